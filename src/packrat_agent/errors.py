@@ -1,0 +1,82 @@
+"""What can go wrong, sorted by who must act.
+
+Takes: nothing.
+Gives: one root type that carries an exit code and whether trying again can help; a child for each person who must act.
+Touches: nothing.
+"""
+
+
+class PackratError(Exception):
+    """Everything that this program raises on purpose; the text names what, where and what to do next."""
+
+    exit_code = 1
+    retry = False
+
+
+class ConfigError(PackratError):
+    """The operator must mend mirror.conf or the command line."""
+
+    exit_code = 2
+
+
+class ServerUnavailable(PackratError):
+    """The server can't be reached, or answers with a fault of its own: waiting may help."""
+
+    exit_code = 3
+    retry = True
+
+
+class ServerRefused(PackratError):
+    """The server understood and said no (login, permission, a missing object): asking again says no again."""
+
+    exit_code = 4
+
+
+class ServerBroken(PackratError):
+    """The server's answer has the wrong shape, size or type: its administrator must look."""
+
+    exit_code = 5
+    retry = True
+
+
+class SigningError(PackratError):
+    """The operator must mend the signing key, its keyring or its passphrase."""
+
+    exit_code = 6
+
+
+class DiskError(PackratError):
+    """The operator must make room or mend permissions; work goes on by itself once it is mended."""
+
+    exit_code = 7
+    retry = True
+
+
+class Busy(PackratError):
+    """Another agent holds the mirror directory or the state database."""
+
+    exit_code = 8
+
+
+class NotOurs(PackratError):
+    """`root_dir` holds files of somebody else: the operator decides with `sync --adopt`."""
+
+    exit_code = 9
+
+
+class Held(PackratError):
+    """A change was held back until the operator confirms it; what is published stays."""
+
+    exit_code = 10
+
+
+class Refused(PackratError):
+    """One package file can't be in this repository; the packager must act, all other files go on."""
+
+    exit_code = 11
+
+
+class Incomplete(PackratError):
+    """The pass ended, but something in it failed or was refused; the log and the summary name it."""
+
+    exit_code = 12

@@ -1,0 +1,250 @@
+"""The values that travel from step to step, each named after the stage that it has reached.
+
+Takes: nothing.
+Gives: frozen dataclasses; no behaviour beyond what a value can say of itself.
+Touches: nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class DistroVersion:
+    """One distribution release that package files are made for, `bookworm` or `rhel9`."""
+
+    name: str
+    distro: str
+    version: str | None
+    file_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repo:
+    """One repository of the mirror as the server describes it; `directory` is relative to `root_dir`, checked."""
+
+    name: str
+    description: str
+    directory: str
+    kind: str
+    distro_versions: tuple[DistroVersion, ...]
+    show_only_latest: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PackageFile:
+    """One package file that a repository wants; every field has been checked, `file_name` is one path segment."""
+
+    uri: str
+    package: str
+    distro_version: str
+    version: str
+    kind: str
+    arch: str
+    url: str
+    file_name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One record of the server that can't be used, by its URI, and why."""
+
+    record: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorView:
+    """The mirror as the server describes it; records that can't be used stand in `rejected`."""
+
+    description: str
+    repos: tuple[Repo, ...]
+    rejected: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The package files that one repository wants, or those of some packages of it; `uris` names all, usable or not."""
+
+    uris: frozenset[str]
+    files: tuple[PackageFile, ...]
+    rejected: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed on the server up to `position`: repository name → package names, None for "list everything".
+
+    `mirror` says that the mirror's own record (its list of repositories) or a repository's record changed.
+    """
+
+    position: str | None
+    repos: Mapping[str, frozenset[str] | None]
+    mirror: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One file under `root_dir` as it was last seen; `path` is relative to `root_dir`."""
+
+    path: str
+    sha256: str
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """What the index needs to know of a package file; read once, kept under the file's SHA-256.
+
+    `body` belongs to the format that read it. name, version and arch are those inside the file, not the server's.
+    """
+
+    body: bytes
+    name: str
+    version: str
+    arch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One package file that stands in the index; `path` is relative to the repository's directory."""
+
+    file: PackageFile
+    path: str
+    size: int
+    fragment: Fragment
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A wanted package file and its place; both paths are relative to `root_dir`.
+
+    `source` is None where the file must be downloaded, else a verified file with the same SHA-256 to be linked.
+    """
+
+    file: PackageFile
+    path: str
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One package file that is left out, and why."""
+
+    file: PackageFile
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one pass of one repository has to do."""
+
+    repo: Repo
+    keep: tuple[Placement, ...]
+    fetch: tuple[Placement, ...]
+    link: tuple[Placement, ...]
+    retire: tuple[str, ...]
+    refused: tuple[Refusal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFile:
+    """A downloaded file in staging whose SHA-256 equals the server's."""
+
+    sha256: str
+    path: Path
+    size: int
+
+
+class SignatureForm(StrEnum):
+    """How a signature stands beside what it signs."""
+
+    CLEAR = "clear"
+    ARMOR = "armor"
+    BINARY = "binary"
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFile:
+    """One index file; `path` is relative to the repository's directory.
+
+    `retained` False: an older generation of it may go as soon as it is not among the last few, whatever its age.
+    """
+
+    path: str
+    content: bytes
+    retained: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """A signature that is still to be made: of the pointer at `source`, to stand at `path`.
+
+    With `by_hash_dir`, a copy goes to `<by_hash_dir>/<SHA-256 of the signature file>` as content.
+    """
+
+    path: str
+    source: str
+    form: SignatureForm
+    by_hash_dir: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One part of a repository with pointers of its own (an apt suite), published as a whole or not at all.
+
+    `identity` covers all that the section says save dates and signatures: the same identity need not be written again.
+    `content` may appear in any order; then `pointers` are replaced one by one, in this order. `facts` are remembered
+    with the publication and handed to the next `render`.
+    """
+
+    name: str
+    identity: str
+    content: tuple[TreeFile, ...]
+    pointers: tuple[TreeFile | Unsigned, ...]
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The index files of one repository: a description, not a folder."""
+
+    repo: Repo
+    sections: tuple[Section, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedSection:
+    """A section whose signatures are made and verified, or that is meant to have none."""
+
+    name: str
+    identity: str
+    content: tuple[TreeFile, ...]
+    pointers: tuple[TreeFile, ...]
+    facts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTree:
+    """What may go live: the changed sections, the names of all sections, and the key that signed (None: unsigned)."""
+
+    repo: Repo
+    sections: tuple[SignedSection, ...]
+    section_names: tuple[str, ...]
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What one publish did; paths are relative to `root_dir`."""
+
+    repo: Repo
+    sections: tuple[SignedSection, ...]
+    written: tuple[StoredFile, ...]
+    unretained: frozenset[str]
+    removed: tuple[str, ...]
