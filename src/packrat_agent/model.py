@@ -240,11 +240,26 @@ class SignedTree:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveFile:
+    """One file that is about to stand in the live tree; `path` is relative to `root_dir`, `section` '' for a package.
+
+    `pointer_rank` is 0 for content, else the pointer's place in the order of publishing.
+    """
+
+    path: str
+    section: str
+    sha256: str
+    size: int
+    pointer_rank: int = 0
+    retained: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
     """What one publish did; paths are relative to `root_dir`."""
 
     repo: Repo
     sections: tuple[SignedSection, ...]
+    section_names: tuple[str, ...]
     written: tuple[StoredFile, ...]
-    unretained: frozenset[str]
     removed: tuple[str, ...]

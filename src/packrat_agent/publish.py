@@ -1,0 +1,204 @@
+"""Puts a signed tree and its package files into the live tree, so that no client ever sees half of it.
+
+Takes: a SignedTree, the verified package files with their places, what pointers stand on disk.
+Gives: what is about to be written (`intend`), then what was (`Published`).
+Touches: the live tree, as its only writer.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from packrat_agent.disk import ensure_directory, flush_directories, flush_files, replace, told_as_disk_error, write_new
+from packrat_agent.model import (
+    LiveFile,
+    Placement,
+    Published,
+    Repo,
+    SignedSection,
+    SignedTree,
+    StagedFile,
+    StoredFile,
+    TreeFile,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A verified package file and the path, relative to `root_dir`, that it goes to."""
+
+    placement: Placement
+    staged: StagedFile
+
+
+def path_in_root(repo: Repo, path: str) -> str:
+    """Say where a path of the repository stands below `root_dir`."""
+    return f"{repo.directory}/{path}" if repo.directory else path
+
+
+def intend(tree: SignedTree, places: Sequence[Place]) -> tuple[LiveFile, ...]:
+    """List all that `publish` of the same arguments is about to write."""
+    files = [LiveFile(p.placement.path, "", p.staged.sha256, p.staged.size) for p in places]
+    digests: dict[int, str] = {}
+    for section in tree.sections:
+        for group, is_pointer in ((section.content, False), (section.pointers, True)):
+            for rank, file in enumerate(group, start=1):
+                digest = digests.get(id(file.content))
+                if digest is None:
+                    digest = digests[id(file.content)] = hashlib.sha256(file.content).hexdigest()
+                path = path_in_root(tree.repo, file.path)
+                files.append(LiveFile(path, section.name, digest, len(file.content), rank * is_pointer, file.retained))
+    return tuple(files)
+
+
+def publish(
+    tree: SignedTree,
+    places: Sequence[Place],
+    root: Path,
+    staging: Path,
+    intended: Sequence[LiveFile],
+    pointers: Mapping[str, Sequence[str]],
+) -> Published:
+    """Write everything in an order that keeps each moment's tree whole.
+
+    intended: what `intend` gave. pointers: section → the paths of the pointers that stand on disk, to be removed where
+    the new tree no longer names them, last published first.
+    Raises: DiskError; what was published before then stays as it was.
+    """
+    work = _Work(root, staging, tree.repo)
+    # 1. Package files, flushed, then linked into the pool.
+    _place_packages(work, places)
+    # 2. Content under names that nothing points at yet.
+    for section in tree.sections:
+        for file in section.content:
+            _write_content(work, file)
+    flush_directories(work.directories)
+    # 3. The pointers, section by section, each in its order.
+    removed: list[str] = []
+    for section in tree.sections:
+        _flip_pointers(work, section)
+        named = {path_in_root(tree.repo, file.path) for file in section.pointers}
+        removed += _remove_pointers(root, [path for path in pointers.get(section.name, ()) if path not in named])
+    # 4. Sections that are no more.
+    for name, paths in pointers.items():
+        if name and name not in tree.section_names:
+            removed += _remove_pointers(root, paths)
+    flush_directories(work.directories)
+    for place in places:
+        with suppress(FileNotFoundError):
+            place.staged.path.unlink()
+    return Published(tree.repo, tree.sections, tree.section_names, _look(root, intended), tuple(removed))
+
+
+@dataclass(slots=True)
+class _Work:
+    root: Path
+    staging: Path
+    repo: Repo
+    known: dict[str, Path] = field(default_factory=dict)
+    directories: set[Path] = field(default_factory=set)
+    written: dict[int, Path] = field(default_factory=dict)
+
+    def target(self, path: str) -> Path:
+        """The place of `path` (relative to root), its directory made, and noted for the flush."""
+        parent = str(PurePosixPath(path).parent)
+        directory = self.known.get(parent)
+        if directory is None:
+            directory = self.known[parent] = ensure_directory(self.root, parent)
+            at = directory
+            while at != self.root:
+                at = at.parent
+                self.directories.add(at)
+        self.directories.add(directory)
+        return directory / PurePosixPath(path).name
+
+
+def _place_packages(work: _Work, places: Sequence[Place]) -> None:
+    flush_files(sorted({place.staged.path for place in places}))
+    spare = work.staging / "placing"
+    for place in places:
+        target = work.target(place.placement.path)
+        # pool/<pool6>/<file>
+        _link(place.staged.path, spare)
+        replace(spare, target)
+
+
+def _link(source: Path, target: Path) -> None:
+    with told_as_disk_error("link", target):
+        with suppress(FileNotFoundError):
+            target.unlink()
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except OSError:
+            # A filesystem without hard links.
+            shutil.copy2(source, target, follow_symlinks=False)
+            flush_files([target])
+
+
+def _write_content(work: _Work, file: TreeFile) -> None:
+    target = work.target(path_in_root(work.repo, file.path))
+    if not _has_content(target, file.content):
+        spare = work.staging / "writing"
+        write_new(spare, file.content)
+        replace(spare, target)
+    work.written[id(file.content)] = target
+
+
+def _has_content(target: Path, content: bytes) -> bool:
+    try:
+        descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    with os.fdopen(descriptor, "rb") as file:
+        if os.fstat(file.fileno()).st_size != len(content):
+            return False
+        with suppress(OSError):
+            return file.read() == content
+    return False
+
+
+def _flip_pointers(work: _Work, section: SignedSection) -> None:
+    spares: list[tuple[Path, Path]] = []
+    for number, file in enumerate(section.pointers):
+        target = work.target(path_in_root(work.repo, file.path))
+        if _has_content(target, file.content):
+            continue
+        spare = work.staging / f"pointer-{number}"
+        same = work.written.get(id(file.content))
+        if same is None:
+            write_new(spare, file.content)
+        else:
+            _link(same, spare)
+        _advance_mtime(spare, target)
+        spares.append((spare, target))
+    for spare, target in spares:
+        replace(spare, target)
+
+
+def _advance_mtime(spare: Path, target: Path) -> None:
+    """Keep a pointer's Last-Modified rising in whole seconds; else a client that asks If-Modified-Since keeps the old."""
+    with suppress(FileNotFoundError):
+        previous_s = int(target.lstat().st_mtime)
+        if int(spare.stat().st_mtime) <= previous_s:
+            os.utime(spare, (previous_s + 1, previous_s + 1))
+
+
+def _remove_pointers(root: Path, paths: Sequence[str]) -> list[str]:
+    for path in paths:
+        with told_as_disk_error("remove", root / path), suppress(FileNotFoundError, NotADirectoryError):
+            (root / path).unlink()
+    return list(paths)
+
+
+def _look(root: Path, intended: Sequence[LiveFile]) -> tuple[StoredFile, ...]:
+    seen: list[StoredFile] = []
+    for file in intended:
+        with told_as_disk_error("read", root / file.path):
+            status = (root / file.path).lstat()
+        seen.append(StoredFile(file.path, file.sha256, file.size, status.st_mtime_ns, status.st_ino))
+    return tuple(seen)
+

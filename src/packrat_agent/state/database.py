@@ -1,0 +1,109 @@
+"""Opens the state database and brings its schema up to date.
+
+Takes: the path of the SQLite file.
+Gives: a database for one writer, with every migration applied.
+Touches: the database file.
+"""
+
+import re
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from packrat_agent.errors import ConfigError, DiskError
+
+_NUMBER = re.compile(r"(\d{4})_\w+\.sql")
+
+
+class Database:
+    """One SQLite connection behind one lock: any thread may use it, one transaction at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = connect(path)
+        self._lock = threading.RLock()
+
+    def close(self) -> None:
+        """Close the file; the WAL is folded in."""
+        with self._lock:
+            self._connection.close()
+
+    def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Read all rows of one query."""
+        with self._lock:
+            return self._connection.execute(sql, values).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Hold the write lock from the start: a read that turns into a write would fail with BUSY_SNAPSHOT.
+
+        Raises: DiskError where the change can't be written; nothing of it is kept then.
+        """
+        with self._lock:
+            if self._connection.in_transaction:
+                yield self._connection
+                return
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._connection
+                except BaseException:
+                    self._connection.execute("ROLLBACK")
+                    raise
+                self._connection.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise DiskError(
+                    f"can't write the state database: {error}; make room or mend its permissions"
+                ) from error
+
+
+def migrations() -> list[tuple[int, str]]:
+    """List the migrations in order: (number, SQL)."""
+    folder = resources.files("packrat_agent.state") / "migrations"
+    found = [(match, item) for item in folder.iterdir() if (match := _NUMBER.fullmatch(item.name))]
+    return sorted((int(match[1]), item.read_text(encoding="utf-8")) for match, item in found)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the database at `path`, made when it is missing, and migrate it.
+
+    Raises: DiskError where it can't be made or read; ConfigError where it is no state database of ours, or one of a
+    newer packrat-agent.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA foreign_keys = ON")
+        _migrate(db, path)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise DiskError(
+                f"can't open the state database {path}: {error}; check its directory's permissions"
+            ) from error
+        raise ConfigError(
+            f"{path} is damaged or no SQLite database ({error}); move it away: the agent makes a new one and adopts "
+            "the files on disk without downloading them"
+        ) from error
+    except OSError as error:
+        raise DiskError(f"can't make the directory of the state database {path}: {error.strerror}") from error
+    return db
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    have = int(db.execute("PRAGMA user_version").fetchone()[0])
+    steps = migrations()
+    if have > steps[-1][0]:
+        raise ConfigError(
+            f"{path} was written by a newer packrat-agent (schema {have}, this one knows {steps[-1][0]}); "
+            "upgrade packrat-agent, or move the file away to have it rebuilt from disk"
+        )
+    for number, sql in steps:
+        if number > have:
+            db.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")

@@ -1,0 +1,184 @@
+"""Remembers what is on disk: package files, index files, what each section last published.
+
+Takes: what is about to be written, what was written, what was seen.
+Gives: the same back, and what may be removed.
+Touches: the state database.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from packrat_agent.model import LiveFile, Published, StoredFile
+from packrat_agent.state.database import Database
+
+_STORED = "path, sha256, size, mtime_ns, inode"
+_MANY = 500
+
+
+class LiveFiles:
+    """The disk side of the state database; all paths are relative to `root_dir`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def packages(self, repo: str) -> dict[str, StoredFile]:
+        """Map path → file for the package files of a repository that were seen in place, retired ones too."""
+        sql = f"SELECT {_STORED} FROM live_files WHERE repo = ? AND section = '' AND inode > 0"
+        return {row[0]: StoredFile(*row) for row in self._db.rows(sql, (repo,))}
+
+    def everything(self) -> dict[str, StoredFile]:
+        """Map path → file for all that the agent has put, or was about to put, below `root_dir`."""
+        return {row[0]: StoredFile(*row) for row in self._db.rows(f"SELECT {_STORED} FROM live_files")}
+
+    def copies(self, sha256s: Collection[str]) -> dict[str, str]:
+        """Map SHA-256 → the path of a package file with those bytes, in any repository."""
+        found: dict[str, str] = {}
+        wanted = sorted(sha256s)
+        for start in range(0, len(wanted), _MANY):
+            some = wanted[start : start + _MANY]
+            marks = ", ".join("?" * len(some))
+            sql = f"SELECT sha256, path FROM live_files WHERE section = '' AND inode > 0 AND sha256 IN ({marks})"
+            found.update(self._db.rows(sql, some))
+        return found
+
+    def published_names(self, repo_directory: str) -> dict[str, str]:
+        """Map path → the SHA-256 that was ever published under it, for the paths of one repository."""
+        low, high = repo_directory + "/", repo_directory + "0"
+        return dict(self._db.rows("SELECT path, sha256 FROM published_names WHERE path > ? AND path < ?", (low, high)))
+
+    def begin(self, repo: str, intended: Iterable[LiveFile]) -> None:
+        """Write down what is about to be put in place, so that a crash leaves nothing that nobody knows."""
+        with self._db.transaction() as db:
+            db.executemany(
+                "INSERT INTO live_files VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, ?, NULL, NULL) "
+                "ON CONFLICT (path) DO UPDATE SET retired_at = NULL, retired_generation = NULL",
+                [(f.path, repo, f.section, f.sha256, f.size, f.pointer_rank, f.retained) for f in intended],
+            )
+
+    def finish(self, published: Published, intended: Collection[LiveFile], retired: Sequence[str], now: float) -> None:
+        """Write down what was published; what the new sections no longer name is retired from now on."""
+        repo = published.repo.name
+        with self._db.transaction() as db:
+            seen = {file.path: file for file in published.written}
+            db.executemany(
+                "INSERT OR REPLACE INTO live_files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
+                [
+                    (f.path, repo, f.section, at.sha256, at.size, at.mtime_ns, at.inode, now, f.pointer_rank, f.retained)
+                    for f in intended
+                    if (at := seen.get(f.path)) is not None
+                ],
+            )
+            db.executemany(
+                "INSERT OR IGNORE INTO published_names VALUES (?, ?)",
+                [(file.path, file.sha256) for file in intended if not file.section],
+            )
+            for section in published.sections:
+                row = db.execute(
+                    "SELECT generation FROM sections WHERE repo = ? AND name = ?", (repo, section.name)
+                ).fetchone()
+                generation = (row[0] if row else 0) + 1
+                named = {file.path for file in intended if file.section == section.name}
+                rows = db.execute(
+                    "SELECT path FROM live_files WHERE repo = ? AND section = ? AND retired_at IS NULL",
+                    (repo, section.name),
+                )
+                self._retire([path for (path,) in rows if path not in named], now, generation)
+                db.execute(
+                    "INSERT OR REPLACE INTO sections VALUES (?, ?, ?, ?, ?, ?)",
+                    (repo, section.name, section.identity, generation, json.dumps(dict(section.facts)), now),
+                )
+            self._retire(retired, now, 0)
+            self._drop_sections(repo, published.section_names, now)
+            db.executemany("DELETE FROM live_files WHERE path = ?", [(path,) for path in published.removed])
+
+    def _drop_sections(self, repo: str, keep: Collection[str], now: float) -> None:
+        with self._db.transaction() as db:
+            for (name,) in db.execute("SELECT name FROM sections WHERE repo = ?", (repo,)).fetchall():
+                if name not in keep:
+                    rows = db.execute("SELECT path FROM live_files WHERE repo = ? AND section = ?", (repo, name))
+                    self._retire([path for (path,) in rows], now, 0)
+                    db.execute("DELETE FROM sections WHERE repo = ? AND name = ?", (repo, name))
+
+    def _retire(self, paths: Iterable[str], now: float, generation: int) -> None:
+        with self._db.transaction() as db:
+            db.executemany(
+                "UPDATE live_files SET retired_at = ?, retired_generation = ? WHERE path = ? AND retired_at IS NULL",
+                [(now, generation, path) for path in paths],
+            )
+
+    def unretire(self, paths: Iterable[str]) -> None:
+        """Bring back files that are wanted again before they were removed."""
+        with self._db.transaction() as db:
+            db.executemany(
+                "UPDATE live_files SET retired_at = NULL, retired_generation = NULL "
+                "WHERE path = ? AND retired_at IS NOT NULL",
+                [(path,) for path in paths],
+            )
+
+    def pointers(self, repo: str) -> dict[str, list[str]]:
+        """Map section → its pointers that stand on disk, last published first."""
+        found: dict[str, list[str]] = {}
+        for section, path in self._db.rows(
+            "SELECT section, path FROM live_files WHERE repo = ? AND pointer_rank > 0 ORDER BY pointer_rank DESC", (repo,)
+        ):
+            found.setdefault(section, []).append(path)
+        return found
+
+    def identities(self, repo: str) -> dict[str, str]:
+        """Map section → the identity that was last published."""
+        return dict(self._db.rows("SELECT name, identity FROM sections WHERE repo = ?", (repo,)))
+
+    def facts(self, repo: str) -> dict[str, Mapping[str, str]]:
+        """Map section → what its last publication remembered."""
+        rows = self._db.rows("SELECT name, facts FROM sections WHERE repo = ?", (repo,))
+        return {name: json.loads(facts) for name, facts in rows}
+
+    def section_repos(self) -> frozenset[str]:
+        """Name the repositories that have anything on disk."""
+        rows = self._db.rows("SELECT repo FROM sections UNION SELECT repo FROM live_files")
+        return frozenset(name for (name,) in rows)
+
+    def drop_repo(self, repo: str, now: float) -> None:
+        """Retire everything of a repository that left the mirror."""
+        with self._db.transaction() as db:
+            rows = db.execute("SELECT path FROM live_files WHERE repo = ?", (repo,)).fetchall()
+            self._retire([path for (path,) in rows], now, 0)
+            db.execute("DELETE FROM sections WHERE repo = ?", (repo,))
+
+    def adopt(self, repo: str, file: StoredFile, now: float) -> None:
+        """Remember a package file that was found in its place with the right bytes."""
+        with self._db.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO live_files VALUES (?, ?, '', ?, ?, ?, ?, ?, 0, 1, NULL, NULL)",
+                (file.path, repo, file.sha256, file.size, file.mtime_ns, file.inode, now),
+            )
+            db.execute("INSERT OR IGNORE INTO published_names VALUES (?, ?)", (file.path, file.sha256))
+
+    def seen(self, files: Iterable[StoredFile], now: float) -> None:
+        """Note that files stand in their places with the right bytes."""
+        with self._db.transaction() as db:
+            db.executemany(
+                "UPDATE live_files SET size = ?, mtime_ns = ?, inode = ?, verified_at = ? WHERE path = ?",
+                [(file.size, file.mtime_ns, file.inode, now, file.path) for file in files],
+            )
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Forget files that are gone or damaged; sections that name one of them are to be published again."""
+        with self._db.transaction() as db:
+            for path in paths:
+                row = db.execute("SELECT repo, section, retired_at FROM live_files WHERE path = ?", (path,)).fetchone()
+                if row and row[1] and row[2] is None:
+                    db.execute("UPDATE sections SET identity = '' WHERE repo = ? AND name = ?", row[:2])
+                db.execute("DELETE FROM live_files WHERE path = ?", (path,))
+
+    def expired(self, now: float, grace_period_s: float, keep_generations: int) -> list[str]:
+        """List the retired files that no client can still want."""
+        rows = self._db.rows(
+            "SELECT path FROM live_files LEFT JOIN sections ON sections.repo = live_files.repo "
+            "AND sections.name = section WHERE retired_at IS NOT NULL AND "
+            "CASE WHEN section = '' OR generation IS NULL THEN retired_at <= ? "
+            "WHEN retained THEN retired_at <= ? AND generation - retired_generation >= ? "
+            "ELSE generation - retired_generation >= ? END ORDER BY path",
+            (now - grace_period_s, now - grace_period_s, keep_generations, keep_generations),
+        )
+        return [path for (path,) in rows]

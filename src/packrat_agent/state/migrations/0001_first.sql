@@ -1,0 +1,114 @@
+-- The first form of the state database.
+
+-- Single values: the mirror's name and description, the last full pass.
+CREATE TABLE settings (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The repositories of the mirror, as last asked.
+CREATE TABLE repos (
+    name TEXT PRIMARY KEY,
+    description TEXT NOT NULL,
+    directory TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    distro_versions TEXT NOT NULL,
+    show_only_latest INTEGER NOT NULL,
+    empty_since REAL
+) STRICT, WITHOUT ROWID;
+
+-- A row for each package file that a repository wants.
+--   wanted   the server names it; not in the index yet (to be downloaded, or failed and tried again)
+--   live     its bytes are verified, in place, and named by the index
+--   refused  can't be in the index; `reason` says why; tried again in each pass
+--            (with `unreadable`: its bytes are at fault, so only when its record changes)
+-- A row is deleted when the server withdraws the file; what is on disk then lives on in `live_files` as retiring.
+CREATE TABLE files (
+    repo TEXT NOT NULL REFERENCES repos (name) ON DELETE CASCADE,
+    uri TEXT NOT NULL,
+    package TEXT NOT NULL,
+    distro_version TEXT NOT NULL,
+    version TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    arch TEXT NOT NULL,
+    url TEXT NOT NULL,
+    file_name TEXT NOT NULL,
+    sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
+    state TEXT NOT NULL DEFAULT 'wanted' CHECK (state IN ('wanted', 'live', 'refused')),
+    path TEXT,
+    reason TEXT,
+    unreadable INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (repo, uri)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX files_by_package ON files (repo, package);
+
+-- A row for each file that the agent has put, or is about to put, below root_dir (path relative to it).
+--   section ''  a package file; else an index file of that section
+--   pointer_rank  0 for content, else its place in the order of publishing
+--   inode       0 from the moment it is about to be written until it is seen in place
+--   retired_at  NULL while a published index names it; else since when nothing does
+CREATE TABLE live_files (
+    path TEXT PRIMARY KEY,
+    repo TEXT NOT NULL,
+    section TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    verified_at REAL NOT NULL,
+    pointer_rank INTEGER NOT NULL,
+    retained INTEGER NOT NULL,
+    retired_at REAL,
+    retired_generation INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX live_files_by_repo ON live_files (repo, section);
+CREATE INDEX live_files_by_sha256 ON live_files (sha256);
+CREATE INDEX live_files_retired ON live_files (retired_at) WHERE retired_at IS NOT NULL;
+
+-- Bytes that were ever published under a package file's path: it never gets others.
+CREATE TABLE published_names (
+    path TEXT PRIMARY KEY,
+    sha256 TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What the index needs to know of a file, read once in its life.
+CREATE TABLE fragments (
+    format TEXT NOT NULL,
+    fragment_version INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    arch TEXT NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (format, fragment_version, sha256)
+) STRICT;
+
+-- The sections of each repository as last published.
+CREATE TABLE sections (
+    repo TEXT NOT NULL,
+    name TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    facts TEXT NOT NULL,
+    published_at REAL NOT NULL,
+    PRIMARY KEY (repo, name)
+) STRICT, WITHOUT ROWID;
+
+-- Compressed index parts, under the SHA-256 of their plain bytes.
+CREATE TABLE pieces (
+    coding TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    used_at REAL NOT NULL,
+    piece BLOB NOT NULL,
+    PRIMARY KEY (coding, digest)
+) STRICT;
+
+-- A short history for `status`.
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    word TEXT NOT NULL,
+    repo TEXT,
+    text TEXT NOT NULL
+) STRICT;

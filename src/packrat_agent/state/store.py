@@ -1,0 +1,29 @@
+"""The state database as the steps see it: what is wanted, what is on disk, compressed pieces, notes.
+
+Takes: the path of the database.
+Gives: one object a concern, all on one connection.
+Touches: the state database, as its only writer.
+"""
+
+from pathlib import Path
+
+from packrat_agent.state.database import Database
+from packrat_agent.state.live import LiveFiles
+from packrat_agent.state.notes import Notes
+from packrat_agent.state.pieces import Pieces
+from packrat_agent.state.wanted import WantedFiles
+
+
+class Store:
+    """Opens the state database; every method of its parts is one transaction and may be called from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = Database(path)
+        self.wanted = WantedFiles(self._db)
+        self.live = LiveFiles(self._db)
+        self.pieces = Pieces(self._db)
+        self.notes = Notes(self._db)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()

@@ -1,0 +1,213 @@
+"""Remembers what the server wants: repositories, their package files, and what was read from these.
+
+Takes: records asked from the server, fragments read from files.
+Gives: the same back, joined the way that each step needs it.
+Touches: the state database.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from packrat_agent.model import (
+    DistroVersion,
+    Entry,
+    Fragment,
+    PackageFile,
+    Refusal,
+    Repo,
+    Wanted,
+)
+from packrat_agent.state.database import Database
+
+_FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256"
+_MANY = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ShelfItem:
+    """One wanted package file with all that is remembered of it; `path` is relative to `root_dir`."""
+
+    file: PackageFile
+    path: str | None
+    state: str
+    reason: str | None
+    unreadable: bool
+    size: int | None
+    fragment: Fragment | None
+
+
+class WantedFiles:
+    """The wanted side of the state database."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def save_repos(self, repos: Sequence[Repo]) -> None:
+        """Remember the mirror's repositories; those it no longer has are forgotten with their wanted files."""
+        with self._db.transaction() as db:
+            names = {repo.name for repo in repos}
+            for (name,) in db.execute("SELECT name FROM repos").fetchall():
+                if name not in names:
+                    db.execute("DELETE FROM repos WHERE name = ?", (name,))
+            for repo in repos:
+                distro_versions = json.dumps([[v.name, v.distro, v.version, v.file_type] for v in repo.distro_versions])
+                db.execute(
+                    "INSERT INTO repos VALUES (?, ?, ?, ?, ?, ?, NULL) ON CONFLICT (name) DO UPDATE SET "
+                    "description = excluded.description, directory = excluded.directory, kind = excluded.kind, "
+                    "distro_versions = excluded.distro_versions, show_only_latest = excluded.show_only_latest",
+                    (repo.name, repo.description, repo.directory, repo.kind, distro_versions, repo.show_only_latest),
+                )
+
+    def repos(self) -> tuple[Repo, ...]:
+        """List the repositories as last asked."""
+        rows = self._db.rows(
+            "SELECT name, description, directory, kind, distro_versions, show_only_latest FROM repos ORDER BY name"
+        )
+        return tuple(
+            Repo(
+                name, description, directory, kind, tuple(DistroVersion(*v) for v in json.loads(versions)), bool(latest)
+            )
+            for name, description, directory, kind, versions, latest in rows
+        )
+
+    def known(self, repo: str, packages: Collection[str] | None) -> dict[str, PackageFile]:
+        """Map the URIs of a repository's wanted files (of all, or of the named packages) to what they are."""
+        found: dict[str, PackageFile] = {}
+        for where, values in _chunks(packages):
+            sql = f"SELECT {_FILE_COLUMNS} FROM files WHERE repo = ?{where}"
+            for row in self._db.rows(sql, (repo, *values)):
+                found[row[0]] = PackageFile(*row)
+        return found
+
+    def remember_wanted(self, repo: str, wanted: Wanted, packages: Collection[str] | None) -> None:
+        """Make the rows of a repository (all, or those of the named packages) what the server just said.
+
+        A row whose record changed starts anew as wanted.
+        """
+        known = self.known(repo, packages)
+        with self._db.transaction() as db:
+            gone = [(repo, uri) for uri in known if uri not in wanted.uris]
+            db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
+            changed = [file for file in wanted.files if known.get(file.uri) != file]
+            db.executemany(
+                f"INSERT OR REPLACE INTO files (repo, {_FILE_COLUMNS}) VALUES (?{', ?' * 9})",
+                [(repo, *_file_row(file)) for file in changed],
+            )
+
+    def shelf(self, repo: str, kind: str, fragment_version: int) -> list[ShelfItem]:
+        """List all wanted files of a repository, oldest record first, with their places and fragments."""
+        rows = self._db.rows(
+            "SELECT uri, package, distro_version, files.version, kind, files.arch, url, file_name, files.sha256, "
+            "path, state, reason, unreadable, size, body, name, fragments.version, fragments.arch FROM files "
+            "LEFT JOIN fragments ON format = ? AND fragment_version = ? AND fragments.sha256 = files.sha256 "
+            "WHERE repo = ? ORDER BY length(uri), uri",
+            (kind, fragment_version, repo),
+        )
+        return [
+            ShelfItem(PackageFile(*row[:9]), *row[9:14], Fragment(*row[14:18]) if row[14] is not None else None)
+            for row in rows
+        ]
+
+    def set_places(self, repo: str, places: Iterable[tuple[str, str]]) -> None:
+        """Remember where files stand: (URI, path) each."""
+        with self._db.transaction() as db:
+            db.executemany(
+                "UPDATE files SET path = ? WHERE repo = ? AND uri = ?", [(path, repo, uri) for uri, path in places]
+            )
+
+    def refuse(self, repo: str, refusals: Iterable[Refusal], *, unreadable: bool = False) -> None:
+        """Remember files as left out, with the reason; `unreadable` ones until their record changes."""
+        with self._db.transaction() as db:
+            db.executemany(
+                "UPDATE files SET state = 'refused', reason = ?, unreadable = ? WHERE repo = ? AND uri = ?",
+                [(refusal.reason, unreadable, repo, refusal.file.uri) for refusal in refusals],
+            )
+
+    def note_trouble(self, repo: str, failures: Iterable[Refusal]) -> None:
+        """Remember why files are still only wanted; they are tried again in the next pass."""
+        with self._db.transaction() as db:
+            db.executemany(
+                "UPDATE files SET state = 'wanted', reason = ? WHERE repo = ? AND uri = ?",
+                [(failure.reason, repo, failure.file.uri) for failure in failures],
+            )
+
+    def set_live(self, repo: str, entries: Sequence[Entry]) -> None:
+        """Remember the files that the published index names."""
+        with self._db.transaction() as db:
+            live = {uri for (uri,) in db.execute("SELECT uri FROM files WHERE repo = ? AND state = 'live'", (repo,))}
+            named = {entry.file.uri for entry in entries}
+            db.executemany(
+                "UPDATE files SET state = 'live', reason = NULL WHERE repo = ? AND uri = ?",
+                [(repo, uri) for uri in named - live],
+            )
+            db.executemany(
+                "UPDATE files SET state = 'wanted' WHERE repo = ? AND uri = ?", [(repo, uri) for uri in live - named]
+            )
+
+    def save_fragments(self, kind: str, fragment_version: int, read: Iterable[tuple[str, int, Fragment]]) -> None:
+        """Keep fragments under (SHA-256, size) of the files that they were read from."""
+        with self._db.transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO fragments VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        kind,
+                        fragment_version,
+                        sha256,
+                        size,
+                        fragment.name,
+                        fragment.version,
+                        fragment.arch,
+                        fragment.body,
+                    )
+                    for sha256, size, fragment in read
+                ],
+            )
+
+    def empty_since(self, repo: str) -> float | None:
+        """Say since when (epoch seconds) the server has offered nothing where files are live."""
+        rows = self._db.rows("SELECT empty_since FROM repos WHERE name = ?", (repo,))
+        return rows[0][0] if rows else None
+
+    def set_empty_since(self, repo: str, at: float | None) -> None:
+        """Remember since when the server has offered nothing."""
+        with self._db.transaction() as db:
+            db.execute("UPDATE repos SET empty_since = ? WHERE name = ?", (at, repo))
+
+    def counts(self, repo: str) -> Mapping[str, int]:
+        """Count a repository's files by state."""
+        rows = self._db.rows("SELECT state, count(*) FROM files WHERE repo = ? GROUP BY state", (repo,))
+        return dict(rows)
+
+    def troubled(self, repo: str) -> list[tuple[str, str, str]]:
+        """List the refused and failed files of a repository: (state, file name, reason)."""
+        rows = self._db.rows(
+            "SELECT state, file_name, reason FROM files WHERE repo = ? AND reason IS NOT NULL ORDER BY file_name",
+            (repo,),
+        )
+        return [(state, file_name, reason) for state, file_name, reason in rows]
+
+
+def _file_row(file: PackageFile) -> tuple[str, ...]:
+    return (
+        file.uri,
+        file.package,
+        file.distro_version,
+        file.version,
+        file.kind,
+        file.arch,
+        file.url,
+        file.file_name,
+        file.sha256,
+    )
+
+
+def _chunks(packages: Collection[str] | None) -> Iterator[tuple[str, tuple[str, ...]]]:
+    if packages is None:
+        yield "", ()
+        return
+    names = sorted(packages)
+    for start in range(0, len(names), _MANY):
+        some = tuple(names[start : start + _MANY])
+        yield f" AND package IN ({', '.join('?' * len(some))})", some

@@ -1,0 +1,74 @@
+"""Removes what no client can still want, and what does not belong below root_dir.
+
+Takes: paths relative to the root, and the files to keep.
+Gives: the paths that were removed.
+Touches: the live tree; never outside the root, never through a link, never into another filesystem.
+"""
+
+import os
+import stat
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from packrat_agent.disk import AGENT_DIR, told_as_disk_error
+
+
+def kept_paths(root: Path, keep_files: Iterable[Path]) -> frozenset[str]:
+    """Name the operator's keep files relative to `root`; those elsewhere need no keeping."""
+    return frozenset(str(path.relative_to(root)) for path in keep_files if path.is_relative_to(root))
+
+
+def is_kept(path: str, kept: Collection[str]) -> bool:
+    """Say whether `path` is a keep file, or lies below a kept directory."""
+    return path in kept or any(str(parent) in kept for parent in PurePosixPath(path).parents)
+
+
+def sweep(root: Path, paths: Iterable[str], kept: Collection[str]) -> list[str]:
+    """Remove files and links one by one, then the directories that became empty by it."""
+    removed: list[str] = []
+    parents: set[PurePosixPath] = set()
+    for path in paths:
+        if is_kept(path, kept) or PurePosixPath(path).parts[0] == AGENT_DIR:
+            continue
+        with told_as_disk_error("remove", root / path):
+            if _unlink(root, path):
+                removed.append(path)
+        parents.update(PurePosixPath(path).parents)
+    sweep_directories(root, (str(parent) for parent in parents if str(parent) != "."), kept)
+    return removed
+
+
+def sweep_directories(root: Path, directories: Iterable[str], kept: Collection[str]) -> None:
+    """Remove those of the directories that are empty, deepest first."""
+    for directory in sorted(directories, key=lambda path: (-path.count("/"), path)):
+        if not is_kept(directory, kept) and _parents_are_real(root, directory):
+            with suppress(OSError):
+                (root / directory).rmdir()
+
+
+def _unlink(root: Path, path: str) -> bool:
+    if not _parents_are_real(root, path):
+        return True
+    with suppress(FileNotFoundError, NotADirectoryError):
+        target = root / path
+        if stat.S_ISDIR(target.lstat().st_mode):
+            # A directory where a file was remembered: the full scan tells what is in it.
+            return True
+        target.unlink()
+    return True
+
+
+def _parents_are_real(root: Path, path: str) -> bool:
+    """True where no directory on the way from `root` to `path` is a link or another filesystem."""
+    device = root.lstat().st_dev
+    at = root
+    for part in PurePosixPath(path).parts[:-1]:
+        at = at / part
+        try:
+            status = os.lstat(at)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        if not stat.S_ISDIR(status.st_mode) or status.st_dev != device:
+            return False
+    return True
