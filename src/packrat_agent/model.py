@@ -58,11 +58,15 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class MirrorView:
-    """The mirror as the server describes it; records that can't be used stand in `rejected`."""
+    """The mirror as the server describes it; records that can't be used stand in `rejected`.
+
+    `unusable` names the repositories among these: they are on the mirror, so what is published of them stays.
+    """
 
     description: str
     repos: tuple[Repo, ...]
     rejected: tuple[Rejection, ...]
+    unusable: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ Touches: through its steps: network, staging, state database, gpg, the live tree
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,20 @@ from packrat_agent.errors import Held, PackratError, Refused
 from packrat_agent.fetch import Fetched, fetch
 from packrat_agent.formats.interface import Format, RenderRequest, RenderSettings
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model import Entry, Fragment, Placement, Plan, Rejection, Refusal, Repo, SignedTree, StagedFile, Wanted
+from packrat_agent.model import (
+    Entry,
+    Fragment,
+    PackageFile,
+    Placement,
+    Plan,
+    Refusal,
+    Rejection,
+    Repo,
+    SignedTree,
+    StagedFile,
+    StoredFile,
+    Wanted,
+)
 from packrat_agent.plan import decide
 from packrat_agent.publish import Place, intend, path_in_root, publish
 from packrat_agent.server.packrat import Packrat
@@ -62,13 +75,15 @@ class Order:
     """What a pass is asked to do.
 
     packages: None for all, else the only ones that changed. reread: ask for every record anew. dry_run: stop once it
-    is decided. accept_removals: an empty answer is meant.
+    is decided. accept_removals: an empty answer is meant. strangers: path → hashed files below `root_dir` that nobody
+    remembers; those with wanted bytes are adopted.
     """
 
     packages: Collection[str] | None = None
     reread: bool = False
     dry_run: bool = False
     accept_removals: bool = False
+    strangers: Mapping[str, StoredFile] = field(default_factory=dict)
 
 
 async def run_pass(
@@ -101,13 +116,12 @@ async def run_pass(
         result.held = str(held)
         return result
     if order.dry_run:
-        plan = await asyncio.to_thread(_plan_dry, repo, form, wanted, store)
+        plan = await asyncio.to_thread(_plan_dry, repo, form, wanted, order, store)
         _tell_plan(plan, result)
         return result
     await asyncio.to_thread(store.wanted.remember_wanted, repo.name, wanted, order.packages)
     # 3. Decide.
-    trust_places = order.packages is not None
-    shelf, plan = await asyncio.to_thread(_decide, repo, form, store, trust_places)
+    shelf, plan = await asyncio.to_thread(_decide, repo, form, order, store)
     # 4. Fetch.
     missing = (*plan.fetch, *plan.link)
 
@@ -147,25 +161,30 @@ def _hold_back_mass_removal(repo: Repo, wanted: Wanted, order: Order, store: Sto
     )
 
 
-def _plan_dry(repo: Repo, form: Format, wanted: Wanted, store: Store) -> Plan:
-    shelf = [ShelfItem(file, None, "wanted", None, False, None, None) for file in wanted.files]
-    return _plan(repo, form, shelf, store, False)
+def _plan_dry(repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store) -> Plan:
+    shelf = [ShelfItem(file, None, "wanted", None, 0, None, None) for file in wanted.files]
+    candidates, refused = _place(repo, form, shelf, False)
+    return _plan(repo, candidates, refused, order, store)
 
 
-def _decide(repo: Repo, form: Format, store: Store, trust_places: bool) -> tuple[list[ShelfItem], Plan]:
+def _decide(repo: Repo, form: Format, order: Order, store: Store) -> tuple[list[ShelfItem], Plan]:
     shelf = store.wanted.shelf(repo.name, form.kind, form.fragment_version)
-    plan = _plan(repo, form, shelf, store, trust_places)
-    if not trust_places:
-        store.wanted.set_places(repo.name, [(p.file.uri, p.path) for p in (*plan.keep, *plan.link, *plan.fetch)])
-    else:
-        store.wanted.set_places(repo.name, [(p.file.uri, p.path) for p in (*plan.link, *plan.fetch)])
+    # Where only some packages changed, the places of the others stand.
+    trust_places = order.packages is not None
+    candidates, refused = _place(repo, form, shelf, trust_places)
+    _adopt(repo, candidates, order.strangers, store)
+    plan = _plan(repo, candidates, refused, order, store)
+    placed = (*plan.link, *plan.fetch) if trust_places else (*plan.keep, *plan.link, *plan.fetch)
+    store.wanted.set_places(repo.name, [(p.file.uri, p.path) for p in placed])
     store.wanted.refuse(repo.name, plan.refused)
     return shelf, plan
 
 
-def _plan(repo: Repo, form: Format, shelf: Sequence[ShelfItem], store: Store, trust_places: bool) -> Plan:
-    candidates = []
-    refused = []
+def _place(
+    repo: Repo, form: Format, shelf: Sequence[ShelfItem], trust_places: bool
+) -> tuple[list[tuple[PackageFile, str]], list[Refusal]]:
+    candidates: list[tuple[PackageFile, str]] = []
+    refused: list[Refusal] = []
     for item in shelf:
         if item.unreadable:
             continue
@@ -180,9 +199,30 @@ def _plan(repo: Repo, form: Format, shelf: Sequence[ShelfItem], store: Store, tr
             refused.append(Refusal(item.file, str(error)))
         else:
             candidates.append((item.file, path))
+    return candidates, refused
+
+
+def _adopt(
+    repo: Repo, candidates: Sequence[tuple[PackageFile, str]], strangers: Mapping[str, StoredFile], store: Store
+) -> None:
+    if strangers:
+        found = [strangers[path] for file, path in candidates if _holds(strangers.get(path), file)]
+        store.live.adopt(repo.name, found, time.time())
+        if found:
+            log.info("adopted", repo=repo.name, files=len(found))
+
+
+def _holds(found: StoredFile | None, file: PackageFile) -> bool:
+    return found is not None and found.sha256 == file.sha256
+
+
+def _plan(
+    repo: Repo, candidates: Sequence[tuple[PackageFile, str]], refused: Sequence[Refusal], order: Order, store: Store
+) -> Plan:
     on_disk = store.live.packages(repo.name)
     lacking = [file.sha256 for file, path in candidates if path not in on_disk]
-    plan = decide(repo, candidates, on_disk, store.live.copies(lacking), store.live.published_names(repo.directory))
+    elsewhere = {file.sha256: file.path for file in order.strangers.values()} | store.live.copies(lacking)
+    plan = decide(repo, candidates, on_disk, elsewhere, store.live.published_names(repo.directory))
     return Plan(repo, plan.keep, plan.fetch, plan.link, plan.retire, (*refused, *plan.refused))
 
 
@@ -221,7 +261,7 @@ def _build(build: _Build) -> None:
     signed = sign_tree(tree, build.ground.key, store.live.identities(repo.name), now)
     # 8. Publish, recorded before and after.
     pointers = store.live.pointers(repo.name)
-    retired = [path for path in build.plan.retire]
+    retired = build.plan.retire
     if signed.sections or places or retired or set(pointers) - {"", *signed.section_names}:
         _publish(build, signed, places, pointers, retired)
     store.live.unretire(placement.path for placement in build.plan.keep)

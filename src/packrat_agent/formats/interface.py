@@ -84,3 +84,6 @@ class Format(Protocol):
 
         Raises: Held where a published value would change that clients hold us to.
         """
+
+    def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
+        """The lines that a person pastes on a client to use the repository; `url` is that of the mirror's top."""

@@ -63,7 +63,18 @@ class LiveFiles:
             db.executemany(
                 "INSERT OR REPLACE INTO live_files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
                 [
-                    (f.path, repo, f.section, at.sha256, at.size, at.mtime_ns, at.inode, now, f.pointer_rank, f.retained)
+                    (
+                        f.path,
+                        repo,
+                        f.section,
+                        at.sha256,
+                        at.size,
+                        at.mtime_ns,
+                        at.inode,
+                        now,
+                        f.pointer_rank,
+                        f.retained,
+                    )
                     for f in intended
                     if (at := seen.get(f.path)) is not None
                 ],
@@ -119,7 +130,8 @@ class LiveFiles:
         """Map section → its pointers that stand on disk, last published first."""
         found: dict[str, list[str]] = {}
         for section, path in self._db.rows(
-            "SELECT section, path FROM live_files WHERE repo = ? AND pointer_rank > 0 ORDER BY pointer_rank DESC", (repo,)
+            "SELECT section, path FROM live_files WHERE repo = ? AND pointer_rank > 0 ORDER BY pointer_rank DESC",
+            (repo,),
         ):
             found.setdefault(section, []).append(path)
         return found
@@ -145,14 +157,17 @@ class LiveFiles:
             self._retire([path for (path,) in rows], now, 0)
             db.execute("DELETE FROM sections WHERE repo = ?", (repo,))
 
-    def adopt(self, repo: str, file: StoredFile, now: float) -> None:
-        """Remember a package file that was found in its place with the right bytes."""
+    def adopt(self, repo: str, files: Iterable[StoredFile], now: float) -> None:
+        """Remember package files that were found in their places with the right bytes."""
+        adopted = list(files)
         with self._db.transaction() as db:
-            db.execute(
+            db.executemany(
                 "INSERT OR REPLACE INTO live_files VALUES (?, ?, '', ?, ?, ?, ?, ?, 0, 1, NULL, NULL)",
-                (file.path, repo, file.sha256, file.size, file.mtime_ns, file.inode, now),
+                [(f.path, repo, f.sha256, f.size, f.mtime_ns, f.inode, now) for f in adopted],
             )
-            db.execute("INSERT OR IGNORE INTO published_names VALUES (?, ?)", (file.path, file.sha256))
+            db.executemany(
+                "INSERT OR IGNORE INTO published_names VALUES (?, ?)", [(file.path, file.sha256) for file in adopted]
+            )
 
     def seen(self, files: Iterable[StoredFile], now: float) -> None:
         """Note that files stand in their places with the right bytes."""

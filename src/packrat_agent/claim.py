@@ -1,0 +1,96 @@
+"""Makes sure that root_dir and the state database are this agent's, and only this one's.
+
+Takes: root_dir, the state database's path, the mirror's name, the operator's word to adopt.
+Gives: the staging directory, and a claim that is held until it is released.
+Touches: root_dir/.packrat-agent, the lock file beside the state database.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from packrat_agent.disk import AGENT_DIR, ensure_directory, flush_directories, replace, told_as_disk_error, write_new
+from packrat_agent.errors import Busy, ConfigError, DiskError, NotOurs
+
+_SHOWN = 5
+_HARMLESS = frozenset({AGENT_DIR, "lost+found"})
+
+
+@contextmanager
+def claim(root: Path, state_db: Path) -> Iterator[Path]:
+    """Hold root_dir and the state database against every other agent; gives the staging directory.
+
+    Raises: Busy, naming the holder; DiskError where the directories can't be made.
+    """
+    with told_as_disk_error("make the directory", root):
+        root.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if not root.is_dir() or root.is_symlink():
+        raise ConfigError(f"root_dir {root} is no directory of its own; give the real directory's path")
+    with told_as_disk_error("make the directory", state_db.parent):
+        state_db.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    own = ensure_directory(root, AGENT_DIR)
+    with told_as_disk_error("close to others", own):
+        own.chmod(0o700)
+    with ExitStack() as held:
+        held.enter_context(_lock(state_db.with_name(state_db.name + ".lock"), f"the state database {state_db}"))
+        held.enter_context(_lock(own / "lock", f"root_dir {root}"))
+        yield ensure_directory(root, f"{AGENT_DIR}/staging")
+
+
+@contextmanager
+def _lock(path: Path, what: str) -> Iterator[None]:
+    holder = path.with_name(path.name + ".holder")
+    lock = FileLock(path, timeout=0)
+    try:
+        with told_as_disk_error("lock", path):
+            lock.acquire()
+    except Timeout:
+        raise Busy(f"{what} is in use by {_read_holder(holder)}; stop that agent first") from None
+    try:
+        with told_as_disk_error("write", holder):
+            holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _read_holder(path: Path) -> str:
+    try:
+        holder = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {int(holder['pid'])} on {str(holder['host'])[:100]}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another packrat-agent"
+
+
+def check_ownership(root: Path, mirror: str, keep: Sequence[Path], *, adopt: bool, had_files: bool) -> None:
+    """Refuse to clean up a directory that was never this agent's; mark it once it is.
+
+    had_files: the state database remembers files below `root`.
+    Raises: NotOurs with what was found, DiskError where a marked directory is suddenly empty (not mounted?).
+    """
+    mark = root / AGENT_DIR / "mark"
+    if mark.is_file():
+        return
+    with told_as_disk_error("read", root):
+        found = sorted(name for name in os.listdir(root) if name not in _HARMLESS and root / name not in keep)
+    if not adopt and had_files and not found:
+        raise DiskError(
+            f"root_dir {root} is empty, but its files are remembered: is its filesystem mounted? "
+            "If it was emptied on purpose, run `packrat-agent sync --adopt`"
+        )
+    if not adopt and found:
+        shown = ", ".join(repr(name) for name in found[:_SHOWN]) + (" and more" if len(found) > _SHOWN else "")
+        raise NotOurs(
+            f"root_dir {root} holds files that no packrat-agent put there ({shown}); a full sync would remove them. "
+            "Set root_dir to an empty directory, or run `packrat-agent sync --adopt` to take this one over"
+        )
+    spare = root / AGENT_DIR / "mark.new"
+    write_new(spare, json.dumps({"mirror": mirror, "by": "packrat-agent"}).encode() + b"\n")
+    replace(spare, mark)
+    flush_directories([mark.parent])

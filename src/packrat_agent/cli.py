@@ -1,0 +1,172 @@
+"""The command line: one function a command.
+
+Takes: arguments, mirror.conf.
+Gives: answers on stdout, the log on stderr, an exit code.
+Touches: through the agent: everything; itself only the terminal and signals.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import structlog
+
+from packrat_agent import __version__
+from packrat_agent.agent import Mirror, Progress, Summary, Wish, connected, prepare, run, sync
+from packrat_agent.claim import claim
+from packrat_agent.config import Config, describe, load
+from packrat_agent.config import warn as warn_of_config
+from packrat_agent.errors import Incomplete, PackratError
+from packrat_agent.log import set_up_log
+from packrat_agent.report import show_progress, show_summary
+from packrat_agent.serve import parse_listen, serve_until
+from packrat_agent.state.store import Store
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+DEFAULT_CONFIG = Path("/etc/packrat/mirror.conf")
+_EXIT_CODES = """
+Exit codes: 0 all good; 1 a fault of this program; 2 configuration or command line; 3 the server can't be reached;
+4 the server said no; 5 the server's answers are broken; 6 the signing key; 7 the disk; 8 another agent is at work;
+9 root_dir holds somebody else's files; 10 held back until confirmed; 12 done, but something was left out.
+"""
+
+
+class _Commands(click.Group):
+    """Tells every PackratError in one sentence and exits with its code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PackratError as error:
+            click.echo(f"packrat-agent: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+@click.group(cls=_Commands, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="packrat-agent")
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_CONFIG,
+    show_default=True,
+    help="The configuration file.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What to log on stderr.",
+)
+@click.pass_context
+def main(ctx: click.Context, config_path: Path, log_level: str) -> None:
+    """Follow a packrat server and build signed package repositories from it."""
+    set_up_log(log_level)
+    ctx.obj = config_path
+
+
+@main.command("config")
+@click.pass_obj
+def config_command(config_path: Path) -> None:
+    """Check the configuration and print what is in force, secrets masked."""
+    config = load(config_path)
+    click.echo(describe(config), nl=False)
+    for warning in warn_of_config(config):
+        log.warning("config", text=warning)
+
+
+@main.command("sync")
+@click.option("--dry-run", is_flag=True, help="Say what would be done; touch nothing.")
+@click.option("--adopt", is_flag=True, help="Take over a root_dir that holds files of somebody else; they are removed.")
+@click.option(
+    "--accept-removals", is_flag=True, help="Confirm that the server means it when it offers nothing any more."
+)
+@click.pass_obj
+def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals: bool) -> None:
+    """Do one full pass and exit: ask for everything, check every file, mend, publish, remove what is foreign."""
+    config = _load(config_path)
+    wish = Wish(dry_run, adopt, accept_removals)
+
+    async def pass_once(mirror: Mirror, on_progress: Progress) -> Summary:
+        async with connected(mirror.config) as server:
+            return await sync(mirror, server, wish, on_progress)
+
+    with _ready(config, wish) as mirror, show_progress() as on_progress:
+        summary = _until_signalled(lambda: pass_once(mirror, on_progress))
+    if summary is None:
+        raise Incomplete("stopped by a signal; what was published stays, the next pass goes on")
+    show_summary(summary, dry_run=dry_run)
+    if not summary.complete:
+        raise Incomplete("the pass is done, but not everything could be published; see above")
+
+
+@main.command("run")
+@click.pass_obj
+def run_command(config_path: Path) -> None:
+    """Do a full pass, then follow the server until SIGTERM."""
+    config = _load(config_path)
+    with _ready(config, Wish()) as mirror, show_progress() as on_progress:
+        log.info("started", version=__version__, server=config.packrat.url, mirror=config.packrat.name)
+        _until_signalled(lambda: run(mirror, on_progress))
+    log.info("stopped")
+
+
+@main.command("serve")
+@click.option("--listen", default="127.0.0.1:8080", show_default=True, help="HOST:PORT to serve root_dir on.")
+@click.option("--root", type=click.Path(path_type=Path), help="Serve this directory instead of root_dir.")
+@click.pass_obj
+def serve_command(config_path: Path, listen: str, root: Path | None) -> None:
+    """Serve root_dir over HTTP, for a small site or to try things out."""
+    directory = root or load(config_path).mirror.root_dir
+    host, port = parse_listen(listen)
+
+    async def serve() -> None:
+        await serve_until(directory, host, port, asyncio.Event())
+
+    _until_signalled(serve)
+
+
+def _load(config_path: Path) -> Config:
+    config = load(config_path)
+    for warning in warn_of_config(config):
+        log.warning("config", text=warning)
+    return config
+
+
+@contextmanager
+def _ready(config: Config, wish: Wish) -> Iterator[Mirror]:
+    """Hold the claim and the state database, with everything checked."""
+    with claim(config.mirror.root_dir, config.mirror.state_db) as staging:
+        store = Store(config.mirror.state_db)
+        try:
+            yield prepare(config, store, staging, wish)
+        finally:
+            store.close()
+
+
+def _until_signalled(start: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
+    """Run to the end, or until SIGTERM or SIGINT; then None."""
+
+    async def guarded() -> T | None:
+        task = asyncio.ensure_future(start())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return None
+
+    return asyncio.run(guarded())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

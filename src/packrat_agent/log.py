@@ -1,0 +1,54 @@
+"""Sets up the log: one line an event on stderr, a fixed word first, fields after.
+
+Takes: the level.
+Gives: nothing; afterwards structlog.get_logger() writes such lines.
+Touches: stderr.
+"""
+
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+_PLAIN = re.compile(r"[\w./:@+~,=%-]+")
+_JOURNAL_PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+
+
+def set_up_log(level: str = "info") -> None:
+    """Write events of `level` and above to stderr: with time and level, or with journald's `<N>` under systemd."""
+    under_journald = "JOURNAL_STREAM" in os.environ
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ", utc=True),
+            _render_for_journald if under_journald else _render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _render(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    moment, level = event.pop("timestamp"), event.pop("level")
+    return f"{moment} {level.upper():<7} {_line(event)}"
+
+
+def _render_for_journald(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    event.pop("timestamp")
+    return f"<{_JOURNAL_PRIORITY[event.pop('level')]}>{_line(event)}"
+
+
+def _line(event: MutableMapping[str, Any]) -> str:
+    word = "".join(c if c.isprintable() else "?" for c in str(event.pop("event")))
+    return " ".join([word, *(f"{name}={_quote(value)}" for name, value in event.items() if value is not None)])
+
+
+def _quote(value: object) -> str:
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
