@@ -197,6 +197,8 @@ def _tell(result: PassResult) -> None:
 def _scan(mirror: Mirror, on_progress: Progress, dry_run: bool) -> Scan:
     store = mirror.store
     remembered = store.live.everything()
+    if dry_run and not mirror.ground.root.exists():
+        return Scan()
     found = scan(mirror.ground.root, remembered, lambda files, size: on_progress("checking", files, size))
     for mount in found.mounts:
         log.warning("mount", path=mount, text="another filesystem inside root_dir is left alone")

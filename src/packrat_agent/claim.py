@@ -46,11 +46,11 @@ def claim(root: Path, state_db: Path) -> Iterator[Path]:
 def _lock(path: Path, what: str) -> Iterator[None]:
     holder = path.with_name(path.name + ".holder")
     lock = FileLock(path, timeout=0)
-    try:
-        with told_as_disk_error("lock", path):
+    with told_as_disk_error("lock", path):
+        try:
             lock.acquire()
-    except Timeout:
-        raise Busy(f"{what} is in use by {_read_holder(holder)}; stop that agent first") from None
+        except Timeout:
+            raise Busy(f"{what} is in use by {_read_holder(holder)}; stop that agent first") from None
     try:
         with told_as_disk_error("write", holder):
             holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), encoding="utf-8")
@@ -78,7 +78,7 @@ def check_ownership(root: Path, mirror: str, keep: Sequence[Path], *, adopt: boo
     if mark.is_file():
         return
     with told_as_disk_error("read", root):
-        found = sorted(name for name in os.listdir(root) if name not in _HARMLESS and root / name not in keep)
+        found = sorted(path.name for path in root.iterdir() if path.name not in _HARMLESS and path not in keep)
     if not adopt and had_files and not found:
         raise DiskError(
             f"root_dir {root} is empty, but its files are remembered: is its filesystem mounted? "

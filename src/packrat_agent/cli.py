@@ -8,6 +8,7 @@ Touches: through the agent: everything; itself only the terminal and signals.
 import asyncio
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from packrat_agent.errors import Incomplete, PackratError
 from packrat_agent.log import set_up_log
 from packrat_agent.report import show_progress, show_summary
 from packrat_agent.serve import parse_listen, serve_until
+from packrat_agent.state.database import copy_database
 from packrat_agent.state.store import Store
 
 log = structlog.get_logger()
@@ -144,7 +146,15 @@ def _load(config_path: Path) -> Config:
 
 @contextmanager
 def _ready(config: Config, wish: Wish) -> Iterator[Mirror]:
-    """Hold the claim and the state database, with everything checked."""
+    """Hold the claim and the state database, with everything checked; a dry run works on a copy and claims nothing."""
+    if wish.dry_run:
+        with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
+            store = Store(copy_database(config.mirror.state_db, Path(scratch) / "state.db"))
+            try:
+                yield prepare(config, store, Path(scratch), wish)
+            finally:
+                store.close()
+        return
     with claim(config.mirror.root_dir, config.mirror.state_db) as staging:
         store = Store(config.mirror.state_db)
         try:

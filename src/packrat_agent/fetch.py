@@ -148,8 +148,8 @@ async def _download(
     if digest.hexdigest() != file.sha256:
         part.unlink()
         raise ServerBroken(
-            f"{file.url} ({file.uri}) has {size} bytes with SHA-256 {digest.hexdigest()}, its record says {file.sha256}; "
-            "it was thrown away: have the file uploaded again on the server"
+            f"{file.url} ({file.uri}) has {size} bytes with SHA-256 {digest.hexdigest()}, "
+            f"its record says {file.sha256}; it was thrown away: have the file uploaded again on the server"
         )
     target = staging / file.sha256
     with told_as_disk_error("rename", part):

@@ -130,7 +130,7 @@ async def run_pass(
         on_progress(files, size)
 
     fetched = await fetch(missing, ground.staging, ground.root, server.open_file, ground.parallel_downloads, count)
-    # 5.–8. Read, render, sign, publish.
+    # 5. to 8. Read, render, sign, publish.
     await asyncio.to_thread(_build, _Build(repo, form, shelf, plan, fetched, store, ground, result))
     result.seconds = time.monotonic() - started
     return result

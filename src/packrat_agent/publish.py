@@ -180,7 +180,7 @@ def _flip_pointers(work: _Work, section: SignedSection) -> None:
 
 
 def _advance_mtime(spare: Path, target: Path) -> None:
-    """Keep a pointer's Last-Modified rising in whole seconds; else a client that asks If-Modified-Since keeps the old."""
+    """Keep a pointer's Last-Modified rising in whole seconds; else If-Modified-Since keeps clients on the old one."""
     with suppress(FileNotFoundError):
         previous_s = int(target.lstat().st_mtime)
         if int(spare.stat().st_mtime) <= previous_s:
@@ -201,4 +201,3 @@ def _look(root: Path, intended: Sequence[LiveFile]) -> tuple[StoredFile, ...]:
             status = (root / file.path).lstat()
         seen.append(StoredFile(file.path, file.sha256, file.size, status.st_mtime_ns, status.st_ino))
     return tuple(seen)
-

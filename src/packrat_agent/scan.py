@@ -35,12 +35,15 @@ class Scan:
 
 
 def scan(
-    root: Path, remembered: Mapping[str, StoredFile], on_progress: Callable[[int, int], None], hash_strangers: bool = True
+    root: Path,
+    remembered: Mapping[str, StoredFile],
+    on_progress: Callable[[int, int], None],
+    hash_strangers: bool = True,
 ) -> Scan:
     """Walk `root` and hash every regular file.
 
     on_progress: called with (files, bytes) since the last call.
-    Raises: DiskError where `root` or a directory below can't be read: then nothing is known, and nothing may be removed.
+    Raises: DiskError where a directory can't be read: then nothing is known, and nothing may be removed.
     """
     found = Scan()
     with told_as_disk_error("read", root):

@@ -9,7 +9,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,20 @@ def connect(path: Path) -> sqlite3.Connection:
     except OSError as error:
         raise DiskError(f"can't make the directory of the state database {path}: {error.strerror}") from error
     return db
+
+
+def copy_database(source: Path, target: Path) -> Path:
+    """Copy the state database, if there is one, for somebody who only looks; gives `target`."""
+    if source.exists():
+        try:
+            with (
+                closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as read,
+                closing(sqlite3.connect(target)) as copy,
+            ):
+                read.backup(copy)
+        except sqlite3.DatabaseError as error:
+            raise DiskError(f"can't read the state database {source}: {error}") from error
+    return target
 
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:

@@ -1,0 +1,67 @@
+"""claim: one agent a directory and a state database; a directory of somebody else is left alone."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.claim import check_ownership, claim
+from packrat_agent.errors import Busy, DiskError, NotOurs
+
+
+def test_a_second_agent_is_told_who_holds_the_directory_or_the_state(tmp_path: Path) -> None:
+    with claim(tmp_path / "root", tmp_path / "state" / "state.db"):
+        with (
+            pytest.raises(Busy, match=rf"root_dir .* in use by process {os.getpid()} on "),
+            claim(tmp_path / "root", tmp_path / "other" / "state.db"),
+        ):
+            pass
+        with (
+            pytest.raises(Busy, match=r"the state database .* in use by process"),
+            claim(tmp_path / "root2", tmp_path / "state" / "state.db"),
+        ):
+            pass
+    with claim(tmp_path / "root", tmp_path / "state" / "state.db") as staging:
+        assert staging.is_dir()
+
+
+def test_the_agents_own_directory_is_closed_to_others(tmp_path: Path) -> None:
+    with claim(tmp_path / "root", tmp_path / "state.db"):
+        assert (tmp_path / "root/.packrat-agent").stat().st_mode & 0o777 == 0o700
+
+
+def own(root: Path, *keep: Path, adopt: bool = False, had_files: bool = False) -> None:
+    with claim(root, root.with_name("state") / "state.db"):
+        check_ownership(root, "prod", keep, adopt=adopt, had_files=had_files)
+
+
+def test_an_empty_directory_is_marked_and_never_asked_about_again(tmp_path: Path) -> None:
+    own(tmp_path / "root")
+    (tmp_path / "root" / "foreign").write_text("x")
+    own(tmp_path / "root")
+    assert json.loads((tmp_path / "root/.packrat-agent/mark").read_text())["mirror"] == "prod"
+
+
+def test_somebody_elses_directory_is_named_and_left_alone_until_adopted(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "index.php").write_text("<?php")
+    with pytest.raises(NotOurs, match=r"'index\.php'.*sync --adopt"):
+        own(root)
+    assert not (root / ".packrat-agent/mark").exists()
+    own(root, adopt=True)
+    own(root)
+
+
+def test_keep_files_do_not_make_a_directory_somebody_elses(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "repo-key").write_text("key")
+    own(root, root / "repo-key")
+
+
+def test_a_directory_that_is_suddenly_empty_is_taken_for_unmounted(tmp_path: Path) -> None:
+    with pytest.raises(DiskError, match="is its filesystem mounted"):
+        own(tmp_path / "root", had_files=True)
+    own(tmp_path / "root", had_files=True, adopt=True)

@@ -1,0 +1,78 @@
+"""disk: nothing outside the root is touched, whatever was planted; system errors are told plainly."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from packrat_agent import disk
+from packrat_agent.errors import DiskError
+
+
+def test_a_planted_link_on_the_way_gives_way_and_its_target_is_untouched(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    (root / "pool").symlink_to(outside)
+    made = disk.ensure_directory(root, "pool/abc")
+    assert made.is_dir()
+    assert not (root / "pool").is_symlink()
+    assert list(outside.iterdir()) == []
+
+
+def test_a_file_on_the_way_gives_way(tmp_path: Path) -> None:
+    (tmp_path / "pool").write_text("in the way")
+    assert disk.ensure_directory(tmp_path, "pool/abc").is_dir()
+
+
+def test_write_new_does_not_write_through_a_link(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("safe")
+    (tmp_path / "new").symlink_to(victim)
+    disk.write_new(tmp_path / "new", b"content")
+    assert victim.read_text() == "safe"
+    assert (tmp_path / "new").read_bytes() == b"content"
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o644
+
+
+def test_replace_takes_the_place_of_a_link_and_of_a_directory(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("safe")
+    (tmp_path / "link").symlink_to(victim)
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "directory" / "file").write_text("x")
+    for name in ("link", "directory"):
+        source = tmp_path / "source"
+        source.write_text("new")
+        disk.replace(source, tmp_path / name)
+        assert (tmp_path / name).read_text() == "new"
+        assert not source.exists()
+    assert victim.read_text() == "safe"
+
+
+def test_replace_between_two_names_of_one_inode_leaves_one(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    os.link(tmp_path / "a", tmp_path / "b")
+    disk.replace(tmp_path / "b", tmp_path / "a")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_system_error_names_the_path_and_what_helps(number: int) -> None:
+    with (
+        pytest.raises(DiskError, match=r"can't write /some/file: .+; .+"),
+        disk.told_as_disk_error("write", "/some/file"),
+    ):
+        raise OSError(number, os.strerror(number))
+
+
+def test_flushing_many_files_at_once_and_few_one_by_one(tmp_path: Path) -> None:
+    files = [tmp_path / str(number) for number in range(100)]
+    for file in files:
+        file.write_text("x")
+    disk.flush_files(files)
+    disk.flush_files(files[:2])
+    disk.flush_directories([tmp_path, tmp_path])
+    with pytest.raises(DiskError):
+        disk.flush_files([tmp_path / "missing"])

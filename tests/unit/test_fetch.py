@@ -1,0 +1,134 @@
+"""fetch: only verified bytes reach staging; a part is gone on with; nothing is fetched twice."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.errors import DiskError, ServerUnavailable
+from packrat_agent.fetch import Fetched, clear_staging, fetch
+from packrat_agent.model import PackageFile, Placement
+
+CONTENT = bytes(range(256)) * 4096
+
+
+@dataclass
+class Answer:
+    """A server's answer: `start` and then the bytes in small chunks, cut off after `cut` bytes."""
+
+    start: int
+    content: bytes
+    cut: int | None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for at in range(0, len(self.content), 65536):
+            if self.cut is not None and at >= self.cut:
+                raise ServerUnavailable("cut off")
+            yield self.content[at : at + 65536]
+
+
+@dataclass
+class Server:
+    """The outside world: files by path, with or without Range, lying or cut off on demand."""
+
+    files: dict[str, bytes]
+    honours_range: bool = True
+    cut: int | None = None
+    asked: list[tuple[str, int]] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def open_file(self, url: str, offset: int) -> AsyncIterator[Answer]:
+        self.asked.append((url, offset))
+        start = offset if self.honours_range else 0
+        yield Answer(start, self.files[url][start:], self.cut)
+
+
+def placement(name: str, content: bytes, source: str | None = None) -> Placement:
+    sha256 = hashlib.sha256(content).hexdigest()
+    file = PackageFile(f"/uri/{name}", "p", "bookworm", "1", "deb", "all", f"/files/{name}", name, sha256)
+    return Placement(file, f"repo/{name}", source)
+
+
+def run(server: Server, root: Path, *placements: Placement) -> Fetched:
+    staging = root / "staging"
+    staging.mkdir(exist_ok=True)
+    return asyncio.run(fetch(placements, staging, root, server.open_file, 4, lambda files, size: None))
+
+
+def test_the_same_bytes_are_asked_for_once(tmp_path: Path) -> None:
+    server = Server({"/files/a": CONTENT, "/files/b": CONTENT})
+    fetched = run(server, tmp_path, placement("a", CONTENT), placement("b", CONTENT))
+    (staged,) = fetched.staged.values()
+    assert staged.path.read_bytes() == CONTENT
+    assert staged.size == len(CONTENT)
+    assert len(server.asked) == 1
+
+
+def test_wrong_bytes_are_thrown_away_and_the_others_go_on(tmp_path: Path) -> None:
+    server = Server({"/files/a": b"evil", "/files/b": b"good"})
+    bad, good = placement("a", b"right"), placement("b", b"good")
+    fetched = run(server, tmp_path, bad, good)
+    assert list(fetched.staged) == [good.file.sha256]
+    assert "its record says" in str(fetched.failed[bad.file.sha256])
+    assert sorted(path.name for path in (tmp_path / "staging").iterdir()) == [good.file.sha256]
+
+
+@pytest.mark.parametrize("honours_range", [True, False])
+def test_a_cut_download_goes_on_where_it_stopped(tmp_path: Path, honours_range: bool) -> None:
+    wanted = placement("a", CONTENT)
+    server = Server({"/files/a": CONTENT}, honours_range=honours_range, cut=3 * 65536)
+    assert isinstance(run(server, tmp_path, wanted).failed[wanted.file.sha256], ServerUnavailable)
+    server.cut = None
+    fetched = run(server, tmp_path, wanted)
+    assert fetched.staged[wanted.file.sha256].path.read_bytes() == CONTENT
+    assert server.asked == [("/files/a", 0), ("/files/a", 3 * 65536)]
+
+
+def test_a_part_with_foreign_bytes_is_thrown_away_and_the_next_try_is_whole(tmp_path: Path) -> None:
+    wanted = placement("a", CONTENT)
+    (tmp_path / "staging").mkdir()
+    (tmp_path / "staging" / f"{wanted.file.sha256}.part").write_bytes(b"x" * 100)
+    server = Server({"/files/a": CONTENT})
+    assert wanted.file.sha256 in run(server, tmp_path, wanted).failed
+    assert wanted.file.sha256 in run(server, tmp_path, wanted).staged
+
+
+def test_what_is_staged_already_is_checked_and_used(tmp_path: Path) -> None:
+    wanted, torn = placement("a", b"whole"), placement("b", b"other")
+    (tmp_path / "staging").mkdir()
+    (tmp_path / "staging" / wanted.file.sha256).write_bytes(b"whole")
+    (tmp_path / "staging" / torn.file.sha256).write_bytes(b"torn")
+    server = Server({"/files/b": b"other"})
+    fetched = run(server, tmp_path, wanted, torn)
+    assert set(fetched.staged) == {wanted.file.sha256, torn.file.sha256}
+    assert server.asked == [("/files/b", 0)]
+
+
+def test_a_copy_in_the_tree_is_linked_when_its_bytes_are_right(tmp_path: Path) -> None:
+    (tmp_path / "right").write_bytes(b"one")
+    (tmp_path / "rotten").write_bytes(b"???")
+    one, two = placement("a", b"one", "right"), placement("b", b"two", "rotten")
+    server = Server({"/files/b": b"two"})
+    fetched = run(server, tmp_path, one, two)
+    assert fetched.staged[one.file.sha256].path.samefile(tmp_path / "right")
+    assert fetched.staged[two.file.sha256].path.read_bytes() == b"two"
+    assert server.asked == [("/files/b", 0)]
+
+
+def test_a_staging_that_cannot_be_written_stops_the_fetch(tmp_path: Path) -> None:
+    wanted = placement("a", b"x")
+    (tmp_path / "staging").mkdir()
+    (tmp_path / "staging" / f"{wanted.file.sha256}.part").mkdir()
+    with pytest.raises(DiskError, match="can't write"):
+        run(Server({"/files/a": b"x"}), tmp_path, wanted)
+
+
+def test_clear_staging_keeps_what_is_named(tmp_path: Path) -> None:
+    for name in ("a", "b.part", "c", "pointer-1"):
+        (tmp_path / name).write_text("x")
+    clear_staging(tmp_path, ["a", "b"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b.part"]

@@ -1,0 +1,89 @@
+"""decide: what a pass has to do follows from what is wanted and what is there."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from packrat_agent.model import PackageFile, Repo, StoredFile
+from packrat_agent.plan import decide
+
+REPO = Repo("r", "R", "r", "apt", ())
+
+
+def wanted_file(number: int, sha: str) -> PackageFile:
+    name = f"p{number}_1_all.deb"
+    return PackageFile(f"/uri/{number}", f"p{number}", "bookworm", "1", "deb", "all", f"/files/{name}", name, sha * 64)
+
+
+def stored(path: str, sha: str) -> StoredFile:
+    return StoredFile(path, sha * 64, 1, 1, 1)
+
+
+def test_a_file_in_its_place_is_kept_and_others_are_fetched() -> None:
+    one, two = wanted_file(1, "a"), wanted_file(2, "b")
+    plan = decide(REPO, [(one, "r/1"), (two, "r/2")], {"r/1": stored("r/1", "a")}, {}, {})
+    assert [p.path for p in plan.keep] == ["r/1"]
+    assert [p.path for p in plan.fetch] == ["r/2"]
+    assert plan.retire == ()
+
+
+def test_a_file_with_other_bytes_on_disk_is_fetched_again_and_not_retired() -> None:
+    plan = decide(REPO, [(wanted_file(1, "a"), "r/1")], {"r/1": stored("r/1", "f")}, {}, {"r/1": "a" * 64})
+    assert [p.path for p in plan.fetch] == ["r/1"]
+    assert plan.retire == ()
+
+
+def test_bytes_that_stand_elsewhere_are_linked_not_downloaded() -> None:
+    plan = decide(REPO, [(wanted_file(1, "a"), "r/1")], {}, {"a" * 64: "other/1"}, {})
+    assert [(p.path, p.source) for p in plan.link] == [("r/1", "other/1")]
+    assert plan.fetch == ()
+
+
+def test_two_files_that_claim_one_path_leave_the_first_and_name_both() -> None:
+    one, two = wanted_file(1, "a"), wanted_file(2, "b")
+    plan = decide(REPO, [(one, "r/same"), (two, "r/same")], {}, {}, {})
+    assert [p.file for p in plan.fetch] == [one]
+    assert plan.refused[0].file == two
+    assert one.uri in plan.refused[0].reason
+
+
+def test_a_published_name_never_gets_other_bytes() -> None:
+    plan = decide(REPO, [(wanted_file(1, "b"), "r/1")], {"r/1": stored("r/1", "a")}, {}, {"r/1": "a" * 64})
+    assert plan.fetch == plan.keep == plan.link == ()
+    assert "published before with other bytes" in plan.refused[0].reason
+    assert plan.retire == ("r/1",)
+
+
+def test_what_is_wanted_no_more_is_retired() -> None:
+    plan = decide(REPO, [], {"r/1": stored("r/1", "a"), "r/0": stored("r/0", "b")}, {}, {})
+    assert plan.retire == ("r/0", "r/1")
+
+
+_paths = st.sampled_from(["r/1", "r/2", "r/3", "r/4"])
+_shas = st.sampled_from("abcd")
+
+
+@given(
+    st.lists(st.tuples(_shas, _paths), max_size=8),
+    st.dictionaries(_paths, _shas),
+    st.sets(_shas),
+    st.dictionaries(_paths, _shas),
+)
+def test_every_wanted_file_has_one_fate_and_nothing_wanted_is_retired(
+    wants: list[tuple[str, str]], disk: dict[str, str], elsewhere: set[str], published: dict[str, str]
+) -> None:
+    wanted = [(wanted_file(n, sha), path) for n, (sha, path) in enumerate(wants)]
+    plan = decide(
+        REPO,
+        wanted,
+        {path: stored(path, sha) for path, sha in disk.items()},
+        {sha * 64: "x" for sha in elsewhere},
+        {path: sha * 64 for path, sha in published.items()},
+    )
+    placed = [*plan.keep, *plan.fetch, *plan.link]
+    assert sorted([p.file.uri for p in placed] + [r.file.uri for r in plan.refused]) == sorted(f.uri for f, _ in wanted)
+    by_path: dict[str, set[str]] = {}
+    for placement in placed:
+        by_path.setdefault(placement.path, set()).add(placement.file.sha256)
+        assert published.get(placement.path, placement.file.sha256[0]) == placement.file.sha256[0]
+    assert all(len(shas) == 1 for shas in by_path.values())
+    assert set(plan.retire) == set(disk) - set(by_path)

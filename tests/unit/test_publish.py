@@ -1,0 +1,116 @@
+"""publish: content before pointers, pointers in order, each by one rename, links where bytes are the same."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.model import (
+    PackageFile,
+    Placement,
+    Published,
+    Repo,
+    SignedSection,
+    SignedTree,
+    StagedFile,
+    TreeFile,
+)
+from packrat_agent.publish import Place, intend, publish
+
+REPO = Repo("r", "R", "repo", "apt", ())
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "root" / ".packrat-agent" / "staging").mkdir(parents=True)
+    return tmp_path / "root"
+
+
+def go(root: Path, tree: SignedTree, *places: Place, pointers: dict[str, list[str]] | None = None) -> Published:
+    staging = root / ".packrat-agent" / "staging"
+    return publish(tree, places, root, staging, intend(tree, places), pointers or {})
+
+
+def tree_of(content: list[TreeFile], pointers: list[TreeFile]) -> SignedTree:
+    section = SignedSection("s", "id", tuple(content), tuple(pointers), {})
+    return SignedTree(REPO, (section,), ("s",), None)
+
+
+def place(root: Path, name: str, content: bytes) -> Place:
+    sha256 = hashlib.sha256(content).hexdigest()
+    staged = root / ".packrat-agent" / "staging" / sha256
+    staged.write_bytes(content)
+    file = PackageFile("/f/1", "p", "bookworm", "1", "deb", "all", "/files/x", name, sha256)
+    return Place(Placement(file, f"repo/pool/{name}"), StagedFile(sha256, staged, len(content)))
+
+
+def test_everything_stands_where_it_was_intended(root: Path) -> None:
+    index = b"index"
+    tree = tree_of([TreeFile("by-hash/1", index)], [TreeFile("Index", index), TreeFile("InRelease", b"signed")])
+    published = go(root, tree, place(root, "x.deb", b"package"))
+    assert (root / "repo/pool/x.deb").read_bytes() == b"package"
+    assert (root / "repo/Index").read_bytes() == index
+    assert (root / "repo/Index").samefile(root / "repo/by-hash/1")
+    assert {file.path for file in published.written} == {
+        "repo/pool/x.deb",
+        "repo/by-hash/1",
+        "repo/Index",
+        "repo/InRelease",
+    }
+    assert all(file.inode == (root / file.path).stat().st_ino for file in published.written)
+    assert list((root / ".packrat-agent/staging").iterdir()) == []
+
+
+def test_a_pointer_that_changes_gets_a_later_whole_second_and_one_that_does_not_is_left(root: Path) -> None:
+    go(root, tree_of([], [TreeFile("InRelease", b"one"), TreeFile("Release", b"same")]))
+    ahead = int((root / "repo/InRelease").stat().st_mtime) + 1000
+    os.utime(root / "repo/InRelease", (ahead, ahead))
+    same = (root / "repo/Release").stat()
+    go(root, tree_of([], [TreeFile("InRelease", b"two"), TreeFile("Release", b"same")]))
+    assert (root / "repo/InRelease").read_bytes() == b"two"
+    assert int((root / "repo/InRelease").stat().st_mtime) == ahead + 1
+    assert (root / "repo/Release").stat().st_ino == same.st_ino
+
+
+def test_a_pointer_that_is_no_more_is_removed_and_so_is_that_of_a_lost_section(root: Path) -> None:
+    go(root, tree_of([], [TreeFile("InRelease", b"one"), TreeFile("Release", b"one")]))
+    (root / "repo/old").write_text("old section")
+    published = go(
+        root,
+        tree_of([], [TreeFile("Release", b"two")]),
+        pointers={"s": ["repo/InRelease", "repo/Release"], "lost": ["repo/old"]},
+    )
+    assert sorted(path.name for path in (root / "repo").iterdir()) == ["Release"]
+    assert published.removed == ("repo/InRelease", "repo/old")
+
+
+def test_damaged_content_is_written_again_under_its_name(root: Path) -> None:
+    tree = tree_of([TreeFile("by-hash/1", b"right")], [TreeFile("Index", b"right")])
+    go(root, tree)
+    (root / "repo/by-hash/1").unlink()
+    (root / "repo/by-hash/1").write_bytes(b"wrong")
+    go(root, tree)
+    assert (root / "repo/by-hash/1").read_bytes() == b"right"
+
+
+def test_one_staged_file_may_stand_in_several_places_and_replaces_what_was_there(root: Path) -> None:
+    (root / "repo/pool").mkdir(parents=True)
+    (root / "repo/pool/b.deb").write_bytes(b"damaged")
+    one = place(root, "a.deb", b"package")
+    two = Place(Placement(one.placement.file, "repo/pool/b.deb"), one.staged)
+    go(root, tree_of([], []), one, two)
+    assert (root / "repo/pool/a.deb").samefile(root / "repo/pool/b.deb")
+    assert (root / "repo/pool/b.deb").read_bytes() == b"package"
+
+
+def test_a_planted_link_is_replaced_not_followed(root: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("safe")
+    (root / "repo").mkdir()
+    (root / "repo/InRelease").symlink_to(victim)
+    (root / "repo/pool").symlink_to(tmp_path)
+    go(root, tree_of([], [TreeFile("InRelease", b"new")]), place(root, "x.deb", b"package"))
+    assert victim.read_text() == "safe"
+    assert not (tmp_path / "x.deb").exists()
+    assert not (root / "repo/InRelease").is_symlink()

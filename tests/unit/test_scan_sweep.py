@@ -1,0 +1,89 @@
+"""scan and sweep: what is damaged or foreign is found and removed; nothing outside the root is touched."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from packrat_agent.model import StoredFile
+from packrat_agent.scan import scan
+from packrat_agent.sweep import is_kept, kept_paths, sweep, sweep_directories
+
+
+def quiet(files: int, size: int) -> None:
+    """No progress."""
+
+
+def put(root: Path, path: str, content: bytes) -> StoredFile:
+    target = root / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+    status = target.stat()
+    return StoredFile(path, hashlib.sha256(content).hexdigest(), status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def test_each_fault_is_told_as_what_it_is(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    outside = put(tmp_path, "outside/secret", b"secret")
+    good = put(root, "repo/good", b"good")
+    flipped = put(root, "repo/flipped", b"right")
+    (root / "repo/flipped").write_bytes(b"wrong")
+    short = put(root, "repo/short", b"whole")
+    (root / "repo/short").write_bytes(b"who")
+    missing = StoredFile("repo/missing", "0" * 64, 1, 1, 1)
+    linked = put(root, "repo/linked", b"content")
+    (root / "repo/linked").unlink()
+    (root / "repo/linked").symlink_to(tmp_path / outside.path)
+    directory = StoredFile("repo/directory", "0" * 64, 1, 1, 1)
+    put(root, "repo/directory/inside", b"x")
+    (root / "evil").symlink_to(tmp_path / "outside")
+    os.mkfifo(root / "pipe")
+    (root / "void/deep").mkdir(parents=True)
+    put(root, ".packrat-agent/staging/x", b"own")
+    remembered = {file.path: file for file in (good, flipped, short, missing, linked, directory)}
+
+    found = scan(root, remembered, quiet)
+
+    assert [file.path for file in found.good] == ["repo/good"]
+    assert sorted(found.damaged) == ["repo/directory", "repo/flipped", "repo/linked", "repo/missing", "repo/short"]
+    assert [file.path for file in found.strangers] == ["repo/directory/inside"]
+    assert found.strangers[0].sha256 == hashlib.sha256(b"x").hexdigest()
+    assert sorted(found.oddities) == ["evil", "pipe"]
+    assert found.empty == ["void/deep", "void"]
+
+
+def test_sweep_removes_files_links_and_the_directories_left_empty(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    put(root, "a/b/one", b"1")
+    put(root, "a/two", b"2")
+    victim = tmp_path / "victim"
+    victim.write_text("safe")
+    (root / "link").symlink_to(victim)
+    assert sweep(root, ["a/b/one", "link", "gone/long/ago"], ()) == ["a/b/one", "link", "gone/long/ago"]
+    assert not (root / "a/b").exists()
+    assert (root / "a/two").exists()
+    assert victim.read_text() == "safe"
+
+
+def test_sweep_never_goes_through_a_linked_directory(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    put(outside, "file", b"safe")
+    root.mkdir()
+    (root / "pool").symlink_to(outside)
+    sweep(root, ["pool/file"], ())
+    sweep_directories(root, ["pool/empty"], ())
+    assert (outside / "file").read_bytes() == b"safe"
+    assert (root / "pool").is_symlink()
+
+
+def test_sweep_leaves_keep_files_and_the_agents_own(tmp_path: Path) -> None:
+    put(tmp_path, "repo-key", b"key")
+    put(tmp_path, "kept/below/file", b"x")
+    put(tmp_path, ".packrat-agent/mark", b"{}")
+    kept = kept_paths(tmp_path, [tmp_path / "repo-key", tmp_path / "kept", Path("/elsewhere/file")])
+    assert kept == {"repo-key", "kept"}
+    assert is_kept("kept/below/file", kept)
+    assert not is_kept("kept-not", kept)
+    assert sweep(tmp_path, ["repo-key", "kept/below/file", ".packrat-agent/mark"], kept) == []
+    assert (tmp_path / "kept/below/file").exists()
+    assert (tmp_path / ".packrat-agent/mark").exists()

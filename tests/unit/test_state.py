@@ -1,0 +1,197 @@
+"""state: what was remembered comes back, migrations add up to the schema, retired files expire."""
+
+import sqlite3
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.errors import ConfigError, DiskError
+from packrat_agent.model import (
+    DistroVersion,
+    Entry,
+    Fragment,
+    LiveFile,
+    PackageFile,
+    Published,
+    Refusal,
+    Repo,
+    SignedSection,
+    StoredFile,
+    Wanted,
+)
+from packrat_agent.state.database import connect
+from packrat_agent.state.store import Store
+
+REPO = Repo("apt-dev", "APT dev", "apt-dev", "apt", (DistroVersion("bookworm", "debian", "bookworm", "deb"),))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "state" / "state.db")
+    store.wanted.save_repos([REPO])
+    return store
+
+
+def a_file(number: int, sha: str = "a", package: str = "pkg") -> PackageFile:
+    return PackageFile(f"/f/{number}", package, "bookworm", "1", "deb", "all", "/files/x.deb", "x.deb", sha * 64)
+
+
+def remember(store: Store, *files: PackageFile, packages: list[str] | None = None) -> None:
+    store.wanted.remember_wanted(REPO.name, Wanted(frozenset(f.uri for f in files), files, ()), packages)
+
+
+def dump(db: sqlite3.Connection) -> list[tuple[str, str, str]]:
+    rows = db.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name").fetchall()
+    return [(kind, name, " ".join(sql.split())) for kind, name, sql in rows]
+
+
+def test_the_schema_is_the_sum_of_the_migrations(tmp_path: Path) -> None:
+    written = sqlite3.connect(tmp_path / "written.db")
+    written.executescript((resources.files("packrat_agent.state") / "schema.sql").read_text(encoding="utf-8"))
+    assert dump(connect(tmp_path / "migrated.db")) == dump(written)
+
+
+def test_a_database_of_a_newer_agent_is_left_alone(tmp_path: Path) -> None:
+    connect(tmp_path / "state.db").execute("PRAGMA user_version = 999")
+    with pytest.raises(ConfigError, match="newer packrat-agent"):
+        connect(tmp_path / "state.db")
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "state.db").write_text("this is no database, and long enough to be read as one" * 20)
+    with pytest.raises(ConfigError, match="move it away"):
+        connect(tmp_path / "state.db")
+
+
+def test_a_path_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DiskError, match="state database"):
+        connect(tmp_path / "file" / "state.db")
+
+
+def test_repos_come_back_and_those_that_left_are_forgotten(store: Store) -> None:
+    other = Repo("other", "", "other", "apt", (), show_only_latest=False)
+    store.wanted.save_repos([REPO, other])
+    assert store.wanted.repos() == (REPO, other)
+    remember(store, a_file(1))
+    store.wanted.save_repos([other])
+    assert store.wanted.repos() == (other,)
+    assert store.wanted.known(REPO.name, None) == {}
+
+
+def test_wanted_files_follow_the_server_for_all_or_for_some_packages(store: Store) -> None:
+    one, two, three = a_file(1, package="a"), a_file(2, package="b"), a_file(3, package="b")
+    remember(store, one, two, three)
+    assert store.wanted.known(REPO.name, ["b"]) == {two.uri: two, three.uri: three}
+    remember(store, three, packages=["b"])
+    assert store.wanted.known(REPO.name, None) == {one.uri: one, three.uri: three}
+
+
+def test_a_changed_record_starts_anew_and_an_unusable_one_keeps_its_row(store: Store) -> None:
+    remember(store, a_file(1), a_file(2))
+    store.wanted.refuse(REPO.name, [Refusal(a_file(1), "torn"), Refusal(a_file(2), "torn")], unreadable=True)
+    store.wanted.remember_wanted(REPO.name, Wanted(frozenset({"/f/1", "/f/2"}), (a_file(1, "b"),), ()), None)
+    states = {
+        item.file.uri: (item.state, item.reason, item.unreadable) for item in store.wanted.shelf("apt-dev", "apt", 1)
+    }
+    assert states == {"/f/1": ("wanted", None, 0), "/f/2": ("refused", "torn", 1)}
+
+
+def test_the_shelf_joins_the_fragment_of_the_right_version(store: Store) -> None:
+    remember(store, a_file(1))
+    fragment = Fragment(b"Package: x\n", "x", "1", "all")
+    store.wanted.save_fragments("apt", 1, [("a" * 64, 7, fragment)])
+    (item,) = store.wanted.shelf(REPO.name, "apt", 1)
+    assert (item.size, item.fragment) == (7, fragment)
+    (item,) = store.wanted.shelf(REPO.name, "apt", 2)
+    assert item.fragment is None
+
+
+def test_live_files_are_those_the_index_names(store: Store) -> None:
+    remember(store, a_file(1), a_file(2))
+    fragment = Fragment(b"", "x", "1", "all")
+    store.wanted.set_live(REPO.name, [Entry(a_file(1), "p", 1, fragment)])
+    assert store.wanted.counts(REPO.name) == {"live": 1, "wanted": 1}
+    store.wanted.set_live(REPO.name, [Entry(a_file(2), "p", 1, fragment)])
+    states = {item.file.uri: item.state for item in store.wanted.shelf(REPO.name, "apt", 1)}
+    assert states == {"/f/1": "wanted", "/f/2": "live"}
+
+
+def publish(store: Store, now: float, *files: LiveFile, retired: tuple[str, ...] = ()) -> None:
+    store.live.begin(REPO.name, files)
+    section = SignedSection("bookworm", f"identity {now}", (), (), {"Date": str(now)})
+    written = tuple(StoredFile(f.path, f.sha256, f.size, 1, 1) for f in files)
+    store.live.finish(Published(REPO, (section,), ("bookworm",), written, ()), files, retired, now)
+
+
+def test_an_old_generation_stays_for_the_grace_period_and_for_three_more_generations(store: Store) -> None:
+    for now in range(6):
+        publish(store, float(now), LiveFile(f"apt-dev/by-hash/{now}", "bookworm", "a" * 64, 1))
+    # Generation 6 stands; 5, 4 and 3 are kept for their number, whatever their age.
+    assert store.live.expired(1000.0, 100, 3) == ["apt-dev/by-hash/0", "apt-dev/by-hash/1"]
+    assert store.live.expired(5.0, 100, 3) == []
+
+
+def test_an_expendable_file_goes_by_number_alone(store: Store) -> None:
+    for now in range(6):
+        publish(store, float(now), LiveFile(f"apt-dev/by-hash/{now}", "bookworm", "a" * 64, 1, retained=False))
+    assert store.live.expired(5.0, 100, 3) == ["apt-dev/by-hash/0", "apt-dev/by-hash/1"]
+
+
+def test_a_withdrawn_package_goes_after_the_grace_period_unless_it_is_wanted_again(store: Store) -> None:
+    package = LiveFile("apt-dev/pool/x", "", "a" * 64, 1)
+    publish(store, 1.0, package)
+    publish(store, 2.0, retired=("apt-dev/pool/x",))
+    assert store.live.expired(50.0, 100, 3) == []
+    assert store.live.expired(102.0, 100, 3) == ["apt-dev/pool/x"]
+    store.live.unretire(["apt-dev/pool/x"])
+    assert store.live.expired(1000.0, 100, 3) == []
+
+
+def test_what_was_only_begun_is_remembered_but_not_taken_for_there(store: Store) -> None:
+    store.live.begin(REPO.name, [LiveFile("apt-dev/pool/x", "", "a" * 64, 1)])
+    assert set(store.live.everything()) == {"apt-dev/pool/x"}
+    assert store.live.packages(REPO.name) == {}
+    assert store.live.copies(["a" * 64]) == {}
+    store.live.seen([StoredFile("apt-dev/pool/x", "a" * 64, 1, 5, 7)], 1.0)
+    assert store.live.packages(REPO.name) == {"apt-dev/pool/x": StoredFile("apt-dev/pool/x", "a" * 64, 1, 5, 7)}
+
+
+def test_forgetting_an_index_file_makes_its_section_due_again(store: Store) -> None:
+    publish(store, 1.0, LiveFile("apt-dev/dists/x", "bookworm", "a" * 64, 1, pointer_rank=1))
+    assert store.live.identities(REPO.name) == {"bookworm": "identity 1.0"}
+    store.live.forget(["apt-dev/dists/x"])
+    assert store.live.identities(REPO.name) == {"bookworm": ""}
+    assert store.live.facts(REPO.name) == {"bookworm": {"Date": "1.0"}}
+
+
+def test_pointers_come_back_last_published_first(store: Store) -> None:
+    publish(
+        store,
+        1.0,
+        LiveFile("apt-dev/Release", "bookworm", "a" * 64, 1, pointer_rank=1),
+        LiveFile("apt-dev/InRelease", "bookworm", "b" * 64, 1, pointer_rank=2),
+        LiveFile("apt-dev/by-hash/b", "bookworm", "b" * 64, 1),
+    )
+    assert store.live.pointers(REPO.name) == {"bookworm": ["apt-dev/InRelease", "apt-dev/Release"]}
+
+
+def test_pieces_survive_a_restart(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state.db")
+    store.pieces.put("gz", "d" * 64, b"compressed")
+    assert store.pieces.get("gz", "d" * 64) == b"compressed"
+    store.pieces.save()
+    store.close()
+    again = Store(tmp_path / "state.db")
+    assert again.pieces.get("gz", "d" * 64) == b"compressed"
+    assert again.pieces.get("xz", "d" * 64) is None
+
+
+def test_notes_keep_settings_and_the_last_events(store: Store) -> None:
+    assert store.notes.setting("last_full_pass") is None
+    store.notes.set_setting("last_full_pass", "1")
+    assert store.notes.setting("last_full_pass") == "1"
+    store.notes.add_event(1.0, "published", "apt-dev", "bookworm")
+    store.notes.add_event(2.0, "refused", None, "x")
+    assert store.notes.events(1) == [(2.0, "refused", None, "x")]
