@@ -1,0 +1,116 @@
+"""The apt repository type: pool, suites, Packages, Release.
+
+Takes: package files, all entries of a repository.
+Gives: their places and fragments, the Tree.
+Touches: the package file that is read.
+"""
+
+import hashlib
+from pathlib import Path
+
+from packrat_agent.errors import Refused
+from packrat_agent.formats.apt.compress import compress_gzip, compress_xz
+from packrat_agent.formats.apt.packages import cut_shards, sort_entries
+from packrat_agent.formats.apt.read_deb import read_control
+from packrat_agent.formats.apt.release import Listed, write_arch_release, write_release
+from packrat_agent.formats.apt.stanza import read_stanza
+from packrat_agent.formats.interface import RenderRequest
+from packrat_agent.model import (
+    Entry,
+    Fragment,
+    PackageFile,
+    Repo,
+    Section,
+    SignatureForm,
+    Tree,
+    TreeFile,
+    Unsigned,
+)
+
+_OUR_NAMES = {"x86_64": "amd64", "i386": "i386", "arm64": "arm64", "all": "all"}
+"""The server's architectures → Debian's."""
+
+_COMPONENT = "main"
+
+
+class AptFormat:
+    """`Format` for apt."""
+
+    kind = "apt"
+    fragment_version = 1
+
+    def place(self, repo: Repo, file: PackageFile) -> str:
+        """pool/<first six characters of the package name>/<file>."""
+        if file.kind != "deb" or not file.file_name.endswith((".deb", ".ddeb")):
+            raise Refused(f"a {file.kind} file called {file.file_name} can't be in an apt repository")
+        if all(version.name != file.distro_version for version in repo.distro_versions):
+            raise Refused(f"it is for {file.distro_version}, which is no suite of {repo.name}")
+        return f"pool/{file.package[:6]}/{file.file_name}"
+
+    def read(self, path: Path) -> Fragment:
+        """The control paragraph, cleaned."""
+        return read_stanza(read_control(path))
+
+    def agree(self, file: PackageFile, fragment: Fragment) -> None:
+        """Name, version (the record may lack the epoch) and architecture are those of the record."""
+        if _OUR_NAMES.get(file.arch, file.arch) != fragment.arch:
+            raise Refused(f"the server has it as {file.arch}, its control file says {fragment.arch}")
+        if file.package != fragment.name:
+            raise Refused(f"the server has it as package {file.package}, its control file says {fragment.name}")
+        if file.version not in (fragment.version, fragment.version.partition(":")[2]):
+            raise Refused(f"the server has it as version {file.version}, its control file says {fragment.version}")
+
+    def render(self, request: RenderRequest) -> Tree:
+        """One section a suite; suites without packages too."""
+        sections = []
+        for version in sorted(request.repo.distro_versions, key=lambda version: version.name):
+            entries = [entry for entry in request.entries if entry.file.distro_version == version.name]
+            sections.append(_render_suite(request, version.version or version.name, entries))
+        return Tree(request.repo, tuple(sections))
+
+    def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
+        """The key and the list file."""
+        suites = [version.version or version.name for version in repo.distro_versions]
+        keyring = "/etc/apt/keyrings/packrat-mirror.gpg"
+        option = f"signed-by={keyring}" if signed else "trusted=yes"
+        lines = [f"sudo curl -fsSL -o {keyring} {url}/repo-key.gpg"] if signed else []
+        lines += [
+            f'echo "deb [{option}] {url}/{repo.directory} {suite} main" '
+            f"| sudo tee /etc/apt/sources.list.d/{repo.name}-{suite}.list"
+            for suite in suites
+        ]
+        return "\n".join([*lines, "sudo apt-get update"])
+
+
+def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> Section:
+    top = f"dists/{suite}"
+    ordered = sort_entries(entries)
+    present = sorted({entry.fragment.arch for entry in ordered} - {"all"}) or ["amd64"]
+    content: list[TreeFile] = []
+    pointers: list[TreeFile | Unsigned] = []
+    listed: list[Listed] = []
+    for architecture in present:
+        directory = f"{_COMPONENT}/binary-{architecture}"
+        for name, data in _arch_indexes(request, suite, architecture, ordered).items():
+            digest = hashlib.sha256(data).hexdigest()
+            listed.append(Listed(f"{directory}/{name}", len(data), digest))
+            # apt asks for .xz or .gz; old plain indexes are kept for few generations only, being ten times as large.
+            content.append(TreeFile(f"{top}/{directory}/by-hash/SHA256/{digest}", data, retained=name != "Packages"))
+            pointers.append(TreeFile(f"{top}/{directory}/{name}", data))
+    release = write_release(request, suite, present, listed)
+    pointers.append(TreeFile(f"{top}/Release", release.content))
+    if request.settings.signed:
+        pointers.append(Unsigned(f"{top}/Release.gpg", f"{top}/Release", SignatureForm.ARMOR))
+        by_hash = f"{top}/by-hash/SHA256"
+        pointers.append(Unsigned(f"{top}/InRelease", f"{top}/Release", SignatureForm.CLEAR, by_hash))
+    return Section(suite, release.identity, tuple(content), tuple(pointers), release.facts)
+
+
+def _arch_indexes(request: RenderRequest, suite: str, architecture: str, ordered: list[Entry]) -> dict[str, bytes]:
+    shards = cut_shards([entry for entry in ordered if entry.fragment.arch in (architecture, "all")])
+    return {
+        "Packages": b"".join(shard.plain for shard in shards),
+        "Packages.gz": compress_gzip(shards, request.pieces),
+        "Packages.xz": compress_xz(shards, request.pieces),
+        "Release": write_arch_release(request, suite, architecture),
+    }

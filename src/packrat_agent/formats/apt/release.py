@@ -1,0 +1,117 @@
+"""Writes Release, and guards what clients hold us to in it.
+
+Takes: the suite's names and index files, what was last published, the moment.
+Gives: the text of Release, its identity, and the facts to remember.
+Touches: nothing.
+
+Source: Debian wiki, DebianRepository/Format, "Release" files.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from packrat_agent.errors import Held
+from packrat_agent.formats.interface import RenderRequest
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One index file as Release lists it; `path` is relative to the suite's directory."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A Release file: its bytes, what identifies it save its dates, what to remember of it."""
+
+    content: bytes
+    identity: str
+    facts: Mapping[str, str]
+
+
+def write_release(
+    request: RenderRequest, suite: str, architectures: Sequence[str], listed: Sequence[Listed]
+) -> Release:
+    """Write Release for one suite.
+
+    Raises: Held where Origin, Label or Codename would change under clients that have the published ones, unconfirmed.
+    """
+    settings = request.settings
+    label = one_line(settings.apt_label or request.repo.description or request.repo.name)
+    names = {"Origin": one_line(settings.apt_origin), "Label": label, "Codename": suite}
+    remembered = request.facts.get(suite, {})
+    _hold_names(request, suite, names, remembered)
+    date_s = next_date(request.now, remembered)
+    fixed = [
+        f"Origin: {names['Origin']}",
+        f"Label: {label}",
+        f"Suite: {suite}",
+        f"Codename: {suite}",
+    ]
+    rest = [
+        f"Architectures: {' '.join(architectures)}",
+        "Components: main",
+        f"Description: {one_line(settings.mirror_description) or label}",
+        "Acquire-By-Hash: yes",
+        "SHA256:",
+        *(f" {file.sha256} {file.size:>16} {file.path}" for file in sorted(listed, key=lambda file: file.path)),
+    ]
+    dates = [f"Date: {format_date(date_s)}"]
+    identity = hashlib.sha256("\n".join([*fixed, *rest, f"signed: {settings.signed}"]).encode())
+    if settings.apt_valid_for_s:
+        dates.append(f"Valid-Until: {format_date(date_s + settings.apt_valid_for_s)}")
+        # Written anew when half of its time is over.
+        identity.update(f"valid {settings.apt_valid_for_s} {date_s // max(1, settings.apt_valid_for_s // 2)}".encode())
+    content = "\n".join([*fixed, *dates, *rest]) + "\n"
+    return Release(content.encode(), identity.hexdigest(), {**names, "Date": str(date_s)})
+
+
+def write_arch_release(request: RenderRequest, suite: str, architecture: str) -> bytes:
+    """Write the short Release beside the Packages of one architecture."""
+    settings = request.settings
+    label = one_line(settings.apt_label or request.repo.description or request.repo.name)
+    lines = [
+        f"Archive: {suite}",
+        f"Origin: {one_line(settings.apt_origin)}",
+        f"Label: {label}",
+        "Component: main",
+        f"Architecture: {architecture}",
+    ]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _hold_names(request: RenderRequest, suite: str, names: Mapping[str, str], remembered: Mapping[str, str]) -> None:
+    changed = [name for name, value in names.items() if remembered.get(name, value) != value]
+    if changed and request.repo.name not in request.settings.confirmed_repos:
+        told = ", ".join(f"{name} from {remembered[name]!r} to {names[name]!r}" for name in changed)
+        raise Held(
+            f"suite {suite} of {request.repo.name} would change {told}; `apt-get update` would fail on every client "
+            "that uses it until its user accepts that. Change it back, or confirm with "
+            f"`confirm_release_change: {request.repo.name}` in [mirror]"
+        )
+
+
+def next_date(now: datetime, remembered: Mapping[str, str]) -> int:
+    """Give the Date in epoch seconds: now, but always later than the last one, also where the clock stepped back."""
+    last = remembered.get("Date", "")
+    now_s = int(now.timestamp())
+    return max(now_s, int(last) + 1) if last.isdigit() else now_s
+
+
+def format_date(epoch_s: int) -> str:
+    """Write a moment as Release does, in UTC and the C locale whatever the locale is."""
+    at = datetime.fromtimestamp(epoch_s, UTC)
+    return f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at.year} {at:%H:%M:%S} UTC"
+
+
+def one_line(text: str) -> str:
+    """Keep a value from adding fields of its own."""
+    return " ".join(text.split())

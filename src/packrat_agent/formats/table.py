@@ -1,0 +1,13 @@
+"""The table of repository types.
+
+Takes: nothing.
+Gives: FORMATS, the server's name of a type → its Format.
+Touches: nothing.
+"""
+
+from collections.abc import Mapping
+
+from packrat_agent.formats.apt.format import AptFormat
+from packrat_agent.formats.interface import Format
+
+FORMATS: Mapping[str, Format] = {form.kind: form for form in (AptFormat(),)}
