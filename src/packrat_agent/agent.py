@@ -22,14 +22,15 @@ from packrat_agent.errors import DiskError, PackratError, ServerUnavailable
 from packrat_agent.fetch import clear_staging
 from packrat_agent.formats.interface import RenderSettings
 from packrat_agent.formats.table import FORMATS
+from packrat_agent.keyring import SigningKey, export_public, find_key
+from packrat_agent.keyring import warn as warn_of_key
 from packrat_agent.model import MirrorView, Repo
 from packrat_agent.pass_ import Ground, Order, PassResult, run_pass
 from packrat_agent.publish import intend, publish
 from packrat_agent.scan import Scan, scan
 from packrat_agent.server.cinp import CinpClient
 from packrat_agent.server.packrat import Packrat
-from packrat_agent.sign import SigningKey, export_public, find_key, sign_tree
-from packrat_agent.sign import warn as warn_of_key
+from packrat_agent.sign import sign_tree
 from packrat_agent.site import SITE, render_site
 from packrat_agent.state.store import Store
 from packrat_agent.sweep import is_kept, kept_paths, sweep, sweep_directories
@@ -253,7 +254,7 @@ def publish_site(mirror: Mirror, repos: Iterable[Repo]) -> None:
     setups = {repo.name: FORMATS[repo.kind].client_setup(repo, url, mirror.public_key is not None) for repo in shown}
     kept = kept_paths(ground.root, settings.keep_files)
     tree = render_site(settings.description, shown, setups, mirror.public_key, kept)
-    signed = sign_tree(tree, None, store.live.identities(SITE.name), datetime.now(UTC))
+    signed = sign_tree(tree, None, store.live.identities(SITE.name))
     if signed.sections:
         intended = intend(signed, ())
         store.live.begin(SITE.name, intended)

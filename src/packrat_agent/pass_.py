@@ -18,6 +18,7 @@ from packrat_agent.errors import Held, PackratError, Refused
 from packrat_agent.fetch import Fetched, fetch
 from packrat_agent.formats.interface import Format, RenderRequest, RenderSettings
 from packrat_agent.formats.table import FORMATS
+from packrat_agent.keyring import SigningKey
 from packrat_agent.model import (
     Entry,
     Fragment,
@@ -35,7 +36,7 @@ from packrat_agent.model import (
 from packrat_agent.plan import decide
 from packrat_agent.publish import Place, intend, path_in_root, publish
 from packrat_agent.server.packrat import Packrat
-from packrat_agent.sign import SigningKey, sign_tree
+from packrat_agent.sign import sign_tree
 from packrat_agent.state.store import Store
 from packrat_agent.state.wanted import ShelfItem
 
@@ -258,7 +259,7 @@ def _build(build: _Build) -> None:
         result.held = str(held)
         return
     # 7. Sign what changed.
-    signed = sign_tree(tree, build.ground.key, store.live.identities(repo.name), now)
+    signed = sign_tree(tree, build.ground.key, store.live.identities(repo.name))
     # 8. Publish, recorded before and after.
     pointers = store.live.pointers(repo.name)
     retired = build.plan.retire

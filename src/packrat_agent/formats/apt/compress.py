@@ -79,7 +79,7 @@ def _gzip_member(plain: bytes) -> bytes:
 
 
 def _xz_piece(plain: bytes) -> bytes:
-    """Make one block: its unpadded and its plain size (8 bytes each, little-endian), then the block with its padding."""
+    """Make one block: its unpadded and its plain size (8 bytes each, little-endian), then the padded block."""
     stream = lzma.compress(plain, lzma.FORMAT_XZ, lzma.CHECK_CRC32, preset=4)
     index_size = (int.from_bytes(stream[-8:-4], "little") + 1) * 4
     block = stream[_XZ_HEADER : len(stream) - _XZ_HEADER - index_size]
