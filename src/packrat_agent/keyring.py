@@ -105,12 +105,8 @@ def export_public(key: SigningKey) -> PublicKey:
 
     Raises: SigningError
     """
-    forms = [
-        _open(key.home).export_keys(
-            key.primary, armor=armor, extra_args=["--export-options", "export-minimal"], expect_passphrase=False
-        )
-        for armor in (True, False)
-    ]
+    gpg = _open(key.home)
+    forms = [gpg.export_keys(key.primary, armor=armor, minimal=True) for armor in (True, False)]
     armored, binary = (form.encode() if isinstance(form, str) else bytes(form) for form in forms)
     if not armored or not binary:
         raise SigningError(f"gpg did not export the public key {key.primary}; is the keyring readable?")

@@ -1,0 +1,291 @@
+"""The configuration: mirror.conf as frozen values, every one of them checked.
+
+Takes: the path of mirror.conf.
+Gives: a Config, its description with secrets masked, warnings.
+Touches: the file.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from packrat_agent.config_file import Value, parse, read_text
+from packrat_agent.errors import ConfigError
+
+_SYSTEM = (
+    *("/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt", "/proc", "/root"),
+    *("/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/usr/bin", "/usr/lib", "/usr/local", "/usr/sbin"),  # noqa: S108
+    *("/usr/share", "/var", "/var/cache", "/var/lib", "/var/log", "/var/tmp", "/var/www"),  # noqa: S108
+)
+_SYSTEM_TREES = (
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/proc",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/usr/bin",
+    "/usr/lib",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PackratSettings:
+    """[packrat]: the server. `url` is an origin, `http://packrat.myco.com`."""
+
+    url: str
+    name: str
+    psk: str | None = field(default=None, repr=False)
+    proxy: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorSettings:
+    """[mirror]: what is built, and where."""
+
+    description: str
+    root_dir: Path
+    state_db: Path
+    gpg_sign_key: str | None = None
+    gnupg_home: Path | None = None
+    passphrase_file: Path | None = None
+    full_sync_interval_s: int = 900
+    keep_files: frozenset[Path] = frozenset()
+    grace_period_s: int = 3 * 86400
+    keep_generations: int = 3
+    parallel_downloads: int = 8
+    apt_origin: str = "Packrat"
+    apt_label: str | None = None
+    apt_valid_for_s: int | None = None
+    confirm_release_change: frozenset[str] = frozenset()
+    public_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration, and the file that it came from."""
+
+    packrat: PackratSettings
+    mirror: MirrorSettings
+    source: Path
+
+
+def load(path: Path) -> Config:
+    """Read and check the configuration.
+
+    Raises: ConfigError that names each fault with its line and what to do.
+    """
+    known = {
+        section: frozenset(row.key for row in _ROWS if row.section == section) for section in ("packrat", "mirror")
+    }
+    values = parse(read_text(path), path, known, frozenset({"keep_file", "keep_file_list"}))
+    faults: list[str] = []
+    read: dict[str, dict[str, object]] = {"packrat": {}, "mirror": {}}
+    for row in _ROWS:
+        given = values.get((row.section, row.key), [])
+        if not given and row.required:
+            faults.append(f"{path}: [{row.section}] needs {row.key}: {row.required}")
+        for value in given:
+            try:
+                checked = row.check(value.text)
+            except ValueError as error:
+                faults.append(f"{path}, line {value.line}: {row.key}: {error}")
+                continue
+            before = read[row.section].get(row.field)
+            both = before | checked if isinstance(before, frozenset) and isinstance(checked, frozenset) else checked
+            read[row.section][row.field] = both
+    faults += _check_together(read["mirror"], values, path)
+    if faults:
+        raise ConfigError("\n".join(faults))
+    mirror = {"description": read["packrat"]["name"], **read["mirror"]}
+    return Config(PackratSettings(**read["packrat"]), MirrorSettings(**mirror), path)  # type: ignore[arg-type]
+
+
+def _check_together(
+    mirror: Mapping[str, object], values: Mapping[tuple[str, str], list[Value]], path: Path
+) -> list[str]:
+    root, state_db = mirror.get("root_dir"), mirror.get("state_db")
+    if isinstance(root, Path) and isinstance(state_db, Path):
+        directory = state_db.parent
+        if directory.is_relative_to(root) or root.is_relative_to(directory):
+            line = values["mirror", "state_db"][0].line
+            return [
+                f"{path}, line {line}: state_db: its directory {directory} and root_dir {root} must not contain each "
+                "other: the full sync would remove it; put it in a directory of its own, such as /var/lib/packratAgent"
+            ]
+    return []
+
+
+def _text(text: str) -> str:
+    if any(not c.isprintable() for c in text):
+        raise ValueError("must be one line of printable characters")
+    if len(text) > 1000:
+        raise ValueError("is longer than 1,000 characters")
+    return text
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[0-9A-Za-z_.-]{1,50}", text):
+        raise ValueError("a mirror's name has up to 50 letters, digits, `-`, `_` and `.`")
+    return text
+
+
+def _origin(text: str) -> str:
+    url = _url(text if "://" in text else f"http://{text}", ("http", "https"))
+    parts = urlsplit(url)
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError("give the server's host only, without a path: packrat.myco.com or https://packrat.myco.com")
+    if parts.username or parts.password:
+        raise ValueError("must not hold a password; the psk goes into psk")
+    return urlunsplit((parts.scheme, parts.netloc, "", "", ""))
+
+
+def _proxy(text: str) -> str:
+    return _url(text if "://" in text else f"http://{text}", ("http", "https"))
+
+
+def _public_url(text: str) -> str:
+    return _url(text, ("http", "https")).rstrip("/")
+
+
+def _url(text: str, schemes: tuple[str, ...]) -> str:
+    _text(text)
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError("is no URL") from None
+    if parts.scheme not in schemes:
+        raise ValueError(f"must begin with {' or '.join(scheme + '://' for scheme in schemes)}")
+    if not parts.hostname or any(c in parts.netloc for c in " \\") or port == 0:
+        raise ValueError("is no URL of a host, such as http://packrat.myco.com:8888")
+    return text
+
+
+def _path(text: str) -> Path:
+    _text(text)
+    if not text.startswith("/"):
+        raise ValueError("must be an absolute path, beginning with /")
+    return Path(os.path.normpath(text))
+
+
+def _root(text: str) -> Path:
+    path = _path(text)
+    shown = "/" + str(path).lstrip("/")
+    if shown in _SYSTEM or any(path.is_relative_to(tree) for tree in _SYSTEM_TREES):
+        raise ValueError(
+            f"{shown} is a directory of the system: the full sync would remove what is in it; "
+            "give a directory of its own, such as /var/www/repo"
+        )
+    return Path(shown)
+
+
+def _file(text: str) -> Path:
+    path = _path(text)
+    if text.endswith("/") or path == Path("/"):
+        raise ValueError("must be a file, not a directory")
+    return path
+
+
+def _files(text: str) -> frozenset[Path]:
+    return frozenset(_path(part.strip()) for part in re.split(r"[,\n]", text) if part.strip())
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(_text(part.strip()) for part in re.split(r"[,\n]", text) if part.strip())
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def check(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
+            raise ValueError(f"{text[:40]!r} is no whole number from {low} to {high}")
+        return int(text)
+
+    return check
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    section: str
+    key: str
+    field: str
+    check: Callable[[str], object]
+    required: str = ""
+
+
+_ROWS = (
+    _Row("packrat", "host", "url", _origin, "the packrat server's host name"),
+    _Row("packrat", "name", "name", _name, "this mirror's name on the packrat server"),
+    _Row("packrat", "psk", "psk", _text),
+    _Row("packrat", "proxy", "proxy", _proxy),
+    _Row("packrat", "ca_file", "ca_file", _file),
+    _Row("mirror", "description", "description", _text),
+    _Row("mirror", "root_dir", "root_dir", _root, "the directory to build the repositories in"),
+    _Row("mirror", "gpg_sign_key", "gpg_sign_key", _text),
+    _Row("mirror", "gnupg_home", "gnupg_home", _path),
+    _Row("mirror", "passphrase_file", "passphrase_file", _file),
+    _Row("mirror", "state_db", "state_db", _file, "the path of the state database"),
+    _Row("mirror", "full_sync_interval", "full_sync_interval_s", _whole(10, 31 * 86400)),
+    _Row("mirror", "keep_file_list", "keep_files", _files),
+    _Row("mirror", "keep_file", "keep_files", _files),
+    _Row("mirror", "grace_period", "grace_period_s", _whole(0, 366 * 86400)),
+    _Row("mirror", "keep_generations", "keep_generations", _whole(1, 1000)),
+    _Row("mirror", "parallel_downloads", "parallel_downloads", _whole(1, 64)),
+    _Row("mirror", "apt_origin", "apt_origin", _text),
+    _Row("mirror", "apt_label", "apt_label", _text),
+    _Row("mirror", "apt_valid_for", "apt_valid_for_s", _whole(3600, 10 * 366 * 86400)),
+    _Row("mirror", "confirm_release_change", "confirm_release_change", _names),
+    _Row("mirror", "public_url", "public_url", _public_url),
+)
+
+
+def describe(config: Config) -> str:
+    """Write what is in force as INI text, defaults included, the psk and a proxy's password masked."""
+    lines = [f"# in force, from {config.source}"]
+    shown = {"psk": "***" if config.packrat.psk else "", "proxy": _mask(config.packrat.proxy or "")}
+    for section, settings in (("packrat", config.packrat), ("mirror", config.mirror)):
+        lines.append(f"[{section}]")
+        by_field = {row.field: row.key for row in reversed(_ROWS) if row.section == section}
+        for item in fields(settings):
+            key = by_field[item.name]
+            value = getattr(settings, item.name)
+            if isinstance(value, frozenset):
+                value = ", ".join(sorted(str(part) for part in value))
+            lines.append(f"{key}: {shown.get(key, '' if value is None else value)}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def _mask(proxy: str) -> str:
+    parts = urlsplit(proxy)
+    if parts.password is None:
+        return proxy
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, f"{parts.username}:***@{host}", parts.path, parts.query, parts.fragment))
+
+
+def warn(config: Config) -> tuple[str, ...]:
+    """Tell what is allowed but not wise."""
+    found = []
+    if config.packrat.psk:
+        try:
+            mode = config.source.stat().st_mode
+        except OSError:
+            mode = 0
+        if mode & (stat.S_IROTH | stat.S_IWOTH):
+            found.append(f"{config.source} holds the psk and everyone can read it; `chmod 0640 {config.source}`")
+        if config.packrat.url.startswith("http://") and not re.match(
+            r"http://(localhost|127\.|\[::1\])", config.packrat.url
+        ):
+            found.append("the psk travels to the server unencrypted; set host to https://… where the server offers it")
+    else:
+        found.append("psk is not set: the agent asks the server anonymously")
+    return tuple(found)
