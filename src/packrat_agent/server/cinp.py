@@ -20,28 +20,23 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
-from packrat_agent.errors import ConfigError, ServerBroken, ServerRefused, ServerUnavailable
+from packrat_agent.errors import ConfigError, ServerBroken, ServerUnavailable
+from packrat_agent.server.answers import (
+    Answer,
+    Download,
+    NotFound,
+    as_count,
+    as_object,
+    raise_for,
+    range_start,
+    read_answer,
+    told,
+)
 
 VERSIONS = ("0.9", "1.0", "2.0")
-_BODY_LIMIT = 64 * 1024 * 1024
 _REQUEST_LINE_LIMIT = 4000
 _IDS_AT_ONCE = 100
 _PAGES_LIMIT = 20
-_COUNT_LIMIT = 1_000_000
-_CHUNK_BYTES = 256 * 1024
-_MESSAGE_LIMIT = 300
-
-
-class SessionEnded(ServerRefused):
-    """The server no longer knows the session; log in again."""
-
-
-class NotFound(ServerRefused):
-    """The server has no such object; `object_id` where it said which."""
-
-    def __init__(self, message: str, object_id: str | None) -> None:
-        super().__init__(message)
-        self.object_id = object_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,31 +46,6 @@ class Timeouts:
     connect_s: float = 10.0
     stall_s: float = 60.0
     total_s: float = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A checked answer: JSON value (None for an empty body) and the headers under lower-case names."""
-
-    value: Any
-    headers: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Download:
-    """An opened file: `start` is where its first byte stands; the chunks are as they arrive."""
-
-    start: int
-    response: aiohttp.ClientResponse
-    what: str
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Raises: ServerUnavailable where the bytes stop coming."""
-        try:
-            async for chunk in self.response.content.iter_chunked(_CHUNK_BYTES):
-                yield chunk
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ServerUnavailable(f"{self.what} broke off: {_told(error)}; it goes on from there next time") from None
 
 
 class CinpClient:
@@ -105,11 +75,11 @@ class CinpClient:
 
     async def describe(self, uri: str) -> Mapping[str, Any]:
         """DESCRIBE a namespace, model or action."""
-        return _object((await self._ask("DESCRIBE", uri)).value, f"DESCRIBE {uri}")
+        return as_object((await self._ask("DESCRIBE", uri)).value, f"DESCRIBE {uri}")
 
     async def get(self, uri: str) -> Mapping[str, Any]:
         """GET one object."""
-        return _object((await self._ask("GET", uri)).value, f"GET {uri}")
+        return as_object((await self._ask("GET", uri)).value, f"GET {uri}")
 
     async def get_many(self, model: str, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """GET objects by their ids: URI → fields. Those that the server does not have are left out."""
@@ -132,12 +102,12 @@ class CinpClient:
                     waiting.append(rest)
                 continue
             asked = {f"{model}:{one}:" for one in some}
-            for key, record in _object(value, f"GET {model}").items():
+            for key, record in as_object(value, f"GET {model}").items():
                 if key in asked and isinstance(record, dict):
                     found[key] = record
         return found
 
-    async def list_uris(self, model: str, filter_name: str, arguments: Mapping[str, Any]) -> list[str]:
+    async def list_uris(self, model: str, filter_name: str | None, arguments: Mapping[str, Any]) -> list[str]:
         """LIST the URIs that a filter lets through, all of them, each once.
 
         The order is not stable from page to page, so one page of all is asked for, again while the total grows.
@@ -145,12 +115,12 @@ class CinpClient:
         """
         count = 1000
         for _ in range(_PAGES_LIMIT):
-            headers = {"Filter": filter_name, "Position": "0", "Count": str(count)}
+            headers = {"Position": "0", "Count": str(count), **({"Filter": filter_name} if filter_name else {})}
             answer = await self._ask("LIST", model, headers, arguments)
             uris = answer.value
             if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris):
                 raise ServerBroken(f"LIST {model} answered with something that is no list of URIs")
-            total = _count(answer.headers.get("total"), model)
+            total = as_count(answer.headers.get("total"), model)
             if len(uris) >= total:
                 return list(dict.fromkeys(uris))
             count = total + 100
@@ -162,7 +132,7 @@ class CinpClient:
 
     async def create(self, model: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """CREATE an object."""
-        return _object((await self._ask("CREATE", model, {}, arguments)).value, f"CREATE {model}")
+        return as_object((await self._ask("CREATE", model, {}, arguments)).value, f"CREATE {model}")
 
     async def login(self, action: str, username: str, password: str) -> None:
         """Open a session by calling the login action.
@@ -190,16 +160,16 @@ class CinpClient:
         async with self._request("GET", path, headers, None, timeout) as response:
             if response.status == 416 and offset:
                 # What is there is as long as the file, or longer: its hash will tell.
-                yield Download(offset, _Nothing, what)  # type: ignore[arg-type]
+                yield Download(offset, what, None)
                 return
             if response.status not in (200, 206):
-                await self._raise_for(response, what)
+                await raise_for(response, what)
             start = 0
             if response.status == 206:
-                start = _range_start(response.headers.get("Content-Range", ""), what)
+                start = range_start(response.headers.get("Content-Range", ""), what)
                 if start != offset:
                     raise ServerBroken(f"{what}: asked from byte {offset} on, the answer begins at {start}")
-            yield Download(start, response, what)
+            yield Download(start, what, response)
 
     async def post_file(self, path: str, name: str, body: Any, size: int) -> Any:
         """POST a file; gives the JSON answer."""
@@ -212,8 +182,8 @@ class CinpClient:
         timeout = aiohttp.ClientTimeout(sock_connect=self._timeouts.connect_s, sock_read=self._timeouts.total_s)
         async with self._request("POST", path, headers, body, timeout) as response:
             if response.status >= 300:
-                await self._raise_for(response, f"the upload of {name}")
-            return (await self._read(response, f"the upload of {name}")).value
+                await raise_for(response, f"the upload of {name}")
+            return (await read_answer(response, f"the upload of {name}")).value
 
     async def _ask(
         self,
@@ -237,10 +207,10 @@ class CinpClient:
                 sent["Content-Type"] = "application/json;charset=utf-8"
             async with self._request(verb, uri, sent, body, timeout) as response:
                 if 200 <= response.status < 300:
-                    return await self._read(response, what)
+                    return await read_answer(response, what)
                 if response.status == 400 and self._speaks_another_version(response):
                     continue
-                await self._raise_for(response, what)
+                await raise_for(response, what)
         raise ServerBroken(f"{what}: the server accepts none of the CInP versions {', '.join(VERSIONS)}")
 
     def _speaks_another_version(self, response: aiohttp.ClientResponse) -> bool:
@@ -249,7 +219,8 @@ class CinpClient:
             return False
         if version not in VERSIONS:
             raise ServerBroken(
-                f"the server speaks CInP {version[:20]!r}, this packrat-agent {', '.join(VERSIONS)}; upgrade the older one"
+                f"the server speaks CInP {version[:20]!r}, this packrat-agent {', '.join(VERSIONS)}; "
+                "upgrade the older one"
             )
         self._version = version
         return True
@@ -273,105 +244,13 @@ class CinpClient:
         except aiohttp.ClientHttpProxyError as error:
             raise ServerUnavailable(f"the proxy refused ({error.status}); check proxy in [packrat]") from None
         except aiohttp.ClientProxyConnectionError as error:
-            raise ServerUnavailable(f"the proxy can't be reached: {_told(error)}; check proxy in [packrat]") from None
+            raise ServerUnavailable(f"the proxy can't be reached: {told(error)}; check proxy in [packrat]") from None
         except aiohttp.ClientConnectorCertificateError as error:
             raise ServerUnavailable(
                 f"the certificate of {self._origin} is not trusted ({error.certificate_error}); set ca_file"
             ) from None
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-            raise ServerUnavailable(f"{self._origin} can't be reached: {_told(error)}") from None
-
-    async def _read(self, response: aiohttp.ClientResponse, what: str) -> Answer:
-        data = await _body(response, what)
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        if not data:
-            return Answer(None, headers)
-        try:
-            return Answer(json.loads(data), headers)
-        except (ValueError, RecursionError):
-            raise ServerBroken(f"{what} answered with something that is no JSON; is {self._origin} packrat?") from None
-
-    async def _raise_for(self, response: aiohttp.ClientResponse, what: str) -> None:
-        status = response.status
-        try:
-            message, fields = _message(await _body(response, what))
-        except ServerBroken:
-            message, fields = "", {}
-        told = f"{what}: {status}{f', {message}' if message else ''}"
-        if 300 <= status < 400:
-            raise ServerBroken(f"{told}: redirects are not followed; set host to where the server really is")
-        if status == 401:
-            raise SessionEnded(told)
-        if status == 407:
-            raise ServerUnavailable(
-                f"the proxy wants a password ({status}); set proxy to http://user:password@host:port"
-            )
-        if status == 404:
-            object_id = fields.get("object_id")
-            raise NotFound(told, object_id if isinstance(object_id, str) else None)
-        if status >= 500 or status in (408, 429):
-            raise ServerUnavailable(told)
-        raise ServerRefused(told)
-
-
-class _Nothing:
-    """The body of an answer that has none."""
-
-    class content:  # noqa: N801 stands for ClientResponse.content
-        """No bytes."""
-
-        @staticmethod
-        async def iter_chunked(_size: int) -> AsyncIterator[bytes]:
-            """Nothing."""
-            for chunk in ():
-                yield chunk
-
-
-async def _body(response: aiohttp.ClientResponse, what: str) -> bytes:
-    data = bytearray()
-    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-        data += chunk
-        if len(data) > _BODY_LIMIT:
-            response.close()
-            raise ServerBroken(f"{what} answered with more than {_BODY_LIMIT} bytes")
-    return bytes(data)
-
-
-def _message(data: bytes) -> tuple[str, Mapping[str, Any]]:
-    """Find the words in an error body: `message`, {field: text}, {model_path, object_id}, plain text; HTML has none."""
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        value = data[: _MESSAGE_LIMIT * 2].decode("utf-8", "replace")
-    if isinstance(value, dict):
-        if isinstance(value.get("message"), str):
-            return _clean(value["message"]), value
-        return _clean("; ".join(f"{name}: {text}" for name, text in list(value.items())[:10])), value
-    if isinstance(value, str) and not value.lstrip().startswith("<"):
-        return _clean(value), {}
-    return "", {}
-
-
-def _clean(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text[:_MESSAGE_LIMIT]).strip()
-
-
-def _told(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return _clean(str(error)) or type(error).__name__
-
-
-def _object(value: Any, what: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ServerBroken(f"{what[:200]} answered with something that is no object")
-    return value
-
-
-def _count(text: str | None, model: str) -> int:
-    if text is None or not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > _COUNT_LIMIT:
-        raise ServerBroken(f"LIST {model} says that there are {text!r} entries; at most {_COUNT_LIMIT} can be")
-    return int(text)
+            raise ServerUnavailable(f"{self._origin} can't be reached: {told(error)}") from None
 
 
 def _in_requests(model: str, ids: Sequence[str]) -> list[list[str]]:
@@ -385,14 +264,6 @@ def _in_requests(model: str, ids: Sequence[str]) -> list[list[str]]:
             length = len(model) + len(one) + 20
         requests[-1].append(one)
     return requests
-
-
-def _range_start(header: str, what: str) -> int:
-    unit, _, rest = header.partition(" ")
-    start = rest.partition("-")[0]
-    if unit != "bytes" or not start.isascii() or not start.isdigit() or len(start) > 18:
-        raise ServerBroken(f"{what}: a partial answer without a usable Content-Range")
-    return int(start)
 
 
 def _ssl_context(ca_file: Path | None) -> ssl.SSLContext:

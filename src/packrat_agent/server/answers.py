@@ -1,0 +1,164 @@
+"""Turns what an HTTP server answers into checked values, or into an error that says whether waiting may help.
+
+Takes: aiohttp responses.
+Gives: JSON values, downloads, errors.
+Touches: network, through the response.
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from packrat_agent.errors import ServerBroken, ServerRefused, ServerUnavailable
+
+CHUNK_BYTES = 256 * 1024
+_BODY_LIMIT = 64 * 1024 * 1024
+_COUNT_LIMIT = 1_000_000
+_MESSAGE_LIMIT = 300
+
+
+class SessionEnded(ServerRefused):
+    """The server no longer knows the session; log in again."""
+
+
+class NotFound(ServerRefused):
+    """The server has no such object; `object_id` where it said which."""
+
+    def __init__(self, message: str, object_id: str | None) -> None:
+        super().__init__(message)
+        self.object_id = object_id
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A checked answer: JSON value (None for an empty body) and the headers under lower-case names."""
+
+    value: Any
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """An opened file: `start` is where its first byte stands; the chunks are as they arrive.
+
+    Without a response there is nothing left to read from `start` on.
+    """
+
+    start: int
+    what: str
+    response: aiohttp.ClientResponse | None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Raises: ServerUnavailable where the bytes stop coming."""
+        if self.response is None:
+            return
+        try:
+            async for chunk in self.response.content.iter_chunked(CHUNK_BYTES):
+                yield chunk
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ServerUnavailable(f"{self.what} broke off: {told(error)}; it goes on from there next time") from None
+
+
+async def read_answer(response: aiohttp.ClientResponse, what: str) -> Answer:
+    """Read a JSON answer.
+
+    Raises: ServerBroken where it is too long or no JSON.
+    """
+    data = await _body(response, what)
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    if not data:
+        return Answer(None, headers)
+    try:
+        return Answer(json.loads(data), headers)
+    except (ValueError, RecursionError):
+        raise ServerBroken(
+            f"{what} answered with something that is no JSON; is {response.url.origin()} a packrat server?"
+        ) from None
+
+
+async def raise_for(response: aiohttp.ClientResponse, what: str) -> None:
+    """Raise what an answer outside 2xx means, with the server's own words."""
+    status = response.status
+    try:
+        message, fields = _message(await _body(response, what))
+    except ServerBroken:
+        message, fields = "", {}
+    text = f"{what}: {status}{f', {message}' if message else ''}"
+    if 300 <= status < 400:
+        raise ServerBroken(f"{text}: redirects are not followed; set host to where the server really is")
+    if status == 401:
+        raise SessionEnded(text)
+    if status == 407:
+        raise ServerUnavailable(f"the proxy wants a password ({status}); set proxy to http://user:password@host:port")
+    if status == 404:
+        object_id = fields.get("object_id")
+        raise NotFound(text, object_id if isinstance(object_id, str) else None)
+    if status >= 500 or status in (408, 429):
+        raise ServerUnavailable(text)
+    raise ServerRefused(text)
+
+
+def as_object(value: Any, what: str) -> Mapping[str, Any]:
+    """Raises: ServerBroken where the value is no JSON object."""
+    if not isinstance(value, dict):
+        raise ServerBroken(f"{what[:200]} answered with something that is no object")
+    return value
+
+
+def as_count(text: str | None, model: str) -> int:
+    """Raises: ServerBroken where a header is no usable number of entries."""
+    if text is None or not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > _COUNT_LIMIT:
+        shown = repr(text[:40]) if text is not None else "not how many"
+        raise ServerBroken(f"LIST {model} says that there are {shown} entries; at most {_COUNT_LIMIT} can be")
+    return int(text)
+
+
+def range_start(header: str, what: str) -> int:
+    """Read the first byte's place out of Content-Range.
+
+    Raises: ServerBroken
+    """
+    unit, _, rest = header.partition(" ")
+    start = rest.partition("-")[0]
+    if unit != "bytes" or not start.isascii() or not start.isdigit() or len(start) > 18:
+        raise ServerBroken(f"{what}: a partial answer without a usable Content-Range")
+    return int(start)
+
+
+def told(error: BaseException) -> str:
+    """Tell a network error in words."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return _clean(str(error)) or type(error).__name__
+
+
+async def _body(response: aiohttp.ClientResponse, what: str) -> bytes:
+    data = bytearray()
+    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+        data += chunk
+        if len(data) > _BODY_LIMIT:
+            response.close()
+            raise ServerBroken(f"{what} answered with more than {_BODY_LIMIT} bytes")
+    return bytes(data)
+
+
+def _message(data: bytes) -> tuple[str, Mapping[str, Any]]:
+    """Find the words in an error body: `message`, {field: text}, {model_path, object_id}, plain text; HTML has none."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        value = data[: _MESSAGE_LIMIT * 2].decode("utf-8", "replace")
+    if isinstance(value, dict):
+        if isinstance(value.get("message"), str):
+            return _clean(value["message"]), value
+        return _clean("; ".join(f"{name}: {text}" for name, text in list(value.items())[:10])), value
+    if isinstance(value, str) and not value.lstrip().startswith("<"):
+        return _clean(value), {}
+    return "", {}
+
+
+def _clean(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text[:_MESSAGE_LIMIT]).strip()

@@ -1,0 +1,1 @@
+"""The embedded packrat server: the same API, SQLite by default."""

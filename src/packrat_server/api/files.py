@@ -1,0 +1,109 @@
+"""Takes uploads in and serves the package files.
+
+Takes: HTTP requests.
+Gives: HTTP answers: Range, ETag, Content-Length.
+Touches: the database, the stored files.
+
+Source: RFC 9110, RFC 6266.
+"""
+
+import re
+import secrets
+import time
+from collections.abc import Mapping
+
+from sqlalchemy import insert
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+
+from packrat_server.access import Role
+from packrat_server.api.calls import House
+from packrat_server.api.messages import CinpResponse, Fault
+from packrat_server.api.verbs import identify
+from packrat_server.catalog import find_served
+from packrat_server.store.blobs import Blob, blob_path, receive
+from packrat_server.store.database import reading, writing
+from packrat_server.store.tables import uploads
+
+UPLOAD_LIMIT = 64 * 1024**3
+_DISPOSITION = re.compile(r'inline\s*[;:]\s*filename="(?P<name>[^"]*)"')
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~-]{0,199}")
+_TYPES = {
+    ".deb": "application/vnd.debian.binary-package",
+    ".rpm": "application/x-rpm",
+    ".json": "application/json",
+}
+
+
+async def upload(request: Request, house: House) -> Response:
+    """Store the body of a POST; gives a handle that `create` takes.
+
+    Raises: Fault
+    """
+    headers = lower_headers(request)
+    caller = await identify(headers, house)
+    if not caller.manages:
+        raise Fault(403, "Not Authorized")
+    name = _file_name(headers.get("content-disposition"))
+    try:
+        blob = await receive(house.data_dir, request.stream(), UPLOAD_LIMIT)
+    except ValueError as error:
+        raise Fault(413, f"the upload is too large: {error}") from None
+    handle = secrets.token_hex(8)
+    await run_in_threadpool(_remember, house, handle, name, blob, caller.name)
+    return CinpResponse({"uri": f"djfh://{handle}"}, 202)
+
+
+def _file_name(disposition: str | None) -> str | None:
+    if disposition is None:
+        return None
+    match = _DISPOSITION.fullmatch(disposition.strip())
+    if match is None or not _NAME.fullmatch(match["name"]):
+        raise Fault(400, "Invalid Content-Disposition")
+    return match["name"]
+
+
+def _remember(house: House, handle: str, name: str | None, blob: Blob, by: str) -> None:
+    with writing(house.engine) as connection:
+        connection.execute(
+            insert(uploads).values(
+                handle=handle, file_name=name, sha256=blob.sha256, size=blob.size, by=by, at=time.time()
+            )
+        )
+
+
+async def serve_file(request: Request, name: str, house: House) -> Response:
+    """Serve a package file to a caller who may see it.
+
+    Raises: Fault
+    """
+    headers = lower_headers(request)
+    caller = await identify(headers, house)
+    if caller.role == Role.NOBODY:
+        raise Fault(403, "Not Authorized")
+
+    def find() -> str | None:
+        with reading(house.engine) as connection:
+            row = find_served(connection, caller, name)
+            return None if row is None else str(row.sha256)
+
+    sha256 = await run_in_threadpool(find)
+    path = blob_path(house.data_dir, sha256) if sha256 else None
+    if sha256 is None or path is None or not path.is_file():
+        return PlainTextResponse(f'file "{name[:200]}" not found', 404)
+    etag = f'"{sha256}"'
+    if _matches(headers, etag):
+        return Response(status_code=304, headers={"ETag": etag})
+    ending = name[name.rfind(".") :]
+    return FileResponse(path, media_type=_TYPES.get(ending, "application/octet-stream"), headers={"ETag": etag})
+
+
+def _matches(headers: Mapping[str, str], etag: str) -> bool:
+    given = headers.get("if-none-match", "")
+    return given.strip() == "*" or etag in (one.strip().removeprefix("W/") for one in given.split(","))
+
+
+def lower_headers(request: Request) -> dict[str, str]:
+    """The request's headers under lower-case names."""
+    return {name.lower(): value for name, value in request.headers.items()}

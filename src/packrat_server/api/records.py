@@ -1,0 +1,214 @@
+"""Turns rows into the records that GET answers, as far as the caller may see them.
+
+Takes: a connection, a model, ids, a Caller.
+Gives: id → record.
+Touches: the database.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Row, select
+
+from packrat_server.access import Caller, Role
+from packrat_server.api.schema import ROOT
+from packrat_server.catalog import (
+    mirror_repo_names,
+    repo_distro_names,
+    visible_files,
+    visible_packages,
+    visible_repos,
+)
+from packrat_server.store.tables import (
+    distro_versions,
+    mirrors,
+    package_file_tags,
+    package_files,
+    packages,
+    repos,
+    required_tags,
+    tags,
+)
+
+Record = dict[str, Any]
+Reader = Callable[[Connection, Caller, Sequence[str]], dict[str, Record]]
+
+
+def uri(model: str, one: object) -> str:
+    """The URI of an object; model: `Repo/Repo`."""
+    return f"{ROOT}{model}:{one}:"
+
+
+def _moment(value: datetime | None) -> str | None:
+    return None if value is None else value.replace(tzinfo=UTC).isoformat(timespec="microseconds")
+
+
+def _stamps(row: Row[Any]) -> Record:
+    return {"created": _moment(row.created), "updated": _moment(row.updated)}
+
+
+def _read_tags(connection: Connection, _caller: Caller, ids: Sequence[str]) -> dict[str, Record]:
+    records = {}
+    for row in connection.execute(select(tags).where(tags.c.name.in_(ids))):
+        required = connection.execute(
+            select(required_tags.c.required).where(required_tags.c.tag == row.name).order_by(required_tags.c.required)
+        ).scalars()
+        records[row.name] = {
+            "name": row.name,
+            "change_control_required": row.change_control_required,
+            **_stamps(row),
+            "required_list": [uri("Attrib/Tag", name) for name in required],
+        }
+    return records
+
+
+def _read_distro_versions(connection: Connection, _caller: Caller, ids: Sequence[str]) -> dict[str, Record]:
+    return {
+        row.name: {
+            "name": row.name,
+            "distro": row.distro,
+            "version": row.version,
+            "file_type": row.file_type,
+            "release_names": row.release_names,
+            **_stamps(row),
+        }
+        for row in connection.execute(select(distro_versions).where(distro_versions.c.name.in_(ids)))
+    }
+
+
+def _read_packages(connection: Connection, caller: Caller, ids: Sequence[str]) -> dict[str, Record]:
+    return {
+        row.name: {
+            "name": row.name,
+            "deprocated_count": row.deprocated_count,
+            "failed_count": row.failed_count,
+            **_stamps(row),
+        }
+        for row in connection.execute(visible_packages(caller).where(packages.c.name.in_(ids)))
+    }
+
+
+def _read_package_files(connection: Connection, caller: Caller, ids: Sequence[str]) -> dict[str, Record]:
+    numbers = _numbers(ids)
+    tagged: dict[int, list[Row[Any]]] = {}
+    for tag in connection.execute(
+        select(package_file_tags).where(package_file_tags.c.package_file.in_(numbers)).order_by(package_file_tags.c.tag)
+    ):
+        tagged.setdefault(tag.package_file, []).append(tag)
+    rows = connection.execute(visible_files(caller).where(package_files.c.id.in_(numbers)))
+    return {str(row.id): _package_file(row, tagged.get(row.id, [])) for row in rows}
+
+
+def _package_file(row: Row[Any], tagged: Iterable[Row[Any]]) -> Record:
+    return {
+        "package": uri("Package/Package", row.package),
+        "distroversion": uri("Attrib/DistroVersion", row.distro_version),
+        "version": row.version,
+        "type": row.type,
+        "arch": row.arch,
+        "justification": row.justification,
+        "provenance": row.provenance,
+        "file": "/files/" + quote(row.file_name, safe="+~"),
+        "sha256": row.sha256,
+        "failed_at": _moment(row.failed_at),
+        "failed_by": row.failed_by,
+        "deprocated_at": _moment(row.deprocated_at),
+        "deprocated_by": row.deprocated_by,
+        "created_by": row.created_by,
+        **_stamps(row),
+        "tag_list": [uri("Package/PackageFileTag", tag.id) for tag in tagged],
+        "tags": [tag.tag for tag in tagged],
+        "raw_tag_list": [uri("Attrib/Tag", tag.tag) for tag in tagged],
+    }
+
+
+def _read_package_file_tags(connection: Connection, caller: Caller, ids: Sequence[str]) -> dict[str, Record]:
+    visible = visible_files(caller).with_only_columns(package_files.c.id)
+    query = select(package_file_tags).where(
+        package_file_tags.c.id.in_(_numbers(ids)), package_file_tags.c.package_file.in_(visible)
+    )
+    return {
+        str(row.id): {
+            "package_file": uri("Package/PackageFile", row.package_file),
+            "tag": uri("Attrib/Tag", row.tag),
+            "by": row.by,
+            "at": _moment(row.at),
+            "change_control_id": row.change_control_id,
+        }
+        for row in connection.execute(query)
+    }
+
+
+def _read_repos(connection: Connection, caller: Caller, ids: Sequence[str]) -> dict[str, Record]:
+    query = select(repos).where(repos.c.name.in_(ids), repos.c.name.in_(visible_repos(caller)))
+    return {
+        row.name: {
+            "name": row.name,
+            "description": row.description,
+            "filesystem_dir": row.directory,
+            "manager_type": row.kind,
+            "tag": uri("Attrib/Tag", row.tag),
+            "show_only_latest": row.show_only_latest,
+            **_stamps(row),
+            "distroversion_list": [
+                uri("Attrib/DistroVersion", name) for name in repo_distro_names(connection, row.name)
+            ],
+        }
+        for row in connection.execute(query).all()
+    }
+
+
+def _read_mirrors(connection: Connection, caller: Caller, ids: Sequence[str]) -> dict[str, Record]:
+    names = [one for one in ids if caller.manages or one == caller.name]
+    return {
+        row.name: {
+            "name": row.name,
+            "description": row.description,
+            "last_heartbeat": _moment(row.last_heartbeat),
+            **_stamps(row),
+            "repo_list": [uri("Repo/Repo", name) for name in mirror_repo_names(connection, row.name)],
+        }
+        for row in connection.execute(select(mirrors).where(mirrors.c.name.in_(names))).all()
+    }
+
+
+def _numbers(ids: Sequence[str]) -> list[int]:
+    return [int(one) for one in ids if one.isascii() and one.isdigit() and len(one) < 18 and str(int(one)) == one]
+
+
+READERS: dict[str, Reader] = {
+    "Attrib/Tag": _read_tags,
+    "Attrib/DistroVersion": _read_distro_versions,
+    "Package/Package": _read_packages,
+    "Package/PackageFile": _read_package_files,
+    "Package/PackageFileTag": _read_package_file_tags,
+    "Repo/Repo": _read_repos,
+    "Repo/Mirror": _read_mirrors,
+}
+
+
+def list_ids(connection: Connection, caller: Caller, model: str) -> list[object]:
+    """The ids of all objects that the caller may see, in the order they were made."""
+    match model:
+        case "Attrib/Tag":
+            query = select(tags.c.name).order_by(tags.c.created, tags.c.name)
+        case "Attrib/DistroVersion":
+            query = select(distro_versions.c.name).order_by(distro_versions.c.ordinal)
+        case "Package/Package":
+            query = visible_packages(caller).with_only_columns(packages.c.name)
+            query = query.order_by(packages.c.created, packages.c.name)
+        case "Package/PackageFile":
+            query = visible_files(caller).with_only_columns(package_files.c.id).order_by(package_files.c.id)
+        case "Package/PackageFileTag":
+            seen = visible_files(caller).with_only_columns(package_files.c.id)
+            query = select(package_file_tags.c.id).where(package_file_tags.c.package_file.in_(seen))
+            query = query.order_by(package_file_tags.c.id)
+        case "Repo/Repo":
+            query = visible_repos(caller).order_by(repos.c.created, repos.c.name)
+        case _:
+            query = select(mirrors.c.name).order_by(mirrors.c.created, mirrors.c.name)
+            if caller.role == Role.MIRROR:
+                query = query.where(mirrors.c.name == caller.name)
+    return list(connection.execute(query).scalars())

@@ -1,0 +1,322 @@
+"""Describes the API: namespaces, models, fields, actions; what DESCRIBE answers and what calls are checked against.
+
+Takes: nothing.
+Gives: MODELS, NAMESPACES.
+Touches: nothing.
+
+Source: CInP 0.9, DESCRIBE.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+ROOT = "/api/v2/"
+API_VERSION = "2.0"
+CINP_VERSION = "0.9"
+MULTI_URI_MAX = 100
+
+_VERBS = ("GET", "LIST", "CREATE", "UPDATE", "DELETE")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A field of a model or an argument of an action."""
+
+    name: str
+    type: str
+    more: Mapping[str, Any] = field(default_factory=dict)
+    default: Any = None
+    optional: bool = False
+
+    def describe(self) -> dict[str, Any]:
+        """As an argument."""
+        described = {"name": self.name, "type": self.type, **self.more}
+        if self.optional:
+            described["default"] = self.default
+        return described
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a model; mode is RO, RC (settable at CREATE) or RW."""
+
+    parameter: Parameter
+    mode: str
+    required: bool = True
+
+    def describe(self) -> dict[str, Any]:
+        """As a field."""
+        described = {"name": self.parameter.name, "type": self.parameter.type, **self.parameter.more}
+        default = [] if self.parameter.more.get("is_array") else self.parameter.default
+        return {**described, "default": default, "mode": self.mode, "required": self.required}
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something that can be CALLed on a model (static) or on its objects."""
+
+    name: str
+    returns: Mapping[str, Any]
+    static: bool = False
+    parameters: tuple[Parameter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model: its fields, actions, list filters, and the verbs that it takes."""
+
+    path: str
+    fields: tuple[Field, ...] = ()
+    actions: Mapping[str, Action] = field(default_factory=dict)
+    not_allowed: tuple[str, ...] = ("CREATE", "DELETE", "UPDATE")
+    filters: Mapping[str, tuple[Parameter, ...]] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.path.rpartition("/")[2]
+
+    def describe(self) -> dict[str, Any]:
+        """What DESCRIBE of the model answers."""
+        return {
+            "name": self.name,
+            "path": self.path,
+            "constants": dict(self.constants),
+            "fields": [one.describe() for one in self.fields],
+            "actions": [f"{self.path}({name})" for name in self.actions],
+            "not-allowed-methods": list(self.not_allowed),
+            "list-filters": {name: [p.describe() for p in parameters] for name, parameters in self.filters.items()},
+        }
+
+    def describe_action(self, action: Action) -> dict[str, Any]:
+        """What DESCRIBE of one of its actions answers."""
+        return {
+            "name": action.name,
+            "path": f"{self.path}({action.name})",
+            "return-type": dict(action.returns),
+            "static": action.static,
+            "paramaters": [p.describe() for p in action.parameters],
+        }
+
+    def verbs(self) -> list[str]:
+        """What OPTIONS allows."""
+        return ["OPTIONS", "DESCRIBE", *(verb for verb in _VERBS if verb not in self.not_allowed)]
+
+
+def describe_namespace(path: str) -> dict[str, Any] | None:
+    """What DESCRIBE of a namespace answers; None where there is no such namespace."""
+    names = list(dict.fromkeys(model.path.rpartition("/")[0] + "/" for model in MODELS.values()))
+    if path != ROOT and path not in names:
+        return None
+    return {
+        "name": "root" if path == ROOT else path[len(ROOT) : -1],
+        "path": path,
+        "api-version": API_VERSION,
+        "multi-uri-max": MULTI_URI_MAX,
+        "namespaces": names if path == ROOT else [],
+        "models": [one for one in MODELS if path != ROOT and one.startswith(path)],
+    }
+
+
+def _text(name: str, length: int | None = None, mode: str = "RW", **more: Any) -> Field:
+    required = more.pop("required", True)
+    size = {} if length is None else {"length": length}
+    return Field(Parameter(name, "String", {**size, **more}), mode, required)
+
+
+def _model(name: str, path: str, mode: str = "RW", *, array: bool = False, required: bool = True) -> Field:
+    more = {"uri": ROOT + path, **({"is_array": True} if array else {})}
+    return Field(Parameter(name, "Model", more), mode, required)
+
+
+def _moment(name: str, mode: str = "RO") -> Field:
+    return Field(Parameter(name, "DateTime"), mode, required=False)
+
+
+def _default(name: str, kind: str, value: Any, *, required: bool) -> Field:
+    return Field(Parameter(name, kind, default=value), "RW", required)
+
+
+_STAMPS = (_moment("created"), _moment("updated"))
+_DISTROS = {"debian": "Debian", "rhel": "RHEL", "sles": "SLES", "none": "None"}
+_KINDS = {"apt": "APT", "yum": "YUM", "json": "JSON", "docker": "Docker", "pypi": "PyPi"}
+_ARCHES = {"x86_64": "x86_64", "i386": "i386", "arm64": "ARM64", "all": "All"}
+_NOTHING = {"type": None}
+_TAG = Parameter("tag", "Model", {"uri": ROOT + "Attrib/Tag"})
+_UPLOAD = Parameter("file", "File", {"allowed_schemes": ["djfh"]})
+_TYPE = Parameter("type", "String", optional=True)
+
+
+def _actions(*actions: Action) -> dict[str, Action]:
+    return {action.name: action for action in actions}
+
+
+_USER = Model(
+    ROOT + "Auth/User",
+    actions=_actions(
+        Action(
+            "login",
+            {"type": "String"},
+            True,
+            (Parameter("username", "String"), Parameter("password", "String")),
+        ),
+        Action("logout", _NOTHING, True),
+        Action("whoami", {"type": "String"}, True),
+        Action("change_password", _NOTHING, True, (Parameter("password", "String"),)),
+    ),
+    not_allowed=("LIST", "GET", "UPDATE", "CREATE", "DELETE"),
+)
+
+_TAG_MODEL = Model(
+    ROOT + "Attrib/Tag",
+    (
+        _text("name", 10, "RC"),
+        _default("change_control_required", "Boolean", False, required=False),
+        *_STAMPS,
+        _model("required_list", "Attrib/Tag", array=True),
+    ),
+    _actions(Action("tagMap", {"type": "Map"}, True)),
+)
+
+_DISTRO_VERSION = Model(
+    ROOT + "Attrib/DistroVersion",
+    (
+        _text("name", 20, "RC"),
+        _text("distro", 6, choices=list(_DISTROS)),
+        _text("version", 10, required=False),
+        _text("file_type", 20),
+        _text("release_names", 100, required=False),
+        *_STAMPS,
+    ),
+    constants={"distro": [list(pair) for pair in _DISTROS.items()]},
+)
+
+_PACKAGE = Model(
+    ROOT + "Package/Package",
+    (
+        _text("name", 200, "RC"),
+        _default("deprocated_count", "Integer", 10, required=True),
+        _default("failed_count", "Integer", 5, required=True),
+        *_STAMPS,
+    ),
+    not_allowed=("DELETE", "CALL"),
+)
+
+_PACKAGE_FILE = Model(
+    ROOT + "Package/PackageFile",
+    (
+        _model("package", "Package/Package", "RO"),
+        _model("distroversion", "Attrib/DistroVersion", "RO"),
+        _text("version", 50, "RO"),
+        _text("type", 20, "RO"),
+        _text("arch", 6, "RO", choices=list(_ARCHES)),
+        _text("justification"),
+        _text("provenance"),
+        Field(Parameter("file", "File", {"allowed_schemes": []}), "RO"),
+        _text("sha256", 64, "RO"),
+        _moment("failed_at", "RW"),
+        _text("failed_by", 40, required=False),
+        _moment("deprocated_at", "RW"),
+        _text("deprocated_by", 40, required=False),
+        _text("created_by", 40),
+        *_STAMPS,
+        _model("tag_list", "Package/PackageFileTag", "RO", array=True),
+        _text("tags", mode="RO", is_array=True, required=False),
+        _model("raw_tag_list", "Attrib/Tag", "RO", array=True, required=False),
+    ),
+    _actions(
+        Action("tag", _NOTHING, False, (_TAG, Parameter("change_control_id", "String", optional=True))),
+        Action("deprocate", _NOTHING),
+        Action("fail", _NOTHING),
+        Action("distroversionOptions", {"type": "String", "is_array": True}, True, (_UPLOAD, _TYPE)),
+        Action(
+            "create",
+            {"type": "Model", "uri": ROOT + "Package/PackageFile"},
+            True,
+            (
+                _UPLOAD,
+                Parameter("justification", "String"),
+                Parameter("provenance", "String"),
+                Parameter("distroversion", "String"),
+                _TYPE,
+            ),
+        ),
+        Action("filenameInUse", {"type": "Boolean"}, True, (Parameter("file_name", "String"),)),
+        Action("untag", _NOTHING, False, (_TAG,)),
+        Action("unfail", _NOTHING),
+        Action("undeprocate", _NOTHING),
+    ),
+    not_allowed=("CREATE", "UPDATE", "DELETE"),
+    filters={
+        "package": (Parameter("package", "Model", {"uri": ROOT + "Package/Package"}),),
+        "repo": (
+            Parameter("repo", "Model", {"uri": ROOT + "Repo/Repo"}),
+            Parameter("package_list", "String", {"is_array": True}),
+        ),
+    },
+    constants={"arch": [list(pair) for pair in _ARCHES.items()]},
+)
+
+_PACKAGE_FILE_TAG = Model(
+    ROOT + "Package/PackageFileTag",
+    (
+        _model("package_file", "Package/PackageFile"),
+        _model("tag", "Attrib/Tag"),
+        _text("by", 40),
+        _moment("at"),
+        _text("change_control_id", 50, required=False),
+    ),
+    not_allowed=("CREATE", "UPDATE", "DELETE", "CALL"),
+)
+
+_REPO = Model(
+    ROOT + "Repo/Repo",
+    (
+        _text("name", 50, "RC"),
+        _text("description", 200),
+        _text("filesystem_dir", 50),
+        _text("manager_type", 6, choices=list(_KINDS)),
+        _model("tag", "Attrib/Tag"),
+        _default("show_only_latest", "Boolean", True, required=False),
+        *_STAMPS,
+        _model("distroversion_list", "Attrib/DistroVersion", array=True),
+    ),
+    _actions(Action("poll", {"type": "String", "is_array": True}, False, (Parameter("timeout", "Integer"),))),
+    constants={"manager_type": [list(pair) for pair in _KINDS.items()]},
+)
+
+_MIRROR = Model(
+    ROOT + "Repo/Mirror",
+    (
+        _text("name", 50, "RC"),
+        _text("description", 200),
+        _moment("last_heartbeat"),
+        *_STAMPS,
+        _model("repo_list", "Repo/Repo", array=True),
+    ),
+    _actions(
+        Action("heartbeat", _NOTHING),
+        Action(
+            "changes",
+            {"type": "Map"},
+            False,
+            (Parameter("position", "String"), Parameter("timeout", "Integer")),
+        ),
+    ),
+)
+
+MODELS: Mapping[str, Model] = {
+    model.path: model
+    for model in (
+        _USER,
+        _TAG_MODEL,
+        _DISTRO_VERSION,
+        _PACKAGE,
+        _PACKAGE_FILE,
+        _PACKAGE_FILE_TAG,
+        _REPO,
+        _MIRROR,
+    )
+}

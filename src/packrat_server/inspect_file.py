@@ -1,0 +1,118 @@
+"""Finds out what an uploaded file is: from inside where that can be read, else from its name.
+
+Takes: the file and its name.
+Gives: Inspected: package, version, type, arch.
+Touches: the file.
+"""
+
+import re
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packrat_agent.errors import Refused
+from packrat_agent.formats.apt.read_deb import read_control
+from packrat_agent.formats.apt.stanza import read_stanza
+
+_DEB_ARCHES = {"amd64": "x86_64", "i386": "i386", "arm64": "arm64", "all": "all"}
+_RPM_ARCHES = {
+    "x86_64": "x86_64",
+    "aarch64": "arm64",
+    "noarch": "all",
+    **dict.fromkeys(("i386", "i486", "i586", "i686"), "i386"),
+}
+_RPM = re.compile(r"(?P<name>.+)-(?P<version>[^-]+-[^-]+)\.(?P<arch>[^.]+)\.rpm")
+_WHEEL = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(-[^-]+)?-[^-]+-[^-]+-[^-]+\.whl")
+_SDIST = re.compile(r"(?P<name>.+)-(?P<version>[^-]+)\.(tar\.gz|zip)")
+_NAMED = re.compile(r"(?P<name>[0-9A-Za-z-]+)_(?P<version>.+?)(?P<end>\.tar(\.(gz|xz|bz2|zst))?|\.[A-Za-z]+)?")
+_BY_END = {".ova": "ova", ".respkg": "respkg", ".appimage": "appimage", ".img": "img"}
+_MEMBERS_READ = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What a file is."""
+
+    package: str
+    version: str
+    type: str
+    arch: str
+
+
+class Unrecognized(Exception):
+    """The file can't be taken; the text says why."""
+
+
+def inspect_file(path: Path, name: str, kind: str | None = None) -> Inspected:
+    """Tell what a file is; kind: what the uploader says it is.
+
+    Raises: Unrecognized
+    """
+    if kind is not None and not re.fullmatch(r"[a-z0-9_-]{1,20}", kind):
+        raise Unrecognized("Invalid type")
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start == b"!<arch>\n":
+        return _deb(path)
+    if start[:4] == b"\xed\xab\xee\xdb":
+        return _rpm(name)
+    if name.endswith(".deb") or name.endswith(".rpm"):
+        raise Unrecognized(f"{name} is no {name[-3:]} package")
+    return _by_name(path, name, kind)
+
+
+def _deb(path: Path) -> Inspected:
+    try:
+        fragment = read_stanza(read_control(path))
+    except Refused as error:
+        raise Unrecognized(f"unusable deb: {error}") from None
+    if fragment.arch not in _DEB_ARCHES:
+        raise Unrecognized("Unrecognized deb Arch")
+    return Inspected(fragment.name, fragment.version, "deb", _DEB_ARCHES[fragment.arch])
+
+
+def _rpm(name: str) -> Inspected:
+    match = _RPM.fullmatch(name)
+    if match is None:
+        raise Unrecognized("Unrecognized rpm file name Format")
+    if match["arch"] == "src":
+        raise Unrecognized("Source rpms are not supported")
+    if match["arch"] not in _RPM_ARCHES:
+        raise Unrecognized("Unrecognized rpm Arch")
+    return Inspected(match["name"], match["version"], "rpm", _RPM_ARCHES[match["arch"]])
+
+
+def _by_name(path: Path, name: str, kind: str | None) -> Inspected:
+    wheel = _WHEEL.fullmatch(name)
+    if wheel is not None and kind in (None, "python"):
+        return Inspected(wheel["name"], wheel["version"], "python", "all")
+    members = _tar_members(path)
+    sdist = _SDIST.fullmatch(name)
+    if sdist is not None and kind in (None, "python") and any(m.endswith("/PKG-INFO") for m in members):
+        return Inspected(sdist["name"], sdist["version"], "python", "all")
+    named = _NAMED.fullmatch(name)
+    if named is None:
+        raise Unrecognized("PackageException (UNKNOWN_TYPE): Unable to Determine File Type")
+    end = named["end"] or ""
+    if kind is None:
+        if "manifest.json" in members or "index.json" in members:
+            kind = "docker"
+        elif end.startswith(".tar"):
+            kind = "tar"
+        else:
+            kind = _BY_END.get(end.lower(), "resource")
+    return Inspected(named["name"], named["version"], kind, "all")
+
+
+def _tar_members(path: Path) -> Sequence[str]:
+    members: list[str] = []
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                members.append(member.name)
+                if len(members) >= _MEMBERS_READ:
+                    break
+    except (tarfile.TarError, OSError, EOFError, ValueError):
+        return []
+    return members

@@ -1,0 +1,125 @@
+"""Picks the newest version, in the order of each package system.
+
+Takes: versions as text.
+Gives: sort keys.
+Touches: nothing.
+
+Source: deb-version(7), rpm-version(7), PEP 440.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from functools import cmp_to_key
+from itertools import zip_longest
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_PARTS = re.compile(r"(\D*)(\d*)")
+_RPM_PARTS = re.compile(r"\d+|[A-Za-z]+|~|\^")
+_PEP440 = re.compile(
+    r"v?(?:(?P<epoch>\d+)!)?(?P<release>\d+(?:\.\d+)*)"
+    r"(?:[._-]?(?P<pre>a|b|c|rc|alpha|beta|pre|preview)[._-]?(?P<pre_n>\d*))?"
+    r"(?P<post>(?:-\d+)|(?:[._-]?(?:post|rev|r)[._-]?\d*))?"
+    r"(?:[._-]?dev[._-]?(?P<dev>\d*))?(?:\+(?P<local>[a-z0-9]+(?:[._-][a-z0-9]+)*))?",
+    re.IGNORECASE,
+)
+_PRE = {"a": 0, "alpha": 0, "b": 1, "beta": 1}
+
+
+def pick_latest(items: Iterable[T], group: Callable[[T], Any], kind_version: Callable[[T], tuple[str, str]]) -> list[T]:
+    """Keep the newest of each group, in the given order."""
+    best: dict[Any, T] = {}
+    listed = list(items)
+    for item in listed:
+        key = group(item)
+        if key not in best or version_key(*kind_version(item)) > version_key(*kind_version(best[key])):
+            best[key] = item
+    chosen = {id(item) for item in best.values()}
+    return [item for item in listed if id(item) in chosen]
+
+
+def version_key(kind: str, version: str) -> Any:
+    """Give what sorts versions of a package type from old to new."""
+    if kind == "rpm":
+        return cmp_to_key(compare_rpm)(version)
+    if kind == "python":
+        match = _PEP440.fullmatch(version.strip())
+        return (1, _pep440_key(match)) if match else (0, version)
+    return cmp_to_key(compare_deb)(version)
+
+
+def compare_deb(one: str, other: str) -> int:
+    """Order two Debian versions: negative where `one` is older."""
+    epochs = [int(v.partition(":")[0]) if re.match(r"\d+:", v) else 0 for v in (one, other)]
+    if epochs[0] != epochs[1]:
+        return epochs[0] - epochs[1]
+    rest = [re.sub(r"^\d+:", "", v) for v in (one, other)]
+    split = [v.rpartition("-") if "-" in v else (v, "", "") for v in rest]
+    return _compare_deb_part(split[0][0], split[1][0]) or _compare_deb_part(split[0][2], split[1][2])
+
+
+def _compare_deb_part(one: str, other: str) -> int:
+    for (text_1, digits_1), (text_2, digits_2) in zip_longest(
+        _PARTS.findall(one), _PARTS.findall(other), fillvalue=("", "")
+    ):
+        weights = [[*(_weight(c) for c in text), 0] for text in (text_1, text_2)]
+        if weights[0] != weights[1]:
+            return -1 if weights[0] < weights[1] else 1
+        difference = int(digits_1 or 0) - int(digits_2 or 0)
+        if difference:
+            return difference
+    return 0
+
+
+def _weight(character: str) -> int:
+    """Tilde before the end, the end before letters, letters before everything else."""
+    if character == "~":
+        return -1
+    return ord(character) if character.isalpha() else ord(character) + 0x110000
+
+
+def compare_rpm(one: str, other: str) -> int:
+    """Order two rpm versions `[epoch:]version-release`."""
+    epochs = [int(v.partition(":")[0]) if re.match(r"\d+:", v) else 0 for v in (one, other)]
+    if epochs[0] != epochs[1]:
+        return epochs[0] - epochs[1]
+    split = [re.sub(r"^\d+:", "", v).partition("-") for v in (one, other)]
+    return _compare_rpm_part(split[0][0], split[1][0]) or _compare_rpm_part(split[0][2], split[1][2])
+
+
+def _compare_rpm_part(one: str, other: str) -> int:
+    for part_1, part_2 in zip_longest(_RPM_PARTS.findall(one), _RPM_PARTS.findall(other)):
+        if part_1 == part_2:
+            continue
+        ranks = [_rpm_rank(part) for part in (part_1, part_2)]
+        if ranks[0] != ranks[1]:
+            return -1 if ranks[0] < ranks[1] else 1
+    return 0
+
+
+def _rpm_rank(part: str | None) -> tuple[int, int, str]:
+    """Tilde, then the end, then caret, then letters, then numbers."""
+    if part is None:
+        return (1, 0, "")
+    if part in "~^":
+        return (0 if part == "~" else 2, 0, "")
+    return (4, int(part), "") if part.isdigit() else (3, 0, part)
+
+
+def _pep440_key(match: re.Match[str]) -> Any:
+    release = [int(n) for n in match["release"].split(".")]
+    while release and release[-1] == 0:
+        release.pop()
+    developing, post = match["dev"] is not None, match["post"]
+    pre: tuple[float, int] = (3, 0)
+    if match["pre"]:
+        pre = (_PRE.get(match["pre"].lower(), 2), int(match["pre_n"] or 0))
+    elif developing and post is None:
+        pre = (-1, 0)
+    post_n = -1 if post is None else int(re.sub(r"\D", "", post) or 0)
+    dev_n = int(match["dev"] or 0) if developing else float("inf")
+    local = [
+        (1, int(p), "") if p.isdigit() else (0, 0, p.lower()) for p in re.split(r"[._-]", match["local"] or "") if p
+    ]
+    return (int(match["epoch"] or 0), release, pre, post_n, dev_n, local)

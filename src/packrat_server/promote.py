@@ -1,0 +1,205 @@
+"""Takes package files in and promotes them: create, tag, fail, deprocate, and each of them undone.
+
+Takes: what an uploader asks for.
+Gives: ids, or a Rejected that says why not.
+Touches: the database.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from packrat_server.inspect_file import Inspected, Unrecognized, inspect_file
+from packrat_server.journal import note_file
+from packrat_server.store.blobs import blob_path
+from packrat_server.store.tables import (
+    distro_versions,
+    package_file_tags,
+    package_files,
+    packages,
+    required_tags,
+    tags,
+    uploads,
+)
+
+
+class Rejected(Exception):
+    """What was asked breaks a rule of the server; `code` names the rule."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def find_upload(connection: Connection, data_dir: Path, handle: str, kind: str | None) -> tuple[Any, Inspected]:
+    """Give an upload's row and what the file is.
+
+    Raises: Unrecognized, also where the handle is not known.
+    """
+    row = connection.execute(select(uploads).where(uploads.c.handle == handle)).first()
+    if row is None:
+        raise Unrecognized("File not found: upload it again")
+    if row.file_name is None:
+        raise Unrecognized("the upload has no file name: send Content-Disposition with it")
+    return row, inspect_file(blob_path(data_dir, row.sha256), row.file_name, kind)
+
+
+def distro_version_options(connection: Connection, inspected: Inspected) -> list[str]:
+    """Name the distribution versions that a file may go to: those its version names, else all of its type."""
+    fitting = connection.execute(
+        select(distro_versions).where(distro_versions.c.file_type == inspected.type).order_by(distro_versions.c.ordinal)
+    ).all()
+    named = [row.name for row in fitting if _names_release(inspected.version, row.release_names)]
+    return named or [row.name for row in fitting]
+
+
+def _names_release(version: str, release_names: str) -> bool:
+    return any(
+        re.search(rf"(?<![0-9A-Za-z.]){re.escape(name)}(?![0-9])", version.replace(".el", "-el"))
+        for name in release_names.split(",")
+        if name
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """What `create` is asked to make of an upload."""
+
+    handle: str
+    justification: str
+    provenance: str
+    distro_version: str
+    kind: str | None = None
+
+
+def create_file(connection: Connection, data_dir: Path, asked: NewFile, by: str) -> int:
+    """Make a package file of an upload; gives its id.
+
+    Raises: Rejected, Unrecognized.
+    """
+    upload, inspected = find_upload(connection, data_dir, asked.handle, asked.kind)
+    if asked.distro_version not in distro_version_options(connection, inspected):
+        raise Rejected(
+            "INVALID_DISTROVERSION", f'DistroVersion "{asked.distro_version}" is not an option for this file'
+        )
+    if connection.execute(select(packages.c.name).where(packages.c.name == inspected.package)).first() is None:
+        raise Rejected("NO_PACKAGE", f'Unable to find package "{inspected.package}"')
+    named = connection.execute(
+        select(package_files.c.sha256).where(package_files.c.file_name == upload.file_name)
+    ).scalars()
+    if any(sha256 != upload.sha256 for sha256 in named):
+        raise Rejected("FILENAME_USED", f'File name "{upload.file_name}" allready used')
+    identity = {
+        "package": inspected.package,
+        "distro_version": asked.distro_version,
+        "version": inspected.version,
+        "type": inspected.type,
+        "arch": inspected.arch,
+    }
+    if connection.execute(select(package_files.c.id).filter_by(**identity)).first() is not None:
+        raise Rejected(
+            "ALLREADY_EXISTS",
+            "Package file with this Package, Distroversion, Version, Type and Arch already exists.",
+        )
+    now = datetime.now(UTC)
+    made = connection.execute(
+        insert(package_files).values(
+            **identity,
+            justification=asked.justification,
+            provenance=asked.provenance,
+            file_name=upload.file_name,
+            sha256=upload.sha256,
+            size=upload.size,
+            created_by=by,
+            created=now,
+            updated=now,
+        )
+    )
+    assert made.inserted_primary_key is not None
+    return int(made.inserted_primary_key[0])
+
+
+def create_package(connection: Connection, name: str, deprocated_count: int = 10, failed_count: int = 5) -> None:
+    """Make a package.
+
+    Raises: Rejected where it is there already.
+    """
+    if connection.execute(select(packages.c.name).where(packages.c.name == name)).first() is not None:
+        raise Rejected("EXISTS", "Package with this Name already exists.")
+    now = datetime.now(UTC)
+    connection.execute(
+        insert(packages).values(
+            name=name, deprocated_count=deprocated_count, failed_count=failed_count, created=now, updated=now
+        )
+    )
+
+
+def tag_file(connection: Connection, file_id: int, tag: str, change_control_id: str | None, by: str) -> None:
+    """Promote a file to a tag.
+
+    Raises: Rejected where it has the tag, lacks a required one, or the tag needs a change control id.
+    """
+    has = set(
+        connection.execute(select(package_file_tags.c.tag).where(package_file_tags.c.package_file == file_id)).scalars()
+    )
+    if tag in has:
+        raise Rejected("ALLREADY_TAGGED", f'Allready tagged with "{tag}"')
+    required = connection.execute(
+        select(required_tags.c.required).where(required_tags.c.tag == tag).order_by(required_tags.c.required)
+    ).scalars()
+    for name in required:
+        if name not in has:
+            raise Rejected("TAG_REQUIRED", f'Required tag "{name}" missing')
+    needs_control = connection.execute(select(tags.c.change_control_required).where(tags.c.name == tag)).scalar()
+    if needs_control and not change_control_id:
+        raise Rejected("CHANGECONTROL_REQUIRED", "Change Control Id is required for this tag")
+    connection.execute(
+        insert(package_file_tags).values(
+            package_file=file_id, tag=tag, by=by, at=datetime.now(UTC), change_control_id=change_control_id or None
+        )
+    )
+    _touch(connection, file_id)
+    note_file(connection, file_id, [tag])
+
+
+def untag_file(connection: Connection, file_id: int, tag: str) -> None:
+    """Take a tag off again.
+
+    Raises: Rejected where the file does not have it, or has another tag that requires it.
+    """
+    has = set(
+        connection.execute(select(package_file_tags.c.tag).where(package_file_tags.c.package_file == file_id)).scalars()
+    )
+    if tag not in has:
+        raise Rejected("NOT_TAGGED", f'Not tagged with "{tag}"')
+    dependents = connection.execute(
+        select(required_tags.c.tag).where(required_tags.c.required == tag).order_by(required_tags.c.tag)
+    ).scalars()
+    for name in dependents:
+        if name in has:
+            raise Rejected("TAG_REQUIRED", f'Tag "{name}" requires it; take that off first')
+    note_file(connection, file_id, [tag])
+    connection.execute(
+        delete(package_file_tags).where(package_file_tags.c.package_file == file_id, package_file_tags.c.tag == tag)
+    )
+    _touch(connection, file_id)
+
+
+def mark_file(connection: Connection, file_id: int, what: str, by: str | None) -> None:
+    """Mark a file as `failed` or `deprocated`; by None takes the mark off. A mark that stands already stays."""
+    row = connection.execute(select(package_files).where(package_files.c.id == file_id)).one()
+    if (getattr(row, f"{what}_at") is None) == (by is None):
+        return
+    values = {f"{what}_at": datetime.now(UTC) if by else None, f"{what}_by": by}
+    connection.execute(update(package_files).where(package_files.c.id == file_id).values(values))
+    _touch(connection, file_id)
+    note_file(connection, file_id)
+
+
+def _touch(connection: Connection, file_id: int) -> None:
+    connection.execute(update(package_files).where(package_files.c.id == file_id).values(updated=datetime.now(UTC)))

@@ -1,0 +1,155 @@
+"""Runs the server: in this thread until told to stop, or beside it.
+
+Takes: a data directory, an address.
+Gives: the address that it listens on.
+Touches: the network, through uvicorn; the data directory.
+"""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import structlog
+import uvicorn
+from sqlalchemy import Engine, delete, select
+from starlette.types import Receive, Scope, Send
+
+from packrat_agent.errors import ConfigError
+from packrat_server.api.app import App
+from packrat_server.api.calls import House
+from packrat_server.journal import Bell, newest, prune
+from packrat_server.store.blobs import drop_orphans
+from packrat_server.store.database import open_database, reading, writing
+from packrat_server.store.tables import package_files, uploads
+
+log = structlog.get_logger()
+
+_LOOK_S = 0.5
+_UPLOAD_KEPT_S = 24 * 3600.0
+_GRACEFUL_S = 2
+
+
+def serve(data_dir: Path, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises: ConfigError where the address can't be had or there is no server in data_dir.
+    """
+    server, listener = _prepare(data_dir, host, port)
+    log.info("serving", url=_url(listener), data=str(data_dir))
+    with listener:
+        server.run(sockets=[listener])
+    log.info("stopped")
+
+
+@contextmanager
+def running(data_dir: Path, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Serve beside the caller; gives the URL. Port 0: any free one.
+
+    Raises: ConfigError
+    """
+    server, listener = _prepare(data_dir, host, port)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="packrat-server", daemon=True)
+    thread.start()
+    try:
+        # The socket listens already: a request made now waits until the server takes it.
+        yield _url(listener)
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def _prepare(data_dir: Path, host: str, port: int) -> tuple[uvicorn.Server, socket.socket]:
+    engine = open_database(data_dir)
+    _tidy(engine, data_dir)
+    listener = _listen(host, port)
+    house = House(engine, data_dir, Bell())
+    config = uvicorn.Config(
+        _WithLife(App(house), house),
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACEFUL_S,
+        timeout_keep_alive=75,
+    )
+    return uvicorn.Server(config), listener
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as error:
+        raise ConfigError(f"{host}:{port} can't be listened on: {error.strerror}; give another --listen") from None
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _tidy(engine: Engine, data_dir: Path) -> None:
+    """Forget old uploads, the oldest changes, and files that nobody names."""
+    with writing(engine) as connection:
+        connection.execute(delete(uploads).where(uploads.c.at < time.time() - _UPLOAD_KEPT_S))
+        prune(connection)
+        known = set(connection.execute(select(package_files.c.sha256)).scalars())
+        known |= set(connection.execute(select(uploads.c.sha256)).scalars())
+        gone = drop_orphans(data_dir, known)
+    if gone:
+        log.info("tidied", files=gone)
+
+
+class _WithLife:
+    """The application, with a watch for changes that other processes make to the database."""
+
+    def __init__(self, app: App, house: House) -> None:
+        self._app = app
+        self._house = house
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        await receive()
+        async with _watching(self._house):
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await asyncio.to_thread(self._house.engine.dispose)
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+@asynccontextmanager
+async def _watching(house: House) -> AsyncIterator[None]:
+    def look() -> int:
+        with reading(house.engine) as connection:
+            return newest(connection)
+
+    async def watch() -> None:
+        seen = await asyncio.to_thread(look)
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            now = await asyncio.to_thread(look)
+            if now != seen:
+                seen = now
+                house.bell.ring()
+
+    task = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,97 @@
+"""What a new server begins with: the usual tags and distribution versions, an administrator.
+
+Takes: a data directory.
+Gives: the administrator's generated password.
+Touches: the data directory.
+"""
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, insert
+
+from packrat_agent.errors import ConfigError
+from packrat_server.access import Role, hash_secret, new_password
+from packrat_server.journal import begin
+from packrat_server.store.database import connect, migrate, writing
+from packrat_server.store.tables import distro_versions, required_tags, tags, users
+
+# name, requires, needs a change control id
+TAGS: Sequence[tuple[str, str | None, bool]] = (("dev", None, False), ("stage", "dev", False), ("prod", "stage", True))
+
+_DEBS = (
+    *("trusty", "xenial", "bionic", "focal", "jammy", "noble"),
+    *("buster", "bullseye", "bookworm", "trixie"),
+)
+_EL = (6, 7, 8, 9, 10)
+_SLES = (11, 12, 15)
+_SINGLE = (
+    ("docker", "docker"),
+    ("pypi", "python"),
+    ("json", "json"),
+    ("ova", "ova"),
+    ("tar", "tar"),
+    ("img", "img"),
+    ("appimage", "appimage"),
+    ("resource", "resource"),
+    ("respkg", "respkg"),
+)
+
+# name, distro, version, file type, release names
+DISTRO_VERSIONS: Sequence[tuple[str, str, str | None, str, str]] = (
+    *((name, "debian", name, "deb", name) for name in _DEBS),
+    *((f"rhel{n}", "rhel", str(n), "rpm", f"el{n},centos{n}") for n in _EL),
+    *((f"sles{n}", "sles", str(n), "rpm", f"sles{n},sle{n}") for n in _SLES),
+    *((name, "none", None, kind, "") for name, kind in _SINGLE),
+)
+
+
+def init(data_dir: Path) -> str:
+    """Make a new server's data directory; gives the password of user `admin`, which is stored nowhere.
+
+    Raises: ConfigError where there is one already or it can't be written.
+    """
+    path = data_dir / "packrat.db"
+    if path.exists():
+        raise ConfigError(f"{data_dir} holds a packrat server already; `packrat-server serve` starts it")
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        for name in ("files", "incoming"):
+            (data_dir / name).mkdir(exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except OSError as error:
+        raise ConfigError(f"{data_dir} can't be written: {error.strerror}; give another --data") from None
+    engine = connect(path)
+    migrate(engine)
+    password = new_password()
+    with writing(engine) as connection:
+        _seed(connection, password)
+    engine.dispose()
+    return password
+
+
+def _seed(connection: Connection, password: str) -> None:
+    now = datetime.now(UTC)
+    stamps = {"created": now, "updated": now}
+    for name, required, control in TAGS:
+        connection.execute(insert(tags).values(name=name, change_control_required=control, **stamps))
+        if required is not None:
+            connection.execute(insert(required_tags).values(tag=name, required=required))
+    for ordinal, (name, distro, version, file_type, release_names) in enumerate(DISTRO_VERSIONS):
+        connection.execute(
+            insert(distro_versions).values(
+                name=name,
+                ordinal=ordinal,
+                distro=distro,
+                version=version,
+                file_type=file_type,
+                release_names=release_names,
+                **stamps,
+            )
+        )
+    connection.execute(
+        insert(users).values(name="admin", password=hash_secret(password), role=Role.ADMIN, active=True, **stamps)
+    )
+    begin(connection)

@@ -1,0 +1,88 @@
+"""Keeps the bytes of package files under their SHA-256.
+
+Takes: streams of bytes.
+Gives: Blob: what arrived, hashed on the way.
+Touches: `files/` and `incoming/` below the data directory.
+"""
+
+import hashlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio.to_thread
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """One stored file."""
+
+    sha256: str
+    size: int
+    path: Path
+
+
+def blob_path(data_dir: Path, sha256: str) -> Path:
+    """Where the bytes with this SHA-256 are."""
+    return data_dir / "files" / sha256[:2] / sha256
+
+
+async def receive(data_dir: Path, chunks: AsyncIterator[bytes], limit: int) -> Blob:
+    """Store what arrives; a stream that breaks off leaves nothing.
+
+    Raises: ValueError where more than limit bytes come.
+    """
+    incoming = data_dir / "incoming"
+    incoming.mkdir(exist_ok=True)
+    part = incoming / secrets.token_hex(16)
+    digest = hashlib.sha256()
+    size = 0
+    try:
+        with part.open("xb") as file:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > limit:
+                    raise ValueError(f"more than {limit} bytes")
+                digest.update(chunk)
+                await anyio.to_thread.run_sync(file.write, chunk)
+            await anyio.to_thread.run_sync(_flush, file.fileno(), file.flush)
+        sha256 = digest.hexdigest()
+        path = blob_path(data_dir, sha256)
+        await anyio.to_thread.run_sync(_keep, part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return Blob(sha256, size, path)
+
+
+def _flush(descriptor: int, flush: object) -> None:
+    assert callable(flush)
+    flush()
+    os.fsync(descriptor)
+
+
+def _keep(part: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part.replace(path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def drop_orphans(data_dir: Path, known: Collection[str]) -> int:
+    """Remove half uploads and the files that no record names; gives how many files went."""
+    gone = 0
+    for part in (data_dir / "incoming").glob("*"):
+        part.unlink(missing_ok=True)
+    for directory in (data_dir / "files").glob("*"):
+        for path in directory.iterdir():
+            if path.name not in known:
+                path.unlink(missing_ok=True)
+                gone += 1
+        with suppress(OSError):
+            directory.rmdir()
+    return gone

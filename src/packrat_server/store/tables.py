@@ -1,0 +1,189 @@
+"""The tables of the server's database.
+
+Takes: nothing.
+Gives: SQLAlchemy tables.
+Touches: nothing.
+"""
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+
+def _stamps() -> tuple[Column[object], Column[object]]:
+    return (
+        Column("created", DateTime(timezone=True), nullable=False),
+        Column("updated", DateTime(timezone=True), nullable=False),
+    )
+
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("name", String(10), primary_key=True),
+    Column("change_control_required", Boolean, nullable=False),
+    *_stamps(),
+)
+
+required_tags = Table(
+    "required_tags",
+    metadata,
+    Column("tag", ForeignKey("tags.name"), primary_key=True),
+    Column("required", ForeignKey("tags.name"), primary_key=True),
+)
+
+distro_versions = Table(
+    "distro_versions",
+    metadata,
+    Column("name", String(20), primary_key=True),
+    Column("ordinal", Integer, nullable=False),
+    Column("distro", String(6), nullable=False),
+    Column("version", String(10)),
+    Column("file_type", String(20), nullable=False),
+    Column("release_names", String(100), nullable=False),
+    *_stamps(),
+)
+
+packages = Table(
+    "packages",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("deprocated_count", Integer, nullable=False),
+    Column("failed_count", Integer, nullable=False),
+    *_stamps(),
+)
+
+package_files = Table(
+    "package_files",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("package", ForeignKey("packages.name"), nullable=False),
+    Column("distro_version", ForeignKey("distro_versions.name"), nullable=False),
+    Column("version", String(200), nullable=False),
+    Column("type", String(20), nullable=False),
+    Column("arch", String(20), nullable=False),
+    Column("justification", Text, nullable=False),
+    Column("provenance", Text, nullable=False),
+    Column("file_name", String(200), nullable=False, index=True),
+    Column("sha256", String(64), nullable=False, index=True),
+    Column("size", Integer, nullable=False),
+    Column("failed_at", DateTime(timezone=True)),
+    Column("failed_by", String(40)),
+    Column("deprocated_at", DateTime(timezone=True)),
+    Column("deprocated_by", String(40)),
+    Column("created_by", String(40), nullable=False),
+    *_stamps(),
+    UniqueConstraint("package", "distro_version", "version", "type", "arch"),
+    sqlite_autoincrement=True,
+)
+
+package_file_tags = Table(
+    "package_file_tags",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("package_file", ForeignKey("package_files.id"), nullable=False, index=True),
+    Column("tag", ForeignKey("tags.name"), nullable=False, index=True),
+    Column("by", String(40), nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("change_control_id", String(50)),
+    UniqueConstraint("package_file", "tag"),
+    sqlite_autoincrement=True,
+)
+
+repos = Table(
+    "repos",
+    metadata,
+    Column("name", String(50), primary_key=True),
+    Column("description", String(200), nullable=False),
+    Column("directory", String(50), nullable=False),
+    Column("kind", String(6), nullable=False),
+    Column("tag", ForeignKey("tags.name"), nullable=False),
+    Column("show_only_latest", Boolean, nullable=False),
+    *_stamps(),
+)
+
+repo_distro_versions = Table(
+    "repo_distro_versions",
+    metadata,
+    Column("repo", ForeignKey("repos.name"), primary_key=True),
+    Column("distro_version", ForeignKey("distro_versions.name"), primary_key=True),
+    Column("ordinal", Integer, nullable=False),
+)
+
+mirrors = Table(
+    "mirrors",
+    metadata,
+    Column("name", String(50), primary_key=True),
+    Column("description", String(200), nullable=False),
+    Column("psk", LargeBinary, nullable=False),
+    Column("last_heartbeat", DateTime(timezone=True)),
+    *_stamps(),
+)
+
+mirror_repos = Table(
+    "mirror_repos",
+    metadata,
+    Column("mirror", ForeignKey("mirrors.name"), primary_key=True),
+    Column("repo", ForeignKey("repos.name"), primary_key=True),
+    Column("ordinal", Integer, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("password", LargeBinary, nullable=False),
+    Column("role", String(10), nullable=False),
+    Column("active", Boolean, nullable=False),
+    *_stamps(),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("name", String(50), nullable=False),
+    Column("role", String(10), nullable=False),
+    Column("expires", Float, nullable=False),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("handle", String(40), primary_key=True),
+    Column("file_name", String(200)),
+    Column("sha256", String(64), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("by", String(40), nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    # Tells this row from another with the same id in a database that was put back from a backup.
+    Column("mark", String(16), nullable=False),
+    Column("at", Float, nullable=False),
+    # Of a change of one repository, or of a mirror's or repository's own record.
+    Column("repo", String(50)),
+    Column("package", String(200)),
+    Column("mirror", String(50)),
+    Index("journal_repo", "repo", "id"),
+    Index("journal_mirror", "mirror", "id"),
+    sqlite_autoincrement=True,
+)
