@@ -11,28 +11,22 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 
-from packrat_agent.claim import check_ownership
 from packrat_agent.config import Config
 from packrat_agent.errors import DiskError, PackratError, ServerUnavailable
 from packrat_agent.fetch import clear_staging
-from packrat_agent.formats.interface import RenderSettings
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.keyring import SigningKey, export_public, find_key
-from packrat_agent.keyring import warn as warn_of_key
 from packrat_agent.model import MirrorView, Repo
-from packrat_agent.pass_ import Ground, Order, PassResult, run_pass
+from packrat_agent.pass_ import Order, PassResult, run_pass
 from packrat_agent.publish import intend, publish
+from packrat_agent.ready import Mirror, Wish
 from packrat_agent.scan import Scan, scan
 from packrat_agent.server.cinp import CinpClient
 from packrat_agent.server.packrat import Packrat
 from packrat_agent.sign import sign_tree
 from packrat_agent.site import SITE, render_site
-from packrat_agent.state.store import Store
 from packrat_agent.sweep import is_kept, kept_paths, sweep, sweep_directories
 
 log = structlog.get_logger()
@@ -45,15 +39,6 @@ _BACK_OFF_S = (1.0, 30.0)
 
 Progress = Callable[[str, int, int], None]
 """(what is being done, files done, bytes done) since the last call."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What the operator asked for beside the configuration."""
-
-    dry_run: bool = False
-    adopt: bool = False
-    accept_removals: bool = False
 
 
 @dataclass(slots=True)
@@ -71,57 +56,6 @@ class Summary:
         """Nothing failed, was refused, rejected or held back."""
         spoiled = any(p.refused or p.rejected or p.failed or p.held for p in self.passes)
         return not (self.errors or self.rejected or spoiled)
-
-
-@dataclass(frozen=True, slots=True)
-class Mirror:
-    """One mirror ready to work: its configuration, its state, its ground and the key's public form."""
-
-    config: Config
-    store: Store
-    ground: Ground
-    public_key: tuple[bytes, bytes] | None
-
-
-def prepare(config: Config, store: Store, staging: Path, wish: Wish) -> Mirror:
-    """Check the directory and the key before anything is asked or written.
-
-    Raises: NotOurs, DiskError, SigningError.
-    """
-    mirror = config.mirror
-    if not wish.dry_run:
-        check_ownership(
-            mirror.root_dir,
-            config.packrat.name,
-            sorted(mirror.keep_files),
-            adopt=wish.adopt,
-            had_files=bool(store.live.everything()),
-        )
-    key: SigningKey | None = None
-    public_key = None
-    if mirror.gpg_sign_key:
-        now = datetime.now(UTC)
-        key = find_key(mirror.gpg_sign_key, mirror.gnupg_home, mirror.passphrase_file, now)
-        exported = export_public(key)
-        public_key = (exported.armored, exported.binary)
-        for warning in warn_of_key(key, now):
-            log.warning("key", fingerprint=key.fingerprint, text=warning)
-    else:
-        log.warning(
-            "unsigned", text="gpg_sign_key is not set: nothing will be signed, and clients must be told to trust it"
-        )
-    settings = RenderSettings(
-        mirror_description=mirror.description,
-        signed=key is not None,
-        apt_origin=mirror.apt_origin,
-        apt_label=mirror.apt_label,
-        apt_valid_for_s=mirror.apt_valid_for_s,
-        confirmed_repos=mirror.confirm_release_change,
-    )
-    ground = Ground(
-        mirror.root_dir, staging, key, settings, mirror.parallel_downloads, float(mirror.full_sync_interval_s)
-    )
-    return Mirror(config, store, ground, public_key)
 
 
 @asynccontextmanager

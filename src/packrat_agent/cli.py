@@ -8,9 +8,7 @@ Touches: through the agent: everything; itself only the terminal and signals.
 import asyncio
 import signal
 import sys
-import tempfile
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,16 +16,15 @@ import click
 import structlog
 
 from packrat_agent import __version__
-from packrat_agent.agent import Mirror, Progress, Summary, Wish, connected, prepare, run, sync
-from packrat_agent.claim import claim
+from packrat_agent.agent import Progress, Summary, connected, run, sync
 from packrat_agent.config import Config, describe, load
 from packrat_agent.config import warn as warn_of_config
 from packrat_agent.errors import Incomplete, PackratError
+from packrat_agent.listen import parse_listen
 from packrat_agent.log import set_up_log
+from packrat_agent.ready import Mirror, Wish, ready
 from packrat_agent.report import show_progress, show_summary
-from packrat_agent.serve import parse_listen, serve_until
-from packrat_agent.state.database import copy_database
-from packrat_agent.state.store import Store
+from packrat_agent.serve import serve_until
 
 log = structlog.get_logger()
 
@@ -102,7 +99,7 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
         async with connected(mirror.config) as server:
             return await sync(mirror, server, wish, on_progress)
 
-    with _ready(config, wish) as mirror, show_progress() as on_progress:
+    with ready(config, wish) as mirror, show_progress() as on_progress:
         summary = _until_signalled(lambda: pass_once(mirror, on_progress))
     if summary is None:
         raise Incomplete("stopped by a signal; what was published stays, the next pass goes on")
@@ -116,7 +113,7 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
 def run_command(config_path: Path) -> None:
     """Do a full pass, then follow the server until SIGTERM."""
     config = _load(config_path)
-    with _ready(config, Wish()) as mirror, show_progress() as on_progress:
+    with ready(config, Wish()) as mirror, show_progress() as on_progress:
         log.info("started", version=__version__, server=config.packrat.url, mirror=config.packrat.name)
         _until_signalled(lambda: run(mirror, on_progress))
     log.info("stopped")
@@ -142,25 +139,6 @@ def _load(config_path: Path) -> Config:
     for warning in warn_of_config(config):
         log.warning("config", text=warning)
     return config
-
-
-@contextmanager
-def _ready(config: Config, wish: Wish) -> Iterator[Mirror]:
-    """Hold the claim and the state database, with everything checked; a dry run works on a copy and claims nothing."""
-    if wish.dry_run:
-        with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
-            store = Store(copy_database(config.mirror.state_db, Path(scratch) / "state.db"))
-            try:
-                yield prepare(config, store, Path(scratch), wish)
-            finally:
-                store.close()
-        return
-    with claim(config.mirror.root_dir, config.mirror.state_db) as staging:
-        store = Store(config.mirror.state_db)
-        try:
-            yield prepare(config, store, staging, wish)
-        finally:
-            store.close()
 
 
 def _until_signalled(start: Callable[[], Coroutine[Any, Any, T]]) -> T | None:

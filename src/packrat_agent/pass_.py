@@ -163,7 +163,7 @@ def _hold_back_mass_removal(repo: Repo, wanted: Wanted, order: Order, store: Sto
 
 
 def _plan_dry(repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store) -> Plan:
-    shelf = [ShelfItem(file, None, "wanted", None, 0, None, None) for file in wanted.files]
+    shelf = [ShelfItem(file, None, "wanted", None, False, None, None) for file in wanted.files]
     candidates, refused = _place(repo, form, shelf, False)
     return _plan(repo, candidates, refused, order, store)
 

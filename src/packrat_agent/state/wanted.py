@@ -105,8 +105,17 @@ class WantedFiles:
             (kind, fragment_version, repo),
         )
         return [
-            ShelfItem(PackageFile(*row[:9]), *row[9:14], Fragment(*row[14:18]) if row[14] is not None else None)
+            ShelfItem(
+                PackageFile(*row[:9]),
+                path,
+                state,
+                reason,
+                bool(unreadable),
+                size,
+                Fragment(*row[14:18]) if row[14] is not None else None,
+            )
             for row in rows
+            for path, state, reason, unreadable, size in (row[9:14],)
         ]
 
     def set_places(self, repo: str, places: Iterable[tuple[str, str]]) -> None:

@@ -1,0 +1,105 @@
+"""Makes a mirror ready to work: claims it, opens its state, checks its directory and its key.
+
+Takes: the configuration, what the operator asked for.
+Gives: a Mirror, for as long as the claim is held.
+Touches: the lock, the state database, gpg, root_dir.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from packrat_agent.claim import check_ownership, claim
+from packrat_agent.config import Config
+from packrat_agent.formats.interface import RenderSettings
+from packrat_agent.keyring import SigningKey, export_public, find_key
+from packrat_agent.keyring import warn as warn_of_key
+from packrat_agent.pass_ import Ground
+from packrat_agent.state.database import copy_database
+from packrat_agent.state.store import Store
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the operator asked for beside the configuration."""
+
+    dry_run: bool = False
+    adopt: bool = False
+    accept_removals: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """One mirror ready to work: its configuration, its state, its ground and the key's public form."""
+
+    config: Config
+    store: Store
+    ground: Ground
+    public_key: tuple[bytes, bytes] | None
+
+
+@contextmanager
+def ready(config: Config, wish: Wish) -> Iterator[Mirror]:
+    """Hold the claim and the state database, with everything checked; a dry run works on a copy and claims nothing."""
+    if wish.dry_run:
+        with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
+            store = Store(copy_database(config.mirror.state_db, Path(scratch) / "state.db"))
+            try:
+                yield prepare(config, store, Path(scratch), wish)
+            finally:
+                store.close()
+        return
+    with claim(config.mirror.root_dir, config.mirror.state_db) as staging:
+        store = Store(config.mirror.state_db)
+        try:
+            yield prepare(config, store, staging, wish)
+        finally:
+            store.close()
+
+
+def prepare(config: Config, store: Store, staging: Path, wish: Wish) -> Mirror:
+    """Check the directory and the key before anything is asked or written.
+
+    Raises: NotOurs, DiskError, SigningError.
+    """
+    mirror = config.mirror
+    if not wish.dry_run:
+        check_ownership(
+            mirror.root_dir,
+            config.packrat.name,
+            sorted(mirror.keep_files),
+            adopt=wish.adopt,
+            had_files=bool(store.live.everything()),
+        )
+    key: SigningKey | None = None
+    public_key = None
+    if mirror.gpg_sign_key:
+        now = datetime.now(UTC)
+        key = find_key(mirror.gpg_sign_key, mirror.gnupg_home, mirror.passphrase_file, now)
+        exported = export_public(key)
+        public_key = (exported.armored, exported.binary)
+        for warning in warn_of_key(key, now):
+            log.warning("key", fingerprint=key.fingerprint, text=warning)
+    else:
+        log.warning(
+            "unsigned", text="gpg_sign_key is not set: nothing will be signed, and clients must be told to trust it"
+        )
+    settings = RenderSettings(
+        mirror_description=mirror.description,
+        signed=key is not None,
+        apt_origin=mirror.apt_origin,
+        apt_label=mirror.apt_label,
+        apt_valid_for_s=mirror.apt_valid_for_s,
+        confirmed_repos=mirror.confirm_release_change,
+    )
+    ground = Ground(
+        mirror.root_dir, staging, key, settings, mirror.parallel_downloads, float(mirror.full_sync_interval_s)
+    )
+    return Mirror(config, store, ground, public_key)
