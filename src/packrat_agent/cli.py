@@ -9,6 +9,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from packrat_agent import __version__
 from packrat_agent.agent import Progress, Summary, connected, run, sync
 from packrat_agent.config import Config, describe, load
 from packrat_agent.config import warn as warn_of_config
-from packrat_agent.errors import Incomplete, PackratError
+from packrat_agent.errors import ConfigError, Incomplete, PackratError
 from packrat_agent.listen import parse_listen
 from packrat_agent.log import set_up_log
 from packrat_agent.ready import Mirror, Wish, ready
@@ -132,6 +133,29 @@ def serve_command(config_path: Path, listen: str, root: Path | None) -> None:
         await serve_until(directory, host, port, asyncio.Event())
 
     _until_signalled(serve)
+
+
+@main.command("demo")
+@click.option("--once", is_flag=True, help="Prove it with apt-get, then end.")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    default=Path("packrat-demo"),
+    show_default=True,
+    help="Where everything of the demo is kept.",
+)
+@click.option("--listen", default="127.0.0.1:8080", show_default=True, help="HOST:PORT to serve the mirror on.")
+def demo_command(once: bool, directory: Path, listen: str) -> None:
+    """Try it out: a packrat server with packages, a mirror of it, served on this machine."""
+    try:
+        from packrat_agent.demo.story import play
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the demo needs the packrat server, and {error.name} is missing: pip install 'packrat-agent[server]'"
+        ) from None
+    host, port = parse_listen(listen)
+    with suppress(KeyboardInterrupt):
+        play(directory, host, port, once=once)
 
 
 def _load(config_path: Path) -> Config:

@@ -281,8 +281,8 @@ def _publish(
     result.sections = [section.name for section in signed.sections]
     result.added = [place.placement.path for place in places]
     result.removed = list(retired)
-    for section in result.sections:
-        log.info("published", repo=build.repo.name, section=section, added=len(places), removed=len(retired))
+    sections = ",".join(result.sections) or None
+    log.info("published", repo=build.repo.name, sections=sections, added=len(places), removed=len(retired))
 
 
 def _read(build: _Build) -> tuple[list[Entry], list[Place]]:

@@ -19,11 +19,13 @@ Dir::State::status "{root}/state/status";
 Dir::Cache "{root}/cache";
 Dir::Etc "{root}/etc";
 Dir::Etc::sourcelist "{root}/etc/sources.list";
-Dir::Etc::sourceparts "/nonexistent";
-Dir::Etc::Parts "/nonexistent";
-Dir::Etc::Main "/nonexistent";
-Dir::Etc::Preferences "/nonexistent";
-Dir::Etc::PreferencesParts "/nonexistent";
+Dir::Etc::sourceparts "{root}/empty";
+Dir::Etc::Parts "{root}/empty";
+Dir::Etc::Main "{root}/empty/apt.conf";
+Dir::Etc::Preferences "{root}/empty/preferences";
+Dir::Etc::Trusted "{root}/empty/trusted.gpg";
+Dir::Etc::TrustedParts "{root}/empty";
+Dir::Etc::PreferencesParts "{root}/empty";
 Dir::Log "{root}/log";
 APT::Architecture "{architecture}";
 APT::Architectures {{ "{architecture}"; }};
@@ -46,7 +48,7 @@ class PrivateApt:
     """An apt of its own below `root`, for one architecture."""
 
     def __init__(self, root: Path, sources: str, architecture: str = "amd64") -> None:
-        for name in ("state/lists/partial", "cache/archives/partial", "etc", "log", "downloads"):
+        for name in ("state/lists/partial", "cache/archives/partial", "etc", "empty", "log", "downloads"):
             (root / name).mkdir(parents=True, exist_ok=True)
         (root / "state/status").touch()
         (root / "etc/sources.list").write_text(sources)
