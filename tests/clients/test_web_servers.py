@@ -1,0 +1,348 @@
+"""The web server configurations that we hand out, in a real nginx and a real Apache."""
+
+import hashlib
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPMessage, HTTPSConnection
+from pathlib import Path
+from ssl import create_default_context
+
+import pytest
+
+_PACKAGING = Path(__file__).parents[2] / "packaging"
+_PACKAGES = b"Package: hello\nVersion: 1.0\n\n" * 2000
+_DIGEST = hashlib.sha256(_PACKAGES).hexdigest()
+_DEB = bytes(range(256)) * 64
+_SUITE = "apt-prod/dists/bookworm"
+_TREE = {
+    "index.html": b"<!DOCTYPE html><title>prod-mirror</title>" + b"<p>landing page</p>" * 200,
+    "repo-key": b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n",
+    "repo-key.gpg": b"\x98\x8d",
+    "apt-prod/pool/hello/hello_1.0_amd64.deb": _DEB,
+    "apt-prod/pool/hello/hello_1.0+b1~x_amd64.deb": _DEB,
+    "apt-prod/pool/hello/hello-dbgsym_1.0_amd64.ddeb": _DEB,
+    "apt-prod/pool/ph/odd_1.php.fr.var_all.deb": _DEB,
+    "json-prod/tool/tool_1.var": b"URI: ../../repo-key\nContent-Type: text/plain\n",
+    f"{_SUITE}/InRelease": b"-----BEGIN PGP SIGNED MESSAGE-----\n",
+    f"{_SUITE}/Release": b"Suite: bookworm\n",
+    f"{_SUITE}/Release.gpg": b"-----BEGIN PGP SIGNATURE-----\n",
+    f"{_SUITE}/main/binary-amd64/Packages": _PACKAGES,
+    f"{_SUITE}/main/binary-amd64/Packages.gz": b"\x1f\x8b" + bytes(400),
+    f"{_SUITE}/main/binary-arm64/Packages.gz": b"\x1f\x8b" + bytes(400),
+    f"{_SUITE}/main/binary-amd64/by-hash/SHA256/{_DIGEST}": _PACKAGES,
+    ".packrat-agent/mark": b"{}",
+    "apt-prod/.secret/file": b"hidden",
+    "apt-prod/.htaccess": b"hidden",
+}
+_BY_HASH = f"/{_SUITE}/main/binary-amd64/by-hash/SHA256/{_DIGEST}"
+_DEB_PATHS = [f"/{path}" for path in _TREE if path.endswith("deb")]
+_POINTERS = [
+    "/",
+    "/repo-key",
+    "/repo-key.gpg",
+    f"/{_SUITE}/InRelease",
+    f"/{_SUITE}/Release",
+    f"/{_SUITE}/Release.gpg",
+    f"/{_SUITE}/main/binary-amd64/Packages",
+    f"/{_SUITE}/main/binary-amd64/Packages.gz",
+    "/apt-prod/pool/",
+    "/apt-prod/pool/hello/",
+]
+_IMMUTABLE = "public, max-age=31536000, immutable"
+# Of mods-available; `headers` is the one that Debian does not enable by itself.
+_APACHE_MODULES = (
+    *("mpm_event", "alias", "auth_basic", "authn_core", "authz_core", "authz_host", "autoindex", "deflate", "dir"),
+    *("env", "filter", "mime", "negotiation", "reqtimeout", "setenvif", "headers", "ssl", "socache_shmcb"),
+)
+
+_Started = tuple[subprocess.Popen[str], str]
+"""A server, and what it says on stderr when it is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    headers: HTTPMessage
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """A running server; with `certificate` it speaks TLS."""
+
+    port: int
+    certificate: Path | None
+
+    def get(self, path: str, **headers: str) -> _Answer:
+        """GET as `repo.example.com`; underscores in header names stand for dashes."""
+        if self.certificate is None:
+            connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        else:
+            context = create_default_context(cafile=str(self.certificate))
+            context.check_hostname = False
+            connection = HTTPSConnection("127.0.0.1", self.port, timeout=10, context=context)
+        try:
+            sent = {"Host": "repo.example.com", **{name.replace("_", "-"): value for name, value in headers.items()}}
+            connection.request("GET", path, headers=sent)
+            response = connection.getresponse()
+            return _Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """A directory that the servers' unprivileged workers can read, with a tree in root/ and a certificate."""
+    directory = Path(tempfile.mkdtemp(prefix="web-", dir="/tmp"))
+    directory.chmod(0o755)
+    for path, content in _TREE.items():
+        file = directory / "root" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    (directory / "outside").write_bytes(b"not ours")
+    (directory / "root/link").symlink_to(directory / "outside")
+    (directory / "log").mkdir()
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=repo.example.com",
+        "-days",
+        "2",
+    ]
+    subprocess.run(
+        [*command, "-keyout", directory / "tls.key", "-out", directory / "tls.pem"], check=True, capture_output=True
+    )
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module", params=["nginx", "nginx-tls", "apache", "apache-tls"])
+def site(request: pytest.FixtureRequest, place: Path) -> Iterator[_Site]:
+    name, _, tls = request.param.partition("-")
+    start = {"nginx": _start_nginx, "apache": _start_apache}[name]
+    port, process = _start_on_free_port(lambda port: start(place, port, bool(tls)))
+    yield _Site(port, place / "tls.pem" if tls else None)
+    process.terminate()
+    process.communicate(timeout=30)
+
+
+def _start_on_free_port(start: Callable[[int], _Started]) -> tuple[int, subprocess.Popen[str]]:
+    """Start on a port that was free a moment ago; where somebody was faster, on another one."""
+    told = ""
+    for _ in range(5):
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        process, ready = start(port)
+        told = ""
+        assert process.stderr is not None
+        for line in process.stderr:
+            told += line
+            if ready in line:
+                return port, process
+        process.wait(timeout=30)
+        if "ddress already in use" not in told:
+            break
+    raise AssertionError(f"the web server did not start: {told}")
+
+
+def _adapt(name: str, substitutes: dict[str, str]) -> str:
+    """The configuration as handed out, with each text replaced that must be there."""
+    text = (_PACKAGING / name).read_text()
+    for old, new in substitutes.items():
+        assert old in text, f"packaging/{name} no longer has {old!r}"
+        text = text.replace(old, new)
+    return text
+
+
+def _start_nginx(place: Path, port: int, tls: bool) -> _Started:
+    substitutes = {
+        "    listen [::]:80;\n": "",
+        "    #listen [::]:443 ssl;\n": "",
+        "listen 80;": "" if tls else f"listen 127.0.0.1:{port};",
+        "root /var/www/repo;": f"root {place}/root;",
+        "/var/log/nginx/": f"{place}/log/",
+        "/etc/ssl/certs/repo.example.com.pem": f"{place}/tls.pem",
+        "/etc/ssl/private/repo.example.com.key": f"{place}/tls.key",
+    }
+    if tls:
+        substitutes |= {"#listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;", "#ssl_": "ssl_"}
+    (place / "repo.nginx").write_text(_adapt("nginx.conf", substitutes))
+    # As Debian's nginx.conf has it.
+    (place / "nginx.conf").write_text(
+        f"daemon off; worker_processes 2; pid {place}/nginx.pid; error_log stderr notice; {_nginx_user()}\n"
+        "events { worker_connections 768; }\n"
+        "http { sendfile on; tcp_nopush on; types_hash_max_size 2048; include /etc/nginx/mime.types;\n"
+        "default_type application/octet-stream; gzip on;\n"
+        + "".join(
+            f"{kind}_temp_path {place}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        + f"include {place}/repo.nginx; }}\n"
+    )
+    command = ["nginx", "-p", str(place), "-e", "stderr", "-c", f"{place}/nginx.conf"]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True), "start worker process "
+
+
+def _nginx_user() -> str:
+    return "user www-data;" if Path("/proc/self").stat().st_uid == 0 else ""
+
+
+def _start_apache(place: Path, port: int, tls: bool) -> _Started:
+    substitutes = {
+        "<VirtualHost *:80>": f"<VirtualHost 127.0.0.1:{port}>",
+        "/var/www/repo": f"{place}/root",
+        "/etc/ssl/certs/repo.example.com.pem": f"{place}/tls.pem",
+        "/etc/ssl/private/repo.example.com.key": f"{place}/tls.key",
+    }
+    if tls:
+        substitutes |= {"#SSL": "SSL"}
+    (place / "repo.apache").write_text(_adapt("apache.conf", substitutes))
+    available = Path("/etc/apache2/mods-available")
+    includes = [
+        f"Include {available}/{module}{ending}"
+        for ending in (".load", ".conf")
+        for module in _APACHE_MODULES
+        if (available / f"{module}{ending}").is_file()
+    ]
+    lines = [
+        "ServerName localhost",
+        "User www-data",
+        "Group www-data",
+        "ServerRoot /etc/apache2",
+        f"DefaultRuntimeDir {place}",
+        f"PidFile {place}/apache.pid",
+        f"Listen 127.0.0.1:{port}",
+        "ErrorLog /dev/stderr",
+        "LogLevel notice",
+        *includes,
+        'LogFormat "%h %l %u %t \\"%r\\" %>s %O" combined',
+        "AccessFileName .htaccess",
+        "<Directory />",
+        "Options FollowSymLinks",
+        "AllowOverride None",
+        "Require all denied",
+        "</Directory>",
+        f"Include {place}/repo.apache",
+    ]
+    (place / "apache.conf").write_text("\n".join(lines) + "\n")
+    command = ["apache2", "-D", "FOREGROUND", "-f", f"{place}/apache.conf"]
+    environment = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "APACHE_LOG_DIR": f"{place}/log",
+        "APACHE_RUN_DIR": str(place),
+        "APACHE_LOCK_DIR": str(place),
+    }
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    return process, "resuming normal operations"
+
+
+@pytest.mark.parametrize("path", _POINTERS)
+def test_what_changes_is_asked_for_every_time(site: _Site, path: str) -> None:
+    answer = site.get(path)
+    assert (answer.status, answer.headers.get_all("Cache-Control")) == (200, ["no-cache"])
+
+
+@pytest.mark.parametrize("path", [_BY_HASH, *_DEB_PATHS])
+def test_what_never_changes_is_kept_for_ever(site: _Site, path: str) -> None:
+    answer = site.get(path)
+    assert (answer.status, answer.headers.get_all("Cache-Control")) == (200, [_IMMUTABLE])
+    assert answer.body == _TREE[path[1:]]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/{_SUITE}/main/binary-amd64/by-hash/SHA256/{'0' * 64}",
+        "/apt-prod/pool/hello/hello_2.0_amd64.deb",
+        f"/{_SUITE}/main/binary-arm64/Packages",
+        "/nothing",
+    ],
+)
+def test_what_is_missing_is_404_and_not_remembered_as_missing(site: _Site, path: str) -> None:
+    answer = site.get(path)
+    assert answer.status == 404
+    assert "immutable" not in answer.headers.get("Cache-Control", "")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/.packrat-agent/mark",
+        "/.packrat-agent/",
+        "/.packrat-agent",
+        "/%2epackrat-agent/mark",
+        "//.packrat-agent/mark",
+        "/apt-prod/.secret/file",
+        "/apt-prod/.htaccess",
+        "/apt-prod/../.packrat-agent/mark",
+    ],
+)
+def test_hidden_files_do_not_exist(site: _Site, path: str) -> None:
+    answer = site.get(path)
+    assert answer.status == 404
+    assert b"hidden" not in answer.body
+
+
+def test_links_lead_nowhere(site: _Site) -> None:
+    answer = site.get("/link")
+    assert answer.status == 403
+    assert b"not ours" not in answer.body
+
+
+def test_a_part_of_a_package_can_be_asked_for(site: _Site) -> None:
+    answer = site.get(_DEB_PATHS[0], Range="bytes=100-199")
+    assert (answer.status, answer.body) == (206, _DEB[100:200])
+    assert answer.headers["Content-Range"] == f"bytes 100-199/{len(_DEB)}"
+
+
+def test_an_unchanged_pointer_costs_no_bytes(site: _Site) -> None:
+    path = f"/{_SUITE}/InRelease"
+    first = site.get(path)
+    for header in ({"If_Modified_Since": first.headers["Last-Modified"]}, {"If_None_Match": first.headers["ETag"]}):
+        again = site.get(path, **header)
+        assert (again.status, again.body) == (304, b"")
+        assert again.headers["Cache-Control"] == "no-cache"
+
+
+@pytest.mark.parametrize("path", [f"/{_SUITE}/main/binary-amd64/Packages", _DEB_PATHS[0], "/index.html"])
+def test_bytes_are_those_on_disk_whatever_the_client_can_unpack(site: _Site, path: str) -> None:
+    answer = site.get(path, Accept_Encoding="gzip, br")
+    assert answer.headers.get("Content-Encoding") is None
+    assert answer.body == _TREE[path[1:]]
+    assert answer.headers["Content-Length"] == str(len(answer.body))
+
+
+def test_a_compressed_index_is_sent_as_it_is(site: _Site) -> None:
+    answer = site.get(f"/{_SUITE}/main/binary-amd64/Packages.gz")
+    assert answer.headers.get("Content-Encoding") is None
+    assert answer.body == _TREE[f"{_SUITE}/main/binary-amd64/Packages.gz"]
+
+
+def test_files_are_sent_and_never_interpreted(site: _Site) -> None:
+    assert site.get("/json-prod/tool/tool_1.var").body == _TREE["json-prod/tool/tool_1.var"]
+
+
+@pytest.mark.parametrize("path", ["/repo-key", f"/{_SUITE}/InRelease", f"/{_SUITE}/Release"])
+def test_browsers_show_the_texts(site: _Site, path: str) -> None:
+    assert site.get(path).headers.get_content_type() == "text/plain"
+
+
+def test_the_top_is_the_landing_page(site: _Site) -> None:
+    assert site.get("/").body == _TREE["index.html"]
+
+
+def test_directories_are_listed_without_what_is_hidden(site: _Site) -> None:
+    listing = site.get("/apt-prod/")
+    assert listing.status == 200
+    assert b'href="pool/"' in listing.body
+    assert b"secret" not in listing.body
+    assert b"htaccess" not in listing.body
+    assert b"hello_1.0_amd64.deb" in site.get("/apt-prod/pool/hello/").body
