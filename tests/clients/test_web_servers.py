@@ -332,7 +332,7 @@ def test_files_are_sent_and_never_interpreted(site: _Site) -> None:
 
 @pytest.mark.parametrize("path", ["/repo-key", f"/{_SUITE}/InRelease", f"/{_SUITE}/Release"])
 def test_browsers_show_the_texts(site: _Site, path: str) -> None:
-    assert site.get(path).headers.get_content_type() == "text/plain"
+    assert site.get(path).headers["Content-Type"] == "text/plain"
 
 
 def test_the_top_is_the_landing_page(site: _Site) -> None:

@@ -1,0 +1,173 @@
+"""What we hand out to operators says what the program does."""
+
+import configparser
+import re
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from packrat_agent import cli, errors
+from packrat_agent.config import _ROWS, describe, load
+from packrat_agent.errors import ConfigError, PackratError
+from packrat_server import cli as server_cli
+
+_TOP = Path(__file__).parents[2]
+_SAMPLE = _TOP / "packaging/mirror.conf"
+_DOC = (_TOP / "docs/configuration.md").read_text()
+_KEYS = {(row.section, row.key) for row in _ROWS}
+_SMALLEST = (
+    "[packrat]\nhost: packrat.example.com\nname: prod\n[mirror]\nroot_dir: /var/www/repo\nstate_db: /x/state.db\n"
+)
+
+
+def _documented() -> dict[tuple[str, str], str]:
+    """(section, key) → what the documentation says of it."""
+    found: dict[tuple[str, str], str] = {}
+    for section in re.finditer(r"^## \[(\w+)\]\n(.*?)(?=^## )", _DOC, re.MULTILINE | re.DOTALL):
+        parts = re.split(r"^### (\w+)\n", section[2], flags=re.MULTILINE)
+        found |= {(section[1], key): text for key, text in zip(parts[1::2], parts[2::2], strict=True)}
+    return found
+
+
+def _sampled() -> dict[tuple[str, str], list[str]]:
+    """(section, key) → its values in the sample, whether in force or commented."""
+    found: dict[tuple[str, str], list[str]] = {}
+    section = ""
+    for line in _SAMPLE.read_text().splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif match := re.fullmatch(r"#?(\w+): (.+)", line):
+            found.setdefault((section, match[1]), []).append(match[2])
+    return found
+
+
+def _in_force(path: Path) -> dict[tuple[str, str], str]:
+    read = configparser.RawConfigParser(delimiters=":", comment_prefixes="#")
+    read.read_string(describe(load(path)))
+    return {(section, key): value for section in read.sections() for key, value in read.items(section)}
+
+
+def _defaults(tmp_path: Path) -> dict[tuple[str, str], str]:
+    path = tmp_path / "mirror.conf"
+    path.write_text(_SMALLEST)
+    return _in_force(path)
+
+
+def test_each_key_is_documented_and_no_other() -> None:
+    assert set(_documented()) == _KEYS
+
+
+def test_each_key_is_in_the_sample_and_no_other() -> None:
+    assert set(_sampled()) == _KEYS
+
+
+def test_documented_defaults_are_the_real_ones(tmp_path: Path) -> None:
+    real = _defaults(tmp_path)
+    required = {(row.section, row.key) for row in _ROWS if row.required}
+    for name, text in _documented().items():
+        literal = re.findall(r"^- Default: `([^`]*)`$", text, re.MULTILINE)
+        if name in required:
+            assert "\n- Required.\n" in text, name
+            assert "- Default:" not in text, name
+        elif name == ("mirror", "description"):
+            assert "- Default: none; the value of `name` is used.\n" in text
+            assert real[name] == real["packrat", "name"]
+        elif real.get(name, ""):
+            assert literal == [real[name]], name
+        else:
+            assert literal == [], name
+            assert re.search(r"^- Default: none[.;]", text, re.MULTILINE), name
+
+
+def test_documented_examples_are_accepted(tmp_path: Path) -> None:
+    for (section, key), text in _documented().items():
+        (example,) = re.findall(r"^- Example: `([^`]*)`$", text, re.MULTILINE)
+        assert example.startswith(f"{key}: ")
+        kept = "".join(line for line in _SMALLEST.splitlines(keepends=True) if not line.startswith(f"{key}:"))
+        path = tmp_path / f"{key}.conf"
+        path.write_text(kept.replace(f"[{section}]", f"[{section}]\n{example}"))
+        load(path)
+
+
+def test_documented_limits_are_the_real_ones(tmp_path: Path) -> None:
+    limited = 0
+    for (section, key), text in _documented().items():
+        if limits := re.search(r"\bFrom (\d+) to (\d+)\b", text.replace("\n", " ")):
+            limited += 1
+            low, high = int(limits[1]), int(limits[2])
+            for value, fits in ((low, True), (high, True), (low - 1, False), (high + 1, False)):
+                path = tmp_path / "limit.conf"
+                path.write_text(_SMALLEST.replace(f"[{section}]", f"[{section}]\n{key}: {value}"))
+                if fits:
+                    load(path)
+                else:
+                    with pytest.raises(ConfigError, match=key):
+                        load(path)
+    assert limited == sum("_whole" in row.check.__qualname__ for row in _ROWS)
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_the_documented_ini_blocks_are_accepted(tmp_path: Path, number: int) -> None:
+    block = re.findall(r"```ini\n(.*?)```", _DOC, re.DOTALL)[number]
+    path = tmp_path / "mirror.conf"
+    path.write_text(block if block.startswith("[packrat]") else _SMALLEST + block)
+    load(path)
+
+
+def test_the_sample_is_accepted() -> None:
+    shown = CliRunner().invoke(cli.main, ["--config", str(_SAMPLE), "config"])
+    assert shown.exit_code == 0
+    assert "root_dir: /var/www/repo" in shown.output
+    assert "prod_psk" not in shown.output
+
+
+def test_the_sample_is_accepted_with_everything_in_force(tmp_path: Path) -> None:
+    path = tmp_path / "mirror.conf"
+    path.write_text(re.sub(r"^#(\w+: )", r"\1", _SAMPLE.read_text(), flags=re.MULTILINE))
+    real = _in_force(path)
+    empty = [name for name in _KEYS - {("mirror", "keep_file")} if not real[name]]
+    assert empty == []
+    assert real["mirror", "keep_file_list"].count("/var/www/repo/") == 3
+
+
+def test_the_sample_shows_the_defaults(tmp_path: Path) -> None:
+    real = _defaults(tmp_path)
+    numbers = {row.key for row in _ROWS if "_whole" in row.check.__qualname__} | {"apt_origin"}
+    for (section, key), values in _sampled().items():
+        if key in numbers and real[section, key]:
+            assert values == [real[section, key]], key
+
+
+def test_all_exit_codes_are_documented() -> None:
+    table = {int(code): text for code, text in re.findall(r"^\| (\d+) \| ([^|]+) \|", _DOC, re.MULTILINE)}
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, PackratError)]
+    # 11 says what became of one file, and never ends a command.
+    assert set(table) == ({kind.exit_code for kind in kinds} | {0}) - {errors.Refused.exit_code}
+
+
+def test_the_documented_commands_exist() -> None:
+    named = set(re.findall(r"^\| `packrat-agent (\w+)", _DOC, re.MULTILINE))
+    assert named == set(cli.main.commands)
+
+
+@pytest.mark.parametrize(("unit", "command"), [("packrat-agent", cli.main), ("packrat-server", server_cli.main)])
+def test_the_units_start_commands_that_exist(unit: str, command: click.Group) -> None:
+    text = (_TOP / f"packaging/{unit}.service").read_text()
+    (start,) = re.findall(r"^ExecStart=/\S+/(\S+) (.*)$", text, re.MULTILINE)
+    assert start[0] == unit
+    words = start[1].split()
+    # `--help` last: the options before it are parsed, nothing is started.
+    assert CliRunner().invoke(command, [*words, "--help"]).exit_code == 0
+    assert CliRunner().invoke(command, [*words, "--no-such-option"]).exit_code == 2
+
+
+def test_the_unit_does_not_restart_what_only_a_person_can_mend() -> None:
+    text = (_TOP / "packaging/packrat-agent.service").read_text()
+    (codes,) = re.findall(r"^RestartPreventExitStatus=(.*)$", text, re.MULTILINE)
+    assert {int(code) for code in codes.split()} == {
+        errors.ConfigError.exit_code,
+        errors.SigningError.exit_code,
+        errors.NotOurs.exit_code,
+    }
