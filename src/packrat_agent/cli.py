@@ -6,12 +6,9 @@ Touches: through the agent: everything; itself only the terminal and signals.
 """
 
 import asyncio
-import signal
 import sys
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import structlog
@@ -26,10 +23,9 @@ from packrat_agent.log import set_up_log
 from packrat_agent.ready import Mirror, Wish, ready
 from packrat_agent.report import show_progress, show_summary
 from packrat_agent.serve import serve_until
+from packrat_agent.signals import until_signalled
 
 log = structlog.get_logger()
-
-T = TypeVar("T")
 
 DEFAULT_CONFIG = Path("/etc/packrat/mirror.conf")
 _EXIT_CODES = """
@@ -101,7 +97,7 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
             return await sync(mirror, server, wish, on_progress)
 
     with ready(config, wish) as mirror, show_progress() as on_progress:
-        summary = _until_signalled(lambda: pass_once(mirror, on_progress))
+        summary = until_signalled(lambda: pass_once(mirror, on_progress))
     if summary is None:
         raise Incomplete("stopped by a signal; what was published stays, the next pass goes on")
     show_summary(summary, dry_run=dry_run)
@@ -116,7 +112,7 @@ def run_command(config_path: Path) -> None:
     config = _load(config_path)
     with ready(config, Wish()) as mirror, show_progress() as on_progress:
         log.info("started", version=__version__, server=config.packrat.url, mirror=config.packrat.name)
-        _until_signalled(lambda: run(mirror, on_progress))
+        until_signalled(lambda: run(mirror, on_progress))
     log.info("stopped")
 
 
@@ -132,7 +128,7 @@ def serve_command(config_path: Path, listen: str, root: Path | None) -> None:
     async def serve() -> None:
         await serve_until(directory, host, port, asyncio.Event())
 
-    _until_signalled(serve)
+    until_signalled(serve)
 
 
 @main.command("demo")
@@ -154,8 +150,7 @@ def demo_command(once: bool, directory: Path, listen: str) -> None:
             f"the demo needs the packrat server, and {error.name} is missing: pip install 'packrat-agent[server]'"
         ) from None
     host, port = parse_listen(listen)
-    with suppress(KeyboardInterrupt):
-        play(directory, host, port, once=once)
+    play(directory, host, port, once=once)
 
 
 def _load(config_path: Path) -> Config:
@@ -163,21 +158,6 @@ def _load(config_path: Path) -> Config:
     for warning in warn_of_config(config):
         log.warning("config", text=warning)
     return config
-
-
-def _until_signalled(start: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
-    """Run to the end, or until SIGTERM or SIGINT; then None."""
-
-    async def guarded() -> T | None:
-        task = asyncio.ensure_future(start())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            return None
-
-    return asyncio.run(guarded())
 
 
 if __name__ == "__main__":

@@ -224,7 +224,9 @@ def _plan(
     lacking = [file.sha256 for file, path in candidates if path not in on_disk]
     elsewhere = {file.sha256: file.path for file in order.strangers.values()} | store.live.copies(lacking)
     plan = decide(repo, candidates, on_disk, elsewhere, store.live.published_names(repo.directory))
-    return Plan(repo, plan.keep, plan.fetch, plan.link, plan.retire, (*refused, *plan.refused))
+    retired = store.live.retired(repo.name)
+    retire = tuple(path for path in plan.retire if path not in retired)
+    return Plan(repo, plan.keep, plan.fetch, plan.link, retire, (*refused, *plan.refused))
 
 
 def _tell_plan(plan: Plan, result: PassResult) -> None:

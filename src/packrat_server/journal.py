@@ -40,11 +40,18 @@ class Bell:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: set[asyncio.Future[None]] = set()
+        self.closed = False
+        """The server is about to stop: nobody waits any longer."""
 
     def ring(self) -> None:
         """Something changed."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake)
+
+    def close(self) -> None:
+        """Let everyone who waits go."""
+        self.closed = True
+        self.ring()
 
     def wait(self) -> asyncio.Future[None]:
         """Give what the next ring completes; take it before looking, so that no ring is missed."""

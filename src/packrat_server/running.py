@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import FrameType
 
 import structlog
 import uvicorn
@@ -34,6 +35,24 @@ _UPLOAD_KEPT_S = 24 * 3600.0
 _GRACEFUL_S = 2
 
 
+class _Server(uvicorn.Server):
+    """Lets those go who wait for a change before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, bell: Bell) -> None:
+        super().__init__(config)
+        self._bell = bell
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal to stop."""
+        self._bell.close()
+        super().handle_exit(sig, frame)
+
+    def stop(self) -> None:
+        """Stop from another thread."""
+        self._bell.close()
+        self.should_exit = True
+
+
 def serve(data_dir: Path, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -53,18 +72,18 @@ def running(data_dir: Path, host: str = "127.0.0.1", port: int = 0) -> Iterator[
     Raises: ConfigError
     """
     server, listener = _prepare(data_dir, host, port)
+    # The socket listens already: a request made before the server takes it waits.
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="packrat-server", daemon=True)
     thread.start()
     try:
-        # The socket listens already: a request made now waits until the server takes it.
         yield _url(listener)
     finally:
-        server.should_exit = True
+        server.stop()
         thread.join()
         listener.close()
 
 
-def _prepare(data_dir: Path, host: str, port: int) -> tuple[uvicorn.Server, socket.socket]:
+def _prepare(data_dir: Path, host: str, port: int) -> tuple[_Server, socket.socket]:
     engine = open_database(data_dir)
     _tidy(engine, data_dir)
     listener = _listen(host, port)
@@ -80,7 +99,7 @@ def _prepare(data_dir: Path, host: str, port: int) -> tuple[uvicorn.Server, sock
         timeout_graceful_shutdown=_GRACEFUL_S,
         timeout_keep_alive=75,
     )
-    return uvicorn.Server(config), listener
+    return _Server(config, house.bell), listener
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -23,6 +23,7 @@ from packrat_agent.demo.setting import SUITES, USER, Setting, set_the_stage, sto
 from packrat_agent.errors import ConfigError, Incomplete
 from packrat_agent.ready import Mirror, Wish, ready
 from packrat_agent.serve import serving
+from packrat_agent.signals import until_signalled
 from packrat_server.running import running
 from packrat_server.uploader import signed_in
 
@@ -38,10 +39,12 @@ def play(directory: Path, host: str, port: int, *, once: bool) -> None:
     try:
         with running(setting.server_data) as server_url:
             write_config(setting, server_url)
-            count = asyncio.run(_fill(setting, server_url))
+            count = until_signalled(lambda: _fill(setting, server_url))
+            if count is None:
+                return
             click.echo(f"server   packrat-server on {server_url}, {count} package files uploaded and tagged")
             with ready(load(setting.config), Wish()) as mirror:
-                asyncio.run(_mirror(setting, mirror, (host, port), server_url, once=once))
+                until_signalled(lambda: _mirror(setting, mirror, (host, port), server_url, once=once))
     finally:
         stop_gpg_agent(setting.gnupg_home)
 

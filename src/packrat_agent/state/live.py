@@ -26,6 +26,11 @@ class LiveFiles:
         sql = f"SELECT {_STORED} FROM live_files WHERE repo = ? AND section = '' AND inode > 0"
         return {row[0]: StoredFile(*row) for row in self._db.rows(sql, (repo,))}
 
+    def retired(self, repo: str) -> frozenset[str]:
+        """The paths of a repository's package files that no index names any more."""
+        sql = "SELECT path FROM live_files WHERE repo = ? AND section = '' AND retired_at IS NOT NULL"
+        return frozenset(path for (path,) in self._db.rows(sql, (repo,)))
+
     def everything(self) -> dict[str, StoredFile]:
         """Map path → file for all that the agent has put, or was about to put, below `root_dir`."""
         return {row[0]: StoredFile(*row) for row in self._db.rows(f"SELECT {_STORED} FROM live_files")}
@@ -146,8 +151,8 @@ class LiveFiles:
         return {name: json.loads(facts) for name, facts in rows}
 
     def section_repos(self) -> frozenset[str]:
-        """Name the repositories that have anything on disk."""
-        rows = self._db.rows("SELECT repo FROM sections UNION SELECT repo FROM live_files")
+        """Name the repositories that have anything on disk that is not retired."""
+        rows = self._db.rows("SELECT repo FROM sections UNION SELECT repo FROM live_files WHERE retired_at IS NULL")
         return frozenset(name for (name,) in rows)
 
     def drop_repo(self, repo: str, now: float) -> None:

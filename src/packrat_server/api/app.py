@@ -5,8 +5,9 @@ Gives: HTTP answers.
 Touches: through its parts: the database, the stored files.
 """
 
+import asyncio
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Coroutine, MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -59,7 +60,21 @@ class App:
         asked = read_request(
             request.method, unquote(request.scope["raw_path"].decode("ascii", "replace")), headers, body
         )
-        return await answer(asked, self._house)
+        return await _unless_gone(request, answer(asked, self._house))
+
+
+async def _unless_gone(request: Request, answering: Coroutine[Any, Any, Response]) -> Response:
+    """Answer, but stop where the client hangs up: a poll would be held for nobody."""
+    answered = asyncio.ensure_future(answering)
+    gone = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait([answered, gone], return_when=asyncio.FIRST_COMPLETED)
+        if not answered.done():
+            raise ClientDisconnect
+        return answered.result()
+    finally:
+        answered.cancel()
+        gone.cancel()
 
 
 async def _read_body(request: Request) -> bytes:

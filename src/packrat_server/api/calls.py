@@ -276,7 +276,7 @@ async def _wait(call: Call, look: Callable[[], Awaitable[T]], wait_s: float) -> 
         rung = call.house.bell.wait()
         try:
             seen = await look()
-            if seen or loop.time() >= until:
+            if seen or call.house.bell.closed or loop.time() >= until:
                 return seen
             await asyncio.wait([rung], timeout=until - loop.time())
         finally:
