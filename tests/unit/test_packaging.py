@@ -171,3 +171,33 @@ def test_the_unit_does_not_restart_what_only_a_person_can_mend() -> None:
         errors.SigningError.exit_code,
         errors.NotOurs.exit_code,
     }
+
+
+def test_each_log_word_is_in_the_troubleshooting() -> None:
+    doc = (_TOP / "docs/troubleshooting.md").read_text()
+    sources = [path.read_text() for path in sorted((_TOP / "src").rglob("*.py"))]
+    words = {word for text in sources for word in re.findall(r"\blog\.(?:info|warning|error)\(\s*\"(\w+)\"", text)}
+    assert {"published", "waiting", "unsigned"} <= words
+    assert {word for word in words if f"`{word}`" not in doc} == set()
+
+
+def test_each_exit_code_is_in_the_troubleshooting() -> None:
+    doc = (_TOP / "docs/troubleshooting.md").read_text()
+    named = {int(code) for line in re.findall(r"^### ([\d and]+):", doc, re.MULTILINE) for code in line.split(" and ")}
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, PackratError)]
+    assert named == {kind.exit_code for kind in kinds} - {errors.Refused.exit_code}
+
+
+def _anchors(path: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", ["configuration", "signing", "troubleshooting", "web-servers"])
+def test_links_between_the_documents_lead_somewhere(name: str) -> None:
+    path = _TOP / f"docs/{name}.md"
+    for link in re.findall(r"\]\(([^)]+)\)", path.read_text()):
+        file, _, anchor = link.partition("#")
+        target = path.parent / file if file else path
+        assert target.is_file(), link
+        assert not anchor or anchor in _anchors(target), link
