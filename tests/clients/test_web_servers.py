@@ -53,10 +53,15 @@ _POINTERS = [
     "/apt-prod/pool/hello/",
 ]
 _IMMUTABLE = "public, max-age=31536000, immutable"
-# Of mods-available; `headers` is the one that Debian does not enable by itself.
+# Those that Debian enables, `headers` and `ssl`.
 _APACHE_MODULES = (
-    *("mpm_event", "alias", "auth_basic", "authn_core", "authz_core", "authz_host", "autoindex", "deflate", "dir"),
-    *("env", "filter", "mime", "negotiation", "reqtimeout", "setenvif", "headers", "ssl", "socache_shmcb"),
+    *("mpm_event", "alias", "authn_core", "authz_core", "authz_host", "autoindex", "deflate", "dir", "env", "filter"),
+    *("mime", "negotiation", "reqtimeout", "setenvif", "headers", "ssl"),
+)
+# Of Debian's settings those that change what is sent.
+_APACHE_SETTINGS = (
+    *("AddType text/html .html", "AddType text/plain .txt", "AddType application/x-gzip .gz", "AddLanguage fr .fr"),
+    *("AddHandler type-map var", "AddOutputFilterByType DEFLATE text/html text/plain", "DirectoryIndex index.html"),
 )
 
 _Started = tuple[subprocess.Popen[str], str]
@@ -205,24 +210,19 @@ def _start_apache(place: Path, port: int, tls: bool) -> _Started:
     if tls:
         substitutes |= {"#SSL": "SSL"}
     (place / "repo.apache").write_text(_adapt("apache.conf", substitutes))
-    available = Path("/etc/apache2/mods-available")
-    includes = [
-        f"Include {available}/{module}{ending}"
-        for ending in (".load", ".conf")
-        for module in _APACHE_MODULES
-        if (available / f"{module}{ending}").is_file()
-    ]
     lines = [
         "ServerName localhost",
         "User www-data",
         "Group www-data",
-        "ServerRoot /etc/apache2",
+        f"ServerRoot {place}",
         f"DefaultRuntimeDir {place}",
         f"PidFile {place}/apache.pid",
         f"Listen 127.0.0.1:{port}",
         "ErrorLog /dev/stderr",
         "LogLevel notice",
-        *includes,
+        *(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so" for name in _APACHE_MODULES),
+        "TypesConfig /dev/null",
+        *_APACHE_SETTINGS,
         'LogFormat "%h %l %u %t \\"%r\\" %>s %O" combined',
         "AccessFileName .htaccess",
         "<Directory />",
