@@ -1,0 +1,54 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?= tests
+WORKERS ?= auto
+
+.PHONY: help demo demo-once test check bench clean
+
+help:
+	@echo "make demo              try it out: a server, a mirror of it, packages that arrive; Ctrl-C ends it"
+	@echo "make demo-once         the same, proved with apt-get, then it ends"
+	@echo "make test              run all tests; installs the clients that they need"
+	@echo "make test ARGS='tests/unit -k plan'   run some of them"
+	@echo "make check             ruff, mypy and the rules of the architecture"
+	@echo "make bench             measure against aptly, reprepro and apt-ftparchive"
+	@echo "make clean             remove the virtual environment, the demo and what tests downloaded"
+
+$(VENV)/run: requirements/run.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/it" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "Python's venv is missing: apt-get install python3-venv" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) ..."
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/test: $(VENV)/run requirements/test.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/test.txt
+	@touch $@
+
+demo: $(VENV)/run
+	@$(BIN)/packrat-agent demo
+
+demo-once: $(VENV)/run
+	@$(BIN)/packrat-agent demo --once --listen 127.0.0.1:0
+
+test: $(VENV)/test
+	@tests/provision.sh
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+check: $(VENV)/test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest tests/unit/test_architecture.py
+
+bench: $(VENV)/test
+	@tests/provision.sh aptly reprepro apt-ftparchive
+	@$(BIN)/python -m bench $(BENCH)
+
+clean:
+	rm -rf $(VENV) packrat-demo .cache

@@ -1,0 +1,165 @@
+"""The real apt-get, gpgv and aptly use what the agent built."""
+
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.demo.build_deb import Deb
+from packrat_agent.demo.private_apt import PrivateApt
+from stage import DEADLINE_S, Key, Stage, stage
+from web import web_server
+
+HELLO = Deb("hello", "1.0-1", "amd64", (("Depends", "greeting (>= 2)"),), (("/usr/share/hello/text", b"hello\n"),))
+HELLO_2 = Deb("hello", "1:0.5-1", "amd64", (), (("/usr/share/hello/text", b"hello again\n"),), "zst")
+ARM = Deb("hello", "1.0-1", "arm64", (), (("/usr/share/hello/text", b"hello arm\n"),), "xz")
+GREETING = Deb("greeting", "2.0~rc1+b1-3", "all", (), (("/usr/share/greeting/text", b"hi\n"),), "none")
+PLUS = Deb("lib++x", "1", "amd64")
+
+
+@contextmanager
+def used_by_apt(set_up: Stage, tmp_path: Path, architecture: str = "amd64") -> Iterator[PrivateApt]:
+    with web_server(set_up.www) as url:
+        keyring = tmp_path / "mirror.gpg"
+        keyring.write_bytes(urllib.request.urlopen(f"{url}/repo-key.gpg", timeout=DEADLINE_S).read())
+        lines = [f"deb [signed-by={keyring}] {url}/apt-dev {suite} main\n" for suite in ("bookworm", "trixie")]
+        yield PrivateApt(tmp_path / f"apt-{architecture}", "".join(lines), architecture)
+
+
+def test_apt_gets_what_was_tagged_and_verifies_it(lab: Stage, tmp_path: Path) -> None:
+    lab.server.put_deb(HELLO)
+    lab.server.put_deb(HELLO_2)
+    lab.server.put_deb(PLUS)
+    lab.server.put_deb(GREETING, ("bookworm", "trixie"))
+    lab.agent("sync")
+    with used_by_apt(lab, tmp_path) as apt:
+        updated = apt.run("update")
+        assert (updated.exit_code, "W:" in updated.output) == (0, False), updated.output
+        madison = apt.run("madison", "hello", "greeting", program="apt-cache").output
+        assert "1:0.5-1" in madison
+        assert "1.0-1" in madison
+        assert "trixie/main" in madison
+        done = apt.run("download", "hello", "hello=1.0-1", "greeting", "lib++x")
+        assert done.exit_code == 0, done.output
+        assert sorted(path.name for path in apt.downloads.glob("*.deb")) == [
+            "greeting_2.0~rc1+b1-3_all.deb",
+            "hello_1%3a0.5-1_amd64.deb",
+            "hello_1.0-1_amd64.deb",
+            "lib++x_1_amd64.deb",
+        ]
+
+
+def test_apt_installs_into_a_root_of_its_own(lab: Stage, tmp_path: Path) -> None:
+    lab.server.put_deb(HELLO)
+    lab.server.put_deb(GREETING)
+    lab.agent("sync")
+    target = tmp_path / "target"
+    admin = target / "var/lib/dpkg"
+    for name in ("info", "updates", "triggers"):
+        (admin / name).mkdir(parents=True)
+    (admin / "status").touch()
+    with used_by_apt(lab, tmp_path) as apt:
+        assert apt.run("update").exit_code == 0
+        said = apt.run(
+            *("-y", "-o", f"Dir::State::status={admin / 'status'}", "-o", f"DPkg::Options::=--root={target}"),
+            *("-o", "DPkg::Options::=--force-architecture", "-o", "DPkg::Options::=--log=/dev/null"),
+            *("install", "hello"),
+        )
+    assert said.exit_code == 0, said.output
+    assert (target / "usr/share/hello/text").read_bytes() == b"hello\n"
+    assert (target / "usr/share/greeting/text").read_bytes() == b"hi\n"
+
+
+def test_another_architecture_sees_its_own_packages_and_those_for_all(lab: Stage, tmp_path: Path) -> None:
+    lab.server.put_deb(HELLO)
+    lab.server.put_deb(ARM)
+    lab.server.put_deb(GREETING)
+    lab.agent("sync")
+    with used_by_apt(lab, tmp_path, "arm64") as apt:
+        assert apt.run("update").exit_code == 0
+        done = apt.run("download", "hello", "greeting")
+        assert done.exit_code == 0, done.output
+        names = sorted(path.name for path in apt.downloads.glob("*.deb"))
+    assert names == ["greeting_2.0~rc1+b1-3_all.deb", "hello_1.0-1_arm64.deb"]
+
+
+def test_apt_refuses_the_mirror_with_another_key(lab: Stage, tmp_path: Path, other_key: Key) -> None:
+    lab.server.put_deb(HELLO)
+    lab.agent("sync")
+    keyring = tmp_path / "other.gpg"
+    exported = subprocess.run(
+        ["gpg", "--homedir", str(other_key.home), "--export"], check=True, capture_output=True
+    ).stdout
+    keyring.write_bytes(exported)
+    with web_server(lab.www) as url:
+        apt = PrivateApt(tmp_path / "apt", f"deb [signed-by={keyring}] {url}/apt-dev bookworm main\n")
+        said = apt.run("update")
+    assert said.exit_code != 0
+    assert "NO_PUBKEY" in said.output
+
+
+def test_an_unsigned_mirror_works_for_those_who_trust_it(tmp_path: Path) -> None:
+    with stage(tmp_path, None) as lab:
+        lab.server.put_deb(HELLO)
+        told = lab.agent("sync").stderr
+        assert "unsigned" in told
+        with web_server(lab.www) as url:
+            apt = PrivateApt(tmp_path / "apt", f"deb [trusted=yes] {url}/apt-dev bookworm main\n")
+            assert apt.run("update").exit_code == 0
+            assert apt.run("download", "hello").exit_code == 0
+
+
+def test_gpgv_verifies_every_signature_with_the_published_key(lab: Stage) -> None:
+    lab.server.put_deb(HELLO)
+    lab.agent("sync")
+    top = lab.repo / "dists/bookworm"
+    keyring = lab.www / "repo-key.gpg"
+    for files in ([top / "InRelease"], [top / "Release.gpg", top / "Release"]):
+        subprocess.run(["gpgv", "--keyring", str(keyring), *map(str, files)], check=True, capture_output=True)
+
+
+def test_an_empty_suite_is_a_valid_one(lab: Stage, tmp_path: Path) -> None:
+    lab.agent("sync")
+    with used_by_apt(lab, tmp_path) as apt:
+        said = apt.run("update")
+        assert (said.exit_code, "W:" in said.output) == (0, False), said.output
+
+
+def test_aptly_mirrors_the_mirror(lab: Stage, tmp_path: Path) -> None:
+    for deb in (HELLO, HELLO_2, ARM, GREETING):
+        lab.server.put_deb(deb)
+    lab.agent("sync")
+    config = tmp_path / "aptly.conf"
+    config.write_text(f'{{"rootDir": "{tmp_path / "aptly"}", "architectures": ["amd64", "arm64"]}}')
+    keyring = str(lab.www / "repo-key.gpg")
+    with web_server(lab.www) as url:
+        for arguments in (
+            ["mirror", "create", f"-keyring={keyring}", "lab", f"{url}/apt-dev", "bookworm", "main"],
+            ["mirror", "update", f"-keyring={keyring}", "lab"],
+        ):
+            done = subprocess.run(
+                ["aptly", f"-config={config}", *arguments], capture_output=True, text=True, timeout=120, check=False
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+        shown = subprocess.run(
+            ["aptly", f"-config={config}", "mirror", "show", "-with-packages", "lab"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    for name in ("hello_1.0-1_amd64", "hello_1:0.5-1_amd64", "hello_1.0-1_arm64", "greeting_2.0~rc1+b1-3_all"):
+        assert name in shown
+
+
+@pytest.fixture(scope="module")
+def other_key() -> Iterator[Key]:
+    import tempfile
+
+    from conftest import make_key
+
+    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as home:
+        yield make_key(Path(home), "Somebody Else <else@example.com>")
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)

@@ -1,0 +1,37 @@
+"""Fixtures that tests of several folders share."""
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stage import Key, Stage, stage
+
+
+def make_key(home: Path, name: str, kind: str = "ed25519") -> Key:
+    """Make a signing key without a passphrase."""
+    gpg = ["gpg", "--homedir", str(home), "--batch"]
+    subprocess.run(
+        [*gpg, "--passphrase", "", "--quick-generate-key", name, kind, "sign", "never"], check=True, capture_output=True
+    )
+    listed = subprocess.run(
+        [*gpg, "--list-secret-keys", "--with-colons", name], check=True, capture_output=True, text=True
+    )
+    return Key(home, next(line for line in listed.stdout.splitlines() if line.startswith("fpr:")).split(":")[9])
+
+
+@pytest.fixture(scope="session")
+def key() -> Iterator[Key]:
+    """A signing key; its home has a short path, as gpg-agent's sockets need."""
+    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as home:
+        yield make_key(Path(home), "Test Mirror <mirror@example.com>")
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, key: Key) -> Iterator[Stage]:
+    """A signed mirror of a new server, nothing in it yet."""
+    with stage(tmp_path, key) as set_up:
+        yield set_up

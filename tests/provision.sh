@@ -1,0 +1,52 @@
+#!/bin/bash
+# Installs the programs that the tests need, where they are missing, and downloads real packages to test with.
+# With arguments: only the programs named.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+declare -A package_of=(
+  [gpg]=gnupg [gpgv]=gpgv [gpgconf]=gpgconf [apt-get]=apt [apt-ftparchive]=apt-utils [dpkg-deb]=dpkg [xz]=xz-utils
+  [aptly]=aptly [reprepro]=reprepro [nginx]=nginx-light [apache2]=apache2-bin [curl]=curl
+)
+wanted=("$@")
+if [ ${#wanted[@]} -eq 0 ]; then
+  wanted=(gpg gpgv gpgconf apt-get apt-ftparchive dpkg-deb xz aptly nginx apache2 curl)
+fi
+
+PATH=$PATH:/usr/sbin:/sbin
+packages=()
+for program in "${wanted[@]}"; do
+  command -v "$program" >/dev/null || packages+=("${package_of[$program]}")
+done
+
+if [ ${#packages[@]} -gt 0 ]; then
+  if [ "$(id -u)" != 0 ]; then
+    echo "the tests need more programs; as root: apt-get install ${packages[*]}" >&2
+    exit 1
+  fi
+  echo "installing ${packages[*]} ..."
+  # Nothing is to be started here: the tests start what they need, on ports of their own.
+  policy=/usr/sbin/policy-rc.d
+  [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' > $policy && chmod +x $policy && trap 'rm -f $policy' EXIT; }
+  apt-get -q -o Acquire::Retries=3 update >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "${packages[@]}" >/dev/null
+fi
+
+[ $# -eq 0 ] || exit 0
+
+# Real packages: epochs, tildes and pluses in versions and names, every usual architecture, odd sources.
+real=(hello g++ libstdc++6 debian-archive-keyring hostname netbase tzdata bsdutils media-types sensible-utils
+  libacl1 gcc-12-base vim-common lsb-base)
+cache=.cache/debs
+mkdir -p $cache
+for name in "${real[@]}"; do
+  compgen -G "$cache/${name}_*.deb" >/dev/null && continue
+  if ! apt-cache show "$name" >/dev/null 2>&1; then
+    if [ "$(id -u)" != 0 ]; then
+      echo "apt knows no packages: run apt-get update as root" >&2
+      exit 1
+    fi
+    apt-get -q -o Acquire::Retries=3 update >/dev/null
+  fi
+  (cd $cache && apt-get -q -o Acquire::Retries=3 -o APT::Sandbox::User=root download "$name" >/dev/null)
+done

@@ -1,0 +1,224 @@
+"""A packrat server, a mirror of it and an agent, for tests that need the whole line."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from packrat_agent.demo.build_deb import Deb, write_deb
+from packrat_server import admin
+from packrat_server.running import running
+from packrat_server.seed import init
+from packrat_server.store.database import open_database
+from packrat_server.uploader import Uploader, signed_in
+
+T = TypeVar("T")
+
+DEADLINE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A signing key in a GNUPGHOME of its own."""
+
+    home: Path
+    fingerprint: str
+
+
+@dataclass(slots=True)
+class Server:
+    """A running packrat server; `url` changes when it is started again, unless a port is given."""
+
+    data: Path
+    password: str
+    url: str = ""
+
+    def put(self, path: Path, suites: Sequence[str] = ("bookworm",), tags: Sequence[str] = ("dev",)) -> list[str]:
+        """Upload a file and tag it; gives the URIs of its package files."""
+
+        async def work(uploader: Uploader) -> list[str]:
+            uris = await uploader.upload(path, suites)
+            for uri in uris:
+                for tag in tags:
+                    await uploader.tag(uri, tag, "CC-1" if tag == "prod" else None)
+            return uris
+
+        return self.ask(work)
+
+    def put_deb(self, deb: Deb, suites: Sequence[str] = ("bookworm",), tags: Sequence[str] = ("dev",)) -> list[str]:
+        """Build, upload and tag a package."""
+        directory = self.data.parent / "debs"
+        directory.mkdir(exist_ok=True)
+        return self.put(write_deb(deb, directory), suites, tags)
+
+    def act(self, uri: str, action: str) -> None:
+        """Fail, deprocate, …"""
+        self.ask(lambda uploader: uploader.act(uri, action))
+
+    def tag(self, uri: str, tag: str) -> None:
+        """Promote."""
+        self.ask(lambda uploader: uploader.tag(uri, tag, "CC-1"))
+
+    def untag(self, uri: str, tag: str) -> None:
+        """Take a tag off."""
+        self.ask(lambda uploader: uploader.untag(uri, tag))
+
+    def ask(self, work: Callable[[Uploader], Awaitable[T]]) -> T:
+        """Do something in a session of the administrator."""
+
+        async def do() -> T:
+            async with signed_in(self.url, "admin", self.password) as uploader:
+                return await work(uploader)
+
+        return asyncio.run(do())
+
+
+@contextmanager
+def packrat_server(directory: Path) -> Iterator[Server]:
+    """Run a new server below a directory."""
+    data = directory / "server"
+    server = Server(data, init(data))
+    with running(data) as server.url:
+        yield server
+
+
+@dataclass(slots=True)
+class Stage:
+    """A server, a mirror `lab` with repository `apt-dev`, and the configuration of its agent."""
+
+    directory: Path
+    server: Server
+    psk: str
+    key: Key | None
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def www(self) -> Path:
+        """root_dir."""
+        return self.directory / "www"
+
+    @property
+    def config(self) -> Path:
+        """mirror.conf."""
+        return self.directory / "mirror.conf"
+
+    @property
+    def repo(self) -> Path:
+        """The directory of apt-dev."""
+        return self.www / "apt-dev"
+
+    def write_config(self) -> None:
+        """Write mirror.conf; `extra` goes into [mirror]."""
+        signing = f"gpg_sign_key: {self.key.fingerprint}\ngnupg_home: {self.key.home}\n" if self.key else ""
+        extra = "".join(f"{name}: {value}\n" for name, value in self.extra.items())
+        self.config.write_text(
+            f"[packrat]\nhost: {self.server.url}\nname: lab\npsk: {self.psk}\n\n"
+            f"[mirror]\ndescription: the lab's mirror\nroot_dir: {self.www}\n"
+            f"state_db: {self.directory / 'state' / 'state.db'}\n{signing}{extra}"
+        )
+        self.config.chmod(0o600)
+        (self.directory / "state").mkdir(exist_ok=True)
+
+    def agent(self, *arguments: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Run packrat-agent to its end."""
+        done = subprocess.run(
+            self.command(*arguments), capture_output=True, text=True, timeout=DEADLINE_S * 2, check=False
+        )
+        if expect is not None:
+            assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of packrat-agent."""
+        return [sys.executable, "-m", "packrat_agent.cli", "--config", str(self.config), *arguments]
+
+    def packages(self, suite: str = "bookworm", architecture: str = "amd64") -> str:
+        """The text of a suite's Packages."""
+        path = self.repo / "dists" / suite / "main" / f"binary-{architecture}" / "Packages"
+        return path.read_text() if path.exists() else ""
+
+    def tree(self) -> dict[str, tuple[int, int]]:
+        """Path → (inode, mtime in ns) of every file below root_dir."""
+        return {
+            str(path.relative_to(self.www)): (path.lstat().st_ino, path.lstat().st_mtime_ns)
+            for path in sorted(self.www.rglob("*"))
+            if not path.is_dir() and ".packrat" not in str(path.relative_to(self.www)).split("/")[0]
+        }
+
+
+@contextmanager
+def stage(directory: Path, key: Key | None, suites: Sequence[str] = ("bookworm", "trixie")) -> Iterator[Stage]:
+    """Set up a Stage whose repository takes every version tagged dev."""
+    with packrat_server(directory) as server:
+        engine = open_database(server.data)
+        admin.save_repo(engine, admin.NewRepo("apt-dev", "apt", "dev", tuple(suites), show_only_latest=False))
+        psk = admin.save_mirror(engine, "lab", ["apt-dev"], "Lab")
+        engine.dispose()
+        assert psk is not None
+        set_up = Stage(directory, server, psk, key)
+        set_up.write_config()
+        yield set_up
+
+
+class Daemon:
+    """A `packrat-agent run`, and what it logged so far."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        self._lines: list[str] = []
+        self._ended = False
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._news:
+                self._lines.append(line)
+                self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    @property
+    def log(self) -> str:
+        """All that was logged."""
+        with self._news:
+            return "".join(self._lines)
+
+    def until_logged(self, text: str, count: int = 1) -> str:
+        """Wait until the log has `text` in that many lines; gives the log."""
+
+        def seen() -> bool:
+            return self._ended or sum(text in line for line in self._lines) >= count
+
+        with self._news:
+            self._news.wait_for(seen, DEADLINE_S)
+            told = "".join(self._lines)
+            assert sum(text in line for line in self._lines) >= count, f"{text!r} was not logged {count} times:\n{told}"
+        return told
+
+    def stop(self) -> int:
+        """SIGTERM; gives the exit code."""
+        self.process.terminate()
+        code = self.process.wait(DEADLINE_S)
+        self._reader.join(DEADLINE_S)
+        return code
+
+
+@contextmanager
+def daemon(set_up: Stage) -> Iterator[Daemon]:
+    """Run `packrat-agent run` until the context ends."""
+    process = subprocess.Popen(set_up.command("run"), stderr=subprocess.PIPE, text=True)
+    try:
+        yield Daemon(process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()

@@ -1,0 +1,34 @@
+"""Serves a directory in a thread, by the agent's own web server."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from packrat_agent.serve import serving
+
+
+@contextmanager
+def web_server(root: Path) -> Iterator[str]:
+    """Serve on loopback while the context lasts; gives the URL."""
+    loop = asyncio.new_event_loop()
+    ready = threading.Event()
+    stop = asyncio.Event()
+    ports: list[int] = []
+
+    async def serve() -> None:
+        async with serving(root, "127.0.0.1", 0) as port:
+            ports.append(port)
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield f"http://127.0.0.1:{ports[0]}"
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+        loop.close()
