@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from packrat_agent import __version__
 from packrat_agent.config import Config
 from packrat_agent.errors import DiskError, PackratError, ServerUnavailable
 from packrat_agent.fetch import clear_staging
@@ -89,7 +90,8 @@ async def sync(mirror: Mirror, server: Packrat, wish: Wish, on_progress: Progres
         await server.heartbeat()
         mirror.store.notes.set_setting("last_full_pass", str(time.time()))
     else:
-        summary.swept = _foreign(mirror, found)
+        adopted = {path for result in summary.passes for path in result.adopted}
+        summary.swept = [path for path in _foreign(mirror, found) if path not in adopted]
     summary.seconds = time.monotonic() - started
     return summary
 
@@ -198,13 +200,15 @@ def publish_site(mirror: Mirror, repos: Iterable[Repo]) -> None:
 
 async def run(mirror: Mirror, on_progress: Progress) -> None:
     """Follow the server until cancelled: a full pass at start and every interval, changes as they come."""
+    packrat = mirror.config.packrat
+    log.info("started", version=__version__, server=packrat.url, mirror=packrat.name)
     waits_s = 0.0
     complaint = ""
     while True:
         try:
             async with connected(mirror.config) as server:
                 if complaint:
-                    log.info("recovered", server=mirror.config.packrat.url)
+                    log.info("recovered", server=packrat.url)
                 complaint, waits_s = "", 0.0
                 while True:
                     await _one_interval(mirror, server, on_progress)

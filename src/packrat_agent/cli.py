@@ -6,6 +6,7 @@ Touches: through the agent: everything; itself only the terminal and signals.
 """
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,8 @@ class _Commands(click.Group):
 def main(ctx: click.Context, config_path: Path, log_level: str) -> None:
     """Follow a packrat server and build signed package repositories from it."""
     set_up_log(log_level)
+    # What is published is for everyone to read, whoever starts us.
+    os.umask(0o022)
     ctx.obj = config_path
 
 
@@ -111,7 +114,6 @@ def run_command(config_path: Path) -> None:
     """Do a full pass, then follow the server until SIGTERM."""
     config = _load(config_path)
     with ready(config, Wish()) as mirror, show_progress() as on_progress:
-        log.info("started", version=__version__, server=config.packrat.url, mirror=config.packrat.name)
         until_signalled(lambda: run(mirror, on_progress))
     log.info("stopped")
 

@@ -60,6 +60,7 @@ class PassResult:
     """What one pass did, for the log and the summary; `bytes` counts what was downloaded."""
 
     repo: str
+    adopted: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
@@ -118,7 +119,7 @@ async def run_pass(
         return result
     if order.dry_run:
         plan = await asyncio.to_thread(_plan_dry, repo, form, wanted, order, store)
-        _tell_plan(plan, result)
+        _tell_plan(plan, order, result)
         return result
     await asyncio.to_thread(store.wanted.remember_wanted, repo.name, wanted, order.packages)
     # 3. Decide.
@@ -229,8 +230,10 @@ def _plan(
     return Plan(repo, plan.keep, plan.fetch, plan.link, retire, (*refused, *plan.refused))
 
 
-def _tell_plan(plan: Plan, result: PassResult) -> None:
-    result.added = [placement.path for placement in (*plan.fetch, *plan.link)]
+def _tell_plan(plan: Plan, order: Order, result: PassResult) -> None:
+    missing = (*plan.fetch, *plan.link)
+    result.adopted = [one.path for one in missing if _holds(order.strangers.get(one.path), one.file)]
+    result.added = [one.path for one in missing if one.path not in set(result.adopted)]
     result.removed = list(plan.retire)
     result.refused = list(plan.refused)
 

@@ -1,0 +1,298 @@
+"""A real `packrat-agent sync`: the disk becomes what the server says, and nothing else is touched."""
+
+import shutil
+import sqlite3
+import subprocess
+
+import pytest
+
+from packrat_agent.demo.build_deb import Deb, build_deb
+from packrat_server import admin
+from packrat_server.store.database import open_database
+from stage import Stage, daemon
+
+FIRST = Deb("first", "1", "amd64")
+SECOND = Deb("second", "1", "amd64")
+
+
+def test_nothing_changed_means_nothing_written(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    lab.agent("sync")
+    before = lab.tree()
+    said = lab.agent("sync").stdout
+    assert lab.tree() == before
+    assert "0 added" in said
+
+
+def test_the_summary_counts_what_was_done(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    said = lab.agent("sync").stdout
+    assert "+ apt-dev/pool/first/first_1_amd64.deb" in said
+    assert "1 added" in said
+
+
+def test_a_dry_run_says_what_would_be_done_and_touches_nothing(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    said = lab.agent("sync", "--dry-run").stdout
+    assert "first_1_amd64.deb" in said
+    assert "1 would be added" in said
+    assert not lab.www.exists()
+    assert not any((lab.directory / "state").iterdir())
+    lab.agent("sync")
+    (lab.www / "stranger").write_text("mine")
+    before = lab.tree()
+    said = lab.agent("sync", "--dry-run").stdout
+    assert "stranger" in said
+    assert lab.tree() == before
+
+
+def test_foreign_files_go_and_keep_files_stay(lab: Stage) -> None:
+    lab.extra = {"keep_file_list": f"{lab.www}/keep-1, {lab.www}/sub/keep-2"}
+    lab.write_config()
+    lab.agent("sync")
+    for name in ("keep-1", "sub/keep-2", "sub/stranger", "apt-dev/stranger", "a/b/c/stranger"):
+        (lab.www / name).parent.mkdir(parents=True, exist_ok=True)
+        (lab.www / name).write_text("mine")
+    lab.agent("sync")
+    assert (lab.www / "keep-1").read_text() == "mine"
+    assert (lab.www / "sub/keep-2").read_text() == "mine"
+    assert not (lab.www / "sub/stranger").exists()
+    assert not (lab.www / "apt-dev/stranger").exists()
+    assert not (lab.www / "a").exists()
+
+
+def test_a_symlink_is_removed_and_what_it_points_to_is_not_touched(lab: Stage) -> None:
+    lab.agent("sync")
+    outside = lab.directory / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("mine")
+    (lab.www / "way-out").symlink_to(outside)
+    (lab.www / "apt-dev/way-out").symlink_to(outside / "precious")
+    lab.agent("sync")
+    assert (outside / "precious").read_text() == "mine"
+    assert not (lab.www / "way-out").is_symlink()
+    assert not (lab.www / "apt-dev/way-out").is_symlink()
+
+
+def test_a_directory_of_ours_replaced_by_a_symlink_is_not_followed(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    lab.agent("sync")
+    outside = lab.directory / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("mine")
+    shutil.rmtree(lab.repo / "pool")
+    (lab.repo / "pool").symlink_to(outside)
+    lab.agent("sync", expect=None)
+    lab.agent("sync", expect=None)
+    assert [path.name for path in outside.iterdir()] == ["precious"]
+
+
+def test_a_web_root_of_somebody_else_is_not_cleaned_unless_told(lab: Stage) -> None:
+    lab.www.mkdir()
+    (lab.www / "index.html").write_text("our site")
+    (lab.www / "shop").mkdir()
+    (lab.www / "shop/cart.php").write_text("<?php")
+    told = lab.agent("sync", expect=9).stderr
+    assert "--adopt" in told
+    assert "index.html" in told
+    assert (lab.www / "shop/cart.php").read_text() == "<?php"
+    lab.agent("sync", "--adopt")
+    assert not (lab.www / "shop").exists()
+
+
+def test_a_damaged_package_is_replaced(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    lab.agent("sync")
+    path = lab.repo / "pool/first/first_1_amd64.deb"
+    path.unlink()
+    path.write_bytes(b"x" * len(build_deb(FIRST)))
+    said = lab.agent("sync")
+    assert "damaged" in said.stderr
+    assert path.read_bytes() == build_deb(FIRST)
+
+
+def test_a_damaged_index_is_written_again(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    lab.agent("sync")
+    packages = lab.packages()
+    (lab.repo / "dists/bookworm/main/binary-amd64/Packages").write_text("nonsense")
+    lab.agent("sync")
+    assert lab.packages() == packages
+
+
+def test_a_lost_state_database_costs_no_download(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    lab.server.put_deb(SECOND)
+    lab.agent("sync")
+    pool = {path: path.stat().st_ino for path in lab.repo.glob("pool/*/*")}
+    for path in (lab.directory / "state").glob("state.db*"):
+        path.unlink()
+    said = lab.agent("sync")
+    assert "adopted" in said.stderr
+    assert " 0 B downloaded" in said.stdout
+    assert {path: path.stat().st_ino for path in lab.repo.glob("pool/*/*")} == pool
+
+
+def test_publishing_one_package_opens_no_other(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    with daemon(lab) as agent:
+        agent.until_logged("checked")
+        # Whoever opened it now would find it missing; only a full pass looks, and mends it.
+        path = lab.repo / "pool/first/first_1_amd64.deb"
+        path.unlink()
+        lab.server.put_deb(SECOND)
+        agent.until_logged("published repo=apt-dev", 2)
+        assert "Package: first" in lab.packages()
+        assert "Package: second" in lab.packages()
+        assert not path.exists()
+        assert agent.stop() == 0
+    assert "damaged" in lab.agent("sync").stderr
+    assert path.exists()
+
+
+def test_a_dry_run_names_what_adopt_would_take_over_and_what_it_would_remove(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    place = lab.repo / "pool/first"
+    place.mkdir(parents=True)
+    (place / FIRST.file_name).write_bytes(build_deb(FIRST))
+    (lab.www / "stranger").write_text("mine")
+    said = lab.agent("sync", "--dry-run").stdout
+    assert "x stranger" in said
+    assert FIRST.file_name not in said
+
+
+def test_an_empty_answer_does_not_wipe_a_repository(lab: Stage) -> None:
+    uris = [*lab.server.put_deb(FIRST), *lab.server.put_deb(SECOND)]
+    lab.agent("sync")
+    for uri in uris:
+        lab.server.untag(uri, "dev")
+    told = lab.agent("sync", expect=12)
+    assert "--accept-removals" in told.stderr + told.stdout
+    assert "Package: first" in lab.packages()
+    lab.agent("sync", "--accept-removals")
+    assert "Package: first" not in lab.packages()
+
+
+def test_a_repository_that_left_the_mirror_is_swept_after_the_grace_period(lab: Stage) -> None:
+    lab.extra = {"grace_period": "0", "keep_generations": "1"}
+    lab.write_config()
+    lab.server.put_deb(FIRST)
+    lab.agent("sync")
+    assert lab.repo.exists()
+    engine = open_database(lab.server.data)
+    admin.save_repo(engine, admin.NewRepo("other", "apt", "dev", ("trixie",)))
+    admin.save_mirror(engine, "lab", ["other"])
+    engine.dispose()
+    lab.agent("sync")
+    lab.agent("sync")
+    assert not lab.repo.exists()
+    assert (lab.www / "other/dists/trixie/InRelease").exists()
+
+
+def test_a_withdrawn_package_stays_on_disk_through_the_grace_period(lab: Stage) -> None:
+    lab.server.put_deb(SECOND)
+    [uri] = lab.server.put_deb(FIRST)
+    lab.agent("sync")
+    lab.server.act(uri, "fail")
+    lab.agent("sync")
+    assert "Package: first" not in lab.packages()
+    assert (lab.repo / "pool/first/first_1_amd64.deb").exists()
+    lab.extra = {"grace_period": "0"}
+    lab.write_config()
+    lab.agent("sync")
+    assert not (lab.repo / "pool/first/first_1_amd64.deb").exists()
+
+
+def test_other_bytes_under_a_published_name_are_refused(lab: Stage) -> None:
+    [uri] = lab.server.put_deb(FIRST)
+    lab.agent("sync")
+    # The server was put back from a backup and the package built again.
+    forged = Deb("first", "1", "amd64", (("Section", "net"),))
+    engine = open_database(lab.server.data)
+    with engine.connect() as connection, connection.begin():
+        connection.exec_driver_sql("DELETE FROM package_file_tags")
+        connection.exec_driver_sql("DELETE FROM package_files")
+    engine.dispose()
+    lab.server.put_deb(forged)
+    lab.server.put_deb(SECOND)
+    told = lab.agent("sync", expect=12)
+    assert "published before with other bytes" in told.stdout
+    assert (lab.repo / "pool/first/first_1_amd64.deb").read_bytes() == build_deb(FIRST)
+    assert "Package: second" in lab.packages()
+    assert uri
+
+
+def test_what_the_server_has_wrong_is_refused_and_stops_nothing_else(lab: Stage) -> None:
+    [uri] = lab.server.put_deb(FIRST)
+    lab.server.put_deb(SECOND)
+    engine = open_database(lab.server.data)
+    with engine.connect() as connection, connection.begin():
+        connection.exec_driver_sql(
+            f"UPDATE package_files SET arch = 'arm64', sha256 = sha256 WHERE id = {uri.rsplit(':', 2)[1]}"
+        )
+    engine.dispose()
+    told = lab.agent("sync", expect=12)
+    assert "the server has it as arm64" in told.stdout
+    assert "Package: second" in lab.packages()
+    assert "Package: first" not in lab.packages()
+
+
+def test_bytes_that_are_not_those_of_the_record_are_never_visible(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    lab.server.put_deb(SECOND)
+    stored = [path for path in (lab.server.data / "files").glob("*/*") if path.read_bytes() == build_deb(FIRST)]
+    stored[0].write_bytes(b"!<arch>\nnot what it was")
+    told = lab.agent("sync", expect=12)
+    assert "first_1_amd64.deb" in told.stdout
+    assert not (lab.repo / "pool/first").exists()
+    assert "Package: second" in lab.packages()
+
+
+@pytest.mark.parametrize("psk", ["wrong", ""])
+def test_a_wrong_or_missing_psk_says_what_to_do(lab: Stage, psk: str) -> None:
+    lab.psk = psk
+    lab.write_config()
+    told = lab.agent("sync", expect=4).stderr
+    assert "psk" in told
+    assert lab.server.password not in told
+
+
+def test_the_psk_is_never_logged(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    done = lab.agent("--log-level", "debug", "sync")
+    shown = lab.agent("config")
+    for text in (done.stdout, done.stderr, shown.stdout, shown.stderr):
+        assert lab.psk not in text
+    with sqlite3.connect(lab.directory / "state/state.db") as db:
+        assert lab.psk not in "\n".join(db.iterdump())
+
+
+def test_the_landing_page_and_the_key_are_published(lab: Stage) -> None:
+    lab.agent("sync")
+    page = (lab.www / "index.html").read_text()
+    assert "the lab&#x27;s mirror" in page or "the lab's mirror" in page
+    assert "signed-by=" in page
+    assert (lab.www / "repo-key").read_text().startswith("-----BEGIN PGP PUBLIC KEY BLOCK-----")
+
+
+def test_a_keep_file_in_place_of_the_key_is_left_to_the_operator(lab: Stage) -> None:
+    lab.extra = {"keep_file_list": f"{lab.www}/repo-key"}
+    lab.write_config()
+    lab.www.mkdir()
+    (lab.www / "repo-key").write_text("exported by hand")
+    lab.agent("sync")
+    assert (lab.www / "repo-key").read_text() == "exported by hand"
+
+
+def test_files_are_readable_for_a_web_server_whatever_the_umask(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    done = subprocess.run(
+        ["sh", "-c", 'umask 077; exec "$@"', "sh", *lab.command("sync")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for path in lab.www.rglob("*"):
+        relative = path.relative_to(lab.www)
+        if relative.parts[0].startswith("."):
+            continue
+        mode = path.stat().st_mode & 0o777
+        assert mode == (0o755 if path.is_dir() else 0o644), f"{relative} has mode {mode:o}"
