@@ -201,5 +201,12 @@ def mark_file(connection: Connection, file_id: int, what: str, by: str | None) -
     note_file(connection, file_id)
 
 
+def delete_file(connection: Connection, file_id: int) -> None:
+    """Delete a package file with its tags; its name is free for other bytes afterwards."""
+    note_file(connection, file_id)
+    connection.execute(delete(package_file_tags).where(package_file_tags.c.package_file == file_id))
+    connection.execute(delete(package_files).where(package_files.c.id == file_id))
+
+
 def _touch(connection: Connection, file_id: int) -> None:
     connection.execute(update(package_files).where(package_files.c.id == file_id).values(updated=datetime.now(UTC)))

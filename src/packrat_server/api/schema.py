@@ -248,7 +248,7 @@ _PACKAGE_FILE = Model(
         Action("unfail", _NOTHING),
         Action("undeprocate", _NOTHING),
     ),
-    not_allowed=("CREATE", "UPDATE", "DELETE"),
+    not_allowed=("CREATE", "UPDATE"),
     filters={
         "package": (Parameter("package", "Model", {"uri": ROOT + "Package/Package"}),),
         "repo": (

@@ -19,7 +19,7 @@ from packrat_server.api.records import READERS, list_ids, uri
 from packrat_server.api.schema import MULTI_URI_MAX, ROOT, Model, describe_namespace
 from packrat_server.api.values import read_arguments
 from packrat_server.catalog import visible_packages, visible_repos, wanted_files
-from packrat_server.promote import Rejected, create_package
+from packrat_server.promote import Rejected, create_package, delete_file
 from packrat_server.store.database import reading, writing
 from packrat_server.store.tables import package_files, packages, repos
 
@@ -52,6 +52,8 @@ async def answer(asked: Asked, house: House) -> CinpResponse:
             return await _call(asked, asked.model, caller, house)
         case "CREATE":
             return await run_in_threadpool(_create, asked, asked.model, house)
+        case "DELETE":
+            return await run_in_threadpool(_delete, asked, asked.model, caller, house)
         case _:
             return await run_in_threadpool(_update, asked, asked.model, house)
 
@@ -99,7 +101,7 @@ def _check_permission(asked: Asked, caller: Caller) -> None:
     elif asked.verb in ("GET", "LIST"):
         allowed = caller.role != Role.NOBODY
     else:
-        allowed = caller.manages
+        allowed = caller.role == Role.ADMIN if asked.verb == "DELETE" else caller.manages
     if not allowed:
         raise Fault(403, "Not Authorized")
 
@@ -221,6 +223,15 @@ def _update(asked: Asked, model: Model, house: House) -> CinpResponse:
             raise Fault(404, {"model_path": model.path, "object_id": ids[0]})
     headers = {"Verb": "UPDATE", "Cache-Control": "no-cache", "Multi-Object": "False"}
     return CinpResponse(_one_package(ids[0], house), 200, headers)
+
+
+def _delete(asked: Asked, model: Model, caller: Caller, house: House) -> CinpResponse:
+    _read(asked, model, caller, house)
+    with writing(house.engine) as connection:
+        for one in asked.ids or ():
+            delete_file(connection, int(one))
+    house.bell.ring()
+    return CinpResponse(None, 200, {"Verb": "DELETE", "Cache-Control": "no-cache", "Multi-Object": str(asked.many)})
 
 
 def _counts(asked: Asked) -> dict[str, int]:
