@@ -1,0 +1,51 @@
+"""Clients that update all the time while the agent publishes never see a half-made repository."""
+
+import threading
+import urllib.request
+from pathlib import Path
+
+from packrat_agent.demo.build_deb import Deb
+from packrat_agent.demo.private_apt import PrivateApt, Said
+from stage import DEADLINE_S, Stage, daemon
+from web import web_server
+
+PUBLISHES = 20
+CLIENTS = 2
+
+
+def test_clients_succeed_always_during_twenty_publishes(lab: Stage, tmp_path: Path) -> None:
+    # No grace: only the generations that are kept protect those who read the one before.
+    lab.extra = {"grace_period": "0"}
+    lab.write_config()
+    lab.server.put_deb(Deb("first", "1", "amd64"))
+    with daemon(lab) as agent:
+        agent.until_logged("checked")
+        with web_server(lab.www) as url:
+            keyring = tmp_path / "mirror.gpg"
+            keyring.write_bytes(urllib.request.urlopen(f"{url}/repo-key.gpg", timeout=DEADLINE_S).read())
+            source = f"deb [signed-by={keyring}] {url}/apt-dev bookworm main\n"
+            said: list[list[Said]] = [[] for _ in range(CLIENTS)]
+            done = threading.Event()
+
+            def update(number: int) -> None:
+                apt = PrivateApt(tmp_path / f"apt-{number}", source)
+                while not done.is_set() or not said[number]:
+                    said[number].append(apt.run("update"))
+
+            clients = [threading.Thread(target=update, args=(number,)) for number in range(CLIENTS)]
+            for client in clients:
+                client.start()
+            for number in range(PUBLISHES):
+                lab.server.put_deb(Deb(f"package-{number}", "1", "amd64"))
+                agent.until_logged("published repo=apt-dev", number + 2)
+            done.set()
+            for client in clients:
+                client.join(DEADLINE_S)
+            last = PrivateApt(tmp_path / "apt-last", source)
+            assert last.run("update").exit_code == 0
+            names = last.run("pkgnames", program="apt-cache").output.split()
+    assert len(names) == PUBLISHES + 1
+    for client_said in said:
+        assert len(client_said) > 3
+        for one in client_said:
+            assert (one.exit_code, "W:" in one.output) == (0, False), one.output
