@@ -190,7 +190,7 @@ def publish_site(mirror: Mirror, repos: Iterable[Repo]) -> None:
     setups = {repo.name: FORMATS[repo.kind].client_setup(repo, url, mirror.public_key is not None) for repo in shown}
     kept = kept_paths(ground.root, settings.keep_files)
     tree = render_site(settings.description, shown, setups, mirror.public_key, kept)
-    signed = sign_tree(tree, None, store.live.identities(SITE.name))
+    signed = sign_tree(tree, None, store.live.identities(SITE.name), store.pieces)
     if signed.sections:
         intended = intend(signed, ())
         store.live.begin(SITE.name, intended)

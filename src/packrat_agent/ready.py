@@ -94,6 +94,8 @@ def prepare(config: Config, store: Store, staging: Path, wish: Wish) -> Mirror:
     settings = RenderSettings(
         mirror_description=mirror.description,
         signed=key is not None,
+        public_url=mirror.public_url,
+        public_key=public_key[0] if public_key else None,
         apt_origin=mirror.apt_origin,
         apt_label=mirror.apt_label,
         apt_valid_for_s=mirror.apt_valid_for_s,

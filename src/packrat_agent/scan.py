@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from packrat_agent.disk import AGENT_DIR, told_as_disk_error
+from packrat_agent.disk import AGENT_DIR, link_digest, told_as_disk_error
 from packrat_agent.errors import DiskError
 from packrat_agent.model import StoredFile
 
@@ -86,6 +86,11 @@ def _walk(directory: Path, relative: str, device: int, visit: _Visit) -> bool:
             _look_at(Path(entry.path), path, status, visit)
         elif path not in visit.remembered:
             visit.found.oddities.append(path)
+        elif stat.S_ISLNK(status.st_mode):
+            was = visit.remembered[path]
+            if was.sha256 != link_digest(str(Path(entry.path).readlink())):
+                continue
+            visit.found.good.append(StoredFile(path, was.sha256, was.size, status.st_mtime_ns, status.st_ino))
     return occupied
 
 

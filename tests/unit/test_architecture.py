@@ -26,6 +26,8 @@ STEPS = {
     "config_file",
     "listen",
     "claim",
+    "make",
+    "sign_package",
 }
 FOLDERS = {"formats", "server", "state"}
 """Steps that are folders: inside, imports go one way."""
@@ -34,6 +36,9 @@ ALLOWED = {
     # A configuration is read by two modules, one over the other; so is signing.
     "config": {"config_file"},
     "sign": {"keyring"},
+    "sign_package": {"keyring"},
+    # What is made of a file is the format's to say, and a signed copy is signed.
+    "make": {"formats", "keyring", "sign_package"},
 }
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "manager", "misc"}
 LINES_LIMIT = 400

@@ -86,7 +86,7 @@ class LiveFiles:
             )
             db.executemany(
                 "INSERT OR IGNORE INTO published_names VALUES (?, ?)",
-                [(file.path, file.sha256) for file in intended if not file.section],
+                [(file.path, file.origin or file.sha256) for file in intended if not file.section],
             )
             for section in published.sections:
                 row = db.execute(
@@ -162,16 +162,19 @@ class LiveFiles:
             self._retire([path for (path,) in rows], now, 0)
             db.execute("DELETE FROM sections WHERE repo = ?", (repo,))
 
-    def adopt(self, repo: str, files: Iterable[StoredFile], now: float) -> None:
-        """Remember package files that were found in their places with the right bytes."""
+    def adopt(self, repo: str, files: Iterable[tuple[StoredFile, str]], now: float) -> None:
+        """Remember package files that were found in their places with the right bytes.
+
+        files: each with the SHA-256 of the package file that it stands for.
+        """
         adopted = list(files)
         with self._db.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO live_files VALUES (?, ?, '', ?, ?, ?, ?, ?, 0, 1, NULL, NULL)",
-                [(f.path, repo, f.sha256, f.size, f.mtime_ns, f.inode, now) for f in adopted],
+                [(f.path, repo, f.sha256, f.size, f.mtime_ns, f.inode, now) for f, _ in adopted],
             )
             db.executemany(
-                "INSERT OR IGNORE INTO published_names VALUES (?, ?)", [(file.path, file.sha256) for file in adopted]
+                "INSERT OR IGNORE INTO published_names VALUES (?, ?)", [(file.path, origin) for file, origin in adopted]
             )
 
     def seen(self, files: Iterable[StoredFile], now: float) -> None:
