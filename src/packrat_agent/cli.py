@@ -7,9 +7,12 @@ Touches: through the agent: everything; itself only the terminal and signals.
 
 import asyncio
 import os
+import socket
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import structlog
@@ -19,12 +22,17 @@ from packrat_agent.agent import Progress, Summary, connected, run, sync
 from packrat_agent.config import Config, describe, load
 from packrat_agent.config import warn as warn_of_config
 from packrat_agent.errors import ConfigError, Incomplete, PackratError
+from packrat_agent.formats.interface import WebServer
+from packrat_agent.formats.table import FORMATS
 from packrat_agent.listen import parse_listen
 from packrat_agent.log import set_up_log
 from packrat_agent.ready import Mirror, Wish, ready
 from packrat_agent.report import show_progress, show_summary
 from packrat_agent.serve import serve_until
 from packrat_agent.signals import until_signalled
+from packrat_agent.state.database import copy_database
+from packrat_agent.state.store import Store
+from packrat_agent.web_site.write import write_site
 
 log = structlog.get_logger()
 
@@ -131,6 +139,21 @@ def serve_command(config_path: Path, listen: str, root: Path | None) -> None:
         await serve_until(directory, host, port, asyncio.Event())
 
     until_signalled(serve)
+
+
+@main.command("site")
+@click.argument("server", type=click.Choice([one.value for one in WebServer]))
+@click.option("--host", help="The site's host name; by default that of public_url.")
+@click.pass_obj
+def site_command(config_path: Path, server: str, host: str | None) -> None:
+    """Print the site file that makes nginx or Apache serve root_dir; run it again when repositories were added."""
+    mirror = load(config_path).mirror
+    name = host or (urlsplit(mirror.public_url).hostname if mirror.public_url else None) or socket.getfqdn()
+    with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
+        store = Store(copy_database(mirror.state_db, Path(scratch) / "state.db"))
+        repos = store.wanted.repos()
+        store.close()
+    click.echo(write_site(WebServer(server), mirror.root_dir, name, repos, FORMATS), nl=False)
 
 
 @main.command("demo")
