@@ -5,7 +5,6 @@ Gives: a PassResult.
 Touches: through its steps: network, staging, state database, gpg, the live tree.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,6 +37,7 @@ from packrat_agent.server.packrat import Packrat
 from packrat_agent.sign import sign_tree
 from packrat_agent.state.store import Store
 from packrat_agent.state.wanted import FragmentSource, ShelfItem
+from packrat_agent.threads import in_thread
 
 log = structlog.get_logger()
 
@@ -107,22 +107,22 @@ async def run_pass(
         result.held = f"this packrat-agent builds no repositories of type {repo.kind}"
         return result
     # 1. Ask.
-    known = {} if order.reread else await asyncio.to_thread(store.wanted.known, repo.name, order.packages)
+    known = {} if order.reread else await in_thread(store.wanted.known, repo.name, order.packages)
     wanted = await server.wanted(repo, order.packages, known)
     result.rejected = list(wanted.rejected)
     # 2. Remember.
     try:
-        await asyncio.to_thread(_hold_back_mass_removal, repo, wanted, order, store, ground)
+        await in_thread(_hold_back_mass_removal, repo, wanted, order, store, ground)
     except Held as held:
         result.held = str(held)
         return result
     if order.dry_run:
-        plan = await asyncio.to_thread(_plan_dry, repo, form, wanted, order, store, ground)
+        plan = await in_thread(_plan_dry, repo, form, wanted, order, store, ground)
         _tell_plan(plan, order, result)
         return result
-    await asyncio.to_thread(store.wanted.remember_wanted, repo.name, wanted, order.packages)
+    await in_thread(store.wanted.remember_wanted, repo.name, wanted, order.packages)
     # 3. Decide.
-    shelf, plan = await asyncio.to_thread(_decide, repo, form, order, store, ground)
+    shelf, plan = await in_thread(_decide, repo, form, order, store, ground)
     # 4. Fetch.
     missing = (*plan.fetch, *plan.link)
 
@@ -132,7 +132,7 @@ async def run_pass(
 
     fetched = await fetch(missing, ground.staging, ground.root, server.open_file, ground.parallel_downloads, count)
     # 5. to 8. Read, render, sign, publish.
-    await asyncio.to_thread(_build, _Build(repo, form, shelf, plan, fetched, store, ground, result))
+    await in_thread(_build, _Build(repo, form, shelf, plan, fetched, store, ground, result))
     result.seconds = time.monotonic() - started
     return result
 

@@ -86,7 +86,9 @@ def publish(
     for section in tree.sections:
         _flip_pointers(work, section)
         named = {path_in_root(tree.repo, file.path) for file in section.pointers}
-        removed += _remove_pointers(root, [path for path in pointers.get(section.name, ()) if path not in named])
+        # Those of a directory that the repository left stay for the grace period.
+        here = [path for path in pointers.get(section.name, ()) if path.startswith(path_in_root(tree.repo, ""))]
+        removed += _remove_pointers(root, [path for path in here if path not in named])
     # 4. Sections that are no more.
     for name, paths in pointers.items():
         if name and name not in tree.section_names:

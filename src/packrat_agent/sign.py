@@ -14,6 +14,7 @@ import structlog
 
 from packrat_agent.keyring import SigningKey, make_signature
 from packrat_agent.model import (
+    Repo,
     Section,
     SignatureForm,
     SignedSection,
@@ -29,9 +30,10 @@ log = structlog.get_logger()
 _THREADS = 3
 
 
-def section_identity(section: Section, key: SigningKey | None) -> str:
-    """Identify a section with its signer: another key signs everything anew."""
-    return hashlib.sha256(f"{section.identity} {key.fingerprint if key else '-'}".encode()).hexdigest()
+def section_identity(repo: Repo, section: Section, key: SigningKey | None) -> str:
+    """Identify a section with its place and its signer: another key signs, another directory gets everything anew."""
+    signer = key.fingerprint if key else "-"
+    return hashlib.sha256(f"{section.identity} {signer} {repo.directory}".encode()).hexdigest()
 
 
 class SignatureCache(Protocol):
@@ -50,17 +52,19 @@ def sign_tree(tree: Tree, key: SigningKey | None, live: Mapping[str, str], made_
     live: section → identity as published.
     Raises: SigningError
     """
-    changed = [section for section in tree.sections if live.get(section.name) != section_identity(section, key)]
-    signed = tuple(_sign_section(tree.repo.kind, section, key, made_before) for section in changed)
+    changed = [
+        section for section in tree.sections if live.get(section.name) != section_identity(tree.repo, section, key)
+    ]
+    signed = tuple(_sign_section(tree.repo, section, key, made_before) for section in changed)
     names = tuple(section.name for section in tree.sections)
     return SignedTree(tree.repo, signed, names, key.fingerprint if key else None)
 
 
-def _sign_section(kind: str, section: Section, key: SigningKey | None, made_before: SignatureCache) -> SignedSection:
+def _sign_section(repo: Repo, section: Section, key: SigningKey | None, made_before: SignatureCache) -> SignedSection:
     unsigned = [file for file in (*section.content, *section.pointers) if isinstance(file, Unsigned)]
     made: dict[str, TreeFile] = {}
     if key is not None and unsigned:
-        log.info(f"{kind}: Signing distro {section.name}")
+        log.info(f"{repo.kind}: Signing distro {section.name}")
         made = _sign_all(section, unsigned, key, made_before)
     by_hash = [
         TreeFile(f"{file.by_hash_dir}/{hashlib.sha256(made[file.path].content).hexdigest()}", made[file.path].content)
@@ -69,7 +73,7 @@ def _sign_section(kind: str, section: Section, key: SigningKey | None, made_befo
     ]
     return SignedSection(
         section.name,
-        section_identity(section, key),
+        section_identity(repo, section, key),
         (*_with_signatures(section.content, made), *by_hash),
         _with_signatures(section.pointers, made),
         section.facts,

@@ -135,7 +135,8 @@ class LiveFiles:
         """Map section → its pointers that stand on disk, last published first."""
         found: dict[str, list[str]] = {}
         for section, path in self._db.rows(
-            "SELECT section, path FROM live_files WHERE repo = ? AND pointer_rank > 0 ORDER BY pointer_rank DESC",
+            "SELECT section, path FROM live_files WHERE repo = ? AND pointer_rank > 0 "
+            "AND retired_at IS NULL ORDER BY pointer_rank DESC",
             (repo,),
         ):
             found.setdefault(section, []).append(path)
@@ -154,6 +155,14 @@ class LiveFiles:
         """Name the repositories that have anything on disk that is not retired."""
         rows = self._db.rows("SELECT repo FROM sections UNION SELECT repo FROM live_files WHERE retired_at IS NULL")
         return frozenset(name for (name,) in rows)
+
+    def repos_of(self, paths: Iterable[str]) -> frozenset[str]:
+        """Name the repositories that published files belong to; retired ones need no mending."""
+        found: set[str] = set()
+        for path in paths:
+            sql = "SELECT repo FROM live_files WHERE path = ? AND retired_at IS NULL"
+            found.update(name for (name,) in self._db.rows(sql, (path,)))
+        return frozenset(found)
 
     def drop_repo(self, repo: str, now: float) -> None:
         """Retire everything of a repository that left the mirror."""

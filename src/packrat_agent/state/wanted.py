@@ -201,6 +201,10 @@ class WantedFiles:
         rows = self._db.rows("SELECT state, count(*) FROM files WHERE repo = ? GROUP BY state", (repo,))
         return dict(rows)
 
+    def awaited(self) -> frozenset[str]:
+        """The SHA-256s of all files that are still to be had."""
+        return frozenset(sha256 for (sha256,) in self._db.rows("SELECT sha256 FROM files WHERE state = 'wanted'"))
+
     def troubled(self, repo: str) -> list[tuple[str, str, str]]:
         """List the refused and failed files of a repository: (state, file name, reason)."""
         rows = self._db.rows(
