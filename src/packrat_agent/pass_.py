@@ -41,6 +41,9 @@ from packrat_agent.threads import in_thread
 
 log = structlog.get_logger()
 
+_MANY_REMOVALS = 10
+"""Fewer files than this may go at once, whatever part of the repository they are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ground:
@@ -51,7 +54,8 @@ class Ground:
     key: SigningKey | None
     settings: RenderSettings
     parallel_downloads: int
-    confirm_empty_after_s: float
+    confirm_removals_after_s: float
+    max_removals_percent: int = 50
 
 
 @dataclass(slots=True)
@@ -138,27 +142,30 @@ async def run_pass(
 
 
 def _hold_back_mass_removal(repo: Repo, wanted: Wanted, order: Order, store: Store, ground: Ground) -> None:
-    """Refuse to empty a repository on one empty answer.
+    """Refuse to empty a repository, or to take most of it away, on one answer.
 
     Raises: Held until the operator accepts it, or the server has said the same for a full interval.
     """
     if order.packages is not None:
+        # The server named what changed.
         return
-    live = store.wanted.counts(repo.name).get("live", 0)
-    if wanted.uris or not live:
-        store.wanted.set_empty_since(repo.name, None)
+    lost, live = store.wanted.lost(repo.name, wanted.uris)
+    most = lost >= _MANY_REMOVALS and lost * 100 > live * ground.max_removals_percent
+    if not lost or (lost < live and not most):
+        store.wanted.set_shrunk_since(repo.name, None)
         return
     now = time.time()
-    since = store.wanted.empty_since(repo.name)
-    if order.accept_removals or (since is not None and now - since >= ground.confirm_empty_after_s):
-        log.info("confirmed", repo=repo.name, removal_of=live)
-        store.wanted.set_empty_since(repo.name, None)
+    since = store.wanted.shrunk_since(repo.name)
+    if order.accept_removals or (since is not None and now - since >= ground.confirm_removals_after_s):
+        log.info("confirmed", repo=repo.name, removals=lost)
+        store.wanted.set_shrunk_since(repo.name, None)
         return
     if since is None:
-        store.wanted.set_empty_since(repo.name, now)
+        store.wanted.set_shrunk_since(repo.name, now)
     raise Held(
-        f"the server suddenly offers nothing for {repo.name}, where {live} files are live; they stay until it says so "
-        "again in a full sync one interval from now, or until `packrat-agent sync --accept-removals`"
+        f"the server suddenly offers {'nothing' if lost == live else f'{lost} files less'} for {repo.name}, where "
+        f"{live} files are live; they stay until it says so again in a full sync one interval from now, or until "
+        "`packrat-agent sync --accept-removals`"
     )
 
 

@@ -111,7 +111,13 @@ def prepare(config: Config, store: Store, staging: Path, wish: Wish) -> Mirror:
         confirmed_repos=mirror.confirm_release_change,
     )
     ground = Ground(
-        mirror.root_dir, staging, key, settings, mirror.parallel_downloads, float(mirror.full_sync_interval_s)
+        mirror.root_dir,
+        staging,
+        key,
+        settings,
+        mirror.parallel_downloads,
+        float(mirror.full_sync_interval_s),
+        mirror.max_removals_percent,
     )
     if not wish.dry_run:
         expires = key.expires.timestamp() if key and key.expires else None

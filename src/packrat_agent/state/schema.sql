@@ -14,7 +14,7 @@ CREATE TABLE repos (
     kind TEXT NOT NULL,
     distro_versions TEXT NOT NULL,
     show_only_latest INTEGER NOT NULL,
-    empty_since REAL
+    shrunk_since REAL
 ) STRICT, WITHOUT ROWID;
 
 -- A row for each package file that a repository wants.

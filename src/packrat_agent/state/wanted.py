@@ -186,15 +186,20 @@ class WantedFiles:
                 ],
             )
 
-    def empty_since(self, repo: str) -> float | None:
-        """Say since when (epoch seconds) the server has offered nothing where files are live."""
-        rows = self._db.rows("SELECT empty_since FROM repos WHERE name = ?", (repo,))
+    def lost(self, repo: str, offered: Collection[str]) -> tuple[int, int]:
+        """Count the live files of a repository that are not among the offered URIs, and all its live files."""
+        rows = self._db.rows("SELECT uri FROM files WHERE repo = ? AND state = 'live'", (repo,))
+        return sum(1 for (uri,) in rows if uri not in offered), len(rows)
+
+    def shrunk_since(self, repo: str) -> float | None:
+        """Say since when (epoch seconds) the server has offered suspiciously little."""
+        rows = self._db.rows("SELECT shrunk_since FROM repos WHERE name = ?", (repo,))
         return rows[0][0] if rows else None
 
-    def set_empty_since(self, repo: str, at: float | None) -> None:
-        """Remember since when the server has offered nothing."""
+    def set_shrunk_since(self, repo: str, at: float | None) -> None:
+        """Remember since when the server has offered suspiciously little."""
         with self._db.transaction() as db:
-            db.execute("UPDATE repos SET empty_since = ? WHERE name = ?", (at, repo))
+            db.execute("UPDATE repos SET shrunk_since = ? WHERE name = ?", (at, repo))
 
     def counts(self, repo: str) -> Mapping[str, int]:
         """Count a repository's files by state."""
