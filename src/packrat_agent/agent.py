@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from packrat_agent import __version__
+from packrat_agent.claim import ACCEPT_REMOVALS, take_word
 from packrat_agent.config import Config
 from packrat_agent.errors import DiskError, PackratError, ServerUnavailable
 from packrat_agent.follow import News, follow
@@ -60,11 +61,11 @@ class _Stopped(Exception):
 
 @dataclass(slots=True)
 class _Full:
-    """A full pass under way: it ends when each repository was asked anew and the scan is through."""
+    """A full pass under way: it ends when nothing is owed any more and the scan is through."""
 
     summary: Summary = field(default_factory=Summary)
     started: float = field(default_factory=time.monotonic)
-    waiting: set[str] = field(default_factory=set)
+    accept_removals: bool = False
     seen: Look | None = None
     failure: DiskError | None = None
 
@@ -245,7 +246,8 @@ async def _do(desk: _Desk, server: Packrat, work: Work, summary: Summary) -> Non
     into = full.summary if full is not None and work.reread else summary
     heard_at = desk.heard_at.pop(work.repo, None)
     done_before = len(into.passes)
-    order = Order(work.packages, work.reread, strangers=desk.strangers)
+    accept_removals = full is not None and work.reread and full.accept_removals
+    order = Order(work.packages, work.reread, accept_removals=accept_removals, strangers=desk.strangers)
     try:
         await run_one(desk.mirror, server, repo, order, into, desk.on_progress)
     except (ServerUnavailable, DiskError, asyncio.CancelledError):
@@ -253,8 +255,6 @@ async def _do(desk: _Desk, server: Packrat, work: Work, summary: Summary) -> Non
         if work.reread:
             desk.owed.add_due([work.repo])
         raise
-    if full is not None and work.reread:
-        full.waiting.discard(work.repo)
     result = into.passes[-1] if len(into.passes) > done_before else None
     if result is not None and heard_at is not None and (result.sections or result.added):
         desk.mirror.store.notes.update_fact(f"repo:{repo.name}", {"lag_s": round(time.time() - heard_at, 3)})
@@ -274,7 +274,7 @@ def _try_again(desk: _Desk, repo: str, *, failed: bool) -> None:
 async def _begin_full(desk: _Desk, server: Packrat) -> None:
     """Start to look at the disk, and to ask for everything anew."""
     desk.full_is_due = False
-    full = desk.full = _Full()
+    full = desk.full = _Full(accept_removals=take_word(desk.mirror.ground.root, ACCEPT_REMOVALS))
     loop = asyncio.get_running_loop()
     if await in_thread(nothing_known, desk.mirror):
         # Nothing must be downloaded that is there already: look first.
@@ -289,7 +289,6 @@ async def _begin_full(desk: _Desk, server: Packrat) -> None:
         began = loop.run_in_executor(desk.scanner, look, desk.mirror, _gentle_progress(desk))
         began.add_done_callback(lambda done: _note_scan(desk, full, done))
     await _ask_mirror(desk, server, full.summary)
-    full.waiting = set(desk.repos)
     desk.owed.add_due(desk.repos)
 
 

@@ -17,6 +17,9 @@ from filelock import FileLock, Timeout
 from packrat_agent.disk import AGENT_DIR, ensure_directory, flush_directories, replace, told_as_disk_error, write_new
 from packrat_agent.errors import Busy, ConfigError, DiskError, NotOurs
 
+ACCEPT_REMOVALS = "accept-removals"
+"""The word that confirms to a running agent what the server takes away."""
+
 _SHOWN = 5
 _HARMLESS = frozenset({AGENT_DIR, "lost+found"})
 
@@ -74,6 +77,23 @@ def _read_holder(path: Path) -> tuple[str, int | None]:
         return "another packrat-agent", None
     runs_here = command == "run" and host == socket.gethostname() and pid > 1
     return f"process {pid} on {host} (packrat-agent {command})", pid if runs_here else None
+
+
+def leave_word(root: Path, word: str) -> None:
+    """Leave a word for the agent that runs here; `take_word` finds it.
+
+    Raises: DiskError
+    """
+    write_new(root / AGENT_DIR / word, b"")
+
+
+def take_word(root: Path, word: str) -> bool:
+    """Say, once, whether somebody left a word."""
+    try:
+        (root / AGENT_DIR / word).unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def check_mounted(root: Path) -> None:

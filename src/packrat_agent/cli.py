@@ -20,6 +20,7 @@ import structlog
 
 from packrat_agent import __version__
 from packrat_agent.agent import connected, run
+from packrat_agent.claim import ACCEPT_REMOVALS, leave_word
 from packrat_agent.config import Config, describe, load
 from packrat_agent.config import warn as warn_of_config
 from packrat_agent.errors import Busy, ConfigError, Incomplete, PackratError
@@ -113,8 +114,10 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
         with ready(config, wish) as mirror, show_progress() as on_progress:
             summary = until_signalled(lambda: pass_once(mirror, on_progress))
     except Busy as busy:
-        if busy.runner is None or wish != Wish():
+        if busy.runner is None or dry_run or adopt:
             raise
+        if accept_removals:
+            leave_word(config.mirror.root_dir, ACCEPT_REMOVALS)
         os.kill(busy.runner, signal.SIGUSR1)
         click.echo(
             f"asked the running agent (process {busy.runner}) for a full pass; `packrat-agent status` tells more"

@@ -87,19 +87,11 @@ def prepare(config: Config, store: Store, staging: Path, wish: Wish) -> Mirror:
             adopt=wish.adopt,
             had_files=bool(store.live.everything()),
         )
-    key: SigningKey | None = None
+    key = _find_key(config)
     public_key = None
-    if mirror.gpg_sign_key:
-        now = datetime.now(UTC)
-        key = find_key(mirror.gpg_sign_key, mirror.gnupg_home, mirror.passphrase_file, now)
+    if key is not None:
         exported = export_public(key)
         public_key = (exported.armored, exported.binary)
-        for warning in warn_of_key(key, now):
-            log.warning("key", fingerprint=key.fingerprint, text=warning)
-    else:
-        log.warning(
-            "unsigned", text="gpg_sign_key is not set: nothing will be signed, and clients must be told to trust it"
-        )
     settings = RenderSettings(
         mirror_description=mirror.description,
         signed=key is not None,
@@ -124,3 +116,17 @@ def prepare(config: Config, store: Store, staging: Path, wish: Wish) -> Mirror:
         told = {"algorithm": key.algorithm, "bits": key.bits, "expires": expires} if key else {}
         store.notes.set_fact("key", {"fingerprint": key.fingerprint if key else None, **told})
     return Mirror(config, store, ground, public_key, Told(store.notes))
+
+
+def _find_key(config: Config) -> SigningKey | None:
+    mirror = config.mirror
+    if not mirror.gpg_sign_key:
+        log.warning(
+            "unsigned", text="gpg_sign_key is not set: nothing will be signed, and clients must be told to trust it"
+        )
+        return None
+    now = datetime.now(UTC)
+    key = find_key(mirror.gpg_sign_key, mirror.gnupg_home, mirror.passphrase_file, now)
+    for warning in warn_of_key(key, now):
+        log.warning("key", fingerprint=key.fingerprint, text=warning)
+    return key

@@ -137,6 +137,19 @@ def test_what_a_scan_finds_is_mended_while_the_agent_runs(lab: Stage) -> None:
         assert not (lab.www / "foreign").exists()
 
 
+def test_removals_are_accepted_by_the_running_agent_when_it_is_told(lab: Stage) -> None:
+    [uri] = lab.server.put_deb(FIRST)
+    lab.agent("sync")
+    lab.server.untag(uri, "dev")
+    with daemon(lab) as agent:
+        agent.until_logged("held repo=apt-dev")
+        agent.until_logged("checked")
+        assert "Package: first" in lab.packages()
+        lab.agent("sync", "--accept-removals")
+        agent.until_logged("checked", 2)
+        assert "Package: first" not in lab.packages()
+
+
 def test_a_burst_is_published_together(lab: Stage) -> None:
     uris = [uri for n in range(100) for uri in lab.server.put_deb(Deb(f"package-{n}", "1", "all"), tags=())]
 
