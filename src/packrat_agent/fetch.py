@@ -18,6 +18,7 @@ from typing import BinaryIO, Protocol
 from packrat_agent.disk import told_as_disk_error
 from packrat_agent.errors import DiskError, PackratError, ServerBroken
 from packrat_agent.model import Placement, StagedFile
+from packrat_agent.steps import done
 
 _READ_BYTES = 1 << 20
 
@@ -161,6 +162,7 @@ async def _download(
                 with told_as_disk_error("write", part):
                     output.write(chunk)
                 on_progress(0, len(chunk))
+                done("download-part")
         with told_as_disk_error("write", part):
             output.flush()
             size = output.tell()
@@ -171,9 +173,11 @@ async def _download(
             f"{file.url} ({file.uri}) has {size} bytes with SHA-256 {digest.hexdigest()}, "
             f"its record says {file.sha256}; it was thrown away: have the file uploaded again on the server"
         )
+    done("download-done")
     target = staging / file.sha256
     with told_as_disk_error("rename", part):
         part.replace(target)
+    done("download-renamed")
     return StagedFile(file.sha256, target, size)
 
 

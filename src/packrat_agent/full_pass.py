@@ -23,6 +23,7 @@ from packrat_agent.scan import Scan, scan
 from packrat_agent.server.packrat import Packrat
 from packrat_agent.sign import sign_tree
 from packrat_agent.site import SITE, render_site
+from packrat_agent.steps import done
 from packrat_agent.sweep import is_kept, kept_paths, sweep, sweep_directories
 from packrat_agent.threads import in_thread
 
@@ -202,6 +203,7 @@ def clean(mirror: Mirror, seen: Look | None) -> list[str]:
     kept = kept_paths(root, config.mirror.keep_files)
     gone = sweep(root, expired, kept)
     store.live.forget(expired)
+    done("sweep-noted")
     if seen is None:
         return gone
     foreign = _foreign(mirror, seen.found)

@@ -37,6 +37,7 @@ from packrat_agent.server.packrat import Packrat
 from packrat_agent.sign import sign_tree
 from packrat_agent.state.store import Store
 from packrat_agent.state.wanted import FragmentSource, ShelfItem
+from packrat_agent.steps import done
 from packrat_agent.threads import in_thread
 
 log = structlog.get_logger()
@@ -125,6 +126,7 @@ async def run_pass(
         _tell_plan(plan, order, result)
         return result
     await in_thread(store.wanted.remember_wanted, repo.name, wanted, order.packages)
+    done("wanted-remembered")
     # 3. Decide.
     shelf, plan = await in_thread(_decide, repo, form, order, store, ground)
     # 4. Fetch.
@@ -287,6 +289,7 @@ def _build(build: _Build) -> None:
     # 5. Read what was fetched; sign or unpack it where its type asks for it.
     made = make(build.plan, build.form, build.ground.key, _material(build))
     _note(build, made)
+    done("packages-made")
     # 6. Render.
     now = datetime.now(UTC)
     facts = store.live.facts(repo.name)
@@ -308,6 +311,7 @@ def _build(build: _Build) -> None:
         path.unlink(missing_ok=True)
     store.live.unretire(part.path for placement in build.plan.keep for part in placement.parts)
     store.wanted.set_live(repo.name, made.entries)
+    done("live-noted")
     store.pieces.save()
 
 
@@ -344,8 +348,10 @@ def _publish(
     store, result = build.store, build.result
     intended = intend(signed, places)
     store.live.begin(build.repo.name, intended)
+    done("publish-noted")
     published = publish(signed, places, build.ground.root, build.ground.staging, intended, pointers)
     store.live.finish(published, intended, retired, time.time())
+    done("published-noted")
     result.sections = [section.name for section in signed.sections]
     result.added = [place.path for place in places]
     result.removed = list(retired)

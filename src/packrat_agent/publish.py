@@ -33,6 +33,7 @@ from packrat_agent.model import (
     TreeFile,
     TreeLink,
 )
+from packrat_agent.steps import done
 
 
 def path_in_root(repo: Repo, path: str) -> str:
@@ -80,7 +81,9 @@ def publish(
     for section in tree.sections:
         for file in section.content:
             _write_content(work, file)
+            done("content-written")
     flush_directories(work.directories)
+    done("content-flushed")
     # 3. The pointers, section by section, each in its order.
     removed: list[str] = []
     for section in tree.sections:
@@ -94,6 +97,7 @@ def publish(
         if name and name not in tree.section_names:
             removed += _remove_pointers(root, paths)
     flush_directories(work.directories)
+    done("pointers-flushed")
     for place in places:
         with suppress(FileNotFoundError):
             place.staged.path.unlink()
@@ -125,12 +129,14 @@ class _Work:
 
 def _place_packages(work: _Work, places: Sequence[Place]) -> None:
     flush_files(sorted({place.staged.path for place in places}))
+    done("packages-flushed")
     spare = work.staging / "placing"
     for place in places:
         # <directory>/pool/<pool6>/<file>, and what other types have in its place
         target = work.target(place.path)
         _link(place.staged.path, spare)
         replace(spare, target)
+        done("package-placed")
 
 
 def _link(source: Path, target: Path) -> None:
@@ -204,8 +210,10 @@ def _flip_pointers(work: _Work, section: SignedSection) -> None:
             _link(same, spare)
         _advance_mtime(spare, target)
         spares.append((spare, target))
+    done("pointers-staged")
     for spare, target in spares:
         replace(spare, target)
+        done("pointer-renamed")
 
 
 def _advance_mtime(spare: Path, target: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 SRC = Path(__file__).parents[2] / "src"
 AGENT = SRC / "packrat_agent"
 
-CENTRE = {"model", "errors", "disk", "log", "threads"}
+CENTRE = {"model", "errors", "disk", "log", "steps", "threads"}
 """What every step may import; these import each other in this direction only: disk → errors, model → nothing."""
 
 STEPS = {
