@@ -87,3 +87,9 @@ class Incomplete(PackratError):
     """The pass ended, but something in it failed or was refused; the log and the summary name it."""
 
     exit_code = 12
+
+
+class Unsound(PackratError):
+    """An audit found faults in a tree; the next full pass of its agent mends them."""
+
+    exit_code = 13

@@ -24,7 +24,7 @@ from packrat_agent.server.packrat import Packrat
 from packrat_agent.sign import sign_tree
 from packrat_agent.site import SITE, render_site
 from packrat_agent.steps import done
-from packrat_agent.sweep import is_kept, kept_paths, sweep, sweep_directories
+from packrat_agent.sweep import is_kept, kept_paths, open_up, sweep, sweep_directories
 from packrat_agent.threads import in_thread
 
 log = structlog.get_logger()
@@ -172,6 +172,9 @@ def note_look(mirror: Mirror, seen: Look) -> frozenset[str]:
         if seen.remembered[path].inode:
             log.warning("damaged", path=path, text="missing or changed on disk; it is replaced")
             store.notes.add_event(time.time(), "damaged", None, path)
+    for path in seen.found.closed:
+        log.warning("damaged", path=path, text="not everybody may read it; its mode is set right")
+    open_up(mirror.ground.root, seen.found.closed)
     repos = store.live.repos_of(damaged)
     store.live.forget(damaged)
     changed = [

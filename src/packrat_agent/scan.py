@@ -20,6 +20,8 @@ from packrat_agent.model import StoredFile
 
 _CHUNK_BYTES = 4 * 1024 * 1024
 _IDLE_CLASS = 3
+_OPEN_FILE = 0o444
+_OPEN_DIRECTORY = 0o555
 
 
 @dataclass(slots=True)
@@ -29,6 +31,7 @@ class Scan:
     good: remembered files with the right bytes, as they are now. damaged: remembered, but missing, of another type or
     with other bytes. strangers: regular files that nobody remembers, hashed. oddities: links, sockets and the like.
     empty: directories without any file below, deepest first. mounts: directories of other filesystems, not entered.
+    closed: remembered files and directories that not everybody may read.
     """
 
     good: list[StoredFile] = field(default_factory=list)
@@ -37,6 +40,7 @@ class Scan:
     oddities: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     mounts: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
 
 
 def scan(
@@ -83,13 +87,7 @@ def _walk(directory: Path, relative: str, device: int, visit: _Visit) -> bool:
         except FileNotFoundError:
             continue
         if stat.S_ISDIR(status.st_mode):
-            if status.st_dev != device:
-                visit.found.mounts.append(path)
-                occupied = True
-            elif _walk(Path(entry.path), path, device, visit):
-                occupied = True
-            else:
-                visit.found.empty.append(path)
+            occupied = _enter(entry, path, status, device, visit) or occupied
             continue
         occupied = True
         if stat.S_ISREG(status.st_mode):
@@ -102,6 +100,19 @@ def _walk(directory: Path, relative: str, device: int, visit: _Visit) -> bool:
                 continue
             visit.found.good.append(StoredFile(path, was.sha256, was.size, status.st_mtime_ns, status.st_ino))
     return occupied
+
+
+def _enter(entry: "os.DirEntry[str]", path: str, status: os.stat_result, device: int, visit: _Visit) -> bool:
+    """Visit a directory inside; True where it is not empty."""
+    if status.st_dev != device:
+        visit.found.mounts.append(path)
+        return True
+    if not _walk(Path(entry.path), path, device, visit):
+        visit.found.empty.append(path)
+        return False
+    if status.st_mode & _OPEN_DIRECTORY != _OPEN_DIRECTORY:
+        visit.found.closed.append(path)
+    return True
 
 
 def _link_digest_of(link: Path) -> str:
@@ -128,6 +139,8 @@ def _look_at(file: Path, path: str, status: os.stat_result, visit: _Visit) -> No
         visit.found.strangers.append(now)
     elif remembered.sha256 == sha256:
         visit.found.good.append(now)
+        if status.st_mode & _OPEN_FILE != _OPEN_FILE:
+            visit.found.closed.append(path)
     else:
         visit.found.damaged.append(path)
 

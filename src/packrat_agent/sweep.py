@@ -49,6 +49,17 @@ def sweep_directories(root: Path, directories: Iterable[str], kept: Collection[s
                 (root / directory).rmdir()
 
 
+def open_up(root: Path, paths: Iterable[str]) -> None:
+    """Let everybody read files (0644) and directories (0755) of ours again."""
+    for path in paths:
+        if not _parents_are_real(root, path):
+            continue
+        with told_as_disk_error("open up", root / path), suppress(FileNotFoundError):
+            mode = (root / path).lstat().st_mode
+            if stat.S_ISDIR(mode) or stat.S_ISREG(mode):
+                (root / path).chmod(0o755 if stat.S_ISDIR(mode) else 0o644)
+
+
 def _unlink(root: Path, path: str) -> bool:
     if not _parents_are_real(root, path):
         return True

@@ -1,0 +1,114 @@
+"""`packrat-agent verify` finds each planted fault, and nothing in a sound tree."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import make_key
+from packrat_agent.demo.build_deb import Deb
+from stage import Stage
+
+
+@pytest.fixture
+def built(lab: Stage) -> Stage:
+    """A lab whose mirror is built."""
+    for name in ("first", "second"):
+        lab.server.put_deb(Deb(name, "1", "amd64", files=((f"/usr/share/{name}", os.urandom(5000)),)))
+    lab.agent("sync")
+    return lab
+
+
+def verify(lab: Stage, expect: int) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(lab.agent("verify", "--json", expect=expect).stdout)
+    return found
+
+
+def flip_a_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, 100)
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def make_a_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def link_outside(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+
+
+def close_to_others(path: Path) -> None:
+    path.chmod(0o600)
+
+
+_FAULTS = (flip_a_byte, truncate, remove, make_a_directory, link_outside, close_to_others)
+
+
+def test_a_sound_tree_has_no_faults(built: Stage) -> None:
+    found = verify(built, 0)
+    assert found["repositories"] == [["apt", "apt-dev"]]
+    assert found["faults"] == []
+    assert found["files"] > 10
+    assert "0 faults" in built.agent("verify").stdout
+
+
+def test_each_planted_fault_is_found(built: Stage) -> None:
+    places = {
+        "pool/first/first_1_amd64.deb",
+        "pool/second/second_1_amd64.deb",
+        "dists/bookworm/main/binary-amd64/Packages.xz",
+        "dists/bookworm/main/binary-amd64/Packages",
+        "dists/bookworm/Release",
+    }
+    for where in places:
+        for plant in _FAULTS:
+            path = built.repo / where
+            plant(path)
+            found = {fault["path"]: fault["what"] for fault in verify(built, 13)["faults"]}
+            near = [one for one in found if one.startswith(f"apt-dev/{where.rpartition('/')[0]}")]
+            assert near, f"{plant.__name__} of {where}: {found}"
+            if path.is_dir():
+                path.rmdir()
+            built.agent("sync")
+            assert verify(built, 0)["faults"] == []
+
+
+def test_a_signature_of_another_key_is_found(built: Stage, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as home:
+        other = make_key(Path(home), "Somebody Else <else@example.com>")
+        release = built.repo / "dists/bookworm/Release"
+        subprocess.run(
+            [
+                *("gpg", "--homedir", str(other.home), "--batch", "--yes", "--clearsign"),
+                *("-o", str(release.with_name("InRelease")), str(release)),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+    assert any("signature" in fault["what"] for fault in verify(built, 13)["faults"])
+
+
+def test_without_a_state_database_and_from_elsewhere(built: Stage, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(built.www, copy, symlinks=True, ignore=shutil.ignore_patterns(".packrat-agent"))
+    said = built.agent("--config", "/nonexistent", "verify", "--root", str(copy))
+    assert "0 faults" in said.stdout
+    (copy / "stray").write_text("")
+    assert "? stray" in built.agent("verify", "--root", str(copy), "--unnamed").stdout
