@@ -88,8 +88,9 @@ def publish(
         named = {path_in_root(tree.repo, file.path) for file in section.pointers}
         removed += _remove_pointers(root, [path for path in pointers.get(section.name, ()) if path not in named])
     # 4. Sections that are no more.
+    present = frozenset(tree.section_names)
     for name, paths in pointers.items():
-        if name and name not in tree.section_names:
+        if name and name not in present:
             removed += _remove_pointers(root, paths)
     flush_directories(work.directories)
     for place in places:
