@@ -271,6 +271,18 @@ class Unsigned:
 
 
 @dataclass(frozen=True, slots=True)
+class QuotingFile:
+    """An index file that quotes signatures: between two pieces of `text` each stands one in base64.
+
+    `quoted` are the paths of signatures in the same section, one fewer than pieces of text.
+    """
+
+    path: str
+    text: tuple[bytes, ...]
+    quoted: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """One part of a repository with pointers of its own (an apt suite), published as a whole or not at all.
 
@@ -281,8 +293,8 @@ class Section:
 
     name: str
     identity: str
-    content: tuple[TreeFile | TreeLink | Unsigned, ...]
-    pointers: tuple[TreeFile | TreeLink | Unsigned, ...]
+    content: tuple[TreeFile | TreeLink | QuotingFile | Unsigned, ...]
+    pointers: tuple[TreeFile | TreeLink | QuotingFile | Unsigned, ...]
     facts: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -93,8 +93,9 @@ def publish(
         here = [path for path in pointers.get(section.name, ()) if path.startswith(path_in_root(tree.repo, ""))]
         removed += _remove_pointers(root, [path for path in here if path not in named])
     # 4. Sections that are no more.
+    present = frozenset(tree.section_names)
     for name, paths in pointers.items():
-        if name and name not in tree.section_names:
+        if name and name not in present:
             removed += _remove_pointers(root, paths)
     flush_directories(work.directories)
     done("pointers-flushed")

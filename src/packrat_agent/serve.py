@@ -26,6 +26,7 @@ import structlog
 from aiohttp import web
 
 from packrat_agent.errors import ConfigError
+from packrat_agent.serve_registry import answer_registry, is_registry_path
 
 log = structlog.get_logger()
 
@@ -119,6 +120,11 @@ class _Files:
         if request.method not in ("GET", "HEAD"):
             raise web.HTTPMethodNotAllowed(request.method, ("GET", "HEAD"))
         raw = request.raw_path.partition("?")[0]
+        if is_registry_path(raw):
+            answer = await asyncio.to_thread(answer_registry, self._root, raw)
+            if answer.path is not None:
+                return await _send(request, answer.path, answer.headers)
+            return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
         path = await asyncio.to_thread(self._find, raw)
         if path is None:
             raise web.HTTPNotFound
@@ -153,14 +159,14 @@ class _Files:
         return path if inside and (path.is_dir() or path.is_file()) else None
 
 
-async def _send(request: web.Request, path: Path) -> web.StreamResponse:
+async def _send(request: web.Request, path: Path, extra: Mapping[str, str] | None = None) -> web.StreamResponse:
     try:
         file = await asyncio.to_thread(path.open, "rb")
     except OSError:
         raise web.HTTPNotFound from None
     with file:
         status = os.fstat(file.fileno())
-        headers = _headers(path, status)
+        headers = {**_headers(path, status), **(extra or {})}
         if _unchanged(request, headers["ETag"], status):
             return web.Response(status=304, headers=headers)
         part = _asked_part(request, headers, status.st_size)

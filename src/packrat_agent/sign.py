@@ -5,6 +5,7 @@ Gives: a SignedTree of the changed sections.
 Touches: gpg.
 """
 
+import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import structlog
 
 from packrat_agent.keyring import SigningKey, make_signature
 from packrat_agent.model import (
+    QuotingFile,
     Repo,
     Section,
     SignatureForm,
@@ -81,10 +83,24 @@ def _sign_section(repo: Repo, section: Section, key: SigningKey | None, made_bef
 
 
 def _with_signatures(
-    files: Sequence[TreeFile | TreeLink | Unsigned], made: Mapping[str, TreeFile]
+    files: Sequence[TreeFile | TreeLink | QuotingFile | Unsigned], made: Mapping[str, TreeFile]
 ) -> tuple[TreeFile | TreeLink, ...]:
-    found = [made.get(file.path) if isinstance(file, Unsigned) else file for file in files]
-    return tuple(file for file in found if file is not None)
+    found: list[TreeFile | TreeLink] = []
+    for file in files:
+        if isinstance(file, TreeFile | TreeLink):
+            found.append(file)
+        elif isinstance(file, Unsigned) and file.path in made:
+            found.append(made[file.path])
+        elif isinstance(file, QuotingFile) and all(path in made for path in file.quoted):
+            found.append(_quote(file, made))
+    return tuple(found)
+
+
+def _quote(file: QuotingFile, made: Mapping[str, TreeFile]) -> TreeFile:
+    content = file.text[0]
+    for path, text in zip(file.quoted, file.text[1:], strict=True):
+        content += base64.b64encode(made[path].content) + text
+    return TreeFile(file.path, content)
 
 
 def _sign_all(

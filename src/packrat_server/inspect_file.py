@@ -14,6 +14,7 @@ from pathlib import Path
 from packrat_agent.errors import Refused
 from packrat_agent.formats.apt.read_deb import read_control
 from packrat_agent.formats.apt.stanza import read_stanza
+from packrat_agent.formats.docker.read_image import is_image_archive
 
 _DEB_ARCHES = {"amd64": "x86_64", "i386": "i386", "arm64": "arm64", "all": "all"}
 _RPM_ARCHES = {
@@ -96,7 +97,7 @@ def _by_name(path: Path, name: str, kind: str | None) -> Inspected:
         raise Unrecognized("PackageException (UNKNOWN_TYPE): Unable to Determine File Type")
     end = named["end"] or ""
     if kind is None:
-        if "manifest.json" in members or "index.json" in members:
+        if end == ".tar" and is_image_archive(path):
             kind = "docker"
         elif end.startswith(".tar"):
             kind = "tar"

@@ -81,11 +81,12 @@ class WebServer(Enum):
 class WebRules:
     """What a web server must be told beyond serving plain files.
 
-    `outside` stands once before the server block or virtual host, the same for all repositories of a type; `inside`
-    stands in it.
+    `outside` stands once before the server block or virtual host, `shared` once in it: both are the same for all
+    repositories of a type. `inside` stands in it too, after `shared`.
     """
 
     outside: str = ""
+    shared: str = ""
     inside: str = ""
 
 

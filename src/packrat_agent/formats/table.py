@@ -8,6 +8,7 @@ Touches: nothing.
 from collections.abc import Mapping
 
 from packrat_agent.formats.apt.format import AptFormat
+from packrat_agent.formats.docker.format import DockerFormat
 from packrat_agent.formats.interface import Format
 
-FORMATS: Mapping[str, Format] = {form.kind: form for form in (AptFormat(),)}
+FORMATS: Mapping[str, Format] = {form.kind: form for form in (AptFormat(), DockerFormat())}

@@ -88,17 +88,20 @@ class LiveFiles:
                 "INSERT OR IGNORE INTO published_names VALUES (?, ?)",
                 [(file.path, file.origin or file.sha256) for file in intended if not file.section],
             )
+            named: dict[str, set[str]] = {}
+            for file in intended:
+                named.setdefault(file.section, set()).add(file.path)
             for section in published.sections:
                 row = db.execute(
                     "SELECT generation FROM sections WHERE repo = ? AND name = ?", (repo, section.name)
                 ).fetchone()
                 generation = (row[0] if row else 0) + 1
-                named = {file.path for file in intended if file.section == section.name}
                 rows = db.execute(
                     "SELECT path FROM live_files WHERE repo = ? AND section = ? AND retired_at IS NULL",
                     (repo, section.name),
                 )
-                self._retire([path for (path,) in rows if path not in named], now, generation)
+                still = named.get(section.name, set())
+                self._retire([path for (path,) in rows if path not in still], now, generation)
                 db.execute(
                     "INSERT OR REPLACE INTO sections VALUES (?, ?, ?, ?, ?, ?)",
                     (repo, section.name, section.identity, generation, json.dumps(dict(section.facts)), now),
@@ -108,9 +111,10 @@ class LiveFiles:
             db.executemany("DELETE FROM live_files WHERE path = ?", [(path,) for path in published.removed])
 
     def _drop_sections(self, repo: str, keep: Collection[str], now: float) -> None:
+        kept = frozenset(keep)
         with self._db.transaction() as db:
             for (name,) in db.execute("SELECT name FROM sections WHERE repo = ?", (repo,)).fetchall():
-                if name not in keep:
+                if name not in kept:
                     rows = db.execute("SELECT path FROM live_files WHERE repo = ? AND section = ?", (repo, name))
                     self._retire([path for (path,) in rows], now, 0)
                     db.execute("DELETE FROM sections WHERE repo = ? AND name = ?", (repo, name))

@@ -24,5 +24,6 @@ def write_site(server: WebServer, root: Path, host: str, repos: Sequence[Repo], 
     template = (resources.files(__package__) / f"{server.value}.conf").read_text(encoding="utf-8")
     text = template.replace(_ROOT, str(root)).replace(_HOST, host)
     text = text.replace("#outside#\n", "".join(f"{one.rstrip()}\n\n" for one in outside))
-    inside = [f"\n{rule.inside.rstrip()}\n" for rule in rules if rule.inside]
+    shared = dict.fromkeys(rule.shared for rule in rules if rule.shared)
+    inside = [f"\n{one.rstrip()}\n" for one in (*shared, *(rule.inside for rule in rules)) if one]
     return text.replace("#inside#\n", "".join(inside))

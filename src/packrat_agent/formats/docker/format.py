@@ -1,0 +1,227 @@
+"""The docker repository type: images, as a registry serves them, in files.
+
+Takes: image archives, all entries of a repository.
+Gives: their places and fragments, the Tree.
+Touches: the archive that is read.
+
+Source: OCI Distribution Specification 1.1.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from packrat_agent.errors import Refused
+from packrat_agent.formats.docker.htaccess import Named, write_htaccess
+from packrat_agent.formats.docker.names import (
+    LATEST,
+    check_image,
+    check_tag,
+    public_host,
+    public_prefix,
+    version_order,
+)
+from packrat_agent.formats.docker.read_image import read_image
+from packrat_agent.formats.docker.signatures import sign_manifest, write_policy, write_registries
+from packrat_agent.formats.docker.web_rules import ERRORS, write_rules
+from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
+from packrat_agent.model import (
+    Entry,
+    Fragment,
+    PackageFile,
+    QuotingFile,
+    Repo,
+    Section,
+    Tree,
+    TreeFile,
+    TreeLink,
+    Unsigned,
+)
+
+log = structlog.get_logger()
+
+_CATALOG = "_catalog"
+_EARLIER_LIMIT = 200
+"""How many manifests that are gone Apache is still told the type of: they stay for a while."""
+
+_File = TreeFile | TreeLink | QuotingFile | Unsigned
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    """An image's section, and all that it was made from; `known` is (tag, SHA-256 of the package file) each.
+
+    The facts that the section gives make the same section again.
+    """
+
+    scope: str | None
+    facts: Mapping[str, str]
+    known: frozenset[tuple[str, str]]
+    section: Section
+
+    def still_holds(self, scope: str | None, facts: Mapping[str, str], known: frozenset[tuple[str, str]]) -> bool:
+        """True where the same section would be made again."""
+        return (self.scope, self.known) == (scope, known) and facts in (self.facts, self.section.facts)
+
+
+class DockerFormat:
+    """`Format` for docker."""
+
+    kind = "docker"
+    treatment = Treatment.UNPACKED
+    fragment_version = 1
+
+    def __init__(self) -> None:
+        self._rendered: dict[str, dict[str, _Rendered]] = {}
+
+    def place(self, repo: Repo, file: PackageFile) -> str:
+        """v2/<image>; the version becomes a tag."""
+        if file.kind != "docker" or not file.file_name.endswith(".tar"):
+            raise Refused(
+                f"a {file.kind} file called {file.file_name} can't be in a docker repository; "
+                "an image is a .tar as `docker save` writes it"
+            )
+        if all(version.name != file.distro_version for version in repo.distro_versions):
+            raise Refused(f"it is for {file.distro_version}, which {repo.name} does not take")
+        check_tag(file.version)
+        return f"v2/{check_image(file.package)}"
+
+    def read(self, path: Path, into: Path) -> Fragment:
+        """The manifests; the products are these and the blobs."""
+        return read_image(path, into)
+
+    def agree(self, file: PackageFile, fragment: Fragment) -> None:
+        """Any archive: people save images under all sorts of names, and the record's is the one that counts."""
+
+    def render(self, request: RenderRequest) -> Tree:
+        """One section an image, then the catalog. An image that is as it was is not rendered again."""
+        images: dict[str, dict[str, Entry]] = {}
+        for entry in request.entries:
+            tags = images.setdefault(entry.file.package, {})
+            other = tags.setdefault(entry.file.version, entry)
+            if other.file.sha256 != entry.file.sha256:
+                newest = max(other, entry, key=lambda one: (len(one.file.uri), one.file.uri))
+                tags[entry.file.version] = newest
+                log.warning("duplicate", image=entry.file.package, tag=entry.file.version, kept=newest.file.uri)
+        scope = _scope(request.repo, request.settings)
+        before = self._rendered.get(request.repo.name, {})
+        rendered = {}
+        for name, tags in sorted(images.items()):
+            facts = request.facts.get(name, {})
+            known = frozenset((tag, entry.file.sha256) for tag, entry in tags.items())
+            last = before.get(name)
+            if last is None or not last.still_holds(scope, facts, known):
+                section = _render_image(name, tags, f"{scope}/{name}" if scope else None, facts)
+                last = _Rendered(scope, facts, known, section)
+            rendered[name] = last
+        self._rendered[request.repo.name] = rendered
+        catalog = _render_catalog(request.settings, scope, list(rendered))
+        return Tree(request.repo, (*(one.section for one in rendered.values()), catalog))
+
+    def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
+        """Pulling; with a signature policy where images are signed."""
+        host = url.partition("://")[2].partition("/")[0]
+        lines = [f"podman pull {host}/{repo.directory}/IMAGE:latest"]
+        if signed:
+            lines.append(f"# Signatures: see {url}/{repo.directory}/sigstore/policy.json")
+        return "\n".join(lines)
+
+    def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
+        """Types of manifests, answers in JSON, and `/v2/<directory>/` in the registry's address."""
+        prefix = public_prefix(repo)
+        return write_rules(server, prefix, root) if prefix is not None else WebRules()
+
+
+def _scope(repo: Repo, settings: RenderSettings) -> str | None:
+    """What the references that are signed begin with; None where nothing is signed."""
+    prefix, host = public_prefix(repo), public_host(settings.public_url)
+    if prefix is None:
+        log.warning(
+            "unreachable",
+            repo=repo.name,
+            text=f"the directory {repo.directory} can't be part of an image's name: only lower-case letters, digits, "
+            "and single . _ - between them; give the repository another directory",
+        )
+    return f"{host}/{prefix}" if settings.signed and prefix is not None and host is not None else None
+
+
+def _manifests(entry: Entry) -> list[tuple[str, str]]:
+    """(digest, end) of each manifest of an image, the top one first."""
+    line = entry.fragment.body.partition(b"\n")[0].decode()
+    return [(digest, end) for digest, _, end in (one.partition(".") for one in line.split(" "))]
+
+
+def _render_image(
+    image: str, entries: Mapping[str, Entry], public_name: str | None, facts: Mapping[str, str]
+) -> Section:
+    versions = sorted(entries, key=version_order)
+    tagged = {tag: entries[tag] for tag in versions}
+    if LATEST not in tagged:
+        tagged[LATEST] = entries[versions[-1]]
+    ends: dict[str, str] = {}
+    tags_of: dict[str, list[str]] = {}
+    named: list[Named] = []
+    pointers: list[_File] = []
+    for tag, entry in tagged.items():
+        manifests = _manifests(entry)
+        ends.update(manifests)
+        for digest, _ in manifests:
+            tags_of.setdefault(digest, []).append(tag)
+        top, end = manifests[0]
+        named.append(Named(tag, end, top))
+        pointers.append(TreeLink(f"v2/{image}/_refs/{tag}", top))
+        pointers.append(TreeFile(f"v2/{image}/manifests/{tag}", entry.fragment.body.partition(b"\n")[2]))
+    content: list[_File] = []
+    for digest in sorted(tags_of):
+        content += sign_manifest(image, public_name, digest, tags_of[digest])
+    earlier = _earlier(facts, ends)
+    named += [Named(digest, end, digest) for digest, end in sorted({**earlier, **ends}.items())]
+    pointers.insert(0, TreeFile(f"v2/{image}/manifests/.htaccess", write_htaccess(named)))
+    listed = {"name": image, "tags": sorted(tagged)}
+    pointers.append(TreeFile(f"v2/{image}/tags/list", json.dumps(listed).encode() + b"\n"))
+    remembered = {"manifests": _joined(ends), "earlier": _joined(earlier)}
+    return Section(image, _identity(content, pointers), tuple(content), tuple(pointers), remembered)
+
+
+def _earlier(facts: Mapping[str, str], ends: Mapping[str, str]) -> dict[str, str]:
+    """The manifests of former publications that are gone, newest last."""
+    known = [*facts.get("earlier", "").split(), *facts.get("manifests", "").split()]
+    gone = {digest: end for digest, _, end in (one.partition(".") for one in known) if digest not in ends}
+    return dict(list(gone.items())[-_EARLIER_LIMIT:])
+
+
+def _joined(ends: Mapping[str, str]) -> str:
+    return " ".join(f"{digest}.{end}" for digest, end in ends.items())
+
+
+def _render_catalog(settings: RenderSettings, scope: str | None, images: Sequence[str]) -> Section:
+    pointers: list[_File] = [TreeFile(f"v2/_errors/{name}.json", text) for name, text in ERRORS.items()]
+    if scope is not None and settings.public_key is not None:
+        directory = scope.partition("/")[2]
+        url = f"{settings.public_url}/{directory}/sigstore"
+        pointers.append(TreeFile("sigstore/policy.json", write_policy(scope, settings.public_key)))
+        pointers.append(TreeFile("sigstore/registries.yaml", write_registries(scope, url)))
+    pointers.append(TreeFile("v2/index.html", b"{}\n"))
+    pointers.append(TreeFile("v2/_catalog", json.dumps({"repositories": images}).encode() + b"\n"))
+    return Section(_CATALOG, _identity((), pointers), (), tuple(pointers))
+
+
+def _identity(*groups: Sequence[_File]) -> str:
+    """Hash all that a section says; signatures by what they sign."""
+    digest = hashlib.sha256()
+    for file in (file for group in groups for file in group):
+        match file:
+            case TreeFile():
+                said: tuple[bytes, ...] = (file.content,)
+            case TreeLink():
+                said = (file.target.encode(),)
+            case QuotingFile():
+                said = file.text
+            case Unsigned():
+                said = (file.data or b"",)
+        digest.update(f"{file.path}\0{' '.join(str(len(one)) for one in said)}\0".encode() + b"".join(said))
+    return digest.hexdigest()

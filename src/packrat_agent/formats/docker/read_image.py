@@ -1,0 +1,243 @@
+"""Takes an image out of what `docker save`, podman, skopeo or buildx wrote.
+
+Takes: the path of an archive.
+Gives: a Fragment: the top manifest, all manifests, and as products the blobs and manifests.
+Touches: the archive; the directory that the products are written to.
+
+Source: OCI Image Layout Specification 1.1; the archives of docker 1.10 to 28.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from packrat_agent.disk import told_as_disk_error
+from packrat_agent.errors import Refused
+from packrat_agent.formats.docker.archive import Archive
+from packrat_agent.formats.docker.manifest import (
+    CONFIG_LIMIT,
+    MANIFEST_LIMIT,
+    OCI_INDEX,
+    Descriptor,
+    Manifest,
+    read_descriptors,
+    read_json,
+    read_list,
+    read_manifest,
+    read_object,
+    write_index,
+    write_schema_2,
+)
+from packrat_agent.formats.docker.read_tar import read_members
+from packrat_agent.model import Fragment, Product
+
+_INDEX = "index.json"
+_CLASSIC = "manifest.json"
+_DEPTH_LIMIT = 4
+_MANIFESTS_LIMIT = 200
+
+
+class _Lacking(Refused):
+    """A manifest names what is not in the archive."""
+
+
+@dataclass(slots=True)
+class _Found:
+    """What an image consists of: manifests with their types and bytes, descriptors of its blobs."""
+
+    manifests: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    blobs: dict[str, Descriptor] = field(default_factory=dict)
+    architectures: set[str] = field(default_factory=set)
+    top: str = ""
+
+
+def is_image_archive(path: Path) -> bool:
+    """Say whether a file is an archive with an image in it; no more than its list of members is read."""
+    try:
+        with path.open("rb") as file:
+            members = read_members(file)
+    except (Refused, OSError):
+        return False
+    return _CLASSIC in members or (_INDEX in members and "oci-layout" in members)
+
+
+def read_image(path: Path, into: Path) -> Fragment:
+    """Take the image out; of several ways that the archive describes it, the one that keeps its digests.
+
+    Raises: Refused where it is no image archive, is torn, hostile, or holds several images; DiskError.
+    """
+    with told_as_disk_error("unpack", path), path.open("rb") as file:
+        archive = Archive(file, into)
+        try:
+            return _read(archive)
+        except BaseException:
+            archive.discard()
+            raise
+
+
+def _read(archive: Archive) -> Fragment:
+    if not archive.has(_INDEX):
+        if not archive.has(_CLASSIC):
+            raise Refused(f"it is no image archive: it has neither {_INDEX} nor {_CLASSIC}")
+        return _read_classic(archive)
+    try:
+        return _read_layout(archive)
+    except Refused:
+        if not archive.has(_CLASSIC):
+            raise
+    archive.discard()
+    return _read_classic(archive)
+
+
+def _read_layout(archive: Archive) -> Fragment:
+    data = archive.read(_INDEX, MANIFEST_LIMIT)
+    tops = read_descriptors(read_object(data, _INDEX).get("manifests"), _INDEX)
+    if not tops:
+        raise Refused(f"its {_INDEX} names no image")
+    media_type = OCI_INDEX
+    if len({one.digest for one in tops}) == 1:
+        data, media_type = _read_blob(archive, tops[0], MANIFEST_LIMIT), tops[0].media_type
+    elif len({one.name for one in tops}) > 1:
+        raise Refused(f"it holds {len(tops)} images; save each into a file of its own")
+    found = _Walk(archive).follow(data, media_type)
+    products = []
+    for digest, descriptor in found.blobs.items():
+        taken = archive.take(_blob(digest))
+        if f"sha256:{taken.sha256}" != digest or taken.size != descriptor.size:
+            raise Refused(f"the bytes of its blob {digest} are not those that its manifest names")
+        products.append(Product(f"blobs/{digest}", taken.sha256, taken.size))
+    return _fragment(archive, found, products)
+
+
+class _Walk:
+    """Follows manifests down to their blobs, each once however often it is named."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._known: dict[str, _Found | None] = {}
+
+    def follow(self, data: bytes, media_type: str, depth: int = 0) -> _Found:
+        """Give what a manifest consists of; an index goes without the images that are not in the archive.
+
+        Raises: Refused; _Lacking where a blob is missing.
+        """
+        if depth > _DEPTH_LIMIT:
+            raise Refused(f"its indexes are nested more than {_DEPTH_LIMIT} deep")
+        manifest = read_manifest(data, media_type)
+        found = _Found()
+        if manifest.is_index:
+            kept = [child for child in manifest.children if self._add(found, child, depth + 1)]
+            if not kept:
+                raise _Lacking("its index names no image that is in the archive")
+            if len(kept) < len(manifest.children):
+                data = write_index(data, kept)
+        else:
+            self._add_blobs(found, manifest)
+        found.top = _digest(data)
+        found.manifests[found.top] = (manifest.end, data)
+        return found
+
+    def _add(self, found: _Found, child: Descriptor, depth: int) -> bool:
+        """Add an image that an index names; False where it is not in the archive."""
+        if child.digest not in self._known:
+            if len(self._known) >= _MANIFESTS_LIMIT:
+                raise Refused(f"it has more than {_MANIFESTS_LIMIT} manifests")
+            try:
+                data = _read_blob(self._archive, child, MANIFEST_LIMIT)
+                self._known[child.digest] = self.follow(data, child.media_type, depth)
+            except _Lacking:
+                self._known[child.digest] = None
+        below = self._known[child.digest]
+        if below is None:
+            return False
+        if below.top != child.digest:
+            # It would have to be written anew, under another digest.
+            raise Refused("an index in its index names images that are not in the archive")
+        found.manifests.update(below.manifests)
+        found.blobs.update(below.blobs)
+        found.architectures |= below.architectures
+        return True
+
+    def _add_blobs(self, found: _Found, manifest: Manifest) -> None:
+        for one in (manifest.config, *manifest.layers):
+            if one is None or (one.elsewhere and not self._archive.has(_blob(one.digest))):
+                continue
+            if not self._archive.has(_blob(one.digest)):
+                raise _Lacking(f"its manifest names {one.digest}, which is not in the archive")
+            found.blobs[one.digest] = one
+        if manifest.config is not None:
+            config = self._archive.read(_blob(manifest.config.digest), CONFIG_LIMIT)
+            found.architectures.add(_architecture(config))
+
+
+def _read_classic(archive: Archive) -> Fragment:
+    images = read_list(read_json(archive.read(_CLASSIC, MANIFEST_LIMIT), _CLASSIC), _CLASSIC)
+    if len(images) != 1 or not isinstance(images[0], dict):
+        raise Refused(f"its {_CLASSIC} names {len(images)} images; save each into a file of its own")
+    config_name = images[0].get("Config")
+    if not isinstance(config_name, str):
+        raise Refused(f"its {_CLASSIC} names no configuration")
+    config = archive.read(config_name, CONFIG_LIMIT)
+    layers = read_list(images[0].get("Layers") or [], "list of layers")
+    root = read_object(config, "configuration").get("rootfs")
+    expected = read_list(root.get("diff_ids") or [] if isinstance(root, dict) else None, "list of diff_ids")
+    if len(layers) != len(expected):
+        raise Refused(f"it has {len(layers)} layers, its configuration names {len(expected)}")
+    taken = archive.put(config)
+    products = {f"sha256:{taken.sha256}": taken.size}
+    listed = []
+    for name, diff_id in zip(layers, expected, strict=True):
+        if not isinstance(name, str):
+            raise Refused(f"its {_CLASSIC} names a layer that is no text")
+        layer = archive.take(name, as_gzip=True)
+        if layer.plain != layer.sha256 and f"sha256:{layer.plain}" != diff_id:
+            raise Refused(f"the bytes of its layer {name[:120]} are not those that its configuration names")
+        listed.append((layer.sha256, layer.size))
+        products[f"sha256:{layer.sha256}"] = layer.size
+    found = _Found(architectures={_architecture(config)})
+    data = write_schema_2((taken.sha256, taken.size), listed)
+    found.top = _digest(data)
+    found.manifests[found.top] = ("dkrm", data)
+    blobs = [Product(f"blobs/{digest}", digest[7:], size) for digest, size in products.items()]
+    return _fragment(archive, found, blobs)
+
+
+def _fragment(archive: Archive, found: _Found, products: list[Product]) -> Fragment:
+    """The body: a line with `<digest>.<end>` of each manifest, the top one first; then the top manifest itself."""
+    for digest, (end, data) in found.manifests.items():
+        taken = archive.put(data)
+        products.append(Product(f"manifests/{digest}", taken.sha256, taken.size))
+        products.append(Product(f"_refs/{digest}/manifest.{end}", taken.sha256, taken.size))
+    ordered = [found.top, *sorted(digest for digest in found.manifests if digest != found.top)]
+    line = " ".join(f"{digest}.{found.manifests[digest][0]}" for digest in ordered)
+    body = line.encode() + b"\n" + found.manifests[found.top][1]
+    return Fragment(body, "", "", ",".join(sorted(found.architectures - {""})) or "all", tuple(products))
+
+
+def _blob(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
+
+
+def _digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def _read_blob(archive: Archive, descriptor: Descriptor, limit: int) -> bytes:
+    """Raises: Refused; _Lacking where it is not in the archive."""
+    name = _blob(descriptor.digest)
+    if not archive.has(name):
+        raise _Lacking(f"{descriptor.digest} is not in the archive")
+    data = archive.read(name, limit)
+    if len(data) != descriptor.size or _digest(data) != descriptor.digest:
+        raise Refused(f"the bytes of {descriptor.digest} in it are others")
+    return data
+
+
+def _architecture(config: bytes) -> str:
+    """The architecture that a configuration names; '' for what is no image (an attestation, say)."""
+    try:
+        architecture = json.loads(config).get("architecture")
+    except (ValueError, RecursionError, AttributeError):
+        return ""
+    return architecture if isinstance(architecture, str) and architecture.isalnum() and len(architecture) < 20 else ""

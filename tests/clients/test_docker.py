@@ -1,0 +1,378 @@
+"""The real skopeo and podman use the images that the agent publishes, through each web server."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.demo.build_image import Image, build_classic, build_oci, write_image
+from packrat_agent.formats.interface import WebServer
+from packrat_server import admin
+from packrat_server.store.database import open_database
+from stage import DEADLINE_S, Key, Stage, packrat_server
+from web import web_server
+from web_servers import front
+
+HOST = "repo.example.com:5000"
+"""The registry's public name, which signatures are made for; clients are led to the real address."""
+
+BASE = (("base", b"base\n"),)
+WEB_1 = Image("web", "1.2", (BASE, (("web", b"one\n"),), BASE))
+WEB_2 = Image("web", "1.10", (BASE, (("web", b"two\n"),)))
+MULTI = [Image("tool", "3.0", (BASE, ((a, a.encode()),)), a) for a in ("amd64", "arm64")]
+
+
+@contextmanager
+def open_place() -> Iterator[Path]:
+    """A directory that the web servers' unprivileged workers can enter."""
+    directory = Path(tempfile.mkdtemp(prefix="reg-", dir="/tmp"))
+    directory.chmod(0o755)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+
+
+@contextmanager
+def docker_stage(key: Key | None) -> Iterator[Stage]:
+    """A mirror with two docker repositories, `docker-dev` and `docker-stage`."""
+    with open_place() as directory, packrat_server(directory) as server:
+        engine = open_database(server.data)
+        for name, tag in (("docker-dev", "dev"), ("docker-stage", "stage")):
+            admin.save_repo(engine, admin.NewRepo(name, "docker", tag, ("docker",), show_only_latest=False))
+        psk = admin.save_mirror(engine, "lab", ["docker-dev", "docker-stage"], "Lab")
+        engine.dispose()
+        assert psk is not None
+        set_up = Stage(directory, server, psk, key, {"public_url": f"http://{HOST}"})
+        set_up.write_config()
+        yield set_up
+
+
+def put(set_up: Stage, image: Image, data: bytes, tags: Sequence[str] = ("dev",)) -> None:
+    directory = set_up.directory / "images"
+    directory.mkdir(exist_ok=True)
+    set_up.server.put(write_image(image, directory, data), ("docker",), tags)
+
+
+@pytest.fixture(scope="module")
+def published(key: Key) -> Iterator[Stage]:
+    """Two images of several kinds in docker-dev; web:1.2 in docker-stage too."""
+    with docker_stage(key) as set_up:
+        put(set_up, WEB_1, build_classic(WEB_1), ("dev", "stage"))
+        put(set_up, WEB_2, build_oci(WEB_2))
+        put(set_up, MULTI[0], build_oci(*MULTI))
+        set_up.agent("sync")
+        yield set_up
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A web server with the images, and a place for its clients' files."""
+
+    url: str
+    place: Path
+
+    @property
+    def address(self) -> str:
+        return self.url.removeprefix("http://")
+
+    def run(self, *command: str, expect: int = 0, policy: Path | None = None) -> str:
+        """Run skopeo or podman with a home of its own; `HOST` is led to the server."""
+        registries = self.place / "registries.conf"
+        registries.write_text(f'[[registry]]\nprefix = "{HOST}"\nlocation = "{self.address}"\ninsecure = true\n')
+        environment = {
+            **os.environ,
+            "HOME": str(self.place),
+            "CONTAINERS_REGISTRIES_CONF": str(registries),
+            "XDG_RUNTIME_DIR": str(self.place),
+            "TMPDIR": str(self.place),
+        }
+        words = list(command)
+        if words[0] == "skopeo":
+            words[1:1] = ["--policy", str(policy)] if policy else ["--insecure-policy"]
+            words[1:1] = ["--registries-conf", str(registries), "--registries.d", str(self.place / "registries.d")]
+        done = subprocess.run(
+            words, capture_output=True, text=True, timeout=DEADLINE_S, check=False, env=environment, cwd=self.place
+        )
+        assert (done.returncode == 0) == (expect == 0), f"{words}\n{done.stdout}\n{done.stderr}"
+        return done.stdout if expect == 0 else done.stderr
+
+    def podman(self, *arguments: str, expect: int = 0, policy: Path | None = None) -> str:
+        store = ["--root", str(self.place / "store"), "--runroot", str(self.place / "run"), "--storage-driver", "vfs"]
+        signature_policy = ["--signature-policy", str(policy)] if policy else []
+        command = ["podman", *store, arguments[0], *signature_policy, *arguments[1:]]
+        return self.run(*command, expect=expect)
+
+    def answer(self, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
+        request = urllib.request.Request(self.url + path, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=DEADLINE_S) as response:
+                return response.status, dict(response.headers), response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, dict(error.headers), error.read()
+
+
+@contextmanager
+def served(name: str, set_up: Stage, without: str = "") -> Iterator[Registry]:
+    """Serve the mirror by the server of that name, as its site file says; `without` a text in that."""
+    with open_place() as place:
+        (place / "registries.d").mkdir()
+        if name == "built-in":
+            with web_server(set_up.www) as url:
+                yield Registry(url, place)
+            return
+        site = subprocess.run(
+            set_up.command("site", name, "--host", "repo.example.com"), check=True, capture_output=True, text=True
+        ).stdout
+        assert without in site
+        with front(WebServer(name), site.replace(without, ""), place) as url:
+            yield Registry(url, place)
+
+
+@pytest.fixture(scope="module", params=["built-in", "nginx", "apache"])
+def registry(request: pytest.FixtureRequest, published: Stage) -> Iterator[Registry]:
+    with served(request.param, published) as running:
+        yield running
+
+
+def test_skopeo_inspects_by_tag_and_by_digest(registry: Registry) -> None:
+    for tag in ("1.2", "1.10", "latest"):
+        name = f"docker://{registry.address}/docker-dev/web"
+        seen = json.loads(registry.run("skopeo", "inspect", "--tls-verify=false", f"{name}:{tag}"))
+        assert seen["RepoTags"] == ["1.10", "1.2", "latest"]
+        assert seen["Labels"]["version"] == ("1.2" if tag == "1.2" else "1.10")
+        again = json.loads(registry.run("skopeo", "inspect", "--tls-verify=false", f"{name}@{seen['Digest']}"))
+        assert again["Layers"] == seen["Layers"]
+
+
+def test_skopeo_lists_tags(registry: Registry) -> None:
+    for repo, tags in (("docker-dev", ["1.10", "1.2", "latest"]), ("docker-stage", ["1.2", "latest"])):
+        listed = registry.run("skopeo", "list-tags", "--tls-verify=false", f"docker://{registry.address}/{repo}/web")
+        assert json.loads(listed)["Tags"] == tags
+
+
+def test_skopeo_copies_every_architecture(registry: Registry) -> None:
+    target = registry.place / "tool"
+    source = f"docker://{registry.address}/docker-dev/tool:3.0"
+    options = ("--all", "--remove-signatures", "--src-tls-verify=false")
+    registry.run("skopeo", "copy", *options, source, f"oci:{target}:3.0")
+    index = json.loads((target / "index.json").read_text())["manifests"][0]
+    named = json.loads((target / "blobs" / index["digest"].replace(":", "/")).read_text())["manifests"]
+    assert [one["platform"]["architecture"] for one in named] == ["amd64", "arm64"]
+    arm = json.loads(
+        registry.run("skopeo", "--override-arch", "arm64", "inspect", "--tls-verify=false", "--config", source)
+    )
+    assert arm["architecture"] == "arm64"
+
+
+def test_skopeo_syncs_a_repository(registry: Registry) -> None:
+    target = registry.place / "synced"
+    source = f"{registry.address}/docker-dev/web"
+    registry.run("skopeo", "sync", "--src-tls-verify=false", "--src", "docker", "--dest", "dir", source, str(target))
+    assert sorted(path.name for path in target.iterdir()) == ["web:1.10", "web:1.2", "web:latest"]
+
+
+def test_podman_pulls_by_tag_and_by_digest_from_both_repositories(registry: Registry) -> None:
+    digests = {}
+    for name in ("docker-dev/web:1.2", "docker-dev/web:latest", "docker-dev/tool:3.0", "docker-stage/web:1.2"):
+        registry.podman("pull", "--tls-verify=false", f"{registry.address}/{name}")
+        shown = json.loads(registry.podman("image", "inspect", f"{registry.address}/{name}"))[0]
+        digests[name] = shown["RepoDigests"][0]
+    for by_digest in digests.values():
+        registry.podman("pull", "--tls-verify=false", by_digest)
+    assert digests["docker-dev/web:1.2"].rpartition("@")[2] == digests["docker-stage/web:1.2"].rpartition("@")[2]
+    assert digests["docker-dev/web:1.2"].rpartition("@")[2] != digests["docker-dev/web:latest"].rpartition("@")[2]
+
+
+def test_a_registry_answers_at_the_top(registry: Registry) -> None:
+    status, headers, body = registry.answer("/v2/")
+    assert (status, json.loads(body)) == (200, {})
+    assert headers["Content-Type"] == "application/json"
+    assert headers["Docker-Distribution-Api-Version"] == "registry/2.0"
+    assert headers["X-Registry-Supports-Signatures"] == "1"
+    status, headers, body = registry.answer("/v2/docker-dev/_catalog")
+    assert (status, headers["Content-Type"]) == (200, "application/json")
+    assert json.loads(body) == {"repositories": ["tool", "web"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/v2/docker-dev/web/manifests/9", "MANIFEST_UNKNOWN"),
+        (f"/v2/docker-dev/web/manifests/sha256:{'0' * 64}", "MANIFEST_UNKNOWN"),
+        ("/v2/docker-dev/nothing/manifests/9", "MANIFEST_UNKNOWN"),
+        (f"/v2/docker-dev/web/blobs/sha256:{'0' * 64}", "BLOB_UNKNOWN"),
+        ("/v2/docker-dev/nothing/tags/list", "NAME_UNKNOWN"),
+        ("/v2/nowhere/web/tags/list", "NAME_UNKNOWN"),
+    ],
+)
+def test_what_is_missing_is_told_in_the_registrys_own_words(registry: Registry, path: str, code: str) -> None:
+    status, headers, body = registry.answer(path)
+    assert (status, headers["Content-Type"]) == (404, "application/json")
+    assert json.loads(body)["errors"][0]["code"] == code
+    assert "immutable" not in headers.get("Cache-Control", "")
+
+
+@pytest.mark.parametrize("top", ["/v2/docker-dev", "/docker-dev/v2"])
+@pytest.mark.parametrize("name", [".htaccess", "%2ehtaccess"])
+def test_what_is_meant_for_the_web_server_is_not_shown(registry: Registry, top: str, name: str) -> None:
+    status, _, body = registry.answer(f"{top}/web/manifests/{name}")
+    assert status == 404
+    assert b"ForceType" not in body
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("ref", ["1.2", "latest", "3.0"])
+def test_manifests_carry_their_type_and_digest(registry: Registry, ref: str, method: str) -> None:
+    types = {
+        "1.2": "application/vnd.docker.distribution.manifest.v2+json",
+        "latest": "application/vnd.oci.image.manifest.v1+json",
+        "3.0": "application/vnd.oci.image.index.v1+json",
+    }
+    image = "tool" if ref == "3.0" else "web"
+    status, headers, body = registry.answer(f"/v2/docker-dev/{image}/manifests/{ref}", method)
+    assert (status, headers["Content-Type"]) == (200, types[ref])
+    digest = headers["Docker-Content-Digest"]
+    again = registry.answer(f"/v2/docker-dev/{image}/manifests/{digest}", method)
+    assert (again[1]["Content-Type"], again[1]["Docker-Content-Digest"], again[2]) == (types[ref], digest, body)
+
+
+def policy(published: Stage, registry: Registry) -> Path:
+    """The policy.json that is published, as the client has it."""
+    path = registry.place / "policy.json"
+    path.write_bytes((published.www / "docker-dev/sigstore/policy.json").read_bytes())
+    return path
+
+
+def test_signatures_are_accepted_through_the_extension(registry: Registry, published: Stage) -> None:
+    checked = policy(published, registry)
+    for name in ("web:1.2", "web:latest", "tool:3.0"):
+        target = registry.place / f"signed-{name.replace(':', '-')}"
+        source = f"docker://{HOST}/docker-dev/{name}"
+        registry.run("skopeo", "copy", "--all", source, f"dir:{target}", policy=checked)
+        assert list(target.glob("*signature-*"))
+        registry.podman("pull", f"{HOST}/docker-dev/{name}", policy=checked)
+    digest = registry.answer("/v2/docker-dev/web/manifests/1.2")[1]["Docker-Content-Digest"]
+    registry.podman("pull", f"{HOST}/docker-dev/web@{digest}", policy=checked)
+
+
+def test_signatures_are_accepted_by_their_files(published: Stage) -> None:
+    # Clients look a signature up under the real address that they are led to.
+    with served("nginx", published, 'add_header X-Registry-Supports-Signatures "1";') as registry:
+        assert "X-Registry-Supports-Signatures" not in registry.answer("/v2/")[1]
+        checked = policy(published, registry)
+        source = f"docker://{HOST}/docker-dev/web:1.2"
+        target = f"dir:{registry.place / 'signed'}"
+        refused = registry.run("skopeo", "copy", source, target, policy=checked, expect=1)
+        assert "signature was required" in refused
+        text = (published.www / "docker-dev/sigstore/registries.yaml").read_text()
+        (registry.place / "registries.d/lab.yaml").write_text(text.replace(HOST, registry.address))
+        registry.run("skopeo", "copy", source, target, policy=checked)
+
+
+@pytest.fixture(scope="module", params=["built-in", "nginx", "apache"])
+def tampered(request: pytest.FixtureRequest, key: Key) -> Iterator[Registry]:
+    """A signed mirror that somebody changed: 1.2 is what 1.10 was, the signature of 2.0 is gone."""
+    with docker_stage(key) as set_up:
+        for image in (WEB_1, WEB_2, Image("web", "2.0")):
+            put(set_up, image, build_oci(image))
+        set_up.agent("sync")
+        top = set_up.www / "docker-dev"
+        images = top / "v2/web"
+        digest = {tag: str((images / "_refs" / tag).readlink()) for tag in ("1.2", "1.10", "2.0")}
+        (images / "manifests/1.2").write_bytes((images / "manifests/1.10").read_bytes())
+        (images / "_refs/1.2").unlink()
+        (images / "_refs/1.2").symlink_to(digest["1.10"])
+        rules = images / "manifests/.htaccess"
+        before, _, after = rules.read_text().partition('<Files "1.2">')
+        rules.write_text(before + '<Files "1.2">' + after.replace(digest["1.2"], digest["1.10"], 1))
+        (top / f"extensions/v2/web/signatures/{digest['2.0']}").write_bytes(b'{"signatures":[]}')
+        with served(request.param, set_up) as running:
+            policy(set_up, running)
+            yield running
+
+
+@pytest.mark.parametrize(
+    ("tag", "reason"),
+    [("1.2", "is not accepted"), ("2.0", "signature was required"), ("latest", "signature was required")],
+)
+def test_wrong_and_missing_signatures_are_refused(tampered: Registry, tag: str, reason: str) -> None:
+    checked = tampered.place / "policy.json"
+    name = f"{HOST}/docker-dev/web:{tag}"
+    target = f"dir:{tampered.place / tag}"
+    assert reason in tampered.run("skopeo", "copy", f"docker://{name}", target, policy=checked, expect=1)
+    assert reason in tampered.podman("pull", name, policy=checked, expect=1)
+    # Not for want of the image, or for all images.
+    tampered.run("skopeo", "copy", f"docker://{name}", target)
+    tampered.run("skopeo", "copy", f"docker://{HOST}/docker-dev/web:1.10", target, policy=checked)
+
+
+def test_an_image_moves_on_and_goes(key: Key) -> None:
+    with docker_stage(key) as set_up:
+        put(set_up, WEB_1, build_classic(WEB_1))
+        set_up.agent("sync")
+        with served("apache", set_up) as registry:
+            old = registry.answer("/v2/docker-dev/web/manifests/latest")[1]
+            uris = set_up.server.put(
+                write_image(WEB_2, set_up.directory / "images", build_oci(WEB_2)), ("docker",), ("dev",)
+            )
+            set_up.agent("sync")
+            new = registry.answer("/v2/docker-dev/web/manifests/latest")[1]
+            assert new["Docker-Content-Digest"] != old["Docker-Content-Digest"]
+            set_up.server.untag(uris[0], "dev")
+            set_up.agent("sync")
+            assert registry.answer("/v2/docker-dev/web/manifests/1.10")[0] == 404
+            again = registry.answer("/v2/docker-dev/web/manifests/latest")[1]
+            assert again["Docker-Content-Digest"] == old["Docker-Content-Digest"]
+            # A pull that has begun goes on: the manifest is known by its digest for the grace period, with its type.
+            gone = registry.answer(f"/v2/docker-dev/web/manifests/{new['Docker-Content-Digest']}")
+            assert (gone[0], gone[1]["Content-Type"]) == (200, new["Content-Type"])
+
+
+def test_tags_with_the_endings_of_files_are_nothing_but_tags(key: Key) -> None:
+    with docker_stage(None) as set_up:
+        for version in ("1.0.gz", "1.0.html", "Release", "x.fr"):
+            put(set_up, Image("pool", version), build_oci(Image("pool", version)))
+        set_up.agent("sync")
+        for name in ("built-in", "nginx", "apache"):
+            with served(name, set_up) as registry:
+                for version in ("1.0.gz", "1.0.html", "Release", "x.fr"):
+                    status, headers, _ = registry.answer(f"/v2/docker-dev/pool/manifests/{version}")
+                    assert (status, headers["Content-Type"], headers.get("Content-Encoding")) == (
+                        200,
+                        "application/vnd.oci.image.manifest.v1+json",
+                        None,
+                    ), (name, version)
+
+
+def test_links_that_the_agent_did_not_make_lead_nowhere(published: Stage) -> None:
+    refs = published.www / "docker-dev/v2/web/_refs"
+    outside = published.directory / "outside" / f"sha256:{'0' * 64}"
+    outside.mkdir(parents=True)
+    (outside / "manifest.ocim").write_text("not ours")
+    foreign = refs / "foreign"
+    ours = refs / "ours"
+    file = published.www / "docker-dev/v2/web/manifests/file"
+    foreign.symlink_to(outside)
+    os.chown(foreign, 12345, 12345, follow_symlinks=False)
+    ours.symlink_to(outside)
+    file.symlink_to(outside / "manifest.ocim")
+    for name in ("built-in", "nginx", "apache"):
+        with served(name, published) as registry:
+            for ref in ("foreign", "file"):
+                status, _, body = registry.answer(f"/v2/docker-dev/web/manifests/{ref}")
+                assert status in (403, 404), (name, ref)
+                assert b"not ours" not in body
+            assert registry.answer("/v2/docker-dev/web/manifests/latest")[0] == 200
+    # What carries the agent's own user's mark is found and removed by the next full pass.
+    published.agent("sync")
+    assert not any(os.path.lexists(path) for path in (foreign, ours, file))

@@ -1,0 +1,219 @@
+"""The tree of a docker repository, as a person reads it, and what it costs to change."""
+
+import hashlib
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.demo.build_image import Image, build_classic, build_oci
+from packrat_agent.errors import Refused
+from packrat_agent.formats.docker.format import DockerFormat
+from packrat_agent.formats.docker.names import public_host, version_order
+from packrat_agent.formats.interface import RenderRequest, RenderSettings
+from packrat_agent.model import (
+    DistroVersion,
+    Entry,
+    PackageFile,
+    QuotingFile,
+    Repo,
+    Section,
+    Tree,
+    TreeFile,
+    TreeLink,
+    Unsigned,
+)
+
+REPO = Repo("docker-dev", "", "docker-dev", "docker", (DistroVersion("docker", "none", None, "docker"),))
+BASE = (("base", b"base\n"),)
+EXPECTED = Path(__file__).parent / "expected.txt"
+
+
+class NoPieces:
+    def get(self, coding: str, digest: str) -> bytes | None:
+        return None
+
+    def put(self, coding: str, digest: str, piece: bytes) -> None:
+        raise AssertionError("nothing is compressed here")
+
+
+def record(image: str, tag: str, number: int = 1, data: bytes = b"") -> PackageFile:
+    name = f"{image}_{tag}.tar"
+    return PackageFile(
+        uri=f"/api/v2/Package/PackageFile:{number}:",
+        package=image,
+        distro_version="docker",
+        version=tag,
+        kind="docker",
+        arch="all",
+        url=f"/files/{name}",
+        file_name=name,
+        sha256=hashlib.sha256(data or name.encode()).hexdigest(),
+    )
+
+
+def entry(image: Image, data: bytes, into: Path, number: int = 1) -> Entry:
+    archive = into / image.file_name
+    archive.write_bytes(data)
+    fragment = DockerFormat().read(archive, into)
+    return Entry(record(image.name, image.version, number, data), f"v2/{image.name}", len(data), fragment)
+
+
+def request(entries: list[Entry], facts: dict[str, dict[str, str]] | None = None, signed: bool = True) -> RenderRequest:
+    settings = RenderSettings(
+        "the lab's mirror", signed, "https://repo.example.com", b"a public key" if signed else None
+    )
+    return RenderRequest(REPO, entries, settings, datetime(2026, 1, 1, tzinfo=UTC), NoPieces(), facts or {})
+
+
+def shown(tree: Tree, entries: list[Entry]) -> str:
+    lines = ["products of the images"]
+    lines += sorted({f"  {one.path}/{p.name}  {p.size}" for one in entries for p in one.fragment.products})
+    for section in tree.sections:
+        for what, group in (("content", section.content), ("pointers", section.pointers)):
+            lines.append(f"section {section.name}: {what}")
+            for file in group:
+                match file:
+                    case TreeFile():
+                        lines.append(f"  {file.path}")
+                        if "manifests/" not in file.path or file.path.endswith(".htaccess"):
+                            lines += [f"    | {line}" for line in file.content.decode().splitlines()]
+                    case TreeLink():
+                        lines.append(f"  {file.path} -> {file.target}")
+                    case QuotingFile():
+                        lines.append(f"  {file.path}")
+                        lines += [f"    | {'<signature>'.join(piece.decode() for piece in file.text).strip()}"]
+                    case Unsigned():
+                        lines.append(f"  {file.path}, signs")
+                        lines.append(f"    | {(file.data or b'').decode()}")
+    return "\n".join(lines) + "\n"
+
+
+def some(into: Path) -> list[Entry]:
+    old, new = Image("web", "1.2", (BASE,)), Image("web", "1.10", (BASE, (("web", b"two\n"),)))
+    tool = [Image("tool", "3.0", (((a, a.encode()),),), a) for a in ("amd64", "arm64")]
+    return [
+        entry(old, build_classic(old), into, 1),
+        entry(new, build_oci(new), into, 2),
+        entry(tool[0], build_oci(*tool), into, 3),
+    ]
+
+
+def test_the_tree_is_as_expected(tmp_path: Path) -> None:
+    entries = some(tmp_path)
+    text = shown(DockerFormat().render(request(entries)), entries)
+    assert text == EXPECTED.read_text()
+
+
+def test_the_same_request_gives_the_same_tree_in_any_order(tmp_path: Path) -> None:
+    entries = some(tmp_path)
+    tree = DockerFormat().render(request(entries))
+    assert DockerFormat().render(request(entries[::-1])) == tree
+    # What a publication remembers changes nothing as long as the images stay.
+    facts = {section.name: dict(section.facts) for section in tree.sections}
+    assert DockerFormat().render(request(entries, facts)) == tree
+
+
+def test_a_format_that_has_rendered_before_renders_the_same(tmp_path: Path) -> None:
+    entries = some(tmp_path)
+    used = DockerFormat()
+    for some_of in (entries, entries[:1], entries[1:], [], entries):
+        for signed in (True, False):
+            wanted = request(some_of, signed=signed)
+            assert used.render(wanted) == DockerFormat().render(wanted)
+
+
+def test_an_empty_repository_is_a_registry_without_images() -> None:
+    tree = DockerFormat().render(request([]))
+    (catalog,) = tree.sections
+    files = {file.path: file.content for file in catalog.pointers if isinstance(file, TreeFile)}
+    assert json.loads(files["v2/_catalog"]) == {"repositories": []}
+    assert files["v2/index.html"] == b"{}\n"
+
+
+def test_unsigned_images_say_that_they_are(tmp_path: Path) -> None:
+    tree = DockerFormat().render(request(some(tmp_path), signed=False))
+    files = [file for section in tree.sections for file in (*section.content, *section.pointers)]
+    assert not [file for file in files if isinstance(file, Unsigned | QuotingFile)]
+    lists = [file.content for file in files if isinstance(file, TreeFile) and "/signatures/" in file.path]
+    assert len(lists) == 5
+    assert set(lists) == {b'{"signatures":[]}\n'}
+
+
+def section(tree: Tree, name: str) -> Section:
+    return next(one for one in tree.sections if one.name == name)
+
+
+def test_manifests_that_are_gone_keep_their_type_for_those_who_know_them(tmp_path: Path) -> None:
+    entries = some(tmp_path)
+    before = section(DockerFormat().render(request(entries)), "web")
+    after = section(DockerFormat().render(request(entries[:1], {"web": dict(before.facts)})), "web")
+    gone = entries[1].fragment.body.split(b".")[0]
+    rules = next(f.content for f in after.pointers if isinstance(f, TreeFile) and f.path.endswith(".htaccess"))
+    assert b'<Files "' + gone in rules
+    assert b"1.10" not in rules
+
+
+def test_of_two_records_for_one_tag_the_newer_counts(tmp_path: Path) -> None:
+    one, other = Image("web", "1.2", (BASE,)), Image("web", "1.2", ((("web", b"two\n"),),))
+    entries = [entry(other, build_oci(other), tmp_path, 10), entry(one, build_oci(one), tmp_path, 9)]
+    links = [
+        f.target for f in section(DockerFormat().render(request(entries)), "web").pointers if isinstance(f, TreeLink)
+    ]
+    assert set(links) == {entries[0].fragment.body.split(b".")[0].decode()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"package": "Web"}, "can't be called"),
+        ({"package": "web..x"}, "can't be called"),
+        ({"package": "-web"}, "can't be called"),
+        ({"package": "_catalog"}, "can't be called"),
+        ({"version": "1.0+b1"}, "can't be a tag"),
+        ({"version": "sha256:0"}, "can't be a tag"),
+        ({"version": "x" * 129}, "can't be a tag"),
+        ({"version": ".x"}, "can't be a tag"),
+        ({"kind": "deb"}, "can't be in a docker repository"),
+        ({"file_name": "web_1.0.tar.gz"}, "can't be in a docker repository"),
+        ({"distro_version": "bookworm"}, "does not take"),
+    ],
+)
+def test_what_does_not_fit_is_refused(changes: dict[str, str], reason: str) -> None:
+    with pytest.raises(Refused, match=reason):
+        DockerFormat().place(REPO, replace(record("web", "1.0"), **changes))
+
+
+def test_versions_are_ordered_by_the_usual_rules() -> None:
+    ordered = [
+        "0.9",
+        "1.0-alpha",
+        "1.0-beta2",
+        "1.0-rc1",
+        "1.0",
+        "1.0-alpine",
+        "1.0-1",
+        "1.0.1",
+        "v1.2",
+        "1.10",
+        "20240101",
+    ]
+    assert all(version_order(one) < version_order(other) for one, other in pairwise(ordered))
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        (None, None),
+        ("https://repo.example.com", "repo.example.com"),
+        ("https://repo.example.com:5000/x", "repo.example.com:5000"),
+        ("http://user:secret@repo.example.com", "repo.example.com"),
+        ("http://localhost", "localhost"),
+        ("http://mirror", None),
+    ],
+)
+def test_references_need_a_host_that_is_none_of_docker_hubs(url: str | None, host: str | None) -> None:
+    assert public_host(url) == host
