@@ -19,6 +19,7 @@ import structlog
 
 from packrat_agent import __version__
 from packrat_agent.agent import Progress, Summary, connected, run, sync
+from packrat_agent.cli_status import check_command, status_command
 from packrat_agent.config import Config, describe, load
 from packrat_agent.config import warn as warn_of_config
 from packrat_agent.errors import ConfigError, Incomplete, PackratError
@@ -41,6 +42,7 @@ _EXIT_CODES = """
 Exit codes: 0 all good; 1 a fault of this program; 2 configuration or command line; 3 the server can't be reached;
 4 the server said no; 5 the server's answers are broken; 6 the signing key; 7 the disk; 8 another agent is at work;
 9 root_dir holds somebody else's files; 10 held back until confirmed; 12 done, but something was left out.
+`check` has codes of its own: see there.
 """
 
 
@@ -176,6 +178,10 @@ def demo_command(once: bool, directory: Path, listen: str) -> None:
         ) from None
     host, port = parse_listen(listen)
     play(directory, host, port, once=once)
+
+
+main.add_command(status_command)
+main.add_command(check_command)
 
 
 def _load(config_path: Path) -> Config:
