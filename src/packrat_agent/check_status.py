@@ -153,7 +153,7 @@ def _good(status: Status) -> str:
     last = status.full_pass.ended if status.full_pass else None
     parts = [
         _count(status.repos, "repository", "repositories"),
-        f"{sum(repo.live for repo in status.repos)} files live",
+        f"{sum(repo.live for repo in status.repos)} live",
         f"server {'up' if status.server.up else 'not seen yet' if status.server.up is None else 'away for a moment'}",
         f"last full pass {_age(status.at - last)} ago" if last is not None else "no full pass yet",
     ]

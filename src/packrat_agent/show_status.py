@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import IO
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -18,23 +17,22 @@ from packrat_agent.report import human_size
 from packrat_agent.status import AgentState, KeyStatus, RepoStatus, Status
 
 _LISTED = 20
-_PLAIN_WIDTH = 10_000
+_FIGURES = ("wanted", "live", "refused", "pending", "changed", "checked", "lag")
+_WIDTH = 10_000
 _DAY_S = 86400
 _KEY_SOON_S = 30 * _DAY_S
 
 
 def show_status(status: Status, stream: IO[str]) -> None:
     """Write all of it; names and reasons come from the network, so nothing in them can steer the terminal."""
-    fancy = stream.isatty()
-    console = Console(
-        file=stream, width=None if fancy else _PLAIN_WIDTH, no_color=not fancy, highlight=False, markup=False
-    )
+    # Lines that are too long for a terminal are its own to wrap: a table squeezed into it can't be read.
+    console = Console(file=stream, width=_WIDTH, force_terminal=stream.isatty(), highlight=False)
     for name, text, style in _head(status):
-        console.print(Text.assemble((f"{name:<10}", "bold"), " ", (_safe(text), style)), soft_wrap=True)
+        console.print(Text.assemble((f"{name:<10}", "bold"), " ", (_safe(text), style)))
     if status.repos:
         console.print()
         with console.capture() as drawn:
-            console.print(_table(status, fancy))
+            console.print(_table(status))
         # The table pads its last column up to its width.
         for line in drawn.get().splitlines():
             stream.write(line.rstrip() + "\n")
@@ -42,7 +40,7 @@ def show_status(status: Status, stream: IO[str]) -> None:
         if part:
             console.print()
         for text, style in part:
-            console.print(Text(_safe(text), style), soft_wrap=True)
+            console.print(Text(_safe(text), style))
 
 
 def _head(status: Status) -> Iterator[tuple[str, str, str]]:
@@ -50,6 +48,8 @@ def _head(status: Status) -> Iterator[tuple[str, str, str]]:
     yield ("agent", *_agent(status))
     server = status.server
     since = f" for {_age(status.at - server.since)}" if server.since else ""
+    if status.agent.state is AgentState.STOPPED:
+        since = " when last seen"
     if server.up is None:
         yield "server", f"{server.url}, not heard of yet", ""
     elif server.up:
@@ -107,13 +107,10 @@ def _key(key: KeyStatus, now: float) -> tuple[str, str]:
     return f"{name}, expires on {day}, in {_age(left_s)}", "yellow" if left_s < _KEY_SOON_S else ""
 
 
-def _table(status: Status, fancy: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD if fancy else None, pad_edge=fancy, header_style="bold")
-    for name in ("repository", "kind"):
-        table.add_column(name, overflow="fold")
-    for name in ("wanted", "live", "refused", "pending", "changed", "checked", "lag"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("state", overflow="fold")
+def _table(status: Status) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("repository", "kind", *_FIGURES, "state"):
+        table.add_column(name, justify="right" if name in _FIGURES else "left", no_wrap=True)
     for repo in status.repos:
         state, style = _state(repo)
         table.add_row(
@@ -133,13 +130,18 @@ def _table(status: Status, fancy: bool) -> Table:
 
 def _state(repo: RepoStatus) -> tuple[str, str]:
     if repo.error:
-        return f"failed: {repo.error}", "red"
+        return "failed", "red"
     if repo.held:
-        return f"held: {repo.held}", "yellow"
+        return "held", "yellow"
     return ("behind", "cyan") if repo.pending else ("good", "green")
 
 
 def _troubles(status: Status) -> Iterator[tuple[str, str]]:
+    for repo in status.repos:
+        if repo.error:
+            yield f"! {repo.name}: {repo.error}", "red"
+        if repo.held:
+            yield f"! {repo.name}: held: {repo.held}", "yellow"
     for one in status.troubles[:_LISTED]:
         word = "refused" if one.state == "refused" else "failed"
         yield f"! {one.repo}: {word} {one.file}: {one.reason}", "yellow"
@@ -155,7 +157,7 @@ def _events(status: Status) -> Iterator[tuple[str, str]]:
 
 
 def _ago(now: float, at: float | None) -> str:
-    return "never" if at is None else f"{_age(now - at)} ago"
+    return "never" if at is None else _age(now - at)
 
 
 def _age(seconds: float) -> str:
