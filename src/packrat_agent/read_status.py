@@ -89,7 +89,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
                 f"{path} is no state database of this packrat-agent ({error}); set state_db to the right file, "
                 "or start the agent: it takes over what is there"
             ) from None
-        raise DiskError(f"can't read the state database {path}: {error}") from error
+        raise DiskError(f"can't read the state database {path}: {error}; ask as root or as the agent's user") from error
 
 
 def _settings(db: sqlite3.Connection) -> dict[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from packrat_agent.report import human_size
+from packrat_agent.report import human_age, human_size
 from packrat_agent.status import AgentState, KeyStatus, RepoStatus, Status
 
 _LISTED = 20
@@ -47,7 +47,7 @@ def _head(status: Status) -> Iterator[tuple[str, str, str]]:
     yield "mirror", status.mirror, ""
     yield ("agent", *_agent(status))
     server = status.server
-    since = f" for {_age(status.at - server.since)}" if server.since else ""
+    since = f" for {human_age(status.at - server.since)}" if server.since else ""
     if status.agent.state is AgentState.STOPPED:
         since = " when last seen"
     if server.up is None:
@@ -59,7 +59,7 @@ def _head(status: Status) -> Iterator[tuple[str, str, str]]:
     yield "full pass", _full_pass(status), ""
     if (scan := status.scan) is not None:
         share = f" of {scan.of_files} files" if scan.of_files is not None else " files"
-        began = f", began {_age(status.at - scan.began)} ago" if scan.began is not None else ""
+        began = f", began {human_age(status.at - scan.began)} ago" if scan.began is not None else ""
         yield "checking", f"{scan.files or 0}{share}, {human_size(scan.bytes or 0)}{began}", "cyan"
     if (key := status.key) is not None:
         yield ("key", *_key(key, status.at))
@@ -70,7 +70,7 @@ def _head(status: Status) -> Iterator[tuple[str, str, str]]:
 
 def _agent(status: Status) -> tuple[str, str]:
     agent = status.agent
-    since = f" for {_age(status.at - agent.started)}" if agent.started else ""
+    since = f" for {human_age(status.at - agent.started)}" if agent.started else ""
     version = f", version {agent.version}" if agent.version else ""
     if agent.state is AgentState.RUNNING:
         return f"running{since}, process {agent.pid}{version}", "green"
@@ -85,12 +85,12 @@ def _full_pass(status: Status) -> str:
     last = status.full_pass
     if last is None or last.ended is None:
         return "none has ended yet"
-    took = f", took {_age(last.seconds)}" if last.seconds is not None else ""
+    took = f", took {human_age(last.seconds)}" if last.seconds is not None else ""
     read = f", {last.files} files, {human_size(last.bytes or 0)} read" if last.files is not None else ""
     found = f", {last.damaged} damaged" if last.damaged else ""
     found += f", {last.foreign} foreign" if last.foreign else ""
     rest = ", incomplete" if last.complete is False else ""
-    return f"ended {_age(status.at - last.ended)} ago{took}{read}{found}{rest}"
+    return f"ended {human_age(status.at - last.ended)} ago{took}{read}{found}{rest}"
 
 
 def _key(key: KeyStatus, now: float) -> tuple[str, str]:
@@ -104,7 +104,7 @@ def _key(key: KeyStatus, now: float) -> tuple[str, str]:
     day = datetime.fromtimestamp(key.expires, UTC).strftime("%Y-%m-%d")
     if left_s <= 0:
         return f"{name}, expired on {day}", "red"
-    return f"{name}, expires on {day}, in {_age(left_s)}", "yellow" if left_s < _KEY_SOON_S else ""
+    return f"{name}, expires on {day}, in {human_age(left_s)}", "yellow" if left_s < _KEY_SOON_S else ""
 
 
 def _table(status: Status) -> Table:
@@ -122,7 +122,7 @@ def _table(status: Status) -> Table:
             str(repo.pending),
             _ago(status.at, repo.published),
             _ago(status.at, repo.checked),
-            "-" if repo.lag_s is None else _age(repo.lag_s),
+            "-" if repo.lag_s is None else human_age(repo.lag_s),
             Text(_safe(state), style),
         )
     return table
@@ -157,14 +157,7 @@ def _events(status: Status) -> Iterator[tuple[str, str]]:
 
 
 def _ago(now: float, at: float | None) -> str:
-    return "never" if at is None else _age(now - at)
-
-
-def _age(seconds: float) -> str:
-    for size, unit in ((_DAY_S, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0.0, seconds):.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return "never" if at is None else human_age(now - at)
 
 
 def _safe(text: str) -> str:

@@ -201,6 +201,15 @@ def test_the_unit_tells_systemd_what_the_program_says() -> None:
     assert int(settings["WatchdogSec"]) >= 60
 
 
+def test_the_unit_lets_the_agent_write_to_its_two_places_only() -> None:
+    text = (_TOP / "packaging/packrat-agent.service").read_text()
+    mirror = load(_SAMPLE).mirror
+    assert re.findall(r"^ProtectSystem=(.*)$", text, re.MULTILINE) == ["strict"]
+    assert re.findall(r"^ReadWritePaths=(.*)$", text, re.MULTILINE) == [str(mirror.root_dir)]
+    assert re.findall(r"^StateDirectory=(.*)$", text, re.MULTILINE) == [mirror.state_db.parent.name]
+    assert mirror.state_db.parent.parent == Path("/var/lib")
+
+
 def _logged() -> set[tuple[str, str]]:
     """(word, level) of each event that the agent logs; of a word that is put together, the fixed part."""
     found = set()

@@ -354,7 +354,7 @@ def test_all_good_is_ok(bench: Bench) -> None:
         ("repo", {"lag_s": 7300}, Level.CRITICAL, "behind the server: apt-dev by 2 h"),
         ("key", {"fingerprint": "A", "expires": _NOW + 29 * _DAY_S}, Level.WARNING, "the signing key expires in 29 d"),
         ("key", {"fingerprint": "A", "expires": _NOW + 6 * _DAY_S}, Level.CRITICAL, "the signing key expires in 6 d"),
-        ("key", {"fingerprint": "A", "expires": _NOW - 9}, Level.CRITICAL, "the signing key expired 9 s ago"),
+        ("key", {"fingerprint": "A", "expires": _NOW - 9}, Level.CRITICAL, "the signing key expired 9.0 s ago"),
         ("key", {"fingerprint": "A", "expires": None}, Level.OK, ""),
         ("key", {"fingerprint": None}, Level.OK, ""),
     ],
