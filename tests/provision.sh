@@ -7,11 +7,12 @@ cd "$(dirname "$0")/.."
 declare -A package_of=(
   [gpg]=gnupg [gpgv]=gpgv [gpgconf]=gpgconf [apt-get]=apt [apt-ftparchive]=apt-utils [dpkg-deb]=dpkg [xz]=xz-utils
   [aptly]=aptly [reprepro]=reprepro [nginx]=nginx-light [apache2]=apache2-bin [curl]=curl [openssl]=openssl
-  [skopeo]=skopeo [podman]=podman
+  [skopeo]=skopeo [podman]=podman [systemd-analyze]=systemd
 )
 wanted=("$@")
 if [ ${#wanted[@]} -eq 0 ]; then
-  wanted=(gpg gpgv gpgconf apt-get apt-ftparchive dpkg-deb xz aptly nginx apache2 curl openssl skopeo podman)
+  wanted=(gpg gpgv gpgconf apt-get apt-ftparchive dpkg-deb xz aptly nginx apache2 curl openssl skopeo podman
+    systemd-analyze)
 fi
 
 PATH=$PATH:/usr/sbin:/sbin

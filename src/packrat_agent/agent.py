@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from packrat_agent import __version__
+from packrat_agent import __version__, notify
 from packrat_agent.claim import ACCEPT_REMOVALS, take_word
 from packrat_agent.config import Config
 from packrat_agent.errors import DiskError, PackratError, ServerUnavailable
@@ -43,6 +43,7 @@ from packrat_agent.ready import Mirror
 from packrat_agent.scan import be_gentle
 from packrat_agent.server.cinp import CinpClient
 from packrat_agent.server.packrat import Packrat
+from packrat_agent.status.metrics import collect, serving_metrics
 from packrat_agent.threads import in_thread
 
 log = structlog.get_logger()
@@ -51,6 +52,7 @@ _QUIET_S = 0.05
 _LONGEST_BURST_S = 0.5
 _BACK_OFF_S = (1.0, 30.0)
 _RETRY_S = (15.0, 900.0)
+_FIGURES_S = 10.0
 _SCAN_SHARE = 0.5
 """Which part of the time a scan beside other work is at work itself."""
 
@@ -110,22 +112,40 @@ async def run(mirror: Mirror, on_progress: Progress, bell: asyncio.Event) -> Non
     mirror.store.notes.set_fact("started", told)
     mirror.store.notes.drop_fact("scan")
     stopping = threading.Event()
+    async with serving_metrics(mirror.config):
+        with ThreadPoolExecutor(1, "scan", be_gentle) as scanner:
+            desk = _Desk(mirror, on_progress, bell, scanner, stopping)
+            beside = [asyncio.ensure_future(one) for one in (_keep_time(desk), _give_signs_of_life(desk))]
+            notify.ready()
+            try:
+                await _stay_connected(desk)
+            finally:
+                notify.stopping()
+                stopping.set()
+                for task in beside:
+                    task.cancel()
+
+
+async def _stay_connected(desk: _Desk) -> None:
     waits_s = 0.0
-    with ThreadPoolExecutor(1, "scan", be_gentle) as scanner:
-        desk = _Desk(mirror, on_progress, bell, scanner, stopping)
-        clock = asyncio.ensure_future(_keep_time(desk))
+    while True:
         try:
-            while True:
-                try:
-                    async with connected(mirror.config) as server:
-                        await _attend(desk, server)
-                except PackratError as error:
-                    waits_s = _BACK_OFF_S[0] if not desk.complaint else min(waits_s * 2, _BACK_OFF_S[1])
-                    _complain(desk, error)
-                    await asyncio.sleep(waits_s * random.uniform(0.5, 1.0))  # noqa: S311 jitter
-        finally:
-            stopping.set()
-            clock.cancel()
+            async with connected(desk.mirror.config) as server:
+                await _attend(desk, server)
+        except PackratError as error:
+            waits_s = _BACK_OFF_S[0] if not desk.complaint else min(waits_s * 2, _BACK_OFF_S[1])
+            _complain(desk, error)
+            await asyncio.sleep(waits_s * random.uniform(0.5, 1.0))  # noqa: S311 jitter
+
+
+async def _give_signs_of_life(desk: _Desk) -> None:
+    """Feed systemd's watchdog, and keep the figures for monitoring fresh."""
+    every_s = min(notify.watchdog_interval_s() or _FIGURES_S, _FIGURES_S)
+    while True:
+        notify.watchdog()
+        notify.status(desk.complaint or f"following {desk.mirror.config.packrat.url}")
+        await in_thread(collect, desk.mirror.config)
+        await asyncio.sleep(every_s)
 
 
 def _complain(desk: _Desk, error: PackratError) -> None:

@@ -18,10 +18,11 @@ from urllib.parse import urlsplit
 import click
 import structlog
 
-from packrat_agent import __version__
+from packrat_agent import __version__, notify
 from packrat_agent.agent import connected, run
 from packrat_agent.claim import ACCEPT_REMOVALS, leave_word
-from packrat_agent.cli_verify import verify_command
+from packrat_agent.commands.status import check_command, status_command
+from packrat_agent.commands.verify import verify_command
 from packrat_agent.config import Config, describe, load
 from packrat_agent.config import warn as warn_of_config
 from packrat_agent.errors import Busy, ConfigError, Incomplete, PackratError
@@ -45,7 +46,7 @@ _EXIT_CODES = """
 Exit codes: 0 all good; 1 a fault of this program; 2 configuration or command line; 3 the server can't be reached;
 4 the server said no; 5 the server's answers are broken; 6 the signing key; 7 the disk; 8 another agent is at work;
 9 root_dir holds somebody else's files; 10 held back until confirmed; 12 done, but something was left out;
-13 verify found faults.
+13 verify found faults. `check` has codes of its own: see there.
 """
 
 
@@ -164,6 +165,7 @@ def _run_until_reload(config: Config) -> Config | None:
             log.error("config", reason=str(error), text="the configuration in force stays")
             return
         log.info("config", text="read again")
+        notify.reloading()
         end()
 
     def ring(end: EndWork) -> None:
@@ -227,6 +229,8 @@ def demo_command(once: bool, directory: Path, listen: str) -> None:
     play(directory, host, port, once=once)
 
 
+main.add_command(status_command)
+main.add_command(check_command)
 main.add_command(verify_command)
 
 

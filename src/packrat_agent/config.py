@@ -69,6 +69,8 @@ class MirrorSettings:
     apt_valid_for_s: int | None = None
     confirm_release_change: frozenset[str] = frozenset()
     public_url: str | None = None
+    metrics_file: Path | None = None
+    metrics_listen: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,13 @@ def load(path: Path) -> Config:
 def _check_together(
     mirror: Mapping[str, object], values: Mapping[tuple[str, str], list[Value]], path: Path
 ) -> list[str]:
-    root, state_db = mirror.get("root_dir"), mirror.get("state_db")
+    root, state_db, metrics = mirror.get("root_dir"), mirror.get("state_db"), mirror.get("metrics_file")
+    if isinstance(root, Path) and isinstance(metrics, Path) and metrics.is_relative_to(root):
+        line = values["mirror", "metrics_file"][0].line
+        return [
+            f"{path}, line {line}: metrics_file: lies in root_dir {root}: the full sync would remove it; "
+            "put it where node_exporter looks, such as /var/lib/prometheus/node-exporter/packrat.prom"
+        ]
     if isinstance(root, Path) and isinstance(state_db, Path):
         directory = state_db.parent
         if directory.is_relative_to(root) or root.is_relative_to(directory):
@@ -197,6 +205,20 @@ def _file(text: str) -> Path:
     return path
 
 
+def _metrics_file(text: str) -> Path:
+    path = _file(text)
+    if path.suffix != ".prom":
+        raise ValueError("must end with .prom: Prometheus' node_exporter reads no other files")
+    return path
+
+
+def _loopback(text: str) -> str:
+    match = re.fullmatch(r"(?:(localhost|127(?:\.\d{1,3}){3}|\[::1\]):)?(\d{1,5})", text)
+    if match is None or not 0 < int(match[2]) <= 65535:
+        raise ValueError("must be a port of this machine: 127.0.0.1:9273, [::1]:9273 or 9273")
+    return f"{match[1] or '127.0.0.1'}:{match[2]}"
+
+
 def _files(text: str) -> frozenset[Path]:
     return frozenset(_path(part.strip()) for part in re.split(r"[,\n]", text) if part.strip())
 
@@ -247,6 +269,8 @@ _ROWS = (
     _Row("mirror", "apt_valid_for", "apt_valid_for_s", _whole(3600, 10 * 366 * 86400)),
     _Row("mirror", "confirm_release_change", "confirm_release_change", _names),
     _Row("mirror", "public_url", "public_url", _public_url),
+    _Row("mirror", "metrics_file", "metrics_file", _metrics_file),
+    _Row("mirror", "metrics_listen", "metrics_listen", _loopback),
 )
 
 

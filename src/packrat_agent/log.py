@@ -21,17 +21,28 @@ _JOURNAL_PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical"
 
 def set_up_log(level: str = "info") -> None:
     """Write events of `level` and above to stderr: with time and level, or with journald's `<N>` under systemd."""
-    under_journald = "JOURNAL_STREAM" in os.environ
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ", utc=True),
-            _render_for_journald if under_journald else _render,
+            _render_for_journald if _under_journald() else _render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _under_journald() -> bool:
+    """Say whether stderr is the journal: the variable is inherited by those whose stderr leads elsewhere, too.
+
+    Source: systemd.exec(5), JOURNAL_STREAM.
+    """
+    try:
+        there = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{there.st_dev}:{there.st_ino}"
 
 
 def _render(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
@@ -51,4 +62,7 @@ def _line(event: MutableMapping[str, Any]) -> str:
 
 def _quote(value: object) -> str:
     text = str(value)
-    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+    if _PLAIN.fullmatch(text):
+        return text
+    # JSON lets some control characters of terminals through.
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in json.dumps(text, ensure_ascii=False))

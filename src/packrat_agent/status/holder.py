@@ -1,0 +1,65 @@
+"""Says which process holds a state database, without touching its lock.
+
+Takes: the path of the state database.
+Gives: a Holder, or None where nobody works with it.
+Touches: the holder file beside the state database and /proc, reading only.
+"""
+
+import json
+import os
+import re
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+_LOCK = re.compile(r"^\d+: (?:FLOCK|POSIX) +\S+ +WRITE +(\d+) [0-9a-f:]+:(\d+) ", re.MULTILINE)
+_LONGEST_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that holds the lock; `here`: on this host, and seen to be alive."""
+
+    pid: int
+    host: str
+    here: bool
+
+
+def find_holder(state_db: Path) -> Holder | None:
+    """Read who holds the state database; a process that ended without cleaning up does not count.
+
+    Taking the lock to try it would make an agent that starts in this moment give up.
+    Raises: PermissionError where the directory is closed to us.
+    """
+    lock = state_db.with_name(state_db.name + ".lock")
+    try:
+        with lock.with_name(lock.name + ".holder").open("rb") as file:
+            said = json.loads(file.read(_LONGEST_BYTES))
+        pid, host = int(said["pid"]), str(said["host"])[:100]
+    except PermissionError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if pid <= 0:
+        return None
+    if host != socket.gethostname():
+        return Holder(pid, host, here=False)
+    return Holder(pid, host, here=True) if _holds(pid, lock) else None
+
+
+def _holds(pid: int, lock: Path) -> bool:
+    try:
+        held = {(int(match[1]), int(match[2])) for match in _LOCK.finditer(Path("/proc/locks").read_text("ascii"))}
+        return (pid, lock.stat().st_ino) in held
+    except (OSError, ValueError):
+        return _alive(pid)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True

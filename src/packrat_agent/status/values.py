@@ -1,0 +1,148 @@
+"""How a mirror stands: the values that status, check and metrics tell, each in its own words.
+
+Takes: nothing.
+Gives: a Status, and its JSON form.
+Touches: nothing.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+SCHEMA = 1
+"""Rises when a field of the JSON form is taken away or changes its meaning."""
+
+
+class AgentState(StrEnum):
+    """What the agent is doing; `elsewhere`: another host holds the state database, and can't be asked."""
+
+    RUNNING = "running"
+    SYNCING = "syncing"
+    ELSEWHERE = "elsewhere"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStatus:
+    """The process; of a stopped one, `version` and `started` (epoch seconds) are those of the last `run`."""
+
+    state: AgentState
+    pid: int | None
+    host: str | None
+    version: str | None
+    started: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """The packrat server as last seen; `since`: epoch seconds from which `up` has been so."""
+
+    url: str
+    up: bool | None
+    since: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RepoStatus:
+    """One repository: wanted = live + refused + pending files; times are epoch seconds."""
+
+    name: str
+    kind: str
+    directory: str
+    wanted: int
+    live: int
+    refused: int
+    pending: int
+    published: float | None
+    checked: float | None
+    lag_s: float | None
+    held: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A file that was left out: `refused`, or `pending` and failed so far."""
+
+    repo: str
+    state: str
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FullPass:
+    """The last full pass that came to its end; times are epoch seconds, `files` and `bytes` what was read on disk."""
+
+    began: float | None
+    ended: float | None
+    seconds: float | None
+    files: int | None
+    bytes: int | None
+    damaged: int | None
+    foreign: int | None
+    complete: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScanProgress:
+    """The full pass that is under way: how far its reading of the disk has come."""
+
+    began: float | None
+    files: int | None
+    bytes: int | None
+    of_files: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStatus:
+    """The signing key; `fingerprint` is None where nothing is signed, `expires` (epoch seconds) where it never does."""
+
+    fingerprint: str | None
+    algorithm: str | None
+    bits: int | None
+    expires: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """The filesystem below root_dir or the state database: what is free for the agent, of bytes and of inodes."""
+
+    holds: str
+    path: str
+    size_bytes: int
+    free_bytes: int
+    free_percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the history."""
+
+    at: float
+    word: str
+    repo: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All of it, as it was at `at`; None: the agent has not said so yet."""
+
+    at: float
+    mirror: str
+    agent: AgentStatus
+    server: ServerStatus
+    repos: tuple[RepoStatus, ...]
+    troubles: tuple[Trouble, ...]
+    troubles_total: int
+    full_pass: FullPass | None
+    scan: ScanProgress | None
+    key: KeyStatus | None
+    disks: tuple[Disk, ...]
+    events: tuple[Event, ...]
+
+    def as_json(self) -> str:
+        """Write it as one JSON object; its fields are described in docs/operations.md."""
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,170 @@
+"""Prometheus reads what we write, from the file and from the port."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import pytest
+import structlog
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from packrat_agent.config import Config, load
+from packrat_agent.errors import ConfigError
+from packrat_agent.model import Repo
+from packrat_agent.state.store import Store
+from packrat_agent.status.metrics import collect, serving_metrics
+
+_DOC = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Iterator[Config]:
+    """A mirror with one repository of a troublesome name, all its values known."""
+    (tmp_path / "www").mkdir()
+    path = tmp_path / "mirror.conf"
+    path.write_text(
+        f"[packrat]\nhost: packrat.example.com\nname: prod\n[mirror]\nroot_dir: {tmp_path}/www\n"
+        f"state_db: {tmp_path}/state/state.db\nmetrics_file: {tmp_path}/packrat.prom\nmetrics_listen: 9273\n"
+    )
+    store = Store(tmp_path / "state/state.db")
+    store.wanted.save_repos([Repo('a "b"\\c', "", "a", "apt", ())])
+    for name, value in {
+        "started": {"pid": 1, "at": 1000, "version": "1"},
+        "server": {"up": True, "since": 2000},
+        "full_pass": {"ended": 3, "seconds": 4, "files": 5, "bytes": 6, "damaged": 7, "foreign": 8, "complete": True},
+        "scan": {"files": 1, "bytes": 2, "of_files": 3},
+        "key": {"fingerprint": "A", "expires": 5000},
+        'repo:a "b"\\c': {"checked": 10, "published": 11, "lag_s": 0.25, "held": "x"},
+    }.items():
+        store.notes.set_setting(name, json.dumps(value))
+    # A stopped agent tells of no scan: let another host hold the database.
+    (tmp_path / "state/state.db.lock.holder").write_text('{"pid": 7, "host": "other"}')
+    yield load(path)
+    store.close()
+
+
+def _parse(text: str) -> dict[str, Metric]:
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+def _value(families: dict[str, Metric], name: str, **labels: str) -> float:
+    [value] = [sample.value for sample in families[name].samples if labels.items() <= sample.labels.items()]
+    return value
+
+
+def test_the_file_has_all_figures(config: Config) -> None:
+    collect(config)
+    path = config.mirror.metrics_file
+    assert path is not None
+    assert path.stat().st_mode & 0o777 == 0o644
+    told = _parse(path.read_text())
+    assert _value(told, "packrat_agent_running") == 0
+    assert _value(told, "packrat_agent_server_up") == 1
+    assert _value(told, "packrat_agent_full_pass_damaged_files") == 7
+    assert _value(told, "packrat_agent_repo_lag_seconds", repo='a "b"\\c') == 0.25
+    assert _value(told, "packrat_agent_repo_held", repo='a "b"\\c') == 1
+    assert _value(told, "packrat_agent_repo_files", state="refused", kind="apt") == 0
+    assert _value(told, "packrat_agent_key_expires_timestamp_seconds") == 5000
+    assert all(family.type == "gauge" and family.documentation for family in told.values())
+    assert [one.name for one in path.parent.iterdir() if "prom" in one.name] == ["packrat.prom"]
+
+
+def test_all_figures_are_documented_and_no_other(config: Config) -> None:
+    collect(config)
+    assert config.mirror.metrics_file is not None
+    listed = [line.split("|")[1] for line in _DOC.splitlines() if line.startswith("| `packrat_agent_")]
+    documented = {part.strip().strip("`").partition("{")[0] for line in listed for part in line.split(", `")}
+    assert documented == set(_parse(config.mirror.metrics_file.read_text()))
+
+
+def test_without_a_file_nothing_is_written(config: Config, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    collect(replace(config, mirror=replace(config.mirror, metrics_file=None)))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_hinders_it_is_said_once_and_leaves_the_old_file(config: Config, tmp_path: Path) -> None:
+    nowhere = replace(config, mirror=replace(config.mirror, metrics_file=tmp_path / "no/packrat.prom"))
+    with structlog.testing.capture_logs() as told:
+        collect(nowhere)
+        collect(nowhere)
+    assert [(line["event"], line["log_level"]) for line in told] == [("metrics", "warning")]
+    assert "No such file or directory" in told[0]["reason"]
+    (tmp_path / "no").mkdir()
+    with structlog.testing.capture_logs() as told:
+        collect(nowhere)
+        (tmp_path / "no/packrat.prom").unlink()
+        (tmp_path / "no").rmdir()
+        collect(nowhere)
+    assert len(told) == 1
+    collect(config)
+    assert config.mirror.metrics_file is not None
+    written = config.mirror.metrics_file.read_bytes()
+    config.mirror.state_db.unlink()
+    with structlog.testing.capture_logs() as told:
+        collect(config)
+    assert "no state database" in told[0]["reason"]
+    assert config.mirror.metrics_file.read_bytes() == written
+
+
+def _at(config: Config, listen: str) -> Config:
+    return replace(config, mirror=replace(config.mirror, metrics_listen=listen))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_the_port_tells_the_same_as_the_file(config: Config, host: str) -> None:
+    async def scrape() -> tuple[str, str, int, int]:
+        async with serving_metrics(_at(config, f"{host}:0")) as port, aiohttp.ClientSession() as client:
+            async with client.get(f"http://{host}:{port}/metrics") as answer:
+                text, kind = await answer.text(), answer.headers["Content-Type"]
+            async with client.get(f"http://{host}:{port}/") as other:
+                missing = other.status
+            config.mirror.state_db.unlink()
+            async with client.get(f"http://{host}:{port}/metrics") as broken:
+                return text, kind, missing, broken.status
+
+    collect(config)
+    text, kind, missing, broken = asyncio.run(scrape())
+    assert config.mirror.metrics_file is not None
+    assert set(_parse(text)) == set(_parse(config.mirror.metrics_file.read_text()))
+    assert kind.startswith("text/plain; version=0.0.4")
+    assert (missing, broken) == (404, 503)
+
+
+def test_without_a_port_none_is_opened(config: Config) -> None:
+    async def serve() -> int | None:
+        async with serving_metrics(replace(config, mirror=replace(config.mirror, metrics_listen=None))) as port:
+            return port
+
+    assert asyncio.run(serve()) is None
+
+
+def test_a_port_in_use_is_told(config: Config) -> None:
+    async def serve(port: int) -> None:
+        async with serving_metrics(_at(config, f"127.0.0.1:{port}")):
+            pass
+
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match="can't be listened on"):
+        asyncio.run(serve(taken.getsockname()[1]))
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("metrics_listen: 0.0.0.0:9273", "a port of this machine"),
+        ("metrics_listen: repo.example.com:9273", "a port of this machine"),
+        ("metrics_listen: 127.0.0.1:0", "a port of this machine"),
+        ("metrics_file: /var/lib/node/packrat.txt", "must end with .prom"),
+        ("metrics_file: /var/www/repo/packrat.prom", "lies in root_dir"),
+    ],
+)
+def test_what_can_not_be_served_is_refused(tmp_path: Path, line: str, fault: str) -> None:
+    path = tmp_path / "mirror.conf"
+    path.write_text(f"[packrat]\nhost: x\nname: p\n[mirror]\nroot_dir: /var/www/repo\nstate_db: /x/state.db\n{line}\n")
+    with pytest.raises(ConfigError, match=fault):
+        load(path)
