@@ -67,7 +67,10 @@ async def fetch(
             placement = waiting.pop()
             sha256 = placement.file.sha256
             try:
-                found = await asyncio.to_thread(_find_local, placement, staging, root)
+                found = None
+                # Most files are nowhere yet; a thread each would cost more than the download of a small one.
+                if placement.source is not None or os.path.lexists(staging / sha256):
+                    found = await asyncio.to_thread(_find_local, placement, staging, root)
                 staged[sha256] = found or await _download(placement, staging, open_file, on_progress)
                 on_progress(1, 0)
             except DiskError:
