@@ -101,7 +101,17 @@ def find_caller(engine: Engine, name: str | None, token: str | None) -> Caller:
     if name is None or token is None:
         return ANONYMOUS
     with reading(engine) as connection:
-        row = connection.execute(_SESSION, {"token_hash": _digest(token)}).first()
+        return read_caller(connection, name, token)
+
+
+def read_caller(connection: Connection, name: str | None, token: str | None) -> Caller:
+    """The same, for somebody who reads more at once.
+
+    Raises: InvalidSession
+    """
+    if name is None or token is None:
+        return ANONYMOUS
+    row = connection.execute(_SESSION, {"token_hash": _digest(token)}).first()
     if row is None or row.name != name or row.expires < time.time():
         raise InvalidSession
     return Caller(row.name, Role(row.role))

@@ -21,7 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
-from packrat_server.access import InvalidSession, Role, find_caller
+from packrat_server.access import InvalidSession, Role, read_caller
 from packrat_server.api.calls import House
 from packrat_server.api.messages import CinpResponse, Fault
 from packrat_server.api.verbs import identify
@@ -109,13 +109,13 @@ class _Found:
 
 def _find(house: House, headers: Mapping[str, str], name: str, read_up_to: int) -> _Found | None:
     """Find the file of a name that the caller may see, and read it where it has at most that many bytes."""
-    try:
-        caller = find_caller(house.engine, headers.get("auth-id"), headers.get("auth-token"))
-    except InvalidSession:
-        raise Fault(401, "Invalid Session") from None
-    if caller.role == Role.NOBODY:
-        raise Fault(403, "Not Authorized")
     with reading(house.engine) as connection:
+        try:
+            caller = read_caller(connection, headers.get("auth-id"), headers.get("auth-token"))
+        except InvalidSession:
+            raise Fault(401, "Invalid Session") from None
+        if caller.role == Role.NOBODY:
+            raise Fault(403, "Not Authorized")
         row = find_served(connection, caller, name)
     if row is None:
         return None
