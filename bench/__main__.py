@@ -58,11 +58,12 @@ def main(sizes: str, rounds: int, only: tuple[str, ...], directory: Path | None,
     chosen = only or (*OURS, *PEERS)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     rows: list[Row] = []
+    machine: dict[str, str] = {}
     try:
         with telling() as tell:
             for count in counts:
                 with set_up(directory) as setting:
-                    machine = describe_machine(setting.directory)
+                    machine = machine or describe_machine(setting.directory)
                     rows += measure_size(setting, count, rounds, chosen, tell)
     except (BenchError, PackratError) as error:
         raise click.ClickException(str(error)) from None

@@ -84,4 +84,5 @@ def count_packages(index: Path) -> int:
     """How many packages a Packages file lists; 0 where there is none."""
     if not index.exists():
         return 0
-    return index.read_bytes().count(b"\nPackage: ") + index.read_bytes().startswith(b"Package: ")
+    text = index.read_bytes()
+    return text.count(b"\nPackage: ") + text.startswith(b"Package: ")

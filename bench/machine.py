@@ -29,6 +29,8 @@ def describe_machine(directory: Path) -> dict[str, str]:
         "filesystem": _filesystem(directory),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
+        # Others at work at the same time make every figure larger.
+        "load before": f"{os.getloadavg()[0]:.1f}",
     }
     for name, command in _ASK.items():
         told[name] = _version(command)
