@@ -11,7 +11,7 @@ declare -A package_of=(
 )
 wanted=("$@")
 if [ ${#wanted[@]} -eq 0 ]; then
-  wanted=(gpg gpgv gpgconf apt-get apt-ftparchive dpkg-deb xz aptly nginx apache2 curl openssl skopeo podman
+  wanted=(gpg gpgv gpgconf apt-get apt-ftparchive dpkg-deb xz aptly reprepro nginx apache2 curl openssl skopeo podman
     systemd-analyze)
 fi
 

@@ -28,7 +28,7 @@ _WHAT_TO_DO = {
     errno.EXDEV: "it is another filesystem: root_dir must be one filesystem without mount points inside",
     errno.EIO: "check the disk and its logs",
 }
-_SYNCFS_FROM_FILES = 64
+_SYNCFS_FROM = 64
 
 
 @contextmanager
@@ -101,8 +101,11 @@ def remove_tree(path: Path) -> None:
 
 
 def flush_directories(directories: Iterable[Path]) -> None:
-    """Make renames durable: fsync each directory once."""
-    for directory in sorted(set(directories)):
+    """Make renames durable: fsync each directory once, or the whole filesystem where they are many."""
+    waiting = sorted(set(directories))
+    if len(waiting) >= _SYNCFS_FROM and _flush_filesystem(waiting[0]):
+        return
+    for directory in waiting:
         with told_as_disk_error("flush", directory):
             descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
             try:
@@ -115,7 +118,7 @@ def flush_files(files: list[Path]) -> None:
     """Make the content of files durable: fsync each, or the whole filesystem once where they are many."""
     if not files:
         return
-    if len(files) >= _SYNCFS_FROM_FILES and _flush_filesystem(files[0].parent):
+    if len(files) >= _SYNCFS_FROM and _flush_filesystem(files[0].parent):
         return
     for path in files:
         with told_as_disk_error("flush", path):

@@ -71,11 +71,16 @@ async def fetch(
             placement = waiting.pop()
             sha256 = placement.file.sha256
             try:
-                parts = await asyncio.to_thread(_find_parts, placement, staging, root)
+                parts = None
+                if placement.parts:
+                    parts = await asyncio.to_thread(_find_parts, placement, staging, root)
                 if parts is not None:
                     staged.update(parts)
                 else:
-                    found = await asyncio.to_thread(_find_local, sha256, placement.source, staging, root)
+                    found = None
+                    # Most files are nowhere yet; a thread each would cost more than the download of a small one.
+                    if placement.source is not None or os.path.lexists(staging / sha256):
+                        found = await asyncio.to_thread(_find_local, sha256, placement.source, staging, root)
                     staged[sha256] = found or await _download(placement, staging, open_file, on_progress)
                 on_progress(1, 0)
             except DiskError:
@@ -93,9 +98,7 @@ async def fetch(
 
 
 def _find_parts(placement: Placement, staging: Path, root: Path) -> dict[str, StagedFile] | None:
-    """Stage the parts that are not in place; None where there are no parts, or one of them is gone."""
-    if not placement.parts:
-        return None
+    """Stage the parts that are not in place; None where one of them is gone."""
     found: dict[str, StagedFile] = {}
     for part in placement.parts:
         if part.source != part.path and part.sha256 not in found:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 
 from packrat_server.store.database import reading, writing
 from packrat_server.store.tables import mirrors, sessions, users
@@ -25,6 +25,7 @@ SESSION_S = 14 * 86400.0
 _SALT_BYTES = 16
 _TOKEN_LENGTH = 32
 _ALPHABET = string.ascii_lowercase + string.digits
+_SESSION = select(sessions).where(sessions.c.token_hash == bindparam("token_hash"))
 
 
 class Role(StrEnum):
@@ -100,7 +101,17 @@ def find_caller(engine: Engine, name: str | None, token: str | None) -> Caller:
     if name is None or token is None:
         return ANONYMOUS
     with reading(engine) as connection:
-        row = connection.execute(select(sessions).where(sessions.c.token_hash == _digest(token))).first()
+        return read_caller(connection, name, token)
+
+
+def read_caller(connection: Connection, name: str | None, token: str | None) -> Caller:
+    """The same, for somebody who reads more at once.
+
+    Raises: InvalidSession
+    """
+    if name is None or token is None:
+        return ANONYMOUS
+    row = connection.execute(_SESSION, {"token_hash": _digest(token)}).first()
     if row is None or row.name != name or row.expires < time.time():
         raise InvalidSession
     return Caller(row.name, Role(row.role))

@@ -6,9 +6,10 @@ Touches: the database.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, exists, select
+from sqlalchemy import BindParameter, Connection, Row, Select, and_, bindparam, exists, select
 
 from packrat_server.access import Caller, Role
 from packrat_server.latest import pick_latest
@@ -66,8 +67,12 @@ def visible_repos(caller: Caller) -> Select[Any]:
 
 def visible_files(caller: Caller) -> Select[Any]:
     """The package files that a caller may see: a mirror those that its repositories have by tag and distribution."""
+    return _visible_to(caller.role, caller.name)
+
+
+def _visible_to(role: Role, name: str | BindParameter[Any]) -> Select[Any]:
     query = select(package_files)
-    if caller.role == Role.MIRROR:
+    if role == Role.MIRROR:
         mine = (
             select(repos.c.name)
             .join(mirror_repos, mirror_repos.c.repo == repos.c.name)
@@ -80,7 +85,7 @@ def visible_files(caller: Caller) -> Select[Any]:
                 ),
             )
             .where(
-                mirror_repos.c.mirror == caller.name,
+                mirror_repos.c.mirror == name,
                 repo_distro_versions.c.distro_version == package_files.c.distro_version,
             )
         )
@@ -99,7 +104,15 @@ def visible_packages(caller: Caller) -> Select[Any]:
 
 def find_served(connection: Connection, caller: Caller, file_name: str) -> Row[Any] | None:
     """The package file that a download name stands for, where the caller may see one of that name."""
-    return connection.execute(visible_files(caller).where(package_files.c.file_name == file_name)).first()
+    asked = {"caller": caller.name, "file_name": file_name}
+    return connection.execute(_served_to(caller.role), asked).first()
+
+
+@cache
+def _served_to(role: Role) -> Select[Any]:
+    # Put together once: for every file that is served it would cost more than the query itself.
+    query = _visible_to(role, bindparam("caller"))
+    return query.where(package_files.c.file_name == bindparam("file_name"))
 
 
 def repo_distro_names(connection: Connection, repo: str) -> list[str]:

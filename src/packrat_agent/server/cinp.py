@@ -36,6 +36,7 @@ from packrat_agent.server.answers import (
 VERSIONS = ("0.9", "1.0", "2.0")
 _REQUEST_LINE_LIMIT = 4000
 _IDS_AT_ONCE = 100
+_REQUESTS_AT_ONCE = 3
 _PAGES_LIMIT = 20
 
 
@@ -85,27 +86,36 @@ class CinpClient:
         """GET objects by their ids: URI → fields. Those that the server does not have are left out."""
         found: dict[str, Mapping[str, Any]] = {}
         waiting = list(_in_requests(model, ids))
-        while waiting:
-            some = waiting.pop()
-            uri = f"{model}:{':'.join(some)}:"
-            try:
-                value = (await self._ask("GET", uri, {"Multi-Object": "True"})).value
-            except NotFound as error:
-                # One missing id makes the whole request a 404.
-                rest = [one for one in some if one != error.object_id]
-                if len(rest) == len(some):
-                    rest = []
-                    if len(some) > 1:
-                        middle = len(some) // 2
-                        waiting += [some[:middle], some[middle:]]
-                if rest:
-                    waiting.append(rest)
-                continue
-            asked = {f"{model}:{one}:" for one in some}
-            for key, record in as_object(value, f"GET {model}").items():
-                if key in asked and isinstance(record, dict):
-                    found[key] = record
+
+        async def work() -> None:
+            while waiting:
+                records, again = await self._get_some(model, waiting.pop())
+                found.update(records)
+                waiting.extend(again)
+
+        workers = [asyncio.ensure_future(work()) for _ in range(min(_REQUESTS_AT_ONCE, len(waiting)))]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
         return found
+
+    async def _get_some(self, model: str, ids: list[str]) -> tuple[dict[str, Mapping[str, Any]], list[list[str]]]:
+        """GET objects in one request; gives those found, and what is to be asked again in other requests."""
+        try:
+            value = (await self._ask("GET", f"{model}:{':'.join(ids)}:", {"Multi-Object": "True"})).value
+        except NotFound as error:
+            # One missing id makes the whole request a 404.
+            rest = [one for one in ids if one != error.object_id]
+            if len(rest) < len(ids):
+                return {}, [rest] if rest else []
+            middle = len(ids) // 2
+            return {}, [ids[:middle], ids[middle:]] if middle else []
+        asked = {f"{model}:{one}:" for one in ids}
+        records = as_object(value, f"GET {model}")
+        return {key: record for key, record in records.items() if key in asked and isinstance(record, dict)}, []
 
     async def list_uris(self, model: str, filter_name: str | None, arguments: Mapping[str, Any]) -> list[str]:
         """LIST the URIs that a filter lets through, all of them, each once.

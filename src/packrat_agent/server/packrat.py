@@ -6,7 +6,7 @@ Touches: network, through the client.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 _LOGIN = f"{ROOT}Auth/User(login)"
 _API_MAJOR = "2"
+_RECORDS_AT_ONCE = 600
+"""Of this many the raw records are held in memory."""
 _WAIT_MARGIN_S = 60.0
 """How much later than asked a poll's answer may come: on a small server polls queue behind each other."""
 
@@ -133,7 +135,7 @@ class Packrat:
             return Wanted(frozenset(), (), ())
         listed = await self._asking(lambda: self._client.list_uris(PACKAGE_FILE, "repo", arguments))
         rejected: list[Rejection] = []
-        unseen: dict[str, str] = {}
+        unseen: list[str] = []
         for uri in listed:
             try:
                 one = read_id(uri, PACKAGE_FILE)
@@ -141,10 +143,16 @@ class Packrat:
                 rejected.append(Rejection(uri[:200], str(error)))
                 continue
             if uri not in known:
-                unseen[uri] = one
-        records = await self._asking(lambda: self._client.get_many(PACKAGE_FILE, list(unseen.values())))
+                unseen.append(one)
         files = [known[uri] for uri in listed if uri in known]
-        for uri in unseen:
+        for start in range(0, len(unseen), _RECORDS_AT_ONCE):
+            await self._read_files(unseen[start : start + _RECORDS_AT_ONCE], files, rejected)
+        return Wanted(frozenset(listed), tuple(files), tuple(rejected))
+
+    async def _read_files(self, ids: Sequence[str], files: list[PackageFile], rejected: list[Rejection]) -> None:
+        records = await self._asking(lambda: self._client.get_many(PACKAGE_FILE, ids))
+        for one in ids:
+            uri = f"{PACKAGE_FILE}:{one}:"
             if uri not in records:
                 # Gone between the list and the look at it.
                 continue
@@ -152,7 +160,6 @@ class Packrat:
                 files.append(read_file(uri, records[uri]))
             except (Unusable, UnicodeDecodeError) as error:
                 rejected.append(Rejection(uri, str(error)))
-        return Wanted(frozenset(listed), tuple(files), tuple(rejected))
 
     async def changes(self, position: str | None, timeout_s: int) -> Changes:
         """Wait for what changed since `position`, at most timeout_s; None asks for the present position.

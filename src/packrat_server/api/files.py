@@ -7,17 +7,21 @@ Touches: the database, the stored files.
 Source: RFC 9110, RFC 6266.
 """
 
+import os
 import re
 import secrets
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import formatdate
+from pathlib import Path
 
 from sqlalchemy import insert
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
-from packrat_server.access import Role
+from packrat_server.access import InvalidSession, Role, read_caller
 from packrat_server.api.calls import House
 from packrat_server.api.messages import CinpResponse, Fault
 from packrat_server.api.verbs import identify
@@ -27,6 +31,7 @@ from packrat_server.store.database import reading, writing
 from packrat_server.store.tables import uploads
 
 UPLOAD_LIMIT = 64 * 1024**3
+_AT_ONCE_BYTES = 128 * 1024
 _DISPOSITION = re.compile(r'inline\s*[;:]\s*filename="(?P<name>[^"]*)"')
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~-]{0,199}")
 _TYPES = {
@@ -79,24 +84,49 @@ async def serve_file(request: Request, name: str, house: House) -> Response:
     Raises: Fault
     """
     headers = lower_headers(request)
-    caller = await identify(headers, house)
-    if caller.role == Role.NOBODY:
-        raise Fault(403, "Not Authorized")
-
-    def find() -> str | None:
-        with reading(house.engine) as connection:
-            row = find_served(connection, caller, name)
-            return None if row is None else str(row.sha256)
-
-    sha256 = await run_in_threadpool(find)
-    path = blob_path(house.data_dir, sha256) if sha256 else None
-    if sha256 is None or path is None or not path.is_file():
+    # A part, and what is large, is streamed; what is small would spend most of its time between threads.
+    whole = request.method == "GET" and "range" not in headers
+    found = await run_in_threadpool(_find, house, headers, name, _AT_ONCE_BYTES if whole else -1)
+    if found is None:
         return PlainTextResponse(f'file "{name[:200]}" not found', 404)
-    etag = f'"{sha256}"'
+    etag = f'"{found.sha256}"'
     if _matches(headers, etag):
         return Response(status_code=304, headers={"ETag": etag})
-    ending = name[name.rfind(".") :]
-    return FileResponse(path, media_type=_TYPES.get(ending, "application/octet-stream"), headers={"ETag": etag})
+    media_type = _TYPES.get(name[name.rfind(".") :], "application/octet-stream")
+    if found.content is None:
+        return FileResponse(found.path, media_type=media_type, headers={"ETag": etag}, stat_result=found.status)
+    shown = {"ETag": etag, "Accept-Ranges": "bytes", "Last-Modified": formatdate(found.status.st_mtime, usegmt=True)}
+    return Response(found.content, media_type=media_type, headers=shown)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    sha256: str
+    path: Path
+    status: os.stat_result
+    content: bytes | None
+
+
+def _find(house: House, headers: Mapping[str, str], name: str, read_up_to: int) -> _Found | None:
+    """Find the file of a name that the caller may see, and read it where it has at most that many bytes."""
+    with reading(house.engine) as connection:
+        try:
+            caller = read_caller(connection, headers.get("auth-id"), headers.get("auth-token"))
+        except InvalidSession:
+            raise Fault(401, "Invalid Session") from None
+        if caller.role == Role.NOBODY:
+            raise Fault(403, "Not Authorized")
+        row = find_served(connection, caller, name)
+    if row is None:
+        return None
+    path = blob_path(house.data_dir, row.sha256)
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            content = file.read() if status.st_size <= read_up_to else None
+    except FileNotFoundError:
+        return None
+    return _Found(row.sha256, path, status, content)
 
 
 def _matches(headers: Mapping[str, str], etag: str) -> bool:

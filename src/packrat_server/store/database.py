@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from packrat_agent.errors import ConfigError
 
 _BUSY_TIMEOUT_MS = 30_000
+_CONNECTIONS = 40
 
 
 def open_database(data_dir: Path) -> Engine:
@@ -34,7 +35,13 @@ def open_database(data_dir: Path) -> Engine:
 
 def connect(path: Path) -> Engine:
     """Make an engine for a SQLite file: WAL, foreign keys, transactions that begin as writers."""
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
+    engine = create_engine(
+        f"sqlite:///{path}",
+        connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000},
+        # One for each thread of the server: what overflows a pool is opened and closed for a single query.
+        pool_size=_CONNECTIONS,
+        max_overflow=_CONNECTIONS,
+    )
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: Any) -> None:

@@ -22,6 +22,7 @@ _XZ_END = b"YZ"
 _XZ_HEADER = 12
 _GZ = "gz-6"
 _XZ = "xz-block-4"
+_XZ_DICTIONARY_BITS = (16, 22)
 _THREADS = 2
 
 
@@ -80,7 +81,10 @@ def _gzip_member(plain: bytes) -> bytes:
 
 def _xz_piece(plain: bytes) -> bytes:
     """Make one block: its unpadded and its plain size (8 bytes each, little-endian), then the padded block."""
-    stream = lzma.compress(plain, lzma.FORMAT_XZ, lzma.CHECK_CRC32, preset=4)
+    # A dictionary larger than the shard finds nothing more, and costs memory here and in every client.
+    dictionary = 1 << min(max(_XZ_DICTIONARY_BITS[0], (len(plain) - 1).bit_length()), _XZ_DICTIONARY_BITS[1])
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 4, "dict_size": dictionary}]
+    stream = lzma.compress(plain, lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=filters)
     index_size = (int.from_bytes(stream[-8:-4], "little") + 1) * 4
     block = stream[_XZ_HEADER : len(stream) - _XZ_HEADER - index_size]
     index = stream[len(stream) - _XZ_HEADER - index_size : -_XZ_HEADER]

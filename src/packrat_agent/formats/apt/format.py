@@ -112,7 +112,7 @@ def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> S
 
 
 def _arch_indexes(request: RenderRequest, suite: str, architecture: str, ordered: list[Entry]) -> dict[str, bytes]:
-    shards = cut_shards([entry for entry in ordered if entry.fragment.arch in (architecture, "all")])
+    shards = cut_shards(entry for entry in ordered if entry.fragment.arch in (architecture, "all"))
     return {
         "Packages": b"".join(shard.plain for shard in shards),
         "Packages.gz": compress_gzip(shards, request.pieces),

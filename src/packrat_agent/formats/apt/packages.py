@@ -9,7 +9,7 @@ Source: Debian wiki, DebianRepository/Format, "Packages" indices.
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import structlog
 
@@ -19,7 +19,9 @@ from packrat_agent.model import Entry
 log = structlog.get_logger()
 
 _SHARD_STANZAS = 64
-"""How many stanzas a shard has on average."""
+"""How many stanzas a shard has on average, were there no limit."""
+_SHARD_LIMIT = 128
+"""How many it has at most: what one more package costs is the compression of its shard."""
 
 
 def sort_entries(entries: Iterable[Entry]) -> list[Entry]:
@@ -34,27 +36,23 @@ def sort_entries(entries: Iterable[Entry]) -> list[Entry]:
     return [newest[key] for key in sorted(newest)]
 
 
-def cut_shards(entries: Sequence[Entry]) -> list[Shard]:
+def cut_shards(entries: Iterable[Entry]) -> list[Shard]:
     """Write the stanzas and cut them where a hash of the package says so: one more package changes one shard."""
     shards: list[Shard] = []
-    stanzas: list[bytes] = []
+    parts: list[bytes] = []
     for entry in entries:
         fragment = entry.fragment
         key = f"{fragment.name} {fragment.version} {fragment.arch}".encode()
-        if stanzas and zlib.crc32(key) % _SHARD_STANZAS == 0:
-            shards.append(_shard(stanzas))
-            stanzas = []
-        stanzas.append(_stanza(entry))
-    if stanzas:
-        shards.append(_shard(stanzas))
+        if parts and (zlib.crc32(key) % _SHARD_STANZAS == 0 or len(parts) >= 2 * _SHARD_LIMIT):
+            shards.append(_shard(parts))
+            parts = []
+        parts.append(fragment.body)
+        parts.append(f"Filename: {entry.path}\nSize: {entry.size}\nSHA256: {entry.sha256}\n\n".encode())
+    if parts:
+        shards.append(_shard(parts))
     return shards
 
 
-def _shard(stanzas: list[bytes]) -> Shard:
-    plain = b"".join(stanzas)
+def _shard(parts: list[bytes]) -> Shard:
+    plain = b"".join(parts)
     return Shard(plain, hashlib.sha256(plain).hexdigest())
-
-
-def _stanza(entry: Entry) -> bytes:
-    place = f"Filename: {entry.path}\nSize: {entry.size}\nSHA256: {entry.sha256}\n\n"
-    return entry.fragment.body + place.encode()

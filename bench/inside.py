@@ -1,0 +1,54 @@
+"""An agent that makes one pass whenever it is told to, for measuring the pass alone.
+
+Takes: mirror.conf as argument; on stdin a line a pass: the JSON list of the changed packages, empty for a full pass.
+Gives: on stdout a line a pass: seconds, peak_kib.
+Touches: what packrat-agent touches.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from bench.meter import read_peak_kib, reset_peak
+from packrat_agent.agent import connected
+from packrat_agent.config import load
+from packrat_agent.full_pass import sync
+from packrat_agent.log import set_up_log
+from packrat_agent.pass_ import Order, run_pass
+from packrat_agent.ready import Mirror, Wish, ready
+from packrat_agent.server.packrat import Packrat
+
+
+async def follow(mirror: Mirror) -> None:
+    """Make passes until stdin ends."""
+    async with connected(mirror.config) as server:
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            packages = json.loads(line)
+            reset_peak(os.getpid())
+            started = time.perf_counter()
+            await _make_pass(mirror, server, packages)
+            seconds = time.perf_counter() - started
+            print(json.dumps({"seconds": seconds, "peak_kib": read_peak_kib(os.getpid())}), flush=True)
+
+
+async def _make_pass(mirror: Mirror, server: Packrat, packages: list[str]) -> None:
+    if not packages:
+        await sync(mirror, server, Wish(), lambda what, files, size: None)
+        return
+    [repo] = mirror.store.wanted.repos()
+    await run_pass(repo, Order(packages), server, mirror.store, mirror.ground, lambda files, size: None)
+
+
+def main() -> None:
+    """Start as `run` does."""
+    set_up_log("warning")
+    os.umask(0o022)
+    with ready(load(Path(sys.argv[1])), Wish()) as mirror:
+        asyncio.run(follow(mirror))
+
+
+if __name__ == "__main__":
+    main()

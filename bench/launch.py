@@ -1,0 +1,47 @@
+"""Runs one command and tells its time and peak memory; started as a program of its own.
+
+Takes: arguments: seconds at most, a file for the command's stdout (`-`: none), the command.
+Gives: one JSON object on stdout: code, seconds, peak_kib (of the command and all that it waited for).
+Touches: what the command touches.
+
+The kernel counts the memory of the process that starts a program to that program, so the starter has to be small: this
+file imports nothing of ours and is run without site-packages.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+
+
+def main() -> None:
+    """Run it."""
+    timeout_s, stdout, command = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    target = os.devnull if stdout == "-" else stdout
+    started = time.perf_counter()
+    child = os.posix_spawnp(
+        command[0],
+        command,
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644),
+        ],
+        setpgroup=0,
+    )
+    signal.signal(signal.SIGALRM, lambda number, frame: os.killpg(child, signal.SIGKILL))
+    signal.signal(signal.SIGTERM, lambda number, frame: os.killpg(child, signal.SIGKILL))
+    signal.alarm(timeout_s)
+    try:
+        _, status, usage = os.wait4(child, 0)
+    except KeyboardInterrupt:
+        os.killpg(child, signal.SIGKILL)
+        raise
+    seconds = time.perf_counter() - started
+    code = os.waitstatus_to_exitcode(status)
+    json.dump({"code": code, "seconds": seconds, "peak_kib": usage.ru_maxrss}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

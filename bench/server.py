@@ -1,0 +1,159 @@
+"""The packrat server that our own contenders mirror: filled at once, run as a process of its own.
+
+Takes: a Setting, a Corpus.
+Gives: a Server: its URL, the mirror's psk, a way to tag.
+Touches: its data directory; the loopback network.
+
+The corpus goes straight into the tables, since uploading it is not what is measured; what is promoted later goes
+through the HTTP API.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Engine, insert, select
+
+from bench.corpus import Corpus, Package
+from bench.meter import BenchError
+from bench.setting import SUITE, Setting
+from packrat_server import admin
+from packrat_server.seed import init
+from packrat_server.store.blobs import blob_path
+from packrat_server.store.database import open_database, writing
+from packrat_server.store.tables import package_file_tags, package_files, packages
+from packrat_server.uploader import Uploader, signed_in
+
+MIRROR = "bench"
+REPO = "apt-bench"
+TAG = "dev"
+_LOOK_S = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running packrat server with an uploader's open session; `uris`: package name → the URI of its file."""
+
+    url: str
+    psk: str
+    uris: dict[str, str]
+    runner: asyncio.Runner
+    uploader: Uploader
+
+    def promote(self, package: Package, *, there: bool) -> None:
+        """Tag a package, or take the tag off."""
+        self.runner.run(self._promote(package, there))
+
+    def promote_until(self, package: Package, arrived: Callable[[], bool], within_s: float, *, there: bool) -> float:
+        """The same, and wait until it has arrived; gives the seconds from before the request on.
+
+        Raises: TimeoutError
+        """
+
+        async def do() -> float:
+            started = time.perf_counter()
+            async with asyncio.timeout(within_s), asyncio.TaskGroup() as group:
+                group.create_task(self._promote(package, there))
+                while not arrived():
+                    await asyncio.sleep(_LOOK_S)
+                return time.perf_counter() - started
+
+        return self.runner.run(do())
+
+    async def _promote(self, package: Package, there: bool) -> None:
+        uri = self.uris[package.name]
+        await (self.uploader.tag(uri, TAG) if there else self.uploader.untag(uri, TAG))
+
+
+@contextmanager
+def running_server(setting: Setting, corpus: Corpus) -> Iterator[Server]:
+    """Fill a new server and run it."""
+    data = setting.directory / "server"
+    password = init(data)
+    engine = open_database(data)
+    admin.save_repo(engine, admin.NewRepo(REPO, "apt", TAG, (SUITE,), "Benchmark", show_only_latest=False))
+    psk = admin.save_mirror(engine, MIRROR, [REPO], "Benchmark")
+    assert psk is not None
+    uris = _fill(engine, data, corpus)
+    engine.dispose()
+    line = [sys.executable, "-m", "packrat_server.cli", "serve", "--data", str(data), "--listen", "127.0.0.1:0"]
+    process = subprocess.Popen(line, env=setting.environment, stderr=subprocess.PIPE, text=True)
+    try:
+        url = _read_url(process)
+        with asyncio.Runner() as runner:
+            session = signed_in(url, "admin", password)
+            uploader = runner.run(_enter(session))
+            try:
+                yield Server(url, psk, uris, runner, uploader)
+            finally:
+                runner.run(_leave(session))
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+async def _enter(session: AbstractAsyncContextManager[Uploader]) -> Uploader:
+    return await session.__aenter__()
+
+
+async def _leave(session: AbstractAsyncContextManager[Uploader]) -> None:
+    await session.__aexit__(None, None, None)
+
+
+def _read_url(process: "subprocess.Popen[str]") -> str:
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        for word in line.split():
+            if word.startswith("url="):
+                return word.removeprefix("url=")
+    raise BenchError(f"the packrat server did not start: {''.join(said)[-1500:]}")
+
+
+def _fill(engine: Engine, data: Path, corpus: Corpus) -> dict[str, str]:
+    now = datetime.now(UTC)
+    everything = (*corpus.packages, *corpus.extra)
+    for package in everything:
+        target = blob_path(data, package.sha256)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.link(package.path, target)
+    with writing(engine) as connection:
+        counts = {"deprocated_count": 10, "failed_count": 5, "created": now, "updated": now}
+        connection.execute(insert(packages), [{"name": package.name, **counts} for package in everything])
+        connection.execute(insert(package_files), [_row(package, now) for package in everything])
+        ids = {
+            row.package: row.id for row in connection.execute(select(package_files.c.package, package_files.c.id)).all()
+        }
+        connection.execute(insert(package_file_tags), _tagged(corpus.packages, ids, now))
+    return {name: f"/api/v2/Package/PackageFile:{one}:" for name, one in ids.items()}
+
+
+def _row(package: Package, now: datetime) -> dict[str, object]:
+    return {
+        "package": package.name,
+        "distro_version": SUITE,
+        "version": package.version,
+        "type": "deb",
+        "arch": {"amd64": "x86_64"}.get(package.architecture, package.architecture),
+        "justification": "",
+        "provenance": "",
+        "file_name": package.path.name,
+        "sha256": package.sha256,
+        "size": package.size,
+        "created_by": "admin",
+        "created": now,
+        "updated": now,
+    }
+
+
+def _tagged(chosen: Sequence[Package], ids: dict[str, int], now: datetime) -> list[dict[str, object]]:
+    return [{"package_file": ids[package.name], "tag": TAG, "by": "admin", "at": now} for package in chosen]

@@ -1,0 +1,34 @@
+"""An apt index is cut into shards, so that a change costs one of them."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from packrat_agent.formats.apt.packages import cut_shards
+from packrat_agent.model import Entry, Fragment, PackageFile
+
+LIMIT = 128
+
+
+def entry(number: int) -> Entry:
+    name = f"package{number:05}"
+    file = PackageFile(f"u{number}", name, "bookworm", "1", "deb", "all", "/files/x", "x", f"{number:064x}")
+    return Entry(file, f"pool/{name[:6]}/{name}_1_all.deb", 100, Fragment(b"Package: x\n", name, "1", "all"))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1500), st.integers(0, 1500))
+def test_one_more_package_changes_the_shards_up_to_the_next_cut_only(count: int, more: int) -> None:
+    before = [entry(number) for number in range(count) if number != more]
+    after = [entry(number) for number in sorted({*range(count), more})]
+    old, new = cut_shards(before), cut_shards(after)
+    assert b"".join(shard.plain for shard in new).count(b"Package: ") == len(after)
+    changed = {shard.digest for shard in new} - {shard.digest for shard in old}
+    # A run of shards that were cut by the limit alone is cut anew up to the next cut by hash.
+    assert sum(shard.plain.count(b"Package: ") for shard in new if shard.digest in changed) <= 8 * LIMIT
+
+
+def test_no_shard_is_longer_than_the_limit() -> None:
+    shards = cut_shards([entry(number) for number in range(20_000)])
+    sizes = [shard.plain.count(b"Package: ") for shard in shards]
+    assert max(sizes) == LIMIT
+    assert sum(sizes) / len(sizes) > LIMIT / 4
