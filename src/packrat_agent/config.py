@@ -2,7 +2,7 @@
 
 Takes: the path of mirror.conf.
 Gives: a Config, its description with secrets masked, warnings.
-Touches: the file; links in the paths that it names, reading only.
+Touches: the file; the paths that it names, only looking.
 """
 
 import ipaddress
@@ -302,12 +302,11 @@ def _mask(proxy: str) -> str:
 def warn(config: Config) -> tuple[str, ...]:
     """Tell what is allowed but not wise."""
     found = []
+    if config.mirror.passphrase_file is not None and _is_open_to_all(config.mirror.passphrase_file):
+        path = config.mirror.passphrase_file
+        found.append(f"{path} holds the passphrase and everyone can read it; `chmod 0600 {path}`")
     if config.packrat.psk:
-        try:
-            mode = config.source.stat().st_mode
-        except OSError:
-            mode = 0
-        if mode & (stat.S_IROTH | stat.S_IWOTH):
+        if _is_open_to_all(config.source):
             found.append(f"{config.source} holds the psk and everyone can read it; `chmod 0640 {config.source}`")
         parts = urlsplit(config.packrat.url)
         if parts.scheme == "http" and not re.fullmatch(r"localhost|127\.[0-9.]+|::1", parts.hostname or ""):
@@ -321,3 +320,10 @@ def warn(config: Config) -> tuple[str, ...]:
         if not path.is_relative_to(root)
     ]
     return tuple(found)
+
+
+def _is_open_to_all(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))
+    except OSError:
+        return False

@@ -2,7 +2,7 @@
 
 Takes: a key id or fingerprint, the keyring's home, a passphrase file.
 Gives: a SigningKey that is proved to work; its public form; signatures that are verified.
-Touches: gpg; temporary files.
+Touches: gpg; temporary files; the passphrase file, only to see that it is there.
 """
 
 import tempfile
@@ -61,6 +61,8 @@ def find_key(name: str, home: Path | None, passphrase_file: Path | None, now: da
             f"gpg_sign_key {name!r} is no key id: give the 8, 16 or 40 hex digits that `gpg --list-secret-keys "
             "--with-subkey-fingerprints` shows"
         )
+    if passphrase_file is not None:
+        _check_readable(passphrase_file)
     gpg = _open(home)
     matches = _matches(gpg.list_keys(True), wanted)
     if not matches:
@@ -143,6 +145,13 @@ def _open(home: Path | None) -> gnupg.GPG:
         ) from None
     gpg.encoding = "utf-8"
     return gpg
+
+
+def _check_readable(passphrase_file: Path) -> None:
+    try:
+        passphrase_file.open("rb").close()
+    except OSError as error:
+        raise SigningError(f"passphrase_file {passphrase_file} can't be read: {error.strerror}") from None
 
 
 def _matches(keys: Sequence[Mapping[str, Any]], wanted: str) -> list[tuple[Mapping[str, Any], str]]:

@@ -441,6 +441,18 @@ def test_what_is_not_wise_is_warned_of(conf: Path, host: str, psk: str, mode: in
     assert SECRET not in "".join(found)
 
 
+def test_a_passphrase_that_everyone_can_read_is_warned_of(conf: Path, tmp_path: Path) -> None:
+    passphrase = tmp_path / "passphrase"
+    passphrase.touch(0o600)
+    conf = written(conf, {"host": "localhost"}, {"passphrase_file": str(passphrase)})
+    conf.chmod(0o600)
+    assert warn(load(conf)) == ()
+    passphrase.chmod(0o644)
+    assert warn(load(conf)) == (
+        f"{passphrase} holds the passphrase and everyone can read it; `chmod 0600 {passphrase}`",
+    )
+
+
 def test_a_keep_file_outside_root_dir_is_warned_of(conf: Path) -> None:
     conf = written(conf, {"host": "localhost"}, {"keep_file": "/srv/mirror/wwww/a"})
     conf.chmod(0o600)
