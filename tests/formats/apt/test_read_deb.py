@@ -192,8 +192,8 @@ def test_a_package_that_is_cut_off_anywhere_before_its_data_is_refused(tmp_path:
 _COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
     ".gz": gz,
-    ".xz": lambda data: lzma.compress(data),
-    ".zst": lambda data: zstd.compress(data),
+    ".xz": lzma.compress,
+    ".zst": zstd.compress,
 }
 
 _SEEDS = [build_deb(Deb("x", "1", "amd64", compression=compression)) for compression in ("none", "gz", "xz", "zst")] + [
