@@ -76,7 +76,7 @@ def main(ctx: click.Context, config_path: Path, log_level: str) -> None:
 @main.command("config")
 @click.pass_obj
 def config_command(config_path: Path) -> None:
-    """Check the configuration and print what is in force, secrets masked."""
+    """Check the configuration and print what is in force. Secrets are masked."""
     config = load(config_path)
     click.echo(describe(config), nl=False)
     for warning in warn_of_config(config):
@@ -91,7 +91,7 @@ def config_command(config_path: Path) -> None:
 )
 @click.pass_obj
 def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals: bool) -> None:
-    """Do one full pass and exit: ask for everything, check every file, mend, publish, remove what is foreign."""
+    """Do one full pass and exit. Asks for everything, checks every file, mends, publishes, removes what is foreign."""
     config = _load(config_path)
     wish = Wish(dry_run, adopt, accept_removals)
 
@@ -144,7 +144,7 @@ def serve_command(config_path: Path, listen: str, root: Path | None) -> None:
 )
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="HOST:PORT to serve the mirror on.")
 def demo_command(once: bool, directory: Path, listen: str) -> None:
-    """Try it out: a packrat server with packages, a mirror of it, served on this machine."""
+    """Try it out on this machine. Starts a packrat server with packages, builds a mirror of it and serves that."""
     try:
         from packrat_agent.demo.story import play
     except ModuleNotFoundError as error:
