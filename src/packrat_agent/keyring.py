@@ -129,7 +129,7 @@ def make_signature(key: SigningKey, data: bytes, form: SignatureForm) -> bytes:
         extra += ["--pinentry-mode", "error"]
     clear = form is SignatureForm.CLEAR
     made = gpg.sign(data, clearsign=clear, detach=not clear, binary=form is SignatureForm.BINARY, extra_args=extra)
-    if made.returncode != 0 or made.fingerprint != key.fingerprint or not made.data:
+    if made.returncode != 0 or _signers(made) != [key.fingerprint] or not made.data:
         raise SigningError(_tell_failure(key, made))
     signature = bytes(made.data)
     _verify(gpg, key, data, signature, form)
@@ -219,10 +219,19 @@ def _expiry(primary: Mapping[str, Any], chosen: Mapping[str, Any]) -> datetime |
     return datetime.fromtimestamp(min(moments), UTC) if moments else None
 
 
+def _signers(made: Any) -> list[str]:
+    """Name the keys that signed; `local-user` in gpg.conf adds others to the one on the command line."""
+    lines = str(made.stderr or "").splitlines()
+    return [line.split()[-1] for line in lines if line.startswith("[GNUPG:] SIG_CREATED ")]
+
+
 def _tell_failure(key: SigningKey, made: Any) -> str:
     said = str(made.stderr or "")
-    if made.returncode == 0 and made.fingerprint != key.fingerprint:
-        return f"gpg signed with {made.fingerprint}, not with the configured {key.fingerprint}; nothing was published"
+    if made.returncode == 0 and _signers(made) != [key.fingerprint]:
+        return (
+            f"gpg signed with {', '.join(_signers(made)) or 'nothing'}, not with the configured {key.fingerprint} alone; "
+            "nothing was published; remove default keys and local-user from gpg.conf"
+        )
     if "pinentry" in said.lower() or "No passphrase" in said or "Bad passphrase" in said or "cancelled" in said.lower():
         what = "the passphrase in passphrase_file is wrong" if key.passphrase_file else "it has a passphrase"
         return f"the signing key {key.fingerprint} is locked: {what}; set passphrase_file to a file (mode 0600) with it"

@@ -175,6 +175,25 @@ def test_an_expired_key_is_refused_and_the_other_key_of_the_ring_never_signs_for
         make_signature(stale, b"data\n", SignatureForm.CLEAR)
 
 
+@pytest.mark.parametrize("option", ["default-key", "local-user", "default-recipient"])
+def test_no_option_in_gpg_conf_makes_another_key_sign(ring: Keyring, tmp_path: Path, option: str) -> None:
+    named, other = ring.make(), ring.make()
+    (tmp_path / "data").write_bytes(b"data\n")
+    (ring.home / "gpg.conf").write_text(f"{option} {other}\n")
+    for form in SignatureForm:
+        key = SigningKey(named, named, "", "EdDSA", 255, None, ring.home, None)
+        try:
+            (tmp_path / "signature").write_bytes(make_signature(key, b"data\n", form))
+        except SigningError as error:
+            assert option == "local-user"
+            assert f"not with the configured {named} alone" in str(error)
+            assert "gpg.conf" in str(error)
+            continue
+        signed = [] if form is SignatureForm.CLEAR else [str(tmp_path / "data")]
+        said = ring.gpg("--status-fd", "1", "--verify", str(tmp_path / "signature"), *signed).decode()
+        assert [line.split()[2] for line in said.splitlines() if " VALIDSIG " in line] == [named]
+
+
 def test_an_expired_subkey_is_refused_by_name_and_passed_over_by_its_primary(ring: Keyring) -> None:
     primary = ring.make(past=True)
     expired = ring.add(primary, past=True)
