@@ -228,9 +228,10 @@ def _signers(made: Any) -> list[str]:
 def _tell_failure(key: SigningKey, made: Any) -> str:
     said = str(made.stderr or "")
     if made.returncode == 0 and _signers(made) != [key.fingerprint]:
+        others = ", ".join(_signers(made)) or "nothing"
         return (
-            f"gpg signed with {', '.join(_signers(made)) or 'nothing'}, not with the configured {key.fingerprint} alone; "
-            "nothing was published; remove default keys and local-user from gpg.conf"
+            f"gpg signed with {others}, not with the configured {key.fingerprint} alone; nothing was published; "
+            "remove default keys and local-user from gpg.conf"
         )
     if "pinentry" in said.lower() or "No passphrase" in said or "Bad passphrase" in said or "cancelled" in said.lower():
         what = "the passphrase in passphrase_file is wrong" if key.passphrase_file else "it has a passphrase"
