@@ -1,62 +1,92 @@
-"""Decides when to do what: a full pass once, or a full pass and then whatever the server says changed.
+"""Follows the server for as long as it is let: hears what changed, does the passes, checks the disk beside them.
 
-Takes: the configuration, what the operator asked for, a stop.
-Gives: a Summary a full pass.
-Touches: through pass_ and the other steps: everything.
+Takes: a Mirror, a bell that asks for a full pass now.
+Gives: nothing; it ends when it is cancelled.
+Touches: through full_pass and pass_: everything.
 """
 
 import asyncio
+import os
 import random
+import socket
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import structlog
 
 from packrat_agent import __version__
+from packrat_agent.claim import ACCEPT_REMOVALS, take_word
 from packrat_agent.config import Config
 from packrat_agent.errors import DiskError, PackratError, ServerUnavailable
-from packrat_agent.fetch import clear_staging
-from packrat_agent.formats.table import FORMATS
-from packrat_agent.model import MirrorView, Repo
-from packrat_agent.pass_ import Order, PassResult, run_pass
-from packrat_agent.publish import intend, publish
-from packrat_agent.ready import Mirror, Wish
-from packrat_agent.scan import Scan, scan
+from packrat_agent.follow import News, follow
+from packrat_agent.full_pass import (
+    Look,
+    Progress,
+    Summary,
+    clean,
+    keep_site,
+    look,
+    note_full_pass,
+    note_look,
+    nothing_known,
+    run_one,
+    tell_rejected,
+)
+from packrat_agent.model import MirrorView, Repo, StoredFile
+from packrat_agent.owed import Owed, Work
+from packrat_agent.pass_ import Order
+from packrat_agent.ready import Mirror
+from packrat_agent.scan import be_gentle
 from packrat_agent.server.cinp import CinpClient
 from packrat_agent.server.packrat import Packrat
-from packrat_agent.sign import sign_tree
-from packrat_agent.site import SITE, render_site
-from packrat_agent.sweep import is_kept, kept_paths, sweep, sweep_directories
+from packrat_agent.threads import in_thread
 
 log = structlog.get_logger()
 
-_SETTLE_S = 0.03
-_LONGEST_POLL_S = 60
-_SHORTEST_POLL_S = 10
-_POLLS_AT_ONCE = 2
+_QUIET_S = 0.05
+_LONGEST_BURST_S = 0.5
 _BACK_OFF_S = (1.0, 30.0)
+_RETRY_S = (15.0, 900.0)
+_SCAN_SHARE = 0.5
+"""Which part of the time a scan beside other work is at work itself."""
 
-Progress = Callable[[str, int, int], None]
-"""(what is being done, files done, bytes done) since the last call."""
+
+class _Stopped(Exception):
+    """The agent stops; a scan is to end."""
 
 
 @dataclass(slots=True)
-class Summary:
-    """What one full pass did; `swept` names what was removed from disk, `errors` repository → why it stopped."""
+class _Full:
+    """A full pass under way: it ends when nothing is owed any more and the scan is through."""
 
-    passes: list[PassResult] = field(default_factory=list)
-    swept: list[str] = field(default_factory=list)
-    errors: dict[str, str] = field(default_factory=dict)
-    rejected: list[str] = field(default_factory=list)
-    seconds: float = 0.0
+    summary: Summary = field(default_factory=Summary)
+    started: float = field(default_factory=time.monotonic)
+    accept_removals: bool = False
+    seen: Look | None = None
+    failure: DiskError | None = None
 
-    @property
-    def complete(self) -> bool:
-        """Nothing failed, was refused, rejected or held back."""
-        spoiled = any(p.refused or p.rejected or p.failed or p.held for p in self.passes)
-        return not (self.errors or self.rejected or spoiled)
+
+@dataclass(slots=True)
+class _Desk:
+    """All that the running agent has in hand."""
+
+    mirror: Mirror
+    on_progress: Progress
+    bell: asyncio.Event
+    scanner: ThreadPoolExecutor
+    stopping: threading.Event
+    owed: Owed = field(default_factory=Owed)
+    repos: dict[str, Repo] = field(default_factory=dict)
+    full: _Full | None = None
+    full_is_due: bool = True
+    strangers: Mapping[str, StoredFile] = field(default_factory=dict)
+    heard_at: dict[str, float] = field(default_factory=dict)
+    tries: dict[str, int] = field(default_factory=dict)
+    complaint: str = ""
 
 
 @asynccontextmanager
@@ -69,225 +99,261 @@ async def connected(config: Config) -> AsyncIterator[Packrat]:
         yield server
 
 
-async def sync(mirror: Mirror, server: Packrat, wish: Wish, on_progress: Progress) -> Summary:
-    """Do one full pass: ask for everything, look at every file on disk, mend, publish, sweep.
+async def run(mirror: Mirror, on_progress: Progress, bell: asyncio.Event) -> None:
+    """Follow the server until cancelled: everything at start and every interval, changes as they come.
 
-    Raises: PackratError where the pass could not even begin; what stops one repository stands in the Summary.
+    bell: set by whoever wants a full pass now.
     """
-    started = time.monotonic()
-    summary = Summary()
-    view = await server.view()
-    _tell_rejected(view, summary)
-    found = await asyncio.to_thread(_scan, mirror, on_progress, wish.dry_run)
-    strangers = {file.path: file for file in found.strangers}
-    if not wish.dry_run:
-        await asyncio.to_thread(mirror.store.wanted.save_repos, view.repos)
-    order = Order(None, True, wish.dry_run, wish.accept_removals, strangers)
-    for repo in view.repos:
-        await _run_one(mirror, server, repo, order, summary, on_progress)
-    if not wish.dry_run:
-        await asyncio.to_thread(_close_pass, mirror, view, found, summary)
-        await server.heartbeat()
-        mirror.store.notes.set_setting("last_full_pass", str(time.time()))
-    else:
-        adopted = {path for result in summary.passes for path in result.adopted}
-        summary.swept = [path for path in _foreign(mirror, found) if path not in adopted]
-    summary.seconds = time.monotonic() - started
-    return summary
-
-
-def _tell_rejected(view: MirrorView, summary: Summary) -> None:
-    for rejection in view.rejected:
-        log.error("rejected", record=rejection.record, reason=rejection.reason)
-        summary.rejected.append(f"{rejection.record}: {rejection.reason}")
-
-
-async def _run_one(
-    mirror: Mirror, server: Packrat, repo: Repo, order: Order, summary: Summary, on_progress: Progress
-) -> None:
-    def count(files: int, size: int) -> None:
-        on_progress(repo.name, files, size)
-
-    try:
-        result = await run_pass(repo, order, server, mirror.store, mirror.ground, count)
-    except (ServerUnavailable, DiskError):
-        raise
-    except PackratError as error:
-        log.error("failed", repo=repo.name, reason=str(error))
-        summary.errors[repo.name] = str(error)
-        return
-    _tell(result)
-    summary.passes.append(result)
-
-
-def _tell(result: PassResult) -> None:
-    for refusal in result.refused:
-        log.error("refused", repo=result.repo, file=refusal.file.file_name, reason=refusal.reason)
-    for rejection in result.rejected:
-        log.error("rejected", repo=result.repo, record=rejection.record, reason=rejection.reason)
-    for failure in result.failed:
-        log.error("failed", repo=result.repo, file=failure.file.file_name, reason=failure.reason)
-    if result.held:
-        log.error("held", repo=result.repo, reason=result.held)
-
-
-def _scan(mirror: Mirror, on_progress: Progress, dry_run: bool) -> Scan:
-    store = mirror.store
-    remembered = store.live.everything()
-    if dry_run and not mirror.ground.root.exists():
-        return Scan()
-    found = scan(mirror.ground.root, remembered, lambda files, size: on_progress("checking", files, size))
-    for mount in found.mounts:
-        log.warning("mount", path=mount, text="another filesystem inside root_dir is left alone")
-    if dry_run:
-        return found
-    for path in found.damaged:
-        if remembered[path].inode:
-            log.warning("damaged", path=path, text="missing or changed on disk; it is replaced")
-    store.live.forget(found.damaged)
-    changed = [
-        file
-        for file in found.good
-        if (was := remembered[file.path]).inode != file.inode or was.mtime_ns != file.mtime_ns
-    ]
-    store.live.seen(changed, time.time())
-    return found
-
-
-def _close_pass(mirror: Mirror, view: MirrorView, found: Scan, summary: Summary) -> None:
-    """Publish the site's own files, retire what left the mirror, sweep."""
-    store, config = mirror.store, mirror.config
-    publish_site(mirror, view.repos)
-    present = {repo.name for repo in view.repos} | {SITE.name} | view.unusable
-    for name in store.live.section_repos() - present:
-        log.info("left", repo=name, text="no longer on the mirror; removed after the grace period")
-        store.live.drop_repo(name, time.time())
-    expired = store.live.expired(time.time(), config.mirror.grace_period_s, config.mirror.keep_generations)
-    kept = kept_paths(mirror.ground.root, config.mirror.keep_files)
-    gone = sweep(mirror.ground.root, expired, kept)
-    store.live.forget(expired)
-    foreign = _foreign(mirror, found)
-    for path in foreign:
-        log.info("foreign", path=path, text="not of this mirror, not a keep file; removed")
-    gone += sweep(mirror.ground.root, foreign, kept)
-    sweep_directories(mirror.ground.root, found.empty, kept)
-    clear_staging(mirror.ground.staging, ())
-    summary.swept = gone
-
-
-def _foreign(mirror: Mirror, found: Scan) -> list[str]:
-    kept = kept_paths(mirror.ground.root, mirror.config.mirror.keep_files)
-    ours = mirror.store.live.everything()
-    paths = [*(file.path for file in found.strangers), *found.oddities]
-    return [path for path in paths if path not in ours and not is_kept(path, kept)]
-
-
-def publish_site(mirror: Mirror, repos: Iterable[Repo]) -> None:
-    """Publish the landing page and the public key, where they changed."""
-    store, ground, settings = mirror.store, mirror.ground, mirror.config.mirror
-    shown = [repo for repo in sorted(repos, key=lambda repo: repo.name) if repo.kind in FORMATS]
-    url = settings.public_url or "http://THIS-HOST"
-    setups = {repo.name: FORMATS[repo.kind].client_setup(repo, url, mirror.public_key is not None) for repo in shown}
-    kept = kept_paths(ground.root, settings.keep_files)
-    tree = render_site(settings.description, shown, setups, mirror.public_key, kept)
-    signed = sign_tree(tree, None, store.live.identities(SITE.name))
-    if signed.sections:
-        intended = intend(signed, ())
-        store.live.begin(SITE.name, intended)
-        published = publish(signed, (), ground.root, ground.staging, intended, store.live.pointers(SITE.name))
-        store.live.finish(published, intended, (), time.time())
-
-
-async def run(mirror: Mirror, on_progress: Progress) -> None:
-    """Follow the server until cancelled: a full pass at start and every interval, changes as they come."""
     packrat = mirror.config.packrat
     log.info("started", version=__version__, server=packrat.url, mirror=packrat.name)
+    told = {"pid": os.getpid(), "host": socket.gethostname(), "at": time.time(), "version": __version__}
+    mirror.store.notes.set_fact("started", told)
+    mirror.store.notes.drop_fact("scan")
+    stopping = threading.Event()
     waits_s = 0.0
-    complaint = ""
+    with ThreadPoolExecutor(1, "scan", be_gentle) as scanner:
+        desk = _Desk(mirror, on_progress, bell, scanner, stopping)
+        clock = asyncio.ensure_future(_keep_time(desk))
+        try:
+            while True:
+                try:
+                    async with connected(mirror.config) as server:
+                        await _attend(desk, server)
+                except PackratError as error:
+                    waits_s = _BACK_OFF_S[0] if not desk.complaint else min(waits_s * 2, _BACK_OFF_S[1])
+                    _complain(desk, error)
+                    await asyncio.sleep(waits_s * random.uniform(0.5, 1.0))  # noqa: S311 jitter
+        finally:
+            stopping.set()
+            clock.cancel()
+
+
+def _complain(desk: _Desk, error: PackratError) -> None:
+    if str(error) == desk.complaint:
+        return
+    desk.complaint = str(error)
+    log.error("waiting", reason=desk.complaint, text="what is published stays served; tried again")
+    notes = desk.mirror.store.notes
+    notes.add_event(time.time(), "waiting", None, desk.complaint)
+    if not isinstance(error, DiskError):
+        _note_server(desk, up=False)
+
+
+def _note_server(desk: _Desk, *, up: bool) -> None:
+    notes = desk.mirror.store.notes
+    before = notes.fact("server")
+    since = before["since"] if before.get("up") is up else time.time()
+    url, reason = desk.mirror.config.packrat.url, "" if up else desk.complaint
+    notes.set_fact("server", {"url": url, "up": up, "since": since, "reason": reason})
+
+
+async def _keep_time(desk: _Desk) -> None:
+    """Make a full pass due at every interval, and whenever the bell rings."""
+    interval_s = desk.mirror.config.mirror.full_sync_interval_s
     while True:
         try:
-            async with connected(mirror.config) as server:
-                if complaint:
-                    log.info("recovered", server=packrat.url)
-                complaint, waits_s = "", 0.0
-                while True:
-                    await _one_interval(mirror, server, on_progress)
-        except PackratError as error:
-            if str(error) != complaint:
-                complaint = str(error)
-                log.error("waiting", reason=complaint, text="what is published stays served; tried again")
-            waits_s = min(max(waits_s * 2, _BACK_OFF_S[0]), _BACK_OFF_S[1])
-            await asyncio.sleep(waits_s * random.uniform(0.5, 1.0))  # noqa: S311 jitter
+            await asyncio.wait_for(desk.bell.wait(), interval_s)
+            desk.bell.clear()
+            log.info("asked", text="somebody wants a full pass now")
+        except TimeoutError:
+            pass
+        desk.full_is_due = True
+        desk.owed.wake()
 
 
-async def _one_interval(mirror: Mirror, server: Packrat, on_progress: Progress) -> None:
-    """Do a full pass, then follow changes until the next one is due."""
-    due = time.monotonic() + mirror.config.mirror.full_sync_interval_s
-    position = (await server.changes(None, 0)).position if server.has_changes else None
-    summary = await sync(mirror, server, Wish(), on_progress)
-    log.info("checked", seconds=f"{summary.seconds:.1f}", repositories=len(summary.passes), removed=len(summary.swept))
-    if server.has_changes:
-        await _follow_changes(mirror, server, position, due, on_progress)
-    else:
-        await _follow_polls(mirror, server, due, on_progress)
+async def _attend(desk: _Desk, server: Packrat) -> None:
+    """Hear and work until one of both fails."""
 
+    def tell(news: News) -> None:
+        for name in news.repos:
+            desk.heard_at.setdefault(name, time.time())
+        desk.owed.add(news.repos, mirror=news.mirror)
 
-async def _follow_changes(
-    mirror: Mirror, server: Packrat, position: str | None, due: float, on_progress: Progress
-) -> None:
-    while (left_s := due - time.monotonic()) > 0:
-        changes = await server.changes(position, max(1, int(min(left_s, _LONGEST_POLL_S))))
-        if not (changes.repos or changes.mirror):
-            position = changes.position
-            continue
-        # A burst is published together: let what comes at the same moment arrive.
-        await asyncio.sleep(_SETTLE_S)
-        more = await server.changes(changes.position, 0)
-        owed: dict[str, frozenset[str] | None] = dict(changes.repos)
-        for name, packages in more.repos.items():
-            before = owed.get(name, frozenset())
-            owed[name] = None if packages is None or before is None else before | packages
-        if changes.mirror or more.mirror:
-            return
-        await _catch_up(mirror, server, owed, on_progress)
-        position = more.position
-
-
-async def _catch_up(
-    mirror: Mirror, server: Packrat, owed: dict[str, frozenset[str] | None], on_progress: Progress
-) -> None:
-    repos = {repo.name: repo for repo in await asyncio.to_thread(mirror.store.wanted.repos)}
-    summary = Summary()
-    for name, packages in owed.items():
-        if name in repos:
-            await _run_one(mirror, server, repos[name], Order(packages), summary, on_progress)
-
-
-async def _follow_polls(mirror: Mirror, server: Packrat, due: float, on_progress: Progress) -> None:
-    """Follow a server that only has `poll`: its answers are hints, so every repository is listed after each round."""
-    repos = await asyncio.to_thread(mirror.store.wanted.repos)
-    while (left_s := due - time.monotonic()) > 0 and repos:
-        waiting = list(repos)
-        random.shuffle(waiting)
-        while waiting:
-            some, waiting = waiting[:_POLLS_AT_ONCE], waiting[_POLLS_AT_ONCE:]
-            await _first_answer(server, some, min(left_s, _SHORTEST_POLL_S))
-            summary = Summary()
-            for repo in repos:
-                await _run_one(mirror, server, repo, Order(), summary, on_progress)
-    await asyncio.sleep(max(0.0, due - time.monotonic()) if not repos else 0)
-
-
-async def _first_answer(server: Packrat, repos: Collection[Repo], timeout_s: float) -> None:
-    started = time.monotonic()
-    polls = [asyncio.ensure_future(server.poll(repo, max(1, int(timeout_s)))) for repo in repos]
+    tasks = [
+        asyncio.ensure_future(follow(server, lambda: tuple(desk.repos.values()), tell)),
+        asyncio.ensure_future(_work(desk, server)),
+    ]
+    desk.owed.add({}, mirror=True)
     try:
-        done, _ = await asyncio.wait(polls, return_when=asyncio.FIRST_COMPLETED)
-        names = frozenset().union(*(poll.result() for poll in done))
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
     finally:
-        for poll in polls:
-            poll.cancel()
-        await asyncio.gather(*polls, return_exceptions=True)
-    if not names and time.monotonic() - started < 1:
-        # An empty answer at once is the sign of a server without its database: never run hot.
-        await asyncio.sleep(_SHORTEST_POLL_S * random.uniform(0.5, 1.0))  # noqa: S311 jitter
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _work(desk: _Desk, server: Packrat) -> None:
+    while True:
+        await desk.owed.wait()
+        await desk.owed.settle(_QUIET_S, _LONGEST_BURST_S)
+        try:
+            await _drain(desk, server)
+        except DiskError as error:
+            # The server is well: what is owed is tried again when the disk may be too.
+            again = desk.complaint == str(error)
+            _complain(desk, error)
+            await asyncio.sleep(_BACK_OFF_S[1] if again else _BACK_OFF_S[0])
+            desk.owed.wake()
+            continue
+        await server.heartbeat()
+        if desk.complaint:
+            log.info("recovered", server=desk.mirror.config.packrat.url)
+            desk.mirror.store.notes.add_event(time.time(), "recovered", None, desk.mirror.config.packrat.url)
+            desk.complaint = ""
+        _note_server(desk, up=True)
+
+
+async def _drain(desk: _Desk, server: Packrat) -> None:
+    """Do all that is owed, one repository at a time; a full pass goes on in between."""
+    summary = Summary()
+    while True:
+        if desk.full_is_due and desk.full is None:
+            await _begin_full(desk, server)
+        if desk.owed.take_mirror():
+            await _ask_mirror(desk, server, summary)
+        work = desk.owed.take()
+        if work is not None:
+            await _do(desk, server, work, summary)
+            continue
+        if desk.full is not None and (desk.full.seen is not None or desk.full.failure is not None):
+            await _end_full(desk, server)
+            continue
+        return
+
+
+async def _ask_mirror(desk: _Desk, server: Packrat, summary: Summary) -> MirrorView:
+    """Look at the mirror's own record; all its repositories are owed a look after it."""
+    try:
+        view = await server.view()
+    except BaseException:
+        desk.owed.add({}, mirror=True)
+        raise
+    tell_rejected(desk.mirror, view, summary)
+    await in_thread(desk.mirror.store.wanted.save_repos, view.repos)
+    desk.repos = {repo.name: repo for repo in view.repos}
+    await in_thread(keep_site, desk.mirror, view)
+    desk.owed.add(dict.fromkeys(desk.repos))
+    return view
+
+
+async def _do(desk: _Desk, server: Packrat, work: Work, summary: Summary) -> None:
+    repo = desk.repos.get(work.repo)
+    if repo is None:
+        return
+    full = desk.full
+    into = full.summary if full is not None and work.reread else summary
+    heard_at = desk.heard_at.pop(work.repo, None)
+    done_before = len(into.passes)
+    accept_removals = full is not None and work.reread and full.accept_removals
+    order = Order(work.packages, work.reread, accept_removals=accept_removals, strangers=desk.strangers)
+    try:
+        await run_one(desk.mirror, server, repo, order, into, desk.on_progress)
+    except (ServerUnavailable, DiskError, asyncio.CancelledError):
+        desk.owed.add({work.repo: work.packages})
+        if work.reread:
+            desk.owed.add_due([work.repo])
+        raise
+    result = into.passes[-1] if len(into.passes) > done_before else None
+    if result is not None and heard_at is not None and (result.sections or result.added):
+        desk.mirror.store.notes.update_fact(f"repo:{repo.name}", {"lag_s": round(time.time() - heard_at, 3)})
+    _try_again(desk, work.repo, failed=result is None or bool(result.failed))
+
+
+def _try_again(desk: _Desk, repo: str, *, failed: bool) -> None:
+    """Come back to a repository that something failed in, less and less often."""
+    if not failed:
+        desk.tries.pop(repo, None)
+        return
+    tries = desk.tries[repo] = desk.tries.get(repo, 0) + 1
+    delay_s = min(_RETRY_S[0] * 2 ** (tries - 1), _RETRY_S[1])
+    asyncio.get_running_loop().call_later(delay_s, desk.owed.add, {repo: None})
+
+
+async def _begin_full(desk: _Desk, server: Packrat) -> None:
+    """Start to look at the disk, and to ask for everything anew."""
+    desk.full_is_due = False
+    full = desk.full = _Full(accept_removals=take_word(desk.mirror.ground.root, ACCEPT_REMOVALS))
+    loop = asyncio.get_running_loop()
+    if await in_thread(nothing_known, desk.mirror):
+        # Nothing must be downloaded that is there already: look first.
+        try:
+            seen = await in_thread(look, desk.mirror, lambda files, size: desk.on_progress("checking", files, size))
+        except BaseException:
+            desk.full, desk.full_is_due = None, True
+            raise
+        desk.strangers = {file.path: file for file in seen.found.strangers}
+        full.seen = seen
+    else:
+        began = loop.run_in_executor(desk.scanner, look, desk.mirror, _gentle_progress(desk))
+        began.add_done_callback(lambda done: _note_scan(desk, full, done))
+    await _ask_mirror(desk, server, full.summary)
+    desk.owed.add_due(desk.repos)
+
+
+def _note_scan(desk: _Desk, full: _Full, done: "asyncio.Future[Look]") -> None:
+    if done.cancelled():
+        return
+    error = done.exception()
+    if error is None:
+        full.seen = done.result()
+    elif isinstance(error, DiskError):
+        full.failure = error
+    elif not isinstance(error, _Stopped):
+        full.failure = DiskError(f"the scan of root_dir failed: {error!r}")
+    desk.owed.wake()
+
+
+async def _end_full(desk: _Desk, server: Packrat) -> None:
+    """Mend what the scan found, sweep, and tell."""
+    full = desk.full
+    assert full is not None
+    desk.mirror.store.notes.drop_fact("scan")
+    if full.seen is None:
+        desk.full = None
+        asyncio.get_running_loop().call_later(_RETRY_S[0], desk.bell.set)
+        assert full.failure is not None
+        raise full.failure
+    for name in await in_thread(note_look, desk.mirror, full.seen):
+        if name in desk.repos:
+            await _do(desk, server, Work(name, None), full.summary)
+    desk.strangers = {}
+    full.summary.swept = await in_thread(clean, desk.mirror, full.seen)
+    full.summary.seconds = time.monotonic() - full.started
+    note_full_pass(desk.mirror, full.seen, full.summary)
+    desk.full = None
+    summary = full.summary
+    log.info("checked", seconds=f"{summary.seconds:.1f}", repositories=len(desk.repos), removed=len(summary.swept))
+
+
+def _gentle_progress(desk: _Desk) -> "_Gentle":
+    remembered = len(desk.mirror.store.live.everything())
+    return _Gentle(desk, remembered)
+
+
+class _Gentle:
+    """Paces a scan from inside its thread, notes how far it is, ends it when the agent stops."""
+
+    def __init__(self, desk: _Desk, of_files: int) -> None:
+        self._desk = desk
+        self._of_files = of_files
+        self._began = time.time()
+        self._files = self._bytes = 0
+        self._worked_since = time.monotonic()
+        self._noted_at = 0.0
+
+    def __call__(self, files: int, size: int) -> None:
+        """Note progress; sleep as long as was worked."""
+        self._files += files
+        self._bytes += size
+        now = time.monotonic()
+        if now - self._noted_at > 1:
+            self._noted_at = now
+            told = {"began": self._began, "files": self._files, "bytes": self._bytes, "of_files": self._of_files}
+            self._desk.mirror.store.notes.set_fact("scan", told)
+        busy_s = now - self._worked_since
+        if busy_s > 0.01:
+            if self._desk.stopping.wait(busy_s * (1 - _SCAN_SHARE) / _SCAN_SHARE):
+                raise _Stopped
+            self._worked_since = time.monotonic()

@@ -17,14 +17,18 @@ from filelock import FileLock, Timeout
 from packrat_agent.disk import AGENT_DIR, ensure_directory, flush_directories, replace, told_as_disk_error, write_new
 from packrat_agent.errors import Busy, ConfigError, DiskError, NotOurs
 
+ACCEPT_REMOVALS = "accept-removals"
+"""The word that confirms to a running agent what the server takes away."""
+
 _SHOWN = 5
 _HARMLESS = frozenset({AGENT_DIR, "lost+found"})
 
 
 @contextmanager
-def claim(root: Path, state_db: Path) -> Iterator[Path]:
+def claim(root: Path, state_db: Path, command: str) -> Iterator[Path]:
     """Hold root_dir and the state database against every other agent; gives the staging directory.
 
+    command: what others are told that is at work, `run` or `sync`.
     Raises: Busy, naming the holder; DiskError where the directories can't be made.
     """
     with told_as_disk_error("make the directory", root):
@@ -37,35 +41,71 @@ def claim(root: Path, state_db: Path) -> Iterator[Path]:
     with told_as_disk_error("close to others", own):
         own.chmod(0o700)
     with ExitStack() as held:
-        held.enter_context(_lock(state_db.with_name(state_db.name + ".lock"), f"the state database {state_db}"))
-        held.enter_context(_lock(own / "lock", f"root_dir {root}"))
+        held.enter_context(
+            _lock(state_db.with_name(state_db.name + ".lock"), f"the state database {state_db}", command)
+        )
+        held.enter_context(_lock(own / "lock", f"root_dir {root}", command))
         yield ensure_directory(root, f"{AGENT_DIR}/staging")
 
 
 @contextmanager
-def _lock(path: Path, what: str) -> Iterator[None]:
+def _lock(path: Path, what: str, command: str) -> Iterator[None]:
     holder = path.with_name(path.name + ".holder")
     lock = FileLock(path, timeout=0)
     with told_as_disk_error("lock", path):
         try:
             lock.acquire()
         except Timeout:
-            raise Busy(f"{what} is in use by {_read_holder(holder)}; stop that agent first") from None
+            at_work, runner = _read_holder(holder)
+            raise Busy(f"{what} is in use by {at_work}; stop that agent first", runner) from None
     try:
         with told_as_disk_error("write", holder):
-            holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), encoding="utf-8")
+            told = {"pid": os.getpid(), "host": socket.gethostname(), "command": command}
+            holder.write_text(json.dumps(told), encoding="utf-8")
         yield
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
 
 
-def _read_holder(path: Path) -> str:
+def _read_holder(path: Path) -> tuple[str, int | None]:
+    """Tell who holds a lock, and its process id where it is a `run` on this host."""
     try:
         holder = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {int(holder['pid'])} on {str(holder['host'])[:100]}"
+        pid, host, command = int(holder["pid"]), str(holder["host"])[:100], str(holder["command"])[:20]
     except (OSError, ValueError, KeyError, TypeError):
-        return "another packrat-agent"
+        return "another packrat-agent", None
+    runs_here = command == "run" and host == socket.gethostname() and pid > 1
+    return f"process {pid} on {host} (packrat-agent {command})", pid if runs_here else None
+
+
+def leave_word(root: Path, word: str) -> None:
+    """Leave a word for the agent that runs here; `take_word` finds it.
+
+    Raises: DiskError
+    """
+    write_new(root / AGENT_DIR / word, b"")
+
+
+def take_word(root: Path, word: str) -> bool:
+    """Say, once, whether somebody left a word."""
+    try:
+        (root / AGENT_DIR / word).unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def check_mounted(root: Path) -> None:
+    """Make sure that root_dir is still the directory that was marked; an unmounted filesystem leaves an empty one.
+
+    Raises: DiskError
+    """
+    if not (root / AGENT_DIR / "mark").is_file():
+        raise DiskError(
+            f"root_dir {root} no longer has this agent's mark: is its filesystem mounted? Nothing is removed or "
+            "written until it is back; if it was emptied on purpose, run `packrat-agent sync --adopt`"
+        )
 
 
 def check_ownership(root: Path, mirror: str, keep: Sequence[Path], *, adopt: bool, had_files: bool) -> None:

@@ -7,24 +7,35 @@ Touches: through the agent: everything; itself only the terminal and signals.
 
 import asyncio
 import os
+import signal
+import socket
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import structlog
 
 from packrat_agent import __version__
-from packrat_agent.agent import Progress, Summary, connected, run, sync
+from packrat_agent.agent import connected, run
+from packrat_agent.claim import ACCEPT_REMOVALS, leave_word
 from packrat_agent.config import Config, describe, load
 from packrat_agent.config import warn as warn_of_config
-from packrat_agent.errors import ConfigError, Incomplete, PackratError
+from packrat_agent.errors import Busy, ConfigError, Incomplete, PackratError
+from packrat_agent.formats.interface import WebServer
+from packrat_agent.formats.table import FORMATS
+from packrat_agent.full_pass import Progress, Summary, sync
 from packrat_agent.listen import parse_listen
 from packrat_agent.log import set_up_log
 from packrat_agent.ready import Mirror, Wish, ready
 from packrat_agent.report import show_progress, show_summary
 from packrat_agent.serve import serve_until
-from packrat_agent.signals import until_signalled
+from packrat_agent.signals import EndWork, until_signalled
+from packrat_agent.state.database import copy_database
+from packrat_agent.state.store import Store
+from packrat_agent.web_site.write import write_site
 
 log = structlog.get_logger()
 
@@ -99,8 +110,19 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
         async with connected(mirror.config) as server:
             return await sync(mirror, server, wish, on_progress)
 
-    with ready(config, wish) as mirror, show_progress() as on_progress:
-        summary = until_signalled(lambda: pass_once(mirror, on_progress))
+    try:
+        with ready(config, wish) as mirror, show_progress() as on_progress:
+            summary = until_signalled(lambda: pass_once(mirror, on_progress))
+    except Busy as busy:
+        if busy.runner is None or dry_run or adopt:
+            raise
+        if accept_removals:
+            leave_word(config.mirror.root_dir, ACCEPT_REMOVALS)
+        os.kill(busy.runner, signal.SIGUSR1)
+        click.echo(
+            f"asked the running agent (process {busy.runner}) for a full pass; `packrat-agent status` tells more"
+        )
+        return
     if summary is None:
         raise Incomplete("stopped by a signal; what was published stays, the next pass goes on")
     show_summary(summary, dry_run=dry_run)
@@ -111,11 +133,44 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
 @main.command("run")
 @click.pass_obj
 def run_command(config_path: Path) -> None:
-    """Do a full pass, then follow the server until SIGTERM."""
-    config = _load(config_path)
-    with ready(config, Wish()) as mirror, show_progress() as on_progress:
-        until_signalled(lambda: run(mirror, on_progress))
+    """Do a full pass, then follow the server until SIGTERM. SIGHUP reads the configuration again."""
+    config = in_force = _load(config_path)
+    while True:
+        try:
+            following = _run_until_reload(config)
+        except PackratError as error:
+            if config is in_force:
+                raise
+            log.error("config", reason=str(error), text="the configuration before it stays in force")
+            config = in_force
+            continue
+        if following is None:
+            break
+        in_force, config = config, following
     log.info("stopped")
+
+
+def _run_until_reload(config: Config) -> Config | None:
+    """Run with one configuration; gives the next one after a SIGHUP, None after SIGTERM."""
+    found: list[Config] = []
+    bell = asyncio.Event()
+
+    def reload(end: EndWork) -> None:
+        try:
+            found.append(_load(config.source))
+        except PackratError as error:
+            log.error("config", reason=str(error), text="the configuration in force stays")
+            return
+        log.info("config", text="read again")
+        end()
+
+    def ring(end: EndWork) -> None:
+        bell.set()
+
+    with ready(config, Wish(), "run") as mirror, show_progress() as on_progress:
+        others = {signal.SIGHUP: reload, signal.SIGUSR1: ring}
+        until_signalled(lambda: run(mirror, on_progress, bell), others)
+    return found[-1] if found else None
 
 
 @main.command("serve")
@@ -131,6 +186,21 @@ def serve_command(config_path: Path, listen: str, root: Path | None) -> None:
         await serve_until(directory, host, port, asyncio.Event())
 
     until_signalled(serve)
+
+
+@main.command("site")
+@click.argument("server", type=click.Choice([one.value for one in WebServer]))
+@click.option("--host", help="The site's host name; by default that of public_url.")
+@click.pass_obj
+def site_command(config_path: Path, server: str, host: str | None) -> None:
+    """Print the site file for nginx or Apache. Run it again when repositories were added."""
+    mirror = load(config_path).mirror
+    name = host or (urlsplit(mirror.public_url).hostname if mirror.public_url else None) or socket.getfqdn()
+    with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
+        store = Store(copy_database(mirror.state_db, Path(scratch) / "state.db"))
+        repos = store.wanted.repos()
+        store.close()
+    click.echo(write_site(WebServer(server), mirror.root_dir, name, repos, FORMATS), nl=False)
 
 
 @main.command("demo")

@@ -63,6 +63,7 @@ class MirrorSettings:
     keep_files: frozenset[Path] = frozenset()
     grace_period_s: int = 3 * 86400
     keep_generations: int = 3
+    max_removals_percent: int = 50
     parallel_downloads: int = 8
     apt_origin: str = "Packrat"
     apt_label: str | None = None
@@ -266,6 +267,7 @@ _ROWS = (
     _Row("mirror", "keep_file", "keep_files", _files),
     _Row("mirror", "grace_period", "grace_period_s", _whole(0, 366 * 86400)),
     _Row("mirror", "keep_generations", "keep_generations", _whole(1, 1000)),
+    _Row("mirror", "max_removals", "max_removals_percent", _whole(0, 100)),
     _Row("mirror", "parallel_downloads", "parallel_downloads", _whole(1, 64)),
     _Row("mirror", "apt_origin", "apt_origin", _text),
     _Row("mirror", "apt_label", "apt_label", _text),

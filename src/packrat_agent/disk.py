@@ -7,6 +7,7 @@ Touches: only what lies below the given root; symbolic links are replaced, never
 
 import ctypes
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -55,6 +56,11 @@ def ensure_directory(root: Path, relative: str) -> Path:
                 at.unlink()
                 at.mkdir(mode=0o755)
     return at
+
+
+def link_digest(target: str) -> str:
+    """Give what stands in place of a SHA-256 for a symbolic link that points to `target`."""
+    return hashlib.sha256(f"-> {target}".encode()).hexdigest()
 
 
 def write_new(path: Path, content: bytes, mode: int = 0o644) -> None:

@@ -53,9 +53,16 @@ class DiskError(PackratError):
 
 
 class Busy(PackratError):
-    """Another agent holds the mirror directory or the state database."""
+    """Another agent holds the mirror directory or the state database.
+
+    `runner` is the process id of a `packrat-agent run` on this host that can be asked instead.
+    """
 
     exit_code = 8
+
+    def __init__(self, message: str, runner: int | None = None) -> None:
+        super().__init__(message)
+        self.runner = runner
 
 
 class NotOurs(PackratError):

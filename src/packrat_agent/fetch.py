@@ -18,6 +18,7 @@ from typing import BinaryIO, Protocol
 from packrat_agent.disk import told_as_disk_error
 from packrat_agent.errors import DiskError, PackratError, ServerBroken
 from packrat_agent.model import Placement, StagedFile
+from packrat_agent.steps import done
 
 _READ_BYTES = 1 << 20
 
@@ -55,6 +56,9 @@ async def fetch(
 ) -> Fetched:
     """Stage every wanted SHA-256 once: what is in staging already, then a copy in the tree, then the server's.
 
+    Of a placement with parts these are staged, save those that are in place already; the package file itself only
+    where one of them is gone.
+
     on_progress: called with (files done, bytes downloaded) since the last call.
     Raises: DiskError where staging can't be written; nothing else stops the other files.
     """
@@ -67,8 +71,12 @@ async def fetch(
             placement = waiting.pop()
             sha256 = placement.file.sha256
             try:
-                found = await asyncio.to_thread(_find_local, placement, staging, root)
-                staged[sha256] = found or await _download(placement, staging, open_file, on_progress)
+                parts = await asyncio.to_thread(_find_parts, placement, staging, root)
+                if parts is not None:
+                    staged.update(parts)
+                else:
+                    found = await asyncio.to_thread(_find_local, sha256, placement.source, staging, root)
+                    staged[sha256] = found or await _download(placement, staging, open_file, on_progress)
                 on_progress(1, 0)
             except DiskError:
                 raise
@@ -84,8 +92,21 @@ async def fetch(
     return Fetched(staged, failed)
 
 
-def _find_local(placement: Placement, staging: Path, root: Path) -> StagedFile | None:
-    sha256 = placement.file.sha256
+def _find_parts(placement: Placement, staging: Path, root: Path) -> dict[str, StagedFile] | None:
+    """Stage the parts that are not in place; None where there are no parts, or one of them is gone."""
+    if not placement.parts:
+        return None
+    found: dict[str, StagedFile] = {}
+    for part in placement.parts:
+        if part.source != part.path and part.sha256 not in found:
+            staged = _find_local(part.sha256, part.source, staging, root)
+            if staged is None:
+                return None
+            found[part.sha256] = staged
+    return found
+
+
+def _find_local(sha256: str, source_path: str | None, staging: Path, root: Path) -> StagedFile | None:
     target = staging / sha256
     with told_as_disk_error("read", target):
         if os.path.lexists(target):
@@ -93,9 +114,9 @@ def _find_local(placement: Placement, staging: Path, root: Path) -> StagedFile |
             if size is not None:
                 return StagedFile(sha256, target, size)
             target.unlink()
-    if placement.source is None:
+    if source_path is None:
         return None
-    source = root / placement.source
+    source = root / source_path
     with suppress(OSError):
         size = _verify(source, sha256)
         if size is not None:
@@ -141,6 +162,7 @@ async def _download(
                 with told_as_disk_error("write", part):
                     output.write(chunk)
                 on_progress(0, len(chunk))
+                done("download-part")
         with told_as_disk_error("write", part):
             output.flush()
             size = output.tell()
@@ -151,9 +173,11 @@ async def _download(
             f"{file.url} ({file.uri}) has {size} bytes with SHA-256 {digest.hexdigest()}, "
             f"its record says {file.sha256}; it was thrown away: have the file uploaded again on the server"
         )
+    done("download-done")
     target = staging / file.sha256
     with told_as_disk_error("rename", part):
         part.replace(target)
+    done("download-renamed")
     return StagedFile(file.sha256, target, size)
 
 

@@ -127,8 +127,9 @@ def make_signature(key: SigningKey, data: bytes, form: SignatureForm) -> bytes:
         extra += ["--pinentry-mode", "loopback", "--passphrase-file", str(key.passphrase_file)]
     else:
         extra += ["--pinentry-mode", "error"]
-    clear = form is SignatureForm.CLEAR
-    made = gpg.sign(data, clearsign=clear, detach=not clear, binary=form is SignatureForm.BINARY, extra_args=extra)
+    clear, detached = form is SignatureForm.CLEAR, form in (SignatureForm.ARMOR, SignatureForm.BINARY)
+    binary = form in (SignatureForm.BINARY, SignatureForm.OPAQUE)
+    made = gpg.sign(data, clearsign=clear, detach=detached, binary=binary, extra_args=extra)
     if made.returncode != 0 or _signers(made) != [key.fingerprint] or not made.data:
         raise SigningError(_tell_failure(key, made))
     signature = bytes(made.data)
@@ -241,7 +242,7 @@ def _tell_failure(key: SigningKey, made: Any) -> str:
 
 
 def _verify(gpg: gnupg.GPG, key: SigningKey, data: bytes, signature: bytes, form: SignatureForm) -> None:
-    if form is SignatureForm.CLEAR:
+    if form in (SignatureForm.CLEAR, SignatureForm.OPAQUE):
         verified = gpg.verify(signature)
     else:
         with _temporary(signature) as path:

@@ -102,38 +102,87 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Product:
+    """One file that is published in place of a package file, made from it.
+
+    `name` is its path below the package file's place; '' where it stands in that very place (a signed copy).
+    """
+
+    name: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fragment:
     """What the index needs to know of a package file; read once, kept under the file's SHA-256.
 
     `body` belongs to the format that read it. name, version and arch are those inside the file, not the server's.
+    `products` are published in its place; where there are none, the package file is published as it is.
     """
 
     body: bytes
     name: str
     version: str
     arch: str
+    products: tuple[Product, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One package file that stands in the index; `path` is relative to the repository's directory."""
+    """One package file that stands in the index; `path` is relative to the repository's directory.
+
+    `size` is that of the published file.
+    """
 
     file: PackageFile
     path: str
     size: int
     fragment: Fragment
 
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the published file at `path`."""
+        return next((one.sha256 for one in self.fragment.products if not one.name), self.file.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One published file of a placement; paths are relative to `root_dir`.
+
+    `source` is a verified file with these bytes, its own path where it is in place already.
+    """
+
+    path: str
+    sha256: str
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A wanted package file, its place, and what is to be published of it there; paths are relative to `root_dir`.
+
+    `parts` is None where that is known only after the file was read. `exclusive`: the place is this file's alone.
+    """
+
+    file: PackageFile
+    path: str
+    parts: tuple[Part, ...] | None
+    exclusive: bool = True
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
     """A wanted package file and its place; both paths are relative to `root_dir`.
 
-    `source` is None where the file must be downloaded, else a verified file with the same SHA-256 to be linked.
+    `source` is None where the file must be downloaded, else a verified file with the same SHA-256. With `parts`, these
+    are all at hand, and the package file itself is needed only where one of them turns out to be gone.
     """
 
     file: PackageFile
     path: str
     source: str | None = None
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,19 +207,32 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class StagedFile:
-    """A downloaded file in staging whose SHA-256 equals the server's."""
+    """A file in staging whose SHA-256 is proved: downloaded, or made from such a one."""
 
     sha256: str
     path: Path
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A staged file and the path, relative to `root_dir`, that it goes to.
+
+    `origin` is the SHA-256 of the package file that it stands for.
+    """
+
+    path: str
+    staged: StagedFile
+    origin: str
+
+
 class SignatureForm(StrEnum):
-    """How a signature stands beside what it signs."""
+    """How a signature stands beside what it signs; OPAQUE holds it inside, as plain `gpg --sign` does."""
 
     CLEAR = "clear"
     ARMOR = "armor"
     BINARY = "binary"
+    OPAQUE = "opaque"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,16 +248,26 @@ class TreeFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Unsigned:
-    """A signature that is still to be made: of the pointer at `source`, to stand at `path`.
+class TreeLink:
+    """One symbolic link; `path` is relative to the repository's directory, `target` to the link's own directory."""
 
-    With `by_hash_dir`, a copy goes to `<by_hash_dir>/<SHA-256 of the signature file>` as content.
+    path: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """A signature that is still to be made: of the pointer at `source`, or of `data`, to stand at `path`.
+
+    With `by_hash_dir`, a copy goes to `<by_hash_dir>/<SHA-256 of the signature file>` as content. Signatures of `data`
+    are kept and used again; those of pointers, which carry a date, are made anew.
     """
 
     path: str
     source: str
     form: SignatureForm
     by_hash_dir: str | None = None
+    data: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +281,8 @@ class Section:
 
     name: str
     identity: str
-    content: tuple[TreeFile, ...]
-    pointers: tuple[TreeFile | Unsigned, ...]
+    content: tuple[TreeFile | TreeLink | Unsigned, ...]
+    pointers: tuple[TreeFile | TreeLink | Unsigned, ...]
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -228,8 +300,8 @@ class SignedSection:
 
     name: str
     identity: str
-    content: tuple[TreeFile, ...]
-    pointers: tuple[TreeFile, ...]
+    content: tuple[TreeFile | TreeLink, ...]
+    pointers: tuple[TreeFile | TreeLink, ...]
     facts: Mapping[str, str]
 
 
@@ -247,7 +319,8 @@ class SignedTree:
 class LiveFile:
     """One file that is about to stand in the live tree; `path` is relative to `root_dir`, `section` '' for a package.
 
-    `pointer_rank` is 0 for content, else the pointer's place in the order of publishing.
+    `pointer_rank` is 0 for content, else the pointer's place in the order of publishing. `origin` is the SHA-256 of
+    the package file that a package stands for, '' for its own.
     """
 
     path: str
@@ -256,6 +329,7 @@ class LiveFile:
     size: int
     pointer_rank: int = 0
     retained: bool = True
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,42 +5,45 @@ Gives: a PassResult.
 Touches: through its steps: network, staging, state database, gpg, the live tree.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
-from packrat_agent.errors import Held, PackratError, Refused
+from packrat_agent.errors import Held, Refused
 from packrat_agent.fetch import Fetched, fetch
-from packrat_agent.formats.interface import Format, RenderRequest, RenderSettings
+from packrat_agent.formats.interface import Format, RenderRequest, RenderSettings, Treatment
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.keyring import SigningKey
+from packrat_agent.make import Made, Material, make, parts_of
 from packrat_agent.model import (
-    Entry,
-    Fragment,
-    PackageFile,
-    Placement,
+    Candidate,
+    Part,
+    Place,
     Plan,
     Refusal,
     Rejection,
     Repo,
     SignedTree,
-    StagedFile,
     StoredFile,
     Wanted,
 )
 from packrat_agent.plan import decide
-from packrat_agent.publish import Place, intend, path_in_root, publish
+from packrat_agent.publish import intend, path_in_root, publish
 from packrat_agent.server.packrat import Packrat
 from packrat_agent.sign import sign_tree
 from packrat_agent.state.store import Store
-from packrat_agent.state.wanted import ShelfItem
+from packrat_agent.state.wanted import FragmentSource, ShelfItem
+from packrat_agent.steps import done
+from packrat_agent.threads import in_thread
 
 log = structlog.get_logger()
+
+_MANY_REMOVALS = 10
+"""Fewer files than this may go at once, whatever part of the repository they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,8 @@ class Ground:
     key: SigningKey | None
     settings: RenderSettings
     parallel_downloads: int
-    confirm_empty_after_s: float
+    confirm_removals_after_s: float
+    max_removals_percent: int = 50
 
 
 @dataclass(slots=True)
@@ -108,22 +112,23 @@ async def run_pass(
         result.held = f"this packrat-agent builds no repositories of type {repo.kind}"
         return result
     # 1. Ask.
-    known = {} if order.reread else await asyncio.to_thread(store.wanted.known, repo.name, order.packages)
+    known = {} if order.reread else await in_thread(store.wanted.known, repo.name, order.packages)
     wanted = await server.wanted(repo, order.packages, known)
     result.rejected = list(wanted.rejected)
     # 2. Remember.
     try:
-        await asyncio.to_thread(_hold_back_mass_removal, repo, wanted, order, store, ground)
+        await in_thread(_hold_back_mass_removal, repo, wanted, order, store, ground)
     except Held as held:
         result.held = str(held)
         return result
     if order.dry_run:
-        plan = await asyncio.to_thread(_plan_dry, repo, form, wanted, order, store)
+        plan = await in_thread(_plan_dry, repo, form, wanted, order, store, ground)
         _tell_plan(plan, order, result)
         return result
-    await asyncio.to_thread(store.wanted.remember_wanted, repo.name, wanted, order.packages)
+    await in_thread(store.wanted.remember_wanted, repo.name, wanted, order.packages)
+    done("wanted-remembered")
     # 3. Decide.
-    shelf, plan = await asyncio.to_thread(_decide, repo, form, order, store)
+    shelf, plan = await in_thread(_decide, repo, form, order, store, ground)
     # 4. Fetch.
     missing = (*plan.fetch, *plan.link)
 
@@ -133,49 +138,59 @@ async def run_pass(
 
     fetched = await fetch(missing, ground.staging, ground.root, server.open_file, ground.parallel_downloads, count)
     # 5. to 8. Read, render, sign, publish.
-    await asyncio.to_thread(_build, _Build(repo, form, shelf, plan, fetched, store, ground, result))
+    await in_thread(_build, _Build(repo, form, shelf, plan, fetched, store, ground, result))
     result.seconds = time.monotonic() - started
     return result
 
 
 def _hold_back_mass_removal(repo: Repo, wanted: Wanted, order: Order, store: Store, ground: Ground) -> None:
-    """Refuse to empty a repository on one empty answer.
+    """Refuse to empty a repository, or to take most of it away, on one answer.
 
     Raises: Held until the operator accepts it, or the server has said the same for a full interval.
     """
     if order.packages is not None:
+        # The server named what changed.
         return
-    live = store.wanted.counts(repo.name).get("live", 0)
-    if wanted.uris or not live:
-        store.wanted.set_empty_since(repo.name, None)
+    lost, live = store.wanted.lost(repo.name, wanted.uris)
+    most = lost >= _MANY_REMOVALS and lost * 100 > live * ground.max_removals_percent
+    if not lost or (lost < live and not most):
+        store.wanted.set_shrunk_since(repo.name, None)
         return
     now = time.time()
-    since = store.wanted.empty_since(repo.name)
-    if order.accept_removals or (since is not None and now - since >= ground.confirm_empty_after_s):
-        log.info("confirmed", repo=repo.name, removal_of=live)
-        store.wanted.set_empty_since(repo.name, None)
+    since = store.wanted.shrunk_since(repo.name)
+    if order.accept_removals or (since is not None and now - since >= ground.confirm_removals_after_s):
+        log.info("confirmed", repo=repo.name, removals=lost)
+        store.wanted.set_shrunk_since(repo.name, None)
         return
     if since is None:
-        store.wanted.set_empty_since(repo.name, now)
+        store.wanted.set_shrunk_since(repo.name, now)
     raise Held(
-        f"the server suddenly offers nothing for {repo.name}, where {live} files are live; they stay until it says so "
-        "again in a full sync one interval from now, or until `packrat-agent sync --accept-removals`"
+        f"the server suddenly offers {'nothing' if lost == live else f'{lost} files less'} for {repo.name}, where "
+        f"{live} files are live; they stay until it says so again in a full sync one interval from now, or until "
+        "`packrat-agent sync --accept-removals`"
     )
 
 
-def _plan_dry(repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store) -> Plan:
-    shelf = [ShelfItem(file, None, "wanted", None, False, None, None) for file in wanted.files]
-    candidates, refused = _place(repo, form, shelf, False)
-    return _plan(repo, candidates, refused, order, store)
+def _plan_dry(repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store, ground: Ground) -> Plan:
+    known = {item.file: item for item in store.wanted.shelf(repo.name, _source(form, ground))}
+    shelf = [known.get(file) or ShelfItem(file, None, "wanted", None, False, None, None) for file in wanted.files]
+    candidates, refused = _place(repo, form, shelf, ground, False)
+    adopted = {path: found for one in candidates for path, found in _standing(one, order.strangers)}
+    return _plan(repo, candidates, refused, order, store, adopted)
 
 
-def _decide(repo: Repo, form: Format, order: Order, store: Store) -> tuple[list[ShelfItem], Plan]:
-    shelf = store.wanted.shelf(repo.name, form.kind, form.fragment_version)
+def _source(form: Format, ground: Ground) -> FragmentSource:
+    signed = form.treatment is Treatment.SIGNED and ground.key is not None
+    return FragmentSource(form.kind, form.fragment_version, ground.key.fingerprint if signed and ground.key else "")
+
+
+def _decide(repo: Repo, form: Format, order: Order, store: Store, ground: Ground) -> tuple[list[ShelfItem], Plan]:
+    shelf = store.wanted.shelf(repo.name, _source(form, ground))
     # Where only some packages changed, the places of the others stand.
     trust_places = order.packages is not None
-    candidates, refused = _place(repo, form, shelf, trust_places)
+    candidates, refused = _place(repo, form, shelf, ground, trust_places)
     _adopt(repo, candidates, order.strangers, store)
-    plan = _plan(repo, candidates, refused, order, store)
+    plan = _plan(repo, candidates, refused, order, store, {})
     placed = (*plan.link, *plan.fetch) if trust_places else (*plan.keep, *plan.link, *plan.fetch)
     store.wanted.set_places(repo.name, [(p.file.uri, p.path) for p in placed])
     store.wanted.refuse(repo.name, plan.refused)
@@ -183,57 +198,76 @@ def _decide(repo: Repo, form: Format, order: Order, store: Store) -> tuple[list[
 
 
 def _place(
-    repo: Repo, form: Format, shelf: Sequence[ShelfItem], trust_places: bool
-) -> tuple[list[tuple[PackageFile, str]], list[Refusal]]:
-    candidates: list[tuple[PackageFile, str]] = []
+    repo: Repo, form: Format, shelf: Sequence[ShelfItem], ground: Ground, trust_places: bool
+) -> tuple[list[Candidate], list[Refusal]]:
+    candidates: list[Candidate] = []
     refused: list[Refusal] = []
+    as_is = not _source(form, ground).signer and form.treatment is not Treatment.UNPACKED
+    exclusive = form.treatment is not Treatment.UNPACKED
     for item in shelf:
         if item.unreadable:
             continue
-        if trust_places and item.state == "live" and item.path is not None:
-            candidates.append((item.file, item.path))
-            continue
-        try:
-            path = path_in_root(repo, form.place(repo, item.file))
-            if item.fragment is not None:
-                form.agree(item.file, item.fragment)
-        except Refused as error:
-            refused.append(Refusal(item.file, str(error)))
+        file, path = item.file, item.path
+        if not trust_places or item.state != "live" or path is None:
+            try:
+                path = path_in_root(repo, form.place(repo, file))
+                if item.fragment is not None:
+                    form.agree(file, item.fragment)
+            except Refused as error:
+                refused.append(Refusal(file, str(error)))
+                continue
+        if as_is:
+            parts: tuple[Part, ...] | None = (Part(path, file.sha256),)
         else:
-            candidates.append((item.file, path))
+            parts = parts_of(path, file.sha256, item.fragment) if item.fragment is not None else None
+        candidates.append(Candidate(file, path, parts, exclusive))
     return candidates, refused
 
 
-def _adopt(
-    repo: Repo, candidates: Sequence[tuple[PackageFile, str]], strangers: Mapping[str, StoredFile], store: Store
-) -> None:
-    if strangers:
-        found = [strangers[path] for file, path in candidates if _holds(strangers.get(path), file)]
+def _adopt(repo: Repo, candidates: Sequence[Candidate], strangers: Mapping[str, StoredFile], store: Store) -> None:
+    found = [
+        (file, one.file.sha256 if path == one.path else file.sha256)
+        for one in candidates
+        for path, file in _standing(one, strangers)
+    ]
+    if found:
         store.live.adopt(repo.name, found, time.time())
-        if found:
-            log.info("adopted", repo=repo.name, files=len(found))
+        log.info("adopted", repo=repo.name, files=len(found))
 
 
-def _holds(found: StoredFile | None, file: PackageFile) -> bool:
-    return found is not None and found.sha256 == file.sha256
+def _standing(one: Candidate, strangers: Mapping[str, StoredFile]) -> list[tuple[str, StoredFile]]:
+    """Find what of a candidate stands in its place already, though nobody remembers it: (path, file) each."""
+    if not strangers:
+        return []
+    parts = one.parts or ((Part(one.path, one.file.sha256),) if one.exclusive else ())
+    return [
+        (part.path, found)
+        for part in parts
+        if (found := strangers.get(part.path)) is not None and found.sha256 == part.sha256
+    ]
 
 
 def _plan(
-    repo: Repo, candidates: Sequence[tuple[PackageFile, str]], refused: Sequence[Refusal], order: Order, store: Store
+    repo: Repo,
+    candidates: Sequence[Candidate],
+    refused: Sequence[Refusal],
+    order: Order,
+    store: Store,
+    adopted: Mapping[str, StoredFile],
 ) -> Plan:
-    on_disk = store.live.packages(repo.name)
-    lacking = [file.sha256 for file, path in candidates if path not in on_disk]
+    on_disk = {**store.live.packages(repo.name), **adopted}
+    lacking = {part.sha256 for one in candidates for part in one.parts or () if part.path not in on_disk}
+    lacking |= {one.file.sha256 for one in candidates if one.parts is None}
     elsewhere = {file.sha256: file.path for file in order.strangers.values()} | store.live.copies(lacking)
     plan = decide(repo, candidates, on_disk, elsewhere, store.live.published_names(repo.directory))
     retired = store.live.retired(repo.name)
     retire = tuple(path for path in plan.retire if path not in retired)
-    return Plan(repo, plan.keep, plan.fetch, plan.link, retire, (*refused, *plan.refused))
+    return replace(plan, retire=retire, refused=(*refused, *plan.refused))
 
 
 def _tell_plan(plan: Plan, order: Order, result: PassResult) -> None:
-    missing = (*plan.fetch, *plan.link)
-    result.adopted = [one.path for one in missing if _holds(order.strangers.get(one.path), one.file)]
-    result.added = [one.path for one in missing if one.path not in set(result.adopted)]
+    result.adopted = [p.path for p in plan.keep if p.path in order.strangers]
+    result.added = [p.path for p in (*plan.fetch, *plan.link)]
     result.removed = list(plan.retire)
     result.refused = list(plan.refused)
 
@@ -252,27 +286,60 @@ class _Build:
 
 def _build(build: _Build) -> None:
     repo, store, result = build.repo, build.store, build.result
-    # 5. Read what was fetched.
-    entries, places = _read(build)
+    # 5. Read what was fetched; sign or unpack it where its type asks for it.
+    made = make(build.plan, build.form, build.ground.key, _material(build))
+    _note(build, made)
+    done("packages-made")
     # 6. Render.
     now = datetime.now(UTC)
     facts = store.live.facts(repo.name)
-    request = RenderRequest(repo, entries, build.ground.settings, now, store.pieces, facts)
+    request = RenderRequest(repo, made.entries, build.ground.settings, now, store.pieces, facts)
     try:
         tree = build.form.render(request)
     except Held as held:
         result.held = str(held)
         return
     # 7. Sign what changed.
-    signed = sign_tree(tree, build.ground.key, store.live.identities(repo.name))
+    signed = sign_tree(tree, build.ground.key, store.live.identities(repo.name), store.pieces)
     # 8. Publish, recorded before and after.
     pointers = store.live.pointers(repo.name)
-    retired = build.plan.retire
-    if signed.sections or places or retired or set(pointers) - {"", *signed.section_names}:
-        _publish(build, signed, places, pointers, retired)
-    store.live.unretire(placement.path for placement in build.plan.keep)
-    store.wanted.set_live(repo.name, entries)
+    placed = {place.path for place in made.places}
+    retired = [path for path in build.plan.retire if path not in placed]
+    if signed.sections or made.places or retired or set(pointers) - {"", *signed.section_names}:
+        _publish(build, signed, made.places, pointers, retired)
+    for path in made.spent:
+        path.unlink(missing_ok=True)
+    store.live.unretire(part.path for placement in build.plan.keep for part in placement.parts)
+    store.wanted.set_live(repo.name, made.entries)
+    done("live-noted")
     store.pieces.save()
+
+
+def _material(build: _Build) -> Material:
+    known = {
+        item.file.sha256: (item.size, item.fragment)
+        for item in build.shelf
+        if item.fragment is not None and item.size is not None
+    }
+    return Material(
+        build.ground.root,
+        build.ground.staging,
+        build.fetched.staged,
+        build.fetched.failed,
+        known,
+        build.store.live.published_names(build.repo.directory),
+    )
+
+
+def _note(build: _Build, made: Made) -> None:
+    wanted, repo = build.store.wanted, build.repo.name
+    source = _source(build.form, build.ground)
+    wanted.save_fragments(source, [(sha, *read) for sha, read in made.fresh.items()])
+    wanted.refuse(repo, made.unreadable, unreadable=True)
+    wanted.refuse(repo, made.disagreeing)
+    wanted.note_trouble(repo, made.failed)
+    build.result.failed = made.failed
+    build.result.refused = [*build.plan.refused, *made.unreadable, *made.disagreeing]
 
 
 def _publish(
@@ -281,67 +348,12 @@ def _publish(
     store, result = build.store, build.result
     intended = intend(signed, places)
     store.live.begin(build.repo.name, intended)
+    done("publish-noted")
     published = publish(signed, places, build.ground.root, build.ground.staging, intended, pointers)
     store.live.finish(published, intended, retired, time.time())
+    done("published-noted")
     result.sections = [section.name for section in signed.sections]
-    result.added = [place.placement.path for place in places]
+    result.added = [place.path for place in places]
     result.removed = list(retired)
     sections = ",".join(result.sections) or None
     log.info("published", repo=build.repo.name, sections=sections, added=len(places), removed=len(retired))
-
-
-def _read(build: _Build) -> tuple[list[Entry], list[Place]]:
-    """Read the fragments that are not known yet; files that can't be read or had are left out, with the reason."""
-    fragments = {item.file.sha256: (item.size, item.fragment) for item in build.shelf if item.fragment is not None}
-    fresh: dict[str, tuple[int, Fragment]] = {}
-    unreadable: list[Refusal] = []
-    disagreeing: list[Refusal] = []
-    entries: list[Entry] = []
-    places: list[Place] = []
-    below = len(build.repo.directory) + 1
-    for placement, staged in _located(build):
-        sha256 = placement.file.sha256
-        known = fragments.get(sha256) or fresh.get(sha256)
-        try:
-            if known is None or known[1] is None:
-                path = staged.path if staged is not None else build.ground.root / placement.path
-                known = fresh[sha256] = (path.lstat().st_size, build.form.read(path))
-            size, fragment = known
-            assert size is not None and fragment is not None
-        except (Refused, OSError) as error:
-            unreadable.append(Refusal(placement.file, str(error)))
-            continue
-        if staged is not None or sha256 in fresh:
-            try:
-                build.form.agree(placement.file, fragment)
-            except Refused as error:
-                disagreeing.append(Refusal(placement.file, str(error)))
-                continue
-        entries.append(Entry(placement.file, placement.path[below:], size, fragment))
-        if staged is not None:
-            places.append(Place(placement, staged))
-    _note(build, fresh, unreadable, disagreeing)
-    return entries, places
-
-
-def _located(build: _Build) -> list[tuple[Placement, StagedFile | None]]:
-    located: list[tuple[Placement, StagedFile | None]] = [(placement, None) for placement in build.plan.keep]
-    for placement in (*build.plan.link, *build.plan.fetch):
-        staged = build.fetched.staged.get(placement.file.sha256)
-        if staged is not None:
-            located.append((placement, staged))
-        else:
-            error: PackratError = build.fetched.failed[placement.file.sha256]
-            build.result.failed.append(Refusal(placement.file, str(error)))
-    return located
-
-
-def _note(
-    build: _Build, fresh: dict[str, tuple[int, Fragment]], unreadable: list[Refusal], disagreeing: list[Refusal]
-) -> None:
-    wanted, form, repo = build.store.wanted, build.form, build.repo.name
-    wanted.save_fragments(form.kind, form.fragment_version, [(sha, *read) for sha, read in fresh.items()])
-    wanted.refuse(repo, unreadable, unreadable=True)
-    wanted.refuse(repo, disagreeing)
-    wanted.note_trouble(repo, build.result.failed)
-    build.result.refused = [*build.plan.refused, *unreadable, *disagreeing]

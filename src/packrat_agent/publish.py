@@ -13,26 +13,27 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from packrat_agent.disk import ensure_directory, flush_directories, flush_files, replace, told_as_disk_error, write_new
+from packrat_agent.disk import (
+    ensure_directory,
+    flush_directories,
+    flush_files,
+    link_digest,
+    replace,
+    told_as_disk_error,
+    write_new,
+)
 from packrat_agent.model import (
     LiveFile,
-    Placement,
+    Place,
     Published,
     Repo,
     SignedSection,
     SignedTree,
-    StagedFile,
     StoredFile,
     TreeFile,
+    TreeLink,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A verified package file and the path, relative to `root_dir`, that it goes to."""
-
-    placement: Placement
-    staged: StagedFile
+from packrat_agent.steps import done
 
 
 def path_in_root(repo: Repo, path: str) -> str:
@@ -42,15 +43,19 @@ def path_in_root(repo: Repo, path: str) -> str:
 
 def intend(tree: SignedTree, places: Sequence[Place]) -> tuple[LiveFile, ...]:
     """List all that `publish` of the same arguments is about to write."""
-    files = [LiveFile(p.placement.path, "", p.staged.sha256, p.staged.size) for p in places]
+    files = [LiveFile(p.path, "", p.staged.sha256, p.staged.size, origin=p.origin) for p in places]
     digests: dict[int, str] = {}
     for section in tree.sections:
         for group, is_pointer in ((section.content, False), (section.pointers, True)):
             for rank, file in enumerate(group, start=1):
+                path = path_in_root(tree.repo, file.path)
+                if isinstance(file, TreeLink):
+                    link = LiveFile(path, section.name, link_digest(file.target), len(file.target), rank * is_pointer)
+                    files.append(link)
+                    continue
                 digest = digests.get(id(file.content))
                 if digest is None:
                     digest = digests[id(file.content)] = hashlib.sha256(file.content).hexdigest()
-                path = path_in_root(tree.repo, file.path)
                 files.append(LiveFile(path, section.name, digest, len(file.content), rank * is_pointer, file.retained))
     return tuple(files)
 
@@ -76,18 +81,23 @@ def publish(
     for section in tree.sections:
         for file in section.content:
             _write_content(work, file)
+            done("content-written")
     flush_directories(work.directories)
+    done("content-flushed")
     # 3. The pointers, section by section, each in its order.
     removed: list[str] = []
     for section in tree.sections:
         _flip_pointers(work, section)
         named = {path_in_root(tree.repo, file.path) for file in section.pointers}
-        removed += _remove_pointers(root, [path for path in pointers.get(section.name, ()) if path not in named])
+        # Those of a directory that the repository left stay for the grace period.
+        here = [path for path in pointers.get(section.name, ()) if path.startswith(path_in_root(tree.repo, ""))]
+        removed += _remove_pointers(root, [path for path in here if path not in named])
     # 4. Sections that are no more.
     for name, paths in pointers.items():
         if name and name not in tree.section_names:
             removed += _remove_pointers(root, paths)
     flush_directories(work.directories)
+    done("pointers-flushed")
     for place in places:
         with suppress(FileNotFoundError):
             place.staged.path.unlink()
@@ -119,12 +129,14 @@ class _Work:
 
 def _place_packages(work: _Work, places: Sequence[Place]) -> None:
     flush_files(sorted({place.staged.path for place in places}))
+    done("packages-flushed")
     spare = work.staging / "placing"
     for place in places:
-        target = work.target(place.placement.path)
-        # pool/<pool6>/<file>
+        # <directory>/pool/<pool6>/<file>, and what other types have in its place
+        target = work.target(place.path)
         _link(place.staged.path, spare)
         replace(spare, target)
+        done("package-placed")
 
 
 def _link(source: Path, target: Path) -> None:
@@ -139,13 +151,32 @@ def _link(source: Path, target: Path) -> None:
             flush_files([target])
 
 
-def _write_content(work: _Work, file: TreeFile) -> None:
+def _write_content(work: _Work, file: TreeFile | TreeLink) -> None:
     target = work.target(path_in_root(work.repo, file.path))
+    if isinstance(file, TreeLink):
+        if not _is_link(target, file.target):
+            replace(_write_link(work.staging / "writing", file.target), target)
+        return
     if not _has_content(target, file.content):
         spare = work.staging / "writing"
         write_new(spare, file.content)
         replace(spare, target)
     work.written[id(file.content)] = target
+
+
+def _write_link(spare: Path, target: str) -> Path:
+    with told_as_disk_error("link", spare):
+        with suppress(FileNotFoundError):
+            spare.unlink()
+        spare.symlink_to(target)
+    return spare
+
+
+def _is_link(path: Path, target: str) -> bool:
+    try:
+        return str(path.readlink()) == target
+    except OSError:
+        return False
 
 
 def _has_content(target: Path, content: bytes) -> bool:
@@ -165,9 +196,13 @@ def _flip_pointers(work: _Work, section: SignedSection) -> None:
     spares: list[tuple[Path, Path]] = []
     for number, file in enumerate(section.pointers):
         target = work.target(path_in_root(work.repo, file.path))
+        spare = work.staging / f"pointer-{number}"
+        if isinstance(file, TreeLink):
+            if not _is_link(target, file.target):
+                spares.append((_write_link(spare, file.target), target))
+            continue
         if _has_content(target, file.content):
             continue
-        spare = work.staging / f"pointer-{number}"
         same = work.written.get(id(file.content))
         if same is None:
             write_new(spare, file.content)
@@ -175,8 +210,10 @@ def _flip_pointers(work: _Work, section: SignedSection) -> None:
             _link(same, spare)
         _advance_mtime(spare, target)
         spares.append((spare, target))
+    done("pointers-staged")
     for spare, target in spares:
         replace(spare, target)
+        done("pointer-renamed")
 
 
 def _advance_mtime(spare: Path, target: Path) -> None:

@@ -8,7 +8,7 @@ Touches: the lock, the state database, gpg, root_dir.
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +21,9 @@ from packrat_agent.keyring import SigningKey, export_public, find_key
 from packrat_agent.keyring import warn as warn_of_key
 from packrat_agent.pass_ import Ground
 from packrat_agent.state.database import copy_database
+from packrat_agent.state.original import set_original_aside
 from packrat_agent.state.store import Store
+from packrat_agent.told import Told
 
 log = structlog.get_logger()
 
@@ -43,11 +45,15 @@ class Mirror:
     store: Store
     ground: Ground
     public_key: tuple[bytes, bytes] | None
+    told: Told
 
 
 @contextmanager
-def ready(config: Config, wish: Wish) -> Iterator[Mirror]:
-    """Hold the claim and the state database, with everything checked; a dry run works on a copy and claims nothing."""
+def ready(config: Config, wish: Wish, command: str = "sync") -> Iterator[Mirror]:
+    """Hold the claim and the state database, with everything checked; a dry run works on a copy and claims nothing.
+
+    command: what a second agent is told that is at work here.
+    """
     if wish.dry_run:
         with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
             store = Store(copy_database(config.mirror.state_db, Path(scratch) / "state.db"))
@@ -56,10 +62,13 @@ def ready(config: Config, wish: Wish) -> Iterator[Mirror]:
             finally:
                 store.close()
         return
-    with claim(config.mirror.root_dir, config.mirror.state_db) as staging:
+    with claim(config.mirror.root_dir, config.mirror.state_db, command) as staging:
+        taken_over = set_original_aside(config.mirror.state_db)
+        if taken_over is not None:
+            log.info("adopting", kept=str(taken_over), text="the tree of the original packrat agent is taken over")
         store = Store(config.mirror.state_db)
         try:
-            yield prepare(config, store, staging, wish)
+            yield prepare(config, store, staging, replace(wish, adopt=wish.adopt or taken_over is not None))
         finally:
             store.close()
 
@@ -78,28 +87,46 @@ def prepare(config: Config, store: Store, staging: Path, wish: Wish) -> Mirror:
             adopt=wish.adopt,
             had_files=bool(store.live.everything()),
         )
-    key: SigningKey | None = None
+    key = _find_key(config)
     public_key = None
-    if mirror.gpg_sign_key:
-        now = datetime.now(UTC)
-        key = find_key(mirror.gpg_sign_key, mirror.gnupg_home, mirror.passphrase_file, now)
+    if key is not None:
         exported = export_public(key)
         public_key = (exported.armored, exported.binary)
-        for warning in warn_of_key(key, now):
-            log.warning("key", fingerprint=key.fingerprint, text=warning)
-    else:
-        log.warning(
-            "unsigned", text="gpg_sign_key is not set: nothing will be signed, and clients must be told to trust it"
-        )
     settings = RenderSettings(
         mirror_description=mirror.description,
         signed=key is not None,
+        public_url=mirror.public_url,
+        public_key=public_key[0] if public_key else None,
         apt_origin=mirror.apt_origin,
         apt_label=mirror.apt_label,
         apt_valid_for_s=mirror.apt_valid_for_s,
         confirmed_repos=mirror.confirm_release_change,
     )
     ground = Ground(
-        mirror.root_dir, staging, key, settings, mirror.parallel_downloads, float(mirror.full_sync_interval_s)
+        mirror.root_dir,
+        staging,
+        key,
+        settings,
+        mirror.parallel_downloads,
+        float(mirror.full_sync_interval_s),
+        mirror.max_removals_percent,
     )
-    return Mirror(config, store, ground, public_key)
+    if not wish.dry_run:
+        expires = key.expires.timestamp() if key and key.expires else None
+        told = {"algorithm": key.algorithm, "bits": key.bits, "expires": expires} if key else {}
+        store.notes.set_fact("key", {"fingerprint": key.fingerprint if key else None, **told})
+    return Mirror(config, store, ground, public_key, Told(store.notes))
+
+
+def _find_key(config: Config) -> SigningKey | None:
+    mirror = config.mirror
+    if not mirror.gpg_sign_key:
+        log.warning(
+            "unsigned", text="gpg_sign_key is not set: nothing will be signed, and clients must be told to trust it"
+        )
+        return None
+    now = datetime.now(UTC)
+    key = find_key(mirror.gpg_sign_key, mirror.gnupg_home, mirror.passphrase_file, now)
+    for warning in warn_of_key(key, now):
+        log.warning("key", fingerprint=key.fingerprint, text=warning)
+    return key

@@ -5,16 +5,21 @@ Gives: a Scan.
 Touches: nothing; reads every file, follows no link, crosses no mount point.
 """
 
+import ctypes
 import hashlib
 import os
 import stat
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from packrat_agent.disk import AGENT_DIR, told_as_disk_error
-from packrat_agent.errors import DiskError
+from packrat_agent.disk import AGENT_DIR, link_digest, told_as_disk_error
 from packrat_agent.model import StoredFile
+
+_CHUNK_BYTES = 4 * 1024 * 1024
+_IDLE_CLASS = 3
 
 
 @dataclass(slots=True)
@@ -38,17 +43,16 @@ def scan(
     root: Path,
     remembered: Mapping[str, StoredFile],
     on_progress: Callable[[int, int], None],
-    hash_strangers: bool = True,
 ) -> Scan:
     """Walk `root` and hash every regular file.
 
-    on_progress: called with (files, bytes) since the last call.
+    on_progress: called with (files, bytes) since the last call, at least every few MiB; what it raises ends the scan.
     Raises: DiskError where a directory can't be read: then nothing is known, and nothing may be removed.
     """
     found = Scan()
     with told_as_disk_error("read", root):
         device = root.lstat().st_dev
-        _walk(root, "", device, _Visit(remembered, found, on_progress, hash_strangers))
+        _walk(root, "", device, _Visit(remembered, found, on_progress))
     seen = {file.path for file in found.good} | set(found.damaged)
     found.damaged += sorted(path for path in remembered if path not in seen)
     return found
@@ -59,19 +63,25 @@ class _Visit:
     remembered: Mapping[str, StoredFile]
     found: Scan
     on_progress: Callable[[int, int], None]
-    hash_strangers: bool
 
 
 def _walk(directory: Path, relative: str, device: int, visit: _Visit) -> bool:
     """Visit one directory; True where anything that is no directory stands in or below it."""
     occupied = False
-    with os.scandir(directory) as entries:
-        listed = sorted(entries, key=lambda entry: entry.name)
+    try:
+        with os.scandir(directory) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+    except FileNotFoundError:
+        # Swept while we looked.
+        return False
     for entry in listed:
         path = f"{relative}/{entry.name}" if relative else entry.name
         if path == AGENT_DIR:
             continue
-        status = entry.stat(follow_symlinks=False)
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue
         if stat.S_ISDIR(status.st_mode):
             if status.st_dev != device:
                 visit.found.mounts.append(path)
@@ -86,25 +96,33 @@ def _walk(directory: Path, relative: str, device: int, visit: _Visit) -> bool:
             _look_at(Path(entry.path), path, status, visit)
         elif path not in visit.remembered:
             visit.found.oddities.append(path)
+        elif stat.S_ISLNK(status.st_mode):
+            was = visit.remembered[path]
+            if was.sha256 != _link_digest_of(Path(entry.path)):
+                continue
+            visit.found.good.append(StoredFile(path, was.sha256, was.size, status.st_mtime_ns, status.st_ino))
     return occupied
+
+
+def _link_digest_of(link: Path) -> str:
+    with suppress(OSError):
+        return link_digest(str(link.readlink()))
+    return ""
 
 
 def _look_at(file: Path, path: str, status: os.stat_result, visit: _Visit) -> None:
     remembered = visit.remembered.get(path)
-    if remembered is None and not visit.hash_strangers:
-        visit.found.strangers.append(StoredFile(path, "", status.st_size, status.st_mtime_ns, status.st_ino))
-        return
     if remembered is not None and remembered.size != status.st_size:
         visit.found.damaged.append(path)
         return
     try:
-        sha256 = hash_file(file)
-    except (FileNotFoundError, DiskError):
+        sha256 = _hash(file, visit.on_progress)
+    except FileNotFoundError:
         return
     except OSError:
         # Unreadable (EIO, EACCES): for a remembered file that is damage, for a stranger it is one all the same.
         sha256 = ""
-    visit.on_progress(1, status.st_size)
+    visit.on_progress(1, 0)
     now = StoredFile(path, sha256, status.st_size, status.st_mtime_ns, status.st_ino)
     if remembered is None:
         visit.found.strangers.append(now)
@@ -114,8 +132,25 @@ def _look_at(file: Path, path: str, status: os.stat_result, visit: _Visit) -> No
         visit.found.damaged.append(path)
 
 
-def hash_file(file: Path) -> str:
+def _hash(file: Path, on_progress: Callable[[int, int], None]) -> str:
     """Hash one regular file without following a link; its SHA-256 in hex."""
+    digest = hashlib.sha256()
     descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
-    with os.fdopen(descriptor, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    with os.fdopen(descriptor, "rb", buffering=0) as opened:
+        while chunk := opened.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            on_progress(0, len(chunk))
+    return digest.hexdigest()
+
+
+def be_gentle() -> None:
+    """Give this thread the lowest claim on processor and disk; where the system does not know how, nothing happens.
+
+    Source: setpriority(2), ioprio_set(2).
+    """
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+    number = {"x86_64": 251, "aarch64": 30}.get(os.uname().machine)
+    if number is not None:
+        with suppress(OSError):
+            ctypes.CDLL(None).syscall(number, 1, 0, _IDLE_CLASS << 13)

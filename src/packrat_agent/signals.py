@@ -1,28 +1,59 @@
-"""Ends work cleanly on SIGTERM and SIGINT.
+"""Ends work cleanly on SIGTERM and SIGINT; tells of SIGHUP and SIGUSR1.
 
-Takes: what to run.
-Gives: its result, None where a signal ended it.
-Touches: this process's signal handlers.
+Takes: what to run, what to do on the other signals.
+Gives: its result, None where it was ended.
+Touches: this process's signal handlers; ends the process where the work does not stop in time.
 """
 
 import asyncio
+import os
 import signal
-from collections.abc import Callable, Coroutine
+import threading
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_END_WITHIN_S = 4.0
 
-def until_signalled(start: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
-    """Run to the end, or until SIGTERM or SIGINT; then None."""
+EndWork = Callable[[], None]
+"""Ends the work as a signal does."""
+
+
+def until_signalled(
+    start: Callable[[], Coroutine[Any, Any, T]],
+    others: Mapping[signal.Signals, Callable[[EndWork], None]] | None = None,
+) -> T | None:
+    """Run to the end, or until SIGTERM or SIGINT; then None.
+
+    others: what to call, with a way to end the work, on other signals. Work that does not stop within four seconds is
+    abandoned with the process: every step is safe against that.
+    """
+    abandon = threading.Timer(_END_WITHIN_S, os._exit, (0,))
+    abandon.daemon = True
 
     async def guarded() -> T | None:
         task = asyncio.ensure_future(start())
+
+        def cancel() -> None:
+            task.cancel()
+
+        def end() -> None:
+            if not abandon.is_alive():
+                abandon.start()
+            cancel()
+
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+            loop.add_signal_handler(number, end)
+        for number, call in (others or {}).items():
+            loop.add_signal_handler(number, call, cancel)
         try:
             return await task
         except asyncio.CancelledError:
             return None
 
-    return asyncio.run(guarded())
+    try:
+        return asyncio.run(guarded())
+    finally:
+        abandon.cancel()

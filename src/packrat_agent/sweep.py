@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from packrat_agent.disk import AGENT_DIR, told_as_disk_error
+from packrat_agent.steps import done
 
 
 def kept_paths(root: Path, keep_files: Iterable[Path]) -> frozenset[str]:
@@ -34,6 +35,7 @@ def sweep(root: Path, paths: Iterable[str], kept: Collection[str]) -> list[str]:
         with told_as_disk_error("remove", root / path):
             if _unlink(root, path):
                 removed.append(path)
+                done("file-swept")
         parents.update(PurePosixPath(path).parents)
     sweep_directories(root, (str(parent) for parent in parents if str(parent) != "."), kept)
     return removed

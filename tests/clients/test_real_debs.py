@@ -60,7 +60,7 @@ def test_real_packages_are_indexed_as_apt_ftparchive_does(lab: Stage, tmp_path: 
         lab.server.put(path)
     lab.agent("sync")
     arches = (lab.repo / "dists/bookworm/main").glob("binary-*/Packages")
-    ours = {}
+    ours: dict[bytes, dict[bytes, bytes]] = {}
     for index in arches:
         ours |= paragraphs(index.read_bytes())
     oracle = subprocess.run(

@@ -73,7 +73,7 @@ def test_a_change_while_the_agent_is_down_is_found_at_start(lab: Stage) -> None:
 def test_a_second_agent_says_who_is_at_work_and_exits(lab: Stage) -> None:
     with daemon(lab) as agent:
         agent.until_logged("checked")
-        told = lab.agent("sync", expect=8).stderr
+        told = lab.agent("run", expect=8).stderr
         assert str(agent.process.pid) in told
 
 

@@ -173,6 +173,21 @@ def test_an_empty_answer_does_not_wipe_a_repository(lab: Stage) -> None:
     assert "Package: first" not in lab.packages()
 
 
+def test_most_of_a_repository_is_not_taken_away_by_one_answer(lab: Stage) -> None:
+    uris = [uri for n in range(12) for uri in lab.server.put_deb(Deb(f"package-{n}", "1", "all"))]
+    lab.agent("sync")
+    for uri in uris[1:]:
+        lab.server.untag(uri, "dev")
+    lab.server.put_deb(FIRST)
+    told = lab.agent("sync", expect=12)
+    assert "11 files less" in told.stdout
+    assert lab.packages().count("Package: package-") == 12
+    lab.extra = {"max_removals": "95"}
+    lab.write_config()
+    lab.agent("sync")
+    assert lab.packages().count("Package: package-") == 1
+
+
 def test_a_repository_that_left_the_mirror_is_swept_after_the_grace_period(lab: Stage) -> None:
     lab.extra = {"grace_period": "0", "keep_generations": "1"}
     lab.write_config()

@@ -11,28 +11,28 @@ from packrat_agent.errors import Busy, DiskError, NotOurs
 
 
 def test_a_second_agent_is_told_who_holds_the_directory_or_the_state(tmp_path: Path) -> None:
-    with claim(tmp_path / "root", tmp_path / "state" / "state.db"):
+    with claim(tmp_path / "root", tmp_path / "state" / "state.db", "sync"):
         with (
             pytest.raises(Busy, match=rf"root_dir .* in use by process {os.getpid()} on "),
-            claim(tmp_path / "root", tmp_path / "other" / "state.db"),
+            claim(tmp_path / "root", tmp_path / "other" / "state.db", "sync"),
         ):
             pass
         with (
             pytest.raises(Busy, match=r"the state database .* in use by process"),
-            claim(tmp_path / "root2", tmp_path / "state" / "state.db"),
+            claim(tmp_path / "root2", tmp_path / "state" / "state.db", "sync"),
         ):
             pass
-    with claim(tmp_path / "root", tmp_path / "state" / "state.db") as staging:
+    with claim(tmp_path / "root", tmp_path / "state" / "state.db", "sync") as staging:
         assert staging.is_dir()
 
 
 def test_the_agents_own_directory_is_closed_to_others(tmp_path: Path) -> None:
-    with claim(tmp_path / "root", tmp_path / "state.db"):
+    with claim(tmp_path / "root", tmp_path / "state.db", "sync"):
         assert (tmp_path / "root/.packrat-agent").stat().st_mode & 0o777 == 0o700
 
 
 def own(root: Path, *keep: Path, adopt: bool = False, had_files: bool = False) -> None:
-    with claim(root, root.with_name("state") / "state.db"):
+    with claim(root, root.with_name("state") / "state.db", "sync"):
         check_ownership(root, "prod", keep, adopt=adopt, had_files=had_files)
 
 

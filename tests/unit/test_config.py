@@ -66,6 +66,7 @@ def test_the_smallest_file_gives_the_documented_defaults(conf: Path) -> None:
         "keep_files": frozenset(),
         "grace_period_s": 259200,
         "keep_generations": 3,
+        "max_removals_percent": 50,
         "parallel_downloads": 8,
         "apt_origin": "Packrat",
         "apt_label": None,
@@ -95,6 +96,7 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         "full_sync_interval = 3600\r\n"
         "grace_period=0\r\n"
         "keep_generations: 5\r\n"
+        "max_removals: 100\r\n"
         "parallel_downloads: 64\r\n"
         "apt_origin: Example Corp\r\n"
         "apt_label: Packages\r\n"
@@ -121,6 +123,7 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         frozenset(),
         0,
         5,
+        100,
         64,
         "Example Corp",
         "Packages",

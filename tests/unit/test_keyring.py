@@ -16,6 +16,7 @@ from packrat_agent.model import SignatureForm
 
 NOW = datetime.now(UTC)
 LONG_AGO = "20200101T000000"
+DETACHED = (SignatureForm.ARMOR, SignatureForm.BINARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ def test_no_option_in_gpg_conf_makes_another_key_sign(ring: Keyring, tmp_path: P
             assert f"not with the configured {named} alone" in str(error)
             assert "gpg.conf" in str(error)
             continue
-        signed = [] if form is SignatureForm.CLEAR else [str(tmp_path / "data")]
+        signed = [str(tmp_path / "data")] if form in DETACHED else []
         said = ring.gpg("--status-fd", "1", "--verify", str(tmp_path / "signature"), *signed).decode()
         assert [line.split()[2] for line in said.splitlines() if " VALIDSIG " in line] == [named]
 
@@ -264,13 +265,13 @@ def test_each_form_of_signature_holds_for_gpgv_with_the_exported_key(
     (tmp_path / "key.gpg").write_bytes(public.binary)
     (tmp_path / "data").write_bytes(data)
     (tmp_path / "signature").write_bytes(make_signature(key, data, form))
-    clear = form is SignatureForm.CLEAR
+    whole = form not in DETACHED
     verify = ["gpgv", "--keyring", str(tmp_path / "key.gpg")]
-    verify += ["--output", str(tmp_path / "out")] if clear else []
-    verify += [str(tmp_path / "signature"), *([] if clear else [str(tmp_path / "data")])]
+    verify += ["--output", str(tmp_path / "out")] if whole else []
+    verify += [str(tmp_path / "signature"), *([] if whole else [str(tmp_path / "data")])]
     done = subprocess.run(verify, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert not clear or (tmp_path / "out").read_bytes() == data
+    assert not whole or (tmp_path / "out").read_bytes() == data
 
 
 def test_the_exported_key_is_without_the_signatures_of_others(ring: Keyring) -> None:

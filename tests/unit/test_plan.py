@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrat_agent.model import PackageFile, Repo, StoredFile
+from packrat_agent.model import Candidate, PackageFile, Part, Repo, StoredFile
 from packrat_agent.plan import decide
 
 REPO = Repo("r", "R", "r", "apt", ())
@@ -14,40 +14,48 @@ def wanted_file(number: int, sha: str) -> PackageFile:
     return PackageFile(f"/uri/{number}", f"p{number}", "bookworm", "1", "deb", "all", f"/files/{name}", name, sha * 64)
 
 
+def candidate(file: PackageFile, path: str) -> Candidate:
+    return Candidate(file, path, (Part(path, file.sha256),))
+
+
+def unpacked(file: PackageFile, *parts: tuple[str, str]) -> Candidate:
+    return Candidate(file, "r/shared", tuple(Part(path, sha * 64) for path, sha in parts) or None, exclusive=False)
+
+
 def stored(path: str, sha: str) -> StoredFile:
     return StoredFile(path, sha * 64, 1, 1, 1)
 
 
 def test_a_file_in_its_place_is_kept_and_others_are_fetched() -> None:
     one, two = wanted_file(1, "a"), wanted_file(2, "b")
-    plan = decide(REPO, [(one, "r/1"), (two, "r/2")], {"r/1": stored("r/1", "a")}, {}, {})
+    plan = decide(REPO, [candidate(one, "r/1"), candidate(two, "r/2")], {"r/1": stored("r/1", "a")}, {}, {})
     assert [p.path for p in plan.keep] == ["r/1"]
     assert [p.path for p in plan.fetch] == ["r/2"]
     assert plan.retire == ()
 
 
 def test_a_file_with_other_bytes_on_disk_is_fetched_again_and_not_retired() -> None:
-    plan = decide(REPO, [(wanted_file(1, "a"), "r/1")], {"r/1": stored("r/1", "f")}, {}, {"r/1": "a" * 64})
+    plan = decide(REPO, [candidate(wanted_file(1, "a"), "r/1")], {"r/1": stored("r/1", "f")}, {}, {"r/1": "a" * 64})
     assert [p.path for p in plan.fetch] == ["r/1"]
     assert plan.retire == ()
 
 
 def test_bytes_that_stand_elsewhere_are_linked_not_downloaded() -> None:
-    plan = decide(REPO, [(wanted_file(1, "a"), "r/1")], {}, {"a" * 64: "other/1"}, {})
+    plan = decide(REPO, [candidate(wanted_file(1, "a"), "r/1")], {}, {"a" * 64: "other/1"}, {})
     assert [(p.path, p.source) for p in plan.link] == [("r/1", "other/1")]
     assert plan.fetch == ()
 
 
 def test_two_files_that_claim_one_path_leave_the_first_and_name_both() -> None:
     one, two = wanted_file(1, "a"), wanted_file(2, "b")
-    plan = decide(REPO, [(one, "r/same"), (two, "r/same")], {}, {}, {})
+    plan = decide(REPO, [candidate(one, "r/same"), candidate(two, "r/same")], {}, {}, {})
     assert [p.file for p in plan.fetch] == [one]
     assert plan.refused[0].file == two
     assert one.uri in plan.refused[0].reason
 
 
 def test_a_published_name_never_gets_other_bytes() -> None:
-    plan = decide(REPO, [(wanted_file(1, "b"), "r/1")], {"r/1": stored("r/1", "a")}, {}, {"r/1": "a" * 64})
+    plan = decide(REPO, [candidate(wanted_file(1, "b"), "r/1")], {"r/1": stored("r/1", "a")}, {}, {"r/1": "a" * 64})
     assert plan.fetch == plan.keep == plan.link == ()
     assert "published before with other bytes" in plan.refused[0].reason
     assert plan.retire == ("r/1",)
@@ -56,6 +64,31 @@ def test_a_published_name_never_gets_other_bytes() -> None:
 def test_what_is_wanted_no_more_is_retired() -> None:
     plan = decide(REPO, [], {"r/1": stored("r/1", "a"), "r/0": stored("r/0", "b")}, {}, {})
     assert plan.retire == ("r/0", "r/1")
+
+
+def test_a_file_that_was_never_read_is_fetched_or_taken_from_a_copy() -> None:
+    one, two = wanted_file(1, "a"), wanted_file(2, "b")
+    plan = decide(REPO, [unpacked(one), unpacked(two)], {}, {"b" * 64: "other/2"}, {})
+    assert [p.file for p in plan.fetch] == [one]
+    assert [(p.file, p.source, p.parts) for p in plan.link] == [(two, "other/2", ())]
+
+
+def test_products_in_place_are_kept_and_those_elsewhere_linked() -> None:
+    one, two = wanted_file(1, "a"), wanted_file(2, "b")
+    wanted = [unpacked(one, ("r/x", "1"), ("r/y", "2")), unpacked(two, ("r/y", "2"), ("r/z", "3"))]
+    on_disk = {"r/x": stored("r/x", "1"), "r/y": stored("r/y", "2"), "r/old": stored("r/old", "4")}
+    plan = decide(REPO, wanted, on_disk, {"3" * 64: "other/z"}, {})
+    assert [p.file for p in plan.keep] == [one]
+    (link,) = plan.link
+    assert [part.source for part in link.parts] == ["r/y", "other/z"]
+    assert plan.retire == ("r/old",)
+
+
+def test_a_product_that_is_nowhere_has_the_package_file_fetched_again() -> None:
+    one = wanted_file(1, "a")
+    plan = decide(REPO, [unpacked(one, ("r/x", "1"), ("r/y", "2"))], {"r/x": stored("r/x", "1")}, {}, {})
+    assert [p.file for p in plan.fetch] == [one]
+    assert plan.retire == ()
 
 
 _paths = st.sampled_from(["r/1", "r/2", "r/3", "r/4"])
@@ -71,7 +104,7 @@ _shas = st.sampled_from("abcd")
 def test_every_wanted_file_has_one_fate_and_nothing_wanted_is_retired(
     wants: list[tuple[str, str]], disk: dict[str, str], elsewhere: set[str], published: dict[str, str]
 ) -> None:
-    wanted = [(wanted_file(n, sha), path) for n, (sha, path) in enumerate(wants)]
+    wanted = [candidate(wanted_file(n, sha), path) for n, (sha, path) in enumerate(wants)]
     plan = decide(
         REPO,
         wanted,
@@ -80,7 +113,9 @@ def test_every_wanted_file_has_one_fate_and_nothing_wanted_is_retired(
         {path: sha * 64 for path, sha in published.items()},
     )
     placed = [*plan.keep, *plan.fetch, *plan.link]
-    assert sorted([p.file.uri for p in placed] + [r.file.uri for r in plan.refused]) == sorted(f.uri for f, _ in wanted)
+    assert sorted([p.file.uri for p in placed] + [r.file.uri for r in plan.refused]) == sorted(
+        one.file.uri for one in wanted
+    )
     by_path: dict[str, set[str]] = {}
     for placement in placed:
         by_path.setdefault(placement.path, set()).add(placement.file.sha256)

@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.model import (
-    PackageFile,
-    Placement,
+    Place,
     Published,
     Repo,
     SignedSection,
     SignedTree,
     StagedFile,
     TreeFile,
+    TreeLink,
 )
-from packrat_agent.publish import Place, intend, publish
+from packrat_agent.publish import intend, publish
+from packrat_agent.scan import scan
 
 REPO = Repo("r", "R", "repo", "apt", ())
 
@@ -32,7 +33,7 @@ def go(root: Path, tree: SignedTree, *places: Place, pointers: dict[str, list[st
     return publish(tree, places, root, staging, intend(tree, places), pointers or {})
 
 
-def tree_of(content: list[TreeFile], pointers: list[TreeFile]) -> SignedTree:
+def tree_of(content: list[TreeFile | TreeLink], pointers: list[TreeFile | TreeLink]) -> SignedTree:
     section = SignedSection("s", "id", tuple(content), tuple(pointers), {})
     return SignedTree(REPO, (section,), ("s",), None)
 
@@ -41,8 +42,7 @@ def place(root: Path, name: str, content: bytes) -> Place:
     sha256 = hashlib.sha256(content).hexdigest()
     staged = root / ".packrat-agent" / "staging" / sha256
     staged.write_bytes(content)
-    file = PackageFile("/f/1", "p", "bookworm", "1", "deb", "all", "/files/x", name, sha256)
-    return Place(Placement(file, f"repo/pool/{name}"), StagedFile(sha256, staged, len(content)))
+    return Place(f"repo/pool/{name}", StagedFile(sha256, staged, len(content)), sha256)
 
 
 def test_everything_stands_where_it_was_intended(root: Path) -> None:
@@ -98,7 +98,7 @@ def test_one_staged_file_may_stand_in_several_places_and_replaces_what_was_there
     (root / "repo/pool").mkdir(parents=True)
     (root / "repo/pool/b.deb").write_bytes(b"damaged")
     one = place(root, "a.deb", b"package")
-    two = Place(Placement(one.placement.file, "repo/pool/b.deb"), one.staged)
+    two = Place("repo/pool/b.deb", one.staged, one.origin)
     go(root, tree_of([], []), one, two)
     assert (root / "repo/pool/a.deb").samefile(root / "repo/pool/b.deb")
     assert (root / "repo/pool/b.deb").read_bytes() == b"package"
@@ -114,3 +114,17 @@ def test_a_planted_link_is_replaced_not_followed(root: Path, tmp_path: Path) -> 
     assert victim.read_text() == "safe"
     assert not (tmp_path / "x.deb").exists()
     assert not (root / "repo/InRelease").is_symlink()
+
+
+def test_a_link_is_published_flipped_and_recognized_by_the_scan(root: Path) -> None:
+    first = go(root, tree_of([TreeFile("gen/1/Index", b"1")], [TreeLink("current", "gen/1")]))
+    assert (root / "repo/current/Index").read_bytes() == b"1"
+    second = go(root, tree_of([TreeFile("gen/2/Index", b"2")], [TreeLink("current", "gen/2")]))
+    assert (root / "repo/current/Index").read_bytes() == b"2"
+    remembered = {file.path: file for file in (*first.written, *second.written)}
+    assert {file.path for file in scan(root, remembered, lambda files, size: None).good} == set(remembered)
+    (root / "repo/current").unlink()
+    (root / "repo/current").symlink_to("/etc")
+    assert scan(root, remembered, lambda files, size: None).damaged == ["repo/current"]
+    go(root, tree_of([], [TreeLink("current", "gen/2")]))
+    assert (root / "repo/current").readlink() == Path("gen/2")

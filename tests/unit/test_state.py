@@ -22,8 +22,12 @@ from packrat_agent.model import (
 )
 from packrat_agent.state.database import connect
 from packrat_agent.state.store import Store
+from packrat_agent.state.wanted import FragmentSource
 
 REPO = Repo("apt-dev", "APT dev", "apt-dev", "apt", (DistroVersion("bookworm", "debian", "bookworm", "deb"),))
+
+
+APT = FragmentSource("apt", 1)
 
 
 @pytest.fixture
@@ -92,19 +96,17 @@ def test_a_changed_record_starts_anew_and_an_unusable_one_keeps_its_row(store: S
     remember(store, a_file(1), a_file(2))
     store.wanted.refuse(REPO.name, [Refusal(a_file(1), "torn"), Refusal(a_file(2), "torn")], unreadable=True)
     store.wanted.remember_wanted(REPO.name, Wanted(frozenset({"/f/1", "/f/2"}), (a_file(1, "b"),), ()), None)
-    states = {
-        item.file.uri: (item.state, item.reason, item.unreadable) for item in store.wanted.shelf("apt-dev", "apt", 1)
-    }
+    states = {item.file.uri: (item.state, item.reason, item.unreadable) for item in store.wanted.shelf("apt-dev", APT)}
     assert states == {"/f/1": ("wanted", None, 0), "/f/2": ("refused", "torn", 1)}
 
 
 def test_the_shelf_joins_the_fragment_of_the_right_version(store: Store) -> None:
     remember(store, a_file(1))
     fragment = Fragment(b"Package: x\n", "x", "1", "all")
-    store.wanted.save_fragments("apt", 1, [("a" * 64, 7, fragment)])
-    (item,) = store.wanted.shelf(REPO.name, "apt", 1)
+    store.wanted.save_fragments(APT, [("a" * 64, 7, fragment)])
+    (item,) = store.wanted.shelf(REPO.name, APT)
     assert (item.size, item.fragment) == (7, fragment)
-    (item,) = store.wanted.shelf(REPO.name, "apt", 2)
+    (item,) = store.wanted.shelf(REPO.name, FragmentSource("apt", 2))
     assert item.fragment is None
 
 
@@ -114,7 +116,7 @@ def test_live_files_are_those_the_index_names(store: Store) -> None:
     store.wanted.set_live(REPO.name, [Entry(a_file(1), "p", 1, fragment)])
     assert store.wanted.counts(REPO.name) == {"live": 1, "wanted": 1}
     store.wanted.set_live(REPO.name, [Entry(a_file(2), "p", 1, fragment)])
-    states = {item.file.uri: item.state for item in store.wanted.shelf(REPO.name, "apt", 1)}
+    states = {item.file.uri: item.state for item in store.wanted.shelf(REPO.name, APT)}
     assert states == {"/f/1": "wanted", "/f/2": "live"}
 
 

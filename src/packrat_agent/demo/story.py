@@ -14,13 +14,14 @@ from pathlib import Path
 
 import click
 
-from packrat_agent.agent import Summary, connected, run, sync
+from packrat_agent.agent import connected, run
 from packrat_agent.config import load
 from packrat_agent.demo.build_deb import write_deb
 from packrat_agent.demo.packages import NEXT, put_in
 from packrat_agent.demo.private_apt import PrivateApt, Said
 from packrat_agent.demo.setting import SUITES, USER, Setting, set_the_stage, stop_gpg_agent, write_config
 from packrat_agent.errors import ConfigError, Incomplete
+from packrat_agent.full_pass import Summary, sync
 from packrat_agent.ready import Mirror, Wish, ready
 from packrat_agent.serve import serving
 from packrat_agent.signals import until_signalled
@@ -67,7 +68,7 @@ async def _mirror(setting: Setting, mirror: Mirror, address: tuple[str, int], se
             await asyncio.to_thread(_prove, url)
             return
         _tell_use(setting, url, server_url)
-        await run(mirror, lambda what, files, size: None)
+        await run(mirror, lambda what, files, size: None, asyncio.Event())
 
 
 def _tell_published(setting: Setting, summary: Summary) -> None:

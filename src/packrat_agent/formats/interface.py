@@ -8,6 +8,7 @@ Touches: nothing.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
@@ -18,11 +19,14 @@ from packrat_agent.model import Entry, Fragment, PackageFile, Repo, Tree
 class RenderSettings:
     """What the operator's configuration says about the indexes.
 
-    `confirmed_repos` names the repositories whose published Origin, Label and Codename may change.
+    `confirmed_repos` names the repositories whose published Origin, Label and Codename may change. `public_url` is the
+    address of root_dir as clients know it, without a slash at its end. `public_key` is the armored key.
     """
 
     mirror_description: str
     signed: bool
+    public_url: str | None = None
+    public_key: bytes | None = None
     apt_origin: str = "Packrat"
     apt_label: str | None = None
     apt_valid_for_s: int | None = None
@@ -54,22 +58,56 @@ class RenderRequest:
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
+class Treatment(Enum):
+    """What is published of a package file.
+
+    AS_IS: itself. SIGNED: a copy signed by the operator's key, where there is one. UNPACKED: the products that `read`
+    takes out of it.
+    """
+
+    AS_IS = 0
+    SIGNED = 1
+    UNPACKED = 2
+
+
+class WebServer(Enum):
+    """The web servers that `packrat-agent site` writes configuration for."""
+
+    NGINX = "nginx"
+    APACHE = "apache"
+
+
+@dataclass(frozen=True, slots=True)
+class WebRules:
+    """What a web server must be told beyond serving plain files.
+
+    `outside` stands once before the server block or virtual host, the same for all repositories of a type; `inside`
+    stands in it.
+    """
+
+    outside: str = ""
+    inside: str = ""
+
+
 class Format(Protocol):
     """One repository type. It never calls gpg, the network or the live tree."""
 
     kind: str
+    treatment: Treatment
     fragment_version: int
     """Raised when fragments change their meaning: older ones are read again."""
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """Say where the package file stands, relative to the repository's directory.
 
+        UNPACKED: the directory that the names of its products are relative to; others may share it.
         Raises: Refused where the file can't be in a repository of this type.
         """
 
-    def read(self, path: Path) -> Fragment:
+    def read(self, path: Path, into: Path) -> Fragment:
         """Read what the index needs from a verified file; the only time that it is opened.
 
+        UNPACKED: each product of the fragment is written to `into`, named by its SHA-256.
         Raises: Refused with the reason where the file is torn, of another type, or hostile.
         """
 
@@ -87,3 +125,6 @@ class Format(Protocol):
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
         """The lines that a person pastes on a client to use the repository; `url` is that of the mirror's top."""
+
+    def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
+        """The configuration that a web server needs to serve the repository; empty where plain files are enough."""

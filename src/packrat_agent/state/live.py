@@ -86,7 +86,7 @@ class LiveFiles:
             )
             db.executemany(
                 "INSERT OR IGNORE INTO published_names VALUES (?, ?)",
-                [(file.path, file.sha256) for file in intended if not file.section],
+                [(file.path, file.origin or file.sha256) for file in intended if not file.section],
             )
             for section in published.sections:
                 row = db.execute(
@@ -135,7 +135,8 @@ class LiveFiles:
         """Map section → its pointers that stand on disk, last published first."""
         found: dict[str, list[str]] = {}
         for section, path in self._db.rows(
-            "SELECT section, path FROM live_files WHERE repo = ? AND pointer_rank > 0 ORDER BY pointer_rank DESC",
+            "SELECT section, path FROM live_files WHERE repo = ? AND pointer_rank > 0 "
+            "AND retired_at IS NULL ORDER BY pointer_rank DESC",
             (repo,),
         ):
             found.setdefault(section, []).append(path)
@@ -155,6 +156,14 @@ class LiveFiles:
         rows = self._db.rows("SELECT repo FROM sections UNION SELECT repo FROM live_files WHERE retired_at IS NULL")
         return frozenset(name for (name,) in rows)
 
+    def repos_of(self, paths: Iterable[str]) -> frozenset[str]:
+        """Name the repositories that published files belong to; retired ones need no mending."""
+        found: set[str] = set()
+        for path in paths:
+            sql = "SELECT repo FROM live_files WHERE path = ? AND retired_at IS NULL"
+            found.update(name for (name,) in self._db.rows(sql, (path,)))
+        return frozenset(found)
+
     def drop_repo(self, repo: str, now: float) -> None:
         """Retire everything of a repository that left the mirror."""
         with self._db.transaction() as db:
@@ -162,16 +171,19 @@ class LiveFiles:
             self._retire([path for (path,) in rows], now, 0)
             db.execute("DELETE FROM sections WHERE repo = ?", (repo,))
 
-    def adopt(self, repo: str, files: Iterable[StoredFile], now: float) -> None:
-        """Remember package files that were found in their places with the right bytes."""
+    def adopt(self, repo: str, files: Iterable[tuple[StoredFile, str]], now: float) -> None:
+        """Remember package files that were found in their places with the right bytes.
+
+        files: each with the SHA-256 of the package file that it stands for.
+        """
         adopted = list(files)
         with self._db.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO live_files VALUES (?, ?, '', ?, ?, ?, ?, ?, 0, 1, NULL, NULL)",
-                [(f.path, repo, f.sha256, f.size, f.mtime_ns, f.inode, now) for f in adopted],
+                [(f.path, repo, f.sha256, f.size, f.mtime_ns, f.inode, now) for f, _ in adopted],
             )
             db.executemany(
-                "INSERT OR IGNORE INTO published_names VALUES (?, ?)", [(file.path, file.sha256) for file in adopted]
+                "INSERT OR IGNORE INTO published_names VALUES (?, ?)", [(file.path, origin) for file, origin in adopted]
             )
 
     def seen(self, files: Iterable[StoredFile], now: float) -> None:

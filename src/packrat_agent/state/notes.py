@@ -1,9 +1,13 @@
 """Remembers single values and a short history.
 
-Takes: values by name; events.
+Takes: values by name, plain or JSON objects; events.
 Gives: the same back.
 Touches: the state database.
 """
+
+import json
+from collections.abc import Mapping
+from typing import Any
 
 from packrat_agent.state.database import Database
 
@@ -25,6 +29,25 @@ class Notes:
         """Remember a single value."""
         with self._db.transaction() as db:
             db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+
+    def fact(self, name: str) -> Mapping[str, Any]:
+        """Read what is known under a name; empty where nothing is."""
+        text = self.setting(name)
+        return json.loads(text) if text else {}
+
+    def set_fact(self, name: str, fact: Mapping[str, Any]) -> None:
+        """Remember what is known under a name, in place of what was."""
+        self.set_setting(name, json.dumps(fact))
+
+    def update_fact(self, name: str, part: Mapping[str, Any]) -> None:
+        """Change some of what is known under a name."""
+        with self._db.transaction():
+            self.set_fact(name, {**self.fact(name), **part})
+
+    def drop_fact(self, name: str) -> None:
+        """Forget what is known under a name."""
+        with self._db.transaction() as db:
+            db.execute("DELETE FROM settings WHERE name = ?", (name,))
 
     def add_event(self, at: float, word: str, repo: str | None, text: str) -> None:
         """Add to the history; only the last ones are kept."""

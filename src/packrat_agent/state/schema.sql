@@ -14,7 +14,7 @@ CREATE TABLE repos (
     kind TEXT NOT NULL,
     distro_versions TEXT NOT NULL,
     show_only_latest INTEGER NOT NULL,
-    empty_since REAL
+    shrunk_since REAL
 ) STRICT, WITHOUT ROWID;
 
 -- A row for each package file that a repository wants.
@@ -65,23 +65,28 @@ CREATE INDEX live_files_by_repo ON live_files (repo, section);
 CREATE INDEX live_files_by_sha256 ON live_files (sha256);
 CREATE INDEX live_files_retired ON live_files (retired_at) WHERE retired_at IS NOT NULL;
 
--- Bytes that were ever published under a package file's path: it never gets others.
+-- Which package file, by its SHA-256, was ever published under a path: it never gets another.
 CREATE TABLE published_names (
     path TEXT PRIMARY KEY,
     sha256 TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- What the index needs to know of a file, read once in its life.
+--   signer    the fingerprint of the key that its published copy is signed with, '' where it is published as it is
+--   sha256, size  of the package file as the server has it
+--   products  what is published in its place: a JSON list of [name, SHA-256, size]
 CREATE TABLE fragments (
     format TEXT NOT NULL,
     fragment_version INTEGER NOT NULL,
+    signer TEXT NOT NULL,
     sha256 TEXT NOT NULL,
     size INTEGER NOT NULL,
     name TEXT NOT NULL,
     version TEXT NOT NULL,
     arch TEXT NOT NULL,
     body BLOB NOT NULL,
-    PRIMARY KEY (format, fragment_version, sha256)
+    products TEXT NOT NULL,
+    PRIMARY KEY (format, fragment_version, signer, sha256)
 ) STRICT;
 
 -- The sections of each repository as last published.

@@ -14,6 +14,7 @@ from packrat_agent.model import (
     Entry,
     Fragment,
     PackageFile,
+    Product,
     Refusal,
     Repo,
     Wanted,
@@ -22,6 +23,15 @@ from packrat_agent.state.database import Database
 
 _FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256"
 _MANY = 500
+
+
+@dataclass(frozen=True, slots=True)
+class FragmentSource:
+    """Who read a fragment: the format, the version of its fragments, the fingerprint of the key that signed or ''."""
+
+    kind: str
+    version: int
+    signer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +105,14 @@ class WantedFiles:
                 [(repo, *_file_row(file)) for file in changed],
             )
 
-    def shelf(self, repo: str, kind: str, fragment_version: int) -> list[ShelfItem]:
+    def shelf(self, repo: str, source: FragmentSource) -> list[ShelfItem]:
         """List all wanted files of a repository, oldest record first, with their places and fragments."""
         rows = self._db.rows(
             "SELECT uri, package, distro_version, files.version, kind, files.arch, url, file_name, files.sha256, "
-            "path, state, reason, unreadable, size, body, name, fragments.version, fragments.arch FROM files "
-            "LEFT JOIN fragments ON format = ? AND fragment_version = ? AND fragments.sha256 = files.sha256 "
-            "WHERE repo = ? ORDER BY length(uri), uri",
-            (kind, fragment_version, repo),
+            "path, state, reason, unreadable, size, body, name, fragments.version, fragments.arch, products FROM files "
+            "LEFT JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? "
+            "AND fragments.sha256 = files.sha256 WHERE repo = ? ORDER BY length(uri), uri",
+            (source.kind, source.version, source.signer, repo),
         )
         return [
             ShelfItem(
@@ -112,7 +122,7 @@ class WantedFiles:
                 reason,
                 bool(unreadable),
                 size,
-                Fragment(*row[14:18]) if row[14] is not None else None,
+                Fragment(row[14], row[15], row[16], row[17], _products(row[18])) if row[14] is not None else None,
             )
             for row in rows
             for path, state, reason, unreadable, size in (row[9:14],)
@@ -154,40 +164,51 @@ class WantedFiles:
                 "UPDATE files SET state = 'wanted' WHERE repo = ? AND uri = ?", [(repo, uri) for uri in live - named]
             )
 
-    def save_fragments(self, kind: str, fragment_version: int, read: Iterable[tuple[str, int, Fragment]]) -> None:
+    def save_fragments(self, source: FragmentSource, read: Iterable[tuple[str, int, Fragment]]) -> None:
         """Keep fragments under (SHA-256, size) of the files that they were read from."""
         with self._db.transaction() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO fragments VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO fragments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
-                        kind,
-                        fragment_version,
+                        source.kind,
+                        source.version,
+                        source.signer,
                         sha256,
                         size,
                         fragment.name,
                         fragment.version,
                         fragment.arch,
                         fragment.body,
+                        json.dumps([[one.name, one.sha256, one.size] for one in fragment.products]),
                     )
                     for sha256, size, fragment in read
                 ],
             )
 
-    def empty_since(self, repo: str) -> float | None:
-        """Say since when (epoch seconds) the server has offered nothing where files are live."""
-        rows = self._db.rows("SELECT empty_since FROM repos WHERE name = ?", (repo,))
+    def lost(self, repo: str, offered: Collection[str]) -> tuple[int, int]:
+        """Count the live files of a repository that are not among the offered URIs, and all its live files."""
+        rows = self._db.rows("SELECT uri FROM files WHERE repo = ? AND state = 'live'", (repo,))
+        return sum(1 for (uri,) in rows if uri not in offered), len(rows)
+
+    def shrunk_since(self, repo: str) -> float | None:
+        """Say since when (epoch seconds) the server has offered suspiciously little."""
+        rows = self._db.rows("SELECT shrunk_since FROM repos WHERE name = ?", (repo,))
         return rows[0][0] if rows else None
 
-    def set_empty_since(self, repo: str, at: float | None) -> None:
-        """Remember since when the server has offered nothing."""
+    def set_shrunk_since(self, repo: str, at: float | None) -> None:
+        """Remember since when the server has offered suspiciously little."""
         with self._db.transaction() as db:
-            db.execute("UPDATE repos SET empty_since = ? WHERE name = ?", (at, repo))
+            db.execute("UPDATE repos SET shrunk_since = ? WHERE name = ?", (at, repo))
 
     def counts(self, repo: str) -> Mapping[str, int]:
         """Count a repository's files by state."""
         rows = self._db.rows("SELECT state, count(*) FROM files WHERE repo = ? GROUP BY state", (repo,))
         return dict(rows)
+
+    def awaited(self) -> frozenset[str]:
+        """The SHA-256s of all files that are still to be had."""
+        return frozenset(sha256 for (sha256,) in self._db.rows("SELECT sha256 FROM files WHERE state = 'wanted'"))
 
     def troubled(self, repo: str) -> list[tuple[str, str, str]]:
         """List the refused and failed files of a repository: (state, file name, reason)."""
@@ -196,6 +217,10 @@ class WantedFiles:
             (repo,),
         )
         return [(state, file_name, reason) for state, file_name, reason in rows]
+
+
+def _products(text: str) -> tuple[Product, ...]:
+    return () if text == "[]" else tuple(Product(*one) for one in json.loads(text))
 
 
 def _file_row(file: PackageFile) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from packrat_agent.demo.build_deb import Deb, write_deb
 from packrat_agent.formats.apt.format import AptFormat
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
-from packrat_agent.model import DistroVersion, Entry, PackageFile, Repo, Tree, TreeFile
+from packrat_agent.model import DistroVersion, Entry, Fragment, PackageFile, Repo, Section, Tree, TreeFile
 
 APT = AptFormat()
 NOW = datetime(2026, 3, 7, 8, 9, 10, tzinfo=UTC)
@@ -58,12 +58,17 @@ def package_file(deb: Deb, sha256: str = "0" * 64, *, suite: str = "bookworm", n
     )
 
 
+def read(path: Path) -> Fragment:
+    """Read a package; it is published as it is, so nothing is taken out of it."""
+    return APT.read(path, path.parent)
+
+
 def entry(deb: Deb, directory: Path, *, suite: str = "bookworm", number: int = 1) -> Entry:
     """A package that was built, verified and read."""
     path = write_deb(deb, directory)
     data = path.read_bytes()
     file = package_file(deb, hashlib.sha256(data).hexdigest(), suite=suite, number=number)
-    fragment = APT.read(path)
+    fragment = read(path)
     APT.agree(file, fragment)
     return Entry(file, APT.place(REPO, file), len(data), fragment)
 
@@ -99,6 +104,12 @@ def files_of(tree: Tree) -> dict[str, bytes]:
         for file in (*section.content, *section.pointers)
         if isinstance(file, TreeFile)
     }
+
+
+def content_of(section: Section) -> list[TreeFile]:
+    """What a section has beside its pointers; in apt plain files only."""
+    assert all(isinstance(file, TreeFile) for file in section.content)
+    return [file for file in section.content if isinstance(file, TreeFile)]
 
 
 def ar(*members: tuple[str, bytes]) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from formats.apt.build import APT, entries, files_of, request
 from packrat_agent.demo.build_deb import Deb
-from packrat_agent.model import Entry, TreeFile, Unsigned
+from packrat_agent.model import Entry, Unsigned
 
 EXPECTED = Path(__file__).parent / "expected"
 
@@ -54,7 +54,7 @@ def readable(directory: Path) -> dict[str, str]:
     order = []
     for section in tree.sections:
         for file in section.pointers:
-            kind = "" if isinstance(file, TreeFile) else f"  ({file.form} signature of {file.source})"
+            kind = f"  ({file.form} signature of {file.source})" if isinstance(file, Unsigned) else ""
             copied = file.by_hash_dir if isinstance(file, Unsigned) else None
             order.append(f"{file.path}{kind}{f', copied to {copied}' if copied else ''}\n")
     return {**texts, "pointers": "".join(order)}

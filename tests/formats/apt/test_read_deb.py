@@ -13,7 +13,8 @@ from backports import zstd
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from formats.apt.build import APT, ar, deb_of, gz, tar
+from formats.apt.build import ar, deb_of, gz, tar
+from formats.apt.build import read as read_fragment
 from packrat_agent.demo.build_deb import Compression, Deb, build_deb
 from packrat_agent.errors import Refused
 from packrat_agent.formats.apt.read_deb import CONTROL_ARCHIVE_LIMIT, read_control
@@ -231,7 +232,7 @@ def test_any_file_gives_a_fragment_or_is_refused(tmp_path: Path, data: bytes) ->
     path = tmp_path / "x.deb"
     path.write_bytes(data)
     try:
-        fragment = APT.read(path)
+        fragment = read_fragment(path)
     except Refused as refused:
         assert str(refused).isprintable()
         return
@@ -246,4 +247,4 @@ def test_any_control_archive_gives_a_fragment_or_is_refused(tmp_path: Path, arch
     path = tmp_path / "x.deb"
     path.write_bytes(deb_of(_COMPRESS[coding](archive), f"control.tar{coding}"))
     with pytest.raises(Refused):
-        APT.read(path)
+        read_fragment(path)

@@ -13,7 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from formats.apt.build import APT, NOW, REPO, SETTINGS, Pieces, entry, files_of, one_suite, package_file, request
+from formats.apt.build import (
+    APT,
+    NOW,
+    REPO,
+    SETTINGS,
+    Pieces,
+    content_of,
+    entry,
+    files_of,
+    one_suite,
+    package_file,
+    request,
+)
 from formats.apt.readable import EXPECTED, readable, shelf
 from packrat_agent.demo.build_deb import Deb
 from packrat_agent.errors import Held, Refused
@@ -73,7 +85,7 @@ def test_release_lists_every_index_with_its_size_and_hash_and_by_hash_has_it(tmp
         for path, (sha256, size) in listed.items():
             assert (hashlib.sha256(files[path]).hexdigest(), len(files[path])) == (sha256, size)
             assert files[f"{path.rpartition('/')[0]}/by-hash/SHA256/{sha256}"] == files[path]
-        assert all(file.path.endswith(hashlib.sha256(file.content).hexdigest()) for file in section.content)
+        assert all(file.path.endswith(hashlib.sha256(file.content).hexdigest()) for file in content_of(section))
 
 
 def test_the_compressed_indexes_are_the_plain_one(tmp_path: Path) -> None:
@@ -86,7 +98,7 @@ def test_the_compressed_indexes_are_the_plain_one(tmp_path: Path) -> None:
 
 def test_only_the_plain_index_is_not_kept_for_long(tmp_path: Path) -> None:
     (section,) = APT.render(request(shelf(tmp_path), repo=one_suite())).sections
-    brief = [file for file in section.content if not file.retained]
+    brief = [file for file in content_of(section) if not file.retained]
     assert len(brief) == 2
     assert all(file.content.startswith(b"Package: ") for file in brief)
 

@@ -14,7 +14,7 @@ from packrat_agent.formats.apt.packages import cut_shards, sort_entries
 from packrat_agent.formats.apt.read_deb import read_control
 from packrat_agent.formats.apt.release import Listed, write_arch_release, write_release
 from packrat_agent.formats.apt.stanza import read_stanza
-from packrat_agent.formats.interface import RenderRequest
+from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
 from packrat_agent.model import (
     Entry,
     Fragment,
@@ -37,6 +37,7 @@ class AptFormat:
     """`Format` for apt."""
 
     kind = "apt"
+    treatment = Treatment.AS_IS
     fragment_version = 1
 
     def place(self, repo: Repo, file: PackageFile) -> str:
@@ -47,7 +48,7 @@ class AptFormat:
             raise Refused(f"it is for {file.distro_version}, which is no suite of {repo.name}")
         return f"pool/{file.package[:6]}/{file.file_name}"
 
-    def read(self, path: Path) -> Fragment:
+    def read(self, path: Path, into: Path) -> Fragment:
         """The control paragraph, cleaned."""
         return read_stanza(read_control(path))
 
@@ -80,6 +81,10 @@ class AptFormat:
             for suite in suites
         ]
         return "\n".join([*lines, "sudo apt-get update"])
+
+    def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
+        """None: apt reads plain files."""
+        return WebRules()
 
 
 def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> Section:

@@ -56,5 +56,5 @@ def _shard(stanzas: list[bytes]) -> Shard:
 
 
 def _stanza(entry: Entry) -> bytes:
-    place = f"Filename: {entry.path}\nSize: {entry.size}\nSHA256: {entry.file.sha256}\n\n"
+    place = f"Filename: {entry.path}\nSize: {entry.size}\nSHA256: {entry.sha256}\n\n"
     return entry.fragment.body + place.encode()

@@ -1,0 +1,37 @@
+"""Recognizes the state database of the original packrat agent, and makes room for ours.
+
+Takes: the path of the state database.
+Gives: where the original's was put, if it was one.
+Touches: that file and its neighbour.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from packrat_agent.errors import DiskError
+
+_TABLES = frozenset({"control", "repos", "files"})
+
+
+def set_original_aside(path: Path) -> Path | None:
+    """Rename the original agent's state database out of the way; None where `path` is none.
+
+    What it remembers is not read: the files on disk are adopted by their hashes, in the places that both agents use.
+    Raises: DiskError
+    """
+    if not path.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            names = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    except sqlite3.DatabaseError:
+        return None
+    if not names >= _TABLES or "live_files" in names:
+        return None
+    aside = path.with_name(path.name + ".original")
+    try:
+        path.replace(aside)
+    except OSError as error:
+        raise DiskError(f"can't rename the original agent's {path} to {aside}: {error.strerror}") from error
+    return aside

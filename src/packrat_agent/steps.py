@@ -1,0 +1,46 @@
+"""Names the steps at which a crash must do no harm, so that tests can kill the process at each of them.
+
+Takes: the name of a step that was just done.
+Gives: nothing.
+Touches: nothing; with PACKRAT_AGENT_DIE_AT=STEP or STEP:COUNT in the environment, ends this process as a crash does.
+"""
+
+import os
+import signal
+
+STEPS = (
+    "wanted-remembered",
+    "download-part",
+    "download-done",
+    "download-renamed",
+    "packages-made",
+    "publish-noted",
+    "packages-flushed",
+    "package-placed",
+    "content-written",
+    "content-flushed",
+    "pointers-staged",
+    "pointer-renamed",
+    "pointers-flushed",
+    "published-noted",
+    "live-noted",
+    "file-swept",
+    "sweep-noted",
+)
+"""In the order of a pass."""
+
+_STEP, _, _COUNT = os.environ.get("PACKRAT_AGENT_DIE_AT", "").partition(":")
+_left = int(_COUNT) if _COUNT.isdigit() else 1
+
+
+def done(step: str) -> None:
+    """Note that a step is done."""
+    if step == _STEP:
+        _count_down()
+
+
+def _count_down() -> None:
+    global _left  # noqa: PLW0603 one process, one death
+    _left -= 1
+    if _left <= 0:
+        os.kill(os.getpid(), signal.SIGKILL)

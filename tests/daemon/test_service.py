@@ -1,0 +1,200 @@
+"""A real `packrat-agent run` through what happens to a service: reloads, requests, moved directories, a lost disk."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+from pathlib import Path
+
+from packrat_agent.demo.build_deb import Deb
+from packrat_server import admin
+from packrat_server.store.database import open_database
+from packrat_server.uploader import Uploader
+from stage import Daemon, Stage, daemon
+
+FIRST = Deb("first", "1", "amd64")
+SECOND = Deb("second", "1", "amd64")
+
+
+def save_repos(lab: Stage, *repos: admin.NewRepo) -> None:
+    engine = open_database(lab.server.data)
+    for repo in repos:
+        admin.save_repo(engine, repo)
+    admin.save_mirror(engine, "lab", [repo.name for repo in repos])
+    engine.dispose()
+
+
+def apt_repo(name: str, tag: str, directory: str) -> admin.NewRepo:
+    return admin.NewRepo(name, "apt", tag, ("bookworm",), directory=directory, show_only_latest=False)
+
+
+def pool(root: Path) -> dict[str, int]:
+    """Path → inode of all packages."""
+    return {str(path.relative_to(root)): path.stat().st_ino for path in root.rglob("*.deb")}
+
+
+def until_offered(lab: Stage, agent: Daemon, name: str) -> None:
+    """Wait for the publish that brings a package."""
+    count = 0
+    while f"Package: {name}\n" not in lab.packages():
+        count += 1
+        agent.until_logged("published repo=apt-dev", count)
+
+
+def test_sync_asks_the_running_agent(lab: Stage) -> None:
+    with daemon(lab) as agent:
+        agent.until_logged("checked")
+        assert str(agent.process.pid) in lab.agent("sync").stdout
+        agent.until_logged("asked")
+        agent.until_logged("checked", 2)
+
+
+def test_a_reload_takes_a_good_configuration_and_leaves_a_bad_one(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    with daemon(lab) as agent:
+        agent.until_logged("checked")
+        good = lab.config.read_text()
+        lab.config.write_text(good.replace("the lab's mirror", "renamed by a reload"))
+        agent.process.send_signal(signal.SIGHUP)
+        agent.until_logged("checked", 2)
+        assert "renamed by a reload" in (lab.www / "index.html").read_text()
+        lab.config.write_text(good + "nonsense: 1\n")
+        agent.process.send_signal(signal.SIGHUP)
+        assert "nonsense" in agent.until_logged("the configuration in force stays")
+        lab.config.write_text(good.replace(lab.key.fingerprint if lab.key else "", "0" * 40))
+        agent.process.send_signal(signal.SIGHUP)
+        agent.until_logged("the configuration before it stays in force")
+        lab.server.put_deb(SECOND)
+        until_offered(lab, agent, "second")
+        assert agent.stop() == 0
+
+
+def test_a_root_dir_that_vanishes_is_waited_for_and_nothing_is_written_in_its_place(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    with daemon(lab) as agent:
+        agent.until_logged("checked")
+        away = lab.directory / "away"
+        lab.www.rename(away)
+        lab.www.mkdir()
+        lab.server.put_deb(SECOND)
+        assert "is its filesystem mounted" in agent.until_logged("waiting")
+        assert list(lab.www.iterdir()) == []
+        lab.www.rmdir()
+        away.rename(lab.www)
+        agent.until_logged("recovered")
+        assert "Package: second" in lab.packages()
+        assert "Package: first" in lab.packages()
+
+
+def test_a_moved_directory_and_two_swapped_ones_cost_no_download(lab: Stage) -> None:
+    lab.server.put_deb(FIRST, tags=("dev",))
+    lab.server.put_deb(SECOND, tags=("dev", "stage"))
+    save_repos(lab, apt_repo("apt-dev", "dev", "one"), apt_repo("apt-stage", "stage", "two"))
+    with daemon(lab) as agent:
+        agent.until_logged("checked")
+        before = pool(lab.www)
+        shutil.rmtree(lab.server.data / "files")
+        save_repos(lab, apt_repo("apt-dev", "dev", "two"), apt_repo("apt-stage", "stage", "one"))
+        agent.until_logged("published repo=apt-dev", 2)
+        agent.until_logged("published repo=apt-stage", 2)
+        assert "Package: first" in (lab.www / "two/dists/bookworm/main/binary-amd64/Packages").read_text()
+        assert "Package: first" not in (lab.www / "one/dists/bookworm/main/binary-amd64/Packages").read_text()
+        save_repos(lab, apt_repo("apt-dev", "dev", "three/deep"), apt_repo("apt-stage", "stage", "one"))
+        agent.until_logged("published repo=apt-dev", 3)
+        assert "Package: first" in (lab.www / "three/deep/dists/bookworm/main/binary-amd64/Packages").read_text()
+        assert set(pool(lab.www).values()) == set(before.values())
+
+
+def test_a_package_is_published_while_a_full_pass_looks_at_the_disk(lab: Stage) -> None:
+    big = lab.directory / "www/big"
+    lab.extra = {"keep_file": str(big)}
+    lab.write_config()
+    lab.server.put_deb(FIRST)
+    with daemon(lab) as agent:
+        agent.until_logged("checked")
+        with big.open("wb") as file:
+            os.truncate(file.fileno(), 3 << 30)
+        agent.process.send_signal(signal.SIGUSR1)
+        agent.until_logged("asked")
+        lab.server.put_deb(SECOND)
+        log = agent.until_logged("checked", 2)
+        assert log.index("published repo=apt-dev", log.index("asked")) < log.rindex("checked")
+
+
+def test_what_a_scan_finds_is_mended_while_the_agent_runs(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    with daemon(lab) as agent:
+        agent.until_logged("checked")
+        (package,) = lab.repo.glob("pool/*/*.deb")
+        good = package.read_bytes()
+        package.write_bytes(b"?" * len(good))
+        (lab.www / "foreign").write_text("not ours")
+        agent.process.send_signal(signal.SIGUSR1)
+        agent.until_logged("checked", 2)
+        assert package.read_bytes() == good
+        assert not (lab.www / "foreign").exists()
+
+
+def test_removals_are_accepted_by_the_running_agent_when_it_is_told(lab: Stage) -> None:
+    [uri] = lab.server.put_deb(FIRST)
+    lab.agent("sync")
+    lab.server.untag(uri, "dev")
+    with daemon(lab) as agent:
+        agent.until_logged("held repo=apt-dev")
+        agent.until_logged("checked")
+        assert "Package: first" in lab.packages()
+        lab.agent("sync", "--accept-removals")
+        agent.until_logged("checked", 2)
+        assert "Package: first" not in lab.packages()
+
+
+def test_a_burst_is_published_together(lab: Stage) -> None:
+    uris = [uri for n in range(100) for uri in lab.server.put_deb(Deb(f"package-{n}", "1", "all"), tags=())]
+
+    async def tag_all(uploader: Uploader) -> None:
+        await asyncio.gather(*(uploader.tag(uri, "dev") for uri in uris))
+
+    with daemon(lab) as agent:
+        agent.until_logged("checked")
+        before = agent.log.count("published repo=apt-dev")
+        lab.server.ask(tag_all)
+        lab.server.put_deb(Deb("last", "1", "all"))
+        until_offered(lab, agent, "last")
+        assert lab.packages().count("Package: package-") == 100
+        assert agent.log.count("published repo=apt-dev") - before < 20
+
+
+def test_a_stop_is_obeyed_while_the_server_says_nothing(lab: Stage) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        right = lab.config.read_text()
+        lab.config.write_text(right.replace(lab.server.url, f"http://127.0.0.1:{silent.getsockname()[1]}"))
+        with daemon(lab) as agent:
+            agent.until_logged("started")
+            silent.accept()
+            assert agent.stop() == 0
+
+
+def test_the_tree_of_the_original_agent_is_taken_over(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    lab.agent("sync")
+    before = pool(lab.www)
+    state = lab.directory / "state/state.db"
+    for path in state.parent.glob("state.db*"):
+        path.unlink()
+    shutil.rmtree(lab.www / ".packrat-agent")
+    (lab.www / "stray").write_text("")
+    lab.agent("sync", expect=9)
+    for path in state.parent.glob("state.db*"):
+        path.unlink()
+    with sqlite3.connect(state) as original:
+        for table in ("control", "repos", "files"):
+            original.execute(f"CREATE TABLE {table} (name TEXT)")
+    original.close()
+    said = lab.agent("sync")
+    assert "adopting" in said.stderr
+    assert " 0 B downloaded" in said.stdout
+    assert pool(lab.www) == before
+    assert not (lab.www / "stray").exists()
+    assert state.with_name("state.db.original").exists()
