@@ -2,7 +2,7 @@
 
 Takes: a key id or fingerprint, the keyring's home, a passphrase file.
 Gives: a SigningKey that is proved to work; its public form; signatures that are verified.
-Touches: gpg; temporary files.
+Touches: gpg; temporary files; the passphrase file, only to see that it is there.
 """
 
 import tempfile
@@ -61,6 +61,8 @@ def find_key(name: str, home: Path | None, passphrase_file: Path | None, now: da
             f"gpg_sign_key {name!r} is no key id: give the 8, 16 or 40 hex digits that `gpg --list-secret-keys "
             "--with-subkey-fingerprints` shows"
         )
+    if passphrase_file is not None:
+        _check_readable(passphrase_file)
     gpg = _open(home)
     matches = _matches(gpg.list_keys(True), wanted)
     if not matches:
@@ -128,7 +130,7 @@ def make_signature(key: SigningKey, data: bytes, form: SignatureForm) -> bytes:
     clear, detached = form is SignatureForm.CLEAR, form in (SignatureForm.ARMOR, SignatureForm.BINARY)
     binary = form in (SignatureForm.BINARY, SignatureForm.OPAQUE)
     made = gpg.sign(data, clearsign=clear, detach=detached, binary=binary, extra_args=extra)
-    if made.returncode != 0 or made.fingerprint != key.fingerprint or not made.data:
+    if made.returncode != 0 or _signers(made) != [key.fingerprint] or not made.data:
         raise SigningError(_tell_failure(key, made))
     signature = bytes(made.data)
     _verify(gpg, key, data, signature, form)
@@ -144,6 +146,13 @@ def _open(home: Path | None) -> gnupg.GPG:
         ) from None
     gpg.encoding = "utf-8"
     return gpg
+
+
+def _check_readable(passphrase_file: Path) -> None:
+    try:
+        passphrase_file.open("rb").close()
+    except OSError as error:
+        raise SigningError(f"passphrase_file {passphrase_file} can't be read: {error.strerror}") from None
 
 
 def _matches(keys: Sequence[Mapping[str, Any]], wanted: str) -> list[tuple[Mapping[str, Any], str]]:
@@ -211,10 +220,20 @@ def _expiry(primary: Mapping[str, Any], chosen: Mapping[str, Any]) -> datetime |
     return datetime.fromtimestamp(min(moments), UTC) if moments else None
 
 
+def _signers(made: Any) -> list[str]:
+    """Name the keys that signed; `local-user` in gpg.conf adds others to the one on the command line."""
+    lines = str(made.stderr or "").splitlines()
+    return [line.split()[-1] for line in lines if line.startswith("[GNUPG:] SIG_CREATED ")]
+
+
 def _tell_failure(key: SigningKey, made: Any) -> str:
     said = str(made.stderr or "")
-    if made.returncode == 0 and made.fingerprint != key.fingerprint:
-        return f"gpg signed with {made.fingerprint}, not with the configured {key.fingerprint}; nothing was published"
+    if made.returncode == 0 and _signers(made) != [key.fingerprint]:
+        others = ", ".join(_signers(made)) or "nothing"
+        return (
+            f"gpg signed with {others}, not with the configured {key.fingerprint} alone; nothing was published; "
+            "remove default keys and local-user from gpg.conf"
+        )
     if "pinentry" in said.lower() or "No passphrase" in said or "Bad passphrase" in said or "cancelled" in said.lower():
         what = "the passphrase in passphrase_file is wrong" if key.passphrase_file else "it has a passphrase"
         return f"the signing key {key.fingerprint} is locked: {what}; set passphrase_file to a file (mode 0600) with it"

@@ -59,6 +59,8 @@ def compress_xz(shards: Sequence[Shard], pieces: PieceCache) -> bytes:
 
 
 def _pieces(shards: Sequence[Shard], cache: PieceCache, coding: str, compress: Callable[[bytes], bytes]) -> list[bytes]:
+    # liblzma makes no block of nothing.
+    shards = [shard for shard in shards if shard.plain]
     found = [cache.get(coding, shard.digest) for shard in shards]
     missing = [number for number, piece in enumerate(found) if piece is None]
     if len(missing) > 1:
