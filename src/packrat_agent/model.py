@@ -35,7 +35,10 @@ class Repo:
 
 @dataclass(frozen=True, slots=True)
 class PackageFile:
-    """One package file that a repository wants; every field has been checked, `file_name` is one path segment."""
+    """One package file that a repository wants; every field has been checked, `file_name` is one path segment.
+
+    `created` is when the server took it in, as `2026-11-22T11:20:20.264145Z`; '' where the server doesn't say.
+    """
 
     uri: str
     package: str
@@ -46,6 +49,7 @@ class PackageFile:
     url: str
     file_name: str
     sha256: str
+    created: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ CREATE TABLE files (
     url TEXT NOT NULL,
     file_name TEXT NOT NULL,
     sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
+    created TEXT NOT NULL,
     state TEXT NOT NULL DEFAULT 'wanted' CHECK (state IN ('wanted', 'live', 'refused')),
     path TEXT,
     reason TEXT,
