@@ -107,14 +107,16 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One file that is published in place of a package file, made from it.
+    """One file that is published in place of a package file, made from it, or `beside` it.
 
-    `name` is its path below the package file's place; '' where it stands in that very place (a signed copy).
+    `name` is its path below the package file's place; '' where it stands in that very place (a signed copy). Beside a
+    package file: what its name has that of the package file has not, `.metadata`.
     """
 
     name: str
     sha256: str
     size: int
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class Fragment:
     """What the index needs to know of a package file; read once, kept under the file's SHA-256.
 
     `body` belongs to the format that read it. name, version and arch are those inside the file, not the server's.
-    `products` are published in its place; where there are none, the package file is published as it is.
+    `products` are published in its place; where none takes that, the package file is published as it is.
     """
 
     body: bytes

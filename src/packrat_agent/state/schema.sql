@@ -75,7 +75,7 @@ CREATE TABLE published_names (
 -- What the index needs to know of a file, read once in its life.
 --   signer    the fingerprint of the key that its published copy is signed with, '' where it is published as it is
 --   sha256, size  of the package file as the server has it
---   products  what is published in its place: a JSON list of [name, SHA-256, size]
+--   products  what is published in its place, or beside it: a JSON list of [name, SHA-256, size, beside]
 CREATE TABLE fragments (
     format TEXT NOT NULL,
     fragment_version INTEGER NOT NULL,

@@ -180,7 +180,7 @@ class WantedFiles:
                         fragment.version,
                         fragment.arch,
                         fragment.body,
-                        json.dumps([[one.name, one.sha256, one.size] for one in fragment.products]),
+                        json.dumps([[one.name, one.sha256, one.size, one.beside] for one in fragment.products]),
                     )
                     for sha256, size, fragment in read
                 ],
