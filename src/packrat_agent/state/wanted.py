@@ -109,8 +109,8 @@ class WantedFiles:
         """List all wanted files of a repository, oldest record first, with their places and fragments."""
         rows = self._db.rows(
             "SELECT uri, package, distro_version, files.version, kind, files.arch, url, file_name, files.sha256, "
-            "created, path, state, reason, unreadable, size, body, name, fragments.version, fragments.arch, products FROM files "
-            "LEFT JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? "
+            "created, path, state, reason, unreadable, size, body, name, fragments.version, fragments.arch, products "
+            "FROM files LEFT JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? "
             "AND fragments.sha256 = files.sha256 WHERE repo = ? ORDER BY length(uri), uri",
             (source.kind, source.version, source.signer, repo),
         )

@@ -24,6 +24,7 @@ _HEADER_LIMIT = 1024 * 1024
 
 _FILES, _HARD_LINK, _SYMBOLIC_LINK, _DIRECTORY = b"0\x007", b"1", b"2", b"5"
 _PAX, _PAX_GLOBAL, _GNU_NAME, _GNU_LINK = b"x", b"g", b"L", b"K"
+_PAX_KEPT = frozenset({b"path", b"linkpath", b"size"})
 _PAX_RECORD = re.compile(rb"(\d{1,7}) ([^=\n]{1,200})=", re.DOTALL)
 
 
@@ -102,7 +103,7 @@ class TarGz:
             return {b"linkpath": data.rstrip(b"\0")}
         records = _pax_records(data)
         if kind == _PAX_GLOBAL:
-            if records.keys() & {b"path", b"linkpath", b"size"}:
+            if records:
                 raise Refused("it has a global tar header that names files")
             return {}
         return records
@@ -147,18 +148,18 @@ class _Unpacked:
     def _more(self) -> bytes:
         """Give the next bytes, b"" at the end of the file."""
         while True:
+            if self._inflate.eof:
+                self._waiting = self._waiting.lstrip(b"\0")
             if not self._waiting:
                 self._waiting = self._file.read(_READ_BYTES)
                 self._packed += len(self._waiting)
-            if self._inflate.eof:
-                self._waiting = self._waiting.lstrip(b"\0")
-                if not self._waiting and not self._file.peek(1):  # type: ignore[attr-defined]
-                    return b""
-                if not self._waiting:
+                if self._waiting:
                     continue
-                self._inflate = zlib.decompressobj(31)
-            if not self._waiting:
+                if self._inflate.eof:
+                    return b""
                 raise Refused("it is torn: the gzip stream has no end")
+            if self._inflate.eof:
+                self._inflate = zlib.decompressobj(31)
             try:
                 plain = self._inflate.decompress(self._waiting, _READ_BYTES)
             except zlib.error as error:
@@ -223,6 +224,7 @@ def _pax_records(data: bytes) -> dict[bytes, bytes]:
             raise Refused("it is torn: an extended tar header is broken")
         if match[2].startswith(b"GNU.sparse"):
             raise Refused("it has a sparse file in it")
-        records[match[2]] = data[match.end() : end - 1]
+        if match[2] in _PAX_KEPT:
+            records[match[2]] = data[match.end() : end - 1]
         at = end
     return records

@@ -105,7 +105,7 @@ def _find_directory(file: BinaryIO, size: int) -> tuple[int, int, int]:
     if at + _END.size + comment != len(tail):
         raise Refused("it is torn: bytes follow after the end of the zip archive")
     end = tail_start + at
-    if _IN_EXTRA_16 == count or _IN_EXTRA_32 in (length, start):
+    if count == _IN_EXTRA_16 or _IN_EXTRA_32 in (length, start):
         end -= _END_64_LOCATOR.size
         signature, _, where, _ = _END_64_LOCATOR.unpack(_read(file, end, _END_64_LOCATOR.size))
         if signature != b"PK\6\7":
