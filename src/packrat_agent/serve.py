@@ -26,6 +26,7 @@ import structlog
 from aiohttp import web
 
 from packrat_agent.errors import ConfigError
+from packrat_agent.negotiate import TYPES, choose_index
 
 log = structlog.get_logger()
 
@@ -46,6 +47,7 @@ _TYPES = {
     "xz": "application/x-xz",
     "zip": "application/zip",
     "zst": "application/zstd",
+    **TYPES,
 }
 _NAMED = {
     "InRelease": "text/plain; charset=utf-8",
@@ -125,14 +127,14 @@ class _Files:
         if path.is_dir():
             if not raw.endswith("/"):
                 raise web.HTTPMovedPermanently(raw.rpartition("/")[2] + "/")
-            index = path / "index.html"
-            if not index.is_file():
+            index = choose_index(path, request.headers.get("Accept", ""))
+            if index is None:
                 listing = await asyncio.to_thread(_list, path, raw)
                 return web.Response(text=listing, content_type="text/html", charset="utf-8")
-            path = index
-        elif raw.endswith("/"):
+            return await _send(request, *index)
+        if raw.endswith("/"):
             raise web.HTTPNotFound
-        return await _send(request, path)
+        return await _send(request, path, {})
 
     def _find(self, raw: str) -> Path | None:
         """The file or directory that a path names; nothing hidden, nothing outside, nothing odd."""
@@ -153,14 +155,14 @@ class _Files:
         return path if inside and (path.is_dir() or path.is_file()) else None
 
 
-async def _send(request: web.Request, path: Path) -> web.StreamResponse:
+async def _send(request: web.Request, path: Path, more_headers: Mapping[str, str]) -> web.StreamResponse:
     try:
         file = await asyncio.to_thread(path.open, "rb")
     except OSError:
         raise web.HTTPNotFound from None
     with file:
         status = os.fstat(file.fileno())
-        headers = _headers(path, status)
+        headers = {**_headers(path, status), **more_headers}
         if _unchanged(request, headers["ETag"], status):
             return web.Response(status=304, headers=headers)
         part = _asked_part(request, headers, status.st_size)

@@ -8,7 +8,8 @@ Touches: nothing.
 from collections.abc import Mapping
 
 from packrat_agent.formats.apt.format import AptFormat
+from packrat_agent.formats.files.format import FilesFormat
 from packrat_agent.formats.interface import Format
 from packrat_agent.formats.pypi.format import PypiFormat
 
-FORMATS: Mapping[str, Format] = {form.kind: form for form in (AptFormat(), PypiFormat())}
+FORMATS: Mapping[str, Format] = {form.kind: form for form in (AptFormat(), FilesFormat(), PypiFormat())}
