@@ -92,7 +92,7 @@ def _project_html(project: str, files: Sequence[IndexedFile]) -> bytes:
     for one in files:
         more = f' data-requires-python="{escape(one.requires_python)}"' if one.requires_python else ""
         if one.metadata is not None:
-            # The first name is older, and wrong in old versions of pip only.
+            # Both names, as clients know one or the other; in JSON the older one makes pip 22 and 23.0 fail (PEP 714).
             more += f' data-dist-info-metadata="sha256={one.metadata}" data-core-metadata="sha256={one.metadata}"'
         links.append(f'<a href="{escape(one.url)}#sha256={one.sha256}"{more}>{escape(one.name)}</a><br>')
     return _html(f"Links for {project}", f"Links for {project}", links)
@@ -115,7 +115,7 @@ def _file_json(one: IndexedFile) -> dict[str, Any]:
     if one.requires_python:
         value["requires-python"] = one.requires_python
     if one.metadata is not None:
-        value["core-metadata"] = value["dist-info-metadata"] = {"sha256": one.metadata}
+        value["core-metadata"] = {"sha256": one.metadata}
     if one.created:
         value["upload-time"] = one.created
     return value
