@@ -85,7 +85,7 @@ def _rpm(name: str) -> Inspected:
 
 
 def _by_name(path: Path, name: str, kind: str | None) -> Inspected:
-    if kind in (None, "python") and (found := _python(path, name)) is not None:
+    if kind in (None, "python") and (found := _python(path, name, kind)) is not None:
         return found
     members = _tar_members(path)
     named = _NAMED.fullmatch(name)
@@ -102,7 +102,7 @@ def _by_name(path: Path, name: str, kind: str | None) -> Inspected:
     return Inspected(named["name"], named["version"], kind, "all")
 
 
-def _python(path: Path, name: str) -> Inspected | None:
+def _python(path: Path, name: str, kind: str | None) -> Inspected | None:
     """Read a wheel or source distribution; None for other archives that are called like one."""
     sdist = _SDIST.fullmatch(name)
     if sdist is None and not name.endswith(".whl"):
@@ -115,6 +115,10 @@ def _python(path: Path, name: str) -> Inspected | None:
             return None
         raise Unrecognized(f"unusable wheel: {error}") from None
     except Refused as error:
+        named = _NAMED.fullmatch(name)
+        if kind is None and sdist is not None and named is not None and named["version"][0].isdigit():
+            # image_1.0-2.tar.gz: what a Python distribution can't hold, another archive can.
+            return None
         raise Unrecognized(f"unusable Python distribution: {error}") from None
     # As the original server has it: the project as the file's name spells it, in the letters that packages may have.
     spelled = sdist["name"] if sdist is not None else name.partition("-")[0]

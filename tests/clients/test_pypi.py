@@ -13,7 +13,7 @@ import threading
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -177,9 +177,11 @@ def test_uv_installs_with_required_hashes(mirror: Mirror, index: str, tmp_path: 
 
 @pytest.mark.parametrize("spelled", [NAMED, PROJECT, "my_dashed.PKG-name"])
 @pytest.mark.parametrize("client", [pip, uv])
-def test_a_project_is_found_however_it_is_spelled(index: str, tmp_path: Path, client: object, spelled: str) -> None:
-    assert callable(client)
-    client(index, tmp_path, spelled)
+def test_a_project_is_found_however_it_is_spelled(
+    mirror: Mirror, tmp_path: Path, client: Callable[..., str], spelled: str
+) -> None:
+    with web_server(mirror.lab.www) as url:
+        client(f"{url}/pypi-dev/simple/", tmp_path, spelled)
     # The newest that this Python can use, and what it needs.
     assert installed(tmp_path) == {f"{SECOND.stem}.dist-info", f"{BASE.stem}.dist-info"}
 
@@ -343,6 +345,21 @@ def test_a_lost_metadata_file_is_made_again_without_a_download(tmp_path: Path) -
             blob.unlink()
         lab.agent("sync")
         assert metadata.read_bytes() == content
+
+
+def test_a_lost_state_costs_no_download(tmp_path: Path) -> None:
+    with stage(tmp_path, None, ("pypi",), "pypi") as lab:
+        lab.server.put(write_wheel(FIRST, tmp_path), ("pypi",))
+        lab.agent("sync")
+        before = {path: path.read_bytes() for path in lab.repo.rglob("*") if path.is_file()}
+        for path in (lab.directory / "state").iterdir():
+            path.unlink()
+        for blob in (lab.server.data / "files").glob("*/*"):
+            blob.unlink()
+        lab.agent("sync")
+        assert {path: path.read_bytes() for path in lab.repo.rglob("*") if path.is_file()} == before
+        # Nothing of it is taken for somebody else's.
+        assert "foreign" not in lab.agent("sync").stderr
 
 
 def test_a_file_that_does_not_fit_is_left_out_by_name(tmp_path: Path) -> None:

@@ -63,12 +63,22 @@ def test_what_is_unusable_is_refused_with_the_reason(tmp_path: Path, name: str, 
         inspect(tmp_path, name, data)
 
 
-def test_archives_that_are_only_called_like_one_are_what_they_were(tmp_path: Path) -> None:
+def tar_of(entry: tarfile.TarInfo) -> bytes:
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w:gz") as archive:
-        archive.addfile(tarfile.TarInfo("readme"))
-    assert inspect(tmp_path, "tool_1.0-2.tar.gz", output.getvalue()) == Inspected("tool", "1.0-2", "tar", "all")
-    kept = inspect(tmp_path, "My.Tool_1.0-2.zip".replace("My.", ""), pack_zip([("x", b"")]))
+        archive.addfile(entry)
+    return output.getvalue()
+
+
+def test_archives_that_are_only_called_like_one_are_what_they_were(tmp_path: Path) -> None:
+    plain = tar_of(tarfile.TarInfo("readme"))
+    assert inspect(tmp_path, "tool_1.0-2.tar.gz", plain) == Inspected("tool", "1.0-2", "tar", "all")
+    device = tarfile.TarInfo("image/dev/null")
+    device.type = tarfile.CHRTYPE
+    assert inspect(tmp_path, "image_1.0-2.tar.gz", tar_of(device)).type == "tar"
+    with pytest.raises(Unrecognized, match="a device"):
+        inspect(tmp_path, "image-2.tar.gz", tar_of(device))
+    kept = inspect(tmp_path, "Tool_1.0-2.zip", pack_zip([("x", b"")]))
     assert (kept.package, kept.type) == ("Tool", "resource")
     assert inspect(tmp_path, "sample_pkg-0.3.0-py3-none-any.whl", b"x", "resource").type == "resource"
 

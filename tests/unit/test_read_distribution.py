@@ -201,12 +201,13 @@ def test_a_large_pkg_info_is_refused(tmp_path: Path) -> None:
         b"PK\3\4",
         b"no archive",
         pack_zip([("x/y.py", b"")]),
-        gzip.compress(bytes(10240)),
+        gzip.compress(bytes(10240), mtime=0),
         build_sdist(TOOL)[:-9],
         WHEEL[:-1],
         WHEEL + b"x",
         b"#!/bin/sh\n" + WHEEL,
     ],
+    ids=["nothing", "start", "text", "other-zip", "zeros", "torn-tar", "torn-zip", "more-after", "more-before"],
 )
 def test_what_is_no_distribution_or_torn_is_refused(read: Callable[[bytes], object], data: bytes) -> None:
     with pytest.raises(Refused):
