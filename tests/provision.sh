@@ -36,6 +36,17 @@ fi
 
 [ $# -eq 0 ] || exit 0
 
+# pip, uv and poetry, apart from what the project itself runs with.
+clients=.cache/clients
+if [ ! -e $clients/made ] || [ requirements/clients.txt -nt $clients/made ]; then
+  python=.venv/bin/python
+  [ -x $python ] || python=python3
+  echo "installing pip, uv and poetry into $clients ..."
+  $python -m venv --clear $clients
+  $clients/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/clients.txt
+  touch $clients/made
+fi
+
 # Real packages: epochs, tildes and pluses in versions and names, every usual architecture, odd sources.
 real=(hello g++ libstdc++6 debian-archive-keyring hostname netbase tzdata bsdutils media-types sensible-utils
   libacl1 gcc-12-base vim-common lsb-base)

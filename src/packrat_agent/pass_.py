@@ -202,7 +202,8 @@ def _place(
 ) -> tuple[list[Candidate], list[Refusal]]:
     candidates: list[Candidate] = []
     refused: list[Refusal] = []
-    as_is = not _source(form, ground).signer and form.treatment is not Treatment.UNPACKED
+    signed = bool(_source(form, ground).signer)
+    as_is = form.treatment is Treatment.AS_IS or (form.treatment is Treatment.SIGNED and not signed)
     exclusive = form.treatment is not Treatment.UNPACKED
     for item in shelf:
         if item.unreadable:
@@ -257,12 +258,17 @@ def _plan(
 ) -> Plan:
     on_disk = {**store.live.packages(repo.name), **adopted}
     lacking = {part.sha256 for one in candidates for part in one.parts or () if part.path not in on_disk}
-    lacking |= {one.file.sha256 for one in candidates if one.parts is None}
+    # What is not there yet is made from the package file, also from one that stands in its own place.
+    lacking |= {one.file.sha256 for one in candidates if one.parts is None or not _all_there(one.parts, on_disk)}
     elsewhere = {file.sha256: file.path for file in order.strangers.values()} | store.live.copies(lacking)
     plan = decide(repo, candidates, on_disk, elsewhere, store.live.published_names(repo.directory))
     retired = store.live.retired(repo.name)
     retire = tuple(path for path in plan.retire if path not in retired)
     return replace(plan, retire=retire, refused=(*refused, *plan.refused))
+
+
+def _all_there(parts: Sequence[Part], on_disk: Mapping[str, StoredFile]) -> bool:
+    return all(part.path in on_disk for part in parts)
 
 
 def _tell_plan(plan: Plan, order: Order, result: PassResult) -> None:

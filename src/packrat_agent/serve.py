@@ -26,6 +26,7 @@ import structlog
 from aiohttp import web
 
 from packrat_agent.errors import ConfigError
+from packrat_agent.negotiate import TYPES, choose_index
 from packrat_agent.serve_registry import answer_registry, is_registry_path
 
 log = structlog.get_logger()
@@ -47,6 +48,7 @@ _TYPES = {
     "xz": "application/x-xz",
     "zip": "application/zip",
     "zst": "application/zstd",
+    **TYPES,
 }
 _NAMED = {
     "InRelease": "text/plain; charset=utf-8",
@@ -132,14 +134,14 @@ class _Files:
             if not raw.endswith("/"):
                 # A first segment with a colon would be read as a scheme.
                 raise web.HTTPMovedPermanently(f"./{raw.rpartition('/')[2]}/")
-            index = await asyncio.to_thread(self._find, f"{raw}index.html")
-            if index is None or index.is_dir():
+            index = await asyncio.to_thread(self._choose_index, path, request.headers.get("Accept", ""))
+            if index is None:
                 listing = await asyncio.to_thread(self._list, path, raw)
                 return web.Response(text=listing, content_type="text/html", charset="utf-8")
-            path = index
-        elif raw.endswith("/"):
+            return await _send(request, *index)
+        if raw.endswith("/"):
             raise web.HTTPNotFound
-        return await _send(request, path)
+        return await _send(request, path, {})
 
     def _find(self, raw: str) -> Path | None:
         """The file or directory that a path names; nothing hidden, nothing outside, nothing odd."""
@@ -165,19 +167,24 @@ class _Files:
         hidden = any(part.startswith(".") for part in target.relative_to(self._root).parts)
         return None if hidden or not (target.is_dir() or target.is_file()) else target
 
+    def _choose_index(self, directory: Path, accept: str) -> tuple[Path, Mapping[str, str]] | None:
+        chosen = choose_index(directory, accept)
+        page = self._inside(chosen[0]) if chosen is not None else None
+        return None if chosen is None or page is None or page.is_dir() else (page, chosen[1])
+
     def _list(self, directory: Path, raw: str) -> str:
         names = (entry.name for entry in os.scandir(directory) if not entry.name.startswith("."))
         return _page(((name, target) for name in names if (target := self._inside(directory / name))), raw)
 
 
-async def _send(request: web.Request, path: Path, extra: Mapping[str, str] | None = None) -> web.StreamResponse:
+async def _send(request: web.Request, path: Path, more_headers: Mapping[str, str]) -> web.StreamResponse:
     try:
         file = await asyncio.to_thread(path.open, "rb")
     except OSError:
         raise web.HTTPNotFound from None
     with file:
         status = os.fstat(file.fileno())
-        headers = {**_headers(path, status), **(extra or {})}
+        headers = {**_headers(path, status), **more_headers}
         if _unchanged(request, headers["ETag"], status):
             return web.Response(status=304, headers=headers)
         part = _asked_part(request, headers, status.st_size)

@@ -30,14 +30,18 @@ _PRE = {"a": 0, "alpha": 0, "b": 1, "beta": 1}
 
 
 def pick_latest(items: Iterable[T], group: Callable[[T], Any], kind_version: Callable[[T], tuple[str, str]]) -> list[T]:
-    """Keep the newest of each group, in the given order."""
-    best: dict[Any, T] = {}
+    """Keep the newest of each group, in the given order; of Python all files of the newest version."""
+    best: dict[Any, list[T]] = {}
     listed = list(items)
     for item in listed:
-        key = group(item)
-        if key not in best or version_key(*kind_version(item)) > version_key(*kind_version(best[key])):
-            best[key] = item
-    chosen = {id(item) for item in best.values()}
+        kind, version = kind_version(item)
+        newest = best.setdefault(group(item), [item])
+        key, best_key = version_key(kind, version), version_key(*kind_version(newest[0]))
+        if key > best_key:
+            newest[:] = [item]
+        elif kind == "python" and key == best_key and newest[0] is not item:
+            newest.append(item)
+    chosen = {id(item) for items in best.values() for item in items}
     return [item for item in listed if id(item) in chosen]
 
 

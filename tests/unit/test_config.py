@@ -73,6 +73,8 @@ def test_the_smallest_file_gives_the_documented_defaults(conf: Path) -> None:
         "apt_valid_for_s": None,
         "confirm_release_change": frozenset(),
         "public_url": None,
+        "metrics_file": None,
+        "metrics_listen": None,
     }
 
 
@@ -130,6 +132,8 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         1209600,
         frozenset({"apt-dev", "apt-prod"}),
         "https://repo.example.com",
+        None,
+        None,
     )
 
 

@@ -34,6 +34,7 @@ CREATE TABLE files (
     url TEXT NOT NULL,
     file_name TEXT NOT NULL,
     sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
+    created TEXT NOT NULL,
     state TEXT NOT NULL DEFAULT 'wanted' CHECK (state IN ('wanted', 'live', 'refused')),
     path TEXT,
     reason TEXT,
@@ -74,7 +75,7 @@ CREATE TABLE published_names (
 -- What the index needs to know of a file, read once in its life.
 --   signer    the fingerprint of the key that its published copy is signed with, '' where it is published as it is
 --   sha256, size  of the package file as the server has it
---   products  what is published in its place: a JSON list of [name, SHA-256, size]
+--   products  what is published in its place, or beside it: a JSON list of [name, SHA-256, size, beside]
 CREATE TABLE fragments (
     format TEXT NOT NULL,
     fragment_version INTEGER NOT NULL,

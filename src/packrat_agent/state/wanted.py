@@ -21,7 +21,7 @@ from packrat_agent.model import (
 )
 from packrat_agent.state.database import Database
 
-_FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256"
+_FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256, created"
 _MANY = 500
 
 
@@ -101,7 +101,7 @@ class WantedFiles:
             db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
             changed = [file for file in wanted.files if known.get(file.uri) != file]
             db.executemany(
-                f"INSERT OR REPLACE INTO files (repo, {_FILE_COLUMNS}) VALUES (?{', ?' * 9})",
+                f"INSERT OR REPLACE INTO files (repo, {_FILE_COLUMNS}) VALUES (?{', ?' * 10})",
                 [(repo, *_file_row(file)) for file in changed],
             )
 
@@ -109,23 +109,23 @@ class WantedFiles:
         """List all wanted files of a repository, oldest record first, with their places and fragments."""
         rows = self._db.rows(
             "SELECT uri, package, distro_version, files.version, kind, files.arch, url, file_name, files.sha256, "
-            "path, state, reason, unreadable, size, body, name, fragments.version, fragments.arch, products FROM files "
-            "LEFT JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? "
+            "created, path, state, reason, unreadable, size, body, name, fragments.version, fragments.arch, products "
+            "FROM files LEFT JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? "
             "AND fragments.sha256 = files.sha256 WHERE repo = ? ORDER BY length(uri), uri",
             (source.kind, source.version, source.signer, repo),
         )
         return [
             ShelfItem(
-                PackageFile(*row[:9]),
+                PackageFile(*row[:10]),
                 path,
                 state,
                 reason,
                 bool(unreadable),
                 size,
-                Fragment(row[14], row[15], row[16], row[17], _products(row[18])) if row[14] is not None else None,
+                Fragment(row[15], row[16], row[17], row[18], _products(row[19])) if row[15] is not None else None,
             )
             for row in rows
-            for path, state, reason, unreadable, size in (row[9:14],)
+            for path, state, reason, unreadable, size in (row[10:15],)
         ]
 
     def set_places(self, repo: str, places: Iterable[tuple[str, str]]) -> None:
@@ -180,7 +180,7 @@ class WantedFiles:
                         fragment.version,
                         fragment.arch,
                         fragment.body,
-                        json.dumps([[one.name, one.sha256, one.size] for one in fragment.products]),
+                        json.dumps([[one.name, one.sha256, one.size, one.beside] for one in fragment.products]),
                     )
                     for sha256, size, fragment in read
                 ],
@@ -234,6 +234,7 @@ def _file_row(file: PackageFile) -> tuple[str, ...]:
         file.url,
         file.file_name,
         file.sha256,
+        file.created,
     )
 
 
