@@ -35,6 +35,8 @@ _LOGIN = f"{ROOT}Auth/User(login)"
 _API_MAJOR = "2"
 _WAIT_MARGIN_S = 60.0
 """How much later than asked a poll's answer may come: on a small server polls queue behind each other."""
+_CHANGES_MARGIN_S = 15.0
+"""The same for changes, whose server answers when it was asked to: a connection that died is noticed soon."""
 
 
 class Packrat:
@@ -161,7 +163,7 @@ class Packrat:
         """
         arguments = {"position": position, "timeout": timeout_s}
         value = await self._asking(
-            lambda: self._client.call(f"{self._mirror}(changes)", arguments, timeout_s + _WAIT_MARGIN_S)
+            lambda: self._client.call(f"{self._mirror}(changes)", arguments, timeout_s + _CHANGES_MARGIN_S)
         )
         if not isinstance(value, dict) or not isinstance(value.get("changes"), dict):
             raise ServerBroken("changes answered with something that is no object of changes")
