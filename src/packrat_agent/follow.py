@@ -31,10 +31,11 @@ class News:
 class Pace:
     """How long to wait for what, in seconds; pairs are (shortest, longest).
 
-    changes_s: one question for changes; pause_s: after it told something. poll_s: one poll; the original server makes 10 of less. echo_s: after a poll
-    was answered or ended empty, until its repository is listed for what was lost meanwhile. rest_s: after a poll told
-    something. list_s: between two listings of a repository, list_each_s of it for each repository. back_off_s: after
-    trouble. strained_s: for how long only one poll is open after one was answered late.
+    changes_s: one question for changes; pause_s: after it told something. poll_s: one poll; the original server makes
+    10 of less. late_s: how much longer a poll may take before the server counts as strained. echo_s: after a poll's
+    answer, until its repository is listed for what was lost meanwhile. rest_s: after a poll told something. list_s:
+    between two listings of a repository, list_each_s of it for each repository. back_off_s: after trouble.
+    strained_s: for how long only one poll is open after one was answered late.
     """
 
     changes_s: int = 12
