@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import json
 import re
+import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -32,7 +33,8 @@ class Manners:
     spurious: a change wakes polls of any repository. gone: the database is gone: all is 500, polls are empty, at once.
     silent: nothing is ever answered. slow_s: before each answer. html: a proxy in front answers with its error page.
     cut: answers end in the middle. wrong: every answer is of this value. redirect: every answer leads there.
-    cut_files: so many downloads still end in the middle; resumable: files have a length, ETag and Range.
+    cut_files: so many downloads still end in the middle; resumable: files have a length, ETag and Range. after_file: is
+    called when a download was answered.
     """
 
     minimum_s: float = 10.0
@@ -49,6 +51,7 @@ class Manners:
     redirect: str | None = None
     cut_files: int = 0
     resumable: bool = False
+    after_file: Callable[[], None] = lambda: None
     api: str = "2.0"
 
 
@@ -76,7 +79,10 @@ class StoredPackage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class Request:
+    """A request, header names in lower case, and the monotonic second at which it came."""
+
+    at: float
     verb: str
     target: str
     headers: dict[str, str]
@@ -84,6 +90,7 @@ class _Request:
 
     @property
     def arguments(self) -> dict[str, Any]:
+        """The body, {} where it is no object."""
         value = json.loads(self.body) if self.body else {}
         return value if isinstance(value, dict) else {}
 
@@ -104,14 +111,15 @@ class _Poll:
 class OriginalServer:
     """The server; its methods may be called from any thread."""
 
-    def __init__(self, workers: int = 3) -> None:
+    def __init__(self, workers: int = 3, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
+        self._host = host
+        self._tls = tls
         self.manners = Manners()
         self.mirror = "lab"
         self.psk = "lab_psk"
         self.repos: dict[str, StoredRepo] = {}
         self.files: dict[int, StoredPackage] = {}
-        self.asked: list[tuple[float, str, str]] = []
-        """(monotonic second, verb, target) of each request."""
+        self.asked: list[Request] = []
         self.polls_at_once = 0
         """The most polls that were ever open at the same time."""
         self._tokens: set[str] = set()
@@ -136,11 +144,12 @@ class OriginalServer:
     @property
     def url(self) -> str:
         """Its origin; the port stays the same when it is started again."""
-        return f"http://127.0.0.1:{self._port}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{'https' if self._tls else 'http'}://{host}:{self._port}"
 
     def count(self, part: str = "", since: float = 0.0) -> int:
         """How many requests there were whose `VERB target` has that part."""
-        return sum(part in f"{verb} {target}" for at, verb, target in list(self.asked) if at >= since)
+        return sum(part in f"{one.verb} {one.target}" for one in list(self.asked) if one.at >= since)
 
     # What people do on the server.
 
@@ -187,7 +196,7 @@ class OriginalServer:
         """Listen, on the port of the last time."""
 
         async def listen() -> None:
-            self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+            self._listener = await asyncio.start_server(self._serve, self._host, self._port, ssl=self._tls)
             self._port = self._listener.sockets[0].getsockname()[1]
 
         self._run(listen)
@@ -224,7 +233,7 @@ class OriginalServer:
         self._open[task] = writer
         try:
             request = await _read(reader)
-            self.asked.append((time.monotonic(), request.verb, request.target))
+            self.asked.append(request)
             if self.manners.silent:
                 await asyncio.Event().wait()
             async with self._free:
@@ -236,7 +245,7 @@ class OriginalServer:
             with suppress(OSError):
                 writer.close()
 
-    async def _answer(self, request: _Request, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
         manners = self.manners
         await asyncio.sleep(manners.slow_s)
         if manners.html:
@@ -245,6 +254,7 @@ class OriginalServer:
             await _send(writer, 302, {"Location": manners.redirect + request.target}, b"")
         elif request.target.startswith("/files/"):
             await self._send_file(request, writer)
+            manners.after_file()
         elif len(request.target) + len(request.verb) > 4080:
             await _send(writer, 400, {"Content-Type": "text/html"}, b"<html><h1>Bad Request</h1></html>")
         else:
@@ -260,7 +270,7 @@ class OriginalServer:
             data = b"" if value is None else json.dumps(value).encode()
             await _send(writer, status, headers, data, cut=manners.cut)
 
-    async def _do_verb(self, request: _Request) -> tuple[Any, dict[str, str]]:
+    async def _do_verb(self, request: Request) -> tuple[Any, dict[str, str]]:
         if request.headers.get("cinp-version") != "0.9":
             raise _Refusal(400, {"message": "Invalid CInP Protocol Version"})
         token = request.headers.get("auth-token")
@@ -288,7 +298,7 @@ class OriginalServer:
                 return {**one.answer, "api-version": self.manners.api} if target == _API else one.answer
         raise _Refusal(404, {"message": f'path not found "{target}"'})
 
-    def _get(self, request: _Request) -> tuple[Any, dict[str, str]]:
+    def _get(self, request: Request) -> tuple[Any, dict[str, str]]:
         model, _, rest = request.target.partition(":")
         ids = rest.removesuffix(":").split(":")
         if len(ids) > 100:
@@ -315,7 +325,7 @@ class OriginalServer:
             return {**self._shape_file, **own, "sha256": hashlib.sha256(file.content).hexdigest()}
         raise _Refusal(404, {"model_path": model, "object_id": one})
 
-    def _list(self, request: _Request) -> tuple[Any, dict[str, str]]:
+    def _list(self, request: Request) -> tuple[Any, dict[str, str]]:
         """The order is that of the last update: an updated row moves to the end."""
         arguments = request.arguments
         if request.headers.get("filter") != "repo" or set(arguments) != {"repo", "package_list"}:
@@ -336,7 +346,7 @@ class OriginalServer:
         page = uris[start : start + count]
         return page, {"Position": str(start), "Count": str(len(page)), "Total": str(len(uris)), "Id-Only": "False"}
 
-    def _call(self, request: _Request) -> Any:
+    def _call(self, request: Request) -> Any:
         if request.target == f"{_API}Auth/User(login)":
             if request.arguments != {"username": self.mirror, "password": self.psk}:
                 raise _Refusal(400, {"message": "Invalid Login"})
@@ -347,7 +357,7 @@ class OriginalServer:
             return None
         raise _Refusal(404, {"message": f'path not found "{request.target}"'})
 
-    async def _poll(self, request: _Request) -> Any:
+    async def _poll(self, request: Request) -> Any:
         """Hear what happens from now on; what happened before is forgotten."""
         name = request.target.removeprefix(f"{_REPO}:").partition(":")[0]
         if name not in self.repos:
@@ -374,7 +384,7 @@ class OriginalServer:
             self._again[name] = poll.names[:1]
         return poll.names if self.manners.late else poll.names[:1]
 
-    async def _send_file(self, request: _Request, writer: asyncio.StreamWriter) -> None:
+    async def _send_file(self, request: Request, writer: asyncio.StreamWriter) -> None:
         """By default chunked: no length, no ETag, no Range."""
         content = next((one.content for one in self.files.values() if f"/files/{one.name}" == request.target), None)
         if content is None:
@@ -403,14 +413,14 @@ class OriginalServer:
         await writer.drain()
 
 
-async def _read(reader: asyncio.StreamReader) -> _Request:
+async def _read(reader: asyncio.StreamReader) -> Request:
     """Read one request; a chunked body is ignored."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     verb, target, _ = head[0].split(" ")
     pairs = (line.partition(":") for line in head[1:] if line)
     headers = {name.lower(): value.strip() for name, _, value in pairs}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return _Request(verb, target, headers, body)
+    return Request(time.monotonic(), verb, target, headers, body)
 
 
 async def _send(
@@ -424,9 +434,11 @@ async def _send(
 
 
 @contextmanager
-def original_server(workers: int = 3) -> Iterator[OriginalServer]:
+def original_server(
+    workers: int = 3, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+) -> Iterator[OriginalServer]:
     """Run one with repository apt-dev."""
-    server = OriginalServer(workers)
+    server = OriginalServer(workers, host, tls)
     server.repos["apt-dev"] = StoredRepo("dev")
     thread = threading.Thread(target=server._loop.run_forever, name="original-server", daemon=True)
     thread.start()

@@ -195,13 +195,15 @@ class Packrat:
         await self._asking(lambda: self._client.call(f"{self._mirror}(heartbeat)", {}))
 
     @asynccontextmanager
-    async def open_file(self, url: str, offset: int) -> AsyncIterator[Download]:
-        """Open a file of the server from an offset on.
+    async def open_file(self, url: str, offset: int, validator: str | None = None) -> AsyncIterator[Download]:
+        """Open a file of the server, from an offset on where it still is the file that `validator` names.
 
         Raises: ServerUnavailable, ServerRefused, ServerBroken.
         """
         async with AsyncExitStack() as stack:
-            opened = await self._asking(lambda: stack.enter_async_context(self._client.open_file(url, offset)))
+            opened = await self._asking(
+                lambda: stack.enter_async_context(self._client.open_file(url, offset, validator))
+            )
             yield opened
 
     async def _asking(self, ask: Callable[[], Awaitable[T]]) -> T:
