@@ -120,6 +120,7 @@ class OriginalServer:
         self.repos: dict[str, StoredRepo] = {}
         self.files: dict[int, StoredPackage] = {}
         self.asked: list[Request] = []
+        self._news = threading.Condition()
         self.polls_at_once = 0
         """The most polls that were ever open at the same time."""
         self._tokens: set[str] = set()
@@ -146,6 +147,13 @@ class OriginalServer:
         """Its origin; the port stays the same when it is started again."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{'https' if self._tls else 'http'}://{host}:{self._port}"
+
+    def until_asked(self, number: int, part: str = "", since: float | None = None) -> float:
+        """Wait until that many more requests came whose `VERB target` has that part; gives how many seconds it took."""
+        since = time.monotonic() if since is None else since
+        with self._news:
+            assert self._news.wait_for(lambda: self.count(part, since) >= number, 120), f"{number} × {part}"
+        return time.monotonic() - since
 
     def count(self, part: str = "", since: float = 0.0) -> int:
         """How many requests there were whose `VERB target` has that part."""
@@ -233,7 +241,9 @@ class OriginalServer:
         self._open[task] = writer
         try:
             request = await _read(reader)
-            self.asked.append(request)
+            with self._news:
+                self.asked.append(request)
+                self._news.notify_all()
             if self.manners.silent:
                 await asyncio.Event().wait()
             async with self._free:

@@ -52,9 +52,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     home = tmp_path_factory.mktemp("tls")
     made = Certificates(home / "ca.pem", home / "server.pem", home / "server.key")
     ecdsa = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"]
-    ca = "-subj /CN=Authority -addext keyUsage=critical,keyCertSign".split()
+    ca = ["-subj", "/CN=Authority", "-addext", "keyUsage=critical,keyCertSign"]
     openssl("req", "-x509", *ecdsa, "-keyout", home / "ca.key", "-out", made.ca, *ca)
-    server = "-subj /CN=packrat -addext basicConstraints=critical,CA:false".split()
+    server = ["-subj", "/CN=packrat", "-addext", "basicConstraints=critical,CA:false"]
     server += ["-addext", "subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost"]
     by = ("-CA", made.ca, "-CAkey", home / "ca.key")
     openssl("req", "-x509", *ecdsa, "-keyout", made.key, "-out", made.chain, *by, *server)
