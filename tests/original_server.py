@@ -214,6 +214,11 @@ class OriginalServer:
 
         async def close() -> None:
             if self._listener is not None:
+                # Those that were taken already are to be found among the open ones.
+                for listening in self._listener.sockets:
+                    self._loop.remove_reader(listening.fileno())
+                for _ in range(5):
+                    await asyncio.sleep(0)
                 self._listener.close()
                 self._listener = None
             for task, writer in list(self._open.items()):
@@ -327,7 +332,7 @@ class OriginalServer:
             own["distroversion_list"] = [f"{_SUITE}:{suite}:" for suite in repo.suites]  # type: ignore[assignment]
             return {**self._shape_repo, **own, "tag": f"{_API}Attrib/Tag:{repo.tag}:"}
         if model == _SUITE:
-            return {"name": one, "distro": "debian", "version": "12", "file_type": "deb", "release_names": one}
+            return {"name": one, "distro": "debian", "version": one, "file_type": "deb", "release_names": one}
         if model == _FILE and one.isdigit() and int(one) in self.files:
             file = self.files[int(one)]
             own = {"package": f"{_API}Package/Package:{file.package}:", "version": file.version, "arch": "all"}

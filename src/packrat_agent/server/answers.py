@@ -26,6 +26,10 @@ class SessionEnded(ServerRefused):
     """The server no longer knows the session; log in again."""
 
 
+class LoginRefused(ServerRefused):
+    """The server does not take this mirror's name and psk."""
+
+
 class NotFound(ServerRefused):
     """The server has no such object; `object_id` where it said which."""
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from packrat_agent.errors import ServerBroken, ServerRefused
 from packrat_agent.model import Changes, DistroVersion, MirrorView, PackageFile, Rejection, Repo, Wanted
-from packrat_agent.server.answers import Download, NotFound, SessionEnded
+from packrat_agent.server.answers import Download, LoginRefused, NotFound, SessionEnded
 from packrat_agent.server.cinp import CinpClient
 from packrat_agent.server.records import (
     DISTRO_VERSION,
@@ -78,6 +78,8 @@ class Packrat:
             record = await self._asking(lambda: self._client.get(self._mirror))
         except NotFound:
             raise ServerRefused(f"the server has no mirror called {self._name}; check name in [packrat]") from None
+        except LoginRefused:
+            raise
         except ServerRefused as error:
             hint = "set psk in [packrat]" if self._psk is None else "check name and psk in [packrat]"
             raise ServerRefused(f"{error}; {hint}") from None
@@ -224,7 +226,7 @@ class Packrat:
             try:
                 await self._client.login(_LOGIN, self._name, self._psk)
             except ServerRefused as error:
-                raise ServerRefused(
+                raise LoginRefused(
                     f"the server refuses to log in mirror {self._name}: check name and psk in [packrat] ({error})"
                 ) from None
             self._sessions += 1
