@@ -30,11 +30,11 @@ class Manners:
 
     minimum_s, maximum_s: how long a poll takes at least, and when the worker is killed without a byte. late: a poll
     tells what it heard when its time is over. twice: what a poll told, the next one of that repository tells again.
-    spurious: a change wakes polls of any repository. gone: the database is gone: all is 500, polls are empty, at once.
-    silent: nothing is ever answered. slow_s: before each answer. html: a proxy in front answers with its error page.
-    cut: answers end in the middle. wrong: every answer is of this value. redirect: every answer leads there.
-    cut_files: so many downloads still end in the middle; resumable: files have a length, ETag and Range. after_file: is
-    called when a download was answered.
+    spurious: a change wakes polls of any repository. gone: the database is gone: all is 500, polls are empty, at
+    once. deaf: polls are empty, at once. silent: nothing is ever answered. slow_s: before each answer. html: a proxy
+    in front answers with its error page. cut: answers end in the middle. wrong: every answer is of this value.
+    redirect: every answer leads there. cut_files: so many downloads still end in the middle; resumable: files have a
+    length, ETag and Range. after_file: is called when a download was answered.
     """
 
     minimum_s: float = 10.0
@@ -43,6 +43,7 @@ class Manners:
     twice: bool = False
     spurious: bool = False
     gone: bool = False
+    deaf: bool = False
     silent: bool = False
     slow_s: float = 0.0
     html: bool = False
@@ -377,7 +378,7 @@ class OriginalServer:
         name = request.target.removeprefix(f"{_REPO}:").partition(":")[0]
         if name not in self.repos:
             raise _Refusal(404, {"model_path": _REPO, "object_id": name})
-        if self.manners.gone:
+        if self.manners.gone or self.manners.deaf:
             return []
         if again := self._again.pop(name, None):
             return again

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from packrat_agent.errors import PackratError
+from packrat_agent.errors import PackratError, ServerRefused
 from packrat_agent.model import Repo
 from packrat_agent.server.answers import NotFound
 from packrat_agent.server.packrat import Packrat
@@ -34,8 +34,8 @@ class Pace:
     changes_s: one question for changes; pause_s: after it told something. poll_s: one poll; the original server makes
     10 of less. late_s: how much longer a poll may take before the server counts as strained. echo_s: after a poll's
     answer, until its repository is listed for what was lost meanwhile. rest_s: after a poll told something. list_s:
-    between two listings of a repository, list_each_s of it for each repository. back_off_s: after trouble.
-    strained_s: for how long only one poll is open after one was answered late.
+    between two listings of a repository, list_each_s of it for each repository. mirror_s: between two looks at the
+    mirror. back_off_s: after trouble. strained_s: for how long only one poll is open after one was answered late.
     """
 
     changes_s: int = 12
@@ -44,8 +44,9 @@ class Pace:
     late_s: float = 5.0
     echo_s: tuple[float, float] = (0.4, 1.0)
     rest_s: tuple[float, float] = (0.2, 0.4)
-    list_s: tuple[float, float] = (6.0, 20.0)
-    list_each_s: float = 2.0
+    list_s: tuple[float, float] = (3.0, 20.0)
+    list_each_s: float = 1.0
+    mirror_s: tuple[float, float] = (15.0, 20.0)
     back_off_s: tuple[float, float] = (1.0, 20.0)
     strained_s: float = 300.0
 
@@ -75,7 +76,7 @@ async def follow(
     polls = _Polls(server, repos, tell, pace)
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(polls.remind())
+            group.create_task(polls.watch())
             for number in range(_POLLS_AT_ONCE):
                 group.create_task(polls.hear(number))
     except* PackratError as errors:
@@ -115,7 +116,7 @@ class _Polls:
     """Follows a server that only has `poll`, which forgets what changes between two polls.
 
     A poll holds one of the server's few workers, so there are at most two, over the repositories in random order. What
-    polls can't tell is found by listing each repository every few seconds, and the mirror's own record with them.
+    polls can't tell is found by listing each repository every few seconds: a list that is another than before is news.
     """
 
     server: Packrat
@@ -125,7 +126,7 @@ class _Polls:
     _round: list[str] = field(default_factory=list)
     _polled: set[str] = field(default_factory=set)
     _due: dict[str, float] = field(default_factory=dict)
-    _mirror_due: float = 0.0
+    _listed: dict[str, frozenset[str]] = field(default_factory=dict)
     _sooner: asyncio.Event = field(default_factory=asyncio.Event)
     _trouble: int = 0
     _hasty: int = 0
@@ -174,11 +175,8 @@ class _Polls:
             # Taken off the server, or renamed.
             self.tell(News({}, mirror=True))
             return _back_off_s(2, self.pace)
-        except PackratError:
-            self._trouble += 1
-            if self._trouble >= _TROUBLE_LIMIT:
-                raise
-            return _back_off_s(self._trouble, self.pace)
+        except PackratError as error:
+            return self._troubled(error)
         self._trouble = 0
         took_s = loop.time() - asked
         if took_s > timeout_s + self.pace.late_s:
@@ -206,31 +204,62 @@ class _Polls:
             self._due[name] = at
             self._sooner.set()
 
-    async def remind(self) -> None:
-        """Tell when a repository, and when the mirror, is to be asked for, whatever the polls say."""
+    async def watch(self) -> None:
+        """List each repository when it is due, and tell where the list is another; the mirror is to be looked at too.
+
+        Raises: PackratError where listing after listing fails.
+        """
         loop = asyncio.get_running_loop()
+        self.tell(News({repo.name: None for repo in self.repos()}, mirror=True))
+        mirror_due = loop.time() + _between(self.pace.mirror_s)
         while True:
             now = loop.time()
-            names = {repo.name for repo in self.repos()}
-            period_s = min(max(len(names) * self.pace.list_each_s, self.pace.list_s[0]), self.pace.list_s[1])
-            first = [name for name in names if name not in self._due]
-            due = [name for name in names if self._due.get(name, now) <= now]
-            self._due = {name: self._due.get(name, now) for name in names}
-            for name in due:
+            if mirror_due <= now:
+                mirror_due = now + _between(self.pace.mirror_s)
+                self.tell(News({}, mirror=True))
+            repos = {repo.name: repo for repo in self.repos()}
+            self._due = {name: self._due.get(name, now) for name in repos}
+            self._listed = {name: uris for name, uris in self._listed.items() if name in repos}
+            period_s = min(max(len(repos) * self.pace.list_each_s, self.pace.list_s[0]), self.pace.list_s[1])
+            for repo in [repos[name] for name, due in self._due.items() if due <= now]:
+                first = repo.name not in self._listed
                 # The first ones are spread, later ones keep their distance.
-                self._due[name] = now + period_s * _between((0.3 if name in first else 0.75, 1.0))
-            mirror = self._mirror_due <= now
-            if mirror:
-                self._mirror_due = now + self.pace.list_s[1] * _between((0.75, 1.0))
-            if due or mirror:
-                self.tell(News(dict.fromkeys(due), mirror))
-            next_at = min([self._mirror_due, now + self.pace.list_s[0] / 6, *self._due.values()])
+                self._due[repo.name] = loop.time() + period_s * _between((0.3 if first else 0.75, 1.0))
+                await asyncio.sleep(await self._list(repo))
             self._sooner.clear()
+            next_at = min([mirror_due, loop.time() + self.pace.list_s[0] / 3, *self._due.values()])
             try:
                 async with asyncio.timeout_at(next_at):
                     await self._sooner.wait()
             except TimeoutError:
                 continue
+
+    async def _list(self, repo: Repo) -> float:
+        """List once and tell what is to be told; gives the seconds to wait before anything else is listed."""
+        try:
+            uris = frozenset(await self.server.list_wanted(repo))
+        except ServerRefused:
+            # The original server calls the name of a repository that is gone an invalid value.
+            self.tell(News({}, mirror=True))
+            return _back_off_s(1, self.pace)
+        except PackratError as error:
+            return self._troubled(error)
+        self._trouble = 0
+        # The first list is news too: what came before it, and after everything was told, is only in it.
+        if self._listed.get(repo.name) != uris:
+            self._listed[repo.name] = uris
+            self.tell(News({repo.name: None}))
+        return 0.0
+
+    def _troubled(self, error: PackratError) -> float:
+        """Count a failure; gives the seconds to wait.
+
+        Raises: the error, where it was one too many in a row.
+        """
+        self._trouble += 1
+        if self._trouble >= _TROUBLE_LIMIT:
+            raise error
+        return _back_off_s(self._trouble, self.pace)
 
 
 def _back_off_s(times: int, pace: Pace) -> float:

@@ -127,15 +127,19 @@ class Packrat:
                 continue
         return found
 
+    async def list_wanted(self, repo: Repo, packages: Collection[str] | None = None) -> list[str]:
+        """Ask for the URIs of what a repository wants, or of what it wants of some packages; they are unchecked."""
+        arguments = {"repo": f"{REPO}:{repo.name}:", "package_list": None if packages is None else sorted(packages)}
+        return await self._asking(lambda: self._client.list_uris(PACKAGE_FILE, "repo", arguments))
+
     async def wanted(self, repo: Repo, packages: Collection[str] | None, known: Mapping[str, PackageFile]) -> Wanted:
         """Ask what a repository wants, or what it wants of some packages.
 
         known: URI → record read earlier; what a PackageFile is does not change under its id.
         """
-        arguments = {"repo": f"{REPO}:{repo.name}:", "package_list": None if packages is None else sorted(packages)}
         if packages is not None and not packages:
             return Wanted(frozenset(), (), ())
-        listed = await self._asking(lambda: self._client.list_uris(PACKAGE_FILE, "repo", arguments))
+        listed = await self.list_wanted(repo, packages)
         rejected: list[Rejection] = []
         unseen: dict[str, str] = {}
         for uri in listed:
