@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from packrat_agent.errors import PackratError, ServerRefused
 from packrat_agent.model import Repo
-from packrat_agent.server.answers import NotFound
+from packrat_agent.server.answers import LoginRefused, NotFound
 from packrat_agent.server.packrat import Packrat
 
 
@@ -171,6 +171,8 @@ class _Polls:
         asked = loop.time()
         try:
             names = await self.server.poll(repo, timeout_s)
+        except LoginRefused:
+            raise
         except NotFound:
             # Taken off the server, or renamed.
             self.tell(News({}, mirror=True))
@@ -238,6 +240,8 @@ class _Polls:
         """List once and tell what is to be told; gives the seconds to wait before anything else is listed."""
         try:
             uris = frozenset(await self.server.list_wanted(repo))
+        except LoginRefused:
+            raise
         except ServerRefused:
             # The original server calls the name of a repository that is gone an invalid value.
             self.tell(News({}, mirror=True))

@@ -13,6 +13,7 @@ from packrat_agent.demo.build_deb import Deb
 from packrat_agent.errors import PackratError, ServerUnavailable
 from packrat_agent.follow import News, Pace, follow
 from packrat_agent.model import Changes, Repo
+from packrat_agent.server.answers import LoginRefused
 from packrat_agent.server.cinp import CinpClient
 from packrat_agent.server.packrat import Packrat
 from packrat_server import admin
@@ -217,6 +218,19 @@ def test_errors_at_once_are_retried_a_few_times_and_end_it(original: OriginalSer
         assert original.count("(poll)", since) <= 4
 
     assert isinstance(asyncio.run(following(original.url, None, test)), ServerUnavailable)
+
+
+def test_a_login_that_is_refused_ends_it_at_once(original: OriginalServer) -> None:
+    async def test(ear: Ear) -> None:
+        await ear.until(lambda: bool(ear.news))
+        original.psk = "another"
+        original.revoke()
+        async with asyncio.timeout(DEADLINE_S):
+            await asyncio.wait([ear.following])
+        # The first opened the session; up to three requests were under way when it ended.
+        assert original.count("(login)") <= 4
+
+    assert isinstance(asyncio.run(following(original.url, original.psk, test)), LoginRefused)
 
 
 def test_a_repository_that_is_gone_is_news_of_the_mirror_and_stops_no_other(original: OriginalServer) -> None:
