@@ -19,12 +19,13 @@ import click
 import structlog
 
 from packrat_agent import __version__, notify
-from packrat_agent.agent import connected, run
+from packrat_agent.agent import run
 from packrat_agent.claim import ACCEPT_REMOVALS, leave_word
 from packrat_agent.commands.status import check_command, status_command
 from packrat_agent.commands.verify import verify_command
 from packrat_agent.config import Config, describe, load
 from packrat_agent.config import warn as warn_of_config
+from packrat_agent.connect import connected
 from packrat_agent.errors import Busy, ConfigError, Incomplete, PackratError
 from packrat_agent.formats.interface import WebServer
 from packrat_agent.formats.table import FORMATS

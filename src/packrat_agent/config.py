@@ -46,7 +46,10 @@ class PackratSettings:
     name: str
     psk: str | None = field(default=None, repr=False)
     proxy: str | None = field(default=None, repr=False)
+    no_proxy: frozenset[str] = frozenset()
     ca_file: Path | None = None
+    connect_timeout_s: int = 10
+    stall_timeout_s: int = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class MirrorSettings:
     keep_generations: int = 3
     max_removals_percent: int = 50
     parallel_downloads: int = 8
+    download_bytes_per_s: int | None = None
     apt_origin: str = "Packrat"
     apt_label: str | None = None
     apt_valid_for_s: int | None = None
@@ -165,13 +169,44 @@ def _name(text: str) -> str:
 
 
 def _origin(text: str) -> str:
-    url = _url(text if "://" in text else f"http://{text}", ("http", "https"))
+    if "://" not in text:
+        text = f"http://[{text}]" if _is_ipv6(text) else f"http://{text}"
+    url = _url(text, ("http", "https"))
     parts = urlsplit(url)
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError("give the server's host only, without a path: packrat.myco.com or https://packrat.myco.com")
     if parts.username or parts.password:
         raise ValueError("must not hold a password; the psk goes into psk")
     return urlunsplit((parts.scheme, parts.netloc, "", "", ""))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
+
+
+def _hosts(text: str) -> frozenset[str]:
+    found = _names(text)
+    for entry in found:
+        try:
+            ipaddress.ip_network(entry.strip("[]"), strict=False)
+        except ValueError:
+            if entry != "*" and not re.fullmatch(r"\.?[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*", entry):
+                raise ValueError(
+                    f"{entry[:60]!r} is no host; give names (example.com stands for all below it too), addresses, "
+                    "networks (10.0.0.0/8) or *, without ports"
+                ) from None
+    return found
+
+
+def _rate(text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,12})([kM]?)", text)
+    rate = int(match[1]) * {"": 1, "k": 1000, "M": 1_000_000}[match[2]] if match else 0
+    if not 1000 <= rate <= 10**12:
+        raise ValueError(f"{text[:40]!r} is no number of bytes a second, such as 500k or 20M; 1k is the least")
+    return rate
 
 
 def _proxy(text: str) -> str:
@@ -277,7 +312,10 @@ _ROWS = (
     _Row("packrat", "name", "name", _name, "this mirror's name on the packrat server"),
     _Row("packrat", "psk", "psk", _text),
     _Row("packrat", "proxy", "proxy", _proxy),
+    _Row("packrat", "no_proxy", "no_proxy", _hosts),
     _Row("packrat", "ca_file", "ca_file", _file),
+    _Row("packrat", "connect_timeout", "connect_timeout_s", _whole(1, 600)),
+    _Row("packrat", "stall_timeout", "stall_timeout_s", _whole(5, 3600)),
     _Row("mirror", "description", "description", _text),
     _Row("mirror", "root_dir", "root_dir", _root, "the directory to build the repositories in"),
     _Row("mirror", "gpg_sign_key", "gpg_sign_key", _text),
@@ -291,6 +329,7 @@ _ROWS = (
     _Row("mirror", "keep_generations", "keep_generations", _whole(1, 1000)),
     _Row("mirror", "max_removals", "max_removals_percent", _whole(0, 100)),
     _Row("mirror", "parallel_downloads", "parallel_downloads", _whole(1, 64)),
+    _Row("mirror", "download_rate_limit", "download_bytes_per_s", _rate),
     _Row("mirror", "apt_origin", "apt_origin", _text),
     _Row("mirror", "apt_label", "apt_label", _text),
     _Row("mirror", "apt_valid_for", "apt_valid_for_s", _whole(3600, 10 * 366 * 86400)),

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import click
 
-from packrat_agent.agent import connected, run
+from packrat_agent.agent import run
 from packrat_agent.config import load
+from packrat_agent.connect import connected
 from packrat_agent.demo.build_deb import write_deb
 from packrat_agent.demo.packages import NEXT, put_in
 from packrat_agent.demo.private_apt import PrivateApt, Said
