@@ -9,5 +9,6 @@ from collections.abc import Mapping
 
 from packrat_agent.formats.apt.format import AptFormat
 from packrat_agent.formats.interface import Format
+from packrat_agent.formats.yum.format import YumFormat
 
-FORMATS: Mapping[str, Format] = {form.kind: form for form in (AptFormat(),)}
+FORMATS: Mapping[str, Format] = {form.kind: form for form in (AptFormat(), YumFormat("yum"), YumFormat("yast"))}
