@@ -194,11 +194,10 @@ def _cpio(rpm: Rpm) -> bytes:
     """Write the archive of the files."""
     members = [(f".{path}".encode(), 0o100644, data) for path, data in rpm.files]
     members.append((b"TRAILER!!!", 0, b""))
-    out = b""
+    parts = []
     for inode, (name, mode, data) in enumerate(members, start=1):
         moment = rpm.build_time if mode else 0
         numbers = (inode if mode else 0, mode, 0, 0, 1, moment, len(data), 0, 0, 0, 0, len(name) + 1, 0)
-        out += b"070701" + b"".join(b"%08x" % number for number in numbers) + name + b"\0"
-        out += bytes(-len(out) % 4) + data
-        out += bytes(-len(out) % 4)
-    return out
+        head = b"070701" + b"".join(b"%08x" % number for number in numbers) + name + b"\0"
+        parts += [head, bytes(-len(head) % 4), data, bytes(-len(data) % 4)]
+    return b"".join(parts)

@@ -11,6 +11,7 @@ import hashlib
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from xml.sax.saxutils import escape
 
 import structlog
@@ -78,7 +79,7 @@ def _cut(ordered: Sequence[Entry]) -> list[Sequence[Entry]]:
         for at, entry in enumerate(ordered)
         if at == 0 or zlib.crc32(f"{entry.fragment.name} {entry.fragment.version}".encode()) % _SHARD_PACKAGES == 0
     ]
-    return [ordered[start:end] for start, end in zip(starts, [*starts[1:], len(ordered)], strict=True)]
+    return [ordered[start:end] for start, end in pairwise([*starts, len(ordered)])]
 
 
 def _fill(entry: Entry, below: str) -> tuple[bytes, bytes, bytes]:
