@@ -7,10 +7,12 @@ cd "$(dirname "$0")/.."
 declare -A package_of=(
   [gpg]=gnupg [gpgv]=gpgv [gpgconf]=gpgconf [apt-get]=apt [apt-ftparchive]=apt-utils [dpkg-deb]=dpkg [xz]=xz-utils
   [aptly]=aptly [reprepro]=reprepro [nginx]=nginx-light [apache2]=apache2-bin [curl]=curl [openssl]=openssl
+  [dnf]=dnf [zypper]=zypper [createrepo_c]=createrepo-c [rpmsign]=rpm [rpmkeys]=rpm
 )
 wanted=("$@")
 if [ ${#wanted[@]} -eq 0 ]; then
-  wanted=(gpg gpgv gpgconf apt-get apt-ftparchive dpkg-deb xz aptly nginx apache2 curl openssl)
+  wanted=(gpg gpgv gpgconf apt-get apt-ftparchive dpkg-deb xz aptly nginx apache2 curl openssl
+    dnf zypper createrepo_c rpmsign rpmkeys)
 fi
 
 PATH=$PATH:/usr/sbin:/sbin
@@ -33,6 +35,15 @@ if [ ${#packages[@]} -gt 0 ]; then
 fi
 
 [ $# -eq 0 ] || exit 0
+
+# dnf's reposync. The package can't be installed: it breaks zypper.
+plugins=.cache/dnf-plugins
+if [ ! -e $plugins/usr/lib/python3/dist-packages/dnf-plugins/reposync.py ]; then
+  mkdir -p $plugins
+  apt-cache show dnf-plugins-core >/dev/null 2>&1 || apt-get -q -o Acquire::Retries=3 update >/dev/null
+  (cd $plugins && apt-get -q -o Acquire::Retries=3 -o APT::Sandbox::User=root download dnf-plugins-core >/dev/null)
+  dpkg -x $plugins/dnf-plugins-core_*.deb $plugins
+fi
 
 # Real packages: epochs, tildes and pluses in versions and names, every usual architecture, odd sources.
 real=(hello g++ libstdc++6 debian-archive-keyring hostname netbase tzdata bsdutils media-types sensible-utils

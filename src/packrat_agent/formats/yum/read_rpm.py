@@ -13,9 +13,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-import createrepo_c
-
-from packrat_agent.errors import Refused
+from packrat_agent.errors import ConfigError, Refused
 from packrat_agent.formats.yum.rpm_header import I18N, INT16, INT32, INT64, STRING, STRINGS, Header, RpmFile, walk
 from packrat_agent.model import Fragment
 
@@ -67,7 +65,8 @@ def read_rpm(path: Path) -> Fragment:
     """Give the fragments of a binary package; its version is `[epoch:]version-release`.
 
     Control characters and bytes that are no UTF-8 become question marks.
-    Raises: Refused where the file is no .rpm, is torn, a source package, or made to harm.
+    Raises: Refused where the file is no .rpm, is torn, a source package, or made to harm; ConfigError where createrepo_c
+    can't be loaded.
     """
     with path.open("rb") as file:
         rpm = walk(file)
@@ -128,6 +127,11 @@ def _check(header: Header) -> None:
 
 def _dump(rpm: RpmFile) -> tuple[bytes, bytes, bytes]:
     """Have createrepo_c read the front of the file alone: it would hash the payload, holding up all other threads."""
+    try:
+        # Here, so that mirrors without rpms do without the system's library that it needs.
+        import createrepo_c
+    except ImportError as error:
+        raise ConfigError(f"rpms can't be read ({error}); install GLib: `apt-get install libglib2.0-0`") from None
     descriptor = os.memfd_create("rpm")
     try:
         with os.fdopen(descriptor, "wb", closefd=False) as copy:
