@@ -65,8 +65,8 @@ def read_rpm(path: Path) -> Fragment:
     """Give the fragments of a binary package; its version is `[epoch:]version-release`.
 
     Control characters and bytes that are no UTF-8 become question marks.
-    Raises: Refused where the file is no .rpm, is torn, a source package, or made to harm; ConfigError where createrepo_c
-    can't be loaded.
+    Raises: Refused where the file is no .rpm, is torn, a source package, or made to harm; ConfigError where
+    createrepo_c can't be loaded.
     """
     with path.open("rb") as file:
         rpm = walk(file)
