@@ -28,7 +28,10 @@ _ALGORITHMS = {"1": "RSA", "3": "RSA", "17": "DSA", "19": "ECDSA", "22": "EdDSA"
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """One key that signs: `fingerprint` is that of the key or subkey itself, `primary` that of the whole key."""
+    """One key that signs: `fingerprint` is that of the key or subkey itself, `primary` that of the whole key.
+
+    `created` is the moment from which on both can sign.
+    """
 
     fingerprint: str
     primary: str
@@ -36,6 +39,7 @@ class SigningKey:
     algorithm: str
     bits: int
     expires: datetime | None
+    created: datetime
     home: Path | None
     passphrase_file: Path | None
 
@@ -80,6 +84,7 @@ def find_key(name: str, home: Path | None, passphrase_file: Path | None, now: da
         _ALGORITHMS.get(chosen["algo"], f"algorithm {chosen['algo']}"),
         int(chosen["length"] or 0),
         _expiry(primary, chosen),
+        datetime.fromtimestamp(max(int(info["date"] or 0) for info in (primary, chosen)), UTC),
         home,
         passphrase_file,
     )
@@ -99,6 +104,8 @@ def warn(key: SigningKey, now: datetime) -> tuple[str, ...]:
         found.append(f"{key.algorithm}-{key.bits} is refused by Debian 13 and later; make a new key")
     elif key.algorithm == "RSA" and key.bits < 3072:
         found.append(f"RSA-{key.bits} will be refused by Debian from 2030 on; plan a new key")
+    elif key.algorithm == "EdDSA":
+        found.append("EdDSA is refused by RHEL 8 and Ubuntu 16.04; where there are such clients, take an RSA-3072 key")
     return tuple(found)
 
 
@@ -135,6 +142,13 @@ def make_signature(key: SigningKey, data: bytes, form: SignatureForm) -> bytes:
     signature = bytes(made.data)
     _verify(gpg, key, data, signature, form)
     return signature
+
+
+def verifies(key: SigningKey, data: bytes, signature: bytes) -> bool:
+    """Say whether a detached signature of `data` is a valid one of exactly this key."""
+    with _temporary(signature) as path:
+        verified = _open(key.home).verify_data(str(path), data)
+    return bool(verified.valid and verified.fingerprint == key.fingerprint)
 
 
 def _open(home: Path | None) -> gnupg.GPG:
@@ -244,10 +258,10 @@ def _tell_failure(key: SigningKey, made: Any) -> str:
 def _verify(gpg: gnupg.GPG, key: SigningKey, data: bytes, signature: bytes, form: SignatureForm) -> None:
     if form in (SignatureForm.CLEAR, SignatureForm.OPAQUE):
         verified = gpg.verify(signature)
+        good = verified.valid and verified.fingerprint == key.fingerprint
     else:
-        with _temporary(signature) as path:
-            verified = gpg.verify_data(str(path), data)
-    if not verified.valid or verified.fingerprint != key.fingerprint:
+        good = verifies(key, data, signature)
+    if not good:
         raise SigningError(f"the signature that gpg made with {key.fingerprint} does not verify; nothing was published")
 
 

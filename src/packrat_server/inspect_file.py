@@ -14,6 +14,8 @@ from packrat_agent.formats.apt.read_deb import read_control
 from packrat_agent.formats.apt.stanza import read_stanza
 from packrat_agent.formats.docker.read_image import is_image_archive
 from packrat_agent.formats.pypi.read_distribution import NoDistribution, check_file_name, read_distribution
+from packrat_agent.formats.yum.read_rpm import identify, is_source
+from packrat_agent.formats.yum.rpm_header import walk
 
 _DEB_ARCHES = {"amd64": "x86_64", "i386": "i386", "arm64": "arm64", "all": "all"}
 _RPM_ARCHES = {
@@ -22,7 +24,6 @@ _RPM_ARCHES = {
     "noarch": "all",
     **dict.fromkeys(("i386", "i486", "i586", "i686"), "i386"),
 }
-_RPM = re.compile(r"(?P<name>.+)-(?P<version>[^-]+-[^-]+)\.(?P<arch>[^.]+)\.rpm")
 _SDIST = re.compile(r"(?P<name>.+)-[^-]+\.(tar\.gz|zip)")
 _NOT_IN_PACKAGE_NAME = re.compile(r"[^0-9A-Za-z_-]+")
 _NAMED = re.compile(r"(?P<name>[0-9A-Za-z-]+)_(?P<version>.+?)(?P<end>\.tar(\.(gz|xz|bz2|zst))?|\.[A-Za-z]+)?")
@@ -55,7 +56,7 @@ def inspect_file(path: Path, name: str, kind: str | None = None) -> Inspected:
     if start == b"!<arch>\n":
         return _deb(path)
     if start[:4] == b"\xed\xab\xee\xdb":
-        return _rpm(name)
+        return _rpm(path)
     if name.endswith(".deb") or name.endswith(".rpm"):
         raise Unrecognized(f"{name} is no {name[-3:]} package")
     return _by_name(path, name, kind)
@@ -71,15 +72,18 @@ def _deb(path: Path) -> Inspected:
     return Inspected(fragment.name, fragment.version, "deb", _DEB_ARCHES[fragment.arch])
 
 
-def _rpm(name: str) -> Inspected:
-    match = _RPM.fullmatch(name)
-    if match is None:
-        raise Unrecognized("Unrecognized rpm file name Format")
-    if match["arch"] == "src":
-        raise Unrecognized("Source rpms are not supported")
-    if match["arch"] not in _RPM_ARCHES:
+def _rpm(path: Path) -> Inspected:
+    try:
+        with path.open("rb") as file:
+            header = walk(file).header
+        if is_source(header):
+            raise Unrecognized("Source rpms are not supported")
+        name, version, arch = identify(header)
+    except Refused as error:
+        raise Unrecognized(f"unusable rpm: {error}") from None
+    if arch not in _RPM_ARCHES:
         raise Unrecognized("Unrecognized rpm Arch")
-    return Inspected(match["name"], match["version"], "rpm", _RPM_ARCHES[match["arch"]])
+    return Inspected(name, version.rpartition(":")[2], "rpm", _RPM_ARCHES[arch])
 
 
 def _by_name(path: Path, name: str, kind: str | None) -> Inspected:

@@ -12,5 +12,9 @@ from packrat_agent.formats.docker.format import DockerFormat
 from packrat_agent.formats.files.format import FilesFormat
 from packrat_agent.formats.interface import Format
 from packrat_agent.formats.pypi.format import PypiFormat
+from packrat_agent.formats.yum.format import YumFormat
 
-FORMATS: Mapping[str, Format] = {form.kind: form for form in (AptFormat(), DockerFormat(), FilesFormat(), PypiFormat())}
+FORMATS: Mapping[str, Format] = {
+    form.kind: form
+    for form in (AptFormat(), DockerFormat(), FilesFormat(), PypiFormat(), YumFormat("yum"), YumFormat("yast"))
+}

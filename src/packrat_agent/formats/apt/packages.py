@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from packrat_agent.formats.apt.compress import Shard
+from packrat_agent.formats.compress import Shard
 from packrat_agent.model import Entry
 
 log = structlog.get_logger()

@@ -28,7 +28,7 @@ _THREADS = 2
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One run of whole stanzas; `digest` is the SHA-256 of `plain`."""
+    """One run of whole entries of an index; `digest` is the SHA-256 of `plain`."""
 
     plain: bytes
     digest: str
