@@ -49,7 +49,7 @@ def entries(directory: Path) -> list[Entry]:
             file = PackageFile(
                 f"/{number}", fragment.name, version.name, "1-1", "rpm", "all", "", path.name, f"{number:064}"
             )
-            found.append(Entry(file, YumFormat("yum").place(REPO, file), path.stat().st_size, fragment))
+            found.append(Entry(file, YumFormat().place(REPO, file), path.stat().st_size, fragment))
     return found
 
 
@@ -69,7 +69,7 @@ class Publisher:
         left_out = self.count % PACKAGES
         chosen = [entry for number, entry in enumerate(self._entries) if number // 2 != left_out]
         request = RenderRequest(REPO, chosen, self._settings, datetime.now(UTC), self._pieces, self._facts)
-        tree = sign_tree(YumFormat("yum").render(request), self._key, {}, self._pieces)
+        tree = sign_tree(YumFormat().render(request), self._key, {}, self._pieces)
         self._facts = {section.name: section.facts for section in tree.sections}
         publish(tree, (), self._root, self._root / ".packrat-agent", intend(tree, ()), {})
         self.count += 1

@@ -171,7 +171,7 @@ def test_an_expired_key_is_refused_and_the_other_key_of_the_ring_never_signs_for
         assert expired in said
         assert "is expired; extend it with `gpg --quick-set-expire`" in said
     assert signer(ring, ring.find(other)) == other
-    stale = SigningKey(expired, expired, "", "EdDSA", 255, None, ring.home, None)
+    stale = SigningKey(expired, expired, "", "EdDSA", 255, None, NOW, ring.home, None)
     with pytest.raises(SigningError, match=expired):
         make_signature(stale, b"data\n", SignatureForm.CLEAR)
 
@@ -182,7 +182,7 @@ def test_no_option_in_gpg_conf_makes_another_key_sign(ring: Keyring, tmp_path: P
     (tmp_path / "data").write_bytes(b"data\n")
     (ring.home / "gpg.conf").write_text(f"{option} {other}\n")
     for form in SignatureForm:
-        key = SigningKey(named, named, "", "EdDSA", 255, None, ring.home, None)
+        key = SigningKey(named, named, "", "EdDSA", 255, None, NOW, ring.home, None)
         try:
             (tmp_path / "signature").write_bytes(make_signature(key, b"data\n", form))
         except SigningError as error:

@@ -15,6 +15,5 @@ from packrat_agent.formats.pypi.format import PypiFormat
 from packrat_agent.formats.yum.format import YumFormat
 
 FORMATS: Mapping[str, Format] = {
-    form.kind: form
-    for form in (AptFormat(), DockerFormat(), FilesFormat(), PypiFormat(), YumFormat("yum"), YumFormat("yast"))
+    form.kind: form for form in (AptFormat(), DockerFormat(), FilesFormat(), PypiFormat(), YumFormat())
 }

@@ -11,7 +11,7 @@ from packrat_agent.demo.build_rpm import Rpm, build_rpm
 from packrat_agent.errors import Refused
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.yum.format import YumFormat
-from packrat_agent.model import DistroVersion, Entry, PackageFile, Repo, Tree, TreeFile, TreeLink, Unsigned
+from packrat_agent.model import DistroVersion, Entry, PackageFile, QuotingFile, Repo, Tree, TreeFile, TreeLink, Unsigned
 
 EXPECTED = Path(__file__).parent / "expected.txt"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -19,7 +19,7 @@ RHEL9 = DistroVersion("rhel9", "rhel", "9", "rpm")
 SLES15 = DistroVersion("sles15", "sles", "15", "rpm")
 REPO = Repo("yum-dev", "Our packages", "yum-dev", "yum", (RHEL9, SLES15))
 SETTINGS = RenderSettings("the lab's mirror", signed=True, public_url="http://repo.example.com", public_key=b"KEY\n")
-YUM = YumFormat("yum")
+YUM = YumFormat()
 HELLO = Rpm("hello", "1.0", "x86_64", requires=(("greeting", "2.0-1"),), files=(("/opt/a&b", b"hi"),))
 OLD_PC = Rpm("old-pc", "1", "i686", epoch=1)
 GREETING = Rpm("greeting", "2.0", "noarch")
@@ -69,7 +69,7 @@ def render(
     return YUM.render(RenderRequest(REPO, entries, settings, now, NoPieces(), facts))
 
 
-def files(tree: Tree) -> dict[str, TreeFile | TreeLink | Unsigned]:
+def files(tree: Tree) -> dict[str, TreeFile | TreeLink | QuotingFile | Unsigned]:
     """All of a tree by path."""
     found = {file.path: file for section in tree.sections for file in (*section.content, *section.pointers)}
     assert len(found) == sum(len(section.content) + len(section.pointers) for section in tree.sections)
@@ -83,6 +83,8 @@ def readable(tree: Tree) -> str:
         for role, group in (("content", section.content), ("pointer", section.pointers)):
             for file in group:
                 match file:
+                    case QuotingFile():
+                        raise AssertionError("nothing in a yum repository quotes a signature")
                     case TreeLink():
                         said = f" -> {file.target}"
                     case Unsigned():

@@ -46,13 +46,11 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^:-]*\.rpm")
 
 
 class YumFormat:
-    """`Format` for yum, and for yast, which is the same on disk."""
+    """`Format` for yum."""
 
+    kind = "yum"
     treatment = Treatment.SIGNED
     fragment_version = 1
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """<distro>/main/<version>/<arch>/<file>."""

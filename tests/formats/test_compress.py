@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from packrat_agent.formats.apt.compress import Shard, compress_gzip, compress_xz
 
 from formats.apt.build import Pieces
+from packrat_agent.formats.compress import Shard, compress_gzip, compress_xz
 
 
 def shards_of(*parts: bytes) -> list[Shard]:
