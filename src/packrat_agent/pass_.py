@@ -153,7 +153,7 @@ def _hold_back_mass_removal(repo: Repo, wanted: Wanted, order: Order, store: Sto
         return
     lost, live = store.wanted.lost(repo.name, wanted.uris)
     most = lost >= _MANY_REMOVALS and lost * 100 > live * ground.max_removals_percent
-    if not lost or (lost < live and not most):
+    if not lost or (wanted.uris and not most):
         store.wanted.set_shrunk_since(repo.name, None)
         return
     now = time.time()
@@ -165,7 +165,7 @@ def _hold_back_mass_removal(repo: Repo, wanted: Wanted, order: Order, store: Sto
     if since is None:
         store.wanted.set_shrunk_since(repo.name, now)
     raise Held(
-        f"the server suddenly offers {'nothing' if lost == live else f'{lost} files less'} for {repo.name}, where "
+        f"the server suddenly offers {'nothing' if not wanted.uris else f'{lost} files less'} for {repo.name}, where "
         f"{live} files are live; they stay until it says so again in a full sync one interval from now, or until "
         "`packrat-agent sync --accept-removals`"
     )

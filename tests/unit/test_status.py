@@ -266,7 +266,7 @@ _HOLD = """
 import sys
 from pathlib import Path
 from packrat_agent.claim import claim
-with claim(Path(sys.argv[1]), Path(sys.argv[2])):
+with claim(Path(sys.argv[1]), Path(sys.argv[2]), "run"):
     print("held", flush=True)
     sys.stdin.read()
 """
