@@ -209,7 +209,7 @@ def site_command(config_path: Path, server: str, host: str | None) -> None:
 
 
 @main.command("demo")
-@click.option("--once", is_flag=True, help="Prove it with apt-get, then end.")
+@click.option("--once", is_flag=True, help="Prove it with the real clients, then end.")
 @click.option(
     "--directory",
     type=click.Path(path_type=Path),
