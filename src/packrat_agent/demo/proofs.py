@@ -7,7 +7,6 @@ Touches: the directory; the network, through the clients.
 
 import os
 import shutil
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from packrat_agent.demo.private_apt import PrivateApt
 from packrat_agent.demo.private_rpm import PrivateDnf, PrivateZypper
+from packrat_agent.demo.said import Said, run_client
 
 _TIMEOUT_S = 120
 
@@ -30,15 +30,6 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One run of a client."""
-
-    command: str
-    output: str
-    exit_code: int
-
-
-@dataclass(frozen=True, slots=True)
 class Proof:
     """How a type of repository is proved: by which client, which program that is, its Debian package, what it shows."""
 
@@ -46,39 +37,38 @@ class Proof:
     program: str
     package: str
     shows: str
-    run: Callable[[Site], Iterator[Step]]
+    run: Callable[[Site], Iterator[Said]]
 
 
-def _apt(site: Site) -> Iterator[Step]:
+def _apt(site: Site) -> Iterator[Said]:
     keyring = _download(site, "repo-key.gpg")
     lines = [f"deb [signed-by={keyring}] {site.url}/apt-dev {suite} main\n" for suite in ("bookworm", "trixie")]
     apt = PrivateApt(site.scratch / "apt", "".join(lines))
     for arguments in (("update",), ("download", "packrat-guide", "packrat-hello=1.1-1")):
-        said = apt.run(*arguments)
-        yield Step(said.command, said.output, said.exit_code)
+        yield apt.run(*arguments)
 
 
-def _dnf(site: Site) -> Iterator[Step]:
+def _dnf(site: Site) -> Iterator[Said]:
     repo_file = (site.root / "yum-dev/rhel/main/9/yum-dev.repo").read_text().replace("@MIRROR@", site.url)
     said = PrivateDnf(site.scratch / "dnf", repo_file).run("install", "packrat-hello")
-    yield Step("dnf install packrat-hello  # gpgcheck=1, repo_gpgcheck=1", _tail(said.output), said.exit_code)
+    yield Said("dnf install packrat-hello  # gpgcheck=1, repo_gpgcheck=1", _tail(said.output), said.exit_code)
 
 
-def _zypper(site: Site) -> Iterator[Step]:
+def _zypper(site: Site) -> Iterator[Said]:
     repo_file = (site.root / "yum-dev/sles/main/15/yum-dev.repo").read_text().replace("@MIRROR@", site.url)
     zypper = PrivateZypper(site.scratch / "zypper", repo_file)
     for arguments in (("refresh",), ("install", "packrat-hello")):
         said = zypper.run(*arguments)
-        yield Step(f"zypper {' '.join(arguments)}", _tail(said.output), said.exit_code)
+        yield Said(f"zypper {' '.join(arguments)}", _tail(said.output), said.exit_code)
 
 
-def _pip(site: Site) -> Iterator[Step]:
+def _pip(site: Site) -> Iterator[Said]:
     index, target = f"{site.url}/pypi-dev/simple/", site.scratch / "pip"
     options = ("--isolated", "--disable-pip-version-check", "--no-cache-dir", "--index-url", index)
     yield _run(site, [sys.executable, "-m", "pip", "install", *options, "--target", str(target), "packrat-hello"])
 
 
-def _skopeo(site: Site) -> Iterator[Step]:
+def _skopeo(site: Site) -> Iterator[Said]:
     host = site.url.removeprefix("http://")
     policy = site.root / "docker-dev/sigstore/policy.json"
     image = f"docker://{host}/docker-dev/packrat-hello:latest"
@@ -86,7 +76,7 @@ def _skopeo(site: Site) -> Iterator[Step]:
     yield _run(site, command)
 
 
-def _gpgv(site: Site) -> Iterator[Step]:
+def _gpgv(site: Site) -> Iterator[Said]:
     directory = site.scratch / "files"
     keyring = _download(site, "repo-key.gpg")
     sums = _download(site, "json-dev/SHA256SUMS", directory)
@@ -124,19 +114,10 @@ def _download(site: Site, path: str, directory: Path | None = None) -> Path:
     return target
 
 
-def _run(site: Site, command: list[str], directory: Path | None = None) -> Step:
-    done = subprocess.run(
-        command,
-        cwd=directory or site.scratch,
-        env={**os.environ, "LC_ALL": "C.UTF-8"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=_TIMEOUT_S,
-        check=False,
-    )
-    shown = " ".join(command).replace(sys.executable, "python3").replace(f"{site.scratch}/", "")
-    return Step(shown, _tail(done.stdout.decode("utf-8", "replace")), done.returncode)
+def _run(site: Site, command: list[str], directory: Path | None = None) -> Said:
+    said = run_client(command, {**os.environ, "LC_ALL": "C.UTF-8"}, directory or site.scratch, _TIMEOUT_S)
+    shown = said.command.replace(sys.executable, "python3").replace(f"{site.scratch}/", "")
+    return Said(shown, _tail(said.output), said.exit_code)
 
 
 def _tail(output: str, lines: int = 6) -> str:
