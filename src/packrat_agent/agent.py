@@ -6,6 +6,7 @@ Touches: through full_pass and pass_: everything.
 """
 
 import asyncio
+import gc
 import os
 import random
 import socket
@@ -106,6 +107,8 @@ async def run(mirror: Mirror, on_progress: Progress, bell: asyncio.Event) -> Non
 
     bell: set by whoever wants a full pass now.
     """
+    # What the indexes name is held in memory: to look through it for garbage at every turn costs more than the work.
+    gc.set_threshold(10_000, 20, 50)
     packrat = mirror.config.packrat
     log.info("started", version=__version__, server=packrat.url, mirror=packrat.name)
     told = {"pid": os.getpid(), "host": socket.gethostname(), "at": time.time(), "version": __version__}
@@ -343,6 +346,9 @@ async def _end_full(desk: _Desk, server: Packrat) -> None:
     full.summary.seconds = time.monotonic() - full.started
     note_full_pass(desk.mirror, full.seen, full.summary)
     desk.full = None
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
     summary = full.summary
     log.info("checked", seconds=f"{summary.seconds:.1f}", repositories=len(desk.repos), removed=len(summary.swept))
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,9 @@ def make_signature(key: SigningKey, data: bytes, form: SignatureForm) -> bytes:
     return signature
 
 
+@cache
 def _open(home: Path | None) -> gnupg.GPG:
+    # Once for each keyring: it runs gpg to ask for its version.
     try:
         gpg = gnupg.GPG(gnupghome=str(home) if home else None, options=["--batch", "--no-tty"])
     except (OSError, ValueError) as error:

@@ -100,8 +100,9 @@ def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> S
             digest = hashlib.sha256(data).hexdigest()
             listed.append(Listed(f"{directory}/{name}", len(data), digest))
             # apt asks for .xz or .gz; old plain indexes are kept for few generations only, being ten times as large.
-            content.append(TreeFile(f"{top}/{directory}/by-hash/SHA256/{digest}", data, retained=name != "Packages"))
-            pointers.append(TreeFile(f"{top}/{directory}/{name}", data))
+            by_hash = f"{top}/{directory}/by-hash/SHA256/{digest}"
+            content.append(TreeFile(by_hash, data, retained=name != "Packages", digest=digest))
+            pointers.append(TreeFile(f"{top}/{directory}/{name}", data, digest=digest))
     release = write_release(request, suite, present, listed)
     pointers.append(TreeFile(f"{top}/Release", release.content))
     if request.settings.signed:
