@@ -6,7 +6,6 @@ Touches: through full_pass and pass_: everything.
 """
 
 import asyncio
-import gc
 import os
 import random
 import socket
@@ -37,6 +36,7 @@ from packrat_agent.full_pass import (
     run_one,
     tell_rejected,
 )
+from packrat_agent.memory import settle
 from packrat_agent.model import MirrorView, Repo, StoredFile
 from packrat_agent.owed import Owed, Work
 from packrat_agent.pass_ import Order
@@ -107,8 +107,6 @@ async def run(mirror: Mirror, on_progress: Progress, bell: asyncio.Event) -> Non
 
     bell: set by whoever wants a full pass now.
     """
-    # What the indexes name is held in memory: to look through it for garbage at every turn costs more than the work.
-    gc.set_threshold(10_000, 20, 50)
     packrat = mirror.config.packrat
     log.info("started", version=__version__, server=packrat.url, mirror=packrat.name)
     told = {"pid": os.getpid(), "host": socket.gethostname(), "at": time.time(), "version": __version__}
@@ -346,9 +344,7 @@ async def _end_full(desk: _Desk, server: Packrat) -> None:
     full.summary.seconds = time.monotonic() - full.started
     note_full_pass(desk.mirror, full.seen, full.summary)
     desk.full = None
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
+    settle()
     summary = full.summary
     log.info("checked", seconds=f"{summary.seconds:.1f}", repositories=len(desk.repos), removed=len(summary.swept))
 

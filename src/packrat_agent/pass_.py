@@ -299,7 +299,7 @@ def _build(build: _Build) -> None:
     now = datetime.now(UTC)
     facts = store.live.facts(repo.name)
     entries = sorted((*build.scope.standing, *made.entries), key=_age)
-    request = RenderRequest(repo, entries, build.ground.settings, now, store.pieces, facts)
+    request = RenderRequest(repo, entries, build.ground.settings, now, store.pieces, facts, build.scope.memo)
     try:
         tree = build.form.render(request)
     except Held as held:
@@ -322,7 +322,9 @@ def _build(build: _Build) -> None:
     if not (made.failed or made.unreadable or made.disagreeing):
         # Every file on disk belongs to an entry now, or is retired.
         refused = frozenset(refusal.file.package for refusal in build.plan.refused)
-        store.settled.keep(repo.name, (repo, _source(build.form, build.ground)), Standing(entries, refused))
+        store.settled.keep(
+            repo.name, (repo, _source(build.form, build.ground)), Standing(entries, refused, build.scope.memo)
+        )
 
 
 def _age(entry: Entry) -> tuple[int, str]:

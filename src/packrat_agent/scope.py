@@ -6,7 +6,8 @@ Touches: nothing.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from packrat_agent.make import parts_of
 from packrat_agent.model import Candidate, Entry, Part, Repo
@@ -18,13 +19,15 @@ from packrat_agent.state.settled import Standing
 class Scope:
     """What a pass decides anew: the files of `packages`, None for all.
 
-    standing: the entries of all other packages. before: those of `packages`, as the last pass left them.
+    standing: the entries of all other packages. before: those of `packages`, as the last pass left them. memo: what
+    the last render left to be quicker.
     """
 
     repo: Repo
     packages: frozenset[str] | None = None
     standing: Sequence[Entry] = ()
     before: Sequence[Entry] = ()
+    memo: dict[str, Any] = field(default_factory=dict)
 
     def paths(self, candidates: Sequence[Candidate]) -> frozenset[str] | None:
         """The paths that the decision depends on, None for all; relative to `root_dir`."""
@@ -58,4 +61,4 @@ def narrow(repo: Repo, packages: Collection[str] | None, left: Standing | None) 
     before: list[Entry] = []
     for entry in left.entries:
         (before if entry.file.package in looked_at else standing).append(entry)
-    return Scope(repo, looked_at, standing, before)
+    return Scope(repo, looked_at, standing, before, left.memo)

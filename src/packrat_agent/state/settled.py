@@ -7,27 +7,36 @@ Touches: nothing; the state database is the truth, and without this a pass reads
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from packrat_agent.model import Entry
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What one pass left behind: all entries of the index, the packages with files that were refused."""
+    """What one pass left behind: all entries of the index, packages with refused files, the memo of the format."""
 
     entries: Sequence[Entry]
     refused: frozenset[str]
+    memo: dict[str, Any]
+
+
+_ENTRIES_LIMIT = 50_000
+"""How many entries of all repositories are held, at some 2 to 3 KiB each; those that changed last come first."""
 
 
 class Settled:
-    """The last whole outcome of each repository; one pass of a repository at a time."""
+    """The last whole outcome of the repositories that changed last; for one pass of a repository at a time."""
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[object, Standing]] = {}
 
     def keep(self, repo: str, basis: object, standing: Standing) -> None:
         """Hold what a pass left behind. basis: all that the entries depend on beside the state database."""
+        self._found.pop(repo, None)
         self._found[repo] = (basis, standing)
+        while len(self._found) > 1 and sum(len(one.entries) for _, one in self._found.values()) > _ENTRIES_LIMIT:
+            del self._found[next(iter(self._found))]
 
     def take(self, repo: str, basis: object) -> Standing | None:
         """Hand over what was held, where it has the same basis: a pass that fails leaves nothing behind."""

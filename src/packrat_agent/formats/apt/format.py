@@ -10,7 +10,7 @@ from pathlib import Path
 
 from packrat_agent.errors import Refused
 from packrat_agent.formats.apt.compress import compress_gzip, compress_xz
-from packrat_agent.formats.apt.packages import cut_shards, sort_entries
+from packrat_agent.formats.apt.packages import Written, cut_shards, sort_entries
 from packrat_agent.formats.apt.read_deb import read_control
 from packrat_agent.formats.apt.release import Listed, write_arch_release, write_release
 from packrat_agent.formats.apt.stanza import read_stanza
@@ -113,7 +113,8 @@ def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> S
 
 
 def _arch_indexes(request: RenderRequest, suite: str, architecture: str, ordered: list[Entry]) -> dict[str, bytes]:
-    shards = cut_shards(entry for entry in ordered if entry.fragment.arch in (architecture, "all"))
+    written: Written = request.memo.setdefault(f"{suite} {architecture}", {})
+    shards = cut_shards((entry for entry in ordered if entry.fragment.arch in (architecture, "all")), written)
     return {
         "Packages": b"".join(shard.plain for shard in shards),
         "Packages.gz": compress_gzip(shards, request.pieces),
