@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,9 @@ def verifies(key: SigningKey, data: bytes, signature: bytes) -> bool:
     return bool(verified.valid and verified.fingerprint == key.fingerprint)
 
 
+@cache
 def _open(home: Path | None) -> gnupg.GPG:
+    # Once for each keyring: it runs gpg to ask for its version.
     try:
         gpg = gnupg.GPG(gnupghome=str(home) if home else None, options=["--batch", "--no-tty"])
     except (OSError, ValueError) as error:
