@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from packrat_agent.errors import Held, Refused
+from packrat_agent.errors import Held, Refused, ServerBroken
 from packrat_agent.fetch import Fetched, fetch
 from packrat_agent.formats.interface import Format, RenderRequest, RenderSettings, Treatment
 from packrat_agent.formats.table import FORMATS
@@ -176,8 +176,8 @@ def _hold_back_mass_removal(repo: Repo, wanted: Wanted, order: Order, store: Sto
 
 def _plan_dry(repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store, ground: Ground) -> Plan:
     known = {item.file: item for item in store.wanted.shelf(repo.name, _source(form, ground))}
-    shelf = [known.get(file) or ShelfItem(file, None, "wanted", None, False, None, None) for file in wanted.files]
-    candidates, refused = _place(repo, form, shelf, ground, False)
+    shelf = [known.get(file) or ShelfItem(file, None, "wanted", None, 0, None, None) for file in wanted.files]
+    candidates, refused = _place(repo, form, shelf, ground, order)
     adopted = {path: found for one in candidates for path, found in _standing(one, order.strangers)}
     return _plan(Scope(repo), candidates, refused, order, store, adopted)
 
@@ -190,27 +190,27 @@ def _source(form: Format, ground: Ground) -> FragmentSource:
 def _decide(scope: Scope, form: Format, order: Order, store: Store, ground: Ground) -> tuple[list[ShelfItem], Plan]:
     repo = scope.repo
     shelf = store.wanted.shelf(repo.name, _source(form, ground), scope.packages)
-    # Where only some packages changed, the places of the others stand.
-    trust_places = order.packages is not None
-    candidates, refused = _place(repo, form, shelf, ground, trust_places)
+    candidates, refused = _place(repo, form, shelf, ground, order)
     _adopt(repo, candidates, order.strangers, store)
     plan = _plan(scope, candidates, refused, order, store, {})
-    placed = (*plan.link, *plan.fetch) if trust_places else (*plan.keep, *plan.link, *plan.fetch)
+    placed = (*plan.link, *plan.fetch) if order.packages is not None else (*plan.keep, *plan.link, *plan.fetch)
     store.wanted.set_places(repo.name, [(p.file.uri, p.path) for p in placed])
     store.wanted.refuse(repo.name, plan.refused)
     return shelf, plan
 
 
 def _place(
-    repo: Repo, form: Format, shelf: Sequence[ShelfItem], ground: Ground, trust_places: bool
+    repo: Repo, form: Format, shelf: Sequence[ShelfItem], ground: Ground, order: Order
 ) -> tuple[list[Candidate], list[Refusal]]:
+    # Where only some packages changed, the places of the others stand.
+    trust_places, ask_again = order.packages is not None, order.reread
     candidates: list[Candidate] = []
     refused: list[Refusal] = []
     signed = bool(_source(form, ground).signer)
     as_is = form.treatment is Treatment.AS_IS or (form.treatment is Treatment.SIGNED and not signed)
     exclusive = form.treatment is not Treatment.UNPACKED
     for item in shelf:
-        if item.unreadable:
+        if item.unreadable == 1 or (item.unreadable == 2 and not ask_again):
             continue
         file, path = item.file, item.path
         if not trust_places or item.state != "live" or path is None:
@@ -363,7 +363,8 @@ def _note(build: _Build, made: Made) -> None:
     wanted.save_fragments(source, [(sha, *read) for sha, read in made.fresh.items()])
     wanted.refuse(repo, made.unreadable, unreadable=True)
     wanted.refuse(repo, made.disagreeing)
-    wanted.note_trouble(repo, made.failed)
+    wrong_bytes = [sha for sha, error in build.fetched.failed.items() if isinstance(error, ServerBroken)]
+    wanted.note_trouble(repo, made.failed, wrong_bytes)
     build.result.failed = made.failed
     build.result.refused = [*build.plan.refused, *made.unreadable, *made.disagreeing]
 

@@ -43,7 +43,7 @@ class ShelfItem:
     path: str | None
     state: str
     reason: str | None
-    unreadable: bool
+    unreadable: int
     size: int | None
     fragment: Fragment | None
 
@@ -129,7 +129,7 @@ class WantedFiles:
                 path,
                 state,
                 reason,
-                bool(unreadable),
+                unreadable,
                 size,
                 Fragment(row[15], row[16], row[17], row[18], _products(row[19])) if row[15] is not None else None,
             )
@@ -152,12 +152,18 @@ class WantedFiles:
                 [(refusal.reason, unreadable, repo, refusal.file.uri) for refusal in refusals],
             )
 
-    def note_trouble(self, repo: str, failures: Iterable[Refusal]) -> None:
-        """Remember why files are still only wanted; they are tried again in the next pass."""
+    def note_trouble(self, repo: str, failures: Iterable[Refusal], wrong_bytes: Collection[str]) -> None:
+        """Remember why files are still only wanted; they are tried again in the next pass.
+
+        wrong_bytes: the SHA-256s for which the server sent other bytes; these wait for the next full pass.
+        """
         with self._db.transaction() as db:
             db.executemany(
-                "UPDATE files SET state = 'wanted', reason = ? WHERE repo = ? AND uri = ?",
-                [(failure.reason, repo, failure.file.uri) for failure in failures],
+                "UPDATE files SET state = 'wanted', reason = ?, unreadable = ? WHERE repo = ? AND uri = ?",
+                [
+                    (failure.reason, 2 if failure.file.sha256 in wrong_bytes else 0, repo, failure.file.uri)
+                    for failure in failures
+                ],
             )
 
     def set_live(self, repo: str, entries: Sequence[Entry], packages: Collection[str] | None = None) -> None:
@@ -169,7 +175,7 @@ class WantedFiles:
                 live.update(uri for (uri,) in db.execute(sql, (repo, *values)))
             named = {entry.file.uri for entry in entries}
             db.executemany(
-                "UPDATE files SET state = 'live', reason = NULL WHERE repo = ? AND uri = ?",
+                "UPDATE files SET state = 'live', reason = NULL, unreadable = 0 WHERE repo = ? AND uri = ?",
                 [(repo, uri) for uri in named - live],
             )
             db.executemany(
