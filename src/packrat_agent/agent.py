@@ -51,6 +51,8 @@ _QUIET_S = 0.05
 _LONGEST_BURST_S = 0.5
 _BACK_OFF_S = (1.0, 30.0)
 _RETRY_S = (15.0, 900.0)
+_REST_S = 1.0
+"""A repository's indexes have dates in whole seconds that must rise, and never lie ahead: one publication a second."""
 _FIGURES_S = 10.0
 _SCAN_SHARE = 0.5
 """Which part of the time a scan beside other work is at work itself."""
@@ -85,6 +87,7 @@ class _Desk:
     full: _Full | None = None
     full_is_due: bool = True
     strangers: Mapping[str, StoredFile] = field(default_factory=dict)
+    published_at: dict[str, float] = field(default_factory=dict)
     heard_at: dict[str, float] = field(default_factory=dict)
     tries: dict[str, int] = field(default_factory=dict)
     complaint: str = ""
@@ -198,13 +201,15 @@ async def _work(desk: _Desk, server: Packrat) -> None:
         await desk.owed.wait()
         await desk.owed.settle(_QUIET_S, _LONGEST_BURST_S)
         try:
-            await _drain(desk, server)
+            worked = await _drain(desk, server)
         except DiskError as error:
             # The server is well: what is owed is tried again when the disk may be too.
             again = desk.complaint == str(error)
             _complain(desk, error)
             await asyncio.sleep(_BACK_OFF_S[1] if again else _BACK_OFF_S[0])
             desk.owed.wake()
+            continue
+        if not worked:
             continue
         await server.heartbeat()
         if desk.complaint:
@@ -214,22 +219,35 @@ async def _work(desk: _Desk, server: Packrat) -> None:
         _note_server(desk, up=True)
 
 
-async def _drain(desk: _Desk, server: Packrat) -> None:
-    """Do all that is owed, one repository at a time; a full pass goes on in between."""
+async def _drain(desk: _Desk, server: Packrat) -> bool:
+    """Do all that is owed, one repository at a time, a full pass in between; gives whether anything was to be done."""
     summary = Summary()
+    worked = False
     while True:
         if desk.full_is_due and desk.full is None:
             await _begin_full(desk, server)
         if desk.owed.take_mirror():
             await _ask_mirror(desk, server, summary)
-        work = desk.owed.take()
+            worked = True
+        work = desk.owed.take(_resting(desk))
         if work is not None:
             await _do(desk, server, work, summary)
+            worked = True
             continue
+        if not desk.owed.is_empty:
+            asyncio.get_running_loop().call_later(_REST_S / 10, desk.owed.wake)
+            return worked
         if desk.full is not None and (desk.full.seen is not None or desk.full.failure is not None):
             await _end_full(desk, server)
+            worked = True
             continue
-        return
+        return worked
+
+
+def _resting(desk: _Desk) -> frozenset[str]:
+    """Name the repositories that were published a moment ago."""
+    now = time.monotonic()
+    return frozenset(name for name, at in desk.published_at.items() if now - at < _REST_S)
 
 
 async def _ask_mirror(desk: _Desk, server: Packrat, summary: Summary) -> MirrorView:
@@ -266,6 +284,8 @@ async def _do(desk: _Desk, server: Packrat, work: Work, summary: Summary) -> Non
             desk.owed.add_due([work.repo])
         raise
     result = into.passes[-1] if len(into.passes) > done_before else None
+    if result is not None and result.sections:
+        desk.published_at[work.repo] = time.monotonic()
     if result is not None and heard_at is not None and (result.sections or result.added):
         desk.mirror.store.notes.update_fact(f"repo:{repo.name}", {"lag_s": round(time.time() - heard_at, 3)})
     _try_again(desk, work.repo, failed=result is None or bool(result.failed))
