@@ -64,7 +64,8 @@ class CinpClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(ssl=_ssl_context(self._ca_file), limit=64)
+        encrypted = any(str(url).startswith("https:") for url in (self._origin, self._proxy))
+        connector = aiohttp.TCPConnector(ssl=_ssl_context(self._ca_file) if encrypted else True, limit=64)
         self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False, trust_env=False)
         return self
 

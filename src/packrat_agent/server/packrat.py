@@ -27,6 +27,8 @@ from packrat_agent.server.records import (
     read_id,
     read_ids,
     read_repo,
+    read_text,
+    shown,
 )
 
 T = TypeVar("T")
@@ -99,9 +101,12 @@ class Packrat:
         overlaps = find_overlaps(repos)
         rejected += [Rejection(f"{REPO}:{name}:", reason) for name, reason in overlaps.items()]
         usable = tuple(repo for repo in repos if repo.name not in overlaps)
-        description = record.get("description")
+        try:
+            description = read_text(record.get("description"), "description")
+        except Unusable:
+            description = ""
         return MirrorView(
-            description if isinstance(description, str) else "",
+            description,
             usable,
             tuple(rejected),
             frozenset(names) - {repo.name for repo in usable},
@@ -140,7 +145,7 @@ class Packrat:
             try:
                 one = read_id(uri, PACKAGE_FILE)
             except Unusable as error:
-                rejected.append(Rejection(uri[:200], str(error)))
+                rejected.append(Rejection(shown(uri), str(error)))
                 continue
             if uri not in known:
                 unseen.append(one)
@@ -173,7 +178,7 @@ class Packrat:
         if not isinstance(value, dict) or not isinstance(value.get("changes"), dict):
             raise ServerBroken("changes answered with something that is no object of changes")
         where = value.get("position")
-        if not isinstance(where, str) or not 1 <= len(where) <= 200:
+        if not isinstance(where, str) or not 1 <= len(where) <= 200 or not where.isprintable():
             raise ServerBroken("changes answered without a usable position")
         repos: dict[str, frozenset[str] | None] = {}
         mirror = False
@@ -240,6 +245,7 @@ def _present(records: Mapping[str, Mapping[str, Any]], uri: str) -> Mapping[str,
 
 
 def _names(value: object, what: str) -> frozenset[str]:
-    if not isinstance(value, list) or not all(isinstance(name, str) and len(name) <= 500 for name in value):
+    names = value if isinstance(value, list) else [None]
+    if not all(isinstance(name, str) and len(name) <= 500 and name.isprintable() for name in names):
         raise ServerBroken(f"{what} answered with something that is no list of names")
-    return frozenset(value)
+    return frozenset(names)
