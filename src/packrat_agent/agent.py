@@ -11,16 +11,16 @@ import random
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
 
 from packrat_agent import __version__, notify
 from packrat_agent.claim import ACCEPT_REMOVALS, take_word
-from packrat_agent.config import Config
+from packrat_agent.connect import connected
 from packrat_agent.errors import DiskError, PackratError, ServerUnavailable
 from packrat_agent.follow import News, follow
 from packrat_agent.full_pass import (
@@ -36,12 +36,12 @@ from packrat_agent.full_pass import (
     run_one,
     tell_rejected,
 )
+from packrat_agent.memory import settle
 from packrat_agent.model import MirrorView, Repo, StoredFile
 from packrat_agent.owed import Owed, Work
 from packrat_agent.pass_ import Order
 from packrat_agent.ready import Mirror
 from packrat_agent.scan import be_gentle
-from packrat_agent.server.cinp import CinpClient
 from packrat_agent.server.packrat import Packrat
 from packrat_agent.status.metrics import collect, serving_metrics
 from packrat_agent.threads import in_thread
@@ -90,16 +90,6 @@ class _Desk:
     tries: dict[str, int] = field(default_factory=dict)
     complaint: str = ""
     told: set[str] = field(default_factory=set)
-
-
-@asynccontextmanager
-async def connected(config: Config) -> AsyncIterator[Packrat]:
-    """Hold a session with the server of the configuration."""
-    packrat = config.packrat
-    async with CinpClient(packrat.url, proxy=packrat.proxy, ca_file=packrat.ca_file) as client:
-        server = Packrat(client, packrat.name, packrat.psk)
-        await server.open()
-        yield server
 
 
 async def run(mirror: Mirror, on_progress: Progress, bell: asyncio.Event) -> None:
@@ -251,7 +241,7 @@ async def _drain(desk: _Desk, server: Packrat) -> None:
 
 
 async def _ask_mirror(desk: _Desk, server: Packrat, summary: Summary) -> MirrorView:
-    """Look at the mirror's own record; all its repositories are owed a look after it."""
+    """Look at the mirror's own record; repositories that are new or changed are owed a look after it."""
     try:
         view = await server.view()
     except BaseException:
@@ -259,9 +249,10 @@ async def _ask_mirror(desk: _Desk, server: Packrat, summary: Summary) -> MirrorV
         raise
     tell_rejected(desk.mirror, view, summary)
     await in_thread(desk.mirror.store.wanted.save_repos, view.repos)
+    changed = [repo.name for repo in view.repos if desk.repos.get(repo.name) != repo]
     desk.repos = {repo.name: repo for repo in view.repos}
     await in_thread(keep_site, desk.mirror, view)
-    desk.owed.add(dict.fromkeys(desk.repos))
+    desk.owed.add(dict.fromkeys(changed))
     return view
 
 
@@ -350,6 +341,7 @@ async def _end_full(desk: _Desk, server: Packrat) -> None:
     full.summary.seconds = time.monotonic() - full.started
     note_full_pass(desk.mirror, full.seen, full.summary)
     desk.full = None
+    settle()
     summary = full.summary
     log.info("checked", seconds=f"{summary.seconds:.1f}", repositories=len(desk.repos), removed=len(summary.swept))
 

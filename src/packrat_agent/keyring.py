@@ -2,7 +2,7 @@
 
 Takes: a key id or fingerprint, the keyring's home, a passphrase file.
 Gives: a SigningKey that is proved to work; its public form; signatures that are verified.
-Touches: gpg; temporary files.
+Touches: gpg; temporary files; the passphrase file, only to see that it is there.
 """
 
 import tempfile
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,10 @@ _ALGORITHMS = {"1": "RSA", "3": "RSA", "17": "DSA", "19": "ECDSA", "22": "EdDSA"
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """One key that signs: `fingerprint` is that of the key or subkey itself, `primary` that of the whole key."""
+    """One key that signs: `fingerprint` is that of the key or subkey itself, `primary` that of the whole key.
+
+    `created` is the moment from which on both can sign.
+    """
 
     fingerprint: str
     primary: str
@@ -36,6 +40,7 @@ class SigningKey:
     algorithm: str
     bits: int
     expires: datetime | None
+    created: datetime
     home: Path | None
     passphrase_file: Path | None
 
@@ -61,6 +66,8 @@ def find_key(name: str, home: Path | None, passphrase_file: Path | None, now: da
             f"gpg_sign_key {name!r} is no key id: give the 8, 16 or 40 hex digits that `gpg --list-secret-keys "
             "--with-subkey-fingerprints` shows"
         )
+    if passphrase_file is not None:
+        _check_readable(passphrase_file)
     gpg = _open(home)
     matches = _matches(gpg.list_keys(True), wanted)
     if not matches:
@@ -78,6 +85,7 @@ def find_key(name: str, home: Path | None, passphrase_file: Path | None, now: da
         _ALGORITHMS.get(chosen["algo"], f"algorithm {chosen['algo']}"),
         int(chosen["length"] or 0),
         _expiry(primary, chosen),
+        datetime.fromtimestamp(max(int(info["date"] or 0) for info in (primary, chosen)), UTC),
         home,
         passphrase_file,
     )
@@ -97,6 +105,8 @@ def warn(key: SigningKey, now: datetime) -> tuple[str, ...]:
         found.append(f"{key.algorithm}-{key.bits} is refused by Debian 13 and later; make a new key")
     elif key.algorithm == "RSA" and key.bits < 3072:
         found.append(f"RSA-{key.bits} will be refused by Debian from 2030 on; plan a new key")
+    elif key.algorithm == "EdDSA":
+        found.append("EdDSA is refused by RHEL 8 and Ubuntu 16.04; where there are such clients, take an RSA-3072 key")
     return tuple(found)
 
 
@@ -128,14 +138,23 @@ def make_signature(key: SigningKey, data: bytes, form: SignatureForm) -> bytes:
     clear, detached = form is SignatureForm.CLEAR, form in (SignatureForm.ARMOR, SignatureForm.BINARY)
     binary = form in (SignatureForm.BINARY, SignatureForm.OPAQUE)
     made = gpg.sign(data, clearsign=clear, detach=detached, binary=binary, extra_args=extra)
-    if made.returncode != 0 or made.fingerprint != key.fingerprint or not made.data:
+    if made.returncode != 0 or _signers(made) != [key.fingerprint] or not made.data:
         raise SigningError(_tell_failure(key, made))
     signature = bytes(made.data)
     _verify(gpg, key, data, signature, form)
     return signature
 
 
+def verifies(key: SigningKey, data: bytes, signature: bytes) -> bool:
+    """Say whether a detached signature of `data` is a valid one of exactly this key."""
+    with _temporary(signature) as path:
+        verified = _open(key.home).verify_data(str(path), data)
+    return bool(verified.valid and verified.fingerprint == key.fingerprint)
+
+
+@cache
 def _open(home: Path | None) -> gnupg.GPG:
+    # Once for each keyring: it runs gpg to ask for its version.
     try:
         gpg = gnupg.GPG(gnupghome=str(home) if home else None, options=["--batch", "--no-tty"])
     except (OSError, ValueError) as error:
@@ -144,6 +163,13 @@ def _open(home: Path | None) -> gnupg.GPG:
         ) from None
     gpg.encoding = "utf-8"
     return gpg
+
+
+def _check_readable(passphrase_file: Path) -> None:
+    try:
+        passphrase_file.open("rb").close()
+    except OSError as error:
+        raise SigningError(f"passphrase_file {passphrase_file} can't be read: {error.strerror}") from None
 
 
 def _matches(keys: Sequence[Mapping[str, Any]], wanted: str) -> list[tuple[Mapping[str, Any], str]]:
@@ -211,10 +237,20 @@ def _expiry(primary: Mapping[str, Any], chosen: Mapping[str, Any]) -> datetime |
     return datetime.fromtimestamp(min(moments), UTC) if moments else None
 
 
+def _signers(made: Any) -> list[str]:
+    """Name the keys that signed; `local-user` in gpg.conf adds others to the one on the command line."""
+    lines = str(made.stderr or "").splitlines()
+    return [line.split()[-1] for line in lines if line.startswith("[GNUPG:] SIG_CREATED ")]
+
+
 def _tell_failure(key: SigningKey, made: Any) -> str:
     said = str(made.stderr or "")
-    if made.returncode == 0 and made.fingerprint != key.fingerprint:
-        return f"gpg signed with {made.fingerprint}, not with the configured {key.fingerprint}; nothing was published"
+    if made.returncode == 0 and _signers(made) != [key.fingerprint]:
+        others = ", ".join(_signers(made)) or "nothing"
+        return (
+            f"gpg signed with {others}, not with the configured {key.fingerprint} alone; nothing was published; "
+            "remove default keys and local-user from gpg.conf"
+        )
     if "pinentry" in said.lower() or "No passphrase" in said or "Bad passphrase" in said or "cancelled" in said.lower():
         what = "the passphrase in passphrase_file is wrong" if key.passphrase_file else "it has a passphrase"
         return f"the signing key {key.fingerprint} is locked: {what}; set passphrase_file to a file (mode 0600) with it"
@@ -225,10 +261,10 @@ def _tell_failure(key: SigningKey, made: Any) -> str:
 def _verify(gpg: gnupg.GPG, key: SigningKey, data: bytes, signature: bytes, form: SignatureForm) -> None:
     if form in (SignatureForm.CLEAR, SignatureForm.OPAQUE):
         verified = gpg.verify(signature)
+        good = verified.valid and verified.fingerprint == key.fingerprint
     else:
-        with _temporary(signature) as path:
-            verified = gpg.verify_data(str(path), data)
-    if not verified.valid or verified.fingerprint != key.fingerprint:
+        good = verifies(key, data, signature)
+    if not good:
         raise SigningError(f"the signature that gpg made with {key.fingerprint} does not verify; nothing was published")
 
 

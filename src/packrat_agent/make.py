@@ -24,6 +24,7 @@ class Material:
     """What is at hand: SHA-256 → staged file, why others could not be had, fragments by the package file's SHA-256.
 
     known: (size of the package file, fragment). published_names: path → the package file that it has always stood for.
+    claims: path → the SHA-256 that stands there for a file outside the plan; needed where files share products.
     """
 
     root: Path
@@ -32,6 +33,7 @@ class Material:
     failed: Mapping[str, PackratError]
     known: Mapping[str, tuple[int, Fragment]]
     published_names: Mapping[str, str]
+    claims: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -50,9 +52,14 @@ class Made:
 
 def parts_of(path: str, sha256: str, fragment: Fragment) -> tuple[Part, ...]:
     """Say what is published of a package file with that place and SHA-256."""
-    if not fragment.products:
-        return (Part(path, sha256),)
-    return tuple(Part(f"{path}/{one.name}" if one.name else path, one.sha256) for one in fragment.products)
+    own = () if any(not one.beside for one in fragment.products) else (Part(path, sha256),)
+    return (*own, *(Part(_path_of(path, one), one.sha256) for one in fragment.products))
+
+
+def _path_of(path: str, product: Product) -> str:
+    if product.beside:
+        return path + product.name
+    return f"{path}/{product.name}" if product.name else path
 
 
 def make(plan: Plan, form: Format, key: SigningKey | None, material: Material) -> Made:
@@ -60,7 +67,7 @@ def make(plan: Plan, form: Format, key: SigningKey | None, material: Material) -
 
     Raises: SigningError where the key does not sign; DiskError where staging can't be written.
     """
-    made = Made()
+    made = Made(claims=dict(material.claims))
     for placement in plan.keep:
         made.claims.update((part.path, part.sha256) for part in placement.parts)
     waiting = [placement for placement in (*plan.keep, *plan.link, *plan.fetch) if _at_hand(placement, material, made)]

@@ -31,9 +31,10 @@ _SHOWN = 1000
 @click.option("--unnamed", is_flag=True, help="List the files that no index names: earlier generations, keep files.")
 @click.pass_obj
 def verify_command(config_path: Path, root: Path | None, key: Path | None, as_json: bool, unnamed: bool) -> None:
-    """Verify signatures, indexes and every file of a tree as its clients would; needs no server and no state database.
+    """Audit a tree as its clients would.
 
-    Ends with exit code 13 where anything is wrong.
+    Verifies signatures, indexes and every file; needs no server and no state database. Ends with exit code 13 where
+    anything is wrong.
     """
     top = root or load(config_path).mirror.root_dir
     one_at_a_time = threading.Lock()

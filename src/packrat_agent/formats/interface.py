@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from packrat_agent.model import Entry, Fragment, PackageFile, Repo, Tree
 
@@ -47,7 +47,9 @@ class PieceCache(Protocol):
 class RenderRequest:
     """Everything that the indexes of one repository are made from.
 
-    `facts` is what earlier publications remembered: section name → its facts. `now` is aware, in UTC.
+    `entries` come oldest record first. `facts` is what earlier publications remembered: section name → its facts. `now`
+    is aware, in UTC. `memo` is the format's own: what its last render of the repository left there to be quicker, often
+    nothing; the outcome never depends on it.
     """
 
     repo: Repo
@@ -56,18 +58,20 @@ class RenderRequest:
     now: datetime
     pieces: PieceCache
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    memo: dict[str, Any] = field(default_factory=dict)
 
 
 class Treatment(Enum):
     """What is published of a package file.
 
     AS_IS: itself. SIGNED: a copy signed by the operator's key, where there is one. UNPACKED: the products that `read`
-    takes out of it.
+    takes out of it. ACCOMPANIED: itself, and beside it the products that `read` takes out of it.
     """
 
     AS_IS = 0
     SIGNED = 1
     UNPACKED = 2
+    ACCOMPANIED = 3
 
 
 class WebServer(Enum):
@@ -108,7 +112,7 @@ class Format(Protocol):
     def read(self, path: Path, into: Path) -> Fragment:
         """Read what the index needs from a verified file; the only time that it is opened.
 
-        UNPACKED: each product of the fragment is written to `into`, named by its SHA-256.
+        UNPACKED, ACCOMPANIED: each product of the fragment is written to `into`, named by its SHA-256.
         Raises: Refused with the reason where the file is torn, of another type, or hostile.
         """
 

@@ -7,6 +7,7 @@ Touches: nothing.
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -127,6 +128,7 @@ def read_file(uri: str, record: Mapping[str, Any]) -> PackageFile:
         url=url,
         file_name=_segment(unquote(url.removeprefix("/files/"), errors="strict"), "file name"),
         sha256=sha256.lower(),
+        created=_moment(record.get("created")),
     )
 
 
@@ -176,6 +178,18 @@ def _version(value: object) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= _SEGMENT_LIMIT or not value.isprintable() or " " in value:
         raise Unusable(f"its version {shown(value)} can't be used")
     return value
+
+
+def _moment(value: object) -> str:
+    """Write a moment in UTC; what is none is left out, as nothing depends on it."""
+    if not isinstance(value, str) or len(value) > 40:
+        return ""
+    try:
+        moment = datetime.fromisoformat(value)
+        moment = moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return ""
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def shown(value: object) -> str:
