@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,6 +133,12 @@ class Stage:
         if expect is not None:
             assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
+
+    def sync(self, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        """Run a sync in an environment of its own, however it ends."""
+        return subprocess.run(
+            self.command("sync"), env=environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        )
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of packrat-agent."""

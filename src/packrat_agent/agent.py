@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -91,6 +92,7 @@ class _Desk:
     heard_at: dict[str, float] = field(default_factory=dict)
     tries: dict[str, int] = field(default_factory=dict)
     complaint: str = ""
+    told: set[str] = field(default_factory=set)
 
 
 async def run(mirror: Mirror, on_progress: Progress, bell: asyncio.Event) -> None:
@@ -141,14 +143,18 @@ async def _give_signs_of_life(desk: _Desk) -> None:
 
 
 def _complain(desk: _Desk, error: PackratError) -> None:
-    if str(error) == desk.complaint:
-        return
     desk.complaint = str(error)
+    # A full disk is one fault, whichever file meets it.
+    fault = str(error.__cause__.errno) if isinstance(error.__cause__, OSError) else desk.complaint
+    if fault in desk.told:
+        return
+    desk.told.add(fault)
     log.error("waiting", reason=desk.complaint, text="what is published stays served; tried again")
-    notes = desk.mirror.store.notes
-    notes.add_event(time.time(), "waiting", None, desk.complaint)
-    if not isinstance(error, DiskError):
-        _note_server(desk, up=False)
+    # It may be the state database's own disk that is full.
+    with suppress(DiskError):
+        desk.mirror.store.notes.add_event(time.time(), "waiting", None, desk.complaint)
+        if not isinstance(error, DiskError):
+            _note_server(desk, up=False)
 
 
 def _note_server(desk: _Desk, *, up: bool) -> None:
@@ -197,6 +203,7 @@ async def _attend(desk: _Desk, server: Packrat) -> None:
 
 
 async def _work(desk: _Desk, server: Packrat) -> None:
+    waits_s = _BACK_OFF_S[0]
     while True:
         await desk.owed.wait()
         await desk.owed.settle(_QUIET_S, _LONGEST_BURST_S)
@@ -204,18 +211,19 @@ async def _work(desk: _Desk, server: Packrat) -> None:
             worked = await _drain(desk, server)
         except DiskError as error:
             # The server is well: what is owed is tried again when the disk may be too.
-            again = desk.complaint == str(error)
+            waits_s = min(waits_s * 2, _BACK_OFF_S[1]) if desk.complaint else _BACK_OFF_S[0]
             _complain(desk, error)
-            await asyncio.sleep(_BACK_OFF_S[1] if again else _BACK_OFF_S[0])
+            await asyncio.sleep(waits_s)
             desk.owed.wake()
             continue
         if not worked:
             continue
         await server.heartbeat()
         if desk.complaint:
+            desk.complaint = ""
+            desk.told.clear()
             log.info("recovered", server=desk.mirror.config.packrat.url)
             desk.mirror.store.notes.add_event(time.time(), "recovered", None, desk.mirror.config.packrat.url)
-            desk.complaint = ""
         _note_server(desk, up=True)
 
 

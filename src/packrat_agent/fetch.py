@@ -108,7 +108,7 @@ async def fetch(
             for _ in range(min(parallel, len(waiting))):
                 group.create_task(work())
     except* DiskError as errors:
-        raise errors.exceptions[0] from None
+        raise errors.exceptions[0] from errors.exceptions[0].__cause__
     return Fetched(staged, failed)
 
 

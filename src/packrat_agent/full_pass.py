@@ -176,7 +176,9 @@ def note_look(mirror: Mirror, seen: Look) -> frozenset[str]:
         log.warning("damaged", path=path, text="not everybody may read it; its mode is set right")
     open_up(mirror.ground.root, seen.found.closed)
     repos = store.live.repos_of(damaged)
-    store.live.forget(damaged)
+    unreadable = set(seen.found.unreadable)
+    store.live.forget(path for path in damaged if path not in unreadable)
+    store.live.distrust(path for path in damaged if path in unreadable)
     changed = [
         file
         for file in seen.found.good
