@@ -39,6 +39,7 @@ from packrat_agent.full_pass import (
 from packrat_agent.memory import settle
 from packrat_agent.model import MirrorView, Repo, StoredFile
 from packrat_agent.owed import Owed, Work
+from packrat_agent.pace import Pace, Stopped
 from packrat_agent.pass_ import Order
 from packrat_agent.ready import Mirror
 from packrat_agent.scan import be_gentle
@@ -55,12 +56,6 @@ _RETRY_S = (15.0, 900.0)
 _REST_S = 1.0
 """A repository's indexes have dates in whole seconds that must rise, and never lie ahead: one publication a second."""
 _FIGURES_S = 10.0
-_SCAN_SHARE = 0.5
-"""Which part of the time a scan beside other work is at work itself."""
-
-
-class _Stopped(Exception):
-    """The agent stops; a scan is to end."""
 
 
 @dataclass(slots=True)
@@ -324,7 +319,7 @@ async def _begin_full(desk: _Desk, server: Packrat) -> None:
         desk.strangers = {file.path: file for file in seen.found.strangers}
         full.seen = seen
     else:
-        began = loop.run_in_executor(desk.scanner, look, desk.mirror, _gentle_progress(desk))
+        began = loop.run_in_executor(desk.scanner, look, desk.mirror, Pace(desk.mirror, desk.stopping))
         began.add_done_callback(lambda done: _note_scan(desk, full, done))
     await _ask_mirror(desk, server, full.summary)
     desk.owed.add_due(desk.repos)
@@ -338,7 +333,7 @@ def _note_scan(desk: _Desk, full: _Full, done: "asyncio.Future[Look]") -> None:
         full.seen = done.result()
     elif isinstance(error, DiskError):
         full.failure = error
-    elif not isinstance(error, _Stopped):
+    elif not isinstance(error, Stopped):
         full.failure = DiskError(f"the scan of root_dir failed: {error!r}")
     desk.owed.wake()
 
@@ -364,35 +359,3 @@ async def _end_full(desk: _Desk, server: Packrat) -> None:
     settle()
     summary = full.summary
     log.info("checked", seconds=f"{summary.seconds:.1f}", repositories=len(desk.repos), removed=len(summary.swept))
-
-
-def _gentle_progress(desk: _Desk) -> "_Gentle":
-    remembered = len(desk.mirror.store.live.everything())
-    return _Gentle(desk, remembered)
-
-
-class _Gentle:
-    """Paces a scan from inside its thread, notes how far it is, ends it when the agent stops."""
-
-    def __init__(self, desk: _Desk, of_files: int) -> None:
-        self._desk = desk
-        self._of_files = of_files
-        self._began = time.time()
-        self._files = self._bytes = 0
-        self._worked_since = time.monotonic()
-        self._noted_at = 0.0
-
-    def __call__(self, files: int, size: int) -> None:
-        """Note progress; sleep as long as was worked."""
-        self._files += files
-        self._bytes += size
-        now = time.monotonic()
-        if now - self._noted_at > 1:
-            self._noted_at = now
-            told = {"began": self._began, "files": self._files, "bytes": self._bytes, "of_files": self._of_files}
-            self._desk.mirror.store.notes.set_fact("scan", told)
-        busy_s = now - self._worked_since
-        if busy_s > 0.01:
-            if self._desk.stopping.wait(busy_s * (1 - _SCAN_SHARE) / _SCAN_SHARE):
-                raise _Stopped
-            self._worked_since = time.monotonic()
