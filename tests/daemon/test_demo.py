@@ -67,7 +67,7 @@ def test_it_runs_until_ctrl_c_shows_a_package_arrive_and_leaves_nothing_running(
         told += line
         if line.startswith("Ctrl-C"):
             break
-    upload = re.search(r"(PACKRAT_PASSWORD=\S+) packrat-server (upload (?:.*\n){2})", told)
+    upload = re.search(r"(PACKRAT_PASSWORD=\S+) \S*packrat-server (upload (?:.*\n){2})", told)
     assert upload is not None, told
     name, _, password = upload[1].partition("=")
     words = upload[2].replace("\\\n", " ").split()

@@ -8,6 +8,7 @@ Touches: the directory; network on loopback; gpg; with a proof also the clients 
 import asyncio
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -91,6 +92,7 @@ def _tell_published(setting: Setting, summary: Summary) -> None:
 
 def _tell_use(setting: Setting, url: str, server_url: str) -> None:
     deb = setting.packages / NEXT.file_name
+    server = Path(sys.argv[0]).with_name("packrat-server")
     click.echo(f"""\
 mirror   {url}/
 
@@ -102,11 +104,11 @@ A client uses it with (as root):
 The page at {url}/ has the lines for every other type.
 
 Now upload another package and watch it arrive:
-  PACKRAT_PASSWORD={setting.password} packrat-server upload --url {server_url} --user {USER} \\
+  PACKRAT_PASSWORD={setting.password} {server} upload --url {server_url} --user {USER} \\
     --distro bookworm --tag dev {deb}
 
 Withdraw it again:
-  PACKRAT_PASSWORD={setting.password} packrat-server fail --url {server_url} --user {USER} {NEXT.file_name}
+  PACKRAT_PASSWORD={setting.password} {server} fail --url {server_url} --user {USER} {NEXT.file_name}
 
 Ctrl-C ends the demo; {setting.directory} stays and is used again.
 """)
