@@ -85,6 +85,11 @@ def test_it_runs_until_ctrl_c_shows_a_package_arrive_and_leaves_nothing_running(
             break
     packages = directory / "www/apt-dev/dists/bookworm/main/binary-amd64/Packages"
     assert "Package: packrat-surprise" in packages.read_text()
+    config = ("--config", str(directory / "mirror.conf"))
+    subprocess.run([*_COMMAND[:-1], *config, "sync"], check=True, capture_output=True, timeout=DEADLINE_S)
+    for line in process.stdout:
+        if " asked " in line:
+            break
     process.send_signal(signal.SIGINT)
     assert process.wait(DEADLINE_S) == 0
     process.stdout.close()

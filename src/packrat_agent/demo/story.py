@@ -8,8 +8,11 @@ Touches: the directory; network on loopback; gpg; with a proof also the clients 
 import asyncio
 import os
 import shutil
+import signal
 import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -26,7 +29,7 @@ from packrat_agent.errors import ConfigError, Incomplete
 from packrat_agent.full_pass import Summary, sync
 from packrat_agent.ready import Wish, ready
 from packrat_agent.serve import serving
-from packrat_agent.signals import until_signalled
+from packrat_agent.signals import EndWork, until_signalled
 from packrat_server.running import running
 from packrat_server.uploader import signed_in
 
@@ -42,7 +45,9 @@ def play(directory: Path, host: str, port: int, *, once: bool) -> None:
     setting = set_the_stage(directory.resolve(), kinds)
     try:
         with running(setting.server_data) as server_url:
-            until_signalled(lambda: _tell_all(setting, kinds, (host, port), server_url, once=once))
+            stage = _Stage(setting, kinds, (host, port), server_url, asyncio.Event())
+            ring: dict[signal.Signals, Callable[[EndWork], None]] = {signal.SIGUSR1: lambda end: stage.bell.set()}
+            until_signalled(lambda: _tell_all(stage, once=once), ring)
     finally:
         stop_gpg_agent(setting.gnupg_home)
 
@@ -61,9 +66,19 @@ def _possible_kinds() -> tuple[str, ...]:
     return kinds
 
 
-async def _tell_all(
-    setting: Setting, kinds: tuple[str, ...], address: tuple[str, int], server_url: str, *, once: bool
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """The setting, what is to be shown, where, beside which server; the bell asks for a full pass, as for `run`."""
+
+    setting: Setting
+    kinds: tuple[str, ...]
+    address: tuple[str, int]
+    server_url: str
+    bell: asyncio.Event
+
+
+async def _tell_all(stage: _Stage, *, once: bool) -> None:
+    setting, kinds, address, server_url = stage.setting, stage.kinds, stage.address, stage.server_url
     async with serving(setting.directory / "www", *address) as port:
         url = f"http://{address[0]}:{port}"
         write_config(setting, server_url, url)
@@ -81,7 +96,7 @@ async def _tell_all(
                 await asyncio.to_thread(_prove, setting, kinds, url)
                 return
             _tell_use(setting, url, server_url)
-            await run(mirror, lambda what, files, size: None, asyncio.Event())
+            await run(mirror, lambda what, files, size: None, stage.bell)
 
 
 def _tell_published(setting: Setting, summary: Summary) -> None:
