@@ -1,6 +1,7 @@
 """state: what was remembered comes back, migrations add up to the schema, retired files expire."""
 
 import sqlite3
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from packrat_agent.model import (
     Wanted,
 )
 from packrat_agent.state.database import connect
+from packrat_agent.state.settled import Standing
 from packrat_agent.state.store import Store
 from packrat_agent.state.wanted import FragmentSource
 
@@ -197,3 +199,42 @@ def test_notes_keep_settings_and_the_last_events(store: Store) -> None:
     store.notes.add_event(1.0, "published", "apt-dev", "bookworm")
     store.notes.add_event(2.0, "refused", None, "x")
     assert store.notes.events(1) == [(2.0, "refused", None, "x")]
+
+
+def settle(store: Store, *repos: str, entries: int = 1) -> None:
+    entry = Entry(a_file(1), "pool/x", 1, Fragment(b"", "x", "1", "all"))
+    for repo in repos:
+        store.settled.keep(repo, REPO, Standing([entry] * entries, frozenset(), {}))
+
+
+def test_what_a_pass_left_behind_is_handed_over_once_and_only_on_the_same_basis(store: Store) -> None:
+    settle(store, REPO.name)
+    assert store.settled.take(REPO.name, REPO) is not None
+    assert store.settled.take(REPO.name, REPO) is None
+    settle(store, REPO.name)
+    assert store.settled.take(REPO.name, replace(REPO, directory="elsewhere")) is None
+    assert store.settled.take(REPO.name, REPO) is None
+
+
+def test_what_is_held_goes_with_a_damaged_package_a_left_repository_and_not_with_a_swept_file(store: Store) -> None:
+    publish(store, 1.0, LiveFile("apt-dev/pool/x", "", "a" * 64, 1), LiveFile("apt-dev/pool/y", "", "b" * 64, 1))
+    publish(store, 2.0, retired=("apt-dev/pool/y",))
+    settle(store, REPO.name)
+    store.live.forget(["apt-dev/pool/y"])
+    assert store.settled.take(REPO.name, REPO) is not None
+    settle(store, REPO.name)
+    store.live.forget(["apt-dev/pool/x"])
+    assert store.settled.take(REPO.name, REPO) is None
+    settle(store, REPO.name)
+    store.live.drop_repo(REPO.name, 3.0)
+    assert store.settled.take(REPO.name, REPO) is None
+    settle(store, REPO.name)
+    store.wanted.save_repos([])
+    assert store.settled.take(REPO.name, REPO) is None
+
+
+def test_of_many_repositories_those_that_changed_last_are_held(store: Store) -> None:
+    settle(store, "one", "two", "three", entries=20_000)
+    assert [store.settled.take(name, REPO) is not None for name in ("one", "two", "three")] == [False, True, True]
+    settle(store, "large", entries=60_000)
+    assert store.settled.take("large", REPO) is not None

@@ -1,0 +1,42 @@
+"""A pass of some packages leaves alone what the index names beside them."""
+
+from packrat_agent.model import Candidate, Entry, Fragment, PackageFile, Part, Product, Repo
+from packrat_agent.scope import narrow
+from packrat_agent.state.settled import Standing
+
+REPO = Repo("r", "R", "r", "docker", ())
+
+
+def entry(package: str, *products: str) -> Entry:
+    file = PackageFile(f"/uri/{package}", package, "docker", "1", "docker", "all", "/files/x", "x", package[0] * 64)
+    made = tuple(Product(f"blobs/{one}", one * 64, 1) for one in products)
+    return Entry(file, "v2/shared", 1, Fragment(b"", package, "1", "all", made))
+
+
+ONE, TWO, THREE = entry("one", "a", "b"), entry("two", "b", "c"), entry("three")
+LEFT = Standing([ONE, TWO, THREE], frozenset({"three"}), {})
+
+
+def test_the_named_packages_and_those_with_refused_files_are_looked_at() -> None:
+    scope = narrow(REPO, ["two"], LEFT)
+    assert scope.packages == {"two", "three"}
+    assert list(scope.standing) == [ONE]
+    assert list(scope.before) == [TWO, THREE]
+
+
+def test_without_names_or_without_what_was_left_everything_is_looked_at() -> None:
+    for scope in (narrow(REPO, None, LEFT), narrow(REPO, ["two"], None)):
+        assert (scope.packages, list(scope.standing), scope.paths([])) == (None, [], None)
+
+
+def test_what_a_standing_entry_needs_is_shared_and_what_stands_there_is_known() -> None:
+    scope = narrow(REPO, ["two"], LEFT)
+    assert scope.shared(["r/v2/shared/blobs/b", "r/v2/shared/blobs/c"]) == {"r/v2/shared/blobs/b"}
+    assert scope.claims() == {"r/v2/shared/blobs/a": "a" * 64, "r/v2/shared/blobs/b": "b" * 64}
+
+
+def test_the_decision_depends_on_where_the_packages_stand_and_where_they_are_to_stand() -> None:
+    scope = narrow(REPO, ["two"], Standing([ONE, TWO], frozenset(), {}))
+    new = Candidate(THREE.file, "r/v2/new", (Part("r/v2/new/blobs/d", "d" * 64),), exclusive=False)
+    old = {"r/v2/shared/blobs/b", "r/v2/shared/blobs/c"}
+    assert scope.paths([new]) == old | {"r/v2/new", "r/v2/new/blobs/d"}
