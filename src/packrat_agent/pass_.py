@@ -35,6 +35,7 @@ from packrat_agent.plan import decide
 from packrat_agent.publish import intend, path_in_root, publish
 from packrat_agent.server.packrat import Packrat
 from packrat_agent.sign import sign_tree
+from packrat_agent.state.keepsake import keep, recall
 from packrat_agent.state.store import Store
 from packrat_agent.state.wanted import FragmentSource, ShelfItem
 from packrat_agent.steps import done
@@ -174,6 +175,7 @@ def _hold_back_mass_removal(repo: Repo, wanted: Wanted, order: Order, store: Sto
 def _plan_dry(repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store, ground: Ground) -> Plan:
     known = {item.file: item for item in store.wanted.shelf(repo.name, _source(form, ground))}
     shelf = [known.get(file) or ShelfItem(file, None, "wanted", None, False, None, None) for file in wanted.files]
+    shelf, _ = recall(ground.root, _source(form, ground), shelf)
     candidates, refused = _place(repo, form, shelf, ground, False)
     adopted = {path: found for one in candidates for path, found in _standing(one, order.strangers)}
     return _plan(repo, candidates, refused, order, store, adopted)
@@ -185,7 +187,9 @@ def _source(form: Format, ground: Ground) -> FragmentSource:
 
 
 def _decide(repo: Repo, form: Format, order: Order, store: Store, ground: Ground) -> tuple[list[ShelfItem], Plan]:
-    shelf = store.wanted.shelf(repo.name, _source(form, ground))
+    source = _source(form, ground)
+    shelf, recalled = recall(ground.root, source, store.wanted.shelf(repo.name, source))
+    store.wanted.save_fragments(source, recalled)
     # Where only some packages changed, the places of the others stand.
     trust_places = order.packages is not None
     candidates, refused = _place(repo, form, shelf, ground, trust_places)
@@ -340,7 +344,9 @@ def _material(build: _Build) -> Material:
 def _note(build: _Build, made: Made) -> None:
     wanted, repo = build.store.wanted, build.repo.name
     source = _source(build.form, build.ground)
-    wanted.save_fragments(source, [(sha, *read) for sha, read in made.fresh.items()])
+    fresh = [(sha, *read) for sha, read in made.fresh.items()]
+    wanted.save_fragments(source, fresh)
+    keep(build.ground.root, source, fresh, build.shelf)
     wanted.refuse(repo, made.unreadable, unreadable=True)
     wanted.refuse(repo, made.disagreeing)
     wanted.note_trouble(repo, made.failed)
