@@ -35,6 +35,7 @@ from packrat_agent.full_pass import (
     run_one,
     tell_rejected,
 )
+from packrat_agent.memory import settle
 from packrat_agent.model import MirrorView, Repo, StoredFile
 from packrat_agent.owed import Owed, Work
 from packrat_agent.pass_ import Order
@@ -332,6 +333,7 @@ async def _end_full(desk: _Desk, server: Packrat) -> None:
     full.summary.seconds = time.monotonic() - full.started
     note_full_pass(desk.mirror, full.seen, full.summary)
     desk.full = None
+    settle()
     summary = full.summary
     log.info("checked", seconds=f"{summary.seconds:.1f}", repositories=len(desk.repos), removed=len(summary.swept))
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import click
 import structlog
 
-from packrat_agent import __version__, notify
+from packrat_agent import __version__, memory, notify
 from packrat_agent.agent import run
 from packrat_agent.claim import ACCEPT_REMOVALS, leave_word
 from packrat_agent.commands.status import check_command, status_command
@@ -138,6 +138,7 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
 @click.pass_obj
 def run_command(config_path: Path) -> None:
     """Do a full pass, then follow the server until SIGTERM. SIGHUP reads the configuration again."""
+    memory.be_sparing()
     config = in_force = _load(config_path)
     while True:
         try:
@@ -209,7 +210,7 @@ def site_command(config_path: Path, server: str, host: str | None) -> None:
 
 
 @main.command("demo")
-@click.option("--once", is_flag=True, help="Prove it with apt-get, then end.")
+@click.option("--once", is_flag=True, help="Prove it with the real clients, then end.")
 @click.option(
     "--directory",
     type=click.Path(path_type=Path),

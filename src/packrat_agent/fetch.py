@@ -95,24 +95,13 @@ async def fetch(
     async def work() -> None:
         while waiting:
             placement = waiting.pop()
-            sha256 = placement.file.sha256
             try:
-                parts = None
-                if placement.parts:
-                    parts = await asyncio.to_thread(_find_parts, placement, staging, root)
-                if parts is not None:
-                    staged.update(parts)
-                else:
-                    found = None
-                    # Most files are nowhere yet; a thread each would cost more than the download of a small one.
-                    if placement.source is not None or os.path.lexists(staging / sha256):
-                        found = await asyncio.to_thread(_find_local, sha256, placement.source, staging, root)
-                    staged[sha256] = found or await source.download(placement, staging)
+                staged.update(await _stage(placement, staging, root, source))
                 on_progress(1, 0)
             except DiskError:
                 raise
             except PackratError as error:
-                failed[sha256] = error
+                failed[placement.file.sha256] = error
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -121,6 +110,19 @@ async def fetch(
     except* DiskError as errors:
         raise errors.exceptions[0] from None
     return Fetched(staged, failed)
+
+
+async def _stage(placement: Placement, staging: Path, root: Path, source: "_Source") -> dict[str, StagedFile]:
+    if placement.parts:
+        parts = await asyncio.to_thread(_find_parts, placement, staging, root)
+        if parts is not None:
+            return parts
+    sha256 = placement.file.sha256
+    found = None
+    # Most files are nowhere yet; a thread each would cost more than the download of a small one.
+    if placement.source is not None or os.path.lexists(staging / sha256):
+        found = await asyncio.to_thread(_find_local, sha256, placement.source, staging, root)
+    return {sha256: found or await source.download(placement, staging)}
 
 
 def _find_parts(placement: Placement, staging: Path, root: Path) -> dict[str, StagedFile] | None:

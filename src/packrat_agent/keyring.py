@@ -5,11 +5,13 @@ Gives: a SigningKey that is proved to work; its public form; signatures that are
 Touches: gpg; temporary files; the passphrase file, only to see that it is there.
 """
 
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ log = structlog.get_logger()
 
 _ID_LENGTHS = (8, 16, 40)
 _WARN_BEFORE = timedelta(days=30)
+_CERTIFICATIONS = ("10", "11", "12", "13")
+_WEAK_DIGESTS = ("1", "2")
 _ALGORITHMS = {"1": "RSA", "3": "RSA", "17": "DSA", "19": "ECDSA", "22": "EdDSA"}
 
 
@@ -30,7 +34,7 @@ _ALGORITHMS = {"1": "RSA", "3": "RSA", "17": "DSA", "19": "ECDSA", "22": "EdDSA"
 class SigningKey:
     """One key that signs: `fingerprint` is that of the key or subkey itself, `primary` that of the whole key.
 
-    `created` is the moment from which on both can sign.
+    `created` is the moment from which on both can sign. `weakly_certified`: its signature on itself is of SHA-1 or MD5.
     """
 
     fingerprint: str
@@ -42,6 +46,7 @@ class SigningKey:
     created: datetime
     home: Path | None
     passphrase_file: Path | None
+    weakly_certified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,7 @@ def find_key(name: str, home: Path | None, passphrase_file: Path | None, now: da
         datetime.fromtimestamp(max(int(info["date"] or 0) for info in (primary, chosen)), UTC),
         home,
         passphrase_file,
+        _is_weakly_certified(home, primary["fingerprint"]),
     )
     make_signature(key, b"packrat-agent: trial signature\n", SignatureForm.BINARY)
     return key
@@ -100,6 +106,12 @@ def warn(key: SigningKey, now: datetime) -> tuple[str, ...]:
             f"the key expires on {key.expires:%Y-%m-%d}; extend it with `gpg --quick-set-expire {key.primary} 2y` "
             "and bring the new public key to the clients"
         )
+    if key.weakly_certified:
+        found.append(
+            f"the key's signature on itself is of SHA-1, which Debian 13 and RHEL 9 refuse; renew it with "
+            f"`gpg --cert-digest-algo SHA512 --quick-set-expire {key.primary} 2y`, and bring the new public key to the "
+            "clients"
+        )
     if key.algorithm == "DSA" or (key.algorithm == "RSA" and key.bits < 2048):
         found.append(f"{key.algorithm}-{key.bits} is refused by Debian 13 and later; make a new key")
     elif key.algorithm == "RSA" and key.bits < 3072:
@@ -107,6 +119,25 @@ def warn(key: SigningKey, now: datetime) -> tuple[str, ...]:
     elif key.algorithm == "EdDSA":
         found.append("EdDSA is refused by RHEL 8 and Ubuntu 16.04; where there are such clients, take an RSA-3072 key")
     return tuple(found)
+
+
+def _is_weakly_certified(home: Path | None, primary: str) -> bool:
+    """Look at the newest signature of the key on itself.
+
+    Source: doc/DETAILS of GnuPG, "Field 16 - Hash algorithm".
+    """
+    command = ["gpg", *(("--homedir", str(home)) if home else ()), "--batch", "--with-colons", "--list-sigs", primary]
+    listed = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stdout
+    own = [
+        fields
+        for line in listed.splitlines()
+        if len(fields := line.split(":")) > 15
+        and fields[0] == "sig"
+        and primary.endswith(fields[4])
+        and fields[10][:2] in _CERTIFICATIONS
+    ]
+    newest = max(own, key=lambda fields: int(fields[5] or 0), default=None)
+    return newest is not None and newest[15] in _WEAK_DIGESTS
 
 
 def export_public(key: SigningKey) -> PublicKey:
@@ -151,7 +182,9 @@ def verifies(key: SigningKey, data: bytes, signature: bytes) -> bool:
     return bool(verified.valid and verified.fingerprint == key.fingerprint)
 
 
+@cache
 def _open(home: Path | None) -> gnupg.GPG:
+    # Once for each keyring: it runs gpg to ask for its version.
     try:
         gpg = gnupg.GPG(gnupghome=str(home) if home else None, options=["--batch", "--no-tty"])
     except (OSError, ValueError) as error:

@@ -24,6 +24,7 @@ class Material:
     """What is at hand: SHA-256 → staged file, why others could not be had, fragments by the package file's SHA-256.
 
     known: (size of the package file, fragment). published_names: path → the package file that it has always stood for.
+    claims: path → the SHA-256 that stands there for a file outside the plan; needed where files share products.
     """
 
     root: Path
@@ -32,6 +33,7 @@ class Material:
     failed: Mapping[str, PackratError]
     known: Mapping[str, tuple[int, Fragment]]
     published_names: Mapping[str, str]
+    claims: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -65,7 +67,7 @@ def make(plan: Plan, form: Format, key: SigningKey | None, material: Material) -
 
     Raises: SigningError where the key does not sign; DiskError where staging can't be written.
     """
-    made = Made()
+    made = Made(claims=dict(material.claims))
     for placement in plan.keep:
         made.claims.update((part.path, part.sha256) for part in placement.parts)
     waiting = [placement for placement in (*plan.keep, *plan.link, *plan.fetch) if _at_hand(placement, material, made)]

@@ -246,11 +246,13 @@ class TreeFile:
     """One index file; `path` is relative to the repository's directory.
 
     `retained` False: an older generation of it may go as soon as it is not among the last few, whatever its age.
+    `digest` is the SHA-256 of `content` where it is known already.
     """
 
     path: str
     content: bytes
     retained: bool = True
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from packrat_agent.errors import Held, Refused
+from packrat_agent.errors import Held, Refused, ServerBroken
 from packrat_agent.fetch import Fetched, fetch
 from packrat_agent.formats.interface import Format, RenderRequest, RenderSettings, Treatment
 from packrat_agent.formats.table import FORMATS
@@ -21,6 +21,7 @@ from packrat_agent.keyring import SigningKey
 from packrat_agent.make import Made, Material, make, parts_of
 from packrat_agent.model import (
     Candidate,
+    Entry,
     Part,
     Place,
     Plan,
@@ -33,9 +34,11 @@ from packrat_agent.model import (
 )
 from packrat_agent.plan import decide
 from packrat_agent.publish import intend, path_in_root, publish
+from packrat_agent.scope import Scope, narrow
 from packrat_agent.server.packrat import Packrat
 from packrat_agent.sign import sign_tree
 from packrat_agent.state.keepsake import keep, recall
+from packrat_agent.state.settled import Standing
 from packrat_agent.state.store import Store
 from packrat_agent.state.wanted import FragmentSource, ShelfItem
 from packrat_agent.steps import done
@@ -108,6 +111,11 @@ async def run_pass(
     """
     started = time.monotonic()
     result = PassResult(repo.name)
+
+    def count(files: int, size: int) -> None:
+        result.bytes += size
+        on_progress(files, size)
+
     form = FORMATS.get(repo.kind)
     if form is None:
         result.held = f"this packrat-agent builds no repositories of type {repo.kind}"
@@ -123,23 +131,18 @@ async def run_pass(
         result.held = str(held)
         return result
     if order.dry_run:
-        plan = await in_thread(_plan_dry, repo, form, wanted, order, store, ground)
-        _tell_plan(plan, order, result)
+        _tell_plan(await in_thread(_plan_dry, repo, form, wanted, order, store, ground), order, result)
         return result
+    scope = narrow(repo, order.packages, store.settled.take(repo.name, (repo, _source(form, ground))))
     await in_thread(store.wanted.remember_wanted, repo.name, wanted, order.packages)
     done("wanted-remembered")
     # 3. Decide.
-    shelf, plan = await in_thread(_decide, repo, form, order, store, ground)
+    shelf, plan = await in_thread(_decide, scope, form, order, store, ground)
     # 4. Fetch.
     missing = (*plan.fetch, *plan.link)
-
-    def count(files: int, size: int) -> None:
-        result.bytes += size
-        on_progress(files, size)
-
     fetched = await fetch(missing, ground.staging, ground.root, server.open_file, ground.parallel_downloads, count)
     # 5. to 8. Read, render, sign, publish.
-    await in_thread(_build, _Build(repo, form, shelf, plan, fetched, store, ground, result))
+    await in_thread(_build, _Build(scope, form, shelf, plan, fetched, store, ground, result))
     result.seconds = time.monotonic() - started
     return result
 
@@ -154,7 +157,7 @@ def _hold_back_mass_removal(repo: Repo, wanted: Wanted, order: Order, store: Sto
         return
     lost, live = store.wanted.lost(repo.name, wanted.uris)
     most = lost >= _MANY_REMOVALS and lost * 100 > live * ground.max_removals_percent
-    if not lost or (lost < live and not most):
+    if not lost or (wanted.uris and not most):
         store.wanted.set_shrunk_since(repo.name, None)
         return
     now = time.time()
@@ -166,7 +169,7 @@ def _hold_back_mass_removal(repo: Repo, wanted: Wanted, order: Order, store: Sto
     if since is None:
         store.wanted.set_shrunk_since(repo.name, now)
     raise Held(
-        f"the server suddenly offers {'nothing' if lost == live else f'{lost} files less'} for {repo.name}, where "
+        f"the server suddenly offers {'nothing' if not wanted.uris else f'{lost} files less'} for {repo.name}, where "
         f"{live} files are live; they stay until it says so again in a full sync one interval from now, or until "
         "`packrat-agent sync --accept-removals`"
     )
@@ -174,11 +177,11 @@ def _hold_back_mass_removal(repo: Repo, wanted: Wanted, order: Order, store: Sto
 
 def _plan_dry(repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store, ground: Ground) -> Plan:
     known = {item.file: item for item in store.wanted.shelf(repo.name, _source(form, ground))}
-    shelf = [known.get(file) or ShelfItem(file, None, "wanted", None, False, None, None) for file in wanted.files]
+    shelf = [known.get(file) or ShelfItem(file, None, "wanted", None, 0, None, None) for file in wanted.files]
     shelf, _ = recall(ground.root, _source(form, ground), shelf)
-    candidates, refused = _place(repo, form, shelf, ground, False)
+    candidates, refused = _place(repo, form, shelf, ground, order)
     adopted = {path: found for one in candidates for path, found in _standing(one, order.strangers)}
-    return _plan(repo, candidates, refused, order, store, adopted)
+    return _plan(Scope(repo), candidates, refused, order, store, adopted)
 
 
 def _source(form: Format, ground: Ground) -> FragmentSource:
@@ -186,31 +189,31 @@ def _source(form: Format, ground: Ground) -> FragmentSource:
     return FragmentSource(form.kind, form.fragment_version, ground.key.fingerprint if signed and ground.key else "")
 
 
-def _decide(repo: Repo, form: Format, order: Order, store: Store, ground: Ground) -> tuple[list[ShelfItem], Plan]:
-    source = _source(form, ground)
-    shelf, recalled = recall(ground.root, source, store.wanted.shelf(repo.name, source))
+def _decide(scope: Scope, form: Format, order: Order, store: Store, ground: Ground) -> tuple[list[ShelfItem], Plan]:
+    repo, source = scope.repo, _source(form, ground)
+    shelf, recalled = recall(ground.root, source, store.wanted.shelf(repo.name, source, scope.packages))
     store.wanted.save_fragments(source, recalled)
-    # Where only some packages changed, the places of the others stand.
-    trust_places = order.packages is not None
-    candidates, refused = _place(repo, form, shelf, ground, trust_places)
+    candidates, refused = _place(repo, form, shelf, ground, order)
     _adopt(repo, candidates, order.strangers, store)
-    plan = _plan(repo, candidates, refused, order, store, {})
-    placed = (*plan.link, *plan.fetch) if trust_places else (*plan.keep, *plan.link, *plan.fetch)
+    plan = _plan(scope, candidates, refused, order, store, {})
+    placed = (*plan.link, *plan.fetch) if order.packages is not None else (*plan.keep, *plan.link, *plan.fetch)
     store.wanted.set_places(repo.name, [(p.file.uri, p.path) for p in placed])
     store.wanted.refuse(repo.name, plan.refused)
     return shelf, plan
 
 
 def _place(
-    repo: Repo, form: Format, shelf: Sequence[ShelfItem], ground: Ground, trust_places: bool
+    repo: Repo, form: Format, shelf: Sequence[ShelfItem], ground: Ground, order: Order
 ) -> tuple[list[Candidate], list[Refusal]]:
+    # Where only some packages changed, the places of the others stand.
+    trust_places, ask_again = order.packages is not None, order.reread
     candidates: list[Candidate] = []
     refused: list[Refusal] = []
     signed = bool(_source(form, ground).signer)
     as_is = form.treatment is Treatment.AS_IS or (form.treatment is Treatment.SIGNED and not signed)
     exclusive = form.treatment is not Treatment.UNPACKED
     for item in shelf:
-        if item.unreadable:
+        if item.unreadable == 1 or (item.unreadable == 2 and not ask_again):
             continue
         file, path = item.file, item.path
         if not trust_places or item.state != "live" or path is None:
@@ -253,21 +256,22 @@ def _standing(one: Candidate, strangers: Mapping[str, StoredFile]) -> list[tuple
 
 
 def _plan(
-    repo: Repo,
+    scope: Scope,
     candidates: Sequence[Candidate],
     refused: Sequence[Refusal],
     order: Order,
     store: Store,
     adopted: Mapping[str, StoredFile],
 ) -> Plan:
-    on_disk = {**store.live.packages(repo.name), **adopted}
+    repo, paths = scope.repo, scope.paths(candidates)
+    on_disk = {**store.live.packages(repo.name, paths), **adopted}
     lacking = {part.sha256 for one in candidates for part in one.parts or () if part.path not in on_disk}
     # What is not there yet is made from the package file, also from one that stands in its own place.
     lacking |= {one.file.sha256 for one in candidates if one.parts is None or not _all_there(one.parts, on_disk)}
     elsewhere = {file.sha256: file.path for file in order.strangers.values()} | store.live.copies(lacking)
-    plan = decide(repo, candidates, on_disk, elsewhere, store.live.published_names(repo.directory))
-    retired = store.live.retired(repo.name)
-    retire = tuple(path for path in plan.retire if path not in retired)
+    plan = decide(repo, candidates, on_disk, elsewhere, store.live.published_names(repo.directory, paths))
+    stays = store.live.retired(repo.name) | scope.shared(plan.retire)
+    retire = tuple(path for path in plan.retire if path not in stays)
     return replace(plan, retire=retire, refused=(*refused, *plan.refused))
 
 
@@ -284,7 +288,7 @@ def _tell_plan(plan: Plan, order: Order, result: PassResult) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Build:
-    repo: Repo
+    scope: Scope
     form: Format
     shelf: Sequence[ShelfItem]
     plan: Plan
@@ -295,7 +299,7 @@ class _Build:
 
 
 def _build(build: _Build) -> None:
-    repo, store, result = build.repo, build.store, build.result
+    repo, store, result = build.scope.repo, build.store, build.result
     # 5. Read what was fetched; sign or unpack it where its type asks for it.
     made = make(build.plan, build.form, build.ground.key, _material(build))
     _note(build, made)
@@ -303,7 +307,8 @@ def _build(build: _Build) -> None:
     # 6. Render.
     now = datetime.now(UTC)
     facts = store.live.facts(repo.name)
-    request = RenderRequest(repo, made.entries, build.ground.settings, now, store.pieces, facts)
+    entries = sorted((*build.scope.standing, *made.entries), key=_age)
+    request = RenderRequest(repo, entries, build.ground.settings, now, store.pieces, facts, build.scope.memo)
     try:
         tree = build.form.render(request)
     except Held as held:
@@ -319,37 +324,52 @@ def _build(build: _Build) -> None:
         _publish(build, signed, made.places, pointers, retired)
     for path in made.spent:
         path.unlink(missing_ok=True)
-    store.live.unretire(part.path for placement in build.plan.keep for part in placement.parts)
-    store.wanted.set_live(repo.name, made.entries)
+    store.live.unretire(repo.name, (part.path for placement in build.plan.keep for part in placement.parts))
+    store.wanted.set_live(repo.name, made.entries, build.scope.packages)
     done("live-noted")
     store.pieces.save()
+    if not (made.failed or made.unreadable or made.disagreeing):
+        # Every file on disk belongs to an entry now, or is retired.
+        refused = frozenset(refusal.file.package for refusal in build.plan.refused)
+        store.settled.keep(
+            repo.name, (repo, _source(build.form, build.ground)), Standing(entries, refused, build.scope.memo)
+        )
+
+
+def _age(entry: Entry) -> tuple[int, str]:
+    return len(entry.file.uri), entry.file.uri
 
 
 def _material(build: _Build) -> Material:
+    plan = build.plan
     known = {
         item.file.sha256: (item.size, item.fragment)
         for item in build.shelf
         if item.fragment is not None and item.size is not None
     }
+    paths = None if build.scope.packages is None else {one.path for one in (*plan.keep, *plan.link, *plan.fetch)}
+    names = build.store.live.published_names(build.scope.repo.directory, paths)
     return Material(
         build.ground.root,
         build.ground.staging,
         build.fetched.staged,
         build.fetched.failed,
         known,
-        build.store.live.published_names(build.repo.directory),
+        names,
+        build.scope.claims() if build.form.treatment is Treatment.UNPACKED else {},
     )
 
 
 def _note(build: _Build, made: Made) -> None:
-    wanted, repo = build.store.wanted, build.repo.name
+    wanted, repo = build.store.wanted, build.scope.repo.name
     source = _source(build.form, build.ground)
     fresh = [(sha, *read) for sha, read in made.fresh.items()]
     wanted.save_fragments(source, fresh)
     keep(build.ground.root, source, fresh, build.shelf)
     wanted.refuse(repo, made.unreadable, unreadable=True)
     wanted.refuse(repo, made.disagreeing)
-    wanted.note_trouble(repo, made.failed)
+    wrong_bytes = [sha for sha, error in build.fetched.failed.items() if isinstance(error, ServerBroken)]
+    wanted.note_trouble(repo, made.failed, wrong_bytes)
     build.result.failed = made.failed
     build.result.refused = [*build.plan.refused, *made.unreadable, *made.disagreeing]
 
@@ -357,9 +377,9 @@ def _note(build: _Build, made: Made) -> None:
 def _publish(
     build: _Build, signed: SignedTree, places: Sequence[Place], pointers: dict[str, list[str]], retired: Sequence[str]
 ) -> None:
-    store, result = build.store, build.result
+    store, result, repo = build.store, build.result, build.scope.repo.name
     intended = intend(signed, places)
-    store.live.begin(build.repo.name, intended)
+    store.live.begin(repo, intended)
     done("publish-noted")
     published = publish(signed, places, build.ground.root, build.ground.staging, intended, pointers)
     store.live.finish(published, intended, retired, time.time())
@@ -368,4 +388,4 @@ def _publish(
     result.added = [place.path for place in places]
     result.removed = list(retired)
     sections = ",".join(result.sections) or None
-    log.info("published", repo=build.repo.name, sections=sections, added=len(places), removed=len(retired))
+    log.info("published", repo=repo, sections=sections, added=len(places), removed=len(retired))

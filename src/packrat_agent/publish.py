@@ -53,7 +53,7 @@ def intend(tree: SignedTree, places: Sequence[Place]) -> tuple[LiveFile, ...]:
                     link = LiveFile(path, section.name, link_digest(file.target), len(file.target), rank * is_pointer)
                     files.append(link)
                     continue
-                digest = digests.get(id(file.content))
+                digest = file.digest or digests.get(id(file.content))
                 if digest is None:
                     digest = digests[id(file.content)] = hashlib.sha256(file.content).hexdigest()
                 files.append(LiveFile(path, section.name, digest, len(file.content), rank * is_pointer, file.retained))

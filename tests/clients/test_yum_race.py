@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from packrat_agent.demo.build_rpm import Rpm, write_rpm
-from packrat_agent.demo.private_rpm import PrivateDnf, PrivateZypper, RpmSaid
+from packrat_agent.demo.private_rpm import PrivateDnf, PrivateZypper
+from packrat_agent.demo.said import Said
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.yum.format import YumFormat
 from packrat_agent.formats.yum.read_rpm import read_rpm
@@ -87,9 +88,9 @@ def publisher(directory: Path, key: Key) -> Iterator[Publisher]:
         yield made
 
 
-def race(made: Publisher, clients: Mapping[str, Callable[[], RpmSaid]], runs: int) -> dict[str, list[RpmSaid]]:
+def race(made: Publisher, clients: Mapping[str, Callable[[], Said]], runs: int) -> dict[str, list[Said]]:
     """Publish all the time until each client has run that often; gives what they said."""
-    said: dict[str, list[RpmSaid]] = {name: [] for name in clients}
+    said: dict[str, list[Said]] = {name: [] for name in clients}
 
     def loop(name: str) -> None:
         while len(said[name]) < runs:

@@ -53,7 +53,10 @@ def test_the_smallest_file_gives_the_documented_defaults(conf: Path) -> None:
         "name": "prod",
         "psk": SECRET,
         "proxy": None,
+        "no_proxy": frozenset(),
         "ca_file": None,
+        "connect_timeout_s": 10,
+        "stall_timeout_s": 60,
     }
     assert dataclasses.asdict(config.mirror) == {
         "description": "prod",
@@ -68,6 +71,7 @@ def test_the_smallest_file_gives_the_documented_defaults(conf: Path) -> None:
         "keep_generations": 3,
         "max_removals_percent": 50,
         "parallel_downloads": 8,
+        "download_bytes_per_s": None,
         "apt_origin": "Packrat",
         "apt_label": None,
         "apt_valid_for_s": None,
@@ -87,6 +91,9 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         "psk : a = b: c # d\r\n"
         "proxy:http://proxy.example.com:3128/\r\n"
         "ca_file = /etc/ssl/ca.pem\r\n"
+        "no_proxy: 10.0.0.0/8, .example.com\r\n"
+        "connect_timeout=5\r\n"
+        "stall_timeout: 30\r\n"
         "\r\n"
         "[ mirror ]\r\n"
         "  description: Spiegel für alle\r\n"
@@ -100,6 +107,7 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         "keep_generations: 5\r\n"
         "max_removals: 100\r\n"
         "parallel_downloads: 64\r\n"
+        "download_rate_limit: 2M\r\n"
         "apt_origin: Example Corp\r\n"
         "apt_label: Packages\r\n"
         "apt_valid_for: 1209600\r\n"
@@ -112,7 +120,10 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         "lab",
         "a = b: c # d",
         "http://proxy.example.com:3128/",
+        frozenset({"10.0.0.0/8", ".example.com"}),
         Path("/etc/ssl/ca.pem"),
+        5,
+        30,
     )
     assert dataclasses.astuple(config.mirror) == (
         "Spiegel für alle",
@@ -127,6 +138,7 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         5,
         100,
         64,
+        2_000_000,
         "Example Corp",
         "Packages",
         1209600,

@@ -24,7 +24,7 @@ IMAGE = Fragment(b"", "web", "1", "all", (Product("blobs/sha256:" + "d" * 64, "d
 
 def item(sha256: str = SHA, fragment: Fragment | None = None, state: str = "wanted") -> ShelfItem:
     file = PackageFile("/f/1", "hello", "rhel9", "1.0-1", "rpm", "x86_64", "/files/x.rpm", "x.rpm", sha256)
-    return ShelfItem(file, None, state, None, False, 7 if fragment else None, fragment)
+    return ShelfItem(file, None, state, None, 0, 7 if fragment else None, fragment)
 
 
 def place(root: Path, source: FragmentSource = YUM, sha256: str = SHA) -> Path:
@@ -79,7 +79,7 @@ def test_what_comes_live_only_now_is_kept_too_and_nothing_is_written_twice(tmp_p
 
 def test_a_file_whose_fragment_is_known_or_that_is_unreadable_is_left_as_it_is(tmp_path: Path) -> None:
     keep(tmp_path, YUM, [(SHA, 7, SIGNED)], [])
-    for one in (item(fragment=IMAGE), replace(item(), unreadable=True)):
+    for one in (item(fragment=IMAGE), replace(item(), unreadable=2)):
         assert recall(tmp_path, YUM, [one]) == ([one], [])
 
 

@@ -147,7 +147,7 @@ def test_a_withdrawn_package_goes_after_the_grace_period_unless_it_is_wanted_aga
     publish(store, 2.0, retired=("apt-dev/pool/x",))
     assert store.live.expired(50.0, 100, 3) == []
     assert store.live.expired(102.0, 100, 3) == ["apt-dev/pool/x"]
-    store.live.unretire(["apt-dev/pool/x"])
+    store.live.unretire(REPO.name, ["apt-dev/pool/x"])
     assert store.live.expired(1000.0, 100, 3) == []
 
 

@@ -32,7 +32,7 @@ _NUMBER = r"(\d{1,9}(?:\.\d{1,3})?)?"
 )
 @click.pass_obj
 def status_command(config_path: Path, as_json: bool, events: int) -> None:
-    """Say how the mirror stands, while the agent runs or not; touches nothing."""
+    """Say how the mirror stands; touches nothing."""
     status = read_status(load(config_path), events)
     if as_json:
         click.echo(status.as_json())

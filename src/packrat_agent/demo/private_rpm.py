@@ -9,20 +9,10 @@ Source: dnf(8), dnf.conf(5), zypper(8).
 
 import os
 import signal
-import subprocess
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-
-@dataclass(frozen=True, slots=True)
-class RpmSaid:
-    """One run of a client."""
-
-    command: str
-    output: str
-    exit_code: int
+from packrat_agent.demo.said import Said, run_client
 
 
 class PrivateDnf:
@@ -41,15 +31,15 @@ class PrivateDnf:
             *(f"--setopt=logdir={root / 'log'}", f"--setopt=varsdir={root}", "--setopt=retries=1"),
         )
 
-    def run(self, *arguments: str, plugins: Path | None = None, timeout_s: float = 120) -> RpmSaid:
+    def run(self, *arguments: str, plugins: Path | None = None, timeout_s: float = 120) -> Said:
         """Run dnf; `plugins`: a directory of dist-packages with dnf's plugins."""
         options: tuple[str, ...] = self._options
-        environment = {}
+        environment = _environment()
         if plugins is not None:
             options = (*options, "--setopt=plugins=1", f"--setopt=pluginpath={plugins / 'dnf-plugins'}")
-            environment = {"PYTHONPATH": str(plugins)}
+            environment["PYTHONPATH"] = str(plugins)
         try:
-            return _run(["dnf", *options, *arguments], environment, timeout_s)
+            return run_client(["dnf", *options, *arguments], environment, self._root, timeout_s)
         finally:
             _end_agents(self._root)
 
@@ -62,28 +52,19 @@ class PrivateZypper:
         (root / "etc/zypp/repos.d").mkdir(parents=True, exist_ok=True)
         (root / "etc/zypp/repos.d/mirror.repo").write_text(repo_file)
 
-    def run(self, *arguments: str, trust_new_keys: bool = True, timeout_s: float = 120) -> RpmSaid:
+    def run(self, *arguments: str, trust_new_keys: bool = True, timeout_s: float = 120) -> Said:
         """Run zypper; `trust_new_keys`: take the key that the repository offers."""
         options = ["--root", str(self._root), "--non-interactive"]
         if trust_new_keys:
             options.append("--gpg-auto-import-keys")
         try:
-            return _run(["zypper", *options, *arguments], {}, timeout_s)
+            return run_client(["zypper", *options, *arguments], _environment(), self._root, timeout_s)
         finally:
             _end_agents(self._root)
 
 
-def _run(command: Sequence[str], environment: dict[str, str], timeout_s: float) -> RpmSaid:
-    done = subprocess.run(
-        command,
-        env={**os.environ, "LC_ALL": "C.UTF-8", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        timeout=timeout_s,
-        check=False,
-    )
-    return RpmSaid(" ".join(command), done.stdout.decode("utf-8", "replace"), done.returncode)
+def _environment() -> dict[str, str]:
+    return {**os.environ, "LC_ALL": "C.UTF-8"}
 
 
 def _end_agents(root: Path) -> None:

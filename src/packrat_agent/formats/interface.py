@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from packrat_agent.model import Entry, Fragment, PackageFile, Repo, Tree
 
@@ -47,7 +47,9 @@ class PieceCache(Protocol):
 class RenderRequest:
     """Everything that the indexes of one repository are made from.
 
-    `facts` is what earlier publications remembered: section name → its facts. `now` is aware, in UTC.
+    `entries` come oldest record first. `facts` is what earlier publications remembered: section name → its facts. `now`
+    is aware, in UTC. `memo` is the format's own: what its last render of the repository left there to be quicker, often
+    nothing; the outcome never depends on it.
     """
 
     repo: Repo
@@ -56,6 +58,7 @@ class RenderRequest:
     now: datetime
     pieces: PieceCache
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    memo: dict[str, Any] = field(default_factory=dict)
 
 
 class Treatment(Enum):

@@ -281,7 +281,8 @@ class CinpClient:
                 f"the certificate of {self._origin} is not trusted ({error.certificate_error}); set ca_file"
             ) from None
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-            raise ServerUnavailable(f"{self._origin} can't be reached: {told(error)}") from None
+            way = " through the proxy" if self._proxy is not None else ""
+            raise ServerUnavailable(f"{self._origin} can't be reached{way}: {told(error)}") from None
 
 
 def _in_requests(model: str, ids: Sequence[str]) -> list[list[str]]:

@@ -6,10 +6,12 @@ Touches: the state database.
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from packrat_agent.model import LiveFile, Published, StoredFile
 from packrat_agent.state.database import Database
+from packrat_agent.state.settled import Settled
 
 _STORED = "path, sha256, size, mtime_ns, inode"
 _MANY = 500
@@ -18,17 +20,34 @@ _MANY = 500
 class LiveFiles:
     """The disk side of the state database; all paths are relative to `root_dir`."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, settled: Settled) -> None:
         self._db = db
+        self._settled = settled
 
-    def packages(self, repo: str) -> dict[str, StoredFile]:
-        """Map path → file for the package files of a repository that were seen in place, retired ones too."""
-        sql = f"SELECT {_STORED} FROM live_files WHERE repo = ? AND section = '' AND inode > 0"
-        return {row[0]: StoredFile(*row) for row in self._db.rows(sql, (repo,))}
+    def packages(self, repo: str, paths: Collection[str] | None = None) -> dict[str, StoredFile]:
+        """Map path → file for the package files of a repository that were seen in place, retired ones too.
+
+        paths: only those.
+        """
+        # The + keeps the index by repository out where few paths are asked for.
+        sql = f"SELECT {_STORED} FROM live_files WHERE {'' if paths is None else '+'}repo = ? AND +section = '' "
+        return {row[0]: StoredFile(*row) for row in self._among(f"{sql}AND inode > 0", (repo,), "path", paths)}
+
+    def _among(
+        self, sql: str, values: Sequence[str], column: str, some: Collection[str] | None
+    ) -> Iterator[tuple[Any, ...]]:
+        if some is None:
+            yield from self._db.rows(sql, values)
+            return
+        ordered = sorted(some)
+        for start in range(0, len(ordered), _MANY):
+            chunk = ordered[start : start + _MANY]
+            yield from self._db.rows(f"{sql} AND {column} IN ({', '.join('?' * len(chunk))})", (*values, *chunk))
 
     def retired(self, repo: str) -> frozenset[str]:
         """The paths of a repository's package files that no index names any more."""
-        sql = "SELECT path FROM live_files WHERE repo = ? AND section = '' AND retired_at IS NOT NULL"
+        # The + keeps the index by repository out: few files are retired.
+        sql = "SELECT path FROM live_files WHERE +repo = ? AND +section = '' AND retired_at IS NOT NULL"
         return frozenset(path for (path,) in self._db.rows(sql, (repo,)))
 
     def everything(self) -> dict[str, StoredFile]:
@@ -37,19 +56,14 @@ class LiveFiles:
 
     def copies(self, sha256s: Collection[str]) -> dict[str, str]:
         """Map SHA-256 → the path of a package file with those bytes, in any repository."""
-        found: dict[str, str] = {}
-        wanted = sorted(sha256s)
-        for start in range(0, len(wanted), _MANY):
-            some = wanted[start : start + _MANY]
-            marks = ", ".join("?" * len(some))
-            sql = f"SELECT sha256, path FROM live_files WHERE section = '' AND inode > 0 AND sha256 IN ({marks})"
-            found.update(self._db.rows(sql, some))
-        return found
+        sql = "SELECT sha256, path FROM live_files WHERE section = '' AND inode > 0"
+        return dict(self._among(sql, (), "sha256", sha256s))
 
-    def published_names(self, repo_directory: str) -> dict[str, str]:
-        """Map path → the SHA-256 that was ever published under it, for the paths of one repository."""
+    def published_names(self, repo_directory: str, paths: Collection[str] | None = None) -> dict[str, str]:
+        """Map path → the SHA-256 that was ever published under it, for all or some paths of one repository."""
         low, high = repo_directory + "/", repo_directory + "0"
-        return dict(self._db.rows("SELECT path, sha256 FROM published_names WHERE path > ? AND path < ?", (low, high)))
+        sql = "SELECT path, sha256 FROM published_names WHERE path > ? AND path < ?"
+        return dict(self._among(sql, (low, high), "path", paths))
 
     def begin(self, repo: str, intended: Iterable[LiveFile]) -> None:
         """Write down what is about to be put in place, so that a crash leaves nothing that nobody knows."""
@@ -126,20 +140,20 @@ class LiveFiles:
                 [(now, generation, path) for path in paths],
             )
 
-    def unretire(self, paths: Iterable[str]) -> None:
-        """Bring back files that are wanted again before they were removed."""
+    def unretire(self, repo: str, paths: Iterable[str]) -> None:
+        """Bring back package files of a repository that are wanted again before they were removed."""
         with self._db.transaction() as db:
+            retired = self.retired(repo)
             db.executemany(
-                "UPDATE live_files SET retired_at = NULL, retired_generation = NULL "
-                "WHERE path = ? AND retired_at IS NOT NULL",
-                [(path,) for path in paths],
+                "UPDATE live_files SET retired_at = NULL, retired_generation = NULL WHERE path = ?",
+                [(path,) for path in paths if path in retired],
             )
 
     def pointers(self, repo: str) -> dict[str, list[str]]:
         """Map section → its pointers that stand on disk, last published first."""
         found: dict[str, list[str]] = {}
         for section, path in self._db.rows(
-            "SELECT section, path FROM live_files WHERE repo = ? AND pointer_rank > 0 "
+            "SELECT section, path FROM live_files WHERE repo = ? AND section > '' AND pointer_rank > 0 "
             "AND retired_at IS NULL ORDER BY pointer_rank DESC",
             (repo,),
         ):
@@ -170,6 +184,7 @@ class LiveFiles:
 
     def drop_repo(self, repo: str, now: float) -> None:
         """Retire everything of a repository that left the mirror."""
+        self._settled.drop(repo)
         with self._db.transaction() as db:
             rows = db.execute("SELECT path FROM live_files WHERE repo = ?", (repo,)).fetchall()
             self._retire([path for (path,) in rows], now, 0)
@@ -203,7 +218,8 @@ class LiveFiles:
         with self._db.transaction() as db:
             for path in paths:
                 row = db.execute("SELECT repo, section, retired_at FROM live_files WHERE path = ?", (path,)).fetchone()
-                if row and row[1] and row[2] is None:
+                if row and row[2] is None:
+                    self._settled.drop(row[0])
                     db.execute("UPDATE sections SET identity = '' WHERE repo = ? AND name = ?", row[:2])
                 db.execute("DELETE FROM live_files WHERE path = ?", (path,))
 

@@ -11,6 +11,7 @@ from packrat_agent.state.database import Database
 from packrat_agent.state.live import LiveFiles
 from packrat_agent.state.notes import Notes
 from packrat_agent.state.pieces import Pieces
+from packrat_agent.state.settled import Settled
 from packrat_agent.state.wanted import WantedFiles
 
 
@@ -19,8 +20,9 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._db = Database(path)
-        self.wanted = WantedFiles(self._db)
-        self.live = LiveFiles(self._db)
+        self.settled = Settled()
+        self.wanted = WantedFiles(self._db, self.settled)
+        self.live = LiveFiles(self._db, self.settled)
         self.pieces = Pieces(self._db)
         self.notes = Notes(self._db)
 

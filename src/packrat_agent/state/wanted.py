@@ -20,6 +20,7 @@ from packrat_agent.model import (
     Wanted,
 )
 from packrat_agent.state.database import Database
+from packrat_agent.state.settled import Settled
 
 _FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256, created"
 _MANY = 500
@@ -42,7 +43,7 @@ class ShelfItem:
     path: str | None
     state: str
     reason: str | None
-    unreadable: bool
+    unreadable: int
     size: int | None
     fragment: Fragment | None
 
@@ -50,8 +51,9 @@ class ShelfItem:
 class WantedFiles:
     """The wanted side of the state database."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, settled: Settled) -> None:
         self._db = db
+        self._settled = settled
 
     def save_repos(self, repos: Sequence[Repo]) -> None:
         """Remember the mirror's repositories; those it no longer has are forgotten with their wanted files."""
@@ -59,6 +61,7 @@ class WantedFiles:
             names = {repo.name for repo in repos}
             for (name,) in db.execute("SELECT name FROM repos").fetchall():
                 if name not in names:
+                    self._settled.drop(name)
                     db.execute("DELETE FROM repos WHERE name = ?", (name,))
             for repo in repos:
                 distro_versions = json.dumps([[v.name, v.distro, v.version, v.file_type] for v in repo.distro_versions])
@@ -84,8 +87,8 @@ class WantedFiles:
     def known(self, repo: str, packages: Collection[str] | None) -> dict[str, PackageFile]:
         """Map the URIs of a repository's wanted files (of all, or of the named packages) to what they are."""
         found: dict[str, PackageFile] = {}
-        for where, values in _chunks(packages):
-            sql = f"SELECT {_FILE_COLUMNS} FROM files WHERE repo = ?{where}"
+        for files, where, values in _chunks(packages):
+            sql = f"SELECT {_FILE_COLUMNS} FROM {files} WHERE repo = ?{where}"
             for row in self._db.rows(sql, (repo, *values)):
                 found[row[0]] = PackageFile(*row)
         return found
@@ -105,22 +108,28 @@ class WantedFiles:
                 [(repo, *_file_row(file)) for file in changed],
             )
 
-    def shelf(self, repo: str, source: FragmentSource) -> list[ShelfItem]:
-        """List all wanted files of a repository, oldest record first, with their places and fragments."""
-        rows = self._db.rows(
-            "SELECT uri, package, distro_version, files.version, kind, files.arch, url, file_name, files.sha256, "
-            "created, path, state, reason, unreadable, size, body, name, fragments.version, fragments.arch, products "
-            "FROM files LEFT JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? "
-            "AND fragments.sha256 = files.sha256 WHERE repo = ? ORDER BY length(uri), uri",
-            (source.kind, source.version, source.signer, repo),
-        )
+    def shelf(self, repo: str, source: FragmentSource, packages: Collection[str] | None = None) -> list[ShelfItem]:
+        """List the wanted files of a repository (all, or those of the named packages) with places and fragments.
+
+        The oldest record comes first.
+        """
+        rows = []
+        for files, where, values in _chunks(packages):
+            sql = (
+                "SELECT uri, package, distro_version, files.version, kind, files.arch, url, file_name, files.sha256, "
+                "created, path, state, reason, unreadable, size, body, name, fragments.version, fragments.arch, "
+                f"products FROM {files} LEFT JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? "
+                f"AND fragments.sha256 = files.sha256 WHERE repo = ?{where}"
+            )
+            rows += self._db.rows(sql, (source.kind, source.version, source.signer, repo, *values))
+        rows.sort(key=lambda row: (len(row[0]), row[0]))
         return [
             ShelfItem(
                 PackageFile(*row[:10]),
                 path,
                 state,
                 reason,
-                bool(unreadable),
+                unreadable,
                 size,
                 Fragment(row[15], row[16], row[17], row[18], _products(row[19])) if row[15] is not None else None,
             )
@@ -143,21 +152,30 @@ class WantedFiles:
                 [(refusal.reason, unreadable, repo, refusal.file.uri) for refusal in refusals],
             )
 
-    def note_trouble(self, repo: str, failures: Iterable[Refusal]) -> None:
-        """Remember why files are still only wanted; they are tried again in the next pass."""
+    def note_trouble(self, repo: str, failures: Iterable[Refusal], wrong_bytes: Collection[str]) -> None:
+        """Remember why files are still only wanted; they are tried again in the next pass.
+
+        wrong_bytes: the SHA-256s for which the server sent other bytes; these wait for the next full pass.
+        """
         with self._db.transaction() as db:
             db.executemany(
-                "UPDATE files SET state = 'wanted', reason = ? WHERE repo = ? AND uri = ?",
-                [(failure.reason, repo, failure.file.uri) for failure in failures],
+                "UPDATE files SET state = 'wanted', reason = ?, unreadable = ? WHERE repo = ? AND uri = ?",
+                [
+                    (failure.reason, 2 if failure.file.sha256 in wrong_bytes else 0, repo, failure.file.uri)
+                    for failure in failures
+                ],
             )
 
-    def set_live(self, repo: str, entries: Sequence[Entry]) -> None:
-        """Remember the files that the published index names."""
+    def set_live(self, repo: str, entries: Sequence[Entry], packages: Collection[str] | None = None) -> None:
+        """Remember the files (of all packages, or of the named ones) that the published index names."""
         with self._db.transaction() as db:
-            live = {uri for (uri,) in db.execute("SELECT uri FROM files WHERE repo = ? AND state = 'live'", (repo,))}
+            live: set[str] = set()
+            for files, where, values in _chunks(packages):
+                sql = f"SELECT uri FROM {files} WHERE repo = ? AND state = 'live'{where}"
+                live.update(uri for (uri,) in db.execute(sql, (repo, *values)))
             named = {entry.file.uri for entry in entries}
             db.executemany(
-                "UPDATE files SET state = 'live', reason = NULL WHERE repo = ? AND uri = ?",
+                "UPDATE files SET state = 'live', reason = NULL, unreadable = 0 WHERE repo = ? AND uri = ?",
                 [(repo, uri) for uri in named - live],
             )
             db.executemany(
@@ -242,11 +260,12 @@ def _file_row(file: PackageFile) -> tuple[str, ...]:
     )
 
 
-def _chunks(packages: Collection[str] | None) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _chunks(packages: Collection[str] | None) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     if packages is None:
-        yield "", ()
+        yield "files", "", ()
         return
     names = sorted(packages)
     for start in range(0, len(names), _MANY):
         some = tuple(names[start : start + _MANY])
-        yield f" AND package IN ({', '.join('?' * len(some))})", some
+        # SQLite prefers the primary key, and then reads all files of the repository.
+        yield "files INDEXED BY files_by_package", f" AND package IN ({', '.join('?' * len(some))})", some

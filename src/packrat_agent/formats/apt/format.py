@@ -9,12 +9,13 @@ import hashlib
 from pathlib import Path
 
 from packrat_agent.errors import Refused
-from packrat_agent.formats.apt.packages import cut_shards, sort_entries
+from packrat_agent.formats.apt.packages import Written, cut_shards
 from packrat_agent.formats.apt.read_deb import read_control
 from packrat_agent.formats.apt.release import Listed, write_arch_release, write_release
 from packrat_agent.formats.apt.stanza import read_stanza
 from packrat_agent.formats.compress import compress_gzip, compress_xz
 from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
+from packrat_agent.formats.newest import sort_entries
 from packrat_agent.model import (
     Entry,
     Fragment,
@@ -100,8 +101,9 @@ def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> S
             digest = hashlib.sha256(data).hexdigest()
             listed.append(Listed(f"{directory}/{name}", len(data), digest))
             # apt asks for .xz or .gz; old plain indexes are kept for few generations only, being ten times as large.
-            content.append(TreeFile(f"{top}/{directory}/by-hash/SHA256/{digest}", data, retained=name != "Packages"))
-            pointers.append(TreeFile(f"{top}/{directory}/{name}", data))
+            by_hash = f"{top}/{directory}/by-hash/SHA256/{digest}"
+            content.append(TreeFile(by_hash, data, retained=name != "Packages", digest=digest))
+            pointers.append(TreeFile(f"{top}/{directory}/{name}", data, digest=digest))
     release = write_release(request, suite, present, listed)
     pointers.append(TreeFile(f"{top}/Release", release.content))
     if request.settings.signed:
@@ -112,7 +114,8 @@ def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> S
 
 
 def _arch_indexes(request: RenderRequest, suite: str, architecture: str, ordered: list[Entry]) -> dict[str, bytes]:
-    shards = cut_shards(entry for entry in ordered if entry.fragment.arch in (architecture, "all"))
+    written: Written = request.memo.setdefault(f"{suite} {architecture}", {})
+    shards = cut_shards((entry for entry in ordered if entry.fragment.arch in (architecture, "all")), written)
     return {
         "Packages": b"".join(shard.plain for shard in shards),
         "Packages.gz": compress_gzip(shards, request.pieces),

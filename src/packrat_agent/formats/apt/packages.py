@@ -9,7 +9,7 @@ Source: Debian wiki, DebianRepository/Format, "Packages" indices.
 
 import hashlib
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import structlog
 
@@ -24,35 +24,47 @@ _SHARD_LIMIT = 128
 """How many it has at most: what one more package costs is the compression of its shard."""
 
 
-def sort_entries(entries: Iterable[Entry]) -> list[Entry]:
-    """Order the entries for the index, one for each name, version and architecture: that of the newest record."""
-    newest: dict[tuple[str, str, str], Entry] = {}
-    for entry in entries:
-        key = (entry.fragment.name, entry.fragment.version, entry.fragment.arch)
-        other = newest.setdefault(key, entry)
-        if other is not entry and other.file.sha256 != entry.file.sha256:
-            newest[key] = max(other, entry, key=lambda one: (len(one.file.uri), one.file.uri))
-            log.warning("duplicate", package=key[0], version=key[1], arch=key[2], kept=newest[key].file.file_name)
-    return [newest[key] for key in sorted(newest)]
+Written = dict[bytes, tuple[list[Entry], Shard]]
+"""Shards by what identifies their first package, with the entries that they were written from."""
 
 
-def cut_shards(entries: Iterable[Entry]) -> list[Shard]:
-    """Write the stanzas and cut them where a hash of the package says so: one more package changes one shard."""
+def cut_shards(entries: Iterable[Entry], written: Written) -> list[Shard]:
+    """Write the stanzas and cut them where a hash of the package says so: one more package changes one shard.
+
+    written: what the last call left there; those shards are used again, and these are left in their stead.
+    """
+    before = dict(written)
+    written.clear()
     shards: list[Shard] = []
-    parts: list[bytes] = []
-    for entry in entries:
-        fragment = entry.fragment
-        key = f"{fragment.name} {fragment.version} {fragment.arch}".encode()
-        if parts and (zlib.crc32(key) % _SHARD_STANZAS == 0 or len(parts) >= 2 * _SHARD_LIMIT):
-            shards.append(_shard(parts))
-            parts = []
-        parts.append(fragment.body)
-        parts.append(f"Filename: {entry.path}\nSize: {entry.size}\nSHA256: {entry.sha256}\n\n".encode())
-    if parts:
-        shards.append(_shard(parts))
+    for key, run in _runs(entries):
+        known = before.get(key)
+        # The entries of the last index are mostly the same objects, which makes this quick.
+        shard = known[1] if known is not None and known[0] == run else _write(run)
+        written[key] = (run, shard)
+        shards.append(shard)
     return shards
 
 
-def _shard(parts: list[bytes]) -> Shard:
+def _runs(entries: Iterable[Entry]) -> Iterator[tuple[bytes, list[Entry]]]:
+    first = b""
+    run: list[Entry] = []
+    for entry in entries:
+        fragment = entry.fragment
+        key = f"{fragment.name} {fragment.version} {fragment.arch}".encode()
+        if run and (zlib.crc32(key) % _SHARD_STANZAS == 0 or len(run) >= _SHARD_LIMIT):
+            yield first, run
+            run = []
+        if not run:
+            first = key
+        run.append(entry)
+    if run:
+        yield first, run
+
+
+def _write(entries: list[Entry]) -> Shard:
+    parts: list[bytes] = []
+    for entry in entries:
+        parts.append(entry.fragment.body)
+        parts.append(f"Filename: {entry.path}\nSize: {entry.size}\nSHA256: {entry.sha256}\n\n".encode())
     plain = b"".join(parts)
     return Shard(plain, hashlib.sha256(plain).hexdigest())

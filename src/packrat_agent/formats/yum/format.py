@@ -13,8 +13,9 @@ from urllib.parse import quote
 
 from packrat_agent.errors import Refused
 from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
+from packrat_agent.formats.newest import sort_entries
 from packrat_agent.formats.yum.read_rpm import read_rpm
-from packrat_agent.formats.yum.repodata import Metadata, sort_entries, write_metadata
+from packrat_agent.formats.yum.repodata import Metadata, write_metadata
 from packrat_agent.formats.yum.repomd import (
     MIRROR_MARK,
     write_metalink,

@@ -9,7 +9,7 @@ Source: createrepo_c, `createrepo_c(8)`; the XML that yum, dnf and zypper read h
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from xml.sax.saxutils import escape
@@ -48,18 +48,6 @@ class Metadata:
     def name(self) -> str:
         """Its file name, which changes with its content."""
         return f"{self.checksum}-{self.kind}.xml.gz"
-
-
-def sort_entries(entries: Iterable[Entry]) -> list[Entry]:
-    """Order the entries for the index, one for each name, version and arch: that of the newest record."""
-    newest: dict[tuple[str, str, str], Entry] = {}
-    for entry in entries:
-        key = (entry.fragment.name, entry.fragment.version, entry.fragment.arch)
-        other = newest.setdefault(key, entry)
-        if other is not entry and other.file.sha256 != entry.file.sha256:
-            newest[key] = max(other, entry, key=lambda one: (len(one.file.uri), one.file.uri))
-            log.warning("duplicate", package=key[0], version=key[1], arch=key[2], kept=newest[key].file.file_name)
-    return [newest[key] for key in sorted(newest)]
 
 
 def write_metadata(ordered: Sequence[Entry], below: str, pieces: PieceCache) -> tuple[Metadata, ...]:

@@ -21,7 +21,8 @@ CREATE TABLE repos (
 --   wanted   the server names it; not in the index yet (to be downloaded, or failed and tried again)
 --   live     its bytes are verified, in place, and named by the index
 --   refused  can't be in the index; `reason` says why; tried again in each pass
---            (with `unreadable`: its bytes are at fault, so only when its record changes)
+--            (with `unreadable` 1: its bytes are at fault, so only when its record changes)
+--   `unreadable` 2 on a wanted file: the server sent other bytes than its record says; tried again in a full pass
 -- A row is deleted when the server withdraws the file; what is on disk then lives on in `live_files` as retiring.
 CREATE TABLE files (
     repo TEXT NOT NULL REFERENCES repos (name) ON DELETE CASCADE,

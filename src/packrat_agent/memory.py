@@ -1,0 +1,34 @@
+"""Keeps the memory of an agent that runs for months small, and its garbage collector out of the way.
+
+Takes: nothing.
+Gives: nothing; what was called takes effect on this process.
+Touches: this process's allocator (glibc's, where it is that) and garbage collector.
+
+Source: mallopt(3), malloc_trim(3).
+"""
+
+import ctypes
+import gc
+
+_ARENA_MAX = -8
+_THRESHOLDS = (10_000, 20, 50)
+
+
+def be_sparing() -> None:
+    """Prepare for long running: to be called before any thread is started."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        # Each arena keeps what a thread once needed; work wanders from thread to thread, and an index is large.
+        mallopt(_ARENA_MAX, 1)
+    # What the indexes name is held: to look through it for garbage again and again costs more than a publication.
+    gc.set_threshold(*_THRESHOLDS)
+
+
+def settle() -> None:
+    """Leave what is held now out of later collections, and give back what large work needed."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
