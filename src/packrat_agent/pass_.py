@@ -37,6 +37,7 @@ from packrat_agent.publish import intend, path_in_root, publish
 from packrat_agent.scope import Scope, narrow
 from packrat_agent.server.packrat import Packrat
 from packrat_agent.sign import sign_tree
+from packrat_agent.state.keepsake import keep, recall
 from packrat_agent.state.settled import Standing
 from packrat_agent.state.store import Store
 from packrat_agent.state.wanted import FragmentSource, ShelfItem
@@ -177,6 +178,7 @@ def _hold_back_mass_removal(repo: Repo, wanted: Wanted, order: Order, store: Sto
 def _plan_dry(repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store, ground: Ground) -> Plan:
     known = {item.file: item for item in store.wanted.shelf(repo.name, _source(form, ground))}
     shelf = [known.get(file) or ShelfItem(file, None, "wanted", None, 0, None, None) for file in wanted.files]
+    shelf, _ = recall(ground.root, _source(form, ground), shelf)
     candidates, refused = _place(repo, form, shelf, ground, order)
     adopted = {path: found for one in candidates for path, found in _standing(one, order.strangers)}
     return _plan(Scope(repo), candidates, refused, order, store, adopted)
@@ -188,8 +190,9 @@ def _source(form: Format, ground: Ground) -> FragmentSource:
 
 
 def _decide(scope: Scope, form: Format, order: Order, store: Store, ground: Ground) -> tuple[list[ShelfItem], Plan]:
-    repo = scope.repo
-    shelf = store.wanted.shelf(repo.name, _source(form, ground), scope.packages)
+    repo, source = scope.repo, _source(form, ground)
+    shelf, recalled = recall(ground.root, source, store.wanted.shelf(repo.name, source, scope.packages))
+    store.wanted.save_fragments(source, recalled)
     candidates, refused = _place(repo, form, shelf, ground, order)
     _adopt(repo, candidates, order.strangers, store)
     plan = _plan(scope, candidates, refused, order, store, {})
@@ -360,7 +363,9 @@ def _material(build: _Build) -> Material:
 def _note(build: _Build, made: Made) -> None:
     wanted, repo = build.store.wanted, build.scope.repo.name
     source = _source(build.form, build.ground)
-    wanted.save_fragments(source, [(sha, *read) for sha, read in made.fresh.items()])
+    fresh = [(sha, *read) for sha, read in made.fresh.items()]
+    wanted.save_fragments(source, fresh)
+    keep(build.ground.root, source, fresh, build.shelf)
     wanted.refuse(repo, made.unreadable, unreadable=True)
     wanted.refuse(repo, made.disagreeing)
     wrong_bytes = [sha for sha, error in build.fetched.failed.items() if isinstance(error, ServerBroken)]

@@ -228,6 +228,10 @@ class WantedFiles:
         """The SHA-256s of all files that are still to be had."""
         return frozenset(sha256 for (sha256,) in self._db.rows("SELECT sha256 FROM files WHERE state = 'wanted'"))
 
+    def hashes(self) -> frozenset[str]:
+        """The SHA-256s of all files that any repository wants."""
+        return frozenset(sha256 for (sha256,) in self._db.rows("SELECT DISTINCT sha256 FROM files"))
+
     def troubled(self, repo: str) -> list[tuple[str, str, str]]:
         """List the refused and failed files of a repository: (state, file name, reason)."""
         rows = self._db.rows(
