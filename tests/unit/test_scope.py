@@ -19,7 +19,7 @@ LEFT = Standing([ONE, TWO, THREE], frozenset({"three"}), {})
 
 def test_the_named_packages_and_those_with_refused_files_are_looked_at() -> None:
     scope = narrow(REPO, ["two"], LEFT)
-    assert scope.packages == {"two", "three"}
+    assert scope.packages == frozenset({"two", "three"})
     assert list(scope.standing) == [ONE]
     assert list(scope.before) == [TWO, THREE]
 
@@ -38,5 +38,5 @@ def test_what_a_standing_entry_needs_is_shared_and_what_stands_there_is_known() 
 def test_the_decision_depends_on_where_the_packages_stand_and_where_they_are_to_stand() -> None:
     scope = narrow(REPO, ["two"], Standing([ONE, TWO], frozenset(), {}))
     new = Candidate(THREE.file, "r/v2/new", (Part("r/v2/new/blobs/d", "d" * 64),), exclusive=False)
-    old = {"r/v2/shared/blobs/b", "r/v2/shared/blobs/c"}
+    old = frozenset({"r/v2/shared/blobs/b", "r/v2/shared/blobs/c"})
     assert scope.paths([new]) == old | {"r/v2/new", "r/v2/new/blobs/d"}
