@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from bench.meter import read_peak_kib, reset_peak
+from packrat_agent import memory
 from packrat_agent.config import load
 from packrat_agent.connect import connected
 from packrat_agent.full_pass import sync
@@ -37,6 +38,7 @@ async def follow(mirror: Mirror) -> None:
 async def _make_pass(mirror: Mirror, server: Packrat, packages: list[str]) -> None:
     if not packages:
         await sync(mirror, server, Wish(), lambda what, files, size: None)
+        memory.settle()
         return
     [repo] = mirror.store.wanted.repos()
     await run_pass(repo, Order(packages), server, mirror.store, mirror.ground, lambda files, size: None)
@@ -44,6 +46,7 @@ async def _make_pass(mirror: Mirror, server: Packrat, packages: list[str]) -> No
 
 def main() -> None:
     """Start as `run` does."""
+    memory.be_sparing()
     set_up_log("warning")
     os.umask(0o022)
     with ready(load(Path(sys.argv[1])), Wish()) as mirror:
