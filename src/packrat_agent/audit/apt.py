@@ -74,6 +74,8 @@ def _audit_signatures(subject: Subject, suite: str, release: bytes) -> Iterator[
     yield from found
     if text is None:
         return
+    sha256 = hashlib.sha256(text).hexdigest()
+    yield Named(f"{suite}/by-hash/SHA256/{sha256}", sha256, len(text), inside)
     wrong = subject.keyring.verify(text, None)
     if wrong is not None:
         yield Fault(inside, wrong)

@@ -107,10 +107,15 @@ def _audit_tag(subject: Subject, image: _Image, tag: str) -> Iterator[Finding]:
         return
     yield pointer(path, content)
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    image.tags[tag] = digest
     link = subject.top / image.directory / "_refs" / tag
-    if not link.is_symlink() or str(link.readlink()) != digest:
-        yield Fault(f"{image.directory}/_refs/{tag}", f"is no link to {digest}, which manifests/{tag} is")
+    linked = str(link.readlink()) if link.is_symlink() else ""
+    if not _DIGEST.fullmatch(linked):
+        yield Fault(f"{image.directory}/_refs/{tag}", "is no link to the directory of a manifest")
+    elif linked != digest:
+        yield Fault(path, f"is {digest}, and _refs/{tag} leads to {linked}")
+        # What the link leads to is most likely whole.
+        digest = linked
+    image.tags[tag] = digest
     yield from _audit_manifest(subject, image, digest, tag, path)
 
 

@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 import os
+import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -33,7 +34,7 @@ def audit_policy(subject: Subject, directory: str, found: list[Finding]) -> str 
         if policy is not None:
             found.append(Fault(path, f"has no key for the images of {directory}"))
         return None
-    if registries is not None and f"  {scope}:\n    lookaside: " not in registries.decode("utf-8", "replace"):
+    if registries is not None and not _says_where(registries.decode("utf-8", "replace"), scope):
         found.append(Fault(f"{sigstore}/registries.yaml", f"does not say where the signatures of {scope} are"))
     if subject.keyring is None:
         found.append(Fault(path, "asks for signatures, but no key is at hand to verify them; give --key"))
@@ -96,6 +97,15 @@ def _look_at(
         named = pointer(path, content)
         check = None if keyring is None else lambda content=content: look(content)
         yield Named(named.path, named.sha256, named.size, named.by, check)
+
+
+def _says_where(registries: str, scope: str) -> bool:
+    """True where registries.yaml leads from the scope to the directory of its signatures, by both of its words."""
+    where = rf"(https?://\S+/{re.escape(scope.partition('/')[2])}/sigstore)"
+    return (
+        re.fullmatch(rf"docker:\n  {re.escape(scope)}:\n    lookaside: {where}\n    sigstore: \1\n", registries)
+        is not None
+    )
 
 
 def _first_signature(subject: Subject, sigstore: str) -> bytes | None:

@@ -60,7 +60,7 @@ def read_repomd(content: bytes) -> Mapping[str, Metadata]:
     parts: dict[str, Element] = {}
     for one in read_elements([content], {data, *(f"{data}/{name}" for name in names)}):
         if one.path != data:
-            parts[one.path.rpartition("/")[2]] = one
+            _keep(parts, one)
             continue
         kind = one.attributes.get("type", "")
         if kind in found or any(name not in parts for name in names):
@@ -100,7 +100,7 @@ def read_packages(kind: str, packed: bytes, told: Metadata) -> list[Package]:
         if one.path == root:
             count = one.attributes.get("packages")
         elif one.path != package:
-            parts[one.path.rpartition("/")[2]] = one
+            _keep(parts, one)
         else:
             packages.append(_package(one, parts) if kind == "primary" else Package(one.attributes.get("pkgid", "")))
             parts.clear()
@@ -128,6 +128,14 @@ def read_metalink(content: bytes) -> Metalink:
     if len(sizes) != 1 or len(hashes) != 1 or not urls:
         raise ValueError("does not say size, SHA-256 and address of one file")
     return Metalink(hashes[0], sizes[0], tuple(urls))
+
+
+def _keep(parts: dict[str, Element], one: Element) -> None:
+    name = one.path.rpartition("/")[2]
+    if name in parts:
+        # Which one counts is up to each client.
+        raise ValueError(f"says {name} of something twice")
+    parts[name] = one
 
 
 def _package(one: Element, parts: Mapping[str, Element]) -> Package:

@@ -1,0 +1,83 @@
+"""What an audit reads is read within bounds, and whatever it is, ValueError is the worst that happens."""
+
+import base64
+import gzip
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from packrat_agent.audit.findings import is_plain
+from packrat_agent.audit.read_xml import read_elements, unpack
+from packrat_agent.audit.repodata import read_metalink, read_repomd
+from packrat_agent.audit.signatures import read_keys
+
+_PIECES = ["<", ">", "/", "<repomd>", "</repomd>", "<data type='primary'>", "</data>", "<size>1</size>", "<!--", "&lt;"]
+
+
+@given(st.lists(st.sampled_from(_PIECES) | st.text(max_size=5)))
+def test_any_text_is_read_or_refused(pieces: list[str]) -> None:
+    for read in (read_repomd, read_metalink):
+        try:
+            read("".join(pieces).encode("utf-8", "surrogatepass"))
+        except ValueError:
+            continue
+
+
+@given(st.lists(st.binary(max_size=50)))
+def test_elements_are_the_same_however_the_document_is_cut(texts: list[bytes]) -> None:
+    wanted = [base64.b64encode(text).decode() for text in texts]
+    document = f"<a>{''.join(f'<b n={chr(34)}{one}{chr(34)}><c/>{one}</b>' for one in wanted)}</a>".encode()
+    for size in (1, 7, 1000):
+        chunks = [document[at : at + size] for at in range(0, len(document), size)]
+        found = list(read_elements(chunks, {"a/b"}))
+        assert [one.text for one in found] == [one.attributes["n"] for one in found] == wanted
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
+        b'<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>',
+        b"<a>" * 100 + b"</a>" * 100,
+        b"<a>" + b"x" * 100_000 + b"</a>",
+        b"<" + b"a" * 1000 + b"/>",
+        b"<a>",
+        b"",
+    ],
+    ids=["entity", "external", "deep", "long text", "long name", "torn", "empty"],
+)
+def test_no_index_looks_like_this(document: bytes) -> None:
+    with pytest.raises(ValueError):
+        list(read_elements([document], {"a"}))
+
+
+def test_a_tag_without_end_is_not_kept() -> None:
+    chunks = (b"<a " if at == 0 else b" " * 1024 * 1024 for at in range(1000))
+    with pytest.raises(ValueError, match="has a tag of more than"):
+        list(read_elements(chunks, {"a"}))
+
+
+def test_gzip_is_unpacked_as_far_as_it_may() -> None:
+    packed = gzip.compress(b"one") + gzip.compress(bytes(10_000_000))
+    assert sum(map(len, unpack(packed, 10_000_003))) == 10_000_003
+    for broken, limit in ((packed, 10_000_002), (packed[:-1], 10**9), (b"x" + packed, 10**9)):
+        with pytest.raises(ValueError):
+            list(unpack(broken, limit))
+
+
+@given(st.binary(min_size=1))
+def test_keys_are_read_armored_or_not(keys: bytes) -> None:
+    text = base64.encodebytes(keys)
+    begin, end = (f"-----{word} PGP PUBLIC KEY BLOCK-----\n".encode() for word in ("BEGIN", "END"))
+    armored = begin + b"Comment: x\n\n" + text + b"=abcd\n" + end
+    assert read_keys(armored) == read_keys(armored.replace(b"\n", b"\r\n")) == read_keys(keys) == keys
+    for broken in (armored[:-30], armored + armored, begin + b"\n\n*" + end):
+        with pytest.raises(ValueError):
+            read_keys(broken)
+
+
+def test_a_plain_path_stays_where_it_begins() -> None:
+    assert is_plain("a/b.c/..d")
+    for path in ("", "/a", "a/", "a//b", "..", "a/../b", "./a", "a/\0", "a\n", "\ud800", "\x1b[1m"):
+        assert not is_plain(path)
