@@ -280,8 +280,11 @@ def _all_there(parts: Sequence[Part], on_disk: Mapping[str, StoredFile]) -> bool
 
 
 def _tell_plan(plan: Plan, order: Order, result: PassResult) -> None:
-    result.adopted = [p.path for p in plan.keep if p.path in order.strangers]
-    result.added = [p.path for p in (*plan.fetch, *plan.link)]
+    new = (*plan.fetch, *plan.link)
+    stands = {p.path for p in new if p.path in order.strangers and order.strangers[p.path].sha256 == p.file.sha256}
+    parts = (part.path for p in plan.keep for part in p.parts if part.path in order.strangers)
+    result.adopted = [*parts, *sorted(stands)]
+    result.added = [p.path for p in new if p.path not in stands]
     result.removed = list(plan.retire)
     result.refused = list(plan.refused)
 
