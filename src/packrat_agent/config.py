@@ -69,6 +69,7 @@ class MirrorSettings:
     max_removals_percent: int = 50
     parallel_downloads: int = 8
     download_bytes_per_s: int | None = None
+    max_file_bytes: int = 20_000_000_000
     apt_origin: str = "Packrat"
     apt_label: str | None = None
     apt_valid_for_s: int | None = None
@@ -201,12 +202,15 @@ def _hosts(text: str) -> frozenset[str]:
     return found
 
 
-def _rate(text: str) -> int:
-    match = re.fullmatch(r"([0-9]{1,12})([kM]?)", text)
-    rate = int(match[1]) * {"": 1, "k": 1000, "M": 1_000_000}[match[2]] if match else 0
-    if not 1000 <= rate <= 10**12:
-        raise ValueError(f"{text[:40]!r} is no number of bytes a second, such as 500k or 20M; 1k is the least")
-    return rate
+def _bytes(what: str, high: int) -> Callable[[str], int]:
+    def check(text: str) -> int:
+        match = re.fullmatch(r"([0-9]{1,15})([kMG]?)", text)
+        size = int(match[1]) * {"": 1, "k": 1000, "M": 1_000_000, "G": 1_000_000_000}[match[2]] if match else 0
+        if not 1000 <= size <= high:
+            raise ValueError(f"{text[:40]!r} is no number of bytes{what}, such as 500k, 20M or 1G; 1k is the least")
+        return size
+
+    return check
 
 
 def _proxy(text: str) -> str:
@@ -329,7 +333,8 @@ _ROWS = (
     _Row("mirror", "keep_generations", "keep_generations", _whole(1, 1000)),
     _Row("mirror", "max_removals", "max_removals_percent", _whole(0, 100)),
     _Row("mirror", "parallel_downloads", "parallel_downloads", _whole(1, 64)),
-    _Row("mirror", "download_rate_limit", "download_bytes_per_s", _rate),
+    _Row("mirror", "download_rate_limit", "download_bytes_per_s", _bytes(" a second", 10**12)),
+    _Row("mirror", "max_file_size", "max_file_bytes", _bytes("", 10**15)),
     _Row("mirror", "apt_origin", "apt_origin", _text),
     _Row("mirror", "apt_label", "apt_label", _text),
     _Row("mirror", "apt_valid_for", "apt_valid_for_s", _whole(3600, 10 * 366 * 86400)),

@@ -27,6 +27,7 @@ async def connected(config: Config) -> AsyncIterator[Packrat]:
         ca_file=packrat.ca_file,
         timeouts=Timeouts(connect_s=packrat.connect_timeout_s, stall_s=packrat.stall_timeout_s),
         download_bytes_per_s=config.mirror.download_bytes_per_s,
+        max_file_bytes=config.mirror.max_file_bytes,
     )
     async with client:
         server = Packrat(client, packrat.name, packrat.psk)

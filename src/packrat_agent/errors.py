@@ -39,6 +39,10 @@ class ServerBroken(PackratError):
     retry = True
 
 
+class TooLarge(ServerBroken):
+    """A file has no end, or one that is further away than the operator allows."""
+
+
 class SigningError(PackratError):
     """The operator must mend the signing key, its keyring or its passphrase."""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from packrat_agent.disk import told_as_disk_error
-from packrat_agent.errors import DiskError, PackratError, ServerBroken, ServerUnavailable
+from packrat_agent.errors import DiskError, PackratError, ServerBroken, ServerUnavailable, TooLarge
 from packrat_agent.model import Placement, StagedFile
 from packrat_agent.steps import done
 
@@ -191,7 +191,11 @@ class _Source:
             with told_as_disk_error("read", path):
                 if os.fstat(descriptor).st_size:
                     await asyncio.to_thread(part.hash_what_is_there)
-            resumed = await self._receive(part, file.url)
+            try:
+                resumed = await self._receive(part, file.url)
+            except TooLarge:
+                path.unlink()
+                raise
             if resumed and part.sha256 != file.sha256:
                 # The bytes of an earlier time may be of another file: once more, all of it.
                 part.restart()

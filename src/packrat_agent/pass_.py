@@ -42,6 +42,7 @@ from packrat_agent.state.settled import Standing
 from packrat_agent.state.store import Store
 from packrat_agent.state.wanted import FragmentSource, ShelfItem
 from packrat_agent.steps import done
+from packrat_agent.sweep import is_kept
 from packrat_agent.threads import in_thread
 
 log = structlog.get_logger()
@@ -61,6 +62,8 @@ class Ground:
     parallel_downloads: int
     confirm_removals_after_s: float
     max_removals_percent: int = 50
+    kept: frozenset[str] = frozenset()
+    """What the operator keeps, relative to root."""
 
 
 @dataclass(slots=True)
@@ -117,8 +120,8 @@ async def run_pass(
         on_progress(files, size)
 
     form = FORMATS.get(repo.kind)
-    if form is None:
-        result.held = f"this packrat-agent builds no repositories of type {repo.kind}"
+    result.held = _what_hinders(repo, ground)
+    if form is None or result.held is not None:
         return result
     # 1. Ask.
     known = {} if order.reread else await in_thread(store.wanted.known, repo.name, order.packages)
@@ -145,6 +148,14 @@ async def run_pass(
     await in_thread(_build, _Build(scope, form, shelf, plan, fetched, store, ground, result))
     result.seconds = time.monotonic() - started
     return result
+
+
+def _what_hinders(repo: Repo, ground: Ground) -> str | None:
+    if repo.kind not in FORMATS:
+        return f"this packrat-agent builds no repositories of type {repo.kind}"
+    if is_kept(repo.directory, ground.kept):
+        return f"its directory {repo.directory} is kept by keep_file; give it another one on the server"
+    return None
 
 
 def _hold_back_mass_removal(repo: Repo, wanted: Wanted, order: Order, store: Store, ground: Ground) -> None:
@@ -219,6 +230,8 @@ def _place(
         if not trust_places or item.state != "live" or path is None:
             try:
                 path = path_in_root(repo, form.place(repo, file))
+                if is_kept(path, ground.kept):
+                    raise Refused(f"{path} is kept by keep_file in mirror.conf, so it is not written")
                 if item.fragment is not None:
                     form.agree(file, item.fragment)
             except Refused as error:

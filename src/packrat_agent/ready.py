@@ -23,6 +23,7 @@ from packrat_agent.pass_ import Ground
 from packrat_agent.state.database import copy_database
 from packrat_agent.state.original import set_original_aside
 from packrat_agent.state.store import Store
+from packrat_agent.sweep import kept_paths
 from packrat_agent.told import Told
 
 log = structlog.get_logger()
@@ -110,6 +111,7 @@ def prepare(config: Config, store: Store, staging: Path, wish: Wish) -> Mirror:
         mirror.parallel_downloads,
         float(mirror.full_sync_interval_s),
         mirror.max_removals_percent,
+        kept_paths(mirror.root_dir, mirror.keep_files),
     )
     if not wish.dry_run:
         expires = key.expires.timestamp() if key and key.expires else None

@@ -72,6 +72,7 @@ def test_the_smallest_file_gives_the_documented_defaults(conf: Path) -> None:
         "max_removals_percent": 50,
         "parallel_downloads": 8,
         "download_bytes_per_s": None,
+        "max_file_bytes": 20_000_000_000,
         "apt_origin": "Packrat",
         "apt_label": None,
         "apt_valid_for_s": None,
@@ -108,6 +109,7 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         "max_removals: 100\r\n"
         "parallel_downloads: 64\r\n"
         "download_rate_limit: 2M\r\n"
+        "max_file_size: 4G\r\n"
         "apt_origin: Example Corp\r\n"
         "apt_label: Packages\r\n"
         "apt_valid_for: 1209600\r\n"
@@ -139,6 +141,7 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         100,
         64,
         2_000_000,
+        4_000_000_000,
         "Example Corp",
         "Packages",
         1209600,

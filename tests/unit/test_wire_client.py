@@ -345,10 +345,10 @@ def test_a_row_that_is_listed_twice_counts_once(line: Line) -> None:
     assert found == ["a", "b"]
 
 
-@pytest.mark.parametrize("total", ["", "-1", "x", "1.0", "1000001", "9" * 30, "٣", "1, 1", None])
+@pytest.mark.parametrize("total", ["", "-1", "x", "1.0", "500001", "9" * 30, "٣", "1, 1", None])
 def test_a_total_that_can_not_be_is_refused(line: Line, total: str | None) -> None:
     answer = answer_of([]) if total is None else answer_of([], Total=total.encode().decode("latin-1"))
-    with pytest.raises(ServerBroken, match="at most 1000000 can be"):
+    with pytest.raises(ServerBroken, match="at most 500000 can be"):
         line.ask(WAYS["list_uris"], lambda request: answer)
 
 
@@ -524,7 +524,7 @@ def test_an_action_without_a_result_answers_with_nothing(line: Line) -> None:
     assert line.ask(WAYS["heartbeat"], lambda request: answer_of()) is None
 
 
-@pytest.mark.parametrize("raw", [b"<html>Bad</html>", b"\x00\xff", b'{"a": ', b"[" * 100_000, b'"\xff"', b"1" * 10_000])
+@pytest.mark.parametrize("raw", [b"<html>Bad</html>", b"\x00\xff", b'{"a": ', b"[" * 10_000, b'"\xff"', b"1" * 10_000])
 def test_what_is_no_json_is_told(line: Line, raw: bytes) -> None:
     with pytest.raises(ServerBroken, match=r"no JSON; is http://127\.0\.0\.1:\d+ a packrat server\?"):
         line.ask(WAYS["get"], lambda request: answer_of(raw=raw))

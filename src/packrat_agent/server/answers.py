@@ -7,18 +7,20 @@ Touches: network, through the response.
 
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
-from packrat_agent.errors import ServerBroken, ServerRefused, ServerUnavailable
+from packrat_agent.errors import ServerBroken, ServerRefused, ServerUnavailable, TooLarge
+from packrat_agent.server.json_bounds import Bounds, TooMuch, parse_json
 from packrat_agent.server.route import RateLimit
 
 CHUNK_BYTES = 256 * 1024
-_BODY_LIMIT = 64 * 1024 * 1024
-_COUNT_LIMIT = 1_000_000
+_ERROR_LIMIT = 64 * 1024
+_COUNT_LIMIT = 500_000
 _MESSAGE_LIMIT = 300
 
 
@@ -40,17 +42,19 @@ class NotFound(ServerRefused):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A checked answer: JSON value (None for an empty body) and the headers under lower-case names."""
+    """A checked answer: JSON value (None for an empty body), the headers under lower-case names, its size in bytes."""
 
     value: Any
     headers: Mapping[str, str]
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
     """An opened file: `start` is where its first byte stands; the chunks are as they arrive, and no faster than `rate`.
 
-    validator: the server's name for this state of the file, None where it gives none.
+    validator: the server's name for this state of the file, None where it gives none. stall_s: in so many seconds
+    something has to come, and not just a trickle. max_bytes: of the whole file.
     Without a response there is nothing left to read from `start` on.
     """
 
@@ -59,31 +63,47 @@ class Download:
     response: aiohttp.ClientResponse | None
     rate: RateLimit
     validator: str | None = None
+    stall_s: float = 60.0
+    max_bytes: int | None = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Raises: ServerUnavailable where the bytes stop coming."""
+        """Raises: ServerUnavailable where the bytes stop coming, or hardly come; TooLarge where they don't end."""
         if self.response is None:
             return
+        size = min(CHUNK_BYTES, self.rate.chunk_bytes or CHUNK_BYTES)
+        at = self.start
+        since, at_since = time.monotonic(), at
         try:
-            size = min(CHUNK_BYTES, self.rate.chunk_bytes or CHUNK_BYTES)
             async for chunk in self.response.content.iter_chunked(size):
+                at += len(chunk)
+                if self.max_bytes is not None and at > self.max_bytes:
+                    raise TooLarge(f"{self.what} has more than {self.max_bytes} bytes; raise max_file_size if it may")
                 await self.rate.take(len(chunk))
                 yield chunk
+                passed_s = time.monotonic() - since
+                if passed_s >= self.stall_s:
+                    if at - at_since < self.rate.slowest_bytes_per_s * passed_s:
+                        raise TimeoutError
+                    since, at_since = time.monotonic(), at
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ServerUnavailable(f"{self.what} broke off: {told(error)}; it goes on from there next time") from None
 
 
-async def read_answer(response: aiohttp.ClientResponse, what: str) -> Answer:
+async def read_answer(response: aiohttp.ClientResponse, what: str, bounds: Bounds) -> Answer:
     """Read a JSON answer.
 
     Raises: ServerBroken where it is too long or no JSON.
     """
-    data = await _body(response, what)
+    # One byte more tells that there are more.
+    data = await _body(response, bounds.size + 1)
+    size = len(data)
     headers = {name.lower(): value for name, value in response.headers.items()}
     if not data:
         return Answer(None, headers)
     try:
-        return Answer(json.loads(data), headers)
+        return Answer(parse_json(data, bounds), headers, size)
+    except TooMuch as error:
+        raise ServerBroken(f"{what} answered with {error}; is {response.url.origin()} a packrat server?") from None
     except (ValueError, RecursionError):
         raise ServerBroken(
             f"{what} answered with something that is no JSON; is {response.url.origin()} a packrat server?"
@@ -93,10 +113,7 @@ async def read_answer(response: aiohttp.ClientResponse, what: str) -> Answer:
 async def raise_for(response: aiohttp.ClientResponse, what: str) -> None:
     """Raise what an answer outside 2xx means, with the server's own words."""
     status = response.status
-    try:
-        message, fields = _message(await _body(response, what))
-    except ServerBroken:
-        message, fields = "", {}
+    message, fields = _message(await _body(response, _ERROR_LIMIT))
     text = f"{what}: {status}{f', {message}' if message else ''}"
     if 300 <= status < 400:
         raise ServerBroken(f"{text}: redirects are not followed; set host to where the server really is")
@@ -153,17 +170,19 @@ def told(error: BaseException) -> str:
     return _clean(str(error)) or type(error).__name__
 
 
-async def _body(response: aiohttp.ClientResponse, what: str) -> bytes:
+async def _body(response: aiohttp.ClientResponse, limit: int) -> bytearray:
     data = bytearray()
     async for chunk in response.content.iter_chunked(CHUNK_BYTES):
         data += chunk
-        if len(data) > _BODY_LIMIT:
+        if len(data) >= limit:
+            # There may be no end to it.
             response.close()
-            raise ServerBroken(f"{what} answered with more than {_BODY_LIMIT} bytes")
-    return bytes(data)
+            del data[limit:]
+            break
+    return data
 
 
-def _message(data: bytes) -> tuple[str, Mapping[str, Any]]:
+def _message(data: bytearray) -> tuple[str, Mapping[str, Any]]:
     """Find the words in an error body: `message`, {field: text}, {model_path, object_id}, plain text; HTML has none."""
     try:
         value = json.loads(data)

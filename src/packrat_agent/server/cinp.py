@@ -33,6 +33,7 @@ from packrat_agent.server.answers import (
     read_validator,
     told,
 )
+from packrat_agent.server.json_bounds import LISTING, RECORDS
 from packrat_agent.server.route import RateLimit, bypasses
 
 VERSIONS = ("0.9", "1.0", "2.0")
@@ -40,6 +41,7 @@ _REQUEST_LINE_LIMIT = 4000
 _IDS_AT_ONCE = 100
 _REQUESTS_AT_ONCE = 3
 _PAGES_LIMIT = 20
+_RECORDS_LIMIT = 16 * 1024 * 1024
 _IDLE_S = 4.0
 
 
@@ -67,10 +69,12 @@ class CinpClient:
         ca_file: Path | None = None,
         timeouts: Timeouts | None = None,
         download_bytes_per_s: int | None = None,
+        max_file_bytes: int | None = None,
     ) -> None:
         self._origin = origin
         self._proxy = URL(proxy) if proxy and not bypasses(URL(origin).host or "", no_proxy) else None
         self._rate = RateLimit(download_bytes_per_s)
+        self._max_file_bytes = max_file_bytes
         self._ca_file = ca_file
         self._timeouts = timeouts or Timeouts()
         self._version = VERSIONS[0]
@@ -102,13 +106,21 @@ class CinpClient:
         return as_object((await self._ask("GET", uri)).value, f"GET {uri}")
 
     async def get_many(self, model: str, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        """GET objects by their ids: URI → fields. Those that the server does not have are left out."""
+        """GET objects by their ids: URI → fields. Those that the server does not have are left out.
+
+        Raises: ServerBroken where they are too much to be records.
+        """
         found: dict[str, Mapping[str, Any]] = {}
         waiting = list(_in_requests(model, ids))
+        size = 0
 
         async def work() -> None:
+            nonlocal size
             while waiting:
-                records, again = await self._get_some(model, waiting.pop())
+                records, again, more = await self._get_some(model, waiting.pop())
+                size += more
+                if size > _RECORDS_LIMIT:
+                    raise ServerBroken(f"GET {model}: {len(ids)} records take more than {_RECORDS_LIMIT} bytes")
                 found.update(records)
                 waiting.extend(again)
 
@@ -121,20 +133,23 @@ class CinpClient:
             await asyncio.gather(*workers, return_exceptions=True)
         return found
 
-    async def _get_some(self, model: str, ids: list[str]) -> tuple[dict[str, Mapping[str, Any]], list[list[str]]]:
-        """GET objects in one request; gives those found, and what is to be asked again in other requests."""
+    async def _get_some(self, model: str, ids: list[str]) -> tuple[dict[str, Mapping[str, Any]], list[list[str]], int]:
+        """GET objects in one request; gives those found, what is to be asked again, how many bytes the answer had."""
         try:
-            value = (await self._ask("GET", f"{model}:{':'.join(ids)}:", {"Multi-Object": "True"})).value
+            answer = await self._ask("GET", f"{model}:{':'.join(ids)}:", {"Multi-Object": "True"})
         except NotFound as error:
             # One missing id makes the whole request a 404.
             rest = [one for one in ids if one != error.object_id]
             if len(rest) < len(ids):
-                return {}, [rest] if rest else []
+                return {}, [rest] if rest else [], 0
             middle = len(ids) // 2
-            return {}, [ids[:middle], ids[middle:]] if middle else []
+            return {}, [ids[:middle], ids[middle:]] if middle else [], 0
         asked = {f"{model}:{one}:" for one in ids}
-        records = as_object(value, f"GET {model}")
-        return {key: record for key, record in records.items() if key in asked and isinstance(record, dict)}, []
+        records = as_object(answer.value, f"GET {model}")
+        found: dict[str, Mapping[str, Any]] = {
+            key: record for key, record in records.items() if key in asked and isinstance(record, dict)
+        }
+        return found, [], answer.size
 
     async def list_uris(self, model: str, filter_name: str | None, arguments: Mapping[str, Any]) -> list[str]:
         """LIST the URIs that a filter lets through, all of them, each once.
@@ -200,7 +215,8 @@ class CinpClient:
                 start = range_start(response.headers.get("Content-Range", ""), what)
                 if start != offset:
                     raise ServerBroken(f"{what}: asked from byte {offset} on, the answer begins at {start}")
-            yield Download(start, what, response, self._rate, read_validator(response.headers.get("ETag")))
+            validator = read_validator(response.headers.get("ETag"))
+            yield Download(start, what, response, self._rate, validator, self._timeouts.stall_s, self._max_file_bytes)
 
     def _until(self, read_s: float, total_s: float | None = None) -> aiohttp.ClientTimeout:
         connect_s = self._timeouts.connect_s
@@ -217,7 +233,7 @@ class CinpClient:
         async with self._request("POST", path, headers, body, self._until(self._timeouts.total_s)) as response:
             if response.status >= 300:
                 await raise_for(response, f"the upload of {name}")
-            return (await read_answer(response, f"the upload of {name}")).value
+            return (await read_answer(response, f"the upload of {name}", RECORDS)).value
 
     async def _ask(
         self,
@@ -238,7 +254,7 @@ class CinpClient:
                 sent["Content-Type"] = "application/json;charset=utf-8"
             async with self._request(verb, uri, sent, body, timeout) as response:
                 if 200 <= response.status < 300:
-                    return await read_answer(response, what)
+                    return await read_answer(response, what, LISTING if verb in ("LIST", "CALL") else RECORDS)
                 if response.status == 400 and self._speaks_another_version(response):
                     continue
                 await raise_for(response, what)

@@ -42,6 +42,10 @@ _WAIT_MARGIN_S = 60.0
 _CHANGES_MARGIN_S = 15.0
 """The same for changes, whose server answers when it was asked to: a connection that died is noticed soon."""
 
+_REPOS_LIMIT = 2000
+_REJECTED_LIMIT = 1000
+"""Of more the first are named, the rest counted."""
+
 
 class Packrat:
     """One mirror's view of a packrat server."""
@@ -91,6 +95,8 @@ class Packrat:
             names = read_ids(record.get("repo_list"), REPO, "list of repositories")
         except Unusable as error:
             raise ServerBroken(f"the record of mirror {self._name} can't be used: {error}") from None
+        if len(names) > _REPOS_LIMIT:
+            raise ServerBroken(f"the record of mirror {self._name} names more than {_REPOS_LIMIT} repositories")
         self._repos = frozenset(names)
         records = await self._asking(lambda: self._client.get_many(REPO, names))
         distro_versions = await self._distro_versions(records)
@@ -125,6 +131,8 @@ class Packrat:
                     names[read_id(uri, DISTRO_VERSION)] = None
                 except Unusable:
                     continue
+        if len(names) > _REPOS_LIMIT:
+            raise ServerBroken(f"the repositories name more than {_REPOS_LIMIT} distribution versions")
         records = await self._asking(lambda: self._client.get_many(DISTRO_VERSION, list(names)))
         found: dict[str, DistroVersion] = {}
         for name in names:
@@ -147,22 +155,22 @@ class Packrat:
         if packages is not None and not packages:
             return Wanted(frozenset(), (), ())
         listed = await self.list_wanted(repo, packages)
-        rejected: list[Rejection] = []
+        rejected = _Rejected()
         unseen: list[str] = []
         for uri in listed:
             try:
                 one = read_id(uri, PACKAGE_FILE)
             except Unusable as error:
-                rejected.append(Rejection(shown(uri), str(error)))
+                rejected.add(shown(uri), error)
                 continue
             if uri not in known:
                 unseen.append(one)
         files = [known[uri] for uri in listed if uri in known]
         for start in range(0, len(unseen), _RECORDS_AT_ONCE):
             await self._read_files(unseen[start : start + _RECORDS_AT_ONCE], files, rejected)
-        return Wanted(frozenset(listed), tuple(files), tuple(rejected))
+        return Wanted(frozenset(listed), tuple(files), rejected.all())
 
-    async def _read_files(self, ids: Sequence[str], files: list[PackageFile], rejected: list[Rejection]) -> None:
+    async def _read_files(self, ids: Sequence[str], files: list[PackageFile], rejected: "_Rejected") -> None:
         records = await self._asking(lambda: self._client.get_many(PACKAGE_FILE, ids))
         for one in ids:
             uri = f"{PACKAGE_FILE}:{one}:"
@@ -172,7 +180,7 @@ class Packrat:
             try:
                 files.append(read_file(uri, records[uri]))
             except (Unusable, UnicodeDecodeError) as error:
-                rejected.append(Rejection(uri, str(error)))
+                rejected.add(uri, error)
 
     async def changes(self, position: str | None, timeout_s: int) -> Changes:
         """Wait for what changed since `position`, at most timeout_s; None asks for the present position.
@@ -246,6 +254,26 @@ class Packrat:
                     f"the server refuses to log in mirror {self._name}: check name and psk in [packrat] ({error})"
                 ) from None
             self._sessions += 1
+
+
+class _Rejected:
+    """What can't be used of one answer."""
+
+    def __init__(self) -> None:
+        self._named: list[Rejection] = []
+        self._more = 0
+
+    def add(self, record: str, reason: Exception) -> None:
+        """Name one, or count it."""
+        if len(self._named) < _REJECTED_LIMIT:
+            self._named.append(Rejection(record, str(reason)))
+        else:
+            self._more += 1
+
+    def all(self) -> tuple[Rejection, ...]:
+        """Those named, and how many more there are."""
+        rest = (Rejection("others", f"{self._more} more records can't be used either"),) if self._more else ()
+        return (*self._named, *rest)
 
 
 def _present(records: Mapping[str, Mapping[str, Any]], uri: str) -> Mapping[str, Any]:

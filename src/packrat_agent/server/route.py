@@ -10,6 +10,7 @@ import ipaddress
 from collections.abc import Collection
 
 _BURST_S = 0.25
+_SLOWEST_BYTES_PER_S = 500.0
 
 
 def bypasses(host: str, no_proxy: Collection[str]) -> bool:
@@ -49,6 +50,11 @@ class RateLimit:
     def chunk_bytes(self) -> int | None:
         """The largest piece to take at a time, None for any: a piece is never worth more than a second's wait."""
         return None if self._bytes_per_s is None else max(1, int(self._bytes_per_s * _BURST_S))
+
+    @property
+    def slowest_bytes_per_s(self) -> float:
+        """A download that comes slower than this is not the limit's doing, however many share it."""
+        return _SLOWEST_BYTES_PER_S if self._bytes_per_s is None else min(_SLOWEST_BYTES_PER_S, self._bytes_per_s / 100)
 
     async def take(self, size: int) -> None:
         """Wait until so many bytes may have come."""
