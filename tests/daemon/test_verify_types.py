@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -68,10 +69,9 @@ def fill(lab: Stage) -> None:
         lab.server.put(files / f"{name}_1.conf", ("resource",))
 
 
-@pytest.fixture(scope="module")
-def mirror(tmp_path_factory: pytest.TempPathFactory, key: Key) -> Iterator[Stage]:
-    """A signed mirror with a repository of every type; tests work on copies of it."""
-    directory = tmp_path_factory.mktemp("mirror")
+@contextmanager
+def mirror_of_all(directory: Path, key: Key | None) -> Iterator[Stage]:
+    """A mirror with an empty repository of every type."""
     with packrat_server(directory) as server:
         engine = open_database(server.data)
         for kind, versions in REPOS.items():
@@ -81,6 +81,13 @@ def mirror(tmp_path_factory: pytest.TempPathFactory, key: Key) -> Iterator[Stage
         assert psk is not None
         lab = Stage(directory, server, psk, key, {"public_url": "http://repo.example.com:5000/repo"})
         lab.write_config()
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory: pytest.TempPathFactory, key: Key) -> Iterator[Stage]:
+    """A signed mirror with packages of every type; tests that spoil it work on copies."""
+    with mirror_of_all(tmp_path_factory.mktemp("mirror"), key) as lab:
         fill(lab)
         lab.agent("sync")
         yield lab
@@ -149,6 +156,38 @@ def test_a_sound_mirror_of_every_type_has_no_faults(mirror: Stage) -> None:
     assert found["faults"] == []
     # Nothing stands in a new mirror that no client comes to by itself.
     assert found["unnamed"] == []
+
+
+def test_an_empty_mirror_is_sound(tmp_path: Path, key: Key) -> None:
+    with mirror_of_all(tmp_path, key) as lab:
+        lab.agent("sync")
+        found = json.loads(lab.agent("verify", "--json").stdout)
+        assert found["repositories"] == [[kind, f"{kind}-dev"] for kind in REPOS]
+
+
+@pytest.mark.parametrize("is_signed", [True, False], ids=["signed", "unsigned"])
+def test_a_mirror_without_an_address_is_sound_through_changes(mirror: Stage, tmp_path: Path, is_signed: bool) -> None:
+    lab = Stage(tmp_path, mirror.server, mirror.psk, mirror.key if is_signed else None)
+    lab.write_config()
+    lab.agent("sync")
+    assert faults_of(lab.www) == {}
+    late = Image("late", "1" if is_signed else "2")
+    uris = lab.server.put(write_image(late, tmp_path, build_oci(late)), ("docker",))
+    rpm = Rpm("late", late.version, "noarch", files=(("/late", b"1"),))
+    uris += lab.server.put(write_rpm(rpm, tmp_path), REPOS["yum"])
+    uris += lab.server.put(write_wheel(Python("late", late.version), tmp_path), ("pypi",))
+    lab.agent("sync")
+    assert faults_of(lab.www) == {}
+    for uri in uris:
+        lab.server.untag(uri, "dev")
+    lab.agent("sync")
+    assert faults_of(lab.www) == {}
+    # Another address or key signs everything anew, beside what was.
+    lab.extra["public_url"] = "https://other.example.com"
+    lab.key = mirror.key
+    lab.write_config()
+    lab.agent("sync")
+    assert faults_of(lab.www) == {}
 
 
 _PLANTS: tuple[Plant, ...] = (
