@@ -200,9 +200,8 @@ def test_a_lost_state_costs_no_download(made: TypeStage) -> None:
     assert made.lab.tree() == settled
 
 
+@pytest.mark.parametrize("kind", [YUM, DOCKER], ids=lambda kind: kind.name, indirect=True)
 def test_what_was_made_is_not_believed_where_the_disk_says_otherwise(made: TypeStage) -> None:
-    if made.kind not in (YUM, DOCKER):
-        pytest.skip("its package files are published as they are")
     made.put("hello", "1.0", inside=b"hello")
     made.put("other", "1.0", inside=b"other")
     made.lab.agent("sync")
