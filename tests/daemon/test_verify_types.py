@@ -494,6 +494,11 @@ LIES: Mapping[str, tuple[Lie, str, str]] = {
         f"{SIMPLE}/other/index.v1_json",
         "no JSON",
     ),
+    "two lists say another size": (
+        lambda tree, _, __: edit(tree / SIMPLE / "other/index.v1_json", '"size": ', '"size": 1'),
+        "pypi-dev/packages/other/other-",
+        "bytes, pypi-dev/simple/other/index.v1_json says",
+    ),
     "a name that no file can have": (
         lambda tree, _, __: edit(tree / "json-dev/_repo_main/MANIFEST_all.json", '"a/a_1.conf"', '"a/\\ud800\\u0000"'),
         "json-dev/_repo_main/MANIFEST_all.json",

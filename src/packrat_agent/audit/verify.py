@@ -11,7 +11,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 
@@ -68,9 +68,14 @@ def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], N
     for finding in _audit(subject, found):
         if isinstance(finding, Fault):
             faults.append(finding)
-        elif finding.sha256 != named.setdefault(finding.path, finding).sha256:
-            other = named[finding.path]
+            continue
+        other = named.setdefault(finding.path, finding)
+        if finding.sha256 != other.sha256 or (None not in (finding.size, other.size) and finding.size != other.size):
             faults.append(Fault(finding.path, f"{finding.by} and {other.by} name different bytes for it"))
+        elif finding is not other:
+            # What one index does not say, another one may.
+            fuller = finding if other.size is None else other
+            named[finding.path] = replace(fuller, look=other.look or finding.look)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         checked = list(threads.map(lambda one: _check(top, one, on_progress), named.values()))
     faults += [fault for fault, _ in checked if fault is not None]
