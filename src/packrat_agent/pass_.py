@@ -34,6 +34,7 @@ from packrat_agent.model import (
 )
 from packrat_agent.plan import decide
 from packrat_agent.publish import intend, path_in_root, publish
+from packrat_agent.removals import RemovalLimits, hold_back_removals
 from packrat_agent.scope import Scope, narrow
 from packrat_agent.server.packrat import Packrat
 from packrat_agent.sign import sign_tree
@@ -47,9 +48,6 @@ from packrat_agent.threads import in_thread
 
 log = structlog.get_logger()
 
-_MANY_REMOVALS = 10
-"""Fewer files than this may go at once, whatever part of the repository they are."""
-
 
 @dataclass(frozen=True, slots=True)
 class Ground:
@@ -60,8 +58,7 @@ class Ground:
     key: SigningKey | None
     settings: RenderSettings
     parallel_downloads: int
-    confirm_removals_after_s: float
-    max_removals_percent: int = 50
+    removals: RemovalLimits
     kept: frozenset[str] = frozenset()
     """What the operator keeps, relative to root."""
 
@@ -129,7 +126,9 @@ async def run_pass(
     result.rejected = list(wanted.rejected)
     # 2. Remember.
     try:
-        await in_thread(_hold_back_mass_removal, repo, wanted, order, store, ground)
+        if order.packages is None:
+            # Else the server named what changed.
+            await in_thread(hold_back_removals, repo, wanted, store, ground.removals, accepted=order.accept_removals)
     except Held as held:
         result.held = str(held)
         return result
@@ -156,34 +155,6 @@ def _what_hinders(repo: Repo, ground: Ground) -> str | None:
     if is_kept(repo.directory, ground.kept):
         return f"its directory {repo.directory} is kept by keep_file; give it another one on the server"
     return None
-
-
-def _hold_back_mass_removal(repo: Repo, wanted: Wanted, order: Order, store: Store, ground: Ground) -> None:
-    """Refuse to empty a repository, or to take most of it away, on one answer.
-
-    Raises: Held until the operator accepts it, or the server has said the same for a full interval.
-    """
-    if order.packages is not None:
-        # The server named what changed.
-        return
-    lost, live = store.wanted.lost(repo.name, wanted.uris)
-    most = lost >= _MANY_REMOVALS and lost * 100 > live * ground.max_removals_percent
-    if not lost or (wanted.uris and not most):
-        store.wanted.set_shrunk_since(repo.name, None)
-        return
-    now = time.time()
-    since = store.wanted.shrunk_since(repo.name)
-    if order.accept_removals or (since is not None and now - since >= ground.confirm_removals_after_s):
-        log.info("confirmed", repo=repo.name, removals=lost)
-        store.wanted.set_shrunk_since(repo.name, None)
-        return
-    if since is None:
-        store.wanted.set_shrunk_since(repo.name, now)
-    raise Held(
-        f"the server suddenly offers {'nothing' if not wanted.uris else f'{lost} files less'} for {repo.name}, where "
-        f"{live} files are live; they stay until it says so again in a full sync one interval from now, or until "
-        "`packrat-agent sync --accept-removals`"
-    )
 
 
 def _plan_dry(repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store, ground: Ground) -> Plan:

@@ -20,6 +20,7 @@ from packrat_agent.formats.interface import RenderSettings
 from packrat_agent.keyring import SigningKey, export_public, find_key
 from packrat_agent.keyring import warn as warn_of_key
 from packrat_agent.pass_ import Ground
+from packrat_agent.removals import RemovalLimits
 from packrat_agent.state.database import copy_database
 from packrat_agent.state.original import set_original_aside
 from packrat_agent.state.store import Store
@@ -109,8 +110,7 @@ def prepare(config: Config, store: Store, staging: Path, wish: Wish) -> Mirror:
         key,
         settings,
         mirror.parallel_downloads,
-        float(mirror.full_sync_interval_s),
-        mirror.max_removals_percent,
+        RemovalLimits(mirror.max_removals_percent, float(mirror.full_sync_interval_s)),
         kept_paths(mirror.root_dir, mirror.keep_files),
     )
     if not wish.dry_run:
