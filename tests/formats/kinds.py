@@ -146,20 +146,22 @@ def _read_yum(get: Get) -> Offered:
 
 
 def _read_pypi(get: Get) -> Offered:
+    # A client reads the pages of one kind; each kind is whole for itself.
+    for name in re.findall(r'href="([^"/]+)/"', get("simple/index.html").decode()):
+        page = get(f"simple/{name}/index.html").decode()
+        links = re.findall(r'href="\.\./\.\./([^"#]+)#sha256=([0-9a-f]{64})"', page)
+        assert len(links) == page.count("href=")
+        for path, sha256 in links:
+            hold(get, path, sha256)
     offered: Offered = set()
-    root = json.loads(get("simple/index.v1_json"))
-    html = get("simple/index.html").decode()
-    for project in root["projects"]:
-        name = project["name"]
-        assert f'href="{name}/"' in html
-        page = json.loads(get(f"simple/{name}/index.v1_json"))
-        for file in page["files"]:
+    for project in json.loads(get("simple/index.v1_json"))["projects"]:
+        for file in json.loads(get(f"simple/{project['name']}/index.v1_json"))["files"]:
             path = file["url"].removeprefix("../../")
             hold(get, path, file["hashes"]["sha256"])
             hold(get, f"{path}.metadata", file["core-metadata"]["sha256"])
             _, version, _, tags = parse_wheel_filename(file["filename"])
             arch = next(iter(tags)).platform.removeprefix("manylinux_2_17_")
-            offered.add((name, str(version), arch))
+            offered.add((project["name"], str(version), arch))
     return offered
 
 

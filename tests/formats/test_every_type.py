@@ -56,8 +56,7 @@ def test_empty_one_many_removed(made: TypeStage) -> None:
     whose = set(made.packages())
 
     many = [(f"many{number:02}", "1.0") for number in range(12)]
-    for name, version in many:
-        made.put(name, version, inside=name.encode())
+    made.put_many(many)
     made.lab.agent("sync")
     assert made.offered() == made.expected(("hello", "1.0"), *many)
 
@@ -123,13 +122,10 @@ def test_the_order_of_arrival_leaves_no_trace(tmp_path: Path, key: Key, kind: Ki
     for place, order in (("a", names), ("b", names[::-1])):
         (tmp_path / place).mkdir()
         with type_stage(tmp_path / place, key, kind) as one:
-            for count, (name, version) in enumerate(order):
-                one.put(name, version, inside=name.encode())
-                if place == "b" and count == 5:
-                    one.grace(0)
-                    one.lab.agent("sync")
-            one.lab.agent("sync")
-            # What only former publications named goes.
+            one.put_many(order[:6])
+            if place == "b":
+                one.lab.agent("sync")
+            one.put_many(order[6:])
             one.lab.agent("sync")
             indexes.append(one.indexes())
     assert sorted(indexes[0]) == sorted(indexes[1])
@@ -178,8 +174,7 @@ def test_a_file_for_a_distribution_version_that_the_repository_lacks(kind: Kind)
 def test_a_lost_state_costs_no_download(made: TypeStage) -> None:
     packages = [("hello", "1.0"), ("hello", "2.0"), ("other", "1.0")]
     gone = made.put("gone", "1.0", inside=os.urandom(20))
-    for name, version in packages:
-        made.put(name, version, inside=name.encode())
+    made.put_many(packages)
     made.lab.agent("sync")
     made.lab.server.act(gone, "fail")
     made.grace(0)
@@ -246,8 +241,7 @@ def test_another_key_signs_everything_anew(made: TypeStage, tmp_path: Path, othe
         made.lab.extra = {"public_url": "http://repo.example.com"}
     made.grace(0)
     packages = [("hello", "1.0"), ("hello", "2.0"), ("other", "1.0")]
-    for name, version in packages:
-        made.put(name, version, inside=name.encode())
+    made.put_many(packages)
     assert made.lab.key is not None
     for number, key in enumerate((made.lab.key, other_key)):
         made.lab.key = key

@@ -13,6 +13,7 @@ from formats.kinds import Kind, Offered, from_disk
 from packrat_server import admin
 from packrat_server.store.blobs import blob_path
 from packrat_server.store.database import open_database
+from packrat_server.uploader import Uploader
 from stage import Key, Stage, stage
 
 LOST = "state.db*"
@@ -29,6 +30,23 @@ class TypeStage:
         """Build, upload and tag a package; gives its URI."""
         file_name, data = self.kind.build(name, version, arch or self.kind.arches[0], inside)
         return self.put_file(file_name, data, self.kind.uploaded_for, tags)
+
+    def put_many(self, packages: Sequence[tuple[str, str]]) -> None:
+        """Build, upload and tag packages, (name, version) each, in one session."""
+        directory = self.lab.directory / "built"
+        directory.mkdir(exist_ok=True)
+        paths = []
+        for name, version in packages:
+            file_name, data = self.kind.build(name, version, self.kind.arches[0], f"{name} {version}".encode())
+            paths.append(directory / file_name)
+            paths[-1].write_bytes(data)
+
+        async def work(uploader: Uploader) -> None:
+            for path in paths:
+                for uri in await uploader.upload(path, self.kind.uploaded_for):
+                    await uploader.tag(uri, "dev")
+
+        self.lab.server.ask(work)
 
     def put_file(self, file_name: str, data: bytes, suites: Sequence[str], tags: Sequence[str] = ("dev",)) -> str:
         """Upload and tag a file."""
