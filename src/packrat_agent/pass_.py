@@ -141,8 +141,7 @@ async def run_pass(
     # 3. Decide.
     shelf, plan = await in_thread(_decide, scope, form, order, store, ground)
     # 4. Fetch.
-    missing = (*plan.fetch, *plan.link)
-    fetched = await fetch(missing, ground.staging, ground.root, server.open_file, ground.parallel_downloads, count)
+    fetched = await _fetch(plan, server, ground, count)
     # 5. to 8. Read, render, sign, publish.
     await in_thread(_build, _Build(scope, form, shelf, plan, fetched, store, ground, result))
     result.seconds = time.monotonic() - started
@@ -155,6 +154,11 @@ def _what_hinders(repo: Repo, ground: Ground) -> str | None:
     if is_kept(repo.directory, ground.kept):
         return f"its directory {repo.directory} is kept by keep_file; give it another one on the server"
     return None
+
+
+async def _fetch(plan: Plan, server: Packrat, ground: Ground, count: Callable[[int, int], None]) -> Fetched:
+    missing = (*plan.fetch, *plan.link)
+    return await fetch(missing, ground.staging, ground.root, server.open_file, ground.parallel_downloads, count)
 
 
 def _plan_dry(repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store, ground: Ground) -> Plan:
