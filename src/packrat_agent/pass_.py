@@ -133,8 +133,7 @@ async def run_pass(
         result.held = str(held)
         return result
     if order.dry_run:
-        _tell_plan(await in_thread(_plan_dry, repo, form, wanted, order, store, ground), order, result)
-        return result
+        return _tell_plan(await in_thread(_plan_dry, repo, form, wanted, order, store, ground), order, result)
     scope = narrow(repo, order.packages, store.settled.take(repo.name, (repo, _source(form, ground))))
     await in_thread(store.wanted.remember_wanted, repo.name, wanted, order.packages)
     done("wanted-remembered")
@@ -267,7 +266,7 @@ def _all_there(parts: Sequence[Part], on_disk: Mapping[str, StoredFile]) -> bool
     return all(part.path in on_disk for part in parts)
 
 
-def _tell_plan(plan: Plan, order: Order, result: PassResult) -> None:
+def _tell_plan(plan: Plan, order: Order, result: PassResult) -> PassResult:
     new = (*plan.fetch, *plan.link)
     stands = {p.path for p in new if p.path in order.strangers and order.strangers[p.path].sha256 == p.file.sha256}
     parts = (part.path for p in plan.keep for part in p.parts if part.path in order.strangers)
@@ -275,6 +274,7 @@ def _tell_plan(plan: Plan, order: Order, result: PassResult) -> None:
     result.added = [p.path for p in new if p.path not in stands]
     result.removed = list(plan.retire)
     result.refused = list(plan.refused)
+    return result
 
 
 @dataclass(frozen=True, slots=True)
