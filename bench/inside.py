@@ -14,8 +14,8 @@ from pathlib import Path
 
 from bench.meter import read_peak_kib, reset_peak
 from packrat_agent import memory
-from packrat_agent.agent import connected
 from packrat_agent.config import load
+from packrat_agent.connect import connected
 from packrat_agent.full_pass import sync
 from packrat_agent.log import set_up_log
 from packrat_agent.pass_ import Order, run_pass

@@ -25,10 +25,14 @@ from bench.setting import SUITE, Setting
 _ARRIVES_WITHIN_S = 60.0
 
 
-class _Mirror:
+_NEVER_S = 86400
+"""An interval of which none ends while something is measured."""
+
+
+class Mirror:
     """A root_dir with its mirror.conf."""
 
-    def __init__(self, setting: Setting, server: Server, directory: Path) -> None:
+    def __init__(self, setting: Setting, server: Server, directory: Path, full_sync_interval_s: int = _NEVER_S) -> None:
         self.setting = setting
         self.server = server
         self.root = directory / "www"
@@ -41,8 +45,7 @@ class _Mirror:
             f"[packrat]\nhost: {server.url}\nname: {MIRROR}\npsk: {server.psk}\n\n"
             f"[mirror]\ndescription: Benchmark\nroot_dir: {self.root}\nstate_db: {directory / 'state' / 'state.db'}\n"
             f"gpg_sign_key: {setting.key}\ngnupg_home: {setting.gnupg_home}\n"
-            # None is to come in between.
-            "full_sync_interval: 86400\n"
+            f"full_sync_interval: {full_sync_interval_s}\n"
         )
 
     def line(self, *arguments: str) -> list[str]:
@@ -61,7 +64,7 @@ class Sync:
     legend = "a whole process: asks for everything, downloads over loopback HTTP, hashes every file on disk, publishes."
 
     def __init__(self, setting: Setting, server: Server, directory: Path) -> None:
-        self._mirror = _Mirror(setting, server, directory)
+        self._mirror = Mirror(setting, server, directory)
         self.index = self._mirror.index
 
     def build(self, corpus: Corpus) -> Measured | None:
@@ -114,7 +117,7 @@ class Inside:
     legend = "inside a running agent, from the start of the pass (asking the server included) until it is published."
 
     def __init__(self, setting: Setting, server: Server, directory: Path) -> None:
-        self._mirror = _Mirror(setting, server, directory)
+        self._mirror = Mirror(setting, server, directory)
         self.index = self._mirror.index
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.inside", str(self._mirror.config)],
@@ -173,7 +176,7 @@ class Run:
     legend = "from the moment when the tag request is sent to the server until the new InRelease is on disk."
 
     def __init__(self, setting: Setting, server: Server, directory: Path) -> None:
-        self._mirror = _Mirror(setting, server, directory)
+        self._mirror = Mirror(setting, server, directory)
         self.index = self._mirror.index
         self._release = self._mirror.dist / "InRelease"
         self._process: subprocess.Popen[str] | None = None

@@ -8,11 +8,12 @@ declare -A package_of=(
   [gpg]=gnupg [gpgv]=gpgv [gpgconf]=gpgconf [apt-get]=apt [apt-ftparchive]=apt-utils [dpkg-deb]=dpkg [xz]=xz-utils
   [aptly]=aptly [reprepro]=reprepro [nginx]=nginx-light [apache2]=apache2-bin [curl]=curl [openssl]=openssl
   [skopeo]=skopeo [podman]=podman [systemd-analyze]=systemd
+  [dnf]=dnf [zypper]=zypper [createrepo_c]=createrepo-c [rpmsign]=rpm [rpmkeys]=rpm
 )
 wanted=("$@")
 if [ ${#wanted[@]} -eq 0 ]; then
   wanted=(gpg gpgv gpgconf apt-get apt-ftparchive dpkg-deb xz aptly reprepro nginx apache2 curl openssl skopeo podman
-    systemd-analyze)
+    systemd-analyze dnf zypper createrepo_c rpmsign rpmkeys)
 fi
 
 PATH=$PATH:/usr/sbin:/sbin
@@ -35,6 +36,26 @@ if [ ${#packages[@]} -gt 0 ]; then
 fi
 
 [ $# -eq 0 ] || exit 0
+
+# pip, uv and poetry, apart from what the project itself runs with.
+clients=.cache/clients
+if [ ! -e $clients/made ] || [ requirements/clients.txt -nt $clients/made ]; then
+  python=.venv/bin/python
+  [ -x $python ] || python=python3
+  echo "installing pip, uv and poetry into $clients ..."
+  $python -m venv --clear $clients
+  $clients/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/clients.txt
+  touch $clients/made
+fi
+
+# dnf's reposync. The package can't be installed: it breaks zypper.
+plugins=.cache/dnf-plugins
+if [ ! -e $plugins/usr/lib/python3/dist-packages/dnf-plugins/reposync.py ]; then
+  mkdir -p $plugins
+  apt-cache show dnf-plugins-core >/dev/null 2>&1 || apt-get -q -o Acquire::Retries=3 update >/dev/null
+  (cd $plugins && apt-get -q -o Acquire::Retries=3 -o APT::Sandbox::User=root download dnf-plugins-core >/dev/null)
+  dpkg -x $plugins/dnf-plugins-core_*.deb $plugins
+fi
 
 # Real packages: epochs, tildes and pluses in versions and names, every usual architecture, odd sources.
 real=(hello g++ libstdc++6 debian-archive-keyring hostname netbase tzdata bsdutils media-types sensible-utils

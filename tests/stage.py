@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,13 +89,14 @@ def packrat_server(directory: Path) -> Iterator[Server]:
 
 @dataclass(slots=True)
 class Stage:
-    """A server, a mirror `lab` with repository `apt-dev`, and the configuration of its agent."""
+    """A server, a mirror `lab` with repository `<kind>-dev`, and the configuration of its agent."""
 
     directory: Path
     server: Server
     psk: str
     key: Key | None
     extra: dict[str, str] = field(default_factory=dict)
+    kind: str = "apt"
 
     @property
     def www(self) -> Path:
@@ -109,8 +110,8 @@ class Stage:
 
     @property
     def repo(self) -> Path:
-        """The directory of apt-dev."""
-        return self.www / "apt-dev"
+        """The directory of the repository."""
+        return self.www / f"{self.kind}-dev"
 
     def write_config(self) -> None:
         """Write mirror.conf; `extra` goes into [mirror]."""
@@ -133,6 +134,12 @@ class Stage:
             assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
+    def sync(self, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        """Run a sync in an environment of its own, however it ends."""
+        return subprocess.run(
+            self.command("sync"), env=environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        )
+
     def command(self, *arguments: str) -> list[str]:
         """The command line of packrat-agent."""
         return [sys.executable, "-m", "packrat_agent.cli", "--config", str(self.config), *arguments]
@@ -152,15 +159,17 @@ class Stage:
 
 
 @contextmanager
-def stage(directory: Path, key: Key | None, suites: Sequence[str] = ("bookworm", "trixie")) -> Iterator[Stage]:
+def stage(
+    directory: Path, key: Key | None, suites: Sequence[str] = ("bookworm", "trixie"), kind: str = "apt"
+) -> Iterator[Stage]:
     """Set up a Stage whose repository takes every version tagged dev."""
     with packrat_server(directory) as server:
         engine = open_database(server.data)
-        admin.save_repo(engine, admin.NewRepo("apt-dev", "apt", "dev", tuple(suites), show_only_latest=False))
-        psk = admin.save_mirror(engine, "lab", ["apt-dev"], "Lab")
+        admin.save_repo(engine, admin.NewRepo(f"{kind}-dev", kind, "dev", tuple(suites), show_only_latest=False))
+        psk = admin.save_mirror(engine, "lab", [f"{kind}-dev"], "Lab")
         engine.dispose()
         assert psk is not None
-        set_up = Stage(directory, server, psk, key)
+        set_up = Stage(directory, server, psk, key, kind=kind)
         set_up.write_config()
         yield set_up
 

@@ -11,16 +11,16 @@ import random
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
 
 from packrat_agent import __version__, notify
 from packrat_agent.claim import ACCEPT_REMOVALS, take_word
-from packrat_agent.config import Config
+from packrat_agent.connect import connected
 from packrat_agent.errors import DiskError, PackratError, ServerUnavailable
 from packrat_agent.follow import News, follow
 from packrat_agent.full_pass import (
@@ -39,10 +39,10 @@ from packrat_agent.full_pass import (
 from packrat_agent.memory import settle
 from packrat_agent.model import MirrorView, Repo, StoredFile
 from packrat_agent.owed import Owed, Work
+from packrat_agent.pace import Pace, Stopped
 from packrat_agent.pass_ import Order
 from packrat_agent.ready import Mirror
 from packrat_agent.scan import be_gentle
-from packrat_agent.server.cinp import CinpClient
 from packrat_agent.server.packrat import Packrat
 from packrat_agent.status.metrics import collect, serving_metrics
 from packrat_agent.threads import in_thread
@@ -53,13 +53,9 @@ _QUIET_S = 0.05
 _LONGEST_BURST_S = 0.5
 _BACK_OFF_S = (1.0, 30.0)
 _RETRY_S = (15.0, 900.0)
+_REST_S = 1.0
+"""A repository's indexes have dates in whole seconds that must rise, and never lie ahead: one publication a second."""
 _FIGURES_S = 10.0
-_SCAN_SHARE = 0.5
-"""Which part of the time a scan beside other work is at work itself."""
-
-
-class _Stopped(Exception):
-    """The agent stops; a scan is to end."""
 
 
 @dataclass(slots=True)
@@ -87,19 +83,11 @@ class _Desk:
     full: _Full | None = None
     full_is_due: bool = True
     strangers: Mapping[str, StoredFile] = field(default_factory=dict)
+    published_at: dict[str, float] = field(default_factory=dict)
     heard_at: dict[str, float] = field(default_factory=dict)
     tries: dict[str, int] = field(default_factory=dict)
     complaint: str = ""
-
-
-@asynccontextmanager
-async def connected(config: Config) -> AsyncIterator[Packrat]:
-    """Hold a session with the server of the configuration."""
-    packrat = config.packrat
-    async with CinpClient(packrat.url, proxy=packrat.proxy, ca_file=packrat.ca_file) as client:
-        server = Packrat(client, packrat.name, packrat.psk)
-        await server.open()
-        yield server
+    told: set[str] = field(default_factory=set)
 
 
 async def run(mirror: Mirror, on_progress: Progress, bell: asyncio.Event) -> None:
@@ -150,14 +138,18 @@ async def _give_signs_of_life(desk: _Desk) -> None:
 
 
 def _complain(desk: _Desk, error: PackratError) -> None:
-    if str(error) == desk.complaint:
-        return
     desk.complaint = str(error)
+    # A full disk is one fault, whichever file meets it.
+    fault = str(error.__cause__.errno) if isinstance(error.__cause__, OSError) else desk.complaint
+    if fault in desk.told:
+        return
+    desk.told.add(fault)
     log.error("waiting", reason=desk.complaint, text="what is published stays served; tried again")
-    notes = desk.mirror.store.notes
-    notes.add_event(time.time(), "waiting", None, desk.complaint)
-    if not isinstance(error, DiskError):
-        _note_server(desk, up=False)
+    # It may be the state database's own disk that is full.
+    with suppress(DiskError):
+        desk.mirror.store.notes.add_event(time.time(), "waiting", None, desk.complaint)
+        if not isinstance(error, DiskError):
+            _note_server(desk, up=False)
 
 
 def _note_server(desk: _Desk, *, up: bool) -> None:
@@ -206,46 +198,63 @@ async def _attend(desk: _Desk, server: Packrat) -> None:
 
 
 async def _work(desk: _Desk, server: Packrat) -> None:
+    waits_s = _BACK_OFF_S[0]
     while True:
         await desk.owed.wait()
         await desk.owed.settle(_QUIET_S, _LONGEST_BURST_S)
         try:
-            await _drain(desk, server)
+            worked = await _drain(desk, server)
         except DiskError as error:
             # The server is well: what is owed is tried again when the disk may be too.
-            again = desk.complaint == str(error)
+            waits_s = min(waits_s * 2, _BACK_OFF_S[1]) if desk.complaint else _BACK_OFF_S[0]
             _complain(desk, error)
-            await asyncio.sleep(_BACK_OFF_S[1] if again else _BACK_OFF_S[0])
+            await asyncio.sleep(waits_s)
             desk.owed.wake()
+            continue
+        if not worked:
             continue
         await server.heartbeat()
         if desk.complaint:
+            desk.complaint = ""
+            desk.told.clear()
             log.info("recovered", server=desk.mirror.config.packrat.url)
             desk.mirror.store.notes.add_event(time.time(), "recovered", None, desk.mirror.config.packrat.url)
-            desk.complaint = ""
         _note_server(desk, up=True)
 
 
-async def _drain(desk: _Desk, server: Packrat) -> None:
-    """Do all that is owed, one repository at a time; a full pass goes on in between."""
+async def _drain(desk: _Desk, server: Packrat) -> bool:
+    """Do all that is owed, one repository at a time, a full pass in between; gives whether anything was to be done."""
     summary = Summary()
+    worked = False
     while True:
         if desk.full_is_due and desk.full is None:
             await _begin_full(desk, server)
         if desk.owed.take_mirror():
             await _ask_mirror(desk, server, summary)
-        work = desk.owed.take()
+            worked = True
+        work = desk.owed.take(_resting(desk))
         if work is not None:
             await _do(desk, server, work, summary)
+            worked = True
             continue
+        if not desk.owed.is_empty:
+            asyncio.get_running_loop().call_later(_REST_S / 10, desk.owed.wake)
+            return worked
         if desk.full is not None and (desk.full.seen is not None or desk.full.failure is not None):
             await _end_full(desk, server)
+            worked = True
             continue
-        return
+        return worked
+
+
+def _resting(desk: _Desk) -> frozenset[str]:
+    """Name the repositories that were published a moment ago."""
+    now = time.monotonic()
+    return frozenset(name for name, at in desk.published_at.items() if now - at < _REST_S)
 
 
 async def _ask_mirror(desk: _Desk, server: Packrat, summary: Summary) -> MirrorView:
-    """Look at the mirror's own record; all its repositories are owed a look after it."""
+    """Look at the mirror's own record; repositories that are new or changed are owed a look after it."""
     try:
         view = await server.view()
     except BaseException:
@@ -253,9 +262,10 @@ async def _ask_mirror(desk: _Desk, server: Packrat, summary: Summary) -> MirrorV
         raise
     tell_rejected(desk.mirror, view, summary)
     await in_thread(desk.mirror.store.wanted.save_repos, view.repos)
+    changed = [repo.name for repo in view.repos if desk.repos.get(repo.name) != repo]
     desk.repos = {repo.name: repo for repo in view.repos}
     await in_thread(keep_site, desk.mirror, view)
-    desk.owed.add(dict.fromkeys(desk.repos))
+    desk.owed.add(dict.fromkeys(changed))
     return view
 
 
@@ -277,6 +287,8 @@ async def _do(desk: _Desk, server: Packrat, work: Work, summary: Summary) -> Non
             desk.owed.add_due([work.repo])
         raise
     result = into.passes[-1] if len(into.passes) > done_before else None
+    if result is not None and result.sections:
+        desk.published_at[work.repo] = time.monotonic()
     if result is not None and heard_at is not None and (result.sections or result.added):
         desk.mirror.store.notes.update_fact(f"repo:{repo.name}", {"lag_s": round(time.time() - heard_at, 3)})
     _try_again(desk, work.repo, failed=result is None or bool(result.failed))
@@ -307,7 +319,7 @@ async def _begin_full(desk: _Desk, server: Packrat) -> None:
         desk.strangers = {file.path: file for file in seen.found.strangers}
         full.seen = seen
     else:
-        began = loop.run_in_executor(desk.scanner, look, desk.mirror, _gentle_progress(desk))
+        began = loop.run_in_executor(desk.scanner, look, desk.mirror, Pace(desk.mirror, desk.stopping))
         began.add_done_callback(lambda done: _note_scan(desk, full, done))
     await _ask_mirror(desk, server, full.summary)
     desk.owed.add_due(desk.repos)
@@ -321,7 +333,7 @@ def _note_scan(desk: _Desk, full: _Full, done: "asyncio.Future[Look]") -> None:
         full.seen = done.result()
     elif isinstance(error, DiskError):
         full.failure = error
-    elif not isinstance(error, _Stopped):
+    elif not isinstance(error, Stopped):
         full.failure = DiskError(f"the scan of root_dir failed: {error!r}")
     desk.owed.wake()
 
@@ -347,35 +359,3 @@ async def _end_full(desk: _Desk, server: Packrat) -> None:
     settle()
     summary = full.summary
     log.info("checked", seconds=f"{summary.seconds:.1f}", repositories=len(desk.repos), removed=len(summary.swept))
-
-
-def _gentle_progress(desk: _Desk) -> "_Gentle":
-    remembered = len(desk.mirror.store.live.everything())
-    return _Gentle(desk, remembered)
-
-
-class _Gentle:
-    """Paces a scan from inside its thread, notes how far it is, ends it when the agent stops."""
-
-    def __init__(self, desk: _Desk, of_files: int) -> None:
-        self._desk = desk
-        self._of_files = of_files
-        self._began = time.time()
-        self._files = self._bytes = 0
-        self._worked_since = time.monotonic()
-        self._noted_at = 0.0
-
-    def __call__(self, files: int, size: int) -> None:
-        """Note progress; sleep as long as was worked."""
-        self._files += files
-        self._bytes += size
-        now = time.monotonic()
-        if now - self._noted_at > 1:
-            self._noted_at = now
-            told = {"began": self._began, "files": self._files, "bytes": self._bytes, "of_files": self._of_files}
-            self._desk.mirror.store.notes.set_fact("scan", told)
-        busy_s = now - self._worked_since
-        if busy_s > 0.01:
-            if self._desk.stopping.wait(busy_s * (1 - _SCAN_SHARE) / _SCAN_SHARE):
-                raise _Stopped
-            self._worked_since = time.monotonic()

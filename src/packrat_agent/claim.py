@@ -9,7 +9,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -64,7 +64,9 @@ def _lock(path: Path, what: str, command: str) -> Iterator[None]:
             holder.write_text(json.dumps(told), encoding="utf-8")
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        # Who finds it without a lock beside it takes no notice of it.
+        with suppress(OSError):
+            holder.unlink()
         lock.release()
 
 
@@ -88,11 +90,16 @@ def leave_word(root: Path, word: str) -> None:
 
 
 def take_word(root: Path, word: str) -> bool:
-    """Say, once, whether somebody left a word."""
-    try:
-        (root / AGENT_DIR / word).unlink()
-    except FileNotFoundError:
-        return False
+    """Say, once, whether somebody left a word.
+
+    Raises: DiskError
+    """
+    path = root / AGENT_DIR / word
+    with told_as_disk_error("take", path):
+        # Looked for first: a read-only filesystem refuses to unlink even what is not there.
+        if not path.exists():
+            return False
+        path.unlink()
     return True
 
 
@@ -101,7 +108,9 @@ def check_mounted(root: Path) -> None:
 
     Raises: DiskError
     """
-    if not (root / AGENT_DIR / "mark").is_file():
+    with told_as_disk_error("read", root):
+        marked = (root / AGENT_DIR / "mark").is_file()
+    if not marked:
         raise DiskError(
             f"root_dir {root} no longer has this agent's mark: is its filesystem mounted? Nothing is removed or "
             "written until it is back; if it was emptied on purpose, run `packrat-agent sync --adopt`"
@@ -115,9 +124,9 @@ def check_ownership(root: Path, mirror: str, keep: Sequence[Path], *, adopt: boo
     Raises: NotOurs with what was found, DiskError where a marked directory is suddenly empty (not mounted?).
     """
     mark = root / AGENT_DIR / "mark"
-    if mark.is_file():
-        return
     with told_as_disk_error("read", root):
+        if mark.is_file():
+            return
         found = sorted(path.name for path in root.iterdir() if path.name not in _HARMLESS and path not in keep)
     if not adopt and had_files and not found:
         raise DiskError(

@@ -19,12 +19,13 @@ import click
 import structlog
 
 from packrat_agent import __version__, memory, notify
-from packrat_agent.agent import connected, run
+from packrat_agent.agent import run
 from packrat_agent.claim import ACCEPT_REMOVALS, leave_word
 from packrat_agent.commands.status import check_command, status_command
 from packrat_agent.commands.verify import verify_command
 from packrat_agent.config import Config, describe, load
 from packrat_agent.config import warn as warn_of_config
+from packrat_agent.connect import connected
 from packrat_agent.errors import Busy, ConfigError, Incomplete, PackratError
 from packrat_agent.formats.interface import WebServer
 from packrat_agent.formats.table import FORMATS
@@ -90,7 +91,7 @@ def main(ctx: click.Context, config_path: Path, log_level: str) -> None:
 @main.command("config")
 @click.pass_obj
 def config_command(config_path: Path) -> None:
-    """Check the configuration and print what is in force, secrets masked."""
+    """Check the configuration and print what is in force. Secrets are masked."""
     config = load(config_path)
     click.echo(describe(config), nl=False)
     for warning in warn_of_config(config):
@@ -105,7 +106,7 @@ def config_command(config_path: Path) -> None:
 )
 @click.pass_obj
 def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals: bool) -> None:
-    """Do one full pass and exit: ask for everything, check every file, mend, publish, remove what is foreign."""
+    """Do one full pass and exit. Asks for everything, checks every file, mends, publishes, removes what is foreign."""
     config = _load(config_path)
     wish = Wish(dry_run, adopt, accept_removals)
 
@@ -136,7 +137,7 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
 @main.command("run")
 @click.pass_obj
 def run_command(config_path: Path) -> None:
-    """Do a full pass, then follow the server until SIGTERM; SIGHUP reads the configuration again."""
+    """Do a full pass, then follow the server until SIGTERM. SIGHUP reads the configuration again."""
     memory.be_sparing()
     config = in_force = _load(config_path)
     while True:
@@ -198,7 +199,7 @@ def serve_command(config_path: Path, listen: str, root: Path | None) -> None:
 @click.option("--host", help="The site's host name; by default that of public_url.")
 @click.pass_obj
 def site_command(config_path: Path, server: str, host: str | None) -> None:
-    """Print the site file that makes nginx or Apache serve root_dir; run it again when repositories were added."""
+    """Print the site file for nginx or Apache. Run it again when repositories were added."""
     mirror = load(config_path).mirror
     name = host or (urlsplit(mirror.public_url).hostname if mirror.public_url else None) or socket.getfqdn()
     with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
@@ -209,7 +210,7 @@ def site_command(config_path: Path, server: str, host: str | None) -> None:
 
 
 @main.command("demo")
-@click.option("--once", is_flag=True, help="Prove it with apt-get, then end.")
+@click.option("--once", is_flag=True, help="Prove it with the real clients, then end.")
 @click.option(
     "--directory",
     type=click.Path(path_type=Path),
@@ -219,7 +220,7 @@ def site_command(config_path: Path, server: str, host: str | None) -> None:
 )
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="HOST:PORT to serve the mirror on.")
 def demo_command(once: bool, directory: Path, listen: str) -> None:
-    """Try it out: a packrat server with packages, a mirror of it, served on this machine."""
+    """Try it out on this machine. Starts a packrat server with packages, builds a mirror of it and serves that."""
     try:
         from packrat_agent.demo.story import play
     except ModuleNotFoundError as error:

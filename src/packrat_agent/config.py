@@ -2,9 +2,10 @@
 
 Takes: the path of mirror.conf.
 Gives: a Config, its description with secrets masked, warnings.
-Touches: the file.
+Touches: the file; the paths that it names, only looking.
 """
 
+import ipaddress
 import os
 import re
 import stat
@@ -45,7 +46,10 @@ class PackratSettings:
     name: str
     psk: str | None = field(default=None, repr=False)
     proxy: str | None = field(default=None, repr=False)
+    no_proxy: frozenset[str] = frozenset()
     ca_file: Path | None = None
+    connect_timeout_s: int = 10
+    stall_timeout_s: int = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class MirrorSettings:
     keep_generations: int = 3
     max_removals_percent: int = 50
     parallel_downloads: int = 8
+    download_bytes_per_s: int | None = None
     apt_origin: str = "Packrat"
     apt_label: str | None = None
     apt_valid_for_s: int | None = None
@@ -117,21 +122,36 @@ def _check_together(
     mirror: Mapping[str, object], values: Mapping[tuple[str, str], list[Value]], path: Path
 ) -> list[str]:
     root, state_db, metrics = mirror.get("root_dir"), mirror.get("state_db"), mirror.get("metrics_file")
-    if isinstance(root, Path) and isinstance(metrics, Path) and metrics.is_relative_to(root):
+    faults: list[str] = []
+    if not isinstance(root, Path):
+        return faults
+    if isinstance(metrics, Path) and _lies_in(metrics, root):
         line = values["mirror", "metrics_file"][0].line
-        return [
+        faults.append(
             f"{path}, line {line}: metrics_file: lies in root_dir {root}: the full sync would remove it; "
             "put it where node_exporter looks, such as /var/lib/prometheus/node-exporter/packrat.prom"
-        ]
-    if isinstance(root, Path) and isinstance(state_db, Path):
+        )
+    if isinstance(state_db, Path):
         directory = state_db.parent
-        if directory.is_relative_to(root) or root.is_relative_to(directory):
+        if _lies_in(directory, root) or _lies_in(root, directory):
             line = values["mirror", "state_db"][0].line
-            return [
+            faults.append(
                 f"{path}, line {line}: state_db: its directory {directory} and root_dir {root} must not contain each "
                 "other: the full sync would remove it; put it in a directory of its own, such as /var/lib/packratAgent"
-            ]
-    return []
+            )
+    hazard = "lies in root_dir: the web server would show it, the full sync remove it; put it elsewhere"
+    for key in ("gnupg_home", "passphrase_file"):
+        secret = mirror.get(key)
+        if isinstance(secret, Path) and _lies_in(secret, root):
+            faults.append(f"{path}, line {values['mirror', key][0].line}: {key}: {secret} {hazard}")
+    if _lies_in(path, root):
+        faults.append(f"{path}: {path.name} {hazard}")
+    return faults
+
+
+def _lies_in(path: Path, directory: Path) -> bool:
+    """Whether the one is or lies below the other, links resolved; both may be missing."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory))
 
 
 def _text(text: str) -> str:
@@ -149,13 +169,44 @@ def _name(text: str) -> str:
 
 
 def _origin(text: str) -> str:
-    url = _url(text if "://" in text else f"http://{text}", ("http", "https"))
+    if "://" not in text:
+        text = f"http://[{text}]" if _is_ipv6(text) else f"http://{text}"
+    url = _url(text, ("http", "https"))
     parts = urlsplit(url)
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError("give the server's host only, without a path: packrat.myco.com or https://packrat.myco.com")
     if parts.username or parts.password:
         raise ValueError("must not hold a password; the psk goes into psk")
     return urlunsplit((parts.scheme, parts.netloc, "", "", ""))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
+
+
+def _hosts(text: str) -> frozenset[str]:
+    found = _names(text)
+    for entry in found:
+        try:
+            ipaddress.ip_network(entry.strip("[]"), strict=False)
+        except ValueError:
+            if entry != "*" and not re.fullmatch(r"\.?[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*", entry):
+                raise ValueError(
+                    f"{entry[:60]!r} is no host; give names (example.com stands for all below it too), addresses, "
+                    "networks (10.0.0.0/8) or *, without ports"
+                ) from None
+    return found
+
+
+def _rate(text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,12})([kM]?)", text)
+    rate = int(match[1]) * {"": 1, "k": 1000, "M": 1_000_000}[match[2]] if match else 0
+    if not 1000 <= rate <= 10**12:
+        raise ValueError(f"{text[:40]!r} is no number of bytes a second, such as 500k or 20M; 1k is the least")
+    return rate
 
 
 def _proxy(text: str) -> str:
@@ -175,9 +226,19 @@ def _url(text: str, schemes: tuple[str, ...]) -> str:
         raise ValueError("is no URL") from None
     if parts.scheme not in schemes:
         raise ValueError(f"must begin with {' or '.join(scheme + '://' for scheme in schemes)}")
-    if not parts.hostname or any(c in parts.netloc for c in " \\") or port == 0:
+    if not _is_host(parts.hostname or "") or parts.netloc.startswith("@") or port == 0:
         raise ValueError("is no URL of a host, such as http://packrat.myco.com:8888")
     return text
+
+
+def _is_host(name: str) -> bool:
+    if ":" in name:
+        try:
+            return bool(ipaddress.IPv6Address(name))
+        except ValueError:
+            return False
+    labels = name.removesuffix(".").split(".")
+    return len(name) <= 253 and all(re.fullmatch(r"[0-9A-Za-z_-]{1,63}", label) for label in labels)
 
 
 def _path(text: str) -> Path:
@@ -189,13 +250,14 @@ def _path(text: str) -> Path:
 
 def _root(text: str) -> Path:
     path = _path(text)
-    shown = "/" + str(path).lstrip("/")
-    if shown in _SYSTEM or any(path.is_relative_to(tree) for tree in _SYSTEM_TREES):
-        raise ValueError(
-            f"{shown} is a directory of the system: the full sync would remove what is in it; "
-            "give a directory of its own, such as /var/www/repo"
-        )
-    return Path(shown)
+    path = Path("/" + str(path).lstrip("/"))
+    for shown in (path, Path(os.path.realpath(path))):
+        if str(shown) in _SYSTEM or any(shown.is_relative_to(tree) for tree in _SYSTEM_TREES):
+            raise ValueError(
+                f"{shown} is a directory of the system: the full sync would remove what is in it; "
+                "give a directory of its own, such as /var/www/repo"
+            )
+    return path
 
 
 def _file(text: str) -> Path:
@@ -250,7 +312,10 @@ _ROWS = (
     _Row("packrat", "name", "name", _name, "this mirror's name on the packrat server"),
     _Row("packrat", "psk", "psk", _text),
     _Row("packrat", "proxy", "proxy", _proxy),
+    _Row("packrat", "no_proxy", "no_proxy", _hosts),
     _Row("packrat", "ca_file", "ca_file", _file),
+    _Row("packrat", "connect_timeout", "connect_timeout_s", _whole(1, 600)),
+    _Row("packrat", "stall_timeout", "stall_timeout_s", _whole(5, 3600)),
     _Row("mirror", "description", "description", _text),
     _Row("mirror", "root_dir", "root_dir", _root, "the directory to build the repositories in"),
     _Row("mirror", "gpg_sign_key", "gpg_sign_key", _text),
@@ -264,6 +329,7 @@ _ROWS = (
     _Row("mirror", "keep_generations", "keep_generations", _whole(1, 1000)),
     _Row("mirror", "max_removals", "max_removals_percent", _whole(0, 100)),
     _Row("mirror", "parallel_downloads", "parallel_downloads", _whole(1, 64)),
+    _Row("mirror", "download_rate_limit", "download_bytes_per_s", _rate),
     _Row("mirror", "apt_origin", "apt_origin", _text),
     _Row("mirror", "apt_label", "apt_label", _text),
     _Row("mirror", "apt_valid_for", "apt_valid_for_s", _whole(3600, 10 * 366 * 86400)),
@@ -301,17 +367,28 @@ def _mask(proxy: str) -> str:
 def warn(config: Config) -> tuple[str, ...]:
     """Tell what is allowed but not wise."""
     found = []
+    if config.mirror.passphrase_file is not None and _is_open_to_all(config.mirror.passphrase_file):
+        path = config.mirror.passphrase_file
+        found.append(f"{path} holds the passphrase and everyone can read it; `chmod 0600 {path}`")
     if config.packrat.psk:
-        try:
-            mode = config.source.stat().st_mode
-        except OSError:
-            mode = 0
-        if mode & (stat.S_IROTH | stat.S_IWOTH):
+        if _is_open_to_all(config.source):
             found.append(f"{config.source} holds the psk and everyone can read it; `chmod 0640 {config.source}`")
-        if config.packrat.url.startswith("http://") and not re.match(
-            r"http://(localhost|127\.|\[::1\])", config.packrat.url
-        ):
+        parts = urlsplit(config.packrat.url)
+        if parts.scheme == "http" and not re.fullmatch(r"localhost|127\.[0-9.]+|::1", parts.hostname or ""):
             found.append("the psk travels to the server unencrypted; set host to https://… where the server offers it")
     else:
         found.append("psk is not set: the agent asks the server anonymously")
+    root = config.mirror.root_dir
+    found += [
+        f"keep_file {path} does not lie in root_dir {root}: it has no effect"
+        for path in sorted(config.mirror.keep_files)
+        if not path.is_relative_to(root)
+    ]
     return tuple(found)
+
+
+def _is_open_to_all(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))
+    except OSError:
+        return False

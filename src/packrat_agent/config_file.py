@@ -14,7 +14,10 @@ from pathlib import Path
 from packrat_agent.errors import ConfigError
 
 _SECTION = re.compile(r"\[([^\]]*)\]\s*(?:[#;].*)?")
-_KEY = re.compile(r"([^:=\s][^:=]*?)\s*[:=]\s*(.*)")
+_KEY = re.compile(r"([^:=]+)[:=](.*)")
+# What editors count as lines; str.splitlines knows more ends.
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def parse(
     faults: list[str] = []
     section: str | None = None
     last: tuple[str, str] | None = None
-    for number, raw in enumerate(text.splitlines(), start=1):
+    for number, raw in enumerate(_LINE_END.split(text), start=1):
         line = raw.strip()
         if not line or line[0] in "#;":
             last = last if line else None
@@ -87,11 +90,11 @@ def parse(
 def _section(line: str, keys: Mapping[str, frozenset[str]]) -> tuple[str, str]:
     match = _SECTION.fullmatch(line)
     if match is None:
-        return "", f"{line[:60]!r} is no section; it should be [packrat] or [mirror]"
+        return "", f"{line[:_SHOWN]!r} is no section; it should be [packrat] or [mirror]"
     name = match[1].strip()
     if name in keys:
         return name, ""
-    return name, f"there is no section [{name[:60]}]{_nearest(name, keys)}"
+    return name, f"there is no section [{name[:_SHOWN]}]{_nearest(name, keys)}"
 
 
 def _key(
@@ -107,7 +110,7 @@ def _key(
         return None, "this line is no `key: value`"
     name = match[1].strip().lower()
     if name not in known:
-        return None, f"[{section}] has no key {name[:60]!r}{_nearest(name, known)}"
+        return None, f"[{section}] has no key {name[:_SHOWN]!r}{_nearest(name, known)}"
     values = found.setdefault((section, name), [])
     if values and name not in repeatable:
         return None, f"{name} was already given in line {values[0].line}; remove one of the two"
@@ -116,5 +119,5 @@ def _key(
 
 
 def _nearest(name: str, known: Mapping[str, object] | frozenset[str]) -> str:
-    close = difflib.get_close_matches(name.lower(), sorted(known), 1, 0.5)
+    close = difflib.get_close_matches(name[:_SHOWN].lower(), sorted(known), 1, 0.5)
     return f"; did you mean {close[0]}?" if close else f"; it may be one of: {', '.join(sorted(known))}"

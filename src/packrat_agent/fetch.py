@@ -8,6 +8,7 @@ Touches: network, staging.
 import asyncio
 import hashlib
 import os
+import random
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from packrat_agent.disk import told_as_disk_error
-from packrat_agent.errors import DiskError, PackratError, ServerBroken
+from packrat_agent.errors import DiskError, PackratError, ServerBroken, ServerUnavailable
 from packrat_agent.model import Placement, StagedFile
 from packrat_agent.steps import done
 
@@ -24,18 +25,39 @@ _READ_BYTES = 1 << 20
 
 
 class OpenedFile(Protocol):
-    """The server's answer to a download: `start` is the offset that its first byte stands at."""
+    """The server's answer to a download: `start` is the offset that its first byte stands at.
+
+    `validator` is the server's name for this state of the file, None where it gives none.
+    """
 
     @property
     def start(self) -> int:
         """0, or the offset asked for where the server honoured it."""
 
+    @property
+    def validator(self) -> str | None:
+        """Equal only where the bytes are equal."""
+
     def chunks(self) -> AsyncIterator[bytes]:
         """The raw bytes as they arrive."""
 
 
-OpenFile = Callable[[str, int], AbstractAsyncContextManager[OpenedFile]]
-"""(URL path on the server, offset) → the opened file."""
+OpenFile = Callable[[str, int, str | None], AbstractAsyncContextManager[OpenedFile]]
+"""(URL path on the server, offset, validator of the bytes before it) → the opened file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How a download that broke off is tried again.
+
+    tries: so many in a row without a new byte, and total_tries in all, end it. wait_s: (first, longest) seconds before
+    the next. After given_up files in a row that ended so, the server is taken to be away: the rest get one try each.
+    """
+
+    tries: int = 5
+    total_tries: int = 50
+    wait_s: tuple[float, float] = (0.5, 10.0)
+    given_up: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +75,14 @@ async def fetch(
     open_file: OpenFile,
     parallel: int,
     on_progress: Callable[[int, int], None],
+    retries: Retries | None = None,
 ) -> Fetched:
     """Stage every wanted SHA-256 once: what is in staging already, then a copy in the tree, then the server's.
 
     Of a placement with parts these are staged, save those that are in place already; the package file itself only
     where one of them is gone.
+
+    A download that breaks off is tried again, and goes on where it stopped if the server still has the same file.
 
     on_progress: called with (files done, bytes downloaded) since the last call.
     Raises: DiskError where staging can't be written; nothing else stops the other files.
@@ -65,36 +90,39 @@ async def fetch(
     waiting = list({placement.file.sha256: placement for placement in reversed(placements)}.values())
     staged: dict[str, StagedFile] = {}
     failed: dict[str, PackratError] = {}
+    source = _Source(open_file, on_progress, retries or Retries())
 
     async def work() -> None:
         while waiting:
             placement = waiting.pop()
-            sha256 = placement.file.sha256
             try:
-                parts = None
-                if placement.parts:
-                    parts = await asyncio.to_thread(_find_parts, placement, staging, root)
-                if parts is not None:
-                    staged.update(parts)
-                else:
-                    found = None
-                    # Most files are nowhere yet; a thread each would cost more than the download of a small one.
-                    if placement.source is not None or os.path.lexists(staging / sha256):
-                        found = await asyncio.to_thread(_find_local, sha256, placement.source, staging, root)
-                    staged[sha256] = found or await _download(placement, staging, open_file, on_progress)
+                staged.update(await _stage(placement, staging, root, source))
                 on_progress(1, 0)
             except DiskError:
                 raise
             except PackratError as error:
-                failed[sha256] = error
+                failed[placement.file.sha256] = error
 
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(parallel, len(waiting))):
                 group.create_task(work())
     except* DiskError as errors:
-        raise errors.exceptions[0] from None
+        raise errors.exceptions[0] from errors.exceptions[0].__cause__
     return Fetched(staged, failed)
+
+
+async def _stage(placement: Placement, staging: Path, root: Path, source: "_Source") -> dict[str, StagedFile]:
+    if placement.parts:
+        parts = await asyncio.to_thread(_find_parts, placement, staging, root)
+        if parts is not None:
+            return parts
+    sha256 = placement.file.sha256
+    found = None
+    # Most files are nowhere yet; a thread each would cost more than the download of a small one.
+    if placement.source is not None or os.path.lexists(staging / sha256):
+        found = await asyncio.to_thread(_find_local, sha256, placement.source, staging, root)
+    return {sha256: found or await source.download(placement, staging)}
 
 
 def _find_parts(placement: Placement, staging: Path, root: Path) -> dict[str, StagedFile] | None:
@@ -143,53 +171,133 @@ def _verify(path: Path, sha256: str) -> int | None:
         return os.fstat(file.fileno()).st_size
 
 
-async def _download(
-    placement: Placement, staging: Path, open_file: OpenFile, on_progress: Callable[[int, int], None]
-) -> StagedFile:
-    """Download into `<sha256>.part`, going on where an earlier try stopped, and rename when the hash is right."""
-    file = placement.file
-    part = staging / f"{file.sha256}.part"
-    digest = hashlib.sha256()
-    with told_as_disk_error("write", part):
-        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-    with os.fdopen(descriptor, "r+b") as output:
-        with told_as_disk_error("read", part):
-            have = _hash_what_is_there(output, digest)
-        async with open_file(file.url, have) as opened:
-            if opened.start != have:
-                digest = hashlib.sha256()
-                output.seek(0)
-                output.truncate()
+@dataclass(slots=True)
+class _Source:
+    """The server, as all downloads of a fetch know it."""
+
+    open_file: OpenFile
+    on_progress: Callable[[int, int], None]
+    retries: Retries
+    _given_up: int = 0
+
+    async def download(self, placement: Placement, staging: Path) -> StagedFile:
+        """Download into `<sha256>.part`, going on where an earlier try stopped, and rename when the hash is right."""
+        file = placement.file
+        path = staging / f"{file.sha256}.part"
+        with told_as_disk_error("write", path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        with os.fdopen(descriptor, "r+b") as output:
+            part = _Part(output, path)
+            with told_as_disk_error("read", path):
+                if os.fstat(descriptor).st_size:
+                    await asyncio.to_thread(part.hash_what_is_there)
+            resumed = await self._receive(part, file.url)
+            if resumed and part.sha256 != file.sha256:
+                # The bytes of an earlier time may be of another file: once more, all of it.
+                part.restart()
+                await self._receive(part, file.url)
+            with told_as_disk_error("write", path):
+                output.flush()
+                os.fchmod(descriptor, 0o644)
+        if part.sha256 != file.sha256:
+            path.unlink()
+            raise ServerBroken(
+                f"{file.url} ({file.uri}) has {part.size} bytes with SHA-256 {part.sha256}, "
+                f"its record says {file.sha256}; it was thrown away: have the file uploaded again on the server"
+            )
+        done("download-done")
+        target = staging / file.sha256
+        with told_as_disk_error("rename", path):
+            path.replace(target)
+        done("download-renamed")
+        return StagedFile(file.sha256, target, part.size)
+
+    async def _receive(self, part: "_Part", url: str) -> bool:
+        """Receive a file to its end, in as many tries as it takes; gives whether bytes of an earlier try are in it.
+
+        Raises: ServerUnavailable once there were enough tries.
+        """
+        resumed = False
+        best = part.size
+        idle = 0
+        for number in range(1, self.retries.total_tries + 1):
+            try:
+                resumed = await self._receive_once(part, url)
+                self._given_up = 0
+                return resumed
+            except ServerUnavailable:
+                idle = 0 if part.size > best else idle + 1
+                best = max(best, part.size)
+                away = self._given_up >= self.retries.given_up
+                if away or idle >= self.retries.tries or number == self.retries.total_tries:
+                    self._given_up += 1
+                    raise
+            first_s, longest_s = self.retries.wait_s
+            wait_s = min(first_s * 2.0 ** max(idle - 1, 0), longest_s)
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 jitter
+        raise AssertionError("the last try returns or raises")
+
+    async def _receive_once(self, part: "_Part", url: str) -> bool:
+        async with self.open_file(url, part.size, part.validator) as opened:
+            if opened.start == part.size and part.is_of(opened.validator):
+                resumed = part.size > 0
+            elif opened.start == 0:
+                part.restart()
+                resumed = False
+            else:
+                part.restart()
+                raise ServerUnavailable(
+                    f"{url} changed on the server while it was downloaded; it is taken from its start"
+                )
+            part.validator = opened.validator
             async for chunk in opened.chunks():
-                digest.update(chunk)
-                with told_as_disk_error("write", part):
-                    output.write(chunk)
-                on_progress(0, len(chunk))
+                part.write(chunk)
+                self.on_progress(0, len(chunk))
                 done("download-part")
-        with told_as_disk_error("write", part):
-            output.flush()
-            size = output.tell()
-            os.fchmod(output.fileno(), 0o644)
-    if digest.hexdigest() != file.sha256:
-        part.unlink()
-        raise ServerBroken(
-            f"{file.url} ({file.uri}) has {size} bytes with SHA-256 {digest.hexdigest()}, "
-            f"its record says {file.sha256}; it was thrown away: have the file uploaded again on the server"
-        )
-    done("download-done")
-    target = staging / file.sha256
-    with told_as_disk_error("rename", part):
-        part.replace(target)
-    done("download-renamed")
-    return StagedFile(file.sha256, target, size)
+        return resumed
 
 
-def _hash_what_is_there(file: BinaryIO, digest: "hashlib._Hash") -> int:
-    size = 0
-    while chunk := file.read(_READ_BYTES):
-        digest.update(chunk)
-        size += len(chunk)
-    return size
+class _Part:
+    """A file that grows, with the hash of what is in it."""
+
+    def __init__(self, output: BinaryIO, path: Path) -> None:
+        self._output = output
+        self._path = path
+        self._digest = hashlib.sha256()
+        self.size = 0
+        self.validator: str | None = None
+        """Of the server's file that its bytes are from, as far as that is known."""
+
+    @property
+    def sha256(self) -> str:
+        """Of what is in it."""
+        return self._digest.hexdigest()
+
+    def hash_what_is_there(self) -> None:
+        """Take what an earlier process left."""
+        while chunk := self._output.read(_READ_BYTES):
+            self._digest.update(chunk)
+            self.size += len(chunk)
+
+    def is_of(self, validator: str | None) -> bool:
+        """Whether its bytes may be of the file that the server now has."""
+        return self.size == 0 or self.validator is None or validator is None or self.validator == validator
+
+    def write(self, chunk: bytes) -> None:
+        """Append."""
+        self._digest.update(chunk)
+        with told_as_disk_error("write", self._path):
+            self._output.write(chunk)
+        self.size += len(chunk)
+
+    def restart(self) -> None:
+        """Throw away what is in it."""
+        self._digest = hashlib.sha256()
+        self.size = 0
+        self.validator = None
+        with told_as_disk_error("write", self._path):
+            self._output.seek(0)
+            self._output.truncate()
 
 
 def clear_staging(staging: Path, keep: Iterable[str]) -> None:

@@ -23,6 +23,7 @@ from packrat_agent.scan import Scan, scan
 from packrat_agent.server.packrat import Packrat
 from packrat_agent.sign import sign_tree
 from packrat_agent.site import SITE, render_site
+from packrat_agent.state.keepsake import drop
 from packrat_agent.steps import done
 from packrat_agent.sweep import is_kept, kept_paths, open_up, sweep, sweep_directories
 from packrat_agent.threads import in_thread
@@ -176,7 +177,9 @@ def note_look(mirror: Mirror, seen: Look) -> frozenset[str]:
         log.warning("damaged", path=path, text="not everybody may read it; its mode is set right")
     open_up(mirror.ground.root, seen.found.closed)
     repos = store.live.repos_of(damaged)
-    store.live.forget(damaged)
+    unreadable = set(seen.found.unreadable)
+    store.live.forget(path for path in damaged if path not in unreadable)
+    store.live.distrust(path for path in damaged if path in unreadable)
     changed = [
         file
         for file in seen.found.good
@@ -215,6 +218,7 @@ def clean(mirror: Mirror, seen: Look | None) -> list[str]:
     gone += sweep(root, foreign, kept)
     sweep_directories(root, seen.found.empty, kept)
     clear_staging(mirror.ground.staging, store.wanted.awaited())
+    drop(root, store.wanted.hashes())
     return gone
 
 

@@ -2,9 +2,10 @@
 
 Takes: a key id or fingerprint, the keyring's home, a passphrase file.
 Gives: a SigningKey that is proved to work; its public form; signatures that are verified.
-Touches: gpg; temporary files.
+Touches: gpg; temporary files; the passphrase file, only to see that it is there.
 """
 
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,12 +25,17 @@ log = structlog.get_logger()
 
 _ID_LENGTHS = (8, 16, 40)
 _WARN_BEFORE = timedelta(days=30)
+_CERTIFICATIONS = ("10", "11", "12", "13")
+_WEAK_DIGESTS = ("1", "2")
 _ALGORITHMS = {"1": "RSA", "3": "RSA", "17": "DSA", "19": "ECDSA", "22": "EdDSA"}
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """One key that signs: `fingerprint` is that of the key or subkey itself, `primary` that of the whole key."""
+    """One key that signs: `fingerprint` is that of the key or subkey itself, `primary` that of the whole key.
+
+    `created` is the moment from which on both can sign. `weakly_certified`: its signature on itself is of SHA-1 or MD5.
+    """
 
     fingerprint: str
     primary: str
@@ -37,8 +43,10 @@ class SigningKey:
     algorithm: str
     bits: int
     expires: datetime | None
+    created: datetime
     home: Path | None
     passphrase_file: Path | None
+    weakly_certified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,8 @@ def find_key(name: str, home: Path | None, passphrase_file: Path | None, now: da
             f"gpg_sign_key {name!r} is no key id: give the 8, 16 or 40 hex digits that `gpg --list-secret-keys "
             "--with-subkey-fingerprints` shows"
         )
+    if passphrase_file is not None:
+        _check_readable(passphrase_file)
     gpg = _open(home)
     matches = _matches(gpg.list_keys(True), wanted)
     if not matches:
@@ -79,8 +89,10 @@ def find_key(name: str, home: Path | None, passphrase_file: Path | None, now: da
         _ALGORITHMS.get(chosen["algo"], f"algorithm {chosen['algo']}"),
         int(chosen["length"] or 0),
         _expiry(primary, chosen),
+        datetime.fromtimestamp(max(int(info["date"] or 0) for info in (primary, chosen)), UTC),
         home,
         passphrase_file,
+        _is_weakly_certified(home, primary["fingerprint"]),
     )
     make_signature(key, b"packrat-agent: trial signature\n", SignatureForm.BINARY)
     return key
@@ -94,11 +106,38 @@ def warn(key: SigningKey, now: datetime) -> tuple[str, ...]:
             f"the key expires on {key.expires:%Y-%m-%d}; extend it with `gpg --quick-set-expire {key.primary} 2y` "
             "and bring the new public key to the clients"
         )
+    if key.weakly_certified:
+        found.append(
+            f"the key's signature on itself is of SHA-1, which Debian 13 and RHEL 9 refuse; renew it with "
+            f"`gpg --cert-digest-algo SHA512 --quick-set-expire {key.primary} 2y`, and bring the new public key to the "
+            "clients"
+        )
     if key.algorithm == "DSA" or (key.algorithm == "RSA" and key.bits < 2048):
         found.append(f"{key.algorithm}-{key.bits} is refused by Debian 13 and later; make a new key")
     elif key.algorithm == "RSA" and key.bits < 3072:
         found.append(f"RSA-{key.bits} will be refused by Debian from 2030 on; plan a new key")
+    elif key.algorithm == "EdDSA":
+        found.append("EdDSA is refused by RHEL 8 and Ubuntu 16.04; where there are such clients, take an RSA-3072 key")
     return tuple(found)
+
+
+def _is_weakly_certified(home: Path | None, primary: str) -> bool:
+    """Look at the newest signature of the key on itself.
+
+    Source: doc/DETAILS of GnuPG, "Field 16 - Hash algorithm".
+    """
+    command = ["gpg", *(("--homedir", str(home)) if home else ()), "--batch", "--with-colons", "--list-sigs", primary]
+    listed = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stdout
+    own = [
+        fields
+        for line in listed.splitlines()
+        if len(fields := line.split(":")) > 15
+        and fields[0] == "sig"
+        and primary.endswith(fields[4])
+        and fields[10][:2] in _CERTIFICATIONS
+    ]
+    newest = max(own, key=lambda fields: int(fields[5] or 0), default=None)
+    return newest is not None and newest[15] in _WEAK_DIGESTS
 
 
 def export_public(key: SigningKey) -> PublicKey:
@@ -129,11 +168,18 @@ def make_signature(key: SigningKey, data: bytes, form: SignatureForm) -> bytes:
     clear, detached = form is SignatureForm.CLEAR, form in (SignatureForm.ARMOR, SignatureForm.BINARY)
     binary = form in (SignatureForm.BINARY, SignatureForm.OPAQUE)
     made = gpg.sign(data, clearsign=clear, detach=detached, binary=binary, extra_args=extra)
-    if made.returncode != 0 or made.fingerprint != key.fingerprint or not made.data:
+    if made.returncode != 0 or _signers(made) != [key.fingerprint] or not made.data:
         raise SigningError(_tell_failure(key, made))
     signature = bytes(made.data)
     _verify(gpg, key, data, signature, form)
     return signature
+
+
+def verifies(key: SigningKey, data: bytes, signature: bytes) -> bool:
+    """Say whether a detached signature of `data` is a valid one of exactly this key."""
+    with _temporary(signature) as path:
+        verified = _open(key.home).verify_data(str(path), data)
+    return bool(verified.valid and verified.fingerprint == key.fingerprint)
 
 
 @cache
@@ -147,6 +193,13 @@ def _open(home: Path | None) -> gnupg.GPG:
         ) from None
     gpg.encoding = "utf-8"
     return gpg
+
+
+def _check_readable(passphrase_file: Path) -> None:
+    try:
+        passphrase_file.open("rb").close()
+    except OSError as error:
+        raise SigningError(f"passphrase_file {passphrase_file} can't be read: {error.strerror}") from None
 
 
 def _matches(keys: Sequence[Mapping[str, Any]], wanted: str) -> list[tuple[Mapping[str, Any], str]]:
@@ -214,10 +267,20 @@ def _expiry(primary: Mapping[str, Any], chosen: Mapping[str, Any]) -> datetime |
     return datetime.fromtimestamp(min(moments), UTC) if moments else None
 
 
+def _signers(made: Any) -> list[str]:
+    """Name the keys that signed; `local-user` in gpg.conf adds others to the one on the command line."""
+    lines = str(made.stderr or "").splitlines()
+    return [line.split()[-1] for line in lines if line.startswith("[GNUPG:] SIG_CREATED ")]
+
+
 def _tell_failure(key: SigningKey, made: Any) -> str:
     said = str(made.stderr or "")
-    if made.returncode == 0 and made.fingerprint != key.fingerprint:
-        return f"gpg signed with {made.fingerprint}, not with the configured {key.fingerprint}; nothing was published"
+    if made.returncode == 0 and _signers(made) != [key.fingerprint]:
+        others = ", ".join(_signers(made)) or "nothing"
+        return (
+            f"gpg signed with {others}, not with the configured {key.fingerprint} alone; nothing was published; "
+            "remove default keys and local-user from gpg.conf"
+        )
     if "pinentry" in said.lower() or "No passphrase" in said or "Bad passphrase" in said or "cancelled" in said.lower():
         what = "the passphrase in passphrase_file is wrong" if key.passphrase_file else "it has a passphrase"
         return f"the signing key {key.fingerprint} is locked: {what}; set passphrase_file to a file (mode 0600) with it"
@@ -228,10 +291,10 @@ def _tell_failure(key: SigningKey, made: Any) -> str:
 def _verify(gpg: gnupg.GPG, key: SigningKey, data: bytes, signature: bytes, form: SignatureForm) -> None:
     if form in (SignatureForm.CLEAR, SignatureForm.OPAQUE):
         verified = gpg.verify(signature)
+        good = verified.valid and verified.fingerprint == key.fingerprint
     else:
-        with _temporary(signature) as path:
-            verified = gpg.verify_data(str(path), data)
-    if not verified.valid or verified.fingerprint != key.fingerprint:
+        good = verifies(key, data, signature)
+    if not good:
         raise SigningError(f"the signature that gpg made with {key.fingerprint} does not verify; nothing was published")
 
 

@@ -52,9 +52,14 @@ class Made:
 
 def parts_of(path: str, sha256: str, fragment: Fragment) -> tuple[Part, ...]:
     """Say what is published of a package file with that place and SHA-256."""
-    if not fragment.products:
-        return (Part(path, sha256),)
-    return tuple(Part(f"{path}/{one.name}" if one.name else path, one.sha256) for one in fragment.products)
+    own = () if any(not one.beside for one in fragment.products) else (Part(path, sha256),)
+    return (*own, *(Part(_path_of(path, one), one.sha256) for one in fragment.products))
+
+
+def _path_of(path: str, product: Product) -> str:
+    if product.beside:
+        return path + product.name
+    return f"{path}/{product.name}" if product.name else path
 
 
 def make(plan: Plan, form: Format, key: SigningKey | None, material: Material) -> Made:

@@ -35,7 +35,10 @@ class Repo:
 
 @dataclass(frozen=True, slots=True)
 class PackageFile:
-    """One package file that a repository wants; every field has been checked, `file_name` is one path segment."""
+    """One package file that a repository wants; every field has been checked, `file_name` is one path segment.
+
+    `created` is when the server took it in, as `2026-11-22T11:20:20.264145Z`; '' where the server doesn't say.
+    """
 
     uri: str
     package: str
@@ -46,6 +49,7 @@ class PackageFile:
     url: str
     file_name: str
     sha256: str
+    created: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +107,16 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One file that is published in place of a package file, made from it.
+    """One file that is published in place of a package file, made from it, or `beside` it.
 
-    `name` is its path below the package file's place; '' where it stands in that very place (a signed copy).
+    `name` is its path below the package file's place; '' where it stands in that very place (a signed copy). Beside a
+    package file: what its name has that of the package file has not, `.metadata`.
     """
 
     name: str
     sha256: str
     size: int
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +124,7 @@ class Fragment:
     """What the index needs to know of a package file; read once, kept under the file's SHA-256.
 
     `body` belongs to the format that read it. name, version and arch are those inside the file, not the server's.
-    `products` are published in its place; where there are none, the package file is published as it is.
+    `products` are published in its place; where none takes that, the package file is published as it is.
     """
 
     body: bytes

@@ -67,9 +67,16 @@ class Owed:
         taken, self._mirror = self._mirror, False
         return taken
 
-    def take(self) -> Work | None:
-        """Take the next piece of work; None where nothing is owed."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether no repository is owed anything."""
+        return not (self._urgent or self._due)
+
+    def take(self, resting: Collection[str]) -> Work | None:
+        """Take the next piece of work; None where nothing is owed but to repositories that rest."""
         for name in self._urgent:
+            if name in resting:
+                continue
             packages = self._urgent.pop(name)
             if packages is None and name in self._due:
                 # Asking anew covers it.
@@ -77,6 +84,8 @@ class Owed:
                 return Work(name, None, reread=True)
             return Work(name, packages)
         for name in self._due:
+            if name in resting:
+                continue
             del self._due[name]
             return Work(name, None, reread=True)
         return None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from packrat_agent.errors import Held, Refused
+from packrat_agent.errors import Held, Refused, ServerBroken
 from packrat_agent.fetch import Fetched, fetch
 from packrat_agent.formats.interface import Format, RenderRequest, RenderSettings, Treatment
 from packrat_agent.formats.table import FORMATS
@@ -37,6 +37,7 @@ from packrat_agent.publish import intend, path_in_root, publish
 from packrat_agent.scope import Scope, narrow
 from packrat_agent.server.packrat import Packrat
 from packrat_agent.sign import sign_tree
+from packrat_agent.state.keepsake import keep, recall
 from packrat_agent.state.settled import Standing
 from packrat_agent.state.store import Store
 from packrat_agent.state.wanted import FragmentSource, ShelfItem
@@ -156,7 +157,7 @@ def _hold_back_mass_removal(repo: Repo, wanted: Wanted, order: Order, store: Sto
         return
     lost, live = store.wanted.lost(repo.name, wanted.uris)
     most = lost >= _MANY_REMOVALS and lost * 100 > live * ground.max_removals_percent
-    if not lost or (lost < live and not most):
+    if not lost or (wanted.uris and not most):
         store.wanted.set_shrunk_since(repo.name, None)
         return
     now = time.time()
@@ -168,7 +169,7 @@ def _hold_back_mass_removal(repo: Repo, wanted: Wanted, order: Order, store: Sto
     if since is None:
         store.wanted.set_shrunk_since(repo.name, now)
     raise Held(
-        f"the server suddenly offers {'nothing' if lost == live else f'{lost} files less'} for {repo.name}, where "
+        f"the server suddenly offers {'nothing' if not wanted.uris else f'{lost} files less'} for {repo.name}, where "
         f"{live} files are live; they stay until it says so again in a full sync one interval from now, or until "
         "`packrat-agent sync --accept-removals`"
     )
@@ -176,8 +177,9 @@ def _hold_back_mass_removal(repo: Repo, wanted: Wanted, order: Order, store: Sto
 
 def _plan_dry(repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store, ground: Ground) -> Plan:
     known = {item.file: item for item in store.wanted.shelf(repo.name, _source(form, ground))}
-    shelf = [known.get(file) or ShelfItem(file, None, "wanted", None, False, None, None) for file in wanted.files]
-    candidates, refused = _place(repo, form, shelf, ground, False)
+    shelf = [known.get(file) or ShelfItem(file, None, "wanted", None, 0, None, None) for file in wanted.files]
+    shelf, _ = recall(ground.root, _source(form, ground), shelf)
+    candidates, refused = _place(repo, form, shelf, ground, order)
     adopted = {path: found for one in candidates for path, found in _standing(one, order.strangers)}
     return _plan(Scope(repo), candidates, refused, order, store, adopted)
 
@@ -188,28 +190,30 @@ def _source(form: Format, ground: Ground) -> FragmentSource:
 
 
 def _decide(scope: Scope, form: Format, order: Order, store: Store, ground: Ground) -> tuple[list[ShelfItem], Plan]:
-    repo = scope.repo
-    shelf = store.wanted.shelf(repo.name, _source(form, ground), scope.packages)
-    # Where only some packages changed, the places of the others stand.
-    trust_places = order.packages is not None
-    candidates, refused = _place(repo, form, shelf, ground, trust_places)
+    repo, source = scope.repo, _source(form, ground)
+    shelf, recalled = recall(ground.root, source, store.wanted.shelf(repo.name, source, scope.packages))
+    store.wanted.save_fragments(source, recalled)
+    candidates, refused = _place(repo, form, shelf, ground, order)
     _adopt(repo, candidates, order.strangers, store)
     plan = _plan(scope, candidates, refused, order, store, {})
-    placed = (*plan.link, *plan.fetch) if trust_places else (*plan.keep, *plan.link, *plan.fetch)
+    placed = (*plan.link, *plan.fetch) if order.packages is not None else (*plan.keep, *plan.link, *plan.fetch)
     store.wanted.set_places(repo.name, [(p.file.uri, p.path) for p in placed])
     store.wanted.refuse(repo.name, plan.refused)
     return shelf, plan
 
 
 def _place(
-    repo: Repo, form: Format, shelf: Sequence[ShelfItem], ground: Ground, trust_places: bool
+    repo: Repo, form: Format, shelf: Sequence[ShelfItem], ground: Ground, order: Order
 ) -> tuple[list[Candidate], list[Refusal]]:
+    # Where only some packages changed, the places of the others stand.
+    trust_places, ask_again = order.packages is not None, order.reread
     candidates: list[Candidate] = []
     refused: list[Refusal] = []
-    as_is = not _source(form, ground).signer and form.treatment is not Treatment.UNPACKED
+    signed = bool(_source(form, ground).signer)
+    as_is = form.treatment is Treatment.AS_IS or (form.treatment is Treatment.SIGNED and not signed)
     exclusive = form.treatment is not Treatment.UNPACKED
     for item in shelf:
-        if item.unreadable:
+        if item.unreadable == 1 or (item.unreadable == 2 and not ask_again):
             continue
         file, path = item.file, item.path
         if not trust_places or item.state != "live" or path is None:
@@ -262,12 +266,17 @@ def _plan(
     repo, paths = scope.repo, scope.paths(candidates)
     on_disk = {**store.live.packages(repo.name, paths), **adopted}
     lacking = {part.sha256 for one in candidates for part in one.parts or () if part.path not in on_disk}
-    lacking |= {one.file.sha256 for one in candidates if one.parts is None}
+    # What is not there yet is made from the package file, also from one that stands in its own place.
+    lacking |= {one.file.sha256 for one in candidates if one.parts is None or not _all_there(one.parts, on_disk)}
     elsewhere = {file.sha256: file.path for file in order.strangers.values()} | store.live.copies(lacking)
     plan = decide(repo, candidates, on_disk, elsewhere, store.live.published_names(repo.directory, paths))
     stays = store.live.retired(repo.name) | scope.shared(plan.retire)
     retire = tuple(path for path in plan.retire if path not in stays)
     return replace(plan, retire=retire, refused=(*refused, *plan.refused))
+
+
+def _all_there(parts: Sequence[Part], on_disk: Mapping[str, StoredFile]) -> bool:
+    return all(part.path in on_disk for part in parts)
 
 
 def _tell_plan(plan: Plan, order: Order, result: PassResult) -> None:
@@ -354,10 +363,13 @@ def _material(build: _Build) -> Material:
 def _note(build: _Build, made: Made) -> None:
     wanted, repo = build.store.wanted, build.scope.repo.name
     source = _source(build.form, build.ground)
-    wanted.save_fragments(source, [(sha, *read) for sha, read in made.fresh.items()])
+    fresh = [(sha, *read) for sha, read in made.fresh.items()]
+    wanted.save_fragments(source, fresh)
+    keep(build.ground.root, source, fresh, build.shelf)
     wanted.refuse(repo, made.unreadable, unreadable=True)
     wanted.refuse(repo, made.disagreeing)
-    wanted.note_trouble(repo, made.failed)
+    wrong_bytes = [sha for sha, error in build.fetched.failed.items() if isinstance(error, ServerBroken)]
+    wanted.note_trouble(repo, made.failed, wrong_bytes)
     build.result.failed = made.failed
     build.result.refused = [*build.plan.refused, *made.unreadable, *made.disagreeing]
 

@@ -6,9 +6,8 @@ Touches: nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
-from packrat_agent.model import Candidate, PackageFile, Placement, Plan, Refusal, Repo, StoredFile
+from packrat_agent.model import Candidate, PackageFile, Part, Placement, Plan, Refusal, Repo, StoredFile
 
 
 def decide(
@@ -63,7 +62,7 @@ def _place(one: Candidate, on_disk: Mapping[str, StoredFile], elsewhere: Mapping
     for part in one.parts or ():
         have = on_disk.get(part.path)
         in_place = have is not None and have.sha256 == part.sha256
-        parts.append(replace(part, source=part.path if in_place else elsewhere.get(part.sha256)))
+        parts.append(Part(part.path, part.sha256, part.path if in_place else elsewhere.get(part.sha256)))
     if any(part.source is None for part in parts):
         parts = []
     return Placement(one.file, one.path, elsewhere.get(one.file.sha256), tuple(parts))

@@ -160,7 +160,11 @@ def _write_content(work: _Work, file: TreeFile | TreeLink) -> None:
         return
     if not _has_content(target, file.content):
         spare = work.staging / "writing"
-        write_new(spare, file.content)
+        same = work.written.get(id(file.content))
+        if same is None:
+            write_new(spare, file.content)
+        else:
+            _link(same, spare)
         replace(spare, target)
     work.written[id(file.content)] = target
 

@@ -31,7 +31,8 @@ class Scan:
     good: remembered files with the right bytes, as they are now. damaged: remembered, but missing, of another type or
     with other bytes. strangers: regular files that nobody remembers, hashed. oddities: links, sockets and the like.
     empty: directories without any file below, deepest first. mounts: directories of other filesystems, not entered.
-    closed: remembered files and directories that not everybody may read.
+    closed: remembered files and directories that not everybody may read. unreadable: those of the damaged files that
+    the disk did not let us read, which may be sound.
     """
 
     good: list[StoredFile] = field(default_factory=list)
@@ -41,6 +42,7 @@ class Scan:
     empty: list[str] = field(default_factory=list)
     mounts: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
 
 
 def scan(
@@ -131,8 +133,10 @@ def _look_at(file: Path, path: str, status: os.stat_result, visit: _Visit) -> No
     except FileNotFoundError:
         return
     except OSError:
-        # Unreadable (EIO, EACCES): for a remembered file that is damage, for a stranger it is one all the same.
+        # EIO, EACCES: a remembered file is mended, a stranger is one all the same.
         sha256 = ""
+        if remembered is not None:
+            visit.found.unreadable.append(path)
     visit.on_progress(1, 0)
     now = StoredFile(path, sha256, status.st_size, status.st_mtime_ns, status.st_ino)
     if remembered is None:

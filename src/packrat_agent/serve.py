@@ -12,7 +12,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ import structlog
 from aiohttp import web
 
 from packrat_agent.errors import ConfigError
+from packrat_agent.negotiate import TYPES, choose_index
 from packrat_agent.serve_registry import answer_registry, is_registry_path
 
 log = structlog.get_logger()
@@ -47,6 +48,7 @@ _TYPES = {
     "xz": "application/x-xz",
     "zip": "application/zip",
     "zst": "application/zstd",
+    **TYPES,
 }
 _NAMED = {
     "InRelease": "text/plain; charset=utf-8",
@@ -130,15 +132,16 @@ class _Files:
             raise web.HTTPNotFound
         if path.is_dir():
             if not raw.endswith("/"):
-                raise web.HTTPMovedPermanently(raw.rpartition("/")[2] + "/")
-            index = path / "index.html"
-            if not index.is_file():
-                listing = await asyncio.to_thread(_list, path, raw)
+                # A first segment with a colon would be read as a scheme.
+                raise web.HTTPMovedPermanently(f"./{raw.rpartition('/')[2]}/")
+            index = await asyncio.to_thread(self._choose_index, path, request.headers.get("Accept", ""))
+            if index is None:
+                listing = await asyncio.to_thread(self._list, path, raw)
                 return web.Response(text=listing, content_type="text/html", charset="utf-8")
-            path = index
-        elif raw.endswith("/"):
+            return await _send(request, *index)
+        if raw.endswith("/"):
             raise web.HTTPNotFound
-        return await _send(request, path)
+        return await _send(request, path, {})
 
     def _find(self, raw: str) -> Path | None:
         """The file or directory that a path names; nothing hidden, nothing outside, nothing odd."""
@@ -151,22 +154,37 @@ class _Files:
             if part.startswith(".") or "/" in part or "\0" in part:
                 return None
             parts.append(part)
+        return self._inside(self._root.joinpath(*parts))
+
+    def _inside(self, path: Path) -> Path | None:
+        """Where a path leads, links followed, if that is a file or directory in the root and not hidden."""
         try:
-            path = self._root.joinpath(*parts).resolve(strict=True)
+            target = path.resolve(strict=True)
         except (OSError, RuntimeError):
             return None
-        inside = path.is_relative_to(self._root)
-        return path if inside and (path.is_dir() or path.is_file()) else None
+        if not target.is_relative_to(self._root):
+            return None
+        hidden = any(part.startswith(".") for part in target.relative_to(self._root).parts)
+        return None if hidden or not (target.is_dir() or target.is_file()) else target
+
+    def _choose_index(self, directory: Path, accept: str) -> tuple[Path, Mapping[str, str]] | None:
+        chosen = choose_index(directory, accept)
+        page = self._inside(chosen[0]) if chosen is not None else None
+        return None if chosen is None or page is None or page.is_dir() else (page, chosen[1])
+
+    def _list(self, directory: Path, raw: str) -> str:
+        names = (entry.name for entry in os.scandir(directory) if not entry.name.startswith("."))
+        return _page(((name, target) for name in names if (target := self._inside(directory / name))), raw)
 
 
-async def _send(request: web.Request, path: Path, extra: Mapping[str, str] | None = None) -> web.StreamResponse:
+async def _send(request: web.Request, path: Path, more_headers: Mapping[str, str]) -> web.StreamResponse:
     try:
         file = await asyncio.to_thread(path.open, "rb")
     except OSError:
         raise web.HTTPNotFound from None
     with file:
         status = os.fstat(file.fileno())
-        headers = {**_headers(path, status), **(extra or {})}
+        headers = {**_headers(path, status), **more_headers}
         if _unchanged(request, headers["ETag"], status):
             return web.Response(status=304, headers=headers)
         part = _asked_part(request, headers, status.st_size)
@@ -238,18 +256,16 @@ def _moment(text: str | None) -> datetime | None:
     return None
 
 
-def _list(directory: Path, raw: str) -> str:
+def _page(listed: Iterable[tuple[str, Path]], raw: str) -> str:
     rows = []
-    for entry in sorted(os.scandir(directory), key=lambda entry: (not entry.is_dir(), entry.name)):
+    for name, target in sorted(listed, key=lambda one: (not one[1].is_dir(), one[0])):
         with suppress(OSError):
-            status = entry.stat()
-            if entry.name.startswith(".") or not (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
-                continue
+            status = target.stat()
             end = "/" if stat.S_ISDIR(status.st_mode) else ""
             size = "-" if end else str(status.st_size)
             moment = datetime.fromtimestamp(status.st_mtime, UTC).strftime("%Y-%m-%d %H:%M")
             rows.append(
-                f'<tr><td><a href="./{quote(entry.name, safe="+~@=,")}{end}">{escape(entry.name)}{end}</a></td>'
+                f'<tr><td><a href="./{quote(name, safe="+~@=,")}{end}">{escape(name)}{end}</a></td>'
                 f"<td>{moment}</td><td>{size}</td></tr>"
             )
     shown = escape(unquote_to_bytes(raw).decode("utf-8", "replace"))

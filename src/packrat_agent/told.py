@@ -6,7 +6,7 @@ Touches: the log; the state database, through the given notes.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -17,6 +17,14 @@ log = structlog.get_logger()
 
 _Fault = tuple[str, str, str]
 """(word, what it is about, reason)"""
+
+
+_LOGGED: Mapping[str, Callable[[str | None, Mapping[str, str], str], None]] = {
+    "failed": lambda repo, what, reason: log.error("failed", repo=repo, **what, reason=reason),
+    "held": lambda repo, what, reason: log.error("held", repo=repo, **what, reason=reason),
+    "refused": lambda repo, what, reason: log.error("refused", repo=repo, **what, reason=reason),
+    "rejected": lambda repo, what, reason: log.error("rejected", repo=repo, **what, reason=reason),
+}
 
 
 class _Result(Protocol):
@@ -66,6 +74,6 @@ class Told:
         for word, about, reason in faults:
             if (word, about, reason) not in before:
                 what = {"record" if word == "rejected" else "file": about} if about else {}
-                log.error(word, repo=repo or None, **what, reason=reason)
+                _LOGGED[word](repo or None, what, reason)
                 self._notes.add_event(time.time(), word, repo or None, f"{about}: {reason}" if about else reason)
         self._faults[repo] = set(faults) if whole else before | set(faults)

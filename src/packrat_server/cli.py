@@ -58,7 +58,7 @@ def main() -> None:
 @main.command("init")
 @_DATA
 def init_command(data: Path) -> None:
-    """Make a new server: the usual tags and distribution versions, and user `admin`."""
+    """Make a new server. It has the usual tags and distribution versions, and user `admin`."""
     password = init(data)
     click.echo(f"made {data}")
     click.echo(f"user admin has the password {password} (shown this once)")
@@ -75,7 +75,7 @@ def serve_command(data: Path, listen: str) -> None:
 
 @main.group("repo")
 def repo_group() -> None:
-    """Repositories: which tag and distribution versions they take, and in which form."""
+    """Repositories: which tag and distribution versions they take."""
 
 
 @repo_group.command("set")
@@ -130,15 +130,17 @@ def mirror_remove(name: str, data: Path) -> None:
 
 @main.group("user")
 def user_group() -> None:
-    """Users: managers upload and promote, admins may do everything."""
+    """Users. Managers upload and promote, admins may do everything."""
 
 
 @user_group.command("set")
 @click.argument("name")
-@click.option("--role", type=click.Choice(["manager", "admin"]), default="manager", show_default=True)
+@click.option(
+    "--role", type=click.Choice(["manager", "admin"]), default="manager", show_default=True, help="What it may do."
+)
 @_DATA
 def user_set(name: str, role: str, data: Path) -> None:
-    """Make a user, or give one a new role and password; prints the password."""
+    """Make a user, or give one a new role and password. Prints the password."""
     password = admin.save_user(open_database(data), name, Role(role))
     click.echo(f"user {name} has the password {password} (shown this once)")
 
@@ -213,7 +215,7 @@ def tag_command(tag: str, files: tuple[str, ...], change_control: str | None, of
 
 
 def _marking(action: str, what: str) -> None:
-    @main.command(action, help=f"{what} package files, named by URI or file name.")
+    @main.command(action, help=f"{what} package files. They are named by URI or file name.")
     @click.argument("files", nargs=-1, required=True)
     @_of_a_session
     def mark(files: tuple[str, ...], **session: Any) -> None:

@@ -6,8 +6,6 @@ Touches: the file.
 """
 
 import re
-import tarfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +13,9 @@ from packrat_agent.errors import Refused
 from packrat_agent.formats.apt.read_deb import read_control
 from packrat_agent.formats.apt.stanza import read_stanza
 from packrat_agent.formats.docker.read_image import is_image_archive
+from packrat_agent.formats.pypi.read_distribution import NoDistribution, check_file_name, read_distribution
+from packrat_agent.formats.yum.read_rpm import identify, is_source
+from packrat_agent.formats.yum.rpm_header import walk
 
 _DEB_ARCHES = {"amd64": "x86_64", "i386": "i386", "arm64": "arm64", "all": "all"}
 _RPM_ARCHES = {
@@ -23,12 +24,10 @@ _RPM_ARCHES = {
     "noarch": "all",
     **dict.fromkeys(("i386", "i486", "i586", "i686"), "i386"),
 }
-_RPM = re.compile(r"(?P<name>.+)-(?P<version>[^-]+-[^-]+)\.(?P<arch>[^.]+)\.rpm")
-_WHEEL = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(-[^-]+)?-[^-]+-[^-]+-[^-]+\.whl")
-_SDIST = re.compile(r"(?P<name>.+)-(?P<version>[^-]+)\.(tar\.gz|zip)")
+_SDIST = re.compile(r"(?P<name>.+)-[^-]+\.(tar\.gz|zip)")
+_NOT_IN_PACKAGE_NAME = re.compile(r"[^0-9A-Za-z_-]+")
 _NAMED = re.compile(r"(?P<name>[0-9A-Za-z-]+)_(?P<version>.+?)(?P<end>\.tar(\.(gz|xz|bz2|zst))?|\.[A-Za-z]+)?")
 _BY_END = {".ova": "ova", ".respkg": "respkg", ".appimage": "appimage", ".img": "img"}
-_MEMBERS_READ = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def inspect_file(path: Path, name: str, kind: str | None = None) -> Inspected:
     if start == b"!<arch>\n":
         return _deb(path)
     if start[:4] == b"\xed\xab\xee\xdb":
-        return _rpm(name)
+        return _rpm(path)
     if name.endswith(".deb") or name.endswith(".rpm"):
         raise Unrecognized(f"{name} is no {name[-3:]} package")
     return _by_name(path, name, kind)
@@ -73,25 +72,23 @@ def _deb(path: Path) -> Inspected:
     return Inspected(fragment.name, fragment.version, "deb", _DEB_ARCHES[fragment.arch])
 
 
-def _rpm(name: str) -> Inspected:
-    match = _RPM.fullmatch(name)
-    if match is None:
-        raise Unrecognized("Unrecognized rpm file name Format")
-    if match["arch"] == "src":
-        raise Unrecognized("Source rpms are not supported")
-    if match["arch"] not in _RPM_ARCHES:
+def _rpm(path: Path) -> Inspected:
+    try:
+        with path.open("rb") as file:
+            header = walk(file).header
+        if is_source(header):
+            raise Unrecognized("Source rpms are not supported")
+        name, version, arch = identify(header)
+    except Refused as error:
+        raise Unrecognized(f"unusable rpm: {error}") from None
+    if arch not in _RPM_ARCHES:
         raise Unrecognized("Unrecognized rpm Arch")
-    return Inspected(match["name"], match["version"], "rpm", _RPM_ARCHES[match["arch"]])
+    return Inspected(name, version.rpartition(":")[2], "rpm", _RPM_ARCHES[arch])
 
 
 def _by_name(path: Path, name: str, kind: str | None) -> Inspected:
-    wheel = _WHEEL.fullmatch(name)
-    if wheel is not None and kind in (None, "python"):
-        return Inspected(wheel["name"], wheel["version"], "python", "all")
-    members = _tar_members(path)
-    sdist = _SDIST.fullmatch(name)
-    if sdist is not None and kind in (None, "python") and any(m.endswith("/PKG-INFO") for m in members):
-        return Inspected(sdist["name"], sdist["version"], "python", "all")
+    if kind in (None, "python") and (found := _python(path, name, kind)) is not None:
+        return found
     named = _NAMED.fullmatch(name)
     if named is None:
         raise Unrecognized("PackageException (UNKNOWN_TYPE): Unable to Determine File Type")
@@ -106,14 +103,24 @@ def _by_name(path: Path, name: str, kind: str | None) -> Inspected:
     return Inspected(named["name"], named["version"], kind, "all")
 
 
-def _tar_members(path: Path) -> Sequence[str]:
-    members: list[str] = []
+def _python(path: Path, name: str, kind: str | None) -> Inspected | None:
+    """Read a wheel or source distribution; None for other archives that are called like one."""
+    sdist = _SDIST.fullmatch(name)
+    if sdist is None and not name.endswith(".whl"):
+        return None
     try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                members.append(member.name)
-                if len(members) >= _MEMBERS_READ:
-                    break
-    except (tarfile.TarError, OSError, EOFError, ValueError):
-        return []
-    return members
+        found = read_distribution(path)
+        check_file_name(name, found.kind, found.core.name, found.core.version)
+    except NoDistribution as error:
+        if sdist is not None:
+            return None
+        raise Unrecognized(f"unusable wheel: {error}") from None
+    except Refused as error:
+        named = _NAMED.fullmatch(name)
+        if kind is None and sdist is not None and named is not None and named["version"][0].isdigit():
+            # image_1.0-2.tar.gz: what a Python distribution can't hold, another archive can.
+            return None
+        raise Unrecognized(f"unusable Python distribution: {error}") from None
+    # As the original server has it: the project as the file's name spells it, in the letters that packages may have.
+    spelled = sdist["name"] if sdist is not None else name.partition("-")[0]
+    return Inspected(_NOT_IN_PACKAGE_NAME.sub("-", spelled), found.core.version, "python", "all")

@@ -15,27 +15,33 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_PARTS = re.compile(r"(\D*)(\d*)")
-_RPM_PARTS = re.compile(r"\d+|[A-Za-z]+|~|\^")
+_NOUGHT = (0, "")
+
+_PARTS = re.compile(r"([^0-9]*)([0-9]*)")
+_RPM_PARTS = re.compile(r"[0-9]+|[A-Za-z]+|~|\^")
 _PEP440 = re.compile(
-    r"v?(?:(?P<epoch>\d+)!)?(?P<release>\d+(?:\.\d+)*)"
-    r"(?:[._-]?(?P<pre>a|b|c|rc|alpha|beta|pre|preview)[._-]?(?P<pre_n>\d*))?"
-    r"(?P<post>(?:-\d+)|(?:[._-]?(?:post|rev|r)[._-]?\d*))?"
-    r"(?:[._-]?dev[._-]?(?P<dev>\d*))?(?:\+(?P<local>[a-z0-9]+(?:[._-][a-z0-9]+)*))?",
+    r"v?(?:(?P<epoch>[0-9]+)!)?(?P<release>[0-9]+(?:\.[0-9]+)*)"
+    r"(?:[._-]?(?P<pre>a|b|c|rc|alpha|beta|pre|preview)[._-]?(?P<pre_n>[0-9]*))?"
+    r"(?P<post>(?:-[0-9]+)|(?:[._-]?(?:post|rev|r)[._-]?[0-9]*))?"
+    r"(?:[._-]?dev[._-]?(?P<dev>[0-9]*))?(?:\+(?P<local>[a-z0-9]+(?:[._-][a-z0-9]+)*))?",
     re.IGNORECASE,
 )
 _PRE = {"a": 0, "alpha": 0, "b": 1, "beta": 1}
 
 
 def pick_latest(items: Iterable[T], group: Callable[[T], Any], kind_version: Callable[[T], tuple[str, str]]) -> list[T]:
-    """Keep the newest of each group, in the given order."""
-    best: dict[Any, T] = {}
+    """Keep the newest of each group, in the given order; of Python all files of the newest version."""
+    best: dict[Any, list[T]] = {}
     listed = list(items)
     for item in listed:
-        key = group(item)
-        if key not in best or version_key(*kind_version(item)) > version_key(*kind_version(best[key])):
-            best[key] = item
-    chosen = {id(item) for item in best.values()}
+        kind, version = kind_version(item)
+        newest = best.setdefault(group(item), [item])
+        key, best_key = version_key(kind, version), version_key(*kind_version(newest[0]))
+        if key > best_key:
+            newest[:] = [item]
+        elif kind == "python" and key == best_key and newest[0] is not item:
+            newest.append(item)
+    chosen = {id(item) for items in best.values() for item in items}
     return [item for item in listed if id(item) in chosen]
 
 
@@ -51,12 +57,22 @@ def version_key(kind: str, version: str) -> Any:
 
 def compare_deb(one: str, other: str) -> int:
     """Order two Debian versions: negative where `one` is older."""
-    epochs = [int(v.partition(":")[0]) if re.match(r"\d+:", v) else 0 for v in (one, other)]
-    if epochs[0] != epochs[1]:
-        return epochs[0] - epochs[1]
-    rest = [re.sub(r"^\d+:", "", v) for v in (one, other)]
-    split = [v.rpartition("-") if "-" in v else (v, "", "") for v in rest]
+    (epoch_1, rest_1), (epoch_2, rest_2) = _split_epoch(one), _split_epoch(other)
+    if epoch_1 != epoch_2:
+        return -1 if epoch_1 < epoch_2 else 1
+    split = [v.rpartition("-") if "-" in v else (v, "", "") for v in (rest_1, rest_2)]
     return _compare_deb_part(split[0][0], split[1][0]) or _compare_deb_part(split[0][2], split[1][2])
+
+
+def _split_epoch(version: str) -> tuple[tuple[int, str], str]:
+    match = re.match(r"([0-9]+):", version)
+    return (_number(match[1]), version[match.end() :]) if match else (_number(""), version)
+
+
+def _number(digits: str) -> tuple[int, str]:
+    """Give what sorts numbers of any length; int() refuses very long ones."""
+    digits = digits.lstrip("0")
+    return (len(digits), digits)
 
 
 def _compare_deb_part(one: str, other: str) -> int:
@@ -66,9 +82,8 @@ def _compare_deb_part(one: str, other: str) -> int:
         weights = [[*(_weight(c) for c in text), 0] for text in (text_1, text_2)]
         if weights[0] != weights[1]:
             return -1 if weights[0] < weights[1] else 1
-        difference = int(digits_1 or 0) - int(digits_2 or 0)
-        if difference:
-            return difference
+        if _number(digits_1) != _number(digits_2):
+            return -1 if _number(digits_1) < _number(digits_2) else 1
     return 0
 
 
@@ -81,10 +96,10 @@ def _weight(character: str) -> int:
 
 def compare_rpm(one: str, other: str) -> int:
     """Order two rpm versions `[epoch:]version-release`."""
-    epochs = [int(v.partition(":")[0]) if re.match(r"\d+:", v) else 0 for v in (one, other)]
-    if epochs[0] != epochs[1]:
-        return epochs[0] - epochs[1]
-    split = [re.sub(r"^\d+:", "", v).partition("-") for v in (one, other)]
+    (epoch_1, rest_1), (epoch_2, rest_2) = _split_epoch(one), _split_epoch(other)
+    if epoch_1 != epoch_2:
+        return -1 if epoch_1 < epoch_2 else 1
+    split = [v.partition("-") for v in (rest_1, rest_2)]
     return _compare_rpm_part(split[0][0], split[1][0]) or _compare_rpm_part(split[0][2], split[1][2])
 
 
@@ -98,28 +113,28 @@ def _compare_rpm_part(one: str, other: str) -> int:
     return 0
 
 
-def _rpm_rank(part: str | None) -> tuple[int, int, str]:
+def _rpm_rank(part: str | None) -> tuple[int, tuple[int, str]]:
     """Tilde, then the end, then caret, then letters, then numbers."""
     if part is None:
-        return (1, 0, "")
+        return (1, (0, ""))
     if part in "~^":
-        return (0 if part == "~" else 2, 0, "")
-    return (4, int(part), "") if part.isdigit() else (3, 0, part)
+        return (0 if part == "~" else 2, (0, ""))
+    return (4, _number(part)) if part.isdigit() else (3, (0, part))
 
 
 def _pep440_key(match: re.Match[str]) -> Any:
-    release = [int(n) for n in match["release"].split(".")]
-    while release and release[-1] == 0:
+    release = [_number(n) for n in match["release"].split(".")]
+    while release and release[-1] == _NOUGHT:
         release.pop()
     developing, post = match["dev"] is not None, match["post"]
-    pre: tuple[float, int] = (3, 0)
+    pre: tuple[int, tuple[int, str]] = (3, _NOUGHT)
     if match["pre"]:
-        pre = (_PRE.get(match["pre"].lower(), 2), int(match["pre_n"] or 0))
+        pre = (_PRE.get(match["pre"].lower(), 2), _number(match["pre_n"] or ""))
     elif developing and post is None:
-        pre = (-1, 0)
-    post_n = -1 if post is None else int(re.sub(r"\D", "", post) or 0)
-    dev_n = int(match["dev"] or 0) if developing else float("inf")
+        pre = (-1, _NOUGHT)
+    post_n = (0, _NOUGHT) if post is None else (1, _number(re.sub(r"[^0-9]", "", post)))
+    dev_n = (0, _number(match["dev"] or "")) if developing else (1, _NOUGHT)
     local = [
-        (1, int(p), "") if p.isdigit() else (0, 0, p.lower()) for p in re.split(r"[._-]", match["local"] or "") if p
+        (1, _number(p)) if p.isdigit() else (0, (0, p.lower())) for p in re.split(r"[._-]", match["local"] or "") if p
     ]
-    return (int(match["epoch"] or 0), release, pre, post_n, dev_n, local)
+    return (_number(match["epoch"] or ""), release, pre, post_n, dev_n, local)

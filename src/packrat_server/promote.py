@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import canonicalize_name
 from sqlalchemy import Connection, delete, insert, select, update
 
 from packrat_server.inspect_file import Inspected, Unrecognized, inspect_file
@@ -87,7 +88,8 @@ def create_file(connection: Connection, data_dir: Path, asked: NewFile, by: str)
         raise Rejected(
             "INVALID_DISTROVERSION", f'DistroVersion "{asked.distro_version}" is not an option for this file'
         )
-    if connection.execute(select(packages.c.name).where(packages.c.name == inspected.package)).first() is None:
+    package = _find_package(connection, inspected)
+    if package is None:
         raise Rejected("NO_PACKAGE", f'Unable to find package "{inspected.package}"')
     named = connection.execute(
         select(package_files.c.sha256).where(package_files.c.file_name == upload.file_name)
@@ -95,13 +97,15 @@ def create_file(connection: Connection, data_dir: Path, asked: NewFile, by: str)
     if any(sha256 != upload.sha256 for sha256 in named):
         raise Rejected("FILENAME_USED", f'File name "{upload.file_name}" allready used')
     identity = {
-        "package": inspected.package,
+        "package": package,
         "distro_version": asked.distro_version,
         "version": inspected.version,
         "type": inspected.type,
         "arch": inspected.arch,
     }
-    if connection.execute(select(package_files.c.id).filter_by(**identity)).first() is not None:
+    # A version of a Python project has many files: wheels, and the source distribution.
+    taken = {**identity, "file_name": upload.file_name} if inspected.type == "python" else identity
+    if connection.execute(select(package_files.c.id).filter_by(**taken)).first() is not None:
         raise Rejected(
             "ALLREADY_EXISTS",
             "Package file with this Package, Distroversion, Version, Type and Arch already exists.",
@@ -122,6 +126,19 @@ def create_file(connection: Connection, data_dir: Path, asked: NewFile, by: str)
     )
     assert made.inserted_primary_key is not None
     return int(made.inserted_primary_key[0])
+
+
+def _find_package(connection: Connection, inspected: Inspected) -> str | None:
+    """The package of a file; of a Python project that which is there, however its files spell the project."""
+    if connection.execute(select(packages.c.name).where(packages.c.name == inspected.package)).first() is not None:
+        return inspected.package
+    if inspected.type != "python":
+        return None
+    project = canonicalize_name(inspected.package)
+    names = connection.execute(
+        select(package_files.c.package).where(package_files.c.type == "python").distinct().order_by("package")
+    ).scalars()
+    return next((name for name in names if canonicalize_name(name) == project), None)
 
 
 def create_package(connection: Connection, name: str, deprocated_count: int = 10, failed_count: int = 5) -> None:

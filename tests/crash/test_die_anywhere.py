@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.demo.build_deb import Deb
-from packrat_agent.demo.private_apt import PrivateApt, Said
+from packrat_agent.demo.private_apt import PrivateApt
+from packrat_agent.demo.said import Said
 from packrat_agent.steps import STEPS
 from stage import DEADLINE_S, Stage
 from web import web_server

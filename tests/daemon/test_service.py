@@ -8,7 +8,7 @@ import socket
 import sqlite3
 from pathlib import Path
 
-from packrat_agent.demo.build_deb import Deb
+from packrat_agent.demo.build_deb import Deb, build_deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
 from packrat_server.uploader import Uploader
@@ -148,6 +148,22 @@ def test_removals_are_accepted_by_the_running_agent_when_it_is_told(lab: Stage) 
         lab.agent("sync", "--accept-removals")
         agent.until_logged("checked", 2)
         assert "Package: first" not in lab.packages()
+
+
+def test_wrong_bytes_are_asked_for_again_in_a_full_pass_only(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    [stored] = (path for path in (lab.server.data / "files").glob("*/*") if path.is_file())
+    stored.write_bytes(b"!<arch>\nnot what it was")
+    with daemon(lab) as agent:
+        agent.until_logged("checked")
+        lab.server.put_deb(SECOND)
+        until_offered(lab, agent, "second")
+        stored.write_bytes(build_deb(FIRST))
+        lab.server.put_deb(Deb("third", "1", "amd64"))
+        until_offered(lab, agent, "third")
+        assert "Package: first" not in lab.packages()
+        agent.process.send_signal(signal.SIGUSR1)
+        until_offered(lab, agent, "first")
 
 
 def test_a_burst_is_published_together(lab: Stage) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.errors import DiskError, ServerUnavailable
-from packrat_agent.fetch import Fetched, clear_staging, fetch
+from packrat_agent.fetch import Fetched, Retries, clear_staging, fetch
 from packrat_agent.model import PackageFile, Placement
 
 CONTENT = bytes(range(256)) * 4096
+QUICK = Retries(tries=3, total_tries=8, wait_s=(0.0, 0.0))
 
 
 @dataclass
@@ -23,6 +24,7 @@ class Answer:
     start: int
     content: bytes
     cut: int | None
+    validator: str | None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         for at in range(0, len(self.content), 65536):
@@ -37,14 +39,21 @@ class Server:
 
     files: dict[str, bytes]
     honours_range: bool = True
-    cut: int | None = None
+    cuts: list[int | None] = field(default_factory=list)
+    validators: list[str | None] = field(default_factory=list)
     asked: list[tuple[str, int]] = field(default_factory=list)
+    asked_with: list[str | None] = field(default_factory=list)
+    down: bool = False
 
     @asynccontextmanager
-    async def open_file(self, url: str, offset: int) -> AsyncIterator[Answer]:
+    async def open_file(self, url: str, offset: int, validator: str | None) -> AsyncIterator[Answer]:
         self.asked.append((url, offset))
+        self.asked_with.append(validator)
+        if self.down:
+            raise ServerUnavailable("down")
         start = offset if self.honours_range else 0
-        yield Answer(start, self.files[url][start:], self.cut)
+        cut = self.cuts.pop(0) if self.cuts else None
+        yield Answer(start, self.files[url][start:], cut, self.validators.pop(0) if self.validators else None)
 
 
 def placement(name: str, content: bytes, source: str | None = None) -> Placement:
@@ -56,7 +65,7 @@ def placement(name: str, content: bytes, source: str | None = None) -> Placement
 def run(server: Server, root: Path, *placements: Placement) -> Fetched:
     staging = root / "staging"
     staging.mkdir(exist_ok=True)
-    return asyncio.run(fetch(placements, staging, root, server.open_file, 4, lambda files, size: None))
+    return asyncio.run(fetch(placements, staging, root, server.open_file, 4, lambda files, size: None, QUICK))
 
 
 def test_the_same_bytes_are_asked_for_once(tmp_path: Path) -> None:
@@ -80,21 +89,61 @@ def test_wrong_bytes_are_thrown_away_and_the_others_go_on(tmp_path: Path) -> Non
 @pytest.mark.parametrize("honours_range", [True, False])
 def test_a_cut_download_goes_on_where_it_stopped(tmp_path: Path, honours_range: bool) -> None:
     wanted = placement("a", CONTENT)
-    server = Server({"/files/a": CONTENT}, honours_range=honours_range, cut=3 * 65536)
-    assert isinstance(run(server, tmp_path, wanted).failed[wanted.file.sha256], ServerUnavailable)
-    server.cut = None
+    server = Server({"/files/a": CONTENT}, honours_range=honours_range, cuts=[3 * 65536])
     fetched = run(server, tmp_path, wanted)
     assert fetched.staged[wanted.file.sha256].path.read_bytes() == CONTENT
     assert server.asked == [("/files/a", 0), ("/files/a", 3 * 65536)]
 
 
-def test_a_part_with_foreign_bytes_is_thrown_away_and_the_next_try_is_whole(tmp_path: Path) -> None:
+def test_a_part_of_an_earlier_time_is_gone_on_with(tmp_path: Path) -> None:
+    wanted = placement("a", CONTENT)
+    (tmp_path / "staging").mkdir()
+    (tmp_path / "staging" / f"{wanted.file.sha256}.part").write_bytes(CONTENT[:1000])
+    server = Server({"/files/a": CONTENT})
+    assert run(server, tmp_path, wanted).staged[wanted.file.sha256].path.read_bytes() == CONTENT
+    assert server.asked == [("/files/a", 1000)]
+
+
+def test_a_download_that_brings_nothing_new_ends_after_a_few_tries(tmp_path: Path) -> None:
+    wanted = placement("a", CONTENT)
+    server = Server({"/files/a": CONTENT}, honours_range=False, cuts=[3 * 65536] * 100)
+    assert isinstance(run(server, tmp_path, wanted).failed[wanted.file.sha256], ServerUnavailable)
+    # The first brought something, the other three did not.
+    assert len(server.asked) == 1 + QUICK.tries
+    # What it brought stays for the next pass.
+    assert (tmp_path / "staging" / f"{wanted.file.sha256}.part").stat().st_size == 3 * 65536
+
+
+def test_a_download_that_creeps_ends_too(tmp_path: Path) -> None:
+    wanted = placement("a", CONTENT)
+    server = Server({"/files/a": CONTENT}, cuts=[65536] * 100)
+    assert isinstance(run(server, tmp_path, wanted).failed[wanted.file.sha256], ServerUnavailable)
+    assert len(server.asked) == QUICK.total_tries
+
+
+def test_a_file_that_changed_meanwhile_is_taken_from_its_start(tmp_path: Path) -> None:
+    wanted = placement("a", CONTENT)
+    server = Server({"/files/a": CONTENT}, cuts=[3 * 65536], validators=['"1"', '"2"', '"2"'])
+    assert wanted.file.sha256 in run(server, tmp_path, wanted).staged
+    assert server.asked == [("/files/a", 0), ("/files/a", 3 * 65536), ("/files/a", 0)]
+    assert server.asked_with == [None, '"1"', None]
+
+
+def test_files_of_a_server_that_is_away_get_one_try_each_after_some(tmp_path: Path) -> None:
+    server = Server({}, down=True)
+    wanted = [placement(f"f{number}", b"%d" % number) for number in range(50)]
+    assert len(run(server, tmp_path, *wanted).failed) == 50
+    # Those four that were under way when three had ended may use up their tries.
+    assert len(server.asked) <= (QUICK.given_up + 4) * QUICK.tries + 43
+
+
+def test_a_part_with_foreign_bytes_is_thrown_away_and_the_file_taken_whole(tmp_path: Path) -> None:
     wanted = placement("a", CONTENT)
     (tmp_path / "staging").mkdir()
     (tmp_path / "staging" / f"{wanted.file.sha256}.part").write_bytes(b"x" * 100)
     server = Server({"/files/a": CONTENT})
-    assert wanted.file.sha256 in run(server, tmp_path, wanted).failed
-    assert wanted.file.sha256 in run(server, tmp_path, wanted).staged
+    assert run(server, tmp_path, wanted).staged[wanted.file.sha256].path.read_bytes() == CONTENT
+    assert server.asked == [("/files/a", 100), ("/files/a", 0)]
 
 
 def test_what_is_staged_already_is_checked_and_used(tmp_path: Path) -> None:

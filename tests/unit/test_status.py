@@ -58,7 +58,7 @@ class Bench:
         files = tuple(_file(number) for number in range(4))
         self.store.wanted.remember_wanted("apt-dev", Wanted(frozenset(f.uri for f in files), files, ()), None)
         self.store.wanted.refuse("apt-dev", [Refusal(files[2], "no control file")])
-        self.store.wanted.note_trouble("apt-dev", [Refusal(files[3], "HTTP 404")])
+        self.store.wanted.note_trouble("apt-dev", [Refusal(files[3], "HTTP 404")], ())
         with sqlite3.connect(self.config.mirror.state_db) as db:
             db.execute("UPDATE files SET state = 'live' WHERE uri IN ('/f/0', '/f/1')")
         db.close()
@@ -266,7 +266,7 @@ _HOLD = """
 import sys
 from pathlib import Path
 from packrat_agent.claim import claim
-with claim(Path(sys.argv[1]), Path(sys.argv[2])):
+with claim(Path(sys.argv[1]), Path(sys.argv[2]), "run"):
     print("held", flush=True)
     sys.stdin.read()
 """

@@ -8,11 +8,22 @@ Touches: the repository, reading only; gpgv.
 import gzip
 import hashlib
 import lzma
+import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping
 
-from packrat_agent.audit.findings import Fault, Finding, Named, Subject, pointer, read_index, told
+from packrat_agent.audit.findings import (
+    Fault,
+    Finding,
+    Named,
+    Subject,
+    check_detached,
+    pointer,
+    read_index,
+    read_pointer,
+    told,
+)
 
 _LISTED = re.compile(rb"^ ([0-9a-f]{64}) +(\d{1,15}) (\S+)$")
 
@@ -52,28 +63,22 @@ def _audit_suite(subject: Subject, directory: str, suite: str) -> Iterator[Findi
 
 
 def _audit_signatures(subject: Subject, suite: str, release: bytes) -> Iterator[Finding]:
-    inside, beside = subject.top / suite / "InRelease", subject.top / suite / "Release.gpg"
-    signed = inside.exists() or beside.exists()
-    if subject.verify is None:
-        if signed:
-            yield Fault(f"{suite}/InRelease", "is signed, but no key is at hand to verify it; give --key")
+    path, inside = f"{suite}/Release", f"{suite}/InRelease"
+    yield from check_detached(subject, path, release, f"{path}.gpg")
+    if subject.keyring is None:
+        if os.path.lexists(subject.top / inside):
+            yield Fault(inside, "is signed, but no key is at hand to verify it; give --key")
         return
-    if not signed:
-        yield Fault(f"{suite}/InRelease", "is missing, though the tree has a key")
+    found: list[Finding] = []
+    text = read_pointer(subject, inside, found)
+    yield from found
+    if text is None:
         return
-    for path, detached in ((inside, None), (subject.top / suite / "Release", beside)):
-        wrong = subject.verify(path, detached)
-        if wrong is not None:
-            yield Fault(str((detached or path).relative_to(subject.top)), wrong)
-    try:
-        yield pointer(f"{suite}/Release.gpg", read_index(subject.top, f"{suite}/Release.gpg"))
-        text = read_index(subject.top, f"{suite}/InRelease")
-    except OSError as error:
-        yield Fault(f"{suite}/InRelease", f"can't be read: {told(error)}")
-        return
-    yield pointer(f"{suite}/InRelease", text)
+    wrong = subject.keyring.verify(text, None)
+    if wrong is not None:
+        yield Fault(inside, wrong)
     if release.strip() not in text.replace(b"\n- ", b"\n"):
-        yield Fault(f"{suite}/InRelease", "says something else than Release")
+        yield Fault(inside, "says something else than Release")
 
 
 def _listed(release: bytes) -> Mapping[str, tuple[str, int]]:

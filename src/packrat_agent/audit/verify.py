@@ -9,14 +9,20 @@ import hashlib
 import os
 import shutil
 import stat
-import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from packrat_agent.audit.apt import audit_apt, is_apt
-from packrat_agent.audit.findings import Auditor, Fault, Named, Subject, told
+from packrat_agent.audit.docker import audit_docker, is_docker
+from packrat_agent.audit.files import audit_files, is_files
+from packrat_agent.audit.findings import Auditor, Fault, Finding, Named, Subject, read_index, told
+from packrat_agent.audit.pypi import audit_pypi, is_pypi
+from packrat_agent.audit.signatures import Keyring, read_keys
+from packrat_agent.audit.site import audit_site
+from packrat_agent.audit.yum import audit_yum, is_yum
 from packrat_agent.disk import AGENT_DIR
 from packrat_agent.errors import ConfigError
 
@@ -25,8 +31,14 @@ _CHUNK_BYTES = 1024 * 1024
 
 Recognize = Callable[[Subject, str], bool]
 
-AUDITORS: Mapping[str, tuple[Recognize, Auditor]] = {"apt": (is_apt, audit_apt)}
-"""Type → how a directory of it is recognized, and audited."""
+AUDITORS: Mapping[str, tuple[Recognize, Auditor]] = {
+    "json": (is_files, audit_files),
+    "apt": (is_apt, audit_apt),
+    "docker": (is_docker, audit_docker),
+    "pypi": (is_pypi, audit_pypi),
+    "yum": (is_yum, audit_yum),
+}
+"""Type → how a directory of it is recognized, and audited. The first that fits: only `json` has packages at its top."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +55,22 @@ class Audit:
 def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], None]) -> Audit:
     """Audit the tree below `top`.
 
-    key: a binary public key; None: the tree's own, if it has one. on_progress: called with (files, bytes) since the
-    last call, from several threads.
+    key: a public key, binary or armored; None: the tree's own, if it has one. on_progress: called with (files, bytes)
+    since the last call, from several threads.
     Raises: ConfigError where `top` is no directory, or signatures can't be verified here.
     """
     if not top.is_dir():
         raise ConfigError(f"{top} is no directory; give the top of a mirror with --root")
-    own = top / "repo-key.gpg"
-    keyring = key or (own if own.is_file() else None)
-    if keyring is not None and shutil.which("gpgv") is None:
-        raise ConfigError("gpgv is needed to verify signatures: `apt-get install gpgv`")
-    subject = Subject(top, None if keyring is None else lambda signed, detached: _gpgv(keyring, signed, detached))
+    subject = Subject(top, _read_keyring(top, key))
     found = tuple(_repositories(subject, "", 0))
     named: dict[str, Named] = {}
     faults: list[Fault] = []
-    for kind, directory in found:
-        for finding in AUDITORS[kind][1](subject, directory):
-            if isinstance(finding, Fault):
-                faults.append(finding)
-            elif finding.sha256 != named.setdefault(finding.path, finding).sha256:
-                other = named[finding.path]
-                faults.append(Fault(finding.path, f"{finding.by} and {other.by} name different bytes for it"))
+    for finding in _audit(subject, found):
+        if isinstance(finding, Fault):
+            faults.append(finding)
+        elif finding.sha256 != named.setdefault(finding.path, finding).sha256:
+            other = named[finding.path]
+            faults.append(Fault(finding.path, f"{finding.by} and {other.by} name different bytes for it"))
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         checked = list(threads.map(lambda one: _check(top, one, on_progress), named.values()))
     faults += [fault for fault, _ in checked if fault is not None]
@@ -72,6 +79,30 @@ def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], N
     return Audit(
         found, len(named), sizes, tuple(sorted({*faults, *odd}, key=lambda one: (one.path, one.what))), unnamed
     )
+
+
+def _read_keyring(top: Path, key: Path | None) -> Keyring | None:
+    own = "repo-key.gpg"
+    if key is None and not os.path.lexists(top / own):
+        return None
+    if shutil.which("gpgv") is None:
+        raise ConfigError("gpgv is needed to verify signatures: `apt-get install gpgv`")
+    try:
+        return Keyring(read_keys(key.read_bytes() if key is not None else read_index(top, own)))
+    except (OSError, ValueError) as error:
+        if key is None:
+            # Told of the file, and nothing verifies without it.
+            return Keyring(b"")
+        raise ConfigError(f"{key} can't be used as a public key: {error}; export it with `gpg --export`") from None
+
+
+def _audit(subject: Subject, repositories: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+    yield from audit_site(subject)
+    for kind, directory in repositories:
+        try:
+            yield from AUDITORS[kind][1](subject, directory)
+        except OSError as error:
+            yield Fault(directory, f"can't be audited to its end: {told(error)}")
 
 
 def _repositories(subject: Subject, directory: str, depth: int) -> Iterator[tuple[str, str]]:
@@ -86,34 +117,41 @@ def _repositories(subject: Subject, directory: str, depth: int) -> Iterator[tupl
 
 
 def _check(top: Path, named: Named, on_progress: Callable[[int, int], None]) -> tuple[Fault | None, int]:
-    """Hash one named file; gives what is wrong with it, and its size."""
-    path = top / named.path
+    """Hash one named file, and look at it further; gives what is wrong with it, and its size."""
+    digest = hashlib.sha256()
     try:
-        if any(parent.is_symlink() for parent in path.parents if parent.is_relative_to(top) and parent != top):
-            return Fault(named.path, f"named by {named.by}, stands behind a symbolic link"), 0
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        return Fault(named.path, f"named by {named.by}: {told(error)}"), 0
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(descriptor)
-        return Fault(named.path, f"named by {named.by}, is no regular file"), 0
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        if named.size is not None and status.st_size != named.size:
-            return Fault(named.path, f"has {status.st_size} bytes, {named.by} says {named.size}"), 0
-        digest = hashlib.sha256()
-        try:
+        with _open(top, named.path) as file:
+            status = os.fstat(file.fileno())
+            if named.size is not None and status.st_size != named.size:
+                return Fault(named.path, f"has {status.st_size} bytes, {named.by} says {named.size}"), 0
             while chunk := file.read(_CHUNK_BYTES):
                 digest.update(chunk)
                 on_progress(0, len(chunk))
-        except OSError as error:
-            return Fault(named.path, f"can't be read: {told(error)}"), 0
+    except OSError as error:
+        return Fault(named.path, f"named by {named.by}: {told(error)}"), 0
     on_progress(1, 0)
+    wrong = None
     if digest.hexdigest() != named.sha256:
-        return Fault(named.path, f"has SHA-256 {digest.hexdigest()}, {named.by} says {named.sha256}"), status.st_size
-    if not status.st_mode & stat.S_IROTH:
-        return Fault(named.path, "is not readable for a web server; its mode should be 0644"), status.st_size
-    return None, status.st_size
+        wrong = f"has SHA-256 {digest.hexdigest()}, {named.by} says {named.sha256}"
+    elif not status.st_mode & stat.S_IROTH:
+        wrong = "is not readable for a web server; its mode should be 0644"
+    elif named.look is not None:
+        wrong = named.look()
+    return (Fault(named.path, wrong) if wrong is not None else None), status.st_size
+
+
+def _open(top: Path, path: str) -> FileIO:
+    """Raises: OSError where it is no regular file, or a link is on the way to it."""
+    if "\0" in path or any("\ud800" <= letter <= "\udfff" for letter in path):
+        raise OSError("can't be a file's name")
+    file = top / path
+    if any(parent.is_symlink() for parent in file.parents if parent.is_relative_to(top) and parent != top):
+        raise OSError("stands behind a symbolic link")
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("is no regular file")
+    return FileIO(descriptor)
 
 
 def _look_around(top: Path, named: Mapping[str, Named]) -> tuple[tuple[str, ...], list[Fault]]:
@@ -139,14 +177,3 @@ def _look_around(top: Path, named: Mapping[str, Named]) -> tuple[tuple[str, ...]
             elif not stat.S_ISDIR(mode):
                 odd.append(Fault(path, "is neither file nor directory"))
     return tuple(sorted(unnamed)), odd
-
-
-def _gpgv(keyring: Path, signed: Path, detached: Path | None) -> str | None:
-    """Verify a signature with gpgv; what is wrong, or None."""
-    files = [str(signed)] if detached is None else [str(detached), str(signed)]
-    command = ["gpgv", "--keyring", str(keyring.resolve()), "--output", "/dev/null", "--", *files]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    if done.returncode == 0:
-        return None
-    last = [line.removeprefix("gpgv: ") for line in done.stderr.splitlines() if line.strip()]
-    return f"its signature does not verify: {last[-1] if last else 'gpgv gave no reason'}"

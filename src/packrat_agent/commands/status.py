@@ -32,7 +32,7 @@ _NUMBER = r"(\d{1,9}(?:\.\d{1,3})?)?"
 )
 @click.pass_obj
 def status_command(config_path: Path, as_json: bool, events: int) -> None:
-    """Say how the mirror stands, while the agent runs or not; touches nothing."""
+    """Say how the mirror stands; touches nothing."""
     status = read_status(load(config_path), events)
     if as_json:
         click.echo(status.as_json())
@@ -84,7 +84,7 @@ def _limit(name: str, field: str, default: Limit | None, text: str) -> Callable[
 @click.option("--allow-stopped", is_flag=True, help="The agent need not be running: a timer starts `sync`.")
 @click.pass_context
 def check_command(ctx: click.Context, /, **given: Any) -> None:
-    """Judge the mirror in one line, as a monitoring plugin does.
+    """Judge the mirror as a monitoring plugin does.
 
     Each limit is WARNING or WARNING:CRITICAL. Exit codes: 0 OK; 1 WARNING; 2 CRITICAL; 3 UNKNOWN.
     """

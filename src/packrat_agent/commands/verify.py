@@ -25,15 +25,16 @@ _SHOWN = 1000
 @click.option(
     "--key",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The public key to verify with, in binary form; by default the tree's own repo-key.gpg.",
+    help="The public key to verify with; by default the tree's own repo-key.gpg.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything that was found as one JSON object.")
 @click.option("--unnamed", is_flag=True, help="List the files that no index names: earlier generations, keep files.")
 @click.pass_obj
 def verify_command(config_path: Path, root: Path | None, key: Path | None, as_json: bool, unnamed: bool) -> None:
-    """Verify signatures, indexes and every file of a tree as its clients would; needs no server and no state database.
+    """Audit a tree as its clients would.
 
-    Ends with exit code 13 where anything is wrong.
+    Verifies signatures, indexes and every file; needs no server and no state database. Ends with exit code 13 where
+    anything is wrong.
     """
     top = root or load(config_path).mirror.root_dir
     one_at_a_time = threading.Lock()
@@ -58,13 +59,18 @@ def _show(audit: Audit, *, unnamed: bool) -> None:
     for kind, directory in audit.repositories:
         click.echo(f"{kind:<7}{directory}")
     for fault in audit.faults[:_SHOWN]:
-        click.echo(f"! {fault.path}: {fault.what}")
+        click.echo(f"! {_printable(fault.path)}: {_printable(fault.what)}")
     if len(audit.faults) > _SHOWN:
         click.echo(f"! and {len(audit.faults) - _SHOWN} more; --json lists all")
     if unnamed:
         for path in audit.unnamed:
-            click.echo(f"? {path}")
+            click.echo(f"? {_printable(path)}")
     click.echo(
         f"{len(audit.repositories)} repositories, {audit.files} files ({human_size(audit.bytes)}) verified, "
         f"{len(audit.faults)} faults, {len(audit.unnamed)} files that no index names"
     )
+
+
+def _printable(text: str) -> str:
+    """Names come out of the tree, and may hold what a terminal obeys."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

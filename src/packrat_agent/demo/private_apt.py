@@ -8,9 +8,9 @@ Source: apt.conf(5), sources.list(5).
 """
 
 import os
-import subprocess
-from dataclasses import dataclass
 from pathlib import Path
+
+from packrat_agent.demo.said import Said, run_client
 
 _CONFIG = """\
 Dir "{root}";
@@ -35,15 +35,6 @@ Acquire::http::Proxy "DIRECT";
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """One run of apt-get."""
-
-    command: str
-    output: str
-    exit_code: int
-
-
 class PrivateApt:
     """An apt of its own below `root`, for one architecture."""
 
@@ -58,14 +49,4 @@ class PrivateApt:
 
     def run(self, *arguments: str, program: str = "apt-get", timeout_s: float = 120) -> Said:
         """Run apt-get (or another program of apt's) in the downloads directory."""
-        done = subprocess.run(
-            [program, *arguments],
-            env=self._environment,
-            cwd=self.downloads,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            timeout=timeout_s,
-            check=False,
-        )
-        return Said(" ".join([program, *arguments]), done.stdout.decode("utf-8", "replace"), done.returncode)
+        return run_client([program, *arguments], self._environment, self.downloads, timeout_s)

@@ -13,6 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from packrat_agent.demo.packages import DISTRO_VERSIONS
 from packrat_agent.errors import ConfigError, SigningError
 from packrat_server import admin
 from packrat_server.access import Role
@@ -21,7 +22,6 @@ from packrat_server.store.database import open_database
 
 USER = "uploader"
 MIRROR = "demo"
-SUITES = ("bookworm", "trixie")
 _KEY_NAME = "packrat demo (for trying out only) <demo@example.com>"
 _SOCKET_PATH_LIMIT = 80
 """gpg-agent's sockets stand in the GNUPGHOME, and a socket's path has at most 107 bytes."""
@@ -57,8 +57,8 @@ class Setting:
         return find_gnupg_home(self.directory)
 
 
-def set_the_stage(directory: Path) -> Setting:
-    """Make, or find again, all that the demo needs.
+def set_the_stage(directory: Path, kinds: tuple[str, ...]) -> Setting:
+    """Make, or find again, all that the demo needs; kinds: the types of repositories.
 
     Raises: ConfigError, SigningError.
     """
@@ -78,17 +78,17 @@ def set_the_stage(directory: Path) -> Setting:
     engine = open_database(data)
     # Shown nowhere and kept nowhere, so new ones at each start.
     password = admin.save_user(engine, USER, Role.MANAGER)
-    for tag in ("dev", "prod"):
-        admin.save_repo(
-            engine, admin.NewRepo(f"apt-{tag}", "apt", tag, SUITES, f"Demo packages, {tag}", show_only_latest=False)
-        )
+    repos = [(f"{kind}-dev", kind, "dev") for kind in kinds] + [("apt-prod", "apt", "prod")]
+    for name, kind, tag in repos:
+        wanted = admin.NewRepo(name, kind, tag, DISTRO_VERSIONS[kind], f"Demo packages, {tag}", show_only_latest=False)
+        admin.save_repo(engine, wanted)
     psk = admin.new_psk()
-    admin.save_mirror(engine, MIRROR, ["apt-dev", "apt-prod"], "The demo's mirror", psk)
+    admin.save_mirror(engine, MIRROR, [name for name, _, _ in repos], "The demo's mirror", psk)
     engine.dispose()
     return Setting(directory, password, psk, key)
 
 
-def write_config(setting: Setting, server_url: str) -> None:
+def write_config(setting: Setting, server_url: str, public_url: str) -> None:
     """Write the mirror.conf."""
     text = f"""\
 [packrat]
@@ -103,6 +103,7 @@ state_db: {setting.directory / "state" / "state.db"}
 gpg_sign_key: {setting.key}
 gnupg_home: {setting.gnupg_home}
 full_sync_interval: 60
+public_url: {public_url}
 """
     descriptor = os.open(setting.config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:

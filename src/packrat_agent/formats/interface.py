@@ -65,12 +65,13 @@ class Treatment(Enum):
     """What is published of a package file.
 
     AS_IS: itself. SIGNED: a copy signed by the operator's key, where there is one. UNPACKED: the products that `read`
-    takes out of it.
+    takes out of it. ACCOMPANIED: itself, and beside it the products that `read` takes out of it.
     """
 
     AS_IS = 0
     SIGNED = 1
     UNPACKED = 2
+    ACCOMPANIED = 3
 
 
 class WebServer(Enum):
@@ -111,7 +112,7 @@ class Format(Protocol):
     def read(self, path: Path, into: Path) -> Fragment:
         """Read what the index needs from a verified file; the only time that it is opened.
 
-        UNPACKED: each product of the fragment is written to `into`, named by its SHA-256.
+        UNPACKED, ACCOMPANIED: each product of the fragment is written to `into`, named by its SHA-256.
         Raises: Refused with the reason where the file is torn, of another type, or hostile.
         """
 

@@ -6,6 +6,7 @@ Touches: network, through the response.
 """
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import aiohttp
 
 from packrat_agent.errors import ServerBroken, ServerRefused, ServerUnavailable
+from packrat_agent.server.route import RateLimit
 
 CHUNK_BYTES = 256 * 1024
 _BODY_LIMIT = 64 * 1024 * 1024
@@ -22,6 +24,10 @@ _MESSAGE_LIMIT = 300
 
 class SessionEnded(ServerRefused):
     """The server no longer knows the session; log in again."""
+
+
+class LoginRefused(ServerRefused):
+    """The server does not take this mirror's name and psk."""
 
 
 class NotFound(ServerRefused):
@@ -42,21 +48,26 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """An opened file: `start` is where its first byte stands; the chunks are as they arrive.
+    """An opened file: `start` is where its first byte stands; the chunks are as they arrive, and no faster than `rate`.
 
+    validator: the server's name for this state of the file, None where it gives none.
     Without a response there is nothing left to read from `start` on.
     """
 
     start: int
     what: str
     response: aiohttp.ClientResponse | None
+    rate: RateLimit
+    validator: str | None = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Raises: ServerUnavailable where the bytes stop coming."""
         if self.response is None:
             return
         try:
-            async for chunk in self.response.content.iter_chunked(CHUNK_BYTES):
+            size = min(CHUNK_BYTES, self.rate.chunk_bytes or CHUNK_BYTES)
+            async for chunk in self.response.content.iter_chunked(size):
+                await self.rate.take(len(chunk))
                 yield chunk
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ServerUnavailable(f"{self.what} broke off: {told(error)}; it goes on from there next time") from None
@@ -126,6 +137,13 @@ def range_start(header: str, what: str) -> int:
     if unit != "bytes" or not start.isascii() or not start.isdigit() or len(start) > 18:
         raise ServerBroken(f"{what}: a partial answer without a usable Content-Range")
     return int(start)
+
+
+def read_validator(header: str | None) -> str | None:
+    """Take an ETag that can be compared byte by byte: a weak or senseless one can't."""
+    if header is None or not re.fullmatch(r'"[\x21\x23-\x7e]{1,200}"', header):
+        return None
+    return header
 
 
 def told(error: BaseException) -> str:

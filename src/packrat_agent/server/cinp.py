@@ -10,7 +10,7 @@ Source: the CInP protocol, versions 0.9 to 2.0.
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,19 +30,22 @@ from packrat_agent.server.answers import (
     raise_for,
     range_start,
     read_answer,
+    read_validator,
     told,
 )
+from packrat_agent.server.route import RateLimit, bypasses
 
 VERSIONS = ("0.9", "1.0", "2.0")
 _REQUEST_LINE_LIMIT = 4000
 _IDS_AT_ONCE = 100
 _REQUESTS_AT_ONCE = 3
 _PAGES_LIMIT = 20
+_IDLE_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to wait: for a connection, for the next byte, for a whole answer."""
+    """Seconds to wait: for a connection (name, TCP, proxy and TLS together), for the next byte, for a whole answer."""
 
     connect_s: float = 10.0
     stall_s: float = 60.0
@@ -50,13 +53,24 @@ class Timeouts:
 
 
 class CinpClient:
-    """A connection pool to one origin, with a session of the server's where one was opened by `login`."""
+    """A connection pool to one origin, with a session of the server's where one was opened by `login`.
+
+    no_proxy: hosts reached without the proxy (see `route.bypasses`). download_bytes_per_s: for all downloads together.
+    """
 
     def __init__(
-        self, origin: str, *, proxy: str | None = None, ca_file: Path | None = None, timeouts: Timeouts | None = None
+        self,
+        origin: str,
+        *,
+        proxy: str | None = None,
+        no_proxy: Collection[str] = (),
+        ca_file: Path | None = None,
+        timeouts: Timeouts | None = None,
+        download_bytes_per_s: int | None = None,
     ) -> None:
         self._origin = origin
-        self._proxy = URL(proxy) if proxy else None
+        self._proxy = URL(proxy) if proxy and not bypasses(URL(origin).host or "", no_proxy) else None
+        self._rate = RateLimit(download_bytes_per_s)
         self._ca_file = ca_file
         self._timeouts = timeouts or Timeouts()
         self._version = VERSIONS[0]
@@ -64,8 +78,13 @@ class CinpClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(ssl=_ssl_context(self._ca_file), limit=64)
-        self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False, trust_env=False)
+        # How much is open at a time is bounded by those who ask. Idle connections are closed before a server does it.
+        encrypted = any(str(url).startswith("https:") for url in (self._origin, self._proxy))
+        tls = _ssl_context(self._ca_file) if encrypted else True
+        connector = aiohttp.TCPConnector(ssl=tls, limit=0, keepalive_timeout=_IDLE_S)
+        self._session = aiohttp.ClientSession(
+            connector=connector, auto_decompress=False, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+        )
         return self
 
     async def __aexit__(
@@ -157,20 +176,22 @@ class CinpClient:
         self._auth = {"Auth-Id": username, "Auth-Token": token}
 
     @asynccontextmanager
-    async def open_file(self, path: str, offset: int = 0) -> AsyncIterator[Download]:
+    async def open_file(self, path: str, offset: int = 0, validator: str | None = None) -> AsyncIterator[Download]:
         """GET a file of the same origin, from `offset` on where the server can.
 
+        validator: of the file whose first `offset` bytes are there; of another one the server sends all.
         Raises: SessionEnded, ServerRefused (missing, forbidden), ServerUnavailable, ServerBroken (a redirect).
         """
         headers = {**self._auth, "Accept-Encoding": "identity"}
         if offset:
             headers["Range"] = f"bytes={offset}-"
+            if validator is not None:
+                headers["If-Range"] = validator
         what = f"the download of {path[:200]}"
-        timeout = aiohttp.ClientTimeout(sock_connect=self._timeouts.connect_s, sock_read=self._timeouts.stall_s)
-        async with self._request("GET", path, headers, None, timeout) as response:
+        async with self._request("GET", path, headers, None, self._until(self._timeouts.stall_s)) as response:
             if response.status == 416 and offset:
                 # What is there is as long as the file, or longer: its hash will tell.
-                yield Download(offset, what, None)
+                yield Download(offset, what, None, self._rate)
                 return
             if response.status not in (200, 206):
                 await raise_for(response, what)
@@ -179,7 +200,11 @@ class CinpClient:
                 start = range_start(response.headers.get("Content-Range", ""), what)
                 if start != offset:
                     raise ServerBroken(f"{what}: asked from byte {offset} on, the answer begins at {start}")
-            yield Download(start, what, response)
+            yield Download(start, what, response, self._rate, read_validator(response.headers.get("ETag")))
+
+    def _until(self, read_s: float, total_s: float | None = None) -> aiohttp.ClientTimeout:
+        connect_s = self._timeouts.connect_s
+        return aiohttp.ClientTimeout(total=total_s, connect=connect_s, sock_connect=connect_s, sock_read=read_s)
 
     async def post_file(self, path: str, name: str, body: Any, size: int) -> Any:
         """POST a file; gives the JSON answer."""
@@ -189,8 +214,7 @@ class CinpClient:
             "Content-Disposition": f'inline; filename="{name}"',
             "Content-Length": str(size),
         }
-        timeout = aiohttp.ClientTimeout(sock_connect=self._timeouts.connect_s, sock_read=self._timeouts.total_s)
-        async with self._request("POST", path, headers, body, timeout) as response:
+        async with self._request("POST", path, headers, body, self._until(self._timeouts.total_s)) as response:
             if response.status >= 300:
                 await raise_for(response, f"the upload of {name}")
             return (await read_answer(response, f"the upload of {name}")).value
@@ -205,12 +229,9 @@ class CinpClient:
     ) -> Answer:
         what = f"{verb} {uri[:200]}"
         body = json.dumps(arguments).encode() if arguments is not None else None
-        total_s = self._timeouts.total_s if timeout_s is None else timeout_s
-        timeout = aiohttp.ClientTimeout(
-            total=total_s,
-            sock_connect=self._timeouts.connect_s,
-            sock_read=self._timeouts.stall_s if timeout_s is None else timeout_s,
-        )
+        timeout = self._until(self._timeouts.stall_s, self._timeouts.total_s)
+        if timeout_s is not None:
+            timeout = self._until(timeout_s, timeout_s)
         for _ in VERSIONS:
             sent = {"CInP-Version": self._version, "Accept": "application/json", **self._auth, **(headers or {})}
             if body is not None:
@@ -260,7 +281,8 @@ class CinpClient:
                 f"the certificate of {self._origin} is not trusted ({error.certificate_error}); set ca_file"
             ) from None
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-            raise ServerUnavailable(f"{self._origin} can't be reached: {told(error)}") from None
+            way = " through the proxy" if self._proxy is not None else ""
+            raise ServerUnavailable(f"{self._origin} can't be reached{way}: {told(error)}") from None
 
 
 def _in_requests(model: str, ids: Sequence[str]) -> list[list[str]]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from packrat_agent.errors import ServerBroken, ServerRefused
 from packrat_agent.model import Changes, DistroVersion, MirrorView, PackageFile, Rejection, Repo, Wanted
-from packrat_agent.server.answers import Download, NotFound, SessionEnded
+from packrat_agent.server.answers import Download, LoginRefused, NotFound, SessionEnded
 from packrat_agent.server.cinp import CinpClient
 from packrat_agent.server.records import (
     DISTRO_VERSION,
@@ -27,6 +27,8 @@ from packrat_agent.server.records import (
     read_id,
     read_ids,
     read_repo,
+    read_text,
+    shown,
 )
 
 T = TypeVar("T")
@@ -37,6 +39,8 @@ _RECORDS_AT_ONCE = 600
 """Of this many the raw records are held in memory."""
 _WAIT_MARGIN_S = 60.0
 """How much later than asked a poll's answer may come: on a small server polls queue behind each other."""
+_CHANGES_MARGIN_S = 15.0
+"""The same for changes, whose server answers when it was asked to: a connection that died is noticed soon."""
 
 
 class Packrat:
@@ -78,6 +82,8 @@ class Packrat:
             record = await self._asking(lambda: self._client.get(self._mirror))
         except NotFound:
             raise ServerRefused(f"the server has no mirror called {self._name}; check name in [packrat]") from None
+        except LoginRefused:
+            raise
         except ServerRefused as error:
             hint = "set psk in [packrat]" if self._psk is None else "check name and psk in [packrat]"
             raise ServerRefused(f"{error}; {hint}") from None
@@ -99,9 +105,12 @@ class Packrat:
         overlaps = find_overlaps(repos)
         rejected += [Rejection(f"{REPO}:{name}:", reason) for name, reason in overlaps.items()]
         usable = tuple(repo for repo in repos if repo.name not in overlaps)
-        description = record.get("description")
+        try:
+            description = read_text(record.get("description"), "description")
+        except Unusable:
+            description = ""
         return MirrorView(
-            description if isinstance(description, str) else "",
+            description,
             usable,
             tuple(rejected),
             frozenset(names) - {repo.name for repo in usable},
@@ -125,22 +134,26 @@ class Packrat:
                 continue
         return found
 
+    async def list_wanted(self, repo: Repo, packages: Collection[str] | None = None) -> list[str]:
+        """Ask for the URIs of what a repository wants, or of what it wants of some packages; they are unchecked."""
+        arguments = {"repo": f"{REPO}:{repo.name}:", "package_list": None if packages is None else sorted(packages)}
+        return await self._asking(lambda: self._client.list_uris(PACKAGE_FILE, "repo", arguments))
+
     async def wanted(self, repo: Repo, packages: Collection[str] | None, known: Mapping[str, PackageFile]) -> Wanted:
         """Ask what a repository wants, or what it wants of some packages.
 
         known: URI → record read earlier; what a PackageFile is does not change under its id.
         """
-        arguments = {"repo": f"{REPO}:{repo.name}:", "package_list": None if packages is None else sorted(packages)}
         if packages is not None and not packages:
             return Wanted(frozenset(), (), ())
-        listed = await self._asking(lambda: self._client.list_uris(PACKAGE_FILE, "repo", arguments))
+        listed = await self.list_wanted(repo, packages)
         rejected: list[Rejection] = []
         unseen: list[str] = []
         for uri in listed:
             try:
                 one = read_id(uri, PACKAGE_FILE)
             except Unusable as error:
-                rejected.append(Rejection(uri[:200], str(error)))
+                rejected.append(Rejection(shown(uri), str(error)))
                 continue
             if uri not in known:
                 unseen.append(one)
@@ -168,12 +181,12 @@ class Packrat:
         """
         arguments = {"position": position, "timeout": timeout_s}
         value = await self._asking(
-            lambda: self._client.call(f"{self._mirror}(changes)", arguments, timeout_s + _WAIT_MARGIN_S)
+            lambda: self._client.call(f"{self._mirror}(changes)", arguments, timeout_s + _CHANGES_MARGIN_S)
         )
         if not isinstance(value, dict) or not isinstance(value.get("changes"), dict):
             raise ServerBroken("changes answered with something that is no object of changes")
         where = value.get("position")
-        if not isinstance(where, str) or not 1 <= len(where) <= 200:
+        if not isinstance(where, str) or not 1 <= len(where) <= 200 or not where.isprintable():
             raise ServerBroken("changes answered without a usable position")
         repos: dict[str, frozenset[str] | None] = {}
         mirror = False
@@ -200,13 +213,15 @@ class Packrat:
         await self._asking(lambda: self._client.call(f"{self._mirror}(heartbeat)", {}))
 
     @asynccontextmanager
-    async def open_file(self, url: str, offset: int) -> AsyncIterator[Download]:
-        """Open a file of the server from an offset on.
+    async def open_file(self, url: str, offset: int, validator: str | None = None) -> AsyncIterator[Download]:
+        """Open a file of the server, from an offset on where it still is the file that `validator` names.
 
         Raises: ServerUnavailable, ServerRefused, ServerBroken.
         """
         async with AsyncExitStack() as stack:
-            opened = await self._asking(lambda: stack.enter_async_context(self._client.open_file(url, offset)))
+            opened = await self._asking(
+                lambda: stack.enter_async_context(self._client.open_file(url, offset, validator))
+            )
             yield opened
 
     async def _asking(self, ask: Callable[[], Awaitable[T]]) -> T:
@@ -227,7 +242,7 @@ class Packrat:
             try:
                 await self._client.login(_LOGIN, self._name, self._psk)
             except ServerRefused as error:
-                raise ServerRefused(
+                raise LoginRefused(
                     f"the server refuses to log in mirror {self._name}: check name and psk in [packrat] ({error})"
                 ) from None
             self._sessions += 1
@@ -240,6 +255,7 @@ def _present(records: Mapping[str, Mapping[str, Any]], uri: str) -> Mapping[str,
 
 
 def _names(value: object, what: str) -> frozenset[str]:
-    if not isinstance(value, list) or not all(isinstance(name, str) and len(name) <= 500 for name in value):
+    names = value if isinstance(value, list) else [None]
+    if not all(isinstance(name, str) and len(name) <= 500 and name.isprintable() for name in names):
         raise ServerBroken(f"{what} answered with something that is no list of names")
-    return frozenset(value)
+    return frozenset(names)

@@ -7,6 +7,7 @@ Touches: nothing.
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -39,10 +40,10 @@ def read_id(uri: object, model: str) -> str:
     Raises: Unusable
     """
     if not isinstance(uri, str) or not uri.startswith(f"{model}:") or not uri.endswith(":"):
-        raise Unusable(f"{_shown(uri)} is no URI of {model}")
+        raise Unusable(f"{shown(uri)} is no URI of {model}")
     one = uri[len(model) + 1 : -1]
     if len(one) > _SEGMENT_LIMIT or not _ID.fullmatch(one):
-        raise Unusable(f"{_shown(uri)} has an id that can't be used")
+        raise Unusable(f"{shown(uri)} has an id that can't be used")
     return one
 
 
@@ -59,7 +60,7 @@ def read_ids(value: object, model: str, what: str) -> tuple[str, ...]:
 def read_distro_version(name: str, record: Mapping[str, Any]) -> DistroVersion:
     """Raises: Unusable"""
     if record.get("name") != name:
-        raise Unusable(f"it calls itself {_shown(record.get('name'))}")
+        raise Unusable(f"it calls itself {shown(record.get('name'))}")
     version = record.get("version")
     if version is not None:
         version = _segment(version, "version")
@@ -72,7 +73,7 @@ def read_repo(name: str, record: Mapping[str, Any], distro_versions: Mapping[str
     Raises: Unusable
     """
     if record.get("name") != name:
-        raise Unusable(f"it calls itself {_shown(record.get('name'))}")
+        raise Unusable(f"it calls itself {shown(record.get('name'))}")
     kind = _word(record, "manager_type")
     names = read_ids(record.get("distroversion_list"), DISTRO_VERSION, "list of distribution versions")
     missing = [one for one in names if one not in distro_versions]
@@ -80,10 +81,10 @@ def read_repo(name: str, record: Mapping[str, Any], distro_versions: Mapping[str
         raise Unusable(f"its distribution version {missing[0]} can't be used")
     latest = record.get("show_only_latest", True)
     if not isinstance(latest, bool):
-        raise Unusable(f"its show_only_latest is {_shown(latest)}, neither true nor false")
+        raise Unusable(f"its show_only_latest is {shown(latest)}, neither true nor false")
     return Repo(
         name,
-        _text(record.get("description"), "description"),
+        read_text(record.get("description"), "description"),
         read_directory(record.get("filesystem_dir")),
         _KINDS.get(kind, kind),
         tuple(distro_versions[one] for one in names),
@@ -100,11 +101,11 @@ def read_directory(value: object) -> str:
         raise Unusable("its directory is no text")
     parts = value.split("/")
     if len(parts) > 4:
-        raise Unusable(f"its directory {_shown(value)} is more than four levels deep")
+        raise Unusable(f"its directory {shown(value)} is more than four levels deep")
     for part in parts:
         _segment(part, "directory")
     if parts[0] in _RESERVED:
-        raise Unusable(f"its directory {_shown(value)} is the name of a file that the mirror has of its own")
+        raise Unusable(f"its directory {shown(value)} is the name of a file that the mirror has of its own")
     return value
 
 
@@ -113,10 +114,10 @@ def read_file(uri: str, record: Mapping[str, Any]) -> PackageFile:
     read_id(uri, PACKAGE_FILE)
     sha256 = record.get("sha256")
     if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256.lower()):
-        raise Unusable(f"its sha256 {_shown(sha256)} is no SHA-256")
+        raise Unusable(f"its sha256 {shown(sha256)} is no SHA-256")
     url = record.get("file")
     if not isinstance(url, str) or not url.startswith("/files/"):
-        raise Unusable(f"its file {_shown(url)} is no path below /files/")
+        raise Unusable(f"its file {shown(url)} is no path below /files/")
     return PackageFile(
         uri=uri,
         package=read_id(record.get("package"), PACKAGE),
@@ -127,7 +128,20 @@ def read_file(uri: str, record: Mapping[str, Any]) -> PackageFile:
         url=url,
         file_name=_segment(unquote(url.removeprefix("/files/"), errors="strict"), "file name"),
         sha256=sha256.lower(),
+        created=_moment(record.get("created")),
     )
+
+
+def read_text(value: object, what: str) -> str:
+    """Take one line of printable text; '' for none.
+
+    Raises: Unusable
+    """
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > 1000 or not value.isprintable():
+        raise Unusable(f"its {what} {shown(value)} is not one line of printable text")
+    return value
 
 
 def find_overlaps(repos: Sequence[Repo]) -> dict[str, str]:
@@ -149,30 +163,35 @@ def _nested(one: str, other: str) -> bool:
 
 def _segment(value: object, what: str) -> str:
     if not isinstance(value, str) or len(value) > _SEGMENT_LIMIT or not _SEGMENT.fullmatch(value):
-        raise Unusable(f"its {what} {_shown(value)} can't be used in a path")
+        raise Unusable(f"its {what} {shown(value)} can't be used in a path")
     return value
 
 
 def _word(record: Mapping[str, Any], key: str) -> str:
     value = record.get(key)
     if not isinstance(value, str) or len(value) > 50 or not _WORD.fullmatch(value):
-        raise Unusable(f"its {key} {_shown(value)} can't be used")
+        raise Unusable(f"its {key} {shown(value)} can't be used")
     return value
 
 
 def _version(value: object) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= _SEGMENT_LIMIT or not value.isprintable() or " " in value:
-        raise Unusable(f"its version {_shown(value)} can't be used")
+        raise Unusable(f"its version {shown(value)} can't be used")
     return value
 
 
-def _text(value: object, what: str) -> str:
-    if value is None:
+def _moment(value: object) -> str:
+    """Write a moment in UTC; what is none is left out, as nothing depends on it."""
+    if not isinstance(value, str) or len(value) > 40:
         return ""
-    if not isinstance(value, str) or len(value) > 1000 or not value.isprintable():
-        raise Unusable(f"its {what} {_shown(value)} is not one line of printable text")
-    return value
+    try:
+        moment = datetime.fromisoformat(value)
+        moment = moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return ""
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Show a value of the server's so that it can stand in any text and on any terminal."""
     return repr(value)[:80] if isinstance(value, str | int | float | bool | None) else type(value).__name__

@@ -9,7 +9,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -28,38 +28,57 @@ class Database:
 
     def close(self) -> None:
         """Close the file; the WAL is folded in."""
-        with self._lock:
+        with self._lock, suppress(sqlite3.Error):
+            # A full disk leaves the WAL as it is; the next one to open the file reads it.
             self._connection.close()
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Read all rows of one query."""
-        with self._lock:
+        """Read all rows of one query.
+
+        Raises: DiskError where the file can't be read.
+        """
+        with self._lock, _told("read"):
             return self._connection.execute(sql, values).fetchall()
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
         """Hold the write lock from the start: a read that turns into a write would fail with BUSY_SNAPSHOT.
 
+        durable: a loss of power right after it does not undo it, nor any before it.
         Raises: DiskError where the change can't be written; nothing of it is kept then.
         """
         with self._lock:
             if self._connection.in_transaction:
                 yield self._connection
                 return
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
+            with _told("write"):
                 try:
+                    self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                    self._connection.execute("BEGIN IMMEDIATE")
                     yield self._connection
+                    self._connection.execute("COMMIT")
                 except BaseException:
-                    self._connection.execute("ROLLBACK")
+                    # A full disk may have rolled it back already.
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
                     raise
-                self._connection.execute("COMMIT")
-            except sqlite3.OperationalError as error:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise DiskError(
-                    f"can't write the state database: {error}; make room or mend its permissions"
-                ) from error
+
+
+@contextmanager
+def _told(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise DiskError(
+            f"can't {doing} the state database: {error}; make room, mend its permissions or check the disk"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        if type(error) is not sqlite3.DatabaseError:
+            raise
+        raise DiskError(
+            f"the state database is damaged ({error}); stop the agent and move it away: a new one is made, and the "
+            "files on disk are adopted without downloading them"
+        ) from error
 
 
 def migrations() -> list[tuple[int, str]]:
@@ -79,6 +98,7 @@ def connect(path: Path) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
         db.execute("PRAGMA journal_mode = WAL")
+        # In WAL mode NORMAL risks no damage, only that a loss of power undoes the last transactions.
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA foreign_keys = ON")
         _migrate(db, path)

@@ -67,7 +67,7 @@ class LiveFiles:
 
     def begin(self, repo: str, intended: Iterable[LiveFile]) -> None:
         """Write down what is about to be put in place, so that a crash leaves nothing that nobody knows."""
-        with self._db.transaction() as db:
+        with self._db.transaction(durable=True) as db:
             db.executemany(
                 "INSERT INTO live_files VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, ?, NULL, NULL) "
                 "ON CONFLICT (path) DO UPDATE SET retired_at = NULL, retired_generation = NULL",
@@ -222,6 +222,16 @@ class LiveFiles:
                     self._settled.drop(row[0])
                     db.execute("UPDATE sections SET identity = '' WHERE repo = ? AND name = ?", row[:2])
                 db.execute("DELETE FROM live_files WHERE path = ?", (path,))
+
+    def distrust(self, paths: Iterable[str]) -> None:
+        """Have files that can't be read written again, without taking them for gone; retired ones stay as they are."""
+        with self._db.transaction() as db:
+            for path in paths:
+                where = "FROM live_files WHERE path = ? AND retired_at IS NULL"
+                row = db.execute(f"SELECT repo, section {where}", (path,)).fetchone()
+                if row:
+                    db.execute("UPDATE sections SET identity = '' WHERE repo = ? AND name = ?", row)
+                    db.execute("UPDATE live_files SET inode = 0 WHERE path = ?", (path,))
 
     def expired(self, now: float, grace_period_s: float, keep_generations: int) -> list[str]:
         """List the retired files that no client can still want."""

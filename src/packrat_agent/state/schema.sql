@@ -21,7 +21,8 @@ CREATE TABLE repos (
 --   wanted   the server names it; not in the index yet (to be downloaded, or failed and tried again)
 --   live     its bytes are verified, in place, and named by the index
 --   refused  can't be in the index; `reason` says why; tried again in each pass
---            (with `unreadable`: its bytes are at fault, so only when its record changes)
+--            (with `unreadable` 1: its bytes are at fault, so only when its record changes)
+--   `unreadable` 2 on a wanted file: the server sent other bytes than its record says; tried again in a full pass
 -- A row is deleted when the server withdraws the file; what is on disk then lives on in `live_files` as retiring.
 CREATE TABLE files (
     repo TEXT NOT NULL REFERENCES repos (name) ON DELETE CASCADE,
@@ -34,6 +35,7 @@ CREATE TABLE files (
     url TEXT NOT NULL,
     file_name TEXT NOT NULL,
     sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
+    created TEXT NOT NULL,
     state TEXT NOT NULL DEFAULT 'wanted' CHECK (state IN ('wanted', 'live', 'refused')),
     path TEXT,
     reason TEXT,
@@ -74,7 +76,7 @@ CREATE TABLE published_names (
 -- What the index needs to know of a file, read once in its life.
 --   signer    the fingerprint of the key that its published copy is signed with, '' where it is published as it is
 --   sha256, size  of the package file as the server has it
---   products  what is published in its place: a JSON list of [name, SHA-256, size]
+--   products  what is published in its place, or beside it: a JSON list of [name, SHA-256, size, beside]
 CREATE TABLE fragments (
     format TEXT NOT NULL,
     fragment_version INTEGER NOT NULL,

@@ -22,7 +22,7 @@ from packrat_agent.model import (
 from packrat_agent.state.database import Database
 from packrat_agent.state.settled import Settled
 
-_FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256"
+_FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256, created"
 _MANY = 500
 
 
@@ -43,7 +43,7 @@ class ShelfItem:
     path: str | None
     state: str
     reason: str | None
-    unreadable: bool
+    unreadable: int
     size: int | None
     fragment: Fragment | None
 
@@ -104,7 +104,7 @@ class WantedFiles:
             db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
             changed = [file for file in wanted.files if known.get(file.uri) != file]
             db.executemany(
-                f"INSERT OR REPLACE INTO files (repo, {_FILE_COLUMNS}) VALUES (?{', ?' * 9})",
+                f"INSERT OR REPLACE INTO files (repo, {_FILE_COLUMNS}) VALUES (?{', ?' * 10})",
                 [(repo, *_file_row(file)) for file in changed],
             )
 
@@ -117,24 +117,24 @@ class WantedFiles:
         for files, where, values in _chunks(packages):
             sql = (
                 "SELECT uri, package, distro_version, files.version, kind, files.arch, url, file_name, files.sha256, "
-                "path, state, reason, unreadable, size, body, name, fragments.version, fragments.arch, products "
-                f"FROM {files} LEFT JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? "
+                "created, path, state, reason, unreadable, size, body, name, fragments.version, fragments.arch, "
+                f"products FROM {files} LEFT JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? "
                 f"AND fragments.sha256 = files.sha256 WHERE repo = ?{where}"
             )
             rows += self._db.rows(sql, (source.kind, source.version, source.signer, repo, *values))
         rows.sort(key=lambda row: (len(row[0]), row[0]))
         return [
             ShelfItem(
-                PackageFile(*row[:9]),
+                PackageFile(*row[:10]),
                 path,
                 state,
                 reason,
-                bool(unreadable),
+                unreadable,
                 size,
-                Fragment(row[14], row[15], row[16], row[17], _products(row[18])) if row[14] is not None else None,
+                Fragment(row[15], row[16], row[17], row[18], _products(row[19])) if row[15] is not None else None,
             )
             for row in rows
-            for path, state, reason, unreadable, size in (row[9:14],)
+            for path, state, reason, unreadable, size in (row[10:15],)
         ]
 
     def set_places(self, repo: str, places: Iterable[tuple[str, str]]) -> None:
@@ -152,12 +152,18 @@ class WantedFiles:
                 [(refusal.reason, unreadable, repo, refusal.file.uri) for refusal in refusals],
             )
 
-    def note_trouble(self, repo: str, failures: Iterable[Refusal]) -> None:
-        """Remember why files are still only wanted; they are tried again in the next pass."""
+    def note_trouble(self, repo: str, failures: Iterable[Refusal], wrong_bytes: Collection[str]) -> None:
+        """Remember why files are still only wanted; they are tried again in the next pass.
+
+        wrong_bytes: the SHA-256s for which the server sent other bytes; these wait for the next full pass.
+        """
         with self._db.transaction() as db:
             db.executemany(
-                "UPDATE files SET state = 'wanted', reason = ? WHERE repo = ? AND uri = ?",
-                [(failure.reason, repo, failure.file.uri) for failure in failures],
+                "UPDATE files SET state = 'wanted', reason = ?, unreadable = ? WHERE repo = ? AND uri = ?",
+                [
+                    (failure.reason, 2 if failure.file.sha256 in wrong_bytes else 0, repo, failure.file.uri)
+                    for failure in failures
+                ],
             )
 
     def set_live(self, repo: str, entries: Sequence[Entry], packages: Collection[str] | None = None) -> None:
@@ -169,7 +175,7 @@ class WantedFiles:
                 live.update(uri for (uri,) in db.execute(sql, (repo, *values)))
             named = {entry.file.uri for entry in entries}
             db.executemany(
-                "UPDATE files SET state = 'live', reason = NULL WHERE repo = ? AND uri = ?",
+                "UPDATE files SET state = 'live', reason = NULL, unreadable = 0 WHERE repo = ? AND uri = ?",
                 [(repo, uri) for uri in named - live],
             )
             db.executemany(
@@ -192,7 +198,7 @@ class WantedFiles:
                         fragment.version,
                         fragment.arch,
                         fragment.body,
-                        json.dumps([[one.name, one.sha256, one.size] for one in fragment.products]),
+                        json.dumps([[one.name, one.sha256, one.size, one.beside] for one in fragment.products]),
                     )
                     for sha256, size, fragment in read
                 ],
@@ -222,6 +228,10 @@ class WantedFiles:
         """The SHA-256s of all files that are still to be had."""
         return frozenset(sha256 for (sha256,) in self._db.rows("SELECT sha256 FROM files WHERE state = 'wanted'"))
 
+    def hashes(self) -> frozenset[str]:
+        """The SHA-256s of all files that any repository wants."""
+        return frozenset(sha256 for (sha256,) in self._db.rows("SELECT DISTINCT sha256 FROM files"))
+
     def troubled(self, repo: str) -> list[tuple[str, str, str]]:
         """List the refused and failed files of a repository: (state, file name, reason)."""
         rows = self._db.rows(
@@ -246,6 +256,7 @@ def _file_row(file: PackageFile) -> tuple[str, ...]:
         file.url,
         file.file_name,
         file.sha256,
+        file.created,
     )
 
 

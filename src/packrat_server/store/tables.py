@@ -87,7 +87,7 @@ package_files = Table(
     Column("deprocated_by", String(40)),
     Column("created_by", String(40), nullable=False),
     *_stamps(),
-    UniqueConstraint("package", "distro_version", "version", "type", "arch"),
+    UniqueConstraint("package", "distro_version", "version", "type", "arch", "file_name"),
     sqlite_autoincrement=True,
 )
 

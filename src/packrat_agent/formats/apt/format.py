@@ -9,12 +9,13 @@ import hashlib
 from pathlib import Path
 
 from packrat_agent.errors import Refused
-from packrat_agent.formats.apt.compress import compress_gzip, compress_xz
-from packrat_agent.formats.apt.packages import Written, cut_shards, sort_entries
+from packrat_agent.formats.apt.packages import Written, cut_shards
 from packrat_agent.formats.apt.read_deb import read_control
 from packrat_agent.formats.apt.release import Listed, write_arch_release, write_release
 from packrat_agent.formats.apt.stanza import read_stanza
+from packrat_agent.formats.compress import compress_gzip, compress_xz
 from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
+from packrat_agent.formats.newest import sort_entries
 from packrat_agent.model import (
     Entry,
     Fragment,

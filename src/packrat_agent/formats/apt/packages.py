@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 import structlog
 
-from packrat_agent.formats.apt.compress import Shard
+from packrat_agent.formats.compress import Shard
 from packrat_agent.model import Entry
 
 log = structlog.get_logger()
@@ -22,20 +22,6 @@ _SHARD_STANZAS = 64
 """How many stanzas a shard has on average, were there no limit."""
 _SHARD_LIMIT = 128
 """How many it has at most: what one more package costs is the compression of its shard."""
-
-
-def sort_entries(entries: Iterable[Entry]) -> list[Entry]:
-    """Order the entries for the index, one for each name, version and architecture: that of the newest record."""
-    newest: dict[tuple[str, str, str], Entry] = {}
-    for entry in entries:
-        key = (entry.fragment.name, entry.fragment.version, entry.fragment.arch)
-        other = newest.setdefault(key, entry)
-        if other is entry:
-            continue
-        newest[key] = max(other, entry, key=lambda one: (len(one.file.uri), one.file.uri))
-        if other.file.sha256 != entry.file.sha256:
-            log.warning("duplicate", package=key[0], version=key[1], arch=key[2], kept=newest[key].file.file_name)
-    return [newest[key] for key in sorted(newest)]
 
 
 Written = dict[bytes, tuple[list[Entry], Shard]]

@@ -17,6 +17,9 @@ _NAME = re.compile(rb"[A-Za-z0-9][A-Za-z0-9+._-]*")
 _VERSION = re.compile(rb"[A-Za-z0-9.+:~_-]+")
 _ARCHITECTURE = re.compile(rb"[a-z0-9][a-z0-9-]*")
 
+CONTROL_FILE_LIMIT = 4 * 1024 * 1024
+"""Bytes of a control file; the longest real ones, with thousands of names in Provides, have some hundred kilobytes."""
+
 _OF_THE_INDEX = frozenset({b"filename", b"size", b"md5sum", b"sha1", b"sha256", b"sha512"})
 """Fields that the index says of a package; inside one they would contradict it."""
 
@@ -42,24 +45,26 @@ def split_fields(control: bytes) -> dict[bytes, bytes]:
 
     Raises: Refused
     """
-    fields: dict[bytes, bytes] = {}
-    current = b""
+    if len(control) > CONTROL_FILE_LIMIT:
+        raise Refused(f"its control file has {len(control)} bytes, the limit is {CONTROL_FILE_LIMIT}")
+    fields: dict[bytes, list[bytes]] = {}
+    lines: list[bytes] = []
     for line in control.strip(b"\n").split(b"\n"):
         if not line.strip(b" \t\r\v\f"):
             raise Refused("its control file has an empty line: a second paragraph would get into the index")
         if line[:1] in (b" ", b"\t"):
-            if not current:
+            if not lines:
                 raise Refused("its control file begins with a continuation line")
-            fields[current] += b"\n" + line
+            lines.append(line)
             continue
         match = _FIELD.fullmatch(line)
         if match is None:
             raise Refused(f"its control file has a line that is no field: {line[:60]!r}")
-        current = match[1].lower()
-        if current in fields:
-            raise Refused(f"its control file has the field {match[1].decode()} twice")
-        fields[current] = line.rstrip(b"\r")
-    return fields
+        name = match[1].lower()
+        if name in fields:
+            raise Refused(f"its control file has the field {match[1][:60].decode()} twice")
+        lines = fields[name] = [line.rstrip(b"\r")]
+    return {name: b"\n".join(lines) for name, lines in fields.items()}
 
 
 def _value(fields: dict[bytes, bytes], key: bytes, allowed: re.Pattern[bytes], shown: str) -> str:

@@ -127,7 +127,7 @@ def upgrade() -> None:
             ["packages.name"],
         ),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("package", "distro_version", "version", "type", "arch"),
+        sa.UniqueConstraint("package", "distro_version", "version", "type", "arch", "file_name"),
         sqlite_autoincrement=True,
     )
     with op.batch_alter_table("package_files", schema=None) as batch_op:

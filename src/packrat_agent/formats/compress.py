@@ -28,7 +28,7 @@ _THREADS = 2
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One run of whole stanzas; `digest` is the SHA-256 of `plain`."""
+    """One run of whole entries of an index; `digest` is the SHA-256 of `plain`."""
 
     plain: bytes
     digest: str
@@ -59,6 +59,8 @@ def compress_xz(shards: Sequence[Shard], pieces: PieceCache) -> bytes:
 
 
 def _pieces(shards: Sequence[Shard], cache: PieceCache, coding: str, compress: Callable[[bytes], bytes]) -> list[bytes]:
+    # liblzma makes no block of nothing.
+    shards = [shard for shard in shards if shard.plain]
     found = [cache.get(coding, shard.digest) for shard in shards]
     missing = [number for number, piece in enumerate(found) if piece is None]
     if len(missing) > 1:

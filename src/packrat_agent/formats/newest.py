@@ -1,0 +1,28 @@
+"""Picks what stands in an index where several records are the same package.
+
+Takes: the entries of an index.
+Gives: them in the order of the index, one for each name, version and architecture.
+Touches: nothing.
+"""
+
+from collections.abc import Iterable
+
+import structlog
+
+from packrat_agent.model import Entry
+
+log = structlog.get_logger()
+
+
+def sort_entries(entries: Iterable[Entry]) -> list[Entry]:
+    """Order the entries for the index, one for each name, version and architecture: that of the newest record."""
+    newest: dict[tuple[str, str, str], Entry] = {}
+    for entry in entries:
+        key = (entry.fragment.name, entry.fragment.version, entry.fragment.arch)
+        other = newest.setdefault(key, entry)
+        if other is entry:
+            continue
+        newest[key] = max(other, entry, key=lambda one: (len(one.file.uri), one.file.uri))
+        if other.file.sha256 != entry.file.sha256:
+            log.warning("duplicate", package=key[0], version=key[1], arch=key[2], kept=newest[key].file.file_name)
+    return [newest[key] for key in sorted(newest)]

@@ -1,0 +1,121 @@
+"""The pypi repository type: wheels and source distributions, the simple index over them.
+
+Takes: package files, all entries of a repository.
+Gives: their places and fragments, the Tree.
+Touches: the package file that is read; the directory for what is taken out of it.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from packrat_agent.disk import write_new
+from packrat_agent.errors import Refused
+from packrat_agent.formats.interface import PieceCache, RenderRequest, Treatment, WebRules, WebServer
+from packrat_agent.formats.pypi.index import Page, project_identity, write_project, write_root
+from packrat_agent.formats.pypi.metadata import read_version
+from packrat_agent.formats.pypi.read_distribution import SDIST_ENDINGS, Kind, check_file_name, read_distribution
+from packrat_agent.formats.pypi.web_rules import write_rules
+from packrat_agent.model import Entry, Fragment, PackageFile, Product, Repo, Section, Tree, TreeFile
+
+ROOT_SECTION = "simple/"
+"""The name of the section of the root page; no project can have it."""
+
+_CODING = "pypi-pages-1"
+
+
+class PypiFormat:
+    """`Format` for pypi."""
+
+    kind = "pypi"
+    treatment = Treatment.ACCOMPANIED
+    fragment_version = 1
+
+    def place(self, repo: Repo, file: PackageFile) -> str:
+        """packages/<first six characters of the package name>/<file>."""
+        if file.kind != "python":
+            raise Refused(f"a {file.kind} file called {file.file_name} can't be in a pypi repository")
+        if not file.file_name.endswith((".whl", *SDIST_ENDINGS)):
+            raise Refused(f"{file.file_name} is neither a wheel (.whl) nor a source distribution (.tar.gz, .zip)")
+        if all(version.name != file.distro_version for version in repo.distro_versions):
+            raise Refused(f"it is for {file.distro_version}, which {repo.name} does not have")
+        return f"packages/{file.package[:6]}/{file.file_name}"
+
+    def read(self, path: Path, into: Path) -> Fragment:
+        """Kind and Requires-Python, a line each; a wheel's METADATA becomes the product `.metadata`."""
+        found = read_distribution(path)
+        products: tuple[Product, ...] = ()
+        if found.kind is Kind.WHEEL:
+            digest = hashlib.sha256(found.content).hexdigest()
+            write_new(into / digest, found.content)
+            products = (Product(".metadata", digest, len(found.content), beside=True),)
+        body = f"{found.kind}\n{found.core.requires_python}".encode()
+        return Fragment(body, found.core.name, found.core.version, "all", products)
+
+    def agree(self, file: PackageFile, fragment: Fragment) -> None:
+        """Name and version are those of the record and of the file's name, however each is spelled."""
+        kind = fragment.body.partition(b"\n")[0].decode()
+        check_file_name(file.file_name, kind, fragment.name, fragment.version)
+        if canonicalize_name(file.package) != canonicalize_name(fragment.name):
+            raise Refused(f"the server has it as package {file.package}, its metadata says {fragment.name}")
+        if read_version(file.version, "the server's record") != read_version(fragment.version, "its metadata"):
+            raise Refused(f"the server has it as version {file.version}, its metadata says {fragment.version}")
+
+    def render(self, request: RenderRequest) -> Tree:
+        """One section a project, then that of the root page, which names them."""
+        spellings: dict[str, dict[str, Entry]] = {}
+        for entry in request.entries:
+            # The same file for several distribution versions is listed once, as it was first taken in.
+            spellings.setdefault(entry.fragment.name, {}).setdefault(entry.path, entry)
+        projects: dict[str, dict[str, Entry]] = {}
+        for name, found in spellings.items():
+            projects.setdefault(canonicalize_name(name), {}).update(found)
+        sections = [
+            _render_project(name, [entries[path] for path in sorted(entries)], request.pieces)
+            for name, entries in sorted(projects.items())
+        ]
+        return Tree(request.repo, (*sections, _render_root(sorted(projects))))
+
+    def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
+        """The index's address for pip, uv and poetry."""
+        index = f"{url}/{repo.directory}/simple/"
+        return "\n".join(
+            [
+                f"pip config set global.index-url {index}",
+                f"export UV_DEFAULT_INDEX={index}",
+                f"poetry source add --priority=primary {repo.name} {index}",
+            ]
+        )
+
+    def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
+        """Clients that ask for JSON get JSON, all others HTML."""
+        return write_rules(server, repo.directory)
+
+
+def _render_project(name: str, entries: Sequence[Entry], pieces: PieceCache) -> Section:
+    identity = project_identity(entries)
+    page = _kept_page(identity, pieces)
+    if page is None:
+        page = write_project(name, entries)
+        pieces.put(_CODING, identity, len(page.html).to_bytes(8, "big") + page.html + page.json)
+    return Section(name, identity, (), _pointers(f"simple/{name}", page))
+
+
+def _kept_page(identity: str, pieces: PieceCache) -> Page | None:
+    kept = pieces.get(_CODING, identity)
+    if kept is None:
+        return None
+    middle = 8 + int.from_bytes(kept[:8], "big")
+    return Page(kept[8:middle], kept[middle:])
+
+
+def _render_root(projects: Sequence[str]) -> Section:
+    page = write_root(projects)
+    identity = hashlib.sha256(page.html + page.json).hexdigest()
+    return Section(ROOT_SECTION, identity, (), _pointers("simple", page))
+
+
+def _pointers(directory: str, page: Page) -> tuple[TreeFile, ...]:
+    return (TreeFile(f"{directory}/index.v1_json", page.json), TreeFile(f"{directory}/index.html", page.html))

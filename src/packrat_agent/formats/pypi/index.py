@@ -1,0 +1,139 @@
+"""Writes the pages of an index: of a project and of all projects, as HTML and as JSON.
+
+Takes: the files of a project, the names of the projects.
+Gives: bytes.
+Touches: nothing.
+
+Source: Simple repository API (PEP 503, 592, 629, 658, 691, 700, 714).
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+from packaging.version import Version
+
+from packrat_agent.model import Entry
+
+JSON_TYPE = "application/vnd.pypi.simple.v1+json"
+HTML_VERSION = "1.0"
+JSON_VERSION = "1.1"
+
+_TOP = "../../"
+"""From a project's page to the repository's directory: any prefix of the site works."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page in both forms."""
+
+    html: bytes
+    json: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedFile:
+    """A distribution as a page lists it; `version` as PEP 440 writes it, `metadata` the SHA-256 of its .metadata."""
+
+    name: str
+    url: str
+    version: str
+    sha256: str
+    size: int
+    requires_python: str
+    metadata: str | None
+    created: str
+
+
+def project_identity(entries: Sequence[Entry]) -> str:
+    """Identify all that a project's pages say, much faster than they are written."""
+    digest = hashlib.sha256(b"pypi 1\n")
+    for one in entries:
+        file, fragment = one.file, one.fragment
+        metadata = fragment.products[0].sha256 if fragment.products else "-"
+        told = f"{one.path} {file.sha256} {one.size} {file.created} {fragment.version} {metadata}\n"
+        digest.update(told.encode() + fragment.body + b"\n")
+    return digest.hexdigest()
+
+
+def write_project(project: str, entries: Sequence[Entry]) -> Page:
+    """Write a project's page; project: its normalized name."""
+    files = sorted(map(_indexed, entries), key=lambda one: (Version(one.version), one.name))
+    return Page(_project_html(project, files), _project_json(project, files))
+
+
+def write_root(projects: Sequence[str]) -> Page:
+    """Write the page of all projects."""
+    links = [f'<a href="{project}/">{project}</a><br>' for project in projects]
+    listed = ",\n".join(json.dumps({"name": project}) for project in projects)
+    return Page(_html("Simple index", "Simple index", links), _json('"projects"', listed))
+
+
+def _indexed(entry: Entry) -> IndexedFile:
+    requires = entry.fragment.body.partition(b"\n")[2].decode()
+    return IndexedFile(
+        entry.path.rpartition("/")[2],
+        _TOP + quote(entry.path),
+        str(Version(entry.fragment.version)),
+        entry.file.sha256,
+        entry.size,
+        requires,
+        entry.fragment.products[0].sha256 if entry.fragment.products else None,
+        entry.file.created,
+    )
+
+
+def _project_html(project: str, files: Sequence[IndexedFile]) -> bytes:
+    links = []
+    for one in files:
+        more = f' data-requires-python="{escape(one.requires_python)}"' if one.requires_python else ""
+        if one.metadata is not None:
+            # Both names, as clients know one or the other; in JSON the older one makes pip 22 and 23.0 fail (PEP 714).
+            more += f' data-dist-info-metadata="sha256={one.metadata}" data-core-metadata="sha256={one.metadata}"'
+        links.append(f'<a href="{escape(one.url)}#sha256={one.sha256}"{more}>{escape(one.name)}</a><br>')
+    return _html(f"Links for {project}", f"Links for {project}", links)
+
+
+def _project_json(project: str, files: Sequence[IndexedFile]) -> bytes:
+    versions = list(dict.fromkeys(one.version for one in files))
+    listed = ",\n".join(json.dumps(_file_json(one), sort_keys=True) for one in files)
+    return _json(f'"name": {json.dumps(project)}, "versions": {json.dumps(versions)}, "files"', listed)
+
+
+def _file_json(one: IndexedFile) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "filename": one.name,
+        "url": one.url,
+        "hashes": {"sha256": one.sha256},
+        "size": one.size,
+        "yanked": False,
+    }
+    if one.requires_python:
+        value["requires-python"] = one.requires_python
+    if one.metadata is not None:
+        value["core-metadata"] = {"sha256": one.metadata}
+    if one.created:
+        value["upload-time"] = one.created
+    return value
+
+
+def _html(title: str, heading: str, lines: Sequence[str]) -> bytes:
+    page = [
+        "<!DOCTYPE html>",
+        '<html lang="en"><head><meta charset="utf-8">',
+        f'<meta name="pypi:repository-version" content="{HTML_VERSION}">',
+        f"<title>{title}</title></head><body>",
+        f"<h1>{heading}</h1>",
+        *lines,
+        "</body></html>",
+    ]
+    return ("\n".join(page) + "\n").encode()
+
+
+def _json(opening: str, listed: str) -> bytes:
+    body = f"\n{listed}\n" if listed else ""
+    return f'{{"meta": {{"api-version": "{JSON_VERSION}"}}, {opening}: [{body}]}}\n'.encode()

@@ -1,0 +1,62 @@
+"""Writes what a web server must be told to answer with JSON or HTML, whichever a client asks for.
+
+Takes: the web server, the repository's directory.
+Gives: WebRules.
+Touches: nothing.
+
+Source: PEP 691, "Version + Format Selection"; nginx ngx_http_index_module; Apache mod_dir, core <If>.
+"""
+
+import re
+
+from packrat_agent.formats.interface import WebRules, WebServer
+from packrat_agent.formats.pypi.index import JSON_TYPE
+
+_ACCEPTS_JSON = r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\.0*)?\s*(,|$))"
+"""The type is named, and not with q=0."""
+
+_NGINX_OUTSIDE = f"""\
+# Python clients that ask for JSON get the JSON form of an index page.
+map $http_accept $packrat_simple_index {{
+    default index.html;
+    "~{_ACCEPTS_JSON}" index.v1_json;
+}}
+"""
+
+_NGINX_INSIDE = f"""\
+    # The pages of the Python index, as JSON or as HTML.
+    location ~ "^/DIRECTORY/simple/([^/]+/)?$" {{
+        index $packrat_simple_index index.html;
+        add_header Cache-Control "no-cache";
+        add_header Vary "Accept";
+    }}
+    location ~ "^/DIRECTORY/simple/([^/]+/)?index\\.(html|v1_json)$" {{
+        types {{
+            text/html html;
+            {JSON_TYPE} v1_json;
+        }}
+        add_header Cache-Control "no-cache";
+        add_header Vary "Accept";
+    }}
+"""
+
+_APACHE_INSIDE = f"""\
+    # The pages of the Python index, as JSON or as HTML.
+    <LocationMatch "^/DIRECTORY/simple/([^/]+/)?(index\\.(html|v1_json))?$">
+        <If "%{{HTTP:Accept}} =~ m#{_ACCEPTS_JSON}#">
+            DirectoryIndex index.v1_json index.html
+        </If>
+        Header merge Vary Accept
+    </LocationMatch>
+    <LocationMatch "^/DIRECTORY/simple/([^/]+/)?index\\.v1_json$">
+        ForceType {JSON_TYPE}
+    </LocationMatch>
+"""
+
+
+def write_rules(server: WebServer, directory: str) -> WebRules:
+    """Write the rules for one repository."""
+    here = re.escape(directory)
+    if server is WebServer.NGINX:
+        return WebRules(_NGINX_OUTSIDE, _NGINX_INSIDE.replace("DIRECTORY", here))
+    return WebRules("", _APACHE_INSIDE.replace("DIRECTORY", here))

@@ -1,0 +1,169 @@
+"""The yum repository type, for dnf, yum and zypper: packages by arch, repodata, immutable generations.
+
+Takes: package files, all entries of a repository.
+Gives: their places and fragments, the Tree.
+Touches: the package file that is read.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from packrat_agent.errors import Refused
+from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
+from packrat_agent.formats.newest import sort_entries
+from packrat_agent.formats.yum.read_rpm import read_rpm
+from packrat_agent.formats.yum.repodata import Metadata, write_metadata
+from packrat_agent.formats.yum.repomd import (
+    MIRROR_MARK,
+    write_metalink,
+    write_mirrorlist,
+    write_repo_file,
+    write_repomd,
+)
+from packrat_agent.formats.yum.web import write_rules
+from packrat_agent.model import (
+    DistroVersion,
+    Entry,
+    Fragment,
+    PackageFile,
+    Repo,
+    Section,
+    SignatureForm,
+    Tree,
+    TreeFile,
+    TreeLink,
+    Unsigned,
+)
+
+_COMPONENT = "main"
+_ARCHES = {"x86_64": "x86_64", "i386": "i386", "arm64": "aarch64", "all": "noarch"}
+"""The server's architectures → the directories that packages stand in."""
+
+_IN_I386 = frozenset({"i386", "i486", "i586", "i686", "athlon", "geode"})
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^:-]*\.rpm")
+
+
+class YumFormat:
+    """`Format` for yum."""
+
+    kind = "yum"
+    treatment = Treatment.SIGNED
+    fragment_version = 1
+
+    def place(self, repo: Repo, file: PackageFile) -> str:
+        """<distro>/main/<version>/<arch>/<file>."""
+        if file.kind != "rpm" or not file.file_name.endswith(".rpm"):
+            raise Refused(f"a {file.kind} file called {file.file_name} can't be in a {self.kind} repository")
+        if file.file_name.endswith((".src.rpm", ".nosrc.rpm")):
+            raise Refused("it is a source package; a repository for clients takes binary packages only")
+        if not _FILE_NAME.fullmatch(file.file_name):
+            raise Refused(f"clients can't ask for a file called {file.file_name!r}; upload it under a plain name")
+        version = next((one for one in repo.distro_versions if one.name == file.distro_version), None)
+        if version is None:
+            raise Refused(f"it is for {file.distro_version}, which {repo.name} does not have")
+        return f"{_top(version)}/{_ARCHES.get(file.arch, file.arch)}/{file.file_name}"
+
+    def read(self, path: Path, into: Path) -> Fragment:
+        """The three XML fragments."""
+        return read_rpm(path)
+
+    def agree(self, file: PackageFile, fragment: Fragment) -> None:
+        """Name, version (the record may lack the epoch) and architecture are those of the record."""
+        directory = "i386" if fragment.arch in _IN_I386 else fragment.arch
+        if _ARCHES.get(file.arch, file.arch) != directory:
+            raise Refused(f"the server has it as {file.arch}, its header says {fragment.arch}")
+        if file.package != fragment.name:
+            raise Refused(f"the server has it as package {file.package}, its header says {fragment.name}")
+        if file.version not in (fragment.version, fragment.version.partition(":")[2]):
+            raise Refused(f"the server has it as version {file.version}, its header says {fragment.version}")
+
+    def render(self, request: RenderRequest) -> Tree:
+        """One section a distribution version; those without packages too."""
+        names: dict[str, list[DistroVersion]] = {}
+        for version in request.repo.distro_versions:
+            if version.file_type == "rpm":
+                names.setdefault(_top(version), []).append(version)
+        sections = []
+        for top, versions in sorted(names.items()):
+            wanted = {version.name for version in versions}
+            entries = [entry for entry in request.entries if entry.file.distro_version in wanted]
+            sections.append(_render_version(request, top, versions[0], entries))
+        return Tree(request.repo, tuple(sections))
+
+    def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
+        """Fetch the .repo file; one that lacks the mirror's address gets it."""
+        lines = []
+        for version in repo.distro_versions:
+            top, is_zypper = _top(version), version.distro == "sles"
+            directory = "/etc/zypp/repos.d" if is_zypper else "/etc/yum.repos.d"
+            lines += [
+                f"# {version.distro} {version.version or version.name}",
+                f"curl -fsSL {url}/{quote(f'{repo.directory}/{top}/{repo.name}')}.repo "
+                f"| sed 's|{MIRROR_MARK}|{url}|' | sudo tee {directory}/{repo.name}.repo",
+                f"sudo zypper refresh {repo.name}" if is_zypper else f"sudo dnf makecache --repo {repo.name}",
+            ]
+        return "\n".join(lines)
+
+    def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
+        """What never changes may be kept; the links of a generation may be followed."""
+        return write_rules(server, repo, root)
+
+
+def _top(version: DistroVersion) -> str:
+    return f"{version.distro}/{_COMPONENT}/{version.version or version.name}"
+
+
+def _render_version(request: RenderRequest, top: str, version: DistroVersion, entries: Sequence[Entry]) -> Section:
+    settings, repo = request.settings, request.repo
+    # The name follows the directory: a section's pointers are its alone.
+    name = f"{version.distro}/{version.version or version.name}"
+    ordered = sort_entries(entries)
+    metadata = write_metadata(ordered, f"{top}/", request.pieces)
+    revision = _next_revision(request, name)
+    description = " ".join(settings.mirror_description.split())
+    repomd = write_repomd(metadata, revision, description)
+    title = f"{repo.description or repo.name} ({version.distro} {version.version or version.name})"
+    repo_file = write_repo_file(repo, top, title, settings)
+    content: list[TreeFile | TreeLink | Unsigned] = _repodata_content(f"{top}/repodata", metadata)
+    pointers = _repomd_files(f"{top}/repodata", f"{top}/repodata", repomd, request)
+    if settings.public_url:
+        generation = f"generations/{revision}-{hashlib.sha256(repomd).hexdigest()[:12]}"
+        content += _repodata_content(f"{top}/{generation}/repodata", metadata)
+        content += _repomd_files(f"{top}/{generation}/repodata", f"{top}/repodata", repomd, request)
+        arches = sorted({entry.path.removeprefix(f"{top}/").partition("/")[0] for entry in ordered})
+        content += [TreeLink(f"{top}/{generation}/{arch}", f"../../{arch}") for arch in arches]
+        address = f"{settings.public_url}/{quote(f'{repo.directory}/{top}/{generation}')}"
+        pointers += [
+            TreeFile(f"{top}/mirrorlist", write_mirrorlist(address)),
+            TreeFile(f"{top}/metalink", write_metalink(address, repomd, revision)),
+        ]
+    pointers.append(TreeFile(f"{top}/{repo.name}.repo", repo_file))
+    identity = hashlib.sha256(write_repomd(metadata, 0, description) + repo_file + (settings.public_key or b""))
+    return Section(name, identity.hexdigest(), tuple(content), tuple(pointers), {"Revision": str(revision)})
+
+
+def _repodata_content(directory: str, metadata: Sequence[Metadata]) -> list[TreeFile | TreeLink | Unsigned]:
+    return [TreeFile(f"{directory}/{file.name}", file.content) for file in metadata]
+
+
+def _repomd_files(
+    directory: str, source: str, repomd: bytes, request: RenderRequest
+) -> list[TreeFile | TreeLink | Unsigned]:
+    """List repomd.xml behind its signature; the signature is made of the one in the directory `source`."""
+    files: list[TreeFile | TreeLink | Unsigned] = []
+    if request.settings.signed:
+        if request.settings.public_key:
+            files.append(TreeFile(f"{directory}/repomd.xml.key", request.settings.public_key))
+        files.append(Unsigned(f"{directory}/repomd.xml.asc", f"{source}/repomd.xml", SignatureForm.ARMOR))
+    files.append(TreeFile(f"{directory}/repomd.xml", repomd))
+    return files
+
+
+def _next_revision(request: RenderRequest, section: str) -> int:
+    """Give the revision in epoch seconds: now, but later than the last one, also where the clock stepped back."""
+    last = request.facts.get(section, {}).get("Revision", "")
+    now_s = int(request.now.timestamp())
+    return max(now_s, int(last) + 1) if last.isdigit() else now_s

@@ -1,0 +1,91 @@
+"""Writes what points at metadata: repomd.xml, the lists of addresses, the .repo file.
+
+Takes: the metadata files, the revision, addresses.
+Gives: the bytes of each pointer.
+Touches: nothing.
+
+Source: createrepo_c; Metalink 3.0 as librepo and libzypp read it; yum.conf(5), dnf.conf(5).
+"""
+
+import hashlib
+from collections.abc import Sequence
+from urllib.parse import quote
+from xml.sax.saxutils import escape
+
+from packrat_agent.formats.interface import RenderSettings
+from packrat_agent.formats.yum.repodata import Metadata
+from packrat_agent.model import Repo
+
+MIRROR_MARK = "@MIRROR@"
+"""Stands in a .repo file for the address of root_dir where `public_url` is not set."""
+
+_LINUX = "http://linux.duke.edu/metadata"
+
+
+def write_repomd(metadata: Sequence[Metadata], revision: int, description: str) -> bytes:
+    """Write repomd.xml; `revision` is in epoch seconds."""
+    lines = [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        f'<repomd xmlns="{_LINUX}/repo" xmlns:rpm="{_LINUX}/rpm">',
+        f"  <revision>{revision}</revision>",
+    ]
+    if description:
+        lines.append(f"  <tags>\n    <content>{escape(description)}</content>\n  </tags>")
+    for file in metadata:
+        lines += [
+            f'  <data type="{file.kind}">',
+            f'    <checksum type="sha256">{file.checksum}</checksum>',
+            f'    <open-checksum type="sha256">{file.open_checksum}</open-checksum>',
+            f'    <location href="repodata/{file.name}"/>',
+            f"    <timestamp>{revision}</timestamp>",
+            f"    <size>{len(file.content)}</size>",
+            f"    <open-size>{file.open_size}</open-size>",
+            "  </data>",
+        ]
+    return ("\n".join([*lines, "</repomd>"]) + "\n").encode()
+
+
+def write_mirrorlist(generation_url: str) -> bytes:
+    """Write the list of addresses that `mirrorlist=` reads: the newest generation's."""
+    return f"{generation_url}/\n".encode()
+
+
+def write_metalink(generation_url: str, repomd: bytes, revision: int) -> bytes:
+    """Write the list that `metalink=` reads: the newest generation's address, with the checksum of its repomd.xml."""
+    scheme = generation_url.partition(":")[0]
+    address = escape(f"{generation_url}/repodata/repomd.xml")
+    lines = [
+        '<?xml version="1.0" encoding="utf-8"?>',
+        '<metalink version="3.0" xmlns="http://www.metalinker.org/" type="dynamic"'
+        ' xmlns:mm0="http://fedorahosted.org/mirrormanager">',
+        "  <files>",
+        '    <file name="repomd.xml">',
+        f"      <mm0:timestamp>{revision}</mm0:timestamp>",
+        f"      <size>{len(repomd)}</size>",
+        "      <verification>",
+        f'        <hash type="sha256">{hashlib.sha256(repomd).hexdigest()}</hash>',
+        "      </verification>",
+        '      <resources maxconnections="1">',
+        f'        <url protocol="{scheme}" type="{scheme}" preference="100">{address}</url>',
+        "      </resources>",
+        "    </file>",
+        "  </files>",
+        "</metalink>",
+    ]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def write_repo_file(repo: Repo, top: str, title: str, settings: RenderSettings) -> bytes:
+    """Write the .repo file of one distribution version; `top` is its directory in the repository."""
+    mirror = settings.public_url or MIRROR_MARK
+    base = f"{mirror}/{quote(f'{repo.directory}/{top}')}"
+    check = int(settings.signed)
+    lines = [f"[{repo.name}]", f"name={' '.join(title.split()) or repo.name}"]
+    if settings.public_url:
+        lines += [f"mirrorlist={base}/mirrorlist", f"#metalink={base}/metalink", f"#baseurl={base}/"]
+    else:
+        lines.append(f"baseurl={base}/")
+    lines += ["enabled=1", "type=rpm-md", f"gpgcheck={check}", f"repo_gpgcheck={check}"]
+    if settings.signed:
+        lines.append(f"gpgkey={mirror}/repo-key")
+    return ("\n".join(lines) + "\n").encode()

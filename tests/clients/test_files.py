@@ -1,0 +1,160 @@
+"""sha256sum, gpgv and a JSON schema hold a repository of any files."""
+
+import json
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fastjsonschema
+import pytest
+
+from packrat_agent.demo.build_deb import Deb, write_deb
+from stage import Key, Stage, stage
+
+SCHEMA = Path(__file__).parents[2] / "docs/MANIFEST_all.schema.json"
+TYPES = ("resource", "tar", "img", "ova", "appimage", "respkg", "json")
+FILES = {
+    "conf_1.0.json": b'{"a": 1}\n',
+    "conf_1.1.json": b'{"a": 2}\n',
+    "disk_2026.11.img": bytes(4096),
+    "machine_7.ova": b"not really a machine\n",
+    "Tool_3.AppImage": b"\x7fELF",
+    "set_1.respkg": b"parts",
+    "empty_1.0.bin": b"",
+    "noext_1.0": b"x",
+}
+
+
+@pytest.fixture
+def lab(tmp_path: Path, key: Key) -> Iterator[Stage]:
+    with stage(tmp_path, key, TYPES, "json") as made:
+        yield made
+
+
+def put(lab: Stage, name: str, content: bytes) -> str:
+    path = lab.directory / name
+    path.write_bytes(content)
+    (uri,) = lab.server.put(path, ())
+    return uri
+
+
+def fill(lab: Stage) -> None:
+    for name, content in FILES.items():
+        put(lab, name, content)
+    packed = lab.directory / "tree_1.0-rc.1.tar.gz"
+    with tarfile.open(packed, "w:gz") as archive:
+        archive.add(lab.directory / "conf_1.0.json", "conf.json")
+    lab.server.put(packed, ())
+
+
+def manifest(lab: Stage) -> dict[str, list[dict[str, Any]]]:
+    text = (lab.repo / "_repo_main/MANIFEST_all.json").read_text()
+    value = json.loads(text)
+    fastjsonschema.compile(json.loads(SCHEMA.read_text()))(value)
+    assert text == json.dumps(value, indent=2, sort_keys=True) + "\n"
+    assert isinstance(value, dict)
+    return value
+
+
+def sha256sum(lab: Stage, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["sha256sum", "-c", "--strict", *arguments, "SHA256SUMS"]
+    return subprocess.run(command, cwd=lab.repo, capture_output=True, text=True, check=False)
+
+
+def gpgv(lab: Stage, signature: Path, signed: Path) -> int:
+    command = ["gpgv", "--keyring", str(lab.www / "repo-key.gpg"), str(signature), str(signed)]
+    return subprocess.run(command, capture_output=True, check=False).returncode
+
+
+def test_the_manifest_lists_every_file_as_its_schema_says(lab: Stage) -> None:
+    fill(lab)
+    lab.agent("sync")
+    listed = manifest(lab)
+    assert sorted(listed) == ["Tool", "conf", "disk", "empty", "machine", "noext", "set", "tree"]
+    assert [(one["version"], one["type"]) for one in listed["conf"]] == [("1.0", "resource"), ("1.1", "resource")]
+    (tree,) = listed["tree"]
+    assert (tree["version"], tree["type"], tree["path"]) == ("1.0-rc.1", "tar", "tree/tree_1.0-rc.1.tar.gz")
+    kinds = {one["type"] for files in listed.values() for one in files}
+    assert kinds == {"resource", "tar", "img", "ova", "appimage", "respkg"}
+    for package, files in listed.items():
+        for one in files:
+            assert one["path"].startswith(f"{package}/")
+            assert (lab.repo / one["path"]).stat().st_size == one["size"]
+
+
+def test_sha256sum_checks_every_file(lab: Stage) -> None:
+    fill(lab)
+    lab.agent("sync")
+    done = sha256sum(lab)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(": OK\n") == len(FILES) + 1
+    (lab.repo / "conf/conf_1.0.json").write_bytes(b"other")
+    assert sha256sum(lab).returncode == 1
+    # Who has one file only can check it too.
+    (lab.repo / "conf/conf_1.0.json").unlink()
+    assert sha256sum(lab, "--ignore-missing").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("signature", "signed"),
+    [
+        ("SHA256SUMS.gpg", "SHA256SUMS"),
+        ("SHA256SUMS.asc", "SHA256SUMS"),
+        ("_repo_main/MANIFEST_all.json.gpg", "_repo_main/MANIFEST_all.json"),
+    ],
+)
+def test_gpgv_verifies_the_lists(lab: Stage, signature: str, signed: str) -> None:
+    put(lab, "conf_1.0.json", b"{}\n")
+    lab.agent("sync")
+    content = (lab.repo / signature).read_bytes()
+    assert content.startswith(b"-----BEGIN PGP SIGNATURE-----") == signature.endswith(".asc")
+    assert gpgv(lab, lab.repo / signature, lab.repo / signed) == 0
+    forged = lab.directory / "forged"
+    forged.write_bytes((lab.repo / signed).read_bytes() + b" ")
+    assert gpgv(lab, lab.repo / signature, forged) != 0
+
+
+def test_an_empty_repository_is_a_valid_one(lab: Stage) -> None:
+    lab.agent("sync")
+    assert manifest(lab) == {}
+    assert (lab.repo / "SHA256SUMS").read_bytes() == b""
+    assert gpgv(lab, lab.repo / "SHA256SUMS.gpg", lab.repo / "SHA256SUMS") == 0
+
+
+def test_what_is_withdrawn_leaves_the_lists(lab: Stage) -> None:
+    uri = put(lab, "conf_1.0.json", b"{}\n")
+    put(lab, "conf_1.1.json", b"{ }\n")
+    lab.agent("sync")
+    lab.server.act(uri, "fail")
+    lab.agent("sync")
+    assert [one["version"] for one in manifest(lab)["conf"]] == ["1.1"]
+    assert "conf_1.0" not in (lab.repo / "SHA256SUMS").read_text()
+    assert gpgv(lab, lab.repo / "SHA256SUMS.gpg", lab.repo / "SHA256SUMS") == 0
+
+
+def test_nothing_is_signed_without_a_key(tmp_path: Path) -> None:
+    with stage(tmp_path, None, TYPES, "json") as lab:
+        put(lab, "conf_1.0.json", b"{}\n")
+        lab.agent("sync")
+        names = {str(path.relative_to(lab.repo)) for path in lab.repo.rglob("*") if path.is_file()}
+    assert names == {"SHA256SUMS", "_repo_main/MANIFEST_all.json", "conf/conf_1.0.json"}
+
+
+def test_what_has_a_repository_type_of_its_own_is_left_out_by_name(tmp_path: Path) -> None:
+    with stage(tmp_path, None, ("resource", "bookworm"), "json") as lab:
+        put(lab, "conf_1.0.json", b"{}\n")
+        lab.server.put(write_deb(Deb("hello", "1", "all"), tmp_path), ("bookworm",))
+        told = lab.agent("sync", expect=12)
+        assert "hello_1_all.deb" in told.stdout + told.stderr
+        assert list(manifest(lab)) == ["conf"]
+
+
+def test_a_package_can_not_take_the_place_of_the_manifest(tmp_path: Path) -> None:
+    with stage(tmp_path, None, TYPES, "json") as lab:
+        put(lab, "conf_1.0.json", b"{}\n")
+        put(lab, "SHA256SUMS_1.0.txt", b"mine\n")
+        told = lab.agent("sync", expect=12)
+        assert "SHA256SUMS_1.0.txt" in told.stdout + told.stderr
+        assert list(manifest(lab)) == ["conf"]

@@ -1,0 +1,117 @@
+"""What a publish writes reaches the disk in an order that a loss of power can't break, shown by its recorded calls."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from calls import Call, watch
+from packrat_agent.demo.build_deb import Deb
+from packrat_agent.disk import AGENT_DIR
+from stage import Stage
+
+POINTERS = ("Packages", "Packages.gz", "Packages.xz", "Release", "Release.gpg", "InRelease")
+
+
+def record(lab: Stage, directory: Path, packages: int = 1) -> list[Call]:
+    """Publish some packages over an older state; gives the calls, those that enter the live tree among them."""
+    lab.server.put_deb(Deb("older", "1", "amd64"))
+    lab.agent("sync")
+    for number in range(packages):
+        lab.server.put_deb(Deb(f"newer-{number}", "1", "amd64"))
+    watched = watch(directory, [lab.www, lab.directory / "state"])
+    assert lab.sync(watched.environment()).returncode == 0
+    return watched.calls()
+
+
+def entering(lab: Stage, calls: list[Call]) -> list[tuple[int, Call]]:
+    """The renames that make something visible to clients, each with its number."""
+    hidden = str(lab.www / AGENT_DIR)
+    found = [(at, call) for at, call in enumerate(calls) if call.name == "rename"]
+    live = [(at, call) for at, call in found if call.path.startswith(f"{lab.www}/")]
+    return [(at, call) for at, call in live if not call.path.startswith(hidden)]
+
+
+def last(calls: list[Call], fits: Callable[[Call], bool]) -> int:
+    """The number of the last call that fits, -1 for none."""
+    return max((at for at, call in enumerate(calls) if fits(call)), default=-1)
+
+
+def unflushed(calls: list[Call]) -> list[Call]:
+    """The renames whose file was not flushed after it was last written; a link has the state of its file."""
+    dirty: set[str] = set()
+    found = []
+    for call in calls:
+        if call.name in ("write", "create", "truncate"):
+            dirty.add(call.path)
+        elif call.name == "fsync":
+            dirty.discard(call.path)
+        elif call.name == "syncfs":
+            dirty.clear()
+        elif call.name in ("rename", "link"):
+            if call.source in dirty:
+                dirty.add(call.path)
+            else:
+                dirty.discard(call.path)
+            if call.name == "rename":
+                dirty.discard(call.source)
+                found += [call] if call.path in dirty else []
+    return found
+
+
+def test_a_file_is_flushed_before_the_rename_that_shows_it(lab: Stage, tmp_path: Path) -> None:
+    calls = record(lab, tmp_path)
+    shown = entering(lab, calls)
+    assert len(shown) > len(POINTERS)
+    assert not [call for call in unflushed(calls) if call in [one for _, one in shown]]
+
+
+def test_many_files_are_flushed_too(lab: Stage, tmp_path: Path) -> None:
+    calls = record(lab, tmp_path, packages=70)
+    assert not [call for call in unflushed(calls) if call in [one for _, one in entering(lab, calls)]]
+    assert sum(call.path.endswith(".deb") for _, call in entering(lab, calls)) == 70
+
+
+def test_a_directory_is_flushed_after_the_renames_into_it(lab: Stage, tmp_path: Path) -> None:
+    calls = record(lab, tmp_path)
+    for at, call in entering(lab, calls):
+        parent = str(Path(call.path).parent)
+        assert any(one.name == "fsync" and one.path == parent for one in calls[at:]), call
+
+
+def test_pointers_come_after_the_content_that_they_name_has_reached_the_disk(lab: Stage, tmp_path: Path) -> None:
+    calls = record(lab, tmp_path)
+    shown = entering(lab, calls)
+    pointers = [(at, call) for at, call in shown if Path(call.path).name in POINTERS and "by-hash" not in call.path]
+    content = [(at, call) for at, call in shown if (at, call) not in pointers]
+    first = pointers[0][0]
+    assert max(at for at, _ in content) < first
+    for at, call in content:
+        parent = str(Path(call.path).parent)
+        assert any(one.name == "fsync" and one.path == parent for one in calls[at:first]), call
+    # The one that clients begin with is the last.
+    assert Path(pointers[-1][1].path).name == "InRelease"
+    names = [Path(call.path).name for _, call in pointers]
+    assert names.index("Packages") < names.index("Release") < names.index("InRelease")
+
+
+def test_the_state_database_knows_on_disk_what_is_about_to_appear(lab: Stage, tmp_path: Path) -> None:
+    calls = record(lab, tmp_path)
+    first = entering(lab, calls)[0][0]
+    written = last(calls[:first], lambda call: call.name == "write" and call.path.endswith("state.db-wal"))
+    flushed = last(calls[:first], lambda call: call.name == "fsync" and call.path.endswith("state.db-wal"))
+    assert -1 < written < flushed
+
+
+def test_what_is_swept_is_first_named_by_no_index_on_disk(lab: Stage, tmp_path: Path) -> None:
+    lab.extra = {"grace_period": "0", "keep_generations": "1"}
+    lab.write_config()
+    [uri] = lab.server.put_deb(Deb("leaving", "1", "amd64"))
+    lab.server.put_deb(Deb("staying", "1", "amd64"))
+    lab.agent("sync")
+    lab.server.act(uri, "fail")
+    watched = watch(tmp_path, [lab.www])
+    assert lab.sync(watched.environment()).returncode == 0
+    calls = watched.calls()
+    swept = [at for at, call in enumerate(calls) if call.name == "unlink" and call.path.endswith("leaving_1_amd64.deb")]
+    shown = [at for at, call in entering(lab, calls) if call.path.endswith("/InRelease")]
+    flushed = last(calls, lambda call: call.name == "fsync" and call.path.endswith("/dists/bookworm"))
+    assert shown[-1] < flushed < swept[0]

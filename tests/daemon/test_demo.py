@@ -1,0 +1,108 @@
+"""The demo as a newcomer plays it: proved by every client, started again, ended by Ctrl-C, hindered."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from stage import DEADLINE_S
+
+_COMMAND = [sys.executable, "-m", "packrat_agent.cli", "demo"]
+
+
+def play(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*_COMMAND, *arguments], capture_output=True, text=True, timeout=DEADLINE_S * 4, check=False, cwd="/"
+    )
+
+
+def processes_that_name(text: str) -> list[str]:
+    """The command lines of all processes that have a text in them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
+        if text in words:
+            found.append(words)
+    return found
+
+
+def test_each_type_is_proved_by_its_clients_and_a_second_start_works(tmp_path: Path) -> None:
+    directory = tmp_path / "demo"
+    arguments = ("--once", "--directory", str(directory), "--listen", "127.0.0.1:0")
+    first = play(*arguments)
+    assert first.returncode == 0, first.stdout + first.stderr
+    proved = re.findall(r"^proved   (\w+): ([\w-]+) ", first.stdout, re.MULTILINE)
+    assert proved == [
+        ("apt", "apt-get"),
+        ("yum", "dnf"),
+        ("yum", "zypper"),
+        ("pypi", "pip"),
+        ("docker", "skopeo"),
+        ("json", "gpgv"),
+    ]
+    assert "no faults" in first.stdout
+    assert "left out" not in first.stdout
+    second = play(*arguments)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert " 0 package files uploaded" in second.stdout
+    assert processes_that_name(str(directory)) == []
+
+
+def test_it_runs_until_ctrl_c_shows_a_package_arrive_and_leaves_nothing_running(tmp_path: Path) -> None:
+    directory = tmp_path / "demo"
+    process = subprocess.Popen(
+        [*_COMMAND, "--directory", str(directory), "--listen", "127.0.0.1:0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    told = ""
+    for line in process.stdout:
+        told += line
+        if line.startswith("Ctrl-C"):
+            break
+    upload = re.search(r"(PACKRAT_PASSWORD=\S+) \S*packrat-server (upload (?:.*\n){2})", told)
+    assert upload is not None, told
+    name, _, password = upload[1].partition("=")
+    words = upload[2].replace("\\\n", " ").split()
+    uploaded = subprocess.run(
+        [sys.executable, "-m", "packrat_server.cli", *words],
+        env={name: password, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert uploaded.returncode == 0, uploaded.stderr
+    for line in process.stdout:
+        if "published repo=apt-dev" in line:
+            break
+    packages = directory / "www/apt-dev/dists/bookworm/main/binary-amd64/Packages"
+    assert "Package: packrat-surprise" in packages.read_text()
+    config = ("--config", str(directory / "mirror.conf"))
+    subprocess.run([*_COMMAND[:-1], *config, "sync"], check=True, capture_output=True, timeout=DEADLINE_S)
+    for line in process.stdout:
+        if " asked " in line:
+            break
+    process.send_signal(signal.SIGINT)
+    assert process.wait(DEADLINE_S) == 0
+    process.stdout.close()
+    assert processes_that_name(str(directory)) == []
+
+
+def test_what_is_in_its_way_is_told_in_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        used = play("--directory", str(tmp_path / "demo"), "--listen", f"127.0.0.1:{port}")
+    assert used.returncode == 2
+    assert f"port {port} on 127.0.0.1 is in use" in used.stderr
+    (tmp_path / "file").write_text("")
+    closed = play("--directory", str(tmp_path / "file/demo"))
+    assert closed.returncode == 2
+    assert "can't be written" in closed.stderr

@@ -1,0 +1,273 @@
+"""A real `packrat-agent run` under every mood of its server: it keeps what it has, says so once, and comes back."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from original_server import Manners, OriginalServer, StoredRepo, original_server
+from packrat_agent.demo.build_deb import Deb, build_deb
+from packrat_server.running import running
+from proxy import Proxy, running_proxy
+from stage import Daemon, Server, Stage, daemon
+
+
+@pytest.fixture
+def original() -> Iterator[OriginalServer]:
+    with original_server() as server:
+        put(server, "first")
+        yield server
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, original: OriginalServer) -> Stage:
+    """An unsigned mirror of that server; it has `first` already."""
+    return mirror_of(original, tmp_path)
+
+
+def mirror_of(original: OriginalServer, directory: Path, packrat: str = "") -> Stage:
+    made = Stage(directory, Server(directory, "", original.url), original.psk, None)
+    made.write_config()
+    made.config.write_text(made.config.read_text().replace("[packrat]\n", f"[packrat]\n{packrat}"))
+    made.agent("sync")
+    assert "Package: first" in made.packages()
+    return made
+
+
+def put(server: OriginalServer, name: str, tags: tuple[str, ...] = ("dev",)) -> int:
+    deb = Deb(name, "1", "all")
+    return server.put(name, "1", deb.file_name, build_deb(deb), tags)
+
+
+def until_published(agent: Daemon, mirror: Stage, name: str) -> None:
+    """Wait until a package is in the index."""
+    count = agent.log.count("published repo=apt-dev")
+    while f"Package: {name}" not in mirror.packages():
+        count += 1
+        agent.until_logged("published repo=apt-dev", count)
+
+
+def lines(log: str, word: str) -> list[str]:
+    """What stands after a log word, each line."""
+    return re.findall(rf"\b{word} +(.*)", log)
+
+
+@contextmanager
+def served_throughout(mirror: Stage) -> Iterator[None]:
+    """What is published stays as it is."""
+    before = mirror.tree()
+    yield
+    assert mirror.tree() == before
+
+
+MOODS: dict[str, tuple[Callable[[Manners], None], str]] = {
+    "the database is gone": (lambda manners: setattr(manners, "gone", True), "500"),
+    "a proxy in front answers with HTML": (lambda manners: setattr(manners, "html", True), "502"),
+    "answers are cut off": (lambda manners: setattr(manners, "cut", True), "can't be reached|broke off"),
+    "answers are an object": (lambda manners: setattr(manners, "wrong", {"x": 1}), "API|no list|no object"),
+    "answers are a list": (lambda manners: setattr(manners, "wrong", [7]), "no object|no list"),
+    "answers are text": (lambda manners: setattr(manners, "wrong", "hello"), "no object|no list"),
+    "answers lead elsewhere": (lambda m: setattr(m, "redirect", "http://127.0.0.1:9"), "redirects are not followed"),
+}
+
+
+@pytest.mark.parametrize("mood", MOODS)
+def test_a_mood_is_told_once_and_passes(original: OriginalServer, mirror: Stage, mood: str) -> None:
+    begin, says = MOODS[mood]
+    with daemon(mirror) as agent:
+        agent.until_logged("checked")
+        with served_throughout(mirror):
+            begin(original.manners)
+            agent.until_logged("waiting")
+            # The next attempts take longer and longer; an attempt is a request or two.
+            assert original.until_asked(3) > 1.0
+        original.manners = Manners()
+        put(original, "second")
+        agent.until_logged("recovered")
+        until_published(agent, mirror, "second")
+        told = lines(agent.log, "waiting")
+        assert re.search(says, told[0])
+        assert len(told) == len(set(told)) <= 2
+        assert len(lines(agent.log, "recovered")) == 1
+        assert agent.stop() == 0
+
+
+def test_a_server_that_is_down_at_the_start(original: OriginalServer, mirror: Stage) -> None:
+    original.stop()
+    with daemon(mirror) as agent, served_throughout(mirror):
+        agent.until_logged("waiting")
+        original.start()
+        agent.until_logged("recovered")
+        agent.until_logged("checked")
+        assert len(lines(agent.log, "waiting")) == 1
+
+
+def test_a_server_that_restarts(original: OriginalServer, mirror: Stage) -> None:
+    with daemon(mirror) as agent:
+        agent.until_logged("checked")
+        for number in (1, 2):
+            original.stop()
+            agent.until_logged("waiting", number)
+            put(original, f"meanwhile{number}")
+            original.start()
+            agent.until_logged("recovered", number)
+            until_published(agent, mirror, f"meanwhile{number}")
+        assert agent.stop() == 0
+
+
+def test_our_own_server_restarts(lab: Stage) -> None:
+    """With `changes` open; the change is made while the server is down, and found by listing."""
+    lab.server.put_deb(Deb("first", "1", "all"))
+    with running(lab.server.data) as url:
+        lab.server.url = url
+        lab.write_config()
+        with daemon(lab) as agent:
+            agent.until_logged("checked")
+            assert agent.stop() == 0
+    port = int(url.rpartition(":")[2])
+    with daemon(lab) as agent:
+        agent.until_logged("waiting")
+        with running(lab.server.data, port=port):
+            lab.server.put_deb(Deb("second", "1", "all"))
+            agent.until_logged("recovered")
+            until_published(agent, lab, "second")
+        agent.until_logged("waiting", 2)
+        with running(lab.server.data, port=port):
+            agent.until_logged("recovered", 2)
+            lab.server.put_deb(Deb("third", "1", "all"))
+            until_published(agent, lab, "third")
+            assert agent.stop() == 0
+
+
+def test_a_revoked_session_is_opened_again_without_a_word(original: OriginalServer, mirror: Stage) -> None:
+    with daemon(mirror) as agent:
+        agent.until_logged("checked")
+        logins = original.count("(login)")
+        original.revoke()
+        put(original, "second")
+        until_published(agent, mirror, "second")
+        assert original.count("(login)") == logins + 1
+        assert lines(agent.log, "waiting") == []
+
+
+def test_a_psk_that_is_wrong_by_now(original: OriginalServer, mirror: Stage) -> None:
+    with daemon(mirror) as agent:
+        agent.until_logged("checked")
+        with served_throughout(mirror):
+            original.psk = "another"
+            original.revoke()
+            agent.until_logged("waiting")
+            assert original.until_asked(3, "(login)") > 1.0
+        original.psk = "lab_psk"
+        agent.until_logged("recovered")
+        [told] = lines(agent.log, "waiting")
+        assert "check name and psk" in told
+        assert "lab_psk" not in agent.log
+
+
+def test_a_server_of_another_api(original: OriginalServer, mirror: Stage) -> None:
+    original.manners.api = "3.0"
+    with daemon(mirror) as agent, served_throughout(mirror):
+        agent.until_logged("waiting")
+        assert original.until_asked(3) > 1.0
+        original.manners.api = "2.1"
+        agent.until_logged("recovered")
+        agent.until_logged("checked")
+        [told] = lines(agent.log, "waiting")
+        assert "'3.0'" in told
+
+
+def test_a_slow_server_is_no_trouble(original: OriginalServer, mirror: Stage) -> None:
+    original.manners.slow_s = 0.3
+    with daemon(mirror) as agent:
+        agent.until_logged("checked")
+        put(original, "second")
+        until_published(agent, mirror, "second")
+        assert lines(agent.log, "waiting") == []
+
+
+def test_connections_that_are_half_open_are_given_up(original: OriginalServer, tmp_path: Path) -> None:
+    mirror = mirror_of(original, tmp_path, "stall_timeout: 5\n")
+    with daemon(mirror) as agent:
+        agent.until_logged("checked")
+        with served_throughout(mirror):
+            original.manners.silent = True
+            agent.until_logged("waiting")
+        original.manners.silent = False
+        put(original, "second")
+        agent.until_logged("recovered")
+        until_published(agent, mirror, "second")
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    with running_proxy("user:secret") as made:
+        yield made
+
+
+def test_a_proxy_that_dies(original: OriginalServer, tmp_path: Path, proxy: Proxy) -> None:
+    mirror = mirror_of(original, tmp_path, f"proxy: http://user:secret@127.0.0.1:{proxy.port}\n")
+    with daemon(mirror) as agent:
+        agent.until_logged("checked")
+        with served_throughout(mirror):
+            proxy.die()
+            agent.until_logged("waiting")
+        proxy.start()
+        put(original, "second")
+        agent.until_logged("recovered")
+        until_published(agent, mirror, "second")
+        assert any("proxy" in told for told in lines(agent.log, "waiting"))
+        assert "secret" not in agent.log
+
+
+def test_downloads_that_break_off_are_mended_within_the_pass(original: OriginalServer, mirror: Stage) -> None:
+    original.manners.cut_files = 2
+    put(original, "second")
+    with daemon(mirror) as agent:
+        agent.until_logged("checked")
+        assert "Package: second" in mirror.packages()
+        assert lines(agent.log, "failed") == []
+
+
+def test_a_fault_in_one_repository_stops_no_other(original: OriginalServer, mirror: Stage) -> None:
+    original.repos |= {"a-odd": StoredRepo("dev", kind="nonsense"), "z-odd": StoredRepo("dev", suites=("../x",))}
+    with daemon(mirror) as agent:
+        agent.until_logged("checked")
+        put(original, "second")
+        until_published(agent, mirror, "second")
+        assert lines(agent.log, "waiting") == []
+        assert agent.stop() == 0
+
+
+def test_what_the_server_tells_nobody_is_found(original: OriginalServer, mirror: Stage) -> None:
+    """The notifications of the original server are lost between polls: here all are."""
+    with daemon(mirror) as agent:
+        agent.until_logged("checked")
+        number = put(original, "quiet", tags=())
+        original.files[number].tags.add("dev")
+        until_published(agent, mirror, "quiet")
+        original.files[number].failed = True
+        agent.until_logged("published repo=apt-dev", agent.log.count("published repo=apt-dev") + 1)
+        assert "Package: quiet" not in mirror.packages()
+
+
+def test_nothing_is_left_open_by_moods(original: OriginalServer, mirror: Stage) -> None:
+    with daemon(mirror) as agent:
+        agent.until_logged("checked")
+        process = Path(f"/proc/{agent.process.pid}")
+
+        def open_now() -> tuple[int, int]:
+            return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
+
+        counts = []
+        for number, mood in enumerate(("cut", "gone", "html"), 1):
+            setattr(original.manners, mood, True)
+            agent.until_logged("waiting", number)
+            original.manners = Manners()
+            agent.until_logged("recovered", number)
+            original.until_asked(1, "(poll)")
+            counts.append(open_now())
+        assert counts[-1][0] <= counts[0][0] + 3
+        assert counts[-1][1] <= counts[0][1] + 3

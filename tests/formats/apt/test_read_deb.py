@@ -1,0 +1,250 @@
+"""Reading a .deb: what real packages look like is read, what could mislead a client is refused."""
+
+import bz2
+import lzma
+import subprocess
+import tarfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from backports import zstd
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from formats.apt.build import ar, deb_of, gz, tar
+from formats.apt.build import read as read_fragment
+from packrat_agent.demo.build_deb import Compression, Deb, build_deb
+from packrat_agent.errors import Refused
+from packrat_agent.formats.apt.read_deb import CONTROL_ARCHIVE_LIMIT, read_control
+from packrat_agent.model import Fragment
+
+CONTROL = b"Package: x\nVersion: 1\nArchitecture: amd64\n"
+MIB = 1 << 20
+
+
+def read(tmp_path: Path, data: bytes) -> bytes:
+    path = tmp_path / "x.deb"
+    path.write_bytes(data)
+    return read_control(path)
+
+
+def refusal(tmp_path: Path, data: bytes) -> str:
+    """Why a file is refused."""
+    with pytest.raises(Refused) as caught:
+        read(tmp_path, data)
+    return str(caught.value)
+
+
+def member(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
+    """A tar member that is no file."""
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def extended(kind: bytes, content: bytes) -> bytes:
+    """A tar extension member and the file that it speaks of."""
+    info = tarfile.TarInfo("./x")
+    info.type, info.size = kind, len(content)
+    header = info.tobuf(tarfile.USTAR_FORMAT)
+    return header + content + b"\0" * (-len(content) % 512) + tar(("./control-not", CONTROL))
+
+
+@pytest.mark.parametrize("compression", ["none", "gz", "xz", "zst"])
+def test_every_compression_that_dpkg_writes_is_read(tmp_path: Path, compression: Compression) -> None:
+    data = build_deb(Deb("x", "1", "amd64", compression=compression))
+    assert read(tmp_path, data).startswith(b"Package: x\nVersion: 1\n")
+    said = subprocess.run(
+        ["dpkg-deb", "--field", str(tmp_path / "x.deb"), "Package"], check=True, capture_output=True, text=True
+    )
+    assert said.stdout == "x\n"
+
+
+GOOD: dict[str, Callable[[], bytes]] = {
+    "./control": lambda: deb_of(tar(("./control", CONTROL))),
+    "control": lambda: deb_of(tar(("control", CONTROL))),
+    "after other files": lambda: deb_of(tar(("./", member("./", b"5")), ("./md5sums", b"x"), ("./control", CONTROL))),
+    "before other files": lambda: deb_of(tar(("./control", CONTROL), ("./control.d", b"x"), ("./d/control", b"y"))),
+    "ar names with a slash": lambda: ar(
+        ("debian-binary/", b"2.0\n"), ("control.tar.gz/", gz(tar(("./control", CONTROL)))), ("data.tar/", b"")
+    ),
+    "format 2.1": lambda: ar(("debian-binary", b"2.1\nx\n"), ("control.tar", tar(("./control", CONTROL)))),
+    "an odd size": lambda: deb_of(gz(tar(("./control", CONTROL))) + b"\0", "control.tar.gz"),
+    "no end of archive": lambda: deb_of(tar(("./control", CONTROL))[:1024]),
+    "a long line": lambda: deb_of(tar(("./control", CONTROL + b"Provides: " + b"a, " * MIB + b"\n"))),
+}
+
+
+@pytest.mark.parametrize("name", sorted(GOOD))
+def test_what_real_packages_look_like_is_read(tmp_path: Path, name: str) -> None:
+    assert read(tmp_path, GOOD[name]()).startswith(CONTROL)
+
+
+def bomb(data: bytes) -> bytes:
+    return zlib.compress(data, 9, 31)
+
+
+BAD: dict[str, tuple[Callable[[], bytes], str]] = {
+    "an empty file": (lambda: b"", "the ar signature is missing"),
+    "another file": (lambda: b"\x7fELF" * 30, "the ar signature is missing"),
+    "an ar without members": (lambda: b"!<arch>\n", "an ar member header is missing"),
+    "an ar of something else": (lambda: ar(("a.o", b"x")), "its first member is 'a.o', not debian-binary"),
+    "a broken ar header": (lambda: ar(("debian-binary", b"2.0\n")).replace(b"`\n", b"``"), "ar member header"),
+    "a size that is no number": (
+        lambda: ar(("debian-binary", b"2.0\n")).replace(b"4         `", b"-4        `"),
+        "size",
+    ),
+    "another format": (lambda: ar(("debian-binary", b"3.0\n"), ("control.tar", b"")), "format version other than 2"),
+    "a huge debian-binary": (lambda: ar(("debian-binary", b"2.0\n" * 20)), "format version other than 2"),
+    "a member before control": (
+        lambda: ar(("debian-binary", b"2.0\n"), ("_gpgbuilder", b"x"), ("control.tar", tar(("control", CONTROL)))),
+        "its second member is '_gpgbuilder', not the control archive",
+    ),
+    "data before control": (
+        lambda: ar(("debian-binary", b"2.0\n"), ("data.tar", tar()), ("control.tar", tar(("control", CONTROL)))),
+        "its second member is 'data.tar'",
+    ),
+    "bz2": (lambda: deb_of(bz2.compress(tar(("control", CONTROL))), "control.tar.bz2"), "compressed as '.bz2'"),
+    "lzma": (
+        lambda: deb_of(lzma.compress(tar(("control", CONTROL)), lzma.FORMAT_ALONE), "control.tar.lzma"),
+        "compressed as '.lzma'",
+    ),
+    "lzma called xz": (
+        lambda: deb_of(lzma.compress(tar(("control", CONTROL)), lzma.FORMAT_ALONE), "control.tar.xz"),
+        "no valid xz",
+    ),
+    "no gzip": (lambda: deb_of(tar(("control", CONTROL)), "control.tar.gz"), "no valid gzip"),
+    "no zstd": (lambda: deb_of(tar(("control", CONTROL)), "control.tar.zst"), "no valid zstd"),
+    "no control": (lambda: deb_of(tar(("md5sums", b""))), "no file called control"),
+    "an empty control archive": (lambda: deb_of(b""), "no file called control"),
+    "two controls": (lambda: deb_of(tar(("./control", CONTROL), ("control", CONTROL))), "two members called control"),
+    "two controls, one odd": (
+        lambda: deb_of(tar(("./control", CONTROL), (".//./control", CONTROL))),
+        "two members called control",
+    ),
+    "control is a symbolic link": (
+        lambda: deb_of(tar(("md5sums", CONTROL), ("control", member("control", b"2", "md5sums")))),
+        "is a link or device",
+    ),
+    "control is a hard link": (
+        lambda: deb_of(tar(("md5sums", CONTROL), ("control", member("control", b"1", "md5sums")))),
+        "is a link or device",
+    ),
+    "control is a directory": (lambda: deb_of(tar(("control", member("control", b"5")))), "is a link or device"),
+    "control is a device": (lambda: deb_of(tar(("control", member("control", b"3")))), "is a link or device"),
+    "control by a GNU long name": (lambda: deb_of(extended(b"L", b"./control\0")), "by an extended header"),
+    "control by a pax header": (lambda: deb_of(extended(b"x", b"21 path=./control\n")), "by an extended header"),
+    "a gzip bomb": (lambda: deb_of(bomb(bytes(CONTROL_ARCHIVE_LIMIT + MIB)), "control.tar.gz"), "unpacks to more"),
+    "an xz bomb": (
+        lambda: deb_of(lzma.compress(bytes(CONTROL_ARCHIVE_LIMIT + MIB), preset=0), "control.tar.xz"),
+        "unpacks to more",
+    ),
+    "a zstd bomb": (
+        lambda: deb_of(zstd.compress(bytes(CONTROL_ARCHIVE_LIMIT + MIB)), "control.tar.zst"),
+        "unpacks to more",
+    ),
+    "a size that is a lie": (
+        lambda: (
+            ar(("debian-binary", b"2.0\n"))
+            + f"{'control.tar':<16}{0:<12}{0:<6}{0:<6}{0:<8}{9999999999:<10}`\n".encode()
+        ),
+        "its control archive has 9999999999 bytes, the limit is",
+    ),
+    "more members than anybody needs": (lambda: deb_of(bomb(header() * 10_001), "control.tar.gz"), "10000 members"),
+    "a tar size that is no number": (lambda: deb_of(header(b"0000000zzzz\0")), "no octal number"),
+    "a negative tar size": (lambda: deb_of(header(b"\xff" * 12)), "no octal number"),
+    "a tar member that is cut off": (lambda: deb_of(tar(("control", CONTROL * 20))[:600]), "a tar member is cut off"),
+    "a tar header that is cut off": (lambda: deb_of(tar(("control", CONTROL))[:100]), "a tar header is cut off"),
+    "torn gzip": (lambda: deb_of(gz(tar(("control", CONTROL)))[:-20], "control.tar.gz"), "torn"),
+    "torn xz": (lambda: deb_of(lzma.compress(tar(("control", CONTROL)))[:-20], "control.tar.xz"), "torn"),
+    "torn zstd": (lambda: deb_of(zstd.compress(tar(("control", CONTROL)))[:-3], "control.tar.zst"), "torn"),
+    "a second gzip member": (
+        lambda: deb_of(gz(tar(("md5sums", b"x"))[:1024]) + gz(tar(("control", CONTROL))), "control.tar.gz"),
+        "bytes after the end of the gzip stream",
+    ),
+    "a second xz stream": (
+        lambda: deb_of(lzma.compress(tar()) + lzma.compress(tar(("control", CONTROL))), "control.tar.xz"),
+        "bytes after the end of the xz stream",
+    ),
+}
+
+
+def header(size: bytes = b"00000000000\0") -> bytes:
+    """A tar header of an empty file whose size says what it is told; its checksum is nobody's concern."""
+    return b"./md5sums".ljust(124, b"\0") + size + b"0" * 20 + b"0" + bytes(355)
+
+
+@pytest.mark.parametrize("name", sorted(BAD))
+def test_what_could_mislead_or_hurt_is_refused_with_its_reason(tmp_path: Path, name: str) -> None:
+    build, told = BAD[name]
+    assert told in refusal(tmp_path, build())
+
+
+def test_a_package_that_is_cut_off_anywhere_before_its_data_is_refused(tmp_path: Path) -> None:
+    whole = build_deb(Deb("x", "1", "amd64"))
+    (tmp_path / "x.deb").write_bytes(whole)
+    needed = whole.index(b"data.tar")
+    for end in range(needed - 1):
+        assert refusal(tmp_path, whole[:end])
+
+
+_COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gz,
+    ".xz": lzma.compress,
+    ".zst": zstd.compress,
+}
+
+_SEEDS = [build_deb(Deb("x", "1", "amd64", compression=compression)) for compression in ("none", "gz", "xz", "zst")] + [
+    deb_of(tar(("./control", CONTROL)))
+]
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """A package with bytes changed, put in, left out, or parts of another."""
+    data = bytearray(draw(st.sampled_from(_SEEDS)))
+    for _ in range(draw(st.integers(1, 4))):
+        # The beginning is where the structure is.
+        at = draw(st.integers(0, min(len(data), 1600)))
+        match draw(st.sampled_from(["flip", "cut", "insert", "remove", "copy"])):
+            case "flip":
+                data[at : at + 1] = draw(st.binary(min_size=1, max_size=1))
+            case "cut":
+                del data[at:]
+            case "insert":
+                data[at:at] = draw(st.binary(max_size=20))
+            case "remove":
+                del data[at : at + draw(st.integers(1, 600))]
+            case "copy":
+                other = draw(st.sampled_from(_SEEDS))
+                start = draw(st.integers(0, 1600))
+                data[at:at] = other[start : start + draw(st.integers(1, 1200))]
+    return bytes(data)
+
+
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(mutated(), st.binary(max_size=300), st.binary(max_size=300).map(lambda data: b"!<arch>\n" + data)))
+@example(b"!<arch>\n" + b"\xff" * 60)
+def test_any_file_gives_a_fragment_or_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "x.deb"
+    path.write_bytes(data)
+    try:
+        fragment = read_fragment(path)
+    except Refused as refused:
+        assert str(refused).isprintable()
+        return
+    assert isinstance(fragment, Fragment)
+    assert fragment.body.startswith(b"Package: ")
+    assert b"\n\n" not in fragment.body
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=1500), st.sampled_from(["", ".gz", ".xz", ".zst"]))
+def test_any_control_archive_gives_a_fragment_or_is_refused(tmp_path: Path, archive: bytes, coding: str) -> None:
+    path = tmp_path / "x.deb"
+    path.write_bytes(deb_of(_COMPRESS[coding](archive), f"control.tar{coding}"))
+    with pytest.raises(Refused):
+        read_fragment(path)

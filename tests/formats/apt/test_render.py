@@ -1,0 +1,287 @@
+"""The tree of an apt repository: as the expected one stands in this folder, complete, the same bytes each time."""
+
+import dataclasses
+import gzip
+import hashlib
+import lzma
+import random
+import re
+import time
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+import pytest
+
+from formats.apt.build import (
+    APT,
+    NOW,
+    REPO,
+    SETTINGS,
+    Pieces,
+    content_of,
+    entry,
+    files_of,
+    one_suite,
+    package_file,
+    request,
+)
+from formats.apt.readable import EXPECTED, readable, shelf
+from packrat_agent.demo.build_deb import Deb
+from packrat_agent.errors import Held, Refused
+from packrat_agent.model import Entry, Section, TreeFile, Unsigned
+
+FACTS = {"bookworm": {"Origin": "Packrat", "Label": "Development packages", "Codename": "bookworm", "Date": "1000"}}
+
+
+def release_of(section: Section) -> dict[str, str]:
+    """The one-line fields of a suite's Release."""
+    (file,) = (
+        one for one in section.pointers if isinstance(one, TreeFile) and one.path == f"dists/{section.name}/Release"
+    )
+    return dict(line.split(": ", 1) for line in file.content.decode().splitlines() if re.match(r"[A-Z]\S*: ", line))
+
+
+def many(directory: Path, count: int) -> list[Entry]:
+    """Entries of one package under many names."""
+    one = entry(Deb("p", "1", "all", compression="none"), directory)
+    return [
+        dataclasses.replace(
+            one,
+            path=f"pool/p{number}/p{number}_1_all.deb",
+            fragment=dataclasses.replace(
+                one.fragment,
+                name=f"p{number}",
+                body=one.fragment.body.replace(b"Package: p\n", f"Package: p{number}\n".encode()),
+            ),
+        )
+        for number in range(count)
+    ]
+
+
+def test_the_tree_is_the_expected_one(tmp_path: Path) -> None:
+    expected = {
+        str(path.relative_to(EXPECTED)): path.read_text() for path in sorted(EXPECTED.rglob("*")) if path.is_file()
+    }
+    found = readable(tmp_path)
+    assert sorted(found) == sorted(expected)
+    for path, text in found.items():
+        assert text == expected[path], path
+
+
+def test_release_lists_every_index_with_its_size_and_hash_and_by_hash_has_it(tmp_path: Path) -> None:
+    tree = APT.render(request(shelf(tmp_path)))
+    files = files_of(tree)
+    for section in tree.sections:
+        top = f"dists/{section.name}"
+        listed = {}
+        for line in files[f"{top}/Release"].decode().splitlines():
+            if match := re.fullmatch(r" ([0-9a-f]{64}) +([0-9]+) (\S+)", line):
+                listed[f"{top}/{match[3]}"] = (match[1], int(match[2]))
+        pointers = {file.path for file in section.pointers} - {
+            f"{top}/{name}" for name in ("Release", "Release.gpg", "InRelease")
+        }
+        assert set(listed) == pointers
+        for path, (sha256, size) in listed.items():
+            assert (hashlib.sha256(files[path]).hexdigest(), len(files[path])) == (sha256, size)
+            assert files[f"{path.rpartition('/')[0]}/by-hash/SHA256/{sha256}"] == files[path]
+        assert all(file.path.endswith(hashlib.sha256(file.content).hexdigest()) for file in content_of(section))
+
+
+def test_the_compressed_indexes_are_the_plain_one(tmp_path: Path) -> None:
+    files = files_of(APT.render(request(shelf(tmp_path))))
+    plain = [path for path in files if path.endswith("/Packages")]
+    assert len(plain) == 4
+    for path in plain:
+        assert gzip.decompress(files[f"{path}.gz"]) == lzma.decompress(files[f"{path}.xz"]) == files[path]
+
+
+def test_only_the_plain_index_is_not_kept_for_long(tmp_path: Path) -> None:
+    (section,) = APT.render(request(shelf(tmp_path), repo=one_suite())).sections
+    brief = [file for file in content_of(section) if not file.retained]
+    assert len(brief) == 2
+    assert all(file.content.startswith(b"Package: ") for file in brief)
+
+
+def test_the_same_request_gives_the_same_tree_whatever_the_order_and_the_cache(tmp_path: Path) -> None:
+    shelved = shelf(tmp_path)
+    pieces = Pieces()
+    first = APT.render(request(shelved, pieces=pieces))
+    assert APT.render(request(shelved, pieces=pieces)) == first
+    for seed in range(5):
+        random.Random(seed).shuffle(shelved)
+        assert APT.render(request(shelved)) == first
+
+
+def test_an_empty_repository_has_every_suite(tmp_path: Path) -> None:
+    sections = APT.render(request()).sections
+    assert [section.name for section in sections] == ["bookworm", "noble", "trixie"]
+    assert all(release_of(section)["Architectures"] == "amd64" for section in sections)
+    files = files_of(APT.render(request()))
+    assert files["dists/noble/main/binary-amd64/Packages"] == b""
+    assert gzip.decompress(files["dists/noble/main/binary-amd64/Packages.gz"]) == b""
+    assert lzma.decompress(files["dists/noble/main/binary-amd64/Packages.xz"]) == b""
+
+
+def test_without_a_key_nothing_is_to_be_signed(tmp_path: Path) -> None:
+    signed, unsigned = (
+        APT.render(request(settings=dataclasses.replace(SETTINGS, signed=signed))).sections[0]
+        for signed in (True, False)
+    )
+    assert any(isinstance(file, Unsigned) for file in signed.pointers)
+    assert not any(isinstance(file, Unsigned) for file in unsigned.pointers)
+    assert signed.identity != unsigned.identity
+
+
+def test_the_same_bytes_may_stand_in_several_suites_under_one_path(tmp_path: Path) -> None:
+    files = files_of(APT.render(request(shelf(tmp_path))))
+    line = b"Filename: pool/hello-/hello-doc_2.10~rc1-3+b1_all.deb\n"
+    assert all(line in files[f"dists/{suite}/main/binary-amd64/Packages"] for suite in ("bookworm", "noble"))
+
+
+def test_of_two_files_with_one_name_version_and_architecture_the_newest_record_stands(tmp_path: Path) -> None:
+    (tmp_path / "later").mkdir()
+    older = entry(Deb("x", "1", "amd64", compression="none"), tmp_path, number=9)
+    newer = entry(Deb("x", "1", "amd64", files=(("/etc/x", b"2"),), compression="none"), tmp_path / "later", number=10)
+    for order in ([older, newer], [newer, older]):
+        index = files_of(APT.render(request(order)))["dists/bookworm/main/binary-amd64/Packages"]
+        assert index.count(b"Package: x\n") == 1
+        assert newer.file.sha256.encode() in index
+
+
+def test_one_more_package_compresses_one_shard_anew_and_nothing_changed_none(tmp_path: Path) -> None:
+    shelved = many(tmp_path, 2000)
+    pieces = Pieces()
+    repo = one_suite()
+    APT.render(request(shelved, repo=repo, pieces=pieces))
+    whole = len(pieces.made)
+    assert whole > 40
+    pieces.made.clear()
+    APT.render(request(shelved, repo=repo, pieces=pieces))
+    assert pieces.made == []
+    for number in (0, 777, 1999):
+        pieces.made.clear()
+        fewer = [*shelved[:number], *shelved[number + 1 :]]
+        tree = APT.render(request(fewer, repo=repo, pieces=pieces))
+        # In each of two codings: its shard; where that was cut for its length, those up to the next cut by hash.
+        assert len(pieces.made) <= 6
+        assert tree == APT.render(request(fewer, repo=repo))
+
+
+@pytest.mark.parametrize("name", ["Origin", "Label", "Codename"])
+def test_a_change_of_what_clients_hold_us_to_is_held_until_it_is_confirmed(name: str) -> None:
+    facts = {"bookworm": {**FACTS["bookworm"], name: "Published"}}
+    with pytest.raises(Held) as caught:
+        APT.render(request(facts=facts))
+    for told in (name, "'Published'", "suite bookworm", "`confirm_release_change: apt-dev`"):
+        assert told in str(caught.value)
+    confirmed = dataclasses.replace(SETTINGS, confirmed_repos=frozenset({"apt-dev"}))
+    section = APT.render(request(facts=facts, settings=confirmed)).sections[0]
+    assert section.facts[name] == FACTS["bookworm"][name]
+    other = dataclasses.replace(SETTINGS, confirmed_repos=frozenset({"apt-prod"}))
+    with pytest.raises(Held):
+        APT.render(request(facts=facts, settings=other))
+
+
+def test_what_did_not_change_or_was_never_published_is_not_held() -> None:
+    assert release_of(APT.render(request(facts=FACTS)).sections[0])["Label"] == "Development packages"
+    assert APT.render(request(facts={"bookworm": {"Date": "1000"}})).sections[0].facts["Origin"] == "Packrat"
+
+
+@pytest.mark.parametrize(
+    ("label", "description", "written"),
+    [
+        (None, "Development packages", "Development packages"),
+        (None, "", "apt-dev"),
+        ("Ours\n  Evil: 1", "Development packages", "Ours Evil: 1"),
+        (None, " Two \t words ", "Two words"),
+    ],
+)
+def test_the_label_is_one_line(label: str | None, description: str, written: str) -> None:
+    settings = dataclasses.replace(SETTINGS, apt_label=label, mirror_description="a\nb")
+    repo = dataclasses.replace(one_suite(), description=description)
+    release = release_of(APT.render(request(repo=repo, settings=settings)).sections[0])
+    assert release["Label"] == written
+    assert release["Description"] == "a b"
+    assert "Evil" not in release
+
+
+def test_the_date_always_rises_also_where_the_clock_stepped_back() -> None:
+    facts: dict[str, dict[str, str]] = {}
+    dates = []
+    for step_s in (0, 1, 1, -3600, 0.5, 86400):
+        (section,) = APT.render(request(repo=one_suite(), now=NOW + timedelta(seconds=step_s), facts=facts)).sections
+        facts = {section.name: dict(section.facts)}
+        dates.append(parsedate_to_datetime(release_of(section)["Date"]).timestamp() - NOW.timestamp())
+    assert dates == [0, 1, 2, 3, 4, 86400]
+
+
+def test_the_identity_is_without_the_date_and_follows_everything_else(tmp_path: Path) -> None:
+    repo = one_suite()
+    shelved = [one for one in shelf(tmp_path) if one.file.distro_version == "bookworm"]
+    base = APT.render(request(shelved, repo=repo)).sections[0]
+    later = APT.render(request(shelved, repo=repo, now=NOW + timedelta(days=400), facts=FACTS)).sections[0]
+    assert later.identity == base.identity
+    assert release_of(later)["Date"] != release_of(base)["Date"]
+    others = [
+        request(shelved[1:], repo=repo),
+        request(shelved, repo=dataclasses.replace(repo, description="Other")),
+        request(shelved, repo=repo, settings=dataclasses.replace(SETTINGS, mirror_description="other")),
+        request(shelved, repo=repo, settings=dataclasses.replace(SETTINGS, apt_valid_for_s=86400)),
+    ]
+    assert len({base.identity, *(APT.render(one).sections[0].identity for one in others)}) == 5
+
+
+def test_valid_until_is_written_when_asked_and_anew_when_half_of_it_is_over() -> None:
+    settings = dataclasses.replace(SETTINGS, apt_valid_for_s=86400)
+    identities = []
+    for hour in range(48):
+        section = APT.render(request(settings=settings, now=NOW + timedelta(hours=hour))).sections[0]
+        release = release_of(section)
+        ahead = parsedate_to_datetime(release["Valid-Until"]) - parsedate_to_datetime(release["Date"])
+        assert ahead == timedelta(days=1)
+        identities.append(section.identity)
+    assert max(identities.count(identity) for identity in identities) == 12
+    assert "Valid-Until" not in release_of(APT.render(request()).sections[0])
+
+
+def test_the_date_is_in_utc_wherever_the_agent_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as context:
+        context.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        assert release_of(APT.render(request()).sections[0])["Date"] == "Sat, 07 Mar 2026 08:09:10 UTC"
+    time.tzset()
+
+
+def test_a_package_for_no_suite_of_the_repository_has_no_place() -> None:
+    deb = Deb("x", "1", "amd64")
+    file = dataclasses.replace(package_file(deb), distro_version="jammy")
+    with pytest.raises(Refused, match="it is for jammy, which is no suite of apt-dev"):
+        APT.place(REPO, file)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("rpm", "x-1.rpm"), ("deb", "x_1_amd64.udeb"), ("deb", "x"), ("tar", "x.deb")]
+)
+def test_what_is_no_deb_has_no_place(kind: str, name: str) -> None:
+    with pytest.raises(Refused, match="can't be in an apt repository"):
+        APT.place(REPO, dataclasses.replace(package_file(Deb("x", "1", "amd64")), kind=kind, file_name=name))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("arch", "arm64", "the server has it as arm64, its control file says amd64"),
+        ("arch", "all", "the server has it as all, its control file says amd64"),
+        ("package", "y", "the server has it as package y, its control file says x"),
+        ("version", "1.0", "the server has it as version 1.0, its control file says 1:1"),
+        ("version", "2:1", "the server has it as version 2:1, its control file says 1:1"),
+    ],
+)
+def test_the_record_and_the_control_file_agree(tmp_path: Path, field: str, value: str, told: str) -> None:
+    deb = Deb("x", "1:1", "amd64")
+    one = entry(deb, tmp_path)
+    for good in ("1:1", "1"):
+        APT.agree(dataclasses.replace(one.file, version=good), one.fragment)
+    with pytest.raises(Refused, match=told):
+        APT.agree(dataclasses.replace(one.file, **{field: value}), one.fragment)

@@ -1,0 +1,110 @@
+"""The control file as it gets into Packages: kept byte by byte, or refused where it could mislead a client."""
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from packrat_agent.errors import Refused
+from packrat_agent.formats.apt.stanza import CONTROL_FILE_LIMIT, read_stanza
+
+START = b"Package: x\nVersion: 1\nArchitecture: amd64\n"
+
+
+def test_bytes_are_kept_and_package_comes_first() -> None:
+    fragment = read_stanza(
+        b"\n\nArchitecture: arm64\nX-Odd!Name:  two  spaces \nVersion:1:2.0~rc1+b1-3\n"
+        b"Description: Bj\xf6rn (latin-1)\n first\n .\n\tafter a tab\n \xff\xfe\n"
+        b"package: \tg++\r\nMaintainer: B\xc3\xb6rn\n\n"
+    )
+    assert (fragment.name, fragment.version, fragment.arch) == ("g++", "1:2.0~rc1+b1-3", "arm64")
+    assert fragment.body == (
+        b"package: \tg++\nArchitecture: arm64\nX-Odd!Name:  two  spaces \nVersion:1:2.0~rc1+b1-3\n"
+        b"Description: Bj\xf6rn (latin-1)\n first\n .\n\tafter a tab\n \xff\xfe\n"
+        b"Maintainer: B\xc3\xb6rn\n"
+    )
+
+
+def test_fields_that_the_index_says_itself_are_dropped() -> None:
+    inside = b"".join(
+        name + b": of the packager\n more\n"
+        for name in (b"Filename", b"SIZE", b"MD5sum", b"SHA1", b"SHA256", b"SHA512")
+    )
+    assert read_stanza(START + inside + b"Section: misc\n").body == START + b"Section: misc\n"
+
+
+BAD = {
+    "a second paragraph": (START + b"\nPackage: y\nVersion: 2\nArchitecture: all\n", "a second paragraph"),
+    "a line of spaces": (START + b"  \nPackage: y\n", "an empty line"),
+    "a line of a tab": (START + b"Description: a\n\t\n b\n", "an empty line"),
+    "a line of a carriage return": (START + b"\r\nPackage: y\n", "an empty line"),
+    "a line of a form feed": (START + b" \f\v\nPackage: y\n", "an empty line"),
+    "a NUL": (START + b"Section: a\0b\n", "a NUL byte"),
+    "a field twice": (START + b"Depends: a\nDepends: b\n", "the field Depends twice"),
+    "a field twice, in other letters": (START + b"pAckage: y\n", "the field pAckage twice"),
+    "no package": (START.replace(b"Package: x\n", b""), "no Package"),
+    "no version": (START.replace(b"Version: 1\n", b""), "no Version"),
+    "no architecture": (START.replace(b"Architecture: amd64\n", b""), "no Architecture"),
+    "nothing": (b"", "its control file has"),
+    "an empty architecture": (START.replace(b"amd64", b""), "an unusable Architecture: b''"),
+    "two architectures": (START.replace(b"amd64", b"amd64 arm64"), "an unusable Architecture"),
+    "an architecture that is a path": (START.replace(b"amd64", b"../../x"), "an unusable Architecture"),
+    "a package that is a path": (START.replace(b"x", b"../x", 1), "an unusable Package"),
+    "a package over two lines": (START.replace(b"x\n", b"x\n y\n", 1), "an unusable Package"),
+    "a version with a slash": (START.replace(b"1", b"1/2", 1), "an unusable Version"),
+    "a version that is no ASCII": (START.replace(b"1", "１".encode(), 1), "an unusable Version"),
+    "a continuation line at first": (b" x\n" + START, "begins with a continuation line"),
+    "no colon": (START + b"Depends a\n", "a line that is no field: b'Depends a'"),
+    "a comment": (START + b"# Depends: a\n", "a line that is no field"),
+    "a space in a field's name": (START + b"De pends: a\n", "a line that is no field"),
+    "a signature around it": (b"-----BEGIN PGP SIGNED MESSAGE-----\n" + START, "a line that is no field"),
+    "a byte order mark": (b"\xef\xbb\xbf" + START, "a line that is no field"),
+    "more than any package has": (START + b"Provides: " + b"a" * CONTROL_FILE_LIMIT + b"\n", "the limit is 4194304"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BAD))
+def test_what_could_mislead_a_client_is_refused_with_its_reason(name: str) -> None:
+    control, told = BAD[name]
+    with pytest.raises(Refused) as caught:
+        read_stanza(control)
+    assert told in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.timeout(20)
+def test_many_lines_cost_no_more_than_their_number() -> None:
+    lines = b" a\n" * ((CONTROL_FILE_LIMIT - 1000) // 3)
+    fragment = read_stanza(START + b"Description: many\n" + lines)
+    assert fragment.body.endswith(lines)
+
+
+_names = st.sampled_from([b"Package", b"package", b"Version", b"Architecture", b"Depends", b"Size", b"SHA256", b"X-a"])
+_values = st.one_of(
+    st.sampled_from([b"x", b"1", b"amd64", b"all", b"a\n b", b"a\n\tb", b"\r", b""]), st.binary(max_size=8)
+)
+_fields = st.tuples(_names, st.sampled_from([b": ", b":", b" : ", b":\t", b""]), _values).map(b"".join)
+_lines = st.one_of(_fields, _fields, _fields, st.binary(max_size=6), st.sampled_from([b" ", b" x", b"\t.", b""]))
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(_lines, max_size=8).map(b"\n".join), st.booleans())
+@example(b"", True)
+def test_any_control_file_gives_one_stanza_or_is_refused(control: bytes, completed: bool) -> None:
+    if completed:
+        control = START + control
+    try:
+        fragment = read_stanza(control)
+    except Refused as refused:
+        assert str(refused).isprintable()
+        return
+    assert fragment.body[:8].lower() == b"package:"
+    assert fragment.body.endswith(b"\n")
+    lines = fragment.body.removesuffix(b"\n").split(b"\n")
+    assert all(line.strip() for line in lines)
+    names = [line.partition(b":")[0].lower() for line in lines if line[:1] not in (b" ", b"\t")]
+    assert len(names) == len(set(names))
+    assert {b"package", b"version", b"architecture"} <= set(names)
+    assert not set(names) & {b"filename", b"size", b"sha256"}
+    assert set(lines) <= {line.rstrip(b"\r") for line in control.split(b"\n")} | set(control.split(b"\n"))
+    # Cleaning what is clean changes nothing.
+    assert read_stanza(fragment.body) == fragment

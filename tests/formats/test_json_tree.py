@@ -1,0 +1,66 @@
+"""What the json type renders is the tree that a person can read beside this file."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from packrat_agent.formats.files.format import FilesFormat
+from packrat_agent.formats.interface import RenderRequest, RenderSettings
+from packrat_agent.model import DistroVersion, Entry, PackageFile, Repo, Section, TreeFile, Unsigned
+
+
+class NoPieces:
+    """Keeps nothing."""
+
+    def get(self, coding: str, digest: str) -> bytes | None:
+        return None
+
+    def put(self, coding: str, digest: str, piece: bytes) -> None:
+        """Forget it."""
+
+
+EXPECTED = Path(__file__).parent / "json"
+VERSIONS = tuple(DistroVersion(name, "none", None, name) for name in ("resource", "tar"))
+REPO = Repo("json-dev", "Files", "json-dev", "json", VERSIONS)
+FORM = FilesFormat()
+
+
+def entry(number: int, package: str, version: str, kind: str, name: str) -> Entry:
+    file = PackageFile(f"/f/{number}", package, kind, version, kind, "all", f"/files/{name}", name, f"{number:064x}")
+    return Entry(file, FORM.place(REPO, file), number * 1000, FORM.read(Path(name), Path()))
+
+
+ENTRIES = [
+    entry(1, "conf", "1.0", "resource", "conf_1.0.json"),
+    entry(2, "conf", "1.1", "resource", "conf_1.1.json"),
+    entry(3, "Tree", "1.0-rc.1", "tar", "Tree_1.0-rc.1_fXxNNB9.tar.gz"),
+    entry(4, "g++", "pkg-0.3", "resource", "g++_1~x.bin"),
+]
+
+
+def render(entries: list[Entry], signed: bool) -> Section:
+    request = RenderRequest(REPO, entries, RenderSettings("", signed=signed), datetime.now(UTC), NoPieces())
+    (section,) = FORM.render(request).sections
+    return section
+
+
+def test_the_tree_is_the_expected_one() -> None:
+    section = render(ENTRIES, False)
+    found = {file.path: file.content for file in section.pointers if isinstance(file, TreeFile)}
+    expected = {str(path.relative_to(EXPECTED)): path.read_bytes() for path in EXPECTED.rglob("*") if path.is_file()}
+    assert found == expected
+
+
+def test_the_order_of_the_files_does_not_matter() -> None:
+    assert render(ENTRIES, True) == render(ENTRIES[::-1], True)
+
+
+def test_signatures_are_asked_for_where_there_is_a_key() -> None:
+    section = render(ENTRIES, True)
+    asked = [file.path for file in section.pointers if isinstance(file, Unsigned)]
+    assert asked == ["SHA256SUMS.gpg", "SHA256SUMS.asc", "_repo_main/MANIFEST_all.json.gpg"]
+    assert section.identity != render(ENTRIES, False).identity
+
+
+def test_the_same_file_of_two_records_is_listed_once() -> None:
+    again = entry(1, "conf", "1.0", "tar", "conf_1.0.json")
+    assert render([*ENTRIES, again], False) == render(ENTRIES, False)

@@ -1,0 +1,144 @@
+"""What the pypi type renders is the tree that a person can read beside this file."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.demo.build_wheel import Python, build_sdist, build_wheel
+from packrat_agent.errors import Refused
+from packrat_agent.formats.interface import RenderRequest, RenderSettings
+from packrat_agent.formats.pypi.format import PypiFormat
+from packrat_agent.model import DistroVersion, Entry, PackageFile, Repo, Section, TreeFile
+
+EXPECTED = Path(__file__).parent / "pypi"
+REPO = Repo("pypi-dev", "Python", "pypi-dev", "pypi", (DistroVersion("pypi", "none", None, "python"),))
+FORM = PypiFormat()
+FIRST = Python("Zope.Thing", "1.0", (), ">=3.8,<4")
+SECOND = Python("zope-thing", "1.1.dev1", (), "")
+LOCAL = Python("other", "2!1.0+local.1", (), ">=3.11")
+
+
+class Pieces:
+    """Keeps pieces, and counts those that had to be made."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], bytes] = {}
+        self.made = 0
+
+    def get(self, coding: str, digest: str) -> bytes | None:
+        return self.kept.get((coding, digest))
+
+    def put(self, coding: str, digest: str, piece: bytes) -> None:
+        self.kept[coding, digest] = piece
+        self.made += 1
+
+
+def entry(name: str, data: bytes, directory: Path, created: str = "2026-11-22T11:20:20.264145Z") -> Entry:
+    path = directory / name
+    path.write_bytes(data)
+    fragment = FORM.read(path, directory)
+    # Hashes of what is compressed depend on the zlib at hand.
+    digest = f"{len(name):064x}"
+    file = PackageFile("/f/1", fragment.name, "pypi", fragment.version, "python", "all", f"/files/{name}", name, digest)
+    file = replace(file, created=created)
+    FORM.agree(file, fragment)
+    return Entry(file, FORM.place(REPO, file), 1000 + len(name), fragment)
+
+
+@pytest.fixture
+def entries(tmp_path: Path) -> list[Entry]:
+    return [
+        entry(FIRST.wheel_name, build_wheel(FIRST), tmp_path),
+        entry(FIRST.sdist_name, build_sdist(FIRST), tmp_path, ""),
+        entry(SECOND.wheel_name, build_wheel(SECOND), tmp_path),
+        entry(LOCAL.wheel_name, build_wheel(LOCAL), tmp_path),
+    ]
+
+
+def render(entries: list[Entry], pieces: Pieces | None = None) -> tuple[Section, ...]:
+    settings = RenderSettings("", signed=False)
+    return FORM.render(RenderRequest(REPO, entries, settings, datetime.now(UTC), pieces or Pieces())).sections
+
+
+def pages(sections: tuple[Section, ...]) -> dict[str, bytes]:
+    files = [file for section in sections for file in section.pointers]
+    return {file.path: file.content for file in files if isinstance(file, TreeFile)}
+
+
+def test_the_tree_is_the_expected_one(entries: list[Entry]) -> None:
+    found = pages(render(entries))
+    expected = {str(path.relative_to(EXPECTED)): path.read_bytes() for path in EXPECTED.rglob("*") if path.is_file()}
+    assert sorted(found) == sorted(expected)
+    for path, content in found.items():
+        assert content == expected[path], path
+
+
+def test_the_order_of_the_files_does_not_matter(entries: list[Entry]) -> None:
+    assert render(entries) == render(entries[::-1])
+
+
+def test_the_root_comes_last_and_an_empty_repository_has_one(entries: list[Entry]) -> None:
+    assert [section.name for section in render(entries)] == ["other", "zope-thing", "simple/"]
+    assert [section.name for section in render([])] == ["simple/"]
+
+
+def test_only_the_project_that_changed_is_written_anew(entries: list[Entry], tmp_path: Path) -> None:
+    pieces = Pieces()
+    before = {section.name: section.identity for section in render(entries, pieces)}
+    assert pieces.made == 2
+    newer = replace(LOCAL, version="2!1.1")
+    after = render([*entries, entry(newer.wheel_name, build_wheel(newer), tmp_path)], pieces)
+    assert pieces.made == 3
+    assert [section.name for section in after if before[section.name] != section.identity] == ["other"]
+
+
+def test_a_file_for_two_distribution_versions_is_listed_once(entries: list[Entry]) -> None:
+    twice = [*entries, replace(entries[0], file=replace(entries[0].file, uri="/f/2", distro_version="other"))]
+    assert pages(render(twice)) == pages(render(entries))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"package": "other"}, "the server has it as package other"),
+        ({"version": "1.2"}, "the server has it as version 1.2"),
+        ({"version": "new"}, "none by PEP 440"),
+        ({"file_name": "Zope.Thing-1.1-py3-none-any.whl"}, "its file name says zope-thing 1.1"),
+        ({"file_name": "Zope.Thing-1.0.whl"}, "its file name can't be used"),
+        ({"file_name": "Zope.Thing-1.0.zip"}, "inside it is a wheel"),
+    ],
+)
+def test_a_record_that_contradicts_the_file_is_refused(
+    entries: list[Entry], change: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(Refused, match=reason):
+        FORM.agree(replace(entries[0].file, **change), entries[0].fragment)
+
+
+@pytest.mark.parametrize("package", ["zope_thing", "ZOPE-THING", "zope.thing"])
+def test_the_server_may_spell_a_project_as_it_likes(entries: list[Entry], package: str) -> None:
+    FORM.agree(replace(entries[0].file, package=package, version="v1.0.0"), entries[0].fragment)
+
+
+def test_a_version_with_a_dash_is_one(tmp_path: Path) -> None:
+    dashed = Python("foo", "1.0-1")
+    one = entry("foo-1.0-1.tar.gz", build_sdist(dashed), tmp_path)
+    assert [section.name for section in render([one])] == ["foo", "simple/"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"kind": "deb"}, "can't be in a pypi repository"),
+        ({"file_name": "foo-1.0.egg"}, "neither a wheel"),
+        ({"file_name": "foo-1.0.tar.bz2"}, "neither a wheel"),
+        ({"distro_version": "bookworm"}, "it is for bookworm"),
+    ],
+)
+def test_what_can_not_be_in_the_repository_is_refused(
+    entries: list[Entry], change: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(Refused, match=reason):
+        FORM.place(REPO, replace(entries[0].file, **change))

@@ -1,0 +1,152 @@
+"""Reads good, odd, torn and hostile .rpm files."""
+
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from packrat_agent.demo.build_rpm import Rpm, build_rpm
+from packrat_agent.errors import Refused
+from packrat_agent.formats.yum.read_rpm import read_rpm
+from packrat_agent.formats.yum.rpm_header import walk
+from packrat_agent.model import Fragment
+
+GOOD = build_rpm(
+    Rpm("hello", "1.0", "x86_64", "1.lab", 2, (("greeting", "2.0-1"),), (("/opt/hello", b"hi"), ("/srv/x", b"")))
+)
+BUSY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def read(tmp_path: Path, data: bytes) -> Fragment:
+    path = tmp_path / "file.rpm"
+    path.write_bytes(data)
+    return read_rpm(path)
+
+
+def header_at(data: bytes) -> int:
+    """Where the second header structure begins."""
+    return data.index(b"\x8e\xad\xe8\x01", data.index(b"\x8e\xad\xe8\x01") + 1)
+
+
+def set_entry(tag: int, kind: int | None = None, offset: int | None = None, count: int | None = None) -> bytes:
+    """GOOD with fields of one index entry changed."""
+    data = bytearray(GOOD)
+    start = header_at(GOOD)
+    (entries,) = struct.unpack_from(">I", data, start + 8)
+    for at in range(start + 16, start + 16 + 16 * entries, 16):
+        if struct.unpack_from(">I", data, at)[0] == tag:
+            for place, value in ((4, kind), (8, offset), (12, count)):
+                if value is not None:
+                    struct.pack_into(">I", data, at + place, value)
+    return bytes(data)
+
+
+def test_a_good_package(tmp_path: Path) -> None:
+    fragment = read(tmp_path, GOOD)
+    assert (fragment.name, fragment.version, fragment.arch) == ("hello", "2:1.0-1.lab", "x86_64")
+    primary, filelists, other = fragment.body.split(b"\0")
+    assert [body.count(b"\1") for body in (primary, filelists, other)] == [1, 1, 1]
+    assert b'<size package="\3" installed="2"' in primary
+    assert b'<location href="\2"/>' in primary
+    assert b'<rpm:entry name="greeting" flags="EQ" epoch="0" ver="2.0" rel="1"/>' in primary
+    assert b"<file>/opt/hello</file>\n  <file>/srv/x</file>" in filelists
+    assert b"made to be mirrored" in other
+
+
+def test_the_header_range_is_where_the_header_stands(tmp_path: Path) -> None:
+    (tmp_path / "file.rpm").write_bytes(GOOD)
+    with (tmp_path / "file.rpm").open("rb") as file:
+        front = walk(file)
+    assert GOOD[front.start : front.end] == front.header.blob
+    assert f'start="{front.start}" end="{front.end}"'.encode() in read(tmp_path, GOOD).body
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "no .rpm"),
+        (b"!<arch>\ndebian-binary", "no .rpm"),
+        (GOOD[:50], "torn"),
+        (GOOD[:300], "torn"),
+        (GOOD[: header_at(GOOD) + 200], "torn"),
+        (GOOD[:-1], "torn"),
+        (build_rpm(Rpm("x", "1", "src")), "source package"),
+        (build_rpm(Rpm("../x", "1", "noarch")), "unusable name"),
+        (build_rpm(Rpm("x", "1/2", "noarch")), "unusable version"),
+        (build_rpm(Rpm("x", "1", "no/arch")), "unusable architecture"),
+        (set_entry(1000, kind=4), "no name"),
+        (set_entry(1117, count=0x7FFFFFFF), "broken"),
+        (set_entry(1117, count=3), "lie outside|differ in length"),
+        (set_entry(1118, offset=0xFFFFFFFF), "broken"),
+        (set_entry(1022, offset=0), "broken"),
+        (set_entry(1116, kind=3), "type"),
+        (GOOD.replace(b"\x8e\xad\xe8\x01\0\0\0\0\0\0\0", b"\x8e\xad\xe8\x01\0\0\0\0\xff\xff\xff"), "entries"),
+    ],
+)
+def test_a_bad_file_is_refused_with_the_reason(tmp_path: Path, data: bytes, reason: str) -> None:
+    with pytest.raises(Refused, match=reason):
+        read(tmp_path, data)
+
+
+def test_a_few_bytes_that_name_very_many_paths_are_refused(tmp_path: Path) -> None:
+    long = "/" + "d" * 40_000
+    files = tuple((f"{long}/{number}", b"") for number in range(900))
+    with pytest.raises(Refused, match="paths of its files"):
+        read(tmp_path, build_rpm(Rpm("bomb", "1", "noarch", files=files)))
+
+
+@pytest.mark.parametrize("summary", [b"\xff\xfe", b"a\x01\x02b", "é\ufffe\uffff".encode(), b'<location href="href"/>'])
+def test_oddities_are_replaced_and_the_package_is_kept(tmp_path: Path, summary: bytes) -> None:
+    body = read(tmp_path, build_rpm(Rpm("odd", "1", "noarch", summary=summary))).body
+    assert sum(body.count(mark) for mark in (b"\1", b"\2", b"\3")) == 5
+    assert b'<location href="\2"/>' in body
+    assert body.decode("utf-8").isprintable() or not any(c in body for c in b"\x07\x1f")
+
+
+@BUSY
+@given(st.binary(max_size=600))
+def test_any_bytes_are_read_or_refused(tmp_path: Path, data: bytes) -> None:
+    for start in (b"", GOOD[:96], GOOD[: header_at(GOOD)], GOOD[: header_at(GOOD) + 16]):
+        read_or_refuse(tmp_path, start + data)
+
+
+@BUSY
+@given(st.data())
+def test_any_damage_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
+    damaged = bytearray(GOOD)
+    for _ in range(data.draw(st.integers(1, 6))):
+        damaged[data.draw(st.integers(0, len(GOOD) - 1))] = data.draw(st.integers(0, 255))
+    read_or_refuse(tmp_path, bytes(damaged))
+
+
+@BUSY
+@given(
+    st.sampled_from([63, 1000, 1004, 1009, 1030, 1035, 1047, 1048, 1050, 1081, 1116, 1117, 1118]),
+    *[st.one_of(st.none(), st.integers(0, 12), st.integers(0, 2**32 - 1)) for _ in range(3)],
+)
+def test_any_entry_is_read_or_refused(
+    tmp_path: Path, tag: int, kind: int | None, offset: int | None, count: int | None
+) -> None:
+    read_or_refuse(tmp_path, set_entry(tag, kind, offset, count))
+
+
+@BUSY
+@given(st.binary(max_size=60).filter(lambda text: b"\0" not in text))
+def test_any_text_makes_metadata_that_clients_can_parse(tmp_path: Path, text: bytes) -> None:
+    from xml.etree import ElementTree
+
+    body = read(tmp_path, build_rpm(Rpm("odd", "1", "noarch", summary=text))).body
+    for mark in (b"\1", b"\2", b"\3"):
+        body = body.replace(mark, b"x")
+    primary = body.split(b"\0")[0].replace(b"rpm:", b"")
+    assert ElementTree.fromstring(primary).findtext("summary") is not None
+
+
+def read_or_refuse(tmp_path: Path, data: bytes) -> None:
+    try:
+        fragment = read(tmp_path, data)
+    except Refused:
+        return
+    assert len(fragment.body.split(b"\0")) == 3

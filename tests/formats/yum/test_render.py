@@ -1,0 +1,214 @@
+"""What the yum type makes of packages: a tree that a person can read, and what must hold of every tree."""
+
+import gzip
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.demo.build_rpm import Rpm, build_rpm
+from packrat_agent.errors import Refused
+from packrat_agent.formats.interface import RenderRequest, RenderSettings
+from packrat_agent.formats.yum.format import YumFormat
+from packrat_agent.model import DistroVersion, Entry, PackageFile, QuotingFile, Repo, Tree, TreeFile, TreeLink, Unsigned
+
+EXPECTED = Path(__file__).parent / "expected.txt"
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+RHEL9 = DistroVersion("rhel9", "rhel", "9", "rpm")
+SLES15 = DistroVersion("sles15", "sles", "15", "rpm")
+REPO = Repo("yum-dev", "Our packages", "yum-dev", "yum", (RHEL9, SLES15))
+SETTINGS = RenderSettings("the lab's mirror", signed=True, public_url="http://repo.example.com", public_key=b"KEY\n")
+YUM = YumFormat()
+HELLO = Rpm("hello", "1.0", "x86_64", requires=(("greeting", "2.0-1"),), files=(("/opt/a&b", b"hi"),))
+OLD_PC = Rpm("old-pc", "1", "i686", epoch=1)
+GREETING = Rpm("greeting", "2.0", "noarch")
+
+
+class NoPieces:
+    """Remembers nothing."""
+
+    def get(self, coding: str, digest: str) -> bytes | None:
+        """Nothing."""
+        return None
+
+    def put(self, coding: str, digest: str, piece: bytes) -> None:
+        """Forget it."""
+
+
+def record(rpm: Rpm, suite: str = "rhel9", number: int = 1, /, **changes: str) -> PackageFile:
+    """The server's record of a package."""
+    arch = {"noarch": "all", "i686": "i386", "aarch64": "arm64"}.get(rpm.arch, rpm.arch)
+    values = {
+        "uri": f"/file/{number}",
+        "package": rpm.name,
+        "distro_version": suite,
+        "version": f"{rpm.version}-{rpm.release}",
+        "kind": "rpm",
+        "arch": arch,
+        "url": "",
+        "file_name": rpm.file_name,
+        "sha256": f"{number:064x}",
+    }
+    return PackageFile(**values | changes)
+
+
+def entry(tmp_path: Path, rpm: Rpm, version: str = "rhel9", number: int = 1) -> Entry:
+    """The package as it goes into the index."""
+    path = tmp_path / rpm.file_name
+    path.write_bytes(build_rpm(rpm))
+    file = record(rpm, version, number)
+    return Entry(file, YUM.place(REPO, file), 1000, YUM.read(path, tmp_path))
+
+
+def render(
+    entries: list[Entry], settings: RenderSettings = SETTINGS, now: datetime = NOW, last: Tree | None = None
+) -> Tree:
+    """Make the tree, after another one."""
+    facts = {section.name: section.facts for section in last.sections} if last else {}
+    return YUM.render(RenderRequest(REPO, entries, settings, now, NoPieces(), facts))
+
+
+def files(tree: Tree) -> dict[str, TreeFile | TreeLink | QuotingFile | Unsigned]:
+    """All of a tree by path."""
+    found = {file.path: file for section in tree.sections for file in (*section.content, *section.pointers)}
+    assert len(found) == sum(len(section.content) + len(section.pointers) for section in tree.sections)
+    return found
+
+
+def readable(tree: Tree) -> str:
+    """The tree as text, in the order of publishing; what depends on the compressor is left out."""
+    lines = []
+    for section in tree.sections:
+        for role, group in (("content", section.content), ("pointer", section.pointers)):
+            for file in group:
+                match file:
+                    case QuotingFile():
+                        raise AssertionError("nothing in a yum repository quotes a signature")
+                    case TreeLink():
+                        said = f" -> {file.target}"
+                    case Unsigned():
+                        said = f" ({file.form} signature of {file.source})"
+                    case _ if role == "content" and "/generations/" in file.path:
+                        said = " (the same)"
+                    case _ if file.path.endswith(".gz"):
+                        said = "\n" + indented(gzip.decompress(file.content))
+                    case _:
+                        said = "\n" + indented(file.content)
+                lines.append(f"{role} {file.path}{said}")
+    text = "\n".join(lines) + "\n"
+    text = re.sub(r"[0-9a-f]{64}(-\w+\.xml\.gz)", r"<SHA-256>\1", text)
+    text = re.sub(r'(<checksum type="sha256">)[0-9a-f]{64}', r"\1<SHA-256>", text)
+    text = re.sub(r"(<hash type=\"sha256\">)[0-9a-f]{64}", r"\1<SHA-256>", text)
+    text = re.sub(r"<size>\d+", "<size><SIZE>", text)
+    return re.sub(r"(generations/\d+)-[0-9a-f]{12}", r"\1-<digest>", text)
+
+
+def indented(content: bytes) -> str:
+    return "\n".join(f"    {line}".rstrip() for line in content.decode().splitlines())
+
+
+def test_the_tree_is_as_expected(tmp_path: Path) -> None:
+    tree = render(
+        [entry(tmp_path, HELLO), entry(tmp_path, OLD_PC, number=2), entry(tmp_path, GREETING, "sles15", number=3)]
+    )
+    assert readable(tree) == EXPECTED.read_text(), readable(tree)
+
+
+def test_the_same_request_gives_the_same_bytes_whatever_the_order(tmp_path: Path) -> None:
+    entries = [entry(tmp_path, HELLO), entry(tmp_path, GREETING, number=2), entry(tmp_path, OLD_PC, number=3)]
+    assert render(entries) == render(entries[::-1])
+
+
+def test_identity_is_that_of_all_but_dates(tmp_path: Path) -> None:
+    entries = [entry(tmp_path, HELLO)]
+    first = render(entries)
+    later = render(entries, now=NOW + timedelta(days=1), last=first)
+    assert [one.identity for one in later.sections] == [one.identity for one in first.sections]
+    more = render([*entries, entry(tmp_path, GREETING, number=2)])
+    assert [one.identity == two.identity for one, two in zip(first.sections, more.sections, strict=True)] == [
+        False,
+        True,
+    ]
+    for settings in (
+        RenderSettings("the lab's mirror", signed=False, public_url="http://repo.example.com"),
+        RenderSettings("the lab's mirror", signed=True, public_url="http://other.example.com", public_key=b"KEY\n"),
+        RenderSettings("the lab's mirror", signed=True, public_url="http://repo.example.com", public_key=b"NEW\n"),
+        RenderSettings("another", signed=True, public_url="http://repo.example.com", public_key=b"KEY\n"),
+    ):
+        assert render(entries, settings).sections[0].identity != first.sections[0].identity
+
+
+def test_a_generation_is_never_written_twice(tmp_path: Path) -> None:
+    entries = [entry(tmp_path, HELLO)]
+    first = render(entries)
+    # The clock stood still, and stepped back.
+    for now in (NOW, NOW - timedelta(days=1)):
+        again = render(entries, now=now, last=first)
+        old = {path for path in files(first) if "/generations/" in path}
+        assert not old & set(files(again))
+
+
+def test_the_address_of_a_generation_is_published_last(tmp_path: Path) -> None:
+    for section in render([entry(tmp_path, HELLO)]).sections:
+        names = [file.path.rpartition("/")[2] for file in section.pointers]
+        assert names.index("repomd.xml.asc") < names.index("repomd.xml") < names.index("mirrorlist")
+        listed = next(
+            file.content.decode()
+            for file in section.pointers
+            if isinstance(file, TreeFile) and "mirrorlist" in file.path
+        )
+        generation = listed.strip().removeprefix("http://repo.example.com/yum-dev/")
+        assert f"{generation}repodata/repomd.xml" in {file.path for file in section.content}
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        (record(HELLO, kind="deb", file_name="hello_1_amd64.deb"), "can't be in a yum repository"),
+        (record(HELLO, file_name="hello.deb"), "can't be in a yum repository"),
+        (record(HELLO, file_name="hello-1-1.src.rpm"), "source package"),
+        (record(HELLO, file_name="hello-1-1.nosrc.rpm"), "source package"),
+        (record(HELLO, "bookworm"), "does not have"),
+        (record(HELLO, "rhel8"), "does not have"),
+        (record(HELLO, file_name="he%2fllo?.rpm"), "plain name"),
+    ],
+)
+def test_what_does_not_belong_here_is_refused(file: PackageFile, reason: str) -> None:
+    with pytest.raises(Refused, match=reason):
+        YUM.place(REPO, file)
+
+
+@pytest.mark.parametrize(("change", "value"), [("arch", "arm64"), ("package", "other"), ("version", "1.0-2")])
+def test_a_record_that_contradicts_the_header_is_refused(tmp_path: Path, change: str, value: str) -> None:
+    fragment = entry(tmp_path, HELLO).fragment
+    YUM.agree(record(HELLO), fragment)
+    with pytest.raises(Refused, match=value):
+        YUM.agree(record(HELLO, **{change: value}), fragment)
+
+
+@pytest.mark.parametrize(
+    ("rpm", "directory"),
+    [(HELLO, "x86_64"), (OLD_PC, "i386"), (GREETING, "noarch"), (Rpm("a", "1", "aarch64"), "aarch64")],
+)
+def test_packages_stand_by_architecture(tmp_path: Path, rpm: Rpm, directory: str) -> None:
+    one = entry(tmp_path, rpm)
+    YUM.agree(one.file, one.fragment)
+    assert one.path == f"rhel/main/9/{directory}/{rpm.file_name}"
+
+
+def test_two_names_of_one_distribution_version_share_its_directory(tmp_path: Path) -> None:
+    repo = Repo("y", "", "y", "yum", (RHEL9, DistroVersion("el9", "rhel", "9", "rpm")))
+    entries = [entry(tmp_path, HELLO)]
+    tree = YUM.render(RenderRequest(repo, entries, SETTINGS, NOW, NoPieces(), {}))
+    assert [section.name for section in tree.sections] == ["rhel/9"]
+
+
+def test_without_an_address_there_are_no_generations(tmp_path: Path) -> None:
+    tree = render([entry(tmp_path, HELLO)], RenderSettings("", signed=True, public_key=b"KEY\n"))
+    assert not [path for path in files(tree) if "generations" in path or path.endswith(("mirrorlist", "metalink"))]
+    setup = YUM.client_setup(REPO, "http://THIS-HOST", True)
+    assert "sed 's|@MIRROR@|http://THIS-HOST|'" in setup
+    repo_file = files(tree)["rhel/main/9/yum-dev.repo"]
+    assert isinstance(repo_file, TreeFile)
+    assert b"baseurl=@MIRROR@/yum-dev/rhel/main/9/\n" in repo_file.content

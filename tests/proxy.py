@@ -1,0 +1,109 @@
+"""A small HTTP proxy: forwards requests in absolute form, opens tunnels for CONNECT, wants a password or not."""
+
+import asyncio
+import base64
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
+
+
+class Proxy:
+    """The proxy; `heads` are the heads of the requests that it could read."""
+
+    def __init__(self, password: str | None) -> None:
+        self.heads: list[str] = []
+        self.silent = False
+        """Requests are read and never answered."""
+        self.port = 0
+        self._wanted = None if password is None else "Basic " + base64.b64encode(password.encode()).decode()
+        self._listener: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+
+    @property
+    def url(self) -> str:
+        """Without a password in it; the port stays the same when it is started again."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Listen."""
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
+
+    def die(self) -> None:
+        """Close the port and every connection."""
+        asyncio.run_coroutine_threadsafe(self._die(), self._loop).result(10)
+
+    async def _start(self) -> None:
+        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def _die(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        for writer in list(self._open):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            self.heads.append(head)
+            if self.silent:
+                await reader.read()
+                return
+            if self._wanted is not None and f"\r\nProxy-Authorization: {self._wanted}\r\n" not in head:
+                writer.write(b"HTTP/1.1 407 Password\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                return
+            await self._forward(head, reader, writer)
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            self._open.discard(writer)
+            with suppress(OSError):
+                writer.close()
+
+    async def _forward(self, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        verb, target, _ = head.split("\r\n", 1)[0].split(" ")
+        parts = urlsplit(f"//{target}" if verb == "CONNECT" else target)
+        assert parts.hostname is not None
+        upstream_reader, upstream = await asyncio.open_connection(parts.hostname, parts.port or 80)
+        self._open.add(upstream)
+        try:
+            if verb == "CONNECT":
+                writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            else:
+                first, _, rest = head.partition("\r\n")
+                kept = [line for line in rest.split("\r\n") if not line.lower().startswith("proxy-")]
+                upstream.write("\r\n".join([first.replace(f"http://{parts.netloc}", "", 1), *kept]).encode("latin-1"))
+            await asyncio.gather(_copy(reader, upstream), _copy(upstream_reader, writer))
+        finally:
+            self._open.discard(upstream)
+            upstream.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    with suppress(OSError, NotImplementedError):
+        # A tunnel's end is told on; the answer to a plain request ends the connection.
+        if writer.can_write_eof():
+            writer.write_eof()
+
+
+@contextmanager
+def running_proxy(password: str | None = None) -> Iterator[Proxy]:
+    """Run one while the context lasts; password: `USER:PASSWORD` that it wants."""
+    proxy = Proxy(password)
+    thread = threading.Thread(target=proxy._loop.run_forever, name="proxy", daemon=True)
+    thread.start()
+    try:
+        proxy.start()
+        yield proxy
+    finally:
+        proxy.die()
+        proxy._loop.call_soon_threadsafe(proxy._loop.stop)
+        thread.join(10)
+        proxy._loop.close()

@@ -1,0 +1,121 @@
+"""What the server makes of Python distributions: read from inside, named as packages can be."""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.demo.build_wheel import Python, build_sdist, build_sdist_zip, build_wheel, pack_zip
+from packrat_server.inspect_file import Inspected, Unrecognized, inspect_file
+from packrat_server.latest import pick_latest
+from server.world import World, world
+
+PACKAGE_FILE = "/api/v2/Package/PackageFile"
+TOOL = Python("My.Dashed-Tool", "1.0.post1")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("world")) as made:
+        yield made
+
+
+def inspect(directory: Path, name: str, data: bytes, kind: str | None = None) -> Inspected:
+    path = directory / "upload"
+    path.write_bytes(data)
+    return inspect_file(path, name, kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "package"),
+    [
+        ("My.Dashed_Tool-1.0.post1-py3-none-any.whl", build_wheel(TOOL), "My-Dashed_Tool"),
+        ("my_dashed_tool-1.0.post1-py3-none-any.whl", build_wheel(TOOL), "my_dashed_tool"),
+        ("My.Dashed-Tool-1.0.post1.tar.gz", build_sdist(TOOL), "My-Dashed-Tool"),
+        ("my_dashed_tool-1.0.post1.zip", build_sdist_zip(TOOL), "my_dashed_tool"),
+        # The name that the recording has.
+        ("my_pkg-1.0.tar.gz", build_sdist(Python("my-pkg", "1.0")), "my_pkg"),
+    ],
+)
+def test_name_and_version_are_read_from_inside(tmp_path: Path, name: str, data: bytes, package: str) -> None:
+    found = inspect(tmp_path, name, data)
+    assert (found.package, found.type, found.arch) == (package, "python", "all")
+    assert found.version in ("1.0.post1", "1.0")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("other-1.0.post1-py3-none-any.whl", build_wheel(TOOL), "its file name says"),
+        ("My.Dashed_Tool-2-py3-none-any.whl", build_wheel(TOOL), "its file name says"),
+        ("other-2.0.tar.gz", build_sdist(TOOL), "its file name says"),
+        ("tool-1.0-py3-none-any.whl", b"no zip", "unusable wheel"),
+        ("tool-1.0-py3-none-any.whl", build_wheel(TOOL)[:-4], "unusable Python distribution"),
+        ("tool-1.0.zip", pack_zip([("../x", b"")]), "unusable Python distribution"),
+        ("nopkginfo-1.0.tar.gz", b"", "Unable to Determine File Type"),
+    ],
+)
+def test_what_is_unusable_is_refused_with_the_reason(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
+    with pytest.raises(Unrecognized, match=reason):
+        inspect(tmp_path, name, data)
+
+
+def tar_of(entry: tarfile.TarInfo) -> bytes:
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode="w:gz") as archive:
+        archive.addfile(entry)
+    return output.getvalue()
+
+
+def test_archives_that_are_only_called_like_one_are_what_they_were(tmp_path: Path) -> None:
+    plain = tar_of(tarfile.TarInfo("readme"))
+    assert inspect(tmp_path, "tool_1.0-2.tar.gz", plain) == Inspected("tool", "1.0-2", "tar", "all")
+    device = tarfile.TarInfo("image/dev/null")
+    device.type = tarfile.CHRTYPE
+    assert inspect(tmp_path, "image_1.0-2.tar.gz", tar_of(device)).type == "tar"
+    with pytest.raises(Unrecognized, match="a device"):
+        inspect(tmp_path, "image-2.tar.gz", tar_of(device))
+    kept = inspect(tmp_path, "Tool_1.0-2.zip", pack_zip([("x", b"")]))
+    assert (kept.package, kept.type) == ("Tool", "resource")
+    assert inspect(tmp_path, "sample_pkg-0.3.0-py3-none-any.whl", b"x", "resource").type == "resource"
+
+
+def test_a_version_has_wheels_and_a_source_distribution(server: World) -> None:
+    tool = Python("Wide.Tool", "1.0")
+    fat = replace(tool, tag="cp311-cp311-linux_x86_64")
+    uris = [
+        put(server, "Wide.Tool-1.0-py3-none-any.whl", build_wheel(tool)),
+        put(server, fat.wheel_name, build_wheel(fat)),
+        # Spelled otherwise: still a file of the same package.
+        put(server, "wide_tool-1.0.tar.gz", build_sdist(tool)),
+    ]
+    records = [server.call("GET", uri).value for uri in uris]
+    assert {record["package"] for record in records} == {"/api/v2/Package/Package:Wide-Tool:"}
+    assert {record["version"] for record in records} == {"1.0"}
+    again = create(server, "wide_tool-1.0.tar.gz", build_sdist(tool))
+    assert "already exists" in str(again)
+
+
+def create(server: World, name: str, data: bytes) -> object:
+    handle = server.upload(name, data).value["uri"]
+    options = server.call("CALL", f"{PACKAGE_FILE}(distroversionOptions)", {"file": handle}, "manager").value
+    assert options == ["pypi"]
+    arguments = {"file": handle, "justification": "", "provenance": "", "distroversion": "pypi"}
+    return server.call("CALL", f"{PACKAGE_FILE}(create)", arguments, "manager").value
+
+
+def put(server: World, name: str, data: bytes) -> str:
+    server.call("CREATE", "/api/v2/Package/Package", {"name": "Wide-Tool"}, "manager")
+    made = create(server, name, data)
+    assert isinstance(made, str), made
+    return made
+
+
+def test_the_latest_of_a_python_project_are_all_files_of_its_newest_version() -> None:
+    files = [("1.0", "a.whl"), ("1.1", "b.whl"), ("1.1.0", "b.tar.gz"), ("1.1rc1", "c.whl"), ("0.9", "d.whl")]
+    latest = pick_latest(files, lambda file: "project", lambda file: ("python", file[0]))
+    assert [name for _, name in latest] == ["b.whl", "b.tar.gz"]
+    assert len(pick_latest(files, lambda file: "project", lambda file: ("resource", file[0]))) == 1

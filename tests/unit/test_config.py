@@ -1,0 +1,540 @@
+"""mirror.conf: every documented form is understood, every fault is told with its line, no secret shows."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from yarl import URL
+
+from packrat_agent.config import Config, describe, load, warn
+from packrat_agent.errors import ConfigError
+
+SECRET = "s3cr3t-psk"
+
+PACKRAT = {"host": "packrat.example.com", "name": "prod", "psk": SECRET}
+MIRROR = {"root_dir": "/srv/mirror/www", "state_db": "/srv/mirror/state/state.db"}
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    path = tmp_path / "mirror.conf"
+    path.touch(0o600)
+    return path
+
+
+def written(conf: Path, packrat: dict[str, str] | None = None, mirror: dict[str, str] | None = None) -> Path:
+    """Write a file that is good save for what is given."""
+    sections = {"packrat": PACKRAT | (packrat or {}), "mirror": MIRROR | (mirror or {})}
+    conf.write_text(
+        "".join(
+            f"[{section}]\n" + "".join(f"{key}: {value}\n" for key, value in keys.items())
+            for section, keys in sections.items()
+        )
+    )
+    return conf
+
+
+def faults(path: Path) -> list[str]:
+    """What load says of a wrong file, without the file's name."""
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert caught.value.exit_code == 2
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(str(path)) for line in lines)
+    return [line.removeprefix(str(path)).lstrip(",: ") for line in lines]
+
+
+def test_the_smallest_file_gives_the_documented_defaults(conf: Path) -> None:
+    config = load(written(conf))
+    assert dataclasses.asdict(config.packrat) == {
+        "url": "http://packrat.example.com",
+        "name": "prod",
+        "psk": SECRET,
+        "proxy": None,
+        "no_proxy": frozenset(),
+        "ca_file": None,
+        "connect_timeout_s": 10,
+        "stall_timeout_s": 60,
+    }
+    assert dataclasses.asdict(config.mirror) == {
+        "description": "prod",
+        "root_dir": Path("/srv/mirror/www"),
+        "state_db": Path("/srv/mirror/state/state.db"),
+        "gpg_sign_key": None,
+        "gnupg_home": None,
+        "passphrase_file": None,
+        "full_sync_interval_s": 900,
+        "keep_files": frozenset(),
+        "grace_period_s": 259200,
+        "keep_generations": 3,
+        "max_removals_percent": 50,
+        "parallel_downloads": 8,
+        "download_bytes_per_s": None,
+        "apt_origin": "Packrat",
+        "apt_label": None,
+        "apt_valid_for_s": None,
+        "confirm_release_change": frozenset(),
+        "public_url": None,
+        "metrics_file": None,
+        "metrics_listen": None,
+    }
+
+
+def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(conf: Path) -> None:
+    conf.write_text(
+        "\ufeff# the mirror of the lab\r\n"
+        "[packrat]   ; a section\r\n"
+        "HOST=https://packrat.example.com:8443/\r\n"
+        "name = lab\r\n"
+        "psk : a = b: c # d\r\n"
+        "proxy:http://proxy.example.com:3128/\r\n"
+        "ca_file = /etc/ssl/ca.pem\r\n"
+        "no_proxy: 10.0.0.0/8, .example.com\r\n"
+        "connect_timeout=5\r\n"
+        "stall_timeout: 30\r\n"
+        "\r\n"
+        "[ mirror ]\r\n"
+        "  description: Spiegel für alle\r\n"
+        "root_dir = /srv//mirror/./www/\r\n"
+        "state_db = /srv/mirror/state/state.db\r\n"
+        "gpg_sign_key: 8BFE 3D3D\r\n"
+        "gnupg_home: /srv/mirror/gnupg\r\n"
+        "passphrase_file: /srv/mirror/passphrase\r\n"
+        "full_sync_interval = 3600\r\n"
+        "grace_period=0\r\n"
+        "keep_generations: 5\r\n"
+        "max_removals: 100\r\n"
+        "parallel_downloads: 64\r\n"
+        "download_rate_limit: 2M\r\n"
+        "apt_origin: Example Corp\r\n"
+        "apt_label: Packages\r\n"
+        "apt_valid_for: 1209600\r\n"
+        "confirm_release_change: apt-dev, apt-prod\r\n"
+        "public_url: https://repo.example.com/\r\n"
+    )
+    config = load(conf)
+    assert dataclasses.astuple(config.packrat) == (
+        "https://packrat.example.com:8443",
+        "lab",
+        "a = b: c # d",
+        "http://proxy.example.com:3128/",
+        frozenset({"10.0.0.0/8", ".example.com"}),
+        Path("/etc/ssl/ca.pem"),
+        5,
+        30,
+    )
+    assert dataclasses.astuple(config.mirror) == (
+        "Spiegel für alle",
+        Path("/srv/mirror/www"),
+        Path("/srv/mirror/state/state.db"),
+        "8BFE 3D3D",
+        Path("/srv/mirror/gnupg"),
+        Path("/srv/mirror/passphrase"),
+        3600,
+        frozenset(),
+        0,
+        5,
+        100,
+        64,
+        2_000_000,
+        "Example Corp",
+        "Packages",
+        1209600,
+        frozenset({"apt-dev", "apt-prod"}),
+        "https://repo.example.com",
+        None,
+        None,
+    )
+
+
+def test_keep_files_come_from_every_line_comma_and_key(conf: Path) -> None:
+    written(conf)
+    with conf.open("a") as file:
+        file.write(
+            "keep_file_list: /srv/mirror/www/a, /srv/mirror/www/b,,\n"
+            "keep_file: /srv/mirror/www/c\n"
+            "keep_file = /srv/mirror/www/with space/d\n"
+            "keep_file_list:\n"
+            "  /srv/mirror/www/e\n"
+            "  # a comment in between\n"
+            "\t/srv/mirror/www/f, /srv/mirror/www/a\n"
+        )
+    kept = {str(path.relative_to("/srv/mirror/www")) for path in load(conf).mirror.keep_files}
+    assert kept == {"a", "b", "c", "with space/d", "e", "f"}
+
+
+def test_a_key_without_a_value_is_unset(conf: Path) -> None:
+    optional = ("psk", "proxy", "ca_file")
+    written(
+        conf,
+        dict.fromkeys(optional, ""),
+        dict.fromkeys(
+            ("description", "gpg_sign_key", "full_sync_interval", "keep_file", "keep_file_list", "apt_origin"), ""
+        ),
+    )
+    config = load(conf)
+    assert [getattr(config.packrat, name) for name in optional] == [None, None, None]
+    assert config.mirror.description == "prod"
+    assert config.mirror.gpg_sign_key is None
+    assert config.mirror.full_sync_interval_s == 900
+    assert config.mirror.keep_files == frozenset()
+    assert config.mirror.apt_origin == "Packrat"
+
+
+def test_what_is_needed_and_missing_or_empty_is_named(conf: Path) -> None:
+    conf.write_text("[packrat]\nhost:\n")
+    assert faults(conf) == [
+        "[packrat] needs host: the packrat server's host name",
+        "[packrat] needs name: this mirror's name on the packrat server",
+        "[mirror] needs root_dir: the directory to build the repositories in",
+        "[mirror] needs state_db: the path of the state database",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[mirror]\n[packrt]\n", "line 2: there is no section [packrt]; did you mean packrat?"),
+        ("[mirorr]\nx: y\n", "line 1: there is no section [mirorr]; did you mean mirror?"),
+        ("[zzz]\n", "line 1: there is no section [zzz]; it may be one of: mirror, packrat"),
+        ("[packrat\n", "line 1: '[packrat' is no section; it should be [packrat] or [mirror]"),
+        ("# a\n\nhost: x\n", "line 3: this line stands before the first section; begin the file with [packrat]"),
+        ("[packrat]\nhots: x\n", "line 2: [packrat] has no key 'hots'; did you mean host?"),
+        ("[mirror]\n\nrootdir: /x\n", "line 3: [mirror] has no key 'rootdir'; did you mean root_dir?"),
+        ("[mirror]\npsk: x\n", "line 2: [mirror] has no key 'psk'; it may be one of: "),
+        ("[packrat]\nhost packrat\n", "line 2: this line is no `key: value`"),
+        ("[packrat]\nhost: a\nname: b\nhost: c\n", "line 4: host was already given in line 2; remove one of the two"),
+        ("[packrat]\nhost: a\n[packrat]\nhost: b\n", "line 4: host was already given in line 2; remove one of the two"),
+        ("[packrat]\nname: a\f\u2028b\nhots: c\n", "line 3: [packrat] has no key 'hots'; did you mean host?"),
+    ],
+)
+def test_a_wrong_line_is_told_with_its_number_and_the_nearest_right_name(conf: Path, text: str, fault: str) -> None:
+    conf.write_text(text)
+    assert any(one.startswith(fault) for one in faults(conf))
+
+
+def test_all_faults_are_told_at_once(conf: Path) -> None:
+    conf.write_text("[packrat]\nhots: a\nname\n[mirrror]\n[mirror]\nx=1\n")
+    assert [one.partition(":")[0] for one in faults(conf)] == ["line 2", "line 3", "line 4", "line 6"]
+    written(conf, {"name": "a/b"}, {"root_dir": "www", "keep_generations": "none", "keep_file": "x"})
+    assert sorted(one.partition(":")[0] for one in faults(conf)) == ["line 3", "line 6", "line 8", "line 9"]
+
+
+@pytest.mark.parametrize(
+    ("given_as", "url"),
+    [
+        ("packrat", "http://packrat"),
+        ("packrat:8888", "http://packrat:8888"),
+        ("packrat.example.com/", "http://packrat.example.com"),
+        ("http://packrat", "http://packrat"),
+        ("https://packrat", "https://packrat"),
+        ("HTTPS://Packrat:443", "https://Packrat:443"),
+        ("192.0.2.7", "http://192.0.2.7"),
+        ("[2001:db8::1]:8888", "http://[2001:db8::1]:8888"),
+    ],
+)
+def test_a_bare_host_means_http(conf: Path, given_as: str, url: str) -> None:
+    assert load(written(conf, {"host": given_as})).packrat.url == url
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "http://packrat/api/v2/",
+        "packrat/api",
+        "packrat?x",
+        "packrat#x",
+        "ftp://packrat",
+        "http://",
+        "http:///x",
+        ":8888",
+        "packrat:port",
+        "packrat:0",
+        "packrat:70000",
+        "two words",
+        "[::1",
+        "packrat\\x",
+        "pack%zzrat",
+        "a..b",
+        "a" * 300,
+        "http://@packrat",
+        f"http://user:{SECRET}@packrat",
+    ],
+)
+def test_what_is_no_host_is_refused(conf: Path, host: str) -> None:
+    (fault,) = faults(written(conf, {"host": host}))
+    assert fault.startswith("line 2: host: ")
+    assert SECRET not in fault
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("packrat", "name", "a b"),
+        ("packrat", "name", "a" * 51),
+        ("packrat", "psk", f"{SECRET}\x00"),
+        ("packrat", "psk", SECRET * 101),
+        ("packrat", "psk", f"{SECRET}\n  more"),
+        ("packrat", "proxy", f"ftp://user:{SECRET}@proxy"),
+        ("packrat", "proxy", f"http://user:{SECRET}@"),
+        ("packrat", "proxy", f"http://user:{SECRET}@proxy:99999"),
+        ("packrat", "ca_file", "ca.pem"),
+        ("packrat", "ca_file", "/etc/ssl/"),
+        ("mirror", "description", "two\n lines"),
+        ("mirror", "description", "bell \a"),
+        ("mirror", "state_db", "/srv/mirror/state/"),
+        ("mirror", "state_db", "state.db"),
+        ("mirror", "gnupg_home", "~/.gnupg"),
+        ("mirror", "full_sync_interval", "9"),
+        ("mirror", "full_sync_interval", "1e3"),
+        ("mirror", "full_sync_interval", "-900"),
+        ("mirror", "full_sync_interval", "15m"),
+        ("mirror", "full_sync_interval", "٩٠٠"),
+        ("mirror", "full_sync_interval", "9" * 5000),
+        ("mirror", "grace_period", "31622401"),
+        ("mirror", "keep_generations", "0"),
+        ("mirror", "parallel_downloads", "65"),
+        ("mirror", "apt_valid_for", "3599"),
+        ("mirror", "keep_file", "robots.txt"),
+        ("mirror", "keep_file_list", "/srv/mirror/www/a, b"),
+        ("mirror", "public_url", "repo.example.com"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_line_and_no_secret(conf: Path, section: str, key: str, value: str) -> None:
+    written(conf, **{section: {key: value}})
+    line = next(n for n, text in enumerate(conf.read_text().split("\n"), 1) if text.startswith(f"{key}:"))
+    (fault,) = faults(conf)
+    assert fault.startswith(f"line {line}: {key}: ")
+    assert SECRET not in fault
+
+
+@pytest.mark.parametrize(
+    "root",
+    [
+        *(
+            "/",
+            "//",
+            "/..",
+            "/.",
+            "/etc",
+            "/etc/",
+            "/etc/packrat",
+            "/usr",
+            "/usr/bin/x",
+            "/var",
+            "/var/www",
+            "/var/lib",
+        ),
+        *(
+            "/srv",
+            "//srv",
+            "/home",
+            "/tmp",
+            "/root",
+            "/opt",
+            "/proc/1",
+            "/var/www/repo/..",
+            "/srv/../etc/x",
+            "/lib64/y",
+        ),
+    ],
+)
+def test_root_dir_is_no_directory_of_the_system(conf: Path, root: str) -> None:
+    (fault,) = faults(written(conf, mirror={"root_dir": root}))
+    assert "is a directory of the system" in fault
+    assert "/var/www/repo" in fault
+
+
+def test_root_dir_is_absolute(conf: Path) -> None:
+    (fault,) = faults(written(conf, mirror={"root_dir": "var/www/repo"}))
+    assert fault == "line 6: root_dir: must be an absolute path, beginning with /"
+
+
+def test_root_dir_is_no_link_to_a_directory_of_the_system(conf: Path, tmp_path: Path) -> None:
+    (tmp_path / "www").symlink_to("/etc")
+    (fault,) = faults(written(conf, mirror={"root_dir": f"{tmp_path}/www"}))
+    assert "/etc is a directory of the system" in fault
+
+
+@pytest.mark.parametrize(
+    ("root", "state_db", "good"),
+    [
+        ("/srv/m", "/srv/m/state.db", False),
+        ("/srv/m", "/srv/m/state/state.db", False),
+        ("/srv/m/www", "/srv/m/state.db", False),
+        ("/srv/m", "/srv/m/../m/x/state.db", False),
+        ("/srv/m/www", "/srv/m/state/state.db", True),
+        ("/srv/m", "/srv/m-state/state.db", True),
+    ],
+)
+def test_root_dir_and_the_directory_of_state_db_do_not_overlap(
+    conf: Path, root: str, state_db: str, good: bool
+) -> None:
+    written(conf, mirror={"root_dir": root, "state_db": state_db})
+    if good:
+        assert load(conf).mirror.root_dir == Path(root)
+        return
+    (fault,) = faults(conf)
+    assert fault.startswith("line 7: state_db: ")
+    assert "must not contain each other" in fault
+
+
+def test_the_overlap_is_seen_through_links(conf: Path, tmp_path: Path) -> None:
+    (tmp_path / "www").mkdir()
+    (tmp_path / "state").symlink_to(tmp_path / "www")
+    written(conf, mirror={"root_dir": f"{tmp_path}/www", "state_db": f"{tmp_path}/state/state.db"})
+    (fault,) = faults(conf)
+    assert "must not contain each other" in fault
+
+
+@pytest.mark.parametrize("key", ["gnupg_home", "passphrase_file"])
+def test_no_secret_lies_in_root_dir(conf: Path, key: str) -> None:
+    (fault,) = faults(written(conf, mirror={key: "/srv/mirror/www/secret"}))
+    assert fault.startswith(f"line 8: {key}: /srv/mirror/www/secret lies in root_dir")
+
+
+def test_the_configuration_does_not_lie_in_root_dir(tmp_path: Path) -> None:
+    (fault,) = faults(written(tmp_path / "mirror.conf", mirror={"root_dir": str(tmp_path)}))
+    assert "mirror.conf lies in root_dir" in fault
+
+
+def test_a_file_that_is_missing_unreadable_or_no_text_is_one_clear_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there is no configuration file .*missing\.conf; write one"):
+        load(tmp_path / "missing.conf")
+    with pytest.raises(ConfigError, match="can't read"):
+        load(tmp_path)
+    conf = tmp_path / "mirror.conf"
+    conf.write_bytes(b"[packrat]\nhost: x\nname: caf\xe9\n")
+    with pytest.raises(ConfigError, match="line 3: not UTF-8"):
+        load(conf)
+    conf.write_bytes(b"#" * (1 << 20) + b"#")
+    with pytest.raises(ConfigError, match="1048577 bytes"):
+        load(conf)
+
+
+def test_what_is_in_force_is_written_so_that_it_can_be_read_again(conf: Path, tmp_path: Path) -> None:
+    config = load(
+        written(
+            conf,
+            {"proxy": f"http://user:{SECRET}@proxy:3128/"},
+            {"keep_file_list": "/srv/mirror/www/b,/srv/mirror/www/a", "grace_period": "5", "apt_label": "L"},
+        )
+    )
+    text = describe(config)
+    assert SECRET not in text
+    assert SECRET not in repr(config)
+    assert text.startswith(f"# in force, from {conf}\n[packrat]\nhost: http://packrat.example.com\nname: prod\n")
+    assert "\npsk: ***\nproxy: http://user:***@proxy:3128/\n" in text
+    assert "\nkeep_file_list: /srv/mirror/www/a, /srv/mirror/www/b\n" in text
+    again = tmp_path / "again.conf"
+    again.write_text(text)
+    assert load(again).mirror == config.mirror
+    assert describe(load(again)).splitlines()[1:] == text.splitlines()[1:]
+
+
+def test_a_psk_that_is_not_set_is_not_masked_as_if_it_were(conf: Path) -> None:
+    assert "\npsk:\n" in describe(load(written(conf, {"psk": ""})))
+
+
+@pytest.mark.parametrize(
+    ("host", "psk", "mode", "warned"),
+    [
+        ("packrat.example.com", SECRET, 0o640, ["unencrypted"]),
+        ("https://packrat.example.com", SECRET, 0o640, []),
+        ("https://packrat.example.com", SECRET, 0o644, ["chmod 0640"]),
+        ("https://packrat.example.com", SECRET, 0o602, ["chmod 0640"]),
+        ("localhost:8888", SECRET, 0o600, []),
+        ("127.0.0.1", SECRET, 0o600, []),
+        ("[::1]", SECRET, 0o600, []),
+        ("localhost.example.com", SECRET, 0o600, ["unencrypted"]),
+        ("packrat.example.com", "", 0o644, ["anonymously"]),
+    ],
+)
+def test_what_is_not_wise_is_warned_of(conf: Path, host: str, psk: str, mode: int, warned: list[str]) -> None:
+    written(conf, {"host": host, "psk": psk}).chmod(mode)
+    found = warn(load(conf))
+    assert len(found) == len(warned)
+    assert all(word in text for word, text in zip(warned, found, strict=True))
+    assert SECRET not in "".join(found)
+
+
+def test_a_passphrase_that_everyone_can_read_is_warned_of(conf: Path, tmp_path: Path) -> None:
+    passphrase = tmp_path / "passphrase"
+    passphrase.touch(0o600)
+    conf = written(conf, {"host": "localhost"}, {"passphrase_file": str(passphrase)})
+    conf.chmod(0o600)
+    assert warn(load(conf)) == ()
+    passphrase.chmod(0o644)
+    assert warn(load(conf)) == (
+        f"{passphrase} holds the passphrase and everyone can read it; `chmod 0600 {passphrase}`",
+    )
+
+
+def test_a_keep_file_outside_root_dir_is_warned_of(conf: Path) -> None:
+    conf = written(conf, {"host": "localhost"}, {"keep_file": "/srv/mirror/wwww/a"})
+    conf.chmod(0o600)
+    (found,) = warn(load(conf))
+    assert found == "keep_file /srv/mirror/wwww/a does not lie in root_dir /srv/mirror/www: it has no effect"
+
+
+_keys = st.sampled_from(
+    [
+        *("host", "name", "psk", "proxy", "ca_file", "root_dir", "state_db", "description", "gpg_sign_key"),
+        *("gnupg_home", "passphrase_file", "full_sync_interval", "keep_file", "keep_file_list", "grace_period"),
+        *("keep_generations", "apt_valid_for", "public_url", "confirm_release_change", "hots", " keep_file"),
+    ]
+)
+_values = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(["/srv/a", "/srv/b/c", "/", "5", "900", "http://x", "https://[::1]:1", "//", "a,b\n /c", "\n /d"]),
+    st.from_regex(r"(https?://)?[a-z@:\[\]%./\\0-9]{0,12}"),
+    st.integers().map(str),
+)
+_lines = st.one_of(
+    st.sampled_from(["[packrat]", "[mirror]", "[packrat] # x", "[", "[]", "", " ", "\t/x", "# x", ";"]),
+    st.tuples(_keys, st.sampled_from([":", "=", " = ", ": ", ""]), _values).map("".join),
+    st.text(max_size=10),
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(_lines, max_size=12).map("\n".join), st.booleans())
+@example("host: x\n", True)
+def test_any_text_gives_a_configuration_or_a_configuration_error(conf: Path, text: str, completed: bool) -> None:
+    if completed:
+        text = f"[packrat]\nhost: h\nname: n\n[mirror]\nroot_dir: /srv/r\nstate_db: /srv/s/s\n{text}"
+    conf.write_bytes(text.encode("utf-8", "surrogatepass"))
+    assert_config_or_error(conf)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200))
+def test_any_bytes_give_a_configuration_or_a_configuration_error(conf: Path, data: bytes) -> None:
+    conf.write_bytes(data)
+    assert_config_or_error(conf)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(_values)
+@example("http://a%zz")
+@example("http://a..b")
+def test_a_host_that_is_accepted_can_be_asked(conf: Path, host: str) -> None:
+    written(conf)
+    conf.write_bytes(conf.read_bytes().replace(b"packrat.example.com", host.encode("utf-8", "surrogatepass")))
+    assert_config_or_error(conf)
+
+
+def assert_config_or_error(conf: Path) -> None:
+    try:
+        config = load(conf)
+    except ConfigError as error:
+        assert str(error)
+        return
+    assert isinstance(config, Config)
+    assert config.mirror.root_dir.is_absolute()
+    assert config.mirror.root_dir != Path("/")
+    assert URL(config.packrat.url + "/x", encoded=True).host
+    describe(config).encode()
+    warn(config)

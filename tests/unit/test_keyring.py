@@ -1,0 +1,319 @@
+"""The signing key: found by every name that gpg gives it, used alone, and told in words where it can't be."""
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.errors import SigningError
+from packrat_agent.keyring import SigningKey, export_public, find_key, make_signature, warn
+from packrat_agent.model import SignatureForm
+
+NOW = datetime.now(UTC)
+LONG_AGO = "20200101T000000"
+DETACHED = (SignatureForm.ARMOR, SignatureForm.BINARY)
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """A GNUPGHOME for one test."""
+
+    home: Path
+
+    def gpg(self, *arguments: str, data: bytes | None = None) -> bytes:
+        command = ["gpg", "--homedir", str(self.home), "--batch", "--no-tty", *arguments]
+        done = subprocess.run(command, input=data, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    def make(self, *, use: str = "sign", kind: str = "ed25519", passphrase: str = "", past: bool = False) -> str:
+        """Make a key and give its fingerprint; `past`: one that was made long ago for a year."""
+        faked = ["--faked-system-time", LONG_AGO] if past else []
+        before = set(self.fingerprints())
+        self.gpg(*faked, *unlocked(passphrase), "--quick-generate-key", f"{kind} {len(before)}", kind, use, "1y")
+        (made,) = set(self.fingerprints()) - before
+        return made
+
+    def add(self, primary: str, *, use: str = "sign", passphrase: str = "", past: bool = False) -> str:
+        """Add a subkey and give its fingerprint."""
+        faked = ["--faked-system-time", LONG_AGO] if past else []
+        kind = "cv25519" if use == "encr" else "ed25519"
+        before = set(self.fingerprints())
+        self.gpg(*faked, *unlocked(passphrase), "--quick-add-key", primary, kind, use, "6m")
+        (made,) = set(self.fingerprints()) - before
+        return made
+
+    def fingerprints(self) -> list[str]:
+        """Of all keys and subkeys, in the order of the keyring."""
+        listed = self.gpg("--list-keys", "--with-colons", "--with-subkey-fingerprint").decode()
+        return [line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:")]
+
+    def find(self, name: str, passphrase_file: Path | None = None) -> SigningKey:
+        return find_key(name, self.home, passphrase_file, NOW)
+
+    def refuses(self, name: str, passphrase_file: Path | None = None) -> str:
+        """What find_key says of a key that it doesn't take."""
+        with pytest.raises(SigningError) as caught:
+            self.find(name, passphrase_file)
+        assert caught.value.exit_code == 6
+        return str(caught.value)
+
+    def forget_passphrases(self) -> None:
+        subprocess.run(["gpgconf", "--homedir", str(self.home), "--kill", "all"], check=True, capture_output=True)
+
+
+def unlocked(passphrase: str) -> list[str]:
+    return ["--pinentry-mode", "loopback", "--passphrase", passphrase]
+
+
+@contextmanager
+def keyring() -> Iterator[Keyring]:
+    """Make an empty keyring; its path is short, as gpg-agent's sockets need."""
+    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as home:
+        ring = Keyring(Path(home))
+        try:
+            yield ring
+        finally:
+            ring.forget_passphrases()
+
+
+@pytest.fixture
+def ring() -> Iterator[Keyring]:
+    with keyring() as made:
+        yield made
+
+
+def signer(ring: Keyring, key: SigningKey) -> str:
+    """The fingerprint that gpg itself finds on a signature made with the key."""
+    signature = make_signature(key, b"data\n", SignatureForm.CLEAR)
+    said = ring.gpg("--status-fd", "1", "--verify", data=signature).decode()
+    return next(line.split()[2] for line in said.splitlines() if line.startswith("[GNUPG:] VALIDSIG"))
+
+
+def test_a_key_goes_by_its_short_id_its_long_id_and_its_fingerprint(ring: Keyring) -> None:
+    fingerprint = ring.make()
+    spelled = " ".join(fingerprint[at : at + 4] for at in range(0, 40, 4))
+    names = [fingerprint[-8:], fingerprint[-16:], fingerprint, fingerprint.lower(), f"0x{fingerprint[-16:]}", spelled]
+    for name in names:
+        key = ring.find(name)
+        assert (key.fingerprint, key.primary) == (fingerprint, fingerprint)
+        assert (key.user, key.algorithm) == ("ed25519 0", "EdDSA")
+    assert signer(ring, key) == fingerprint
+
+
+@pytest.mark.parametrize("name", ["", "mirror@example.com", "12345", "F" * 39, "G" * 8, "FFFFFFFF!", "--help--"])
+def test_what_is_no_id_is_refused_before_gpg_hears_of_it(ring: Keyring, name: str) -> None:
+    assert "is no key id: give the 8, 16 or 40 hex digits" in ring.refuses(name)
+
+
+def test_a_primary_key_signs_with_its_newest_signing_subkey(ring: Keyring) -> None:
+    primary = ring.make(use="cert")
+    encrypting = ring.add(primary, use="encr")
+    signing = ring.add(primary)
+    for name in (primary, primary[-8:], encrypting, encrypting[-16:], signing, signing[-8:]):
+        key = ring.find(name)
+        assert (key.fingerprint, key.primary) == (signing, primary)
+        assert signer(ring, key) == signing
+
+
+def test_a_key_whose_only_subkey_encrypts_signs_by_itself(ring: Keyring) -> None:
+    primary = ring.make()
+    encrypting = ring.add(primary, use="encr")
+    for name in (primary, encrypting, encrypting[-8:]):
+        assert signer(ring, ring.find(name)) == primary
+
+
+def test_a_subkey_that_is_named_signs_though_another_is_newer(ring: Keyring) -> None:
+    primary = ring.make()
+    older, newer = ring.add(primary), ring.add(primary)
+    for named in (older, newer):
+        assert ring.find(named).fingerprint == named
+        assert signer(ring, ring.find(named)) == named
+
+
+def test_a_primary_key_that_is_kept_offline_signs_through_its_subkey(ring: Keyring) -> None:
+    primary = ring.make(use="cert")
+    signing = ring.add(primary)
+    secret = ring.gpg(*unlocked(""), "--export-secret-subkeys", primary)
+    with keyring() as other:
+        other.gpg("--import", data=secret)
+        for name in (primary, signing):
+            assert signer(other, other.find(name)) == signing
+
+
+def test_a_key_that_is_missing_is_told_with_where_it_was_looked_for(ring: Keyring) -> None:
+    ring.make()
+    said = ring.refuses("0123456789ABCDEF")
+    assert f"0123456789ABCDEF is not in the keyring in {ring.home}" in said
+    assert "gnupg_home" in said
+
+
+def test_a_key_without_its_secret_part_is_told_so(ring: Keyring) -> None:
+    fingerprint = ring.make()
+    public = ring.gpg("--export", fingerprint)
+    with keyring() as other:
+        own = other.make()
+        other.gpg("--import", data=public)
+        assert "without its secret part; import the secret key" in other.refuses(fingerprint)
+        assert other.find(own).fingerprint == own
+
+
+def test_an_expired_key_is_refused_and_the_other_key_of_the_ring_never_signs_for_it(ring: Keyring) -> None:
+    expired = ring.make(past=True)
+    other = ring.make()
+    for name in (expired, expired[-8:]):
+        said = ring.refuses(name)
+        assert expired in said
+        assert "is expired; extend it with `gpg --quick-set-expire`" in said
+    assert signer(ring, ring.find(other)) == other
+    stale = SigningKey(expired, expired, "", "EdDSA", 255, None, NOW, ring.home, None)
+    with pytest.raises(SigningError, match=expired):
+        make_signature(stale, b"data\n", SignatureForm.CLEAR)
+
+
+@pytest.mark.parametrize("option", ["default-key", "local-user", "default-recipient"])
+def test_no_option_in_gpg_conf_makes_another_key_sign(ring: Keyring, tmp_path: Path, option: str) -> None:
+    named, other = ring.make(), ring.make()
+    (tmp_path / "data").write_bytes(b"data\n")
+    (ring.home / "gpg.conf").write_text(f"{option} {other}\n")
+    for form in SignatureForm:
+        key = SigningKey(named, named, "", "EdDSA", 255, None, NOW, ring.home, None)
+        try:
+            (tmp_path / "signature").write_bytes(make_signature(key, b"data\n", form))
+        except SigningError as error:
+            assert option == "local-user"
+            assert f"not with the configured {named} alone" in str(error)
+            assert "gpg.conf" in str(error)
+            continue
+        signed = [str(tmp_path / "data")] if form in DETACHED else []
+        said = ring.gpg("--status-fd", "1", "--verify", str(tmp_path / "signature"), *signed).decode()
+        assert [line.split()[2] for line in said.splitlines() if " VALIDSIG " in line] == [named]
+
+
+def test_an_expired_subkey_is_refused_by_name_and_passed_over_by_its_primary(ring: Keyring) -> None:
+    primary = ring.make(past=True)
+    expired = ring.add(primary, past=True)
+    ring.gpg("--quick-set-expire", primary, "1y")
+    assert f"the signing key {expired} is expired" in ring.refuses(expired)
+    assert signer(ring, ring.find(primary)) == primary
+
+
+def test_a_revoked_key_is_refused(ring: Keyring) -> None:
+    fingerprint = ring.make()
+    certificate = (
+        (ring.home / "openpgp-revocs.d" / f"{fingerprint}.rev").read_text().replace(":-----BEGIN", "-----BEGIN")
+    )
+    ring.gpg("--import", data=certificate.encode())
+    assert "is revoked; make a new key" in ring.refuses(fingerprint)
+
+
+def test_a_key_without_the_signing_capability_is_refused_with_what_to_add(ring: Keyring) -> None:
+    primary = ring.make(use="cert")
+    encrypting = ring.add(primary, use="encr")
+    for name in (primary, encrypting):
+        said = ring.refuses(name)
+        assert f"key {primary} can't sign" in said
+        assert f"gpg --quick-add-key {primary}" in said
+
+
+def test_a_locked_key_needs_the_right_passphrase_file(ring: Keyring, tmp_path: Path) -> None:
+    fingerprint = ring.make(passphrase="open sesame")
+    ring.forget_passphrases()
+    said = ring.refuses(fingerprint)
+    assert f"the signing key {fingerprint} is locked: it has a passphrase; set passphrase_file" in said
+    wrong, right = tmp_path / "wrong", tmp_path / "right"
+    wrong.write_text("close sesame\n")
+    right.write_text("open sesame\n")
+    said = ring.refuses(fingerprint, wrong)
+    assert "is locked: the passphrase in passphrase_file is wrong" in said
+    assert "sesame" not in said
+    assert signer(ring, ring.find(fingerprint, right)) == fingerprint
+
+
+def test_a_passphrase_file_that_is_missing_is_named(ring: Keyring, tmp_path: Path) -> None:
+    fingerprint = ring.make(passphrase="open sesame")
+    ring.forget_passphrases()
+    said = ring.refuses(fingerprint, tmp_path / "missing")
+    assert said == f"passphrase_file {tmp_path / 'missing'} can't be read: No such file or directory"
+
+
+def test_a_passphrase_file_is_no_hindrance_to_a_key_without_a_passphrase(ring: Keyring, tmp_path: Path) -> None:
+    fingerprint = ring.make()
+    (tmp_path / "any").write_text("any\n")
+    assert signer(ring, ring.find(fingerprint, tmp_path / "any")) == fingerprint
+
+
+def test_a_home_that_is_none_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SigningError, match="mend gnupg_home"):
+        find_key("01234567", tmp_path / "missing", None, NOW)
+
+
+@pytest.mark.parametrize("form", list(SignatureForm))
+def test_each_form_of_signature_holds_for_gpgv_with_the_exported_key(
+    ring: Keyring, tmp_path: Path, form: SignatureForm
+) -> None:
+    data = b"Origin: Packrat\n- dashes\n\xff\n"
+    key = ring.find(ring.make())
+    public = export_public(key)
+    assert public.armored.startswith(b"-----BEGIN PGP PUBLIC KEY BLOCK-----")
+    assert public.binary[0] & 0x80
+    (tmp_path / "key.gpg").write_bytes(public.binary)
+    (tmp_path / "data").write_bytes(data)
+    (tmp_path / "signature").write_bytes(make_signature(key, data, form))
+    whole = form not in DETACHED
+    verify = ["gpgv", "--keyring", str(tmp_path / "key.gpg")]
+    verify += ["--output", str(tmp_path / "out")] if whole else []
+    verify += [str(tmp_path / "signature"), *([] if whole else [str(tmp_path / "data")])]
+    done = subprocess.run(verify, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not whole or (tmp_path / "out").read_bytes() == data
+
+
+def test_the_exported_key_is_without_the_signatures_of_others(ring: Keyring) -> None:
+    ours, other = ring.make(), ring.make()
+    ring.gpg("--default-key", other, "--quick-sign-key", ours)
+    assert ring.gpg("--export", ours).count(bytes.fromhex(other)) == 1
+    assert bytes.fromhex(other) not in export_public(ring.find(ours)).binary
+
+
+@pytest.mark.parametrize(
+    ("kind", "warned"),
+    [
+        ("rsa1024", "RSA-1024 is refused by Debian 13 and later"),
+        ("dsa1024", "DSA-1024 is refused by Debian 13 and later"),
+        ("rsa2048", "RSA-2048 will be refused by Debian from 2030 on"),
+        ("rsa3072", None),
+        ("ed25519", "EdDSA is refused by RHEL 8 and Ubuntu 16.04"),
+    ],
+)
+def test_a_key_that_clients_refuse_is_warned_of(ring: Keyring, kind: str, warned: str | None) -> None:
+    key = ring.find(ring.make(kind=kind))
+    found = warn(key, NOW)
+    assert bool(found) == (warned is not None)
+    assert warned is None or any(text.startswith(warned) for text in found)
+
+
+def test_a_key_that_expires_soon_is_warned_of_thirty_days_ahead(ring: Keyring) -> None:
+    primary = ring.make()
+    ring.add(primary)
+    key = ring.find(primary)
+    assert key.expires is not None
+    # The subkey goes before its primary: six months, not a year.
+    assert timedelta(days=150) < key.expires - NOW < timedelta(days=200)
+    assert not any("expires on" in text for text in warn(key, key.expires - timedelta(days=31)))
+    [found] = [text for text in warn(key, key.expires - timedelta(days=29)) if "expires on" in text]
+    assert f"the key expires on {key.expires:%Y-%m-%d}" in found
+    assert f"gpg --quick-set-expire {primary} 2y" in found
+
+
+def test_a_key_that_certified_itself_by_sha1_is_warned_of_until_it_is_renewed(ring: Keyring) -> None:
+    ring.gpg(*unlocked(""), "--cert-digest-algo", "SHA1", "--quick-generate-key", "weak", "rsa3072", "sign", "1y")
+    [weak] = ring.fingerprints()
+    assert any("SHA-1" in text for text in warn(ring.find(weak), NOW))
+    ring.gpg(*unlocked(""), "--cert-digest-algo", "SHA512", "--quick-set-expire", weak, "2y")
+    assert not any("SHA-1" in text for text in warn(ring.find(weak), NOW))

@@ -1,0 +1,148 @@
+"""Which version is the newest: as dpkg, rpm and PEP 440 say, held against dpkg and Python's own packaging."""
+
+import itertools
+import random
+import subprocess
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from packaging.version import Version
+
+from packrat_server.latest import compare_deb, compare_rpm, pick_latest, version_key
+
+DEB = [
+    *("0~", "0", "0.1~~", "0.1~", "0.1~rc1", "0.1", "0.1+b1", "0.9", "0.10", "1.0~beta1-1", "1.0", "1.0-0ubuntu1"),
+    *("1.0-1~bpo12+1", "1.0-1", "1.0-1+b1", "1.0-1.1", "1.0-2", "1.0-10", "1.0a-1", "1.0+dfsg-1", "1.0.1", "1.0.a"),
+    *("1:0.1", "1:1.0-1", "2:0~", "10:0"),
+]
+"""From old to new."""
+
+RPM = [
+    *(
+        "1.0~~-1",
+        "1.0~rc1-1",
+        "1.0~rc2-1",
+        "1.0-1",
+        "1.0-1.el9",
+        "1.0-2",
+        "1.0-10",
+        "1.0^git1-1",
+        "1.0^git2-1",
+        "1.0a-1",
+    ),
+    *("1.0.1-1", "1.1-1", "1.10-1", "2-1", "10-1", "1:0-1", "2:0.1-1"),
+]
+
+PEP440 = [
+    *("1.0.dev1", "1.0a1.dev1", "1.0a1", "1.0a2", "1.0b1", "1.0rc1.dev2", "1.0rc1", "1.0", "1.0+abc", "1.0+abc.5"),
+    *("1.0+5", "1.0.post1.dev1", "1.0.post1", "1.0.1", "1.1.dev0", "1.1", "1.10", "2!0.1"),
+]
+
+
+@pytest.mark.parametrize(("kind", "versions"), [("deb", DEB), ("rpm", RPM), ("python", PEP440)])
+def test_versions_sort_from_old_to_new(kind: str, versions: Sequence[str]) -> None:
+    for seed in range(5):
+        shuffled = list(versions)
+        random.Random(seed).shuffle(shuffled)
+        assert sorted(shuffled, key=lambda version: version_key(kind, version)) == versions
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("1.0", "1.0-0"), ("1.0", "0:1.0"), ("1.00", "1.0"), ("01.0", "1.0"), ("1.0-01", "1.0-1"), ("1.a0", "1.a")],
+)
+def test_deb_versions_that_are_the_same_are_neither_older_nor_newer(one: str, other: str) -> None:
+    assert compare_deb(one, other) == compare_deb(other, one) == 0
+    assert dpkg_says(one, "eq", other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("1.0-1", "0:1.0-1"), ("1.0-01", "1.0-1"), ("1..0-1", "1.0-1"), ("1_0-1", "1.0-1"), ("1.0-1", "1.0.-1")],
+)
+def test_rpm_versions_that_are_the_same_are_neither_older_nor_newer(one: str, other: str) -> None:
+    assert compare_rpm(one, other) == compare_rpm(other, one) == 0
+
+
+def test_the_tables_order_is_dpkgs() -> None:
+    for older, newer in itertools.pairwise(DEB):
+        assert dpkg_says(older, "lt", newer), f"{older} < {newer}"
+
+
+def dpkg_says(one: str, relation: str, other: str) -> bool:
+    done = subprocess.run(["dpkg", "--compare-versions", one, relation, other], capture_output=True, check=False)
+    assert done.stderr == b""
+    return done.returncode == 0
+
+
+_upstream = st.from_regex(r"[0-9][0-9a-zA-Z.+~]{0,8}", fullmatch=True, alphabet=st.sampled_from("0019aAzZ.+~-"))
+_deb_versions = st.builds(
+    lambda epoch, upstream, revision: epoch + upstream + revision,
+    st.sampled_from(["", "", "", "0:", "1:", "12:"]),
+    _upstream,
+    st.one_of(st.just(""), st.text("0019azZ.+~", min_size=1, max_size=5).map(lambda revision: f"-{revision}")),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(_deb_versions, _deb_versions)
+@example("1.0~", "1.0-0~")
+def test_any_two_deb_versions_are_ordered_as_dpkg_orders_them(one: str, other: str) -> None:
+    order = compare_deb(one, other)
+    assert (order < 0) == dpkg_says(one, "lt", other)
+    assert (order == 0) == dpkg_says(one, "eq", other)
+
+
+_pep440_versions = st.builds(
+    "".join,
+    st.tuples(
+        st.sampled_from(["", "", "v", "1!"]),
+        st.lists(st.integers(0, 12), min_size=1, max_size=4).map(lambda numbers: ".".join(map(str, numbers))),
+        st.sampled_from(["", "", "a1", "b2", "rc1", "c3", ".alpha.1", "-beta", "_pre0", "RC2"]),
+        st.sampled_from(["", "", ".post1", "-2", ".rev3", "r4", ".post"]),
+        st.sampled_from(["", "", ".dev1", "dev", "-dev2"]),
+        st.sampled_from(["", "", "+abc", "+5", "+abc.5", "+abc-6", "+ABC_x"]),
+    ),
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(_pep440_versions, _pep440_versions)
+@example("1.0.0", "1")
+@example("1.0.0a1", "1a1")
+@example("1.0", "1.0.0.1")
+def test_any_two_pep_440_versions_are_ordered_as_packaging_orders_them(one: str, other: str) -> None:
+    assert (version_key("python", one) < version_key("python", other)) == (Version(one) < Version(other))
+    assert (version_key("python", one) == version_key("python", other)) == (Version(one) == Version(other))
+
+
+def test_what_is_no_pep_440_version_is_older_than_all_that_are() -> None:
+    versions = ["1.0", "snapshot", "0.1.dev0", "2004d-x"]
+    ordered = sorted(versions, key=lambda version: version_key("python", version))
+    assert ordered[2:] == ["0.1.dev0", "1.0"]
+
+
+_kinds = st.sampled_from(["deb", "rpm", "python", "tar"])
+_odd = st.one_of(
+    st.text(max_size=12),
+    st.text("019.:-~^+a!٣", max_size=12),
+    st.sampled_from(["9" * 5000, "1." + "9" * 5000, "9" * 5000 + ":1", "1!" + "9" * 5000, "1.0a" + "1" * 5000]),
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(_kinds, _odd, _odd, _odd)
+def test_any_text_has_its_place(kind: str, one: str, other: str, third: str) -> None:
+    keys = sorted(version_key(kind, version) for version in (one, other, third))
+    assert keys[0] <= keys[1] <= keys[2]
+    assert keys[0] <= keys[2]
+    assert (version_key(kind, one) < version_key(kind, other)) + (version_key(kind, other) < version_key(kind, one)) < 2
+
+
+def test_the_newest_of_each_group_is_kept_in_the_given_order() -> None:
+    items = [["b", "1.9"], ["a", "2"], ["b", "1.10"], ["a", "1"], ["c", "1~"], ["b", "1.10"]]
+    kept = pick_latest(items, lambda item: item[0], lambda item: ("deb", item[1]))
+    assert kept == [["a", "2"], ["b", "1.10"], ["c", "1~"]]
+    assert kept[1] is items[2]

@@ -1,0 +1,325 @@
+"""Readers of Python distributions: what is sound is read, all else is refused, whatever the bytes are."""
+
+import gzip
+import io
+import stat
+import struct
+import tarfile
+import tempfile
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from packrat_agent.demo.build_wheel import (
+    Python,
+    build_sdist,
+    build_sdist_zip,
+    build_wheel,
+    pack_zip,
+    write_metadata,
+)
+from packrat_agent.errors import Refused
+from packrat_agent.formats.pypi.metadata import read_metadata
+from packrat_agent.formats.pypi.read_distribution import Kind, NoDistribution, check_file_name, read_distribution
+
+TOOL = Python("My.Tool", "1.0", ("other>=2",), ">=3.8", (("my_tool.py", b"A = 1\n" * 500),))
+METADATA = write_metadata(TOOL)
+INFO = "My.Tool-1.0.dist-info"
+WHEEL, SDIST, SDIST_ZIP = build_wheel(TOOL), build_sdist(TOOL), build_sdist_zip(TOOL)
+
+Entries = list[tuple[tarfile.TarInfo, bytes]]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[[bytes], object]:
+    def work(data: bytes) -> object:
+        path = tmp_path / "file"
+        path.write_bytes(data)
+        return read_distribution(path)
+
+    return work
+
+
+def tar(entries: Entries, form: int = tarfile.PAX_FORMAT) -> bytes:
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode="w", format=form) as archive:
+        archive.addfile(file_entry("t-1/PKG-INFO", METADATA), io.BytesIO(METADATA))
+        for entry, data in entries:
+            archive.addfile(entry, io.BytesIO(data))
+    return gzip.compress(output.getvalue(), mtime=0)
+
+
+def file_entry(name: str, data: bytes = b"") -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(data)
+    return entry
+
+
+def special(name: str, kind: bytes, target: str = "") -> tuple[tarfile.TarInfo, bytes]:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname = kind, target
+    return entry, b""
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"), [(WHEEL, Kind.WHEEL), (SDIST, Kind.SDIST), (SDIST_ZIP, Kind.SDIST)], ids=["wheel", "tar", "zip"]
+)
+def test_sound_files_are_read(tmp_path: Path, data: bytes, kind: Kind) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    found = read_distribution(path)
+    assert (found.kind, found.content) == (kind, METADATA)
+    assert (found.core.name, found.core.version, found.core.requires_python) == ("My.Tool", "1.0", ">=3.8")
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_every_form_of_tar_is_read(read: Callable[[bytes], object], form: int) -> None:
+    deep = "t-1/" + "/".join(["directory"] * 12)
+    long = f"{deep}/{'n' * (60 if form == tarfile.USTAR_FORMAT else 120)}"
+    entries = [(file_entry(long, b"x"), b"x"), special(deep, tarfile.DIRTYPE), special(f"{deep}/l", b"2", "../x")]
+    assert read(tar(entries, form))
+
+
+def test_links_inside_are_harmless(read: Callable[[bytes], object]) -> None:
+    assert read(
+        tar([special("t-1/a/link", tarfile.SYMTYPE, "../b"), special("t-1/c", tarfile.LNKTYPE, "t-1/PKG-INFO")])
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        (special("t-1/../../x", tarfile.REGTYPE), "leads out"),
+        (special("t-1/..\\..\\x", tarfile.REGTYPE), "leads out"),
+        (special("/etc/x", tarfile.REGTYPE), "absolute name"),
+        (special("C:/x", tarfile.REGTYPE), "absolute name"),
+        (special("t-1/x", tarfile.SYMTYPE, "../../x"), "link that leads out"),
+        (special("t-1/x", tarfile.SYMTYPE, "/etc/passwd"), "absolute target"),
+        (special("t-1/x", tarfile.LNKTYPE, "../x"), "link that leads out"),
+        (special("t-1/x", tarfile.CHRTYPE), "a device"),
+        (special("t-1/x", tarfile.BLKTYPE), "a device"),
+        (special("t-1/x", tarfile.FIFOTYPE), "a device"),
+        (special("t-1/x", tarfile.GNUTYPE_SPARSE), "unknown kind"),
+        (special("u-1/PKG-INFO", tarfile.REGTYPE), "more than one PKG-INFO"),
+        (special("u-1/PKG-INFO", tarfile.SYMTYPE, "x"), "is a link"),
+    ],
+)
+def test_a_hostile_tar_is_refused(
+    read: Callable[[bytes], object], entry: tuple[tarfile.TarInfo, bytes], reason: str
+) -> None:
+    with pytest.raises(Refused, match=reason):
+        read(tar([entry]))
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "reason"),
+    [
+        ("../x.py", stat.S_IFREG, "leads out"),
+        ("a/..\\..\\x.py", stat.S_IFREG, "leads out"),
+        ("/x.py", stat.S_IFREG, "absolute name"),
+        ("x", stat.S_IFLNK, "a link or device"),
+        ("x", stat.S_IFCHR, "a link or device"),
+        ("other-1.dist-info/METADATA", stat.S_IFREG, "more than one metadata"),
+    ],
+)
+def test_a_hostile_zip_is_refused(read: Callable[[bytes], object], name: str, mode: int, reason: str) -> None:
+    output = io.BytesIO(WHEEL)
+    with zipfile.ZipFile(output, "a") as archive:
+        entry = zipfile.ZipInfo(name)
+        entry.filename = name
+        entry.create_system, entry.external_attr = 3, (mode | 0o644) << 16
+        archive.writestr(entry, "x")
+    with pytest.raises(Refused, match=reason):
+        read(output.getvalue())
+
+
+def bomb_zip() -> bytes:
+    return pack_zip([(f"{INFO}/METADATA", METADATA + b" " * (64 << 20))])
+
+
+def bomb_of_sizes() -> bytes:
+    """A small archive whose central directory says that one member has 300 MiB."""
+    data = bytearray(WHEEL)
+    at = data.index(b"PK\1\2")
+    data[at + 24 : at + 28] = struct.pack("<L", 300 << 20)
+    return bytes(data)
+
+
+def bomb_tar() -> bytes:
+    output = io.BytesIO()
+    with gzip.GzipFile(fileobj=output, mode="wb", mtime=0) as packed:
+        header = file_entry("t-1/big", b"").tobuf()
+        entry = file_entry("t-1/big")
+        entry.size = 1 << 33
+        packed.write(entry.tobuf(tarfile.GNU_FORMAT))
+        assert len(header) == 512
+        zeros = bytes(1 << 20)
+        for _ in range(320):
+            packed.write(zeros)
+    return output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (bomb_zip, "the limit is"),
+        (bomb_of_sizes, "decompression bomb"),
+        (bomb_tar, "decompression bomb"),
+    ],
+)
+def test_a_bomb_is_refused_in_little_memory(
+    read: Callable[[bytes], object], make: Callable[[], bytes], reason: str
+) -> None:
+    data = make()
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused, match=reason):
+            read(data)
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_large_pkg_info_is_refused(tmp_path: Path) -> None:
+    big = replace(TOOL, fields=(("Summary", "x" * (5 << 20)),))
+    path = tmp_path / "file"
+    path.write_bytes(build_sdist(big))
+    with pytest.raises(Refused, match="the limit is"):
+        read_distribution(path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"PK\3\4",
+        b"no archive",
+        pack_zip([("x/y.py", b"")]),
+        gzip.compress(bytes(10240), mtime=0),
+        build_sdist(TOOL)[:-9],
+        WHEEL[:-1],
+        WHEEL + b"x",
+        b"#!/bin/sh\n" + WHEEL,
+    ],
+    ids=["nothing", "start", "text", "other-zip", "zeros", "torn-tar", "torn-zip", "more-after", "more-before"],
+)
+def test_what_is_no_distribution_or_torn_is_refused(read: Callable[[bytes], object], data: bytes) -> None:
+    with pytest.raises(Refused):
+        read(data)
+
+
+def test_an_archive_without_metadata_is_told_apart(read: Callable[[bytes], object]) -> None:
+    with pytest.raises(NoDistribution):
+        read(pack_zip([("x/y.py", b"")]))
+
+
+def test_the_metadata_must_be_that_of_the_wheel(read: Callable[[bytes], object]) -> None:
+    with pytest.raises(Refused, match=r"is that of My\.Tool"):
+        read(pack_zip([("other-1.0.dist-info/METADATA", METADATA)]))
+
+
+def test_two_headers_of_one_member_must_agree(read: Callable[[bytes], object]) -> None:
+    at = WHEEL.index(f"{INFO}/METADATA".encode())
+    with pytest.raises(Refused, match="disagree"):
+        read(WHEEL[:at] + b"m" + WHEEL[at + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"Version: 1\n", "no Name"),
+        (b"Name: a\n\nVersion: 1\n", "no Version"),
+        (b"Name: a\nName: b\nVersion: 1\n", "Name twice"),
+        (b"Name: a/../b\nVersion: 1\n", "unusable Name"),
+        (b"Name: \xff\nVersion: 1\n", "no UTF-8"),
+        (b"Name: a\nVersion: one\n", "none by PEP 440"),
+        (b"Name: a\nVersion: 1" + b"0" * 5000 + b"\n", "unusable Version"),
+        (b"Name: a\nVersion: 1\nRequires-Python: >=3\x00\n", "unusable Requires-Python"),
+    ],
+)
+def test_unusable_metadata_is_refused(content: bytes, reason: str) -> None:
+    with pytest.raises(Refused, match=reason):
+        read_metadata(content)
+
+
+def test_odd_but_usable_metadata_is_read() -> None:
+    core = read_metadata(
+        b"\xef\xbb\xbfname: a.B\r\nLICENSE: x\r\n\tName: no\r\nVersion: 1.0RC1\r\nRequires-Python: >=3,\r\n <4"
+    )
+    assert (core.name, core.version, core.requires_python) == ("a.B", "1.0RC1", ">=3, <4")
+
+
+@pytest.mark.parametrize(
+    ("file_name", "kind", "good"),
+    [
+        ("my_tool-1.0-py3-none-any.whl", "wheel", True),
+        ("My.Tool-1.0-1b-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", "wheel", True),
+        ("my_tool-1.0.0.tar.gz", "sdist", True),
+        ("My-Tool-1.0.zip", "sdist", True),
+        ("my_tool-1.0_fXxNNB9.tar.gz", "sdist", False),
+        ("my_tool-1.1-py3-none-any.whl", "wheel", False),
+        ("other-1.0.tar.gz", "sdist", False),
+        ("my_tool.tar.gz", "sdist", False),
+        ("my_tool-1.0.tgz", "sdist", False),
+        ("my_tool-1.0.tar.gz", "wheel", False),
+        ("my_tool-1.0-py3-none-any.whl", "sdist", False),
+    ],
+)
+def test_a_files_name_must_say_what_is_inside(file_name: str, kind: str, good: bool) -> None:
+    if good:
+        check_file_name(file_name, kind, "My.Tool", "1.0")
+    else:
+        with pytest.raises(Refused):
+            check_file_name(file_name, kind, "My.Tool", "1.0")
+
+
+def read_or_refuse(data: bytes) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        try:
+            read_distribution(Path(file.name))
+        except Refused:
+            return
+
+
+@given(st.sampled_from([b"", b"PK\3\4", b"\x1f\x8b\x08"]), st.binary(max_size=2000))
+def test_any_bytes_are_read_or_refused(start: bytes, data: bytes) -> None:
+    read_or_refuse(start + data)
+
+
+@given(st.binary(max_size=3000))
+def test_any_bytes_inside_gzip_are_read_or_refused(data: bytes) -> None:
+    read_or_refuse(gzip.compress(data, 1))
+
+
+@settings(max_examples=300)
+@given(st.sampled_from([WHEEL, SDIST_ZIP, gzip.decompress(SDIST)]), st.data())
+def test_a_file_with_changed_bytes_is_read_or_refused(sound: bytes, draw: st.DataObject) -> None:
+    data = bytearray(sound)
+    # Zip keeps its numbers at the end, tar in the first blocks.
+    places = st.one_of(st.integers(0, min(1600, len(data) - 1)), st.integers(max(0, len(data) - 400), len(data) - 1))
+    for at, value in draw.draw(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=8)):
+        data[at] = value
+    read_or_refuse(bytes(data) if sound[:2] == b"PK" else gzip.compress(bytes(data), 1))
+
+
+@given(st.integers(0, len(WHEEL)), st.integers(0, len(SDIST)))
+def test_a_torn_file_is_refused(wheel: int, sdist: int) -> None:
+    read_or_refuse(WHEEL[:wheel])
+    read_or_refuse(SDIST[:sdist])
+
+
+@given(st.binary(max_size=300))
+def test_any_metadata_is_read_or_refused(content: bytes) -> None:
+    try:
+        core = read_metadata(b"Name: a\nVersion: 1\n" + content)
+    except Refused:
+        return
+    assert core.requires_python.isprintable()

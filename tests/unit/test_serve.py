@@ -1,0 +1,330 @@
+"""The built-in web server: conditional and range requests, listings, and nothing from outside the root."""
+
+import asyncio
+import http.client
+import os
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.errors import ConfigError
+from packrat_agent.serve import serving
+from web import web_server
+
+DATA = bytes(range(256)) * 4
+MTIME_S = 1_700_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A served directory; requests go out as they are written here."""
+
+    root: Path
+    port: int
+
+    def ask(self, target: str, verb: str = "GET", **headers: str) -> Answer:
+        """`_` in a header's name stands for `-`."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.putrequest(verb, target, skip_accept_encoding=True)
+            for name, value in headers.items():
+                connection.putheader(name.replace("_", "-"), value)
+            connection.endheaders()
+            response = connection.getresponse()
+            body = response.read()
+            return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    root = tmp_path / "www"
+    (root / "apt-dev" / "pool").mkdir(parents=True)
+    file = root / "apt-dev" / "pool" / "g++_1~2_amd64.deb"
+    file.write_bytes(DATA)
+    os.utime(file, (MTIME_S, MTIME_S))
+    (root / ".packrat-agent").mkdir()
+    (root / ".packrat-agent" / "lock").write_text("secret")
+    (tmp_path / "outside").write_text("secret")
+    with web_server(root) as url:
+        yield Site(root, int(url.rpartition(":")[2]))
+
+
+FILE = "/apt-dev/pool/g++_1~2_amd64.deb"
+
+
+def test_a_file_comes_whole_with_what_caches_need(site: Site) -> None:
+    answer = site.ask(FILE)
+    assert (answer.status, answer.body) == (200, DATA)
+    assert answer.headers["content-length"] == "1024"
+    assert answer.headers["content-type"] == "application/vnd.debian.binary-package"
+    assert answer.headers["accept-ranges"] == "bytes"
+    assert answer.headers["last-modified"] == formatdate(MTIME_S, usegmt=True)
+    assert re.fullmatch(r'"[0-9a-f-]+"', answer.headers["etag"])
+    assert "content-range" not in answer.headers
+    assert "content-encoding" not in answer.headers
+
+
+def test_head_is_get_without_the_body(site: Site) -> None:
+    for headers in ({}, {"Range": "bytes=0-9"}, {"If_None_Match": "*"}, {"Range": "bytes=9999-"}):
+        get, head = site.ask(FILE, **headers), site.ask(FILE, "HEAD", **headers)
+        assert (head.status, head.body) == (get.status, b"")
+        quiet = {"date", *(["content-length"] if get.status == 416 else [])}
+        assert {k: v for k, v in head.headers.items() if k not in quiet} == {
+            k: v for k, v in get.headers.items() if k not in quiet
+        }
+    assert site.ask("/apt-dev/", "HEAD").status == 200
+    assert site.ask("/missing", "HEAD").status == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "end"),
+    [
+        ("bytes=0-0", 0, 1),
+        ("bytes=0-", 0, 1024),
+        ("bytes=100-199", 100, 200),
+        ("bytes=1023-", 1023, 1024),
+        ("bytes=1000-99999999", 1000, 1024),
+        ("bytes=-1", 1023, 1024),
+        ("bytes=-100", 924, 1024),
+        ("bytes=-99999999", 0, 1024),
+    ],
+)
+def test_a_range_is_sent_alone(site: Site, asked: str, start: int, end: int) -> None:
+    answer = site.ask(FILE, Range=asked)
+    assert (answer.status, answer.body) == (206, DATA[start:end])
+    assert answer.headers["content-range"] == f"bytes {start}-{end - 1}/1024"
+    assert answer.headers["content-length"] == str(end - start)
+
+
+@pytest.mark.parametrize("asked", ["bytes=1024-", "bytes=9999999999-99999999999", "bytes=-0"])
+def test_a_range_beyond_the_file_is_416(site: Site, asked: str) -> None:
+    answer = site.ask(FILE, Range=asked)
+    assert answer.status == 416
+    assert answer.headers["content-range"] == "bytes */1024"
+    assert DATA not in answer.body
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "bytes=5-2",
+        "bytes=-",
+        "bytes=a-b",
+        "lines=0-9",
+        "bytes=0-9,20-29",
+        "bytes 0-9",
+        "bytes=" + "9" * 50 + "-",
+        "",
+        "x",
+    ],
+)
+def test_a_range_that_is_none_is_ignored(site: Site, asked: str) -> None:
+    assert site.ask(FILE, Range=asked).body == DATA
+
+
+def test_no_range_of_an_empty_file_can_be_had(site: Site) -> None:
+    (site.root / "empty").touch()
+    assert site.ask("/empty").body == b""
+    assert site.ask("/empty", Range="bytes=0-").status == 416
+    assert site.ask("/empty", Range="bytes=-5").status == 416
+
+
+def test_if_range_gives_the_part_only_of_the_very_bytes_that_the_client_has(site: Site) -> None:
+    headers = site.ask(FILE).headers
+    for validator in (headers["etag"], headers["last-modified"]):
+        assert site.ask(FILE, Range="bytes=0-9", If_Range=validator).status == 206
+    for other in ('"other"', f"W/{headers['etag']}", formatdate(MTIME_S - 1, usegmt=True), "nonsense", ""):
+        answer = site.ask(FILE, Range="bytes=0-9", If_Range=other)
+        assert (answer.status, answer.body) == (200, DATA)
+
+
+def test_another_content_has_another_etag_though_size_and_second_are_the_same(site: Site) -> None:
+    before = site.ask(FILE).headers
+    replacement = site.root / "new"
+    replacement.write_bytes(DATA[::-1])
+    os.utime(replacement, (MTIME_S, MTIME_S))
+    replacement.rename(site.root / FILE.strip("/"))
+    after = site.ask(FILE)
+    assert after.headers["etag"] != before["etag"]
+    assert site.ask(FILE, If_None_Match=before["etag"]).status == 200
+    assert site.ask(FILE, Range="bytes=0-9", If_Range=before["etag"]).body == after.body
+
+
+@pytest.mark.parametrize("form", ["{}", "W/{}", '"x", {}', '"x",{} , "y"', "*"])
+def test_what_the_client_has_by_its_etag_is_not_sent_again(site: Site, form: str) -> None:
+    answer = site.ask(FILE, If_None_Match=form.format(site.ask(FILE).headers["etag"]))
+    assert (answer.status, answer.body) == (304, b"")
+    assert answer.headers["etag"] == site.ask(FILE).headers["etag"]
+
+
+@pytest.mark.parametrize(
+    ("since", "status"),
+    [
+        (formatdate(MTIME_S, usegmt=True), 304),
+        (formatdate(MTIME_S + 1, usegmt=True), 304),
+        (formatdate(MTIME_S - 1, usegmt=True), 200),
+        ("Tuesday, 14-Nov-23 22:13:20 GMT", 304),
+        ("yesterday", 200),
+        ("Tue, 99 Nov 2023 22:13:20 GMT", 200),
+        ("Tue, 14 Nov 99999 22:13:20 GMT", 200),
+        ("", 200),
+    ],
+)
+def test_what_was_not_modified_since_is_not_sent_again(site: Site, since: str, status: int) -> None:
+    assert site.ask(FILE, If_Modified_Since=since).status == status
+
+
+def test_the_etag_counts_more_than_the_date(site: Site) -> None:
+    since = formatdate(MTIME_S, usegmt=True)
+    assert site.ask(FILE, If_None_Match='"other"', If_Modified_Since=since).status == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("Packages.gz", "application/gzip"),
+        ("Packages.xz", "application/x-xz"),
+        ("Packages", "text/plain; charset=utf-8"),
+        ("InRelease", "text/plain; charset=utf-8"),
+        ("Release.gpg", "application/pgp-signature"),
+        ("repo-key", "application/pgp-keys"),
+        ("repo-key.gpg", "application/pgp-keys"),
+        ("x.rpm", "application/x-rpm"),
+        ("unknown", "application/octet-stream"),
+    ],
+)
+def test_each_file_has_its_type_and_no_encoding(site: Site, name: str, kind: str) -> None:
+    (site.root / name).write_bytes(b"x")
+    answer = site.ask(f"/{name}")
+    assert answer.headers["content-type"] == kind
+    assert "content-encoding" not in answer.headers
+
+
+def test_a_directory_lists_what_is_in_it_directories_first(site: Site) -> None:
+    (site.root / "apt-dev" / "a <b>&'\"?#.txt").write_text("odd")
+    (site.root / "apt-dev" / "zz").mkdir()
+    (site.root / "apt-dev" / ".hidden").write_text("x")
+    answer = site.ask("/apt-dev/")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    page = answer.body.decode()
+    links = re.findall(r'href="([^"]*)"', page)
+    assert links == ["../", "./pool/", "./zz/", "./a%20%3Cb%3E%26%27%22%3F%23.txt"]
+    assert "a &lt;b&gt;&amp;&#x27;&quot;?#.txt" in page
+    assert "<b>" not in page
+    assert site.ask("/apt-dev/" + links[3].removeprefix("./")).body == b"odd"
+    assert re.findall(r'href="([^"]*)"', site.ask("/").body.decode()) == ["./apt-dev/"]
+
+
+def test_every_link_of_a_listing_leads_to_its_file(site: Site) -> None:
+    (link,) = re.findall(r'href="\./([^"]*)"', site.ask("/apt-dev/pool/").body.decode())
+    assert site.ask(f"/apt-dev/pool/{link}").body == DATA
+
+
+def test_a_directory_without_its_slash_leads_to_it_and_an_index_stands_for_the_listing(site: Site) -> None:
+    for target in ("/apt-dev", "/apt-dev/pool", "//apt-dev"):
+        answer = site.ask(target)
+        assert answer.status == 301
+        assert answer.headers["location"] == f"./{target.rpartition('/')[2]}/"
+    (site.root / "http:x").mkdir()
+    assert site.ask("/http:x").headers["location"] == "./http:x/"
+    (site.root / "index.html").write_text("hello")
+    assert site.ask("/").body == b"hello"
+    assert site.ask("/").headers["content-type"] == "text/html; charset=utf-8"
+    assert site.ask(f"{FILE}/").status == 404
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *(
+            "/missing",
+            "/.packrat-agent/",
+            "/.packrat-agent/lock",
+            "/%2Epackrat-agent/lock",
+            "/apt-dev/../.packrat-agent/lock",
+        ),
+        *(
+            "/../outside",
+            "/apt-dev/../../outside",
+            "/%2e%2e/outside",
+            "/..%2foutside",
+            "/apt-dev/%2e%2e/%2e%2e/outside",
+        ),
+        *("/apt-dev%2fpool", "//../outside", "/\\..\\outside", "/%00", "/apt-dev/%00", "/%ff", "/%", "/" + "x" * 300),
+        "/" + "x/" * 2000,
+    ],
+)
+def test_nothing_hidden_and_nothing_outside_is_served(site: Site, target: str) -> None:
+    answer = site.ask(target)
+    assert answer.status == 404
+    assert b"secret" not in answer.body
+
+
+def test_no_link_leads_out_or_to_what_is_hidden(site: Site) -> None:
+    (site.root / "out").symlink_to("../outside")
+    (site.root / "absolute").symlink_to("/etc/passwd")
+    (site.root / "parent").symlink_to("..")
+    (site.root / "hidden").symlink_to(".packrat-agent")
+    (site.root / "circle").symlink_to("circle")
+    (site.root / "apt-dev" / "index.html").symlink_to("../../outside")
+    for target in ("/out", "/absolute", "/parent/", "/parent/outside", "/hidden/", "/hidden/lock", "/circle"):
+        assert site.ask(target).status == 404, target
+    assert b"secret" not in site.ask("/apt-dev/").body
+    assert re.findall(r'href="([^"]*)"', site.ask("/").body.decode()) == ["./apt-dev/"]
+
+
+def test_a_link_inside_is_followed(site: Site) -> None:
+    (site.root / "latest").symlink_to("apt-dev/pool")
+    assert site.ask("/latest/g%2B%2B_1~2_amd64.deb").body == DATA
+    assert "./latest/" in site.ask("/").body.decode()
+
+
+def test_what_is_neither_file_nor_directory_is_not_served(site: Site) -> None:
+    os.mkfifo(site.root / "pipe")
+    assert site.ask("/pipe").status == 404
+    assert "pipe" not in site.ask("/").body.decode()
+
+
+@pytest.mark.parametrize("verb", ["POST", "PUT", "DELETE", "OPTIONS", "PROPFIND"])
+def test_nothing_but_reading_is_allowed(site: Site, verb: str) -> None:
+    answer = site.ask(FILE, verb, Content_Length="0")
+    assert answer.status == 405
+    assert answer.headers["allow"] == "GET,HEAD"
+    assert (site.root / FILE.strip("/")).read_bytes() == DATA
+
+
+def test_a_query_is_ignored(site: Site) -> None:
+    assert site.ask(f"{FILE}?x=/../y").body == DATA
+
+
+def test_a_port_in_use_and_a_missing_root_are_told(site: Site, tmp_path: Path) -> None:
+    async def serve(root: Path, port: int) -> None:
+        async with serving(root, "127.0.0.1", port):
+            pass
+
+    with pytest.raises(ConfigError, match=f"port {site.port} on 127.0.0.1 is in use"):
+        asyncio.run(serve(site.root, site.port))
+    with pytest.raises(ConfigError, match="is no directory; `packrat-agent sync` makes"):
+        asyncio.run(serve(tmp_path / "missing", 0))
+
+
+def test_a_client_that_goes_away_harms_nobody(site: Site) -> None:
+    (site.root / "large").write_bytes(bytes(20_000_000))
+    with socket.create_connection(("127.0.0.1", site.port)) as connection:
+        connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.recv(1000)
+    assert site.ask(FILE).status == 200

@@ -1,0 +1,129 @@
+"""Signs rpms with real keys: repeatable, verified, and never with a key that should not."""
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from conftest import make_key
+from packrat_agent.demo.build_rpm import Rpm, write_rpm
+from packrat_agent.errors import Refused, SigningError
+from packrat_agent.formats.yum.read_rpm import read_rpm
+from packrat_agent.keyring import SigningKey, find_key, warn
+from packrat_agent.sign_package import sign_package
+from stage import Key
+
+
+@pytest.fixture
+def signer(key: Key) -> SigningKey:
+    return find_key(key.fingerprint, key.home, None, datetime.now(UTC))
+
+
+@pytest.fixture
+def hello(tmp_path: Path) -> Path:
+    return write_rpm(Rpm("hello", "1.0", "noarch", files=(("/opt/hello", b"hi"),)), tmp_path)
+
+
+def test_the_same_package_gives_the_same_bytes(hello: Path, tmp_path: Path, signer: SigningKey) -> None:
+    before = hello.read_bytes()
+    results = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        results.append(sign_package(hello, tmp_path / name, signer))
+    one, two = results
+    assert one is not None
+    assert two is not None
+    assert one.sha256 == two.sha256
+    assert one.path.stat().st_size == one.size
+    assert hello.read_bytes() == before
+    assert [path.name for path in (tmp_path / "one").iterdir()] == [one.sha256]
+    assert read_rpm(one.path).name == "hello"
+
+
+def test_a_package_that_carries_our_signature_is_left_alone(hello: Path, tmp_path: Path, signer: SigningKey) -> None:
+    signed = sign_package(hello, tmp_path, signer)
+    assert signed is not None
+    assert sign_package(signed.path, tmp_path, signer) is None
+
+
+def test_a_forged_signature_with_our_id_does_not_count(hello: Path, tmp_path: Path, signer: SigningKey) -> None:
+    signed = sign_package(hello, tmp_path, signer)
+    assert signed is not None
+    forged = tmp_path / "forged.rpm"
+    forged.write_bytes(signed.path.read_bytes().replace(b"for trying out", b"for crying out"))
+    # Not taken for signed; and rpmsign signs nothing whose own digests are wrong.
+    with pytest.raises(Refused, match="corrupt"):
+        sign_package(forged, tmp_path, signer)
+
+
+def test_a_key_that_expired_signs_nothing(hello: Path, tmp_path: Path, signer: SigningKey) -> None:
+    expired = replace(signer, expires=datetime.now(UTC) - timedelta(seconds=1))
+    with pytest.raises(SigningError, match="expired"):
+        sign_package(hello, tmp_path, expired)
+
+
+def test_a_locked_key_is_told_at_once(hello: Path, tmp_path: Path, locked: tuple[SigningKey, Path]) -> None:
+    signer, _ = locked
+    with pytest.raises(SigningError, match="locked"):
+        sign_package(hello, tmp_path, replace(signer, passphrase_file=None))
+    assert not list(tmp_path.glob("signing-*"))
+
+
+def test_a_passphrase_file_opens_it(hello: Path, tmp_path: Path, locked: tuple[SigningKey, Path]) -> None:
+    assert sign_package(hello, tmp_path, locked[0]) is not None
+
+
+def test_an_expiry_that_was_extended_does_not_change_the_bytes(hello: Path, tmp_path: Path) -> None:
+    (tmp_path / "k").mkdir(mode=0o700)
+    made = make_key(tmp_path / "k", "Extended <e@example.com>")
+    try:
+        now = datetime.now(UTC)
+        before = sign_package(hello, tmp_path, find_key(made.fingerprint, made.home, None, now))
+        subprocess.run(
+            ["gpg", "--homedir", made.home, "--batch", "--quick-set-expire", made.fingerprint, "2y"], check=True
+        )
+        after = sign_package(hello, tmp_path, find_key(made.fingerprint, made.home, None, now))
+        assert before is not None
+        assert after is not None
+        assert before.sha256 == after.sha256
+    finally:
+        subprocess.run(["gpgconf", "--homedir", made.home, "--kill", "all"], check=False, capture_output=True)
+
+
+@pytest.mark.parametrize("data", [b"", b"no rpm at all", b"\xed\xab\xee\xdb\x03" + bytes(400)])
+def test_what_is_no_rpm_is_the_packages_fault(tmp_path: Path, signer: SigningKey, data: bytes) -> None:
+    path = tmp_path / "bad.rpm"
+    path.write_bytes(data)
+    with pytest.raises(Refused):
+        sign_package(path, tmp_path, signer)
+
+
+def test_a_key_that_old_clients_refuse_is_warned_of(signer: SigningKey) -> None:
+    assert any("RHEL 8" in text for text in warn(signer, datetime.now(UTC)))
+    assert not warn(replace(signer, algorithm="RSA", bits=3072), datetime.now(UTC))
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[tuple[SigningKey, Path]]:
+    """A key with a passphrase; its file has a name that a shell would split."""
+    home = tmp_path / "l"
+    home.mkdir(mode=0o700)
+    phrase = tmp_path / "pass phrase 100%.txt"
+    phrase.write_text("correct horse\n")
+    phrase.chmod(0o600)
+    gpg = ["gpg", "--homedir", str(home), "--batch", "--pinentry-mode", "loopback", "--passphrase-file", str(phrase)]
+    subprocess.run(
+        [*gpg, "--quick-generate-key", "Locked <l@example.com>", "ed25519", "sign", "never"],
+        check=True,
+        capture_output=True,
+    )
+    listed = subprocess.run([*gpg, "--list-keys", "--with-colons"], check=True, capture_output=True, text=True).stdout
+    name = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
+    signer = find_key(name, home, phrase, datetime.now(UTC))
+    # Forget the passphrase that the agent has just been given.
+    subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+    yield signer, home
+    subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
