@@ -23,6 +23,8 @@ from bench.server import MIRROR, REPO, Server
 from bench.setting import SUITE, Setting
 
 _ARRIVES_WITHIN_S = 60.0
+_REST_S = 1.2
+"""An agent that just published waits for about a second before it publishes the same repository again."""
 
 
 _NEVER_S = 86400
@@ -231,6 +233,7 @@ class Run:
 
     def _promote(self, package: Package, *, there: bool) -> Measured:
         assert self._process is not None
+        time.sleep(_REST_S)
         os.sync()
         reset_peak(self._process.pid)
         before = self._release.stat().st_mtime_ns
