@@ -22,6 +22,8 @@ from packrat_agent.model import Placement, StagedFile
 from packrat_agent.steps import done
 
 _READ_BYTES = 1 << 20
+_PROGRESS_BYTES = 16 * 1024
+"""A try that brings less counts as one that brought nothing."""
 
 
 class OpenedFile(Protocol):
@@ -230,7 +232,8 @@ class _Source:
                 self._given_up = 0
                 return resumed
             except ServerUnavailable:
-                idle = 0 if part.size > best else idle + 1
+                # A trickle would keep it at one file for hours.
+                idle = 0 if part.size >= best + _PROGRESS_BYTES else idle + 1
                 best = max(best, part.size)
                 away = self._given_up >= self.retries.given_up
                 if away or idle >= self.retries.tries or number == self.retries.total_tries:

@@ -176,6 +176,7 @@ class Victim:
     directory: Path
     evil: Evil
     extra: str = ""
+    secret: str = ""
 
     @property
     def www(self) -> Path:
@@ -188,7 +189,7 @@ class Victim:
         state = self.directory / "state"
         state.mkdir(exist_ok=True)
         config.write_text(
-            f"[packrat]\nhost: {self.evil.url}\nname: lab\nstall_timeout: 5\n\n"
+            f"[packrat]\nhost: {self.evil.url}\nname: lab\n{self.secret}stall_timeout: 5\n\n"
             f"[mirror]\nroot_dir: {self.www}\nstate_db: {state / 'state.db'}\nmax_file_size: 1M\n{self.extra}"
         )
         for place in ("precious", "box/precious", "box/www2"):

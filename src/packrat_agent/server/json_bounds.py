@@ -41,7 +41,7 @@ def parse_json(data: bytearray, bounds: Bounds) -> Any:
     """
     if len(data) > bounds.size:
         raise TooMuch(f"more than {bounds.size} bytes")
-    if len(data) > bounds.wide_size and not data.isascii():
+    if len(data) > bounds.wide_size and (not data.isascii() or b"\\u" in data):
         raise TooMuch(f"more than {bounds.wide_size} bytes that are not all ASCII")
     if data.count(b",") > bounds.values:
         raise TooMuch(f"more than {bounds.values} values")

@@ -1,0 +1,222 @@
+"""Answers that never end, are too large, too deep, or lead elsewhere: refused in bounded memory and time."""
+
+import asyncio
+import gzip
+import itertools
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hostile.evil import FILE, MIRROR, REPO, Evil, Lie, Send, Victim, head, repo_record, serving
+from packrat_agent.demo.build_deb import Deb
+from packrat_agent.errors import ServerBroken, ServerUnavailable
+from packrat_agent.fetch import Retries, fetch
+from packrat_agent.model import PackageFile, Placement
+from packrat_agent.server.cinp import CinpClient, Timeouts
+
+MIB = 1024 * 1024
+GOOD = "apt-dev/pool/good/good_1_all.deb"
+
+
+def endless(piece: bytes, opening: bytes = b"", times: int | None = None) -> Lie:
+    """Send a piece again and again, in chunks, until the other side has had enough."""
+
+    async def lie(send: Send) -> None:
+        await send(head(Transfer_Encoding="chunked", Total="1"))
+        block = piece * (MIB // len(piece) + 1)
+        await send(b"%x\r\n%b\r\n" % (len(opening), opening) if opening else b"")
+        for _ in itertools.count() if times is None else range(times):
+            await send(b"%x\r\n%b\r\n" % (len(block), block))
+
+    return lie
+
+
+def whole(body: bytes, **headers: str) -> Lie:
+    """Send a body as it is."""
+
+    async def lie(send: Send) -> None:
+        await send(head(Content_Length=str(len(body)), **headers))
+        await send(body)
+
+    return lie
+
+
+def redirect(target: str, status: str = "302 Found") -> Lie:
+    """Send the other side elsewhere."""
+
+    async def lie(send: Send) -> None:
+        await send(head(status, Location=target, Content_Length="0"))
+
+    return lie
+
+
+def many(piece: bytes, mib: int) -> bytes:
+    """A JSON list of the same value, so many MiB of it."""
+    return b"[" + b",".join([piece] * (mib * MIB // (len(piece) + 1))) + b"]"
+
+
+URI = f'"{FILE}:1234567:"'.encode()
+LIES: dict[str, tuple[str, str, Lie]] = {
+    "JSON without an end": ("LIST", FILE, endless(URI + b",", b"[")),
+    "space without an end": ("LIST", FILE, endless(b" ")),
+    "text without an end": ("LIST", FILE, endless(b"x", b'["')),
+    "an object without an end": ("GET", REPO, endless(b'"a":{"b":[]},', b"{")),
+    "a record without an end": ("GET", FILE, endless(b"x", b'{"a":"')),
+    "an error without an end": ("GET", FILE, endless(b"x", b"HTTP")),
+    "a million files": ("LIST", FILE, whole(many(URI, 38), Total="1000000")),
+    "as many as there may be bytes": ("LIST", FILE, whole(many(b'"ab"', 23), Total="5")),
+    "empty lists": ("LIST", FILE, whole(many(b"[]", 23), Total="5")),
+    "empty objects": ("GET", REPO, whole(many(b"{}", 1))),
+    "numbers": ("LIST", FILE, whole(many(b"1.5", 20), Total="5")),
+    "wide text": ("LIST", FILE, whole(b'["' + b"x" * 20 * MIB + "\U0001f600".encode() + b'"]', Total="5")),
+    "wide text, escaped": ("LIST", FILE, whole(b'["' + b"x" * 20 * MIB + b'\\ud83d\\ude00"]', Total="5")),
+    "nesting": ("LIST", FILE, whole(b"[" * 19_000, Total="5")),
+    "nested objects": ("GET", REPO, whole(b'{"a":' * 11_000)),
+    "a gzip bomb": ("LIST", FILE, whole(gzip.compress(b"[" + b" " * 300 * MIB), Content_Encoding="gzip", Total="5")),
+    "a count that is less": ("LIST", FILE, whole(b"[]", Total="-5")),
+    "a count that never comes": ("LIST", FILE, whole(b"[]", Total="7")),
+    "a count beyond counting": ("LIST", FILE, whole(b"[]", Total="9" * 30)),
+    "headers without an end": ("LIST", FILE, whole(b"[]", Total="0", X="x" * 100_000)),
+    "a file of the host": ("LIST", FILE, redirect("file:///etc/passwd")),
+    "the metadata address": ("GET", REPO, redirect("http://169.254.169.254/latest/meta-data/", "307 Temporary")),
+    "another origin": ("GET", MIRROR, redirect("http://example.com/", "308 Permanent")),
+    "half a body": ("LIST", FILE, whole(b"[", Content_Length="1000", Total="5")),
+    "no HTTP": ("LIST", FILE, lambda send: send(b"SSH-2.0-OpenSSH_9.2p1\r\n")),
+    "too many repositories": (
+        "GET",
+        MIRROR,
+        whole(b'{"repo_list": ' + many(f'"{REPO}:apt-dev:"'.encode(), 3) + b"}"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_an_answer_that_can_not_be_is_refused_and_what_is_published_stays(lured: Victim, name: str) -> None:
+    verb, part, lie = LIES[name]
+    lured.evil.lies[verb, part] = lie
+    ended = lured.sync()
+    assert ended.code in (3, 5, 12), ended.said
+    assert "Traceback" not in ended.said
+    assert f"{verb} {part}" in ended.said or "can't be reached" in ended.said, ended.said
+    assert ended.memory_mib < 200
+    assert lured.pool() == []
+
+
+def test_a_file_without_an_end_is_given_up_and_takes_no_room(lured: Victim) -> None:
+    lured.evil.add("2", Deb("evil", "1", "all"))
+    lured.evil.lies["GET", "/files/evil"] = endless(b"x")
+    ended = lured.sync()
+    assert ended.code == 12, ended.said
+    assert "max_file_size" in ended.said
+    assert lured.pool() == [GOOD]
+    assert not list((lured.www / ".packrat-agent/staging").iterdir())
+    assert ended.memory_mib < 200
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "http://169.254.169.254/x", "//example.com/x", "/files/good"])
+def test_a_download_is_not_led_elsewhere(lured: Victim, target: str) -> None:
+    lured.evil.add("2", Deb("evil", "1", "all"))
+    lured.evil.lies["GET", "/files/evil"] = redirect(target)
+    ended = lured.sync()
+    assert ended.code == 12, ended.said
+    assert "redirects are not followed" in ended.said
+    assert lured.pool() == [GOOD]
+
+
+def test_a_file_that_is_compressed_on_the_way_is_not_unpacked(lured: Victim) -> None:
+    lured.evil.add("2", Deb("evil", "1", "all"))
+    lured.evil.lies["GET", "/files/evil"] = whole(gzip.compress(b"\0" * 100 * MIB), Content_Encoding="gzip")
+    ended = lured.sync()
+    assert ended.code == 12, ended.said
+    assert lured.pool() == [GOOD]
+    assert ended.memory_mib < 200
+
+
+def test_two_thousand_repositories_and_more_are_too_many(lured: Victim) -> None:
+    lured.evil.repos = {f"r{number}": repo_record(f"r{number}", f"r{number}") for number in range(2500)}
+    ended = lured.sync()
+    assert ended.code == 5
+    assert "2000 repositories" in ended.said
+
+
+def trickle(first: bytes) -> Lie:
+    """Send a byte now and then, for ever."""
+
+    async def lie(send: Send) -> None:
+        await send(first)
+        while True:
+            await send(b" ")
+            await asyncio.sleep(0.05)
+
+    return lie
+
+
+@asynccontextmanager
+async def client_of(evil: Evil) -> AsyncIterator[CinpClient]:
+    timeouts = Timeouts(connect_s=1.0, stall_s=0.5, total_s=1.0)
+    async with CinpClient(evil.url, timeouts=timeouts, max_file_bytes=MIB) as client:
+        yield client
+
+
+def ask(evil: Evil, work: Callable[[CinpClient], Coroutine[Any, Any, Any]]) -> Any:
+    """Do something with a client that has little patience."""
+
+    async def go() -> Any:
+        async with client_of(evil) as client:
+            return await asyncio.wait_for(work(client), 60)
+
+    with serving(evil):
+        return asyncio.run(go())
+
+
+def test_a_trickle_of_json_ends_with_the_time_for_an_answer() -> None:
+    evil = Evil(lies={("LIST", FILE): trickle(head(Content_Length="1000000", Total="1"))})
+    with pytest.raises(ServerUnavailable, match="no answer in time"):
+        ask(evil, lambda client: client.list_uris(FILE, None, {}))
+
+
+def test_a_trickle_of_headers_ends_too() -> None:
+    evil = Evil(lies={("LIST", FILE): trickle(b"HTTP/1.1 200 OK\r\nX: ")})
+    with pytest.raises(ServerUnavailable):
+        ask(evil, lambda client: client.list_uris(FILE, None, {}))
+
+
+def test_a_trickle_of_a_file_is_given_up(tmp_path: Path) -> None:
+    evil = Evil(lies={("GET", "/files/x.deb"): trickle(head(Content_Length="100000000"))})
+    file = PackageFile(f"{FILE}:1:", "x", "bookworm", "1", "deb", "all", "/files/x.deb", "x.deb", "a" * 64)
+    staging, root = tmp_path / "staging", tmp_path / "root"
+    staging.mkdir()
+
+    async def work(client: CinpClient) -> Any:
+        placement = Placement(file, "x/pool/x.deb")
+        retries = Retries(tries=2, wait_s=(0.0, 0.0))
+        return await fetch([placement], staging, root, client.open_file, 1, lambda files, size: None, retries)
+
+    fetched = ask(evil, work)
+    assert isinstance(fetched.failed["a" * 64], ServerUnavailable)
+    assert len([line for line in evil.asked if "x.deb" in line]) == 2
+
+
+def test_a_poll_that_never_ends_is_ended() -> None:
+    evil = Evil(lies={("CALL", "poll"): trickle(head(Content_Length="1000000"))})
+    with pytest.raises(ServerUnavailable):
+        ask(evil, lambda client: client.call(f"{REPO}:apt-dev:(poll)", {"timeout": 1}, 1.0))
+
+
+@pytest.mark.parametrize("path", ["http://169.254.169.254/", "//example.com/", "file:///etc/passwd", "", "x"])
+def test_no_path_leads_away(path: str) -> None:
+    with pytest.raises(ServerBroken):
+        ask(Evil(), lambda client: client.get(path))
+
+
+def test_the_psk_is_sent_to_no_other_origin(lured: Victim) -> None:
+    lured.secret = "psk: very-secret\n"
+    with serving(Evil()) as other:
+        lured.evil.lies["CALL", "login"] = redirect(f"{other.url}/api/v2/Auth/User:(login)", "307 Temporary Redirect")
+        ended = lured.sync()
+        assert other.asked == []
+    assert ended.code == 5
+    assert "very-secret" not in ended.said
