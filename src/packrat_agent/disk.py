@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 
 from packrat_agent.errors import DiskError
@@ -56,6 +57,18 @@ def ensure_directory(root: Path, relative: str) -> Path:
                 at.unlink()
                 at.mkdir(mode=0o755)
     return at
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file to read; whatever else stands there (a link, a directory, a pipe that never answers) is refused.
+
+    Raises: OSError
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def link_digest(target: str) -> str:

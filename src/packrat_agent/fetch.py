@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from packrat_agent.disk import told_as_disk_error
+from packrat_agent.disk import open_regular, told_as_disk_error
 from packrat_agent.errors import DiskError, PackratError, ServerBroken, ServerUnavailable, TooLarge
 from packrat_agent.model import Placement, StagedFile
 from packrat_agent.steps import done
@@ -166,8 +166,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def _verify(path: Path, sha256: str) -> int | None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    with os.fdopen(descriptor, "rb") as file:
+    with open_regular(path) as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
             return None
         return os.fstat(file.fileno()).st_size

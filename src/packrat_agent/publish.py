@@ -18,6 +18,7 @@ from packrat_agent.disk import (
     flush_directories,
     flush_files,
     link_digest,
+    open_regular,
     replace,
     told_as_disk_error,
     write_new,
@@ -185,15 +186,8 @@ def _is_link(path: Path, target: str) -> bool:
 
 
 def _has_content(target: Path, content: bytes) -> bool:
-    try:
-        descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    with os.fdopen(descriptor, "rb") as file:
-        if os.fstat(file.fileno()).st_size != len(content):
-            return False
-        with suppress(OSError):
-            return file.read() == content
+    with suppress(OSError), open_regular(target) as file:
+        return os.fstat(file.fileno()).st_size == len(content) and file.read() == content
     return False
 
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from packrat_agent.disk import AGENT_DIR, link_digest, told_as_disk_error
+from packrat_agent.disk import AGENT_DIR, link_digest, open_regular, told_as_disk_error
 from packrat_agent.model import StoredFile
 
 _CHUNK_BYTES = 4 * 1024 * 1024
@@ -152,8 +152,7 @@ def _look_at(file: Path, path: str, status: os.stat_result, visit: _Visit) -> No
 def _hash(file: Path, on_progress: Callable[[int, int], None]) -> str:
     """Hash one regular file without following a link; its SHA-256 in hex."""
     digest = hashlib.sha256()
-    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
-    with os.fdopen(descriptor, "rb", buffering=0) as opened:
+    with open_regular(file) as opened:
         while chunk := opened.read(_CHUNK_BYTES):
             digest.update(chunk)
             on_progress(0, len(chunk))
