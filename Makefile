@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 ARGS ?= tests
 WORKERS ?= auto
 
-.PHONY: help demo demo-once test check bench clean
+.PHONY: help demo demo-once test check bench kill clean
 
 help:
 	@echo "make demo              try it out: a server, a mirror of it, packages that arrive; Ctrl-C ends it"
@@ -12,6 +12,7 @@ help:
 	@echo "make test              run all tests; installs the clients that they need"
 	@echo "make test ARGS='tests/unit -k plan'   run some of them"
 	@echo "make check             ruff, mypy and the rules of the architecture"
+	@echo "make kill              kill the agent 200 times at random moments, and look after each"
 	@echo "make bench             measure against aptly, reprepro and apt-ftparchive"
 	@echo "make clean             remove the virtual environment, the demo and what tests downloaded"
 
@@ -45,6 +46,10 @@ check: $(VENV)/test
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/pytest tests/unit/test_architecture.py
+
+kill: $(VENV)/test
+	@tests/provision.sh gpg gpgv
+	@PYTHONPATH=tests $(BIN)/python -m bench.kill $(KILL)
 
 bench: $(VENV)/test
 	@tests/provision.sh aptly reprepro apt-ftparchive

@@ -16,10 +16,14 @@ def make_key(home: Path, name: str, kind: str = "ed25519") -> Key:
     subprocess.run(
         [*gpg, "--passphrase", "", "--quick-generate-key", name, kind, "sign", "never"], check=True, capture_output=True
     )
-    listed = subprocess.run(
-        [*gpg, "--list-secret-keys", "--with-colons", name], check=True, capture_output=True, text=True
-    )
-    return Key(home, next(line for line in listed.stdout.splitlines() if line.startswith("fpr:")).split(":")[9])
+    return Key(home, fingerprint_of(home, name))
+
+
+def fingerprint_of(home: Path, name: str) -> str:
+    """The fingerprint of a secret key."""
+    gpg = ["gpg", "--homedir", str(home), "--batch", "--list-secret-keys", "--with-colons", name]
+    listed = subprocess.run(gpg, check=True, capture_output=True, text=True).stdout
+    return next(line for line in listed.splitlines() if line.startswith("fpr:")).split(":")[9]
 
 
 @pytest.fixture(scope="session")

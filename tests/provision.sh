@@ -8,18 +8,21 @@ declare -A package_of=(
   [gpg]=gnupg [gpgv]=gpgv [gpgconf]=gpgconf [apt-get]=apt [apt-ftparchive]=apt-utils [dpkg-deb]=dpkg [xz]=xz-utils
   [aptly]=aptly [reprepro]=reprepro [nginx]=nginx-light [apache2]=apache2-bin [curl]=curl [openssl]=openssl
   [skopeo]=skopeo [podman]=podman [systemd-analyze]=systemd
+  [gcc]="gcc libc6-dev" [faketime]=faketime
   [dnf]=dnf [zypper]=zypper [createrepo_c]=createrepo-c [rpmsign]=rpm [rpmkeys]=rpm
 )
 wanted=("$@")
 if [ ${#wanted[@]} -eq 0 ]; then
   wanted=(gpg gpgv gpgconf apt-get apt-ftparchive dpkg-deb xz aptly reprepro nginx apache2 curl openssl skopeo podman
-    systemd-analyze dnf zypper createrepo_c rpmsign rpmkeys)
+    systemd-analyze dnf zypper createrepo_c rpmsign rpmkeys gcc faketime)
 fi
 
 PATH=$PATH:/usr/sbin:/sbin
 packages=()
 for program in "${wanted[@]}"; do
-  command -v "$program" >/dev/null || packages+=("${package_of[$program]}")
+  command -v "$program" >/dev/null && continue
+  read -ra more <<<"${package_of[$program]}"
+  packages+=("${more[@]}")
 done
 
 if [ ${#packages[@]} -gt 0 ]; then

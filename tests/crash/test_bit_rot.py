@@ -1,4 +1,4 @@
-"""A disk that rots, and one that things are planted on: the full scan finds, mends and tells; the rest is left alone."""
+"""A disk that rots, and one that things are planted on: the full scan finds, mends and tells; the rest stays."""
 
 import os
 import shutil

@@ -1,0 +1,41 @@
+"""`python -m bench.kill`: kills the agent at random moments, again and again, and looks after each what clients find.
+
+Takes: how often, the seed of an earlier run to repeat it.
+Gives: one line on stdout; an AssertionError that names the round and the seed.
+Touches: a temporary directory, removed at the end; the loopback network.
+"""
+
+import random
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from conftest import make_key
+from kills import kill_again_and_again
+from stage import stage
+
+
+@click.command()
+@click.option("--times", default=200, show_default=True)
+@click.option("--seed", type=int, help="That of a run that failed; by default another one each time.")
+def kill(times: int, seed: int | None) -> None:
+    """Kill `sync` and `run` so many times, each with something new to do."""
+    chosen = random.SystemRandom().randrange(1 << 32) if seed is None else seed
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="pk-") as home, tempfile.TemporaryDirectory(prefix="packrat-kill-") as top:
+        try:
+            with stage(Path(top), make_key(Path(home), "Killed Mirror <mirror@example.com>")) as lab:
+                ended = kill_again_and_again(lab, times, chosen)
+        finally:
+            subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+    click.echo(
+        f"{times} rounds with seed {chosen}, {times - ended} killed, in {time.monotonic() - began:.0f} s: no client "
+        "would have found anything wrong, and all was done in the end"
+    )
+
+
+if __name__ == "__main__":
+    kill()

@@ -1,0 +1,159 @@
+"""A clock that jumps, a key that expires under way, a state database that is copied, two agents on one directory."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from conftest import fingerprint_of
+from packrat_agent.audit.verify import verify_tree
+from packrat_agent.demo.build_deb import Deb
+from packrat_agent.demo.private_apt import PrivateApt
+from stage import DEADLINE_S, Key, Stage, daemon, stage
+from web import web_server
+
+FIRST = Deb("first", "1", "amd64")
+SECOND = Deb("second", "1", "amd64")
+
+
+def made_key(home: Path, name: str, expires: str, *options: str) -> Key:
+    """Make a key that expires, at a time of its own."""
+    gpg = ["gpg", "--homedir", str(home), "--batch", *options, "--passphrase", ""]
+    subprocess.run([*gpg, "--quick-generate-key", name, "ed25519", "sign", expires], check=True, capture_output=True)
+    return Key(home, fingerprint_of(home, name))
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A GNUPGHOME with a short path."""
+    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as one:
+        yield Path(one)
+        subprocess.run(["gpgconf", "--homedir", one, "--kill", "all"], check=False, capture_output=True)
+
+
+def is_expired(key: Key) -> bool:
+    """Whether gpg says so."""
+    gpg = ["gpg", "--homedir", str(key.home), "--batch", "--list-keys", "--with-colons", key.fingerprint]
+    said = subprocess.run(gpg, check=True, capture_output=True, text=True).stdout
+    return any(line.startswith("pub:e:") for line in said.splitlines())
+
+
+def date(lab: Stage) -> datetime:
+    """The Date of the published suite."""
+    found = re.search(r"^Date: (.+) UTC$", (lab.repo / "dists/bookworm/Release").read_text(), re.MULTILINE)
+    assert found is not None
+    return datetime.strptime(found[1], "%a, %d %b %Y %H:%M:%S")
+
+
+def sync_at(lab: Stage, moment: str) -> str:
+    """Run a sync whose clock, and gpg's, shows another time; gives what it said."""
+    done = subprocess.run(
+        ["faketime", "-f", moment, *lab.command("sync")],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_clock_a_year_back_does_not_stop_the_clients(tmp_path: Path, home: Path) -> None:
+    key = made_key(home, "Old <old@example.com>", "never", "--faked-system-time", "20200101T000000")
+    with ExitStack() as stack:
+        lab = stack.enter_context(stage(tmp_path, key))
+        lab.server.put_deb(FIRST)
+        lab.agent("sync")
+        url = stack.enter_context(web_server(lab.www))
+        keyring = tmp_path / "mirror.gpg"
+        keyring.write_bytes(urllib.request.urlopen(f"{url}/repo-key.gpg", timeout=DEADLINE_S).read())
+        apt = PrivateApt(tmp_path / "apt", f"deb [signed-by={keyring}] {url}/apt-dev bookworm main\n")
+        apt.run("update")
+        before = date(lab)
+        modified = (lab.repo / "dists/bookworm/InRelease").stat().st_mtime
+        lab.server.put_deb(SECOND)
+        sync_at(lab, "-365d")
+        assert date(lab) > before
+        assert (lab.repo / "dists/bookworm/InRelease").stat().st_mtime > modified
+        said = apt.run("update")
+        assert (said.exit_code, "W:" in said.output) == (0, False), said.output
+        assert "second" in apt.run("install", "--simulate", "second").output
+
+
+def test_a_clock_a_year_ahead_takes_nothing_away_that_is_named(tmp_path: Path, home: Path) -> None:
+    key = made_key(home, "Old <old@example.com>", "never", "--faked-system-time", "20200101T000000")
+    with stage(tmp_path, key) as lab:
+        for number in range(12):
+            lab.server.put_deb(Deb(f"package-{number}", "1", "all"))
+        lab.agent("sync")
+        before = set(lab.tree())
+        sync_at(lab, "+365d")
+        assert set(lab.tree()) == before
+        lab.server.put_deb(SECOND)
+        lab.agent("sync")
+        assert before <= set(lab.tree())
+        assert "Package: second" in lab.packages()
+        assert verify_tree(lab.www, None, lambda files, size: None).faults == ()
+
+
+def test_a_key_that_expires_under_way_leaves_what_is_published_and_shows(tmp_path: Path, home: Path) -> None:
+    key = made_key(home, "Short <short@example.com>", "seconds=12")
+    with stage(tmp_path, key) as lab:
+        lab.server.put_deb(FIRST)
+        with daemon(lab) as agent:
+            agent.until_logged("checked")
+            before = lab.tree()
+            deadline = time.monotonic() + DEADLINE_S
+            while not is_expired(key):
+                assert time.monotonic() < deadline
+            lab.server.put_deb(SECOND)
+            assert "expire" in agent.until_logged("failed repo=apt-dev")
+            assert {path: seen for path, seen in lab.tree().items() if path in before} == before
+            assert "Package: second" not in lab.packages()
+            status = lab.agent("status", expect=None).stdout
+            assert "expired on" in status
+            assert "key expired" in lab.agent("check", expect=None).stdout
+            assert agent.process.poll() is None
+
+
+def test_a_copied_state_database_wipes_no_other_directory(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    lab.agent("sync")
+    before = lab.tree()
+    shutil.copytree(lab.directory / "state", lab.directory / "copied")
+    text = lab.config.read_text().replace(str(lab.directory / "state"), str(lab.directory / "copied"))
+    # Another directory, with somebody's files in it, then an empty one.
+    other = lab.directory / "other"
+    other.mkdir()
+    (other / "precious").write_text("mine")
+    lab.config.write_text(text.replace(str(lab.www), str(other)))
+    assert "precious" in lab.agent("sync", expect=9).stderr
+    assert (other / "precious").read_text() == "mine"
+    (other / "precious").unlink()
+    assert "is its filesystem mounted" in lab.agent("sync", expect=7).stderr
+    lab.agent("sync", "--adopt")
+    assert verify_tree(other, None, lambda files, size: None).faults == ()
+    assert lab.tree() == before
+
+
+def test_two_agents_with_states_of_their_own_don_t_share_a_directory(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    with daemon(lab) as agent:
+        agent.until_logged("checked")
+        before = lab.tree()
+        text = lab.config.read_text()
+        lab.config.write_text(text.replace(str(lab.directory / "state"), str(lab.directory / "own")))
+        said = lab.agent("sync", "--adopt", expect=8).stderr
+        assert str(agent.process.pid) in said
+        assert lab.tree() == before
+        lab.config.write_text(text.replace(str(lab.www), str(lab.directory / "other")))
+        assert str(agent.process.pid) in lab.agent("sync", "--adopt", expect=8).stderr
+        assert not (lab.directory / "other").exists() or not list((lab.directory / "other").glob("apt-dev"))

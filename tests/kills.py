@@ -1,0 +1,63 @@
+"""Kills the agent again and again, at any moment of its work, and looks what its clients would find after each."""
+
+import os
+import random
+import signal
+import subprocess
+from pathlib import PurePath
+
+from packrat_agent.audit.verify import verify_tree
+from packrat_agent.demo.build_deb import Deb
+from stage import Stage
+
+_BESIDE = frozenset({"Packages", "Packages.gz", "Packages.xz", "Release", "Release.gpg", "InRelease"})
+"""Killed between the first pointer and InRelease, the last, those beside it may be newer; apt goes by InRelease."""
+
+
+def kill_again_and_again(lab: Stage, times: int, seed: int) -> int:
+    """Kill `sync` and `run` so many times, each with something new to do; gives how many came to their end before.
+
+    Raises: AssertionError with the seed and the round where a client would find anything wrong, or work is not finished
+    in the end.
+    """
+    dice = random.Random(seed)
+    lab.extra = {"grace_period": "0", "keep_generations": "2"}
+    lab.write_config()
+    offered: dict[str, list[str]] = {}
+    longest_s = 1.5
+    ended = 0
+    for number in range(times):
+        name = f"package-{number}"
+        content = ((f"/usr/share/{name}", dice.randbytes(dice.choice([100, 200_000, 2_000_000]))),)
+        offered[name] = lab.server.put_deb(Deb(name, "1", "amd64", files=content))
+        if len(offered) > 5:
+            for uri in offered.pop(dice.choice([one for one in offered if one != name])):
+                lab.server.act(uri, "fail")
+        command = lab.command("run" if number % 3 == 2 else "sync")
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                _, said = process.communicate(timeout=dice.uniform(0.2, longest_s))
+                ended += 1
+                assert process.returncode == 0, f"round {number} of seed {seed}:\n{said}"
+            except subprocess.TimeoutExpired:
+                os.kill(process.pid, signal.SIGKILL)
+                _, said = process.communicate()
+        assert "Traceback" not in said, f"round {number} of seed {seed}:\n{said}"
+        _assert_whole(lab, f"round {number} of seed {seed}:\n{said}")
+    done = lab.agent("sync")
+    assert verify_tree(lab.www, None, lambda files, size: None).faults == (), done.stderr
+    listed = {line.removeprefix("Package: ") for line in lab.packages().splitlines() if line.startswith("Package: ")}
+    assert listed == set(offered)
+    assert not list((lab.www / ".packrat-agent" / "staging").iterdir())
+    again = lab.agent("sync")
+    assert " 0 B downloaded" in again.stdout
+    return ended
+
+
+def _assert_whole(lab: Stage, because: str) -> None:
+    if not (lab.www / "apt-dev/dists").exists():
+        # Nothing was published yet.
+        return
+    found = verify_tree(lab.www, None, lambda files, size: None).faults
+    wrong = [one for one in found if PurePath(one.path).name not in _BESIDE or "signature" in one.what]
+    assert not wrong, f"{because}\n{wrong}"
