@@ -28,6 +28,8 @@ DEATHS = (
 _WITHOUT_CONTENT = (PYPI, JSON)
 """Their indexes are pointers, all of them."""
 
+_PAUSE_S = 0.1
+
 
 @contextmanager
 def reading(kind: Kind, url: str) -> Iterator[list[Offered | Exception]]:
@@ -42,7 +44,8 @@ def reading(kind: Kind, url: str) -> Iterator[list[Offered | Exception]]:
             seen.append(error)
 
     def read_on() -> None:
-        while not over.is_set():
+        # Server, web server and this client share one process: without a pause they hold each other up.
+        while not over.wait(_PAUSE_S):
             read()
 
     client = threading.Thread(target=read_on)
