@@ -203,23 +203,29 @@ async def _work(desk: _Desk, server: Packrat) -> None:
         await desk.owed.wait()
         await desk.owed.settle(_QUIET_S, _LONGEST_BURST_S)
         try:
-            worked = await _drain(desk, server)
+            if await _drain(desk, server):
+                await server.heartbeat()
+                _note_health(desk)
         except DiskError as error:
             # The server is well: what is owed is tried again when the disk may be too.
             waits_s = min(waits_s * 2, _BACK_OFF_S[1]) if desk.complaint else _BACK_OFF_S[0]
             _complain(desk, error)
             await asyncio.sleep(waits_s)
             desk.owed.wake()
-            continue
-        if not worked:
-            continue
-        await server.heartbeat()
-        if desk.complaint:
-            desk.complaint = ""
-            desk.told.clear()
-            log.info("recovered", server=desk.mirror.config.packrat.url)
-            desk.mirror.store.notes.add_event(time.time(), "recovered", None, desk.mirror.config.packrat.url)
-        _note_server(desk, up=True)
+
+
+def _note_health(desk: _Desk) -> None:
+    """Tell that trouble is over, once that could be written down: a disk that still fails is no recovery.
+
+    Raises: DiskError
+    """
+    _note_server(desk, up=True)
+    if desk.complaint:
+        url = desk.mirror.config.packrat.url
+        desk.mirror.store.notes.add_event(time.time(), "recovered", None, url)
+        desk.complaint = ""
+        desk.told.clear()
+        log.info("recovered", server=url)
 
 
 async def _drain(desk: _Desk, server: Packrat) -> bool:
