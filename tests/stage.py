@@ -201,14 +201,14 @@ class Daemon:
         with self._news:
             return "".join(self._lines)
 
-    def until_logged(self, text: str, count: int = 1) -> str:
+    def until_logged(self, text: str, count: int = 1, deadline_s: float = DEADLINE_S) -> str:
         """Wait until the log has `text` in that many lines; gives the log."""
 
         def seen() -> bool:
             return self._ended or sum(text in line for line in self._lines) >= count
 
         with self._news:
-            self._news.wait_for(seen, DEADLINE_S)
+            self._news.wait_for(seen, deadline_s)
             told = "".join(self._lines)
             assert sum(text in line for line in self._lines) >= count, f"{text!r} was not logged {count} times:\n{told}"
         return told

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from packrat_agent import __version__, notify
-from packrat_agent.claim import ACCEPT_REMOVALS, take_word
+from packrat_agent.claim import take_confirmed
 from packrat_agent.connect import connected
 from packrat_agent.errors import DiskError, PackratError, ServerUnavailable
 from packrat_agent.follow import News, follow
@@ -28,6 +28,7 @@ from packrat_agent.full_pass import (
     Progress,
     Summary,
     clean,
+    keep_repos,
     keep_site,
     look,
     note_full_pass,
@@ -37,7 +38,7 @@ from packrat_agent.full_pass import (
     tell_rejected,
 )
 from packrat_agent.memory import settle
-from packrat_agent.model import MirrorView, Repo, StoredFile
+from packrat_agent.model import NOTHING_CONFIRMED, Confirmed, MirrorView, Repo, StoredFile
 from packrat_agent.owed import Owed, Work
 from packrat_agent.pace import Pace, Stopped
 from packrat_agent.pass_ import Order
@@ -64,7 +65,7 @@ class _Full:
 
     summary: Summary = field(default_factory=Summary)
     started: float = field(default_factory=time.monotonic)
-    accept_removals: bool = False
+    confirmed: Confirmed = NOTHING_CONFIRMED
     seen: Look | None = None
     failure: DiskError | None = None
 
@@ -267,10 +268,11 @@ async def _ask_mirror(desk: _Desk, server: Packrat, summary: Summary) -> MirrorV
         desk.owed.add({}, mirror=True)
         raise
     tell_rejected(desk.mirror, view, summary)
-    await in_thread(desk.mirror.store.wanted.save_repos, view.repos)
+    accepted = desk.full is not None and desk.full.confirmed.removals
+    await in_thread(keep_repos, desk.mirror, view, summary, accepted=accepted)
     changed = [repo.name for repo in view.repos if desk.repos.get(repo.name) != repo]
     desk.repos = {repo.name: repo for repo in view.repos}
-    await in_thread(keep_site, desk.mirror, view)
+    await in_thread(keep_site, desk.mirror)
     desk.owed.add(dict.fromkeys(changed))
     return view
 
@@ -283,8 +285,8 @@ async def _do(desk: _Desk, server: Packrat, work: Work, summary: Summary) -> Non
     into = full.summary if full is not None and work.reread else summary
     heard_at = desk.heard_at.pop(work.repo, None)
     done_before = len(into.passes)
-    accept_removals = full is not None and work.reread and full.accept_removals
-    order = Order(work.packages, work.reread, accept_removals=accept_removals, strangers=desk.strangers)
+    confirmed = full.confirmed if full is not None and work.reread else NOTHING_CONFIRMED
+    order = Order(work.packages, work.reread, confirmed=confirmed, strangers=desk.strangers)
     try:
         await run_one(desk.mirror, server, repo, order, into, desk.on_progress)
     except (ServerUnavailable, DiskError, asyncio.CancelledError):
@@ -313,7 +315,7 @@ def _try_again(desk: _Desk, repo: str, *, failed: bool) -> None:
 async def _begin_full(desk: _Desk, server: Packrat) -> None:
     """Start to look at the disk, and to ask for everything anew."""
     desk.full_is_due = False
-    full = desk.full = _Full(accept_removals=take_word(desk.mirror.ground.root, ACCEPT_REMOVALS))
+    full = desk.full = _Full(confirmed=take_confirmed(desk.mirror.ground.root))
     loop = asyncio.get_running_loop()
     if await in_thread(nothing_known, desk.mirror):
         # Nothing must be downloaded that is there already: look first.

@@ -16,10 +16,9 @@ from filelock import FileLock, Timeout
 
 from packrat_agent.disk import AGENT_DIR, ensure_directory, flush_directories, replace, told_as_disk_error, write_new
 from packrat_agent.errors import Busy, ConfigError, DiskError, NotOurs
+from packrat_agent.model import Confirmed
 
-ACCEPT_REMOVALS = "accept-removals"
-"""The word that confirms to a running agent what the server takes away."""
-
+_WORDS = ("accept-removals", "trust-clock")
 _SHOWN = 5
 _HARMLESS = frozenset({AGENT_DIR, "lost+found"})
 
@@ -81,20 +80,26 @@ def _read_holder(path: Path) -> tuple[str, int | None]:
     return f"process {pid} on {host} (packrat-agent {command})", pid if runs_here else None
 
 
-def leave_word(root: Path, word: str) -> None:
-    """Leave a word for the agent that runs here; `take_word` finds it.
+def confirm(root: Path, confirmed: Confirmed) -> None:
+    """Leave for the agent that runs here what the operator confirms; `take_confirmed` finds it.
 
     Raises: DiskError
     """
-    write_new(root / AGENT_DIR / word, b"")
+    for name, is_confirmed in zip(_WORDS, (confirmed.removals, confirmed.clock), strict=True):
+        if is_confirmed:
+            write_new(root / AGENT_DIR / name, b"")
 
 
-def take_word(root: Path, word: str) -> bool:
-    """Say, once, whether somebody left a word.
+def take_confirmed(root: Path) -> Confirmed:
+    """Give, once, what the operator left word of.
 
     Raises: DiskError
     """
-    path = root / AGENT_DIR / word
+    removals, clock = (_take(root / AGENT_DIR / name) for name in _WORDS)
+    return Confirmed(removals, clock)
+
+
+def _take(path: Path) -> bool:
     with told_as_disk_error("take", path):
         # Looked for first: a read-only filesystem refuses to unlink even what is not there.
         if not path.exists():

@@ -20,7 +20,7 @@ import structlog
 
 from packrat_agent import __version__, memory, notify
 from packrat_agent.agent import run
-from packrat_agent.claim import ACCEPT_REMOVALS, leave_word
+from packrat_agent.claim import confirm
 from packrat_agent.commands.status import check_command, status_command
 from packrat_agent.commands.verify import verify_command
 from packrat_agent.config import Config, describe, load
@@ -32,6 +32,7 @@ from packrat_agent.formats.table import FORMATS
 from packrat_agent.full_pass import Progress, Summary, sync
 from packrat_agent.listen import parse_listen
 from packrat_agent.log import set_up_log
+from packrat_agent.model import Confirmed
 from packrat_agent.ready import Mirror, Wish, ready
 from packrat_agent.report import show_progress, show_summary
 from packrat_agent.serve import serve_until
@@ -104,11 +105,14 @@ def config_command(config_path: Path) -> None:
 @click.option(
     "--accept-removals", is_flag=True, help="Confirm that the server means it when it offers nothing any more."
 )
+@click.option(
+    "--trust-clock", is_flag=True, help="Confirm that this host's clock is right where a Release is dated ahead of it."
+)
 @click.pass_obj
-def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals: bool) -> None:
+def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals: bool, trust_clock: bool) -> None:
     """Do one full pass and exit. Asks for everything, checks every file, mends, publishes, removes what is foreign."""
     config = _load(config_path)
-    wish = Wish(dry_run, adopt, accept_removals)
+    wish = Wish(dry_run, adopt, Confirmed(accept_removals, trust_clock))
 
     async def pass_once(mirror: Mirror, on_progress: Progress) -> Summary:
         async with connected(mirror.config) as server:
@@ -120,8 +124,7 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
     except Busy as busy:
         if busy.runner is None or dry_run or adopt:
             raise
-        if accept_removals:
-            leave_word(config.mirror.root_dir, ACCEPT_REMOVALS)
+        confirm(config.mirror.root_dir, wish.confirmed)
         os.kill(busy.runner, signal.SIGUSR1)
         click.echo(
             f"asked the running agent (process {busy.runner}) for a full pass; `packrat-agent status` tells more"

@@ -7,7 +7,7 @@ Touches: through pass_ and the other steps: everything.
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -19,6 +19,7 @@ from packrat_agent.model import MirrorView, Repo, StoredFile
 from packrat_agent.pass_ import Order, PassResult, run_pass
 from packrat_agent.publish import intend, publish
 from packrat_agent.ready import Mirror, Wish
+from packrat_agent.removals import Leaving, hold_back_leaving
 from packrat_agent.scan import Scan, scan
 from packrat_agent.server.packrat import Packrat
 from packrat_agent.sign import sign_tree
@@ -74,12 +75,12 @@ async def sync(mirror: Mirror, server: Packrat, wish: Wish, on_progress: Progres
     else:
         seen = await in_thread(look, mirror, lambda files, size: on_progress("checking", files, size))
         await in_thread(note_look, mirror, seen)
-        await in_thread(mirror.store.wanted.save_repos, view.repos)
+        await in_thread(keep_repos, mirror, view, summary, accepted=wish.confirmed.removals)
         strangers = {file.path: file for file in seen.found.strangers}
-        order = Order(None, True, accept_removals=wish.accept_removals, strangers=strangers)
+        order = Order(None, True, confirmed=wish.confirmed, strangers=strangers)
         for repo in view.repos:
             await run_one(mirror, server, repo, order, summary, on_progress)
-        await in_thread(keep_site, mirror, view)
+        await in_thread(keep_site, mirror)
         summary.swept = await in_thread(clean, mirror, seen)
         await server.heartbeat()
     summary.seconds = time.monotonic() - started
@@ -97,7 +98,8 @@ async def _dry_run(
         count = lambda files, size: on_progress("checking", files, size)  # noqa: E731
         found = await in_thread(scan, mirror.ground.root, remembered, count)
     strangers = {file.path: file for file in found.strangers}
-    order = Order(None, True, True, wish.accept_removals, strangers)
+    _hold_leaving(mirror, view, summary, accepted=wish.confirmed.removals)
+    order = Order(None, True, True, wish.confirmed, strangers)
     for repo in view.repos:
         await run_one(mirror, server, repo, order, summary, on_progress)
     adopted = {path for result in summary.passes for path in result.adopted}
@@ -122,10 +124,11 @@ async def run_one(
         on_progress(repo.name, files, size)
 
     fact = f"repo:{repo.name}"
+    settings = replace(mirror.ground.settings, clock_confirmed=order.confirmed.clock)
     try:
         if not order.dry_run:
             check_mounted(mirror.ground.root)
-        result = await run_pass(repo, order, server, mirror.store, mirror.ground, count)
+        result = await run_pass(repo, order, server, mirror.store, replace(mirror.ground, settings=settings), count)
     except (ServerUnavailable, DiskError) as error:
         if not order.dry_run:
             mirror.store.notes.update_fact(fact, {"error": str(error)})
@@ -140,7 +143,7 @@ async def run_one(
     summary.passes.append(result)
     if not order.dry_run:
         now = time.time()
-        told = {"checked": now, "held": result.held, "error": None}
+        told = {"checked": now, "held": result.held, "ahead": result.ahead, "error": None}
         if result.sections or result.added or result.removed:
             told |= {"published": now}
         mirror.store.notes.update_fact(fact, told)
@@ -190,11 +193,29 @@ def note_look(mirror: Mirror, seen: Look) -> frozenset[str]:
     return repos
 
 
-def keep_site(mirror: Mirror, view: MirrorView) -> None:
+def keep_repos(mirror: Mirror, view: MirrorView, summary: Summary, *, accepted: bool) -> None:
+    """Remember which repositories the mirror has, and tell of those that the server names no more but that stay."""
+    leaving = _hold_leaving(mirror, view, summary, accepted=accepted)
+    mirror.store.wanted.save_repos(view.repos, view.unusable.union(one.repo for one in leaving))
+    for one in leaving:
+        mirror.store.notes.update_fact(f"repo:{one.repo}", {"held": one.reason})
+
+
+def _hold_leaving(mirror: Mirror, view: MirrorView, summary: Summary, *, accepted: bool) -> tuple[Leaving, ...]:
+    leaving = hold_back_leaving(view.repos, view.unusable, mirror.store, mirror.ground.removals, accepted=accepted)
+    for one in leaving:
+        result = PassResult(one.repo, held=one.reason)
+        mirror.told.result(result, whole=True)
+        summary.passes.append(result)
+    return leaving
+
+
+def keep_site(mirror: Mirror) -> None:
     """Publish the site's own files, and retire what left the mirror."""
     store = mirror.store
-    publish_site(mirror, view.repos)
-    present = {repo.name for repo in view.repos} | {SITE.name} | view.unusable
+    repos = store.wanted.repos()
+    publish_site(mirror, repos)
+    present = {repo.name for repo in repos} | {SITE.name}
     for name in store.live.section_repos() - present:
         log.info("left", repo=name, text="no longer on the mirror; removed after the grace period")
         store.notes.add_event(time.time(), "left", name, "no longer on the mirror")

@@ -74,6 +74,17 @@ class MirrorView:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What the operator vouches for: that the server means what it takes away; that this host's clock is right."""
+
+    removals: bool = False
+    clock: bool = False
+
+
+NOTHING_CONFIRMED = Confirmed()
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """The package files that one repository wants, or those of some packages of it; `uris` names all, usable or not."""
 

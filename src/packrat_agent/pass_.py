@@ -15,13 +15,16 @@ import structlog
 
 from packrat_agent.errors import Held, Refused, ServerBroken
 from packrat_agent.fetch import Fetched, fetch
-from packrat_agent.formats.interface import Format, RenderRequest, RenderSettings, Treatment
+from packrat_agent.formats.interface import Format, RenderRequest, RenderSettings, Treatment, tell_ahead
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.keyring import SigningKey
 from packrat_agent.make import Made, Material, make, parts_of
 from packrat_agent.model import (
+    NOTHING_CONFIRMED,
     Candidate,
+    Confirmed,
     Entry,
+    PackageFile,
     Part,
     Place,
     Plan,
@@ -75,6 +78,7 @@ class PassResult:
     rejected: list[Rejection] = field(default_factory=list)
     failed: list[Refusal] = field(default_factory=list)
     held: str | None = None
+    ahead: str | None = None
     sections: list[str] = field(default_factory=list)
     bytes: int = 0
     seconds: float = 0.0
@@ -85,14 +89,14 @@ class Order:
     """What a pass is asked to do.
 
     packages: None for all, else the only ones that changed. reread: ask for every record anew. dry_run: stop once it
-    is decided. accept_removals: an empty answer is meant. strangers: path → hashed files below `root_dir` that nobody
-    remembers; those with wanted bytes are adopted.
+    is decided. strangers: path → hashed files below `root_dir` that nobody remembers; those with wanted bytes are
+    adopted.
     """
 
     packages: Collection[str] | None = None
     reread: bool = False
     dry_run: bool = False
-    accept_removals: bool = False
+    confirmed: Confirmed = NOTHING_CONFIRMED
     strangers: Mapping[str, StoredFile] = field(default_factory=dict)
 
 
@@ -121,14 +125,14 @@ async def run_pass(
     if form is None or result.held is not None:
         return result
     # 1. Ask.
-    known = {} if order.reread else await in_thread(store.wanted.known, repo.name, order.packages)
-    wanted = await server.wanted(repo, order.packages, known)
+    wanted = await server.wanted(repo, order.packages, await in_thread(_known, repo, order, store))
     result.rejected = list(wanted.rejected)
     # 2. Remember.
     try:
         if order.packages is None:
             # Else the server named what changed.
-            await in_thread(hold_back_removals, repo, wanted, store, ground.removals, accepted=order.accept_removals)
+            accepted = order.confirmed.removals
+            await in_thread(hold_back_removals, repo, wanted, store, ground.removals, accepted=accepted)
     except Held as held:
         result.held = str(held)
         return result
@@ -145,6 +149,10 @@ async def run_pass(
     await in_thread(_build, _Build(scope, form, shelf, plan, fetched, store, ground, result))
     result.seconds = time.monotonic() - started
     return result
+
+
+def _known(repo: Repo, order: Order, store: Store) -> Mapping[str, PackageFile]:
+    return {} if order.reread else store.wanted.known(repo.name, order.packages)
 
 
 def _what_hinders(repo: Repo, ground: Ground) -> str | None:
@@ -313,6 +321,8 @@ def _build(build: _Build) -> None:
     retired = [path for path in build.plan.retire if path not in placed]
     if signed.sections or made.places or retired or set(pointers) - {"", *signed.section_names}:
         _publish(build, signed, made.places, pointers, retired)
+    facts |= {section.name: section.facts for section in signed.sections}
+    result.ahead = tell_ahead((facts[name] for name in signed.section_names), now)
     for path in made.spent:
         path.unlink(missing_ok=True)
     store.live.unretire(repo.name, (part.path for placement in build.plan.keep for part in placement.parts))

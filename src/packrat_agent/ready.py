@@ -19,6 +19,7 @@ from packrat_agent.config import Config
 from packrat_agent.formats.interface import RenderSettings
 from packrat_agent.keyring import SigningKey, export_public, find_key
 from packrat_agent.keyring import warn as warn_of_key
+from packrat_agent.model import NOTHING_CONFIRMED, Confirmed
 from packrat_agent.pass_ import Ground
 from packrat_agent.removals import RemovalLimits
 from packrat_agent.state.database import copy_database
@@ -36,7 +37,7 @@ class Wish:
 
     dry_run: bool = False
     adopt: bool = False
-    accept_removals: bool = False
+    confirmed: Confirmed = NOTHING_CONFIRMED
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class _PassReport(Protocol):
     rejected: list[Rejection]
     failed: list[Refusal]
     held: str | None
+    ahead: str | None
     bytes: int
 
 
@@ -76,8 +77,9 @@ def show_summary(summary: _SummaryReport, *, dry_run: bool) -> None:
             click.echo(f"! {report.repo}: failed {failure.file.file_name}: {failure.reason}")
         for rejection in report.rejected:
             click.echo(f"! {report.repo}: rejected {rejection.record}: {rejection.reason}")
-        if report.held:
-            click.echo(f"! {report.repo}: held: {report.held}")
+        held = f"held: {report.held}" if report.held else None
+        for reason in filter(None, (held, report.ahead)):
+            click.echo(f"! {report.repo}: {reason}")
     for name, reason in summary.errors.items():
         click.echo(f"! {name}: {reason}")
     for text in summary.rejected:

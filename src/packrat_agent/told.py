@@ -20,6 +20,7 @@ _Fault = tuple[str, str, str]
 
 
 _LOGGED: Mapping[str, Callable[[str | None, Mapping[str, str], str], None]] = {
+    "clock": lambda repo, what, reason: log.error("clock", repo=repo, **what, reason=reason),
     "failed": lambda repo, what, reason: log.error("failed", repo=repo, **what, reason=reason),
     "held": lambda repo, what, reason: log.error("held", repo=repo, **what, reason=reason),
     "refused": lambda repo, what, reason: log.error("refused", repo=repo, **what, reason=reason),
@@ -33,6 +34,7 @@ class _Result(Protocol):
     rejected: list[Rejection]
     failed: list[Refusal]
     held: str | None
+    ahead: str | None
     sections: list[str]
     added: list[str]
     removed: list[str]
@@ -56,6 +58,8 @@ class Told:
         faults += [("failed", one.file.file_name, one.reason) for one in result.failed]
         if result.held:
             faults.append(("held", "", result.held))
+        if result.ahead:
+            faults.append(("clock", "", result.ahead))
         self._tell(result.repo, faults, whole=whole)
         if result.sections or result.added or result.removed:
             text = f"{', '.join(result.sections) or 'files'}: {len(result.added)} added, {len(result.removed)} removed"

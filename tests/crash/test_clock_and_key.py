@@ -104,6 +104,40 @@ def test_a_clock_a_year_ahead_takes_nothing_away_that_is_named(tmp_path: Path, h
         assert verify_tree(lab.www, None, lambda files, size: None).faults == ()
 
 
+def test_what_was_published_with_a_clock_ahead_can_be_set_right(tmp_path: Path, home: Path) -> None:
+    key = made_key(home, "Old <old@example.com>", "never", "--faked-system-time", "20200101T000000")
+    with ExitStack() as stack:
+        lab = stack.enter_context(stage(tmp_path, key))
+        lab.server.put_deb(FIRST)
+        lab.agent("sync")
+        url = stack.enter_context(web_server(lab.www))
+        keyring = tmp_path / "mirror.gpg"
+        keyring.write_bytes(urllib.request.urlopen(f"{url}/repo-key.gpg", timeout=DEADLINE_S).read())
+        apt = PrivateApt(tmp_path / "apt", f"deb [signed-by={keyring}] {url}/apt-dev bookworm main\n")
+        assert apt.run("update").exit_code == 0
+        lab.server.put_deb(SECOND)
+        sync_at(lab, "+365d")
+        assert "is not valid yet" in apt.run("update").output
+        told = lab.agent("sync")
+        assert "clock repo=apt-dev" in told.stderr
+        assert "! apt-dev: it is dated ahead of this host's clock" in told.stdout
+        assert "--trust-clock" in lab.agent("status", expect=None).stdout
+        assert "CRITICAL" in lab.agent("check", "--allow-stopped", expect=2).stdout
+        assert "is not valid yet" in apt.run("update").output
+        with daemon(lab) as agent:
+            agent.until_logged("checked")
+            lab.agent("sync", "--trust-clock")
+            agent.until_logged("checked", 2)
+            said = apt.run("update")
+            assert (said.exit_code, "W:" in said.output) == (0, False), said.output
+            assert "second" in apt.run("install", "--simulate", "second").output
+            assert agent.stop() == 0
+        before = lab.tree()
+        for command in ("sync", "status"):
+            assert "! apt-dev" not in lab.agent(command, expect=None).stdout
+        assert lab.tree() == before
+
+
 def test_a_key_that_expires_under_way_leaves_what_is_published_and_shows(tmp_path: Path, home: Path) -> None:
     key = made_key(home, "Short <short@example.com>", "seconds=12")
     with stage(tmp_path, key) as lab:

@@ -204,6 +204,32 @@ def test_a_repository_that_left_the_mirror_is_swept_after_the_grace_period(lab: 
     assert (lab.www / "other/dists/trixie/InRelease").exists()
 
 
+def test_a_mirror_that_suddenly_has_no_repositories_keeps_what_it_had(lab: Stage) -> None:
+    lab.extra = {"grace_period": "0", "keep_generations": "1"}
+    lab.write_config()
+    lab.server.put_deb(FIRST)
+    lab.agent("sync")
+    before = lab.tree()
+    engine = open_database(lab.server.data)
+    admin.save_mirror(engine, "lab", [])
+    for arguments in (["sync", "--dry-run"], ["sync"], ["sync"]):
+        told = lab.agent(*arguments, expect=12)
+        assert "! apt-dev: held: the server suddenly names no repositories" in told.stdout
+        assert lab.tree() == before
+    status = lab.agent("status", expect=None).stdout
+    assert "apt-dev: held" in status
+    admin.save_mirror(engine, "lab", ["apt-dev"])
+    lab.server.put_deb(SECOND)
+    lab.agent("sync")
+    assert "Package: second" in lab.packages()
+    admin.save_mirror(engine, "lab", [])
+    engine.dispose()
+    lab.agent("sync", expect=12)
+    lab.agent("sync", "--accept-removals")
+    lab.agent("sync")
+    assert not lab.repo.exists()
+
+
 def test_a_withdrawn_package_stays_on_disk_through_the_grace_period(lab: Stage) -> None:
     lab.server.put_deb(SECOND)
     [uri] = lab.server.put_deb(FIRST)

@@ -30,7 +30,7 @@ _NOW = 1_800_000_000.0
 _DAY_S = 86400
 _FIELDS = (
     *("pid", "host", "at", "version", "url", "up", "since", "reason", "began", "ended", "seconds", "files", "bytes"),
-    *("of_files", "damaged", "foreign", "complete", "checked", "published", "held", "error", "lag_s"),
+    *("of_files", "damaged", "foreign", "complete", "checked", "published", "held", "ahead", "error", "lag_s"),
     *("fingerprint", "algorithm", "bits", "expires"),
 )
 
@@ -348,6 +348,7 @@ def test_all_good_is_ok(bench: Bench) -> None:
         ("full_pass", {"ended": _NOW - 2751, "seconds": 50}, Level.WARNING, "the last full pass ended 46 min ago"),
         ("full_pass", {"ended": _NOW - 9051, "seconds": 50}, Level.CRITICAL, "the last full pass ended 3 h ago"),
         ("full_pass", {}, Level.WARNING, "no full pass has ended in 83 min"),
+        ("repo", {"ahead": "is of 2027"}, Level.CRITICAL, "1 repository dated ahead: apt-dev (is of 2027)"),
         ("repo", {"held": "offers nothing"}, Level.WARNING, "1 repository held back: apt-dev (offers nothing)"),
         ("repo", {"error": "no room"}, Level.CRITICAL, "1 repository can't be built: apt-dev (no room)"),
         ("repo", {"lag_s": 61}, Level.WARNING, "behind the server: apt-dev by 61 s"),

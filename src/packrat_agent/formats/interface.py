@@ -5,9 +5,9 @@ Gives: the `Format` protocol, the values that go into `render`, and the cache of
 Touches: nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,6 +31,7 @@ class RenderSettings:
     apt_label: str | None = None
     apt_valid_for_s: int | None = None
     confirmed_repos: frozenset[str] = frozenset()
+    clock_confirmed: bool = False
 
 
 class PieceCache(Protocol):
@@ -59,6 +60,25 @@ class RenderRequest:
     pieces: PieceCache
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     memo: dict[str, Any] = field(default_factory=dict)
+
+
+MOMENT = "Date"
+"""The fact that says of which moment, in epoch seconds, clients take a section to be."""
+
+_TOLERATED_S = 10
+"""How far ahead it may lie. Source: apt.conf(5), Acquire::Max-FutureTime."""
+
+
+def tell_ahead(facts: Iterable[Mapping[str, str]], now: datetime) -> str | None:
+    """Say what is wrong, and what to do, where clients refuse a section since it is dated ahead."""
+    latest_s = max((int(one[MOMENT]) for one in facts if one.get(MOMENT, "").isdigit()), default=0)
+    if latest_s <= now.timestamp() + _TOLERATED_S:
+        return None
+    day = datetime.fromtimestamp(latest_s, UTC).strftime("%Y-%m-%d")
+    return (
+        f"it is dated ahead of this host's clock, {day}, and apt refuses it until then; if the clock was wrong when it "
+        "was published and is right now, run `packrat-agent sync --trust-clock`"
+    )
 
 
 class Treatment(Enum):

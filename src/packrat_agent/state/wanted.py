@@ -55,10 +55,13 @@ class WantedFiles:
         self._db = db
         self._settled = settled
 
-    def save_repos(self, repos: Sequence[Repo]) -> None:
-        """Remember the mirror's repositories; those it no longer has are forgotten with their wanted files."""
+    def save_repos(self, repos: Sequence[Repo], staying: Collection[str] = ()) -> None:
+        """Remember the mirror's repositories; those it no longer has are forgotten with their wanted files.
+
+        staying: names that are left as they are.
+        """
         with self._db.transaction() as db:
-            names = {repo.name for repo in repos}
+            names = {repo.name for repo in repos}.union(staying)
             for (name,) in db.execute("SELECT name FROM repos").fetchall():
                 if name not in names:
                     self._settled.drop(name)

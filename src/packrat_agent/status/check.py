@@ -122,6 +122,8 @@ def _repos(status: Status, limits: Limits) -> Iterator[_Finding]:
     repos = status.repos
     if broken := [f"{repo.name} ({repo.error})" for repo in repos if repo.error]:
         yield Level.CRITICAL, f"{_count(broken, 'repository', 'repositories')} can't be built: {_some(broken)}"
+    if ahead := [f"{repo.name} ({repo.ahead})" for repo in repos if repo.ahead]:
+        yield Level.CRITICAL, f"{_count(ahead, 'repository', 'repositories')} dated ahead: {_some(ahead)}"
     if held := [f"{repo.name} ({repo.held})" for repo in repos if repo.held]:
         yield Level.WARNING, f"{_count(held, 'repository', 'repositories')} held back: {_some(held)}"
     if status.troubles_total:

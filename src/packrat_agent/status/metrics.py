@@ -154,6 +154,7 @@ def _of_repos(status: Status) -> Iterator[Metric]:
     checked = _family("repo_checked_timestamp_seconds", "When it was last compared with the server.", "repo")
     lag = _family("repo_lag_seconds", "By how much it is behind the server.", "repo")
     held = _family("repo_held", "1 where a change is held back until it is confirmed.", "repo")
+    ahead = _family("repo_dated_ahead", "1 where clients refuse it, since it is dated ahead of the clock.", "repo")
     failed = _family("repo_failed", "1 where it can't be built.", "repo")
     for repo in status.repos:
         for state in ("live", "pending", "refused"):
@@ -163,11 +164,12 @@ def _of_repos(status: Status) -> Iterator[Metric]:
             (checked, repo.checked),
             (lag, repo.lag_s),
             (held, float(repo.held is not None)),
+            (ahead, float(repo.ahead is not None)),
             (failed, float(repo.error is not None)),
         ):
             if value is not None:
                 family.add_metric((repo.name,), value)
-    yield from (files, published, checked, lag, held, failed)
+    yield from (files, published, checked, lag, held, ahead, failed)
     yield _gauge("left_out_files", "Files that were refused, or failed so far.", status.troubles_total)
 
 

@@ -125,6 +125,7 @@ def _repos(db: sqlite3.Connection, settings: Mapping[str, dict[str, Any]]) -> tu
                 checked=_number(said, "checked"),
                 lag_s=_number(said, "lag_s"),
                 held=_text(said, "held"),
+                ahead=_text(said, "ahead"),
                 error=_text(said, "error"),
             )
         )

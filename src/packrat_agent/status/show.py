@@ -133,6 +133,8 @@ def _state(repo: RepoStatus) -> tuple[str, str]:
         return "failed", "red"
     if repo.held:
         return "held", "yellow"
+    if repo.ahead:
+        return "ahead", "red"
     return ("behind", "cyan") if repo.pending else ("good", "green")
 
 
@@ -142,6 +144,8 @@ def _troubles(status: Status) -> Iterator[tuple[str, str]]:
             yield f"! {repo.name}: {repo.error}", "red"
         if repo.held:
             yield f"! {repo.name}: held: {repo.held}", "yellow"
+        if repo.ahead:
+            yield f"! {repo.name}: {repo.ahead}", "red"
     for one in status.troubles[:_LISTED]:
         word = "refused" if one.state == "refused" else "failed"
         yield f"! {one.repo}: {word} {one.file}: {one.reason}", "yellow"

@@ -58,6 +58,7 @@ class RepoStatus:
     checked: float | None
     lag_s: float | None
     held: str | None
+    ahead: str | None
     error: str | None
 
 

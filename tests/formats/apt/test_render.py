@@ -7,6 +7,7 @@ import lzma
 import random
 import re
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ from formats.apt.build import (
 from formats.apt.readable import EXPECTED, readable, shelf
 from packrat_agent.demo.build_deb import Deb
 from packrat_agent.errors import Held, Refused
+from packrat_agent.formats.interface import RenderSettings, tell_ahead
 from packrat_agent.model import Entry, Section, TreeFile, Unsigned
 
 FACTS = {"bookworm": {"Origin": "Packrat", "Label": "Development packages", "Codename": "bookworm", "Date": "1000"}}
@@ -243,6 +245,29 @@ def test_valid_until_is_written_when_asked_and_anew_when_half_of_it_is_over() ->
         identities.append(section.identity)
     assert max(identities.count(identity) for identity in identities) == 12
     assert "Valid-Until" not in release_of(APT.render(request()).sections[0])
+
+
+def test_a_date_ahead_is_set_back_only_where_the_clock_is_vouched_for() -> None:
+    def rendered(facts: Mapping[str, str], settings: RenderSettings = SETTINGS) -> Section:
+        return APT.render(request(settings=settings, facts={"bookworm": facts})).sections[0]
+
+    def date(section: Section) -> float:
+        return parsedate_to_datetime(release_of(section)["Date"]).timestamp()
+
+    ahead_s = int(NOW.timestamp()) + 86400
+    ahead = rendered({**FACTS["bookworm"], "Date": str(ahead_s)})
+    assert date(ahead) == ahead_s + 1
+    right = rendered(ahead.facts, dataclasses.replace(SETTINGS, clock_confirmed=True))
+    assert date(right) == NOW.timestamp()
+    assert right.identity != ahead.identity
+    # It is published once, not with each pass from now on.
+    assert rendered(right.facts).identity == right.identity
+
+
+@pytest.mark.parametrize(("ahead_s", "told"), [(-5, False), (10, False), (11, True)])
+def test_what_apt_would_refuse_is_told(ahead_s: int, told: bool) -> None:
+    facts = [{}, {"Date": "x"}, {"Date": str(int(NOW.timestamp()) + ahead_s)}]
+    assert (tell_ahead(facts, NOW) is not None) is told
 
 
 def test_the_date_is_in_utc_wherever_the_agent_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from packrat_agent.errors import Held
-from packrat_agent.formats.interface import RenderRequest
+from packrat_agent.formats.interface import MOMENT, RenderRequest
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -49,7 +49,8 @@ def write_release(
     names = {"Origin": one_line(settings.apt_origin), "Label": label, "Codename": suite}
     remembered = request.facts.get(suite, {})
     _hold_names(request, suite, names, remembered)
-    date_s = next_date(request.now, remembered)
+    date_s = next_date(request.now, remembered, clock_confirmed=settings.clock_confirmed)
+    set_back = str(date_s) if date_s < _last(remembered) else remembered.get("SetBack")
     fixed = [
         f"Origin: {names['Origin']}",
         f"Label: {label}",
@@ -70,8 +71,12 @@ def write_release(
         dates.append(f"Valid-Until: {format_date(date_s + settings.apt_valid_for_s)}")
         # Written anew when half of its time is over.
         identity.update(f"valid {settings.apt_valid_for_s} {date_s // max(1, settings.apt_valid_for_s // 2)}".encode())
+    facts = {**names, MOMENT: str(date_s)}
+    if set_back:
+        identity.update(f"set back to {set_back}".encode())
+        facts["SetBack"] = set_back
     content = "\n".join([*fixed, *dates, *rest]) + "\n"
-    return Release(content.encode(), identity.hexdigest(), {**names, "Date": str(date_s)})
+    return Release(content.encode(), identity.hexdigest(), facts)
 
 
 def write_arch_release(request: RenderRequest, suite: str, architecture: str) -> bytes:
@@ -99,11 +104,18 @@ def _hold_names(request: RenderRequest, suite: str, names: Mapping[str, str], re
         )
 
 
-def next_date(now: datetime, remembered: Mapping[str, str]) -> int:
-    """Give the Date in epoch seconds: now, but always later than the last one, also where the clock stepped back."""
-    last = remembered.get("Date", "")
+def next_date(now: datetime, remembered: Mapping[str, str], *, clock_confirmed: bool) -> int:
+    """Give the Date in epoch seconds: now, but later than the last one, also where the clock stepped back.
+
+    clock_confirmed: the last one was wrong if it lies ahead.
+    """
     now_s = int(now.timestamp())
-    return max(now_s, int(last) + 1) if last.isdigit() else now_s
+    return now_s if clock_confirmed else max(now_s, _last(remembered) + 1)
+
+
+def _last(remembered: Mapping[str, str]) -> int:
+    last = remembered.get(MOMENT, "")
+    return int(last) if last.isdigit() else -1
 
 
 def format_date(epoch_s: int) -> str:
