@@ -30,12 +30,12 @@ from packrat_agent.errors import Busy, ConfigError, Incomplete, PackratError
 from packrat_agent.formats.interface import WebServer
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.full_pass import Progress, Summary, sync
-from packrat_agent.listen import parse_listen
 from packrat_agent.log import set_up_log
 from packrat_agent.model import Confirmed
 from packrat_agent.ready import Mirror, Wish, ready
 from packrat_agent.report import show_progress, show_summary
-from packrat_agent.serve import serve_until
+from packrat_agent.serve.listen import parse_listen
+from packrat_agent.serve.static import serve_until
 from packrat_agent.signals import EndWork, until_signalled
 from packrat_agent.state.database import copy_database
 from packrat_agent.state.store import Store

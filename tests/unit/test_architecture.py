@@ -24,7 +24,6 @@ STEPS = {
     "site",
     "config",
     "config_file",
-    "listen",
     "claim",
     "make",
     "sign_package",

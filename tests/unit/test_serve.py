@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.errors import ConfigError
-from packrat_agent.serve import serving
+from packrat_agent.serve.static import serving
 from web import web_server
 
 DATA = bytes(range(256)) * 4

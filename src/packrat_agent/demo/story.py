@@ -28,7 +28,7 @@ from packrat_agent.demo.setting import USER, Setting, set_the_stage, stop_gpg_ag
 from packrat_agent.errors import ConfigError, Incomplete
 from packrat_agent.full_pass import Summary, sync
 from packrat_agent.ready import Wish, ready
-from packrat_agent.serve import serving
+from packrat_agent.serve.static import serving
 from packrat_agent.signals import EndWork, until_signalled
 from packrat_server.running import running
 from packrat_server.uploader import signed_in

@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from packrat_agent import __version__
 from packrat_agent.config import Config
 from packrat_agent.errors import ConfigError, PackratError
-from packrat_agent.listen import parse_listen
+from packrat_agent.serve.listen import parse_listen
 from packrat_agent.status.read import read_status
 from packrat_agent.status.values import AgentState, Status
 

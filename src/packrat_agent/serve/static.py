@@ -26,8 +26,8 @@ import structlog
 from aiohttp import web
 
 from packrat_agent.errors import ConfigError
-from packrat_agent.negotiate import TYPES, choose_index
-from packrat_agent.serve_registry import answer_registry, is_registry_path
+from packrat_agent.serve.negotiate import TYPES, choose_index
+from packrat_agent.serve.registry import answer_registry, is_registry_path
 
 log = structlog.get_logger()
 
