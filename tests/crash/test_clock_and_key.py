@@ -7,7 +7,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -66,16 +66,21 @@ def sync_at(lab: Stage, moment: str) -> str:
     return done.stdout
 
 
-def test_a_clock_a_year_back_does_not_stop_the_clients(tmp_path: Path, home: Path) -> None:
+@contextmanager
+def served(tmp_path: Path, home: Path) -> Iterator[tuple[Stage, PrivateApt]]:
+    """A mirror with one package, signed by an old key, and an apt that uses it."""
     key = made_key(home, "Old <old@example.com>", "never", "--faked-system-time", "20200101T000000")
-    with ExitStack() as stack:
-        lab = stack.enter_context(stage(tmp_path, key))
+    with stage(tmp_path, key) as lab:
         lab.server.put_deb(FIRST)
         lab.agent("sync")
-        url = stack.enter_context(web_server(lab.www))
-        keyring = tmp_path / "mirror.gpg"
-        keyring.write_bytes(urllib.request.urlopen(f"{url}/repo-key.gpg", timeout=DEADLINE_S).read())
-        apt = PrivateApt(tmp_path / "apt", f"deb [signed-by={keyring}] {url}/apt-dev bookworm main\n")
+        with web_server(lab.www) as url:
+            keyring = tmp_path / "mirror.gpg"
+            keyring.write_bytes(urllib.request.urlopen(f"{url}/repo-key.gpg", timeout=DEADLINE_S).read())
+            yield lab, PrivateApt(tmp_path / "apt", f"deb [signed-by={keyring}] {url}/apt-dev bookworm main\n")
+
+
+def test_a_clock_a_year_back_does_not_stop_the_clients(tmp_path: Path, home: Path) -> None:
+    with served(tmp_path, home) as (lab, apt):
         apt.run("update")
         before = date(lab)
         modified = (lab.repo / "dists/bookworm/InRelease").stat().st_mtime
@@ -105,15 +110,7 @@ def test_a_clock_a_year_ahead_takes_nothing_away_that_is_named(tmp_path: Path, h
 
 
 def test_what_was_published_with_a_clock_ahead_can_be_set_right(tmp_path: Path, home: Path) -> None:
-    key = made_key(home, "Old <old@example.com>", "never", "--faked-system-time", "20200101T000000")
-    with ExitStack() as stack:
-        lab = stack.enter_context(stage(tmp_path, key))
-        lab.server.put_deb(FIRST)
-        lab.agent("sync")
-        url = stack.enter_context(web_server(lab.www))
-        keyring = tmp_path / "mirror.gpg"
-        keyring.write_bytes(urllib.request.urlopen(f"{url}/repo-key.gpg", timeout=DEADLINE_S).read())
-        apt = PrivateApt(tmp_path / "apt", f"deb [signed-by={keyring}] {url}/apt-dev bookworm main\n")
+    with served(tmp_path, home) as (lab, apt):
         assert apt.run("update").exit_code == 0
         lab.server.put_deb(SECOND)
         sync_at(lab, "+365d")
