@@ -20,7 +20,7 @@ from packrat_agent.model import Confirmed
 
 _WORDS = ("accept-removals", "trust-clock")
 _SHOWN = 5
-_HARMLESS = frozenset({AGENT_DIR, "lost+found"})
+HARMLESS = frozenset({AGENT_DIR, "lost+found"})
 
 
 @contextmanager
@@ -132,7 +132,7 @@ def check_ownership(root: Path, mirror: str, keep: Sequence[Path], *, adopt: boo
     with told_as_disk_error("read", root):
         if mark.is_file():
             return
-        found = sorted(path.name for path in root.iterdir() if path.name not in _HARMLESS and path not in keep)
+        found = sorted(path.name for path in root.iterdir() if path.name not in HARMLESS and path not in keep)
     if not adopt and had_files and not found:
         raise DiskError(
             f"root_dir {root} is empty, but its files are remembered: is its filesystem mounted? "

@@ -24,8 +24,8 @@ _WHAT_TO_DO = {
     errno.ENOSPC: "make room on that filesystem; the last published state stays served",
     errno.EDQUOT: "raise the quota or make room; the last published state stays served",
     errno.EROFS: "remount it writable; the last published state stays served",
-    errno.EACCES: "give this user write access to it",
-    errno.EPERM: "give this user write access to it",
+    errno.EACCES: "give this user access to it",
+    errno.EPERM: "give this user access to it",
     errno.EXDEV: "it is another filesystem: root_dir must be one filesystem without mount points inside",
     errno.EIO: "check the disk and its logs",
 }
@@ -39,7 +39,9 @@ def told_as_disk_error(doing: str, path: Path | str) -> Iterator[None]:
         yield
     except OSError as error:
         hint = _WHAT_TO_DO.get(error.errno or 0, "see the message of the system")
-        raise DiskError(f"can't {doing} {path}: {error.strerror or error}; {hint}") from error
+        # What failed may lie below.
+        where = error.filename if isinstance(error.filename, str) and error.filename.startswith(f"{path}/") else path
+        raise DiskError(f"can't {doing} {where}: {error.strerror or error}; {hint}") from error
 
 
 def ensure_directory(root: Path, relative: str) -> Path:

@@ -5,13 +5,14 @@ Gives: a Summary; the pieces of a full pass, for the agent, which does them besi
 Touches: through pass_ and the other steps: everything.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import structlog
 
-from packrat_agent.claim import check_mounted
+from packrat_agent.claim import HARMLESS, check_mounted
 from packrat_agent.errors import DiskError, PackratError, ServerUnavailable
 from packrat_agent.fetch import clear_staging
 from packrat_agent.formats.table import FORMATS
@@ -26,7 +27,7 @@ from packrat_agent.sign import sign_tree
 from packrat_agent.site import SITE, render_site
 from packrat_agent.state.keepsake import drop
 from packrat_agent.steps import done
-from packrat_agent.sweep import is_kept, kept_paths, open_up, sweep, sweep_directories
+from packrat_agent.sweep import is_kept, kept_paths, open_up, sweep, sweep_directories, unlock
 from packrat_agent.threads import in_thread
 
 log = structlog.get_logger()
@@ -157,7 +158,13 @@ def look(mirror: Mirror, on_progress: Callable[[int, int], None]) -> Look:
     check_mounted(mirror.ground.root)
     began = time.time()
     remembered = mirror.store.live.everything()
-    found = scan(mirror.ground.root, remembered, on_progress)
+    root = mirror.ground.root
+    kept = kept_paths(root, mirror.config.mirror.keep_files)
+    found = scan(root, remembered, on_progress, lambda path: None if is_kept(path, kept) else unlock(root, path))
+    for path in found.locked:
+        if path not in HARMLESS and not is_kept(path, kept):
+            log.warning("foreign", path=path, text="this user may not look into it: make it the agent's, or remove it")
+    found.closed = [path for path in found.closed if not is_kept(path, kept)]
     for mount in found.mounts:
         log.warning("mount", path=mount, text="another filesystem inside root_dir is left alone")
     return Look(remembered, found, began)
@@ -233,10 +240,10 @@ def clean(mirror: Mirror, seen: Look | None) -> list[str]:
     done("sweep-noted")
     if seen is None:
         return gone
-    foreign = _foreign(mirror, seen.found)
+    foreign = sweep(root, _foreign(mirror, seen.found), kept, _tell_denied)
     for path in foreign:
         log.info("foreign", path=path, text="not of this mirror, not a keep file; removed")
-    gone += sweep(root, foreign, kept)
+    gone += foreign
     sweep_directories(root, seen.found.empty, kept)
     clear_staging(mirror.ground.staging, store.wanted.awaited())
     drop(root, store.wanted.hashes())
@@ -261,10 +268,17 @@ def note_full_pass(mirror: Mirror, seen: Look, summary: Summary) -> None:
     )
 
 
+def _tell_denied(path: str) -> None:
+    log.warning("foreign", path=path, text="this user may not remove it: do so, or add it to keep_file_list")
+
+
 def _foreign(mirror: Mirror, found: Scan) -> list[str]:
     kept = kept_paths(mirror.ground.root, mirror.config.mirror.keep_files)
     ours = mirror.store.live.everything()
-    paths = [*(file.path for file in found.strangers), *found.oddities]
+    root = mirror.ground.root
+    # What was damaged and nobody wants any more, such as a file of an earlier generation, is not mended.
+    stale = [path for path in found.damaged if path not in ours and os.path.lexists(root / path)]
+    paths = [*(file.path for file in found.strangers), *found.oddities, *stale]
     return [path for path in paths if path not in ours and not is_kept(path, kept)]
 
 

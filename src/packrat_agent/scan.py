@@ -1,8 +1,8 @@
 """Looks at everything below root_dir and tells what is as remembered, what is damaged, and what is foreign.
 
-Takes: the root, and path → StoredFile as remembered.
+Takes: the root, path → StoredFile as remembered, and what may open a directory of ours that is closed to us.
 Gives: a Scan.
-Touches: nothing; reads every file, follows no link, crosses no mount point.
+Touches: nothing itself; reads every file, follows no link, crosses no mount point.
 """
 
 import ctypes
@@ -31,8 +31,8 @@ class Scan:
     good: remembered files with the right bytes, as they are now. damaged: remembered, but missing, of another type or
     with other bytes. strangers: regular files that nobody remembers, hashed. oddities: links, sockets and the like.
     empty: directories without any file below, deepest first. mounts: directories of other filesystems, not entered.
-    closed: remembered files and directories that not everybody may read. unreadable: those of the damaged files that
-    the disk did not let us read, which may be sound.
+    closed: remembered files and directories that not everybody may read. locked: directories that this user may not
+    even look into. unreadable: those of the damaged files that we were not let read, which may be sound.
     """
 
     good: list[StoredFile] = field(default_factory=list)
@@ -42,6 +42,7 @@ class Scan:
     empty: list[str] = field(default_factory=list)
     mounts: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
+    locked: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
 
@@ -49,18 +50,22 @@ def scan(
     root: Path,
     remembered: Mapping[str, StoredFile],
     on_progress: Callable[[int, int], None],
+    unlock: Callable[[str], None] | None = None,
 ) -> Scan:
     """Walk `root` and hash every regular file.
 
     on_progress: called with (files, bytes) since the last call, at least every few MiB; what it raises ends the scan.
-    Raises: DiskError where a directory can't be read: then nothing is known, and nothing may be removed.
+    unlock: called with a directory that this user may not look into, before it is tried once more.
+    Raises: DiskError where the disk fails, or `root` itself is closed: then nothing may be removed.
     """
     found = Scan()
     with told_as_disk_error("read", root):
         device = root.lstat().st_dev
-        _walk(root, "", device, _Visit(remembered, found, on_progress))
+        _walk(root, "", device, _Visit(remembered, found, on_progress, unlock))
     seen = {file.path for file in found.good} | set(found.damaged)
-    found.damaged += sorted(path for path in remembered if path not in seen)
+    missing = sorted(path for path in remembered if path not in seen)
+    found.damaged += missing
+    found.unreadable += [path for path in missing if any(path.startswith(f"{one}/") for one in found.locked)]
     return found
 
 
@@ -69,10 +74,14 @@ class _Visit:
     remembered: Mapping[str, StoredFile]
     found: Scan
     on_progress: Callable[[int, int], None]
+    unlock: Callable[[str], None] | None
 
 
 def _walk(directory: Path, relative: str, device: int, visit: _Visit) -> bool:
-    """Visit one directory; True where anything that is no directory stands in or below it."""
+    """Visit one directory; True where anything that is no directory stands in or below it.
+
+    Raises: PermissionError before anything of it was visited.
+    """
     occupied = False
     try:
         with os.scandir(directory) as entries:
@@ -109,12 +118,27 @@ def _enter(entry: "os.DirEntry[str]", path: str, status: os.stat_result, device:
     if status.st_dev != device:
         visit.found.mounts.append(path)
         return True
-    if not _walk(Path(entry.path), path, device, visit):
+    occupied = _unlock_and_walk(Path(entry.path), path, device, visit)
+    if occupied is None:
+        visit.found.locked.append(path)
+        return True
+    if not occupied:
         visit.found.empty.append(path)
         return False
     if status.st_mode & _OPEN_DIRECTORY != _OPEN_DIRECTORY:
         visit.found.closed.append(path)
     return True
+
+
+def _unlock_and_walk(directory: Path, path: str, device: int, visit: _Visit) -> bool | None:
+    """Visit a directory as `_walk` does; None where this user may not look into it."""
+    with suppress(PermissionError):
+        return _walk(directory, path, device, visit)
+    if visit.unlock is not None:
+        with suppress(PermissionError):
+            visit.unlock(path)
+            return _walk(directory, path, device, visit)
+    return None
 
 
 def _link_digest_of(link: Path) -> str:

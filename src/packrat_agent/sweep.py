@@ -7,7 +7,7 @@ Touches: the live tree; never outside the root, never through a link, never into
 
 import os
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -25,15 +25,28 @@ def is_kept(path: str, kept: Collection[str]) -> bool:
     return path in kept or any(str(parent) in kept for parent in PurePosixPath(path).parents)
 
 
-def sweep(root: Path, paths: Iterable[str], kept: Collection[str]) -> list[str]:
-    """Remove files and links one by one, then the directories that became empty by it."""
+def sweep(
+    root: Path, paths: Iterable[str], kept: Collection[str], on_denied: Callable[[str], None] | None = None
+) -> list[str]:
+    """Remove files and links one by one, then the directories that became empty by it.
+
+    on_denied: called with each path that this user may not remove, which is left.
+    Raises: DiskError where the disk fails, and without `on_denied` also where one may not be removed.
+    """
     removed: list[str] = []
     parents: set[PurePosixPath] = set()
     for path in paths:
         if is_kept(path, kept) or PurePosixPath(path).parts[0] == AGENT_DIR:
             continue
         with told_as_disk_error("remove", root / path):
-            if _unlink(root, path):
+            try:
+                gone = _unlink(root, path)
+            except PermissionError:
+                if on_denied is None:
+                    raise
+                on_denied(path)
+                continue
+            if gone:
                 removed.append(path)
                 done("file-swept")
         parents.update(PurePosixPath(path).parents)
@@ -58,6 +71,18 @@ def open_up(root: Path, paths: Iterable[str]) -> None:
             mode = (root / path).lstat().st_mode
             if stat.S_ISDIR(mode) or stat.S_ISREG(mode):
                 (root / path).chmod(0o755 if stat.S_ISDIR(mode) else 0o644)
+
+
+def unlock(root: Path, path: str) -> None:
+    """Let the owner look into a directory that is closed even to us.
+
+    Raises: PermissionError where it is somebody else's.
+    """
+    if _parents_are_real(root, path):
+        target = root / path
+        mode = target.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            target.chmod(stat.S_IMODE(mode) | stat.S_IRWXU)
 
 
 def _unlink(root: Path, path: str) -> bool:

@@ -1,17 +1,22 @@
 """A disk that rots, and one that things are planted on: the full scan finds, mends and tells; the rest stays."""
 
+import itertools
 import os
+import re
 import shutil
 import socket
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from formats.kinds import KINDS, Kind
+from formats.type_stage import TypeStage, type_stage
 from packrat_agent.audit.verify import verify_tree
 from packrat_agent.demo.build_deb import Deb
-from stage import Stage
+from stage import DEADLINE_S, Key, Stage
 
 Rot = Callable[[Path, Path], None]
 """(a file of the tree, a directory outside) → what happened to the file."""
@@ -164,6 +169,135 @@ def test_what_rots_is_found_mended_and_told(lab: Stage, rot: Rot) -> None:
     assert {path.read_text() for path in kept} == {"mine"}
     # One pass is enough.
     assert "damaged" not in lab.agent("sync").stderr
+
+
+def timeless(made: TypeStage) -> dict[str, bytes]:
+    """The indexes, without what names the generation."""
+    return {
+        path: data for path, data in made.indexes().items() if not re.search("generations/|mirrorlist|metalink", path)
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("first", range(0, len(ROTS), 5))
+def test_every_file_of_every_type_rots_and_is_mended(tmp_path: Path, key: Key, kind: Kind, first: int) -> None:
+    """Every file and link at once, each in its way."""
+    with type_stage(tmp_path, key, kind) as made:
+        made.put("one", "1")
+        made.put("two", "1")
+        lab = made.lab
+        lab.extra["public_url"] = "http://repo.example.com"
+        lab.write_config()
+        lab.agent("sync")
+        offered, right = made.offered(), timeless(made)
+        outside = outside_of(lab)
+        rots = itertools.islice(itertools.cycle(ROTS), first, None)
+        spoiled: list[str] = []
+        inodes = set()
+        for path in sorted(lab.repo.rglob("*")):
+            name = str(path.relative_to(lab.www))
+            if path.is_symlink():
+                spoiled.append(name)
+                a_link_outside(path, outside)
+            elif path.is_file() and path.stat().st_size and (inode := path.stat().st_ino) not in inodes:
+                # A second name of the same file rots along with the first.
+                inodes.add(inode)
+                spoiled.append(name)
+                own = outside / str(len(spoiled))
+                own.mkdir()
+                (own / "precious").write_text("mine")
+                next(rots)(path, own)
+        assert faults(lab) != ()
+        said = lab.agent("sync").stderr
+        told = {line.partition("damaged path=")[2].partition(" text=")[0].strip('"') for line in said.splitlines()}
+        assert [name for name in spoiled if name not in told] == []
+        assert made.offered() == offered
+        assert timeless(made) == right
+        assert faults(lab) == ()
+        assert {path.read_text() for path in outside.rglob("precious")} == {"mine"}
+        assert "damaged" not in lab.agent("sync").stderr
+
+
+NO_PRIVILEGE = "-dac_override,-dac_read_search,-fowner"
+
+
+def sync_as_a_user(lab: Stage) -> "subprocess.CompletedProcess[str]":
+    """Run a sync that modes and owners of files count for, as they do for an agent that is not root."""
+    limit = ["setpriv", f"--bounding-set={NO_PRIVILEGE}", f"--inh-caps={NO_PRIVILEGE}"] if os.geteuid() == 0 else []
+    return subprocess.run(
+        [*limit, *lab.command("sync")], capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o600, 0o500, 0o700])
+def test_a_directory_that_is_closed_even_to_its_owner_is_opened(lab: Stage, mode: int) -> None:
+    lab.server.put_deb(Deb("rotten", "1", "amd64"))
+    lab.agent("sync")
+    before = lab.tree()
+    places = ("apt-dev", "apt-dev/pool/rotten", "apt-dev/dists/bookworm/main")
+    for place in sorted(places, reverse=True):
+        (lab.www / place).chmod(mode)
+    done = sync_as_a_user(lab)
+    assert done.returncode == 0, done.stderr
+    for place in places:
+        assert f"damaged path={place} " in done.stderr
+        assert stat.S_IMODE((lab.www / place).stat().st_mode) == 0o755
+    # Nothing was lost by it, or made anew.
+    assert lab.tree() == before
+
+
+def test_a_private_directory_that_is_kept_stays_private(lab: Stage) -> None:
+    private = lab.www / "private"
+    lab.extra["keep_file"] = str(private)
+    lab.write_config()
+    lab.agent("sync")
+    private.mkdir()
+    (private / "mine").write_text("mine")
+    for mode in (0o700, 0o000):
+        private.chmod(mode)
+        done = sync_as_a_user(lab)
+        assert (done.returncode, "private" in done.stderr) == (0, False), done.stderr
+        assert stat.S_IMODE(private.stat().st_mode) == mode
+    private.chmod(0o700)
+    assert (private / "mine").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
+def test_what_belongs_to_somebody_else_is_told_and_stops_nothing(lab: Stage) -> None:
+    lab.agent("sync")
+    for name, mode in (("readable", 0o755), ("secret", 0o700), ("lost+found", 0o700)):
+        (lab.www / name).mkdir()
+        (lab.www / name / "theirs").write_text("x")
+        (lab.www / name).chmod(mode)
+        os.chown(lab.www / name, 12345, 12345)
+    lab.server.put_deb(Deb("rotten", "1", "amd64"))
+    done = sync_as_a_user(lab)
+    assert done.returncode == 0, done.stderr
+    assert "Package: rotten" in lab.packages()
+    told = [line for line in done.stderr.splitlines() if " foreign " in line]
+    assert len(told) == 2
+    assert "path=readable/theirs" in told[1]
+    assert "keep_file_list" in told[1]
+    assert "path=secret" in told[0]
+    assert "make it the agent's, or remove it" in told[0]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_a_directory_of_ours_that_was_given_away_is_named(lab: Stage) -> None:
+    lab.server.put_deb(Deb("rotten", "1", "amd64"))
+    lab.agent("sync")
+    pool = lab.repo / "pool"
+    pool.chmod(0o700)
+    os.chown(pool, 12345, 12345)
+    done = sync_as_a_user(lab)
+    assert done.returncode == 7
+    assert f"{pool}/rotten: Permission denied; give this user access to it" in done.stderr.splitlines()[-1]
+    assert (pool / "rotten/rotten_1_amd64.deb").exists()
+    os.chown(pool, os.geteuid(), os.getegid())
+    done = sync_as_a_user(lab)
+    assert done.returncode == 0, done.stderr
+    assert "0 B downloaded" in done.stdout
+    assert faults(lab) == ()
 
 
 def test_what_is_planted_goes_and_what_it_leads_to_stays(lab: Stage) -> None:

@@ -65,7 +65,10 @@ def served_throughout(mirror: Stage) -> Iterator[None]:
 MOODS: dict[str, tuple[Callable[[Manners], None], str]] = {
     "the database is gone": (lambda manners: setattr(manners, "gone", True), "500"),
     "a proxy in front answers with HTML": (lambda manners: setattr(manners, "html", True), "502"),
-    "answers are cut off": (lambda manners: setattr(manners, "cut", True), "can't be reached|broke off"),
+    "answers are cut off": (
+        lambda manners: setattr(manners, "cut", True),
+        "the connection was closed before the answer was complete",
+    ),
     "answers are an object": (lambda manners: setattr(manners, "wrong", {"x": 1}), "API|no list|no object"),
     "answers are a list": (lambda manners: setattr(manners, "wrong", [7]), "no object|no list"),
     "answers are text": (lambda manners: setattr(manners, "wrong", "hello"), "no object|no list"),

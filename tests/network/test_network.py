@@ -3,17 +3,15 @@
 import asyncio
 import hashlib
 import socket
-import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from certificates import Certificates, make_certificates
 from original_server import OriginalServer, original_server
 from packrat_agent.config import load
 from packrat_agent.connect import connected
@@ -33,37 +31,9 @@ def original() -> Iterator[OriginalServer]:
         yield server
 
 
-@dataclass(frozen=True, slots=True)
-class Certificates:
-    """A CA of our own, and a certificate of 127.0.0.1, ::1 and localhost."""
-
-    ca: Path
-    chain: Path
-    key: Path
-
-    def context(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.chain, self.key)
-        return context
-
-
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    home = tmp_path_factory.mktemp("tls")
-    made = Certificates(home / "ca.pem", home / "server.pem", home / "server.key")
-    ecdsa = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"]
-    ca = ["-subj", "/CN=Authority", "-addext", "keyUsage=critical,keyCertSign"]
-    openssl("req", "-x509", *ecdsa, "-keyout", home / "ca.key", "-out", made.ca, *ca)
-    server = ["-subj", "/CN=packrat", "-addext", "basicConstraints=critical,CA:false"]
-    server += ["-addext", "subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost"]
-    by = ("-CA", made.ca, "-CAkey", home / "ca.key")
-    openssl("req", "-x509", *ecdsa, "-keyout", made.key, "-out", made.chain, *by, *server)
-    return made
-
-
-def openssl(*arguments: str | Path) -> None:
-    done = subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    return make_certificates(tmp_path_factory.mktemp("tls"))
 
 
 def by_config(directory: Path, url: str, packrat: str = "", mirror: str = "") -> Callable[[], Awaitable[int]]:
@@ -155,7 +125,7 @@ def test_a_wrong_password_for_the_proxy_is_told_as_such(tmp_path: Path, certific
 def test_a_proxy_that_is_dead_is_told_as_such(tmp_path: Path, original: OriginalServer) -> None:
     with running_proxy() as proxy:
         proxy.die()
-        with pytest.raises(ServerUnavailable, match="proxy can't be reached"):
+        with pytest.raises(ServerUnavailable, match=r"the proxy http\S+ can't be reached: .*check proxy"):
             reach(tmp_path, original.url, f"proxy: {proxy.url}")
         assert original.count() == 0
 

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from packrat_agent.errors import ServerBroken, ServerRefused, ServerUnavailable, TooLarge
+from packrat_agent.server.failures import clean, explain_proxy_status, way_through, why_broken
 from packrat_agent.server.json_bounds import Bounds, TooMuch, parse_json
 from packrat_agent.server.route import RateLimit
 
@@ -86,7 +88,9 @@ class Download:
                         raise TimeoutError
                     since, at_since = time.monotonic(), at
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ServerUnavailable(f"{self.what} broke off: {told(error)}; it goes on from there next time") from None
+            raise ServerUnavailable(
+                f"{self.what} broke off: {why_broken(error)}; it goes on from there next time"
+            ) from None
 
 
 async def read_answer(response: aiohttp.ClientResponse, what: str, bounds: Bounds) -> Answer:
@@ -110,22 +114,26 @@ async def read_answer(response: aiohttp.ClientResponse, what: str, bounds: Bound
         ) from None
 
 
-async def raise_for(response: aiohttp.ClientResponse, what: str) -> None:
-    """Raise what an answer outside 2xx means, with the server's own words."""
+async def raise_for(response: aiohttp.ClientResponse, what: str, proxy: URL | None = None) -> None:
+    """Raise what an answer outside 2xx means, with the server's own words; where there is a proxy, it may be its own.
+
+    Raises: PackratError
+    """
     status = response.status
     message, fields = _message(await _body(response, _ERROR_LIMIT))
-    text = f"{what}: {status}{f', {message}' if message else ''}"
+    where = f"{response.url.origin()}{way_through(proxy)}"
+    text = f"{what} at {where}: {status}{f', {message}' if message else ''}"
     if 300 <= status < 400:
         raise ServerBroken(f"{text}: redirects are not followed; set host to where the server really is")
     if status == 401:
         raise SessionEnded(text)
     if status == 407:
-        raise ServerUnavailable(f"the proxy wants a password ({status}); set proxy to http://user:password@host:port")
+        raise explain_proxy_status(status, proxy)
     if status == 404:
         object_id = fields.get("object_id")
         raise NotFound(text, object_id if isinstance(object_id, str) else None)
     if status >= 500 or status in (408, 429):
-        raise ServerUnavailable(text)
+        raise ServerUnavailable(f"{text}; this is a fault there: look at the log of the server")
     raise ServerRefused(text)
 
 
@@ -163,13 +171,6 @@ def read_validator(header: str | None) -> str | None:
     return header
 
 
-def told(error: BaseException) -> str:
-    """Tell a network error in words."""
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return _clean(str(error)) or type(error).__name__
-
-
 async def _body(response: aiohttp.ClientResponse, limit: int) -> bytearray:
     data = bytearray()
     async for chunk in response.content.iter_chunked(CHUNK_BYTES):
@@ -190,12 +191,8 @@ def _message(data: bytearray) -> tuple[str, Mapping[str, Any]]:
         value = data[: _MESSAGE_LIMIT * 2].decode("utf-8", "replace")
     if isinstance(value, dict):
         if isinstance(value.get("message"), str):
-            return _clean(value["message"]), value
-        return _clean("; ".join(f"{name}: {text}" for name, text in list(value.items())[:10])), value
+            return clean(value["message"]), value
+        return clean("; ".join(f"{name}: {text}" for name, text in list(value.items())[:10])), value
     if isinstance(value, str) and not value.lstrip().startswith("<"):
-        return _clean(value), {}
+        return clean(value), {}
     return "", {}
-
-
-def _clean(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text[:_MESSAGE_LIMIT]).strip()

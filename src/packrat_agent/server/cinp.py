@@ -20,7 +20,7 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
-from packrat_agent.errors import ConfigError, ServerBroken, ServerUnavailable
+from packrat_agent.errors import ConfigError, ServerBroken
 from packrat_agent.server.answers import (
     Answer,
     Download,
@@ -31,8 +31,8 @@ from packrat_agent.server.answers import (
     range_start,
     read_answer,
     read_validator,
-    told,
 )
+from packrat_agent.server.failures import explain
 from packrat_agent.server.json_bounds import LISTING, RECORDS
 from packrat_agent.server.route import RateLimit, bypasses
 
@@ -209,7 +209,7 @@ class CinpClient:
                 yield Download(offset, what, None, self._rate)
                 return
             if response.status not in (200, 206):
-                await raise_for(response, what)
+                await raise_for(response, what, self._proxy)
             start = 0
             if response.status == 206:
                 start = range_start(response.headers.get("Content-Range", ""), what)
@@ -232,7 +232,7 @@ class CinpClient:
         }
         async with self._request("POST", path, headers, body, self._until(self._timeouts.total_s)) as response:
             if response.status >= 300:
-                await raise_for(response, f"the upload of {name}")
+                await raise_for(response, f"the upload of {name}", self._proxy)
             return (await read_answer(response, f"the upload of {name}", RECORDS)).value
 
     async def _ask(
@@ -257,7 +257,7 @@ class CinpClient:
                     return await read_answer(response, what, LISTING if verb in ("LIST", "CALL") else RECORDS)
                 if response.status == 400 and self._speaks_another_version(response):
                     continue
-                await raise_for(response, what)
+                await raise_for(response, what, self._proxy)
         raise ServerBroken(f"{what}: the server accepts none of the CInP versions {', '.join(VERSIONS)}")
 
     def _speaks_another_version(self, response: aiohttp.ClientResponse) -> bool:
@@ -288,17 +288,8 @@ class CinpClient:
                 verb, url, headers=headers, data=body, proxy=self._proxy, timeout=timeout, allow_redirects=False
             ) as response:
                 yield response
-        except aiohttp.ClientHttpProxyError as error:
-            raise ServerUnavailable(f"the proxy refused ({error.status}); check proxy in [packrat]") from None
-        except aiohttp.ClientProxyConnectionError as error:
-            raise ServerUnavailable(f"the proxy can't be reached: {told(error)}; check proxy in [packrat]") from None
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise ServerUnavailable(
-                f"the certificate of {self._origin} is not trusted ({error.certificate_error}); set ca_file"
-            ) from None
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-            way = " through the proxy" if self._proxy is not None else ""
-            raise ServerUnavailable(f"{self._origin} can't be reached{way}: {told(error)}") from None
+            raise explain(error, f"{verb} {path[:200]}", self._origin, self._proxy) from None
 
 
 def _in_requests(model: str, ids: Sequence[str]) -> list[list[str]]:
@@ -318,4 +309,5 @@ def _ssl_context(ca_file: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"ca_file {ca_file} can't be used: {error}") from None
+        why = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigError(f"ca_file {ca_file} can't be used: {why}; name a file with the certificate of a CA") from None

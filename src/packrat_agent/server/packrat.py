@@ -66,7 +66,10 @@ class Packrat:
 
         Raises: ServerUnavailable, ServerBroken (another API), ServerRefused (name or psk).
         """
-        version = (await self._client.describe(ROOT)).get("api-version")
+        try:
+            version = (await self._client.describe(ROOT)).get("api-version")
+        except NotFound as error:
+            raise ServerBroken(f"{error}; that is no packrat server: check host in [packrat]") from None
         if not isinstance(version, str) or version.partition(".")[0] != _API_MAJOR:
             raise ServerBroken(
                 f"the server has packrat's API {str(version)[:20]!r}, this packrat-agent speaks {_API_MAJOR}.x; "
