@@ -14,6 +14,9 @@ from pathlib import Path
 
 import psycopg
 
+WITH_PASSWORD = "careful"
+"""The role that is asked for a password; it is not there at first."""
+
 _DEADLINE_S = 60
 # Sorted as people do: a server that left the order to the database would be found out. Nobody's data need last.
 _INITDB = (
@@ -77,6 +80,8 @@ def cluster() -> Iterator[Cluster]:
         if os.getuid() == 0:
             shutil.chown(name, "postgres", "postgres")
         subprocess.run(_unprivileged("initdb", "-D", f"{name}/data", *_INITDB), check=True, capture_output=True)
+        rules = made.directory / "data" / "pg_hba.conf"
+        rules.write_text(f"local all {WITH_PASSWORD} scram-sha-256\n{rules.read_text()}")
         made.start()
         try:
             yield made

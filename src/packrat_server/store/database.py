@@ -30,11 +30,15 @@ def read_url(data_dir: Path) -> str | None:
     """
     path = data_dir / "database"
     try:
-        return path.read_text().strip()
+        url = path.read_text().strip()
+        place(url)
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} can't be read: {error}; run as the server's user") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return url
 
 
 def open_database(data_dir: Path) -> Engine:

@@ -7,6 +7,7 @@ Touches: the network.
 Source: PostgreSQL's manual: connection strings, explicit locking, transaction isolation.
 """
 
+import re
 from typing import Any
 
 import psycopg
@@ -99,6 +100,7 @@ def place(url: str) -> str:
     user = f"{parts['user']}@" if "user" in parts else ""
     host = str(parts.get("host", parts.get("hostaddr", "")))
     socket = f"?host={host}" if host.startswith("/") else ""
+    host = f"[{host}]" if ":" in host else host
     port = f":{parts['port']}" if "port" in parts else ""
     return f"postgresql://{user}{'' if socket else host}{port}/{parts.get('dbname', '')}{socket}"
 
@@ -111,8 +113,8 @@ def _parse(url: str) -> dict[str, Any]:
     try:
         return dict(conninfo_to_dict(url))
     except (psycopg.Error, UnicodeError) as error:
-        # libpq quotes the part that it stumbles over, or the whole.
-        reason = first_line(error).partition(":")[0]
+        # What libpq quotes may be the password.
+        reason = re.split('[:"]', first_line(error))[0].strip()
         raise ConfigError(f"the database's URL can't be read: {reason}; {wanted}") from None
 
 
@@ -127,8 +129,8 @@ def refusal(url: str, error: Exception) -> PackratError:
     if "too many" in reason or "connection slots" in reason:
         return ServerUnavailable(f"{place(url)} has no connection left: {reason}; raise its max_connections")
     return ConfigError(
-        f"{place(url)} can't be opened: {reason}; mend the role, its password (PGPASSWORD, or the file of mode 0600 that "
-        "PGPASSFILE or passfile= names), the database, or pg_hba.conf"
+        f"{place(url)} can't be opened: {reason}; mend the role, its password (PGPASSWORD, or the file of mode 0600 "
+        "that PGPASSFILE or passfile= names), the database, or pg_hba.conf"
     )
 
 
