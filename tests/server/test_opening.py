@@ -1,6 +1,9 @@
 """Making and opening a server's database: what can be wrong is told in one sentence, with the right exit code."""
 
+import subprocess
+import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -8,12 +11,15 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from click.testing import CliRunner, Result
-from sqlalchemy import String, inspect
+from sqlalchemy import String, insert, inspect, select
 
 from packrat_server import cli
 from packrat_server.seed import init
 from packrat_server.store.database import open_database, reading, writing
-from packrat_server.store.tables import metadata
+from packrat_server.store.postgresql import connect_postgresql
+from packrat_server.store.schema import upgrade
+from packrat_server.store.sqlite import connect_sqlite
+from packrat_server.store.tables import metadata, packages
 from postgres import WITH_PASSWORD, Cluster
 
 REPO = ("repo", "set", "apt-dev", "--type", "apt", "--tag", "dev", "--distro", "bookworm")
@@ -177,6 +183,33 @@ def test_a_damaged_file_is_told(data: Path) -> None:
     init(data)
     (data / "packrat.db").write_bytes(b"nonsense" * 1000)
     refused(run(data, "serve"), 2, "packrat.db", "not a database")
+
+
+def test_an_older_schema_is_brought_up_once_by_all_who_come(new_database: Callable[[], str | None], data: Path) -> None:
+    url = new_database()
+    data.mkdir()
+    engine = connect_sqlite(data / "packrat.db") if url is None else connect_postgresql(url)
+    with writing(engine) as connection:
+        upgrade(connection, "0001")
+        now = datetime.now(UTC)
+        connection.execute(insert(packages), [package_row(name, now) for name in ("zlib", "Zlib", "a_b", "aB")])
+    engine.dispose()
+    if url is not None:
+        (data / "database").write_text(url)
+    line = [sys.executable, "-m", "packrat_server.cli", *REPO[:2], "none", *REPO[3:], "--data", str(data)]
+    processes = [subprocess.Popen(line, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    for process in processes:
+        # There is no tag in this database yet: told by a server that could open it.
+        assert "there is no tag 'dev'" in process.communicate()[1]
+    engine = open_database(data)
+    with reading(engine) as connection:
+        listed = connection.execute(select(packages.c.name).order_by(packages.c.name)).scalars().all()
+    assert listed == ["Zlib", "aB", "a_b", "zlib"]
+    engine.dispose()
+
+
+def package_row(name: str, now: datetime) -> dict[str, object]:
+    return {"name": name, "deprocated_count": 0, "failed_count": 0, "created": now, "updated": now}
 
 
 def test_the_migrations_add_up_to_the_tables(new_database: Callable[[], str | None], data: Path) -> None:

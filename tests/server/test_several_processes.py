@@ -319,11 +319,15 @@ def test_a_database_that_was_away_is_used_again(postgresql: Cluster, tmp_path: P
 
 def test_a_session_that_postgresql_ended_fails_nobody(postgresql: Cluster, tmp_path: Path) -> None:
     url = postgresql.new_database()
+    mine = "datname = current_database() AND pid <> pg_backend_pid()"
+    end = f"SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE {mine}"
     with world(tmp_path, url) as server:
         position = ask(server, None)["position"]
         server.auth("manager")
-        told = follow(server, position)
-        mine = "datname = current_database() AND pid <> pg_backend_pid()"
-        postgresql.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {mine}", url)
+        postgresql.execute(end, url)
         assert tag(server).status == 200
+        assert ask(server, position)["changes"] == {APT: ["p7"]}
+        told = follow(server, ask(server, None)["position"])
+        postgresql.execute(end, url)
+        assert tag(server, 7, "untag").status == 200
         assert told() == {APT: ["p7"]}

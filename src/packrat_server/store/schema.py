@@ -37,8 +37,8 @@ def is_newest(connection: Connection, where: str) -> bool:
     return found == scripts.get_current_head()
 
 
-def upgrade(connection: Connection) -> None:
-    """Bring the schema up to the newest version, inside the caller's transaction."""
+def upgrade(connection: Connection, version: str = "head") -> None:
+    """Bring the schema up to a version, by default the newest, inside the caller's transaction."""
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, version)
