@@ -61,6 +61,7 @@ def main() -> None:
     "--database",
     metavar="URL",
     envvar="PACKRAT_DATABASE",
+    show_envvar=True,
     help="An empty PostgreSQL database for the records, postgresql://USER@HOST:PORT/NAME; the data directory remembers "
     "it. By default they are in an SQLite file there. The password is taken from PGPASSWORD, or from the file that "
     "PGPASSFILE or ?passfile= in the URL names.",

@@ -6,6 +6,7 @@ Touches: the network, through uvicorn; the data directory.
 """
 
 import asyncio
+import signal
 import socket
 import threading
 import time
@@ -44,9 +45,13 @@ class _Server(uvicorn.Server):
         self.database = where(house.engine)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal to stop."""
+        """A signal to stop; a second Ctrl-C does not wait for answers that are under way.
+
+        uvicorn's own would send itself the signal again at the end, and die of it.
+        """
         self._bell.close()
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
     def stop(self) -> None:
         """Stop from another thread."""
@@ -88,8 +93,9 @@ def _prepare(data_dir: Path, host: str, port: int) -> tuple[_Server, socket.sock
     engine = open_database(data_dir)
     occupied = Occupied(data_dir)
     try:
+        known = _forget(engine)
         if occupied.alone:
-            _tidy(engine, data_dir)
+            _drop(data_dir, known)
             occupied.let_others_in()
         listener = _listen(host, port)
     except BaseException:
@@ -129,13 +135,17 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _tidy(engine: Engine, data_dir: Path) -> None:
-    """Forget old uploads, the oldest changes, and files that nobody names."""
+def _forget(engine: Engine) -> set[str]:
+    """Forget old uploads and the oldest changes; gives the hashes of the files that are still named."""
     with writing(engine) as connection:
         connection.execute(delete(uploads).where(uploads.c.at < time.time() - _UPLOAD_KEPT_S))
         prune(connection)
         known = set(connection.execute(select(package_files.c.sha256)).scalars())
-        known |= set(connection.execute(select(uploads.c.sha256)).scalars())
+        return known | set(connection.execute(select(uploads.c.sha256)).scalars())
+
+
+def _drop(data_dir: Path, known: set[str]) -> None:
+    """Remove the files that nobody names."""
     gone = drop_orphans(data_dir, known)
     if gone:
         log.info("tidied", files=gone)

@@ -36,18 +36,27 @@ def server(tmp_path: Path, new_database: Callable[[], str | None]) -> Iterator[W
 
 @contextmanager
 def other_process(beside: World) -> Iterator[World]:
-    """A second `packrat-server serve` on the same data directory."""
-    line = [sys.executable, "-m", "packrat_server.cli", "serve", "--data", str(beside.data), "--listen", "127.0.0.1:0"]
-    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+    """A second `packrat-server serve` on the same data directory; it must end well, too."""
+    process = serving(beside.data)
     assert process.stderr is not None
     try:
         said = process.stderr.readline()
         found = re.search(r"http://[\d.:]+", said)
         assert found is not None, said + process.stderr.read()
-        yield World(beside.data, found[0])
+        made = World(beside.data, found[0])
+        # Only when it answers it also listens to signals.
+        assert made.call("CALL", "/api/v2/Auth/User(whoami)", who=None).status == 200
+        yield made
     finally:
         process.terminate()
-        process.communicate()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert "stopped" in said
+
+
+def serving(data: Path) -> "subprocess.Popen[str]":
+    line = [sys.executable, "-m", "packrat_server.cli", "serve", "--data", str(data), "--listen", "127.0.0.1:0"]
+    return subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
 
 
 def ask(server: World, position: str | None, timeout_s: int = 0) -> Any:
@@ -315,6 +324,24 @@ def test_a_database_that_was_away_is_used_again(postgresql: Cluster, tmp_path: P
         assert open_files() <= descriptors + 8
         assert sessions(url) <= 21
     assert sessions(url) == 0
+
+
+def test_a_server_can_be_stopped_while_its_database_is_away_and_says_so_when_it_is_started(
+    postgresql: Cluster, tmp_path: Path
+) -> None:
+    with world(tmp_path, postgresql.new_database()) as server:
+        try:
+            with other_process(server) as other:
+                other.auth("lab")
+                postgresql.stop()
+                assert other.call("GET", "/api/v2/Repo/Mirror:lab:", None, "lab").status == 500
+            process = serving(server.data)
+            said = process.communicate(timeout=60)[1].splitlines()
+        finally:
+            postgresql.start()
+    assert process.returncode == 3
+    assert len(said) == 1
+    assert "can't be reached" in said[0]
 
 
 def test_a_session_that_postgresql_ended_fails_nobody(postgresql: Cluster, tmp_path: Path) -> None:

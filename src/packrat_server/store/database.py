@@ -83,6 +83,8 @@ def make_database(data_dir: Path, url: str | None, fill: Callable[[Connection], 
                 upgrade(connection)
                 fill(connection)
         except BaseException:
+            # First closed: SQLite would leave its log, which a later database of that name must not find.
+            engine.dispose()
             path.unlink()
             raise
     engine.dispose()
