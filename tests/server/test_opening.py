@@ -13,10 +13,11 @@ from alembic.runtime.migration import MigrationContext
 from click.testing import CliRunner, Result
 from sqlalchemy import String, insert, inspect, select
 
+from packrat_agent.errors import ConfigError, ServerUnavailable
 from packrat_server import cli
 from packrat_server.seed import init
 from packrat_server.store.database import open_database, reading, writing
-from packrat_server.store.postgresql import connect_postgresql
+from packrat_server.store.postgresql import connect_postgresql, refusal
 from packrat_server.store.schema import upgrade
 from packrat_server.store.sqlite import connect_sqlite
 from packrat_server.store.tables import metadata, packages
@@ -120,6 +121,12 @@ def test_a_server_that_is_not_there_is_worth_another_try(data: Path, tmp_path: P
         result = run(data, "init", "--database", url)
         refused(result, 3, "can't be reached", "see that PostgreSQL runs there")
         assert "hidden" not in result.output
+
+
+def test_a_server_that_was_just_starting_is_worth_another_try(postgresql: Cluster) -> None:
+    error = psycopg.OperationalError("FATAL:  the database system is starting up")
+    assert isinstance(refusal(postgresql.url(), error), ServerUnavailable)
+    assert isinstance(refusal(postgresql.url("nowhere"), error), ConfigError)
 
 
 def test_a_wrong_role_or_password_is_for_the_operator(postgresql: Cluster, data: Path, careful: str) -> None:

@@ -39,9 +39,11 @@ _PARAMETERS = {
     "application_name": "packrat-server",
 }
 # A writer waits as long for another as it does on SQLite; one that was stopped in mid-transaction lets the others on.
+# Role and database may have other defaults.
 _SESSION = (
     "SET client_encoding = 'UTF8'; SET timezone = 'UTC'; SET lock_timeout = '30s'; "
-    "SET idle_in_transaction_session_timeout = '60s'"
+    "SET idle_in_transaction_session_timeout = '60s'; "
+    "SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off"
 )
 
 
@@ -121,8 +123,15 @@ def _parse(url: str) -> dict[str, Any]:
 def refusal(url: str, error: Exception) -> PackratError:
     """Tell what it means that a connection could not be made: trouble that may pass, or work for the operator."""
     reason = first_line(error)
-    answers = pq.PGconn.ping(conninfo(url).encode()) == pq.Ping.OK
-    if not answers:
+    there = pq.PGconn.ping(conninfo(url).encode()) == pq.Ping.OK
+    if there:
+        # It may have been about to start. What it says from now on, it means.
+        try:
+            psycopg.connect(conninfo(url)).close()
+            there = False
+        except psycopg.Error as again:
+            reason = first_line(again)
+    if not there:
         return ServerUnavailable(
             f"{place(url)} can't be reached: {reason}; see that PostgreSQL runs there and lets this machine in"
         )
