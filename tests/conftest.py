@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from postgres import Cluster, cluster
 from stage import Key, Stage, stage
 
 
@@ -32,6 +33,13 @@ def key() -> Iterator[Key]:
     with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as home:
         yield make_key(Path(home), "Test Mirror <mirror@example.com>")
         subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """A PostgreSQL server; each test makes its own database in it."""
+    with cluster() as made:
+        yield made
 
 
 @pytest.fixture

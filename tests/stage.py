@@ -79,10 +79,10 @@ class Server:
 
 
 @contextmanager
-def packrat_server(directory: Path) -> Iterator[Server]:
-    """Run a new server below a directory."""
+def packrat_server(directory: Path, database: str | None = None) -> Iterator[Server]:
+    """Run a new server below a directory; database: the URL of an empty PostgreSQL database, else SQLite."""
     data = directory / "server"
-    server = Server(data, init(data))
+    server = Server(data, init(data, database))
     with running(data) as server.url:
         yield server
 
@@ -160,10 +160,14 @@ class Stage:
 
 @contextmanager
 def stage(
-    directory: Path, key: Key | None, suites: Sequence[str] = ("bookworm", "trixie"), kind: str = "apt"
+    directory: Path,
+    key: Key | None,
+    suites: Sequence[str] = ("bookworm", "trixie"),
+    kind: str = "apt",
+    database: str | None = None,
 ) -> Iterator[Stage]:
     """Set up a Stage whose repository takes every version tagged dev."""
-    with packrat_server(directory) as server:
+    with packrat_server(directory, database) as server:
         engine = open_database(server.data)
         admin.save_repo(engine, admin.NewRepo(f"{kind}-dev", kind, "dev", tuple(suites), show_only_latest=False))
         psk = admin.save_mirror(engine, "lab", [f"{kind}-dev"], "Lab")

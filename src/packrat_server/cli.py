@@ -23,6 +23,7 @@ from packrat_server.access import Role, new_password
 from packrat_server.running import serve
 from packrat_server.seed import init
 from packrat_server.store.database import open_database
+from packrat_server.store.postgresql import place
 from packrat_server.uploader import Uploader, signed_in
 
 T = TypeVar("T")
@@ -56,11 +57,20 @@ def main() -> None:
 
 
 @main.command("init")
+@click.option(
+    "--database",
+    metavar="URL",
+    envvar="PACKRAT_DATABASE",
+    show_envvar=True,
+    help="An empty PostgreSQL database for the records, postgresql://USER@HOST:PORT/NAME; the data directory remembers "
+    "it. By default they are in an SQLite file there. The password is taken from PGPASSWORD, or from the file that "
+    "PGPASSFILE or ?passfile= in the URL names.",
+)
 @_DATA
-def init_command(data: Path) -> None:
+def init_command(data: Path, database: str | None) -> None:
     """Make a new server. It has the usual tags and distribution versions, and user `admin`."""
-    password = init(data)
-    click.echo(f"made {data}")
+    password = init(data, database)
+    click.echo(f"made {data}" + (f", with its records in {place(database)}" if database is not None else ""))
     click.echo(f"user admin has the password {password} (shown this once)")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.utils import canonicalize_name
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from packrat_server.inspect_file import Inspected, Unrecognized, inspect_file
 from packrat_server.journal import note_file
@@ -26,6 +26,10 @@ from packrat_server.store.tables import (
     tags,
     uploads,
 )
+from packrat_server.store.text import is_storable
+
+_LENGTH_LIMIT = 200
+_CHANGE_CONTROL_LIMIT = 50
 
 
 class Rejected(Exception):
@@ -37,17 +41,29 @@ class Rejected(Exception):
         self.message = message
 
 
-def find_upload(connection: Connection, data_dir: Path, handle: str, kind: str | None) -> tuple[Any, Inspected]:
-    """Give an upload's row and what the file is.
+def find_upload(connection: Connection, handle: str) -> Row[Any]:
+    """Give an upload's row.
 
-    Raises: Unrecognized, also where the handle is not known.
+    Raises: Unrecognized where the handle is not known, or the upload has no name.
     """
     row = connection.execute(select(uploads).where(uploads.c.handle == handle)).first()
     if row is None:
         raise Unrecognized("File not found: upload it again")
     if row.file_name is None:
         raise Unrecognized("the upload has no file name: send Content-Disposition with it")
-    return row, inspect_file(blob_path(data_dir, row.sha256), row.file_name, kind)
+    return row
+
+
+def inspect_upload(data_dir: Path, upload: Row[Any], kind: str | None) -> Inspected:
+    """Tell what an upload is; a large one takes its time, so nobody holds the database meanwhile.
+
+    Raises: Unrecognized, also where what it says of itself can't be stored.
+    """
+    inspected = inspect_file(blob_path(data_dir, upload.sha256), upload.file_name, kind)
+    for text in (inspected.package, inspected.version):
+        if len(text) > _LENGTH_LIMIT or not is_storable(text):
+            raise Unrecognized(f"its name or version is longer than {_LENGTH_LIMIT} characters, or no proper text")
+    return inspected
 
 
 def distro_version_options(connection: Connection, inspected: Inspected) -> list[str]:
@@ -71,19 +87,16 @@ def _names_release(version: str, release_names: str) -> bool:
 class NewFile:
     """What `create` is asked to make of an upload."""
 
-    handle: str
     justification: str
     provenance: str
     distro_version: str
-    kind: str | None = None
 
 
-def create_file(connection: Connection, data_dir: Path, asked: NewFile, by: str) -> int:
+def create_file(connection: Connection, upload: Row[Any], inspected: Inspected, asked: NewFile, by: str) -> int:
     """Make a package file of an upload; gives its id.
 
-    Raises: Rejected, Unrecognized.
+    Raises: Rejected
     """
-    upload, inspected = find_upload(connection, data_dir, asked.handle, asked.kind)
     if asked.distro_version not in distro_version_options(connection, inspected):
         raise Rejected(
             "INVALID_DISTROVERSION", f'DistroVersion "{asked.distro_version}" is not an option for this file'
@@ -175,6 +188,8 @@ def tag_file(connection: Connection, file_id: int, tag: str, change_control_id: 
     needs_control = connection.execute(select(tags.c.change_control_required).where(tags.c.name == tag)).scalar()
     if needs_control and not change_control_id:
         raise Rejected("CHANGECONTROL_REQUIRED", "Change Control Id is required for this tag")
+    if change_control_id and len(change_control_id) > _CHANGE_CONTROL_LIMIT:
+        raise Rejected("CHANGECONTROL_INVALID", f"Change Control Id has more than {_CHANGE_CONTROL_LIMIT} characters")
     connection.execute(
         insert(package_file_tags).values(
             package_file=file_id, tag=tag, by=by, at=datetime.now(UTC), change_control_id=change_control_id or None

@@ -6,12 +6,12 @@ Touches: the network, through uvicorn; the data directory.
 """
 
 import asyncio
-import contextlib
+import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -23,14 +23,15 @@ from starlette.types import Receive, Scope, Send
 from packrat_agent.errors import ConfigError
 from packrat_server.api.app import App
 from packrat_server.api.calls import House
-from packrat_server.journal import Bell, newest, prune
+from packrat_server.journal import Bell, prune
 from packrat_server.store.blobs import drop_orphans
-from packrat_server.store.database import open_database, reading, writing
+from packrat_server.store.database import open_database, where, writing
+from packrat_server.store.occupied import Occupied
 from packrat_server.store.tables import package_files, uploads
+from packrat_server.watch import watching
 
 log = structlog.get_logger()
 
-_LOOK_S = 0.5
 _UPLOAD_KEPT_S = 24 * 3600.0
 _GRACEFUL_S = 2
 
@@ -38,14 +39,19 @@ _GRACEFUL_S = 2
 class _Server(uvicorn.Server):
     """Lets those go who wait for a change before it waits for them."""
 
-    def __init__(self, config: uvicorn.Config, bell: Bell) -> None:
+    def __init__(self, config: uvicorn.Config, house: House) -> None:
         super().__init__(config)
-        self._bell = bell
+        self._bell = house.bell
+        self.database = where(house.engine)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal to stop."""
+        """A signal to stop; a second Ctrl-C does not wait for answers that are under way.
+
+        uvicorn's own would send itself the signal again at the end, and die of it.
+        """
         self._bell.close()
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
     def stop(self) -> None:
         """Stop from another thread."""
@@ -59,7 +65,7 @@ def serve(data_dir: Path, host: str, port: int) -> None:
     Raises: ConfigError where the address can't be had or there is no server in data_dir.
     """
     server, listener = _prepare(data_dir, host, port)
-    log.info("serving", url=_url(listener), data=str(data_dir))
+    log.info("serving", url=_url(listener), data=str(data_dir), database=server.database)
     with listener:
         server.run(sockets=[listener])
     log.info("stopped")
@@ -85,11 +91,20 @@ def running(data_dir: Path, host: str = "127.0.0.1", port: int = 0) -> Iterator[
 
 def _prepare(data_dir: Path, host: str, port: int) -> tuple[_Server, socket.socket]:
     engine = open_database(data_dir)
-    _tidy(engine, data_dir)
-    listener = _listen(host, port)
+    occupied = Occupied(data_dir)
+    try:
+        known = _forget(engine)
+        if occupied.alone:
+            _drop(data_dir, known)
+            occupied.let_others_in()
+        listener = _listen(host, port)
+    except BaseException:
+        occupied.leave()
+        engine.dispose()
+        raise
     house = House(engine, data_dir, Bell())
     config = uvicorn.Config(
-        _WithLife(App(house), house),
+        _WithLife(App(house), house, occupied),
         http="h11",
         ws="none",
         lifespan="on",
@@ -99,7 +114,7 @@ def _prepare(data_dir: Path, host: str, port: int) -> tuple[_Server, socket.sock
         timeout_graceful_shutdown=_GRACEFUL_S,
         timeout_keep_alive=75,
     )
-    return _Server(config, house.bell), listener
+    return _Server(config, house), listener
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -120,14 +135,18 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _tidy(engine: Engine, data_dir: Path) -> None:
-    """Forget old uploads, the oldest changes, and files that nobody names."""
+def _forget(engine: Engine) -> set[str]:
+    """Forget old uploads and the oldest changes; gives the hashes of the files that are still named."""
     with writing(engine) as connection:
         connection.execute(delete(uploads).where(uploads.c.at < time.time() - _UPLOAD_KEPT_S))
         prune(connection)
         known = set(connection.execute(select(package_files.c.sha256)).scalars())
-        known |= set(connection.execute(select(uploads.c.sha256)).scalars())
-        gone = drop_orphans(data_dir, known)
+        return known | set(connection.execute(select(uploads.c.sha256)).scalars())
+
+
+def _drop(data_dir: Path, known: set[str]) -> None:
+    """Remove the files that nobody names."""
+    gone = drop_orphans(data_dir, known)
     if gone:
         log.info("tidied", files=gone)
 
@@ -135,41 +154,19 @@ def _tidy(engine: Engine, data_dir: Path) -> None:
 class _WithLife:
     """The application, with a watch for changes that other processes make to the database."""
 
-    def __init__(self, app: App, house: House) -> None:
+    def __init__(self, app: App, house: House, occupied: Occupied) -> None:
         self._app = app
         self._house = house
+        self._occupied = occupied
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
             await self._app(scope, receive, send)
             return
         await receive()
-        async with _watching(self._house):
+        async with watching(self._house):
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await asyncio.to_thread(self._house.engine.dispose)
+        self._occupied.leave()
         await send({"type": "lifespan.shutdown.complete"})
-
-
-@asynccontextmanager
-async def _watching(house: House) -> AsyncIterator[None]:
-    def look() -> int:
-        with reading(house.engine) as connection:
-            return newest(connection)
-
-    async def watch() -> None:
-        seen = await asyncio.to_thread(look)
-        while True:
-            await asyncio.sleep(_LOOK_S)
-            now = await asyncio.to_thread(look)
-            if now != seen:
-                seen = now
-                house.bell.ring()
-
-    task = asyncio.create_task(watch())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

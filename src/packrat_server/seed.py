@@ -1,11 +1,10 @@
 """What a new server begins with: the usual tags and distribution versions, an administrator.
 
-Takes: a data directory.
+Takes: a data directory, where the database is to be.
 Gives: the administrator's generated password.
-Touches: the data directory.
+Touches: the data directory; the database.
 """
 
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from sqlalchemy import Connection, insert
 from packrat_agent.errors import ConfigError
 from packrat_server.access import Role, hash_secret, new_password
 from packrat_server.journal import begin
-from packrat_server.store.database import connect, migrate, writing
+from packrat_server.store.database import make_database
 from packrat_server.store.tables import distro_versions, required_tags, tags, users
 
 # name, requires, needs a change control id
@@ -48,27 +47,22 @@ DISTRO_VERSIONS: Sequence[tuple[str, str, str | None, str, str]] = (
 )
 
 
-def init(data_dir: Path) -> str:
+def init(data_dir: Path, database: str | None = None) -> str:
     """Make a new server's data directory; gives the password of user `admin`, which is stored nowhere.
 
-    Raises: ConfigError where there is one already or it can't be written.
+    database: the URL of an empty PostgreSQL database; by default an SQLite file.
+    Raises: ConfigError where there is one already or it can't be written; ServerUnavailable.
     """
-    path = data_dir / "packrat.db"
-    if path.exists():
+    if any((data_dir / name).exists() for name in ("packrat.db", "database")):
         raise ConfigError(f"{data_dir} holds a packrat server already; `packrat-server serve` starts it")
+    password = new_password()
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         for name in ("files", "incoming"):
             (data_dir / name).mkdir(exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        make_database(data_dir, database, lambda connection: _seed(connection, password))
     except OSError as error:
         raise ConfigError(f"{data_dir} can't be written: {error.strerror}; give another --data") from None
-    engine = connect(path)
-    migrate(engine)
-    password = new_password()
-    with writing(engine) as connection:
-        _seed(connection, password)
-    engine.dispose()
     return password
 
 

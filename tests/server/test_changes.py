@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,8 +16,8 @@ APT = "/api/v2/Repo/Repo:apt-dev:"
 
 
 @pytest.fixture
-def server(tmp_path: Any) -> Iterator[World]:
-    with world(tmp_path) as made:
+def server(tmp_path: Any, new_database: Callable[[], str | None]) -> Iterator[World]:
+    with world(tmp_path, new_database()) as made:
         yield made
 
 

@@ -1,7 +1,7 @@
 """Downloads: ranges, validators, and who may have them."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,8 +14,8 @@ PATH = "/files/hello+x_1.0~1_amd64.deb"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tmp_path_factory.mktemp("world")) as made:
+def server(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[], str | None]) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("world"), new_database()) as made:
         handle = made.upload(DEB.file_name, DATA).value["uri"]
         made.call("CREATE", "/api/v2/Package/Package", {"name": DEB.name})
         arguments = {"file": handle, "justification": "", "provenance": "", "distroversion": "bookworm"}

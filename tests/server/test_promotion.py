@@ -1,7 +1,7 @@
 """Uploading and promoting: the rules, in the words that the original server has for them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,8 +14,8 @@ PACKAGE_FILE = "/api/v2/Package/PackageFile"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tmp_path_factory.mktemp("world")) as made:
+def server(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[], str | None]) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("world"), new_database()) as made:
         yield made
 
 

@@ -1,7 +1,7 @@
 """The server answers as the original one did: same status, same shape of body, same words of its errors."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -43,8 +43,8 @@ _OPEN_TO_ALL = ("login", "whoami", "logout", "change_password")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tmp_path_factory.mktemp("world")) as made:
+def server(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[], str | None]) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("world"), new_database()) as made:
         yield made
 
 

@@ -94,10 +94,10 @@ class Answer:
 
 
 @contextmanager
-def world(directory: Path) -> Iterator[World]:
-    """Run such a server."""
+def world(directory: Path, database: str | None = None) -> Iterator[World]:
+    """Run such a server; database: the URL of an empty PostgreSQL database, or none for an SQLite file."""
     data = directory / "server"
-    init(data)
+    init(data, database)
     engine = open_database(data)
     for kind, names in _SETS.items():
         for tag in ("dev", "stage", "prod"):
@@ -132,9 +132,8 @@ def _fill(connection: Any, data: Path) -> None:
     for number, name in enumerate(names, 1):
         suite = suites.get(number, "resource")
         named = {1: "hello_2.10-3_amd64.deb", 19: "conf_1.0.json"}.get(number, f"{name}_{number}.x")
-        connection.execute(
+        made = connection.execute(
             insert(package_files).values(
-                id=number,
                 package=name,
                 distro_version=suite,
                 version=f"1.0-{number}",
@@ -150,6 +149,7 @@ def _fill(connection: Any, data: Path) -> None:
                 updated=now,
             )
         )
+        assert made.inserted_primary_key == (number,)
         # 7 has no tag; 1 and 5 went all the way.
         for tag in () if number == 7 else ("dev", "stage", "prod") if number in (1, 5) else ("dev",):
             connection.execute(insert(package_file_tags).values(package_file=number, tag=tag, by="manager", at=now))

@@ -1,12 +1,15 @@
 """What the README and the pages beside it say is so."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from packrat_agent import cli
 from packrat_agent.config import load
+from packrat_server import cli as server_cli
 
 _TOP = Path(__file__).parents[2]
 _PAGES = sorted([*_TOP.glob("*.md"), *_TOP.glob("docs/*.md")])
@@ -34,6 +37,15 @@ def test_commands_in_the_pages_exist_with_their_options(page: Path) -> None:
         if command in cli.main.commands:
             options = {name for one in cli.main.commands[command].params for name in one.opts}
             assert set(rest.split()) <= options | {"--help"}, f"{page.name}: packrat-agent {command}{rest}"
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
+def test_command_lines_of_the_server_in_the_pages_are_accepted(page: Path) -> None:
+    text = page.read_text().replace("\\\n", "")
+    for line in re.findall(r"^(?:.* -- )?(?:\S*/)?packrat-server ([a-z].*)$", text, re.MULTILINE):
+        # `--help` last: the options before it are parsed, nothing is done.
+        done = CliRunner().invoke(server_cli.main, [*shlex.split(line), "--help"])
+        assert done.exit_code == 0, f"{page.name}: packrat-server {line}\n{done.output}"
 
 
 def test_the_readme_names_only_commands_and_targets_that_are_there() -> None:

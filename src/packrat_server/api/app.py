@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from packrat_agent.errors import ServerUnavailable
 from packrat_server.api.calls import House
 from packrat_server.api.files import lower_headers, serve_file, upload
 from packrat_server.api.messages import BODY_LIMIT, CinpResponse, Fault, read_request
@@ -40,6 +41,9 @@ class App:
             response = CinpResponse(fault.body, fault.status)
         except ClientDisconnect:
             return
+        except ServerUnavailable as error:
+            log.error("%s %s: %s", request.method, scope["path"], error)
+            response = CinpResponse({"message": "the server's database can't be used just now; try again later"}, 500)
         except Exception:
             log.exception("fault of the server: %s %s", request.method, scope["path"])
             response = CinpResponse({"message": "the server failed; its log says why"}, 500)

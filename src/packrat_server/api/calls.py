@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, Row, select, update
 from starlette.concurrency import run_in_threadpool
 
 from packrat_server import access
 from packrat_server.access import Caller, Role
 from packrat_server.api.messages import Fault
 from packrat_server.api.records import uri
-from packrat_server.inspect_file import Unrecognized
+from packrat_server.inspect_file import Inspected, Unrecognized
 from packrat_server.journal import Bell, newest, read_names, read_position, read_since
 from packrat_server.promote import (
     NewFile,
@@ -27,6 +27,7 @@ from packrat_server.promote import (
     create_file,
     distro_version_options,
     find_upload,
+    inspect_upload,
     mark_file,
     tag_file,
     untag_file,
@@ -121,7 +122,7 @@ async def tag_map(call: Call) -> dict[str, Any]:
             required.setdefault(row.tag, []).append(row.required)
         return {
             row.name: {"required": required.get(row.name, []), "change_control": row.change_control_required}
-            for row in connection.execute(select(tags).order_by(tags.c.created))
+            for row in connection.execute(select(tags).order_by(tags.c.created, tags.c.name))
         }
 
     return await _read(call, ask)
@@ -183,30 +184,28 @@ def _marking(what: str, *, on: bool) -> Callable[[Call], Awaitable[None]]:
 async def create(call: Call) -> str:
     """Makes a package file of an upload."""
     given = call.arguments
-    asked = NewFile(
-        given["file"], given["justification"] or "", given["provenance"] or "", given["distroversion"], given["type"]
-    )
+    asked = NewFile(given["justification"] or "", given["provenance"] or "", given["distroversion"])
+    upload, inspected = await _inspect(call)
 
     def change(connection: Connection) -> int:
-        return create_file(connection, call.house.data_dir, asked, call.caller.name)
+        return create_file(connection, upload, inspected, asked, call.caller.name)
 
     try:
         return uri("Package/PackageFile", await _write(call, change))
-    except Unrecognized as error:
-        raise _invalid_result(str(error)) from None
     except Rejected as error:
         raise _invalid_result(f"PackageException ({error.code}): {error.message}") from None
 
 
 async def distro_versions_for(call: Call) -> list[str]:
     """Where an upload may go."""
+    _, inspected = await _inspect(call)
+    return await _read(call, lambda connection: distro_version_options(connection, inspected))
 
-    def ask(connection: Connection) -> list[str]:
-        _, inspected = find_upload(connection, call.house.data_dir, call.arguments["file"], call.arguments["type"])
-        return distro_version_options(connection, inspected)
 
+async def _inspect(call: Call) -> tuple[Row[Any], Inspected]:
     try:
-        return await _read(call, ask)
+        upload = await _read(call, lambda connection: find_upload(connection, call.arguments["file"]))
+        return upload, await run_in_threadpool(inspect_upload, call.house.data_dir, upload, call.arguments["type"])
     except Unrecognized as error:
         raise _invalid_result(str(error)) from None
 

@@ -29,6 +29,7 @@ from packrat_server.catalog import find_served
 from packrat_server.store.blobs import Blob, blob_path, receive
 from packrat_server.store.database import reading, writing
 from packrat_server.store.tables import uploads
+from packrat_server.store.text import is_storable
 
 UPLOAD_LIMIT = 64 * 1024**3
 _AT_ONCE_BYTES = 128 * 1024
@@ -86,7 +87,9 @@ async def serve_file(request: Request, name: str, house: House) -> Response:
     headers = lower_headers(request)
     # A part, and what is large, is streamed; what is small would spend most of its time between threads.
     whole = request.method == "GET" and "range" not in headers
-    found = await run_in_threadpool(_find, house, headers, name, _AT_ONCE_BYTES if whole else -1)
+    found = None
+    if is_storable(name):
+        found = await run_in_threadpool(_find, house, headers, name, _AT_ONCE_BYTES if whole else -1)
     if found is None:
         return PlainTextResponse(f'file "{name[:200]}" not found', 404)
     etag = f'"{found.sha256}"'

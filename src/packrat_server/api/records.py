@@ -42,6 +42,7 @@ def uri(model: str, one: object) -> str:
 
 
 def _moment(value: datetime | None) -> str | None:
+    # SQLite keeps no time zone; all that is written is UTC.
     return None if value is None else value.replace(tzinfo=UTC).isoformat(timespec="microseconds")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from packrat_server.api.messages import Fault
 from packrat_server.api.schema import Parameter
+from packrat_server.store.text import is_storable
 
 
 def read_arguments(parameters: Sequence[Parameter], data: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,6 +54,8 @@ def _convert(parameter: Parameter, value: Any) -> Any:
 
 
 def _one(parameter: Parameter, value: Any) -> Any:
+    if isinstance(value, str) and not is_storable(value):
+        raise ValueError("Unable to store as a str")
     match parameter.type:
         case "Integer":
             return _integer(value)
@@ -80,7 +83,7 @@ def _text(value: Any) -> str | None:
     if not isinstance(value, str | int | float):
         raise ValueError("Unable to convert to a str")
     text = str(value)
-    if "\0" in text or len(text) > 100_000:
+    if len(text) > 100_000:
         raise ValueError("Unable to store as a str")
     return text
 

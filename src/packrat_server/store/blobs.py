@@ -74,7 +74,10 @@ def _keep(part: Path, path: Path) -> None:
 
 
 def drop_orphans(data_dir: Path, known: Collection[str]) -> int:
-    """Remove half uploads and the files that no record names; gives how many files went."""
+    """Remove half uploads and the files that no record names; gives how many files went.
+
+    Nobody may take uploads in meanwhile: what has just arrived has no record yet.
+    """
     gone = 0
     for part in (data_dir / "incoming").glob("*"):
         part.unlink(missing_ok=True)

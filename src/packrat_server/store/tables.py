@@ -6,6 +6,7 @@ Touches: nothing.
 """
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -20,8 +21,21 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.types import TypeEngine
 
 metadata = MetaData()
+
+_LARGE = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite's integers are large anyway, and only this one counts up by itself there."""
+
+
+def _text(length: int | None = None) -> TypeEngine[str]:
+    """Text of at most that many letters, which nobody but the program holds, on either database.
+
+    Sorted by code point, as SQLite does: not in the order of whatever language PostgreSQL was set up in.
+    """
+    plain: TypeEngine[str] = Text() if length is None else String(length)
+    return plain.with_variant(Text(collation="C"), "postgresql")
 
 
 def _stamps() -> tuple[Column[object], Column[object]]:
@@ -34,7 +48,7 @@ def _stamps() -> tuple[Column[object], Column[object]]:
 tags = Table(
     "tags",
     metadata,
-    Column("name", String(10), primary_key=True),
+    Column("name", _text(10), primary_key=True),
     Column("change_control_required", Boolean, nullable=False),
     *_stamps(),
 )
@@ -49,19 +63,19 @@ required_tags = Table(
 distro_versions = Table(
     "distro_versions",
     metadata,
-    Column("name", String(20), primary_key=True),
+    Column("name", _text(20), primary_key=True),
     Column("ordinal", Integer, nullable=False),
-    Column("distro", String(6), nullable=False),
-    Column("version", String(10)),
-    Column("file_type", String(20), nullable=False),
-    Column("release_names", String(100), nullable=False),
+    Column("distro", _text(6), nullable=False),
+    Column("version", _text(10)),
+    Column("file_type", _text(20), nullable=False),
+    Column("release_names", _text(100), nullable=False),
     *_stamps(),
 )
 
 packages = Table(
     "packages",
     metadata,
-    Column("name", String(200), primary_key=True),
+    Column("name", _text(200), primary_key=True),
     Column("deprocated_count", Integer, nullable=False),
     Column("failed_count", Integer, nullable=False),
     *_stamps(),
@@ -70,22 +84,22 @@ packages = Table(
 package_files = Table(
     "package_files",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _LARGE, primary_key=True),
     Column("package", ForeignKey("packages.name"), nullable=False),
     Column("distro_version", ForeignKey("distro_versions.name"), nullable=False),
-    Column("version", String(200), nullable=False),
-    Column("type", String(20), nullable=False),
-    Column("arch", String(20), nullable=False),
-    Column("justification", Text, nullable=False),
-    Column("provenance", Text, nullable=False),
-    Column("file_name", String(200), nullable=False, index=True),
-    Column("sha256", String(64), nullable=False, index=True),
-    Column("size", Integer, nullable=False),
+    Column("version", _text(200), nullable=False),
+    Column("type", _text(20), nullable=False),
+    Column("arch", _text(20), nullable=False),
+    Column("justification", _text(), nullable=False),
+    Column("provenance", _text(), nullable=False),
+    Column("file_name", _text(200), nullable=False, index=True),
+    Column("sha256", _text(64), nullable=False, index=True),
+    Column("size", _LARGE, nullable=False),
     Column("failed_at", DateTime(timezone=True)),
-    Column("failed_by", String(40)),
+    Column("failed_by", _text(40)),
     Column("deprocated_at", DateTime(timezone=True)),
-    Column("deprocated_by", String(40)),
-    Column("created_by", String(40), nullable=False),
+    Column("deprocated_by", _text(40)),
+    Column("created_by", _text(40), nullable=False),
     *_stamps(),
     UniqueConstraint("package", "distro_version", "version", "type", "arch", "file_name"),
     sqlite_autoincrement=True,
@@ -94,12 +108,12 @@ package_files = Table(
 package_file_tags = Table(
     "package_file_tags",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _LARGE, primary_key=True),
     Column("package_file", ForeignKey("package_files.id"), nullable=False, index=True),
     Column("tag", ForeignKey("tags.name"), nullable=False, index=True),
-    Column("by", String(40), nullable=False),
+    Column("by", _text(40), nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
-    Column("change_control_id", String(50)),
+    Column("change_control_id", _text(50)),
     UniqueConstraint("package_file", "tag"),
     sqlite_autoincrement=True,
 )
@@ -107,10 +121,10 @@ package_file_tags = Table(
 repos = Table(
     "repos",
     metadata,
-    Column("name", String(50), primary_key=True),
-    Column("description", String(200), nullable=False),
-    Column("directory", String(50), nullable=False),
-    Column("kind", String(6), nullable=False),
+    Column("name", _text(50), primary_key=True),
+    Column("description", _text(200), nullable=False),
+    Column("directory", _text(50), nullable=False),
+    Column("kind", _text(6), nullable=False),
     Column("tag", ForeignKey("tags.name"), nullable=False),
     Column("show_only_latest", Boolean, nullable=False),
     *_stamps(),
@@ -127,8 +141,8 @@ repo_distro_versions = Table(
 mirrors = Table(
     "mirrors",
     metadata,
-    Column("name", String(50), primary_key=True),
-    Column("description", String(200), nullable=False),
+    Column("name", _text(50), primary_key=True),
+    Column("description", _text(200), nullable=False),
     Column("psk", LargeBinary, nullable=False),
     Column("last_heartbeat", DateTime(timezone=True)),
     *_stamps(),
@@ -145,9 +159,9 @@ mirror_repos = Table(
 users = Table(
     "users",
     metadata,
-    Column("name", String(40), primary_key=True),
+    Column("name", _text(40), primary_key=True),
     Column("password", LargeBinary, nullable=False),
-    Column("role", String(10), nullable=False),
+    Column("role", _text(10), nullable=False),
     Column("active", Boolean, nullable=False),
     *_stamps(),
 )
@@ -156,33 +170,33 @@ sessions = Table(
     "sessions",
     metadata,
     Column("token_hash", LargeBinary, primary_key=True),
-    Column("name", String(50), nullable=False),
-    Column("role", String(10), nullable=False),
+    Column("name", _text(50), nullable=False),
+    Column("role", _text(10), nullable=False),
     Column("expires", Float, nullable=False),
 )
 
 uploads = Table(
     "uploads",
     metadata,
-    Column("handle", String(40), primary_key=True),
-    Column("file_name", String(200)),
-    Column("sha256", String(64), nullable=False),
-    Column("size", Integer, nullable=False),
-    Column("by", String(40), nullable=False),
+    Column("handle", _text(40), primary_key=True),
+    Column("file_name", _text(200)),
+    Column("sha256", _text(64), nullable=False),
+    Column("size", _LARGE, nullable=False),
+    Column("by", _text(40), nullable=False),
     Column("at", Float, nullable=False),
 )
 
 journal = Table(
     "journal",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _LARGE, primary_key=True),
     # Tells this row from another with the same id in a database that was put back from a backup.
-    Column("mark", String(16), nullable=False),
+    Column("mark", _text(16), nullable=False),
     Column("at", Float, nullable=False),
     # Of a change of one repository, or of a mirror's or repository's own record.
-    Column("repo", String(50)),
-    Column("package", String(200)),
-    Column("mirror", String(50)),
+    Column("repo", _text(50)),
+    Column("package", _text(200)),
+    Column("mirror", _text(50)),
     Index("journal_repo", "repo", "id"),
     Index("journal_mirror", "mirror", "id"),
     sqlite_autoincrement=True,

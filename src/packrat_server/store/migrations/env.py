@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection that the caller hands over.
+"""Runs the migrations on the connection that the caller hands over, in its transaction.
 
 Takes: the connection among the configuration's attributes.
 Gives: nothing.
@@ -10,6 +10,5 @@ from alembic import context
 from packrat_server.store.tables import metadata
 
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, transaction_per_migration=True)
-with context.begin_transaction():
-    context.run_migrations()
+context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+context.run_migrations()

@@ -1,0 +1,86 @@
+"""Rings the bell for changes that other processes make to the database.
+
+Takes: the House.
+Gives: nothing.
+Touches: the database; one connection of its own where that is PostgreSQL.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+import structlog
+
+from packrat_agent.errors import ServerUnavailable
+from packrat_server.api.calls import House
+from packrat_server.journal import newest
+from packrat_server.store.database import read_url, reading, where
+from packrat_server.store.postgresql import CHANNEL, conninfo, first_line
+
+log = structlog.get_logger()
+
+_LOOK_S = 0.5
+_LISTEN_S = 5.0
+"""How often a look is taken although nothing was told: it notices a dead connection, and a proxy that swallows news."""
+_RETRY_S = 0.5
+
+
+@asynccontextmanager
+async def watching(house: House) -> AsyncIterator[None]:
+    """Watch until the context ends."""
+    task = asyncio.create_task(_Watch(house).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+class _Watch:
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._url = read_url(house.data_dir)
+        self._seen: int | None = None
+        self._away = False
+
+    async def run(self) -> None:
+        """Watch, also after the database was away: what was missed meanwhile is seen when it is back."""
+        place = where(self._house.engine)
+        while True:
+            try:
+                await (self._look_often() if self._url is None else self._listen(self._url))
+            except (ServerUnavailable, psycopg.Error, OSError) as error:
+                if not self._away:
+                    log.error("waiting", database=place, reason=first_line(error))
+                self._away = True
+                await asyncio.sleep(_RETRY_S)
+
+    async def _look_often(self) -> None:
+        def look() -> int:
+            with reading(self._house.engine) as connection:
+                return newest(connection)
+
+        while True:
+            self._notice(await asyncio.to_thread(look))
+            await asyncio.sleep(_LOOK_S)
+
+    async def _listen(self, url: str) -> None:
+        async with await psycopg.AsyncConnection.connect(conninfo(url), autocommit=True) as connection:
+            await connection.execute(f"LISTEN {CHANNEL}")
+            while True:
+                cursor = await connection.execute("SELECT max(id) FROM journal")
+                row = await cursor.fetchone()
+                self._notice(row[0] if row is not None else None)
+                async for _ in connection.notifies(timeout=_LISTEN_S, stop_after=1):
+                    pass
+
+    def _notice(self, newest_id: int | None) -> None:
+        if self._away:
+            log.info("recovered", database=where(self._house.engine))
+        self._away = False
+        if newest_id != self._seen:
+            self._seen = newest_id
+            self._house.bell.ring()
