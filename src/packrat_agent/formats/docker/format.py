@@ -203,7 +203,7 @@ def _render_catalog(settings: RenderSettings, scope: str | None, images: Sequenc
     if scope is not None and settings.public_key is not None:
         directory = scope.partition("/")[2]
         url = f"{settings.public_url}/{directory}/sigstore"
-        pointers.append(TreeFile("sigstore/policy.json", write_policy(scope, settings.public_key)))
+        pointers.append(TreeFile("sigstore/policy.json", write_policy(scope, settings.lone_key or settings.public_key)))
         pointers.append(TreeFile("sigstore/registries.yaml", write_registries(scope, url)))
     pointers.append(TreeFile("v2/index.html", b"{}\n"))
     pointers.append(TreeFile("v2/_catalog", json.dumps({"repositories": images}).encode() + b"\n"))
