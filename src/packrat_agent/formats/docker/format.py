@@ -124,8 +124,9 @@ class DockerFormat:
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
         """Pulling; with a signature policy where images are signed."""
-        host = url.partition("://")[2].partition("/")[0]
-        lines = [f"podman pull {host}/{repo.directory}/IMAGE:latest"]
+        scheme, _, rest = url.partition("://")
+        without_tls = "--tls-verify=false " if scheme == "http" else ""
+        lines = [f"podman pull {without_tls}{rest.partition('/')[0]}/{repo.directory}/IMAGE:latest"]
         if signed:
             lines.append(f"# Signatures: see {url}/{repo.directory}/sigstore/policy.json")
         return "\n".join(lines)
