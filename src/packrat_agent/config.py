@@ -23,18 +23,7 @@ _SYSTEM = (
     *("/usr/share", "/var", "/var/cache", "/var/lib", "/var/log", "/var/tmp", "/var/www"),  # noqa: S108
 )
 _SYSTEM_TREES = (
-    "/bin",
-    "/boot",
-    "/dev",
-    "/etc",
-    "/lib",
-    "/lib64",
-    "/proc",
-    "/run",
-    "/sbin",
-    "/sys",
-    "/usr/bin",
-    "/usr/lib",
+    *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr/bin", "/usr/lib"),
 )
 
 
