@@ -16,9 +16,11 @@ import structlog
 
 from packrat_agent.claim import check_ownership, claim
 from packrat_agent.config import Config
+from packrat_agent.errors import SigningError
 from packrat_agent.formats.interface import RenderSettings
 from packrat_agent.keyring import SigningKey, export_public, find_key
 from packrat_agent.keyring import warn as warn_of_key
+from packrat_agent.lone_key import export_lone
 from packrat_agent.model import NOTHING_CONFIRMED, Confirmed
 from packrat_agent.pass_ import Ground
 from packrat_agent.removals import RemovalLimits
@@ -100,6 +102,7 @@ def prepare(config: Config, store: Store, staging: Path, wish: Wish) -> Mirror:
         signed=key is not None,
         public_url=mirror.public_url,
         public_key=public_key[0] if public_key else None,
+        lone_key=_export_lone(key) if mirror.public_url else None,
         apt_origin=mirror.apt_origin,
         apt_label=mirror.apt_label,
         apt_valid_for_s=mirror.apt_valid_for_s,
@@ -133,3 +136,15 @@ def _find_key(config: Config) -> SigningKey | None:
     for warning in warn_of_key(key, now):
         log.warning("key", fingerprint=key.fingerprint, text=warning)
     return key
+
+
+def _export_lone(key: SigningKey | None) -> bytes | None:
+    """What signs as a key of its own, where it is none; without it, only newer clients accept signatures of images."""
+    if key is None or key.fingerprint == key.primary:
+        return None
+    try:
+        return export_lone(key)
+    except SigningError as error:
+        text = "most podman and skopeo won't accept the signatures of images; they would those of a primary key"
+        log.warning("key", fingerprint=key.fingerprint, reason=str(error), text=text)
+        return None

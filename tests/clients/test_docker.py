@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import fingerprint_of
 from packrat_agent.demo.build_image import Image, build_classic, build_oci, write_image
 from packrat_agent.formats.interface import WebServer
 from packrat_server import admin
@@ -246,6 +247,17 @@ def test_manifests_carry_their_type_and_digest(registry: Registry, ref: str, met
     assert (again[1]["Content-Type"], again[1]["Docker-Content-Digest"], again[2]) == (types[ref], digest, body)
 
 
+@pytest.mark.parametrize("name", ["nginx", "apache"])
+def test_caches_keep_what_a_digest_names_and_ask_for_what_a_tag_names(published: Stage, name: str) -> None:
+    with served(name, published) as registry:
+        top = "/v2/docker-dev/web"
+        _, by_tag, _ = registry.answer(f"{top}/manifests/1.2")
+        _, by_digest, body = registry.answer(f"{top}/manifests/{by_tag['Docker-Content-Digest']}")
+        _, blob, _ = registry.answer(f"{top}/blobs/{json.loads(body)['config']['digest']}")
+        assert by_tag["Cache-Control"] == "no-cache"
+        assert by_digest["Cache-Control"] == blob["Cache-Control"] == "public, max-age=31536000, immutable"
+
+
 def policy(published: Stage, registry: Registry) -> Path:
     """The policy.json that is published, as the client has it."""
     path = registry.place / "policy.json"
@@ -277,6 +289,24 @@ def test_signatures_are_accepted_by_their_files(published: Stage) -> None:
         text = (published.www / "docker-dev/sigstore/registries.yaml").read_text()
         (registry.place / "registries.d/lab.yaml").write_text(text.replace(HOST, registry.address))
         registry.run("skopeo", "copy", source, target, policy=checked)
+
+
+def test_signatures_by_a_subkey_are_accepted_too() -> None:
+    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as home:
+        gpg = ["gpg", "--homedir", home, "--batch", "--passphrase", ""]
+        subprocess.run([*gpg, "--quick-generate-key", "whole", "rsa2048", "cert"], check=True, capture_output=True)
+        primary = fingerprint_of(Path(home), "whole")
+        subprocess.run([*gpg, "--quick-add-key", primary, "rsa2048", "sign"], check=True, capture_output=True)
+        with docker_stage(Key(Path(home), primary)) as set_up:
+            put(set_up, WEB_1, build_oci(WEB_1))
+            set_up.agent("sync")
+            assert "0 faults" in set_up.agent("verify").stdout
+            with served("built-in", set_up) as registry:
+                checked = policy(set_up, registry)
+                name = f"{HOST}/docker-dev/web:1.2"
+                registry.run("skopeo", "copy", f"docker://{name}", f"dir:{registry.place / 'web'}", policy=checked)
+                registry.podman("pull", name, policy=checked)
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
 
 
 @pytest.fixture(scope="module", params=["built-in", "nginx", "apache"])

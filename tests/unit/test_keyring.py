@@ -12,6 +12,7 @@ import pytest
 
 from packrat_agent.errors import SigningError
 from packrat_agent.keyring import SigningKey, export_public, find_key, make_signature, warn
+from packrat_agent.lone_key import export_lone
 from packrat_agent.model import SignatureForm
 
 NOW = datetime.now(UTC)
@@ -39,10 +40,12 @@ class Keyring:
         (made,) = set(self.fingerprints()) - before
         return made
 
-    def add(self, primary: str, *, use: str = "sign", passphrase: str = "", past: bool = False) -> str:
+    def add(
+        self, primary: str, *, use: str = "sign", passphrase: str = "", past: bool = False, kind: str = "ed25519"
+    ) -> str:
         """Add a subkey and give its fingerprint."""
         faked = ["--faked-system-time", LONG_AGO] if past else []
-        kind = "cv25519" if use == "encr" else "ed25519"
+        kind = "cv25519" if use == "encr" else kind
         before = set(self.fingerprints())
         self.gpg(*faked, *unlocked(passphrase), "--quick-add-key", primary, kind, use, "6m")
         (made,) = set(self.fingerprints()) - before
@@ -279,6 +282,34 @@ def test_the_exported_key_is_without_the_signatures_of_others(ring: Keyring) -> 
     ring.gpg("--default-key", other, "--quick-sign-key", ours)
     assert ring.gpg("--export", ours).count(bytes.fromhex(other)) == 1
     assert bytes.fromhex(other) not in export_public(ring.find(ours)).binary
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "rsa2048"])
+@pytest.mark.parametrize("passphrase", ["", "secret words"])
+def test_a_signing_subkey_is_shown_as_a_key_of_its_own(
+    ring: Keyring, tmp_path: Path, kind: str, passphrase: str
+) -> None:
+    file = tmp_path / "passphrase"
+    file.write_text(f"{passphrase}\n")
+    primary = ring.make(use="cert", passphrase=passphrase)
+    subkey = ring.add(primary, passphrase=passphrase, kind=kind)
+    key = ring.find(subkey, file if passphrase else None)
+    before = sorted(path.stat().st_mtime_ns for path in (ring.home / "private-keys-v1.d").iterdir())
+    lone = export_lone(key)
+    assert export_lone(key) == lone
+    assert sorted(path.stat().st_mtime_ns for path in (ring.home / "private-keys-v1.d").iterdir()) == before
+    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as other:
+        gpg = ["gpg", "--homedir", other, "--batch", "--status-fd", "1"]
+        subprocess.run([*gpg, "--import"], input=lone, check=True, capture_output=True)
+        listed = subprocess.run([*gpg, "--with-colons", "--list-keys"], check=True, capture_output=True, text=True)
+        signature = make_signature(key, b"data", SignatureForm.OPAQUE)
+        verified = subprocess.run([*gpg, "--verify"], input=signature, check=True, capture_output=True)
+    assert key.expires is not None
+    (listing,) = [line.split(":") for line in listed.stdout.splitlines() if line.startswith("pub:")]
+    assert (listing[4], int(listing[6])) == (subkey[-16:], int(key.expires.timestamp()))
+    # The last word names the primary key of what signed.
+    (valid,) = [line for line in verified.stdout.splitlines() if b"VALIDSIG" in line]
+    assert (valid.split()[2], valid.split()[-1]) == (subkey.encode(), subkey.encode())
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,7 @@ def _tell_use(setting: Setting, url: str, server_url: str) -> None:
 mirror   {url}/
 
 A client uses it with (as root):
+  install -d -m 0755 /etc/apt/keyrings
   curl -fsSL -o /etc/apt/keyrings/packrat-demo.gpg {url}/repo-key.gpg
   echo "deb [signed-by=/etc/apt/keyrings/packrat-demo.gpg] {url}/apt-dev bookworm main" \\
     > /etc/apt/sources.list.d/packrat-demo.list

@@ -20,13 +20,15 @@ class RenderSettings:
     """What the operator's configuration says about the indexes.
 
     `confirmed_repos` names the repositories whose published Origin, Label and Codename may change. `public_url` is the
-    address of root_dir as clients know it, without a slash at its end. `public_key` is the armored key.
+    address of root_dir as clients know it, without a slash at its end. `public_key` is the armored key,
+    `lone_key` what signs as a key of its own, where that is a subkey: for clients that know no subkeys.
     """
 
     mirror_description: str
     signed: bool
     public_url: str | None = None
     public_key: bytes | None = None
+    lone_key: bytes | None = None
     apt_origin: str = "Packrat"
     apt_label: str | None = None
     apt_valid_for_s: int | None = None
@@ -99,6 +101,10 @@ class WebServer(Enum):
 
     NGINX = "nginx"
     APACHE = "apache"
+
+
+IMMUTABLE = "public, max-age=31536000, immutable"
+"""The Cache-Control of what never changes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,9 @@ class AptFormat:
         suites = [version.version or version.name for version in repo.distro_versions]
         keyring = "/etc/apt/keyrings/packrat-mirror.gpg"
         option = f"signed-by={keyring}" if signed else "trusted=yes"
-        lines = [f"sudo curl -fsSL -o {keyring} {url}/repo-key.gpg"] if signed else []
+        # Releases before Debian 12 and Ubuntu 22.04 have no such directory.
+        fetch = ["sudo install -d -m 0755 /etc/apt/keyrings", f"sudo curl -fsSL -o {keyring} {url}/repo-key.gpg"]
+        lines = fetch if signed else []
         lines += [
             f'echo "deb [{option}] {url}/{repo.directory} {suite} main" '
             f"| sudo tee /etc/apt/sources.list.d/{repo.name}-{suite}.list"

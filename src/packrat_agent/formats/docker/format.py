@@ -124,8 +124,9 @@ class DockerFormat:
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
         """Pulling; with a signature policy where images are signed."""
-        host = url.partition("://")[2].partition("/")[0]
-        lines = [f"podman pull {host}/{repo.directory}/IMAGE:latest"]
+        scheme, _, rest = url.partition("://")
+        without_tls = "--tls-verify=false " if scheme == "http" else ""
+        lines = [f"podman pull {without_tls}{rest.partition('/')[0]}/{repo.directory}/IMAGE:latest"]
         if signed:
             lines.append(f"# Signatures: see {url}/{repo.directory}/sigstore/policy.json")
         return "\n".join(lines)
@@ -203,7 +204,7 @@ def _render_catalog(settings: RenderSettings, scope: str | None, images: Sequenc
     if scope is not None and settings.public_key is not None:
         directory = scope.partition("/")[2]
         url = f"{settings.public_url}/{directory}/sigstore"
-        pointers.append(TreeFile("sigstore/policy.json", write_policy(scope, settings.public_key)))
+        pointers.append(TreeFile("sigstore/policy.json", write_policy(scope, settings.lone_key or settings.public_key)))
         pointers.append(TreeFile("sigstore/registries.yaml", write_registries(scope, url)))
     pointers.append(TreeFile("v2/index.html", b"{}\n"))
     pointers.append(TreeFile("v2/_catalog", json.dumps({"repositories": images}).encode() + b"\n"))

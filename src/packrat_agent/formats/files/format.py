@@ -75,7 +75,7 @@ class FilesFormat:
         return Tree(request.repo, (Section("main", identity.hexdigest(), (), pointers),))
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
-        """How all of it, or one file, is had and checked."""
+        """How the list and a file are had and checked."""
         here = f"{url}/{repo.directory}"
         lines = [f"curl -fsSO {here}/{SUMS}"]
         if signed:

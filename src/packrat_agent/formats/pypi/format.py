@@ -8,6 +8,7 @@ Touches: the package file that is read; the directory for what is taken out of i
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from packaging.utils import canonicalize_name
 
@@ -81,13 +82,15 @@ class PypiFormat:
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
         """The index's address for pip, uv and poetry."""
         index = f"{url}/{repo.directory}/simple/"
-        return "\n".join(
-            [
-                f"pip config set global.index-url {index}",
-                f"export UV_DEFAULT_INDEX={index}",
-                f"poetry source add --priority=primary {repo.name} {index}",
-            ]
-        )
+        lines = [f"pip config set global.index-url {index}"]
+        if url.startswith("http://"):
+            # Without TLS, pip passes over an index that it is not told to trust.
+            lines.append(f"pip config set global.trusted-host {urlsplit(url).netloc}")
+        lines += [
+            f"export UV_DEFAULT_INDEX={index}",
+            f"poetry source add --priority=primary {repo.name} {index}",
+        ]
+        return "\n".join(lines)
 
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
         """Clients that ask for JSON get JSON, all others HTML."""

@@ -1,0 +1,39 @@
+"""The lines that the landing page has for clients."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from formats.kinds import JSON
+from formats.type_stage import type_stage
+from packrat_agent.formats.table import FORMATS
+from packrat_agent.model import DistroVersion, Repo
+from stage import Key
+from web import web_server
+
+REPO = Repo("r", "", "there/r", "any", (DistroVersion("here", "rhel", "9", "rpm"),))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("pypi", "trusted-host repo.example.com:81"), ("docker", "tls-verify=false")]
+)
+def test_a_client_is_told_to_do_without_tls_only_where_there_is_none(kind: str, words: str) -> None:
+    for scheme, expected in (("http", True), ("https", False)):
+        setup = FORMATS[kind].client_setup(REPO, f"{scheme}://repo.example.com:81", True)
+        assert (words in setup) == expected
+        assert "repo.example.com:81/there/r/" in setup
+
+
+def test_the_lines_for_files_work_when_pasted(tmp_path: Path, key: Key) -> None:
+    with type_stage(tmp_path, key, JSON) as made:
+        made.put("hello", "1.0")
+        made.lab.agent("sync")
+        [file] = [path for path in made.packages() if "hello" in path]
+        with web_server(made.lab.www) as url:
+            repo = Repo("r", "", made.lab.repo.name, "json", ())
+            lines = FORMATS["json"].client_setup(repo, url, True).replace("PACKAGE/FILE", file)
+            done = subprocess.run(["sh", "-ec", lines], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf"^{re.escape(file)}: OK$", done.stdout, re.M)
