@@ -199,6 +199,67 @@ _PLANTS: tuple[Plant, ...] = (
     make_a_pipe,
     close_to_others,
 )
+
+
+@pytest.mark.parametrize(
+    ("lost", "told"),
+    [
+        *((f"{kind}-dev", f"is no {kind} repository") for kind in REPOS),
+        ("apt-dev/dists", "is no apt repository"),
+        (APT, "is missing, though index.html leads to it"),
+        (RHEL, "is missing, though index.html leads to it"),
+        (SLES, "is missing, though index.html leads to it"),
+        (SIMPLE, "is no pypi repository"),
+        ("docker-dev/v2", "is no docker repository"),
+    ],
+)
+def test_what_is_lost_altogether_is_found(tree: Path, lost: str, told: str) -> None:
+    shutil.rmtree(tree / lost)
+    found = faults_of(tree)
+    assert any(what.startswith(told) for path in (lost, lost.partition("/")[0]) for what in found.get(path, [])), found
+    # A file in its place is no better.
+    (tree / lost).write_text("x")
+    assert any(told in what for all_told in faults_of(tree).values() for what in all_told)
+
+
+def test_a_tree_that_is_not_there_is_a_fault_of_the_command_line(mirror: Stage, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for name in ("missing", "file"):
+        done = mirror.agent("verify", "--root", str(tmp_path / name), expect=2)
+        assert f"{tmp_path / name} is no directory; give the top of a mirror with --root" in done.stderr
+
+
+def test_directories_that_a_web_server_may_not_enter_are_found(tree: Path) -> None:
+    closed = ["apt-dev/pool/first", "docker-dev", f"{RHEL}/repodata", f"{SIMPLE}/other", "json-dev/a"]
+    for place in closed:
+        (tree / place).chmod(0o750)
+    assert faults_of(tree) == {place: ["is closed to a web server; its mode should be 0755"] for place in closed}
+
+
+NO_PRIVILEGE = "-dac_override,-dac_read_search"
+
+
+@pytest.mark.parametrize("kind", REPOS)
+def test_what_the_user_may_not_look_into_is_a_fault(tree: Path, mirror: Stage, kind: str) -> None:
+    limit = ["setpriv", f"--bounding-set={NO_PRIVILEGE}", f"--inh-caps={NO_PRIVILEGE}"] if os.geteuid() == 0 else []
+    below = sorted(path for path in (tree / f"{kind}-dev").iterdir() if path.is_dir() and not path.is_symlink())
+    for place, mode in ((tree / f"{kind}-dev", 0o000), (tree / f"{kind}-dev", 0o600), (below[0], 0o000)):
+        place.chmod(mode)
+        command = [*limit, *mirror.command("verify", "--json", "--root", str(tree))]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        place.chmod(0o755)
+        assert done.returncode == 13, done.stderr
+        name = str(place.relative_to(tree))
+        assert any(fault["path"].startswith(name) for fault in json.loads(done.stdout)["faults"]), done.stdout
+    tree.chmod(0o000)
+    done = subprocess.run(
+        [*limit, *mirror.command("verify", "--root", str(tree))], capture_output=True, text=True, check=False
+    )
+    tree.chmod(0o755)
+    assert done.returncode in (2, 7)
+    assert "Traceback" not in done.stderr
+
+
 _LEAVES = ("*.deb", "*.rpm", "*.conf", "*.whl", "*.whl.metadata", "*.tar.gz", "v2/*/blobs/sha256:*")
 """What nothing is read out of, so that faults in all of them are found at once."""
 

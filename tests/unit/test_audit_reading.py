@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packrat_agent.audit.findings import is_plain
+from packrat_agent.audit.read_page import read_page
 from packrat_agent.audit.read_xml import read_elements, unpack
 from packrat_agent.audit.repodata import read_metalink, read_repomd
 from packrat_agent.audit.signatures import read_keys
@@ -81,3 +82,58 @@ def test_a_plain_path_stays_where_it_begins() -> None:
     assert is_plain("a/b.c/..d")
     for path in ("", "/a", "a/", "a//b", "..", "a/../b", "./a", "a/\0", "a\n", "\ud800", "\x1b[1m"):
         assert not is_plain(path)
+
+
+_MARKUP = [
+    "<",
+    ">",
+    "</html>",
+    '<a href="x">',
+    "</a>",
+    "<br>",
+    "<!--",
+    "-->",
+    "<script>",
+    "&gt;",
+    '"',
+    "<a",
+    "<A HREF=x>",
+]
+
+
+@given(st.lists(st.sampled_from(_MARKUP) | st.text(max_size=5)))
+def test_any_page_is_read_or_refused(pieces: list[str]) -> None:
+    try:
+        links = read_page("".join(pieces).encode("utf-8", "surrogatepass"))
+    except ValueError:
+        return
+    assert len(links) == pieces.count('<a href="x">')
+
+
+def test_a_page_gives_its_links() -> None:
+    page = b'<!DOCTYPE html>\n<html lang="en"><a href="../a#sha256=0" data-x="&gt;=3">a &amp; b</a><br></html>\n'
+    assert read_page(page) == [{"href": "../a#sha256=0", "data-x": ">=3", "text": "a & b"}]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b'<html lang="en"><!-- <a href="x">x</a> --></html>',
+        b'<a href="x">x</a>',
+        b'<a href="x">x</html>',
+        b'<a href="x">x</a></html><a href="y">y</a>',
+        b'<a href="x" href="y">x</a></html>',
+        b"<a href=x>x</a></html>",
+        b'<base href="http://example.com/"></html>',
+        b"<!" * 20_000_000,
+        b"<a " * 20_000_000,
+        b'<a href="x">' * 1_000_000,
+        b'<a href="x">x</a>' * 600_000 + b"</html>",
+        b"x" * 70_000_000,
+        b"",
+    ],
+    ids=lambda page: page[:20].decode(),
+)
+def test_no_page_looks_like_this(page: bytes) -> None:
+    with pytest.raises(ValueError):
+        read_page(page)

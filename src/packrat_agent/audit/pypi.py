@@ -10,11 +10,11 @@ Source: Simple repository API (PEP 503, 629, 658, 691, 700, 714).
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import unquote
 
 from packrat_agent.audit.findings import Fault, Finding, Named, Subject, is_plain, parse_json, read_pointer
+from packrat_agent.audit.read_page import read_page
 
 _HTML, _JSON = "index.html", "index.v1_json"
 _UP = "../../"
@@ -107,12 +107,11 @@ def _read_pages(
     html = read_pointer(subject, f"{directory}/{_HTML}", found)
     if html is None:
         return value, None
-    page = _Page()
-    page.feed(html.decode("utf-8", "replace"))
-    page.close()
-    if not page.is_whole:
-        found.append(Fault(f"{directory}/{_HTML}", "is no whole page"))
-    return value, page.links
+    try:
+        return value, read_page(html)
+    except ValueError as error:
+        found.append(Fault(f"{directory}/{_HTML}", str(error)))
+        return value, None
 
 
 def _names(value: Any) -> list[str] | None:
@@ -151,27 +150,3 @@ def _link(name: str, url: str, sha256: str, metadata: str, requires_python: str)
 def _size(value: Any) -> int | None:
     size = value.get("size") if isinstance(value, dict) else None
     return size if isinstance(size, int) else None
-
-
-class _Page(HTMLParser):
-    """The links of a page: their attributes, and their text as `text`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.links: list[dict[str, str]] = []
-        self.is_whole = False
-        self._inside = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "a":
-            self._inside = True
-            self.links.append({"href": "", **{name: value or "" for name, value in attrs}, "text": ""})
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "a":
-            self._inside = False
-        self.is_whole = self.is_whole or tag == "html"
-
-    def handle_data(self, data: str) -> None:
-        if self._inside:
-            self.links[-1]["text"] += data

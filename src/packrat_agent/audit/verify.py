@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from io import FileIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from packrat_agent.audit.apt import audit_apt, is_apt
 from packrat_agent.audit.docker import audit_docker, is_docker
@@ -23,11 +23,12 @@ from packrat_agent.audit.pypi import audit_pypi, is_pypi
 from packrat_agent.audit.signatures import Keyring, read_keys
 from packrat_agent.audit.site import audit_site
 from packrat_agent.audit.yum import audit_yum, is_yum
-from packrat_agent.disk import AGENT_DIR
+from packrat_agent.disk import AGENT_DIR, told_as_disk_error
 from packrat_agent.errors import ConfigError
 
 _DEPTH = 5
 _CHUNK_BYTES = 1024 * 1024
+_OPEN_DIRECTORY = 0o005
 
 Recognize = Callable[[Subject, str], bool]
 
@@ -57,14 +58,18 @@ def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], N
 
     key: a public key, binary or armored; None: the tree's own, if it has one. on_progress: called with (files, bytes)
     since the last call, from several threads.
-    Raises: ConfigError where `top` is no directory, or signatures can't be verified here.
+    Raises: ConfigError where `top` is no directory, or signatures can't be verified here; DiskError where it can't be
+    read.
     """
-    if not top.is_dir():
-        raise ConfigError(f"{top} is no directory; give the top of a mirror with --root")
+    with told_as_disk_error("read", top):
+        try:
+            os.scandir(top).close()
+        except (FileNotFoundError, NotADirectoryError):
+            raise ConfigError(f"{top} is no directory; give the top of a mirror with --root") from None
     subject = Subject(top, _read_keyring(top, key))
-    found = tuple(_repositories(subject, "", 0))
     named: dict[str, Named] = {}
     faults: list[Fault] = []
+    found = tuple(_repositories(subject, "", 0, faults))
     for finding in _audit(subject, found):
         if isinstance(finding, Fault):
             faults.append(finding)
@@ -102,7 +107,7 @@ def _read_keyring(top: Path, key: Path | None) -> Keyring | None:
 
 
 def _audit(subject: Subject, repositories: Sequence[tuple[str, str]]) -> Iterator[Finding]:
-    yield from audit_site(subject)
+    yield from audit_site(subject, repositories)
     for kind, directory in repositories:
         try:
             yield from AUDITORS[kind][1](subject, directory)
@@ -110,15 +115,20 @@ def _audit(subject: Subject, repositories: Sequence[tuple[str, str]]) -> Iterato
             yield Fault(directory, f"can't be audited to its end: {told(error)}")
 
 
-def _repositories(subject: Subject, directory: str, depth: int) -> Iterator[tuple[str, str]]:
-    for kind, (recognize, _) in AUDITORS.items():
-        if directory and recognize(subject, directory):
-            yield kind, directory
-            return
-    if depth < _DEPTH:
-        for entry in sorted(os.scandir(subject.top / directory), key=lambda entry: entry.name):
+def _repositories(subject: Subject, directory: str, depth: int, faults: list[Fault]) -> Iterator[tuple[str, str]]:
+    """Find the repositories; a directory that can't be looked into is a fault."""
+    try:
+        entries = sorted(os.scandir(subject.top / directory), key=lambda entry: entry.name)
+        kinds = [kind for kind, (recognize, _) in AUDITORS.items() if directory and recognize(subject, directory)]
+    except OSError as error:
+        faults.append(Fault(directory, f"can't be looked into: {told(error)}"))
+        return
+    if kinds:
+        yield kinds[0], directory
+    elif depth < _DEPTH:
+        for entry in entries:
             if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
-                yield from _repositories(subject, f"{directory}/{entry.name}".lstrip("/"), depth + 1)
+                yield from _repositories(subject, f"{directory}/{entry.name}".lstrip("/"), depth + 1, faults)
 
 
 def _check(top: Path, named: Named, on_progress: Callable[[int, int], None]) -> tuple[Fault | None, int]:
@@ -164,12 +174,21 @@ def _look_around(top: Path, named: Mapping[str, Named]) -> tuple[tuple[str, ...]
     unnamed: list[str] = []
     odd: list[Fault] = []
     inside = top.resolve()
-    for directory, directories, files in os.walk(top):
+    leading = {str(parent) for path in named for parent in PurePosixPath(path).parents}
+
+    def tell(error: OSError) -> None:
+        odd.append(Fault(str(Path(error.filename).relative_to(top)), f"can't be looked into: {told(error)}"))
+
+    for directory, directories, files in os.walk(top, onerror=tell):
         relative = Path(directory).relative_to(top)
         directories[:] = sorted(name for name in directories if str(relative / name) != AGENT_DIR)
         for name in (*files, *directories):
             path = str(relative / name)
-            mode = (top / path).lstat().st_mode
+            try:
+                mode = (top / path).lstat().st_mode
+            except OSError:
+                # Told of its directory, or gone meanwhile.
+                continue
             if stat.S_ISLNK(mode):
                 target = (top / path).resolve()
                 if not target.is_relative_to(inside):
@@ -181,4 +200,6 @@ def _look_around(top: Path, named: Mapping[str, Named]) -> tuple[tuple[str, ...]
                     unnamed.append(path)
             elif not stat.S_ISDIR(mode):
                 odd.append(Fault(path, "is neither file nor directory"))
+            elif mode & _OPEN_DIRECTORY != _OPEN_DIRECTORY and path in leading:
+                odd.append(Fault(path, "is closed to a web server; its mode should be 0755"))
     return tuple(sorted(unnamed)), odd
