@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import json
 import re
+import secrets
 import ssl
 import threading
 import time
@@ -31,10 +32,11 @@ class Manners:
     minimum_s, maximum_s: how long a poll takes at least, and when the worker is killed without a byte. late: a poll
     tells what it heard when its time is over. twice: what a poll told, the next one of that repository tells again.
     spurious: a change wakes polls of any repository. gone: the database is gone: all is 500, polls are empty, at
-    once. deaf: polls are empty, at once. silent: nothing is ever answered. slow_s: before each answer. html: a proxy
-    in front answers with its error page. cut: answers end in the middle. wrong: every answer is of this value.
-    redirect: every answer leads there. cut_files: so many downloads still end in the middle; resumable: files have a
-    length, ETag and Range. after_file: is called when a download was answered.
+    once; numbered: each 500 with a number of its own. deaf: polls are empty, at once. silent: nothing is ever
+    answered. slow_s: before each answer. html: a proxy in front answers with its error page. cut: answers end in
+    the middle. wrong: every answer is of this value. redirect: every answer leads there. cut_files: so many
+    downloads still end in the middle; resumable: files have a length, ETag and Range. after_file: is called when a
+    download was answered.
     """
 
     minimum_s: float = 10.0
@@ -43,6 +45,7 @@ class Manners:
     twice: bool = False
     spurious: bool = False
     gone: bool = False
+    numbered: bool = False
     deaf: bool = False
     silent: bool = False
     slow_s: float = 0.0
@@ -294,7 +297,8 @@ class OriginalServer:
             raise _Refusal(401, {"message": "Invalid Session"})
         polling = request.target.endswith("(poll)")
         if self.manners.gone and not polling:
-            raise _Refusal(500, {"message": 'Exception (InterfaceError)"connection already closed"'})
+            number = f" in request {secrets.token_hex(8)}" if self.manners.numbered else ""
+            raise _Refusal(500, {"message": f'Exception (InterfaceError)"connection already closed"{number}'})
         match request.verb:
             case "DESCRIBE":
                 return self._describe(request.target), {}

@@ -8,6 +8,7 @@ Touches: through full_pass and pass_: everything.
 import asyncio
 import os
 import random
+import re
 import socket
 import threading
 import time
@@ -57,6 +58,8 @@ _RETRY_S = (15.0, 900.0)
 _REST_S = 1.0
 """A repository's indexes have dates in whole seconds that must rise, and never lie ahead: one publication a second."""
 _FIGURES_S = 10.0
+_NUMBERS = re.compile(r"\b(?:\d+(?:[.:]\d+)+|(?=[0-9a-fA-F-]*\d)[0-9a-fA-F-]{4,})\b")
+"""Times, addresses and identifiers; not the status of an answer."""
 
 
 @dataclass(slots=True)
@@ -140,8 +143,8 @@ async def _give_signs_of_life(desk: _Desk) -> None:
 
 def _complain(desk: _Desk, error: PackratError) -> None:
     desk.complaint = str(error)
-    # A full disk is one fault, whichever file meets it.
-    fault = str(error.__cause__.errno) if isinstance(error.__cause__, OSError) else desk.complaint
+    # A full disk is one fault, whichever file meets it; so is a server that numbers its answers.
+    fault = str(error.__cause__.errno) if isinstance(error.__cause__, OSError) else _NUMBERS.sub("#", desk.complaint)
     if fault in desk.told:
         return
     desk.told.add(fault)
@@ -150,15 +153,7 @@ def _complain(desk: _Desk, error: PackratError) -> None:
     with suppress(DiskError):
         desk.mirror.store.notes.add_event(time.time(), "waiting", None, desk.complaint)
         if not isinstance(error, DiskError):
-            _note_server(desk, up=False)
-
-
-def _note_server(desk: _Desk, *, up: bool) -> None:
-    notes = desk.mirror.store.notes
-    before = notes.fact("server")
-    since = before["since"] if before.get("up") is up else time.time()
-    url, reason = desk.mirror.config.packrat.url, "" if up else desk.complaint
-    notes.set_fact("server", {"url": url, "up": up, "since": since, "reason": reason})
+            desk.mirror.store.notes.note_server(desk.mirror.config.packrat.url, time.time(), desk.complaint)
 
 
 async def _keep_time(desk: _Desk) -> None:
@@ -220,9 +215,9 @@ def _note_health(desk: _Desk) -> None:
 
     Raises: DiskError
     """
-    _note_server(desk, up=True)
+    url = desk.mirror.config.packrat.url
+    desk.mirror.store.notes.note_server(url, time.time())
     if desk.complaint:
-        url = desk.mirror.config.packrat.url
         desk.mirror.store.notes.add_event(time.time(), "recovered", None, url)
         desk.complaint = ""
         desk.told.clear()

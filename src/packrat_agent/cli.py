@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +27,15 @@ from packrat_agent.commands.verify import verify_command
 from packrat_agent.config import Config, describe, load
 from packrat_agent.config import warn as warn_of_config
 from packrat_agent.connect import connected
-from packrat_agent.errors import Busy, ConfigError, Incomplete, PackratError
+from packrat_agent.errors import (
+    Busy,
+    ConfigError,
+    Incomplete,
+    PackratError,
+    ServerBroken,
+    ServerRefused,
+    ServerUnavailable,
+)
 from packrat_agent.formats.interface import WebServer
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.full_pass import Progress, Summary, sync
@@ -114,13 +123,9 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
     config = _load(config_path)
     wish = Wish(dry_run, adopt, Confirmed(accept_removals, trust_clock))
 
-    async def pass_once(mirror: Mirror, on_progress: Progress) -> Summary:
-        async with connected(mirror.config) as server:
-            return await sync(mirror, server, wish, on_progress)
-
     try:
         with ready(config, wish) as mirror, show_progress() as on_progress:
-            summary = until_signalled(lambda: pass_once(mirror, on_progress))
+            summary = until_signalled(lambda: _sync(mirror, wish, on_progress))
     except Busy as busy:
         if busy.runner is None or dry_run or adopt:
             raise
@@ -135,6 +140,18 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
     show_summary(summary, dry_run=dry_run)
     if not summary.complete:
         raise Incomplete("the pass is done, but not everything could be published; see above")
+
+
+async def _sync(mirror: Mirror, wish: Wish, on_progress: Progress) -> Summary:
+    url, notes = mirror.config.packrat.url, mirror.store.notes
+    try:
+        async with connected(mirror.config) as server:
+            summary = await sync(mirror, server, wish, on_progress)
+    except (ServerUnavailable, ServerRefused, ServerBroken) as error:
+        notes.note_server(url, time.time(), str(error))
+        raise
+    notes.note_server(url, time.time())
+    return summary
 
 
 @main.command("run")

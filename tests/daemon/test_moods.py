@@ -62,8 +62,12 @@ def served_throughout(mirror: Stage) -> Iterator[None]:
     assert mirror.tree() == before
 
 
-MOODS: dict[str, tuple[Callable[[Manners], None], str]] = {
+MOODS: dict[str, tuple[Callable[[Manners], object], str]] = {
     "the database is gone": (lambda manners: setattr(manners, "gone", True), "500"),
+    "the database is gone, and each answer has a number": (
+        lambda manners: (setattr(manners, "gone", True), setattr(manners, "numbered", True)),
+        "500",
+    ),
     "a proxy in front answers with HTML": (lambda manners: setattr(manners, "html", True), "502"),
     "answers are cut off": (
         lambda manners: setattr(manners, "cut", True),

@@ -343,7 +343,8 @@ def test_all_good_is_ok(bench: Bench) -> None:
     [
         ("server", {"up": False, "since": _NOW - 301, "reason": "refused"}, Level.WARNING, "away for 5 min: refused"),
         ("server", {"up": False, "since": _NOW - 3601}, Level.CRITICAL, "away for 60 min"),
-        ("server", {"up": False, "since": _NOW - 299}, Level.OK, "away for a moment"),
+        ("server", {"up": False, "since": _NOW - 299}, Level.OK, "away for a moment,"),
+        ("server", {"up": False, "since": _NOW - 9, "reason": "no psk"}, Level.OK, "away for a moment: no psk,"),
         ("full_pass", {"ended": _NOW - 2651, "seconds": 50}, Level.OK, "last full pass"),
         ("full_pass", {"ended": _NOW - 2751, "seconds": 50}, Level.WARNING, "the last full pass ended 46 min ago"),
         ("full_pass", {"ended": _NOW - 9051, "seconds": 50}, Level.CRITICAL, "the last full pass ended 3 h ago"),

@@ -44,6 +44,12 @@ class Notes:
         with self._db.transaction():
             self.set_fact(name, {**self.fact(name), **part})
 
+    def note_server(self, url: str, now: float, reason: str = "") -> None:
+        """Remember that the server answers, or the reason why not, and since when (epoch seconds) that is so."""
+        before, up = self.fact("server"), not reason
+        since = before["since"] if before.get("up") is up else now
+        self.set_fact("server", {"url": url, "up": up, "since": since, "reason": reason})
+
     def drop_fact(self, name: str) -> None:
         """Forget what is known under a name."""
         with self._db.transaction() as db:

@@ -157,12 +157,19 @@ def _good(status: Status) -> str:
     parts = [
         _count(status.repos, "repository", "repositories"),
         f"{sum(repo.live for repo in status.repos)} live",
-        f"server {'up' if status.server.up else 'not seen yet' if status.server.up is None else 'away for a moment'}",
+        _server_said(status),
         f"last full pass {human_age(status.at - last)} ago" if last is not None else "no full pass yet",
     ]
     if status.agent.state is AgentState.ELSEWHERE:
         parts.append(f"held by {status.agent.host}")
     return ", ".join(parts)
+
+
+def _server_said(status: Status) -> str:
+    server = status.server
+    if server.up is not False:
+        return "server up" if server.up else "server not seen yet"
+    return f"server away for a moment{f': {server.reason}' if server.reason else ''}"
 
 
 def _figures(status: Status, limits: Limits) -> str:
