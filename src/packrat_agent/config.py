@@ -23,18 +23,7 @@ _SYSTEM = (
     *("/usr/share", "/var", "/var/cache", "/var/lib", "/var/log", "/var/tmp", "/var/www"),  # noqa: S108
 )
 _SYSTEM_TREES = (
-    "/bin",
-    "/boot",
-    "/dev",
-    "/etc",
-    "/lib",
-    "/lib64",
-    "/proc",
-    "/run",
-    "/sbin",
-    "/sys",
-    "/usr/bin",
-    "/usr/lib",
+    *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr/bin", "/usr/lib"),
 )
 
 
@@ -96,12 +85,13 @@ def load(path: Path) -> Config:
     known = {
         section: frozenset(row.key for row in _ROWS if row.section == section) for section in ("packrat", "mirror")
     }
-    values = parse(read_text(path), path, known, frozenset({"keep_file", "keep_file_list"}))
-    faults: list[str] = []
+    values, faults = parse(read_text(path), path, known, frozenset({"keep_file", "keep_file_list"}))
+    # A key that is missing may be the one that is misspelled.
+    is_whole = not faults
     read: dict[str, dict[str, object]] = {"packrat": {}, "mirror": {}}
     for row in _ROWS:
         given = values.get((row.section, row.key), [])
-        if not given and row.required:
+        if not given and row.required and is_whole:
             faults.append(f"{path}: [{row.section}] needs {row.key}: {row.required}")
         for value in given:
             try:
@@ -138,7 +128,8 @@ def _check_together(
             line = values["mirror", "state_db"][0].line
             faults.append(
                 f"{path}, line {line}: state_db: its directory {directory} and root_dir {root} must not contain each "
-                "other: the full sync would remove it; put it in a directory of its own, such as /var/lib/packratAgent"
+                "other: the full sync would remove it; give each a directory of its own, such as /var/lib/packratAgent "
+                "and /var/www/repo"
             )
     hazard = "lies in root_dir: the web server would show it, the full sync remove it; put it elsewhere"
     for key in ("gnupg_home", "passphrase_file"):

@@ -1,7 +1,7 @@
 """Reads the INI file: sections, keys and the lines that they stand on.
 
 Takes: the text of mirror.conf.
-Gives: each key's value and line, or every fault at once.
+Gives: each key's value and line, and every fault.
 Touches: the file.
 """
 
@@ -52,11 +52,11 @@ def read_text(path: Path) -> str:
 
 def parse(
     text: str, path: Path, keys: Mapping[str, frozenset[str]], repeatable: frozenset[str]
-) -> dict[tuple[str, str], list[Value]]:
-    """Parse `key: value` and `key = value` lines; gives (section, key) → its values, empty ones left out.
+) -> tuple[dict[tuple[str, str], list[Value]], list[str]]:
+    """Parse `key: value` and `key = value` lines; gives (section, key) → its values, empty ones left out, and faults.
 
-    keys: section → the keys that it knows; repeatable: keys that may stand several times.
-    Raises: ConfigError that names every wrong line and, for a wrong name, the nearest right one.
+    keys: section → the keys that it knows; repeatable: keys that may stand several times. A fault names its line and,
+    for a wrong name, the nearest right one.
     """
     found: dict[tuple[str, str], list[Value]] = {}
     faults: list[str] = []
@@ -82,9 +82,7 @@ def parse(
             last, fault = _key(line, number, section, keys[section], found, repeatable)
         if fault:
             faults.append(f"{path}, line {number}: {fault}")
-    if faults:
-        raise ConfigError("\n".join(faults))
-    return {name: kept for name, values in found.items() if (kept := [value for value in values if value.text])}
+    return {name: kept for name, values in found.items() if (kept := [one for one in values if one.text])}, faults
 
 
 def _section(line: str, keys: Mapping[str, frozenset[str]]) -> tuple[str, str]:

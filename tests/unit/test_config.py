@@ -221,6 +221,11 @@ def test_a_wrong_line_is_told_with_its_number_and_the_nearest_right_name(conf: P
 def test_all_faults_are_told_at_once(conf: Path) -> None:
     conf.write_text("[packrat]\nhots: a\nname\n[mirrror]\n[mirror]\nx=1\n")
     assert [one.partition(":")[0] for one in faults(conf)] == ["line 2", "line 3", "line 4", "line 6"]
+    written(conf, {"nmae": "prod", "name": "a/b"}, {"root_dir": "www", "keepfile": "x"})
+    assert [one.partition(":")[0] for one in faults(conf)] == ["line 5", "line 9", "line 3", "line 7"]
+    # The missing name is the one that is misspelled.
+    conf.write_text("[packrat]\nhost: a\nnmae: b\n[mirror]\nroot_dir: www\n")
+    assert [one.partition(":")[0] for one in faults(conf)] == ["line 3", "line 5"]
     written(conf, {"name": "a/b"}, {"root_dir": "www", "keep_generations": "none", "keep_file": "x"})
     assert sorted(one.partition(":")[0] for one in faults(conf)) == ["line 3", "line 6", "line 8", "line 9"]
 
