@@ -17,6 +17,15 @@ from packrat_agent.server.cinp import CinpClient
 _ROOT = "/api/v2/"
 _PACKAGE_FILE = f"{_ROOT}Package/PackageFile"
 _EPOCH = re.compile(r"_\d+(?:%3[aA]|:)")
+_REASONS = {
+    "Invalid Content-Disposition": "its name may have up to 200 letters, digits and _ . + ~ ! ^ -, and begins with a "
+    "letter, a digit or _",
+    "UNKNOWN_TYPE": "it is no package of a known type, and its name does not tell what it is: "
+    "<package>_<version>.<ending>, the package in letters, digits and dashes",
+    "ALLREADY_EXISTS": "the server has a file of this package, version, type and architecture for that distribution "
+    "version already",
+}
+"""What the server says → what to do about it."""
 
 
 class Uploader:
@@ -35,19 +44,23 @@ class Uploader:
         Raises: ServerRefused where the server does not take it, or it fits several distribution versions.
         """
         name = _EPOCH.sub("_", path.name)
+        try:
+            handle = await self._send(path, name)
+            options = await self._client.call(f"{_PACKAGE_FILE}(distroversionOptions)", {"file": handle})
+            chosen = list(distro_versions) or options
+            if not distro_versions and len(options) != 1:
+                raise ServerRefused(f"it can go to {', '.join(options)}: say which, with --distro")
+            return [await self._create(handle, one, justification, provenance) for one in chosen]
+        except ServerRefused as error:
+            raise ServerRefused(f"{name!r} is not taken: {_explain(str(error))}") from None
+
+    async def _send(self, path: Path, name: str) -> str:
+        """Upload the bytes; gives the server's handle."""
         with path.open("rb") as file:
             answer = await self._client.post_file("/api/upload", name, file, path.stat().st_size)
         if not isinstance(answer, dict) or not isinstance(answer.get("uri"), str):
             raise ServerBroken(f"the upload of {name} was answered without a handle")
-        handle = answer["uri"]
-        options = await self._client.call(f"{_PACKAGE_FILE}(distroversionOptions)", {"file": handle})
-        chosen = list(distro_versions) or options
-        if not distro_versions and len(options) != 1:
-            raise ServerRefused(f"{name} can go to {', '.join(options)}: say which, with --distro")
-        uris = []
-        for distro_version in chosen:
-            uris.append(await self._create(handle, distro_version, justification, provenance))
-        return uris
+        return str(answer["uri"])
 
     async def _create(self, handle: str, distro_version: str, justification: str, provenance: str) -> str:
         arguments = {
@@ -87,6 +100,10 @@ class Uploader:
             if record.get("file") == f"/files/{file_name}":
                 found.append(uri)
         return sorted(found, key=lambda uri: int(uri.rsplit(":", 2)[1]))
+
+
+def _explain(error: str) -> str:
+    return next((plain for words, plain in _REASONS.items() if words in error), error)
 
 
 @asynccontextmanager

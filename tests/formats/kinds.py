@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from packaging.utils import parse_wheel_filename
 
@@ -152,11 +153,11 @@ def _read_pypi(get: Get) -> Offered:
         links = re.findall(r'href="\.\./\.\./([^"#]+)#sha256=([0-9a-f]{64})"', page)
         assert len(links) == page.count("href=")
         for path, sha256 in links:
-            hold(get, path, sha256)
+            hold(get, unquote(path), sha256)
     offered: Offered = set()
     for project in json.loads(get("simple/index.v1_json"))["projects"]:
         for file in json.loads(get(f"simple/{project['name']}/index.v1_json"))["files"]:
-            path = file["url"].removeprefix("../../")
+            path = unquote(file["url"].removeprefix("../../"))
             hold(get, path, file["hashes"]["sha256"])
             hold(get, f"{path}.metadata", file["core-metadata"]["sha256"])
             _, version, _, tags = parse_wheel_filename(file["filename"])

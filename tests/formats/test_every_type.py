@@ -159,6 +159,22 @@ def test_what_does_not_fit_is_refused_by_name_and_stops_nothing_else(tmp_path: P
             CLIENTS[kind.name](made.lab, url, tmp_path / "client", "hello", "1.0")
 
 
+def test_every_character_that_versions_have_reaches_the_client(made: TypeStage, tmp_path: Path) -> None:
+    version = {
+        "apt": "2.0~rc1+b.1-3",
+        "yum": "1.0^git1~rc+x",
+        "pypi": "1!2.0+local.1",
+        "docker": "1.0-rc.1_x",
+        "json": "1.0~rc1+b!1^2",
+    }[made.kind.name]
+    made.put("hello", version)
+    made.lab.agent("sync")
+    assert made.offered() == made.expected(("hello", version))
+    with web_server(made.lab.www) as url:
+        (tmp_path / "client").mkdir()
+        CLIENTS[made.kind.name](made.lab, url, tmp_path / "client", "hello", version)
+
+
 def test_a_file_for_a_distribution_version_that_the_repository_lacks(kind: Kind) -> None:
     name = kind.build("hello", "1.0", kind.arches[0], b"")[0]
     file_type = {"apt": "deb", "yum": "rpm", "pypi": "python", "docker": "docker", "json": "json"}[kind.name]

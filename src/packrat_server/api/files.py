@@ -33,7 +33,8 @@ from packrat_server.store.tables import uploads
 UPLOAD_LIMIT = 64 * 1024**3
 _AT_ONCE_BYTES = 128 * 1024
 _DISPOSITION = re.compile(r'inline\s*[;:]\s*filename="(?P<name>[^"]*)"')
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~-]{0,199}")
+# What packages of all types are called: `!` stands in epochs of Python, `^` in versions of rpms.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~!^-]{0,199}")
 _TYPES = {
     ".deb": "application/vnd.debian.binary-package",
     ".rpm": "application/x-rpm",

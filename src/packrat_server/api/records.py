@@ -110,7 +110,7 @@ def _package_file(row: Row[Any], tagged: Iterable[Row[Any]]) -> Record:
         "arch": row.arch,
         "justification": row.justification,
         "provenance": row.provenance,
-        "file": "/files/" + quote(row.file_name, safe="+~"),
+        "file": "/files/" + quote(row.file_name, safe="+~!"),
         "sha256": row.sha256,
         "failed_at": _moment(row.failed_at),
         "failed_by": row.failed_by,

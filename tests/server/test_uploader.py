@@ -1,0 +1,44 @@
+"""What a person is told whose file the server does not take."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.demo.build_deb import Deb, write_deb
+from packrat_agent.errors import ServerRefused
+from stage import Server, packrat_server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with packrat_server(tmp_path_factory.mktemp("uploads")) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("odd name_1.0.txt", "its name may have"),
+        (".hidden_1.0.txt", "its name may have"),
+        ("a%20b_1.0.txt", "its name may have"),
+        ("noversion.txt", "<package>_<version>.<ending>"),
+    ],
+)
+def test_a_name_that_will_not_do_is_told_with_what_would(
+    server: Server, tmp_path: Path, name: str, reason: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"anything")
+    with pytest.raises(ServerRefused, match=f"^{re.escape(repr(name))} is not taken: .*{re.escape(reason)}"):
+        server.put(path, ("resource",))
+
+
+def test_a_file_that_is_there_already_or_fits_many_places_is_told_by_name(server: Server, tmp_path: Path) -> None:
+    path = write_deb(Deb("hello", "1.0", "amd64"), tmp_path)
+    with pytest.raises(ServerRefused, match=r"'hello_1.0_amd64.deb' is not taken: it can go to .*bookworm.* --distro"):
+        server.put(path, ())
+    server.put(path)
+    with pytest.raises(ServerRefused, match=r"'hello_1.0_amd64.deb' is not taken: the server has a file of this"):
+        server.put(path)
