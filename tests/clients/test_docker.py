@@ -247,6 +247,17 @@ def test_manifests_carry_their_type_and_digest(registry: Registry, ref: str, met
     assert (again[1]["Content-Type"], again[1]["Docker-Content-Digest"], again[2]) == (types[ref], digest, body)
 
 
+@pytest.mark.parametrize("name", ["nginx", "apache"])
+def test_caches_keep_what_a_digest_names_and_ask_for_what_a_tag_names(published: Stage, name: str) -> None:
+    with served(name, published) as registry:
+        top = "/v2/docker-dev/web"
+        _, by_tag, _ = registry.answer(f"{top}/manifests/1.2")
+        _, by_digest, body = registry.answer(f"{top}/manifests/{by_tag['Docker-Content-Digest']}")
+        _, blob, _ = registry.answer(f"{top}/blobs/{json.loads(body)['config']['digest']}")
+        assert by_tag["Cache-Control"] == "no-cache"
+        assert by_digest["Cache-Control"] == blob["Cache-Control"] == "public, max-age=31536000, immutable"
+
+
 def policy(published: Stage, registry: Registry) -> Path:
     """The policy.json that is published, as the client has it."""
     path = registry.place / "policy.json"

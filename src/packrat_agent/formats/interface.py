@@ -83,6 +83,10 @@ class WebServer(Enum):
     APACHE = "apache"
 
 
+IMMUTABLE = "public, max-age=31536000, immutable"
+"""The Cache-Control of what never changes."""
+
+
 @dataclass(frozen=True, slots=True)
 class WebRules:
     """What a web server must be told beyond serving plain files.

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from packrat_agent.formats.docker.manifest import MANIFEST_TYPES
-from packrat_agent.formats.interface import WebRules, WebServer
+from packrat_agent.formats.interface import IMMUTABLE, WebRules, WebServer
 
 _CODES = {
     "manifest_unknown": "manifest unknown",
@@ -25,7 +25,6 @@ ERRORS = {
 }
 """name → the body that goes with a 404."""
 
-_IMMUTABLE = "public, max-age=31536000, immutable"
 _IMAGE = "[a-z0-9][a-z0-9._-]*"
 _REFERENCE = "[A-Za-z0-9_][A-Za-z0-9._:-]*"
 _DIGEST = "sha256:[0-9a-f]{64}"
@@ -46,17 +45,23 @@ def write_rules(server: WebServer, directory: str, root: Path) -> WebRules:
 
 def _fill(template: str, directory: str, root: Path) -> str:
     text = template.replace("PATTERN", re.escape(directory).replace("\\-", "-"))
-    for word, value in (("DIRECTORY", directory), ("ROOT", str(root)), ("IMMUTABLE", _IMMUTABLE)):
+    for word, value in (("DIRECTORY", directory), ("ROOT", str(root)), ("IMMUTABLE", IMMUTABLE)):
         text = text.replace(word, value)
     return text.replace("IMAGE", _IMAGE).replace("REFERENCE", _REFERENCE).replace("DIGEST", _DIGEST)
 
 
-_NGINX_OUTSIDE = """\
+_NGINX_OUTSIDE = f"""\
 # The digest of an image's manifest: the name of the directory that a tag is a link to.
-map $realpath_root $packrat_digest {
+map $realpath_root $packrat_digest {{
     default "";
-    "~/(?<packrat_found>sha256:[0-9a-f]{64})$" $packrat_found;
-}
+    "~/(?<packrat_found>{_DIGEST})$" $packrat_found;
+}}
+
+# What a tag stands for may change; what a digest stands for does not.
+map $packrat_ref $packrat_caching {{
+    default "no-cache";
+    "~^{_DIGEST}$" "{IMMUTABLE}";
+}}
 """
 
 _NGINX_SHARED = """\
@@ -94,7 +99,7 @@ _NGINX = """\
             types {
 TYPES
             }
-            add_header Cache-Control "no-cache";
+            add_header Cache-Control $packrat_caching;
             add_header Docker-Content-Digest $packrat_digest;
             try_files TRIED @manifest_unknown;
         }
@@ -150,6 +155,9 @@ _APACHE = """\
     </LocationMatch>
     <LocationMatch "^/v2/PATTERN/IMAGE/manifests/">
         ErrorDocument 404 /v2/DIRECTORY/_errors/manifest_unknown.json
+    </LocationMatch>
+    <LocationMatch "^/v2/PATTERN/IMAGE/manifests/DIGEST$">
+        Header set Cache-Control "IMMUTABLE"
     </LocationMatch>
     <LocationMatch "^/v2/PATTERN/IMAGE/blobs/(?<digest>DIGEST)$">
         ForceType application/octet-stream

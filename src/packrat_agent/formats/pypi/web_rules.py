@@ -9,11 +9,12 @@ Source: PEP 691, "Version + Format Selection"; nginx ngx_http_index_module; Apac
 
 import re
 
-from packrat_agent.formats.interface import WebRules, WebServer
+from packrat_agent.formats.interface import IMMUTABLE, WebRules, WebServer
 from packrat_agent.formats.pypi.index import JSON_TYPE
 
 _ACCEPTS_JSON = r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\.0*)?\s*(,|$))"
 """The type is named, and not with q=0."""
+_PACKAGES = r"^/DIRECTORY/packages/[^/]+/[^/]+\.(whl|whl\.metadata|tar\.gz|zip)$"
 
 _NGINX_OUTSIDE = f"""\
 # Python clients that ask for JSON get the JSON form of an index page.
@@ -38,6 +39,11 @@ _NGINX_INSIDE = f"""\
         add_header Cache-Control "no-cache";
         add_header Vary "Accept";
     }}
+
+    # A name among the packages stands for the same bytes for ever.
+    location ~ "{_PACKAGES}" {{
+        add_header Cache-Control "{IMMUTABLE}";
+    }}
 """
 
 _APACHE_INSIDE = f"""\
@@ -50,6 +56,11 @@ _APACHE_INSIDE = f"""\
     </LocationMatch>
     <LocationMatch "^/DIRECTORY/simple/([^/]+/)?index\\.v1_json$">
         ForceType {JSON_TYPE}
+    </LocationMatch>
+
+    # A name among the packages stands for the same bytes for ever.
+    <LocationMatch "{_PACKAGES}">
+        Header set Cache-Control "{IMMUTABLE}"
     </LocationMatch>
 """
 

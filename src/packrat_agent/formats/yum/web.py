@@ -8,13 +8,13 @@ Touches: nothing.
 import re
 from pathlib import Path
 
-from packrat_agent.formats.interface import WebRules, WebServer
+from packrat_agent.formats.interface import IMMUTABLE, WebRules, WebServer
 from packrat_agent.model import Repo
 
 _NGINX = """\
     # {name}: what a checksum names, and what stands in a generation, never changes.
     location ~ "^/{path}/.+/(repodata/[0-9a-f]{{64}}-[a-z]+\\.xml\\.gz|generations/[^/]+/repodata/[^/]+)$" {{
-        add_header Cache-Control "public, max-age=31536000, immutable";
+        add_header Cache-Control "{immutable}";
     }}
 
     # {name}: a generation reaches the packages by links of the agent's own.
@@ -38,7 +38,7 @@ _APACHE = """\
 
     # {name}: what a checksum names, and what stands in a generation, never changes.
     <LocationMatch "^/{path}/.+/(repodata/[0-9a-f]{{64}}-[a-z]+\\.xml\\.gz|generations/[^/]+/repodata/[^/]+)$">
-        Header set Cache-Control "public, max-age=31536000, immutable"
+        Header set Cache-Control "{immutable}"
     </LocationMatch>
 """
 
@@ -47,4 +47,4 @@ def write_rules(server: WebServer, repo: Repo, root: Path) -> WebRules:
     """Let the web server follow the links of generations, and caches keep what never changes."""
     template = {WebServer.NGINX: _NGINX, WebServer.APACHE: _APACHE}[server]
     values = {"name": repo.name, "path": re.escape(repo.directory), "directory": repo.directory, "root": root}
-    return WebRules(inside=template.format(**values))
+    return WebRules(inside=template.format(**values, immutable=IMMUTABLE))
