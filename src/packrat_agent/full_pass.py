@@ -36,12 +36,16 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(slots=True)
 class Summary:
-    """What one full pass did; `swept` names what was removed from disk, `errors` repository → why it stopped."""
+    """What one full pass did; `swept` names what was removed from disk, `errors` repository → why it stopped.
+
+    `unremembered`: the state database knew nothing of a tree with files.
+    """
 
     passes: list[PassResult] = field(default_factory=list)
     swept: list[str] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)
     rejected: list[str] = field(default_factory=list)
+    unremembered: bool = False
     seconds: float = 0.0
 
     @property
@@ -96,6 +100,7 @@ async def _dry_run(
         remembered = mirror.store.live.everything()
         count = lambda files, size: on_progress("checking", files, size)  # noqa: E731
         found = await in_thread(scan, mirror.ground.root, remembered, count)
+        summary.unremembered = bool(found.strangers) and not remembered
     strangers = {file.path: file for file in found.strangers}
     order = Order(None, True, True, wish.accept_removals, strangers)
     for repo in view.repos:

@@ -5,8 +5,10 @@ Gives: the entries of the index, the places of the files, the fragments that wer
 Touches: the staged files; staging; gpg, where packages are signed.
 """
 
+import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -54,6 +56,13 @@ def parts_of(path: str, sha256: str, fragment: Fragment) -> tuple[Part, ...]:
     """Say what is published of a package file with that place and SHA-256."""
     own = () if any(not one.beside for one in fragment.products) else (Part(path, sha256),)
     return (*own, *(Part(_path_of(path, one), one.sha256) for one in fragment.products))
+
+
+def read_parts(file: Path, path: str, sha256: str, form: Format) -> tuple[Part, ...] | None:
+    """Say the same by reading the package file, and keep nothing; None where it can't be read."""
+    with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch, suppress(Refused, OSError):
+        return parts_of(path, sha256, form.read(file, Path(scratch)))
+    return None
 
 
 def _path_of(path: str, product: Product) -> str:

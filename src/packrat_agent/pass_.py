@@ -18,7 +18,7 @@ from packrat_agent.fetch import Fetched, fetch
 from packrat_agent.formats.interface import Format, RenderRequest, RenderSettings, Treatment
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.keyring import SigningKey
-from packrat_agent.make import Made, Material, make, parts_of
+from packrat_agent.make import Made, Material, make, parts_of, read_parts
 from packrat_agent.model import (
     Candidate,
     Entry,
@@ -165,6 +165,11 @@ def _plan_dry(repo: Repo, form: Format, wanted: Wanted, order: Order, store: Sto
     shelf = [known.get(file) or ShelfItem(file, None, "wanted", None, 0, None, None) for file in wanted.files]
     shelf, _ = recall(ground.root, _source(form, ground), shelf)
     candidates, refused = _place(repo, form, shelf, ground, order)
+    if form.treatment is Treatment.ACCOMPANIED:
+        # A pass would read them, and find what stands beside them.
+        unread = [one for one in candidates if one.parts is None and _standing(one, order.strangers)]
+        read = {one.path: read_parts(ground.root / one.path, one.path, one.file.sha256, form) for one in unread}
+        candidates = [replace(one, parts=read.get(one.path, one.parts)) for one in candidates]
     adopted = {path: found for one in candidates for path, found in _standing(one, order.strangers)}
     return _plan(Scope(repo), candidates, refused, order, store, adopted)
 
@@ -271,7 +276,8 @@ def _tell_plan(plan: Plan, order: Order, result: PassResult) -> PassResult:
     stands = {p.path for p in new if p.path in order.strangers and order.strangers[p.path].sha256 == p.file.sha256}
     parts = (part.path for p in plan.keep for part in p.parts if part.path in order.strangers)
     result.adopted = [*parts, *sorted(stands)]
-    result.added = [p.path for p in new if p.path not in stands]
+    unpacked = FORMATS[plan.repo.kind].treatment is Treatment.UNPACKED
+    result.added = [f"{p.path} ({p.file.file_name})" if unpacked else p.path for p in new if p.path not in stands]
     result.removed = list(plan.retire)
     result.refused = list(plan.refused)
     return result

@@ -34,6 +34,7 @@ class _SummaryReport(Protocol):
     swept: list[str]
     errors: dict[str, str]
     rejected: list[str]
+    unremembered: bool
     seconds: float
 
     @property
@@ -83,8 +84,7 @@ def show_summary(summary: _SummaryReport, *, dry_run: bool) -> None:
     for text in summary.rejected:
         click.echo(f"! rejected {text}")
     if dry_run:
-        for path in summary.swept[:_LISTED]:
-            click.echo(f"x {path} (foreign)")
+        _show_foreign(summary)
     click.echo(
         f"{len(summary.passes)} repositories: "
         f"{sum(len(p.added) for p in summary.passes)} {would}added, "
@@ -93,6 +93,18 @@ def show_summary(summary: _SummaryReport, *, dry_run: bool) -> None:
         f"{len(summary.swept)} files {would}removed from disk, "
         f"{human_size(sum(p.bytes for p in summary.passes))} downloaded in {summary.seconds:.1f} s"
     )
+
+
+def _show_foreign(summary: _SummaryReport) -> None:
+    for path in summary.swept[:_LISTED]:
+        click.echo(f"x {path} (foreign)")
+    if len(summary.swept) > _LISTED:
+        click.echo(f"x … and {len(summary.swept) - _LISTED} more")
+    if summary.unremembered:
+        click.echo(
+            "The state database is new and knows nothing of this tree: the mirror's own indexes count as foreign here. "
+            "A real pass makes them anew in their places, and only then removes what is left."
+        )
 
 
 def human_size(size: float) -> str:
