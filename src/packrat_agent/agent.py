@@ -32,6 +32,7 @@ from packrat_agent.full_pass import (
     look,
     note_full_pass,
     note_look,
+    note_server,
     nothing_known,
     run_one,
     tell_rejected,
@@ -149,15 +150,7 @@ def _complain(desk: _Desk, error: PackratError) -> None:
     with suppress(DiskError):
         desk.mirror.store.notes.add_event(time.time(), "waiting", None, desk.complaint)
         if not isinstance(error, DiskError):
-            _note_server(desk, up=False)
-
-
-def _note_server(desk: _Desk, *, up: bool) -> None:
-    notes = desk.mirror.store.notes
-    before = notes.fact("server")
-    since = before["since"] if before.get("up") is up else time.time()
-    url, reason = desk.mirror.config.packrat.url, "" if up else desk.complaint
-    notes.set_fact("server", {"url": url, "up": up, "since": since, "reason": reason})
+            note_server(desk.mirror, desk.complaint)
 
 
 async def _keep_time(desk: _Desk) -> None:
@@ -219,7 +212,7 @@ def _note_health(desk: _Desk) -> None:
 
     Raises: DiskError
     """
-    _note_server(desk, up=True)
+    note_server(desk.mirror, None)
     if desk.complaint:
         url = desk.mirror.config.packrat.url
         desk.mirror.store.notes.add_event(time.time(), "recovered", None, url)

@@ -26,10 +26,10 @@ from packrat_agent.commands.verify import verify_command
 from packrat_agent.config import Config, describe, load
 from packrat_agent.config import warn as warn_of_config
 from packrat_agent.connect import connected
-from packrat_agent.errors import Busy, ConfigError, Incomplete, PackratError
+from packrat_agent.errors import Busy, ConfigError, Incomplete, PackratError, ServerUnavailable
 from packrat_agent.formats.interface import WebServer
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.full_pass import Progress, Summary, sync
+from packrat_agent.full_pass import Progress, Summary, note_server, sync
 from packrat_agent.listen import parse_listen
 from packrat_agent.log import set_up_log
 from packrat_agent.ready import Mirror, Wish, ready
@@ -111,8 +111,13 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
     wish = Wish(dry_run, adopt, accept_removals)
 
     async def pass_once(mirror: Mirror, on_progress: Progress) -> Summary:
-        async with connected(mirror.config) as server:
-            return await sync(mirror, server, wish, on_progress)
+        try:
+            async with connected(mirror.config) as server:
+                return await sync(mirror, server, wish, on_progress)
+        except ServerUnavailable as error:
+            if not dry_run:
+                note_server(mirror, str(error))
+            raise
 
     try:
         with ready(config, wish) as mirror, show_progress() as on_progress:

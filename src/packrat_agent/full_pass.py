@@ -76,6 +76,7 @@ async def sync(mirror: Mirror, server: Packrat, wish: Wish, on_progress: Progres
     if wish.dry_run:
         await _dry_run(mirror, server, wish, view, summary, on_progress)
     else:
+        note_server(mirror, None)
         seen = await in_thread(look, mirror, lambda files, size: on_progress("checking", files, size))
         await in_thread(note_look, mirror, seen)
         await in_thread(mirror.store.wanted.save_repos, view.repos)
@@ -227,6 +228,14 @@ def clean(mirror: Mirror, seen: Look | None) -> list[str]:
     return gone
 
 
+def note_server(mirror: Mirror, trouble: str | None) -> None:
+    """Remember for `status` whether the server answers, and since when; trouble: why it does not."""
+    notes, up = mirror.store.notes, trouble is None
+    before = notes.fact("server")
+    since = before["since"] if before.get("up") is up else time.time()
+    notes.set_fact("server", {"url": mirror.config.packrat.url, "up": up, "since": since, "reason": trouble or ""})
+
+
 def note_full_pass(mirror: Mirror, seen: Look, summary: Summary) -> None:
     """Remember how a full pass went, for `status`."""
     good = seen.found.good
@@ -239,7 +248,7 @@ def note_full_pass(mirror: Mirror, seen: Look, summary: Summary) -> None:
             "files": len(good),
             "bytes": sum(file.size for file in good),
             "damaged": sum(1 for path in seen.found.damaged if path in seen.remembered),
-            "foreign": len(seen.found.strangers) + len(seen.found.oddities),
+            "foreign": len(_foreign(mirror, seen.found)),
             "complete": summary.complete,
         },
     )
