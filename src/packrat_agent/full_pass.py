@@ -16,7 +16,7 @@ from packrat_agent.errors import DiskError, PackratError, ServerUnavailable
 from packrat_agent.fetch import clear_staging
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model import MirrorView, Repo, StoredFile
-from packrat_agent.pass_ import Order, PassResult, run_pass
+from packrat_agent.pass_ import Order, PassResult, run_pass, source_of
 from packrat_agent.publish import intend, publish
 from packrat_agent.ready import Mirror, Wish
 from packrat_agent.scan import Scan, scan
@@ -224,7 +224,7 @@ def clean(mirror: Mirror, seen: Look | None) -> list[str]:
     gone += sweep(root, foreign, kept)
     sweep_directories(root, seen.found.empty, kept)
     clear_staging(mirror.ground.staging, store.wanted.awaited())
-    drop(root, store.wanted.hashes())
+    drop(root, store.wanted.hashes(), [source_of(form, mirror.ground) for form in FORMATS.values()])
     return gone
 
 
