@@ -17,7 +17,7 @@ from packrat_agent.errors import DiskError, PackratError, ServerUnavailable
 from packrat_agent.fetch import clear_staging
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model import MirrorView, Repo, StoredFile
-from packrat_agent.pass_ import Order, PassResult, run_pass
+from packrat_agent.pass_ import Order, PassResult, run_pass, source_of
 from packrat_agent.publish import intend, publish
 from packrat_agent.ready import Mirror, Wish
 from packrat_agent.removals import Leaving, hold_back_leaving
@@ -251,7 +251,7 @@ def clean(mirror: Mirror, seen: Look | None) -> list[str]:
     gone += foreign
     sweep_directories(root, seen.found.empty, kept)
     clear_staging(mirror.ground.staging, store.wanted.awaited())
-    drop(root, store.wanted.hashes())
+    drop(root, store.wanted.hashes(), [source_of(form, mirror.ground) for form in FORMATS.values()])
     return gone
 
 
@@ -267,7 +267,7 @@ def note_full_pass(mirror: Mirror, seen: Look, summary: Summary) -> None:
             "files": len(good),
             "bytes": sum(file.size for file in good),
             "damaged": sum(1 for path in seen.found.damaged if path in seen.remembered),
-            "foreign": len(seen.found.strangers) + len(seen.found.oddities),
+            "foreign": len(_foreign(mirror, seen.found)),
             "complete": summary.complete,
         },
     )

@@ -138,7 +138,7 @@ async def run_pass(
         return result
     if order.dry_run:
         return _tell_plan(await in_thread(_plan_dry, repo, form, wanted, order, store, ground), order, result)
-    scope = narrow(repo, order.packages, store.settled.take(repo.name, (repo, _source(form, ground))))
+    scope = narrow(repo, order.packages, store.settled.take(repo.name, (repo, source_of(form, ground))))
     await in_thread(store.wanted.remember_wanted, repo.name, wanted, order.packages)
     done("wanted-remembered")
     # 3. Decide.
@@ -169,9 +169,9 @@ async def _fetch(plan: Plan, server: Packrat, ground: Ground, count: Callable[[i
 
 
 def _plan_dry(repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store, ground: Ground) -> Plan:
-    known = {item.file: item for item in store.wanted.shelf(repo.name, _source(form, ground))}
+    known = {item.file: item for item in store.wanted.shelf(repo.name, source_of(form, ground))}
     shelf = [known.get(file) or ShelfItem(file, None, "wanted", None, 0, None, None) for file in wanted.files]
-    shelf, _ = recall(ground.root, _source(form, ground), shelf)
+    shelf, _ = recall(ground.root, source_of(form, ground), shelf)
     candidates, refused = _place(repo, form, shelf, ground, order)
     if form.treatment is Treatment.ACCOMPANIED:
         # A pass would read them, and find what stands beside them.
@@ -182,13 +182,14 @@ def _plan_dry(repo: Repo, form: Format, wanted: Wanted, order: Order, store: Sto
     return _plan(Scope(repo), candidates, refused, order, store, adopted)
 
 
-def _source(form: Format, ground: Ground) -> FragmentSource:
+def source_of(form: Format, ground: Ground) -> FragmentSource:
+    """Say under what a type's fragments are remembered here: another key makes others."""
     signed = form.treatment is Treatment.SIGNED and ground.key is not None
     return FragmentSource(form.kind, form.fragment_version, ground.key.fingerprint if signed and ground.key else "")
 
 
 def _decide(scope: Scope, form: Format, order: Order, store: Store, ground: Ground) -> tuple[list[ShelfItem], Plan]:
-    repo, source = scope.repo, _source(form, ground)
+    repo, source = scope.repo, source_of(form, ground)
     shelf, recalled = recall(ground.root, source, store.wanted.shelf(repo.name, source, scope.packages))
     store.wanted.save_fragments(source, recalled)
     candidates, refused = _place(repo, form, shelf, ground, order)
@@ -207,7 +208,7 @@ def _place(
     trust_places, ask_again = order.packages is not None, order.reread
     candidates: list[Candidate] = []
     refused: list[Refusal] = []
-    signed = bool(_source(form, ground).signer)
+    signed = bool(source_of(form, ground).signer)
     as_is = form.treatment is Treatment.AS_IS or (form.treatment is Treatment.SIGNED and not signed)
     exclusive = form.treatment is not Treatment.UNPACKED
     for item in shelf:
@@ -339,7 +340,7 @@ def _build(build: _Build) -> None:
         # Every file on disk belongs to an entry now, or is retired.
         refused = frozenset(refusal.file.package for refusal in build.plan.refused)
         store.settled.keep(
-            repo.name, (repo, _source(build.form, build.ground)), Standing(entries, refused, build.scope.memo)
+            repo.name, (repo, source_of(build.form, build.ground)), Standing(entries, refused, build.scope.memo)
         )
 
 
@@ -369,7 +370,7 @@ def _material(build: _Build) -> Material:
 
 def _note(build: _Build, made: Made) -> None:
     wanted, repo = build.store.wanted, build.scope.repo.name
-    source = _source(build.form, build.ground)
+    source = source_of(build.form, build.ground)
     fresh = [(sha, *read) for sha, read in made.fresh.items()]
     wanted.save_fragments(source, fresh)
     keep(build.ground.root, source, fresh, build.shelf)

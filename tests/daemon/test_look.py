@@ -39,6 +39,18 @@ def test_status_and_check_see_the_agent_at_work_and_gone(lab: Stage) -> None:
     assert lab.agent("check", "--max-lag", "soon", expect=3)
 
 
+def test_a_sync_of_its_own_tells_how_the_server_stands(lab: Stage) -> None:
+    lab.agent("sync")
+    assert json.loads(lab.agent("status", "--json").stdout)["server"]["up"] is True
+    reachable, lab.server.url = lab.server.url, "http://127.0.0.1:1"
+    lab.write_config()
+    lab.agent("sync", expect=3)
+    away = json.loads(lab.agent("status", "--json").stdout)["server"]
+    assert (away["up"], away["url"]) == (False, "http://127.0.0.1:1")
+    assert "127.0.0.1:1" in away["reason"]
+    lab.server.url = reachable
+
+
 def test_looking_does_not_hinder_the_agent(lab: Stage) -> None:
     with daemon(lab) as agent:
         agent.until_logged("checked")

@@ -62,12 +62,14 @@ def served_throughout(mirror: Stage) -> Iterator[None]:
     assert mirror.tree() == before
 
 
-MOODS: dict[str, tuple[Callable[[Manners], object], str]] = {
+def lose_database(manners: Manners) -> None:
+    """Each answer has a number of its own."""
+    manners.gone = manners.numbered = True
+
+
+MOODS: dict[str, tuple[Callable[[Manners], None], str]] = {
     "the database is gone": (lambda manners: setattr(manners, "gone", True), "500"),
-    "the database is gone, and each answer has a number": (
-        lambda manners: (setattr(manners, "gone", True), setattr(manners, "numbered", True)),
-        "500",
-    ),
+    "the database is gone, and each answer has a number": (lose_database, "500"),
     "a proxy in front answers with HTML": (lambda manners: setattr(manners, "html", True), "502"),
     "answers are cut off": (
         lambda manners: setattr(manners, "cut", True),

@@ -1,5 +1,6 @@
 """A real `packrat-agent sync`: the disk becomes what the server says, and nothing else is touched."""
 
+import json
 import shutil
 import sqlite3
 import subprocess
@@ -54,6 +55,7 @@ def test_foreign_files_go_and_keep_files_stay(lab: Stage) -> None:
         (lab.www / name).parent.mkdir(parents=True, exist_ok=True)
         (lab.www / name).write_text("mine")
     lab.agent("sync")
+    assert json.loads(lab.agent("status", "--json").stdout)["full_pass"]["foreign"] == 3
     assert (lab.www / "keep-1").read_text() == "mine"
     assert (lab.www / "sub/keep-2").read_text() == "mine"
     assert not (lab.www / "sub/stranger").exists()

@@ -279,6 +279,9 @@ def test_another_key_signs_everything_anew(made: TypeStage, tmp_path: Path, othe
             assert signed_by(made) == {key.fingerprint}
         if made.kind is YUM:
             rpms_are_signed(made, tmp_path / f"rpmdb-{number}")
+            # What was made with the former key is kept in mind no longer.
+            [kept] = (made.lab.www / ".packrat-agent/made").iterdir()
+            assert kept.name.endswith(key.fingerprint)
 
 
 def test_promotion_costs_no_download(made: TypeStage) -> None:

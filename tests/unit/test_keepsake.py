@@ -85,14 +85,14 @@ def test_a_file_whose_fragment_is_known_or_that_is_unreadable_is_left_as_it_is(t
 
 def test_only_what_is_still_wanted_stays(tmp_path: Path) -> None:
     keep(tmp_path, YUM, [(SHA, 7, SIGNED), (OTHER, 7, SIGNED)], [])
-    keep(tmp_path, replace(YUM, signer=""), [(OTHER, 7, SIGNED)], [])
+    keep(tmp_path, replace(YUM, signer=""), [(SHA, 7, SIGNED), (OTHER, 7, SIGNED)], [])
     torn = place(tmp_path).with_suffix(".new")
     torn.write_text("{")
     (place(tmp_path).parent / "directory").mkdir()
-    drop(tmp_path, {SHA})
+    drop(tmp_path, {SHA}, [YUM])
     assert recalled(tmp_path) == SIGNED
     assert sorted(path.name for path in (tmp_path / MADE_DIR).rglob("*") if path.is_file()) == [f"{SHA}.json"]
-    drop(tmp_path / "nowhere", set())
+    drop(tmp_path / "nowhere", set(), [YUM])
 
 
 def alter(path: Path, change: Callable[[dict[str, Any]], object], *, checksum: bool = True) -> None:

@@ -84,11 +84,13 @@ def recall(
     return filled, [(sha256, size, fragment) for sha256, (size, fragment) in found.items()]
 
 
-def drop(root: Path, wanted: Collection[str]) -> None:
-    """Remove the keepsakes of all package files but the wanted ones, given by their SHA-256s.
+def drop(root: Path, wanted: Collection[str], sources: Iterable[FragmentSource]) -> None:
+    """Remove the keepsakes of all package files but the wanted ones, given by their SHA-256s, and those of others.
 
+    sources: what makes fragments now; a former key or version does no more.
     Raises: DiskError
     """
+    present = {Path(_directory(source)).name for source in sources}
     made = root / MADE_DIR
     if not made.is_dir():
         return
@@ -96,7 +98,7 @@ def drop(root: Path, wanted: Collection[str]) -> None:
         for directory in (entry for entry in os.scandir(made) if entry.is_dir(follow_symlinks=False)):
             for entry in os.scandir(directory.path):
                 stem, dot, ending = entry.name.partition(".")
-                if dot + ending != _ENDING or stem not in wanted:
+                if dot + ending != _ENDING or stem not in wanted or directory.name not in present:
                     with suppress(IsADirectoryError, PermissionError):
                         Path(entry.path).unlink()
             with suppress(OSError):
