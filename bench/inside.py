@@ -18,7 +18,8 @@ from packrat_agent.config import load
 from packrat_agent.connect import connected
 from packrat_agent.full_pass import sync
 from packrat_agent.log import set_up_log
-from packrat_agent.pass_ import Order, run_pass
+from packrat_agent.order import Order
+from packrat_agent.pass_ import run_pass
 from packrat_agent.ready import Mirror, Wish, ready
 from packrat_agent.server.packrat import Packrat
 

@@ -40,9 +40,9 @@ from packrat_agent.full_pass import (
 )
 from packrat_agent.memory import settle
 from packrat_agent.model import NOTHING_CONFIRMED, Confirmed, MirrorView, Repo, StoredFile
+from packrat_agent.order import Order
 from packrat_agent.owed import Owed, Work
 from packrat_agent.pace import Pace, Stopped
-from packrat_agent.pass_ import Order
 from packrat_agent.ready import Mirror
 from packrat_agent.scan import be_gentle
 from packrat_agent.server.packrat import Packrat

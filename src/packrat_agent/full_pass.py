@@ -17,7 +17,9 @@ from packrat_agent.errors import DiskError, PackratError, ServerUnavailable
 from packrat_agent.fetch import clear_staging
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model import MirrorView, Repo, StoredFile
-from packrat_agent.pass_ import Order, PassResult, run_pass, source_of
+from packrat_agent.order import Order, PassResult
+from packrat_agent.pass_ import run_pass
+from packrat_agent.paths import is_kept, kept_paths
 from packrat_agent.publish import intend, publish
 from packrat_agent.ready import Mirror, Wish
 from packrat_agent.removals import Leaving, hold_back_leaving
@@ -27,7 +29,7 @@ from packrat_agent.sign import sign_tree
 from packrat_agent.site import SITE, render_site
 from packrat_agent.state.keepsake import drop
 from packrat_agent.steps import done
-from packrat_agent.sweep import is_kept, kept_paths, open_up, sweep, sweep_directories, unlock
+from packrat_agent.sweep import open_up, sweep, sweep_directories, unlock
 from packrat_agent.threads import in_thread
 
 log = structlog.get_logger()
@@ -251,7 +253,7 @@ def clean(mirror: Mirror, seen: Look | None) -> list[str]:
     gone += foreign
     sweep_directories(root, seen.found.empty, kept)
     clear_staging(mirror.ground.staging, store.wanted.awaited())
-    drop(root, store.wanted.hashes(), [source_of(form, mirror.ground) for form in FORMATS.values()])
+    drop(root, store.wanted.hashes(), [mirror.ground.source_of(form) for form in FORMATS.values()])
     return gone
 
 

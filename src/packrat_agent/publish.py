@@ -34,12 +34,8 @@ from packrat_agent.model import (
     TreeFile,
     TreeLink,
 )
+from packrat_agent.paths import path_in_root
 from packrat_agent.steps import done
-
-
-def path_in_root(repo: Repo, path: str) -> str:
-    """Say where a path of the repository stands below `root_dir`."""
-    return f"{repo.directory}/{path}" if repo.directory else path
 
 
 def intend(tree: SignedTree, places: Sequence[Place]) -> tuple[LiveFile, ...]:

@@ -22,12 +22,12 @@ from packrat_agent.keyring import SigningKey, export_public, find_key
 from packrat_agent.keyring import warn as warn_of_key
 from packrat_agent.lone_key import export_lone
 from packrat_agent.model import NOTHING_CONFIRMED, Confirmed
-from packrat_agent.pass_ import Ground
+from packrat_agent.order import Ground
+from packrat_agent.paths import kept_paths
 from packrat_agent.removals import RemovalLimits
 from packrat_agent.state.database import copy_database
 from packrat_agent.state.original import set_original_aside
 from packrat_agent.state.store import Store
-from packrat_agent.sweep import kept_paths
 from packrat_agent.told import Told
 
 log = structlog.get_logger()

@@ -11,7 +11,7 @@ from typing import Any
 
 from packrat_agent.make import parts_of
 from packrat_agent.model import Candidate, Entry, Part, Repo
-from packrat_agent.publish import path_in_root
+from packrat_agent.paths import path_in_root
 from packrat_agent.state.settled import Standing
 
 

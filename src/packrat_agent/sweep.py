@@ -12,17 +12,8 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from packrat_agent.disk import AGENT_DIR, told_as_disk_error
+from packrat_agent.paths import is_kept
 from packrat_agent.steps import done
-
-
-def kept_paths(root: Path, keep_files: Iterable[Path]) -> frozenset[str]:
-    """Name the operator's keep files relative to `root`; those elsewhere need no keeping."""
-    return frozenset(str(path.relative_to(root)) for path in keep_files if path.is_relative_to(root))
-
-
-def is_kept(path: str, kept: Collection[str]) -> bool:
-    """Say whether `path` is a keep file, or lies below a kept directory."""
-    return path in kept or any(str(parent) in kept for parent in PurePosixPath(path).parents)
 
 
 def sweep(

@@ -20,7 +20,7 @@ from packrat_agent.errors import PackratError, Refused
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.full_pass import sync
 from packrat_agent.model import PackageFile, Repo
-from packrat_agent.publish import path_in_root
+from packrat_agent.paths import path_in_root
 from packrat_agent.ready import Wish, ready
 from packrat_agent.server.cinp import CinpClient, Timeouts
 from packrat_agent.server.packrat import Packrat

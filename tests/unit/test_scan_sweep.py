@@ -5,8 +5,9 @@ import os
 from pathlib import Path
 
 from packrat_agent.model import StoredFile
+from packrat_agent.paths import is_kept, kept_paths
 from packrat_agent.scan import scan
-from packrat_agent.sweep import is_kept, kept_paths, sweep, sweep_directories
+from packrat_agent.sweep import sweep, sweep_directories
 
 
 def quiet(files: int, size: int) -> None:
