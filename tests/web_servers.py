@@ -52,10 +52,11 @@ def _adapt(text: str, substitutes: dict[str, str]) -> str:
 
 def start_nginx(site: str, place: Path, port: int, tls: bool = False) -> Started:
     """Start nginx with a site file for the host repo.example.com; `place` is for its own files, and holds tls.pem."""
+    shown = port if f"listen {port};" in site else 80
     substitutes = {
-        "    listen [::]:80;\n": "",
+        f"    listen [::]:{shown};\n": "",
         "    #listen [::]:443 ssl;\n": "",
-        "listen 80;": "" if tls else f"listen 127.0.0.1:{port};",
+        f"listen {shown};": "" if tls else f"listen 127.0.0.1:{port};",
         "/var/log/nginx/": f"{place}/log/",
         "/etc/ssl/certs/repo.example.com.pem": f"{place}/tls.pem",
         "/etc/ssl/private/repo.example.com.key": f"{place}/tls.key",
@@ -84,8 +85,9 @@ def _nginx_user() -> str:
 
 def start_apache(site: str, place: Path, port: int, tls: bool = False) -> Started:
     """Start Apache with a site file for the host repo.example.com; `place` is for its own files, and holds tls.pem."""
+    listens = f"Listen {port}\n<VirtualHost *:{port}>"
     substitutes = {
-        "<VirtualHost *:80>": f"<VirtualHost 127.0.0.1:{port}>",
+        listens if listens in site else "<VirtualHost *:80>": f"<VirtualHost 127.0.0.1:{port}>",
         "/etc/ssl/certs/repo.example.com.pem": f"{place}/tls.pem",
         "/etc/ssl/private/repo.example.com.key": f"{place}/tls.key",
     }

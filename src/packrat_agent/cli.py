@@ -48,7 +48,7 @@ from packrat_agent.serve.static import serve_until
 from packrat_agent.signals import EndWork, until_signalled
 from packrat_agent.state.database import copy_database
 from packrat_agent.state.store import Store
-from packrat_agent.web_site.write import write_site
+from packrat_agent.web_site.write import Site, write_site
 
 log = structlog.get_logger()
 
@@ -221,12 +221,14 @@ def serve_command(config_path: Path, listen: str, root: Path | None) -> None:
 def site_command(config_path: Path, server: str, host: str | None) -> None:
     """Print the site file for nginx or Apache. Run it again when repositories were added."""
     mirror = load(config_path).mirror
-    name = host or (urlsplit(mirror.public_url).hostname if mirror.public_url else None) or socket.getfqdn()
+    public = urlsplit(mirror.public_url or "")
+    name = host or public.hostname or socket.getfqdn()
+    port = public.port if public.scheme == "http" else None
     with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
         store = Store(copy_database(mirror.state_db, Path(scratch) / "state.db"))
         repos = store.wanted.repos()
         store.close()
-    click.echo(write_site(WebServer(server), mirror.root_dir, name, repos, FORMATS), nl=False)
+    click.echo(write_site(WebServer(server), mirror.root_dir, Site(name, port or 80), repos, FORMATS), nl=False)
 
 
 @main.command("demo")

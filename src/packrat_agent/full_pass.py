@@ -253,7 +253,9 @@ def clean(mirror: Mirror, seen: Look | None) -> list[str]:
     gone += foreign
     sweep_directories(root, seen.found.empty, kept)
     clear_staging(mirror.ground.staging, store.wanted.awaited())
-    drop(root, store.wanted.hashes(), [mirror.ground.source_of(form) for form in FORMATS.values()])
+    sources = [mirror.ground.source_of(form) for form in FORMATS.values()]
+    store.wanted.forget_fragments(sources)
+    drop(root, store.wanted.hashes(), sources)
     return gone
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from packrat_agent.formats.interface import WebServer
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.web_site.write import write_site
-from web_servers import start_apache, start_nginx, start_on_free_port
+from packrat_agent.web_site.write import Site, write_site
+from web_servers import Started, start_apache, start_nginx, start_on_free_port
 
 _PACKAGES = b"Package: hello\nVersion: 1.0\n\n" * 2000
 _DIGEST = hashlib.sha256(_PACKAGES).hexdigest()
@@ -124,8 +124,12 @@ def place() -> Iterator[Path]:
 def site(request: pytest.FixtureRequest, place: Path) -> Iterator[_Site]:
     name, _, tls = request.param.partition("-")
     start = {"nginx": start_nginx, "apache": start_apache}[name]
-    text = write_site(WebServer(name), place / "root", "repo.example.com", (), FORMATS)
-    port, process = start_on_free_port(lambda port: start(text, place, port, bool(tls)))
+
+    def begin(port: int) -> Started:
+        site = Site("repo.example.com") if tls else Site("repo.example.com", port)
+        return start(write_site(WebServer(name), place / "root", site, (), FORMATS), place, port, bool(tls))
+
+    port, process = start_on_free_port(begin)
     yield _Site(port, place / "tls.pem" if tls else None)
     process.terminate()
     process.communicate(timeout=30)

@@ -102,6 +102,22 @@ def test_a_signature_of_another_key_is_found(built: Stage, tmp_path: Path) -> No
     assert any("signature" in fault["what"] for fault in verify(built, 13)["faults"])
 
 
+@pytest.mark.parametrize("stray", [False, True])
+def test_a_directory_without_a_mirror_is_no_sound_one(built: Stage, tmp_path: Path, stray: bool) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    if stray:
+        (empty / "stray").write_text("")
+    assert "holds no mirror" in built.agent("verify", "--root", str(empty), expect=13).stdout
+
+
+def test_a_mirror_without_a_landing_page_is_verified(built: Stage, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(built.repo, copy / "apt-dev", symlinks=True)
+    key = str(built.www / "repo-key.gpg")
+    assert "1 repositories" in built.agent("verify", "--root", str(copy), "--key", key).stdout
+
+
 def test_without_a_state_database_and_from_elsewhere(built: Stage, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(built.www, copy, symlinks=True, ignore=shutil.ignore_patterns(".packrat-agent"))

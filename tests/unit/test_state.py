@@ -14,6 +14,7 @@ from packrat_agent.model import (
     Fragment,
     LiveFile,
     PackageFile,
+    Product,
     Published,
     Refusal,
     Repo,
@@ -92,6 +93,22 @@ def test_wanted_files_follow_the_server_for_all_or_for_some_packages(store: Stor
     assert store.wanted.known(REPO.name, ["b"]) == {two.uri: two, three.uri: three}
     remember(store, three, packages=["b"])
     assert store.wanted.known(REPO.name, None) == {one.uri: one, three.uri: three}
+
+
+def test_fragments_go_with_what_they_were_read_from(store: Store, tmp_path: Path) -> None:
+    rpm, former = FragmentSource("yum", 1, "key"), FragmentSource("yum", 1, "former key")
+    shas = {name: name * 64 for name in "abcdef"}
+    products = {"d": "1" * 64, "e": "2" * 64}
+    remember(store, a_file(1, "a"), a_file(2, "b"))
+    for source, name in ((APT, "a"), (former, "b"), (APT, "c"), (rpm, "d"), (rpm, "e"), (former, "f")):
+        made = (Product("", products[name], 1),) if name in products else ()
+        store.wanted.save_fragments(source, [(shas[name], 1, Fragment(b"", name, "1", "all", made))])
+    on_disk = [(StoredFile(name, sha, 1, 1, 1), sha) for name, sha in (("c", shas["c"]), ("d", products["d"]))]
+    store.live.adopt(REPO.name, on_disk, 1.0)
+    store.wanted.forget_fragments([APT, rpm])
+    db = sqlite3.connect(tmp_path / "state" / "state.db")
+    # Wanted, on disk, a product on disk; not the one of a former key, nor what is wanted no more.
+    assert {name for (name,) in db.execute("SELECT name FROM fragments")} == {"a", "c", "d"}
 
 
 def test_a_changed_record_starts_anew_and_an_unusable_one_keeps_its_row(store: Store) -> None:

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from html import unescape
+from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -55,7 +56,7 @@ def _audit_page(subject: Subject, content: bytes | None, repositories: Sequence[
     """Check that there is what the page leads to; a page of the operator's own says nothing that is understood here."""
     page = (content or b"")[:_PAGE_LIMIT].decode("utf-8", "replace")
     heads = list(_REPOSITORY.finditer(page))
-    for head, following in zip(heads, [*heads[1:], None], strict=True):
+    for head, following in zip_longest(heads, heads[1:]):
         directory, kind = unescape(head[1]), head[2]
         if (kind, directory) not in repositories:
             yield Fault(directory, f"is no {kind} repository, though {_PAGE} leads to one")

@@ -81,6 +81,8 @@ def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], N
             # What one index does not say, another one may.
             fuller = finding if other.size is None else other
             named[finding.path] = replace(fuller, look=other.look or finding.look)
+    if not (found or named or faults):
+        faults.append(Fault(".", "holds no mirror: is it the right directory, and its filesystem mounted?"))
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         checked = list(threads.map(lambda one: _check(top, one, on_progress), named.values()))
     faults += [fault for fault, _ in checked if fault is not None]

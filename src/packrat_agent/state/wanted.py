@@ -207,6 +207,18 @@ class WantedFiles:
                 ],
             )
 
+    def forget_fragments(self, sources: Iterable[FragmentSource]) -> None:
+        """Forget the fragments of files that nobody wants and of which nothing is on disk, and what no source made."""
+        present = [f"{source.kind} {source.version} {source.signer}" for source in sources]
+        made = f"format || ' ' || fragment_version || ' ' || signer IN (?{', ?' * (len(present) - 1)})"
+        with self._db.transaction() as db:
+            db.execute(
+                f"DELETE FROM fragments WHERE NOT (sha256 IN (SELECT sha256 FROM files) AND {made}) "
+                "AND sha256 NOT IN (SELECT sha256 FROM live_files) AND NOT EXISTS (SELECT 1 FROM json_each(products) "
+                "JOIN live_files ON live_files.sha256 = json_extract(json_each.value, '$[1]'))",
+                present,
+            )
+
     def lost(self, repo: str, offered: Collection[str]) -> tuple[int, int]:
         """Count the live files of a repository that are not among the offered URIs, and all its live files."""
         rows = self._db.rows("SELECT uri FROM files WHERE repo = ? AND state = 'live'", (repo,))
