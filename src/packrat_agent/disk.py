@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -71,6 +71,22 @@ def open_regular(path: Path) -> BufferedReader:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "is no regular file", str(path))
     return os.fdopen(descriptor, "rb")
+
+
+def change_mode(path: Path, choose: Callable[[int], int | None]) -> None:
+    """Set the permissions of what stands at `path`; a link that is put there meanwhile leads nowhere.
+
+    choose: the mode as it is, with its type → the permissions to set, None to leave them.
+    Raises: OSError
+    """
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+    try:
+        wanted = choose(os.fstat(descriptor).st_mode)
+        if wanted is not None:
+            # Source: open(2), O_PATH: fchmod refuses such a descriptor, its name in /proc does not.
+            Path(f"/proc/self/fd/{descriptor}").chmod(wanted)
+    finally:
+        os.close(descriptor)
 
 
 def link_digest(target: str) -> str:

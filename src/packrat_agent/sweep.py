@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from packrat_agent.disk import AGENT_DIR, told_as_disk_error
+from packrat_agent.disk import AGENT_DIR, change_mode, told_as_disk_error
 from packrat_agent.paths import is_kept
 from packrat_agent.steps import done
 
@@ -59,9 +59,13 @@ def open_up(root: Path, paths: Iterable[str]) -> None:
         if not _parents_are_real(root, path):
             continue
         with told_as_disk_error("open up", root / path), suppress(FileNotFoundError):
-            mode = (root / path).lstat().st_mode
-            if stat.S_ISDIR(mode) or stat.S_ISREG(mode):
-                (root / path).chmod(0o755 if stat.S_ISDIR(mode) else 0o644)
+            change_mode(root / path, _open_mode)
+
+
+def _open_mode(mode: int) -> int | None:
+    if stat.S_ISDIR(mode):
+        return 0o755
+    return 0o644 if stat.S_ISREG(mode) else None
 
 
 def unlock(root: Path, path: str) -> None:
@@ -70,10 +74,7 @@ def unlock(root: Path, path: str) -> None:
     Raises: PermissionError where it is somebody else's.
     """
     if _parents_are_real(root, path):
-        target = root / path
-        mode = target.lstat().st_mode
-        if stat.S_ISDIR(mode):
-            target.chmod(stat.S_IMODE(mode) | stat.S_IRWXU)
+        change_mode(root / path, lambda mode: stat.S_IMODE(mode) | stat.S_IRWXU if stat.S_ISDIR(mode) else None)
 
 
 def _unlink(root: Path, path: str) -> bool:

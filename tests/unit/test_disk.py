@@ -2,6 +2,8 @@
 
 import errno
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,19 @@ def test_flushing_many_files_at_once_and_few_one_by_one(tmp_path: Path) -> None:
     disk.flush_directories([tmp_path, tmp_path])
     with pytest.raises(DiskError):
         disk.flush_files([tmp_path / "missing"])
+
+
+def test_a_mode_is_changed_of_what_stands_there_and_never_through_a_link(tmp_path: Path) -> None:
+    outside, own, closed = tmp_path / "outside", tmp_path / "own", tmp_path / "closed"
+    for path in (outside, own):
+        path.write_text("")
+        path.chmod(0o600)
+    closed.mkdir(mode=0)
+    link = tmp_path / "link"
+    link.symlink_to(outside)
+    disk.change_mode(own, lambda mode: 0o644 if stat.S_ISREG(mode) else None)
+    disk.change_mode(closed, lambda mode: 0o755 if stat.S_ISDIR(mode) else None)
+    disk.change_mode(link, lambda mode: None if stat.S_ISLNK(mode) else 0o666)
+    with suppress(OSError):
+        disk.change_mode(link, lambda mode: 0o666)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (outside, own, closed)] == [0o600, 0o644, 0o755]
