@@ -1,5 +1,6 @@
 """Starts a real nginx or a real Apache, set up as Debian does, with a site file as `packrat-agent site` prints it."""
 
+import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -50,9 +51,16 @@ def _adapt(text: str, substitutes: dict[str, str]) -> str:
     return text
 
 
+def _shown(line: str, site: str) -> str:
+    """The port that a site file listens on."""
+    found = re.search(line, site, re.MULTILINE)
+    assert found is not None, "the site file listens nowhere"
+    return found[1]
+
+
 def start_nginx(site: str, place: Path, port: int, tls: bool = False) -> Started:
     """Start nginx with a site file for the host repo.example.com; `place` is for its own files, and holds tls.pem."""
-    shown = port if f"listen {port};" in site else 80
+    shown = _shown(r"^    listen (\d+);$", site)
     substitutes = {
         f"    listen [::]:{shown};\n": "",
         "    #listen [::]:443 ssl;\n": "",
@@ -85,12 +93,14 @@ def _nginx_user() -> str:
 
 def start_apache(site: str, place: Path, port: int, tls: bool = False) -> Started:
     """Start Apache with a site file for the host repo.example.com; `place` is for its own files, and holds tls.pem."""
-    listens = f"Listen {port}\n<VirtualHost *:{port}>"
+    shown = _shown(r"^<VirtualHost \*:(\d+)>$", site)
     substitutes = {
-        listens if listens in site else "<VirtualHost *:80>": f"<VirtualHost 127.0.0.1:{port}>",
+        f"<VirtualHost *:{shown}>": f"<VirtualHost 127.0.0.1:{port}>",
         "/etc/ssl/certs/repo.example.com.pem": f"{place}/tls.pem",
         "/etc/ssl/private/repo.example.com.key": f"{place}/tls.key",
     }
+    if shown != "80":
+        substitutes |= {f"Listen {shown}\n": ""}
     if tls:
         substitutes |= {"#SSL": "SSL"}
     (place / "repo.apache").write_text(_adapt(site, substitutes))
