@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import make_key
+from faults import close_to_others, flip_a_byte, link_outside, make_a_directory, remove, truncate
 from packrat_agent.demo.build_deb import Deb
 from stage import Stage
 
@@ -27,34 +28,6 @@ def built(lab: Stage) -> Stage:
 def verify(lab: Stage, expect: int) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(lab.agent("verify", "--json", expect=expect).stdout)
     return found
-
-
-def flip_a_byte(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-
-
-def truncate(path: Path) -> None:
-    os.truncate(path, 100)
-
-
-def remove(path: Path) -> None:
-    path.unlink()
-
-
-def make_a_directory(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def link_outside(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("/etc/passwd")
-
-
-def close_to_others(path: Path) -> None:
-    path.chmod(0o600)
 
 
 _FAULTS = (flip_a_byte, truncate, remove, make_a_directory, link_outside, close_to_others)

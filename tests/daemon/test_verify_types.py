@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from conftest import make_key
+from faults import close_to_others, flip_a_byte, link_outside, make_a_directory, make_a_pipe, remove, truncate
 from packrat_agent.audit.verify import verify_tree
 from packrat_agent.demo.build_deb import Deb
 from packrat_agent.demo.build_image import Image, build_classic, build_oci, write_image
@@ -115,39 +116,6 @@ def faults_of(tree: Path) -> dict[str, list[str]]:
     for fault in verify_tree(tree, None, lambda _files, _bytes: None).faults:
         found.setdefault(fault.path, []).append(fault.what)
     return found
-
-
-def flip_a_byte(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-
-
-def truncate(path: Path) -> None:
-    os.truncate(path, path.stat().st_size // 2)
-
-
-def remove(path: Path) -> None:
-    path.unlink()
-
-
-def make_a_directory(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def link_outside(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("/etc/passwd")
-
-
-def make_a_pipe(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def close_to_others(path: Path) -> None:
-    path.chmod(0o600)
 
 
 def test_a_sound_mirror_of_every_type_has_no_faults(mirror: Stage) -> None:
