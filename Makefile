@@ -53,7 +53,7 @@ check: $(VENV)/test
 	@$(BIN)/pytest tests/unit/test_architecture.py
 
 # Pins are for all platforms and for every Python that we support; no registry's address gets into the files.
-COMPILE = $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+COMPILE = $(UV) pip compile -q $(UPGRADE:%=--upgrade-package %) --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 UV ?= .cache/clients/bin/uv
 
 requirements:
