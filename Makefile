@@ -11,13 +11,13 @@ help:
 	@echo "make demo-once         the same, proved with apt-get, then it ends"
 	@echo "make test              run all tests; installs the clients that they need"
 	@echo "make test ARGS='tests/unit -k plan'   run some of them"
-	@echo "make check             ruff, mypy, deptry, vulture and the rules of the architecture"
+	@echo "make check             ruff, mypy, import-linter, deptry, vulture and the rules of the architecture"
 	@echo "make requirements      pin what pyproject.toml asks for, with hashes; what is pinned stays as it is"
 	@echo "make kill              kill the agent 200 times at random moments, and look after each"
 	@echo "make bench             measure against aptly, reprepro and apt-ftparchive"
 	@echo "make clean             remove the virtual environment, the demo and what tests downloaded"
 
-$(VENV)/run: requirements/run.txt pyproject.toml src/packrat_agent/__init__.py
+$(VENV)/run: requirements/run.txt pyproject.toml src/packrat_core/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/it" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
@@ -46,6 +46,7 @@ check: $(VENV)/test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/deptry src bench
 	@$(BIN)/deptry src bench tests --exclude '^$$' --ignore DEP002,DEP004
 	@$(BIN)/vulture

@@ -1,3 +1,1 @@
-"""packrat-agent: follows a packrat server and builds signed package repositories from it."""
-
-__version__ = "0.1.0"
+"""packrat-agent follows a packrat server and builds package repositories from what that serves."""

@@ -1,19 +1,21 @@
-"""The version is written once: in packrat_agent/__init__.py; programs, wheels and the changelog agree with it."""
+"""The version is written once: in packrat_core/__init__.py; programs, wheels and the changelog agree with it."""
 
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from packrat_agent import __version__
+from packrat_core import __version__
 
 ROOT = Path(__file__).parents[2]
-PLACE = Path("src/packrat_agent/__init__.py")
+PLACE = Path("src/packrat_core/__init__.py")
 OTHER = "7.8.9"
+ENTRY_POINTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +41,8 @@ def output_of(*command: str, directory: Path, **environment: str) -> str:
 
 @pytest.mark.parametrize("program", ["packrat-agent", "packrat-server"])
 def test_programs_say_the_version_of_the_source_that_runs(program: str, bumped: Path) -> None:
-    module = f"{program.replace('-', '_')}.cli"
-    code = f"import sys; sys.argv[0] = '{program}'; from {module} import main; main()"
+    module, name = ENTRY_POINTS[program].split(":")
+    code = f"import sys; sys.argv[0] = '{program}'; from {module} import {name}; {name}()"
     said = output_of(sys.executable, "-c", code, "--version", directory=bumped, PYTHONPATH=str(bumped / "src"))
     assert said == f"{program}, version {OTHER}\n"
 
