@@ -23,7 +23,7 @@ from packrat_server.promote import Rejected, create_package, delete_file
 from packrat_server.store.database import reading, writing
 from packrat_server.store.tables import package_files, packages, repos
 
-_OPEN = frozenset({"Auth/User(login)", "Auth/User(whoami)", "Auth/User(logout)", "Auth/User(change_password)"})
+_OPEN = frozenset({"Auth/User(login)", "Auth/User(whoami)", "Auth/User(logout)"})
 _OF_MIRRORS = frozenset({"Repo/Repo(poll)", "Repo/Mirror(heartbeat)", "Repo/Mirror(changes)", "Attrib/Tag(tagMap)"})
 _PACKAGE_NAME = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.+-]*")
 _COUNT_LIMIT = 1_000_000
