@@ -219,11 +219,6 @@ def _with_secret(saved: Saved, what: str) -> Saved:
     return Saved({**saved.before, what: "the old one"}, {**saved.after, what: "a new one"}, saved.secret)
 
 
-def new_psk() -> str:
-    """Make a psk that nobody guesses."""
-    return new_password()
-
-
 def remove_mirror(engine: Engine, name: str) -> None:
     """Remove a mirror; its sessions end.
 
