@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Table, delete, insert, select, update
 
-from packrat_agent.errors import ConfigError
+from packrat_core.errors import ConfigError
 from packrat_server.access import Role, hash_secret, new_password
 from packrat_server.catalog import mirror_repo_names, repo_distro_names
 from packrat_server.journal import note_mirror, note_repo
