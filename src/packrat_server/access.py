@@ -24,6 +24,8 @@ from packrat_server.store.tables import mirrors, sessions, users
 SESSION_S = 14 * 86400.0
 _SALT_BYTES = 16
 _TOKEN_LENGTH = 32
+_NOBODY = bytes(_SALT_BYTES + 32)
+"""What no secret hashes to, for names that are not there."""
 _ALPHABET = string.ascii_lowercase + string.digits
 _SESSION = select(sessions).where(sessions.c.token_hash == bindparam("token_hash"))
 
@@ -80,12 +82,15 @@ def log_in(engine: Engine, name: str, secret: str) -> str:
     with reading(engine) as connection:
         stored, role = _secret_of(connection, name)
     # As slow for a name that is not there as for one that is.
-    matches = _matches(secret, stored or hash_secret(""))
+    matches = _matches(secret, stored or _NOBODY)
     if stored is None or not matches:
         raise InvalidLogin
     token = "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_LENGTH))
     now = time.time()
     with writing(engine) as connection:
+        # Whoever took the secret away meanwhile has ended all sessions; none may begin behind that.
+        if _secret_of(connection, name) != (stored, role):
+            raise InvalidLogin
         connection.execute(delete(sessions).where(sessions.c.expires < now))
         connection.execute(
             insert(sessions).values(token_hash=_digest(token), name=name, role=role, expires=now + SESSION_S)
@@ -123,12 +128,11 @@ def log_out(engine: Engine, token: str) -> None:
         connection.execute(delete(sessions).where(sessions.c.token_hash == _digest(token)))
 
 
-def change_secret(engine: Engine, name: str, role: Role, secret: str) -> None:
-    """Set a new password or psk; all sessions of that name end."""
-    table, column = (mirrors, "psk") if role == Role.MIRROR else (users, "password")
+def change_password(engine: Engine, name: str, password: str) -> None:
+    """Set a user's new password; all sessions of that name end."""
+    changed = {"password": hash_secret(password), "updated": datetime.now(UTC)}
     with writing(engine) as connection:
-        changed = {column: hash_secret(secret), "updated": datetime.now(UTC)}
-        connection.execute(update(table).where(table.c.name == name).values(changed))
+        connection.execute(update(users).where(users.c.name == name).values(changed))
         connection.execute(delete(sessions).where(sessions.c.name == name))
 
 

@@ -6,6 +6,7 @@ Touches: the data directory; a running server, through its HTTP API.
 """
 
 import asyncio
+import io
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -21,6 +22,7 @@ from packrat_core.log import set_up_log
 from packrat_server import admin
 from packrat_server.access import Role, new_password
 from packrat_server.running import serve
+from packrat_server.saved import Saved
 from packrat_server.seed import init
 from packrat_server.store.database import open_database
 from packrat_server.store.postgresql import place
@@ -54,6 +56,9 @@ class _Commands(click.Group):
 def main() -> None:
     """Keep package files and promote them through tags, for packrat-agents to mirror."""
     set_up_log()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What was changed is told, in whatever letters the terminal has.
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @main.command("init")
@@ -90,17 +95,36 @@ def repo_group() -> None:
 
 @repo_group.command("set")
 @click.argument("name")
-@click.option("--type", "kind", type=click.Choice(admin.KINDS), required=True, help="The type of repository.")
-@click.option("--tag", required=True, help="Take the files that have this tag.")
-@click.option("--distro", "distros", multiple=True, required=True, help="A distribution version; may be repeated.")
-@click.option("--directory", default="", help="Where below root_dir it stands; by default its name.")
-@click.option("--description", default="", help="What clients are told that it is.")
-@click.option("--all-versions", is_flag=True, help="Offer every version, not the newest only.")
+@click.option("--type", "kind", type=click.Choice(admin.KINDS), help="The type of repository; a new one needs it.")
+@click.option("--tag", help="Take the files that have this tag; a new one needs it.")
+@click.option(
+    "--distro",
+    "distros",
+    multiple=True,
+    help="A distribution version; may be repeated. Those named replace those that it has; a new one needs them.",
+)
+@click.option("--directory", help="Where below root_dir it stands: part of its clients' address. New: its name.")
+@click.option("--description", help="What clients are told that it is. New: its name.")
+@click.option(
+    "--all-versions/--newest-only",
+    "all_versions",
+    default=None,
+    help="Offer every version, or the newest only. New: the newest only.",
+)
 @_DATA
-def repo_set(name: str, distros: tuple[str, ...], all_versions: bool, data: Path, **given: str) -> None:
-    """Make or change a repository."""
-    repo = admin.NewRepo(name, distro_versions=distros, show_only_latest=not all_versions, **given)
-    admin.save_repo(open_database(data), repo)
+def repo_set(name: str, distros: tuple[str, ...], all_versions: bool | None, data: Path, **given: str | None) -> None:
+    """Make a repository, or change the one of that name; what is not named stays as it is.
+
+    Prints each field that changed, before → after.
+    """
+    latest = None if all_versions is None else not all_versions
+    repo = admin.NewRepo(name, distro_versions=distros or None, show_only_latest=latest, **given)
+    _tell(admin.save_repo(open_database(data), repo), f"repository {name}")
+
+
+def _tell(saved: Saved, what: str) -> None:
+    for line in saved.lines(what):
+        click.echo(line)
 
 
 @repo_group.command("remove")
@@ -118,16 +142,24 @@ def mirror_group() -> None:
 
 @mirror_group.command("set")
 @click.argument("name")
-@click.option("--repo", "repos", multiple=True, required=True, help="A repository; may be repeated.")
-@click.option("--description", default="", help="What it is.")
-@click.option("--new-psk", is_flag=True, help="Generate a new psk for a mirror that exists.")
+@click.option(
+    "--repo",
+    "repos",
+    multiple=True,
+    help="A repository; may be repeated. Those named replace those that it has; a new one needs them.",
+)
+@click.option("--description", help="What it is. New: its name.")
+@click.option("--new-psk", is_flag=True, help="Generate a new psk for a mirror that exists; its sessions end.")
 @_DATA
-def mirror_set(name: str, repos: tuple[str, ...], description: str, new_psk: bool, data: Path) -> None:
-    """Make or change a mirror; prints the psk of a new one."""
-    wanted = new_password() if new_psk else None
-    psk = admin.save_mirror(open_database(data), name, repos, description, wanted)
-    if psk is not None:
-        click.echo(f"mirror {name} has the psk {psk} (shown this once; put it into mirror.conf)")
+def mirror_set(name: str, repos: tuple[str, ...], description: str | None, new_psk: bool, data: Path) -> None:
+    """Make a mirror, or change the one of that name; what is not named stays as it is.
+
+    Prints each field that changed, before → after, and the psk of a new mirror.
+    """
+    saved = admin.set_mirror(open_database(data), name, repos or None, description, new_password() if new_psk else None)
+    _tell(saved, f"mirror {name}")
+    if saved.secret is not None:
+        click.echo(f"mirror {name} has the psk {saved.secret} (shown this once; put it into mirror.conf)")
 
 
 @mirror_group.command("remove")
@@ -145,14 +177,20 @@ def user_group() -> None:
 
 @user_group.command("set")
 @click.argument("name")
-@click.option(
-    "--role", type=click.Choice(["manager", "admin"]), default="manager", show_default=True, help="What it may do."
-)
+@click.option("--role", type=click.Choice(["manager", "admin"]), help="What it may do. New: manager.")
+@click.option("--new-password", "renew", is_flag=True, help="Generate a new password for a user that exists.")
 @_DATA
-def user_set(name: str, role: str, data: Path) -> None:
-    """Make a user, or give one a new role and password. Prints the password."""
-    password = admin.save_user(open_database(data), name, Role(role))
-    click.echo(f"user {name} has the password {password} (shown this once)")
+def user_set(name: str, role: str | None, renew: bool, data: Path) -> None:
+    """Make a user, or change the one of that name; what is not named stays as it is.
+
+    Prints each field that changed, before → after, and the password of a new user. After a change the user logs in
+    anew. Somebody who was locked out becomes a user again as if new.
+    """
+    wanted = None if role is None else Role(role)
+    saved = admin.set_user(open_database(data), name, wanted, new_password() if renew else None)
+    _tell(saved, f"user {name}")
+    if saved.secret is not None:
+        click.echo(f"user {name} has the password {saved.secret} (shown this once)")
 
 
 @user_group.command("remove")

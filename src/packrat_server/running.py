@@ -24,6 +24,7 @@ from packrat_core.errors import ConfigError
 from packrat_server.api.app import App
 from packrat_server.api.calls import House
 from packrat_server.journal import Bell, prune
+from packrat_server.login_queue import LoginQueue
 from packrat_server.store.blobs import drop_orphans
 from packrat_server.store.database import open_database, where, writing
 from packrat_server.store.occupied import Occupied
@@ -102,7 +103,7 @@ def _prepare(data_dir: Path, host: str, port: int) -> tuple[_Server, socket.sock
         occupied.leave()
         engine.dispose()
         raise
-    house = House(engine, data_dir, Bell())
+    house = House(engine, data_dir, Bell(), LoginQueue())
     config = uvicorn.Config(
         _WithLife(App(house), house, occupied),
         http="h11",
@@ -167,6 +168,7 @@ class _WithLife:
         async with watching(self._house):
             await send({"type": "lifespan.startup.complete"})
             await receive()
+        await asyncio.to_thread(self._house.logins.close)
         await asyncio.to_thread(self._house.engine.dispose)
         self._occupied.leave()
         await send({"type": "lifespan.shutdown.complete"})

@@ -25,6 +25,7 @@ BETTER: dict[str, tuple[int, str]] = {
     "08:34 [lab right] GET Mirror:prod:": (404, _OWN),
     "08:58 only Auth-Id": (403, _SESSION),
     "08:59 only Auth-Token": (403, _SESSION),
+    "08:73 change_password (to the same)": (403, "a mirror's psk is its administrator's to change"),
     "08:70 logout anonymous": (403, "who has no session can't end one"),
     "08:75 change_password anonymous": (403, "who has no session has no password"),
 }

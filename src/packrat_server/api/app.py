@@ -11,14 +11,16 @@ from collections.abc import Coroutine, MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from packrat_core.errors import ServerUnavailable
+from packrat_server.api.body_limits import SMALL_BYTES, read_body
 from packrat_server.api.calls import House
 from packrat_server.api.files import lower_headers, serve_file, upload
-from packrat_server.api.messages import BODY_LIMIT, CinpResponse, Fault, read_request
+from packrat_server.api.messages import CinpResponse, Fault, read_request
 from packrat_server.api.verbs import answer
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ class App:
         try:
             response = await self._route(request)
         except Fault as fault:
-            response = CinpResponse(fault.body, fault.status)
+            response = CinpResponse(fault.body, fault.status, fault.headers)
         except ClientDisconnect:
             return
         except ServerUnavailable as error:
@@ -60,10 +62,12 @@ class App:
         if path == "/api/upload" and request.method == "POST":
             return await upload(request, self._house)
         headers = lower_headers(request)
-        body = await _read_body(request)
-        asked = read_request(
-            request.method, unquote(request.scope["raw_path"].decode("ascii", "replace")), headers, body
-        )
+        uri = unquote(request.scope["raw_path"].decode("ascii", "replace"))
+        body = await read_body(request, uri, headers, self._house)
+        if len(body) <= SMALL_BYTES:
+            asked = read_request(request.method, uri, headers, body)
+        else:
+            asked = await run_in_threadpool(read_request, request.method, uri, headers, body)
         return await _unless_gone(request, answer(asked, self._house))
 
 
@@ -79,15 +83,6 @@ async def _unless_gone(request: Request, answering: Coroutine[Any, Any, Response
     finally:
         answered.cancel()
         gone.cancel()
-
-
-async def _read_body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            raise Fault(413, f"a request has at most {BODY_LIMIT} bytes")
-    return bytes(body)
 
 
 def _with_capitals(send: Send) -> Send:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from packrat_server.api.messages import Fault
 from packrat_server.api.records import uri
 from packrat_server.inspect_file import Inspected, Unrecognized
 from packrat_server.journal import Bell, newest, read_names, read_position, read_since
+from packrat_server.login_queue import RETRY_AFTER_S, LoginQueue, QueueFull
 from packrat_server.promote import (
     NewFile,
     Rejected,
@@ -48,6 +50,7 @@ class House:
     engine: Engine
     data_dir: Path
     bell: Bell
+    logins: LoginQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +86,18 @@ async def login(call: Call) -> str:
     """Gives the token of a new session."""
     name, secret = call.arguments["username"], call.arguments["password"]
     try:
-        return await run_in_threadpool(access.log_in, call.house.engine, name or "", secret or "")
+        return await _hash(call, name or "", partial(access.log_in, call.house.engine, name or "", secret or ""))
     except access.InvalidLogin:
         raise Fault(400, "Invalid Login") from None
+
+
+async def _hash(call: Call, name: str, work: Callable[[], T]) -> T:
+    """Do what hashes a secret, in the queue for that."""
+    try:
+        return await call.house.logins.run(name, work)
+    except QueueFull:
+        told = f"too many logins at once; try again in {RETRY_AFTER_S} s"
+        raise Fault(429, told, {"Retry-After": str(RETRY_AFTER_S)}) from None
 
 
 async def logout(call: Call) -> None:
@@ -101,11 +113,11 @@ async def whoami(call: Call) -> str:
 
 async def change_password(call: Call) -> None:
     """Sets the caller's password; every session of the caller ends."""
-    _need_session(call)
     password = call.arguments["password"]
     if not password:
         raise Fault(400, {"password": 'Invalid Value "an empty password"'})
-    await run_in_threadpool(access.change_secret, call.house.engine, call.caller.name, call.caller.role, password)
+    name = call.caller.name
+    await _hash(call, name, partial(access.change_password, call.house.engine, name, password))
 
 
 def _need_session(call: Call) -> None:

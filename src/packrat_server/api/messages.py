@@ -15,6 +15,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from packrat_server.api.json_body import parse_json
 from packrat_server.api.schema import CINP_VERSION, MODELS, Action, Model, describe_namespace
 
 _URI = re.compile(
@@ -24,15 +25,15 @@ _URI = re.compile(
 )
 _VERBS = frozenset({"DESCRIBE", "GET", "LIST", "CREATE", "UPDATE", "DELETE", "CALL", "OPTIONS"})
 _JSON = "application/json;charset=utf-8"
-BODY_LIMIT = 8 * 1024 * 1024
 
 
 class Fault(Exception):
-    """An answer that is not a success: status and JSON body."""
+    """An answer that is not a success: status, JSON body, more headers."""
 
-    def __init__(self, status: int, body: Any) -> None:
+    def __init__(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(str(body))
         self.status = status
+        self.headers = headers
         self.body = {"message": body} if isinstance(body, str) else body
 
 
@@ -85,8 +86,8 @@ def _read_body(headers: Mapping[str, str], body: bytes) -> Any:
     if not kind or not body:
         return None
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
+        return parse_json(body)
+    except ValueError as error:
         raise Fault(400, f'Error Parsing JSON Request data: "{str(error)[:200]}"') from None
 
 

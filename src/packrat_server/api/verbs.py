@@ -8,6 +8,7 @@ Touches: the database.
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -23,7 +24,7 @@ from packrat_server.promote import Rejected, create_package, delete_file
 from packrat_server.store.database import reading, writing
 from packrat_server.store.tables import package_files, packages, repos
 
-_OPEN = frozenset({"Auth/User(login)", "Auth/User(whoami)", "Auth/User(logout)", "Auth/User(change_password)"})
+_OPEN = frozenset({"Auth/User(login)", "Auth/User(whoami)", "Auth/User(logout)"})
 _OF_MIRRORS = frozenset({"Repo/Repo(poll)", "Repo/Mirror(heartbeat)", "Repo/Mirror(changes)", "Attrib/Tag(tagMap)"})
 _PACKAGE_NAME = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.+-]*")
 _COUNT_LIMIT = 1_000_000
@@ -216,11 +217,12 @@ def _update(asked: Asked, model: Model, house: House) -> CinpResponse:
     if len(ids) != 1:
         raise Fault(400, "UPDATE takes one id")
     with writing(house.engine) as connection:
-        changed = (
-            connection.execute(packages.update().where(packages.c.name == ids[0]).values(counts)) if counts else None
-        )
-        if changed is None or not changed.rowcount:
+        row = connection.execute(packages.select().where(packages.c.name == ids[0])).first()
+        if row is None:
             raise Fault(404, {"model_path": model.path, "object_id": ids[0]})
+        if any(row._mapping[key] != value for key, value in counts.items()):
+            changed = {**counts, "updated": datetime.now(UTC)}
+            connection.execute(packages.update().where(packages.c.name == ids[0]).values(changed))
     headers = {"Verb": "UPDATE", "Cache-Control": "no-cache", "Multi-Object": "False"}
     return CinpResponse(_one_package(ids[0], house), 200, headers)
 
@@ -239,7 +241,7 @@ def _counts(asked: Asked) -> dict[str, int]:
     for key in ("deprocated_count", "failed_count"):
         if key in asked.data:
             value = asked.data[key]
-            if not isinstance(value, int) or not 0 <= value <= 1_000_000:
+            if type(value) is not int or not 0 <= value <= 1_000_000:
                 raise Fault(400, {key: 'Invalid Value "Unable to convert to an int"'})
             counts[key] = value
     return counts
