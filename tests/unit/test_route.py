@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packrat_agent.config.settings import Config, load
-from packrat_core.cinp.transport import RateLimit, bypasses
+from packrat_core.cinp.route import RateLimit, bypasses
 from packrat_core.errors import ConfigError
 
 

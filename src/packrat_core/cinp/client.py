@@ -33,7 +33,7 @@ from packrat_core.cinp.responses import (
     read_answer,
     read_validator,
 )
-from packrat_core.cinp.transport import RateLimit, bypasses
+from packrat_core.cinp.route import RateLimit, bypasses
 from packrat_core.errors import ConfigError, ServerBroken
 
 VERSIONS = ("0.9", "1.0", "2.0")

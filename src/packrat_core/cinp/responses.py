@@ -17,7 +17,7 @@ from yarl import URL
 
 from packrat_core.cinp.failures import clean, explain_proxy_status, way_through, why_broken
 from packrat_core.cinp.limits import Bounds, TooMuch, parse_json
-from packrat_core.cinp.transport import RateLimit
+from packrat_core.cinp.route import RateLimit
 from packrat_core.errors import ServerBroken, ServerRefused, ServerUnavailable, TooLarge
 
 CHUNK_BYTES = 256 * 1024
