@@ -34,9 +34,9 @@ class Manners:
     spurious: a change wakes polls of any repository. gone: the database is gone: all is 500, polls are empty, at
     once; numbered: each 500 with a number of its own. deaf: polls are empty, at once. silent: nothing is ever
     answered. slow_s: before each answer. html: a proxy in front answers with its error page. cut: answers end in
-    the middle. wrong: every answer is of this value. redirect: every answer leads there. cut_files: so many
-    downloads still end in the middle; resumable: files have a length, ETag and Range. after_file: is called when a
-    download was answered.
+    the middle. busy: all is 429 with this Retry-After. wrong: every answer is of this value. redirect: every answer
+    leads there. cut_files: so many downloads still end in the middle; resumable: files have a length, ETag and Range.
+    after_file: is called when a download was answered.
     """
 
     minimum_s: float = 10.0
@@ -51,6 +51,7 @@ class Manners:
     slow_s: float = 0.0
     html: bool = False
     cut: bool = False
+    busy: str | None = None
     wrong: Any = None
     redirect: str | None = None
     cut_files: int = 0
@@ -269,6 +270,8 @@ class OriginalServer:
         await asyncio.sleep(manners.slow_s)
         if manners.html:
             await _send(writer, 502, {"Content-Type": "text/html"}, _HTML)
+        elif manners.busy:
+            await _send(writer, 429, {"Content-Type": _JSON, "Retry-After": manners.busy}, b'{"message": "Busy"}')
         elif manners.redirect:
             await _send(writer, 302, {"Location": manners.redirect + request.target}, b"")
         elif request.target.startswith("/files/"):

@@ -128,7 +128,8 @@ async def _stay_connected(desk: _Desk) -> None:
         except PackratError as error:
             waits_s = _BACK_OFF_S[0] if not desk.complaint else min(waits_s * 2, _BACK_OFF_S[1])
             _complain(desk, error)
-            await asyncio.sleep(waits_s * random.uniform(0.5, 1.0))  # noqa: S311 jitter
+            asked_s = error.wait_s if isinstance(error, ServerUnavailable) else 0.0
+            await asyncio.sleep(max(waits_s * random.uniform(0.5, 1.0), asked_s))  # noqa: S311 jitter
 
 
 async def _give_signs_of_life(desk: _Desk) -> None:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from packrat_agent.errors import PackratError, ServerRefused
+from packrat_agent.errors import PackratError, ServerRefused, ServerUnavailable
 from packrat_agent.model import Repo
 from packrat_agent.server.answers import LoginRefused, NotFound
 from packrat_agent.server.packrat import Packrat
@@ -263,7 +263,8 @@ class _Polls:
         self._trouble += 1
         if self._trouble >= _TROUBLE_LIMIT:
             raise error
-        return _back_off_s(self._trouble, self.pace)
+        asked_s = error.wait_s if isinstance(error, ServerUnavailable) else 0.0
+        return max(_back_off_s(self._trouble, self.pace), asked_s)
 
 
 def _back_off_s(times: int, pace: Pace) -> float:

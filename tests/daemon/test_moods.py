@@ -197,6 +197,21 @@ def test_a_slow_server_is_no_trouble(original: OriginalServer, mirror: Stage) ->
         assert lines(agent.log, "waiting") == []
 
 
+def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(original: OriginalServer, mirror: Stage) -> None:
+    with daemon(mirror) as agent:
+        agent.until_logged("checked")
+        original.manners.busy = "31"
+        told = agent.until_logged("ERROR   waiting")
+        assert "asks to wait for 31 seconds" in told
+        count = original.count()
+        original.manners.busy = None
+        put(original, "second")
+        assert original.until_asked(1) > 10
+        assert original.count() == count + 1
+        until_published(agent, mirror, "second")
+        assert lines(agent.log, "refused") == []
+
+
 def test_connections_that_are_half_open_are_given_up(original: OriginalServer, tmp_path: Path) -> None:
     mirror = mirror_of(original, tmp_path, "stall_timeout: 5\n")
     with daemon(mirror) as agent:

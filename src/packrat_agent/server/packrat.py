@@ -192,7 +192,9 @@ class Packrat:
         """
         arguments = {"position": position, "timeout": timeout_s}
         value = await self._asking(
-            lambda: self._client.call(f"{self._mirror}(changes)", arguments, timeout_s + _CHANGES_MARGIN_S)
+            lambda: self._client.call(
+                f"{self._mirror}(changes)", arguments, timeout_s + _CHANGES_MARGIN_S, repeatable=True
+            )
         )
         if not isinstance(value, dict) or not isinstance(value.get("changes"), dict):
             raise ServerBroken("changes answered with something that is no object of changes")
@@ -216,12 +218,14 @@ class Packrat:
     async def poll(self, repo: Repo, timeout_s: int) -> frozenset[str]:
         """Wait for a hint that something of a repository changed; nothing said does not mean that nothing changed."""
         uri = f"{REPO}:{repo.name}:(poll)"
-        value = await self._asking(lambda: self._client.call(uri, {"timeout": timeout_s}, timeout_s + _WAIT_MARGIN_S))
+        value = await self._asking(
+            lambda: self._client.call(uri, {"timeout": timeout_s}, timeout_s + _WAIT_MARGIN_S, repeatable=True)
+        )
         return _names(value, "poll")
 
     async def heartbeat(self) -> None:
         """Tell the server that this mirror is alive."""
-        await self._asking(lambda: self._client.call(f"{self._mirror}(heartbeat)", {}))
+        await self._asking(lambda: self._client.call(f"{self._mirror}(heartbeat)", {}, repeatable=True))
 
     @asynccontextmanager
     async def open_file(self, url: str, offset: int, validator: str | None = None) -> AsyncIterator[Download]:
