@@ -45,6 +45,8 @@ from packrat_agent.owed import Owed, Work
 from packrat_agent.pace import Pace, Stopped
 from packrat_agent.ready import Mirror
 from packrat_agent.scan import be_gentle
+from packrat_agent.server.answers import LoginRefused
+from packrat_agent.server.login import LoginState
 from packrat_agent.server.packrat import Packrat
 from packrat_agent.status.metrics import collect, serving_metrics
 from packrat_agent.threads import in_thread
@@ -82,6 +84,7 @@ class _Desk:
     bell: asyncio.Event
     scanner: ThreadPoolExecutor
     stopping: threading.Event
+    login: LoginState
     owed: Owed = field(default_factory=Owed)
     repos: dict[str, Repo] = field(default_factory=dict)
     full: _Full | None = None
@@ -107,7 +110,7 @@ async def run(mirror: Mirror, on_progress: Progress, bell: asyncio.Event) -> Non
     stopping = threading.Event()
     async with serving_metrics(mirror.config):
         with ThreadPoolExecutor(1, "scan", be_gentle) as scanner:
-            desk = _Desk(mirror, on_progress, bell, scanner, stopping)
+            desk = _Desk(mirror, on_progress, bell, scanner, stopping, LoginState(mirror.told.login))
             beside = [asyncio.ensure_future(one) for one in (_keep_time(desk), _give_signs_of_life(desk))]
             notify.ready()
             try:
@@ -123,7 +126,7 @@ async def _stay_connected(desk: _Desk) -> None:
     waits_s = 0.0
     while True:
         try:
-            async with connected(desk.mirror.config) as server:
+            async with connected(desk.mirror.config, desk.login) as server:
                 await _attend(desk, server)
         except PackratError as error:
             waits_s = _BACK_OFF_S[0] if not desk.complaint else min(waits_s * 2, _BACK_OFF_S[1])
@@ -285,7 +288,7 @@ async def _do(desk: _Desk, server: Packrat, work: Work, summary: Summary) -> Non
     order = Order(work.packages, work.reread, confirmed=confirmed, strangers=desk.strangers)
     try:
         await run_one(desk.mirror, server, repo, order, into, desk.on_progress)
-    except (ServerUnavailable, DiskError, asyncio.CancelledError):
+    except (ServerUnavailable, LoginRefused, DiskError, asyncio.CancelledError):
         desk.owed.add({work.repo: work.packages})
         if work.reread:
             desk.owed.add_due([work.repo])
@@ -310,6 +313,7 @@ def _try_again(desk: _Desk, repo: str, *, failed: bool) -> None:
 
 async def _begin_full(desk: _Desk, server: Packrat) -> None:
     """Start to look at the disk, and to ask for everything anew."""
+    await server.renew_login()
     desk.full_is_due = False
     full = desk.full = _Full(confirmed=take_confirmed(desk.mirror.ground.root))
     loop = asyncio.get_running_loop()

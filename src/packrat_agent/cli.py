@@ -45,6 +45,7 @@ from packrat_agent.ready import Mirror, Wish, ready
 from packrat_agent.report import show_progress, show_summary
 from packrat_agent.serve.listen import parse_listen
 from packrat_agent.serve.static import serve_until
+from packrat_agent.server.login import LoginState
 from packrat_agent.signals import EndWork, until_signalled
 from packrat_agent.state.database import copy_database
 from packrat_agent.state.store import Store
@@ -145,7 +146,7 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
 async def _sync(mirror: Mirror, wish: Wish, on_progress: Progress) -> Summary:
     url, notes = mirror.config.packrat.url, mirror.store.notes
     try:
-        async with connected(mirror.config) as server:
+        async with connected(mirror.config, LoginState(mirror.told.login)) as server:
             summary = await sync(mirror, server, wish, on_progress)
     except (ServerUnavailable, ServerRefused, ServerBroken) as error:
         notes.note_server(url, time.time(), str(error))

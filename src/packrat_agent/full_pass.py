@@ -24,6 +24,7 @@ from packrat_agent.publish import intend, publish
 from packrat_agent.ready import Mirror, Wish
 from packrat_agent.removals import Leaving, hold_back_leaving
 from packrat_agent.scan import Scan, scan
+from packrat_agent.server.answers import LoginRefused
 from packrat_agent.server.packrat import Packrat
 from packrat_agent.sign import sign_tree
 from packrat_agent.site import SITE, render_site
@@ -125,7 +126,7 @@ async def run_one(
 ) -> None:
     """Run the pass of one repository, and note how it went.
 
-    Raises: ServerUnavailable, DiskError: they stop all repositories alike.
+    Raises: ServerUnavailable, LoginRefused, DiskError: they stop all repositories alike.
     """
 
     def count(files: int, size: int) -> None:
@@ -137,7 +138,7 @@ async def run_one(
         if not order.dry_run:
             check_mounted(mirror.ground.root)
         result = await run_pass(repo, order, server, mirror.store, replace(mirror.ground, settings=settings), count)
-    except (ServerUnavailable, DiskError) as error:
+    except (ServerUnavailable, LoginRefused, DiskError) as error:
         if not order.dry_run:
             mirror.store.notes.update_fact(fact, {"error": str(error)})
         raise

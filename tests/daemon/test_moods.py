@@ -151,6 +151,7 @@ def test_our_own_server_restarts(lab: Stage) -> None:
 
 
 def test_a_revoked_session_is_opened_again_without_a_word(original: OriginalServer, mirror: Stage) -> None:
+    original.users["lab"] = "lab_psk"
     with daemon(mirror) as agent:
         agent.until_logged("checked")
         logins = original.count("(login)")
@@ -162,17 +163,20 @@ def test_a_revoked_session_is_opened_again_without_a_word(original: OriginalServ
 
 
 def test_a_psk_that_is_wrong_by_now(original: OriginalServer, mirror: Stage) -> None:
+    original.users["lab"] = "lab_psk"
+    original.manners.closed = True
     with daemon(mirror) as agent:
         agent.until_logged("checked")
         with served_throughout(mirror):
-            original.psk = "another"
+            original.users["lab"] = "another"
             original.revoke()
             agent.until_logged("waiting")
             assert original.until_asked(3, "(login)") > 1.0
-        original.psk = "lab_psk"
+        original.users["lab"] = "lab_psk"
         agent.until_logged("recovered")
         [told] = lines(agent.log, "waiting")
         assert "check name and psk" in told
+        assert "without a login it refuses too" in told
         assert "lab_psk" not in agent.log
 
 

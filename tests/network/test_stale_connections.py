@@ -31,6 +31,7 @@ DEB = Deb("first", "1", "all")
 def original() -> Iterator[OriginalServer]:
     with original_server() as server:
         server.manners.minimum_s = 0.1
+        server.users["lab"] = "lab_psk"
         server.put("first", "1", DEB.file_name, build_deb(DEB))
         yield server
 

@@ -270,8 +270,8 @@ class CinpClient:
                 waited_s += error.wait_s
                 if not error.wait_s or waited_s > _PATIENCE_S:
                     raise
-                tell = log.debug if self._busy else log.warning
-                tell("waiting", reason=str(error))
+                if not self._busy:
+                    log.warning("waiting", reason=str(error))
                 self._busy = True
                 # Agents that were sent away together don't come back together.
                 await asyncio.sleep(error.wait_s * random.uniform(1.0, 1.1))  # noqa: S311 jitter
