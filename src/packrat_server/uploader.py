@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from packrat_agent.errors import ServerBroken, ServerRefused
-from packrat_agent.server.answers import NotFound
-from packrat_agent.server.cinp import CinpClient
-from packrat_agent.server.transport import NoAnswer
+from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.responses import NotFound
+from packrat_core.cinp.transport import NoAnswer
+from packrat_core.errors import ServerBroken, ServerRefused
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from original_server import OriginalServer, original_server
-from packrat_agent.demo.build_deb import Deb, build_deb
+from packrat_demo.build_deb import Deb, build_deb
 from proxy import running_proxy
 from stage import Key, Server, Stage, daemon
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from original_server import OriginalServer, original_server
-from packrat_agent.demo.build_deb import Deb, build_deb, write_deb
-from packrat_agent.errors import ServerUnavailable
-from packrat_agent.model import Repo
-from packrat_agent.server.cinp import CinpClient, Timeouts
-from packrat_agent.server.packrat import Packrat
-from packrat_agent.server.transport import NoAnswer
+from packrat_agent.model.values import Repo
+from packrat_agent.upstream.client import Packrat
+from packrat_core.cinp.client import CinpClient, Timeouts
+from packrat_core.cinp.transport import NoAnswer
+from packrat_core.errors import ServerUnavailable
+from packrat_demo.build_deb import Deb, build_deb, write_deb
 from packrat_server.uploader import Uploader, signed_in
 from proxy import ForgetfulProxy, forgetful_proxy
 from stage import Server, Stage, packrat_server

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrat_agent.server.retry_after import LONGEST_WAIT_S, read_retry_after
+from packrat_core.cinp.retry_after import LONGEST_WAIT_S, read_retry_after
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 DATE = "Sun, 01 Mar 2026 12:00:00 GMT"
