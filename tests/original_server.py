@@ -34,9 +34,9 @@ class Manners:
     spurious: a change wakes polls of any repository. gone: the database is gone: all is 500, polls are empty, at
     once; numbered: each 500 with a number of its own. deaf: polls are empty, at once. silent: nothing is ever
     answered. slow_s: before each answer. html: a proxy in front answers with its error page. cut: answers end in
-    the middle. wrong: every answer is of this value. redirect: every answer leads there. cut_files: so many
-    downloads still end in the middle; resumable: files have a length, ETag and Range. after_file: is called when a
-    download was answered.
+    the middle. busy: all is 429 with this Retry-After. closed: nothing is shown without a login. wrong: every answer
+    is of this value. redirect: every answer leads there. cut_files: so many downloads still end in the middle;
+    resumable: files have a length, ETag and Range. after_file: is called when a download was answered.
     """
 
     minimum_s: float = 10.0
@@ -51,6 +51,8 @@ class Manners:
     slow_s: float = 0.0
     html: bool = False
     cut: bool = False
+    busy: str | None = None
+    closed: bool = False
     wrong: Any = None
     redirect: str | None = None
     cut_files: int = 0
@@ -121,6 +123,12 @@ class OriginalServer:
         self.manners = Manners()
         self.mirror = "lab"
         self.psk = "lab_psk"
+        """What mirror.conf has, since the original agent does not start without one."""
+        self.users: dict[str, str] = {}
+        """Name → password. A mirror is none: its login is refused, and reading needs none."""
+        self.login_status: int | None = None
+        """The status of every answer to a login, with login_value, or else an HTML page."""
+        self.login_value: Any = None
         self.repos: dict[str, StoredRepo] = {}
         self.files: dict[int, StoredPackage] = {}
         self.asked: list[Request] = []
@@ -263,6 +271,12 @@ class OriginalServer:
         await asyncio.sleep(manners.slow_s)
         if manners.html:
             await _send(writer, 502, {"Content-Type": "text/html"}, _HTML)
+        elif manners.busy:
+            await _send(writer, 429, {"Content-Type": _JSON, "Retry-After": manners.busy}, b'{"message": "Busy"}')
+        elif self.login_status is not None and request.target.endswith("(login)"):
+            data = _HTML if self.login_value is None else json.dumps(self.login_value).encode()
+            kind = "text/html" if self.login_value is None else _JSON
+            await _send(writer, self.login_status, {"Content-Type": kind}, data)
         elif manners.redirect:
             await _send(writer, 302, {"Location": manners.redirect + request.target}, b"")
         elif request.target.startswith("/files/"):
@@ -287,7 +301,8 @@ class OriginalServer:
         if request.headers.get("cinp-version") != "0.9":
             raise _Refusal(400, {"message": "Invalid CInP Protocol Version"})
         token = request.headers.get("auth-token")
-        if token is not None and token not in self._tokens:
+        login = request.target.endswith("(login)") or request.verb == "DESCRIBE"
+        if (token is not None and token not in self._tokens) or (self.manners.closed and token is None and not login):
             raise _Refusal(401, {"message": "Invalid Session"})
         polling = request.target.endswith("(poll)")
         if self.manners.gone and not polling:
@@ -362,7 +377,8 @@ class OriginalServer:
 
     def _call(self, request: Request) -> Any:
         if request.target == f"{_API}Auth/User(login)":
-            if request.arguments != {"username": self.mirror, "password": self.psk}:
+            given = request.arguments
+            if set(given) != {"username", "password"} or self.users.get(given["username"]) != given["password"]:
                 raise _Refusal(400, {"message": "Invalid Login"})
             token = f"token{len(self.asked)}"
             self._tokens.add(token)

@@ -19,15 +19,29 @@ class ConfigError(PackratError):
 
 
 class ServerUnavailable(PackratError):
-    """The server can't be reached, or answers with a fault of its own: waiting may help."""
+    """The server can't be reached, or answers with a fault of its own: waiting may help.
+
+    `wait_s`: for so many seconds the server asks not to be asked again.
+    """
 
     exit_code = 3
 
+    def __init__(self, message: str, wait_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
 
 class ServerRefused(PackratError):
-    """The server understood and said no (login, permission, a missing object): asking again says no again."""
+    """The server understood and said no (login, permission, a missing object): asking again says no again.
+
+    `by_api`: the packrat API itself said so, not a proxy or web server in front of it.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, *, by_api: bool = False) -> None:
+        super().__init__(message)
+        self.by_api = by_api
 
 
 class ServerBroken(PackratError):

@@ -6,13 +6,17 @@ Touches: network, the files that are uploaded.
 """
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.responses import NotFound
+from packrat_core.cinp.transport import NoAnswer
 from packrat_core.errors import ServerBroken, ServerRefused
+
+T = TypeVar("T")
 
 _ROOT = "/api/v2/"
 _PACKAGE_FILE = f"{_ROOT}Package/PackageFile"
@@ -26,6 +30,13 @@ _REASONS = {
     "version already",
 }
 """What the server says → what to do about it."""
+_MARKS = {
+    "fail": ("failed_at", True),
+    "unfail": ("failed_at", False),
+    "deprocate": ("deprocated_at", True),
+    "undeprocate": ("deprocated_at", False),
+}
+"""Action → the field of the record that it sets (True) or clears."""
 
 
 class Uploader:
@@ -46,60 +57,125 @@ class Uploader:
         name = _EPOCH.sub("_", path.name)
         try:
             handle = await self._send(path, name)
-            options = await self._client.call(f"{_PACKAGE_FILE}(distroversionOptions)", {"file": handle})
+            options = await self._client.call(
+                f"{_PACKAGE_FILE}(distroversionOptions)", {"file": handle}, repeatable=True
+            )
             chosen = list(distro_versions) or options
             if not distro_versions and len(options) != 1:
                 raise ServerRefused(f"it can go to {', '.join(options)}: say which, with --distro")
-            return [await self._create(handle, one, justification, provenance) for one in chosen]
+            return [await self._create(handle, name, one, justification, provenance) for one in chosen]
         except ServerRefused as error:
             raise ServerRefused(f"{name!r} is not taken: {_explain(str(error))}") from None
 
     async def _send(self, path: Path, name: str) -> str:
         """Upload the bytes; gives the server's handle."""
-        with path.open("rb") as file:
-            answer = await self._client.post_file("/api/upload", name, file, path.stat().st_size)
+
+        async def post() -> Any:
+            with path.open("rb") as file:
+                return await self._client.post_file("/api/upload", name, file, path.stat().st_size)
+
+        try:
+            answer = await post()
+        except NoAnswer:
+            # An upload without a record is nothing yet: the server throws it away after a while.
+            answer = await post()
         if not isinstance(answer, dict) or not isinstance(answer.get("uri"), str):
             raise ServerBroken(f"the upload of {name} was answered without a handle")
         return str(answer["uri"])
 
-    async def _create(self, handle: str, distro_version: str, justification: str, provenance: str) -> str:
+    async def _create(self, handle: str, name: str, distro_version: str, justification: str, provenance: str) -> str:
         arguments = {
             "file": handle,
             "distroversion": distro_version,
             "justification": justification,
             "provenance": provenance,
         }
-        try:
+
+        async def create() -> str:
             return str(await self._client.call(f"{_PACKAGE_FILE}(create)", arguments))
+
+        async def look() -> str | None:
+            records = await self._client.get_many(_PACKAGE_FILE, [_id_of(uri) for uri in await self.find(name)])
+            wanted = (distro_version, f"{_ROOT}Attrib/DistroVersion:{distro_version}:")
+            return next((uri for uri, record in records.items() if record.get("distroversion") in wanted), None)
+
+        try:
+            return await _once(create, look)
         except ServerRefused as error:
             missing = re.search(r'NO_PACKAGE\): Unable to find package "([^"]+)"', str(error))
             if missing is None:
                 raise
-        await self._client.create(f"{_ROOT}Package/Package", {"name": missing[1]})
-        return str(await self._client.call(f"{_PACKAGE_FILE}(create)", arguments))
+        await self._create_package(missing[1])
+        return await _once(create, look)
+
+    async def _create_package(self, name: str) -> None:
+        model = f"{_ROOT}Package/Package"
+
+        async def look() -> Mapping[str, Any] | None:
+            try:
+                return await self._client.get(f"{model}:{name}:")
+            except NotFound:
+                return None
+
+        await _once(lambda: self._client.create(model, {"name": name}), look)
 
     async def tag(self, uri: str, tag: str, change_control_id: str | None = None) -> None:
         """Promote a package file to a tag."""
         arguments: dict[str, Any] = {"tag": f"{_ROOT}Attrib/Tag:{tag}:", "change_control_id": change_control_id}
-        await self._client.call(f"{uri}(tag)", arguments)
+        await self._change(f"{uri}(tag)", arguments, lambda record: tag in record.get("tags", ()))
 
     async def untag(self, uri: str, tag: str) -> None:
         """Take a tag off a package file."""
-        await self._client.call(f"{uri}(untag)", {"tag": f"{_ROOT}Attrib/Tag:{tag}:"})
+        arguments = {"tag": f"{_ROOT}Attrib/Tag:{tag}:"}
+        await self._change(f"{uri}(untag)", arguments, lambda record: tag not in record.get("tags", (tag,)))
 
     async def act(self, uri: str, action: str) -> None:
         """Do one of fail, unfail, deprocate, undeprocate."""
-        await self._client.call(f"{uri}({action})", {})
+        field, marks = _MARKS[action]
+        await self._change(f"{uri}({action})", {}, lambda record: (record.get(field) is not None) == marks)
+
+    async def _change(self, uri: str, arguments: Mapping[str, Any], done: Callable[[Mapping[str, Any]], bool]) -> None:
+        """Call an action of a package file; `done` tells from the file's record whether it was carried out."""
+
+        async def look() -> bool | None:
+            return done(await self._client.get(uri.partition("(")[0])) or None
+
+        async def ask() -> bool:
+            await self._client.call(uri, arguments)
+            return True
+
+        await _once(ask, look)
 
     async def find(self, file_name: str) -> list[str]:
         """The URIs of the package files with that file name."""
         found = []
         uris = await self._client.list_uris(_PACKAGE_FILE, None, {})
-        ids = [uri.rsplit(":", 2)[1] for uri in uris]
+        ids = [_id_of(uri) for uri in uris]
         for uri, record in (await self._client.get_many(_PACKAGE_FILE, ids)).items():
             if record.get("file") == f"/files/{file_name}":
                 found.append(uri)
         return sorted(found, key=lambda uri: int(uri.rsplit(":", 2)[1]))
+
+
+async def _once(ask: Callable[[], Awaitable[T]], look: Callable[[], Awaitable[T | None]]) -> T:
+    """Ask; where no answer comes, ask once more only if `look` doesn't find that it was carried out.
+
+    Args:
+        ask: asks for a change.
+        look: gives what `ask` would, or None where the change is not to be seen.
+
+    Raises:
+        PackratError: of either.
+    """
+    try:
+        return await ask()
+    except NoAnswer:
+        found = await look()
+    return await ask() if found is None else found
+
+
+def _id_of(uri: str) -> str:
+    return uri.rsplit(":", 2)[1]
 
 
 def _explain(error: str) -> str:

@@ -151,6 +151,7 @@ def test_our_own_server_restarts(lab: Stage) -> None:
 
 
 def test_a_revoked_session_is_opened_again_without_a_word(original: OriginalServer, mirror: Stage) -> None:
+    original.users["lab"] = "lab_psk"
     with daemon(mirror) as agent:
         agent.until_logged("checked")
         logins = original.count("(login)")
@@ -162,17 +163,20 @@ def test_a_revoked_session_is_opened_again_without_a_word(original: OriginalServ
 
 
 def test_a_psk_that_is_wrong_by_now(original: OriginalServer, mirror: Stage) -> None:
+    original.users["lab"] = "lab_psk"
+    original.manners.closed = True
     with daemon(mirror) as agent:
         agent.until_logged("checked")
         with served_throughout(mirror):
-            original.psk = "another"
+            original.users["lab"] = "another"
             original.revoke()
             agent.until_logged("waiting")
             assert original.until_asked(3, "(login)") > 1.0
-        original.psk = "lab_psk"
+        original.users["lab"] = "lab_psk"
         agent.until_logged("recovered")
         [told] = lines(agent.log, "waiting")
         assert "check name and psk" in told
+        assert "without a login it refuses too" in told
         assert "lab_psk" not in agent.log
 
 
@@ -195,6 +199,19 @@ def test_a_slow_server_is_no_trouble(original: OriginalServer, mirror: Stage) ->
         put(original, "second")
         until_published(agent, mirror, "second")
         assert lines(agent.log, "waiting") == []
+
+
+def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(original: OriginalServer, mirror: Stage) -> None:
+    with daemon(mirror) as agent:
+        agent.until_logged("checked")
+        original.manners.busy = "31"
+        told = agent.until_logged("ERROR   waiting")
+        assert "asks to wait for 31 seconds" in told
+        original.manners.busy = None
+        put(original, "second")
+        assert original.until_asked(1) > 10
+        until_published(agent, mirror, "second")
+        assert lines(agent.log, "refused") == []
 
 
 def test_connections_that_are_half_open_are_given_up(original: OriginalServer, tmp_path: Path) -> None:

@@ -101,6 +101,7 @@ def test_a_proxy_with_and_without_a_password(
     tmp_path: Path, certificates: Certificates, tls: bool, password: str | None
 ) -> None:
     with original_server(tls=certificates.context() if tls else None) as server, running_proxy(password) as proxy:
+        server.users["lab"] = "lab_psk"
         user = "us%20er:p%40ss%3Aword@" if password else ""
         lines = f"proxy: http://{user}127.0.0.1:{proxy.port}\n" + (f"ca_file: {certificates.ca}" if tls else "")
         assert reach(tmp_path, server.url, lines) == 1

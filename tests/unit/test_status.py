@@ -32,7 +32,7 @@ _DAY_S = 86400
 _FIELDS = (
     *("pid", "host", "at", "version", "url", "up", "since", "reason", "began", "ended", "seconds", "files", "bytes"),
     *("of_files", "damaged", "foreign", "complete", "checked", "published", "held", "ahead", "error", "lag_s"),
-    *("fingerprint", "algorithm", "bits", "expires"),
+    *("fingerprint", "algorithm", "bits", "expires", "refused"),
 )
 
 
@@ -187,7 +187,7 @@ def test_nothing_from_the_network_steers_the_terminal(bench: Bench) -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from(["started", "server", "full_pass", "scan", "key", "repo:apt-dev"]),
+        st.sampled_from(["started", "server", "full_pass", "scan", "key", "login", "repo:apt-dev"]),
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
             lambda inner: (
@@ -346,6 +346,8 @@ def test_all_good_is_ok(bench: Bench) -> None:
         ("server", {"up": False, "since": _NOW - 3601}, Level.CRITICAL, "away for 60 min"),
         ("server", {"up": False, "since": _NOW - 299}, Level.OK, "away for a moment,"),
         ("server", {"up": False, "since": _NOW - 9, "reason": "no psk"}, Level.OK, "away for a moment: no psk,"),
+        ("login", {"refused": "400", "since": _NOW - 9}, Level.WARNING, "the mirror is read without a login: 400"),
+        ("login", {"refused": None, "since": _NOW - 9}, Level.OK, "server up"),
         ("full_pass", {"ended": _NOW - 2651, "seconds": 50}, Level.OK, "last full pass"),
         ("full_pass", {"ended": _NOW - 2751, "seconds": 50}, Level.WARNING, "the last full pass ended 46 min ago"),
         ("full_pass", {"ended": _NOW - 9051, "seconds": 50}, Level.CRITICAL, "the last full pass ended 3 h ago"),

@@ -33,6 +33,7 @@ from packrat_agent.status.report import show_progress, show_summary
 from packrat_agent.sync.full_sync import Progress, Summary, sync
 from packrat_agent.sync.mirror import Mirror, Wish, ready
 from packrat_agent.upstream.connection import connected
+from packrat_agent.upstream.login import LoginState
 from packrat_agent.watch import memory
 from packrat_agent.watch import systemd as notify
 from packrat_agent.watch.agent import run
@@ -146,7 +147,7 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
 async def _sync(mirror: Mirror, wish: Wish, on_progress: Progress) -> Summary:
     url, notes = mirror.config.packrat.url, mirror.store.notes
     try:
-        async with connected(mirror.config) as server:
+        async with connected(mirror.config, LoginState(mirror.told.login)) as server:
             summary = await sync(mirror, server, wish, on_progress)
     except (ServerUnavailable, ServerRefused, ServerBroken) as error:
         notes.note_server(url, time.time(), str(error))

@@ -105,6 +105,8 @@ def _server(status: Status, limits: Limits) -> Iterator[_Finding]:
         away_s = max(0.0, status.at - (server.since or status.at))
         reason = f": {server.reason}" if server.reason else ""
         yield limits.away_s.judge(away_s), f"the packrat server has been away for {human_age(away_s)}{reason}"
+    if server.login_refused:
+        yield Level.WARNING, f"the mirror is read without a login: {server.login_refused}"
 
 
 def _passes(status: Status, limits: Limits) -> Iterator[_Finding]:

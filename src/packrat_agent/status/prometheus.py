@@ -130,6 +130,8 @@ def _of_agent(status: Status) -> Iterator[Metric]:
     yield _gauge("status_timestamp_seconds", "When these figures were read.", status.at)
     yield from _known("server_up", "1 while the packrat server answers.", status.server.up)
     yield from _known("server_since_timestamp_seconds", "Since when server_up is as it is.", status.server.since)
+    refused = float(status.server.login_refused is not None)
+    yield _gauge("login_refused", "1 while the server refuses the psk, and is read without a login.", refused)
 
 
 def _of_passes(status: Status) -> Iterator[Metric]:

@@ -54,7 +54,7 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
         at=time.time() if now is None else now,
         mirror=config.packrat.name,
         agent=agent,
-        server=_server(config, settings.get("server", {})),
+        server=_server(config, settings.get("server", {}), settings.get("login", {})),
         repos=repos,
         troubles=troubles,
         troubles_total=total,
@@ -157,13 +157,16 @@ def _agent(holder: Holder | None, started: dict[str, Any]) -> AgentStatus:
     return AgentStatus(state, holder.pid, holder.host, version, at)
 
 
-def _server(config: Config, said: dict[str, Any]) -> ServerStatus:
+def _server(config: Config, said: dict[str, Any], login: dict[str, Any]) -> ServerStatus:
     up = said.get("up")
+    refused = _text(login, "refused")
     return ServerStatus(
         url=_text(said, "url") or config.packrat.url,
         up=up if isinstance(up, bool) else None,
         since=_number(said, "since"),
         reason=_text(said, "reason"),
+        login_refused=refused,
+        login_refused_since=_number(login, "since") if refused else None,
     )
 
 

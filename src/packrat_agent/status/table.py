@@ -56,6 +56,9 @@ def _head(status: Status) -> Iterator[tuple[str, str, str]]:
         yield "server", f"{server.url}, up{since}", "green"
     else:
         yield "server", f"{server.url}, away{since}: {server.reason or 'no reason known'}", "red"
+    if server.login_refused:
+        since = f" for {human_age(status.at - server.login_refused_since)}" if server.login_refused_since else ""
+        yield "login", f"refused{since}, the mirror is read without one: {server.login_refused}", "yellow"
     yield "full pass", _full_pass(status), ""
     if (scan := status.scan) is not None:
         share = f" of {scan.of_files} files" if scan.of_files is not None else " files"

@@ -35,12 +35,17 @@ class AgentStatus:
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """The packrat server as last seen; `since`: epoch seconds from which `up` has been so."""
+    """The packrat server as last seen; `since`: epoch seconds from which `up` has been so.
+
+    `login_refused`: why it refused the psk of a mirror that it shows without a login; None where it did not.
+    """
 
     url: str
     up: bool | None
     since: float | None
     reason: str | None
+    login_refused: str | None = None
+    login_refused_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,7 +230,8 @@ class _Source:
                 resumed = await self._receive_once(part, url)
                 self._given_up = 0
                 return resumed
-            except ServerUnavailable:
+            except ServerUnavailable as error:
+                asked_s = error.wait_s
                 # A trickle would keep it at one file for hours.
                 idle = 0 if part.size >= best + _PROGRESS_BYTES else idle + 1
                 best = max(best, part.size)
@@ -240,7 +241,7 @@ class _Source:
                     raise
             first_s, longest_s = self.retries.wait_s
             wait_s = min(first_s * 2.0 ** max(idle - 1, 0), longest_s)
-            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 jitter
+            await asyncio.sleep(max(wait_s * random.uniform(0.5, 1.0), asked_s))  # noqa: S311 jitter
         raise AssertionError("the last try returns or raises")
 
     async def _receive_once(self, part: "_Part", url: str) -> bool:

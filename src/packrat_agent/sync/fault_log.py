@@ -7,13 +7,19 @@ Touches: the log; the state database, through the given notes.
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
 from packrat_agent.model.values import Refusal, Rejection
 
 log = structlog.get_logger()
+
+_ANONYMOUS = (
+    "the mirror is read without a login, which the server allows; correct psk in [packrat], or remove it if the server "
+    "has no users for mirrors"
+)
+_LOGIN_AGAIN = "the login is not refused any more"
 
 _Fault = tuple[str, str, str]
 """(word, what it is about, reason)"""
@@ -43,6 +49,10 @@ class _Result(Protocol):
 class _Notes(Protocol):
     def add_event(self, at: float, word: str, repo: str | None, text: str) -> None: ...
 
+    def fact(self, name: str) -> Mapping[str, Any]: ...
+
+    def set_fact(self, name: str, fact: Mapping[str, Any]) -> None: ...
+
 
 class Told:
     """Remembers, for each repository, which faults were told."""
@@ -50,6 +60,7 @@ class Told:
     def __init__(self, notes: _Notes) -> None:
         self._notes = notes
         self._faults: dict[str, set[_Fault]] = {}
+        self._login_refused: str | None = None
 
     def result(self, result: _Result, *, whole: bool) -> None:
         """Tell what is new in the result of a pass; `whole`: faults that are not in it are gone."""
@@ -72,6 +83,23 @@ class Told:
     def rejected(self, repo: str, rejections: Iterable[Rejection]) -> None:
         """Tell which records can't be used; `repo` '' for those of the mirror itself."""
         self._tell(repo, [("rejected", one.record, one.reason) for one in rejections], whole=True)
+
+    def login(self, refused: str | None) -> None:
+        """Tell that the psk is refused and the mirror is read without a login, or that this is over (None).
+
+        `status` and `check` show it for as long as it lasts; the log has it once after each start.
+        """
+        before = self._notes.fact("login").get("refused")
+        if refused is not None and refused != self._login_refused:
+            log.warning("anonymous", reason=refused, text=_ANONYMOUS)
+        self._login_refused = refused
+        if refused == before:
+            return
+        now = time.time()
+        self._notes.set_fact("login", {"refused": refused, "since": now})
+        self._notes.add_event(now, "anonymous" if refused else "login", None, refused or _LOGIN_AGAIN)
+        if refused is None:
+            log.info("login", text=_LOGIN_AGAIN)
 
     def _tell(self, repo: str, faults: Sequence[_Fault], *, whole: bool) -> None:
         before = self._faults.get(repo, set())

@@ -28,6 +28,7 @@ from packrat_agent.sync.mirror import Mirror, Wish
 from packrat_agent.sync.removals import Leaving, hold_back_leaving
 from packrat_agent.sync.repo_sync import run_pass
 from packrat_agent.upstream.client import Packrat
+from packrat_core.cinp.responses import LoginRefused
 from packrat_core.errors import DiskError, PackratError, ServerUnavailable
 from packrat_core.failpoints import done
 from packrat_core.threads import in_thread
@@ -125,7 +126,7 @@ async def run_one(
 ) -> None:
     """Run the pass of one repository, and note how it went.
 
-    Raises: ServerUnavailable, DiskError: they stop all repositories alike.
+    Raises: ServerUnavailable, LoginRefused, DiskError: they stop all repositories alike.
     """
 
     def count(files: int, size: int) -> None:
@@ -137,7 +138,7 @@ async def run_one(
         if not order.dry_run:
             check_mounted(mirror.ground.root)
         result = await run_pass(repo, order, server, mirror.store, replace(mirror.ground, settings=settings), count)
-    except (ServerUnavailable, DiskError) as error:
+    except (ServerUnavailable, LoginRefused, DiskError) as error:
         if not order.dry_run:
             mirror.store.notes.update_fact(fact, {"error": str(error)})
         raise

@@ -5,12 +5,12 @@ Gives: checked values; what can't be used is named as a Rejection.
 Touches: network, through the client.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from packrat_agent.model.values import Changes, DistroVersion, MirrorView, PackageFile, Rejection, Repo, Wanted
+from packrat_agent.upstream.login import Login, LoginState
 from packrat_agent.upstream.records import (
     DISTRO_VERSION,
     MIRROR,
@@ -33,7 +33,6 @@ from packrat_core.errors import ServerBroken, ServerRefused
 
 T = TypeVar("T")
 
-_LOGIN = f"{ROOT}Auth/User(login)"
 _API_MAJOR = "2"
 _RECORDS_AT_ONCE = 600
 """Of this many the raw records are held in memory."""
@@ -50,19 +49,20 @@ _REJECTED_LIMIT = 1000
 class Packrat:
     """One mirror's view of a packrat server."""
 
-    def __init__(self, client: CinpClient, name: str, psk: str | None) -> None:
+    def __init__(self, client: CinpClient, name: str, psk: str | None, login: LoginState | None = None) -> None:
         self._client = client
         self._name = name
         self._psk = psk
         self._mirror = f"{MIRROR}:{name}:"
-        self._sessions = 0
-        self._login_lock = asyncio.Lock()
+        self._login = Login(client, name, psk, login or LoginState())
         self._repos: frozenset[str] = frozenset()
         self.has_changes = False
         """Whether the server offers the lossless `changes`."""
 
     async def open(self) -> None:
         """Check that the server speaks our API, log in, see what it offers.
+
+        A mirror whose psk is refused, but that is shown without a login, is read without one.
 
         Raises: ServerUnavailable, ServerBroken (another API), ServerRefused (name or psk).
         """
@@ -75,10 +75,16 @@ class Packrat:
                 f"the server has packrat's API {str(version)[:20]!r}, this packrat-agent speaks {_API_MAJOR}.x; "
                 "upgrade the older one"
             )
-        if self._psk is not None:
-            await self._login(self._sessions)
+        await self._login.open()
         actions = (await self._client.describe(MIRROR)).get("actions")
         self.has_changes = isinstance(actions, list) and f"{MIRROR}(changes)" in actions
+
+    async def renew_login(self) -> None:
+        """Try a psk that was refused once more, at the begin of a full sync.
+
+        Raises: LoginRefused, ServerUnavailable, ServerBroken.
+        """
+        await self._login.renew()
 
     async def view(self) -> MirrorView:
         """Ask for the mirror and its repositories.
@@ -92,6 +98,8 @@ class Packrat:
         except LoginRefused:
             raise
         except ServerRefused as error:
+            if self._login.is_refused:
+                raise self._login.explain(error) from None
             hint = "set psk in [packrat]" if self._psk is None else "check name and psk in [packrat]"
             raise ServerRefused(f"{error}; {hint}") from None
         try:
@@ -192,7 +200,9 @@ class Packrat:
         """
         arguments = {"position": position, "timeout": timeout_s}
         value = await self._asking(
-            lambda: self._client.call(f"{self._mirror}(changes)", arguments, timeout_s + _CHANGES_MARGIN_S)
+            lambda: self._client.call(
+                f"{self._mirror}(changes)", arguments, timeout_s + _CHANGES_MARGIN_S, repeatable=True
+            )
         )
         if not isinstance(value, dict) or not isinstance(value.get("changes"), dict):
             raise ServerBroken("changes answered with something that is no object of changes")
@@ -216,12 +226,14 @@ class Packrat:
     async def poll(self, repo: Repo, timeout_s: int) -> frozenset[str]:
         """Wait for a hint that something of a repository changed; nothing said does not mean that nothing changed."""
         uri = f"{REPO}:{repo.name}:(poll)"
-        value = await self._asking(lambda: self._client.call(uri, {"timeout": timeout_s}, timeout_s + _WAIT_MARGIN_S))
+        value = await self._asking(
+            lambda: self._client.call(uri, {"timeout": timeout_s}, timeout_s + _WAIT_MARGIN_S, repeatable=True)
+        )
         return _names(value, "poll")
 
     async def heartbeat(self) -> None:
         """Tell the server that this mirror is alive."""
-        await self._asking(lambda: self._client.call(f"{self._mirror}(heartbeat)", {}))
+        await self._asking(lambda: self._client.call(f"{self._mirror}(heartbeat)", {}, repeatable=True))
 
     @asynccontextmanager
     async def open_file(self, url: str, offset: int, validator: str | None = None) -> AsyncIterator[Download]:
@@ -237,26 +249,15 @@ class Packrat:
 
     async def _asking(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask; where the session has ended, log in again, once, and repeat."""
-        session = self._sessions
+        generation = self._login.generation
         try:
             return await ask()
-        except SessionEnded:
-            if self._psk is None:
-                raise
-        await self._login(session)
-        return await ask()
-
-    async def _login(self, session: int) -> None:
-        async with self._login_lock:
-            if self._psk is None or self._sessions != session:
-                return
-            try:
-                await self._client.login(_LOGIN, self._name, self._psk)
-            except ServerRefused as error:
-                raise LoginRefused(
-                    f"the server refuses to log in mirror {self._name}: check name and psk in [packrat] ({error})"
-                ) from None
-            self._sessions += 1
+        except SessionEnded as error:
+            await self._login.replace(generation, error)
+        try:
+            return await ask()
+        except SessionEnded as error:
+            raise self._login.explain(error) from None
 
 
 class _Rejected:

@@ -1,6 +1,6 @@
 """Opens a session with the server that the configuration names, the way that it says.
 
-Takes: the configuration.
+Takes: the configuration; what is known of the login.
 Gives: a Packrat, for as long as the context lasts.
 Touches: network.
 """
@@ -10,13 +10,15 @@ from contextlib import asynccontextmanager
 
 from packrat_agent.config.settings import Config
 from packrat_agent.upstream.client import Packrat
+from packrat_agent.upstream.login import LoginState
 from packrat_core.cinp.client import CinpClient, Timeouts
 
 
 @asynccontextmanager
-async def connected(config: Config) -> AsyncIterator[Packrat]:
+async def connected(config: Config, login: LoginState | None = None) -> AsyncIterator[Packrat]:
     """Hold a session with the server of the configuration.
 
+    login: what is known of the login from earlier connections.
     Raises: ServerUnavailable, ServerRefused (name or psk), ServerBroken (another API), ConfigError (ca_file).
     """
     packrat = config.packrat
@@ -30,6 +32,6 @@ async def connected(config: Config) -> AsyncIterator[Packrat]:
         max_file_bytes=config.mirror.max_file_bytes,
     )
     async with client:
-        server = Packrat(client, packrat.name, packrat.psk)
+        server = Packrat(client, packrat.name, packrat.psk, login)
         await server.open()
         yield server

@@ -41,12 +41,14 @@ from packrat_agent.sync.full_sync import (
 from packrat_agent.sync.mirror import Mirror
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
+from packrat_agent.upstream.login import LoginState
 from packrat_agent.watch import systemd as notify
 from packrat_agent.watch.changes import News, follow
 from packrat_agent.watch.memory import settle
 from packrat_agent.watch.throttle import Pace, Stopped
 from packrat_agent.watch.work_queue import Owed, Work
 from packrat_core import __version__
+from packrat_core.cinp.responses import LoginRefused
 from packrat_core.errors import DiskError, PackratError, ServerUnavailable
 from packrat_core.threads import in_thread
 
@@ -83,6 +85,7 @@ class _Desk:
     bell: asyncio.Event
     scanner: ThreadPoolExecutor
     stopping: threading.Event
+    login: LoginState
     owed: Owed = field(default_factory=Owed)
     repos: dict[str, Repo] = field(default_factory=dict)
     full: _Full | None = None
@@ -108,7 +111,7 @@ async def run(mirror: Mirror, on_progress: Progress, bell: asyncio.Event) -> Non
     stopping = threading.Event()
     async with serving_metrics(mirror.config):
         with ThreadPoolExecutor(1, "scan", be_gentle) as scanner:
-            desk = _Desk(mirror, on_progress, bell, scanner, stopping)
+            desk = _Desk(mirror, on_progress, bell, scanner, stopping, LoginState(mirror.told.login))
             beside = [asyncio.ensure_future(one) for one in (_keep_time(desk), _give_signs_of_life(desk))]
             notify.ready()
             try:
@@ -124,12 +127,13 @@ async def _stay_connected(desk: _Desk) -> None:
     waits_s = 0.0
     while True:
         try:
-            async with connected(desk.mirror.config) as server:
+            async with connected(desk.mirror.config, desk.login) as server:
                 await _attend(desk, server)
         except PackratError as error:
             waits_s = _BACK_OFF_S[0] if not desk.complaint else min(waits_s * 2, _BACK_OFF_S[1])
             _complain(desk, error)
-            await asyncio.sleep(waits_s * random.uniform(0.5, 1.0))  # noqa: S311 jitter
+            asked_s = error.wait_s if isinstance(error, ServerUnavailable) else 0.0
+            await asyncio.sleep(max(waits_s * random.uniform(0.5, 1.0), asked_s))  # noqa: S311 jitter
 
 
 async def _give_signs_of_life(desk: _Desk) -> None:
@@ -285,7 +289,7 @@ async def _do(desk: _Desk, server: Packrat, work: Work, summary: Summary) -> Non
     order = Order(work.packages, work.reread, confirmed=confirmed, strangers=desk.strangers)
     try:
         await run_one(desk.mirror, server, repo, order, into, desk.on_progress)
-    except (ServerUnavailable, DiskError, asyncio.CancelledError):
+    except (ServerUnavailable, LoginRefused, DiskError, asyncio.CancelledError):
         desk.owed.add({work.repo: work.packages})
         if work.reread:
             desk.owed.add_due([work.repo])
@@ -310,6 +314,7 @@ def _try_again(desk: _Desk, repo: str, *, failed: bool) -> None:
 
 async def _begin_full(desk: _Desk, server: Packrat) -> None:
     """Start to look at the disk, and to ask for everything anew."""
+    await server.renew_login()
     desk.full_is_due = False
     full = desk.full = _Full(confirmed=take_confirmed(desk.mirror.ground.root))
     loop = asyncio.get_running_loop()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from packrat_agent.model.values import Repo
 from packrat_agent.upstream.client import Packrat
 from packrat_core.cinp.responses import LoginRefused, NotFound
-from packrat_core.errors import PackratError, ServerRefused
+from packrat_core.errors import PackratError, ServerRefused, ServerUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +263,8 @@ class _Polls:
         self._trouble += 1
         if self._trouble >= _TROUBLE_LIMIT:
             raise error
-        return _back_off_s(self._trouble, self.pace)
+        asked_s = error.wait_s if isinstance(error, ServerUnavailable) else 0.0
+        return max(_back_off_s(self._trouble, self.pace), asked_s)
 
 
 def _back_off_s(times: int, pace: Pace) -> float:

@@ -9,18 +9,17 @@ Source: the CInP protocol, versions 0.9 to 2.0.
 
 import asyncio
 import json
-import ssl
+import random
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
-from yarl import URL
+import structlog
 
-from packrat_core.cinp.failures import explain
 from packrat_core.cinp.limits import LISTING, RECORDS
 from packrat_core.cinp.responses import (
     Answer,
@@ -33,8 +32,11 @@ from packrat_core.cinp.responses import (
     read_answer,
     read_validator,
 )
-from packrat_core.cinp.route import RateLimit, bypasses
-from packrat_core.errors import ConfigError, ServerBroken
+from packrat_core.cinp.route import RateLimit
+from packrat_core.cinp.transport import HttpRequest, Transport
+from packrat_core.errors import ServerBroken, ServerUnavailable
+
+log = structlog.get_logger()
 
 VERSIONS = ("0.9", "1.0", "2.0")
 _REQUEST_LINE_LIMIT = 4000
@@ -42,7 +44,8 @@ _IDS_AT_ONCE = 100
 _REQUESTS_AT_ONCE = 3
 _PAGES_LIMIT = 20
 _RECORDS_LIMIT = 16 * 1024 * 1024
-_IDLE_S = 4.0
+_PATIENCE_S = 30.0
+"""For at most so long a request is held back where the server asks to wait; a longer wait is the caller's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,31 +74,22 @@ class CinpClient:
         download_bytes_per_s: int | None = None,
         max_file_bytes: int | None = None,
     ) -> None:
-        self._origin = origin
-        self._proxy = URL(proxy) if proxy and not bypasses(URL(origin).host or "", no_proxy) else None
+        self._transport = Transport(origin, proxy, no_proxy, ca_file)
         self._rate = RateLimit(download_bytes_per_s)
         self._max_file_bytes = max_file_bytes
-        self._ca_file = ca_file
         self._timeouts = timeouts or Timeouts()
         self._version = VERSIONS[0]
         self._auth: dict[str, str] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._busy = False
 
     async def __aenter__(self) -> Self:
-        # How much is open at a time is bounded by those who ask. Idle connections are closed before a server does it.
-        encrypted = any(str(url).startswith("https:") for url in (self._origin, self._proxy))
-        tls = _ssl_context(self._ca_file) if encrypted else True
-        connector = aiohttp.TCPConnector(ssl=tls, limit=0, keepalive_timeout=_IDLE_S)
-        self._session = aiohttp.ClientSession(
-            connector=connector, auto_decompress=False, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
-        )
+        await self._transport.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._transport.__aexit__(kind, error, trace)
 
     async def describe(self, uri: str) -> Mapping[str, Any]:
         """DESCRIBE a namespace, model or action."""
@@ -170,13 +164,28 @@ class CinpClient:
             count = total + 100
         raise ServerBroken(f"LIST {model} never gave as many entries as it says there are")
 
-    async def call(self, uri: str, arguments: Mapping[str, Any], timeout_s: float | None = None) -> Any:
-        """CALL an action; None where it has no result. timeout_s: how long the server may take to answer."""
-        return (await self._ask("CALL", uri, {}, arguments, timeout_s)).value
+    async def call(
+        self, uri: str, arguments: Mapping[str, Any], timeout_s: float | None = None, *, repeatable: bool = False
+    ) -> Any:
+        """CALL an action; None where it has no result.
+
+        Args:
+            uri: of the action.
+            arguments: by name.
+            timeout_s: how long the server may take to answer.
+            repeatable: carrying it out twice does no harm.
+
+        Raises:
+            NoAnswer: the connection died unanswered; what is not repeatable may have been carried out.
+        """
+        return (await self._ask("CALL", uri, {}, arguments, timeout_s=timeout_s, repeatable=repeatable)).value
 
     async def create(self, model: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """CREATE an object."""
-        return as_object((await self._ask("CREATE", model, {}, arguments)).value, f"CREATE {model}")
+        """CREATE an object.
+
+        Raises: NoAnswer where it may have been created.
+        """
+        return as_object((await self._ask("CREATE", model, {}, arguments, repeatable=False)).value, f"CREATE {model}")
 
     async def login(self, action: str, username: str, password: str) -> None:
         """Open a session by calling the login action.
@@ -185,7 +194,7 @@ class CinpClient:
         """
         # A session that ended makes even the login a 401.
         self._auth = {}
-        token = await self.call(action, {"username": username, "password": password})
+        token = await self.call(action, {"username": username, "password": password}, repeatable=True)
         if not isinstance(token, str) or not 1 <= len(token) <= 500 or not token.isascii() or not token.isprintable():
             raise ServerBroken("the login answered with something that is no token")
         self._auth = {"Auth-Id": username, "Auth-Token": token}
@@ -203,13 +212,14 @@ class CinpClient:
             if validator is not None:
                 headers["If-Range"] = validator
         what = f"the download of {path[:200]}"
-        async with self._request("GET", path, headers, None, self._until(self._timeouts.stall_s)) as response:
+        asked = HttpRequest("GET", path, headers, None, self._until(self._timeouts.stall_s), repeatable=True)
+        async with self._transport.send(asked) as response:
             if response.status == 416 and offset:
                 # What is there is as long as the file, or longer: its hash will tell.
                 yield Download(offset, what, None, self._rate)
                 return
             if response.status not in (200, 206):
-                await raise_for(response, what, self._proxy)
+                await raise_for(response, what, self._transport.proxy)
             start = 0
             if response.status == 206:
                 start = range_start(response.headers.get("Content-Range", ""), what)
@@ -230,9 +240,10 @@ class CinpClient:
             "Content-Disposition": f'inline; filename="{name}"',
             "Content-Length": str(size),
         }
-        async with self._request("POST", path, headers, body, self._until(self._timeouts.total_s)) as response:
+        asked = HttpRequest("POST", path, headers, body, self._until(self._timeouts.total_s), repeatable=False)
+        async with self._transport.send(asked) as response:
             if response.status >= 300:
-                await raise_for(response, f"the upload of {name}", self._proxy)
+                await raise_for(response, f"the upload of {name}", self._transport.proxy)
             return (await read_answer(response, f"the upload of {name}", RECORDS)).value
 
     async def _ask(
@@ -241,23 +252,45 @@ class CinpClient:
         uri: str,
         headers: Mapping[str, str] | None = None,
         arguments: Mapping[str, Any] | None = None,
+        *,
         timeout_s: float | None = None,
+        repeatable: bool = True,
     ) -> Answer:
-        what = f"{verb} {uri[:200]}"
+        """Ask, and ask again after the time that a busy server names: it has carried nothing out."""
         body = json.dumps(arguments).encode() if arguments is not None else None
         timeout = self._until(self._timeouts.stall_s, self._timeouts.total_s)
         if timeout_s is not None:
             timeout = self._until(timeout_s, timeout_s)
+        request = HttpRequest(verb, uri, headers or {}, body, timeout, repeatable)
+        waited_s = 0.0
+        while True:
+            try:
+                answer = await self._ask_now(request)
+            except ServerUnavailable as error:
+                waited_s += error.wait_s
+                if not error.wait_s or waited_s > _PATIENCE_S:
+                    raise
+                if not self._busy:
+                    log.warning("waiting", reason=str(error))
+                self._busy = True
+                # Agents that were sent away together don't come back together.
+                await asyncio.sleep(error.wait_s * random.uniform(1.0, 1.1))  # noqa: S311 jitter
+            else:
+                self._busy = False
+                return answer
+
+    async def _ask_now(self, request: HttpRequest) -> Answer:
+        what = f"{request.verb} {request.path[:200]}"
         for _ in VERSIONS:
-            sent = {"CInP-Version": self._version, "Accept": "application/json", **self._auth, **(headers or {})}
-            if body is not None:
+            sent = {"CInP-Version": self._version, "Accept": "application/json", **self._auth, **request.headers}
+            if request.body is not None:
                 sent["Content-Type"] = "application/json;charset=utf-8"
-            async with self._request(verb, uri, sent, body, timeout) as response:
+            async with self._transport.send(replace(request, headers=sent)) as response:
                 if 200 <= response.status < 300:
-                    return await read_answer(response, what, LISTING if verb in ("LIST", "CALL") else RECORDS)
+                    return await read_answer(response, what, LISTING if request.verb in ("LIST", "CALL") else RECORDS)
                 if response.status == 400 and self._speaks_another_version(response):
                     continue
-                await raise_for(response, what, self._proxy)
+                await raise_for(response, what, self._transport.proxy)
         raise ServerBroken(f"{what}: the server accepts none of the CInP versions {', '.join(VERSIONS)}")
 
     def _speaks_another_version(self, response: aiohttp.ClientResponse) -> bool:
@@ -272,25 +305,6 @@ class CinpClient:
         self._version = version
         return True
 
-    @asynccontextmanager
-    async def _request(
-        self, verb: str, path: str, headers: Mapping[str, str], body: Any, timeout: aiohttp.ClientTimeout
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        if self._session is None:
-            raise RuntimeError("the client is used outside its context")
-        if not path.startswith("/") or path.startswith("//"):
-            raise ServerBroken(f"{path[:200]!r} is no path on {self._origin}")
-        url = URL(self._origin + path, encoded=True)
-        if body is None and verb not in ("GET", "POST"):
-            headers = {**headers, "Content-Length": "0"}
-        try:
-            async with self._session.request(
-                verb, url, headers=headers, data=body, proxy=self._proxy, timeout=timeout, allow_redirects=False
-            ) as response:
-                yield response
-        except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-            raise explain(error, f"{verb} {path[:200]}", self._origin, self._proxy) from None
-
 
 def _in_requests(model: str, ids: Sequence[str]) -> list[list[str]]:
     """Split ids so that each request has at most 100 of them and a request line that every server reads."""
@@ -303,11 +317,3 @@ def _in_requests(model: str, ids: Sequence[str]) -> list[list[str]]:
             length = len(model) + len(one) + 20
         requests[-1].append(one)
     return requests
-
-
-def _ssl_context(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-    except (OSError, ssl.SSLError) as error:
-        why = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
-        raise ConfigError(f"ca_file {ca_file} can't be used: {why}; name a file with the certificate of a CA") from None

@@ -17,6 +17,7 @@ from yarl import URL
 
 from packrat_core.cinp.failures import clean, explain_proxy_status, way_through, why_broken
 from packrat_core.cinp.limits import Bounds, TooMuch, parse_json
+from packrat_core.cinp.retry_after import read_retry_after
 from packrat_core.cinp.route import RateLimit
 from packrat_core.errors import ServerBroken, ServerRefused, ServerUnavailable, TooLarge
 
@@ -24,6 +25,7 @@ CHUNK_BYTES = 256 * 1024
 _ERROR_LIMIT = 64 * 1024
 _COUNT_LIMIT = 500_000
 _MESSAGE_LIMIT = 300
+_REFUSALS = (400, 401, 403, 404)
 
 
 class SessionEnded(ServerRefused):
@@ -31,14 +33,14 @@ class SessionEnded(ServerRefused):
 
 
 class LoginRefused(ServerRefused):
-    """The server does not take this mirror's name and psk."""
+    """The server does not take this mirror's name and psk, nor does it show the mirror without them."""
 
 
 class NotFound(ServerRefused):
     """The server has no such object; `object_id` where it said which."""
 
-    def __init__(self, message: str, object_id: str | None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, object_id: str | None, *, by_api: bool = False) -> None:
+        super().__init__(message, by_api=by_api)
         self.object_id = object_id
 
 
@@ -125,16 +127,24 @@ async def raise_for(response: aiohttp.ClientResponse, what: str, proxy: URL | No
     text = f"{what} at {where}: {status}{f', {message}' if message else ''}"
     if 300 <= status < 400:
         raise ServerBroken(f"{text}: redirects are not followed; set host to where the server really is")
+    # The API explains a refusal in a JSON object; a proxy or web server in front of it has HTML or text.
+    by_api = bool(fields) and status in _REFUSALS
     if status == 401:
-        raise SessionEnded(text)
+        raise SessionEnded(text, by_api=by_api)
     if status == 407:
         raise explain_proxy_status(status, proxy)
     if status == 404:
         object_id = fields.get("object_id")
-        raise NotFound(text, object_id if isinstance(object_id, str) else None)
-    if status >= 500 or status in (408, 429):
+        raise NotFound(text, object_id if isinstance(object_id, str) else None, by_api=by_api)
+    if status in (429, 503):
+        wait_s = read_retry_after(response.headers.get("Retry-After"), response.headers.get("Date"), time.time())
+        if wait_s is not None:
+            raise ServerUnavailable(f"{text}; it is busy, and asks to wait for {wait_s:.0f} seconds", wait_s)
+    if status == 429:
+        raise ServerUnavailable(f"{text}; it is busy: wait a while")
+    if status >= 500 or status == 408:
         raise ServerUnavailable(f"{text}; this is a fault there: look at the log of the server")
-    raise ServerRefused(text)
+    raise ServerRefused(text, by_api=by_api)
 
 
 def as_object(value: Any, what: str) -> Mapping[str, Any]:

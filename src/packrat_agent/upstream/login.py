@@ -1,0 +1,143 @@
+"""Logs a mirror in, or finds that its server shows the mirror without a login.
+
+Takes: a CinpClient, the mirror's name and psk.
+Gives: a session, or the reason why the mirror is read without one; LoginRefused where neither works.
+Touches: network, through the client.
+
+The original server has no users for mirrors: it refuses every psk and shows everything to everybody. The rules:
+
+1. The psk is sent at the start, at each full sync, and where the server demands a session.
+2. Only a refusal by the API itself leads to a try without a login. A server that is away, ill or busy, and a proxy that
+   answers in its place, never do.
+3. The try without a login is one GET of the mirror's own record. If it can be read, the agent goes on without a
+   session, and says so. If not, the error names both causes.
+4. After a refusal the psk is not sent again on the same connection, except by rule 1 at a full sync.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from packrat_agent.upstream.records import MIRROR, ROOT
+from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.responses import LoginRefused
+from packrat_core.errors import ServerRefused
+
+_LOGIN = f"{ROOT}Auth/User(login)"
+_HINT = "check name and psk in [packrat], and whether the server has a user for this mirror"
+
+
+def _tell_nobody(_refused: str | None) -> None:
+    pass
+
+
+@dataclass(slots=True)
+class LoginState:
+    """What the server last said to the psk; it outlives a connection.
+
+    refused: why it was refused, while the mirror is read without a login; else None. tell: called with `refused`
+    whenever that may have changed. tried: since the last full sync began.
+    """
+
+    tell: Callable[[str | None], None] = _tell_nobody
+    refused: str | None = None
+    tried: bool = False
+
+    def become(self, refused: str | None) -> None:
+        """Set `refused`, and tell."""
+        self.refused = refused
+        self.tell(refused)
+
+
+class Login:
+    """The session of a mirror on one connection."""
+
+    def __init__(self, client: CinpClient, name: str, psk: str | None, state: LoginState) -> None:
+        self._client = client
+        self._name = name
+        self._psk = psk
+        self._state = state
+        self._lock = asyncio.Lock()
+        self._refused: str | None = None
+        self.generation = 0
+        """Rises when a session was opened, and when the agent goes on without one."""
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the mirror is read without a login because its psk was refused."""
+        return self._state.refused is not None
+
+    async def open(self) -> None:
+        """Log in at the start of a connection, unless the psk was refused and no full sync began since.
+
+        Raises: LoginRefused where neither login nor reading without one works; ServerUnavailable; ServerBroken.
+        """
+        if self._psk is None:
+            self._state.become(None)
+        elif not self.is_refused:
+            async with self._lock:
+                await self._log_in(self._psk)
+
+    async def renew(self) -> None:
+        """Try a psk that was refused once more, at the begin of a full sync.
+
+        Raises: LoginRefused, ServerUnavailable, ServerBroken.
+        """
+        tried, self._state.tried = self._state.tried, False
+        if self._psk is not None and self.is_refused and not tried:
+            async with self._lock:
+                await self._log_in(self._psk)
+            self._state.tried = False
+
+    async def replace(self, generation: int, ended: ServerRefused) -> None:
+        """Log in again after a request found that the server demands another session.
+
+        Args:
+            generation: when the request was sent; if another task has logged in since, nothing is done.
+            ended: what the server said.
+
+        Raises:
+            LoginRefused: the psk was refused.
+            ServerRefused: there is no psk.
+        """
+        if self._psk is None:
+            raise ended
+        async with self._lock:
+            if self.generation != generation:
+                return
+            if self._refused is not None:
+                raise self.explain(ended)
+            await self._log_in(self._psk)
+
+    def explain(self, error: ServerRefused) -> ServerRefused:
+        """Name both causes where the server refuses a request after it refused the psk."""
+        if self._refused is None and not self.is_refused:
+            return error
+        said = self._refused or self._state.refused
+        return LoginRefused(f"{said}; without a login it refuses too ({error}): {_HINT}")
+
+    async def _log_in(self, psk: str) -> None:
+        self._state.tried = True
+        try:
+            await self._client.login(_LOGIN, self._name, psk)
+        except ServerRefused as error:
+            await self._go_on_without(error)
+            return
+        self.generation += 1
+        self._refused = None
+        self._state.become(None)
+
+    async def _go_on_without(self, refusal: ServerRefused) -> None:
+        self._refused = said = f"the server refuses to log in mirror {self._name} ({refusal})"
+        if not refusal.by_api:
+            self._state.become(None)
+            raise LoginRefused(
+                f"{said}: {_HINT}; it was not the packrat API that said so, so look at what stands in front of it, too"
+            ) from None
+        try:
+            await self._client.get(f"{MIRROR}:{self._name}:")
+        except ServerRefused as error:
+            self._state.become(None)
+            raise self.explain(error) from None
+        self.generation += 1
+        self._state.become(said)

@@ -1,0 +1,153 @@
+"""Sends HTTP requests to one origin, and sends them again where a connection died before it was used.
+
+Takes: an origin, the proxy on the way to it, requests.
+Gives: responses whose head has arrived; ServerUnavailable with the reason where there is none.
+Touches: network.
+
+A server or a proxy may close an idle connection at any moment, and the client learns of it only by a request that
+nobody answers. The rules:
+
+1. A request that may be repeated takes a connection that is open, if there is one. Where that dies before the
+   answer begins, the request is sent once more, on a new connection.
+2. A request that may have been carried out unnoticed must not be repeated, so it never takes a reused connection.
+3. A new connection that dies unanswered is an error; of a request as in 2 it is `NoAnswer`.
+
+Source: RFC 9110, 9.2.2 (idempotent methods), RFC 9112, 9.3.1 (retrying requests).
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self
+
+import aiohttp
+from yarl import URL
+
+from packrat_core.cinp.failures import explain
+from packrat_core.cinp.route import bypasses
+from packrat_core.errors import ConfigError, ServerBroken, ServerUnavailable
+
+_IDLE_S = 4.0
+_LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
+_UNCONNECTED = (aiohttp.ClientConnectorError, aiohttp.ClientConnectorCertificateError)
+
+
+class NoAnswer(ServerUnavailable):
+    """The request was sent, and the connection died before an answer began: it may have been carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request; `path` is absolute and encoded. repeatable: carrying it out twice does no harm."""
+
+    verb: str
+    path: str
+    headers: Mapping[str, str]
+    body: Any
+    timeout: aiohttp.ClientTimeout
+    repeatable: bool
+
+
+class Transport:
+    """The connections to one origin."""
+
+    def __init__(self, origin: str, proxy: str | None, no_proxy: Collection[str], ca_file: Path | None) -> None:
+        self._origin = origin
+        self.proxy = URL(proxy) if proxy and not bypasses(URL(origin).host or "", no_proxy) else None
+        self._ca_file = ca_file
+        self._open = AsyncExitStack()
+        self._pooled: aiohttp.ClientSession | None = None
+        self._unpooled: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        encrypted = any(str(url).startswith("https:") for url in (self._origin, self.proxy))
+        tls = _ssl_context(self._ca_file) if encrypted else True
+        # Callers limit how many requests are open. Idle connections are closed before most servers do it.
+        pooling = aiohttp.TCPConnector(ssl=tls, limit=0, keepalive_timeout=_IDLE_S)
+        self._pooled = await self._open.enter_async_context(_session(pooling))
+        unpooling = aiohttp.TCPConnector(ssl=tls, limit=0, force_close=True)
+        self._unpooled = await self._open.enter_async_context(_session(unpooling))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._open.aclose()
+
+    @asynccontextmanager
+    async def send(self, request: HttpRequest) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request; the response lasts as long as the context.
+
+        Raises:
+            NoAnswer: the connection died after a request was sent that must not be repeated.
+            ServerUnavailable: no connection, no answer in time, or one that broke off.
+            ServerBroken: the path leads elsewhere.
+        """
+        if not request.path.startswith("/") or request.path.startswith("//"):
+            raise ServerBroken(f"{request.path[:200]!r} is no path on {self._origin}")
+        if request.body is None and request.verb not in ("GET", "POST"):
+            request = replace(request, headers={**request.headers, "Content-Length": "0"})
+        answered = False
+        try:
+            async with await self._send(request) as response:
+                answered = True
+                yield response
+        except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
+            told = explain(error, f"{request.verb} {request.path[:200]}", self._origin, self.proxy)
+            sent = isinstance(error, _LOST) and not isinstance(error, _UNCONNECTED)
+            if sent and not answered and not request.repeatable:
+                raise NoAnswer(f"{told}; it may have been carried out: look before you repeat it") from None
+            raise told from None
+
+    async def _send(self, request: HttpRequest) -> aiohttp.ClientResponse:
+        if self._pooled is None or self._unpooled is None:
+            raise RuntimeError("the transport is used outside its context")
+        if request.repeatable:
+            way = SimpleNamespace(reused=False)
+            try:
+                return await self._ask(self._pooled, request, way)
+            except _LOST:
+                if not way.reused:
+                    raise
+        return await self._ask(self._unpooled, request, None)
+
+    async def _ask(
+        self, session: aiohttp.ClientSession, request: HttpRequest, way: SimpleNamespace | None
+    ) -> aiohttp.ClientResponse:
+        return await session.request(
+            request.verb,
+            URL(self._origin + request.path, encoded=True),
+            headers=request.headers,
+            data=request.body,
+            proxy=self.proxy,
+            timeout=request.timeout,
+            allow_redirects=False,
+            trace_request_ctx=way,
+        )
+
+
+async def _note_reuse(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+    if context.trace_request_ctx is not None:
+        context.trace_request_ctx.reused = True
+
+
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    tracing = aiohttp.TraceConfig()
+    tracing.on_connection_reuseconn.append(_note_reuse)
+    return aiohttp.ClientSession(
+        connector=connector,
+        auto_decompress=False,
+        trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=[tracing],
+    )
+
+
+def _ssl_context(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    except (OSError, ssl.SSLError) as error:
+        why = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigError(f"ca_file {ca_file} can't be used: {why}; name a file with the certificate of a CA") from None

@@ -1,0 +1,252 @@
+"""Proxies and servers that close idle connections unannounced: questions are repeated, changes are looked for."""
+
+import asyncio
+import socket
+import subprocess
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from original_server import OriginalServer, original_server
+from packrat_agent.model.values import Repo
+from packrat_agent.upstream.client import Packrat
+from packrat_core.cinp.client import CinpClient, Timeouts
+from packrat_core.cinp.transport import NoAnswer
+from packrat_core.errors import ServerUnavailable
+from packrat_demo.build_deb import Deb, build_deb, write_deb
+from packrat_server.uploader import Uploader, signed_in
+from proxy import ForgetfulProxy, forgetful_proxy
+from stage import Server, Stage, packrat_server
+
+REPO = Repo("apt-dev", "", "apt-dev", "apt", ())
+TIMEOUTS = Timeouts(5, 20, 30)
+DEB = Deb("first", "1", "all")
+
+
+@pytest.fixture
+def original() -> Iterator[OriginalServer]:
+    with original_server() as server:
+        server.manners.minimum_s = 0.1
+        server.users["lab"] = "lab_psk"
+        server.put("first", "1", DEB.file_name, build_deb(DEB))
+        yield server
+
+
+async def _download(server: Packrat) -> bytes:
+    async with server.open_file(f"/files/{DEB.file_name}", 0) as opened:
+        return b"".join([chunk async for chunk in opened.chunks()])
+
+
+ASKED: dict[str, tuple[str, Callable[[Packrat], Awaitable[Any]]]] = {
+    "open": ("DESCRIBE", lambda server: server.open()),
+    "login": ("CALL", lambda server: server._client.login("/api/v2/Auth/User(login)", "lab", "lab_psk")),
+    "mirror": ("GET", lambda server: server.view()),
+    "list": ("LIST", lambda server: server.list_wanted(REPO)),
+    "records": ("LIST", lambda server: server.wanted(REPO, None, {})),
+    "poll": ("CALL", lambda server: server.poll(REPO, 0)),
+    "heartbeat": ("CALL", lambda server: server.heartbeat()),
+    "download": ("GET", _download),
+}
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+@pytest.mark.parametrize("what", ASKED)
+def test_whatever_the_agent_asks_is_asked_again_on_a_new_connection(
+    original: OriginalServer, what: str, reset: bool
+) -> None:
+    verb, ask = ASKED[what]
+
+    async def work(proxy: ForgetfulProxy) -> None:
+        async with CinpClient(original.url, proxy=proxy.url, timeouts=TIMEOUTS) as client:
+            server = Packrat(client, "lab", "lab_psk")
+            await server.open()
+            # Several connections are idle, and each of them is dead without a sign of it.
+            await asyncio.gather(*(client.describe("/api/v2/") for _ in range(5)))
+            proxy.dropped.clear()
+            await ask(server)
+            assert proxy.dropped[0] == verb
+
+    with forgetful_proxy(original.url) as proxy:
+        proxy.reset = reset
+        asyncio.run(work(proxy))
+
+
+def test_changes_are_asked_again_on_a_new_connection(lab: Stage) -> None:
+    async def work(proxy: ForgetfulProxy) -> None:
+        async with CinpClient(lab.server.url, proxy=proxy.url, timeouts=TIMEOUTS) as client:
+            server = Packrat(client, "lab", lab.psk)
+            await server.open()
+            assert server.has_changes
+            proxy.dropped.clear()
+            position = (await server.changes(None, 0)).position
+            await server.changes(position, 0)
+            assert proxy.dropped == ["CALL"]
+
+    with forgetful_proxy(lab.server.url) as proxy:
+        asyncio.run(work(proxy))
+
+
+def test_a_new_connection_that_dies_is_told_and_not_tried_for_ever(original: OriginalServer) -> None:
+    async def work(proxy: ForgetfulProxy) -> None:
+        async with CinpClient(original.url, proxy=proxy.url, timeouts=TIMEOUTS) as client:
+            server = Packrat(client, "lab", None)
+            await server.open()
+            forwarded = len(proxy.heads)
+            proxy.lose_request = "LIST"
+            with pytest.raises(ServerUnavailable, match="closed before the answer was complete"):
+                await server.list_wanted(REPO)
+            assert len(proxy.heads) == forwarded
+
+    with forgetful_proxy(original.url) as proxy:
+        asyncio.run(work(proxy))
+
+
+def test_an_answer_that_breaks_off_is_not_asked_for_again(original: OriginalServer) -> None:
+    async def work(proxy: ForgetfulProxy) -> None:
+        async with CinpClient(original.url, proxy=proxy.url, timeouts=TIMEOUTS) as client:
+            server = Packrat(client, "lab", None)
+            await server.open()
+            original.manners.cut = True
+            asked = original.count("LIST")
+            with pytest.raises(ServerUnavailable, match="closed before the answer was complete"):
+                await server.list_wanted(REPO)
+            assert original.count("LIST") == asked + 1
+
+    with forgetful_proxy(original.url) as proxy:
+        asyncio.run(work(proxy))
+
+
+# The user's commands
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with packrat_server(tmp_path_factory.mktemp("server")) as made:
+        yield made
+
+
+def through(server: Server, work: Callable[[Uploader, ForgetfulProxy], Awaitable[None]]) -> None:
+    """Work in a session of the administrator whose server stands behind a forgetful proxy."""
+
+    async def do(proxy: ForgetfulProxy) -> None:
+        async with signed_in(proxy.url, "admin", server.password) as uploader:
+            await work(uploader, proxy)
+
+    with forgetful_proxy(server.url) as proxy:
+        asyncio.run(do(proxy))
+
+
+def asked(proxy: ForgetfulProxy, part: str) -> int:
+    return sum(part in head.split("\r\n")[0] for head in proxy.heads)
+
+
+LOST = ["request", "answer"]
+
+
+@pytest.mark.parametrize("lost", LOST)
+@pytest.mark.parametrize("part", ["/api/upload", "(create)", "CREATE"])
+def test_an_upload_whose_answer_is_lost_is_there_once(server: Server, tmp_path: Path, part: str, lost: str) -> None:
+    name = f"lost-{LOST.index(lost)}-{len(part)}"
+    path = write_deb(Deb(name, "1", "all"), tmp_path)
+
+    async def work(uploader: Uploader, proxy: ForgetfulProxy) -> None:
+        if part == "(create)":
+            # Its package is there, so that the first create makes the file.
+            await uploader._create_package(name)
+        setattr(proxy, f"lose_{lost}", part)
+        [uri] = await uploader.upload(path, ["bookworm"])
+        assert (proxy.lose_request, proxy.lose_answer) == (None, None)
+        assert await uploader.find(path.name) == [uri]
+        if part == "(create)":
+            assert asked(proxy, "(create)") == 1
+
+    through(server, work)
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_a_tag_whose_answer_is_lost_is_looked_at_before_it_is_asked_for_again(
+    server: Server, tmp_path: Path, lost: str
+) -> None:
+    path = write_deb(Deb(f"tagged-{lost}", "1", "all"), tmp_path)
+
+    async def work(uploader: Uploader, proxy: ForgetfulProxy) -> None:
+        [uri] = await uploader.upload(path, ["bookworm"])
+        steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("(tag)", lambda: uploader.tag(uri, "dev")),
+            ("(untag)", lambda: uploader.untag(uri, "dev")),
+            *((f"({action})", lambda action=action: uploader.act(uri, action)) for action in MARKS),
+        ]
+        for part, step in steps:
+            setattr(proxy, f"lose_{lost}", part)
+            await step()
+            assert asked(proxy, part) == 1
+        record = await uploader._client.get(uri)
+        assert record["tags"] == []
+        assert record["failed_at"] is record["deprocated_at"] is None
+
+    through(server, work)
+
+
+MARKS = ("fail", "unfail", "deprocate", "undeprocate")
+
+
+def test_what_must_not_be_repeated_takes_no_used_connection(server: Server) -> None:
+    async def work(uploader: Uploader, proxy: ForgetfulProxy) -> None:
+        await uploader._client.describe("/api/v2/")
+        proxy.dropped.clear()
+        await uploader._create_package("unused")
+        assert proxy.dropped == []
+        proxy.lose_answer = "CREATE"
+        with pytest.raises(NoAnswer, match="may have been carried out"):
+            await uploader._client.create("/api/v2/Package/Package", {"name": "unused2"})
+
+    through(server, work)
+
+
+# A real proxy
+
+
+@contextmanager
+def tinyproxy(directory: Path) -> Iterator[str]:
+    """Run tinyproxy, which closes each connection after one answer and says so to nobody; gives its URL."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = directory / "tinyproxy.conf"
+    config.write_text(f"Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 50\nLogLevel Critical\n")
+    with subprocess.Popen(["tinyproxy", "-d", "-c", str(config)]) as process:
+        try:
+            deadline = time.monotonic() + 20
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                    break
+                except OSError:
+                    assert time.monotonic() < deadline
+                    assert process.poll() is None
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("kind", ["original", "ours"])
+def test_a_mirror_behind_tinyproxy(tmp_path: Path, original: OriginalServer, lab: Stage, kind: str) -> None:
+    mirror = lab
+    if kind == "original":
+        mirror = Stage(tmp_path, Server(tmp_path, "", original.url), original.psk, None)
+    mirror.write_config()
+    for number in range(10):
+        deb = Deb(f"p{number}", "1", "all")
+        if kind == "original":
+            original.put(deb.name, "1", deb.file_name, build_deb(deb))
+        else:
+            lab.server.put_deb(deb)
+    with tinyproxy(tmp_path) as url:
+        mirror.config.write_text(mirror.config.read_text().replace("[packrat]\n", f"[packrat]\nproxy: {url}\n"))
+        for _ in range(3):
+            mirror.agent("sync")
+    assert "Package: p9" in mirror.packages()
