@@ -27,9 +27,16 @@ class ServerUnavailable(PackratError):
 
 
 class ServerRefused(PackratError):
-    """The server understood and said no (login, permission, a missing object): asking again says no again."""
+    """The server understood and said no (login, permission, a missing object): asking again says no again.
+
+    `code` is the server's own name for the rule, where it gave one.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class ServerBroken(PackratError):

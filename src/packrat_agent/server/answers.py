@@ -134,7 +134,8 @@ async def raise_for(response: aiohttp.ClientResponse, what: str, proxy: URL | No
         raise NotFound(text, object_id if isinstance(object_id, str) else None)
     if status >= 500 or status in (408, 429):
         raise ServerUnavailable(f"{text}; this is a fault there: look at the log of the server")
-    raise ServerRefused(text)
+    code = fields.get("error")
+    raise ServerRefused(text, code if isinstance(code, str) else None)
 
 
 def as_object(value: Any, what: str) -> Mapping[str, Any]:
