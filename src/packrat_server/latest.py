@@ -1,17 +1,20 @@
 """Picks the newest version, in the order of each package system.
 
 Takes: versions as text.
-Gives: sort keys.
+Gives: sort keys; the files that a repository with the newest versions only offers.
 Touches: nothing.
 
 Source: deb-version(7), rpm-version(7), PEP 440.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cmp_to_key
 from itertools import zip_longest
 from typing import Any, TypeVar
+
+from packrat_agent.formats.docker.tags import BEFORE_RELEASE, read_version
 
 T = TypeVar("T")
 
@@ -26,23 +29,102 @@ _PEP440 = re.compile(
     r"(?:[._-]?dev[._-]?(?P<dev>[0-9]*))?(?:\+(?P<local>[a-z0-9]+(?:[._-][a-z0-9]+)*))?",
     re.IGNORECASE,
 )
+_PRE_RELEASE = re.compile(rf"[-._+~]?(?<![A-Za-z])(?=(?:{'|'.join(BEFORE_RELEASE)})(?![A-Za-z]))", re.IGNORECASE)
+_FREE = re.compile(r"(?P<line>[A-Za-z._-]*)(?P<version>[0-9].*)", re.DOTALL)
 _PRE = {"a": 0, "alpha": 0, "b": 1, "beta": 1}
 
 
+@dataclass(frozen=True, slots=True)
+class _Rank:
+    """Where a version stands: in which line of versions, its sort key there, whether it is a pre-release."""
+
+    line: str
+    key: Any
+    is_pre_release: bool = False
+
+
 def pick_latest(items: Iterable[T], group: Callable[[T], Any], kind_version: Callable[[T], tuple[str, str]]) -> list[T]:
-    """Keep the newest of each group, in the given order; of Python all files of the newest version."""
-    best: dict[Any, list[T]] = {}
+    """Keep the newest of each group, in the given order, so that clients get what they would get if all were there.
+
+    Args:
+        items: Files.
+        group: What tells files apart that are never versions of each other.
+        kind_version: The type and version of a file; an rpm's with its epoch.
+
+    Returns:
+        The files of the newest release of each group, which may be several; those of the newest pre-release, where
+        that is newer or there is no release; and those whose version is none, such as the tags of signatures.
+    """
     listed = list(items)
-    for item in listed:
-        kind, version = kind_version(item)
-        newest = best.setdefault(group(item), [item])
-        key, best_key = version_key(kind, version), version_key(*kind_version(newest[0]))
-        if key > best_key:
-            newest[:] = [item]
-        elif kind == "python" and key == best_key and newest[0] is not item:
-            newest.append(item)
-    chosen = {id(item) for items in best.values() for item in items}
-    return [item for item in listed if id(item) in chosen]
+    groups: dict[Any, list[int]] = {}
+    for number, item in enumerate(listed):
+        groups.setdefault(group(item), []).append(number)
+    kept: set[int] = set()
+    for numbers in groups.values():
+        if len(numbers) == 1:
+            kept.update(numbers)
+        else:
+            ranks = {number: _rank(*kind_version(listed[number])) for number in numbers}
+            kept |= _newest(ranks)
+    return [item for number, item in enumerate(listed) if number in kept]
+
+
+def _newest(ranks: Mapping[int, _Rank | None]) -> set[int]:
+    kept: set[int] = set()
+    lines: dict[str, dict[int, _Rank]] = {}
+    for number, rank in ranks.items():
+        if rank is None:
+            kept.add(number)
+        else:
+            lines.setdefault(rank.line, {})[number] = rank
+    for line in lines.values():
+        newest = max((rank.key for rank in line.values() if not rank.is_pre_release), default=None)
+        newest_pre = max((rank.key for rank in line.values() if rank.is_pre_release), default=None)
+        if newest is not None and newest_pre is not None and newest_pre < newest:
+            newest_pre = None
+        for number, rank in line.items():
+            wanted = newest_pre if rank.is_pre_release else newest
+            if wanted is not None and rank.key == wanted:
+                kept.add(number)
+    return kept
+
+
+def _rank(kind: str, version: str) -> _Rank | None:
+    """Say where a version stands; None for what is no version and is kept whatever else there is."""
+    match kind:
+        case "deb" | "rpm":
+            return _Rank("", version_key(kind, version))
+        case "python":
+            return _rank_python(version)
+        case "docker":
+            tag = read_version(version)
+            if tag is None:
+                return None
+            # As in `1.2-rc1` < `1.2`: of one release, no pre-release is the highest.
+            key = (tag.release, tag.pre_release is None, tag.pre_release or ())
+            return _Rank(tag.line, key, tag.pre_release is not None)
+        case _:
+            return _rank_free(version)
+
+
+def _rank_free(version: str) -> _Rank | None:
+    """Rank what people call their files: `1.0-rc1` is for them what Debian writes `1.0~rc1`; `prod` is no version."""
+    match = _FREE.fullmatch(version)
+    if match is None:
+        return None
+    line = match["line"].lower()
+    plain = _PRE_RELEASE.sub("~", match["version"])
+    return _Rank("" if line == "v" else line, version_key("", plain), bool(_PRE_RELEASE.search(match["version"])))
+
+
+def _rank_python(version: str) -> _Rank:
+    match = _PEP440.fullmatch(version.strip())
+    if match is None:
+        # pip does not see it; it counts only where there is nothing else.
+        return _Rank("", (0, version), True)
+    # `1.0+cpu` and `1.0+cu118` are builds of one version: none hides the other.
+    *public, _ = _pep440_key(match)
+    return _Rank("", (1, tuple(public)), match["pre"] is not None or match["dev"] is not None)
 
 
 def version_key(kind: str, version: str) -> Any:

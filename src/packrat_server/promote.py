@@ -128,6 +128,7 @@ def create_file(connection: Connection, upload: Row[Any], inspected: Inspected, 
     made = connection.execute(
         insert(package_files).values(
             **identity,
+            epoch=inspected.epoch,
             justification=asked.justification,
             provenance=asked.provenance,
             file_name=upload.file_name,
