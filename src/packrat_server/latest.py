@@ -10,8 +10,6 @@ Source: deb-version(7), rpm-version(7), PEP 440.
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cmp_to_key
-from itertools import zip_longest
 from typing import Any, TypeVar
 
 from packrat_agent.formats.docker.tags import BEFORE_RELEASE, read_version
@@ -19,6 +17,8 @@ from packrat_agent.formats.docker.tags import BEFORE_RELEASE, read_version
 T = TypeVar("T")
 
 _NOUGHT = (0, "")
+_DEB_END = ([0], _NOUGHT)
+_RPM_MARKS = {"~": 0, "^": 2}
 
 _PARTS = re.compile(r"([^0-9]*)([0-9]*)")
 _RPM_PARTS = re.compile(r"[0-9]+|[A-Za-z]+|~|\^")
@@ -128,27 +128,22 @@ def _rank_python(version: str) -> _Rank:
 
 
 def version_key(kind: str, version: str) -> Any:
-    """Give what sorts versions of a package type from old to new."""
+    """Give what sorts versions of a package type from old to new; an rpm's is `[epoch:]version-release`."""
     if kind == "rpm":
-        return cmp_to_key(compare_rpm)(version)
+        epoch, rest = _split_epoch(version)
+        version, _, release = rest.partition("-")
+        return epoch, _rpm_key(version), _rpm_key(release)
     if kind == "python":
         match = _PEP440.fullmatch(version.strip())
         return (1, _pep440_key(match)) if match else (0, version)
-    return cmp_to_key(compare_deb)(version)
-
-
-def compare_deb(one: str, other: str) -> int:
-    """Order two Debian versions: negative where `one` is older."""
-    (epoch_1, rest_1), (epoch_2, rest_2) = _split_epoch(one), _split_epoch(other)
-    if epoch_1 != epoch_2:
-        return -1 if epoch_1 < epoch_2 else 1
-    split = [v.rpartition("-") if "-" in v else (v, "", "") for v in (rest_1, rest_2)]
-    return _compare_deb_part(split[0][0], split[1][0]) or _compare_deb_part(split[0][2], split[1][2])
+    epoch, rest = _split_epoch(version)
+    upstream, revision = rest.rpartition("-")[::2] if "-" in rest else (rest, "")
+    return epoch, _deb_key(upstream), _deb_key(revision)
 
 
 def _split_epoch(version: str) -> tuple[tuple[int, str], str]:
     match = re.match(r"([0-9]+):", version)
-    return (_number(match[1]), version[match.end() :]) if match else (_number(""), version)
+    return (_number(match[1]), version[match.end() :]) if match else (_NOUGHT, version)
 
 
 def _number(digits: str) -> tuple[int, str]:
@@ -157,16 +152,13 @@ def _number(digits: str) -> tuple[int, str]:
     return (len(digits), digits)
 
 
-def _compare_deb_part(one: str, other: str) -> int:
-    for (text_1, digits_1), (text_2, digits_2) in zip_longest(
-        _PARTS.findall(one), _PARTS.findall(other), fillvalue=("", "")
-    ):
-        weights = [[*(_weight(c) for c in text), 0] for text in (text_1, text_2)]
-        if weights[0] != weights[1]:
-            return -1 if weights[0] < weights[1] else 1
-        if _number(digits_1) != _number(digits_2):
-            return -1 if _number(digits_1) < _number(digits_2) else 1
-    return 0
+def _deb_key(part: str) -> list[Any]:
+    """Sort an upstream version or a revision: texts and numbers in turn, then empty ones."""
+    key: list[Any] = [([*map(_weight, text), 0], _number(digits)) for text, digits in _PARTS.findall(part)]
+    while key and key[-1] == _DEB_END:
+        key.pop()
+    # Two, since the first pair of a longer version, `0~`, may be an end as well.
+    return [*key, _DEB_END, _DEB_END]
 
 
 def _weight(character: str) -> int:
@@ -176,32 +168,13 @@ def _weight(character: str) -> int:
     return ord(character) if character.isalpha() else ord(character) + 0x110000
 
 
-def compare_rpm(one: str, other: str) -> int:
-    """Order two rpm versions `[epoch:]version-release`."""
-    (epoch_1, rest_1), (epoch_2, rest_2) = _split_epoch(one), _split_epoch(other)
-    if epoch_1 != epoch_2:
-        return -1 if epoch_1 < epoch_2 else 1
-    split = [v.partition("-") for v in (rest_1, rest_2)]
-    return _compare_rpm_part(split[0][0], split[1][0]) or _compare_rpm_part(split[0][2], split[1][2])
-
-
-def _compare_rpm_part(one: str, other: str) -> int:
-    for part_1, part_2 in zip_longest(_RPM_PARTS.findall(one), _RPM_PARTS.findall(other)):
-        if part_1 == part_2:
-            continue
-        ranks = [_rpm_rank(part) for part in (part_1, part_2)]
-        if ranks[0] != ranks[1]:
-            return -1 if ranks[0] < ranks[1] else 1
-    return 0
-
-
-def _rpm_rank(part: str | None) -> tuple[int, tuple[int, str]]:
-    """Tilde, then the end, then caret, then letters, then numbers."""
-    if part is None:
-        return (1, (0, ""))
-    if part in "~^":
-        return (0 if part == "~" else 2, (0, ""))
-    return (4, _number(part)) if part.isdigit() else (3, (0, part))
+def _rpm_key(part: str) -> list[tuple[int, tuple[int, str]]]:
+    """Sort a version or a release: tilde, then the end, then caret, then letters, then numbers."""
+    key = [
+        (4, _number(text)) if text.isdigit() else (_RPM_MARKS.get(text, 3), (0, text))
+        for text in _RPM_PARTS.findall(part)
+    ]
+    return [*key, (1, _NOUGHT)]
 
 
 def _pep440_key(match: re.Match[str]) -> Any:
