@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 import click
 
-from packrat_agent.errors import ConfigError, ServerRefused
-from packrat_agent.server.answers import SessionEnded
+from packrat_core.cinp.responses import SessionEnded
+from packrat_core.errors import ConfigError, ServerRefused
 from packrat_server.uploader import Uploader, signed_in
 
 T = TypeVar("T")

@@ -15,9 +15,9 @@ from urllib.parse import unquote
 
 import structlog
 
-from packrat_agent.errors import ServerRefused
-from packrat_agent.server.answers import SessionEnded
-from packrat_agent.server.cinp import CinpClient
+from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.responses import SessionEnded
+from packrat_core.errors import ServerRefused
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from packrat_agent.formats.docker.tags import BEFORE_RELEASE, read_version
+from packrat_core.packages.image.tags import BEFORE_RELEASE, read_version
 
 T = TypeVar("T")
 

@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from packrat_agent.errors import ServerBroken, ServerRefused
-from packrat_agent.server.answers import SessionEnded
-from packrat_agent.server.cinp import CinpClient
+from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.responses import SessionEnded
+from packrat_core.errors import ServerBroken, ServerRefused
 from packrat_server.find_file import FileFinder
 
 _ROOT = "/api/v2/"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
-from packrat_agent.demo.build_deb import Deb, write_deb
-from packrat_agent.demo.build_wheel import Python, write_wheel
+from packrat_demo.build_deb import Deb, write_deb
+from packrat_demo.build_wheel import Python, write_wheel
 from packrat_server.api.schema import MODELS
 from packrat_server.find_file import possible_packages
 from packrat_server.store.database import open_database, reading, writing

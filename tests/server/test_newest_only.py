@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from packrat_agent.demo.build_deb import Deb, write_deb
-from packrat_agent.demo.build_image import Image, build_oci
-from packrat_agent.demo.build_rpm import Rpm, write_rpm
-from packrat_agent.demo.build_wheel import Python, write_sdist, write_wheel
-from packrat_agent.demo.private_rpm import PrivateDnf
-from packrat_agent.server.cinp import CinpClient
+from packrat_core.cinp.client import CinpClient
+from packrat_demo.build_deb import Deb, write_deb
+from packrat_demo.build_image import Image, build_oci
+from packrat_demo.build_rpm import Rpm, write_rpm
+from packrat_demo.build_wheel import Python, write_sdist, write_wheel
+from packrat_demo.private_rpm import PrivateDnf
 from packrat_server import admin
 from packrat_server.running import running
 from packrat_server.store.blobs import blob_path
