@@ -42,7 +42,7 @@ class Server:
         """Upload a file and tag it; gives the URIs of its package files."""
 
         async def work(uploader: Uploader) -> list[str]:
-            uris = await uploader.upload(path, suites)
+            uris = list(await uploader.upload(path, suites))
             for uri in uris:
                 for tag in tags:
                     await uploader.tag(uri, tag, "CC-1" if tag == "prod" else None)

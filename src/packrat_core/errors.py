@@ -34,13 +34,15 @@ class ServerUnavailable(PackratError):
 class ServerRefused(PackratError):
     """The server understood and said no (login, permission, a missing object): asking again says no again.
 
-    `by_api`: the packrat API itself said so, not a proxy or web server in front of it.
+    `code` is the server's own name for the rule, where it gave one. `by_api`: the packrat API itself said so, not a
+    proxy or web server in front of it.
     """
 
     exit_code = 4
 
-    def __init__(self, message: str, *, by_api: bool = False) -> None:
+    def __init__(self, message: str, code: str | None = None, *, by_api: bool = False) -> None:
         super().__init__(message)
+        self.code = code
         self.by_api = by_api
 
 

@@ -49,7 +49,7 @@ def wanted_files(connection: Connection, repo: str, names: Sequence[str] | None)
         found = pick_latest(
             found,
             lambda file: (file.package, file.distro_version, file.type, file.arch),
-            lambda file: (file.type, file.version),
+            lambda file: (file.type, f"{file.epoch}:{file.version}" if file.epoch else file.version),
         )
     return [file.id for file in found]
 

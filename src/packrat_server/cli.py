@@ -5,30 +5,25 @@ Gives: answers on stdout, the log on stderr, an exit code.
 Touches: the data directory; a running server, through its HTTP API.
 """
 
-import asyncio
 import io
-import os
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from packrat_core import __version__
-from packrat_core.errors import ConfigError, PackratError
+from packrat_core.errors import PackratError
 from packrat_core.listen import parse_listen
 from packrat_core.log import set_up_log
 from packrat_server import admin
 from packrat_server.access import Role, new_password
+from packrat_server.file_commands import COMMANDS
 from packrat_server.running import serve
 from packrat_server.saved import Saved
 from packrat_server.seed import init
 from packrat_server.store.database import open_database
 from packrat_server.store.postgresql import place
-from packrat_server.uploader import Uploader, signed_in
-
-T = TypeVar("T")
 
 _DATA = click.option(
     "--data",
@@ -201,113 +196,8 @@ def user_remove(name: str, data: Path) -> None:
     admin.remove_user(open_database(data), name)
 
 
-def _of_a_session(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (
-        click.option(
-            "--url", default="http://127.0.0.1:8888", show_default=True, envvar="PACKRAT_URL", help="The server."
-        ),
-        click.option("--user", default="admin", show_default=True, envvar="PACKRAT_USER", help="Who acts."),
-        click.option(
-            "--password-file",
-            type=click.Path(path_type=Path),
-            help="A file with the password; else it is taken from PACKRAT_PASSWORD or asked for.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-@main.command("upload")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--distro", "distros", multiple=True, help="A distribution version that the files are for.")
-@click.option("--tag", "tags", multiple=True, help="Tag them at once; in order, may be repeated.")
-@click.option("--change-control", help="The change control id, where a tag needs one.")
-@click.option("--justification", default="", help="Why they are wanted.")
-@click.option("--provenance", default="", help="Where they come from.")
-@_of_a_session
-def upload_command(
-    files: tuple[Path, ...],
-    distros: tuple[str, ...],
-    tags: tuple[str, ...],
-    change_control: str | None,
-    justification: str,
-    provenance: str,
-    **session: Any,
-) -> None:
-    """Upload package files; prints the URI of each."""
-
-    async def work(uploader: Uploader) -> None:
-        for path in files:
-            for uri in await uploader.upload(path, distros, justification, provenance):
-                for tag in tags:
-                    await uploader.tag(uri, tag, change_control)
-                click.echo(f"{uri} {path.name}")
-
-    _with_session(session, work)
-
-
-@main.command("tag")
-@click.argument("tag")
-@click.argument("files", nargs=-1, required=True)
-@click.option("--change-control", help="The change control id, where the tag needs one.")
-@click.option("--off", is_flag=True, help="Take the tag off.")
-@_of_a_session
-def tag_command(tag: str, files: tuple[str, ...], change_control: str | None, off: bool, **session: Any) -> None:
-    """Promote package files, named by URI or file name, to a tag."""
-
-    async def work(uploader: Uploader) -> None:
-        for uri in await _uris(uploader, files):
-            await (uploader.untag(uri, tag) if off else uploader.tag(uri, tag, change_control))
-
-    _with_session(session, work)
-
-
-def _marking(action: str, what: str) -> None:
-    @main.command(action, help=f"{what} package files. They are named by URI or file name.")
-    @click.argument("files", nargs=-1, required=True)
-    @_of_a_session
-    def mark(files: tuple[str, ...], **session: Any) -> None:
-        async def work(uploader: Uploader) -> None:
-            for uri in await _uris(uploader, files):
-                await uploader.act(uri, action)
-
-        _with_session(session, work)
-
-
-_marking("fail", "Withdraw as failed")
-_marking("unfail", "Undo the failure of")
-_marking("deprocate", "Withdraw as outdated")
-_marking("undeprocate", "Undo the withdrawal of")
-
-
-async def _uris(uploader: Uploader, files: tuple[str, ...]) -> list[str]:
-    uris: list[str] = []
-    for one in files:
-        found = [one] if one.startswith("/api/") else await uploader.find(one)
-        if not found:
-            raise ConfigError(f"the server has no package file called {one}")
-        uris += found
-    return uris
-
-
-def _with_session(session: dict[str, Any], work: Callable[[Uploader], Awaitable[T]]) -> T:
-    password = _password(session["password_file"], session["user"])
-
-    async def do() -> T:
-        async with signed_in(session["url"], session["user"], password) as uploader:
-            return await work(uploader)
-
-    return asyncio.run(do())
-
-
-def _password(path: Path | None, user: str) -> str:
-    if path is not None:
-        try:
-            return path.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"--password-file {path} can't be read: {error}") from None
-    given = os.environ.get("PACKRAT_PASSWORD")
-    return given if given else str(click.prompt(f"Password of {user}", hide_input=True, err=True))
+for _command in COMMANDS:
+    main.add_command(_command)
 
 
 if __name__ == "__main__":

@@ -32,12 +32,13 @@ _BY_END = {".ova": "ova", ".respkg": "respkg", ".appimage": "appimage", ".img": 
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """What a file is."""
+    """What a file is; epoch: of an rpm, whose version leaves it out."""
 
     package: str
     version: str
     type: str
     arch: str
+    epoch: int | None = None
 
 
 class Unrecognized(Exception):
@@ -56,7 +57,7 @@ def inspect_file(path: Path, name: str, kind: str | None = None) -> Inspected:
     if start == b"!<arch>\n":
         return _deb(path)
     if start[:4] == b"\xed\xab\xee\xdb":
-        return _rpm(path)
+        return inspect_rpm(path)
     if name.endswith(".deb") or name.endswith(".rpm"):
         raise Unrecognized(f"{name} is no {name[-3:]} package")
     return _by_name(path, name, kind)
@@ -72,7 +73,11 @@ def _deb(path: Path) -> Inspected:
     return Inspected(fragment.name, fragment.version, "deb", _DEB_ARCHES[fragment.arch])
 
 
-def _rpm(path: Path) -> Inspected:
+def inspect_rpm(path: Path) -> Inspected:
+    """Tell what an rpm is.
+
+    Raises: Unrecognized
+    """
     try:
         with path.open("rb") as file:
             header = walk(file).header
@@ -83,7 +88,8 @@ def _rpm(path: Path) -> Inspected:
         raise Unrecognized(f"unusable rpm: {error}") from None
     if arch not in _RPM_ARCHES:
         raise Unrecognized("Unrecognized rpm Arch")
-    return Inspected(name, version.rpartition(":")[2], "rpm", _RPM_ARCHES[arch])
+    epoch, _, version = version.rpartition(":")
+    return Inspected(name, version, "rpm", _RPM_ARCHES[arch], int(epoch) if epoch.isdecimal() else 0)
 
 
 def _by_name(path: Path, name: str, kind: str | None) -> Inspected:

@@ -30,6 +30,7 @@ from packrat_server.store.text import is_storable
 
 _LENGTH_LIMIT = 200
 _CHANGE_CONTROL_LIMIT = 50
+_MARKS = ("failed", "deprocated")
 
 
 class Rejected(Exception):
@@ -127,6 +128,7 @@ def create_file(connection: Connection, upload: Row[Any], inspected: Inspected, 
     made = connection.execute(
         insert(package_files).values(
             **identity,
+            epoch=inspected.epoch,
             justification=asked.justification,
             provenance=asked.provenance,
             file_name=upload.file_name,
@@ -172,8 +174,13 @@ def create_package(connection: Connection, name: str, deprocated_count: int = 10
 def tag_file(connection: Connection, file_id: int, tag: str, change_control_id: str | None, by: str) -> None:
     """Promote a file to a tag.
 
-    Raises: Rejected where it has the tag, lacks a required one, or the tag needs a change control id.
+    Raises: Rejected where the file is failed or deprocated, has the tag, lacks a required one, or the tag needs a
+    change control id.
     """
+    row = connection.execute(select(package_files).where(package_files.c.id == file_id)).one()
+    standing = [what for what in _MARKS if getattr(row, f"{what}_at") is not None]
+    if standing:
+        raise Rejected("DEPROCATED/FAILED", f"The file is {' and '.join(standing)}, it takes no tags")
     has = set(
         connection.execute(select(package_file_tags.c.tag).where(package_file_tags.c.package_file == file_id)).scalars()
     )
@@ -187,7 +194,7 @@ def tag_file(connection: Connection, file_id: int, tag: str, change_control_id: 
             raise Rejected("TAG_REQUIRED", f'Required tag "{name}" missing')
     needs_control = connection.execute(select(tags.c.change_control_required).where(tags.c.name == tag)).scalar()
     if needs_control and not change_control_id:
-        raise Rejected("CHANGECONTROL_REQUIRED", "Change Control Id is required for this tag")
+        raise Rejected("CHANGECONTROL_REQUIRED", f'Change Control required to tag with "{tag}"')
     if change_control_id and len(change_control_id) > _CHANGE_CONTROL_LIMIT:
         raise Rejected("CHANGECONTROL_INVALID", f"Change Control Id has more than {_CHANGE_CONTROL_LIMIT} characters")
     connection.execute(
@@ -222,12 +229,29 @@ def untag_file(connection: Connection, file_id: int, tag: str) -> None:
     _touch(connection, file_id)
 
 
-def mark_file(connection: Connection, file_id: int, what: str, by: str | None) -> None:
-    """Mark a file as `failed` or `deprocated`; by None takes the mark off. A mark that stands already stays."""
+def mark_file(connection: Connection, file_id: int, what: str, by: str) -> None:
+    """Mark a file as `failed` or `deprocated`; a mark that stands already stays as it is.
+
+    Raises: Rejected where the other mark stands.
+    """
     row = connection.execute(select(package_files).where(package_files.c.id == file_id)).one()
-    if (getattr(row, f"{what}_at") is None) == (by is None):
+    if getattr(row, f"{what}_at") is not None:
         return
-    values = {f"{what}_at": datetime.now(UTC) if by else None, f"{what}_by": by}
+    for other in _MARKS:
+        if getattr(row, f"{other}_at") is not None:
+            raise Rejected(other.upper(), f"The file is {other} already, it can't be {what}")
+    _set_mark(connection, file_id, what, datetime.now(UTC), by)
+
+
+def unmark_file(connection: Connection, file_id: int, what: str) -> None:
+    """Take the mark `failed` or `deprocated` off a file that may have it."""
+    row = connection.execute(select(package_files).where(package_files.c.id == file_id)).one()
+    if getattr(row, f"{what}_at") is not None:
+        _set_mark(connection, file_id, what, None, None)
+
+
+def _set_mark(connection: Connection, file_id: int, what: str, at: datetime | None, by: str | None) -> None:
+    values = {f"{what}_at": at, f"{what}_by": by}
     connection.execute(update(package_files).where(package_files.c.id == file_id).values(values))
     _touch(connection, file_id)
     note_file(connection, file_id)

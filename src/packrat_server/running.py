@@ -23,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 from packrat_core.errors import ConfigError
 from packrat_server.api.app import App
 from packrat_server.api.calls import House
+from packrat_server.epochs import read_epochs
 from packrat_server.journal import Bell, prune
 from packrat_server.login_queue import LoginQueue
 from packrat_server.store.blobs import drop_orphans
@@ -94,6 +95,7 @@ def _prepare(data_dir: Path, host: str, port: int) -> tuple[_Server, socket.sock
     engine = open_database(data_dir)
     occupied = Occupied(data_dir)
     try:
+        read_epochs(engine, data_dir)
         known = _forget(engine)
         if occupied.alone:
             _drop(data_dir, known)

@@ -5,6 +5,8 @@ Gives: URIs of package files.
 Touches: network, the files that are uploaded.
 """
 
+import asyncio
+import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,9 +14,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from packrat_core.cinp.client import CinpClient
-from packrat_core.cinp.responses import NotFound
+from packrat_core.cinp.responses import NotFound, SessionEnded
 from packrat_core.cinp.transport import NoAnswer
 from packrat_core.errors import ServerBroken, ServerRefused
+from packrat_server.find_file import FileFinder
 
 T = TypeVar("T")
 
@@ -27,7 +30,11 @@ _REASONS = {
     "UNKNOWN_TYPE": "it is no package of a known type, and its name does not tell what it is: "
     "<package>_<version>.<ending>, the package in letters, digits and dashes",
     "ALLREADY_EXISTS": "the server has a file of this package, version, type and architecture for that distribution "
-    "version already",
+    "version already, under another name or with other bytes",
+    "FILENAME_USED": "the server has other bytes under this name; give what has changed another version",
+    "DEPROCATED/FAILED": "it is failed or deprocated, so it takes no tags; `unfail` or `undeprocate` undoes that",
+    "FAILED": "it is failed, so it can't be deprocated; `unfail` undoes that",
+    "DEPROCATED": "it is deprocated, so it can't be failed; `undeprocate` undoes that",
 }
 """What the server says → what to do about it."""
 _MARKS = {
@@ -44,28 +51,59 @@ class Uploader:
 
     def __init__(self, client: CinpClient) -> None:
         self._client = client
+        self._finder = FileFinder(client)
 
     async def upload(
         self, path: Path, distro_versions: Sequence[str] = (), justification: str = "", provenance: str = ""
-    ) -> list[str]:
-        """Upload a file; gives the URI of a package file for each distribution version.
+    ) -> dict[str, bool]:
+        """Upload a file, where the server doesn't have these bytes under this name already.
 
-        distro_versions: by default the only one that the file can go to. The epoch that apt puts into the names of
-        downloaded files is taken out.
-        Raises: ServerRefused where the server does not take it, or it fits several distribution versions.
+        Args:
+            path: The file. The epoch that apt puts into the names of downloaded files is taken out of its name.
+            distro_versions: Where it is for; by default the only one that it can go to.
+            justification: Why it is wanted.
+            provenance: Where it comes from.
+
+        Returns:
+            The URI of a package file for each distribution version → True where it is new.
+
+        Raises:
+            SessionEnded: The session is over.
+            ServerRefused: The server does not take it, or it can't go where it is wanted, or to several places.
         """
         name = _EPOCH.sub("_", path.name)
         try:
+            there = await self._find_same(path, name)
+            if distro_versions and all(one in there for one in distro_versions):
+                return dict.fromkeys((there[one] for one in distro_versions), False)
             handle = await self._send(path, name)
             options = await self._client.call(
                 f"{_PACKAGE_FILE}(distroversionOptions)", {"file": handle}, repeatable=True
             )
-            chosen = list(distro_versions) or options
-            if not distro_versions and len(options) != 1:
-                raise ServerRefused(f"it can go to {', '.join(options)}: say which, with --distro")
-            return [await self._create(handle, name, one, justification, provenance) for one in chosen]
+            chosen = _choose(distro_versions, options)
+            made = {}
+            for distro_version in chosen:
+                if distro_version in there:
+                    made[there[distro_version]] = False
+                else:
+                    made[await self._create(handle, name, distro_version, justification, provenance)] = True
+        except SessionEnded:
+            raise
         except ServerRefused as error:
-            raise ServerRefused(f"{name!r} is not taken: {_explain(str(error))}") from None
+            raise ServerRefused(f"{name!r} is not taken: {_explain(error)}") from None
+        return made
+
+    async def _find_same(self, path: Path, name: str) -> dict[str, str]:
+        """Give distribution version → URI of what the server has with this name and these bytes."""
+        records = await self._finder.find(name)
+        if not records:
+            return {}
+        sha256 = await asyncio.to_thread(_hash, path)
+        return {
+            str(record.get("distroversion")).rpartition(":")[0].rpartition(":")[2]: uri
+            for uri, record in records.items()
+            if record.get("sha256") == sha256
+        }
 
     async def _send(self, path: Path, name: str) -> str:
         """Upload the bytes; gives the server's handle."""
@@ -119,42 +157,76 @@ class Uploader:
 
         await _once(lambda: self._client.create(model, {"name": name}), look)
 
-    async def tag(self, uri: str, tag: str, change_control_id: str | None = None) -> None:
-        """Promote a package file to a tag."""
-        arguments: dict[str, Any] = {"tag": f"{_ROOT}Attrib/Tag:{tag}:", "change_control_id": change_control_id}
-        await self._change(f"{uri}(tag)", arguments, lambda record: tag in record.get("tags", ()))
+    async def tag(self, uri: str, tag: str, change_control_id: str | None = None) -> bool:
+        """Promote a package file to a tag; False where it has the tag already.
 
-    async def untag(self, uri: str, tag: str) -> None:
-        """Take a tag off a package file."""
+        Raises: SessionEnded, ServerRefused.
+        """
+        arguments: dict[str, Any] = {"tag": f"{_ROOT}Attrib/Tag:{tag}:", "change_control_id": change_control_id}
+        return await self._change(
+            f"{uri}(tag)", arguments, "ALLREADY_TAGGED", lambda record: tag in record.get("tags", ())
+        )
+
+    async def untag(self, uri: str, tag: str) -> bool:
+        """Take a tag off a package file; False where it does not have the tag.
+
+        Raises: SessionEnded, ServerRefused.
+        """
         arguments = {"tag": f"{_ROOT}Attrib/Tag:{tag}:"}
-        await self._change(f"{uri}(untag)", arguments, lambda record: tag not in record.get("tags", (tag,)))
+        return await self._change(
+            f"{uri}(untag)", arguments, "NOT_TAGGED", lambda record: tag not in record.get("tags", (tag,))
+        )
 
     async def act(self, uri: str, action: str) -> None:
-        """Do one of fail, unfail, deprocate, undeprocate."""
-        field, marks = _MARKS[action]
-        await self._change(f"{uri}({action})", {}, lambda record: (record.get(field) is not None) == marks)
+        """Do one of fail, unfail, deprocate, undeprocate; what is so already stays so.
 
-    async def _change(self, uri: str, arguments: Mapping[str, Any], done: Callable[[Mapping[str, Any]], bool]) -> None:
-        """Call an action of a package file; `done` tells from the file's record whether it was carried out."""
+        Raises: SessionEnded, ServerRefused.
+        """
+        field, marks = _MARKS[action]
+        await self._change(f"{uri}({action})", {}, None, lambda record: (record.get(field) is not None) == marks)
+
+    async def _change(
+        self,
+        action: str,
+        arguments: dict[str, Any],
+        done_code: str | None,
+        is_done: Callable[[Mapping[str, Any]], bool],
+    ) -> bool:
+        """Call an action of a package file.
+
+        Args:
+            action: The URI of the file with the action in parentheses.
+            arguments: Of the action.
+            done_code: What the server calls an action that leaves nothing to do, None where it has no word for it.
+            is_done: Tells from the file's record whether the action was carried out, where its answer was lost.
+
+        Returns:
+            False where the server says that nothing is left to do.
+
+        Raises:
+            SessionEnded: The session is over.
+            ServerRefused: The server said no.
+        """
 
         async def look() -> bool | None:
-            return done(await self._client.get(uri.partition("(")[0])) or None
+            return is_done(await self._client.get(action.partition("(")[0])) or None
 
         async def ask() -> bool:
-            await self._client.call(uri, arguments)
+            await self._client.call(action, arguments)
             return True
 
-        await _once(ask, look)
+        try:
+            return await _once(ask, look)
+        except ServerRefused as error:
+            if error.code is not None and error.code == done_code:
+                return False
+            if error.code in _REASONS:
+                raise ServerRefused(_REASONS[error.code], error.code) from None
+            raise
 
     async def find(self, file_name: str) -> list[str]:
-        """The URIs of the package files with that file name."""
-        found = []
-        uris = await self._client.list_uris(_PACKAGE_FILE, None, {})
-        ids = [_id_of(uri) for uri in uris]
-        for uri, record in (await self._client.get_many(_PACKAGE_FILE, ids)).items():
-            if record.get("file") == f"/files/{file_name}":
-                found.append(uri)
-        return sorted(found, key=lambda uri: int(uri.rsplit(":", 2)[1]))
+        """The URIs of the package files with that file name, in the order they were made."""
+        return list(await self._finder.find(_EPOCH.sub("_", file_name)))
 
 
 async def _once(ask: Callable[[], Awaitable[T]], look: Callable[[], Awaitable[T | None]]) -> T:
@@ -178,8 +250,27 @@ def _id_of(uri: str) -> str:
     return uri.rsplit(":", 2)[1]
 
 
-def _explain(error: str) -> str:
-    return next((plain for words, plain in _REASONS.items() if words in error), error)
+def _choose(wanted: Sequence[str], options: Any) -> list[str]:
+    if not isinstance(options, list) or not all(isinstance(one, str) for one in options):
+        raise ServerBroken("distroversionOptions answered with something that is no list of names")
+    if not wanted and len(options) != 1:
+        raise ServerRefused(f"it can go to {', '.join(options)}: say which, with --distro")
+    for one in wanted:
+        if one not in options:
+            raise ServerRefused(f"it can't go to {one}; --distro may be {', '.join(options)}")
+    return list(dict.fromkeys(wanted)) or options
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _explain(error: ServerRefused) -> str:
+    """Say what to do about a refusal that is known; others are told in the server's own words."""
+    text = str(error)
+    found = re.search(r"PackageException \(([A-Z_/]+)\)|(Invalid Content-Disposition)", text)
+    return _REASONS.get(found[1] or found[2], text) if found is not None else text
 
 
 @asynccontextmanager

@@ -175,7 +175,7 @@ def test_a_tag_whose_answer_is_lost_is_looked_at_before_it_is_asked_for_again(
 
     async def work(uploader: Uploader, proxy: ForgetfulProxy) -> None:
         [uri] = await uploader.upload(path, ["bookworm"])
-        steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+        steps: list[tuple[str, Callable[[], Awaitable[object]]]] = [
             ("(tag)", lambda: uploader.tag(uri, "dev")),
             ("(untag)", lambda: uploader.untag(uri, "dev")),
             *((f"({action})", lambda action=action: uploader.act(uri, action)) for action in MARKS),

@@ -105,9 +105,7 @@ def test_tags_have_their_order_and_prod_its_change_control(server: World) -> Non
     assert tag("dev").status == 200
     assert tag("dev").value == recorded(120)
     assert tag("stage").status == 200
-    refused = tag("prod").value
-    assert refused["error"] == recorded(122)["error"]
-    assert refused["class"] == recorded(122)["class"]
+    assert tag("prod").value == recorded(122)
     assert tag("prod", change_control_id="CC-7").status == 200
     assert tag("nope").value == recorded(123)
     record = server.call("GET", uri).value
@@ -138,6 +136,64 @@ def test_failing_and_deprocating_note_who_and_when_and_can_be_undone(server: Wor
         assert server.call("GET", uri).value[f"{field}_at"] == first
         assert server.call("CALL", f"{uri}(un{action})", {}, "manager").status == 200
         assert server.call("GET", uri).value[f"{field}_at"] is None
+
+
+@pytest.mark.parametrize(
+    ("action", "other", "error"), [("fail", "deprocate", "FAILED"), ("deprocate", "fail", "DEPROCATED")]
+)
+def test_a_file_that_was_withdrawn_takes_no_tag_and_no_other_mark(
+    server: World, action: str, other: str, error: str
+) -> None:
+    uri = new_file(server, Deb(f"untaggable-{action}", "1", "all"))
+
+    def call(name: str, arguments: dict[str, str] | None = None) -> Answer:
+        return server.call("CALL", f"{uri}({name})", arguments or {}, "manager")
+
+    dev = {"tag": "/api/v2/Attrib/Tag:dev:"}
+    assert call(action).status == 200
+    refused = call("tag", dev)
+    assert (refused.status, refused.value["class"], refused.value["error"]) == (
+        400,
+        "PackageException",
+        "DEPROCATED/FAILED",
+    )
+    before = server.call("GET", uri).value
+    assert before["tags"] == []
+    refused = call(other)
+    assert (refused.status, refused.value["class"], refused.value["error"]) == (400, "PackageException", error)
+    assert (call(action).status, call(action).data) == (200, b"")
+    assert server.call("GET", uri).value == before
+    assert call(f"un{action}").status == 200
+    assert call("tag", dev).status == 200
+
+
+def test_a_withdrawn_file_is_refused_as_such_before_anything_else(server: World) -> None:
+    uri = new_file(server, Deb("refused-first", "1", "all"))
+    dev, prod = ({"tag": f"/api/v2/Attrib/Tag:{name}:"} for name in ("dev", "prod"))
+    assert server.call("CALL", f"{uri}(tag)", dev, "manager").status == 200
+    server.call("CALL", f"{uri}(fail)", {}, "manager")
+    for wanted in (dev, prod):
+        assert server.call("CALL", f"{uri}(tag)", wanted, "manager").value["error"] == "DEPROCATED/FAILED"
+    assert server.call("CALL", f"{uri}(untag)", dev, "manager").status == 200
+
+
+def test_files_are_listed_by_their_name_to_those_who_see_them(server: World) -> None:
+    deb = Deb("by-name", "1.0+b1~2", "all")
+    uris = [new_file(server, deb, "bookworm"), create(server, upload(server, deb), "trixie").value]
+
+    def listed(name: object, who: str = "manager") -> Answer:
+        return server.call("LIST", PACKAGE_FILE, {"file_name": name}, who, Filter="file_name", Count="100")
+
+    assert listed(deb.file_name).value == uris
+    assert listed("by-name_9_all.deb").value == []
+    assert listed(deb.file_name, "lab").value == []
+    server.call("CALL", f"{uris[0]}(tag)", {"tag": "/api/v2/Attrib/Tag:dev:"}, "manager")
+    assert listed(deb.file_name, "lab").value == uris[:1]
+    assert listed(None).value == []
+    assert listed([1]).status == 400
+    assert server.call("LIST", PACKAGE_FILE, {}, "manager", Filter="file_name").value == {
+        "file_name": "Required Paramater"
+    }
 
 
 def test_a_repository_wants_what_has_its_tag_and_is_not_withdrawn(server: World) -> None:

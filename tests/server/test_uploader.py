@@ -40,5 +40,11 @@ def test_a_file_that_is_there_already_or_fits_many_places_is_told_by_name(server
     with pytest.raises(ServerRefused, match=r"'hello_1.0_amd64.deb' is not taken: it can go to .*bookworm.* --distro"):
         server.put(path, ())
     server.put(path)
-    with pytest.raises(ServerRefused, match=r"'hello_1.0_amd64.deb' is not taken: the server has a file of this"):
-        server.put(path)
+    other = tmp_path / "renamed_1.0_amd64.deb"
+    other.write_bytes(path.read_bytes())
+    with pytest.raises(ServerRefused, match=r"'renamed_1.0_amd64.deb' is not taken: the server has a file of this"):
+        server.put(other)
+    with pytest.raises(
+        ServerRefused, match=r"'renamed_1.0_amd64.deb' is not taken: it can't go to rhel8; --distro may"
+    ):
+        server.put(other, ("rhel8",))

@@ -144,7 +144,8 @@ async def raise_for(response: aiohttp.ClientResponse, what: str, proxy: URL | No
         raise ServerUnavailable(f"{text}; it is busy: wait a while")
     if status >= 500 or status == 408:
         raise ServerUnavailable(f"{text}; this is a fault there: look at the log of the server")
-    raise ServerRefused(text, by_api=by_api)
+    code = fields.get("error")
+    raise ServerRefused(text, code if isinstance(code, str) else None, by_api=by_api)
 
 
 def as_object(value: Any, what: str) -> Mapping[str, Any]:

@@ -32,6 +32,7 @@ from packrat_server.promote import (
     inspect_upload,
     mark_file,
     tag_file,
+    unmark_file,
     untag_file,
 )
 from packrat_server.store.database import reading, writing
@@ -183,14 +184,24 @@ def _file_id(connection: Connection, call: Call) -> int:
     raise Fault(404, {"model_path": "/api/v2/Package/PackageFile", "object_id": one})
 
 
-def _marking(what: str, *, on: bool) -> Callable[[Call], Awaitable[None]]:
+def _marking(what: str) -> Callable[[Call], Awaitable[None]]:
     async def mark(call: Call) -> None:
         def change(connection: Connection) -> None:
-            mark_file(connection, _file_id(connection, call), what, call.caller.name if on else None)
+            mark_file(connection, _file_id(connection, call), what, call.caller.name)
 
-        await _write(call, change)
+        await _promote(call, change)
 
     return mark
+
+
+def _unmarking(what: str) -> Callable[[Call], Awaitable[None]]:
+    async def unmark(call: Call) -> None:
+        def change(connection: Connection) -> None:
+            unmark_file(connection, _file_id(connection, call), what)
+
+        await _promote(call, change)
+
+    return unmark
 
 
 async def create(call: Call) -> str:
@@ -308,10 +319,10 @@ ACTIONS: dict[str, Callable[[Call], Awaitable[Any]]] = {
     "Attrib/Tag(tagMap)": tag_map,
     "Package/PackageFile(tag)": tag,
     "Package/PackageFile(untag)": untag,
-    "Package/PackageFile(fail)": _marking("failed", on=True),
-    "Package/PackageFile(unfail)": _marking("failed", on=False),
-    "Package/PackageFile(deprocate)": _marking("deprocated", on=True),
-    "Package/PackageFile(undeprocate)": _marking("deprocated", on=False),
+    "Package/PackageFile(fail)": _marking("failed"),
+    "Package/PackageFile(unfail)": _unmarking("failed"),
+    "Package/PackageFile(deprocate)": _marking("deprocated"),
+    "Package/PackageFile(undeprocate)": _unmarking("deprocated"),
     "Package/PackageFile(create)": create,
     "Package/PackageFile(distroversionOptions)": distro_versions_for,
     "Package/PackageFile(filenameInUse)": file_name_in_use,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, select, true
 
 from packrat_server.access import Caller, Role
 from packrat_server.api.schema import ROOT
@@ -201,7 +201,7 @@ def list_ids(connection: Connection, caller: Caller, model: str) -> list[object]
             query = visible_packages(caller).with_only_columns(packages.c.name)
             query = query.order_by(packages.c.created, packages.c.name)
         case "Package/PackageFile":
-            query = visible_files(caller).with_only_columns(package_files.c.id).order_by(package_files.c.id)
+            return list_files(connection, caller, true())
         case "Package/PackageFileTag":
             seen = visible_files(caller).with_only_columns(package_files.c.id)
             query = select(package_file_tags.c.id).where(package_file_tags.c.package_file.in_(seen))
@@ -213,3 +213,9 @@ def list_ids(connection: Connection, caller: Caller, model: str) -> list[object]
             if caller.role == Role.MIRROR:
                 query = query.where(mirrors.c.name == caller.name)
     return list(connection.execute(query).scalars())
+
+
+def list_files(connection: Connection, caller: Caller, condition: ColumnElement[bool]) -> list[object]:
+    """The ids of the package files that the caller may see and that fit a condition, in the order they were made."""
+    query = visible_files(caller).where(condition).with_only_columns(package_files.c.id)
+    return list(connection.execute(query.order_by(package_files.c.id)).scalars())

@@ -255,6 +255,8 @@ _PACKAGE_FILE = Model(
             Parameter("repo", "Model", {"uri": ROOT + "Repo/Repo"}),
             Parameter("package_list", "String", {"is_array": True}),
         ),
+        # The original server has only the two above.
+        "file_name": (Parameter("file_name", "String"),),
     },
     constants={"arch": [list(pair) for pair in _ARCHES.items()]},
 )

@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from packrat_server.access import Caller, InvalidSession, Role, find_caller
 from packrat_server.api.calls import ACTIONS, Call, House
 from packrat_server.api.messages import Asked, CinpResponse, Fault
-from packrat_server.api.records import READERS, list_ids, uri
+from packrat_server.api.records import READERS, list_files, list_ids, uri
 from packrat_server.api.schema import MULTI_URI_MAX, ROOT, Model, describe_namespace
 from packrat_server.api.values import read_arguments
 from packrat_server.catalog import visible_packages, visible_repos, wanted_files
@@ -154,16 +154,11 @@ def _filtered(asked: Asked, model: Model, caller: Caller, connection: Any, name:
     if name not in model.filters:
         raise Fault(400, f'Invalid Filter Name "{name[:100]}"')
     values = read_arguments(model.filters[name], asked.data)
+    if name == "file_name":
+        return list_files(connection, caller, package_files.c.file_name == values["file_name"])
     if name == "package":
         _need(connection, visible_packages(caller).where(packages.c.name == values["package"]), values, "package")
-        files = list_ids(connection, caller, "Package/PackageFile")
-        rows = connection.execute(
-            package_files.select()
-            .where(package_files.c.package == values["package"])
-            .with_only_columns(package_files.c.id)
-        )
-        mine = set(rows.scalars())
-        return [one for one in files if one in mine]
+        return list_files(connection, caller, package_files.c.package == values["package"])
     _need(connection, visible_repos(caller).where(repos.c.name == values["repo"]), values, "repo")
     return wanted_files(connection, values["repo"], values["package_list"])
 

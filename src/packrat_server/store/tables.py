@@ -88,6 +88,8 @@ package_files = Table(
     Column("package", ForeignKey("packages.name"), nullable=False),
     Column("distro_version", ForeignKey("distro_versions.name"), nullable=False),
     Column("version", _text(200), nullable=False),
+    # Of an rpm, whose version leaves it out; NULL where it was not read yet.
+    Column("epoch", _LARGE),
     Column("type", _text(20), nullable=False),
     Column("arch", _text(20), nullable=False),
     Column("justification", _text(), nullable=False),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.formats.docker.format import DockerFormat
-from packrat_agent.formats.docker.names import public_host, version_order
+from packrat_agent.formats.docker.names import public_host
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.model.values import (
     DistroVersion,
@@ -25,6 +25,7 @@ from packrat_agent.model.values import (
     Unsigned,
 )
 from packrat_core.errors import Refused
+from packrat_core.packages.image.tags import latest_of, version_order
 from packrat_demo.build_image import Image, build_classic, build_oci
 
 REPO = Repo("docker-dev", "", "docker-dev", "docker", (DistroVersion("docker", "none", None, "docker"),))
@@ -202,6 +203,45 @@ def test_versions_are_ordered_by_the_usual_rules() -> None:
         "20240101",
     ]
     assert all(version_order(one) < version_order(other) for one, other in pairwise(ordered))
+
+
+SIGNATURE = f"sha256-{'0a' * 32}"
+
+
+@pytest.mark.parametrize(
+    ("tags", "latest"),
+    [
+        ("1.9 1.10", "1.10"),
+        ("1.0 2.0-rc1", "1.0"),
+        ("2.0-rc1 2.0-rc2 2.0-beta3", "2.0-rc2"),
+        ("v1.2 1.1 stable", "v1.2"),
+        ("1.2 release-3.0 3f2a9c1", "1.2"),
+        ("0.9 1.0b1", "0.9"),
+        (f"1.0 {SIGNATURE}.sig {SIGNATURE}.att {SIGNATURE}", "1.0"),
+        (f"edge {SIGNATURE}.sig", "edge"),
+        (f"{SIGNATURE}.sig", None),
+    ],
+)
+def test_latest_is_the_highest_release_and_never_a_signature(tags: str, latest: str | None) -> None:
+    for order in (tags.split(), tags.split()[::-1]):
+        assert latest_of(order) == latest
+
+
+def test_an_image_of_signatures_only_has_no_latest(tmp_path: Path) -> None:
+    def tags_of(*versions: str) -> dict[str, object]:
+        images = [Image("web", version, ((("web", version.encode()),),)) for version in versions]
+        entries = [entry(image, build_oci(image), tmp_path, number) for number, image in enumerate(images, 1)]
+        section = next(one for one in DockerFormat().render(request(entries)).sections if one.name == "web")
+        links = {one.path.rpartition("/")[2]: one.target for one in section.pointers if isinstance(one, TreeLink)}
+        return {tag: links[tag] == links.get("latest") for tag in links}
+
+    assert tags_of(f"{SIGNATURE}.sig") == {f"{SIGNATURE}.sig": False}
+    assert tags_of("2.0-rc1", f"{SIGNATURE}.sig", "1.0") == {
+        "2.0-rc1": False,
+        f"{SIGNATURE}.sig": False,
+        "1.0": True,
+        "latest": True,
+    }
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,6 @@ from packrat_agent.formats.docker.names import (
     check_tag,
     public_host,
     public_prefix,
-    version_order,
 )
 from packrat_agent.formats.docker.read_image import read_image
 from packrat_agent.formats.docker.serving import ERRORS, write_rules
@@ -41,6 +40,7 @@ from packrat_agent.model.values import (
     Unsigned,
 )
 from packrat_core.errors import Refused
+from packrat_core.packages.image.tags import latest_of, version_order
 
 log = structlog.get_logger()
 
@@ -159,10 +159,10 @@ def _manifests(entry: Entry) -> list[tuple[str, str]]:
 def _render_image(
     image: str, entries: Mapping[str, Entry], public_name: str | None, facts: Mapping[str, str]
 ) -> Section:
-    versions = sorted(entries, key=version_order)
-    tagged = {tag: entries[tag] for tag in versions}
-    if LATEST not in tagged:
-        tagged[LATEST] = entries[versions[-1]]
+    tagged = {tag: entries[tag] for tag in sorted(entries, key=version_order)}
+    latest = latest_of(entries)
+    if latest is not None:
+        tagged.setdefault(LATEST, entries[latest])
     ends: dict[str, str] = {}
     tags_of: dict[str, list[str]] = {}
     named: list[Named] = []

@@ -1,7 +1,7 @@
-"""Says what images and tags may be called, which of two versions is the higher, and what an image is called in public.
+"""Says what images and tags may be called, and what an image is called in public.
 
 Takes: names and versions as the server has them.
-Gives: the same, checked; sort keys; references.
+Gives: the same, checked; references.
 Touches: nothing.
 
 Source: OCI Distribution Specification 1.1, "Pulling manifests"; github.com/distribution/reference, grammar.
@@ -21,8 +21,6 @@ _IMAGE = re.compile(IMAGE)
 _TAG = re.compile(TAG)
 _DIRECTORY = re.compile(f"{IMAGE}(?:/{IMAGE})*")
 _NAME_LIMIT = 128
-_PARTS = re.compile(r"\d+|[A-Za-z]+")
-_BEFORE_RELEASE = frozenset({"alpha", "beta", "canary", "dev", "nightly", "pre", "preview", "rc", "snapshot"})
 
 
 def check_image(name: str) -> str:
@@ -53,19 +51,3 @@ def public_host(public_url: str | None) -> str | None:
     """
     host = urlsplit(public_url).netloc.rpartition("@")[2] if public_url else ""
     return host if "." in host or ":" in host or host == "localhost" else None
-
-
-def version_order(version: str) -> tuple[list[tuple[int, int, str]], str]:
-    """Give what sorts versions from low to high.
-
-    Numbers count as numbers; `1.0-rc1`, `-beta` and the like come before `1.0`, other additions after it, further
-    numbers after these.
-    """
-    parts = []
-    for part in _PARTS.findall(re.sub(r"^v(?=\d)", "", version)):
-        if part.isdigit():
-            parts.append((3, int(part), ""))
-        else:
-            parts.append((0 if part.lower() in _BEFORE_RELEASE else 2, 0, part.lower()))
-    parts.append((1, 0, ""))
-    return parts, version

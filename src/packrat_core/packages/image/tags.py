@@ -1,0 +1,100 @@
+"""Says what the tags of an image mean: versions, pre-releases, signatures; which is the newest.
+
+Takes: tags.
+Gives: what a tag says of a version, sort keys, the tag that `latest` stands for.
+Touches: nothing.
+
+Source: semver.org, "Precedence"; cosign, "Signature storage"; OCI Distribution Specification 1.1, "Referrers Tag
+Schema".
+
+- `sha256-<hex>.sig`, `.att`, `.sbom` and `sha256-<hex>` belong to the manifest with that digest: they are no versions.
+- `stable`, `main`, `3f2a9c1` (a commit) are no versions either: nothing tells which is the newer.
+- `1.2-rc1`, `-beta`, `-dev` and the like are pre-releases of 1.2.
+- `1.2-alpine` is a variant of 1.2, as new as 1.2 itself.
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+BEFORE_RELEASE = ("alpha", "beta", "canary", "dev", "nightly", "pre", "preview", "rc", "snapshot")
+
+_PARTS = re.compile(r"\d+|[A-Za-z]+")
+_BELONGS_TO_DIGEST = re.compile(r"sha(256|384|512)-[0-9a-f]{64,128}([._-].*)?")
+_COMMIT = re.compile(r"(?=\d*[a-f])[0-9a-f]{7,64}")
+_VERSION = re.compile(
+    r"(?P<line>(?:[A-Za-z]+[._-])*)"
+    r"(?P<version>[vV]?(?P<release>\d+(?:\.\d+)*(?:[_-]\d+(?![0-9A-Za-z.]))*)(?P<rest>.*))"
+)
+_SHORT_PRE_RELEASE = re.compile(r"[ab]\d")
+
+Order = tuple[list[tuple[int, int, str]], str]
+
+
+@dataclass(frozen=True, slots=True)
+class TagVersion:
+    """What a tag says of a version.
+
+    line: what stands before the version (`release-` in `release-1.2`): versions of different lines can't be compared.
+    release: its numbers. pre_release: empty for a release, else what sorts the pre-releases of one release.
+    """
+
+    line: str
+    release: tuple[int, ...]
+    pre_release: tuple[str, int] | None
+
+
+def read_version(tag: str) -> TagVersion | None:
+    """Read the version out of a tag; None where the tag is no version."""
+    match = _VERSION.fullmatch(tag)
+    if match is None or belongs_to_digest(tag) or _COMMIT.fullmatch(match["version"]):
+        return None
+    release = tuple(int(number) for number in re.findall(r"\d+", match["release"]))
+    return TagVersion(match["line"].lower(), release, _pre_release(match["rest"]))
+
+
+def belongs_to_digest(tag: str) -> bool:
+    """Whether a tag only names a signature, attestation or other thing that belongs to a manifest."""
+    return _BELONGS_TO_DIGEST.fullmatch(tag) is not None
+
+
+def latest_of(tags: Collection[str]) -> str | None:
+    """Give the tag that `latest` stands for: the highest release, else the highest pre-release, else the last name.
+
+    None where all tags are of signatures and the like.
+    """
+    versions = {tag: read_version(tag) for tag in tags if not belongs_to_digest(tag)}
+
+    def rank(tag: str) -> tuple[int, Order]:
+        version = versions[tag]
+        if version is None or version.line:
+            return 0, version_order(tag)
+        return (2 if version.pre_release is None else 1), version_order(tag)
+
+    return max(versions, key=rank, default=None)
+
+
+def version_order(tag: str) -> Order:
+    """Give what sorts versions from low to high.
+
+    Numbers count as numbers; `1.0-rc1`, `-beta` and the like come before `1.0`, other additions after it, further
+    numbers after these.
+    """
+    parts = []
+    for part in _PARTS.findall(re.sub(r"^[vV](?=\d)", "", tag)):
+        if part.isdigit():
+            parts.append((3, int(part), ""))
+        else:
+            parts.append((0 if part.lower() in BEFORE_RELEASE else 2, 0, part.lower()))
+    parts.append((1, 0, ""))
+    return parts, tag
+
+
+def _pre_release(rest: str) -> tuple[str, int] | None:
+    """Find `rc1` in what follows the numbers of a version, also behind a variant: `-alpine-rc1`."""
+    parts = _PARTS.findall(rest)
+    for at, part in enumerate(parts):
+        if part.lower() in BEFORE_RELEASE or (at == 0 and _SHORT_PRE_RELEASE.match(rest)):
+            number = parts[at + 1] if at + 1 < len(parts) and parts[at + 1].isdigit() else "0"
+            return part.lower(), int(number)
+    return None

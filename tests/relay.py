@@ -1,0 +1,62 @@
+"""A relay in front of an HTTP server that counts what clients ask and how many bytes they get."""
+
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+_REQUEST = re.compile(rb"^([A-Z]+ /\S*) HTTP/1\.1\r$", re.MULTILINE)
+
+
+@dataclass(slots=True)
+class Relay:
+    """`asked`: the request lines so far, without the protocol; `received_bytes`: what the clients got."""
+
+    url: str
+    asked: list[str] = field(default_factory=list)
+    received_bytes: int = 0
+
+    def reset(self) -> None:
+        """Count from here on."""
+        self.asked.clear()
+        self.received_bytes = 0
+
+    def _forward(self, source: socket.socket, target: socket.socket, *, to_server: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if to_server:
+                    self.asked += [line.decode() for line in _REQUEST.findall(data)]
+                else:
+                    self.received_bytes += len(data)
+                target.sendall(data)
+        for one in (source, target):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def relay_to(url: str) -> Iterator[Relay]:
+    """Run a relay to a server on this host."""
+    port = urlsplit(url).port
+    assert port is not None
+    listener = socket.create_server(("127.0.0.1", 0))
+    relay = Relay(f"http://127.0.0.1:{listener.getsockname()[1]}")
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection(("127.0.0.1", port))
+                for pair, to_server in (((client, server), True), ((server, client), False)):
+                    threading.Thread(
+                        target=relay._forward, args=pair, kwargs={"to_server": to_server}, daemon=True
+                    ).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield relay
+    finally:
+        listener.close()

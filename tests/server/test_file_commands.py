@@ -1,0 +1,280 @@
+"""`upload`, `tag`, `fail` and the like: they may be repeated, go through the whole list, and find files by name."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select
+
+from packrat_demo.build_deb import Deb, write_deb
+from packrat_demo.build_wheel import Python, write_wheel
+from packrat_server.api.schema import MODELS
+from packrat_server.find_file import possible_packages
+from packrat_server.store.database import open_database, reading, writing
+from packrat_server.store.tables import package_file_tags, package_files, packages
+from relay import Relay, relay_to
+from stage import Server, packrat_server
+
+MANY = 30_000
+FEW_BYTES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a command said: lines of stdout and stderr."""
+
+    code: int
+    out: list[str]
+    err: list[str]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[], str | None]) -> Iterator[Server]:
+    with packrat_server(tmp_path_factory.mktemp("commands"), new_database()) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Relay]]:
+    """A server with many files, behind a relay that counts."""
+    with packrat_server(tmp_path_factory.mktemp("crowded")) as made:
+        fill(made)
+        with relay_to(made.url) as relay:
+            made.url = relay.url
+            yield made, relay
+
+
+@pytest.fixture
+def without_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the original server: no filter for file names."""
+    monkeypatch.delitem(MODELS["/api/v2/Package/PackageFile"].filters, "file_name")
+
+
+def run(server: Server, *words: str | Path, secret: str | None = None) -> Told:
+    done = subprocess.run(
+        [sys.executable, "-m", "packrat_server.cli", *map(str, words), "--url", server.url],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "PACKRAT_PASSWORD": secret or server.password},
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return Told(done.returncode, done.stdout.splitlines(), done.stderr.splitlines())
+
+
+def rows(server: Server, file_name: str) -> Sequence[Any]:
+    engine = open_database(server.data)
+    with reading(engine) as connection:
+        found = connection.execute(
+            select(package_files).where(package_files.c.file_name == file_name).order_by(package_files.c.id)
+        ).all()
+    engine.dispose()
+    return found
+
+
+def tags(server: Server, file_name: str) -> list[list[str]]:
+    engine = open_database(server.data)
+    with reading(engine) as connection:
+        query = select(package_file_tags.c.tag).order_by(package_file_tags.c.tag)
+        found = [
+            list(connection.execute(query.where(package_file_tags.c.package_file == row.id)).scalars())
+            for row in rows(server, file_name)
+        ]
+    engine.dispose()
+    return found
+
+
+def fill(server: Server) -> None:
+    now = datetime.now(UTC)
+    engine = open_database(server.data)
+    with writing(engine) as connection:
+        names = [f"p{number}" for number in range(MANY // 10)]
+        stamps = {"created": now, "updated": now}
+        connection.execute(
+            insert(packages), [{"name": name, "deprocated_count": 10, "failed_count": 5, **stamps} for name in names]
+        )
+        row = {"distro_version": "bookworm", "type": "deb", "arch": "x86_64", "justification": "", "provenance": ""}
+        row |= {"size": 1, "created_by": "admin", **stamps}  # type: ignore[dict-item]
+        files = [
+            {
+                **row,
+                "package": name,
+                "version": f"1.{n}",
+                "file_name": f"{name}_1.{n}_amd64.deb",
+                "sha256": f"{name}{n}",
+            }
+            for name in names
+            for n in range(10)
+        ]
+        connection.execute(insert(package_files), files)
+    engine.dispose()
+
+
+def test_a_repeated_upload_and_tag_succeed_and_say_so(server: Server, tmp_path: Path) -> None:
+    deb = write_deb(Deb("again", "1.0", "amd64"), tmp_path)
+    command = ("upload", "--distro", "bookworm", "--distro", "trixie", "--tag", "dev", "--tag", "stage", deb)
+    first, second = run(server, *command), run(server, *command)
+    assert (first.code, second.code, first.err, second.err) == (0, 0, [], [])
+    assert [line.split(" ")[1:] for line in first.out] == [["again_1.0_amd64.deb"]] * 2
+    assert second.out == [f"{line} (already uploaded, already tagged dev, already tagged stage)" for line in first.out]
+    assert tags(server, deb.name) == [["dev", "stage"]] * 2
+    again = run(server, "tag", "stage", deb.name)
+    assert (again.code, again.err) == (0, [])
+    assert again.out == [f"{line} (already tagged stage)" for line in first.out]
+    for expected in ([], [f"{line} (already without stage)" for line in first.out]):
+        told = run(server, "tag", "--off", "stage", deb.name)
+        assert (told.code, told.out, told.err) == (0, expected, [])
+    assert tags(server, deb.name) == [["dev"]] * 2
+
+
+def test_an_upload_is_completed_where_it_is_repeated_for_more(server: Server, tmp_path: Path) -> None:
+    deb = write_deb(Deb("more", "1.0", "amd64"), tmp_path)
+    assert run(server, "upload", "--distro", "bookworm", deb).code == 0
+    told = run(server, "upload", "--distro", "bookworm", "--distro", "trixie", "--tag", "dev", deb)
+    assert told.code == 0
+    assert [line.endswith(" (already uploaded)") for line in told.out] == [True, False]
+    assert tags(server, deb.name) == [["dev"], ["dev"]]
+
+
+def test_a_file_with_one_place_to_go_needs_no_distro_the_second_time_either(server: Server, tmp_path: Path) -> None:
+    wheel = write_wheel(Python("once_more", "1.0"), tmp_path)
+    first, second = run(server, "upload", wheel), run(server, "upload", wheel)
+    assert (first.code, second.code) == (0, 0)
+    assert second.out == [f"{first.out[0]} (already uploaded)"]
+
+
+def test_other_bytes_under_the_same_name_stay_an_error(server: Server, tmp_path: Path) -> None:
+    deb = write_deb(Deb("changed", "1.0", "amd64"), tmp_path)
+    assert run(server, "upload", "--distro", "bookworm", deb).code == 0
+    write_deb(Deb("changed", "1.0", "amd64", (("Section", "net"),)), tmp_path)
+    for distro in ("bookworm", "trixie"):
+        told = run(server, "upload", "--distro", distro, deb)
+        assert (told.code, told.out) == (4, [])
+        (line,) = told.err
+        assert line.startswith(f"packrat-server: {deb.name}: ")
+        assert "other bytes under this name" in line
+    assert len(rows(server, deb.name)) == 1
+
+
+def test_a_refused_upload_does_not_stop_the_list(server: Server, tmp_path: Path) -> None:
+    torn = tmp_path / "torn_1.0_amd64.deb"
+    torn.write_bytes(b"!<arch>\nnothing")
+    names = ["first", "second", "third"]
+    debs = [write_deb(Deb(name, "1.0", "amd64"), tmp_path) for name in names]
+    run(server, "upload", "--distro", "bookworm", debs[1])
+    assert run(server, "fail", debs[1].name).code == 0
+    told = run(server, "upload", "--distro", "bookworm", "--tag", "dev", torn, *debs)
+    assert told.code == 4
+    assert [line.split(" ", 1)[1] for line in told.out] == [
+        debs[0].name,
+        f"{debs[1].name} (already uploaded)",
+        debs[2].name,
+    ]
+    assert len(told.err) == 3
+    assert told.err[0].startswith(f"packrat-server: {torn.name}: ")
+    assert told.err[1].startswith(f"packrat-server: {debs[1].name}: it is uploaded as /api/")
+    assert "not tagged dev: it is failed or deprocated" in told.err[1]
+    assert told.err[2] == "packrat-server: 2 of 4 files refused, 2 done; see the lines above"
+    assert [tags(server, deb.name) for deb in debs] == [[["dev"]], [[]], [["dev"]]]
+
+
+@pytest.mark.parametrize(("action", "column"), [("fail", "failed_at"), ("deprocate", "deprocated_at")])
+def test_a_refused_change_does_not_stop_the_list(server: Server, tmp_path: Path, action: str, column: str) -> None:
+    debs = [write_deb(Deb(f"{action}{number}", "1.0", "amd64"), tmp_path) for number in range(3)]
+    assert run(server, "upload", "--distro", "bookworm", *debs).code == 0
+    other = {"fail": "deprocate", "deprocate": "fail"}[action]
+    assert run(server, other, debs[1].name).code == 0
+    told = run(server, action, debs[0].name, debs[1].name, "nothere_1_all.deb", debs[2].name)
+    assert (told.code, told.out) == (4, [])
+    assert told.err[0] == (
+        f"packrat-server: {debs[1].name}: it is {other.removesuffix('e')}ed, so it can't be "
+        f"{action.removesuffix('e')}ed; `un{other}` undoes that"
+    )
+    assert told.err[1].startswith("packrat-server: nothere_1_all.deb: the server has no package file of this name")
+    assert told.err[2].startswith("packrat-server: 2 of 4 files refused, 2 done")
+    assert [getattr(rows(server, deb.name)[0], column) is None for deb in debs] == [False, True, False]
+    again = run(server, action, debs[0].name, debs[2].name)
+    assert (again.code, again.out, again.err) == (0, [], [])
+
+
+def test_one_file_that_is_refused_is_told_in_one_line(server: Server) -> None:
+    told = run(server, "tag", "dev", "nothere_1_all.deb")
+    assert (told.code, told.out) == (4, [])
+    assert told.err == [
+        "packrat-server: nothere_1_all.deb: the server has no package file of this name; a URI will do, too"
+    ]
+    told = run(server, "fail", "/api/v2/Package/PackageFile:999999:")
+    assert (told.code, told.out, len(told.err)) == (4, [], 1)
+
+
+def test_who_may_not_is_refused_and_a_wrong_password_stops_at_once(server: Server, tmp_path: Path) -> None:
+    deb = write_deb(Deb("nobody", "1.0", "amd64"), tmp_path)
+    told = run(server, "upload", deb, deb, secret="wrong")
+    assert (told.code, told.out, len(told.err)) == (4, [], 1)
+
+
+@pytest.mark.parametrize("action", ["fail", "unfail", "deprocate", "undeprocate", "tag"])
+def test_a_name_is_found_among_many_without_reading_them_all(crowded: tuple[Server, Relay], action: str) -> None:
+    server, relay = crowded
+    name = "p777_1.7_amd64.deb"
+    relay.reset()
+    told = run(server, *(("tag", "dev") if action == "tag" else (action,)), name)
+    assert (told.code, told.err) == (0, [])
+    assert len(relay.asked) <= 6, relay.asked
+    assert relay.received_bytes < FEW_BYTES
+
+
+def test_an_upload_does_not_read_them_all_either(crowded: tuple[Server, Relay], tmp_path: Path) -> None:
+    server, relay = crowded
+    deb = write_deb(Deb("newcomer", "1.0", "amd64"), tmp_path)
+    relay.reset()
+    assert run(server, "upload", "--distro", "bookworm", deb).code == 0
+    assert relay.received_bytes < FEW_BYTES
+    relay.reset()
+    assert run(server, "upload", "--distro", "bookworm", deb).code == 0
+    assert not any("upload" in line for line in relay.asked), "what is there need not be sent again"
+
+
+@pytest.mark.usefixtures("without_filter")
+def test_a_server_without_the_filter_is_asked_for_the_package_of_the_name(crowded: tuple[Server, Relay]) -> None:
+    server, relay = crowded
+    for name, code in (("p1234_1.3_amd64.deb", 0), ("nothere_1.3_amd64.deb", 4)):
+        relay.reset()
+        assert run(server, "deprocate", name).code == code
+        assert relay.received_bytes < FEW_BYTES
+    assert rows(server, "p1234_1.3_amd64.deb")[0].deprocated_at is not None
+
+
+@pytest.mark.usefixtures("without_filter")
+def test_a_server_without_the_filter_is_searched_where_the_name_tells_no_package(
+    crowded: tuple[Server, Relay], tmp_path: Path
+) -> None:
+    server, relay = crowded
+    path = write_deb(Deb("inside", "1.0", "amd64"), tmp_path).rename(tmp_path / "odd_1_name.deb")
+    assert run(server, "upload", "--distro", "bookworm", path).code == 0
+    relay.reset()
+    assert run(server, "fail", path.name).code == 0
+    assert rows(server, path.name)[0].failed_at is not None
+    assert len(relay.asked) > MANY // 100, "all records were read, and still it ends well"
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        ("hello_2.10-3_amd64.deb", "hello"),
+        ("python3-foo-1.0-1.el8.noarch.rpm", "python3-foo"),
+        ("My.Pkg-1.0-py3-none-any.whl", "My-Pkg"),
+        ("my_pkg-1.0.tar.gz", "my_pkg"),
+        ("conf_1.0.json", "conf"),
+    ],
+)
+def test_the_packages_that_a_name_may_belong_to(name: str, package: str) -> None:
+    assert package in possible_packages(name)
+    assert len(possible_packages("a-" * 100)) <= 20
