@@ -16,6 +16,7 @@ from packrat_agent.formats.apt.stanza import read_stanza
 from packrat_agent.formats.compress import compress_gzip, compress_xz
 from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
 from packrat_agent.formats.newest import sort_entries
+from packrat_agent.formats.renamed import check_record
 from packrat_agent.model import (
     Entry,
     Fragment,
@@ -39,7 +40,7 @@ class AptFormat:
 
     kind = "apt"
     treatment = Treatment.AS_IS
-    fragment_version = 1
+    fragment_version = 2
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """pool/<first six characters of the package name>/<file>."""
@@ -54,13 +55,10 @@ class AptFormat:
         return read_stanza(read_control(path))
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
-        """Name, version (the record may lack the epoch) and architecture are those of the record."""
+        """Name, version and architecture are those of the record."""
         if _OUR_NAMES.get(file.arch, file.arch) != fragment.arch:
             raise Refused(f"the server has it as {file.arch}, its control file says {fragment.arch}")
-        if file.package != fragment.name:
-            raise Refused(f"the server has it as package {file.package}, its control file says {fragment.name}")
-        if file.version not in (fragment.version, fragment.version.partition(":")[2]):
-            raise Refused(f"the server has it as version {file.version}, its control file says {fragment.version}")
+        check_record(file, fragment, "its control file")
 
     def render(self, request: RenderRequest) -> Tree:
         """One section a suite; suites without packages too."""
