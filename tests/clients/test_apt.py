@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from original_server import original_server
-from packrat_agent.demo.build_deb import Deb, build_deb
-from packrat_agent.demo.private_apt import PrivateApt
+from packrat_demo.build_deb import Deb, build_deb
+from packrat_demo.private_apt import PrivateApt
 from stage import DEADLINE_S, Key, Server, Stage, stage
 from web import web_server
 

@@ -15,8 +15,8 @@ or replaced by one that can be stored; everything else must be the same:
 An epoch is no part of a file's name, so a record may lack it.
 """
 
-from packrat_agent.errors import Refused
-from packrat_agent.model import Fragment, PackageFile
+from packrat_agent.model.values import Fragment, PackageFile
+from packrat_core.errors import Refused
 
 _UNSTORABLE = frozenset("+~:.^!")
 """`^` stands in versions of rpms, `!` in those of Python."""

@@ -8,13 +8,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from formats.apt.build import APT, NOW, SETTINGS, Pieces, files_of, one_suite, package_file
-from packrat_agent.demo.build_deb import Deb
-from packrat_agent.demo.private_apt import PrivateApt
-from packrat_agent.errors import Refused
-from packrat_agent.formats.apt.relations import STANZA_LIMIT, WORD_LIMIT, find_fault
-from packrat_agent.formats.apt.stanza import read_stanza
 from packrat_agent.formats.interface import RenderRequest
-from packrat_agent.model import Entry, Fragment
+from packrat_agent.model.values import Entry, Fragment
+from packrat_core.errors import Refused
+from packrat_core.packages.deb.relations import STANZA_LIMIT, WORD_LIMIT, find_fault
+from packrat_core.packages.deb.stanza import read_stanza
+from packrat_demo.build_deb import Deb
+from packrat_demo.private_apt import PrivateApt
 
 START = b"Package: x\nVersion: 1\nArchitecture: amd64\n"
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.errors import Refused
-from packrat_agent.formats.apt.relations import STANZA_LIMIT
-from packrat_agent.formats.apt.stanza import CONTROL_FILE_LIMIT, read_stanza
+from packrat_core.errors import Refused
+from packrat_core.packages.deb.relations import STANZA_LIMIT
+from packrat_core.packages.deb.stanza import CONTROL_FILE_LIMIT, read_stanza
 
 START = b"Package: x\nVersion: 1\nArchitecture: amd64\n"
 
