@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from packrat_demo.build_deb import Deb
+from original_server import original_server
+from packrat_demo.build_deb import Deb, build_deb
 from packrat_demo.private_apt import PrivateApt
-from stage import DEADLINE_S, Key, Stage, stage
+from stage import DEADLINE_S, Key, Server, Stage, stage
 from web import web_server
 
 HELLO = Deb("hello", "1.0-1", "amd64", (("Depends", "greeting (>= 2)"),), (("/usr/share/hello/text", b"hello\n"),))
@@ -84,6 +85,57 @@ def test_another_architecture_sees_its_own_packages_and_those_for_all(lab: Stage
         assert done.exit_code == 0, done.output
         names = sorted(path.name for path in apt.downloads.glob("*.deb"))
     assert names == ["greeting_2.0~rc1+b1-3_all.deb", "hello_1.0-1_arm64.deb"]
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "i386", "arm64", "armhf"])
+def test_packages_for_all_reach_clients_of_every_architecture(lab: Stage, tmp_path: Path, architecture: str) -> None:
+    lab.server.put_deb(HELLO)
+    lab.server.put_deb(GREETING)
+    lab.agent("sync")
+    with used_by_apt(lab, tmp_path, architecture) as apt:
+        updated = apt.run("update")
+        assert (updated.exit_code, "W:" in updated.output) == (0, False), updated.output
+        known = apt.run("madison", "hello", "greeting", program="apt-cache").output
+        assert "2.0~rc1+b1-3" in known
+        assert ("hello" in known) is (architecture == "amd64")
+        simulated = apt.run("install", "--simulate", "greeting")
+        assert simulated.exit_code == 0, simulated.output
+        assert "Inst greeting (2.0~rc1+b1-3" in simulated.output
+        assert apt.run("download", "greeting").exit_code == 0
+    assert [path.name for path in apt.downloads.glob("*.deb")] == ["greeting_2.0~rc1+b1-3_all.deb"]
+
+
+def test_a_client_of_two_architectures_has_a_package_for_all_once(lab: Stage, tmp_path: Path) -> None:
+    for deb in (HELLO, ARM, GREETING):
+        lab.server.put_deb(deb)
+    lab.agent("sync")
+    with used_by_apt(lab, tmp_path) as apt:
+        both = ("-o", "APT::Architectures::=arm64")
+        updated = apt.run("update", *both)
+        assert (updated.exit_code, "W:" in updated.output) == (0, False), updated.output
+        said = apt.run("install", "--simulate", "hello:amd64", *both)
+        assert (said.exit_code, said.output.count("Inst greeting ")) == (0, 1), said.output
+        said = apt.run("install", "--simulate", "hello:arm64", "greeting", *both)
+        assert (said.exit_code, said.output.count("Inst ")) == (0, 2), said.output
+
+
+def test_a_package_renamed_for_the_original_server_is_offered_as_what_it_is(tmp_path: Path) -> None:
+    plus = Deb("libfoo++", "1:1.6~rc1-2.1+deb12u3", "all")
+    other = Deb("jq", "1.7-1", "all")
+    with original_server() as original:
+        original.put("libfoo", "1.6-rc1-2.1.deb12u3", "libfoo_1.6-rc1-2.1.deb12u3_all.deb", build_deb(plus))
+        original.put("jq", "1.6-1", "jq_1.6-1_all.deb", build_deb(other))
+        lab = Stage(tmp_path, Server(tmp_path, "", original.url), original.psk, None)
+        lab.write_config()
+        told = lab.agent("sync", expect=12).stderr
+    assert "the server has it as version 1.6-1, its control file says 1.7-1" in told
+    # The place is that of the server's name, as it always was.
+    assert (lab.repo / "pool/libfoo/libfoo_1.6-rc1-2.1.deb12u3_all.deb").is_file()
+    with web_server(lab.www) as url:
+        apt = PrivateApt(tmp_path / "apt", f"deb [trusted=yes] {url}/apt-dev bookworm main\n")
+        assert apt.run("update").exit_code == 0
+        assert apt.run("pkgnames", program="apt-cache").output.split() == ["libfoo++"]
+        assert apt.run("download", "libfoo++=1:1.6~rc1-2.1+deb12u3").exit_code == 0
 
 
 def test_apt_refuses_the_mirror_with_another_key(lab: Stage, tmp_path: Path, other_key: Key) -> None:

@@ -45,8 +45,8 @@ Plant = Callable[[Path], object]
 
 def fill(lab: Stage) -> None:
     """Upload a few packages of every type."""
-    for name in ("first", "second"):
-        lab.server.put_deb(Deb(name, "1", "amd64", files=((f"/usr/share/{name}", os.urandom(5000)),)))
+    for name, architecture in (("first", "amd64"), ("second", "all")):
+        lab.server.put_deb(Deb(name, "1", architecture, files=((f"/usr/share/{name}", os.urandom(5000)),)))
     files = lab.directory / "files"
     files.mkdir()
     for name in ("one", "two", "three"):
@@ -383,6 +383,23 @@ LIES: Mapping[str, tuple[Lie, str, str]] = {
         lambda tree, _, other: sign(other, "--armor", "-o", tree / APT / "Release.gpg", "-b", tree / APT / "Release"),
         f"{APT}/Release.gpg",
         "signature",
+    ),
+    "Release forgets an architecture": (
+        lambda tree, _, __: edit(tree / APT / "Release", "Architectures: all amd64", "Architectures: amd64"),
+        f"{APT}/Release",
+        "an index for the architecture all, but does not name it",
+    ),
+    "Release names an architecture without packages": (
+        lambda tree, _, __: edit(tree / APT / "Release", "Architectures: all", "Architectures: all arm64"),
+        f"{APT}/Release",
+        "names the architecture arm64, but lists no index",
+    ),
+    "Release has clients pass over packages for all": (
+        lambda tree, _, __: edit(
+            tree / APT / "Release", "Components: main", "No-Support-for-Architecture-all: Packages\nComponents: main"
+        ),
+        f"{APT}/Release",
+        "pass over the index for the architecture all",
     ),
     "another key signs repomd": (
         lambda tree, _, other: sign(

@@ -81,6 +81,10 @@ def _tar(*members: tuple[str, bytes, bytes, str]) -> bytes:
 _CONTROL = b"Package: hostile\nVersion: 1.0\nArchitecture: amd64\nDescription: x\n"
 
 
+def _control(more: bytes = b"") -> bytes:
+    return _tar(("control", tarfile.REGTYPE, _CONTROL + more, ""))
+
+
 def _debs() -> Misfits:
     return Misfits(
         (
@@ -93,6 +97,11 @@ def _debs() -> Misfits:
             ),
             _forged(APT, "device", _deb(_tar(("control", tarfile.CHRTYPE, b"", ""))), "link or device"),
             _forged(APT, "link", _deb(_tar(("control", tarfile.SYMTYPE, b"", "/etc/passwd"))), "link or device"),
+            _forged(APT, "dataless", _deb(_control()).partition(b"data.tar")[0], "it has no data archive"),
+            _forged(APT, "followed", _deb(_control()) + b"\0" * 512, "behind its member 'data.tar.gz'"),
+            _forged(APT, "related", _deb(_control(b"Depends: a (= )\n")), "a Depends that stops apt on every client"),
+            _forged(APT, "provided", _deb(_control(b"Provides:\n")), "a Provides that stops apt on every client"),
+            _forged(APT, "talkative", _deb(_control(b" long\n" * 200_000)), "stops apt on every client: the limit"),
         ),
         YUM.uploaded_for,
     )

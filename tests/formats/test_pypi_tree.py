@@ -122,6 +122,17 @@ def test_the_server_may_spell_a_project_as_it_likes(entries: list[Entry], packag
     FORM.agree(replace(entries[0].file, package=package, version="v1.0.0"), entries[0].fragment)
 
 
+def test_a_record_renamed_for_the_server_is_the_project_inside(tmp_path: Path) -> None:
+    local = Python("Zope.Thing_x", "1.0+cu118")
+    one = entry(local.sdist_name, build_sdist(local), tmp_path)
+    for package in ("zopething_x", "ZopeThing-x", "zope-thing-x"):
+        for version in ("1.0-cu118", "1.0.cu118", "1.0cu118", "1.0+CU118", "1-0_cu118"):
+            FORM.agree(replace(one.file, package=package, version=version), one.fragment)
+    for change in ({"package": "zopething"}, {"version": "1.0-cu117"}, {"version": "1.0"}, {"version": "1.1+cu118"}):
+        with pytest.raises(Refused, match="the server"):
+            FORM.agree(replace(one.file, **change), one.fragment)
+
+
 def test_a_version_with_a_dash_is_one(tmp_path: Path) -> None:
     dashed = Python("foo", "1.0-1")
     one = entry("foo-1.0-1.tar.gz", build_sdist(dashed), tmp_path)

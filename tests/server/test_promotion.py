@@ -56,6 +56,34 @@ def test_name_version_and_arch_are_read_from_inside_the_deb(server: World) -> No
     assert record["created_by"] == "manager"
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("Depends", "irods-runtime (= )", "a Depends that stops apt on every client: 'irods-runtime (= )'"),
+        ("Breaks", "libc6 >= 2.3", "a Breaks that stops apt on every client: '>= 2.3'"),
+        ("Provides", "", "a Provides that stops apt on every client: it is empty"),
+        ("Description", "x" * 1_050_000, "stops apt on every client: the limit is 1048576"),
+    ],
+)
+def test_what_stops_apt_is_not_taken(server: World, field: str, value: str, told: str) -> None:
+    handle = upload(server, Deb("fatal", "1", "all", ((field, value),)))
+    server.call("CREATE", "/api/v2/Package/Package", {"name": "fatal"}, "manager")
+    answer = create(server, handle)
+    assert answer.status == 400
+    assert told in answer.value["message"]
+
+
+def test_a_torn_deb_is_not_taken_and_does_not_block_its_version(server: World) -> None:
+    deb = Deb("torn", "1", "all", files=(("/usr/share/torn", b"x" * 5000),), compression="none")
+    whole = build_deb(deb)
+    server.call("CREATE", "/api/v2/Package/Package", {"name": "torn"}, "manager")
+    for content in (whole[:-1000], whole[: whole.index(b"data.tar")], whole + b"more"):
+        answer = create(server, server.upload(deb.file_name, content).value["uri"])
+        assert answer.status == 400
+        assert "unusable deb: it is torn" in answer.value["message"]
+    assert new_file(server, deb)
+
+
 def test_a_package_must_exist_before_its_files(server: World) -> None:
     answer = create(server, upload(server, Deb("nopackage", "1", "all")))
     wanted = recorded(96)["message"].replace("newpkgnotcreated", "nopackage")

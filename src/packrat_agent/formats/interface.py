@@ -143,7 +143,7 @@ class Format(Protocol):
         """
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
-        """Hold the server's record against what stands inside the file.
+        """Hold the server's record against what stands inside the file; `renamed` says which names mean the same.
 
         Raises: Refused where they contradict each other.
         """

@@ -11,7 +11,7 @@ import lzma
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from packrat_agent.verify.findings import (
     Fault,
@@ -25,6 +25,8 @@ from packrat_agent.verify.findings import (
     told,
 )
 
+_FIELD = re.compile(rb"^([A-Z][A-Za-z-]*): *(.*)$", re.MULTILINE)
+_PACKAGES = re.compile(r"/binary-([^/]+)/Packages$")
 _LISTED = re.compile(rb"^ ([0-9a-f]{64}) +(\d{1,15}) (\S+)$")
 
 
@@ -51,6 +53,7 @@ def _audit_suite(subject: Subject, directory: str, suite: str) -> Iterator[Findi
     listed = _listed(release)
     if not listed:
         yield Fault(f"{suite}/Release", "lists no index")
+    yield from _audit_architectures(f"{suite}/Release", release, listed)
     for name, (sha256, size) in listed.items():
         path = f"{suite}/{name}"
         yield Named(path, sha256, size, f"{suite}/Release")
@@ -93,6 +96,19 @@ def _listed(release: bytes) -> Mapping[str, tuple[str, int]]:
         elif inside and (match := _LISTED.match(line)) and b".." not in match[3]:
             found[match[3].decode("utf-8", "replace")] = (match[1].decode(), int(match[2]))
     return found
+
+
+def _audit_architectures(path: str, release: bytes, listed: Iterable[str]) -> Iterator[Finding]:
+    """Check that apt is told of all indexes, also of that for `all`: it passes over what Architectures doesn't name."""
+    fields = dict(_FIELD.findall(release))
+    named = set(fields.get(b"Architectures", b"").decode("utf-8", "replace").split())
+    indexed = {match[1] for name in listed if (match := _PACKAGES.search(name))}
+    for architecture in sorted(named - indexed):
+        yield Fault(path, f"names the architecture {architecture}, but lists no index for it")
+    for architecture in sorted(indexed - named):
+        yield Fault(path, f"lists an index for the architecture {architecture}, but does not name it")
+    if "all" in named and b"No-Support-for-Architecture-all" in fields:
+        yield Fault(path, "tells clients to pass over the index for the architecture all")
 
 
 def _audit_packages(subject: Subject, directory: str, path: str, sha256: str) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ import bz2
 import lzma
 import subprocess
 import tarfile
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,9 @@ from packrat_demo.build_deb import Compression, Deb, build_deb
 
 CONTROL = b"Package: x\nVersion: 1\nArchitecture: amd64\n"
 MIB = 1 << 20
+DEBIAN_BINARY = ("debian-binary", b"2.0\n")
+DATA = ("data.tar", tar(("./usr/share/x", b"x")))
+MEMBERS = (DEBIAN_BINARY, ("control.tar", tar(("./control", CONTROL))), DATA)
 
 
 def read(tmp_path: Path, data: bytes) -> bytes:
@@ -70,7 +74,14 @@ GOOD: dict[str, Callable[[], bytes]] = {
     "ar names with a slash": lambda: ar(
         ("debian-binary/", b"2.0\n"), ("control.tar.gz/", gz(tar(("./control", CONTROL)))), ("data.tar/", b"")
     ),
-    "format 2.1": lambda: ar(("debian-binary", b"2.1\nx\n"), ("control.tar", tar(("./control", CONTROL)))),
+    "format 2.1": lambda: ar(
+        ("debian-binary", b"2.1\nx\n"), ("control.tar", tar(("./control", CONTROL))), ("data.tar", b"")
+    ),
+    "a signature before control": lambda: ar(DEBIAN_BINARY, ("_gpgbuilder", b"x"), *MEMBERS[1:]),
+    "a signature before data": lambda: ar(*MEMBERS[:2], ("_gpgbuilder", b"xy"), DATA),
+    "signatures at the end": lambda: ar(*MEMBERS, ("_gpgorigin", b"x"), ("_gpgbuilder", b"xyz")),
+    "something for later versions at the end": lambda: ar(*MEMBERS, ("extra", b"x")),
+    "data as bz2": lambda: ar(*MEMBERS[:2], ("data.tar.bz2", bz2.compress(tar()))),
     "an odd size": lambda: deb_of(gz(tar(("./control", CONTROL))) + b"\0", "control.tar.gz"),
     "no end of archive": lambda: deb_of(tar(("./control", CONTROL))[:1024]),
     "a long line": lambda: deb_of(tar(("./control", CONTROL + b"Provides: " + b"a, " * MIB + b"\n"))),
@@ -99,9 +110,29 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "another format": (lambda: ar(("debian-binary", b"3.0\n"), ("control.tar", b"")), "format version other than 2"),
     "a huge debian-binary": (lambda: ar(("debian-binary", b"2.0\n" * 20)), "format version other than 2"),
     "a member before control": (
-        lambda: ar(("debian-binary", b"2.0\n"), ("_gpgbuilder", b"x"), ("control.tar", tar(("control", CONTROL)))),
-        "its second member is '_gpgbuilder', not the control archive",
+        lambda: ar(DEBIAN_BINARY, ("gpgbuilder", b"x"), ("control.tar", tar(("control", CONTROL))), DATA),
+        "its second member is 'gpgbuilder', not the control archive",
     ),
+    "a member before debian-binary": (lambda: ar(("_gpg", b"x"), *MEMBERS), "its first member is '_gpg'"),
+    "a member between control and data": (
+        lambda: ar(*MEMBERS[:2], ("gpg", b"x"), DATA),
+        "its third member is 'gpg', not the data archive",
+    ),
+    "data of an unknown compression": (lambda: ar(*MEMBERS[:2], ("data.tar.Z", b"x")), "'data.tar.Z'"),
+    "data that is no tar": (lambda: ar(*MEMBERS[:2], ("data.tarx", b"x")), "'data.tarx'"),
+    "no data": (lambda: ar(*MEMBERS[:2]), "torn: it has no data archive"),
+    "no data, but a signature": (lambda: ar(*MEMBERS[:2], ("_gpg", b"x")), "torn: it has no data archive"),
+    "nothing but its format": (lambda: ar(DEBIAN_BINARY), "torn: nothing but debian-binary"),
+    "two control archives": (lambda: ar(*MEMBERS[:2], *MEMBERS[1:]), "its third member is 'control.tar'"),
+    "a control archive behind the data": (lambda: ar(*MEMBERS, MEMBERS[1]), "second control or data archive"),
+    "two data archives": (lambda: ar(*MEMBERS, ("data.tar.gz", b"")), "second control or data archive"),
+    "a byte too many": (lambda: ar(*MEMBERS) + b"\n", "header is missing or broken behind its member 'data.tar'"),
+    "other bytes behind it": (lambda: ar(*MEMBERS) + bytes(512), "header is missing or broken behind its member"),
+    "a second package behind it": (lambda: ar(*MEMBERS) * 2, "header is missing or broken behind its member"),
+    "a member without its padding": (lambda: ar(*MEMBERS, ("_gpg", b"x"))[:-1], "the file ends inside its member"),
+    "more members than any package has": (lambda: ar(*MEMBERS, *[("_gpg", b"")] * 1000), "more than 1000 members"),
+    "no end of the format": (lambda: ar(("debian-binary", b"2.0"), *MEMBERS[1:]), "format version other than 2"),
+    "a format without a minor version": (lambda: ar(("debian-binary", b"2\n"), *MEMBERS[1:]), "format version"),
     "data before control": (
         lambda: ar(("debian-binary", b"2.0\n"), ("data.tar", tar()), ("control.tar", tar(("control", CONTROL)))),
         "its second member is 'data.tar'",
@@ -150,7 +181,11 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
             ar(("debian-binary", b"2.0\n"))
             + f"{'control.tar':<16}{0:<12}{0:<6}{0:<6}{0:<8}{9999999999:<10}`\n".encode()
         ),
-        "its control archive has 9999999999 bytes, the limit is",
+        "torn: the file ends inside its member 'control.tar'",
+    ),
+    "a control archive that is too large": (
+        lambda: ar(DEBIAN_BINARY, ("control.tar", bytes(CONTROL_ARCHIVE_LIMIT + 1)), DATA),
+        f"its control archive has {CONTROL_ARCHIVE_LIMIT + 1} bytes, the limit is",
     ),
     "more members than anybody needs": (lambda: deb_of(bomb(header() * 10_001), "control.tar.gz"), "10000 members"),
     "a tar size that is no number": (lambda: deb_of(header(b"0000000zzzz\0")), "no octal number"),
@@ -182,12 +217,76 @@ def test_what_could_mislead_or_hurt_is_refused_with_its_reason(tmp_path: Path, n
     assert told in refusal(tmp_path, build())
 
 
-def test_a_package_that_is_cut_off_anywhere_before_its_data_is_refused(tmp_path: Path) -> None:
-    whole = build_deb(Deb("x", "1", "amd64"))
-    (tmp_path / "x.deb").write_bytes(whole)
-    needed = whole.index(b"data.tar")
-    for end in range(needed - 1):
+@pytest.mark.parametrize("signature", [(), (("_gpgorigin", b"odd"),)], ids=["plain", "signed"])
+def test_a_package_that_is_cut_off_anywhere_is_refused(
+    tmp_path: Path, signature: tuple[tuple[str, bytes], ...]
+) -> None:
+    control = ("control.tar.gz", gz(tar(("./control", CONTROL))))
+    parts = (DEBIAN_BINARY, control, ("data.tar.gz", gz(tar(("./x", b"x")))), *signature)
+    whole = ar(*parts)
+    assert read(tmp_path, whole).startswith(CONTROL)
+    # Without its signatures it is a whole package again.
+    members = {len(ar(*parts[:count])) for count in range(3, len(parts))}
+    for end in set(range(len(whole))) - members:
         assert refusal(tmp_path, whole[:end])
+
+
+def test_only_headers_and_the_control_archive_are_read(tmp_path: Path) -> None:
+    size = 4 << 30
+    data = ar(*MEMBERS[:2]) + f"{'data.tar.xz':<16}{0:<12}{0:<6}{0:<6}{100644:<8}{size:<10}`\n".encode()
+    path = tmp_path / "x.deb"
+    with path.open("wb") as file:
+        file.write(data)
+        file.truncate(len(data) + size)
+    started = time.process_time()
+    assert read_control(path) == CONTROL
+    assert time.process_time() - started < 0.5
+
+
+def dpkg_deb_refuses(path: Path) -> bool:
+    """Whether dpkg can't take the package apart; whether its archives unpack is another question."""
+    return any(
+        subprocess.run(["dpkg-deb", *way, str(path)], capture_output=True, check=False).returncode
+        for way in (("--field",), ("--ctrl-tarfile",), ("--fsys-tarfile",))
+    )
+
+
+_PIECES = st.sampled_from(
+    [
+        DEBIAN_BINARY,
+        ("debian-binary", b"2.1\nx\n"),
+        ("debian-binary", b"2.0"),
+        MEMBERS[1],
+        ("control.tar.gz", gz(MEMBERS[1][1])),
+        ("control.tar.foo", MEMBERS[1][1]),
+        DATA,
+        ("data.tar.gz", gz(DATA[1])),
+        ("data.tar.foo", DATA[1]),
+        ("_gpgorigin", b"odd"),
+        ("other", b"x"),
+    ]
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.one_of(st.lists(_PIECES, max_size=5), st.lists(_PIECES, max_size=3).map(lambda more: [*MEMBERS, *more])),
+    st.one_of(st.just(0), st.integers(-80, 80)),
+)
+@example([DEBIAN_BINARY, ("_gpg", b"x"), *MEMBERS[1:]], 0)
+def test_what_dpkg_refuses_for_its_shape_is_refused(tmp_path: Path, pieces: list[tuple[str, bytes]], more: int) -> None:
+    data = ar(*pieces)
+    path = tmp_path / "x.deb"
+    path.write_bytes(data[:more] if more < 0 else data + b"\n" * more)
+    try:
+        read_control(path)
+    except Refused:
+        names = [name for name, _ in pieces]
+        beyond = sum(name.startswith(("control.tar", "data.tar")) for name in names) > 2
+        # dpkg looks no further than to the data archive; apart from that, it is never stricter than we need to be.
+        assert more or beyond or dpkg_deb_refuses(path)
+        return
+    assert not dpkg_deb_refuses(path)
 
 
 _COMPRESS: dict[str, Callable[[bytes], bytes]] = {

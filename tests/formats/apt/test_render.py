@@ -93,7 +93,7 @@ def test_release_lists_every_index_with_its_size_and_hash_and_by_hash_has_it(tmp
 def test_the_compressed_indexes_are_the_plain_one(tmp_path: Path) -> None:
     files = files_of(APT.render(request(shelf(tmp_path))))
     plain = [path for path in files if path.endswith("/Packages")]
-    assert len(plain) == 4
+    assert len(plain) == 7
     for path in plain:
         assert gzip.decompress(files[f"{path}.gz"]) == lzma.decompress(files[f"{path}.xz"]) == files[path]
 
@@ -101,7 +101,7 @@ def test_the_compressed_indexes_are_the_plain_one(tmp_path: Path) -> None:
 def test_only_the_plain_index_is_not_kept_for_long(tmp_path: Path) -> None:
     (section,) = APT.render(request(shelf(tmp_path), repo=one_suite())).sections
     brief = [file for file in content_of(section) if not file.retained]
-    assert len(brief) == 2
+    assert len(brief) == 3
     assert all(file.content.startswith(b"Package: ") for file in brief)
 
 
@@ -118,11 +118,29 @@ def test_the_same_request_gives_the_same_tree_whatever_the_order_and_the_cache(t
 def test_an_empty_repository_has_every_suite(tmp_path: Path) -> None:
     sections = APT.render(request()).sections
     assert [section.name for section in sections] == ["bookworm", "noble", "trixie"]
-    assert all(release_of(section)["Architectures"] == "amd64" for section in sections)
+    assert all(release_of(section)["Architectures"] == "all amd64" for section in sections)
     files = files_of(APT.render(request()))
+    assert files["dists/noble/main/binary-all/Packages"] == b""
     assert files["dists/noble/main/binary-amd64/Packages"] == b""
     assert gzip.decompress(files["dists/noble/main/binary-amd64/Packages.gz"]) == b""
     assert lzma.decompress(files["dists/noble/main/binary-amd64/Packages.xz"]) == b""
+
+
+def test_packages_for_all_stand_in_every_index_and_in_one_of_their_own(tmp_path: Path) -> None:
+    debs = [Deb("a", "1", "all"), Deb("b", "1", "amd64"), Deb("c", "1", "arm64"), Deb("d", "1", "all")]
+    shelved = [entry(deb, tmp_path, number=number) for number, deb in enumerate(debs, 1)]
+    (section,) = APT.render(request(shelved, repo=one_suite())).sections
+    files = files_of(APT.render(request(shelved, repo=one_suite())))
+
+    def names(architecture: str) -> list[bytes]:
+        index = files[f"dists/bookworm/main/binary-{architecture}/Packages"]
+        return re.findall(rb"(?m)^Package: (.*)$", index)
+
+    assert release_of(section)["Architectures"] == "all amd64 arm64"
+    assert "No-Support-for-Architecture-all" not in release_of(section)
+    assert names("all") == [b"a", b"d"]
+    assert names("amd64") == [b"a", b"b", b"d"]
+    assert names("arm64") == [b"a", b"c", b"d"]
 
 
 def test_without_a_key_nothing_is_to_be_signed(tmp_path: Path) -> None:
@@ -310,3 +328,12 @@ def test_the_record_and_the_control_file_agree(tmp_path: Path, field: str, value
         APT.agree(dataclasses.replace(one.file, version=good), one.fragment)
     with pytest.raises(Refused, match=told):
         APT.agree(dataclasses.replace(one.file, **{field: value}), one.fragment)
+
+
+def test_a_record_renamed_for_the_server_is_the_package_inside(tmp_path: Path) -> None:
+    one = entry(Deb("jq++", "1:1.6-2.1+deb12u3~a", "amd64"), tmp_path)
+    for package, version in (("jq", "1.6-2.1.deb12u3-a"), ("jq--", "1.6-2.1deb12u3a"), ("jq++", "1.1.6-2.1_deb12u3.a")):
+        APT.agree(dataclasses.replace(one.file, package=package, version=version), one.fragment)
+    for package, version in (("jq", "1.6-2.1.deb12u2.a"), ("jqq", "1.6-2.1.deb12u3.a"), ("jq", "1.6-2.1.deb12u3")):
+        with pytest.raises(Refused, match="the server has it as"):
+            APT.agree(dataclasses.replace(one.file, package=package, version=version), one.fragment)

@@ -5,6 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from packrat_core.errors import Refused
+from packrat_core.packages.deb.relations import STANZA_LIMIT
 from packrat_core.packages.deb.stanza import CONTROL_FILE_LIMIT, read_stanza
 
 START = b"Package: x\nVersion: 1\nArchitecture: amd64\n"
@@ -73,7 +74,7 @@ def test_what_could_mislead_a_client_is_refused_with_its_reason(name: str) -> No
 
 @pytest.mark.timeout(20)
 def test_many_lines_cost_no_more_than_their_number() -> None:
-    lines = b" a\n" * ((CONTROL_FILE_LIMIT - 1000) // 3)
+    lines = b" a\n" * ((STANZA_LIMIT - 1000) // 3)
     fragment = read_stanza(START + b"Description: many\n" + lines)
     assert fragment.body.endswith(lines)
 

@@ -197,6 +197,18 @@ def test_a_record_that_contradicts_the_header_is_refused(tmp_path: Path, change:
         YUM.agree(record(HELLO, **{change: value}), fragment)
 
 
+def test_a_record_renamed_for_the_server_is_the_package_inside(tmp_path: Path) -> None:
+    rpm = Rpm("python3.11", "3.0^git1~rc1", "noarch", "1.el8", 2)
+    fragment = entry(tmp_path, rpm).fragment
+    for package, version in (("python311", "3.0.git1-rc1-1.el8"), ("python3-11", "2-3.0git1rc1-1.el8")):
+        YUM.agree(record(rpm, package=package, version=version), fragment)
+    for package, version in (("python312", rpm.version), ("python", rpm.version), ("python311", "3.0.git2.rc1-1.el8")):
+        with pytest.raises(Refused, match="the server has it as"):
+            YUM.agree(record(rpm, package=package, version=version), fragment)
+    with pytest.raises(Refused, match="the server has it as x86_64"):
+        YUM.agree(record(rpm, package="python311", arch="x86_64"), fragment)
+
+
 @pytest.mark.parametrize(
     ("rpm", "directory"),
     [(HELLO, "x86_64"), (OLD_PC, "i386"), (GREETING, "noarch"), (Rpm("a", "1", "aarch64"), "aarch64")],

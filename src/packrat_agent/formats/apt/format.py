@@ -13,6 +13,7 @@ from packrat_agent.formats.apt.release import Listed, write_arch_release, write_
 from packrat_agent.formats.compress import compress_gzip, compress_xz
 from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
 from packrat_agent.formats.newest import sort_entries
+from packrat_agent.formats.renamed import check_record
 from packrat_agent.model.values import (
     Entry,
     Fragment,
@@ -32,6 +33,7 @@ _OUR_NAMES = {"x86_64": "amd64", "i386": "i386", "arm64": "arm64", "all": "all"}
 """The server's architectures → Debian's."""
 
 _COMPONENT = "main"
+_ALL = "all"
 
 
 class AptFormat:
@@ -39,7 +41,7 @@ class AptFormat:
 
     kind = "apt"
     treatment = Treatment.AS_IS
-    fragment_version = 1
+    fragment_version = 2
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """pool/<first six characters of the package name>/<file>."""
@@ -54,13 +56,10 @@ class AptFormat:
         return read_stanza(read_control(path))
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
-        """Name, version (the record may lack the epoch) and architecture are those of the record."""
+        """Name, version and architecture are those of the record."""
         if _OUR_NAMES.get(file.arch, file.arch) != fragment.arch:
             raise Refused(f"the server has it as {file.arch}, its control file says {fragment.arch}")
-        if file.package != fragment.name:
-            raise Refused(f"the server has it as package {file.package}, its control file says {fragment.name}")
-        if file.version not in (fragment.version, fragment.version.partition(":")[2]):
-            raise Refused(f"the server has it as version {file.version}, its control file says {fragment.version}")
+        check_record(file, fragment, "its control file")
 
     def render(self, request: RenderRequest) -> Tree:
         """One section a suite; suites without packages too."""
@@ -93,11 +92,13 @@ class AptFormat:
 def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> Section:
     top = f"dists/{suite}"
     ordered = sort_entries(entries)
-    present = sorted({entry.fragment.arch for entry in ordered} - {"all"}) or ["amd64"]
+    present = sorted({entry.fragment.arch for entry in ordered} - {_ALL}) or ["amd64"]
+    # Packages for `all` stand in each index, and in one of their own for clients of any other architecture.
+    architectures = [_ALL, *present]
     content: list[TreeFile] = []
     pointers: list[TreeFile | Unsigned] = []
     listed: list[Listed] = []
-    for architecture in present:
+    for architecture in architectures:
         directory = f"{_COMPONENT}/binary-{architecture}"
         for name, data in _arch_indexes(request, suite, architecture, ordered).items():
             digest = hashlib.sha256(data).hexdigest()
@@ -106,7 +107,7 @@ def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> S
             by_hash = f"{top}/{directory}/by-hash/SHA256/{digest}"
             content.append(TreeFile(by_hash, data, retained=name != "Packages", digest=digest))
             pointers.append(TreeFile(f"{top}/{directory}/{name}", data, digest=digest))
-    release = write_release(request, suite, present, listed)
+    release = write_release(request, suite, architectures, listed)
     pointers.append(TreeFile(f"{top}/Release", release.content))
     if request.settings.signed:
         pointers.append(Unsigned(f"{top}/Release.gpg", f"{top}/Release", SignatureForm.ARMOR))
@@ -117,7 +118,7 @@ def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> S
 
 def _arch_indexes(request: RenderRequest, suite: str, architecture: str, ordered: list[Entry]) -> dict[str, bytes]:
     written: Written = request.memo.setdefault(f"{suite} {architecture}", {})
-    shards = cut_shards((entry for entry in ordered if entry.fragment.arch in (architecture, "all")), written)
+    shards = cut_shards((entry for entry in ordered if entry.fragment.arch in (architecture, _ALL)), written)
     return {
         "Packages": b"".join(shard.plain for shard in shards),
         "Packages.gz": compress_gzip(shards, request.pieces),

@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 from packrat_agent.formats.interface import PieceCache, RenderRequest, Treatment, WebRules, WebServer
 from packrat_agent.formats.pypi.index import Page, project_identity, write_project, write_root
 from packrat_agent.formats.pypi.serving import write_rules
+from packrat_agent.formats.renamed import means
 from packrat_agent.model.values import Entry, Fragment, PackageFile, Product, Repo, Section, Tree, TreeFile
 from packrat_core.errors import Refused
 from packrat_core.fs.disk import write_new
@@ -59,9 +60,10 @@ class PypiFormat:
         """Name and version are those of the record and of the file's name, however each is spelled."""
         kind = fragment.body.partition(b"\n")[0].decode()
         check_file_name(file.file_name, kind, fragment.name, fragment.version)
-        if canonicalize_name(file.package) != canonicalize_name(fragment.name):
+        is_project = canonicalize_name(file.package) == canonicalize_name(fragment.name)
+        if not (is_project or means(_plain(file.package), _plain(fragment.name))):
             raise Refused(f"the server has it as package {file.package}, its metadata says {fragment.name}")
-        if read_version(file.version, "the server's record") != read_version(fragment.version, "its metadata"):
+        if not (means(_plain(file.version), _plain(fragment.version)) or _same_version(file, fragment)):
             raise Refused(f"the server has it as version {file.version}, its metadata says {fragment.version}")
 
     def render(self, request: RenderRequest) -> Tree:
@@ -95,6 +97,14 @@ class PypiFormat:
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
         """Clients that ask for JSON get JSON, all others HTML."""
         return write_rules(server, repo.directory)
+
+
+def _plain(text: str) -> str:
+    return text.lower().replace("_", "-")
+
+
+def _same_version(file: PackageFile, fragment: Fragment) -> bool:
+    return read_version(file.version, "the server's record") == read_version(fragment.version, "its metadata")
 
 
 def _render_project(name: str, entries: Sequence[Entry], pieces: PieceCache) -> Section:

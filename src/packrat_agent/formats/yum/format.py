@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
 from packrat_agent.formats.newest import sort_entries
+from packrat_agent.formats.renamed import check_record
 from packrat_agent.formats.yum.repodata import Metadata, write_metadata
 from packrat_agent.formats.yum.repomd import (
     MIRROR_MARK,
@@ -71,14 +72,11 @@ class YumFormat:
         return read_rpm(path)
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
-        """Name, version (the record may lack the epoch) and architecture are those of the record."""
+        """Name, version and architecture are those of the record."""
         directory = "i386" if fragment.arch in _IN_I386 else fragment.arch
         if _ARCHES.get(file.arch, file.arch) != directory:
             raise Refused(f"the server has it as {file.arch}, its header says {fragment.arch}")
-        if file.package != fragment.name:
-            raise Refused(f"the server has it as package {file.package}, its header says {fragment.name}")
-        if file.version not in (fragment.version, fragment.version.partition(":")[2]):
-            raise Refused(f"the server has it as version {file.version}, its header says {fragment.version}")
+        check_record(file, fragment, "its header")
 
     def render(self, request: RenderRequest) -> Tree:
         """One section a distribution version; those without packages too."""

@@ -2,25 +2,30 @@
 
 Takes: the path of a .deb.
 Gives: the bytes of its `control` file.
-Touches: the file, no further than its control archive.
+Touches: the file: the headers of its members, and its control archive.
 
 Source: deb(5), ar(5), POSIX.1 ustar.
 """
 
 import lzma
+import re
 import zlib
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from backports import zstd
 
+from packrat_core.archives.ar import ArMember, list_members
 from packrat_core.errors import Refused
 
 CONTROL_ARCHIVE_LIMIT = 64 * 1024 * 1024
 """Bytes of a control archive, packed or unpacked; a real one has some kilobytes."""
 
-_AR_MAGIC = b"!<arch>\n"
-_AR_HEADER = 60
+_FORMAT = re.compile(rb"2\.[0-9]+\n")
+_FORMAT_LIMIT = 64
+_DATA_NAMES = frozenset(f"data.tar{ending}" for ending in ("", ".gz", ".xz", ".zst", ".bz2", ".lzma"))
+"""What dpkg unpacks."""
+
 _TAR_BLOCK = 512
 _XZ_MEMORY_LIMIT = 256 * 1024 * 1024
 _TAR_MEMBERS_LIMIT = 10_000
@@ -29,41 +34,52 @@ _TAR_MEMBERS_LIMIT = 10_000
 def read_control(path: Path) -> bytes:
     """Give the bytes of the member `control` of the control archive of a Debian binary package.
 
-    Raises: Refused where the file is no such package, is torn, or holds what could mislead a client.
+    The whole file is looked through, by its headers: dpkg must find all it needs, and nothing may stand behind it.
+
+    Raises:
+        Refused: the file is no such package, is torn, or holds what could mislead a client.
     """
     with path.open("rb") as file:
-        if file.read(len(_AR_MAGIC)) != _AR_MAGIC:
-            raise Refused("it is no .deb: the ar signature is missing")
-        name, size = _ar_member(file)
-        if name != "debian-binary":
-            raise Refused(f"it is no .deb: its first member is {name!r}, not debian-binary")
-        if size > 64 or not _read(file, size + size % 2).startswith(b"2."):
+        first, *others = list_members(file)
+        if first.name != "debian-binary":
+            raise Refused(f"it is no .deb: its first member is {first.name!r}, not debian-binary")
+        if first.size > _FORMAT_LIMIT or not _FORMAT.match(_content(file, first)):
             raise Refused("it is a .deb of a format version other than 2")
-        name, size = _ar_member(file)
-        if not name.startswith("control.tar"):
-            raise Refused(f"its second member is {name!r}, not the control archive")
-        if size > CONTROL_ARCHIVE_LIMIT:
-            raise Refused(f"its control archive has {size} bytes, the limit is {CONTROL_ARCHIVE_LIMIT}")
-        packed = _read(file, size)
-    return _control_member(_unpack(name, packed))
+        control = _control_archive(others)
+        if control.size > CONTROL_ARCHIVE_LIMIT:
+            raise Refused(f"its control archive has {control.size} bytes, the limit is {CONTROL_ARCHIVE_LIMIT}")
+        packed = _content(file, control)
+    return _control_member(_unpack(control.name, packed))
 
 
-def _read(file: BinaryIO, size: int) -> bytes:
-    data = file.read(size)
-    if len(data) != size:
-        raise Refused("it is torn: the file ends inside a member")
-    return data
+def _control_archive(members: list[ArMember]) -> ArMember:
+    """Find the control archive behind debian-binary: control.tar*, data.tar*, each once, in this order.
+
+    Members that begin with `_` may stand anywhere, others behind the data. Source: deb(5).
+    """
+    needed = [member for member in members if not member.name.startswith("_")]
+    if not needed:
+        raise Refused("it is torn: nothing but debian-binary is in it; upload it again, whole")
+    control, *rest = needed
+    if not control.name.startswith("control.tar"):
+        raise Refused(f"its second member is {control.name!r}, not the control archive")
+    if not rest:
+        raise Refused("it is torn: it has no data archive behind its control archive; upload it again, whole")
+    data, *further = rest
+    if data.name not in _DATA_NAMES:
+        raise Refused(
+            f"its third member is {data.name!r}, not the data archive: data.tar, or that with .gz, .xz, .zst, .bz2 or "
+            ".lzma"
+        )
+    for member in further:
+        if member.name.startswith(("control.tar", "data.tar")):
+            raise Refused(f"it has a second control or data archive, {member.name!r}; dpkg would not look at it")
+    return control
 
 
-def _ar_member(file: BinaryIO) -> tuple[str, int]:
-    header = file.read(_AR_HEADER)
-    if len(header) != _AR_HEADER or header[58:] != b"`\n":
-        raise Refused("it is torn: an ar member header is missing or broken")
-    digits = header[48:58].rstrip(b" ")
-    if not digits.isdigit():
-        raise Refused("it is torn: the size of an ar member is no number")
-    name = header[:16].rstrip(b" ").removesuffix(b"/")
-    return name.decode("ascii", "backslashreplace"), int(digits)
+def _content(file: BinaryIO, member: ArMember) -> bytes:
+    file.seek(member.start)
+    return file.read(member.size)
 
 
 class _Decompressor(Protocol):

@@ -11,6 +11,7 @@ import re
 
 from packrat_agent.model.values import Fragment
 from packrat_core.errors import Refused
+from packrat_core.packages.deb.relations import check_fields, check_stanza_size
 
 _FIELD = re.compile(rb"([!\"$-,.-9;-~][!-9;-~]*):[ \t]*(.*)", re.DOTALL)
 _NAME = re.compile(rb"[A-Za-z0-9][A-Za-z0-9+._-]*")
@@ -23,11 +24,16 @@ CONTROL_FILE_LIMIT = 4 * 1024 * 1024
 _OF_THE_INDEX = frozenset({b"filename", b"size", b"md5sum", b"sha1", b"sha256", b"sha512"})
 """Fields that the index says of a package; inside one they would contradict it."""
 
+_INDEX_LINES = 512
+"""Bytes that Packages adds to a stanza, at most: Filename (a place of less than 250 characters), Size, SHA256."""
+
 
 def read_stanza(control: bytes) -> Fragment:
     """Check the control file and clean it; all bytes that are kept are kept as they are, `Package` comes first.
 
-    Raises: Refused where a client could be misled: a second paragraph, a field given twice, a NUL, no architecture.
+    Raises:
+        Refused: a client could be misled by a second paragraph, a field given twice, a NUL, no architecture; or apt
+            can't read what it says.
     """
     if b"\0" in control:
         raise Refused("its control file contains a NUL byte")
@@ -37,6 +43,8 @@ def read_stanza(control: bytes) -> Fragment:
     arch = _value(fields, b"architecture", _ARCHITECTURE, "Architecture")
     kept = [lines for key, lines in fields.items() if key not in _OF_THE_INDEX and key != b"package"]
     body = b"\n".join([fields[b"package"], *kept]) + b"\n"
+    check_fields(fields)
+    check_stanza_size(len(body) + _INDEX_LINES)
     return Fragment(body, name, version, arch)
 
 

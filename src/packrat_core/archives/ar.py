@@ -1,0 +1,64 @@
+"""Lists the members of a .deb: an ar archive, walked to its very end by headers and seeks alone.
+
+Takes: an open file.
+Gives: its members: name, place, size.
+Touches: the file, reading headers only.
+
+Source: ar(5), deb(5).
+"""
+
+import os
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from packrat_core.errors import Refused
+
+_MAGIC = b"!<arch>\n"
+_HEADER = 60
+_HEADER_END = b"`\n"
+_MEMBERS_LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ArMember:
+    """One member; `start` is where its content begins, `size` the number of bytes."""
+
+    name: str
+    start: int
+    size: int
+
+
+def list_members(file: BinaryIO) -> list[ArMember]:
+    """List all members; the last one ends where the file does.
+
+    Raises:
+        Refused: the file is no ar archive, is torn, or has bytes that belong to no member.
+    """
+    end = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if file.read(len(_MAGIC)) != _MAGIC:
+        raise Refused("it is no .deb: the ar signature is missing")
+    members: list[ArMember] = []
+    at = len(_MAGIC)
+    # An archive without a member is read on, so that the missing header is told.
+    while at < end or not members:
+        if len(members) == _MEMBERS_LIMIT:
+            raise Refused(f"it has more than {_MEMBERS_LIMIT} members")
+        file.seek(at)
+        member = _read_header(file.read(_HEADER), at, members)
+        at = member.start + member.size + member.size % 2
+        if at > end:
+            raise Refused(f"it is torn: the file ends inside its member {member.name!r}; upload it again, whole")
+        members.append(member)
+    return members
+
+
+def _read_header(header: bytes, at: int, before: list[ArMember]) -> ArMember:
+    if len(header) != _HEADER or header[58:] != _HEADER_END:
+        where = f"behind its member {before[-1].name!r}" if before else "at its beginning"
+        raise Refused(f"it is torn: an ar member header is missing or broken {where}, at byte {at}")
+    digits = header[48:58].rstrip(b" ")
+    if not digits.isdigit():
+        raise Refused(f"it is torn: the size of the ar member at byte {at} is not a number")
+    name = header[:16].rstrip(b" ").removesuffix(b"/")
+    return ArMember(name.decode("ascii", "backslashreplace"), at + _HEADER, int(digits))
