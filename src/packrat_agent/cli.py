@@ -22,6 +22,7 @@ import structlog
 from packrat_agent import __version__, memory, notify
 from packrat_agent.agent import run
 from packrat_agent.claim import confirm
+from packrat_agent.commands.as_root import refuse_as_root
 from packrat_agent.commands.status import check_command, status_command
 from packrat_agent.commands.verify import verify_command
 from packrat_agent.config import Config, describe, load
@@ -122,6 +123,7 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
     """Do one full pass and exit. Asks for everything, checks every file, mends, publishes, removes what is foreign."""
     config = _load(config_path)
     wish = Wish(dry_run, adopt, Confirmed(accept_removals, trust_clock))
+    refuse_as_root(config, asks_a_running_agent=not (dry_run or adopt))
 
     try:
         with ready(config, wish) as mirror, show_progress() as on_progress:
@@ -160,6 +162,7 @@ def run_command(config_path: Path) -> None:
     """Do a full pass, then follow the server until SIGTERM. SIGHUP reads the configuration again."""
     memory.be_sparing()
     config = in_force = _load(config_path)
+    refuse_as_root(config)
     while True:
         try:
             following = _run_until_reload(config)

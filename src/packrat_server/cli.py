@@ -17,6 +17,7 @@ import click
 from packrat_agent import __version__
 from packrat_agent.errors import ConfigError, PackratError
 from packrat_agent.log import set_up_log
+from packrat_agent.ownership import refuse_root
 from packrat_agent.serve.listen import parse_listen
 from packrat_server import admin
 from packrat_server.access import Role, new_password
@@ -28,9 +29,18 @@ from packrat_server.uploader import Uploader, signed_in
 
 T = TypeVar("T")
 
+
+def _refuse_as_root(_ctx: click.Context, _param: click.Parameter, data: Path) -> Path:
+    """Stop root before it makes files in another user's data directory, which would stop that user's server."""
+    own = [("the server's directory", data / name) for name in ("packrat.db", "database", "files")]
+    refuse_root(own, [("the data directory", data)])
+    return data
+
+
 _DATA = click.option(
     "--data",
     type=click.Path(path_type=Path),
+    callback=_refuse_as_root,
     default=Path("/var/lib/packrat-server"),
     show_default=True,
     envvar="PACKRAT_DATA",

@@ -21,6 +21,7 @@ import aiohttp
 from yarl import URL
 
 from packrat_agent.errors import ConfigError, ServerBroken
+from packrat_agent.ownership import explain_unreadable
 from packrat_agent.server.answers import (
     Answer,
     Download,
@@ -310,4 +311,6 @@ def _ssl_context(ca_file: Path | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     except (OSError, ssl.SSLError) as error:
         why = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
+        if isinstance(error, PermissionError) and ca_file is not None:
+            why = explain_unreadable(ca_file) or why
         raise ConfigError(f"ca_file {ca_file} can't be used: {why}; name a file with the certificate of a CA") from None
