@@ -1,3 +1,3 @@
-"""packrat-agent: follows a packrat server and builds signed package repositories from it."""
+"""packrat-agent: follows a packrat server and builds package repositories from it, signed where clients check that."""
 
 __version__ = "0.1.0"

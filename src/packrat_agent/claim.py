@@ -57,7 +57,7 @@ def _check_writable(root: Path, state_db: Path) -> None:
     beside = ("", ".lock", ".lock.holder", "-wal", "-shm")
     state = [state_db.with_name(state_db.name + end) for end in beside]
     with told_as_disk_error("read", root):
-        denied = explain_unwritable(root, root / AGENT_DIR, root / AGENT_DIR / "lock", state_db.parent, *state)
+        denied = explain_unwritable(root, root / AGENT_DIR, state_db.parent, *state)
     if denied is not None:
         raise DiskError(f"this user may not change what the agent works with: {denied}")
 

@@ -92,7 +92,7 @@ class _Commands(click.Group):
 )
 @click.pass_context
 def main(ctx: click.Context, config_path: Path, log_level: str) -> None:
-    """Follow a packrat server and build signed package repositories from it."""
+    """Follow a packrat server and build package repositories from it, signed where their clients check signatures."""
     set_up_log(log_level)
     # What is published is for everyone to read, whoever starts us.
     os.umask(0o022)

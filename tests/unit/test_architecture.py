@@ -119,6 +119,24 @@ def test_the_agent_does_not_need_the_server() -> None:
             assert not any(name.startswith("packrat_server") for name in imported(path)), path
 
 
+def test_verify_shares_with_what_writes_a_tree_only_what_the_docs_say() -> None:
+    shared = {
+        name
+        for path in (AGENT / "audit").glob("*.py")
+        for name in imported(path)
+        if not name.startswith("packrat_agent.audit")
+    }
+    neutral = {"packrat_agent.disk", "packrat_agent.errors"}
+    assert shared - neutral == {
+        "packrat_agent.site",
+        "packrat_agent.formats.files.format",
+        "packrat_agent.formats.docker.manifest",
+        "packrat_agent.formats.docker.names",
+        "packrat_agent.formats.docker.web_rules",
+        "packrat_agent.formats.yum.rpm_header",
+    }
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SRC)))
 def test_a_module_opens_with_what_it_takes_gives_and_touches(path: Path) -> None:
     text = ast.get_docstring(ast.parse(path.read_text())) or ""

@@ -131,6 +131,12 @@ class DockerFormat:
             lines.append(f"# Signatures: see {url}/{repo.directory}/sigstore/policy.json")
         return "\n".join(lines)
 
+    def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
+        """The manifests, where the name that clients pull by is known."""
+        if public_prefix(repo) is None or public_host(public_url) is None:
+            return None
+        return "every manifest; only clients with a signature policy check it"
+
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
         """Types of manifests, answers in JSON, and `/v2/<directory>/` in the registry's address."""
         prefix = public_prefix(repo)
