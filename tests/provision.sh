@@ -8,14 +8,14 @@ declare -A package_of=(
   [gpg]=gnupg [gpgv]=gpgv [gpgconf]=gpgconf [apt-get]=apt [apt-ftparchive]=apt-utils [dpkg-deb]=dpkg [xz]=xz-utils
   [aptly]=aptly [reprepro]=reprepro [nginx]=nginx-light [apache2]=apache2-bin [curl]=curl [openssl]=openssl
   [skopeo]=skopeo [podman]=podman [systemd-analyze]=systemd
-  [debootstrap]=debootstrap [unshare]=util-linux
+  [debootstrap]=debootstrap [unshare]=util-linux [jq]=jq
   [gcc]="gcc libc6-dev" [faketime]=faketime [initdb]=postgresql
   [dnf]=dnf [zypper]=zypper [createrepo_c]=createrepo-c [rpmsign]=rpm [rpmkeys]=rpm
 )
 wanted=("$@")
 if [ ${#wanted[@]} -eq 0 ]; then
   wanted=(gpg gpgv gpgconf apt-get apt-ftparchive dpkg-deb xz aptly reprepro nginx apache2 curl openssl skopeo podman
-    systemd-analyze dnf zypper createrepo_c rpmsign rpmkeys gcc faketime initdb debootstrap unshare)
+    systemd-analyze dnf zypper createrepo_c rpmsign rpmkeys gcc faketime initdb debootstrap unshare jq)
 fi
 
 PATH=$PATH:/usr/sbin:/sbin

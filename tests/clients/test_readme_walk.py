@@ -119,7 +119,7 @@ def arrived(server: tuple[Server, str], tmp_path_factory: pytest.TempPathFactory
 
 
 def _check_needs(root: FreshRoot) -> None:
-    """What the demo lacks is told at once, before anything of it is installed; the README's line is the whole remedy."""
+    """What the demo lacks is told at once, before any of it is installed; the README's line is the whole remedy."""
     told = root.run("packaging/check-needs python demo", expect=1).stderr
     command = re.search(r"apt-get install (.*)", told)
     assert command is not None, told
