@@ -16,7 +16,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from packrat_agent.errors import DiskError
-from packrat_agent.ownership import explain_not_owned, explain_unmakable, explain_unwritable
+from packrat_agent.ownership import explain_denied
 
 AGENT_DIR = ".packrat-agent"
 """The agent's own directory in root_dir: the mark, the lock and staging; mode 0700, so no web server shows it."""
@@ -43,16 +43,8 @@ def told_as_disk_error(doing: str, path: Path | str) -> Iterator[None]:
         where = error.filename if isinstance(error.filename, str) and error.filename.startswith(f"{path}/") else path
         hint = _WHAT_TO_DO.get(error.errno or 0, "see the message of the system")
         if error.errno in (errno.EACCES, errno.EPERM):
-            hint = _explain_denied(Path(where)) or hint
+            hint = explain_denied(Path(where)) or hint
         raise DiskError(f"can't {doing} {where}: {error.strerror or error}; {hint}") from error
-
-
-def _explain_denied(path: Path) -> str | None:
-    with suppress(OSError):
-        if not path.exists() and not path.parent.exists():
-            return explain_unmakable(path)
-        return explain_not_owned(path) or explain_unwritable(path, path.parent)
-    return None
 
 
 def ensure_directory(root: Path, relative: str) -> Path:

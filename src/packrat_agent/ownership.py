@@ -47,7 +47,7 @@ def explain_unreadable(path: Path) -> str | None:
     closed = _closed_directory(path)
     if closed is not None:
         return closed
-    if not path.exists() or _may(path, os.R_OK):
+    if not _is_there(path) or _may(path, os.R_OK):
         return None
     group = _group_name(os.getegid())
     change = "" if path.stat().st_gid == os.getegid() else f"chgrp {group} {quote(str(path))} && "
@@ -67,7 +67,7 @@ def explain_unwritable(*paths: Path) -> str | None:
         closed = _closed_directory(path)
         if closed is not None:
             return closed
-        if path.exists() and not _is_read_only(path) and not _may(path, os.W_OK | (os.X_OK if path.is_dir() else 0)):
+        if _is_there(path) and not _is_read_only(path) and not _may(path, os.W_OK | (os.X_OK if path.is_dir() else 0)):
             denied.append(path)
     if not denied:
         return None
@@ -80,7 +80,7 @@ def explain_unmakable(directory: Path) -> str | None:
     if closed is not None:
         return closed
     above = directory.parent
-    while not above.exists() and above != above.parent:
+    while not _is_there(above) and above != above.parent:
         above = above.parent
     if _is_read_only(above) or _may(above, os.W_OK | os.X_OK):
         return None
@@ -90,9 +90,19 @@ def explain_unmakable(directory: Path) -> str | None:
 
 def explain_not_owned(path: Path) -> str | None:
     """Say that a path, whose mode only its owner may set, belongs to another user; None where it does not."""
-    if not path.exists() or os.geteuid() in (_ROOT, path.stat().st_uid):
+    if not _is_there(path) or os.geteuid() in (_ROOT, path.stat().st_uid):
         return None
     return f"{describe_owner(path)}; as root: `chown -R {_this_user()} {quote(str(path))}`"
+
+
+def explain_denied(path: Path) -> str | None:
+    """Say why this user may not make, change or remove what stands at a path, or is to; None where no owner is why."""
+    try:
+        if not _is_there(path) and not _is_there(path.parent):
+            return explain_unmakable(path)
+        return explain_not_owned(path) or explain_unwritable(path, path.parent)
+    except OSError:
+        return None
 
 
 def first_unusable(directory: Path, depth: int = 2) -> str | None:
@@ -167,15 +177,25 @@ def _closed_directory(path: Path) -> str | None:
         if not _may(directory, os.X_OK):
             if not directory.is_dir():
                 return None
+            shown = quote(str(directory))
             return (
-                f"{describe_owner(directory)}, who may not go through it; as root: "
-                f"`chmod o+x {quote(str(directory))}`, or use another place"
+                f"{describe_owner(directory)}, who may not go through it; as root: `chmod o+x {shown}`, or where it is "
+                f"the agent's own, `chown -R {_this_user()} {shown}`"
             )
     return None
 
 
 def _may(path: Path, mode: int) -> bool:
     return os.access(path, mode, effective_ids=_EFFECTIVE)
+
+
+def _is_there(path: Path) -> bool:
+    """Like Path.exists, but False where a directory on the way is closed."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def _is_read_only(path: Path) -> bool:

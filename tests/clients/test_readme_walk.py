@@ -22,7 +22,10 @@ _PACKAGE = Deb("walked", "1.0", "all")
 _NEXT = Deb("walked", "2.0", "all")
 _LOG = "/var/log/packrat-agent.log"
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the root of a process"),
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,8 @@ class DockerFormat:
         without_tls = "--tls-verify=false " if scheme == "http" else ""
         lines = [f"podman pull {without_tls}{rest.partition('/')[0]}/{repo.directory}/IMAGE:latest"]
         if signed:
-            lines.append(f"# Signatures: see {url}/{repo.directory}/sigstore/policy.json")
+            policy = f"{url}/{repo.directory}/sigstore/policy.json"
+            lines.append(f"# Signatures: add the entry of {policy} to /etc/containers/policy.json")
         return "\n".join(lines)
 
     def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
