@@ -11,8 +11,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert
 
-from packrat_agent.errors import ConfigError
-from packrat_agent.ownership import explain_unmakable, explain_unwritable
+from packrat_core.errors import ConfigError
+from packrat_core.fs.ownership import explain_unmakable, explain_unwritable
 from packrat_server.access import Role, hash_secret, new_password
 from packrat_server.journal import begin
 from packrat_server.store.database import make_database

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fresh_root import FreshRoot, fresh_root
-from packrat_agent.demo.build_deb import Deb
+from packrat_demo.build_deb import Deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
 from stage import DEADLINE_S, Server, packrat_server

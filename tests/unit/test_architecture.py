@@ -126,14 +126,14 @@ def test_verify_shares_with_what_writes_a_tree_only_what_the_docs_say() -> None:
         for name in imported(path)
         if not name.startswith("packrat_agent.audit")
     }
-    neutral = {"packrat_agent.disk", "packrat_agent.errors"}
+    neutral = {"packrat_core.fs.disk", "packrat_core.errors"}
     assert shared - neutral == {
-        "packrat_agent.site",
-        "packrat_agent.formats.files.format",
-        "packrat_agent.formats.docker.manifest",
+        "packrat_agent.publish.landing_page",
+        "packrat_agent.formats.json.format",
+        "packrat_core.packages.image.manifest",
         "packrat_agent.formats.docker.names",
-        "packrat_agent.formats.docker.web_rules",
-        "packrat_agent.formats.yum.rpm_header",
+        "packrat_agent.formats.docker.serving",
+        "packrat_core.packages.rpm.header",
     }
 
 

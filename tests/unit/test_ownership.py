@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.errors import ConfigError
-from packrat_agent.ownership import refuse_root
+from packrat_core.errors import ConfigError
+from packrat_core.fs.ownership import refuse_root
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
 
@@ -41,7 +41,7 @@ def modules() -> Iterator[None]:
 
 def as_other(call: str) -> str:
     """Print what a function of the module gives to a user who is not root."""
-    script = f"from packrat_agent.ownership import *\nfrom pathlib import Path\nprint({call})"
+    script = f"from packrat_core.fs.ownership import *\nfrom pathlib import Path\nprint({call})"
     command = ["setpriv", "--reuid", _OTHER, "--regid", "nogroup", "--clear-groups", "--", *interpreter()]
     done = subprocess.run(
         [*command, "-c", script], env={"PYTHONPATH": str(_MODULES)}, capture_output=True, text=True, check=False

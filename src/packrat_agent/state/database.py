@@ -14,8 +14,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from packrat_agent.errors import ConfigError, DiskError
-from packrat_agent.ownership import explain_unmakable, explain_unwritable
+from packrat_core.errors import ConfigError, DiskError
+from packrat_core.fs.ownership import explain_unmakable, explain_unwritable
 
 _NUMBER = re.compile(r"(\d{4})_\w+\.sql")
 
