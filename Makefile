@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 ARGS ?= tests
 WORKERS ?= auto
 
-.PHONY: help demo demo-once test check requirements bench kill clean
+.PHONY: help demo-needs demo demo-once test check requirements bench kill clean
 
 help:
 	@echo "make demo              try it out: a server, a mirror of it, packages that arrive; Ctrl-C ends it"
@@ -18,10 +18,7 @@ help:
 	@echo "make clean             remove the virtual environment, the demo and what tests downloaded"
 
 $(VENV)/run: requirements/run.txt pyproject.toml src/packrat_core/__init__.py
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/it" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
-	  || { echo "Python's venv is missing: apt-get install python3-venv" >&2; exit 1; }
+	@PYTHON="$(PYTHON)" packaging/check-needs python
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) ..."
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/run.txt
@@ -32,10 +29,14 @@ $(VENV)/test: $(VENV)/run requirements/test.txt
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/test.txt
 	@touch $@
 
-demo: $(VENV)/run
+# Everything that the demo lacks is named before anything is installed.
+demo-needs:
+	@PYTHON="$(PYTHON)" packaging/check-needs python demo
+
+demo: demo-needs $(VENV)/run
 	@$(BIN)/packrat-agent demo
 
-demo-once: $(VENV)/run
+demo-once: demo-needs $(VENV)/run
 	@$(BIN)/packrat-agent demo --once --listen 127.0.0.1:0
 
 test: $(VENV)/test

@@ -8,13 +8,14 @@ declare -A package_of=(
   [gpg]=gnupg [gpgv]=gpgv [gpgconf]=gpgconf [apt-get]=apt [apt-ftparchive]=apt-utils [dpkg-deb]=dpkg [xz]=xz-utils
   [aptly]=aptly [reprepro]=reprepro [nginx]=nginx-light [apache2]=apache2-bin [curl]=curl [openssl]=openssl
   [skopeo]=skopeo [podman]=podman [systemd-analyze]=systemd
+  [debootstrap]=debootstrap [unshare]=util-linux [jq]=jq
   [gcc]="gcc libc6-dev" [faketime]=faketime [initdb]=postgresql [tinyproxy]=tinyproxy-bin
   [dnf]=dnf [zypper]=zypper [createrepo_c]=createrepo-c [rpmsign]=rpm [rpmkeys]=rpm
 )
 wanted=("$@")
 if [ ${#wanted[@]} -eq 0 ]; then
   wanted=(gpg gpgv gpgconf apt-get apt-ftparchive dpkg-deb xz aptly reprepro nginx apache2 curl openssl skopeo podman
-    systemd-analyze dnf zypper createrepo_c rpmsign rpmkeys gcc faketime initdb tinyproxy)
+    systemd-analyze dnf zypper createrepo_c rpmsign rpmkeys gcc faketime initdb debootstrap unshare jq tinyproxy)
 fi
 
 PATH=$PATH:/usr/sbin:/sbin
@@ -78,3 +79,20 @@ for name in "${real[@]}"; do
   fi
   (cd $cache && apt-get -q -o Acquire::Retries=3 -o APT::Sandbox::User=root download "$name" >/dev/null)
 done
+
+# A fresh Debian 12, to walk through the README in. What the README installs there is downloaded here, once.
+fresh=.cache/debian-12
+if [ ! -e $fresh/made ]; then
+  if [ "$(id -u)" != 0 ]; then
+    echo "only root can make a fresh Debian: the walk through the README is left out" >&2
+    exit 0
+  fi
+  echo "making a fresh Debian 12 in $fresh ..."
+  rm -rf $fresh
+  mkdir -p $fresh
+  debootstrap --variant=minbase bookworm $fresh/root http://deb.debian.org/debian >$fresh/log ||
+    { tail $fresh/log >&2; exit 1; }
+  read -ra walked <<<"$(sed -n 's/^apt-get install \([a-z].*\)/\1/p' README.md | tr '\n' ' ')"
+  chroot $fresh/root apt-get -q -y -o Acquire::Retries=3 --download-only install "${walked[@]}" >/dev/null
+  touch $fresh/made
+fi

@@ -1,1 +1,1 @@
-"""packrat-agent follows a packrat server and builds package repositories from what that serves."""
+"""packrat-agent follows a packrat server and builds package repositories from it, signed where clients check that."""

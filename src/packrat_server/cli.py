@@ -14,6 +14,7 @@ import click
 
 from packrat_core import __version__
 from packrat_core.errors import PackratError
+from packrat_core.fs.ownership import refuse_root
 from packrat_core.listen import parse_listen
 from packrat_core.log import set_up_log
 from packrat_server import admin
@@ -25,9 +26,18 @@ from packrat_server.seed import init
 from packrat_server.store.database import open_database
 from packrat_server.store.postgresql import place
 
+
+def _refuse_as_root(_ctx: click.Context, _param: click.Parameter, data: Path) -> Path:
+    """Stop root before it makes files in another user's data directory, which would stop that user's server."""
+    own = [("the server's directory", data / name) for name in ("packrat.db", "database", "files")]
+    refuse_root(own, [("the data directory", data)])
+    return data
+
+
 _DATA = click.option(
     "--data",
     type=click.Path(path_type=Path),
+    callback=_refuse_as_root,
     default=Path("/var/lib/packrat-server"),
     show_default=True,
     envvar="PACKRAT_DATA",

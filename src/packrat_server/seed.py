@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection, insert
 
 from packrat_core.errors import ConfigError
+from packrat_core.fs.ownership import explain_unmakable, explain_unwritable
 from packrat_server.access import Role, hash_secret, new_password
 from packrat_server.journal import begin
 from packrat_server.store.database import make_database
@@ -62,7 +63,8 @@ def init(data_dir: Path, database: str | None = None) -> str:
             (data_dir / name).mkdir(exist_ok=True)
         make_database(data_dir, database, lambda connection: _seed(connection, password))
     except OSError as error:
-        raise ConfigError(f"{data_dir} can't be written: {error.strerror}; give another --data") from None
+        why = (explain_unmakable(data_dir) if not data_dir.exists() else explain_unwritable(data_dir)) or error.strerror
+        raise ConfigError(f"{data_dir} can't be written: {why}; or give another --data") from None
     return password
 
 

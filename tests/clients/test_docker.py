@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -25,6 +26,8 @@ from web_servers import front
 
 HOST = "repo.example.com:5000"
 """The registry's public name, which signatures are made for; clients are led to the real address."""
+
+_DOC = (Path(__file__).parents[2] / "docs/docker.md").read_text()
 
 BASE = (("base", b"base\n"),)
 WEB_1 = Image("web", "1.2", (BASE, (("web", b"one\n"),), BASE))
@@ -275,6 +278,33 @@ def test_signatures_are_accepted_through_the_extension(registry: Registry, publi
         registry.podman("pull", f"{HOST}/docker-dev/{name}", policy=checked)
     digest = registry.answer("/v2/docker-dev/web/manifests/1.2")[1]["Docker-Content-Digest"]
     registry.podman("pull", f"{HOST}/docker-dev/web@{digest}", policy=checked)
+
+
+def test_the_policy_of_the_instructions_joins_the_one_that_a_client_has(registry: Registry, published: Stage) -> None:
+    block = re.search(r"```sh\n(curl \S* \S* mirror-policy[^`]*)```", _DOC)
+    assert block is not None
+    place = registry.place / "containers"
+    place.mkdir()
+    before = {
+        "default": [{"type": "reject"}],
+        "transports": {
+            "docker": {"registry.example.com/base": [{"type": "insecureAcceptAnything"}]},
+            "dir": {"": [{"type": "insecureAcceptAnything"}]},
+        },
+    }
+    (place / "policy.json").write_text(json.dumps(before))
+    commands = block[1].replace("https://repo.example.com/docker-prod", f"{registry.url}/docker-dev")
+    commands = commands.replace("/etc/containers", str(place))
+    subprocess.run(["sh", "-ec", commands], cwd=registry.place, check=True, capture_output=True, timeout=DEADLINE_S)
+    after = json.loads((place / "policy.json").read_text())
+    [requirement] = after["transports"]["docker"].pop(f"{HOST}/docker-dev")
+    assert (after, requirement["type"]) == (before, "signedBy")
+    assert json.loads((place / "policy.json.~1~").read_text()) == before
+    joined, target = place / "policy.json", f"dir:{registry.place / 'joined'}"
+    registry.run("skopeo", "copy", f"docker://{HOST}/docker-dev/web:1.2", target, policy=joined)
+    # The client's own strictness with everything else stays.
+    refused = registry.run("skopeo", "copy", f"docker://{HOST}/docker-stage/web:1.2", target, policy=joined, expect=1)
+    assert "rejected by policy" in refused
 
 
 def test_signatures_are_accepted_by_their_files(published: Stage) -> None:

@@ -291,7 +291,9 @@ def test_a_directory_of_ours_that_was_given_away_is_named(lab: Stage) -> None:
     os.chown(pool, 12345, 12345)
     done = sync_as_a_user(lab)
     assert done.returncode == 7
-    assert f"{pool}/rotten: Permission denied; give this user access to it" in done.stderr.splitlines()[-1]
+    told = done.stderr.splitlines()[-1]
+    assert f"{pool}/rotten: Permission denied; {pool} belongs to 12345:12345 with mode 0700" in told
+    assert f"`chown -R root:root {pool}`" in told
     assert (pool / "rotten/rotten_1_amd64.deb").exists()
     os.chown(pool, os.geteuid(), os.getegid())
     done = sync_as_a_user(lab)

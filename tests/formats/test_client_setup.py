@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from formats.kinds import JSON
+from formats.kinds import JSON, KINDS
 from formats.type_stage import type_stage
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.values import DistroVersion, Repo
@@ -37,3 +37,20 @@ def test_the_lines_for_files_work_when_pasted(tmp_path: Path, key: Key) -> None:
             done = subprocess.run(["sh", "-ec", lines], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert re.search(rf"^{re.escape(file)}: OK$", done.stdout, re.M)
+
+
+@pytest.mark.parametrize("kind", sorted(FORMATS))
+def test_the_landing_page_calls_signed_what_is_signed_and_nothing_else(tmp_path: Path, key: Key, kind: str) -> None:
+    made_of = next(one for one in KINDS if one.name == kind)
+    with type_stage(tmp_path, key, made_of) as made:
+        made.put("hello", "1.0")
+        for url in (None, "http://repo.example.com"):
+            made.lab.extra = {"public_url": url} if url else {}
+            made.lab.write_config()
+            made.lab.agent("sync")
+            page = (made.lab.www / "index.html").read_text()
+            found = [path.name for path in made.lab.repo.rglob("*")]
+            signatures = [name for name in found if re.search(r"gpg$|asc$|InRelease|signature-", name)]
+            assert ('<p class="signed">Signed: ' in page) == bool(signatures), (kind, url, page)
+            assert ("Nothing in it is signed" in page) != bool(signatures), (kind, url, page)
+            assert ("sigstore/policy.json" in page) <= (made.lab.repo / "sigstore/policy.json").exists()

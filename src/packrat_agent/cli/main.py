@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import click
 import structlog
 
+from packrat_agent.cli.as_root import refuse_as_root
 from packrat_agent.cli.demo import demo_command
 from packrat_agent.cli.status import check_command, status_command
 from packrat_agent.cli.verify import verify_command
@@ -93,7 +94,7 @@ class _Commands(click.Group):
 )
 @click.pass_context
 def main(ctx: click.Context, config_path: Path, log_level: str) -> None:
-    """Follow a packrat server and build signed package repositories from it."""
+    """Follow a packrat server and build package repositories from it, signed where their clients check signatures."""
     set_up_log(log_level)
     # What is published is for everyone to read, whoever starts us.
     os.umask(0o022)
@@ -124,6 +125,7 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
     """Do one full pass and exit. Asks for everything, checks every file, mends, publishes, removes what is foreign."""
     config = _load(config_path)
     wish = Wish(dry_run, adopt, Confirmed(accept_removals, trust_clock))
+    refuse_as_root(config, asks_a_running_agent=not (dry_run or adopt))
 
     try:
         with ready(config, wish) as mirror, show_progress() as on_progress:
@@ -162,6 +164,7 @@ def run_command(config_path: Path) -> None:
     """Do a full pass, then follow the server until SIGTERM. SIGHUP reads the configuration again."""
     memory.be_sparing()
     config = in_force = _load(config_path)
+    refuse_as_root(config)
     while True:
         try:
             following = _run_until_reload(config)

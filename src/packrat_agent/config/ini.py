@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packrat_core.errors import ConfigError
+from packrat_core.fs.ownership import explain_unreadable
 
 _SECTION = re.compile(r"\[([^\]]*)\]\s*(?:[#;].*)?")
 _KEY = re.compile(r"([^:=]+)[:=](.*)")
@@ -40,7 +41,8 @@ def read_text(path: Path) -> str:
             f"there is no configuration file {path}; write one (see the README), or name another with --config"
         ) from None
     except OSError as error:
-        raise ConfigError(f"can't read {path}: {error.strerror}; give this user read access to it") from None
+        why = explain_unreadable(path) if isinstance(error, PermissionError) else None
+        raise ConfigError(f"can't read {path}: {why or error.strerror or error}") from None
     if len(data) > 1 << 20:
         raise ConfigError(f"{path} has {len(data)} bytes; that is no mirror.conf")
     try:

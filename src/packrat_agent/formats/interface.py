@@ -157,5 +157,8 @@ class Format(Protocol):
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
         """The lines that a person pastes on a client to use the repository; `url` is that of the mirror's top."""
 
+    def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
+        """Say what of the repository a signing key signs, to go on `Signed: …`; None where it signs nothing of it."""
+
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
         """The configuration that a web server needs to serve the repository; empty where plain files are enough."""

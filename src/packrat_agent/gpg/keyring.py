@@ -20,6 +20,7 @@ import structlog
 
 from packrat_agent.model.values import SignatureForm
 from packrat_core.errors import SigningError
+from packrat_core.fs.ownership import first_unusable
 
 log = structlog.get_logger()
 
@@ -188,6 +189,9 @@ def _open(home: Path | None) -> gnupg.GPG:
     try:
         gpg = gnupg.GPG(gnupghome=str(home) if home else None, options=["--batch", "--no-tty"])
     except (OSError, ValueError) as error:
+        denied = _explain_denied(home)
+        if denied is not None:
+            raise SigningError(f"gnupg_home {home} can't be used: {denied}") from None
         raise SigningError(
             f"gpg can't be used ({error}); install it (`apt-get install gnupg`), or mend gnupg_home"
         ) from None
@@ -199,7 +203,16 @@ def _check_readable(passphrase_file: Path) -> None:
     try:
         passphrase_file.open("rb").close()
     except OSError as error:
-        raise SigningError(f"passphrase_file {passphrase_file} can't be read: {error.strerror}") from None
+        why = first_unusable(passphrase_file) if isinstance(error, PermissionError) else None
+        raise SigningError(f"passphrase_file {passphrase_file} can't be read: {why or error.strerror}") from None
+
+
+def _explain_denied(home: Path | None) -> str | None:
+    """Say what in the keyring's home is closed to this user; None where nothing is, or it is the user's default one."""
+    try:
+        return first_unusable(home) if home else None
+    except OSError:
+        return None
 
 
 def _matches(keys: Sequence[Mapping[str, Any]], wanted: str) -> list[tuple[Mapping[str, Any], str]]:
@@ -212,6 +225,9 @@ def _matches(keys: Sequence[Mapping[str, Any]], wanted: str) -> list[tuple[Mappi
 
 def _tell_missing(gpg: gnupg.GPG, wanted: str, home: Path | None) -> None:
     where = f"the keyring in {home}" if home else "the default keyring of this user"
+    denied = _explain_denied(home)
+    if denied is not None:
+        raise SigningError(f"gpg_sign_key {wanted} is not found in {where}: {denied}")
     if _matches(gpg.list_keys(), wanted):
         raise SigningError(
             f"gpg_sign_key {wanted} is in {where}, but without its secret part; import the secret key "
@@ -284,8 +300,9 @@ def _tell_failure(key: SigningKey, made: Any) -> str:
     if "pinentry" in said.lower() or "No passphrase" in said or "Bad passphrase" in said or "cancelled" in said.lower():
         what = "the passphrase in passphrase_file is wrong" if key.passphrase_file else "it has a passphrase"
         return f"the signing key {key.fingerprint} is locked: {what}; set passphrase_file to a file (mode 0600) with it"
+    denied = _explain_denied(key.home)
     last = [line for line in said.splitlines() if line and not line.startswith("[GNUPG:]")]
-    return f"gpg can't sign with {key.fingerprint}: {' / '.join(last[-2:]) or 'no reason given'}"
+    return f"gpg can't sign with {key.fingerprint}: {denied or ' / '.join(last[-2:]) or 'no reason given'}"
 
 
 def _verify(gpg: gnupg.GPG, key: SigningKey, data: bytes, signature: bytes, form: SignatureForm) -> None:

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from packrat_agent.model.values import Confirmed
 from packrat_core.errors import Busy, ConfigError, DiskError, NotOurs
 from packrat_core.fs.disk import AGENT_DIR, ensure_directory, flush_directories, replace, told_as_disk_error, write_new
+from packrat_core.fs.ownership import explain_unwritable
 
 _WORDS = ("accept-removals", "trust-clock")
 _SHOWN = 5
@@ -36,6 +37,7 @@ def claim(root: Path, state_db: Path, command: str) -> Iterator[Path]:
         raise ConfigError(f"root_dir {root} is no directory of its own; give the real directory's path")
     with told_as_disk_error("make the directory", state_db.parent):
         state_db.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    _check_writable(root, state_db)
     own = ensure_directory(root, AGENT_DIR)
     with told_as_disk_error("close to others", own):
         own.chmod(0o700)
@@ -45,6 +47,19 @@ def claim(root: Path, state_db: Path, command: str) -> Iterator[Path]:
         )
         held.enter_context(_lock(own / "lock", f"root_dir {root}", command))
         yield ensure_directory(root, f"{AGENT_DIR}/staging")
+
+
+def _check_writable(root: Path, state_db: Path) -> None:
+    """Tell at once of everything that this user may not change, such as what was made as root before.
+
+    Raises: DiskError
+    """
+    beside = ("", ".lock", ".lock.holder", "-wal", "-shm")
+    state = [state_db.with_name(state_db.name + end) for end in beside]
+    with told_as_disk_error("read", root):
+        denied = explain_unwritable(root, root / AGENT_DIR, state_db.parent, *state)
+    if denied is not None:
+        raise DiskError(f"this user may not change what the agent works with: {denied}")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ Touches: nothing.
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 from packrat_agent.model.values import Repo, Section, Tree, TreeFile
@@ -20,25 +21,36 @@ KEY_BINARY = "repo-key.gpg"
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:52em;margin:2em auto;padding:0 1em;color:#222}"
     "pre{background:#f4f4f4;padding:.8em;overflow:auto;border-radius:4px}h2{margin-top:2em}"
-    ".kind{color:#777;font-weight:normal;font-size:.8em}"
+    ".kind{color:#777;font-weight:normal;font-size:.8em}.signed{color:#555}"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """What a client is told of a repository: the lines that make it use it, and what of it is signed."""
+
+    setup: str
+    signed: str | None
+
+
+_NOTHING_SIGNED = "Nothing in it is signed: what clients get is as safe as the way to this site, so use https."
 
 
 def render_site(
     description: str,
     repos: Sequence[Repo],
-    setups: Mapping[str, str],
+    introductions: Mapping[str, Introduction],
     key: tuple[bytes, bytes] | None,
     kept: Collection[str],
 ) -> Tree:
     """Make index.html, repo-key (armored) and repo-key.gpg (binary), save those that the operator keeps.
 
-    setups: repository name → the lines that make a client use it. key: (armored, binary).
+    introductions: by the name of the repository. key: (armored, binary).
     """
     files = []
     if key is not None:
         files += [TreeFile(KEY_ARMORED, key[0]), TreeFile(KEY_BINARY, key[1])]
-    files.append(TreeFile("index.html", _page(description, repos, setups, signed=key is not None).encode()))
+    files.append(TreeFile("index.html", _page(description, repos, introductions, signed=key is not None).encode()))
     pointers = tuple(file for file in files if file.path not in kept)
     identity = hashlib.sha256()
     for file in pointers:
@@ -46,7 +58,7 @@ def render_site(
     return Tree(SITE, (Section("site", identity.hexdigest(), (), pointers),))
 
 
-def _page(description: str, repos: Sequence[Repo], setups: Mapping[str, str], *, signed: bool) -> str:
+def _page(description: str, repos: Sequence[Repo], introductions: Mapping[str, Introduction], *, signed: bool) -> str:
     title = escape(description or "Package mirror")
     parts = [
         "<!DOCTYPE html>",
@@ -56,8 +68,8 @@ def _page(description: str, repos: Sequence[Repo], setups: Mapping[str, str], *,
     ]
     if signed:
         parts.append(
-            f'<p>Everything here is signed with <a href="{KEY_ARMORED}">this key</a> '
-            f'(<a href="{KEY_BINARY}">binary form</a>).</p>'
+            f'<p>The signing key: <a href="{KEY_ARMORED}">{KEY_ARMORED}</a> '
+            f'(<a href="{KEY_BINARY}">binary form</a>). Below, each repository says what is signed with it.</p>'
         )
     else:
         parts.append("<p>The repositories here are not signed.</p>")
@@ -68,8 +80,11 @@ def _page(description: str, repos: Sequence[Repo], setups: Mapping[str, str], *,
         )
         if repo.description:
             parts.append(f"<p>{escape(repo.description)}</p>")
-        if repo.name in setups:
-            parts.append(f"<pre>{escape(setups[repo.name])}</pre>")
+        if (introduction := introductions.get(repo.name)) is not None:
+            if signed:
+                what = f"Signed: {introduction.signed}." if introduction.signed else _NOTHING_SIGNED
+                parts.append(f'<p class="signed">{escape(what)}</p>')
+            parts.append(f"<pre>{escape(introduction.setup)}</pre>")
     if not repos:
         parts.append("<p>No repositories yet.</p>")
     parts.append("</body></html>")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from packrat_core.errors import ConfigError, DiskError
+from packrat_core.fs.ownership import explain_unmakable, explain_unwritable
 
 _NUMBER = re.compile(r"(\d{4})_\w+\.sql")
 
@@ -104,29 +105,36 @@ def connect(path: Path) -> sqlite3.Connection:
         _migrate(db, path)
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
-            raise DiskError(
-                f"can't open the state database {path}: {error}; check its directory's permissions"
-            ) from error
+            beside = (path.with_name(path.name + end) for end in ("", "-wal", "-shm"))
+            hint = explain_unwritable(path.parent, *beside) or "check its directory's permissions"
+            raise DiskError(f"can't open the state database {path}: {error}; {hint}") from error
         raise ConfigError(
             f"{path} is damaged or no SQLite database ({error}); move it away: the agent makes a new one and adopts "
             "the files on disk without downloading them"
         ) from error
     except OSError as error:
-        raise DiskError(f"can't make the directory of the state database {path}: {error.strerror}") from error
+        why = explain_unmakable(path.parent) or error.strerror
+        raise DiskError(f"can't make the directory of the state database {path}: {why}") from error
     return db
 
 
 def copy_database(source: Path, target: Path) -> Path:
     """Copy the state database, if there is one, for somebody who only looks; gives `target`."""
-    if source.exists():
-        try:
+    try:
+        # What a directory that is closed to this user holds can't be told.
+        if source.exists():
             with (
                 closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as read,
                 closing(sqlite3.connect(target)) as copy,
             ):
                 read.backup(copy)
-        except sqlite3.DatabaseError as error:
-            raise DiskError(f"can't read the state database {source}: {error}") from error
+    except (sqlite3.DatabaseError, PermissionError) as error:
+        hint = (
+            "; ask as root or as the agent's user"
+            if isinstance(error, PermissionError | sqlite3.OperationalError)
+            else ""
+        )
+        raise DiskError(f"can't read the state database {source}: {error}{hint}") from error
     return target
 
 

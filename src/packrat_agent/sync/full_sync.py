@@ -17,7 +17,7 @@ from packrat_agent.model.paths import is_kept, kept_paths
 from packrat_agent.model.values import MirrorView, Repo, StoredFile
 from packrat_agent.publish.claim import HARMLESS, check_mounted
 from packrat_agent.publish.gc import open_up, sweep, sweep_directories, unlock
-from packrat_agent.publish.landing_page import SITE, render_site
+from packrat_agent.publish.landing_page import SITE, Introduction, render_site
 from packrat_agent.publish.scan import Scan, scan
 from packrat_agent.publish.signing import sign_tree
 from packrat_agent.publish.writer import intend, publish
@@ -297,15 +297,21 @@ def publish_site(mirror: Mirror, repos: Iterable[Repo]) -> None:
     store, ground, settings = mirror.store, mirror.ground, mirror.config.mirror
     shown = [repo for repo in sorted(repos, key=lambda repo: repo.name) if repo.kind in FORMATS]
     url = settings.public_url or "http://THIS-HOST"
-    setups = {repo.name: FORMATS[repo.kind].client_setup(repo, url, mirror.public_key is not None) for repo in shown}
+    introductions = {repo.name: _introduce(mirror, repo, url) for repo in shown}
     kept = kept_paths(ground.root, settings.keep_files)
-    tree = render_site(settings.description, shown, setups, mirror.public_key, kept)
+    tree = render_site(settings.description, shown, introductions, mirror.public_key, kept)
     signed = sign_tree(tree, None, store.live.identities(SITE.name), store.pieces)
     if signed.sections:
         intended = intend(signed, ())
         store.live.begin(SITE.name, intended)
         published = publish(signed, (), ground.root, ground.staging, intended, store.live.pointers(SITE.name))
         store.live.finish(published, intended, (), time.time())
+
+
+def _introduce(mirror: Mirror, repo: Repo, url: str) -> Introduction:
+    form = FORMATS[repo.kind]
+    signed = form.signed_part(repo, mirror.config.mirror.public_url) if mirror.public_key is not None else None
+    return Introduction(form.client_setup(repo, url, signed is not None), signed)
 
 
 def nothing_known(mirror: Mirror) -> bool:

@@ -30,6 +30,7 @@ from yarl import URL
 from packrat_core.cinp.failures import explain
 from packrat_core.cinp.route import bypasses
 from packrat_core.errors import ConfigError, ServerBroken, ServerUnavailable
+from packrat_core.fs.ownership import explain_unreadable
 
 _IDLE_S = 4.0
 _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
@@ -150,4 +151,6 @@ def _ssl_context(ca_file: Path | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     except (OSError, ssl.SSLError) as error:
         why = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
+        if isinstance(error, PermissionError) and ca_file is not None:
+            why = explain_unreadable(ca_file) or why
         raise ConfigError(f"ca_file {ca_file} can't be used: {why}; name a file with the certificate of a CA") from None

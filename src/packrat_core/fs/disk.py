@@ -16,6 +16,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from packrat_core.errors import DiskError
+from packrat_core.fs.ownership import explain_denied
 
 AGENT_DIR = ".packrat-agent"
 """The agent's own directory in root_dir: the mark, the lock and staging; mode 0700, so no web server shows it."""
@@ -38,9 +39,11 @@ def told_as_disk_error(doing: str, path: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = _WHAT_TO_DO.get(error.errno or 0, "see the message of the system")
         # What failed may lie below.
         where = error.filename if isinstance(error.filename, str) and error.filename.startswith(f"{path}/") else path
+        hint = _WHAT_TO_DO.get(error.errno or 0, "see the message of the system")
+        if error.errno in (errno.EACCES, errno.EPERM):
+            hint = explain_denied(Path(where)) or hint
         raise DiskError(f"can't {doing} {where}: {error.strerror or error}; {hint}") from error
 
 

@@ -84,6 +84,10 @@ class AptFormat:
         ]
         return "\n".join([*lines, "sudo apt-get update"])
 
+    def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
+        """The Release files; they lead to everything else."""
+        return "the Release files; through their hashes, the indexes and packages"
+
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
         """None: apt reads plain files."""
         return WebRules()

@@ -128,8 +128,15 @@ class DockerFormat:
         without_tls = "--tls-verify=false " if scheme == "http" else ""
         lines = [f"podman pull {without_tls}{rest.partition('/')[0]}/{repo.directory}/IMAGE:latest"]
         if signed:
-            lines.append(f"# Signatures: see {url}/{repo.directory}/sigstore/policy.json")
+            policy = f"{url}/{repo.directory}/sigstore/policy.json"
+            lines.append(f"# Signatures: add the entry of {policy} to /etc/containers/policy.json")
         return "\n".join(lines)
+
+    def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
+        """The manifests, where the name that clients pull by is known."""
+        if public_prefix(repo) is None or public_host(public_url) is None:
+            return None
+        return "every manifest; only clients with a signature policy check it"
 
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
         """Types of manifests, answers in JSON, and `/v2/<directory>/` in the registry's address."""

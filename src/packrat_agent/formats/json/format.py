@@ -86,6 +86,10 @@ class FilesFormat:
         get = f"curl -fsS --create-dirs -o PACKAGE/FILE {here}/PACKAGE/FILE"
         return "\n".join([*lines, get, f"sha256sum -c --ignore-missing {SUMS}"])
 
+    def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
+        """The lists."""
+        return f"the lists {SUMS} and {MANIFEST.rpartition('/')[2]}; through their hashes, the files"
+
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
         """None: these are plain files."""
         return WebRules()

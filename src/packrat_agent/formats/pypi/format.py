@@ -94,6 +94,10 @@ class PypiFormat:
         ]
         return "\n".join(lines)
 
+    def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
+        """Nothing: Python clients check no signatures."""
+        return None
+
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
         """Clients that ask for JSON get JSON, all others HTML."""
         return write_rules(server, repo.directory)

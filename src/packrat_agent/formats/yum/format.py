@@ -105,6 +105,10 @@ class YumFormat:
             ]
         return "\n".join(lines)
 
+    def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
+        """The metadata and every package."""
+        return "the metadata and every package"
+
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
         """What never changes may be kept; the links of a generation may be followed."""
         return write_rules(server, repo, root)

@@ -1,0 +1,37 @@
+"""Refuses to work as root on a mirror that belongs to another user.
+
+Takes: the configuration.
+Gives: a refusal with the command that does the same as the right user.
+Touches: owners of root_dir, the state database and gnupg_home, the list of locks; reading only.
+"""
+
+import os
+
+from packrat_agent.config.settings import Config
+from packrat_agent.status.lock_holder import find_holder
+from packrat_core.fs.disk import AGENT_DIR
+from packrat_core.fs.ownership import refuse_root
+
+
+def refuse_as_root(config: Config, *, asks_a_running_agent: bool = False) -> None:
+    """Stop root before it makes files in another user's mirror, which would stop that user's agent.
+
+    Args:
+        config: Names the places.
+        asks_a_running_agent: Where an agent runs on this host, the command only asks that one, which root may do.
+
+    Raises:
+        ConfigError: This is root, and the mirror belongs to another user.
+    """
+    if os.geteuid() != 0:
+        return
+    mirror = config.mirror
+    if asks_a_running_agent:
+        holder = find_holder(mirror.state_db)
+        if holder is not None and holder.here:
+            return
+    own = [("the agent's directory", mirror.root_dir / AGENT_DIR), ("the state database", mirror.state_db)]
+    around = [("root_dir", mirror.root_dir), ("the directory of state_db", mirror.state_db.parent)]
+    if mirror.gnupg_home is not None:
+        around.append(("gnupg_home", mirror.gnupg_home))
+    refuse_root(own, around)

@@ -1,0 +1,217 @@
+"""Says whose a file is, why this user may not use it, and which command mends that.
+
+Takes: paths.
+Gives: sentences for error messages; a refusal where root would work in the place of another user.
+Touches: owners and modes of files, reading only.
+"""
+
+import grp
+import os
+import pwd
+import shutil
+import stat
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from shlex import join, quote
+
+from packrat_core.errors import ConfigError
+
+_ROOT = 0
+_EFFECTIVE = os.access in os.supports_effective_ids
+
+
+def user_name(uid: int) -> str:
+    """Name a user; the number where it has no name."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def describe_owner(path: Path) -> str:
+    """Say whose a path is, with its mode, and who this process is.
+
+    Raises: OSError
+    """
+    found = path.stat()
+    group = _group_name(found.st_gid)
+    return (
+        f"{path} belongs to {user_name(found.st_uid)}:{group} with mode {stat.S_IMODE(found.st_mode):04o}, "
+        f"and this is user {user_name(os.geteuid())}"
+    )
+
+
+def explain_unreadable(path: Path) -> str | None:
+    """Say why this user may not read a file, and how to let its group do so; None where it may."""
+    closed = _closed_directory(path)
+    if closed is not None:
+        return closed
+    if not _is_there(path) or _may(path, os.R_OK):
+        return None
+    group = _group_name(os.getegid())
+    change = "" if path.stat().st_gid == os.getegid() else f"chgrp {group} {quote(str(path))} && "
+    return (
+        f"{describe_owner(path)}; if the agent runs as this user: `{change}chmod 0640 {quote(str(path))}`, "
+        "else run this as root or as the agent's user"
+    )
+
+
+def explain_unwritable(*paths: Path) -> str | None:
+    """Say which of these this user may not change, and how to give all of them to this user; None where it may.
+
+    What does not exist does not count, nor does a read-only filesystem, which no owner helps.
+    """
+    denied: list[Path] = []
+    for path in paths:
+        closed = _closed_directory(path)
+        if closed is not None:
+            return closed
+        if _is_there(path) and not _is_read_only(path) and not _may(path, os.W_OK | (os.X_OK if path.is_dir() else 0)):
+            denied.append(path)
+    if not denied:
+        return None
+    return f"{describe_owner(denied[0])}; as root: `chown -R {_this_user()} {_shown(denied)}`"
+
+
+def explain_unmakable(directory: Path) -> str | None:
+    """Say why this user may not make a directory, and how to make it for this user; None where it may."""
+    closed = _closed_directory(directory)
+    if closed is not None:
+        return closed
+    above = directory.parent
+    while not _is_there(above) and above != above.parent:
+        above = above.parent
+    if _is_read_only(above) or _may(above, os.W_OK | os.X_OK):
+        return None
+    user, _, group = _this_user().partition(":")
+    return f"{describe_owner(above)}; as root: `install -d -o {user} -g {group} {quote(str(directory))}`"
+
+
+def explain_not_owned(path: Path) -> str | None:
+    """Say that a path, whose mode only its owner may set, belongs to another user; None where it does not."""
+    if not _is_there(path) or os.geteuid() in (_ROOT, path.stat().st_uid):
+        return None
+    return f"{describe_owner(path)}; as root: `chown -R {_this_user()} {quote(str(path))}`"
+
+
+def explain_denied(path: Path) -> str | None:
+    """Say why this user may not make, change or remove what stands at a path, or is to; None where no owner is why."""
+    try:
+        if not _is_there(path) and not _is_there(path.parent):
+            return explain_unmakable(path)
+        return explain_not_owned(path) or explain_unwritable(path, path.parent)
+    except OSError:
+        return None
+
+
+def first_unusable(directory: Path, depth: int = 2) -> str | None:
+    """Say what in a small directory of this user's own it may not read, and how to give it all back; None where it may.
+
+    depth: how many levels of directories are looked at.
+    """
+    closed = _closed_directory(directory)
+    if closed is not None:
+        return closed
+    for path in _below(directory, depth):
+        if not _may(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
+            return f"{describe_owner(path)}; as root: `chown -R {_this_user()} {quote(str(directory))}`"
+    return None
+
+
+def refuse_root(own: Sequence[tuple[str, Path]], around: Sequence[tuple[str, Path]]) -> None:
+    """Refuse to work as root in the place of another user, whose agent could not change what root makes there.
+
+    Args:
+        own: What an agent made itself, each with a name for the message. Where any of it exists, its owner counts.
+        around: Where it would make them; counts where nothing of `own` exists.
+
+    Raises:
+        ConfigError: This is root, and a path belongs to another user.
+    """
+    if os.geteuid() != _ROOT:
+        return
+    made = _owners(own)
+    for name, path, uid in made or _owners(around):
+        if uid != _ROOT:
+            user = user_name(uid)
+            raise ConfigError(
+                f"{name} {path} belongs to user {user}, and this is root: {user} could not change what root makes "
+                f"there; run it as that user: `runuser -u {user} -- {_this_command()}`"
+            )
+
+
+def _this_command() -> str:
+    """Give the command line of this process, to be given again as another user."""
+    program = Path(sys.argv[0])
+    return join([program.name if shutil.which(program.name) else str(program.absolute()), *sys.argv[1:]])
+
+
+def _owners(paths: Iterable[tuple[str, Path]]) -> list[tuple[str, Path, int]]:
+    found = []
+    for name, path in paths:
+        try:
+            found.append((name, path, path.stat().st_uid))
+        except OSError:
+            continue
+    return found
+
+
+def _below(directory: Path, depth: int) -> Iterable[Path]:
+    yield directory
+    if depth == 0 or not directory.is_dir() or not _may(directory, os.R_OK | os.X_OK):
+        return
+    for path in sorted(directory.iterdir()):
+        if path.is_symlink():
+            continue
+        if path.is_dir():
+            yield from _below(path, depth - 1)
+        else:
+            # A socket too: that of a gpg-agent which root started here is closed to this user.
+            yield path
+
+
+def _closed_directory(path: Path) -> str | None:
+    """Find the first directory on the way to `path` that this user may not go through."""
+    for directory in reversed(path.absolute().parents):
+        if not _may(directory, os.X_OK):
+            if not directory.is_dir():
+                return None
+            shown = quote(str(directory))
+            return (
+                f"{describe_owner(directory)}, who may not go through it; as root: `chmod o+x {shown}`, or where it is "
+                f"the agent's own, `chown -R {_this_user()} {shown}`"
+            )
+    return None
+
+
+def _may(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=_EFFECTIVE)
+
+
+def _is_there(path: Path) -> bool:
+    """Like Path.exists, but False where a directory on the way is closed."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
+
+
+def _is_read_only(path: Path) -> bool:
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def _this_user() -> str:
+    return f"{user_name(os.geteuid())}:{_group_name(os.getegid())}"
+
+
+def _shown(paths: Iterable[Path]) -> str:
+    return " ".join(quote(str(path)) for path in paths)
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)

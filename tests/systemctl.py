@@ -1,0 +1,127 @@
+#!/usr/bin/python3
+"""Stands in for systemctl in a root without systemd: starts a unit's ExecStart as the unit says.
+
+It does what decides whether an agent can work there: User, Group, StateDirectory with owner and mode, ReadWritePaths
+that must exist, UMask, no capabilities, no inherited environment, Type=notify. It does not build the sandbox
+(ProtectSystem and the like); services without a unit in /etc/systemd/system go to their init script.
+
+Takes the command line of systemctl. It runs in a fresh root, with that root's Python.
+"""
+
+import os
+import pwd
+import select
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+UNITS = Path("/etc/systemd/system")
+STATE = Path("/var/lib")
+PIDS = Path("/run/stand-in")
+_USER, _NAMESPACE = 217, 226
+"""Exit codes of systemd for a unit whose user, or whose ReadWritePaths, are not there. Source: systemd.exec(5)."""
+
+
+def read_unit(path: Path) -> dict[str, str]:
+    """Read the settings of a unit's sections together; the last line of a setting counts."""
+    lines = [line.strip() for line in path.read_text().splitlines()]
+    pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith(("#", ";")))
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def make_state_directory(unit: dict[str, str], user: str, group: str) -> None:
+    """Make the StateDirectory, or give it to the unit's user, as systemd does."""
+    name = unit.get("StateDirectory")
+    if not name:
+        return
+    path = STATE / name
+    path.mkdir(parents=True, exist_ok=True)
+    if path.owner() != user or path.group() != group:
+        for at in (path, *path.rglob("*")):
+            shutil.chown(at, user, group)
+    path.chmod(int(unit.get("StateDirectoryMode", "0755"), 8))
+
+
+def start(name: str) -> int:
+    """Start a unit; gives 0 once it is up, for Type=notify once it says so."""
+    unit = read_unit(UNITS / f"{name}.service")
+    user, group = unit.get("User", "root"), unit.get("Group", "root")
+    try:
+        home = pwd.getpwnam(user).pw_dir
+    except KeyError:
+        return _USER
+    make_state_directory(unit, user, group)
+    for path in unit.get("ReadWritePaths", "").split():
+        if not path.startswith("-") and not Path(path).exists():
+            return _NAMESPACE
+    PIDS.mkdir(exist_ok=True)
+    notify = PIDS / f"{name}.notify"
+    notify.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listener.bind(str(notify))
+    notify.chmod(0o777)
+    listener.settimeout(1)
+    environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "HOME": home, "USER": user}
+    environment |= {"LOGNAME": user, "NOTIFY_SOCKET": str(notify)}
+    limit = ["setpriv", "--reuid", user, "--regid", group, "--init-groups"]
+    limit += ["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
+    with Path(f"/var/log/{name}.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*limit, *shlex.split(unit["ExecStart"])],
+            cwd="/",
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            umask=int(unit.get("UMask", "0022"), 8),
+            start_new_session=True,
+        )
+    (PIDS / f"{name}.pid").write_text(str(process.pid))
+    return _until_up(process, listener) if unit.get("Type") == "notify" else 0
+
+
+def _until_up(process: "subprocess.Popen[bytes]", listener: socket.socket) -> int:
+    while process.poll() is None:
+        try:
+            if b"READY=1" in listener.recv(4096).split(b"\n"):
+                return 0
+        except TimeoutError:
+            continue
+    return process.returncode
+
+
+def stop(name: str) -> int:
+    """Send SIGTERM to a unit's process, and wait for its end."""
+    process = os.pidfd_open(int((PIDS / f"{name}.pid").read_text()))
+    signal.pidfd_send_signal(process, signal.SIGTERM)
+    select.select([process], [], [])
+    os.close(process)
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Do one command of systemctl."""
+    command, *units = [one for one in arguments if not one.startswith("-")]
+    # The scripts of packages say more, such as `preset`, which needs no answer here.
+    if command not in ("enable", "start", "stop", "restart", "reload"):
+        return 0
+    for unit in units:
+        name = unit.removesuffix(".service")
+        if not (UNITS / f"{name}.service").exists():
+            action = "restart" if command in ("enable", "reload") else command
+            code = subprocess.run(["service", name, action], check=False).returncode
+        else:
+            code = stop(name) if command == "stop" else start(name)
+        if code != 0:
+            log = Path(f"/var/log/{name}.log")
+            sys.stderr.write(f"{unit}: {command} failed with {code}\n{log.read_text() if log.exists() else ''}")
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

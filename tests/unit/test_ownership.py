@@ -1,0 +1,142 @@
+"""ownership: a message names the file, its owner and mode, this user, and the command that mends it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from packrat_core.errors import ConfigError
+from packrat_core.fs.ownership import refuse_root
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
+
+_OTHER = "nobody"
+_TOP = Path(__file__).parents[2]
+_MODULES = Path(tempfile.gettempdir()) / f"packrat-ownership-{os.getpid()}"
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that every user can reach."""
+    directory = Path(tempfile.mkdtemp(prefix="ow-", dir="/tmp"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def modules() -> Iterator[None]:
+    """The modules under test, where other users can read them."""
+    _MODULES.mkdir(mode=0o755)
+    copy_modules(_MODULES)
+    yield
+    shutil.rmtree(_MODULES)
+
+
+def as_other(call: str) -> str:
+    """Print what a function of the module gives to a user who is not root."""
+    script = f"from packrat_core.fs.ownership import *\nfrom pathlib import Path\nprint({call})"
+    command = ["setpriv", "--reuid", _OTHER, "--regid", "nogroup", "--clear-groups", "--", *interpreter()]
+    done = subprocess.run(
+        [*command, "-c", script], env={"PYTHONPATH": str(_MODULES)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def interpreter() -> list[str]:
+    """A Python that other users may start: that of the system, where ours lies in root's home."""
+    return ["/usr/bin/python3" if os.path.realpath(sys.executable).startswith("/root") else sys.executable]
+
+
+def copy_modules(target: Path) -> None:
+    """Put the modules where other users can read them."""
+    package = target / "packrat_agent"
+    package.mkdir(exist_ok=True)
+    for name in ("ownership.py", "errors.py", "__init__.py"):
+        shutil.copy(_TOP / "src/packrat_agent" / name, package / name)
+        (package / name).chmod(0o644)
+
+
+def mend(told: str) -> None:
+    """Run the command that a message holds."""
+    command = re.search(r"`([^`]+)`", told)
+    assert command is not None, told
+    subprocess.run(["sh", "-ec", command[1]], check=True)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_a_file_that_may_not_be_read_is_readable_after_the_command_of_the_message(place: Path, mode: int) -> None:
+    path = place / "mirror.conf"
+    path.write_text("psk: secret")
+    path.chmod(mode)
+    call = f"explain_unreadable(Path({str(path)!r}))"
+    told = as_other(call)
+    assert f"{path} belongs to root:root with mode {mode:04o}, and this is user nobody" in told
+    mend(told)
+    assert as_other(call) == "None"
+    assert path.stat().st_mode & 0o007 == 0
+
+
+def test_a_closed_directory_on_the_way_is_named_in_place_of_the_file(place: Path) -> None:
+    directory = place / "etc"
+    directory.mkdir(mode=0o700)
+    (directory / "mirror.conf").write_text("")
+    for function in ("explain_unreadable", "explain_unwritable", "explain_unmakable"):
+        told = as_other(f"{function}(Path({str(directory / 'mirror.conf')!r}))")
+        assert told.startswith(f"{directory} belongs to root:root with mode 0700")
+    mend(told)
+    assert as_other(f"explain_unreadable(Path({str(directory / 'mirror.conf')!r}))") == "None"
+
+
+def test_all_that_may_not_be_changed_is_given_away_by_one_command(place: Path) -> None:
+    root, state = place / "it's a root", place / "state.db"
+    (root / "deep").mkdir(parents=True)
+    state.write_text("")
+    call = f"explain_unwritable(*[Path(p) for p in {[str(root), str(state), str(place / 'missing')]!r}])"
+    mend(as_other(call))
+    assert as_other(call) == "None"
+    assert {path.owner() for path in (root, root / "deep", state)} == {_OTHER}
+    assert place.owner() == "root"
+
+
+def test_a_directory_that_may_not_be_made_is_made_by_the_command(place: Path) -> None:
+    call = f"explain_unmakable(Path({str(place / 'www/repo')!r}))"
+    mend(as_other(call))
+    assert (place / "www/repo").owner() == _OTHER
+    assert (place / "www").owner() == "root"
+
+
+def test_anything_in_a_keyring_that_is_roots_is_found(place: Path) -> None:
+    home = place / "gnupg"
+    (home / "private-keys-v1.d").mkdir(parents=True)
+    (home / "private-keys-v1.d/key").write_text("")
+    (home / "private-keys-v1.d/key").chmod(0o600)
+    call = f"first_unusable(Path({str(home)!r}))"
+    told = as_other(call)
+    assert "private-keys-v1.d/key belongs to root:root" in told
+    mend(told)
+    assert as_other(call) == "None"
+
+
+def test_root_may_work_where_what_an_agent_made_is_roots_whoever_owns_the_place(place: Path) -> None:
+    own, around = place / "own", place / "around"
+    for path in (own, around):
+        path.mkdir()
+    shutil.chown(around, _OTHER)
+    refuse_root([("own", own)], [("root_dir", around)])
+    own.rmdir()
+    with pytest.raises(
+        ConfigError, match=rf"root_dir {around} belongs to user {_OTHER}, and this is root.*`runuser -u"
+    ):
+        refuse_root([("own", own)], [("root_dir", around)])
+    own.mkdir()
+    shutil.chown(own, _OTHER)
+    with pytest.raises(ConfigError, match=r"own .* belongs to user"):
+        refuse_root([("own", own)], [])
