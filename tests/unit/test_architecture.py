@@ -10,7 +10,7 @@ import pytest
 SRC = Path(__file__).parents[2] / "src"
 AGENT = SRC / "packrat_agent"
 
-CENTRE = {"model", "errors", "disk", "paths", "log", "steps", "threads"}
+CENTRE = {"model", "errors", "disk", "paths", "log", "steps", "threads", "packrat_core"}
 """What every step may import; these import each other one way only: disk → errors, paths → model, model → nothing."""
 
 STEPS = {
@@ -86,6 +86,12 @@ def test_the_centre_knows_nobody() -> None:
     assert not set(imported(AGENT / "errors.py"))
     assert {first_part(name) for name in imported(AGENT / "disk.py")} <= {"errors", "model"}
     assert {first_part(name) for name in imported(AGENT / "paths.py")} <= {"model"}
+
+
+def test_the_core_knows_nobody_but_the_errors() -> None:
+    for path in (SRC / "packrat_core").rglob("*.py"):
+        parts = {first_part(name) for name in imported(path)}
+        assert parts <= {"packrat_core", "errors"}, path
 
 
 def test_only_the_passes_know_the_order_of_the_steps() -> None:

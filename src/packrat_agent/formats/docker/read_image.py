@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packrat_agent.disk import told_as_disk_error
 from packrat_agent.errors import Refused
-from packrat_agent.formats.docker.archive import Archive
+from packrat_agent.formats.docker.archive import Archive, list_members
 from packrat_agent.formats.docker.manifest import (
     CONFIG_LIMIT,
     MANIFEST_LIMIT,
@@ -29,7 +29,6 @@ from packrat_agent.formats.docker.manifest import (
     write_index,
     write_schema_2,
 )
-from packrat_agent.formats.docker.read_tar import read_members
 from packrat_agent.model import Fragment, Product
 
 _INDEX = "index.json"
@@ -56,7 +55,7 @@ def is_image_archive(path: Path) -> bool:
     """Say whether a file is an archive with an image in it; no more than its list of members is read."""
     try:
         with path.open("rb") as file:
-            members = read_members(file)
+            members = list_members(file)
     except (Refused, OSError):
         return False
     return _CLASSIC in members or (_INDEX in members and "oci-layout" in members)
