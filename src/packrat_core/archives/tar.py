@@ -207,7 +207,9 @@ class TarReader:
         """Remember what an extended header says about the member that follows."""
         if header.size > self._limits.extended:
             raise Refused(f"it has an extended tar header of {header.size} bytes, the limit is {self._limits.extended}")
-        if header.kind in self._extended or (header.kind == _PAX_GLOBAL and self._extended):
+        # Global headers may follow each other; Go loses what stands before one.
+        before = self._extended.keys() - {_PAX_GLOBAL}
+        if header.kind in before or (header.kind == _PAX_GLOBAL and before):
             raise Refused("it has two extended tar headers where clients differ on which one counts")
         self._begin(header.size)
         data = self._take(header.size)
@@ -218,10 +220,8 @@ class TarReader:
             records = {b"path" if header.kind == _GNU_NAME else b"linkpath": data.rstrip(b"\0")}
         else:
             records = parse_pax(data)
-        if header.kind == _PAX_GLOBAL:
-            if records:
-                raise Refused("it has a global tar header that names files")
-            return
+        if header.kind == _PAX_GLOBAL and records:
+            raise Refused("it has a global tar header that names files")
         if any(b"\0" in value for value in records.values()):
             raise Refused("it has an extended tar header with a name that clients would cut off")
         if records.keys() & self._extended.keys():

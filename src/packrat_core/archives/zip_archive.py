@@ -119,11 +119,11 @@ class ZipArchive:
     def _check_locals(self, directory: int) -> dict[int, int]:
         """Check that members and the directory follow each other; give where the bytes of each member begin."""
         ordered = sorted(self.members, key=attrgetter("offset"))
-        ends = [member.offset for member in ordered[1:]] + [directory]
-        if ordered[0].offset if ordered else directory:
+        offsets = [*(member.offset for member in ordered), directory]
+        if offsets[0]:
             raise Refused("it has bytes before the zip archive that belong to nothing")
         starts = {}
-        for member, end in zip(ordered, ends, strict=True):
+        for member, end in zip(ordered, offsets[1:], strict=True):
             start = self._check_local(member)
             starts[member.offset] = start
             behind = end - start - member.packed
