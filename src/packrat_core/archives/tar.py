@@ -15,16 +15,15 @@ slash.
 Source: POSIX.1-2017 pax and ustar; GNU tar manual, "Basic Tar Format".
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import BinaryIO, Protocol
 
 from packrat_agent.errors import Refused
 from packrat_core.archives.limits import MEMBERS_LIMIT, check_count
 from packrat_core.archives.member_names import normalize_name, resolve_link
 from packrat_core.archives.tar_header import BLOCK, TarHeader, parse_header, parse_pax, parse_pax_size
+from packrat_core.archives.tar_source import Source
 
 _CHUNK_BYTES = 256 * 1024
 _PAX, _PAX_GLOBAL, _GNU_NAME, _GNU_TARGET = b"x", b"g", b"L", b"K"
@@ -86,38 +85,6 @@ class TarLimits:
     members: int = MEMBERS_LIMIT
     name: int = 4096
     extended: int = 1024 * 1024
-
-
-class Source(Protocol):
-    """Where the bytes of a tar archive come from: GzipStream, or FileSource."""
-
-    def read(self, size: int, /) -> bytes:
-        """Give so many bytes, fewer only at the end."""
-
-    def skip(self, size: int, /) -> None:
-        """Pass over so many bytes; Refused where there are fewer."""
-
-
-class FileSource:
-    """An open file of a plain tar archive; payload is skipped without reading it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._end = file.seek(0, os.SEEK_END)
-        self._at = file.seek(0)
-
-    def read(self, size: int) -> bytes:
-        """Give so many bytes, fewer only at the end."""
-        data = self._file.read(size)
-        self._at += len(data)
-        return data
-
-    def skip(self, size: int) -> None:
-        """Raises: Refused where the file ends earlier."""
-        if size > self._end - self._at:
-            raise Refused("it is torn: a tar member is cut off")
-        if size:
-            self._at = self._file.seek(self._at + size)
 
 
 class TarReader:

@@ -4,7 +4,8 @@ import io
 import tarfile
 from dataclasses import dataclass, field
 
-from packrat_core.archives.tar import FileSource, TarKind, TarReader
+from packrat_core.archives.tar import TarKind, TarReader
+from packrat_core.archives.tar_source import FileSource
 
 BLOCK = 512
 END = bytes(2 * BLOCK)

@@ -93,12 +93,13 @@ def written_by_tarfile(draw: st.DrawFn) -> bytes:
     return output.getvalue()
 
 
+@settings(deadline=None)
 @given(written_by_tarfile())
 def test_what_tarfile_writes_is_read_whole(archive: bytes) -> None:
     assert same(read_ours(archive), read_theirs(archive))
 
 
-@settings(max_examples=400)
+@settings(max_examples=300, deadline=None)
 @given(written_by_tarfile(), st.data())
 def test_changed_archives_are_read_alike_or_refused(archive: bytes, draw: st.DataObject) -> None:
     data = bytearray(archive)
@@ -150,7 +151,7 @@ def made_of_blocks(draw: st.DrawFn) -> bytes:
     return b"".join(parts) + draw(st.sampled_from([END, END, END, bytes(BLOCK), b"", END + b"x"]))
 
 
-@settings(max_examples=1000)
+@settings(max_examples=500, deadline=None)
 @given(made_of_blocks())
 def test_any_sequence_of_headers_is_read_alike_or_refused(archive: bytes) -> None:
     compare(archive)
@@ -191,6 +192,7 @@ def test_what_gnu_tar_writes_is_read_whole(tmp_path: Path, form: str) -> None:
     assert {one[0] for one in ours} == {"a file", "a directory", "a symbolic link", "a hard link"}
 
 
+@settings(deadline=None)
 @given(written_by_tarfile())
 def test_inside_gzip_the_same_is_read(archive: bytes) -> None:
     reader = TarReader(GzipStream(io.BytesIO(gzip.compress(archive, 1))))
@@ -215,6 +217,7 @@ def test_go_reads_the_same_image(tmp_path: Path, form: str) -> None:
     assert len(ours["layers"]) == len(theirs["layers"])
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=2000))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     compare(data)

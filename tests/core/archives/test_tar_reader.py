@@ -22,7 +22,8 @@ from core.archives.tar_blocks import (
     record,
 )
 from packrat_agent.errors import Refused
-from packrat_core.archives.tar import FileSource, TarKind, TarLimits, TarMember, TarReader, refuse_unsafe
+from packrat_core.archives.tar import TarKind, TarLimits, TarMember, TarReader, refuse_unsafe
+from packrat_core.archives.tar_source import FileSource
 
 FILE = member(Header(), b"x")
 LONG = b"t-1/" + b"n" * 150
@@ -149,6 +150,7 @@ def test_all_dialects_are_read_as_tarfile_reads_them(archive: bytes, expected: t
         (FILE + extended(b"g", record(b"comment", b"x")) + END, "describes no member"),
         (FILE + extended(b"L", b"a\0") + END, "describes no member"),
         (extended(b"x", b"9 path=ab\n") + FILE + END, "is broken"),
+        (extended(b"x", b"11 path=abc") + FILE + END, "is broken"),
         (extended(b"x", b"99 path=a\n") + FILE + END, "is broken"),
         (extended(b"x", b"0 path=a\n") + FILE + END, "is broken"),
         (extended(b"x", b"x path=a\n") + FILE + END, "is broken"),
@@ -224,6 +226,11 @@ def test_payload_is_skipped_without_reading_it(tmp_path: Path) -> None:
     with path.open("rb") as file:
         (found,) = TarReader(FileSource(file))
     assert found.size == 7 << 30
+
+
+def test_payload_that_is_skipped_must_be_there() -> None:
+    with pytest.raises(Refused, match="cut off"):
+        list(TarReader(FileSource(io.BytesIO(Header(size=10_000).pack() + END))))
 
 
 def test_the_control_archive_of_a_real_deb_is_read(tmp_path: Path) -> None:

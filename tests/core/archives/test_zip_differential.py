@@ -38,12 +38,13 @@ def compare(archive: bytes) -> None:
     assert read_forward(archive) in (None, ours)
 
 
+@settings(deadline=None)
 @given(written_by_zipfile())
 def test_what_zipfile_writes_is_read_whole(archive: bytes) -> None:
     assert read_ours(archive) == read_theirs(archive)
 
 
-@settings(max_examples=600)
+@settings(max_examples=300, deadline=None)
 @given(written_by_zipfile(), st.data())
 def test_changed_archives_are_read_alike_or_refused(archive: bytes, draw: st.DataObject) -> None:
     data = bytearray(archive)
@@ -88,19 +89,20 @@ def made_of_parts(draw: st.DrawFn) -> bytes:
     return pack(*entries, comment=draw(st.sampled_from([b"", b"", b"PK\5\6" + bytes(18)])))
 
 
-@settings(max_examples=1500)
+@settings(max_examples=500, deadline=None)
 @given(made_of_parts())
 def test_any_combination_of_headers_is_read_alike_or_refused(archive: bytes) -> None:
     compare(archive)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.binary(max_size=40))
 def test_any_bytes_are_read_or_refused(data: bytes, end: bytes) -> None:
     compare(data)
     compare(b"PK\3\4" + data + b"PK\5\6" + end)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     written_by_zipfile(), st.binary(max_size=60), st.dictionaries(st.integers(0, 97), st.binary(max_size=4), max_size=3)
 )

@@ -17,7 +17,8 @@ from typing import BinaryIO
 from packrat_agent.errors import Refused
 from packrat_core.archives.gzip_stream import GZIP_MAGIC
 from packrat_core.archives.member_names import resolve_link
-from packrat_core.archives.tar import FileSource, TarKind, TarLimits, TarMember, TarReader, refuse_unsafe
+from packrat_core.archives.tar import TarKind, TarLimits, TarMember, TarReader, refuse_unsafe
+from packrat_core.archives.tar_source import FileSource
 
 _CHUNK_BYTES = 1024 * 1024
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
