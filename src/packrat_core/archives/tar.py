@@ -118,7 +118,7 @@ class TarReader:
                 self._begin(member.size)
                 yield member
         if not count:
-            raise Refused("it is no tar archive, or an empty one")
+            raise Refused("it is no tar file, or an empty one")
         self._finish()
 
     def read(self, limit: int) -> bytes:
@@ -156,7 +156,7 @@ class TarReader:
         self._offset += skipped
         block = self._source.read(BLOCK)
         if len(block) != BLOCK:
-            raise Refused("it is torn, or no tar archive: it has no end mark")
+            raise Refused("it is no tar file, or torn: it has no end mark")
         self._offset += BLOCK
         self._begin(0)
         if block.count(0) == BLOCK:

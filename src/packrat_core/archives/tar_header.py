@@ -49,7 +49,7 @@ def parse_header(block: bytes) -> TarHeader:
     """
     size, checksum = _numbers(block)
     if checksum != _checksum(block):
-        raise Refused("it is torn, or no tar archive: the checksum of a tar header is wrong")
+        raise Refused("it is no tar file, or torn: the checksum of a tar header is wrong")
     name_field = block[:100].partition(b"\0")[0]
     name = name_field
     if block[345]:
@@ -113,7 +113,7 @@ def _size(field: bytes) -> int:
 def _octal(field: bytes) -> int:
     match = _OCTAL.fullmatch(field)
     if match is None:
-        raise Refused("it is torn, or no tar archive: a number in a tar header is not octal")
+        raise Refused("it is no tar file, or torn: a number in a tar header is not octal")
     return int(match[1] or b"0", 8)
 
 

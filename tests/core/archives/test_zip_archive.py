@@ -84,6 +84,8 @@ def test_all_dialects_are_read_as_zipfile_reads_them(archive: bytes) -> None:
         (TWO + b"x", "bytes follow"),
         (TWO[:-22], "no zip archive"),
         (b"#!/bin/sh\n" + TWO, "bytes before"),
+        (pack(Entry(), before=b"#!/bin/sh\n"), "bytes before"),
+        (pack(before=b"#!/bin/sh\n"), "bytes before"),
         # The end
         (pack(Entry(), end={8: b"\2", 10: b"\2"}), "has 1 members and says 2"),
         (pack(Entry(), Entry(b"b"), end={8: b"\1\0\1\0"}), "has 2 members and says 1"),

@@ -58,9 +58,15 @@ def patched(data: bytes, patches: dict[int, bytes]) -> bytes:
     return bytes(block)
 
 
-def pack(*entries: Entry, between: bytes = b"", end: dict[int, bytes] | None = None, comment: bytes = b"") -> bytes:
+def pack(
+    *entries: Entry,
+    before: bytes = b"",
+    between: bytes = b"",
+    end: dict[int, bytes] | None = None,
+    comment: bytes = b"",
+) -> bytes:
     """Make an archive; end: what to replace in the record at its end."""
-    body, directory = b"", b""
+    body, directory = before, b""
     for one in entries:
         local, central = one.pack(len(body))
         body += local
