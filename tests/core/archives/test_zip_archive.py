@@ -137,6 +137,7 @@ def test_all_dialects_are_read_as_zipfile_reads_them(archive: bytes) -> None:
         (pack(Entry(local={14: bytes(12)})), "disagree"),
         (pack(Entry(local={6: b"\1"})), "disagree"),
         (pack(Entry("é".encode(), local={6: b"\0\x08"})), "disagree"),
+        (pack(Entry(extra=ZIP_64, local={18: NO_SIZES, 40: b"\6"}, central={20: NO_SIZES})), "disagree"),
         (pack(Entry(extra=ZIP_64[:-1] + b"\1", local={18: NO_SIZES})), "disagree"),
         (pack(Entry(flags=8, behind=DESCRIPTOR, local={14: b"\1\1\1\1"})), "disagree"),
         # Gaps and overlaps
@@ -222,6 +223,11 @@ def test_a_member_that_unpacks_to_more_than_it_says_is_left_in_little_memory() -
     data = output.getvalue()
     start = data.index(b"PK\1\2")
     lying = patched(data, {22: b"\1\0\0\0", start + 24: b"\1\0\0\0"})
+    found = ZipArchive(io.BytesIO(lying))
+    pieces = []
+    with pytest.raises(Refused, match="not as long"):
+        pieces.extend(found.chunks(found.members[0]))
+    assert not pieces
     tracemalloc.start()
     try:
         with pytest.raises(Refused, match="not as long"):
