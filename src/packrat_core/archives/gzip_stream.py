@@ -11,8 +11,8 @@ anything else is refused.
 import zlib
 from typing import BinaryIO
 
-from packrat_agent.errors import Refused
 from packrat_core.archives.limits import check_unpacked
+from packrat_core.errors import Refused
 
 GZIP_MAGIC = b"\x1f\x8b"
 

@@ -5,7 +5,7 @@ Gives: nothing; Refused where a limit is exceeded.
 Touches: nothing.
 """
 
-from packrat_agent.errors import Refused
+from packrat_core.errors import Refused
 
 MEMBERS_LIMIT = 200_000
 

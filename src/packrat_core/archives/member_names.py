@@ -9,7 +9,7 @@ Backslashes and drive letters count too: clients on Windows unpack the same arch
 
 import posixpath
 
-from packrat_agent.errors import Refused
+from packrat_core.errors import Refused
 
 
 def check_name(name: str) -> None:

@@ -19,11 +19,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from packrat_agent.errors import Refused
 from packrat_core.archives.limits import MEMBERS_LIMIT, check_count
 from packrat_core.archives.member_names import normalize_name, resolve_link
 from packrat_core.archives.tar_header import BLOCK, TarHeader, parse_header, parse_pax, parse_pax_size
 from packrat_core.archives.tar_source import Source
+from packrat_core.errors import Refused
 
 _CHUNK_BYTES = 256 * 1024
 _PAX, _PAX_GLOBAL, _GNU_NAME, _GNU_TARGET = b"x", b"g", b"L", b"K"

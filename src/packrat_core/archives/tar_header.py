@@ -14,7 +14,7 @@ import re
 import zlib
 from dataclasses import dataclass
 
-from packrat_agent.errors import Refused
+from packrat_core.errors import Refused
 
 BLOCK = 512
 

@@ -8,7 +8,7 @@ Touches: the file.
 import os
 from typing import BinaryIO, Protocol
 
-from packrat_agent.errors import Refused
+from packrat_core.errors import Refused
 
 
 class Source(Protocol):

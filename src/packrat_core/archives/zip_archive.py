@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from operator import attrgetter
 from typing import BinaryIO
 
-from packrat_agent.errors import Refused
 from packrat_core.archives.limits import check_unpacked
 from packrat_core.archives.zip_directory import (
     ENCRYPTED,
@@ -31,6 +30,7 @@ from packrat_core.archives.zip_directory import (
     read_entries,
     widen,
 )
+from packrat_core.errors import Refused
 
 __all__ = ["ZipArchive", "ZipMember"]
 

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
-from packrat_agent.errors import Refused
 from packrat_core.archives.limits import MEMBERS_LIMIT, check_count
 from packrat_core.archives.member_names import check_name
+from packrat_core.errors import Refused
 
 DIRECTORY_LIMIT = 64 * 1024 * 1024
 IN_EXTRA_32 = 0xFFFFFFFF

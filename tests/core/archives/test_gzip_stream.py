@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.errors import Refused
 from packrat_core.archives.gzip_stream import GzipStream, check_gzip_payload
+from packrat_core.errors import Refused
 
 TEXT = b"one\n" * 300
 ONE = gzip.compress(TEXT, mtime=0)

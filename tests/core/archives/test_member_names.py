@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.errors import Refused
 from packrat_core.archives.member_names import normalize_name, resolve_link
+from packrat_core.errors import Refused
 
 TEXT = st.text("ab./\\:C\0 é", max_size=20) | st.text(max_size=20)
 

@@ -27,11 +27,11 @@ from core.archives.tar_blocks import (
     record,
     seal,
 )
-from packrat_agent.demo.build_image import Image, build_classic
-from packrat_agent.errors import Refused
 from packrat_agent.formats.docker.read_image import read_image
 from packrat_core.archives.gzip_stream import GzipStream
 from packrat_core.archives.tar import TarReader
+from packrat_core.errors import Refused
+from packrat_demo.build_image import Image, build_classic
 
 REASONS = re.compile(
     "|".join(

@@ -21,9 +21,9 @@ from core.archives.tar_blocks import (
     read_theirs,
     record,
 )
-from packrat_agent.errors import Refused
 from packrat_core.archives.tar import TarKind, TarLimits, TarMember, TarReader, refuse_unsafe
 from packrat_core.archives.tar_source import FileSource
+from packrat_core.errors import Refused
 
 FILE = member(Header(), b"x")
 LONG = b"t-1/" + b"n" * 150

@@ -10,9 +10,9 @@ import zlib
 import pytest
 
 from core.archives.zip_parts import Entry, pack, patched, read_forward, read_ours, read_theirs
-from packrat_agent.errors import Refused
 from packrat_core.archives.limits import MEMBERS_LIMIT
 from packrat_core.archives.zip_archive import ZipArchive
+from packrat_core.errors import Refused
 
 TWO = pack(Entry(), Entry(b"a/two", b"second"))
 CRC = zlib.crc32(b"content")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.archives.zip_parts import Entry, pack, patched, read_forward, read_ours, read_theirs, written_by_zipfile
-from packrat_agent.errors import Refused
+from packrat_core.errors import Refused
 
 REASONS = re.compile(
     "|".join(
