@@ -76,7 +76,7 @@ def test_archives_that_are_only_called_like_one_are_what_they_were(tmp_path: Pat
     device = tarfile.TarInfo("image/dev/null")
     device.type = tarfile.CHRTYPE
     assert inspect(tmp_path, "image_1.0-2.tar.gz", tar_of(device)).type == "tar"
-    with pytest.raises(Unrecognized, match="a device"):
+    with pytest.raises(Unrecognized, match="is a character device"):
         inspect(tmp_path, "image-2.tar.gz", tar_of(device))
     kept = inspect(tmp_path, "Tool_1.0-2.zip", pack_zip([("x", b"")]))
     assert (kept.package, kept.type) == ("Tool", "resource")

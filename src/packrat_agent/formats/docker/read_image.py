@@ -12,11 +12,10 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from packrat_agent.formats.docker.read_tar import read_members
 from packrat_agent.model.values import Fragment, Product
 from packrat_core.errors import Refused
 from packrat_core.fs.disk import told_as_disk_error
-from packrat_core.packages.image.archive import Archive
+from packrat_core.packages.image.archive import Archive, list_members
 from packrat_core.packages.image.manifest import (
     CONFIG_LIMIT,
     MANIFEST_LIMIT,
@@ -56,7 +55,7 @@ def is_image_archive(path: Path) -> bool:
     """Say whether a file is an archive with an image in it; no more than its list of members is read."""
     try:
         with path.open("rb") as file:
-            members = read_members(file)
+            members = list_members(file)
     except (Refused, OSError):
         return False
     return _CLASSIC in members or (_INDEX in members and "oci-layout" in members)

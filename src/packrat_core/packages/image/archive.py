@@ -14,13 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from packrat_agent.formats.docker.read_tar import Member, follow, read_members
+from packrat_core.archives.gzip_stream import GZIP_MAGIC
+from packrat_core.archives.member_names import resolve_link
+from packrat_core.archives.tar import TarKind, TarLimits, TarMember, TarReader, refuse_unsafe
+from packrat_core.archives.tar_source import FileSource
 from packrat_core.errors import Refused
 
 _CHUNK_BYTES = 1024 * 1024
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-_GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_LIMITS = TarLimits(members=20_000, name=1024, extended=64 * 1024)
+_LINKS_FOLLOWED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,22 @@ class Taken:
     plain: str
 
 
+def list_members(file: BinaryIO) -> dict[str, TarMember]:
+    """List the files and links of a tar file by their names; directories are left out.
+
+    Raises: Refused where it is no whole tar file, or holds what could mislead.
+    """
+    members: dict[str, TarMember] = {}
+    for member in TarReader(FileSource(file), _LIMITS):
+        refuse_unsafe(member)
+        if member.kind is TarKind.DIRECTORY:
+            continue
+        if member.name in members:
+            raise Refused(f"it has two members called {member.name[:120]!r}")
+        members[member.name] = member
+    return members
+
+
 class Archive:
     """The members of one image archive."""
 
@@ -39,13 +59,13 @@ class Archive:
         """Raises: Refused where the file is no whole, honest tar file."""
         self._file = file
         self._into = into
-        self._members = read_members(file)
+        self._members = list_members(file)
         self._written: set[str] = set()
         self._taken: dict[int, Taken] = {}
 
     def has(self, name: str) -> bool:
         """True where there is such a file."""
-        return follow(self._members, name) is not None
+        return self._follow(name) is not None
 
     def read(self, name: str, limit: int) -> bytes:
         """Give a small file.
@@ -89,20 +109,30 @@ class Archive:
         self._written.clear()
         self._taken.clear()
 
-    def _find(self, name: str) -> Member:
-        member = follow(self._members, name)
+    def _follow(self, name: str) -> TarMember | None:
+        """Find a file by its name, through links inside the archive."""
+        path = name
+        for _ in range(_LINKS_FOLLOWED):
+            member = self._members.get(path)
+            if member is None or member.is_file:
+                return member
+            path = resolve_link(member.name, member.target, symbolic=member.kind is TarKind.SYMBOLIC_LINK)
+        raise Refused(f"its links go in a circle, or on and on, at {name[:120]!r}")
+
+    def _find(self, name: str) -> TarMember:
+        member = self._follow(name)
         if member is None:
             raise Refused(f"it has no {name[:120]}")
         return member
 
-    def _is_gzip(self, member: Member, name: str) -> bool:
+    def _is_gzip(self, member: TarMember, name: str) -> bool:
         self._file.seek(member.offset)
         magic = self._file.read(min(4, member.size))
         if magic == _ZSTD_MAGIC:
             raise Refused(f"its layer {name[:120]} is compressed as zstd; save it as an OCI archive")
-        return magic.startswith(_GZIP_MAGIC)
+        return magic.startswith(GZIP_MAGIC)
 
-    def _chunks(self, member: Member) -> Iterator[bytes]:
+    def _chunks(self, member: TarMember) -> Iterator[bytes]:
         self._file.seek(member.offset)
         left = member.size
         while left:

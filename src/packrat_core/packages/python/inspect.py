@@ -21,10 +21,16 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
-from packrat_agent.formats.pypi.read_tar import TarGz
-from packrat_agent.formats.pypi.read_zip import ZipMember, list_members, read_member
+from packrat_core.archives.gzip_stream import GZIP_MAGIC, GzipStream
+from packrat_core.archives.tar import TarReader, refuse_unsafe
+from packrat_core.archives.zip_archive import ZipArchive, ZipMember
 from packrat_core.errors import Refused
 from packrat_core.packages.python.metadata import CoreMetadata, read_metadata
+
+METADATA_LIMIT = 4 * 1024 * 1024
+"""Bytes of METADATA or PKG-INFO; real ones have some kilobytes."""
+
+_BUFFER_BYTES = 16 * 1024
 
 SDIST_ENDINGS = (".tar.gz", ".zip")
 
@@ -57,16 +63,15 @@ def read_distribution(path: Path) -> Distribution:
 
     Raises: NoDistribution; Refused where it is torn, or could harm or mislead a client.
     """
-    with path.open("rb") as file:
+    # Small members lie close together: with such a buffer several of their headers come with one read.
+    with path.open("rb", buffering=_BUFFER_BYTES) as file:
         start = file.read(4)
         file.seek(0)
-        if start[:2] == b"\x1f\x8b":
-            kind, content = Kind.SDIST, _from_tar(file)
-        elif start == b"PK\3\4":
-            kind, content = _from_zip(file)
-        else:
-            raise NoDistribution("it is neither a zip archive nor a .tar.gz: no wheel and no source distribution")
-    return Distribution(kind, content, read_metadata(content))
+        if start[:2] == GZIP_MAGIC:
+            return _from_tar(file)
+        if start == b"PK\3\4":
+            return _from_zip(file)
+    raise NoDistribution("it is neither a zip archive nor a .tar.gz: no wheel and no source distribution")
 
 
 def check_file_name(file_name: str, kind: str, name: str, version: str) -> None:
@@ -100,32 +105,37 @@ def _parse_sdist_name(file_name: str, project: str) -> tuple[str, Version]:
     return canonicalize_name(name), Version(version)
 
 
-def _from_tar(file: BinaryIO) -> bytes:
-    archive = TarGz(file)
+def _from_tar(file: BinaryIO) -> Distribution:
+    archive = TarReader(GzipStream(file))
     found: bytes | None = None
-    for member in archive.members():
+    for member in archive:
+        refuse_unsafe(member)
         if not _SDIST_METADATA.fullmatch(member.name):
             continue
         if not member.is_file:
             raise Refused(f"its {member.name} is a link or directory, no file")
         if found is not None:
             raise Refused("it has more than one PKG-INFO at its top")
-        found = archive.read()
+        found = archive.read(METADATA_LIMIT)
     if found is None:
         raise NoDistribution("it has no PKG-INFO: it is no source distribution")
-    return found
+    return Distribution(Kind.SDIST, found, read_metadata(found))
 
 
-def _from_zip(file: BinaryIO) -> tuple[Kind, bytes]:
-    members = list_members(file)
-    wheels = [member for member in members if _WHEEL_METADATA.fullmatch(member.name)]
+def _from_zip(file: BinaryIO) -> Distribution:
+    archive = ZipArchive(file)
+    # Few names end so, and telling costs less than a match.
+    named = [member for member in archive.members if member.name.endswith(("/METADATA", "/PKG-INFO"))]
+    wheels = [member for member in named if _WHEEL_METADATA.fullmatch(member.name)]
     if wheels:
-        content = read_member(file, _only(wheels))
-        _check_info_directory(wheels[0].name, read_metadata(content))
-        return Kind.WHEEL, content
-    sdists = [member for member in members if _SDIST_METADATA.fullmatch(member.name)]
+        content = archive.read(_only(wheels), METADATA_LIMIT)
+        core = read_metadata(content)
+        _check_info_directory(wheels[0].name, core)
+        return Distribution(Kind.WHEEL, content, core)
+    sdists = [member for member in named if _SDIST_METADATA.fullmatch(member.name)]
     if sdists:
-        return Kind.SDIST, read_member(file, _only(sdists))
+        content = archive.read(_only(sdists), METADATA_LIMIT)
+        return Distribution(Kind.SDIST, content, read_metadata(content))
     raise NoDistribution("it has neither .dist-info/METADATA nor PKG-INFO: it is no Python distribution")
 
 

@@ -1,0 +1,242 @@
+"""Reads a tar archive once from front to back, holding no more of it than one small member.
+
+Takes: a source of its bytes: an open file, or the stream inside a gzip file.
+Gives: its members; the bytes of one while it is at hand.
+Touches: the source.
+
+All dialects are read: v7, ustar, GNU's long names ('L', 'K') and base-256 numbers, pax headers ('x', 'g'). Refused are
+sparse files, parts of multi-volume archives, and whatever Python's tarfile, GNU tar and Go's archive/tar read
+differently: two extended headers that say the same thing, sizes of links and directories, files whose names end with a
+slash.
+
+    for member in TarReader(FileSource(file)):
+        refuse_unsafe(member)
+
+Source: POSIX.1-2017 pax and ustar; GNU tar manual, "Basic Tar Format".
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from packrat_core.archives.limits import MEMBERS_LIMIT, check_count
+from packrat_core.archives.member_names import normalize_name, resolve_link
+from packrat_core.archives.tar_header import BLOCK, TarHeader, parse_header, parse_pax, parse_pax_size
+from packrat_core.archives.tar_source import Source
+from packrat_core.errors import Refused
+
+_CHUNK_BYTES = 256 * 1024
+_PAX, _PAX_GLOBAL, _GNU_NAME, _GNU_TARGET = b"x", b"g", b"L", b"K"
+_EXTENDED = frozenset({_PAX, _PAX_GLOBAL, _GNU_NAME, _GNU_TARGET})
+_V7_FILE = b"\0"
+
+
+class TarKind(Enum):
+    """What a member is."""
+
+    FILE = "a file"
+    DIRECTORY = "a directory"
+    SYMBOLIC_LINK = "a symbolic link"
+    HARD_LINK = "a hard link"
+    CHARACTER_DEVICE = "a character device"
+    BLOCK_DEVICE = "a block device"
+    NAMED_PIPE = "a named pipe"
+
+
+_KINDS = {
+    b"0": TarKind.FILE,
+    _V7_FILE: TarKind.FILE,
+    b"7": TarKind.FILE,
+    b"1": TarKind.HARD_LINK,
+    b"2": TarKind.SYMBOLIC_LINK,
+    b"3": TarKind.CHARACTER_DEVICE,
+    b"4": TarKind.BLOCK_DEVICE,
+    b"5": TarKind.DIRECTORY,
+    b"6": TarKind.NAMED_PIPE,
+}
+_LINKS = frozenset({TarKind.SYMBOLIC_LINK, TarKind.HARD_LINK})
+_DEVICES = frozenset({TarKind.CHARACTER_DEVICE, TarKind.BLOCK_DEVICE, TarKind.NAMED_PIPE})
+
+
+@dataclass(frozen=True, slots=True)
+class TarMember:
+    """One member.
+
+    `name` is relative, without `.` and `..`; the `size` bytes of a file begin at `offset` of the plain archive;
+    `target` is what a link says, '' for all others.
+    """
+
+    name: str
+    kind: TarKind
+    size: int
+    offset: int
+    target: str
+
+    @property
+    def is_file(self) -> bool:
+        """False for directories, links and devices."""
+        return self.kind is TarKind.FILE
+
+
+@dataclass(frozen=True, slots=True)
+class TarLimits:
+    """Bounds: members, characters of a name (Linux opens no longer path), bytes of an extended header."""
+
+    members: int = MEMBERS_LIMIT
+    name: int = 4096
+    extended: int = 1024 * 1024
+
+
+class TarReader:
+    """The members of a tar archive, read one after the other."""
+
+    def __init__(self, source: Source, limits: TarLimits | None = None) -> None:
+        self._source = source
+        self._limits = limits or TarLimits()
+        self._extended: dict[bytes, bytes] = {}
+        self._offset = 0
+        self._left = 0
+        self._padding = 0
+
+    def __iter__(self) -> Iterator[TarMember]:
+        """Walk to the end of the archive, and of what follows it.
+
+        Raises: Refused where it is torn, misleading, beyond its limits, or followed by anything but zeros.
+        """
+        count = 0
+        while (header := self._next_header()) is not None:
+            is_extended = header.kind in _EXTENDED
+            if is_extended:
+                self._extend(header)
+            # All other extended headers stand at most once before their member.
+            if header.kind == _PAX_GLOBAL or not is_extended:
+                count += 1
+                check_count(count, self._limits.members)
+            if not is_extended:
+                member = self._member(header)
+                self._extended = {}
+                self._begin(member.size)
+                yield member
+        if not count:
+            raise Refused("it is no tar file, or an empty one")
+        self._finish()
+
+    def read(self, limit: int) -> bytes:
+        """Give what is left of the member at hand.
+
+        Raises: Refused where that is more than `limit` bytes.
+        """
+        if self._left > limit:
+            raise Refused(f"it has a member of {self._left} bytes, the limit is {limit}")
+        return b"".join(self.chunks())
+
+    def chunks(self) -> Iterator[bytes]:
+        """Give what is left of the member at hand, in pieces.
+
+        Raises: Refused where the archive is torn.
+        """
+        while self._left:
+            yield self._take(min(self._left, _CHUNK_BYTES))
+
+    def _begin(self, size: int) -> None:
+        self._left, self._padding = size, -size % BLOCK
+
+    def _take(self, size: int) -> bytes:
+        data = self._source.read(size)
+        if len(data) != size:
+            raise Refused("it is torn: the tar archive ends inside a member")
+        self._offset += size
+        self._left -= size
+        return data
+
+    def _next_header(self) -> TarHeader | None:
+        """Give the next header; None at the end mark."""
+        skipped = self._left + self._padding
+        self._source.skip(skipped)
+        self._offset += skipped
+        block = self._source.read(BLOCK)
+        if len(block) != BLOCK:
+            raise Refused("it is no tar file, or torn: it has no end mark")
+        self._offset += BLOCK
+        self._begin(0)
+        if block.count(0) == BLOCK:
+            if self._extended:
+                raise Refused("it is torn: an extended tar header describes no member")
+            return None
+        return parse_header(block)
+
+    def _finish(self) -> None:
+        while rest := self._source.read(_CHUNK_BYTES):
+            if rest.strip(b"\0"):
+                raise Refused("it has bytes after the end of the tar archive")
+
+    def _extend(self, header: TarHeader) -> None:
+        """Remember what an extended header says about the member that follows."""
+        if header.size > self._limits.extended:
+            raise Refused(f"it has an extended tar header of {header.size} bytes, the limit is {self._limits.extended}")
+        # Global headers may follow each other; Go loses what stands before one.
+        before = self._extended.keys() - {_PAX_GLOBAL}
+        if header.kind in before or (header.kind == _PAX_GLOBAL and before):
+            raise Refused("it has two extended tar headers where clients differ on which one counts")
+        self._begin(header.size)
+        data = self._take(header.size)
+        # tarfile reads on into the padding.
+        if self._take_padding().strip(b"\0"):
+            raise Refused("it has an extended tar header with bytes after its end")
+        if header.kind in (_GNU_NAME, _GNU_TARGET):
+            records = {b"path" if header.kind == _GNU_NAME else b"linkpath": data.rstrip(b"\0")}
+        else:
+            records = parse_pax(data)
+        if header.kind == _PAX_GLOBAL and records:
+            raise Refused("it has a global tar header that names files")
+        if any(b"\0" in value for value in records.values()):
+            raise Refused("it has an extended tar header with a name that clients would cut off")
+        if records.keys() & self._extended.keys():
+            raise Refused("it has two extended tar headers that name the same member")
+        self._extended |= records | {header.kind: b""}
+
+    def _take_padding(self) -> bytes:
+        size, self._padding = self._padding, 0
+        self._left = size
+        return self._take(size)
+
+    def _member(self, header: TarHeader) -> TarMember:
+        kind = _KINDS.get(header.kind)
+        raw_name = self._extended.get(b"path", header.name)
+        name = normalize_name(_text(raw_name))
+        if kind is None:
+            raise Refused(f"its member {name[:80]!r} is of the unknown kind {header.kind!r}")
+        if len(name) > self._limits.name:
+            raise Refused(f"it has a member with a name of {len(name)} characters, the limit is {self._limits.name}")
+        if kind is TarKind.FILE:
+            kind = _file_or_directory(header, raw_name)
+        size = parse_pax_size(self._extended[b"size"]) if b"size" in self._extended else header.size
+        if kind is not TarKind.FILE and size:
+            # tarfile and Go read the next header right behind such a member, GNU tar behind its bytes.
+            raise Refused(f"its member {name[:80]!r} is {kind.value}, and has {size} bytes")
+        if kind is not TarKind.DIRECTORY and name == ".":
+            raise Refused("it holds a member with an impossible name: '.'")
+        is_link = kind in _LINKS
+        target = _text(self._extended.get(b"linkpath", header.target)) if is_link else ""
+        return TarMember(name, kind, size, self._offset, target)
+
+
+def refuse_unsafe(member: TarMember) -> None:
+    """Raises: Refused where a member is a device, or a link that leads out of the archive."""
+    if member.kind in _DEVICES:
+        raise Refused(f"its member {member.name[:80]!r} is {member.kind.value}")
+    if member.target:
+        resolve_link(member.name, member.target, symbolic=member.kind is TarKind.SYMBOLIC_LINK)
+
+
+def _file_or_directory(header: TarHeader, name: bytes) -> TarKind:
+    """Tell a directory from a file by the slash at its end, as before ustar, when that was all there was."""
+    is_directory = name.endswith(b"/")
+    # tarfile looks at the plain field, Go at the whole name, GNU tar also where the header says that it is a file.
+    if is_directory != (header.kind == _V7_FILE and header.name_field.endswith(b"/")):
+        raise Refused(f"its member {_text(name)[:80]!r} is a file to some clients, a directory to others")
+    return TarKind.DIRECTORY if is_directory else TarKind.FILE
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "backslashreplace")

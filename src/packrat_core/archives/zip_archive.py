@@ -1,0 +1,176 @@
+"""Reads a zip archive that is the same whether a client reads it by its directory or from front to back.
+
+Takes: an open zip file.
+Gives: its members; the bytes of one.
+Touches: the file.
+
+Most clients go by the central directory; some (uv, while it downloads) by the local header before each member. So the
+local headers must say what the directory says, and the members fill the file without gaps, overlaps or unlisted
+members.
+
+Source: APPNOTE.TXT 6.3.10 of the ZIP format.
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from operator import attrgetter
+from typing import BinaryIO
+
+from packrat_core.archives.limits import check_unpacked
+from packrat_core.archives.zip_directory import (
+    ENCRYPTED,
+    IN_EXTRA_32,
+    UTF_8,
+    WITH_DESCRIPTOR,
+    ZipMember,
+    find_directory,
+    read_at,
+    read_entries,
+    widen,
+)
+from packrat_core.errors import Refused
+
+__all__ = ["ZipArchive", "ZipMember"]
+
+_LOCAL = struct.Struct("<4s5H3L2H")
+_CHUNK_BYTES = 256 * 1024
+_STORED, _DEFLATED = 0, 8
+
+
+class ZipArchive:
+    """The members of a zip archive, in the order of its central directory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Read the directory and every local header.
+
+        Raises: Refused where the archive is torn, misleading or a bomb, or has a member that could harm a client.
+        """
+        self._file = file
+        size = file.seek(0, os.SEEK_END)
+        directory = find_directory(file, size)
+        self.members = list(read_entries(read_at(file, directory.offset, directory.size)))
+        if len(self.members) != directory.members:
+            raise Refused(
+                f"it is torn: its central directory has {len(self.members)} members and says {directory.members}"
+            )
+        check_unpacked(sum(map(attrgetter("unpacked"), self.members)), size)
+        self._starts = self._check_locals(directory.offset)
+
+    def read(self, member: ZipMember, limit: int) -> bytes:
+        """Give the bytes of a member.
+
+        Raises: Refused where they are more than `limit`, torn, or compressed in a way that clients don't read.
+        """
+        if max(member.packed, member.unpacked) > limit:
+            raise Refused(f"its {member.name[:80]} has {member.unpacked} bytes, the limit is {limit}")
+        return b"".join(self.chunks(member))
+
+    def check_payload(self) -> None:
+        """Decompress all members and check their sizes and checksums.
+
+        Raises: Refused
+        """
+        for member in self.members:
+            for _ in self.chunks(member):
+                pass
+
+    def chunks(self, member: ZipMember) -> Iterator[bytes]:
+        """Give the bytes of a member in pieces; its size and checksum are checked at the end.
+
+        Raises: Refused where it is torn, damaged, or compressed in a way that clients don't read.
+        """
+        if member.method not in (_STORED, _DEFLATED):
+            raise Refused(f"its {member.name[:80]} is compressed by method {member.method}; 0 and 8 can be read")
+        crc = size = 0
+        for chunk in self._stored(member) if member.method == _STORED else self._inflated(member):
+            crc = zlib.crc32(chunk, crc)
+            size += len(chunk)
+            if size > member.unpacked:
+                break
+            yield chunk
+        if size != member.unpacked or crc != member.crc:
+            raise Refused(f"it is torn: its {member.name[:80]} is not as long, or not the same, as it says")
+
+    def _stored(self, member: ZipMember) -> Iterator[bytes]:
+        at = self._starts[member.offset]
+        for offset in range(at, at + member.packed, _CHUNK_BYTES):
+            yield read_at(self._file, offset, min(_CHUNK_BYTES, at + member.packed - offset))
+
+    def _inflated(self, member: ZipMember) -> Iterator[bytes]:
+        inflate = zlib.decompressobj(-15)
+        try:
+            for chunk in self._stored(member):
+                waiting = chunk
+                while waiting and not inflate.eof:
+                    if plain := inflate.decompress(waiting, _CHUNK_BYTES):
+                        yield plain
+                    waiting = inflate.unconsumed_tail
+                if inflate.unused_data or waiting:
+                    raise Refused(f"its {member.name[:80]} has bytes after the end of its deflate stream")
+            while plain := inflate.decompress(b"", _CHUNK_BYTES):
+                yield plain
+        except zlib.error as error:
+            raise Refused(f"it is torn: its {member.name[:80]} is no valid deflate stream: {error}") from None
+        if not inflate.eof:
+            raise Refused(f"it is torn: the deflate stream of its {member.name[:80]} has no end")
+
+    def _check_locals(self, directory: int) -> dict[int, int]:
+        """Check that members and the directory follow each other; give where the bytes of each member begin."""
+        ordered = sorted(self.members, key=attrgetter("offset"))
+        offsets = [*(member.offset for member in ordered), directory]
+        if offsets[0]:
+            raise Refused("it has bytes before the zip archive that belong to nothing")
+        starts = {}
+        for member, end in zip(ordered, offsets[1:], strict=True):
+            start = self._check_local(member)
+            starts[member.offset] = start
+            behind = end - start - member.packed
+            if behind < 0:
+                raise Refused(f"its member {member.name[:80]!r} overlaps what follows")
+            if behind:
+                self._check_behind(member, end - behind, behind)
+        return starts
+
+    def _check_local(self, member: ZipMember) -> int:
+        """Hold the local header against the directory; give where the bytes of the member begin."""
+        if member.repeated:
+            # Nearly all writers repeat the entry of the directory byte by byte: this is the quick way.
+            self._file.seek(member.offset)
+            data = self._file.read(_LOCAL.size + len(member.raw_name))
+            if data.startswith(b"PK\3\4" + member.repeated) and data.endswith(member.raw_name, _LOCAL.size):
+                return member.offset + len(data) + (data[28] | data[29] << 8)
+        name_size = len(member.raw_name)
+        data = read_at(self._file, member.offset, _LOCAL.size + name_size)
+        signature, _, flags, method, _, _, crc, packed, unpacked, local_name_size, extra_size = _LOCAL.unpack_from(data)
+        if signature != b"PK\3\4" or data[_LOCAL.size :] != member.raw_name or local_name_size != name_size:
+            raise _disagreement(member)
+        start = member.offset + _LOCAL.size + name_size
+        if IN_EXTRA_32 in (packed, unpacked):
+            extra = read_at(self._file, start, extra_size)
+            unpacked, packed = widen((unpacked, packed), extra, member.raw_name)
+        found, expected = (crc, packed, unpacked), (member.crc, member.packed, member.unpacked)
+        if found != expected and not (
+            # Who writes without seeking back leaves them empty; they follow the member.
+            flags & WITH_DESCRIPTOR and all(one in (0, two) for one, two in zip(found, expected, strict=True))
+        ):
+            raise _disagreement(member)
+        differs = (flags ^ member.flags) & (ENCRYPTED | (0 if member.raw_name.isascii() else UTF_8))
+        if differs or method != member.method:
+            raise _disagreement(member)
+        return start + int(extra_size)
+
+    def _check_behind(self, member: ZipMember, at: int, size: int) -> None:
+        """Accept nothing but a data descriptor between the bytes of a member and what follows."""
+        for form in ("<3L", "<L2Q"):
+            width = struct.calcsize(form)
+            if size in (width, width + 4) and max(member.packed, member.unpacked) < 1 << (32 if form == "<3L" else 64):
+                descriptor = struct.pack(form, member.crc, member.packed, member.unpacked)
+                if read_at(self._file, at, size) in (descriptor, b"PK\7\x08" + descriptor):
+                    return
+        raise Refused(f"it has bytes after its member {member.name[:80]!r} that belong to nothing")
+
+
+def _disagreement(member: ZipMember) -> Refused:
+    return Refused(f"its central directory and its local header disagree about {member.name[:80]}")
