@@ -1,4 +1,4 @@
-"""The state database as the steps see it: what is wanted, what is on disk, compressed pieces, notes.
+"""The state database as the steps see it: what is wanted, what is on disk, what may go, compressed pieces, notes.
 
 Takes: the path of the database.
 Gives: one object a concern, all on one connection.
@@ -11,6 +11,8 @@ from packrat_agent.state.database import Database
 from packrat_agent.state.live import LiveFiles
 from packrat_agent.state.notes import Notes
 from packrat_agent.state.pieces import Pieces
+from packrat_agent.state.publications import OldPublications
+from packrat_agent.state.rejections import Rejections
 from packrat_agent.state.settled import Settled
 from packrat_agent.state.wanted import WantedFiles
 
@@ -22,7 +24,9 @@ class Store:
         self._db = Database(path)
         self.settled = Settled()
         self.wanted = WantedFiles(self._db, self.settled)
-        self.live = LiveFiles(self._db, self.settled)
+        self.publications = OldPublications(self._db)
+        self.live = LiveFiles(self._db, self.settled, self.publications)
+        self.rejections = Rejections(self._db)
         self.pieces = Pieces(self._db)
         self.notes = Notes(self._db)
 
