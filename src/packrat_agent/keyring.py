@@ -19,6 +19,7 @@ import gnupg
 import structlog
 
 from packrat_agent.errors import SigningError
+from packrat_agent.gpg_status import read_verdict
 from packrat_agent.model import SignatureForm
 
 log = structlog.get_logger()
@@ -179,7 +180,13 @@ def verifies(key: SigningKey, data: bytes, signature: bytes) -> bool:
     """Say whether a detached signature of `data` is a valid one of exactly this key."""
     with _temporary(signature) as path:
         verified = _open(key.home).verify_data(str(path), data)
-    return bool(verified.valid and verified.fingerprint == key.fingerprint)
+    return _is_of(key, verified)
+
+
+def _is_of(key: SigningKey, verified: Any) -> bool:
+    """Judge by gpg's own lines: the last of several signatures overwrites what the others made of `verified`."""
+    verdict = read_verdict(str(verified.stderr or ""))
+    return verdict.wrong is None and verdict.signers == (key.fingerprint,)
 
 
 @cache
@@ -290,8 +297,7 @@ def _tell_failure(key: SigningKey, made: Any) -> str:
 
 def _verify(gpg: gnupg.GPG, key: SigningKey, data: bytes, signature: bytes, form: SignatureForm) -> None:
     if form in (SignatureForm.CLEAR, SignatureForm.OPAQUE):
-        verified = gpg.verify(signature)
-        good = verified.valid and verified.fingerprint == key.fingerprint
+        good = _is_of(key, gpg.verify(signature))
     else:
         good = verifies(key, data, signature)
     if not good:

@@ -10,7 +10,7 @@ import pytest
 SRC = Path(__file__).parents[2] / "src"
 AGENT = SRC / "packrat_agent"
 
-CENTRE = {"model", "errors", "disk", "paths", "log", "steps", "threads"}
+CENTRE = {"model", "errors", "disk", "paths", "log", "steps", "threads", "gpg_status"}
 """What every step may import; these import each other one way only: disk → errors, paths → model, model → nothing."""
 
 STEPS = {
