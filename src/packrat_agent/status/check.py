@@ -174,7 +174,7 @@ def _old_indexes(status: Status, limits: Limits) -> Iterator[_Finding]:
     if size_bytes:
         old_bytes = _old_index_bytes(status)
         percent = 100 * old_bytes / size_bytes
-        text = f"earlier indexes hold {human_size(old_bytes)}, {percent:.3g} % of the disk: lower index_grace_period"
+        text = f"earlier indexes hold {human_size(old_bytes)}, {percent:.1f} % of the disk: lower index_grace_period"
         yield limits.old_index_percent.judge(percent), text
 
 
@@ -220,7 +220,8 @@ def _figures(status: Status, limits: Limits) -> str:
 
 
 def _figure(name: str, value: float, limit: Limit | None = None, unit: str = "") -> str:
-    text = f"{name}={round(value, 1):.10g}{unit}"
+    shown = str(value) if isinstance(value, int) else f"{round(value, 1):.10g}"
+    text = f"{name}={shown}{unit}"
     if limit is None:
         return text
     warning, critical = ("" if one is None else f"{one:.10g}" for one in (limit.warning, limit.critical))
