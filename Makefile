@@ -4,19 +4,20 @@ BIN := $(VENV)/bin
 ARGS ?= tests
 WORKERS ?= auto
 
-.PHONY: help demo demo-once test check bench kill clean
+.PHONY: help demo demo-once test check requirements bench kill clean
 
 help:
 	@echo "make demo              try it out: a server, a mirror of it, packages that arrive; Ctrl-C ends it"
 	@echo "make demo-once         the same, proved with apt-get, then it ends"
 	@echo "make test              run all tests; installs the clients that they need"
 	@echo "make test ARGS='tests/unit -k plan'   run some of them"
-	@echo "make check             ruff, mypy and the rules of the architecture"
+	@echo "make check             ruff, mypy, deptry, vulture and the rules of the architecture"
+	@echo "make requirements      pin what pyproject.toml asks for, with hashes; what is pinned stays as it is"
 	@echo "make kill              kill the agent 200 times at random moments, and look after each"
 	@echo "make bench             measure against aptly, reprepro and apt-ftparchive"
 	@echo "make clean             remove the virtual environment, the demo and what tests downloaded"
 
-$(VENV)/run: requirements/run.txt pyproject.toml
+$(VENV)/run: requirements/run.txt pyproject.toml src/packrat_agent/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/it" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
@@ -45,7 +46,21 @@ check: $(VENV)/test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/deptry src bench
+	@$(BIN)/deptry src bench tests --exclude '^$$' --ignore DEP002,DEP004
+	@$(BIN)/vulture
+	@$(BIN)/vulture src bench tests
 	@$(BIN)/pytest tests/unit/test_architecture.py
+
+# Pins are for all platforms and for every Python that we support; no registry's address gets into the files.
+COMPILE = $(UV) pip compile -q $(UPGRADE:%=--upgrade-package %) --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+UV ?= .cache/clients/bin/uv
+
+requirements:
+	@test -x "$$(command -v $(UV))" || { echo "uv is missing: run tests/provision.sh, or set UV=/path/to/uv" >&2; exit 1; }
+	@$(COMPILE) --extra server pyproject.toml requirements/build.in -o requirements/run.txt
+	@$(COMPILE) --extra server --extra test pyproject.toml requirements/build.in -o requirements/test.txt
+	@$(COMPILE) requirements/clients.in -o requirements/clients.txt
 
 kill: $(VENV)/test
 	@tests/provision.sh gpg gpgv

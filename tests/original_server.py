@@ -132,7 +132,6 @@ class OriginalServer:
         self._polls: list[_Poll] = []
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._again: dict[str, list[str]] = {}
-        self._workers = workers
         self._port = 0
         self._listener: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
@@ -177,11 +176,6 @@ class OriginalServer:
     def tag(self, number: int, tag: str) -> None:
         """Tag a file: the row moves to the end of lists."""
         self.files[number].tags.add(tag)
-        self._touch(number)
-
-    def fail(self, number: int) -> None:
-        """Fail a file."""
-        self.files[number].failed = True
         self._touch(number)
 
     def revoke(self) -> None:

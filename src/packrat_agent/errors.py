@@ -1,7 +1,7 @@
 """What can go wrong, sorted by who must act.
 
 Takes: nothing.
-Gives: one root type that carries an exit code and whether trying again can help; a child for each person who must act.
+Gives: one root type that carries an exit code; a child for each person who must act.
 Touches: nothing.
 """
 
@@ -10,7 +10,6 @@ class PackratError(Exception):
     """Everything that this program raises on purpose; the text names what, where and what to do next."""
 
     exit_code = 1
-    retry = False
 
 
 class ConfigError(PackratError):
@@ -23,7 +22,6 @@ class ServerUnavailable(PackratError):
     """The server can't be reached, or answers with a fault of its own: waiting may help."""
 
     exit_code = 3
-    retry = True
 
 
 class ServerRefused(PackratError):
@@ -36,7 +34,6 @@ class ServerBroken(PackratError):
     """The server's answer has the wrong shape, size or type: its administrator must look."""
 
     exit_code = 5
-    retry = True
 
 
 class TooLarge(ServerBroken):
@@ -53,7 +50,6 @@ class DiskError(PackratError):
     """The operator must make room or mend permissions; work goes on by itself once it is mended."""
 
     exit_code = 7
-    retry = True
 
 
 class Busy(PackratError):

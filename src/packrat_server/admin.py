@@ -126,11 +126,6 @@ def save_mirror(
     return secret
 
 
-def new_psk() -> str:
-    """Make a psk that nobody guesses."""
-    return new_password()
-
-
 def remove_mirror(engine: Engine, name: str) -> None:
     """Remove a mirror; its sessions end.
 

@@ -14,7 +14,6 @@ from sqlalchemy import BindParameter, Connection, Row, Select, and_, bindparam, 
 from packrat_server.access import Caller, Role
 from packrat_server.latest import pick_latest
 from packrat_server.store.tables import (
-    distro_versions,
     mirror_repos,
     package_file_tags,
     package_files,
@@ -131,8 +130,3 @@ def mirror_repo_names(connection: Connection, mirror: str) -> list[str]:
         select(mirror_repos.c.repo).where(mirror_repos.c.mirror == mirror).order_by(mirror_repos.c.ordinal)
     )
     return list(rows.scalars())
-
-
-def known_distro_versions(connection: Connection) -> set[str]:
-    """The names of all distribution versions."""
-    return set(connection.execute(select(distro_versions.c.name)).scalars())

@@ -1,11 +1,11 @@
 """Prometheus reads what we write, from the file and from the port."""
 
 import asyncio
-import json
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -33,15 +33,16 @@ def config(tmp_path: Path) -> Iterator[Config]:
     )
     store = Store(tmp_path / "state/state.db")
     store.wanted.save_repos([Repo('a "b"\\c', "", "a", "apt", ())])
-    for name, value in {
+    facts: dict[str, dict[str, Any]] = {
         "started": {"pid": 1, "at": 1000, "version": "1"},
         "server": {"up": True, "since": 2000},
         "full_pass": {"ended": 3, "seconds": 4, "files": 5, "bytes": 6, "damaged": 7, "foreign": 8, "complete": True},
         "scan": {"files": 1, "bytes": 2, "of_files": 3},
         "key": {"fingerprint": "A", "expires": 5000},
         'repo:a "b"\\c': {"checked": 10, "published": 11, "lag_s": 0.25, "held": "x"},
-    }.items():
-        store.notes.set_setting(name, json.dumps(value))
+    }
+    for name, value in facts.items():
+        store.notes.set_fact(name, value)
     # A stopped agent tells of no scan: let another host hold the database.
     (tmp_path / "state/state.db.lock.holder").write_text('{"pid": 7, "host": "other"}')
     yield load(path)

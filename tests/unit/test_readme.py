@@ -12,7 +12,7 @@ from packrat_agent.config import load
 from packrat_server import cli as server_cli
 
 _TOP = Path(__file__).parents[2]
-_PAGES = sorted([*_TOP.glob("*.md"), *_TOP.glob("docs/*.md")])
+_PAGES = sorted([*_TOP.glob("*.md"), *_TOP.glob("docs/**/*.md")])
 _README = (_TOP / "README.md").read_text()
 
 

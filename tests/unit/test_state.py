@@ -135,14 +135,17 @@ def test_the_shelf_joins_the_fragment_of_the_right_version(store: Store) -> None
     assert item.fragment is None
 
 
+def states(store: Store) -> dict[str, str]:
+    return {item.file.uri: item.state for item in store.wanted.shelf(REPO.name, APT)}
+
+
 def test_live_files_are_those_the_index_names(store: Store) -> None:
     remember(store, a_file(1), a_file(2))
     fragment = Fragment(b"", "x", "1", "all")
     store.wanted.set_live(REPO.name, [Entry(a_file(1), "p", 1, fragment)])
-    assert store.wanted.counts(REPO.name) == {"live": 1, "wanted": 1}
+    assert states(store) == {"/f/1": "live", "/f/2": "wanted"}
     store.wanted.set_live(REPO.name, [Entry(a_file(2), "p", 1, fragment)])
-    states = {item.file.uri: item.state for item in store.wanted.shelf(REPO.name, APT)}
-    assert states == {"/f/1": "wanted", "/f/2": "live"}
+    assert states(store) == {"/f/1": "wanted", "/f/2": "live"}
 
 
 def publish(store: Store, now: float, *files: LiveFile, retired: tuple[str, ...] = ()) -> None:
@@ -215,13 +218,14 @@ def test_pieces_survive_a_restart(tmp_path: Path) -> None:
     assert again.pieces.get("xz", "d" * 64) is None
 
 
-def test_notes_keep_settings_and_the_last_events(store: Store) -> None:
-    assert store.notes.setting("last_full_pass") is None
-    store.notes.set_setting("last_full_pass", "1")
-    assert store.notes.setting("last_full_pass") == "1"
+def test_notes_keep_facts_and_the_last_events(store: Store) -> None:
+    assert store.notes.fact("last_full_pass") == {}
+    store.notes.set_fact("last_full_pass", {"at": 1.0})
+    assert store.notes.fact("last_full_pass") == {"at": 1.0}
     store.notes.add_event(1.0, "published", "apt-dev", "bookworm")
     store.notes.add_event(2.0, "refused", None, "x")
-    assert store.notes.events(1) == [(2.0, "refused", None, "x")]
+    rows = store._db.rows("SELECT at, word, repo, text FROM events ORDER BY id DESC LIMIT 1")
+    assert rows == [(2.0, "refused", None, "x")]
 
 
 def settle(store: Store, *repos: str, entries: int = 1) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -75,10 +76,10 @@ class Bench:
             db.execute("UPDATE files SET state = 'live' WHERE uri IN ('/f/0', '/f/1')")
         db.close()
 
-    def say(self, **values: object) -> None:
+    def say(self, **values: Any) -> None:
         """Set single values; `repo` is that of apt-dev."""
         for name, value in values.items():
-            self.store.notes.set_setting("repo:apt-dev" if name == "repo" else name, json.dumps(value))
+            self.store.notes.set_fact("repo:apt-dev" if name == "repo" else name, value)
 
     def say_good(self) -> None:
         """All is well, and the agent runs."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from packrat_agent.demo.packages import DISTRO_VERSIONS
 from packrat_agent.errors import ConfigError, SigningError
 from packrat_server import admin
-from packrat_server.access import Role
+from packrat_server.access import Role, new_password
 from packrat_server.seed import init
 from packrat_server.store.database import open_database
 
@@ -82,7 +82,7 @@ def set_the_stage(directory: Path, kinds: tuple[str, ...]) -> Setting:
     for name, kind, tag in repos:
         wanted = admin.NewRepo(name, kind, tag, DISTRO_VERSIONS[kind], f"Demo packages, {tag}", show_only_latest=False)
         admin.save_repo(engine, wanted)
-    psk = admin.new_psk()
+    psk = new_password()
     admin.save_mirror(engine, MIRROR, [name for name, _, _ in repos], "The demo's mirror", psk)
     engine.dispose()
     return Setting(directory, password, psk, key)

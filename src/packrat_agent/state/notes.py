@@ -1,7 +1,7 @@
-"""Remembers single values and a short history.
+"""Remembers facts and a short history.
 
-Takes: values by name, plain or JSON objects; events.
-Gives: the same back.
+Takes: facts (JSON objects) by name; events.
+Gives: the facts back; `status` reads the events.
 Touches: the state database.
 """
 
@@ -15,29 +15,20 @@ _EVENTS_KEPT = 1000
 
 
 class Notes:
-    """Settings and events of the state database."""
+    """Facts and events of the state database."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def setting(self, name: str) -> str | None:
-        """Read a single value."""
-        rows = self._db.rows("SELECT value FROM settings WHERE name = ?", (name,))
-        return str(rows[0][0]) if rows else None
-
-    def set_setting(self, name: str, value: str) -> None:
-        """Remember a single value."""
-        with self._db.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
-
     def fact(self, name: str) -> Mapping[str, Any]:
         """Read what is known under a name; empty where nothing is."""
-        text = self.setting(name)
-        return json.loads(text) if text else {}
+        rows = self._db.rows("SELECT value FROM settings WHERE name = ?", (name,))
+        return json.loads(rows[0][0]) if rows and rows[0][0] else {}
 
     def set_fact(self, name: str, fact: Mapping[str, Any]) -> None:
         """Remember what is known under a name, in place of what was."""
-        self.set_setting(name, json.dumps(fact))
+        with self._db.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, json.dumps(fact)))
 
     def update_fact(self, name: str, part: Mapping[str, Any]) -> None:
         """Change some of what is known under a name."""
@@ -60,8 +51,3 @@ class Notes:
         with self._db.transaction() as db:
             db.execute("INSERT INTO events (at, word, repo, text) VALUES (?, ?, ?, ?)", (at, word, repo, text))
             db.execute("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (_EVENTS_KEPT,))
-
-    def events(self, count: int) -> list[tuple[float, str, str | None, str]]:
-        """List the last events, newest first: (epoch seconds, word, repository, text)."""
-        rows = self._db.rows("SELECT at, word, repo, text FROM events ORDER BY id DESC LIMIT ?", (count,))
-        return [(at, word, repo, text) for at, word, repo, text in rows]

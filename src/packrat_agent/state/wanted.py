@@ -6,7 +6,7 @@ Touches: the state database.
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from packrat_agent.model import (
@@ -235,11 +235,6 @@ class WantedFiles:
         with self._db.transaction() as db:
             db.execute("UPDATE repos SET shrunk_since = ? WHERE name = ?", (at, repo))
 
-    def counts(self, repo: str) -> Mapping[str, int]:
-        """Count a repository's files by state."""
-        rows = self._db.rows("SELECT state, count(*) FROM files WHERE repo = ? GROUP BY state", (repo,))
-        return dict(rows)
-
     def awaited(self) -> frozenset[str]:
         """The SHA-256s of all files that are still to be had."""
         return frozenset(sha256 for (sha256,) in self._db.rows("SELECT sha256 FROM files WHERE state = 'wanted'"))
@@ -247,14 +242,6 @@ class WantedFiles:
     def hashes(self) -> frozenset[str]:
         """The SHA-256s of all files that any repository wants."""
         return frozenset(sha256 for (sha256,) in self._db.rows("SELECT DISTINCT sha256 FROM files"))
-
-    def troubled(self, repo: str) -> list[tuple[str, str, str]]:
-        """List the refused and failed files of a repository: (state, file name, reason)."""
-        rows = self._db.rows(
-            "SELECT state, file_name, reason FROM files WHERE repo = ? AND reason IS NOT NULL ORDER BY file_name",
-            (repo,),
-        )
-        return [(state, file_name, reason) for state, file_name, reason in rows]
 
 
 def _products(text: str) -> tuple[Product, ...]:
