@@ -22,7 +22,7 @@ from bench.peers import Aptly, Ftparchive, Reprepro
 from bench.server import running_server
 from bench.setting import Setting, set_up
 from bench.table import save, write_table
-from packrat_agent.errors import PackratError
+from packrat_core.errors import PackratError
 
 OURS: dict[str, "type[Inside | Run | Sync]"] = {"pass": Inside, "run": Run, "sync": Sync, "adopt": Adopting}
 PEERS: dict[str, "type[Aptly | Reprepro | Ftparchive]"] = {

@@ -13,15 +13,15 @@ import time
 from pathlib import Path
 
 from bench.meter import read_peak_kib, reset_peak
-from packrat_agent import memory
-from packrat_agent.config import load
-from packrat_agent.connect import connected
-from packrat_agent.full_pass import sync
-from packrat_agent.log import set_up_log
-from packrat_agent.order import Order
-from packrat_agent.pass_ import run_pass
-from packrat_agent.ready import Mirror, Wish, ready
-from packrat_agent.server.packrat import Packrat
+from packrat_agent.config.settings import load
+from packrat_agent.sync.context import Order
+from packrat_agent.sync.full_sync import sync
+from packrat_agent.sync.mirror import Mirror, Wish, ready
+from packrat_agent.sync.repo_sync import run_pass
+from packrat_agent.upstream.client import Packrat
+from packrat_agent.upstream.connection import connected
+from packrat_agent.watch import memory
+from packrat_core.log import set_up_log
 
 
 async def follow(mirror: Mirror) -> None:

@@ -25,7 +25,7 @@ from bench.meter import BenchError
 from bench.ours import Mirror
 from bench.server import Server, running_server
 from bench.setting import Setting, set_up
-from packrat_agent.audit.verify import verify_tree
+from packrat_agent.verify.tree import verify_tree
 
 _PAUSE_S = (0.01, 0.3)
 _SAMPLE_S = 0.5

@@ -6,8 +6,8 @@ import signal
 import subprocess
 from pathlib import PurePath
 
-from packrat_agent.audit.verify import verify_tree
-from packrat_agent.demo.build_deb import Deb
+from packrat_agent.verify.tree import verify_tree
+from packrat_demo.build_deb import Deb
 from stage import Stage
 
 _BESIDE = frozenset({"Packages", "Packages.gz", "Packages.xz", "Release", "Release.gpg", "InRelease"})

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from packrat_agent.demo.build_deb import Deb, write_deb
+from packrat_demo.build_deb import Deb, write_deb
 from packrat_server import admin
 from packrat_server.running import running
 from packrat_server.seed import init

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from packrat_agent.serve.static import serving
+from packrat_agent.web.static import serving
 
 
 @contextmanager

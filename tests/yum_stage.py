@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from packrat_agent.demo.build_rpm import Rpm, write_rpm
+from packrat_demo.build_rpm import Rpm, write_rpm
 from packrat_server import admin
 from packrat_server.store.database import open_database
 from stage import Key, Stage, packrat_server

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
 
-from packrat_agent.errors import ConfigError
+from packrat_core.errors import ConfigError
 from packrat_server.access import Role, hash_secret, new_password
 from packrat_server.journal import note_mirror, note_repo
 from packrat_server.store.database import writing

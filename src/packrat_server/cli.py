@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import click
 
 from packrat_agent import __version__
-from packrat_agent.errors import ConfigError, PackratError
-from packrat_agent.log import set_up_log
-from packrat_agent.serve.listen import parse_listen
+from packrat_core.errors import ConfigError, PackratError
+from packrat_core.listen import parse_listen
+from packrat_core.log import set_up_log
 from packrat_server import admin
 from packrat_server.access import Role, new_password
 from packrat_server.running import serve

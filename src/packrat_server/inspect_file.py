@@ -9,13 +9,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from packrat_agent.errors import Refused
-from packrat_agent.formats.apt.read_deb import read_control
-from packrat_agent.formats.apt.stanza import read_stanza
 from packrat_agent.formats.docker.read_image import is_image_archive
-from packrat_agent.formats.pypi.read_distribution import NoDistribution, check_file_name, read_distribution
-from packrat_agent.formats.yum.read_rpm import identify, is_source
-from packrat_agent.formats.yum.rpm_header import walk
+from packrat_core.errors import Refused
+from packrat_core.packages.deb.control import read_control
+from packrat_core.packages.deb.stanza import read_stanza
+from packrat_core.packages.python.inspect import NoDistribution, check_file_name, read_distribution
+from packrat_core.packages.rpm.header import walk
+from packrat_core.packages.rpm.inspect import identify, is_source
 
 _DEB_ARCHES = {"amd64": "x86_64", "i386": "i386", "arm64": "arm64", "all": "all"}
 _RPM_ARCHES = {

@@ -20,7 +20,7 @@ import uvicorn
 from sqlalchemy import Engine, delete, select
 from starlette.types import Receive, Scope, Send
 
-from packrat_agent.errors import ConfigError
+from packrat_core.errors import ConfigError
 from packrat_server.api.app import App
 from packrat_server.api.calls import House
 from packrat_server.journal import Bell, prune

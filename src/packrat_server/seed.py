@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert
 
-from packrat_agent.errors import ConfigError
+from packrat_core.errors import ConfigError
 from packrat_server.access import Role, hash_secret, new_password
 from packrat_server.journal import begin
 from packrat_server.store.database import make_database

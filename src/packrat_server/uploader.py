@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from packrat_agent.errors import ServerBroken, ServerRefused
-from packrat_agent.server.cinp import CinpClient
+from packrat_core.cinp.client import CinpClient
+from packrat_core.errors import ServerBroken, ServerRefused
 
 _ROOT = "/api/v2/"
 _PACKAGE_FILE = f"{_ROOT}Package/PackageFile"

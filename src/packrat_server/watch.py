@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import psycopg
 import structlog
 
-from packrat_agent.errors import ServerUnavailable
+from packrat_core.errors import ServerUnavailable
 from packrat_server.api.calls import House
 from packrat_server.journal import newest
 from packrat_server.store.database import read_url, reading, where

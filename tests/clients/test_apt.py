@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.demo.build_deb import Deb
-from packrat_agent.demo.private_apt import PrivateApt
+from packrat_demo.build_deb import Deb
+from packrat_demo.private_apt import PrivateApt
 from stage import DEADLINE_S, Key, Stage, stage
 from web import web_server
 

@@ -4,9 +4,9 @@ import threading
 import urllib.request
 from pathlib import Path
 
-from packrat_agent.demo.build_deb import Deb
-from packrat_agent.demo.private_apt import PrivateApt
-from packrat_agent.demo.said import Said
+from packrat_demo.build_deb import Deb
+from packrat_demo.private_apt import PrivateApt
+from packrat_demo.said import Said
 from stage import DEADLINE_S, Stage, daemon
 from web import web_server
 

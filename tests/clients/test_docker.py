@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from conftest import fingerprint_of
-from packrat_agent.demo.build_image import Image, build_classic, build_oci, write_image
 from packrat_agent.formats.interface import WebServer
+from packrat_demo.build_image import Image, build_classic, build_oci, write_image
 from packrat_server import admin
 from packrat_server.store.database import open_database
 from stage import DEADLINE_S, Key, Stage, packrat_server

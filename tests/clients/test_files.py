@@ -10,7 +10,7 @@ from typing import Any
 import fastjsonschema
 import pytest
 
-from packrat_agent.demo.build_deb import Deb, write_deb
+from packrat_demo.build_deb import Deb, write_deb
 from stage import Key, Stage, stage
 
 SCHEMA = Path(__file__).parents[2] / "docs/MANIFEST_all.schema.json"

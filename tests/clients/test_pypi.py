@@ -22,9 +22,9 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.demo.build_wheel import Python, build_sdist_zip, write_sdist, write_wheel
 from packrat_agent.formats.interface import WebServer
 from packrat_agent.formats.pypi.index import JSON_TYPE
+from packrat_demo.build_wheel import Python, build_sdist_zip, write_sdist, write_wheel
 from stage import Stage, stage
 from web import web_server
 from web_servers import front

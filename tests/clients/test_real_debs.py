@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.demo.private_apt import PrivateApt
+from packrat_demo.private_apt import PrivateApt
 from stage import DEADLINE_S, Stage
 from web import web_server
 

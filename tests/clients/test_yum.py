@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from conftest import make_key
-from packrat_agent.demo.build_rpm import Rpm
-from packrat_agent.demo.private_rpm import PrivateDnf, PrivateZypper
 from packrat_agent.formats.interface import WebServer
+from packrat_demo.build_rpm import Rpm
+from packrat_demo.private_rpm import PrivateDnf, PrivateZypper
 from stage import Key, Stage
 from web import web_server
 from web_servers import front

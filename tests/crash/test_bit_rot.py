@@ -14,8 +14,8 @@ import pytest
 
 from formats.kinds import KINDS, Kind
 from formats.type_stage import TypeStage, type_stage
-from packrat_agent.audit.verify import verify_tree
-from packrat_agent.demo.build_deb import Deb
+from packrat_agent.verify.tree import verify_tree
+from packrat_demo.build_deb import Deb
 from stage import DEADLINE_S, Key, Stage
 
 Rot = Callable[[Path, Path], None]

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from conftest import fingerprint_of
-from packrat_agent.audit.verify import verify_tree
-from packrat_agent.demo.build_deb import Deb
-from packrat_agent.demo.private_apt import PrivateApt
+from packrat_agent.verify.tree import verify_tree
+from packrat_demo.build_deb import Deb
+from packrat_demo.private_apt import PrivateApt
 from stage import DEADLINE_S, Key, Stage, daemon, stage
 from web import web_server
 

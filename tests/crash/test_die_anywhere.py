@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.demo.build_deb import Deb
-from packrat_agent.demo.private_apt import PrivateApt
-from packrat_agent.demo.said import Said
-from packrat_agent.steps import STEPS
+from packrat_core.failpoints import STEPS
+from packrat_demo.build_deb import Deb
+from packrat_demo.private_apt import PrivateApt
+from packrat_demo.said import Said
 from stage import DEADLINE_S, Stage
 from web import web_server
 

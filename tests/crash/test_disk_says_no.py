@@ -11,9 +11,9 @@ from pathlib import Path, PurePath
 import pytest
 
 from calls import CHANGES, Call, Watch, number, watch
-from packrat_agent.audit.verify import verify_tree
-from packrat_agent.demo.build_deb import Deb
-from packrat_agent.disk import AGENT_DIR
+from packrat_agent.verify.tree import verify_tree
+from packrat_core.fs.disk import AGENT_DIR
+from packrat_demo.build_deb import Deb
 from stage import DEADLINE_S, Daemon, Stage
 
 BESIDE = ("Packages", "Packages.gz", "Packages.xz", "Release", "Release.gpg", "InRelease")

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from calls import Call, watch
-from packrat_agent.demo.build_deb import Deb
-from packrat_agent.disk import AGENT_DIR
+from packrat_core.fs.disk import AGENT_DIR
+from packrat_demo.build_deb import Deb
 from stage import Stage
 
 POINTERS = ("Packages", "Packages.gz", "Packages.xz", "Release", "Release.gpg", "InRelease")

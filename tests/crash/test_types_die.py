@@ -11,7 +11,7 @@ from crash.test_die_anywhere import die, downloaded_bytes
 from formats.kinds import DOCKER, JSON, PYPI, YUM, Kind, Offered, from_web
 from formats.type_clients import CLIENTS
 from formats.type_stage import TypeStage, type_stage
-from packrat_agent.steps import STEPS
+from packrat_core.failpoints import STEPS
 from stage import DEADLINE_S, Key
 from web import web_server
 

@@ -4,8 +4,8 @@ import signal
 import sqlite3
 from contextlib import closing
 
-from packrat_agent.demo.build_deb import Deb
-from packrat_agent.demo.build_image import Image, build_classic, write_image
+from packrat_demo.build_deb import Deb
+from packrat_demo.build_image import Image, build_classic, write_image
 from packrat_server import admin
 from packrat_server.store.database import open_database
 from stage import Daemon, Stage, daemon

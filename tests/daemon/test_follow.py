@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from original_server import OriginalServer, StoredRepo, original_server
-from packrat_agent.demo.build_deb import Deb
-from packrat_agent.errors import PackratError, ServerUnavailable
-from packrat_agent.follow import News, Pace, follow
-from packrat_agent.model import Changes, Repo
-from packrat_agent.server.answers import LoginRefused
-from packrat_agent.server.cinp import CinpClient
-from packrat_agent.server.packrat import Packrat
+from packrat_agent.model.values import Changes, Repo
+from packrat_agent.upstream.client import Packrat
+from packrat_agent.watch.changes import News, Pace, follow
+from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.responses import LoginRefused
+from packrat_core.errors import PackratError, ServerUnavailable
+from packrat_demo.build_deb import Deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
 from stage import Stage, stage

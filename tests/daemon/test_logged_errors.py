@@ -16,7 +16,7 @@ import pytest
 
 import packrat_agent
 from conftest import make_key
-from packrat_agent.demo.build_deb import Deb, build_deb
+from packrat_demo.build_deb import Deb, build_deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
 from stage import DEADLINE_S, Daemon, Key, Stage, daemon
@@ -244,7 +244,8 @@ def test_a_server_that_says_no_is_seen_at_once(lab: Stage) -> None:
 
 AWAY = """
 import sys
-from packrat_agent import agent, cli
+from packrat_agent.watch import agent
+from packrat_agent.cli import main as cli
 agent.AWAY_WARNING_S = 2
 sys.argv = ["packrat-agent", *sys.argv[1:]]
 cli.main()

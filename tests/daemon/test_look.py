@@ -5,7 +5,7 @@ import shutil
 import signal
 from pathlib import Path
 
-from packrat_agent.demo.build_deb import Deb
+from packrat_demo.build_deb import Deb
 from stage import Stage, daemon
 
 _GOOD = ("--disk-free", "0", "--key-days", "0")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from packrat_agent.demo.build_deb import Deb
+from packrat_demo.build_deb import Deb
 from postgres import Cluster
 from stage import Key, daemon, stage
 

@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Callable
 
-from packrat_agent.demo.build_deb import Deb
+from packrat_demo.build_deb import Deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
 from stage import Stage, daemon

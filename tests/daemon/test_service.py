@@ -8,7 +8,7 @@ import socket
 import sqlite3
 from pathlib import Path
 
-from packrat_agent.demo.build_deb import Deb, build_deb
+from packrat_demo.build_deb import Deb, build_deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
 from packrat_server.uploader import Uploader

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from packrat_agent.demo.build_deb import Deb, build_deb
+from packrat_demo.build_deb import Deb, build_deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
 from stage import Stage, daemon

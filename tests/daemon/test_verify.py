@@ -12,7 +12,7 @@ import pytest
 
 from conftest import make_key
 from faults import close_to_others, flip_a_byte, link_outside, make_a_directory, remove, truncate
-from packrat_agent.demo.build_deb import Deb
+from packrat_demo.build_deb import Deb
 from stage import Stage
 
 

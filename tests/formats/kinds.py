@@ -18,10 +18,10 @@ from urllib.parse import unquote
 
 from packaging.utils import parse_wheel_filename
 
-from packrat_agent.demo.build_deb import Deb, build_deb
-from packrat_agent.demo.build_image import Image, build_classic, build_oci
-from packrat_agent.demo.build_rpm import Rpm, build_rpm
-from packrat_agent.demo.build_wheel import Python, build_wheel
+from packrat_demo.build_deb import Deb, build_deb
+from packrat_demo.build_image import Image, build_classic, build_oci
+from packrat_demo.build_rpm import Rpm, build_rpm
+from packrat_demo.build_wheel import Python, build_wheel
 
 Get = Callable[[str], bytes]
 """A path below the repository → the bytes there; raises where there is nothing."""

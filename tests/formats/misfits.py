@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from formats.kinds import APT, DOCKER, PYPI, YUM, Kind
-from packrat_agent.demo.build_image import Image, build_classic
-from packrat_agent.demo.build_wheel import Python, build_sdist, pack_zip, sdist_files, write_metadata
-from packrat_agent.formats.apt.read_deb import CONTROL_ARCHIVE_LIMIT
+from packrat_core.packages.deb.control import CONTROL_ARCHIVE_LIMIT
+from packrat_demo.build_image import Image, build_classic
+from packrat_demo.build_wheel import Python, build_sdist, pack_zip, sdist_files, write_metadata
 
 _BOMB = bytes(64 * 2**20)
 """More than any list or metadata may have."""

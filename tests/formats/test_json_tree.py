@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from packrat_agent.formats.files.format import FilesFormat
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
-from packrat_agent.model import DistroVersion, Entry, PackageFile, Repo, Section, TreeFile, Unsigned
+from packrat_agent.formats.json.format import FilesFormat
+from packrat_agent.model.values import DistroVersion, Entry, PackageFile, Repo, Section, TreeFile, Unsigned
 
 
 class NoPieces:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.demo.build_wheel import Python, build_sdist, build_wheel
-from packrat_agent.errors import Refused
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.pypi.format import PypiFormat
-from packrat_agent.model import DistroVersion, Entry, PackageFile, Repo, Section, TreeFile
+from packrat_agent.model.values import DistroVersion, Entry, PackageFile, Repo, Section, TreeFile
+from packrat_core.errors import Refused
+from packrat_demo.build_wheel import Python, build_sdist, build_wheel
 
 EXPECTED = Path(__file__).parent / "pypi"
 REPO = Repo("pypi-dev", "Python", "pypi-dev", "pypi", (DistroVersion("pypi", "none", None, "python"),))

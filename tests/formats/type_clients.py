@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from packrat_agent.demo.private_apt import PrivateApt
-from packrat_agent.demo.private_rpm import PrivateDnf
+from packrat_demo.private_apt import PrivateApt
+from packrat_demo.private_rpm import PrivateDnf
 from stage import DEADLINE_S, Stage
 
 PIP = Path(__file__).parents[2] / ".cache/clients/bin/pip"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from packrat_agent.demo.build_deb import Deb, build_deb
+from packrat_demo.build_deb import Deb, build_deb
 
 ROOT = "/api/v2/"
 MIRROR = f"{ROOT}Repo/Mirror"

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from hostile.evil import FILE, MIRROR, REPO, Evil, Lie, Send, Victim, head, repo_record, serving
-from packrat_agent.demo.build_deb import Deb
-from packrat_agent.errors import ServerBroken, ServerUnavailable
-from packrat_agent.fetch import Retries, fetch
-from packrat_agent.model import PackageFile, Placement
-from packrat_agent.server.cinp import CinpClient, Timeouts
+from packrat_agent.model.values import PackageFile, Placement
+from packrat_agent.sync.download import Retries, fetch
+from packrat_core.cinp.client import CinpClient, Timeouts
+from packrat_core.errors import ServerBroken, ServerUnavailable
+from packrat_demo.build_deb import Deb
 
 MIB = 1024 * 1024
 GOOD = "apt-dev/pool/good/good_1_all.deb"

@@ -13,17 +13,17 @@ import pytest
 
 from hostile.evil import DISTRO_VERSION, FILE, MIRROR, REPO, answer, file_record, repo_record
 from hostile.wire import connect_to
-from packrat_agent.config import load
-from packrat_agent.connect import connected
-from packrat_agent.demo.build_deb import Deb, build_deb
-from packrat_agent.errors import PackratError, Refused
+from packrat_agent.config.settings import load
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.full_pass import sync
-from packrat_agent.model import PackageFile, Repo
-from packrat_agent.paths import path_in_root
-from packrat_agent.ready import Wish, ready
-from packrat_agent.server.cinp import CinpClient, Timeouts
-from packrat_agent.server.packrat import Packrat
+from packrat_agent.model.paths import path_in_root
+from packrat_agent.model.values import PackageFile, Repo
+from packrat_agent.sync.full_sync import sync
+from packrat_agent.sync.mirror import Wish, ready
+from packrat_agent.upstream.client import Packrat
+from packrat_agent.upstream.connection import connected
+from packrat_core.cinp.client import CinpClient, Timeouts
+from packrat_core.errors import PackratError, Refused
+from packrat_demo.build_deb import Deb, build_deb
 from replay import recorded
 
 ANSWERS = 20_000

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from hostile.evil import FILE, REPO, Victim, repo_record
-from packrat_agent.demo.build_deb import Deb, build_deb
+from packrat_demo.build_deb import Deb, build_deb
 
 GOOD = "apt-dev/pool/good/good_1_all.deb"
 NAMES = {

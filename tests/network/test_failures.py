@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from certificates import Certificates, make_certificates
-from packrat_agent.errors import ConfigError, PackratError, ServerBroken, ServerUnavailable
-from packrat_agent.server.cinp import CinpClient, Timeouts
-from packrat_agent.server.packrat import Packrat
+from packrat_agent.upstream.client import Packrat
+from packrat_core.cinp.client import CinpClient, Timeouts
+from packrat_core.errors import ConfigError, PackratError, ServerBroken, ServerUnavailable
 from proxy import running_proxy
 
 NOBODY = "http://127.0.0.1:1"

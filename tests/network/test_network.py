@@ -13,13 +13,13 @@ import pytest
 
 from certificates import Certificates, make_certificates
 from original_server import OriginalServer, original_server
-from packrat_agent.config import load
-from packrat_agent.connect import connected
-from packrat_agent.errors import PackratError, ServerBroken, ServerRefused, ServerUnavailable
-from packrat_agent.fetch import Fetched, Retries, fetch
-from packrat_agent.model import PackageFile, Placement
-from packrat_agent.server.cinp import CinpClient, Timeouts
-from packrat_agent.server.packrat import Packrat
+from packrat_agent.config.settings import load
+from packrat_agent.model.values import PackageFile, Placement
+from packrat_agent.sync.download import Fetched, Retries, fetch
+from packrat_agent.upstream.client import Packrat
+from packrat_agent.upstream.connection import connected
+from packrat_core.cinp.client import CinpClient, Timeouts
+from packrat_core.errors import PackratError, ServerBroken, ServerRefused, ServerUnavailable
 from proxy import running_proxy
 
 CONTENT = bytes(range(256)) * 8192

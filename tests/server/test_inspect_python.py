@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.demo.build_wheel import Python, build_sdist, build_sdist_zip, build_wheel, pack_zip
+from packrat_demo.build_wheel import Python, build_sdist, build_sdist_zip, build_wheel, pack_zip
 from packrat_server.inspect_file import Inspected, Unrecognized, inspect_file
 from packrat_server.latest import pick_latest
 from server.world import World, world

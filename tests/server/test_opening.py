@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from click.testing import CliRunner, Result
 from sqlalchemy import String, insert, inspect, select
 
-from packrat_agent.errors import ConfigError, ServerUnavailable
+from packrat_core.errors import ConfigError, ServerUnavailable
 from packrat_server import cli
 from packrat_server.seed import init
 from packrat_server.store.database import open_database, reading, writing

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from packrat_agent.demo.build_deb import Deb, build_deb
+from packrat_demo.build_deb import Deb, build_deb
 from server.recorded import WIRE
 from server.world import Answer, World, world
 

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from packrat_agent.demo.build_deb import Deb, build_deb
+from packrat_demo.build_deb import Deb, build_deb
 from packrat_server.journal import newest, note_mirror
 from packrat_server.running import running
 from packrat_server.store.database import open_database, reading, writing

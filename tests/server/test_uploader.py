@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.demo.build_deb import Deb, write_deb
-from packrat_agent.errors import ServerRefused
+from packrat_core.errors import ServerRefused
+from packrat_demo.build_deb import Deb, write_deb
 from stage import Server, packrat_server
 
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrat_agent.audit.findings import is_plain
-from packrat_agent.audit.read_page import read_page
-from packrat_agent.audit.read_xml import read_elements, unpack
-from packrat_agent.audit.repodata import read_metalink, read_repomd
-from packrat_agent.audit.signatures import read_keys
+from packrat_agent.verify.findings import is_plain
+from packrat_agent.verify.read_page import read_page
+from packrat_agent.verify.read_xml import read_elements, unpack
+from packrat_agent.verify.repodata import read_metalink, read_repomd
+from packrat_agent.verify.signatures import read_keys
 
 _PIECES = ["<", ">", "/", "<repomd>", "</repomd>", "<data type='primary'>", "</data>", "<size>1</size>", "<!--", "&lt;"]
 

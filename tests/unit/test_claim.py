@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.claim import check_ownership, claim
-from packrat_agent.errors import Busy, DiskError, NotOurs
+from packrat_agent.publish.claim import check_ownership, claim
+from packrat_core.errors import Busy, DiskError, NotOurs
 
 
 def test_a_second_agent_is_told_who_holds_the_directory_or_the_state(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from packrat_agent import cli as agent_cli
-from packrat_agent import errors
-from packrat_agent.serve.listen import parse_listen
+from packrat_agent.cli import main as agent_cli
+from packrat_core import errors
+from packrat_core.listen import parse_listen
 from packrat_server import cli as server_cli
 from replay import answer_of, replaying
 

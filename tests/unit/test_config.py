@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from packrat_agent.config import Config, describe, load, warn
-from packrat_agent.errors import ConfigError
+from packrat_agent.config.settings import Config, describe, load, warn
+from packrat_core.errors import ConfigError
 
 SECRET = "s3cr3t-psk"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent import disk
-from packrat_agent.errors import DiskError
+from packrat_core.errors import DiskError
+from packrat_core.fs import disk
 
 
 def test_a_planted_link_on_the_way_gives_way_and_its_target_is_untouched(tmp_path: Path) -> None:

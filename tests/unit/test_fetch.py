@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.errors import DiskError, ServerUnavailable
-from packrat_agent.fetch import Fetched, Retries, clear_staging, fetch
-from packrat_agent.model import PackageFile, Placement
+from packrat_agent.model.values import PackageFile, Placement
+from packrat_agent.sync.download import Fetched, Retries, clear_staging, fetch
+from packrat_core.errors import DiskError, ServerUnavailable
 
 CONTENT = bytes(range(256)) * 4096
 QUICK = Retries(tries=3, total_tries=8, wait_s=(0.0, 0.0))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.audit.signatures import Keyring
-from packrat_agent.gpg_status import read_verdict
-from packrat_agent.keyring import SigningKey, verifies
+from packrat_agent.gpg.keyring import SigningKey, verifies
+from packrat_agent.gpg.verdict import read_verdict
+from packrat_agent.verify.signatures import Keyring
 
 MADE, SIGNED = "20200101T000000", "20200102T000000"
 MESSAGE = b"what is signed\n"

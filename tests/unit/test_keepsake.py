@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.model import Fragment, PackageFile, Product
-from packrat_agent.state.keepsake import MADE_DIR, _checksum, drop, keep, recall
-from packrat_agent.state.wanted import FragmentSource, ShelfItem
+from packrat_agent.model.values import Fragment, PackageFile, Product
+from packrat_agent.state.fragment_backup import MADE_DIR, _checksum, drop, keep, recall
+from packrat_agent.state.packages import FragmentSource, ShelfItem
 
 SHA, OTHER = "a" * 64, "b" * 64
 YUM = FragmentSource("yum", 1, "F" * 40)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.errors import SigningError
-from packrat_agent.keyring import SigningKey, export_public, find_key, make_signature, warn
-from packrat_agent.lone_key import export_lone
-from packrat_agent.model import SignatureForm
+from packrat_agent.gpg.keyring import SigningKey, export_public, find_key, make_signature, warn
+from packrat_agent.gpg.standalone_subkey import export_lone
+from packrat_agent.model.values import SignatureForm
+from packrat_core.errors import SigningError
 
 NOW = datetime.now(UTC)
 LONG_AGO = "20200101T000000"

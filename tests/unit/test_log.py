@@ -9,7 +9,7 @@ import pytest
 
 _SCRIPT = """
 import structlog
-from packrat_agent.log import set_up_log
+from packrat_core.log import set_up_log
 set_up_log("debug")
 log = structlog.get_logger()
 log.debug("a"); log.info("published", repo="apt-dev", added=2); log.warning("w", text="two\\nlines \\x9b31m \\udc80")

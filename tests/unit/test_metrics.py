@@ -13,11 +13,11 @@ import structlog
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from packrat_agent.config import Config, load
-from packrat_agent.errors import ConfigError
-from packrat_agent.model import Repo
+from packrat_agent.config.settings import Config, load
+from packrat_agent.model.values import Repo
 from packrat_agent.state.store import Store
-from packrat_agent.status.metrics import collect, serving_metrics
+from packrat_agent.status.prometheus import collect, serving_metrics
+from packrat_core.errors import ConfigError
 
 _DOC = (Path(__file__).parents[2] / "docs/operations.md").read_text()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent import notify
+from packrat_agent.watch import systemd as notify
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -13,10 +13,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from packrat_agent import cli, errors
-from packrat_agent.config import _ROWS, describe, load
-from packrat_agent.errors import ConfigError, PackratError
+from packrat_agent.cli import main as cli
+from packrat_agent.config.settings import _ROWS, describe, load
 from packrat_agent.status.values import Status
+from packrat_core import errors
+from packrat_core.errors import ConfigError, PackratError
 from packrat_server import cli as server_cli
 
 _TOP = Path(__file__).parents[2]

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrat_agent.model import Candidate, PackageFile, Part, Repo, StoredFile
-from packrat_agent.plan import decide
+from packrat_agent.model.values import Candidate, PackageFile, Part, Repo, StoredFile
+from packrat_agent.sync.plan import decide
 
 REPO = Repo("r", "R", "r", "apt", ())
 

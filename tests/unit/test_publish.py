@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.model import (
+from packrat_agent.model.values import (
     Place,
     Published,
     Repo,
@@ -16,8 +16,8 @@ from packrat_agent.model import (
     TreeFile,
     TreeLink,
 )
-from packrat_agent.publish import intend, publish
-from packrat_agent.scan import scan
+from packrat_agent.publish.scan import scan
+from packrat_agent.publish.writer import intend, publish
 
 REPO = Repo("r", "R", "repo", "apt", ())
 

@@ -16,7 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.demo.build_wheel import (
+from packrat_core.errors import Refused
+from packrat_core.packages.python.inspect import Kind, NoDistribution, check_file_name, read_distribution
+from packrat_core.packages.python.metadata import read_metadata
+from packrat_demo.build_wheel import (
     Python,
     build_sdist,
     build_sdist_zip,
@@ -24,9 +27,6 @@ from packrat_agent.demo.build_wheel import (
     pack_zip,
     write_metadata,
 )
-from packrat_agent.errors import Refused
-from packrat_agent.formats.pypi.metadata import read_metadata
-from packrat_agent.formats.pypi.read_distribution import Kind, NoDistribution, check_file_name, read_distribution
 
 TOOL = Python("My.Tool", "1.0", ("other>=2",), ">=3.8", (("my_tool.py", b"A = 1\n" * 500),))
 METADATA = write_metadata(TOOL)

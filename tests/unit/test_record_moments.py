@@ -2,7 +2,7 @@
 
 import pytest
 
-from packrat_agent.server.records import read_file
+from packrat_agent.upstream.records import read_file
 
 RECORD = {
     "package": "/api/v2/Package/Package:tool:",

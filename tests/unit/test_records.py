@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.model import DistroVersion, PackageFile, Repo
-from packrat_agent.server.records import (
+from packrat_agent.model.values import DistroVersion, PackageFile, Repo
+from packrat_agent.upstream.records import (
     DISTRO_VERSION,
     PACKAGE,
     PACKAGE_FILE,

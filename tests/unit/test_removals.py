@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.errors import Held
-from packrat_agent.model import Entry, Fragment, PackageFile, Repo, Wanted
-from packrat_agent.removals import RemovalLimits, hold_back_leaving, hold_back_removals
+from packrat_agent.model.values import Entry, Fragment, PackageFile, Repo, Wanted
 from packrat_agent.state.store import Store
+from packrat_agent.sync.removals import RemovalLimits, hold_back_leaving, hold_back_removals
+from packrat_core.errors import Held
 
 AT_ONCE = RemovalLimits(50, 0.0)
 LATER = RemovalLimits(50, 3600.0)

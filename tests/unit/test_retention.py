@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.model import LiveFile, Published, Repo, Retained, Retention, SignedSection, StoredFile
+from packrat_agent.model.values import LiveFile, Published, Repo, Retained, Retention, SignedSection, StoredFile
 from packrat_agent.state.retention import OldPublication, keep_publications
 from packrat_agent.state.store import Store
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrat_agent.config import Config, load
-from packrat_agent.errors import ConfigError
-from packrat_agent.server.route import RateLimit, bypasses
+from packrat_agent.config.settings import Config, load
+from packrat_core.cinp.route import RateLimit, bypasses
+from packrat_core.errors import ConfigError
 
 
 @pytest.mark.parametrize(

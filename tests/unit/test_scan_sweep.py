@@ -4,10 +4,10 @@ import hashlib
 import os
 from pathlib import Path
 
-from packrat_agent.model import StoredFile
-from packrat_agent.paths import is_kept, kept_paths
-from packrat_agent.scan import scan
-from packrat_agent.sweep import sweep, sweep_directories
+from packrat_agent.model.paths import is_kept, kept_paths
+from packrat_agent.model.values import StoredFile
+from packrat_agent.publish.gc import sweep, sweep_directories
+from packrat_agent.publish.scan import scan
 
 
 def quiet(files: int, size: int) -> None:

@@ -1,8 +1,8 @@
 """A pass of some packages leaves alone what the index names beside them."""
 
-from packrat_agent.model import Candidate, Entry, Fragment, PackageFile, Part, Product, Repo
-from packrat_agent.scope import narrow
-from packrat_agent.state.settled import Standing
+from packrat_agent.model.values import Candidate, Entry, Fragment, PackageFile, Part, Product, Repo
+from packrat_agent.state.last_render import Standing
+from packrat_agent.sync.scope import narrow
 
 REPO = Repo("r", "R", "r", "docker", ())
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.errors import ConfigError
-from packrat_agent.serve.static import serving
+from packrat_agent.web.static import serving
+from packrat_core.errors import ConfigError
 from web import web_server
 
 DATA = bytes(range(256)) * 4

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packrat_agent.formats.apt.packages import Written, cut_shards
-from packrat_agent.model import Entry, Fragment, PackageFile
+from packrat_agent.model.values import Entry, Fragment, PackageFile
 
 LIMIT = 128
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from conftest import make_key
-from packrat_agent.demo.build_rpm import Rpm, write_rpm
-from packrat_agent.errors import Refused, SigningError
-from packrat_agent.formats.yum.read_rpm import read_rpm
-from packrat_agent.keyring import SigningKey, find_key, warn
-from packrat_agent.sign_package import sign_package
+from packrat_agent.gpg.keyring import SigningKey, find_key, warn
+from packrat_agent.gpg.rpmsign import sign_package
+from packrat_core.errors import Refused, SigningError
+from packrat_core.packages.rpm.inspect import read_rpm
+from packrat_demo.build_rpm import Rpm, write_rpm
 from stage import Key
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.errors import ConfigError, DiskError
-from packrat_agent.model import (
+from packrat_agent.model.values import (
     DistroVersion,
     Entry,
     Fragment,
@@ -26,9 +25,10 @@ from packrat_agent.model import (
     Wanted,
 )
 from packrat_agent.state.database import connect
-from packrat_agent.state.settled import Standing
+from packrat_agent.state.last_render import Standing
+from packrat_agent.state.packages import FragmentSource
 from packrat_agent.state.store import Store
-from packrat_agent.state.wanted import FragmentSource
+from packrat_core.errors import ConfigError, DiskError
 
 REPO = Repo("apt-dev", "APT dev", "apt-dev", "apt", (DistroVersion("bookworm", "debian", "bookworm", "deb"),))
 

@@ -16,9 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.config import Config, load
-from packrat_agent.errors import ConfigError, DiskError
-from packrat_agent.model import (
+from packrat_agent.config.settings import Config, load
+from packrat_agent.model.values import (
     DistroVersion,
     LiveFile,
     PackageFile,
@@ -32,12 +31,13 @@ from packrat_agent.model import (
 )
 from packrat_agent.state.rejections import MIRROR
 from packrat_agent.state.store import Store
-from packrat_agent.status.check import Level, Limit, Limits, judge, tell
-from packrat_agent.status.holder import find_holder
-from packrat_agent.status.metrics import render_metrics
-from packrat_agent.status.read import TROUBLES_LIMIT, read_status
-from packrat_agent.status.show import show_status
+from packrat_agent.status.lock_holder import find_holder
+from packrat_agent.status.nagios import Level, Limit, Limits, judge, tell
+from packrat_agent.status.prometheus import render_metrics
+from packrat_agent.status.reading import TROUBLES_LIMIT, read_status
+from packrat_agent.status.table import show_status
 from packrat_agent.status.values import AgentState, Status
+from packrat_core.errors import ConfigError, DiskError
 
 _NOW = 1_800_000_000.0
 _DAY_S = 86400
@@ -278,7 +278,7 @@ def _told_as_closed(bench: Bench) -> int:
 _HOLD = """
 import sys
 from pathlib import Path
-from packrat_agent.claim import claim
+from packrat_agent.publish.claim import claim
 with claim(Path(sys.argv[1]), Path(sys.argv[2]), "run"):
     print("held", flush=True)
     sys.stdin.read()

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.errors import PackratError, ServerBroken, ServerRefused, ServerUnavailable
-from packrat_agent.model import Repo
-from packrat_agent.server.answers import NotFound, SessionEnded
-from packrat_agent.server.cinp import CinpClient, Timeouts
-from packrat_agent.server.packrat import Packrat
+from packrat_agent.model.values import Repo
+from packrat_agent.upstream.client import Packrat
+from packrat_core.cinp.client import CinpClient, Timeouts
+from packrat_core.cinp.responses import NotFound, SessionEnded
+from packrat_core.errors import PackratError, ServerBroken, ServerRefused, ServerUnavailable
 from replay import Answerer, Recorded, Request, answer_of, recorded, replaying
 
 REPO = Repo("apt-dev", "", "apt-dev", "apt", ())

@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
-from packrat_agent.model import Entry, Fragment, PackageFile, Repo, Tree
+from packrat_agent.model.values import Entry, Fragment, PackageFile, Repo, Tree
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from packrat_agent.errors import ConfigError, DiskError
+from packrat_core.errors import ConfigError, DiskError
 
 _NUMBER = re.compile(r"(\d{4})_\w+\.sql")
 

@@ -9,7 +9,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from packrat_agent.errors import DiskError
+from packrat_core.errors import DiskError
 
 _TABLES = frozenset({"control", "repos", "files"})
 

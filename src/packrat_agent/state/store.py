@@ -7,14 +7,14 @@ Touches: the state database, as its only writer.
 
 from pathlib import Path
 
+from packrat_agent.state.chunks import Pieces
 from packrat_agent.state.database import Database
-from packrat_agent.state.live import LiveFiles
-from packrat_agent.state.notes import Notes
-from packrat_agent.state.pieces import Pieces
+from packrat_agent.state.facts import Notes
+from packrat_agent.state.last_render import Settled
+from packrat_agent.state.packages import WantedFiles
 from packrat_agent.state.publications import OldPublications
+from packrat_agent.state.published import LiveFiles
 from packrat_agent.state.rejections import Rejections
-from packrat_agent.state.settled import Settled
-from packrat_agent.state.wanted import WantedFiles
 
 
 class Store:

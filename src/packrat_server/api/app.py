@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from packrat_agent.errors import ServerUnavailable
+from packrat_core.errors import ServerUnavailable
 from packrat_server.api.calls import House
 from packrat_server.api.files import lower_headers, serve_file, upload
 from packrat_server.api.messages import BODY_LIMIT, CinpResponse, Fault, read_request

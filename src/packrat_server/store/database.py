@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
-from packrat_agent.errors import ConfigError, PackratError, ServerUnavailable
+from packrat_core.errors import ConfigError, PackratError, ServerUnavailable
 from packrat_server.store.postgresql import connect_postgresql, first_line, place, refusal
 from packrat_server.store.schema import is_newest, upgrade
 from packrat_server.store.sqlite import connect_sqlite

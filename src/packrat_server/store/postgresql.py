@@ -15,7 +15,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection, Engine, create_engine, event
 
-from packrat_agent.errors import ConfigError, PackratError, ServerUnavailable
+from packrat_core.errors import ConfigError, PackratError, ServerUnavailable
 
 CHANNEL = "packrat_journal"
 """What a session listens to, to hear of every change; the journal's trigger tells it."""

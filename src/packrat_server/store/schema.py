@@ -11,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from packrat_agent.errors import ConfigError
+from packrat_core.errors import ConfigError
 
 
 def _config() -> Config:

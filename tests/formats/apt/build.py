@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from packrat_agent.demo.build_deb import Deb, write_deb
 from packrat_agent.formats.apt.format import AptFormat
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
-from packrat_agent.model import DistroVersion, Entry, Fragment, PackageFile, Repo, Section, Tree, TreeFile
+from packrat_agent.model.values import DistroVersion, Entry, Fragment, PackageFile, Repo, Section, Tree, TreeFile
+from packrat_demo.build_deb import Deb, write_deb
 
 APT = AptFormat()
 NOW = datetime(2026, 3, 7, 8, 9, 10, tzinfo=UTC)

@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 
 from formats.apt.build import APT, entries, files_of, request
-from packrat_agent.demo.build_deb import Deb
-from packrat_agent.model import Entry, Unsigned
+from packrat_agent.model.values import Entry, Unsigned
+from packrat_demo.build_deb import Deb
 
 EXPECTED = Path(__file__).parent / "expected"
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from formats.apt.build import ar, deb_of, gz, tar
 from formats.apt.build import read as read_fragment
-from packrat_agent.demo.build_deb import Compression, Deb, build_deb
-from packrat_agent.errors import Refused
-from packrat_agent.formats.apt.read_deb import CONTROL_ARCHIVE_LIMIT, read_control
-from packrat_agent.model import Fragment
+from packrat_agent.model.values import Fragment
+from packrat_core.errors import Refused
+from packrat_core.packages.deb.control import CONTROL_ARCHIVE_LIMIT, read_control
+from packrat_demo.build_deb import Compression, Deb, build_deb
 
 CONTROL = b"Package: x\nVersion: 1\nArchitecture: amd64\n"
 MIB = 1 << 20

@@ -28,10 +28,10 @@ from formats.apt.build import (
     request,
 )
 from formats.apt.readable import EXPECTED, readable, shelf
-from packrat_agent.demo.build_deb import Deb
-from packrat_agent.errors import Held, Refused
 from packrat_agent.formats.interface import RenderSettings, tell_ahead
-from packrat_agent.model import Entry, Section, TreeFile, Unsigned
+from packrat_agent.model.values import Entry, Section, TreeFile, Unsigned
+from packrat_core.errors import Held, Refused
+from packrat_demo.build_deb import Deb
 
 FACTS = {"bookworm": {"Origin": "Packrat", "Label": "Development packages", "Codename": "bookworm", "Date": "1000"}}
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.errors import Refused
-from packrat_agent.formats.apt.stanza import CONTROL_FILE_LIMIT, read_stanza
+from packrat_core.errors import Refused
+from packrat_core.packages.deb.stanza import CONTROL_FILE_LIMIT, read_stanza
 
 START = b"Package: x\nVersion: 1\nArchitecture: amd64\n"
 

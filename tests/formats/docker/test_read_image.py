@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.demo.build_image import Image, build_classic, build_oci, tar
-from packrat_agent.errors import Refused
 from packrat_agent.formats.docker.read_image import read_image
-from packrat_agent.model import Fragment
+from packrat_agent.model.values import Fragment
+from packrat_core.errors import Refused
+from packrat_demo.build_image import Image, build_classic, build_oci, tar
 
 BASE = (("base", b"base\n"),)
 WEB = Image("web", "1.0", (BASE, (("web", b"one\n"),), BASE))

@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.demo.build_image import Image, build_classic, build_oci
-from packrat_agent.errors import Refused
 from packrat_agent.formats.docker.format import DockerFormat
 from packrat_agent.formats.docker.names import public_host, version_order
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
-from packrat_agent.model import (
+from packrat_agent.model.values import (
     DistroVersion,
     Entry,
     PackageFile,
@@ -26,6 +24,8 @@ from packrat_agent.model import (
     TreeLink,
     Unsigned,
 )
+from packrat_core.errors import Refused
+from packrat_demo.build_image import Image, build_classic, build_oci
 
 REPO = Repo("docker-dev", "", "docker-dev", "docker", (DistroVersion("docker", "none", None, "docker"),))
 BASE = (("base", b"base\n"),)

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.demo.build_rpm import Rpm, build_rpm
-from packrat_agent.errors import Refused
-from packrat_agent.formats.yum.read_rpm import read_rpm
-from packrat_agent.formats.yum.rpm_header import walk
-from packrat_agent.model import Fragment
+from packrat_agent.model.values import Fragment
+from packrat_core.errors import Refused
+from packrat_core.packages.rpm.header import walk
+from packrat_core.packages.rpm.inspect import read_rpm
+from packrat_demo.build_rpm import Rpm, build_rpm
 
 GOOD = build_rpm(
     Rpm("hello", "1.0", "x86_64", "1.lab", 2, (("greeting", "2.0-1"),), (("/opt/hello", b"hi"), ("/srv/x", b"")))

@@ -7,11 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.demo.build_rpm import Rpm, build_rpm
-from packrat_agent.errors import Refused
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.yum.format import YumFormat
-from packrat_agent.model import DistroVersion, Entry, PackageFile, QuotingFile, Repo, Tree, TreeFile, TreeLink, Unsigned
+from packrat_agent.model.values import (
+    DistroVersion,
+    Entry,
+    PackageFile,
+    QuotingFile,
+    Repo,
+    Tree,
+    TreeFile,
+    TreeLink,
+    Unsigned,
+)
+from packrat_core.errors import Refused
+from packrat_demo.build_rpm import Rpm, build_rpm
 
 EXPECTED = Path(__file__).parent / "expected.txt"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

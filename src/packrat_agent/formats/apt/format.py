@@ -8,15 +8,12 @@ Touches: the package file that is read.
 import hashlib
 from pathlib import Path
 
-from packrat_agent.errors import Refused
 from packrat_agent.formats.apt.packages import Written, cut_shards
-from packrat_agent.formats.apt.read_deb import read_control
 from packrat_agent.formats.apt.release import Listed, write_arch_release, write_release
-from packrat_agent.formats.apt.stanza import read_stanza
 from packrat_agent.formats.compress import compress_gzip, compress_xz
 from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
 from packrat_agent.formats.newest import sort_entries
-from packrat_agent.model import (
+from packrat_agent.model.values import (
     Entry,
     Fragment,
     PackageFile,
@@ -28,6 +25,9 @@ from packrat_agent.model import (
     TreeFile,
     Unsigned,
 )
+from packrat_core.errors import Refused
+from packrat_core.packages.deb.control import read_control
+from packrat_core.packages.deb.stanza import read_stanza
 
 _OUR_NAMES = {"x86_64": "amd64", "i386": "i386", "arm64": "arm64", "all": "all"}
 """The server's architectures → Debian's."""

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import structlog
 
-from packrat_agent.errors import Refused
 from packrat_agent.formats.docker.htaccess import Named, write_htaccess
 from packrat_agent.formats.docker.names import (
     LATEST,
@@ -26,10 +25,10 @@ from packrat_agent.formats.docker.names import (
     version_order,
 )
 from packrat_agent.formats.docker.read_image import read_image
+from packrat_agent.formats.docker.serving import ERRORS, write_rules
 from packrat_agent.formats.docker.signatures import sign_manifest, write_policy, write_registries
-from packrat_agent.formats.docker.web_rules import ERRORS, write_rules
 from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
-from packrat_agent.model import (
+from packrat_agent.model.values import (
     Entry,
     Fragment,
     PackageFile,
@@ -41,6 +40,7 @@ from packrat_agent.model import (
     TreeLink,
     Unsigned,
 )
+from packrat_core.errors import Refused
 
 log = structlog.get_logger()
 

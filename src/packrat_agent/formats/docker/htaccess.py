@@ -10,7 +10,7 @@ Source: Apache HTTP Server 2.4, Configuration Sections.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from packrat_agent.formats.docker.manifest import MANIFEST_TYPES
+from packrat_core.packages.image.manifest import MANIFEST_TYPES
 
 _TYPE_OF = {end: media_type for media_type, end in MANIFEST_TYPES.items()}
 

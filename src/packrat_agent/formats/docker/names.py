@@ -10,8 +10,8 @@ Source: OCI Distribution Specification 1.1, "Pulling manifests"; github.com/dist
 import re
 from urllib.parse import urlsplit
 
-from packrat_agent.errors import Refused
-from packrat_agent.model import Repo
+from packrat_agent.model.values import Repo
+from packrat_core.errors import Refused
 
 IMAGE = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 TAG = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"

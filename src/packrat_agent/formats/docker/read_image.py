@@ -12,10 +12,12 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from packrat_agent.disk import told_as_disk_error
-from packrat_agent.errors import Refused
-from packrat_agent.formats.docker.archive import Archive
-from packrat_agent.formats.docker.manifest import (
+from packrat_agent.formats.docker.read_tar import read_members
+from packrat_agent.model.values import Fragment, Product
+from packrat_core.errors import Refused
+from packrat_core.fs.disk import told_as_disk_error
+from packrat_core.packages.image.archive import Archive
+from packrat_core.packages.image.manifest import (
     CONFIG_LIMIT,
     MANIFEST_LIMIT,
     OCI_INDEX,
@@ -29,8 +31,6 @@ from packrat_agent.formats.docker.manifest import (
     write_index,
     write_schema_2,
 )
-from packrat_agent.formats.docker.read_tar import read_members
-from packrat_agent.model import Fragment, Product
 
 _INDEX = "index.json"
 _CLASSIC = "manifest.json"

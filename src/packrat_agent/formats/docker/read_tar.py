@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from packrat_agent.errors import Refused
+from packrat_core.errors import Refused
 
 MEMBERS_LIMIT = 20_000
 NAME_LIMIT = 1024

@@ -12,7 +12,7 @@ import base64
 import json
 from collections.abc import Sequence
 
-from packrat_agent.model import QuotingFile, Retained, SignatureForm, TreeFile, Unsigned
+from packrat_agent.model.values import QuotingFile, Retained, SignatureForm, TreeFile, Unsigned
 
 _UNSIGNED = b'{"signatures":[]}\n'
 

@@ -5,7 +5,7 @@ Gives: nothing; Refused where they could harm a client that unpacks the archive.
 Touches: nothing.
 """
 
-from packrat_agent.errors import Refused
+from packrat_core.errors import Refused
 
 METADATA_LIMIT = 4 * 1024 * 1024
 """Bytes of METADATA or PKG-INFO; real ones have some kilobytes."""

@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 
 from packaging.utils import canonicalize_name
 
-from packrat_agent.disk import write_new
-from packrat_agent.errors import Refused
 from packrat_agent.formats.interface import PieceCache, RenderRequest, Treatment, WebRules, WebServer
 from packrat_agent.formats.pypi.index import Page, project_identity, write_project, write_root
-from packrat_agent.formats.pypi.metadata import read_version
-from packrat_agent.formats.pypi.read_distribution import SDIST_ENDINGS, Kind, check_file_name, read_distribution
-from packrat_agent.formats.pypi.web_rules import write_rules
-from packrat_agent.model import Entry, Fragment, PackageFile, Product, Repo, Section, Tree, TreeFile
+from packrat_agent.formats.pypi.serving import write_rules
+from packrat_agent.model.values import Entry, Fragment, PackageFile, Product, Repo, Section, Tree, TreeFile
+from packrat_core.errors import Refused
+from packrat_core.fs.disk import write_new
+from packrat_core.packages.python.inspect import SDIST_ENDINGS, Kind, check_file_name, read_distribution
+from packrat_core.packages.python.metadata import read_version
 
 ROOT_SECTION = "simple/"
 """The name of the section of the root page; no project can have it."""

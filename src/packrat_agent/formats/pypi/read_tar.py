@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from packrat_agent.errors import Refused
 from packrat_agent.formats.pypi.bounds import METADATA_LIMIT, check_count, check_name, check_target, check_unpacked
+from packrat_core.errors import Refused
 
 _BLOCK = 512
 _READ_BYTES = 256 * 1024

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from packrat_agent.errors import Refused
 from packrat_agent.formats.pypi.bounds import MEMBERS_LIMIT, METADATA_LIMIT, check_count, check_name, check_unpacked
+from packrat_core.errors import Refused
 
 _DIRECTORY_LIMIT = 64 * 1024 * 1024
 _END = struct.Struct("<4s4H2LH")

@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from packrat_agent.errors import Refused
 from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
 from packrat_agent.formats.newest import sort_entries
-from packrat_agent.formats.yum.read_rpm import read_rpm
 from packrat_agent.formats.yum.repodata import Metadata, write_metadata
 from packrat_agent.formats.yum.repomd import (
     MIRROR_MARK,
@@ -23,8 +21,8 @@ from packrat_agent.formats.yum.repomd import (
     write_repo_file,
     write_repomd,
 )
-from packrat_agent.formats.yum.web import write_rules
-from packrat_agent.model import (
+from packrat_agent.formats.yum.serving import write_rules
+from packrat_agent.model.values import (
     DistroVersion,
     Entry,
     Fragment,
@@ -37,6 +35,8 @@ from packrat_agent.model import (
     TreeLink,
     Unsigned,
 )
+from packrat_core.errors import Refused
+from packrat_core.packages.rpm.inspect import read_rpm
 
 _COMPONENT = "main"
 _ARCHES = {"x86_64": "x86_64", "i386": "i386", "arm64": "aarch64", "all": "noarch"}

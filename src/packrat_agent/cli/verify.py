@@ -1,0 +1,76 @@
+"""The command `verify`: audits a tree as its clients would.
+
+Takes: arguments, mirror.conf where no tree is named.
+Gives: text or JSON on stdout, an exit code.
+Touches: the tree, reading only; the terminal.
+"""
+
+import json
+import threading
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from packrat_agent.config.settings import load
+from packrat_agent.status.report import human_size, show_progress
+from packrat_agent.verify.tree import Audit, verify_tree
+from packrat_core.errors import Unsound
+
+_SHOWN = 1000
+
+
+@click.command("verify")
+@click.option("--root", type=click.Path(path_type=Path), help="The top of the tree; by default root_dir.")
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The public key to verify with; by default the tree's own repo-key.gpg.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything that was found as one JSON object.")
+@click.option("--unnamed", is_flag=True, help="List the files that no index names: earlier generations, keep files.")
+@click.pass_obj
+def verify_command(config_path: Path, root: Path | None, key: Path | None, as_json: bool, unnamed: bool) -> None:
+    """Audit a tree as its clients would.
+
+    Verifies signatures, indexes and every file; needs no server and no state database. Ends with exit code 13 where
+    anything is wrong.
+    """
+    top = root or load(config_path).mirror.root_dir
+    one_at_a_time = threading.Lock()
+    with show_progress() as on_progress:
+
+        def count(files: int, size: int) -> None:
+            with one_at_a_time:
+                on_progress("verifying", files, size)
+
+        audit = verify_tree(top.absolute(), key, count)
+    if as_json:
+        click.echo(json.dumps(asdict(audit), indent=2))
+    else:
+        _show(audit, unnamed=unnamed)
+    if audit.faults:
+        raise Unsound(
+            f"{len(audit.faults)} faults in {top}; a full pass of its agent mends them (`packrat-agent sync`)"
+        )
+
+
+def _show(audit: Audit, *, unnamed: bool) -> None:
+    for kind, directory in audit.repositories:
+        click.echo(f"{kind:<7}{directory}")
+    for fault in audit.faults[:_SHOWN]:
+        click.echo(f"! {_printable(fault.path)}: {_printable(fault.what)}")
+    if len(audit.faults) > _SHOWN:
+        click.echo(f"! and {len(audit.faults) - _SHOWN} more; --json lists all")
+    if unnamed:
+        for path in audit.unnamed:
+            click.echo(f"? {_printable(path)}")
+    click.echo(
+        f"{len(audit.repositories)} repositories, {audit.files} files ({human_size(audit.bytes)}) verified, "
+        f"{len(audit.faults)} faults, {len(audit.unnamed)} files that no index names"
+    )
+
+
+def _printable(text: str) -> str:
+    """Names come out of the tree, and may hold what a terminal obeys."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -1,0 +1,121 @@
+"""Reads the INI file: sections, keys and the lines that they stand on.
+
+Takes: the text of mirror.conf.
+Gives: each key's value and line, and every fault.
+Touches: the file.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from packrat_core.errors import ConfigError
+
+_SECTION = re.compile(r"\[([^\]]*)\]\s*(?:[#;].*)?")
+_KEY = re.compile(r"([^:=]+)[:=](.*)")
+# What editors count as lines; str.splitlines knows more ends.
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value with its line number; lines that continue it are joined by newlines."""
+
+    text: str
+    line: int
+
+
+def read_text(path: Path) -> str:
+    """Read the configuration file.
+
+    Raises: ConfigError where it is missing, unreadable, too long or no UTF-8.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no configuration file {path}; write one (see the README), or name another with --config"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"can't read {path}: {error.strerror}; give this user read access to it") from None
+    if len(data) > 1 << 20:
+        raise ConfigError(f"{path} has {len(data)} bytes; that is no mirror.conf")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from None
+
+
+def parse(
+    text: str, path: Path, keys: Mapping[str, frozenset[str]], repeatable: frozenset[str]
+) -> tuple[dict[tuple[str, str], list[Value]], list[str]]:
+    """Parse `key: value` and `key = value` lines; gives (section, key) → its values, empty ones left out, and faults.
+
+    keys: section → the keys that it knows; repeatable: keys that may stand several times. A fault names its line and,
+    for a wrong name, the nearest right one.
+    """
+    found: dict[tuple[str, str], list[Value]] = {}
+    faults: list[str] = []
+    section: str | None = None
+    last: tuple[str, str] | None = None
+    for number, raw in enumerate(_LINE_END.split(text), start=1):
+        line = raw.strip()
+        if not line or line[0] in "#;":
+            last = last if line else None
+            continue
+        if raw[0] in " \t" and last is not None:
+            value = found[last][-1]
+            found[last][-1] = Value(f"{value.text}\n{line}".strip("\n"), value.line)
+            continue
+        last = None
+        if line.startswith("["):
+            section, fault = _section(line, keys)
+        elif section is None:
+            fault = "this line stands before the first section; begin the file with [packrat]"
+        elif section not in keys:
+            fault = ""
+        else:
+            last, fault = _key(line, number, section, keys[section], found, repeatable)
+        if fault:
+            faults.append(f"{path}, line {number}: {fault}")
+    return {name: kept for name, values in found.items() if (kept := [one for one in values if one.text])}, faults
+
+
+def _section(line: str, keys: Mapping[str, frozenset[str]]) -> tuple[str, str]:
+    match = _SECTION.fullmatch(line)
+    if match is None:
+        return "", f"{line[:_SHOWN]!r} is no section; it should be [packrat] or [mirror]"
+    name = match[1].strip()
+    if name in keys:
+        return name, ""
+    return name, f"there is no section [{name[:_SHOWN]}]{_nearest(name, keys)}"
+
+
+def _key(
+    line: str,
+    number: int,
+    section: str,
+    known: frozenset[str],
+    found: dict[tuple[str, str], list[Value]],
+    repeatable: frozenset[str],
+) -> tuple[tuple[str, str] | None, str]:
+    match = _KEY.fullmatch(line)
+    if match is None:
+        return None, "this line is no `key: value`"
+    name = match[1].strip().lower()
+    if name not in known:
+        return None, f"[{section}] has no key {name[:_SHOWN]!r}{_nearest(name, known)}"
+    values = found.setdefault((section, name), [])
+    if values and name not in repeatable:
+        return None, f"{name} was already given in line {values[0].line}; remove one of the two"
+    values.append(Value(match[2].strip(), number))
+    return (section, name), ""
+
+
+def _nearest(name: str, known: Mapping[str, object] | frozenset[str]) -> str:
+    close = difflib.get_close_matches(name[:_SHOWN].lower(), sorted(known), 1, 0.5)
+    return f"; did you mean {close[0]}?" if close else f"; it may be one of: {', '.join(sorted(known))}"

@@ -1,0 +1,168 @@
+"""Writes what nginx and Apache must be told to be the registry of a docker repository.
+
+Takes: the web server, the repository's directory, root_dir.
+Gives: WebRules; the answers to what is not there.
+Touches: nothing.
+
+Source: OCI Distribution Specification 1.1; the manuals of nginx 1.22 and Apache HTTP Server 2.4.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from packrat_agent.formats.interface import IMMUTABLE, WebRules, WebServer
+from packrat_core.packages.image.manifest import MANIFEST_TYPES
+
+_CODES = {
+    "manifest_unknown": "manifest unknown",
+    "blob_unknown": "blob unknown to registry",
+    "name_unknown": "repository name not known to registry",
+}
+ERRORS = {
+    name: json.dumps({"errors": [{"code": name.upper(), "message": text}]}).encode() + b"\n"
+    for name, text in _CODES.items()
+}
+"""name → the body that goes with a 404."""
+
+_IMAGE = "[a-z0-9][a-z0-9._-]*"
+_REFERENCE = "[A-Za-z0-9_][A-Za-z0-9._:-]*"
+_DIGEST = "sha256:[0-9a-f]{64}"
+
+
+def write_rules(server: WebServer, directory: str, root: Path) -> WebRules:
+    """Make `host/<directory>/<image>` the name of the images in `<root>/<directory>`."""
+    if server is WebServer.APACHE:
+        return WebRules(inside=_fill(_APACHE, directory, root))
+    ends = "\n".join(f"{' ' * 16}{media_type} {end};" for media_type, end in MANIFEST_TYPES.items())
+    tried = " ".join(f"/manifest.{end}" for end in MANIFEST_TYPES.values())
+    inside = _fill(_NGINX, directory, root).replace("TYPES", ends).replace("TRIED", tried)
+    unknown = "\n".join(
+        _NGINX_UNKNOWN.replace("NAME", name).replace("BODY", text.decode().strip()) for name, text in ERRORS.items()
+    )
+    return WebRules(outside=_NGINX_OUTSIDE, shared=_NGINX_SHARED + unknown, inside=inside)
+
+
+def _fill(template: str, directory: str, root: Path) -> str:
+    text = template.replace("PATTERN", re.escape(directory).replace("\\-", "-"))
+    for word, value in (("DIRECTORY", directory), ("ROOT", str(root)), ("IMMUTABLE", IMMUTABLE)):
+        text = text.replace(word, value)
+    return text.replace("IMAGE", _IMAGE).replace("REFERENCE", _REFERENCE).replace("DIGEST", _DIGEST)
+
+
+_NGINX_OUTSIDE = f"""\
+# The digest of an image's manifest: the name of the directory that a tag is a link to.
+map $realpath_root $packrat_digest {{
+    default "";
+    "~/(?<packrat_found>{_DIGEST})$" $packrat_found;
+}}
+
+# What a tag stands for may change; what a digest stands for does not.
+map $packrat_ref $packrat_caching {{
+    default "no-cache";
+    "~^{_DIGEST}$" "{IMMUTABLE}";
+}}
+"""
+
+_NGINX_SHARED = """\
+    # The registry: docker, podman and others ask here first.
+    location = /v2/ {
+        default_type application/json;
+        add_header Cache-Control "no-cache";
+        add_header Docker-Distribution-Api-Version "registry/2.0";
+        add_header X-Registry-Supports-Signatures "1";
+        return 200 "{}";
+    }
+    location ^~ /v2/ {
+        error_page 404 = @name_unknown;
+        return 404;
+    }
+    # Clients read these answers.
+"""
+
+_NGINX_UNKNOWN = """\
+    location @NAME {
+        types { }
+        default_type application/json;
+        return 404 '{BODY}';
+    }
+""".replace("{BODY}", "BODY")
+
+_NGINX = """\
+    # The images of DIRECTORY: <host>/DIRECTORY/<image>:<tag>
+    location ^~ /v2/DIRECTORY/ {
+        error_page 404 = @name_unknown;
+        location ~ "^/v2/PATTERN/(?<packrat_image>IMAGE)/manifests/(?<packrat_ref>REFERENCE)$" {
+            # A tag is a link to the directory of its manifest. No link by another owner is followed.
+            root "ROOT/DIRECTORY/v2/$packrat_image/_refs/$packrat_ref";
+            disable_symlinks if_not_owner "from=ROOT";
+            types {
+TYPES
+            }
+            add_header Cache-Control $packrat_caching;
+            add_header Docker-Content-Digest $packrat_digest;
+            try_files TRIED @manifest_unknown;
+        }
+        location ~ "^/v2/PATTERN/(?<packrat_image>IMAGE)/blobs/(?<packrat_ref>DIGEST)$" {
+            types { }
+            add_header Cache-Control "IMMUTABLE";
+            add_header Docker-Content-Digest $packrat_ref;
+            try_files /DIRECTORY/v2/$packrat_image/blobs/$packrat_ref @blob_unknown;
+        }
+        location ~ "^/v2/PATTERN/(?<packrat_image>IMAGE)/tags/list$" {
+            types { }
+            default_type application/json;
+            try_files /DIRECTORY/v2/$packrat_image/tags/list @name_unknown;
+        }
+        location = /v2/DIRECTORY/_catalog {
+            types { }
+            default_type application/json;
+            try_files /DIRECTORY/v2/_catalog @name_unknown;
+        }
+        return 404;
+    }
+    location ^~ /extensions/v2/DIRECTORY/ {
+        types { }
+        default_type application/json;
+        location ~ "^/extensions/v2/PATTERN/(?<packrat_image>IMAGE)/signatures/(?<packrat_ref>DIGEST)$" {
+            try_files /DIRECTORY/extensions/v2/$packrat_image/signatures/$packrat_ref @manifest_unknown;
+        }
+        return 404;
+    }
+"""
+
+_APACHE = """\
+    # The images of DIRECTORY: <host>/DIRECTORY/<image>:<tag>
+    AliasMatch "^/v2/$" "ROOT/DIRECTORY/v2/index.html"
+    Alias "/v2/DIRECTORY/" "ROOT/DIRECTORY/v2/"
+    Alias "/extensions/v2/DIRECTORY/" "ROOT/DIRECTORY/extensions/v2/"
+    <Directory "ROOT/DIRECTORY/v2/">
+        # The agent writes the types and digests of manifests into .htaccess files.
+        AllowOverride FileInfo
+        # A tag may end in .gz.
+        RemoveEncoding .gz .tgz .Z .bz2
+    </Directory>
+    <LocationMatch "^/v2/$">
+        ForceType application/json
+        Header set Docker-Distribution-Api-Version "registry/2.0"
+        Header set X-Registry-Supports-Signatures "1"
+    </LocationMatch>
+    <LocationMatch "^/v2/(?!.+/(?:manifests|blobs)/)">
+        ErrorDocument 404 /v2/DIRECTORY/_errors/name_unknown.json
+    </LocationMatch>
+    <LocationMatch "^/v2/PATTERN/(?:_errors/[a-z_]+\\.json|_catalog|IMAGE/tags/list)$|^/extensions/v2/PATTERN/">
+        ForceType application/json
+    </LocationMatch>
+    <LocationMatch "^/v2/PATTERN/IMAGE/manifests/">
+        ErrorDocument 404 /v2/DIRECTORY/_errors/manifest_unknown.json
+    </LocationMatch>
+    <LocationMatch "^/v2/PATTERN/IMAGE/manifests/DIGEST$">
+        Header set Cache-Control "IMMUTABLE"
+    </LocationMatch>
+    <LocationMatch "^/v2/PATTERN/IMAGE/blobs/(?<digest>DIGEST)$">
+        ForceType application/octet-stream
+        Header set Docker-Content-Digest "%{MATCH_DIGEST}e"
+        Header set Cache-Control "IMMUTABLE"
+        ErrorDocument 404 /v2/DIRECTORY/_errors/blob_unknown.json
+    </LocationMatch>
+"""

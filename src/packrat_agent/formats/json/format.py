@@ -1,0 +1,91 @@
+"""The json repository type: any files, a signed manifest of them.
+
+Takes: package files, all entries of a repository.
+Gives: their places, the Tree.
+Touches: nothing.
+"""
+
+import hashlib
+from pathlib import Path
+
+from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
+from packrat_agent.formats.json.manifest import write_manifest, write_sums
+from packrat_agent.model.values import (
+    Fragment,
+    PackageFile,
+    Repo,
+    Section,
+    SignatureForm,
+    Tree,
+    TreeFile,
+    Unsigned,
+)
+from packrat_core.errors import Refused
+
+MANIFEST = "_repo_main/MANIFEST_all.json"
+SUMS = "SHA256SUMS"
+
+_OTHERS = {"deb": "apt", "rpm": "yum", "python": "pypi", "docker": "docker"}
+"""Types of files that have a repository type of their own."""
+
+_OURS = frozenset({"_repo_main", SUMS, f"{SUMS}.gpg", f"{SUMS}.asc"})
+
+
+class FilesFormat:
+    """`Format` for json."""
+
+    kind = "json"
+    treatment = Treatment.AS_IS
+    fragment_version = 1
+
+    def place(self, repo: Repo, file: PackageFile) -> str:
+        """<package>/<file>."""
+        if file.kind in _OTHERS:
+            other = _OTHERS[file.kind]
+            raise Refused(f"a {file.kind} file called {file.file_name} belongs into a repository of type {other}")
+        if all(version.name != file.distro_version for version in repo.distro_versions):
+            raise Refused(f"it is for {file.distro_version}, which {repo.name} does not have")
+        if file.package in _OURS:
+            raise Refused(
+                f"a package can't be called {file.package}: the repository has a file or directory of that name"
+            )
+        return f"{file.package}/{file.file_name}"
+
+    def read(self, path: Path, into: Path) -> Fragment:
+        """Nothing: any file may be here, and what the manifest says of it stands in the server's record."""
+        return Fragment(b"", "", "", "")
+
+    def agree(self, file: PackageFile, fragment: Fragment) -> None:
+        """Nothing to compare: package and version are the server's."""
+
+    def render(self, request: RenderRequest) -> Tree:
+        """One section, each place in it once."""
+        entries = {entry.path: entry for entry in reversed(request.entries)}.values()
+        sums, manifest = TreeFile(SUMS, write_sums(entries)), TreeFile(MANIFEST, write_manifest(entries))
+        pointers: tuple[TreeFile | Unsigned, ...] = (sums, manifest)
+        if request.settings.signed:
+            pointers = (
+                sums,
+                Unsigned(f"{SUMS}.gpg", SUMS, SignatureForm.BINARY),
+                Unsigned(f"{SUMS}.asc", SUMS, SignatureForm.ARMOR),
+                manifest,
+                Unsigned(f"{MANIFEST}.gpg", MANIFEST, SignatureForm.BINARY),
+            )
+        identity = hashlib.sha256(f"{request.settings.signed}\n".encode() + sums.content + manifest.content)
+        return Tree(request.repo, (Section("main", identity.hexdigest(), (), pointers),))
+
+    def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
+        """How the list and a file are had and checked."""
+        here = f"{url}/{repo.directory}"
+        lines = [f"curl -fsSO {here}/{SUMS}"]
+        if signed:
+            lines += [
+                f"curl -fsSO {url}/repo-key.gpg -O {here}/{SUMS}.gpg",
+                f"gpgv --keyring ./repo-key.gpg {SUMS}.gpg {SUMS}",
+            ]
+        get = f"curl -fsS --create-dirs -o PACKAGE/FILE {here}/PACKAGE/FILE"
+        return "\n".join([*lines, get, f"sha256sum -c --ignore-missing {SUMS}"])
+
+    def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
+        """None: these are plain files."""
+        return WebRules()

@@ -1,0 +1,50 @@
+"""Says what a web server must know of a yum repository.
+
+Takes: the web server, the repository, root_dir.
+Gives: WebRules.
+Touches: nothing.
+"""
+
+import re
+from pathlib import Path
+
+from packrat_agent.formats.interface import IMMUTABLE, WebRules, WebServer
+from packrat_agent.model.values import Repo
+
+_NGINX = """\
+    # {name}: what a checksum names, and what stands in a generation, never changes.
+    location ~ "^/{path}/.+/(repodata/[0-9a-f]{{64}}-[a-z]+\\.xml\\.gz|generations/[^/]+/repodata/[^/]+)$" {{
+        add_header Cache-Control "{immutable}";
+    }}
+
+    # {name}: a generation reaches the packages by links of the agent's own.
+    location ~ "^/{path}/.+/generations/" {{
+        disable_symlinks if_not_owner from=$document_root;
+    }}
+
+    # {name}: shown by browsers instead of downloaded.
+    location ~ "^/{path}/.+/(mirrorlist|[^/]+\\.repo)$" {{
+        default_type text/plain;
+    }}
+"""
+_APACHE = """\
+    # {name}: a generation reaches the packages by links of the agent's own.
+    <Directory "{root}/{directory}/">
+        Options +SymLinksIfOwnerMatch
+        <FilesMatch "^mirrorlist$|\\.repo$">
+            ForceType text/plain
+        </FilesMatch>
+    </Directory>
+
+    # {name}: what a checksum names, and what stands in a generation, never changes.
+    <LocationMatch "^/{path}/.+/(repodata/[0-9a-f]{{64}}-[a-z]+\\.xml\\.gz|generations/[^/]+/repodata/[^/]+)$">
+        Header set Cache-Control "{immutable}"
+    </LocationMatch>
+"""
+
+
+def write_rules(server: WebServer, repo: Repo, root: Path) -> WebRules:
+    """Let the web server follow the links of generations, and caches keep what never changes."""
+    template = {WebServer.NGINX: _NGINX, WebServer.APACHE: _APACHE}[server]
+    values = {"name": repo.name, "path": re.escape(repo.directory), "directory": repo.directory, "root": root}
+    return WebRules(inside=template.format(**values, immutable=IMMUTABLE))

@@ -1,0 +1,150 @@
+"""Makes sure that root_dir and the state database are this agent's, and only this one's.
+
+Takes: root_dir, the state database's path, the mirror's name, the operator's word to adopt.
+Gives: the staging directory, and a claim that is held until it is released.
+Touches: root_dir/.packrat-agent, the lock file beside the state database.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from packrat_agent.model.values import Confirmed
+from packrat_core.errors import Busy, ConfigError, DiskError, NotOurs
+from packrat_core.fs.disk import AGENT_DIR, ensure_directory, flush_directories, replace, told_as_disk_error, write_new
+
+_WORDS = ("accept-removals", "trust-clock")
+_SHOWN = 5
+HARMLESS = frozenset({AGENT_DIR, "lost+found"})
+
+
+@contextmanager
+def claim(root: Path, state_db: Path, command: str) -> Iterator[Path]:
+    """Hold root_dir and the state database against every other agent; gives the staging directory.
+
+    command: what others are told that is at work, `run` or `sync`.
+    Raises: Busy, naming the holder; DiskError where the directories can't be made.
+    """
+    with told_as_disk_error("make the directory", root):
+        root.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if not root.is_dir() or root.is_symlink():
+        raise ConfigError(f"root_dir {root} is no directory of its own; give the real directory's path")
+    with told_as_disk_error("make the directory", state_db.parent):
+        state_db.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    own = ensure_directory(root, AGENT_DIR)
+    with told_as_disk_error("close to others", own):
+        own.chmod(0o700)
+    with ExitStack() as held:
+        held.enter_context(
+            _lock(state_db.with_name(state_db.name + ".lock"), f"the state database {state_db}", command)
+        )
+        held.enter_context(_lock(own / "lock", f"root_dir {root}", command))
+        yield ensure_directory(root, f"{AGENT_DIR}/staging")
+
+
+@contextmanager
+def _lock(path: Path, what: str, command: str) -> Iterator[None]:
+    holder = path.with_name(path.name + ".holder")
+    lock = FileLock(path, timeout=0)
+    with told_as_disk_error("lock", path):
+        try:
+            lock.acquire()
+        except Timeout:
+            at_work, runner = _read_holder(holder)
+            raise Busy(f"{what} is in use by {at_work}; stop that agent first", runner) from None
+    try:
+        with told_as_disk_error("write", holder):
+            told = {"pid": os.getpid(), "host": socket.gethostname(), "command": command}
+            holder.write_text(json.dumps(told), encoding="utf-8")
+        yield
+    finally:
+        # Who finds it without a lock beside it takes no notice of it.
+        with suppress(OSError):
+            holder.unlink()
+        lock.release()
+
+
+def _read_holder(path: Path) -> tuple[str, int | None]:
+    """Tell who holds a lock, and its process id where it is a `run` on this host."""
+    try:
+        holder = json.loads(path.read_text(encoding="utf-8"))
+        pid, host, command = int(holder["pid"]), str(holder["host"])[:100], str(holder["command"])[:20]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another packrat-agent", None
+    runs_here = command == "run" and host == socket.gethostname() and pid > 1
+    return f"process {pid} on {host} (packrat-agent {command})", pid if runs_here else None
+
+
+def confirm(root: Path, confirmed: Confirmed) -> None:
+    """Leave for the agent that runs here what the operator confirms; `take_confirmed` finds it.
+
+    Raises: DiskError
+    """
+    for name, is_confirmed in zip(_WORDS, (confirmed.removals, confirmed.clock), strict=True):
+        if is_confirmed:
+            write_new(root / AGENT_DIR / name, b"")
+
+
+def take_confirmed(root: Path) -> Confirmed:
+    """Give, once, what the operator left word of.
+
+    Raises: DiskError
+    """
+    removals, clock = (_take(root / AGENT_DIR / name) for name in _WORDS)
+    return Confirmed(removals, clock)
+
+
+def _take(path: Path) -> bool:
+    with told_as_disk_error("take", path):
+        # Looked for first: a read-only filesystem refuses to unlink even what is not there.
+        if not path.exists():
+            return False
+        path.unlink()
+    return True
+
+
+def check_mounted(root: Path) -> None:
+    """Make sure that root_dir is still the directory that was marked; an unmounted filesystem leaves an empty one.
+
+    Raises: DiskError
+    """
+    with told_as_disk_error("read", root):
+        marked = (root / AGENT_DIR / "mark").is_file()
+    if not marked:
+        raise DiskError(
+            f"root_dir {root} no longer has this agent's mark: is its filesystem mounted? Nothing is removed or "
+            "written until it is back; if it was emptied on purpose, run `packrat-agent sync --adopt`"
+        )
+
+
+def check_ownership(root: Path, mirror: str, keep: Sequence[Path], *, adopt: bool, had_files: bool) -> None:
+    """Refuse to clean up a directory that was never this agent's; mark it once it is.
+
+    had_files: the state database remembers files below `root`.
+    Raises: NotOurs with what was found, DiskError where a marked directory is suddenly empty (not mounted?).
+    """
+    mark = root / AGENT_DIR / "mark"
+    with told_as_disk_error("read", root):
+        if mark.is_file():
+            return
+        found = sorted(path.name for path in root.iterdir() if path.name not in HARMLESS and path not in keep)
+    if not adopt and had_files and not found:
+        raise DiskError(
+            f"root_dir {root} is empty, but its files are remembered: is its filesystem mounted? "
+            "If it was emptied on purpose, run `packrat-agent sync --adopt`"
+        )
+    if not adopt and found:
+        shown = ", ".join(repr(name) for name in found[:_SHOWN]) + (" and more" if len(found) > _SHOWN else "")
+        raise NotOurs(
+            f"root_dir {root} holds files that no packrat-agent put there ({shown}); a full sync would remove them. "
+            "Set root_dir to an empty directory, or run `packrat-agent sync --adopt` to take this one over"
+        )
+    spare = root / AGENT_DIR / "mark.new"
+    write_new(spare, json.dumps({"mirror": mirror, "by": "packrat-agent"}).encode() + b"\n")
+    replace(spare, mark)
+    flush_directories([mark.parent])

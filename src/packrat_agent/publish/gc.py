@@ -1,0 +1,104 @@
+"""Removes what no client can still want, and what does not belong below root_dir.
+
+Takes: paths relative to the root, and the files to keep.
+Gives: the paths that were removed.
+Touches: the live tree; never outside the root, never through a link, never into another filesystem.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from packrat_agent.model.paths import is_kept
+from packrat_core.failpoints import done
+from packrat_core.fs.disk import AGENT_DIR, change_mode, told_as_disk_error
+
+
+def sweep(
+    root: Path, paths: Iterable[str], kept: Collection[str], on_denied: Callable[[str], None] | None = None
+) -> list[str]:
+    """Remove files and links one by one, then the directories that became empty by it.
+
+    on_denied: called with each path that this user may not remove, which is left.
+    Raises: DiskError where the disk fails, and without `on_denied` also where one may not be removed.
+    """
+    removed: list[str] = []
+    parents: set[PurePosixPath] = set()
+    for path in paths:
+        if is_kept(path, kept) or PurePosixPath(path).parts[0] == AGENT_DIR:
+            continue
+        with told_as_disk_error("remove", root / path):
+            try:
+                gone = _unlink(root, path)
+            except PermissionError:
+                if on_denied is None:
+                    raise
+                on_denied(path)
+                continue
+            if gone:
+                removed.append(path)
+                done("file-swept")
+        parents.update(PurePosixPath(path).parents)
+    sweep_directories(root, (str(parent) for parent in parents if str(parent) != "."), kept)
+    return removed
+
+
+def sweep_directories(root: Path, directories: Iterable[str], kept: Collection[str]) -> None:
+    """Remove those of the directories that are empty, deepest first."""
+    for directory in sorted(directories, key=lambda path: (-path.count("/"), path)):
+        if not is_kept(directory, kept) and _parents_are_real(root, directory):
+            with suppress(OSError):
+                (root / directory).rmdir()
+
+
+def open_up(root: Path, paths: Iterable[str]) -> None:
+    """Let everybody read files (0644) and directories (0755) of ours again."""
+    for path in paths:
+        if not _parents_are_real(root, path):
+            continue
+        with told_as_disk_error("open up", root / path), suppress(FileNotFoundError):
+            change_mode(root / path, _open_mode)
+
+
+def _open_mode(mode: int) -> int | None:
+    if stat.S_ISDIR(mode):
+        return 0o755
+    return 0o644 if stat.S_ISREG(mode) else None
+
+
+def unlock(root: Path, path: str) -> None:
+    """Let the owner look into a directory that is closed even to us.
+
+    Raises: PermissionError where it is somebody else's.
+    """
+    if _parents_are_real(root, path):
+        change_mode(root / path, lambda mode: stat.S_IMODE(mode) | stat.S_IRWXU if stat.S_ISDIR(mode) else None)
+
+
+def _unlink(root: Path, path: str) -> bool:
+    if not _parents_are_real(root, path):
+        return True
+    with suppress(FileNotFoundError, NotADirectoryError):
+        target = root / path
+        if stat.S_ISDIR(target.lstat().st_mode):
+            # A directory where a file was remembered: the full scan tells what is in it.
+            return True
+        target.unlink()
+    return True
+
+
+def _parents_are_real(root: Path, path: str) -> bool:
+    """True where no directory on the way from `root` to `path` is a link or another filesystem."""
+    device = root.lstat().st_dev
+    at = root
+    for part in PurePosixPath(path).parts[:-1]:
+        at = at / part
+        try:
+            status = os.lstat(at)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        if not stat.S_ISDIR(status.st_mode) or status.st_dev != device:
+            return False
+    return True

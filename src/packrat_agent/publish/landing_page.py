@@ -1,0 +1,76 @@
+"""Renders what stands at the top of root_dir: the landing page and the public key.
+
+Takes: the repositories, the public key, the mirror's description, the operator's keep files.
+Gives: a Tree of one section, `site`.
+Touches: nothing.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from html import escape
+
+from packrat_agent.model.values import Repo, Section, Tree, TreeFile
+
+SITE = Repo("", "", "", "site", ())
+"""The top of root_dir, published like a repository."""
+
+KEY_ARMORED = "repo-key"
+KEY_BINARY = "repo-key.gpg"
+
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:52em;margin:2em auto;padding:0 1em;color:#222}"
+    "pre{background:#f4f4f4;padding:.8em;overflow:auto;border-radius:4px}h2{margin-top:2em}"
+    ".kind{color:#777;font-weight:normal;font-size:.8em}"
+)
+
+
+def render_site(
+    description: str,
+    repos: Sequence[Repo],
+    setups: Mapping[str, str],
+    key: tuple[bytes, bytes] | None,
+    kept: Collection[str],
+) -> Tree:
+    """Make index.html, repo-key (armored) and repo-key.gpg (binary), save those that the operator keeps.
+
+    setups: repository name → the lines that make a client use it. key: (armored, binary).
+    """
+    files = []
+    if key is not None:
+        files += [TreeFile(KEY_ARMORED, key[0]), TreeFile(KEY_BINARY, key[1])]
+    files.append(TreeFile("index.html", _page(description, repos, setups, signed=key is not None).encode()))
+    pointers = tuple(file for file in files if file.path not in kept)
+    identity = hashlib.sha256()
+    for file in pointers:
+        identity.update(f"{file.path}\0{len(file.content)}\0".encode() + file.content)
+    return Tree(SITE, (Section("site", identity.hexdigest(), (), pointers),))
+
+
+def _page(description: str, repos: Sequence[Repo], setups: Mapping[str, str], *, signed: bool) -> str:
+    title = escape(description or "Package mirror")
+    parts = [
+        "<!DOCTYPE html>",
+        f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>',
+        f"<h1>{title}</h1>",
+    ]
+    if signed:
+        parts.append(
+            f'<p>Everything here is signed with <a href="{KEY_ARMORED}">this key</a> '
+            f'(<a href="{KEY_BINARY}">binary form</a>).</p>'
+        )
+    else:
+        parts.append("<p>The repositories here are not signed.</p>")
+    for repo in repos:
+        parts.append(
+            f'<h2><a href="{escape(repo.directory, quote=True)}/">{escape(repo.name)}</a> '
+            f'<span class="kind">{escape(repo.kind)}</span></h2>'
+        )
+        if repo.description:
+            parts.append(f"<p>{escape(repo.description)}</p>")
+        if repo.name in setups:
+            parts.append(f"<pre>{escape(setups[repo.name])}</pre>")
+    if not repos:
+        parts.append("<p>No repositories yet.</p>")
+    parts.append("</body></html>")
+    return "\n".join(parts) + "\n"

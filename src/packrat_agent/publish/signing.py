@@ -1,0 +1,132 @@
+"""Signs the sections of a tree that changed.
+
+Takes: a Tree, the key or None, the identities of the published sections, signatures made before.
+Gives: a SignedTree of the changed sections.
+Touches: gpg.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import structlog
+
+from packrat_agent.gpg.keyring import SigningKey, make_signature
+from packrat_agent.model.values import (
+    QuotingFile,
+    Repo,
+    Section,
+    SignatureForm,
+    SignedSection,
+    SignedTree,
+    Tree,
+    TreeFile,
+    TreeLink,
+    Unsigned,
+)
+
+log = structlog.get_logger()
+
+_THREADS = 3
+
+
+def section_identity(repo: Repo, section: Section, key: SigningKey | None) -> str:
+    """Identify a section with its place and its signer: another key signs, another directory gets everything anew."""
+    signer = key.fingerprint if key else "-"
+    return hashlib.sha256(f"{section.identity} {signer} {repo.directory}".encode()).hexdigest()
+
+
+class SignatureCache(Protocol):
+    """Keeps signatures of unchanging data under the signer and the SHA-256 of the data."""
+
+    def get(self, coding: str, digest: str) -> bytes | None:
+        """The signature, or None where it has to be made."""
+
+    def put(self, coding: str, digest: str, piece: bytes) -> None:
+        """Remember the signature."""
+
+
+def sign_tree(tree: Tree, key: SigningKey | None, live: Mapping[str, str], made_before: SignatureCache) -> SignedTree:
+    """Sign each section that differs from the published one; without a key, leave its signatures out.
+
+    live: section → identity as published.
+    Raises: SigningError
+    """
+    changed = [
+        section for section in tree.sections if live.get(section.name) != section_identity(tree.repo, section, key)
+    ]
+    signed = tuple(_sign_section(tree.repo, section, key, made_before) for section in changed)
+    names = tuple(section.name for section in tree.sections)
+    return SignedTree(tree.repo, signed, names, key.fingerprint if key else None)
+
+
+def _sign_section(repo: Repo, section: Section, key: SigningKey | None, made_before: SignatureCache) -> SignedSection:
+    unsigned = [file for file in (*section.content, *section.pointers) if isinstance(file, Unsigned)]
+    made: dict[str, TreeFile] = {}
+    if key is not None and unsigned:
+        log.info(f"{repo.kind}: Signing distro {section.name}")
+        made = _sign_all(section, unsigned, key, made_before)
+    by_hash = [
+        TreeFile(f"{file.by_hash_dir}/{hashlib.sha256(made[file.path].content).hexdigest()}", made[file.path].content)
+        for file in unsigned
+        if file.by_hash_dir and file.path in made
+    ]
+    return SignedSection(
+        section.name,
+        section_identity(repo, section, key),
+        (*_with_signatures(section.content, made), *by_hash),
+        _with_signatures(section.pointers, made),
+        section.facts,
+    )
+
+
+def _with_signatures(
+    files: Sequence[TreeFile | TreeLink | QuotingFile | Unsigned], made: Mapping[str, TreeFile]
+) -> tuple[TreeFile | TreeLink, ...]:
+    found: list[TreeFile | TreeLink] = []
+    for file in files:
+        if isinstance(file, TreeFile | TreeLink):
+            found.append(file)
+        elif isinstance(file, Unsigned) and file.path in made:
+            found.append(made[file.path])
+        elif isinstance(file, QuotingFile) and all(path in made for path in file.quoted):
+            found.append(_quote(file, made))
+    return tuple(found)
+
+
+def _quote(file: QuotingFile, made: Mapping[str, TreeFile]) -> TreeFile:
+    content = file.text[0]
+    for path, text in zip(file.quoted, file.text[1:], strict=True):
+        content += base64.b64encode(made[path].content) + text
+    return TreeFile(file.path, content, file.retained)
+
+
+def _sign_all(
+    section: Section, unsigned: Sequence[Unsigned], key: SigningKey, made_before: SignatureCache
+) -> dict[str, TreeFile]:
+    """Make each signature once: the same form of the same bytes stands at several paths with the same bytes."""
+    sources = {file.path: file.content for file in section.pointers if isinstance(file, TreeFile)}
+    wanted: dict[tuple[SignatureForm, bytes], bool] = {}
+    for file in unsigned:
+        wanted[file.form, sources[file.source] if file.data is None else file.data] = file.data is not None
+
+    def sign(form: SignatureForm, data: bytes, keep: bool) -> bytes:
+        coding, digest = f"signature-{form}-{key.fingerprint}", hashlib.sha256(data).hexdigest()
+        signature = made_before.get(coding, digest) if keep else None
+        if signature is None:
+            signature = make_signature(key, data, form)
+            if keep:
+                made_before.put(coding, digest, signature)
+        return signature
+
+    with ThreadPoolExecutor(min(len(wanted), _THREADS)) as threads:
+        tasks = {one: threads.submit(sign, *one, keep) for one, keep in wanted.items()}
+        made = {one: task.result() for one, task in tasks.items()}
+    return {
+        file.path: TreeFile(
+            file.path, made[file.form, sources[file.source] if file.data is None else file.data], file.retained
+        )
+        for file in unsigned
+    }

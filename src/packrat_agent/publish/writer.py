@@ -1,0 +1,238 @@
+"""Puts a signed tree and its package files into the live tree, so that no client ever sees half of it.
+
+Takes: a SignedTree, the verified package files with their places, what pointers stand on disk.
+Gives: what is about to be written (`intend`), then what was (`Published`).
+Touches: the live tree, as its only writer.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from packrat_agent.model.paths import path_in_root
+from packrat_agent.model.values import (
+    LiveFile,
+    Place,
+    Published,
+    Repo,
+    Retained,
+    SignedSection,
+    SignedTree,
+    StoredFile,
+    TreeFile,
+    TreeLink,
+)
+from packrat_core.failpoints import done
+from packrat_core.fs.disk import (
+    ensure_directory,
+    flush_directories,
+    flush_files,
+    link_digest,
+    open_regular,
+    replace,
+    told_as_disk_error,
+    write_new,
+)
+
+
+def intend(tree: SignedTree, places: Sequence[Place]) -> tuple[LiveFile, ...]:
+    """List all that `publish` of the same arguments is about to write."""
+    files = [LiveFile(p.path, "", p.staged.sha256, p.staged.size, origin=p.origin) for p in places]
+    digests: dict[int, str] = {}
+    for section in tree.sections:
+        for group, is_pointer in ((section.content, False), (section.pointers, True)):
+            for rank, file in enumerate(group, start=1):
+                path = path_in_root(tree.repo, file.path)
+                if isinstance(file, TreeLink):
+                    digest, size = link_digest(file.target), len(file.target)
+                    files.append(
+                        LiveFile(path, section.name, digest, size, rank * is_pointer, retained=Retained.AS_PACKAGE)
+                    )
+                    continue
+                known = file.digest or digests.get(id(file.content))
+                if known is None:
+                    known = digests[id(file.content)] = hashlib.sha256(file.content).hexdigest()
+                files.append(LiveFile(path, section.name, known, len(file.content), rank * is_pointer, file.retained))
+    return tuple(files)
+
+
+def publish(
+    tree: SignedTree,
+    places: Sequence[Place],
+    root: Path,
+    staging: Path,
+    intended: Sequence[LiveFile],
+    pointers: Mapping[str, Sequence[str]],
+) -> Published:
+    """Write everything in an order that keeps each moment's tree whole.
+
+    intended: what `intend` gave. pointers: section → the paths of the pointers that stand on disk, to be removed where
+    the new tree no longer names them, last published first.
+    Raises: DiskError; what was published before then stays as it was.
+    """
+    work = _Work(root, staging, tree.repo)
+    # 1. Package files, flushed, then linked into the pool.
+    _place_packages(work, places)
+    # 2. Content under names that nothing points at yet.
+    for section in tree.sections:
+        for file in section.content:
+            _write_content(work, file)
+            done("content-written")
+    flush_directories(work.directories)
+    done("content-flushed")
+    # 3. The pointers, section by section, each in its order.
+    removed: list[str] = []
+    for section in tree.sections:
+        _flip_pointers(work, section)
+        named = {path_in_root(tree.repo, file.path) for file in section.pointers}
+        # Those of a directory that the repository left stay for the grace period.
+        here = [path for path in pointers.get(section.name, ()) if path.startswith(path_in_root(tree.repo, ""))]
+        removed += _remove_pointers(root, [path for path in here if path not in named])
+    # 4. Sections that are no more.
+    present = frozenset(tree.section_names)
+    for name, paths in pointers.items():
+        if name and name not in present:
+            removed += _remove_pointers(root, paths)
+    flush_directories(work.directories)
+    done("pointers-flushed")
+    for place in places:
+        with suppress(FileNotFoundError):
+            place.staged.path.unlink()
+    return Published(tree.repo, tree.sections, tree.section_names, _look(root, intended), tuple(removed))
+
+
+@dataclass(slots=True)
+class _Work:
+    root: Path
+    staging: Path
+    repo: Repo
+    known: dict[str, Path] = field(default_factory=dict)
+    directories: set[Path] = field(default_factory=set)
+    written: dict[int, Path] = field(default_factory=dict)
+
+    def target(self, path: str) -> Path:
+        """The place of `path` (relative to root), its directory made, and noted for the flush."""
+        parent = str(PurePosixPath(path).parent)
+        directory = self.known.get(parent)
+        if directory is None:
+            directory = self.known[parent] = ensure_directory(self.root, parent)
+            at = directory
+            while at != self.root:
+                at = at.parent
+                self.directories.add(at)
+        self.directories.add(directory)
+        return directory / PurePosixPath(path).name
+
+
+def _place_packages(work: _Work, places: Sequence[Place]) -> None:
+    flush_files(sorted({place.staged.path for place in places}))
+    done("packages-flushed")
+    spare = work.staging / "placing"
+    for place in places:
+        # <directory>/pool/<pool6>/<file>, and what other types have in its place
+        target = work.target(place.path)
+        _link(place.staged.path, spare)
+        replace(spare, target)
+        done("package-placed")
+
+
+def _link(source: Path, target: Path) -> None:
+    with told_as_disk_error("link", target):
+        with suppress(FileNotFoundError):
+            target.unlink()
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except OSError:
+            # A filesystem without hard links.
+            shutil.copy2(source, target, follow_symlinks=False)
+            flush_files([target])
+
+
+def _write_content(work: _Work, file: TreeFile | TreeLink) -> None:
+    target = work.target(path_in_root(work.repo, file.path))
+    if isinstance(file, TreeLink):
+        if not _is_link(target, file.target):
+            replace(_write_link(work.staging / "writing", file.target), target)
+        return
+    if not _has_content(target, file.content):
+        spare = work.staging / "writing"
+        same = work.written.get(id(file.content))
+        if same is None:
+            write_new(spare, file.content)
+        else:
+            _link(same, spare)
+        replace(spare, target)
+    work.written[id(file.content)] = target
+
+
+def _write_link(spare: Path, target: str) -> Path:
+    with told_as_disk_error("link", spare):
+        with suppress(FileNotFoundError):
+            spare.unlink()
+        spare.symlink_to(target)
+    return spare
+
+
+def _is_link(path: Path, target: str) -> bool:
+    try:
+        return str(path.readlink()) == target
+    except OSError:
+        return False
+
+
+def _has_content(target: Path, content: bytes) -> bool:
+    with suppress(OSError), open_regular(target) as file:
+        return os.fstat(file.fileno()).st_size == len(content) and file.read() == content
+    return False
+
+
+def _flip_pointers(work: _Work, section: SignedSection) -> None:
+    spares: list[tuple[Path, Path]] = []
+    for number, file in enumerate(section.pointers):
+        target = work.target(path_in_root(work.repo, file.path))
+        spare = work.staging / f"pointer-{number}"
+        if isinstance(file, TreeLink):
+            if not _is_link(target, file.target):
+                spares.append((_write_link(spare, file.target), target))
+            continue
+        if _has_content(target, file.content):
+            continue
+        same = work.written.get(id(file.content))
+        if same is None:
+            write_new(spare, file.content)
+        else:
+            _link(same, spare)
+        _advance_mtime(spare, target)
+        spares.append((spare, target))
+    done("pointers-staged")
+    for spare, target in spares:
+        replace(spare, target)
+        done("pointer-renamed")
+
+
+def _advance_mtime(spare: Path, target: Path) -> None:
+    """Keep a pointer's Last-Modified rising in whole seconds; else If-Modified-Since keeps clients on the old one."""
+    with suppress(FileNotFoundError):
+        previous_s = int(target.lstat().st_mtime)
+        if int(spare.stat().st_mtime) <= previous_s:
+            os.utime(spare, (previous_s + 1, previous_s + 1))
+
+
+def _remove_pointers(root: Path, paths: Sequence[str]) -> list[str]:
+    for path in paths:
+        with told_as_disk_error("remove", root / path), suppress(FileNotFoundError, NotADirectoryError):
+            (root / path).unlink()
+    return list(paths)
+
+
+def _look(root: Path, intended: Sequence[LiveFile]) -> tuple[StoredFile, ...]:
+    seen: list[StoredFile] = []
+    for file in intended:
+        with told_as_disk_error("read", root / file.path):
+            status = (root / file.path).lstat()
+        seen.append(StoredFile(file.path, file.sha256, file.size, status.st_mtime_ns, status.st_ino))
+    return tuple(seen)

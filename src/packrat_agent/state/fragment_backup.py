@@ -1,0 +1,187 @@
+"""Keeps, beside the tree, what was made of package files whose own bytes are not published, should the state be lost.
+
+Takes: fragments of files that are published signed or unpacked; later, the SHA-256s of files without a fragment.
+Gives: the fragments that are kept and whole.
+Touches: root_dir/.packrat-agent/made.
+
+A published file tells nothing of the package file that it was made from: without its keepsake it is downloaded again.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from packrat_agent.model.values import Fragment, Product
+from packrat_agent.state.packages import FragmentSource, ShelfItem
+from packrat_core.fs.disk import AGENT_DIR, ensure_directory, flush_directories, told_as_disk_error
+from packrat_core.fs.disk import replace as rename
+
+log = structlog.get_logger()
+
+MADE_DIR = f"{AGENT_DIR}/made"
+
+_SIZE_LIMIT = 256 * 1024 * 1024
+"""Bytes of a keepsake: more than the largest fragment in base64."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_ENDING = ".json"
+
+
+def keep(
+    root: Path, source: FragmentSource, fresh: Iterable[tuple[str, int, Fragment]], shelf: Iterable[ShelfItem]
+) -> None:
+    """Keep what is not kept yet of package files that are not published themselves.
+
+    fresh: (SHA-256, size, fragment) of those that were read now; shelf: others, where they come live only now.
+    Raises: DiskError
+    """
+    known = ((item.file.sha256, item.size, item.fragment) for item in shelf if item.state != "live")
+    directory: Path | None = None
+    for sha256, size, fragment in (*fresh, *known):
+        if fragment is None or size is None or all(one.beside for one in fragment.products):
+            continue
+        # root_dir/.packrat-agent/made/<format>-<version>-<signer or none>/<SHA-256 of the package file>.json
+        target = root / _directory(source) / f"{sha256}{_ENDING}"
+        if target.exists():
+            continue
+        directory = directory or ensure_directory(root, _directory(source))
+        spare = target.with_suffix(".new")
+        with told_as_disk_error("write", spare):
+            # Its checksum tells where a crash tore it: that it is there is all that has to be durable.
+            spare.write_bytes(_write(sha256, size, fragment))
+        rename(spare, target)
+    if directory is not None:
+        flush_directories([directory])
+
+
+def recall(
+    root: Path, source: FragmentSource, shelf: Sequence[ShelfItem]
+) -> tuple[list[ShelfItem], list[tuple[str, int, Fragment]]]:
+    """Fill in the fragments that the state database lacks; gives the shelf, and (SHA-256, size, fragment) of those."""
+    directory = root / _directory(source)
+    found: dict[str, tuple[int, Fragment]] = {}
+    if directory.is_dir():
+        for sha256 in {item.file.sha256 for item in shelf if item.fragment is None and not item.unreadable}:
+            kept = _read(directory / f"{sha256}{_ENDING}", sha256)
+            if kept is not None:
+                found[sha256] = kept
+    if not found:
+        return list(shelf), []
+    log.info("recalled", format=source.kind, fragments=len(found))
+    filled = []
+    for item in shelf:
+        size, fragment = found.get(item.file.sha256, (item.size, item.fragment))
+        filled.append(replace(item, size=size, fragment=fragment))
+    return filled, [(sha256, size, fragment) for sha256, (size, fragment) in found.items()]
+
+
+def drop(root: Path, wanted: Collection[str], sources: Iterable[FragmentSource]) -> None:
+    """Remove the keepsakes of all package files but the wanted ones, given by their SHA-256s, and those of others.
+
+    sources: what makes fragments now; a former key or version does no more.
+    Raises: DiskError
+    """
+    present = {Path(_directory(source)).name for source in sources}
+    made = root / MADE_DIR
+    if not made.is_dir():
+        return
+    with told_as_disk_error("clean", made):
+        for directory in (entry for entry in os.scandir(made) if entry.is_dir(follow_symlinks=False)):
+            for entry in os.scandir(directory.path):
+                stem, dot, ending = entry.name.partition(".")
+                if dot + ending != _ENDING or stem not in wanted or directory.name not in present:
+                    with suppress(IsADirectoryError, PermissionError):
+                        Path(entry.path).unlink()
+            with suppress(OSError):
+                Path(directory.path).rmdir()
+
+
+def _directory(source: FragmentSource) -> str:
+    return f"{MADE_DIR}/{source.kind}-{source.version}-{source.signer or 'none'}"
+
+
+def _write(sha256: str, size: int, fragment: Fragment) -> bytes:
+    record = {
+        "sha256": sha256,
+        "size": size,
+        "name": fragment.name,
+        "version": fragment.version,
+        "arch": fragment.arch,
+        "products": [[one.name, one.sha256, one.size, one.beside] for one in fragment.products],
+        "body": base64.b64encode(fragment.body).decode(),
+    }
+    return json.dumps({**record, "checksum": _checksum(record)}).encode() + b"\n"
+
+
+def _checksum(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path: Path, sha256: str) -> tuple[int, Fragment] | None:
+    """Read a keepsake; None where there is none, or it is torn or not what it should be."""
+    try:
+        return _parse(_load(path), sha256)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        text = "ignored; what it stands for is downloaded again"
+        log.warning("keepsake", path=str(path), reason=f"{error!r:.80}", text=text)
+        return None
+
+
+def _load(path: Path) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _SIZE_LIMIT:
+            raise ValueError("no file, or too large")
+        return file.read(_SIZE_LIMIT)
+
+
+def _parse(data: bytes, sha256: str) -> tuple[int, Fragment]:
+    record = json.loads(data)
+    checksum = record.pop("checksum")
+    if record["sha256"] != sha256 or checksum != _checksum(record):
+        raise ValueError("its checksum is wrong")
+    name, version, arch = (_text(record[field]) for field in ("name", "version", "arch"))
+    products = tuple(_product(one) for one in record["products"])
+    body = base64.b64decode(record["body"], validate=True)
+    return _size(record["size"]), Fragment(body, name, version, arch, products)
+
+
+def _product(value: Any) -> Product:
+    """Check one product as it is read: its name must stay below its place.
+
+    Raises: ValueError
+    """
+    name, sha256, size, beside = value
+    if not _SHA256.fullmatch(_text(sha256)) or not isinstance(beside, bool):
+        raise ValueError("a product without its SHA-256")
+    parts = _text(name).split("/")
+    is_own_place = not name and not beside
+    if "\0" in name or (not is_own_place and any(part in ("", ".", "..") for part in parts)):
+        raise ValueError("a product's name leads elsewhere")
+    if beside and len(parts) > 1:
+        raise ValueError("a product beside its package file is named as a path")
+    return Product(name, sha256, _size(size), beside)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("no text where one should be")
+    return value
+
+
+def _size(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError("no size where one should be")
+    return value

@@ -1,0 +1,236 @@
+"""Judges a Status for monitoring: one line and one level, as monitoring plugins give them.
+
+Takes: a Status, limits.
+Gives: a Verdict.
+Touches: nothing.
+
+Source: Monitoring Plugins Development Guidelines (return codes, thresholds, performance data).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from packrat_agent.status.report import human_age, human_size
+from packrat_agent.status.values import AgentState, Status
+
+_NAMED = 3
+_DAY_S = 86400
+_LONGEST_LINE = 2000
+
+AWAY_WARNING_S = 300
+"""From then on a server that is away is no server that restarts; the log calls it an ERROR from then on, too."""
+
+
+class Level(IntEnum):
+    """The exit codes of a monitoring plugin."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+    UNKNOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """From where on a figure is a WARNING, and a CRITICAL; None: never."""
+
+    warning: float | None = None
+    critical: float | None = None
+
+    def judge(self, value: float, *, low: bool = False) -> Level:
+        """Say what a value means; `low`: small values are the bad ones."""
+        for level, limit in ((Level.CRITICAL, self.critical), (Level.WARNING, self.warning)):
+            if limit is not None and (value < limit if low else value > limit):
+                return level
+        return Level.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is still good; times in seconds unless the name says otherwise."""
+
+    lag_s: Limit = Limit(60, 600)
+    away_s: Limit = Limit(AWAY_WARNING_S, 3600)
+    pass_age_s: Limit = Limit(2700, 9000)
+    refused: Limit = Limit(0)
+    key_days: Limit = Limit(30, 7)
+    disk_percent: Limit = Limit(10, 3)
+    old_index_percent: Limit = Limit(5)
+    allow_stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a monitoring system shows: the level and one line."""
+
+    level: Level
+    line: str
+
+
+_Finding = tuple[Level, str]
+
+
+def judge(status: Status, limits: Limits) -> Verdict:
+    """Judge a mirror by all limits; the line names what is worst first, then the figures."""
+    found = [
+        *_agent(status, limits),
+        *_failures(status),
+        *_server(status, limits),
+        *_passes(status, limits),
+        *_repos(status, limits),
+        *_key(status, limits),
+        *_disks(status, limits),
+        *_old_indexes(status, limits),
+    ]
+    bad = sorted((one for one in found if one[0] is not Level.OK), key=lambda one: -one[0])
+    level = bad[0][0] if bad else Level.OK
+    said = "; ".join(text for _, text in bad) if bad else _good(status)
+    return tell(level, said, _figures(status, limits))
+
+
+def tell(level: Level, text: str, figures: str = "") -> Verdict:
+    """Put a line together; `|` in the text would begin the figures."""
+    shown = "".join(c if c.isprintable() else " " for c in text).replace("|", "/")[:_LONGEST_LINE]
+    return Verdict(level, f"PACKRAT {level.name} - {shown}{f' | {figures}' if figures else ''}")
+
+
+def _agent(status: Status, limits: Limits) -> Iterator[_Finding]:
+    agent = status.agent
+    if limits.allow_stopped or agent.state in (AgentState.RUNNING, AgentState.ELSEWHERE):
+        return
+    if agent.state is AgentState.SYNCING:
+        yield Level.WARNING, f"`run` is not running, another packrat-agent (process {agent.pid}) is at work"
+    else:
+        yield Level.CRITICAL, "the agent is not running"
+
+
+def _failures(status: Status) -> Iterator[_Finding]:
+    if status.failure is not None:
+        yield Level.CRITICAL, f"the agent can't work: {status.failure.reason}"
+    if status.config_error is not None:
+        yield Level.WARNING, f"the configuration that it was told to read can't be used: {status.config_error}"
+    if rejected := [f"{one.record} ({one.reason})" for one in status.rejected]:
+        yield Level.CRITICAL, f"{_count(rejected, 'record', 'records')} of the mirror can't be used: {_some(rejected)}"
+
+
+def _server(status: Status, limits: Limits) -> Iterator[_Finding]:
+    server = status.server
+    if server.up is False and status.agent.state is not AgentState.STOPPED:
+        away_s = max(0.0, status.at - (server.since or status.at))
+        reason = f": {server.reason}" if server.reason else ""
+        yield limits.away_s.judge(away_s), f"the packrat server has been away for {human_age(away_s)}{reason}"
+
+
+def _passes(status: Status, limits: Limits) -> Iterator[_Finding]:
+    last = status.full_pass
+    if last is not None and last.ended is not None:
+        # Passes that take long come less often.
+        age_s = status.at - last.ended - (last.seconds or 0)
+        yield limits.pass_age_s.judge(age_s), f"the last full pass ended {human_age(status.at - last.ended)} ago"
+    elif status.agent.started is not None:
+        age_s = status.at - status.agent.started
+        yield limits.pass_age_s.judge(age_s), f"no full pass has ended in {human_age(age_s)}"
+
+
+def _repos(status: Status, limits: Limits) -> Iterator[_Finding]:
+    repos = status.repos
+    if broken := [f"{repo.name} ({repo.error})" for repo in repos if repo.error]:
+        yield Level.CRITICAL, f"{_count(broken, 'repository', 'repositories')} can't be built: {_some(broken)}"
+    if ahead := [f"{repo.name} ({repo.ahead})" for repo in repos if repo.ahead]:
+        yield Level.CRITICAL, f"{_count(ahead, 'repository', 'repositories')} dated ahead: {_some(ahead)}"
+    if held := [f"{repo.name} ({repo.held})" for repo in repos if repo.held]:
+        yield Level.WARNING, f"{_count(held, 'repository', 'repositories')} held back: {_some(held)}"
+    if status.troubles_total:
+        files = [f"{one.repo}: {one.file} ({one.reason})" for one in status.troubles]
+        text = f"left out {_some(files)}, {status.troubles_total} in all"
+        yield limits.refused.judge(status.troubles_total), text
+    for level in (Level.CRITICAL, Level.WARNING):
+        late = [f"{r.name} by {human_age(r.lag_s)}" for r in repos if r.lag_s and limits.lag_s.judge(r.lag_s) is level]
+        if late:
+            yield level, f"behind the server: {_some(late)}"
+
+
+def _key(status: Status, limits: Limits) -> Iterator[_Finding]:
+    if status.key is None or status.key.expires is None:
+        return
+    left_s = status.key.expires - status.at
+    if left_s <= 0:
+        yield Level.CRITICAL, f"the signing key expired {human_age(-left_s)} ago"
+    else:
+        yield limits.key_days.judge(left_s / _DAY_S, low=True), f"the signing key expires in {human_age(left_s)}"
+
+
+def _disks(status: Status, limits: Limits) -> Iterator[_Finding]:
+    for disk in status.disks:
+        text = f"the disk of {disk.holds} has {disk.free_percent:g} % left"
+        yield limits.disk_percent.judge(disk.free_percent, low=True), text
+        if not disk.writable:
+            yield Level.CRITICAL, f"the disk of {disk.holds} is mounted read-only"
+
+
+def _old_indexes(status: Status, limits: Limits) -> Iterator[_Finding]:
+    size_bytes = next((disk.size_bytes for disk in status.disks if disk.holds == "root_dir"), 0)
+    if size_bytes:
+        old_bytes = _old_index_bytes(status)
+        percent = 100 * old_bytes / size_bytes
+        text = f"earlier indexes hold {human_size(old_bytes)}, {percent:.1f} % of the disk: lower index_grace_period"
+        yield limits.old_index_percent.judge(percent), text
+
+
+def _old_index_bytes(status: Status) -> int:
+    return sum(repo.old_index_bytes for repo in status.repos)
+
+
+def _good(status: Status) -> str:
+    last = status.full_pass.ended if status.full_pass else None
+    parts = [
+        _count(status.repos, "repository", "repositories"),
+        f"{sum(repo.live for repo in status.repos)} live",
+        _server_said(status),
+        f"last full pass {human_age(status.at - last)} ago" if last is not None else "no full pass yet",
+    ]
+    if status.agent.state is AgentState.ELSEWHERE:
+        parts.append(f"held by {status.agent.host}")
+    return ", ".join(parts)
+
+
+def _server_said(status: Status) -> str:
+    server = status.server
+    if server.up is not False:
+        return "server up" if server.up else "server not seen yet"
+    return f"server away for a moment{f': {server.reason}' if server.reason else ''}"
+
+
+def _figures(status: Status, limits: Limits) -> str:
+    shown = [
+        _figure("live", sum(repo.live for repo in status.repos)),
+        _figure("pending", sum(repo.pending for repo in status.repos)),
+        _figure("refused", status.troubles_total, limits.refused),
+        _figure("lag", max((repo.lag_s or 0.0 for repo in status.repos), default=0.0), limits.lag_s, "s"),
+    ]
+    if status.full_pass and status.full_pass.ended is not None:
+        age_s = max(0.0, status.at - status.full_pass.ended)
+        shown.append(_figure("pass_age", age_s, unit="s"))
+    if status.key and status.key.expires is not None:
+        shown.append(_figure("key_days", (status.key.expires - status.at) / _DAY_S))
+    shown.append(_figure("old_indexes", _old_index_bytes(status), unit="B"))
+    shown += [_figure(f"{disk.holds}_free", disk.free_percent, unit="%") for disk in status.disks]
+    return " ".join(shown)
+
+
+def _figure(name: str, value: float, limit: Limit | None = None, unit: str = "") -> str:
+    shown = str(value) if isinstance(value, int) else f"{round(value, 1):.10g}"
+    text = f"{name}={shown}{unit}"
+    if limit is None:
+        return text
+    warning, critical = ("" if one is None else f"{one:.10g}" for one in (limit.warning, limit.critical))
+    return f"{text};{warning};{critical};0"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(name[:200] for name in names[:_NAMED]) + (" and more" if len(names) > _NAMED else "")
+
+
+def _count(things: Sequence[object], one: str, many: str) -> str:
+    return f"{len(things)} {one if len(things) == 1 else many}"

@@ -1,0 +1,183 @@
+"""Writes a Status for people: a table on a terminal, aligned lines elsewhere.
+
+Takes: a Status, where to write.
+Gives: text.
+Touches: the stream that is passed in.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import IO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from packrat_agent.status.report import human_age, human_size
+from packrat_agent.status.values import AgentState, KeyStatus, RepoStatus, Status
+
+_LISTED = 20
+_FIGURES = ("wanted", "live", "refused", "pending", "changed", "checked", "lag", "old indexes")
+_WIDTH = 10_000
+_DAY_S = 86400
+_KEY_SOON_S = 30 * _DAY_S
+
+
+def show_status(status: Status, stream: IO[str]) -> None:
+    """Write all of it; names and reasons come from the network, so nothing in them can steer the terminal."""
+    # Lines that are too long for a terminal are its own to wrap: a table squeezed into it can't be read.
+    console = Console(file=stream, width=_WIDTH, force_terminal=stream.isatty(), highlight=False)
+    for name, text, style in _head(status):
+        console.print(Text.assemble((f"{name:<10}", "bold"), " ", (_safe(text), style)))
+    if status.repos:
+        console.print()
+        with console.capture() as drawn:
+            console.print(_table(status))
+        # The table pads its last column up to its width.
+        for line in drawn.get().splitlines():
+            stream.write(line.rstrip() + "\n")
+    for part in (list(_troubles(status)), list(_events(status))):
+        if part:
+            console.print()
+        for text, style in part:
+            console.print(Text(_safe(text), style))
+
+
+def _head(status: Status) -> Iterator[tuple[str, str, str]]:
+    yield "mirror", status.mirror, ""
+    yield ("agent", *_agent(status))
+    server = status.server
+    since = f" for {human_age(status.at - server.since)}" if server.since else ""
+    if status.agent.state is AgentState.STOPPED:
+        since = " when last seen"
+    if server.up is None:
+        yield "server", f"{server.url}, not heard of yet", ""
+    elif server.up:
+        yield "server", f"{server.url}, up{since}", "green"
+    else:
+        yield "server", f"{server.url}, away{since}: {server.reason or 'no reason known'}", "red"
+    yield "full pass", _full_pass(status), ""
+    if (scan := status.scan) is not None:
+        share = f" of {scan.of_files} files" if scan.of_files is not None else " files"
+        began = f", began {human_age(status.at - scan.began)} ago" if scan.began is not None else ""
+        yield "checking", f"{scan.files or 0}{share}, {human_size(scan.bytes or 0)}{began}", "cyan"
+    if (key := status.key) is not None:
+        yield ("key", *_key(key, status.at))
+    for disk in status.disks:
+        free = f"{human_size(disk.free_bytes)} of {human_size(disk.size_bytes)} free ({disk.free_percent:g} %)"
+        yield "disk", f"{free} for {disk.holds} {disk.path}", ""
+
+
+def _agent(status: Status) -> tuple[str, str]:
+    agent = status.agent
+    since = f" for {human_age(status.at - agent.started)}" if agent.started else ""
+    version = f", version {agent.version}" if agent.version else ""
+    if agent.state is AgentState.RUNNING:
+        return f"running{since}, process {agent.pid}{version}", "green"
+    if agent.state is AgentState.SYNCING:
+        return f"not running; another packrat-agent is at work, process {agent.pid}", "yellow"
+    if agent.state is AgentState.ELSEWHERE:
+        return f"process {agent.pid} on {agent.host}{version}; ask there whether it runs", "yellow"
+    return "not running; what follows is what it left", "red"
+
+
+def _full_pass(status: Status) -> str:
+    last = status.full_pass
+    if last is None or last.ended is None:
+        return "none has ended yet"
+    took = f", took {human_age(last.seconds)}" if last.seconds is not None else ""
+    read = f", {last.files} files, {human_size(last.bytes or 0)} read" if last.files is not None else ""
+    found = f", {last.damaged} damaged" if last.damaged else ""
+    found += f", {last.foreign} foreign" if last.foreign else ""
+    rest = ", incomplete" if last.complete is False else ""
+    return f"ended {human_age(status.at - last.ended)} ago{took}{read}{found}{rest}"
+
+
+def _key(key: KeyStatus, now: float) -> tuple[str, str]:
+    if key.fingerprint is None:
+        return "none, nothing is signed", "yellow"
+    kind = " ".join(str(part) for part in (key.algorithm, key.bits) if part)
+    name = f"{key.fingerprint} ({kind})" if kind else key.fingerprint
+    if key.expires is None:
+        return f"{name}, never expires", ""
+    left_s = key.expires - now
+    day = datetime.fromtimestamp(key.expires, UTC).strftime("%Y-%m-%d")
+    if left_s <= 0:
+        return f"{name}, expired on {day}", "red"
+    return f"{name}, expires on {day}, in {human_age(left_s)}", "yellow" if left_s < _KEY_SOON_S else ""
+
+
+def _table(status: Status) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("repository", "kind", *_FIGURES, "state"):
+        table.add_column(name, justify="right" if name in _FIGURES else "left", no_wrap=True)
+    for repo in status.repos:
+        state, style = _state(repo)
+        table.add_row(
+            Text(_safe(repo.name)),
+            Text(_safe(repo.kind)),
+            str(repo.wanted),
+            str(repo.live),
+            Text(str(repo.refused), "yellow" if repo.refused else ""),
+            str(repo.pending),
+            _ago(status.at, repo.published),
+            _ago(status.at, repo.checked),
+            "-" if repo.lag_s is None else human_age(repo.lag_s),
+            _old_indexes(repo),
+            Text(_safe(state), style),
+        )
+    return table
+
+
+def _old_indexes(repo: RepoStatus) -> str:
+    if not repo.old_generations and not repo.old_index_bytes:
+        return "-"
+    return f"{repo.old_generations}, {human_size(repo.old_index_bytes)}"
+
+
+def _state(repo: RepoStatus) -> tuple[str, str]:
+    if repo.error:
+        return "failed", "red"
+    if repo.held:
+        return "held", "yellow"
+    if repo.ahead:
+        return "ahead", "red"
+    return ("behind", "cyan") if repo.pending else ("good", "green")
+
+
+def _troubles(status: Status) -> Iterator[tuple[str, str]]:
+    if status.failure is not None:
+        yield f"! the agent can't work: {status.failure.reason}", "red"
+    if status.config_error is not None:
+        yield f"! the configuration that it was told to read can't be used: {status.config_error}", "yellow"
+    for rejected in status.rejected[:_LISTED]:
+        yield f"! rejected {rejected.record}: {rejected.reason}", "red"
+    if len(status.rejected) > _LISTED:
+        yield f"! and {len(status.rejected) - _LISTED} more; `packrat-agent status --json` lists them", "red"
+    for repo in status.repos:
+        if repo.error:
+            yield f"! {repo.name}: {repo.error}", "red"
+        if repo.held:
+            yield f"! {repo.name}: held: {repo.held}", "yellow"
+        if repo.ahead:
+            yield f"! {repo.name}: {repo.ahead}", "red"
+    for one in status.troubles[:_LISTED]:
+        word = "failed" if one.state == "pending" else one.state
+        yield f"! {one.repo}: {word} {one.file}: {one.reason}", "yellow"
+    if status.troubles_total > _LISTED:
+        yield f"! and {status.troubles_total - _LISTED} more; `packrat-agent status --json` lists them", "yellow"
+
+
+def _events(status: Status) -> Iterator[tuple[str, str]]:
+    for event in status.events:
+        moment = datetime.fromtimestamp(event.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        repo = f" {event.repo}" if event.repo else ""
+        yield f"{moment} {event.word}{repo} {event.text}".rstrip(), ""
+
+
+def _ago(now: float, at: float | None) -> str:
+    return "never" if at is None else human_age(now - at)
+
+
+def _safe(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)

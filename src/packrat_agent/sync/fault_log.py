@@ -1,0 +1,83 @@
+"""Tells a person once what is wrong, and not again until it changes.
+
+Takes: results of passes.
+Gives: log lines, events in the state database.
+Touches: the log; the state database, through the given notes.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import structlog
+
+from packrat_agent.model.values import Refusal, Rejection
+
+log = structlog.get_logger()
+
+_Fault = tuple[str, str, str]
+"""(word, what it is about, reason)"""
+
+
+_LOGGED: Mapping[str, Callable[[str | None, Mapping[str, str], str], None]] = {
+    "clock": lambda repo, what, reason: log.error("clock", repo=repo, **what, reason=reason),
+    "failed": lambda repo, what, reason: log.error("failed", repo=repo, **what, reason=reason),
+    "held": lambda repo, what, reason: log.error("held", repo=repo, **what, reason=reason),
+    "refused": lambda repo, what, reason: log.error("refused", repo=repo, **what, reason=reason),
+    "rejected": lambda repo, what, reason: log.error("rejected", repo=repo, **what, reason=reason),
+}
+
+
+class _Result(Protocol):
+    repo: str
+    refused: list[Refusal]
+    rejected: list[Rejection]
+    failed: list[Refusal]
+    held: str | None
+    ahead: str | None
+    sections: list[str]
+    added: list[str]
+    removed: list[str]
+
+
+class _Notes(Protocol):
+    def add_event(self, at: float, word: str, repo: str | None, text: str) -> None: ...
+
+
+class Told:
+    """Remembers, for each repository, which faults were told."""
+
+    def __init__(self, notes: _Notes) -> None:
+        self._notes = notes
+        self._faults: dict[str, set[_Fault]] = {}
+
+    def result(self, result: _Result, *, whole: bool) -> None:
+        """Tell what is new in the result of a pass; `whole`: faults that are not in it are gone."""
+        faults = [("refused", one.file.file_name, one.reason) for one in result.refused]
+        faults += [("rejected", one.record, one.reason) for one in result.rejected]
+        faults += [("failed", one.file.file_name, one.reason) for one in result.failed]
+        if result.held:
+            faults.append(("held", "", result.held))
+        if result.ahead:
+            faults.append(("clock", "", result.ahead))
+        self._tell(result.repo, faults, whole=whole)
+        if result.sections or result.added or result.removed:
+            text = f"{', '.join(result.sections) or 'files'}: {len(result.added)} added, {len(result.removed)} removed"
+            self._notes.add_event(time.time(), "published", result.repo, text)
+
+    def error(self, repo: str, reason: str) -> None:
+        """Tell why a repository's pass stopped."""
+        self._tell(repo, [("failed", "", reason)], whole=False)
+
+    def rejected(self, repo: str, rejections: Iterable[Rejection]) -> None:
+        """Tell which records can't be used; `repo` '' for those of the mirror itself."""
+        self._tell(repo, [("rejected", one.record, one.reason) for one in rejections], whole=True)
+
+    def _tell(self, repo: str, faults: Sequence[_Fault], *, whole: bool) -> None:
+        before = self._faults.get(repo, set())
+        for word, about, reason in faults:
+            if (word, about, reason) not in before:
+                what = {"record" if word == "rejected" else "file": about} if about else {}
+                _LOGGED[word](repo or None, what, reason)
+                self._notes.add_event(time.time(), word, repo or None, f"{about}: {reason}" if about else reason)
+        self._faults[repo] = set(faults) if whole else before | set(faults)

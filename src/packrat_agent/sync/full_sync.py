@@ -1,0 +1,314 @@
+"""One full pass of a mirror: look at every file on disk, ask for everything, mend, publish, sweep.
+
+Takes: a Mirror, its server, what the operator asked for.
+Gives: a Summary; the pieces of a full pass, for the agent, which does them beside other work.
+Touches: through pass_ and the other steps: everything.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from packrat_agent.formats.table import FORMATS
+from packrat_agent.model.paths import is_kept, kept_paths
+from packrat_agent.model.values import MirrorView, Repo, StoredFile
+from packrat_agent.publish.claim import HARMLESS, check_mounted
+from packrat_agent.publish.gc import open_up, sweep, sweep_directories, unlock
+from packrat_agent.publish.landing_page import SITE, render_site
+from packrat_agent.publish.scan import Scan, scan
+from packrat_agent.publish.signing import sign_tree
+from packrat_agent.publish.writer import intend, publish
+from packrat_agent.state.fragment_backup import drop
+from packrat_agent.state.rejections import MIRROR
+from packrat_agent.sync.context import Order, PassResult
+from packrat_agent.sync.download import clear_staging
+from packrat_agent.sync.mirror import Mirror, Wish
+from packrat_agent.sync.removals import Leaving, hold_back_leaving
+from packrat_agent.sync.repo_sync import run_pass
+from packrat_agent.upstream.client import Packrat
+from packrat_core.errors import DiskError, PackratError, ServerUnavailable
+from packrat_core.failpoints import done
+from packrat_core.threads import in_thread
+
+log = structlog.get_logger()
+
+Progress = Callable[[str, int, int], None]
+"""(what is being done, files done, bytes done) since the last call."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """What one full pass did; `swept` names what was removed from disk, `errors` repository → why it stopped.
+
+    `unremembered`: the state database knew nothing of a tree with files.
+    """
+
+    passes: list[PassResult] = field(default_factory=list)
+    swept: list[str] = field(default_factory=list)
+    errors: dict[str, str] = field(default_factory=dict)
+    rejected: list[str] = field(default_factory=list)
+    unremembered: bool = False
+    seconds: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Nothing failed, was refused, rejected or held back."""
+        spoiled = any(p.refused or p.rejected or p.failed or p.held for p in self.passes)
+        return not (self.errors or self.rejected or spoiled)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was remembered when a scan began, and what it found."""
+
+    remembered: Mapping[str, StoredFile]
+    found: Scan
+    began: float
+
+
+async def sync(mirror: Mirror, server: Packrat, wish: Wish, on_progress: Progress) -> Summary:
+    """Do one full pass: ask for everything, look at every file on disk, mend, publish, sweep.
+
+    Raises: PackratError where the pass could not even begin; what stops one repository stands in the Summary.
+    """
+    started = time.monotonic()
+    summary = Summary()
+    view = await server.view()
+    tell_rejected(mirror, view, summary)
+    if wish.dry_run:
+        await _dry_run(mirror, server, wish, view, summary, on_progress)
+    else:
+        seen = await in_thread(look, mirror, lambda files, size: on_progress("checking", files, size))
+        await in_thread(note_look, mirror, seen)
+        await in_thread(keep_repos, mirror, view, summary, accepted=wish.confirmed.removals)
+        strangers = {file.path: file for file in seen.found.strangers}
+        order = Order(None, True, confirmed=wish.confirmed, strangers=strangers)
+        for repo in view.repos:
+            await run_one(mirror, server, repo, order, summary, on_progress)
+        await in_thread(keep_site, mirror)
+        summary.swept = await in_thread(clean, mirror, seen)
+        await server.heartbeat()
+    summary.seconds = time.monotonic() - started
+    if not wish.dry_run:
+        note_full_pass(mirror, seen, summary)
+    return summary
+
+
+async def _dry_run(
+    mirror: Mirror, server: Packrat, wish: Wish, view: MirrorView, summary: Summary, on_progress: Progress
+) -> None:
+    found = Scan()
+    if mirror.ground.root.exists():
+        remembered = mirror.store.live.everything()
+        count = lambda files, size: on_progress("checking", files, size)  # noqa: E731
+        found = await in_thread(scan, mirror.ground.root, remembered, count)
+        summary.unremembered = bool(found.strangers) and not remembered
+    strangers = {file.path: file for file in found.strangers}
+    _hold_leaving(mirror, view, summary, accepted=wish.confirmed.removals)
+    order = Order(None, True, True, wish.confirmed, strangers)
+    for repo in view.repos:
+        await run_one(mirror, server, repo, order, summary, on_progress)
+    adopted = {path for result in summary.passes for path in result.adopted}
+    summary.swept = [path for path in _foreign(mirror, found) if path not in adopted]
+
+
+def tell_rejected(mirror: Mirror, view: MirrorView, summary: Summary) -> None:
+    """Tell which of the mirror's own records can't be used."""
+    mirror.told.rejected("", view.rejected)
+    mirror.store.rejections.note(MIRROR, view.rejected)
+    summary.rejected += [f"{rejection.record}: {rejection.reason}" for rejection in view.rejected]
+
+
+async def run_one(
+    mirror: Mirror, server: Packrat, repo: Repo, order: Order, summary: Summary, on_progress: Progress
+) -> None:
+    """Run the pass of one repository, and note how it went.
+
+    Raises: ServerUnavailable, DiskError: they stop all repositories alike.
+    """
+
+    def count(files: int, size: int) -> None:
+        on_progress(repo.name, files, size)
+
+    fact = f"repo:{repo.name}"
+    settings = replace(mirror.ground.settings, clock_confirmed=order.confirmed.clock)
+    try:
+        if not order.dry_run:
+            check_mounted(mirror.ground.root)
+        result = await run_pass(repo, order, server, mirror.store, replace(mirror.ground, settings=settings), count)
+    except (ServerUnavailable, DiskError) as error:
+        if not order.dry_run:
+            mirror.store.notes.update_fact(fact, {"error": str(error)})
+        raise
+    except PackratError as error:
+        mirror.told.error(repo.name, str(error))
+        summary.errors[repo.name] = str(error)
+        if not order.dry_run:
+            mirror.store.notes.update_fact(fact, {"error": str(error)})
+        return
+    mirror.told.result(result, whole=order.packages is None)
+    summary.passes.append(result)
+    if not order.dry_run:
+        now = time.time()
+        told = {"checked": now, "held": result.held, "ahead": result.ahead, "error": None}
+        if result.sections or result.added or result.removed:
+            told |= {"published": now}
+        mirror.store.notes.update_fact(fact, told)
+
+
+def look(mirror: Mirror, on_progress: Callable[[int, int], None]) -> Look:
+    """Walk root_dir and hash every file.
+
+    Raises: DiskError where root_dir can't be read, or is not the one that the agent marked (an unmounted filesystem).
+    """
+    check_mounted(mirror.ground.root)
+    began = time.time()
+    remembered = mirror.store.live.everything()
+    root = mirror.ground.root
+    kept = kept_paths(root, mirror.config.mirror.keep_files)
+    found = scan(root, remembered, on_progress, lambda path: None if is_kept(path, kept) else unlock(root, path))
+    for path in found.locked:
+        if path not in HARMLESS and not is_kept(path, kept):
+            log.warning("foreign", path=path, text="this user may not look into it: make it the agent's, or remove it")
+    found.closed = [path for path in found.closed if not is_kept(path, kept)]
+    for mount in found.mounts:
+        log.warning("mount", path=mount, text="another filesystem inside root_dir is left alone")
+    return Look(remembered, found, began)
+
+
+def note_look(mirror: Mirror, seen: Look) -> frozenset[str]:
+    """Remember what a scan found; gives the repositories that have to be mended.
+
+    What was published since the scan began is left as it was noted then.
+    """
+    store = mirror.store
+    now = store.live.everything()
+    same = {path for path, was in seen.remembered.items() if now.get(path) == was}
+    damaged = [path for path in seen.found.damaged if path in same]
+    for path in damaged:
+        if seen.remembered[path].inode:
+            log.warning("damaged", path=path, text="missing or changed on disk; it is replaced")
+            store.notes.add_event(time.time(), "damaged", None, path)
+    for path in seen.found.closed:
+        log.warning("damaged", path=path, text="not everybody may read it; its mode is set right")
+    open_up(mirror.ground.root, seen.found.closed)
+    repos = store.live.repos_of(damaged)
+    unreadable = set(seen.found.unreadable)
+    store.live.forget(path for path in damaged if path not in unreadable)
+    store.live.distrust(path for path in damaged if path in unreadable)
+    changed = [
+        file
+        for file in seen.found.good
+        if file.path in same
+        and ((was := seen.remembered[file.path]).inode != file.inode or was.mtime_ns != file.mtime_ns)
+    ]
+    store.live.seen(changed, time.time())
+    return repos
+
+
+def keep_repos(mirror: Mirror, view: MirrorView, summary: Summary, *, accepted: bool) -> None:
+    """Remember which repositories the mirror has, and tell of those that the server names no more but that stay."""
+    leaving = _hold_leaving(mirror, view, summary, accepted=accepted)
+    mirror.store.wanted.save_repos(view.repos, view.unusable.union(one.repo for one in leaving))
+    for one in leaving:
+        mirror.store.notes.update_fact(f"repo:{one.repo}", {"held": one.reason})
+
+
+def _hold_leaving(mirror: Mirror, view: MirrorView, summary: Summary, *, accepted: bool) -> tuple[Leaving, ...]:
+    leaving = hold_back_leaving(view.repos, view.unusable, mirror.store, mirror.ground.removals, accepted=accepted)
+    for one in leaving:
+        result = PassResult(one.repo, held=one.reason)
+        mirror.told.result(result, whole=True)
+        summary.passes.append(result)
+    return leaving
+
+
+def keep_site(mirror: Mirror) -> None:
+    """Publish the site's own files, and retire what left the mirror."""
+    store = mirror.store
+    repos = store.wanted.repos()
+    publish_site(mirror, repos)
+    present = {repo.name for repo in repos} | {SITE.name}
+    for name in store.live.section_repos() - present:
+        log.info("left", repo=name, text="no longer on the mirror; removed after the grace period")
+        store.notes.add_event(time.time(), "left", name, "no longer on the mirror")
+        store.live.drop_repo(name, time.time())
+
+
+def clean(mirror: Mirror, seen: Look | None) -> list[str]:
+    """Remove what no client can still want, and with a scan at hand what is foreign; gives the removed paths."""
+    store, config, root = mirror.store, mirror.config, mirror.ground.root
+    check_mounted(root)
+    expired = store.publications.expired(time.time(), mirror.ground.retention)
+    kept = kept_paths(root, config.mirror.keep_files)
+    gone = sweep(root, expired, kept)
+    store.live.forget(expired)
+    done("sweep-noted")
+    if seen is None:
+        return gone
+    foreign = sweep(root, _foreign(mirror, seen.found), kept, _tell_denied)
+    for path in foreign:
+        log.info("foreign", path=path, text="not of this mirror, not a keep file; removed")
+    gone += foreign
+    sweep_directories(root, seen.found.empty, kept)
+    clear_staging(mirror.ground.staging, store.wanted.awaited())
+    sources = [mirror.ground.source_of(form) for form in FORMATS.values()]
+    store.wanted.forget_fragments(sources)
+    drop(root, store.wanted.hashes(), sources)
+    return gone
+
+
+def note_full_pass(mirror: Mirror, seen: Look, summary: Summary) -> None:
+    """Remember how a full pass went, for `status`."""
+    good = seen.found.good
+    mirror.store.notes.set_fact(
+        "full_pass",
+        {
+            "began": seen.began,
+            "ended": time.time(),
+            "seconds": summary.seconds,
+            "files": len(good),
+            "bytes": sum(file.size for file in good),
+            "damaged": sum(1 for path in seen.found.damaged if path in seen.remembered),
+            "foreign": len(_foreign(mirror, seen.found)),
+            "complete": summary.complete,
+        },
+    )
+
+
+def _tell_denied(path: str) -> None:
+    log.warning("foreign", path=path, text="this user may not remove it: do so, or add it to keep_file_list")
+
+
+def _foreign(mirror: Mirror, found: Scan) -> list[str]:
+    kept = kept_paths(mirror.ground.root, mirror.config.mirror.keep_files)
+    ours = mirror.store.live.everything()
+    root = mirror.ground.root
+    # What was damaged and nobody wants any more, such as a file of an earlier generation, is not mended.
+    stale = [path for path in found.damaged if path not in ours and os.path.lexists(root / path)]
+    paths = [*(file.path for file in found.strangers), *found.oddities, *stale]
+    return [path for path in paths if path not in ours and not is_kept(path, kept)]
+
+
+def publish_site(mirror: Mirror, repos: Iterable[Repo]) -> None:
+    """Publish the landing page and the public key, where they changed."""
+    store, ground, settings = mirror.store, mirror.ground, mirror.config.mirror
+    shown = [repo for repo in sorted(repos, key=lambda repo: repo.name) if repo.kind in FORMATS]
+    url = settings.public_url or "http://THIS-HOST"
+    setups = {repo.name: FORMATS[repo.kind].client_setup(repo, url, mirror.public_key is not None) for repo in shown}
+    kept = kept_paths(ground.root, settings.keep_files)
+    tree = render_site(settings.description, shown, setups, mirror.public_key, kept)
+    signed = sign_tree(tree, None, store.live.identities(SITE.name), store.pieces)
+    if signed.sections:
+        intended = intend(signed, ())
+        store.live.begin(SITE.name, intended)
+        published = publish(signed, (), ground.root, ground.staging, intended, store.live.pointers(SITE.name))
+        store.live.finish(published, intended, (), time.time())
+
+
+def nothing_known(mirror: Mirror) -> bool:
+    """True where the state database knows of no file: what is on disk is to be looked at before anything is fetched."""
+    return not mirror.store.live.everything()

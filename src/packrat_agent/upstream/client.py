@@ -1,0 +1,292 @@
+"""Asks a packrat server for one mirror: its repositories, the files they want, what changed.
+
+Takes: a CinpClient, the mirror's name and psk.
+Gives: checked values; what can't be used is named as a Rejection.
+Touches: network, through the client.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
+
+from packrat_agent.model.values import Changes, DistroVersion, MirrorView, PackageFile, Rejection, Repo, Wanted
+from packrat_agent.upstream.records import (
+    DISTRO_VERSION,
+    MIRROR,
+    PACKAGE_FILE,
+    REPO,
+    ROOT,
+    Unusable,
+    find_overlaps,
+    read_distro_version,
+    read_file,
+    read_id,
+    read_ids,
+    read_repo,
+    read_text,
+    shown,
+)
+from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.responses import Download, LoginRefused, NotFound, SessionEnded
+from packrat_core.errors import ServerBroken, ServerRefused
+
+T = TypeVar("T")
+
+_LOGIN = f"{ROOT}Auth/User(login)"
+_API_MAJOR = "2"
+_RECORDS_AT_ONCE = 600
+"""Of this many the raw records are held in memory."""
+_WAIT_MARGIN_S = 60.0
+"""How much later than asked a poll's answer may come: on a small server polls queue behind each other."""
+_CHANGES_MARGIN_S = 15.0
+"""The same for changes, whose server answers when it was asked to: a connection that died is noticed soon."""
+
+_REPOS_LIMIT = 2000
+_REJECTED_LIMIT = 1000
+"""Of more the first are named, the rest counted."""
+
+
+class Packrat:
+    """One mirror's view of a packrat server."""
+
+    def __init__(self, client: CinpClient, name: str, psk: str | None) -> None:
+        self._client = client
+        self._name = name
+        self._psk = psk
+        self._mirror = f"{MIRROR}:{name}:"
+        self._sessions = 0
+        self._login_lock = asyncio.Lock()
+        self._repos: frozenset[str] = frozenset()
+        self.has_changes = False
+        """Whether the server offers the lossless `changes`."""
+
+    async def open(self) -> None:
+        """Check that the server speaks our API, log in, see what it offers.
+
+        Raises: ServerUnavailable, ServerBroken (another API), ServerRefused (name or psk).
+        """
+        try:
+            version = (await self._client.describe(ROOT)).get("api-version")
+        except NotFound as error:
+            raise ServerBroken(f"{error}; that is no packrat server: check host in [packrat]") from None
+        if not isinstance(version, str) or version.partition(".")[0] != _API_MAJOR:
+            raise ServerBroken(
+                f"the server has packrat's API {str(version)[:20]!r}, this packrat-agent speaks {_API_MAJOR}.x; "
+                "upgrade the older one"
+            )
+        if self._psk is not None:
+            await self._login(self._sessions)
+        actions = (await self._client.describe(MIRROR)).get("actions")
+        self.has_changes = isinstance(actions, list) and f"{MIRROR}(changes)" in actions
+
+    async def view(self) -> MirrorView:
+        """Ask for the mirror and its repositories.
+
+        Raises: ServerRefused where the server doesn't know the mirror or won't show it; ServerBroken.
+        """
+        try:
+            record = await self._asking(lambda: self._client.get(self._mirror))
+        except NotFound:
+            raise ServerRefused(f"the server has no mirror called {self._name}; check name in [packrat]") from None
+        except LoginRefused:
+            raise
+        except ServerRefused as error:
+            hint = "set psk in [packrat]" if self._psk is None else "check name and psk in [packrat]"
+            raise ServerRefused(f"{error}; {hint}") from None
+        try:
+            names = read_ids(record.get("repo_list"), REPO, "list of repositories")
+        except Unusable as error:
+            raise ServerBroken(f"the record of mirror {self._name} can't be used: {error}") from None
+        if len(names) > _REPOS_LIMIT:
+            raise ServerBroken(f"the record of mirror {self._name} names more than {_REPOS_LIMIT} repositories")
+        self._repos = frozenset(names)
+        records = await self._asking(lambda: self._client.get_many(REPO, names))
+        distro_versions = await self._distro_versions(records)
+        repos: list[Repo] = []
+        rejected: list[Rejection] = []
+        for name in names:
+            uri = f"{REPO}:{name}:"
+            try:
+                repos.append(read_repo(name, _present(records, uri), distro_versions))
+            except Unusable as error:
+                rejected.append(Rejection(uri, str(error)))
+        overlaps = find_overlaps(repos)
+        rejected += [Rejection(f"{REPO}:{name}:", reason) for name, reason in overlaps.items()]
+        usable = tuple(repo for repo in repos if repo.name not in overlaps)
+        try:
+            description = read_text(record.get("description"), "description")
+        except Unusable:
+            description = ""
+        return MirrorView(
+            description,
+            usable,
+            tuple(rejected),
+            frozenset(names) - {repo.name for repo in usable},
+        )
+
+    async def _distro_versions(self, repos: Mapping[str, Mapping[str, Any]]) -> dict[str, DistroVersion]:
+        names: dict[str, None] = {}
+        for repo in repos.values():
+            listed = repo.get("distroversion_list")
+            for uri in listed if isinstance(listed, list) else ():
+                try:
+                    names[read_id(uri, DISTRO_VERSION)] = None
+                except Unusable:
+                    continue
+        if len(names) > _REPOS_LIMIT:
+            raise ServerBroken(f"the repositories name more than {_REPOS_LIMIT} distribution versions")
+        records = await self._asking(lambda: self._client.get_many(DISTRO_VERSION, list(names)))
+        found: dict[str, DistroVersion] = {}
+        for name in names:
+            try:
+                found[name] = read_distro_version(name, _present(records, f"{DISTRO_VERSION}:{name}:"))
+            except Unusable:
+                continue
+        return found
+
+    async def list_wanted(self, repo: Repo, packages: Collection[str] | None = None) -> list[str]:
+        """Ask for the URIs of what a repository wants, or of what it wants of some packages; they are unchecked."""
+        arguments = {"repo": f"{REPO}:{repo.name}:", "package_list": None if packages is None else sorted(packages)}
+        return await self._asking(lambda: self._client.list_uris(PACKAGE_FILE, "repo", arguments))
+
+    async def wanted(self, repo: Repo, packages: Collection[str] | None, known: Mapping[str, PackageFile]) -> Wanted:
+        """Ask what a repository wants, or what it wants of some packages.
+
+        known: URI → record read earlier; what a PackageFile is does not change under its id.
+        """
+        if packages is not None and not packages:
+            return Wanted(frozenset(), (), ())
+        listed = await self.list_wanted(repo, packages)
+        rejected = _Rejected()
+        unseen: list[str] = []
+        for uri in listed:
+            try:
+                one = read_id(uri, PACKAGE_FILE)
+            except Unusable as error:
+                rejected.add(shown(uri), error)
+                continue
+            if uri not in known:
+                unseen.append(one)
+        files = [known[uri] for uri in listed if uri in known]
+        for start in range(0, len(unseen), _RECORDS_AT_ONCE):
+            await self._read_files(unseen[start : start + _RECORDS_AT_ONCE], files, rejected)
+        return Wanted(frozenset(listed), tuple(files), rejected.all())
+
+    async def _read_files(self, ids: Sequence[str], files: list[PackageFile], rejected: "_Rejected") -> None:
+        records = await self._asking(lambda: self._client.get_many(PACKAGE_FILE, ids))
+        for one in ids:
+            uri = f"{PACKAGE_FILE}:{one}:"
+            if uri not in records:
+                # Gone between the list and the look at it.
+                continue
+            try:
+                files.append(read_file(uri, records[uri]))
+            except (Unusable, UnicodeDecodeError) as error:
+                rejected.add(uri, error)
+
+    async def changes(self, position: str | None, timeout_s: int) -> Changes:
+        """Wait for what changed since `position`, at most timeout_s; None asks for the present position.
+
+        A repository that the last view did not have counts as a change of the mirror itself.
+        """
+        arguments = {"position": position, "timeout": timeout_s}
+        value = await self._asking(
+            lambda: self._client.call(f"{self._mirror}(changes)", arguments, timeout_s + _CHANGES_MARGIN_S)
+        )
+        if not isinstance(value, dict) or not isinstance(value.get("changes"), dict):
+            raise ServerBroken("changes answered with something that is no object of changes")
+        where = value.get("position")
+        if not isinstance(where, str) or not 1 <= len(where) <= 200 or not where.isprintable():
+            raise ServerBroken("changes answered without a usable position")
+        repos: dict[str, frozenset[str] | None] = {}
+        mirror = False
+        for uri, names in value["changes"].items():
+            if uri == self._mirror:
+                mirror = True
+                continue
+            try:
+                name = read_id(uri, REPO)
+            except Unusable as error:
+                raise ServerBroken(f"changes: {error}") from None
+            mirror = mirror or name not in self._repos
+            repos[name] = None if names is None else _names(names, "changes")
+        return Changes(where, repos, mirror)
+
+    async def poll(self, repo: Repo, timeout_s: int) -> frozenset[str]:
+        """Wait for a hint that something of a repository changed; nothing said does not mean that nothing changed."""
+        uri = f"{REPO}:{repo.name}:(poll)"
+        value = await self._asking(lambda: self._client.call(uri, {"timeout": timeout_s}, timeout_s + _WAIT_MARGIN_S))
+        return _names(value, "poll")
+
+    async def heartbeat(self) -> None:
+        """Tell the server that this mirror is alive."""
+        await self._asking(lambda: self._client.call(f"{self._mirror}(heartbeat)", {}))
+
+    @asynccontextmanager
+    async def open_file(self, url: str, offset: int, validator: str | None = None) -> AsyncIterator[Download]:
+        """Open a file of the server, from an offset on where it still is the file that `validator` names.
+
+        Raises: ServerUnavailable, ServerRefused, ServerBroken.
+        """
+        async with AsyncExitStack() as stack:
+            opened = await self._asking(
+                lambda: stack.enter_async_context(self._client.open_file(url, offset, validator))
+            )
+            yield opened
+
+    async def _asking(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask; where the session has ended, log in again, once, and repeat."""
+        session = self._sessions
+        try:
+            return await ask()
+        except SessionEnded:
+            if self._psk is None:
+                raise
+        await self._login(session)
+        return await ask()
+
+    async def _login(self, session: int) -> None:
+        async with self._login_lock:
+            if self._psk is None or self._sessions != session:
+                return
+            try:
+                await self._client.login(_LOGIN, self._name, self._psk)
+            except ServerRefused as error:
+                raise LoginRefused(
+                    f"the server refuses to log in mirror {self._name}: check name and psk in [packrat] ({error})"
+                ) from None
+            self._sessions += 1
+
+
+class _Rejected:
+    """What can't be used of one answer."""
+
+    def __init__(self) -> None:
+        self._named: list[Rejection] = []
+        self._more = 0
+
+    def add(self, record: str, reason: Exception) -> None:
+        """Name one, or count it."""
+        if len(self._named) < _REJECTED_LIMIT:
+            self._named.append(Rejection(record, str(reason)))
+        else:
+            self._more += 1
+
+    def all(self) -> tuple[Rejection, ...]:
+        """Those named, and how many more there are."""
+        rest = (Rejection("others", f"{self._more} more records can't be used either"),) if self._more else ()
+        return (*self._named, *rest)
+
+
+def _present(records: Mapping[str, Mapping[str, Any]], uri: str) -> Mapping[str, Any]:
+    if uri not in records:
+        raise Unusable("the server does not show it")
+    return records[uri]
+
+
+def _names(value: object, what: str) -> frozenset[str]:
+    names = value if isinstance(value, list) else [None]
+    if not all(isinstance(name, str) and len(name) <= 500 and name.isprintable() for name in names):
+        raise ServerBroken(f"{what} answered with something that is no list of names")
+    return frozenset(names)

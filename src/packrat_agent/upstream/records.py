@@ -1,0 +1,197 @@
+"""Checks the records of a packrat server and turns them into our values; nothing in them is believed unseen.
+
+Takes: URIs and JSON objects as they came.
+Gives: Repo, DistroVersion, PackageFile.
+Touches: nothing.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+
+from packrat_agent.model.values import DistroVersion, PackageFile, Repo
+
+ROOT = "/api/v2/"
+REPO = f"{ROOT}Repo/Repo"
+MIRROR = f"{ROOT}Repo/Mirror"
+PACKAGE = f"{ROOT}Package/Package"
+PACKAGE_FILE = f"{ROOT}Package/PackageFile"
+DISTRO_VERSION = f"{ROOT}Attrib/DistroVersion"
+
+_SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~:@=,!^-]*")
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~-]*")
+_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SEGMENT_LIMIT = 200
+_RESERVED = frozenset({"index.html", "repo-key", "repo-key.gpg"})
+# The susetags form of a repository is for installation media only; clients read `yum`.
+_KINDS = {"yast": "yum"}
+
+
+class Unusable(ValueError):
+    """A record that can't be used; the text says why."""
+
+
+def read_id(uri: object, model: str) -> str:
+    """Take the id out of `<model>:<id>:`.
+
+    Raises: Unusable
+    """
+    if not isinstance(uri, str) or not uri.startswith(f"{model}:") or not uri.endswith(":"):
+        raise Unusable(f"{shown(uri)} is no URI of {model}")
+    one = uri[len(model) + 1 : -1]
+    if len(one) > _SEGMENT_LIMIT or not _ID.fullmatch(one):
+        raise Unusable(f"{shown(uri)} has an id that can't be used")
+    return one
+
+
+def read_ids(value: object, model: str, what: str) -> tuple[str, ...]:
+    """Take the ids out of a list of URIs, each once, in order.
+
+    Raises: Unusable
+    """
+    if not isinstance(value, list):
+        raise Unusable(f"its {what} is no list")
+    return tuple(dict.fromkeys(read_id(uri, model) for uri in value))
+
+
+def read_distro_version(name: str, record: Mapping[str, Any]) -> DistroVersion:
+    """Raises: Unusable"""
+    if record.get("name") != name:
+        raise Unusable(f"it calls itself {shown(record.get('name'))}")
+    version = record.get("version")
+    if version is not None:
+        version = _segment(version, "version")
+    return DistroVersion(name, _word(record, "distro"), version, _word(record, "file_type"))
+
+
+def read_repo(name: str, record: Mapping[str, Any], distro_versions: Mapping[str, DistroVersion]) -> Repo:
+    """distro_versions: those that could be read, by name.
+
+    Raises: Unusable
+    """
+    if record.get("name") != name:
+        raise Unusable(f"it calls itself {shown(record.get('name'))}")
+    kind = _word(record, "manager_type")
+    names = read_ids(record.get("distroversion_list"), DISTRO_VERSION, "list of distribution versions")
+    missing = [one for one in names if one not in distro_versions]
+    if missing:
+        raise Unusable(f"its distribution version {missing[0]} can't be used")
+    latest = record.get("show_only_latest", True)
+    if not isinstance(latest, bool):
+        raise Unusable(f"its show_only_latest is {shown(latest)}, neither true nor false")
+    return Repo(
+        name,
+        read_text(record.get("description"), "description"),
+        read_directory(record.get("filesystem_dir")),
+        _KINDS.get(kind, kind),
+        tuple(distro_versions[one] for one in names),
+        latest,
+    )
+
+
+def read_directory(value: object) -> str:
+    """Check a repository's directory: one to four safe path segments.
+
+    Raises: Unusable
+    """
+    if not isinstance(value, str):
+        raise Unusable("its directory is no text")
+    parts = value.split("/")
+    if len(parts) > 4:
+        raise Unusable(f"its directory {shown(value)} is more than four levels deep")
+    for part in parts:
+        _segment(part, "directory")
+    if parts[0] in _RESERVED:
+        raise Unusable(f"its directory {shown(value)} is the name of a file that the mirror has of its own")
+    return value
+
+
+def read_file(uri: str, record: Mapping[str, Any]) -> PackageFile:
+    """Raises: Unusable"""
+    read_id(uri, PACKAGE_FILE)
+    sha256 = record.get("sha256")
+    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256.lower()):
+        raise Unusable(f"its sha256 {shown(sha256)} is no SHA-256")
+    url = record.get("file")
+    if not isinstance(url, str) or not url.startswith("/files/"):
+        raise Unusable(f"its file {shown(url)} is no path below /files/")
+    return PackageFile(
+        uri=uri,
+        package=read_id(record.get("package"), PACKAGE),
+        distro_version=read_id(record.get("distroversion"), DISTRO_VERSION),
+        version=_version(record.get("version")),
+        kind=_word(record, "type"),
+        arch=_word(record, "arch"),
+        url=url,
+        file_name=_segment(unquote(url.removeprefix("/files/"), errors="strict"), "file name"),
+        sha256=sha256.lower(),
+        created=_moment(record.get("created")),
+    )
+
+
+def read_text(value: object, what: str) -> str:
+    """Take one line of printable text; '' for none.
+
+    Raises: Unusable
+    """
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > 1000 or not value.isprintable():
+        raise Unusable(f"its {what} {shown(value)} is not one line of printable text")
+    return value
+
+
+def find_overlaps(repos: Sequence[Repo]) -> dict[str, str]:
+    """Name the repositories whose directory is, contains or lies in that of an earlier one, and say which."""
+    overlaps: dict[str, str] = {}
+    for at, repo in enumerate(repos):
+        for other in repos[:at]:
+            if other.name not in overlaps and _nested(repo.directory, other.directory):
+                overlaps[repo.name] = (
+                    f"its directory {repo.directory} and {other.directory} of {other.name} contain each other; "
+                    "give it another filesystem_dir on the server"
+                )
+    return overlaps
+
+
+def _nested(one: str, other: str) -> bool:
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+
+
+def _segment(value: object, what: str) -> str:
+    if not isinstance(value, str) or len(value) > _SEGMENT_LIMIT or not _SEGMENT.fullmatch(value):
+        raise Unusable(f"its {what} {shown(value)} can't be used in a path")
+    return value
+
+
+def _word(record: Mapping[str, Any], key: str) -> str:
+    value = record.get(key)
+    if not isinstance(value, str) or len(value) > 50 or not _WORD.fullmatch(value):
+        raise Unusable(f"its {key} {shown(value)} can't be used")
+    return value
+
+
+def _version(value: object) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= _SEGMENT_LIMIT or not value.isprintable() or " " in value:
+        raise Unusable(f"its version {shown(value)} can't be used")
+    return value
+
+
+def _moment(value: object) -> str:
+    """Write a moment in UTC; what is none is left out, as nothing depends on it."""
+    if not isinstance(value, str) or len(value) > 40:
+        return ""
+    try:
+        moment = datetime.fromisoformat(value)
+        moment = moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return ""
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+def shown(value: object) -> str:
+    """Show a value of the server's so that it can stand in any text and on any terminal."""
+    return repr(value)[:80] if isinstance(value, str | int | float | bool | None) else type(value).__name__

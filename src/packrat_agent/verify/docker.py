@@ -1,0 +1,214 @@
+"""Audits a docker repository as registry clients use it: catalog → tags → manifests → configurations and layers.
+
+Takes: a Subject, the repository's directory.
+Gives: findings.
+Touches: the repository, reading only; gpgv.
+
+Source: OCI Distribution Specification 1.1.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from packrat_agent.formats.docker.names import IMAGE, TAG
+from packrat_agent.formats.docker.serving import ERRORS
+from packrat_agent.verify.docker_signatures import audit_policy, audit_signatures
+from packrat_agent.verify.findings import (
+    Fault,
+    Finding,
+    Named,
+    Subject,
+    parse_json,
+    pointer,
+    read_index,
+    read_pointer,
+    told,
+)
+from packrat_core.errors import Refused
+from packrat_core.packages.image.manifest import MANIFEST_LIMIT, MANIFEST_TYPES, Manifest, read_manifest
+
+_TYPES = {end: media_type for media_type, end in MANIFEST_TYPES.items()}
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_BLOCK = re.compile(
+    r'<Files "([^"\n]+)">\nForceType ([^\n]+)\nHeader set Docker-Content-Digest "([^"\n]+)"\n</Files>\n'
+)
+_DEPTH_LIMIT = 4
+
+
+@dataclass(slots=True)
+class _Image:
+    """What is found out of one image: tag → digest, digest → the end for its type, digest → its tags."""
+
+    directory: str
+    tags: dict[str, str] = field(default_factory=dict)
+    ends: dict[str, str] = field(default_factory=dict)
+    tags_of: dict[str, set[str]] = field(default_factory=dict)
+
+
+def is_docker(subject: Subject, directory: str) -> bool:
+    """Say whether a directory holds a docker repository."""
+    return (subject.top / directory / "v2").is_dir()
+
+
+def audit_docker(subject: Subject, directory: str) -> Iterator[Finding]:
+    """Audit each image, then what is there once."""
+    found: list[Finding] = []
+    catalog = _read_json(subject, f"{directory}/v2/_catalog", found)
+    images = _strings(catalog, "repositories", IMAGE)
+    if catalog is not None and images is None:
+        found.append(Fault(f"{directory}/v2/_catalog", "does not list images"))
+    answers = ["index.html", *(f"_errors/{name}.json" for name in ERRORS)]
+    for path in (f"{directory}/v2/{name}" for name in answers):
+        value = _read_json(subject, path, found)
+        if value is not None and (not isinstance(value, dict) or bool(value) == path.endswith("index.html")):
+            found.append(Fault(path, "is no answer of a registry"))
+    scope = audit_policy(subject, directory, found)
+    yield from found
+    there = sorted(
+        entry.name
+        for entry in os.scandir(subject.top / directory / "v2")
+        if os.path.lexists(f"{entry.path}/tags/list") or os.path.lexists(f"{entry.path}/manifests/.htaccess")
+    )
+    for name in there:
+        if images is not None and name not in images:
+            yield Fault(f"{directory}/v2/{name}", "has tags, but the catalog does not name this image")
+    for name in images if images is not None else there:
+        yield from _audit_image(subject, directory, name, scope)
+
+
+def _audit_image(subject: Subject, directory: str, name: str, scope: str | None) -> Iterator[Finding]:
+    image = _Image(f"{directory}/v2/{name}")
+    found: list[Finding] = []
+    path = f"{image.directory}/tags/list"
+    listed = _read_json(subject, path, found)
+    tags = _strings(listed, "tags", TAG)
+    if listed is not None and (tags is None or listed.get("name") != name):
+        found.append(Fault(path, f"does not list the tags of {name}"))
+    yield from found
+    for tag in tags or ():
+        yield from _audit_tag(subject, image, tag)
+    if tags is not None:
+        yield from _find_strays(subject, image, tags)
+    yield from _audit_htaccess(subject, image)
+    for digest, of in sorted(image.tags_of.items()):
+        yield from audit_signatures(subject, directory, name, digest, of, scope)
+
+
+def _audit_tag(subject: Subject, image: _Image, tag: str) -> Iterator[Finding]:
+    path = f"{image.directory}/manifests/{tag}"
+    try:
+        content = read_index(subject.top, path, MANIFEST_LIMIT)
+    except OSError as error:
+        yield Fault(path, f"can't be read: {told(error)}")
+        return
+    yield pointer(path, content)
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    link = subject.top / image.directory / "_refs" / tag
+    linked = str(link.readlink()) if link.is_symlink() else ""
+    if not _DIGEST.fullmatch(linked):
+        yield Fault(f"{image.directory}/_refs/{tag}", "is no link to the directory of a manifest")
+    elif linked != digest:
+        yield Fault(path, f"is {digest}, and _refs/{tag} leads to {linked}")
+        # What the link leads to is most likely whole.
+        digest = linked
+    image.tags[tag] = digest
+    yield from _audit_manifest(subject, image, digest, tag, path)
+
+
+def _audit_manifest(
+    subject: Subject, image: _Image, digest: str, tag: str, by: str, size: int | None = None, depth: int = 0
+) -> Iterator[Finding]:
+    """Audit one manifest in both of its places, and what it names, as far as it is for `tag`."""
+    if tag in image.tags_of.setdefault(digest, set()):
+        return
+    image.tags_of[digest].add(tag)
+    path = f"{image.directory}/manifests/{digest}"
+    references = f"{image.directory}/_refs/{digest}"
+    yield Named(path, digest[7:], size, by)
+    try:
+        forms = sorted(path.name for path in (subject.top / references).glob("manifest.*"))
+        content = read_index(subject.top, path, MANIFEST_LIMIT)
+    except OSError as error:
+        yield Fault(references, f"{digest} can't be read: {told(error)}")
+        return
+    end = forms[0].partition(".")[2] if len(forms) == 1 else ""
+    if end not in _TYPES:
+        yield Fault(references, "does not hold one manifest of a known type")
+        return
+    image.ends[digest] = end
+    yield Named(f"{references}/{forms[0]}", digest[7:], size, by)
+    if hashlib.sha256(content).hexdigest() != digest[7:]:
+        # Told where its hash is checked.
+        return
+    try:
+        manifest = read_manifest(content, _TYPES[end])
+    except Refused as error:
+        yield Fault(path, str(error))
+        return
+    if depth > _DEPTH_LIMIT:
+        yield Fault(path, f"is nested more than {_DEPTH_LIMIT} deep")
+        return
+    for child in manifest.children:
+        yield from _audit_manifest(subject, image, child.digest, tag, path, child.size, depth + 1)
+    yield from _name_blobs(subject, image, manifest, path)
+
+
+def _name_blobs(subject: Subject, image: _Image, manifest: Manifest, by: str) -> Iterator[Finding]:
+    for one in (manifest.config, *manifest.layers):
+        if one is None:
+            continue
+        path = f"{image.directory}/blobs/{one.digest}"
+        # Layers that have addresses of their own need not be here.
+        if not one.elsewhere or os.path.lexists(subject.top / path):
+            yield Named(path, one.digest[7:], one.size, by)
+
+
+def _find_strays(subject: Subject, image: _Image, tags: list[str]) -> Iterator[Finding]:
+    """Find tags that can be pulled, though the list of tags does not have them."""
+    for place in ("manifests", "_refs"):
+        try:
+            names = sorted(path.name for path in (subject.top / image.directory / place).iterdir())
+        except OSError as error:
+            yield Fault(f"{image.directory}/{place}", f"can't be read: {told(error)}")
+            continue
+        for name in names:
+            if name not in tags and not _DIGEST.fullmatch(name) and name != ".htaccess":
+                yield Fault(f"{image.directory}/{place}/{name}", "is not in the list of tags")
+
+
+def _audit_htaccess(subject: Subject, image: _Image) -> Iterator[Finding]:
+    path = f"{image.directory}/manifests/.htaccess"
+    found: list[Finding] = []
+    content = read_pointer(subject, path, found)
+    yield from found
+    if content is None:
+        return
+    text = content.decode("utf-8", "replace")
+    if _BLOCK.sub("", text):
+        yield Fault(path, "has lines that are no type and digest of a manifest")
+    blocks = {name: (media_type, digest) for name, media_type, digest in _BLOCK.findall(text)}
+    wanted = {digest: (_TYPES[end], digest) for digest, end in image.ends.items()}
+    wanted |= {tag: wanted[digest] for tag, digest in image.tags.items() if digest in wanted}
+    for name in sorted(wanted):
+        if blocks.get(name) != wanted[name]:
+            yield Fault(path, f"has not the type and digest of {name}")
+    for name, (media_type, digest) in blocks.items():
+        # Manifests of earlier publications are told of, too.
+        if name not in wanted and name not in image.tags and (name != digest or media_type not in MANIFEST_TYPES):
+            yield Fault(path, f"tells the type of {name[:100]!r}, which is no manifest")
+
+
+def _read_json(subject: Subject, path: str, found: list[Finding]) -> Any:
+    return parse_json(path, read_pointer(subject, path, found), found)
+
+
+def _strings(value: Any, key: str, pattern: str) -> list[str] | None:
+    """The list under a key, where all of it are strings of this form."""
+    listed = value.get(key) if isinstance(value, Mapping) else None
+    if not isinstance(listed, list) or not all(isinstance(one, str) and re.fullmatch(pattern, one) for one in listed):
+        return None
+    return listed

@@ -1,0 +1,170 @@
+"""Audits the signatures of images: as files, as the registry hands them out, and the policy that clients check by.
+
+Takes: a Subject, what manifests have which tags.
+Gives: findings.
+Touches: the repository, reading only; gpgv.
+
+Source: containers-signature(5), containers-policy.json(5); OpenShift, registry API extension for signatures.
+"""
+
+import base64
+import binascii
+import json
+import os
+import re
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from packrat_agent.verify.findings import Fault, Finding, Named, Subject, parse_json, pointer, read_index, read_pointer
+from packrat_agent.verify.signatures import Keyring, read_keys
+
+_SIGNATURE_LIMIT = 64 * 1024
+
+
+def audit_policy(subject: Subject, directory: str, found: list[Finding]) -> str | None:
+    """Audit policy.json and registries.yaml; gives what signed references begin with, None where nothing is signed."""
+    sigstore = f"{directory}/sigstore"
+    if not os.path.lexists(subject.top / sigstore):
+        return None
+    path = f"{sigstore}/policy.json"
+    policy = parse_json(path, read_pointer(subject, path, found), found)
+    registries = read_pointer(subject, f"{sigstore}/registries.yaml", found)
+    scope, keys = _read_policy(policy)
+    if scope is None or keys is None or not scope.endswith(f"/{directory}"):
+        if policy is not None:
+            found.append(Fault(path, f"has no key for the images of {directory}"))
+        return None
+    if registries is not None and not _says_where(registries.decode("utf-8", "replace"), scope):
+        found.append(Fault(f"{sigstore}/registries.yaml", f"does not say where the signatures of {scope} are"))
+    if subject.keyring is None:
+        found.append(Fault(path, "asks for signatures, but no key is at hand to verify them; give --key"))
+        return scope
+    signature = _first_signature(subject, sigstore)
+    wrong = Keyring(keys).read_message(signature)[1] if signature is not None else None
+    # The key may be right and the signature wrong, which is told of the signature.
+    if signature is not None and wrong is not None and subject.keyring.read_message(signature)[1] is None:
+        found.append(Fault(path, f"has another key than the one that signed: {wrong}"))
+    return scope
+
+
+def audit_signatures(
+    subject: Subject, directory: str, image: str, digest: str, tags: Collection[str], scope: str | None
+) -> Iterator[Finding]:
+    """Audit the signatures of one manifest: one for each of its tags, the same as files and as a list."""
+    listed_path = f"{directory}/extensions/v2/{image}/signatures/{digest}"
+    found: list[Finding] = []
+    listed = _read_listed(parse_json(listed_path, read_pointer(subject, listed_path, found), found), digest)
+    if listed is None and not any(isinstance(one, Fault) for one in found):
+        found.append(Fault(listed_path, f"is no list of signatures of {digest}"))
+    yield from found
+    if scope is None:
+        if listed:
+            yield Fault(listed_path, "has signatures, but there is no policy to check them by")
+        return
+    stem = f"{directory}/sigstore/{scope.partition('/')[2]}/{image}@{digest.replace(':', '=')}"
+    signatures = []
+    for number in range(1, len(tags) + 1):
+        path = f"{stem}/signature-{number}"
+        try:
+            signatures.append((path, read_index(subject.top, path, _SIGNATURE_LIMIT)))
+        except OSError:
+            yield Fault(path, f"can't be read; {image} needs a signature for each tag of {digest}")
+    if listed is not None and listed != [content for _, content in signatures]:
+        yield Fault(listed_path, "lists other signatures than sigstore")
+    yield from _look_at(subject.keyring, signatures, {f"{scope}/{image}:{tag}" for tag in tags}, digest)
+
+
+def _look_at(
+    keyring: Keyring | None, signatures: list[tuple[str, bytes]], references: Collection[str], digest: str
+) -> Iterator[Finding]:
+    """Name each signature, to be verified later; together they are for all references."""
+    missing = set(references)
+
+    def look(content: bytes) -> str | None:
+        assert keyring is not None
+        message, wrong = keyring.read_message(content)
+        if wrong is not None:
+            return wrong
+        reference, signed = _read_statement(message)
+        if signed != digest:
+            return f"signs {signed} in place of {digest}"
+        if reference not in missing:
+            return f"is for {reference[:200]!r}, which this manifest is not, or has a signature for already"
+        missing.discard(reference)
+        return None
+
+    for path, content in signatures:
+        named = pointer(path, content)
+        check = None if keyring is None else lambda content=content: look(content)
+        yield Named(named.path, named.sha256, named.size, named.by, check)
+
+
+def _says_where(registries: str, scope: str) -> bool:
+    """True where registries.yaml leads from the scope to the directory of its signatures, by both of its words."""
+    where = rf"(https?://\S+/{re.escape(scope.partition('/')[2])}/sigstore)"
+    return (
+        re.fullmatch(rf"docker:\n  {re.escape(scope)}:\n    lookaside: {where}\n    sigstore: \1\n", registries)
+        is not None
+    )
+
+
+def _first_signature(subject: Subject, sigstore: str) -> bytes | None:
+    for path in sorted((subject.top / sigstore).glob("**/signature-1")):
+        try:
+            return read_index(subject.top, str(path.relative_to(subject.top)), _SIGNATURE_LIMIT)
+        except OSError:
+            continue
+    return None
+
+
+def _read_policy(policy: Any) -> tuple[str | None, bytes | None]:
+    """The scope, and the keys that a policy has for it."""
+    match policy:
+        case {"transports": {"docker": dict(scopes)}} if len(scopes) == 1:
+            ((scope, required),) = scopes.items()
+            match required:
+                case [{"type": "signedBy", "keyType": "GPGKeys", "keyData": str(data)}]:
+                    try:
+                        return scope, read_keys(base64.b64decode(data, validate=True))
+                    except ValueError:
+                        return scope, None
+    return None, None
+
+
+def _read_listed(value: Any, digest: str) -> list[bytes] | None:
+    """The signatures of a list of the registry's extension, decoded."""
+    listed = value.get("signatures") if isinstance(value, dict) else None
+    if not isinstance(listed, list):
+        return None
+    contents, names = [], set()
+    for one in listed:
+        match one:
+            case {"schemaVersion": 2, "type": "atomic", "name": str(name), "content": str(content)} if (
+                name.startswith(f"{digest}@") and name not in names
+            ):
+                names.add(name)
+                try:
+                    contents.append(base64.b64decode(content, validate=True))
+                except (binascii.Error, ValueError):
+                    return None
+            case _:
+                return None
+    return contents
+
+
+def _read_statement(message: bytes) -> tuple[str, str]:
+    """The reference and the digest that were signed; '' where it says none."""
+    try:
+        value = json.loads(message)
+    except (ValueError, RecursionError):
+        return "", ""
+    match value:
+        case {
+            "critical": {
+                "type": "atomic container signature",
+                "identity": {"docker-reference": str(reference)},
+                "image": {"docker-manifest-digest": str(digest)},
+            }
+        }:
+            return reference, digest
+    return "", ""

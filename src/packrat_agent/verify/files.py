@@ -1,0 +1,84 @@
+"""Audits a repository of any files: signatures → SHA256SUMS and the manifest, which must agree → every file.
+
+Takes: a Subject, the repository's directory.
+Gives: findings.
+Touches: the repository, reading only; gpgv.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from packrat_agent.formats.json.format import MANIFEST, SUMS
+from packrat_agent.verify.findings import (
+    Fault,
+    Finding,
+    Named,
+    Subject,
+    check_detached,
+    is_plain,
+    parse_json,
+    read_pointer,
+)
+
+_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def is_files(subject: Subject, directory: str) -> bool:
+    """Say whether a directory holds a repository of any files."""
+    here = subject.top / directory
+    return (here / SUMS).is_file() or (here / MANIFEST).is_file()
+
+
+def audit_files(subject: Subject, directory: str) -> Iterator[Finding]:
+    """Audit both lists, then what they name."""
+    sums_path, manifest_path = f"{directory}/{SUMS}", f"{directory}/{MANIFEST}"
+    found: list[Finding] = []
+    sums = read_pointer(subject, sums_path, found)
+    if sums is not None:
+        for end in (".gpg", ".asc"):
+            found += check_detached(subject, sums_path, sums, f"{sums_path}{end}")
+    manifest = read_pointer(subject, manifest_path, found)
+    if manifest is not None:
+        found += check_detached(subject, manifest_path, manifest, f"{manifest_path}.gpg")
+    by_sums = _read_sums(sums_path, sums, found)
+    by_manifest = _read_manifest(manifest_path, parse_json(manifest_path, manifest, found), found)
+    for path, (sha256, size) in by_manifest.items():
+        found.append(Named(f"{directory}/{path}", sha256, size, manifest_path))
+    for path, sha256 in by_sums.items():
+        found.append(Named(f"{directory}/{path}", sha256, None, sums_path))
+    if sums is not None and manifest is not None:
+        for path in sorted(by_sums.keys() ^ by_manifest.keys()):
+            lacking = sums_path if path in by_manifest else manifest_path
+            found.append(Fault(lacking, f"does not name {path}, which the other list names"))
+    yield from found
+
+
+def _read_sums(path: str, content: bytes | None, found: list[Finding]) -> Mapping[str, str]:
+    sums: dict[str, str] = {}
+    for number, line in enumerate((content or b"").decode("utf-8", "replace").splitlines(), start=1):
+        match = _LINE.fullmatch(line)
+        if match is None or not is_plain(match[2]) or match[2] in sums:
+            found.append(Fault(path, f"line {number} names no file, or one twice"))
+        else:
+            sums[match[2]] = match[1]
+    return sums
+
+
+def _read_manifest(path: str, value: Any, found: list[Finding]) -> Mapping[str, tuple[str, int]]:
+    listed: dict[str, tuple[str, int]] = {}
+    packages = value.values() if isinstance(value, dict) else None
+    if packages is None or not all(isinstance(files, list) for files in packages):
+        if value is not None:
+            found.append(Fault(path, "does not map packages to files"))
+        return listed
+    for one in (one for files in packages for one in files):
+        match one:
+            case {"path": str(name), "sha256": str(sha256), "size": int(size)} if (
+                is_plain(name) and _SHA256.fullmatch(sha256) and name not in listed
+            ):
+                listed[name] = (sha256, size)
+            case _:
+                found.append(Fault(path, f"names no file, or one twice: {repr(one)[:100]}"))
+    return listed

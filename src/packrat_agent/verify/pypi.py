@@ -1,0 +1,152 @@
+"""Audits a Python index as clients read it: all projects → each project, HTML and JSON alike → every file.
+
+Takes: a Subject, the repository's directory.
+Gives: findings.
+Touches: the repository, reading only.
+
+Source: Simple repository API (PEP 503, 629, 658, 691, 700, 714).
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from packrat_agent.verify.findings import Fault, Finding, Named, Subject, is_plain, parse_json, read_pointer
+from packrat_agent.verify.read_page import read_page
+
+_HTML, _JSON = "index.html", "index.v1_json"
+_UP = "../../"
+_SHA256 = re.compile(r"(?:sha256=)?([0-9a-f]{64})")
+_PROJECT = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """One file as a page tells it, the same from HTML as from JSON; `metadata` '' where there is none."""
+
+    name: str
+    url: str
+    sha256: str
+    metadata: str
+    requires_python: str
+
+
+def is_pypi(subject: Subject, directory: str) -> bool:
+    """Say whether a directory holds a Python index."""
+    return (subject.top / directory / "simple").is_dir()
+
+
+def audit_pypi(subject: Subject, directory: str) -> Iterator[Finding]:
+    """Audit the page of all projects, then each project."""
+    simple = f"{directory}/simple"
+    found: list[Finding] = []
+    listed, links = _read_pages(subject, simple, found)
+    by_json = _names(listed)
+    if listed is not None and by_json is None:
+        found.append(Fault(f"{simple}/{_JSON}", "does not list projects"))
+    by_html = [link["href"].removesuffix("/") for link in links] if links is not None else None
+    if by_json is not None and by_html is not None and by_json != by_html:
+        found.append(Fault(f"{simple}/{_HTML}", f"lists other projects than {_JSON}"))
+    yield from found
+    projects = list(dict.fromkeys([*(by_json or ()), *(by_html or ())]))
+    for project in projects:
+        if not _PROJECT.fullmatch(project):
+            yield Fault(f"{simple}/{_HTML}", f"names a project that can't be asked for: {project[:100]!r}")
+            continue
+        yield from _audit_project(subject, directory, project)
+    if by_json is None and by_html is None:
+        return
+    for name in sorted(path.parent.name for path in (subject.top / simple).glob(f"*/{_JSON}")):
+        if name not in projects:
+            yield Fault(f"{simple}/{name}", "has a page, but the index does not name this project")
+
+
+def _audit_project(subject: Subject, directory: str, project: str) -> Iterator[Finding]:
+    page = f"{directory}/simple/{project}"
+    found: list[Finding] = []
+    value, links = _read_pages(subject, page, found)
+    by_html = [_from_html(one) for one in links] if links is not None else None
+    by_json = None
+    match value:
+        case {"name": str(name), "files": list(files)} if name == project:
+            by_json = [_from_json(one) for one in files]
+            yield from _audit_files(directory, f"{page}/{_JSON}", by_json, [_size(one) for one in files])
+        case None:
+            pass
+        case _:
+            found.append(Fault(f"{page}/{_JSON}", f"does not list the files of {project}"))
+    if by_html is not None:
+        yield from _audit_files(directory, f"{page}/{_HTML}", by_html, [None] * len(by_html))
+    if by_html is not None and by_json is not None and by_html != by_json:
+        found.append(Fault(f"{page}/{_HTML}", f"lists other files than {_JSON}"))
+    yield from found
+
+
+def _audit_files(
+    directory: str, page: str, links: Sequence[_Link | None], sizes: Sequence[int | None]
+) -> Iterator[Finding]:
+    for link, size in zip(links, sizes, strict=True):
+        path = unquote(link.url.removeprefix(_UP), errors="replace") if link is not None else ""
+        if link is None or not link.url.startswith(_UP) or not is_plain(path):
+            yield Fault(page, f"names a file without a usable address or hash: {repr(link)[:200]}")
+            continue
+        if path.rpartition("/")[2] != link.name:
+            yield Fault(page, f"calls {link.name!r} what stands at {path}")
+        yield Named(f"{directory}/{path}", link.sha256, size, page)
+        if link.metadata:
+            yield Named(f"{directory}/{path}.metadata", link.metadata, None, page)
+
+
+def _read_pages(
+    subject: Subject, directory: str, found: list[Finding]
+) -> tuple[Any, Sequence[Mapping[str, str]] | None]:
+    """Read a page in both forms: the JSON, the links of the HTML; None where one can't be read."""
+    value = parse_json(f"{directory}/{_JSON}", read_pointer(subject, f"{directory}/{_JSON}", found), found)
+    html = read_pointer(subject, f"{directory}/{_HTML}", found)
+    if html is None:
+        return value, None
+    try:
+        return value, read_page(html)
+    except ValueError as error:
+        found.append(Fault(f"{directory}/{_HTML}", str(error)))
+        return value, None
+
+
+def _names(value: Any) -> list[str] | None:
+    match value:
+        case {"projects": list(listed)} if all(
+            isinstance(one, dict) and isinstance(one.get("name"), str) for one in listed
+        ):
+            return [one["name"] for one in listed]
+    return None
+
+
+def _from_html(link: Mapping[str, str]) -> _Link | None:
+    url, _, fragment = link["href"].partition("#")
+    metadata = link.get("data-core-metadata", "")
+    if not fragment.startswith("sha256=") or metadata != link.get("data-dist-info-metadata", ""):
+        return None
+    return _link(link["text"], url, fragment, metadata, link.get("data-requires-python", ""))
+
+
+def _from_json(value: Any) -> _Link | None:
+    match value:
+        case {"filename": str(name), "url": str(url), "hashes": {"sha256": str(sha256)}, "size": int()}:
+            core = value.get("core-metadata", {})
+            metadata, requires = core.get("sha256", "") if isinstance(core, dict) else "?", value.get("requires-python")
+            return _link(name, url, sha256, str(metadata), str(requires or ""))
+    return None
+
+
+def _link(name: str, url: str, sha256: str, metadata: str, requires_python: str) -> _Link | None:
+    of_file, of_metadata = _SHA256.fullmatch(sha256), _SHA256.fullmatch(metadata)
+    if of_file is None or (metadata and of_metadata is None):
+        return None
+    return _Link(name, url, of_file[1], of_metadata[1] if of_metadata is not None else "", requires_python)
+
+
+def _size(value: Any) -> int | None:
+    size = value.get("size") if isinstance(value, dict) else None
+    return size if isinstance(size, int) else None

@@ -1,0 +1,160 @@
+"""Reads what a yum repository says of itself: repomd.xml, primary, filelists and other, metalink.
+
+Takes: the bytes of each.
+Gives: values.
+Touches: nothing.
+
+Source: createrepo_c; Metalink 3.0.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from packrat_agent.verify.read_xml import Element, read_elements, unpack
+
+_OPEN_LIMIT = 8 * 1024**3
+_PACKAGES_LIMIT = 2_000_000
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_ROOTS = {"primary": "metadata", "filelists": "filelists", "other": "otherdata"}
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """One metadata file as repomd.xml names it, relative to the repository."""
+
+    href: str
+    sha256: str
+    size: int
+    open_sha256: str
+    open_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One package; `href` and `size` as primary has them, '' and 0 from the other files."""
+
+    sha256: str
+    href: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Metalink:
+    """What a metalink says of repomd.xml, and the addresses of it."""
+
+    sha256: str
+    size: int
+    urls: tuple[str, ...]
+
+
+def read_repomd(content: bytes) -> Mapping[str, Metadata]:
+    """Map the kinds to their files.
+
+    Raises: ValueError
+    """
+    data = "repomd/data"
+    names = ("checksum", "open-checksum", "location", "size", "open-size")
+    found: dict[str, Metadata] = {}
+    parts: dict[str, Element] = {}
+    for one in read_elements([content], {data, *(f"{data}/{name}" for name in names)}):
+        if one.path != data:
+            _keep(parts, one)
+            continue
+        kind = one.attributes.get("type", "")
+        if kind in found or any(name not in parts for name in names):
+            raise ValueError(f"names {kind[:40]!r} twice, or without its checksums, sizes and location")
+        found[kind] = Metadata(
+            parts["location"].attributes.get("href", ""),
+            _sha256(parts["checksum"]),
+            _number(parts["size"].text),
+            _sha256(parts["open-checksum"]),
+            _number(parts["open-size"].text),
+        )
+        parts.clear()
+    return found
+
+
+def read_packages(kind: str, packed: bytes, told: Metadata) -> list[Package]:
+    """Read all packages of one metadata file, in its order.
+
+    Raises: ValueError where it is torn, another than repomd.xml says, or counts wrongly.
+    """
+    root = _ROOTS[kind]
+    package = f"{root}/package"
+    wanted = {root, package}
+    if kind == "primary":
+        wanted |= {f"{package}/{name}" for name in ("checksum", "location", "size")}
+    digest = hashlib.sha256()
+
+    def chunks() -> Iterator[bytes]:
+        for chunk in unpack(packed, min(told.open_size, _OPEN_LIMIT)):
+            digest.update(chunk)
+            yield chunk
+
+    packages: list[Package] = []
+    parts: dict[str, Element] = {}
+    count = None
+    for one in read_elements(chunks(), wanted):
+        if one.path == root:
+            count = one.attributes.get("packages")
+        elif one.path != package:
+            _keep(parts, one)
+        else:
+            packages.append(_package(one, parts) if kind == "primary" else Package(one.attributes.get("pkgid", "")))
+            parts.clear()
+            if len(packages) > _PACKAGES_LIMIT:
+                raise ValueError(f"has more than {_PACKAGES_LIMIT} packages")
+    if digest.hexdigest() != told.open_sha256:
+        raise ValueError("unpacks to something else than repomd.xml says")
+    if count != str(len(packages)):
+        raise ValueError(f"says {str(count)[:20]} packages and has {len(packages)}")
+    return packages
+
+
+def read_metalink(content: bytes) -> Metalink:
+    """Raises: ValueError"""
+    file = "metalink/files/file"
+    size, sha256 = f"{file}/size", f"{file}/verification/hash"
+    sizes, hashes, urls = [], [], []
+    for one in read_elements([content], {size, sha256, f"{file}/resources/url"}):
+        if one.path == size:
+            sizes.append(_number(one.text))
+        elif one.path == sha256:
+            hashes.append(_sha256(one))
+        else:
+            urls.append(one.text)
+    if len(sizes) != 1 or len(hashes) != 1 or not urls:
+        raise ValueError("does not say size, SHA-256 and address of one file")
+    return Metalink(hashes[0], sizes[0], tuple(urls))
+
+
+def _keep(parts: dict[str, Element], one: Element) -> None:
+    name = one.path.rpartition("/")[2]
+    if name in parts:
+        # Which one counts is up to each client.
+        raise ValueError(f"says {name} of something twice")
+    parts[name] = one
+
+
+def _package(one: Element, parts: Mapping[str, Element]) -> Package:
+    if one.attributes.get("type") != "rpm" or not parts.keys() >= {"checksum", "location", "size"}:
+        raise ValueError("names a package without its checksum, size and location")
+    location = parts["location"].attributes
+    if "xml:base" in location:
+        raise ValueError("names a package on another site")
+    size = parts["size"].attributes.get("package", "")
+    return Package(_sha256(parts["checksum"]), location.get("href", ""), _number(size))
+
+
+def _sha256(element: Element) -> str:
+    if element.attributes.get("type") != "sha256" or not _SHA256.fullmatch(element.text):
+        raise ValueError(f"has a checksum that is no SHA-256: {element.text[:80]!r}")
+    return element.text
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise ValueError(f"has a size that is no number: {text[:40]!r}")
+    return int(text)

@@ -1,0 +1,85 @@
+"""Audits what stands at the top of a mirror: the landing page and where it leads, the public key in both forms.
+
+Takes: a Subject, the repositories that were found.
+Gives: findings.
+Touches: the top of the tree, reading only.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from html import unescape
+from itertools import zip_longest
+from pathlib import Path
+from urllib.parse import unquote
+
+from packrat_agent.publish.landing_page import KEY_ARMORED, KEY_BINARY
+from packrat_agent.verify.findings import Fault, Finding, Subject, is_plain, read_pointer
+from packrat_agent.verify.signatures import read_keys
+
+_PAGE = "index.html"
+_PAGE_LIMIT = 16 * 1024 * 1024
+_REPOSITORY = re.compile(
+    r'<h2><a href="([^"<>\n]{1,4096})/">[^<>\n]{0,4096}</a> <span class="kind">(\w{1,20})</span></h2>'
+)
+_SUITE = re.compile(r"echo &quot;deb \[[^\]\n]*\] (\S+) (\S+) main&quot;")
+_REPO_FILE = re.compile(r"curl -fsSL \S+?://[^/\s]+/(\S+)\.repo ")
+
+
+def audit_site(subject: Subject, repositories: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+    """Audit what is there: a copy of single repositories has none of it, an unsigned mirror no key.
+
+    repositories: (type, directory) each, as found in the tree.
+    """
+    found: list[Finding] = []
+    there = [name for name in (_PAGE, KEY_ARMORED, KEY_BINARY) if os.path.lexists(subject.top / name)]
+    contents = {name: read_pointer(subject, name, found) for name in there}
+    yield from found
+    yield from _audit_page(subject, contents.get(_PAGE), repositories)
+    keys = [name for name in there if name != _PAGE]
+    if len(keys) == 1:
+        other = next(name for name in (KEY_ARMORED, KEY_BINARY) if name not in keys)
+        yield Fault(other, f"is missing, though {keys[0]} is there")
+    armored, binary = contents.get(KEY_ARMORED), contents.get(KEY_BINARY)
+    if armored is None or binary is None:
+        return
+    try:
+        if read_keys(armored) != binary:
+            yield Fault(KEY_ARMORED, f"is another key than {KEY_BINARY}")
+    except ValueError as error:
+        yield Fault(KEY_ARMORED, str(error))
+
+
+def _audit_page(subject: Subject, content: bytes | None, repositories: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+    """Check that there is what the page leads to; a page of the operator's own says nothing that is understood here."""
+    page = (content or b"")[:_PAGE_LIMIT].decode("utf-8", "replace")
+    heads = list(_REPOSITORY.finditer(page))
+    for head, following in zip_longest(heads, heads[1:]):
+        directory, kind = unescape(head[1]), head[2]
+        if (kind, directory) not in repositories:
+            yield Fault(directory, f"is no {kind} repository, though {_PAGE} leads to one")
+            continue
+        lines = page[head.end() : following.start() if following is not None else len(page)]
+        for part in _parts(kind, directory, lines):
+            if not is_plain(part) or not _is_directory(subject.top / part):
+                yield Fault(part, f"is missing, though {_PAGE} leads to it")
+
+
+def _parts(kind: str, directory: str, lines: str) -> list[str]:
+    """The directories of the suites that a page tells how to use."""
+    if kind == "apt":
+        return [f"{directory}/dists/{unescape(match[2])}" for match in _SUITE.finditer(lines)]
+    if kind == "yum":
+        # The address of the mirror may have a path of its own; below the repository are distro, component, version.
+        depth = directory.count("/") + 5
+        paths = [unquote(unescape(match[1])).split("/")[-depth:-1] for match in _REPO_FILE.finditer(lines)]
+        return ["/".join(path) for path in paths if "/".join(path).startswith(f"{directory}/")]
+    return []
+
+
+def _is_directory(path: Path) -> bool:
+    with suppress(OSError):
+        return stat.S_ISDIR(path.lstat().st_mode)
+    return False

@@ -1,0 +1,207 @@
+"""Audits a whole tree as its clients would, without asking anybody: signatures → pointers → indexes → every file.
+
+Takes: the top of a tree, a public key.
+Gives: an Audit: what was checked, what is wrong, what no index names.
+Touches: the tree, reading only; gpgv.
+"""
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from io import FileIO
+from pathlib import Path, PurePosixPath
+
+from packrat_agent.verify.apt import audit_apt, is_apt
+from packrat_agent.verify.docker import audit_docker, is_docker
+from packrat_agent.verify.files import audit_files, is_files
+from packrat_agent.verify.findings import Auditor, Fault, Finding, Named, Subject, read_index, told
+from packrat_agent.verify.pypi import audit_pypi, is_pypi
+from packrat_agent.verify.signatures import Keyring, read_keys
+from packrat_agent.verify.site import audit_site
+from packrat_agent.verify.yum import audit_yum, is_yum
+from packrat_core.errors import ConfigError
+from packrat_core.fs.disk import AGENT_DIR, told_as_disk_error
+
+_DEPTH = 5
+_CHUNK_BYTES = 1024 * 1024
+_OPEN_DIRECTORY = 0o005
+
+Recognize = Callable[[Subject, str], bool]
+
+AUDITORS: Mapping[str, tuple[Recognize, Auditor]] = {
+    "json": (is_files, audit_files),
+    "apt": (is_apt, audit_apt),
+    "docker": (is_docker, audit_docker),
+    "pypi": (is_pypi, audit_pypi),
+    "yum": (is_yum, audit_yum),
+}
+"""Type → how a directory of it is recognized, and audited. The first that fits: only `json` has packages at its top."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What an audit found; `repositories`: (type, directory) each, `unnamed`: files that no index names."""
+
+    repositories: tuple[tuple[str, str], ...]
+    files: int
+    bytes: int
+    faults: tuple[Fault, ...]
+    unnamed: tuple[str, ...]
+
+
+def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], None]) -> Audit:
+    """Audit the tree below `top`.
+
+    key: a public key, binary or armored; None: the tree's own, if it has one. on_progress: called with (files, bytes)
+    since the last call, from several threads.
+    Raises: ConfigError where `top` is no directory, or signatures can't be verified here; DiskError where it can't be
+    read.
+    """
+    with told_as_disk_error("read", top):
+        try:
+            os.scandir(top).close()
+        except (FileNotFoundError, NotADirectoryError):
+            raise ConfigError(f"{top} is no directory; give the top of a mirror with --root") from None
+    subject = Subject(top, _read_keyring(top, key))
+    named: dict[str, Named] = {}
+    faults: list[Fault] = []
+    found = tuple(_repositories(subject, "", 0, faults))
+    for finding in _audit(subject, found):
+        if isinstance(finding, Fault):
+            faults.append(finding)
+            continue
+        other = named.setdefault(finding.path, finding)
+        if finding.sha256 != other.sha256 or (None not in (finding.size, other.size) and finding.size != other.size):
+            faults.append(Fault(finding.path, f"{finding.by} and {other.by} name different bytes for it"))
+        elif finding is not other:
+            # What one index does not say, another one may.
+            fuller = finding if other.size is None else other
+            named[finding.path] = replace(fuller, look=other.look or finding.look)
+    if not (found or named or faults):
+        faults.append(Fault(".", "holds no mirror: is it the right directory, and its filesystem mounted?"))
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        checked = list(threads.map(lambda one: _check(top, one, on_progress), named.values()))
+    faults += [fault for fault, _ in checked if fault is not None]
+    unnamed, odd = _look_around(top, named)
+    sizes = sum(size for _, size in checked)
+    return Audit(
+        found, len(named), sizes, tuple(sorted({*faults, *odd}, key=lambda one: (one.path, one.what))), unnamed
+    )
+
+
+def _read_keyring(top: Path, key: Path | None) -> Keyring | None:
+    own = "repo-key.gpg"
+    if key is None and not os.path.lexists(top / own):
+        return None
+    if shutil.which("gpgv") is None:
+        raise ConfigError("gpgv is needed to verify signatures: `apt-get install gpgv`")
+    try:
+        return Keyring(read_keys(key.read_bytes() if key is not None else read_index(top, own)))
+    except (OSError, ValueError) as error:
+        if key is None:
+            # Told of the file, and nothing verifies without it.
+            return Keyring(b"")
+        raise ConfigError(f"{key} can't be used as a public key: {error}; export it with `gpg --export`") from None
+
+
+def _audit(subject: Subject, repositories: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+    yield from audit_site(subject, repositories)
+    for kind, directory in repositories:
+        try:
+            yield from AUDITORS[kind][1](subject, directory)
+        except OSError as error:
+            yield Fault(directory, f"can't be audited to its end: {told(error)}")
+
+
+def _repositories(subject: Subject, directory: str, depth: int, faults: list[Fault]) -> Iterator[tuple[str, str]]:
+    """Find the repositories; a directory that can't be looked into is a fault."""
+    try:
+        entries = sorted(os.scandir(subject.top / directory), key=lambda entry: entry.name)
+        kinds = [kind for kind, (recognize, _) in AUDITORS.items() if directory and recognize(subject, directory)]
+    except OSError as error:
+        faults.append(Fault(directory, f"can't be looked into: {told(error)}"))
+        return
+    if kinds:
+        yield kinds[0], directory
+    elif depth < _DEPTH:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+                yield from _repositories(subject, f"{directory}/{entry.name}".lstrip("/"), depth + 1, faults)
+
+
+def _check(top: Path, named: Named, on_progress: Callable[[int, int], None]) -> tuple[Fault | None, int]:
+    """Hash one named file, and look at it further; gives what is wrong with it, and its size."""
+    digest = hashlib.sha256()
+    try:
+        with _open(top, named.path) as file:
+            status = os.fstat(file.fileno())
+            if named.size is not None and status.st_size != named.size:
+                return Fault(named.path, f"has {status.st_size} bytes, {named.by} says {named.size}"), 0
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                on_progress(0, len(chunk))
+    except OSError as error:
+        return Fault(named.path, f"named by {named.by}: {told(error)}"), 0
+    on_progress(1, 0)
+    wrong = None
+    if digest.hexdigest() != named.sha256:
+        wrong = f"has SHA-256 {digest.hexdigest()}, {named.by} says {named.sha256}"
+    elif not status.st_mode & stat.S_IROTH:
+        wrong = "is not readable for a web server; its mode should be 0644"
+    elif named.look is not None:
+        wrong = named.look()
+    return (Fault(named.path, wrong) if wrong is not None else None), status.st_size
+
+
+def _open(top: Path, path: str) -> FileIO:
+    """Raises: OSError where it is no regular file, or a link is on the way to it."""
+    if "\0" in path or any("\ud800" <= letter <= "\udfff" for letter in path):
+        raise OSError("can't be a file's name")
+    file = top / path
+    if any(parent.is_symlink() for parent in file.parents if parent.is_relative_to(top) and parent != top):
+        raise OSError("stands behind a symbolic link")
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("is no regular file")
+    return FileIO(descriptor)
+
+
+def _look_around(top: Path, named: Mapping[str, Named]) -> tuple[tuple[str, ...], list[Fault]]:
+    """List the files that no index names, and whatever is neither file nor directory, or leads out of the tree."""
+    unnamed: list[str] = []
+    odd: list[Fault] = []
+    inside = top.resolve()
+    leading = {str(parent) for path in named for parent in PurePosixPath(path).parents}
+
+    def tell(error: OSError) -> None:
+        odd.append(Fault(str(Path(error.filename).relative_to(top)), f"can't be looked into: {told(error)}"))
+
+    for directory, directories, files in os.walk(top, onerror=tell):
+        relative = Path(directory).relative_to(top)
+        directories[:] = sorted(name for name in directories if str(relative / name) != AGENT_DIR)
+        for name in (*files, *directories):
+            path = str(relative / name)
+            try:
+                mode = (top / path).lstat().st_mode
+            except OSError:
+                # Told of its directory, or gone meanwhile.
+                continue
+            if stat.S_ISLNK(mode):
+                target = (top / path).resolve()
+                if not target.is_relative_to(inside):
+                    odd.append(Fault(path, f"is a symbolic link that leads out of the tree, to {target}"))
+                elif not target.exists():
+                    odd.append(Fault(path, "is a symbolic link that leads nowhere"))
+            elif stat.S_ISREG(mode):
+                if path not in named:
+                    unnamed.append(path)
+            elif not stat.S_ISDIR(mode):
+                odd.append(Fault(path, "is neither file nor directory"))
+            elif mode & _OPEN_DIRECTORY != _OPEN_DIRECTORY and path in leading:
+                odd.append(Fault(path, "is closed to a web server; its mode should be 0755"))
+    return tuple(sorted(unnamed)), odd

@@ -1,0 +1,164 @@
+"""Audits a yum repository as dnf and zypper do: signature → repomd.xml → metadata → packages and their signatures.
+
+Takes: a Subject, the repository's directory.
+Gives: findings.
+Touches: the repository, reading only; gpgv.
+"""
+
+import base64
+import binascii
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from packrat_agent.verify.findings import (
+    Fault,
+    Finding,
+    Named,
+    Subject,
+    check_detached,
+    is_plain,
+    read_index,
+    read_pointer,
+)
+from packrat_agent.verify.repodata import Metadata, Package, read_packages, read_repomd
+from packrat_agent.verify.signatures import Keyring, read_keys
+from packrat_agent.verify.yum_addresses import audit_addresses
+from packrat_core.errors import Refused
+from packrat_core.packages.rpm.header import walk
+
+_KINDS = ("primary", "filelists", "other")
+_SIGNS = ("repodata", "generations", "mirrorlist", "metalink")
+_HEADER_SIGNATURES = (268, 267)
+_OPENPGP = 278
+
+
+def is_yum(subject: Subject, directory: str) -> bool:
+    """Say whether a directory holds a yum repository."""
+    return bool(_places(subject, directory))
+
+
+def audit_yum(subject: Subject, directory: str) -> Iterator[Finding]:
+    """Audit each distribution version."""
+    for place in _places(subject, directory):
+        yield from _audit_version(subject, place)
+
+
+def _places(subject: Subject, directory: str) -> list[str]:
+    """The directories of distribution versions, <distro>/main/<version>."""
+    return [
+        str(path.relative_to(subject.top))
+        for path in sorted((subject.top / directory).glob("*/main/*"))
+        if any(os.path.lexists(path / sign) for sign in _SIGNS)
+    ]
+
+
+def _audit_version(subject: Subject, place: str) -> Iterator[Finding]:
+    path = f"{place}/repodata/repomd.xml"
+    found: list[Finding] = []
+    repomd = read_pointer(subject, path, found)
+    if repomd is None:
+        yield from found
+        return
+    found += check_signature(subject, place, repomd)
+    listed: Mapping[str, Metadata] = {}
+    try:
+        listed = read_repomd(repomd)
+    except ValueError as error:
+        found.append(Fault(path, str(error)))
+    for kind in _KINDS:
+        if listed and kind not in listed:
+            found.append(Fault(path, f"does not name {kind}"))
+    usable = {kind: one for kind, one in listed.items() if is_plain(one.href) and one.href.startswith("repodata/")}
+    for kind in listed.keys() - usable.keys():
+        found.append(Fault(path, f"names a file of {kind[:40]} outside repodata: {listed[kind].href[:100]!r}"))
+    files = [Named(f"{place}/{one.href}", one.sha256, one.size, path) for one in usable.values()]
+    packages = _read_metadata(subject, place, usable, found)
+    yield from found
+    yield from files
+    yield from _name_packages(subject, place, packages)
+    directories = {one.href.partition("/")[0] for one in packages if "/" in one.href}
+    generation = yield from audit_addresses(subject, place, repomd, usable.values(), directories)
+    if generation is not None:
+        yield from check_signature(subject, generation, repomd)
+
+
+def check_signature(subject: Subject, directory: str, repomd: bytes) -> Iterator[Finding]:
+    """Check the signature beside a repomd.xml, and the key beside that."""
+    path = f"{directory}/repodata/repomd.xml"
+    yield from check_detached(subject, path, repomd, f"{path}.asc")
+    if subject.keyring is None:
+        return
+    found: list[Finding] = []
+    key = read_pointer(subject, f"{path}.key", found)
+    yield from found
+    try:
+        # Clients that trust this file must get on with the signature, too.
+        signature = read_index(subject.top, f"{path}.asc")
+        wrong = Keyring(read_keys(key)).verify(repomd, signature) if key is not None else None
+    except OSError:
+        # Told where the signature is checked.
+        return
+    except ValueError as error:
+        wrong = str(error)
+    if wrong is not None:
+        yield Fault(f"{path}.key", f"does not fit the signature: {wrong}")
+
+
+def _read_metadata(subject: Subject, place: str, listed: Mapping[str, Metadata], found: list[Finding]) -> list[Package]:
+    """Read what can be read of the metadata; gives the packages of primary."""
+    packages: dict[str, list[Package]] = {}
+    for kind in _KINDS:
+        told = listed.get(kind)
+        try:
+            packed = read_index(subject.top, f"{place}/{told.href}") if told is not None else b""
+        except OSError:
+            # Told where the file's hash is checked, and so is another hash.
+            continue
+        if told is None or hashlib.sha256(packed).hexdigest() != told.sha256:
+            continue
+        try:
+            packages[kind] = read_packages(kind, packed, told)
+        except ValueError as error:
+            found.append(Fault(f"{place}/{told.href}", str(error)))
+    primary = packages.pop("primary", None)
+    for kind, others in packages.items():
+        if primary is not None and [one.sha256 for one in others] != [one.sha256 for one in primary]:
+            found.append(Fault(f"{place}/{listed[kind].href}", "lists other packages than primary"))
+    return primary or []
+
+
+def _name_packages(subject: Subject, place: str, packages: list[Package]) -> Iterator[Finding]:
+    path, keyring = f"{place}/repodata/repomd.xml", subject.keyring
+    for package in packages:
+        if not is_plain(package.href):
+            yield Fault(path, f"leads to a package outside the repository: {package.href[:200]!r}")
+            continue
+        file = f"{place}/{package.href}"
+        look = None
+        if keyring is not None:
+            look = lambda keys=keyring, rpm=subject.top / file: find_wrong_signature(keys, rpm)  # noqa: E731
+        yield Named(file, package.sha256, package.size, f"primary of {path}", look)
+
+
+def find_wrong_signature(keyring: Keyring, rpm: Path) -> str | None:
+    """Say what is wrong with the signature of a package: of its header, which has the digest of its payload."""
+    try:
+        with rpm.open("rb") as file:
+            front = walk(file)
+    except (OSError, Refused) as error:
+        return f"can't be read as an rpm: {error}"
+    found = [one for tag in _HEADER_SIGNATURES if (one := front.signature.binary(tag)) is not None]
+    for text in front.signature.texts(_OPENPGP):
+        try:
+            found.append(base64.b64decode(text, validate=True))
+        except binascii.Error:
+            continue
+    wrong = "is not signed"
+    for signature in found:
+        told = keyring.verify(front.header.blob, signature)
+        if told is None:
+            return None
+        wrong = told
+    return wrong

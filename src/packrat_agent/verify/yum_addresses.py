@@ -1,0 +1,136 @@
+"""Audits how clients are led to a yum repository: the .repo file, mirrorlist and metalink, the generation they name.
+
+Takes: a Subject, the directory of a distribution version, what its repomd.xml names.
+Gives: findings; the newest generation.
+Touches: the repository, reading only.
+"""
+
+import configparser
+import hashlib
+import os
+from collections.abc import Collection, Generator, Iterable
+from urllib.parse import unquote, urlsplit
+
+from packrat_agent.verify.findings import Fault, Finding, Named, Subject, is_plain, read_pointer
+from packrat_agent.verify.repodata import Metadata, read_metalink
+
+_REPOMD = "repodata/repomd.xml"
+
+
+def audit_addresses(
+    subject: Subject, place: str, repomd: bytes, files: Iterable[Metadata], directories: Collection[str]
+) -> Generator[Finding, None, str | None]:
+    """Audit how clients get to `place`; gives the directory of the newest generation, None where there is none.
+
+    directories: those of the packages, which a generation has links to.
+    """
+    found: list[Finding] = []
+    has_lists = _audit_repo_files(subject, place, found)
+    lists = (f"{place}/mirrorlist", f"{place}/metalink")
+    if not has_lists and not any(os.path.lexists(subject.top / path) for path in lists):
+        yield from found
+        return None
+    named = [
+        name
+        for name in (_read_mirrorlist(subject, lists[0], found), _read_metalink(subject, lists[1], repomd, found))
+        if name is not None
+    ]
+    generations = {name for name in named if is_plain(name) and "/" not in name}
+    if len(generations) != 1 or len(generations) != len(set(named)):
+        if named:
+            found.append(Fault(lists[0], f"mirrorlist and metalink name no generation, or two: {sorted(named)}"[:300]))
+        yield from found
+        return None
+    generation = f"{place}/generations/{generations.pop()}"
+    digest = hashlib.sha256(repomd).hexdigest()
+    found.append(Named(f"{generation}/{_REPOMD}", digest, len(repomd), lists[0]))
+    for one in files:
+        found.append(Named(f"{generation}/{one.href}", one.sha256, one.size, f"{generation}/{_REPOMD}"))
+    for name in sorted(directories):
+        link = subject.top / generation / name
+        if not link.is_symlink() or link.resolve() != (subject.top / place / name).resolve():
+            found.append(Fault(f"{generation}/{name}", "does not lead to the packages"))
+    yield from found
+    return generation
+
+
+def _audit_repo_files(subject: Subject, place: str, found: list[Finding]) -> bool:
+    """Audit the .repo files; True where one leads to mirrorlist."""
+    names = sorted(path.name for path in (subject.top / place).glob("*.repo"))
+    if not names:
+        found.append(Fault(place, "has no .repo file"))
+    has_lists = False
+    for name in names:
+        path = f"{place}/{name}"
+        content = read_pointer(subject, path, found)
+        parser = configparser.ConfigParser(interpolation=None)
+        try:
+            parser.read_string((content or b"").decode())
+        except (configparser.Error, UnicodeDecodeError):
+            found.append(Fault(path, "is no .repo file"))
+            continue
+        if content is not None and not parser.sections():
+            found.append(Fault(path, "has no repository in it"))
+        for section in parser.sections():
+            values = parser[section]
+            has_lists = has_lists or "mirrorlist" in values
+            ends = {"mirrorlist": f"{place}/mirrorlist", "baseurl": place}
+            if not any(_is_address(values.get(key, ""), end) for key, end in ends.items()):
+                found.append(Fault(path, f"does not lead to {place}"))
+            signed = "0" if subject.keyring is None else "1"
+            if (values.get("gpgcheck"), values.get("repo_gpgcheck")) != (signed, signed):
+                found.append(Fault(path, f"has other values than {signed} for gpgcheck and repo_gpgcheck"))
+    return has_lists
+
+
+def _read_mirrorlist(subject: Subject, path: str, found: list[Finding]) -> str | None:
+    content = read_pointer(subject, path, found)
+    if content is None:
+        return None
+    lines = [line for line in content.decode("utf-8", "replace").splitlines() if line and not line.startswith("#")]
+    place = path.rpartition("/")[0]
+    if len(lines) != 1 or (name := _generation(lines[0].removesuffix("/"), place)) is None:
+        found.append(Fault(path, f"does not hold the address of one generation of {place}"))
+        return None
+    return name
+
+
+def _read_metalink(subject: Subject, path: str, repomd: bytes, found: list[Finding]) -> str | None:
+    content = read_pointer(subject, path, found)
+    if content is None:
+        return None
+    try:
+        metalink = read_metalink(content)
+    except ValueError as error:
+        found.append(Fault(path, str(error)))
+        return None
+    if (metalink.sha256, metalink.size) != (hashlib.sha256(repomd).hexdigest(), len(repomd)):
+        found.append(Fault(path, "names another repomd.xml than the one that is published"))
+    place = path.rpartition("/")[0]
+    names = {
+        _generation(url.removesuffix(f"/{_REPOMD}"), place) if url.endswith(f"/{_REPOMD}") else None
+        for url in metalink.urls
+    }
+    name = names.pop()
+    if name is None or names:
+        found.append(Fault(path, f"does not hold the address of one generation of {place}"))
+        return None
+    return name
+
+
+def _generation(url: str, place: str) -> str | None:
+    """The name of the generation whose address this is."""
+    path = _path(url)
+    before, _, name = path.rpartition("/")
+    return name if f"/{before}".endswith(f"/{place}/generations") else None
+
+
+def _is_address(url: str, path: str) -> bool:
+    return f"/{_path(url)}".rstrip("/").endswith(f"/{path}")
+
+
+def _path(url: str) -> str:
+    try:
+        return unquote(urlsplit(url).path)
+    except ValueError:
+        return ""

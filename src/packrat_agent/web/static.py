@@ -1,0 +1,278 @@
+"""Serves a directory over HTTP, for a small site or to try things out.
+
+Takes: a directory, an address.
+Gives: files with Range, ETag and Last-Modified; directory listings.
+Touches: network; the directory, reading only.
+
+Source: RFC 9110 (conditional and range requests).
+"""
+
+import asyncio
+import errno
+import os
+import re
+import stat
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from html import escape
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote, unquote_to_bytes
+
+import structlog
+from aiohttp import web
+
+from packrat_agent.web.negotiate import TYPES, choose_index
+from packrat_agent.web.registry import answer_registry, is_registry_path
+from packrat_core.errors import ConfigError
+
+log = structlog.get_logger()
+
+_CHUNK_BYTES = 256 * 1024
+_STOP_S = 2.0
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_TYPES = {
+    "asc": "application/pgp-signature",
+    "deb": "application/vnd.debian.binary-package",
+    "gpg": "application/pgp-keys",
+    "gz": "application/gzip",
+    "html": "text/html; charset=utf-8",
+    "json": "application/json",
+    "rpm": "application/x-rpm",
+    "txt": "text/plain; charset=utf-8",
+    "whl": "application/zip",
+    "xml": "application/xml",
+    "xz": "application/x-xz",
+    "zip": "application/zip",
+    "zst": "application/zstd",
+    **TYPES,
+}
+_NAMED = {
+    "InRelease": "text/plain; charset=utf-8",
+    "Packages": "text/plain; charset=utf-8",
+    "Release": "text/plain; charset=utf-8",
+    "Release.gpg": "application/pgp-signature",
+    "repo-key": "application/pgp-keys",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Which bytes are sent: `length` from `start` on, of `size`; `asked`: by a Range that counts."""
+
+    start: int
+    length: int
+    size: int
+    asked: bool
+
+
+async def serve_until(root: Path, host: str, port: int, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set.
+
+    Raises: ConfigError where root is no directory or the address can't be had.
+    """
+    async with serving(root, host, port) as bound:
+        log.info("serving", url=f"http://{f'[{host}]' if ':' in host else host}:{bound}/", root=str(root))
+        await stop.wait()
+
+
+@asynccontextmanager
+async def serving(root: Path, host: str, port: int) -> AsyncIterator[int]:
+    """Serve while the context lasts; gives the port, which is any free one for port 0.
+
+    Raises: ConfigError
+    """
+    if not root.is_dir():
+        raise ConfigError(f"{root} is no directory; `packrat-agent sync` makes and fills root_dir")
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", _Files(root.resolve()).answer)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_STOP_S)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise ConfigError(_told(error, host, port)) from None
+        bound: int = runner.addresses[0][1]
+        yield bound
+    finally:
+        await runner.cleanup()
+
+
+def _told(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is in use by another program; give another with --listen"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs root; give one above 1023 with --listen"
+    return f"{host}:{port} can't be listened on: {error.strerror or error}; give another --listen"
+
+
+class _Files:
+    """Answers requests from below one directory."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        if request.method not in ("GET", "HEAD"):
+            raise web.HTTPMethodNotAllowed(request.method, ("GET", "HEAD"))
+        raw = request.raw_path.partition("?")[0]
+        if is_registry_path(raw):
+            answer = await asyncio.to_thread(answer_registry, self._root, raw)
+            if answer.path is not None:
+                return await _send(request, answer.path, answer.headers)
+            return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+        path = await asyncio.to_thread(self._find, raw)
+        if path is None:
+            raise web.HTTPNotFound
+        if path.is_dir():
+            if not raw.endswith("/"):
+                # A first segment with a colon would be read as a scheme.
+                raise web.HTTPMovedPermanently(f"./{raw.rpartition('/')[2]}/")
+            index = await asyncio.to_thread(self._choose_index, path, request.headers.get("Accept", ""))
+            if index is None:
+                listing = await asyncio.to_thread(self._list, path, raw)
+                return web.Response(text=listing, content_type="text/html", charset="utf-8")
+            return await _send(request, *index)
+        if raw.endswith("/"):
+            raise web.HTTPNotFound
+        return await _send(request, path, {})
+
+    def _find(self, raw: str) -> Path | None:
+        """The file or directory that a path names; nothing hidden, nothing outside, nothing odd."""
+        parts = []
+        for segment in raw.strip("/").split("/"):
+            try:
+                part = unquote_to_bytes(segment).decode("utf-8")
+            except UnicodeDecodeError:
+                return None
+            if part.startswith(".") or "/" in part or "\0" in part:
+                return None
+            parts.append(part)
+        return self._inside(self._root.joinpath(*parts))
+
+    def _inside(self, path: Path) -> Path | None:
+        """Where a path leads, links followed, if that is a file or directory in the root and not hidden."""
+        try:
+            target = path.resolve(strict=True)
+        except (OSError, RuntimeError):
+            return None
+        if not target.is_relative_to(self._root):
+            return None
+        hidden = any(part.startswith(".") for part in target.relative_to(self._root).parts)
+        return None if hidden or not (target.is_dir() or target.is_file()) else target
+
+    def _choose_index(self, directory: Path, accept: str) -> tuple[Path, Mapping[str, str]] | None:
+        chosen = choose_index(directory, accept)
+        page = self._inside(chosen[0]) if chosen is not None else None
+        return None if chosen is None or page is None or page.is_dir() else (page, chosen[1])
+
+    def _list(self, directory: Path, raw: str) -> str:
+        names = (entry.name for entry in os.scandir(directory) if not entry.name.startswith("."))
+        return _page(((name, target) for name in names if (target := self._inside(directory / name))), raw)
+
+
+async def _send(request: web.Request, path: Path, more_headers: Mapping[str, str]) -> web.StreamResponse:
+    try:
+        file = await asyncio.to_thread(path.open, "rb")
+    except OSError:
+        raise web.HTTPNotFound from None
+    with file:
+        status = os.fstat(file.fileno())
+        headers = {**_headers(path, status), **more_headers}
+        if _unchanged(request, headers["ETag"], status):
+            return web.Response(status=304, headers=headers)
+        part = _asked_part(request, headers, status.st_size)
+        if part is None:
+            return web.Response(status=416, headers={"Content-Range": f"bytes */{status.st_size}"})
+        response = web.StreamResponse(status=206 if part.asked else 200, headers=headers)
+        if part.asked:
+            response.headers["Content-Range"] = f"bytes {part.start}-{part.start + part.length - 1}/{part.size}"
+        response.content_length = part.length
+        await response.prepare(request)
+        if request.method == "GET":
+            with suppress(ConnectionError):
+                await _copy(file, part, response)
+        return response
+
+
+async def _copy(file: BinaryIO, part: _Part, response: web.StreamResponse) -> None:
+    file.seek(part.start)
+    left = part.length
+    while left:
+        chunk = await asyncio.to_thread(file.read, min(left, _CHUNK_BYTES))
+        if not chunk:
+            break
+        left -= len(chunk)
+        await response.write(chunk)
+
+
+def _headers(path: Path, status: os.stat_result) -> dict[str, str]:
+    ending = path.name.rpartition(".")[2]
+    return {
+        "Content-Type": _NAMED.get(path.name) or _TYPES.get(ending, "application/octet-stream"),
+        "ETag": f'"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"',
+        "Last-Modified": format_datetime(datetime.fromtimestamp(int(status.st_mtime), UTC), usegmt=True),
+        "Accept-Ranges": "bytes",
+    }
+
+
+def _unchanged(request: web.Request, etag: str, status: os.stat_result) -> bool:
+    tags = request.headers.get("If-None-Match")
+    if tags is not None:
+        return tags.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in tags.split(","))
+    since = _moment(request.headers.get("If-Modified-Since"))
+    return since is not None and int(status.st_mtime) <= since.timestamp()
+
+
+def _asked_part(request: web.Request, headers: Mapping[str, str], size: int) -> _Part | None:
+    """What to send: all of it unless one plain range of these very bytes is asked for; None: a range beyond them."""
+    whole = _Part(0, size, size, asked=False)
+    match = _RANGE.fullmatch(request.headers.get("Range", ""))
+    if match is None or not (match[1] or match[2]):
+        return whole
+    if request.headers.get("If-Range", headers["ETag"]) not in (headers["ETag"], headers["Last-Modified"]):
+        return whole
+    if not match[1]:
+        length = min(int(match[2]), size)
+        return _Part(size - length, length, size, asked=True) if length else None
+    start, end = int(match[1]), min(int(match[2]), size - 1) if match[2] else size - 1
+    if start >= size:
+        return None
+    return _Part(start, end - start + 1, size, asked=True) if start <= end else whole
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    with suppress(ValueError, TypeError, OverflowError):
+        moment = parsedate_to_datetime(text)
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return None
+
+
+def _page(listed: Iterable[tuple[str, Path]], raw: str) -> str:
+    rows = []
+    for name, target in sorted(listed, key=lambda one: (not one[1].is_dir(), one[0])):
+        with suppress(OSError):
+            status = target.stat()
+            end = "/" if stat.S_ISDIR(status.st_mode) else ""
+            size = "-" if end else str(status.st_size)
+            moment = datetime.fromtimestamp(status.st_mtime, UTC).strftime("%Y-%m-%d %H:%M")
+            rows.append(
+                f'<tr><td><a href="./{quote(name, safe="+~@=,")}{end}">{escape(name)}{end}</a></td>'
+                f"<td>{moment}</td><td>{size}</td></tr>"
+            )
+    shown = escape(unquote_to_bytes(raw).decode("utf-8", "replace"))
+    up = '<tr><td><a href="../">../</a></td><td></td><td></td></tr>' if raw.strip("/") else ""
+    style = "td{padding:0 1em;font-family:monospace}td:last-child{text-align:right}"
+    return (
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{shown}</title>'
+        f"<style>{style}</style></head>"
+        f"<body><h1>{shown}</h1><table>{up}{''.join(rows)}</table></body></html>\n"
+    )

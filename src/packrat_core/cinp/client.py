@@ -1,0 +1,313 @@
+"""Speaks CInP over HTTP; knows nothing of packrat.
+
+Takes: an origin, CInP requests.
+Gives: checked JSON values, or an error that says whether waiting may help.
+Touches: network.
+
+Source: the CInP protocol, versions 0.9 to 2.0.
+"""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from yarl import URL
+
+from packrat_core.cinp.failures import explain
+from packrat_core.cinp.limits import LISTING, RECORDS
+from packrat_core.cinp.responses import (
+    Answer,
+    Download,
+    NotFound,
+    as_count,
+    as_object,
+    raise_for,
+    range_start,
+    read_answer,
+    read_validator,
+)
+from packrat_core.cinp.route import RateLimit, bypasses
+from packrat_core.errors import ConfigError, ServerBroken
+
+VERSIONS = ("0.9", "1.0", "2.0")
+_REQUEST_LINE_LIMIT = 4000
+_IDS_AT_ONCE = 100
+_REQUESTS_AT_ONCE = 3
+_PAGES_LIMIT = 20
+_RECORDS_LIMIT = 16 * 1024 * 1024
+_IDLE_S = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait: for a connection (name, TCP, proxy and TLS together), for the next byte, for a whole answer."""
+
+    connect_s: float = 10.0
+    stall_s: float = 60.0
+    total_s: float = 300.0
+
+
+class CinpClient:
+    """A connection pool to one origin, with a session of the server's where one was opened by `login`.
+
+    no_proxy: hosts reached without the proxy (see `route.bypasses`). download_bytes_per_s: for all downloads together.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        *,
+        proxy: str | None = None,
+        no_proxy: Collection[str] = (),
+        ca_file: Path | None = None,
+        timeouts: Timeouts | None = None,
+        download_bytes_per_s: int | None = None,
+        max_file_bytes: int | None = None,
+    ) -> None:
+        self._origin = origin
+        self._proxy = URL(proxy) if proxy and not bypasses(URL(origin).host or "", no_proxy) else None
+        self._rate = RateLimit(download_bytes_per_s)
+        self._max_file_bytes = max_file_bytes
+        self._ca_file = ca_file
+        self._timeouts = timeouts or Timeouts()
+        self._version = VERSIONS[0]
+        self._auth: dict[str, str] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        # How much is open at a time is bounded by those who ask. Idle connections are closed before a server does it.
+        encrypted = any(str(url).startswith("https:") for url in (self._origin, self._proxy))
+        tls = _ssl_context(self._ca_file) if encrypted else True
+        connector = aiohttp.TCPConnector(ssl=tls, limit=0, keepalive_timeout=_IDLE_S)
+        self._session = aiohttp.ClientSession(
+            connector=connector, auto_decompress=False, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def describe(self, uri: str) -> Mapping[str, Any]:
+        """DESCRIBE a namespace, model or action."""
+        return as_object((await self._ask("DESCRIBE", uri)).value, f"DESCRIBE {uri}")
+
+    async def get(self, uri: str) -> Mapping[str, Any]:
+        """GET one object."""
+        return as_object((await self._ask("GET", uri)).value, f"GET {uri}")
+
+    async def get_many(self, model: str, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """GET objects by their ids: URI → fields. Those that the server does not have are left out.
+
+        Raises: ServerBroken where they are too much to be records.
+        """
+        found: dict[str, Mapping[str, Any]] = {}
+        waiting = list(_in_requests(model, ids))
+        size = 0
+
+        async def work() -> None:
+            nonlocal size
+            while waiting:
+                records, again, more = await self._get_some(model, waiting.pop())
+                size += more
+                if size > _RECORDS_LIMIT:
+                    raise ServerBroken(f"GET {model}: {len(ids)} records take more than {_RECORDS_LIMIT} bytes")
+                found.update(records)
+                waiting.extend(again)
+
+        workers = [asyncio.ensure_future(work()) for _ in range(min(_REQUESTS_AT_ONCE, len(waiting)))]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+        return found
+
+    async def _get_some(self, model: str, ids: list[str]) -> tuple[dict[str, Mapping[str, Any]], list[list[str]], int]:
+        """GET objects in one request; gives those found, what is to be asked again, how many bytes the answer had."""
+        try:
+            answer = await self._ask("GET", f"{model}:{':'.join(ids)}:", {"Multi-Object": "True"})
+        except NotFound as error:
+            # One missing id makes the whole request a 404.
+            rest = [one for one in ids if one != error.object_id]
+            if len(rest) < len(ids):
+                return {}, [rest] if rest else [], 0
+            middle = len(ids) // 2
+            return {}, [ids[:middle], ids[middle:]] if middle else [], 0
+        asked = {f"{model}:{one}:" for one in ids}
+        records = as_object(answer.value, f"GET {model}")
+        found: dict[str, Mapping[str, Any]] = {
+            key: record for key, record in records.items() if key in asked and isinstance(record, dict)
+        }
+        return found, [], answer.size
+
+    async def list_uris(self, model: str, filter_name: str | None, arguments: Mapping[str, Any]) -> list[str]:
+        """LIST the URIs that a filter lets through, all of them, each once.
+
+        The order is not stable from page to page, so one page of all is asked for, again while the total grows.
+        Raises: ServerBroken where counts or entries have the wrong shape, or never come to agree.
+        """
+        count = 1000
+        for _ in range(_PAGES_LIMIT):
+            headers = {"Position": "0", "Count": str(count), **({"Filter": filter_name} if filter_name else {})}
+            answer = await self._ask("LIST", model, headers, arguments)
+            uris = answer.value
+            if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris):
+                raise ServerBroken(f"LIST {model} answered with something that is no list of URIs")
+            total = as_count(answer.headers.get("total"), model)
+            if len(uris) >= total:
+                return list(dict.fromkeys(uris))
+            count = total + 100
+        raise ServerBroken(f"LIST {model} never gave as many entries as it says there are")
+
+    async def call(self, uri: str, arguments: Mapping[str, Any], timeout_s: float | None = None) -> Any:
+        """CALL an action; None where it has no result. timeout_s: how long the server may take to answer."""
+        return (await self._ask("CALL", uri, {}, arguments, timeout_s)).value
+
+    async def create(self, model: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """CREATE an object."""
+        return as_object((await self._ask("CREATE", model, {}, arguments)).value, f"CREATE {model}")
+
+    async def login(self, action: str, username: str, password: str) -> None:
+        """Open a session by calling the login action.
+
+        Raises: ServerRefused where name or password are wrong.
+        """
+        # A session that ended makes even the login a 401.
+        self._auth = {}
+        token = await self.call(action, {"username": username, "password": password})
+        if not isinstance(token, str) or not 1 <= len(token) <= 500 or not token.isascii() or not token.isprintable():
+            raise ServerBroken("the login answered with something that is no token")
+        self._auth = {"Auth-Id": username, "Auth-Token": token}
+
+    @asynccontextmanager
+    async def open_file(self, path: str, offset: int = 0, validator: str | None = None) -> AsyncIterator[Download]:
+        """GET a file of the same origin, from `offset` on where the server can.
+
+        validator: of the file whose first `offset` bytes are there; of another one the server sends all.
+        Raises: SessionEnded, ServerRefused (missing, forbidden), ServerUnavailable, ServerBroken (a redirect).
+        """
+        headers = {**self._auth, "Accept-Encoding": "identity"}
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+            if validator is not None:
+                headers["If-Range"] = validator
+        what = f"the download of {path[:200]}"
+        async with self._request("GET", path, headers, None, self._until(self._timeouts.stall_s)) as response:
+            if response.status == 416 and offset:
+                # What is there is as long as the file, or longer: its hash will tell.
+                yield Download(offset, what, None, self._rate)
+                return
+            if response.status not in (200, 206):
+                await raise_for(response, what, self._proxy)
+            start = 0
+            if response.status == 206:
+                start = range_start(response.headers.get("Content-Range", ""), what)
+                if start != offset:
+                    raise ServerBroken(f"{what}: asked from byte {offset} on, the answer begins at {start}")
+            validator = read_validator(response.headers.get("ETag"))
+            yield Download(start, what, response, self._rate, validator, self._timeouts.stall_s, self._max_file_bytes)
+
+    def _until(self, read_s: float, total_s: float | None = None) -> aiohttp.ClientTimeout:
+        connect_s = self._timeouts.connect_s
+        return aiohttp.ClientTimeout(total=total_s, connect=connect_s, sock_connect=connect_s, sock_read=read_s)
+
+    async def post_file(self, path: str, name: str, body: Any, size: int) -> Any:
+        """POST a file; gives the JSON answer."""
+        headers = {
+            **self._auth,
+            "Content-Type": "application/octet-stream",
+            "Content-Disposition": f'inline; filename="{name}"',
+            "Content-Length": str(size),
+        }
+        async with self._request("POST", path, headers, body, self._until(self._timeouts.total_s)) as response:
+            if response.status >= 300:
+                await raise_for(response, f"the upload of {name}", self._proxy)
+            return (await read_answer(response, f"the upload of {name}", RECORDS)).value
+
+    async def _ask(
+        self,
+        verb: str,
+        uri: str,
+        headers: Mapping[str, str] | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        timeout_s: float | None = None,
+    ) -> Answer:
+        what = f"{verb} {uri[:200]}"
+        body = json.dumps(arguments).encode() if arguments is not None else None
+        timeout = self._until(self._timeouts.stall_s, self._timeouts.total_s)
+        if timeout_s is not None:
+            timeout = self._until(timeout_s, timeout_s)
+        for _ in VERSIONS:
+            sent = {"CInP-Version": self._version, "Accept": "application/json", **self._auth, **(headers or {})}
+            if body is not None:
+                sent["Content-Type"] = "application/json;charset=utf-8"
+            async with self._request(verb, uri, sent, body, timeout) as response:
+                if 200 <= response.status < 300:
+                    return await read_answer(response, what, LISTING if verb in ("LIST", "CALL") else RECORDS)
+                if response.status == 400 and self._speaks_another_version(response):
+                    continue
+                await raise_for(response, what, self._proxy)
+        raise ServerBroken(f"{what}: the server accepts none of the CInP versions {', '.join(VERSIONS)}")
+
+    def _speaks_another_version(self, response: aiohttp.ClientResponse) -> bool:
+        version = response.headers.get("Cinp-Version")
+        if version is None or version == self._version:
+            return False
+        if version not in VERSIONS:
+            raise ServerBroken(
+                f"the server speaks CInP {version[:20]!r}, this packrat-agent {', '.join(VERSIONS)}; "
+                "upgrade the older one"
+            )
+        self._version = version
+        return True
+
+    @asynccontextmanager
+    async def _request(
+        self, verb: str, path: str, headers: Mapping[str, str], body: Any, timeout: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        if self._session is None:
+            raise RuntimeError("the client is used outside its context")
+        if not path.startswith("/") or path.startswith("//"):
+            raise ServerBroken(f"{path[:200]!r} is no path on {self._origin}")
+        url = URL(self._origin + path, encoded=True)
+        if body is None and verb not in ("GET", "POST"):
+            headers = {**headers, "Content-Length": "0"}
+        try:
+            async with self._session.request(
+                verb, url, headers=headers, data=body, proxy=self._proxy, timeout=timeout, allow_redirects=False
+            ) as response:
+                yield response
+        except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
+            raise explain(error, f"{verb} {path[:200]}", self._origin, self._proxy) from None
+
+
+def _in_requests(model: str, ids: Sequence[str]) -> list[list[str]]:
+    """Split ids so that each request has at most 100 of them and a request line that every server reads."""
+    requests: list[list[str]] = []
+    length = _REQUEST_LINE_LIMIT
+    for one in dict.fromkeys(ids):
+        length += len(one) + 1
+        if length > _REQUEST_LINE_LIMIT or len(requests[-1]) >= _IDS_AT_ONCE:
+            requests.append([])
+            length = len(model) + len(one) + 20
+        requests[-1].append(one)
+    return requests
+
+
+def _ssl_context(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    except (OSError, ssl.SSLError) as error:
+        why = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigError(f"ca_file {ca_file} can't be used: {why}; name a file with the certificate of a CA") from None

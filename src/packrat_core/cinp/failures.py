@@ -1,0 +1,133 @@
+"""Tells in one sentence why a request got no answer: what failed, where, and what to do next.
+
+Takes: what aiohttp, TLS and the kernel raise; the origin that was asked, the proxy in between.
+Gives: ServerUnavailable with that sentence.
+Touches: nothing.
+
+Source: X509_STORE_CTX_get_error(3) for the codes of certificates.
+"""
+
+import errno
+import ssl
+
+import aiohttp
+from yarl import URL
+
+from packrat_core.errors import ServerUnavailable
+
+_EXPIRED, _NOT_YET = 10, 9
+_OTHER_NAME = (62, 64)
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "UNEXPECTED_EOF")
+_TOLD_LIMIT = 300
+
+_ROUTES = {
+    errno.EHOSTUNREACH: "there is no route to it",
+    errno.ENETUNREACH: "there is no route to its network",
+    errno.ETIMEDOUT: "nothing answers there",
+}
+
+
+def explain(error: BaseException, what: str, origin: str, proxy: URL | None) -> ServerUnavailable:
+    """Explain why a request (`what`) to `origin` failed; a password in the address of the proxy is not shown."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return explain_proxy_status(error.status, proxy)
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):
+        by_proxy = proxy is not None and (error.host, error.port) == (proxy.host, proxy.port)
+        where, setting = (f"the proxy {proxy.origin()}", "proxy") if proxy and by_proxy else (origin, "host")
+        return ServerUnavailable(_tell_connecting(error, where, setting))
+    way = way_through(proxy)
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return ServerUnavailable(
+            f"{origin} can't be reached{way}: no answer in time when connecting; look whether the server is up and "
+            "no firewall is in between, check host in [packrat], or raise connect_timeout"
+        )
+    if isinstance(error, TimeoutError):
+        return ServerUnavailable(
+            f"{what} at {origin}{way}: no answer in time; look what keeps the server busy, or raise stall_timeout"
+        )
+    if isinstance(error, aiohttp.ClientResponseError):
+        return ServerUnavailable(
+            f"{what} at {origin}{way}: the answer is no HTTP; check scheme, name and port of host in [packrat]"
+        )
+    return ServerUnavailable(f"{what} at {origin}{way}: {why_broken(error)}; look at the log of the server")
+
+
+def way_through(proxy: URL | None) -> str:
+    """Say which proxy a request took, if any; without its password."""
+    return f" through the proxy {proxy.origin()}" if proxy is not None else ""
+
+
+def explain_proxy_status(status: int, proxy: URL | None) -> ServerUnavailable:
+    """Explain with what status a proxy refused."""
+    where = f"the proxy {proxy.origin()}" if proxy is not None else "the proxy"
+    if status != 407:
+        return ServerUnavailable(
+            f"{where} refuses to open a connection ({status}); look whether the server is up and the proxy allows it, "
+            "and check proxy and no_proxy in [packrat]"
+        )
+    if proxy is not None and proxy.user:
+        return ServerUnavailable(f"{where} refuses user and password (407); check them in proxy in [packrat]")
+    return ServerUnavailable(f"{where} wants a password (407); set proxy to http://user:password@host:port")
+
+
+def why_broken(error: BaseException) -> str:
+    """Tell why an answer that had begun did not come to its end."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError | EOFError):
+        return "the connection was closed before the answer was complete"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "the answer is no valid HTTP"
+    number = getattr(error, "errno", None)
+    if number in (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED) or isinstance(error, ConnectionResetError):
+        return "the connection was reset"
+    text = getattr(error, "strerror", None) or str(error)
+    return clean(text) or type(error).__name__
+
+
+def clean(text: str) -> str:
+    """Make a line for a terminal of what others wrote."""
+    return "".join(c if c.isprintable() else " " for c in text[:_TOLD_LIMIT]).strip()
+
+
+def _tell_connecting(
+    error: aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError, where: str, setting: str
+) -> str:
+    check = f"check {setting} in [packrat]"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return _tell_certificate(error.certificate_error, where, setting)
+    cause = error.os_error
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        why = clean(cause.strerror or str(cause))
+        return (
+            f"{where} can't be reached: the name {error.host} can't be resolved ({why}); {check}, "
+            "and the name servers of this machine"
+        )
+    if isinstance(cause, ssl.SSLError):
+        reason = str(cause.reason or cause)
+        if any(one in reason for one in _NO_TLS):
+            return f"{where} can't be reached: no TLS is spoken there; if that server has plain HTTP only, {check}"
+        if "PROTOCOL" in reason:
+            return f"{where} can't be reached: it offers only versions of TLS that are not safe any more; upgrade it"
+        return f"{where} can't be reached: TLS failed ({clean(reason)}); {check}, and look at the log of the server"
+    if isinstance(cause, ConnectionRefusedError):
+        up = "is the proxy up" if setting == "proxy" else "is the server up"
+        return (
+            f"{where} can't be reached: nothing listens on port {error.port} (connection refused); {up}? Else {check}"
+        )
+    if cause.errno in _ROUTES:
+        return f"{where} can't be reached: {_ROUTES[cause.errno]}; {check}, and the network of this machine"
+    return f"{where} can't be reached: {why_broken(cause)}; {check}"
+
+
+def _tell_certificate(cause: Exception, where: str, setting: str) -> str:
+    code = getattr(cause, "verify_code", None)
+    message = clean(str(getattr(cause, "verify_message", "") or cause)).rstrip(".")
+    text = f"the certificate of {where} is not trusted"
+    if code == _EXPIRED:
+        return f"{text}: it has expired; renew it there, and look at the clock of this machine"
+    if code == _NOT_YET:
+        return f"{text}: it is not valid yet; look at the clock of this machine, then at the certificate"
+    if code in _OTHER_NAME:
+        return f"{text}: it is for another name ({message}); set {setting} in [packrat] to a name that it is for"
+    return f"{text} ({message}); set ca_file to the certificate of the CA that issued it"

@@ -1,0 +1,76 @@
+"""Turns the control file of a package into the stanza that stands in Packages.
+
+Takes: the bytes of a control file.
+Gives: a Fragment: the cleaned paragraph with name, version and architecture.
+Touches: nothing.
+
+Source: deb-control(5), Debian policy 5.1.
+"""
+
+import re
+
+from packrat_agent.model.values import Fragment
+from packrat_core.errors import Refused
+
+_FIELD = re.compile(rb"([!\"$-,.-9;-~][!-9;-~]*):[ \t]*(.*)", re.DOTALL)
+_NAME = re.compile(rb"[A-Za-z0-9][A-Za-z0-9+._-]*")
+_VERSION = re.compile(rb"[A-Za-z0-9.+:~_-]+")
+_ARCHITECTURE = re.compile(rb"[a-z0-9][a-z0-9-]*")
+
+CONTROL_FILE_LIMIT = 4 * 1024 * 1024
+"""Bytes of a control file; the longest real ones, with thousands of names in Provides, have some hundred kilobytes."""
+
+_OF_THE_INDEX = frozenset({b"filename", b"size", b"md5sum", b"sha1", b"sha256", b"sha512"})
+"""Fields that the index says of a package; inside one they would contradict it."""
+
+
+def read_stanza(control: bytes) -> Fragment:
+    """Check the control file and clean it; all bytes that are kept are kept as they are, `Package` comes first.
+
+    Raises: Refused where a client could be misled: a second paragraph, a field given twice, a NUL, no architecture.
+    """
+    if b"\0" in control:
+        raise Refused("its control file contains a NUL byte")
+    fields = split_fields(control)
+    name = _value(fields, b"package", _NAME, "Package")
+    version = _value(fields, b"version", _VERSION, "Version")
+    arch = _value(fields, b"architecture", _ARCHITECTURE, "Architecture")
+    kept = [lines for key, lines in fields.items() if key not in _OF_THE_INDEX and key != b"package"]
+    body = b"\n".join([fields[b"package"], *kept]) + b"\n"
+    return Fragment(body, name, version, arch)
+
+
+def split_fields(control: bytes) -> dict[bytes, bytes]:
+    """Map each field's lower-case name to its lines, in order, without the last newline.
+
+    Raises: Refused
+    """
+    if len(control) > CONTROL_FILE_LIMIT:
+        raise Refused(f"its control file has {len(control)} bytes, the limit is {CONTROL_FILE_LIMIT}")
+    fields: dict[bytes, list[bytes]] = {}
+    lines: list[bytes] = []
+    for line in control.strip(b"\n").split(b"\n"):
+        if not line.strip(b" \t\r\v\f"):
+            raise Refused("its control file has an empty line: a second paragraph would get into the index")
+        if line[:1] in (b" ", b"\t"):
+            if not lines:
+                raise Refused("its control file begins with a continuation line")
+            lines.append(line)
+            continue
+        match = _FIELD.fullmatch(line)
+        if match is None:
+            raise Refused(f"its control file has a line that is no field: {line[:60]!r}")
+        name = match[1].lower()
+        if name in fields:
+            raise Refused(f"its control file has the field {match[1][:60].decode()} twice")
+        lines = fields[name] = [line.rstrip(b"\r")]
+    return {name: b"\n".join(lines) for name, lines in fields.items()}
+
+
+def _value(fields: dict[bytes, bytes], key: bytes, allowed: re.Pattern[bytes], shown: str) -> str:
+    if key not in fields:
+        raise Refused(f"its control file has no {shown}")
+    value = fields[key].partition(b":")[2].strip(b" \t\r")
+    if not allowed.fullmatch(value):
+        raise Refused(f"its control file has an unusable {shown}: {value[:60]!r}")
+    return value.decode("ascii")

@@ -1,0 +1,162 @@
+"""Reads what image manifests and indexes say, and writes the manifest of an image that has none.
+
+Takes: the bytes of a manifest, an index, a configuration.
+Gives: Descriptors, checked; manifests as bytes, the same for the same image.
+Touches: nothing.
+
+Source: OCI Image Format Specification 1.1; Image Manifest Version 2, Schema 2.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from packrat_core.errors import Refused
+
+MANIFEST_LIMIT = 1024 * 1024
+CONFIG_LIMIT = 8 * 1024 * 1024
+DESCRIPTORS_LIMIT = 1000
+
+MANIFEST_TYPES = {
+    "application/vnd.oci.image.index.v1+json": "ocii",
+    "application/vnd.oci.image.manifest.v1+json": "ocim",
+    "application/vnd.docker.distribution.manifest.list.v2+json": "dkrl",
+    "application/vnd.docker.distribution.manifest.v2+json": "dkrm",
+}
+"""The types that a manifest may have → the ending of its file, by which web servers know the type again."""
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+_SCHEMA_2 = "application/vnd.docker.distribution.manifest.v2+json"
+_INDEX_ENDS = ("ocii", "dkrl")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What a manifest says of a blob or of another manifest; `name` is its annotated reference, '' without one."""
+
+    digest: str
+    size: int
+    media_type: str
+    name: str
+    elsewhere: bool
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest or index; `end` tells its type (see MANIFEST_TYPES), `named` is its configuration and layers."""
+
+    end: str
+    children: tuple[Descriptor, ...]
+    config: Descriptor | None
+    layers: tuple[Descriptor, ...]
+
+    @property
+    def is_index(self) -> bool:
+        """True where it names other manifests."""
+        return self.end in _INDEX_ENDS
+
+
+def read_json(data: bytes, what: str) -> Any:
+    """Raises: Refused"""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise Refused(f"its {what} is no JSON") from None
+
+
+def read_object(data: bytes, what: str) -> Mapping[str, Any]:
+    """Raises: Refused"""
+    value = read_json(data, what)
+    if not isinstance(value, dict):
+        raise Refused(f"its {what} is no JSON object")
+    return value
+
+
+def read_list(value: object, what: str) -> Sequence[Any]:
+    """Raises: Refused"""
+    if not isinstance(value, list):
+        raise Refused(f"its {what} is no list")
+    if len(value) > DESCRIPTORS_LIMIT:
+        raise Refused(f"its {what} has {len(value)} items, the limit is {DESCRIPTORS_LIMIT}")
+    return value
+
+
+def read_manifest(data: bytes, described_as: str) -> Manifest:
+    """described_as: the media type by which it is known, '' for none.
+
+    Raises: Refused where it is of another type, or names what can't be named.
+    """
+    record = read_object(data, "image manifest")
+    media_type = record.get("mediaType") or described_as
+    if not isinstance(media_type, str) or media_type not in MANIFEST_TYPES:
+        raise Refused(
+            f"its manifest is of type {repr(media_type)[:120]}; only OCI and Docker schema 2 can be published"
+        )
+    if described_as in MANIFEST_TYPES and described_as != media_type:
+        raise Refused(f"its manifest calls itself {media_type}, and is called {described_as}")
+    end = MANIFEST_TYPES[media_type]
+    if record.get("schemaVersion") != 2:
+        raise Refused("its manifest is not of schema version 2")
+    if end in _INDEX_ENDS:
+        if "layers" in record or "config" in record:
+            raise Refused("its manifest is an index and an image at once")
+        return Manifest(end, read_descriptors(record.get("manifests"), "list of manifests"), None, ())
+    if "manifests" in record:
+        raise Refused("its manifest is an index and an image at once")
+    config = _read_descriptor(record.get("config"), "configuration")
+    return Manifest(end, (), config, read_descriptors(record.get("layers"), "list of layers"))
+
+
+def read_descriptors(value: object, what: str) -> tuple[Descriptor, ...]:
+    """Raises: Refused"""
+    return tuple(_read_descriptor(one, what) for one in read_list(value, what))
+
+
+def _read_descriptor(value: object, what: str) -> Descriptor:
+    if not isinstance(value, dict):
+        raise Refused(f"its {what} has no descriptor")
+    digest, size, media_type = value.get("digest"), value.get("size"), value.get("mediaType", "")
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        raise Refused(f"its {what} names the digest {repr(digest)[:100]}, which is no SHA-256")
+    if type(size) is not int or size < 0:
+        raise Refused(f"its {what} has the size {repr(size)[:40]} for {digest}")
+    if not isinstance(media_type, str):
+        raise Refused(f"its {what} has no media type for {digest}")
+    annotations = value.get("annotations")
+    name = annotations.get("io.containerd.image.name") if isinstance(annotations, dict) else None
+    if name is None and isinstance(annotations, dict):
+        name = annotations.get("org.opencontainers.image.ref.name")
+    elsewhere = bool(value.get("urls"))
+    return Descriptor(digest, size, media_type, name if isinstance(name, str) else "", elsewhere, value)
+
+
+def write_index(data: bytes, kept: Sequence[Descriptor]) -> bytes:
+    """Write an index anew, with only some of what it names."""
+    record = {**read_object(data, "index"), "manifests": [one.record for one in kept]}
+    return json.dumps(record, separators=(",", ":")).encode()
+
+
+def write_schema_2(config: tuple[str, int], layers: Sequence[tuple[str, int]]) -> bytes:
+    """Write the manifest of an image; config and layers are (SHA-256, size) each, layers as gzip."""
+    record = {
+        "schemaVersion": 2,
+        "mediaType": _SCHEMA_2,
+        "config": {
+            "mediaType": "application/vnd.docker.container.image.v1+json",
+            "size": config[1],
+            "digest": f"sha256:{config[0]}",
+        },
+        "layers": [
+            {
+                "mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip",
+                "size": size,
+                "digest": f"sha256:{sha256}",
+            }
+            for sha256, size in layers
+        ],
+    }
+    return json.dumps(record, indent=3).encode()

@@ -1,0 +1,92 @@
+"""Takes from METADATA or PKG-INFO what an index says of a distribution.
+
+Takes: the bytes of METADATA or PKG-INFO.
+Gives: CoreMetadata: name, version, Requires-Python.
+Touches: nothing.
+
+Source: Core metadata specifications 2.4, PEP 440, PEP 508.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from packaging.version import InvalidVersion, Version
+
+from packrat_core.errors import Refused
+
+_FIELD = re.compile(rb"([!-9;-~]+):[ \t]*(.*)")
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_NAME_LIMIT = 200
+_VERSION_LIMIT = 100
+_REQUIRES_LIMIT = 1000
+_OURS = frozenset({b"name", b"version", b"requires-python"})
+
+
+@dataclass(frozen=True, slots=True)
+class CoreMetadata:
+    """What a distribution says of itself; `requires_python` '' where it doesn't say."""
+
+    name: str
+    version: str
+    requires_python: str
+
+
+def read_metadata(content: bytes) -> CoreMetadata:
+    """Read and check the fields that go into an index.
+
+    Raises: Refused where one is missing, given twice, or can't be used.
+    """
+    fields = _fields(content)
+    name = _value(fields, b"name", _NAME_LIMIT)
+    version = _value(fields, b"version", _VERSION_LIMIT)
+    if not _NAME.fullmatch(name):
+        raise Refused(f"its metadata has an unusable Name: {name[:60]!r}")
+    read_version(version, "its metadata")
+    requires = _value(fields, b"requires-python", _REQUIRES_LIMIT) if b"requires-python" in fields else ""
+    return CoreMetadata(name, version, requires)
+
+
+def read_version(text: str, where: str) -> Version:
+    """Raises: Refused where the text, found in `where`, is no version that pip can order."""
+    try:
+        if len(text) > _VERSION_LIMIT:
+            raise InvalidVersion
+        return Version(text)
+    except (InvalidVersion, ValueError):
+        raise Refused(f"{where} has version {text[:60]!r}, which is none by PEP 440") from None
+
+
+def _fields(content: bytes) -> dict[bytes, bytes]:
+    """Map the lower-case names of our fields to their values, up to the empty line before the description."""
+    fields: dict[bytes, bytes] = {}
+    current = b""
+    for raw in content.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+        line = raw.rstrip(b"\r")
+        if not line:
+            break
+        if line[:1] in (b" ", b"\t"):
+            if current in fields:
+                fields[current] += b" " + line
+            continue
+        match = _FIELD.fullmatch(line)
+        current = match[1].lower() if match is not None else b""
+        if match is None or current not in _OURS:
+            continue
+        if current in fields:
+            raise Refused(f"its metadata has the field {match[1].decode()} twice")
+        fields[current] = match[2]
+    return fields
+
+
+def _value(fields: Mapping[bytes, bytes], key: bytes, limit: int) -> str:
+    shown = key.decode().title()
+    if key not in fields:
+        raise Refused(f"its metadata has no {shown}")
+    try:
+        value = " ".join(fields[key].decode("utf-8").split())
+    except UnicodeDecodeError:
+        raise Refused(f"its metadata has a {shown} that is no UTF-8") from None
+    if len(value) > limit or not value.isprintable():
+        raise Refused(f"its metadata has an unusable {shown}: {value[:60]!r}")
+    return value

@@ -1,0 +1,155 @@
+"""Walks the headers at the front of an .rpm, trusting nothing in them.
+
+Takes: an open .rpm.
+Gives: its signature header and its header, every entry proved to lie inside its store.
+Touches: the file, no further than its header.
+
+Source: rpm.org, "RPM V4 Package format"; LSB Core, "Package File Format".
+"""
+
+import os
+import struct
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from packrat_core.errors import Refused
+
+HEADER_LIMIT = 64 * 1024 * 1024
+"""Bytes of a header's store; a package with 20,000 files has about four million."""
+
+_ENTRIES_LIMIT = 10_000
+_COUNT_LIMIT = 500_000
+_LEAD = 96
+_LEAD_MAGIC = b"\xed\xab\xee\xdb"
+_MAGIC = b"\x8e\xad\xe8\x01"
+_REGIONS = (61, 62, 63)
+
+INT16, INT32, INT64, STRING, BINARY, STRINGS, I18N = 3, 4, 5, 6, 7, 8, 9
+_WIDTH = {0: 1, 1: 1, 2: 1, INT16: 2, INT32: 4, INT64: 8, BINARY: 1}
+_TEXTS = (STRING, STRINGS, I18N)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One entry of a header: its type, and the part of the store that it may use."""
+
+    kind: int
+    start: int
+    end: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """One header structure: `blob` is all of it as it stands in the file, `store` where its store begins there."""
+
+    blob: bytes
+    store: int
+    items: Mapping[int, Item]
+
+    def texts(self, tag: int) -> list[bytes]:
+        """The strings under a tag; none where it is missing or no text."""
+        item = self.items.get(tag)
+        if item is None or item.kind not in _TEXTS:
+            return []
+        return self.blob[self.store + item.start : self.store + item.end].split(b"\0")[: item.count]
+
+    def text(self, tag: int) -> bytes | None:
+        """The first string under a tag."""
+        return next(iter(self.texts(tag)), None)
+
+    def numbers(self, tag: int) -> tuple[int, ...]:
+        """The integers under a tag; none where it is missing or no integer."""
+        item = self.items.get(tag)
+        letter = {INT16: "H", INT32: "I", INT64: "Q"}.get(item.kind) if item is not None else None
+        if item is None or letter is None:
+            return ()
+        return struct.unpack_from(f">{item.count}{letter}", self.blob, self.store + item.start)
+
+    def binary(self, tag: int) -> bytes | None:
+        """The bytes under a tag."""
+        item = self.items.get(tag)
+        if item is None or item.kind != BINARY:
+            return None
+        return self.blob[self.store + item.start : self.store + item.start + item.count]
+
+
+@dataclass(frozen=True, slots=True)
+class RpmFile:
+    """The front of an .rpm: the header stands at `start` to `end`, the payload behind it."""
+
+    front: bytes
+    signature: Header
+    header: Header
+    start: int
+    end: int
+
+
+def walk(file: BinaryIO) -> RpmFile:
+    """Read lead, signature header and header.
+
+    Raises: Refused where the file is no binary or source .rpm, is torn, or a header points outside itself.
+    """
+    lead = file.read(_LEAD)
+    if lead[:4] != _LEAD_MAGIC:
+        raise Refused("it is no .rpm: the lead is missing")
+    if len(lead) != _LEAD or lead[4] not in (3, 4):
+        raise Refused("it is torn, or an .rpm of an unknown format version")
+    signature = _read_header(file, "signature header")
+    padding = _read(file, -len(signature.blob) % 8)
+    header = _read_header(file, "header")
+    start = _LEAD + len(signature.blob) + len(padding)
+    size = os.fstat(file.fileno()).st_size
+    told = signature.numbers(1000) or signature.numbers(270)
+    if told and size < start + told[0]:
+        raise Refused(f"it is torn: {start + told[0]} bytes are announced, {size} are there")
+    front = b"".join((lead, signature.blob, padding, header.blob))
+    return RpmFile(front, signature, header, start, start + len(header.blob))
+
+
+def _read(file: BinaryIO, size: int) -> bytes:
+    data = file.read(size)
+    if len(data) != size:
+        raise Refused("it is torn: the file ends inside a header")
+    return data
+
+
+def _read_header(file: BinaryIO, name: str) -> Header:
+    intro = _read(file, 16)
+    if intro[:4] != _MAGIC:
+        raise Refused(f"it is torn: its {name} is missing")
+    entries, size = struct.unpack(">II", intro[8:])
+    if not 0 < entries <= _ENTRIES_LIMIT:
+        raise Refused(f"its {name} has {entries} entries, the limit is {_ENTRIES_LIMIT}")
+    if size > HEADER_LIMIT:
+        raise Refused(f"its {name} has {size} bytes, the limit is {HEADER_LIMIT}")
+    blob = intro + _read(file, 16 * entries + size)
+    return Header(blob, 16 + 16 * entries, _items(blob, entries, size, name))
+
+
+def _items(blob: bytes, entries: int, size: int, name: str) -> dict[int, Item]:
+    """Hold each entry to what rpm demands: inside the store, in order, not overlapping the one before."""
+    raw = [struct.unpack_from(">IIII", blob, 16 + 16 * number) for number in range(entries)]
+    bounds = sorted({offset for _, _, offset, _ in raw} | {size})
+    store = 16 + 16 * entries
+    items: dict[int, Item] = {}
+    done = 0
+    for number, (tag, kind, offset, count) in enumerate(raw):
+        if number == 0 and tag in _REGIONS:
+            continue
+        if kind > I18N or not 0 < count <= max(_COUNT_LIMIT, size * (kind == BINARY)) or not done <= offset < size:
+            raise Refused(f"its {name} is broken: tag {tag} has type {kind}, {count} values at {offset}")
+        end = bounds[bisect_right(bounds, offset)]
+        if kind in _TEXTS:
+            fits = blob.count(b"\0", store + offset, store + end) >= count and (kind != STRING or count == 1)
+        else:
+            fits = count * _WIDTH[kind] <= end - offset
+        if not fits:
+            raise Refused(f"its {name} is broken: the values of tag {tag} lie outside it")
+        if tag in items:
+            raise Refused(f"its {name} has tag {tag} twice")
+        items[tag] = Item(kind, offset, end, count)
+        done = offset + (1 if kind in _TEXTS else count * _WIDTH[kind])
+    return items

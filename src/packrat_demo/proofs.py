@@ -1,0 +1,124 @@
+"""Proves a mirror with the real clients of each type, each in a root of its own.
+
+Takes: where the mirror is served, where its tree is, a directory to work in.
+Gives: what each client said, or which client is missing.
+Touches: the directory; the network, through the clients.
+"""
+
+import os
+import shutil
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from packrat_demo.private_apt import PrivateApt
+from packrat_demo.private_rpm import PrivateDnf, PrivateZypper
+from packrat_demo.said import Said, run_client
+
+_TIMEOUT_S = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A served mirror: its URL, its directory, and room for the clients; all repositories are those of tag dev."""
+
+    url: str
+    root: Path
+    scratch: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How a type of repository is proved: by which client, which program that is, its Debian package, what it shows."""
+
+    name: str
+    program: str
+    package: str
+    shows: str
+    run: Callable[[Site], Iterator[Said]]
+
+
+def _apt(site: Site) -> Iterator[Said]:
+    keyring = _download(site, "repo-key.gpg")
+    lines = [f"deb [signed-by={keyring}] {site.url}/apt-dev {suite} main\n" for suite in ("bookworm", "trixie")]
+    apt = PrivateApt(site.scratch / "apt", "".join(lines))
+    for arguments in (("update",), ("download", "packrat-guide", "packrat-hello=1.1-1")):
+        yield apt.run(*arguments)
+
+
+def _dnf(site: Site) -> Iterator[Said]:
+    repo_file = (site.root / "yum-dev/rhel/main/9/yum-dev.repo").read_text().replace("@MIRROR@", site.url)
+    said = PrivateDnf(site.scratch / "dnf", repo_file).run("install", "packrat-hello")
+    yield Said("dnf install packrat-hello  # gpgcheck=1, repo_gpgcheck=1", _tail(said.output), said.exit_code)
+
+
+def _zypper(site: Site) -> Iterator[Said]:
+    repo_file = (site.root / "yum-dev/sles/main/15/yum-dev.repo").read_text().replace("@MIRROR@", site.url)
+    zypper = PrivateZypper(site.scratch / "zypper", repo_file)
+    for arguments in (("refresh",), ("install", "packrat-hello")):
+        said = zypper.run(*arguments)
+        yield Said(f"zypper {' '.join(arguments)}", _tail(said.output), said.exit_code)
+
+
+def _pip(site: Site) -> Iterator[Said]:
+    index, target = f"{site.url}/pypi-dev/simple/", site.scratch / "pip"
+    options = ("--isolated", "--disable-pip-version-check", "--no-cache-dir", "--index-url", index)
+    yield _run(site, [sys.executable, "-m", "pip", "install", *options, "--target", str(target), "packrat-hello"])
+
+
+def _skopeo(site: Site) -> Iterator[Said]:
+    host = site.url.removeprefix("http://")
+    policy = site.root / "docker-dev/sigstore/policy.json"
+    image = f"docker://{host}/docker-dev/packrat-hello:latest"
+    command = ["skopeo", "--policy", str(policy), "copy", "--src-tls-verify=false", image, f"dir:{site.scratch}/image"]
+    yield _run(site, command)
+
+
+def _gpgv(site: Site) -> Iterator[Said]:
+    directory = site.scratch / "files"
+    keyring = _download(site, "repo-key.gpg")
+    sums = _download(site, "json-dev/SHA256SUMS", directory)
+    _download(site, "json-dev/SHA256SUMS.gpg", directory)
+    for line in sums.read_text().splitlines():
+        name = line.partition("  ")[2]
+        _download(site, f"json-dev/{name}", (directory / name).parent)
+    yield _run(site, ["gpgv", "--keyring", str(keyring), "SHA256SUMS.gpg", "SHA256SUMS"], directory)
+    yield _run(site, ["sha256sum", "-c", "SHA256SUMS"], directory)
+
+
+PROOFS: Mapping[str, tuple[Proof, ...]] = {
+    "apt": (Proof("apt-get", "apt-get", "apt", "verified the signatures and downloaded two packages", _apt),),
+    "yum": (
+        Proof("dnf", "dnf", "dnf", "verified the signatures of index and package, and installed it", _dnf),
+        Proof("zypper", "zypper", "zypper", "verified the signatures of index and package, and installed it", _zypper),
+    ),
+    "pypi": (Proof("pip", sys.executable, "python3-pip", "installed the project by its hash", _pip),),
+    "docker": (Proof("skopeo", "skopeo", "skopeo", "verified the image's signature and pulled it", _skopeo),),
+    "json": (Proof("gpgv", "gpgv", "gpgv", "verified the checksums' signature, and sha256sum every file", _gpgv),),
+}
+"""Type of repository → its proofs."""
+
+
+def is_here(proof: Proof) -> bool:
+    """Say whether the machine has the program."""
+    return shutil.which(proof.program) is not None
+
+
+def _download(site: Site, path: str, directory: Path | None = None) -> Path:
+    target = (directory or site.scratch) / path.rpartition("/")[2]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with urllib.request.urlopen(f"{site.url}/{path}", timeout=_TIMEOUT_S) as answer:  # noqa: S310 our own server
+        target.write_bytes(answer.read())
+    return target
+
+
+def _run(site: Site, command: list[str], directory: Path | None = None) -> Said:
+    said = run_client(command, {**os.environ, "LC_ALL": "C.UTF-8"}, directory or site.scratch, _TIMEOUT_S)
+    shown = said.command.replace(sys.executable, "python3").replace(f"{site.scratch}/", "")
+    return Said(shown, _tail(said.output), said.exit_code)
+
+
+def _tail(output: str, lines: int = 6) -> str:
+    return "\n".join([line for line in output.splitlines() if line.strip()][-lines:])

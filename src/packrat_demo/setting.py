@@ -1,0 +1,144 @@
+"""Sets the stage of the demo: a packrat server with a mirror, a signing key, a mirror.conf.
+
+Takes: a directory.
+Gives: a Setting, the same directory again on a second start.
+Touches: the directory; gpg.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from packrat_core.errors import ConfigError, SigningError
+from packrat_demo.packages import DISTRO_VERSIONS
+from packrat_server import admin
+from packrat_server.access import Role, new_password
+from packrat_server.seed import init
+from packrat_server.store.database import open_database
+
+USER = "uploader"
+MIRROR = "demo"
+_KEY_NAME = "packrat demo (for trying out only) <demo@example.com>"
+_SOCKET_PATH_LIMIT = 80
+"""gpg-agent's sockets stand in the GNUPGHOME, and a socket's path has at most 107 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where everything of the demo is, and what opens it."""
+
+    directory: Path
+    password: str
+    psk: str
+    key: str
+
+    @property
+    def server_data(self) -> Path:
+        """The packrat server's data directory."""
+        return self.directory / "server"
+
+    @property
+    def packages(self) -> Path:
+        """The .debs that are to be uploaded."""
+        return self.directory / "packages"
+
+    @property
+    def config(self) -> Path:
+        """The mirror's configuration."""
+        return self.directory / "mirror.conf"
+
+    @property
+    def gnupg_home(self) -> Path:
+        """The demo's own GNUPGHOME."""
+        return find_gnupg_home(self.directory)
+
+
+def set_the_stage(directory: Path, kinds: tuple[str, ...]) -> Setting:
+    """Make, or find again, all that the demo needs; kinds: the types of repositories.
+
+    Raises: ConfigError, SigningError.
+    """
+    if shutil.which("gpg") is None:
+        raise ConfigError("gpg is not installed, and the repositories are to be signed: `apt-get install gnupg`")
+    try:
+        for name in ("packages", "state", "www"):
+            (directory / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{directory} can't be written: {error.strerror}; give another --directory") from None
+    if not os.access(directory, os.W_OK):
+        raise ConfigError(f"{directory} can't be written; give another --directory")
+    key = _make_key(find_gnupg_home(directory))
+    data = directory / "server"
+    if not (data / "packrat.db").exists():
+        init(data)
+    engine = open_database(data)
+    # Shown nowhere and kept nowhere, so new ones at each start.
+    password = admin.save_user(engine, USER, Role.MANAGER)
+    repos = [(f"{kind}-dev", kind, "dev") for kind in kinds] + [("apt-prod", "apt", "prod")]
+    for name, kind, tag in repos:
+        wanted = admin.NewRepo(name, kind, tag, DISTRO_VERSIONS[kind], f"Demo packages, {tag}", show_only_latest=False)
+        admin.save_repo(engine, wanted)
+    psk = new_password()
+    admin.save_mirror(engine, MIRROR, [name for name, _, _ in repos], "The demo's mirror", psk)
+    engine.dispose()
+    return Setting(directory, password, psk, key)
+
+
+def write_config(setting: Setting, server_url: str, public_url: str) -> None:
+    """Write the mirror.conf."""
+    text = f"""\
+[packrat]
+host: {server_url}
+name: {MIRROR}
+psk: {setting.psk}
+
+[mirror]
+description: packrat demo mirror
+root_dir: {setting.directory / "www"}
+state_db: {setting.directory / "state" / "state.db"}
+gpg_sign_key: {setting.key}
+gnupg_home: {setting.gnupg_home}
+full_sync_interval: 60
+public_url: {public_url}
+"""
+    descriptor = os.open(setting.config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+
+
+def find_gnupg_home(directory: Path) -> Path:
+    """The GNUPGHOME: in the directory, or with a short path where that one is too long for gpg."""
+    inside = directory / "gnupg"
+    if len(str(inside)) <= _SOCKET_PATH_LIMIT:
+        return inside
+    digest = hashlib.sha256(str(directory).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"packrat-demo-{os.getuid()}-{digest}"
+
+
+def stop_gpg_agent(home: Path) -> None:
+    """End the gpg-agent that gpg left behind."""
+    subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+
+
+def _make_key(home: Path) -> str:
+    home.mkdir(mode=0o700, exist_ok=True)
+    gpg = ["gpg", "--homedir", str(home), "--batch"]
+    listed = subprocess.run([*gpg, "--list-secret-keys", "--with-colons"], check=False, capture_output=True, text=True)
+    if "fpr:" not in listed.stdout:
+        made = subprocess.run(
+            [*gpg, "--passphrase", "", "--quick-generate-key", _KEY_NAME, "rsa3072", "sign", "never"],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if made.returncode != 0:
+            raise SigningError(f"gpg can't make a key in {home}: {made.stderr.strip()[-300:]}")
+        listed = subprocess.run(
+            [*gpg, "--list-secret-keys", "--with-colons"], check=True, capture_output=True, text=True
+        )
+    line = next(line for line in listed.stdout.splitlines() if line.startswith("fpr:"))
+    return line.split(":")[9]
