@@ -25,6 +25,7 @@ STEPS = (
     "published-noted",
     "live-noted",
     "file-swept",
+    "indexes-swept",
     "sweep-noted",
 )
 """In the order of a pass."""

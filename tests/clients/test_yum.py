@@ -1,6 +1,7 @@
 """The real dnf, zypper, createrepo_c and rpmkeys use what the agent built."""
 
 import gzip
+import os
 import re
 import shutil
 import subprocess
@@ -280,3 +281,36 @@ def test_generations_are_served_by_the_site_file(tmp_path: Path, rsa_key: Key, s
                     assert caching in headers.stdout, headers.stdout
     finally:
         shutil.rmtree(place)
+
+
+def age(directory: Path, seconds: int) -> None:
+    """Make all that a client has cached so much older."""
+    for path in directory.rglob("*"):
+        if path.is_file():
+            then = path.stat().st_mtime - seconds
+            os.utime(path, (then, then))
+
+
+def test_dnf_looks_again_after_five_minutes(yum: Stage, tmp_path: Path) -> None:
+    put_rpm(yum, HELLO)
+    yum.agent("sync")
+    dnf = PrivateDnf(tmp_path / "dnf", repo_file(yum))
+    listing = ("--quiet", "repoquery", "--available", "--qf", "%{name}")
+    assert "greeting" not in dnf.run(*listing).output
+    put_rpm(yum, GREETING)
+    yum.agent("sync")
+    age(tmp_path / "dnf/cache", 310)
+    listed = dnf.run(*listing)
+    assert "greeting" in listed.output, listed.output
+
+
+def test_zypper_looks_again_by_itself(yum: Stage, tmp_path: Path) -> None:
+    put_rpm(yum, HELLO, BOTH)
+    yum.agent("sync")
+    zypper = PrivateZypper(tmp_path / "zypper", repo_file(yum, SLES))
+    assert zypper.run("refresh").exit_code == 0
+    put_rpm(yum, GREETING, BOTH)
+    yum.agent("sync")
+    age(tmp_path / "zypper/var/cache", 610)
+    done = zypper.run("install", "greeting")
+    assert done.exit_code == 0, done.output

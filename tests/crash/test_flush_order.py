@@ -102,7 +102,7 @@ def test_the_state_database_knows_on_disk_what_is_about_to_appear(lab: Stage, tm
 
 
 def test_what_is_swept_is_first_named_by_no_index_on_disk(lab: Stage, tmp_path: Path) -> None:
-    lab.extra = {"grace_period": "0", "keep_generations": "1"}
+    lab.extra = {"grace_period": "0", "keep_generations": "0"}
     lab.write_config()
     [uri] = lab.server.put_deb(Deb("leaving", "1", "amd64"))
     lab.server.put_deb(Deb("staying", "1", "amd64"))

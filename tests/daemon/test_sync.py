@@ -240,7 +240,12 @@ def test_a_withdrawn_package_stays_on_disk_through_the_grace_period(lab: Stage) 
     lab.agent("sync")
     assert "Package: first" not in lab.packages()
     assert (lab.repo / "pool/first/first_1_amd64.deb").exists()
-    lab.extra = {"grace_period": "0"}
+    # An index that is still on disk names it.
+    lab.extra = {"grace_period": "0", "keep_generations": "1"}
+    lab.write_config()
+    lab.agent("sync")
+    assert (lab.repo / "pool/first/first_1_amd64.deb").exists()
+    lab.extra = {"grace_period": "0", "keep_generations": "0"}
     lab.write_config()
     lab.agent("sync")
     assert not (lab.repo / "pool/first/first_1_amd64.deb").exists()

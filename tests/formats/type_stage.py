@@ -95,8 +95,8 @@ class TypeStage:
         return {one["file"]: one["reason"] for one in found}
 
     def grace(self, seconds: int) -> None:
-        """Set the grace period."""
-        self.lab.extra |= {"grace_period": str(seconds), "keep_generations": "1"}
+        """Set the grace periods; no generation of an index stays beyond them."""
+        self.lab.extra |= {"grace_period": str(seconds), "keep_generations": "0"}
         self.lab.write_config()
 
     def lose_state(self) -> None:

@@ -68,6 +68,7 @@ def test_the_smallest_file_gives_the_documented_defaults(conf: Path) -> None:
         "full_sync_interval_s": 900,
         "keep_files": frozenset(),
         "grace_period_s": 259200,
+        "index_grace_period_s": 3600,
         "keep_generations": 3,
         "max_removals_percent": 50,
         "parallel_downloads": 8,
@@ -105,6 +106,7 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         "passphrase_file: /srv/mirror/passphrase\r\n"
         "full_sync_interval = 3600\r\n"
         "grace_period=0\r\n"
+        "index_grace_period: 120\r\n"
         "keep_generations: 5\r\n"
         "max_removals: 100\r\n"
         "parallel_downloads: 64\r\n"
@@ -137,6 +139,7 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         3600,
         frozenset(),
         0,
+        120,
         5,
         100,
         64,
@@ -150,6 +153,17 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         None,
         None,
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "in_force"), [({}, 3600), ({"grace_period": "60"}, 60), ({"grace_period": "7200"}, 3600)]
+)
+def test_indexes_stay_for_an_hour_unless_everything_stays_for_less(
+    conf: Path, given: dict[str, str], in_force: int
+) -> None:
+    config = load(written(conf, mirror=given))
+    assert config.mirror.index_grace_period_s == in_force
+    assert f"index_grace_period: {in_force}\n" in describe(config)
 
 
 def test_keep_files_come_from_every_line_comma_and_key(conf: Path) -> None:
@@ -302,7 +316,7 @@ def test_what_is_no_host_is_refused(conf: Path, host: str) -> None:
         ("mirror", "full_sync_interval", "٩٠٠"),
         ("mirror", "full_sync_interval", "9" * 5000),
         ("mirror", "grace_period", "31622401"),
-        ("mirror", "keep_generations", "0"),
+        ("mirror", "keep_generations", "1001"),
         ("mirror", "parallel_downloads", "65"),
         ("mirror", "apt_valid_for", "3599"),
         ("mirror", "keep_file", "robots.txt"),
@@ -491,6 +505,7 @@ _keys = st.sampled_from(
     [
         *("host", "name", "psk", "proxy", "ca_file", "root_dir", "state_db", "description", "gpg_sign_key"),
         *("gnupg_home", "passphrase_file", "full_sync_interval", "keep_file", "keep_file_list", "grace_period"),
+        *("index_grace_period",),
         *("keep_generations", "apt_valid_for", "public_url", "confirm_release_change", "hots", " keep_file"),
     ]
 )

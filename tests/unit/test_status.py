@@ -17,7 +17,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packrat_agent.config.settings import Config, load
-from packrat_agent.model.values import DistroVersion, PackageFile, Refusal, Repo, Wanted
+from packrat_agent.model.values import (
+    DistroVersion,
+    LiveFile,
+    PackageFile,
+    Published,
+    Refusal,
+    Rejection,
+    Repo,
+    SignedSection,
+    StoredFile,
+    Wanted,
+)
+from packrat_agent.state.rejections import MIRROR
 from packrat_agent.state.store import Store
 from packrat_agent.status.lock_holder import find_holder
 from packrat_agent.status.nagios import Level, Limit, Limits, judge, tell
@@ -362,6 +374,8 @@ def test_all_good_is_ok(bench: Bench) -> None:
         ("key", {"fingerprint": "A", "expires": _NOW - 9}, Level.CRITICAL, "the signing key expired 9.0 s ago"),
         ("key", {"fingerprint": "A", "expires": None}, Level.OK, ""),
         ("key", {"fingerprint": None}, Level.OK, ""),
+        ("failure", {"at": _NOW, "reason": "no room"}, Level.CRITICAL, "the agent can't work: no room"),
+        ("config_error", {"at": _NOW, "reason": "line 3"}, Level.WARNING, "can't be used: line 3"),
     ],
 )
 def test_each_fault_has_its_level(bench: Bench, name: str, value: dict[str, object], level: Level, text: str) -> None:
@@ -384,6 +398,53 @@ def test_files_that_were_left_out_a_full_disk_and_a_stopped_agent_have_their_lev
     assert bench.verdict(disk_percent=Limit(100.1))[0] is Level.WARNING
     assert bench.verdict(disk_percent=Limit(0, 100.1))[0] is Level.CRITICAL
     assert bench.verdict(allow_stopped=False)[0] is Level.CRITICAL
+
+
+def _publish(store: Store, now: float, *files: tuple[str, int, int]) -> None:
+    """Publish files of (path, size, inode)."""
+    repo = store.wanted.repos()[0]
+    written = tuple(StoredFile(path, "a" * 64, size, 1, inode) for path, size, inode in files)
+    intended = [LiveFile(path, "s", "a" * 64, size) for path, size, _ in files]
+    store.live.begin(repo.name, intended)
+    section = SignedSection("s", str(now), (), (), {})
+    store.live.finish(Published(repo, (section,), ("s",), written, ()), intended, (), now)
+
+
+def test_what_old_indexes_hold_is_told_and_has_a_bound(bench: Bench) -> None:
+    bench.say_good()
+    bench.be_held_elsewhere()
+    _publish(bench.store, _NOW - 3, ("apt-dev/a", 3 << 40, 1), ("apt-dev/b", 5, 2))
+    assert bench.read().repos[0].old_index_bytes == 0
+    # One file under two names; and one that the index in force has under another name.
+    _publish(bench.store, _NOW - 2, ("apt-dev/same-as-a", 3 << 40, 1), ("apt-dev/c", 5 << 40, 3))
+    _publish(bench.store, _NOW - 1, ("apt-dev/still-c", 5 << 40, 3))
+    status = bench.read()
+    assert (status.repos[0].old_generations, status.repos[0].old_index_bytes) == (2, (3 << 40) + 5)
+    assert "2, 3.0 TiB" in _shown(status)
+    figures = render_metrics(status).decode()
+    assert 'packrat_agent_repo_old_generations{repo="apt-dev"} 2.0' in figures
+    level, line = bench.verdict(old_index_percent=Limit(0.001))
+    assert (level, "earlier indexes hold 3.0 TiB" in line) == (Level.WARNING, True), line
+    assert f"old_indexes={(3 << 40) + 5}B" in line
+    assert bench.verdict(old_index_percent=Limit())[0] is Level.OK
+
+
+def test_records_that_can_not_be_used_are_told_until_they_can(bench: Bench) -> None:
+    bench.say_good()
+    bench.be_held_elsewhere()
+    bench.store.rejections.note(MIRROR, [Rejection("/r/other", "no directory")])
+    level, line = bench.verdict()
+    assert (level, "1 record of the mirror can't be used: /r/other (no directory)" in line) == (Level.CRITICAL, True)
+    assert "! rejected /r/other: no directory" in _shown(bench.read())
+    bench.store.rejections.note(MIRROR, [])
+    bench.store.rejections.note("apt-dev", [Rejection("/f/8", "no sha256"), Rejection("/f/9", "no type")])
+    assert bench.read().troubles_total == 4
+    assert bench.verdict(refused=Limit(3))[0] is Level.WARNING
+    # A look at one of them says nothing of the other.
+    bench.store.rejections.note("apt-dev", [], ["/f/8"])
+    assert [(one.state, one.file) for one in bench.read().troubles if one.state == "rejected"] == [("rejected", "/f/9")]
+    bench.store.rejections.note("apt-dev", [])
+    assert bench.verdict()[0] is Level.OK
 
 
 def test_the_worst_comes_first(bench: Bench) -> None:

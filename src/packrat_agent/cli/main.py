@@ -11,6 +11,7 @@ import signal
 import socket
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,6 +45,7 @@ from packrat_agent.web.static import serve_until
 from packrat_core import __version__
 from packrat_core.errors import (
     Busy,
+    DiskError,
     Incomplete,
     PackratError,
     ServerBroken,
@@ -151,10 +153,15 @@ async def _sync(mirror: Mirror, wish: Wish, on_progress: Progress) -> Summary:
     try:
         async with connected(mirror.config, LoginState(mirror.told.login)) as server:
             summary = await sync(mirror, server, wish, on_progress)
-    except (ServerUnavailable, ServerRefused, ServerBroken) as error:
-        notes.note_server(url, time.time(), str(error))
+    except PackratError as error:
+        with suppress(DiskError):
+            if isinstance(error, ServerUnavailable | ServerRefused | ServerBroken):
+                notes.note_server(url, time.time(), str(error))
+            if not isinstance(error, ServerUnavailable):
+                notes.set_fact("failure", {"at": time.time(), "reason": str(error)})
         raise
     notes.note_server(url, time.time())
+    notes.drop_fact("failure")
     return summary
 
 
@@ -165,23 +172,27 @@ def run_command(config_path: Path) -> None:
     memory.be_sparing()
     config = in_force = _load(config_path)
     refuse_as_root(config)
+    refused: str | None = None
     while True:
         try:
-            following = _run_until_reload(config)
+            following = _run_until_reload(config, refused)
         except PackratError as error:
             if config is in_force:
                 raise
             log.error("config", reason=str(error), text="the configuration before it stays in force")
-            config = in_force
+            config, refused = in_force, str(error)
             continue
         if following is None:
             break
-        in_force, config = config, following
+        in_force, config, refused = config, following, None
     log.info("stopped")
 
 
-def _run_until_reload(config: Config) -> Config | None:
-    """Run with one configuration; gives the next one after a SIGHUP, None after SIGTERM."""
+def _run_until_reload(config: Config, refused: str | None) -> Config | None:
+    """Run with one configuration; gives the next one after a SIGHUP, None after SIGTERM.
+
+    refused: why the one that was to follow can't be used.
+    """
     found: list[Config] = []
     bell = asyncio.Event()
 
@@ -190,6 +201,7 @@ def _run_until_reload(config: Config) -> Config | None:
             found.append(_load(config.source))
         except PackratError as error:
             log.error("config", reason=str(error), text="the configuration in force stays")
+            _note_refused(mirror, str(error))
             return
         log.info("config", text="read again")
         notify.reloading()
@@ -199,9 +211,19 @@ def _run_until_reload(config: Config) -> Config | None:
         bell.set()
 
     with ready(config, Wish(), "run") as mirror, show_progress() as on_progress:
+        _note_refused(mirror, refused)
         others = {signal.SIGHUP: reload, signal.SIGUSR1: ring}
         until_signalled(lambda: run(mirror, on_progress, bell), others)
     return found[-1] if found else None
+
+
+def _note_refused(mirror: Mirror, reason: str | None) -> None:
+    """Have `status` and `check` tell that the configuration on disk is not the one in force."""
+    with suppress(DiskError):
+        if reason is None:
+            mirror.store.notes.drop_fact("config_error")
+        else:
+            mirror.store.notes.set_fact("config_error", {"at": time.time(), "reason": reason})
 
 
 @main.command("serve")

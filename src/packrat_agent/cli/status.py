@@ -81,6 +81,12 @@ def _limit(name: str, field: str, default: Limit | None, text: str) -> Callable[
 @_limit("--max-refused", "refused", Limits().refused, "How many files may be left out: refused, or failed so far.")
 @_limit("--key-days", "key_days", Limits().key_days, "Days for which the signing key must still be good.")
 @_limit("--disk-free", "disk_percent", Limits().disk_percent, "Percent that must be free below root_dir and state_db.")
+@_limit(
+    "--max-old-indexes",
+    "old_index_percent",
+    Limits().old_index_percent,
+    "Percent of the disk that earlier indexes hold.",
+)
 @click.option("--allow-stopped", is_flag=True, help="The agent need not be running: a timer starts `sync`.")
 @click.pass_context
 def check_command(ctx: click.Context, /, **given: Any) -> None:

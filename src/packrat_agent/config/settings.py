@@ -25,6 +25,7 @@ _SYSTEM = (
 _SYSTEM_TREES = (
     *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr/bin", "/usr/lib"),
 )
+_INDEX_GRACE_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class MirrorSettings:
     full_sync_interval_s: int = 900
     keep_files: frozenset[Path] = frozenset()
     grace_period_s: int = 3 * 86400
+    index_grace_period_s: int = _INDEX_GRACE_S
     keep_generations: int = 3
     max_removals_percent: int = 50
     parallel_downloads: int = 8
@@ -106,6 +108,8 @@ def load(path: Path) -> Config:
     if faults:
         raise ConfigError("\n".join(faults))
     mirror = {"description": read["packrat"]["name"], **read["mirror"]}
+    if isinstance(grace_s := mirror.get("grace_period_s"), int):
+        mirror.setdefault("index_grace_period_s", min(grace_s, _INDEX_GRACE_S))
     return Config(PackratSettings(**read["packrat"]), MirrorSettings(**mirror), path)  # type: ignore[arg-type]
 
 
@@ -321,7 +325,8 @@ _ROWS = (
     _Row("mirror", "keep_file_list", "keep_files", _files),
     _Row("mirror", "keep_file", "keep_files", _files),
     _Row("mirror", "grace_period", "grace_period_s", _whole(0, 366 * 86400)),
-    _Row("mirror", "keep_generations", "keep_generations", _whole(1, 1000)),
+    _Row("mirror", "index_grace_period", "index_grace_period_s", _whole(0, 366 * 86400)),
+    _Row("mirror", "keep_generations", "keep_generations", _whole(0, 1000)),
     _Row("mirror", "max_removals", "max_removals_percent", _whole(0, 100)),
     _Row("mirror", "parallel_downloads", "parallel_downloads", _whole(1, 64)),
     _Row("mirror", "download_rate_limit", "download_bytes_per_s", _bytes(" a second", 10**12)),

@@ -18,6 +18,7 @@ from typing import Any
 import gnupg
 import structlog
 
+from packrat_agent.gpg.verdict import read_verdict
 from packrat_agent.model.values import SignatureForm
 from packrat_core.errors import SigningError
 from packrat_core.fs.ownership import first_unusable
@@ -180,7 +181,13 @@ def verifies(key: SigningKey, data: bytes, signature: bytes) -> bool:
     """Say whether a detached signature of `data` is a valid one of exactly this key."""
     with _temporary(signature) as path:
         verified = _open(key.home).verify_data(str(path), data)
-    return bool(verified.valid and verified.fingerprint == key.fingerprint)
+    return _is_of(key, verified)
+
+
+def _is_of(key: SigningKey, verified: Any) -> bool:
+    """Judge by gpg's own lines: the last of several signatures overwrites what the others made of `verified`."""
+    verdict = read_verdict(str(verified.stderr or ""))
+    return verdict.wrong is None and verdict.signers == (key.fingerprint,)
 
 
 @cache
@@ -307,8 +314,7 @@ def _tell_failure(key: SigningKey, made: Any) -> str:
 
 def _verify(gpg: gnupg.GPG, key: SigningKey, data: bytes, signature: bytes, form: SignatureForm) -> None:
     if form in (SignatureForm.CLEAR, SignatureForm.OPAQUE):
-        verified = gpg.verify(signature)
-        good = verified.valid and verified.fingerprint == key.fingerprint
+        good = _is_of(key, gpg.verify(signature))
     else:
         good = verifies(key, data, signature)
     if not good:

@@ -7,7 +7,7 @@ Touches: nothing.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 
 
@@ -252,23 +252,46 @@ class SignatureForm(StrEnum):
     OPAQUE = "opaque"
 
 
+class Retained(IntEnum):
+    """How long an index file stays on disk that the index no longer names. The state database has these numbers.
+
+    FEW_GENERATIONS: while it is of one of the last few generations, whatever its age. AS_INDEX: as long as a
+    publication that names it. AS_PACKAGE: as long as a withdrawn package file.
+    """
+
+    FEW_GENERATIONS = 0
+    AS_INDEX = 1
+    AS_PACKAGE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """For how many seconds replaced indexes and withdrawn package files stay, and how many generations at least."""
+
+    index_s: float
+    packages_s: float
+    keep_generations: int
+
+
 @dataclass(frozen=True, slots=True)
 class TreeFile:
     """One index file; `path` is relative to the repository's directory.
 
-    `retained` False: an older generation of it may go as soon as it is not among the last few, whatever its age.
     `digest` is the SHA-256 of `content` where it is known already.
     """
 
     path: str
     content: bytes
-    retained: bool = True
+    retained: Retained = Retained.AS_INDEX
     digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TreeLink:
-    """One symbolic link; `path` is relative to the repository's directory, `target` to the link's own directory."""
+    """One symbolic link; `path` is relative to the repository's directory, `target` to the link's own directory.
+
+    Clients reach package files through links, so it stays on disk as long as these.
+    """
 
     path: str
     target: str
@@ -287,6 +310,7 @@ class Unsigned:
     form: SignatureForm
     by_hash_dir: str | None = None
     data: bytes | None = None
+    retained: Retained = Retained.AS_INDEX
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +323,7 @@ class QuotingFile:
     path: str
     text: tuple[bytes, ...]
     quoted: tuple[str, ...]
+    retained: Retained = Retained.AS_INDEX
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +384,7 @@ class LiveFile:
     sha256: str
     size: int
     pointer_rank: int = 0
-    retained: bool = True
+    retained: Retained = Retained.AS_INDEX
     origin: str = ""
 
 

@@ -100,7 +100,7 @@ def _quote(file: QuotingFile, made: Mapping[str, TreeFile]) -> TreeFile:
     content = file.text[0]
     for path, text in zip(file.quoted, file.text[1:], strict=True):
         content += base64.b64encode(made[path].content) + text
-    return TreeFile(file.path, content)
+    return TreeFile(file.path, content, file.retained)
 
 
 def _sign_all(
@@ -125,6 +125,8 @@ def _sign_all(
         tasks = {one: threads.submit(sign, *one, keep) for one, keep in wanted.items()}
         made = {one: task.result() for one, task in tasks.items()}
     return {
-        file.path: TreeFile(file.path, made[file.form, sources[file.source] if file.data is None else file.data])
+        file.path: TreeFile(
+            file.path, made[file.form, sources[file.source] if file.data is None else file.data], file.retained
+        )
         for file in unsigned
     }

@@ -19,6 +19,7 @@ from packrat_agent.model.values import (
     Place,
     Published,
     Repo,
+    Retained,
     SignedSection,
     SignedTree,
     StoredFile,
@@ -47,13 +48,15 @@ def intend(tree: SignedTree, places: Sequence[Place]) -> tuple[LiveFile, ...]:
             for rank, file in enumerate(group, start=1):
                 path = path_in_root(tree.repo, file.path)
                 if isinstance(file, TreeLink):
-                    link = LiveFile(path, section.name, link_digest(file.target), len(file.target), rank * is_pointer)
-                    files.append(link)
+                    digest, size = link_digest(file.target), len(file.target)
+                    files.append(
+                        LiveFile(path, section.name, digest, size, rank * is_pointer, retained=Retained.AS_PACKAGE)
+                    )
                     continue
-                digest = file.digest or digests.get(id(file.content))
-                if digest is None:
-                    digest = digests[id(file.content)] = hashlib.sha256(file.content).hexdigest()
-                files.append(LiveFile(path, section.name, digest, len(file.content), rank * is_pointer, file.retained))
+                known = file.digest or digests.get(id(file.content))
+                if known is None:
+                    known = digests[id(file.content)] = hashlib.sha256(file.content).hexdigest()
+                files.append(LiveFile(path, section.name, known, len(file.content), rank * is_pointer, file.retained))
     return tuple(files)
 
 

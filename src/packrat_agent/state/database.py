@@ -8,7 +8,7 @@ Touches: the database file.
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from importlib import resources
 from pathlib import Path
@@ -33,7 +33,7 @@ class Database:
             # A full disk leaves the WAL as it is; the next one to open the file reads it.
             self._connection.close()
 
-    def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
         """Read all rows of one query.
 
         Raises: DiskError where the file can't be read.

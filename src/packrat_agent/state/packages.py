@@ -66,6 +66,7 @@ class WantedFiles:
                 if name not in names:
                     self._settled.drop(name)
                     db.execute("DELETE FROM repos WHERE name = ?", (name,))
+                    db.execute("DELETE FROM rejections WHERE repo = ?", (name,))
             for repo in repos:
                 distro_versions = json.dumps([[v.name, v.distro, v.version, v.file_type] for v in repo.distro_versions])
                 db.execute(

@@ -1,7 +1,7 @@
 """Remembers what is on disk: package files, index files, what each section last published.
 
 Takes: what is about to be written, what was written, what was seen.
-Gives: the same back, and what may be removed.
+Gives: the same back.
 Touches: the state database.
 """
 
@@ -9,9 +9,11 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from packrat_agent.model.values import LiveFile, Published, StoredFile
+from packrat_agent.model.paths import path_in_root
+from packrat_agent.model.values import LiveFile, Published, Repo, Retained, SignedSection, StoredFile
 from packrat_agent.state.database import Database
 from packrat_agent.state.last_render import Settled
+from packrat_agent.state.publications import OldPublications
 
 _STORED = "path, sha256, size, mtime_ns, inode"
 _MANY = 500
@@ -20,9 +22,10 @@ _MANY = 500
 class LiveFiles:
     """The disk side of the state database; all paths are relative to `root_dir`."""
 
-    def __init__(self, db: Database, settled: Settled) -> None:
+    def __init__(self, db: Database, settled: Settled, publications: OldPublications) -> None:
         self._db = db
         self._settled = settled
+        self._publications = publications
 
     def packages(self, repo: str, paths: Collection[str] | None = None) -> dict[str, StoredFile]:
         """Map path → file for the package files of a repository that were seen in place, retired ones too.
@@ -68,61 +71,87 @@ class LiveFiles:
     def begin(self, repo: str, intended: Iterable[LiveFile]) -> None:
         """Write down what is about to be put in place, so that a crash leaves nothing that nobody knows."""
         with self._db.transaction(durable=True) as db:
+            first = self._first_generations(repo)
             db.executemany(
-                "INSERT INTO live_files VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, ?, NULL, NULL) "
+                "INSERT INTO live_files (path, repo, section, sha256, size, mtime_ns, inode, verified_at, "
+                "pointer_rank, retained, first_generation) VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, ?, ?) "
                 "ON CONFLICT (path) DO UPDATE SET retired_at = NULL, retired_generation = NULL",
-                [(f.path, repo, f.section, f.sha256, f.size, f.pointer_rank, f.retained) for f in intended],
+                [
+                    (f.path, repo, f.section, f.sha256, f.size, f.pointer_rank, f.retained, first.get(f.section, 1))
+                    for f in intended
+                ],
             )
+
+    def _first_generations(self, repo: str) -> dict[str, int]:
+        """Map section → the first generation that names what is written now; 0: not known.
+
+        A section that is published again since a file of it was damaged has named that file before.
+        """
+        rows = self._db.rows("SELECT name, identity, generation FROM sections WHERE repo = ?", (repo,))
+        return {name: generation + 1 if identity else 0 for name, identity, generation in rows}
 
     def finish(self, published: Published, intended: Collection[LiveFile], retired: Sequence[str], now: float) -> None:
         """Write down what was published; what the new sections no longer name is retired from now on."""
         repo = published.repo.name
         with self._db.transaction() as db:
-            seen = {file.path: file for file in published.written}
+            self._note_written(repo, published.written, intended, now)
             db.executemany(
-                "INSERT OR REPLACE INTO live_files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
-                [
-                    (
-                        f.path,
-                        repo,
-                        f.section,
-                        at.sha256,
-                        at.size,
-                        at.mtime_ns,
-                        at.inode,
-                        now,
-                        f.pointer_rank,
-                        f.retained,
-                    )
-                    for f in intended
-                    if (at := seen.get(f.path)) is not None
-                ],
-            )
-            db.executemany(
-                "INSERT OR IGNORE INTO published_names VALUES (?, ?)",
+                "INSERT OR IGNORE INTO published_names (path, sha256) VALUES (?, ?)",
                 [(file.path, file.origin or file.sha256) for file in intended if not file.section],
             )
             named: dict[str, set[str]] = {}
             for file in intended:
                 named.setdefault(file.section, set()).add(file.path)
             for section in published.sections:
-                row = db.execute(
-                    "SELECT generation FROM sections WHERE repo = ? AND name = ?", (repo, section.name)
-                ).fetchone()
-                generation = (row[0] if row else 0) + 1
-                rows = db.execute(
-                    "SELECT path FROM live_files WHERE repo = ? AND section = ? AND retired_at IS NULL",
-                    (repo, section.name),
-                )
-                still = named.get(section.name, set())
-                self._retire([path for (path,) in rows if path not in still], now, generation)
-                db.execute(
-                    "INSERT OR REPLACE INTO sections VALUES (?, ?, ?, ?, ?, ?)",
-                    (repo, section.name, section.identity, generation, json.dumps(dict(section.facts)), now),
-                )
+                self._note_section(published.repo, section, named.get(section.name, set()), now)
             self._retire(retired, now, 0)
             self._drop_sections(repo, published.section_names, now)
             db.executemany("DELETE FROM live_files WHERE path = ?", [(path,) for path in published.removed])
+
+    def _note_written(self, repo: str, written: Iterable[StoredFile], intended: Iterable[LiveFile], now: float) -> None:
+        seen = {file.path: file for file in written}
+        with self._db.transaction() as db:
+            db.executemany(
+                "INSERT INTO live_files (path, repo, section, sha256, size, mtime_ns, inode, verified_at, "
+                "pointer_rank, retained) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
+                "repo = excluded.repo, section = excluded.section, sha256 = excluded.sha256, size = excluded.size, "
+                "mtime_ns = excluded.mtime_ns, inode = excluded.inode, verified_at = excluded.verified_at, "
+                "pointer_rank = excluded.pointer_rank, retained = excluded.retained, retired_at = NULL, "
+                "retired_generation = NULL",
+                [
+                    (
+                        *(f.path, repo, f.section, at.sha256, at.size, at.mtime_ns, at.inode, now),
+                        *(f.pointer_rank, f.retained),
+                    )
+                    for f in intended
+                    if (at := seen.get(f.path)) is not None
+                ],
+            )
+
+    def _note_section(self, repo: Repo, section: SignedSection, named: Collection[str], now: float) -> None:
+        """Raise a section's generation, and retire the files that its new publication does not name."""
+        with self._db.transaction() as db:
+            row = db.execute(
+                "SELECT generation FROM sections WHERE repo = ? AND name = ?", (repo.name, section.name)
+            ).fetchone()
+            generation = (row[0] if row else 0) + 1
+            rows = db.execute(
+                "SELECT path, retained FROM live_files WHERE repo = ? AND section = ? AND retired_at IS NULL",
+                (repo.name, section.name),
+            ).fetchall()
+            gone = [(path, retained) for path, retained in rows if path not in named]
+            inside = path_in_root(repo, "")
+            here = [(path, retained) for path, retained in gone if path.startswith(inside)]
+            self._retire([path for path, _ in here], now, generation)
+            # In a directory that the repository left the pointers stay, too, and all that they name with them.
+            self._retire([path for path, _ in gone if not path.startswith(inside)], now, 0)
+            if any(retained != Retained.AS_PACKAGE for _, retained in here):
+                self._publications.note_replaced(repo.name, section.name, generation - 1, now)
+            db.execute(
+                "INSERT OR REPLACE INTO sections (repo, name, identity, generation, facts, published_at) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (repo.name, section.name, section.identity, generation, json.dumps(dict(section.facts)), now),
+            )
 
     def _drop_sections(self, repo: str, keep: Collection[str], now: float) -> None:
         kept = frozenset(keep)
@@ -132,12 +161,15 @@ class LiveFiles:
                     rows = db.execute("SELECT path FROM live_files WHERE repo = ? AND section = ?", (repo, name))
                     self._retire([path for (path,) in rows], now, 0)
                     db.execute("DELETE FROM sections WHERE repo = ? AND name = ?", (repo, name))
+                    self._publications.drop(repo, name)
 
     def _retire(self, paths: Iterable[str], now: float, generation: int) -> None:
+        """Note which files are named no more; what was written for a publication that was cut off had one before it."""
         with self._db.transaction() as db:
             db.executemany(
-                "UPDATE live_files SET retired_at = ?, retired_generation = ? WHERE path = ? AND retired_at IS NULL",
-                [(now, generation, path) for path in paths],
+                "UPDATE live_files SET retired_at = ?, retired_generation = ?, "
+                "first_generation = min(first_generation, ?) WHERE path = ? AND retired_at IS NULL",
+                [(now, generation, max(0, generation - 1), path) for path in paths],
             )
 
     def unretire(self, repo: str, paths: Iterable[str]) -> None:
@@ -189,6 +221,7 @@ class LiveFiles:
             rows = db.execute("SELECT path FROM live_files WHERE repo = ?", (repo,)).fetchall()
             self._retire([path for (path,) in rows], now, 0)
             db.execute("DELETE FROM sections WHERE repo = ?", (repo,))
+            self._publications.drop(repo)
 
     def adopt(self, repo: str, files: Iterable[tuple[StoredFile, str]], now: float) -> None:
         """Remember package files that were found in their places with the right bytes.
@@ -198,7 +231,8 @@ class LiveFiles:
         adopted = list(files)
         with self._db.transaction() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO live_files VALUES (?, ?, '', ?, ?, ?, ?, ?, 0, 1, NULL, NULL)",
+                "INSERT OR REPLACE INTO live_files (path, repo, section, sha256, size, mtime_ns, inode, verified_at, "
+                "pointer_rank, retained) VALUES (?, ?, '', ?, ?, ?, ?, ?, 0, 1)",
                 [(f.path, repo, f.sha256, f.size, f.mtime_ns, f.inode, now) for f, _ in adopted],
             )
             db.executemany(
@@ -232,15 +266,3 @@ class LiveFiles:
                 if row:
                     db.execute("UPDATE sections SET identity = '' WHERE repo = ? AND name = ?", row)
                     db.execute("UPDATE live_files SET inode = 0 WHERE path = ?", (path,))
-
-    def expired(self, now: float, grace_period_s: float, keep_generations: int) -> list[str]:
-        """List the retired files that no client can still want."""
-        rows = self._db.rows(
-            "SELECT path FROM live_files LEFT JOIN sections ON sections.repo = live_files.repo "
-            "AND sections.name = section WHERE retired_at IS NOT NULL AND "
-            "CASE WHEN section = '' OR generation IS NULL THEN retired_at <= ? "
-            "WHEN retained THEN retired_at <= ? AND generation - retired_generation >= ? "
-            "ELSE generation - retired_generation >= ? END ORDER BY path",
-            (now - grace_period_s, now - grace_period_s, keep_generations, keep_generations),
-        )
-        return [path for (path,) in rows]

@@ -48,7 +48,10 @@ CREATE INDEX files_by_package ON files (repo, package);
 --   section ''  a package file; else an index file of that section
 --   pointer_rank  0 for content, else its place in the order of publishing
 --   inode       0 from the moment it is about to be written until it is seen in place
+--   retained    how long it stays once it is retired: `Retained` in model.py
 --   retired_at  NULL while a published index names it; else since when nothing does
+--   first_generation, retired_generation  an index file: the first publication of its section that named it (0: not
+--               known), and the one that named it no more (0: it goes by time alone)
 CREATE TABLE live_files (
     path TEXT PRIMARY KEY,
     repo TEXT NOT NULL,
@@ -61,7 +64,8 @@ CREATE TABLE live_files (
     pointer_rank INTEGER NOT NULL,
     retained INTEGER NOT NULL,
     retired_at REAL,
-    retired_generation INTEGER
+    retired_generation INTEGER,
+    first_generation INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX live_files_by_repo ON live_files (repo, section);
 CREATE INDEX live_files_by_sha256 ON live_files (sha256);
@@ -100,6 +104,26 @@ CREATE TABLE sections (
     facts TEXT NOT NULL,
     published_at REAL NOT NULL,
     PRIMARY KEY (repo, name)
+) STRICT, WITHOUT ROWID;
+
+-- The earlier publications of a section that left index files behind.
+--   replaced_at  when the next one took its place
+--   on_disk      1 while its index files stay, 0 once they may go; such a row is needed while an older one is on disk
+CREATE TABLE old_publications (
+    repo TEXT NOT NULL,
+    section TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    replaced_at REAL NOT NULL,
+    on_disk INTEGER NOT NULL,
+    PRIMARY KEY (repo, section, generation)
+) STRICT, WITHOUT ROWID;
+
+-- Records of the server that can't be used: of the mirror itself (repo ''), or of a repository's package files.
+CREATE TABLE rejections (
+    repo TEXT NOT NULL,
+    record TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (repo, record)
 ) STRICT, WITHOUT ROWID;
 
 -- Compressed index parts, under the SHA-256 of their plain bytes.

@@ -1,4 +1,4 @@
-"""The state database as the steps see it: what is wanted, what is on disk, compressed pieces, notes.
+"""The state database as the steps see it: what is wanted, what is on disk, what may go, compressed pieces, notes.
 
 Takes: the path of the database.
 Gives: one object a concern, all on one connection.
@@ -12,7 +12,9 @@ from packrat_agent.state.database import Database
 from packrat_agent.state.facts import Notes
 from packrat_agent.state.last_render import Settled
 from packrat_agent.state.packages import WantedFiles
+from packrat_agent.state.publications import OldPublications
 from packrat_agent.state.published import LiveFiles
+from packrat_agent.state.rejections import Rejections
 
 
 class Store:
@@ -22,7 +24,9 @@ class Store:
         self._db = Database(path)
         self.settled = Settled()
         self.wanted = WantedFiles(self._db, self.settled)
-        self.live = LiveFiles(self._db, self.settled)
+        self.publications = OldPublications(self._db)
+        self.live = LiveFiles(self._db, self.settled, self.publications)
+        self.rejections = Rejections(self._db)
         self.pieces = Pieces(self._db)
         self.notes = Notes(self._db)
 

@@ -11,12 +11,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from packrat_agent.status.report import human_age
+from packrat_agent.status.report import human_age, human_size
 from packrat_agent.status.values import AgentState, Status
 
 _NAMED = 3
 _DAY_S = 86400
 _LONGEST_LINE = 2000
+
+AWAY_WARNING_S = 300
+"""From then on a server that is away is no server that restarts; the log calls it an ERROR from then on, too."""
 
 
 class Level(IntEnum):
@@ -48,11 +51,12 @@ class Limits:
     """What is still good; times in seconds unless the name says otherwise."""
 
     lag_s: Limit = Limit(60, 600)
-    away_s: Limit = Limit(300, 3600)
+    away_s: Limit = Limit(AWAY_WARNING_S, 3600)
     pass_age_s: Limit = Limit(2700, 9000)
     refused: Limit = Limit(0)
     key_days: Limit = Limit(30, 7)
     disk_percent: Limit = Limit(10, 3)
+    old_index_percent: Limit = Limit(5)
     allow_stopped: bool = False
 
 
@@ -71,11 +75,13 @@ def judge(status: Status, limits: Limits) -> Verdict:
     """Judge a mirror by all limits; the line names what is worst first, then the figures."""
     found = [
         *_agent(status, limits),
+        *_failures(status),
         *_server(status, limits),
         *_passes(status, limits),
         *_repos(status, limits),
         *_key(status, limits),
         *_disks(status, limits),
+        *_old_indexes(status, limits),
     ]
     bad = sorted((one for one in found if one[0] is not Level.OK), key=lambda one: -one[0])
     level = bad[0][0] if bad else Level.OK
@@ -97,6 +103,15 @@ def _agent(status: Status, limits: Limits) -> Iterator[_Finding]:
         yield Level.WARNING, f"`run` is not running, another packrat-agent (process {agent.pid}) is at work"
     else:
         yield Level.CRITICAL, "the agent is not running"
+
+
+def _failures(status: Status) -> Iterator[_Finding]:
+    if status.failure is not None:
+        yield Level.CRITICAL, f"the agent can't work: {status.failure.reason}"
+    if status.config_error is not None:
+        yield Level.WARNING, f"the configuration that it was told to read can't be used: {status.config_error}"
+    if rejected := [f"{one.record} ({one.reason})" for one in status.rejected]:
+        yield Level.CRITICAL, f"{_count(rejected, 'record', 'records')} of the mirror can't be used: {_some(rejected)}"
 
 
 def _server(status: Status, limits: Limits) -> Iterator[_Finding]:
@@ -152,6 +167,21 @@ def _disks(status: Status, limits: Limits) -> Iterator[_Finding]:
     for disk in status.disks:
         text = f"the disk of {disk.holds} has {disk.free_percent:g} % left"
         yield limits.disk_percent.judge(disk.free_percent, low=True), text
+        if not disk.writable:
+            yield Level.CRITICAL, f"the disk of {disk.holds} is mounted read-only"
+
+
+def _old_indexes(status: Status, limits: Limits) -> Iterator[_Finding]:
+    size_bytes = next((disk.size_bytes for disk in status.disks if disk.holds == "root_dir"), 0)
+    if size_bytes:
+        old_bytes = _old_index_bytes(status)
+        percent = 100 * old_bytes / size_bytes
+        text = f"earlier indexes hold {human_size(old_bytes)}, {percent:.1f} % of the disk: lower index_grace_period"
+        yield limits.old_index_percent.judge(percent), text
+
+
+def _old_index_bytes(status: Status) -> int:
+    return sum(repo.old_index_bytes for repo in status.repos)
 
 
 def _good(status: Status) -> str:
@@ -186,12 +216,14 @@ def _figures(status: Status, limits: Limits) -> str:
         shown.append(_figure("pass_age", age_s, unit="s"))
     if status.key and status.key.expires is not None:
         shown.append(_figure("key_days", (status.key.expires - status.at) / _DAY_S))
+    shown.append(_figure("old_indexes", _old_index_bytes(status), unit="B"))
     shown += [_figure(f"{disk.holds}_free", disk.free_percent, unit="%") for disk in status.disks]
     return " ".join(shown)
 
 
 def _figure(name: str, value: float, limit: Limit | None = None, unit: str = "") -> str:
-    text = f"{name}={round(value, 1):.10g}{unit}"
+    shown = str(value) if isinstance(value, int) else f"{round(value, 1):.10g}"
+    text = f"{name}={shown}{unit}"
     if limit is None:
         return text
     warning, critical = ("" if one is None else f"{one:.10g}" for one in (limit.warning, limit.critical))

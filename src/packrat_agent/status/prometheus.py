@@ -127,6 +127,10 @@ def _of_agent(status: Status) -> Iterator[Metric]:
     running = status.agent.state is AgentState.RUNNING
     yield _gauge("running", "1 while `packrat-agent run` is at work.", float(running))
     yield from _known("started_timestamp_seconds", "When it started.", status.agent.started)
+    yield _gauge("failing", "1 while the agent can't work.", float(status.failure is not None))
+    yield _gauge(
+        "configuration_refused", "1 where a new configuration can't be used.", float(status.config_error is not None)
+    )
     yield _gauge("status_timestamp_seconds", "When these figures were read.", status.at)
     yield from _known("server_up", "1 while the packrat server answers.", status.server.up)
     yield from _known("server_since_timestamp_seconds", "Since when server_up is as it is.", status.server.since)
@@ -158,6 +162,8 @@ def _of_repos(status: Status) -> Iterator[Metric]:
     held = _family("repo_held", "1 where a change is held back until it is confirmed.", "repo")
     ahead = _family("repo_dated_ahead", "1 where clients refuse it, since it is dated ahead of the clock.", "repo")
     failed = _family("repo_failed", "1 where it can't be built.", "repo")
+    generations = _family("repo_old_generations", "Earlier publications whose indexes are on disk.", "repo")
+    old_bytes = _family("repo_old_index_bytes", "Bytes that earlier indexes hold on disk.", "repo")
     for repo in status.repos:
         for state in ("live", "pending", "refused"):
             files.add_metric((repo.name, repo.kind, state), getattr(repo, state))
@@ -168,11 +174,14 @@ def _of_repos(status: Status) -> Iterator[Metric]:
             (held, float(repo.held is not None)),
             (ahead, float(repo.ahead is not None)),
             (failed, float(repo.error is not None)),
+            (generations, repo.old_generations),
+            (old_bytes, repo.old_index_bytes),
         ):
             if value is not None:
                 family.add_metric((repo.name,), value)
-    yield from (files, published, checked, lag, held, ahead, failed)
-    yield _gauge("left_out_files", "Files that were refused, or failed so far.", status.troubles_total)
+    yield from (files, published, checked, lag, held, ahead, failed, generations, old_bytes)
+    yield _gauge("left_out_files", "Files that were refused or rejected, or failed so far.", status.troubles_total)
+    yield _gauge("rejected_records", "Records of the mirror itself that can't be used.", len(status.rejected))
 
 
 def _of_ground(status: Status) -> Iterator[Metric]:

@@ -21,8 +21,10 @@ from packrat_agent.status.values import (
     AgentStatus,
     Disk,
     Event,
+    Failure,
     FullPass,
     KeyStatus,
+    RejectedRecord,
     RepoStatus,
     ScanProgress,
     ServerStatus,
@@ -32,6 +34,12 @@ from packrat_agent.status.values import (
 from packrat_core.errors import ConfigError, DiskError
 
 TROUBLES_LIMIT = 1000
+
+# A file that is named by two paths, or by an index that is in force too, takes no room of its own.
+_OLD_BYTES = (
+    "SELECT repo, sum(size) FROM (SELECT repo, max(size) AS size, min(retired_at IS NOT NULL) AS is_old "
+    "FROM live_files WHERE section > '' GROUP BY repo, inode) WHERE is_old GROUP BY repo"
+)
 
 
 def read_status(config: Config, events: int = 0, now: float | None = None) -> Status:
@@ -46,6 +54,7 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
             settings = _settings(db)
             repos = _repos(db, settings)
             troubles, total = _troubles(db)
+            rejected = _rejected(db)
             rows = db.execute("SELECT at, word, repo, text FROM events ORDER BY id DESC LIMIT ?", (events,)).fetchall()
     except PermissionError:
         raise DiskError(f"may not read the state database {path}; ask as root or as the agent's user") from None
@@ -58,6 +67,9 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
         repos=repos,
         troubles=troubles,
         troubles_total=total,
+        rejected=rejected,
+        failure=_failure(settings.get("failure", {})),
+        config_error=_text(settings.get("config_error", {}), "reason"),
         full_pass=_full_pass(settings.get("full_pass")),
         # A process that was killed could not take its progress back.
         scan=None if agent.state is AgentState.STOPPED else _scan(settings.get("scan")),
@@ -109,6 +121,8 @@ def _repos(db: sqlite3.Connection, settings: Mapping[str, dict[str, Any]]) -> tu
     for repo, state, count in db.execute("SELECT repo, state, count(*) FROM files GROUP BY repo, state"):
         counts.setdefault(repo, {})[state] = count
     published = dict(db.execute("SELECT repo, max(published_at) FROM sections GROUP BY repo").fetchall())
+    generations = dict(db.execute("SELECT repo, count(*) FROM old_publications WHERE on_disk GROUP BY repo").fetchall())
+    old_bytes = dict(db.execute(_OLD_BYTES).fetchall())
     found = []
     for name, kind, directory in db.execute("SELECT name, kind, directory FROM repos ORDER BY name"):
         files, said = counts.get(name, {}), settings.get(f"repo:{name}", {})
@@ -127,21 +141,36 @@ def _repos(db: sqlite3.Connection, settings: Mapping[str, dict[str, Any]]) -> tu
                 held=_text(said, "held"),
                 ahead=_text(said, "ahead"),
                 error=_text(said, "error"),
+                old_generations=generations.get(name, 0),
+                old_index_bytes=old_bytes.get(name, 0),
             )
         )
     return tuple(found)
 
 
 def _troubles(db: sqlite3.Connection) -> tuple[tuple[Trouble, ...], int]:
-    where = "FROM files WHERE reason IS NOT NULL AND state <> 'live'"
-    (total,) = db.execute(f"SELECT count(*) {where}").fetchone()
+    found_in = (
+        "FROM (SELECT repo, state, file_name, reason FROM files WHERE reason IS NOT NULL AND state <> 'live' "
+        "UNION ALL SELECT repo, 'rejected', record, reason FROM rejections WHERE repo IN (SELECT name FROM repos))"
+    )
+    (total,) = db.execute(f"SELECT count(*) {found_in}").fetchone()
     rows = db.execute(
-        f"SELECT repo, state, file_name, reason {where} ORDER BY repo, file_name LIMIT ?",
+        f"SELECT repo, state, file_name, reason {found_in} ORDER BY repo, file_name LIMIT ?",
         (TROUBLES_LIMIT,),
     )
-    words = {"refused": "refused", "wanted": "pending"}
+    words = {"refused": "refused", "wanted": "pending", "rejected": "rejected"}
     found = tuple(Trouble(repo, words[state], file, reason) for repo, state, file, reason in rows)
     return found, int(total)
+
+
+def _rejected(db: sqlite3.Connection) -> tuple[RejectedRecord, ...]:
+    rows = db.execute("SELECT record, reason FROM rejections WHERE repo = '' ORDER BY record")
+    return tuple(RejectedRecord(record, reason) for record, reason in rows)
+
+
+def _failure(said: Mapping[str, Any]) -> Failure | None:
+    reason = _text(said, "reason")
+    return None if reason is None else Failure(_number(said, "at"), reason)
 
 
 def _agent(holder: Holder | None, started: dict[str, Any]) -> AgentStatus:
@@ -208,7 +237,9 @@ def _disks(config: Config) -> Iterator[Disk]:
             continue
         shares = [free / of for free, of in ((sizes.f_bavail, sizes.f_blocks), (sizes.f_favail, sizes.f_files)) if of]
         percent = round(100 * min(shares, default=1.0), 1)
-        yield Disk(holds, str(path), sizes.f_blocks * sizes.f_frsize, sizes.f_bavail * sizes.f_frsize, percent)
+        writable = not sizes.f_flag & os.ST_RDONLY
+        size_bytes, free_bytes = sizes.f_blocks * sizes.f_frsize, sizes.f_bavail * sizes.f_frsize
+        yield Disk(holds, str(path), size_bytes, free_bytes, percent, writable)
 
 
 def _number(said: Mapping[str, Any], name: str) -> float | None:

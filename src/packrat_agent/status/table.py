@@ -17,7 +17,7 @@ from packrat_agent.status.report import human_age, human_size
 from packrat_agent.status.values import AgentState, KeyStatus, RepoStatus, Status
 
 _LISTED = 20
-_FIGURES = ("wanted", "live", "refused", "pending", "changed", "checked", "lag")
+_FIGURES = ("wanted", "live", "refused", "pending", "changed", "checked", "lag", "old indexes")
 _WIDTH = 10_000
 _DAY_S = 86400
 _KEY_SOON_S = 30 * _DAY_S
@@ -126,9 +126,16 @@ def _table(status: Status) -> Table:
             _ago(status.at, repo.published),
             _ago(status.at, repo.checked),
             "-" if repo.lag_s is None else human_age(repo.lag_s),
+            _old_indexes(repo),
             Text(_safe(state), style),
         )
     return table
+
+
+def _old_indexes(repo: RepoStatus) -> str:
+    if not repo.old_generations and not repo.old_index_bytes:
+        return "-"
+    return f"{repo.old_generations}, {human_size(repo.old_index_bytes)}"
 
 
 def _state(repo: RepoStatus) -> tuple[str, str]:
@@ -142,6 +149,14 @@ def _state(repo: RepoStatus) -> tuple[str, str]:
 
 
 def _troubles(status: Status) -> Iterator[tuple[str, str]]:
+    if status.failure is not None:
+        yield f"! the agent can't work: {status.failure.reason}", "red"
+    if status.config_error is not None:
+        yield f"! the configuration that it was told to read can't be used: {status.config_error}", "yellow"
+    for rejected in status.rejected[:_LISTED]:
+        yield f"! rejected {rejected.record}: {rejected.reason}", "red"
+    if len(status.rejected) > _LISTED:
+        yield f"! and {len(status.rejected) - _LISTED} more; `packrat-agent status --json` lists them", "red"
     for repo in status.repos:
         if repo.error:
             yield f"! {repo.name}: {repo.error}", "red"
@@ -150,7 +165,7 @@ def _troubles(status: Status) -> Iterator[tuple[str, str]]:
         if repo.ahead:
             yield f"! {repo.name}: {repo.ahead}", "red"
     for one in status.troubles[:_LISTED]:
-        word = "refused" if one.state == "refused" else "failed"
+        word = "failed" if one.state == "pending" else one.state
         yield f"! {one.repo}: {word} {one.file}: {one.reason}", "yellow"
     if status.troubles_total > _LISTED:
         yield f"! and {status.troubles_total - _LISTED} more; `packrat-agent status --json` lists them", "yellow"

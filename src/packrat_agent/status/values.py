@@ -50,7 +50,10 @@ class ServerStatus:
 
 @dataclass(frozen=True, slots=True)
 class RepoStatus:
-    """One repository: wanted = live + refused + pending files; times are epoch seconds."""
+    """One repository: wanted = live + refused + pending files; times are epoch seconds.
+
+    `old_generations` and `old_index_bytes`: the earlier indexes that are still on disk.
+    """
 
     name: str
     kind: str
@@ -65,11 +68,13 @@ class RepoStatus:
     held: str | None
     ahead: str | None
     error: str | None
+    old_generations: int
+    old_index_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A file that was left out: `refused`, or `pending` and failed so far."""
+    """A file that was left out: `refused`, `pending` and failed so far, or `rejected` where `file` is its record."""
 
     repo: str
     state: str
@@ -120,6 +125,23 @@ class Disk:
     size_bytes: int
     free_bytes: int
     free_percent: float
+    writable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRecord:
+    """A record of the mirror itself, such as one of its repositories, that can't be used."""
+
+    record: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the agent can't work, since `at` (epoch seconds): it goes on by itself once that is mended."""
+
+    at: float | None
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +165,9 @@ class Status:
     repos: tuple[RepoStatus, ...]
     troubles: tuple[Trouble, ...]
     troubles_total: int
+    rejected: tuple[RejectedRecord, ...]
+    failure: Failure | None
+    config_error: str | None
     full_pass: FullPass | None
     scan: ScanProgress | None
     key: KeyStatus | None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from packrat_agent.formats.interface import Format, RenderSettings, Treatment
 from packrat_agent.gpg.keyring import SigningKey
-from packrat_agent.model.values import NOTHING_CONFIRMED, Confirmed, Refusal, Rejection, StoredFile
+from packrat_agent.model.values import NOTHING_CONFIRMED, Confirmed, Refusal, Rejection, Retention, StoredFile
 from packrat_agent.state.packages import FragmentSource
 from packrat_agent.sync.removals import RemovalLimits
 
@@ -26,6 +26,7 @@ class Ground:
     settings: RenderSettings
     parallel_downloads: int
     removals: RemovalLimits
+    retention: Retention
     kept: frozenset[str] = frozenset()
     """What the operator keeps, relative to root."""
 

@@ -22,6 +22,7 @@ from packrat_agent.publish.scan import Scan, scan
 from packrat_agent.publish.signing import sign_tree
 from packrat_agent.publish.writer import intend, publish
 from packrat_agent.state.fragment_backup import drop
+from packrat_agent.state.rejections import MIRROR
 from packrat_agent.sync.context import Order, PassResult
 from packrat_agent.sync.download import clear_staging
 from packrat_agent.sync.mirror import Mirror, Wish
@@ -118,6 +119,7 @@ async def _dry_run(
 def tell_rejected(mirror: Mirror, view: MirrorView, summary: Summary) -> None:
     """Tell which of the mirror's own records can't be used."""
     mirror.told.rejected("", view.rejected)
+    mirror.store.rejections.note(MIRROR, view.rejected)
     summary.rejected += [f"{rejection.record}: {rejection.reason}" for rejection in view.rejected]
 
 
@@ -241,7 +243,7 @@ def clean(mirror: Mirror, seen: Look | None) -> list[str]:
     """Remove what no client can still want, and with a scan at hand what is foreign; gives the removed paths."""
     store, config, root = mirror.store, mirror.config, mirror.ground.root
     check_mounted(root)
-    expired = store.live.expired(time.time(), config.mirror.grace_period_s, config.mirror.keep_generations)
+    expired = store.publications.expired(time.time(), mirror.ground.retention)
     kept = kept_paths(root, config.mirror.keep_files)
     gone = sweep(root, expired, kept)
     store.live.forget(expired)

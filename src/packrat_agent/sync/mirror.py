@@ -20,7 +20,7 @@ from packrat_agent.gpg.keyring import SigningKey, export_public, find_key
 from packrat_agent.gpg.keyring import warn as warn_of_key
 from packrat_agent.gpg.standalone_subkey import export_lone
 from packrat_agent.model.paths import kept_paths
-from packrat_agent.model.values import NOTHING_CONFIRMED, Confirmed
+from packrat_agent.model.values import NOTHING_CONFIRMED, Confirmed, Retention
 from packrat_agent.publish.claim import check_ownership, claim
 from packrat_agent.state.database import copy_database
 from packrat_agent.state.original import set_original_aside
@@ -115,6 +115,7 @@ def prepare(config: Config, store: Store, staging: Path, wish: Wish) -> Mirror:
         settings,
         mirror.parallel_downloads,
         RemovalLimits(mirror.max_removals_percent, float(mirror.full_sync_interval_s)),
+        Retention(mirror.index_grace_period_s, mirror.grace_period_s, mirror.keep_generations),
         kept_paths(mirror.root_dir, mirror.keep_files),
     )
     if not wish.dry_run:

@@ -22,7 +22,9 @@ from packrat_agent.model.values import (
     Plan,
     Repo,
     SignedTree,
+    Wanted,
 )
+from packrat_agent.publish.gc import sweep
 from packrat_agent.publish.signing import sign_tree
 from packrat_agent.publish.writer import intend, publish
 from packrat_agent.state.fragment_backup import keep
@@ -69,8 +71,8 @@ async def run_pass(
         return result
     # 1. Ask.
     wanted = await server.wanted(repo, order.packages, await in_thread(_known, repo, order, store))
-    result.rejected = list(wanted.rejected)
     # 2. Remember.
+    await in_thread(_note_rejected, repo, wanted, order, store, result)
     try:
         if order.packages is None:
             # Else the server named what changed.
@@ -92,6 +94,12 @@ async def run_pass(
     await in_thread(_build, _Build(scope, form, shelf, plan, fetched, store, ground, result))
     result.seconds = time.monotonic() - started
     return result
+
+
+def _note_rejected(repo: Repo, wanted: Wanted, order: Order, store: Store, result: PassResult) -> None:
+    result.rejected = list(wanted.rejected)
+    if not order.dry_run:
+        store.rejections.note(repo.name, wanted.rejected, None if order.packages is None else wanted.uris)
 
 
 def _known(repo: Repo, order: Order, store: Store) -> Mapping[str, PackageFile]:
@@ -167,12 +175,23 @@ def _build(build: _Build) -> None:
     store.wanted.set_live(repo.name, made.entries, build.scope.packages)
     done("live-noted")
     store.pieces.save()
+    if result.sections:
+        _remove_old_indexes(build)
     if not (made.failed or made.unreadable or made.disagreeing):
         # Every file on disk belongs to an entry now, or is retired.
         refused = frozenset(refusal.file.package for refusal in build.plan.refused)
         store.settled.keep(
             repo.name, (repo, build.ground.source_of(build.form)), Standing(entries, refused, build.scope.memo)
         )
+
+
+def _remove_old_indexes(build: _Build) -> None:
+    """Remove the indexes that no client can still want: a busy repository fills the disk before the next full pass."""
+    store, ground = build.store, build.ground
+    expired = store.publications.expired_indexes(build.scope.repo.name, time.time(), ground.retention)
+    sweep(ground.root, expired, ground.kept)
+    store.live.forget(expired)
+    done("indexes-swept")
 
 
 def _age(entry: Entry) -> tuple[int, str]:

@@ -12,6 +12,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from packrat_agent.gpg.verdict import read_verdict
+
 _STATEMENT_LIMIT = 64 * 1024
 _BEGIN = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
 _END = b"-----END PGP PUBLIC KEY BLOCK-----"
@@ -37,10 +39,15 @@ class Keyring:
             files = {"signed": signed} if detached is None else {"detached": detached, "signed": signed}
             for file, content in {**files, "keys": self.keys}.items():
                 (directory / file).write_bytes(content)
-            command = ["gpgv", "--keyring", str(directory / "keys"), "--output", output, "--", *files]
-            with (directory / "said").open("wb") as said:
+            keys = ("--keyring", str(directory / "keys"))
+            with (directory / "said").open("wb") as said, (directory / "status").open("wb") as status:
                 process = subprocess.Popen(
-                    command, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
+                    ["gpgv", "--status-fd", str(status.fileno()), *keys, "--output", output, "--", *files],
+                    cwd=directory,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=said,
+                    pass_fds=(status.fileno(),),
                 )
             with process:
                 assert process.stdout is not None
@@ -49,11 +56,14 @@ class Keyring:
                 if len(content) > _STATEMENT_LIMIT:
                     process.kill()
                     return b"", f"is a signed message of more than {_STATEMENT_LIMIT} bytes"
-            if process.returncode == 0:
+            verdict = read_verdict((directory / "status").read_text("utf-8", "replace"))
+            if process.returncode == 0 and verdict.wrong is None:
                 return content, None
             lines = (directory / "said").read_text("utf-8", "replace").splitlines()
-        told = [line.removeprefix("gpgv: ") for line in lines if line.strip()]
-        return content, f"its signature does not verify: {told[-1] if told else 'gpgv gave no reason'}"
+        # gpgv calls a signature of an expired key good, in words and by its exit code.
+        told = [line.removeprefix("gpgv: ") for line in lines if line.strip()] if process.returncode else []
+        reasons = [reason for reason in (verdict.wrong, *told[-1:]) if reason is not None]
+        return content, f"its signature does not verify: {'; '.join(reasons) or 'gpgv gave no reason'}"
 
 
 def read_keys(text: bytes) -> bytes:

@@ -22,6 +22,7 @@ import structlog
 from packrat_agent.model.values import NOTHING_CONFIRMED, Confirmed, MirrorView, Repo, StoredFile
 from packrat_agent.publish.claim import take_confirmed
 from packrat_agent.publish.scan import be_gentle
+from packrat_agent.status.nagios import AWAY_WARNING_S
 from packrat_agent.status.prometheus import collect, serving_metrics
 from packrat_agent.sync.context import Order
 from packrat_agent.sync.full_sync import (
@@ -61,6 +62,7 @@ _RETRY_S = (15.0, 900.0)
 _REST_S = 1.0
 """A repository's indexes have dates in whole seconds that must rise, and never lie ahead: one publication a second."""
 _FIGURES_S = 10.0
+_MEANWHILE = "what is published stays served; tried again"
 _NUMBERS = re.compile(r"\b(?:\d+(?:[.:]\d+)+|(?=[0-9a-fA-F-]*\d)[0-9a-fA-F-]{4,})\b")
 """Times, addresses and identifiers; not the status of an answer."""
 
@@ -96,6 +98,7 @@ class _Desk:
     tries: dict[str, int] = field(default_factory=dict)
     complaint: str = ""
     told: set[str] = field(default_factory=set)
+    away_since: float | None = None
 
 
 async def run(mirror: Mirror, on_progress: Progress, bell: asyncio.Event) -> None:
@@ -107,7 +110,8 @@ async def run(mirror: Mirror, on_progress: Progress, bell: asyncio.Event) -> Non
     log.info("started", version=__version__, server=packrat.url, mirror=packrat.name)
     told = {"pid": os.getpid(), "host": socket.gethostname(), "at": time.time(), "version": __version__}
     mirror.store.notes.set_fact("started", told)
-    mirror.store.notes.drop_fact("scan")
+    for stale in ("scan", "failure"):
+        mirror.store.notes.drop_fact(stale)
     stopping = threading.Event()
     async with serving_metrics(mirror.config):
         with ThreadPoolExecutor(1, "scan", be_gentle) as scanner:
@@ -148,17 +152,36 @@ async def _give_signs_of_life(desk: _Desk) -> None:
 
 def _complain(desk: _Desk, error: PackratError) -> None:
     desk.complaint = str(error)
+    overdue = _is_overdue(desk, error)
     # A full disk is one fault, whichever file meets it; so is a server that numbers its answers.
     fault = str(error.__cause__.errno) if isinstance(error.__cause__, OSError) else _NUMBERS.sub("#", desk.complaint)
+    if overdue:
+        fault = "overdue"
     if fault in desk.told:
         return
     desk.told.add(fault)
-    log.error("waiting", reason=desk.complaint, text="what is published stays served; tried again")
+    # What the log calls an error, `check` must not call good: a server that restarts is none.
+    if overdue or not isinstance(error, ServerUnavailable):
+        log.error("waiting", reason=desk.complaint, text=_MEANWHILE)
+    else:
+        log.warning("waiting", reason=desk.complaint, text=_MEANWHILE)
+    notes, now = desk.mirror.store.notes, time.time()
     # It may be the state database's own disk that is full.
     with suppress(DiskError):
-        desk.mirror.store.notes.add_event(time.time(), "waiting", None, desk.complaint)
+        notes.add_event(now, "waiting", None, desk.complaint)
         if not isinstance(error, DiskError):
-            desk.mirror.store.notes.note_server(desk.mirror.config.packrat.url, time.time(), desk.complaint)
+            notes.note_server(desk.mirror.config.packrat.url, now, desk.complaint)
+        if not isinstance(error, ServerUnavailable):
+            notes.set_fact("failure", {"at": now, "reason": desk.complaint})
+
+
+def _is_overdue(desk: _Desk, error: PackratError) -> bool:
+    """Say whether the server has been away for longer than a restart takes."""
+    if not isinstance(error, ServerUnavailable):
+        return False
+    if desk.away_since is None:
+        desk.away_since = time.monotonic()
+    return time.monotonic() - desk.away_since > AWAY_WARNING_S
 
 
 async def _keep_time(desk: _Desk) -> None:
@@ -222,7 +245,9 @@ def _note_health(desk: _Desk) -> None:
     """
     url = desk.mirror.config.packrat.url
     desk.mirror.store.notes.note_server(url, time.time())
+    desk.away_since = None
     if desk.complaint:
+        desk.mirror.store.notes.drop_fact("failure")
         desk.mirror.store.notes.add_event(time.time(), "recovered", None, url)
         desk.complaint = ""
         desk.told.clear()

@@ -19,6 +19,7 @@ from packrat_agent.model.values import (
     Fragment,
     PackageFile,
     Repo,
+    Retained,
     Section,
     SignatureForm,
     Tree,
@@ -109,7 +110,8 @@ def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> S
             listed.append(Listed(f"{directory}/{name}", len(data), digest))
             # apt asks for .xz or .gz; old plain indexes are kept for few generations only, being ten times as large.
             by_hash = f"{top}/{directory}/by-hash/SHA256/{digest}"
-            content.append(TreeFile(by_hash, data, retained=name != "Packages", digest=digest))
+            retained = Retained.FEW_GENERATIONS if name == "Packages" else Retained.AS_INDEX
+            content.append(TreeFile(by_hash, data, retained, digest))
             pointers.append(TreeFile(f"{top}/{directory}/{name}", data, digest=digest))
     release = write_release(request, suite, architectures, listed)
     pointers.append(TreeFile(f"{top}/Release", release.content))

@@ -12,7 +12,7 @@ import base64
 import json
 from collections.abc import Sequence
 
-from packrat_agent.model.values import QuotingFile, SignatureForm, TreeFile, Unsigned
+from packrat_agent.model.values import QuotingFile, Retained, SignatureForm, TreeFile, Unsigned
 
 _UNSIGNED = b'{"signatures":[]}\n'
 
@@ -23,11 +23,12 @@ def sign_manifest(
     """Give the signature files of one manifest: one signature a tag.
 
     public_name: the image as clients name it, host and all; None: unsigned. The list of the extension is there even
-    then: a registry that offers it must have it for all.
+    then: a registry that offers it must have it for all. They stay on disk as long as the image: whoever pulls it needs
+    them.
     """
     listed = f"extensions/v2/{image}/signatures/{digest}"
     if public_name is None:
-        return [TreeFile(listed, _UNSIGNED)]
+        return [TreeFile(listed, _UNSIGNED, Retained.AS_PACKAGE)]
     _, _, path = public_name.partition("/")
     signatures = [
         Unsigned(
@@ -35,6 +36,7 @@ def sign_manifest(
             "",
             SignatureForm.OPAQUE,
             data=_statement(f"{public_name}:{tag}", digest),
+            retained=Retained.AS_PACKAGE,
         )
         for number, tag in enumerate(tags, start=1)
     ]
@@ -45,7 +47,8 @@ def sign_manifest(
         text.append(f'{before}{{"schemaVersion":2,"name":"{digest}@{number:032x}","type":"atomic","content":"')
         before = '"},'
     text.append('"}]}\n')
-    quoting = QuotingFile(listed, tuple(piece.encode() for piece in text), tuple(one.path for one in signatures))
+    pieces = tuple(piece.encode() for piece in text)
+    quoting = QuotingFile(listed, pieces, tuple(one.path for one in signatures), Retained.AS_PACKAGE)
     return [*signatures, quoting]
 
 

@@ -19,6 +19,7 @@ from packrat_agent.model.values import Repo
 MIRROR_MARK = "@MIRROR@"
 """Stands in a .repo file for the address of root_dir where `public_url` is not set."""
 
+_EXPIRE_S = 300
 _LINUX = "http://linux.duke.edu/metadata"
 
 
@@ -85,7 +86,9 @@ def write_repo_file(repo: Repo, top: str, title: str, settings: RenderSettings) 
         lines += [f"mirrorlist={base}/mirrorlist", f"#metalink={base}/metalink", f"#baseurl={base}/"]
     else:
         lines.append(f"baseurl={base}/")
-    lines += ["enabled=1", "type=rpm-md", f"gpgcheck={check}", f"repo_gpgcheck={check}"]
+    # Else zypper never looks for new packages by itself, and dnf only every two days.
+    lines += ["enabled=1", "autorefresh=1", f"metadata_expire={_EXPIRE_S}", "type=rpm-md"]
+    lines += [f"gpgcheck={check}", f"repo_gpgcheck={check}"]
     if settings.signed:
         lines.append(f"gpgkey={mirror}/repo-key")
     return ("\n".join(lines) + "\n").encode()
