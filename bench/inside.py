@@ -17,7 +17,7 @@ from packrat_agent.config.settings import load
 from packrat_agent.sync.context import Order
 from packrat_agent.sync.full_sync import sync
 from packrat_agent.sync.mirror import Mirror, Wish, ready
-from packrat_agent.sync.repo_sync import run_pass
+from packrat_agent.sync.repo_sync import sync_repo
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
 from packrat_agent.watch import memory
@@ -25,7 +25,7 @@ from packrat_core.log import set_up_log
 
 
 async def follow(mirror: Mirror) -> None:
-    """Make passes until stdin ends."""
+    """Run syncs until stdin ends."""
     async with connected(mirror.config) as server:
         while line := await asyncio.to_thread(sys.stdin.readline):
             packages = json.loads(line)
@@ -42,7 +42,7 @@ async def _make_pass(mirror: Mirror, server: Packrat, packages: list[str]) -> No
         memory.settle()
         return
     [repo] = mirror.store.wanted.repos()
-    await run_pass(repo, Order(packages), server, mirror.store, mirror.ground, lambda files, size: None)
+    await sync_repo(repo, Order(packages), server, mirror.store, mirror.context, lambda files, size: None)
 
 
 def main() -> None:

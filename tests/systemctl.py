@@ -27,7 +27,7 @@ _USER, _NAMESPACE = 217, 226
 
 
 def read_unit(path: Path) -> dict[str, str]:
-    """Read the settings of a unit's sections together; the last line of a setting counts."""
+    """Read the settings of a unit's publications together; the last line of a setting counts."""
     lines = [line.strip() for line in path.read_text().splitlines()]
     pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith(("#", ";")))
     return {name.strip(): value.strip() for name, _, value in pairs}

@@ -24,9 +24,9 @@ STEPS = (
     "pointers-flushed",
     "published-noted",
     "live-noted",
-    "file-swept",
-    "indexes-swept",
-    "sweep-noted",
+    "file-collected",
+    "indexes-collected",
+    "garbage-noted",
 )
 """In the order of a pass."""
 

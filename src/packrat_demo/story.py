@@ -100,7 +100,7 @@ async def _tell_all(stage: _Stage, *, once: bool) -> None:
 
 
 def _tell_published(setting: Setting, summary: Summary) -> None:
-    added = sum(len(one.added) for one in summary.passes)
+    added = sum(len(one.added) for one in summary.syncs)
     click.echo(f"agent    published {added} new files in {summary.seconds:.2f} s, signed with {setting.key[-16:]}")
     click.echo(f"         {setting.directory / 'www'}")
 

@@ -118,7 +118,7 @@ def repo_group() -> None:
 )
 @_DATA
 def repo_set(name: str, distros: tuple[str, ...], all_versions: bool | None, data: Path, **given: str | None) -> None:
-    """Make a repository, or change the one of that name; what is not named stays as it is.
+    """Make a repository, or change what is named of it.
 
     Prints each field that changed, before → after.
     """
@@ -157,7 +157,7 @@ def mirror_group() -> None:
 @click.option("--new-psk", is_flag=True, help="Generate a new psk for a mirror that exists; its sessions end.")
 @_DATA
 def mirror_set(name: str, repos: tuple[str, ...], description: str | None, new_psk: bool, data: Path) -> None:
-    """Make a mirror, or change the one of that name; what is not named stays as it is.
+    """Make a mirror, or change what is named of it.
 
     Prints each field that changed, before → after, and the psk of a new mirror.
     """
@@ -186,7 +186,7 @@ def user_group() -> None:
 @click.option("--new-password", "renew", is_flag=True, help="Generate a new password for a user that exists.")
 @_DATA
 def user_set(name: str, role: str | None, renew: bool, data: Path) -> None:
-    """Make a user, or change the one of that name; what is not named stays as it is.
+    """Make a user, or change what is named of it.
 
     Prints each field that changed, before → after, and the password of a new user. After a change the user logs in
     anew. Somebody who was locked out becomes a user again as if new.

@@ -38,10 +38,10 @@ class _Block:
 
 
 def _blocks(heading: str) -> list[_Block]:
-    section = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## )", _README, re.MULTILINE | re.DOTALL)
-    assert section is not None, heading
-    pieces = re.split(r"^```(\w+)\n(.*?)^```$", section[1], flags=re.MULTILINE | re.DOTALL)
-    return [_Block(pieces[n + 1], pieces[n + 2], pieces[n].strip()) for n in range(0, len(pieces) - 2, 3)]
+    publication = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## )", _README, re.MULTILINE | re.DOTALL)
+    assert publication is not None, heading
+    chunks = re.split(r"^```(\w+)\n(.*?)^```$", publication[1], flags=re.MULTILINE | re.DOTALL)
+    return [_Block(chunks[n + 1], chunks[n + 2], chunks[n].strip()) for n in range(0, len(chunks) - 2, 3)]
 
 
 class _Walk:

@@ -25,19 +25,19 @@ VERSIONS = (DistroVersion("rhel9", "rhel", "9", "rpm"), DistroVersion("sles15", 
 REPO = Repo("yum-dev", "", "yum-dev", "yum", VERSIONS)
 
 
-class Pieces:
-    """Compressed pieces in memory."""
+class Chunks:
+    """Compressed chunks in memory."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], bytes] = {}
 
     def get(self, coding: str, digest: str) -> bytes | None:
-        """The piece."""
+        """The chunk."""
         return self._kept.get((coding, digest))
 
-    def put(self, coding: str, digest: str, piece: bytes) -> None:
-        """Keep the piece."""
-        self._kept[coding, digest] = piece
+    def put(self, coding: str, digest: str, chunk: bytes) -> None:
+        """Keep the chunk."""
+        self._kept[coding, digest] = chunk
 
 
 def entries(directory: Path) -> list[Entry]:
@@ -60,7 +60,7 @@ class Publisher:
     def __init__(self, root: Path, key: SigningKey, url: str) -> None:
         self._root, self._key = root, key
         self._settings = RenderSettings("", signed=True, public_url=url, public_key=export_public(key).armored)
-        self._pieces = Pieces()
+        self._chunks = Chunks()
         self._facts: dict[str, Mapping[str, str]] = {}
         self._entries = entries(root.parent)
         self.count = 0
@@ -69,9 +69,9 @@ class Publisher:
         """Publish once more."""
         left_out = self.count % PACKAGES
         chosen = [entry for number, entry in enumerate(self._entries) if number // 2 != left_out]
-        request = RenderRequest(REPO, chosen, self._settings, datetime.now(UTC), self._pieces, self._facts)
-        tree = sign_tree(YumFormat().render(request), self._key, {}, self._pieces)
-        self._facts = {section.name: section.facts for section in tree.sections}
+        request = RenderRequest(REPO, chosen, self._settings, datetime.now(UTC), self._chunks, self._facts)
+        tree = sign_tree(YumFormat().render(request), self._key, {}, self._chunks)
+        self._facts = {publication.name: publication.facts for publication in tree.publications}
         publish(tree, (), self._root, self._root / ".packrat-agent", intend(tree, ()), {})
         self.count += 1
 

@@ -66,7 +66,7 @@ def test_apt_stays_whole_and_the_next_pass_finishes(lab: Stage, tmp_path: Path, 
     lab.server.put_deb(Deb("staying", "1", "amd64"))
     [leaving] = lab.server.put_deb(Deb("leaving", "1", "all"))
     lab.agent("sync")
-    # Something to sweep, too.
+    # Something to collect_garbage, too.
     lab.server.act(leaving, "fail")
     lab.agent("sync")
     for name in ("new-1", "new-2"):

@@ -44,7 +44,7 @@ def assert_all_was_done(lab: Stage, name: str, watched: Watch, because: str) -> 
 
 
 class Work:
-    """Gives the next pass of a mirror something of everything to do: files that come, change, retire and go."""
+    """Gives the next pass of a mirror something of everything to do: files that come, change, withdraw and go."""
 
     def __init__(self, lab: Stage) -> None:
         self._lab = lab

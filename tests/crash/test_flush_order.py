@@ -111,7 +111,9 @@ def test_what_is_swept_is_first_named_by_no_index_on_disk(lab: Stage, tmp_path: 
     watched = watch(tmp_path, [lab.www])
     assert lab.sync(watched.environment()).returncode == 0
     calls = watched.calls()
-    swept = [at for at, call in enumerate(calls) if call.name == "unlink" and call.path.endswith("leaving_1_amd64.deb")]
+    collected = [
+        at for at, call in enumerate(calls) if call.name == "unlink" and call.path.endswith("leaving_1_amd64.deb")
+    ]
     shown = [at for at, call in entering(lab, calls) if call.path.endswith("/InRelease")]
     flushed = last(calls, lambda call: call.name == "fsync" and call.path.endswith("/dists/bookworm"))
-    assert shown[-1] < flushed < swept[0]
+    assert shown[-1] < flushed < collected[0]

@@ -16,7 +16,7 @@ BASE = (("base", b"base\n"),)
 def remembered(lab: Stage) -> tuple[list[tuple[object, ...]], ...]:
     """What the state database says of the files that are in use, and of the wanted ones."""
     with closing(sqlite3.connect(lab.directory / "state" / "state.db")) as db:
-        files = "SELECT path, sha256, section FROM live_files WHERE retired_at IS NULL ORDER BY path"
+        files = "SELECT path, sha256, publication FROM live_files WHERE withdrawn_at IS NULL ORDER BY path"
         return db.execute(files).fetchall(), db.execute("SELECT uri, state, path FROM files ORDER BY uri").fetchall()
 
 
@@ -61,7 +61,7 @@ def test_a_package_that_is_damaged_beside_a_change_is_mended(lab: Stage) -> None
         assert package.read_bytes() == good
         lab.server.put_deb(Deb("third", "1", "amd64"))
         agent.until_logged("Signing distro bookworm", 3)
-        agent.until_logged("sections=bookworm", 3)
+        agent.until_logged("publications=bookworm", 3)
         holds_against_a_sync(lab, agent)
 
 

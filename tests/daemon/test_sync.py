@@ -255,7 +255,7 @@ def test_other_bytes_under_a_published_name_are_refused(lab: Stage) -> None:
     [uri] = lab.server.put_deb(FIRST)
     lab.agent("sync")
     # The server was put back from a backup and the package built again.
-    forged = Deb("first", "1", "amd64", (("Section", "net"),))
+    forged = Deb("first", "1", "amd64", (("Publication", "net"),))
     engine = open_database(lab.server.data)
     with engine.connect() as connection, connection.begin():
         connection.exec_driver_sql("DELETE FROM package_file_tags")

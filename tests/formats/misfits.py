@@ -175,12 +175,12 @@ def _images() -> Misfits:
 
 
 def _files() -> Misfits:
-    strangers = tuple(_foreign(kind, f"repository of type {kind.name}") for kind in (APT, YUM, PYPI, DOCKER))
+    untracked = tuple(_foreign(kind, f"repository of type {kind.name}") for kind in (APT, YUM, PYPI, DOCKER))
     taken = Misfit(
         "SHA256SUMS_1.0.json", b"mine", None, (), "can't be called SHA256SUMS|file or directory of that name"
     )
     suites = tuple(suite for kind in (APT, YUM, PYPI, DOCKER) for suite in kind.uploaded_for)
-    return Misfits((*strangers, taken), suites)
+    return Misfits((*untracked, taken), suites)
 
 
 MISFITS: Mapping[str, Callable[[], Misfits]] = {

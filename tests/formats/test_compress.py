@@ -1,4 +1,4 @@
-"""Compressed shard by shard: every decompressor reads the whole, every piece is made once."""
+"""Compressed shard by shard: every decompressor reads the whole, every chunk is made once."""
 
 import gzip
 import hashlib
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from formats.apt.build import Pieces
+from formats.apt.build import Chunks
 from packrat_agent.formats.compress import Shard, compress_gzip, compress_xz
 
 
@@ -39,15 +39,15 @@ _parts = st.lists(
 @example([b"x" * 3_000_000, b"y"])
 def test_the_standard_library_reads_what_was_put_in(parts: list[bytes]) -> None:
     shards = shards_of(*parts)
-    pieces = Pieces()
-    packed = compress_gzip(shards, pieces), compress_xz(shards, pieces)
+    chunks = Chunks()
+    packed = compress_gzip(shards, chunks), compress_xz(shards, chunks)
     assert gzip.decompress(packed[0]) == b"".join(parts)
     assert lzma.decompress(packed[1], lzma.FORMAT_XZ) == b"".join(parts)
     # Nothing is made again, and from the cache it is the same.
-    pieces.made.clear()
-    assert (compress_gzip(shards, pieces), compress_xz(shards, pieces)) == packed
-    assert pieces.made == []
-    assert (compress_gzip(shards, Pieces()), compress_xz(shards, Pieces())) == packed
+    chunks.made.clear()
+    assert (compress_gzip(shards, chunks), compress_xz(shards, chunks)) == packed
+    assert chunks.made == []
+    assert (compress_gzip(shards, Chunks()), compress_xz(shards, Chunks())) == packed
 
 
 @settings(max_examples=25, deadline=None)
@@ -56,23 +56,23 @@ def test_the_standard_library_reads_what_was_put_in(parts: list[bytes]) -> None:
 @example([bytes([number]) * 50 for number in range(200)])
 def test_the_real_programs_read_it(parts: list[bytes]) -> None:
     shards = shards_of(*parts)
-    packed = compress_xz(shards, Pieces())
+    packed = compress_xz(shards, Chunks())
     assert filtered(["xz", "--test", "-"], packed) == b""
     assert filtered(["xz", "--decompress", "--stdout"], packed) == b"".join(parts)
-    assert filtered(["gzip", "--decompress", "--stdout"], compress_gzip(shards, Pieces())) == b"".join(parts)
+    assert filtered(["gzip", "--decompress", "--stdout"], compress_gzip(shards, Chunks())) == b"".join(parts)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 129])
 def test_xz_is_one_stream_with_a_block_a_shard(tmp_path: Path, count: int) -> None:
     path = tmp_path / "index.xz"
-    path.write_bytes(compress_xz(shards_of(*(b"%d" % number for number in range(count))), Pieces()))
+    path.write_bytes(compress_xz(shards_of(*(b"%d" % number for number in range(count))), Chunks()))
     said = filtered(["xz", "--robot", "--list", str(path)], b"").decode()
     totals = next(line.split("\t") for line in said.splitlines() if line.startswith("totals"))
     assert totals[1:3] == ["1", str(count)]
 
 
 def test_the_bytes_carry_no_date_and_no_name() -> None:
-    packed = compress_gzip(shards_of(b"a", b"b"), Pieces())
+    packed = compress_gzip(shards_of(b"a", b"b"), Chunks())
     with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
         file.read()
         assert file.mtime == 0
@@ -80,8 +80,8 @@ def test_the_bytes_carry_no_date_and_no_name() -> None:
 
 
 def test_shards_share_their_pieces_with_other_indexes() -> None:
-    pieces = Pieces()
-    compress_gzip(shards_of(b"a", b"b", b"c"), pieces)
-    pieces.made.clear()
-    compress_gzip(shards_of(b"c", b"x", b"a"), pieces)
-    assert pieces.made == [("gz-6", hashlib.sha256(b"x").hexdigest())]
+    chunks = Chunks()
+    compress_gzip(shards_of(b"a", b"b", b"c"), chunks)
+    chunks.made.clear()
+    compress_gzip(shards_of(b"c", b"x", b"a"), chunks)
+    assert chunks.made == [("gz-6", hashlib.sha256(b"x").hexdigest())]

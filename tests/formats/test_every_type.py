@@ -213,9 +213,9 @@ def test_a_lost_state_costs_no_download(made: TypeStage) -> None:
     assert NO_DOWNLOAD.search(made.lab.agent("sync").stdout)
     assert made.packages() == before
     assert made.offered() == made.expected(*packages)
-    settled = made.lab.tree()
+    last_renders = made.lab.tree()
     made.lab.agent("sync")
-    assert made.lab.tree() == settled
+    assert made.lab.tree() == last_renders
 
 
 @pytest.mark.parametrize("kind", [YUM, DOCKER], ids=lambda kind: kind.name, indirect=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.json.format import FilesFormat
-from packrat_agent.model.values import DistroVersion, Entry, PackageFile, Repo, Section, TreeFile, Unsigned
+from packrat_agent.model.values import DistroVersion, Entry, PackageFile, PendingSignature, Publication, Repo, TreeFile
 
 
 class NoPieces:
@@ -14,7 +14,7 @@ class NoPieces:
     def get(self, coding: str, digest: str) -> bytes | None:
         return None
 
-    def put(self, coding: str, digest: str, piece: bytes) -> None:
+    def put(self, coding: str, digest: str, chunk: bytes) -> None:
         """Forget it."""
 
 
@@ -37,15 +37,15 @@ ENTRIES = [
 ]
 
 
-def render(entries: list[Entry], signed: bool) -> Section:
+def render(entries: list[Entry], signed: bool) -> Publication:
     request = RenderRequest(REPO, entries, RenderSettings("", signed=signed), datetime.now(UTC), NoPieces())
-    (section,) = FORM.render(request).sections
-    return section
+    (publication,) = FORM.render(request).publications
+    return publication
 
 
 def test_the_tree_is_the_expected_one() -> None:
-    section = render(ENTRIES, False)
-    found = {file.path: file.content for file in section.pointers if isinstance(file, TreeFile)}
+    publication = render(ENTRIES, False)
+    found = {file.path: file.content for file in publication.pointers if isinstance(file, TreeFile)}
     expected = {str(path.relative_to(EXPECTED)): path.read_bytes() for path in EXPECTED.rglob("*") if path.is_file()}
     assert found == expected
 
@@ -55,10 +55,10 @@ def test_the_order_of_the_files_does_not_matter() -> None:
 
 
 def test_signatures_are_asked_for_where_there_is_a_key() -> None:
-    section = render(ENTRIES, True)
-    asked = [file.path for file in section.pointers if isinstance(file, Unsigned)]
+    publication = render(ENTRIES, True)
+    asked = [file.path for file in publication.pointers if isinstance(file, PendingSignature)]
     assert asked == ["SHA256SUMS.gpg", "SHA256SUMS.asc", "_repo_main/MANIFEST_all.json.gpg"]
-    assert section.identity != render(ENTRIES, False).identity
+    assert publication.identity != render(ENTRIES, False).identity
 
 
 def test_the_same_file_of_two_records_is_listed_once() -> None:

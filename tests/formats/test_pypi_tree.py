@@ -8,7 +8,7 @@ import pytest
 
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.pypi.format import PypiFormat
-from packrat_agent.model.values import DistroVersion, Entry, PackageFile, Repo, Section, TreeFile
+from packrat_agent.model.values import DistroVersion, Entry, PackageFile, Publication, Repo, TreeFile
 from packrat_core.errors import Refused
 from packrat_demo.build_wheel import Python, build_sdist, build_wheel
 
@@ -20,8 +20,8 @@ SECOND = Python("zope-thing", "1.1.dev1", (), "")
 LOCAL = Python("other", "2!1.0+local.1", (), ">=3.11")
 
 
-class Pieces:
-    """Keeps pieces, and counts those that had to be made."""
+class Chunks:
+    """Keeps chunks, and counts those that had to be made."""
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], bytes] = {}
@@ -30,8 +30,8 @@ class Pieces:
     def get(self, coding: str, digest: str) -> bytes | None:
         return self.kept.get((coding, digest))
 
-    def put(self, coding: str, digest: str, piece: bytes) -> None:
-        self.kept[coding, digest] = piece
+    def put(self, coding: str, digest: str, chunk: bytes) -> None:
+        self.kept[coding, digest] = chunk
         self.made += 1
 
 
@@ -57,13 +57,13 @@ def entries(tmp_path: Path) -> list[Entry]:
     ]
 
 
-def render(entries: list[Entry], pieces: Pieces | None = None) -> tuple[Section, ...]:
+def render(entries: list[Entry], chunks: Chunks | None = None) -> tuple[Publication, ...]:
     settings = RenderSettings("", signed=False)
-    return FORM.render(RenderRequest(REPO, entries, settings, datetime.now(UTC), pieces or Pieces())).sections
+    return FORM.render(RenderRequest(REPO, entries, settings, datetime.now(UTC), chunks or Chunks())).publications
 
 
-def pages(sections: tuple[Section, ...]) -> dict[str, bytes]:
-    files = [file for section in sections for file in section.pointers]
+def pages(publications: tuple[Publication, ...]) -> dict[str, bytes]:
+    files = [file for publication in publications for file in publication.pointers]
     return {file.path: file.content for file in files if isinstance(file, TreeFile)}
 
 
@@ -80,18 +80,18 @@ def test_the_order_of_the_files_does_not_matter(entries: list[Entry]) -> None:
 
 
 def test_the_root_comes_last_and_an_empty_repository_has_one(entries: list[Entry]) -> None:
-    assert [section.name for section in render(entries)] == ["other", "zope-thing", "simple/"]
-    assert [section.name for section in render([])] == ["simple/"]
+    assert [publication.name for publication in render(entries)] == ["other", "zope-thing", "simple/"]
+    assert [publication.name for publication in render([])] == ["simple/"]
 
 
 def test_only_the_project_that_changed_is_written_anew(entries: list[Entry], tmp_path: Path) -> None:
-    pieces = Pieces()
-    before = {section.name: section.identity for section in render(entries, pieces)}
-    assert pieces.made == 2
+    chunks = Chunks()
+    before = {publication.name: publication.identity for publication in render(entries, chunks)}
+    assert chunks.made == 2
     newer = replace(LOCAL, version="2!1.1")
-    after = render([*entries, entry(newer.wheel_name, build_wheel(newer), tmp_path)], pieces)
-    assert pieces.made == 3
-    assert [section.name for section in after if before[section.name] != section.identity] == ["other"]
+    after = render([*entries, entry(newer.wheel_name, build_wheel(newer), tmp_path)], chunks)
+    assert chunks.made == 3
+    assert [publication.name for publication in after if before[publication.name] != publication.identity] == ["other"]
 
 
 def test_a_file_for_two_distribution_versions_is_listed_once(entries: list[Entry]) -> None:
@@ -136,7 +136,7 @@ def test_a_record_renamed_for_the_server_is_the_project_inside(tmp_path: Path) -
 def test_a_version_with_a_dash_is_one(tmp_path: Path) -> None:
     dashed = Python("foo", "1.0-1")
     one = entry("foo-1.0-1.tar.gz", build_sdist(dashed), tmp_path)
-    assert [section.name for section in render([one])] == ["foo", "simple/"]
+    assert [publication.name for publication in render([one])] == ["foo", "simple/"]
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,12 @@ MIB = 1024 * 1024
 GOOD = "apt-dev/pool/good/good_1_all.deb"
 
 
-def endless(piece: bytes, opening: bytes = b"", times: int | None = None) -> Lie:
-    """Send a piece again and again, in chunks, until the other side has had enough."""
+def endless(chunk: bytes, opening: bytes = b"", times: int | None = None) -> Lie:
+    """Send a chunk again and again, in chunks, until the other side has had enough."""
 
     async def lie(send: Send) -> None:
         await send(head(Transfer_Encoding="chunked", Total="1"))
-        block = piece * (MIB // len(piece) + 1)
+        block = chunk * (MIB // len(chunk) + 1)
         await send(b"%x\r\n%b\r\n" % (len(opening), opening) if opening else b"")
         for _ in itertools.count() if times is None else range(times):
             await send(b"%x\r\n%b\r\n" % (len(block), block))
@@ -53,9 +53,9 @@ def redirect(target: str, status: str = "302 Found") -> Lie:
     return lie
 
 
-def many(piece: bytes, mib: int) -> bytes:
+def many(chunk: bytes, mib: int) -> bytes:
     """A JSON list of the same value, so many MiB of it."""
-    return b"[" + b",".join([piece] * (mib * MIB // (len(piece) + 1))) + b"]"
+    return b"[" + b",".join([chunk] * (mib * MIB // (len(chunk) + 1))) + b"]"
 
 
 URI = f'"{FILE}:1234567:"'.encode()

@@ -17,10 +17,10 @@ _PIECES = ["<", ">", "/", "<repomd>", "</repomd>", "<data type='primary'>", "</d
 
 
 @given(st.lists(st.sampled_from(_PIECES) | st.text(max_size=5)))
-def test_any_text_is_read_or_refused(pieces: list[str]) -> None:
+def test_any_text_is_read_or_refused(chunks: list[str]) -> None:
     for read in (read_repomd, read_metalink):
         try:
-            read("".join(pieces).encode("utf-8", "surrogatepass"))
+            read("".join(chunks).encode("utf-8", "surrogatepass"))
         except ValueError:
             continue
 
@@ -102,12 +102,12 @@ _MARKUP = [
 
 
 @given(st.lists(st.sampled_from(_MARKUP) | st.text(max_size=5)))
-def test_any_page_is_read_or_refused(pieces: list[str]) -> None:
+def test_any_page_is_read_or_refused(chunks: list[str]) -> None:
     try:
-        links = read_page("".join(pieces).encode("utf-8", "surrogatepass"))
+        links = read_page("".join(chunks).encode("utf-8", "surrogatepass"))
     except ValueError:
         return
-    assert len(links) == pieces.count('<a href="x">')
+    assert len(links) == chunks.count('<a href="x">')
 
 
 def test_a_page_gives_its_links() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from packrat_agent.model.values import Fragment, PackageFile, Product
 from packrat_agent.state.fragment_backup import MADE_DIR, _checksum, drop, keep, recall
-from packrat_agent.state.packages import FragmentSource, ShelfItem
+from packrat_agent.state.packages import FragmentSource, WantedFile
 
 SHA, OTHER = "a" * 64, "b" * 64
 YUM = FragmentSource("yum", 1, "F" * 40)
@@ -22,9 +22,9 @@ SIGNED = Fragment(b"\0body\xff", "hello", "1.0-1", "x86_64", (Product("", "c" * 
 IMAGE = Fragment(b"", "web", "1", "all", (Product("blobs/sha256:" + "d" * 64, "d" * 64, 0), Product("a", "e" * 64, 1)))
 
 
-def item(sha256: str = SHA, fragment: Fragment | None = None, state: str = "wanted") -> ShelfItem:
+def item(sha256: str = SHA, fragment: Fragment | None = None, state: str = "wanted") -> WantedFile:
     file = PackageFile("/f/1", "hello", "rhel9", "1.0-1", "rpm", "x86_64", "/files/x.rpm", "x.rpm", sha256)
-    return ShelfItem(file, None, state, None, 0, 7 if fragment else None, fragment)
+    return WantedFile(file, None, state, None, 0, 7 if fragment else None, fragment)
 
 
 def place(root: Path, source: FragmentSource = YUM, sha256: str = SHA) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.gpg.keyring import SigningKey, export_public, find_key, make_signature, warn
-from packrat_agent.gpg.standalone_subkey import export_lone
+from packrat_agent.gpg.standalone_subkey import export_standalone
 from packrat_agent.model.values import SignatureForm
 from packrat_core.errors import SigningError
 
@@ -295,8 +295,8 @@ def test_a_signing_subkey_is_shown_as_a_key_of_its_own(
     subkey = ring.add(primary, passphrase=passphrase, kind=kind)
     key = ring.find(subkey, file if passphrase else None)
     before = sorted(path.stat().st_mtime_ns for path in (ring.home / "private-keys-v1.d").iterdir())
-    lone = export_lone(key)
-    assert export_lone(key) == lone
+    lone = export_standalone(key)
+    assert export_standalone(key) == lone
     assert sorted(path.stat().st_mtime_ns for path in (ring.home / "private-keys-v1.d").iterdir()) == before
     with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as other:
         gpg = ["gpg", "--homedir", other, "--batch", "--status-fd", "1"]

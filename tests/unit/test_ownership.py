@@ -57,11 +57,11 @@ def interpreter() -> list[str]:
 
 def copy_modules(target: Path) -> None:
     """Put the modules where other users can read them."""
-    package = target / "packrat_agent"
-    package.mkdir(exist_ok=True)
-    for name in ("ownership.py", "errors.py", "__init__.py"):
-        shutil.copy(_TOP / "src/packrat_agent" / name, package / name)
-        (package / name).chmod(0o644)
+    for name in ("__init__.py", "errors.py", "fs/__init__.py", "fs/ownership.py"):
+        copy = target / "packrat_core" / name
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(_TOP / "src/packrat_core" / name, copy)
+        copy.chmod(0o644)
 
 
 def mend(told: str) -> None:

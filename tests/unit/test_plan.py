@@ -31,13 +31,13 @@ def test_a_file_in_its_place_is_kept_and_others_are_fetched() -> None:
     plan = decide(REPO, [candidate(one, "r/1"), candidate(two, "r/2")], {"r/1": stored("r/1", "a")}, {}, {})
     assert [p.path for p in plan.keep] == ["r/1"]
     assert [p.path for p in plan.fetch] == ["r/2"]
-    assert plan.retire == ()
+    assert plan.withdraw == ()
 
 
 def test_a_file_with_other_bytes_on_disk_is_fetched_again_and_not_retired() -> None:
     plan = decide(REPO, [candidate(wanted_file(1, "a"), "r/1")], {"r/1": stored("r/1", "f")}, {}, {"r/1": "a" * 64})
     assert [p.path for p in plan.fetch] == ["r/1"]
-    assert plan.retire == ()
+    assert plan.withdraw == ()
 
 
 def test_bytes_that_stand_elsewhere_are_linked_not_downloaded() -> None:
@@ -58,12 +58,12 @@ def test_a_published_name_never_gets_other_bytes() -> None:
     plan = decide(REPO, [candidate(wanted_file(1, "b"), "r/1")], {"r/1": stored("r/1", "a")}, {}, {"r/1": "a" * 64})
     assert plan.fetch == plan.keep == plan.link == ()
     assert "published before with other bytes" in plan.refused[0].reason
-    assert plan.retire == ("r/1",)
+    assert plan.withdraw == ("r/1",)
 
 
 def test_what_is_wanted_no_more_is_retired() -> None:
     plan = decide(REPO, [], {"r/1": stored("r/1", "a"), "r/0": stored("r/0", "b")}, {}, {})
-    assert plan.retire == ("r/0", "r/1")
+    assert plan.withdraw == ("r/0", "r/1")
 
 
 def test_a_file_that_was_never_read_is_fetched_or_taken_from_a_copy() -> None:
@@ -81,14 +81,14 @@ def test_products_in_place_are_kept_and_those_elsewhere_linked() -> None:
     assert [p.file for p in plan.keep] == [one]
     (link,) = plan.link
     assert [part.source for part in link.parts] == ["r/y", "other/z"]
-    assert plan.retire == ("r/old",)
+    assert plan.withdraw == ("r/old",)
 
 
 def test_a_product_that_is_nowhere_has_the_package_file_fetched_again() -> None:
     one = wanted_file(1, "a")
     plan = decide(REPO, [unpacked(one, ("r/x", "1"), ("r/y", "2"))], {"r/x": stored("r/x", "1")}, {}, {})
     assert [p.file for p in plan.fetch] == [one]
-    assert plan.retire == ()
+    assert plan.withdraw == ()
 
 
 _paths = st.sampled_from(["r/1", "r/2", "r/3", "r/4"])
@@ -121,4 +121,4 @@ def test_every_wanted_file_has_one_fate_and_nothing_wanted_is_retired(
         by_path.setdefault(placement.path, set()).add(placement.file.sha256)
         assert published.get(placement.path, placement.file.sha256[0]) == placement.file.sha256[0]
     assert all(len(shas) == 1 for shas in by_path.values())
-    assert set(plan.retire) == set(disk) - set(by_path)
+    assert set(plan.withdraw) == set(disk) - set(by_path)

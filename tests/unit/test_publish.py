@@ -10,7 +10,7 @@ from packrat_agent.model.values import (
     Place,
     Published,
     Repo,
-    SignedSection,
+    SignedPublication,
     SignedTree,
     StagedFile,
     TreeFile,
@@ -34,8 +34,8 @@ def go(root: Path, tree: SignedTree, *places: Place, pointers: dict[str, list[st
 
 
 def tree_of(content: list[TreeFile | TreeLink], pointers: list[TreeFile | TreeLink]) -> SignedTree:
-    section = SignedSection("s", "id", tuple(content), tuple(pointers), {})
-    return SignedTree(REPO, (section,), ("s",), None)
+    publication = SignedPublication("s", "id", tuple(content), tuple(pointers), {})
+    return SignedTree(REPO, (publication,), ("s",), None)
 
 
 def place(root: Path, name: str, content: bytes) -> Place:
@@ -75,7 +75,7 @@ def test_a_pointer_that_changes_gets_a_later_whole_second_and_one_that_does_not_
 
 def test_a_pointer_that_is_no_more_is_removed_and_so_is_that_of_a_lost_section(root: Path) -> None:
     go(root, tree_of([], [TreeFile("InRelease", b"one"), TreeFile("Release", b"one")]))
-    (root / "repo/old").write_text("old section")
+    (root / "repo/old").write_text("old publication")
     published = go(
         root,
         tree_of([], [TreeFile("Release", b"two")]),

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.model.values import LiveFile, Published, Repo, Retained, Retention, SignedSection, StoredFile
-from packrat_agent.state.retention import OldPublication, keep_publications
+from packrat_agent.model.values import LiveFile, Published, Repo, Retained, Retention, SignedPublication, StoredFile
+from packrat_agent.state.retention import Generation, choose_generations
 from packrat_agent.state.store import Store
 
 HOUR_S = 3600.0
@@ -26,11 +26,11 @@ rules = st.builds(
 )
 
 
-def history(between: list[float]) -> list[OldPublication]:
+def history(between: list[float]) -> list[Generation]:
     at, found = 1_800_000_000.0, []
     for generation, gap in enumerate(between, start=1):
         at += gap
-        found.append(OldPublication(generation, at))
+        found.append(Generation(generation, at))
     return found
 
 
@@ -44,13 +44,13 @@ def test_the_retained_set_obeys_the_rules_at_every_moment(
     now = publications[-1].replaced_at if publications else 0.0
     for wait in waits:
         now += wait
-        kept = keep_publications(publications, now, rule)
-        generations = [one.generation for one in publications]
+        kept = choose_generations(publications, now, rule)
+        generations = [one.number for one in publications]
         assert set(generations[max(0, len(generations) - rule.keep_generations) :]) <= kept
-        assert {one.generation for one in publications if now - one.replaced_at <= rule.index_s} <= kept
+        assert {one.number for one in publications if now - one.replaced_at <= rule.index_s} <= kept
         assert not kept & dropped, "what was dropped once came back"
         dropped = set(generations) - kept
-        late = [one for one in publications if one.generation in kept and now - one.replaced_at > rule.index_s]
+        late = [one for one in publications if one.number in kept and now - one.replaced_at > rule.index_s]
         late = late[: max(0, len(late) - rule.keep_generations)]
         assert all(now - one.replaced_at <= rule.packages_s for one in late)
         for doubling in range(40):
@@ -67,14 +67,14 @@ def test_dropping_as_time_goes_by_keeps_what_dropping_at_once_keeps(
     now = publications[-1].replaced_at if publications else 0.0
     for wait in waits:
         now += wait
-        kept = keep_publications(left, now, rule)
-        assert kept == keep_publications(publications, now, rule)
-        left = [one for one in left if one.generation in kept]
+        kept = choose_generations(left, now, rule)
+        assert kept == choose_generations(publications, now, rule)
+        left = [one for one in left if one.number in kept]
 
 
 def test_a_publication_a_minute_leaves_an_hour_and_a_few() -> None:
     publications = history([60.0] * 4320)
-    kept = keep_publications(publications, publications[-1].replaced_at, DEFAULT)
+    kept = choose_generations(publications, publications[-1].replaced_at, DEFAULT)
     # 61 of the last hour, and at most two for each of one to two hours, two to four, and so on.
     assert 61 < len(kept) <= 61 + 14
 
@@ -97,13 +97,13 @@ def publish_section(
     store: Store, name: str, now: float, files: list[LiveFile], withdrawn: tuple[str, ...] = (), repo: Repo = REPO
 ) -> None:
     store.live.begin(repo.name, files)
-    section = SignedSection(name, f"identity {now}", (), (), {})
+    publication = SignedPublication(name, f"identity {now}", (), (), {})
     written = tuple(StoredFile(file.path, file.sha256, file.size, 1, 1) for file in files)
-    store.live.finish(Published(repo, (section,), ("quiet", "s"), written, ()), files, withdrawn, now)
+    store.live.finish(Published(repo, (publication,), ("quiet", "s"), written, ()), files, withdrawn, now)
 
 
-def sweep(store: Store, now: float, rule: Retention) -> list[str]:
-    gone = store.publications.expired(now, rule)
+def collect_garbage(store: Store, now: float, rule: Retention) -> list[str]:
+    gone = store.generations.expired(now, rule)
     store.live.forget(gone)
     return gone
 
@@ -124,13 +124,13 @@ def test_what_a_retained_publication_names_is_there(steps: list[tuple[float, set
     with TemporaryDirectory() as directory:
         store = Store(Path(directory) / "state.db")
         now = 1_800_000_000.0
-        old: list[OldPublication] = []
+        old: list[Generation] = []
         named: dict[int, set[str]] = {}
         packages: dict[int, str] = {}
         for generation, (gap, numbers, cut_off) in enumerate(steps, start=1):
             now += gap
             if generation > 1:
-                old.append(OldPublication(generation - 1, now))
+                old.append(Generation(generation - 1, now))
             names = {f"f{number}" for number in numbers} | {f"release{generation}"}
             package = packages[generation] = f"apt-dev/pool/{generation}"
             withdrawn = (packages[generation - 1],) if generation > 1 else ()
@@ -140,14 +140,14 @@ def test_what_a_retained_publication_names_is_there(steps: list[tuple[float, set
             files = [LiveFile(f"apt-dev/{name}", "s", "a" * 64, 1) for name in sorted(names)]
             publish_files(store, now, [*files, LiveFile(package, "", "a" * 64, 1)], withdrawn)
             named[generation] = {f"apt-dev/{name}" for name in names}
-            sweep(store, now, rule)
+            collect_garbage(store, now, rule)
             there = set(store.live.everything())
             assert named[generation] <= there
-            for kept in keep_publications(old, now, rule):
+            for kept in choose_generations(old, now, rule):
                 assert named[kept] <= there, "an index on disk lacks a file of its own"
                 assert packages[kept] in there, "an index on disk names a package file that is gone"
         everything = set(store.live.everything())
-        sweep(store, now + 10 * DAY_S + rule.packages_s, Retention(0, 0, 0))
+        collect_garbage(store, now + 10 * DAY_S + rule.packages_s, Retention(0, 0, 0))
         assert set(store.live.everything()) == named[generation] | {packages[generation]}, everything
         store.close()
 
@@ -161,9 +161,9 @@ def test_indexes_go_before_the_package_files_that_they_name(store: Store) -> Non
     first = [LiveFile("apt-dev/zzz/index", "s", "a" * 64, 1), LiveFile("apt-dev/pool/x", "", "b" * 64, 1)]
     publish_files(store, 1.0, first)
     publish(store, 2.0, ["index2"], ("apt-dev/pool/x",))
-    assert sweep(store, 1000.0, Retention(10, 10, 1)) == []
+    assert collect_garbage(store, 1000.0, Retention(10, 10, 1)) == []
     publish(store, 1001.0, ["index3"])
-    assert sweep(store, 2000.0, Retention(10, 10, 1)) == ["apt-dev/zzz/index", "apt-dev/pool/x"]
+    assert collect_garbage(store, 2000.0, Retention(10, 10, 1)) == ["apt-dev/zzz/index", "apt-dev/pool/x"]
 
 
 def test_a_quiet_suite_holds_no_package_file_of_a_busy_one(store: Store) -> None:
@@ -172,7 +172,7 @@ def test_a_quiet_suite_holds_no_package_file_of_a_busy_one(store: Store) -> None
     for now in range(10, 20):
         files = [LiveFile(f"apt-dev/busy{now}", "s", "a" * 64, 1), LiveFile(f"apt-dev/pool/{now}", "", "a" * 64, 1)]
         publish_section(store, "s", float(now), files, (f"apt-dev/pool/{now - 1}",))
-    sweep(store, 1000.0, Retention(10, 10, 2))
+    collect_garbage(store, 1000.0, Retention(10, 10, 2))
     there = store.live.everything()
     assert {"apt-dev/quiet0", "apt-dev/quiet1", "apt-dev/quiet2"} <= set(there)
     assert sorted(path for path in there if "pool" in path) == [f"apt-dev/pool/{now}" for now in (17, 18, 19)]
@@ -182,8 +182,8 @@ def test_a_clock_that_stood_in_the_future_keeps_nothing_for_ever(store: Store) -
     first = [LiveFile("apt-dev/index1", "s", "a" * 64, 1), LiveFile("apt-dev/pool/x", "", "b" * 64, 1)]
     publish_files(store, 5e9, first)
     publish(store, 5e9 + 1, ["index2"], ("apt-dev/pool/x",))
-    assert sweep(store, 1000.0, Retention(10, 10, 0)) == []
-    assert sweep(store, 1011.0, Retention(10, 10, 0)) == ["apt-dev/index1", "apt-dev/pool/x"]
+    assert collect_garbage(store, 1000.0, Retention(10, 10, 0)) == []
+    assert collect_garbage(store, 1011.0, Retention(10, 10, 0)) == ["apt-dev/index1", "apt-dev/pool/x"]
 
 
 def test_a_link_to_package_files_and_a_former_directory_stay_as_long_as_package_files(store: Store) -> None:
@@ -193,9 +193,9 @@ def test_a_link_to_package_files_and_a_former_directory_stay_as_long_as_package_
     moved = Repo("apt-dev", "", "moved", "apt", ())
     publish(store, 3.0, ["repodata/3"], repo=moved)
     rule = Retention(0, 100, 0)
-    assert sweep(store, 3.5, rule) == ["apt-dev/repodata/1"]
-    assert sweep(store, 102.5, rule) == ["apt-dev/generations/1/x86_64"]
-    assert sweep(store, 103.5, rule) == ["apt-dev/repodata/2"]
+    assert collect_garbage(store, 3.5, rule) == ["apt-dev/repodata/1"]
+    assert collect_garbage(store, 102.5, rule) == ["apt-dev/generations/1/x86_64"]
+    assert collect_garbage(store, 103.5, rule) == ["apt-dev/repodata/2"]
 
 
 def test_a_section_that_left_and_came_back_keeps_nothing_for_ever(store: Store) -> None:
@@ -203,7 +203,7 @@ def test_a_section_that_left_and_came_back_keeps_nothing_for_ever(store: Store) 
         publish(store, float(now), [f"index{now}"])
     store.live.drop_repo(REPO.name, 5.0)
     publish(store, 6.0, ["index6"])
-    sweep(store, 200.0, Retention(10, 100, 3))
+    collect_garbage(store, 200.0, Retention(10, 100, 3))
     assert set(store.live.everything()) == {"apt-dev/index6"}
 
 
@@ -214,10 +214,10 @@ def test_the_database_of_version_0_1_0_is_taken_over(tmp_path: Path) -> None:
     db.executescript(f"PRAGMA journal_mode = WAL; BEGIN; {first.read_text('utf-8')} PRAGMA user_version = 1; COMMIT;")
     count, started = 120, 1_800_000_000.0
     for generation in range(1, count + 1):
-        retired = (started + 60 * (generation + 1), generation + 1) if generation < count else (None, None)
+        withdrawn = (started + 60 * (generation + 1), generation + 1) if generation < count else (None, None)
         db.execute(
             "INSERT INTO live_files VALUES (?, 'apt-dev', 's', ?, 1, 1, 1, 0, 0, 1, ?, ?)",
-            (f"apt-dev/index{generation:03}", "a" * 64, *retired),
+            (f"apt-dev/index{generation:03}", "a" * 64, *withdrawn),
         )
     db.execute(
         "INSERT INTO live_files VALUES ('apt-dev/pool/x', 'apt-dev', '', ?, 1, 1, 1, 0, 0, 1, ?, 0)",
@@ -230,7 +230,7 @@ def test_the_database_of_version_0_1_0_is_taken_over(tmp_path: Path) -> None:
     db.close()
     store = Store(tmp_path / "state.db")
     now = started + 60 * count
-    gone = sweep(store, now, DEFAULT)
+    gone = collect_garbage(store, now, DEFAULT)
     there = sorted(store.live.everything())
     # The hour before is whole, and of the one before that a publication or two.
     hour = {f"apt-dev/index{generation:03}" for generation in range(count - 61, count + 1)}
@@ -239,7 +239,7 @@ def test_the_database_of_version_0_1_0_is_taken_over(tmp_path: Path) -> None:
     assert {"apt-dev/pool/x", "gone/index"} <= set(there)
     assert len(gone) + len(there) == count + 2
     publish(store, now + 60, ["index999"])
-    sweep(store, now + 30 * DAY_S, DEFAULT)
+    collect_garbage(store, now + 30 * DAY_S, DEFAULT)
     assert sorted(store.live.everything()) == [
         *(f"apt-dev/index{generation:03}" for generation in range(count - 2, count + 1)),
         "apt-dev/index999",

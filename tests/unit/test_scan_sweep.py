@@ -1,4 +1,4 @@
-"""scan and sweep: what is damaged or foreign is found and removed; nothing outside the root is touched."""
+"""scan and collect_garbage: what is damaged or foreign is found and removed; nothing outside the root is touched."""
 
 import hashlib
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from packrat_agent.model.paths import is_kept, kept_paths
 from packrat_agent.model.values import StoredFile
-from packrat_agent.publish.gc import sweep, sweep_directories
+from packrat_agent.publish.gc import collect_garbage, remove_empty_directories
 from packrat_agent.publish.scan import scan
 
 
@@ -47,9 +47,9 @@ def test_each_fault_is_told_as_what_it_is(tmp_path: Path) -> None:
 
     assert [file.path for file in found.good] == ["repo/good"]
     assert sorted(found.damaged) == ["repo/directory", "repo/flipped", "repo/linked", "repo/missing", "repo/short"]
-    assert [file.path for file in found.strangers] == ["repo/directory/inside"]
-    assert found.strangers[0].sha256 == hashlib.sha256(b"x").hexdigest()
-    assert sorted(found.oddities) == ["evil", "pipe"]
+    assert [file.path for file in found.untracked] == ["repo/directory/inside"]
+    assert found.untracked[0].sha256 == hashlib.sha256(b"x").hexdigest()
+    assert sorted(found.untracked_special) == ["evil", "pipe"]
     assert found.empty == ["void/deep", "void"]
 
 
@@ -60,7 +60,7 @@ def test_sweep_removes_files_links_and_the_directories_left_empty(tmp_path: Path
     victim = tmp_path / "victim"
     victim.write_text("safe")
     (root / "link").symlink_to(victim)
-    assert sweep(root, ["a/b/one", "link", "gone/long/ago"], ()) == ["a/b/one", "link", "gone/long/ago"]
+    assert collect_garbage(root, ["a/b/one", "link", "gone/long/ago"], ()) == ["a/b/one", "link", "gone/long/ago"]
     assert not (root / "a/b").exists()
     assert (root / "a/two").exists()
     assert victim.read_text() == "safe"
@@ -71,8 +71,8 @@ def test_sweep_never_goes_through_a_linked_directory(tmp_path: Path) -> None:
     put(outside, "file", b"safe")
     root.mkdir()
     (root / "pool").symlink_to(outside)
-    sweep(root, ["pool/file"], ())
-    sweep_directories(root, ["pool/empty"], ())
+    collect_garbage(root, ["pool/file"], ())
+    remove_empty_directories(root, ["pool/empty"], ())
     assert (outside / "file").read_bytes() == b"safe"
     assert (root / "pool").is_symlink()
 
@@ -85,6 +85,6 @@ def test_sweep_leaves_keep_files_and_the_agents_own(tmp_path: Path) -> None:
     assert kept == {"repo-key", "kept"}
     assert is_kept("kept/below/file", kept)
     assert not is_kept("kept-not", kept)
-    assert sweep(tmp_path, ["repo-key", "kept/below/file", ".packrat-agent/mark"], kept) == []
+    assert collect_garbage(tmp_path, ["repo-key", "kept/below/file", ".packrat-agent/mark"], kept) == []
     assert (tmp_path / "kept/below/file").exists()
     assert (tmp_path / ".packrat-agent/mark").exists()

@@ -1,4 +1,4 @@
-"""state: what was remembered comes back, migrations add up to the schema, retired files expire."""
+"""state: what was remembered comes back, migrations add up to the schema, withdrawn files expire."""
 
 import re
 import sqlite3
@@ -20,12 +20,12 @@ from packrat_agent.model.values import (
     Repo,
     Retained,
     Retention,
-    SignedSection,
+    SignedPublication,
     StoredFile,
     Wanted,
 )
 from packrat_agent.state.database import connect
-from packrat_agent.state.last_render import Standing
+from packrat_agent.state.last_render import LastRender
 from packrat_agent.state.packages import FragmentSource
 from packrat_agent.state.store import Store
 from packrat_core.errors import ConfigError, DiskError
@@ -55,8 +55,9 @@ def remember(store: Store, *files: PackageFile, packages: list[str] | None = Non
 
 def dump(db: sqlite3.Connection) -> list[tuple[str, str, str]]:
     rows = db.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name").fetchall()
-    # ALTER TABLE puts its own spaces around commas.
-    return [(kind, name, re.sub(r"\s*([(),])\s*", r"\1", " ".join(sql.split()))) for kind, name, sql in rows]
+    # ALTER TABLE puts its own spaces around commas, and quotes around new names.
+    plain = [(kind, name, " ".join(sql.replace('"', "").split())) for kind, name, sql in rows]
+    return [(kind, name, re.sub(r"\s*([(),])\s*", r"\1", sql)) for kind, name, sql in plain]
 
 
 def test_the_schema_is_the_sum_of_the_migrations(tmp_path: Path) -> None:
@@ -121,7 +122,9 @@ def test_a_changed_record_starts_anew_and_an_unusable_one_keeps_its_row(store: S
     remember(store, a_file(1), a_file(2))
     store.wanted.refuse(REPO.name, [Refusal(a_file(1), "torn"), Refusal(a_file(2), "torn")], unreadable=True)
     store.wanted.remember_wanted(REPO.name, Wanted(frozenset({"/f/1", "/f/2"}), (a_file(1, "b"),), ()), None)
-    states = {item.file.uri: (item.state, item.reason, item.unreadable) for item in store.wanted.shelf("apt-dev", APT)}
+    states = {
+        item.file.uri: (item.state, item.reason, item.unreadable) for item in store.wanted.wanted_files("apt-dev", APT)
+    }
     assert states == {"/f/1": ("wanted", None, 0), "/f/2": ("refused", "torn", 1)}
 
 
@@ -129,14 +132,14 @@ def test_the_shelf_joins_the_fragment_of_the_right_version(store: Store) -> None
     remember(store, a_file(1))
     fragment = Fragment(b"Package: x\n", "x", "1", "all")
     store.wanted.save_fragments(APT, [("a" * 64, 7, fragment)])
-    (item,) = store.wanted.shelf(REPO.name, APT)
+    (item,) = store.wanted.wanted_files(REPO.name, APT)
     assert (item.size, item.fragment) == (7, fragment)
-    (item,) = store.wanted.shelf(REPO.name, FragmentSource("apt", 2))
+    (item,) = store.wanted.wanted_files(REPO.name, FragmentSource("apt", 2))
     assert item.fragment is None
 
 
 def states(store: Store) -> dict[str, str]:
-    return {item.file.uri: item.state for item in store.wanted.shelf(REPO.name, APT)}
+    return {item.file.uri: item.state for item in store.wanted.wanted_files(REPO.name, APT)}
 
 
 def test_live_files_are_those_the_index_names(store: Store) -> None:
@@ -148,35 +151,35 @@ def test_live_files_are_those_the_index_names(store: Store) -> None:
     assert states(store) == {"/f/1": "wanted", "/f/2": "live"}
 
 
-def publish(store: Store, now: float, *files: LiveFile, retired: tuple[str, ...] = ()) -> None:
+def publish(store: Store, now: float, *files: LiveFile, withdrawn: tuple[str, ...] = ()) -> None:
     store.live.begin(REPO.name, files)
-    section = SignedSection("bookworm", f"identity {now}", (), (), {"Date": str(now)})
+    publication = SignedPublication("bookworm", f"identity {now}", (), (), {"Date": str(now)})
     written = tuple(StoredFile(f.path, f.sha256, f.size, 1, 1) for f in files)
-    store.live.finish(Published(REPO, (section,), ("bookworm",), written, ()), files, retired, now)
+    store.live.finish(Published(REPO, (publication,), ("bookworm",), written, ()), files, withdrawn, now)
 
 
 def test_an_old_generation_stays_for_its_period_and_for_three_more_generations(store: Store) -> None:
     for now in range(6):
         publish(store, float(now), LiveFile(f"apt-dev/by-hash/{now}", "bookworm", "a" * 64, 1))
-    assert store.publications.expired(5.0, Retention(100, 100, 3)) == []
+    assert store.generations.expired(5.0, Retention(100, 100, 3)) == []
     # Generation 6 stands; 5, 4 and 3 are kept for their number, whatever their age.
-    assert store.publications.expired(1000.0, Retention(100, 100, 3)) == ["apt-dev/by-hash/0", "apt-dev/by-hash/1"]
+    assert store.generations.expired(1000.0, Retention(100, 100, 3)) == ["apt-dev/by-hash/0", "apt-dev/by-hash/1"]
 
 
 def test_an_expendable_file_goes_by_number_alone(store: Store) -> None:
     for now in range(6):
         publish(store, float(now), LiveFile(f"apt-dev/by-hash/{now}", "bookworm", "a" * 64, 1, retained=FEW))
-    assert store.publications.expired(5.0, Retention(100, 100, 3)) == ["apt-dev/by-hash/0", "apt-dev/by-hash/1"]
+    assert store.generations.expired(5.0, Retention(100, 100, 3)) == ["apt-dev/by-hash/0", "apt-dev/by-hash/1"]
 
 
 def test_a_withdrawn_package_goes_after_the_grace_period_unless_it_is_wanted_again(store: Store) -> None:
     package = LiveFile("apt-dev/pool/x", "", "a" * 64, 1)
     publish(store, 1.0, package)
-    publish(store, 2.0, retired=("apt-dev/pool/x",))
-    assert store.publications.expired(50.0, RULE) == []
-    assert store.publications.expired(102.0, RULE) == ["apt-dev/pool/x"]
-    store.live.unretire(REPO.name, ["apt-dev/pool/x"])
-    assert store.publications.expired(1000.0, RULE) == []
+    publish(store, 2.0, withdrawn=("apt-dev/pool/x",))
+    assert store.generations.expired(50.0, RULE) == []
+    assert store.generations.expired(102.0, RULE) == ["apt-dev/pool/x"]
+    store.live.reinstate(REPO.name, ["apt-dev/pool/x"])
+    assert store.generations.expired(1000.0, RULE) == []
 
 
 def test_what_was_only_begun_is_remembered_but_not_taken_for_there(store: Store) -> None:
@@ -209,13 +212,13 @@ def test_pointers_come_back_last_published_first(store: Store) -> None:
 
 def test_pieces_survive_a_restart(tmp_path: Path) -> None:
     store = Store(tmp_path / "state.db")
-    store.pieces.put("gz", "d" * 64, b"compressed")
-    assert store.pieces.get("gz", "d" * 64) == b"compressed"
-    store.pieces.save()
+    store.chunks.put("gz", "d" * 64, b"compressed")
+    assert store.chunks.get("gz", "d" * 64) == b"compressed"
+    store.chunks.save()
     store.close()
     again = Store(tmp_path / "state.db")
-    assert again.pieces.get("gz", "d" * 64) == b"compressed"
-    assert again.pieces.get("xz", "d" * 64) is None
+    assert again.chunks.get("gz", "d" * 64) == b"compressed"
+    assert again.chunks.get("xz", "d" * 64) is None
 
 
 def test_notes_keep_facts_and_the_last_events(store: Store) -> None:
@@ -231,37 +234,37 @@ def test_notes_keep_facts_and_the_last_events(store: Store) -> None:
 def settle(store: Store, *repos: str, entries: int = 1) -> None:
     entry = Entry(a_file(1), "pool/x", 1, Fragment(b"", "x", "1", "all"))
     for repo in repos:
-        store.settled.keep(repo, REPO, Standing([entry] * entries, frozenset(), {}))
+        store.last_renders.keep(repo, REPO, LastRender([entry] * entries, frozenset(), {}))
 
 
 def test_what_a_pass_left_behind_is_handed_over_once_and_only_on_the_same_basis(store: Store) -> None:
     settle(store, REPO.name)
-    assert store.settled.take(REPO.name, REPO) is not None
-    assert store.settled.take(REPO.name, REPO) is None
+    assert store.last_renders.take(REPO.name, REPO) is not None
+    assert store.last_renders.take(REPO.name, REPO) is None
     settle(store, REPO.name)
-    assert store.settled.take(REPO.name, replace(REPO, directory="elsewhere")) is None
-    assert store.settled.take(REPO.name, REPO) is None
+    assert store.last_renders.take(REPO.name, replace(REPO, directory="elsewhere")) is None
+    assert store.last_renders.take(REPO.name, REPO) is None
 
 
 def test_what_is_held_goes_with_a_damaged_package_a_left_repository_and_not_with_a_swept_file(store: Store) -> None:
     publish(store, 1.0, LiveFile("apt-dev/pool/x", "", "a" * 64, 1), LiveFile("apt-dev/pool/y", "", "b" * 64, 1))
-    publish(store, 2.0, retired=("apt-dev/pool/y",))
+    publish(store, 2.0, withdrawn=("apt-dev/pool/y",))
     settle(store, REPO.name)
     store.live.forget(["apt-dev/pool/y"])
-    assert store.settled.take(REPO.name, REPO) is not None
+    assert store.last_renders.take(REPO.name, REPO) is not None
     settle(store, REPO.name)
     store.live.forget(["apt-dev/pool/x"])
-    assert store.settled.take(REPO.name, REPO) is None
+    assert store.last_renders.take(REPO.name, REPO) is None
     settle(store, REPO.name)
     store.live.drop_repo(REPO.name, 3.0)
-    assert store.settled.take(REPO.name, REPO) is None
+    assert store.last_renders.take(REPO.name, REPO) is None
     settle(store, REPO.name)
     store.wanted.save_repos([])
-    assert store.settled.take(REPO.name, REPO) is None
+    assert store.last_renders.take(REPO.name, REPO) is None
 
 
 def test_of_many_repositories_those_that_changed_last_are_held(store: Store) -> None:
     settle(store, "one", "two", "three", entries=20_000)
-    assert [store.settled.take(name, REPO) is not None for name in ("one", "two", "three")] == [False, True, True]
+    assert [store.last_renders.take(name, REPO) is not None for name in ("one", "two", "three")] == [False, True, True]
     settle(store, "large", entries=60_000)
-    assert store.settled.take("large", REPO) is not None
+    assert store.last_renders.take("large", REPO) is not None

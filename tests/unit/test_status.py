@@ -25,7 +25,7 @@ from packrat_agent.model.values import (
     Refusal,
     Rejection,
     Repo,
-    SignedSection,
+    SignedPublication,
     StoredFile,
     Wanted,
 )
@@ -406,8 +406,8 @@ def _publish(store: Store, now: float, *files: tuple[str, int, int]) -> None:
     written = tuple(StoredFile(path, "a" * 64, size, 1, inode) for path, size, inode in files)
     intended = [LiveFile(path, "s", "a" * 64, size) for path, size, _ in files]
     store.live.begin(repo.name, intended)
-    section = SignedSection("s", str(now), (), (), {})
-    store.live.finish(Published(repo, (section,), ("s",), written, ()), intended, (), now)
+    publication = SignedPublication("s", str(now), (), (), {})
+    store.live.finish(Published(repo, (publication,), ("s",), written, ()), intended, (), now)
 
 
 def test_what_old_indexes_hold_is_told_and_has_a_bound(bench: Bench) -> None:

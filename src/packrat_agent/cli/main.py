@@ -151,7 +151,7 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
 async def _sync(mirror: Mirror, wish: Wish, on_progress: Progress) -> Summary:
     url, notes = mirror.config.packrat.url, mirror.store.notes
     try:
-        async with connected(mirror.config, LoginState(mirror.told.login)) as server:
+        async with connected(mirror.config, LoginState(mirror.fault_log.login)) as server:
             summary = await sync(mirror, server, wish, on_progress)
     except PackratError as error:
         with suppress(DiskError):

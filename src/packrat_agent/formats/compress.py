@@ -1,6 +1,6 @@
 """Compresses an index shard by shard, so that a change costs the compression of one shard.
 
-Takes: the plain shards, a cache of compressed pieces.
+Takes: the plain shards, a cache of compressed chunks.
 Gives: one gzip file of many members, one xz stream of many blocks.
 Touches: nothing but the cache.
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from packrat_agent.formats.interface import PieceCache
+from packrat_agent.formats.interface import ChunkCache
 
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _XZ_MAGIC = b"\xfd7zXZ\x00"
@@ -34,12 +34,12 @@ class Shard:
     digest: str
 
 
-def compress_gzip(shards: Sequence[Shard], pieces: PieceCache) -> bytes:
+def compress_gzip(shards: Sequence[Shard], chunks: ChunkCache) -> bytes:
     """Give the shards as one gzip file: its members are read one after the other as one content."""
-    return b"".join(_pieces(shards, pieces, _GZ, _gzip_member)) or _gzip_member(b"")
+    return b"".join(_chunks(shards, chunks, _GZ, _gzip_member)) or _gzip_member(b"")
 
 
-def compress_xz(shards: Sequence[Shard], pieces: PieceCache) -> bytes:
+def compress_xz(shards: Sequence[Shard], chunks: ChunkCache) -> bytes:
     """Give the shards as one xz stream with a block each.
 
     apt refuses concatenated streams, but reads one stream of many blocks.
@@ -47,10 +47,10 @@ def compress_xz(shards: Sequence[Shard], pieces: PieceCache) -> bytes:
     header = _XZ_MAGIC + _XZ_FLAGS + _crc32(_XZ_FLAGS)
     blocks = []
     records = []
-    for piece in _pieces(shards, pieces, _XZ, _xz_piece):
-        unpadded, plain = int.from_bytes(piece[:8], "little"), int.from_bytes(piece[8:16], "little")
+    for chunk in _chunks(shards, chunks, _XZ, _xz_chunk):
+        unpadded, plain = int.from_bytes(chunk[:8], "little"), int.from_bytes(chunk[8:16], "little")
         records.append(_varint(unpadded) + _varint(plain))
-        blocks.append(piece[16:])
+        blocks.append(chunk[16:])
     index = b"\x00" + _varint(len(records)) + b"".join(records)
     index += b"\x00" * (-len(index) % 4)
     index += _crc32(index)
@@ -58,21 +58,21 @@ def compress_xz(shards: Sequence[Shard], pieces: PieceCache) -> bytes:
     return b"".join([header, *blocks, index, _crc32(tail), tail, _XZ_END])
 
 
-def _pieces(shards: Sequence[Shard], cache: PieceCache, coding: str, compress: Callable[[bytes], bytes]) -> list[bytes]:
+def _chunks(shards: Sequence[Shard], cache: ChunkCache, coding: str, compress: Callable[[bytes], bytes]) -> list[bytes]:
     # liblzma makes no block of nothing.
     shards = [shard for shard in shards if shard.plain]
     found = [cache.get(coding, shard.digest) for shard in shards]
-    missing = [number for number, piece in enumerate(found) if piece is None]
+    missing = [number for number, chunk in enumerate(found) if chunk is None]
     if len(missing) > 1:
         # zlib and lzma release the GIL.
         with ThreadPoolExecutor(_THREADS) as threads:
             made = list(threads.map(lambda number: compress(shards[number].plain), missing))
     else:
         made = [compress(shards[number].plain) for number in missing]
-    for number, piece in zip(missing, made, strict=True):
-        cache.put(coding, shards[number].digest, piece)
-        found[number] = piece
-    return [piece for piece in found if piece is not None]
+    for number, chunk in zip(missing, made, strict=True):
+        cache.put(coding, shards[number].digest, chunk)
+        found[number] = chunk
+    return [chunk for chunk in found if chunk is not None]
 
 
 def _gzip_member(plain: bytes) -> bytes:
@@ -81,7 +81,7 @@ def _gzip_member(plain: bytes) -> bytes:
     return _GZIP_HEADER + body + _crc32(plain) + (len(plain) & 0xFFFFFFFF).to_bytes(4, "little")
 
 
-def _xz_piece(plain: bytes) -> bytes:
+def _xz_chunk(plain: bytes) -> bytes:
     """Make one block: its unpadded and its plain size (8 bytes each, little-endian), then the padded block."""
     # A dictionary larger than the shard finds nothing more, and costs memory here and in every client.
     dictionary = 1 << min(max(_XZ_DICTIONARY_BITS[0], (len(plain) - 1).bit_length()), _XZ_DICTIONARY_BITS[1])

@@ -21,14 +21,14 @@ class RenderSettings:
 
     `confirmed_repos` names the repositories whose published Origin, Label and Codename may change. `public_url` is the
     address of root_dir as clients know it, without a slash at its end. `public_key` is the armored key,
-    `lone_key` what signs as a key of its own, where that is a subkey: for clients that know no subkeys.
+    `standalone_subkey` what signs as a key of its own, where that is a subkey: for clients that know no subkeys.
     """
 
     mirror_description: str
     signed: bool
     public_url: str | None = None
     public_key: bytes | None = None
-    lone_key: bytes | None = None
+    standalone_subkey: bytes | None = None
     apt_origin: str = "Packrat"
     apt_label: str | None = None
     apt_valid_for_s: int | None = None
@@ -36,13 +36,13 @@ class RenderSettings:
     clock_confirmed: bool = False
 
 
-class PieceCache(Protocol):
+class ChunkCache(Protocol):
     """Keeps the compressed form of an index part under the SHA-256 of its plain bytes and the coding's name."""
 
     def get(self, coding: str, digest: str) -> bytes | None:
         """The compressed bytes, or None where they have to be made."""
 
-    def put(self, coding: str, digest: str, piece: bytes) -> None:
+    def put(self, coding: str, digest: str, chunk: bytes) -> None:
         """Remember the compressed bytes."""
 
 
@@ -50,7 +50,7 @@ class PieceCache(Protocol):
 class RenderRequest:
     """Everything that the indexes of one repository are made from.
 
-    `entries` come oldest record first. `facts` is what earlier publications remembered: section name → its facts. `now`
+    `entries` come oldest record first. `facts`: name of a publication → what its last generation remembered. `now`
     is aware, in UTC. `memo` is the format's own: what its last render of the repository left there to be quicker, often
     nothing; the outcome never depends on it.
     """
@@ -59,20 +59,20 @@ class RenderRequest:
     entries: Sequence[Entry]
     settings: RenderSettings
     now: datetime
-    pieces: PieceCache
+    chunks: ChunkCache
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     memo: dict[str, Any] = field(default_factory=dict)
 
 
 MOMENT = "Date"
-"""The fact that says of which moment, in epoch seconds, clients take a section to be."""
+"""The fact that says of which moment, in epoch seconds, clients take a publication to be."""
 
 _TOLERATED_S = 10
 """How far ahead it may lie. Source: apt.conf(5), Acquire::Max-FutureTime."""
 
 
 def tell_ahead(facts: Iterable[Mapping[str, str]], now: datetime) -> str | None:
-    """Say what is wrong, and what to do, where clients refuse a section since it is dated ahead."""
+    """Say what is wrong, and what to do, where clients refuse a publication since it is dated ahead."""
     latest_s = max((int(one[MOMENT]) for one in facts if one.get(MOMENT, "").isdigit()), default=0)
     if latest_s <= now.timestamp() + _TOLERATED_S:
         return None

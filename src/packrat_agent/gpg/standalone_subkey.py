@@ -18,7 +18,7 @@ from packrat_core.errors import SigningError
 _KEYS_DIR = "private-keys-v1.d"
 
 
-def export_lone(key: SigningKey) -> bytes:
+def export_standalone(key: SigningKey) -> bytes:
     """Export what signs as an armored key of its own, which expires when the key does.
 
     Raises: SigningError where gpg can't make it of this key.

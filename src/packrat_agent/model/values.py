@@ -218,7 +218,7 @@ class Plan:
     keep: tuple[Placement, ...]
     fetch: tuple[Placement, ...]
     link: tuple[Placement, ...]
-    retire: tuple[str, ...]
+    withdraw: tuple[str, ...]
     refused: tuple[Refusal, ...]
 
 
@@ -298,7 +298,7 @@ class TreeLink:
 
 
 @dataclass(frozen=True, slots=True)
-class Unsigned:
+class PendingSignature:
     """A signature that is still to be made: of the pointer at `source`, or of `data`, to stand at `path`.
 
     With `by_hash_dir`, a copy goes to `<by_hash_dir>/<SHA-256 of the signature file>` as content. Signatures of `data`
@@ -315,9 +315,9 @@ class Unsigned:
 
 @dataclass(frozen=True, slots=True)
 class QuotingFile:
-    """An index file that quotes signatures: between two pieces of `text` each stands one in base64.
+    """An index file that quotes signatures: between two chunks of `text` each stands one in base64.
 
-    `quoted` are the paths of signatures in the same section, one fewer than pieces of text.
+    `quoted` are the paths of signatures in the same publication, one fewer than chunks of text.
     """
 
     path: str
@@ -327,18 +327,18 @@ class QuotingFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class Publication:
     """One part of a repository with pointers of its own (an apt suite), published as a whole or not at all.
 
-    `identity` covers all that the section says save dates and signatures: the same identity need not be written again.
+    `identity` covers all that it says except dates and signatures: the same identity need not be written again.
     `content` may appear in any order; then `pointers` are replaced one by one, in this order. `facts` are remembered
     with the publication and handed to the next `render`.
     """
 
     name: str
     identity: str
-    content: tuple[TreeFile | TreeLink | QuotingFile | Unsigned, ...]
-    pointers: tuple[TreeFile | TreeLink | QuotingFile | Unsigned, ...]
+    content: tuple[TreeFile | TreeLink | QuotingFile | PendingSignature, ...]
+    pointers: tuple[TreeFile | TreeLink | QuotingFile | PendingSignature, ...]
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -347,12 +347,12 @@ class Tree:
     """The index files of one repository: a description, not a folder."""
 
     repo: Repo
-    sections: tuple[Section, ...]
+    publications: tuple[Publication, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class SignedSection:
-    """A section whose signatures are made and verified, or that is meant to have none."""
+class SignedPublication:
+    """A publication whose signatures are made and verified, or that is meant to have none."""
 
     name: str
     identity: str
@@ -363,24 +363,24 @@ class SignedSection:
 
 @dataclass(frozen=True, slots=True)
 class SignedTree:
-    """What may go live: the changed sections, the names of all sections, and the key that signed (None: unsigned)."""
+    """What may go live: the changed publications, the names of all, and the key that signed (None: unsigned)."""
 
     repo: Repo
-    sections: tuple[SignedSection, ...]
-    section_names: tuple[str, ...]
+    publications: tuple[SignedPublication, ...]
+    publication_names: tuple[str, ...]
     key: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class LiveFile:
-    """One file that is about to stand in the live tree; `path` is relative to `root_dir`, `section` '' for a package.
+    """A file that is about to stand in the live tree; `path` is relative to `root_dir`, `publication` '' for a package.
 
     `pointer_rank` is 0 for content, else the pointer's place in the order of publishing. `origin` is the SHA-256 of
     the package file that a package stands for, '' for its own.
     """
 
     path: str
-    section: str
+    publication: str
     sha256: str
     size: int
     pointer_rank: int = 0
@@ -393,7 +393,7 @@ class Published:
     """What one publish did; paths are relative to `root_dir`."""
 
     repo: Repo
-    sections: tuple[SignedSection, ...]
-    section_names: tuple[str, ...]
+    publications: tuple[SignedPublication, ...]
+    publication_names: tuple[str, ...]
     written: tuple[StoredFile, ...]
     removed: tuple[str, ...]

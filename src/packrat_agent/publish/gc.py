@@ -16,7 +16,7 @@ from packrat_core.failpoints import done
 from packrat_core.fs.disk import AGENT_DIR, change_mode, told_as_disk_error
 
 
-def sweep(
+def collect_garbage(
     root: Path, paths: Iterable[str], kept: Collection[str], on_denied: Callable[[str], None] | None = None
 ) -> list[str]:
     """Remove files and links one by one, then the directories that became empty by it.
@@ -39,13 +39,13 @@ def sweep(
                 continue
             if gone:
                 removed.append(path)
-                done("file-swept")
+                done("file-collected")
         parents.update(PurePosixPath(path).parents)
-    sweep_directories(root, (str(parent) for parent in parents if str(parent) != "."), kept)
+    remove_empty_directories(root, (str(parent) for parent in parents if str(parent) != "."), kept)
     return removed
 
 
-def sweep_directories(root: Path, directories: Iterable[str], kept: Collection[str]) -> None:
+def remove_empty_directories(root: Path, directories: Iterable[str], kept: Collection[str]) -> None:
     """Remove those of the directories that are empty, deepest first."""
     for directory in sorted(directories, key=lambda path: (-path.count("/"), path)):
         if not is_kept(directory, kept) and _parents_are_real(root, directory):

@@ -1,7 +1,7 @@
 """Renders what stands at the top of root_dir: the landing page and the public key.
 
 Takes: the repositories, the public key, the mirror's description, the operator's keep files.
-Gives: a Tree of one section, `site`.
+Gives: a Tree of one publication, `site`.
 Touches: nothing.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from packrat_agent.model.values import Repo, Section, Tree, TreeFile
+from packrat_agent.model.values import Publication, Repo, Tree, TreeFile
 
 SITE = Repo("", "", "", "site", ())
 """The top of root_dir, published like a repository."""
@@ -55,7 +55,7 @@ def render_site(
     identity = hashlib.sha256()
     for file in pointers:
         identity.update(f"{file.path}\0{len(file.content)}\0".encode() + file.content)
-    return Tree(SITE, (Section("site", identity.hexdigest(), (), pointers),))
+    return Tree(SITE, (Publication("site", identity.hexdigest(), (), pointers),))
 
 
 def _page(description: str, repos: Sequence[Repo], introductions: Mapping[str, Introduction], *, signed: bool) -> str:

@@ -29,7 +29,7 @@ class Scan:
     """What stands below `root_dir`; all paths are relative to it.
 
     good: remembered files with the right bytes, as they are now. damaged: remembered, but missing, of another type or
-    with other bytes. strangers: regular files that nobody remembers, hashed. oddities: links, sockets and the like.
+    with other bytes. untracked: regular files that nobody remembers, hashed. untracked_special: links, sockets, …
     empty: directories without any file below, deepest first. mounts: directories of other filesystems, not entered.
     closed: remembered files and directories that not everybody may read. locked: directories that this user may not
     even look into. unreadable: those of the damaged files that we were not let read, which may be sound.
@@ -37,8 +37,8 @@ class Scan:
 
     good: list[StoredFile] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
-    strangers: list[StoredFile] = field(default_factory=list)
-    oddities: list[str] = field(default_factory=list)
+    untracked: list[StoredFile] = field(default_factory=list)
+    untracked_special: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     mounts: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
@@ -104,7 +104,7 @@ def _walk(directory: Path, relative: str, device: int, visit: _Visit) -> bool:
         if stat.S_ISREG(status.st_mode):
             _look_at(Path(entry.path), path, status, visit)
         elif path not in visit.remembered:
-            visit.found.oddities.append(path)
+            visit.found.untracked_special.append(path)
         elif stat.S_ISLNK(status.st_mode):
             was = visit.remembered[path]
             if was.sha256 != _link_digest_of(Path(entry.path)):
@@ -164,7 +164,7 @@ def _look_at(file: Path, path: str, status: os.stat_result, visit: _Visit) -> No
     visit.on_progress(1, 0)
     now = StoredFile(path, sha256, status.st_size, status.st_mtime_ns, status.st_ino)
     if remembered is None:
-        visit.found.strangers.append(now)
+        visit.found.untracked.append(now)
     elif remembered.sha256 == sha256:
         visit.found.good.append(now)
         if status.st_mode & _OPEN_FILE != _OPEN_FILE:

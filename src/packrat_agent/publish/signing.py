@@ -1,7 +1,7 @@
-"""Signs the sections of a tree that changed.
+"""Signs the publications of a tree that changed.
 
-Takes: a Tree, the key or None, the identities of the published sections, signatures made before.
-Gives: a SignedTree of the changed sections.
+Takes: a Tree, the key or None, the identities of the published publications, signatures made before.
+Gives: a SignedTree of the changed publications.
 Touches: gpg.
 """
 
@@ -15,16 +15,16 @@ import structlog
 
 from packrat_agent.gpg.keyring import SigningKey, make_signature
 from packrat_agent.model.values import (
+    PendingSignature,
+    Publication,
     QuotingFile,
     Repo,
-    Section,
     SignatureForm,
-    SignedSection,
+    SignedPublication,
     SignedTree,
     Tree,
     TreeFile,
     TreeLink,
-    Unsigned,
 )
 
 log = structlog.get_logger()
@@ -32,10 +32,10 @@ log = structlog.get_logger()
 _THREADS = 3
 
 
-def section_identity(repo: Repo, section: Section, key: SigningKey | None) -> str:
-    """Identify a section with its place and its signer: another key signs, another directory gets everything anew."""
+def publication_identity(repo: Repo, publication: Publication, key: SigningKey | None) -> str:
+    """Identify a publication with its place and its signer: another key or directory makes everything anew."""
     signer = key.fingerprint if key else "-"
-    return hashlib.sha256(f"{section.identity} {signer} {repo.directory}".encode()).hexdigest()
+    return hashlib.sha256(f"{publication.identity} {signer} {repo.directory}".encode()).hexdigest()
 
 
 class SignatureCache(Protocol):
@@ -44,52 +44,56 @@ class SignatureCache(Protocol):
     def get(self, coding: str, digest: str) -> bytes | None:
         """The signature, or None where it has to be made."""
 
-    def put(self, coding: str, digest: str, piece: bytes) -> None:
+    def put(self, coding: str, digest: str, chunk: bytes) -> None:
         """Remember the signature."""
 
 
 def sign_tree(tree: Tree, key: SigningKey | None, live: Mapping[str, str], made_before: SignatureCache) -> SignedTree:
-    """Sign each section that differs from the published one; without a key, leave its signatures out.
+    """Sign each publication that differs from the published one; without a key, leave its signatures out.
 
-    live: section → identity as published.
+    live: publication → identity as published.
     Raises: SigningError
     """
     changed = [
-        section for section in tree.sections if live.get(section.name) != section_identity(tree.repo, section, key)
+        publication
+        for publication in tree.publications
+        if live.get(publication.name) != publication_identity(tree.repo, publication, key)
     ]
-    signed = tuple(_sign_section(tree.repo, section, key, made_before) for section in changed)
-    names = tuple(section.name for section in tree.sections)
+    signed = tuple(_sign_publication(tree.repo, publication, key, made_before) for publication in changed)
+    names = tuple(publication.name for publication in tree.publications)
     return SignedTree(tree.repo, signed, names, key.fingerprint if key else None)
 
 
-def _sign_section(repo: Repo, section: Section, key: SigningKey | None, made_before: SignatureCache) -> SignedSection:
-    unsigned = [file for file in (*section.content, *section.pointers) if isinstance(file, Unsigned)]
+def _sign_publication(
+    repo: Repo, publication: Publication, key: SigningKey | None, made_before: SignatureCache
+) -> SignedPublication:
+    unsigned = [file for file in (*publication.content, *publication.pointers) if isinstance(file, PendingSignature)]
     made: dict[str, TreeFile] = {}
     if key is not None and unsigned:
-        log.info(f"{repo.kind}: Signing distro {section.name}")
-        made = _sign_all(section, unsigned, key, made_before)
+        log.info(f"{repo.kind}: Signing distro {publication.name}")
+        made = _sign_all(publication, unsigned, key, made_before)
     by_hash = [
         TreeFile(f"{file.by_hash_dir}/{hashlib.sha256(made[file.path].content).hexdigest()}", made[file.path].content)
         for file in unsigned
         if file.by_hash_dir and file.path in made
     ]
-    return SignedSection(
-        section.name,
-        section_identity(repo, section, key),
-        (*_with_signatures(section.content, made), *by_hash),
-        _with_signatures(section.pointers, made),
-        section.facts,
+    return SignedPublication(
+        publication.name,
+        publication_identity(repo, publication, key),
+        (*_with_signatures(publication.content, made), *by_hash),
+        _with_signatures(publication.pointers, made),
+        publication.facts,
     )
 
 
 def _with_signatures(
-    files: Sequence[TreeFile | TreeLink | QuotingFile | Unsigned], made: Mapping[str, TreeFile]
+    files: Sequence[TreeFile | TreeLink | QuotingFile | PendingSignature], made: Mapping[str, TreeFile]
 ) -> tuple[TreeFile | TreeLink, ...]:
     found: list[TreeFile | TreeLink] = []
     for file in files:
         if isinstance(file, TreeFile | TreeLink):
             found.append(file)
-        elif isinstance(file, Unsigned) and file.path in made:
+        elif isinstance(file, PendingSignature) and file.path in made:
             found.append(made[file.path])
         elif isinstance(file, QuotingFile) and all(path in made for path in file.quoted):
             found.append(_quote(file, made))
@@ -104,10 +108,10 @@ def _quote(file: QuotingFile, made: Mapping[str, TreeFile]) -> TreeFile:
 
 
 def _sign_all(
-    section: Section, unsigned: Sequence[Unsigned], key: SigningKey, made_before: SignatureCache
+    publication: Publication, unsigned: Sequence[PendingSignature], key: SigningKey, made_before: SignatureCache
 ) -> dict[str, TreeFile]:
     """Make each signature once: the same form of the same bytes stands at several paths with the same bytes."""
-    sources = {file.path: file.content for file in section.pointers if isinstance(file, TreeFile)}
+    sources = {file.path: file.content for file in publication.pointers if isinstance(file, TreeFile)}
     wanted: dict[tuple[SignatureForm, bytes], bool] = {}
     for file in unsigned:
         wanted[file.form, sources[file.source] if file.data is None else file.data] = file.data is not None

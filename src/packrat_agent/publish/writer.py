@@ -20,7 +20,7 @@ from packrat_agent.model.values import (
     Published,
     Repo,
     Retained,
-    SignedSection,
+    SignedPublication,
     SignedTree,
     StoredFile,
     TreeFile,
@@ -43,20 +43,22 @@ def intend(tree: SignedTree, places: Sequence[Place]) -> tuple[LiveFile, ...]:
     """List all that `publish` of the same arguments is about to write."""
     files = [LiveFile(p.path, "", p.staged.sha256, p.staged.size, origin=p.origin) for p in places]
     digests: dict[int, str] = {}
-    for section in tree.sections:
-        for group, is_pointer in ((section.content, False), (section.pointers, True)):
+    for publication in tree.publications:
+        for group, is_pointer in ((publication.content, False), (publication.pointers, True)):
             for rank, file in enumerate(group, start=1):
                 path = path_in_root(tree.repo, file.path)
                 if isinstance(file, TreeLink):
                     digest, size = link_digest(file.target), len(file.target)
                     files.append(
-                        LiveFile(path, section.name, digest, size, rank * is_pointer, retained=Retained.AS_PACKAGE)
+                        LiveFile(path, publication.name, digest, size, rank * is_pointer, retained=Retained.AS_PACKAGE)
                     )
                     continue
                 known = file.digest or digests.get(id(file.content))
                 if known is None:
                     known = digests[id(file.content)] = hashlib.sha256(file.content).hexdigest()
-                files.append(LiveFile(path, section.name, known, len(file.content), rank * is_pointer, file.retained))
+                files.append(
+                    LiveFile(path, publication.name, known, len(file.content), rank * is_pointer, file.retained)
+                )
     return tuple(files)
 
 
@@ -70,30 +72,30 @@ def publish(
 ) -> Published:
     """Write everything in an order that keeps each moment's tree whole.
 
-    intended: what `intend` gave. pointers: section → the paths of the pointers that stand on disk, to be removed where
-    the new tree no longer names them, last published first.
+    intended: what `intend` gave. pointers: publication → the paths of its pointers on disk, last published first;
+    they are removed where the new tree no longer names them.
     Raises: DiskError; what was published before then stays as it was.
     """
     work = _Work(root, staging, tree.repo)
     # 1. Package files, flushed, then linked into the pool.
     _place_packages(work, places)
     # 2. Content under names that nothing points at yet.
-    for section in tree.sections:
-        for file in section.content:
+    for publication in tree.publications:
+        for file in publication.content:
             _write_content(work, file)
             done("content-written")
     flush_directories(work.directories)
     done("content-flushed")
-    # 3. The pointers, section by section, each in its order.
+    # 3. The pointers, publication by publication, each in its order.
     removed: list[str] = []
-    for section in tree.sections:
-        _flip_pointers(work, section)
-        named = {path_in_root(tree.repo, file.path) for file in section.pointers}
+    for publication in tree.publications:
+        _flip_pointers(work, publication)
+        named = {path_in_root(tree.repo, file.path) for file in publication.pointers}
         # Those of a directory that the repository left stay for the grace period.
-        here = [path for path in pointers.get(section.name, ()) if path.startswith(path_in_root(tree.repo, ""))]
+        here = [path for path in pointers.get(publication.name, ()) if path.startswith(path_in_root(tree.repo, ""))]
         removed += _remove_pointers(root, [path for path in here if path not in named])
     # 4. Sections that are no more.
-    present = frozenset(tree.section_names)
+    present = frozenset(tree.publication_names)
     for name, paths in pointers.items():
         if name and name not in present:
             removed += _remove_pointers(root, paths)
@@ -102,7 +104,7 @@ def publish(
     for place in places:
         with suppress(FileNotFoundError):
             place.staged.path.unlink()
-    return Published(tree.repo, tree.sections, tree.section_names, _look(root, intended), tuple(removed))
+    return Published(tree.repo, tree.publications, tree.publication_names, _look(root, intended), tuple(removed))
 
 
 @dataclass(slots=True)
@@ -190,9 +192,9 @@ def _has_content(target: Path, content: bytes) -> bool:
     return False
 
 
-def _flip_pointers(work: _Work, section: SignedSection) -> None:
+def _flip_pointers(work: _Work, publication: SignedPublication) -> None:
     spares: list[tuple[Path, Path]] = []
-    for number, file in enumerate(section.pointers):
+    for number, file in enumerate(publication.pointers):
         target = work.target(path_in_root(work.repo, file.path))
         spare = work.staging / f"pointer-{number}"
         if isinstance(file, TreeLink):

@@ -13,8 +13,8 @@ _KEEP_UNUSED_S = 3 * 86400
 _MEMORY_LIMIT = 48 * 1024 * 1024
 
 
-class Pieces:
-    """A PieceCache on the state database, with the pieces of the last publishes in memory."""
+class Chunks:
+    """A ChunkCache on the state database, with the chunks of the last publishes in memory."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -27,41 +27,41 @@ class Pieces:
         """The compressed bytes, or None where they have to be made."""
         key = (coding, digest)
         self._used.add(key)
-        piece = self._memory.get(key) or self._new.get(key)
-        if piece is None:
-            rows = self._db.rows("SELECT piece FROM pieces WHERE coding = ? AND digest = ?", key)
+        chunk = self._memory.get(key) or self._new.get(key)
+        if chunk is None:
+            rows = self._db.rows("SELECT chunk FROM chunks WHERE coding = ? AND digest = ?", key)
             if rows:
-                piece = rows[0][0]
-                self._remember(key, piece)
-        return piece
+                chunk = rows[0][0]
+                self._remember(key, chunk)
+        return chunk
 
-    def put(self, coding: str, digest: str, piece: bytes) -> None:
+    def put(self, coding: str, digest: str, chunk: bytes) -> None:
         """Remember the compressed bytes; `save` writes them down."""
-        self._new[coding, digest] = piece
+        self._new[coding, digest] = chunk
         self._used.add((coding, digest))
 
     def save(self) -> None:
-        """Write the new pieces down, note which were used, and drop what was not used for three days."""
+        """Write the new chunks down, note which were used, and drop what was not used for three days."""
         now = time.time()
         with self._db.transaction() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO pieces VALUES (?, ?, ?, ?)",
-                [(coding, digest, now, piece) for (coding, digest), piece in self._new.items()],
+                "INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?)",
+                [(coding, digest, now, chunk) for (coding, digest), chunk in self._new.items()],
             )
             stale = now - _KEEP_UNUSED_S / 3
             db.executemany(
-                "UPDATE pieces SET used_at = ? WHERE coding = ? AND digest = ? AND used_at < ?",
+                "UPDATE chunks SET used_at = ? WHERE coding = ? AND digest = ? AND used_at < ?",
                 [(now, coding, digest, stale) for coding, digest in self._used],
             )
-            db.execute("DELETE FROM pieces WHERE used_at < ?", (now - _KEEP_UNUSED_S,))
-        for key, piece in self._new.items():
-            self._remember(key, piece)
+            db.execute("DELETE FROM chunks WHERE used_at < ?", (now - _KEEP_UNUSED_S,))
+        for key, chunk in self._new.items():
+            self._remember(key, chunk)
         self._new = {}
         self._used = set()
 
-    def _remember(self, key: tuple[str, str], piece: bytes) -> None:
-        if self._memory_size + len(piece) > _MEMORY_LIMIT:
+    def _remember(self, key: tuple[str, str], chunk: bytes) -> None:
+        if self._memory_size + len(chunk) > _MEMORY_LIMIT:
             self._memory = {}
             self._memory_size = 0
-        self._memory[key] = piece
-        self._memory_size += len(piece)
+        self._memory[key] = chunk
+        self._memory_size += len(chunk)

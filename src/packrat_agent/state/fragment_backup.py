@@ -22,7 +22,7 @@ from typing import Any
 import structlog
 
 from packrat_agent.model.values import Fragment, Product
-from packrat_agent.state.packages import FragmentSource, ShelfItem
+from packrat_agent.state.packages import FragmentSource, WantedFile
 from packrat_core.fs.disk import AGENT_DIR, ensure_directory, flush_directories, told_as_disk_error
 from packrat_core.fs.disk import replace as rename
 
@@ -37,14 +37,14 @@ _ENDING = ".json"
 
 
 def keep(
-    root: Path, source: FragmentSource, fresh: Iterable[tuple[str, int, Fragment]], shelf: Iterable[ShelfItem]
+    root: Path, source: FragmentSource, fresh: Iterable[tuple[str, int, Fragment]], wanted_files: Iterable[WantedFile]
 ) -> None:
     """Keep what is not kept yet of package files that are not published themselves.
 
-    fresh: (SHA-256, size, fragment) of those that were read now; shelf: others, where they come live only now.
+    fresh: (SHA-256, size, fragment) of those that were read now; wanted_files: others, where they come live only now.
     Raises: DiskError
     """
-    known = ((item.file.sha256, item.size, item.fragment) for item in shelf if item.state != "live")
+    known = ((item.file.sha256, item.size, item.fragment) for item in wanted_files if item.state != "live")
     directory: Path | None = None
     for sha256, size, fragment in (*fresh, *known):
         if fragment is None or size is None or all(one.beside for one in fragment.products):
@@ -64,21 +64,21 @@ def keep(
 
 
 def recall(
-    root: Path, source: FragmentSource, shelf: Sequence[ShelfItem]
-) -> tuple[list[ShelfItem], list[tuple[str, int, Fragment]]]:
-    """Fill in the fragments that the state database lacks; gives the shelf, and (SHA-256, size, fragment) of those."""
+    root: Path, source: FragmentSource, wanted_files: Sequence[WantedFile]
+) -> tuple[list[WantedFile], list[tuple[str, int, Fragment]]]:
+    """Fill in the fragments that the state database lacks; gives the files, and (SHA-256, size, fragment) of those."""
     directory = root / _directory(source)
     found: dict[str, tuple[int, Fragment]] = {}
     if directory.is_dir():
-        for sha256 in {item.file.sha256 for item in shelf if item.fragment is None and not item.unreadable}:
+        for sha256 in {item.file.sha256 for item in wanted_files if item.fragment is None and not item.unreadable}:
             kept = _read(directory / f"{sha256}{_ENDING}", sha256)
             if kept is not None:
                 found[sha256] = kept
     if not found:
-        return list(shelf), []
+        return list(wanted_files), []
     log.info("recalled", format=source.kind, fragments=len(found))
     filled = []
-    for item in shelf:
+    for item in wanted_files:
         size, fragment = found.get(item.file.sha256, (item.size, item.fragment))
         filled.append(replace(item, size=size, fragment=fragment))
     return filled, [(sha256, size, fragment) for sha256, (size, fragment) in found.items()]

@@ -13,7 +13,7 @@ from packrat_agent.model.values import Entry
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LastRender:
     """What one pass left behind: all entries of the index, packages with refused files, the memo of the format."""
 
     entries: Sequence[Entry]
@@ -25,20 +25,20 @@ _ENTRIES_LIMIT = 50_000
 """How many entries of all repositories are held, at some 2 to 3 KiB each; those that changed last come first."""
 
 
-class Settled:
+class LastRenders:
     """The last whole outcome of the repositories that changed last; for one pass of a repository at a time."""
 
     def __init__(self) -> None:
-        self._found: dict[str, tuple[object, Standing]] = {}
+        self._found: dict[str, tuple[object, LastRender]] = {}
 
-    def keep(self, repo: str, basis: object, standing: Standing) -> None:
+    def keep(self, repo: str, basis: object, standing: LastRender) -> None:
         """Hold what a pass left behind. basis: all that the entries depend on beside the state database."""
         self._found.pop(repo, None)
         self._found[repo] = (basis, standing)
         while len(self._found) > 1 and sum(len(one.entries) for _, one in self._found.values()) > _ENTRIES_LIMIT:
             del self._found[next(iter(self._found))]
 
-    def take(self, repo: str, basis: object) -> Standing | None:
+    def take(self, repo: str, basis: object) -> LastRender | None:
         """Hand over what was held, where it has the same basis: a pass that fails leaves nothing behind."""
         found = self._found.pop(repo, None)
         return found[1] if found is not None and found[0] == basis else None

@@ -20,7 +20,7 @@ from packrat_agent.model.values import (
     Wanted,
 )
 from packrat_agent.state.database import Database
-from packrat_agent.state.last_render import Settled
+from packrat_agent.state.last_render import LastRenders
 
 _FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256, created"
 _MANY = 500
@@ -36,7 +36,7 @@ class FragmentSource:
 
 
 @dataclass(frozen=True, slots=True)
-class ShelfItem:
+class WantedFile:
     """One wanted package file with all that is remembered of it; `path` is relative to `root_dir`."""
 
     file: PackageFile
@@ -51,9 +51,9 @@ class ShelfItem:
 class WantedFiles:
     """The wanted side of the state database."""
 
-    def __init__(self, db: Database, settled: Settled) -> None:
+    def __init__(self, db: Database, last_renders: LastRenders) -> None:
         self._db = db
-        self._settled = settled
+        self._settled = last_renders
 
     def save_repos(self, repos: Sequence[Repo], staying: Collection[str] = ()) -> None:
         """Remember the mirror's repositories; those it no longer has are forgotten with their wanted files.
@@ -112,7 +112,9 @@ class WantedFiles:
                 [(repo, *_file_row(file)) for file in changed],
             )
 
-    def shelf(self, repo: str, source: FragmentSource, packages: Collection[str] | None = None) -> list[ShelfItem]:
+    def wanted_files(
+        self, repo: str, source: FragmentSource, packages: Collection[str] | None = None
+    ) -> list[WantedFile]:
         """List the wanted files of a repository (all, or those of the named packages) with places and fragments.
 
         The oldest record comes first.
@@ -128,7 +130,7 @@ class WantedFiles:
             rows += self._db.rows(sql, (source.kind, source.version, source.signer, repo, *values))
         rows.sort(key=lambda row: (len(row[0]), row[0]))
         return [
-            ShelfItem(
+            WantedFile(
                 PackageFile(*row[:10]),
                 path,
                 state,

@@ -1,4 +1,4 @@
-"""Remembers what is on disk: package files, index files, what each section last published.
+"""Remembers what is on disk: package files, index files, what each publication last published.
 
 Takes: what is about to be written, what was written, what was seen.
 Gives: the same back.
@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from packrat_agent.model.paths import path_in_root
-from packrat_agent.model.values import LiveFile, Published, Repo, Retained, SignedSection, StoredFile
+from packrat_agent.model.values import LiveFile, Published, Repo, Retained, SignedPublication, StoredFile
 from packrat_agent.state.database import Database
-from packrat_agent.state.last_render import Settled
-from packrat_agent.state.publications import OldPublications
+from packrat_agent.state.generations import Generations
+from packrat_agent.state.last_render import LastRenders
 
 _STORED = "path, sha256, size, mtime_ns, inode"
 _MANY = 500
@@ -22,18 +22,18 @@ _MANY = 500
 class LiveFiles:
     """The disk side of the state database; all paths are relative to `root_dir`."""
 
-    def __init__(self, db: Database, settled: Settled, publications: OldPublications) -> None:
+    def __init__(self, db: Database, last_renders: LastRenders, publications: Generations) -> None:
         self._db = db
-        self._settled = settled
+        self._settled = last_renders
         self._publications = publications
 
     def packages(self, repo: str, paths: Collection[str] | None = None) -> dict[str, StoredFile]:
-        """Map path → file for the package files of a repository that were seen in place, retired ones too.
+        """Map path → file for the package files of a repository that were seen in place, withdrawn ones too.
 
         paths: only those.
         """
         # The + keeps the index by repository out where few paths are asked for.
-        sql = f"SELECT {_STORED} FROM live_files WHERE {'' if paths is None else '+'}repo = ? AND +section = '' "
+        sql = f"SELECT {_STORED} FROM live_files WHERE {'' if paths is None else '+'}repo = ? AND +publication = '' "
         return {row[0]: StoredFile(*row) for row in self._among(f"{sql}AND inode > 0", (repo,), "path", paths)}
 
     def _among(
@@ -47,10 +47,10 @@ class LiveFiles:
             chunk = ordered[start : start + _MANY]
             yield from self._db.rows(f"{sql} AND {column} IN ({', '.join('?' * len(chunk))})", (*values, *chunk))
 
-    def retired(self, repo: str) -> frozenset[str]:
+    def withdrawn(self, repo: str) -> frozenset[str]:
         """The paths of a repository's package files that no index names any more."""
-        # The + keeps the index by repository out: few files are retired.
-        sql = "SELECT path FROM live_files WHERE +repo = ? AND +section = '' AND retired_at IS NOT NULL"
+        # The + keeps the index by repository out: few files are withdrawn.
+        sql = "SELECT path FROM live_files WHERE +repo = ? AND +publication = '' AND withdrawn_at IS NOT NULL"
         return frozenset(path for (path,) in self._db.rows(sql, (repo,)))
 
     def everything(self) -> dict[str, StoredFile]:
@@ -59,7 +59,7 @@ class LiveFiles:
 
     def copies(self, sha256s: Collection[str]) -> dict[str, str]:
         """Map SHA-256 → the path of a package file with those bytes, in any repository."""
-        sql = "SELECT sha256, path FROM live_files WHERE section = '' AND inode > 0"
+        sql = "SELECT sha256, path FROM live_files WHERE publication = '' AND inode > 0"
         return dict(self._among(sql, (), "sha256", sha256s))
 
     def published_names(self, repo_directory: str, paths: Collection[str] | None = None) -> dict[str, str]:
@@ -73,54 +73,65 @@ class LiveFiles:
         with self._db.transaction(durable=True) as db:
             first = self._first_generations(repo)
             db.executemany(
-                "INSERT INTO live_files (path, repo, section, sha256, size, mtime_ns, inode, verified_at, "
+                "INSERT INTO live_files (path, repo, publication, sha256, size, mtime_ns, inode, verified_at, "
                 "pointer_rank, retained, first_generation) VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, ?, ?) "
-                "ON CONFLICT (path) DO UPDATE SET retired_at = NULL, retired_generation = NULL",
+                "ON CONFLICT (path) DO UPDATE SET withdrawn_at = NULL, withdrawn_generation = NULL",
                 [
-                    (f.path, repo, f.section, f.sha256, f.size, f.pointer_rank, f.retained, first.get(f.section, 1))
+                    (
+                        f.path,
+                        repo,
+                        f.publication,
+                        f.sha256,
+                        f.size,
+                        f.pointer_rank,
+                        f.retained,
+                        first.get(f.publication, 1),
+                    )
                     for f in intended
                 ],
             )
 
     def _first_generations(self, repo: str) -> dict[str, int]:
-        """Map section → the first generation that names what is written now; 0: not known.
+        """Map publication → the first generation that names what is written now; 0: not known.
 
-        A section that is published again since a file of it was damaged has named that file before.
+        A publication that is published again since a file of it was damaged has named that file before.
         """
-        rows = self._db.rows("SELECT name, identity, generation FROM sections WHERE repo = ?", (repo,))
+        rows = self._db.rows("SELECT name, identity, generation FROM publications WHERE repo = ?", (repo,))
         return {name: generation + 1 if identity else 0 for name, identity, generation in rows}
 
-    def finish(self, published: Published, intended: Collection[LiveFile], retired: Sequence[str], now: float) -> None:
-        """Write down what was published; what the new sections no longer name is retired from now on."""
+    def finish(
+        self, published: Published, intended: Collection[LiveFile], withdrawn: Sequence[str], now: float
+    ) -> None:
+        """Write down what was published; what the new publications no longer name is withdrawn from now on."""
         repo = published.repo.name
         with self._db.transaction() as db:
             self._note_written(repo, published.written, intended, now)
             db.executemany(
                 "INSERT OR IGNORE INTO published_names (path, sha256) VALUES (?, ?)",
-                [(file.path, file.origin or file.sha256) for file in intended if not file.section],
+                [(file.path, file.origin or file.sha256) for file in intended if not file.publication],
             )
             named: dict[str, set[str]] = {}
             for file in intended:
-                named.setdefault(file.section, set()).add(file.path)
-            for section in published.sections:
-                self._note_section(published.repo, section, named.get(section.name, set()), now)
-            self._retire(retired, now, 0)
-            self._drop_sections(repo, published.section_names, now)
+                named.setdefault(file.publication, set()).add(file.path)
+            for publication in published.publications:
+                self._note_section(published.repo, publication, named.get(publication.name, set()), now)
+            self._withdraw(withdrawn, now, 0)
+            self._drop_publications(repo, published.publication_names, now)
             db.executemany("DELETE FROM live_files WHERE path = ?", [(path,) for path in published.removed])
 
     def _note_written(self, repo: str, written: Iterable[StoredFile], intended: Iterable[LiveFile], now: float) -> None:
         seen = {file.path: file for file in written}
         with self._db.transaction() as db:
             db.executemany(
-                "INSERT INTO live_files (path, repo, section, sha256, size, mtime_ns, inode, verified_at, "
+                "INSERT INTO live_files (path, repo, publication, sha256, size, mtime_ns, inode, verified_at, "
                 "pointer_rank, retained) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
-                "repo = excluded.repo, section = excluded.section, sha256 = excluded.sha256, size = excluded.size, "
-                "mtime_ns = excluded.mtime_ns, inode = excluded.inode, verified_at = excluded.verified_at, "
-                "pointer_rank = excluded.pointer_rank, retained = excluded.retained, retired_at = NULL, "
-                "retired_generation = NULL",
+                "repo = excluded.repo, publication = excluded.publication, sha256 = excluded.sha256, "
+                "size = excluded.size, mtime_ns = excluded.mtime_ns, inode = excluded.inode, "
+                "verified_at = excluded.verified_at, pointer_rank = excluded.pointer_rank, "
+                "retained = excluded.retained, withdrawn_at = NULL, withdrawn_generation = NULL",
                 [
                     (
-                        *(f.path, repo, f.section, at.sha256, at.size, at.mtime_ns, at.inode, now),
+                        *(f.path, repo, f.publication, at.sha256, at.size, at.mtime_ns, at.inode, now),
                         *(f.pointer_rank, f.retained),
                     )
                     for f in intended
@@ -128,89 +139,98 @@ class LiveFiles:
                 ],
             )
 
-    def _note_section(self, repo: Repo, section: SignedSection, named: Collection[str], now: float) -> None:
-        """Raise a section's generation, and retire the files that its new publication does not name."""
+    def _note_section(self, repo: Repo, publication: SignedPublication, named: Collection[str], now: float) -> None:
+        """Raise a publication's generation, and withdraw the files that its new publication does not name."""
         with self._db.transaction() as db:
             row = db.execute(
-                "SELECT generation FROM sections WHERE repo = ? AND name = ?", (repo.name, section.name)
+                "SELECT generation FROM publications WHERE repo = ? AND name = ?", (repo.name, publication.name)
             ).fetchone()
             generation = (row[0] if row else 0) + 1
             rows = db.execute(
-                "SELECT path, retained FROM live_files WHERE repo = ? AND section = ? AND retired_at IS NULL",
-                (repo.name, section.name),
+                "SELECT path, retained FROM live_files WHERE repo = ? AND publication = ? AND withdrawn_at IS NULL",
+                (repo.name, publication.name),
             ).fetchall()
             gone = [(path, retained) for path, retained in rows if path not in named]
             inside = path_in_root(repo, "")
             here = [(path, retained) for path, retained in gone if path.startswith(inside)]
-            self._retire([path for path, _ in here], now, generation)
+            self._withdraw([path for path, _ in here], now, generation)
             # In a directory that the repository left the pointers stay, too, and all that they name with them.
-            self._retire([path for path, _ in gone if not path.startswith(inside)], now, 0)
+            self._withdraw([path for path, _ in gone if not path.startswith(inside)], now, 0)
             if any(retained != Retained.AS_PACKAGE for _, retained in here):
-                self._publications.note_replaced(repo.name, section.name, generation - 1, now)
+                self._publications.note_replaced(repo.name, publication.name, generation - 1, now)
             db.execute(
-                "INSERT OR REPLACE INTO sections (repo, name, identity, generation, facts, published_at) "
+                "INSERT OR REPLACE INTO publications (repo, name, identity, generation, facts, published_at) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
-                (repo.name, section.name, section.identity, generation, json.dumps(dict(section.facts)), now),
+                (
+                    repo.name,
+                    publication.name,
+                    publication.identity,
+                    generation,
+                    json.dumps(dict(publication.facts)),
+                    now,
+                ),
             )
 
-    def _drop_sections(self, repo: str, keep: Collection[str], now: float) -> None:
+    def _drop_publications(self, repo: str, keep: Collection[str], now: float) -> None:
         kept = frozenset(keep)
         with self._db.transaction() as db:
-            for (name,) in db.execute("SELECT name FROM sections WHERE repo = ?", (repo,)).fetchall():
+            for (name,) in db.execute("SELECT name FROM publications WHERE repo = ?", (repo,)).fetchall():
                 if name not in kept:
-                    rows = db.execute("SELECT path FROM live_files WHERE repo = ? AND section = ?", (repo, name))
-                    self._retire([path for (path,) in rows], now, 0)
-                    db.execute("DELETE FROM sections WHERE repo = ? AND name = ?", (repo, name))
+                    rows = db.execute("SELECT path FROM live_files WHERE repo = ? AND publication = ?", (repo, name))
+                    self._withdraw([path for (path,) in rows], now, 0)
+                    db.execute("DELETE FROM publications WHERE repo = ? AND name = ?", (repo, name))
                     self._publications.drop(repo, name)
 
-    def _retire(self, paths: Iterable[str], now: float, generation: int) -> None:
+    def _withdraw(self, paths: Iterable[str], now: float, generation: int) -> None:
         """Note which files are named no more; what was written for a publication that was cut off had one before it."""
         with self._db.transaction() as db:
             db.executemany(
-                "UPDATE live_files SET retired_at = ?, retired_generation = ?, "
-                "first_generation = min(first_generation, ?) WHERE path = ? AND retired_at IS NULL",
+                "UPDATE live_files SET withdrawn_at = ?, withdrawn_generation = ?, "
+                "first_generation = min(first_generation, ?) WHERE path = ? AND withdrawn_at IS NULL",
                 [(now, generation, max(0, generation - 1), path) for path in paths],
             )
 
-    def unretire(self, repo: str, paths: Iterable[str]) -> None:
+    def reinstate(self, repo: str, paths: Iterable[str]) -> None:
         """Bring back package files of a repository that are wanted again before they were removed."""
         with self._db.transaction() as db:
-            retired = self.retired(repo)
+            withdrawn = self.withdrawn(repo)
             db.executemany(
-                "UPDATE live_files SET retired_at = NULL, retired_generation = NULL WHERE path = ?",
-                [(path,) for path in paths if path in retired],
+                "UPDATE live_files SET withdrawn_at = NULL, withdrawn_generation = NULL WHERE path = ?",
+                [(path,) for path in paths if path in withdrawn],
             )
 
     def pointers(self, repo: str) -> dict[str, list[str]]:
-        """Map section → its pointers that stand on disk, last published first."""
+        """Map publication → its pointers that stand on disk, last published first."""
         found: dict[str, list[str]] = {}
-        for section, path in self._db.rows(
-            "SELECT section, path FROM live_files WHERE repo = ? AND section > '' AND pointer_rank > 0 "
-            "AND retired_at IS NULL ORDER BY pointer_rank DESC",
+        for publication, path in self._db.rows(
+            "SELECT publication, path FROM live_files WHERE repo = ? AND publication > '' AND pointer_rank > 0 "
+            "AND withdrawn_at IS NULL ORDER BY pointer_rank DESC",
             (repo,),
         ):
-            found.setdefault(section, []).append(path)
+            found.setdefault(publication, []).append(path)
         return found
 
     def identities(self, repo: str) -> dict[str, str]:
-        """Map section → the identity that was last published."""
-        return dict(self._db.rows("SELECT name, identity FROM sections WHERE repo = ?", (repo,)))
+        """Map publication → the identity that was last published."""
+        return dict(self._db.rows("SELECT name, identity FROM publications WHERE repo = ?", (repo,)))
 
     def facts(self, repo: str) -> dict[str, Mapping[str, str]]:
-        """Map section → what its last publication remembered."""
-        rows = self._db.rows("SELECT name, facts FROM sections WHERE repo = ?", (repo,))
+        """Map publication → what its last publication remembered."""
+        rows = self._db.rows("SELECT name, facts FROM publications WHERE repo = ?", (repo,))
         return {name: json.loads(facts) for name, facts in rows}
 
-    def section_repos(self) -> frozenset[str]:
-        """Name the repositories that have anything on disk that is not retired."""
-        rows = self._db.rows("SELECT repo FROM sections UNION SELECT repo FROM live_files WHERE retired_at IS NULL")
+    def published_repos(self) -> frozenset[str]:
+        """Name the repositories that have anything on disk that is not withdrawn."""
+        rows = self._db.rows(
+            "SELECT repo FROM publications UNION SELECT repo FROM live_files WHERE withdrawn_at IS NULL"
+        )
         return frozenset(name for (name,) in rows)
 
     def repos_of(self, paths: Iterable[str]) -> frozenset[str]:
-        """Name the repositories that published files belong to; retired ones need no mending."""
+        """Name the repositories that published files belong to; withdrawn ones need no mending."""
         found: set[str] = set()
         for path in paths:
-            sql = "SELECT repo FROM live_files WHERE path = ? AND retired_at IS NULL"
+            sql = "SELECT repo FROM live_files WHERE path = ? AND withdrawn_at IS NULL"
             found.update(name for (name,) in self._db.rows(sql, (path,)))
         return frozenset(found)
 
@@ -219,8 +239,8 @@ class LiveFiles:
         self._settled.drop(repo)
         with self._db.transaction() as db:
             rows = db.execute("SELECT path FROM live_files WHERE repo = ?", (repo,)).fetchall()
-            self._retire([path for (path,) in rows], now, 0)
-            db.execute("DELETE FROM sections WHERE repo = ?", (repo,))
+            self._withdraw([path for (path,) in rows], now, 0)
+            db.execute("DELETE FROM publications WHERE repo = ?", (repo,))
             self._publications.drop(repo)
 
     def adopt(self, repo: str, files: Iterable[tuple[StoredFile, str]], now: float) -> None:
@@ -231,8 +251,8 @@ class LiveFiles:
         adopted = list(files)
         with self._db.transaction() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO live_files (path, repo, section, sha256, size, mtime_ns, inode, verified_at, "
-                "pointer_rank, retained) VALUES (?, ?, '', ?, ?, ?, ?, ?, 0, 1)",
+                "INSERT OR REPLACE INTO live_files (path, repo, publication, sha256, size, mtime_ns, inode, "
+                "verified_at, pointer_rank, retained) VALUES (?, ?, '', ?, ?, ?, ?, ?, 0, 1)",
                 [(f.path, repo, f.sha256, f.size, f.mtime_ns, f.inode, now) for f, _ in adopted],
             )
             db.executemany(
@@ -248,21 +268,23 @@ class LiveFiles:
             )
 
     def forget(self, paths: Iterable[str]) -> None:
-        """Forget files that are gone or damaged; sections that name one of them are to be published again."""
+        """Forget files that are gone or damaged; publications that name one of them are to be published again."""
         with self._db.transaction() as db:
             for path in paths:
-                row = db.execute("SELECT repo, section, retired_at FROM live_files WHERE path = ?", (path,)).fetchone()
+                row = db.execute(
+                    "SELECT repo, publication, withdrawn_at FROM live_files WHERE path = ?", (path,)
+                ).fetchone()
                 if row and row[2] is None:
                     self._settled.drop(row[0])
-                    db.execute("UPDATE sections SET identity = '' WHERE repo = ? AND name = ?", row[:2])
+                    db.execute("UPDATE publications SET identity = '' WHERE repo = ? AND name = ?", row[:2])
                 db.execute("DELETE FROM live_files WHERE path = ?", (path,))
 
     def distrust(self, paths: Iterable[str]) -> None:
-        """Have files that can't be read written again, without taking them for gone; retired ones stay as they are."""
+        """Have files that can't be read written again, without taking them for gone; withdrawn ones stay."""
         with self._db.transaction() as db:
             for path in paths:
-                where = "FROM live_files WHERE path = ? AND retired_at IS NULL"
-                row = db.execute(f"SELECT repo, section {where}", (path,)).fetchone()
+                where = "FROM live_files WHERE path = ? AND withdrawn_at IS NULL"
+                row = db.execute(f"SELECT repo, publication {where}", (path,)).fetchone()
                 if row:
-                    db.execute("UPDATE sections SET identity = '' WHERE repo = ? AND name = ?", row)
+                    db.execute("UPDATE publications SET identity = '' WHERE repo = ? AND name = ?", row)
                     db.execute("UPDATE live_files SET inode = 0 WHERE path = ?", (path,))

@@ -45,17 +45,17 @@ CREATE TABLE files (
 CREATE INDEX files_by_package ON files (repo, package);
 
 -- A row for each file that the agent has put, or is about to put, below root_dir (path relative to it).
---   section ''  a package file; else an index file of that section
+--   publication ''  a package file; else an index file of that publication
 --   pointer_rank  0 for content, else its place in the order of publishing
 --   inode       0 from the moment it is about to be written until it is seen in place
---   retained    how long it stays once it is retired: `Retained` in model.py
---   retired_at  NULL while a published index names it; else since when nothing does
---   first_generation, retired_generation  an index file: the first publication of its section that named it (0: not
+--   retained    how long it stays once it is withdrawn: `Retained` in model.py
+--   withdrawn_at  NULL while a published index names it; else since when nothing does
+--   first_generation, withdrawn_generation  an index file: the first publication of its publication that named it (0: not
 --               known), and the one that named it no more (0: it goes by time alone)
 CREATE TABLE live_files (
     path TEXT PRIMARY KEY,
     repo TEXT NOT NULL,
-    section TEXT NOT NULL,
+    publication TEXT NOT NULL,
     sha256 TEXT NOT NULL,
     size INTEGER NOT NULL,
     mtime_ns INTEGER NOT NULL,
@@ -63,13 +63,13 @@ CREATE TABLE live_files (
     verified_at REAL NOT NULL,
     pointer_rank INTEGER NOT NULL,
     retained INTEGER NOT NULL,
-    retired_at REAL,
-    retired_generation INTEGER,
+    withdrawn_at REAL,
+    withdrawn_generation INTEGER,
     first_generation INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX live_files_by_repo ON live_files (repo, section);
+CREATE INDEX live_files_by_repo ON live_files (repo, publication);
 CREATE INDEX live_files_by_sha256 ON live_files (sha256);
-CREATE INDEX live_files_retired ON live_files (retired_at) WHERE retired_at IS NOT NULL;
+CREATE INDEX live_files_withdrawn ON live_files (withdrawn_at) WHERE withdrawn_at IS NOT NULL;
 
 -- Which package file, by its SHA-256, was ever published under a path: it never gets another.
 CREATE TABLE published_names (
@@ -95,8 +95,8 @@ CREATE TABLE fragments (
     PRIMARY KEY (format, fragment_version, signer, sha256)
 ) STRICT;
 
--- The sections of each repository as last published.
-CREATE TABLE sections (
+-- The publications of each repository as last published.
+CREATE TABLE publications (
     repo TEXT NOT NULL,
     name TEXT NOT NULL,
     identity TEXT NOT NULL,
@@ -106,16 +106,16 @@ CREATE TABLE sections (
     PRIMARY KEY (repo, name)
 ) STRICT, WITHOUT ROWID;
 
--- The earlier publications of a section that left index files behind.
+-- The earlier publications of a publication that left index files behind.
 --   replaced_at  when the next one took its place
 --   on_disk      1 while its index files stay, 0 once they may go; such a row is needed while an older one is on disk
-CREATE TABLE old_publications (
+CREATE TABLE generations (
     repo TEXT NOT NULL,
-    section TEXT NOT NULL,
+    publication TEXT NOT NULL,
     generation INTEGER NOT NULL,
     replaced_at REAL NOT NULL,
     on_disk INTEGER NOT NULL,
-    PRIMARY KEY (repo, section, generation)
+    PRIMARY KEY (repo, publication, generation)
 ) STRICT, WITHOUT ROWID;
 
 -- Records of the server that can't be used: of the mirror itself (repo ''), or of a repository's package files.
@@ -127,11 +127,11 @@ CREATE TABLE rejections (
 ) STRICT, WITHOUT ROWID;
 
 -- Compressed index parts, under the SHA-256 of their plain bytes.
-CREATE TABLE pieces (
+CREATE TABLE chunks (
     coding TEXT NOT NULL,
     digest TEXT NOT NULL,
     used_at REAL NOT NULL,
-    piece BLOB NOT NULL,
+    chunk BLOB NOT NULL,
     PRIMARY KEY (coding, digest)
 ) STRICT;
 

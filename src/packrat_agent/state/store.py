@@ -1,4 +1,4 @@
-"""The state database as the steps see it: what is wanted, what is on disk, what may go, compressed pieces, notes.
+"""The state database as the steps see it: what is wanted, what is on disk, what may go, compressed chunks, notes.
 
 Takes: the path of the database.
 Gives: one object a concern, all on one connection.
@@ -7,12 +7,12 @@ Touches: the state database, as its only writer.
 
 from pathlib import Path
 
-from packrat_agent.state.chunks import Pieces
+from packrat_agent.state.chunks import Chunks
 from packrat_agent.state.database import Database
 from packrat_agent.state.facts import Notes
-from packrat_agent.state.last_render import Settled
+from packrat_agent.state.generations import Generations
+from packrat_agent.state.last_render import LastRenders
 from packrat_agent.state.packages import WantedFiles
-from packrat_agent.state.publications import OldPublications
 from packrat_agent.state.published import LiveFiles
 from packrat_agent.state.rejections import Rejections
 
@@ -22,12 +22,12 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._db = Database(path)
-        self.settled = Settled()
-        self.wanted = WantedFiles(self._db, self.settled)
-        self.publications = OldPublications(self._db)
-        self.live = LiveFiles(self._db, self.settled, self.publications)
+        self.last_renders = LastRenders()
+        self.wanted = WantedFiles(self._db, self.last_renders)
+        self.generations = Generations(self._db)
+        self.live = LiveFiles(self._db, self.last_renders, self.generations)
         self.rejections = Rejections(self._db)
-        self.pieces = Pieces(self._db)
+        self.chunks = Chunks(self._db)
         self.notes = Notes(self._db)
 
     def close(self) -> None:

@@ -37,8 +37,8 @@ TROUBLES_LIMIT = 1000
 
 # A file that is named by two paths, or by an index that is in force too, takes no room of its own.
 _OLD_BYTES = (
-    "SELECT repo, sum(size) FROM (SELECT repo, max(size) AS size, min(retired_at IS NOT NULL) AS is_old "
-    "FROM live_files WHERE section > '' GROUP BY repo, inode) WHERE is_old GROUP BY repo"
+    "SELECT repo, sum(size) FROM (SELECT repo, max(size) AS size, min(withdrawn_at IS NOT NULL) AS is_old "
+    "FROM live_files WHERE publication > '' GROUP BY repo, inode) WHERE is_old GROUP BY repo"
 )
 
 
@@ -120,8 +120,8 @@ def _repos(db: sqlite3.Connection, settings: Mapping[str, dict[str, Any]]) -> tu
     counts: dict[str, dict[str, int]] = {}
     for repo, state, count in db.execute("SELECT repo, state, count(*) FROM files GROUP BY repo, state"):
         counts.setdefault(repo, {})[state] = count
-    published = dict(db.execute("SELECT repo, max(published_at) FROM sections GROUP BY repo").fetchall())
-    generations = dict(db.execute("SELECT repo, count(*) FROM old_publications WHERE on_disk GROUP BY repo").fetchall())
+    published = dict(db.execute("SELECT repo, max(published_at) FROM publications GROUP BY repo").fetchall())
+    generations = dict(db.execute("SELECT repo, count(*) FROM generations WHERE on_disk GROUP BY repo").fetchall())
     old_bytes = dict(db.execute(_OLD_BYTES).fetchall())
     found = []
     for name, kind, directory in db.execute("SELECT name, kind, directory FROM repos ORDER BY name"):

@@ -32,14 +32,14 @@ class _PassReport(Protocol):
 
 
 class _SummaryReport(Protocol):
-    swept: list[str]
+    collected: list[str]
     errors: dict[str, str]
     rejected: list[str]
     unremembered: bool
     seconds: float
 
     @property
-    def passes(self) -> Sequence[_PassReport]: ...
+    def syncs(self) -> Sequence[_PassReport]: ...
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def show_progress() -> Iterator[Callable[[str, int, int], None]]:
 def show_summary(summary: _SummaryReport, *, dry_run: bool) -> None:
     """Print what was added, removed, refused; bytes and seconds."""
     would = "would be " if dry_run else ""
-    for report in summary.passes:
+    for report in summary.syncs:
         for mark, paths in (("+", report.added), ("-", report.removed)):
             for path in paths[:_LISTED]:
                 click.echo(f"{mark} {path}")
@@ -88,20 +88,20 @@ def show_summary(summary: _SummaryReport, *, dry_run: bool) -> None:
     if dry_run:
         _show_foreign(summary)
     click.echo(
-        f"{len(summary.passes)} repositories: "
-        f"{sum(len(p.added) for p in summary.passes)} {would}added, "
-        f"{sum(len(p.removed) for p in summary.passes)} {would}withdrawn, "
-        f"{sum(len(p.refused) + len(p.rejected) + len(p.failed) for p in summary.passes)} refused, "
-        f"{len(summary.swept)} files {would}removed from disk, "
-        f"{human_size(sum(p.bytes for p in summary.passes))} downloaded in {summary.seconds:.1f} s"
+        f"{len(summary.syncs)} repositories: "
+        f"{sum(len(p.added) for p in summary.syncs)} {would}added, "
+        f"{sum(len(p.removed) for p in summary.syncs)} {would}withdrawn, "
+        f"{sum(len(p.refused) + len(p.rejected) + len(p.failed) for p in summary.syncs)} refused, "
+        f"{len(summary.collected)} files {would}removed from disk, "
+        f"{human_size(sum(p.bytes for p in summary.syncs))} downloaded in {summary.seconds:.1f} s"
     )
 
 
 def _show_foreign(summary: _SummaryReport) -> None:
-    for path in summary.swept[:_LISTED]:
+    for path in summary.collected[:_LISTED]:
         click.echo(f"x {path} (foreign)")
-    if len(summary.swept) > _LISTED:
-        click.echo(f"x … and {len(summary.swept) - _LISTED} more")
+    if len(summary.collected) > _LISTED:
+        click.echo(f"x … and {len(summary.collected) - _LISTED} more")
     if summary.unremembered:
         click.echo(
             "The state database is new and knows nothing of this tree: the mirror's own indexes count as foreign here. "

@@ -40,7 +40,7 @@ class Material:
 
 @dataclass(slots=True)
 class Made:
-    """What was made; `fresh` is what was read now, `spent` names staged package files that are no longer needed."""
+    """What was made; `fresh` is what was read now, `unneeded` names staged package files that are no longer needed."""
 
     entries: list[Entry] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Made:
     failed: list[Refusal] = field(default_factory=list)
     unreadable: list[Refusal] = field(default_factory=list)
     disagreeing: list[Refusal] = field(default_factory=list)
-    spent: list[Path] = field(default_factory=list)
+    unneeded: list[Path] = field(default_factory=list)
     claims: dict[str, str] = field(default_factory=dict)
 
 
@@ -156,7 +156,7 @@ def _read_all(
         else:
             fresh[placement.file.sha256] = result
     made.unreadable = [Refusal(one.file, reasons[one.file.sha256]) for one in placements if one.file.sha256 in reasons]
-    made.spent = [
+    made.unneeded = [
         staged.path
         for sha256, (_, fragment) in fresh.items()
         if fragment.products and (staged := material.staged.get(sha256)) is not None

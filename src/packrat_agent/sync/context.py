@@ -1,7 +1,7 @@
 """What a pass is asked to do, what it builds on, and what it did.
 
 Takes: nothing.
-Gives: Order, Ground and PassResult.
+Gives: Order, MirrorContext and SyncResult.
 Touches: nothing.
 """
 
@@ -17,8 +17,8 @@ from packrat_agent.sync.removals import RemovalLimits
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """What the passes of a mirror build on."""
+class MirrorContext:
+    """What the syncs of a mirror build on."""
 
     root: Path
     staging: Path
@@ -37,7 +37,7 @@ class Ground:
 
 
 @dataclass(slots=True)
-class PassResult:
+class SyncResult:
     """What one pass did, for the log and the summary; `bytes` counts what was downloaded."""
 
     repo: str
@@ -49,7 +49,7 @@ class PassResult:
     failed: list[Refusal] = field(default_factory=list)
     held: str | None = None
     ahead: str | None = None
-    sections: list[str] = field(default_factory=list)
+    publications: list[str] = field(default_factory=list)
     bytes: int = 0
     seconds: float = 0.0
 
@@ -59,7 +59,7 @@ class Order:
     """What a pass is asked to do.
 
     packages: None for all, else the only ones that changed. reread: ask for every record anew. dry_run: stop once it
-    is decided. strangers: path → hashed files below `root_dir` that nobody remembers; those with wanted bytes are
+    is decided. untracked: path → hashed files below `root_dir` that nobody remembers; those with wanted bytes are
     adopted.
     """
 
@@ -67,4 +67,4 @@ class Order:
     reread: bool = False
     dry_run: bool = False
     confirmed: Confirmed = NOTHING_CONFIRMED
-    strangers: Mapping[str, StoredFile] = field(default_factory=dict)
+    untracked: Mapping[str, StoredFile] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """Tells a person once what is wrong, and not again until it changes.
 
-Takes: results of passes.
+Takes: results of syncs.
 Gives: log lines, events in the state database.
 Touches: the log; the state database, through the given notes.
 """
@@ -41,7 +41,7 @@ class _Result(Protocol):
     failed: list[Refusal]
     held: str | None
     ahead: str | None
-    sections: list[str]
+    publications: list[str]
     added: list[str]
     removed: list[str]
 
@@ -54,7 +54,7 @@ class _Notes(Protocol):
     def set_fact(self, name: str, fact: Mapping[str, Any]) -> None: ...
 
 
-class Told:
+class FaultLog:
     """Remembers, for each repository, which faults were told."""
 
     def __init__(self, notes: _Notes) -> None:
@@ -72,8 +72,10 @@ class Told:
         if result.ahead:
             faults.append(("clock", "", result.ahead))
         self._tell(result.repo, faults, whole=whole)
-        if result.sections or result.added or result.removed:
-            text = f"{', '.join(result.sections) or 'files'}: {len(result.added)} added, {len(result.removed)} removed"
+        if result.publications or result.added or result.removed:
+            text = (
+                f"{', '.join(result.publications) or 'files'}: {len(result.added)} added, {len(result.removed)} removed"
+            )
             self._notes.add_event(time.time(), "published", result.repo, text)
 
     def error(self, repo: str, reason: str) -> None:

@@ -1,7 +1,7 @@
-"""One full pass of a mirror: look at every file on disk, ask for everything, mend, publish, sweep.
+"""One full pass of a mirror: look at every file on disk, ask for everything, mend, publish, collect_garbage.
 
 Takes: a Mirror, its server, what the operator asked for.
-Gives: a Summary; the pieces of a full pass, for the agent, which does them beside other work.
+Gives: a Summary; the chunks of a full pass, for the agent, which does them beside other work.
 Touches: through pass_ and the other steps: everything.
 """
 
@@ -16,18 +16,18 @@ from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.paths import is_kept, kept_paths
 from packrat_agent.model.values import MirrorView, Repo, StoredFile
 from packrat_agent.publish.claim import HARMLESS, check_mounted
-from packrat_agent.publish.gc import open_up, sweep, sweep_directories, unlock
+from packrat_agent.publish.gc import collect_garbage, open_up, remove_empty_directories, unlock
 from packrat_agent.publish.landing_page import SITE, Introduction, render_site
 from packrat_agent.publish.scan import Scan, scan
 from packrat_agent.publish.signing import sign_tree
 from packrat_agent.publish.writer import intend, publish
 from packrat_agent.state.fragment_backup import drop
 from packrat_agent.state.rejections import MIRROR
-from packrat_agent.sync.context import Order, PassResult
+from packrat_agent.sync.context import Order, SyncResult
 from packrat_agent.sync.download import clear_staging
 from packrat_agent.sync.mirror import Mirror, Wish
 from packrat_agent.sync.removals import Leaving, hold_back_leaving
-from packrat_agent.sync.repo_sync import run_pass
+from packrat_agent.sync.repo_sync import sync_repo
 from packrat_agent.upstream.client import Packrat
 from packrat_core.cinp.responses import LoginRefused
 from packrat_core.errors import DiskError, PackratError, ServerUnavailable
@@ -42,13 +42,13 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(slots=True)
 class Summary:
-    """What one full pass did; `swept` names what was removed from disk, `errors` repository → why it stopped.
+    """What one full pass did; `collected` names what was removed from disk, `errors` repository → why it stopped.
 
     `unremembered`: the state database knew nothing of a tree with files.
     """
 
-    passes: list[PassResult] = field(default_factory=list)
-    swept: list[str] = field(default_factory=list)
+    syncs: list[SyncResult] = field(default_factory=list)
+    collected: list[str] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)
     rejected: list[str] = field(default_factory=list)
     unremembered: bool = False
@@ -57,7 +57,7 @@ class Summary:
     @property
     def complete(self) -> bool:
         """Nothing failed, was refused, rejected or held back."""
-        spoiled = any(p.refused or p.rejected or p.failed or p.held for p in self.passes)
+        spoiled = any(p.refused or p.rejected or p.failed or p.held for p in self.syncs)
         return not (self.errors or self.rejected or spoiled)
 
 
@@ -71,7 +71,7 @@ class Look:
 
 
 async def sync(mirror: Mirror, server: Packrat, wish: Wish, on_progress: Progress) -> Summary:
-    """Do one full pass: ask for everything, look at every file on disk, mend, publish, sweep.
+    """Do one full pass: ask for everything, look at every file on disk, mend, publish, collect_garbage.
 
     Raises: PackratError where the pass could not even begin; what stops one repository stands in the Summary.
     """
@@ -85,12 +85,12 @@ async def sync(mirror: Mirror, server: Packrat, wish: Wish, on_progress: Progres
         seen = await in_thread(look, mirror, lambda files, size: on_progress("checking", files, size))
         await in_thread(note_look, mirror, seen)
         await in_thread(keep_repos, mirror, view, summary, accepted=wish.confirmed.removals)
-        strangers = {file.path: file for file in seen.found.strangers}
-        order = Order(None, True, confirmed=wish.confirmed, strangers=strangers)
+        untracked = {file.path: file for file in seen.found.untracked}
+        order = Order(None, True, confirmed=wish.confirmed, untracked=untracked)
         for repo in view.repos:
             await run_one(mirror, server, repo, order, summary, on_progress)
         await in_thread(keep_site, mirror)
-        summary.swept = await in_thread(clean, mirror, seen)
+        summary.collected = await in_thread(clean, mirror, seen)
         await server.heartbeat()
     summary.seconds = time.monotonic() - started
     if not wish.dry_run:
@@ -102,23 +102,23 @@ async def _dry_run(
     mirror: Mirror, server: Packrat, wish: Wish, view: MirrorView, summary: Summary, on_progress: Progress
 ) -> None:
     found = Scan()
-    if mirror.ground.root.exists():
+    if mirror.context.root.exists():
         remembered = mirror.store.live.everything()
         count = lambda files, size: on_progress("checking", files, size)  # noqa: E731
-        found = await in_thread(scan, mirror.ground.root, remembered, count)
-        summary.unremembered = bool(found.strangers) and not remembered
-    strangers = {file.path: file for file in found.strangers}
+        found = await in_thread(scan, mirror.context.root, remembered, count)
+        summary.unremembered = bool(found.untracked) and not remembered
+    untracked = {file.path: file for file in found.untracked}
     _hold_leaving(mirror, view, summary, accepted=wish.confirmed.removals)
-    order = Order(None, True, True, wish.confirmed, strangers)
+    order = Order(None, True, True, wish.confirmed, untracked)
     for repo in view.repos:
         await run_one(mirror, server, repo, order, summary, on_progress)
-    adopted = {path for result in summary.passes for path in result.adopted}
-    summary.swept = [path for path in _foreign(mirror, found) if path not in adopted]
+    adopted = {path for result in summary.syncs for path in result.adopted}
+    summary.collected = [path for path in _foreign(mirror, found) if path not in adopted]
 
 
 def tell_rejected(mirror: Mirror, view: MirrorView, summary: Summary) -> None:
     """Tell which of the mirror's own records can't be used."""
-    mirror.told.rejected("", view.rejected)
+    mirror.fault_log.rejected("", view.rejected)
     mirror.store.rejections.note(MIRROR, view.rejected)
     summary.rejected += [f"{rejection.record}: {rejection.reason}" for rejection in view.rejected]
 
@@ -135,27 +135,27 @@ async def run_one(
         on_progress(repo.name, files, size)
 
     fact = f"repo:{repo.name}"
-    settings = replace(mirror.ground.settings, clock_confirmed=order.confirmed.clock)
+    settings = replace(mirror.context.settings, clock_confirmed=order.confirmed.clock)
     try:
         if not order.dry_run:
-            check_mounted(mirror.ground.root)
-        result = await run_pass(repo, order, server, mirror.store, replace(mirror.ground, settings=settings), count)
+            check_mounted(mirror.context.root)
+        result = await sync_repo(repo, order, server, mirror.store, replace(mirror.context, settings=settings), count)
     except (ServerUnavailable, LoginRefused, DiskError) as error:
         if not order.dry_run:
             mirror.store.notes.update_fact(fact, {"error": str(error)})
         raise
     except PackratError as error:
-        mirror.told.error(repo.name, str(error))
+        mirror.fault_log.error(repo.name, str(error))
         summary.errors[repo.name] = str(error)
         if not order.dry_run:
             mirror.store.notes.update_fact(fact, {"error": str(error)})
         return
-    mirror.told.result(result, whole=order.packages is None)
-    summary.passes.append(result)
+    mirror.fault_log.result(result, whole=order.packages is None)
+    summary.syncs.append(result)
     if not order.dry_run:
         now = time.time()
         told = {"checked": now, "held": result.held, "ahead": result.ahead, "error": None}
-        if result.sections or result.added or result.removed:
+        if result.publications or result.added or result.removed:
             told |= {"published": now}
         mirror.store.notes.update_fact(fact, told)
 
@@ -165,10 +165,10 @@ def look(mirror: Mirror, on_progress: Callable[[int, int], None]) -> Look:
 
     Raises: DiskError where root_dir can't be read, or is not the one that the agent marked (an unmounted filesystem).
     """
-    check_mounted(mirror.ground.root)
+    check_mounted(mirror.context.root)
     began = time.time()
     remembered = mirror.store.live.everything()
-    root = mirror.ground.root
+    root = mirror.context.root
     kept = kept_paths(root, mirror.config.mirror.keep_files)
     found = scan(root, remembered, on_progress, lambda path: None if is_kept(path, kept) else unlock(root, path))
     for path in found.locked:
@@ -195,7 +195,7 @@ def note_look(mirror: Mirror, seen: Look) -> frozenset[str]:
             store.notes.add_event(time.time(), "damaged", None, path)
     for path in seen.found.closed:
         log.warning("damaged", path=path, text="not everybody may read it; its mode is set right")
-    open_up(mirror.ground.root, seen.found.closed)
+    open_up(mirror.context.root, seen.found.closed)
     repos = store.live.repos_of(damaged)
     unreadable = set(seen.found.unreadable)
     store.live.forget(path for path in damaged if path not in unreadable)
@@ -219,21 +219,21 @@ def keep_repos(mirror: Mirror, view: MirrorView, summary: Summary, *, accepted: 
 
 
 def _hold_leaving(mirror: Mirror, view: MirrorView, summary: Summary, *, accepted: bool) -> tuple[Leaving, ...]:
-    leaving = hold_back_leaving(view.repos, view.unusable, mirror.store, mirror.ground.removals, accepted=accepted)
+    leaving = hold_back_leaving(view.repos, view.unusable, mirror.store, mirror.context.removals, accepted=accepted)
     for one in leaving:
-        result = PassResult(one.repo, held=one.reason)
-        mirror.told.result(result, whole=True)
-        summary.passes.append(result)
+        result = SyncResult(one.repo, held=one.reason)
+        mirror.fault_log.result(result, whole=True)
+        summary.syncs.append(result)
     return leaving
 
 
 def keep_site(mirror: Mirror) -> None:
-    """Publish the site's own files, and retire what left the mirror."""
+    """Publish the site's own files, and withdraw what left the mirror."""
     store = mirror.store
     repos = store.wanted.repos()
     publish_site(mirror, repos)
     present = {repo.name for repo in repos} | {SITE.name}
-    for name in store.live.section_repos() - present:
+    for name in store.live.published_repos() - present:
         log.info("left", repo=name, text="no longer on the mirror; removed after the grace period")
         store.notes.add_event(time.time(), "left", name, "no longer on the mirror")
         store.live.drop_repo(name, time.time())
@@ -241,22 +241,22 @@ def keep_site(mirror: Mirror) -> None:
 
 def clean(mirror: Mirror, seen: Look | None) -> list[str]:
     """Remove what no client can still want, and with a scan at hand what is foreign; gives the removed paths."""
-    store, config, root = mirror.store, mirror.config, mirror.ground.root
+    store, config, root = mirror.store, mirror.config, mirror.context.root
     check_mounted(root)
-    expired = store.publications.expired(time.time(), mirror.ground.retention)
+    expired = store.generations.expired(time.time(), mirror.context.retention)
     kept = kept_paths(root, config.mirror.keep_files)
-    gone = sweep(root, expired, kept)
+    gone = collect_garbage(root, expired, kept)
     store.live.forget(expired)
-    done("sweep-noted")
+    done("garbage-noted")
     if seen is None:
         return gone
-    foreign = sweep(root, _foreign(mirror, seen.found), kept, _tell_denied)
+    foreign = collect_garbage(root, _foreign(mirror, seen.found), kept, _tell_denied)
     for path in foreign:
         log.info("foreign", path=path, text="not of this mirror, not a keep file; removed")
     gone += foreign
-    sweep_directories(root, seen.found.empty, kept)
-    clear_staging(mirror.ground.staging, store.wanted.awaited())
-    sources = [mirror.ground.source_of(form) for form in FORMATS.values()]
+    remove_empty_directories(root, seen.found.empty, kept)
+    clear_staging(mirror.context.staging, store.wanted.awaited())
+    sources = [mirror.context.source_of(form) for form in FORMATS.values()]
     store.wanted.forget_fragments(sources)
     drop(root, store.wanted.hashes(), sources)
     return gone
@@ -285,28 +285,28 @@ def _tell_denied(path: str) -> None:
 
 
 def _foreign(mirror: Mirror, found: Scan) -> list[str]:
-    kept = kept_paths(mirror.ground.root, mirror.config.mirror.keep_files)
+    kept = kept_paths(mirror.context.root, mirror.config.mirror.keep_files)
     ours = mirror.store.live.everything()
-    root = mirror.ground.root
+    root = mirror.context.root
     # What was damaged and nobody wants any more, such as a file of an earlier generation, is not mended.
     stale = [path for path in found.damaged if path not in ours and os.path.lexists(root / path)]
-    paths = [*(file.path for file in found.strangers), *found.oddities, *stale]
+    paths = [*(file.path for file in found.untracked), *found.untracked_special, *stale]
     return [path for path in paths if path not in ours and not is_kept(path, kept)]
 
 
 def publish_site(mirror: Mirror, repos: Iterable[Repo]) -> None:
     """Publish the landing page and the public key, where they changed."""
-    store, ground, settings = mirror.store, mirror.ground, mirror.config.mirror
+    store, context, settings = mirror.store, mirror.context, mirror.config.mirror
     shown = [repo for repo in sorted(repos, key=lambda repo: repo.name) if repo.kind in FORMATS]
     url = settings.public_url or "http://THIS-HOST"
     introductions = {repo.name: _introduce(mirror, repo, url) for repo in shown}
-    kept = kept_paths(ground.root, settings.keep_files)
+    kept = kept_paths(context.root, settings.keep_files)
     tree = render_site(settings.description, shown, introductions, mirror.public_key, kept)
-    signed = sign_tree(tree, None, store.live.identities(SITE.name), store.pieces)
-    if signed.sections:
+    signed = sign_tree(tree, None, store.live.identities(SITE.name), store.chunks)
+    if signed.publications:
         intended = intend(signed, ())
         store.live.begin(SITE.name, intended)
-        published = publish(signed, (), ground.root, ground.staging, intended, store.live.pointers(SITE.name))
+        published = publish(signed, (), context.root, context.staging, intended, store.live.pointers(SITE.name))
         store.live.finish(published, intended, (), time.time())
 
 

@@ -18,15 +18,15 @@ from packrat_agent.config.settings import Config
 from packrat_agent.formats.interface import RenderSettings
 from packrat_agent.gpg.keyring import SigningKey, export_public, find_key
 from packrat_agent.gpg.keyring import warn as warn_of_key
-from packrat_agent.gpg.standalone_subkey import export_lone
+from packrat_agent.gpg.standalone_subkey import export_standalone
 from packrat_agent.model.paths import kept_paths
 from packrat_agent.model.values import NOTHING_CONFIRMED, Confirmed, Retention
 from packrat_agent.publish.claim import check_ownership, claim
 from packrat_agent.state.database import copy_database
 from packrat_agent.state.original import set_original_aside
 from packrat_agent.state.store import Store
-from packrat_agent.sync.context import Ground
-from packrat_agent.sync.fault_log import Told
+from packrat_agent.sync.context import MirrorContext
+from packrat_agent.sync.fault_log import FaultLog
 from packrat_agent.sync.removals import RemovalLimits
 from packrat_core.errors import SigningError
 
@@ -44,13 +44,13 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """One mirror ready to work: its configuration, its state, its ground and the key's public form."""
+    """One mirror ready to work: its configuration, its state, its context and the key's public form."""
 
     config: Config
     store: Store
-    ground: Ground
+    context: MirrorContext
     public_key: tuple[bytes, bytes] | None
-    told: Told
+    fault_log: FaultLog
 
 
 @contextmanager
@@ -102,13 +102,13 @@ def prepare(config: Config, store: Store, staging: Path, wish: Wish) -> Mirror:
         signed=key is not None,
         public_url=mirror.public_url,
         public_key=public_key[0] if public_key else None,
-        lone_key=_export_lone(key) if mirror.public_url else None,
+        standalone_subkey=_export_standalone(key) if mirror.public_url else None,
         apt_origin=mirror.apt_origin,
         apt_label=mirror.apt_label,
         apt_valid_for_s=mirror.apt_valid_for_s,
         confirmed_repos=mirror.confirm_release_change,
     )
-    ground = Ground(
+    context = MirrorContext(
         mirror.root_dir,
         staging,
         key,
@@ -122,7 +122,7 @@ def prepare(config: Config, store: Store, staging: Path, wish: Wish) -> Mirror:
         expires = key.expires.timestamp() if key and key.expires else None
         told = {"algorithm": key.algorithm, "bits": key.bits, "expires": expires} if key else {}
         store.notes.set_fact("key", {"fingerprint": key.fingerprint if key else None, **told})
-    return Mirror(config, store, ground, public_key, Told(store.notes))
+    return Mirror(config, store, context, public_key, FaultLog(store.notes))
 
 
 def _find_key(config: Config) -> SigningKey | None:
@@ -139,12 +139,12 @@ def _find_key(config: Config) -> SigningKey | None:
     return key
 
 
-def _export_lone(key: SigningKey | None) -> bytes | None:
+def _export_standalone(key: SigningKey | None) -> bytes | None:
     """What signs as a key of its own, where it is none; without it, only newer clients accept signatures of images."""
     if key is None or key.fingerprint == key.primary:
         return None
     try:
-        return export_lone(key)
+        return export_standalone(key)
     except SigningError as error:
         text = "most podman and skopeo won't accept the signatures of images; they would those of a primary key"
         log.warning("key", fingerprint=key.fingerprint, reason=str(error), text=text)

@@ -43,8 +43,8 @@ def decide(
             link.append(placement)
         else:
             fetch.append(placement)
-    retire = tuple(sorted(path for path in on_disk if path not in placed))
-    return Plan(repo, tuple(keep), tuple(fetch), tuple(link), retire, tuple(refused))
+    withdraw = tuple(sorted(path for path in on_disk if path not in placed))
+    return Plan(repo, tuple(keep), tuple(fetch), tuple(link), withdraw, tuple(refused))
 
 
 def _conflict(one: Candidate, claims: dict[str, PackageFile], published_names: Mapping[str, str]) -> str | None:

@@ -1,7 +1,7 @@
 """One pass of one repository: ask → remember → decide → fetch → read → render → sign → publish.
 
-Takes: the repository, which of its packages to look at, the server, the state database, the ground to build on.
-Gives: a PassResult.
+Takes: the repository, which of its packages to look at, the server, the state database, the context to build on.
+Gives: a SyncResult.
 Touches: through its steps: network, staging, state database, gpg, the live tree.
 """
 
@@ -24,17 +24,17 @@ from packrat_agent.model.values import (
     SignedTree,
     Wanted,
 )
-from packrat_agent.publish.gc import sweep
+from packrat_agent.publish.gc import collect_garbage
 from packrat_agent.publish.signing import sign_tree
 from packrat_agent.publish.writer import intend, publish
 from packrat_agent.state.fragment_backup import keep
-from packrat_agent.state.last_render import Standing
-from packrat_agent.state.packages import ShelfItem
+from packrat_agent.state.last_render import LastRender
+from packrat_agent.state.packages import WantedFile
 from packrat_agent.state.store import Store
 from packrat_agent.sync.build import Made, Material, make
-from packrat_agent.sync.context import Ground, Order, PassResult
+from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.download import Fetched, fetch
-from packrat_agent.sync.reconcile import weigh, weigh_dry
+from packrat_agent.sync.reconcile import reconcile, reconcile_dry
 from packrat_agent.sync.removals import hold_back_removals
 from packrat_agent.sync.scope import Scope, narrow
 from packrat_agent.upstream.client import Packrat
@@ -45,28 +45,28 @@ from packrat_core.threads import in_thread
 log = structlog.get_logger()
 
 
-async def run_pass(
+async def sync_repo(
     repo: Repo,
     order: Order,
     server: Packrat,
     store: Store,
-    ground: Ground,
+    context: MirrorContext,
     on_progress: Callable[[int, int], None],
-) -> PassResult:
+) -> SyncResult:
     """Make one repository on disk what the server says.
 
     on_progress: called with (files done, bytes downloaded) since the last call.
     Raises: any PackratError that stops this repository; what is published stays as it was.
     """
     started = time.monotonic()
-    result = PassResult(repo.name)
+    result = SyncResult(repo.name)
 
     def count(files: int, size: int) -> None:
         result.bytes += size
         on_progress(files, size)
 
     form = FORMATS.get(repo.kind)
-    result.held = _what_hinders(repo, ground)
+    result.held = _what_hinders(repo, context)
     if form is None or result.held is not None:
         return result
     # 1. Ask.
@@ -77,26 +77,26 @@ async def run_pass(
         if order.packages is None:
             # Else the server named what changed.
             accepted = order.confirmed.removals
-            await in_thread(hold_back_removals, repo, wanted, store, ground.removals, accepted=accepted)
+            await in_thread(hold_back_removals, repo, wanted, store, context.removals, accepted=accepted)
     except Held as held:
         result.held = str(held)
         return result
     if order.dry_run:
-        return _tell_plan(await in_thread(weigh_dry, repo, form, wanted, order, store, ground), order, result)
-    scope = narrow(repo, order.packages, store.settled.take(repo.name, (repo, ground.source_of(form))))
+        return _tell_plan(await in_thread(reconcile_dry, repo, form, wanted, order, store, context), order, result)
+    scope = narrow(repo, order.packages, store.last_renders.take(repo.name, (repo, context.source_of(form))))
     await in_thread(store.wanted.remember_wanted, repo.name, wanted, order.packages)
     done("wanted-remembered")
     # 3. Decide.
-    shelf, plan = await in_thread(weigh, scope, form, order, store, ground)
+    wanted_files, plan = await in_thread(reconcile, scope, form, order, store, context)
     # 4. Fetch.
-    fetched = await _fetch(plan, server, ground, count)
+    fetched = await _fetch(plan, server, context, count)
     # 5. to 8. Read, render, sign, publish.
-    await in_thread(_build, _Build(scope, form, shelf, plan, fetched, store, ground, result))
+    await in_thread(_build, _Build(scope, form, wanted_files, plan, fetched, store, context, result))
     result.seconds = time.monotonic() - started
     return result
 
 
-def _note_rejected(repo: Repo, wanted: Wanted, order: Order, store: Store, result: PassResult) -> None:
+def _note_rejected(repo: Repo, wanted: Wanted, order: Order, store: Store, result: SyncResult) -> None:
     result.rejected = list(wanted.rejected)
     if not order.dry_run:
         store.rejections.note(repo.name, wanted.rejected, None if order.packages is None else wanted.uris)
@@ -106,27 +106,27 @@ def _known(repo: Repo, order: Order, store: Store) -> Mapping[str, PackageFile]:
     return {} if order.reread else store.wanted.known(repo.name, order.packages)
 
 
-def _what_hinders(repo: Repo, ground: Ground) -> str | None:
+def _what_hinders(repo: Repo, context: MirrorContext) -> str | None:
     if repo.kind not in FORMATS:
         return f"this packrat-agent builds no repositories of type {repo.kind}"
-    if is_kept(repo.directory, ground.kept):
+    if is_kept(repo.directory, context.kept):
         return f"its directory {repo.directory} is kept by keep_file; give it another one on the server"
     return None
 
 
-async def _fetch(plan: Plan, server: Packrat, ground: Ground, count: Callable[[int, int], None]) -> Fetched:
+async def _fetch(plan: Plan, server: Packrat, context: MirrorContext, count: Callable[[int, int], None]) -> Fetched:
     missing = (*plan.fetch, *plan.link)
-    return await fetch(missing, ground.staging, ground.root, server.open_file, ground.parallel_downloads, count)
+    return await fetch(missing, context.staging, context.root, server.open_file, context.parallel_downloads, count)
 
 
-def _tell_plan(plan: Plan, order: Order, result: PassResult) -> PassResult:
+def _tell_plan(plan: Plan, order: Order, result: SyncResult) -> SyncResult:
     new = (*plan.fetch, *plan.link)
-    stands = {p.path for p in new if p.path in order.strangers and order.strangers[p.path].sha256 == p.file.sha256}
-    parts = (part.path for p in plan.keep for part in p.parts if part.path in order.strangers)
+    stands = {p.path for p in new if p.path in order.untracked and order.untracked[p.path].sha256 == p.file.sha256}
+    parts = (part.path for p in plan.keep for part in p.parts if part.path in order.untracked)
     result.adopted = [*parts, *sorted(stands)]
     unpacked = FORMATS[plan.repo.kind].treatment is Treatment.UNPACKED
     result.added = [f"{p.path} ({p.file.file_name})" if unpacked else p.path for p in new if p.path not in stands]
-    result.removed = list(plan.retire)
+    result.removed = list(plan.withdraw)
     result.refused = list(plan.refused)
     return result
 
@@ -135,63 +135,63 @@ def _tell_plan(plan: Plan, order: Order, result: PassResult) -> PassResult:
 class _Build:
     scope: Scope
     form: Format
-    shelf: Sequence[ShelfItem]
+    wanted_files: Sequence[WantedFile]
     plan: Plan
     fetched: Fetched
     store: Store
-    ground: Ground
-    result: PassResult
+    context: MirrorContext
+    result: SyncResult
 
 
 def _build(build: _Build) -> None:
     repo, store, result = build.scope.repo, build.store, build.result
     # 5. Read what was fetched; sign or unpack it where its type asks for it.
-    made = make(build.plan, build.form, build.ground.key, _material(build))
+    made = make(build.plan, build.form, build.context.key, _material(build))
     _note(build, made)
     done("packages-made")
     # 6. Render.
     now = datetime.now(UTC)
     facts = store.live.facts(repo.name)
     entries = sorted((*build.scope.standing, *made.entries), key=_age)
-    request = RenderRequest(repo, entries, build.ground.settings, now, store.pieces, facts, build.scope.memo)
+    request = RenderRequest(repo, entries, build.context.settings, now, store.chunks, facts, build.scope.memo)
     try:
         tree = build.form.render(request)
     except Held as held:
         result.held = str(held)
         return
     # 7. Sign what changed.
-    signed = sign_tree(tree, build.ground.key, store.live.identities(repo.name), store.pieces)
+    signed = sign_tree(tree, build.context.key, store.live.identities(repo.name), store.chunks)
     # 8. Publish, recorded before and after.
     pointers = store.live.pointers(repo.name)
     placed = {place.path for place in made.places}
-    retired = [path for path in build.plan.retire if path not in placed]
-    if signed.sections or made.places or retired or set(pointers) - {"", *signed.section_names}:
-        _publish(build, signed, made.places, pointers, retired)
-    facts |= {section.name: section.facts for section in signed.sections}
-    result.ahead = tell_ahead((facts[name] for name in signed.section_names), now)
-    for path in made.spent:
+    withdrawn = [path for path in build.plan.withdraw if path not in placed]
+    if signed.publications or made.places or withdrawn or set(pointers) - {"", *signed.publication_names}:
+        _publish(build, signed, made.places, pointers, withdrawn)
+    facts |= {publication.name: publication.facts for publication in signed.publications}
+    result.ahead = tell_ahead((facts[name] for name in signed.publication_names), now)
+    for path in made.unneeded:
         path.unlink(missing_ok=True)
-    store.live.unretire(repo.name, (part.path for placement in build.plan.keep for part in placement.parts))
+    store.live.reinstate(repo.name, (part.path for placement in build.plan.keep for part in placement.parts))
     store.wanted.set_live(repo.name, made.entries, build.scope.packages)
     done("live-noted")
-    store.pieces.save()
-    if result.sections:
+    store.chunks.save()
+    if result.publications:
         _remove_old_indexes(build)
     if not (made.failed or made.unreadable or made.disagreeing):
-        # Every file on disk belongs to an entry now, or is retired.
+        # Every file on disk belongs to an entry now, or is withdrawn.
         refused = frozenset(refusal.file.package for refusal in build.plan.refused)
-        store.settled.keep(
-            repo.name, (repo, build.ground.source_of(build.form)), Standing(entries, refused, build.scope.memo)
+        store.last_renders.keep(
+            repo.name, (repo, build.context.source_of(build.form)), LastRender(entries, refused, build.scope.memo)
         )
 
 
 def _remove_old_indexes(build: _Build) -> None:
     """Remove the indexes that no client can still want: a busy repository fills the disk before the next full pass."""
-    store, ground = build.store, build.ground
-    expired = store.publications.expired_indexes(build.scope.repo.name, time.time(), ground.retention)
-    sweep(ground.root, expired, ground.kept)
+    store, context = build.store, build.context
+    expired = store.generations.expired_indexes(build.scope.repo.name, time.time(), context.retention)
+    collect_garbage(context.root, expired, context.kept)
     store.live.forget(expired)
-    done("indexes-swept")
+    done("indexes-collected")
 
 
 def _age(entry: Entry) -> tuple[int, str]:
@@ -202,14 +202,14 @@ def _material(build: _Build) -> Material:
     plan = build.plan
     known = {
         item.file.sha256: (item.size, item.fragment)
-        for item in build.shelf
+        for item in build.wanted_files
         if item.fragment is not None and item.size is not None
     }
     paths = None if build.scope.packages is None else {one.path for one in (*plan.keep, *plan.link, *plan.fetch)}
     names = build.store.live.published_names(build.scope.repo.directory, paths)
     return Material(
-        build.ground.root,
-        build.ground.staging,
+        build.context.root,
+        build.context.staging,
         build.fetched.staged,
         build.fetched.failed,
         known,
@@ -220,10 +220,10 @@ def _material(build: _Build) -> Material:
 
 def _note(build: _Build, made: Made) -> None:
     wanted, repo = build.store.wanted, build.scope.repo.name
-    source = build.ground.source_of(build.form)
+    source = build.context.source_of(build.form)
     fresh = [(sha, *read) for sha, read in made.fresh.items()]
     wanted.save_fragments(source, fresh)
-    keep(build.ground.root, source, fresh, build.shelf)
+    keep(build.context.root, source, fresh, build.wanted_files)
     wanted.refuse(repo, made.unreadable, unreadable=True)
     wanted.refuse(repo, made.disagreeing)
     wrong_bytes = [sha for sha, error in build.fetched.failed.items() if isinstance(error, ServerBroken)]
@@ -233,17 +233,17 @@ def _note(build: _Build, made: Made) -> None:
 
 
 def _publish(
-    build: _Build, signed: SignedTree, places: Sequence[Place], pointers: dict[str, list[str]], retired: Sequence[str]
+    build: _Build, signed: SignedTree, places: Sequence[Place], pointers: dict[str, list[str]], withdrawn: Sequence[str]
 ) -> None:
     store, result, repo = build.store, build.result, build.scope.repo.name
     intended = intend(signed, places)
     store.live.begin(repo, intended)
     done("publish-noted")
-    published = publish(signed, places, build.ground.root, build.ground.staging, intended, pointers)
-    store.live.finish(published, intended, retired, time.time())
+    published = publish(signed, places, build.context.root, build.context.staging, intended, pointers)
+    store.live.finish(published, intended, withdrawn, time.time())
     done("published-noted")
-    result.sections = [section.name for section in signed.sections]
+    result.publications = [publication.name for publication in signed.publications]
     result.added = [place.path for place in places]
-    result.removed = list(retired)
-    sections = ",".join(result.sections) or None
-    log.info("published", repo=repo, sections=sections, added=len(places), removed=len(retired))
+    result.removed = list(withdrawn)
+    publications = ",".join(result.publications) or None
+    log.info("published", repo=repo, publications=publications, added=len(places), removed=len(withdrawn))

@@ -11,7 +11,7 @@ from typing import Any
 
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.values import Candidate, Entry, Part, Repo
-from packrat_agent.state.last_render import Standing
+from packrat_agent.state.last_render import LastRender
 from packrat_agent.sync.build import parts_of
 
 
@@ -52,7 +52,7 @@ class Scope:
         return parts_of(path_in_root(self.repo, entry.path), entry.file.sha256, entry.fragment)
 
 
-def narrow(repo: Repo, packages: Collection[str] | None, left: Standing | None) -> Scope:
+def narrow(repo: Repo, packages: Collection[str] | None, left: LastRender | None) -> Scope:
     """Look at `packages` and at what was refused before; at everything where either is None."""
     if packages is None or left is None:
         return Scope(repo)

@@ -1,4 +1,4 @@
-"""Follows the server for as long as it is let: hears what changed, does the passes, checks the disk beside them.
+"""Follows the server for as long as it is let: hears what changed, does the syncs, checks the disk beside them.
 
 Takes: a Mirror, a bell that asks for a full pass now.
 Gives: nothing; it ends when it is cancelled.
@@ -47,7 +47,7 @@ from packrat_agent.watch import systemd as notify
 from packrat_agent.watch.changes import News, follow
 from packrat_agent.watch.memory import settle
 from packrat_agent.watch.throttle import Pace, Stopped
-from packrat_agent.watch.work_queue import Owed, Work
+from packrat_agent.watch.work_queue import Work, WorkQueue
 from packrat_core import __version__
 from packrat_core.cinp.responses import LoginRefused
 from packrat_core.errors import DiskError, PackratError, ServerUnavailable
@@ -69,7 +69,7 @@ _NUMBERS = re.compile(r"\b(?:\d+(?:[.:]\d+)+|(?=[0-9a-fA-F-]*\d)[0-9a-fA-F-]{4,}
 
 @dataclass(slots=True)
 class _Full:
-    """A full pass under way: it ends when nothing is owed any more and the scan is through."""
+    """A full pass under way: it ends when nothing is queue any more and the scan is through."""
 
     summary: Summary = field(default_factory=Summary)
     started: float = field(default_factory=time.monotonic)
@@ -88,11 +88,11 @@ class _Desk:
     scanner: ThreadPoolExecutor
     stopping: threading.Event
     login: LoginState
-    owed: Owed = field(default_factory=Owed)
+    queue: WorkQueue = field(default_factory=WorkQueue)
     repos: dict[str, Repo] = field(default_factory=dict)
     full: _Full | None = None
     full_is_due: bool = True
-    strangers: Mapping[str, StoredFile] = field(default_factory=dict)
+    untracked: Mapping[str, StoredFile] = field(default_factory=dict)
     published_at: dict[str, float] = field(default_factory=dict)
     heard_at: dict[str, float] = field(default_factory=dict)
     tries: dict[str, int] = field(default_factory=dict)
@@ -115,7 +115,7 @@ async def run(mirror: Mirror, on_progress: Progress, bell: asyncio.Event) -> Non
     stopping = threading.Event()
     async with serving_metrics(mirror.config):
         with ThreadPoolExecutor(1, "scan", be_gentle) as scanner:
-            desk = _Desk(mirror, on_progress, bell, scanner, stopping, LoginState(mirror.told.login))
+            desk = _Desk(mirror, on_progress, bell, scanner, stopping, LoginState(mirror.fault_log.login))
             beside = [asyncio.ensure_future(one) for one in (_keep_time(desk), _give_signs_of_life(desk))]
             notify.ready()
             try:
@@ -195,7 +195,7 @@ async def _keep_time(desk: _Desk) -> None:
         except TimeoutError:
             pass
         desk.full_is_due = True
-        desk.owed.wake()
+        desk.queue.wake()
 
 
 async def _attend(desk: _Desk, server: Packrat) -> None:
@@ -204,13 +204,13 @@ async def _attend(desk: _Desk, server: Packrat) -> None:
     def tell(news: News) -> None:
         for name in news.repos:
             desk.heard_at.setdefault(name, time.time())
-        desk.owed.add(news.repos, mirror=news.mirror)
+        desk.queue.add(news.repos, mirror=news.mirror)
 
     tasks = [
         asyncio.ensure_future(follow(server, lambda: tuple(desk.repos.values()), tell)),
         asyncio.ensure_future(_work(desk, server)),
     ]
-    desk.owed.add({}, mirror=True)
+    desk.queue.add({}, mirror=True)
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -224,18 +224,18 @@ async def _attend(desk: _Desk, server: Packrat) -> None:
 async def _work(desk: _Desk, server: Packrat) -> None:
     waits_s = _BACK_OFF_S[0]
     while True:
-        await desk.owed.wait()
-        await desk.owed.settle(_QUIET_S, _LONGEST_BURST_S)
+        await desk.queue.wait()
+        await desk.queue.settle(_QUIET_S, _LONGEST_BURST_S)
         try:
             if await _drain(desk, server):
                 await server.heartbeat()
                 _note_health(desk)
         except DiskError as error:
-            # The server is well: what is owed is tried again when the disk may be too.
+            # The server is well: what is queue is tried again when the disk may be too.
             waits_s = min(waits_s * 2, _BACK_OFF_S[1]) if desk.complaint else _BACK_OFF_S[0]
             _complain(desk, error)
             await asyncio.sleep(waits_s)
-            desk.owed.wake()
+            desk.queue.wake()
 
 
 def _note_health(desk: _Desk) -> None:
@@ -255,22 +255,22 @@ def _note_health(desk: _Desk) -> None:
 
 
 async def _drain(desk: _Desk, server: Packrat) -> bool:
-    """Do all that is owed, one repository at a time, a full pass in between; gives whether anything was to be done."""
+    """Do all that is queue, one repository at a time, a full pass in between; gives whether anything was to be done."""
     summary = Summary()
     worked = False
     while True:
         if desk.full_is_due and desk.full is None:
             await _begin_full(desk, server)
-        if desk.owed.take_mirror():
+        if desk.queue.take_mirror():
             await _ask_mirror(desk, server, summary)
             worked = True
-        work = desk.owed.take(_resting(desk))
+        work = desk.queue.take(_resting(desk))
         if work is not None:
             await _do(desk, server, work, summary)
             worked = True
             continue
-        if not desk.owed.is_empty:
-            asyncio.get_running_loop().call_later(_REST_S / 10, desk.owed.wake)
+        if not desk.queue.is_empty:
+            asyncio.get_running_loop().call_later(_REST_S / 10, desk.queue.wake)
             return worked
         if desk.full is not None and (desk.full.seen is not None or desk.full.failure is not None):
             await _end_full(desk, server)
@@ -286,11 +286,11 @@ def _resting(desk: _Desk) -> frozenset[str]:
 
 
 async def _ask_mirror(desk: _Desk, server: Packrat, summary: Summary) -> MirrorView:
-    """Look at the mirror's own record; repositories that are new or changed are owed a look after it."""
+    """Look at the mirror's own record; repositories that are new or changed are queue a look after it."""
     try:
         view = await server.view()
     except BaseException:
-        desk.owed.add({}, mirror=True)
+        desk.queue.add({}, mirror=True)
         raise
     tell_rejected(desk.mirror, view, summary)
     accepted = desk.full is not None and desk.full.confirmed.removals
@@ -298,7 +298,7 @@ async def _ask_mirror(desk: _Desk, server: Packrat, summary: Summary) -> MirrorV
     changed = [repo.name for repo in view.repos if desk.repos.get(repo.name) != repo]
     desk.repos = {repo.name: repo for repo in view.repos}
     await in_thread(keep_site, desk.mirror)
-    desk.owed.add(dict.fromkeys(changed))
+    desk.queue.add(dict.fromkeys(changed))
     return view
 
 
@@ -309,20 +309,20 @@ async def _do(desk: _Desk, server: Packrat, work: Work, summary: Summary) -> Non
     full = desk.full
     into = full.summary if full is not None and work.reread else summary
     heard_at = desk.heard_at.pop(work.repo, None)
-    done_before = len(into.passes)
+    done_before = len(into.syncs)
     confirmed = full.confirmed if full is not None and work.reread else NOTHING_CONFIRMED
-    order = Order(work.packages, work.reread, confirmed=confirmed, strangers=desk.strangers)
+    order = Order(work.packages, work.reread, confirmed=confirmed, untracked=desk.untracked)
     try:
         await run_one(desk.mirror, server, repo, order, into, desk.on_progress)
     except (ServerUnavailable, LoginRefused, DiskError, asyncio.CancelledError):
-        desk.owed.add({work.repo: work.packages})
+        desk.queue.add({work.repo: work.packages})
         if work.reread:
-            desk.owed.add_due([work.repo])
+            desk.queue.add_due([work.repo])
         raise
-    result = into.passes[-1] if len(into.passes) > done_before else None
-    if result is not None and result.sections:
+    result = into.syncs[-1] if len(into.syncs) > done_before else None
+    if result is not None and result.publications:
         desk.published_at[work.repo] = time.monotonic()
-    if result is not None and heard_at is not None and (result.sections or result.added):
+    if result is not None and heard_at is not None and (result.publications or result.added):
         desk.mirror.store.notes.update_fact(f"repo:{repo.name}", {"lag_s": round(time.time() - heard_at, 3)})
     _try_again(desk, work.repo, failed=result is None or bool(result.failed))
 
@@ -334,14 +334,14 @@ def _try_again(desk: _Desk, repo: str, *, failed: bool) -> None:
         return
     tries = desk.tries[repo] = desk.tries.get(repo, 0) + 1
     delay_s = min(_RETRY_S[0] * 2 ** (tries - 1), _RETRY_S[1])
-    asyncio.get_running_loop().call_later(delay_s, desk.owed.add, {repo: None})
+    asyncio.get_running_loop().call_later(delay_s, desk.queue.add, {repo: None})
 
 
 async def _begin_full(desk: _Desk, server: Packrat) -> None:
     """Start to look at the disk, and to ask for everything anew."""
     await server.renew_login()
     desk.full_is_due = False
-    full = desk.full = _Full(confirmed=take_confirmed(desk.mirror.ground.root))
+    full = desk.full = _Full(confirmed=take_confirmed(desk.mirror.context.root))
     loop = asyncio.get_running_loop()
     if await in_thread(nothing_known, desk.mirror):
         # Nothing must be downloaded that is there already: look first.
@@ -350,13 +350,13 @@ async def _begin_full(desk: _Desk, server: Packrat) -> None:
         except BaseException:
             desk.full, desk.full_is_due = None, True
             raise
-        desk.strangers = {file.path: file for file in seen.found.strangers}
+        desk.untracked = {file.path: file for file in seen.found.untracked}
         full.seen = seen
     else:
         began = loop.run_in_executor(desk.scanner, look, desk.mirror, Pace(desk.mirror, desk.stopping))
         began.add_done_callback(lambda done: _note_scan(desk, full, done))
     await _ask_mirror(desk, server, full.summary)
-    desk.owed.add_due(desk.repos)
+    desk.queue.add_due(desk.repos)
 
 
 def _note_scan(desk: _Desk, full: _Full, done: "asyncio.Future[Look]") -> None:
@@ -369,11 +369,11 @@ def _note_scan(desk: _Desk, full: _Full, done: "asyncio.Future[Look]") -> None:
         full.failure = error
     elif not isinstance(error, Stopped):
         full.failure = DiskError(f"the scan of root_dir failed: {error!r}")
-    desk.owed.wake()
+    desk.queue.wake()
 
 
 async def _end_full(desk: _Desk, server: Packrat) -> None:
-    """Mend what the scan found, sweep, and tell."""
+    """Mend what the scan found, collect_garbage, and tell."""
     full = desk.full
     assert full is not None
     desk.mirror.store.notes.drop_fact("scan")
@@ -385,11 +385,11 @@ async def _end_full(desk: _Desk, server: Packrat) -> None:
     for name in await in_thread(note_look, desk.mirror, full.seen):
         if name in desk.repos:
             await _do(desk, server, Work(name, None), full.summary)
-    desk.strangers = {}
-    full.summary.swept = await in_thread(clean, desk.mirror, full.seen)
+    desk.untracked = {}
+    full.summary.collected = await in_thread(clean, desk.mirror, full.seen)
     full.summary.seconds = time.monotonic() - full.started
     note_full_pass(desk.mirror, full.seen, full.summary)
     desk.full = None
     settle()
     summary = full.summary
-    log.info("checked", seconds=f"{summary.seconds:.1f}", repositories=len(desk.repos), removed=len(summary.swept))
+    log.info("checked", seconds=f"{summary.seconds:.1f}", repositories=len(desk.repos), removed=len(summary.collected))

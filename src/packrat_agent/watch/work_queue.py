@@ -1,7 +1,7 @@
 """Keeps what the agent still has to look at, merged as it comes: what changed before what is only due.
 
 Takes: News of changes; repositories to be asked anew.
-Gives: one piece of work after the other.
+Gives: one chunk of work after the other.
 Touches: nothing.
 """
 
@@ -19,8 +19,8 @@ class Work:
     reread: bool = False
 
 
-class Owed:
-    """What is owed to the mirror; for one event loop."""
+class WorkQueue:
+    """What is queue to the mirror; for one event loop."""
 
     def __init__(self) -> None:
         self._urgent: dict[str, frozenset[str] | None] = {}
@@ -53,7 +53,7 @@ class Owed:
         self._woken.clear()
 
     async def settle(self, quiet_s: float, longest_s: float) -> None:
-        """Wait until nothing was added for `quiet_s`, but not longer than `longest_s`: a burst is one piece of work."""
+        """Wait until nothing was added for `quiet_s`, but not longer than `longest_s`: a burst is one chunk of work."""
         end = asyncio.get_running_loop().time() + longest_s
         while (left_s := end - asyncio.get_running_loop().time()) > 0:
             try:
@@ -69,11 +69,11 @@ class Owed:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no repository is owed anything."""
+        """Whether no repository is queue anything."""
         return not (self._urgent or self._due)
 
     def take(self, resting: Collection[str]) -> Work | None:
-        """Take the next piece of work; None where nothing is owed but to repositories that rest."""
+        """Take the next chunk of work; None where nothing is queue but to repositories that rest."""
         for name in self._urgent:
             if name in resting:
                 continue

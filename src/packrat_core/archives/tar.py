@@ -131,7 +131,7 @@ class TarReader:
         return b"".join(self.chunks())
 
     def chunks(self) -> Iterator[bytes]:
-        """Give what is left of the member at hand, in pieces.
+        """Give what is left of the member at hand, in chunks.
 
         Raises: Refused where the archive is torn.
         """

@@ -77,7 +77,7 @@ class ZipArchive:
                 pass
 
     def chunks(self, member: ZipMember) -> Iterator[bytes]:
-        """Give the bytes of a member in pieces; its size and checksum are checked at the end.
+        """Give the bytes of a member in chunks; its size and checksum are checked at the end.
 
         Raises: Refused where it is torn, damaged, or compressed in a way that clients don't read.
         """

@@ -48,7 +48,7 @@ class RateLimit:
 
     @property
     def chunk_bytes(self) -> int | None:
-        """The largest piece to take at a time, None for any: a piece is never worth more than a second's wait."""
+        """The largest chunk to take at a time, None for any: a chunk is never worth more than a second's wait."""
         return None if self._bytes_per_s is None else max(1, int(self._bytes_per_s * _BURST_S))
 
     @property

@@ -224,10 +224,10 @@ def test_a_member_that_unpacks_to_more_than_it_says_is_left_in_little_memory() -
     start = data.index(b"PK\1\2")
     lying = patched(data, {22: b"\1\0\0\0", start + 24: b"\1\0\0\0"})
     found = ZipArchive(io.BytesIO(lying))
-    pieces: list[bytes] = []
+    chunks: list[bytes] = []
     with pytest.raises(Refused, match="not as long"):
-        pieces.extend(found.chunks(found.members[0]))
-    assert not pieces
+        chunks.extend(found.chunks(found.members[0]))
+    assert not chunks
     tracemalloc.start()
     try:
         with pytest.raises(Refused, match="not as long"):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from packrat_agent.formats.apt.format import AptFormat
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
-from packrat_agent.model.values import DistroVersion, Entry, Fragment, PackageFile, Repo, Section, Tree, TreeFile
+from packrat_agent.model.values import DistroVersion, Entry, Fragment, PackageFile, Publication, Repo, Tree, TreeFile
 from packrat_demo.build_deb import Deb, write_deb
 
 APT = AptFormat()
@@ -29,8 +29,8 @@ _SERVER_NAMES = {"amd64": "x86_64"}
 
 
 @dataclass(slots=True)
-class Pieces:
-    """Remembers compressed pieces in memory, and which had to be made."""
+class Chunks:
+    """Remembers compressed chunks in memory, and which had to be made."""
 
     kept: dict[tuple[str, str], bytes] = field(default_factory=dict)
     made: list[tuple[str, str]] = field(default_factory=list)
@@ -38,9 +38,9 @@ class Pieces:
     def get(self, coding: str, digest: str) -> bytes | None:
         return self.kept.get((coding, digest))
 
-    def put(self, coding: str, digest: str, piece: bytes) -> None:
+    def put(self, coding: str, digest: str, chunk: bytes) -> None:
         self.made.append((coding, digest))
-        self.kept[coding, digest] = piece
+        self.kept[coding, digest] = chunk
 
 
 def package_file(deb: Deb, sha256: str = "0" * 64, *, suite: str = "bookworm", number: int = 1) -> PackageFile:
@@ -84,11 +84,11 @@ def request(
     repo: Repo = REPO,
     settings: RenderSettings = SETTINGS,
     now: datetime = NOW,
-    pieces: Pieces | None = None,
+    chunks: Chunks | None = None,
     facts: Mapping[str, Mapping[str, str]] | None = None,
 ) -> RenderRequest:
     """What `render` is asked."""
-    return RenderRequest(repo, of, settings, now, pieces or Pieces(), facts or {})
+    return RenderRequest(repo, of, settings, now, chunks or Chunks(), facts or {})
 
 
 def one_suite(repo: Repo = REPO) -> Repo:
@@ -100,16 +100,16 @@ def files_of(tree: Tree) -> dict[str, bytes]:
     """Path → bytes of all that a tree holds."""
     return {
         file.path: file.content
-        for section in tree.sections
-        for file in (*section.content, *section.pointers)
+        for publication in tree.publications
+        for file in (*publication.content, *publication.pointers)
         if isinstance(file, TreeFile)
     }
 
 
-def content_of(section: Section) -> list[TreeFile]:
-    """What a section has beside its pointers; in apt plain files only."""
-    assert all(isinstance(file, TreeFile) for file in section.content)
-    return [file for file in section.content if isinstance(file, TreeFile)]
+def content_of(publication: Publication) -> list[TreeFile]:
+    """What a publication has beside its pointers; in apt plain files only."""
+    assert all(isinstance(file, TreeFile) for file in publication.content)
+    return [file for file in publication.content if isinstance(file, TreeFile)]
 
 
 def ar(*members: tuple[str, bytes]) -> bytes:

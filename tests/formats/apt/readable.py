@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from formats.apt.build import APT, entries, files_of, request
-from packrat_agent.model.values import Entry, Unsigned
+from packrat_agent.model.values import Entry, PendingSignature
 from packrat_demo.build_deb import Deb
 
 EXPECTED = Path(__file__).parent / "expected"
@@ -38,24 +38,24 @@ PACKAGES = (
 )
 
 
-def shelf(directory: Path) -> list[Entry]:
+def wanted_files(directory: Path) -> list[Entry]:
     """The packages of the small repository."""
     return entries(directory, *PACKAGES)
 
 
 def readable(directory: Path) -> dict[str, str]:
     """Path → text of every plain index, and the order of publication; compressed ones are bytes of a library."""
-    tree = APT.render(request(shelf(directory)))
+    tree = APT.render(request(wanted_files(directory)))
     texts = {
         path: _masked(data.decode())
         for path, data in files_of(tree).items()
         if "/by-hash/" not in path and not path.endswith((".gz", ".xz"))
     }
     order = []
-    for section in tree.sections:
-        for file in section.pointers:
-            kind = f"  ({file.form} signature of {file.source})" if isinstance(file, Unsigned) else ""
-            copied = file.by_hash_dir if isinstance(file, Unsigned) else None
+    for publication in tree.publications:
+        for file in publication.pointers:
+            kind = f"  ({file.form} signature of {file.source})" if isinstance(file, PendingSignature) else ""
+            copied = file.by_hash_dir if isinstance(file, PendingSignature) else None
             order.append(f"{file.path}{kind}{f', copied to {copied}' if copied else ''}\n")
     return {**texts, "pointers": "".join(order)}
 

@@ -274,14 +274,14 @@ _PIECES = st.sampled_from(
     st.one_of(st.just(0), st.integers(-80, 80)),
 )
 @example([DEBIAN_BINARY, ("_gpg", b"x"), *MEMBERS[1:]], 0)
-def test_what_dpkg_refuses_for_its_shape_is_refused(tmp_path: Path, pieces: list[tuple[str, bytes]], more: int) -> None:
-    data = ar(*pieces)
+def test_what_dpkg_refuses_for_its_shape_is_refused(tmp_path: Path, chunks: list[tuple[str, bytes]], more: int) -> None:
+    data = ar(*chunks)
     path = tmp_path / "x.deb"
     path.write_bytes(data[:more] if more < 0 else data + b"\n" * more)
     try:
         read_control(path)
     except Refused:
-        names = [name for name, _ in pieces]
+        names = [name for name, _ in chunks]
         beyond = sum(name.startswith(("control.tar", "data.tar")) for name in names) > 2
         # dpkg looks no further than to the data archive; apart from that, it is never stricter than we need to be.
         assert more or beyond or dpkg_deb_refuses(path)

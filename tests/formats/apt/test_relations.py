@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from formats.apt.build import APT, NOW, SETTINGS, Pieces, files_of, one_suite, package_file
+from formats.apt.build import APT, NOW, SETTINGS, Chunks, files_of, one_suite, package_file
 from packrat_agent.formats.interface import RenderRequest
 from packrat_agent.model.values import Entry, Fragment
 from packrat_core.errors import Refused
@@ -52,7 +52,7 @@ def index_of(body: bytes) -> bytes:
     ):
         file = package_file(deb, hashlib.sha256(fragment.body).hexdigest(), number=number)
         entries.append(Entry(file, f"pool/x/{fragment.name}_1_amd64.deb", 1000, fragment))
-    tree = APT.render(RenderRequest(one_suite(), entries, SETTINGS, NOW, Pieces()))
+    tree = APT.render(RenderRequest(one_suite(), entries, SETTINGS, NOW, Chunks()))
     return files_of(tree)["dists/bookworm/main/binary-amd64/Packages"]
 
 

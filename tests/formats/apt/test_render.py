@@ -19,7 +19,7 @@ from formats.apt.build import (
     NOW,
     REPO,
     SETTINGS,
-    Pieces,
+    Chunks,
     content_of,
     entry,
     files_of,
@@ -27,19 +27,21 @@ from formats.apt.build import (
     package_file,
     request,
 )
-from formats.apt.readable import EXPECTED, readable, shelf
+from formats.apt.readable import EXPECTED, readable, wanted_files
 from packrat_agent.formats.interface import RenderSettings, tell_ahead
-from packrat_agent.model.values import Entry, Section, TreeFile, Unsigned
+from packrat_agent.model.values import Entry, PendingSignature, Publication, TreeFile
 from packrat_core.errors import Held, Refused
 from packrat_demo.build_deb import Deb
 
 FACTS = {"bookworm": {"Origin": "Packrat", "Label": "Development packages", "Codename": "bookworm", "Date": "1000"}}
 
 
-def release_of(section: Section) -> dict[str, str]:
+def release_of(publication: Publication) -> dict[str, str]:
     """The one-line fields of a suite's Release."""
     (file,) = (
-        one for one in section.pointers if isinstance(one, TreeFile) and one.path == f"dists/{section.name}/Release"
+        one
+        for one in publication.pointers
+        if isinstance(one, TreeFile) and one.path == f"dists/{publication.name}/Release"
     )
     return dict(line.split(": ", 1) for line in file.content.decode().splitlines() if re.match(r"[A-Z]\S*: ", line))
 
@@ -72,26 +74,26 @@ def test_the_tree_is_the_expected_one(tmp_path: Path) -> None:
 
 
 def test_release_lists_every_index_with_its_size_and_hash_and_by_hash_has_it(tmp_path: Path) -> None:
-    tree = APT.render(request(shelf(tmp_path)))
+    tree = APT.render(request(wanted_files(tmp_path)))
     files = files_of(tree)
-    for section in tree.sections:
-        top = f"dists/{section.name}"
+    for publication in tree.publications:
+        top = f"dists/{publication.name}"
         listed = {}
         for line in files[f"{top}/Release"].decode().splitlines():
             if match := re.fullmatch(r" ([0-9a-f]{64}) +([0-9]+) (\S+)", line):
                 listed[f"{top}/{match[3]}"] = (match[1], int(match[2]))
-        pointers = {file.path for file in section.pointers} - {
+        pointers = {file.path for file in publication.pointers} - {
             f"{top}/{name}" for name in ("Release", "Release.gpg", "InRelease")
         }
         assert set(listed) == pointers
         for path, (sha256, size) in listed.items():
             assert (hashlib.sha256(files[path]).hexdigest(), len(files[path])) == (sha256, size)
             assert files[f"{path.rpartition('/')[0]}/by-hash/SHA256/{sha256}"] == files[path]
-        assert all(file.path.endswith(hashlib.sha256(file.content).hexdigest()) for file in content_of(section))
+        assert all(file.path.endswith(hashlib.sha256(file.content).hexdigest()) for file in content_of(publication))
 
 
 def test_the_compressed_indexes_are_the_plain_one(tmp_path: Path) -> None:
-    files = files_of(APT.render(request(shelf(tmp_path))))
+    files = files_of(APT.render(request(wanted_files(tmp_path))))
     plain = [path for path in files if path.endswith("/Packages")]
     assert len(plain) == 7
     for path in plain:
@@ -99,26 +101,26 @@ def test_the_compressed_indexes_are_the_plain_one(tmp_path: Path) -> None:
 
 
 def test_only_the_plain_index_is_not_kept_for_long(tmp_path: Path) -> None:
-    (section,) = APT.render(request(shelf(tmp_path), repo=one_suite())).sections
-    brief = [file for file in content_of(section) if not file.retained]
+    (publication,) = APT.render(request(wanted_files(tmp_path), repo=one_suite())).publications
+    brief = [file for file in content_of(publication) if not file.retained]
     assert len(brief) == 3
     assert all(file.content.startswith(b"Package: ") for file in brief)
 
 
 def test_the_same_request_gives_the_same_tree_whatever_the_order_and_the_cache(tmp_path: Path) -> None:
-    shelved = shelf(tmp_path)
-    pieces = Pieces()
-    first = APT.render(request(shelved, pieces=pieces))
-    assert APT.render(request(shelved, pieces=pieces)) == first
+    shelved = wanted_files(tmp_path)
+    chunks = Chunks()
+    first = APT.render(request(shelved, chunks=chunks))
+    assert APT.render(request(shelved, chunks=chunks)) == first
     for seed in range(5):
         random.Random(seed).shuffle(shelved)
         assert APT.render(request(shelved)) == first
 
 
 def test_an_empty_repository_has_every_suite(tmp_path: Path) -> None:
-    sections = APT.render(request()).sections
-    assert [section.name for section in sections] == ["bookworm", "noble", "trixie"]
-    assert all(release_of(section)["Architectures"] == "all amd64" for section in sections)
+    publications = APT.render(request()).publications
+    assert [publication.name for publication in publications] == ["bookworm", "noble", "trixie"]
+    assert all(release_of(publication)["Architectures"] == "all amd64" for publication in publications)
     files = files_of(APT.render(request()))
     assert files["dists/noble/main/binary-all/Packages"] == b""
     assert files["dists/noble/main/binary-amd64/Packages"] == b""
@@ -129,15 +131,15 @@ def test_an_empty_repository_has_every_suite(tmp_path: Path) -> None:
 def test_packages_for_all_stand_in_every_index_and_in_one_of_their_own(tmp_path: Path) -> None:
     debs = [Deb("a", "1", "all"), Deb("b", "1", "amd64"), Deb("c", "1", "arm64"), Deb("d", "1", "all")]
     shelved = [entry(deb, tmp_path, number=number) for number, deb in enumerate(debs, 1)]
-    (section,) = APT.render(request(shelved, repo=one_suite())).sections
+    (publication,) = APT.render(request(shelved, repo=one_suite())).publications
     files = files_of(APT.render(request(shelved, repo=one_suite())))
 
     def names(architecture: str) -> list[bytes]:
         index = files[f"dists/bookworm/main/binary-{architecture}/Packages"]
         return re.findall(rb"(?m)^Package: (.*)$", index)
 
-    assert release_of(section)["Architectures"] == "all amd64 arm64"
-    assert "No-Support-for-Architecture-all" not in release_of(section)
+    assert release_of(publication)["Architectures"] == "all amd64 arm64"
+    assert "No-Support-for-Architecture-all" not in release_of(publication)
     assert names("all") == [b"a", b"d"]
     assert names("amd64") == [b"a", b"b", b"d"]
     assert names("arm64") == [b"a", b"c", b"d"]
@@ -145,16 +147,16 @@ def test_packages_for_all_stand_in_every_index_and_in_one_of_their_own(tmp_path:
 
 def test_without_a_key_nothing_is_to_be_signed(tmp_path: Path) -> None:
     signed, unsigned = (
-        APT.render(request(settings=dataclasses.replace(SETTINGS, signed=signed))).sections[0]
+        APT.render(request(settings=dataclasses.replace(SETTINGS, signed=signed))).publications[0]
         for signed in (True, False)
     )
-    assert any(isinstance(file, Unsigned) for file in signed.pointers)
-    assert not any(isinstance(file, Unsigned) for file in unsigned.pointers)
+    assert any(isinstance(file, PendingSignature) for file in signed.pointers)
+    assert not any(isinstance(file, PendingSignature) for file in unsigned.pointers)
     assert signed.identity != unsigned.identity
 
 
 def test_the_same_bytes_may_stand_in_several_suites_under_one_path(tmp_path: Path) -> None:
-    files = files_of(APT.render(request(shelf(tmp_path))))
+    files = files_of(APT.render(request(wanted_files(tmp_path))))
     line = b"Filename: pool/hello-/hello-doc_2.10~rc1-3+b1_all.deb\n"
     assert all(line in files[f"dists/{suite}/main/binary-amd64/Packages"] for suite in ("bookworm", "noble"))
 
@@ -171,20 +173,20 @@ def test_of_two_files_with_one_name_version_and_architecture_the_newest_record_s
 
 def test_one_more_package_compresses_one_shard_anew_and_nothing_changed_none(tmp_path: Path) -> None:
     shelved = many(tmp_path, 2000)
-    pieces = Pieces()
+    chunks = Chunks()
     repo = one_suite()
-    APT.render(request(shelved, repo=repo, pieces=pieces))
-    whole = len(pieces.made)
+    APT.render(request(shelved, repo=repo, chunks=chunks))
+    whole = len(chunks.made)
     assert whole > 40
-    pieces.made.clear()
-    APT.render(request(shelved, repo=repo, pieces=pieces))
-    assert pieces.made == []
+    chunks.made.clear()
+    APT.render(request(shelved, repo=repo, chunks=chunks))
+    assert chunks.made == []
     for number in (0, 777, 1999):
-        pieces.made.clear()
+        chunks.made.clear()
         fewer = [*shelved[:number], *shelved[number + 1 :]]
-        tree = APT.render(request(fewer, repo=repo, pieces=pieces))
+        tree = APT.render(request(fewer, repo=repo, chunks=chunks))
         # In each of two codings: its shard; where that was cut for its length, those up to the next cut by hash.
-        assert len(pieces.made) <= 6
+        assert len(chunks.made) <= 6
         assert tree == APT.render(request(fewer, repo=repo))
 
 
@@ -196,16 +198,16 @@ def test_a_change_of_what_clients_hold_us_to_is_held_until_it_is_confirmed(name:
     for told in (name, "'Published'", "suite bookworm", "`confirm_release_change: apt-dev`"):
         assert told in str(caught.value)
     confirmed = dataclasses.replace(SETTINGS, confirmed_repos=frozenset({"apt-dev"}))
-    section = APT.render(request(facts=facts, settings=confirmed)).sections[0]
-    assert section.facts[name] == FACTS["bookworm"][name]
+    publication = APT.render(request(facts=facts, settings=confirmed)).publications[0]
+    assert publication.facts[name] == FACTS["bookworm"][name]
     other = dataclasses.replace(SETTINGS, confirmed_repos=frozenset({"apt-prod"}))
     with pytest.raises(Held):
         APT.render(request(facts=facts, settings=other))
 
 
 def test_what_did_not_change_or_was_never_published_is_not_held() -> None:
-    assert release_of(APT.render(request(facts=FACTS)).sections[0])["Label"] == "Development packages"
-    assert APT.render(request(facts={"bookworm": {"Date": "1000"}})).sections[0].facts["Origin"] == "Packrat"
+    assert release_of(APT.render(request(facts=FACTS)).publications[0])["Label"] == "Development packages"
+    assert APT.render(request(facts={"bookworm": {"Date": "1000"}})).publications[0].facts["Origin"] == "Packrat"
 
 
 @pytest.mark.parametrize(
@@ -220,7 +222,7 @@ def test_what_did_not_change_or_was_never_published_is_not_held() -> None:
 def test_the_label_is_one_line(label: str | None, description: str, written: str) -> None:
     settings = dataclasses.replace(SETTINGS, apt_label=label, mirror_description="a\nb")
     repo = dataclasses.replace(one_suite(), description=description)
-    release = release_of(APT.render(request(repo=repo, settings=settings)).sections[0])
+    release = release_of(APT.render(request(repo=repo, settings=settings)).publications[0])
     assert release["Label"] == written
     assert release["Description"] == "a b"
     assert "Evil" not in release
@@ -230,17 +232,19 @@ def test_the_date_always_rises_also_where_the_clock_stepped_back() -> None:
     facts: dict[str, dict[str, str]] = {}
     dates = []
     for step_s in (0, 1, 1, -3600, 0.5, 86400):
-        (section,) = APT.render(request(repo=one_suite(), now=NOW + timedelta(seconds=step_s), facts=facts)).sections
-        facts = {section.name: dict(section.facts)}
-        dates.append(parsedate_to_datetime(release_of(section)["Date"]).timestamp() - NOW.timestamp())
+        (publication,) = APT.render(
+            request(repo=one_suite(), now=NOW + timedelta(seconds=step_s), facts=facts)
+        ).publications
+        facts = {publication.name: dict(publication.facts)}
+        dates.append(parsedate_to_datetime(release_of(publication)["Date"]).timestamp() - NOW.timestamp())
     assert dates == [0, 1, 2, 3, 4, 86400]
 
 
 def test_the_identity_is_without_the_date_and_follows_everything_else(tmp_path: Path) -> None:
     repo = one_suite()
-    shelved = [one for one in shelf(tmp_path) if one.file.distro_version == "bookworm"]
-    base = APT.render(request(shelved, repo=repo)).sections[0]
-    later = APT.render(request(shelved, repo=repo, now=NOW + timedelta(days=400), facts=FACTS)).sections[0]
+    shelved = [one for one in wanted_files(tmp_path) if one.file.distro_version == "bookworm"]
+    base = APT.render(request(shelved, repo=repo)).publications[0]
+    later = APT.render(request(shelved, repo=repo, now=NOW + timedelta(days=400), facts=FACTS)).publications[0]
     assert later.identity == base.identity
     assert release_of(later)["Date"] != release_of(base)["Date"]
     others = [
@@ -249,28 +253,28 @@ def test_the_identity_is_without_the_date_and_follows_everything_else(tmp_path: 
         request(shelved, repo=repo, settings=dataclasses.replace(SETTINGS, mirror_description="other")),
         request(shelved, repo=repo, settings=dataclasses.replace(SETTINGS, apt_valid_for_s=86400)),
     ]
-    assert len({base.identity, *(APT.render(one).sections[0].identity for one in others)}) == 5
+    assert len({base.identity, *(APT.render(one).publications[0].identity for one in others)}) == 5
 
 
 def test_valid_until_is_written_when_asked_and_anew_when_half_of_it_is_over() -> None:
     settings = dataclasses.replace(SETTINGS, apt_valid_for_s=86400)
     identities = []
     for hour in range(48):
-        section = APT.render(request(settings=settings, now=NOW + timedelta(hours=hour))).sections[0]
-        release = release_of(section)
+        publication = APT.render(request(settings=settings, now=NOW + timedelta(hours=hour))).publications[0]
+        release = release_of(publication)
         ahead = parsedate_to_datetime(release["Valid-Until"]) - parsedate_to_datetime(release["Date"])
         assert ahead == timedelta(days=1)
-        identities.append(section.identity)
+        identities.append(publication.identity)
     assert max(identities.count(identity) for identity in identities) == 12
-    assert "Valid-Until" not in release_of(APT.render(request()).sections[0])
+    assert "Valid-Until" not in release_of(APT.render(request()).publications[0])
 
 
 def test_a_date_ahead_is_set_back_only_where_the_clock_is_vouched_for() -> None:
-    def rendered(facts: Mapping[str, str], settings: RenderSettings = SETTINGS) -> Section:
-        return APT.render(request(settings=settings, facts={"bookworm": facts})).sections[0]
+    def rendered(facts: Mapping[str, str], settings: RenderSettings = SETTINGS) -> Publication:
+        return APT.render(request(settings=settings, facts={"bookworm": facts})).publications[0]
 
-    def date(section: Section) -> float:
-        return parsedate_to_datetime(release_of(section)["Date"]).timestamp()
+    def date(publication: Publication) -> float:
+        return parsedate_to_datetime(release_of(publication)["Date"]).timestamp()
 
     ahead_s = int(NOW.timestamp()) + 86400
     ahead = rendered({**FACTS["bookworm"], "Date": str(ahead_s)})
@@ -292,7 +296,7 @@ def test_the_date_is_in_utc_wherever_the_agent_runs(monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as context:
         context.setenv("TZ", "Asia/Tokyo")
         time.tzset()
-        assert release_of(APT.render(request()).sections[0])["Date"] == "Sat, 07 Mar 2026 08:09:10 UTC"
+        assert release_of(APT.render(request()).publications[0])["Date"] == "Sat, 07 Mar 2026 08:09:10 UTC"
     time.tzset()
 
 

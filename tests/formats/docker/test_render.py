@@ -16,13 +16,13 @@ from packrat_agent.model.values import (
     DistroVersion,
     Entry,
     PackageFile,
+    PendingSignature,
+    Publication,
     QuotingFile,
     Repo,
-    Section,
     Tree,
     TreeFile,
     TreeLink,
-    Unsigned,
 )
 from packrat_core.errors import Refused
 from packrat_core.packages.image.tags import latest_of, version_order
@@ -37,7 +37,7 @@ class NoPieces:
     def get(self, coding: str, digest: str) -> bytes | None:
         return None
 
-    def put(self, coding: str, digest: str, piece: bytes) -> None:
+    def put(self, coding: str, digest: str, chunk: bytes) -> None:
         raise AssertionError("nothing is compressed here")
 
 
@@ -73,9 +73,9 @@ def request(entries: list[Entry], facts: dict[str, dict[str, str]] | None = None
 def shown(tree: Tree, entries: list[Entry]) -> str:
     lines = ["products of the images"]
     lines += sorted({f"  {one.path}/{p.name}  {p.size}" for one in entries for p in one.fragment.products})
-    for section in tree.sections:
-        for what, group in (("content", section.content), ("pointers", section.pointers)):
-            lines.append(f"section {section.name}: {what}")
+    for publication in tree.publications:
+        for what, group in (("content", publication.content), ("pointers", publication.pointers)):
+            lines.append(f"section {publication.name}: {what}")
             for file in group:
                 match file:
                     case TreeFile():
@@ -86,8 +86,8 @@ def shown(tree: Tree, entries: list[Entry]) -> str:
                         lines.append(f"  {file.path} -> {file.target}")
                     case QuotingFile():
                         lines.append(f"  {file.path}")
-                        lines += [f"    | {'<signature>'.join(piece.decode() for piece in file.text).strip()}"]
-                    case Unsigned():
+                        lines += [f"    | {'<signature>'.join(chunk.decode() for chunk in file.text).strip()}"]
+                    case PendingSignature():
                         lines.append(f"  {file.path}, signs")
                         lines.append(f"    | {(file.data or b'').decode()}")
     return "\n".join(lines) + "\n"
@@ -114,7 +114,7 @@ def test_the_same_request_gives_the_same_tree_in_any_order(tmp_path: Path) -> No
     tree = DockerFormat().render(request(entries))
     assert DockerFormat().render(request(entries[::-1])) == tree
     # What a publication remembers changes nothing as long as the images stay.
-    facts = {section.name: dict(section.facts) for section in tree.sections}
+    facts = {publication.name: dict(publication.facts) for publication in tree.publications}
     assert DockerFormat().render(request(entries, facts)) == tree
 
 
@@ -129,7 +129,7 @@ def test_a_format_that_has_rendered_before_renders_the_same(tmp_path: Path) -> N
 
 def test_an_empty_repository_is_a_registry_without_images() -> None:
     tree = DockerFormat().render(request([]))
-    (catalog,) = tree.sections
+    (catalog,) = tree.publications
     files = {file.path: file.content for file in catalog.pointers if isinstance(file, TreeFile)}
     assert json.loads(files["v2/_catalog"]) == {"repositories": []}
     assert files["v2/index.html"] == b"{}\n"
@@ -137,21 +137,21 @@ def test_an_empty_repository_is_a_registry_without_images() -> None:
 
 def test_unsigned_images_say_that_they_are(tmp_path: Path) -> None:
     tree = DockerFormat().render(request(some(tmp_path), signed=False))
-    files = [file for section in tree.sections for file in (*section.content, *section.pointers)]
-    assert not [file for file in files if isinstance(file, Unsigned | QuotingFile)]
+    files = [file for publication in tree.publications for file in (*publication.content, *publication.pointers)]
+    assert not [file for file in files if isinstance(file, PendingSignature | QuotingFile)]
     lists = [file.content for file in files if isinstance(file, TreeFile) and "/signatures/" in file.path]
     assert len(lists) == 5
     assert set(lists) == {b'{"signatures":[]}\n'}
 
 
-def section(tree: Tree, name: str) -> Section:
-    return next(one for one in tree.sections if one.name == name)
+def publication(tree: Tree, name: str) -> Publication:
+    return next(one for one in tree.publications if one.name == name)
 
 
 def test_manifests_that_are_gone_keep_their_type_for_those_who_know_them(tmp_path: Path) -> None:
     entries = some(tmp_path)
-    before = section(DockerFormat().render(request(entries)), "web")
-    after = section(DockerFormat().render(request(entries[:1], {"web": dict(before.facts)})), "web")
+    before = publication(DockerFormat().render(request(entries)), "web")
+    after = publication(DockerFormat().render(request(entries[:1], {"web": dict(before.facts)})), "web")
     gone = entries[1].fragment.body.split(b".")[0]
     rules = next(f.content for f in after.pointers if isinstance(f, TreeFile) and f.path.endswith(".htaccess"))
     assert b'<Files "' + gone in rules
@@ -162,7 +162,9 @@ def test_of_two_records_for_one_tag_the_newer_counts(tmp_path: Path) -> None:
     one, other = Image("web", "1.2", (BASE,)), Image("web", "1.2", ((("web", b"two\n"),),))
     entries = [entry(other, build_oci(other), tmp_path, 10), entry(one, build_oci(one), tmp_path, 9)]
     links = [
-        f.target for f in section(DockerFormat().render(request(entries)), "web").pointers if isinstance(f, TreeLink)
+        f.target
+        for f in publication(DockerFormat().render(request(entries)), "web").pointers
+        if isinstance(f, TreeLink)
     ]
     assert set(links) == {entries[0].fragment.body.split(b".")[0].decode()}
 
@@ -231,8 +233,8 @@ def test_an_image_of_signatures_only_has_no_latest(tmp_path: Path) -> None:
     def tags_of(*versions: str) -> dict[str, object]:
         images = [Image("web", version, ((("web", version.encode()),),)) for version in versions]
         entries = [entry(image, build_oci(image), tmp_path, number) for number, image in enumerate(images, 1)]
-        section = next(one for one in DockerFormat().render(request(entries)).sections if one.name == "web")
-        links = {one.path.rpartition("/")[2]: one.target for one in section.pointers if isinstance(one, TreeLink)}
+        publication = next(one for one in DockerFormat().render(request(entries)).publications if one.name == "web")
+        links = {one.path.rpartition("/")[2]: one.target for one in publication.pointers if isinstance(one, TreeLink)}
         return {tag: links[tag] == links.get("latest") for tag in links}
 
     assert tags_of(f"{SIGNATURE}.sig") == {f"{SIGNATURE}.sig": False}

@@ -13,12 +13,12 @@ from packrat_agent.model.values import (
     DistroVersion,
     Entry,
     PackageFile,
+    PendingSignature,
     QuotingFile,
     Repo,
     Tree,
     TreeFile,
     TreeLink,
-    Unsigned,
 )
 from packrat_core.errors import Refused
 from packrat_demo.build_rpm import Rpm, build_rpm
@@ -42,7 +42,7 @@ class NoPieces:
         """Nothing."""
         return None
 
-    def put(self, coding: str, digest: str, piece: bytes) -> None:
+    def put(self, coding: str, digest: str, chunk: bytes) -> None:
         """Forget it."""
 
 
@@ -75,29 +75,31 @@ def render(
     entries: list[Entry], settings: RenderSettings = SETTINGS, now: datetime = NOW, last: Tree | None = None
 ) -> Tree:
     """Make the tree, after another one."""
-    facts = {section.name: section.facts for section in last.sections} if last else {}
+    facts = {publication.name: publication.facts for publication in last.publications} if last else {}
     return YUM.render(RenderRequest(REPO, entries, settings, now, NoPieces(), facts))
 
 
-def files(tree: Tree) -> dict[str, TreeFile | TreeLink | QuotingFile | Unsigned]:
+def files(tree: Tree) -> dict[str, TreeFile | TreeLink | QuotingFile | PendingSignature]:
     """All of a tree by path."""
-    found = {file.path: file for section in tree.sections for file in (*section.content, *section.pointers)}
-    assert len(found) == sum(len(section.content) + len(section.pointers) for section in tree.sections)
+    found = {
+        file.path: file for publication in tree.publications for file in (*publication.content, *publication.pointers)
+    }
+    assert len(found) == sum(len(publication.content) + len(publication.pointers) for publication in tree.publications)
     return found
 
 
 def readable(tree: Tree) -> str:
     """The tree as text, in the order of publishing; what depends on the compressor is left out."""
     lines = []
-    for section in tree.sections:
-        for role, group in (("content", section.content), ("pointer", section.pointers)):
+    for publication in tree.publications:
+        for role, group in (("content", publication.content), ("pointer", publication.pointers)):
             for file in group:
                 match file:
                     case QuotingFile():
                         raise AssertionError("nothing in a yum repository quotes a signature")
                     case TreeLink():
                         said = f" -> {file.target}"
-                    case Unsigned():
+                    case PendingSignature():
                         said = f" ({file.form} signature of {file.source})"
                     case _ if role == "content" and "/generations/" in file.path:
                         said = " (the same)"
@@ -134,9 +136,9 @@ def test_identity_is_that_of_all_but_dates(tmp_path: Path) -> None:
     entries = [entry(tmp_path, HELLO)]
     first = render(entries)
     later = render(entries, now=NOW + timedelta(days=1), last=first)
-    assert [one.identity for one in later.sections] == [one.identity for one in first.sections]
+    assert [one.identity for one in later.publications] == [one.identity for one in first.publications]
     more = render([*entries, entry(tmp_path, GREETING, number=2)])
-    assert [one.identity == two.identity for one, two in zip(first.sections, more.sections, strict=True)] == [
+    assert [one.identity == two.identity for one, two in zip(first.publications, more.publications, strict=True)] == [
         False,
         True,
     ]
@@ -146,7 +148,7 @@ def test_identity_is_that_of_all_but_dates(tmp_path: Path) -> None:
         RenderSettings("the lab's mirror", signed=True, public_url="http://repo.example.com", public_key=b"NEW\n"),
         RenderSettings("another", signed=True, public_url="http://repo.example.com", public_key=b"KEY\n"),
     ):
-        assert render(entries, settings).sections[0].identity != first.sections[0].identity
+        assert render(entries, settings).publications[0].identity != first.publications[0].identity
 
 
 def test_a_generation_is_never_written_twice(tmp_path: Path) -> None:
@@ -160,16 +162,16 @@ def test_a_generation_is_never_written_twice(tmp_path: Path) -> None:
 
 
 def test_the_address_of_a_generation_is_published_last(tmp_path: Path) -> None:
-    for section in render([entry(tmp_path, HELLO)]).sections:
-        names = [file.path.rpartition("/")[2] for file in section.pointers]
+    for publication in render([entry(tmp_path, HELLO)]).publications:
+        names = [file.path.rpartition("/")[2] for file in publication.pointers]
         assert names.index("repomd.xml.asc") < names.index("repomd.xml") < names.index("mirrorlist")
         listed = next(
             file.content.decode()
-            for file in section.pointers
+            for file in publication.pointers
             if isinstance(file, TreeFile) and "mirrorlist" in file.path
         )
         generation = listed.strip().removeprefix("http://repo.example.com/yum-dev/")
-        assert f"{generation}repodata/repomd.xml" in {file.path for file in section.content}
+        assert f"{generation}repodata/repomd.xml" in {file.path for file in publication.content}
 
 
 @pytest.mark.parametrize(
@@ -223,7 +225,7 @@ def test_two_names_of_one_distribution_version_share_its_directory(tmp_path: Pat
     repo = Repo("y", "", "y", "yum", (RHEL9, DistroVersion("el9", "rhel", "9", "rpm")))
     entries = [entry(tmp_path, HELLO)]
     tree = YUM.render(RenderRequest(repo, entries, SETTINGS, NOW, NoPieces(), {}))
-    assert [section.name for section in tree.sections] == ["rhel/9"]
+    assert [publication.name for publication in tree.publications] == ["rhel/9"]
 
 
 def test_without_an_address_there_are_no_generations(tmp_path: Path) -> None:

@@ -18,13 +18,13 @@ from packrat_agent.model.values import (
     Entry,
     Fragment,
     PackageFile,
+    PendingSignature,
+    Publication,
     Repo,
     Retained,
-    Section,
     SignatureForm,
     Tree,
     TreeFile,
-    Unsigned,
 )
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.control import read_control
@@ -63,12 +63,12 @@ class AptFormat:
         check_record(file, fragment, "its control file")
 
     def render(self, request: RenderRequest) -> Tree:
-        """One section a suite; suites without packages too."""
-        sections = []
+        """One publication a suite; suites without packages too."""
+        publications = []
         for version in sorted(request.repo.distro_versions, key=lambda version: version.name):
             entries = [entry for entry in request.entries if entry.file.distro_version == version.name]
-            sections.append(_render_suite(request, version.version or version.name, entries))
-        return Tree(request.repo, tuple(sections))
+            publications.append(_render_suite(request, version.version or version.name, entries))
+        return Tree(request.repo, tuple(publications))
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
         """The key and the list file."""
@@ -94,14 +94,14 @@ class AptFormat:
         return WebRules()
 
 
-def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> Section:
+def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> Publication:
     top = f"dists/{suite}"
     ordered = sort_entries(entries)
     present = sorted({entry.fragment.arch for entry in ordered} - {_ALL}) or ["amd64"]
     # Packages for `all` stand in each index, and in one of their own for clients of any other architecture.
     architectures = [_ALL, *present]
     content: list[TreeFile] = []
-    pointers: list[TreeFile | Unsigned] = []
+    pointers: list[TreeFile | PendingSignature] = []
     listed: list[Listed] = []
     for architecture in architectures:
         directory = f"{_COMPONENT}/binary-{architecture}"
@@ -116,10 +116,10 @@ def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> S
     release = write_release(request, suite, architectures, listed)
     pointers.append(TreeFile(f"{top}/Release", release.content))
     if request.settings.signed:
-        pointers.append(Unsigned(f"{top}/Release.gpg", f"{top}/Release", SignatureForm.ARMOR))
+        pointers.append(PendingSignature(f"{top}/Release.gpg", f"{top}/Release", SignatureForm.ARMOR))
         by_hash = f"{top}/by-hash/SHA256"
-        pointers.append(Unsigned(f"{top}/InRelease", f"{top}/Release", SignatureForm.CLEAR, by_hash))
-    return Section(suite, release.identity, tuple(content), tuple(pointers), release.facts)
+        pointers.append(PendingSignature(f"{top}/InRelease", f"{top}/Release", SignatureForm.CLEAR, by_hash))
+    return Publication(suite, release.identity, tuple(content), tuple(pointers), release.facts)
 
 
 def _arch_indexes(request: RenderRequest, suite: str, architecture: str, ordered: list[Entry]) -> dict[str, bytes]:
@@ -127,7 +127,7 @@ def _arch_indexes(request: RenderRequest, suite: str, architecture: str, ordered
     shards = cut_shards((entry for entry in ordered if entry.fragment.arch in (architecture, _ALL)), written)
     return {
         "Packages": b"".join(shard.plain for shard in shards),
-        "Packages.gz": compress_gzip(shards, request.pieces),
-        "Packages.xz": compress_xz(shards, request.pieces),
+        "Packages.gz": compress_gzip(shards, request.chunks),
+        "Packages.xz": compress_xz(shards, request.chunks),
         "Release": write_arch_release(request, suite, architecture),
     }

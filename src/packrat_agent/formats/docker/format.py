@@ -31,13 +31,13 @@ from packrat_agent.model.values import (
     Entry,
     Fragment,
     PackageFile,
+    PendingSignature,
+    Publication,
     QuotingFile,
     Repo,
-    Section,
     Tree,
     TreeFile,
     TreeLink,
-    Unsigned,
 )
 from packrat_core.errors import Refused
 from packrat_core.packages.image.tags import latest_of, version_order
@@ -48,24 +48,24 @@ _CATALOG = "_catalog"
 _EARLIER_LIMIT = 200
 """How many manifests that are gone Apache is still told the type of: they stay for a while."""
 
-_File = TreeFile | TreeLink | QuotingFile | Unsigned
+_File = TreeFile | TreeLink | QuotingFile | PendingSignature
 
 
 @dataclass(frozen=True, slots=True)
 class _Rendered:
-    """An image's section, and all that it was made from; `known` is (tag, SHA-256 of the package file) each.
+    """An image's publication, and all that it was made from; `known` is (tag, SHA-256 of the package file) each.
 
-    The facts that the section gives make the same section again.
+    The facts that the publication gives make the same publication again.
     """
 
     scope: str | None
     facts: Mapping[str, str]
     known: frozenset[tuple[str, str]]
-    section: Section
+    publication: Publication
 
     def still_holds(self, scope: str | None, facts: Mapping[str, str], known: frozenset[tuple[str, str]]) -> bool:
-        """True where the same section would be made again."""
-        return (self.scope, self.known) == (scope, known) and facts in (self.facts, self.section.facts)
+        """True where the same publication would be made again."""
+        return (self.scope, self.known) == (scope, known) and facts in (self.facts, self.publication.facts)
 
 
 class DockerFormat:
@@ -98,7 +98,7 @@ class DockerFormat:
         """Any archive: people save images under all sorts of names, and the record's is the one that counts."""
 
     def render(self, request: RenderRequest) -> Tree:
-        """One section an image, then the catalog. An image that is as it was is not rendered again."""
+        """One publication an image, then the catalog. An image that is as it was is not rendered again."""
         images: dict[str, dict[str, Entry]] = {}
         for entry in request.entries:
             tags = images.setdefault(entry.file.package, {})
@@ -115,12 +115,12 @@ class DockerFormat:
             known = frozenset((tag, entry.file.sha256) for tag, entry in tags.items())
             last = before.get(name)
             if last is None or not last.still_holds(scope, facts, known):
-                section = _render_image(name, tags, f"{scope}/{name}" if scope else None, facts)
-                last = _Rendered(scope, facts, known, section)
+                publication = _render_image(name, tags, f"{scope}/{name}" if scope else None, facts)
+                last = _Rendered(scope, facts, known, publication)
             rendered[name] = last
         self._rendered[request.repo.name] = rendered
         catalog = _render_catalog(request.settings, scope, list(rendered))
-        return Tree(request.repo, (*(one.section for one in rendered.values()), catalog))
+        return Tree(request.repo, (*(one.publication for one in rendered.values()), catalog))
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
         """Pulling; with a signature policy where images are signed."""
@@ -165,7 +165,7 @@ def _manifests(entry: Entry) -> list[tuple[str, str]]:
 
 def _render_image(
     image: str, entries: Mapping[str, Entry], public_name: str | None, facts: Mapping[str, str]
-) -> Section:
+) -> Publication:
     tagged = {tag: entries[tag] for tag in sorted(entries, key=version_order)}
     latest = latest_of(entries)
     if latest is not None:
@@ -192,7 +192,7 @@ def _render_image(
     listed = {"name": image, "tags": sorted(tagged)}
     pointers.append(TreeFile(f"v2/{image}/tags/list", json.dumps(listed).encode() + b"\n"))
     remembered = {"manifests": _joined(ends), "earlier": _joined(earlier)}
-    return Section(image, _identity(content, pointers), tuple(content), tuple(pointers), remembered)
+    return Publication(image, _identity(content, pointers), tuple(content), tuple(pointers), remembered)
 
 
 def _earlier(facts: Mapping[str, str], ends: Mapping[str, str]) -> dict[str, str]:
@@ -206,20 +206,22 @@ def _joined(ends: Mapping[str, str]) -> str:
     return " ".join(f"{digest}.{end}" for digest, end in ends.items())
 
 
-def _render_catalog(settings: RenderSettings, scope: str | None, images: Sequence[str]) -> Section:
+def _render_catalog(settings: RenderSettings, scope: str | None, images: Sequence[str]) -> Publication:
     pointers: list[_File] = [TreeFile(f"v2/_errors/{name}.json", text) for name, text in ERRORS.items()]
     if scope is not None and settings.public_key is not None:
         directory = scope.partition("/")[2]
         url = f"{settings.public_url}/{directory}/sigstore"
-        pointers.append(TreeFile("sigstore/policy.json", write_policy(scope, settings.lone_key or settings.public_key)))
+        pointers.append(
+            TreeFile("sigstore/policy.json", write_policy(scope, settings.standalone_subkey or settings.public_key))
+        )
         pointers.append(TreeFile("sigstore/registries.yaml", write_registries(scope, url)))
     pointers.append(TreeFile("v2/index.html", b"{}\n"))
     pointers.append(TreeFile("v2/_catalog", json.dumps({"repositories": images}).encode() + b"\n"))
-    return Section(_CATALOG, _identity((), pointers), (), tuple(pointers))
+    return Publication(_CATALOG, _identity((), pointers), (), tuple(pointers))
 
 
 def _identity(*groups: Sequence[_File]) -> str:
-    """Hash all that a section says; signatures by what they sign."""
+    """Hash all that a publication says; signatures by what they sign."""
     digest = hashlib.sha256()
     for file in (file for group in groups for file in group):
         match file:
@@ -229,7 +231,7 @@ def _identity(*groups: Sequence[_File]) -> str:
                 said = (file.target.encode(),)
             case QuotingFile():
                 said = file.text
-            case Unsigned():
+            case PendingSignature():
                 said = (file.data or b"",)
         digest.update(f"{file.path}\0{' '.join(str(len(one)) for one in said)}\0".encode() + b"".join(said))
     return digest.hexdigest()

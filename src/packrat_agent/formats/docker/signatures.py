@@ -12,14 +12,14 @@ import base64
 import json
 from collections.abc import Sequence
 
-from packrat_agent.model.values import QuotingFile, Retained, SignatureForm, TreeFile, Unsigned
+from packrat_agent.model.values import PendingSignature, QuotingFile, Retained, SignatureForm, TreeFile
 
 _UNSIGNED = b'{"signatures":[]}\n'
 
 
 def sign_manifest(
     image: str, public_name: str | None, digest: str, tags: Sequence[str]
-) -> list[TreeFile | QuotingFile | Unsigned]:
+) -> list[TreeFile | QuotingFile | PendingSignature]:
     """Give the signature files of one manifest: one signature a tag.
 
     public_name: the image as clients name it, host and all; None: unsigned. The list of the extension is there even
@@ -31,7 +31,7 @@ def sign_manifest(
         return [TreeFile(listed, _UNSIGNED, Retained.AS_PACKAGE)]
     _, _, path = public_name.partition("/")
     signatures = [
-        Unsigned(
+        PendingSignature(
             f"sigstore/{path}@{digest.replace(':', '=')}/signature-{number}",
             "",
             SignatureForm.OPAQUE,
@@ -47,8 +47,8 @@ def sign_manifest(
         text.append(f'{before}{{"schemaVersion":2,"name":"{digest}@{number:032x}","type":"atomic","content":"')
         before = '"},'
     text.append('"}]}\n')
-    pieces = tuple(piece.encode() for piece in text)
-    quoting = QuotingFile(listed, pieces, tuple(one.path for one in signatures), Retained.AS_PACKAGE)
+    chunks = tuple(chunk.encode() for chunk in text)
+    quoting = QuotingFile(listed, chunks, tuple(one.path for one in signatures), Retained.AS_PACKAGE)
     return [*signatures, quoting]
 
 

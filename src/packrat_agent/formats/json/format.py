@@ -13,12 +13,12 @@ from packrat_agent.formats.json.manifest import write_manifest, write_sums
 from packrat_agent.model.values import (
     Fragment,
     PackageFile,
+    PendingSignature,
+    Publication,
     Repo,
-    Section,
     SignatureForm,
     Tree,
     TreeFile,
-    Unsigned,
 )
 from packrat_core.errors import Refused
 
@@ -59,20 +59,20 @@ class FilesFormat:
         """Nothing to compare: package and version are the server's."""
 
     def render(self, request: RenderRequest) -> Tree:
-        """One section, each place in it once."""
+        """One publication, each place in it once."""
         entries = {entry.path: entry for entry in reversed(request.entries)}.values()
         sums, manifest = TreeFile(SUMS, write_sums(entries)), TreeFile(MANIFEST, write_manifest(entries))
-        pointers: tuple[TreeFile | Unsigned, ...] = (sums, manifest)
+        pointers: tuple[TreeFile | PendingSignature, ...] = (sums, manifest)
         if request.settings.signed:
             pointers = (
                 sums,
-                Unsigned(f"{SUMS}.gpg", SUMS, SignatureForm.BINARY),
-                Unsigned(f"{SUMS}.asc", SUMS, SignatureForm.ARMOR),
+                PendingSignature(f"{SUMS}.gpg", SUMS, SignatureForm.BINARY),
+                PendingSignature(f"{SUMS}.asc", SUMS, SignatureForm.ARMOR),
                 manifest,
-                Unsigned(f"{MANIFEST}.gpg", MANIFEST, SignatureForm.BINARY),
+                PendingSignature(f"{MANIFEST}.gpg", MANIFEST, SignatureForm.BINARY),
             )
         identity = hashlib.sha256(f"{request.settings.signed}\n".encode() + sums.content + manifest.content)
-        return Tree(request.repo, (Section("main", identity.hexdigest(), (), pointers),))
+        return Tree(request.repo, (Publication("main", identity.hexdigest(), (), pointers),))
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
         """How the list and a file are had and checked."""

@@ -12,18 +12,18 @@ from urllib.parse import urlsplit
 
 from packaging.utils import canonicalize_name
 
-from packrat_agent.formats.interface import PieceCache, RenderRequest, Treatment, WebRules, WebServer
+from packrat_agent.formats.interface import ChunkCache, RenderRequest, Treatment, WebRules, WebServer
 from packrat_agent.formats.pypi.index import Page, project_identity, write_project, write_root
 from packrat_agent.formats.pypi.serving import write_rules
 from packrat_agent.formats.renamed import means
-from packrat_agent.model.values import Entry, Fragment, PackageFile, Product, Repo, Section, Tree, TreeFile
+from packrat_agent.model.values import Entry, Fragment, PackageFile, Product, Publication, Repo, Tree, TreeFile
 from packrat_core.errors import Refused
 from packrat_core.fs.disk import write_new
 from packrat_core.packages.python.inspect import SDIST_ENDINGS, Kind, check_file_name, read_distribution
 from packrat_core.packages.python.metadata import read_version
 
 ROOT_SECTION = "simple/"
-"""The name of the section of the root page; no project can have it."""
+"""The name of the publication of the root page; no project can have it."""
 
 _CODING = "pypi-pages-1"
 
@@ -67,7 +67,7 @@ class PypiFormat:
             raise Refused(f"the server has it as version {file.version}, its metadata says {fragment.version}")
 
     def render(self, request: RenderRequest) -> Tree:
-        """One section a project, then that of the root page, which names them."""
+        """One publication a project, then that of the root page, which names them."""
         spellings: dict[str, dict[str, Entry]] = {}
         for entry in request.entries:
             # The same file for several distribution versions is listed once, as it was first taken in.
@@ -75,11 +75,11 @@ class PypiFormat:
         projects: dict[str, dict[str, Entry]] = {}
         for name, found in spellings.items():
             projects.setdefault(canonicalize_name(name), {}).update(found)
-        sections = [
-            _render_project(name, [entries[path] for path in sorted(entries)], request.pieces)
+        publications = [
+            _render_project(name, [entries[path] for path in sorted(entries)], request.chunks)
             for name, entries in sorted(projects.items())
         ]
-        return Tree(request.repo, (*sections, _render_root(sorted(projects))))
+        return Tree(request.repo, (*publications, _render_root(sorted(projects))))
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
         """The index's address for pip, uv and poetry."""
@@ -111,27 +111,27 @@ def _same_version(file: PackageFile, fragment: Fragment) -> bool:
     return read_version(file.version, "the server's record") == read_version(fragment.version, "its metadata")
 
 
-def _render_project(name: str, entries: Sequence[Entry], pieces: PieceCache) -> Section:
+def _render_project(name: str, entries: Sequence[Entry], chunks: ChunkCache) -> Publication:
     identity = project_identity(entries)
-    page = _kept_page(identity, pieces)
+    page = _kept_page(identity, chunks)
     if page is None:
         page = write_project(name, entries)
-        pieces.put(_CODING, identity, len(page.html).to_bytes(8, "big") + page.html + page.json)
-    return Section(name, identity, (), _pointers(f"simple/{name}", page))
+        chunks.put(_CODING, identity, len(page.html).to_bytes(8, "big") + page.html + page.json)
+    return Publication(name, identity, (), _pointers(f"simple/{name}", page))
 
 
-def _kept_page(identity: str, pieces: PieceCache) -> Page | None:
-    kept = pieces.get(_CODING, identity)
+def _kept_page(identity: str, chunks: ChunkCache) -> Page | None:
+    kept = chunks.get(_CODING, identity)
     if kept is None:
         return None
     middle = 8 + int.from_bytes(kept[:8], "big")
     return Page(kept[8:middle], kept[middle:])
 
 
-def _render_root(projects: Sequence[str]) -> Section:
+def _render_root(projects: Sequence[str]) -> Publication:
     page = write_root(projects)
     identity = hashlib.sha256(page.html + page.json).hexdigest()
-    return Section(ROOT_SECTION, identity, (), _pointers("simple", page))
+    return Publication(ROOT_SECTION, identity, (), _pointers("simple", page))
 
 
 def _pointers(directory: str, page: Page) -> tuple[TreeFile, ...]:

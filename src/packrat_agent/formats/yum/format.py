@@ -28,13 +28,13 @@ from packrat_agent.model.values import (
     Entry,
     Fragment,
     PackageFile,
+    PendingSignature,
+    Publication,
     Repo,
-    Section,
     SignatureForm,
     Tree,
     TreeFile,
     TreeLink,
-    Unsigned,
 )
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm.inspect import read_rpm
@@ -79,17 +79,17 @@ class YumFormat:
         check_record(file, fragment, "its header")
 
     def render(self, request: RenderRequest) -> Tree:
-        """One section a distribution version; those without packages too."""
+        """One publication a distribution version; those without packages too."""
         names: dict[str, list[DistroVersion]] = {}
         for version in request.repo.distro_versions:
             if version.file_type == "rpm":
                 names.setdefault(_top(version), []).append(version)
-        sections = []
+        publications = []
         for top, versions in sorted(names.items()):
             wanted = {version.name for version in versions}
             entries = [entry for entry in request.entries if entry.file.distro_version in wanted]
-            sections.append(_render_version(request, top, versions[0], entries))
-        return Tree(request.repo, tuple(sections))
+            publications.append(_render_version(request, top, versions[0], entries))
+        return Tree(request.repo, tuple(publications))
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
         """Fetch the .repo file; one that lacks the mirror's address gets it."""
@@ -118,18 +118,18 @@ def _top(version: DistroVersion) -> str:
     return f"{version.distro}/{_COMPONENT}/{version.version or version.name}"
 
 
-def _render_version(request: RenderRequest, top: str, version: DistroVersion, entries: Sequence[Entry]) -> Section:
+def _render_version(request: RenderRequest, top: str, version: DistroVersion, entries: Sequence[Entry]) -> Publication:
     settings, repo = request.settings, request.repo
-    # The name follows the directory: a section's pointers are its alone.
+    # The name follows the directory: a publication's pointers are its alone.
     name = f"{version.distro}/{version.version or version.name}"
     ordered = sort_entries(entries)
-    metadata = write_metadata(ordered, f"{top}/", request.pieces)
+    metadata = write_metadata(ordered, f"{top}/", request.chunks)
     revision = _next_revision(request, name)
     description = " ".join(settings.mirror_description.split())
     repomd = write_repomd(metadata, revision, description)
     title = f"{repo.description or repo.name} ({version.distro} {version.version or version.name})"
     repo_file = write_repo_file(repo, top, title, settings)
-    content: list[TreeFile | TreeLink | Unsigned] = _repodata_content(f"{top}/repodata", metadata)
+    content: list[TreeFile | TreeLink | PendingSignature] = _repodata_content(f"{top}/repodata", metadata)
     pointers = _repomd_files(f"{top}/repodata", f"{top}/repodata", repomd, request)
     if settings.public_url:
         generation = f"generations/{revision}-{hashlib.sha256(repomd).hexdigest()[:12]}"
@@ -144,28 +144,28 @@ def _render_version(request: RenderRequest, top: str, version: DistroVersion, en
         ]
     pointers.append(TreeFile(f"{top}/{repo.name}.repo", repo_file))
     identity = hashlib.sha256(write_repomd(metadata, 0, description) + repo_file + (settings.public_key or b""))
-    return Section(name, identity.hexdigest(), tuple(content), tuple(pointers), {"Revision": str(revision)})
+    return Publication(name, identity.hexdigest(), tuple(content), tuple(pointers), {"Revision": str(revision)})
 
 
-def _repodata_content(directory: str, metadata: Sequence[Metadata]) -> list[TreeFile | TreeLink | Unsigned]:
+def _repodata_content(directory: str, metadata: Sequence[Metadata]) -> list[TreeFile | TreeLink | PendingSignature]:
     return [TreeFile(f"{directory}/{file.name}", file.content) for file in metadata]
 
 
 def _repomd_files(
     directory: str, source: str, repomd: bytes, request: RenderRequest
-) -> list[TreeFile | TreeLink | Unsigned]:
+) -> list[TreeFile | TreeLink | PendingSignature]:
     """List repomd.xml behind its signature; the signature is made of the one in the directory `source`."""
-    files: list[TreeFile | TreeLink | Unsigned] = []
+    files: list[TreeFile | TreeLink | PendingSignature] = []
     if request.settings.signed:
         if request.settings.public_key:
             files.append(TreeFile(f"{directory}/repomd.xml.key", request.settings.public_key))
-        files.append(Unsigned(f"{directory}/repomd.xml.asc", f"{source}/repomd.xml", SignatureForm.ARMOR))
+        files.append(PendingSignature(f"{directory}/repomd.xml.asc", f"{source}/repomd.xml", SignatureForm.ARMOR))
     files.append(TreeFile(f"{directory}/repomd.xml", repomd))
     return files
 
 
-def _next_revision(request: RenderRequest, section: str) -> int:
+def _next_revision(request: RenderRequest, publication: str) -> int:
     """Give the revision in epoch seconds: now, but later than the last one, also where the clock stepped back."""
-    last = request.facts.get(section, {}).get("Revision", "")
+    last = request.facts.get(publication, {}).get("Revision", "")
     now_s = int(request.now.timestamp())
     return max(now_s, int(last) + 1) if last.isdigit() else now_s

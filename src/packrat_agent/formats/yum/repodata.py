@@ -1,6 +1,6 @@
 """Writes primary, filelists and other, shard by shard.
 
-Takes: the entries of a distribution version, the directory that places are relative to, the cache of compressed pieces.
+Takes: the entries of a distribution version, the directory that places are relative to, the cache of compressed chunks.
 Gives: the three files, compressed, with their checksums.
 Touches: nothing but the cache.
 
@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 import structlog
 
 from packrat_agent.formats.compress import Shard, compress_gzip
-from packrat_agent.formats.interface import PieceCache
+from packrat_agent.formats.interface import ChunkCache
 from packrat_agent.model.values import Entry
 from packrat_core.packages.rpm.inspect import HREF_MARK, SHA256_MARK, SIZE_MARK
 
@@ -50,14 +50,14 @@ class Metadata:
         return f"{self.checksum}-{self.kind}.xml.gz"
 
 
-def write_metadata(ordered: Sequence[Entry], below: str, pieces: PieceCache) -> tuple[Metadata, ...]:
+def write_metadata(ordered: Sequence[Entry], below: str, chunks: ChunkCache) -> tuple[Metadata, ...]:
     """Write the three files; they list the packages in the same order. `below` ends with a slash."""
     shards: dict[str, list[Shard]] = {kind: [] for kind in _ROOTS}
     for run in _cut(ordered):
         filled = [_fill(entry, below) for entry in run]
         for number, kind in enumerate(_ROOTS):
             shards[kind].append(_shard(b"".join(parts[number] for parts in filled)))
-    return tuple(_metadata(kind, len(ordered), shards[kind], pieces) for kind in _ROOTS)
+    return tuple(_metadata(kind, len(ordered), shards[kind], chunks) for kind in _ROOTS)
 
 
 def _cut(ordered: Sequence[Entry]) -> list[Sequence[Entry]]:
@@ -83,12 +83,12 @@ def _fill(entry: Entry, below: str) -> tuple[bytes, bytes, bytes]:
     )
 
 
-def _metadata(kind: str, count: int, shards: Sequence[Shard], pieces: PieceCache) -> Metadata:
+def _metadata(kind: str, count: int, shards: Sequence[Shard], chunks: ChunkCache) -> Metadata:
     root, namespaces = _ROOTS[kind]
     opening = _shard(f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} {namespaces} packages="{count}">\n'.encode())
     closing = _shard(f"</{root}>\n".encode())
     everything = (opening, *shards, closing)
-    content = compress_gzip(everything, pieces)
+    content = compress_gzip(everything, chunks)
     plain = hashlib.sha256()
     for shard in everything:
         plain.update(shard.plain)

@@ -1,0 +1,113 @@
+"""Remembers the earlier generations of each publication, and says which files no client can still want.
+
+Takes: which generations were replaced, the rules, the moment.
+Gives: the paths that may be removed, relative to `root_dir`: indexes before the package files that they name.
+Touches: the state database.
+"""
+
+from packrat_agent.model.values import Retained, Retention
+from packrat_agent.state.database import Database
+from packrat_agent.state.retention import Generation, choose_generations
+
+_NAMED = (
+    "EXISTS (SELECT 1 FROM generations p WHERE p.repo = f.repo AND p.publication = f.publication AND p.on_disk "
+    "AND p.generation >= f.first_generation AND p.generation < f.withdrawn_generation)"
+)
+"""A generation on disk names the index file `f`."""
+
+_EXPIRED_INDEXES = (
+    "SELECT path FROM live_files f LEFT JOIN publications s ON s.repo = f.repo AND s.name = f.publication "
+    "WHERE f.withdrawn_at IS NOT NULL AND f.publication > '' AND (:repo IS NULL OR f.repo = :repo) AND CASE "
+    "WHEN f.withdrawn_generation = 0 THEN f.withdrawn_at <= :withdrawn_before "
+    f"WHEN f.retained = {Retained.FEW_GENERATIONS:d} "
+    "THEN coalesce(s.generation - f.withdrawn_generation, :keep_generations) >= :keep_generations "
+    f"WHEN f.retained = {Retained.AS_INDEX:d} THEN NOT {_NAMED} "
+    f"ELSE f.withdrawn_at <= :withdrawn_before AND NOT {_NAMED} END ORDER BY path"
+)
+_EXPIRED_PACKAGES = (
+    "SELECT path FROM live_files f WHERE f.publication = '' AND f.withdrawn_at <= :withdrawn_before AND NOT EXISTS "
+    # The generations that were replaced by those which withdrew it are the last that named it.
+    "(SELECT 1 FROM generations last JOIN generations p "
+    "ON p.repo = last.repo AND p.publication = last.publication AND p.generation <= last.generation AND p.on_disk "
+    "WHERE last.repo = f.repo AND last.replaced_at = f.withdrawn_at) ORDER BY path"
+)
+
+
+class Generations:
+    """The generations that others have replaced.
+
+    An index file stays while a generation that names it does (state/retention.py has the rules); a withdrawn package
+    file stays for its own period, and beyond that while an index on disk may name it.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def note_replaced(self, repo: str, publication: str, generation: int, now: float) -> None:
+        """Remember that a generation was replaced and left index files on disk."""
+        with self._db.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO generations (repo, publication, generation, replaced_at, on_disk) "
+                "VALUES (?, ?, ?, ?, 1)",
+                (repo, publication, generation, now),
+            )
+
+    def drop(self, repo: str, publication: str | None = None) -> None:
+        """Forget the generations of a publication that is no more, or of a repository; their files go by time."""
+        with self._db.transaction() as db:
+            where, values = (
+                ("repo = ?", [repo]) if publication is None else ("repo = ? AND publication = ?", [repo, publication])
+            )
+            db.execute(f"DELETE FROM generations WHERE {where}", values)
+            db.execute(
+                f"UPDATE live_files SET withdrawn_generation = 0 WHERE {where} AND publication > '' "
+                "AND withdrawn_at IS NOT NULL",
+                values,
+            )
+
+    def expired(self, now: float, rule: Retention) -> list[str]:
+        """List all files that no client can still want."""
+        with self._db.transaction():
+            values = self._thin_out(now, rule, None)
+            indexes = self._db.rows(_EXPIRED_INDEXES, values)
+            packages = self._db.rows(_EXPIRED_PACKAGES, values)
+        return [path for (path,) in (*indexes, *packages)]
+
+    def expired_indexes(self, repo: str, now: float, rule: Retention) -> list[str]:
+        """List the index files of one repository that no client can still want."""
+        with self._db.transaction():
+            rows = self._db.rows(_EXPIRED_INDEXES, self._thin_out(now, rule, repo))
+        return [path for (path,) in rows]
+
+    def _thin_out(self, now: float, rule: Retention, repo: str | None) -> dict[str, object]:
+        """Mark the generations that may go; gives the values of the queries."""
+        self._mend_times(now)
+        found: dict[tuple[str, str], list[tuple[Generation, bool]]] = {}
+        for name, publication, generation, replaced_at, on_disk in self._db.rows(
+            "SELECT repo, publication, generation, replaced_at, on_disk FROM generations "
+            "WHERE :repo IS NULL OR repo = :repo ORDER BY generation",
+            {"repo": repo},
+        ):
+            found.setdefault((name, publication), []).append((Generation(generation, replaced_at), bool(on_disk)))
+        with self._db.transaction() as db:
+            for (name, publication), known in found.items():
+                kept = choose_generations([generation for generation, _ in known], now, rule)
+                on_disk = [old.number for old, is_there in known if is_there and old.number in kept]
+                where = "repo = ? AND publication = ? AND generation = ?"
+                gone = [(name, publication, old.number) for old, _ in known if old.number not in kept]
+                db.executemany(f"UPDATE generations SET on_disk = 0 WHERE {where} AND on_disk", gone)
+                db.execute(
+                    "DELETE FROM generations WHERE repo = ? AND publication = ? AND generation < ?",
+                    (name, publication, on_disk[0] if on_disk else known[-1][0].number + 1),
+                )
+        return {
+            "repo": repo,
+            "withdrawn_before": now - rule.packages_s,
+            "keep_generations": rule.keep_generations,
+        }
+
+    def _mend_times(self, now: float) -> None:
+        """Let a period begin now that began, by a clock that was wrong, in the future."""
+        with self._db.transaction() as db:
+            db.execute("UPDATE live_files SET withdrawn_at = ? WHERE withdrawn_at > ?", (now, now))
+            db.execute("UPDATE generations SET replaced_at = ? WHERE replaced_at > ?", (now, now))
