@@ -52,6 +52,18 @@ def die(lab: Stage, step: str) -> None:
     assert done.returncode == -signal.SIGKILL, f"it never came to {step}:\n{done.stderr}"
 
 
+def read_content(lab: Stage) -> list[tuple[str, bytes]]:
+    """Path and bytes of every file that is published, without signatures and the dates of publications."""
+    content = []
+    for path in lab.tree():
+        data = (lab.www / path).read_bytes()
+        undated = re.sub(rb"(?m)^(?:Date|Valid-Until): .*$|^-----BEGIN PGP SIGNATURE-----(?s:.*)", b"", data)
+        # A signed file under its hash has the date in its name.
+        is_named_by_hash = "/by-hash/" in path and undated != data
+        content.append((str(Path(path).parent) if is_named_by_hash else path, undated))
+    return sorted(content)
+
+
 def downloaded_bytes(said: str) -> str:
     """What the closing line of a sync says was downloaded."""
     found = re.search(r"([\d.]+ \w+) downloaded", said)
@@ -65,10 +77,16 @@ def test_apt_stays_whole_and_the_next_pass_finishes(lab: Stage, tmp_path: Path, 
     lab.write_config()
     lab.server.put_deb(Deb("staying", "1", "amd64"))
     [leaving] = lab.server.put_deb(Deb("leaving", "1", "all"))
+    # A mirror of the same server whose agent is never killed: what the tree must be in the end.
+    undisturbed = Stage(tmp_path / "undisturbed", lab.server, lab.psk, lab.key, lab.extra)
+    undisturbed.directory.mkdir()
+    undisturbed.write_config()
     lab.agent("sync")
+    undisturbed.agent("sync")
     # Something to collect_garbage, too.
     lab.server.act(leaving, "fail")
     lab.agent("sync")
+    undisturbed.agent("sync")
     for name in ("new-1", "new-2"):
         lab.server.put_deb(Deb(name, "1", "amd64", files=((f"/usr/share/{name}", os.urandom(400_000)),)))
     with web_server(lab.www) as url:
@@ -86,6 +104,8 @@ def test_apt_stays_whole_and_the_next_pass_finishes(lab: Stage, tmp_path: Path, 
     assert "Package: leaving" not in lab.packages()
     if step.partition(":")[0] in _AFTER_DOWNLOAD[1:]:
         assert downloaded_bytes(result.stdout) == "0 B"
+    undisturbed.agent("sync")
+    assert read_content(lab) == read_content(undisturbed)
     before = lab.tree()
     lab.agent("sync")
-    assert {path: seen for path, seen in lab.tree().items() if path in before} == lab.tree()
+    assert lab.tree() == before, "a sync with nothing to do wrote something"

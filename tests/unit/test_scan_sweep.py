@@ -2,12 +2,30 @@
 
 import hashlib
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from packrat_agent.model.paths import is_kept, kept_paths
 from packrat_agent.model.values import StoredFile
-from packrat_agent.publish.gc import collect_garbage, remove_empty_directories
+from packrat_agent.publish.gc import collect_garbage, open_up, remove_empty_directories, unlock
 from packrat_agent.publish.scan import scan
+
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a filesystem")
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Path]:
+    """A root with another filesystem mounted at repo/disk."""
+    root = tmp_path / "root"
+    (root / "repo/disk").mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "test", root / "repo/disk"], check=True)
+    try:
+        yield root
+    finally:
+        subprocess.run(["umount", root / "repo/disk"], check=True)
 
 
 def quiet(files: int, size: int) -> None:
@@ -88,3 +106,40 @@ def test_sweep_leaves_keep_files_and_the_agents_own(tmp_path: Path) -> None:
     assert collect_garbage(tmp_path, ["repo-key", "kept/below/file", ".packrat-agent/mark"], kept) == []
     assert (tmp_path / "kept/below/file").exists()
     assert (tmp_path / ".packrat-agent/mark").exists()
+
+
+@only_root
+def test_a_scan_enters_no_other_filesystem(mounted: Path) -> None:
+    good = put(mounted, "repo/good", b"good")
+    untracked = put(mounted, "repo/disk/untracked", b"somebody else's")
+    remembered = put(mounted, "repo/disk/deep/remembered", b"was here before the mount")
+    (mounted / "repo/disk/empty").mkdir()
+    found = scan(mounted, {file.path: file for file in (good, remembered)}, quiet)
+    assert found.mounts == ["repo/disk"]
+    assert [file.path for file in found.good] == ["repo/good"]
+    assert untracked.path not in {file.path for file in found.untracked}
+    assert found.damaged == ["repo/disk/deep/remembered"]
+    assert found.empty == []
+
+
+@only_root
+def test_garbage_collection_removes_nothing_on_another_filesystem(mounted: Path) -> None:
+    put(mounted, "repo/ours", b"ours")
+    put(mounted, "repo/disk/deep/theirs", b"theirs")
+    (mounted / "repo/disk/empty").mkdir()
+    collect_garbage(mounted, ["repo/ours", "repo/disk/deep/theirs"], ())
+    remove_empty_directories(mounted, ["repo/disk/empty", "repo/disk"], ())
+    assert not (mounted / "repo/ours").exists()
+    assert (mounted / "repo/disk/deep/theirs").read_bytes() == b"theirs"
+    assert (mounted / "repo/disk/empty").is_dir()
+
+
+@only_root
+def test_no_mode_is_changed_on_another_filesystem(mounted: Path) -> None:
+    put(mounted, "repo/disk/deep/theirs", b"theirs")
+    (mounted / "repo/disk/deep/theirs").chmod(0o600)
+    (mounted / "repo/disk/deep").chmod(0o000)
+    open_up(mounted, ["repo/disk/deep", "repo/disk/deep/theirs"])
+    unlock(mounted, "repo/disk/deep")
+    assert (mounted / "repo/disk/deep").stat().st_mode & 0o777 == 0o000
+    assert (mounted / "repo/disk/deep/theirs").stat().st_mode & 0o777 == 0o600
