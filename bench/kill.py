@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 
 from conftest import make_key
-from kills import kill_again_and_again
-from stage import stage
+from support.kills import kill_again_and_again
+from support.stage import stage
 
 
 @click.command()

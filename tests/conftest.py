@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from postgres import Cluster, cluster
-from stage import Key, Stage, stage
+from support.postgres import Cluster, cluster
+from support.stage import Key, Stage, stage
 
 
 def make_key(home: Path, name: str, kind: str = "ed25519") -> Key:

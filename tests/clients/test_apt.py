@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from original_server import original_server
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_demo.private_apt import PrivateApt
-from stage import DEADLINE_S, Key, Server, Stage, stage
-from web import web_server
+from support.original_server import original_server
+from support.stage import DEADLINE_S, Key, Server, Stage, stage
+from support.web import web_server
 
 HELLO = Deb("hello", "1.0-1", "amd64", (("Depends", "greeting (>= 2)"),), (("/usr/share/hello/text", b"hello\n"),))
 HELLO_2 = Deb("hello", "1:0.5-1", "amd64", (), (("/usr/share/hello/text", b"hello again\n"),), "zst")

@@ -7,8 +7,8 @@ from pathlib import Path
 from packrat_demo.build_deb import Deb
 from packrat_demo.private_apt import PrivateApt
 from packrat_demo.said import Said
-from stage import DEADLINE_S, Stage, daemon
-from web import web_server
+from support.stage import DEADLINE_S, Stage, daemon
+from support.web import web_server
 
 PUBLISHES = 20
 CLIENTS = 2

@@ -20,9 +20,9 @@ from packrat_agent.formats.interface import WebServer
 from packrat_demo.build_image import Image, build_classic, build_oci, write_image
 from packrat_server import admin
 from packrat_server.store.database import open_database
-from stage import DEADLINE_S, Key, Stage, packrat_server
-from web import web_server
-from web_servers import front
+from support.stage import DEADLINE_S, Key, Stage, packrat_server
+from support.web import web_server
+from support.web_servers import front
 
 HOST = "repo.example.com:5000"
 """The registry's public name, which signatures are made for; clients are led to the real address."""

@@ -11,7 +11,7 @@ import fastjsonschema
 import pytest
 
 from packrat_demo.build_deb import Deb, write_deb
-from stage import Key, Stage, stage
+from support.stage import Key, Stage, stage
 
 SCHEMA = Path(__file__).parents[2] / "docs/MANIFEST_all.schema.json"
 TYPES = ("resource", "tar", "img", "ova", "appimage", "respkg", "json")

@@ -25,9 +25,9 @@ import pytest
 from packrat_agent.formats.interface import WebServer
 from packrat_agent.formats.pypi.index import JSON_TYPE
 from packrat_demo.build_wheel import Python, build_sdist_zip, write_sdist, write_wheel
-from stage import Stage, stage
-from web import web_server
-from web_servers import front
+from support.stage import Stage, stage
+from support.web import web_server
+from support.web_servers import front
 
 CLIENTS = Path(__file__).parents[2] / ".cache/clients/bin"
 

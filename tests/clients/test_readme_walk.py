@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from fresh_root import FreshRoot, fresh_root
 from packrat_demo.build_deb import Deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
-from stage import DEADLINE_S, Server, packrat_server
+from support.fresh_root import FreshRoot, fresh_root
+from support.stage import DEADLINE_S, Server, packrat_server
 
 _README = (Path(__file__).parents[2] / "README.md").read_text()
 _PACKAGE = Deb("walked", "1.0", "all")

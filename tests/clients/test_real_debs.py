@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from packrat_demo.private_apt import PrivateApt
-from stage import DEADLINE_S, Stage
-from web import web_server
+from support.stage import DEADLINE_S, Stage
+from support.web import web_server
 
 DEBS = sorted((Path(__file__).parents[2] / ".cache/debs").glob("*.deb"))
 

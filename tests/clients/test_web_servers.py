@@ -15,7 +15,7 @@ import pytest
 from packrat_agent.formats.interface import WebServer
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.web.site_files import Site, write_site
-from web_servers import Started, start_apache, start_nginx, start_on_free_port
+from support.web_servers import Started, start_apache, start_nginx, start_on_free_port
 
 _PACKAGES = b"Package: hello\nVersion: 1.0\n\n" * 2000
 _DIGEST = hashlib.sha256(_PACKAGES).hexdigest()

@@ -15,10 +15,10 @@ from conftest import make_key
 from packrat_agent.formats.interface import WebServer
 from packrat_demo.build_rpm import Rpm
 from packrat_demo.private_rpm import PrivateDnf, PrivateZypper
-from stage import Key, Stage
-from web import web_server
-from web_servers import front
-from yum_stage import RHEL, SLES, put_rpm, repo_file, yum_stage
+from support.stage import Key, Stage
+from support.web import web_server
+from support.web_servers import front
+from support.yum_stage import RHEL, SLES, put_rpm, repo_file, yum_stage
 
 HELLO = Rpm("hello", "1.0", "x86_64", requires=(("greeting", "2.0~rc1-1.lab"),), files=(("/opt/hello", b"hello\n"),))
 HELLO_2 = Rpm("hello", "0.5", "x86_64", epoch=1, files=(("/opt/hello", b"hello again\n"),))

@@ -16,8 +16,8 @@ from packrat_core.packages.rpm.inspect import read_rpm
 from packrat_demo.build_rpm import Rpm, write_rpm
 from packrat_demo.private_rpm import PrivateDnf, PrivateZypper
 from packrat_demo.said import Said
-from stage import DEADLINE_S, Key
-from web import web_server
+from support.stage import DEADLINE_S, Key
+from support.web import web_server
 
 RUNS = 6
 PACKAGES = 60

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from formats.kinds import KINDS, Kind
-from formats.type_stage import TypeStage, type_stage
 from packrat_agent.verify.tree import verify_tree
 from packrat_demo.build_deb import Deb
-from stage import DEADLINE_S, Key, Stage
+from support.kinds import KINDS, Kind
+from support.stage import DEADLINE_S, Key, Stage
+from support.type_stage import TypeStage, type_stage
 
 Rot = Callable[[Path, Path], None]
 """(a file of the tree, a directory outside) → what happened to the file."""

@@ -17,8 +17,8 @@ from conftest import fingerprint_of
 from packrat_agent.verify.tree import verify_tree
 from packrat_demo.build_deb import Deb
 from packrat_demo.private_apt import PrivateApt
-from stage import DEADLINE_S, Key, Stage, daemon, stage
-from web import web_server
+from support.stage import DEADLINE_S, Key, Stage, daemon, stage
+from support.web import web_server
 
 FIRST = Deb("first", "1", "amd64")
 SECOND = Deb("second", "1", "amd64")

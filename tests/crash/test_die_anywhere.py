@@ -16,8 +16,8 @@ from packrat_core.failpoints import STEPS
 from packrat_demo.build_deb import Deb
 from packrat_demo.private_apt import PrivateApt
 from packrat_demo.said import Said
-from stage import DEADLINE_S, Stage
-from web import web_server
+from support.stage import DEADLINE_S, Stage
+from support.web import web_server
 
 _AFTER_DOWNLOAD = STEPS[STEPS.index("download-renamed") :]
 

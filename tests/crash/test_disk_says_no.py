@@ -10,11 +10,11 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from calls import CHANGES, Call, Watch, number, watch
 from packrat_agent.verify.tree import verify_tree
 from packrat_core.fs.disk import AGENT_DIR
 from packrat_demo.build_deb import Deb
-from stage import DEADLINE_S, Daemon, Stage
+from support.calls import CHANGES, Call, Watch, number, watch
+from support.stage import DEADLINE_S, Daemon, Stage
 
 BESIDE = ("Packages", "Packages.gz", "Packages.xz", "Release", "Release.gpg", "InRelease")
 ERRORS = ("ENOSPC", "EDQUOT", "EROFS", "EIO", "EACCES")

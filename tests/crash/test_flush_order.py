@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from calls import Call, watch
 from packrat_core.fs.disk import AGENT_DIR
 from packrat_demo.build_deb import Deb
-from stage import Stage
+from support.calls import Call, watch
+from support.stage import Stage
 
 POINTERS = ("Packages", "Packages.gz", "Packages.xz", "Release", "Release.gpg", "InRelease")
 

@@ -2,8 +2,8 @@
 
 import random
 
-from kills import kill_again_and_again
-from stage import Stage
+from support.kills import kill_again_and_again
+from support.stage import Stage
 
 
 def test_twenty_kills_in_a_row_do_no_harm(lab: Stage) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from crash.test_die_anywhere import die, downloaded_bytes
-from formats.kinds import DOCKER, JSON, PYPI, YUM, Kind, Offered, from_web
-from formats.type_clients import CLIENTS
-from formats.type_stage import TypeStage, type_stage
 from packrat_core.failpoints import STEPS
-from stage import DEADLINE_S, Key
-from web import web_server
+from support.kinds import DOCKER, JSON, PYPI, YUM, Kind, Offered, from_web
+from support.stage import DEADLINE_S, Key
+from support.type_clients import CLIENTS
+from support.type_stage import TypeStage, type_stage
+from support.web import web_server
 
 DEATHS = (
     "packages-made",

@@ -8,7 +8,7 @@ from packrat_demo.build_deb import Deb
 from packrat_demo.build_image import Image, build_classic, write_image
 from packrat_server import admin
 from packrat_server.store.database import open_database
-from stage import Daemon, Stage, daemon
+from support.stage import Daemon, Stage, daemon
 
 BASE = (("base", b"base\n"),)
 

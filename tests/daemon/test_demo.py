@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stage import DEADLINE_S
+from support.stage import DEADLINE_S
 
 _COMMAND = [sys.executable, "-m", "packrat_agent.cli", "demo"]
 

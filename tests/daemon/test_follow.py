@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from original_server import OriginalServer, StoredRepo, original_server
 from packrat_agent.model.values import Changes, Repo
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.watch.changes import News, Pace, follow
@@ -18,7 +17,8 @@ from packrat_core.errors import PackratError, ServerUnavailable
 from packrat_demo.build_deb import Deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
-from stage import Stage, stage
+from support.original_server import OriginalServer, StoredRepo, original_server
+from support.stage import Stage, stage
 
 DEADLINE_S = 30.0
 QUICK = Pace(

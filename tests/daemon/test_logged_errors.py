@@ -19,7 +19,7 @@ from conftest import make_key
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
-from stage import DEADLINE_S, Daemon, Key, Stage, daemon
+from support.stage import DEADLINE_S, Daemon, Key, Stage, daemon
 
 FIRST, SECOND = Deb("first", "1", "amd64"), Deb("second", "1", "amd64")
 

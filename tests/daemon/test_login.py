@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from original_server import OriginalServer, original_server
 from packrat_demo.build_deb import Deb, build_deb
-from proxy import running_proxy
-from stage import Key, Server, Stage, daemon
+from support.original_server import OriginalServer, original_server
+from support.proxy import running_proxy
+from support.stage import Key, Server, Stage, daemon
 
 MISSION = """\
 [packrat]

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from packrat_demo.build_deb import Deb
-from stage import Stage, daemon
+from support.stage import Stage, daemon
 
 _GOOD = ("--disk-free", "0", "--key-days", "0")
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from original_server import Manners, OriginalServer, StoredRepo, original_server
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_server.running import running
-from proxy import Proxy, running_proxy
-from stage import Daemon, Server, Stage, daemon
+from support.original_server import Manners, OriginalServer, StoredRepo, original_server
+from support.proxy import Proxy, running_proxy
+from support.stage import Daemon, Server, Stage, daemon
 
 
 @pytest.fixture

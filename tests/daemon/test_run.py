@@ -6,7 +6,7 @@ from collections.abc import Callable
 from packrat_demo.build_deb import Deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
-from stage import Stage, daemon
+from support.stage import Stage, daemon
 
 
 def test_a_tagged_package_arrives_and_a_failed_one_disappears(lab: Stage) -> None:

@@ -12,7 +12,7 @@ from packrat_demo.build_deb import Deb, build_deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
 from packrat_server.uploader import Uploader
-from stage import DEADLINE_S, Daemon, Stage, daemon
+from support.stage import DEADLINE_S, Daemon, Stage, daemon
 
 FIRST = Deb("first", "1", "amd64")
 SECOND = Deb("second", "1", "amd64")

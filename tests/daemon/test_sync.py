@@ -10,7 +10,7 @@ import pytest
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
-from stage import Stage, daemon
+from support.stage import Stage, daemon
 
 FIRST = Deb("first", "1", "amd64")
 SECOND = Deb("second", "1", "amd64")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from conftest import make_key
-from faults import close_to_others, flip_a_byte, link_outside, make_a_directory, remove, truncate
 from packrat_demo.build_deb import Deb
-from stage import Stage
+from support.faults import close_to_others, flip_a_byte, link_outside, make_a_directory, remove, truncate
+from support.stage import Stage
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 
 from conftest import fingerprint_of, make_key
-from faults import close_to_others, flip_a_byte, link_outside, make_a_directory, make_a_pipe, remove, truncate
 from packrat_agent.verify.tree import verify_tree
 from packrat_demo.build_deb import Deb
 from packrat_demo.build_image import Image, build_classic, build_oci, write_image
@@ -25,7 +24,8 @@ from packrat_demo.build_rpm import Rpm, write_rpm
 from packrat_demo.build_wheel import Python, write_sdist, write_wheel
 from packrat_server import admin
 from packrat_server.store.database import open_database
-from stage import Key, Stage, packrat_server
+from support.faults import close_to_others, flip_a_byte, link_outside, make_a_directory, make_a_pipe, remove, truncate
+from support.stage import Key, Stage, packrat_server
 
 REPOS = {
     "apt": ("bookworm",),

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from formats.kinds import JSON, KINDS
-from formats.type_stage import type_stage
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.values import DistroVersion, Repo
-from stage import Key
-from web import web_server
+from support.kinds import JSON, KINDS
+from support.stage import Key
+from support.type_stage import type_stage
+from support.web import web_server
 
 REPO = Repo("r", "", "there/r", "any", (DistroVersion("here", "rhel", "9", "rpm"),))
 

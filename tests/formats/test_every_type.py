@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from conftest import make_key
-from formats.kinds import DOCKER, KINDS, PYPI, YUM, Kind
-from formats.misfits import MISFITS
-from formats.type_clients import CLIENTS
-from formats.type_stage import TypeStage, add_repo, type_stage
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.values import DistroVersion, PackageFile, Repo
 from packrat_core.errors import Refused
-from stage import Key
-from web import web_server
+from support.kinds import DOCKER, KINDS, PYPI, YUM, Kind
+from support.misfits import MISFITS
+from support.stage import Key
+from support.type_clients import CLIENTS
+from support.type_stage import TypeStage, add_repo, type_stage
+from support.web import web_server
 
 NO_DOWNLOAD = re.compile(r"\b0 B downloaded")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hostile.evil import Victim, victim
+from support.evil import Victim, victim
 
 
 @pytest.fixture

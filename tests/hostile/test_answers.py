@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from hostile.evil import FILE, MIRROR, REPO, Evil, Lie, Send, Victim, head, repo_record, serving
 from packrat_agent.model.values import PackageFile, Placement
 from packrat_agent.sync.download import Retries, fetch
 from packrat_core.cinp.client import CinpClient, Timeouts
 from packrat_core.errors import ServerBroken, ServerUnavailable
 from packrat_demo.build_deb import Deb
+from support.evil import FILE, MIRROR, REPO, Evil, Lie, Send, Victim, head, repo_record, serving
 
 MIB = 1024 * 1024
 GOOD = "apt-dev/pool/good/good_1_all.deb"

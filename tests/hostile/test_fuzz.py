@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from hostile.evil import DISTRO_VERSION, FILE, MIRROR, REPO, answer, file_record, repo_record
-from hostile.wire import connect_to
 from packrat_agent.config.settings import load
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.paths import path_in_root
@@ -24,7 +22,9 @@ from packrat_agent.upstream.connection import connected
 from packrat_core.cinp.client import CinpClient, Timeouts
 from packrat_core.errors import PackratError, Refused
 from packrat_demo.build_deb import Deb, build_deb
-from replay import recorded
+from support.evil import DISTRO_VERSION, FILE, MIRROR, REPO, answer, file_record, repo_record
+from support.replay import recorded
+from support.wire import connect_to
 
 ANSWERS = 20_000
 IN_FULL_PASSES = 3_000

@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 import pytest
 
-from hostile.evil import FILE, REPO, Victim, repo_record
 from packrat_demo.build_deb import Deb, build_deb
+from support.evil import FILE, REPO, Victim, repo_record
 
 GOOD = "apt-dev/pool/good/good_1_all.deb"
 NAMES = {

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from certificates import Certificates, make_certificates
 from packrat_agent.upstream.client import Packrat
 from packrat_core.cinp.client import CinpClient, Timeouts
 from packrat_core.errors import ConfigError, PackratError, ServerBroken, ServerUnavailable
-from proxy import running_proxy
+from support.certificates import Certificates, make_certificates
+from support.proxy import running_proxy
 
 NOBODY = "http://127.0.0.1:1"
 QUICK = Timeouts(connect_s=0.5, stall_s=0.5, total_s=5.0)

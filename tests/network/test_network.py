@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from certificates import Certificates, make_certificates
-from original_server import OriginalServer, original_server
 from packrat_agent.config.settings import load
 from packrat_agent.model.values import PackageFile, Placement
 from packrat_agent.sync.download import Fetched, Retries, fetch
@@ -20,7 +18,9 @@ from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
 from packrat_core.cinp.client import CinpClient, Timeouts
 from packrat_core.errors import PackratError, ServerBroken, ServerRefused, ServerUnavailable
-from proxy import running_proxy
+from support.certificates import Certificates, make_certificates
+from support.original_server import OriginalServer, original_server
+from support.proxy import running_proxy
 
 CONTENT = bytes(range(256)) * 8192
 

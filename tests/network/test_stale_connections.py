@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from original_server import OriginalServer, original_server
 from packrat_agent.model.values import Repo
 from packrat_agent.upstream.client import Packrat
 from packrat_core.cinp.client import CinpClient, Timeouts
@@ -19,8 +18,9 @@ from packrat_core.cinp.transport import NoAnswer
 from packrat_core.errors import ServerUnavailable
 from packrat_demo.build_deb import Deb, build_deb, write_deb
 from packrat_server.uploader import Uploader, signed_in
-from proxy import ForgetfulProxy, forgetful_proxy
-from stage import Server, Stage, packrat_server
+from support.original_server import OriginalServer, original_server
+from support.proxy import ForgetfulProxy, forgetful_proxy
+from support.stage import Server, Stage, packrat_server
 
 REPO = Repo("apt-dev", "", "apt-dev", "apt", ())
 TIMEOUTS = Timeouts(5, 20, 30)

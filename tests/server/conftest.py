@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from postgres import Cluster
+from support.postgres import Cluster
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

@@ -9,7 +9,7 @@ import pytest
 
 from packrat_server import admin
 from packrat_server.store.database import open_database
-from server.world import World, world
+from support.world import World, world
 
 CHANGES = "/api/v2/Repo/Mirror:lab:(changes)"
 APT = "/api/v2/Repo/Repo:apt-dev:"

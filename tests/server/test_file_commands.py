@@ -18,8 +18,8 @@ from packrat_server.api.schema import MODELS
 from packrat_server.find_file import possible_packages
 from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.tables import package_file_tags, package_files, packages
-from relay import Relay, relay_to
-from stage import Server, packrat_server
+from support.relay import Relay, relay_to
+from support.stage import Server, packrat_server
 
 MANY = 30_000
 FEW_BYTES = 20_000

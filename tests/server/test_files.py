@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from packrat_demo.build_deb import Deb, build_deb
-from server.world import World, world
+from support.world import World, world
 
 DEB = Deb("hello+x", "1.0~1", "amd64", files=(("/usr/share/big", b"0123456789" * 20_000),), compression="none")
 DATA = build_deb(DEB)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from packrat_server.api.body_limits import LARGE_BYTES, SMALL_BYTES
 from packrat_server.api.json_body import DEPTH_LIMIT, VALUES_LIMIT, parse_json
 from server.test_several_processes import other_process
-from server.world import SECRETS, Answer, World, world
+from support.world import SECRETS, Answer, World, world
 
 LOGIN = "/api/v2/Auth/User(login)"
 CHANGES = "/api/v2/Repo/Mirror:lab:(changes)"

@@ -11,7 +11,7 @@ import pytest
 from packrat_demo.build_wheel import Python, build_sdist, build_sdist_zip, build_wheel, pack_zip
 from packrat_server.inspect_file import Inspected, Unrecognized, inspect_file
 from packrat_server.latest import pick_latest
-from server.world import World, world
+from support.world import World, world
 
 PACKAGE_FILE = "/api/v2/Package/PackageFile"
 TOOL = Python("My.Dashed-Tool", "1.0.post1")

@@ -20,7 +20,7 @@ from packrat_server.running import running
 from packrat_server.store.blobs import blob_path
 from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.tables import package_files
-from stage import Server, packrat_server
+from support.stage import Server, packrat_server
 
 REPOS = {"apt": ("bookworm", "trixie"), "yum": ("rhel8", "rhel9"), "pypi": ("pypi",), "docker": ("docker",)}
 API = "/api/v2/"

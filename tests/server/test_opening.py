@@ -21,7 +21,7 @@ from packrat_server.store.postgresql import connect_postgresql, refusal
 from packrat_server.store.schema import upgrade
 from packrat_server.store.sqlite import connect_sqlite
 from packrat_server.store.tables import metadata, packages
-from postgres import WITH_PASSWORD, Cluster
+from support.postgres import WITH_PASSWORD, Cluster
 
 REPO = ("repo", "set", "apt-dev", "--type", "apt", "--tag", "dev", "--distro", "bookworm")
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from packrat_demo.build_deb import Deb, build_deb
-from server.recorded import WIRE
-from server.world import Answer, World, world
+from support.recorded import WIRE
+from support.world import Answer, World, world
 
 PACKAGE_FILE = "/api/v2/Package/PackageFile"
 

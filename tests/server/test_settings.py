@@ -20,7 +20,7 @@ from packrat_server.journal import newest
 from packrat_server.seed import init
 from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.tables import mirrors, packages, repos, users
-from server.world import World, world
+from support.world import World, world
 
 REPO = ("repo", "set", "apt-dev")
 NEW_REPO = (*REPO, "--type", "apt", "--tag", "dev", "--distro", "bookworm")

@@ -18,8 +18,8 @@ from packrat_server.running import running
 from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.postgresql import CHANNEL
 from packrat_server.store.tables import packages
-from postgres import Cluster
-from server.world import Answer, World, world
+from support.postgres import Cluster
+from support.world import Answer, World, world
 
 CHANGES = "/api/v2/Repo/Mirror:lab:(changes)"
 APT = "/api/v2/Repo/Repo:apt-dev:"

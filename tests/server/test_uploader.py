@@ -8,7 +8,7 @@ import pytest
 
 from packrat_core.errors import ServerRefused
 from packrat_demo.build_deb import Deb, write_deb
-from stage import Server, packrat_server
+from support.stage import Server, packrat_server
 
 
 @pytest.fixture(scope="module")

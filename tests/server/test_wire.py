@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from server.recorded import Exchange, read_wire
-from server.world import World, world
+from support.recorded import Exchange, read_wire
+from support.world import World, world
 
 _CHECKED = "a wrong number or null is the caller's fault: 400, not 500"
 _OWN = "a mirror's session sees its own mirror, its repositories and their files, nothing else"

@@ -18,7 +18,7 @@ from packrat_agent.cli import main as agent_cli
 from packrat_core import errors
 from packrat_core.listen import parse_listen
 from packrat_server import cli as server_cli
-from replay import answer_of, replaying
+from support.replay import answer_of, replaying
 
 PSK = "s3cr3t-psk"
 PROGRAMS = {"packrat_agent.cli": agent_cli.main, "packrat_server.cli": server_cli.main}

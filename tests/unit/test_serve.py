@@ -14,7 +14,7 @@ import pytest
 
 from packrat_agent.web.static import serving
 from packrat_core.errors import ConfigError
-from web import web_server
+from support.web import web_server
 
 DATA = bytes(range(256)) * 4
 MTIME_S = 1_700_000_000

@@ -14,7 +14,7 @@ from packrat_agent.gpg.rpmsign import sign_package
 from packrat_core.errors import Refused, SigningError
 from packrat_core.packages.rpm.inspect import read_rpm
 from packrat_demo.build_rpm import Rpm, write_rpm
-from stage import Key
+from support.stage import Key
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from packrat_agent.upstream.client import Packrat
 from packrat_core.cinp.client import CinpClient, Timeouts
 from packrat_core.cinp.responses import NotFound, SessionEnded
 from packrat_core.errors import PackratError, ServerBroken, ServerRefused, ServerUnavailable
-from replay import Answerer, Recorded, Request, answer_of, recorded, replaying
+from support.replay import Answerer, Recorded, Request, answer_of, recorded, replaying
 
 REPO = Repo("apt-dev", "", "apt-dev", "apt", ())
 FILES = "/api/v2/Package/PackageFile"

@@ -7,7 +7,7 @@ from pathlib import Path
 from packrat_demo.build_rpm import Rpm, write_rpm
 from packrat_server import admin
 from packrat_server.store.database import open_database
-from stage import Key, Stage, packrat_server
+from support.stage import Key, Stage, packrat_server
 
 VERSIONS = ("rhel9", "sles15")
 RHEL = "rhel/main/9"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_TOP = Path(__file__).parents[1]
+_TOP = Path(__file__).parents[2]
 _CACHE = _TOP / ".cache/debian-12"
 _PROJECT = "/root/packrat-agent"
 _NOT_IN_A_CLONE = shutil.ignore_patterns(
@@ -61,7 +61,7 @@ def fresh_root(directory: Path) -> Iterator[FreshRoot]:
     assert (_CACHE / "made").exists(), "there is no fresh Debian: run `make test` or tests/provision.sh as root"
     subprocess.run(["cp", "-a", "--reflink=auto", _CACHE / "root", directory], check=True)
     shutil.copytree(_TOP, directory / _PROJECT.lstrip("/"), symlinks=True, ignore=_NOT_IN_A_CLONE)
-    shutil.copy(_TOP / "tests/systemctl.py", directory / "usr/bin/systemctl")
+    shutil.copy(_TOP / "tests/support/systemctl.py", directory / "usr/bin/systemctl")
     (directory / "usr/bin/systemctl").chmod(0o755)
     for name in ("resolv.conf", "hosts"):
         shutil.copy(f"/etc/{name}", directory / "etc" / name)

@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 from packrat_agent.verify.tree import verify_tree
 from packrat_demo.build_deb import Deb
-from stage import Stage
+from support.stage import Stage
 
 _BESIDE = frozenset({"Packages", "Packages.gz", "Packages.xz", "Release", "Release.gpg", "InRelease"})
 """Killed between the first pointer and InRelease, the last, those beside it may be newer; apt goes by InRelease."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from packrat_demo.private_apt import PrivateApt
 from packrat_demo.private_rpm import PrivateDnf
-from stage import DEADLINE_S, Stage
+from support.stage import DEADLINE_S, Stage
 
 PIP = Path(__file__).parents[2] / ".cache/clients/bin/pip"
 

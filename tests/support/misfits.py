@@ -7,10 +7,10 @@ import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from formats.kinds import APT, DOCKER, PYPI, YUM, Kind
 from packrat_core.packages.deb.control import CONTROL_ARCHIVE_LIMIT
 from packrat_demo.build_image import Image, build_classic
 from packrat_demo.build_wheel import Python, build_sdist, pack_zip, sdist_files, write_metadata
+from support.kinds import APT, DOCKER, PYPI, YUM, Kind
 
 _BOMB = bytes(64 * 2**20)
 """More than any list or metadata may have."""

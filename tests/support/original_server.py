@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.recorded import read_wire
+from support.recorded import read_wire
 
 _API = "/api/v2/"
 _REPO, _MIRROR, _FILE = f"{_API}Repo/Repo", f"{_API}Repo/Mirror", f"{_API}Package/PackageFile"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-WIRE = Path(__file__).parent / "server" / "wire"
+WIRE = Path(__file__).parents[1] / "server" / "wire"
 
 
 @dataclass(frozen=True, slots=True)
