@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 ARGS ?= tests
 WORKERS ?= auto
 
-.PHONY: help demo-needs demo demo-once test check requirements bench kill clean
+.PHONY: help demo-needs demo demo-once test check requirements bench kill mutants clean
 
 help:
 	@echo "make demo              try it out: a server, a mirror of it, packages that arrive; Ctrl-C ends it"
@@ -14,6 +14,7 @@ help:
 	@echo "make check             ruff, mypy, import-linter, deptry, vulture and the rules of the architecture"
 	@echo "make requirements      pin what pyproject.toml asks for, with hashes; what is pinned stays as it is"
 	@echo "make kill              kill the agent 200 times at random moments, and look after each"
+	@echo "make mutants           change the program in 300 places, one at a time, and count which changes the tests notice"
 	@echo "make bench             measure against aptly, reprepro and apt-ftparchive"
 	@echo "make clean             remove the virtual environment, the demo and what tests downloaded"
 
@@ -67,6 +68,10 @@ requirements:
 kill: $(VENV)/test
 	@tests/provision.sh gpg gpgv
 	@PYTHONPATH=tests $(BIN)/python -m bench.kill $(KILL)
+
+mutants: $(VENV)/test
+	@tests/provision.sh gpg gpgv
+	@$(BIN)/python -m bench.mutants $(MUTANTS)
 
 bench: $(VENV)/test
 	@tests/provision.sh aptly reprepro apt-ftparchive
