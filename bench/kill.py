@@ -6,14 +6,13 @@ Touches: a temporary directory, removed at the end; the loopback network.
 """
 
 import random
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 import click
 
-from conftest import make_key
+from support.keys import new_key
 from support.kills import kill_again_and_again
 from support.stage import stage
 
@@ -25,12 +24,12 @@ def kill(times: int, seed: int | None) -> None:
     """Kill `sync` and `run` so many times, each with something new to do."""
     chosen = random.SystemRandom().randrange(1 << 32) if seed is None else seed
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="pk-") as home, tempfile.TemporaryDirectory(prefix="packrat-kill-") as top:
-        try:
-            with stage(Path(top), make_key(Path(home), "Killed Mirror <mirror@example.com>")) as lab:
-                ended = kill_again_and_again(lab, times, chosen)
-        finally:
-            subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="packrat-kill-") as top,
+        new_key("Killed Mirror <mirror@example.com>") as key,
+        stage(Path(top), key) as lab,
+    ):
+        ended = kill_again_and_again(lab, times, chosen)
     click.echo(
         f"{times} rounds with seed {chosen}, {times - ended} killed, in {time.monotonic() - began:.0f} s: no client "
         "would have found anything wrong, and all was done in the end"

@@ -10,8 +10,9 @@ import pytest
 
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_demo.private_apt import PrivateApt
+from support.keys import Key, new_key
 from support.original_server import original_server
-from support.stage import DEADLINE_S, Key, Server, Stage, stage
+from support.stage import DEADLINE_S, Server, Stage, stage
 from support.web import web_server
 
 HELLO = Deb("hello", "1.0-1", "amd64", (("Depends", "greeting (>= 2)"),), (("/usr/share/hello/text", b"hello\n"),))
@@ -208,10 +209,5 @@ def test_aptly_mirrors_the_mirror(lab: Stage, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def other_key() -> Iterator[Key]:
-    import tempfile
-
-    from conftest import make_key
-
-    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as home:
-        yield make_key(Path(home), "Somebody Else <else@example.com>")
-        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+    with new_key("Somebody Else <else@example.com>") as key:
+        yield key

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from conftest import fingerprint_of
 from packrat_agent.formats.interface import WebServer
 from packrat_demo.build_image import Image, build_classic, build_oci, write_image
 from packrat_server import admin
 from packrat_server.store.database import open_database
-from support.stage import DEADLINE_S, Key, Stage, packrat_server
+from support.keys import Key, fingerprint_of, gnupg_home
+from support.stage import DEADLINE_S, Stage, packrat_server
 from support.web import web_server
 from support.web_servers import front
 
@@ -322,12 +322,12 @@ def test_signatures_are_accepted_by_their_files(published: Stage) -> None:
 
 
 def test_signatures_by_a_subkey_are_accepted_too() -> None:
-    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as home:
-        gpg = ["gpg", "--homedir", home, "--batch", "--passphrase", ""]
+    with gnupg_home() as home:
+        gpg = ["gpg", "--homedir", str(home), "--batch", "--passphrase", ""]
         subprocess.run([*gpg, "--quick-generate-key", "whole", "rsa2048", "cert"], check=True, capture_output=True)
-        primary = fingerprint_of(Path(home), "whole")
+        primary = fingerprint_of(home, "whole")
         subprocess.run([*gpg, "--quick-add-key", primary, "rsa2048", "sign"], check=True, capture_output=True)
-        with docker_stage(Key(Path(home), primary)) as set_up:
+        with docker_stage(Key(home, primary)) as set_up:
             put(set_up, WEB_1, build_oci(WEB_1))
             set_up.agent("sync")
             assert "0 faults" in set_up.agent("verify").stdout
@@ -336,7 +336,6 @@ def test_signatures_by_a_subkey_are_accepted_too() -> None:
                 name = f"{HOST}/docker-dev/web:1.2"
                 registry.run("skopeo", "copy", f"docker://{name}", f"dir:{registry.place / 'web'}", policy=checked)
                 registry.podman("pull", name, policy=checked)
-        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
 
 
 @pytest.fixture(scope="module", params=["built-in", "nginx", "apache"])

@@ -11,7 +11,8 @@ import fastjsonschema
 import pytest
 
 from packrat_demo.build_deb import Deb, write_deb
-from support.stage import Key, Stage, stage
+from support.keys import Key
+from support.stage import Stage, stage
 
 SCHEMA = Path(__file__).parents[2] / "docs/MANIFEST_all.schema.json"
 TYPES = ("resource", "tar", "img", "ova", "appimage", "respkg", "json")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import make_key
 from packrat_agent.formats.interface import WebServer
 from packrat_demo.build_rpm import Rpm
 from packrat_demo.private_rpm import PrivateDnf, PrivateZypper
-from support.stage import Key, Stage
+from support.keys import Key, new_key
+from support.stage import Stage
 from support.web import web_server
 from support.web_servers import front
 from support.yum_stage import RHEL, SLES, put_rpm, repo_file, yum_stage
@@ -33,9 +33,8 @@ PLUGINS = Path(__file__).parents[2] / ".cache/dnf-plugins/usr/lib/python3/dist-p
 @pytest.fixture(scope="session")
 def rsa_key() -> Iterator[Key]:
     """A key as the documentation advises."""
-    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as home:
-        yield make_key(Path(home), "Yum Mirror <mirror@example.com>", "rsa3072")
-        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+    with new_key("Yum Mirror <mirror@example.com>", "rsa3072") as key:
+        yield key
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from packrat_core.packages.rpm.inspect import read_rpm
 from packrat_demo.build_rpm import Rpm, write_rpm
 from packrat_demo.private_rpm import PrivateDnf, PrivateZypper
 from packrat_demo.said import Said
-from support.stage import DEADLINE_S, Key
+from support.keys import Key
+from support.stage import DEADLINE_S
 from support.web import web_server
 
 RUNS = 6

@@ -14,8 +14,9 @@ import pytest
 
 from packrat_agent.verify.tree import verify_tree
 from packrat_demo.build_deb import Deb
+from support.keys import Key
 from support.kinds import KINDS, Kind
-from support.stage import DEADLINE_S, Key, Stage
+from support.stage import DEADLINE_S, Stage
 from support.type_stage import TypeStage, type_stage
 
 Rot = Callable[[Path, Path], None]

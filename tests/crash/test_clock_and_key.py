@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -13,30 +12,22 @@ from pathlib import Path
 
 import pytest
 
-from conftest import fingerprint_of
 from packrat_agent.verify.tree import verify_tree
 from packrat_demo.build_deb import Deb
 from packrat_demo.private_apt import PrivateApt
-from support.stage import DEADLINE_S, Key, Stage, daemon, stage
+from support.keys import Key, gnupg_home, make_key
+from support.stage import DEADLINE_S, Stage, daemon, stage
 from support.web import web_server
 
 FIRST = Deb("first", "1", "amd64")
 SECOND = Deb("second", "1", "amd64")
 
 
-def made_key(home: Path, name: str, expires: str, *options: str) -> Key:
-    """Make a key that expires, at a time of its own."""
-    gpg = ["gpg", "--homedir", str(home), "--batch", *options, "--passphrase", ""]
-    subprocess.run([*gpg, "--quick-generate-key", name, "ed25519", "sign", expires], check=True, capture_output=True)
-    return Key(home, fingerprint_of(home, name))
-
-
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A GNUPGHOME with a short path."""
-    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as one:
-        yield Path(one)
-        subprocess.run(["gpgconf", "--homedir", one, "--kill", "all"], check=False, capture_output=True)
+    with gnupg_home() as made:
+        yield made
 
 
 def is_expired(key: Key) -> bool:
@@ -69,7 +60,7 @@ def sync_at(lab: Stage, moment: str) -> str:
 @contextmanager
 def served(tmp_path: Path, home: Path) -> Iterator[tuple[Stage, PrivateApt]]:
     """A mirror with one package, signed by an old key, and an apt that uses it."""
-    key = made_key(home, "Old <old@example.com>", "never", "--faked-system-time", "20200101T000000")
+    key = make_key(home, "Old <old@example.com>", faked_time="20200101T000000")
     with stage(tmp_path, key) as lab:
         lab.server.put_deb(FIRST)
         lab.agent("sync")
@@ -94,7 +85,7 @@ def test_a_clock_a_year_back_does_not_stop_the_clients(tmp_path: Path, home: Pat
 
 
 def test_a_clock_a_year_ahead_takes_nothing_away_that_is_named(tmp_path: Path, home: Path) -> None:
-    key = made_key(home, "Old <old@example.com>", "never", "--faked-system-time", "20200101T000000")
+    key = make_key(home, "Old <old@example.com>", faked_time="20200101T000000")
     with stage(tmp_path, key) as lab:
         for number in range(12):
             lab.server.put_deb(Deb(f"package-{number}", "1", "all"))
@@ -136,7 +127,7 @@ def test_what_was_published_with_a_clock_ahead_can_be_set_right(tmp_path: Path, 
 
 
 def test_a_key_that_expires_under_way_leaves_what_is_published_and_shows(tmp_path: Path, home: Path) -> None:
-    key = made_key(home, "Short <short@example.com>", "seconds=12")
+    key = make_key(home, "Short <short@example.com>", expires="seconds=12")
     with stage(tmp_path, key) as lab:
         lab.server.put_deb(FIRST)
         with daemon(lab) as agent:

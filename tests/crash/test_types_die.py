@@ -9,8 +9,9 @@ import pytest
 
 from crash.test_die_anywhere import die, downloaded_bytes
 from packrat_core.failpoints import STEPS
+from support.keys import Key
 from support.kinds import DOCKER, JSON, PYPI, YUM, Kind, Offered, from_web
-from support.stage import DEADLINE_S, Key
+from support.stage import DEADLINE_S
 from support.type_clients import CLIENTS
 from support.type_stage import TypeStage, type_stage
 from support.web import web_server

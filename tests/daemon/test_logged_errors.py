@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,11 +14,11 @@ from pathlib import Path
 import pytest
 
 import packrat_agent
-from conftest import make_key
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
-from support.stage import DEADLINE_S, Daemon, Key, Stage, daemon
+from support.keys import Key, end_gpg_agent, new_key
+from support.stage import DEADLINE_S, Daemon, Stage, daemon
 
 FIRST, SECOND = Deb("first", "1", "amd64"), Deb("second", "1", "amd64")
 
@@ -179,7 +178,7 @@ def a_key_that_is_gone(lab: Stage, agent: Daemon) -> Iterator[None]:
     assert lab.key is not None
     [secret] = (lab.key.home / "private-keys-v1.d").iterdir()
     shutil.move(secret, lab.directory / secret.name)
-    subprocess.run(["gpgconf", "--homedir", str(lab.key.home), "--kill", "all"], check=True, capture_output=True)
+    end_gpg_agent(lab.key.home)
     lab.server.put_deb(SECOND)
     agent.until_logged("failed repo=apt-dev")
     yield
@@ -200,9 +199,8 @@ WHILE_RUNNING: dict[Callable[..., AbstractContextManager[None]], tuple[str, str,
 @pytest.fixture
 def own_key() -> Iterator[Key]:
     """A key that a test may lose."""
-    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as home:
-        yield make_key(Path(home), "Own <own@example.com>")
-        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+    with new_key("Own <own@example.com>") as key:
+        yield key
 
 
 @pytest.mark.parametrize("state", WHILE_RUNNING, ids=lambda state: state.__name__)

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from packrat_demo.build_deb import Deb, build_deb
+from support.keys import Key
 from support.original_server import OriginalServer, original_server
 from support.proxy import running_proxy
-from support.stage import Key, Server, Stage, daemon
+from support.stage import Server, Stage, daemon
 
 MISSION = """\
 [packrat]

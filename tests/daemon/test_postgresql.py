@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from packrat_demo.build_deb import Deb
+from support.keys import Key
 from support.postgres import Cluster
-from support.stage import Key, daemon, stage
+from support.stage import daemon, stage
 
 
 def test_what_is_tagged_is_published_also_after_postgresql_was_restarted(

@@ -4,15 +4,14 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import make_key
 from packrat_demo.build_deb import Deb
 from support.faults import close_to_others, flip_a_byte, link_outside, make_a_directory, remove, truncate
+from support.keys import new_key
 from support.stage import Stage
 
 
@@ -60,8 +59,7 @@ def test_planted_faults_are_found_and_a_full_pass_mends_them(built: Stage) -> No
 
 
 def test_a_signature_of_another_key_is_found(built: Stage, tmp_path: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as home:
-        other = make_key(Path(home), "Somebody Else <else@example.com>")
+    with new_key("Somebody Else <else@example.com>") as other:
         release = built.repo / "dists/bookworm/Release"
         subprocess.run(
             [
@@ -71,7 +69,6 @@ def test_a_signature_of_another_key_is_found(built: Stage, tmp_path: Path) -> No
             check=True,
             capture_output=True,
         )
-        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
     assert any("signature" in fault["what"] for fault in verify(built, 13)["faults"])
 
 

@@ -9,14 +9,12 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from conftest import fingerprint_of, make_key
 from packrat_agent.verify.tree import verify_tree
 from packrat_demo.build_deb import Deb
 from packrat_demo.build_image import Image, build_classic, build_oci, write_image
@@ -25,7 +23,8 @@ from packrat_demo.build_wheel import Python, write_sdist, write_wheel
 from packrat_server import admin
 from packrat_server.store.database import open_database
 from support.faults import close_to_others, flip_a_byte, link_outside, make_a_directory, make_a_pipe, remove, truncate
-from support.stage import Key, Stage, packrat_server
+from support.keys import Key, gnupg_home, make_key, new_key
+from support.stage import Stage, packrat_server
 
 REPOS = {
     "apt": ("bookworm",),
@@ -105,9 +104,8 @@ def tree(mirror: Stage, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def stranger() -> Iterator[Key]:
     """A key that nobody trusts."""
-    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as home:
-        yield make_key(Path(home), "Somebody Else <else@example.com>")
-        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+    with new_key("Somebody Else <else@example.com>") as key:
+        yield key
 
 
 def faults_of(tree: Path) -> dict[str, list[str]]:
@@ -633,12 +631,8 @@ def gpg(home: Path, *arguments: str, data: str = "") -> bytes:
 @pytest.fixture(scope="module")
 def old_key() -> Iterator[Key]:
     """A key that was made long ago, and never expires so far."""
-    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as name:
-        home = Path(name)
-        created = ("--faked-system-time", MADE, "--quick-generate-key")
-        gpg(home, *created, "Old <old@example.com>", "ed25519", "sign", "never")
-        yield Key(home, fingerprint_of(home, "old@example.com"))
-        subprocess.run(["gpgconf", "--homedir", name, "--kill", "all"], check=False, capture_output=True)
+    with gnupg_home() as home:
+        yield make_key(home, "Old <old@example.com>", faked_time=MADE)
 
 
 @pytest.fixture(scope="module")
@@ -653,8 +647,7 @@ def old_mirror(tmp_path_factory: pytest.TempPathFactory, old_key: Key) -> Iterat
 @pytest.fixture(params=["expired", "revoked"])
 def public_key(request: pytest.FixtureRequest, old_key: Key, tmp_path: Path) -> Path:
     """The same key as it may be at another time, its home left as it is."""
-    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as name:
-        home = Path(name)
+    with gnupg_home() as home:
         shutil.copytree(
             old_key.home, home, dirs_exist_ok=True, ignore=lambda _, names: [one for one in names if one[:2] == "S."]
         )
@@ -665,7 +658,6 @@ def public_key(request: pytest.FixtureRequest, old_key: Key, tmp_path: Path) -> 
             gpg(home, "--import", data=certificate.replace("\n:-----", "\n-----"))
         path = tmp_path / f"{request.param}.gpg"
         path.write_bytes(gpg(home, "--export"))
-        subprocess.run(["gpgconf", "--homedir", name, "--kill", "all"], check=False, capture_output=True)
     return path
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.values import DistroVersion, Repo
+from support.keys import Key
 from support.kinds import JSON, KINDS
-from support.stage import Key
 from support.type_stage import type_stage
 from support.web import web_server
 

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from conftest import make_key
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.values import DistroVersion, PackageFile, Repo
 from packrat_core.errors import Refused
+from support.keys import Key, new_key
 from support.kinds import DOCKER, KINDS, PYPI, YUM, Kind
 from support.misfits import MISFITS
-from support.stage import Key
 from support.type_clients import CLIENTS
 from support.type_stage import TypeStage, add_repo, type_stage
 from support.web import web_server
@@ -25,9 +24,8 @@ NO_DOWNLOAD = re.compile(r"\b0 B downloaded")
 
 @pytest.fixture(scope="module")
 def other_key() -> Iterator[Key]:
-    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as home:
-        yield make_key(Path(home), "Next Mirror <mirror@example.com>")
-        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+    with new_key("Next Mirror <mirror@example.com>") as key:
+        yield key
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.name)

@@ -19,6 +19,7 @@ from packrat_agent.upstream.connection import connected
 from packrat_core.cinp.client import CinpClient, Timeouts
 from packrat_core.errors import PackratError, ServerBroken, ServerRefused, ServerUnavailable
 from support.certificates import Certificates, make_certificates
+from support.mirror_conf import write_mirror_conf
 from support.original_server import OriginalServer, original_server
 from support.proxy import running_proxy
 
@@ -38,11 +39,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 def by_config(directory: Path, url: str, packrat: str = "", mirror: str = "") -> Callable[[], Awaitable[int]]:
     """Ask for the mirror the way that a configuration says; gives the number of its repositories."""
-    path = directory / "mirror.conf"
-    path.write_text(
-        f"[packrat]\nhost: {url}\nname: lab\npsk: lab_psk\n{packrat}\n"
-        f"[mirror]\nroot_dir: {directory}/www\nstate_db: {directory}/state/state.db\n{mirror}\n"
-    )
+    path = write_mirror_conf(directory, url, packrat=f"psk: lab_psk\n{packrat}", mirror=mirror)
 
     async def ask() -> int:
         async with connected(load(path)) as server:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from packrat_demo.build_deb import Deb, build_deb
+from support.mirror_conf import write_mirror_conf
 
 ROOT = "/api/v2/"
 MIRROR = f"{ROOT}Repo/Mirror"
@@ -185,12 +186,14 @@ class Victim:
 
     def sync(self) -> Ended:
         """Run a sync to its end; nothing outside root_dir and the state database's directory may change by it."""
-        config = self.directory / "mirror.conf"
         state = self.directory / "state"
         state.mkdir(exist_ok=True)
-        config.write_text(
-            f"[packrat]\nhost: {self.evil.url}\nname: lab\n{self.secret}stall_timeout: 5\n\n"
-            f"[mirror]\nroot_dir: {self.www}\nstate_db: {state / 'state.db'}\nmax_file_size: 1M\n{self.extra}"
+        config = write_mirror_conf(
+            self.directory,
+            self.evil.url,
+            root_dir=self.www,
+            packrat=f"{self.secret}stall_timeout: 5\n",
+            mirror=f"max_file_size: 1M\n{self.extra}",
         )
         for place in ("precious", "box/precious", "box/www2"):
             (self.directory / place).mkdir(parents=True, exist_ok=True)

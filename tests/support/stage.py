@@ -16,18 +16,12 @@ from packrat_server.running import running
 from packrat_server.seed import init
 from packrat_server.store.database import open_database
 from packrat_server.uploader import Uploader, signed_in
+from support.keys import Key
+from support.mirror_conf import write_mirror_conf
 
 T = TypeVar("T")
 
 DEADLINE_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A signing key in a GNUPGHOME of its own."""
-
-    home: Path
-    fingerprint: str
 
 
 @dataclass(slots=True)
@@ -117,12 +111,12 @@ class Stage:
         """Write mirror.conf; `extra` goes into [mirror]."""
         signing = f"gpg_sign_key: {self.key.fingerprint}\ngnupg_home: {self.key.home}\n" if self.key else ""
         extra = "".join(f"{name}: {value}\n" for name, value in self.extra.items())
-        self.config.write_text(
-            f"[packrat]\nhost: {self.server.url}\nname: lab\npsk: {self.psk}\n\n"
-            f"[mirror]\ndescription: the lab's mirror\nroot_dir: {self.www}\n"
-            f"state_db: {self.directory / 'state' / 'state.db'}\n{signing}{extra}"
+        write_mirror_conf(
+            self.directory,
+            self.server.url,
+            packrat=f"psk: {self.psk}\n",
+            mirror=f"description: the lab's mirror\n{signing}{extra}",
         )
-        self.config.chmod(0o600)
         (self.directory / "state").mkdir(exist_ok=True)
 
     def agent(self, *arguments: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
@@ -165,15 +159,25 @@ def stage(
     suites: Sequence[str] = ("bookworm", "trixie"),
     kind: str = "apt",
     database: str | None = None,
+    extra: Mapping[str, str] | None = None,
 ) -> Iterator[Stage]:
-    """Set up a Stage whose repository takes every version tagged dev."""
+    """Set up a Stage whose repository takes every version tagged dev.
+
+    Args:
+        directory: an empty directory for server, agent and mirror.
+        key: what the mirror is signed with; None for a mirror without signatures.
+        suites: the distribution versions of the repository, all known to the server.
+        kind: the type of the repository.
+        database: the URL of an empty PostgreSQL database for the server; None for SQLite.
+        extra: further keys of [mirror].
+    """
     with packrat_server(directory, database) as server:
         engine = open_database(server.data)
         admin.save_repo(engine, admin.NewRepo(f"{kind}-dev", kind, "dev", tuple(suites), show_only_latest=False))
         psk = admin.save_mirror(engine, "lab", [f"{kind}-dev"], "Lab")
         engine.dispose()
         assert psk is not None
-        set_up = Stage(directory, server, psk, key, kind=kind)
+        set_up = Stage(directory, server, psk, key, dict(extra or {}), kind)
         set_up.write_config()
         yield set_up
 

@@ -18,6 +18,7 @@ from packrat_agent.cli import main as agent_cli
 from packrat_core import errors
 from packrat_core.listen import parse_listen
 from packrat_server import cli as server_cli
+from support.mirror_conf import write_mirror_conf
 from support.replay import answer_of, replaying
 
 PSK = "s3cr3t-psk"
@@ -115,13 +116,7 @@ def test_a_wrong_command_line_is_2_and_touches_nothing(arguments: list[str]) -> 
 
 def mirror_conf(directory: Path, host: str = "127.0.0.1:1", root_dir: Path | None = None, extra: str = "") -> Path:
     """A good configuration."""
-    path = directory / "mirror.conf"
-    path.write_text(
-        f"[packrat]\nhost: {host}\nname: lab\npsk: {PSK}\nproxy:\n\n"
-        f"[mirror]\nroot_dir: {root_dir or directory / 'www'}\nstate_db: {directory / 'state' / 'state.db'}\n{extra}"
-    )
-    path.chmod(0o600)
-    return path
+    return write_mirror_conf(directory, host, root_dir=root_dir, packrat=f"psk: {PSK}\nproxy:\n", mirror=extra)
 
 
 def test_config_prints_what_is_in_force_with_the_psk_masked(tmp_path: Path) -> None:

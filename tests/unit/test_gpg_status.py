@@ -1,7 +1,6 @@
 """What gpg says of signatures: gpgv's exit code is 0 for keys that are expired or revoked, so it is not believed."""
 
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ import pytest
 from packrat_agent.gpg.keyring import SigningKey, verifies
 from packrat_agent.gpg.verdict import read_verdict
 from packrat_agent.verify.signatures import Keyring
+from support.keys import gnupg_home
 
 MADE, SIGNED = "20200101T000000", "20200102T000000"
 MESSAGE = b"what is signed\n"
@@ -61,9 +61,8 @@ class Gnupg:
 @pytest.fixture
 def gnupg() -> Iterator[Gnupg]:
     """Its path is short, as gpg-agent's sockets need."""
-    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as home:
-        yield Gnupg(Path(home))
-        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+    with gnupg_home() as home:
+        yield Gnupg(home)
 
 
 def good(gnupg: Gnupg) -> bytes:

@@ -1,7 +1,6 @@
 """The signing key: found by every name that gpg gives it, used alone, and told in words where it can't be."""
 
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from packrat_agent.gpg.keyring import SigningKey, export_public, find_key, make_
 from packrat_agent.gpg.standalone_subkey import export_standalone
 from packrat_agent.model.values import SignatureForm
 from packrat_core.errors import SigningError
+from support.keys import end_gpg_agent, gnupg_home
 
 NOW = datetime.now(UTC)
 LONG_AGO = "20200101T000000"
@@ -67,7 +67,7 @@ class Keyring:
         return str(caught.value)
 
     def forget_passphrases(self) -> None:
-        subprocess.run(["gpgconf", "--homedir", str(self.home), "--kill", "all"], check=True, capture_output=True)
+        end_gpg_agent(self.home)
 
 
 def unlocked(passphrase: str) -> list[str]:
@@ -77,12 +77,8 @@ def unlocked(passphrase: str) -> list[str]:
 @contextmanager
 def keyring() -> Iterator[Keyring]:
     """Make an empty keyring; its path is short, as gpg-agent's sockets need."""
-    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as home:
-        ring = Keyring(Path(home))
-        try:
-            yield ring
-        finally:
-            ring.forget_passphrases()
+    with gnupg_home() as home:
+        yield Keyring(home)
 
 
 @pytest.fixture
@@ -298,8 +294,8 @@ def test_a_signing_subkey_is_shown_as_a_key_of_its_own(
     lone = export_standalone(key)
     assert export_standalone(key) == lone
     assert sorted(path.stat().st_mtime_ns for path in (ring.home / "private-keys-v1.d").iterdir()) == before
-    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as other:
-        gpg = ["gpg", "--homedir", other, "--batch", "--status-fd", "1"]
+    with gnupg_home() as other:
+        gpg = ["gpg", "--homedir", str(other), "--batch", "--status-fd", "1"]
         subprocess.run([*gpg, "--import"], input=lone, check=True, capture_output=True)
         listed = subprocess.run([*gpg, "--with-colons", "--list-keys"], check=True, capture_output=True, text=True)
         signature = make_signature(key, b"data", SignatureForm.OPAQUE)

@@ -18,6 +18,7 @@ from packrat_agent.model.values import Repo
 from packrat_agent.state.store import Store
 from packrat_agent.status.prometheus import collect, serving_metrics
 from packrat_core.errors import ConfigError
+from support.mirror_conf import write_mirror_conf
 
 _DOC = (Path(__file__).parents[2] / "docs/operations.md").read_text()
 
@@ -26,11 +27,8 @@ _DOC = (Path(__file__).parents[2] / "docs/operations.md").read_text()
 def config(tmp_path: Path) -> Iterator[Config]:
     """A mirror with one repository of a troublesome name, all its values known."""
     (tmp_path / "www").mkdir()
-    path = tmp_path / "mirror.conf"
-    path.write_text(
-        f"[packrat]\nhost: packrat.example.com\nname: prod\n[mirror]\nroot_dir: {tmp_path}/www\n"
-        f"state_db: {tmp_path}/state/state.db\nmetrics_file: {tmp_path}/packrat.prom\nmetrics_listen: 9273\n"
-    )
+    metrics = f"metrics_file: {tmp_path}/packrat.prom\nmetrics_listen: 9273\n"
+    path = write_mirror_conf(tmp_path, name="prod", mirror=metrics)
     store = Store(tmp_path / "state/state.db")
     store.wanted.save_repos([Repo('a "b"\\c', "", "a", "apt", ())])
     facts: dict[str, dict[str, Any]] = {

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from packrat_agent.config.settings import Config, load
 from packrat_core.cinp.route import RateLimit, bypasses
 from packrat_core.errors import ConfigError
+from support.mirror_conf import write_mirror_conf
 
 
 @pytest.mark.parametrize(
@@ -68,11 +69,7 @@ def test_a_rate_is_kept_by_all_together() -> None:
 
 
 def with_lines(directory: Path, packrat: str = "", mirror: str = "", host: str = "packrat.example.com") -> Config:
-    path = directory / "mirror.conf"
-    path.write_text(
-        f"[packrat]\nhost: {host}\nname: lab\n{packrat}\n[mirror]\nroot_dir: /x/www\nstate_db: /x/s/db\n{mirror}\n"
-    )
-    return load(path)
+    return load(write_mirror_conf(directory, host, packrat=packrat, mirror=mirror))
 
 
 @pytest.mark.parametrize(("text", "rate"), [("1k", 1000), ("500k", 500_000), ("20M", 20_000_000), ("12345", 12345)])

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from conftest import make_key
 from packrat_agent.gpg.keyring import SigningKey, find_key, warn
 from packrat_agent.gpg.rpmsign import sign_package
 from packrat_core.errors import Refused, SigningError
 from packrat_core.packages.rpm.inspect import read_rpm
 from packrat_demo.build_rpm import Rpm, write_rpm
-from support.stage import Key
+from support.keys import Key, end_gpg_agent, make_key
 
 
 @pytest.fixture
@@ -90,7 +89,7 @@ def test_an_expiry_that_was_extended_does_not_change_the_bytes(hello: Path, tmp_
         assert after is not None
         assert before.sha256 == after.sha256
     finally:
-        subprocess.run(["gpgconf", "--homedir", made.home, "--kill", "all"], check=False, capture_output=True)
+        end_gpg_agent(made.home)
 
 
 @pytest.mark.parametrize("data", [b"", b"no rpm at all", b"\xed\xab\xee\xdb\x03" + bytes(400)])
@@ -124,6 +123,6 @@ def locked(tmp_path: Path) -> Iterator[tuple[SigningKey, Path]]:
     name = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
     signer = find_key(name, home, phrase, datetime.now(UTC))
     # Forget the passphrase that the agent has just been given.
-    subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+    end_gpg_agent(home)
     yield signer, home
-    subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+    end_gpg_agent(home)

@@ -38,6 +38,7 @@ from packrat_agent.status.reading import TROUBLES_LIMIT, read_status
 from packrat_agent.status.table import show_status
 from packrat_agent.status.values import AgentState, Status
 from packrat_core.errors import ConfigError, DiskError
+from support.mirror_conf import write_mirror_conf
 
 _NOW = 1_800_000_000.0
 _DAY_S = 86400
@@ -60,12 +61,7 @@ class Bench:
 
     def __init__(self, directory: Path) -> None:
         (directory / "www").mkdir()
-        path = directory / "mirror.conf"
-        path.write_text(
-            f"[packrat]\nhost: packrat.example.com\nname: prod\n"
-            f"[mirror]\nroot_dir: {directory}/www\nstate_db: {directory}/state/state.db\n"
-        )
-        self.config: Config = load(path)
+        self.config: Config = load(write_mirror_conf(directory, name="prod"))
         self.store = Store(self.config.mirror.state_db)
         self.store.wanted.save_repos([Repo("apt-dev", "", "apt-dev", "apt", (DistroVersion("b", "d", "12", "deb"),))])
         files = tuple(_file(number) for number in range(4))
