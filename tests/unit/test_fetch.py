@@ -4,12 +4,12 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from packrat_agent.model.values import PackageFile, Placement
+from packrat_agent.model.values import PackageFile, Part, Placement
 from packrat_agent.sync.download import Fetched, Retries, clear_staging, fetch
 from packrat_core.errors import DiskError, ServerUnavailable
 
@@ -181,3 +181,27 @@ def test_clear_staging_keeps_what_is_named(tmp_path: Path) -> None:
         (tmp_path / name).write_text("x")
     clear_staging(tmp_path, ["a", "b"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b.part"]
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_parts_that_are_at_hand_are_staged_and_the_package_is_fetched_only_where_one_is_gone(
+    tmp_path: Path, is_whole: bool
+) -> None:
+    whole = placement("image.tar", CONTENT)
+    blobs = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("one", "two")}
+    for name in blobs:
+        (tmp_path / f"old-{name}").write_bytes(name.encode())
+    if not is_whole:
+        (tmp_path / "old-two").write_bytes(b"damaged")
+    parts = tuple(Part(f"repo/{name}", sha256, f"old-{name}") for name, sha256 in blobs.items())
+    server = Server({"/files/image.tar": CONTENT})
+    fetched = run(server, tmp_path, replace(whole, parts=parts))
+    assert not fetched.failed
+    if is_whole:
+        assert {sha256: staged.path.read_bytes() for sha256, staged in fetched.staged.items()} == {
+            sha256: name.encode() for name, sha256 in blobs.items()
+        }
+        assert server.asked == []
+    else:
+        assert set(fetched.staged) == {whole.file.sha256}
+        assert server.asked == [("/files/image.tar", 0)]

@@ -228,3 +228,16 @@ def test_any_text_is_read_or_has_a_fault_that_can_be_shown(value: bytes) -> None
 @pytest.mark.parametrize("unit", [b"(", b" ", b"a (", b"a|", b"a (= 1), ", b"a (= 1"])
 def test_a_long_field_costs_no_more_than_its_length(unit: bytes) -> None:
     find_fault(b"a" + unit * (STANZA_LIMIT // len(unit)))
+
+
+@pytest.mark.parametrize(("name", "version"), [(WORD_LIMIT, 9), (1, WORD_LIMIT - 2), (WORD_LIMIT, WORD_LIMIT - 2)])
+def test_words_of_the_longest_length_pass_and_no_longer_ones(name: int, version: int) -> None:
+    def relation(name: int, version: int) -> bytes:
+        # The limit of a version counts its parentheses and operator.
+        return b"a" * name + b" (=" + b"1" * (version - 1) + b")"
+
+    assert find_fault(relation(name, version)) is None
+    if name == WORD_LIMIT:
+        assert "name" in (find_fault(relation(name + 1, version)) or "")
+    if version == WORD_LIMIT - 2:
+        assert "version" in (find_fault(relation(name, version + 1)) or "")
