@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,11 @@ from packrat_agent.status.lock_holder import find_holder
 from packrat_agent.status.nagios import Level, Limit, Limits, judge, tell
 from packrat_agent.status.prometheus import render_metrics
 from packrat_agent.status.reading import TROUBLES_LIMIT, read_status
+from packrat_agent.status.sync_report import show_summary
 from packrat_agent.status.table import show_status
 from packrat_agent.status.values import AgentState, Status
+from packrat_agent.sync.context import SyncResult
+from packrat_agent.sync.full_sync import Summary
 from packrat_core.errors import ConfigError, DiskError
 
 _NOW = 1_800_000_000.0
@@ -195,6 +199,18 @@ def test_nothing_from_the_network_steers_the_terminal(bench: Bench) -> None:
     line = bench.verdict(away_s=Limit(-1))[1]
     assert line.isprintable()
     assert line.count("|") == 1
+
+
+def test_no_name_or_reason_in_the_summary_of_a_sync_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "x\x1b]0;gotcha\x07\n! y\x9b31m"
+    refusal, rejection = Refusal(replace(_file(2), file_name=evil), evil), Rejection(evil, evil)
+    result = SyncResult(evil, added=[evil], removed=[evil], refused=[refusal], rejected=[rejection], held=evil)
+    result.failed = [refusal]
+    summary = Summary(syncs=[result], collected=[evil], errors={evil: evil}, rejected=[evil], unremembered=True)
+    show_summary(summary, dry_run=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 11
+    assert all(line.isprintable() for line in lines)
 
 
 @given(

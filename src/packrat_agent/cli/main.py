@@ -31,7 +31,7 @@ from packrat_agent.model.values import Confirmed
 from packrat_agent.publish.claim import confirm
 from packrat_agent.state.database import copy_database
 from packrat_agent.state.store import Store
-from packrat_agent.status.report import show_progress, show_summary
+from packrat_agent.status.sync_report import show_progress, show_summary
 from packrat_agent.sync.full_sync import Progress, Summary, sync
 from packrat_agent.sync.mirror import Mirror, Wish, ready
 from packrat_agent.upstream.connection import connected

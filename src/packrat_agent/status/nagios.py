@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from packrat_agent.status.report import human_age, human_size
 from packrat_agent.status.values import AgentState, Status
+from packrat_core.text import human_age, human_size, printable
 
 _NAMED = 3
 _DAY_S = 86400
@@ -91,7 +91,7 @@ def judge(status: Status, limits: Limits) -> Verdict:
 
 def tell(level: Level, text: str, figures: str = "") -> Verdict:
     """Put a line together; `|` in the text would begin the figures."""
-    shown = "".join(c if c.isprintable() else " " for c in text).replace("|", "/")[:_LONGEST_LINE]
+    shown = printable(text, " ").replace("|", "/")[:_LONGEST_LINE]
     return Verdict(level, f"PACKRAT {level.name} - {shown}{f' | {figures}' if figures else ''}")
 
 

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from packrat_agent.status.report import human_age, human_size
 from packrat_agent.status.values import AgentState, KeyStatus, RepoStatus, Status
+from packrat_core.text import human_age, human_size, printable
 
 _LISTED = 20
 _FIGURES = ("wanted", "live", "refused", "pending", "changed", "checked", "lag", "old indexes")
@@ -28,7 +28,7 @@ def show_status(status: Status, stream: IO[str]) -> None:
     # Lines that are too long for a terminal are its own to wrap: a table squeezed into it can't be read.
     console = Console(file=stream, width=_WIDTH, force_terminal=stream.isatty(), highlight=False)
     for name, text, style in _head(status):
-        console.print(Text.assemble((f"{name:<10}", "bold"), " ", (_safe(text), style)))
+        console.print(Text.assemble((f"{name:<10}", "bold"), " ", (printable(text), style)))
     if status.repos:
         console.print()
         with console.capture() as drawn:
@@ -40,7 +40,7 @@ def show_status(status: Status, stream: IO[str]) -> None:
         if part:
             console.print()
         for text, style in part:
-            console.print(Text(_safe(text), style))
+            console.print(Text(printable(text), style))
 
 
 def _head(status: Status) -> Iterator[tuple[str, str, str]]:
@@ -117,8 +117,8 @@ def _table(status: Status) -> Table:
     for repo in status.repos:
         state, style = _state(repo)
         table.add_row(
-            Text(_safe(repo.name)),
-            Text(_safe(repo.kind)),
+            Text(printable(repo.name)),
+            Text(printable(repo.kind)),
             str(repo.wanted),
             str(repo.live),
             Text(str(repo.refused), "yellow" if repo.refused else ""),
@@ -127,7 +127,7 @@ def _table(status: Status) -> Table:
             _ago(status.at, repo.checked),
             "-" if repo.lag_s is None else human_age(repo.lag_s),
             _old_indexes(repo),
-            Text(_safe(state), style),
+            Text(printable(state), style),
         )
     return table
 
@@ -180,7 +180,3 @@ def _events(status: Status) -> Iterator[tuple[str, str]]:
 
 def _ago(now: float, at: float | None) -> str:
     return "never" if at is None else human_age(now - at)
-
-
-def _safe(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)
