@@ -25,8 +25,8 @@ from packrat_agent.model.values import (
     Wanted,
 )
 from packrat_agent.state.database import connect
+from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.last_render import LastRender
-from packrat_agent.state.packages import FragmentSource
 from packrat_agent.state.store import Store
 from packrat_core.errors import ConfigError, DiskError
 
@@ -109,10 +109,10 @@ def test_fragments_go_with_what_they_were_read_from(store: Store, tmp_path: Path
     remember(store, a_file(1, "a"), a_file(2, "b"))
     for source, name in ((APT, "a"), (former, "b"), (APT, "c"), (rpm, "d"), (rpm, "e"), (former, "f")):
         made = (Product("", products[name], 1),) if name in products else ()
-        store.wanted.save_fragments(source, [(shas[name], 1, Fragment(b"", name, "1", "all", made))])
+        store.fragments.save(source, [(shas[name], 1, Fragment(b"", name, "1", "all", made))])
     on_disk = [(StoredFile(name, sha, 1, 1, 1), sha) for name, sha in (("c", shas["c"]), ("d", products["d"]))]
     store.live.adopt(REPO.name, on_disk, 1.0)
-    store.wanted.forget_fragments([APT, rpm])
+    store.fragments.forget_unneeded([APT, rpm])
     db = sqlite3.connect(tmp_path / "state" / "state.db")
     # Wanted, on disk, a product on disk; not the one of a former key, nor what is wanted no more.
     assert {name for (name,) in db.execute("SELECT name FROM fragments")} == {"a", "c", "d"}
@@ -131,7 +131,7 @@ def test_a_changed_record_starts_anew_and_an_unusable_one_keeps_its_row(store: S
 def test_the_shelf_joins_the_fragment_of_the_right_version(store: Store) -> None:
     remember(store, a_file(1))
     fragment = Fragment(b"Package: x\n", "x", "1", "all")
-    store.wanted.save_fragments(APT, [("a" * 64, 7, fragment)])
+    store.fragments.save(APT, [("a" * 64, 7, fragment)])
     (item,) = store.wanted.wanted_files(REPO.name, APT)
     assert (item.size, item.fragment) == (7, fragment)
     (item,) = store.wanted.wanted_files(REPO.name, FragmentSource("apt", 2))

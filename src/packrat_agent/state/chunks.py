@@ -45,7 +45,7 @@ class Chunks:
         now = time.time()
         with self._db.transaction() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO chunks (coding, digest, used_at, chunk) VALUES (?, ?, ?, ?)",
                 [(coding, digest, now, chunk) for (coding, digest), chunk in self._new.items()],
             )
             stale = now - _KEEP_UNUSED_S / 3

@@ -22,7 +22,8 @@ from typing import Any
 import structlog
 
 from packrat_agent.model.values import Fragment, Product
-from packrat_agent.state.packages import FragmentSource, WantedFile
+from packrat_agent.state.fragments import FragmentSource, list_products
+from packrat_agent.state.packages import FileState, WantedFile
 from packrat_core.fs.disk import AGENT_DIR, ensure_directory, flush_directories, told_as_disk_error
 from packrat_core.fs.disk import replace as rename
 
@@ -44,7 +45,7 @@ def keep(
     fresh: (SHA-256, size, fragment) of those that were read now; wanted_files: others, where they come live only now.
     Raises: DiskError
     """
-    known = ((item.file.sha256, item.size, item.fragment) for item in wanted_files if item.state != "live")
+    known = ((item.file.sha256, item.size, item.fragment) for item in wanted_files if item.state is not FileState.LIVE)
     directory: Path | None = None
     for sha256, size, fragment in (*fresh, *known):
         if fragment is None or size is None or all(one.beside for one in fragment.products):
@@ -116,7 +117,7 @@ def _write(sha256: str, size: int, fragment: Fragment) -> bytes:
         "name": fragment.name,
         "version": fragment.version,
         "arch": fragment.arch,
-        "products": [[one.name, one.sha256, one.size, one.beside] for one in fragment.products],
+        "products": list_products(fragment),
         "body": base64.b64encode(fragment.body).decode(),
     }
     return json.dumps({**record, "checksum": _checksum(record)}).encode() + b"\n"

@@ -22,10 +22,10 @@ _MANY = 500
 class LiveFiles:
     """The disk side of the state database; all paths are relative to `root_dir`."""
 
-    def __init__(self, db: Database, last_renders: LastRenders, publications: Generations) -> None:
+    def __init__(self, db: Database, last_renders: LastRenders, generations: Generations) -> None:
         self._db = db
-        self._settled = last_renders
-        self._publications = publications
+        self._last_renders = last_renders
+        self._generations = generations
 
     def packages(self, repo: str, paths: Collection[str] | None = None) -> dict[str, StoredFile]:
         """Map path → file for the package files of a repository that were seen in place, withdrawn ones too.
@@ -56,6 +56,14 @@ class LiveFiles:
     def everything(self) -> dict[str, StoredFile]:
         """Map path → file for all that the agent has put, or was about to put, below `root_dir`."""
         return {row[0]: StoredFile(*row) for row in self._db.rows(f"SELECT {_STORED} FROM live_files")}
+
+    def has_files(self) -> bool:
+        """Say whether anything is known of the tree below `root_dir`."""
+        return bool(self._db.rows("SELECT 1 FROM live_files LIMIT 1"))
+
+    def count_files(self) -> int:
+        """Count all files that the agent has put, or was about to put, below `root_dir`."""
+        return int(self._db.rows("SELECT count(*) FROM live_files")[0][0])
 
     def copies(self, sha256s: Collection[str]) -> dict[str, str]:
         """Map SHA-256 → the path of a package file with those bytes, in any repository."""
@@ -114,7 +122,7 @@ class LiveFiles:
             for file in intended:
                 named.setdefault(file.publication, set()).add(file.path)
             for publication in published.publications:
-                self._note_section(published.repo, publication, named.get(publication.name, set()), now)
+                self._note_publication(published.repo, publication, named.get(publication.name, set()), now)
             self._withdraw(withdrawn, now, 0)
             self._drop_publications(repo, published.publication_names, now)
             db.executemany("DELETE FROM live_files WHERE path = ?", [(path,) for path in published.removed])
@@ -139,7 +147,7 @@ class LiveFiles:
                 ],
             )
 
-    def _note_section(self, repo: Repo, publication: SignedPublication, named: Collection[str], now: float) -> None:
+    def _note_publication(self, repo: Repo, publication: SignedPublication, named: Collection[str], now: float) -> None:
         """Raise a publication's generation, and withdraw the files that its new publication does not name."""
         with self._db.transaction() as db:
             row = db.execute(
@@ -157,7 +165,7 @@ class LiveFiles:
             # In a directory that the repository left the pointers stay, too, and all that they name with them.
             self._withdraw([path for path, _ in gone if not path.startswith(inside)], now, 0)
             if any(retained != Retained.AS_PACKAGE for _, retained in here):
-                self._publications.note_replaced(repo.name, publication.name, generation - 1, now)
+                self._generations.note_replaced(repo.name, publication.name, generation - 1, now)
             db.execute(
                 "INSERT OR REPLACE INTO publications (repo, name, identity, generation, facts, published_at) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
@@ -179,7 +187,7 @@ class LiveFiles:
                     rows = db.execute("SELECT path FROM live_files WHERE repo = ? AND publication = ?", (repo, name))
                     self._withdraw([path for (path,) in rows], now, 0)
                     db.execute("DELETE FROM publications WHERE repo = ? AND name = ?", (repo, name))
-                    self._publications.drop(repo, name)
+                    self._generations.drop(repo, name)
 
     def _withdraw(self, paths: Iterable[str], now: float, generation: int) -> None:
         """Note which files are named no more; what was written for a publication that was cut off had one before it."""
@@ -236,12 +244,12 @@ class LiveFiles:
 
     def drop_repo(self, repo: str, now: float) -> None:
         """Retire everything of a repository that left the mirror."""
-        self._settled.drop(repo)
+        self._last_renders.drop(repo)
         with self._db.transaction() as db:
             rows = db.execute("SELECT path FROM live_files WHERE repo = ?", (repo,)).fetchall()
             self._withdraw([path for (path,) in rows], now, 0)
             db.execute("DELETE FROM publications WHERE repo = ?", (repo,))
-            self._publications.drop(repo)
+            self._generations.drop(repo)
 
     def adopt(self, repo: str, files: Iterable[tuple[StoredFile, str]], now: float) -> None:
         """Remember package files that were found in their places with the right bytes.
@@ -252,11 +260,12 @@ class LiveFiles:
         with self._db.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO live_files (path, repo, publication, sha256, size, mtime_ns, inode, "
-                "verified_at, pointer_rank, retained) VALUES (?, ?, '', ?, ?, ?, ?, ?, 0, 1)",
+                f"verified_at, pointer_rank, retained) VALUES (?, ?, '', ?, ?, ?, ?, ?, 0, {Retained.AS_INDEX:d})",
                 [(f.path, repo, f.sha256, f.size, f.mtime_ns, f.inode, now) for f, _ in adopted],
             )
             db.executemany(
-                "INSERT OR IGNORE INTO published_names VALUES (?, ?)", [(file.path, origin) for file, origin in adopted]
+                "INSERT OR IGNORE INTO published_names (path, sha256) VALUES (?, ?)",
+                [(file.path, origin) for file, origin in adopted],
             )
 
     def seen(self, files: Iterable[StoredFile], now: float) -> None:
@@ -275,7 +284,7 @@ class LiveFiles:
                     "SELECT repo, publication, withdrawn_at FROM live_files WHERE path = ?", (path,)
                 ).fetchone()
                 if row and row[2] is None:
-                    self._settled.drop(row[0])
+                    self._last_renders.drop(row[0])
                     db.execute("UPDATE publications SET identity = '' WHERE repo = ? AND name = ?", row[:2])
                 db.execute("DELETE FROM live_files WHERE path = ?", (path,))
 

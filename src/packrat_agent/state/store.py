@@ -10,6 +10,7 @@ from pathlib import Path
 from packrat_agent.state.chunks import Chunks
 from packrat_agent.state.database import Database
 from packrat_agent.state.facts import Notes
+from packrat_agent.state.fragments import Fragments
 from packrat_agent.state.generations import Generations
 from packrat_agent.state.last_render import LastRenders
 from packrat_agent.state.packages import WantedFiles
@@ -24,6 +25,7 @@ class Store:
         self._db = Database(path)
         self.last_renders = LastRenders()
         self.wanted = WantedFiles(self._db, self.last_renders)
+        self.fragments = Fragments(self._db)
         self.generations = Generations(self._db)
         self.live = LiveFiles(self._db, self.last_renders, self.generations)
         self.rejections = Rejections(self._db)

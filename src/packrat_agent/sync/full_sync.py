@@ -257,7 +257,7 @@ def clean(mirror: Mirror, seen: Look | None) -> list[str]:
     remove_empty_directories(root, seen.found.empty, kept)
     clear_staging(mirror.context.staging, store.wanted.awaited())
     sources = [mirror.context.source_of(form) for form in FORMATS.values()]
-    store.wanted.forget_fragments(sources)
+    store.fragments.forget_unneeded(sources)
     drop(root, store.wanted.hashes(), sources)
     return gone
 
@@ -318,4 +318,4 @@ def _introduce(mirror: Mirror, repo: Repo, url: str) -> Introduction:
 
 def nothing_known(mirror: Mirror) -> bool:
     """True where the state database knows of no file: what is on disk is to be looked at before anything is fetched."""
-    return not mirror.store.live.everything()
+    return not mirror.store.live.has_files()

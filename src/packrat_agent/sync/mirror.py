@@ -90,7 +90,7 @@ def prepare(config: Config, store: Store, staging: Path, wish: Wish) -> Mirror:
             config.packrat.name,
             sorted(mirror.keep_files),
             adopt=wish.adopt,
-            had_files=bool(store.live.everything()),
+            had_files=store.live.has_files(),
         )
     key = _find_key(config)
     public_key = None

@@ -28,7 +28,7 @@ class Pace:
 
     def __init__(self, mirror: Mirror, stopping: threading.Event) -> None:
         self._notes = mirror.store.notes
-        self._of_files = len(mirror.store.live.everything())
+        self._of_files = mirror.store.live.count_files()
         self._stopping = stopping
         self._began = time.time()
         self._files = self._bytes = 0
