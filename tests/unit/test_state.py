@@ -183,8 +183,10 @@ def test_a_withdrawn_package_goes_after_the_grace_period_unless_it_is_wanted_aga
 
 
 def test_what_was_only_begun_is_remembered_but_not_taken_for_there(store: Store) -> None:
+    assert (store.live.has_files(), store.live.count_files()) == (False, 0)
     store.live.begin(REPO.name, [LiveFile("apt-dev/pool/x", "", "a" * 64, 1)])
     assert set(store.live.everything()) == {"apt-dev/pool/x"}
+    assert (store.live.has_files(), store.live.count_files()) == (True, 1)
     assert store.live.packages(REPO.name) == {}
     assert store.live.copies(["a" * 64]) == {}
     store.live.seen([StoredFile("apt-dev/pool/x", "a" * 64, 1, 5, 7)], 1.0)
@@ -221,14 +223,12 @@ def test_pieces_survive_a_restart(tmp_path: Path) -> None:
     assert again.chunks.get("xz", "d" * 64) is None
 
 
-def test_notes_keep_facts_and_the_last_events(store: Store) -> None:
-    assert store.notes.fact("last_full_pass") == {}
-    store.notes.set_fact("last_full_pass", {"at": 1.0})
-    assert store.notes.fact("last_full_pass") == {"at": 1.0}
-    store.notes.add_event(1.0, "published", "apt-dev", "bookworm")
-    store.notes.add_event(2.0, "refused", None, "x")
-    rows = store._db.rows("SELECT at, word, repo, text FROM events ORDER BY id DESC LIMIT 1")
-    assert rows == [(2.0, "refused", None, "x")]
+def test_the_last_thousand_events_are_kept(store: Store) -> None:
+    for number in range(1002):
+        store.events.add(float(number), "published", "apt-dev", "bookworm")
+    store.events.add(2000.0, "refused", None, "x")
+    rows = store._db.rows("SELECT at, word, repo, text FROM events ORDER BY id")
+    assert (len(rows), rows[0][0], rows[-1]) == (1000, 3.0, (2000.0, "refused", None, "x"))
 
 
 def settle(store: Store, *repos: str, entries: int = 1) -> None:

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from packrat_agent.status.values import AgentState, KeyStatus, RepoStatus, Status
+from packrat_agent.state.facts import KeyInUse
+from packrat_agent.status.values import AgentState, RepoStatus, Status
 from packrat_core.text import human_age, human_size, printable
 
 _LISTED = 20
@@ -96,7 +97,7 @@ def _full_pass(status: Status) -> str:
     return f"ended {human_age(status.at - last.ended)} ago{took}{read}{found}{rest}"
 
 
-def _key(key: KeyStatus, now: float) -> tuple[str, str]:
+def _key(key: KeyInUse, now: float) -> tuple[str, str]:
     if key.fingerprint is None:
         return "none, nothing is signed", "yellow"
     kind = " ".join(str(part) for part in (key.algorithm, key.bits) if part)

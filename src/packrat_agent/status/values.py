@@ -9,6 +9,8 @@ import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from packrat_agent.state.facts import Failure, KeyInUse, LastFullSync, ScanProgress
+
 SCHEMA = 1
 """Rises when a field of the JSON form is taken away or changes its meaning."""
 
@@ -83,40 +85,6 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class FullPass:
-    """The last full pass that came to its end; times are epoch seconds, `files` and `bytes` what was read on disk."""
-
-    began: float | None
-    ended: float | None
-    seconds: float | None
-    files: int | None
-    bytes: int | None
-    damaged: int | None
-    foreign: int | None
-    complete: bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class ScanProgress:
-    """The full pass that is under way: how far its reading of the disk has come."""
-
-    began: float | None
-    files: int | None
-    bytes: int | None
-    of_files: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class KeyStatus:
-    """The signing key; `fingerprint` is None where nothing is signed, `expires` (epoch seconds) where it never does."""
-
-    fingerprint: str | None
-    algorithm: str | None
-    bits: int | None
-    expires: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Disk:
     """The filesystem below root_dir or the state database: what is free for the agent, of bytes and of inodes."""
 
@@ -133,14 +101,6 @@ class RejectedRecord:
     """A record of the mirror itself, such as one of its repositories, that can't be used."""
 
     record: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why the agent can't work, since `at` (epoch seconds): it goes on by itself once that is mended."""
-
-    at: float | None
     reason: str
 
 
@@ -168,9 +128,9 @@ class Status:
     rejected: tuple[RejectedRecord, ...]
     failure: Failure | None
     config_error: str | None
-    full_pass: FullPass | None
+    full_pass: LastFullSync | None
     scan: ScanProgress | None
-    key: KeyStatus | None
+    key: KeyInUse | None
     disks: tuple[Disk, ...]
     events: tuple[Event, ...]
 
