@@ -212,17 +212,6 @@ def test_pointers_come_back_last_published_first(store: Store) -> None:
     assert store.live.pointers(REPO.name) == {"bookworm": ["apt-dev/InRelease", "apt-dev/Release"]}
 
 
-def test_pieces_survive_a_restart(tmp_path: Path) -> None:
-    store = Store(tmp_path / "state.db")
-    store.chunks.put("gz", "d" * 64, b"compressed")
-    assert store.chunks.get("gz", "d" * 64) == b"compressed"
-    store.chunks.save()
-    store.close()
-    again = Store(tmp_path / "state.db")
-    assert again.chunks.get("gz", "d" * 64) == b"compressed"
-    assert again.chunks.get("xz", "d" * 64) is None
-
-
 def test_the_last_thousand_events_are_kept(store: Store) -> None:
     for number in range(1002):
         store.events.add(float(number), "published", "apt-dev", "bookworm")
