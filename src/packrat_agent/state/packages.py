@@ -1,9 +1,4 @@
-"""Remembers what the server wants: repositories, their package files, and what was read from these.
-
-Takes: records asked from the server, fragments read from files.
-Gives: the same back, joined the way that each step needs it.
-Touches: the state database.
-"""
+"""Remembers which repositories and package files the server wants, and joins the files with their fragments."""
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -63,16 +58,16 @@ class WantedFile:
 
 
 class WantedFiles:
-    """The wanted side of the state database."""
+    """The repositories and their wanted files in the state database."""
 
     def __init__(self, db: Database, last_renders: LastRenders) -> None:
         self._db = db
         self._last_renders = last_renders
 
     def save_repos(self, repos: Sequence[Repo], staying: Collection[str] = ()) -> None:
-        """Remember the mirror's repositories; those it no longer has are forgotten with their wanted files.
+        """Remember the mirror's repositories, and forget those it no longer has with their wanted files.
 
-        staying: names that are left as they are.
+        `staying` names repositories that are left as they are.
         """
         with self._db.transaction() as db:
             names = {repo.name for repo in repos}.union(staying)
@@ -113,9 +108,12 @@ class WantedFiles:
         return found
 
     def remember_wanted(self, repo: str, wanted: Wanted, packages: Collection[str] | None) -> None:
-        """Make the rows of a repository (all, or those of the named packages) what the server just said.
+        """Make the rows of a repository what the server just said; a row whose record changed starts anew as wanted.
 
-        A row whose record changed starts anew as wanted.
+        Args:
+            repo: The name of the repository.
+            wanted: The server's answer.
+            packages: The packages that were asked for; None: all.
         """
         known = self.known(repo, packages)
         with self._db.transaction() as db:
@@ -130,9 +128,12 @@ class WantedFiles:
     def wanted_files(
         self, repo: str, source: FragmentSource, packages: Collection[str] | None = None
     ) -> list[WantedFile]:
-        """List the wanted files of a repository (all, or those of the named packages) with places and fragments.
+        """List the wanted files of a repository with their places and fragments, the oldest record first.
 
-        The oldest record comes first.
+        Args:
+            repo: The name of the repository.
+            source: Whose fragments.
+            packages: The packages whose files are asked for; None: all.
         """
         rows = []
         for files, where, values in _chunks(packages):
@@ -147,14 +148,20 @@ class WantedFiles:
         return [_wanted_file(row) for row in rows]
 
     def set_places(self, repo: str, places: Iterable[tuple[str, str]]) -> None:
-        """Remember where files stand: (URI, path) each."""
+        """Remember where files are published: (URI, path) each."""
         with self._db.transaction() as db:
             db.executemany(
                 "UPDATE files SET path = ? WHERE repo = ? AND uri = ?", [(path, repo, uri) for uri, path in places]
             )
 
     def refuse(self, repo: str, refusals: Iterable[Refusal], *, unreadable: bool = False) -> None:
-        """Remember files as left out, with the reason; `unreadable` ones until their record changes."""
+        """Remember files as left out, with the reason.
+
+        Args:
+            repo: The name of the repository.
+            refusals: The files, with the reasons.
+            unreadable: Their bytes are at fault, so they are not tried again until their record changes.
+        """
         mark = Unreadable.UNTIL_RECORD_CHANGES if unreadable else Unreadable.NO
         with self._db.transaction() as db:
             db.executemany(
@@ -184,7 +191,13 @@ class WantedFiles:
             )
 
     def set_live(self, repo: str, entries: Sequence[Entry], packages: Collection[str] | None = None) -> None:
-        """Remember the files (of all packages, or of the named ones) that the published index names."""
+        """Remember the files that the published index names; the other ones are no longer live.
+
+        Args:
+            repo: The name of the repository.
+            entries: What the index names.
+            packages: The packages that it is about; None: all.
+        """
         with self._db.transaction() as db:
             live: set[str] = set()
             for files, where, values in _chunks(packages):

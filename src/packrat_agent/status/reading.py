@@ -1,8 +1,7 @@
 """Reads how a mirror stands from its state database, from any process, while the agent runs or not.
 
-Takes: the configuration, how many events, the time.
-Gives: a Status.
-Touches: the state database, its holder file and the filesystems' sizes, reading only.
+It only reads: the state database, its holder file, and the sizes of the filesystems. Table, nagios and prometheus show
+the Status that it gives, each in its own way.
 """
 
 import os
@@ -42,7 +41,7 @@ from packrat_core.errors import ConfigError, DiskError
 
 TROUBLES_LIMIT = 1000
 
-# A file that is named by two paths, or by an index that is in force too, takes no room of its own.
+# A file with two paths, or one that the current index names too, takes no room of its own.
 _OLD_BYTES = (
     "SELECT repo, sum(size) FROM (SELECT repo, max(size) AS size, min(withdrawn_at IS NOT NULL) AS is_old "
     "FROM live_files WHERE publication > '' GROUP BY repo, inode) WHERE is_old GROUP BY repo"
@@ -52,7 +51,14 @@ _OLD_BYTES = (
 def read_status(config: Config, events: int = 0, now: float | None = None) -> Status:
     """Read the state of the mirror, all of it of one moment.
 
-    Raises: ConfigError where there is no state database (of ours); DiskError where it can't be read.
+    Args:
+        config: The configuration.
+        events: How many of the last events to read.
+        now: The moment, in epoch seconds; None: that of the reading.
+
+    Raises:
+        ConfigError: There is no state database, or it is not ours or of another version.
+        DiskError: It can't be read.
     """
     path = config.mirror.state_db
     try:
@@ -94,7 +100,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
             f"there is no state database {path}: no packrat-agent has worked with this configuration yet; "
             "start one with `packrat-agent run`, or name its configuration with --config"
         )
-    # Without a WAL nobody writes, and opening it the usual way would have to make one.
+    # Without a WAL nobody writes to it. Opening it the usual way would make one, and this only reads.
     way = "mode=ro" if path.with_name(path.name + "-wal").exists() else "mode=ro&immutable=1"
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{way}", uri=True, timeout=5)) as db:
@@ -115,7 +121,8 @@ def _check_schema(db: sqlite3.Connection, path: Path) -> None:
 
     The package may have been upgraded while the former agent is still running; only the agent itself migrates.
 
-    Raises: ConfigError
+    Raises:
+        ConfigError: It is of another version, or not a state database of packrat-agent.
     """
     schema, newest = int(db.execute("PRAGMA user_version").fetchone()[0]), migrations()[-1][0]
     if schema == newest:

@@ -1,9 +1,4 @@
-"""Writes a Status for people: a table on a terminal, aligned lines elsewhere.
-
-Takes: a Status, where to write.
-Gives: text.
-Touches: the stream that is passed in.
-"""
+"""Shows a Status to people: a table on a terminal, aligned lines elsewhere."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -25,8 +20,8 @@ _KEY_SOON_S = 30 * _DAY_S
 
 
 def show_status(status: Status, stream: IO[str]) -> None:
-    """Write all of it; names and reasons come from the network, so nothing in them can steer the terminal."""
-    # Lines that are too long for a terminal are its own to wrap: a table squeezed into it can't be read.
+    """Write all of it; names and reasons come from the network, so nothing in them may steer the terminal."""
+    # A table squeezed into a narrow terminal can't be read; let the terminal wrap long lines.
     console = Console(file=stream, width=_WIDTH, force_terminal=stream.isatty(), highlight=False)
     for name, text, style in _head(status):
         console.print(Text.assemble((f"{name:<10}", "bold"), " ", (printable(text), style)))
@@ -165,9 +160,9 @@ def _troubles(status: Status) -> Iterator[tuple[str, str]]:
             yield f"! {repo.name}: held: {repo.held}", "yellow"
         if repo.ahead:
             yield f"! {repo.name}: {repo.ahead}", "red"
-    for one in status.troubles[:_LISTED]:
-        word = "failed" if one.state == "pending" else one.state
-        yield f"! {one.repo}: {word} {one.file}: {one.reason}", "yellow"
+    for trouble in status.troubles[:_LISTED]:
+        word = "failed" if trouble.state == "pending" else trouble.state
+        yield f"! {trouble.repo}: {word} {trouble.file}: {trouble.reason}", "yellow"
     if status.troubles_total > _LISTED:
         yield f"! and {status.troubles_total - _LISTED} more; `packrat-agent status --json` lists them", "yellow"
 

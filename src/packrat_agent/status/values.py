@@ -1,9 +1,4 @@
-"""How a mirror stands: the values that status, check and metrics tell, each in its own words.
-
-Takes: nothing.
-Gives: a Status, and its JSON form.
-Touches: nothing.
-"""
+"""The values that status, check and metrics show, and their JSON form."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -12,11 +7,11 @@ from enum import StrEnum
 from packrat_agent.state.facts import Failure, KeyInUse, LastFullSync, ScanProgress
 
 SCHEMA = 1
-"""Rises when a field of the JSON form is taken away or changes its meaning."""
+"""Raised when a field of the JSON form is removed or changes its meaning."""
 
 
 class AgentState(StrEnum):
-    """What the agent is doing; `elsewhere`: another host holds the state database, and can't be asked."""
+    """What the agent is doing; ELSEWHERE: another host holds the state database, and its processes can't be seen."""
 
     RUNNING = "running"
     SYNCING = "syncing"
@@ -98,7 +93,7 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class RejectedRecord:
-    """A record of the mirror itself, such as one of its repositories, that can't be used."""
+    """A record of the mirror itself that can't be used, such as one of its repositories."""
 
     record: str
     reason: str
@@ -116,7 +111,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All of it, as it was at `at`; None: the agent has not said so yet."""
+    """How the mirror stood at `at` (epoch seconds); None: the agent has not recorded it yet."""
 
     at: float
     mirror: str
@@ -135,5 +130,5 @@ class Status:
     events: tuple[Event, ...]
 
     def as_json(self) -> str:
-        """Write it as one JSON object; its fields are described in docs/operations.md."""
+        """Write it as one JSON object; docs/operations.md describes its fields."""
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, ensure_ascii=False, allow_nan=False)
