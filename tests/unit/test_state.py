@@ -315,6 +315,12 @@ def test_a_file_that_can_not_be_read_is_written_again_but_not_taken_for_gone(sto
     assert store.live.identities(REPO.name) == {"bookworm": ""}
 
 
+def test_what_publishing_removed_is_forgotten(store: Store) -> None:
+    publish(store, 1.0, LiveFile("apt-dev/old", "", "a" * 64, 1), LiveFile("apt-dev/new", "", "b" * 64, 1))
+    store.live.finish(Published(REPO, (), (), (), ("apt-dev/old",)), (), (), 2.0)
+    assert set(store.live.everything()) == {"apt-dev/new"}
+
+
 def test_the_last_thousand_events_are_kept(store: Store) -> None:
     for number in range(1002):
         store.events.add(float(number), "published", "apt-dev", "bookworm")
