@@ -5,7 +5,6 @@ Gives: nothing; afterwards structlog.get_logger() writes such lines.
 Touches: stderr.
 """
 
-import json
 import logging
 import os
 import re
@@ -14,6 +13,8 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+
+from packrat_core.text import printable, quote
 
 _PLAIN = re.compile(r"[\w./:@+~,=%-]+")
 _JOURNAL_PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
@@ -56,13 +57,10 @@ def _render_for_journald(_logger: object, _method: str, event: MutableMapping[st
 
 
 def _line(event: MutableMapping[str, Any]) -> str:
-    word = "".join(c if c.isprintable() else "?" for c in str(event.pop("event")))
+    word = printable(str(event.pop("event")))
     return " ".join([word, *(f"{name}={_quote(value)}" for name, value in event.items() if value is not None)])
 
 
 def _quote(value: object) -> str:
     text = str(value)
-    if _PLAIN.fullmatch(text):
-        return text
-    # JSON lets some control characters of terminals through.
-    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in json.dumps(text, ensure_ascii=False))
+    return text if _PLAIN.fullmatch(text) else quote(text)

@@ -8,6 +8,8 @@ Touches: nothing.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from packrat_core.text import quote
+
 Fields = Mapping[str, str]
 """A record as an administrator sees it: name of a field → its value."""
 
@@ -34,4 +36,4 @@ class Saved:
 
 def _shown(text: str) -> str:
     # A description may hold what would move the cursor.
-    return (text or "none") if text.isprintable() else ascii(text)
+    return (text or "none") if text.isprintable() else quote(text)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from packrat_agent.model.values import Fragment, PackageFile, Product
 from packrat_agent.state.fragment_backup import MADE_DIR, _checksum, drop, keep, recall
-from packrat_agent.state.packages import FragmentSource, WantedFile
+from packrat_agent.state.fragments import FragmentSource
+from packrat_agent.state.packages import FileState, Unreadable, WantedFile
 
 SHA, OTHER = "a" * 64, "b" * 64
 YUM = FragmentSource("yum", 1, "F" * 40)
@@ -22,9 +23,9 @@ SIGNED = Fragment(b"\0body\xff", "hello", "1.0-1", "x86_64", (Product("", "c" * 
 IMAGE = Fragment(b"", "web", "1", "all", (Product("blobs/sha256:" + "d" * 64, "d" * 64, 0), Product("a", "e" * 64, 1)))
 
 
-def item(sha256: str = SHA, fragment: Fragment | None = None, state: str = "wanted") -> WantedFile:
+def item(sha256: str = SHA, fragment: Fragment | None = None, state: FileState = FileState.WANTED) -> WantedFile:
     file = PackageFile("/f/1", "hello", "rhel9", "1.0-1", "rpm", "x86_64", "/files/x.rpm", "x.rpm", sha256)
-    return WantedFile(file, None, state, None, 0, 7 if fragment else None, fragment)
+    return WantedFile(file, state=state, size=7 if fragment else None, fragment=fragment)
 
 
 def place(root: Path, source: FragmentSource = YUM, sha256: str = SHA) -> Path:
@@ -69,7 +70,7 @@ def test_what_is_published_itself_needs_no_keepsake(tmp_path: Path, products: tu
 
 
 def test_what_comes_live_only_now_is_kept_too_and_nothing_is_written_twice(tmp_path: Path) -> None:
-    keep(tmp_path, YUM, [], [item(OTHER, SIGNED, "live"), item(SHA, SIGNED)])
+    keep(tmp_path, YUM, [], [item(OTHER, SIGNED, FileState.LIVE), item(SHA, SIGNED)])
     assert recalled(tmp_path) == SIGNED
     assert not place(tmp_path, sha256=OTHER).exists()
     before = place(tmp_path).stat()
@@ -79,7 +80,7 @@ def test_what_comes_live_only_now_is_kept_too_and_nothing_is_written_twice(tmp_p
 
 def test_a_file_whose_fragment_is_known_or_that_is_unreadable_is_left_as_it_is(tmp_path: Path) -> None:
     keep(tmp_path, YUM, [(SHA, 7, SIGNED)], [])
-    for one in (item(fragment=IMAGE), replace(item(), unreadable=2)):
+    for one in (item(fragment=IMAGE), replace(item(), unreadable=Unreadable.UNTIL_FULL_SYNC)):
         assert recall(tmp_path, YUM, [one]) == ([one], [])
 
 

@@ -5,7 +5,6 @@ import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -15,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from packrat_agent.config.settings import Config, load
 from packrat_agent.model.values import Repo
+from packrat_agent.state.facts import KeyInUse, LastFullSync, ScanProgress, ServerHealth, Started
 from packrat_agent.state.store import Store
 from packrat_agent.status.prometheus import collect, serving_metrics
 from packrat_core.errors import ConfigError
@@ -31,16 +31,15 @@ def config(tmp_path: Path) -> Iterator[Config]:
     path = write_mirror_conf(tmp_path, name="prod", mirror=metrics)
     store = Store(tmp_path / "state/state.db")
     store.wanted.save_repos([Repo('a "b"\\c', "", "a", "apt", ())])
-    facts: dict[str, dict[str, Any]] = {
-        "started": {"pid": 1, "at": 1000, "version": "1"},
-        "server": {"up": True, "since": 2000},
-        "full_pass": {"ended": 3, "seconds": 4, "files": 5, "bytes": 6, "damaged": 7, "foreign": 8, "complete": True},
-        "scan": {"files": 1, "bytes": 2, "of_files": 3},
-        "key": {"fingerprint": "A", "expires": 5000},
-        'repo:a "b"\\c': {"checked": 10, "published": 11, "lag_s": 0.25, "held": "x"},
-    }
-    for name, value in facts.items():
-        store.notes.set_fact(name, value)
+    for fact in (
+        Started(pid=1, host=None, at=1000, version="1"),
+        ServerHealth(url=None, up=True, since=2000, reason=None),
+        LastFullSync(began=None, ended=3, seconds=4, files=5, bytes=6, damaged=7, foreign=8, complete=True),
+        ScanProgress(began=None, files=1, bytes=2, of_files=3),
+        KeyInUse("A", expires=5000),
+    ):
+        store.facts.write(fact)
+    store.facts.update_repo('a "b"\\c', checked=10, published=11, lag_s=0.25, held="x")
     # A stopped agent tells of no scan: let another host hold the database.
     (tmp_path / "state/state.db.lock.holder").write_text('{"pid": 7, "host": "other"}')
     yield load(path)

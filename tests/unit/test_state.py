@@ -17,6 +17,7 @@ from packrat_agent.model.values import (
     Product,
     Published,
     Refusal,
+    Rejection,
     Repo,
     Retained,
     Retention,
@@ -25,8 +26,9 @@ from packrat_agent.model.values import (
     Wanted,
 )
 from packrat_agent.state.database import connect
+from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.last_render import LastRender
-from packrat_agent.state.packages import FragmentSource
+from packrat_agent.state.packages import FileState, Unreadable
 from packrat_agent.state.store import Store
 from packrat_core.errors import ConfigError, DiskError
 
@@ -109,10 +111,10 @@ def test_fragments_go_with_what_they_were_read_from(store: Store, tmp_path: Path
     remember(store, a_file(1, "a"), a_file(2, "b"))
     for source, name in ((APT, "a"), (former, "b"), (APT, "c"), (rpm, "d"), (rpm, "e"), (former, "f")):
         made = (Product("", products[name], 1),) if name in products else ()
-        store.wanted.save_fragments(source, [(shas[name], 1, Fragment(b"", name, "1", "all", made))])
+        store.fragments.save(source, [(shas[name], 1, Fragment(b"", name, "1", "all", made))])
     on_disk = [(StoredFile(name, sha, 1, 1, 1), sha) for name, sha in (("c", shas["c"]), ("d", products["d"]))]
     store.live.adopt(REPO.name, on_disk, 1.0)
-    store.wanted.forget_fragments([APT, rpm])
+    store.fragments.forget_unneeded([APT, rpm])
     db = sqlite3.connect(tmp_path / "state" / "state.db")
     # Wanted, on disk, a product on disk; not the one of a former key, nor what is wanted no more.
     assert {name for (name,) in db.execute("SELECT name FROM fragments")} == {"a", "c", "d"}
@@ -131,7 +133,7 @@ def test_a_changed_record_starts_anew_and_an_unusable_one_keeps_its_row(store: S
 def test_the_shelf_joins_the_fragment_of_the_right_version(store: Store) -> None:
     remember(store, a_file(1))
     fragment = Fragment(b"Package: x\n", "x", "1", "all")
-    store.wanted.save_fragments(APT, [("a" * 64, 7, fragment)])
+    store.fragments.save(APT, [("a" * 64, 7, fragment)])
     (item,) = store.wanted.wanted_files(REPO.name, APT)
     assert (item.size, item.fragment) == (7, fragment)
     (item,) = store.wanted.wanted_files(REPO.name, FragmentSource("apt", 2))
@@ -183,8 +185,10 @@ def test_a_withdrawn_package_goes_after_the_grace_period_unless_it_is_wanted_aga
 
 
 def test_what_was_only_begun_is_remembered_but_not_taken_for_there(store: Store) -> None:
+    assert (store.live.has_files(), store.live.count_files()) == (False, 0)
     store.live.begin(REPO.name, [LiveFile("apt-dev/pool/x", "", "a" * 64, 1)])
     assert set(store.live.everything()) == {"apt-dev/pool/x"}
+    assert (store.live.has_files(), store.live.count_files()) == (True, 1)
     assert store.live.packages(REPO.name) == {}
     assert store.live.copies(["a" * 64]) == {}
     store.live.seen([StoredFile("apt-dev/pool/x", "a" * 64, 1, 5, 7)], 1.0)
@@ -210,25 +214,119 @@ def test_pointers_come_back_last_published_first(store: Store) -> None:
     assert store.live.pointers(REPO.name) == {"bookworm": ["apt-dev/InRelease", "apt-dev/Release"]}
 
 
-def test_pieces_survive_a_restart(tmp_path: Path) -> None:
-    store = Store(tmp_path / "state.db")
-    store.chunks.put("gz", "d" * 64, b"compressed")
-    assert store.chunks.get("gz", "d" * 64) == b"compressed"
-    store.chunks.save()
-    store.close()
-    again = Store(tmp_path / "state.db")
-    assert again.chunks.get("gz", "d" * 64) == b"compressed"
-    assert again.chunks.get("xz", "d" * 64) is None
+def marks(store: Store) -> dict[str, tuple[FileState, str | None, Unreadable]]:
+    wanted = store.wanted.wanted_files(REPO.name, APT)
+    return {item.file.uri: (item.state, item.reason, item.unreadable) for item in wanted}
 
 
-def test_notes_keep_facts_and_the_last_events(store: Store) -> None:
-    assert store.notes.fact("last_full_pass") == {}
-    store.notes.set_fact("last_full_pass", {"at": 1.0})
-    assert store.notes.fact("last_full_pass") == {"at": 1.0}
-    store.notes.add_event(1.0, "published", "apt-dev", "bookworm")
-    store.notes.add_event(2.0, "refused", None, "x")
-    rows = store._db.rows("SELECT at, word, repo, text FROM events ORDER BY id DESC LIMIT 1")
-    assert rows == [(2.0, "refused", None, "x")]
+def test_a_failed_file_is_tried_again_by_the_next_sync_and_one_with_wrong_bytes_by_a_full_one(store: Store) -> None:
+    remember(store, a_file(1, "a"), a_file(2, "b"))
+    failures = [Refusal(a_file(1, "a"), "HTTP 404"), Refusal(a_file(2, "b"), "wrong bytes")]
+    store.wanted.note_trouble(REPO.name, failures, ["b" * 64])
+    assert marks(store) == {
+        "/f/1": (FileState.WANTED, "HTTP 404", Unreadable.NO),
+        "/f/2": (FileState.WANTED, "wrong bytes", Unreadable.UNTIL_FULL_SYNC),
+    }
+    store.wanted.set_live(REPO.name, [Entry(a_file(2, "b"), "p", 1, Fragment(b"", "x", "1", "all"))])
+    assert marks(store)["/f/2"] == (FileState.LIVE, None, Unreadable.NO)
+
+
+def test_flags_have_the_numbers_and_words_that_databases_hold() -> None:
+    assert [(state.name, state.value) for state in FileState] == [
+        ("WANTED", "wanted"),
+        ("LIVE", "live"),
+        ("REFUSED", "refused"),
+    ]
+    assert [(mark.name, mark.value) for mark in Unreadable] == [
+        ("NO", 0),
+        ("UNTIL_RECORD_CHANGES", 1),
+        ("UNTIL_FULL_SYNC", 2),
+    ]
+    assert [(kind.name, kind.value) for kind in Retained] == [
+        ("FEW_GENERATIONS", 0),
+        ("AS_INDEX", 1),
+        ("AS_PACKAGE", 2),
+    ]
+
+
+def test_a_repository_that_can_not_be_read_stays_and_one_that_left_takes_its_rejections_along(store: Store) -> None:
+    store.wanted.save_repos([REPO, replace(REPO, name="other")])
+    for name in (REPO.name, "other"):
+        store.rejections.note(name, [Rejection("/f/9", "odd")])
+    store.wanted.save_repos([], staying=["other"])
+    assert [repo.name for repo in store.wanted.repos()] == ["other"]
+    assert store._db.rows("SELECT repo FROM rejections") == [("other",)]
+
+
+def test_rejections_are_replaced_for_what_was_looked_at(store: Store) -> None:
+    store.rejections.note(REPO.name, [Rejection("/f/1", "odd"), Rejection("/f/2", "odd")])
+    store.rejections.note(REPO.name, [Rejection("/f/3", "new")], asked=["/f/1", "/f/3"])
+    assert store._db.rows("SELECT record, reason FROM rejections ORDER BY record") == [("/f/2", "odd"), ("/f/3", "new")]
+    store.rejections.note(REPO.name, [Rejection("/f/4", "new")])
+    assert store._db.rows("SELECT record FROM rejections") == [("/f/4",)]
+
+
+def test_only_files_to_be_downloaded_are_awaited_and_only_live_ones_can_be_lost(store: Store) -> None:
+    files = [a_file(number, letter) for number, letter in enumerate("abc")]
+    remember(store, *files)
+    store.wanted.set_live(REPO.name, [Entry(files[0], "p", 1, Fragment(b"", "x", "1", "all"))])
+    store.wanted.refuse(REPO.name, [Refusal(files[1], "torn")])
+    assert store.wanted.awaited() == {"c" * 64}
+    assert store.wanted.hashes() == {"a" * 64, "b" * 64, "c" * 64}
+    assert store.wanted.lost(REPO.name, [files[1].uri]) == (1, 1)
+    assert store.wanted.lost(REPO.name, [files[0].uri]) == (0, 1)
+
+
+def test_the_oldest_record_comes_first(store: Store) -> None:
+    remember(store, a_file(10), a_file(9), a_file(100))
+    assert [item.file.uri for item in store.wanted.wanted_files(REPO.name, APT)] == ["/f/9", "/f/10", "/f/100"]
+
+
+def test_a_name_stays_that_of_the_package_file_that_was_first_published_under_it(store: Store) -> None:
+    for sha in ("a", "b"):
+        publish(store, 1.0, LiveFile("apt-dev/pool/x", "", sha * 64, 1))
+        assert store.live.published_names(REPO.directory) == {"apt-dev/pool/x": "a" * 64}
+    store.live.adopt(REPO.name, [(StoredFile("apt-dev/pool/x", "c" * 64, 1, 1, 1), "c" * 64)], 2.0)
+    assert store.live.published_names(REPO.directory) == {"apt-dev/pool/x": "a" * 64}
+
+
+def test_a_transaction_that_fails_leaves_nothing_and_the_next_one_works(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError), store._db.transaction():
+        store.events.add(1.0, "published", None, "x")
+        _ = 1 // 0
+    assert store._db.rows("SELECT * FROM events") == []
+    store.events.add(2.0, "published", None, "y")
+    assert [row[1] for row in store._db.rows("SELECT * FROM events")] == [2.0]
+
+
+def test_a_file_that_can_not_be_read_is_written_again_but_not_taken_for_gone(store: Store) -> None:
+    publish(
+        store,
+        1.0,
+        LiveFile("apt-dev/x", "bookworm", "a" * 64, 1, pointer_rank=1),
+        LiveFile("apt-dev/old", "", "b" * 64, 1),
+    )
+    publish(store, 2.0, LiveFile("apt-dev/x", "bookworm", "a" * 64, 1, pointer_rank=1), withdrawn=("apt-dev/old",))
+    before = store.live.everything()
+    store.live.distrust(["apt-dev/old"])
+    assert (store.live.everything(), store.live.identities(REPO.name)) == (before, {"bookworm": "identity 2.0"})
+    store.live.distrust(["apt-dev/x"])
+    assert store.live.everything()["apt-dev/x"].inode == 0
+    assert store.live.identities(REPO.name) == {"bookworm": ""}
+
+
+def test_what_publishing_removed_is_forgotten(store: Store) -> None:
+    publish(store, 1.0, LiveFile("apt-dev/old", "", "a" * 64, 1), LiveFile("apt-dev/new", "", "b" * 64, 1))
+    store.live.finish(Published(REPO, (), (), (), ("apt-dev/old",)), (), (), 2.0)
+    assert set(store.live.everything()) == {"apt-dev/new"}
+
+
+def test_the_last_thousand_events_are_kept(store: Store) -> None:
+    for number in range(1002):
+        store.events.add(float(number), "published", "apt-dev", "bookworm")
+    store.events.add(2000.0, "refused", None, "x")
+    rows = store._db.rows("SELECT at, word, repo, text FROM events ORDER BY id")
+    assert (len(rows), rows[0][0], rows[-1]) == (1000, 3.0, (2000.0, "refused", None, "x"))
 
 
 def settle(store: Store, *repos: str, entries: int = 1) -> None:

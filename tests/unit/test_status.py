@@ -9,6 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +38,11 @@ from packrat_agent.status.lock_holder import find_holder
 from packrat_agent.status.nagios import Level, Limit, Limits, judge, tell
 from packrat_agent.status.prometheus import render_metrics
 from packrat_agent.status.reading import TROUBLES_LIMIT, read_status
+from packrat_agent.status.sync_report import show_summary
 from packrat_agent.status.table import show_status
 from packrat_agent.status.values import AgentState, Status
+from packrat_agent.sync.context import SyncResult
+from packrat_agent.sync.full_sync import Summary
 from packrat_core.errors import ConfigError, DiskError
 from support.mirror_conf import write_mirror_conf
 
@@ -73,9 +79,10 @@ class Bench:
         db.close()
 
     def say(self, **values: Any) -> None:
-        """Set single values; `repo` is that of apt-dev."""
-        for name, value in values.items():
-            self.store.notes.set_fact("repo:apt-dev" if name == "repo" else name, value)
+        """Set facts as version 0.1.0 wrote them; `repo` is that of apt-dev."""
+        rows = [("repo:apt-dev" if name == "repo" else name, json.dumps(value)) for name, value in values.items()]
+        with self.store._db.transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", rows)
 
     def say_good(self) -> None:
         """All is well, and the agent runs."""
@@ -90,8 +97,8 @@ class Bench:
             repo={"checked": _NOW - 5, "published": _NOW - 60, "held": None, "error": None, "lag_s": 0.3},
             key={"fingerprint": "A" * 40, "algorithm": "ed25519", "bits": 255, "expires": _NOW + 400 * _DAY_S},
         )
-        self.store.notes.add_event(_NOW - 60, "published", "apt-dev", "2 added")
-        self.store.notes.add_event(_NOW - 50, "checked", None, "50 s")
+        self.store.events.add(_NOW - 60, "published", "apt-dev", "2 added")
+        self.store.events.add(_NOW - 50, "checked", None, "50 s")
 
     def be_held_elsewhere(self) -> None:
         """Let the holder be a process of another host."""
@@ -143,7 +150,7 @@ def test_all_that_is_known_is_told(bench: Bench) -> None:
 
 def test_the_last_events_are_told_in_their_order(bench: Bench) -> None:
     for number in range(5):
-        bench.store.notes.add_event(_NOW + number, "published", None, str(number))
+        bench.store.events.add(_NOW + number, "published", None, str(number))
     assert [event.text for event in read_status(bench.config, 2).events] == ["3", "4"]
 
 
@@ -193,6 +200,18 @@ def test_nothing_from_the_network_steers_the_terminal(bench: Bench) -> None:
     assert line.count("|") == 1
 
 
+def test_no_name_or_reason_in_the_summary_of_a_sync_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "x\x1b]0;gotcha\x07\n! y\x9b31m"
+    refusal, rejection = Refusal(replace(_file(2), file_name=evil), evil), Rejection(evil, evil)
+    result = SyncResult(evil, added=[evil], removed=[evil], refused=[refusal], rejected=[rejection], held=evil)
+    result.failed = [refusal]
+    summary = Summary(syncs=[result], collected=[evil], errors={evil: evil}, rejected=[evil], unremembered=True)
+    show_summary(summary, dry_run=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 11
+    assert all(line.isprintable() for line in lines)
+
+
 @given(
     st.dictionaries(
         st.sampled_from(["started", "server", "full_pass", "scan", "key", "login", "repo:apt-dev"]),
@@ -214,7 +233,7 @@ def test_whatever_stands_in_the_settings_is_told_or_left_out(values: dict[str, o
     with _SHARED.store._db.transaction() as db:
         db.execute("DELETE FROM settings")
         for name, value in values.items():
-            db.execute("INSERT INTO settings VALUES (?, ?)", (name, json.dumps(value)))
+            db.execute("INSERT INTO settings (name, value) VALUES (?, ?)", (name, json.dumps(value)))
     status = read_status(_SHARED.config, 3, _NOW)
     assert "prod" in _shown(status)
     assert json.loads(status.as_json())["mirror"] == "prod"
@@ -244,7 +263,54 @@ def test_a_missing_state_database_is_told_in_a_sentence(bench: Bench) -> None:
 def test_a_file_that_is_no_state_database_is_told_in_a_sentence(bench: Bench, content: bytes) -> None:
     bench.store.close()
     bench.config.mirror.state_db.write_bytes(content)
-    with pytest.raises(ConfigError, match="is no state database of this packrat-agent"):
+    with pytest.raises(ConfigError, match=r"is not a state database of packrat-agent .*takes over what is there"):
+        bench.read()
+
+
+@pytest.fixture
+def old_schema(bench: Bench) -> Bench:
+    """The state database of version 0.1.0, after the package was upgraded and before the agent was restarted."""
+    bench.store.close()
+    bench.config.mirror.state_db.unlink()
+    first = resources.files("packrat_agent.state") / "migrations" / "0001_first.sql"
+    with closing(sqlite3.connect(bench.config.mirror.state_db)) as db:
+        db.executescript(f"BEGIN; {first.read_text('utf-8')} PRAGMA user_version = 1; COMMIT;")
+    return bench
+
+
+def _asked(bench: Bench, command: str) -> "subprocess.CompletedProcess[str]":
+    config = bench.config.mirror.state_db.parents[1] / "mirror.conf"
+    line = [sys.executable, "-m", "packrat_agent.cli", "--config", str(config), command]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+def test_a_state_database_of_an_older_version_is_told_until_the_agent_has_migrated_it(old_schema: Bench) -> None:
+    state_db = old_schema.config.mirror.state_db
+    before = state_db.read_bytes()
+    status, check = _asked(old_schema, "status"), _asked(old_schema, "check")
+    for said in (status.stderr, check.stdout):
+        assert "is of an older packrat-agent (schema 1, this one reads " in said
+        assert "start the agent, or restart it if it is running: it brings the database up to date" in said
+    assert (status.returncode, status.stdout) == (2, "")
+    assert (check.returncode, check.stdout.startswith("PACKRAT UNKNOWN - ")) == (3, True)
+    assert state_db.read_bytes() == before
+    Store(state_db).close()
+    assert _asked(old_schema, "status").returncode == 0
+
+
+def test_a_state_database_of_a_newer_version_is_told(bench: Bench) -> None:
+    with bench.store._db.transaction() as db:
+        db.execute("PRAGMA user_version = 999")
+    with pytest.raises(ConfigError, match=r"newer packrat-agent \(schema 999, .*upgrade packrat-agent"):
+        bench.read()
+
+
+def test_a_database_of_another_program_is_not_called_an_old_one(bench: Bench) -> None:
+    bench.store.close()
+    bench.config.mirror.state_db.unlink()
+    with closing(sqlite3.connect(bench.config.mirror.state_db)) as db:
+        db.executescript("CREATE TABLE settings (name, value); PRAGMA user_version = 1;")
+    with pytest.raises(ConfigError, match="is not a state database of packrat-agent"):
         bench.read()
 
 
@@ -273,6 +339,7 @@ def _told_as_closed(bench: Bench) -> int:
 
 _HOLD = """
 import sys
+from importlib import resources
 from pathlib import Path
 from packrat_agent.publish.claim import claim
 with claim(Path(sys.argv[1]), Path(sys.argv[2]), "run"):

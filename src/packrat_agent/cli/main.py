@@ -30,8 +30,9 @@ from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.values import Confirmed
 from packrat_agent.publish.claim import confirm
 from packrat_agent.state.database import copy_database
+from packrat_agent.state.facts import Failure, RefusedConfig
 from packrat_agent.state.store import Store
-from packrat_agent.status.report import show_progress, show_summary
+from packrat_agent.status.sync_report import show_progress, show_summary
 from packrat_agent.sync.full_sync import Progress, Summary, sync
 from packrat_agent.sync.mirror import Mirror, Wish, ready
 from packrat_agent.upstream.connection import connected
@@ -149,19 +150,19 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
 
 
 async def _sync(mirror: Mirror, wish: Wish, on_progress: Progress) -> Summary:
-    url, notes = mirror.config.packrat.url, mirror.store.notes
+    url, facts = mirror.config.packrat.url, mirror.store.facts
     try:
         async with connected(mirror.config, LoginState(mirror.fault_log.login)) as server:
             summary = await sync(mirror, server, wish, on_progress)
     except PackratError as error:
         with suppress(DiskError):
             if isinstance(error, ServerUnavailable | ServerRefused | ServerBroken):
-                notes.note_server(url, time.time(), str(error))
+                facts.note_server(url, time.time(), str(error))
             if not isinstance(error, ServerUnavailable):
-                notes.set_fact("failure", {"at": time.time(), "reason": str(error)})
+                facts.write(Failure(time.time(), str(error)))
         raise
-    notes.note_server(url, time.time())
-    notes.drop_fact("failure")
+    facts.note_server(url, time.time())
+    facts.drop(Failure)
     return summary
 
 
@@ -221,9 +222,9 @@ def _note_refused(mirror: Mirror, reason: str | None) -> None:
     """Have `status` and `check` tell that the configuration on disk is not the one in force."""
     with suppress(DiskError):
         if reason is None:
-            mirror.store.notes.drop_fact("config_error")
+            mirror.store.facts.drop(RefusedConfig)
         else:
-            mirror.store.notes.set_fact("config_error", {"at": time.time(), "reason": reason})
+            mirror.store.facts.write(RefusedConfig(time.time(), reason))
 
 
 @main.command("serve")

@@ -13,9 +13,10 @@ from pathlib import Path
 import click
 
 from packrat_agent.config.settings import load
-from packrat_agent.status.report import human_size, show_progress
+from packrat_agent.status.sync_report import show_progress
 from packrat_agent.verify.tree import Audit, verify_tree
 from packrat_core.errors import Unsound
+from packrat_core.text import human_size, printable
 
 _SHOWN = 1000
 
@@ -59,18 +60,13 @@ def _show(audit: Audit, *, unnamed: bool) -> None:
     for kind, directory in audit.repositories:
         click.echo(f"{kind:<7}{directory}")
     for fault in audit.faults[:_SHOWN]:
-        click.echo(f"! {_printable(fault.path)}: {_printable(fault.what)}")
+        click.echo(f"! {printable(fault.path)}: {printable(fault.what)}")
     if len(audit.faults) > _SHOWN:
         click.echo(f"! and {len(audit.faults) - _SHOWN} more; --json lists all")
     if unnamed:
         for path in audit.unnamed:
-            click.echo(f"? {_printable(path)}")
+            click.echo(f"? {printable(path)}")
     click.echo(
         f"{len(audit.repositories)} repositories, {audit.files} files ({human_size(audit.bytes)}) verified, "
         f"{len(audit.faults)} faults, {len(audit.unnamed)} files that no index names"
     )
-
-
-def _printable(text: str) -> str:
-    """Names come out of the tree, and may hold what a terminal obeys."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

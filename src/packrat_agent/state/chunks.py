@@ -1,8 +1,6 @@
-"""Keeps compressed index parts, so that a publish compresses only what changed.
+"""Keeps compressed parts of indexes, so that publishing compresses only what changed.
 
-Takes: compressed bytes under their coding and the SHA-256 of the plain bytes.
-Gives: the same back; those not used for long are dropped.
-Touches: the state database.
+A chunk is found by its coding and the SHA-256 of its plain bytes. What is not used for three days is dropped.
 """
 
 import time
@@ -10,7 +8,7 @@ import time
 from packrat_agent.state.database import Database
 
 _KEEP_UNUSED_S = 3 * 86400
-_MEMORY_LIMIT = 48 * 1024 * 1024
+_MEMORY_LIMIT_BYTES = 48 * 1024 * 1024
 
 
 class Chunks:
@@ -24,7 +22,7 @@ class Chunks:
         self._new: dict[tuple[str, str], bytes] = {}
 
     def get(self, coding: str, digest: str) -> bytes | None:
-        """The compressed bytes, or None where they have to be made."""
+        """Look up compressed bytes; None where they have to be made."""
         key = (coding, digest)
         self._used.add(key)
         chunk = self._memory.get(key) or self._new.get(key)
@@ -45,9 +43,10 @@ class Chunks:
         now = time.time()
         with self._db.transaction() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO chunks (coding, digest, used_at, chunk) VALUES (?, ?, ?, ?)",
                 [(coding, digest, now, chunk) for (coding, digest), chunk in self._new.items()],
             )
+            # A use on the same day is not worth the write.
             stale = now - _KEEP_UNUSED_S / 3
             db.executemany(
                 "UPDATE chunks SET used_at = ? WHERE coding = ? AND digest = ? AND used_at < ?",
@@ -60,7 +59,8 @@ class Chunks:
         self._used = set()
 
     def _remember(self, key: tuple[str, str], chunk: bytes) -> None:
-        if self._memory_size + len(chunk) > _MEMORY_LIMIT:
+        self._memory_size -= len(self._memory.pop(key, b""))
+        if self._memory_size + len(chunk) > _MEMORY_LIMIT_BYTES:
             self._memory = {}
             self._memory_size = 0
         self._memory[key] = chunk

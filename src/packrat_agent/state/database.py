@@ -1,9 +1,4 @@
-"""Opens the state database and brings its schema up to date.
-
-Takes: the path of the SQLite file.
-Gives: a database for one writer, with every migration applied.
-Touches: the database file.
-"""
+"""Opens the state database, an SQLite file with one writer, and brings its schema up to date."""
 
 import re
 import sqlite3
@@ -36,25 +31,30 @@ class Database:
     def rows(self, sql: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
         """Read all rows of one query.
 
-        Raises: DiskError where the file can't be read.
+        Raises:
+            DiskError: The file can't be read.
         """
-        with self._lock, _told("read"):
+        with self._lock, _disk_errors("read"):
             return self._connection.execute(sql, values).fetchall()
 
     @contextmanager
     def transaction(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
-        """Hold the write lock from the start: a read that turns into a write would fail with BUSY_SNAPSHOT.
+        """Run the statements of a `with` block as one transaction; inside another one, as part of that.
 
-        durable: a loss of power right after it does not undo it, nor any before it.
-        Raises: DiskError where the change can't be written; nothing of it is kept then.
+        Args:
+            durable: A loss of power right afterwards undoes neither this transaction nor an earlier one.
+
+        Raises:
+            DiskError: The change can't be written; nothing of it is kept.
         """
         with self._lock:
             if self._connection.in_transaction:
                 yield self._connection
                 return
-            with _told("write"):
+            with _disk_errors("write"):
                 try:
                     self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                    # A read that turns into a write later would fail with BUSY_SNAPSHOT.
                     self._connection.execute("BEGIN IMMEDIATE")
                     yield self._connection
                     self._connection.execute("COMMIT")
@@ -66,7 +66,7 @@ class Database:
 
 
 @contextmanager
-def _told(doing: str) -> Iterator[None]:
+def _disk_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -90,10 +90,11 @@ def migrations() -> list[tuple[int, str]]:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the database at `path`, made when it is missing, and migrate it.
+    """Open the database at `path`, made if it is missing, and migrate it.
 
-    Raises: DiskError where it can't be made or read; ConfigError where it is no state database of ours, or one of a
-    newer packrat-agent.
+    Raises:
+        DiskError: It can't be made or read.
+        ConfigError: It is not a state database of packrat-agent, or one of a newer version.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,8 +110,8 @@ def connect(path: Path) -> sqlite3.Connection:
             hint = explain_unwritable(path.parent, *beside) or "check its directory's permissions"
             raise DiskError(f"can't open the state database {path}: {error}; {hint}") from error
         raise ConfigError(
-            f"{path} is damaged or no SQLite database ({error}); move it away: the agent makes a new one and adopts "
-            "the files on disk without downloading them"
+            f"{path} is damaged or not an SQLite database ({error}); move it away: the agent makes a new one and "
+            "adopts the files on disk without downloading them"
         ) from error
     except OSError as error:
         why = explain_unmakable(path.parent) or error.strerror
@@ -119,9 +120,13 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def copy_database(source: Path, target: Path) -> Path:
-    """Copy the state database, if there is one, for somebody who only looks; gives `target`."""
+    """Copy the state database, if there is one, for a command that only looks; gives `target`.
+
+    Raises:
+        DiskError: It can't be read.
+    """
     try:
-        # What a directory that is closed to this user holds can't be told.
+        # A directory that is closed to this user raises PermissionError here.
         if source.exists():
             with (
                 closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as read,

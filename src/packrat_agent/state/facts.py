@@ -1,53 +1,238 @@
-"""Remembers facts and a short history.
+"""Remembers single facts of the agent's state, each a value of its own, for `status` and for the next start.
 
-Takes: facts (JSON objects) by name; events.
-Gives: the facts back; `status` reads the events.
-Touches: the state database.
+The table `settings` holds a JSON object under each fact's NAME; the fields of the class are its keys. An object of an
+earlier version, or one that somebody edited, is read as far as it makes sense: a field that is missing or odd is None.
+
+    facts.write(Failure(time.time(), "the disk is full"))
+    facts.read(Failure)
+    facts.update_repo("apt-dev", lag_s=0.3)
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, ClassVar, TypedDict, TypeVar, Unpack
 
 from packrat_agent.state.database import Database
 
-_EVENTS_KEPT = 1000
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that is known; times are epoch seconds."""
+
+    NAME: ClassVar[str]
 
 
-class Notes:
-    """Facts and events of the state database."""
+@dataclass(frozen=True, slots=True)
+class Started(Fact):
+    """The last start of `packrat-agent run`."""
+
+    NAME = "started"
+    pid: int | None
+    host: str | None
+    at: float | None
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerHealth(Fact):
+    """Whether the packrat server answers, `since` when that is so, and the reason why not."""
+
+    NAME = "server"
+    url: str | None
+    up: bool | None
+    since: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRefusal(Fact):
+    """Why the server refuses the psk of a mirror that it shows without a login; None: it does not."""
+
+    NAME = "login"
+    refused: str | None
+    since: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure(Fact):
+    """Why the agent can't work; it goes on by itself once that is mended."""
+
+    NAME = "failure"
+    at: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedConfig(Fact):
+    """Why the configuration on disk is not the one in force."""
+
+    NAME = "config_error"
+    at: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LastFullSync(Fact):
+    """The last full sync that came to its end; `files` and `bytes` count what was read on disk."""
+
+    NAME = "full_pass"
+    began: float | None
+    ended: float | None
+    seconds: float | None
+    files: int | None
+    bytes: int | None
+    damaged: int | None
+    foreign: int | None
+    complete: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScanProgress(Fact):
+    """How far the full sync that is under way has read the disk."""
+
+    NAME = "scan"
+    began: float | None
+    files: int | None
+    bytes: int | None
+    of_files: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInUse(Fact):
+    """The signing key; `fingerprint` is None where nothing is signed, `expires` where it never does."""
+
+    NAME = "key"
+    fingerprint: str | None
+    algorithm: str | None = None
+    bits: int | None = None
+    expires: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RepoHealth:
+    """How the last syncs of a repository went; it stands under `repo:` and the repository's name."""
+
+    checked: float | None = None
+    published: float | None = None
+    lag_s: float | None = None
+    held: str | None = None
+    ahead: str | None = None
+    error: str | None = None
+
+
+class RepoChanges(TypedDict, total=False):
+    """The fields of a RepoHealth that change."""
+
+    checked: float
+    published: float
+    lag_s: float
+    held: str | None
+    ahead: str | None
+    error: str | None
+
+
+F = TypeVar("F", bound=Fact)
+_AnyFact = TypeVar("_AnyFact", bound=Fact | RepoHealth)
+_REPO = "repo:"
+_NUMBER_LIMIT = 1e18
+
+
+class Facts:
+    """The facts in the state database."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def fact(self, name: str) -> Mapping[str, Any]:
-        """Read what is known under a name; empty where nothing is."""
-        rows = self._db.rows("SELECT value FROM settings WHERE name = ?", (name,))
-        return json.loads(rows[0][0]) if rows and rows[0][0] else {}
+    def read(self, kind: type[F]) -> F | None:
+        """Read a fact; None where it is not known."""
+        return self._read(kind, kind.NAME)
 
-    def set_fact(self, name: str, fact: Mapping[str, Any]) -> None:
-        """Remember what is known under a name, in place of what was."""
+    def write(self, fact: Fact) -> None:
+        """Remember a fact, in place of what was known."""
+        self._write(fact.NAME, fact)
+
+    def drop(self, kind: type[Fact]) -> None:
+        """Forget a fact."""
         with self._db.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, json.dumps(fact)))
+            db.execute("DELETE FROM settings WHERE name = ?", (kind.NAME,))
 
-    def update_fact(self, name: str, part: Mapping[str, Any]) -> None:
-        """Change some of what is known under a name."""
+    def update_repo(self, repo: str, **changes: Unpack[RepoChanges]) -> None:
+        """Change some of what is known of a repository."""
         with self._db.transaction():
-            self.set_fact(name, {**self.fact(name), **part})
+            known = self._read(RepoHealth, _REPO + repo) or RepoHealth()
+            self._write(_REPO + repo, replace(known, **changes))
 
     def note_server(self, url: str, now: float, reason: str = "") -> None:
-        """Remember that the server answers, or the reason why not, and since when (epoch seconds) that is so."""
-        before, up = self.fact("server"), not reason
-        since = before["since"] if before.get("up") is up else now
-        self.set_fact("server", {"url": url, "up": up, "since": since, "reason": reason})
+        """Remember that the server answers, or the reason why not.
 
-    def drop_fact(self, name: str) -> None:
-        """Forget what is known under a name."""
-        with self._db.transaction() as db:
-            db.execute("DELETE FROM settings WHERE name = ?", (name,))
+        Args:
+            url: The server's address.
+            now: The moment; it becomes the `since` of a server that has changed.
+            reason: Why it does not answer; '': it does.
+        """
+        before, up = self.read(ServerHealth), not reason
+        since = now if before is None or before.up is not up else before.since
+        self.write(ServerHealth(url, up, since, reason))
 
-    def add_event(self, at: float, word: str, repo: str | None, text: str) -> None:
-        """Add to the history; only the last ones are kept."""
+    def _read(self, kind: type[_AnyFact], name: str) -> _AnyFact | None:
+        rows = self._db.rows("SELECT value FROM settings WHERE name = ?", (name,))
+        return _parse(kind, rows[0][0]) if rows else None
+
+    def _write(self, name: str, fact: Fact | RepoHealth) -> None:
         with self._db.transaction() as db:
-            db.execute("INSERT INTO events (at, word, repo, text) VALUES (?, ?, ?, ?)", (at, word, repo, text))
-            db.execute("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (_EVENTS_KEPT,))
+            values = (name, json.dumps(asdict(fact)))
+            db.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", values)
+
+
+class FactsRead:
+    """All facts as they were at one moment, read from a connection of one's own."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._texts: Mapping[str, str] = dict(db.execute("SELECT name, value FROM settings").fetchall())
+
+    def read(self, kind: type[F]) -> F | None:
+        """Give a fact; None where it is not known."""
+        return _parse(kind, self._texts.get(kind.NAME))
+
+    def repo(self, name: str) -> RepoHealth:
+        """Give what is known of a repository."""
+        return _parse(RepoHealth, self._texts.get(_REPO + name)) or RepoHealth()
+
+
+def _parse(kind: type[_AnyFact], text: str | None) -> _AnyFact | None:
+    try:
+        found = json.loads(text or "null")
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or not found:
+        return None
+    return kind(**{field.name: _READERS[field.type](found.get(field.name)) for field in fields(kind)})
+
+
+def _number(value: object) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < _NUMBER_LIMIT:
+        return None
+    return float(value)
+
+
+def _whole(value: object) -> int | None:
+    number = _number(value)
+    return None if number is None else int(number)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+_READERS: Mapping[Any, Callable[[object], Any]] = {
+    float | None: _number,
+    int | None: _whole,
+    str | None: _text,
+    bool | None: _flag,
+}

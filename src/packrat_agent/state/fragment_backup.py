@@ -1,10 +1,7 @@
-"""Keeps, beside the tree, what was made of package files whose own bytes are not published, should the state be lost.
+"""Keeps a copy of fragments beside the tree, for the case that the state database is lost.
 
-Takes: fragments of files that are published signed or unpacked; later, the SHA-256s of files without a fragment.
-Gives: the fragments that are kept and whole.
-Touches: root_dir/.packrat-agent/made.
-
-A published file tells nothing of the package file that it was made from: without its keepsake it is downloaded again.
+A package file that is published signed or unpacked can't be told from what is published: without its fragment backup it
+would be downloaded again. The copies lie below root_dir/.packrat-agent/made.
 """
 
 import base64
@@ -22,7 +19,8 @@ from typing import Any
 import structlog
 
 from packrat_agent.model.values import Fragment, Product
-from packrat_agent.state.packages import FragmentSource, WantedFile
+from packrat_agent.state.fragments import FragmentSource, list_products
+from packrat_agent.state.packages import FileState, WantedFile
 from packrat_core.fs.disk import AGENT_DIR, ensure_directory, flush_directories, told_as_disk_error
 from packrat_core.fs.disk import replace as rename
 
@@ -31,7 +29,7 @@ log = structlog.get_logger()
 MADE_DIR = f"{AGENT_DIR}/made"
 
 _SIZE_LIMIT = 256 * 1024 * 1024
-"""Bytes of a keepsake: more than the largest fragment in base64."""
+"""Bytes of a fragment backup: more than the largest fragment in base64."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENDING = ".json"
 
@@ -39,15 +37,21 @@ _ENDING = ".json"
 def keep(
     root: Path, source: FragmentSource, fresh: Iterable[tuple[str, int, Fragment]], wanted_files: Iterable[WantedFile]
 ) -> None:
-    """Keep what is not kept yet of package files that are not published themselves.
+    """Back up the fragments of package files that are not published as they are.
 
-    fresh: (SHA-256, size, fragment) of those that were read now; wanted_files: others, where they come live only now.
-    Raises: DiskError
+    Args:
+        root: The top of the tree.
+        source: Who read the fragments.
+        fresh: (SHA-256, size, fragment) of the files that were read now.
+        wanted_files: Files that were read earlier; those that are live already have a backup.
+
+    Raises:
+        DiskError: A backup can't be written.
     """
-    known = ((item.file.sha256, item.size, item.fragment) for item in wanted_files if item.state != "live")
+    known = ((item.file.sha256, item.size, item.fragment) for item in wanted_files if item.state is not FileState.LIVE)
     directory: Path | None = None
     for sha256, size, fragment in (*fresh, *known):
-        if fragment is None or size is None or all(one.beside for one in fragment.products):
+        if fragment is None or size is None or all(product.beside for product in fragment.products):
             continue
         # root_dir/.packrat-agent/made/<format>-<version>-<signer or none>/<SHA-256 of the package file>.json
         target = root / _directory(source) / f"{sha256}{_ENDING}"
@@ -56,7 +60,7 @@ def keep(
         directory = directory or ensure_directory(root, _directory(source))
         spare = target.with_suffix(".new")
         with told_as_disk_error("write", spare):
-            # Its checksum tells where a crash tore it: that it is there is all that has to be durable.
+            # The checksum shows whether a crash tore it, so only the directory entry has to be durable.
             spare.write_bytes(_write(sha256, size, fragment))
         rename(spare, target)
     if directory is not None:
@@ -66,7 +70,16 @@ def keep(
 def recall(
     root: Path, source: FragmentSource, wanted_files: Sequence[WantedFile]
 ) -> tuple[list[WantedFile], list[tuple[str, int, Fragment]]]:
-    """Fill in the fragments that the state database lacks; gives the files, and (SHA-256, size, fragment) of those."""
+    """Fill in the fragments that the state database lacks.
+
+    Args:
+        root: The top of the tree.
+        source: Who read the fragments.
+        wanted_files: The files as the state database knows them.
+
+    Returns:
+        The files, and (SHA-256, size, fragment) of those that were filled in.
+    """
     directory = root / _directory(source)
     found: dict[str, tuple[int, Fragment]] = {}
     if directory.is_dir():
@@ -85,10 +98,15 @@ def recall(
 
 
 def drop(root: Path, wanted: Collection[str], sources: Iterable[FragmentSource]) -> None:
-    """Remove the keepsakes of all package files but the wanted ones, given by their SHA-256s, and those of others.
+    """Remove the backups that nobody needs.
 
-    sources: what makes fragments now; a former key or version does no more.
-    Raises: DiskError
+    Args:
+        root: The top of the tree.
+        wanted: The SHA-256s of the package files whose backups stay.
+        sources: Who reads fragments now; the backups of a former key or version go.
+
+    Raises:
+        DiskError: The directory can't be read.
     """
     present = {Path(_directory(source)).name for source in sources}
     made = root / MADE_DIR
@@ -116,7 +134,7 @@ def _write(sha256: str, size: int, fragment: Fragment) -> bytes:
         "name": fragment.name,
         "version": fragment.version,
         "arch": fragment.arch,
-        "products": [[one.name, one.sha256, one.size, one.beside] for one in fragment.products],
+        "products": list_products(fragment),
         "body": base64.b64encode(fragment.body).decode(),
     }
     return json.dumps({**record, "checksum": _checksum(record)}).encode() + b"\n"
@@ -127,14 +145,14 @@ def _checksum(record: dict[str, Any]) -> str:
 
 
 def _read(path: Path, sha256: str) -> tuple[int, Fragment] | None:
-    """Read a keepsake; None where there is none, or it is torn or not what it should be."""
+    """Read a backup; None where there is none, or it is torn or not what it should be."""
     try:
         return _parse(_load(path), sha256)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        text = "ignored; what it stands for is downloaded again"
-        log.warning("keepsake", path=str(path), reason=f"{error!r:.80}", text=text)
+        text = "ignored; the package file is downloaded again"
+        log.warning("fragment-backup", path=str(path), reason=f"{error!r:.80}", text=text)
         return None
 
 
@@ -143,7 +161,7 @@ def _load(path: Path) -> bytes:
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_size > _SIZE_LIMIT:
-            raise ValueError("no file, or too large")
+            raise ValueError("not a regular file, or too large")
         return file.read(_SIZE_LIMIT)
 
 
@@ -153,15 +171,16 @@ def _parse(data: bytes, sha256: str) -> tuple[int, Fragment]:
     if record["sha256"] != sha256 or checksum != _checksum(record):
         raise ValueError("its checksum is wrong")
     name, version, arch = (_text(record[field]) for field in ("name", "version", "arch"))
-    products = tuple(_product(one) for one in record["products"])
+    products = tuple(_product(product) for product in record["products"])
     body = base64.b64decode(record["body"], validate=True)
     return _size(record["size"]), Fragment(body, name, version, arch, products)
 
 
 def _product(value: Any) -> Product:
-    """Check one product as it is read: its name must stay below its place.
+    """Check a product: its name must not lead out of the directory that it is published in.
 
-    Raises: ValueError
+    Raises:
+        ValueError: It does, or a field is not what it should be.
     """
     name, sha256, size, beside = value
     if not _SHA256.fullmatch(_text(sha256)) or not isinstance(beside, bool):
@@ -177,11 +196,11 @@ def _product(value: Any) -> Product:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("no text where one should be")
+        raise ValueError("a field is not text")
     return value
 
 
 def _size(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError("no size where one should be")
+        raise ValueError("a size is not a whole number")
     return value

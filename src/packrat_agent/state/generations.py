@@ -1,8 +1,6 @@
 """Remembers the earlier generations of each publication, and says which files no client can still want.
 
-Takes: which generations were replaced, the rules, the moment.
-Gives: the paths that may be removed, relative to `root_dir`: indexes before the package files that they name.
-Touches: the state database.
+The rules are in state/retention.py. Indexes come before the package files that they name.
 """
 
 from packrat_agent.model.values import Retained, Retention
@@ -34,7 +32,7 @@ _EXPIRED_PACKAGES = (
 
 
 class Generations:
-    """The generations that others have replaced.
+    """The replaced generations in the state database.
 
     An index file stays while a generation that names it does (state/retention.py has the rules); a withdrawn package
     file stays for its own period, and beyond that while an index on disk may name it.
@@ -53,7 +51,7 @@ class Generations:
             )
 
     def drop(self, repo: str, publication: str | None = None) -> None:
-        """Forget the generations of a publication that is no more, or of a repository; their files go by time."""
+        """Forget the generations of a publication that ended, or of a repository; their files go by age alone."""
         with self._db.transaction() as db:
             where, values = (
                 ("repo = ?", [repo]) if publication is None else ("repo = ? AND publication = ?", [repo, publication])
@@ -80,7 +78,7 @@ class Generations:
         return [path for (path,) in rows]
 
     def _thin_out(self, now: float, rule: Retention, repo: str | None) -> dict[str, object]:
-        """Mark the generations that may go; gives the values of the queries."""
+        """Mark the generations that may go, and give the values of the queries."""
         self._mend_times(now)
         found: dict[tuple[str, str], list[tuple[Generation, bool]]] = {}
         for name, publication, generation, replaced_at, on_disk in self._db.rows(
@@ -107,7 +105,7 @@ class Generations:
         }
 
     def _mend_times(self, now: float) -> None:
-        """Let a period begin now that began, by a clock that was wrong, in the future."""
+        """Let periods begin now that began in the future, by a clock that was wrong."""
         with self._db.transaction() as db:
             db.execute("UPDATE live_files SET withdrawn_at = ? WHERE withdrawn_at > ?", (now, now))
             db.execute("UPDATE generations SET replaced_at = ? WHERE replaced_at > ?", (now, now))

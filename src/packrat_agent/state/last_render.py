@@ -1,8 +1,6 @@
-"""Holds in memory what each repository's index names, so that the next pass reads only the packages that changed.
+"""Holds in memory what each repository's index names, so that the next sync reads only the packages that changed.
 
-Takes: the entries of an index that is published.
-Gives: the same back, once, unless something else changed since.
-Touches: nothing; the state database is the truth, and without this a pass reads it whole.
+The state database is the truth: without this cache a sync reads it whole.
 """
 
 from collections.abc import Sequence
@@ -14,7 +12,7 @@ from packrat_agent.model.values import Entry
 
 @dataclass(frozen=True, slots=True)
 class LastRender:
-    """What one pass left behind: all entries of the index, packages with refused files, the memo of the format."""
+    """What one sync rendered: all entries of the index, packages with refused files, the memo of the format."""
 
     entries: Sequence[Entry]
     refused: frozenset[str]
@@ -22,27 +20,33 @@ class LastRender:
 
 
 _ENTRIES_LIMIT = 50_000
-"""How many entries of all repositories are held, at some 2 to 3 KiB each; those that changed last come first."""
+"""How many entries of all repositories are held, at some 2 to 3 KiB each; repositories that changed last stay."""
 
 
 class LastRenders:
-    """The last whole outcome of the repositories that changed last; for one pass of a repository at a time."""
+    """The last renders of the repositories that changed last; one sync of a repository at a time may use it."""
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[object, LastRender]] = {}
 
-    def keep(self, repo: str, basis: object, standing: LastRender) -> None:
-        """Hold what a pass left behind. basis: all that the entries depend on beside the state database."""
+    def keep(self, repo: str, basis: object, render: LastRender) -> None:
+        """Hold what a sync rendered.
+
+        Args:
+            repo: The name of the repository.
+            basis: All that the entries depend on beside the state database.
+            render: What was rendered.
+        """
         self._found.pop(repo, None)
-        self._found[repo] = (basis, standing)
-        while len(self._found) > 1 and sum(len(one.entries) for _, one in self._found.values()) > _ENTRIES_LIMIT:
+        self._found[repo] = (basis, render)
+        while len(self._found) > 1 and sum(len(render.entries) for _, render in self._found.values()) > _ENTRIES_LIMIT:
             del self._found[next(iter(self._found))]
 
     def take(self, repo: str, basis: object) -> LastRender | None:
-        """Hand over what was held, where it has the same basis: a pass that fails leaves nothing behind."""
+        """Hand over what is held, if it has the same basis; a sync that fails puts nothing back."""
         found = self._found.pop(repo, None)
         return found[1] if found is not None and found[0] == basis else None
 
     def drop(self, repo: str) -> None:
-        """Let go of what no longer holds."""
+        """Forget the last render of a repository, because something else changed."""
         self._found.pop(repo, None)

@@ -1,9 +1,4 @@
-"""Recognizes the state database of the original packrat agent, and makes room for ours.
-
-Takes: the path of the state database.
-Gives: where the original's was put, if it was one.
-Touches: that file and its neighbour.
-"""
+"""Recognizes the state database of the original packrat agent, and makes room for ours."""
 
 import sqlite3
 from contextlib import closing
@@ -15,10 +10,11 @@ _TABLES = frozenset({"control", "repos", "files"})
 
 
 def set_original_aside(path: Path) -> Path | None:
-    """Rename the original agent's state database out of the way; None where `path` is none.
+    """Rename the original agent's state database out of the way; gives its new path, or None if `path` is not one.
 
     What it remembers is not read: the files on disk are adopted by their hashes, in the places that both agents use.
-    Raises: DiskError
+    Raises:
+        DiskError: It can't be renamed.
     """
     if not path.is_file():
         return None

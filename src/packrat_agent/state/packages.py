@@ -1,38 +1,47 @@
-"""Remembers what the server wants: repositories, their package files, and what was read from these.
-
-Takes: records asked from the server, fragments read from files.
-Gives: the same back, joined the way that each step needs it.
-Touches: the state database.
-"""
+"""Remembers which repositories and package files the server wants, and joins the files with their fragments."""
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Any
 
 from packrat_agent.model.values import (
     DistroVersion,
     Entry,
     Fragment,
     PackageFile,
-    Product,
     Refusal,
     Repo,
     Wanted,
 )
 from packrat_agent.state.database import Database
+from packrat_agent.state.fragments import FragmentSource, read_products
 from packrat_agent.state.last_render import LastRenders
 
 _FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256, created"
+_FILE_COLUMN_COUNT = len(_FILE_COLUMNS.split(","))
 _MANY = 500
 
 
-@dataclass(frozen=True, slots=True)
-class FragmentSource:
-    """Who read a fragment: the format, the version of its fragments, the fingerprint of the key that signed or ''."""
+class FileState(StrEnum):
+    """How far a wanted file has come. The state database has these words.
 
-    kind: str
-    version: int
-    signer: str = ""
+    WANTED: not in the index yet, and to be downloaded (again). LIVE: verified, in place and named by the index.
+    REFUSED: left out of the index for a reason.
+    """
+
+    WANTED = "wanted"
+    LIVE = "live"
+    REFUSED = "refused"
+
+
+class Unreadable(IntEnum):
+    """Whether the bytes of a file are at fault, and when they are read again. The state database has these numbers."""
+
+    NO = 0
+    UNTIL_RECORD_CHANGES = 1
+    UNTIL_FULL_SYNC = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,37 +49,38 @@ class WantedFile:
     """One wanted package file with all that is remembered of it; `path` is relative to `root_dir`."""
 
     file: PackageFile
-    path: str | None
-    state: str
-    reason: str | None
-    unreadable: int
-    size: int | None
-    fragment: Fragment | None
+    path: str | None = None
+    state: FileState = FileState.WANTED
+    reason: str | None = None
+    unreadable: Unreadable = Unreadable.NO
+    size: int | None = None
+    fragment: Fragment | None = None
 
 
 class WantedFiles:
-    """The wanted side of the state database."""
+    """The repositories and their wanted files in the state database."""
 
     def __init__(self, db: Database, last_renders: LastRenders) -> None:
         self._db = db
-        self._settled = last_renders
+        self._last_renders = last_renders
 
     def save_repos(self, repos: Sequence[Repo], staying: Collection[str] = ()) -> None:
-        """Remember the mirror's repositories; those it no longer has are forgotten with their wanted files.
+        """Remember the mirror's repositories, and forget those it no longer has with their wanted files.
 
-        staying: names that are left as they are.
+        `staying` names repositories that are left as they are.
         """
         with self._db.transaction() as db:
             names = {repo.name for repo in repos}.union(staying)
             for (name,) in db.execute("SELECT name FROM repos").fetchall():
                 if name not in names:
-                    self._settled.drop(name)
+                    self._last_renders.drop(name)
                     db.execute("DELETE FROM repos WHERE name = ?", (name,))
                     db.execute("DELETE FROM rejections WHERE repo = ?", (name,))
             for repo in repos:
                 distro_versions = json.dumps([[v.name, v.distro, v.version, v.file_type] for v in repo.distro_versions])
                 db.execute(
-                    "INSERT INTO repos VALUES (?, ?, ?, ?, ?, ?, NULL) ON CONFLICT (name) DO UPDATE SET "
+                    "INSERT INTO repos (name, description, directory, kind, distro_versions, show_only_latest) "
+                    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
                     "description = excluded.description, directory = excluded.directory, kind = excluded.kind, "
                     "distro_versions = excluded.distro_versions, show_only_latest = excluded.show_only_latest",
                     (repo.name, repo.description, repo.directory, repo.kind, distro_versions, repo.show_only_latest),
@@ -98,9 +108,12 @@ class WantedFiles:
         return found
 
     def remember_wanted(self, repo: str, wanted: Wanted, packages: Collection[str] | None) -> None:
-        """Make the rows of a repository (all, or those of the named packages) what the server just said.
+        """Make the rows of a repository what the server just said; a row whose record changed starts anew as wanted.
 
-        A row whose record changed starts anew as wanted.
+        Args:
+            repo: The name of the repository.
+            wanted: The server's answer.
+            packages: The packages that were asked for; None: all.
         """
         known = self.known(repo, packages)
         with self._db.transaction() as db:
@@ -108,16 +121,19 @@ class WantedFiles:
             db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
             changed = [file for file in wanted.files if known.get(file.uri) != file]
             db.executemany(
-                f"INSERT OR REPLACE INTO files (repo, {_FILE_COLUMNS}) VALUES (?{', ?' * 10})",
+                f"INSERT OR REPLACE INTO files (repo, {_FILE_COLUMNS}) VALUES (?{', ?' * _FILE_COLUMN_COUNT})",
                 [(repo, *_file_row(file)) for file in changed],
             )
 
     def wanted_files(
         self, repo: str, source: FragmentSource, packages: Collection[str] | None = None
     ) -> list[WantedFile]:
-        """List the wanted files of a repository (all, or those of the named packages) with places and fragments.
+        """List the wanted files of a repository with their places and fragments, the oldest record first.
 
-        The oldest record comes first.
+        Args:
+            repo: The name of the repository.
+            source: Whose fragments.
+            packages: The packages whose files are asked for; None: all.
         """
         rows = []
         for files, where, values in _chunks(packages):
@@ -129,102 +145,77 @@ class WantedFiles:
             )
             rows += self._db.rows(sql, (source.kind, source.version, source.signer, repo, *values))
         rows.sort(key=lambda row: (len(row[0]), row[0]))
-        return [
-            WantedFile(
-                PackageFile(*row[:10]),
-                path,
-                state,
-                reason,
-                unreadable,
-                size,
-                Fragment(row[15], row[16], row[17], row[18], _products(row[19])) if row[15] is not None else None,
-            )
-            for row in rows
-            for path, state, reason, unreadable, size in (row[10:15],)
-        ]
+        return [_wanted_file(row) for row in rows]
 
     def set_places(self, repo: str, places: Iterable[tuple[str, str]]) -> None:
-        """Remember where files stand: (URI, path) each."""
+        """Remember where files are published: (URI, path) each."""
         with self._db.transaction() as db:
             db.executemany(
                 "UPDATE files SET path = ? WHERE repo = ? AND uri = ?", [(path, repo, uri) for uri, path in places]
             )
 
     def refuse(self, repo: str, refusals: Iterable[Refusal], *, unreadable: bool = False) -> None:
-        """Remember files as left out, with the reason; `unreadable` ones until their record changes."""
+        """Remember files as left out, with the reason.
+
+        Args:
+            repo: The name of the repository.
+            refusals: The files, with the reasons.
+            unreadable: Their bytes are at fault, so they are not tried again until their record changes.
+        """
+        mark = Unreadable.UNTIL_RECORD_CHANGES if unreadable else Unreadable.NO
         with self._db.transaction() as db:
             db.executemany(
-                "UPDATE files SET state = 'refused', reason = ?, unreadable = ? WHERE repo = ? AND uri = ?",
-                [(refusal.reason, unreadable, repo, refusal.file.uri) for refusal in refusals],
+                "UPDATE files SET state = ?, reason = ?, unreadable = ? WHERE repo = ? AND uri = ?",
+                [(FileState.REFUSED, refusal.reason, mark, repo, refusal.file.uri) for refusal in refusals],
             )
 
     def note_trouble(self, repo: str, failures: Iterable[Refusal], wrong_bytes: Collection[str]) -> None:
-        """Remember why files are still only wanted; they are tried again in the next pass.
+        """Remember why files are still only wanted; they are tried again in the next sync.
 
-        wrong_bytes: the SHA-256s for which the server sent other bytes; these wait for the next full pass.
+        Args:
+            repo: The name of the repository.
+            failures: The files, with the reasons.
+            wrong_bytes: The SHA-256s for which the server sent other bytes; these wait for the next full sync.
         """
+
+        def mark(file: PackageFile) -> Unreadable:
+            return Unreadable.UNTIL_FULL_SYNC if file.sha256 in wrong_bytes else Unreadable.NO
+
         with self._db.transaction() as db:
             db.executemany(
-                "UPDATE files SET state = 'wanted', reason = ?, unreadable = ? WHERE repo = ? AND uri = ?",
+                "UPDATE files SET state = ?, reason = ?, unreadable = ? WHERE repo = ? AND uri = ?",
                 [
-                    (failure.reason, 2 if failure.file.sha256 in wrong_bytes else 0, repo, failure.file.uri)
+                    (FileState.WANTED, failure.reason, mark(failure.file), repo, failure.file.uri)
                     for failure in failures
                 ],
             )
 
     def set_live(self, repo: str, entries: Sequence[Entry], packages: Collection[str] | None = None) -> None:
-        """Remember the files (of all packages, or of the named ones) that the published index names."""
+        """Remember the files that the published index names; the other ones are no longer live.
+
+        Args:
+            repo: The name of the repository.
+            entries: What the index names.
+            packages: The packages that it is about; None: all.
+        """
         with self._db.transaction() as db:
             live: set[str] = set()
             for files, where, values in _chunks(packages):
-                sql = f"SELECT uri FROM {files} WHERE repo = ? AND state = 'live'{where}"
-                live.update(uri for (uri,) in db.execute(sql, (repo, *values)))
+                sql = f"SELECT uri FROM {files} WHERE repo = ? AND state = ?{where}"
+                live.update(uri for (uri,) in db.execute(sql, (repo, FileState.LIVE, *values)))
             named = {entry.file.uri for entry in entries}
             db.executemany(
-                "UPDATE files SET state = 'live', reason = NULL, unreadable = 0 WHERE repo = ? AND uri = ?",
-                [(repo, uri) for uri in named - live],
+                "UPDATE files SET state = ?, reason = NULL, unreadable = ? WHERE repo = ? AND uri = ?",
+                [(FileState.LIVE, Unreadable.NO, repo, uri) for uri in named - live],
             )
             db.executemany(
-                "UPDATE files SET state = 'wanted' WHERE repo = ? AND uri = ?", [(repo, uri) for uri in live - named]
-            )
-
-    def save_fragments(self, source: FragmentSource, read: Iterable[tuple[str, int, Fragment]]) -> None:
-        """Keep fragments under (SHA-256, size) of the files that they were read from."""
-        with self._db.transaction() as db:
-            db.executemany(
-                "INSERT OR REPLACE INTO fragments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        source.kind,
-                        source.version,
-                        source.signer,
-                        sha256,
-                        size,
-                        fragment.name,
-                        fragment.version,
-                        fragment.arch,
-                        fragment.body,
-                        json.dumps([[one.name, one.sha256, one.size, one.beside] for one in fragment.products]),
-                    )
-                    for sha256, size, fragment in read
-                ],
-            )
-
-    def forget_fragments(self, sources: Iterable[FragmentSource]) -> None:
-        """Forget the fragments of files that nobody wants and of which nothing is on disk, and what no source made."""
-        present = [f"{source.kind} {source.version} {source.signer}" for source in sources]
-        made = f"format || ' ' || fragment_version || ' ' || signer IN (?{', ?' * (len(present) - 1)})"
-        with self._db.transaction() as db:
-            db.execute(
-                f"DELETE FROM fragments WHERE NOT (sha256 IN (SELECT sha256 FROM files) AND {made}) "
-                "AND sha256 NOT IN (SELECT sha256 FROM live_files) AND NOT EXISTS (SELECT 1 FROM json_each(products) "
-                "JOIN live_files ON live_files.sha256 = json_extract(json_each.value, '$[1]'))",
-                present,
+                "UPDATE files SET state = ? WHERE repo = ? AND uri = ?",
+                [(FileState.WANTED, repo, uri) for uri in live - named],
             )
 
     def lost(self, repo: str, offered: Collection[str]) -> tuple[int, int]:
         """Count the live files of a repository that are not among the offered URIs, and all its live files."""
-        rows = self._db.rows("SELECT uri FROM files WHERE repo = ? AND state = 'live'", (repo,))
+        rows = self._db.rows("SELECT uri FROM files WHERE repo = ? AND state = ?", (repo, FileState.LIVE))
         return sum(1 for (uri,) in rows if uri not in offered), len(rows)
 
     def shrunk_since(self, repo: str) -> float | None:
@@ -238,16 +229,27 @@ class WantedFiles:
             db.execute("UPDATE repos SET shrunk_since = ? WHERE name = ?", (at, repo))
 
     def awaited(self) -> frozenset[str]:
-        """The SHA-256s of all files that are still to be had."""
-        return frozenset(sha256 for (sha256,) in self._db.rows("SELECT sha256 FROM files WHERE state = 'wanted'"))
+        """Give the SHA-256s of all files that are still to be downloaded."""
+        rows = self._db.rows("SELECT sha256 FROM files WHERE state = ?", (FileState.WANTED,))
+        return frozenset(sha256 for (sha256,) in rows)
 
     def hashes(self) -> frozenset[str]:
-        """The SHA-256s of all files that any repository wants."""
+        """Give the SHA-256s of all files that any repository wants."""
         return frozenset(sha256 for (sha256,) in self._db.rows("SELECT DISTINCT sha256 FROM files"))
 
 
-def _products(text: str) -> tuple[Product, ...]:
-    return () if text == "[]" else tuple(Product(*one) for one in json.loads(text))
+def _wanted_file(row: tuple[Any, ...]) -> WantedFile:
+    path, state, reason, unreadable, size, body, name, version, arch, products = row[_FILE_COLUMN_COUNT:]
+    fragment = None if body is None else Fragment(body, name, version, arch, read_products(products))
+    return WantedFile(
+        PackageFile(*row[:_FILE_COLUMN_COUNT]),
+        path,
+        FileState(state),
+        reason,
+        Unreadable(unreadable),
+        size,
+        fragment,
+    )
 
 
 def _file_row(file: PackageFile) -> tuple[str, ...]:

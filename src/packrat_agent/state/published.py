@@ -1,8 +1,7 @@
-"""Remembers what is on disk: package files, index files, what each publication last published.
+"""Remembers what is on disk: package files, index files, and what each publication last published.
 
-Takes: what is about to be written, what was written, what was seen.
-Gives: the same back.
-Touches: the state database.
+A file is written down before it is put in place (`begin`), and with what stands there afterwards (`finish`), so a crash
+leaves no file that nobody knows. What an index no longer names is withdrawn; garbage collection removes it later.
 """
 
 import json
@@ -22,15 +21,15 @@ _MANY = 500
 class LiveFiles:
     """The disk side of the state database; all paths are relative to `root_dir`."""
 
-    def __init__(self, db: Database, last_renders: LastRenders, publications: Generations) -> None:
+    def __init__(self, db: Database, last_renders: LastRenders, generations: Generations) -> None:
         self._db = db
-        self._settled = last_renders
-        self._publications = publications
+        self._last_renders = last_renders
+        self._generations = generations
 
     def packages(self, repo: str, paths: Collection[str] | None = None) -> dict[str, StoredFile]:
         """Map path → file for the package files of a repository that were seen in place, withdrawn ones too.
 
-        paths: only those.
+        With `paths`, only those are looked up.
         """
         # The + keeps the index by repository out where few paths are asked for.
         sql = f"SELECT {_STORED} FROM live_files WHERE {'' if paths is None else '+'}repo = ? AND +publication = '' "
@@ -48,7 +47,7 @@ class LiveFiles:
             yield from self._db.rows(f"{sql} AND {column} IN ({', '.join('?' * len(chunk))})", (*values, *chunk))
 
     def withdrawn(self, repo: str) -> frozenset[str]:
-        """The paths of a repository's package files that no index names any more."""
+        """Give the paths of a repository's package files that no index names any more."""
         # The + keeps the index by repository out: few files are withdrawn.
         sql = "SELECT path FROM live_files WHERE +repo = ? AND +publication = '' AND withdrawn_at IS NOT NULL"
         return frozenset(path for (path,) in self._db.rows(sql, (repo,)))
@@ -56,6 +55,14 @@ class LiveFiles:
     def everything(self) -> dict[str, StoredFile]:
         """Map path → file for all that the agent has put, or was about to put, below `root_dir`."""
         return {row[0]: StoredFile(*row) for row in self._db.rows(f"SELECT {_STORED} FROM live_files")}
+
+    def has_files(self) -> bool:
+        """Say whether anything is known of the tree below `root_dir`."""
+        return bool(self._db.rows("SELECT 1 FROM live_files LIMIT 1"))
+
+    def count_files(self) -> int:
+        """Count all files that the agent has put, or was about to put, below `root_dir`."""
+        return int(self._db.rows("SELECT count(*) FROM live_files")[0][0])
 
     def copies(self, sha256s: Collection[str]) -> dict[str, str]:
         """Map SHA-256 → the path of a package file with those bytes, in any repository."""
@@ -69,7 +76,7 @@ class LiveFiles:
         return dict(self._among(sql, (low, high), "path", paths))
 
     def begin(self, repo: str, intended: Iterable[LiveFile]) -> None:
-        """Write down what is about to be put in place, so that a crash leaves nothing that nobody knows."""
+        """Write down what is about to be put in place; it is on the disk when this returns."""
         with self._db.transaction(durable=True) as db:
             first = self._first_generations(repo)
             db.executemany(
@@ -92,9 +99,9 @@ class LiveFiles:
             )
 
     def _first_generations(self, repo: str) -> dict[str, int]:
-        """Map publication → the first generation that names what is written now; 0: not known.
+        """Map publication → the first generation that names what is written now; 0 where that is not known.
 
-        A publication that is published again since a file of it was damaged has named that file before.
+        A publication that is published again because a file was damaged named that file before.
         """
         rows = self._db.rows("SELECT name, identity, generation FROM publications WHERE repo = ?", (repo,))
         return {name: generation + 1 if identity else 0 for name, identity, generation in rows}
@@ -102,7 +109,14 @@ class LiveFiles:
     def finish(
         self, published: Published, intended: Collection[LiveFile], withdrawn: Sequence[str], now: float
     ) -> None:
-        """Write down what was published; what the new publications no longer name is withdrawn from now on."""
+        """Write down what was published, and withdraw what the new publications no longer name.
+
+        Args:
+            published: What was written and removed.
+            intended: What was passed to `begin`.
+            withdrawn: Package files that the index no longer names.
+            now: The moment, in epoch seconds.
+        """
         repo = published.repo.name
         with self._db.transaction() as db:
             self._note_written(repo, published.written, intended, now)
@@ -114,7 +128,7 @@ class LiveFiles:
             for file in intended:
                 named.setdefault(file.publication, set()).add(file.path)
             for publication in published.publications:
-                self._note_section(published.repo, publication, named.get(publication.name, set()), now)
+                self._note_publication(published.repo, publication, named.get(publication.name, set()), now)
             self._withdraw(withdrawn, now, 0)
             self._drop_publications(repo, published.publication_names, now)
             db.executemany("DELETE FROM live_files WHERE path = ?", [(path,) for path in published.removed])
@@ -139,8 +153,8 @@ class LiveFiles:
                 ],
             )
 
-    def _note_section(self, repo: Repo, publication: SignedPublication, named: Collection[str], now: float) -> None:
-        """Raise a publication's generation, and withdraw the files that its new publication does not name."""
+    def _note_publication(self, repo: Repo, publication: SignedPublication, named: Collection[str], now: float) -> None:
+        """Start a publication's next generation, and withdraw the files that it does not name."""
         with self._db.transaction() as db:
             row = db.execute(
                 "SELECT generation FROM publications WHERE repo = ? AND name = ?", (repo.name, publication.name)
@@ -154,10 +168,10 @@ class LiveFiles:
             inside = path_in_root(repo, "")
             here = [(path, retained) for path, retained in gone if path.startswith(inside)]
             self._withdraw([path for path, _ in here], now, generation)
-            # In a directory that the repository left the pointers stay, too, and all that they name with them.
+            # A repository that moved leaves its pointers in the former directory, with all that they name, for a while.
             self._withdraw([path for path, _ in gone if not path.startswith(inside)], now, 0)
             if any(retained != Retained.AS_PACKAGE for _, retained in here):
-                self._publications.note_replaced(repo.name, publication.name, generation - 1, now)
+                self._generations.note_replaced(repo.name, publication.name, generation - 1, now)
             db.execute(
                 "INSERT OR REPLACE INTO publications (repo, name, identity, generation, facts, published_at) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
@@ -179,11 +193,12 @@ class LiveFiles:
                     rows = db.execute("SELECT path FROM live_files WHERE repo = ? AND publication = ?", (repo, name))
                     self._withdraw([path for (path,) in rows], now, 0)
                     db.execute("DELETE FROM publications WHERE repo = ? AND name = ?", (repo, name))
-                    self._publications.drop(repo, name)
+                    self._generations.drop(repo, name)
 
     def _withdraw(self, paths: Iterable[str], now: float, generation: int) -> None:
-        """Note which files are named no more; what was written for a publication that was cut off had one before it."""
+        """Note which files no index names any more, from which generation on (0: none of this publication)."""
         with self._db.transaction() as db:
+            # What was written for a generation that never came about is taken for part of the one before.
             db.executemany(
                 "UPDATE live_files SET withdrawn_at = ?, withdrawn_generation = ?, "
                 "first_generation = min(first_generation, ?) WHERE path = ? AND withdrawn_at IS NULL",
@@ -191,7 +206,7 @@ class LiveFiles:
             )
 
     def reinstate(self, repo: str, paths: Iterable[str]) -> None:
-        """Bring back package files of a repository that are wanted again before they were removed."""
+        """Take back the withdrawal of package files that are wanted again before they were removed."""
         with self._db.transaction() as db:
             withdrawn = self.withdrawn(repo)
             db.executemany(
@@ -200,7 +215,7 @@ class LiveFiles:
             )
 
     def pointers(self, repo: str) -> dict[str, list[str]]:
-        """Map publication → its pointers that stand on disk, last published first."""
+        """Map publication → its pointers on disk, the last published first."""
         found: dict[str, list[str]] = {}
         for publication, path in self._db.rows(
             "SELECT publication, path FROM live_files WHERE repo = ? AND publication > '' AND pointer_rank > 0 "
@@ -215,19 +230,19 @@ class LiveFiles:
         return dict(self._db.rows("SELECT name, identity FROM publications WHERE repo = ?", (repo,)))
 
     def facts(self, repo: str) -> dict[str, Mapping[str, str]]:
-        """Map publication → what its last publication remembered."""
+        """Map publication → the facts that were remembered with its last generation."""
         rows = self._db.rows("SELECT name, facts FROM publications WHERE repo = ?", (repo,))
         return {name: json.loads(facts) for name, facts in rows}
 
     def published_repos(self) -> frozenset[str]:
-        """Name the repositories that have anything on disk that is not withdrawn."""
+        """Name the repositories that have files on disk that are not withdrawn."""
         rows = self._db.rows(
             "SELECT repo FROM publications UNION SELECT repo FROM live_files WHERE withdrawn_at IS NULL"
         )
         return frozenset(name for (name,) in rows)
 
     def repos_of(self, paths: Iterable[str]) -> frozenset[str]:
-        """Name the repositories that published files belong to; withdrawn ones need no mending."""
+        """Name the repositories that files belong to; withdrawn files count for none, since nobody mends them."""
         found: set[str] = set()
         for path in paths:
             sql = "SELECT repo FROM live_files WHERE path = ? AND withdrawn_at IS NULL"
@@ -235,32 +250,36 @@ class LiveFiles:
         return frozenset(found)
 
     def drop_repo(self, repo: str, now: float) -> None:
-        """Retire everything of a repository that left the mirror."""
-        self._settled.drop(repo)
+        """Withdraw everything of a repository that left the mirror."""
+        self._last_renders.drop(repo)
         with self._db.transaction() as db:
             rows = db.execute("SELECT path FROM live_files WHERE repo = ?", (repo,)).fetchall()
             self._withdraw([path for (path,) in rows], now, 0)
             db.execute("DELETE FROM publications WHERE repo = ?", (repo,))
-            self._publications.drop(repo)
+            self._generations.drop(repo)
 
     def adopt(self, repo: str, files: Iterable[tuple[StoredFile, str]], now: float) -> None:
         """Remember package files that were found in their places with the right bytes.
 
-        files: each with the SHA-256 of the package file that it stands for.
+        Args:
+            repo: The name of the repository.
+            files: Each with the SHA-256 of the package file that it was made from.
+            now: The moment, in epoch seconds.
         """
         adopted = list(files)
         with self._db.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO live_files (path, repo, publication, sha256, size, mtime_ns, inode, "
-                "verified_at, pointer_rank, retained) VALUES (?, ?, '', ?, ?, ?, ?, ?, 0, 1)",
+                f"verified_at, pointer_rank, retained) VALUES (?, ?, '', ?, ?, ?, ?, ?, 0, {Retained.AS_INDEX:d})",
                 [(f.path, repo, f.sha256, f.size, f.mtime_ns, f.inode, now) for f, _ in adopted],
             )
             db.executemany(
-                "INSERT OR IGNORE INTO published_names VALUES (?, ?)", [(file.path, origin) for file, origin in adopted]
+                "INSERT OR IGNORE INTO published_names (path, sha256) VALUES (?, ?)",
+                [(file.path, origin) for file, origin in adopted],
             )
 
     def seen(self, files: Iterable[StoredFile], now: float) -> None:
-        """Note that files stand in their places with the right bytes."""
+        """Note that files were seen in their places with the right bytes."""
         with self._db.transaction() as db:
             db.executemany(
                 "UPDATE live_files SET size = ?, mtime_ns = ?, inode = ?, verified_at = ? WHERE path = ?",
@@ -268,19 +287,19 @@ class LiveFiles:
             )
 
     def forget(self, paths: Iterable[str]) -> None:
-        """Forget files that are gone or damaged; publications that name one of them are to be published again."""
+        """Forget files that are gone or damaged, and have the publications that name them published again."""
         with self._db.transaction() as db:
             for path in paths:
                 row = db.execute(
                     "SELECT repo, publication, withdrawn_at FROM live_files WHERE path = ?", (path,)
                 ).fetchone()
                 if row and row[2] is None:
-                    self._settled.drop(row[0])
+                    self._last_renders.drop(row[0])
                     db.execute("UPDATE publications SET identity = '' WHERE repo = ? AND name = ?", row[:2])
                 db.execute("DELETE FROM live_files WHERE path = ?", (path,))
 
     def distrust(self, paths: Iterable[str]) -> None:
-        """Have files that can't be read written again, without taking them for gone; withdrawn ones stay."""
+        """Have files that can't be read written again, without taking them for gone; withdrawn files are left alone."""
         with self._db.transaction() as db:
             for path in paths:
                 where = "FROM live_files WHERE path = ? AND withdrawn_at IS NULL"

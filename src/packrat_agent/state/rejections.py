@@ -1,9 +1,4 @@
-"""Remembers which records of the server can't be used, so that `status` and `check` tell of them.
-
-Takes: rejections, as they were found.
-Gives: nothing; the status reads them from the state database.
-Touches: the state database.
-"""
+"""Remembers which records of the server can't be used, so that `status` and `check` tell of them."""
 
 from collections.abc import Collection, Iterable
 

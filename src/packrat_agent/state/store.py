@@ -1,15 +1,12 @@
-"""The state database as the steps see it: what is wanted, what is on disk, what may go, compressed chunks, notes.
-
-Takes: the path of the database.
-Gives: one object a concern, all on one connection.
-Touches: the state database, as its only writer.
-"""
+"""Opens the state database for its one writer, with an object for each concern, all on one connection."""
 
 from pathlib import Path
 
 from packrat_agent.state.chunks import Chunks
 from packrat_agent.state.database import Database
-from packrat_agent.state.facts import Notes
+from packrat_agent.state.events import Events
+from packrat_agent.state.facts import Facts
+from packrat_agent.state.fragments import Fragments
 from packrat_agent.state.generations import Generations
 from packrat_agent.state.last_render import LastRenders
 from packrat_agent.state.packages import WantedFiles
@@ -24,11 +21,13 @@ class Store:
         self._db = Database(path)
         self.last_renders = LastRenders()
         self.wanted = WantedFiles(self._db, self.last_renders)
+        self.fragments = Fragments(self._db)
         self.generations = Generations(self._db)
         self.live = LiveFiles(self._db, self.last_renders, self.generations)
         self.rejections = Rejections(self._db)
         self.chunks = Chunks(self._db)
-        self.notes = Notes(self._db)
+        self.facts = Facts(self._db)
+        self.events = Events(self._db)
 
     def close(self) -> None:
         """Close the database."""

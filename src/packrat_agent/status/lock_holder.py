@@ -1,9 +1,4 @@
-"""Says which process holds a state database, without touching its lock.
-
-Takes: the path of the state database.
-Gives: a Holder, or None where nobody works with it.
-Touches: the holder file beside the state database and /proc, reading only.
-"""
+"""Finds the process that holds a state database, by its holder file and /proc, without touching the lock."""
 
 import json
 import os
@@ -18,7 +13,7 @@ _LONGEST_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that holds the lock; `here`: on this host, and seen to be alive."""
+    """The process that holds the lock; `here`: it is on this host, and alive."""
 
     pid: int
     host: str
@@ -28,9 +23,10 @@ class Holder:
 def find_holder(state_db: Path) -> Holder | None:
     """Read who holds the state database; a process that ended without cleaning up does not count.
 
-    Taking the lock to try it would make an agent that starts in this moment give up.
-    Raises: PermissionError where the directory is closed to us.
+    Raises:
+        PermissionError: The directory is closed to this user.
     """
+    # Taking the lock to try it would make an agent that starts in this moment give up.
     lock = state_db.with_name(state_db.name + ".lock")
     try:
         with lock.with_name(lock.name + ".holder").open("rb") as file:

@@ -1,9 +1,5 @@
 """Judges a Status for monitoring: one line and one level, as monitoring plugins give them.
 
-Takes: a Status, limits.
-Gives: a Verdict.
-Touches: nothing.
-
 Source: Monitoring Plugins Development Guidelines (return codes, thresholds, performance data).
 """
 
@@ -11,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from packrat_agent.status.report import human_age, human_size
 from packrat_agent.status.values import AgentState, Status
+from packrat_core.text import human_age, human_size, printable
 
 _NAMED = 3
 _DAY_S = 86400
 _LONGEST_LINE = 2000
 
 AWAY_WARNING_S = 300
-"""From then on a server that is away is no server that restarts; the log calls it an ERROR from then on, too."""
+"""A server that is away for longer is not just restarting; the log calls it an ERROR from then on, too."""
 
 
 class Level(IntEnum):
@@ -33,13 +29,13 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """From where on a figure is a WARNING, and a CRITICAL; None: never."""
+    """The values above which a figure is a WARNING, and a CRITICAL; None: never."""
 
     warning: float | None = None
     critical: float | None = None
 
     def judge(self, value: float, *, low: bool = False) -> Level:
-        """Say what a value means; `low`: small values are the bad ones."""
+        """Give the level of a value; with `low`, values below the limit are the bad ones."""
         for level, limit in ((Level.CRITICAL, self.critical), (Level.WARNING, self.warning)):
             if limit is not None and (value < limit if low else value > limit):
                 return level
@@ -48,7 +44,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is still good; times in seconds unless the name says otherwise."""
+    """The limits of all figures."""
 
     lag_s: Limit = Limit(60, 600)
     away_s: Limit = Limit(AWAY_WARNING_S, 3600)
@@ -72,26 +68,27 @@ _Finding = tuple[Level, str]
 
 
 def judge(status: Status, limits: Limits) -> Verdict:
-    """Judge a mirror by all limits; the line names what is worst first, then the figures."""
+    """Judge a mirror by all limits; the line names the worst findings first, then the figures."""
     found = [
         *_agent(status, limits),
         *_failures(status),
         *_server(status, limits),
-        *_passes(status, limits),
+        *_full_syncs(status, limits),
         *_repos(status, limits),
         *_key(status, limits),
         *_disks(status, limits),
         *_old_indexes(status, limits),
     ]
-    bad = sorted((one for one in found if one[0] is not Level.OK), key=lambda one: -one[0])
+    bad = sorted((finding for finding in found if finding[0] is not Level.OK), key=lambda finding: -finding[0])
     level = bad[0][0] if bad else Level.OK
     said = "; ".join(text for _, text in bad) if bad else _good(status)
     return tell(level, said, _figures(status, limits))
 
 
 def tell(level: Level, text: str, figures: str = "") -> Verdict:
-    """Put a line together; `|` in the text would begin the figures."""
-    shown = "".join(c if c.isprintable() else " " for c in text).replace("|", "/")[:_LONGEST_LINE]
+    """Put the line together."""
+    # A `|` in the text would begin the figures.
+    shown = printable(text, " ").replace("|", "/")[:_LONGEST_LINE]
     return Verdict(level, f"PACKRAT {level.name} - {shown}{f' | {figures}' if figures else ''}")
 
 
@@ -110,7 +107,7 @@ def _failures(status: Status) -> Iterator[_Finding]:
         yield Level.CRITICAL, f"the agent can't work: {status.failure.reason}"
     if status.config_error is not None:
         yield Level.WARNING, f"the configuration that it was told to read can't be used: {status.config_error}"
-    if rejected := [f"{one.record} ({one.reason})" for one in status.rejected]:
+    if rejected := [f"{record.record} ({record.reason})" for record in status.rejected]:
         yield Level.CRITICAL, f"{_count(rejected, 'record', 'records')} of the mirror can't be used: {_some(rejected)}"
 
 
@@ -124,10 +121,10 @@ def _server(status: Status, limits: Limits) -> Iterator[_Finding]:
         yield Level.WARNING, f"the mirror is read without a login: {server.login_refused}"
 
 
-def _passes(status: Status, limits: Limits) -> Iterator[_Finding]:
+def _full_syncs(status: Status, limits: Limits) -> Iterator[_Finding]:
     last = status.full_pass
     if last is not None and last.ended is not None:
-        # Passes that take long come less often.
+        # The longer full syncs take, the less often they come, so the time that this one took does not count.
         age_s = status.at - last.ended - (last.seconds or 0)
         yield limits.pass_age_s.judge(age_s), f"the last full pass ended {human_age(status.at - last.ended)} ago"
     elif status.agent.started is not None:
@@ -144,7 +141,7 @@ def _repos(status: Status, limits: Limits) -> Iterator[_Finding]:
     if held := [f"{repo.name} ({repo.held})" for repo in repos if repo.held]:
         yield Level.WARNING, f"{_count(held, 'repository', 'repositories')} held back: {_some(held)}"
     if status.troubles_total:
-        files = [f"{one.repo}: {one.file} ({one.reason})" for one in status.troubles]
+        files = [f"{trouble.repo}: {trouble.file} ({trouble.reason})" for trouble in status.troubles]
         text = f"left out {_some(files)}, {status.troubles_total} in all"
         yield limits.refused.judge(status.troubles_total), text
     for level in (Level.CRITICAL, Level.WARNING):
@@ -226,7 +223,7 @@ def _figure(name: str, value: float, limit: Limit | None = None, unit: str = "")
     text = f"{name}={shown}{unit}"
     if limit is None:
         return text
-    warning, critical = ("" if one is None else f"{one:.10g}" for one in (limit.warning, limit.critical))
+    warning, critical = ("" if bound is None else f"{bound:.10g}" for bound in (limit.warning, limit.critical))
     return f"{text};{warning};{critical};0"
 
 

@@ -1,8 +1,4 @@
-"""Tells Prometheus how the mirror stands: as a textfile, and on a port of this machine.
-
-Takes: the configuration.
-Gives: the text format of Prometheus.
-Touches: the state database, reading only; metrics_file; the network.
+"""Gives a Status to Prometheus: in a textfile, and on a port of this machine.
 
 Source: Prometheus exposition formats, text format 0.0.4.
 """
@@ -33,9 +29,9 @@ _complaints: dict[Path, str] = {}
 
 
 def collect(config: Config) -> None:
-    """Write the figures of this moment to metrics_file, where one is set; what hinders it is logged, once.
+    """Write the current figures to metrics_file, if it is set; what prevents that is logged once.
 
-    It reads every row of the wanted files: 0.1 s for 200,000 of them, so call it in a thread.
+    This reads every row of the wanted files (0.1 s for 200,000 of them), so call it in a thread.
     """
     path = config.mirror.metrics_file
     if path is None:
@@ -63,18 +59,19 @@ def _replace(path: Path, text: bytes) -> None:
 
 @asynccontextmanager
 async def serving_metrics(config: Config) -> AsyncIterator[int | None]:
-    """Serve /metrics on metrics_listen while the context lasts; gives the port, None where it is not set.
+    """Serve /metrics on metrics_listen while the context lasts; gives the port, or None if it is not set.
 
-    Raises: ConfigError where the port can't be had.
+    Raises:
+        ConfigError: The port can't be listened on.
     """
     if config.mirror.metrics_listen is None:
         yield None
         return
     host, port = parse_listen(config.mirror.metrics_listen)
-    one_at_a_time = asyncio.Lock()
+    reading = asyncio.Lock()
 
     async def answer(_request: web.Request) -> web.Response:
-        async with one_at_a_time:
+        async with reading:
             try:
                 text = render_metrics(await asyncio.to_thread(read_status, config))
             except PackratError as error:
@@ -100,7 +97,7 @@ async def serving_metrics(config: Config) -> AsyncIterator[int | None]:
 
 
 def render_metrics(status: Status) -> bytes:
-    """Write a Status in the text format; what is not known is left out."""
+    """Write a Status in the text format, without the figures that are not known."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Families(status))
     return generate_latest(registry)
@@ -115,9 +112,9 @@ class _Families(Collector):
     def collect(self) -> Iterator[Metric]:
         """Give all figures."""
         yield from _of_agent(self._status)
-        yield from _of_passes(self._status)
+        yield from _of_full_syncs(self._status)
         yield from _of_repos(self._status)
-        yield from _of_ground(self._status)
+        yield from _of_key_and_disks(self._status)
 
 
 def _of_agent(status: Status) -> Iterator[Metric]:
@@ -138,7 +135,7 @@ def _of_agent(status: Status) -> Iterator[Metric]:
     yield _gauge("login_refused", "1 while the server refuses the psk, and is read without a login.", refused)
 
 
-def _of_passes(status: Status) -> Iterator[Metric]:
+def _of_full_syncs(status: Status) -> Iterator[Metric]:
     if (last := status.full_pass) is not None:
         yield from _known("full_pass_ended_timestamp_seconds", "When the last full pass ended.", last.ended)
         yield from _known("full_pass_duration_seconds", "How long the last full pass took.", last.seconds)
@@ -184,7 +181,7 @@ def _of_repos(status: Status) -> Iterator[Metric]:
     yield _gauge("rejected_records", "Records of the mirror itself that can't be used.", len(status.rejected))
 
 
-def _of_ground(status: Status) -> Iterator[Metric]:
+def _of_key_and_disks(status: Status) -> Iterator[Metric]:
     if status.key is not None:
         yield _gauge("signing", "1 where the repositories are signed.", float(status.key.fingerprint is not None))
         yield from _known("key_expires_timestamp_seconds", "When the signing key expires.", status.key.expires)

@@ -1,32 +1,38 @@
 """Reads how a mirror stands from its state database, from any process, while the agent runs or not.
 
-Takes: the configuration, how many events, the time.
-Gives: a Status.
-Touches: the state database, its holder file and the filesystems' sizes, reading only.
+It only reads: the state database, its holder file, and the sizes of the filesystems. Table, nagios and prometheus show
+the Status that it gives, each in its own way.
 """
 
-import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 from packrat_agent.config.settings import Config
+from packrat_agent.state.database import migrations
+from packrat_agent.state.facts import (
+    FactsRead,
+    Failure,
+    KeyInUse,
+    LastFullSync,
+    LoginRefusal,
+    RefusedConfig,
+    ScanProgress,
+    ServerHealth,
+    Started,
+)
+from packrat_agent.state.packages import FileState
 from packrat_agent.status.lock_holder import Holder, find_holder
 from packrat_agent.status.values import (
     AgentState,
     AgentStatus,
     Disk,
     Event,
-    Failure,
-    FullPass,
-    KeyStatus,
     RejectedRecord,
     RepoStatus,
-    ScanProgress,
     ServerStatus,
     Status,
     Trouble,
@@ -35,7 +41,7 @@ from packrat_core.errors import ConfigError, DiskError
 
 TROUBLES_LIMIT = 1000
 
-# A file that is named by two paths, or by an index that is in force too, takes no room of its own.
+# A file with two paths, or one that the current index names too, takes no room of its own.
 _OLD_BYTES = (
     "SELECT repo, sum(size) FROM (SELECT repo, max(size) AS size, min(withdrawn_at IS NOT NULL) AS is_old "
     "FROM live_files WHERE publication > '' GROUP BY repo, inode) WHERE is_old GROUP BY repo"
@@ -45,35 +51,43 @@ _OLD_BYTES = (
 def read_status(config: Config, events: int = 0, now: float | None = None) -> Status:
     """Read the state of the mirror, all of it of one moment.
 
-    Raises: ConfigError where there is no state database (of ours); DiskError where it can't be read.
+    Args:
+        config: The configuration.
+        events: How many of the last events to read.
+        now: The moment, in epoch seconds; None: that of the reading.
+
+    Raises:
+        ConfigError: There is no state database, or it is not ours or of another version.
+        DiskError: It can't be read.
     """
     path = config.mirror.state_db
     try:
         holder = find_holder(path)
         with _reading(path) as db:
-            settings = _settings(db)
-            repos = _repos(db, settings)
+            facts = FactsRead(db)
+            repos = _repos(db, facts)
             troubles, total = _troubles(db)
             rejected = _rejected(db)
             rows = db.execute("SELECT at, word, repo, text FROM events ORDER BY id DESC LIMIT ?", (events,)).fetchall()
     except PermissionError:
         raise DiskError(f"may not read the state database {path}; ask as root or as the agent's user") from None
-    agent = _agent(holder, settings.get("started", {}))
+    agent = _agent(holder, facts.read(Started))
+    failure, refused_config = facts.read(Failure), facts.read(RefusedConfig)
     return Status(
         at=time.time() if now is None else now,
         mirror=config.packrat.name,
         agent=agent,
-        server=_server(config, settings.get("server", {}), settings.get("login", {})),
+        server=_server(config, facts),
         repos=repos,
         troubles=troubles,
         troubles_total=total,
         rejected=rejected,
-        failure=_failure(settings.get("failure", {})),
-        config_error=_text(settings.get("config_error", {}), "reason"),
-        full_pass=_full_pass(settings.get("full_pass")),
+        failure=failure if failure is not None and failure.reason else None,
+        config_error=refused_config.reason if refused_config is not None else None,
+        full_pass=facts.read(LastFullSync),
         # A process that was killed could not take its progress back.
-        scan=None if agent.state is AgentState.STOPPED else _scan(settings.get("scan")),
-        key=_key(settings.get("key")),
+        scan=None if agent.state is AgentState.STOPPED else facts.read(ScanProgress),
+        key=facts.read(KeyInUse),
         disks=tuple(_disks(config)),
         events=tuple(Event(*row) for row in reversed(rows)),
     )
@@ -86,37 +100,54 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
             f"there is no state database {path}: no packrat-agent has worked with this configuration yet; "
             "start one with `packrat-agent run`, or name its configuration with --config"
         )
-    # Without a WAL nobody writes, and opening it the usual way would have to make one.
+    # Without a WAL nobody writes to it. Opening it the usual way would make one, and this only reads.
     way = "mode=ro" if path.with_name(path.name + "-wal").exists() else "mode=ro&immutable=1"
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{way}", uri=True, timeout=5)) as db:
             db.execute("PRAGMA query_only = ON")
             db.execute("BEGIN")
+            _check_schema(db, path)
             yield db
     except sqlite3.DatabaseError as error:
         if "unable to open" in str(error) and not os.access(path, os.R_OK):
             raise PermissionError from None
         if "no such" in str(error) or "not a database" in str(error):
-            raise ConfigError(
-                f"{path} is no state database of this packrat-agent ({error}); set state_db to the right file, "
-                "or start the agent: it takes over what is there"
-            ) from None
+            raise _not_ours(path, str(error)) from None
         raise DiskError(f"can't read the state database {path}: {error}; ask as root or as the agent's user") from error
 
 
-def _settings(db: sqlite3.Connection) -> dict[str, dict[str, Any]]:
-    found = {}
-    for name, text in db.execute("SELECT name, value FROM settings"):
-        try:
-            value = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            found[name] = value
-    return found
+def _check_schema(db: sqlite3.Connection, path: Path) -> None:
+    """Tell a state database of another version from one that can be read.
+
+    The package may have been upgraded while the former agent is still running; only the agent itself migrates.
+
+    Raises:
+        ConfigError: It is of another version, or not a state database of packrat-agent.
+    """
+    schema, newest = int(db.execute("PRAGMA user_version").fetchone()[0]), migrations()[-1][0]
+    if schema == newest:
+        return
+    if schema > newest:
+        raise ConfigError(
+            f"the state database {path} is of a newer packrat-agent (schema {schema}, this one reads {newest}); "
+            "upgrade packrat-agent"
+        )
+    if schema == 0 or not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'live_files'").fetchone():
+        raise _not_ours(path, f"schema {schema}")
+    raise ConfigError(
+        f"the state database {path} is of an older packrat-agent (schema {schema}, this one reads {newest}); start the "
+        "agent, or restart it if it is running: it brings the database up to date when it starts, and loses nothing"
+    )
 
 
-def _repos(db: sqlite3.Connection, settings: Mapping[str, dict[str, Any]]) -> tuple[RepoStatus, ...]:
+def _not_ours(path: Path, reason: str) -> ConfigError:
+    return ConfigError(
+        f"{path} is not a state database of packrat-agent ({reason}); set state_db to the right file, or start the "
+        "agent: it takes over what is there"
+    )
+
+
+def _repos(db: sqlite3.Connection, facts: FactsRead) -> tuple[RepoStatus, ...]:
     counts: dict[str, dict[str, int]] = {}
     for repo, state, count in db.execute("SELECT repo, state, count(*) FROM files GROUP BY repo, state"):
         counts.setdefault(repo, {})[state] = count
@@ -125,22 +156,22 @@ def _repos(db: sqlite3.Connection, settings: Mapping[str, dict[str, Any]]) -> tu
     old_bytes = dict(db.execute(_OLD_BYTES).fetchall())
     found = []
     for name, kind, directory in db.execute("SELECT name, kind, directory FROM repos ORDER BY name"):
-        files, said = counts.get(name, {}), settings.get(f"repo:{name}", {})
+        files, health = counts.get(name, {}), facts.repo(name)
         found.append(
             RepoStatus(
                 name=name,
                 kind=kind,
                 directory=directory,
                 wanted=sum(files.values()),
-                live=files.get("live", 0),
-                refused=files.get("refused", 0),
-                pending=files.get("wanted", 0),
-                published=_number(said, "published") or published.get(name),
-                checked=_number(said, "checked"),
-                lag_s=_number(said, "lag_s"),
-                held=_text(said, "held"),
-                ahead=_text(said, "ahead"),
-                error=_text(said, "error"),
+                live=files.get(FileState.LIVE, 0),
+                refused=files.get(FileState.REFUSED, 0),
+                pending=files.get(FileState.WANTED, 0),
+                published=health.published or published.get(name),
+                checked=health.checked,
+                lag_s=health.lag_s,
+                held=health.held,
+                ahead=health.ahead,
+                error=health.error,
                 old_generations=generations.get(name, 0),
                 old_index_bytes=old_bytes.get(name, 0),
             )
@@ -150,15 +181,15 @@ def _repos(db: sqlite3.Connection, settings: Mapping[str, dict[str, Any]]) -> tu
 
 def _troubles(db: sqlite3.Connection) -> tuple[tuple[Trouble, ...], int]:
     found_in = (
-        "FROM (SELECT repo, state, file_name, reason FROM files WHERE reason IS NOT NULL AND state <> 'live' "
+        "FROM (SELECT repo, state, file_name, reason FROM files WHERE reason IS NOT NULL AND state <> ? "
         "UNION ALL SELECT repo, 'rejected', record, reason FROM rejections WHERE repo IN (SELECT name FROM repos))"
     )
-    (total,) = db.execute(f"SELECT count(*) {found_in}").fetchone()
+    (total,) = db.execute(f"SELECT count(*) {found_in}", (FileState.LIVE,)).fetchone()
     rows = db.execute(
         f"SELECT repo, state, file_name, reason {found_in} ORDER BY repo, file_name LIMIT ?",
-        (TROUBLES_LIMIT,),
+        (FileState.LIVE, TROUBLES_LIMIT),
     )
-    words = {"refused": "refused", "wanted": "pending", "rejected": "rejected"}
+    words = {FileState.REFUSED: "refused", FileState.WANTED: "pending", "rejected": "rejected"}
     found = tuple(Trouble(repo, words[state], file, reason) for repo, state, file, reason in rows)
     return found, int(total)
 
@@ -168,64 +199,30 @@ def _rejected(db: sqlite3.Connection) -> tuple[RejectedRecord, ...]:
     return tuple(RejectedRecord(record, reason) for record, reason in rows)
 
 
-def _failure(said: Mapping[str, Any]) -> Failure | None:
-    reason = _text(said, "reason")
-    return None if reason is None else Failure(_number(said, "at"), reason)
-
-
-def _agent(holder: Holder | None, started: dict[str, Any]) -> AgentStatus:
-    version, at = _text(started, "version"), _number(started, "at")
+def _agent(holder: Holder | None, started: Started | None) -> AgentStatus:
+    version, at = (started.version, started.at) if started is not None else (None, None)
     if holder is None:
         return AgentStatus(AgentState.STOPPED, None, None, version, at)
     state = AgentState.RUNNING
     if not holder.here:
         state = AgentState.ELSEWHERE
-    elif started and _whole(started, "pid") != holder.pid:
-        # The claim is held, but not by the process that said that it follows the server.
+    elif started is not None and started.pid != holder.pid:
+        # The lock is held, but not by the process that said that it follows the server.
         state = AgentState.SYNCING
     return AgentStatus(state, holder.pid, holder.host, version, at)
 
 
-def _server(config: Config, said: dict[str, Any], login: dict[str, Any]) -> ServerStatus:
-    up = said.get("up")
-    refused = _text(login, "refused")
+def _server(config: Config, facts: FactsRead) -> ServerStatus:
+    health = facts.read(ServerHealth) or ServerHealth(None, None, None, None)
+    login = facts.read(LoginRefusal)
+    refused = login is not None and login.refused is not None
     return ServerStatus(
-        url=_text(said, "url") or config.packrat.url,
-        up=up if isinstance(up, bool) else None,
-        since=_number(said, "since"),
-        reason=_text(said, "reason"),
-        login_refused=refused,
-        login_refused_since=_number(login, "since") if refused else None,
-    )
-
-
-def _full_pass(said: dict[str, Any] | None) -> FullPass | None:
-    if said is None:
-        return None
-    complete = said.get("complete")
-    return FullPass(
-        began=_number(said, "began"),
-        ended=_number(said, "ended"),
-        seconds=_number(said, "seconds"),
-        files=_whole(said, "files"),
-        bytes=_whole(said, "bytes"),
-        damaged=_whole(said, "damaged"),
-        foreign=_whole(said, "foreign"),
-        complete=complete if isinstance(complete, bool) else None,
-    )
-
-
-def _scan(said: dict[str, Any] | None) -> ScanProgress | None:
-    if said is None:
-        return None
-    return ScanProgress(_number(said, "began"), *(_whole(said, name) for name in ("files", "bytes", "of_files")))
-
-
-def _key(said: dict[str, Any] | None) -> KeyStatus | None:
-    if said is None:
-        return None
-    return KeyStatus(
-        _text(said, "fingerprint"), _text(said, "algorithm"), _whole(said, "bits"), _number(said, "expires")
+        url=health.url or config.packrat.url,
+        up=health.up,
+        since=health.since,
+        reason=health.reason,
+        login_refused=login.refused if login and refused else None,
+        login_refused_since=login.since if login and refused else None,
     )
 
 
@@ -240,19 +237,3 @@ def _disks(config: Config) -> Iterator[Disk]:
         writable = not sizes.f_flag & os.ST_RDONLY
         size_bytes, free_bytes = sizes.f_blocks * sizes.f_frsize, sizes.f_bavail * sizes.f_frsize
         yield Disk(holds, str(path), size_bytes, free_bytes, percent, writable)
-
-
-def _number(said: Mapping[str, Any], name: str) -> float | None:
-    value = said.get(name)
-    finite = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e18
-    return float(value) if finite else None  # type: ignore[arg-type]
-
-
-def _whole(said: Mapping[str, Any], name: str) -> int | None:
-    value = _number(said, name)
-    return None if value is None else int(value)
-
-
-def _text(said: Mapping[str, Any], name: str) -> str | None:
-    value = said.get(name)
-    return value if isinstance(value, str) and value else None

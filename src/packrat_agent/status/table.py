@@ -1,9 +1,4 @@
-"""Writes a Status for people: a table on a terminal, aligned lines elsewhere.
-
-Takes: a Status, where to write.
-Gives: text.
-Touches: the stream that is passed in.
-"""
+"""Shows a Status to people: a table on a terminal, aligned lines elsewhere."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from packrat_agent.status.report import human_age, human_size
-from packrat_agent.status.values import AgentState, KeyStatus, RepoStatus, Status
+from packrat_agent.state.facts import KeyInUse
+from packrat_agent.status.values import AgentState, RepoStatus, Status
+from packrat_core.text import human_age, human_size, printable
 
 _LISTED = 20
 _FIGURES = ("wanted", "live", "refused", "pending", "changed", "checked", "lag", "old indexes")
@@ -24,11 +20,11 @@ _KEY_SOON_S = 30 * _DAY_S
 
 
 def show_status(status: Status, stream: IO[str]) -> None:
-    """Write all of it; names and reasons come from the network, so nothing in them can steer the terminal."""
-    # Lines that are too long for a terminal are its own to wrap: a table squeezed into it can't be read.
+    """Write all of it; names and reasons come from the network, so nothing in them may steer the terminal."""
+    # A table squeezed into a narrow terminal can't be read; let the terminal wrap long lines.
     console = Console(file=stream, width=_WIDTH, force_terminal=stream.isatty(), highlight=False)
     for name, text, style in _head(status):
-        console.print(Text.assemble((f"{name:<10}", "bold"), " ", (_safe(text), style)))
+        console.print(Text.assemble((f"{name:<10}", "bold"), " ", (printable(text), style)))
     if status.repos:
         console.print()
         with console.capture() as drawn:
@@ -40,7 +36,7 @@ def show_status(status: Status, stream: IO[str]) -> None:
         if part:
             console.print()
         for text, style in part:
-            console.print(Text(_safe(text), style))
+            console.print(Text(printable(text), style))
 
 
 def _head(status: Status) -> Iterator[tuple[str, str, str]]:
@@ -96,7 +92,7 @@ def _full_pass(status: Status) -> str:
     return f"ended {human_age(status.at - last.ended)} ago{took}{read}{found}{rest}"
 
 
-def _key(key: KeyStatus, now: float) -> tuple[str, str]:
+def _key(key: KeyInUse, now: float) -> tuple[str, str]:
     if key.fingerprint is None:
         return "none, nothing is signed", "yellow"
     kind = " ".join(str(part) for part in (key.algorithm, key.bits) if part)
@@ -117,8 +113,8 @@ def _table(status: Status) -> Table:
     for repo in status.repos:
         state, style = _state(repo)
         table.add_row(
-            Text(_safe(repo.name)),
-            Text(_safe(repo.kind)),
+            Text(printable(repo.name)),
+            Text(printable(repo.kind)),
             str(repo.wanted),
             str(repo.live),
             Text(str(repo.refused), "yellow" if repo.refused else ""),
@@ -127,7 +123,7 @@ def _table(status: Status) -> Table:
             _ago(status.at, repo.checked),
             "-" if repo.lag_s is None else human_age(repo.lag_s),
             _old_indexes(repo),
-            Text(_safe(state), style),
+            Text(printable(state), style),
         )
     return table
 
@@ -164,9 +160,9 @@ def _troubles(status: Status) -> Iterator[tuple[str, str]]:
             yield f"! {repo.name}: held: {repo.held}", "yellow"
         if repo.ahead:
             yield f"! {repo.name}: {repo.ahead}", "red"
-    for one in status.troubles[:_LISTED]:
-        word = "failed" if one.state == "pending" else one.state
-        yield f"! {one.repo}: {word} {one.file}: {one.reason}", "yellow"
+    for trouble in status.troubles[:_LISTED]:
+        word = "failed" if trouble.state == "pending" else trouble.state
+        yield f"! {trouble.repo}: {word} {trouble.file}: {trouble.reason}", "yellow"
     if status.troubles_total > _LISTED:
         yield f"! and {status.troubles_total - _LISTED} more; `packrat-agent status --json` lists them", "yellow"
 
@@ -180,7 +176,3 @@ def _events(status: Status) -> Iterator[tuple[str, str]]:
 
 def _ago(now: float, at: float | None) -> str:
     return "never" if at is None else human_age(now - at)
-
-
-def _safe(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)

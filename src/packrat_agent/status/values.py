@@ -1,20 +1,17 @@
-"""How a mirror stands: the values that status, check and metrics tell, each in its own words.
-
-Takes: nothing.
-Gives: a Status, and its JSON form.
-Touches: nothing.
-"""
+"""The values that status, check and metrics show, and their JSON form."""
 
 import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from packrat_agent.state.facts import Failure, KeyInUse, LastFullSync, ScanProgress
+
 SCHEMA = 1
-"""Rises when a field of the JSON form is taken away or changes its meaning."""
+"""Raised when a field of the JSON form is removed or changes its meaning."""
 
 
 class AgentState(StrEnum):
-    """What the agent is doing; `elsewhere`: another host holds the state database, and can't be asked."""
+    """What the agent is doing; ELSEWHERE: another host holds the state database, and its processes can't be seen."""
 
     RUNNING = "running"
     SYNCING = "syncing"
@@ -83,40 +80,6 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class FullPass:
-    """The last full pass that came to its end; times are epoch seconds, `files` and `bytes` what was read on disk."""
-
-    began: float | None
-    ended: float | None
-    seconds: float | None
-    files: int | None
-    bytes: int | None
-    damaged: int | None
-    foreign: int | None
-    complete: bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class ScanProgress:
-    """The full pass that is under way: how far its reading of the disk has come."""
-
-    began: float | None
-    files: int | None
-    bytes: int | None
-    of_files: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class KeyStatus:
-    """The signing key; `fingerprint` is None where nothing is signed, `expires` (epoch seconds) where it never does."""
-
-    fingerprint: str | None
-    algorithm: str | None
-    bits: int | None
-    expires: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Disk:
     """The filesystem below root_dir or the state database: what is free for the agent, of bytes and of inodes."""
 
@@ -130,17 +93,9 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class RejectedRecord:
-    """A record of the mirror itself, such as one of its repositories, that can't be used."""
+    """A record of the mirror itself that can't be used, such as one of its repositories."""
 
     record: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why the agent can't work, since `at` (epoch seconds): it goes on by itself once that is mended."""
-
-    at: float | None
     reason: str
 
 
@@ -156,7 +111,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All of it, as it was at `at`; None: the agent has not said so yet."""
+    """How the mirror stood at `at` (epoch seconds); None: the agent has not recorded it yet."""
 
     at: float
     mirror: str
@@ -168,12 +123,12 @@ class Status:
     rejected: tuple[RejectedRecord, ...]
     failure: Failure | None
     config_error: str | None
-    full_pass: FullPass | None
+    full_pass: LastFullSync | None
     scan: ScanProgress | None
-    key: KeyStatus | None
+    key: KeyInUse | None
     disks: tuple[Disk, ...]
     events: tuple[Event, ...]
 
     def as_json(self) -> str:
-        """Write it as one JSON object; its fields are described in docs/operations.md."""
+        """Write it as one JSON object; docs/operations.md describes its fields."""
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, ensure_ascii=False, allow_nan=False)

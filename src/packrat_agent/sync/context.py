@@ -12,7 +12,7 @@ from pathlib import Path
 from packrat_agent.formats.interface import Format, RenderSettings, Treatment
 from packrat_agent.gpg.keyring import SigningKey
 from packrat_agent.model.values import NOTHING_CONFIRMED, Confirmed, Refusal, Rejection, Retention, StoredFile
-from packrat_agent.state.packages import FragmentSource
+from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.sync.removals import RemovalLimits
 
 

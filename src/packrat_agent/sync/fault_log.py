@@ -7,11 +7,13 @@ Touches: the log; the state database, through the given notes.
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 
 from packrat_agent.model.values import Refusal, Rejection
+from packrat_agent.state.events import Events
+from packrat_agent.state.facts import Facts, LoginRefusal
 
 log = structlog.get_logger()
 
@@ -46,19 +48,12 @@ class _Result(Protocol):
     removed: list[str]
 
 
-class _Notes(Protocol):
-    def add_event(self, at: float, word: str, repo: str | None, text: str) -> None: ...
-
-    def fact(self, name: str) -> Mapping[str, Any]: ...
-
-    def set_fact(self, name: str, fact: Mapping[str, Any]) -> None: ...
-
-
 class FaultLog:
     """Remembers, for each repository, which faults were told."""
 
-    def __init__(self, notes: _Notes) -> None:
-        self._notes = notes
+    def __init__(self, facts: Facts, events: Events) -> None:
+        self._facts = facts
+        self._events = events
         self._faults: dict[str, set[_Fault]] = {}
         self._login_refused: str | None = None
 
@@ -76,7 +71,7 @@ class FaultLog:
             text = (
                 f"{', '.join(result.publications) or 'files'}: {len(result.added)} added, {len(result.removed)} removed"
             )
-            self._notes.add_event(time.time(), "published", result.repo, text)
+            self._events.add(time.time(), "published", result.repo, text)
 
     def error(self, repo: str, reason: str) -> None:
         """Tell why a repository's pass stopped."""
@@ -91,15 +86,16 @@ class FaultLog:
 
         `status` and `check` show it for as long as it lasts; the log has it once after each start.
         """
-        before = self._notes.fact("login").get("refused")
+        known = self._facts.read(LoginRefusal)
+        before = known.refused if known is not None else None
         if refused is not None and refused != self._login_refused:
             log.warning("anonymous", reason=refused, text=_ANONYMOUS)
         self._login_refused = refused
         if refused == before:
             return
         now = time.time()
-        self._notes.set_fact("login", {"refused": refused, "since": now})
-        self._notes.add_event(now, "anonymous" if refused else "login", None, refused or _LOGIN_AGAIN)
+        self._facts.write(LoginRefusal(refused, now))
+        self._events.add(now, "anonymous" if refused else "login", None, refused or _LOGIN_AGAIN)
         if refused is None:
             log.info("login", text=_LOGIN_AGAIN)
 
@@ -109,5 +105,5 @@ class FaultLog:
             if (word, about, reason) not in before:
                 what = {"record" if word == "rejected" else "file": about} if about else {}
                 _LOGGED[word](repo or None, what, reason)
-                self._notes.add_event(time.time(), word, repo or None, f"{about}: {reason}" if about else reason)
+                self._events.add(time.time(), word, repo or None, f"{about}: {reason}" if about else reason)
         self._faults[repo] = set(faults) if whole else before | set(faults)

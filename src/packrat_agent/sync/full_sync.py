@@ -21,6 +21,7 @@ from packrat_agent.publish.landing_page import SITE, Introduction, render_site
 from packrat_agent.publish.scan import Scan, scan
 from packrat_agent.publish.signing import sign_tree
 from packrat_agent.publish.writer import intend, publish
+from packrat_agent.state.facts import LastFullSync, RepoChanges
 from packrat_agent.state.fragment_backup import drop
 from packrat_agent.state.rejections import MIRROR
 from packrat_agent.sync.context import Order, SyncResult
@@ -134,7 +135,6 @@ async def run_one(
     def count(files: int, size: int) -> None:
         on_progress(repo.name, files, size)
 
-    fact = f"repo:{repo.name}"
     settings = replace(mirror.context.settings, clock_confirmed=order.confirmed.clock)
     try:
         if not order.dry_run:
@@ -142,22 +142,22 @@ async def run_one(
         result = await sync_repo(repo, order, server, mirror.store, replace(mirror.context, settings=settings), count)
     except (ServerUnavailable, LoginRefused, DiskError) as error:
         if not order.dry_run:
-            mirror.store.notes.update_fact(fact, {"error": str(error)})
+            mirror.store.facts.update_repo(repo.name, error=str(error))
         raise
     except PackratError as error:
         mirror.fault_log.error(repo.name, str(error))
         summary.errors[repo.name] = str(error)
         if not order.dry_run:
-            mirror.store.notes.update_fact(fact, {"error": str(error)})
+            mirror.store.facts.update_repo(repo.name, error=str(error))
         return
     mirror.fault_log.result(result, whole=order.packages is None)
     summary.syncs.append(result)
     if not order.dry_run:
         now = time.time()
-        told = {"checked": now, "held": result.held, "ahead": result.ahead, "error": None}
+        changes: RepoChanges = {"checked": now, "held": result.held, "ahead": result.ahead, "error": None}
         if result.publications or result.added or result.removed:
-            told |= {"published": now}
-        mirror.store.notes.update_fact(fact, told)
+            changes["published"] = now
+        mirror.store.facts.update_repo(repo.name, **changes)
 
 
 def look(mirror: Mirror, on_progress: Callable[[int, int], None]) -> Look:
@@ -192,7 +192,7 @@ def note_look(mirror: Mirror, seen: Look) -> frozenset[str]:
     for path in damaged:
         if seen.remembered[path].inode:
             log.warning("damaged", path=path, text="missing or changed on disk; it is replaced")
-            store.notes.add_event(time.time(), "damaged", None, path)
+            store.events.add(time.time(), "damaged", None, path)
     for path in seen.found.closed:
         log.warning("damaged", path=path, text="not everybody may read it; its mode is set right")
     open_up(mirror.context.root, seen.found.closed)
@@ -215,7 +215,7 @@ def keep_repos(mirror: Mirror, view: MirrorView, summary: Summary, *, accepted: 
     leaving = _hold_leaving(mirror, view, summary, accepted=accepted)
     mirror.store.wanted.save_repos(view.repos, view.unusable.union(one.repo for one in leaving))
     for one in leaving:
-        mirror.store.notes.update_fact(f"repo:{one.repo}", {"held": one.reason})
+        mirror.store.facts.update_repo(one.repo, held=one.reason)
 
 
 def _hold_leaving(mirror: Mirror, view: MirrorView, summary: Summary, *, accepted: bool) -> tuple[Leaving, ...]:
@@ -235,7 +235,7 @@ def keep_site(mirror: Mirror) -> None:
     present = {repo.name for repo in repos} | {SITE.name}
     for name in store.live.published_repos() - present:
         log.info("left", repo=name, text="no longer on the mirror; removed after the grace period")
-        store.notes.add_event(time.time(), "left", name, "no longer on the mirror")
+        store.events.add(time.time(), "left", name, "no longer on the mirror")
         store.live.drop_repo(name, time.time())
 
 
@@ -257,7 +257,7 @@ def clean(mirror: Mirror, seen: Look | None) -> list[str]:
     remove_empty_directories(root, seen.found.empty, kept)
     clear_staging(mirror.context.staging, store.wanted.awaited())
     sources = [mirror.context.source_of(form) for form in FORMATS.values()]
-    store.wanted.forget_fragments(sources)
+    store.fragments.forget_unneeded(sources)
     drop(root, store.wanted.hashes(), sources)
     return gone
 
@@ -265,18 +265,17 @@ def clean(mirror: Mirror, seen: Look | None) -> list[str]:
 def note_full_pass(mirror: Mirror, seen: Look, summary: Summary) -> None:
     """Remember how a full pass went, for `status`."""
     good = seen.found.good
-    mirror.store.notes.set_fact(
-        "full_pass",
-        {
-            "began": seen.began,
-            "ended": time.time(),
-            "seconds": summary.seconds,
-            "files": len(good),
-            "bytes": sum(file.size for file in good),
-            "damaged": sum(1 for path in seen.found.damaged if path in seen.remembered),
-            "foreign": len(_foreign(mirror, seen.found)),
-            "complete": summary.complete,
-        },
+    mirror.store.facts.write(
+        LastFullSync(
+            began=seen.began,
+            ended=time.time(),
+            seconds=summary.seconds,
+            files=len(good),
+            bytes=sum(file.size for file in good),
+            damaged=sum(1 for path in seen.found.damaged if path in seen.remembered),
+            foreign=len(_foreign(mirror, seen.found)),
+            complete=summary.complete,
+        )
     )
 
 
@@ -318,4 +317,4 @@ def _introduce(mirror: Mirror, repo: Repo, url: str) -> Introduction:
 
 def nothing_known(mirror: Mirror) -> bool:
     """True where the state database knows of no file: what is on disk is to be looked at before anything is fetched."""
-    return not mirror.store.live.everything()
+    return not mirror.store.live.has_files()

@@ -23,6 +23,7 @@ from packrat_agent.model.paths import kept_paths
 from packrat_agent.model.values import NOTHING_CONFIRMED, Confirmed, Retention
 from packrat_agent.publish.claim import check_ownership, claim
 from packrat_agent.state.database import copy_database
+from packrat_agent.state.facts import KeyInUse
 from packrat_agent.state.original import set_original_aside
 from packrat_agent.state.store import Store
 from packrat_agent.sync.context import MirrorContext
@@ -90,7 +91,7 @@ def prepare(config: Config, store: Store, staging: Path, wish: Wish) -> Mirror:
             config.packrat.name,
             sorted(mirror.keep_files),
             adopt=wish.adopt,
-            had_files=bool(store.live.everything()),
+            had_files=store.live.has_files(),
         )
     key = _find_key(config)
     public_key = None
@@ -120,9 +121,8 @@ def prepare(config: Config, store: Store, staging: Path, wish: Wish) -> Mirror:
     )
     if not wish.dry_run:
         expires = key.expires.timestamp() if key and key.expires else None
-        told = {"algorithm": key.algorithm, "bits": key.bits, "expires": expires} if key else {}
-        store.notes.set_fact("key", {"fingerprint": key.fingerprint if key else None, **told})
-    return Mirror(config, store, context, public_key, FaultLog(store.notes))
+        store.facts.write(KeyInUse(key.fingerprint, key.algorithm, key.bits, expires) if key else KeyInUse(None))
+    return Mirror(config, store, context, public_key, FaultLog(store.facts, store.events))
 
 
 def _find_key(config: Config) -> SigningKey | None:

@@ -15,7 +15,7 @@ from packrat_agent.formats.interface import Format, Treatment
 from packrat_agent.model.paths import is_kept, path_in_root
 from packrat_agent.model.values import Candidate, Part, Plan, Refusal, Repo, StoredFile, Wanted
 from packrat_agent.state.fragment_backup import recall
-from packrat_agent.state.packages import WantedFile
+from packrat_agent.state.packages import FileState, Unreadable, WantedFile
 from packrat_agent.state.store import Store
 from packrat_agent.sync.build import parts_of, read_parts
 from packrat_agent.sync.context import MirrorContext, Order
@@ -32,7 +32,7 @@ def reconcile(
     """Decide what a pass does; what is found in its place is adopted, and places and refusals are remembered."""
     repo, source = scope.repo, context.source_of(form)
     wanted_files, recalled = recall(context.root, source, store.wanted.wanted_files(repo.name, source, scope.packages))
-    store.wanted.save_fragments(source, recalled)
+    store.fragments.save(source, recalled)
     candidates, refused = _place(repo, form, wanted_files, context, order)
     _adopt(repo, candidates, order.untracked, store)
     plan = _plan(scope, candidates, refused, order, store, {})
@@ -45,7 +45,7 @@ def reconcile(
 def reconcile_dry(repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store, context: MirrorContext) -> Plan:
     """Decide the same of what the server just said, and remember nothing."""
     known = {item.file: item for item in store.wanted.wanted_files(repo.name, context.source_of(form))}
-    wanted_files = [known.get(file) or WantedFile(file, None, "wanted", None, 0, None, None) for file in wanted.files]
+    wanted_files = [known.get(file) or WantedFile(file) for file in wanted.files]
     wanted_files, _ = recall(context.root, context.source_of(form), wanted_files)
     candidates, refused = _place(repo, form, wanted_files, context, order)
     if form.treatment is Treatment.ACCOMPANIED:
@@ -68,10 +68,11 @@ def _place(
     as_is = form.treatment is Treatment.AS_IS or (form.treatment is Treatment.SIGNED and not signed)
     exclusive = form.treatment is not Treatment.UNPACKED
     for item in wanted_files:
-        if item.unreadable == 1 or (item.unreadable == 2 and not ask_again):
+        waits = item.unreadable is Unreadable.UNTIL_FULL_SYNC and not ask_again
+        if waits or item.unreadable is Unreadable.UNTIL_RECORD_CHANGES:
             continue
         file, path = item.file, item.path
-        if not trust_places or item.state != "live" or path is None:
+        if not trust_places or item.state is not FileState.LIVE or path is None:
             try:
                 path = path_in_root(repo, form.place(repo, file))
                 if is_kept(path, context.kept):

@@ -222,7 +222,7 @@ def _note(build: _Build, made: Made) -> None:
     wanted, repo = build.store.wanted, build.scope.repo.name
     source = build.context.source_of(build.form)
     fresh = [(sha, *read) for sha, read in made.fresh.items()]
-    wanted.save_fragments(source, fresh)
+    build.store.fragments.save(source, fresh)
     keep(build.context.root, source, fresh, build.wanted_files)
     wanted.refuse(repo, made.unreadable, unreadable=True)
     wanted.refuse(repo, made.disagreeing)

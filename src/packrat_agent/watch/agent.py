@@ -22,6 +22,7 @@ import structlog
 from packrat_agent.model.values import NOTHING_CONFIRMED, Confirmed, MirrorView, Repo, StoredFile
 from packrat_agent.publish.claim import take_confirmed
 from packrat_agent.publish.scan import be_gentle
+from packrat_agent.state.facts import Failure, ScanProgress, Started
 from packrat_agent.status.nagios import AWAY_WARNING_S
 from packrat_agent.status.prometheus import collect, serving_metrics
 from packrat_agent.sync.context import Order
@@ -108,10 +109,9 @@ async def run(mirror: Mirror, on_progress: Progress, bell: asyncio.Event) -> Non
     """
     packrat = mirror.config.packrat
     log.info("started", version=__version__, server=packrat.url, mirror=packrat.name)
-    told = {"pid": os.getpid(), "host": socket.gethostname(), "at": time.time(), "version": __version__}
-    mirror.store.notes.set_fact("started", told)
-    for stale in ("scan", "failure"):
-        mirror.store.notes.drop_fact(stale)
+    mirror.store.facts.write(Started(os.getpid(), socket.gethostname(), time.time(), __version__))
+    for stale in (ScanProgress, Failure):
+        mirror.store.facts.drop(stale)
     stopping = threading.Event()
     async with serving_metrics(mirror.config):
         with ThreadPoolExecutor(1, "scan", be_gentle) as scanner:
@@ -165,14 +165,14 @@ def _complain(desk: _Desk, error: PackratError) -> None:
         log.error("waiting", reason=desk.complaint, text=_MEANWHILE)
     else:
         log.warning("waiting", reason=desk.complaint, text=_MEANWHILE)
-    notes, now = desk.mirror.store.notes, time.time()
+    store, now = desk.mirror.store, time.time()
     # It may be the state database's own disk that is full.
     with suppress(DiskError):
-        notes.add_event(now, "waiting", None, desk.complaint)
+        store.events.add(now, "waiting", None, desk.complaint)
         if not isinstance(error, DiskError):
-            notes.note_server(desk.mirror.config.packrat.url, now, desk.complaint)
+            store.facts.note_server(desk.mirror.config.packrat.url, now, desk.complaint)
         if not isinstance(error, ServerUnavailable):
-            notes.set_fact("failure", {"at": now, "reason": desk.complaint})
+            store.facts.write(Failure(now, desk.complaint))
 
 
 def _is_overdue(desk: _Desk, error: PackratError) -> bool:
@@ -244,11 +244,11 @@ def _note_health(desk: _Desk) -> None:
     Raises: DiskError
     """
     url = desk.mirror.config.packrat.url
-    desk.mirror.store.notes.note_server(url, time.time())
+    desk.mirror.store.facts.note_server(url, time.time())
     desk.away_since = None
     if desk.complaint:
-        desk.mirror.store.notes.drop_fact("failure")
-        desk.mirror.store.notes.add_event(time.time(), "recovered", None, url)
+        desk.mirror.store.facts.drop(Failure)
+        desk.mirror.store.events.add(time.time(), "recovered", None, url)
         desk.complaint = ""
         desk.told.clear()
         log.info("recovered", server=url)
@@ -323,7 +323,7 @@ async def _do(desk: _Desk, server: Packrat, work: Work, summary: Summary) -> Non
     if result is not None and result.publications:
         desk.published_at[work.repo] = time.monotonic()
     if result is not None and heard_at is not None and (result.publications or result.added):
-        desk.mirror.store.notes.update_fact(f"repo:{repo.name}", {"lag_s": round(time.time() - heard_at, 3)})
+        desk.mirror.store.facts.update_repo(repo.name, lag_s=round(time.time() - heard_at, 3))
     _try_again(desk, work.repo, failed=result is None or bool(result.failed))
 
 
@@ -376,7 +376,7 @@ async def _end_full(desk: _Desk, server: Packrat) -> None:
     """Mend what the scan found, collect_garbage, and tell."""
     full = desk.full
     assert full is not None
-    desk.mirror.store.notes.drop_fact("scan")
+    desk.mirror.store.facts.drop(ScanProgress)
     if full.seen is None:
         desk.full = None
         asyncio.get_running_loop().call_later(_RETRY_S[0], desk.bell.set)

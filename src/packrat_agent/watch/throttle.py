@@ -8,6 +8,7 @@ Touches: the state database, to tell how far it is.
 import threading
 import time
 
+from packrat_agent.state.facts import ScanProgress
 from packrat_agent.sync.mirror import Mirror
 
 _SHARE = 0.5
@@ -27,8 +28,8 @@ class Pace:
     """
 
     def __init__(self, mirror: Mirror, stopping: threading.Event) -> None:
-        self._notes = mirror.store.notes
-        self._of_files = len(mirror.store.live.everything())
+        self._facts = mirror.store.facts
+        self._of_files = mirror.store.live.count_files()
         self._stopping = stopping
         self._began = time.time()
         self._files = self._bytes = 0
@@ -42,8 +43,7 @@ class Pace:
         now = time.monotonic()
         if now - self._told_at > _TELL_S:
             self._told_at = now
-            told = {"began": self._began, "files": self._files, "bytes": self._bytes, "of_files": self._of_files}
-            self._notes.set_fact("scan", told)
+            self._facts.write(ScanProgress(self._began, self._files, self._bytes, self._of_files))
         busy_s = now - self._worked_since
         if busy_s > _AT_ONCE_S:
             if self._stopping.wait(busy_s * (1 - _SHARE) / _SHARE):

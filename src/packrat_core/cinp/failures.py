@@ -14,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from packrat_core.errors import ServerUnavailable
+from packrat_core.text import printable
 
 _EXPIRED, _NOT_YET = 10, 9
 _OTHER_NAME = (62, 64)
@@ -90,7 +91,7 @@ def why_broken(error: BaseException) -> str:
 
 def clean(text: str) -> str:
     """Make a line for a terminal of what others wrote."""
-    return "".join(c if c.isprintable() else " " for c in text[:_TOLD_LIMIT]).strip()
+    return printable(text[:_TOLD_LIMIT], " ").strip()
 
 
 def _tell_connecting(

@@ -24,7 +24,7 @@ CREATE TABLE old_publications (
     on_disk INTEGER NOT NULL,
     PRIMARY KEY (repo, section, generation)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO old_publications
+INSERT INTO old_publications (repo, section, generation, replaced_at, on_disk)
 SELECT repo, section, retired_generation - 1, min(retired_at), 1 FROM live_files
 WHERE section > '' AND retired_generation > 0 AND retained < 2 GROUP BY repo, section, retired_generation;
 

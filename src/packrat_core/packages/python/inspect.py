@@ -23,7 +23,8 @@ from packaging.version import InvalidVersion, Version
 
 from packrat_core.archives.gzip_stream import GZIP_MAGIC, GzipStream
 from packrat_core.archives.tar import TarReader, refuse_unsafe
-from packrat_core.archives.zip_archive import ZipArchive, ZipMember
+from packrat_core.archives.zip_archive import ZipArchive
+from packrat_core.archives.zip_directory import ZipMember
 from packrat_core.errors import Refused
 from packrat_core.packages.python.metadata import CoreMetadata, read_metadata
 

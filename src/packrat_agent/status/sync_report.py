@@ -1,9 +1,4 @@
-"""Tells a person what a pass did: progress while it runs, a summary when it is over.
-
-Takes: progress calls, a Summary.
-Gives: text.
-Touches: stdout for the summary, stderr for the progress bar, only where it is a terminal.
-"""
+"""Shows a person what a sync does: progress on stderr while it runs, a summary on stdout when it is over."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +10,12 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from packrat_agent.model.values import Refusal, Rejection
+from packrat_core.text import human_size, printable
 
 _LISTED = 20
 
 
-class _PassReport(Protocol):
+class _RepoReport(Protocol):
     repo: str
     added: list[str]
     removed: list[str]
@@ -39,7 +35,7 @@ class _SummaryReport(Protocol):
     seconds: float
 
     @property
-    def syncs(self) -> Sequence[_PassReport]: ...
+    def syncs(self) -> Sequence[_RepoReport]: ...
 
 
 @contextmanager
@@ -69,25 +65,25 @@ def show_summary(summary: _SummaryReport, *, dry_run: bool) -> None:
     for report in summary.syncs:
         for mark, paths in (("+", report.added), ("-", report.removed)):
             for path in paths[:_LISTED]:
-                click.echo(f"{mark} {path}")
+                _print_line(f"{mark} {path}")
             if len(paths) > _LISTED:
-                click.echo(f"{mark} … and {len(paths) - _LISTED} more")
+                _print_line(f"{mark} … and {len(paths) - _LISTED} more")
         for refusal in report.refused:
-            click.echo(f"! {report.repo}: refused {refusal.file.file_name}: {refusal.reason}")
+            _print_line(f"! {report.repo}: refused {refusal.file.file_name}: {refusal.reason}")
         for failure in report.failed:
-            click.echo(f"! {report.repo}: failed {failure.file.file_name}: {failure.reason}")
+            _print_line(f"! {report.repo}: failed {failure.file.file_name}: {failure.reason}")
         for rejection in report.rejected:
-            click.echo(f"! {report.repo}: rejected {rejection.record}: {rejection.reason}")
+            _print_line(f"! {report.repo}: rejected {rejection.record}: {rejection.reason}")
         held = f"held: {report.held}" if report.held else None
         for reason in filter(None, (held, report.ahead)):
-            click.echo(f"! {report.repo}: {reason}")
+            _print_line(f"! {report.repo}: {reason}")
     for name, reason in summary.errors.items():
-        click.echo(f"! {name}: {reason}")
+        _print_line(f"! {name}: {reason}")
     for text in summary.rejected:
-        click.echo(f"! rejected {text}")
+        _print_line(f"! rejected {text}")
     if dry_run:
         _show_foreign(summary)
-    click.echo(
+    _print_line(
         f"{len(summary.syncs)} repositories: "
         f"{sum(len(p.added) for p in summary.syncs)} {would}added, "
         f"{sum(len(p.removed) for p in summary.syncs)} {would}withdrawn, "
@@ -97,30 +93,18 @@ def show_summary(summary: _SummaryReport, *, dry_run: bool) -> None:
     )
 
 
+def _print_line(text: str) -> None:
+    """Print one line; names and reasons in it come from the server and out of package files."""
+    click.echo(printable(text))
+
+
 def _show_foreign(summary: _SummaryReport) -> None:
     for path in summary.collected[:_LISTED]:
-        click.echo(f"x {path} (foreign)")
+        _print_line(f"x {path} (foreign)")
     if len(summary.collected) > _LISTED:
-        click.echo(f"x … and {len(summary.collected) - _LISTED} more")
+        _print_line(f"x … and {len(summary.collected) - _LISTED} more")
     if summary.unremembered:
-        click.echo(
+        _print_line(
             "The state database is new and knows nothing of this tree: the mirror's own indexes count as foreign here. "
             "A real pass makes them anew in their places, and only then removes what is left."
         )
-
-
-def human_size(size: float) -> str:
-    """Write a number of bytes the way people read it."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
-
-
-def human_age(seconds: float) -> str:
-    """Write a span of time the way people read it."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0.0, seconds):.1f} s" if seconds < 10 else f"{seconds:.0f} s"

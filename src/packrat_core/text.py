@@ -1,0 +1,40 @@
+"""Prepares text for people: names and reasons that come from others can't steer a terminal.
+
+Sizes and spans of time are written here, too, so that all commands write them alike.
+
+    printable("evil\\x1b[2J")   # 'evil?[2J'
+    quote("two\\nlines")        # '"two\\\\nlines"'
+"""
+
+import json
+
+
+def printable(text: str, substitute: str = "?") -> str:
+    """Replace each character that is not printable, such as an escape, a line break or half a surrogate pair."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else substitute for letter in text)
+
+
+def quote(text: str) -> str:
+    """Write text in double quotes on one printable line, from which it can be read back as JSON."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    # JSON itself lets some control characters of terminals through.
+    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in quoted)
+
+
+def human_size(size: float) -> str:
+    """Write a number of bytes the way people read it."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def human_age(seconds: float) -> str:
+    """Write a span of time the way people read it."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.1f} s" if seconds < 10 else f"{seconds:.0f} s"

@@ -1,0 +1,109 @@
+"""The chunk cache keeps what is used, forgets what is not, and holds little in memory."""
+
+import os
+import time
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.state.store import Store
+
+_DAY_S = 86400
+_MIB = 1 << 20
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(tmp_path / "state.db")
+    yield made
+    made.close()
+
+
+def save(store: Store, *digests: str) -> None:
+    for digest in digests:
+        store.chunks.put("gz", digest, digest.encode())
+    store.chunks.save()
+
+
+def last_used(store: Store, age_s: float) -> None:
+    """Let all chunks have been used so long ago."""
+    with store._db.transaction() as db:
+        db.execute("UPDATE chunks SET used_at = ?", (time.time() - age_s,))
+
+
+def ages_s(store: Store) -> dict[str, float]:
+    rows = store._db.rows("SELECT digest, used_at FROM chunks")
+    return {digest: time.time() - used_at for digest, used_at in rows}
+
+
+def test_a_chunk_survives_a_restart_under_its_coding(tmp_path: Path) -> None:
+    store = Store(tmp_path / "again.db")
+    store.chunks.put("gz", "d", b"compressed")
+    assert store.chunks.get("gz", "d") == b"compressed"
+    store.chunks.save()
+    store.close()
+    again = Store(tmp_path / "again.db")
+    assert again.chunks.get("gz", "d") == b"compressed"
+    assert again.chunks.get("xz", "d") is None
+    again.close()
+
+
+def test_what_was_not_used_for_three_days_goes_and_what_is_used_stays(store: Store) -> None:
+    save(store, "used", "unused")
+    last_used(store, 3 * _DAY_S + 60)
+    assert store.chunks.get("gz", "used") == b"used"
+    save(store, "new")
+    assert set(ages_s(store)) == {"used", "new"}
+    assert max(ages_s(store).values()) < 60
+
+
+def test_what_was_not_used_for_two_days_stays(store: Store) -> None:
+    save(store, "unused")
+    last_used(store, 3 * _DAY_S - 60)
+    save(store, "new")
+    assert set(ages_s(store)) == {"unused", "new"}
+
+
+def test_a_use_on_the_same_day_writes_no_row_again(store: Store) -> None:
+    save(store, "used")
+    last_used(store, _DAY_S - 60)
+    assert store.chunks.get("gz", "used") == b"used"
+    save(store)
+    assert ages_s(store)["used"] > _DAY_S - 120
+
+
+def test_a_use_counts_for_one_save_only(store: Store) -> None:
+    save(store, "used")
+    assert store.chunks.get("gz", "used") == b"used"
+    save(store)
+    last_used(store, 3 * _DAY_S + 60)
+    save(store)
+    assert ages_s(store) == {}
+
+
+def test_the_memory_that_chunks_hold_is_limited(store: Store) -> None:
+    tracemalloc.start()
+    try:
+        for number in range(72):
+            store.chunks.put("xz", str(number), os.urandom(_MIB))
+            store.chunks.save()
+        held, _ = tracemalloc.get_traced_memory()
+        assert held < 50 * _MIB
+        for number in range(72):
+            assert store.chunks.get("xz", str(number)) is not None
+        held, _ = tracemalloc.get_traced_memory()
+        assert held < 50 * _MIB
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_chunk_that_is_saved_again_counts_once_and_is_served_from_memory(store: Store) -> None:
+    store.chunks.put("xz", "other", b"other")
+    for _ in range(72):
+        store.chunks.put("xz", "same", bytes(_MIB))
+        store.chunks.save()
+    with store._db.transaction() as db:
+        db.execute("DELETE FROM chunks")
+    assert store.chunks.get("xz", "other") == b"other"

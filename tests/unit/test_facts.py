@@ -1,0 +1,149 @@
+"""Facts are values: they come back as written, in the JSON of version 0.1.0; odd JSON is read as far as it goes."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from packrat_agent.state.facts import (
+    Fact,
+    FactsRead,
+    Failure,
+    KeyInUse,
+    LastFullSync,
+    LoginRefusal,
+    RefusedConfig,
+    RepoHealth,
+    ScanProgress,
+    ServerHealth,
+    Started,
+)
+from packrat_agent.state.store import Store
+
+# As version 0.1.0 wrote them.
+OLD: dict[str, tuple[dict[str, object], Fact]] = {
+    "started": ({"pid": 7, "host": "h", "at": 1.5, "version": "0.1.0"}, Started(7, "h", 1.5, "0.1.0")),
+    "server": (
+        {"url": "http://x", "up": False, "since": 2.5, "reason": "refused"},
+        ServerHealth("http://x", False, 2.5, "refused"),
+    ),
+    "login": ({"refused": "400", "since": 3.5}, LoginRefusal("400", 3.5)),
+    "failure": ({"at": 4.5, "reason": "disk full"}, Failure(4.5, "disk full")),
+    "config_error": ({"at": 5.5, "reason": "line 3"}, RefusedConfig(5.5, "line 3")),
+    "full_pass": (
+        {
+            **{"began": 1.0, "ended": 2.0, "seconds": 1.0, "files": 3, "bytes": 4},
+            **{"damaged": 5, "foreign": 6, "complete": True},
+        },
+        LastFullSync(1.0, 2.0, 1.0, 3, 4, 5, 6, True),
+    ),
+    "scan": ({"began": 1.0, "files": 2, "bytes": 3, "of_files": 4}, ScanProgress(1.0, 2, 3, 4)),
+    "key": ({"fingerprint": "A", "algorithm": "rsa", "bits": 4096, "expires": None}, KeyInUse("A", "rsa", 4096, None)),
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(tmp_path / "state.db")
+    yield made
+    made.close()
+
+
+def stored(store: Store, name: str) -> object:
+    [(text,)] = store._db.rows("SELECT value FROM settings WHERE name = ?", (name,))
+    return json.loads(text)
+
+
+def put(store: Store, name: str, text: str) -> None:
+    with store._db.transaction() as db:
+        db.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", (name, text))
+
+
+def test_each_kind_of_fact_is_among_the_samples() -> None:
+    assert set(OLD) == {kind.NAME for kind in Fact.__subclasses__()}
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_a_fact_has_the_name_and_keys_of_the_first_version(store: Store, name: str) -> None:
+    values, fact = OLD[name]
+    put(store, name, json.dumps(values))
+    assert store.facts.read(type(fact)) == fact
+    store.facts.drop(type(fact))
+    assert store.facts.read(type(fact)) is None
+    store.facts.write(fact)
+    assert stored(store, name) == values
+
+
+def test_what_is_known_of_a_repository_changes_field_by_field(store: Store) -> None:
+    put(store, "repo:apt-dev", json.dumps({"checked": 1.0, "held": "too much", "error": None}))
+    store.facts.update_repo("apt-dev", lag_s=0.5)
+    store.facts.update_repo("other", error="torn")
+    facts = FactsRead(store._db._connection)
+    assert facts.repo("apt-dev") == RepoHealth(checked=1.0, held="too much", lag_s=0.5)
+    assert facts.repo("other") == RepoHealth(error="torn")
+    store.facts.update_repo("apt-dev", held=None)
+    assert FactsRead(store._db._connection).repo("apt-dev") == RepoHealth(checked=1.0, lag_s=0.5)
+    assert facts.repo("no-such") == RepoHealth()
+
+
+def test_a_server_keeps_its_since_until_it_changes(store: Store) -> None:
+    def since() -> float | None:
+        health = store.facts.read(ServerHealth)
+        return health.since if health is not None else None
+
+    store.facts.note_server("http://x", 1.0)
+    store.facts.note_server("http://x", 2.0)
+    assert since() == 1.0
+    store.facts.note_server("http://x", 3.0, "refused")
+    store.facts.note_server("http://x", 4.0, "reset")
+    assert since() == 3.0
+    assert store.facts.read(ServerHealth) == ServerHealth("http://x", False, 3.0, "reset")
+    store.facts.note_server("http://x", 5.0)
+    assert since() == 5.0
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(st.sampled_from([type(fact) for _, fact in OLD.values()]), st.data())
+@settings(max_examples=200, deadline=None)
+def test_an_odd_field_is_unknown_and_spoils_no_other(kind: type[Fact], data: st.DataObject) -> None:
+    odd = data.draw(st.dictionaries(st.sampled_from([field.name for field in fields(kind)]), _JSON, min_size=1))
+    good = OLD[kind.NAME][0]
+    put(_SHARED, kind.NAME, json.dumps({**good, "unknown": 1, **odd}))
+    found = _SHARED.facts.read(kind)
+    assert found is not None
+    for name, value in asdict(found).items():
+        assert name in odd or value == good[name]
+        assert value is None or type(value) in (str, bool, int, float)
+        if type(value) in (int, float):
+            assert abs(value) < 1e18
+        if value is not None and name in odd and not isinstance(value, int | float):
+            assert value == odd[name]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", "7", "{}", "[" * 100_000, '{"pid": 1e400}'])
+def test_what_is_no_fact_at_all_is_none(store: Store, text: str) -> None:
+    put(store, "started", text)
+    found = store.facts.read(Started)
+    assert found is None or (found.pid, found.at) == (None, None)
+    assert FactsRead(store._db._connection).read(Started) == found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    global _SHARED  # noqa: PLW0603 hypothesis takes no function-scoped fixture
+    _SHARED = Store(tmp_path_factory.mktemp("shared") / "state.db")
+    yield
+    _SHARED.close()
+
+
+_SHARED: Store
