@@ -9,10 +9,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from packrat_agent.formats.docker.read_image import is_image_archive
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.control import read_control
 from packrat_core.packages.deb.stanza import read_stanza
+from packrat_core.packages.image.inspect import is_image_archive
 from packrat_core.packages.python.inspect import NoDistribution, check_file_name, read_distribution
 from packrat_core.packages.rpm.header import walk
 from packrat_core.packages.rpm.inspect import identify, is_source
@@ -65,12 +65,12 @@ def inspect_file(path: Path, name: str, kind: str | None = None) -> Inspected:
 
 def _deb(path: Path) -> Inspected:
     try:
-        fragment = read_stanza(read_control(path))
+        facts = read_stanza(read_control(path)).facts
     except Refused as error:
         raise Unrecognized(f"unusable deb: {error}") from None
-    if fragment.arch not in _DEB_ARCHES:
+    if facts.arch not in _DEB_ARCHES:
         raise Unrecognized("Unrecognized deb Arch")
-    return Inspected(fragment.name, fragment.version, "deb", _DEB_ARCHES[fragment.arch])
+    return Inspected(facts.name, facts.version, "deb", _DEB_ARCHES[facts.arch])
 
 
 def inspect_rpm(path: Path) -> Inspected:
@@ -83,13 +83,13 @@ def inspect_rpm(path: Path) -> Inspected:
             header = walk(file).header
         if is_source(header):
             raise Unrecognized("Source rpms are not supported")
-        name, version, arch = identify(header)
+        facts = identify(header)
     except Refused as error:
         raise Unrecognized(f"unusable rpm: {error}") from None
-    if arch not in _RPM_ARCHES:
+    if facts.arch not in _RPM_ARCHES:
         raise Unrecognized("Unrecognized rpm Arch")
-    epoch, _, version = version.rpartition(":")
-    return Inspected(name, version, "rpm", _RPM_ARCHES[arch], int(epoch) if epoch.isdecimal() else 0)
+    epoch, _, version = facts.version.rpartition(":")
+    return Inspected(facts.name, version, "rpm", _RPM_ARCHES[facts.arch], int(epoch) if epoch.isdecimal() else 0)
 
 
 def _by_name(path: Path, name: str, kind: str | None) -> Inspected:
