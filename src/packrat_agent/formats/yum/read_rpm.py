@@ -74,7 +74,7 @@ def _dump(rpm: RpmFile) -> tuple[bytes, bytes, bytes]:
         os.close(descriptor)
     if not all(isinstance(text, str) for text in texts):
         raise Refused("createrepo_c can't read its header")
-    primary, filelists, other = (text.encode("utf-8", "replace").translate(_CONTROL) for text in texts)
+    primary, filelists, other = (text.encode("utf-8", "replace") for text in texts)
     opening, marked = f' pkgid="{pkg_id}"'.encode(), b' pkgid="' + SHA256_MARK + b'"'
     primary = _mark(primary, f">{pkg_id}</checksum>".encode(), b">" + SHA256_MARK + b"</checksum>")
     primary = _mark(primary, f'<location href="{_ANYWHERE}"/>'.encode(), b'<location href="' + HREF_MARK + b'"/>')
