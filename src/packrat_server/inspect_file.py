@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from packrat_core.archives.gzip_stream import GZIP_MAGIC, check_gzip_payload
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.control import read_control
 from packrat_core.packages.deb.payload import check_payload as check_deb
@@ -128,7 +129,21 @@ def _by_name(path: Path, name: str, kind: str | None) -> Inspected:
         if end == ".tar" and is_image_archive(path):
             return _checked(path, Inspected(named["name"], named["version"], "docker", "all"))
         kind = "tar" if end.startswith(".tar") else _BY_END.get(end.lower(), "resource")
+    if end == ".tar.gz":
+        _check_gzip(path)
     return Inspected(named["name"], named["version"], kind, "all")
+
+
+def _check_gzip(path: Path) -> None:
+    """Raises: Unrecognized where a file that begins as gzip is torn, damaged or a bomb."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(GZIP_MAGIC))
+            file.seek(0)
+            if magic == GZIP_MAGIC:
+                check_gzip_payload(file)
+    except Refused as error:
+        raise Unrecognized(f"unusable .tar.gz: {error}; build or download it again") from None
 
 
 def _python(path: Path, name: str, kind: str | None) -> Inspected | None:
