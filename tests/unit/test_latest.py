@@ -17,7 +17,8 @@ from packrat_core.packages.python.versions import version_key as python_key
 from packrat_core.packages.rpm.versions import version_key as rpm_key
 from packrat_server.latest import pick_latest
 
-KEYS: Mapping[str, Callable[[str], Any]] = {"deb": deb_key, "rpm": rpm_key, "python": python_key}
+KEYS: Mapping[str, Callable[[str], Any]] = {"deb": deb_key, "rpm": rpm_key, "python": python_key, "tar": deb_key}
+"""What people call other files is compared as Debian does."""
 
 DEB = [
     *("0~", "0", "0.1~~", "0.1~", "0.1~rc1", "0.1", "0.1+b1", "0.9", "0.10", "1.0~beta1-1", "1.0", "1.0-0ubuntu1"),
