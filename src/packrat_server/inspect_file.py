@@ -1,21 +1,27 @@
 """Finds out what an uploaded file is: from inside where that can be read, else from its name.
 
-Takes: the file and its name.
-Gives: Inspected: package, version, type, arch.
-Touches: the file.
+What can be read is also unpacked and checked to its end, in memory: a file that clients could not install is not taken.
 """
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from packrat_agent.formats.docker.read_image import is_image_archive
+from packrat_core.archives.gzip_stream import GZIP_MAGIC, check_gzip_payload
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.control import read_control
+from packrat_core.packages.deb.payload import check_payload as check_deb
 from packrat_core.packages.deb.stanza import read_stanza
+from packrat_core.packages.image.inspect import is_image_archive
+from packrat_core.packages.image.payload import check_payload as check_image
 from packrat_core.packages.python.inspect import NoDistribution, check_file_name, read_distribution
+from packrat_core.packages.python.payload import check_payload as check_python
 from packrat_core.packages.rpm.header import walk
 from packrat_core.packages.rpm.inspect import identify, is_source
+from packrat_core.packages.rpm.payload import check_payload as check_rpm
+from packrat_core.packages.rpm.rules import check_header
 
 _DEB_ARCHES = {"amd64": "x86_64", "i386": "i386", "arm64": "arm64", "all": "all"}
 _RPM_ARCHES = {
@@ -27,6 +33,12 @@ _RPM_ARCHES = {
 _SDIST = re.compile(r"(?P<name>.+)-[^-]+\.(tar\.gz|zip)")
 _NOT_IN_PACKAGE_NAME = re.compile(r"[^0-9A-Za-z_-]+")
 _NAMED = re.compile(r"(?P<name>[0-9A-Za-z-]+)_(?P<version>.+?)(?P<end>\.tar(\.(gz|xz|bz2|zst))?|\.[A-Za-z]+)?")
+_PAYLOAD_CHECKS: Mapping[str, Callable[[BinaryIO], None]] = {
+    "deb": check_deb,
+    "rpm": check_rpm,
+    "python": check_python,
+    "docker": check_image,
+}
 _BY_END = {".ova": "ova", ".respkg": "respkg", ".appimage": "appimage", ".img": "img"}
 
 
@@ -55,22 +67,35 @@ def inspect_file(path: Path, name: str, kind: str | None = None) -> Inspected:
     with path.open("rb") as file:
         start = file.read(8)
     if start == b"!<arch>\n":
-        return _deb(path)
+        return _checked(path, _deb(path))
     if start[:4] == b"\xed\xab\xee\xdb":
-        return inspect_rpm(path)
+        return _checked(path, inspect_rpm(path))
     if name.endswith(".deb") or name.endswith(".rpm"):
         raise Unrecognized(f"{name} is no {name[-3:]} package")
     return _by_name(path, name, kind)
 
 
+def _checked(path: Path, inspected: Inspected) -> Inspected:
+    """Unpack what has been inspected, and check it.
+
+    Raises: Unrecognized where it is torn or damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            _PAYLOAD_CHECKS[inspected.type](file)
+    except Refused as error:
+        raise Unrecognized(f"unusable {inspected.type}: {error}; build or download it again") from None
+    return inspected
+
+
 def _deb(path: Path) -> Inspected:
     try:
-        fragment = read_stanza(read_control(path))
+        facts = read_stanza(read_control(path)).facts
     except Refused as error:
         raise Unrecognized(f"unusable deb: {error}") from None
-    if fragment.arch not in _DEB_ARCHES:
+    if facts.arch not in _DEB_ARCHES:
         raise Unrecognized("Unrecognized deb Arch")
-    return Inspected(fragment.name, fragment.version, "deb", _DEB_ARCHES[fragment.arch])
+    return Inspected(facts.name, facts.version, "deb", _DEB_ARCHES[facts.arch])
 
 
 def inspect_rpm(path: Path) -> Inspected:
@@ -83,30 +108,42 @@ def inspect_rpm(path: Path) -> Inspected:
             header = walk(file).header
         if is_source(header):
             raise Unrecognized("Source rpms are not supported")
-        name, version, arch = identify(header)
+        facts = identify(header)
+        check_header(header)
     except Refused as error:
         raise Unrecognized(f"unusable rpm: {error}") from None
-    if arch not in _RPM_ARCHES:
+    if facts.arch not in _RPM_ARCHES:
         raise Unrecognized("Unrecognized rpm Arch")
-    epoch, _, version = version.rpartition(":")
-    return Inspected(name, version, "rpm", _RPM_ARCHES[arch], int(epoch) if epoch.isdecimal() else 0)
+    epoch, _, version = facts.version.rpartition(":")
+    return Inspected(facts.name, version, "rpm", _RPM_ARCHES[facts.arch], int(epoch) if epoch.isdecimal() else 0)
 
 
 def _by_name(path: Path, name: str, kind: str | None) -> Inspected:
     if kind in (None, "python") and (found := _python(path, name, kind)) is not None:
-        return found
+        return _checked(path, found)
     named = _NAMED.fullmatch(name)
     if named is None:
         raise Unrecognized("PackageException (UNKNOWN_TYPE): Unable to Determine File Type")
     end = named["end"] or ""
     if kind is None:
         if end == ".tar" and is_image_archive(path):
-            kind = "docker"
-        elif end.startswith(".tar"):
-            kind = "tar"
-        else:
-            kind = _BY_END.get(end.lower(), "resource")
+            return _checked(path, Inspected(named["name"], named["version"], "docker", "all"))
+        kind = "tar" if end.startswith(".tar") else _BY_END.get(end.lower(), "resource")
+    if end == ".tar.gz":
+        _check_gzip(path)
     return Inspected(named["name"], named["version"], kind, "all")
+
+
+def _check_gzip(path: Path) -> None:
+    """Raises: Unrecognized where a file that begins as gzip is torn, damaged or a bomb."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(GZIP_MAGIC))
+            file.seek(0)
+            if magic == GZIP_MAGIC:
+                check_gzip_payload(file)
+    except Refused as error:
+        raise Unrecognized(f"unusable .tar.gz: {error}; build or download it again") from None
 
 
 def _python(path: Path, name: str, kind: str | None) -> Inspected | None:

@@ -119,3 +119,14 @@ def test_the_latest_of_a_python_project_are_all_files_of_its_newest_version() ->
     latest = pick_latest(files, lambda file: "project", lambda file: ("python", file[0]))
     assert [name for _, name in latest] == ["b.whl", "b.tar.gz"]
     assert len(pick_latest(files, lambda file: "project", lambda file: ("resource", file[0]))) == 1
+
+
+def test_a_tar_gz_that_ends_early_is_refused(tmp_path: Path) -> None:
+    import gzip
+
+    path = tmp_path / "upload"
+    path.write_bytes(gzip.compress(b"hello" * 1000))
+    assert inspect_file(path, "tool_1.0.tar.gz").type == "tar"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(Unrecognized, match=r"unusable \.tar\.gz: it is torn: the gzip stream has no end"):
+        inspect_file(path, "tool_1.0.tar.gz")

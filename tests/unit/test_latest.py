@@ -3,7 +3,8 @@
 import itertools
 import random
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -11,7 +12,13 @@ from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from packrat_server.latest import pick_latest, version_key
+from packrat_core.packages.deb.versions import version_key as deb_key
+from packrat_core.packages.python.versions import version_key as python_key
+from packrat_core.packages.rpm.versions import version_key as rpm_key
+from packrat_server.latest import pick_latest
+
+KEYS: Mapping[str, Callable[[str], Any]] = {"deb": deb_key, "rpm": rpm_key, "python": python_key, "tar": deb_key}
+"""What people call other files is compared as Debian does."""
 
 DEB = [
     *("0~", "0", "0.1~~", "0.1~", "0.1~rc1", "0.1", "0.1+b1", "0.9", "0.10", "1.0~beta1-1", "1.0", "1.0-0ubuntu1"),
@@ -47,7 +54,7 @@ def test_versions_sort_from_old_to_new(kind: str, versions: Sequence[str]) -> No
     for seed in range(5):
         shuffled = list(versions)
         random.Random(seed).shuffle(shuffled)
-        assert sorted(shuffled, key=lambda version: version_key(kind, version)) == versions
+        assert sorted(shuffled, key=KEYS[kind]) == versions
 
 
 @pytest.mark.parametrize(
@@ -74,7 +81,7 @@ def test_the_tables_order_is_dpkgs() -> None:
 
 def order(kind: str, one: str, other: str) -> int:
     """-1 where `one` is older, 0 where both are equal, 1 where it is newer."""
-    keys = version_key(kind, one), version_key(kind, other)
+    keys = KEYS[kind](one), KEYS[kind](other)
     return int(keys[0] > keys[1]) - int(keys[0] < keys[1])
 
 
@@ -120,13 +127,13 @@ _pep440_versions = st.builds(
 @example("1.0.0a1", "1a1")
 @example("1.0", "1.0.0.1")
 def test_any_two_pep_440_versions_are_ordered_as_packaging_orders_them(one: str, other: str) -> None:
-    assert (version_key("python", one) < version_key("python", other)) == (Version(one) < Version(other))
-    assert (version_key("python", one) == version_key("python", other)) == (Version(one) == Version(other))
+    assert (python_key(one) < python_key(other)) == (Version(one) < Version(other))
+    assert (python_key(one) == python_key(other)) == (Version(one) == Version(other))
 
 
 def test_what_is_no_pep_440_version_is_older_than_all_that_are() -> None:
     versions = ["1.0", "snapshot", "0.1.dev0", "2004d-x"]
-    ordered = sorted(versions, key=lambda version: version_key("python", version))
+    ordered = sorted(versions, key=python_key)
     assert ordered[2:] == ["0.1.dev0", "1.0"]
 
 
@@ -141,10 +148,10 @@ _odd = st.one_of(
 @settings(max_examples=500, deadline=None)
 @given(_kinds, _odd, _odd, _odd)
 def test_any_text_has_its_place(kind: str, one: str, other: str, third: str) -> None:
-    keys = sorted(version_key(kind, version) for version in (one, other, third))
+    keys = sorted(KEYS[kind](version) for version in (one, other, third))
     assert keys[0] <= keys[1] <= keys[2]
     assert keys[0] <= keys[2]
-    assert (version_key(kind, one) < version_key(kind, other)) + (version_key(kind, other) < version_key(kind, one)) < 2
+    assert (KEYS[kind](one) < KEYS[kind](other)) + (KEYS[kind](other) < KEYS[kind](one)) < 2
 
 
 def newest(kind: str, *versions: str) -> list[str]:

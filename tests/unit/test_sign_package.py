@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from packrat_agent.formats.yum.read_rpm import read_rpm
 from packrat_agent.gpg.keyring import SigningKey, find_key, warn
 from packrat_agent.gpg.rpmsign import sign_package
 from packrat_core.errors import Refused, SigningError
-from packrat_core.packages.rpm.inspect import read_rpm
 from packrat_demo.build_rpm import Rpm, write_rpm
 from support.keys import Key, end_gpg_agent, make_key
 

@@ -7,8 +7,6 @@ Touches: gpg and rpmsign; the directory of the copy.
 Source: rpmsign(8); rpm's macros `__gpg_sign_cmd`.
 """
 
-import base64
-import binascii
 import hashlib
 import os
 import shutil
@@ -22,11 +20,8 @@ from packrat_agent.model.values import SignatureForm, StagedFile
 from packrat_core.errors import Refused, SigningError
 from packrat_core.fs.disk import told_as_disk_error
 from packrat_core.packages.rpm.header import RpmFile, walk
-
-_BUILD_TIME = 1006
-_HEADER_SIGNATURES = (268, 267)
-_OPENPGP = 278
-"""Signatures of the header: RSA; DSA and EdDSA; any, in base64, since rpm 6."""
+from packrat_core.packages.rpm.signatures import header_signatures
+from packrat_core.packages.rpm.tags import BUILD_TIME
 
 
 def sign_package(rpm: Path, into: Path, key: SigningKey) -> StagedFile | None:
@@ -71,20 +66,14 @@ def _walk(rpm: Path) -> RpmFile:
 
 def _carries_signature(front: RpmFile, key: SigningKey) -> bool:
     """True where the header is signed by this key, and the signature is valid: anybody can write a key's id."""
-    found = [front.signature.binary(tag) for tag in _HEADER_SIGNATURES]
-    for text in front.signature.texts(_OPENPGP):
-        try:
-            found.append(base64.b64decode(text, validate=True))
-        except binascii.Error:
-            continue
     key_id = bytes.fromhex(key.fingerprint)[-8:]
-    return any(one is not None and key_id in one and verifies(key, front.header.blob, one) for one in found)
+    return any(key_id in found and verifies(key, front.header.blob, found) for found in header_signatures(front))
 
 
 def _signing_time_s(front: RpmFile, key: SigningKey, now: datetime) -> int:
     """Give the moment that the signature names, in epoch seconds: as the package tells it, so that it is repeatable."""
     created_s = int(key.created.timestamp())
-    built_s = next(iter(front.header.numbers(_BUILD_TIME)), 0)
+    built_s = next(iter(front.header.numbers(BUILD_TIME)), 0)
     return built_s if created_s < built_s <= int(now.timestamp()) else created_s
 
 

@@ -5,8 +5,6 @@ Gives: findings.
 Touches: the repository, reading only; gpgv.
 """
 
-import base64
-import binascii
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
@@ -27,11 +25,10 @@ from packrat_agent.verify.signatures import Keyring, read_keys
 from packrat_agent.verify.yum_addresses import audit_addresses
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm.header import walk
+from packrat_core.packages.rpm.signatures import header_signatures
 
 _KINDS = ("primary", "filelists", "other")
 _SIGNS = ("repodata", "generations", "mirrorlist", "metalink")
-_HEADER_SIGNATURES = (268, 267)
-_OPENPGP = 278
 
 
 def is_yum(subject: Subject, directory: str) -> bool:
@@ -149,14 +146,8 @@ def find_wrong_signature(keyring: Keyring, rpm: Path) -> str | None:
             front = walk(file)
     except (OSError, Refused) as error:
         return f"can't be read as an rpm: {error}"
-    found = [one for tag in _HEADER_SIGNATURES if (one := front.signature.binary(tag)) is not None]
-    for text in front.signature.texts(_OPENPGP):
-        try:
-            found.append(base64.b64decode(text, validate=True))
-        except binascii.Error:
-            continue
     wrong = "is not signed"
-    for signature in found:
+    for signature in header_signatures(front):
         told = keyring.verify(front.header.blob, signature)
         if told is None:
             return None

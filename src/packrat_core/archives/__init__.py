@@ -1,4 +1,4 @@
-"""One strict, bounded reader for each kind of archive: tar, zip and gzip.
+"""One strict, bounded reader for each kind of archive: ar, tar, zip, gzip, and what else is compressed.
 
 The rules that all readers keep:
 
@@ -15,6 +15,7 @@ everything and checks the checksums:
     for member in TarReader(FileSource(file)):    shape; a plain tar has no checksums of its payload
     for member in TarReader(GzipStream(file)):    payload, as the headers stand inside the compressed stream
     check_gzip_payload(file)                      payload of any gzip file
+    open_compressed(file, "xz").drain()           payload of any xz, zstd, bzip2 or lzma file
 
 All of them raise `Refused`. The readers are pure: they read from the open file, and touch nothing else.
 """

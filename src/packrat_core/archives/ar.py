@@ -1,9 +1,5 @@
 """Lists the members of a .deb: an ar archive, walked to its very end by headers and seeks alone.
 
-Takes: an open file.
-Gives: its members: name, place, size.
-Touches: the file, reading headers only.
-
 Source: ar(5), deb(5).
 """
 

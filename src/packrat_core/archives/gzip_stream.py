@@ -1,66 +1,27 @@
 """Reads a gzip file from front to back, in little memory, down to its last checksum.
 
-Takes: an open gzip file of one or more members.
-Gives: the plain bytes.
-Touches: the file.
-
 Source: RFC 1952. zlib checks the checksum and length that end each member; zeros after the last member are padding,
 anything else is refused.
 """
 
 import zlib
-from typing import BinaryIO
 
-from packrat_core.archives.limits import check_unpacked
+from packrat_core.archives.plain_stream import READ_BYTES, PlainStream, Readable
 from packrat_core.errors import Refused
 
 GZIP_MAGIC = b"\x1f\x8b"
 
-_READ_BYTES = 256 * 1024
 _WITH_GZIP_HEADER = 31
 
 
-class GzipStream:
+class GzipStream(PlainStream):
     """The plain bytes of a gzip file."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, file: Readable, limit: int | None = None) -> None:
+        super().__init__(file, limit)
         self._inflate = zlib.decompressobj(_WITH_GZIP_HEADER)
         self._input = b""
         self._padded = False
-        self._packed = 0
-        self._plain = 0
-        self._buffer = b""
-        self._at = 0
-
-    def read(self, size: int) -> bytes:
-        """Give so many bytes, fewer only at the end.
-
-        Raises: Refused where the file is torn, damaged or a bomb.
-        """
-        end = self._at + size
-        if end <= len(self._buffer):
-            data = self._buffer[self._at : end]
-            self._at = end
-            return data
-        parts = []
-        while size and (self._at < len(self._buffer) or self._fill()):
-            part = self._buffer[self._at : self._at + size]
-            self._at += len(part)
-            size -= len(part)
-            parts.append(part)
-        return b"".join(parts)
-
-    def skip(self, size: int) -> None:
-        """Pass over so many bytes.
-
-        Raises: Refused where the stream ends earlier, or as for `read`.
-        """
-        while size > len(self._buffer) - self._at:
-            size -= len(self._buffer) - self._at
-            if not self._fill():
-                raise Refused("it is torn: the compressed archive ends inside a member")
-        self._at += size
 
     def _fill(self) -> bool:
         """Put the next plain bytes into the buffer; False at the end of the file."""
@@ -71,17 +32,15 @@ class GzipStream:
             if self._inflate.eof and not self._start_member():
                 continue
             try:
-                self._buffer = self._inflate.decompress(self._input, _READ_BYTES)
+                self._buffer = self._inflate.decompress(self._input, READ_BYTES)
             except zlib.error as error:
                 raise Refused(f"it is no valid gzip: {error}") from None
             self._input = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
-            self._plain += len(self._buffer)
-            check_unpacked(self._plain, self._packed)
+            self._count()
         return True
 
     def _read_input(self) -> bool:
-        self._input = self._file.read(_READ_BYTES)
-        self._packed += len(self._input)
+        self._input = self._read_packed()
         if not self._input and not self._inflate.eof:
             raise Refused("it is torn: the gzip stream has no end")
         return bool(self._input)
@@ -100,7 +59,7 @@ class GzipStream:
         return True
 
 
-def check_gzip_payload(file: BinaryIO) -> int:
+def check_gzip_payload(file: Readable) -> int:
     """Decompress a gzip file to its end and check all its checksums.
 
     Returns:
@@ -109,8 +68,4 @@ def check_gzip_payload(file: BinaryIO) -> int:
     Raises:
         Refused: it is torn, damaged or a bomb.
     """
-    stream = GzipStream(file)
-    size = 0
-    while data := stream.read(_READ_BYTES):
-        size += len(data)
-    return size
+    return GzipStream(file).drain()

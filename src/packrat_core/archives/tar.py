@@ -16,7 +16,7 @@ Source: POSIX.1-2017 pax and ustar; GNU tar manual, "Basic Tar Format".
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from packrat_core.archives.limits import MEMBERS_LIMIT, check_count
@@ -63,7 +63,8 @@ class TarMember:
     """One member.
 
     `name` is relative, without `.` and `..`; the `size` bytes of a file begin at `offset` of the plain archive;
-    `target` is what a link says, '' for all others.
+    `target` is what a link says, '' for all others. `short_name` is what stands in the plain header where an extended
+    header gives another name, else ''.
     """
 
     name: str
@@ -71,6 +72,7 @@ class TarMember:
     size: int
     offset: int
     target: str
+    short_name: str = field(default="", compare=False)
 
     @property
     def is_file(self) -> bool:
@@ -90,8 +92,9 @@ class TarLimits:
 class TarReader:
     """The members of a tar archive, read one after the other."""
 
-    def __init__(self, source: Source, limits: TarLimits | None = None) -> None:
+    def __init__(self, source: Source, limits: TarLimits | None = None, *, may_be_empty: bool = False) -> None:
         self._source = source
+        self._may_be_empty = may_be_empty
         self._limits = limits or TarLimits()
         self._extended: dict[bytes, bytes] = {}
         self._offset = 0
@@ -117,7 +120,7 @@ class TarReader:
                 self._extended = {}
                 self._begin(member.size)
                 yield member
-        if not count:
+        if not count and not self._may_be_empty:
             raise Refused("it is no tar file, or an empty one")
         self._finish()
 
@@ -218,7 +221,8 @@ class TarReader:
             raise Refused("it holds a member with an impossible name: '.'")
         is_link = kind in _LINKS
         target = _text(self._extended.get(b"linkpath", header.target)) if is_link else ""
-        return TarMember(name, kind, size, self._offset, target)
+        short_name = _text(header.name) if b"path" in self._extended else ""
+        return TarMember(name, kind, size, self._offset, target, short_name)
 
 
 def refuse_unsafe(member: TarMember) -> None:

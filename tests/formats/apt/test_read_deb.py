@@ -83,7 +83,9 @@ GOOD: dict[str, Callable[[], bytes]] = {
     "something for later versions at the end": lambda: ar(*MEMBERS, ("extra", b"x")),
     "data as bz2": lambda: ar(*MEMBERS[:2], ("data.tar.bz2", bz2.compress(tar()))),
     "an odd size": lambda: deb_of(gz(tar(("./control", CONTROL))) + b"\0", "control.tar.gz"),
-    "no end of archive": lambda: deb_of(tar(("./control", CONTROL))[:1024]),
+    "a second gzip member": lambda: deb_of(
+        gz(tar(("md5sums", b"x"))[:1024]) + gz(tar(("control", CONTROL))), "control.tar.gz"
+    ),
     "a long line": lambda: deb_of(tar(("./control", CONTROL + b"Provides: " + b"a, " * MIB + b"\n"))),
 }
 
@@ -149,7 +151,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "no gzip": (lambda: deb_of(tar(("control", CONTROL)), "control.tar.gz"), "no valid gzip"),
     "no zstd": (lambda: deb_of(tar(("control", CONTROL)), "control.tar.zst"), "no valid zstd"),
     "no control": (lambda: deb_of(tar(("md5sums", b""))), "no file called control"),
-    "an empty control archive": (lambda: deb_of(b""), "no file called control"),
+    "an empty control archive": (lambda: deb_of(b""), "its control archive is no tar file"),
     "two controls": (lambda: deb_of(tar(("./control", CONTROL), ("control", CONTROL))), "two members called control"),
     "two controls, one odd": (
         lambda: deb_of(tar(("./control", CONTROL), (".//./control", CONTROL))),
@@ -166,14 +168,17 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "control is a directory": (lambda: deb_of(tar(("control", member("control", b"5")))), "is a link or device"),
     "control is a device": (lambda: deb_of(tar(("control", member("control", b"3")))), "is a link or device"),
     "control by a GNU long name": (lambda: deb_of(extended(b"L", b"./control\0")), "by an extended header"),
-    "control by a pax header": (lambda: deb_of(extended(b"x", b"21 path=./control\n")), "by an extended header"),
-    "a gzip bomb": (lambda: deb_of(bomb(bytes(CONTROL_ARCHIVE_LIMIT + MIB)), "control.tar.gz"), "unpacks to more"),
+    "control by a pax header": (lambda: deb_of(extended(b"x", b"18 path=./control\n")), "by an extended header"),
+    "a gzip bomb": (
+        lambda: deb_of(bomb(tar(("x", bytes(CONTROL_ARCHIVE_LIMIT + MIB)))), "control.tar.gz"),
+        "unpacks to more",
+    ),
     "an xz bomb": (
-        lambda: deb_of(lzma.compress(bytes(CONTROL_ARCHIVE_LIMIT + MIB), preset=0), "control.tar.xz"),
+        lambda: deb_of(lzma.compress(tar(("x", bytes(CONTROL_ARCHIVE_LIMIT + MIB))), preset=0), "control.tar.xz"),
         "unpacks to more",
     ),
     "a zstd bomb": (
-        lambda: deb_of(zstd.compress(bytes(CONTROL_ARCHIVE_LIMIT + MIB)), "control.tar.zst"),
+        lambda: deb_of(zstd.compress(tar(("x", bytes(CONTROL_ARCHIVE_LIMIT + MIB)))), "control.tar.zst"),
         "unpacks to more",
     ),
     "a size that is a lie": (
@@ -188,27 +193,30 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
         f"its control archive has {CONTROL_ARCHIVE_LIMIT + 1} bytes, the limit is",
     ),
     "more members than anybody needs": (lambda: deb_of(bomb(header() * 10_001), "control.tar.gz"), "10000 members"),
-    "a tar size that is no number": (lambda: deb_of(header(b"0000000zzzz\0")), "no octal number"),
-    "a negative tar size": (lambda: deb_of(header(b"\xff" * 12)), "no octal number"),
-    "a tar member that is cut off": (lambda: deb_of(tar(("control", CONTROL * 20))[:600]), "a tar member is cut off"),
-    "a tar header that is cut off": (lambda: deb_of(tar(("control", CONTROL))[:100]), "a tar header is cut off"),
+    "a tar size that is no number": (lambda: deb_of(header(b"0000000zzzz\0")), "tar header"),
+    "a negative tar size": (lambda: deb_of(header(b"\xff" * 12)), "tar header"),
+    "a tar member that is cut off": (
+        lambda: deb_of(tar(("control", CONTROL * 20))[:600]),
+        "torn: the tar archive ends inside a member",
+    ),
+    "a tar header that is cut off": (lambda: deb_of(tar(("control", CONTROL))[:100]), "or torn: it has no end mark"),
     "torn gzip": (lambda: deb_of(gz(tar(("control", CONTROL)))[:-20], "control.tar.gz"), "torn"),
     "torn xz": (lambda: deb_of(lzma.compress(tar(("control", CONTROL)))[:-20], "control.tar.xz"), "torn"),
     "torn zstd": (lambda: deb_of(zstd.compress(tar(("control", CONTROL)))[:-3], "control.tar.zst"), "torn"),
-    "a second gzip member": (
-        lambda: deb_of(gz(tar(("md5sums", b"x"))[:1024]) + gz(tar(("control", CONTROL))), "control.tar.gz"),
-        "bytes after the end of the gzip stream",
-    ),
+    "no end of archive": (lambda: deb_of(tar(("./control", CONTROL))[:1024]), "its control archive is no tar file, or"),
     "a second xz stream": (
-        lambda: deb_of(lzma.compress(tar()) + lzma.compress(tar(("control", CONTROL))), "control.tar.xz"),
+        lambda: deb_of(
+            lzma.compress(tar(("md5sums", b"x"))) + lzma.compress(tar(("control", CONTROL))), "control.tar.xz"
+        ),
         "bytes after the end of the xz stream",
     ),
 }
 
 
 def header(size: bytes = b"00000000000\0") -> bytes:
-    """A tar header of an empty file whose size says what it is told; its checksum is nobody's concern."""
-    return b"./md5sums".ljust(124, b"\0") + size + b"0" * 20 + b"0" + bytes(355)
+    """A tar header of an empty file whose size says what it is told."""
+    start, end = b"./md5sums".ljust(124, b"\0") + size + b"0" * 12, b"0" + bytes(355)
+    return start + b"%06o\0 " % sum(start + b" " * 8 + end) + end
 
 
 @pytest.mark.parametrize("name", sorted(BAD))

@@ -7,18 +7,19 @@ from hypothesis import strategies as st
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.relations import STANZA_LIMIT
 from packrat_core.packages.deb.stanza import CONTROL_FILE_LIMIT, read_stanza
+from packrat_core.packages.facts import PackageFacts
 
 START = b"Package: x\nVersion: 1\nArchitecture: amd64\n"
 
 
 def test_bytes_are_kept_and_package_comes_first() -> None:
-    fragment = read_stanza(
+    stanza = read_stanza(
         b"\n\nArchitecture: arm64\nX-Odd!Name:  two  spaces \nVersion:1:2.0~rc1+b1-3\n"
         b"Description: Bj\xf6rn (latin-1)\n first\n .\n\tafter a tab\n \xff\xfe\n"
         b"package: \tg++\r\nMaintainer: B\xc3\xb6rn\n\n"
     )
-    assert (fragment.name, fragment.version, fragment.arch) == ("g++", "1:2.0~rc1+b1-3", "arm64")
-    assert fragment.body == (
+    assert stanza.facts == PackageFacts("g++", "1:2.0~rc1+b1-3", "arm64")
+    assert stanza.body == (
         b"package: \tg++\nArchitecture: arm64\nX-Odd!Name:  two  spaces \nVersion:1:2.0~rc1+b1-3\n"
         b"Description: Bj\xf6rn (latin-1)\n first\n .\n\tafter a tab\n \xff\xfe\n"
         b"Maintainer: B\xc3\xb6rn\n"
@@ -75,8 +76,8 @@ def test_what_could_mislead_a_client_is_refused_with_its_reason(name: str) -> No
 @pytest.mark.timeout(20)
 def test_many_lines_cost_no_more_than_their_number() -> None:
     lines = b" a\n" * ((STANZA_LIMIT - 1000) // 3)
-    fragment = read_stanza(START + b"Description: many\n" + lines)
-    assert fragment.body.endswith(lines)
+    stanza = read_stanza(START + b"Description: many\n" + lines)
+    assert stanza.body.endswith(lines)
 
 
 _names = st.sampled_from([b"Package", b"package", b"Version", b"Architecture", b"Depends", b"Size", b"SHA256", b"X-a"])
@@ -94,13 +95,13 @@ def test_any_control_file_gives_one_stanza_or_is_refused(control: bytes, complet
     if completed:
         control = START + control
     try:
-        fragment = read_stanza(control)
+        stanza = read_stanza(control)
     except Refused as refused:
         assert str(refused).isprintable()
         return
-    assert fragment.body[:8].lower() == b"package:"
-    assert fragment.body.endswith(b"\n")
-    lines = fragment.body.removesuffix(b"\n").split(b"\n")
+    assert stanza.body[:8].lower() == b"package:"
+    assert stanza.body.endswith(b"\n")
+    lines = stanza.body.removesuffix(b"\n").split(b"\n")
     assert all(line.strip() for line in lines)
     names = [line.partition(b":")[0].lower() for line in lines if line[:1] not in (b" ", b"\t")]
     assert len(names) == len(set(names))
@@ -108,4 +109,4 @@ def test_any_control_file_gives_one_stanza_or_is_refused(control: bytes, complet
     assert not set(names) & {b"filename", b"size", b"sha256"}
     assert set(lines) <= {line.rstrip(b"\r") for line in control.split(b"\n")} | set(control.split(b"\n"))
     # Cleaning what is clean changes nothing.
-    assert read_stanza(fragment.body) == fragment
+    assert read_stanza(stanza.body) == stanza

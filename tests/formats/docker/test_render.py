@@ -25,7 +25,7 @@ from packrat_agent.model.values import (
     TreeLink,
 )
 from packrat_core.errors import Refused
-from packrat_core.packages.image.tags import latest_of, version_order
+from packrat_core.packages.image.versions import latest_of, version_order
 from packrat_demo.build_image import Image, build_classic, build_oci
 
 REPO = Repo("docker-dev", "", "docker-dev", "docker", (DistroVersion("docker", "none", None, "docker"),))

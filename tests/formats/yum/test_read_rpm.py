@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from packrat_agent.formats.yum.read_rpm import read_rpm
 from packrat_agent.model.values import Fragment
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm.header import walk
-from packrat_core.packages.rpm.inspect import read_rpm
 from packrat_demo.build_rpm import Rpm, build_rpm
 
 GOOD = build_rpm(
@@ -102,7 +102,22 @@ def test_oddities_are_replaced_and_the_package_is_kept(tmp_path: Path, summary: 
     body = read(tmp_path, build_rpm(Rpm("odd", "1", "noarch", summary=summary))).body
     assert sum(body.count(mark) for mark in (b"\1", b"\2", b"\3")) == 5
     assert b'<location href="\2"/>' in body
-    assert body.decode("utf-8").isprintable() or not any(c in body for c in b"\x07\x1f")
+
+
+def test_control_characters_become_question_marks(tmp_path: Path) -> None:
+    """Every character that XML can't contain, in a text that the index shows, a name of a file, and a change."""
+    forbidden = bytes(byte for byte in range(1, 32) if byte not in b"\t\n\r")
+    name = f"/opt/a{forbidden.decode()}b"
+    body = read(
+        tmp_path, build_rpm(Rpm("odd", "1", "noarch", files=((name, b""),), summary=b"a" + forbidden + b"b"))
+    ).body
+    for mark in (b"\1", b"\2", b"\3", b"\0"):
+        # The marks, and what parts the fragments, are ours.
+        assert body.count(mark) == {b"\1": 3, b"\2": 1, b"\3": 1, b"\0": 2}[mark]
+    questions = b"?" * len(forbidden)
+    assert not set(body) & (set(forbidden) - {1, 2, 3})
+    assert b"<summary>a" + questions + b"b</summary>" in body
+    assert body.count(b"/opt/a" + questions + b"b</file>") == 1
 
 
 @BUSY

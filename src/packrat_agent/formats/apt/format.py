@@ -54,7 +54,9 @@ class AptFormat:
 
     def read(self, path: Path, into: Path) -> Fragment:
         """The control paragraph, cleaned."""
-        return read_stanza(read_control(path))
+        stanza = read_stanza(read_control(path))
+        facts = stanza.facts
+        return Fragment(stanza.body, facts.name, facts.version, facts.arch)
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
         """Name, version and architecture are those of the record."""

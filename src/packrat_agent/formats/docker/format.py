@@ -40,7 +40,7 @@ from packrat_agent.model.values import (
     TreeLink,
 )
 from packrat_core.errors import Refused
-from packrat_core.packages.image.tags import latest_of, version_order
+from packrat_core.packages.image.versions import latest_of, version_order
 
 log = structlog.get_logger()
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from packrat_agent.model.values import Fragment, Product
 from packrat_core.errors import Refused
 from packrat_core.fs.disk import told_as_disk_error
-from packrat_core.packages.image.archive import Archive, list_members
+from packrat_core.packages.image.archive import Archive
+from packrat_core.packages.image.inspect import CLASSIC_FILE, INDEX_FILE
 from packrat_core.packages.image.manifest import (
     CONFIG_LIMIT,
     MANIFEST_LIMIT,
@@ -31,8 +32,6 @@ from packrat_core.packages.image.manifest import (
     write_schema_2,
 )
 
-_INDEX = "index.json"
-_CLASSIC = "manifest.json"
 _DEPTH_LIMIT = 4
 _MANIFESTS_LIMIT = 200
 
@@ -51,16 +50,6 @@ class _Found:
     top: str = ""
 
 
-def is_image_archive(path: Path) -> bool:
-    """Say whether a file is an archive with an image in it; no more than its list of members is read."""
-    try:
-        with path.open("rb") as file:
-            members = list_members(file)
-    except (Refused, OSError):
-        return False
-    return _CLASSIC in members or (_INDEX in members and "oci-layout" in members)
-
-
 def read_image(path: Path, into: Path) -> Fragment:
     """Take the image out; of several ways that the archive describes it, the one that keeps its digests.
 
@@ -76,24 +65,24 @@ def read_image(path: Path, into: Path) -> Fragment:
 
 
 def _read(archive: Archive) -> Fragment:
-    if not archive.has(_INDEX):
-        if not archive.has(_CLASSIC):
-            raise Refused(f"it is no image archive: it has neither {_INDEX} nor {_CLASSIC}")
+    if not archive.has(INDEX_FILE):
+        if not archive.has(CLASSIC_FILE):
+            raise Refused(f"it is no image archive: it has neither {INDEX_FILE} nor {CLASSIC_FILE}")
         return _read_classic(archive)
     try:
         return _read_layout(archive)
     except Refused:
-        if not archive.has(_CLASSIC):
+        if not archive.has(CLASSIC_FILE):
             raise
     archive.discard()
     return _read_classic(archive)
 
 
 def _read_layout(archive: Archive) -> Fragment:
-    data = archive.read(_INDEX, MANIFEST_LIMIT)
-    tops = read_descriptors(read_object(data, _INDEX).get("manifests"), _INDEX)
+    data = archive.read(INDEX_FILE, MANIFEST_LIMIT)
+    tops = read_descriptors(read_object(data, INDEX_FILE).get("manifests"), INDEX_FILE)
     if not tops:
-        raise Refused(f"its {_INDEX} names no image")
+        raise Refused(f"its {INDEX_FILE} names no image")
     media_type = OCI_INDEX
     if len({one.digest for one in tops}) == 1:
         data, media_type = _read_blob(archive, tops[0], MANIFEST_LIMIT), tops[0].media_type
@@ -171,12 +160,12 @@ class _Walk:
 
 
 def _read_classic(archive: Archive) -> Fragment:
-    images = read_list(read_json(archive.read(_CLASSIC, MANIFEST_LIMIT), _CLASSIC), _CLASSIC)
+    images = read_list(read_json(archive.read(CLASSIC_FILE, MANIFEST_LIMIT), CLASSIC_FILE), CLASSIC_FILE)
     if len(images) != 1 or not isinstance(images[0], dict):
-        raise Refused(f"its {_CLASSIC} names {len(images)} images; save each into a file of its own")
+        raise Refused(f"its {CLASSIC_FILE} names {len(images)} images; save each into a file of its own")
     config_name = images[0].get("Config")
     if not isinstance(config_name, str):
-        raise Refused(f"its {_CLASSIC} names no configuration")
+        raise Refused(f"its {CLASSIC_FILE} names no configuration")
     config = archive.read(config_name, CONFIG_LIMIT)
     layers = read_list(images[0].get("Layers") or [], "list of layers")
     root = read_object(config, "configuration").get("rootfs")
@@ -188,7 +177,7 @@ def _read_classic(archive: Archive) -> Fragment:
     listed = []
     for name, diff_id in zip(layers, expected, strict=True):
         if not isinstance(name, str):
-            raise Refused(f"its {_CLASSIC} names a layer that is no text")
+            raise Refused(f"its {CLASSIC_FILE} names a layer that is no text")
         layer = archive.take(name, as_gzip=True)
         if layer.plain != layer.sha256 and f"sha256:{layer.plain}" != diff_id:
             raise Refused(f"the bytes of its layer {name[:120]} are not those that its configuration names")

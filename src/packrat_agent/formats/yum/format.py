@@ -14,6 +14,7 @@ from urllib.parse import quote
 from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
 from packrat_agent.formats.newest import sort_entries
 from packrat_agent.formats.renamed import check_record
+from packrat_agent.formats.yum.read_rpm import read_rpm
 from packrat_agent.formats.yum.repodata import Metadata, write_metadata
 from packrat_agent.formats.yum.repomd import (
     MIRROR_MARK,
@@ -37,7 +38,6 @@ from packrat_agent.model.values import (
     TreeLink,
 )
 from packrat_core.errors import Refused
-from packrat_core.packages.rpm.inspect import read_rpm
 
 _COMPONENT = "main"
 _ARCHES = {"x86_64": "x86_64", "i386": "i386", "arm64": "aarch64", "all": "noarch"}

@@ -1,33 +1,40 @@
 """Reads the control paragraph out of a .deb, trusting nothing in it.
 
-Takes: the path of a .deb.
-Gives: the bytes of its `control` file.
-Touches: the file: the headers of its members, and its control archive.
+Only the headers of its members and its control archive are read.
 
-Source: deb(5), ar(5), POSIX.1 ustar.
+Source: deb(5).
 """
 
-import lzma
+import posixpath
 import re
-import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO, Protocol
-
-from backports import zstd
+from typing import BinaryIO
 
 from packrat_core.archives.ar import ArMember, list_members
+from packrat_core.archives.compressed_stream import open_compressed
+from packrat_core.archives.tar import TarLimits, TarReader
+from packrat_core.archives.tar_source import SectionSource, Source
 from packrat_core.errors import Refused
+from packrat_core.packages.parts import naming
 
 CONTROL_ARCHIVE_LIMIT = 64 * 1024 * 1024
 """Bytes of a control archive, packed or unpacked; a real one has some kilobytes."""
 
 _FORMAT = re.compile(rb"2\.[0-9]+\n")
 _FORMAT_LIMIT = 64
-_DATA_NAMES = frozenset(f"data.tar{ending}" for ending in ("", ".gz", ".xz", ".zst", ".bz2", ".lzma"))
-"""What dpkg unpacks."""
+CODINGS: Mapping[str, str | None] = {
+    "": None,
+    ".gz": "gzip",
+    ".xz": "xz",
+    ".zst": "zstd",
+    ".bz2": "bzip2",
+    ".lzma": "lzma",
+}
+"""How the archives are compressed that dpkg unpacks, by the ending of their names."""
 
-_TAR_BLOCK = 512
-_XZ_MEMORY_LIMIT = 256 * 1024 * 1024
+_DATA_NAMES = frozenset(f"data.tar{ending}" for ending in CODINGS)
+_CONTROL_CODINGS = frozenset({"", ".gz", ".xz", ".zst"})
 _TAR_MEMBERS_LIMIT = 10_000
 
 
@@ -40,19 +47,37 @@ def read_control(path: Path) -> bytes:
         Refused: the file is no such package, is torn, or holds what could mislead a client.
     """
     with path.open("rb") as file:
-        first, *others = list_members(file)
-        if first.name != "debian-binary":
-            raise Refused(f"it is no .deb: its first member is {first.name!r}, not debian-binary")
-        if first.size > _FORMAT_LIMIT or not _FORMAT.match(_content(file, first)):
-            raise Refused("it is a .deb of a format version other than 2")
-        control = _control_archive(others)
+        control, _ = find_archives(file)
         if control.size > CONTROL_ARCHIVE_LIMIT:
             raise Refused(f"its control archive has {control.size} bytes, the limit is {CONTROL_ARCHIVE_LIMIT}")
-        packed = _content(file, control)
-    return _control_member(_unpack(control.name, packed))
+        coding = control.name.removeprefix("control.tar")
+        if coding not in _CONTROL_CODINGS:
+            raise Refused(f"its control archive is compressed as {coding!r}; none, .gz, .xz and .zst can be read")
+        with naming("its control archive"):
+            return _read_control_file(open_archive(file, control, CONTROL_ARCHIVE_LIMIT))
 
 
-def _control_archive(members: list[ArMember]) -> ArMember:
+def find_archives(file: BinaryIO) -> tuple[ArMember, ArMember]:
+    """Return the control archive and the data archive of an open .deb.
+
+    Raises: Refused where it is not a .deb of format 2, or dpkg would not find these two in it.
+    """
+    first, *others = list_members(file)
+    if first.name != "debian-binary":
+        raise Refused(f"it is no .deb: its first member is {first.name!r}, not debian-binary")
+    if first.size > _FORMAT_LIMIT or not _FORMAT.match(SectionSource(file, first.start, first.size).read(first.size)):
+        raise Refused("it is a .deb of a format version other than 2")
+    return _check_order(others)
+
+
+def open_archive(file: BinaryIO, member: ArMember, limit: int | None = None) -> Source:
+    """Open the tar archive that a member is, compressed or not, as its name says."""
+    packed = SectionSource(file, member.start, member.size)
+    coding = CODINGS[member.name.partition(".tar")[2]]
+    return packed if coding is None else open_compressed(packed, coding, limit)
+
+
+def _check_order(members: list[ArMember]) -> tuple[ArMember, ArMember]:
     """Find the control archive behind debian-binary: control.tar*, data.tar*, each once, in this order.
 
     Members that begin with `_` may stand anywhere, others behind the data. Source: deb(5).
@@ -74,92 +99,23 @@ def _control_archive(members: list[ArMember]) -> ArMember:
     for member in further:
         if member.name.startswith(("control.tar", "data.tar")):
             raise Refused(f"it has a second control or data archive, {member.name!r}; dpkg would not look at it")
-    return control
+    return control, data
 
 
-def _content(file: BinaryIO, member: ArMember) -> bytes:
-    file.seek(member.start)
-    return file.read(member.size)
-
-
-class _Decompressor(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
-
-
-def _unpack(name: str, packed: bytes) -> bytes:
-    match name.removeprefix("control.tar"):
-        case "":
-            return packed
-        case ".gz":
-            return _unpack_with("gzip", zlib.decompressobj(31), packed)
-        case ".xz":
-            decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY_LIMIT)
-            return _unpack_with("xz", decompressor, packed)
-        case ".zst":
-            return _unpack_with("zstd", zstd.ZstdDecompressor(), packed)
-        case ending:
-            raise Refused(f"its control archive is compressed as {ending!r}; none, .gz, .xz and .zst can be read")
-
-
-def _unpack_with(coding: str, decompressor: _Decompressor, packed: bytes) -> bytes:
-    try:
-        data = decompressor.decompress(packed, CONTROL_ARCHIVE_LIMIT + 1)
-    except (zlib.error, lzma.LZMAError, zstd.ZstdError, MemoryError) as error:
-        raise Refused(f"its control archive is no valid {coding}: {error}") from None
-    if len(data) > CONTROL_ARCHIVE_LIMIT:
-        raise Refused(f"its control archive unpacks to more than {CONTROL_ARCHIVE_LIMIT} bytes")
-    if not decompressor.eof:
-        raise Refused(f"its control archive is torn: the {coding} stream has no end")
-    if decompressor.unused_data.strip(b"\0"):
-        raise Refused(f"its control archive has bytes after the end of the {coding} stream")
-    return data
-
-
-def _control_member(archive: bytes) -> bytes:
+def _read_control_file(archive: Source) -> bytes:
     found: bytes | None = None
-    at = 0
-    for _ in range(_TAR_MEMBERS_LIMIT):
-        header = archive[at : at + _TAR_BLOCK]
-        if not header.strip(b"\0"):
-            break
-        if len(header) != _TAR_BLOCK:
-            raise Refused("its control archive is torn: a tar header is cut off")
-        size = _tar_size(header)
-        start = at + _TAR_BLOCK
-        if start + size > len(archive):
-            raise Refused("its control archive is torn: a tar member is cut off")
-        kind = header[156:157]
-        if _tar_name(header) == b"control" and kind not in (b"x", b"g", b"L", b"K"):
-            if found is not None:
-                raise Refused("its control archive has two members called control")
-            if kind not in (b"0", b"\0", b"7"):
-                raise Refused("the control file in its control archive is a link or device, no file")
-            found = archive[start : start + size]
-        elif kind in (b"x", b"L") and b"control" in archive[start : start + size]:
-            # A long name or pax attributes for the member that follows.
-            raise Refused("its control archive names a member control by an extended header")
-        at = start + (size + _TAR_BLOCK - 1) // _TAR_BLOCK * _TAR_BLOCK
-    else:
-        raise Refused(f"its control archive has more than {_TAR_MEMBERS_LIMIT} members")
+    reader = TarReader(archive, TarLimits(members=_TAR_MEMBERS_LIMIT))
+    for member in reader:
+        if "control" not in (member.name, posixpath.normpath(member.short_name)):
+            continue
+        if member.short_name:
+            # apt looks at the plain header where dpkg looks at the extended one.
+            raise Refused("it names a member control by an extended header")
+        if found is not None:
+            raise Refused("it has two members called control")
+        if not member.is_file:
+            raise Refused("it has a control file that is a link or device, not a file")
+        found = reader.read(CONTROL_ARCHIVE_LIMIT)
     if found is None:
-        raise Refused("its control archive has no file called control")
+        raise Refused("it has no file called control")
     return found
-
-
-def _tar_size(header: bytes) -> int:
-    digits = header[124:136].strip(b" \0")
-    if digits and not all(c in b"01234567" for c in digits):
-        raise Refused("its control archive is broken: a tar member's size is no octal number")
-    return int(digits or b"0", 8)
-
-
-def _tar_name(header: bytes) -> bytes:
-    name = header[:100].partition(b"\0")[0]
-    prefix = header[345:500].partition(b"\0")[0] if header[257:263] == b"ustar\0" else b""
-    full = prefix + b"/" + name if prefix else name
-    parts = [part for part in full.split(b"/") if part not in (b"", b".")]
-    return b"/".join(parts)

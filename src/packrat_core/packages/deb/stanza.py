@@ -1,17 +1,14 @@
 """Turns the control file of a package into the stanza that stands in Packages.
 
-Takes: the bytes of a control file.
-Gives: a Fragment: the cleaned paragraph with name, version and architecture.
-Touches: nothing.
-
 Source: deb-control(5), Debian policy 5.1.
 """
 
 import re
+from dataclasses import dataclass
 
-from packrat_agent.model.values import Fragment
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.relations import check_fields, check_stanza_size
+from packrat_core.packages.facts import PackageFacts
 
 _FIELD = re.compile(rb"([!\"$-,.-9;-~][!-9;-~]*):[ \t]*(.*)", re.DOTALL)
 _NAME = re.compile(rb"[A-Za-z0-9][A-Za-z0-9+._-]*")
@@ -28,7 +25,15 @@ _INDEX_LINES = 512
 """Bytes that Packages adds to a stanza, at most: Filename (a place of less than 250 characters), Size, SHA256."""
 
 
-def read_stanza(control: bytes) -> Fragment:
+@dataclass(frozen=True, slots=True)
+class Stanza:
+    """The cleaned paragraph, as it stands in Packages before the index adds its own fields, and what it says."""
+
+    body: bytes
+    facts: PackageFacts
+
+
+def read_stanza(control: bytes) -> Stanza:
     """Check the control file and clean it; all bytes that are kept are kept as they are, `Package` comes first.
 
     Raises:
@@ -45,7 +50,7 @@ def read_stanza(control: bytes) -> Fragment:
     body = b"\n".join([fields[b"package"], *kept]) + b"\n"
     check_fields(fields)
     check_stanza_size(len(body) + _INDEX_LINES)
-    return Fragment(body, name, version, arch)
+    return Stanza(body, PackageFacts(name, version, arch))
 
 
 def split_fields(control: bytes) -> dict[bytes, bytes]:

@@ -1,8 +1,4 @@
-"""Walks the headers at the front of an .rpm, trusting nothing in them.
-
-Takes: an open .rpm.
-Gives: its signature header and its header, every entry proved to lie inside its store.
-Touches: the file, no further than its header.
+"""Walks the headers at the front of an .rpm, trusting nothing in them: every entry must lie inside its store.
 
 Source: rpm.org, "RPM V4 Package format"; LSB Core, "Package File Format".
 """
@@ -15,6 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from packrat_core.errors import Refused
+from packrat_core.packages.rpm.tags import SIGNATURE_LONG_SIZE, SIGNATURE_SIZE
 
 HEADER_LIMIT = 64 * 1024 * 1024
 """Bytes of a header's store; a package with 20,000 files has about four million."""
@@ -90,7 +87,7 @@ class RpmFile:
 def walk(file: BinaryIO) -> RpmFile:
     """Read lead, signature header and header.
 
-    Raises: Refused where the file is no binary or source .rpm, is torn, or a header points outside itself.
+    Raises: Refused where the file is not a binary or source .rpm, is torn, or a header points outside itself.
     """
     lead = file.read(_LEAD)
     if lead[:4] != _LEAD_MAGIC:
@@ -102,7 +99,7 @@ def walk(file: BinaryIO) -> RpmFile:
     header = _read_header(file, "header")
     start = _LEAD + len(signature.blob) + len(padding)
     size = os.fstat(file.fileno()).st_size
-    told = signature.numbers(1000) or signature.numbers(270)
+    told = signature.numbers(SIGNATURE_SIZE) or signature.numbers(SIGNATURE_LONG_SIZE)
     if told and size < start + told[0]:
         raise Refused(f"it is torn: {start + told[0]} bytes are announced, {size} are there")
     front = b"".join((lead, signature.blob, padding, header.blob))

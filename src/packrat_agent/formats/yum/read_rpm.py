@@ -1,0 +1,106 @@
+"""Reads the three XML fragments of a binary .rpm: its entries in primary, filelists and other.
+
+Marks stand where the index fills in its own values. Only the headers are read: createrepo_c gets a copy of these, in
+which nothing stands that XML can't contain.
+
+Source: createrepo_c's Python binding.
+"""
+
+import codecs
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from packrat_agent.model.values import Fragment
+from packrat_core.errors import ConfigError, Refused
+from packrat_core.packages.rpm.header import I18N, STRING, STRINGS, Header, RpmFile, walk
+from packrat_core.packages.rpm.inspect import identify
+from packrat_core.packages.rpm.rules import check_header
+
+SHA256_MARK, HREF_MARK, SIZE_MARK = b"\1", b"\2", b"\3"
+"""Stand in a fragment for the package's SHA-256, its place and its size; XML can't contain these bytes."""
+
+_FRAGMENT_LIMIT = 128 * 1024 * 1024
+_CHANGELOG_ENTRIES = 10
+_ANYWHERE = "href"
+
+_CONTROL = bytes(63 if byte < 32 and byte not in (0, 9, 10, 13) else byte for byte in range(256))
+
+codecs.register_error(
+    "packrat_agent.question_marks",
+    lambda error: ("?" * (error.end - error.start), error.end) if isinstance(error, UnicodeDecodeError) else ("", 0),
+)
+
+
+def read_rpm(path: Path) -> Fragment:
+    """Give the fragments of a binary package; its version is `[epoch:]version-release`.
+
+    Control characters and bytes that are no UTF-8 become question marks.
+    Raises: Refused where the file is no .rpm, is torn, a source package, or made to harm; ConfigError where
+    createrepo_c can't be loaded.
+    """
+    with path.open("rb") as file:
+        rpm = walk(file)
+    facts = identify(rpm.header)
+    check_header(rpm.header)
+    primary, filelists, other = _dump(rpm)
+    body = b"\0".join((primary, filelists, other))
+    if len(body) > _FRAGMENT_LIMIT:
+        raise Refused(f"its metadata has {len(body)} bytes, the limit is {_FRAGMENT_LIMIT}")
+    return Fragment(body, facts.name, facts.version, facts.arch)
+
+
+def _dump(rpm: RpmFile) -> tuple[bytes, bytes, bytes]:
+    """Have createrepo_c read the front of the file alone: it would hash the payload, holding up all other threads."""
+    try:
+        # Here, so that mirrors without rpms do without the system's library that it needs.
+        import createrepo_c
+    except ImportError as error:
+        raise ConfigError(f"rpms can't be read ({error}); install GLib: `apt-get install libglib2.0-0`") from None
+    descriptor = os.memfd_create("rpm")
+    try:
+        with os.fdopen(descriptor, "wb", closefd=False) as copy:
+            copy.write(rpm.front[: rpm.start])
+            copy.write(_scrub(rpm.header))
+        package = createrepo_c.package_from_rpm(
+            f"/proc/self/fd/{descriptor}", createrepo_c.SHA256, _ANYWHERE, None, _CHANGELOG_ENTRIES
+        )
+        package.time_file, package.size_package = package.time_build, 0
+        texts = createrepo_c.xml_dump(package)
+        pkg_id = package.pkgId
+    except (createrepo_c.CreaterepoCError, UnicodeError, ValueError, OSError, OverflowError) as error:
+        raise Refused(f"createrepo_c can't read its header: {error}") from None
+    finally:
+        os.close(descriptor)
+    if not all(isinstance(text, str) for text in texts):
+        raise Refused("createrepo_c can't read its header")
+    primary, filelists, other = (text.encode("utf-8", "replace") for text in texts)
+    opening, marked = f' pkgid="{pkg_id}"'.encode(), b' pkgid="' + SHA256_MARK + b'"'
+    primary = _mark(primary, f">{pkg_id}</checksum>".encode(), b">" + SHA256_MARK + b"</checksum>")
+    primary = _mark(primary, f'<location href="{_ANYWHERE}"/>'.encode(), b'<location href="' + HREF_MARK + b'"/>')
+    primary = _mark(primary, b'<size package="0"', b'<size package="' + SIZE_MARK + b'"')
+    return primary, _mark(filelists, opening, marked), _mark(other, opening, marked)
+
+
+def _mark(text: bytes, old: bytes, new: bytes) -> bytes:
+    """Put a mark in place of what createrepo_c wrote; texts of the package can't look like it, their `<` is escaped."""
+    before, found, after = text.partition(old)
+    if not found:
+        raise Refused("createrepo_c wrote its metadata in an unknown form")
+    return before + new + after
+
+
+def _scrub(header: Header) -> bytes:
+    """Replace what XML can't contain, byte by byte: every text stays where it is."""
+    blob = bytearray(header.blob)
+    for item in header.items.values():
+        if item.kind not in (STRING, STRINGS, I18N):
+            continue
+        start, end = header.store + item.start, header.store + item.end
+        part = bytes(blob[start:end]).translate(_CONTROL)
+        if not part.isascii():
+            with suppress(UnicodeError):
+                part = part.decode("utf-8", "packrat_agent.question_marks").encode()
+            part = part.replace(b"\xef\xbf\xbe", b"???").replace(b"\xef\xbf\xbf", b"???")
+        blob[start:end] = part
+    return bytes(blob)

@@ -1,0 +1,86 @@
+"""Reads an xz, zstd, bzip2 or lzma file from front to back, in little memory, down to its last checksum.
+
+The file is one stream, as dpkg reads it: a second one is refused, as is anything behind the stream but zeros.
+
+    for member in TarReader(open_compressed(file, "xz")):
+"""
+
+import bz2
+import lzma
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from backports import zstd
+
+from packrat_core.archives.gzip_stream import GzipStream
+from packrat_core.archives.plain_stream import READ_BYTES, PlainStream, Readable
+from packrat_core.errors import Refused
+
+_MEMORY_LIMIT = 256 * 1024 * 1024
+"""Of a decompressor for xz or lzma; `xz -9` needs 65 MiB."""
+
+
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+_DECOMPRESSORS: Mapping[str, Callable[[], _Decompressor]] = {
+    "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY_LIMIT),
+    "lzma": lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MEMORY_LIMIT),
+    "zstd": zstd.ZstdDecompressor,
+    "bzip2": bz2.BZ2Decompressor,
+}
+
+
+def open_compressed(file: Readable, coding: str, limit: int | None = None) -> PlainStream:
+    """Open a compressed file.
+
+    Args:
+        file: The compressed bytes.
+        coding: `gzip`, `xz`, `zstd`, `bzip2` or `lzma`.
+        limit: The most plain bytes that it may have, beside the limits of all archives.
+
+    Returns:
+        Its plain bytes.
+    """
+    return GzipStream(file, limit) if coding == "gzip" else CompressedStream(file, coding, limit)
+
+
+class CompressedStream(PlainStream):
+    """The plain bytes of a file that is one compressed stream."""
+
+    def __init__(self, file: Readable, coding: str, limit: int | None = None) -> None:
+        super().__init__(file, limit)
+        self._coding = coding
+        self._decompressor = _DECOMPRESSORS[coding]()
+
+    def _fill(self) -> bool:
+        self._buffer, self._at = b"", 0
+        while not self._buffer:
+            if self._decompressor.eof:
+                self._check_rest()
+                return False
+            data = b""
+            if self._decompressor.needs_input:
+                data = self._read_packed()
+                if not data:
+                    raise Refused(f"it is torn: the {self._coding} stream has no end")
+            try:
+                self._buffer = self._decompressor.decompress(data, READ_BYTES)
+            except (lzma.LZMAError, zstd.ZstdError, OSError, MemoryError) as error:
+                raise Refused(f"it is no valid {self._coding}: {error}") from None
+            self._count()
+        return True
+
+    def _check_rest(self) -> None:
+        rest = self._decompressor.unused_data
+        while rest:
+            if rest.strip(b"\0"):
+                raise Refused(f"it has bytes after the end of the {self._coding} stream")
+            rest = self._read_packed()

@@ -1,0 +1,56 @@
+"""Says which headers of rpms can't stand in a repository.
+
+createrepo_c takes the types of tags for granted, and that tags which belong together have the same number of values;
+where they don't, it reads beyond them. A few bytes can also name a great many long paths.
+
+    check_header(walk(file).header)
+
+Source: rpm.org, "Tags"; createrepo_c's Python binding.
+"""
+
+from packrat_core.errors import Refused
+from packrat_core.packages.rpm.header import I18N, INT16, INT32, INT64, STRING, STRINGS, Header
+from packrat_core.packages.rpm.tags import BASE_NAMES, DIR_INDEXES, DIR_NAMES
+
+_PATHS_LIMIT = 32 * 1024 * 1024
+_TOGETHER = (
+    *((1047, 1112, 1113), (1049, 1048, 1050), (1054, 1053, 1055), (1090, 1114, 1115)),
+    *((5046, 5048, 5047), (5049, 5051, 5050), (5052, 5054, 5053), (5055, 5057, 5056)),
+    *((1081, 1080, 1082), (BASE_NAMES, DIR_INDEXES, BASE_NAMES)),
+)
+"""Tags of (names, numbers, texts) that belong together, value by value."""
+
+_KINDS: dict[int, tuple[int, ...]] = {
+    **dict.fromkeys((1000, 1001, 1002, 1007, 1010, 1011, 1014, 1015, 1020, 1021, 1022, 1044), (STRING,)),
+    **dict.fromkeys((1004, 1005, 1016), (STRING, I18N)),
+    **dict.fromkeys((1003, 1006, 1009, 1028, 1034, 1037, 1045, 1046, 1106), (INT32,)),
+    **dict.fromkeys((5008, 5009), (INT64,)),
+    **dict.fromkeys((1030, 1033), (INT16,)),
+    **dict.fromkeys((1027, 1035, 1036, 1039, 1040, DIR_NAMES), (STRINGS,)),
+    **{
+        tag: (kind,)
+        for names, numbers, texts in _TOGETHER
+        for tag, kind in ((names, STRINGS), (numbers, INT32), (texts, STRINGS))
+    },
+}
+"""The types that rpm gives these tags."""
+
+
+def check_header(header: Header) -> None:
+    """Check types and lengths of what the index says of a package, and how long its paths are together.
+
+    Raises: Refused where clients or createrepo_c could not read it.
+    """
+    for tag, item in header.items.items():
+        if item.kind not in _KINDS.get(tag, (item.kind,)):
+            raise Refused(f"its header is broken: tag {tag} has type {item.kind}")
+    for together in _TOGETHER:
+        if len({header.items[tag].count for tag in together if tag in header.items}) > 1:
+            raise Refused(f"its header is broken: tags {together} differ in length")
+    lengths = [len(name) for name in header.texts(DIR_NAMES)]
+    try:
+        paths = sum(lengths[index] for index in header.numbers(DIR_INDEXES))
+    except IndexError:
+        raise Refused("its header is broken: a file stands in a directory that is not listed") from None
+    if paths > _PATHS_LIMIT:
+        raise Refused(f"the paths of its files have more than {_PATHS_LIMIT} bytes")

@@ -1,0 +1,18 @@
+"""The numbers of the tags in the headers of an rpm, by rpm's names for them.
+
+Source: rpm.org, "Tags"; rpmtag.h.
+"""
+
+NAME, VERSION, RELEASE, EPOCH, BUILD_TIME, ARCH = 1000, 1001, 1002, 1003, 1006, 1022
+SOURCE_RPM, SOURCE_PACKAGE = 1044, 1106
+DIR_INDEXES, BASE_NAMES, DIR_NAMES = 1116, 1117, 1118
+PAYLOAD_COMPRESSOR, PAYLOAD_DIGESTS, PAYLOAD_DIGEST_ALGORITHM = 1125, 5092, 5093
+
+SIGNATURE_DSA, SIGNATURE_RSA, SIGNATURE_OPENPGP = 267, 268, 278
+"""In the signature header: signatures of the header by DSA or EdDSA, by RSA; by any, in base64, since rpm 6."""
+
+SIGNATURE_SHA1, SIGNATURE_SHA256, SIGNATURE_MD5 = 269, 273, 1004
+"""In the signature header: digests of the header, of the header; of header and payload together."""
+
+SIGNATURE_SIZE, SIGNATURE_LONG_SIZE = 1000, 270
+"""In the signature header: bytes of header and payload together."""
