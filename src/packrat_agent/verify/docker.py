@@ -14,8 +14,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from packrat_agent.formats.docker.names import IMAGE, TAG
-from packrat_agent.formats.docker.serving import ERRORS
 from packrat_agent.verify.docker_signatures import audit_policy, audit_signatures
 from packrat_agent.verify.findings import (
     Fault,
@@ -28,6 +26,7 @@ from packrat_agent.verify.findings import (
     read_pointer,
     told,
 )
+from packrat_agent.verify.names import IMAGE, REGISTRY_ANSWER, REGISTRY_ERRORS, TAG
 from packrat_core.errors import Refused
 from packrat_core.packages.image.manifest import MANIFEST_LIMIT, MANIFEST_TYPES, Manifest, read_manifest
 
@@ -61,11 +60,11 @@ def audit_docker(subject: Subject, directory: str) -> Iterator[Finding]:
     images = _strings(catalog, "repositories", IMAGE)
     if catalog is not None and images is None:
         found.append(Fault(f"{directory}/v2/_catalog", "does not list images"))
-    answers = ["index.html", *(f"_errors/{name}.json" for name in ERRORS)]
-    for path in (f"{directory}/v2/{name}" for name in answers):
-        value = _read_json(subject, path, found)
-        if value is not None and (not isinstance(value, dict) or bool(value) == path.endswith("index.html")):
-            found.append(Fault(path, "is no answer of a registry"))
+    answers = {f"_errors/{name}.json": body for name, body in REGISTRY_ERRORS.items()} | {"index.html": REGISTRY_ANSWER}
+    for name, body in answers.items():
+        path = f"{directory}/v2/{name}"
+        if read_pointer(subject, path, found) not in (None, body):
+            found.append(Fault(path, "is not the answer that a registry gives"))
     scope = audit_policy(subject, directory, found)
     yield from found
     there = sorted(

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from packrat_agent.formats.json.format import MANIFEST, SUMS
 from packrat_agent.verify.findings import (
     Fault,
     Finding,
@@ -20,6 +19,7 @@ from packrat_agent.verify.findings import (
     parse_json,
     read_pointer,
 )
+from packrat_agent.verify.names import MANIFEST, SUMS
 
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
