@@ -15,6 +15,7 @@ from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import unquote
 
+from packrat_agent.verify.armor import find_armor_fault
 from packrat_agent.verify.findings import Fault, Finding, Subject, is_plain, read_pointer
 from packrat_agent.verify.names import KEY_ARMORED, KEY_BINARY, LANDING_PAGE
 from packrat_agent.verify.signatures import read_keys
@@ -47,6 +48,8 @@ def audit_site(subject: Subject, repositories: Sequence[tuple[str, str]]) -> Ite
     try:
         if read_keys(armored) != binary:
             yield Fault(KEY_ARMORED, f"is another key than {KEY_BINARY}")
+        elif (wrong := find_armor_fault(armored)) is not None:
+            yield Fault(KEY_ARMORED, wrong)
     except ValueError as error:
         yield Fault(KEY_ARMORED, str(error))
 
