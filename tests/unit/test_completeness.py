@@ -13,22 +13,20 @@ from formats.misfits import MISFITS
 from formats.type_clients import CLIENTS
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.verify.tree import AUDITORS
-from packrat_demo.packages import DISTRO_VERSIONS, SAMPLES
-from packrat_demo.proofs import PROOFS
+from packrat_core.repository_types import REPOSITORY_TYPES
+from packrat_demo.table import DEMO_TYPES
 from packrat_server import admin, seed
+from packrat_server.api.schema import MODELS
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
 
-SECOND_NAMES = {"yast": "yum"}
-"""What the server also calls a type that has rows under its first name."""
-
 LAYERS: Mapping[str, Collection[str]] = {
     "FORMATS in packrat_agent/formats/table.py": FORMATS,
     "AUDITORS in packrat_agent/verify/tree.py": AUDITORS,
-    "SAMPLES in packrat_demo/packages.py": SAMPLES,
-    "PROOFS in packrat_demo/proofs.py": PROOFS,
-    "KINDS in packrat_server/admin.py": {SECOND_NAMES.get(kind, kind) for kind in admin.KINDS},
+    "samples in packrat_demo/table.py": {kind for kind, shown in DEMO_TYPES.items() if shown.samples},
+    "proofs in packrat_demo/table.py": {kind for kind, shown in DEMO_TYPES.items() if shown.proofs},
+    "REPOSITORY_TYPES in packrat_core/repository_types.py": REPOSITORY_TYPES,
     "KINDS in tests/formats/kinds.py": {kind.name for kind in KINDS},
     "MISFITS in tests/formats/misfits.py": MISFITS,
     "CLIENTS in tests/formats/type_clients.py": CLIENTS,
@@ -56,8 +54,14 @@ def test_a_row_that_lacks_is_named(layer: str) -> None:
 
 def test_a_new_server_knows_the_distribution_versions_of_every_type() -> None:
     seeded = {name for name, *_ in seed.DISTRO_VERSIONS}
-    lacking = {kind: names for kind in SAMPLES if not seeded >= set(names := DISTRO_VERSIONS[kind])}
-    assert lacking == {}
+    assert {kind for kind, shown in DEMO_TYPES.items() if not seeded >= set(shown.distro_versions)} == set()
+    assert {kind for kind, known in REPOSITORY_TYPES.items() if known.distro_version not in {None, *seeded}} == set()
+
+
+def test_the_server_names_the_types_as_the_api_does() -> None:
+    assert admin.KINDS == ("apt", "yum", "yast", "json", "docker", "pypi")
+    pairs = [["apt", "APT"], ["yum", "YUM"], ["json", "JSON"], ["docker", "Docker"], ["pypi", "PyPi"]]
+    assert MODELS["/api/v2/Repo/Repo"].constants["manager_type"] == pairs
 
 
 def test_each_format_is_called_as_its_folder() -> None:
