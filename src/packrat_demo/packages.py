@@ -5,7 +5,7 @@ Gives: how many package files were new.
 Touches: the directory; the server, through the uploader.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,43 +77,35 @@ def _note(version: str) -> Build:
 _GUIDE_DEB = Deb("packrat-guide", "2.0", "all", (), (("/usr/share/doc/packrat-guide/README", _GUIDE),))
 _ALL_TAGS = ("dev", "stage", "prod")
 
-SAMPLES: dict[str, tuple[Sample, ...]] = {
-    "apt": (
-        Sample(_deb(_GUIDE_DEB), ("bookworm", "trixie"), _ALL_TAGS),
-        Sample(_deb(_hello("1.0-1", "amd64")), ("bookworm",)),
-        Sample(_deb(_hello("1.1-1", "amd64")), ("bookworm",)),
-        Sample(_deb(_hello("1.1-1", "arm64")), ("bookworm",)),
-        Sample(
-            _deb(Deb("packrat-hello", "1.2-1~trixie", "amd64", (), (("/usr/bin/packrat-hello", _SCRIPT),))), ("trixie",)
-        ),
+APT = (
+    Sample(_deb(_GUIDE_DEB), ("bookworm", "trixie"), _ALL_TAGS),
+    Sample(_deb(_hello("1.0-1", "amd64")), ("bookworm",)),
+    Sample(_deb(_hello("1.1-1", "amd64")), ("bookworm",)),
+    Sample(_deb(_hello("1.1-1", "arm64")), ("bookworm",)),
+    Sample(
+        _deb(Deb("packrat-hello", "1.2-1~trixie", "amd64", (), (("/usr/bin/packrat-hello", _SCRIPT),))), ("trixie",)
     ),
-    "yum": (
-        Sample(_rpm("1.0"), ("rhel9",)),
-        Sample(_rpm("1.1"), ("rhel9",)),
-        Sample(_rpm("1.1", "x86_64"), ("sles15",)),
-    ),
-    "pypi": (
-        Sample(lambda directory: write_wheel(_PYTHON, directory), ("pypi",)),
-        Sample(lambda directory: write_sdist(_PYTHON, directory), ("pypi",)),
-    ),
-    "docker": (Sample(_image("1.0"), ("docker",)), Sample(_image("1.1"), ("docker",))),
-    "json": (Sample(_note("1.0"), ("resource",)), Sample(_note("1.1"), ("resource",))),
-}
-"""Type of repository → what goes into it."""
-
-DISTRO_VERSIONS = {
-    kind: tuple(dict.fromkeys(name for sample in samples for name in sample.distro_versions))
-    for kind, samples in SAMPLES.items()
-}
+)
+YUM = (
+    Sample(_rpm("1.0"), ("rhel9",)),
+    Sample(_rpm("1.1"), ("rhel9",)),
+    Sample(_rpm("1.1", "x86_64"), ("sles15",)),
+)
+PYPI = (
+    Sample(lambda directory: write_wheel(_PYTHON, directory), ("pypi",)),
+    Sample(lambda directory: write_sdist(_PYTHON, directory), ("pypi",)),
+)
+DOCKER = (Sample(_image("1.0"), ("docker",)), Sample(_image("1.1"), ("docker",)))
+JSON = (Sample(_note("1.0"), ("resource",)), Sample(_note("1.1"), ("resource",)))
 
 NEXT = Deb("packrat-surprise", "1.0", "all", (), (("/usr/share/doc/packrat-surprise/README", b"Here I am.\n"),))
 """What is left for the person to upload."""
 
 
-async def put_in(uploader: Uploader, directory: Path, kinds: tuple[str, ...]) -> int:
-    """Upload and tag what the types have; what is in already stays."""
+async def put_in(uploader: Uploader, directory: Path, samples: Iterable[Sample]) -> int:
+    """Upload and tag the samples; what is in already stays."""
     count = 0
-    for sample in _samples(kinds):
+    for sample in samples:
         path = sample.build(directory)
         if await uploader.find(path.name):
             continue
@@ -122,8 +114,3 @@ async def put_in(uploader: Uploader, directory: Path, kinds: tuple[str, ...]) ->
                 await uploader.tag(uri, tag, "DEMO-1" if tag == "prod" else None)
             count += 1
     return count
-
-
-def _samples(kinds: tuple[str, ...]) -> Iterator[Sample]:
-    for kind in kinds:
-        yield from SAMPLES[kind]

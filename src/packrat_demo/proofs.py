@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,17 +88,14 @@ def _gpgv(site: Site) -> Iterator[Said]:
     yield _run(site, ["sha256sum", "-c", "SHA256SUMS"], directory)
 
 
-PROOFS: Mapping[str, tuple[Proof, ...]] = {
-    "apt": (Proof("apt-get", "apt-get", "apt", "verified the signatures and downloaded two packages", _apt),),
-    "yum": (
-        Proof("dnf", "dnf", "dnf", "verified the signatures of index and package, and installed it", _dnf),
-        Proof("zypper", "zypper", "zypper", "verified the signatures of index and package, and installed it", _zypper),
-    ),
-    "pypi": (Proof("pip", sys.executable, "python3-pip", "installed the project by its hash", _pip),),
-    "docker": (Proof("skopeo", "skopeo", "skopeo", "verified the image's signature and pulled it", _skopeo),),
-    "json": (Proof("gpgv", "gpgv", "gpgv", "verified the checksums' signature, and sha256sum every file", _gpgv),),
-}
-"""Type of repository → its proofs."""
+APT = (Proof("apt-get", "apt-get", "apt", "verified the signatures and downloaded two packages", _apt),)
+YUM = (
+    Proof("dnf", "dnf", "dnf", "verified the signatures of index and package, and installed it", _dnf),
+    Proof("zypper", "zypper", "zypper", "verified the signatures of index and package, and installed it", _zypper),
+)
+PYPI = (Proof("pip", sys.executable, "python3-pip", "installed the project by its hash", _pip),)
+DOCKER = (Proof("skopeo", "skopeo", "skopeo", "verified the image's signature and pulled it", _skopeo),)
+JSON = (Proof("gpgv", "gpgv", "gpgv", "verified the checksums' signature, and sha256sum every file", _gpgv),)
 
 
 def is_here(proof: Proof) -> bool:

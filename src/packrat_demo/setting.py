@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packrat_core.errors import ConfigError, SigningError
-from packrat_demo.packages import DISTRO_VERSIONS
+from packrat_demo.table import DEMO_TYPES
 from packrat_server import admin
 from packrat_server.access import Role, new_password
 from packrat_server.seed import init
@@ -80,7 +80,9 @@ def set_the_stage(directory: Path, kinds: tuple[str, ...]) -> Setting:
     password = admin.save_user(engine, USER, Role.MANAGER)
     repos = [(f"{kind}-dev", kind, "dev") for kind in kinds] + [("apt-prod", "apt", "prod")]
     for name, kind, tag in repos:
-        wanted = admin.NewRepo(name, kind, tag, DISTRO_VERSIONS[kind], f"Demo packages, {tag}", show_only_latest=False)
+        wanted = admin.NewRepo(
+            name, kind, tag, DEMO_TYPES[kind].distro_versions, f"Demo packages, {tag}", show_only_latest=False
+        )
         admin.save_repo(engine, wanted)
     psk = new_password()
     admin.save_mirror(engine, MIRROR, [name for name, _, _ in repos], "The demo's mirror", psk)

@@ -27,9 +27,10 @@ from packrat_agent.watch.signals import EndWork, until_signalled
 from packrat_agent.web.static import serving
 from packrat_core.errors import ConfigError, Incomplete
 from packrat_demo.build_deb import write_deb
-from packrat_demo.packages import NEXT, SAMPLES, put_in
-from packrat_demo.proofs import PROOFS, Proof, Site, is_here
+from packrat_demo.packages import NEXT, put_in
+from packrat_demo.proofs import Proof, Site, is_here
 from packrat_demo.setting import USER, Setting, set_the_stage, stop_gpg_agent, write_config
+from packrat_demo.table import DEMO_TYPES, samples_of
 from packrat_server.running import running
 from packrat_server.uploader import signed_in
 
@@ -54,7 +55,7 @@ def play(directory: Path, host: str, port: int, *, once: bool) -> None:
 
 def _possible_kinds() -> tuple[str, ...]:
     """Leave out the types that this machine can't build, and say so."""
-    kinds = tuple(SAMPLES)
+    kinds = tuple(DEMO_TYPES)
     if shutil.which("rpmsign") is None:
         click.echo("left out yum, because rpmsign is not installed; to see it: apt-get install rpm")
         return tuple(kind for kind in kinds if kind != "yum")
@@ -84,7 +85,7 @@ async def _tell_all(stage: _Stage, *, once: bool) -> None:
         write_config(setting, server_url, url)
         write_deb(NEXT, setting.packages)
         async with signed_in(server_url, USER, setting.password) as uploader:
-            count = await put_in(uploader, setting.packages, kinds)
+            count = await put_in(uploader, setting.packages, samples_of(kinds))
         click.echo(f"server   packrat-server on {server_url}, {count} package files uploaded and tagged")
         with ready(load(setting.config), Wish(), "run") as mirror:
             async with connected(mirror.config) as server:
@@ -137,7 +138,7 @@ def _prove(setting: Setting, kinds: tuple[str, ...], url: str) -> None:
         os.chmod(scratch, 0o755)  # noqa: PTH101, S103
         site = Site(url, setting.directory / "www", Path(scratch))
         for kind in kinds:
-            for proof in PROOFS[kind]:
+            for proof in DEMO_TYPES[kind].proofs:
                 _prove_one(kind, proof, site)
     audit = verify_tree(setting.directory / "www", None, lambda files, size: None)
     for fault in audit.faults:

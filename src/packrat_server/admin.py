@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Table, delete, insert, select, update
 
 from packrat_core.errors import ConfigError
+from packrat_core.repository_types import REPOSITORY_TYPES
 from packrat_server.access import Role, hash_secret, new_password
 from packrat_server.catalog import mirror_repo_names, repo_distro_names
 from packrat_server.journal import note_mirror, note_repo
@@ -31,7 +32,7 @@ from packrat_server.store.tables import (
 )
 from packrat_server.store.text import is_storable
 
-KINDS = ("apt", "yum", "yast", "json", "docker", "pypi")
+KINDS = tuple(name for kind, known in REPOSITORY_TYPES.items() for name in (kind, *known.other_names))
 _DESCRIPTION_LIMIT = 200
 _NAME = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,39}")
 _DIRECTORY = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]*(/[0-9A-Za-z_][0-9A-Za-z_.-]*){0,3}")

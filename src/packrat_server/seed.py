@@ -13,6 +13,7 @@ from sqlalchemy import Connection, insert
 
 from packrat_core.errors import ConfigError
 from packrat_core.fs.ownership import explain_unmakable, explain_unwritable
+from packrat_core.repository_types import REPOSITORY_TYPES
 from packrat_server.access import Role, hash_secret, new_password
 from packrat_server.journal import begin
 from packrat_server.store.database import make_database
@@ -39,12 +40,19 @@ _SINGLE = (
     ("respkg", "respkg"),
 )
 
+# The order of those that a server had from the start is kept: a database numbers them.
+_LATER = tuple(
+    (known.distro_version, known.file_type or kind)
+    for kind, known in REPOSITORY_TYPES.items()
+    if known.distro_version is not None and known.distro_version not in dict(_SINGLE)
+)
+
 # name, distro, version, file type, release names
 DISTRO_VERSIONS: Sequence[tuple[str, str, str | None, str, str]] = (
     *((name, "debian", name, "deb", name) for name in _DEBS),
     *((f"rhel{n}", "rhel", str(n), "rpm", f"el{n},centos{n}") for n in _EL),
     *((f"sles{n}", "sles", str(n), "rpm", f"sles{n},sle{n}") for n in _SLES),
-    *((name, "none", None, kind, "") for name, kind in _SINGLE),
+    *((name, "none", None, kind, "") for name, kind in (*_SINGLE, *_LATER)),
 )
 
 

@@ -270,6 +270,33 @@ def test_spoiled_indexes_are_found(tree: Path, mirror: Stage) -> None:
     assert faults_of(tree) == {}
 
 
+@pytest.mark.parametrize("at", [8, -1])
+def test_a_flipped_byte_that_readers_pass_over_is_found(tree: Path, mirror: Stage, at: int) -> None:
+    """Also of blanks and ends of lines, of what JSON, XML and OpenPGP readers do not look at."""
+    groups: dict[str, list[str]] = {}
+    for path in sorted(tree.rglob("*")):
+        name = str(path.relative_to(tree))
+        is_read = path.is_file() and not path.is_symlink() and path.resolve() == path and name not in leaves(tree)
+        if is_read and name != "index.html" and "by-hash" not in name:
+            groups.setdefault(group_of(name), []).append(name)
+    missed = []
+    for batch in itertools.zip_longest(*groups.values()):
+        flipped = [name for name in batch if name is not None]
+        for name in flipped:
+            data = bytearray((tree / name).read_bytes())
+            data[at if len(data) > at else -1] ^= 4
+            (tree / name).write_bytes(data)
+        found = faults_of(tree)
+        near = {str(Path(path).parent) for path in found} | found.keys()
+        # A signature of an image stands in the registry's list of its digest, too, and the two differ now.
+        of_image = {name: re.sub(r".*@sha256=(\w+)/signature-\d+", r"sha256:\1", name) for name in flipped}
+        near |= {digest for path in found for digest in re.findall(r"sha256:\w+$", path)}
+        missed += [name for name in flipped if not {name, str(Path(name).parent), of_image[name]} & near]
+        for name in flipped:
+            restore(mirror, tree, name)
+    assert missed == []
+
+
 def group_of(name: str) -> str:
     """The part of the mirror whose audit depends on a file."""
     parts = name.split("/")

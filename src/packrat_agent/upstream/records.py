@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from packrat_agent.model.values import DistroVersion, PackageFile, Repo
+from packrat_core.repository_types import REPOSITORY_TYPES
 
 ROOT = "/api/v2/"
 REPO = f"{ROOT}Repo/Repo"
@@ -26,8 +27,7 @@ _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SEGMENT_LIMIT = 200
 _RESERVED = frozenset({"index.html", "repo-key", "repo-key.gpg"})
-# The susetags form of a repository is for installation media only; clients read `yum`.
-_KINDS = {"yast": "yum"}
+_KINDS = {name: kind for kind, known in REPOSITORY_TYPES.items() for name in known.other_names}
 
 
 class Unusable(ValueError):

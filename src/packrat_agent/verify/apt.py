@@ -12,21 +12,42 @@ import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
 
+from packrat_agent.verify.armor import find_armor_fault
 from packrat_agent.verify.findings import (
     Fault,
     Finding,
     Named,
     Subject,
+    check_bytes,
     check_detached,
     pointer,
     read_index,
     read_pointer,
     told,
 )
+from packrat_core.errors import Refused
+from packrat_core.packages.deb.relations import check_fields, check_stanza_size
 
 _FIELD = re.compile(rb"^([A-Z][A-Za-z-]*): *(.*)$", re.MULTILINE)
 _PACKAGES = re.compile(r"/binary-([^/]+)/Packages$")
+_CLEAR_SIGNED = re.compile(
+    rb"-----BEGIN PGP SIGNED MESSAGE-----\n(?:Hash: [A-Z0-9, -]+\n)*\n(?P<signed>.+\n)"
+    rb"(?P<signature>-----BEGIN PGP SIGNATURE-----\n.+)",
+    re.DOTALL,
+)
+_FIELDS = (
+    *("Origin", "Label", "Suite", "Codename", "Date", "Valid-Until", "Architectures", "Components", "Description"),
+    "Acquire-By-Hash",
+)
+"""The fields of Release before SHA256, in their order."""
+
+_DATES = frozenset({"Date", "Valid-Until"})
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_NAMING = re.compile(rb"^(Filename|Size|SHA256): (.+)$", re.MULTILINE)
+_STANZA_FIELD = re.compile(rb"^([!-9;-~]+):.*(?:\n[ \t].*)*", re.MULTILINE)
 _LISTED = re.compile(rb"^ ([0-9a-f]{64}) +(\d{1,15}) (\S+)$")
 
 
@@ -54,6 +75,7 @@ def _audit_suite(subject: Subject, directory: str, suite: str) -> Iterator[Findi
     if not listed:
         yield Fault(f"{suite}/Release", "lists no index")
     yield from _audit_architectures(f"{suite}/Release", release, listed)
+    yield from _audit_fields(subject, suite, release, listed)
     for name, (sha256, size) in listed.items():
         path = f"{suite}/{name}"
         yield Named(path, sha256, size, f"{suite}/Release")
@@ -82,8 +104,11 @@ def _audit_signatures(subject: Subject, suite: str, release: bytes) -> Iterator[
     wrong = subject.keyring.verify(text, None)
     if wrong is not None:
         yield Fault(inside, wrong)
-    if release.strip() not in text.replace(b"\n- ", b"\n"):
+    match = _CLEAR_SIGNED.fullmatch(text)
+    if match is None or match["signed"].replace(b"\n- ", b"\n") != release:
         yield Fault(inside, "says something else than Release")
+    elif (wrong := find_armor_fault(match["signature"])) is not None:
+        yield Fault(inside, wrong)
 
 
 def _listed(release: bytes) -> Mapping[str, tuple[str, int]]:
@@ -111,6 +136,38 @@ def _audit_architectures(path: str, release: bytes, listed: Iterable[str]) -> It
         yield Fault(path, "tells clients to pass over the index for the architecture all")
 
 
+def _audit_fields(
+    subject: Subject, suite: str, release: bytes, listed: Mapping[str, tuple[str, int]]
+) -> Iterator[Fault]:
+    """Compare Release with all bytes that should stand there.
+
+    Only its Date, Valid-Until and Description can be anything; where it is signed, the signature covers them, too.
+    """
+    path, name = f"{suite}/Release", suite.rpartition("/")[2]
+    fields = {key.decode(): value.decode("utf-8", "replace") for key, value in _FIELD.findall(release)}
+    for key in _DATES & fields.keys():
+        try:
+            date = datetime.strptime(fields[key], "%a, %d %b %Y %H:%M:%S UTC")
+        except ValueError:
+            yield Fault(path, f"has a {key} that is not a date: {fields[key][:60]!r}")
+            continue
+        # strptime takes any day of the week.
+        if fields[key][:3] != _DAYS[date.weekday()]:
+            yield Fault(path, f"has a {key} that never was: {fields[key][:60]!r}")
+    known = {"Suite": name, "Codename": name, "Components": "main", "Acquire-By-Hash": "yes"}
+    lines = [f"{key}: {known.get(key, fields.get(key, ''))}" for key in _FIELDS if key in fields or key not in _DATES]
+    lines += ["SHA256:", *(f" {listed[name][0]} {listed[name][1]:>16} {name}" for name in sorted(listed))]
+    yield from check_bytes(path, release, ("\n".join(lines) + "\n").encode())
+    for name in listed:
+        if name.endswith("/Release"):
+            with suppress(OSError):
+                # A file that can't be read is told of where its hash is checked.
+                beside = dict(_FIELD.findall(read_index(subject.top, f"{suite}/{name}")))
+                for key in ("Origin", "Label"):
+                    if beside.get(key.encode(), b"").decode("utf-8", "replace") != fields.get(key):
+                        yield Fault(path, f"has another {key} than {name}")
+
+
 def _audit_packages(subject: Subject, directory: str, path: str, sha256: str) -> Iterator[Finding]:
     try:
         text = read_index(subject.top, path)
@@ -120,9 +177,13 @@ def _audit_packages(subject: Subject, directory: str, path: str, sha256: str) ->
     if hashlib.sha256(text).hexdigest() != sha256:
         return
     for stanza in text.split(b"\n\n"):
-        fields = dict(re.findall(rb"^(Filename|Size|SHA256): (.+)$", stanza, re.MULTILINE))
         if not stanza.strip():
             continue
+        fields = dict(_NAMING.findall(stanza))
+        wrong = _find_refused(stanza)
+        if wrong is not None:
+            shown = stanza.partition(b"\n")[0][:60].decode("utf-8", "replace")
+            yield Fault(path, f"has a stanza that apt can't read, {shown!r}: {wrong}")
         name = fields.get(b"Filename", b"").decode("utf-8", "replace")
         size = fields.get(b"Size", b"")
         if not name or name.startswith("/") or ".." in name.split("/") or not size.isdigit():
@@ -130,6 +191,22 @@ def _audit_packages(subject: Subject, directory: str, path: str, sha256: str) ->
             continue
         digest = fields.get(b"SHA256", b"").decode("ascii", "replace")
         yield Named(f"{directory}/{name}", digest, int(size), path)
+
+
+def _find_refused(stanza: bytes) -> str | None:
+    """Say why apt refuses the whole index because of this stanza, or None."""
+    fields: dict[bytes, bytes] = {}
+    for match in _STANZA_FIELD.finditer(stanza):
+        name = match[1].lower()
+        if name in fields:
+            return f"it has the field {match[1].decode('ascii', 'replace')} twice"
+        fields[name] = match[0]
+    try:
+        check_fields(fields)
+        check_stanza_size(len(stanza) + len(b"\n\n"))
+    except Refused as error:
+        return str(error)
+    return None
 
 
 def _audit_compressed(

@@ -8,26 +8,27 @@ Source: OCI Distribution Specification 1.1.
 """
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from packrat_agent.formats.docker.names import IMAGE, TAG
-from packrat_agent.formats.docker.serving import ERRORS
 from packrat_agent.verify.docker_signatures import audit_policy, audit_signatures
 from packrat_agent.verify.findings import (
     Fault,
     Finding,
     Named,
     Subject,
+    check_bytes,
     parse_json,
     pointer,
     read_index,
     read_pointer,
     told,
 )
+from packrat_agent.verify.names import IMAGE, REGISTRY_ANSWER, REGISTRY_ERRORS, TAG
 from packrat_core.errors import Refused
 from packrat_core.packages.image.manifest import MANIFEST_LIMIT, MANIFEST_TYPES, Manifest, read_manifest
 
@@ -57,15 +58,19 @@ def is_docker(subject: Subject, directory: str) -> bool:
 def audit_docker(subject: Subject, directory: str) -> Iterator[Finding]:
     """Audit each image, then what is there once."""
     found: list[Finding] = []
-    catalog = _read_json(subject, f"{directory}/v2/_catalog", found)
+    path = f"{directory}/v2/_catalog"
+    content = read_pointer(subject, path, found)
+    catalog = parse_json(path, content, found)
     images = _strings(catalog, "repositories", IMAGE)
-    if catalog is not None and images is None:
-        found.append(Fault(f"{directory}/v2/_catalog", "does not list images"))
-    answers = ["index.html", *(f"_errors/{name}.json" for name in ERRORS)]
-    for path in (f"{directory}/v2/{name}" for name in answers):
-        value = _read_json(subject, path, found)
-        if value is not None and (not isinstance(value, dict) or bool(value) == path.endswith("index.html")):
-            found.append(Fault(path, "is no answer of a registry"))
+    if content is not None and images is not None:
+        found += check_bytes(path, content, json.dumps({"repositories": sorted(set(images))}).encode() + b"\n")
+    elif catalog is not None:
+        found.append(Fault(path, "does not list images"))
+    answers = {f"_errors/{name}.json": body for name, body in REGISTRY_ERRORS.items()} | {"index.html": REGISTRY_ANSWER}
+    for name, body in answers.items():
+        path = f"{directory}/v2/{name}"
+        if read_pointer(subject, path, found) not in (None, body):
+            found.append(Fault(path, "is not the answer that a registry gives"))
     scope = audit_policy(subject, directory, found)
     yield from found
     there = sorted(
@@ -84,10 +89,14 @@ def _audit_image(subject: Subject, directory: str, name: str, scope: str | None)
     image = _Image(f"{directory}/v2/{name}")
     found: list[Finding] = []
     path = f"{image.directory}/tags/list"
-    listed = _read_json(subject, path, found)
+    content = read_pointer(subject, path, found)
+    listed = parse_json(path, content, found)
     tags = _strings(listed, "tags", TAG)
     if listed is not None and (tags is None or listed.get("name") != name):
         found.append(Fault(path, f"does not list the tags of {name}"))
+    elif content is not None and tags is not None:
+        wanted = json.dumps({"name": name, "tags": sorted(set(tags))}).encode() + b"\n"
+        found += check_bytes(path, content, wanted)
     yield from found
     for tag in tags or ():
         yield from _audit_tag(subject, image, tag)
@@ -200,10 +209,6 @@ def _audit_htaccess(subject: Subject, image: _Image) -> Iterator[Finding]:
         # Manifests of earlier publications are told of, too.
         if name not in wanted and name not in image.tags and (name != digest or media_type not in MANIFEST_TYPES):
             yield Fault(path, f"tells the type of {name[:100]!r}, which is no manifest")
-
-
-def _read_json(subject: Subject, path: str, found: list[Finding]) -> Any:
-    return parse_json(path, read_pointer(subject, path, found), found)
 
 
 def _strings(value: Any, key: str, pattern: str) -> list[str] | None:

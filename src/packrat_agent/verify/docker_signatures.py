@@ -12,10 +12,21 @@ import binascii
 import json
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from packrat_agent.verify.findings import Fault, Finding, Named, Subject, parse_json, pointer, read_index, read_pointer
+from packrat_agent.verify.armor import find_armor_fault
+from packrat_agent.verify.findings import (
+    Fault,
+    Finding,
+    Named,
+    Subject,
+    check_bytes,
+    parse_json,
+    pointer,
+    read_index,
+    read_pointer,
+)
 from packrat_agent.verify.signatures import Keyring, read_keys
 
 _SIGNATURE_LIMIT = 64 * 1024
@@ -27,20 +38,30 @@ def audit_policy(subject: Subject, directory: str, found: list[Finding]) -> str 
     if not os.path.lexists(subject.top / sigstore):
         return None
     path = f"{sigstore}/policy.json"
-    policy = parse_json(path, read_pointer(subject, path, found), found)
+    content = read_pointer(subject, path, found)
+    policy = parse_json(path, content, found)
     registries = read_pointer(subject, f"{sigstore}/registries.yaml", found)
-    scope, keys = _read_policy(policy)
-    if scope is None or keys is None or not scope.endswith(f"/{directory}"):
+    scope, key = _read_policy(policy)
+    if content is None or scope is None or key is None or not scope.endswith(f"/{directory}"):
         if policy is not None:
             found.append(Fault(path, f"has no key for the images of {directory}"))
         return None
+    found += check_bytes(path, content, _spell_policy(scope, key))
+    wrong = find_armor_fault(key)
+    if wrong is not None:
+        found.append(Fault(path, f"has a key that {wrong}"))
     if registries is not None and not _says_where(registries.decode("utf-8", "replace"), scope):
         found.append(Fault(f"{sigstore}/registries.yaml", f"does not say where the signatures of {scope} are"))
     if subject.keyring is None:
         found.append(Fault(path, "asks for signatures, but no key is at hand to verify them; give --key"))
         return scope
     signature = _first_signature(subject, sigstore)
-    wrong = Keyring(keys).read_message(signature)[1] if signature is not None else None
+    try:
+        keyring = Keyring(read_keys(key))
+    except ValueError:
+        # Told of its armor.
+        return scope
+    wrong = keyring.read_message(signature)[1] if signature is not None else None
     # The key may be right and the signature wrong, which is told of the signature.
     if signature is not None and wrong is not None and subject.keyring.read_message(signature)[1] is None:
         found.append(Fault(path, f"has another key than the one that signed: {wrong}"))
@@ -53,7 +74,11 @@ def audit_signatures(
     """Audit the signatures of one manifest: one for each of its tags, the same as files and as a list."""
     listed_path = f"{directory}/extensions/v2/{image}/signatures/{digest}"
     found: list[Finding] = []
-    listed = _read_listed(parse_json(listed_path, read_pointer(subject, listed_path, found), found), digest)
+    content = read_pointer(subject, listed_path, found)
+    listed = _read_listed(parse_json(listed_path, content, found), digest)
+    if content is not None and listed is not None:
+        # base64 and JSON have many spellings of the same.
+        found += check_bytes(listed_path, content, _spell_list(digest, listed))
     if listed is None and not any(isinstance(one, Fault) for one in found):
         found.append(Fault(listed_path, f"is no list of signatures of {digest}"))
     yield from found
@@ -118,17 +143,34 @@ def _first_signature(subject: Subject, sigstore: str) -> bytes | None:
 
 
 def _read_policy(policy: Any) -> tuple[str | None, bytes | None]:
-    """The scope, and the keys that a policy has for it."""
+    """The scope, and the armored key that a policy has for it."""
     match policy:
         case {"transports": {"docker": dict(scopes)}} if len(scopes) == 1:
             ((scope, required),) = scopes.items()
             match required:
                 case [{"type": "signedBy", "keyType": "GPGKeys", "keyData": str(data)}]:
                     try:
-                        return scope, read_keys(base64.b64decode(data, validate=True))
+                        return scope, base64.b64decode(data, validate=True)
                     except ValueError:
                         return scope, None
     return None, None
+
+
+def _spell_list(digest: str, signatures: Sequence[bytes]) -> bytes:
+    """All bytes of the list of these signatures; their names are counted from 1, in 32 hex digits."""
+    parts = [
+        f'{{"schemaVersion":2,"name":"{digest}@{number:032x}","type":"atomic",'
+        f'"content":"{base64.b64encode(signature).decode()}"}}'
+        for number, signature in enumerate(signatures, start=1)
+    ]
+    return f'{{"signatures":[{",".join(parts)}]}}\n'.encode()
+
+
+def _spell_policy(scope: str, key: bytes) -> bytes:
+    """All bytes of the policy that images of `scope` must be signed by an (armored) key."""
+    required = {"type": "signedBy", "keyType": "GPGKeys", "keyData": base64.b64encode(key).decode()}
+    policy = {"default": [{"type": "insecureAcceptAnything"}], "transports": {"docker": {scope: [required]}}}
+    return json.dumps(policy, indent=2).encode() + b"\n"
 
 
 def _read_listed(value: Any, digest: str) -> list[bytes] | None:

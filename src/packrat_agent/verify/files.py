@@ -5,21 +5,23 @@ Gives: findings.
 Touches: the repository, reading only; gpgv.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from packrat_agent.formats.json.format import MANIFEST, SUMS
 from packrat_agent.verify.findings import (
     Fault,
     Finding,
     Named,
     Subject,
+    check_bytes,
     check_detached,
     is_plain,
     parse_json,
     read_pointer,
 )
+from packrat_agent.verify.names import MANIFEST, SUMS
 
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -43,7 +45,12 @@ def audit_files(subject: Subject, directory: str) -> Iterator[Finding]:
     if manifest is not None:
         found += check_detached(subject, manifest_path, manifest, f"{manifest_path}.gpg")
     by_sums = _read_sums(sums_path, sums, found)
-    by_manifest = _read_manifest(manifest_path, parse_json(manifest_path, manifest, found), found)
+    listed = parse_json(manifest_path, manifest, found)
+    by_manifest = _read_manifest(manifest_path, listed, found)
+    if manifest is not None and isinstance(listed, dict):
+        # The blanks between the words of JSON are as good as any, but not what was written.
+        wanted = json.dumps(listed, indent=2, sort_keys=True).encode() + b"\n"
+        found += check_bytes(manifest_path, manifest, wanted)
     for path, (sha256, size) in by_manifest.items():
         found.append(Named(f"{directory}/{path}", sha256, size, manifest_path))
     for path, sha256 in by_sums.items():
@@ -73,6 +80,9 @@ def _read_manifest(path: str, value: Any, found: list[Finding]) -> Mapping[str, 
         if value is not None:
             found.append(Fault(path, "does not map packages to files"))
         return listed
+    for package, files in value.items():
+        if any(not isinstance(file, dict) or str(file.get("path")).partition("/")[0] != package for file in files):
+            found.append(Fault(path, f"has files of {package[:100]!r} that are not in its directory"))
     for one in (one for files in packages for one in files):
         match one:
             case {"path": str(name), "sha256": str(sha256), "size": int(size)} if (

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from packrat_agent.verify.armor import find_signature_fault
 from packrat_agent.verify.signatures import Keyring
 
 _INDEX_LIMIT = 1024 * 1024 * 1024
@@ -99,6 +100,18 @@ def parse_json(path: str, content: bytes | None, found: list[Finding]) -> Any:
         return None
 
 
+def check_bytes(path: str, content: bytes, wanted: bytes) -> Iterator[Fault]:
+    """Compare what was read of the file `path` with all bytes that should stand there.
+
+    Readers give the same for different bytes: of base64, of blanks between the words of JSON, of XML. A client may not.
+    """
+    if content == wanted:
+        return
+    at = next((at for at, (byte, other) in enumerate(zip(content, wanted, strict=False)) if byte != other), None)
+    at = min(len(content), len(wanted)) if at is None else at
+    yield Fault(path, f"is not written as it should be: {content[at : at + 20]!r} in place of {wanted[at : at + 20]!r}")
+
+
 def pointer(path: str, content: bytes) -> Named:
     """Name a pointer, which nothing else names, by what was just read of it: its place and mode are to be checked."""
     return Named(path, hashlib.sha256(content).hexdigest(), len(content), "itself")
@@ -113,7 +126,11 @@ def check_detached(subject: Subject, path: str, signed: bytes, signature: str) -
     found: list[Finding] = []
     content = read_pointer(subject, signature, found)
     yield from found
-    wrong = subject.keyring.verify(signed, content) if content is not None else None
+    if content is None:
+        return
+    wrong = subject.keyring.verify(signed, content)
+    if wrong is None:
+        wrong = find_signature_fault(content, signed)
     if wrong is not None:
         yield Fault(signature, f"{path}: {wrong}")
 

@@ -9,11 +9,26 @@ Source: Simple repository API (PEP 503, 629, 658, 691, 700, 714).
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from packrat_agent.verify.findings import Fault, Finding, Named, Subject, is_plain, parse_json, read_pointer
+from packaging.utils import parse_sdist_filename, parse_wheel_filename
+from packaging.version import Version
+
+from packrat_agent.verify.findings import (
+    Fault,
+    Finding,
+    Named,
+    Subject,
+    check_bytes,
+    is_plain,
+    parse_json,
+    read_index,
+    read_pointer,
+)
+from packrat_agent.verify.pypi_spelling import find_unusual, spell_project, spell_root
 from packrat_agent.verify.read_page import read_page
 
 _HTML, _JSON = "index.html", "index.v1_json"
@@ -49,6 +64,8 @@ def audit_pypi(subject: Subject, directory: str) -> Iterator[Finding]:
     by_html = [link["href"].removesuffix("/") for link in links] if links is not None else None
     if by_json is not None and by_html is not None and by_json != by_html:
         found.append(Fault(f"{simple}/{_HTML}", f"lists other projects than {_JSON}"))
+    if by_json is not None and by_json == by_html:
+        found += _check_pages(subject, simple, spell_root(by_json))
     yield from found
     projects = list(dict.fromkeys([*(by_json or ()), *(by_html or ())]))
     for project in projects:
@@ -81,7 +98,46 @@ def _audit_project(subject: Subject, directory: str, project: str) -> Iterator[F
         yield from _audit_files(directory, f"{page}/{_HTML}", by_html, [None] * len(by_html))
     if by_html is not None and by_json is not None and by_html != by_json:
         found.append(Fault(f"{page}/{_HTML}", f"lists other files than {_JSON}"))
+    elif by_html is not None and by_json is not None and None not in by_json:
+        found += _check_project(subject, page, value)
     yield from found
+
+
+def _check_project(subject: Subject, page: str, value: Mapping[str, Any]) -> Iterator[Finding]:
+    """Compare both pages of a project with all bytes that should stand there; only an upload-time can be any."""
+    project, files, versions = value["name"], value["files"], value.get("versions")
+    for file in files:
+        if (unusual := find_unusual(file)) is not None:
+            yield Fault(f"{page}/{_JSON}", f"{file.get('filename')!r} {unusual}")
+            return
+    if not isinstance(versions, list) or not all(isinstance(version, str) for version in versions):
+        yield Fault(f"{page}/{_JSON}", "does not list the versions")
+        return
+    named = {_version_in(file["filename"]) for file in files}
+    if None not in named and named != {_read_version(version) for version in versions}:
+        yield Fault(f"{page}/{_JSON}", f"lists other versions than those of its files: {versions}"[:200])
+    yield from _check_pages(subject, page, spell_project(project, versions, files))
+
+
+def _check_pages(subject: Subject, directory: str, wanted: tuple[bytes, bytes]) -> Iterator[Finding]:
+    for name, text in zip((_JSON, _HTML), wanted, strict=True):
+        # A page that can't be read is told of where it was read first.
+        with suppress(OSError):
+            yield from check_bytes(f"{directory}/{name}", read_index(subject.top, f"{directory}/{name}"), text)
+
+
+def _version_in(file_name: str) -> Version | None:
+    """The version in a file's name; None where it can't be told from the name."""
+    parse = parse_wheel_filename if file_name.endswith(".whl") else parse_sdist_filename
+    with suppress(ValueError):
+        return parse(file_name)[1]
+    return None
+
+
+def _read_version(text: str) -> Version | None:
+    with suppress(ValueError):
+        return Version(text)
+    return None
 
 
 def _audit_files(

@@ -15,11 +15,11 @@ from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import unquote
 
-from packrat_agent.publish.landing_page import KEY_ARMORED, KEY_BINARY
+from packrat_agent.verify.armor import find_armor_fault
 from packrat_agent.verify.findings import Fault, Finding, Subject, is_plain, read_pointer
+from packrat_agent.verify.names import KEY_ARMORED, KEY_BINARY, LANDING_PAGE
 from packrat_agent.verify.signatures import read_keys
 
-_PAGE = "index.html"
 _PAGE_LIMIT = 16 * 1024 * 1024
 _REPOSITORY = re.compile(
     r'<h2><a href="([^"<>\n]{1,4096})/">[^<>\n]{0,4096}</a> <span class="kind">(\w{1,20})</span></h2>'
@@ -34,11 +34,11 @@ def audit_site(subject: Subject, repositories: Sequence[tuple[str, str]]) -> Ite
     repositories: (type, directory) each, as found in the tree.
     """
     found: list[Finding] = []
-    there = [name for name in (_PAGE, KEY_ARMORED, KEY_BINARY) if os.path.lexists(subject.top / name)]
+    there = [name for name in (LANDING_PAGE, KEY_ARMORED, KEY_BINARY) if os.path.lexists(subject.top / name)]
     contents = {name: read_pointer(subject, name, found) for name in there}
     yield from found
-    yield from _audit_page(subject, contents.get(_PAGE), repositories)
-    keys = [name for name in there if name != _PAGE]
+    yield from _audit_page(subject, contents.get(LANDING_PAGE), repositories)
+    keys = [name for name in there if name != LANDING_PAGE]
     if len(keys) == 1:
         other = next(name for name in (KEY_ARMORED, KEY_BINARY) if name not in keys)
         yield Fault(other, f"is missing, though {keys[0]} is there")
@@ -48,6 +48,8 @@ def audit_site(subject: Subject, repositories: Sequence[tuple[str, str]]) -> Ite
     try:
         if read_keys(armored) != binary:
             yield Fault(KEY_ARMORED, f"is another key than {KEY_BINARY}")
+        elif (wrong := find_armor_fault(armored)) is not None:
+            yield Fault(KEY_ARMORED, wrong)
     except ValueError as error:
         yield Fault(KEY_ARMORED, str(error))
 
@@ -59,12 +61,12 @@ def _audit_page(subject: Subject, content: bytes | None, repositories: Sequence[
     for head, following in zip_longest(heads, heads[1:]):
         directory, kind = unescape(head[1]), head[2]
         if (kind, directory) not in repositories:
-            yield Fault(directory, f"is no {kind} repository, though {_PAGE} leads to one")
+            yield Fault(directory, f"is no {kind} repository, though {LANDING_PAGE} leads to one")
             continue
         lines = page[head.end() : following.start() if following is not None else len(page)]
         for part in _parts(kind, directory, lines):
             if not is_plain(part) or not _is_directory(subject.top / part):
-                yield Fault(part, f"is missing, though {_PAGE} leads to it")
+                yield Fault(part, f"is missing, though {LANDING_PAGE} leads to it")
 
 
 def _parts(kind: str, directory: str, lines: str) -> list[str]:

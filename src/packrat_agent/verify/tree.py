@@ -19,6 +19,7 @@ from packrat_agent.verify.apt import audit_apt, is_apt
 from packrat_agent.verify.docker import audit_docker, is_docker
 from packrat_agent.verify.files import audit_files, is_files
 from packrat_agent.verify.findings import Auditor, Fault, Finding, Named, Subject, read_index, told
+from packrat_agent.verify.names import KEY_BINARY
 from packrat_agent.verify.pypi import audit_pypi, is_pypi
 from packrat_agent.verify.signatures import Keyring, read_keys
 from packrat_agent.verify.site import audit_site
@@ -94,13 +95,12 @@ def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], N
 
 
 def _read_keyring(top: Path, key: Path | None) -> Keyring | None:
-    own = "repo-key.gpg"
-    if key is None and not os.path.lexists(top / own):
+    if key is None and not os.path.lexists(top / KEY_BINARY):
         return None
     if shutil.which("gpgv") is None:
         raise ConfigError("gpgv is needed to verify signatures: `apt-get install gpgv`")
     try:
-        return Keyring(read_keys(key.read_bytes() if key is not None else read_index(top, own)))
+        return Keyring(read_keys(key.read_bytes() if key is not None else read_index(top, KEY_BINARY)))
     except (OSError, ValueError) as error:
         if key is None:
             # Told of the file, and nothing verifies without it.

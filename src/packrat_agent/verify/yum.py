@@ -7,14 +7,18 @@ Touches: the repository, reading only; gpgv.
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from xml.sax.saxutils import unescape
 
+from packrat_agent.verify.armor import find_armor_fault
 from packrat_agent.verify.findings import (
     Fault,
     Finding,
     Named,
     Subject,
+    check_bytes,
     check_detached,
     is_plain,
     read_index,
@@ -23,10 +27,13 @@ from packrat_agent.verify.findings import (
 from packrat_agent.verify.repodata import Metadata, Package, read_packages, read_repomd
 from packrat_agent.verify.signatures import Keyring, read_keys
 from packrat_agent.verify.yum_addresses import audit_addresses
+from packrat_agent.verify.yum_spelling import spell_repomd
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm.header import walk
 from packrat_core.packages.rpm.signatures import header_signatures
 
+_REVISION = re.compile(rb"<revision>(\d+)</revision>")
+_DESCRIPTION = re.compile(rb"<content>([^<]*)</content>")
 _KINDS = ("primary", "filelists", "other")
 _SIGNS = ("repodata", "generations", "mirrorlist", "metalink")
 
@@ -64,6 +71,8 @@ def _audit_version(subject: Subject, place: str) -> Iterator[Finding]:
         listed = read_repomd(repomd)
     except ValueError as error:
         found.append(Fault(path, str(error)))
+    if listed:
+        found += _check_repomd(path, repomd, listed)
     for kind in _KINDS:
         if listed and kind not in listed:
             found.append(Fault(path, f"does not name {kind}"))
@@ -81,6 +90,14 @@ def _audit_version(subject: Subject, place: str) -> Iterator[Finding]:
         yield from check_signature(subject, generation, repomd)
 
 
+def _check_repomd(path: str, content: bytes, listed: Mapping[str, Metadata]) -> Iterator[Finding]:
+    """Compare repomd.xml with all bytes that should stand there; the description can be anything."""
+    revision, told = _REVISION.search(content), _DESCRIPTION.search(content)
+    description = unescape(told[1].decode("utf-8", "replace")) if told is not None else ""
+    wanted = spell_repomd(listed, revision[1].decode() if revision is not None else "", description)
+    yield from check_bytes(path, content, wanted)
+
+
 def check_signature(subject: Subject, directory: str, repomd: bytes) -> Iterator[Finding]:
     """Check the signature beside a repomd.xml, and the key beside that."""
     path = f"{directory}/repodata/repomd.xml"
@@ -94,6 +111,9 @@ def check_signature(subject: Subject, directory: str, repomd: bytes) -> Iterator
         # Clients that trust this file must get on with the signature, too.
         signature = read_index(subject.top, f"{path}.asc")
         wrong = Keyring(read_keys(key)).verify(repomd, signature) if key is not None else None
+        # gpgv does not look at the key's own checksums and signatures; clients that import it do.
+        if wrong is None and key is not None:
+            wrong = find_armor_fault(key)
     except OSError:
         # Told where the signature is checked.
         return

@@ -8,13 +8,26 @@ Touches: the repository, reading only.
 import configparser
 import hashlib
 import os
-from collections.abc import Collection, Generator, Iterable
-from urllib.parse import unquote, urlsplit
+import re
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
+from urllib.parse import quote, unquote, urlsplit
 
-from packrat_agent.verify.findings import Fault, Finding, Named, Subject, is_plain, read_pointer
+from packrat_agent.verify.findings import (
+    Fault,
+    Finding,
+    Named,
+    Subject,
+    check_bytes,
+    is_plain,
+    read_index,
+    read_pointer,
+)
 from packrat_agent.verify.repodata import Metadata, read_metalink
+from packrat_agent.verify.yum_spelling import spell_metalink, spell_repo_file
 
 _REPOMD = "repodata/repomd.xml"
+_REVISION = re.compile(rb"<revision>(\d+)</revision>")
 
 
 def audit_addresses(
@@ -25,9 +38,9 @@ def audit_addresses(
     directories: those of the packages, which a generation has links to.
     """
     found: list[Finding] = []
-    has_lists = _audit_repo_files(subject, place, found)
+    base = _audit_repo_files(subject, place, found)
     lists = (f"{place}/mirrorlist", f"{place}/metalink")
-    if not has_lists and not any(os.path.lexists(subject.top / path) for path in lists):
+    if base is None and not any(os.path.lexists(subject.top / path) for path in lists):
         yield from found
         return None
     named = [
@@ -41,7 +54,10 @@ def audit_addresses(
             found.append(Fault(lists[0], f"mirrorlist and metalink name no generation, or two: {sorted(named)}"[:300]))
         yield from found
         return None
-    generation = f"{place}/generations/{generations.pop()}"
+    name = generations.pop()
+    generation = f"{place}/generations/{name}"
+    if base is not None:
+        found += _check_lists(subject, lists, f"{base}/generations/{name}", repomd)
     digest = hashlib.sha256(repomd).hexdigest()
     found.append(Named(f"{generation}/{_REPOMD}", digest, len(repomd), lists[0]))
     for one in files:
@@ -54,12 +70,22 @@ def audit_addresses(
     return generation
 
 
-def _audit_repo_files(subject: Subject, place: str, found: list[Finding]) -> bool:
-    """Audit the .repo files; True where one leads to mirrorlist."""
+def _check_lists(subject: Subject, lists: tuple[str, str], url: str, repomd: bytes) -> Iterator[Finding]:
+    """Compare mirrorlist and metalink with all bytes that should stand there; `url` is that of the generation."""
+    revision = match[1].decode() if (match := _REVISION.search(repomd)) else ""
+    wanted = (f"{url}/\n".encode(), spell_metalink(f"{url}/{_REPOMD}", repomd, revision))
+    for path, text in zip(lists, wanted, strict=True):
+        # A file that can't be read is told of where its address was read.
+        with suppress(OSError):
+            yield from check_bytes(path, read_index(subject.top, path), text)
+
+
+def _audit_repo_files(subject: Subject, place: str, found: list[Finding]) -> str | None:
+    """Audit the .repo files; gives the address of `place` where one leads to mirrorlist."""
     names = sorted(path.name for path in (subject.top / place).glob("*.repo"))
     if not names:
         found.append(Fault(place, "has no .repo file"))
-    has_lists = False
+    base = None
     for name in names:
         path = f"{place}/{name}"
         content = read_pointer(subject, path, found)
@@ -73,14 +99,33 @@ def _audit_repo_files(subject: Subject, place: str, found: list[Finding]) -> boo
             found.append(Fault(path, "has no repository in it"))
         for section in parser.sections():
             values = parser[section]
-            has_lists = has_lists or "mirrorlist" in values
+            if "mirrorlist" in values:
+                base = values["mirrorlist"].removesuffix("/mirrorlist")
             ends = {"mirrorlist": f"{place}/mirrorlist", "baseurl": place}
             if not any(_is_address(values.get(key, ""), end) for key, end in ends.items()):
                 found.append(Fault(path, f"does not lead to {place}"))
             signed = "0" if subject.keyring is None else "1"
             if (values.get("gpgcheck"), values.get("repo_gpgcheck")) != (signed, signed):
                 found.append(Fault(path, f"has other values than {signed} for gpgcheck and repo_gpgcheck"))
-    return has_lists
+            if content is not None:
+                title = values.get("name", "")
+                is_signed = subject.keyring is not None
+                wanted = spell_repo_file(
+                    name.removesuffix(".repo"), title, *_addresses(values, place), signed=is_signed
+                )
+                found += check_bytes(path, content, wanted)
+    return base
+
+
+def _addresses(values: Mapping[str, str], place: str) -> tuple[list[str], str]:
+    """The lines of a .repo file that say where the repository is, and the address of the mirror's top."""
+    if "mirrorlist" in values:
+        base = values["mirrorlist"].removesuffix("/mirrorlist")
+        lines = [f"mirrorlist={base}/mirrorlist", f"#metalink={base}/metalink", f"#baseurl={base}/"]
+    else:
+        base = values.get("baseurl", "").removesuffix("/")
+        lines = [f"baseurl={base}/"]
+    return lines, base.removesuffix(f"/{quote(place)}")
 
 
 def _read_mirrorlist(subject: Subject, path: str, found: list[Finding]) -> str | None:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from packrat_core.repository_types import REPOSITORY_TYPES
+
 ROOT = "/api/v2/"
 API_VERSION = "2.0"
 CINP_VERSION = "0.9"
@@ -141,7 +143,7 @@ def _default(name: str, kind: str, value: Any, *, required: bool) -> Field:
 
 _STAMPS = (_moment("created"), _moment("updated"))
 _DISTROS = {"debian": "Debian", "rhel": "RHEL", "sles": "SLES", "none": "None"}
-_KINDS = {"apt": "APT", "yum": "YUM", "json": "JSON", "docker": "Docker", "pypi": "PyPi"}
+_KINDS = {kind: known.title for kind, known in REPOSITORY_TYPES.items()}
 _ARCHES = {"x86_64": "x86_64", "i386": "i386", "arm64": "ARM64", "all": "All"}
 _NOTHING = {"type": None}
 _TAG = Parameter("tag", "Model", {"uri": ROOT + "Attrib/Tag"})

@@ -21,11 +21,12 @@ from packrat_agent.model.values import (
     TreeFile,
 )
 from packrat_core.errors import Refused
+from packrat_core.repository_types import REPOSITORY_TYPES
 
 MANIFEST = "_repo_main/MANIFEST_all.json"
 SUMS = "SHA256SUMS"
 
-_OTHERS = {"deb": "apt", "rpm": "yum", "python": "pypi", "docker": "docker"}
+_OTHERS = {known.file_type: kind for kind, known in REPOSITORY_TYPES.items() if known.file_type is not None}
 """Types of files that have a repository type of their own."""
 
 _OURS = frozenset({"_repo_main", SUMS, f"{SUMS}.gpg", f"{SUMS}.asc"})

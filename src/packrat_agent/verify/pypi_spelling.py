@@ -1,0 +1,70 @@
+"""Spells out the pages of a Python index to their last byte, from what their JSON says.
+
+`verify` reads the values with a parser, has both forms of the page spelled from them here, and compares: JSON and HTML
+say the same in many ways, and each client reads one of the two.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+_OPTIONAL = frozenset({"requires-python", "core-metadata", "upload-time"})
+_KEYS = frozenset({"filename", "url", "hashes", "size", "yanked"})
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
+
+
+def spell_root(projects: Sequence[str]) -> tuple[bytes, bytes]:
+    """Spell the page of all projects: as JSON, as HTML."""
+    links = [f'<a href="{project}/">{project}</a><br>' for project in projects]
+    listed = [json.dumps({"name": project}) for project in projects]
+    return _json('"projects"', listed), _html("Simple index", links)
+
+
+def spell_project(project: str, versions: Sequence[str], files: Sequence[Mapping[str, Any]]) -> tuple[bytes, bytes]:
+    """Spell the page of a project, whose files are given as they stand in its JSON: as JSON, as HTML."""
+    listed = [json.dumps(file, sort_keys=True) for file in files]
+    opening = f'"name": {json.dumps(project)}, "versions": {json.dumps(versions)}, "files"'
+    return _json(opening, listed), _html(f"Links for {project}", [_link(file) for file in files])
+
+
+def find_unusual(file: Mapping[str, Any]) -> str | None:
+    """Say what in the JSON of a file is as no index of this kind has it, or None."""
+    unknown = file.keys() - _KEYS - _OPTIONAL
+    if unknown or not file.keys() >= _KEYS:
+        return f"has other keys than it should: {sorted(unknown)[:3] or sorted(_KEYS - file.keys())}"
+    if file["yanked"] is not False:
+        return "is yanked, which the agent never does"
+    time = file.get("upload-time")
+    if time is not None and not (isinstance(time, str) and _TIME.fullmatch(time)):
+        return f"has an upload-time that is not a time: {str(time)[:40]!r}"
+    return None
+
+
+def _link(file: Mapping[str, Any]) -> str:
+    requires = str(file.get("requires-python", ""))
+    more = f' data-requires-python="{escape(requires)}"' if requires else ""
+    if "core-metadata" in file:
+        metadata = f"sha256={file['core-metadata']['sha256']}"
+        more += f' data-dist-info-metadata="{metadata}" data-core-metadata="{metadata}"'
+    address = f"{escape(file['url'])}#sha256={file['hashes']['sha256']}"
+    return f'<a href="{address}"{more}>{escape(file["filename"])}</a><br>'
+
+
+def _json(opening: str, listed: Sequence[str]) -> bytes:
+    body = "\n" + ",\n".join(listed) + "\n" if listed else ""
+    return f'{{"meta": {{"api-version": "1.1"}}, {opening}: [{body}]}}\n'.encode()
+
+
+def _html(title: str, links: Iterable[str]) -> bytes:
+    lines = [
+        "<!DOCTYPE html>",
+        '<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="pypi:repository-version" content="1.0">',
+        f"<title>{title}</title></head><body>",
+        f"<h1>{title}</h1>",
+        *links,
+        "</body></html>",
+    ]
+    return ("\n".join(lines) + "\n").encode()

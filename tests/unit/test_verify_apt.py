@@ -1,0 +1,71 @@
+"""`verify` finds what stops apt on every client, though every hash is right."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.verify.apt import audit_apt
+from packrat_agent.verify.findings import Fault, Subject
+
+STANZA = """\
+Package: hello
+Version: 1
+Architecture: amd64
+{more}Filename: pool/hello/hello_1_amd64.deb
+Size: 1
+SHA256: {sha256}
+
+"""
+RELEASE = """\
+Origin: Packrat
+Label: apt-dev
+Suite: bookworm
+Codename: bookworm
+Date: {date}
+Architectures: amd64
+Components: main
+Description: a mirror
+Acquire-By-Hash: yes
+SHA256:
+ {sha256} {size:>16} main/binary-amd64/Packages
+"""
+
+
+def faults(top: Path, more: str, date: str = "Thu, 26 Nov 2026 00:23:31 UTC") -> dict[str, str]:
+    packages = STANZA.format(more=more, sha256="0" * 64).encode()
+    directory = top / "apt-dev/dists/bookworm/main/binary-amd64"
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "Packages").write_bytes(packages)
+    digest = hashlib.sha256(packages).hexdigest()
+    release = RELEASE.format(sha256=digest, size=len(packages), date=date)
+    (top / "apt-dev/dists/bookworm/Release").write_text(release)
+    findings = list(audit_apt(Subject(top, None), "apt-dev"))
+    return {finding.path: finding.what for finding in findings if isinstance(finding, Fault)}
+
+
+@pytest.mark.parametrize("more", ["", "Depends: a (>= 1), b | c\n", "Built-Using: a (= )\n", "Depends: a,\n b\n"])
+def test_what_apt_reads_is_sound(tmp_path: Path, more: str) -> None:
+    assert faults(tmp_path, more) == {}
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("Depends: a (= )\n", "a Depends that stops apt"),
+        ("Provides:\n", "a Provides that stops apt"),
+        ("Conflicts: a,\n b c\n", "a Conflicts that stops apt"),
+        ("Description-md5: 1\n", "an MD5 has 32"),
+        ("Version: 2\n", "the field Version twice"),
+        (f"Description: {'x' * 1024 * 1024}\n", "stops apt on every client"),
+    ],
+)
+def test_what_stops_apt_is_found(tmp_path: Path, more: str, told: str) -> None:
+    found = faults(tmp_path, more)
+    assert list(found) == ["apt-dev/dists/bookworm/main/binary-amd64/Packages"]
+    assert all(told in what for what in found.values()), found
+
+
+@pytest.mark.parametrize("date", ["Wed, 26 Nov 2026 00:23:31 UTC", "Thu, 26 Nov 2026 00:63:31 UTC", "now"])
+def test_a_date_that_never_was_is_found(tmp_path: Path, date: str) -> None:
+    assert list(faults(tmp_path, "", date)) == ["apt-dev/dists/bookworm/Release"]

@@ -1,0 +1,23 @@
+"""What `verify` knows of a published tree on its own is what formats write."""
+
+import pytest
+
+from packrat_agent.formats.docker import names as docker_names
+from packrat_agent.formats.docker.serving import ERRORS
+from packrat_agent.formats.json import format as json_format
+from packrat_agent.formats.table import FORMATS
+from packrat_agent.publish import landing_page
+from packrat_agent.verify import names
+from packrat_agent.verify.tree import AUDITORS
+
+
+def test_the_names_are_those_that_formats_write() -> None:
+    assert names.REGISTRY_ERRORS == ERRORS
+    assert (names.SUMS, names.MANIFEST) == (json_format.SUMS, json_format.MANIFEST)
+    assert (names.KEY_ARMORED, names.KEY_BINARY) == (landing_page.KEY_ARMORED, landing_page.KEY_BINARY)
+    assert (names.IMAGE, names.TAG) == (docker_names.IMAGE, docker_names.TAG)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_type_has_an_auditor(kind: str) -> None:
+    assert kind in AUDITORS
