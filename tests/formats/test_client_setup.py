@@ -9,7 +9,7 @@ import pytest
 from formats.kinds import JSON, KINDS
 from formats.type_stage import type_stage
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.values import DistroVersion, Repo
+from packrat_agent.model.records import DistroVersion, Repo
 from stage import Key
 from web import web_server
 

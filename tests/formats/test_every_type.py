@@ -15,7 +15,7 @@ from formats.misfits import MISFITS
 from formats.type_clients import CLIENTS
 from formats.type_stage import TypeStage, add_repo, type_stage
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.values import DistroVersion, PackageFile, Repo
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_core.errors import Refused
 from stage import Key
 from web import web_server

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.json.format import FilesFormat
-from packrat_agent.model.values import DistroVersion, Entry, PackageFile, PendingSignature, Publication, Repo, TreeFile
+from packrat_agent.model.entries import Entry
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
+from packrat_agent.model.tree import PendingSignature, Publication, TreeFile
 
 
 class NoPieces:

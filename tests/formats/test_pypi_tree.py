@@ -8,7 +8,9 @@ import pytest
 
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.pypi.format import PypiFormat
-from packrat_agent.model.values import DistroVersion, Entry, PackageFile, Publication, Repo, TreeFile
+from packrat_agent.model.entries import Entry
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
+from packrat_agent.model.tree import Publication, TreeFile
 from packrat_core.errors import Refused
 from packrat_demo.build_wheel import Python, build_sdist, build_wheel
 

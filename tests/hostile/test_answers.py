@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from hostile.evil import FILE, MIRROR, REPO, Evil, Lie, Send, Victim, head, repo_record, serving
-from packrat_agent.model.values import PackageFile, Placement
+from packrat_agent.model.entries import Placement
+from packrat_agent.model.records import PackageFile
 from packrat_agent.sync.download import Retries, fetch
 from packrat_core.cinp.client import CinpClient, Timeouts
 from packrat_core.errors import ServerBroken, ServerUnavailable

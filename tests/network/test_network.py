@@ -14,7 +14,8 @@ import pytest
 from certificates import Certificates, make_certificates
 from original_server import OriginalServer, original_server
 from packrat_agent.config.settings import load
-from packrat_agent.model.values import PackageFile, Placement
+from packrat_agent.model.entries import Placement
+from packrat_agent.model.records import PackageFile
 from packrat_agent.sync.download import Fetched, Retries, fetch
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.model.values import PackageFile, Placement
+from packrat_agent.model.entries import Placement
+from packrat_agent.model.records import PackageFile
 from packrat_agent.sync.download import Fetched, Retries, clear_staging, fetch
 from packrat_core.errors import DiskError, ServerUnavailable
 

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrat_agent.model.values import Candidate, PackageFile, Part, Repo, StoredFile
+from packrat_agent.model.entries import Candidate, Part, StoredFile
+from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.plan import decide
 
 REPO = Repo("r", "R", "r", "apt", ())

@@ -6,16 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.model.values import (
-    Place,
-    Published,
-    Repo,
-    SignedPublication,
-    SignedTree,
-    StagedFile,
-    TreeFile,
-    TreeLink,
-)
+from packrat_agent.model.entries import Place, StagedFile
+from packrat_agent.model.records import Repo
+from packrat_agent.model.tree import Published, SignedPublication, SignedTree, TreeFile, TreeLink
 from packrat_agent.publish.scan import scan
 from packrat_agent.publish.writer import intend, publish
 

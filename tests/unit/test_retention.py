@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.model.values import LiveFile, Published, Repo, Retained, Retention, SignedPublication, StoredFile
+from packrat_agent.model.changes import Retention
+from packrat_agent.model.entries import StoredFile
+from packrat_agent.model.records import Repo
+from packrat_agent.model.tree import LiveFile, Published, Retained, SignedPublication
 from packrat_agent.state.retention import Generation, choose_generations
 from packrat_agent.state.store import Store
 

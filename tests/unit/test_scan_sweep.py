@@ -4,8 +4,8 @@ import hashlib
 import os
 from pathlib import Path
 
+from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import is_kept, kept_paths
-from packrat_agent.model.values import StoredFile
 from packrat_agent.publish.gc import collect_garbage, remove_empty_directories
 from packrat_agent.publish.scan import scan
 

@@ -1,6 +1,7 @@
 """A pass of some packages leaves alone what the index names beside them."""
 
-from packrat_agent.model.values import Candidate, Entry, Fragment, PackageFile, Part, Product, Repo
+from packrat_agent.model.entries import Candidate, Entry, Fragment, Part, Product
+from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.state.last_render import LastRender
 from packrat_agent.sync.scope import narrow
 

@@ -8,22 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.model.values import (
-    DistroVersion,
-    Entry,
-    Fragment,
-    LiveFile,
-    PackageFile,
-    Product,
-    Published,
-    Refusal,
-    Repo,
-    Retained,
-    Retention,
-    SignedPublication,
-    StoredFile,
-    Wanted,
-)
+from packrat_agent.model.changes import Retention
+from packrat_agent.model.entries import Entry, Fragment, Product, Refusal, StoredFile
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo, Wanted
+from packrat_agent.model.tree import LiveFile, Published, Retained, SignedPublication
 from packrat_agent.state.database import connect
 from packrat_agent.state.last_render import LastRender
 from packrat_agent.state.packages import FragmentSource

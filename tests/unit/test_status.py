@@ -17,18 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packrat_agent.config.settings import Config, load
-from packrat_agent.model.values import (
-    DistroVersion,
-    LiveFile,
-    PackageFile,
-    Published,
-    Refusal,
-    Rejection,
-    Repo,
-    SignedPublication,
-    StoredFile,
-    Wanted,
-)
+from packrat_agent.model.entries import Refusal, StoredFile
+from packrat_agent.model.records import DistroVersion, PackageFile, Rejection, Repo, Wanted
+from packrat_agent.model.tree import LiveFile, Published, SignedPublication
 from packrat_agent.state.rejections import MIRROR
 from packrat_agent.state.store import Store
 from packrat_agent.status.lock_holder import find_holder

@@ -12,7 +12,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
-from packrat_agent.model.values import Entry, Fragment, PackageFile, Repo, Tree
+from packrat_agent.model.entries import Entry, Fragment
+from packrat_agent.model.records import PackageFile, Repo
+from packrat_agent.model.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)

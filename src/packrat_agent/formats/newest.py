@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from packrat_agent.model.values import Entry
+from packrat_agent.model.entries import Entry
 
 log = structlog.get_logger()
 

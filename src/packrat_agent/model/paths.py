@@ -8,7 +8,7 @@ Touches: nothing.
 from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 
-from packrat_agent.model.values import Repo
+from packrat_agent.model.records import Repo
 
 
 def path_in_root(repo: Repo, path: str) -> str:

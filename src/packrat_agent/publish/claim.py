@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from packrat_agent.model.values import Confirmed
+from packrat_agent.model.changes import Confirmed
 from packrat_core.errors import Busy, ConfigError, DiskError, NotOurs
 from packrat_core.fs.disk import AGENT_DIR, ensure_directory, flush_directories, replace, told_as_disk_error, write_new
 from packrat_core.fs.ownership import explain_unwritable

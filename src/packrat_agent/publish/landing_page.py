@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from packrat_agent.model.values import Publication, Repo, Tree, TreeFile
+from packrat_agent.model.records import Repo
+from packrat_agent.model.tree import Publication, Tree, TreeFile
 
 SITE = Repo("", "", "", "site", ())
 """The top of root_dir, published like a repository."""

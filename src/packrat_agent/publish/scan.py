@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from packrat_agent.model.values import StoredFile
+from packrat_agent.model.entries import StoredFile
 from packrat_core.fs.disk import AGENT_DIR, link_digest, open_regular, told_as_disk_error
 
 _CHUNK_BYTES = 4 * 1024 * 1024

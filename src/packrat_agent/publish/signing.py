@@ -14,11 +14,11 @@ from typing import Protocol
 import structlog
 
 from packrat_agent.gpg.keyring import SigningKey, make_signature
-from packrat_agent.model.values import (
+from packrat_agent.model.records import Repo
+from packrat_agent.model.tree import (
     PendingSignature,
     Publication,
     QuotingFile,
-    Repo,
     SignatureForm,
     SignedPublication,
     SignedTree,

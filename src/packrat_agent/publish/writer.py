@@ -13,19 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from packrat_agent.model.entries import Place, StoredFile
 from packrat_agent.model.paths import path_in_root
-from packrat_agent.model.values import (
-    LiveFile,
-    Place,
-    Published,
-    Repo,
-    Retained,
-    SignedPublication,
-    SignedTree,
-    StoredFile,
-    TreeFile,
-    TreeLink,
-)
+from packrat_agent.model.records import Repo
+from packrat_agent.model.tree import LiveFile, Published, Retained, SignedPublication, SignedTree, TreeFile, TreeLink
 from packrat_core.failpoints import done
 from packrat_core.fs.disk import (
     ensure_directory,

@@ -21,7 +21,7 @@ from typing import Any
 
 import structlog
 
-from packrat_agent.model.values import Fragment, Product
+from packrat_agent.model.entries import Fragment, Product
 from packrat_agent.state.packages import FragmentSource, WantedFile
 from packrat_core.fs.disk import AGENT_DIR, ensure_directory, flush_directories, told_as_disk_error
 from packrat_core.fs.disk import replace as rename

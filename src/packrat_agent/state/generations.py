@@ -5,7 +5,8 @@ Gives: the paths that may be removed, relative to `root_dir`: indexes before the
 Touches: the state database.
 """
 
-from packrat_agent.model.values import Retained, Retention
+from packrat_agent.model.changes import Retention
+from packrat_agent.model.tree import Retained
 from packrat_agent.state.database import Database
 from packrat_agent.state.retention import Generation, choose_generations
 

@@ -9,16 +9,8 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from packrat_agent.model.values import (
-    DistroVersion,
-    Entry,
-    Fragment,
-    PackageFile,
-    Product,
-    Refusal,
-    Repo,
-    Wanted,
-)
+from packrat_agent.model.entries import Entry, Fragment, Product, Refusal
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo, Wanted
 from packrat_agent.state.database import Database
 from packrat_agent.state.last_render import LastRenders
 

@@ -9,8 +9,10 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import path_in_root
-from packrat_agent.model.values import LiveFile, Published, Repo, Retained, SignedPublication, StoredFile
+from packrat_agent.model.records import Repo
+from packrat_agent.model.tree import LiveFile, Published, Retained, SignedPublication
 from packrat_agent.state.database import Database
 from packrat_agent.state.generations import Generations
 from packrat_agent.state.last_render import LastRenders

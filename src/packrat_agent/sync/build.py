@@ -15,7 +15,7 @@ from pathlib import Path
 from packrat_agent.formats.interface import Format, Treatment
 from packrat_agent.gpg.keyring import SigningKey
 from packrat_agent.gpg.rpmsign import sign_package
-from packrat_agent.model.values import Entry, Fragment, Part, Place, Placement, Plan, Product, Refusal, StagedFile
+from packrat_agent.model.entries import Entry, Fragment, Part, Place, Placement, Plan, Product, Refusal, StagedFile
 from packrat_core.errors import PackratError, Refused
 
 _THREADS = 2

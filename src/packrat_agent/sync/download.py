@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from packrat_agent.model.values import Placement, StagedFile
+from packrat_agent.model.entries import Placement, StagedFile
 from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerUnavailable, TooLarge
 from packrat_core.failpoints import done
 from packrat_core.fs.disk import open_regular, told_as_disk_error

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import structlog
 
-from packrat_agent.model.values import Refusal, Rejection
+from packrat_agent.model.entries import Refusal
+from packrat_agent.model.records import Rejection
 
 log = structlog.get_logger()
 

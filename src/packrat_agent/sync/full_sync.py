@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from packrat_agent.formats.table import FORMATS
+from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import is_kept, kept_paths
-from packrat_agent.model.values import MirrorView, Repo, StoredFile
+from packrat_agent.model.records import MirrorView, Repo
 from packrat_agent.publish.claim import HARMLESS, check_mounted
 from packrat_agent.publish.gc import collect_garbage, open_up, remove_empty_directories, unlock
 from packrat_agent.publish.landing_page import SITE, Introduction, render_site

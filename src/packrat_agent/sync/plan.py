@@ -7,7 +7,8 @@ Touches: nothing.
 
 from collections.abc import Mapping, Sequence
 
-from packrat_agent.model.values import Candidate, PackageFile, Part, Placement, Plan, Refusal, Repo, StoredFile
+from packrat_agent.model.entries import Candidate, Part, Placement, Plan, Refusal, StoredFile
+from packrat_agent.model.records import PackageFile, Repo
 
 
 def decide(

@@ -12,8 +12,9 @@ from dataclasses import replace
 import structlog
 
 from packrat_agent.formats.interface import Format, Treatment
+from packrat_agent.model.entries import Candidate, Part, Plan, Refusal, StoredFile
 from packrat_agent.model.paths import is_kept, path_in_root
-from packrat_agent.model.values import Candidate, Part, Plan, Refusal, Repo, StoredFile, Wanted
+from packrat_agent.model.records import Repo, Wanted
 from packrat_agent.state.fragment_backup import recall
 from packrat_agent.state.packages import WantedFile
 from packrat_agent.state.store import Store

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from packrat_agent.model.values import Repo, Wanted
+from packrat_agent.model.records import Repo, Wanted
 from packrat_agent.state.store import Store
 from packrat_core.errors import Held
 

@@ -14,16 +14,10 @@ import structlog
 
 from packrat_agent.formats.interface import Format, RenderRequest, Treatment, tell_ahead
 from packrat_agent.formats.table import FORMATS
+from packrat_agent.model.entries import Entry, Place, Plan
 from packrat_agent.model.paths import is_kept
-from packrat_agent.model.values import (
-    Entry,
-    PackageFile,
-    Place,
-    Plan,
-    Repo,
-    SignedTree,
-    Wanted,
-)
+from packrat_agent.model.records import PackageFile, Repo, Wanted
+from packrat_agent.model.tree import SignedTree
 from packrat_agent.publish.gc import collect_garbage
 from packrat_agent.publish.signing import sign_tree
 from packrat_agent.publish.writer import intend, publish

@@ -9,8 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from packrat_agent.model.entries import Candidate, Entry, Part
 from packrat_agent.model.paths import path_in_root
-from packrat_agent.model.values import Candidate, Entry, Part, Repo
+from packrat_agent.model.records import Repo
 from packrat_agent.state.last_render import LastRender
 from packrat_agent.sync.build import parts_of
 

@@ -29,7 +29,8 @@ from formats.apt.build import (
 )
 from formats.apt.readable import EXPECTED, readable, wanted_files
 from packrat_agent.formats.interface import RenderSettings, tell_ahead
-from packrat_agent.model.values import Entry, PendingSignature, Publication, TreeFile
+from packrat_agent.model.entries import Entry
+from packrat_agent.model.tree import PendingSignature, Publication, TreeFile
 from packrat_core.errors import Held, Refused
 from packrat_demo.build_deb import Deb
 

@@ -12,18 +12,9 @@ import pytest
 from packrat_agent.formats.docker.format import DockerFormat
 from packrat_agent.formats.docker.names import public_host
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
-from packrat_agent.model.values import (
-    DistroVersion,
-    Entry,
-    PackageFile,
-    PendingSignature,
-    Publication,
-    QuotingFile,
-    Repo,
-    Tree,
-    TreeFile,
-    TreeLink,
-)
+from packrat_agent.model.entries import Entry
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
+from packrat_agent.model.tree import PendingSignature, Publication, QuotingFile, Tree, TreeFile, TreeLink
 from packrat_core.errors import Refused
 from packrat_core.packages.image.tags import latest_of, version_order
 from packrat_demo.build_image import Image, build_classic, build_oci

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.model.values import Fragment
+from packrat_agent.model.entries import Fragment
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm.header import walk
 from packrat_core.packages.rpm.inspect import read_rpm

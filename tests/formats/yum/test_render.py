@@ -9,17 +9,9 @@ import pytest
 
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.yum.format import YumFormat
-from packrat_agent.model.values import (
-    DistroVersion,
-    Entry,
-    PackageFile,
-    PendingSignature,
-    QuotingFile,
-    Repo,
-    Tree,
-    TreeFile,
-    TreeLink,
-)
+from packrat_agent.model.entries import Entry
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
+from packrat_agent.model.tree import PendingSignature, QuotingFile, Tree, TreeFile, TreeLink
 from packrat_core.errors import Refused
 from packrat_demo.build_rpm import Rpm, build_rpm
 

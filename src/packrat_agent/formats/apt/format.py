@@ -14,18 +14,9 @@ from packrat_agent.formats.compress import compress_gzip, compress_xz
 from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
 from packrat_agent.formats.newest import sort_entries
 from packrat_agent.formats.renamed import check_record
-from packrat_agent.model.values import (
-    Entry,
-    Fragment,
-    PackageFile,
-    PendingSignature,
-    Publication,
-    Repo,
-    Retained,
-    SignatureForm,
-    Tree,
-    TreeFile,
-)
+from packrat_agent.model.entries import Entry, Fragment
+from packrat_agent.model.records import PackageFile, Repo
+from packrat_agent.model.tree import PendingSignature, Publication, Retained, SignatureForm, Tree, TreeFile
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.control import read_control
 from packrat_core.packages.deb.stanza import read_stanza

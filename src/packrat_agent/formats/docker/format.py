@@ -27,18 +27,9 @@ from packrat_agent.formats.docker.read_image import read_image
 from packrat_agent.formats.docker.serving import ERRORS, write_rules
 from packrat_agent.formats.docker.signatures import sign_manifest, write_policy, write_registries
 from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
-from packrat_agent.model.values import (
-    Entry,
-    Fragment,
-    PackageFile,
-    PendingSignature,
-    Publication,
-    QuotingFile,
-    Repo,
-    Tree,
-    TreeFile,
-    TreeLink,
-)
+from packrat_agent.model.entries import Entry, Fragment
+from packrat_agent.model.records import PackageFile, Repo
+from packrat_agent.model.tree import PendingSignature, Publication, QuotingFile, Tree, TreeFile, TreeLink
 from packrat_core.errors import Refused
 from packrat_core.packages.image.tags import latest_of, version_order
 

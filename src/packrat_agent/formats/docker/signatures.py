@@ -12,7 +12,7 @@ import base64
 import json
 from collections.abc import Sequence
 
-from packrat_agent.model.values import PendingSignature, QuotingFile, Retained, SignatureForm, TreeFile
+from packrat_agent.model.tree import PendingSignature, QuotingFile, Retained, SignatureForm, TreeFile
 
 _UNSIGNED = b'{"signatures":[]}\n'
 

@@ -10,16 +10,9 @@ from pathlib import Path
 
 from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
 from packrat_agent.formats.json.manifest import write_manifest, write_sums
-from packrat_agent.model.values import (
-    Fragment,
-    PackageFile,
-    PendingSignature,
-    Publication,
-    Repo,
-    SignatureForm,
-    Tree,
-    TreeFile,
-)
+from packrat_agent.model.entries import Fragment
+from packrat_agent.model.records import PackageFile, Repo
+from packrat_agent.model.tree import PendingSignature, Publication, SignatureForm, Tree, TreeFile
 from packrat_core.errors import Refused
 
 MANIFEST = "_repo_main/MANIFEST_all.json"

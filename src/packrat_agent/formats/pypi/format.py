@@ -16,7 +16,9 @@ from packrat_agent.formats.interface import ChunkCache, RenderRequest, Treatment
 from packrat_agent.formats.pypi.index import Page, project_identity, write_project, write_root
 from packrat_agent.formats.pypi.serving import write_rules
 from packrat_agent.formats.renamed import means
-from packrat_agent.model.values import Entry, Fragment, PackageFile, Product, Publication, Repo, Tree, TreeFile
+from packrat_agent.model.entries import Entry, Fragment, Product
+from packrat_agent.model.records import PackageFile, Repo
+from packrat_agent.model.tree import Publication, Tree, TreeFile
 from packrat_core.errors import Refused
 from packrat_core.fs.disk import write_new
 from packrat_core.packages.python.inspect import SDIST_ENDINGS, Kind, check_file_name, read_distribution

@@ -23,19 +23,9 @@ from packrat_agent.formats.yum.repomd import (
     write_repomd,
 )
 from packrat_agent.formats.yum.serving import write_rules
-from packrat_agent.model.values import (
-    DistroVersion,
-    Entry,
-    Fragment,
-    PackageFile,
-    PendingSignature,
-    Publication,
-    Repo,
-    SignatureForm,
-    Tree,
-    TreeFile,
-    TreeLink,
-)
+from packrat_agent.model.entries import Entry, Fragment
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
+from packrat_agent.model.tree import PendingSignature, Publication, SignatureForm, Tree, TreeFile, TreeLink
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm.inspect import read_rpm
 

@@ -18,7 +18,7 @@ import structlog
 
 from packrat_agent.formats.compress import Shard, compress_gzip
 from packrat_agent.formats.interface import ChunkCache
-from packrat_agent.model.values import Entry
+from packrat_agent.model.entries import Entry
 from packrat_core.packages.rpm.inspect import HREF_MARK, SHA256_MARK, SIZE_MARK
 
 log = structlog.get_logger()

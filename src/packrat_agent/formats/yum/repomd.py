@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 from packrat_agent.formats.interface import RenderSettings
 from packrat_agent.formats.yum.repodata import Metadata
-from packrat_agent.model.values import Repo
+from packrat_agent.model.records import Repo
 
 MIRROR_MARK = "@MIRROR@"
 """Stands in a .repo file for the address of root_dir where `public_url` is not set."""

@@ -9,7 +9,7 @@ Source: deb-control(5), Debian policy 5.1.
 
 import re
 
-from packrat_agent.model.values import Fragment
+from packrat_agent.model.entries import Fragment
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.relations import check_fields, check_stanza_size
 

@@ -13,7 +13,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from packrat_agent.model.values import Fragment
+from packrat_agent.model.entries import Fragment
 from packrat_core.errors import ConfigError, Refused
 from packrat_core.packages.rpm.header import I18N, INT16, INT32, INT64, STRING, STRINGS, Header, RpmFile, walk
 
