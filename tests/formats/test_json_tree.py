@@ -47,7 +47,7 @@ def render(entries: list[Entry], signed: bool) -> Publication:
 
 def test_the_tree_is_the_expected_one() -> None:
     publication = render(ENTRIES, False)
-    found = {file.path: file.content for file in publication.pointers if isinstance(file, TreeFile)}
+    found = {file.path: bytes(file.content) for file in publication.pointers if isinstance(file, TreeFile)}
     expected = {str(path.relative_to(EXPECTED)): path.read_bytes() for path in EXPECTED.rglob("*") if path.is_file()}
     assert found == expected
 

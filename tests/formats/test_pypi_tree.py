@@ -66,7 +66,7 @@ def render(entries: list[Entry], chunks: Chunks | None = None) -> tuple[Publicat
 
 def pages(publications: tuple[Publication, ...]) -> dict[str, bytes]:
     files = [file for publication in publications for file in publication.pointers]
-    return {file.path: file.content for file in files if isinstance(file, TreeFile)}
+    return {file.path: bytes(file.content) for file in files if isinstance(file, TreeFile)}
 
 
 def test_the_tree_is_the_expected_one(entries: list[Entry]) -> None:

@@ -22,7 +22,7 @@ def sort_entries(entries: Iterable[Entry]) -> list[Entry]:
         other = newest.setdefault(key, entry)
         if other is entry:
             continue
-        newest[key] = max(other, entry, key=lambda one: (len(one.file.uri), one.file.uri))
+        newest[key] = max(other, entry, key=lambda entry: entry.file.record_order)
         if other.file.sha256 != entry.file.sha256:
             log.warning("duplicate", package=key[0], version=key[1], arch=key[2], kept=newest[key].file.file_name)
     return [newest[key] for key in sorted(newest)]

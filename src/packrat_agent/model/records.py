@@ -43,6 +43,11 @@ class PackageFile:
     sha256: str
     created: str = ""
 
+    @property
+    def record_order(self) -> tuple[int, str]:
+        """Sorts records from the oldest to the newest: a URI ends with the record's number, which rises."""
+        return len(self.uri), self.uri
+
 
 @dataclass(frozen=True, slots=True)
 class Rejection:

@@ -1,8 +1,10 @@
 """The index files of a repository: rendered, signed, and published."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from functools import cached_property
 
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
@@ -29,17 +31,46 @@ class Retained(IntEnum):
     AS_PACKAGE = 2
 
 
+@dataclass(frozen=True)
+class Content:
+    """The bytes of an index file, as a sequence of parts: a change replaces some and leaves the others as they are."""
+
+    parts: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, *parts: bytes) -> "Content":
+        """Make content of its parts, given one by one."""
+        return cls(parts)
+
+    @cached_property
+    def size(self) -> int:
+        """The length of all parts, in bytes."""
+        return sum(map(len, self.parts))
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of all parts, in hex."""
+        return sha256_of(self.parts)
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self.parts)
+
+
+def sha256_of(parts: Iterable[bytes]) -> str:
+    """Hash parts as the one content that they make; the SHA-256 in hex."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class TreeFile:
-    """One index file; `path` is relative to the repository's directory.
-
-    `digest` is the SHA-256 of `content` where it is known already.
-    """
+    """One index file; `path` is relative to the repository's directory."""
 
     path: str
-    content: bytes
+    content: Content
     retained: Retained = Retained.AS_INDEX
-    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +138,8 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
-class SignedPublication:
-    """A publication whose signatures are made and verified, or that is meant to have none."""
+class ReadyPublication:
+    """A publication with nothing left to be signed; whether it is signed is said by the tree that it belongs to."""
 
     name: str
     identity: str
@@ -119,12 +150,24 @@ class SignedPublication:
 
 @dataclass(frozen=True, slots=True)
 class SignedTree:
-    """What may go live: the changed publications, the names of all, and the key that signed (None: unsigned)."""
+    """The changed publications, their signatures made and verified, and the names of all publications."""
 
     repo: Repo
-    publications: tuple[SignedPublication, ...]
+    publications: tuple[ReadyPublication, ...]
     publication_names: tuple[str, ...]
-    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnsignedTree:
+    """The same, declared to have no signatures, since the mirror has no key or the tree none to be signed."""
+
+    repo: Repo
+    publications: tuple[ReadyPublication, ...]
+    publication_names: tuple[str, ...]
+
+
+ReadyTree = SignedTree | UnsignedTree
+"""What may go live; nothing else is published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +192,7 @@ class Published:
     """What one publish did; paths are relative to `root_dir`."""
 
     repo: Repo
-    publications: tuple[SignedPublication, ...]
+    publications: tuple[ReadyPublication, ...]
     publication_names: tuple[str, ...]
     written: tuple[StoredFile, ...]
     removed: tuple[str, ...]

@@ -120,8 +120,7 @@ class WantedFiles:
                 f"AND fragments.sha256 = files.sha256 WHERE repo = ?{where}"
             )
             rows += self._db.rows(sql, (source.kind, source.version, source.signer, repo, *values))
-        rows.sort(key=lambda row: (len(row[0]), row[0]))
-        return [
+        found = [
             WantedFile(
                 PackageFile(*row[:10]),
                 path,
@@ -134,6 +133,7 @@ class WantedFiles:
             for row in rows
             for path, state, reason, unreadable, size in (row[10:15],)
         ]
+        return sorted(found, key=lambda item: item.file.record_order)
 
     def set_places(self, repo: str, places: Iterable[tuple[str, str]]) -> None:
         """Remember where files stand: (URI, path) each."""

@@ -12,7 +12,7 @@ from typing import Any
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import LiveFile, Published, Retained, SignedPublication
+from packrat_agent.model.tree import LiveFile, Published, ReadyPublication, Retained
 from packrat_agent.state.database import Database
 from packrat_agent.state.generations import Generations
 from packrat_agent.state.last_render import LastRenders
@@ -141,7 +141,7 @@ class LiveFiles:
                 ],
             )
 
-    def _note_section(self, repo: Repo, publication: SignedPublication, named: Collection[str], now: float) -> None:
+    def _note_section(self, repo: Repo, publication: ReadyPublication, named: Collection[str], now: float) -> None:
         """Raise a publication's generation, and withdraw the files that its new publication does not name."""
         with self._db.transaction() as db:
             row = db.execute(

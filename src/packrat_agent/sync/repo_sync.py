@@ -14,18 +14,18 @@ import structlog
 
 from packrat_agent.formats.interface import Format, RenderRequest, Treatment, tell_ahead
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.entries import Entry, Place, Plan
+from packrat_agent.model.entries import Place, Plan
 from packrat_agent.model.paths import is_kept
 from packrat_agent.model.records import PackageFile, Repo, Wanted
-from packrat_agent.model.tree import SignedTree
+from packrat_agent.model.tree import ReadyTree
 from packrat_agent.publish.gc import collect_garbage
-from packrat_agent.publish.signing import sign_tree
-from packrat_agent.publish.writer import intend, publish
+from packrat_agent.publish.signing import declare_unsigned, sign_tree
 from packrat_agent.state.fragment_backup import keep
 from packrat_agent.state.last_render import LastRender
 from packrat_agent.state.packages import WantedFile
 from packrat_agent.state.store import Store
 from packrat_agent.sync.build import Made, Material, make
+from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.download import Fetched, fetch
 from packrat_agent.sync.reconcile import reconcile, reconcile_dry
@@ -146,7 +146,7 @@ def _build(build: _Build) -> None:
     # 6. Render.
     now = datetime.now(UTC)
     facts = store.live.facts(repo.name)
-    entries = sorted((*build.scope.standing, *made.entries), key=_age)
+    entries = sorted((*build.scope.standing, *made.entries), key=lambda entry: entry.file.record_order)
     request = RenderRequest(repo, entries, build.context.settings, now, store.chunks, facts, build.scope.memo)
     try:
         tree = build.form.render(request)
@@ -154,15 +154,17 @@ def _build(build: _Build) -> None:
         result.held = str(held)
         return
     # 7. Sign what changed.
-    signed = sign_tree(tree, build.context.key, store.live.identities(repo.name), store.chunks)
+    identities = store.live.identities(repo.name)
+    key = build.context.key
+    ready = declare_unsigned(tree, identities) if key is None else sign_tree(tree, key, identities, store.chunks)
     # 8. Publish, recorded before and after.
-    pointers = store.live.pointers(repo.name)
     placed = {place.path for place in made.places}
     withdrawn = [path for path in build.plan.withdraw if path not in placed]
-    if signed.publications or made.places or withdrawn or set(pointers) - {"", *signed.publication_names}:
-        _publish(build, signed, made.places, pointers, withdrawn)
-    facts |= {publication.name: publication.facts for publication in signed.publications}
-    result.ahead = tell_ahead((facts[name] for name in signed.publication_names), now)
+    gone = set(store.live.pointers(repo.name)) - {"", *ready.publication_names}
+    if ready.publications or made.places or withdrawn or gone:
+        _publish(build, ready, made.places, withdrawn)
+    facts |= {publication.name: publication.facts for publication in ready.publications}
+    result.ahead = tell_ahead((facts[name] for name in ready.publication_names), now)
     for path in made.unneeded:
         path.unlink(missing_ok=True)
     store.live.reinstate(repo.name, (part.path for placement in build.plan.keep for part in placement.parts))
@@ -186,10 +188,6 @@ def _remove_old_indexes(build: _Build) -> None:
     collect_garbage(context.root, expired, context.kept)
     store.live.forget(expired)
     done("indexes-collected")
-
-
-def _age(entry: Entry) -> tuple[int, str]:
-    return len(entry.file.uri), entry.file.uri
 
 
 def _material(build: _Build) -> Material:
@@ -226,17 +224,10 @@ def _note(build: _Build, made: Made) -> None:
     build.result.refused = [*build.plan.refused, *made.unreadable, *made.disagreeing]
 
 
-def _publish(
-    build: _Build, signed: SignedTree, places: Sequence[Place], pointers: dict[str, list[str]], withdrawn: Sequence[str]
-) -> None:
-    store, result, repo = build.store, build.result, build.scope.repo.name
-    intended = intend(signed, places)
-    store.live.begin(repo, intended)
-    done("publish-noted")
-    published = publish(signed, places, build.context.root, build.context.staging, intended, pointers)
-    store.live.finish(published, intended, withdrawn, time.time())
-    done("published-noted")
-    result.publications = [publication.name for publication in signed.publications]
+def _publish(build: _Build, tree: ReadyTree, places: Sequence[Place], withdrawn: Sequence[str]) -> None:
+    result, repo = build.result, build.scope.repo.name
+    make_live(tree, places, withdrawn, build.store.live, build.context)
+    result.publications = [publication.name for publication in tree.publications]
     result.added = [place.path for place in places]
     result.removed = list(withdrawn)
     publications = ",".join(result.publications) or None

@@ -101,7 +101,7 @@ def one_suite(repo: Repo = REPO) -> Repo:
 def files_of(tree: Tree) -> dict[str, bytes]:
     """Path → bytes of all that a tree holds."""
     return {
-        file.path: file.content
+        file.path: bytes(file.content)
         for publication in tree.publications
         for file in (*publication.content, *publication.pointers)
         if isinstance(file, TreeFile)
