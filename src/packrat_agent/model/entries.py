@@ -1,5 +1,6 @@
 """What becomes of the wanted package files: where they stand, what is published of each, what the index names."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,46 +62,30 @@ class Entry:
     @property
     def sha256(self) -> str:
         """The SHA-256 of the published file at `path`."""
-        return next((one.sha256 for one in self.fragment.products if not one.name), self.file.sha256)
+        return next((product.sha256 for product in self.fragment.products if not product.name), self.file.sha256)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One published file of a placement; paths are relative to `root_dir`.
-
-    `source` is a verified file with these bytes, its own path where it is in place already.
-    """
+    """One file that is published of a package file; `path` is relative to `root_dir`."""
 
     path: str
     sha256: str
-    source: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A wanted package file, its place, and what is to be published of it there; paths are relative to `root_dir`.
-
-    `parts` is None where that is known only after the file was read. `exclusive`: the place is this file's alone.
-    """
-
-    file: PackageFile
-    path: str
-    parts: tuple[Part, ...] | None
-    exclusive: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A wanted package file and its place; both paths are relative to `root_dir`.
-
-    `source` is None where the file must be downloaded, else a verified file with the same SHA-256. With `parts`, these
-    are all at hand, and the package file itself is needed only where one of them turns out to be gone.
-    """
+    """A wanted package file and its place; `path` is relative to `root_dir`."""
 
     file: PackageFile
     path: str
-    source: str | None = None
-    parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPlacement(Placement):
+    """A placement whose published files are known: the package file as it is, or what was once read from it."""
+
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +98,29 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one pass of one repository has to do."""
+    """What one sync of one repository has to do.
+
+    keep: all parts are in place. link: all parts are in place or can be copied. fetch: the package file is needed.
+    withdraw: paths that no index will name any more. in_place: the wanted parts that are in place. sources: SHA-256 →
+    a verified file in the live tree with these bytes.
+    """
 
     repo: Repo
-    keep: tuple[Placement, ...]
+    keep: tuple[KnownPlacement, ...]
     fetch: tuple[Placement, ...]
-    link: tuple[Placement, ...]
+    link: tuple[KnownPlacement, ...]
     withdraw: tuple[str, ...]
     refused: tuple[Refusal, ...]
+    in_place: frozenset[Part]
+    sources: Mapping[str, str]
+
+    def is_in_place(self, placement: Placement) -> bool:
+        """Tell whether everything that is published of a package file is in place."""
+        return isinstance(placement, KnownPlacement) and not self.missing(placement)
+
+    def missing(self, placement: KnownPlacement) -> list[Part]:
+        """List the parts that are not in place."""
+        return [part for part in placement.parts if part not in self.in_place]
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,8 +109,7 @@ def _what_hinders(repo: Repo, context: MirrorContext) -> str | None:
 
 
 async def _fetch(plan: Plan, server: Packrat, context: MirrorContext, count: Callable[[int, int], None]) -> Fetched:
-    missing = (*plan.fetch, *plan.link)
-    return await fetch(missing, context.staging, context.root, server.open_file, context.parallel_downloads, count)
+    return await fetch(plan, context.staging, context.root, server.open_file, context.parallel_downloads, count)
 
 
 def _tell_plan(plan: Plan, order: Order, result: SyncResult) -> SyncResult:
@@ -197,7 +196,7 @@ def _material(build: _Build) -> Material:
         for item in build.wanted_files
         if item.fragment is not None and item.size is not None
     }
-    paths = None if build.scope.packages is None else {one.path for one in (*plan.keep, *plan.link, *plan.fetch)}
+    paths = None if build.scope.packages is None else {p.path for p in (*plan.keep, *plan.link, *plan.fetch)}
     names = build.store.live.published_names(build.scope.repo.directory, paths)
     return Material(
         build.context.root,
