@@ -1,8 +1,7 @@
 """Compresses an index shard by shard, so that a change costs the compression of one shard.
 
-Takes: the plain shards, a cache of compressed chunks.
-Gives: one gzip file of many members, one xz stream of many blocks.
-Touches: nothing but the cache.
+    compress_gzip(shards, chunks)  # one gzip file of many members
+    compress_xz(shards, chunks)  # one xz stream of many blocks
 
 Source: RFC 1952; The .xz File Format 1.2.0.
 """

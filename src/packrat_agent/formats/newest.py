@@ -1,9 +1,4 @@
-"""Picks what stands in an index where several records are the same package.
-
-Takes: the entries of an index.
-Gives: them in the order of the index, one for each name, version and architecture.
-Touches: nothing.
-"""
+"""Sorts the entries of an index, and picks the newest where several records are the same package."""
 
 from collections.abc import Iterable
 

@@ -30,7 +30,7 @@ _THREADS = 2
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What is at hand: SHA-256 → staged file, why others could not be had, fragments by the package file's SHA-256.
+    """What is available: staged files, why others could not be fetched, and fragments, by SHA-256.
 
     known: (size of the package file, fragment). published_names: path → the package file that it has always stood for.
     claims: path → the SHA-256 that stands there for a file outside the plan; needed where files share products.
@@ -60,7 +60,7 @@ class Made:
 
 
 def parts_of(path: str, sha256: str, fragment: Fragment) -> tuple[Part, ...]:
-    """Say what is published of a package file with that place and SHA-256."""
+    """List what is published of a package file with that place and SHA-256."""
     own = () if any(not product.beside for product in fragment.products) else (Part(path, sha256),)
     return (*own, *(Part(_path_of(path, product), product.sha256) for product in fragment.products))
 
@@ -81,9 +81,17 @@ def _path_of(path: str, product: Product) -> str:
 
 
 def make(plan: Plan, form: Format, key: SigningKey | None, material: Material) -> Made:
-    """Make all that the plan names; files that can't be had or read are left out, with the reason.
+    """Build everything that the plan names; files that can't be fetched or read are left out, with the reason.
 
-    Raises: SigningError where the key does not sign; DiskError where staging can't be written.
+    Args:
+        plan: what to keep, link and fetch.
+        form: the repository's type.
+        key: the key that signs packages, None for none.
+        material: what is available.
+
+    Raises:
+        SigningError: the key does not sign.
+        DiskError: staging can't be written.
     """
     made = Made(claims=dict(material.claims))
     made.claims.update((part.path, part.sha256) for kept in plan.keep for part in kept.parts)
@@ -117,7 +125,7 @@ def _at_hand(placement: Placement, plan: Plan, material: Material, made: Made) -
     if _are_parts_at_hand(placement, plan, material) or placement.file.sha256 in material.staged:
         return True
     reason = material.failed.get(placement.file.sha256)
-    made.failed.append(Refusal(placement.file, str(reason or "it could not be had")))
+    made.failed.append(Refusal(placement.file, str(reason or "it could not be fetched")))
     return False
 
 
@@ -128,7 +136,7 @@ def _are_parts_at_hand(placement: Placement, plan: Plan, material: Material) -> 
 
 
 def _is_known(placement: Placement, plan: Plan, material: Material) -> bool:
-    """True where the fragment is known and all its products are at hand."""
+    """Tell whether the fragment is known and all its products are available."""
     known = material.known.get(placement.file.sha256)
     if known is None:
         return False
@@ -150,7 +158,7 @@ def _read_all(
             return str(error)
 
     if signer is not None and len(once) > 1:
-        # rpmsign is a program of its own: it runs beside this one.
+        # rpmsign is a process of its own, so that two threads use two processors.
         with ThreadPoolExecutor(_THREADS) as threads:
             results = list(threads.map(read, once))
     else:
@@ -162,7 +170,7 @@ def _read_all(
             reasons[placement.file.sha256] = result
         else:
             fresh[placement.file.sha256] = result
-    made.unreadable = [Refusal(one.file, reasons[one.file.sha256]) for one in placements if one.file.sha256 in reasons]
+    made.unreadable = [Refusal(p.file, reasons[p.file.sha256]) for p in placements if p.file.sha256 in reasons]
     made.unneeded = [
         staged.path
         for sha256, (_, fragment) in fresh.items()

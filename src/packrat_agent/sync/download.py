@@ -81,8 +81,9 @@ async def fetch(
 
     A download that breaks off is tried again, and goes on where it stopped if the server still has the same file.
 
+    parallel: number of downloads at the same time.
     on_progress: called with (files done, bytes downloaded) since the last call.
-    Raises: DiskError where staging can't be written; nothing else stops the other files.
+    Raises: DiskError if staging can't be written; nothing else stops the other files.
     """
     placements = (*plan.fetch, *plan.link)
     waiting = list({placement.file.sha256: placement for placement in reversed(placements)}.values())
@@ -196,7 +197,7 @@ class _Source:
                 path.unlink()
                 raise
             if resumed and part.sha256 != file.sha256:
-                # The bytes of an earlier time may be of another file: once more, all of it.
+                # The bytes of an earlier try may be of another file: download all of it again.
                 part.restart()
                 await self._receive(part, file.url)
             with told_as_disk_error("write", path):
@@ -216,7 +217,7 @@ class _Source:
         return StagedFile(file.sha256, target, part.size)
 
     async def _receive(self, part: "_Part", url: str) -> bool:
-        """Receive a file to its end, in as many tries as it takes; gives whether bytes of an earlier try are in it.
+        """Receive a whole file, in as many tries as it takes; returns whether bytes of an earlier try are in it.
 
         Raises: ServerUnavailable once there were enough tries.
         """
@@ -230,7 +231,7 @@ class _Source:
                 return resumed
             except ServerUnavailable as error:
                 asked_s = error.wait_s
-                # A trickle would keep it at one file for hours.
+                # A try that brings only a trickle counts as idle: it would hold up one file for hours.
                 idle = 0 if part.size >= best + _PROGRESS_BYTES else idle + 1
                 best = max(best, part.size)
                 away = self._given_up >= self.retries.given_up
@@ -275,17 +276,17 @@ class _Part:
 
     @property
     def sha256(self) -> str:
-        """Of what is in it."""
+        """The SHA-256 of what was written, in hex."""
         return self._digest.hexdigest()
 
     def hash_what_is_there(self) -> None:
-        """Take what an earlier process left."""
+        """Hash what an earlier process left."""
         while chunk := self._output.read(_READ_BYTES):
             self._digest.update(chunk)
             self.size += len(chunk)
 
     def is_of(self, validator: str | None) -> bool:
-        """Whether its bytes may be of the file that the server now has."""
+        """Tell whether its bytes may be of the file that the server has now."""
         return self.size == 0 or self.validator is None or validator is None or self.validator == validator
 
     def write(self, chunk: bytes) -> None:
@@ -296,7 +297,7 @@ class _Part:
         self.size += len(chunk)
 
     def restart(self) -> None:
-        """Throw away what is in it."""
+        """Start again with an empty file."""
         self._digest = hashlib.sha256()
         self.size = 0
         self.validator = None

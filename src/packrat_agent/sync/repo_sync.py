@@ -1,8 +1,6 @@
-"""One pass of one repository: ask → remember → decide → fetch → read → render → sign → publish.
+"""Syncs one repository: ask → remember → reconcile → fetch → build → render → sign → make live → collect garbage.
 
-Takes: the repository, which of its packages to look at, the server, the state database, the context to build on.
-Gives: a SyncResult.
-Touches: through its steps: network, staging, state database, gpg, the live tree.
+The numbered comments of `sync_repo` and `_build` are these steps; no other module knows their order.
 """
 
 import time
@@ -47,10 +45,10 @@ async def sync_repo(
     context: MirrorContext,
     on_progress: Callable[[int, int], None],
 ) -> SyncResult:
-    """Make one repository on disk what the server says.
+    """Bring one repository on disk to the state that the server describes.
 
     on_progress: called with (files done, bytes downloaded) since the last call.
-    Raises: any PackratError that stops this repository; what is published stays as it was.
+    Raises: PackratError if this repository can't be synced; what is published stays as it was.
     """
     started = time.monotonic()
     result = SyncResult(repo.name)
@@ -60,7 +58,7 @@ async def sync_repo(
         on_progress(files, size)
 
     form = FORMATS.get(repo.kind)
-    result.held = _what_hinders(repo, context)
+    result.held = _why_held(repo, context)
     if form is None or result.held is not None:
         return result
     # 1. Ask.
@@ -69,7 +67,7 @@ async def sync_repo(
     await in_thread(_note_rejected, repo, wanted, order, store, result)
     try:
         if order.packages is None:
-            # Else the server named what changed.
+            # A sync of some packages follows news of a change: the server named what goes.
             accepted = order.confirmed.removals
             await in_thread(hold_back_removals, repo, wanted, store, context.removals, accepted=accepted)
     except Held as held:
@@ -80,11 +78,11 @@ async def sync_repo(
     scope = narrow(repo, order.packages, store.last_renders.take(repo.name, (repo, context.source_of(form))))
     await in_thread(store.wanted.remember_wanted, repo.name, wanted, order.packages)
     done("wanted-remembered")
-    # 3. Decide.
+    # 3. Reconcile.
     wanted_files, plan = await in_thread(reconcile, scope, form, order, store, context)
     # 4. Fetch.
     fetched = await _fetch(plan, server, context, count)
-    # 5. to 8. Read, render, sign, publish.
+    # 5. to 9. Build, render, sign, make live, collect garbage.
     await in_thread(_build, _Build(scope, form, wanted_files, plan, fetched, store, context, result))
     result.seconds = time.monotonic() - started
     return result
@@ -100,7 +98,7 @@ def _known(repo: Repo, order: Order, store: Store) -> Mapping[str, PackageFile]:
     return {} if order.reread else store.wanted.known(repo.name, order.packages)
 
 
-def _what_hinders(repo: Repo, context: MirrorContext) -> str | None:
+def _why_held(repo: Repo, context: MirrorContext) -> str | None:
     if repo.kind not in FORMATS:
         return f"this packrat-agent builds no repositories of type {repo.kind}"
     if is_kept(repo.directory, context.kept):
@@ -138,11 +136,11 @@ class _Build:
 
 def _build(build: _Build) -> None:
     repo, store, result = build.scope.repo, build.store, build.result
-    # 5. Read what was fetched; sign or unpack it where its type asks for it.
+    # 5. Build: read what was fetched; sign or unpack it if its type asks for that.
     made = make(build.plan, build.form, build.context.key, _material(build))
     _note(build, made)
     done("packages-made")
-    # 6. Render.
+    # 6. Render; the date is an input, rendering reads no clock.
     now = datetime.now(UTC)
     facts = store.live.facts(repo.name)
     entries = sorted((*build.scope.standing, *made.entries), key=lambda entry: entry.file.record_order)
@@ -156,7 +154,7 @@ def _build(build: _Build) -> None:
     identities = store.live.identities(repo.name)
     key = build.context.key
     ready = declare_unsigned(tree, identities) if key is None else sign_tree(tree, key, identities, store.chunks)
-    # 8. Publish, recorded before and after.
+    # 8. Make live, recorded before and after.
     placed = {place.path for place in made.places}
     withdrawn = [path for path in build.plan.withdraw if path not in placed]
     gone = set(store.live.pointers(repo.name)) - {"", *ready.publication_names}
@@ -170,10 +168,11 @@ def _build(build: _Build) -> None:
     store.wanted.set_live(repo.name, made.entries, build.scope.packages)
     done("live-noted")
     store.chunks.save()
+    # 9. Collect garbage.
     if result.publications:
         _remove_old_indexes(build)
     if not (made.failed or made.unreadable or made.disagreeing):
-        # Every file on disk belongs to an entry now, or is withdrawn.
+        # Each file on disk now belongs to an entry or is withdrawn, so that the next sync may start from here.
         refused = frozenset(refusal.file.package for refusal in build.plan.refused)
         store.last_renders.keep(
             repo.name, (repo, build.context.source_of(build.form)), LastRender(entries, refused, build.scope.memo)
@@ -181,7 +180,7 @@ def _build(build: _Build) -> None:
 
 
 def _remove_old_indexes(build: _Build) -> None:
-    """Remove the indexes that no client can still want: a busy repository fills the disk before the next full pass."""
+    """Remove indexes that no client can still want: a busy repository would fill the disk before the full sync."""
     store, context = build.store, build.context
     expired = store.generations.expired_indexes(build.scope.repo.name, time.time(), context.retention)
     collect_garbage(context.root, expired, context.kept)
