@@ -31,6 +31,8 @@ _WHAT_TO_DO = {
     errno.EIO: "check the disk and its logs",
 }
 _SYNCFS_FROM = 64
+_WRITE_BYTES = 256 * 1024
+"""Small parts of a file are gathered to writes of this size."""
 
 
 @contextmanager
@@ -103,7 +105,7 @@ def write_new(path: Path, *parts: bytes, mode: int = 0o644) -> None:
         with suppress(FileNotFoundError):
             path.unlink()
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb", _WRITE_BYTES) as file:
             file.writelines(parts)
             file.flush()
             os.fchmod(file.fileno(), mode)
