@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.model.values import Changes, Repo
+from packrat_agent.model.changes import Changes
+from packrat_agent.model.records import Repo
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.watch.changes import News, Pace, follow
 from packrat_core.cinp.client import CinpClient

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.values import DistroVersion, Repo
+from packrat_agent.model.records import DistroVersion, Repo
 from support.keys import Key
 from support.kinds import JSON, KINDS
 from support.type_stage import type_stage

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.values import DistroVersion, PackageFile, Repo
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_core.errors import Refused
 from support.keys import Key, new_key
 from support.kinds import DOCKER, KINDS, PYPI, YUM, Kind

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.json.format import FilesFormat
-from packrat_agent.model.values import DistroVersion, Entry, PackageFile, PendingSignature, Publication, Repo, TreeFile
+from packrat_agent.model.entries import Entry
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
+from packrat_agent.model.tree import PendingSignature, Publication, TreeFile
 
 
 class NoPieces:
@@ -45,7 +47,7 @@ def render(entries: list[Entry], signed: bool) -> Publication:
 
 def test_the_tree_is_the_expected_one() -> None:
     publication = render(ENTRIES, False)
-    found = {file.path: file.content for file in publication.pointers if isinstance(file, TreeFile)}
+    found = {file.path: bytes(file.content) for file in publication.pointers if isinstance(file, TreeFile)}
     expected = {str(path.relative_to(EXPECTED)): path.read_bytes() for path in EXPECTED.rglob("*") if path.is_file()}
     assert found == expected
 

@@ -8,7 +8,9 @@ import pytest
 
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.pypi.format import PypiFormat
-from packrat_agent.model.values import DistroVersion, Entry, PackageFile, Publication, Repo, TreeFile
+from packrat_agent.model.entries import Entry
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
+from packrat_agent.model.tree import Publication, TreeFile
 from packrat_core.errors import Refused
 from packrat_demo.build_wheel import Python, build_sdist, build_wheel
 
@@ -64,7 +66,7 @@ def render(entries: list[Entry], chunks: Chunks | None = None) -> tuple[Publicat
 
 def pages(publications: tuple[Publication, ...]) -> dict[str, bytes]:
     files = [file for publication in publications for file in publication.pointers]
-    return {file.path: file.content for file in files if isinstance(file, TreeFile)}
+    return {file.path: bytes(file.content) for file in files if isinstance(file, TreeFile)}
 
 
 def test_the_tree_is_the_expected_one(entries: list[Entry]) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from packrat_agent.model.values import PackageFile, Placement
+from packrat_agent.model.entries import Placement, Plan
+from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.download import Retries, fetch
 from packrat_core.cinp.client import CinpClient, Timeouts
 from packrat_core.errors import ServerBroken, ServerUnavailable
@@ -191,9 +192,10 @@ def test_a_trickle_of_a_file_is_given_up(tmp_path: Path) -> None:
     staging.mkdir()
 
     async def work(client: CinpClient) -> Any:
-        placement = Placement(file, "x/pool/x.deb")
+        repo = Repo("x", "X", "x", "apt", ())
+        plan = Plan(repo, (), (Placement(file, "x/pool/x.deb"),), (), (), (), frozenset(), {})
         retries = Retries(tries=2, wait_s=(0.0, 0.0))
-        return await fetch([placement], staging, root, client.open_file, 1, lambda files, size: None, retries)
+        return await fetch(plan, staging, root, client.open_file, 1, lambda files, size: None, retries)
 
     fetched = ask(evil, work)
     assert isinstance(fetched.failed["a" * 64], ServerUnavailable)

@@ -14,7 +14,7 @@ import pytest
 from packrat_agent.config.settings import load
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.paths import path_in_root
-from packrat_agent.model.values import PackageFile, Repo
+from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.full_sync import sync
 from packrat_agent.sync.mirror import Wish, ready
 from packrat_agent.upstream.client import Packrat

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.config.settings import load
-from packrat_agent.model.values import PackageFile, Placement
+from packrat_agent.model.entries import Placement, Plan
+from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.download import Fetched, Retries, fetch
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
@@ -23,6 +24,7 @@ from support.mirror_conf import write_mirror_conf
 from support.original_server import OriginalServer, original_server
 from support.proxy import running_proxy
 
+REPO = Repo("r", "R", "repo", "apt", ())
 CONTENT = bytes(range(256)) * 8192
 
 
@@ -241,14 +243,15 @@ def get(
     for name, content in contents.items():
         sha256 = hashlib.sha256(content).hexdigest()
         file = PackageFile(f"/uri/{name}", "p", "bookworm", "1", "deb", "all", f"/files/{name}", name, sha256)
-        placements.append(Placement(file, f"repo/{name}", None))
+        placements.append(Placement(file, f"repo/{name}"))
 
     async def work() -> Fetched:
         timeouts = Timeouts(connect_s=5, stall_s=5)
         async with CinpClient(server.url, timeouts=timeouts, download_bytes_per_s=rate) as client:
             packrat = Packrat(client, "lab", None)
             retries = Retries(wait_s=(0.0, 0.0))
-            return await fetch(placements, staging, staging, packrat.open_file, 4, lambda files, size: None, retries)
+            plan = Plan(REPO, (), tuple(placements), (), (), (), frozenset(), {})
+            return await fetch(plan, staging, staging, packrat.open_file, 4, lambda files, size: None, retries)
 
     fetched = asyncio.run(work())
     return fetched, [one.headers for one in server.asked if one.target.startswith("/files/")]

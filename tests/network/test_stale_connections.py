@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from packrat_agent.model.values import Repo
+from packrat_agent.model.records import Repo
 from packrat_agent.upstream.client import Packrat
 from packrat_core.cinp.client import CinpClient, Timeouts
 from packrat_core.cinp.transport import NoAnswer

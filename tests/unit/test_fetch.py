@@ -2,18 +2,20 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from packrat_agent.model.values import PackageFile, Part, Placement
+from packrat_agent.model.entries import KnownPlacement, Part, Placement, Plan
+from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.download import Fetched, Retries, clear_staging, fetch
 from packrat_core.errors import DiskError, ServerUnavailable
 
 CONTENT = bytes(range(256)) * 4096
+REPO = Repo("r", "R", "repo", "apt", ())
 QUICK = Retries(tries=3, total_tries=8, wait_s=(0.0, 0.0))
 
 
@@ -56,16 +58,19 @@ class Server:
         yield Answer(start, self.files[url][start:], cut, self.validators.pop(0) if self.validators else None)
 
 
-def placement(name: str, content: bytes, source: str | None = None) -> Placement:
+def placement(name: str, content: bytes) -> Placement:
     sha256 = hashlib.sha256(content).hexdigest()
     file = PackageFile(f"/uri/{name}", "p", "bookworm", "1", "deb", "all", f"/files/{name}", name, sha256)
-    return Placement(file, f"repo/{name}", source)
+    return Placement(file, f"repo/{name}")
 
 
-def run(server: Server, root: Path, *placements: Placement) -> Fetched:
+def run(server: Server, root: Path, *placements: Placement, sources: Mapping[str, str] | None = None) -> Fetched:
     staging = root / "staging"
     staging.mkdir(exist_ok=True)
-    return asyncio.run(fetch(placements, staging, root, server.open_file, 4, lambda files, size: None, QUICK))
+    link = tuple(one for one in placements if isinstance(one, KnownPlacement))
+    fetched = tuple(one for one in placements if not isinstance(one, KnownPlacement))
+    plan = Plan(REPO, (), fetched, link, (), (), frozenset(), sources or {})
+    return asyncio.run(fetch(plan, staging, root, server.open_file, 4, lambda files, size: None, QUICK))
 
 
 def test_the_same_bytes_are_asked_for_once(tmp_path: Path) -> None:
@@ -160,12 +165,25 @@ def test_what_is_staged_already_is_checked_and_used(tmp_path: Path) -> None:
 def test_a_copy_in_the_tree_is_linked_when_its_bytes_are_right(tmp_path: Path) -> None:
     (tmp_path / "right").write_bytes(b"one")
     (tmp_path / "rotten").write_bytes(b"???")
-    one, two = placement("a", b"one", "right"), placement("b", b"two", "rotten")
+    one, two = placement("a", b"one"), placement("b", b"two")
+    sources = {one.file.sha256: "right", two.file.sha256: "rotten"}
     server = Server({"/files/b": b"two"})
-    fetched = run(server, tmp_path, one, two)
+    fetched = run(server, tmp_path, one, two, sources=sources)
     assert fetched.staged[one.file.sha256].path.samefile(tmp_path / "right")
     assert fetched.staged[two.file.sha256].path.read_bytes() == b"two"
     assert server.asked == [("/files/b", 0)]
+
+
+def test_of_a_file_whose_parts_are_known_only_those_are_staged_unless_one_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "signed").write_bytes(b"signed copy")
+    sha256 = hashlib.sha256(b"signed copy").hexdigest()
+    file = placement("a", b"package").file
+    wanted = KnownPlacement(file, "repo/a", (Part("repo/a", sha256),))
+    server = Server({"/files/a": b"package"})
+    assert run(server, tmp_path, wanted, sources={sha256: "signed"}).staged.keys() == {sha256}
+    assert server.asked == []
+    (tmp_path / "staging" / sha256).unlink()
+    assert run(server, tmp_path, wanted, sources={sha256: "gone"}).staged.keys() == {file.sha256}
 
 
 def test_a_staging_that_cannot_be_written_stops_the_fetch(tmp_path: Path) -> None:
@@ -193,9 +211,12 @@ def test_parts_that_are_at_hand_are_staged_and_the_package_is_fetched_only_where
         (tmp_path / f"old-{name}").write_bytes(name.encode())
     if not is_whole:
         (tmp_path / "old-two").write_bytes(b"damaged")
-    parts = tuple(Part(f"repo/{name}", sha256, f"old-{name}") for name, sha256 in blobs.items())
+    wanted = KnownPlacement(
+        whole.file, whole.path, tuple(Part(f"repo/{name}", sha256) for name, sha256 in blobs.items())
+    )
+    sources = {sha256: f"old-{name}" for name, sha256 in blobs.items()}
     server = Server({"/files/image.tar": CONTENT})
-    fetched = run(server, tmp_path, replace(whole, parts=parts))
+    fetched = run(server, tmp_path, wanted, sources=sources)
     assert not fetched.failed
     if is_whole:
         assert {sha256: staged.path.read_bytes() for sha256, staged in fetched.staged.items()} == {

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.model.values import Fragment, PackageFile, Product
+from packrat_agent.model.entries import Fragment, Product
+from packrat_agent.model.records import PackageFile
 from packrat_agent.state.fragment_backup import MADE_DIR, _checksum, drop, keep, recall
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.packages import FileState, Unreadable, WantedFile

@@ -11,7 +11,7 @@ import pytest
 
 from packrat_agent.gpg.keyring import SigningKey, export_public, find_key, make_signature, warn
 from packrat_agent.gpg.standalone_subkey import export_standalone
-from packrat_agent.model.values import SignatureForm
+from packrat_agent.model.tree import SignatureForm
 from packrat_core.errors import SigningError
 from support.keys import end_gpg_agent, gnupg_home
 

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrat_agent.model.values import Candidate, PackageFile, Part, Repo, StoredFile
+from packrat_agent.model.entries import KnownPlacement, Part, Placement, Plan, StoredFile
+from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.plan import decide
 
 REPO = Repo("r", "R", "r", "apt", ())
@@ -14,12 +15,16 @@ def wanted_file(number: int, sha: str) -> PackageFile:
     return PackageFile(f"/uri/{number}", f"p{number}", "bookworm", "1", "deb", "all", f"/files/{name}", name, sha * 64)
 
 
-def candidate(file: PackageFile, path: str) -> Candidate:
-    return Candidate(file, path, (Part(path, file.sha256),))
+def candidate(file: PackageFile, path: str) -> KnownPlacement:
+    return KnownPlacement(file, path, (Part(path, file.sha256),))
 
 
-def unpacked(file: PackageFile, *parts: tuple[str, str]) -> Candidate:
-    return Candidate(file, "r/shared", tuple(Part(path, sha * 64) for path, sha in parts) or None, exclusive=False)
+def unpacked(file: PackageFile, *parts: tuple[str, str]) -> KnownPlacement:
+    return KnownPlacement(file, "r/shared", tuple(Part(path, sha * 64) for path, sha in parts))
+
+
+def decide_shared(wanted: list[Placement], on_disk: dict[str, StoredFile], copies: dict[str, str]) -> Plan:
+    return decide(REPO, wanted, on_disk, copies, {}, exclusive=False)
 
 
 def stored(path: str, sha: str) -> StoredFile:
@@ -42,7 +47,7 @@ def test_a_file_with_other_bytes_on_disk_is_fetched_again_and_not_retired() -> N
 
 def test_bytes_that_stand_elsewhere_are_linked_not_downloaded() -> None:
     plan = decide(REPO, [candidate(wanted_file(1, "a"), "r/1")], {}, {"a" * 64: "other/1"}, {})
-    assert [(p.path, p.source) for p in plan.link] == [("r/1", "other/1")]
+    assert [(p.path, plan.sources[p.file.sha256]) for p in plan.link] == [("r/1", "other/1")]
     assert plan.fetch == ()
 
 
@@ -68,26 +73,27 @@ def test_what_is_wanted_no_more_is_retired() -> None:
 
 def test_a_file_that_was_never_read_is_fetched_or_taken_from_a_copy() -> None:
     one, two = wanted_file(1, "a"), wanted_file(2, "b")
-    plan = decide(REPO, [unpacked(one), unpacked(two)], {}, {"b" * 64: "other/2"}, {})
-    assert [p.file for p in plan.fetch] == [one]
-    assert [(p.file, p.source, p.parts) for p in plan.link] == [(two, "other/2", ())]
+    plan = decide_shared([Placement(one, "r/shared"), Placement(two, "r/shared")], {}, {"b" * 64: "other/2"})
+    assert [p.file for p in plan.fetch] == [one, two]
+    assert [plan.sources.get(p.file.sha256) for p in plan.fetch] == [None, "other/2"]
 
 
 def test_products_in_place_are_kept_and_those_elsewhere_linked() -> None:
     one, two = wanted_file(1, "a"), wanted_file(2, "b")
-    wanted = [unpacked(one, ("r/x", "1"), ("r/y", "2")), unpacked(two, ("r/y", "2"), ("r/z", "3"))]
+    wanted: list[Placement] = [unpacked(one, ("r/x", "1"), ("r/y", "2")), unpacked(two, ("r/y", "2"), ("r/z", "3"))]
     on_disk = {"r/x": stored("r/x", "1"), "r/y": stored("r/y", "2"), "r/old": stored("r/old", "4")}
-    plan = decide(REPO, wanted, on_disk, {"3" * 64: "other/z"}, {})
+    plan = decide_shared(wanted, on_disk, {"3" * 64: "other/z"})
     assert [p.file for p in plan.keep] == [one]
     (link,) = plan.link
-    assert [part.source for part in link.parts] == ["r/y", "other/z"]
+    assert plan.missing(link) == [Part("r/z", "3" * 64)]
+    assert (plan.is_in_place(plan.keep[0]), plan.is_in_place(link)) == (True, False)
     assert plan.withdraw == ("r/old",)
 
 
 def test_a_product_that_is_nowhere_has_the_package_file_fetched_again() -> None:
     one = wanted_file(1, "a")
-    plan = decide(REPO, [unpacked(one, ("r/x", "1"), ("r/y", "2"))], {"r/x": stored("r/x", "1")}, {}, {})
-    assert [p.file for p in plan.fetch] == [one]
+    plan = decide_shared([unpacked(one, ("r/x", "1"), ("r/y", "2"))], {"r/x": stored("r/x", "1")}, {})
+    assert plan.fetch == (Placement(one, "r/shared"),)
     assert plan.withdraw == ()
 
 

@@ -6,18 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.model.values import (
-    Place,
-    Published,
-    Repo,
-    SignedPublication,
-    SignedTree,
-    StagedFile,
-    TreeFile,
-    TreeLink,
-)
+from packrat_agent.model.entries import Place, StagedFile
+from packrat_agent.model.records import Repo
+from packrat_agent.model.tree import Content, Published, ReadyPublication, TreeFile, TreeLink, UnsignedTree
 from packrat_agent.publish.scan import scan
-from packrat_agent.publish.writer import intend, publish
+from packrat_agent.publish.writer import discard_staged, intend, publish
 
 REPO = Repo("r", "R", "repo", "apt", ())
 
@@ -28,14 +21,18 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def go(root: Path, tree: SignedTree, *places: Place, pointers: dict[str, list[str]] | None = None) -> Published:
+def go(root: Path, tree: UnsignedTree, *places: Place, pointers: dict[str, list[str]] | None = None) -> Published:
     staging = root / ".packrat-agent" / "staging"
     return publish(tree, places, root, staging, intend(tree, places), pointers or {})
 
 
-def tree_of(content: list[TreeFile | TreeLink], pointers: list[TreeFile | TreeLink]) -> SignedTree:
-    publication = SignedPublication("s", "id", tuple(content), tuple(pointers), {})
-    return SignedTree(REPO, (publication,), ("s",), None)
+def tree_of(content: list[TreeFile | TreeLink], pointers: list[TreeFile | TreeLink]) -> UnsignedTree:
+    publication = ReadyPublication("s", "id", tuple(content), tuple(pointers), {})
+    return UnsignedTree(REPO, (publication,), ("s",))
+
+
+def index_file(path: str, *parts: bytes) -> TreeFile:
+    return TreeFile(path, Content(parts))
 
 
 def place(root: Path, name: str, content: bytes) -> Place:
@@ -47,8 +44,10 @@ def place(root: Path, name: str, content: bytes) -> Place:
 
 def test_everything_stands_where_it_was_intended(root: Path) -> None:
     index = b"index"
-    tree = tree_of([TreeFile("by-hash/1", index)], [TreeFile("Index", index), TreeFile("InRelease", b"signed")])
-    published = go(root, tree, place(root, "x.deb", b"package"))
+    pointers = [index_file("Index", index), index_file("InRelease", b"sig", b"ned")]
+    tree = tree_of([index_file("by-hash/1", index)], [*pointers])
+    placed = place(root, "x.deb", b"package")
+    published = go(root, tree, placed)
     assert (root / "repo/pool/x.deb").read_bytes() == b"package"
     assert (root / "repo/Index").read_bytes() == index
     assert (root / "repo/Index").samefile(root / "repo/by-hash/1")
@@ -59,26 +58,28 @@ def test_everything_stands_where_it_was_intended(root: Path) -> None:
         "repo/InRelease",
     }
     assert all(file.inode == (root / file.path).stat().st_ino for file in published.written)
+    assert [path.name for path in (root / ".packrat-agent/staging").iterdir()] == [placed.staged.path.name]
+    discard_staged([placed])
     assert list((root / ".packrat-agent/staging").iterdir()) == []
 
 
 def test_a_pointer_that_changes_gets_a_later_whole_second_and_one_that_does_not_is_left(root: Path) -> None:
-    go(root, tree_of([], [TreeFile("InRelease", b"one"), TreeFile("Release", b"same")]))
+    go(root, tree_of([], [index_file("InRelease", b"one"), index_file("Release", b"same")]))
     ahead = int((root / "repo/InRelease").stat().st_mtime) + 1000
     os.utime(root / "repo/InRelease", (ahead, ahead))
     same = (root / "repo/Release").stat()
-    go(root, tree_of([], [TreeFile("InRelease", b"two"), TreeFile("Release", b"same")]))
+    go(root, tree_of([], [index_file("InRelease", b"two"), index_file("Release", b"same")]))
     assert (root / "repo/InRelease").read_bytes() == b"two"
     assert int((root / "repo/InRelease").stat().st_mtime) == ahead + 1
     assert (root / "repo/Release").stat().st_ino == same.st_ino
 
 
 def test_a_pointer_that_is_no_more_is_removed_and_so_is_that_of_a_lost_section(root: Path) -> None:
-    go(root, tree_of([], [TreeFile("InRelease", b"one"), TreeFile("Release", b"one")]))
+    go(root, tree_of([], [index_file("InRelease", b"one"), index_file("Release", b"one")]))
     (root / "repo/old").write_text("old publication")
     published = go(
         root,
-        tree_of([], [TreeFile("Release", b"two")]),
+        tree_of([], [index_file("Release", b"two")]),
         pointers={"s": ["repo/InRelease", "repo/Release"], "lost": ["repo/old"]},
     )
     assert sorted(path.name for path in (root / "repo").iterdir()) == ["Release"]
@@ -86,7 +87,7 @@ def test_a_pointer_that_is_no_more_is_removed_and_so_is_that_of_a_lost_section(r
 
 
 def test_damaged_content_is_written_again_under_its_name(root: Path) -> None:
-    tree = tree_of([TreeFile("by-hash/1", b"right")], [TreeFile("Index", b"right")])
+    tree = tree_of([index_file("by-hash/1", b"right")], [index_file("Index", b"right")])
     go(root, tree)
     (root / "repo/by-hash/1").unlink()
     (root / "repo/by-hash/1").write_bytes(b"wrong")
@@ -110,16 +111,16 @@ def test_a_planted_link_is_replaced_not_followed(root: Path, tmp_path: Path) -> 
     (root / "repo").mkdir()
     (root / "repo/InRelease").symlink_to(victim)
     (root / "repo/pool").symlink_to(tmp_path)
-    go(root, tree_of([], [TreeFile("InRelease", b"new")]), place(root, "x.deb", b"package"))
+    go(root, tree_of([], [index_file("InRelease", b"new")]), place(root, "x.deb", b"package"))
     assert victim.read_text() == "safe"
     assert not (tmp_path / "x.deb").exists()
     assert not (root / "repo/InRelease").is_symlink()
 
 
 def test_a_link_is_published_flipped_and_recognized_by_the_scan(root: Path) -> None:
-    first = go(root, tree_of([TreeFile("gen/1/Index", b"1")], [TreeLink("current", "gen/1")]))
+    first = go(root, tree_of([index_file("gen/1/Index", b"1")], [TreeLink("current", "gen/1")]))
     assert (root / "repo/current/Index").read_bytes() == b"1"
-    second = go(root, tree_of([TreeFile("gen/2/Index", b"2")], [TreeLink("current", "gen/2")]))
+    second = go(root, tree_of([index_file("gen/2/Index", b"2")], [TreeLink("current", "gen/2")]))
     assert (root / "repo/current/Index").read_bytes() == b"2"
     remembered = {file.path: file for file in (*first.written, *second.written)}
     assert {file.path for file in scan(root, remembered, lambda files, size: None).good} == set(remembered)

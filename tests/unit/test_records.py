@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.model.values import DistroVersion, PackageFile, Repo
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.upstream.records import (
     DISTRO_VERSION,
     PACKAGE,

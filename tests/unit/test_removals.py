@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.model.values import Entry, Fragment, PackageFile, Repo, Wanted
+from packrat_agent.model.entries import Entry, Fragment
+from packrat_agent.model.records import PackageFile, Repo, Wanted
 from packrat_agent.state.store import Store
 from packrat_agent.sync.removals import RemovalLimits, hold_back_leaving, hold_back_removals
 from packrat_core.errors import Held

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.model.values import LiveFile, Published, Repo, Retained, Retention, SignedPublication, StoredFile
+from packrat_agent.model.changes import Retention
+from packrat_agent.model.entries import StoredFile
+from packrat_agent.model.records import Repo
+from packrat_agent.model.tree import LiveFile, Published, ReadyPublication, Retained
 from packrat_agent.state.retention import Generation, choose_generations
 from packrat_agent.state.store import Store
 
@@ -97,7 +100,7 @@ def publish_section(
     store: Store, name: str, now: float, files: list[LiveFile], withdrawn: tuple[str, ...] = (), repo: Repo = REPO
 ) -> None:
     store.live.begin(repo.name, files)
-    publication = SignedPublication(name, f"identity {now}", (), (), {})
+    publication = ReadyPublication(name, f"identity {now}", (), (), {})
     written = tuple(StoredFile(file.path, file.sha256, file.size, 1, 1) for file in files)
     store.live.finish(Published(repo, (publication,), ("quiet", "s"), written, ()), files, withdrawn, now)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import is_kept, kept_paths
-from packrat_agent.model.values import StoredFile
 from packrat_agent.publish.gc import collect_garbage, open_up, remove_empty_directories, unlock
 from packrat_agent.publish.scan import scan
 

@@ -1,6 +1,7 @@
 """A pass of some packages leaves alone what the index names beside them."""
 
-from packrat_agent.model.values import Candidate, Entry, Fragment, PackageFile, Part, Product, Repo
+from packrat_agent.model.entries import Entry, Fragment, KnownPlacement, Part, Product
+from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.state.last_render import LastRender
 from packrat_agent.sync.scope import narrow
 
@@ -37,6 +38,6 @@ def test_what_a_standing_entry_needs_is_shared_and_what_stands_there_is_known() 
 
 def test_the_decision_depends_on_where_the_packages_stand_and_where_they_are_to_stand() -> None:
     scope = narrow(REPO, ["two"], LastRender([ONE, TWO], frozenset(), {}))
-    new = Candidate(THREE.file, "r/v2/new", (Part("r/v2/new/blobs/d", "d" * 64),), exclusive=False)
+    new = KnownPlacement(THREE.file, "r/v2/new", (Part("r/v2/new/blobs/d", "d" * 64),))
     old = frozenset({"r/v2/shared/blobs/b", "r/v2/shared/blobs/c"})
     assert scope.paths([new]) == old | {"r/v2/new", "r/v2/new/blobs/d"}

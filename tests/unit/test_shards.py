@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packrat_agent.formats.apt.packages import Written, cut_shards
-from packrat_agent.model.values import Entry, Fragment, PackageFile
+from packrat_agent.model.entries import Entry, Fragment
+from packrat_agent.model.records import PackageFile
 
 LIMIT = 128
 

@@ -8,23 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.model.values import (
-    DistroVersion,
-    Entry,
-    Fragment,
-    LiveFile,
-    PackageFile,
-    Product,
-    Published,
-    Refusal,
-    Rejection,
-    Repo,
-    Retained,
-    Retention,
-    SignedPublication,
-    StoredFile,
-    Wanted,
-)
+from packrat_agent.model.changes import Retention
+from packrat_agent.model.entries import Entry, Fragment, Product, Refusal, StoredFile
+from packrat_agent.model.records import DistroVersion, PackageFile, Rejection, Repo, Wanted
+from packrat_agent.model.tree import LiveFile, Published, ReadyPublication, Retained
 from packrat_agent.state.database import connect
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.last_render import LastRender
@@ -155,7 +142,7 @@ def test_live_files_are_those_the_index_names(store: Store) -> None:
 
 def publish(store: Store, now: float, *files: LiveFile, withdrawn: tuple[str, ...] = ()) -> None:
     store.live.begin(REPO.name, files)
-    publication = SignedPublication("bookworm", f"identity {now}", (), (), {"Date": str(now)})
+    publication = ReadyPublication("bookworm", f"identity {now}", (), (), {"Date": str(now)})
     written = tuple(StoredFile(f.path, f.sha256, f.size, 1, 1) for f in files)
     store.live.finish(Published(REPO, (publication,), ("bookworm",), written, ()), files, withdrawn, now)
 

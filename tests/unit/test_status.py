@@ -20,18 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packrat_agent.config.settings import Config, load
-from packrat_agent.model.values import (
-    DistroVersion,
-    LiveFile,
-    PackageFile,
-    Published,
-    Refusal,
-    Rejection,
-    Repo,
-    SignedPublication,
-    StoredFile,
-    Wanted,
-)
+from packrat_agent.model.entries import Refusal, StoredFile
+from packrat_agent.model.records import DistroVersion, PackageFile, Rejection, Repo, Wanted
+from packrat_agent.model.tree import LiveFile, Published, ReadyPublication
 from packrat_agent.state.rejections import MIRROR
 from packrat_agent.state.store import Store
 from packrat_agent.status.lock_holder import find_holder
@@ -469,7 +460,7 @@ def _publish(store: Store, now: float, *files: tuple[str, int, int]) -> None:
     written = tuple(StoredFile(path, "a" * 64, size, 1, inode) for path, size, inode in files)
     intended = [LiveFile(path, "s", "a" * 64, size) for path, size, _ in files]
     store.live.begin(repo.name, intended)
-    publication = SignedPublication("s", str(now), (), (), {})
+    publication = ReadyPublication("s", str(now), (), (), {})
     store.live.finish(Published(repo, (publication,), ("s",), written, ()), intended, (), now)
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import packrat_core.cinp.client
-from packrat_agent.model.values import Repo
+from packrat_agent.model.records import Repo
 from packrat_agent.upstream.client import Packrat
 from packrat_core.cinp.client import CinpClient, Timeouts
 from packrat_core.cinp.responses import NotFound, SessionEnded

@@ -27,7 +27,7 @@ from packrat_agent.config.settings import Config, describe, load
 from packrat_agent.config.settings import warn as warn_of_config
 from packrat_agent.formats.interface import WebServer
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.values import Confirmed
+from packrat_agent.model.changes import Confirmed
 from packrat_agent.publish.claim import confirm
 from packrat_agent.state.database import copy_database
 from packrat_agent.state.facts import Failure, RefusedConfig

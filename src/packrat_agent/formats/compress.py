@@ -1,8 +1,7 @@
 """Compresses an index shard by shard, so that a change costs the compression of one shard.
 
-Takes: the plain shards, a cache of compressed chunks.
-Gives: one gzip file of many members, one xz stream of many blocks.
-Touches: nothing but the cache.
+    compress_gzip(shards, chunks)  # one gzip file of many members
+    compress_xz(shards, chunks)  # one xz stream of many blocks
 
 Source: RFC 1952; The .xz File Format 1.2.0.
 """
@@ -14,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from packrat_agent.formats.interface import ChunkCache
+from packrat_agent.model.tree import Content
 
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _XZ_MAGIC = b"\xfd7zXZ\x00"
@@ -34,13 +34,13 @@ class Shard:
     digest: str
 
 
-def compress_gzip(shards: Sequence[Shard], chunks: ChunkCache) -> bytes:
-    """Give the shards as one gzip file: its members are read one after the other as one content."""
-    return b"".join(_chunks(shards, chunks, _GZ, _gzip_member)) or _gzip_member(b"")
+def compress_gzip(shards: Sequence[Shard], chunks: ChunkCache) -> Content:
+    """Compress the shards to one gzip file; its members are read one after the other as one content."""
+    return Content(tuple(_chunks(shards, chunks, _GZ, _gzip_member)) or (_gzip_member(b""),))
 
 
-def compress_xz(shards: Sequence[Shard], chunks: ChunkCache) -> bytes:
-    """Give the shards as one xz stream with a block each.
+def compress_xz(shards: Sequence[Shard], chunks: ChunkCache) -> Content:
+    """Compress the shards to one xz stream with a block each.
 
     apt refuses concatenated streams, but reads one stream of many blocks.
     """
@@ -55,7 +55,7 @@ def compress_xz(shards: Sequence[Shard], chunks: ChunkCache) -> bytes:
     index += b"\x00" * (-len(index) % 4)
     index += _crc32(index)
     tail = (len(index) // 4 - 1).to_bytes(4, "little") + _XZ_FLAGS
-    return b"".join([header, *blocks, index, _crc32(tail), tail, _XZ_END])
+    return Content((header, *blocks, index + _crc32(tail) + tail + _XZ_END))
 
 
 def _chunks(shards: Sequence[Shard], cache: ChunkCache, coding: str, compress: Callable[[bytes], bytes]) -> list[bytes]:

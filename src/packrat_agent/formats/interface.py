@@ -1,9 +1,4 @@
-"""What every repository type must be able to do, and the settings that reach it.
-
-Takes: nothing.
-Gives: the `Format` protocol, the values that go into `render`, and the cache of compressed index parts.
-Touches: nothing.
-"""
+"""What every repository type must be able to do, and the values that reach it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +7,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
-from packrat_agent.model.values import Entry, Fragment, PackageFile, Repo, Tree
+from packrat_agent.model.entries import Entry, Fragment
+from packrat_agent.model.records import PackageFile, Repo
+from packrat_agent.model.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +62,15 @@ class RenderRequest:
 
 
 MOMENT = "Date"
-"""The fact that says of which moment, in epoch seconds, clients take a publication to be."""
+"""Name of the fact that holds the date, in epoch seconds, that clients see in a publication."""
 
 _TOLERATED_S = 10
-"""How far ahead it may lie. Source: apt.conf(5), Acquire::Max-FutureTime."""
+"""How far ahead of the client's clock it may be. Source: apt.conf(5), Acquire::Max-FutureTime."""
 
 
 def tell_ahead(facts: Iterable[Mapping[str, str]], now: datetime) -> str | None:
-    """Say what is wrong, and what to do, where clients refuse a publication since it is dated ahead."""
-    latest_s = max((int(one[MOMENT]) for one in facts if one.get(MOMENT, "").isdigit()), default=0)
+    """Tell what is wrong and what to do, if clients refuse a publication since it is dated ahead; else None."""
+    latest_s = max((int(fact[MOMENT]) for fact in facts if fact.get(MOMENT, "").isdigit()), default=0)
     if latest_s <= now.timestamp() + _TOLERATED_S:
         return None
     day = datetime.fromtimestamp(latest_s, UTC).strftime("%Y-%m-%d")
@@ -129,29 +126,35 @@ class Format(Protocol):
     """Raised when fragments change their meaning: older ones are read again."""
 
     def place(self, repo: Repo, file: PackageFile) -> str:
-        """Say where the package file stands, relative to the repository's directory.
+        """Choose the path of the package file, relative to the repository's directory.
 
         UNPACKED: the directory that the names of its products are relative to; others may share it.
-        Raises: Refused where the file can't be in a repository of this type.
+
+        Raises:
+            Refused: the file can't be in a repository of this type.
         """
 
     def read(self, path: Path, into: Path) -> Fragment:
         """Read what the index needs from a verified file; the only time that it is opened.
 
         UNPACKED, ACCOMPANIED: each product of the fragment is written to `into`, named by its SHA-256.
-        Raises: Refused with the reason where the file is torn, of another type, or hostile.
+
+        Raises:
+            Refused: the file is torn, of another type, or hostile; with the reason.
         """
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
-        """Hold the server's record against what stands inside the file; `renamed` says which names mean the same.
+        """Compare the server's record with what the file says; `renamed` has the rules for names that mean the same.
 
-        Raises: Refused where they contradict each other.
+        Raises:
+            Refused: they contradict each other.
         """
 
     def render(self, request: RenderRequest) -> Tree:
-        """Make all index files. The same request gives the same bytes.
+        """Make all index files. The same request gives the same bytes: the date is `request.now`.
 
-        Raises: Held where a published value would change that clients hold us to.
+        Raises:
+            Held: a published value would change that clients rely on.
         """
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:

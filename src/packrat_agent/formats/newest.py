@@ -1,15 +1,10 @@
-"""Picks what stands in an index where several records are the same package.
-
-Takes: the entries of an index.
-Gives: them in the order of the index, one for each name, version and architecture.
-Touches: nothing.
-"""
+"""Sorts the entries of an index, and picks the newest where several records are the same package."""
 
 from collections.abc import Iterable
 
 import structlog
 
-from packrat_agent.model.values import Entry
+from packrat_agent.model.entries import Entry
 
 log = structlog.get_logger()
 
@@ -22,7 +17,7 @@ def sort_entries(entries: Iterable[Entry]) -> list[Entry]:
         other = newest.setdefault(key, entry)
         if other is entry:
             continue
-        newest[key] = max(other, entry, key=lambda one: (len(one.file.uri), one.file.uri))
+        newest[key] = max(other, entry, key=lambda entry: entry.file.record_order)
         if other.file.sha256 != entry.file.sha256:
             log.warning("duplicate", package=key[0], version=key[1], arch=key[2], kept=newest[key].file.file_name)
     return [newest[key] for key in sorted(newest)]

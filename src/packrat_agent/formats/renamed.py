@@ -15,7 +15,8 @@ or replaced by one that can be stored; everything else must be the same:
 An epoch is no part of a file's name, so a record may lack it.
 """
 
-from packrat_agent.model.values import Fragment, PackageFile
+from packrat_agent.model.entries import Fragment
+from packrat_agent.model.records import PackageFile
 from packrat_core.errors import Refused
 
 _UNSTORABLE = frozenset("+~:.^!")

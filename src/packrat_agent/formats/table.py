@@ -1,9 +1,4 @@
-"""The table of repository types.
-
-Takes: nothing.
-Gives: FORMATS, the server's name of a type → its Format.
-Touches: nothing.
-"""
+"""The table of repository types, by the name that the server uses."""
 
 from collections.abc import Mapping
 

@@ -19,7 +19,7 @@ import gnupg
 import structlog
 
 from packrat_agent.gpg.verdict import read_verdict
-from packrat_agent.model.values import SignatureForm
+from packrat_agent.model.tree import SignatureForm
 from packrat_core.errors import SigningError
 from packrat_core.fs.ownership import first_unusable
 

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from packrat_agent.gpg.keyring import SigningKey, make_signature, verifies
-from packrat_agent.model.values import SignatureForm, StagedFile
+from packrat_agent.model.entries import StagedFile
+from packrat_agent.model.tree import SignatureForm
 from packrat_core.errors import Refused, SigningError
 from packrat_core.fs.disk import told_as_disk_error
 from packrat_core.packages.rpm.header import RpmFile, walk

@@ -1,9 +1,4 @@
-"""Makes sure that root_dir and the state database are this agent's, and only this one's.
-
-Takes: root_dir, the state database's path, the mirror's name, the operator's word to adopt.
-Gives: the staging directory, and a claim that is held until it is released.
-Touches: root_dir/.packrat-agent, the lock file beside the state database.
-"""
+"""Makes sure that root_dir and the state database belong to this agent, and that only one agent uses them."""
 
 import json
 import os
@@ -14,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from packrat_agent.model.values import Confirmed
+from packrat_agent.model.changes import Confirmed
 from packrat_core.errors import Busy, ConfigError, DiskError, NotOurs
 from packrat_core.fs.disk import AGENT_DIR, ensure_directory, flush_directories, replace, told_as_disk_error, write_new
 from packrat_core.fs.ownership import explain_unwritable

@@ -1,8 +1,6 @@
-"""Removes what no client can still want, and what does not belong below root_dir.
+"""Collects garbage: removes files that no client can still want, and untracked files, below root_dir.
 
-Takes: paths relative to the root, and the files to keep.
-Gives: the paths that were removed.
-Touches: the live tree; never outside the root, never through a link, never into another filesystem.
+It never leaves the root, never follows a link and never enters another filesystem.
 """
 
 import os
@@ -19,10 +17,16 @@ from packrat_core.fs.disk import AGENT_DIR, change_mode, told_as_disk_error
 def collect_garbage(
     root: Path, paths: Iterable[str], kept: Collection[str], on_denied: Callable[[str], None] | None = None
 ) -> list[str]:
-    """Remove files and links one by one, then the directories that became empty by it.
+    """Remove files and links one by one, then the directories that this leaves empty; returns the removed paths.
 
-    on_denied: called with each path that this user may not remove, which is left.
-    Raises: DiskError where the disk fails, and without `on_denied` also where one may not be removed.
+    Args:
+        root: root_dir.
+        paths: what to remove, relative to `root`.
+        kept: the operator's keep files, relative to `root`.
+        on_denied: called with each path that this user may not remove; it is left in place.
+
+    Raises:
+        DiskError: the disk failed, or without `on_denied`, a path may not be removed.
     """
     removed: list[str] = []
     parents: set[PurePosixPath] = set()
@@ -54,7 +58,7 @@ def remove_empty_directories(root: Path, directories: Iterable[str], kept: Colle
 
 
 def open_up(root: Path, paths: Iterable[str]) -> None:
-    """Let everybody read files (0644) and directories (0755) of ours again."""
+    """Make files (0644) and directories (0755) of ours readable for everybody again."""
     for path in paths:
         if not _parents_are_real(root, path):
             continue
@@ -69,9 +73,10 @@ def _open_mode(mode: int) -> int | None:
 
 
 def unlock(root: Path, path: str) -> None:
-    """Let the owner look into a directory that is closed even to us.
+    """Give the owner access to a directory that even the agent may not read.
 
-    Raises: PermissionError where it is somebody else's.
+    Raises:
+        PermissionError: it belongs to somebody else.
     """
     if _parents_are_real(root, path):
         change_mode(root / path, lambda mode: stat.S_IMODE(mode) | stat.S_IRWXU if stat.S_ISDIR(mode) else None)
@@ -90,7 +95,7 @@ def _unlink(root: Path, path: str) -> bool:
 
 
 def _parents_are_real(root: Path, path: str) -> bool:
-    """True where no directory on the way from `root` to `path` is a link or another filesystem."""
+    """Tell whether no directory on the way from `root` to `path` is a link or another filesystem."""
     device = root.lstat().st_dev
     at = root
     for part in PurePosixPath(path).parts[:-1]:

@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from packrat_agent.model.values import Publication, Repo, Tree, TreeFile
+from packrat_agent.model.records import Repo
+from packrat_agent.model.tree import Content, Publication, Tree, TreeFile
 
 SITE = Repo("", "", "", "site", ())
 """The top of root_dir, published like a repository."""
@@ -49,12 +50,13 @@ def render_site(
     """
     files = []
     if key is not None:
-        files += [TreeFile(KEY_ARMORED, key[0]), TreeFile(KEY_BINARY, key[1])]
-    files.append(TreeFile("index.html", _page(description, repos, introductions, signed=key is not None).encode()))
+        files += [TreeFile(KEY_ARMORED, Content.of(key[0])), TreeFile(KEY_BINARY, Content.of(key[1]))]
+    page = _page(description, repos, introductions, signed=key is not None)
+    files.append(TreeFile("index.html", Content.of(page.encode())))
     pointers = tuple(file for file in files if file.path not in kept)
     identity = hashlib.sha256()
     for file in pointers:
-        identity.update(f"{file.path}\0{len(file.content)}\0".encode() + file.content)
+        identity.update(f"{file.path}\0{file.content.size}\0".encode() + bytes(file.content))
     return Tree(SITE, (Publication("site", identity.hexdigest(), (), pointers),))
 
 

@@ -1,8 +1,6 @@
-"""Looks at everything below root_dir and tells what is as remembered, what is damaged, and what is foreign.
+"""Reads every file below root_dir and tells which are as remembered, which are damaged, and which are untracked.
 
-Takes: the root, path → StoredFile as remembered, and what may open a directory of ours that is closed to us.
-Gives: a Scan.
-Touches: nothing itself; reads every file, follows no link, crosses no mount point.
+It changes nothing, follows no link and does not cross a mount point.
 """
 
 import ctypes
@@ -15,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from packrat_agent.model.values import StoredFile
+from packrat_agent.model.entries import StoredFile
 from packrat_core.fs.disk import AGENT_DIR, link_digest, open_regular, told_as_disk_error
 
 _CHUNK_BYTES = 4 * 1024 * 1024
@@ -54,9 +52,14 @@ def scan(
 ) -> Scan:
     """Walk `root` and hash every regular file.
 
-    on_progress: called with (files, bytes) since the last call, at least every few MiB; what it raises ends the scan.
-    unlock: called with a directory that this user may not look into, before it is tried once more.
-    Raises: DiskError where the disk fails, or `root` itself is closed: then nothing may be removed.
+    Args:
+        root: root_dir.
+        remembered: path → file as last seen.
+        on_progress: called with (files, bytes) since the last call, every few MiB; what it raises ends the scan.
+        unlock: called with a directory that this user may not read, before it is tried once more.
+
+    Raises:
+        DiskError: the disk failed, or `root` itself can't be read: then nothing may be removed.
     """
     found = Scan()
     with told_as_disk_error("read", root):
@@ -65,7 +68,7 @@ def scan(
     seen = {file.path for file in found.good} | set(found.damaged)
     missing = sorted(path for path in remembered if path not in seen)
     found.damaged += missing
-    found.unreadable += [path for path in missing if any(path.startswith(f"{one}/") for one in found.locked)]
+    found.unreadable += [path for path in missing if any(path.startswith(f"{locked}/") for locked in found.locked)]
     return found
 
 
@@ -78,7 +81,7 @@ class _Visit:
 
 
 def _walk(directory: Path, relative: str, device: int, visit: _Visit) -> bool:
-    """Visit one directory; True where anything that is no directory stands in or below it.
+    """Visit one directory; True if it holds anything but directories, at any depth.
 
     Raises: PermissionError before anything of it was visited.
     """
@@ -87,7 +90,7 @@ def _walk(directory: Path, relative: str, device: int, visit: _Visit) -> bool:
         with os.scandir(directory) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
     except FileNotFoundError:
-        # Swept while we looked.
+        # Garbage-collected during the scan.
         return False
     for entry in listed:
         path = f"{relative}/{entry.name}" if relative else entry.name
@@ -157,7 +160,7 @@ def _look_at(file: Path, path: str, status: os.stat_result, visit: _Visit) -> No
     except FileNotFoundError:
         return
     except OSError:
-        # EIO, EACCES: a remembered file is mended, a stranger is one all the same.
+        # EIO, EACCES: a remembered file is mended; an untracked one is untracked even if it can't be read.
         sha256 = ""
         if remembered is not None:
             visit.found.unreadable.append(path)
@@ -184,7 +187,7 @@ def _hash(file: Path, on_progress: Callable[[int, int], None]) -> str:
 
 
 def be_gentle() -> None:
-    """Give this thread the lowest claim on processor and disk; where the system does not know how, nothing happens.
+    """Give this thread the lowest claim on processor and disk; does nothing on a system that does not support it.
 
     Source: setpriority(2), ioprio_set(2).
     """

@@ -1,9 +1,4 @@
-"""Signs the publications of a tree that changed.
-
-Takes: a Tree, the key or None, the identities of the published publications, signatures made before.
-Gives: a SignedTree of the changed publications.
-Touches: gpg.
-"""
+"""Makes what may go live of a rendered tree: its changed publications, signed or declared unsigned."""
 
 import base64
 import hashlib
@@ -14,17 +9,18 @@ from typing import Protocol
 import structlog
 
 from packrat_agent.gpg.keyring import SigningKey, make_signature
-from packrat_agent.model.values import (
+from packrat_agent.model.records import Repo
+from packrat_agent.model.tree import (
+    Content,
     PendingSignature,
     Publication,
     QuotingFile,
-    Repo,
-    SignatureForm,
-    SignedPublication,
+    ReadyPublication,
     SignedTree,
     Tree,
     TreeFile,
     TreeLink,
+    UnsignedTree,
 )
 
 log = structlog.get_logger()
@@ -48,36 +44,63 @@ class SignatureCache(Protocol):
         """Remember the signature."""
 
 
-def sign_tree(tree: Tree, key: SigningKey | None, live: Mapping[str, str], made_before: SignatureCache) -> SignedTree:
-    """Sign each publication that differs from the published one; without a key, leave its signatures out.
+def sign_tree(tree: Tree, key: SigningKey, live: Mapping[str, str], made_before: SignatureCache) -> SignedTree:
+    """Sign each publication that differs from the published one.
+
+    Args:
+        tree: what was rendered.
+        key: the key that signs.
+        live: publication → identity as published.
+        made_before: signatures of unchanging data.
+
+    Raises:
+        SigningError: a signature could not be made, or is not valid.
+    """
+    signed = []
+    for publication in _changed(tree, key, live):
+        pending = [file for file in (*publication.content, *publication.pointers) if isinstance(file, PendingSignature)]
+        made: dict[str, TreeFile] = {}
+        if pending:
+            log.info(f"{tree.repo.kind}: Signing distro {publication.name}")
+            made = _sign_all(publication, pending, key, made_before)
+        signed.append(_ready(tree.repo, publication, key, pending, made))
+    return SignedTree(tree.repo, tuple(signed), _names(tree))
+
+
+def declare_unsigned(tree: Tree, live: Mapping[str, str]) -> UnsignedTree:
+    """Leave the signatures out of each publication that differs from the published one.
 
     live: publication → identity as published.
-    Raises: SigningError
     """
-    changed = [
+    publications = tuple(_ready(tree.repo, publication, None, (), {}) for publication in _changed(tree, None, live))
+    return UnsignedTree(tree.repo, publications, _names(tree))
+
+
+def _changed(tree: Tree, key: SigningKey | None, live: Mapping[str, str]) -> list[Publication]:
+    return [
         publication
         for publication in tree.publications
         if live.get(publication.name) != publication_identity(tree.repo, publication, key)
     ]
-    signed = tuple(_sign_publication(tree.repo, publication, key, made_before) for publication in changed)
-    names = tuple(publication.name for publication in tree.publications)
-    return SignedTree(tree.repo, signed, names, key.fingerprint if key else None)
 
 
-def _sign_publication(
-    repo: Repo, publication: Publication, key: SigningKey | None, made_before: SignatureCache
-) -> SignedPublication:
-    unsigned = [file for file in (*publication.content, *publication.pointers) if isinstance(file, PendingSignature)]
-    made: dict[str, TreeFile] = {}
-    if key is not None and unsigned:
-        log.info(f"{repo.kind}: Signing distro {publication.name}")
-        made = _sign_all(publication, unsigned, key, made_before)
+def _names(tree: Tree) -> tuple[str, ...]:
+    return tuple(publication.name for publication in tree.publications)
+
+
+def _ready(
+    repo: Repo,
+    publication: Publication,
+    key: SigningKey | None,
+    pending: Sequence[PendingSignature],
+    made: Mapping[str, TreeFile],
+) -> ReadyPublication:
     by_hash = [
-        TreeFile(f"{file.by_hash_dir}/{hashlib.sha256(made[file.path].content).hexdigest()}", made[file.path].content)
-        for file in unsigned
-        if file.by_hash_dir and file.path in made
+        TreeFile(f"{file.by_hash_dir}/{made[file.path].content.digest}", made[file.path].content)
+        for file in pending
+        if file.by_hash_dir
     ]
-    return SignedPublication(
+    return ReadyPublication(
         publication.name,
         publication_identity(repo, publication, key),
         (*_with_signatures(publication.content, made), *by_hash),
@@ -101,36 +124,30 @@ def _with_signatures(
 
 
 def _quote(file: QuotingFile, made: Mapping[str, TreeFile]) -> TreeFile:
-    content = file.text[0]
+    parts = [file.text[0]]
     for path, text in zip(file.quoted, file.text[1:], strict=True):
-        content += base64.b64encode(made[path].content) + text
-    return TreeFile(file.path, content, file.retained)
+        parts += [base64.b64encode(bytes(made[path].content)), text]
+    return TreeFile(file.path, Content(tuple(parts)), file.retained)
 
 
 def _sign_all(
-    publication: Publication, unsigned: Sequence[PendingSignature], key: SigningKey, made_before: SignatureCache
+    publication: Publication, pending: Sequence[PendingSignature], key: SigningKey, made_before: SignatureCache
 ) -> dict[str, TreeFile]:
     """Make each signature once: the same form of the same bytes stands at several paths with the same bytes."""
-    sources = {file.path: file.content for file in publication.pointers if isinstance(file, TreeFile)}
-    wanted: dict[tuple[SignatureForm, bytes], bool] = {}
-    for file in unsigned:
-        wanted[file.form, sources[file.source] if file.data is None else file.data] = file.data is not None
+    pointers = {file.path: file.content for file in publication.pointers if isinstance(file, TreeFile)}
+    signs = {file.path: pointers[file.source] if file.data is None else Content.of(file.data) for file in pending}
+    wanted = {(file.form, signs[file.path].digest): file for file in pending}
 
-    def sign(form: SignatureForm, data: bytes, keep: bool) -> bytes:
-        coding, digest = f"signature-{form}-{key.fingerprint}", hashlib.sha256(data).hexdigest()
-        signature = made_before.get(coding, digest) if keep else None
+    def sign(file: PendingSignature) -> Content:
+        data, keep = signs[file.path], file.data is not None
+        coding = f"signature-{file.form}-{key.fingerprint}"
+        signature = made_before.get(coding, data.digest) if keep else None
         if signature is None:
-            signature = make_signature(key, data, form)
+            signature = make_signature(key, bytes(data), file.form)
             if keep:
-                made_before.put(coding, digest, signature)
-        return signature
+                made_before.put(coding, data.digest, signature)
+        return Content.of(signature)
 
     with ThreadPoolExecutor(min(len(wanted), _THREADS)) as threads:
-        tasks = {one: threads.submit(sign, *one, keep) for one, keep in wanted.items()}
-        made = {one: task.result() for one, task in tasks.items()}
-    return {
-        file.path: TreeFile(
-            file.path, made[file.form, sources[file.source] if file.data is None else file.data], file.retained
-        )
-        for file in unsigned
-    }
+        made = dict(zip(wanted, threads.map(sign, wanted.values()), strict=True))
+    return {file.path: TreeFile(file.path, made[file.form, signs[file.path].digest], file.retained) for file in pending}

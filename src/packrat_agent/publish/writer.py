@@ -1,11 +1,8 @@
-"""Puts a signed tree and its package files into the live tree, so that no client ever sees half of it.
+"""Writes a tree and its package files into the live tree, so that no client ever sees half of it.
 
-Takes: a SignedTree, the verified package files with their places, what pointers stand on disk.
-Gives: what is about to be written (`intend`), then what was (`Published`).
-Touches: the live tree, as its only writer.
+Nothing else writes there. The caller notes what `intend` lists before `publish`, and what `publish` returns after it.
 """
 
-import hashlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,16 +10,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from packrat_agent.model.dates import rising
+from packrat_agent.model.entries import Place, StoredFile
 from packrat_agent.model.paths import path_in_root
-from packrat_agent.model.values import (
+from packrat_agent.model.records import Repo
+from packrat_agent.model.tree import (
+    Content,
     LiveFile,
-    Place,
     Published,
-    Repo,
+    ReadyPublication,
+    ReadyTree,
     Retained,
-    SignedPublication,
-    SignedTree,
-    StoredFile,
     TreeFile,
     TreeLink,
 )
@@ -39,10 +37,9 @@ from packrat_core.fs.disk import (
 )
 
 
-def intend(tree: SignedTree, places: Sequence[Place]) -> tuple[LiveFile, ...]:
-    """List all that `publish` of the same arguments is about to write."""
+def intend(tree: ReadyTree, places: Sequence[Place]) -> tuple[LiveFile, ...]:
+    """List everything that `publish` of the same arguments is about to write."""
     files = [LiveFile(p.path, "", p.staged.sha256, p.staged.size, origin=p.origin) for p in places]
-    digests: dict[int, str] = {}
     for publication in tree.publications:
         for group, is_pointer in ((publication.content, False), (publication.pointers, True)):
             for rank, file in enumerate(group, start=1):
@@ -53,28 +50,34 @@ def intend(tree: SignedTree, places: Sequence[Place]) -> tuple[LiveFile, ...]:
                         LiveFile(path, publication.name, digest, size, rank * is_pointer, retained=Retained.AS_PACKAGE)
                     )
                     continue
-                known = file.digest or digests.get(id(file.content))
-                if known is None:
-                    known = digests[id(file.content)] = hashlib.sha256(file.content).hexdigest()
+                content = file.content
                 files.append(
-                    LiveFile(path, publication.name, known, len(file.content), rank * is_pointer, file.retained)
+                    LiveFile(path, publication.name, content.digest, content.size, rank * is_pointer, file.retained)
                 )
     return tuple(files)
 
 
 def publish(
-    tree: SignedTree,
+    tree: ReadyTree,
     places: Sequence[Place],
     root: Path,
     staging: Path,
     intended: Sequence[LiveFile],
     pointers: Mapping[str, Sequence[str]],
 ) -> Published:
-    """Write everything in an order that keeps each moment's tree whole.
+    """Write everything in an order that keeps the live tree whole at every moment.
 
-    intended: what `intend` gave. pointers: publication → the paths of its pointers on disk, last published first;
-    they are removed where the new tree no longer names them.
-    Raises: DiskError; what was published before then stays as it was.
+    Args:
+        tree: the changed publications, signed or declared unsigned.
+        places: staged package files and the paths that they go to.
+        root: root_dir.
+        staging: a directory on the same filesystem, for files that are not complete yet.
+        intended: what `intend` returned.
+        pointers: publication → the paths of its pointers on disk, last published first; those that the new tree
+            no longer names are removed.
+
+    Raises:
+        DiskError: the disk failed; publications whose pointers were not replaced yet stay as they were.
     """
     work = _Work(root, staging, tree.repo)
     # 1. Package files, flushed, then linked into the pool.
@@ -94,17 +97,25 @@ def publish(
         # Those of a directory that the repository left stay for the grace period.
         here = [path for path in pointers.get(publication.name, ()) if path.startswith(path_in_root(tree.repo, ""))]
         removed += _remove_pointers(root, [path for path in here if path not in named])
-    # 4. Sections that are no more.
+    # 4. The pointers of publications that no longer exist.
     present = frozenset(tree.publication_names)
     for name, paths in pointers.items():
         if name and name not in present:
             removed += _remove_pointers(root, paths)
     flush_directories(work.directories)
     done("pointers-flushed")
-    for place in places:
-        with suppress(FileNotFoundError):
-            place.staged.path.unlink()
     return Published(tree.repo, tree.publications, tree.publication_names, _look(root, intended), tuple(removed))
+
+
+def discard_staged(places: Sequence[Place]) -> None:
+    """Remove from staging what was placed, once the state database knows that it is live.
+
+    Raises:
+        DiskError: a file can't be removed.
+    """
+    for place in places:
+        with told_as_disk_error("remove", place.staged.path), suppress(FileNotFoundError):
+            place.staged.path.unlink()
 
 
 @dataclass(slots=True)
@@ -114,7 +125,8 @@ class _Work:
     repo: Repo
     known: dict[str, Path] = field(default_factory=dict)
     directories: set[Path] = field(default_factory=set)
-    written: dict[int, Path] = field(default_factory=dict)
+    written: dict[str, Path] = field(default_factory=dict)
+    """SHA-256 → content in its place: other files with these bytes become links to it."""
 
     def target(self, path: str) -> Path:
         """The place of `path` (relative to root), its directory made, and noted for the flush."""
@@ -162,13 +174,13 @@ def _write_content(work: _Work, file: TreeFile | TreeLink) -> None:
         return
     if not _has_content(target, file.content):
         spare = work.staging / "writing"
-        same = work.written.get(id(file.content))
+        same = work.written.get(file.content.digest)
         if same is None:
-            write_new(spare, file.content)
+            write_new(spare, *file.content.parts)
         else:
             _link(same, spare)
         replace(spare, target)
-    work.written[id(file.content)] = target
+    work.written[file.content.digest] = target
 
 
 def _write_link(spare: Path, target: str) -> Path:
@@ -186,13 +198,15 @@ def _is_link(path: Path, target: str) -> bool:
         return False
 
 
-def _has_content(target: Path, content: bytes) -> bool:
+def _has_content(target: Path, content: Content) -> bool:
     with suppress(OSError), open_regular(target) as file:
-        return os.fstat(file.fileno()).st_size == len(content) and file.read() == content
+        if os.fstat(file.fileno()).st_size != content.size:
+            return False
+        return all(file.read(len(part)) == part for part in content.parts) and not file.read(1)
     return False
 
 
-def _flip_pointers(work: _Work, publication: SignedPublication) -> None:
+def _flip_pointers(work: _Work, publication: ReadyPublication) -> None:
     spares: list[tuple[Path, Path]] = []
     for number, file in enumerate(publication.pointers):
         target = work.target(path_in_root(work.repo, file.path))
@@ -203,9 +217,9 @@ def _flip_pointers(work: _Work, publication: SignedPublication) -> None:
             continue
         if _has_content(target, file.content):
             continue
-        same = work.written.get(id(file.content))
+        same = work.written.get(file.content.digest)
         if same is None:
-            write_new(spare, file.content)
+            write_new(spare, *file.content.parts)
         else:
             _link(same, spare)
         _advance_mtime(spare, target)
@@ -219,9 +233,10 @@ def _flip_pointers(work: _Work, publication: SignedPublication) -> None:
 def _advance_mtime(spare: Path, target: Path) -> None:
     """Keep a pointer's Last-Modified rising in whole seconds; else If-Modified-Since keeps clients on the old one."""
     with suppress(FileNotFoundError):
-        previous_s = int(target.lstat().st_mtime)
-        if int(spare.stat().st_mtime) <= previous_s:
-            os.utime(spare, (previous_s + 1, previous_s + 1))
+        now_s = int(spare.stat().st_mtime)
+        later_s = rising(now_s, int(target.lstat().st_mtime))
+        if later_s != now_s:
+            os.utime(spare, (later_s, later_s))
 
 
 def _remove_pointers(root: Path, paths: Sequence[str]) -> list[str]:

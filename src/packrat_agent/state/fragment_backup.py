@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from packrat_agent.model.values import Fragment, Product
+from packrat_agent.model.entries import Fragment, Product
 from packrat_agent.state.fragments import FragmentSource, list_products
 from packrat_agent.state.packages import FileState, WantedFile
 from packrat_core.fs.disk import AGENT_DIR, ensure_directory, flush_directories, told_as_disk_error

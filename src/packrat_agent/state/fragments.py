@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from packrat_agent.model.values import Fragment, Product
+from packrat_agent.model.entries import Fragment, Product
 from packrat_agent.state.database import Database
 
 

@@ -3,7 +3,8 @@
 The rules are in state/retention.py. Indexes come before the package files that they name.
 """
 
-from packrat_agent.model.values import Retained, Retention
+from packrat_agent.model.changes import Retention
+from packrat_agent.model.tree import Retained
 from packrat_agent.state.database import Database
 from packrat_agent.state.retention import Generation, choose_generations
 

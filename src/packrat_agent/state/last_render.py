@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from packrat_agent.model.values import Entry
+from packrat_agent.model.entries import Entry
 
 
 @dataclass(frozen=True, slots=True)

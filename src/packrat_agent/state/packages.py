@@ -6,15 +6,8 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
 
-from packrat_agent.model.values import (
-    DistroVersion,
-    Entry,
-    Fragment,
-    PackageFile,
-    Refusal,
-    Repo,
-    Wanted,
-)
+from packrat_agent.model.entries import Entry, Fragment, Refusal
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo, Wanted
 from packrat_agent.state.database import Database
 from packrat_agent.state.fragments import FragmentSource, read_products
 from packrat_agent.state.last_render import LastRenders
@@ -144,8 +137,7 @@ class WantedFiles:
                 f"AND fragments.sha256 = files.sha256 WHERE repo = ?{where}"
             )
             rows += self._db.rows(sql, (source.kind, source.version, source.signer, repo, *values))
-        rows.sort(key=lambda row: (len(row[0]), row[0]))
-        return [_wanted_file(row) for row in rows]
+        return sorted((_wanted_file(row) for row in rows), key=lambda wanted: wanted.file.record_order)
 
     def set_places(self, repo: str, places: Iterable[tuple[str, str]]) -> None:
         """Remember where files are published: (URI, path) each."""

@@ -8,8 +8,10 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import path_in_root
-from packrat_agent.model.values import LiveFile, Published, Repo, Retained, SignedPublication, StoredFile
+from packrat_agent.model.records import Repo
+from packrat_agent.model.tree import LiveFile, Published, ReadyPublication, Retained
 from packrat_agent.state.database import Database
 from packrat_agent.state.generations import Generations
 from packrat_agent.state.last_render import LastRenders
@@ -153,7 +155,7 @@ class LiveFiles:
                 ],
             )
 
-    def _note_publication(self, repo: Repo, publication: SignedPublication, named: Collection[str], now: float) -> None:
+    def _note_publication(self, repo: Repo, publication: ReadyPublication, named: Collection[str], now: float) -> None:
         """Start a publication's next generation, and withdraw the files that it does not name."""
         with self._db.transaction() as db:
             row = db.execute(

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
-from packrat_agent.model.values import Rejection
+from packrat_agent.model.records import Rejection
 from packrat_agent.state.database import Database
 
 MIRROR = ""

@@ -23,7 +23,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from packrat_agent.model.values import Retention
+from packrat_agent.model.changes import Retention
 
 
 @dataclass(frozen=True, slots=True)

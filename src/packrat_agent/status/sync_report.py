@@ -9,7 +9,8 @@ import click
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from packrat_agent.model.values import Refusal, Rejection
+from packrat_agent.model.entries import Refusal
+from packrat_agent.model.records import Rejection
 from packrat_core.text import human_size, printable
 
 _LISTED = 20

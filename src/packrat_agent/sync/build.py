@@ -1,9 +1,4 @@
-"""Makes what is published out of package files: reads each once in its life, signs or unpacks it where its type asks.
-
-Takes: a Plan, what is staged, the fragments that are known, a format, the key.
-Gives: the entries of the index, the places of the files, the fragments that were read, what is left out and why.
-Touches: the staged files; staging; gpg, where packages are signed.
-"""
+"""Builds what is published from package files: reads each once, and signs or unpacks it if its type asks for that."""
 
 import tempfile
 from collections.abc import Mapping
@@ -15,7 +10,19 @@ from pathlib import Path
 from packrat_agent.formats.interface import Format, Treatment
 from packrat_agent.gpg.keyring import SigningKey
 from packrat_agent.gpg.rpmsign import sign_package
-from packrat_agent.model.values import Entry, Fragment, Part, Place, Placement, Plan, Product, Refusal, StagedFile
+from packrat_agent.model.entries import (
+    Entry,
+    Fragment,
+    KnownPlacement,
+    Part,
+    Place,
+    Placement,
+    Plan,
+    Product,
+    Refusal,
+    StagedFile,
+)
+from packrat_agent.sync.plan import published_before
 from packrat_core.errors import PackratError, Refused
 
 _THREADS = 2
@@ -23,7 +30,7 @@ _THREADS = 2
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What is at hand: SHA-256 → staged file, why others could not be had, fragments by the package file's SHA-256.
+    """What is available: staged files, why others could not be fetched, and fragments, by SHA-256.
 
     known: (size of the package file, fragment). published_names: path → the package file that it has always stood for.
     claims: path → the SHA-256 that stands there for a file outside the plan; needed where files share products.
@@ -53,16 +60,18 @@ class Made:
 
 
 def parts_of(path: str, sha256: str, fragment: Fragment) -> tuple[Part, ...]:
-    """Say what is published of a package file with that place and SHA-256."""
-    own = () if any(not one.beside for one in fragment.products) else (Part(path, sha256),)
-    return (*own, *(Part(_path_of(path, one), one.sha256) for one in fragment.products))
+    """List what is published of a package file with that place and SHA-256."""
+    own = () if any(not product.beside for product in fragment.products) else (Part(path, sha256),)
+    return (*own, *(Part(_path_of(path, product), product.sha256) for product in fragment.products))
 
 
-def read_parts(file: Path, path: str, sha256: str, form: Format) -> tuple[Part, ...] | None:
-    """Say the same by reading the package file, and keep nothing; None where it can't be read."""
+def read_placement(path: Path, placement: Placement, form: Format) -> Placement:
+    """Read what is published of the package file at `path`, and keep nothing; unchanged if it can't be read."""
     with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch, suppress(Refused, OSError):
-        return parts_of(path, sha256, form.read(file, Path(scratch)))
-    return None
+        fragment = form.read(path, Path(scratch))
+        parts = parts_of(placement.path, placement.file.sha256, fragment)
+        return KnownPlacement(placement.file, placement.path, parts)
+    return placement
 
 
 def _path_of(path: str, product: Product) -> str:
@@ -72,23 +81,33 @@ def _path_of(path: str, product: Product) -> str:
 
 
 def make(plan: Plan, form: Format, key: SigningKey | None, material: Material) -> Made:
-    """Make all that the plan names; files that can't be had or read are left out, with the reason.
+    """Build everything that the plan names; files that can't be fetched or read are left out, with the reason.
 
-    Raises: SigningError where the key does not sign; DiskError where staging can't be written.
+    Args:
+        plan: what to keep, link and fetch.
+        form: the repository's type.
+        key: the key that signs packages, None for none.
+        material: what is available.
+
+    Raises:
+        SigningError: the key does not sign.
+        DiskError: staging can't be written.
     """
     made = Made(claims=dict(material.claims))
-    for placement in plan.keep:
-        made.claims.update((part.path, part.sha256) for part in placement.parts)
-    waiting = [placement for placement in (*plan.keep, *plan.link, *plan.fetch) if _at_hand(placement, material, made)]
-    fresh = _read_all([one for one in waiting if not _is_known(one, material)], form, key, material, made)
+    made.claims.update((part.path, part.sha256) for kept in plan.keep for part in kept.parts)
+    waiting = [
+        placement for placement in (*plan.keep, *plan.link, *plan.fetch) if _at_hand(placement, plan, material, made)
+    ]
+    fresh = _read_all([p for p in waiting if not _is_known(p, plan, material)], form, key, material, made)
     below = len(plan.repo.directory) + 1
     for placement in waiting:
         sha256 = placement.file.sha256
         known = fresh.get(sha256) or material.known.get(sha256)
         if known is None:
             continue
-        reason = _disagreement(placement, form, known[1], material, sha256 in fresh)
-        places = _places(placement, known[1], material, made)
+        known_before = sha256 not in fresh and plan.is_in_place(placement)
+        reason = None if known_before else _disagreement(placement, form, known[1], material)
+        places = [] if plan.is_in_place(placement) else _places(placement, known[1], plan, material, made)
         if reason is None and isinstance(places, str):
             reason = places
         if reason is not None or isinstance(places, str):
@@ -96,36 +115,32 @@ def make(plan: Plan, form: Format, key: SigningKey | None, material: Material) -
             continue
         made.claims.update((place.path, place.staged.sha256) for place in places)
         made.places += places
-        size = next((one.size for one in known[1].products if not one.name), known[0])
+        size = next((product.size for product in known[1].products if not product.name), known[0])
         made.entries.append(Entry(placement.file, placement.path[below:], size, known[1]))
     made.fresh = fresh
     return made
 
 
-def _at_hand(placement: Placement, material: Material, made: Made) -> bool:
-    if _in_place(placement) or _parts_staged(placement, material) or placement.file.sha256 in material.staged:
+def _at_hand(placement: Placement, plan: Plan, material: Material, made: Made) -> bool:
+    if _are_parts_at_hand(placement, plan, material) or placement.file.sha256 in material.staged:
         return True
     reason = material.failed.get(placement.file.sha256)
-    made.failed.append(Refusal(placement.file, str(reason or "it could not be had")))
+    made.failed.append(Refusal(placement.file, str(reason or "it could not be fetched")))
     return False
 
 
-def _in_place(placement: Placement) -> bool:
-    return bool(placement.parts) and all(part.source == part.path for part in placement.parts)
-
-
-def _parts_staged(placement: Placement, material: Material) -> bool:
-    return bool(placement.parts) and all(
-        part.source == part.path or part.sha256 in material.staged for part in placement.parts
+def _are_parts_at_hand(placement: Placement, plan: Plan, material: Material) -> bool:
+    return isinstance(placement, KnownPlacement) and all(
+        part.sha256 in material.staged for part in plan.missing(placement)
     )
 
 
-def _is_known(placement: Placement, material: Material) -> bool:
-    """True where the fragment is known and all its products are at hand."""
+def _is_known(placement: Placement, plan: Plan, material: Material) -> bool:
+    """Tell whether the fragment is known and all its products are available."""
     known = material.known.get(placement.file.sha256)
     if known is None:
         return False
-    return not known[1].products or _in_place(placement) or _parts_staged(placement, material)
+    return not known[1].products or _are_parts_at_hand(placement, plan, material)
 
 
 def _read_all(
@@ -143,7 +158,7 @@ def _read_all(
             return str(error)
 
     if signer is not None and len(once) > 1:
-        # rpmsign is a program of its own: it runs beside this one.
+        # rpmsign is a process of its own, so that two threads use two processors.
         with ThreadPoolExecutor(_THREADS) as threads:
             results = list(threads.map(read, once))
     else:
@@ -155,7 +170,7 @@ def _read_all(
             reasons[placement.file.sha256] = result
         else:
             fresh[placement.file.sha256] = result
-    made.unreadable = [Refusal(one.file, reasons[one.file.sha256]) for one in placements if one.file.sha256 in reasons]
+    made.unreadable = [Refusal(p.file, reasons[p.file.sha256]) for p in placements if p.file.sha256 in reasons]
     made.unneeded = [
         staged.path
         for sha256, (_, fragment) in fresh.items()
@@ -175,35 +190,26 @@ def _read(path: Path, form: Format, signer: SigningKey | None, staging: Path) ->
     return size, replace(fragment, products=(Product("", signed.sha256, signed.size),))
 
 
-def _disagreement(
-    placement: Placement, form: Format, fragment: Fragment, material: Material, is_fresh: bool
-) -> str | None:
-    """Hold record, file and the place's history against each other, where that was not done before."""
-    if not is_fresh and _in_place(placement):
-        return None
+def _disagreement(placement: Placement, form: Format, fragment: Fragment, material: Material) -> str | None:
+    """Compare record, file and the history of the place with each other; gives why they disagree."""
     try:
         form.agree(placement.file, fragment)
     except Refused as error:
         return str(error)
     if form.treatment is Treatment.UNPACKED:
         return None
-    if material.published_names.get(placement.path, placement.file.sha256) != placement.file.sha256:
-        return f"{placement.path} was published before with other bytes; upload the file under a new version"
-    return None
+    return published_before(placement, material.published_names)
 
 
-def _places(placement: Placement, fragment: Fragment, material: Material, made: Made) -> list[Place] | str:
-    """Say which staged file goes where; a text where one of the places is taken by other bytes."""
-    if _in_place(placement):
-        return []
+def _places(placement: Placement, fragment: Fragment, plan: Plan, material: Material, made: Made) -> list[Place] | str:
+    """Say which staged file goes where; gives a text if one of the places is taken by other bytes."""
     file = placement.file
-    in_place = {part.path for part in placement.parts if part.source == part.path}
-    sizes = {one.sha256: one.size for one in fragment.products}
+    sizes = {product.sha256: product.size for product in fragment.products}
     places = []
     for part in parts_of(placement.path, file.sha256, fragment):
         if made.claims.get(part.path, part.sha256) != part.sha256:
             return f"{part.path} is already the place of another file, which has other bytes"
-        if part.path in in_place or part.path in made.claims:
+        if part.path in made.claims or (isinstance(placement, KnownPlacement) and part in plan.in_place):
             continue
         staged = material.staged.get(part.sha256)
         if staged is None:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from packrat_agent.formats.interface import Format, RenderSettings, Treatment
 from packrat_agent.gpg.keyring import SigningKey
-from packrat_agent.model.values import NOTHING_CONFIRMED, Confirmed, Refusal, Rejection, Retention, StoredFile
+from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed, Retention
+from packrat_agent.model.entries import Refusal, StoredFile
+from packrat_agent.model.records import Rejection
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.sync.removals import RemovalLimits
 

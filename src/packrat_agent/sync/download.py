@@ -1,22 +1,17 @@
-"""Brings wanted package files into staging and proves their SHA-256.
-
-Takes: the placements of a Plan, and a way to open a file of the server from an offset on.
-Gives: a StagedFile for each SHA-256 that could be had, a reason for each that could not.
-Touches: network, staging.
-"""
+"""Brings the package files that a plan needs into staging, and verifies their SHA-256."""
 
 import asyncio
 import hashlib
 import os
 import random
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from packrat_agent.model.values import Placement, StagedFile
+from packrat_agent.model.entries import KnownPlacement, Placement, Plan, StagedFile
 from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerUnavailable, TooLarge
 from packrat_core.failpoints import done
 from packrat_core.fs.disk import open_regular, told_as_disk_error
@@ -71,7 +66,7 @@ class Fetched:
 
 
 async def fetch(
-    placements: Sequence[Placement],
+    plan: Plan,
     staging: Path,
     root: Path,
     open_file: OpenFile,
@@ -81,14 +76,16 @@ async def fetch(
 ) -> Fetched:
     """Stage every wanted SHA-256 once: what is in staging already, then a copy in the tree, then the server's.
 
-    Of a placement with parts these are staged, save those that are in place already; the package file itself only
-    where one of them is gone.
+    For a placement whose parts are known, these are staged unless they are in place; the package file itself only if
+    one of them turns out to be gone.
 
     A download that breaks off is tried again, and goes on where it stopped if the server still has the same file.
 
+    parallel: number of downloads at the same time.
     on_progress: called with (files done, bytes downloaded) since the last call.
-    Raises: DiskError where staging can't be written; nothing else stops the other files.
+    Raises: DiskError if staging can't be written; nothing else stops the other files.
     """
+    placements = (*plan.fetch, *plan.link)
     waiting = list({placement.file.sha256: placement for placement in reversed(placements)}.values())
     staged: dict[str, StagedFile] = {}
     failed: dict[str, PackratError] = {}
@@ -98,7 +95,7 @@ async def fetch(
         while waiting:
             placement = waiting.pop()
             try:
-                staged.update(await _stage(placement, staging, root, source))
+                staged.update(await _stage(placement, plan, staging, root, source))
                 on_progress(1, 0)
             except DiskError:
                 raise
@@ -114,25 +111,27 @@ async def fetch(
     return Fetched(staged, failed)
 
 
-async def _stage(placement: Placement, staging: Path, root: Path, source: "_Source") -> dict[str, StagedFile]:
-    if placement.parts:
-        parts = await asyncio.to_thread(_find_parts, placement, staging, root)
+async def _stage(
+    placement: Placement, plan: Plan, staging: Path, root: Path, source: "_Source"
+) -> dict[str, StagedFile]:
+    if isinstance(placement, KnownPlacement):
+        parts = await asyncio.to_thread(_find_parts, placement, plan, staging, root)
         if parts is not None:
             return parts
     sha256 = placement.file.sha256
     found = None
     # Most files are nowhere yet; a thread each would cost more than the download of a small one.
-    if placement.source is not None or os.path.lexists(staging / sha256):
-        found = await asyncio.to_thread(_find_local, sha256, placement.source, staging, root)
+    if sha256 in plan.sources or os.path.lexists(staging / sha256):
+        found = await asyncio.to_thread(_find_local, sha256, plan.sources.get(sha256), staging, root)
     return {sha256: found or await source.download(placement, staging)}
 
 
-def _find_parts(placement: Placement, staging: Path, root: Path) -> dict[str, StagedFile] | None:
-    """Stage the parts that are not in place; None where one of them is gone."""
+def _find_parts(placement: KnownPlacement, plan: Plan, staging: Path, root: Path) -> dict[str, StagedFile] | None:
+    """Stage the parts that are not in place; None if one of them is gone."""
     found: dict[str, StagedFile] = {}
-    for part in placement.parts:
-        if part.source != part.path and part.sha256 not in found:
-            staged = _find_local(part.sha256, part.source, staging, root)
+    for part in plan.missing(placement):
+        if part.sha256 not in found:
+            staged = _find_local(part.sha256, plan.sources.get(part.sha256), staging, root)
             if staged is None:
                 return None
             found[part.sha256] = staged
@@ -198,7 +197,7 @@ class _Source:
                 path.unlink()
                 raise
             if resumed and part.sha256 != file.sha256:
-                # The bytes of an earlier time may be of another file: once more, all of it.
+                # The bytes of an earlier try may be of another file: download all of it again.
                 part.restart()
                 await self._receive(part, file.url)
             with told_as_disk_error("write", path):
@@ -218,7 +217,7 @@ class _Source:
         return StagedFile(file.sha256, target, part.size)
 
     async def _receive(self, part: "_Part", url: str) -> bool:
-        """Receive a file to its end, in as many tries as it takes; gives whether bytes of an earlier try are in it.
+        """Receive a whole file, in as many tries as it takes; returns whether bytes of an earlier try are in it.
 
         Raises: ServerUnavailable once there were enough tries.
         """
@@ -232,7 +231,7 @@ class _Source:
                 return resumed
             except ServerUnavailable as error:
                 asked_s = error.wait_s
-                # A trickle would keep it at one file for hours.
+                # A try that brings only a trickle counts as idle: it would hold up one file for hours.
                 idle = 0 if part.size >= best + _PROGRESS_BYTES else idle + 1
                 best = max(best, part.size)
                 away = self._given_up >= self.retries.given_up
@@ -277,17 +276,17 @@ class _Part:
 
     @property
     def sha256(self) -> str:
-        """Of what is in it."""
+        """The SHA-256 of what was written, in hex."""
         return self._digest.hexdigest()
 
     def hash_what_is_there(self) -> None:
-        """Take what an earlier process left."""
+        """Hash what an earlier process left."""
         while chunk := self._output.read(_READ_BYTES):
             self._digest.update(chunk)
             self.size += len(chunk)
 
     def is_of(self, validator: str | None) -> bool:
-        """Whether its bytes may be of the file that the server now has."""
+        """Tell whether its bytes may be of the file that the server has now."""
         return self.size == 0 or self.validator is None or validator is None or self.validator == validator
 
     def write(self, chunk: bytes) -> None:
@@ -298,7 +297,7 @@ class _Part:
         self.size += len(chunk)
 
     def restart(self) -> None:
-        """Throw away what is in it."""
+        """Start again with an empty file."""
         self._digest = hashlib.sha256()
         self.size = 0
         self.validator = None

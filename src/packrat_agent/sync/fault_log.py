@@ -11,7 +11,8 @@ from typing import Protocol
 
 import structlog
 
-from packrat_agent.model.values import Refusal, Rejection
+from packrat_agent.model.entries import Refusal
+from packrat_agent.model.records import Rejection
 from packrat_agent.state.events import Events
 from packrat_agent.state.facts import Facts, LoginRefusal
 

@@ -13,17 +13,18 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from packrat_agent.formats.table import FORMATS
+from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import is_kept, kept_paths
-from packrat_agent.model.values import MirrorView, Repo, StoredFile
+from packrat_agent.model.records import MirrorView, Repo
 from packrat_agent.publish.claim import HARMLESS, check_mounted
 from packrat_agent.publish.gc import collect_garbage, open_up, remove_empty_directories, unlock
 from packrat_agent.publish.landing_page import SITE, Introduction, render_site
 from packrat_agent.publish.scan import Scan, scan
-from packrat_agent.publish.signing import sign_tree
-from packrat_agent.publish.writer import intend, publish
+from packrat_agent.publish.signing import declare_unsigned
 from packrat_agent.state.facts import LastFullSync, RepoChanges
 from packrat_agent.state.fragment_backup import drop
 from packrat_agent.state.rejections import MIRROR
+from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import Order, SyncResult
 from packrat_agent.sync.download import clear_staging
 from packrat_agent.sync.mirror import Mirror, Wish
@@ -301,12 +302,9 @@ def publish_site(mirror: Mirror, repos: Iterable[Repo]) -> None:
     introductions = {repo.name: _introduce(mirror, repo, url) for repo in shown}
     kept = kept_paths(context.root, settings.keep_files)
     tree = render_site(settings.description, shown, introductions, mirror.public_key, kept)
-    signed = sign_tree(tree, None, store.live.identities(SITE.name), store.chunks)
-    if signed.publications:
-        intended = intend(signed, ())
-        store.live.begin(SITE.name, intended)
-        published = publish(signed, (), context.root, context.staging, intended, store.live.pointers(SITE.name))
-        store.live.finish(published, intended, (), time.time())
+    ready = declare_unsigned(tree, store.live.identities(SITE.name))
+    if ready.publications:
+        make_live(ready, (), (), store.live, context)
 
 
 def _introduce(mirror: Mirror, repo: Repo, url: str) -> Introduction:

@@ -19,8 +19,8 @@ from packrat_agent.formats.interface import RenderSettings
 from packrat_agent.gpg.keyring import SigningKey, export_public, find_key
 from packrat_agent.gpg.keyring import warn as warn_of_key
 from packrat_agent.gpg.standalone_subkey import export_standalone
+from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed, Retention
 from packrat_agent.model.paths import kept_paths
-from packrat_agent.model.values import NOTHING_CONFIRMED, Confirmed, Retention
 from packrat_agent.publish.claim import check_ownership, claim
 from packrat_agent.state.database import copy_database
 from packrat_agent.state.facts import KeyInUse

@@ -1,68 +1,85 @@
-"""Decides what one pass of one repository has to do.
+"""Decides what one sync of one repository has to do, from what is wanted and what is on disk.
 
-Takes: the package files that the repository wants with their places, and what is on disk.
-Gives: a Plan.
-Touches: nothing.
+- A file whose parts are all in place is kept; one whose parts all stand somewhere in the live tree is linked; for any
+  other the package file is fetched.
+- A path belongs to the first file that claims it, and to the package file that was first published under it.
+- What is on disk and belongs to no wanted file is withdrawn.
+
+    plan = decide(repo, placements, on_disk, copies, published_names)
+    plan.keep, plan.link, plan.fetch, plan.withdraw, plan.refused
 """
 
 from collections.abc import Mapping, Sequence
 
-from packrat_agent.model.values import Candidate, PackageFile, Part, Placement, Plan, Refusal, Repo, StoredFile
+from packrat_agent.model.entries import KnownPlacement, Part, Placement, Plan, Refusal, StoredFile
+from packrat_agent.model.records import PackageFile, Repo
 
 
 def decide(
     repo: Repo,
-    wanted: Sequence[Candidate],
+    wanted: Sequence[Placement],
     on_disk: Mapping[str, StoredFile],
-    elsewhere: Mapping[str, str],
+    copies: Mapping[str, str],
     published_names: Mapping[str, str],
+    *,
+    exclusive: bool = True,
 ) -> Plan:
     """Compare what is wanted with what is there.
 
-    on_disk: path → file, for this repository; elsewhere: SHA-256 → the path of a verified file anywhere in the tree;
-    published_names: path → the SHA-256 of the package file that it has always stood for.
+    Args:
+        repo: the repository.
+        wanted: its package files with their places, oldest record first.
+        on_disk: path → file, for this repository.
+        copies: SHA-256 → the path of a verified file anywhere in the live tree.
+        published_names: path → the SHA-256 of the package file that it has always stood for.
+        exclusive: a place belongs to one package file; else files share places, and only their parts have paths.
     """
-    keep: list[Placement] = []
+    keep: list[KnownPlacement] = []
     fetch: list[Placement] = []
-    link: list[Placement] = []
+    link: list[KnownPlacement] = []
     refused: list[Refusal] = []
     claims: dict[str, PackageFile] = {}
     placed: set[str] = set()
-    for one in wanted:
-        reason = _conflict(one, claims, published_names) if one.exclusive else None
-        if reason is not None:
-            refused.append(Refusal(one.file, reason))
+    in_place: set[Part] = set()
+    for placement in wanted:
+        if exclusive:
+            reason = _conflict(placement, claims, published_names)
+            if reason is not None:
+                refused.append(Refusal(placement.file, reason))
+                continue
+            placed.add(placement.path)
+        if not isinstance(placement, KnownPlacement):
+            fetch.append(placement)
             continue
-        if one.exclusive:
-            placed.add(one.path)
-        placed.update(part.path for part in one.parts or ())
-        placement = _place(one, on_disk, elsewhere)
-        if placement.parts and all(part.source == part.path for part in placement.parts):
+        placed.update(part.path for part in placement.parts)
+        missing = missing_parts(placement, on_disk)
+        in_place.update(part for part in placement.parts if part not in missing)
+        if not missing:
             keep.append(placement)
-        elif placement.parts or placement.source is not None:
+        elif all(part.sha256 in copies for part in missing):
             link.append(placement)
         else:
-            fetch.append(placement)
+            # Where one part is nowhere, all are made from the package file.
+            fetch.append(Placement(placement.file, placement.path))
     withdraw = tuple(sorted(path for path in on_disk if path not in placed))
-    return Plan(repo, tuple(keep), tuple(fetch), tuple(link), withdraw, tuple(refused))
+    return Plan(repo, tuple(keep), tuple(fetch), tuple(link), withdraw, tuple(refused), frozenset(in_place), copies)
 
 
-def _conflict(one: Candidate, claims: dict[str, PackageFile], published_names: Mapping[str, str]) -> str | None:
-    other = claims.setdefault(one.path, one.file)
-    if other.sha256 != one.file.sha256:
-        return f"{one.path} is already the place of {other.uri}, which has other bytes"
-    if published_names.get(one.path, one.file.sha256) != one.file.sha256:
-        return f"{one.path} was published before with other bytes; upload the file under a new version"
-    return None
+def missing_parts(placement: KnownPlacement, on_disk: Mapping[str, StoredFile]) -> list[Part]:
+    """List the parts that are not in place: their path holds nothing, or other bytes."""
+    return [part for part in placement.parts if (file := on_disk.get(part.path)) is None or file.sha256 != part.sha256]
 
 
-def _place(one: Candidate, on_disk: Mapping[str, StoredFile], elsewhere: Mapping[str, str]) -> Placement:
-    """Find each part where it stands; where one is nowhere, all are to be made from the package file."""
-    parts = []
-    for part in one.parts or ():
-        have = on_disk.get(part.path)
-        in_place = have is not None and have.sha256 == part.sha256
-        parts.append(Part(part.path, part.sha256, part.path if in_place else elsewhere.get(part.sha256)))
-    if any(part.source is None for part in parts):
-        parts = []
-    return Placement(one.file, one.path, elsewhere.get(one.file.sha256), tuple(parts))
+def _conflict(placement: Placement, claims: dict[str, PackageFile], published_names: Mapping[str, str]) -> str | None:
+    sha256 = placement.file.sha256
+    other = claims.setdefault(placement.path, placement.file)
+    if other.sha256 != sha256:
+        return f"{placement.path} is already the place of {other.uri}, which has other bytes"
+    return published_before(placement, published_names)
+
+
+def published_before(placement: Placement, published_names: Mapping[str, str]) -> str | None:
+    """Tell why a package file can't stand in its place, where other bytes were published under that name."""
+    if published_names.get(placement.path, placement.file.sha256) == placement.file.sha256:
+        return None
+    return f"{placement.path} was published before with other bytes; upload the file under a new version"

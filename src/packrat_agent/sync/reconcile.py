@@ -1,9 +1,4 @@
-"""Weighs what the server wants against what stands on disk: each file's place, and what is to be done about it.
-
-Takes: the packages to look at, the order, the state database, what the pass builds on.
-Gives: the wanted files with all that is remembered of them, and a Plan.
-Touches: the state database.
-"""
+"""Reconciles what the server wants with what is on disk: gives each file its place, and plans what has to be done."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -12,14 +7,15 @@ from dataclasses import replace
 import structlog
 
 from packrat_agent.formats.interface import Format, Treatment
+from packrat_agent.model.entries import KnownPlacement, Part, Placement, Plan, Refusal, StoredFile
 from packrat_agent.model.paths import is_kept, path_in_root
-from packrat_agent.model.values import Candidate, Part, Plan, Refusal, Repo, StoredFile, Wanted
+from packrat_agent.model.records import Repo, Wanted
 from packrat_agent.state.fragment_backup import recall
 from packrat_agent.state.packages import FileState, Unreadable, WantedFile
 from packrat_agent.state.store import Store
-from packrat_agent.sync.build import parts_of, read_parts
+from packrat_agent.sync.build import parts_of, read_placement
 from packrat_agent.sync.context import MirrorContext, Order
-from packrat_agent.sync.plan import decide
+from packrat_agent.sync.plan import decide, missing_parts
 from packrat_agent.sync.scope import Scope
 from packrat_core.errors import Refused
 
@@ -29,13 +25,13 @@ log = structlog.get_logger()
 def reconcile(
     scope: Scope, form: Format, order: Order, store: Store, context: MirrorContext
 ) -> tuple[list[WantedFile], Plan]:
-    """Decide what a pass does; what is found in its place is adopted, and places and refusals are remembered."""
+    """Plan a sync; adopt what is found in its place, and remember places and refusals."""
     repo, source = scope.repo, context.source_of(form)
     wanted_files, recalled = recall(context.root, source, store.wanted.wanted_files(repo.name, source, scope.packages))
     store.fragments.save(source, recalled)
-    candidates, refused = _place(repo, form, wanted_files, context, order)
-    _adopt(repo, candidates, order.untracked, store)
-    plan = _plan(scope, candidates, refused, order, store, {})
+    placements, refused = _place(repo, form, wanted_files, context, order)
+    _adopt(repo, placements, order.untracked, store, shared=form.treatment is Treatment.UNPACKED)
+    plan = _refuse(_plan(scope, form, placements, order, store, {}), refused)
     placed = (*plan.link, *plan.fetch) if order.packages is not None else (*plan.keep, *plan.link, *plan.fetch)
     store.wanted.set_places(repo.name, [(p.file.uri, p.path) for p in placed])
     store.wanted.refuse(repo.name, plan.refused)
@@ -43,30 +39,40 @@ def reconcile(
 
 
 def reconcile_dry(repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store, context: MirrorContext) -> Plan:
-    """Decide the same of what the server just said, and remember nothing."""
+    """Plan the same for what the server just said, and remember nothing."""
     known = {item.file: item for item in store.wanted.wanted_files(repo.name, context.source_of(form))}
     wanted_files = [known.get(file) or WantedFile(file) for file in wanted.files]
     wanted_files, _ = recall(context.root, context.source_of(form), wanted_files)
-    candidates, refused = _place(repo, form, wanted_files, context, order)
+    placements, refused = _place(repo, form, wanted_files, context, order)
     if form.treatment is Treatment.ACCOMPANIED:
-        # A pass would read them, and find what stands beside them.
-        unread = [one for one in candidates if one.parts is None and _standing(one, order.untracked)]
-        read = {one.path: read_parts(context.root / one.path, one.path, one.file.sha256, form) for one in unread}
-        candidates = [replace(one, parts=read.get(one.path, one.parts)) for one in candidates]
-    adopted = {path: found for one in candidates for path, found in _standing(one, order.untracked)}
-    return _plan(Scope(repo), candidates, refused, order, store, adopted)
+        # A sync would read them, and find what stands beside them.
+        placements = [_read_in_place(placement, form, context, order) for placement in placements]
+    shared = form.treatment is Treatment.UNPACKED
+    adopted = {
+        path: file for placement in placements for path, file in _standing(placement, order.untracked, shared=shared)
+    }
+    return _refuse(_plan(Scope(repo), form, placements, order, store, adopted), refused)
+
+
+def _read_in_place(placement: Placement, form: Format, context: MirrorContext, order: Order) -> Placement:
+    if isinstance(placement, KnownPlacement) or not _standing(placement, order.untracked, shared=False):
+        return placement
+    return read_placement(context.root / placement.path, placement, form)
+
+
+def _refuse(plan: Plan, refused: Sequence[Refusal]) -> Plan:
+    return replace(plan, refused=(*refused, *plan.refused))
 
 
 def _place(
     repo: Repo, form: Format, wanted_files: Sequence[WantedFile], context: MirrorContext, order: Order
-) -> tuple[list[Candidate], list[Refusal]]:
+) -> tuple[list[Placement], list[Refusal]]:
     # Where only some packages changed, the places of the others stand.
     trust_places, ask_again = order.packages is not None, order.reread
-    candidates: list[Candidate] = []
+    placements: list[Placement] = []
     refused: list[Refusal] = []
     signed = bool(context.source_of(form).signer)
     as_is = form.treatment is Treatment.AS_IS or (form.treatment is Treatment.SIGNED and not signed)
-    exclusive = form.treatment is not Treatment.UNPACKED
     for item in wanted_files:
         waits = item.unreadable is Unreadable.UNTIL_FULL_SYNC and not ask_again
         if waits or item.unreadable is Unreadable.UNTIL_RECORD_CHANGES:
@@ -83,55 +89,66 @@ def _place(
                 refused.append(Refusal(file, str(error)))
                 continue
         if as_is:
-            parts: tuple[Part, ...] | None = (Part(path, file.sha256),)
+            placements.append(KnownPlacement(file, path, (Part(path, file.sha256),)))
+        elif item.fragment is not None:
+            placements.append(KnownPlacement(file, path, parts_of(path, file.sha256, item.fragment)))
         else:
-            parts = parts_of(path, file.sha256, item.fragment) if item.fragment is not None else None
-        candidates.append(Candidate(file, path, parts, exclusive))
-    return candidates, refused
+            placements.append(Placement(file, path))
+    return placements, refused
 
 
-def _adopt(repo: Repo, candidates: Sequence[Candidate], untracked: Mapping[str, StoredFile], store: Store) -> None:
+def _adopt(
+    repo: Repo, placements: Sequence[Placement], untracked: Mapping[str, StoredFile], store: Store, *, shared: bool
+) -> None:
     found = [
-        (file, one.file.sha256 if path == one.path else file.sha256)
-        for one in candidates
-        for path, file in _standing(one, untracked)
+        (file, placement.file.sha256 if path == placement.path else file.sha256)
+        for placement in placements
+        for path, file in _standing(placement, untracked, shared=shared)
     ]
     if found:
         store.live.adopt(repo.name, found, time.time())
         log.info("adopted", repo=repo.name, files=len(found))
 
 
-def _standing(one: Candidate, untracked: Mapping[str, StoredFile]) -> list[tuple[str, StoredFile]]:
-    """Find what of a candidate stands in its place already, though nobody remembers it: (path, file) each."""
+def _standing(
+    placement: Placement, untracked: Mapping[str, StoredFile], *, shared: bool
+) -> list[tuple[str, StoredFile]]:
+    """Find what stands in its place already, though nobody remembers it: (path, file) each.
+
+    shared: files share places, so that nothing can be said of one that was not read.
+    """
     if not untracked:
         return []
-    parts = one.parts or ((Part(one.path, one.file.sha256),) if one.exclusive else ())
+    parts: tuple[Part, ...] = () if shared else (Part(placement.path, placement.file.sha256),)
+    if isinstance(placement, KnownPlacement):
+        parts = placement.parts
     return [
-        (part.path, found)
+        (part.path, file)
         for part in parts
-        if (found := untracked.get(part.path)) is not None and found.sha256 == part.sha256
+        if (file := untracked.get(part.path)) is not None and file.sha256 == part.sha256
     ]
 
 
 def _plan(
     scope: Scope,
-    candidates: Sequence[Candidate],
-    refused: Sequence[Refusal],
+    form: Format,
+    placements: Sequence[Placement],
     order: Order,
     store: Store,
     adopted: Mapping[str, StoredFile],
 ) -> Plan:
-    repo, paths = scope.repo, scope.paths(candidates)
+    repo, paths = scope.repo, scope.paths(placements)
     on_disk = {**store.live.packages(repo.name, paths), **adopted}
-    lacking = {part.sha256 for one in candidates for part in one.parts or () if part.path not in on_disk}
-    # What is not there yet is made from the package file, also from one that stands in its own place.
-    lacking |= {one.file.sha256 for one in candidates if one.parts is None or not _all_there(one.parts, on_disk)}
-    elsewhere = {file.sha256: file.path for file in order.untracked.values()} | store.live.copies(lacking)
-    plan = decide(repo, candidates, on_disk, elsewhere, store.live.published_names(repo.directory, paths))
+    lacking: set[str] = set()
+    for placement in placements:
+        missing = missing_parts(placement, on_disk) if isinstance(placement, KnownPlacement) else []
+        lacking.update(part.sha256 for part in missing)
+        if missing or not isinstance(placement, KnownPlacement):
+            # What is not there yet is made from the package file, also from one that stands in its own place.
+            lacking.add(placement.file.sha256)
+    copies = {file.sha256: file.path for file in order.untracked.values()} | store.live.copies(lacking)
+    names = store.live.published_names(repo.directory, paths)
+    exclusive = form.treatment is not Treatment.UNPACKED
+    plan = decide(repo, placements, on_disk, copies, names, exclusive=exclusive)
     stays = store.live.withdrawn(repo.name) | scope.shared(plan.withdraw)
-    withdraw = tuple(path for path in plan.withdraw if path not in stays)
-    return replace(plan, withdraw=withdraw, refused=(*refused, *plan.refused))
-
-
-def _all_there(parts: Sequence[Part], on_disk: Mapping[str, StoredFile]) -> bool:
-    return all(part.path in on_disk for part in parts)
+    return replace(plan, withdraw=tuple(path for path in plan.withdraw if path not in stays))

@@ -1,8 +1,8 @@
-"""Holds back what a server suddenly takes away, until it is confirmed.
+"""Holds back sudden mass removals until the server repeats them or the operator accepts them.
 
-Takes: what the server names now, what is live, the operator's word.
-Gives: nothing, or Held; the repositories that stay though the server names them no more.
-Touches: the state database.
+- A repository that would lose all its files, or most of them, keeps them on the server's first answer.
+- So does a mirror that would lose repositories with most of its files.
+- The removal goes ahead once a full sync one interval later gets the same answer, or with `sync --accept-removals`.
 """
 
 import time
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import structlog
 
-from packrat_agent.model.values import Repo, Wanted
+from packrat_agent.model.records import Repo, Wanted
 from packrat_agent.state.store import Store
 from packrat_core.errors import Held
 
 log = structlog.get_logger()
 
 _MANY_REMOVALS = 10
-"""Fewer files than this may go at once, whatever part of the repository they are."""
+"""Number of files from which a removal counts as a mass removal."""
 
 _UNTIL = (
     "they stay until it says so again in a full sync one interval from now, or until "
@@ -28,7 +28,7 @@ _UNTIL = (
 
 @dataclass(frozen=True, slots=True)
 class RemovalLimits:
-    """Which part of a repository may go at once, and how much later the server must say the same again."""
+    """Which share of a repository may go at once, and how much later the server must repeat its answer."""
 
     most_percent: int
     confirm_after_s: float
@@ -36,16 +36,24 @@ class RemovalLimits:
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """A repository that the server names no more, and why it stays all the same."""
+    """A repository that stays although the server no longer names it, and why."""
 
     repo: str
     reason: str
 
 
 def hold_back_removals(repo: Repo, wanted: Wanted, store: Store, limits: RemovalLimits, *, accepted: bool) -> None:
-    """Refuse to empty a repository, or to take most of it away, on one answer.
+    """Refuse to remove all or most files of a repository on one answer of the server.
 
-    Raises: Held until the operator accepts it, or the server has said the same for a full interval.
+    Args:
+        repo: the repository.
+        wanted: the server's answer.
+        store: the state database.
+        limits: how much may go at once, and when an answer counts as repeated.
+        accepted: the operator accepts removals.
+
+    Raises:
+        Held: neither the operator nor a second answer has confirmed it.
     """
     lost, live = store.wanted.lost(repo.name, wanted.uris)
     if not lost or (wanted.uris and not _is_most(lost, live, limits)):
@@ -59,15 +67,20 @@ def hold_back_removals(repo: Repo, wanted: Wanted, store: Store, limits: Removal
 def hold_back_leaving(
     repos: Collection[Repo], unusable: Collection[str], store: Store, limits: RemovalLimits, *, accepted: bool
 ) -> tuple[Leaving, ...]:
-    """Keep the repositories that the mirror suddenly has no more, where all or most of what is live would go with them.
+    """List the repositories that stay although the server no longer names them, since most of the mirror would go.
 
-    repos, unusable: what the server names. A directory that another repository has now is no loss.
+    Args:
+        repos: the repositories that the server names. A directory that one of them has now is not a loss.
+        unusable: names of others, whose records can't be used.
+        store: the state database.
+        limits: how much may go at once, and when an answer counts as repeated.
+        accepted: the operator accepts removals.
     """
     taken = {repo.directory for repo in repos}
     named = {repo.name for repo in repos}.union(unusable)
-    left = [one.name for one in store.wanted.repos() if one.name not in named and one.directory not in taken]
+    left = [repo.name for repo in store.wanted.repos() if repo.name not in named and repo.directory not in taken]
     lost = sum(store.wanted.lost(name, ())[0] for name in left)
-    live = sum(store.wanted.lost(one.name, ())[1] for one in store.wanted.repos())
+    live = sum(store.wanted.lost(repo.name, ())[1] for repo in store.wanted.repos())
     if not lost or (named and not _is_most(lost, live, limits)):
         return ()
     if _is_confirmed(left, lost, store, limits, accepted=accepted):

@@ -1,8 +1,6 @@
-"""One pass of one repository: ask → remember → decide → fetch → read → render → sign → publish.
+"""Syncs one repository: ask → remember → reconcile → fetch → build → render → sign → make live → collect garbage.
 
-Takes: the repository, which of its packages to look at, the server, the state database, the context to build on.
-Gives: a SyncResult.
-Touches: through its steps: network, staging, state database, gpg, the live tree.
+The numbered comments of `sync_repo` and `_build` are these steps; no other module knows their order.
 """
 
 import time
@@ -14,24 +12,18 @@ import structlog
 
 from packrat_agent.formats.interface import Format, RenderRequest, Treatment, tell_ahead
 from packrat_agent.formats.table import FORMATS
+from packrat_agent.model.entries import Place, Plan
 from packrat_agent.model.paths import is_kept
-from packrat_agent.model.values import (
-    Entry,
-    PackageFile,
-    Place,
-    Plan,
-    Repo,
-    SignedTree,
-    Wanted,
-)
+from packrat_agent.model.records import PackageFile, Repo, Wanted
+from packrat_agent.model.tree import ReadyTree
 from packrat_agent.publish.gc import collect_garbage
-from packrat_agent.publish.signing import sign_tree
-from packrat_agent.publish.writer import intend, publish
+from packrat_agent.publish.signing import declare_unsigned, sign_tree
 from packrat_agent.state.fragment_backup import keep
 from packrat_agent.state.last_render import LastRender
 from packrat_agent.state.packages import WantedFile
 from packrat_agent.state.store import Store
 from packrat_agent.sync.build import Made, Material, make
+from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.download import Fetched, fetch
 from packrat_agent.sync.reconcile import reconcile, reconcile_dry
@@ -53,10 +45,10 @@ async def sync_repo(
     context: MirrorContext,
     on_progress: Callable[[int, int], None],
 ) -> SyncResult:
-    """Make one repository on disk what the server says.
+    """Bring one repository on disk to the state that the server describes.
 
     on_progress: called with (files done, bytes downloaded) since the last call.
-    Raises: any PackratError that stops this repository; what is published stays as it was.
+    Raises: PackratError if this repository can't be synced; what is published stays as it was.
     """
     started = time.monotonic()
     result = SyncResult(repo.name)
@@ -66,7 +58,7 @@ async def sync_repo(
         on_progress(files, size)
 
     form = FORMATS.get(repo.kind)
-    result.held = _what_hinders(repo, context)
+    result.held = _why_held(repo, context)
     if form is None or result.held is not None:
         return result
     # 1. Ask.
@@ -75,7 +67,7 @@ async def sync_repo(
     await in_thread(_note_rejected, repo, wanted, order, store, result)
     try:
         if order.packages is None:
-            # Else the server named what changed.
+            # A sync of some packages follows news of a change: the server named what goes.
             accepted = order.confirmed.removals
             await in_thread(hold_back_removals, repo, wanted, store, context.removals, accepted=accepted)
     except Held as held:
@@ -86,11 +78,11 @@ async def sync_repo(
     scope = narrow(repo, order.packages, store.last_renders.take(repo.name, (repo, context.source_of(form))))
     await in_thread(store.wanted.remember_wanted, repo.name, wanted, order.packages)
     done("wanted-remembered")
-    # 3. Decide.
+    # 3. Reconcile.
     wanted_files, plan = await in_thread(reconcile, scope, form, order, store, context)
     # 4. Fetch.
     fetched = await _fetch(plan, server, context, count)
-    # 5. to 8. Read, render, sign, publish.
+    # 5. to 9. Build, render, sign, make live, collect garbage.
     await in_thread(_build, _Build(scope, form, wanted_files, plan, fetched, store, context, result))
     result.seconds = time.monotonic() - started
     return result
@@ -106,7 +98,7 @@ def _known(repo: Repo, order: Order, store: Store) -> Mapping[str, PackageFile]:
     return {} if order.reread else store.wanted.known(repo.name, order.packages)
 
 
-def _what_hinders(repo: Repo, context: MirrorContext) -> str | None:
+def _why_held(repo: Repo, context: MirrorContext) -> str | None:
     if repo.kind not in FORMATS:
         return f"this packrat-agent builds no repositories of type {repo.kind}"
     if is_kept(repo.directory, context.kept):
@@ -115,8 +107,7 @@ def _what_hinders(repo: Repo, context: MirrorContext) -> str | None:
 
 
 async def _fetch(plan: Plan, server: Packrat, context: MirrorContext, count: Callable[[int, int], None]) -> Fetched:
-    missing = (*plan.fetch, *plan.link)
-    return await fetch(missing, context.staging, context.root, server.open_file, context.parallel_downloads, count)
+    return await fetch(plan, context.staging, context.root, server.open_file, context.parallel_downloads, count)
 
 
 def _tell_plan(plan: Plan, order: Order, result: SyncResult) -> SyncResult:
@@ -145,14 +136,14 @@ class _Build:
 
 def _build(build: _Build) -> None:
     repo, store, result = build.scope.repo, build.store, build.result
-    # 5. Read what was fetched; sign or unpack it where its type asks for it.
+    # 5. Build: read what was fetched; sign or unpack it if its type asks for that.
     made = make(build.plan, build.form, build.context.key, _material(build))
     _note(build, made)
     done("packages-made")
-    # 6. Render.
+    # 6. Render; the date is an input, rendering reads no clock.
     now = datetime.now(UTC)
     facts = store.live.facts(repo.name)
-    entries = sorted((*build.scope.standing, *made.entries), key=_age)
+    entries = sorted((*build.scope.standing, *made.entries), key=lambda entry: entry.file.record_order)
     request = RenderRequest(repo, entries, build.context.settings, now, store.chunks, facts, build.scope.memo)
     try:
         tree = build.form.render(request)
@@ -160,25 +151,28 @@ def _build(build: _Build) -> None:
         result.held = str(held)
         return
     # 7. Sign what changed.
-    signed = sign_tree(tree, build.context.key, store.live.identities(repo.name), store.chunks)
-    # 8. Publish, recorded before and after.
-    pointers = store.live.pointers(repo.name)
+    identities = store.live.identities(repo.name)
+    key = build.context.key
+    ready = declare_unsigned(tree, identities) if key is None else sign_tree(tree, key, identities, store.chunks)
+    # 8. Make live, recorded before and after.
     placed = {place.path for place in made.places}
     withdrawn = [path for path in build.plan.withdraw if path not in placed]
-    if signed.publications or made.places or withdrawn or set(pointers) - {"", *signed.publication_names}:
-        _publish(build, signed, made.places, pointers, withdrawn)
-    facts |= {publication.name: publication.facts for publication in signed.publications}
-    result.ahead = tell_ahead((facts[name] for name in signed.publication_names), now)
+    gone = set(store.live.pointers(repo.name)) - {"", *ready.publication_names}
+    if ready.publications or made.places or withdrawn or gone:
+        _publish(build, ready, made.places, withdrawn)
+    facts |= {publication.name: publication.facts for publication in ready.publications}
+    result.ahead = tell_ahead((facts[name] for name in ready.publication_names), now)
     for path in made.unneeded:
         path.unlink(missing_ok=True)
     store.live.reinstate(repo.name, (part.path for placement in build.plan.keep for part in placement.parts))
     store.wanted.set_live(repo.name, made.entries, build.scope.packages)
     done("live-noted")
     store.chunks.save()
+    # 9. Collect garbage.
     if result.publications:
         _remove_old_indexes(build)
     if not (made.failed or made.unreadable or made.disagreeing):
-        # Every file on disk belongs to an entry now, or is withdrawn.
+        # Each file on disk now belongs to an entry or is withdrawn, so that the next sync may start from here.
         refused = frozenset(refusal.file.package for refusal in build.plan.refused)
         store.last_renders.keep(
             repo.name, (repo, build.context.source_of(build.form)), LastRender(entries, refused, build.scope.memo)
@@ -186,16 +180,12 @@ def _build(build: _Build) -> None:
 
 
 def _remove_old_indexes(build: _Build) -> None:
-    """Remove the indexes that no client can still want: a busy repository fills the disk before the next full pass."""
+    """Remove indexes that no client can still want: a busy repository would fill the disk before the full sync."""
     store, context = build.store, build.context
     expired = store.generations.expired_indexes(build.scope.repo.name, time.time(), context.retention)
     collect_garbage(context.root, expired, context.kept)
     store.live.forget(expired)
     done("indexes-collected")
-
-
-def _age(entry: Entry) -> tuple[int, str]:
-    return len(entry.file.uri), entry.file.uri
 
 
 def _material(build: _Build) -> Material:
@@ -205,7 +195,7 @@ def _material(build: _Build) -> Material:
         for item in build.wanted_files
         if item.fragment is not None and item.size is not None
     }
-    paths = None if build.scope.packages is None else {one.path for one in (*plan.keep, *plan.link, *plan.fetch)}
+    paths = None if build.scope.packages is None else {p.path for p in (*plan.keep, *plan.link, *plan.fetch)}
     names = build.store.live.published_names(build.scope.repo.directory, paths)
     return Material(
         build.context.root,
@@ -232,17 +222,10 @@ def _note(build: _Build, made: Made) -> None:
     build.result.refused = [*build.plan.refused, *made.unreadable, *made.disagreeing]
 
 
-def _publish(
-    build: _Build, signed: SignedTree, places: Sequence[Place], pointers: dict[str, list[str]], withdrawn: Sequence[str]
-) -> None:
-    store, result, repo = build.store, build.result, build.scope.repo.name
-    intended = intend(signed, places)
-    store.live.begin(repo, intended)
-    done("publish-noted")
-    published = publish(signed, places, build.context.root, build.context.staging, intended, pointers)
-    store.live.finish(published, intended, withdrawn, time.time())
-    done("published-noted")
-    result.publications = [publication.name for publication in signed.publications]
+def _publish(build: _Build, tree: ReadyTree, places: Sequence[Place], withdrawn: Sequence[str]) -> None:
+    result, repo = build.result, build.scope.repo.name
+    make_live(tree, places, withdrawn, build.store.live, build.context)
+    result.publications = [publication.name for publication in tree.publications]
     result.added = [place.path for place in places]
     result.removed = list(withdrawn)
     publications = ",".join(result.publications) or None

@@ -1,25 +1,21 @@
-"""Narrows a pass to the packages that changed: what the index names beside them stays as it is.
-
-Takes: the packages to look at, what the last pass of the repository left behind.
-Gives: a Scope.
-Touches: nothing.
-"""
+"""Narrows a sync to the packages that changed; the index's entries for all others stay as they are."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from packrat_agent.model.entries import Entry, KnownPlacement, Part, Placement
 from packrat_agent.model.paths import path_in_root
-from packrat_agent.model.values import Candidate, Entry, Part, Repo
+from packrat_agent.model.records import Repo
 from packrat_agent.state.last_render import LastRender
 from packrat_agent.sync.build import parts_of
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a pass decides anew: the files of `packages`, None for all.
+    """What a sync decides anew: the files of `packages`, None for all.
 
-    standing: the entries of all other packages. before: those of `packages`, as the last pass left them. memo: what
+    standing: the entries of all other packages. before: those of `packages`, as the last sync left them. memo: what
     the last render left to be quicker.
     """
 
@@ -29,12 +25,13 @@ class Scope:
     before: Sequence[Entry] = ()
     memo: dict[str, Any] = field(default_factory=dict)
 
-    def paths(self, candidates: Sequence[Candidate]) -> frozenset[str] | None:
+    def paths(self, placements: Sequence[Placement]) -> frozenset[str] | None:
         """The paths that the decision depends on, None for all; relative to `root_dir`."""
         if self.packages is None:
             return None
-        paths = {one.path for one in candidates}
-        paths.update(part.path for one in candidates for part in one.parts or ())
+        paths = {placement.path for placement in placements}
+        known = (placement for placement in placements if isinstance(placement, KnownPlacement))
+        paths.update(part.path for placement in known for part in placement.parts)
         paths.update(part.path for entry in self.before for part in self._parts(entry))
         return frozenset(paths)
 

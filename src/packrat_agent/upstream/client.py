@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
-from packrat_agent.model.values import Changes, DistroVersion, MirrorView, PackageFile, Rejection, Repo, Wanted
+from packrat_agent.model.changes import Changes
+from packrat_agent.model.records import DistroVersion, MirrorView, PackageFile, Rejection, Repo, Wanted
 from packrat_agent.upstream.login import Login, LoginState
 from packrat_agent.upstream.records import (
     DISTRO_VERSION,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
-from packrat_agent.model.values import DistroVersion, PackageFile, Repo
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_core.repository_types import REPOSITORY_TYPES
 
 ROOT = "/api/v2/"

@@ -19,7 +19,9 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from packrat_agent.model.values import NOTHING_CONFIRMED, Confirmed, MirrorView, Repo, StoredFile
+from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed
+from packrat_agent.model.entries import StoredFile
+from packrat_agent.model.records import MirrorView, Repo
 from packrat_agent.publish.claim import take_confirmed
 from packrat_agent.publish.scan import be_gentle
 from packrat_agent.state.facts import Failure, ScanProgress, Started

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from packrat_agent.model.values import Repo
+from packrat_agent.model.records import Repo
 from packrat_agent.upstream.client import Packrat
 from packrat_core.cinp.responses import LoginRefused, NotFound
 from packrat_core.errors import PackratError, ServerRefused, ServerUnavailable

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from packrat_agent.formats.interface import Format, WebServer
-from packrat_agent.model.values import Repo
+from packrat_agent.model.records import Repo
 
 _ROOT = "/var/www/repo"
 _HOST = "repo.example.com"

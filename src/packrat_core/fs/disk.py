@@ -31,6 +31,8 @@ _WHAT_TO_DO = {
     errno.EIO: "check the disk and its logs",
 }
 _SYNCFS_FROM = 64
+_WRITE_BYTES = 256 * 1024
+"""Small parts of a file are gathered to writes of this size."""
 
 
 @contextmanager
@@ -97,14 +99,14 @@ def link_digest(target: str) -> str:
     return hashlib.sha256(f"-> {target}".encode()).hexdigest()
 
 
-def write_new(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a file that nobody sees yet, and flush it."""
+def write_new(path: Path, *parts: bytes, mode: int = 0o644) -> None:
+    """Write a file that nobody sees yet, part by part, and flush it."""
     with told_as_disk_error("write", path):
         with suppress(FileNotFoundError):
             path.unlink()
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+        with os.fdopen(descriptor, "wb", _WRITE_BYTES) as file:
+            file.writelines(parts)
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())

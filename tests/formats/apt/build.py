@@ -11,7 +11,9 @@ from pathlib import Path
 
 from packrat_agent.formats.apt.format import AptFormat
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
-from packrat_agent.model.values import DistroVersion, Entry, Fragment, PackageFile, Publication, Repo, Tree, TreeFile
+from packrat_agent.model.entries import Entry, Fragment
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
+from packrat_agent.model.tree import Publication, Tree, TreeFile
 from packrat_demo.build_deb import Deb, write_deb
 
 APT = AptFormat()
@@ -99,7 +101,7 @@ def one_suite(repo: Repo = REPO) -> Repo:
 def files_of(tree: Tree) -> dict[str, bytes]:
     """Path → bytes of all that a tree holds."""
     return {
-        file.path: file.content
+        file.path: bytes(file.content)
         for publication in tree.publications
         for file in (*publication.content, *publication.pointers)
         if isinstance(file, TreeFile)

@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 
 from formats.apt.build import APT, entries, files_of, request
-from packrat_agent.model.values import Entry, PendingSignature
+from packrat_agent.model.entries import Entry
+from packrat_agent.model.tree import PendingSignature
 from packrat_demo.build_deb import Deb
 
 EXPECTED = Path(__file__).parent / "expected"

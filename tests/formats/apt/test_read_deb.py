@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from formats.apt.build import ar, deb_of, gz, tar
 from formats.apt.build import read as read_fragment
-from packrat_agent.model.values import Fragment
+from packrat_agent.model.entries import Fragment
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.control import CONTROL_ARCHIVE_LIMIT, read_control
 from packrat_demo.build_deb import Compression, Deb, build_deb

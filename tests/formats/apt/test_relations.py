@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from formats.apt.build import APT, NOW, SETTINGS, Chunks, files_of, one_suite, package_file
 from packrat_agent.formats.interface import RenderRequest
-from packrat_agent.model.values import Entry, Fragment
+from packrat_agent.model.entries import Entry, Fragment
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.relations import STANZA_LIMIT, WORD_LIMIT, find_fault
 from packrat_core.packages.deb.stanza import read_stanza

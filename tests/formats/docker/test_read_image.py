@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packrat_agent.formats.docker.read_image import read_image
-from packrat_agent.model.values import Fragment
+from packrat_agent.model.entries import Fragment
 from packrat_core.errors import Refused
 from packrat_demo.build_image import Image, build_classic, build_oci, tar
 

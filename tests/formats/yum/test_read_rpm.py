@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from packrat_agent.formats.yum.read_rpm import read_rpm
-from packrat_agent.model.values import Fragment
+from packrat_agent.model.entries import Fragment
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm.header import walk
 from packrat_demo.build_rpm import Rpm, build_rpm

@@ -9,17 +9,9 @@ import pytest
 
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.yum.format import YumFormat
-from packrat_agent.model.values import (
-    DistroVersion,
-    Entry,
-    PackageFile,
-    PendingSignature,
-    QuotingFile,
-    Repo,
-    Tree,
-    TreeFile,
-    TreeLink,
-)
+from packrat_agent.model.entries import Entry
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
+from packrat_agent.model.tree import PendingSignature, QuotingFile, Tree, TreeFile, TreeLink
 from packrat_core.errors import Refused
 from packrat_demo.build_rpm import Rpm, build_rpm
 
@@ -104,9 +96,9 @@ def readable(tree: Tree) -> str:
                     case _ if role == "content" and "/generations/" in file.path:
                         said = " (the same)"
                     case _ if file.path.endswith(".gz"):
-                        said = "\n" + indented(gzip.decompress(file.content))
+                        said = "\n" + indented(gzip.decompress(bytes(file.content)))
                     case _:
-                        said = "\n" + indented(file.content)
+                        said = "\n" + indented(bytes(file.content))
                 lines.append(f"{role} {file.path}{said}")
     text = "\n".join(lines) + "\n"
     text = re.sub(r"[0-9a-f]{64}(-\w+\.xml\.gz)", r"<SHA-256>\1", text)
@@ -166,7 +158,7 @@ def test_the_address_of_a_generation_is_published_last(tmp_path: Path) -> None:
         names = [file.path.rpartition("/")[2] for file in publication.pointers]
         assert names.index("repomd.xml.asc") < names.index("repomd.xml") < names.index("mirrorlist")
         listed = next(
-            file.content.decode()
+            bytes(file.content).decode()
             for file in publication.pointers
             if isinstance(file, TreeFile) and "mirrorlist" in file.path
         )
@@ -235,4 +227,4 @@ def test_without_an_address_there_are_no_generations(tmp_path: Path) -> None:
     assert "sed 's|@MIRROR@|http://THIS-HOST|'" in setup
     repo_file = files(tree)["rhel/main/9/yum-dev.repo"]
     assert isinstance(repo_file, TreeFile)
-    assert b"baseurl=@MIRROR@/yum-dev/rhel/main/9/\n" in repo_file.content
+    assert b"baseurl=@MIRROR@/yum-dev/rhel/main/9/\n" in bytes(repo_file.content)

@@ -5,7 +5,6 @@ Gives: their places and fragments, the Tree.
 Touches: the package file that is read.
 """
 
-import hashlib
 from pathlib import Path
 
 from packrat_agent.formats.apt.packages import Written, cut_shards
@@ -14,18 +13,10 @@ from packrat_agent.formats.compress import compress_gzip, compress_xz
 from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
 from packrat_agent.formats.newest import sort_entries
 from packrat_agent.formats.renamed import check_record
-from packrat_agent.model.values import (
-    Entry,
-    Fragment,
-    PackageFile,
-    PendingSignature,
-    Publication,
-    Repo,
-    Retained,
-    SignatureForm,
-    Tree,
-    TreeFile,
-)
+from packrat_agent.formats.versions import version_of
+from packrat_agent.model.entries import Entry, Fragment
+from packrat_agent.model.records import PackageFile, Repo
+from packrat_agent.model.tree import Content, PendingSignature, Publication, Retained, SignatureForm, Tree, TreeFile
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.control import read_control
 from packrat_core.packages.deb.stanza import read_stanza
@@ -48,8 +39,7 @@ class AptFormat:
         """pool/<first six characters of the package name>/<file>."""
         if file.kind != "deb" or not file.file_name.endswith((".deb", ".ddeb")):
             raise Refused(f"a {file.kind} file called {file.file_name} can't be in an apt repository")
-        if all(version.name != file.distro_version for version in repo.distro_versions):
-            raise Refused(f"it is for {file.distro_version}, which is no suite of {repo.name}")
+        version_of(repo, file)
         return f"pool/{file.package[:6]}/{file.file_name}"
 
     def read(self, path: Path, into: Path) -> Fragment:
@@ -108,15 +98,14 @@ def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> P
     for architecture in architectures:
         directory = f"{_COMPONENT}/binary-{architecture}"
         for name, data in _arch_indexes(request, suite, architecture, ordered).items():
-            digest = hashlib.sha256(data).hexdigest()
-            listed.append(Listed(f"{directory}/{name}", len(data), digest))
+            listed.append(Listed(f"{directory}/{name}", data.size, data.digest))
             # apt asks for .xz or .gz; old plain indexes are kept for few generations only, being ten times as large.
-            by_hash = f"{top}/{directory}/by-hash/SHA256/{digest}"
+            by_hash = f"{top}/{directory}/by-hash/SHA256/{data.digest}"
             retained = Retained.FEW_GENERATIONS if name == "Packages" else Retained.AS_INDEX
-            content.append(TreeFile(by_hash, data, retained, digest))
-            pointers.append(TreeFile(f"{top}/{directory}/{name}", data, digest=digest))
+            content.append(TreeFile(by_hash, data, retained))
+            pointers.append(TreeFile(f"{top}/{directory}/{name}", data))
     release = write_release(request, suite, architectures, listed)
-    pointers.append(TreeFile(f"{top}/Release", release.content))
+    pointers.append(TreeFile(f"{top}/Release", Content.of(release.content)))
     if request.settings.signed:
         pointers.append(PendingSignature(f"{top}/Release.gpg", f"{top}/Release", SignatureForm.ARMOR))
         by_hash = f"{top}/by-hash/SHA256"
@@ -124,12 +113,12 @@ def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> P
     return Publication(suite, release.identity, tuple(content), tuple(pointers), release.facts)
 
 
-def _arch_indexes(request: RenderRequest, suite: str, architecture: str, ordered: list[Entry]) -> dict[str, bytes]:
+def _arch_indexes(request: RenderRequest, suite: str, architecture: str, ordered: list[Entry]) -> dict[str, Content]:
     written: Written = request.memo.setdefault(f"{suite} {architecture}", {})
     shards = cut_shards((entry for entry in ordered if entry.fragment.arch in (architecture, _ALL)), written)
     return {
-        "Packages": b"".join(shard.plain for shard in shards),
+        "Packages": Content(tuple(shard.plain for shard in shards)),
         "Packages.gz": compress_gzip(shards, request.chunks),
         "Packages.xz": compress_xz(shards, request.chunks),
-        "Release": write_arch_release(request, suite, architecture),
+        "Release": Content.of(write_arch_release(request, suite, architecture)),
     }

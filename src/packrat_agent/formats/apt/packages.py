@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 import structlog
 
 from packrat_agent.formats.compress import Shard
-from packrat_agent.model.values import Entry
+from packrat_agent.model.entries import Entry
 
 log = structlog.get_logger()
 

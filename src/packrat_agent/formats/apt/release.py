@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from packrat_agent.formats.interface import MOMENT, RenderRequest
+from packrat_agent.model.dates import rising
 from packrat_core.errors import Held
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -109,8 +110,7 @@ def next_date(now: datetime, remembered: Mapping[str, str], *, clock_confirmed: 
 
     clock_confirmed: the last one was wrong if it lies ahead.
     """
-    now_s = int(now.timestamp())
-    return now_s if clock_confirmed else max(now_s, _last(remembered) + 1)
+    return rising(int(now.timestamp()), None if clock_confirmed else _last(remembered))
 
 
 def _last(remembered: Mapping[str, str]) -> int:

@@ -27,24 +27,18 @@ from packrat_agent.formats.docker.read_image import read_image
 from packrat_agent.formats.docker.serving import ERRORS, write_rules
 from packrat_agent.formats.docker.signatures import sign_manifest, write_policy, write_registries
 from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
-from packrat_agent.model.values import (
-    Entry,
-    Fragment,
-    PackageFile,
-    PendingSignature,
-    Publication,
-    QuotingFile,
-    Repo,
-    Tree,
-    TreeFile,
-    TreeLink,
-)
+from packrat_agent.formats.versions import version_of
+from packrat_agent.model.entries import Entry, Fragment
+from packrat_agent.model.records import PackageFile, Repo
+from packrat_agent.model.tree import Content, PendingSignature, Publication, QuotingFile, Tree, TreeFile, TreeLink
 from packrat_core.errors import Refused
 from packrat_core.packages.image.versions import latest_of, version_order
 
 log = structlog.get_logger()
 
 _CATALOG = "_catalog"
+_IMAGES = "images"
+"""The images of the last render, in the memo."""
 _EARLIER_LIMIT = 200
 """How many manifests that are gone Apache is still told the type of: they stay for a while."""
 
@@ -75,9 +69,6 @@ class DockerFormat:
     treatment = Treatment.UNPACKED
     fragment_version = 1
 
-    def __init__(self) -> None:
-        self._rendered: dict[str, dict[str, _Rendered]] = {}
-
     def place(self, repo: Repo, file: PackageFile) -> str:
         """v2/<image>; the version becomes a tag."""
         if file.kind != "docker" or not file.file_name.endswith(".tar"):
@@ -85,8 +76,7 @@ class DockerFormat:
                 f"a {file.kind} file called {file.file_name} can't be in a docker repository; "
                 "an image is a .tar as `docker save` writes it"
             )
-        if all(version.name != file.distro_version for version in repo.distro_versions):
-            raise Refused(f"it is for {file.distro_version}, which {repo.name} does not take")
+        version_of(repo, file)
         check_tag(file.version)
         return f"v2/{check_image(file.package)}"
 
@@ -104,11 +94,11 @@ class DockerFormat:
             tags = images.setdefault(entry.file.package, {})
             other = tags.setdefault(entry.file.version, entry)
             if other.file.sha256 != entry.file.sha256:
-                newest = max(other, entry, key=lambda one: (len(one.file.uri), one.file.uri))
+                newest = max(other, entry, key=lambda entry: entry.file.record_order)
                 tags[entry.file.version] = newest
                 log.warning("duplicate", image=entry.file.package, tag=entry.file.version, kept=newest.file.uri)
         scope = _scope(request.repo, request.settings)
-        before = self._rendered.get(request.repo.name, {})
+        before: dict[str, _Rendered] = request.memo.get(_IMAGES, {})
         rendered = {}
         for name, tags in sorted(images.items()):
             facts = request.facts.get(name, {})
@@ -118,7 +108,7 @@ class DockerFormat:
                 publication = _render_image(name, tags, f"{scope}/{name}" if scope else None, facts)
                 last = _Rendered(scope, facts, known, publication)
             rendered[name] = last
-        self._rendered[request.repo.name] = rendered
+        request.memo[_IMAGES] = rendered
         catalog = _render_catalog(request.settings, scope, list(rendered))
         return Tree(request.repo, (*(one.publication for one in rendered.values()), catalog))
 
@@ -182,15 +172,15 @@ def _render_image(
         top, end = manifests[0]
         named.append(Named(tag, end, top))
         pointers.append(TreeLink(f"v2/{image}/_refs/{tag}", top))
-        pointers.append(TreeFile(f"v2/{image}/manifests/{tag}", entry.fragment.body.partition(b"\n")[2]))
+        pointers.append(TreeFile(f"v2/{image}/manifests/{tag}", Content.of(entry.fragment.body.partition(b"\n")[2])))
     content: list[_File] = []
     for digest in sorted(tags_of):
         content += sign_manifest(image, public_name, digest, tags_of[digest])
     earlier = _earlier(facts, ends)
     named += [Named(digest, end, digest) for digest, end in sorted({**earlier, **ends}.items())]
-    pointers.insert(0, TreeFile(f"v2/{image}/manifests/.htaccess", write_htaccess(named)))
+    pointers.insert(0, TreeFile(f"v2/{image}/manifests/.htaccess", Content.of(write_htaccess(named))))
     listed = {"name": image, "tags": sorted(tagged)}
-    pointers.append(TreeFile(f"v2/{image}/tags/list", json.dumps(listed).encode() + b"\n"))
+    pointers.append(TreeFile(f"v2/{image}/tags/list", Content.of(json.dumps(listed).encode() + b"\n")))
     remembered = {"manifests": _joined(ends), "earlier": _joined(earlier)}
     return Publication(image, _identity(content, pointers), tuple(content), tuple(pointers), remembered)
 
@@ -207,16 +197,15 @@ def _joined(ends: Mapping[str, str]) -> str:
 
 
 def _render_catalog(settings: RenderSettings, scope: str | None, images: Sequence[str]) -> Publication:
-    pointers: list[_File] = [TreeFile(f"v2/_errors/{name}.json", text) for name, text in ERRORS.items()]
+    pointers: list[_File] = [TreeFile(f"v2/_errors/{name}.json", Content.of(text)) for name, text in ERRORS.items()]
     if scope is not None and settings.public_key is not None:
         directory = scope.partition("/")[2]
         url = f"{settings.public_url}/{directory}/sigstore"
-        pointers.append(
-            TreeFile("sigstore/policy.json", write_policy(scope, settings.standalone_subkey or settings.public_key))
-        )
-        pointers.append(TreeFile("sigstore/registries.yaml", write_registries(scope, url)))
-    pointers.append(TreeFile("v2/index.html", b"{}\n"))
-    pointers.append(TreeFile("v2/_catalog", json.dumps({"repositories": images}).encode() + b"\n"))
+        policy = write_policy(scope, settings.standalone_subkey or settings.public_key)
+        pointers.append(TreeFile("sigstore/policy.json", Content.of(policy)))
+        pointers.append(TreeFile("sigstore/registries.yaml", Content.of(write_registries(scope, url))))
+    pointers.append(TreeFile("v2/index.html", Content.of(b"{}\n")))
+    pointers.append(TreeFile("v2/_catalog", Content.of(json.dumps({"repositories": images}).encode() + b"\n")))
     return Publication(_CATALOG, _identity((), pointers), (), tuple(pointers))
 
 
@@ -226,7 +215,7 @@ def _identity(*groups: Sequence[_File]) -> str:
     for file in (file for group in groups for file in group):
         match file:
             case TreeFile():
-                said: tuple[bytes, ...] = (file.content,)
+                said: tuple[bytes, ...] = (bytes(file.content),)
             case TreeLink():
                 said = (file.target.encode(),)
             case QuotingFile():

@@ -10,7 +10,7 @@ Source: OCI Distribution Specification 1.1, "Pulling manifests"; github.com/dist
 import re
 from urllib.parse import urlsplit
 
-from packrat_agent.model.values import Repo
+from packrat_agent.model.records import Repo
 from packrat_core.errors import Refused
 
 IMAGE = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"

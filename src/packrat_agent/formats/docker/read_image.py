@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from packrat_agent.model.values import Fragment, Product
+from packrat_agent.model.entries import Fragment, Product
 from packrat_core.errors import Refused
 from packrat_core.fs.disk import told_as_disk_error
 from packrat_core.packages.image.archive import Archive

@@ -12,7 +12,7 @@ import base64
 import json
 from collections.abc import Sequence
 
-from packrat_agent.model.values import PendingSignature, QuotingFile, Retained, SignatureForm, TreeFile
+from packrat_agent.model.tree import Content, PendingSignature, QuotingFile, Retained, SignatureForm, TreeFile
 
 _UNSIGNED = b'{"signatures":[]}\n'
 
@@ -28,7 +28,7 @@ def sign_manifest(
     """
     listed = f"extensions/v2/{image}/signatures/{digest}"
     if public_name is None:
-        return [TreeFile(listed, _UNSIGNED, Retained.AS_PACKAGE)]
+        return [TreeFile(listed, Content.of(_UNSIGNED), Retained.AS_PACKAGE)]
     _, _, path = public_name.partition("/")
     signatures = [
         PendingSignature(

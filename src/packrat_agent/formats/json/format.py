@@ -5,21 +5,14 @@ Gives: their places, the Tree.
 Touches: nothing.
 """
 
-import hashlib
 from pathlib import Path
 
 from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
 from packrat_agent.formats.json.manifest import write_manifest, write_sums
-from packrat_agent.model.values import (
-    Fragment,
-    PackageFile,
-    PendingSignature,
-    Publication,
-    Repo,
-    SignatureForm,
-    Tree,
-    TreeFile,
-)
+from packrat_agent.formats.versions import version_of
+from packrat_agent.model.entries import Fragment
+from packrat_agent.model.records import PackageFile, Repo
+from packrat_agent.model.tree import Content, PendingSignature, Publication, SignatureForm, Tree, TreeFile, sha256_of
 from packrat_core.errors import Refused
 from packrat_core.repository_types import REPOSITORY_TYPES
 
@@ -44,8 +37,7 @@ class FilesFormat:
         if file.kind in _OTHERS:
             other = _OTHERS[file.kind]
             raise Refused(f"a {file.kind} file called {file.file_name} belongs into a repository of type {other}")
-        if all(version.name != file.distro_version for version in repo.distro_versions):
-            raise Refused(f"it is for {file.distro_version}, which {repo.name} does not have")
+        version_of(repo, file)
         if file.package in _OURS:
             raise Refused(
                 f"a package can't be called {file.package}: the repository has a file or directory of that name"
@@ -62,7 +54,8 @@ class FilesFormat:
     def render(self, request: RenderRequest) -> Tree:
         """One publication, each place in it once."""
         entries = {entry.path: entry for entry in reversed(request.entries)}.values()
-        sums, manifest = TreeFile(SUMS, write_sums(entries)), TreeFile(MANIFEST, write_manifest(entries))
+        sums = TreeFile(SUMS, Content.of(write_sums(entries)))
+        manifest = TreeFile(MANIFEST, Content.of(write_manifest(entries)))
         pointers: tuple[TreeFile | PendingSignature, ...] = (sums, manifest)
         if request.settings.signed:
             pointers = (
@@ -72,8 +65,9 @@ class FilesFormat:
                 manifest,
                 PendingSignature(f"{MANIFEST}.gpg", MANIFEST, SignatureForm.BINARY),
             )
-        identity = hashlib.sha256(f"{request.settings.signed}\n".encode() + sums.content + manifest.content)
-        return Tree(request.repo, (Publication("main", identity.hexdigest(), (), pointers),))
+        said = f"{request.settings.signed}\n".encode()
+        identity = sha256_of((said, *sums.content.parts, *manifest.content.parts))
+        return Tree(request.repo, (Publication("main", identity, (), pointers),))
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
         """How the list and a file are had and checked."""

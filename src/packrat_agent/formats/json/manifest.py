@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from json.encoder import encode_basestring_ascii as quoted
 
-from packrat_agent.model.values import Entry
+from packrat_agent.model.entries import Entry
 
 
 def write_manifest(entries: Iterable[Entry]) -> bytes:

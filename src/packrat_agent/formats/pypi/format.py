@@ -16,7 +16,10 @@ from packrat_agent.formats.interface import ChunkCache, RenderRequest, Treatment
 from packrat_agent.formats.pypi.index import Page, project_identity, write_project, write_root
 from packrat_agent.formats.pypi.serving import write_rules
 from packrat_agent.formats.renamed import means
-from packrat_agent.model.values import Entry, Fragment, PackageFile, Product, Publication, Repo, Tree, TreeFile
+from packrat_agent.formats.versions import version_of
+from packrat_agent.model.entries import Entry, Fragment, Product
+from packrat_agent.model.records import PackageFile, Repo
+from packrat_agent.model.tree import Content, Publication, Tree, TreeFile
 from packrat_core.errors import Refused
 from packrat_core.fs.disk import write_new
 from packrat_core.packages.python.inspect import SDIST_ENDINGS, Kind, check_file_name, read_distribution
@@ -41,8 +44,7 @@ class PypiFormat:
             raise Refused(f"a {file.kind} file called {file.file_name} can't be in a pypi repository")
         if not file.file_name.endswith((".whl", *SDIST_ENDINGS)):
             raise Refused(f"{file.file_name} is neither a wheel (.whl) nor a source distribution (.tar.gz, .zip)")
-        if all(version.name != file.distro_version for version in repo.distro_versions):
-            raise Refused(f"it is for {file.distro_version}, which {repo.name} does not have")
+        version_of(repo, file)
         return f"packages/{file.package[:6]}/{file.file_name}"
 
     def read(self, path: Path, into: Path) -> Fragment:
@@ -135,4 +137,7 @@ def _render_root(projects: Sequence[str]) -> Publication:
 
 
 def _pointers(directory: str, page: Page) -> tuple[TreeFile, ...]:
-    return (TreeFile(f"{directory}/index.v1_json", page.json), TreeFile(f"{directory}/index.html", page.html))
+    return (
+        TreeFile(f"{directory}/index.v1_json", Content.of(page.json)),
+        TreeFile(f"{directory}/index.html", Content.of(page.html)),
+    )

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from packaging.version import Version
 
-from packrat_agent.model.values import Entry
+from packrat_agent.model.entries import Entry
 
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 HTML_VERSION = "1.0"

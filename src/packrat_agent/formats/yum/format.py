@@ -14,6 +14,7 @@ from urllib.parse import quote
 from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
 from packrat_agent.formats.newest import sort_entries
 from packrat_agent.formats.renamed import check_record
+from packrat_agent.formats.versions import version_of
 from packrat_agent.formats.yum.read_rpm import read_rpm
 from packrat_agent.formats.yum.repodata import Metadata, write_metadata
 from packrat_agent.formats.yum.repomd import (
@@ -24,19 +25,10 @@ from packrat_agent.formats.yum.repomd import (
     write_repomd,
 )
 from packrat_agent.formats.yum.serving import write_rules
-from packrat_agent.model.values import (
-    DistroVersion,
-    Entry,
-    Fragment,
-    PackageFile,
-    PendingSignature,
-    Publication,
-    Repo,
-    SignatureForm,
-    Tree,
-    TreeFile,
-    TreeLink,
-)
+from packrat_agent.model.dates import rising
+from packrat_agent.model.entries import Entry, Fragment
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
+from packrat_agent.model.tree import Content, PendingSignature, Publication, SignatureForm, Tree, TreeFile, TreeLink
 from packrat_core.errors import Refused
 
 _COMPONENT = "main"
@@ -62,10 +54,7 @@ class YumFormat:
             raise Refused("it is a source package; a repository for clients takes binary packages only")
         if not _FILE_NAME.fullmatch(file.file_name):
             raise Refused(f"clients can't ask for a file called {file.file_name!r}; upload it under a plain name")
-        version = next((one for one in repo.distro_versions if one.name == file.distro_version), None)
-        if version is None:
-            raise Refused(f"it is for {file.distro_version}, which {repo.name} does not have")
-        return f"{_top(version)}/{_ARCHES.get(file.arch, file.arch)}/{file.file_name}"
+        return f"{_top(version_of(repo, file))}/{_ARCHES.get(file.arch, file.arch)}/{file.file_name}"
 
     def read(self, path: Path, into: Path) -> Fragment:
         """The three XML fragments."""
@@ -130,19 +119,19 @@ def _render_version(request: RenderRequest, top: str, version: DistroVersion, en
     title = f"{repo.description or repo.name} ({version.distro} {version.version or version.name})"
     repo_file = write_repo_file(repo, top, title, settings)
     content: list[TreeFile | TreeLink | PendingSignature] = _repodata_content(f"{top}/repodata", metadata)
-    pointers = _repomd_files(f"{top}/repodata", f"{top}/repodata", repomd, request)
+    pointers = _repomd_files(f"{top}/repodata", f"{top}/repodata", Content.of(repomd), request)
     if settings.public_url:
         generation = f"generations/{revision}-{hashlib.sha256(repomd).hexdigest()[:12]}"
         content += _repodata_content(f"{top}/{generation}/repodata", metadata)
-        content += _repomd_files(f"{top}/{generation}/repodata", f"{top}/repodata", repomd, request)
+        content += _repomd_files(f"{top}/{generation}/repodata", f"{top}/repodata", Content.of(repomd), request)
         arches = sorted({entry.path.removeprefix(f"{top}/").partition("/")[0] for entry in ordered})
         content += [TreeLink(f"{top}/{generation}/{arch}", f"../../{arch}") for arch in arches]
         address = f"{settings.public_url}/{quote(f'{repo.directory}/{top}/{generation}')}"
         pointers += [
-            TreeFile(f"{top}/mirrorlist", write_mirrorlist(address)),
-            TreeFile(f"{top}/metalink", write_metalink(address, repomd, revision)),
+            TreeFile(f"{top}/mirrorlist", Content.of(write_mirrorlist(address))),
+            TreeFile(f"{top}/metalink", Content.of(write_metalink(address, repomd, revision))),
         ]
-    pointers.append(TreeFile(f"{top}/{repo.name}.repo", repo_file))
+    pointers.append(TreeFile(f"{top}/{repo.name}.repo", Content.of(repo_file)))
     identity = hashlib.sha256(write_repomd(metadata, 0, description) + repo_file + (settings.public_key or b""))
     return Publication(name, identity.hexdigest(), tuple(content), tuple(pointers), {"Revision": str(revision)})
 
@@ -152,13 +141,13 @@ def _repodata_content(directory: str, metadata: Sequence[Metadata]) -> list[Tree
 
 
 def _repomd_files(
-    directory: str, source: str, repomd: bytes, request: RenderRequest
+    directory: str, source: str, repomd: Content, request: RenderRequest
 ) -> list[TreeFile | TreeLink | PendingSignature]:
     """List repomd.xml behind its signature; the signature is made of the one in the directory `source`."""
     files: list[TreeFile | TreeLink | PendingSignature] = []
     if request.settings.signed:
         if request.settings.public_key:
-            files.append(TreeFile(f"{directory}/repomd.xml.key", request.settings.public_key))
+            files.append(TreeFile(f"{directory}/repomd.xml.key", Content.of(request.settings.public_key)))
         files.append(PendingSignature(f"{directory}/repomd.xml.asc", f"{source}/repomd.xml", SignatureForm.ARMOR))
     files.append(TreeFile(f"{directory}/repomd.xml", repomd))
     return files
@@ -167,5 +156,4 @@ def _repomd_files(
 def _next_revision(request: RenderRequest, publication: str) -> int:
     """Give the revision in epoch seconds: now, but later than the last one, also where the clock stepped back."""
     last = request.facts.get(publication, {}).get("Revision", "")
-    now_s = int(request.now.timestamp())
-    return max(now_s, int(last) + 1) if last.isdigit() else now_s
+    return rising(int(request.now.timestamp()), int(last) if last.isdigit() else None)

@@ -11,7 +11,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from packrat_agent.model.values import Fragment
+from packrat_agent.model.entries import Fragment
 from packrat_core.errors import ConfigError, Refused
 from packrat_core.packages.rpm.header import I18N, STRING, STRINGS, Header, RpmFile, walk
 from packrat_core.packages.rpm.inspect import identify

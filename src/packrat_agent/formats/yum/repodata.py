@@ -19,7 +19,8 @@ import structlog
 from packrat_agent.formats.compress import Shard, compress_gzip
 from packrat_agent.formats.interface import ChunkCache
 from packrat_agent.formats.yum.read_rpm import HREF_MARK, SHA256_MARK, SIZE_MARK
-from packrat_agent.model.values import Entry
+from packrat_agent.model.entries import Entry
+from packrat_agent.model.tree import Content, sha256_of
 
 log = structlog.get_logger()
 
@@ -36,18 +37,17 @@ _ROOTS = {
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """One metadata file: gzip `content` and its SHA-256, size and SHA-256 of what is in it."""
+    """One metadata file: its gzip `content`, and size and SHA-256 of what is in it."""
 
     kind: str
-    content: bytes
-    checksum: str
+    content: Content
     open_size: int
     open_checksum: str
 
     @property
     def name(self) -> str:
         """Its file name, which changes with its content."""
-        return f"{self.checksum}-{self.kind}.xml.gz"
+        return f"{self.content.digest}-{self.kind}.xml.gz"
 
 
 def write_metadata(ordered: Sequence[Entry], below: str, chunks: ChunkCache) -> tuple[Metadata, ...]:
@@ -89,11 +89,9 @@ def _metadata(kind: str, count: int, shards: Sequence[Shard], chunks: ChunkCache
     closing = _shard(f"</{root}>\n".encode())
     everything = (opening, *shards, closing)
     content = compress_gzip(everything, chunks)
-    plain = hashlib.sha256()
-    for shard in everything:
-        plain.update(shard.plain)
+    plain = sha256_of(shard.plain for shard in everything)
     size = sum(len(shard.plain) for shard in everything)
-    return Metadata(kind, content, hashlib.sha256(content).hexdigest(), size, plain.hexdigest())
+    return Metadata(kind, content, size, plain)
 
 
 def _shard(plain: bytes) -> Shard:

@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 from packrat_agent.formats.interface import RenderSettings
 from packrat_agent.formats.yum.repodata import Metadata
-from packrat_agent.model.values import Repo
+from packrat_agent.model.records import Repo
 
 MIRROR_MARK = "@MIRROR@"
 """Stands in a .repo file for the address of root_dir where `public_url` is not set."""
@@ -35,11 +35,11 @@ def write_repomd(metadata: Sequence[Metadata], revision: int, description: str) 
     for file in metadata:
         lines += [
             f'  <data type="{file.kind}">',
-            f'    <checksum type="sha256">{file.checksum}</checksum>',
+            f'    <checksum type="sha256">{file.content.digest}</checksum>',
             f'    <open-checksum type="sha256">{file.open_checksum}</open-checksum>',
             f'    <location href="repodata/{file.name}"/>',
             f"    <timestamp>{revision}</timestamp>",
-            f"    <size>{len(file.content)}</size>",
+            f"    <size>{file.content.size}</size>",
             f"    <open-size>{file.open_size}</open-size>",
             "  </data>",
         ]

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from packrat_agent.formats.interface import IMMUTABLE, WebRules, WebServer
-from packrat_agent.model.values import Repo
+from packrat_agent.model.records import Repo
 
 _NGINX = """\
     # {name}: what a checksum names, and what stands in a generation, never changes.

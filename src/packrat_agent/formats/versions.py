@@ -1,0 +1,16 @@
+"""Finds the distribution version that a package file is for among those of its repository."""
+
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
+from packrat_core.errors import Refused
+
+
+def version_of(repo: Repo, file: PackageFile) -> DistroVersion:
+    """Find the distribution version that a package file is for.
+
+    Raises:
+        Refused: the repository does not have it.
+    """
+    for version in repo.distro_versions:
+        if version.name == file.distro_version:
+            return version
+    raise Refused(f"it is for {file.distro_version}, which {repo.name} does not have")

@@ -1,0 +1,36 @@
+"""What sets a sync going, and what limits it: news of the server, the operator's word, retention."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What the operator vouches for: that the server means what it takes away; that this host's clock is right."""
+
+    removals: bool = False
+    clock: bool = False
+
+
+NOTHING_CONFIRMED = Confirmed()
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed on the server up to `position`: repository name → package names, None for "list everything".
+
+    `mirror` says that the mirror's own record (its list of repositories) or a repository's record changed.
+    """
+
+    position: str | None
+    repos: Mapping[str, frozenset[str] | None]
+    mirror: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """For how many seconds replaced indexes and withdrawn package files stay, and how many generations at least."""
+
+    index_s: float
+    packages_s: float
+    keep_generations: int

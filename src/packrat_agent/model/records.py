@@ -1,0 +1,79 @@
+"""What the server says: the mirror, its repositories, and the package files that they want."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class DistroVersion:
+    """One distribution release that package files are made for, `bookworm` or `rhel9`."""
+
+    name: str
+    distro: str
+    version: str | None
+    file_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repo:
+    """One repository of the mirror as the server describes it; `directory` is relative to `root_dir`, checked."""
+
+    name: str
+    description: str
+    directory: str
+    kind: str
+    distro_versions: tuple[DistroVersion, ...]
+    show_only_latest: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PackageFile:
+    """One package file that a repository wants; every field has been checked, `file_name` is one path segment.
+
+    `created` is when the server took it in, as `2026-11-22T11:20:20.264145Z`; '' where the server doesn't say.
+    """
+
+    uri: str
+    package: str
+    distro_version: str
+    version: str
+    kind: str
+    arch: str
+    url: str
+    file_name: str
+    sha256: str
+    created: str = ""
+
+    @property
+    def record_order(self) -> tuple[int, str]:
+        """Sorts records from the oldest to the newest: a URI ends with the record's number, which rises."""
+        return len(self.uri), self.uri
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One record of the server that can't be used, by its URI, and why."""
+
+    record: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorView:
+    """The mirror as the server describes it; records that can't be used stand in `rejected`.
+
+    `unusable` names the repositories among these: they are on the mirror, so what is published of them stays.
+    """
+
+    description: str
+    repos: tuple[Repo, ...]
+    rejected: tuple[Rejection, ...]
+    unusable: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The package files that one repository wants, or those of some packages of it; `uris` names all, usable or not."""
+
+    uris: frozenset[str]
+    files: tuple[PackageFile, ...]
+    rejected: tuple[Rejection, ...]
