@@ -11,8 +11,8 @@ from pathlib import Path, PurePath
 import pytest
 
 from calls import CHANGES, Call, Watch, number, watch
+from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.verify.tree import verify_tree
-from packrat_core.fs.disk import AGENT_DIR
 from packrat_demo.build_deb import Deb
 from stage import DEADLINE_S, Daemon, Stage
 

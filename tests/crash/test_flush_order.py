@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from calls import Call, watch
-from packrat_core.fs.disk import AGENT_DIR
+from packrat_agent.config.settings import AGENT_DIR
 from packrat_demo.build_deb import Deb
 from stage import Stage
 

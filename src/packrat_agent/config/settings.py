@@ -26,6 +26,8 @@ _SYSTEM_TREES = (
     *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr/bin", "/usr/lib"),
 )
 _INDEX_GRACE_S = 3600
+AGENT_DIR = ".packrat-agent"
+"""The agent's own directory in root_dir: the mark, the lock and staging; mode 0700, so no web server shows it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 from packrat_agent.gpg.keyring import SigningKey, make_signature, verifies
 from packrat_agent.model.values import SignatureForm, StagedFile
 from packrat_core.errors import Refused, SigningError
-from packrat_core.fs.disk import told_as_disk_error
+from packrat_core.fs.disk_errors import told_as_disk_error
 from packrat_core.packages.rpm.header import RpmFile, walk
 
 _BUILD_TIME = 1006

@@ -18,7 +18,7 @@ from packrat_agent.formats.pypi.serving import write_rules
 from packrat_agent.formats.renamed import means
 from packrat_agent.model.values import Entry, Fragment, PackageFile, Product, Publication, Repo, Tree, TreeFile
 from packrat_core.errors import Refused
-from packrat_core.fs.disk import write_new
+from packrat_core.fs.atomic import write_new
 from packrat_core.packages.python.inspect import SDIST_ENDINGS, Kind, check_file_name, read_distribution
 from packrat_core.packages.python.metadata import read_version
 
