@@ -8,7 +8,8 @@ from pathlib import Path
 
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.yum.format import YumFormat
-from packrat_agent.gpg.keyring import SigningKey, export_public, find_key
+from packrat_agent.gpg.keyring import export_public, find_key
+from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.model.values import DistroVersion, Entry, PackageFile, Repo
 from packrat_agent.publish.signing import sign_tree
 from packrat_agent.publish.writer import intend, publish

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.gpg.keyring import SigningKey, verifies
+from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.verdict import read_verdict
+from packrat_agent.gpg.verify import verifies
 from packrat_agent.verify.signatures import Keyring
 
 MADE, SIGNED = "20200101T000000", "20200102T000000"

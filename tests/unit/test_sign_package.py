@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from conftest import make_key
-from packrat_agent.gpg.keyring import SigningKey, find_key, warn
+from packrat_agent.gpg.keyring import find_key, warn
 from packrat_agent.gpg.rpmsign import sign_package
+from packrat_agent.gpg.signing_key import SigningKey
 from packrat_core.errors import Refused, SigningError
 from packrat_core.packages.rpm.inspect import read_rpm
 from packrat_demo.build_rpm import Rpm, write_rpm

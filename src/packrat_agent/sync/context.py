@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from packrat_agent.formats.interface import Format, RenderSettings, Treatment
-from packrat_agent.gpg.keyring import SigningKey
+from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.model.values import NOTHING_CONFIRMED, Confirmed, Refusal, Rejection, Retention, StoredFile
 from packrat_agent.state.packages import FragmentSource
 from packrat_agent.sync.removals import RemovalLimits
