@@ -17,7 +17,7 @@ from pathlib import Path
 
 import click
 
-from packrat_agent.config.settings import load
+from packrat_agent.config.load import load
 from packrat_agent.gpg.run import stop_gpg_agent
 from packrat_agent.sync.full_sync import Summary, sync
 from packrat_agent.sync.mirror import Wish, ready

@@ -13,7 +13,7 @@ import pytest
 
 from hostile.evil import DISTRO_VERSION, FILE, MIRROR, REPO, answer, file_record, repo_record
 from hostile.wire import connect_to
-from packrat_agent.config.settings import load
+from packrat_agent.config.load import load
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.values import PackageFile, Repo

@@ -13,7 +13,7 @@ import pytest
 
 from certificates import Certificates, make_certificates
 from original_server import OriginalServer, original_server
-from packrat_agent.config.settings import load
+from packrat_agent.config.load import load
 from packrat_agent.model.values import PackageFile, Placement
 from packrat_agent.sync.download import Fetched, Retries, fetch
 from packrat_agent.upstream.client import Packrat

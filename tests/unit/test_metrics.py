@@ -13,7 +13,8 @@ import structlog
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from packrat_agent.config.settings import Config, load
+from packrat_agent.config.load import load
+from packrat_agent.config.settings import Config
 from packrat_agent.model.values import Repo
 from packrat_agent.state.store import Store
 from packrat_agent.status.prometheus import collect, serving_metrics

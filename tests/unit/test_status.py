@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.config.settings import Config, load
+from packrat_agent.config.load import load
+from packrat_agent.config.settings import Config
 from packrat_agent.model.values import (
     DistroVersion,
     LiveFile,
