@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from packrat_agent.config.load import load
 from packrat_agent.config.settings import Config
-from packrat_core.cinp.route import RateLimit, bypasses
+from packrat_core.cinp.rate_limit import RateLimit
+from packrat_core.cinp.route import bypasses
 from packrat_core.errors import ConfigError
 
 

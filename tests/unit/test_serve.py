@@ -318,7 +318,7 @@ def test_a_port_in_use_and_a_missing_root_are_told(site: Site, tmp_path: Path) -
 
     with pytest.raises(ConfigError, match=f"port {site.port} on 127.0.0.1 is in use"):
         asyncio.run(serve(site.root, site.port))
-    with pytest.raises(ConfigError, match="is no directory; `packrat-agent sync` makes"):
+    with pytest.raises(ConfigError, match="is not a directory; `packrat-agent sync` makes"):
         asyncio.run(serve(tmp_path / "missing", 0))
 
 

@@ -1,8 +1,5 @@
-"""Serves a directory over HTTP, for a small site or to try things out.
-
-Takes: a directory, an address.
-Gives: files with Range, ETag and Last-Modified; directory listings.
-Touches: network; the directory, reading only.
+"""Serves a directory over HTTP, for a small site or to try things out: files with Range, ETag and Last-Modified, and
+directory listings.
 
 Source: RFC 9110 (conditional and range requests).
 """
@@ -73,7 +70,8 @@ class _Part:
 async def serve_until(root: Path, host: str, port: int, stop: asyncio.Event) -> None:
     """Serve until `stop` is set.
 
-    Raises: ConfigError where root is no directory or the address can't be had.
+    Raises:
+        ConfigError: root is not a directory, or the address can't be listened on.
     """
     async with serving(root, host, port) as bound:
         log.info("serving", url=f"{show_url(host, bound)}/", root=str(root))
@@ -84,10 +82,11 @@ async def serve_until(root: Path, host: str, port: int, stop: asyncio.Event) -> 
 async def serving(root: Path, host: str, port: int) -> AsyncIterator[int]:
     """Serve while the context lasts; gives the port, which is any free one for port 0.
 
-    Raises: ConfigError
+    Raises:
+        ConfigError: root is not a directory, or the address can't be listened on.
     """
     if not root.is_dir():
-        raise ConfigError(f"{root} is no directory; `packrat-agent sync` makes and fills root_dir")
+        raise ConfigError(f"{root} is not a directory; `packrat-agent sync` makes and fills root_dir")
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", _Files(root.resolve()).answer)
     async with serving_http(application, host, port, "--listen") as bound:
@@ -241,7 +240,7 @@ def _moment(text: str | None) -> datetime | None:
 
 def _page(listed: Iterable[tuple[str, Path]], raw: str) -> str:
     rows = []
-    for name, target in sorted(listed, key=lambda one: (not one[1].is_dir(), one[0])):
+    for name, target in sorted(listed, key=lambda entry: (not entry[1].is_dir(), entry[0])):
         with suppress(OSError):
             status = target.stat()
             end = "/" if stat.S_ISDIR(status.st_mode) else ""
