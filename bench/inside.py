@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from bench.meter import read_peak_kib, reset_peak
-from packrat_agent.config.settings import load
+from packrat_agent.config.load import load
 from packrat_agent.sync.context import Order
 from packrat_agent.sync.full_sync import sync
 from packrat_agent.sync.mirror import Mirror, Wish, ready

@@ -1,13 +1,8 @@
-"""What can go wrong, sorted by who must act.
-
-Takes: nothing.
-Gives: one root type that carries an exit code; a child for each person who must act.
-Touches: nothing.
-"""
+"""The errors that the programs raise on purpose, one class for each person who must act, with its exit code."""
 
 
 class PackratError(Exception):
-    """Everything that this program raises on purpose; the text names what, where and what to do next."""
+    """Any error that is raised on purpose; the text names what, where and what to do next."""
 
     exit_code = 1
 
@@ -21,7 +16,7 @@ class ConfigError(PackratError):
 class ServerUnavailable(PackratError):
     """The server can't be reached, or answers with a fault of its own: waiting may help.
 
-    `wait_s`: for so many seconds the server asks not to be asked again.
+    `wait_s`: for how many seconds the server asks its clients to wait; 0 where it does not say.
     """
 
     exit_code = 3
@@ -32,7 +27,7 @@ class ServerUnavailable(PackratError):
 
 
 class ServerRefused(PackratError):
-    """The server understood and said no (login, permission, a missing object): asking again says no again.
+    """The server refused the request (login, permission, a missing object): repeating it does not help.
 
     `code` is the server's own name for the rule, where it gave one. `by_api`: the packrat API itself said so, not a
     proxy or web server in front of it.
@@ -82,7 +77,7 @@ class Busy(PackratError):
 
 
 class NotOurs(PackratError):
-    """`root_dir` holds files of somebody else: the operator decides with `sync --adopt`."""
+    """`root_dir` holds unmanaged files: the operator decides with `sync --adopt`."""
 
     exit_code = 9
 
@@ -100,12 +95,12 @@ class Refused(PackratError):
 
 
 class Incomplete(PackratError):
-    """The pass ended, but something in it failed or was refused; the log and the summary name it."""
+    """The sync ended, but something in it failed or was refused; the log and the summary name it."""
 
     exit_code = 12
 
 
 class Unsound(PackratError):
-    """An audit found faults in a tree; the next full pass of its agent mends them."""
+    """An audit found faults in a tree; the next full sync of its agent mends them."""
 
     exit_code = 13

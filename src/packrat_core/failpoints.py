@@ -1,8 +1,6 @@
 """Names the steps at which a crash must do no harm, so that tests can kill the process at each of them.
 
-Takes: the name of a step that was just done.
-Gives: nothing.
-Touches: nothing; with PACKRAT_AGENT_DIE_AT=STEP or STEP:COUNT in the environment, ends this process as a crash does.
+With PACKRAT_AGENT_DIE_AT=STEP or STEP:COUNT in the environment, the process ends there as in a crash.
 """
 
 import os
@@ -28,7 +26,7 @@ STEPS = (
     "indexes-collected",
     "garbage-noted",
 )
-"""In the order of a pass."""
+"""In the order of a sync."""
 
 _STEP, _, _COUNT = os.environ.get("PACKRAT_AGENT_DIE_AT", "").partition(":")
 _left = int(_COUNT) if _COUNT.isdigit() else 1

@@ -1,24 +1,71 @@
-"""Reads HOST:PORT as people write it.
+"""Reads HOST:PORT as people write it, and opens the sockets that listen there.
 
-Takes: text.
-Gives: host and port.
-Touches: nothing.
+host, port = parse_listen("127.0.0.1:8080")
+sockets = open_listeners(host, port, "--listen")
 """
 
+import errno
 import re
+import socket
 
 from packrat_core.errors import ConfigError
 
 _LISTEN = re.compile(r"(?:(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z_.-]*):)?(?P<port>[0-9]{1,5})")
+_BACKLOG = 1024
 
 
 def parse_listen(text: str) -> tuple[str, int]:
-    """Split `8080`, `:8080`, `127.0.0.1:8080`, `[::1]:8080`; without a host every address of this machine is meant.
+    """Split `8080`, `:8080`, `127.0.0.1:8080`, `[::1]:8080`; without a host, every address of this machine is meant.
 
-    Raises: ConfigError
+    Raises:
+        ConfigError: It is not of that form.
     """
     match = _LISTEN.fullmatch(text.strip())
     if match is None or int(match["port"]) > 65535:
-        raise ConfigError(f"{text[:100]!r} is no HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080")
+        raise ConfigError(f"{text[:100]!r} is not HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080")
     host = (match["host"] or "").strip("[]")
     return host or "0.0.0.0", int(match["port"])  # noqa: S104 asked for
+
+
+def show_url(host: str, port: int) -> str:
+    """Write the URL of a listener, without a slash at its end."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def open_listeners(host: str, port: int, setting: str) -> list[socket.socket]:
+    """Listen on each address of a host.
+
+    Args:
+        host: A name or an address.
+        port: The port; 0 for any free one, the same on all addresses.
+        setting: The option or key that chooses the address, for the message.
+
+    Raises:
+        ConfigError: The host is unknown, or the port can't be had.
+    """
+    listeners: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            # With the protocol named, asyncio sets TCP_NODELAY; without, each answer waits 40 ms for an ACK.
+            listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            listeners.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6 and len(found) > 1:
+                # Its IPv4 addresses get sockets of their own.
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind((address[0], port or listeners[0].getsockname()[1], *address[2:]))
+            listener.listen(_BACKLOG)
+    except OSError as error:
+        for listener in listeners:
+            listener.close()
+        raise ConfigError(_explain(error, host, port, setting)) from None
+    return listeners
+
+
+def _explain(error: OSError, host: str, port: int, setting: str) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"{host}:{port} can't be listened on: the port is in use by another program; change {setting}"
+    if error.errno == errno.EACCES:
+        return f"{host}:{port} can't be listened on: the port needs root; set {setting} to one above 1023"
+    return f"{host}:{port} can't be listened on: {error.strerror or error}; change {setting}"

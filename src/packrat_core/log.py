@@ -1,9 +1,4 @@
-"""Sets up the log: one line an event on stderr, a fixed word first, fields after.
-
-Takes: the level.
-Gives: nothing; afterwards structlog.get_logger() writes such lines.
-Touches: stderr.
-"""
+"""Sets up the log: one line an event on stderr, a fixed word first, fields after."""
 
 import logging
 import os
@@ -35,7 +30,7 @@ def set_up_log(level: str = "info") -> None:
 
 
 def _under_journald() -> bool:
-    """Say whether stderr is the journal: the variable is inherited by those whose stderr leads elsewhere, too.
+    """Tell whether stderr is the journal; the variable alone is inherited also where stderr was redirected.
 
     Source: systemd.exec(5), JOURNAL_STREAM.
     """

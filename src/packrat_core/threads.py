@@ -1,9 +1,4 @@
-"""Runs plain functions in threads for those who wait.
-
-Takes: a function and its arguments.
-Gives: its result.
-Touches: what the function touches.
-"""
+"""Runs plain functions in threads for coroutines that wait for them."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +9,7 @@ T = TypeVar("T")
 
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run `work` in a thread; who is cancelled meanwhile still waits for its end, so that nothing goes on unseen."""
+    """Run `work` in a thread; if cancelled, wait for the thread to finish before re-raising."""
     task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
     try:
         return await asyncio.shield(task)

@@ -8,11 +8,12 @@ Touches: the directory; gpg.
 import hashlib
 import os
 import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from packrat_agent.gpg.listing import list_keys
+from packrat_agent.gpg.run import run_gpg
 from packrat_core.errors import ConfigError, SigningError
 from packrat_demo.table import DEMO_TYPES
 from packrat_server import admin
@@ -121,26 +122,12 @@ def find_gnupg_home(directory: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"packrat-demo-{os.getuid()}-{digest}"
 
 
-def stop_gpg_agent(home: Path) -> None:
-    """End the gpg-agent that gpg left behind."""
-    subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
-
-
 def _make_key(home: Path) -> str:
     home.mkdir(mode=0o700, exist_ok=True)
-    gpg = ["gpg", "--homedir", str(home), "--batch"]
-    listed = subprocess.run([*gpg, "--list-secret-keys", "--with-colons"], check=False, capture_output=True, text=True)
-    if "fpr:" not in listed.stdout:
-        made = subprocess.run(
-            [*gpg, "--passphrase", "", "--quick-generate-key", _KEY_NAME, "rsa3072", "sign", "never"],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+    listed = list_keys(home, secret=True)
+    if not listed:
+        made = run_gpg(home, "--passphrase", "", "--quick-generate-key", _KEY_NAME, "rsa3072", "sign", "never")
         if made.returncode != 0:
-            raise SigningError(f"gpg can't make a key in {home}: {made.stderr.strip()[-300:]}")
-        listed = subprocess.run(
-            [*gpg, "--list-secret-keys", "--with-colons"], check=True, capture_output=True, text=True
-        )
-    line = next(line for line in listed.stdout.splitlines() if line.startswith("fpr:"))
-    return line.split(":")[9]
+            raise SigningError(f"gpg can't make a key in {home}: {made.reason}; look whether gpg works there")
+        listed = list_keys(home, secret=True)
+    return listed[0].primary.fingerprint

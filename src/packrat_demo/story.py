@@ -17,7 +17,8 @@ from pathlib import Path
 
 import click
 
-from packrat_agent.config.settings import load
+from packrat_agent.config.load import load
+from packrat_agent.gpg.run import stop_gpg_agent
 from packrat_agent.sync.full_sync import Summary, sync
 from packrat_agent.sync.mirror import Wish, ready
 from packrat_agent.upstream.connection import connected
@@ -29,7 +30,7 @@ from packrat_core.errors import ConfigError, Incomplete
 from packrat_demo.build_deb import write_deb
 from packrat_demo.packages import NEXT, put_in
 from packrat_demo.proofs import Proof, Site, is_here
-from packrat_demo.setting import USER, Setting, set_the_stage, stop_gpg_agent, write_config
+from packrat_demo.setting import USER, Setting, set_the_stage, write_config
 from packrat_demo.table import DEMO_TYPES, samples_of
 from packrat_server.running import running
 from packrat_server.uploader import signed_in

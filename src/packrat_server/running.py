@@ -20,7 +20,7 @@ import uvicorn
 from sqlalchemy import Engine, delete, select
 from starlette.types import Receive, Scope, Send
 
-from packrat_core.errors import ConfigError
+from packrat_core.listen import open_listeners, show_url
 from packrat_server.api.app import App
 from packrat_server.api.calls import House
 from packrat_server.epochs import read_epochs
@@ -66,10 +66,10 @@ def serve(data_dir: Path, host: str, port: int) -> None:
 
     Raises: ConfigError where the address can't be had or there is no server in data_dir.
     """
-    server, listener = _prepare(data_dir, host, port)
-    log.info("serving", url=_url(listener), data=str(data_dir), database=server.database)
-    with listener:
-        server.run(sockets=[listener])
+    server, listeners = _prepare(data_dir, host, port)
+    log.info("serving", url=_url(listeners[0]), data=str(data_dir), database=server.database)
+    # uvicorn closes them.
+    server.run(sockets=listeners)
     log.info("stopped")
 
 
@@ -79,19 +79,20 @@ def running(data_dir: Path, host: str = "127.0.0.1", port: int = 0) -> Iterator[
 
     Raises: ConfigError
     """
-    server, listener = _prepare(data_dir, host, port)
+    server, listeners = _prepare(data_dir, host, port)
     # The socket listens already: a request made before the server takes it waits.
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="packrat-server", daemon=True)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": listeners}, name="packrat-server", daemon=True)
     thread.start()
     try:
-        yield _url(listener)
+        yield _url(listeners[0])
     finally:
         server.stop()
         thread.join()
-        listener.close()
+        for listener in listeners:
+            listener.close()
 
 
-def _prepare(data_dir: Path, host: str, port: int) -> tuple[_Server, socket.socket]:
+def _prepare(data_dir: Path, host: str, port: int) -> tuple[_Server, list[socket.socket]]:
     engine = open_database(data_dir)
     occupied = Occupied(data_dir)
     try:
@@ -100,7 +101,7 @@ def _prepare(data_dir: Path, host: str, port: int) -> tuple[_Server, socket.sock
         if occupied.alone:
             _drop(data_dir, known)
             occupied.let_others_in()
-        listener = _listen(host, port)
+        listeners = open_listeners(host, port, "--listen")
     except BaseException:
         occupied.leave()
         engine.dispose()
@@ -117,25 +118,12 @@ def _prepare(data_dir: Path, host: str, port: int) -> tuple[_Server, socket.sock
         timeout_graceful_shutdown=_GRACEFUL_S,
         timeout_keep_alive=75,
     )
-    return _Server(config, house), listener
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        # asyncio sets TCP_NODELAY only where the protocol is named; without it each answer waits 40 ms for an ACK.
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(1024)
-    except OSError as error:
-        raise ConfigError(f"{host}:{port} can't be listened on: {error.strerror}; give another --listen") from None
-    return listener
+    return _Server(config, house), listeners
 
 
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return show_url(host, port)
 
 
 def _forget(engine: Engine) -> set[str]:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.gpg.keyring import export_public, find_key, make_signature, warn
+from packrat_agent.gpg.keyring import export_public, find_key, warn
+from packrat_agent.gpg.signatures import make_signature
 from packrat_agent.model.tree import SignatureForm
 
 _DOC = (Path(__file__).parents[2] / "docs/signing.md").read_text()

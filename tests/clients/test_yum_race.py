@@ -9,7 +9,8 @@ from pathlib import Path
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.yum.format import YumFormat
 from packrat_agent.formats.yum.read_rpm import read_rpm
-from packrat_agent.gpg.keyring import SigningKey, export_public, find_key
+from packrat_agent.gpg.keyring import export_public, find_key
+from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.publish.signing import sign_tree

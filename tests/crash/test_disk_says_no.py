@@ -10,8 +10,8 @@ from pathlib import Path, PurePath
 
 import pytest
 
+from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.verify.tree import verify_tree
-from packrat_core.fs.disk import AGENT_DIR
 from packrat_demo.build_deb import Deb
 from support.calls import CHANGES, Call, Watch, number, watch
 from support.stage import DEADLINE_S, Daemon, Stage

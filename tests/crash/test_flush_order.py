@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from packrat_core.fs.disk import AGENT_DIR
+from packrat_agent.config.settings import AGENT_DIR
 from packrat_demo.build_deb import Deb
 from support.calls import Call, watch
 from support.stage import Stage

@@ -101,7 +101,7 @@ def test_what_is_in_its_way_is_told_in_one_sentence(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         used = play("--directory", str(tmp_path / "demo"), "--listen", f"127.0.0.1:{port}")
     assert used.returncode == 2
-    assert f"port {port} on 127.0.0.1 is in use" in used.stderr
+    assert f"127.0.0.1:{port} can't be listened on: the port is in use" in used.stderr
     (tmp_path / "file").write_text("")
     closed = play("--directory", str(tmp_path / "file/demo"))
     assert closed.returncode == 2

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from packrat_agent.config.settings import load
+from packrat_agent.config.load import load
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import PackageFile, Repo

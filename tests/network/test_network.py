@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.config.settings import load
+from packrat_agent.config.load import load
 from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.download import Fetched, Retries, fetch

@@ -188,16 +188,16 @@ def test_a_dry_run_needs_no_root_dir_and_makes_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("listen", ["x:y", "127.0.0.1:70000", "[::1", "127.0.0.1", "http://127.0.0.1:80"])
 def test_an_address_that_is_none_is_told(tmp_path: Path, listen: str) -> None:
     said = told(called("serve", "--root", str(tmp_path), "--listen", listen), 2)
-    assert "is no HOST:PORT, such as 127.0.0.1:8080" in said
+    assert "is not HOST:PORT, such as 127.0.0.1:8080" in said
 
 
 def test_a_port_in_use_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = told(called("serve", "--root", str(tmp_path), "--listen", f"127.0.0.1:{port}"), 2)
-        assert f"port {port} on 127.0.0.1 is in use by another program; give another with --listen" in said
+        assert f"127.0.0.1:{port} can't be listened on: the port is in use by another program; change --listen" in said
         said = told(called("demo", "--directory", str(tmp_path / "demo"), "--listen", f"127.0.0.1:{port}"), 2)
-        assert f"port {port} on 127.0.0.1 is in use" in said
+        assert f"127.0.0.1:{port} can't be listened on: the port is in use" in said
 
 
 def test_a_demo_without_gpg_or_in_a_place_that_is_none_is_told(tmp_path: Path) -> None:

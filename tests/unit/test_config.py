@@ -8,7 +8,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from packrat_agent.config.settings import Config, describe, load, warn
+from packrat_agent.config.checks import warn
+from packrat_agent.config.describe import describe
+from packrat_agent.config.load import load
+from packrat_agent.config.settings import Config
 from packrat_core.errors import ConfigError
 
 SECRET = "s3cr3t-psk"
@@ -216,12 +219,12 @@ def test_what_is_needed_and_missing_or_empty_is_named(conf: Path) -> None:
         ("[mirror]\n[packrt]\n", "line 2: there is no section [packrt]; did you mean packrat?"),
         ("[mirorr]\nx: y\n", "line 1: there is no section [mirorr]; did you mean mirror?"),
         ("[zzz]\n", "line 1: there is no section [zzz]; it may be one of: mirror, packrat"),
-        ("[packrat\n", "line 1: '[packrat' is no section; it should be [packrat] or [mirror]"),
+        ("[packrat\n", "line 1: '[packrat' is not a section; it should be [packrat] or [mirror]"),
         ("# a\n\nhost: x\n", "line 3: this line stands before the first section; begin the file with [packrat]"),
         ("[packrat]\nhots: x\n", "line 2: [packrat] has no key 'hots'; did you mean host?"),
         ("[mirror]\n\nrootdir: /x\n", "line 3: [mirror] has no key 'rootdir'; did you mean root_dir?"),
         ("[mirror]\npsk: x\n", "line 2: [mirror] has no key 'psk'; it may be one of: "),
-        ("[packrat]\nhost packrat\n", "line 2: this line is no `key: value`"),
+        ("[packrat]\nhost packrat\n", "line 2: this line is not `key: value`"),
         ("[packrat]\nhost: a\nname: b\nhost: c\n", "line 4: host was already given in line 2; remove one of the two"),
         ("[packrat]\nhost: a\n[packrat]\nhost: b\n", "line 4: host was already given in line 2; remove one of the two"),
         ("[packrat]\nname: a\f\u2028b\nhots: c\n", "line 3: [packrat] has no key 'hots'; did you mean host?"),
@@ -365,7 +368,7 @@ def test_a_wrong_value_is_told_with_its_line_and_no_secret(conf: Path, section: 
 )
 def test_root_dir_is_no_directory_of_the_system(conf: Path, root: str) -> None:
     (fault,) = faults(written(conf, mirror={"root_dir": root}))
-    assert "is a directory of the system" in fault
+    assert "is a system directory" in fault
     assert "/var/www/repo" in fault
 
 
@@ -377,7 +380,7 @@ def test_root_dir_is_absolute(conf: Path) -> None:
 def test_root_dir_is_no_link_to_a_directory_of_the_system(conf: Path, tmp_path: Path) -> None:
     (tmp_path / "www").symlink_to("/etc")
     (fault,) = faults(written(conf, mirror={"root_dir": f"{tmp_path}/www"}))
-    assert "/etc is a directory of the system" in fault
+    assert "/etc is a system directory" in fault
 
 
 @pytest.mark.parametrize(

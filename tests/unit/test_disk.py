@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from packrat_core.errors import DiskError
-from packrat_core.fs import disk
+from packrat_core.fs.atomic import replace, write_new
+from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.flush import flush_directories, flush_files
+from packrat_core.fs.links import change_mode, ensure_directory
 
 
 def test_a_planted_link_on_the_way_gives_way_and_its_target_is_untouched(tmp_path: Path) -> None:
@@ -17,7 +20,7 @@ def test_a_planted_link_on_the_way_gives_way_and_its_target_is_untouched(tmp_pat
     root.mkdir()
     outside.mkdir()
     (root / "pool").symlink_to(outside)
-    made = disk.ensure_directory(root, "pool/abc")
+    made = ensure_directory(root, "pool/abc")
     assert made.is_dir()
     assert not (root / "pool").is_symlink()
     assert list(outside.iterdir()) == []
@@ -25,14 +28,14 @@ def test_a_planted_link_on_the_way_gives_way_and_its_target_is_untouched(tmp_pat
 
 def test_a_file_on_the_way_gives_way(tmp_path: Path) -> None:
     (tmp_path / "pool").write_text("in the way")
-    assert disk.ensure_directory(tmp_path, "pool/abc").is_dir()
+    assert ensure_directory(tmp_path, "pool/abc").is_dir()
 
 
 def test_write_new_does_not_write_through_a_link(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("safe")
     (tmp_path / "new").symlink_to(victim)
-    disk.write_new(tmp_path / "new", b"content")
+    write_new(tmp_path / "new", b"content")
     assert victim.read_text() == "safe"
     assert (tmp_path / "new").read_bytes() == b"content"
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o644
@@ -47,7 +50,7 @@ def test_replace_takes_the_place_of_a_link_and_of_a_directory(tmp_path: Path) ->
     for name in ("link", "directory"):
         source = tmp_path / "source"
         source.write_text("new")
-        disk.replace(source, tmp_path / name)
+        replace(source, tmp_path / name)
         assert (tmp_path / name).read_text() == "new"
         assert not source.exists()
     assert victim.read_text() == "safe"
@@ -56,7 +59,7 @@ def test_replace_takes_the_place_of_a_link_and_of_a_directory(tmp_path: Path) ->
 def test_replace_between_two_names_of_one_inode_leaves_one(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
     os.link(tmp_path / "a", tmp_path / "b")
-    disk.replace(tmp_path / "b", tmp_path / "a")
+    replace(tmp_path / "b", tmp_path / "a")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
 
 
@@ -64,7 +67,7 @@ def test_replace_between_two_names_of_one_inode_leaves_one(tmp_path: Path) -> No
 def test_a_system_error_names_the_path_and_what_helps(number: int) -> None:
     with (
         pytest.raises(DiskError, match=r"can't write /some/file: .+; .+"),
-        disk.told_as_disk_error("write", "/some/file"),
+        told_as_disk_error("write", "/some/file"),
     ):
         raise OSError(number, os.strerror(number))
 
@@ -73,11 +76,11 @@ def test_flushing_many_files_at_once_and_few_one_by_one(tmp_path: Path) -> None:
     files = [tmp_path / str(number) for number in range(100)]
     for file in files:
         file.write_text("x")
-    disk.flush_files(files)
-    disk.flush_files(files[:2])
-    disk.flush_directories([tmp_path, tmp_path])
+    flush_files(files)
+    flush_files(files[:2])
+    flush_directories([tmp_path, tmp_path])
     with pytest.raises(DiskError):
-        disk.flush_files([tmp_path / "missing"])
+        flush_files([tmp_path / "missing"])
 
 
 def test_a_mode_is_changed_of_what_stands_there_and_never_through_a_link(tmp_path: Path) -> None:
@@ -88,9 +91,9 @@ def test_a_mode_is_changed_of_what_stands_there_and_never_through_a_link(tmp_pat
     closed.mkdir(mode=0)
     link = tmp_path / "link"
     link.symlink_to(outside)
-    disk.change_mode(own, lambda mode: 0o644 if stat.S_ISREG(mode) else None)
-    disk.change_mode(closed, lambda mode: 0o755 if stat.S_ISDIR(mode) else None)
-    disk.change_mode(link, lambda mode: None if stat.S_ISLNK(mode) else 0o666)
+    change_mode(own, lambda mode: 0o644 if stat.S_ISREG(mode) else None)
+    change_mode(closed, lambda mode: 0o755 if stat.S_ISDIR(mode) else None)
+    change_mode(link, lambda mode: None if stat.S_ISLNK(mode) else 0o666)
     with suppress(OSError):
-        disk.change_mode(link, lambda mode: 0o666)
+        change_mode(link, lambda mode: 0o666)
     assert [stat.S_IMODE(path.stat().st_mode) for path in (outside, own, closed)] == [0o600, 0o644, 0o755]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.gpg.keyring import SigningKey, verifies
+from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.verdict import read_verdict
+from packrat_agent.gpg.verify import verifies
 from packrat_agent.verify.signatures import Keyring
 from support.keys import gnupg_home
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.gpg.keyring import SigningKey, export_public, find_key, make_signature, warn
+from packrat_agent.gpg.keyring import export_public, find_key, warn
+from packrat_agent.gpg.signatures import make_signature
+from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.standalone_subkey import export_standalone
 from packrat_agent.model.tree import SignatureForm
 from packrat_core.errors import SigningError
@@ -107,7 +109,7 @@ def test_a_key_goes_by_its_short_id_its_long_id_and_its_fingerprint(ring: Keyrin
 
 @pytest.mark.parametrize("name", ["", "mirror@example.com", "12345", "F" * 39, "G" * 8, "FFFFFFFF!", "--help--"])
 def test_what_is_no_id_is_refused_before_gpg_hears_of_it(ring: Keyring, name: str) -> None:
-    assert "is no key id: give the 8, 16 or 40 hex digits" in ring.refuses(name)
+    assert "is not a key id: give the 8, 16 or 40 hex digits" in ring.refuses(name)
 
 
 def test_a_primary_key_signs_with_its_newest_signing_subkey(ring: Keyring) -> None:

@@ -12,7 +12,8 @@ import structlog
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from packrat_agent.config.settings import Config, load
+from packrat_agent.config.load import load
+from packrat_agent.config.settings import Config
 from packrat_agent.model.records import Repo
 from packrat_agent.state.facts import KeyInUse, LastFullSync, ScanProgress, ServerHealth, Started
 from packrat_agent.state.store import Store

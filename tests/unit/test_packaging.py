@@ -14,7 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from packrat_agent.cli import main as cli
-from packrat_agent.config.settings import _ROWS, describe, load
+from packrat_agent.config.describe import describe
+from packrat_agent.config.fields import FIELDS
+from packrat_agent.config.load import load
 from packrat_agent.status.values import Status
 from packrat_core import errors
 from packrat_core.errors import ConfigError, PackratError
@@ -24,7 +26,7 @@ _TOP = Path(__file__).parents[2]
 _SAMPLE = _TOP / "packaging/mirror.conf"
 _DOC = (_TOP / "docs/configuration.md").read_text()
 _OPERATIONS = (_TOP / "docs/operations.md").read_text()
-_KEYS = {(row.section, row.key) for row in _ROWS}
+_KEYS = {(row.section, row.key) for row in FIELDS}
 _SMALLEST = (
     "[packrat]\nhost: packrat.example.com\nname: prod\n[mirror]\nroot_dir: /var/www/repo\nstate_db: /x/state.db\n"
 )
@@ -73,7 +75,7 @@ def test_each_key_is_in_the_sample_and_no_other() -> None:
 
 def test_documented_defaults_are_the_real_ones(tmp_path: Path) -> None:
     real = _defaults(tmp_path)
-    required = {(row.section, row.key) for row in _ROWS if row.required}
+    required = {(row.section, row.key) for row in FIELDS if row.required}
     for name, text in _documented().items():
         literal = re.findall(r"^- Default: `([^`]*)`$", text, re.MULTILINE)
         if name in required:
@@ -113,7 +115,7 @@ def test_documented_limits_are_the_real_ones(tmp_path: Path) -> None:
                 else:
                     with pytest.raises(ConfigError, match=key):
                         load(path)
-    assert limited == sum("_whole" in row.check.__qualname__ for row in _ROWS)
+    assert limited == sum("integer_between" in row.read.__qualname__ for row in FIELDS)
 
 
 @pytest.mark.parametrize("number", range(2))
@@ -142,7 +144,7 @@ def test_the_sample_is_accepted_with_everything_in_force(tmp_path: Path) -> None
 
 def test_the_sample_shows_the_defaults(tmp_path: Path) -> None:
     real = _defaults(tmp_path)
-    numbers = {row.key for row in _ROWS if "_whole" in row.check.__qualname__} | {"apt_origin"}
+    numbers = {row.key for row in FIELDS if "integer_between" in row.read.__qualname__} | {"apt_origin"}
     for (section, key), values in _sampled().items():
         if key in numbers and real[section, key]:
             assert values == [real[section, key]], key

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from packrat_agent.cli import main as cli
-from packrat_agent.config.settings import load
+from packrat_agent.config.load import load
 from packrat_server import cli as server_cli
 
 _TOP = Path(__file__).parents[2]

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrat_agent.config.settings import Config, load
-from packrat_core.cinp.route import RateLimit, bypasses
+from packrat_agent.config.load import load
+from packrat_agent.config.settings import Config
+from packrat_core.cinp.rate_limit import RateLimit
+from packrat_core.cinp.route import bypasses
 from packrat_core.errors import ConfigError
 from support.mirror_conf import write_mirror_conf
 
@@ -92,7 +94,7 @@ def test_hosts_without_the_proxy(tmp_path: Path) -> None:
     "text", ["exa mple.com", "http://example.com", "example.com:80", "10.0.0.0/99", "*.example.com"]
 )
 def test_what_is_no_host(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigError, match=r"no_proxy: .* is no host"):
+    with pytest.raises(ConfigError, match=r"no_proxy: .* is not a host"):
         with_lines(tmp_path, f"no_proxy: {text}")
 
 

@@ -316,9 +316,9 @@ def test_a_port_in_use_and_a_missing_root_are_told(site: Site, tmp_path: Path) -
         async with serving(root, "127.0.0.1", port):
             pass
 
-    with pytest.raises(ConfigError, match=f"port {site.port} on 127.0.0.1 is in use"):
+    with pytest.raises(ConfigError, match=f":{site.port} can't be listened on: the port is in use"):
         asyncio.run(serve(site.root, site.port))
-    with pytest.raises(ConfigError, match="is no directory; `packrat-agent sync` makes"):
+    with pytest.raises(ConfigError, match="is not a directory; `packrat-agent sync` makes"):
         asyncio.run(serve(tmp_path / "missing", 0))
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.formats.yum.read_rpm import read_rpm
-from packrat_agent.gpg.keyring import SigningKey, find_key, warn
+from packrat_agent.gpg.keyring import find_key, warn
 from packrat_agent.gpg.rpmsign import sign_package
+from packrat_agent.gpg.signing_key import SigningKey
 from packrat_core.errors import Refused, SigningError
 from packrat_demo.build_rpm import Rpm, write_rpm
 from support.keys import Key, end_gpg_agent, make_key

@@ -19,7 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.config.settings import Config, load
+from packrat_agent.config.load import load
+from packrat_agent.config.settings import Config
 from packrat_agent.model.entries import Refusal, StoredFile
 from packrat_agent.model.records import DistroVersion, PackageFile, Rejection, Repo, Wanted
 from packrat_agent.model.tree import LiveFile, Published, ReadyPublication

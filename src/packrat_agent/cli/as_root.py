@@ -7,9 +7,8 @@ Touches: owners of root_dir, the state database and gnupg_home, the list of lock
 
 import os
 
-from packrat_agent.config.settings import Config
+from packrat_agent.config.settings import AGENT_DIR, Config
 from packrat_agent.status.lock_holder import find_holder
-from packrat_core.fs.disk import AGENT_DIR
 from packrat_core.fs.ownership import refuse_root
 
 

@@ -23,8 +23,10 @@ from packrat_agent.cli.as_root import refuse_as_root
 from packrat_agent.cli.demo import demo_command
 from packrat_agent.cli.status import check_command, status_command
 from packrat_agent.cli.verify import verify_command
-from packrat_agent.config.settings import Config, describe, load
-from packrat_agent.config.settings import warn as warn_of_config
+from packrat_agent.config.checks import warn as warn_of_config
+from packrat_agent.config.describe import describe
+from packrat_agent.config.load import load
+from packrat_agent.config.settings import Config
 from packrat_agent.formats.interface import WebServer
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.changes import Confirmed

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
-from packrat_agent.config.settings import Config, load
+from packrat_agent.config.load import load
+from packrat_agent.config.settings import Config
 from packrat_agent.status.nagios import Level, Limit, Limits, judge, tell
 from packrat_agent.status.reading import read_status
 from packrat_agent.status.table import show_status

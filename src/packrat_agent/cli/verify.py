@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from packrat_agent.config.settings import load
+from packrat_agent.config.load import load
 from packrat_agent.status.sync_report import show_progress
 from packrat_agent.verify.tree import Audit, verify_tree
 from packrat_core.errors import Unsound

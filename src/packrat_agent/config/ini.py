@@ -1,9 +1,4 @@
-"""Reads the INI file: sections, keys and the lines that they stand on.
-
-Takes: the text of mirror.conf.
-Gives: each key's value and line, and every fault.
-Touches: the file.
-"""
+"""Reads an INI file, with the line of each value, so that every fault can name its line."""
 
 import difflib
 import re
@@ -16,7 +11,7 @@ from packrat_core.fs.ownership import explain_unreadable
 
 _SECTION = re.compile(r"\[([^\]]*)\]\s*(?:[#;].*)?")
 _KEY = re.compile(r"([^:=]+)[:=](.*)")
-# What editors count as lines; str.splitlines knows more ends.
+# What editors count as lines: str.splitlines splits at more characters.
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _SHOWN = 60
 
@@ -32,7 +27,8 @@ class Value:
 def read_text(path: Path) -> str:
     """Read the configuration file.
 
-    Raises: ConfigError where it is missing, unreadable, too long or no UTF-8.
+    Raises:
+        ConfigError: It is missing, can't be read, is too long or is not UTF-8.
     """
     try:
         data = path.read_bytes()
@@ -44,7 +40,7 @@ def read_text(path: Path) -> str:
         why = explain_unreadable(path) if isinstance(error, PermissionError) else None
         raise ConfigError(f"can't read {path}: {why or error.strerror or error}") from None
     if len(data) > 1 << 20:
-        raise ConfigError(f"{path} has {len(data)} bytes; that is no mirror.conf")
+        raise ConfigError(f"{path} has {len(data)} bytes; that can't be a mirror.conf")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -55,10 +51,17 @@ def read_text(path: Path) -> str:
 def parse(
     text: str, path: Path, keys: Mapping[str, frozenset[str]], repeatable: frozenset[str]
 ) -> tuple[dict[tuple[str, str], list[Value]], list[str]]:
-    """Parse `key: value` and `key = value` lines; gives (section, key) → its values, empty ones left out, and faults.
+    """Parse `key: value` and `key = value` lines.
 
-    keys: section → the keys that it knows; repeatable: keys that may stand several times. A fault names its line and,
-    for a wrong name, the nearest right one.
+    Args:
+        text: The whole file.
+        path: Its name, for the faults.
+        keys: Section → the keys that may stand in it.
+        repeatable: Keys that may stand several times.
+
+    Returns:
+        (section, key) → its values, without empty ones; and the faults. A fault names its line and, for a wrong name,
+        the nearest right one.
     """
     found: dict[tuple[str, str], list[Value]] = {}
     faults: list[str] = []
@@ -84,13 +87,13 @@ def parse(
             last, fault = _key(line, number, section, keys[section], found, repeatable)
         if fault:
             faults.append(f"{path}, line {number}: {fault}")
-    return {name: kept for name, values in found.items() if (kept := [one for one in values if one.text])}, faults
+    return {name: kept for name, values in found.items() if (kept := [value for value in values if value.text])}, faults
 
 
 def _section(line: str, keys: Mapping[str, frozenset[str]]) -> tuple[str, str]:
     match = _SECTION.fullmatch(line)
     if match is None:
-        return "", f"{line[:_SHOWN]!r} is no section; it should be [packrat] or [mirror]"
+        return "", f"{line[:_SHOWN]!r} is not a section; it should be [packrat] or [mirror]"
     name = match[1].strip()
     if name in keys:
         return name, ""
@@ -107,7 +110,7 @@ def _key(
 ) -> tuple[tuple[str, str] | None, str]:
     match = _KEY.fullmatch(line)
     if match is None:
-        return None, "this line is no `key: value`"
+        return None, "this line is not `key: value`"
     name = match[1].strip().lower()
     if name not in known:
         return None, f"[{section}] has no key {name[:_SHOWN]!r}{_nearest(name, known)}"

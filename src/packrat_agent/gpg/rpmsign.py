@@ -1,8 +1,4 @@
-"""Signs a private copy of an rpm with the operator's key, the same bytes each time.
-
-Takes: a verified rpm, a directory for the copy, the key.
-Gives: the signed copy, or None where the rpm carries a signature of this key already.
-Touches: gpg and rpmsign; the directory of the copy.
+"""Signs a copy of an rpm with the operator's key; the same rpm and key always give the same bytes.
 
 Source: rpmsign(8); rpm's macros `__gpg_sign_cmd`.
 """
@@ -15,28 +11,42 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from packrat_agent.gpg.keyring import SigningKey, make_signature, verifies
+from packrat_agent.gpg.run import environment, find_program, unlock_options
+from packrat_agent.gpg.signatures import try_key
+from packrat_agent.gpg.signing_key import SigningKey
+from packrat_agent.gpg.verify import verifies
 from packrat_agent.model.entries import StagedFile
-from packrat_agent.model.tree import SignatureForm
 from packrat_core.errors import Refused, SigningError
-from packrat_core.fs.disk import told_as_disk_error
+from packrat_core.fs.disk_errors import told_as_disk_error
 from packrat_core.packages.rpm.header import RpmFile, walk
 from packrat_core.packages.rpm.signatures import header_signatures
 from packrat_core.packages.rpm.tags import BUILD_TIME
 
+_TIMEOUT_S = 1800
+
 
 def sign_package(rpm: Path, into: Path, key: SigningKey) -> StagedFile | None:
-    """Sign a copy of `rpm`, which stands in `into` under its SHA-256 afterwards; `rpm` itself is left as it is.
+    """Sign a copy of an rpm.
 
-    Raises: SigningError where the key does not sign; Refused where the file is no rpm, or none that rpmsign can sign;
-    DiskError.
+    Args:
+        rpm: The package file, whose SHA-256 was checked; it is left as it is.
+        into: The directory for the copy, which is named by its SHA-256.
+        key: What to sign with.
+
+    Returns:
+        The copy, or None where the rpm already carries a valid signature of this key.
+
+    Raises:
+        SigningError: The key does not sign.
+        Refused: The file is not an rpm, or rpmsign can't sign it.
+        DiskError: The copy can't be written.
     """
     front = _walk(rpm)
     if _carries_signature(front, key):
         return None
     now = datetime.now(UTC)
     if key.expires is not None and key.expires <= now:
-        # With the time below, gpg would not notice.
+        # gpg would not notice: it is told that the time is that of the package.
         raise SigningError(
             f"the signing key {key.fingerprint} expired on {key.expires:%Y-%m-%d}; extend it with "
             "`gpg --quick-set-expire`, and bring the new public key to the clients"
@@ -66,44 +76,48 @@ def _walk(rpm: Path) -> RpmFile:
 
 
 def _carries_signature(front: RpmFile, key: SigningKey) -> bool:
-    """True where the header is signed by this key, and the signature is valid: anybody can write a key's id."""
+    """Tell whether the header has a valid signature of this key; the key id alone proves nothing."""
     key_id = bytes.fromhex(key.fingerprint)[-8:]
     return any(key_id in found and verifies(key, front.header.blob, found) for found in header_signatures(front))
 
 
 def _signing_time_s(front: RpmFile, key: SigningKey, now: datetime) -> int:
-    """Give the moment that the signature names, in epoch seconds: as the package tells it, so that it is repeatable."""
+    """Choose the signature's time, in epoch seconds: the package's build time, so that it is repeatable."""
     created_s = int(key.created.timestamp())
     built_s = next(iter(front.header.numbers(BUILD_TIME)), 0)
     return built_s if created_s < built_s <= int(now.timestamp()) else created_s
 
 
 def _add_signature(copy: Path, key: SigningKey, moment_s: int) -> None:
-    gpg = shutil.which("gpg")
-    if gpg is None or shutil.which("rpmsign") is None:
-        raise SigningError("rpmsign and gpg are needed to sign rpms: `apt-get install rpm gnupg`")
-    extra = f"--batch --faked-system-time {moment_s}! --pinentry-mode "
-    extra += f'loopback --passphrase-file "{key.passphrase_file}"' if key.passphrase_file is not None else "error"
+    gpg, rpmsign = find_program("gpg"), find_program("rpmsign")
+    unlock = " ".join(f'"{word}"' if word.startswith("/") else word for word in unlock_options(key.passphrase_file))
     defines = {
         "__gpg": gpg,
         # Without `!`, gpg signs with the newest subkey.
         "_gpg_name": f"{key.fingerprint}!",
         "_gpg_digest_algo": "sha256",
-        "_gpg_sign_cmd_extra_args": extra,
+        "_gpg_sign_cmd_extra_args": f"--batch --faked-system-time {moment_s}! {unlock}",
     }
     if key.home is not None:
         defines["_gpg_path"] = str(key.home)
     arguments = [word for name, value in defines.items() for word in ("--define", f"{name} {value.replace('%', '%%')}")]
-    done = subprocess.run(
-        ["rpmsign", *arguments, "--addsign", str(copy)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [rpmsign, *arguments, "--addsign", str(copy)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            env=environment(),
+            timeout=_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise SigningError(
+            f"rpmsign did not end within {_TIMEOUT_S} seconds; look whether gpg-agent or a smart card is waiting"
+        ) from None
     if done.returncode == 0 and _carries_signature(_walk(copy), key):
         return
-    # The key's fault or the package's?
-    make_signature(key, b"packrat-agent: trial signature\n", SignatureForm.BINARY)
+    # Where the key works by itself, the package is why.
+    try_key(key)
     raise Refused(f"rpmsign can't sign it: {(done.stderr or done.stdout).strip()[-300:] or 'no reason given'}")

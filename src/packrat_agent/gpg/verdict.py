@@ -1,11 +1,12 @@
-"""Reads what gpg and gpgv say of signatures on their status lines: their exit codes are no verdict.
+"""Reads from the status lines of gpg and gpgv whether signatures are good.
 
-Takes: the status lines, with whatever else gpg wrote between them.
-Gives: the fingerprints of the keys that made good signatures, and what is wrong.
-Touches: nothing.
+Their exit codes don't tell: gpgv ends with 0 for a signature of an expired or revoked key. The rules:
 
-gpgv ends with 0 for a signature of a key that is expired or revoked. So only a signature passes that has both a GOODSIG
-and a VALIDSIG line, and all signatures of a file must pass.
+1. A signature is good if it has both a GOODSIG and a VALIDSIG line.
+2. A file is well signed if it has a signature, and all its signatures are good.
+
+    verdict = read_verdict(status)
+    if verdict.wrong is None and verdict.signers == (fingerprint,): ...
 
 Source: doc/DETAILS of GnuPG, "Format of the --status-fd output".
 """
@@ -20,7 +21,7 @@ _FAULTS = {
     "BADSIG": "the signed bytes or the signature were changed (made by the key {key})",
     "ERRSIG": "it can't be checked, for example since the key {key} that made it is missing",
 }
-"""Lines that take the place of GOODSIG. KEYEXPIRED is none: it is also told of subkeys that have signed nothing."""
+"""Lines in place of GOODSIG. KEYEXPIRED is not one: gpg also writes it for subkeys that have signed nothing."""
 
 
 @dataclass(frozen=True, slots=True)

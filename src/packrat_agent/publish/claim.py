@@ -7,11 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.changes import Confirmed
 from packrat_core.errors import Busy, ConfigError, DiskError, NotOurs
-from packrat_core.fs.disk import AGENT_DIR, ensure_directory, flush_directories, replace, told_as_disk_error, write_new
+from packrat_core.fs.atomic import replace, write_new
+from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.flush import flush_directories
+from packrat_core.fs.links import ensure_directory
+from packrat_core.fs.locks import FileLock
 from packrat_core.fs.ownership import explain_unwritable
 
 _WORDS = ("accept-removals", "trust-clock")
@@ -60,23 +63,23 @@ def _check_writable(root: Path, state_db: Path) -> None:
 @contextmanager
 def _lock(path: Path, what: str, command: str) -> Iterator[None]:
     holder = path.with_name(path.name + ".holder")
-    lock = FileLock(path, timeout=0)
     with told_as_disk_error("lock", path):
-        try:
-            lock.acquire()
-        except Timeout:
+        lock = FileLock(path)
+    with lock:
+        with told_as_disk_error("lock", path):
+            is_ours = lock.try_exclusive()
+        if not is_ours:
             at_work, runner = _read_holder(holder)
-            raise Busy(f"{what} is in use by {at_work}; stop that agent first", runner) from None
-    try:
-        with told_as_disk_error("write", holder):
-            told = {"pid": os.getpid(), "host": socket.gethostname(), "command": command}
-            holder.write_text(json.dumps(told), encoding="utf-8")
-        yield
-    finally:
-        # Who finds it without a lock beside it takes no notice of it.
-        with suppress(OSError):
-            holder.unlink()
-        lock.release()
+            raise Busy(f"{what} is in use by {at_work}; stop that agent first", runner)
+        try:
+            with told_as_disk_error("write", holder):
+                told = {"pid": os.getpid(), "host": socket.gethostname(), "command": command}
+                holder.write_text(json.dumps(told), encoding="utf-8")
+            yield
+        finally:
+            # Without a lock beside it, nobody takes notice of this file.
+            with suppress(OSError):
+                holder.unlink()
 
 
 def _read_holder(path: Path) -> tuple[str, int | None]:

@@ -9,9 +9,11 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.paths import is_kept
 from packrat_core.failpoints import done
-from packrat_core.fs.disk import AGENT_DIR, change_mode, told_as_disk_error
+from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.links import change_mode
 
 
 def collect_garbage(

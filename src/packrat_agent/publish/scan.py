@@ -13,8 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.entries import StoredFile
-from packrat_core.fs.disk import AGENT_DIR, link_digest, open_regular, told_as_disk_error
+from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.links import link_digest
+from packrat_core.fs.open import open_regular
 
 _CHUNK_BYTES = 4 * 1024 * 1024
 _IDLE_CLASS = 3

@@ -8,7 +8,8 @@ from typing import Protocol
 
 import structlog
 
-from packrat_agent.gpg.keyring import SigningKey, make_signature
+from packrat_agent.gpg.signatures import make_signature
+from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import (
     Content,

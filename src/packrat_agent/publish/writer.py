@@ -25,16 +25,11 @@ from packrat_agent.model.tree import (
     TreeLink,
 )
 from packrat_core.failpoints import done
-from packrat_core.fs.disk import (
-    ensure_directory,
-    flush_directories,
-    flush_files,
-    link_digest,
-    open_regular,
-    replace,
-    told_as_disk_error,
-    write_new,
-)
+from packrat_core.fs.atomic import replace, write_new
+from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.flush import flush_directories, flush_files
+from packrat_core.fs.links import ensure_directory, link_digest
+from packrat_core.fs.open import open_regular
 
 
 def intend(tree: ReadyTree, places: Sequence[Place]) -> tuple[LiveFile, ...]:

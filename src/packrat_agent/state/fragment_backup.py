@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import re
-import stat
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -18,11 +17,15 @@ from typing import Any
 
 import structlog
 
+from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.entries import Fragment, Product
 from packrat_agent.state.fragments import FragmentSource, list_products
 from packrat_agent.state.packages import FileState, WantedFile
-from packrat_core.fs.disk import AGENT_DIR, ensure_directory, flush_directories, told_as_disk_error
-from packrat_core.fs.disk import replace as rename
+from packrat_core.fs.atomic import replace as rename
+from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.flush import flush_directories
+from packrat_core.fs.links import ensure_directory
+from packrat_core.fs.open import read_regular
 
 log = structlog.get_logger()
 
@@ -147,22 +150,13 @@ def _checksum(record: dict[str, Any]) -> str:
 def _read(path: Path, sha256: str) -> tuple[int, Fragment] | None:
     """Read a backup; None where there is none, or it is torn or not what it should be."""
     try:
-        return _parse(_load(path), sha256)
+        return _parse(read_regular(path, _SIZE_LIMIT), sha256)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         text = "ignored; the package file is downloaded again"
         log.warning("fragment-backup", path=str(path), reason=f"{error!r:.80}", text=text)
         return None
-
-
-def _load(path: Path) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _SIZE_LIMIT:
-            raise ValueError("not a regular file, or too large")
-        return file.read(_SIZE_LIMIT)
 
 
 def _parse(data: bytes, sha256: str) -> tuple[int, Fragment]:

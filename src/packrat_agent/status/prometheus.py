@@ -19,12 +19,12 @@ from packrat_agent.config.settings import Config
 from packrat_agent.status.reading import read_status
 from packrat_agent.status.values import AgentState, Status
 from packrat_core import __version__
-from packrat_core.errors import ConfigError, PackratError
+from packrat_core.errors import PackratError
 from packrat_core.listen import parse_listen
+from packrat_core.serve_http import serving_http
 
 log = structlog.get_logger()
 
-_STOP_S = 1.0
 _complaints: dict[Path, str] = {}
 
 
@@ -80,20 +80,8 @@ async def serving_metrics(config: Config) -> AsyncIterator[int | None]:
 
     application = web.Application()
     application.router.add_get("/metrics", answer)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_STOP_S)
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            raise ConfigError(
-                f"metrics_listen {config.mirror.metrics_listen} can't be listened on: {error.strerror}; "
-                "give another port, or stop the program that has it"
-            ) from None
-        bound: int = runner.addresses[0][1]
+    async with serving_http(application, host, port, "metrics_listen") as bound:
         yield bound
-    finally:
-        await runner.cleanup()
 
 
 def render_metrics(status: Status) -> bytes:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packrat_agent.formats.interface import Format, Treatment
-from packrat_agent.gpg.keyring import SigningKey
 from packrat_agent.gpg.rpmsign import sign_package
+from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.model.entries import (
     Entry,
     Fragment,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from packrat_agent.formats.interface import Format, RenderSettings, Treatment
-from packrat_agent.gpg.keyring import SigningKey
+from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed, Retention
 from packrat_agent.model.entries import Refusal, StoredFile
 from packrat_agent.model.records import Rejection

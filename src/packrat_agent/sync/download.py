@@ -14,7 +14,8 @@ from typing import BinaryIO, Protocol
 from packrat_agent.model.entries import KnownPlacement, Placement, Plan, StagedFile
 from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerUnavailable, TooLarge
 from packrat_core.failpoints import done
-from packrat_core.fs.disk import open_regular, told_as_disk_error
+from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.open import open_regular, open_to_resume
 
 _READ_BYTES = 1 << 20
 _PROGRESS_BYTES = 16 * 1024
@@ -185,11 +186,11 @@ class _Source:
         file = placement.file
         path = staging / f"{file.sha256}.part"
         with told_as_disk_error("write", path):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-        with os.fdopen(descriptor, "r+b") as output:
+            output = open_to_resume(path)
+        with output:
             part = _Part(output, path)
             with told_as_disk_error("read", path):
-                if os.fstat(descriptor).st_size:
+                if os.fstat(output.fileno()).st_size:
                     await asyncio.to_thread(part.hash_what_is_there)
             try:
                 resumed = await self._receive(part, file.url)
@@ -202,7 +203,7 @@ class _Source:
                 await self._receive(part, file.url)
             with told_as_disk_error("write", path):
                 output.flush()
-                os.fchmod(descriptor, 0o644)
+                os.fchmod(output.fileno(), 0o644)
         if part.sha256 != file.sha256:
             path.unlink()
             raise ServerBroken(

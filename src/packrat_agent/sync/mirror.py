@@ -16,8 +16,9 @@ import structlog
 
 from packrat_agent.config.settings import Config
 from packrat_agent.formats.interface import RenderSettings
-from packrat_agent.gpg.keyring import SigningKey, export_public, find_key
+from packrat_agent.gpg.keyring import export_public, find_key
 from packrat_agent.gpg.keyring import warn as warn_of_key
+from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.standalone_subkey import export_standalone
 from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed, Retention
 from packrat_agent.model.paths import kept_paths

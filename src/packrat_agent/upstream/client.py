@@ -29,7 +29,8 @@ from packrat_agent.upstream.records import (
     shown,
 )
 from packrat_core.cinp.client import CinpClient
-from packrat_core.cinp.responses import Download, LoginRefused, NotFound, SessionEnded
+from packrat_core.cinp.download import Download
+from packrat_core.cinp.responses import LoginRefused, NotFound, SessionEnded
 from packrat_core.errors import ServerBroken, ServerRefused
 
 T = TypeVar("T")

@@ -8,7 +8,6 @@ Touches: the files that it is asked to read.
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from packrat_agent.verify.armor import find_signature_fault
 from packrat_agent.verify.signatures import Keyring
+from packrat_core.fs.open import read_regular
 
 _INDEX_LIMIT = 1024 * 1024 * 1024
 _JSON_LIMIT = 256 * 1024 * 1024
@@ -64,16 +64,7 @@ def read_index(top: Path, path: str, limit: int = _INDEX_LIMIT) -> bytes:
 
     Raises: OSError where it is missing, a link, no regular file, or larger than any index.
     """
-    try:
-        descriptor = os.open(top / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except ValueError:
-        raise OSError(f"{path!r} can't be a file's name") from None
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
-        os.close(descriptor)
-        raise OSError("is no file, or larger than any such file")
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(limit)
+    return read_regular(top / path, limit)
 
 
 def read_pointer(subject: Subject, path: str, found: list[Finding]) -> bytes | None:

@@ -7,11 +7,9 @@ Touches: gpgv; a directory of its own for gpgv's files.
 
 import base64
 import binascii
-import subprocess
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
+from packrat_agent.gpg.run import run_gpgv
 from packrat_agent.gpg.verdict import read_verdict
 
 _STATEMENT_LIMIT = 64 * 1024
@@ -27,43 +25,24 @@ class Keyring:
 
     def verify(self, signed: bytes, detached: bytes | None) -> str | None:
         """Say what is wrong with a signature, detached or (None) inside; None where it is good."""
-        return self._gpgv(signed, detached, "/dev/null")[1]
+        return self._gpgv(signed, detached, None)[1]
 
     def read_message(self, message: bytes) -> tuple[bytes, str | None]:
         """Give what a signed message says, and what is wrong with its signature, or None."""
-        return self._gpgv(message, None, "-")
+        return self._gpgv(message, None, _STATEMENT_LIMIT)
 
-    def _gpgv(self, signed: bytes, detached: bytes | None, output: str) -> tuple[bytes, str | None]:
-        with tempfile.TemporaryDirectory(prefix="packrat-verify-") as name:
-            directory = Path(name)
-            files = {"signed": signed} if detached is None else {"detached": detached, "signed": signed}
-            for file, content in {**files, "keys": self.keys}.items():
-                (directory / file).write_bytes(content)
-            keys = ("--keyring", str(directory / "keys"))
-            with (directory / "said").open("wb") as said, (directory / "status").open("wb") as status:
-                process = subprocess.Popen(
-                    ["gpgv", "--status-fd", str(status.fileno()), *keys, "--output", output, "--", *files],
-                    cwd=directory,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=said,
-                    pass_fds=(status.fileno(),),
-                )
-            with process:
-                assert process.stdout is not None
-                # A message may be compressed, without end.
-                content = process.stdout.read(_STATEMENT_LIMIT + 1)
-                if len(content) > _STATEMENT_LIMIT:
-                    process.kill()
-                    return b"", f"is a signed message of more than {_STATEMENT_LIMIT} bytes"
-            verdict = read_verdict((directory / "status").read_text("utf-8", "replace"))
-            if process.returncode == 0 and verdict.wrong is None:
-                return content, None
-            lines = (directory / "said").read_text("utf-8", "replace").splitlines()
+    def _gpgv(self, signed: bytes, detached: bytes | None, output_limit: int | None) -> tuple[bytes, str | None]:
+        verified = run_gpgv(self.keys, signed, detached, output_limit)
+        if verified.is_cut:
+            return b"", f"is a signed message of more than {output_limit} bytes"
+        verdict = read_verdict(verified.status)
+        if verified.returncode == 0 and verdict.wrong is None:
+            return verified.output, None
         # gpgv calls a signature of an expired key good, in words and by its exit code.
-        told = [line.removeprefix("gpgv: ") for line in lines if line.strip()] if process.returncode else []
-        reasons = [reason for reason in (verdict.wrong, *told[-1:]) if reason is not None]
-        return content, f"its signature does not verify: {'; '.join(reasons) or 'gpgv gave no reason'}"
+        lines = [line.removeprefix("gpgv: ") for line in verified.messages.splitlines() if line.strip()]
+        reasons = [verdict.wrong, *(lines[-1:] if verified.returncode else ())]
+        told = "; ".join(reason for reason in reasons if reason is not None)
+        return verified.output, f"its signature does not verify: {told or 'gpgv gave no reason'}"
 
 
 def read_keys(text: bytes) -> bytes:

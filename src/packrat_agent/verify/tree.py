@@ -12,9 +12,10 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from io import FileIO
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
+from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.verify.apt import audit_apt, is_apt
 from packrat_agent.verify.docker import audit_docker, is_docker
 from packrat_agent.verify.files import audit_files, is_files
@@ -25,7 +26,8 @@ from packrat_agent.verify.signatures import Keyring, read_keys
 from packrat_agent.verify.site import audit_site
 from packrat_agent.verify.yum import audit_yum, is_yum
 from packrat_core.errors import ConfigError
-from packrat_core.fs.disk import AGENT_DIR, told_as_disk_error
+from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.open import open_regular
 
 _DEPTH = 5
 _CHUNK_BYTES = 1024 * 1024
@@ -157,18 +159,14 @@ def _check(top: Path, named: Named, on_progress: Callable[[int, int], None]) -> 
     return (Fault(named.path, wrong) if wrong is not None else None), status.st_size
 
 
-def _open(top: Path, path: str) -> FileIO:
+def _open(top: Path, path: str) -> BufferedReader:
     """Raises: OSError where it is no regular file, or a link is on the way to it."""
     if "\0" in path or any("\ud800" <= letter <= "\udfff" for letter in path):
         raise OSError("can't be a file's name")
     file = top / path
     if any(parent.is_symlink() for parent in file.parents if parent.is_relative_to(top) and parent != top):
         raise OSError("stands behind a symbolic link")
-    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError("is no regular file")
-    return FileIO(descriptor)
+    return open_regular(file)
 
 
 def _look_around(top: Path, named: Mapping[str, Named]) -> tuple[tuple[str, ...], list[Fault]]:

@@ -1,9 +1,5 @@
 """Chooses which form of a directory's index page a client gets.
 
-Takes: a directory, the Accept header of a request.
-Gives: the page, and the headers that caches need.
-Touches: the directory, looking only.
-
 Source: RFC 9110 12.5.1; PEP 691, "Version + Format Selection".
 """
 
@@ -43,8 +39,8 @@ def choose_index(directory: Path, accept: str) -> tuple[Path, Mapping[str, str]]
 def read_accept(header: str) -> dict[str, float]:
     """Map the media types that a client takes to how much it likes each, 0 to 1."""
     wanted: dict[str, float] = {}
-    for one in header.split(",")[:50]:
-        name, *parameters = (part.strip() for part in one.split(";"))
+    for item in header.split(",")[:50]:
+        name, *parameters = (part.strip() for part in item.split(";"))
         found = [match[1] for part in parameters if (match := _QUALITY.fullmatch(part))]
         wanted[name.lower()] = min(1.0, float(found[0])) if found else 1.0
     return wanted

@@ -1,9 +1,5 @@
 """Answers for the docker repositories below a directory as a registry does.
 
-Takes: the directory, the path that a client asks for.
-Gives: the file to send, or a body, with the headers that registry clients go by.
-Touches: the directory, reading only.
-
 Source: OCI Distribution Specification 1.1.
 """
 

@@ -1,9 +1,4 @@
-"""Writes the configuration that a web server needs to serve root_dir.
-
-Takes: the web server, root_dir, the site's host name and port, the repositories.
-Gives: the text of a site file.
-Touches: nothing.
-"""
+"""Writes the configuration that nginx or Apache needs to serve root_dir."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +36,7 @@ def write_site(server: WebServer, root: Path, site: Site, repos: Sequence[Repo],
     text = template.replace(_ROOT, str(root)).replace(_HOST, site.host)
     for usual, other in _LISTENS[server] if site.port != _HTTP_PORT else ():
         text = text.replace(usual, other.format(site.port))
-    text = text.replace("#outside#\n", "".join(f"{one.rstrip()}\n\n" for one in outside))
+    text = text.replace("#outside#\n", "".join(f"{rule.rstrip()}\n\n" for rule in outside))
     shared = dict.fromkeys(rule.shared for rule in rules if rule.shared)
-    inside = [f"\n{one.rstrip()}\n" for one in (*shared, *(rule.inside for rule in rules)) if one]
+    inside = [f"\n{block.rstrip()}\n" for block in (*shared, *(rule.inside for rule in rules)) if block]
     return text.replace("#inside#\n", "".join(inside))

@@ -1,14 +1,10 @@
-"""Serves a directory over HTTP, for a small site or to try things out.
-
-Takes: a directory, an address.
-Gives: files with Range, ETag and Last-Modified; directory listings.
-Touches: network; the directory, reading only.
+"""Serves a directory over HTTP, for a small site or to try things out: files with Range, ETag and Last-Modified, and
+directory listings.
 
 Source: RFC 9110 (conditional and range requests).
 """
 
 import asyncio
-import errno
 import os
 import re
 import stat
@@ -28,11 +24,13 @@ from aiohttp import web
 from packrat_agent.web.negotiate import TYPES, choose_index
 from packrat_agent.web.registry import answer_registry, is_registry_path
 from packrat_core.errors import ConfigError
+from packrat_core.fs.open import open_regular
+from packrat_core.listen import show_url
+from packrat_core.serve_http import serving_http
 
 log = structlog.get_logger()
 
 _CHUNK_BYTES = 256 * 1024
-_STOP_S = 2.0
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _TYPES = {
     "asc": "application/pgp-signature",
@@ -72,10 +70,11 @@ class _Part:
 async def serve_until(root: Path, host: str, port: int, stop: asyncio.Event) -> None:
     """Serve until `stop` is set.
 
-    Raises: ConfigError where root is no directory or the address can't be had.
+    Raises:
+        ConfigError: root is not a directory, or the address can't be listened on.
     """
     async with serving(root, host, port) as bound:
-        log.info("serving", url=f"http://{f'[{host}]' if ':' in host else host}:{bound}/", root=str(root))
+        log.info("serving", url=f"{show_url(host, bound)}/", root=str(root))
         await stop.wait()
 
 
@@ -83,32 +82,15 @@ async def serve_until(root: Path, host: str, port: int, stop: asyncio.Event) -> 
 async def serving(root: Path, host: str, port: int) -> AsyncIterator[int]:
     """Serve while the context lasts; gives the port, which is any free one for port 0.
 
-    Raises: ConfigError
+    Raises:
+        ConfigError: root is not a directory, or the address can't be listened on.
     """
     if not root.is_dir():
-        raise ConfigError(f"{root} is no directory; `packrat-agent sync` makes and fills root_dir")
+        raise ConfigError(f"{root} is not a directory; `packrat-agent sync` makes and fills root_dir")
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", _Files(root.resolve()).answer)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_STOP_S)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host, port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise ConfigError(_told(error, host, port)) from None
-        bound: int = runner.addresses[0][1]
+    async with serving_http(application, host, port, "--listen") as bound:
         yield bound
-    finally:
-        await runner.cleanup()
-
-
-def _told(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is in use by another program; give another with --listen"
-    if error.errno == errno.EACCES:
-        return f"port {port} needs root; give one above 1023 with --listen"
-    return f"{host}:{port} can't be listened on: {error.strerror or error}; give another --listen"
 
 
 class _Files:
@@ -179,7 +161,7 @@ class _Files:
 
 async def _send(request: web.Request, path: Path, more_headers: Mapping[str, str]) -> web.StreamResponse:
     try:
-        file = await asyncio.to_thread(path.open, "rb")
+        file = await asyncio.to_thread(open_regular, path)
     except OSError:
         raise web.HTTPNotFound from None
     with file:
@@ -258,7 +240,7 @@ def _moment(text: str | None) -> datetime | None:
 
 def _page(listed: Iterable[tuple[str, Path]], raw: str) -> str:
     rows = []
-    for name, target in sorted(listed, key=lambda one: (not one[1].is_dir(), one[0])):
+    for name, target in sorted(listed, key=lambda entry: (not entry[1].is_dir(), entry[0])):
         with suppress(OSError):
             status = target.stat()
             end = "/" if stat.S_ISDIR(status.st_mode) else ""

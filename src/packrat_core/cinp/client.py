@@ -1,9 +1,5 @@
 """Speaks CInP over HTTP; knows nothing of packrat.
 
-Takes: an origin, CInP requests.
-Gives: checked JSON values, or an error that says whether waiting may help.
-Touches: network.
-
 Source: the CInP protocol, versions 0.9 to 2.0.
 """
 
@@ -20,10 +16,12 @@ from typing import Any, Self
 import aiohttp
 import structlog
 
+from packrat_core.cinp.batches import split_ids
+from packrat_core.cinp.download import Download
 from packrat_core.cinp.limits import LISTING, RECORDS
+from packrat_core.cinp.rate_limit import RateLimit
 from packrat_core.cinp.responses import (
     Answer,
-    Download,
     NotFound,
     as_count,
     as_object,
@@ -32,20 +30,17 @@ from packrat_core.cinp.responses import (
     read_answer,
     read_validator,
 )
-from packrat_core.cinp.route import RateLimit
 from packrat_core.cinp.transport import HttpRequest, Transport
 from packrat_core.errors import ServerBroken, ServerUnavailable
 
 log = structlog.get_logger()
 
 VERSIONS = ("0.9", "1.0", "2.0")
-_REQUEST_LINE_LIMIT = 4000
-_IDS_AT_ONCE = 100
 _REQUESTS_AT_ONCE = 3
 _PAGES_LIMIT = 20
 _RECORDS_LIMIT = 16 * 1024 * 1024
 _PATIENCE_S = 30.0
-"""For at most so long a request is held back where the server asks to wait; a longer wait is the caller's."""
+"""How long a request waits in all where the server asks for it; a longer wait is left to the caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +97,11 @@ class CinpClient:
     async def get_many(self, model: str, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """GET objects by their ids: URI → fields. Those that the server does not have are left out.
 
-        Raises: ServerBroken where they are too much to be records.
+        Raises:
+            ServerBroken: The answers are too large to be records.
         """
         found: dict[str, Mapping[str, Any]] = {}
-        waiting = list(_in_requests(model, ids))
+        waiting = list(split_ids(model, ids))
         size = 0
 
         async def work() -> None:
@@ -133,12 +129,12 @@ class CinpClient:
             answer = await self._ask("GET", f"{model}:{':'.join(ids)}:", {"Multi-Object": "True"})
         except NotFound as error:
             # One missing id makes the whole request a 404.
-            rest = [one for one in ids if one != error.object_id]
+            rest = [object_id for object_id in ids if object_id != error.object_id]
             if len(rest) < len(ids):
                 return {}, [rest] if rest else [], 0
             middle = len(ids) // 2
             return {}, [ids[:middle], ids[middle:]] if middle else [], 0
-        asked = {f"{model}:{one}:" for one in ids}
+        asked = {f"{model}:{object_id}:" for object_id in ids}
         records = as_object(answer.value, f"GET {model}")
         found: dict[str, Mapping[str, Any]] = {
             key: record for key, record in records.items() if key in asked and isinstance(record, dict)
@@ -149,7 +145,9 @@ class CinpClient:
         """LIST the URIs that a filter lets through, all of them, each once.
 
         The order is not stable from page to page, so one page of all is asked for, again while the total grows.
-        Raises: ServerBroken where counts or entries have the wrong shape, or never come to agree.
+
+        Raises:
+            ServerBroken: Counts or entries have the wrong shape, or never agree.
         """
         count = 1000
         for _ in range(_PAGES_LIMIT):
@@ -183,14 +181,16 @@ class CinpClient:
     async def create(self, model: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """CREATE an object.
 
-        Raises: NoAnswer where it may have been created.
+        Raises:
+            NoAnswer: The connection died; it may have been created.
         """
         return as_object((await self._ask("CREATE", model, {}, arguments, repeatable=False)).value, f"CREATE {model}")
 
     async def login(self, action: str, username: str, password: str) -> None:
         """Open a session by calling the login action.
 
-        Raises: ServerRefused where name or password are wrong.
+        Raises:
+            ServerRefused: Name or password are wrong.
         """
         # A session that ended makes even the login a 401.
         self._auth = {}
@@ -203,8 +203,16 @@ class CinpClient:
     async def open_file(self, path: str, offset: int = 0, validator: str | None = None) -> AsyncIterator[Download]:
         """GET a file of the same origin, from `offset` on where the server can.
 
-        validator: of the file whose first `offset` bytes are there; of another one the server sends all.
-        Raises: SessionEnded, ServerRefused (missing, forbidden), ServerUnavailable, ServerBroken (a redirect).
+        Args:
+            path: Absolute and encoded.
+            offset: How many bytes the caller has already.
+            validator: The ETag of the file that those are of; of another file the server sends all.
+
+        Raises:
+            SessionEnded: The session is over.
+            ServerRefused: The file is missing or forbidden.
+            ServerUnavailable: Waiting may help.
+            ServerBroken: It answers with a redirect, or with another range.
         """
         headers = {**self._auth, "Accept-Encoding": "identity"}
         if offset:
@@ -304,16 +312,3 @@ class CinpClient:
             )
         self._version = version
         return True
-
-
-def _in_requests(model: str, ids: Sequence[str]) -> list[list[str]]:
-    """Split ids so that each request has at most 100 of them and a request line that every server reads."""
-    requests: list[list[str]] = []
-    length = _REQUEST_LINE_LIMIT
-    for one in dict.fromkeys(ids):
-        length += len(one) + 1
-        if length > _REQUEST_LINE_LIMIT or len(requests[-1]) >= _IDS_AT_ONCE:
-            requests.append([])
-            length = len(model) + len(one) + 20
-        requests[-1].append(one)
-    return requests

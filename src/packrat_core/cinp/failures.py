@@ -1,8 +1,4 @@
-"""Tells in one sentence why a request got no answer: what failed, where, and what to do next.
-
-Takes: what aiohttp, TLS and the kernel raise; the origin that was asked, the proxy in between.
-Gives: ServerUnavailable with that sentence.
-Touches: nothing.
+"""Explains in one sentence why a request got no answer: what failed, where, and what to do next.
 
 Source: X509_STORE_CTX_get_error(3) for the codes of certificates.
 """
@@ -48,7 +44,7 @@ def explain(error: BaseException, what: str, origin: str, proxy: URL | None) -> 
         )
     if isinstance(error, aiohttp.ClientResponseError):
         return ServerUnavailable(
-            f"{what} at {origin}{way}: the answer is no HTTP; check scheme, name and port of host in [packrat]"
+            f"{what} at {origin}{way}: the answer is not HTTP; check scheme, name and port of host in [packrat]"
         )
     return ServerUnavailable(f"{what} at {origin}{way}: {why_broken(error)}; look at the log of the server")
 
@@ -78,7 +74,7 @@ def why_broken(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError | EOFError):
         return "the connection was closed before the answer was complete"
     if isinstance(error, aiohttp.ClientResponseError):
-        return "the answer is no valid HTTP"
+        return "the answer is not valid HTTP"
     number = getattr(error, "errno", None)
     if number in (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED) or isinstance(error, ConnectionResetError):
         return "the connection was reset"
@@ -109,7 +105,7 @@ def _tell_connecting(
         )
     if isinstance(cause, ssl.SSLError):
         reason = str(cause.reason or cause)
-        if any(one in reason for one in _NO_TLS):
+        if any(word in reason for word in _NO_TLS):
             return f"{where} can't be reached: no TLS is spoken there; if that server has plain HTTP only, {check}"
         if "PROTOCOL" in reason:
             return f"{where} can't be reached: it offers only versions of TLS that are not safe any more; upgrade it"

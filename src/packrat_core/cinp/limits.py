@@ -1,9 +1,4 @@
-"""Parses JSON from a server that nobody vouches for, in bounded memory.
-
-Takes: the bytes of an answer.
-Gives: JSON values.
-Touches: nothing.
-"""
+"""Parses JSON from a server that is not trusted, in bounded memory."""
 
 import json
 from dataclasses import dataclass
@@ -15,7 +10,7 @@ class Bounds:
     """How much an answer may hold: bytes, values (its commas), lists and objects (their brackets).
 
     A short value of two bytes becomes 60 and more in memory, an empty list 56: bytes alone would bound nothing. Text
-    beyond ASCII can take four times its bytes, so of that less is taken.
+    beyond ASCII can take four times its bytes, so less of that is accepted.
     """
 
     size: int
@@ -37,7 +32,10 @@ class TooMuch(ValueError):
 def parse_json(data: bytearray, bounds: Bounds) -> Any:
     """Parse UTF-8; `data` is emptied on the way.
 
-    Raises: TooMuch, before anything is made of it; ValueError or RecursionError where it is no JSON or nested too deep.
+    Raises:
+        TooMuch: It is beyond the bounds; nothing was parsed.
+        ValueError: It is not JSON.
+        RecursionError: It is nested too deep.
     """
     if len(data) > bounds.size:
         raise TooMuch(f"more than {bounds.size} bytes")

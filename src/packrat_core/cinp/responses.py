@@ -1,27 +1,21 @@
-"""Turns what an HTTP server answers into checked values, or into an error that says whether waiting may help.
-
-Takes: aiohttp responses.
-Gives: JSON values, downloads, errors.
-Touches: network, through the response.
-"""
+"""Turns the answers of an HTTP server into checked values, or into errors that say whether waiting may help."""
 
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
-from packrat_core.cinp.failures import clean, explain_proxy_status, way_through, why_broken
+from packrat_core.cinp.download import CHUNK_BYTES
+from packrat_core.cinp.failures import clean, explain_proxy_status, way_through
 from packrat_core.cinp.limits import Bounds, TooMuch, parse_json
 from packrat_core.cinp.retry_after import read_retry_after
-from packrat_core.cinp.route import RateLimit
-from packrat_core.errors import ServerBroken, ServerRefused, ServerUnavailable, TooLarge
+from packrat_core.errors import ServerBroken, ServerRefused, ServerUnavailable
 
-CHUNK_BYTES = 256 * 1024
 _ERROR_LIMIT = 64 * 1024
 _COUNT_LIMIT = 500_000
 _MESSAGE_LIMIT = 300
@@ -33,7 +27,7 @@ class SessionEnded(ServerRefused):
 
 
 class LoginRefused(ServerRefused):
-    """The server does not take this mirror's name and psk, nor does it show the mirror without them."""
+    """The server refuses this mirror's name and psk, and does not show the mirror without them either."""
 
 
 class NotFound(ServerRefused):
@@ -53,54 +47,13 @@ class Answer:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Download:
-    """An opened file: `start` is where its first byte stands; the chunks are as they arrive, and no faster than `rate`.
-
-    validator: the server's name for this state of the file, None where it gives none. stall_s: in so many seconds
-    something has to come, and not just a trickle. max_bytes: of the whole file.
-    Without a response there is nothing left to read from `start` on.
-    """
-
-    start: int
-    what: str
-    response: aiohttp.ClientResponse | None
-    rate: RateLimit
-    validator: str | None = None
-    stall_s: float = 60.0
-    max_bytes: int | None = None
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Raises: ServerUnavailable where the bytes stop coming, or hardly come; TooLarge where they don't end."""
-        if self.response is None:
-            return
-        size = min(CHUNK_BYTES, self.rate.chunk_bytes or CHUNK_BYTES)
-        at = self.start
-        since, at_since = time.monotonic(), at
-        try:
-            async for chunk in self.response.content.iter_chunked(size):
-                at += len(chunk)
-                if self.max_bytes is not None and at > self.max_bytes:
-                    raise TooLarge(f"{self.what} has more than {self.max_bytes} bytes; raise max_file_size if it may")
-                await self.rate.take(len(chunk))
-                yield chunk
-                passed_s = time.monotonic() - since
-                if passed_s >= self.stall_s:
-                    if at - at_since < self.rate.slowest_bytes_per_s * passed_s:
-                        raise TimeoutError
-                    since, at_since = time.monotonic(), at
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ServerUnavailable(
-                f"{self.what} broke off: {why_broken(error)}; it goes on from there next time"
-            ) from None
-
-
 async def read_answer(response: aiohttp.ClientResponse, what: str, bounds: Bounds) -> Answer:
     """Read a JSON answer.
 
-    Raises: ServerBroken where it is too long or no JSON.
+    Raises:
+        ServerBroken: It is too long or not JSON.
     """
-    # One byte more tells that there are more.
+    # One byte beyond the limit shows that the answer is longer.
     data = await _body(response, bounds.size + 1)
     size = len(data)
     headers = {name.lower(): value for name, value in response.headers.items()}
@@ -149,14 +102,22 @@ async def raise_for(response: aiohttp.ClientResponse, what: str, proxy: URL | No
 
 
 def as_object(value: Any, what: str) -> Mapping[str, Any]:
-    """Raises: ServerBroken where the value is no JSON object."""
+    """Check that a value is a JSON object.
+
+    Raises:
+        ServerBroken: It is not.
+    """
     if not isinstance(value, dict):
         raise ServerBroken(f"{what[:200]} answered with something that is no object")
     return value
 
 
 def as_count(text: str | None, model: str) -> int:
-    """Raises: ServerBroken where a header is no usable number of entries."""
+    """Read the number of entries from a header.
+
+    Raises:
+        ServerBroken: It is missing, not a number, or too large.
+    """
     if text is None or not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > _COUNT_LIMIT:
         shown = repr(text[:40]) if text is not None else "not how many"
         raise ServerBroken(f"LIST {model} says that there are {shown} entries; at most {_COUNT_LIMIT} can be")
@@ -166,7 +127,8 @@ def as_count(text: str | None, model: str) -> int:
 def range_start(header: str, what: str) -> int:
     """Read the first byte's place out of Content-Range.
 
-    Raises: ServerBroken
+    Raises:
+        ServerBroken: There is none.
     """
     unit, _, rest = header.partition(" ")
     start = rest.partition("-")[0]
@@ -187,7 +149,7 @@ async def _body(response: aiohttp.ClientResponse, limit: int) -> bytearray:
     async for chunk in response.content.iter_chunked(CHUNK_BYTES):
         data += chunk
         if len(data) >= limit:
-            # There may be no end to it.
+            # It may have no end.
             response.close()
             del data[limit:]
             break

@@ -1,9 +1,5 @@
 """Reads how long a busy server asks its clients to wait.
 
-Takes: the headers Retry-After and Date, the time.
-Gives: seconds, within bounds; None where nothing usable is said.
-Touches: nothing.
-
 Source: RFC 9110, 10.2.3 (Retry-After) and 5.6.7 (dates).
 """
 
@@ -26,7 +22,7 @@ def read_retry_after(value: str | None, date: str | None, now: float) -> float |
         now: our own clock, in epoch seconds, for an answer without a usable Date.
 
     Returns:
-        1 to LONGEST_WAIT_S seconds, or None where it says nothing usable, or names a moment that is over.
+        1 to LONGEST_WAIT_S seconds, or None where it is not usable, or names a time in the past.
     """
     text = (value or "").strip(" \t")
     if text.isascii() and text.isdigit():

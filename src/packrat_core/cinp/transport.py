@@ -1,9 +1,5 @@
 """Sends HTTP requests to one origin, and sends them again where a connection died before it was used.
 
-Takes: an origin, the proxy on the way to it, requests.
-Gives: responses whose head has arrived; ServerUnavailable with the reason where there is none.
-Touches: network.
-
 A server or a proxy may close an idle connection at any moment, and the client learns of it only by a request that
 nobody answers. The rules:
 
@@ -87,7 +83,7 @@ class Transport:
             ServerBroken: the path leads elsewhere.
         """
         if not request.path.startswith("/") or request.path.startswith("//"):
-            raise ServerBroken(f"{request.path[:200]!r} is no path on {self._origin}")
+            raise ServerBroken(f"{request.path[:200]!r} is not a path on {self._origin}")
         if request.body is None and request.verb not in ("GET", "POST"):
             request = replace(request, headers={**request.headers, "Content-Length": "0"})
         answered = False

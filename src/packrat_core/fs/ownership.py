@@ -1,9 +1,4 @@
-"""Says whose a file is, why this user may not use it, and which command mends that.
-
-Takes: paths.
-Gives: sentences for error messages; a refusal where root would work in the place of another user.
-Touches: owners and modes of files, reading only.
-"""
+"""Explains who owns a file, why this user may not use it, and which command mends that."""
 
 import grp
 import os

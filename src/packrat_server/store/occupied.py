@@ -7,10 +7,10 @@ Touches: `serving` in the data directory, by its lock.
 Source: flock(2).
 """
 
-import fcntl
-import os
 from contextlib import suppress
 from pathlib import Path
+
+from packrat_core.fs.locks import FileLock
 
 
 class Occupied:
@@ -20,12 +20,14 @@ class Occupied:
     """
 
     def __init__(self, data_dir: Path) -> None:
-        self._descriptor = os.open(data_dir / "serving", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._lock = FileLock(data_dir / "serving", 0o600)
         self.alone = False
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.alone = True
+            self.alone = self._lock.try_exclusive()
         except OSError:
+            # A filesystem without locks: nobody is known to be alone there.
+            self.alone = False
+        if not self.alone:
             self.let_others_in()
 
     def let_others_in(self) -> None:
@@ -33,8 +35,8 @@ class Occupied:
         self.alone = False
         # A filesystem without locks: nobody is ever alone there.
         with suppress(OSError):
-            fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+            self._lock.share()
 
     def leave(self) -> None:
         """Stop serving."""
-        os.close(self._descriptor)
+        self._lock.release()

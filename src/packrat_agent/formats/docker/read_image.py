@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packrat_agent.model.entries import Fragment, Product
 from packrat_core.errors import Refused
-from packrat_core.fs.disk import told_as_disk_error
+from packrat_core.fs.disk_errors import told_as_disk_error
 from packrat_core.packages.image.archive import Archive
 from packrat_core.packages.image.inspect import CLASSIC_FILE, INDEX_FILE
 from packrat_core.packages.image.manifest import (

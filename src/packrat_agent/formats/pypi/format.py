@@ -21,7 +21,7 @@ from packrat_agent.model.entries import Entry, Fragment, Product
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Content, Publication, Tree, TreeFile
 from packrat_core.errors import Refused
-from packrat_core.fs.disk import write_new
+from packrat_core.fs.atomic import write_new
 from packrat_core.packages.python.inspect import SDIST_ENDINGS, Kind, check_file_name, read_distribution
 from packrat_core.packages.python.metadata import read_version
 

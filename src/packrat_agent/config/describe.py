@@ -1,0 +1,32 @@
+"""Prints the configuration that is in force."""
+
+from dataclasses import fields
+from urllib.parse import urlsplit, urlunsplit
+
+from packrat_agent.config.fields import FIELDS
+from packrat_agent.config.settings import Config
+
+
+def describe(config: Config) -> str:
+    """Write the whole configuration as INI text, with defaults; the psk and the proxy's password are masked."""
+    lines = [f"# in force, from {config.source}"]
+    shown = {"psk": "***" if config.packrat.psk else "", "proxy": _mask(config.packrat.proxy or "")}
+    for section, settings in (("packrat", config.packrat), ("mirror", config.mirror)):
+        lines.append(f"[{section}]")
+        # The first key of a field is shown where several set it.
+        by_field = {row.field: row.key for row in reversed(FIELDS) if row.section == section}
+        for item in fields(settings):
+            key = by_field[item.name]
+            value = getattr(settings, item.name)
+            if isinstance(value, frozenset):
+                value = ", ".join(sorted(str(part) for part in value))
+            lines.append(f"{key}: {shown.get(key, '' if value is None else value)}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def _mask(proxy: str) -> str:
+    parts = urlsplit(proxy)
+    if parts.password is None:
+        return proxy
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, f"{parts.username}:***@{host}", parts.path, parts.query, parts.fragment))

@@ -1,0 +1,59 @@
+"""Reads mirror.conf into a Config, and tells every fault in it at once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from packrat_agent.config.checks import check_together
+from packrat_agent.config.fields import FIELDS, Field
+from packrat_agent.config.ini import Value, parse, read_text
+from packrat_agent.config.settings import INDEX_GRACE_S, Config, MirrorSettings, PackratSettings
+from packrat_core.errors import ConfigError
+
+_SECTIONS = ("packrat", "mirror")
+
+
+def load(path: Path) -> Config:
+    """Read and check the configuration.
+
+    Raises:
+        ConfigError: Names each fault with its line, and what to do.
+    """
+    keys = {section: frozenset(row.key for row in FIELDS if row.section == section) for section in _SECTIONS}
+    repeatable = frozenset(row.key for row in FIELDS if row.repeatable)
+    given, faults = parse(read_text(path), path, keys, repeatable)
+    # Where a key is misspelled, don't also say that the right one is missing.
+    asks_for_missing = not faults
+    read: dict[str, dict[str, object]] = {section: {} for section in _SECTIONS}
+    for row in FIELDS:
+        values = given.get((row.section, row.key), [])
+        if not values and row.required and asks_for_missing:
+            faults.append(f"{path}: [{row.section}] needs {row.key}: {row.required}")
+        faults += _read_field(row, values, read[row.section], path)
+    faults += check_together(read["mirror"], given, path)
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return _with_defaults(read["packrat"], read["mirror"], path)
+
+
+def _read_field(row: Field, values: Sequence[Value], read: dict[str, object], path: Path) -> list[str]:
+    """Read the values of one key into `read`; gives what is wrong with them."""
+    faults: list[str] = []
+    for value in values:
+        try:
+            new = row.read(value.text)
+        except ValueError as error:
+            faults.append(f"{path}, line {value.line}: {row.key}: {error}")
+            continue
+        old = read.get(row.field)
+        # Two keys may set one field (keep_file, keep_file_list), and keep_file may stand several times.
+        read[row.field] = old | new if isinstance(old, frozenset) and isinstance(new, frozenset) else new
+    return faults
+
+
+def _with_defaults(packrat: dict[str, object], mirror: dict[str, object], path: Path) -> Config:
+    """Add the defaults that depend on other keys; all others stand in `settings`."""
+    mirror = {"description": packrat["name"], **mirror}
+    grace_s = mirror.get("grace_period_s")
+    if isinstance(grace_s, int):
+        mirror.setdefault("index_grace_period_s", min(grace_s, INDEX_GRACE_S))
+    return Config(PackratSettings(**packrat), MirrorSettings(**mirror), path)  # type: ignore[arg-type]

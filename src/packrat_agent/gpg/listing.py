@@ -1,0 +1,149 @@
+"""Reads gpg's listings of keys.
+
+Source: doc/DETAILS of GnuPG, "Format of the colon listings".
+"""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from packrat_agent.gpg.run import run_gpg
+
+_PRIMARY = ("pub", "sec")
+_SUBKEY = ("sub", "ssb")
+_CERTIFICATIONS = ("10", "11", "12", "13")
+_WEAK_DIGESTS = ("1", "2")
+_FIELDS = 21
+_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class ListedKey:
+    """A primary key or subkey; the field names are those of GnuPG's description.
+
+    capabilities: of this key itself in lower case, of the whole key in upper case, D where it is disabled.
+    """
+
+    fingerprint: str
+    validity: str
+    algorithm: str
+    bits: int
+    created_s: int
+    expires_s: int | None
+    capabilities: str
+    has_secret: bool
+    keygrip: str
+
+    def why_unusable(self, now: datetime) -> str | None:
+        """Say why this key can't be used now, and what to do; None where it can."""
+        if self.validity == "r":
+            return "is revoked; make a new key, publish it, and configure it"
+        if "D" in self.capabilities:
+            return "is disabled; enable it with `gpg --edit-key`"
+        if self.validity == "e" or (self.expires_s is not None and self.expires_s <= now.timestamp()):
+            return "is expired; extend it with `gpg --quick-set-expire`, and bring the new public key to the clients"
+        if not self.has_secret:
+            return "has no secret part in this keyring; import it"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedKeys:
+    """A primary key with its subkeys and its first user id."""
+
+    primary: ListedKey
+    subkeys: tuple[ListedKey, ...]
+    user: str
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Those of the primary key and of all subkeys."""
+        return (self.primary.fingerprint, *(subkey.fingerprint for subkey in self.subkeys))
+
+
+def list_keys(home: Path | None, *, secret: bool, name: str | None = None) -> tuple[ListedKeys, ...]:
+    """List the keys of a keyring.
+
+    Args:
+        home: The directory of the keyring; None for this user's own.
+        secret: Only those with a secret part.
+        name: Only those of this name.
+
+    Raises:
+        SigningError: gpg can't be used.
+    """
+    command = "--list-secret-keys" if secret else "--list-keys"
+    names = () if name is None else (name,)
+    details = ("--with-colons", "--with-keygrip", "--with-subkey-fingerprint")
+    return read_listing(run_gpg(home, *details, command, *names).output.decode("utf-8", "replace"))
+
+
+def read_listing(text: str) -> tuple[ListedKeys, ...]:
+    """Read a listing made with --with-colons and --with-keygrip."""
+    found: list[ListedKeys] = []
+    for line in text.splitlines():
+        fields = line.split(":") + [""] * _FIELDS
+        kind, value = fields[0], fields[9]
+        if kind in _PRIMARY:
+            found.append(ListedKeys(_read_key(fields), (), ""))
+        elif not found:
+            continue
+        elif kind in _SUBKEY:
+            found[-1] = replace(found[-1], subkeys=(*found[-1].subkeys, _read_key(fields)))
+        elif kind == "fpr":
+            found[-1] = _with_last(found[-1], fingerprint=value)
+        elif kind == "grp":
+            found[-1] = _with_last(found[-1], keygrip=value)
+        elif kind == "uid" and not found[-1].user:
+            found[-1] = replace(found[-1], user=_unescape(value))
+    return tuple(found)
+
+
+def _with_last(keyring: ListedKeys, **fields: str) -> ListedKeys:
+    """Complete the key or subkey that was listed last: its fingerprint and keygrip are on lines of their own."""
+    if not keyring.subkeys:
+        return replace(keyring, primary=replace(keyring.primary, **fields))  # type: ignore[arg-type]
+    *before, last = keyring.subkeys
+    return replace(keyring, subkeys=(*before, replace(last, **fields)))  # type: ignore[arg-type]
+
+
+def is_weakly_certified(home: Path | None, primary: str) -> bool:
+    """Tell whether the newest signature of a key on itself uses MD5 or SHA-1.
+
+    Raises:
+        SigningError: gpg can't be used.
+    """
+    listed = run_gpg(home, "--with-colons", "--list-sigs", primary).output.decode("utf-8", "replace")
+    rows = [line.split(":") for line in listed.splitlines()]
+    own = [
+        fields
+        for fields in rows
+        if len(fields) > 15 and fields[0] == "sig" and primary.endswith(fields[4]) and fields[10][:2] in _CERTIFICATIONS
+    ]
+    newest = max(own, key=lambda fields: _number(fields[5]) or 0, default=None)
+    # Source: doc/DETAILS of GnuPG, "Field 16 - Hash algorithm".
+    return newest is not None and newest[15] in _WEAK_DIGESTS
+
+
+def _read_key(fields: list[str]) -> ListedKey:
+    return ListedKey(
+        fingerprint="",
+        validity=fields[1],
+        algorithm=fields[3],
+        bits=_number(fields[2]) or 0,
+        created_s=_number(fields[5]) or 0,
+        expires_s=_number(fields[6]),
+        capabilities=fields[11],
+        has_secret=fields[14] != "#",
+        keygrip="",
+    )
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _unescape(text: str) -> str:
+    r"""Read a user id, in which a colon stands as `\x3a`."""
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)

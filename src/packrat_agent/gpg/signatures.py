@@ -1,0 +1,82 @@
+"""Makes signatures with exactly the operator's key, and verifies each before anybody else sees it."""
+
+from pathlib import Path
+
+from packrat_agent.gpg.run import GpgResult, run_gpg, unlock_options
+from packrat_agent.gpg.signing_key import SigningKey
+from packrat_agent.gpg.verify import message_verifies, verifies
+from packrat_agent.model.tree import SignatureForm
+from packrat_core.errors import SigningError
+from packrat_core.fs.ownership import first_unusable
+
+_COMMANDS = {
+    SignatureForm.CLEAR: ("--clear-sign",),
+    SignatureForm.ARMOR: ("--armor", "--detach-sign"),
+    SignatureForm.BINARY: ("--detach-sign",),
+    SignatureForm.OPAQUE: ("--sign",),
+}
+_TRIAL = b"packrat-agent: trial signature\n"
+
+
+def make_signature(key: SigningKey, data: bytes, form: SignatureForm) -> bytes:
+    """Sign data with exactly this key, and verify what came out.
+
+    Args:
+        key: The only key that may sign.
+        data: What to sign.
+        form: How the signature and the data stand together.
+
+    Raises:
+        SigningError: gpg fails, signs with another key, or its signature does not verify.
+    """
+    # gpg's --default-key, and a name without `!`, sign with another key without a word where this one can't.
+    signer = ("--local-user", f"{key.fingerprint}!", "--digest-algo", "SHA512")
+    made = run_gpg(key.home, *signer, *unlock_options(key.passphrase_file), *_COMMANDS[form], data=data)
+    if made.returncode != 0 or _signers(made) != [key.fingerprint] or not made.output:
+        raise SigningError(_explain_failure(key, made))
+    if form in (SignatureForm.CLEAR, SignatureForm.OPAQUE):
+        is_good = message_verifies(key, data, made.output, is_text=form is SignatureForm.CLEAR)
+    else:
+        is_good = verifies(key, data, made.output)
+    if not is_good:
+        raise SigningError(
+            f"the signature that gpg made with {key.fingerprint} does not verify; nothing was published; look whether "
+            "the gpg in PATH is the system's own, and check the disk and memory of this machine"
+        )
+    return made.output
+
+
+def try_key(key: SigningKey) -> None:
+    """Make a signature that nobody needs, to learn now whether the key works.
+
+    Raises:
+        SigningError: As `make_signature`.
+    """
+    make_signature(key, _TRIAL, SignatureForm.BINARY)
+
+
+def _signers(made: GpgResult) -> list[str]:
+    """Name the keys that signed: `local-user` in gpg.conf adds others to the one on the command line."""
+    return [line.split()[-1] for line in made.status.splitlines() if line.startswith("[GNUPG:] SIG_CREATED ")]
+
+
+def _explain_failure(key: SigningKey, made: GpgResult) -> str:
+    if made.returncode == 0 and _signers(made) != [key.fingerprint]:
+        others = ", ".join(_signers(made)) or "nothing"
+        return (
+            f"gpg signed with {others}, not with the configured {key.fingerprint} alone; nothing was published; "
+            "remove default keys and local-user from gpg.conf"
+        )
+    said = f"{made.status}{made.messages}"
+    if "pinentry" in said.lower() or "No passphrase" in said or "Bad passphrase" in said or "cancelled" in said.lower():
+        what = "the passphrase in passphrase_file is wrong" if key.passphrase_file else "it has a passphrase"
+        return f"the signing key {key.fingerprint} is locked: {what}; set passphrase_file to a file (mode 0600) with it"
+    return f"gpg can't sign with {key.fingerprint}: {explain_closed_home(key.home) or made.reason or 'no reason given'}"
+
+
+def explain_closed_home(home: Path | None) -> str | None:
+    """Say what in the keyring's home this user may not use; None where that is not why, or it is this user's own."""
+    try:
+        return first_unusable(home) if home is not None else None
+    except OSError:
+        return None

@@ -1,0 +1,54 @@
+"""Checks that a signature is a valid one of exactly one key."""
+
+import tempfile
+from pathlib import Path
+
+from packrat_agent.gpg.run import GpgResult, run_gpg
+from packrat_agent.gpg.signing_key import SigningKey
+from packrat_agent.gpg.verdict import read_verdict
+
+_LINE_ENDS = b" \t\r\n"
+
+
+def verifies(key: SigningKey, data: bytes, signature: bytes) -> bool:
+    """Tell whether a detached signature of `data` is a valid one of exactly this key.
+
+    Args:
+        key: The only key that may have made it.
+        data: What is signed.
+        signature: Armored or binary.
+
+    Raises:
+        SigningError: gpg can't be used.
+    """
+    with tempfile.TemporaryDirectory(prefix="packrat-agent-") as directory:
+        file = Path(directory) / "signature"
+        file.write_bytes(signature)
+        return _is_of(key, run_gpg(key.home, "--verify", str(file), "-", data=data))
+
+
+def message_verifies(key: SigningKey, data: bytes, message: bytes, *, is_text: bool) -> bool:
+    """Tell whether a signed message holds `data`, and is validly signed by exactly this key.
+
+    Args:
+        key: The only key that may have signed it.
+        data: What the message has to say.
+        message: The data and its signature in one.
+        is_text: It is clear-signed. Such a signature does not cover blanks at the ends of lines.
+
+    Raises:
+        SigningError: gpg can't be used.
+    """
+    verified = run_gpg(key.home, "--output", "-", "--verify", data=message)
+    if not _is_of(key, verified):
+        return False
+    return _without_blanks(verified.output) == _without_blanks(data) if is_text else verified.output == data
+
+
+def _is_of(key: SigningKey, verified: GpgResult) -> bool:
+    verdict = read_verdict(verified.status)
+    return verdict.wrong is None and verdict.signers == (key.fingerprint,)
+
+
+def _without_blanks(text: bytes) -> list[bytes]:
+    return [line.rstrip(_LINE_ENDS) for line in text.rstrip(_LINE_ENDS).split(b"\n")]

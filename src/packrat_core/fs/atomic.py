@@ -1,0 +1,57 @@
+"""Writes files so that a reader, also one after a crash, sees the old file or the new one whole.
+
+Write the new content beside the old, flush it, rename it, and flush the directory (see `flush`):
+
+    write_new(staging / "Release.new", content)
+    replace(staging / "Release.new", root / "Release")
+    flush_directories([root])
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.links import remove_tree
+
+_WRITE_BYTES = 256 * 1024
+"""Small parts of a file are gathered to writes of this size."""
+
+
+def write_new(path: Path, *parts: bytes, mode: int = 0o644) -> None:
+    """Write a file that no reader knows yet, part by part, and flush its content.
+
+    Args:
+        path: Where to write it; a file or link there is removed.
+        parts: All of it, in order.
+        mode: Its permissions, whatever the umask.
+
+    Raises:
+        DiskError: It can't be written.
+    """
+    with told_as_disk_error("write", path):
+        with suppress(FileNotFoundError):
+            path.unlink()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        with os.fdopen(descriptor, "wb", _WRITE_BYTES) as file:
+            file.writelines(parts)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+
+
+def replace(source: Path, target: Path) -> None:
+    """Rename `source` to `target` in one step; a file, link or directory at the target is replaced.
+
+    Raises:
+        DiskError: It can't be renamed.
+    """
+    with told_as_disk_error("publish", target):
+        try:
+            source.replace(target)
+        except IsADirectoryError:
+            remove_tree(target)
+            source.replace(target)
+        # Where both are names of one inode, rename(2) does nothing and leaves the source.
+        with suppress(FileNotFoundError):
+            source.unlink()

@@ -1,0 +1,61 @@
+"""Locks a file for one process, or for several that share it.
+
+The kernel drops the lock when its process ends, however it ends, so a lock never stays behind. The file itself stays:
+removing it would let two processes lock two files of one name.
+
+    with FileLock(directory / "lock") as lock:
+        if not lock.try_exclusive():
+            raise Busy("another process works here")
+        ...
+
+Source: flock(2).
+"""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Self
+
+
+class FileLock:
+    """An open lock file, not locked at first; closing it drops the lock."""
+
+    def __init__(self, path: Path, mode: int = 0o644) -> None:
+        """Open the file, and make it where it does not exist.
+
+        Raises:
+            OSError: It can't be opened or made.
+        """
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def try_exclusive(self) -> bool:
+        """Lock the file for this process alone; False where another process has it, exclusive or shared.
+
+        Raises:
+            OSError: The filesystem has no locks.
+        """
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def share(self) -> None:
+        """Wait until no process has the file exclusively, then lock it together with others.
+
+        An exclusive lock of this process becomes a shared one.
+
+        Raises:
+            OSError: The filesystem has no locks.
+        """
+        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+
+    def release(self) -> None:
+        """Drop the lock and close the file."""
+        os.close(self._descriptor)

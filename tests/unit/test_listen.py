@@ -1,0 +1,59 @@
+"""listen: addresses as people write them, and sockets on each address of a name."""
+
+import socket
+
+import pytest
+
+from packrat_core.errors import ConfigError
+from packrat_core.listen import open_listeners, parse_listen, show_url
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("8080", ("0.0.0.0", 8080)),
+        (":8080", ("0.0.0.0", 8080)),
+        ("127.0.0.1:80", ("127.0.0.1", 80)),
+        (" [::1]:8080 ", ("::1", 8080)),
+        ("localhost:0", ("localhost", 0)),
+    ],
+)
+def test_an_address_is_read_as_people_write_it(text: str, address: tuple[str, int]) -> None:
+    assert parse_listen(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "host", "host:", "host:65536", "::1:80", "a b:80", "[host]:80", "host:-1"])
+def test_what_is_not_an_address_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="is not HOST:PORT"):
+        parse_listen(text)
+
+
+def test_a_name_is_listened_on_at_all_its_addresses_with_one_port() -> None:
+    expected = {found[4][0] for found in socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)}
+    listeners = open_listeners("localhost", 0, "--listen")
+    try:
+        assert {listener.getsockname()[0] for listener in listeners} == expected
+        assert len({listener.getsockname()[1] for listener in listeners}) == 1
+        for listener in listeners:
+            socket.create_connection(listener.getsockname()[:2]).close()
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+def test_a_port_that_is_taken_is_told_with_the_setting_to_change() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf":{port} can't be listened on: .*in use.*; change --listen"):
+            open_listeners("127.0.0.1", port, "--listen")
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
+def test_an_address_of_another_machine_is_refused(host: str) -> None:
+    with pytest.raises(ConfigError, match=r"can't be listened on: .*; change metrics_listen"):
+        open_listeners(host, 0, "metrics_listen")
+
+
+def test_the_url_of_an_ipv6_address_has_brackets() -> None:
+    assert show_url("::1", 80) == "http://[::1]:80"
+    assert show_url("127.0.0.1", 80) == "http://127.0.0.1:80"

@@ -1,0 +1,99 @@
+"""fs.open and fs.locks: only regular files are opened; a lock ends with its process."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from packrat_core.fs.flush import flush_files
+from packrat_core.fs.locks import FileLock
+from packrat_core.fs.open import open_regular, open_to_resume, read_regular
+
+_LIMIT = 10
+
+
+def _plant(kind: str, path: Path) -> None:
+    if kind == "link":
+        (path.parent / "victim").write_text("safe")
+        path.symlink_to(path.parent / "victim")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
+def test_what_is_not_a_regular_file_is_refused_at_once(kind: str, tmp_path: Path) -> None:
+    planted = tmp_path / "planted"
+    _plant(kind, planted)
+    with pytest.raises(OSError, match=r"regular|symbolic|directory"):
+        open_regular(planted)
+    with pytest.raises(OSError, match=r"regular|symbolic|directory"):
+        read_regular(planted, _LIMIT)
+    with pytest.raises(OSError, match=r"regular|symbolic|directory"):
+        open_to_resume(planted)
+    with pytest.raises(Exception, match="can't flush"):
+        flush_files([planted])
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
+def test_a_name_that_no_file_can_have_is_an_error_of_the_system(name: str, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="can't be the name of a file"):
+        open_regular(tmp_path / name)
+
+
+def test_a_file_is_read_up_to_the_limit_and_not_beyond(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"x" * _LIMIT)
+    assert read_regular(file, _LIMIT) == b"x" * _LIMIT
+    file.write_bytes(b"x" * (_LIMIT + 1))
+    with pytest.raises(OSError, match="larger than 10 bytes"):
+        read_regular(file, _LIMIT)
+
+
+def test_a_part_is_made_and_then_kept(tmp_path: Path) -> None:
+    for content in (b"", b"abc"):
+        with open_to_resume(tmp_path / "part") as file:
+            assert file.read() == content
+            file.seek(0)
+            file.write(b"abc")
+
+
+_HOLD = """
+import sys
+from pathlib import Path
+from packrat_core.fs.locks import FileLock
+lock = FileLock(Path(sys.argv[1]))
+assert lock.try_exclusive()
+if sys.argv[2] == "share":
+    lock.share()
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("how", ["alone", "share"])
+def test_a_lock_is_held_until_its_process_ends_however_it_ends(how: str, tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(path), how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "locked\n"
+        with FileLock(path) as other:
+            assert not other.try_exclusive()
+            if how == "share":
+                other.share()
+        holder.kill()
+    with FileLock(path) as next_one:
+        assert next_one.try_exclusive()
+
+
+def test_a_lock_file_is_never_opened_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic"):
+        FileLock(tmp_path / "lock")
+    assert not (tmp_path / "elsewhere").exists()

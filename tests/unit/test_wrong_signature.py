@@ -1,0 +1,78 @@
+"""gpg itself can go wrong, by a bad disk or memory or a wrapper in PATH: no wrong signature leaves `make_signature`."""
+
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.gpg.keyring import find_key
+from packrat_agent.gpg.rpmsign import sign_package
+from packrat_agent.gpg.signatures import make_signature
+from packrat_agent.gpg.signing_key import SigningKey
+from packrat_agent.model.tree import SignatureForm
+from packrat_core.errors import SigningError
+from packrat_demo.build_rpm import Rpm, write_rpm
+from support.keys import Key
+
+_WRAPPER = """#!/usr/bin/env python3
+import os, subprocess, sys
+if not {{"--sign", "--clear-sign", "--detach-sign", "-sbo", "-sb"}} & set(sys.argv):
+    os.execv({gpg!r}, ["gpg", *sys.argv[1:]])
+{spoil}
+"""
+_SIGNS_OTHER_DATA = """
+os.close(0)
+reading, writing = os.pipe()
+os.write(writing, b"other data\\n")
+os.close(writing)
+os.execv({gpg!r}, ["gpg", *sys.argv[1:]])
+"""
+_FLIPS_A_BIT = """
+descriptors = [int(b) for a, b in zip(sys.argv, sys.argv[1:]) if a == "--status-fd"]
+done = subprocess.run([{gpg!r}, *sys.argv[1:]], stdout=subprocess.PIPE, pass_fds=descriptors)
+output = bytearray(done.stdout)
+output[output.rfind(b"\\n", 0, -120) - 5 if b"-----BEGIN" in output else -5] ^= 1
+sys.stdout.buffer.write(output)
+sys.exit(done.returncode)
+"""
+
+
+@pytest.fixture
+def signer(key: Key) -> SigningKey:
+    return find_key(key.fingerprint, key.home, None, datetime.now(UTC))
+
+
+def _spoil(spoil: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpg = shutil.which("gpg")
+    assert gpg is not None
+    wrapper = directory / "gpg"
+    wrapper.write_text(_WRAPPER.format(gpg=gpg, spoil=spoil.format(gpg=gpg)))
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize("form", list(SignatureForm))
+@pytest.mark.parametrize("spoil", [_SIGNS_OTHER_DATA, _FLIPS_A_BIT], ids=["other data", "flipped bit"])
+def test_a_wrong_signature_is_refused(
+    signer: SigningKey, form: SignatureForm, spoil: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert make_signature(signer, b"data\n", form)
+    _spoil(spoil, tmp_path, monkeypatch)
+    with pytest.raises(SigningError, match="does not verify; nothing was published"):
+        make_signature(signer, b"data\n", form)
+
+
+def test_a_clear_signature_covers_lines_without_the_blanks_at_their_ends(signer: SigningKey) -> None:
+    assert make_signature(signer, b"Origin: x  \nLabel:\t\n\n- y\n\n", SignatureForm.CLEAR)
+
+
+def test_an_rpm_with_a_wrong_signature_is_refused(
+    signer: SigningKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rpm = write_rpm(Rpm("hello", "1.0", "noarch", files=(("/opt/hello", b"hi"),)), tmp_path)
+    (tmp_path / "bin").mkdir()
+    _spoil(_SIGNS_OTHER_DATA, tmp_path / "bin", monkeypatch)
+    with pytest.raises(SigningError, match="does not verify"):
+        sign_package(rpm, tmp_path, signer)
