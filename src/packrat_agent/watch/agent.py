@@ -44,8 +44,9 @@ from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
 from packrat_agent.upstream.login import LoginState
 from packrat_agent.watch import systemd as notify
-from packrat_agent.watch.changes import News, follow
+from packrat_agent.watch.changes import follow
 from packrat_agent.watch.memory import settle
+from packrat_agent.watch.news import News
 from packrat_agent.watch.throttle import Pace, Stopped
 from packrat_agent.watch.work_queue import Work, WorkQueue
 from packrat_core import __version__

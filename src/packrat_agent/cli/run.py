@@ -1,0 +1,84 @@
+"""`packrat-agent run`: follows the server until SIGTERM, with the configuration that is in force."""
+
+import asyncio
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import click
+import structlog
+
+from packrat_agent.cli.as_root import refuse_as_root
+from packrat_agent.cli.config import load_and_warn
+from packrat_agent.config.settings import Config
+from packrat_agent.status.report import show_progress
+from packrat_agent.sync.mirror import Mirror, Wish, ready
+from packrat_agent.watch import memory
+from packrat_agent.watch import systemd as notify
+from packrat_agent.watch.agent import run
+from packrat_agent.watch.signals import EndWork, until_signalled
+from packrat_core.errors import DiskError, PackratError
+
+log = structlog.get_logger()
+
+
+@click.command("run")
+@click.pass_obj
+def run_command(config_path: Path) -> None:
+    """Do a full pass, then follow the server until SIGTERM. SIGHUP reads the configuration again."""
+    memory.be_sparing()
+    config = in_force = load_and_warn(config_path)
+    refuse_as_root(config)
+    refused: str | None = None
+    while True:
+        try:
+            following = _run_until_reload(config, refused)
+        except PackratError as error:
+            if config is in_force:
+                raise
+            log.error("config", reason=str(error), text="the configuration before it stays in force")
+            config, refused = in_force, str(error)
+            continue
+        if following is None:
+            break
+        in_force, config, refused = config, following, None
+    log.info("stopped")
+
+
+def _run_until_reload(config: Config, refused: str | None) -> Config | None:
+    """Run with one configuration; gives the next one after a SIGHUP, None after SIGTERM.
+
+    refused: why the one that was to follow can't be used.
+    """
+    found: list[Config] = []
+    bell = asyncio.Event()
+
+    def reload(end: EndWork) -> None:
+        try:
+            found.append(load_and_warn(config.source))
+        except PackratError as error:
+            log.error("config", reason=str(error), text="the configuration in force stays")
+            _note_refused(mirror, str(error))
+            return
+        log.info("config", text="read again")
+        notify.reloading()
+        end()
+
+    def ring(end: EndWork) -> None:
+        bell.set()
+
+    with ready(config, Wish(), "run") as mirror, show_progress() as on_progress:
+        _note_refused(mirror, refused)
+        others = {signal.SIGHUP: reload, signal.SIGUSR1: ring}
+        until_signalled(lambda: run(mirror, on_progress, bell), others)
+    return found[-1] if found else None
+
+
+def _note_refused(mirror: Mirror, reason: str | None) -> None:
+    """Have `status` and `check` tell that the configuration on disk is not the one in force."""
+    with suppress(DiskError):
+        if reason is None:
+            mirror.store.notes.drop_fact("config_error")
+        else:
+            mirror.store.notes.set_fact("config_error", {"at": time.time(), "reason": reason})
