@@ -13,10 +13,11 @@ from packrat_agent.cli.as_root import refuse_as_root
 from packrat_agent.cli.config import load_and_warn
 from packrat_agent.config.settings import Config
 from packrat_agent.status.report import show_progress
-from packrat_agent.sync.mirror import Mirror, Wish, ready
+from packrat_agent.sync.context import MirrorContext
+from packrat_agent.sync.mirror import ready
 from packrat_agent.watch import memory
 from packrat_agent.watch import systemd as notify
-from packrat_agent.watch.agent import run
+from packrat_agent.watch.agent import Agent
 from packrat_agent.watch.signals import EndWork, until_signalled
 from packrat_core.errors import DiskError, PackratError
 
@@ -59,7 +60,7 @@ def _run_until_reload(config: Config, refused: str | None) -> Config | None:
             found.append(load_and_warn(config.source))
         except PackratError as error:
             log.error("config", reason=str(error), text="the configuration in force stays")
-            _note_refused(mirror, str(error))
+            _note_refused(context, str(error))
             return
         log.info("config", text="read again")
         notify.reloading()
@@ -68,17 +69,17 @@ def _run_until_reload(config: Config, refused: str | None) -> Config | None:
     def ring(end: EndWork) -> None:
         bell.set()
 
-    with ready(config, Wish(), "run") as mirror, show_progress() as on_progress:
-        _note_refused(mirror, refused)
+    with ready(config, "run") as context, show_progress() as on_progress:
+        _note_refused(context, refused)
         others = {signal.SIGHUP: reload, signal.SIGUSR1: ring}
-        until_signalled(lambda: run(mirror, on_progress, bell), others)
+        until_signalled(Agent(context, on_progress, bell).run, others)
     return found[-1] if found else None
 
 
-def _note_refused(mirror: Mirror, reason: str | None) -> None:
+def _note_refused(context: MirrorContext, reason: str | None) -> None:
     """Have `status` and `check` tell that the configuration on disk is not the one in force."""
     with suppress(DiskError):
         if reason is None:
-            mirror.store.notes.drop_fact("config_error")
+            context.store.notes.drop_fact("config_error")
         else:
-            mirror.store.notes.set_fact("config_error", {"at": time.time(), "reason": reason})
+            context.store.notes.set_fact("config_error", {"at": time.time(), "reason": reason})

@@ -13,8 +13,9 @@ from packrat_agent.cli.config import load_and_warn
 from packrat_agent.model.values import Confirmed
 from packrat_agent.publish.claim import confirm
 from packrat_agent.status.report import show_progress, show_summary
-from packrat_agent.sync.full_sync import Progress, Summary, sync
-from packrat_agent.sync.mirror import Mirror, Wish, ready
+from packrat_agent.sync.context import MirrorContext, Progress, Summary
+from packrat_agent.sync.full_sync import sync
+from packrat_agent.sync.mirror import ready, ready_for_dry_run
 from packrat_agent.upstream.connection import connected
 from packrat_agent.upstream.login import LoginState
 from packrat_agent.watch.signals import until_signalled
@@ -42,16 +43,17 @@ from packrat_core.errors import (
 def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals: bool, trust_clock: bool) -> None:
     """Do one full pass and exit. Asks for everything, checks every file, mends, publishes, removes what is foreign."""
     config = load_and_warn(config_path)
-    wish = Wish(dry_run, adopt, Confirmed(accept_removals, trust_clock))
+    confirmed = Confirmed(accept_removals, trust_clock)
     refuse_as_root(config, asks_a_running_agent=not (dry_run or adopt))
 
+    holding = ready_for_dry_run(config) if dry_run else ready(config, adopt=adopt)
     try:
-        with ready(config, wish) as mirror, show_progress() as on_progress:
-            summary = until_signalled(lambda: _sync(mirror, wish, on_progress))
+        with holding as context, show_progress() as on_progress:
+            summary = until_signalled(lambda: _sync(context, confirmed, on_progress))
     except Busy as busy:
         if busy.runner is None or dry_run or adopt:
             raise
-        confirm(config.mirror.root_dir, wish.confirmed)
+        confirm(config.mirror.root_dir, confirmed)
         os.kill(busy.runner, signal.SIGUSR1)
         click.echo(
             f"asked the running agent (process {busy.runner}) for a full pass; `packrat-agent status` tells more"
@@ -64,11 +66,11 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
         raise Incomplete("the pass is done, but not everything could be published; see above")
 
 
-async def _sync(mirror: Mirror, wish: Wish, on_progress: Progress) -> Summary:
-    url, notes = mirror.config.packrat.url, mirror.store.notes
+async def _sync(context: MirrorContext, confirmed: Confirmed, on_progress: Progress) -> Summary:
+    url, notes = context.config.packrat.url, context.store.notes
     try:
-        async with connected(mirror.config, LoginState(mirror.fault_log.login)) as server:
-            summary = await sync(mirror, server, wish, on_progress)
+        async with connected(context.config, LoginState(context.fault_log.login)) as server:
+            summary = await sync(context, server, confirmed, on_progress)
     except PackratError as error:
         with suppress(DiskError):
             if isinstance(error, ServerUnavailable | ServerRefused | ServerBroken):

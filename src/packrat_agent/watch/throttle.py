@@ -8,7 +8,7 @@ Touches: the state database, to tell how far it is.
 import threading
 import time
 
-from packrat_agent.sync.mirror import Mirror
+from packrat_agent.sync.context import MirrorContext
 
 _SHARE = 0.5
 """Which part of the time the scan is at work."""
@@ -20,15 +20,15 @@ class Stopped(Exception):
     """The agent stops; the scan is to end."""
 
 
-class Pace:
+class Throttle:
     """Called with (files, bytes) since the last call; sleeps as long as was worked.
 
     Raises: Stopped when the agent stops.
     """
 
-    def __init__(self, mirror: Mirror, stopping: threading.Event) -> None:
-        self._notes = mirror.store.notes
-        self._of_files = len(mirror.store.live.everything())
+    def __init__(self, context: MirrorContext, stopping: threading.Event) -> None:
+        self._notes = context.store.notes
+        self._of_files = len(context.store.live.everything())
         self._stopping = stopping
         self._began = time.time()
         self._files = self._bytes = 0
