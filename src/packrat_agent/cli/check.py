@@ -13,7 +13,7 @@ from packrat_core.errors import PackratError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_PASSES_MISSED = (3, 10)
+_FULL_SYNCS_MISSED = (3, 10)
 _NUMBER = r"(\d{1,9}(?:\.\d{1,3})?)?"
 
 
@@ -38,8 +38,8 @@ def _read_limit(_ctx: click.Context, _param: click.Parameter, text: str | None) 
         return None
     match = re.fullmatch(rf"{_NUMBER}(?::{_NUMBER})?", text)
     if match is None:
-        raise click.BadParameter(f"{text[:40]!r} is no WARN[:CRIT], such as 60:600, 60 or :600")
-    return Limit(*(None if one is None else float(one) for one in match.groups()))
+        raise click.BadParameter(f"{text[:40]!r} is not WARN[:CRIT], such as 60:600, 60 or :600")
+    return Limit(*(None if seconds is None else float(seconds) for seconds in match.groups()))
 
 
 def _limit(name: str, field: str, default: Limit | None, text: str) -> Callable[[F], F]:
@@ -54,7 +54,7 @@ def _limit(name: str, field: str, default: Limit | None, text: str) -> Callable[
 @click.command("check", cls=_Plugin)
 @_limit("--max-lag", "lag_s", Limits().lag_s, "Seconds by which a repository may be behind the server.")
 @_limit("--max-away", "away_s", Limits().away_s, "Seconds for which the server may be away.")
-@_limit("--max-pass-age", "pass_age_s", None, "Seconds since the last full pass; by default 3:10 full_sync_intervals.")
+@_limit("--max-pass-age", "pass_age_s", None, "Seconds since the last full sync; by default 3:10 full_sync_intervals.")
 @_limit("--max-refused", "refused", Limits().refused, "How many files may be left out: refused, or failed so far.")
 @_limit("--key-days", "key_days", Limits().key_days, "Days for which the signing key must still be good.")
 @_limit("--disk-free", "disk_percent", Limits().disk_percent, "Percent that must be free below root_dir and state_db.")
@@ -77,12 +77,12 @@ def check_command(ctx: click.Context, /, **given: Any) -> None:
         verdict = judge(read_status(config), limits)
     except PackratError as error:
         verdict = tell(Level.UNKNOWN, str(error))
-    except Exception as error:  # Whatever is wrong with us says nothing about the mirror.
-        verdict = tell(Level.UNKNOWN, f"a fault of this program: {type(error).__name__}: {error}")
+    except Exception as error:  # An error of ours says nothing about the mirror.
+        verdict = tell(Level.UNKNOWN, f"internal error: {type(error).__name__}: {error}")
     click.echo(verdict.line)
     ctx.exit(verdict.level)
 
 
 def _pass_age(config: Config) -> Limit:
-    warning, critical = (float(count * config.mirror.full_sync_interval_s) for count in _PASSES_MISSED)
+    warning, critical = (float(count * config.mirror.full_sync_interval_s) for count in _FULL_SYNCS_MISSED)
     return Limit(warning, critical)

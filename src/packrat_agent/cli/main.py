@@ -20,9 +20,9 @@ from packrat_core.log import set_up_log
 
 DEFAULT_CONFIG = Path("/etc/packrat/mirror.conf")
 _EXIT_CODES = """
-Exit codes: 0 all good; 1 a fault of this program; 2 configuration or command line; 3 the server can't be reached;
-4 the server said no; 5 the server's answers are broken; 6 the signing key; 7 the disk; 8 another agent is at work;
-9 root_dir holds somebody else's files; 10 held back until confirmed; 12 done, but something was left out;
+Exit codes: 0 all good; 1 internal error; 2 configuration or command line; 3 the server can't be reached;
+4 the server refused the request; 5 the server's answers are broken; 6 the signing key; 7 the disk; 8 another agent is
+at work; 9 root_dir holds unmanaged files; 10 held back until confirmed; 12 done, but something was left out;
 13 verify found faults. `check` has codes of its own: see there.
 """
 

@@ -27,7 +27,7 @@ log = structlog.get_logger()
 @click.command("run")
 @click.pass_obj
 def run_command(config_path: Path) -> None:
-    """Do a full pass, then follow the server until SIGTERM. SIGHUP reads the configuration again."""
+    """Do a full sync, then follow the server until SIGTERM. SIGHUP reads the configuration again."""
     memory.be_sparing()
     config = in_force = load_and_warn(config_path)
     refuse_as_root(config)
@@ -50,7 +50,7 @@ def run_command(config_path: Path) -> None:
 def _run_until_reload(config: Config, refused: str | None) -> Config | None:
     """Run with one configuration; gives the next one after a SIGHUP, None after SIGTERM.
 
-    refused: why the one that was to follow can't be used.
+    refused: why the configuration on disk can't be used, where it is not the one in force.
     """
     found: list[Config] = []
     bell = asyncio.Event()

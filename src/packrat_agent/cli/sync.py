@@ -32,16 +32,14 @@ from packrat_core.errors import (
 
 @click.command("sync")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; touch nothing.")
-@click.option("--adopt", is_flag=True, help="Take over a root_dir that holds files of somebody else; they are removed.")
-@click.option(
-    "--accept-removals", is_flag=True, help="Confirm that the server means it when it offers nothing any more."
-)
+@click.option("--adopt", is_flag=True, help="Take over a root_dir that holds unmanaged files; they are removed.")
+@click.option("--accept-removals", is_flag=True, help="Apply the removals that the mass-removal guard holds back.")
 @click.option(
     "--trust-clock", is_flag=True, help="Confirm that this host's clock is right where a Release is dated ahead of it."
 )
 @click.pass_obj
 def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals: bool, trust_clock: bool) -> None:
-    """Do one full pass and exit. Asks for everything, checks every file, mends, publishes, removes what is foreign."""
+    """Do one full sync and exit. Asks for everything, checks every file, mends, publishes, removes untracked files."""
     config = load_and_warn(config_path)
     confirmed = Confirmed(accept_removals, trust_clock)
     refuse_as_root(config, asks_a_running_agent=not (dry_run or adopt))
@@ -56,14 +54,14 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
         confirm(config.mirror.root_dir, confirmed)
         os.kill(busy.runner, signal.SIGUSR1)
         click.echo(
-            f"asked the running agent (process {busy.runner}) for a full pass; `packrat-agent status` tells more"
+            f"asked the running agent (process {busy.runner}) for a full sync; `packrat-agent status` tells more"
         )
         return
     if summary is None:
-        raise Incomplete("stopped by a signal; what was published stays, the next pass goes on")
+        raise Incomplete("stopped by a signal; what was published stays, the next sync goes on")
     show_summary(summary, dry_run=dry_run)
     if not summary.complete:
-        raise Incomplete("the pass is done, but not everything could be published; see above")
+        raise Incomplete("the full sync is done, but not everything could be published; see above")
 
 
 async def _sync(context: MirrorContext, confirmed: Confirmed, on_progress: Progress) -> Summary:

@@ -45,7 +45,9 @@ def look(context: MirrorContext, on_progress: Callable[[int, int], None]) -> Loo
     found = scan(root, remembered, on_progress, lambda path: None if is_kept(path, kept) else unlock(root, path))
     for path in found.locked:
         if path not in HARMLESS and not is_kept(path, kept):
-            log.warning("foreign", path=path, text="this user may not look into it: make it the agent's, or remove it")
+            log.warning(
+                "untracked", path=path, text="this user may not look into it: make it the agent's, or remove it"
+            )
     found.closed = [path for path in found.closed if not is_kept(path, kept)]
     for mount in found.mounts:
         log.warning("mount", path=mount, text="another filesystem inside root_dir is left alone")

@@ -232,7 +232,7 @@ def _collect(context: MirrorContext, seen: Look) -> list[str]:
     done("garbage-noted")
     untracked = collect_garbage(root, find_untracked(context, seen.found), context.kept, _tell_denied)
     for path in untracked:
-        log.info("foreign", path=path, text="not of this mirror, not a keep file; removed")
+        log.info("untracked", path=path, text="not of this mirror, not a keep file; removed")
     remove_empty_directories(root, seen.found.empty, context.kept)
     clear_staging(context.staging, store.wanted.awaited())
     sources = [context.source_of(form) for form in FORMATS.values()]
@@ -242,7 +242,7 @@ def _collect(context: MirrorContext, seen: Look) -> list[str]:
 
 
 def _tell_denied(path: str) -> None:
-    log.warning("foreign", path=path, text="this user may not remove it: do so, or add it to keep_file_list")
+    log.warning("untracked", path=path, text="this user may not remove it: do so, or add it to keep_file_list")
 
 
 def _note_full_sync(context: MirrorContext, seen: Look, summary: Summary) -> None:

@@ -95,7 +95,7 @@ class Agent:
             try:
                 await asyncio.wait_for(self._bell.wait(), self._context.config.mirror.full_sync_interval_s)
                 self._bell.clear()
-                log.info("asked", text="somebody wants a full pass now")
+                log.info("asked", text="a full sync was asked for")
             except TimeoutError:
                 pass
             self._make_full_sync_due()
@@ -124,7 +124,7 @@ class Agent:
                 await asyncio.sleep(_BACK_OFF.delay_s(self._outage.failures, asked_s))
 
     async def _attend(self, server: Packrat) -> None:
-        """Hear and work until one of both fails."""
+        """Hear what changes, and work, until either fails."""
 
         def tell(news: News) -> None:
             self._queue.hear(news.repos, mirror=news.mirror)

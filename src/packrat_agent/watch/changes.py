@@ -21,10 +21,16 @@ async def follow(
     """Tell what changes on the server, until cancelled.
 
     The first news is everything, told once nothing later can be missed: whoever acts on it has lost nothing.
-    News may repeat, may come for nothing, and come often: they are to be gathered.
+    News may repeat, be mistaken, and come often: the caller gathers them.
 
-    repos: the repositories as they are now; asked again and again.
-    Raises: PackratError where the server can't be asked any more.
+    Args:
+        server: The server to ask.
+        repos: Gives the repositories as they are now; called again and again.
+        tell: Called with each piece of news.
+        pace: How long to wait for what.
+
+    Raises:
+        PackratError: The server can't be asked any more.
     """
     pace = pace or Pace()
     if server.has_changes:

@@ -64,9 +64,10 @@ class _Polls:
     _strained_until: float = 0.0
 
     async def hear(self, number: int) -> None:
-        """Poll one repository after the other; the number says which of the hearers this is.
+        """Poll the repositories in turn; `number` is 0 for the hearer that goes on even when the server is strained.
 
-        Raises: PackratError where poll after poll fails.
+        Raises:
+            PackratError: Several polls in a row failed.
         """
         loop = asyncio.get_running_loop()
         while True:
@@ -140,7 +141,8 @@ class _Polls:
     async def watch(self) -> None:
         """List each repository when it is due, and tell where the list is another; the mirror is to be looked at too.
 
-        Raises: PackratError where listing after listing fails.
+        Raises:
+            PackratError: Several listings in a row failed.
         """
         loop = asyncio.get_running_loop()
         self.tell(News({repo.name: None for repo in self.repos()}, mirror=True))
@@ -189,7 +191,8 @@ class _Polls:
     def _troubled(self, error: PackratError) -> float:
         """Count a failure; gives the seconds to wait.
 
-        Raises: the error, where it was one too many in a row.
+        Raises:
+            PackratError: The error itself, after too many in a row.
         """
         self._trouble += 1
         if self._trouble >= _TROUBLE_LIMIT:

@@ -1,9 +1,4 @@
-"""Paces a scan that goes on beside other work, from inside its thread.
-
-Takes: a Mirror, the event that says that the agent stops.
-Gives: a callback for the scan's progress.
-Touches: the state database, to tell how far it is.
-"""
+"""Slows down a scan that goes on beside other work, from inside its thread, and notes how far it is for `status`."""
 
 import threading
 import time
@@ -11,7 +6,7 @@ import time
 from packrat_agent.sync.context import MirrorContext
 
 _SHARE = 0.5
-"""Which part of the time the scan is at work."""
+"""The part of the time that the scan works; it sleeps for the rest."""
 _AT_ONCE_S = 0.01
 _TELL_S = 1.0
 
@@ -23,7 +18,8 @@ class Stopped(Exception):
 class Throttle:
     """Called with (files, bytes) since the last call; sleeps as long as was worked.
 
-    Raises: Stopped when the agent stops.
+    Raises:
+        Stopped: The agent stops.
     """
 
     def __init__(self, context: MirrorContext, stopping: threading.Event) -> None:
