@@ -14,9 +14,10 @@ from pathlib import Path
 
 from bench.meter import read_peak_kib, reset_peak
 from packrat_agent.config.load import load
-from packrat_agent.sync.context import Order
+from packrat_agent.model.changes import NOTHING_CONFIRMED
+from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.full_sync import sync
-from packrat_agent.sync.mirror import Mirror, Wish, ready
+from packrat_agent.sync.mirror import ready
 from packrat_agent.sync.repo_sync import sync_repo
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
@@ -24,7 +25,7 @@ from packrat_agent.watch import memory
 from packrat_core.log import set_up_log
 
 
-async def follow(mirror: Mirror) -> None:
+async def follow(mirror: MirrorContext) -> None:
     """Run syncs until stdin ends."""
     async with connected(mirror.config) as server:
         while line := await asyncio.to_thread(sys.stdin.readline):
@@ -36,13 +37,13 @@ async def follow(mirror: Mirror) -> None:
             print(json.dumps({"seconds": seconds, "peak_kib": read_peak_kib(os.getpid())}), flush=True)
 
 
-async def _make_pass(mirror: Mirror, server: Packrat, packages: list[str]) -> None:
+async def _make_pass(mirror: MirrorContext, server: Packrat, packages: list[str]) -> None:
     if not packages:
-        await sync(mirror, server, Wish(), lambda what, files, size: None)
+        await sync(mirror, server, NOTHING_CONFIRMED, lambda what, files, size: None)
         memory.settle()
         return
     [repo] = mirror.store.wanted.repos()
-    await sync_repo(repo, Order(packages), server, mirror.store, mirror.context, lambda files, size: None)
+    await sync_repo(repo, Order(packages), server, mirror.store, mirror, lambda files, size: None)
 
 
 def main() -> None:
@@ -50,7 +51,7 @@ def main() -> None:
     memory.be_sparing()
     set_up_log("warning")
     os.umask(0o022)
-    with ready(load(Path(sys.argv[1])), Wish()) as mirror:
+    with ready(load(Path(sys.argv[1]))) as mirror:
         asyncio.run(follow(mirror))
 
 

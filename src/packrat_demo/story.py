@@ -19,11 +19,13 @@ import click
 
 from packrat_agent.config.load import load
 from packrat_agent.gpg.run import stop_gpg_agent
-from packrat_agent.sync.full_sync import Summary, sync
-from packrat_agent.sync.mirror import Wish, ready
+from packrat_agent.model.changes import NOTHING_CONFIRMED
+from packrat_agent.sync.context import Summary
+from packrat_agent.sync.full_sync import sync
+from packrat_agent.sync.mirror import ready
 from packrat_agent.upstream.connection import connected
 from packrat_agent.verify.tree import verify_tree
-from packrat_agent.watch.agent import run
+from packrat_agent.watch.agent import Agent
 from packrat_agent.watch.signals import EndWork, until_signalled
 from packrat_agent.web.static import serving
 from packrat_core.errors import ConfigError, Incomplete
@@ -88,9 +90,9 @@ async def _tell_all(stage: _Stage, *, once: bool) -> None:
         async with signed_in(server_url, USER, setting.password) as uploader:
             count = await put_in(uploader, setting.packages, samples_of(kinds))
         click.echo(f"server   packrat-server on {server_url}, {count} package files uploaded and tagged")
-        with ready(load(setting.config), Wish(), "run") as mirror:
+        with ready(load(setting.config), "run") as mirror:
             async with connected(mirror.config) as server:
-                summary = await sync(mirror, server, Wish(), lambda what, files, size: None)
+                summary = await sync(mirror, server, NOTHING_CONFIRMED, lambda what, files, size: None)
             if not summary.complete:
                 raise Incomplete("the demo's mirror could not publish everything; the log above names what and why")
             _tell_published(setting, summary)
@@ -98,7 +100,7 @@ async def _tell_all(stage: _Stage, *, once: bool) -> None:
                 await asyncio.to_thread(_prove, setting, kinds, url)
                 return
             _tell_use(setting, url, server_url)
-            await run(mirror, lambda what, files, size: None, stage.bell)
+            await Agent(mirror, lambda what, files, size: None, stage.bell).run()
 
 
 def _tell_published(setting: Setting, summary: Summary) -> None:

@@ -8,12 +8,11 @@ Touches: the data directory; a running server, through its HTTP API.
 import io
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
 from packrat_core import __version__
-from packrat_core.errors import PackratError
+from packrat_core.cli import ErrorTellingGroup
 from packrat_core.fs.ownership import refuse_root
 from packrat_core.listen import parse_listen
 from packrat_core.log import set_up_log
@@ -45,18 +44,7 @@ _DATA = click.option(
 )
 
 
-class _Commands(click.Group):
-    """Tells every PackratError in one sentence and exits with its code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except PackratError as error:
-            click.echo(f"packrat-server: {error}", err=True)
-            ctx.exit(error.exit_code)
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("packrat-server", cls=ErrorTellingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="packrat-server")
 def main() -> None:
     """Keep package files and promote them through tags, for packrat-agents to mirror."""

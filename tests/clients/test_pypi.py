@@ -372,7 +372,7 @@ def test_a_lost_state_costs_no_download(tmp_path: Path) -> None:
         lab.agent("sync")
         assert {path: path.read_bytes() for path in lab.repo.rglob("*") if path.is_file()} == before
         # Nothing of it is taken for somebody else's.
-        assert "foreign" not in lab.agent("sync").stderr
+        assert "untracked" not in lab.agent("sync").stderr
 
 
 def test_a_file_that_does_not_fit_is_left_out_by_name(tmp_path: Path) -> None:

@@ -275,7 +275,7 @@ def test_what_belongs_to_somebody_else_is_told_and_stops_nothing(lab: Stage) -> 
     done = sync_as_a_user(lab)
     assert done.returncode == 0, done.stderr
     assert "Package: rotten" in lab.packages()
-    told = [line for line in done.stderr.splitlines() if " foreign " in line]
+    told = [line for line in done.stderr.splitlines() if " untracked " in line]
     assert len(told) == 2
     assert "path=readable/theirs" in told[1]
     assert "keep_file_list" in told[1]

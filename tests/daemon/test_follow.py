@@ -11,7 +11,9 @@ import pytest
 from packrat_agent.model.changes import Changes
 from packrat_agent.model.records import Repo
 from packrat_agent.upstream.client import Packrat
-from packrat_agent.watch.changes import News, Pace, follow
+from packrat_agent.watch.changes import follow
+from packrat_agent.watch.news import News, Pace
+from packrat_core.backoff import BackOff
 from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.responses import LoginRefused
 from packrat_core.errors import PackratError, ServerUnavailable
@@ -31,7 +33,7 @@ QUICK = Pace(
     list_s=(0.6, 2.0),
     list_each_s=0.2,
     mirror_s=(0.8, 1.0),
-    back_off_s=(0.1, 2.0),
+    back_off=BackOff(0.1, 2.0),
     strained_s=30.0,
 )
 """All but the polls ten times as fast; only what polls can't tell is told by listing."""

@@ -156,7 +156,7 @@ def test_run_tries_the_psk_at_the_start_and_at_each_full_sync(original: Original
         assert original.count("(login)") == 1
         # Neither a new connection nor any question makes it send the psk.
         original.stop()
-        agent.until_logged("ERROR   waiting")
+        agent.until_logged("WARNING waiting")
         original.start()
         agent.until_logged("recovered")
         original.until_asked(2, "(poll)")

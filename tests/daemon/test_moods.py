@@ -75,9 +75,18 @@ MOODS: dict[str, tuple[Callable[[Manners], None], str]] = {
         lambda manners: setattr(manners, "cut", True),
         "the connection was closed before the answer was complete",
     ),
-    "answers are an object": (lambda manners: setattr(manners, "wrong", {"x": 1}), "API|no list|no object"),
-    "answers are a list": (lambda manners: setattr(manners, "wrong", [7]), "no object|no list"),
-    "answers are text": (lambda manners: setattr(manners, "wrong", "hello"), "no object|no list"),
+    "answers are an object": (
+        lambda manners: setattr(manners, "wrong", {"x": 1}),
+        "API|(no|not an?) (list|object)",
+    ),
+    "answers are a list": (
+        lambda manners: setattr(manners, "wrong", [7]),
+        "(no|not an?) (list|object)",
+    ),
+    "answers are text": (
+        lambda manners: setattr(manners, "wrong", "hello"),
+        "(no|not an?) (list|object)",
+    ),
     "answers lead elsewhere": (lambda m: setattr(m, "redirect", "http://127.0.0.1:9"), "redirects are not followed"),
 }
 

@@ -13,10 +13,11 @@ import pytest
 
 from packrat_agent.config.load import load
 from packrat_agent.formats.table import FORMATS
+from packrat_agent.model.changes import NOTHING_CONFIRMED
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.full_sync import sync
-from packrat_agent.sync.mirror import Wish, ready
+from packrat_agent.sync.mirror import ready
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
 from packrat_core.cinp.client import CinpClient, Timeouts
@@ -211,11 +212,13 @@ def test_full_passes_over_wrong_answers_write_nowhere_else(
 
     async def go() -> None:
         nonlocal passes
-        with ready(config, Wish()) as mirror:
+        with ready(config) as mirror:
             while world.said < IN_FULL_PASSES:
                 with suppress(PackratError):
                     async with connected(config) as server:
-                        await asyncio.wait_for(sync(mirror, server, Wish(), lambda *_: None), 3 * _PATIENCE_S)
+                        await asyncio.wait_for(
+                            sync(mirror, server, NOTHING_CONFIRMED, lambda *_: None), 3 * _PATIENCE_S
+                        )
                         passes += 1
 
     asyncio.run(go())

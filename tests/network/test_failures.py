@@ -171,7 +171,7 @@ def test_a_server_that_is_silent() -> None:
 def test_a_web_server_that_is_no_packrat_server() -> None:
     with served(say(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")) as port:
         said = failure(f"http://127.0.0.1:{port}", ServerBroken)
-    assert f"at http://127.0.0.1:{port}: 404; that is no packrat server: check host in [packrat]" in said
+    assert f"at http://127.0.0.1:{port}: 404; that is not a packrat server: check host in [packrat]" in said
 
 
 def test_no_tls_where_it_is_expected() -> None:

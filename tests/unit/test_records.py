@@ -125,7 +125,7 @@ def test_a_hash_is_the_same_in_upper_case() -> None:
     "sha256", ["", "a" * 63, "a" * 65, "g" * 64, "a" * 64 + "\n", "٠" * 64, "../" + "a" * 61, None, 5, ["a" * 64]]
 )
 def test_what_is_no_sha256_is_rejected(sha256: Any) -> None:
-    with pytest.raises(Unusable, match="is no SHA-256"):
+    with pytest.raises(Unusable, match="is not a SHA-256"):
         package_file(sha256=sha256)
 
 
@@ -148,7 +148,7 @@ def test_a_file_name_may_be_escaped() -> None:
 
 @pytest.mark.parametrize("url", ["/file/x", "files/x", "//evil/files/x", "http://evil/files/x", "/files", None, 1, []])
 def test_a_file_lies_below_files(url: Any) -> None:
-    with pytest.raises(Unusable, match="is no path below /files/"):
+    with pytest.raises(Unusable, match="is not a path below /files/"):
         package_file(file=url)
 
 
@@ -227,7 +227,7 @@ def test_no_directory_leaves_the_mirror_or_hides_in_it(directory: Any) -> None:
         ("description", ["x"], "its description list is not one line"),
         ("manager_type", "../apt", "its manager_type"),
         ("manager_type", None, "its manager_type"),
-        ("distroversion_list", None, "its list of distribution versions is no list"),
+        ("distroversion_list", None, "its list of distribution versions is not a list"),
         ("distroversion_list", [f"{DISTRO_VERSION}:trixie:"], "its distribution version trixie can't be used"),
         ("show_only_latest", "yes", "its show_only_latest is 'yes'"),
         ("show_only_latest", 1, "its show_only_latest is 1"),

@@ -33,8 +33,7 @@ from packrat_agent.status.reading import TROUBLES_LIMIT, read_status
 from packrat_agent.status.sync_report import show_summary
 from packrat_agent.status.table import show_status
 from packrat_agent.status.values import AgentState, Status
-from packrat_agent.sync.context import SyncResult
-from packrat_agent.sync.full_sync import Summary
+from packrat_agent.sync.context import Summary, SyncResult
 from packrat_core.errors import ConfigError, DiskError
 from support.mirror_conf import write_mirror_conf
 

@@ -1,9 +1,4 @@
-"""Refuses to work as root on a mirror that belongs to another user.
-
-Takes: the configuration.
-Gives: a refusal with the command that does the same as the right user.
-Touches: owners of root_dir, the state database and gnupg_home, the list of locks; reading only.
-"""
+"""Refuses to work as root on a mirror that belongs to another user, and names the command that does it as that user."""
 
 import os
 

@@ -1,9 +1,4 @@
-"""`packrat-agent demo`: a server, a mirror of it and packages that arrive, on this machine.
-
-Takes: where to keep it, where to serve it.
-Gives: an account on stdout.
-Touches: through the demo: a directory, loopback, gpg.
-"""
+"""`packrat-agent demo`: a server, a mirror of it and packages that arrive, on this machine."""
 
 from importlib.metadata import entry_points
 from pathlib import Path

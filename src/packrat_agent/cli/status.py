@@ -1,29 +1,13 @@
-"""The commands that look at a mirror from another terminal: status and check.
+"""`packrat-agent status`: shows how the mirror stands, to people or as JSON."""
 
-Takes: arguments, mirror.conf.
-Gives: answers on stdout, an exit code.
-Touches: the state database, reading only.
-"""
-
-import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from packrat_agent.config.load import load
-from packrat_agent.config.settings import Config
-from packrat_agent.status.nagios import Level, Limit, Limits, judge, tell
 from packrat_agent.status.reading import read_status
 from packrat_agent.status.table import show_status
-from packrat_core.errors import PackratError
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-_PASSES_MISSED = (3, 10)
-_NUMBER = r"(\d{1,9}(?:\.\d{1,3})?)?"
 
 
 @click.command("status")
@@ -39,74 +23,3 @@ def status_command(config_path: Path, as_json: bool, events: int) -> None:
         click.echo(status.as_json())
     else:
         show_status(status, sys.stdout)
-
-
-class _Unknown(click.UsageError):
-    """A monitoring system takes 2 for CRITICAL: what is wrong with the command line is UNKNOWN."""
-
-    exit_code = Level.UNKNOWN
-
-
-class _Plugin(click.Command):
-    """A command whose exit codes are those of a monitoring plugin."""
-
-    def make_context(self, *args: Any, **more: Any) -> click.Context:
-        try:
-            return super().make_context(*args, **more)
-        except click.UsageError as error:
-            raise _Unknown(error.format_message(), error.ctx) from None
-
-
-def _read_limit(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Limit | None:
-    if text is None:
-        return None
-    match = re.fullmatch(rf"{_NUMBER}(?::{_NUMBER})?", text)
-    if match is None:
-        raise click.BadParameter(f"{text[:40]!r} is no WARN[:CRIT], such as 60:600, 60 or :600")
-    return Limit(*(None if one is None else float(one) for one in match.groups()))
-
-
-def _limit(name: str, field: str, default: Limit | None, text: str) -> Callable[[F], F]:
-    """Make an option that is a field of Limits: WARNING[:CRITICAL], either left out where it shall never be so."""
-    parts = () if default is None else (default.warning, default.critical)
-    shown = ":".join("" if part is None else f"{part:g}" for part in parts).rstrip(":") or None
-    return click.option(
-        name, field, metavar="WARN[:CRIT]", callback=_read_limit, default=shown, show_default=True, help=text
-    )
-
-
-@click.command("check", cls=_Plugin)
-@_limit("--max-lag", "lag_s", Limits().lag_s, "Seconds by which a repository may be behind the server.")
-@_limit("--max-away", "away_s", Limits().away_s, "Seconds for which the server may be away.")
-@_limit("--max-pass-age", "pass_age_s", None, "Seconds since the last full pass; by default 3:10 full_sync_intervals.")
-@_limit("--max-refused", "refused", Limits().refused, "How many files may be left out: refused, or failed so far.")
-@_limit("--key-days", "key_days", Limits().key_days, "Days for which the signing key must still be good.")
-@_limit("--disk-free", "disk_percent", Limits().disk_percent, "Percent that must be free below root_dir and state_db.")
-@_limit(
-    "--max-old-indexes",
-    "old_index_percent",
-    Limits().old_index_percent,
-    "Percent of the disk that earlier indexes hold.",
-)
-@click.option("--allow-stopped", is_flag=True, help="The agent need not be running: a timer starts `sync`.")
-@click.pass_context
-def check_command(ctx: click.Context, /, **given: Any) -> None:
-    """Judge the mirror as a monitoring plugin does.
-
-    Each limit is WARNING or WARNING:CRITICAL. Exit codes: 0 OK; 1 WARNING; 2 CRITICAL; 3 UNKNOWN.
-    """
-    try:
-        config = load(ctx.obj)
-        limits = Limits(**{**given, "pass_age_s": given["pass_age_s"] or _pass_age(config)})
-        verdict = judge(read_status(config), limits)
-    except PackratError as error:
-        verdict = tell(Level.UNKNOWN, str(error))
-    except Exception as error:  # Whatever is wrong with us says nothing about the mirror.
-        verdict = tell(Level.UNKNOWN, f"a fault of this program: {type(error).__name__}: {error}")
-    click.echo(verdict.line)
-    ctx.exit(verdict.level)
-
-
-def _pass_age(config: Config) -> Limit:
-    warning, critical = (float(count * config.mirror.full_sync_interval_s) for count in _PASSES_MISSED)
-    return Limit(warning, critical)

@@ -1,9 +1,4 @@
-"""The command `verify`: audits a tree as its clients would.
-
-Takes: arguments, mirror.conf where no tree is named.
-Gives: text or JSON on stdout, an exit code.
-Touches: the tree, reading only; the terminal.
-"""
+"""`packrat-agent verify`: audits a tree as its clients would."""
 
 import json
 import threading
@@ -52,7 +47,7 @@ def verify_command(config_path: Path, root: Path | None, key: Path | None, as_js
         _show(audit, unnamed=unnamed)
     if audit.faults:
         raise Unsound(
-            f"{len(audit.faults)} faults in {top}; a full pass of its agent mends them (`packrat-agent sync`)"
+            f"{len(audit.faults)} faults in {top}; a full sync of its agent mends them (`packrat-agent sync`)"
         )
 
 

@@ -1,46 +1,72 @@
-"""What a pass is asked to do, what it builds on, and what it did.
+"""What a sync builds on, what it is asked to do, and what it did."""
 
-Takes: nothing.
-Gives: Order, MirrorContext and SyncResult.
-Touches: nothing.
-"""
-
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from packrat_agent.config.settings import Config
 from packrat_agent.formats.interface import Format, RenderSettings, Treatment
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed, Retention
 from packrat_agent.model.entries import Refusal, StoredFile
 from packrat_agent.model.records import Rejection
 from packrat_agent.state.fragments import FragmentSource
+from packrat_agent.state.store import Store
+from packrat_agent.sync.fault_log import FaultLog
 from packrat_agent.sync.removals import RemovalLimits
+
+Progress = Callable[[str, int, int], None]
+"""(what is being done, files done, bytes done) since the last call."""
 
 
 @dataclass(frozen=True, slots=True)
 class MirrorContext:
-    """What the syncs of a mirror build on."""
+    """One mirror that is ready to work: what all its syncs build on.
 
+    `root` and `staging` are on one filesystem, except in a dry run, which also has a copy of the state database in
+    `store`. `public_key` is the key's public form, armored and binary. `kept` are the paths below `root` that the
+    operator keeps.
+    """
+
+    config: Config
+    store: Store
+    fault_log: FaultLog
     root: Path
     staging: Path
     key: SigningKey | None
+    public_key: tuple[bytes, bytes] | None
     settings: RenderSettings
     parallel_downloads: int
     removals: RemovalLimits
     retention: Retention
     kept: frozenset[str] = frozenset()
-    """What the operator keeps, relative to root."""
+    dry_run: bool = False
 
     def source_of(self, form: Format) -> FragmentSource:
-        """Under what a type's fragments are remembered here: another key makes others."""
+        """Make the cache key of this format's fragments, which changes with the signing key."""
         signed = form.treatment is Treatment.SIGNED and self.key is not None
         return FragmentSource(form.kind, form.fragment_version, self.key.fingerprint if signed and self.key else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A piece of work: what the sync of one repository is asked to do.
+
+    packages: the only ones that changed; None for all. reread: ask for every record anew. dry_run: stop once it is
+    decided. untracked: path → hashed files below `root_dir` that the state database doesn't know; those with wanted
+    bytes are adopted.
+    """
+
+    packages: Collection[str] | None = None
+    reread: bool = False
+    dry_run: bool = False
+    confirmed: Confirmed = NOTHING_CONFIRMED
+    untracked: Mapping[str, StoredFile] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class SyncResult:
-    """What one pass did, for the log and the summary; `bytes` counts what was downloaded."""
+    """What the sync of one repository did, for the log and the summary; `bytes` counts what was downloaded."""
 
     repo: str
     adopted: list[str] = field(default_factory=list)
@@ -56,17 +82,23 @@ class SyncResult:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a pass is asked to do.
+@dataclass(slots=True)
+class Summary:
+    """What a full sync did.
 
-    packages: None for all, else the only ones that changed. reread: ask for every record anew. dry_run: stop once it
-    is decided. untracked: path → hashed files below `root_dir` that nobody remembers; those with wanted bytes are
-    adopted.
+    `collected` names what was removed from disk, `errors` maps a repository to why its sync stopped, `rejected` names
+    the mirror's own records that can't be used. `unremembered`: the state database knew nothing of a tree with files.
     """
 
-    packages: Collection[str] | None = None
-    reread: bool = False
-    dry_run: bool = False
-    confirmed: Confirmed = NOTHING_CONFIRMED
-    untracked: Mapping[str, StoredFile] = field(default_factory=dict)
+    syncs: list[SyncResult] = field(default_factory=list)
+    collected: list[str] = field(default_factory=list)
+    errors: dict[str, str] = field(default_factory=dict)
+    rejected: list[str] = field(default_factory=list)
+    unremembered: bool = False
+    seconds: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing failed, was refused, rejected or held back."""
+        spoiled = any(sync.refused or sync.rejected or sync.failed or sync.held for sync in self.syncs)
+        return not (self.errors or self.rejected or spoiled)

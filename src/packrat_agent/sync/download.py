@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import os
-import random
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from packrat_agent.model.entries import KnownPlacement, Placement, Plan, StagedFile
+from packrat_core.backoff import BackOff
 from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerUnavailable, TooLarge
 from packrat_core.failpoints import done
 from packrat_core.fs.disk_errors import told_as_disk_error
@@ -239,9 +239,7 @@ class _Source:
                 if away or idle >= self.retries.tries or number == self.retries.total_tries:
                     self._given_up += 1
                     raise
-            first_s, longest_s = self.retries.wait_s
-            wait_s = min(first_s * 2.0 ** max(idle - 1, 0), longest_s)
-            await asyncio.sleep(max(wait_s * random.uniform(0.5, 1.0), asked_s))  # noqa: S311 jitter
+            await asyncio.sleep(BackOff(*self.retries.wait_s).delay_s(idle, asked_s))
         raise AssertionError("the last try returns or raises")
 
     async def _receive_once(self, part: "_Part", url: str) -> bool:

@@ -1,9 +1,4 @@
-"""Tells a person once what is wrong, and not again until it changes.
-
-Takes: results of syncs.
-Gives: log lines, events in the state database.
-Touches: the log; the state database, through the given notes.
-"""
+"""Tells a person once what is wrong, in the log and as an event, and not again until it changes."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -59,10 +54,10 @@ class FaultLog:
         self._login_refused: str | None = None
 
     def result(self, result: _Result, *, whole: bool) -> None:
-        """Tell what is new in the result of a pass; `whole`: faults that are not in it are gone."""
-        faults = [("refused", one.file.file_name, one.reason) for one in result.refused]
-        faults += [("rejected", one.record, one.reason) for one in result.rejected]
-        faults += [("failed", one.file.file_name, one.reason) for one in result.failed]
+        """Tell what is new in the result of a sync; `whole`: faults that are not in it are gone."""
+        faults = [("refused", refusal.file.file_name, refusal.reason) for refusal in result.refused]
+        faults += [("rejected", rejection.record, rejection.reason) for rejection in result.rejected]
+        faults += [("failed", failure.file.file_name, failure.reason) for failure in result.failed]
         if result.held:
             faults.append(("held", "", result.held))
         if result.ahead:
@@ -75,12 +70,12 @@ class FaultLog:
             self._events.add(time.time(), "published", result.repo, text)
 
     def error(self, repo: str, reason: str) -> None:
-        """Tell why a repository's pass stopped."""
+        """Tell why a repository's sync stopped."""
         self._tell(repo, [("failed", "", reason)], whole=False)
 
     def rejected(self, repo: str, rejections: Iterable[Rejection]) -> None:
         """Tell which records can't be used; `repo` '' for those of the mirror itself."""
-        self._tell(repo, [("rejected", one.record, one.reason) for one in rejections], whole=True)
+        self._tell(repo, [("rejected", rejection.record, rejection.reason) for rejection in rejections], whole=True)
 
     def login(self, refused: str | None) -> None:
         """Tell that the psk is refused and the mirror is read without a login, or that this is over (None).

@@ -1,14 +1,8 @@
-"""Makes a mirror ready to work: claims it, opens its state, checks its directory and its key.
-
-Takes: the configuration, what the operator asked for.
-Gives: a Mirror, for as long as the claim is held.
-Touches: the lock, the state database, gpg, root_dir.
-"""
+"""Makes a mirror ready to work: takes the lock, opens the state database, checks root_dir and the signing key."""
 
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +14,7 @@ from packrat_agent.gpg.keyring import export_public, find_key
 from packrat_agent.gpg.keyring import warn as warn_of_key
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.standalone_subkey import export_standalone
-from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed, Retention
+from packrat_agent.model.changes import Retention
 from packrat_agent.model.paths import kept_paths
 from packrat_agent.publish.claim import check_ownership, claim
 from packrat_agent.state.database import copy_database
@@ -35,95 +29,93 @@ from packrat_core.errors import SigningError
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What the operator asked for beside the configuration."""
-
-    dry_run: bool = False
-    adopt: bool = False
-    confirmed: Confirmed = NOTHING_CONFIRMED
-
-
-@dataclass(frozen=True, slots=True)
-class Mirror:
-    """One mirror ready to work: its configuration, its state, its context and the key's public form."""
-
-    config: Config
-    store: Store
-    context: MirrorContext
-    public_key: tuple[bytes, bytes] | None
-    fault_log: FaultLog
-
-
 @contextmanager
-def ready(config: Config, wish: Wish, command: str = "sync") -> Iterator[Mirror]:
-    """Hold the claim and the state database, with everything checked; a dry run works on a copy and claims nothing.
+def ready(config: Config, command: str = "sync", *, adopt: bool = False) -> Iterator[MirrorContext]:
+    """Hold the lock and the state database, with everything checked.
 
-    command: what a second agent is told that is at work here.
+    Args:
+        config: The configuration in force.
+        command: What a second agent is told that is at work here.
+        adopt: Take over a root_dir that holds unmanaged files.
+
+    Raises:
+        Busy: Another agent holds the lock.
+        NotOurs: root_dir holds unmanaged files.
+        DiskError: root_dir or the state database can't be read or written.
+        SigningError: The signing key can't be used.
     """
-    if wish.dry_run:
-        with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
-            store = Store(copy_database(config.mirror.state_db, Path(scratch) / "state.db"))
-            try:
-                yield prepare(config, store, Path(scratch), wish)
-            finally:
-                store.close()
-        return
-    with claim(config.mirror.root_dir, config.mirror.state_db, command) as staging:
-        taken_over = set_original_aside(config.mirror.state_db)
+    mirror = config.mirror
+    with claim(mirror.root_dir, mirror.state_db, command) as staging:
+        taken_over = set_original_aside(mirror.state_db)
         if taken_over is not None:
             log.info("adopting", kept=str(taken_over), text="the tree of the original packrat agent is taken over")
-        store = Store(config.mirror.state_db)
+        store = Store(mirror.state_db)
         try:
-            yield prepare(config, store, staging, replace(wish, adopt=wish.adopt or taken_over is not None))
+            check_ownership(
+                mirror.root_dir,
+                config.packrat.name,
+                sorted(mirror.keep_files),
+                adopt=adopt or taken_over is not None,
+                had_files=store.live.has_files(),
+            )
+            context = _prepare(config, store, staging, dry_run=False)
+            _note_key(store, context.key)
+            yield context
         finally:
             store.close()
 
 
-def prepare(config: Config, store: Store, staging: Path, wish: Wish) -> Mirror:
-    """Check the directory and the key before anything is asked or written.
+@contextmanager
+def ready_for_dry_run(config: Config) -> Iterator[MirrorContext]:
+    """Work on a copy of the state database, with a staging directory elsewhere, and lock nothing.
 
-    Raises: NotOurs, DiskError, SigningError.
+    Raises:
+        DiskError: The state database can't be copied.
+        SigningError: The signing key can't be used.
     """
+    with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
+        store = Store(copy_database(config.mirror.state_db, Path(scratch) / "state.db"))
+        try:
+            yield _prepare(config, store, Path(scratch), dry_run=True)
+        finally:
+            store.close()
+
+
+def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> MirrorContext:
     mirror = config.mirror
-    if not wish.dry_run:
-        check_ownership(
-            mirror.root_dir,
-            config.packrat.name,
-            sorted(mirror.keep_files),
-            adopt=wish.adopt,
-            had_files=store.live.has_files(),
-        )
     key = _find_key(config)
-    public_key = None
-    if key is not None:
-        exported = export_public(key)
-        public_key = (exported.armored, exported.binary)
+    exported = export_public(key) if key is not None else None
     settings = RenderSettings(
         mirror_description=mirror.description,
         signed=key is not None,
         public_url=mirror.public_url,
-        public_key=public_key[0] if public_key else None,
+        public_key=exported.armored if exported else None,
         standalone_subkey=_export_standalone(key) if mirror.public_url else None,
         apt_origin=mirror.apt_origin,
         apt_label=mirror.apt_label,
         apt_valid_for_s=mirror.apt_valid_for_s,
         confirmed_repos=mirror.confirm_release_change,
     )
-    context = MirrorContext(
-        mirror.root_dir,
-        staging,
-        key,
-        settings,
-        mirror.parallel_downloads,
-        RemovalLimits(mirror.max_removals_percent, float(mirror.full_sync_interval_s)),
-        Retention(mirror.index_grace_period_s, mirror.grace_period_s, mirror.keep_generations),
-        kept_paths(mirror.root_dir, mirror.keep_files),
+    return MirrorContext(
+        config=config,
+        store=store,
+        fault_log=FaultLog(store.facts, store.events),
+        root=mirror.root_dir,
+        staging=staging,
+        key=key,
+        public_key=(exported.armored, exported.binary) if exported else None,
+        settings=settings,
+        parallel_downloads=mirror.parallel_downloads,
+        removals=RemovalLimits(mirror.max_removals_percent, float(mirror.full_sync_interval_s)),
+        retention=Retention(mirror.index_grace_period_s, mirror.grace_period_s, mirror.keep_generations),
+        kept=kept_paths(mirror.root_dir, mirror.keep_files),
+        dry_run=dry_run,
     )
-    if not wish.dry_run:
-        expires = key.expires.timestamp() if key and key.expires else None
-        store.facts.write(KeyInUse(key.fingerprint, key.algorithm, key.bits, expires) if key else KeyInUse(None))
-    return Mirror(config, store, context, public_key, FaultLog(store.facts, store.events))
+
+
+def _note_key(store: Store, key: SigningKey | None) -> None:
+    expires = key.expires.timestamp() if key and key.expires else None
+    store.facts.write(KeyInUse(key.fingerprint, key.algorithm, key.bits, expires) if key else KeyInUse(None))
 
 
 def _find_key(config: Config) -> SigningKey | None:
@@ -141,7 +133,7 @@ def _find_key(config: Config) -> SigningKey | None:
 
 
 def _export_standalone(key: SigningKey | None) -> bytes | None:
-    """What signs as a key of its own, where it is none; without it, only newer clients accept signatures of images."""
+    """Export a signing subkey as a key of its own; without it, only newer clients accept signatures of images."""
     if key is None or key.fingerprint == key.primary:
         return None
     try:

@@ -1,8 +1,6 @@
-"""Asks a packrat server for one mirror: its repositories, the files they want, what changed.
+"""Asks a packrat server for one mirror: its repositories, the files they want, and what changed.
 
-Takes: a CinpClient, the mirror's name and psk.
-Gives: checked values; what can't be used is named as a Rejection.
-Touches: network, through the client.
+Answers are checked values; what can't be used is named as a Rejection.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
@@ -37,15 +35,15 @@ T = TypeVar("T")
 
 _API_MAJOR = "2"
 _RECORDS_AT_ONCE = 600
-"""Of this many the raw records are held in memory."""
+"""Number of raw records fetched, and held in memory, at once."""
 _WAIT_MARGIN_S = 60.0
-"""How much later than asked a poll's answer may come: on a small server polls queue behind each other."""
+"""How late the answer to a poll may be: on a small server polls queue behind each other."""
 _CHANGES_MARGIN_S = 15.0
-"""The same for changes, whose server answers when it was asked to: a connection that died is noticed soon."""
+"""How late the answer to changes may be: that server answers on time, so a dead connection is noticed soon."""
 
 _REPOS_LIMIT = 2000
 _REJECTED_LIMIT = 1000
-"""Of more the first are named, the rest counted."""
+"""Number of rejected records that are named; further ones are only counted."""
 
 
 class Packrat:
@@ -66,12 +64,15 @@ class Packrat:
 
         A mirror whose psk is refused, but that is shown without a login, is read without one.
 
-        Raises: ServerUnavailable, ServerBroken (another API), ServerRefused (name or psk).
+        Raises:
+            ServerUnavailable: The server can't be reached.
+            ServerBroken: It has another API.
+            ServerRefused: It refuses name or psk.
         """
         try:
             version = (await self._client.describe(ROOT)).get("api-version")
         except NotFound as error:
-            raise ServerBroken(f"{error}; that is no packrat server: check host in [packrat]") from None
+            raise ServerBroken(f"{error}; that is not a packrat server: check host in [packrat]") from None
         if not isinstance(version, str) or version.partition(".")[0] != _API_MAJOR:
             raise ServerBroken(
                 f"the server has packrat's API {str(version)[:20]!r}, this packrat-agent speaks {_API_MAJOR}.x; "
@@ -82,16 +83,21 @@ class Packrat:
         self.has_changes = isinstance(actions, list) and f"{MIRROR}(changes)" in actions
 
     async def renew_login(self) -> None:
-        """Try a psk that was refused once more, at the begin of a full sync.
+        """Try a psk that was refused once more, at the beginning of a full sync.
 
-        Raises: LoginRefused, ServerUnavailable, ServerBroken.
+        Raises:
+            LoginRefused: The mirror can't be read, with or without a login.
+            ServerUnavailable: The server can't be reached.
+            ServerBroken: Its answer can't be read.
         """
         await self._login.renew()
 
     async def view(self) -> MirrorView:
         """Ask for the mirror and its repositories.
 
-        Raises: ServerRefused where the server doesn't know the mirror or won't show it; ServerBroken.
+        Raises:
+            ServerRefused: The server doesn't know the mirror, or won't show it.
+            ServerBroken: The mirror's own record can't be used.
         """
         try:
             record = await self._asking(lambda: self._client.get(self._mirror))
@@ -163,7 +169,13 @@ class Packrat:
     async def wanted(self, repo: Repo, packages: Collection[str] | None, known: Mapping[str, PackageFile]) -> Wanted:
         """Ask what a repository wants, or what it wants of some packages.
 
-        known: URI → record read earlier; what a PackageFile is does not change under its id.
+        Args:
+            repo: The repository.
+            packages: The packages; None for all.
+            known: URI → record read earlier, not asked for again: a package file's record never changes.
+
+        Raises:
+            PackratError: The server doesn't answer, or refuses to.
         """
         if packages is not None and not packages:
             return Wanted(frozenset(), (), ())
@@ -172,12 +184,12 @@ class Packrat:
         unseen: list[str] = []
         for uri in listed:
             try:
-                one = read_id(uri, PACKAGE_FILE)
+                number = read_id(uri, PACKAGE_FILE)
             except Unusable as error:
                 rejected.add(shown(uri), error)
                 continue
             if uri not in known:
-                unseen.append(one)
+                unseen.append(number)
         files = [known[uri] for uri in listed if uri in known]
         for start in range(0, len(unseen), _RECORDS_AT_ONCE):
             await self._read_files(unseen[start : start + _RECORDS_AT_ONCE], files, rejected)
@@ -185,8 +197,8 @@ class Packrat:
 
     async def _read_files(self, ids: Sequence[str], files: list[PackageFile], rejected: "_Rejected") -> None:
         records = await self._asking(lambda: self._client.get_many(PACKAGE_FILE, ids))
-        for one in ids:
-            uri = f"{PACKAGE_FILE}:{one}:"
+        for number in ids:
+            uri = f"{PACKAGE_FILE}:{number}:"
             if uri not in records:
                 # Gone between the list and the look at it.
                 continue
@@ -207,7 +219,7 @@ class Packrat:
             )
         )
         if not isinstance(value, dict) or not isinstance(value.get("changes"), dict):
-            raise ServerBroken("changes answered with something that is no object of changes")
+            raise ServerBroken("changes answered with something that is not an object of changes")
         where = value.get("position")
         if not isinstance(where, str) or not 1 <= len(where) <= 200 or not where.isprintable():
             raise ServerBroken("changes answered without a usable position")
@@ -226,7 +238,7 @@ class Packrat:
         return Changes(where, repos, mirror)
 
     async def poll(self, repo: Repo, timeout_s: int) -> frozenset[str]:
-        """Wait for a hint that something of a repository changed; nothing said does not mean that nothing changed."""
+        """Wait for a hint that something of a repository changed; an empty answer doesn't mean that nothing changed."""
         uri = f"{REPO}:{repo.name}:(poll)"
         value = await self._asking(
             lambda: self._client.call(uri, {"timeout": timeout_s}, timeout_s + _WAIT_MARGIN_S, repeatable=True)
@@ -241,7 +253,10 @@ class Packrat:
     async def open_file(self, url: str, offset: int, validator: str | None = None) -> AsyncIterator[Download]:
         """Open a file of the server, from an offset on where it still is the file that `validator` names.
 
-        Raises: ServerUnavailable, ServerRefused, ServerBroken.
+        Raises:
+            ServerUnavailable: The server can't be reached.
+            ServerRefused: It doesn't give the file.
+            ServerBroken: Its answer can't be read.
         """
         async with AsyncExitStack() as stack:
             opened = await self._asking(
@@ -263,21 +278,21 @@ class Packrat:
 
 
 class _Rejected:
-    """What can't be used of one answer."""
+    """The records of an answer that can't be used."""
 
     def __init__(self) -> None:
         self._named: list[Rejection] = []
         self._more = 0
 
     def add(self, record: str, reason: Exception) -> None:
-        """Name one, or count it."""
+        """Name a record; after too many, only count it."""
         if len(self._named) < _REJECTED_LIMIT:
             self._named.append(Rejection(record, str(reason)))
         else:
             self._more += 1
 
     def all(self) -> tuple[Rejection, ...]:
-        """Those named, and how many more there are."""
+        """Give those named, and how many more there are."""
         rest = (Rejection("others", f"{self._more} more records can't be used either"),) if self._more else ()
         return (*self._named, *rest)
 
@@ -291,5 +306,5 @@ def _present(records: Mapping[str, Mapping[str, Any]], uri: str) -> Mapping[str,
 def _names(value: object, what: str) -> frozenset[str]:
     names = value if isinstance(value, list) else [None]
     if not all(isinstance(name, str) and len(name) <= 500 and name.isprintable() for name in names):
-        raise ServerBroken(f"{what} answered with something that is no list of names")
+        raise ServerBroken(f"{what} answered with something that is not a list of names")
     return frozenset(names)

@@ -1,9 +1,4 @@
-"""Opens a session with the server that the configuration names, the way that it says.
-
-Takes: the configuration; what is known of the login.
-Gives: a Packrat, for as long as the context lasts.
-Touches: network.
-"""
+"""Opens a session with the server that the configuration names."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,8 +13,15 @@ from packrat_core.cinp.client import CinpClient, Timeouts
 async def connected(config: Config, login: LoginState | None = None) -> AsyncIterator[Packrat]:
     """Hold a session with the server of the configuration.
 
-    login: what is known of the login from earlier connections.
-    Raises: ServerUnavailable, ServerRefused (name or psk), ServerBroken (another API), ConfigError (ca_file).
+    Args:
+        config: The configuration.
+        login: What is known of the login from earlier connections.
+
+    Raises:
+        ServerUnavailable: The server can't be reached.
+        ServerRefused: It refuses name or psk.
+        ServerBroken: It has another API.
+        ConfigError: `ca_file` can't be used.
     """
     packrat = config.packrat
     client = CinpClient(

@@ -1,9 +1,5 @@
 """Logs a mirror in, or finds that its server shows the mirror without a login.
 
-Takes: a CinpClient, the mirror's name and psk.
-Gives: a session, or the reason why the mirror is read without one; LoginRefused where neither works.
-Touches: network, through the client.
-
 The original server has no users for mirrors: it refuses every psk and shows everything to everybody. The rules:
 
 1. The psk is sent at the start, at each full sync, and where the server demands a session.
@@ -35,8 +31,8 @@ def _tell_nobody(_refused: str | None) -> None:
 class LoginState:
     """What the server last said to the psk; it outlives a connection.
 
-    refused: why it was refused, while the mirror is read without a login; else None. tell: called with `refused`
-    whenever that may have changed. tried: since the last full sync began.
+    refused: why the server refused it, while the mirror is read without a login; else None. tell: called with
+    `refused` whenever it may have changed. tried: whether the psk was sent since the last full sync began.
     """
 
     tell: Callable[[str | None], None] = _tell_nobody
@@ -70,7 +66,10 @@ class Login:
     async def open(self) -> None:
         """Log in at the start of a connection, unless the psk was refused and no full sync began since.
 
-        Raises: LoginRefused where neither login nor reading without one works; ServerUnavailable; ServerBroken.
+        Raises:
+            LoginRefused: The mirror can't be read, with or without a login.
+            ServerUnavailable: The server can't be reached.
+            ServerBroken: Its answer can't be read.
         """
         if self._psk is None:
             self._state.become(None)
@@ -79,9 +78,12 @@ class Login:
                 await self._log_in(self._psk)
 
     async def renew(self) -> None:
-        """Try a psk that was refused once more, at the begin of a full sync.
+        """Try a psk that was refused once more, at the beginning of a full sync.
 
-        Raises: LoginRefused, ServerUnavailable, ServerBroken.
+        Raises:
+            LoginRefused: The mirror can't be read, with or without a login.
+            ServerUnavailable: The server can't be reached.
+            ServerBroken: Its answer can't be read.
         """
         tried, self._state.tried = self._state.tried, False
         if self._psk is not None and self.is_refused and not tried:

@@ -1,9 +1,4 @@
-"""Checks the records of a packrat server and turns them into our values; nothing in them is believed unseen.
-
-Takes: URIs and JSON objects as they came.
-Gives: Repo, DistroVersion, PackageFile.
-Touches: nothing.
-"""
+"""Checks the records of a packrat server and turns them into values of ours; nothing in them is believed unchecked."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -37,28 +32,39 @@ class Unusable(ValueError):
 def read_id(uri: object, model: str) -> str:
     """Take the id out of `<model>:<id>:`.
 
-    Raises: Unusable
+    Raises:
+        Unusable: It is not a URI of that model.
     """
     if not isinstance(uri, str) or not uri.startswith(f"{model}:") or not uri.endswith(":"):
-        raise Unusable(f"{shown(uri)} is no URI of {model}")
-    one = uri[len(model) + 1 : -1]
-    if len(one) > _SEGMENT_LIMIT or not _ID.fullmatch(one):
+        raise Unusable(f"{shown(uri)} is not a URI of {model}")
+    found = uri[len(model) + 1 : -1]
+    if len(found) > _SEGMENT_LIMIT or not _ID.fullmatch(found):
         raise Unusable(f"{shown(uri)} has an id that can't be used")
-    return one
+    return found
 
 
 def read_ids(value: object, model: str, what: str) -> tuple[str, ...]:
     """Take the ids out of a list of URIs, each once, in order.
 
-    Raises: Unusable
+    Args:
+        value: The list, unchecked.
+        model: What all must be URIs of.
+        what: What to call the list in an error.
+
+    Raises:
+        Unusable: It is not such a list.
     """
     if not isinstance(value, list):
-        raise Unusable(f"its {what} is no list")
+        raise Unusable(f"its {what} is not a list")
     return tuple(dict.fromkeys(read_id(uri, model) for uri in value))
 
 
 def read_distro_version(name: str, record: Mapping[str, Any]) -> DistroVersion:
-    """Raises: Unusable"""
+    """Check the record of a distribution version.
+
+    Raises:
+        Unusable: A field can't be used.
+    """
     if record.get("name") != name:
         raise Unusable(f"it calls itself {shown(record.get('name'))}")
     version = record.get("version")
@@ -68,15 +74,21 @@ def read_distro_version(name: str, record: Mapping[str, Any]) -> DistroVersion:
 
 
 def read_repo(name: str, record: Mapping[str, Any], distro_versions: Mapping[str, DistroVersion]) -> Repo:
-    """distro_versions: those that could be read, by name.
+    """Check the record of a repository.
 
-    Raises: Unusable
+    Args:
+        name: Its name, out of its URI.
+        record: The record.
+        distro_versions: Those that could be read, by name.
+
+    Raises:
+        Unusable: A field, or one of its distribution versions, can't be used.
     """
     if record.get("name") != name:
         raise Unusable(f"it calls itself {shown(record.get('name'))}")
     kind = _word(record, "manager_type")
     names = read_ids(record.get("distroversion_list"), DISTRO_VERSION, "list of distribution versions")
-    missing = [one for one in names if one not in distro_versions]
+    missing = [suite for suite in names if suite not in distro_versions]
     if missing:
         raise Unusable(f"its distribution version {missing[0]} can't be used")
     latest = record.get("show_only_latest", True)
@@ -87,7 +99,7 @@ def read_repo(name: str, record: Mapping[str, Any], distro_versions: Mapping[str
         read_text(record.get("description"), "description"),
         read_directory(record.get("filesystem_dir")),
         _KINDS.get(kind, kind),
-        tuple(distro_versions[one] for one in names),
+        tuple(distro_versions[suite] for suite in names),
         latest,
     )
 
@@ -95,29 +107,34 @@ def read_repo(name: str, record: Mapping[str, Any], distro_versions: Mapping[str
 def read_directory(value: object) -> str:
     """Check a repository's directory: one to four safe path segments.
 
-    Raises: Unusable
+    Raises:
+        Unusable: It is not such a path, or the mirror needs that name for a file of its own.
     """
     if not isinstance(value, str):
-        raise Unusable("its directory is no text")
+        raise Unusable("its directory is not text")
     parts = value.split("/")
     if len(parts) > 4:
         raise Unusable(f"its directory {shown(value)} is more than four levels deep")
     for part in parts:
         _segment(part, "directory")
     if parts[0] in _RESERVED:
-        raise Unusable(f"its directory {shown(value)} is the name of a file that the mirror has of its own")
+        raise Unusable(f"its directory {shown(value)} is the name of one of the mirror's own files")
     return value
 
 
 def read_file(uri: str, record: Mapping[str, Any]) -> PackageFile:
-    """Raises: Unusable"""
+    """Check the record of a package file.
+
+    Raises:
+        Unusable: A field can't be used.
+    """
     read_id(uri, PACKAGE_FILE)
     sha256 = record.get("sha256")
     if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256.lower()):
-        raise Unusable(f"its sha256 {shown(sha256)} is no SHA-256")
+        raise Unusable(f"its sha256 {shown(sha256)} is not a SHA-256")
     url = record.get("file")
     if not isinstance(url, str) or not url.startswith("/files/"):
-        raise Unusable(f"its file {shown(url)} is no path below /files/")
+        raise Unusable(f"its file {shown(url)} is not a path below /files/")
     return PackageFile(
         uri=uri,
         package=read_id(record.get("package"), PACKAGE),
@@ -135,7 +152,8 @@ def read_file(uri: str, record: Mapping[str, Any]) -> PackageFile:
 def read_text(value: object, what: str) -> str:
     """Take one line of printable text; '' for none.
 
-    Raises: Unusable
+    Raises:
+        Unusable: It is something else, or too long.
     """
     if value is None:
         return ""
@@ -157,8 +175,8 @@ def find_overlaps(repos: Sequence[Repo]) -> dict[str, str]:
     return overlaps
 
 
-def _nested(one: str, other: str) -> bool:
-    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+def _nested(directory: str, other: str) -> bool:
+    return f"{directory}/".startswith(f"{other}/") or f"{other}/".startswith(f"{directory}/")
 
 
 def _segment(value: object, what: str) -> str:
@@ -181,7 +199,7 @@ def _version(value: object) -> str:
 
 
 def _moment(value: object) -> str:
-    """Write a moment in UTC; what is none is left out, as nothing depends on it."""
+    """Write a moment in UTC; anything else becomes '', since nothing depends on it."""
     if not isinstance(value, str) or len(value) > 40:
         return ""
     try:
@@ -193,5 +211,5 @@ def _moment(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """Show a value of the server's so that it can stand in any text and on any terminal."""
+    """Shorten and quote a value from the server, so that it is safe in any text and on any terminal."""
     return repr(value)[:80] if isinstance(value, str | int | float | bool | None) else type(value).__name__

@@ -1,397 +1,277 @@
-"""Follows the server for as long as it is let: hears what changed, does the syncs, checks the disk beside them.
+"""The running agent: hears what changes on the server, syncs what changed, and does a full sync at every interval.
 
-Takes: a Mirror, a bell that asks for a full pass now.
-Gives: nothing; it ends when it is cancelled.
-Touches: through full_pass and pass_: everything.
+    await Agent(context, on_progress, bell).run()       # until it is cancelled
+
+1. One task hears what changes and puts it into the work queue; another takes it out, one repository at a time.
+2. A full sync goes on in between: its repositories are queued after what changed, its look at the disk takes place in
+   a thread beside. It ends when the queue is empty and the look is over, and it outlives a lost connection.
+3. An error that stops all repositories alike ends the connection, or the work where it is the disk's; what was under
+   way goes back into the queue, and everything goes on after a delay that grows.
 """
 
 import asyncio
 import os
-import random
-import re
 import socket
-import threading
 import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field
 
 import structlog
 
 from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed
-from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import MirrorView, Repo
 from packrat_agent.publish.claim import take_confirmed
-from packrat_agent.publish.scan import be_gentle
 from packrat_agent.state.facts import Failure, ScanProgress, Started
-from packrat_agent.status.nagios import AWAY_WARNING_S
 from packrat_agent.status.prometheus import collect, serving_metrics
-from packrat_agent.sync.context import Order
-from packrat_agent.sync.full_sync import (
-    Look,
-    Progress,
-    Summary,
-    clean,
-    keep_repos,
-    keep_site,
-    look,
-    note_full_pass,
-    note_look,
-    nothing_known,
-    run_one,
-    tell_rejected,
-)
-from packrat_agent.sync.mirror import Mirror
+from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary
+from packrat_agent.sync.disk_look import is_nothing_known
+from packrat_agent.sync.full_sync import FullSync, ask_mirror, keep_repos
+from packrat_agent.sync.noted_sync import sync_and_note
+from packrat_agent.sync.site import keep_site
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
 from packrat_agent.upstream.login import LoginState
 from packrat_agent.watch import systemd as notify
-from packrat_agent.watch.changes import News, follow
+from packrat_agent.watch.background_look import BackgroundLook
+from packrat_agent.watch.changes import follow
 from packrat_agent.watch.memory import settle
-from packrat_agent.watch.throttle import Pace, Stopped
-from packrat_agent.watch.work_queue import Work, WorkQueue
+from packrat_agent.watch.news import News
+from packrat_agent.watch.outage_log import OutageLog
+from packrat_agent.watch.work_queue import Due, WorkQueue
 from packrat_core import __version__
+from packrat_core.backoff import BackOff
 from packrat_core.cinp.responses import LoginRefused
 from packrat_core.errors import DiskError, PackratError, ServerUnavailable
 from packrat_core.threads import in_thread
 
 log = structlog.get_logger()
 
-_QUIET_S = 0.05
-_LONGEST_BURST_S = 0.5
-_BACK_OFF_S = (1.0, 30.0)
-_RETRY_S = (15.0, 900.0)
-_REST_S = 1.0
-"""A repository's indexes have dates in whole seconds that must rise, and never lie ahead: one publication a second."""
-_FIGURES_S = 10.0
-_MEANWHILE = "what is published stays served; tried again"
-_NUMBERS = re.compile(r"\b(?:\d+(?:[.:]\d+)+|(?=[0-9a-fA-F-]*\d)[0-9a-fA-F-]{4,})\b")
-"""Times, addresses and identifiers; not the status of an answer."""
+_BACK_OFF = BackOff(first_s=1.0, longest_s=30.0)
+_LOOK_AGAIN_S = 15.0
+_METRICS_S = 10.0
 
 
-@dataclass(slots=True)
-class _Full:
-    """A full pass under way: it ends when nothing is queue any more and the scan is through."""
+class Agent:
+    """Follows the server for as long as it is let."""
 
-    summary: Summary = field(default_factory=Summary)
-    started: float = field(default_factory=time.monotonic)
-    confirmed: Confirmed = NOTHING_CONFIRMED
-    seen: Look | None = None
-    failure: DiskError | None = None
+    def __init__(self, context: MirrorContext, on_progress: Progress, bell: asyncio.Event) -> None:
+        """Take what to work on; whoever sets `bell` wants a full sync now."""
+        self._context = context
+        self._on_progress = on_progress
+        self._bell = bell
+        self._login = LoginState(context.fault_log.login)
+        self._outage = OutageLog(context.store, context.config.packrat.url)
+        self._queue = WorkQueue()
+        self._look = BackgroundLook(context, self._queue.wake)
+        self._repos: dict[str, Repo] = {}
+        self._full: FullSync | None = None
+        self._is_full_due = True
+        self._confirmed = NOTHING_CONFIRMED
 
+    async def run(self) -> None:
+        """Follow the server until cancelled: everything at the start and every interval, changes as they come."""
+        self._note_start()
+        async with serving_metrics(self._context.config):
+            with self._look:
+                beside = [
+                    asyncio.ensure_future(self._keep_full_syncs_due()),
+                    asyncio.ensure_future(self._give_signs_of_life()),
+                ]
+                notify.ready()
+                try:
+                    await self._stay_connected()
+                finally:
+                    notify.stopping()
+                    for task in beside:
+                        task.cancel()
 
-@dataclass(slots=True)
-class _Desk:
-    """All that the running agent has in hand."""
+    def _note_start(self) -> None:
+        packrat, facts = self._context.config.packrat, self._context.store.facts
+        log.info("started", version=__version__, server=packrat.url, mirror=packrat.name)
+        facts.write(Started(os.getpid(), socket.gethostname(), time.time(), __version__))
+        for stale in (ScanProgress, Failure):
+            facts.drop(stale)
 
-    mirror: Mirror
-    on_progress: Progress
-    bell: asyncio.Event
-    scanner: ThreadPoolExecutor
-    stopping: threading.Event
-    login: LoginState
-    queue: WorkQueue = field(default_factory=WorkQueue)
-    repos: dict[str, Repo] = field(default_factory=dict)
-    full: _Full | None = None
-    full_is_due: bool = True
-    untracked: Mapping[str, StoredFile] = field(default_factory=dict)
-    published_at: dict[str, float] = field(default_factory=dict)
-    heard_at: dict[str, float] = field(default_factory=dict)
-    tries: dict[str, int] = field(default_factory=dict)
-    complaint: str = ""
-    told: set[str] = field(default_factory=set)
-    away_since: float | None = None
-
-
-async def run(mirror: Mirror, on_progress: Progress, bell: asyncio.Event) -> None:
-    """Follow the server until cancelled: everything at start and every interval, changes as they come.
-
-    bell: set by whoever wants a full pass now.
-    """
-    packrat = mirror.config.packrat
-    log.info("started", version=__version__, server=packrat.url, mirror=packrat.name)
-    mirror.store.facts.write(Started(os.getpid(), socket.gethostname(), time.time(), __version__))
-    for stale in (ScanProgress, Failure):
-        mirror.store.facts.drop(stale)
-    stopping = threading.Event()
-    async with serving_metrics(mirror.config):
-        with ThreadPoolExecutor(1, "scan", be_gentle) as scanner:
-            desk = _Desk(mirror, on_progress, bell, scanner, stopping, LoginState(mirror.fault_log.login))
-            beside = [asyncio.ensure_future(one) for one in (_keep_time(desk), _give_signs_of_life(desk))]
-            notify.ready()
+    async def _keep_full_syncs_due(self) -> None:
+        """Make a full sync due at every interval, and whenever the bell rings."""
+        while True:
             try:
-                await _stay_connected(desk)
-            finally:
-                notify.stopping()
-                stopping.set()
-                for task in beside:
-                    task.cancel()
+                await asyncio.wait_for(self._bell.wait(), self._context.config.mirror.full_sync_interval_s)
+                self._bell.clear()
+                log.info("asked", text="a full sync was asked for")
+            except TimeoutError:
+                pass
+            self._make_full_sync_due()
 
+    def _make_full_sync_due(self) -> None:
+        self._is_full_due = True
+        self._queue.wake()
 
-async def _stay_connected(desk: _Desk) -> None:
-    waits_s = 0.0
-    while True:
+    async def _give_signs_of_life(self) -> None:
+        """Feed systemd's watchdog, and keep the metrics fresh."""
+        every_s = min(notify.watchdog_interval_s() or _METRICS_S, _METRICS_S)
+        while True:
+            notify.watchdog()
+            notify.status(self._outage.reason or f"following {self._context.config.packrat.url}")
+            await in_thread(collect, self._context.config)
+            await asyncio.sleep(every_s)
+
+    async def _stay_connected(self) -> None:
+        while True:
+            try:
+                async with connected(self._context.config, self._login) as server:
+                    await self._attend(server)
+            except PackratError as error:
+                self._outage.note(error)
+                asked_s = error.wait_s if isinstance(error, ServerUnavailable) else 0.0
+                await asyncio.sleep(_BACK_OFF.delay_s(self._outage.failures, asked_s))
+
+    async def _attend(self, server: Packrat) -> None:
+        """Hear what changes, and work, until either fails."""
+
+        def tell(news: News) -> None:
+            self._queue.hear(news.repos, mirror=news.mirror)
+
+        tasks = [
+            asyncio.ensure_future(follow(server, lambda: tuple(self._repos.values()), tell)),
+            asyncio.ensure_future(self._work(server)),
+        ]
+        self._queue.add({}, mirror=True)
         try:
-            async with connected(desk.mirror.config, desk.login) as server:
-                await _attend(desk, server)
-        except PackratError as error:
-            waits_s = _BACK_OFF_S[0] if not desk.complaint else min(waits_s * 2, _BACK_OFF_S[1])
-            _complain(desk, error)
-            asked_s = error.wait_s if isinstance(error, ServerUnavailable) else 0.0
-            await asyncio.sleep(max(waits_s * random.uniform(0.5, 1.0), asked_s))  # noqa: S311 jitter
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _work(self, server: Packrat) -> None:
+        while True:
+            await self._queue.wait()
+            try:
+                if await self._drain(server):
+                    await server.heartbeat()
+                    self._outage.note_health()
+            except DiskError as error:
+                # The server is well, so the connection stays; the work is tried again when the disk may be well too.
+                self._outage.note(error)
+                await asyncio.sleep(_BACK_OFF.delay_s(self._outage.failures))
+                self._queue.wake()
 
-async def _give_signs_of_life(desk: _Desk) -> None:
-    """Feed systemd's watchdog, and keep the figures for monitoring fresh."""
-    every_s = min(notify.watchdog_interval_s() or _FIGURES_S, _FIGURES_S)
-    while True:
-        notify.watchdog()
-        notify.status(desk.complaint or f"following {desk.mirror.config.packrat.url}")
-        await in_thread(collect, desk.mirror.config)
-        await asyncio.sleep(every_s)
+    async def _drain(self, server: Packrat) -> bool:
+        """Do all that is in the queue, with a full sync in between; gives whether there was anything to do."""
+        worked = False
+        while True:
+            if self._is_full_due and self._full is None:
+                await self._begin_full_sync(server)
+                worked = True
+            elif self._queue.take_mirror():
+                await self._ask_mirror(server)
+                worked = True
+            elif (work := self._queue.take()) is not None:
+                await self._sync(server, work)
+                worked = True
+            elif self._full is not None and self._queue.is_empty and (self._full.is_looked or self._look.is_over):
+                await self._end_full_sync(server, self._full)
+                worked = True
+            else:
+                return worked
 
-
-def _complain(desk: _Desk, error: PackratError) -> None:
-    desk.complaint = str(error)
-    overdue = _is_overdue(desk, error)
-    # A full disk is one fault, whichever file meets it; so is a server that numbers its answers.
-    fault = str(error.__cause__.errno) if isinstance(error.__cause__, OSError) else _NUMBERS.sub("#", desk.complaint)
-    if overdue:
-        fault = "overdue"
-    if fault in desk.told:
-        return
-    desk.told.add(fault)
-    # What the log calls an error, `check` must not call good: a server that restarts is none.
-    if overdue or not isinstance(error, ServerUnavailable):
-        log.error("waiting", reason=desk.complaint, text=_MEANWHILE)
-    else:
-        log.warning("waiting", reason=desk.complaint, text=_MEANWHILE)
-    store, now = desk.mirror.store, time.time()
-    # It may be the state database's own disk that is full.
-    with suppress(DiskError):
-        store.events.add(now, "waiting", None, desk.complaint)
-        if not isinstance(error, DiskError):
-            store.facts.note_server(desk.mirror.config.packrat.url, now, desk.complaint)
-        if not isinstance(error, ServerUnavailable):
-            store.facts.write(Failure(now, desk.complaint))
-
-
-def _is_overdue(desk: _Desk, error: PackratError) -> bool:
-    """Say whether the server has been away for longer than a restart takes."""
-    if not isinstance(error, ServerUnavailable):
-        return False
-    if desk.away_since is None:
-        desk.away_since = time.monotonic()
-    return time.monotonic() - desk.away_since > AWAY_WARNING_S
-
-
-async def _keep_time(desk: _Desk) -> None:
-    """Make a full pass due at every interval, and whenever the bell rings."""
-    interval_s = desk.mirror.config.mirror.full_sync_interval_s
-    while True:
+    async def _ask_mirror(self, server: Packrat) -> None:
+        """Look at the mirror's own record, which may have changed."""
+        confirmed = self._full.confirmed if self._full is not None else NOTHING_CONFIRMED
         try:
-            await asyncio.wait_for(desk.bell.wait(), interval_s)
-            desk.bell.clear()
-            log.info("asked", text="somebody wants a full pass now")
-        except TimeoutError:
-            pass
-        desk.full_is_due = True
-        desk.queue.wake()
-
-
-async def _attend(desk: _Desk, server: Packrat) -> None:
-    """Hear and work until one of both fails."""
-
-    def tell(news: News) -> None:
-        for name in news.repos:
-            desk.heard_at.setdefault(name, time.time())
-        desk.queue.add(news.repos, mirror=news.mirror)
-
-    tasks = [
-        asyncio.ensure_future(follow(server, lambda: tuple(desk.repos.values()), tell)),
-        asyncio.ensure_future(_work(desk, server)),
-    ]
-    desk.queue.add({}, mirror=True)
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _work(desk: _Desk, server: Packrat) -> None:
-    waits_s = _BACK_OFF_S[0]
-    while True:
-        await desk.queue.wait()
-        await desk.queue.settle(_QUIET_S, _LONGEST_BURST_S)
-        try:
-            if await _drain(desk, server):
-                await server.heartbeat()
-                _note_health(desk)
-        except DiskError as error:
-            # The server is well: what is queue is tried again when the disk may be too.
-            waits_s = min(waits_s * 2, _BACK_OFF_S[1]) if desk.complaint else _BACK_OFF_S[0]
-            _complain(desk, error)
-            await asyncio.sleep(waits_s)
-            desk.queue.wake()
-
-
-def _note_health(desk: _Desk) -> None:
-    """Tell that trouble is over, once that could be written down: a disk that still fails is no recovery.
-
-    Raises: DiskError
-    """
-    url = desk.mirror.config.packrat.url
-    desk.mirror.store.facts.note_server(url, time.time())
-    desk.away_since = None
-    if desk.complaint:
-        desk.mirror.store.facts.drop(Failure)
-        desk.mirror.store.events.add(time.time(), "recovered", None, url)
-        desk.complaint = ""
-        desk.told.clear()
-        log.info("recovered", server=url)
-
-
-async def _drain(desk: _Desk, server: Packrat) -> bool:
-    """Do all that is queue, one repository at a time, a full pass in between; gives whether anything was to be done."""
-    summary = Summary()
-    worked = False
-    while True:
-        if desk.full_is_due and desk.full is None:
-            await _begin_full(desk, server)
-        if desk.queue.take_mirror():
-            await _ask_mirror(desk, server, summary)
-            worked = True
-        work = desk.queue.take(_resting(desk))
-        if work is not None:
-            await _do(desk, server, work, summary)
-            worked = True
-            continue
-        if not desk.queue.is_empty:
-            asyncio.get_running_loop().call_later(_REST_S / 10, desk.queue.wake)
-            return worked
-        if desk.full is not None and (desk.full.seen is not None or desk.full.failure is not None):
-            await _end_full(desk, server)
-            worked = True
-            continue
-        return worked
-
-
-def _resting(desk: _Desk) -> frozenset[str]:
-    """Name the repositories that were published a moment ago."""
-    now = time.monotonic()
-    return frozenset(name for name, at in desk.published_at.items() if now - at < _REST_S)
-
-
-async def _ask_mirror(desk: _Desk, server: Packrat, summary: Summary) -> MirrorView:
-    """Look at the mirror's own record; repositories that are new or changed are queue a look after it."""
-    try:
-        view = await server.view()
-    except BaseException:
-        desk.queue.add({}, mirror=True)
-        raise
-    tell_rejected(desk.mirror, view, summary)
-    accepted = desk.full is not None and desk.full.confirmed.removals
-    await in_thread(keep_repos, desk.mirror, view, summary, accepted=accepted)
-    changed = [repo.name for repo in view.repos if desk.repos.get(repo.name) != repo]
-    desk.repos = {repo.name: repo for repo in view.repos}
-    await in_thread(keep_site, desk.mirror)
-    desk.queue.add(dict.fromkeys(changed))
-    return view
-
-
-async def _do(desk: _Desk, server: Packrat, work: Work, summary: Summary) -> None:
-    repo = desk.repos.get(work.repo)
-    if repo is None:
-        return
-    full = desk.full
-    into = full.summary if full is not None and work.reread else summary
-    heard_at = desk.heard_at.pop(work.repo, None)
-    done_before = len(into.syncs)
-    confirmed = full.confirmed if full is not None and work.reread else NOTHING_CONFIRMED
-    order = Order(work.packages, work.reread, confirmed=confirmed, untracked=desk.untracked)
-    try:
-        await run_one(desk.mirror, server, repo, order, into, desk.on_progress)
-    except (ServerUnavailable, LoginRefused, DiskError, asyncio.CancelledError):
-        desk.queue.add({work.repo: work.packages})
-        if work.reread:
-            desk.queue.add_due([work.repo])
-        raise
-    result = into.syncs[-1] if len(into.syncs) > done_before else None
-    if result is not None and result.publications:
-        desk.published_at[work.repo] = time.monotonic()
-    if result is not None and heard_at is not None and (result.publications or result.added):
-        desk.mirror.store.facts.update_repo(repo.name, lag_s=round(time.time() - heard_at, 3))
-    _try_again(desk, work.repo, failed=result is None or bool(result.failed))
-
-
-def _try_again(desk: _Desk, repo: str, *, failed: bool) -> None:
-    """Come back to a repository that something failed in, less and less often."""
-    if not failed:
-        desk.tries.pop(repo, None)
-        return
-    tries = desk.tries[repo] = desk.tries.get(repo, 0) + 1
-    delay_s = min(_RETRY_S[0] * 2 ** (tries - 1), _RETRY_S[1])
-    asyncio.get_running_loop().call_later(delay_s, desk.queue.add, {repo: None})
-
-
-async def _begin_full(desk: _Desk, server: Packrat) -> None:
-    """Start to look at the disk, and to ask for everything anew."""
-    await server.renew_login()
-    desk.full_is_due = False
-    full = desk.full = _Full(confirmed=take_confirmed(desk.mirror.context.root))
-    loop = asyncio.get_running_loop()
-    if await in_thread(nothing_known, desk.mirror):
-        # Nothing must be downloaded that is there already: look first.
-        try:
-            seen = await in_thread(look, desk.mirror, lambda files, size: desk.on_progress("checking", files, size))
+            view = await ask_mirror(self._context, server)
+            await in_thread(keep_repos, self._context, view, confirmed)
+            await self._take_repos(view)
         except BaseException:
-            desk.full, desk.full_is_due = None, True
+            self._queue.add({}, mirror=True)
             raise
-        desk.untracked = {file.path: file for file in seen.found.untracked}
-        full.seen = seen
-    else:
-        began = loop.run_in_executor(desk.scanner, look, desk.mirror, Pace(desk.mirror, desk.stopping))
-        began.add_done_callback(lambda done: _note_scan(desk, full, done))
-    await _ask_mirror(desk, server, full.summary)
-    desk.queue.add_due(desk.repos)
 
+    async def _take_repos(self, view: MirrorView) -> None:
+        """Queue the repositories that are new or changed, and show on the site which there are."""
+        changed = [repo.name for repo in view.repos if self._repos.get(repo.name) != repo]
+        self._repos = {repo.name: repo for repo in view.repos}
+        self._queue.add(dict.fromkeys(changed))
+        await in_thread(keep_site, self._context)
 
-def _note_scan(desk: _Desk, full: _Full, done: "asyncio.Future[Look]") -> None:
-    if done.cancelled():
-        return
-    error = done.exception()
-    if error is None:
-        full.seen = done.result()
-    elif isinstance(error, DiskError):
-        full.failure = error
-    elif not isinstance(error, Stopped):
-        full.failure = DiskError(f"the scan of root_dir failed: {error!r}")
-    desk.queue.wake()
+    async def _sync(self, server: Packrat, work: Due) -> None:
+        """Sync one repository; what belongs to a full sync is done as its step.
 
+        Raises:
+            ServerUnavailable: This, LoginRefused and DiskError stop all repositories; the work is back in the queue.
+        """
+        repo = self._repos.get(work.repo)
+        if repo is None:
+            # It has left the mirror since.
+            return
+        full = self._full
+        try:
+            if full is not None and (work.order.reread or work.repo in full.to_mend):
+                result = await full.sync_repo(server, repo, work.order)
+            else:
+                order = Order(work.order.packages, work.order.reread, untracked=full.untracked if full else {})
+                result = await sync_and_note(self._context, server, repo, order, Summary(), self._on_progress)
+        except (ServerUnavailable, LoginRefused, DiskError, asyncio.CancelledError):
+            self._queue.put_back(work)
+            raise
+        published = result is not None and bool(result.publications)
+        self._queue.note(repo.name, failed=result is None or bool(result.failed), published=published)
+        if result is not None and work.heard_at is not None and (published or result.added):
+            lag_s = round(time.time() - work.heard_at, 3)
+            self._context.store.facts.update_repo(repo.name, lag_s=lag_s)
 
-async def _end_full(desk: _Desk, server: Packrat) -> None:
-    """Mend what the scan found, collect_garbage, and tell."""
-    full = desk.full
-    assert full is not None
-    desk.mirror.store.facts.drop(ScanProgress)
-    if full.seen is None:
-        desk.full = None
-        asyncio.get_running_loop().call_later(_RETRY_S[0], desk.bell.set)
-        assert full.failure is not None
-        raise full.failure
-    for name in await in_thread(note_look, desk.mirror, full.seen):
-        if name in desk.repos:
-            await _do(desk, server, Work(name, None), full.summary)
-    desk.untracked = {}
-    full.summary.collected = await in_thread(clean, desk.mirror, full.seen)
-    full.summary.seconds = time.monotonic() - full.started
-    note_full_pass(desk.mirror, full.seen, full.summary)
-    desk.full = None
-    settle()
-    summary = full.summary
-    log.info("checked", seconds=f"{summary.seconds:.1f}", repositories=len(desk.repos), removed=len(summary.collected))
+    async def _begin_full_sync(self, server: Packrat) -> None:
+        """Ask for everything anew; a full sync that could not begin stays due, with what the operator confirmed.
+
+        Raises:
+            PackratError: The server doesn't answer, or the disk fails.
+        """
+        self._is_full_due = False
+        try:
+            await server.renew_login()
+            self._take_confirmed()
+            full = FullSync(self._context, self._confirmed, self._on_progress)
+            view = await full.ask(server)
+            look_first = await in_thread(is_nothing_known, self._context)
+            if look_first:
+                await full.look()
+            await full.keep_repos(view)
+            await self._take_repos(view)
+        except BaseException:
+            self._is_full_due = True
+            raise
+        self._full = full
+        self._queue.add_due(self._repos)
+        if not look_first:
+            self._look.start()
+
+    def _take_confirmed(self) -> None:
+        taken = take_confirmed(self._context.root)
+        before = self._confirmed
+        self._confirmed = Confirmed(before.removals or taken.removals, before.clock or taken.clock)
+
+    async def _end_full_sync(self, server: Packrat, full: FullSync) -> None:
+        """Queue what the look found damaged; once that is mended, finish.
+
+        Raises:
+            PackratError: The look failed, and the full sync is given up, to begin anew; or it can't be finished yet.
+        """
+        if not full.is_looked:
+            try:
+                seen = self._look.take()
+            except DiskError:
+                self._full = None
+                asyncio.get_running_loop().call_later(_LOOK_AGAIN_S, self._make_full_sync_due)
+                raise
+            await full.note(seen)
+            damaged = full.to_mend.intersection(self._repos)
+            if damaged:
+                # They are synced first; what changed meanwhile, too.
+                self._queue.add(dict.fromkeys(damaged))
+                return
+        await full.finish(server)
+        self._full, self._confirmed = None, NOTHING_CONFIRMED
+        settle()
+        summary = full.summary
+        removed = len(summary.collected)
+        log.info("checked", seconds=f"{summary.seconds:.1f}", repositories=len(self._repos), removed=removed)

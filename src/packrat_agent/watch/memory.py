@@ -1,9 +1,5 @@
 """Keeps the memory of an agent that runs for months small, and its garbage collector out of the way.
 
-Takes: nothing.
-Gives: nothing; what was called takes effect on this process.
-Touches: this process's allocator (glibc's, where it is that) and garbage collector.
-
 Source: mallopt(3), malloc_trim(3).
 """
 

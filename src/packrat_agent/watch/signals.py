@@ -1,9 +1,4 @@
-"""Ends work cleanly on SIGTERM and SIGINT; tells of SIGHUP and SIGUSR1.
-
-Takes: what to run, what to do on the other signals.
-Gives: its result, None where it was ended.
-Touches: this process's signal handlers; ends the process where the work does not stop in time.
-"""
+"""Ends work cleanly on SIGTERM and SIGINT, and calls back on other signals such as SIGHUP and SIGUSR1."""
 
 import asyncio
 import os
@@ -26,8 +21,11 @@ def until_signalled(
 ) -> T | None:
     """Run to the end, or until SIGTERM or SIGINT; then None.
 
-    others: what to call, with a way to end the work, on other signals. Work that does not stop within four seconds is
-    abandoned with the process: every step is safe against that.
+    Work that does not stop within four seconds is abandoned with the process: every step is safe against that.
+
+    Args:
+        start: Makes the work.
+        others: What to call on other signals, with a function that ends the work.
     """
     abandon = threading.Timer(_END_WITHIN_S, os._exit, (0,))
     abandon.daemon = True

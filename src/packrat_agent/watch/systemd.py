@@ -1,8 +1,4 @@
-"""Tells systemd how the service stands, where systemd started it.
-
-Takes: what to tell.
-Gives: whether anybody was there to hear it; how often the watchdog wants to hear.
-Touches: the datagram socket that NOTIFY_SOCKET names.
+"""Tells systemd how the service stands; where systemd did not start it, nothing is sent.
 
 Source: sd_notify(3), sd_watchdog_enabled(3).
 """

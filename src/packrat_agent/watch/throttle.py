@@ -1,18 +1,13 @@
-"""Paces a scan that goes on beside other work, from inside its thread.
-
-Takes: a Mirror, the event that says that the agent stops.
-Gives: a callback for the scan's progress.
-Touches: the state database, to tell how far it is.
-"""
+"""Slows down a scan that goes on beside other work, from inside its thread, and notes how far it is for `status`."""
 
 import threading
 import time
 
 from packrat_agent.state.facts import ScanProgress
-from packrat_agent.sync.mirror import Mirror
+from packrat_agent.sync.context import MirrorContext
 
 _SHARE = 0.5
-"""Which part of the time the scan is at work."""
+"""The part of the time that the scan works; it sleeps for the rest."""
 _AT_ONCE_S = 0.01
 _TELL_S = 1.0
 
@@ -21,15 +16,16 @@ class Stopped(Exception):
     """The agent stops; the scan is to end."""
 
 
-class Pace:
+class Throttle:
     """Called with (files, bytes) since the last call; sleeps as long as was worked.
 
-    Raises: Stopped when the agent stops.
+    Raises:
+        Stopped: The agent stops.
     """
 
-    def __init__(self, mirror: Mirror, stopping: threading.Event) -> None:
-        self._facts = mirror.store.facts
-        self._of_files = mirror.store.live.count_files()
+    def __init__(self, context: MirrorContext, stopping: threading.Event) -> None:
+        self._facts = context.store.facts
+        self._of_files = context.store.live.count_files()
         self._stopping = stopping
         self._began = time.time()
         self._files = self._bytes = 0

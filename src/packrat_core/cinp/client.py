@@ -5,7 +5,6 @@ Source: the CInP protocol, versions 0.9 to 2.0.
 
 import asyncio
 import json
-import random
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import Any, Self
 import aiohttp
 import structlog
 
+from packrat_core.backoff import lengthen
 from packrat_core.cinp.batches import split_ids
 from packrat_core.cinp.download import Download
 from packrat_core.cinp.limits import LISTING, RECORDS
@@ -281,8 +281,7 @@ class CinpClient:
                 if not self._busy:
                     log.warning("waiting", reason=str(error))
                 self._busy = True
-                # Agents that were sent away together don't come back together.
-                await asyncio.sleep(error.wait_s * random.uniform(1.0, 1.1))  # noqa: S311 jitter
+                await asyncio.sleep(lengthen(error.wait_s))
             else:
                 self._busy = False
                 return answer

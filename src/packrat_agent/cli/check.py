@@ -1,0 +1,89 @@
+"""`packrat-agent check`: judges the mirror as a monitoring plugin does, with the exit codes of such a plugin."""
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from packrat_agent.config.load import load
+from packrat_agent.config.settings import Config
+from packrat_agent.status.nagios import Level, Limit, Limits, judge, tell
+from packrat_agent.status.reading import read_status
+from packrat_core.errors import PackratError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FULL_SYNCS_MISSED = (3, 10)
+_NUMBER = r"(\d{1,9}(?:\.\d{1,3})?)?"
+
+
+class _Unknown(click.UsageError):
+    """A monitoring system takes 2 for CRITICAL: what is wrong with the command line is UNKNOWN."""
+
+    exit_code = Level.UNKNOWN
+
+
+class _Plugin(click.Command):
+    """A command whose exit codes are those of a monitoring plugin."""
+
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **more)
+        except click.UsageError as error:
+            raise _Unknown(error.format_message(), error.ctx) from None
+
+
+def _read_limit(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Limit | None:
+    if text is None:
+        return None
+    match = re.fullmatch(rf"{_NUMBER}(?::{_NUMBER})?", text)
+    if match is None:
+        raise click.BadParameter(f"{text[:40]!r} is not WARN[:CRIT], such as 60:600, 60 or :600")
+    return Limit(*(None if seconds is None else float(seconds) for seconds in match.groups()))
+
+
+def _limit(name: str, field: str, default: Limit | None, text: str) -> Callable[[F], F]:
+    """Make an option that is a field of Limits: WARNING[:CRITICAL], either left out where it shall never be so."""
+    parts = () if default is None else (default.warning, default.critical)
+    shown = ":".join("" if part is None else f"{part:g}" for part in parts).rstrip(":") or None
+    return click.option(
+        name, field, metavar="WARN[:CRIT]", callback=_read_limit, default=shown, show_default=True, help=text
+    )
+
+
+@click.command("check", cls=_Plugin)
+@_limit("--max-lag", "lag_s", Limits().lag_s, "Seconds by which a repository may be behind the server.")
+@_limit("--max-away", "away_s", Limits().away_s, "Seconds for which the server may be away.")
+@_limit("--max-pass-age", "pass_age_s", None, "Seconds since the last full sync; by default 3:10 full_sync_intervals.")
+@_limit("--max-refused", "refused", Limits().refused, "How many files may be left out: refused, or failed so far.")
+@_limit("--key-days", "key_days", Limits().key_days, "Days for which the signing key must still be good.")
+@_limit("--disk-free", "disk_percent", Limits().disk_percent, "Percent that must be free below root_dir and state_db.")
+@_limit(
+    "--max-old-indexes",
+    "old_index_percent",
+    Limits().old_index_percent,
+    "Percent of the disk that earlier indexes hold.",
+)
+@click.option("--allow-stopped", is_flag=True, help="The agent need not be running: a timer starts `sync`.")
+@click.pass_context
+def check_command(ctx: click.Context, /, **given: Any) -> None:
+    """Judge the mirror as a monitoring plugin does.
+
+    Each limit is WARNING or WARNING:CRITICAL. Exit codes: 0 OK; 1 WARNING; 2 CRITICAL; 3 UNKNOWN.
+    """
+    try:
+        config = load(ctx.obj)
+        limits = Limits(**{**given, "pass_age_s": given["pass_age_s"] or _pass_age(config)})
+        verdict = judge(read_status(config), limits)
+    except PackratError as error:
+        verdict = tell(Level.UNKNOWN, str(error))
+    except Exception as error:  # An error of ours says nothing about the mirror.
+        verdict = tell(Level.UNKNOWN, f"internal error: {type(error).__name__}: {error}")
+    click.echo(verdict.line)
+    ctx.exit(verdict.level)
+
+
+def _pass_age(config: Config) -> Limit:
+    warning, critical = (float(count * config.mirror.full_sync_interval_s) for count in _FULL_SYNCS_MISSED)
+    return Limit(warning, critical)

@@ -1,0 +1,86 @@
+"""`packrat-agent run`: follows the server until SIGTERM, with the configuration that is in force."""
+
+import asyncio
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import click
+import structlog
+
+from packrat_agent.cli.as_root import refuse_as_root
+from packrat_agent.cli.config import load_and_warn
+from packrat_agent.config.settings import Config
+from packrat_agent.state.facts import RefusedConfig
+from packrat_agent.status.sync_report import show_progress
+from packrat_agent.sync.context import MirrorContext
+from packrat_agent.sync.mirror import ready
+from packrat_agent.watch import memory
+from packrat_agent.watch import systemd as notify
+from packrat_agent.watch.agent import Agent
+from packrat_agent.watch.signals import EndWork, until_signalled
+from packrat_core.errors import DiskError, PackratError
+
+log = structlog.get_logger()
+
+
+@click.command("run")
+@click.pass_obj
+def run_command(config_path: Path) -> None:
+    """Do a full sync, then follow the server until SIGTERM. SIGHUP reads the configuration again."""
+    memory.be_sparing()
+    config = in_force = load_and_warn(config_path)
+    refuse_as_root(config)
+    refused: str | None = None
+    while True:
+        try:
+            following = _run_until_reload(config, refused)
+        except PackratError as error:
+            if config is in_force:
+                raise
+            log.error("config", reason=str(error), text="the configuration before it stays in force")
+            config, refused = in_force, str(error)
+            continue
+        if following is None:
+            break
+        in_force, config, refused = config, following, None
+    log.info("stopped")
+
+
+def _run_until_reload(config: Config, refused: str | None) -> Config | None:
+    """Run with one configuration; gives the next one after a SIGHUP, None after SIGTERM.
+
+    refused: why the configuration on disk can't be used, where it is not the one in force.
+    """
+    found: list[Config] = []
+    bell = asyncio.Event()
+
+    def reload(end: EndWork) -> None:
+        try:
+            found.append(load_and_warn(config.source))
+        except PackratError as error:
+            log.error("config", reason=str(error), text="the configuration in force stays")
+            _note_refused(context, str(error))
+            return
+        log.info("config", text="read again")
+        notify.reloading()
+        end()
+
+    def ring(end: EndWork) -> None:
+        bell.set()
+
+    with ready(config, "run") as context, show_progress() as on_progress:
+        _note_refused(context, refused)
+        others = {signal.SIGHUP: reload, signal.SIGUSR1: ring}
+        until_signalled(Agent(context, on_progress, bell).run, others)
+    return found[-1] if found else None
+
+
+def _note_refused(context: MirrorContext, reason: str | None) -> None:
+    """Have `status` and `check` tell that the configuration on disk is not the one in force."""
+    with suppress(DiskError):
+        if reason is None:
+            context.store.facts.drop(RefusedConfig)
+        else:
+            context.store.facts.write(RefusedConfig(time.time(), reason))

@@ -1,0 +1,82 @@
+"""`packrat-agent sync`: does one full sync, or asks the agent that runs here for one."""
+
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from packrat_agent.cli.as_root import refuse_as_root
+from packrat_agent.cli.config import load_and_warn
+from packrat_agent.model.changes import Confirmed
+from packrat_agent.publish.claim import confirm
+from packrat_agent.state.facts import Failure
+from packrat_agent.status.sync_report import show_progress, show_summary
+from packrat_agent.sync.context import MirrorContext, Progress, Summary
+from packrat_agent.sync.full_sync import sync
+from packrat_agent.sync.mirror import ready, ready_for_dry_run
+from packrat_agent.upstream.connection import connected
+from packrat_agent.upstream.login import LoginState
+from packrat_agent.watch.signals import until_signalled
+from packrat_core.errors import (
+    Busy,
+    DiskError,
+    Incomplete,
+    PackratError,
+    ServerBroken,
+    ServerRefused,
+    ServerUnavailable,
+)
+
+
+@click.command("sync")
+@click.option("--dry-run", is_flag=True, help="Say what would be done; touch nothing.")
+@click.option("--adopt", is_flag=True, help="Take over a root_dir that holds unmanaged files; they are removed.")
+@click.option("--accept-removals", is_flag=True, help="Apply the removals that the mass-removal guard holds back.")
+@click.option(
+    "--trust-clock", is_flag=True, help="Confirm that this host's clock is right where a Release is dated ahead of it."
+)
+@click.pass_obj
+def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals: bool, trust_clock: bool) -> None:
+    """Do one full sync and exit. Asks for everything, checks every file, mends, publishes, removes untracked files."""
+    config = load_and_warn(config_path)
+    confirmed = Confirmed(accept_removals, trust_clock)
+    refuse_as_root(config, asks_a_running_agent=not (dry_run or adopt))
+
+    holding = ready_for_dry_run(config) if dry_run else ready(config, adopt=adopt)
+    try:
+        with holding as context, show_progress() as on_progress:
+            summary = until_signalled(lambda: _sync(context, confirmed, on_progress))
+    except Busy as busy:
+        if busy.runner is None or dry_run or adopt:
+            raise
+        confirm(config.mirror.root_dir, confirmed)
+        os.kill(busy.runner, signal.SIGUSR1)
+        click.echo(
+            f"asked the running agent (process {busy.runner}) for a full sync; `packrat-agent status` tells more"
+        )
+        return
+    if summary is None:
+        raise Incomplete("stopped by a signal; what was published stays, the next sync goes on")
+    show_summary(summary, dry_run=dry_run)
+    if not summary.complete:
+        raise Incomplete("the full sync is done, but not everything could be published; see above")
+
+
+async def _sync(context: MirrorContext, confirmed: Confirmed, on_progress: Progress) -> Summary:
+    url, facts = context.config.packrat.url, context.store.facts
+    try:
+        async with connected(context.config, LoginState(context.fault_log.login)) as server:
+            summary = await sync(context, server, confirmed, on_progress)
+    except PackratError as error:
+        with suppress(DiskError):
+            if isinstance(error, ServerUnavailable | ServerRefused | ServerBroken):
+                facts.note_server(url, time.time(), str(error))
+            if not isinstance(error, ServerUnavailable):
+                facts.write(Failure(time.time(), str(error)))
+        raise
+    facts.note_server(url, time.time())
+    facts.drop(Failure)
+    return summary

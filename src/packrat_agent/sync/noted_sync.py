@@ -1,0 +1,62 @@
+"""Runs the sync of one repository, and notes how it went for the log, the summary and `status`."""
+
+import time
+from dataclasses import replace
+
+from packrat_agent.model.records import Repo
+from packrat_agent.publish.claim import check_mounted
+from packrat_agent.state.facts import RepoChanges
+from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
+from packrat_agent.sync.repo_sync import sync_repo
+from packrat_agent.upstream.client import Packrat
+from packrat_core.cinp.responses import LoginRefused
+from packrat_core.errors import DiskError, PackratError, ServerUnavailable
+
+
+async def sync_and_note(
+    context: MirrorContext, server: Packrat, repo: Repo, order: Order, summary: Summary, on_progress: Progress
+) -> SyncResult | None:
+    """Sync one repository; what stops it alone goes into the summary.
+
+    Args:
+        context: The mirror.
+        server: Whom to ask.
+        repo: The repository.
+        order: What to do.
+        summary: Takes the result, or why there is none.
+        on_progress: Called with what was done since the last call.
+
+    Returns:
+        The result; None where an error stopped the sync.
+
+    Raises:
+        ServerUnavailable: The server is away, which stops all repositories alike.
+        LoginRefused: The server refuses the login; the same.
+        DiskError: The disk is full or fails; the same.
+    """
+    # A dry run works on a copy of the state database, which nobody reads afterwards.
+    facts = context.store.facts
+    settings = replace(context.settings, clock_confirmed=order.confirmed.clock)
+    confirmed = replace(context, settings=settings)
+    try:
+        if not order.dry_run:
+            check_mounted(context.root)
+        result = await sync_repo(
+            repo, order, server, context.store, confirmed, lambda files, size: on_progress(repo.name, files, size)
+        )
+    except (ServerUnavailable, LoginRefused, DiskError) as error:
+        facts.update_repo(repo.name, error=str(error))
+        raise
+    except PackratError as error:
+        context.fault_log.error(repo.name, str(error))
+        summary.errors[repo.name] = str(error)
+        facts.update_repo(repo.name, error=str(error))
+        return None
+    context.fault_log.result(result, whole=order.packages is None)
+    summary.syncs.append(result)
+    now = time.time()
+    changes: RepoChanges = {"checked": now, "held": result.held, "ahead": result.ahead, "error": None}
+    if result.publications or result.added or result.removed:
+        changes["published"] = now
+    facts.update_repo(repo.name, **changes)
+    return result

@@ -1,0 +1,43 @@
+"""What the agent hears of the server, and how often it asks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from packrat_core.backoff import BackOff
+
+_BACK_OFF = BackOff(first_s=1.0, longest_s=20.0)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What may have changed: repository name → package names, None for "list everything of it".
+
+    mirror: the mirror's own record, or the record of one of its repositories, may have changed: view it again.
+    """
+
+    repos: Mapping[str, frozenset[str] | None]
+    mirror: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long to wait for what, in seconds; pairs are (shortest, longest).
+
+    changes_s: one question for changes; pause_s: after it told something. poll_s: one poll; the original server makes
+    10 of less. late_s: how much longer a poll may take before the server counts as strained. echo_s: after a poll's
+    answer, until its repository is listed for what was lost meanwhile. rest_s: after a poll told something. list_s:
+    between two listings of a repository, list_each_s of it for each repository. mirror_s: between two looks at the
+    mirror. back_off: after trouble. strained_s: for how long only one poll is open after one was answered late.
+    """
+
+    changes_s: int = 12
+    pause_s: float = 0.05
+    poll_s: tuple[int, int] = (10, 13)
+    late_s: float = 5.0
+    echo_s: tuple[float, float] = (0.4, 1.0)
+    rest_s: tuple[float, float] = (0.2, 0.4)
+    list_s: tuple[float, float] = (3.0, 20.0)
+    list_each_s: float = 1.0
+    mirror_s: tuple[float, float] = (15.0, 20.0)
+    back_off: BackOff = _BACK_OFF
+    strained_s: float = 300.0

@@ -1,0 +1,50 @@
+"""The full sync of a real `packrat-agent run`: it rereads everything, also after an outage, and mends what it finds."""
+
+import signal
+from pathlib import Path
+
+from packrat_demo.build_deb import Deb, build_deb
+from support.original_server import OriginalServer, original_server
+from support.stage import Server, Stage, daemon
+
+
+def put(server: OriginalServer, name: str) -> None:
+    deb = Deb(name, "1", "all")
+    server.put(name, "1", deb.file_name, build_deb(deb))
+
+
+def test_a_full_sync_that_could_not_begin_asks_for_everything_anew(tmp_path: Path) -> None:
+    with original_server() as original:
+        put(original, "first")
+        original.users["lab"] = original.psk
+        mirror = Stage(tmp_path, Server(tmp_path, "", original.url), original.psk, None)
+        mirror.write_config()
+        with daemon(mirror) as agent:
+            agent.until_logged("checked")
+            put(original, "second")
+            agent.until_logged("published repo=apt-dev", 2)
+            # The heartbeat ends the work, so that the next question is the full sync's.
+            downloaded_at = next(request.at for request in original.asked if "/files/second" in request.target)
+            original.until_asked(1, "(heartbeat)", downloaded_at)
+            original.manners.gone = True
+            agent.process.send_signal(signal.SIGUSR1)
+            agent.until_logged("waiting")
+            read_before = original.count("Package/PackageFile:")
+            original.manners.gone = False
+            agent.until_logged("recovered")
+            agent.until_logged("checked", 2)
+            assert original.count("Package/PackageFile:") > read_before
+            assert agent.stop() == 0
+
+
+def test_what_a_look_finds_damaged_of_the_site_is_mended(lab: Stage) -> None:
+    lab.server.put_deb(Deb("first", "1", "amd64"))
+    with daemon(lab) as agent:
+        agent.until_logged("checked")
+        page = lab.www / "index.html"
+        good = page.read_bytes()
+        page.write_bytes(b"?" * len(good))
+        agent.process.send_signal(signal.SIGUSR1)
+        agent.until_logged("checked", 2)
+        assert page.read_bytes() == good
+        assert agent.stop() == 0
