@@ -242,9 +242,9 @@ def test_a_server_that_says_no_is_seen_at_once(lab: Stage) -> None:
 
 AWAY = """
 import sys
-from packrat_agent.watch import agent
-from packrat_server.cli import main as cli
-agent.AWAY_WARNING_S = 2
+from packrat_agent.watch import outage_log
+from packrat_agent.cli import main as cli
+outage_log.AWAY_WARNING_S = 2
 sys.argv = ["packrat-agent", *sys.argv[1:]]
 cli.main()
 """

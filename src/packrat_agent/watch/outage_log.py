@@ -47,8 +47,10 @@ class OutageLog:
             return
         self._told.add(fault)
         # What the log calls an error, `check` must not call good.
-        tell = log.error if overdue or not is_away else log.warning
-        tell("waiting", reason=self.reason, text=_MEANWHILE)
+        if overdue or not is_away:
+            log.error("waiting", reason=self.reason, text=_MEANWHILE)
+        else:
+            log.warning("waiting", reason=self.reason, text=_MEANWHILE)
         now = time.time()
         # It may be the state database's own disk that is full.
         with suppress(DiskError):
