@@ -9,7 +9,7 @@ import pytest
 
 from original_server import Manners, OriginalServer, StoredRepo, original_server
 from packrat_demo.build_deb import Deb, build_deb
-from packrat_server.running import running
+from packrat_server.serving.running import running
 from proxy import Proxy, running_proxy
 from stage import Daemon, Server, Stage, daemon
 

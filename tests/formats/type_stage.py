@@ -11,9 +11,9 @@ from typing import Any
 
 from formats.kinds import Kind, Offered, from_disk
 from packrat_server import admin
+from packrat_server.client.uploader import Uploader
 from packrat_server.store.blobs import blob_path
 from packrat_server.store.database import open_database
-from packrat_server.uploader import Uploader
 from stage import Key, Stage, stage
 
 LOST = "state.db*"
