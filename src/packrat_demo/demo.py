@@ -29,7 +29,7 @@ from packrat_server.client.uploader import signed_in
 from packrat_server.serving.running import running
 
 
-def run_demo(directory: Path, host: str, port: int, *, once: bool) -> None:
+def play(directory: Path, host: str, port: int, *, once: bool) -> None:
     """Run the demo until it is stopped.
 
     Args:

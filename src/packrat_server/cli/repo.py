@@ -37,9 +37,7 @@ def repo_group() -> None:
 def repo_set(name: str, distros: tuple[str, ...], all_versions: bool | None, data: Path, **given: str | None) -> None:
     """Make or change a repository.
 
-    What no option names stays as it is.
-
-    Prints each field that changed, before → after.
+    What no option names stays as it is. Prints each field that changed, before → after.
     """
     show_only_latest = None if all_versions is None else not all_versions
     repo = admin.NewRepo(name, distro_versions=distros or None, show_only_latest=show_only_latest, **given)
