@@ -30,7 +30,8 @@ def mirror_group() -> None:
 def mirror_set(name: str, repos: tuple[str, ...], description: str | None, new_psk: bool, data: Path) -> None:
     """Make or change a mirror.
 
-    What no option names stays as it is. Prints each field that changed, before → after, and the psk of a new mirror.
+    What no option names stays as it is. Prints each field that changed, before → after, and the psk of a new
+    mirror.
     """
     psk = new_password() if new_psk else None
     change = admin.set_mirror(open_database(data), name, repos or None, description, psk)

@@ -25,8 +25,8 @@ def user_group() -> None:
 def user_set(name: str, role: str | None, renew: bool, data: Path) -> None:
     """Make or change a user.
 
-    What no option names stays as it is. Prints each field that changed, before → after, and the password of a new user. After a change the user
-    must log in again. A user who was locked out becomes a user again as if new.
+    What no option names stays as it is. Prints each field that changed, before → after, and the password of a new
+    user. After a change the user must log in again. A user who was locked out becomes a user again as if new.
     """
     password = new_password() if renew else None
     change = admin.set_user(open_database(data), name, None if role is None else Role(role), password)
