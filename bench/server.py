@@ -25,11 +25,11 @@ from bench.corpus import Corpus, Package
 from bench.meter import BenchError
 from bench.setting import SUITE, Setting
 from packrat_server import admin
-from packrat_server.seed import init
+from packrat_server.admin.new_server import init
+from packrat_server.client.uploader import Uploader, signed_in
 from packrat_server.store.blobs import blob_path
 from packrat_server.store.database import open_database, writing
 from packrat_server.store.tables import package_file_tags, package_files, packages
-from packrat_server.uploader import Uploader, signed_in
 
 MIRROR = "bench"
 REPO = "apt-bench"

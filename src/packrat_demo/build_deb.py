@@ -1,8 +1,4 @@
-"""Builds small, valid .deb files, the same bytes each time.
-
-Takes: a Deb: the fields of its control file and the files in it.
-Gives: the bytes of a Debian binary package.
-Touches: nothing; write_deb the directory that it is told.
+"""Builds small, valid .deb files, with the same bytes each time.
 
 Source: deb(5), deb-control(5).
 """
@@ -25,7 +21,7 @@ Compression = Literal["gz", "xz", "zst", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Deb:
-    """A package to be; files: path below / → bytes."""
+    """A package to build; files: path below / → content."""
 
     name: str
     version: str
@@ -63,7 +59,7 @@ def write_deb(deb: Deb, directory: Path) -> Path:
 
 
 def write_control(deb: Deb) -> bytes:
-    """Make the control file; given fields stand in place of the usual ones."""
+    """Make the control file; `deb.fields` replace the usual ones."""
     size_kib = (sum(len(data) for _, data in deb.files) + 1023) // 1024
     fields = {
         "Package": deb.name,

@@ -1,8 +1,4 @@
-"""Builds small image archives as `docker save` and others write them, the same bytes each time.
-
-Takes: an Image, or several of one name for several architectures.
-Gives: the bytes of a tar file.
-Touches: nothing; write_image the directory that it is told.
+"""Builds small image archives as `docker save` and other tools write them, with the same bytes each time.
 
 Source: Docker Image Specification 1.2; OCI Image Layout Specification 1.1.
 """
@@ -23,7 +19,7 @@ _OCI = "application/vnd.oci.image"
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image to be; each layer is a tuple of files: path → bytes."""
+    """An image to build; each layer is a tuple of files: path → content."""
 
     name: str
     version: str
@@ -37,7 +33,7 @@ class Image:
 
 
 def build_classic(image: Image) -> bytes:
-    """As docker before 25: plain layers, `manifest.json`; a layer that came before is a link to it."""
+    """Make an archive as docker before 25 does: plain layers, `manifest.json`, links in place of repeated layers."""
     config, layers = _config(image), _layers(image)
     files: list[tuple[str, bytes | str]] = []
     names: list[str] = []
@@ -56,7 +52,7 @@ def build_classic(image: Image) -> bytes:
 
 
 def build_oci(*images: Image) -> bytes:
-    """As docker 25 and newer: an OCI layout with a `manifest.json` beside it; several images are one for many."""
+    """Make an archive as docker 25 does: an OCI layout with `manifest.json`; several images share one name."""
     blobs: dict[str, bytes] = {}
     manifests = [_add_manifest(blobs, image) for image in images]
     top = manifests[0]
@@ -76,7 +72,7 @@ def build_oci(*images: Image) -> bytes:
 
 
 def write_image(image: Image, directory: Path, data: bytes | None = None) -> Path:
-    """Write the image (or the archive that is given) under its usual name."""
+    """Write the archive of an image, or the one in `data`, under the image's usual name."""
     path = directory / image.file_name
     path.write_bytes(build_oci(image) if data is None else data)
     return path

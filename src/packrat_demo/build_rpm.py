@@ -1,8 +1,4 @@
-"""Builds small, valid .rpm files, the same bytes each time.
-
-Takes: an Rpm: what its header says and the files in it.
-Gives: the bytes of a binary (or source) package of format version 4.
-Touches: nothing; write_rpm the directory that it is told.
+"""Builds small, valid .rpm files of format version 4, with the same bytes each time.
 
 Source: rpm.org, "RPM V4 Package format" and "Tags"; cpio(5), the new ASCII format.
 """
@@ -24,12 +20,12 @@ _EQUAL, _AT_MOST, _RPMLIB = 8, 10, 1 << 24
 _SHA256 = 8
 
 Dependency = tuple[str, str]
-"""A name and the version that it must be equal to, '' for any."""
+"""A name and the version that it must be equal to; '' for any version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rpm:
-    """A package to be; files: path below / → bytes; arch `src` makes a source package. Texts may be any bytes."""
+    """A package to build; files: path below / → content. Architecture `src` makes a source package."""
 
     name: str
     version: str

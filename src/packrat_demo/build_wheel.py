@@ -1,8 +1,4 @@
-"""Builds small, valid Python distributions, the same bytes each time.
-
-Takes: a Python: the fields of its metadata and its modules.
-Gives: the bytes of a wheel or a source distribution.
-Touches: nothing; the write_ functions the directory that they are told.
+"""Builds small, valid Python distributions, with the same bytes each time.
 
 Source: Binary distribution format (PEP 427), Source distribution format (PEP 643), PEP 517.
 """
@@ -45,7 +41,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 
 @dataclass(frozen=True, slots=True)
 class Python:
-    """A distribution to be; files: path of a module → bytes; requires: requirements; fields: more metadata."""
+    """A distribution to build; files: path of a module → content; fields: additional metadata."""
 
     name: str
     version: str
@@ -57,7 +53,7 @@ class Python:
 
     @property
     def stem(self) -> str:
-        """Name and version as they begin its files' names."""
+        """Name and version, as the names of its files begin."""
         return f"{self.name.replace('-', '_')}-{self.version}"
 
     @property
@@ -99,7 +95,7 @@ def build_sdist_zip(python: Python) -> bytes:
 
 
 def sdist_files(python: Python) -> list[tuple[str, bytes]]:
-    """List what stands in the source distribution."""
+    """List the files of the source distribution: path → content."""
     backend = _BACKEND.format(stem=python.stem, wheel=_wheel_file(python).decode())
     return [
         (f"{python.stem}/PKG-INFO", write_metadata(python)),
@@ -124,14 +120,14 @@ def write_sdist(python: Python, directory: Path) -> Path:
 
 
 def write_metadata(python: Python) -> bytes:
-    """Make METADATA, which is PKG-INFO too."""
+    """Make METADATA, which has the same content as PKG-INFO."""
     lines = [
         "Metadata-Version: 2.1",
         f"Name: {python.name}",
         f"Version: {python.version}",
         f"Summary: {python.name} for trying out a mirror",
         *([f"Requires-Python: {python.requires_python}"] if python.requires_python else []),
-        *(f"Requires-Dist: {one}" for one in python.requires),
+        *(f"Requires-Dist: {requirement}" for requirement in python.requires),
         *(f"{name}: {value}" for name, value in python.fields),
     ]
     return ("\n".join(lines) + "\n\nBuilt to try out a mirror.\n").encode()

@@ -1,9 +1,4 @@
-"""What the demo uploads, to have something to promote, to choose from and to leave behind, of every type.
-
-Takes: an Uploader, a directory to build in.
-Gives: how many package files were new.
-Touches: the directory; the server, through the uploader.
-"""
+"""The samples that the demo uploads: of every type something to install, to promote, and to leave unpromoted."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,18 +8,18 @@ from packrat_demo.build_deb import Deb, write_deb
 from packrat_demo.build_image import Image, build_oci
 from packrat_demo.build_rpm import Rpm, write_rpm
 from packrat_demo.build_wheel import Python, write_sdist, write_wheel
-from packrat_server.uploader import Uploader
+from packrat_server.client.uploader import Uploader
 
 _SCRIPT = b"#!/bin/sh\necho 'Hello from a packrat mirror.'\n"
 _GUIDE = b"Tag a package on the server and it is here seconds later.\n"
 
 Build = Callable[[Path], Path]
-"""Writes a package file into a directory, and gives its path."""
+"""Writes a package file into a directory and gives its path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One package file to be, the distribution versions that it goes to, and how far it is promoted."""
+    """A package file to build, the distribution versions that it goes to, and the tags that it gets."""
 
     build: Build
     distro_versions: tuple[str, ...]
@@ -99,11 +94,20 @@ DOCKER = (Sample(_image("1.0"), ("docker",)), Sample(_image("1.1"), ("docker",))
 JSON = (Sample(_note("1.0"), ("resource",)), Sample(_note("1.1"), ("resource",)))
 
 NEXT = Deb("packrat-surprise", "1.0", "all", (), (("/usr/share/doc/packrat-surprise/README", b"Here I am.\n"),))
-"""What is left for the person to upload."""
+"""The package that is left for the reader to upload."""
 
 
-async def put_in(uploader: Uploader, directory: Path, samples: Iterable[Sample]) -> int:
-    """Upload and tag the samples; what is in already stays."""
+async def upload_samples(uploader: Uploader, directory: Path, samples: Iterable[Sample]) -> int:
+    """Upload and tag the samples; those that the server has stay as they are.
+
+    Args:
+        uploader: A session on the server.
+        directory: Where the package files are built.
+        samples: What to build and upload.
+
+    Returns:
+        The number of new package files.
+    """
     count = 0
     for sample in samples:
         path = sample.build(directory)

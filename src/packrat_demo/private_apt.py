@@ -1,8 +1,4 @@
-"""Runs the real apt-get in a private root, untouched by the machine's own apt configuration.
-
-Takes: a directory, the lines of a sources.list.
-Gives: what apt-get said and its exit code.
-Touches: the directory; the network, through apt-get.
+"""Runs the real apt-get in a private root, apart from the machine's own apt configuration.
 
 Source: apt.conf(5), sources.list(5).
 """
@@ -10,7 +6,7 @@ Source: apt.conf(5), sources.list(5).
 import os
 from pathlib import Path
 
-from packrat_demo.said import Said, run_client
+from packrat_demo.client_run import ClientRun, run_client
 
 _CONFIG = """\
 Dir "{root}";
@@ -36,7 +32,7 @@ Acquire::http::Proxy "DIRECT";
 
 
 class PrivateApt:
-    """An apt of its own below `root`, for one architecture."""
+    """An apt whose configuration and state are below `root`, for one architecture."""
 
     def __init__(self, root: Path, sources: str, architecture: str = "amd64") -> None:
         for name in ("state/lists/partial", "cache/archives/partial", "etc", "empty", "log", "downloads"):
@@ -47,6 +43,6 @@ class PrivateApt:
         self.downloads = root / "downloads"
         self._environment = {**os.environ, "APT_CONFIG": str(root / "apt.conf"), "LC_ALL": "C"}
 
-    def run(self, *arguments: str, program: str = "apt-get", timeout_s: float = 120) -> Said:
-        """Run apt-get (or another program of apt's) in the downloads directory."""
+    def run(self, *arguments: str, program: str = "apt-get", timeout_s: float = 120) -> ClientRun:
+        """Run apt-get, or another program of apt, in the downloads directory."""
         return run_client([program, *arguments], self._environment, self.downloads, timeout_s)

@@ -1,8 +1,4 @@
-"""Runs the real dnf and zypper in private roots, untouched by the machine's own configuration.
-
-Takes: a directory, the text of a .repo file.
-Gives: what the client said and its exit code.
-Touches: the directory; the network, through the client.
+"""Runs the real dnf and zypper in private roots, apart from the machine's own configuration.
 
 Source: dnf(8), dnf.conf(5), zypper(8).
 """
@@ -12,11 +8,11 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from packrat_demo.said import Said, run_client
+from packrat_demo.client_run import ClientRun, run_client
 
 
 class PrivateDnf:
-    """A dnf of its own below `root`; it installs into `target`."""
+    """A dnf whose configuration and state are below `root`; it installs into `target`."""
 
     def __init__(self, root: Path, repo_file: str, arch: str = "x86_64") -> None:
         self.target = root / "target"
@@ -31,7 +27,7 @@ class PrivateDnf:
             *(f"--setopt=logdir={root / 'log'}", f"--setopt=varsdir={root}", "--setopt=retries=1"),
         )
 
-    def run(self, *arguments: str, plugins: Path | None = None, timeout_s: float = 120) -> Said:
+    def run(self, *arguments: str, plugins: Path | None = None, timeout_s: float = 120) -> ClientRun:
         """Run dnf; `plugins`: a directory of dist-packages with dnf's plugins."""
         options: tuple[str, ...] = self._options
         environment = _environment()
@@ -45,15 +41,15 @@ class PrivateDnf:
 
 
 class PrivateZypper:
-    """A zypper of its own in `root`, which it installs into."""
+    """A zypper whose configuration and state are in `root`, which it installs into."""
 
     def __init__(self, root: Path, repo_file: str) -> None:
         self._root = root
         (root / "etc/zypp/repos.d").mkdir(parents=True, exist_ok=True)
         (root / "etc/zypp/repos.d/mirror.repo").write_text(repo_file)
 
-    def run(self, *arguments: str, trust_new_keys: bool = True, timeout_s: float = 120) -> Said:
-        """Run zypper; `trust_new_keys`: take the key that the repository offers."""
+    def run(self, *arguments: str, trust_new_keys: bool = True, timeout_s: float = 120) -> ClientRun:
+        """Run zypper; `trust_new_keys`: accept the key that the repository offers."""
         options = ["--root", str(self._root), "--non-interactive"]
         if trust_new_keys:
             options.append("--gpg-auto-import-keys")
@@ -68,7 +64,7 @@ def _environment() -> dict[str, str]:
 
 
 def _end_agents(root: Path) -> None:
-    """End the gpg-agents that a client leaves behind, known by their home below `root`."""
+    """End the gpg-agents that a client leaves behind, recognized by a home below `root`."""
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
             continue

@@ -1,9 +1,4 @@
-"""Proves a mirror with the real clients of each type, each in a root of its own.
-
-Takes: where the mirror is served, where its tree is, a directory to work in.
-Gives: what each client said, or which client is missing.
-Touches: the directory; the network, through the clients.
-"""
+"""Proves a mirror with the real clients of each type, each in a private root."""
 
 import os
 import shutil
@@ -13,16 +8,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from packrat_demo.client_run import ClientRun, run_client
 from packrat_demo.private_apt import PrivateApt
 from packrat_demo.private_rpm import PrivateDnf, PrivateZypper
-from packrat_demo.said import Said, run_client
 
 _TIMEOUT_S = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A served mirror: its URL, its directory, and room for the clients; all repositories are those of tag dev."""
+    """A served mirror with the repositories of tag dev: its URL, its root_dir, and a directory for the clients."""
 
     url: str
     root: Path
@@ -31,16 +26,24 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """How a type of repository is proved: by which client, which program that is, its Debian package, what it shows."""
+    """How a type of repository is proved.
+
+    Attributes:
+        name: The client.
+        program: Its program.
+        package: The Debian package that has the program.
+        shows: What a run proves, as the end of a sentence.
+        run: Runs the client, step by step.
+    """
 
     name: str
     program: str
     package: str
     shows: str
-    run: Callable[[Site], Iterator[Said]]
+    run: Callable[[Site], Iterator[ClientRun]]
 
 
-def _apt(site: Site) -> Iterator[Said]:
+def _apt(site: Site) -> Iterator[ClientRun]:
     keyring = _download(site, "repo-key.gpg")
     lines = [f"deb [signed-by={keyring}] {site.url}/apt-dev {suite} main\n" for suite in ("bookworm", "trixie")]
     apt = PrivateApt(site.scratch / "apt", "".join(lines))
@@ -48,27 +51,27 @@ def _apt(site: Site) -> Iterator[Said]:
         yield apt.run(*arguments)
 
 
-def _dnf(site: Site) -> Iterator[Said]:
+def _dnf(site: Site) -> Iterator[ClientRun]:
     repo_file = (site.root / "yum-dev/rhel/main/9/yum-dev.repo").read_text().replace("@MIRROR@", site.url)
-    said = PrivateDnf(site.scratch / "dnf", repo_file).run("install", "packrat-hello")
-    yield Said("dnf install packrat-hello  # gpgcheck=1, repo_gpgcheck=1", _tail(said.output), said.exit_code)
+    run = PrivateDnf(site.scratch / "dnf", repo_file).run("install", "packrat-hello")
+    yield ClientRun("dnf install packrat-hello  # gpgcheck=1, repo_gpgcheck=1", _tail(run.output), run.exit_code)
 
 
-def _zypper(site: Site) -> Iterator[Said]:
+def _zypper(site: Site) -> Iterator[ClientRun]:
     repo_file = (site.root / "yum-dev/sles/main/15/yum-dev.repo").read_text().replace("@MIRROR@", site.url)
     zypper = PrivateZypper(site.scratch / "zypper", repo_file)
     for arguments in (("refresh",), ("install", "packrat-hello")):
-        said = zypper.run(*arguments)
-        yield Said(f"zypper {' '.join(arguments)}", _tail(said.output), said.exit_code)
+        run = zypper.run(*arguments)
+        yield ClientRun(f"zypper {' '.join(arguments)}", _tail(run.output), run.exit_code)
 
 
-def _pip(site: Site) -> Iterator[Said]:
+def _pip(site: Site) -> Iterator[ClientRun]:
     index, target = f"{site.url}/pypi-dev/simple/", site.scratch / "pip"
     options = ("--isolated", "--disable-pip-version-check", "--no-cache-dir", "--index-url", index)
     yield _run(site, [sys.executable, "-m", "pip", "install", *options, "--target", str(target), "packrat-hello"])
 
 
-def _skopeo(site: Site) -> Iterator[Said]:
+def _skopeo(site: Site) -> Iterator[ClientRun]:
     host = site.url.removeprefix("http://")
     policy = site.root / "docker-dev/sigstore/policy.json"
     image = f"docker://{host}/docker-dev/packrat-hello:latest"
@@ -76,7 +79,7 @@ def _skopeo(site: Site) -> Iterator[Said]:
     yield _run(site, command)
 
 
-def _gpgv(site: Site) -> Iterator[Said]:
+def _gpgv(site: Site) -> Iterator[ClientRun]:
     directory = site.scratch / "files"
     keyring = _download(site, "repo-key.gpg")
     sums = _download(site, "json-dev/SHA256SUMS", directory)
@@ -98,8 +101,8 @@ DOCKER = (Proof("skopeo", "skopeo", "skopeo", "verified the image's signature an
 JSON = (Proof("gpgv", "gpgv", "gpgv", "verified the checksums' signature, and sha256sum every file", _gpgv),)
 
 
-def is_here(proof: Proof) -> bool:
-    """Say whether the machine has the program."""
+def is_installed(proof: Proof) -> bool:
+    """Tell whether the machine has the program."""
     return shutil.which(proof.program) is not None
 
 
@@ -111,10 +114,10 @@ def _download(site: Site, path: str, directory: Path | None = None) -> Path:
     return target
 
 
-def _run(site: Site, command: list[str], directory: Path | None = None) -> Said:
-    said = run_client(command, {**os.environ, "LC_ALL": "C.UTF-8"}, directory or site.scratch, _TIMEOUT_S)
-    shown = said.command.replace(sys.executable, "python3").replace(f"{site.scratch}/", "")
-    return Said(shown, _tail(said.output), said.exit_code)
+def _run(site: Site, command: list[str], directory: Path | None = None) -> ClientRun:
+    run = run_client(command, {**os.environ, "LC_ALL": "C.UTF-8"}, directory or site.scratch, _TIMEOUT_S)
+    shown = run.command.replace(sys.executable, "python3").replace(f"{site.scratch}/", "")
+    return ClientRun(shown, _tail(run.output), run.exit_code)
 
 
 def _tail(output: str, lines: int = 6) -> str:

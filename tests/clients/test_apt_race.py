@@ -5,8 +5,8 @@ import urllib.request
 from pathlib import Path
 
 from packrat_demo.build_deb import Deb
+from packrat_demo.client_run import ClientRun
 from packrat_demo.private_apt import PrivateApt
-from packrat_demo.said import Said
 from support.stage import DEADLINE_S, Stage, daemon
 from support.web import web_server
 
@@ -25,7 +25,7 @@ def test_clients_succeed_always_during_twenty_publishes(lab: Stage, tmp_path: Pa
             keyring = tmp_path / "mirror.gpg"
             keyring.write_bytes(urllib.request.urlopen(f"{url}/repo-key.gpg", timeout=DEADLINE_S).read())
             source = f"deb [signed-by={keyring}] {url}/apt-dev bookworm main\n"
-            said: list[list[Said]] = [[] for _ in range(CLIENTS)]
+            said: list[list[ClientRun]] = [[] for _ in range(CLIENTS)]
             done = threading.Event()
 
             def update(number: int) -> None:

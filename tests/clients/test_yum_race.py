@@ -16,8 +16,8 @@ from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.publish.signing import sign_tree
 from packrat_agent.publish.writer import intend, publish
 from packrat_demo.build_rpm import Rpm, write_rpm
+from packrat_demo.client_run import ClientRun
 from packrat_demo.private_rpm import PrivateDnf, PrivateZypper
-from packrat_demo.said import Said
 from support.keys import Key
 from support.stage import DEADLINE_S
 from support.web import web_server
@@ -91,9 +91,9 @@ def publisher(directory: Path, key: Key) -> Iterator[Publisher]:
         yield made
 
 
-def race(made: Publisher, clients: Mapping[str, Callable[[], Said]], runs: int) -> dict[str, list[Said]]:
+def race(made: Publisher, clients: Mapping[str, Callable[[], ClientRun]], runs: int) -> dict[str, list[ClientRun]]:
     """Publish all the time until each client has run that often; gives what they said."""
-    said: dict[str, list[Said]] = {name: [] for name in clients}
+    said: dict[str, list[ClientRun]] = {name: [] for name in clients}
 
     def loop(name: str) -> None:
         while len(said[name]) < runs:

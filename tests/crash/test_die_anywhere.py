@@ -14,8 +14,8 @@ import pytest
 
 from packrat_core.failpoints import STEPS
 from packrat_demo.build_deb import Deb
+from packrat_demo.client_run import ClientRun
 from packrat_demo.private_apt import PrivateApt
-from packrat_demo.said import Said
 from support.stage import DEADLINE_S, Stage
 from support.web import web_server
 
@@ -23,7 +23,7 @@ _AFTER_DOWNLOAD = STEPS[STEPS.index("download-renamed") :]
 
 
 @contextmanager
-def updating(source: str, directory: Path) -> Iterator[list[Said]]:
+def updating(source: str, directory: Path) -> Iterator[list[ClientRun]]:
     """Run `apt-get update` again and again while the context lasts, once more at its end; gives what it said."""
     apt = PrivateApt(directory, source)
     said = [apt.run("update")]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from packrat_demo.build_deb import Deb, build_deb
-from packrat_server.running import running
+from packrat_server.serving.running import running
 from support.original_server import Manners, OriginalServer, StoredRepo, original_server
 from support.proxy import Proxy, running_proxy
 from support.stage import Daemon, Server, Stage, daemon

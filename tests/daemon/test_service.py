@@ -10,8 +10,8 @@ from pathlib import Path
 
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_server import admin
+from packrat_server.client.uploader import Uploader
 from packrat_server.store.database import open_database
-from packrat_server.uploader import Uploader
 from support.stage import DEADLINE_S, Daemon, Stage, daemon
 
 FIRST = Deb("first", "1", "amd64")

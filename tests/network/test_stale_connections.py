@@ -17,7 +17,7 @@ from packrat_core.cinp.client import CinpClient, Timeouts
 from packrat_core.cinp.transport import NoAnswer
 from packrat_core.errors import ServerUnavailable
 from packrat_demo.build_deb import Deb, build_deb, write_deb
-from packrat_server.uploader import Uploader, signed_in
+from packrat_server.client.uploader import Uploader, signed_in
 from support.original_server import OriginalServer, original_server
 from support.proxy import ForgetfulProxy, forgetful_proxy
 from support.stage import Server, Stage, packrat_server

@@ -15,7 +15,7 @@ from sqlalchemy import insert, select
 from packrat_demo.build_deb import Deb, write_deb
 from packrat_demo.build_wheel import Python, write_wheel
 from packrat_server.api.schema import MODELS
-from packrat_server.find_file import possible_packages
+from packrat_server.client.find_file import possible_packages
 from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.tables import package_file_tags, package_files, packages
 from support.relay import Relay, relay_to
@@ -208,7 +208,8 @@ def test_one_file_that_is_refused_is_told_in_one_line(server: Server) -> None:
     told = run(server, "tag", "dev", "nothere_1_all.deb")
     assert (told.code, told.out) == (4, [])
     assert told.err == [
-        "packrat-server: nothere_1_all.deb: the server has no package file of this name; a URI will do, too"
+        "packrat-server: nothere_1_all.deb: the server has no package file of this name; check the spelling, "
+        "or give its URI"
     ]
     told = run(server, "fail", "/api/v2/Package/PackageFile:999999:")
     assert (told.code, told.out, len(told.err)) == (4, [], 1)

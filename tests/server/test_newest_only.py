@@ -16,7 +16,7 @@ from packrat_demo.build_rpm import Rpm, write_rpm
 from packrat_demo.build_wheel import Python, write_sdist, write_wheel
 from packrat_demo.private_rpm import PrivateDnf
 from packrat_server import admin
-from packrat_server.running import running
+from packrat_server.serving.running import running
 from packrat_server.store.blobs import blob_path
 from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.tables import package_files

@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 from sqlalchemy import String, insert, inspect, select
 
 from packrat_core.errors import ConfigError, ServerUnavailable
-from packrat_server import cli
-from packrat_server.seed import init
+from packrat_server.admin.new_server import init
+from packrat_server.cli import main as cli
 from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.postgresql import connect_postgresql, refusal
 from packrat_server.store.schema import upgrade
@@ -184,6 +184,12 @@ def test_a_database_that_lost_everything_is_not_taken_for_a_server(postgresql: C
     url = postgresql.new_database()
     (data / "database").write_text(url)
     refused(run(data, "serve"), 2, url, "holds no packrat server")
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "a..b"])
+def test_a_host_name_that_can_t_be_is_told(data: Path, host: str) -> None:
+    init(data)
+    refused(run(data, "serve", "--listen", f"{host}:0"), 2, host, "not a valid host name", "--listen")
 
 
 def test_a_damaged_file_is_told(data: Path) -> None:

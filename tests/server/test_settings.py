@@ -13,12 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from packrat_server import admin, cli
-from packrat_server.access import InvalidLogin, Role, find_caller, log_in
-from packrat_server.catalog import mirror_repo_names, repo_distro_names
-from packrat_server.journal import newest
-from packrat_server.seed import init
+from packrat_server import admin
+from packrat_server.accounts.sessions import InvalidLogin, Role, find_caller, log_in
+from packrat_server.admin.new_server import init
+from packrat_server.cli import main as cli
 from packrat_server.store.database import open_database, reading, writing
+from packrat_server.store.journal import newest
+from packrat_server.store.membership import mirror_repo_names, repo_distro_names
 from packrat_server.store.tables import mirrors, packages, repos, users
 from support.world import World, world
 

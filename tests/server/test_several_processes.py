@@ -13,9 +13,9 @@ import psycopg
 import pytest
 
 from packrat_demo.build_deb import Deb, build_deb
-from packrat_server.journal import newest, note_mirror
-from packrat_server.running import running
+from packrat_server.serving.running import running
 from packrat_server.store.database import open_database, reading, writing
+from packrat_server.store.journal import newest, note_mirror
 from packrat_server.store.postgresql import CHANNEL
 from packrat_server.store.tables import packages
 from support.postgres import Cluster

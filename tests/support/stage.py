@@ -12,10 +12,10 @@ from typing import TypeVar
 
 from packrat_demo.build_deb import Deb, write_deb
 from packrat_server import admin
-from packrat_server.running import running
-from packrat_server.seed import init
+from packrat_server.admin.new_server import init
+from packrat_server.client.uploader import Uploader, signed_in
+from packrat_server.serving.running import running
 from packrat_server.store.database import open_database
-from packrat_server.uploader import Uploader, signed_in
 from support.keys import Key
 from support.mirror_conf import write_mirror_conf
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from packrat_server import admin
+from packrat_server.client.uploader import Uploader
 from packrat_server.store.blobs import blob_path
 from packrat_server.store.database import open_database
-from packrat_server.uploader import Uploader
 from support.keys import Key
 from support.kinds import Kind, Offered, from_disk
 from support.stage import Stage, stage

@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import insert
 
 from packrat_server import admin
-from packrat_server.access import Role
-from packrat_server.running import running
-from packrat_server.seed import init
+from packrat_server.accounts.sessions import Role
+from packrat_server.admin.new_server import init
+from packrat_server.serving.running import running
 from packrat_server.store.blobs import blob_path
 from packrat_server.store.database import open_database, writing
 from packrat_server.store.tables import package_file_tags, package_files, packages

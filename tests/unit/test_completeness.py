@@ -12,7 +12,8 @@ from packrat_agent.formats.table import FORMATS
 from packrat_agent.verify.tree import AUDITORS
 from packrat_core.repository_types import REPOSITORY_TYPES
 from packrat_demo.table import DEMO_TYPES
-from packrat_server import admin, seed
+from packrat_server import admin
+from packrat_server.admin import new_server
 from packrat_server.api.schema import MODELS
 from support.kinds import KINDS
 from support.misfits import MISFITS
@@ -53,7 +54,7 @@ def test_a_row_that_lacks_is_named(layer: str) -> None:
 
 
 def test_a_new_server_knows_the_distribution_versions_of_every_type() -> None:
-    seeded = {name for name, *_ in seed.DISTRO_VERSIONS}
+    seeded = {name for name, *_ in new_server.DISTRO_VERSIONS}
     assert {kind for kind, shown in DEMO_TYPES.items() if not seeded >= set(shown.distro_versions)} == set()
     assert {kind for kind, known in REPOSITORY_TYPES.items() if known.distro_version not in {None, *seeded}} == set()
 

@@ -20,7 +20,7 @@ from packrat_agent.config.load import load
 from packrat_agent.status.values import Status
 from packrat_core import errors
 from packrat_core.errors import ConfigError, PackratError
-from packrat_server import cli as server_cli
+from packrat_server.cli import main as server_cli
 
 _TOP = Path(__file__).parents[2]
 _SAMPLE = _TOP / "packaging/mirror.conf"

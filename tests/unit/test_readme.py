@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from packrat_agent.cli import main as cli
 from packrat_agent.config.load import load
-from packrat_server import cli as server_cli
+from packrat_server.cli import main as server_cli
 
 _TOP = Path(__file__).parents[2]
 _PAGES = sorted([*_TOP.glob("*.md"), *_TOP.glob("docs/**/*.md")])

@@ -1,9 +1,4 @@
-"""The server as an ASGI application.
-
-Takes: the House, HTTP requests.
-Gives: HTTP answers.
-Touches: through its parts: the database, the stored files.
-"""
+"""The server as an ASGI application."""
 
 import asyncio
 import logging
@@ -18,36 +13,36 @@ from starlette.types import Message, Receive, Scope, Send
 
 from packrat_core.errors import ServerUnavailable
 from packrat_server.api.body_limits import SMALL_BYTES, read_body
-from packrat_server.api.calls import House
+from packrat_server.api.context import ServerContext
 from packrat_server.api.files import lower_headers, serve_file, upload
-from packrat_server.api.messages import CinpResponse, Fault, read_request
+from packrat_server.api.messages import CinpError, CinpResponse, read_request
 from packrat_server.api.verbs import answer
 
 log = logging.getLogger(__name__)
 
 
 class App:
-    """Routes a request: /files/NAME, /api/upload, everything else is CInP."""
+    """Routes each request: /files/NAME is a download, POST /api/upload an upload, everything else CInP."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; an unexpected fault is a 500 without details, which go to the log."""
+        """Answer one request; an internal error is answered by a 500 without details, which go to the log."""
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
         try:
             response = await self._route(request)
-        except Fault as fault:
-            response = CinpResponse(fault.body, fault.status, fault.headers)
+        except CinpError as error:
+            response = CinpResponse(error.body, error.status, error.headers)
         except ClientDisconnect:
             return
         except ServerUnavailable as error:
             log.error("%s %s: %s", request.method, scope["path"], error)
             response = CinpResponse({"message": "the server's database can't be used just now; try again later"}, 500)
         except Exception:
-            log.exception("fault of the server: %s %s", request.method, scope["path"])
+            log.exception("internal error: %s %s", request.method, scope["path"])
             response = CinpResponse({"message": "the server failed; its log says why"}, 500)
         if request.method == "HEAD":
             response.body = b""
@@ -57,22 +52,23 @@ class App:
         path = request.scope["path"]
         if path == "/files" or path.startswith("/files/"):
             if request.method not in ("GET", "HEAD"):
-                raise Fault(400, f'Invalid Verb (HTTP Method) "{request.method[:30]}"')
-            return await serve_file(request, path.removeprefix("/files").removeprefix("/"), self._house)
+                raise CinpError(400, f'Invalid Verb (HTTP Method) "{request.method[:30]}"')
+            return await serve_file(request, path.removeprefix("/files").removeprefix("/"), self._context)
         if path == "/api/upload" and request.method == "POST":
-            return await upload(request, self._house)
+            return await upload(request, self._context)
         headers = lower_headers(request)
         uri = unquote(request.scope["raw_path"].decode("ascii", "replace"))
-        body = await read_body(request, uri, headers, self._house)
+        body = await read_body(request, uri, headers, self._context)
+        # Parsing a large body takes a while, so it goes to a thread.
         if len(body) <= SMALL_BYTES:
-            asked = read_request(request.method, uri, headers, body)
+            cinp_request = read_request(request.method, uri, headers, body)
         else:
-            asked = await run_in_threadpool(read_request, request.method, uri, headers, body)
-        return await _unless_gone(request, answer(asked, self._house))
+            cinp_request = await run_in_threadpool(read_request, request.method, uri, headers, body)
+        return await _unless_gone(request, answer(cinp_request, self._context))
 
 
 async def _unless_gone(request: Request, answering: Coroutine[Any, Any, Response]) -> Response:
-    """Answer, but stop where the client hangs up: a poll would be held for nobody."""
+    """Answer, but stop where the client hangs up: a poll would wait for nobody."""
     answered = asyncio.ensure_future(answering)
     gone = asyncio.ensure_future(request.receive())
     try:
@@ -86,7 +82,7 @@ async def _unless_gone(request: Request, answering: Coroutine[Any, Any, Response
 
 
 def _with_capitals(send: Send) -> Send:
-    """Write header names as older clients expect them: Content-Length, not content-length."""
+    """Write the names of headers in Title-Case, since older clients match them case-sensitively."""
 
     async def capitalised(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -1,9 +1,5 @@
 """Takes uploads in and serves the package files.
 
-Takes: HTTP requests.
-Gives: HTTP answers: Range, ETag, Content-Length.
-Touches: the database, the stored files.
-
 Source: RFC 9110, RFC 6266.
 """
 
@@ -21,20 +17,20 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
-from packrat_server.access import InvalidSession, Role, read_caller
-from packrat_server.api.calls import House
-from packrat_server.api.messages import CinpResponse, Fault
+from packrat_server.accounts.sessions import InvalidSession, Role, read_caller
+from packrat_server.accounts.visibility import find_served
+from packrat_server.api.context import ServerContext
+from packrat_server.api.messages import CinpError, CinpResponse
 from packrat_server.api.verbs import identify
-from packrat_server.catalog import find_served
 from packrat_server.store.blobs import Blob, blob_path, receive
 from packrat_server.store.database import reading, writing
 from packrat_server.store.tables import uploads
 from packrat_server.store.text import is_storable
 
 UPLOAD_LIMIT = 64 * 1024**3
-_AT_ONCE_BYTES = 128 * 1024
+_READ_WHOLE_BYTES = 128 * 1024
 _DISPOSITION = re.compile(r'inline\s*[;:]\s*filename="(?P<name>[^"]*)"')
-# What packages of all types are called: `!` stands in epochs of Python, `^` in versions of rpms.
+# The characters in file names of all types of packages: `!` is in epochs of Python, `^` in versions of rpms.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~!^-]{0,199}")
 _TYPES = {
     ".deb": "application/vnd.debian.binary-package",
@@ -43,22 +39,23 @@ _TYPES = {
 }
 
 
-async def upload(request: Request, house: House) -> Response:
+async def upload(request: Request, context: ServerContext) -> Response:
     """Store the body of a POST; gives a handle that `create` takes.
 
-    Raises: Fault
+    Raises:
+        CinpError: The caller may not upload, the file name is wrong, or the body is too large.
     """
     headers = lower_headers(request)
-    caller = await identify(headers, house)
+    caller = await identify(headers, context)
     if not caller.manages:
-        raise Fault(403, "Not Authorized")
+        raise CinpError(403, "Not Authorized")
     name = _file_name(headers.get("content-disposition"))
     try:
-        blob = await receive(house.data_dir, request.stream(), UPLOAD_LIMIT)
+        blob = await receive(context.data_dir, request.stream(), UPLOAD_LIMIT)
     except ValueError as error:
-        raise Fault(413, f"the upload is too large: {error}") from None
+        raise CinpError(413, f"the upload is too large: {error}") from None
     handle = secrets.token_hex(8)
-    await run_in_threadpool(_remember, house, handle, name, blob, caller.name)
+    await run_in_threadpool(_remember, context, handle, name, blob, caller.name)
     return CinpResponse({"uri": f"djfh://{handle}"}, 202)
 
 
@@ -67,12 +64,12 @@ def _file_name(disposition: str | None) -> str | None:
         return None
     match = _DISPOSITION.fullmatch(disposition.strip())
     if match is None or not _NAME.fullmatch(match["name"]):
-        raise Fault(400, "Invalid Content-Disposition")
+        raise CinpError(400, "Invalid Content-Disposition")
     return match["name"]
 
 
-def _remember(house: House, handle: str, name: str | None, blob: Blob, by: str) -> None:
-    with writing(house.engine) as connection:
+def _remember(context: ServerContext, handle: str, name: str | None, blob: Blob, by: str) -> None:
+    with writing(context.engine) as connection:
         connection.execute(
             insert(uploads).values(
                 handle=handle, file_name=name, sha256=blob.sha256, size=blob.size, by=by, at=time.time()
@@ -80,17 +77,24 @@ def _remember(house: House, handle: str, name: str | None, blob: Blob, by: str) 
         )
 
 
-async def serve_file(request: Request, name: str, house: House) -> Response:
-    """Serve a package file to a caller who may see it.
+async def serve_file(request: Request, name: str, context: ServerContext) -> Response:
+    """Serve a package file to a caller who may see it; supports Range, If-None-Match and HEAD.
 
-    Raises: Fault
+    Args:
+        request: The request.
+        name: The file name.
+        context: The server's.
+
+    Raises:
+        CinpError: There is no session.
     """
     headers = lower_headers(request)
-    # A part, and what is large, is streamed; what is small would spend most of its time between threads.
+    # A large file or a part of one is streamed. A small file is read whole in the thread that looks it up, since
+    # streaming it would mostly be switching between threads.
     whole = request.method == "GET" and "range" not in headers
     found = None
     if is_storable(name):
-        found = await run_in_threadpool(_find, house, headers, name, _AT_ONCE_BYTES if whole else -1)
+        found = await run_in_threadpool(_find, context, headers, name, _READ_WHOLE_BYTES if whole else -1)
     if found is None:
         return PlainTextResponse(f'file "{name[:200]}" not found', 404)
     etag = f'"{found.sha256}"'
@@ -111,19 +115,19 @@ class _Found:
     content: bytes | None
 
 
-def _find(house: House, headers: Mapping[str, str], name: str, read_up_to: int) -> _Found | None:
-    """Find the file of a name that the caller may see, and read it where it has at most that many bytes."""
-    with reading(house.engine) as connection:
+def _find(context: ServerContext, headers: Mapping[str, str], name: str, read_up_to: int) -> _Found | None:
+    """Find a file that the caller may see; its content is read where it has at most read_up_to bytes."""
+    with reading(context.engine) as connection:
         try:
             caller = read_caller(connection, headers.get("auth-id"), headers.get("auth-token"))
         except InvalidSession:
-            raise Fault(401, "Invalid Session") from None
+            raise CinpError(401, "Invalid Session") from None
         if caller.role == Role.NOBODY:
-            raise Fault(403, "Not Authorized")
+            raise CinpError(403, "Not Authorized")
         row = find_served(connection, caller, name)
     if row is None:
         return None
-    path = blob_path(house.data_dir, row.sha256)
+    path = blob_path(context.data_dir, row.sha256)
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
@@ -135,9 +139,9 @@ def _find(house: House, headers: Mapping[str, str], name: str, read_up_to: int) 
 
 def _matches(headers: Mapping[str, str], etag: str) -> bool:
     given = headers.get("if-none-match", "")
-    return given.strip() == "*" or etag in (one.strip().removeprefix("W/") for one in given.split(","))
+    return given.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in given.split(","))
 
 
 def lower_headers(request: Request) -> dict[str, str]:
-    """The request's headers under lower-case names."""
+    """Give the request's headers under lower-case names."""
     return {name.lower(): value for name, value in request.headers.items()}

@@ -1,14 +1,10 @@
-"""Parses JSON from outside within bounds, so that a small body can't become much memory or time.
+"""Parses JSON from outside within limits, so that a small body can't become much memory or time.
 
-Takes: bytes.
-Gives: JSON values, or a ValueError.
-Touches: nothing.
+Python's parser makes 64 bytes and more of every two: eight megabytes of `[],[],…` become 200 megabytes of lists, and no
+other request is answered meanwhile. So the text is scanned first, and what is outside of strings is counted:
 
-Python's own parser makes 64 bytes and more of two: eight megabytes of `[],[],…` are 200 megabytes of lists, and nobody
-else is answered meanwhile. So the text is looked through first. What it counts, in text that is no string:
-
-- depth: arrays and objects that are open at the same time;
-- values: `[`, `{` and `,`, which in valid JSON come before every value but the first.
+1. Depth: arrays and objects that are open at the same time, at most DEPTH_LIMIT.
+2. Values: `[`, `{` and `,`, which in valid JSON come before every value but the first, at most VALUES_LIMIT.
 
 Source: RFC 8259.
 """
@@ -18,20 +14,21 @@ import re
 from typing import Any
 
 DEPTH_LIMIT = 20
-"""No call of this API needs more than 2."""
+"""Arrays and objects in one another; no call of this API needs more than 2."""
 VALUES_LIMIT = 200_000
-"""A filter may name that many packages."""
+"""Values in one body; a filter may name that many packages."""
 
-# Possessive, so that text without an end is looked through once only. A string has no part that is looked at.
+# Possessive quantifiers (*+), so that a string without an end is scanned once only.
 _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{\]},]', re.DOTALL)
 
 
 def parse_json(body: bytes) -> Any:
     """Parse a JSON text.
 
-    Raises: ValueError where it is none, or is beyond the limits.
+    Raises:
+        ValueError: It is not JSON, or exceeds a limit.
     """
-    # As json.loads would: the bytes of another encoding than UTF-8 may look like brackets and quotes without being any.
+    # Decoded as json.loads would: in UTF-16 and UTF-32, bytes that look like brackets and quotes may be none.
     text = body.decode(json.detect_encoding(body), "surrogatepass")
     if not _is_plain(text):
         _check_bounds(text)
@@ -42,7 +39,7 @@ def parse_json(body: bytes) -> Any:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether it is within the limits even if no bracket and comma stands in a string: most are."""
+    """Whether a text is within the limits even if all its brackets and commas count; most texts are."""
     opened = text.count("[") + text.count("{")
     return opened <= DEPTH_LIMIT and opened + text.count(",") <= VALUES_LIMIT
 
@@ -62,9 +59,9 @@ def _check_bounds(text: str) -> None:
                 strings += 1
         if depth > DEPTH_LIMIT:
             raise ValueError(f"more than {DEPTH_LIMIT} arrays and objects in one another")
-        # Of keys and values there can be two strings a value; more are no JSON, nor worth looking on.
+        # Valid JSON has two strings a value at most, a key and a text; with more there is an error anyway.
         if values > VALUES_LIMIT or strings > 2 * VALUES_LIMIT:
             raise ValueError(f"more than {VALUES_LIMIT} values")
         if depth < 0:
-            # No JSON; the parser says where.
+            # Not JSON; the parser says where.
             return

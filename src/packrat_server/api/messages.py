@@ -1,10 +1,6 @@
 """Reads CInP requests and writes CInP answers.
 
-Takes: verb, path, headers and body of an HTTP request.
-Gives: Asked, or a Fault; HTTP answers with Title-Case header names.
-Touches: nothing.
-
-Source: CInP 0.9; older clients match header names case-sensitively.
+Source: CInP 0.9. Older clients match the names of headers case-sensitively, so answers write them in Title-Case.
 """
 
 import json
@@ -15,8 +11,9 @@ from typing import Any
 
 from starlette.responses import Response
 
+from packrat_server.api.description import CINP_VERSION, Action, Model
 from packrat_server.api.json_body import parse_json
-from packrat_server.api.schema import CINP_VERSION, MODELS, Action, Model, describe_namespace
+from packrat_server.api.schema import MODELS, describe_namespace
 
 _URI = re.compile(
     r"/api/v2/(?P<space>(?:[A-Za-z]\w*/)*)(?P<model>[A-Za-z]\w*)?"
@@ -27,8 +24,8 @@ _VERBS = frozenset({"DESCRIBE", "GET", "LIST", "CREATE", "UPDATE", "DELETE", "CA
 _JSON = "application/json;charset=utf-8"
 
 
-class Fault(Exception):
-    """An answer that is not a success: status, JSON body, more headers."""
+class CinpError(Exception):
+    """An answer other than success, with its status, JSON body and additional headers."""
 
     def __init__(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(str(body))
@@ -38,8 +35,18 @@ class Fault(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One request, parsed: a namespace (model None), a model, objects by `ids`, or an action of them."""
+class CinpRequest:
+    """A parsed request.
+
+    Attributes:
+        verb: GET, CALL and so on.
+        path: The whole path.
+        model: None where the path is that of a namespace.
+        ids: The objects; None where the path names none.
+        action: The action of the model or the objects.
+        data: The JSON object of the body; empty where there is none.
+        headers: Under lower-case names.
+    """
 
     verb: str
     path: str
@@ -51,80 +58,95 @@ class Asked:
 
     @property
     def many(self) -> bool:
-        """Whether the answer is a map by URI."""
-        wanted = self.headers.get("multi-object", "").lower()
+        """Whether the answer is a map by URI.
+
+        Raises:
+            CinpError: The client wants a single object and names several.
+        """
+        asked_for = self.headers.get("multi-object", "").lower()
         count = len(self.ids or ())
-        if wanted == "false" and count > 1:
-            raise Fault(400, "requested non multi-object, however multiple ids where sent")
-        return wanted == "true" or count > 1
+        if asked_for == "false" and count > 1:
+            raise CinpError(400, "requested non multi-object, however multiple ids where sent")
+        return asked_for == "true" or count > 1
 
 
-def read_request(verb: str, path: str, headers: Mapping[str, str], body: bytes) -> Asked:
-    """Parse a request; headers under lower-case names.
+def read_request(verb: str, path: str, headers: Mapping[str, str], body: bytes) -> CinpRequest:
+    """Parse a request.
 
-    Raises: Fault
+    Args:
+        verb: The method of the HTTP request.
+        path: Its path, unquoted.
+        headers: Its headers, under lower-case names.
+        body: Its body.
+
+    Returns:
+        A request whose model and action exist and whose shape fits its verb.
+
+    Raises:
+        CinpError: It is malformed, or names what does not exist.
     """
     data = _read_body(headers, body)
     if verb != "OPTIONS" and headers.get("cinp-version") != CINP_VERSION:
-        raise Fault(400, "Invalid CInP Protocol Version")
+        raise CinpError(400, "Invalid CInP Protocol Version")
     match = _URI.fullmatch(path)
     if match is None:
-        raise Fault(400, f'Unable to Parse "{path[:300]}"')
+        raise CinpError(400, f'Unable to Parse "{path[:300]}"')
     if verb not in _VERBS:
-        raise Fault(400, f'Invalid Verb (HTTP Method) "{verb[:30]}"')
+        raise CinpError(400, f'Invalid Verb (HTTP Method) "{verb[:30]}"')
     model, action = _find(match, path)
     ids = tuple(match["ids"].split(":")[1:-1]) if match["ids"] is not None else None
-    asked = Asked(verb, path, model, ids, action, data or {}, headers)
-    _check_shape(asked, data)
-    return asked
+    request = CinpRequest(verb, path, model, ids, action, data or {}, headers)
+    _check_shape(request, data)
+    return request
 
 
 def _read_body(headers: Mapping[str, str], body: bytes) -> Any:
     kind = headers.get("content-type", "")
     if kind and not kind.startswith("application/json"):
-        raise Fault(400, f'Unknown Content-Type "{kind[:100]}"')
+        raise CinpError(400, f'Unknown Content-Type "{kind[:100]}"')
     if not kind or not body:
         return None
     try:
         return parse_json(body)
     except ValueError as error:
-        raise Fault(400, f'Error Parsing JSON Request data: "{str(error)[:200]}"') from None
+        raise CinpError(400, f'Error Parsing JSON Request data: "{str(error)[:200]}"') from None
 
 
 def _find(match: re.Match[str], path: str) -> tuple[Model | None, Action | None]:
-    where = f"/api/v2/{match['space']}"
+    namespace = f"/api/v2/{match['space']}"
     if match["model"] is None:
         if match["ids"] is not None or match["action"] is not None:
-            raise Fault(400, f'Unable to Parse "{path[:300]}"')
-        if describe_namespace(where) is None:
-            raise Fault(404, f'path not found "{path[:300]}"')
+            raise CinpError(400, f'Unable to Parse "{path[:300]}"')
+        if describe_namespace(namespace) is None:
+            raise CinpError(404, f'path not found "{path[:300]}"')
         return None, None
-    model = MODELS.get(where + match["model"])
+    model = MODELS.get(namespace + match["model"])
     action = model.actions.get(match["action"]) if model is not None and match["action"] else None
     if model is None or (match["action"] and action is None):
-        raise Fault(404, f'path not found "{path[:300]}"')
+        raise CinpError(404, f'path not found "{path[:300]}"')
     return model, action
 
 
-def _check_shape(asked: Asked, data: Any) -> None:
-    verb = asked.verb
+def _check_shape(request: CinpRequest, data: Any) -> None:
+    """Check that ids, action and data are there where the verb needs them, and only there."""
+    verb = request.verb
     if verb in ("OPTIONS", "DESCRIBE"):
         return
     if verb == "CALL":
-        if asked.action is None:
-            raise Fault(400, 'Verb "CALL" requires action')
-    elif asked.action is not None:
-        raise Fault(400, f'Invalid verb "{verb}" for request with action')
-    if asked.model is None:
-        raise Fault(400, f'Verb "{verb}" requires model')
-    if verb in ("GET", "UPDATE", "DELETE") and asked.ids is None:
-        raise Fault(400, f'Verb "{verb}" requires id')
-    if verb in ("LIST", "CREATE") and asked.ids is not None:
-        raise Fault(400, f'Invalid Verb "{verb}" for request with id')
+        if request.action is None:
+            raise CinpError(400, 'Verb "CALL" requires action')
+    elif request.action is not None:
+        raise CinpError(400, f'Invalid verb "{verb}" for request with action')
+    if request.model is None:
+        raise CinpError(400, f'Verb "{verb}" requires model')
+    if verb in ("GET", "UPDATE", "DELETE") and request.ids is None:
+        raise CinpError(400, f'Verb "{verb}" requires id')
+    if verb in ("LIST", "CREATE") and request.ids is not None:
+        raise CinpError(400, f'Invalid Verb "{verb}" for request with id')
     if verb in ("GET", "DELETE") and data is not None:
-        raise Fault(400, f'Invalid verb "{verb}" for request with data')
+        raise CinpError(400, f'Invalid verb "{verb}" for request with data')
     if data is not None and not isinstance(data, dict):
-        raise Fault(400, f"{verb} data must be a dict or None")
+        raise CinpError(400, f"{verb} data must be a dict or None")
 
 
 class CinpResponse(Response):

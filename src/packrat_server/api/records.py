@@ -1,9 +1,4 @@
-"""Turns rows into the records that GET answers, as far as the caller may see them.
-
-Takes: a connection, a model, ids, a Caller.
-Gives: id → record.
-Touches: the database.
-"""
+"""Turns rows of the database into the records that GET and LIST answer, as far as the caller may see them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -12,15 +7,11 @@ from urllib.parse import quote
 
 from sqlalchemy import ColumnElement, Connection, Row, select, true
 
-from packrat_server.access import Caller, Role
-from packrat_server.api.schema import ROOT
-from packrat_server.catalog import (
-    mirror_repo_names,
-    repo_distro_names,
-    visible_files,
-    visible_packages,
-    visible_repos,
-)
+from packrat_server.accounts.sessions import Caller, Role
+from packrat_server.accounts.visibility import visible_files, visible_packages, visible_repos
+from packrat_server.api.description import uri
+from packrat_server.api.values import parse_id
+from packrat_server.store.membership import mirror_repo_names, repo_distro_names
 from packrat_server.store.tables import (
     distro_versions,
     mirrors,
@@ -34,11 +25,6 @@ from packrat_server.store.tables import (
 
 Record = dict[str, Any]
 Reader = Callable[[Connection, Caller, Sequence[str]], dict[str, Record]]
-
-
-def uri(model: str, one: object) -> str:
-    """The URI of an object; model: `Repo/Repo`."""
-    return f"{ROOT}{model}:{one}:"
 
 
 def _moment(value: datetime | None) -> str | None:
@@ -162,7 +148,7 @@ def _read_repos(connection: Connection, caller: Caller, ids: Sequence[str]) -> d
 
 
 def _read_mirrors(connection: Connection, caller: Caller, ids: Sequence[str]) -> dict[str, Record]:
-    names = [one for one in ids if caller.manages or one == caller.name]
+    names = [name for name in ids if caller.manages or name == caller.name]
     return {
         row.name: {
             "name": row.name,
@@ -176,7 +162,7 @@ def _read_mirrors(connection: Connection, caller: Caller, ids: Sequence[str]) ->
 
 
 def _numbers(ids: Sequence[str]) -> list[int]:
-    return [int(one) for one in ids if one.isascii() and one.isdigit() and len(one) < 18 and str(int(one)) == one]
+    return [number for number in map(parse_id, ids) if number is not None]
 
 
 READERS: dict[str, Reader] = {
@@ -191,7 +177,7 @@ READERS: dict[str, Reader] = {
 
 
 def list_ids(connection: Connection, caller: Caller, model: str) -> list[object]:
-    """The ids of all objects that the caller may see, in the order they were made."""
+    """List the ids of all objects that the caller may see, in the order they were made."""
     match model:
         case "Attrib/Tag":
             query = select(tags.c.name).order_by(tags.c.created, tags.c.name)
@@ -216,6 +202,6 @@ def list_ids(connection: Connection, caller: Caller, model: str) -> list[object]
 
 
 def list_files(connection: Connection, caller: Caller, condition: ColumnElement[bool]) -> list[object]:
-    """The ids of the package files that the caller may see and that fit a condition, in the order they were made."""
+    """List the ids of the visible package files that fit a condition, in the order they were made."""
     query = visible_files(caller).where(condition).with_only_columns(package_files.c.id)
     return list(connection.execute(query.order_by(package_files.c.id)).scalars())

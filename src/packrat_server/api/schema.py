@@ -1,125 +1,10 @@
-"""Describes the API: namespaces, models, fields, actions; what DESCRIBE answers and what calls are checked against.
-
-Takes: nothing.
-Gives: MODELS, NAMESPACES.
-Touches: nothing.
-
-Source: CInP 0.9, DESCRIBE.
-"""
+"""The models of the API with their fields, actions and filters: what DESCRIBE answers and calls are checked against."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from packrat_core.repository_types import REPOSITORY_TYPES
-
-ROOT = "/api/v2/"
-API_VERSION = "2.0"
-CINP_VERSION = "0.9"
-MULTI_URI_MAX = 100
-
-_VERBS = ("GET", "LIST", "CREATE", "UPDATE", "DELETE")
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A field of a model or an argument of an action."""
-
-    name: str
-    type: str
-    more: Mapping[str, Any] = field(default_factory=dict)
-    default: Any = None
-    optional: bool = False
-
-    def describe(self) -> dict[str, Any]:
-        """As an argument."""
-        described = {"name": self.name, "type": self.type, **self.more}
-        if self.optional:
-            described["default"] = self.default
-        return described
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field of a model; mode is RO, RC (settable at CREATE) or RW."""
-
-    parameter: Parameter
-    mode: str
-    required: bool = True
-
-    def describe(self) -> dict[str, Any]:
-        """As a field."""
-        described = {"name": self.parameter.name, "type": self.parameter.type, **self.parameter.more}
-        default = [] if self.parameter.more.get("is_array") else self.parameter.default
-        return {**described, "default": default, "mode": self.mode, "required": self.required}
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """Something that can be CALLed on a model (static) or on its objects."""
-
-    name: str
-    returns: Mapping[str, Any]
-    static: bool = False
-    parameters: tuple[Parameter, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """One model: its fields, actions, list filters, and the verbs that it takes."""
-
-    path: str
-    fields: tuple[Field, ...] = ()
-    actions: Mapping[str, Action] = field(default_factory=dict)
-    not_allowed: tuple[str, ...] = ("CREATE", "DELETE", "UPDATE")
-    filters: Mapping[str, tuple[Parameter, ...]] = field(default_factory=dict)
-    constants: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The last part of its path."""
-        return self.path.rpartition("/")[2]
-
-    def describe(self) -> dict[str, Any]:
-        """What DESCRIBE of the model answers."""
-        return {
-            "name": self.name,
-            "path": self.path,
-            "constants": dict(self.constants),
-            "fields": [one.describe() for one in self.fields],
-            "actions": [f"{self.path}({name})" for name in self.actions],
-            "not-allowed-methods": list(self.not_allowed),
-            "list-filters": {name: [p.describe() for p in parameters] for name, parameters in self.filters.items()},
-        }
-
-    def describe_action(self, action: Action) -> dict[str, Any]:
-        """What DESCRIBE of one of its actions answers."""
-        return {
-            "name": action.name,
-            "path": f"{self.path}({action.name})",
-            "return-type": dict(action.returns),
-            "static": action.static,
-            "paramaters": [p.describe() for p in action.parameters],
-        }
-
-    def verbs(self) -> list[str]:
-        """What OPTIONS allows."""
-        return ["OPTIONS", "DESCRIBE", *(verb for verb in _VERBS if verb not in self.not_allowed)]
-
-
-def describe_namespace(path: str) -> dict[str, Any] | None:
-    """What DESCRIBE of a namespace answers; None where there is no such namespace."""
-    names = list(dict.fromkeys(model.path.rpartition("/")[0] + "/" for model in MODELS.values()))
-    if path != ROOT and path not in names:
-        return None
-    return {
-        "name": "root" if path == ROOT else path[len(ROOT) : -1],
-        "path": path,
-        "api-version": API_VERSION,
-        "multi-uri-max": MULTI_URI_MAX,
-        "namespaces": names if path == ROOT else [],
-        "models": [one for one in MODELS if path != ROOT and one.startswith(path)],
-    }
+from packrat_server.api.description import API_VERSION, MULTI_URI_MAX, ROOT, Action, Field, Model, Parameter
 
 
 def _text(name: str, length: int | None = None, mode: str = "RW", **more: Any) -> Field:
@@ -324,3 +209,18 @@ MODELS: Mapping[str, Model] = {
         _MIRROR,
     )
 }
+
+
+def describe_namespace(path: str) -> dict[str, Any] | None:
+    """Give what DESCRIBE answers for a namespace; None where there is no such namespace."""
+    names = list(dict.fromkeys(model.path.rpartition("/")[0] + "/" for model in MODELS.values()))
+    if path != ROOT and path not in names:
+        return None
+    return {
+        "name": "root" if path == ROOT else path[len(ROOT) : -1],
+        "path": path,
+        "api-version": API_VERSION,
+        "multi-uri-max": MULTI_URI_MAX,
+        "namespaces": names if path == ROOT else [],
+        "models": [model for model in MODELS if path != ROOT and model.startswith(path)],
+    }

@@ -1,46 +1,64 @@
-"""Converts the arguments of calls and filters to what their description says.
+"""Converts the arguments of calls and filters to the types that the API describes."""
 
-Takes: JSON values, Parameters.
-Gives: Python values by name; a Model argument becomes the object's id.
-Touches: nothing.
-"""
-
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from packrat_server.api.messages import Fault
-from packrat_server.api.schema import Parameter
+from packrat_server.api.description import ROOT, Parameter, uri
+from packrat_server.api.messages import CinpError
 from packrat_server.store.text import is_storable
+
+_ID = re.compile(r"0|[1-9][0-9]{0,16}")
+_INTEGER_LIMIT = 2**31
+_TEXT_LIMIT = 100_000
 
 
 def read_arguments(parameters: Sequence[Parameter], data: Mapping[str, Any]) -> dict[str, Any]:
     """Check and convert arguments; unknown ones are ignored.
 
-    Raises: Fault with the fault of each wrong argument under its name.
+    Args:
+        parameters: What the action or filter takes.
+        data: What the caller sent.
+
+    Returns:
+        The values by name; the id of the object for a Model.
+
+    Raises:
+        CinpError: Arguments are wrong or missing; the body says under each name why.
     """
     values: dict[str, Any] = {}
-    faults: dict[str, str] = {}
+    errors: dict[str, str] = {}
     for parameter in parameters:
         if parameter.name not in data:
             if parameter.optional:
                 values[parameter.name] = parameter.default
             else:
-                faults[parameter.name] = "Required Paramater"
+                errors[parameter.name] = "Required Paramater"
             continue
         try:
             values[parameter.name] = _convert(parameter, data[parameter.name])
         except ValueError as error:
-            faults[parameter.name] = f'Invalid Value "{error}"'
-    if faults:
-        raise Fault(400, faults)
+            errors[parameter.name] = f'Invalid Value "{error}"'
+    if errors:
+        raise CinpError(400, errors)
     return values
 
 
-def missing(uri: str, model: str) -> Fault:
-    """The fault of an argument that names an object which is not there."""
-    return Fault(
-        400, {model.rpartition("/")[2].lower(): f'Invalid Value "Object "{uri}" for model "{model}" NotFound"'}
-    )
+def object_not_found(argument: str, model: str, object_id: str) -> CinpError:
+    """Make the answer to an argument that names an object which does not exist.
+
+    Args:
+        argument: The name of the argument.
+        model: The model of the object: `Attrib/Tag`.
+        object_id: The id that was given.
+    """
+    reason = f'Object "{uri(model, object_id)}" for model "{ROOT}{model}" NotFound'
+    return CinpError(400, {argument: f'Invalid Value "{reason}"'})
+
+
+def parse_id(text: str) -> int | None:
+    """Read the id of an object that has a number; None for what can't be one, such as `007` or more than 17 digits."""
+    return int(text) if _ID.fullmatch(text) else None
 
 
 def _convert(parameter: Parameter, value: Any) -> Any:
@@ -49,11 +67,11 @@ def _convert(parameter: Parameter, value: Any) -> Any:
             return None
         if not isinstance(value, list):
             raise ValueError(f'Must be an Array/List, got "{type(value).__name__}"')
-        return [_one(parameter, item) for item in value]
-    return _one(parameter, value)
+        return [_convert_value(parameter, item) for item in value]
+    return _convert_value(parameter, value)
 
 
-def _one(parameter: Parameter, value: Any) -> Any:
+def _convert_value(parameter: Parameter, value: Any) -> Any:
     if isinstance(value, str) and not is_storable(value):
         raise ValueError("Unable to store as a str")
     match parameter.type:
@@ -72,7 +90,7 @@ def _integer(value: Any) -> int:
         number = int(value) if isinstance(value, int | float | str) else None
     except (ValueError, OverflowError):
         number = None
-    if number is None or abs(number) > 2**31:
+    if number is None or abs(number) > _INTEGER_LIMIT:
         raise ValueError("Unable to convert to an int")
     return number
 
@@ -83,7 +101,7 @@ def _text(value: Any) -> str | None:
     if not isinstance(value, str | int | float):
         raise ValueError("Unable to convert to a str")
     text = str(value)
-    if len(text) > 100_000:
+    if len(text) > _TEXT_LIMIT:
         raise ValueError("Unable to store as a str")
     return text
 
@@ -94,10 +112,10 @@ def _model_id(model: str, value: Any) -> str:
     path, _, rest = value.partition(":")
     if path != model:
         raise ValueError(f'Object "{value[:200]}" is for a model other than "{model}"')
-    one = rest[:-1]
-    if ":" in one:
+    object_id = rest[:-1]
+    if ":" in object_id:
         raise ValueError(f'Unable to parse URI "{value[:200]}"')
-    return one
+    return object_id
 
 
 def _handle(value: Any) -> str:

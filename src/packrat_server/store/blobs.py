@@ -1,9 +1,4 @@
-"""Keeps the bytes of package files under their SHA-256.
-
-Takes: streams of bytes.
-Gives: Blob: what arrived, hashed on the way.
-Touches: `files/` and `incoming/` below the data directory.
-"""
+"""Stores package files under their SHA-256, in `files/` below the data directory; they arrive in `incoming/`."""
 
 import hashlib
 import os
@@ -26,14 +21,23 @@ class Blob:
 
 
 def blob_path(data_dir: Path, sha256: str) -> Path:
-    """Where the bytes with this SHA-256 are."""
+    """Give the path of the file with this SHA-256."""
     return data_dir / "files" / sha256[:2] / sha256
 
 
 async def receive(data_dir: Path, chunks: AsyncIterator[bytes], limit: int) -> Blob:
-    """Store what arrives; a stream that breaks off leaves nothing.
+    """Store a stream of bytes; one that breaks off leaves nothing.
 
-    Raises: ValueError where more than limit bytes come.
+    Args:
+        data_dir: The server's data directory.
+        chunks: The stream.
+        limit: Number of bytes that it may have.
+
+    Returns:
+        What was stored, flushed to the disk.
+
+    Raises:
+        ValueError: The stream has more than `limit` bytes.
     """
     incoming = data_dir / "incoming"
     incoming.mkdir(exist_ok=True)
@@ -73,19 +77,19 @@ def _keep(part: Path, path: Path) -> None:
         os.close(descriptor)
 
 
-def drop_orphans(data_dir: Path, known: Collection[str]) -> int:
-    """Remove half uploads and the files that no record names; gives how many files went.
+def remove_orphans(data_dir: Path, named: Collection[str]) -> int:
+    """Remove unfinished uploads and the files that no record names; gives the number of removed files.
 
-    Nobody may take uploads in meanwhile: what has just arrived has no record yet.
+    No server may take uploads in meanwhile: a file that has just arrived has no record yet.
     """
-    gone = 0
+    removed = 0
     for part in (data_dir / "incoming").glob("*"):
         part.unlink(missing_ok=True)
     for directory in (data_dir / "files").glob("*"):
         for path in directory.iterdir():
-            if path.name not in known:
+            if path.name not in named:
                 path.unlink(missing_ok=True)
-                gone += 1
+                removed += 1
         with suppress(OSError):
             directory.rmdir()
-    return gone
+    return removed

@@ -1,9 +1,4 @@
-"""Opens the server's database, brought up to the newest schema: an SQLite file, or a database of PostgreSQL.
-
-Takes: the data directory.
-Gives: a SQLAlchemy engine; transactions.
-Touches: the data directory; the database.
-"""
+"""Opens the server's database, an SQLite file or a PostgreSQL database, and gives transactions on it."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -20,13 +15,14 @@ from packrat_server.store.schema import is_newest, upgrade
 from packrat_server.store.sqlite import connect_sqlite
 
 _AWAY = (OperationalError, InterfaceError, InternalError, NoConnection)
-_TABLES_TOLD = 3
+_TABLES_NAMED = 3
 
 
 def read_url(data_dir: Path) -> str | None:
-    """The URL of the PostgreSQL database that a data directory belongs to; None: the database is an SQLite file.
+    """Read the URL of the PostgreSQL database that a data directory belongs to; None where it has an SQLite file.
 
-    Raises: ConfigError
+    Raises:
+        ConfigError: The file `database` can't be read, or holds something else.
     """
     path = data_dir / "database"
     try:
@@ -42,38 +38,46 @@ def read_url(data_dir: Path) -> str | None:
 
 
 def open_database(data_dir: Path) -> Engine:
-    """Open the database of a data directory and migrate it.
+    """Open the database of a data directory and migrate it to the newest schema.
 
-    Raises: ConfigError where there is none (`packrat-server init` makes it) or it can't be used; ServerUnavailable
-    where PostgreSQL can't be reached.
+    Raises:
+        ConfigError: There is none (`packrat-server init` makes it), or it can't be used.
+        ServerUnavailable: PostgreSQL can't be reached, or another process holds the SQLite file.
     """
     url = read_url(data_dir)
     path = data_dir / "packrat.db"
     if url is None and not path.exists():
         raise ConfigError(f"{data_dir} holds no packrat server; make one with `packrat-server init --data {data_dir}`")
     engine = _connect(path, url)
-    with _explaining(engine, url), _disposed_on_failure(engine):
+    with _as_operators_error(engine, url), _disposed_on_failure(engine):
         _check_encoding(engine)
         with reading(engine) as connection:
             newest = is_newest(connection, where(engine))
         if not newest:
             with writing(engine) as connection:
-                # Another server may have done it meanwhile.
+                # Another server may have migrated it while this one waited for the lock.
                 if not is_newest(connection, where(engine)):
                     upgrade(connection)
     return engine
 
 
 def make_database(data_dir: Path, url: str | None, fill: Callable[[Connection], None]) -> None:
-    """Make the database of a new data directory, and remember where it is; all of it or nothing.
+    """Make the database of a new data directory and remember where it is; if anything fails, nothing is left.
 
-    Raises: ConfigError where there is one already or it can't be made; ServerUnavailable.
+    Args:
+        data_dir: The data directory, which exists.
+        url: The URL of an empty PostgreSQL database; None for an SQLite file.
+        fill: Writes the first rows, in the transaction that makes the schema.
+
+    Raises:
+        ConfigError: There is one already, or it can't be made.
+        ServerUnavailable: PostgreSQL can't be reached.
     """
     path = data_dir / ("packrat.db" if url is None else "database")
     engine = _connect(path, url)
-    with _explaining(engine, url), _disposed_on_failure(engine):
+    with _as_operators_error(engine, url), _disposed_on_failure(engine):
         _check_encoding(engine)
-        # The file says that there is a server: it is there first, and goes if the rest fails.
+        # The file marks the directory as a server's. It is made first, so that two `init` can't both go on.
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
             with os.fdopen(descriptor, "w") as file:
@@ -83,7 +87,7 @@ def make_database(data_dir: Path, url: str | None, fill: Callable[[Connection], 
                 upgrade(connection)
                 fill(connection)
         except BaseException:
-            # First closed: SQLite would leave its log, which a later database of that name must not find.
+            # Close before removing: SQLite would leave its write-ahead log, which a later database must not find.
             engine.dispose()
             path.unlink()
             raise
@@ -99,9 +103,10 @@ def where(engine: Engine) -> str:
 def reading(engine: Engine) -> Iterator[Connection]:
     """Hold one consistent view of the database.
 
-    Raises: ServerUnavailable where it is away.
+    Raises:
+        ServerUnavailable: The database can't be reached.
     """
-    with _telling(engine), engine.connect() as connection:
+    with _as_unavailable(engine), engine.connect() as connection:
         if connection.dialect.name == "postgresql":
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with connection.begin():
@@ -110,12 +115,13 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """Hold the one writer's transaction; all of it or nothing.
+    """Hold a transaction as the only writer; it is committed at the end, or rolled back by an exception.
 
-    Raises: ServerUnavailable where the database is away, or another writer does not end.
+    Raises:
+        ServerUnavailable: The database can't be reached, or another writer does not end.
     """
     with (
-        _telling(engine),
+        _as_unavailable(engine),
         engine.connect().execution_options(writes=True) as connection,
         connection.begin(),
     ):
@@ -123,7 +129,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def _telling(engine: Engine) -> Iterator[None]:
+def _as_unavailable(engine: Engine) -> Iterator[None]:
     try:
         yield
     except _AWAY as error:
@@ -132,29 +138,33 @@ def _telling(engine: Engine) -> Iterator[None]:
 
 
 @contextmanager
-def _explaining(engine: Engine, url: str | None) -> Iterator[None]:
-    """Turn what goes wrong at the beginning into what the operator can do about it."""
+def _as_operators_error(engine: Engine, url: str | None) -> Iterator[None]:
+    """Turn an error while a database is opened into one that says what the operator can do about it."""
     try:
         yield
     except ServerUnavailable as error:
         cause = error.__cause__
-        raise _explained(engine, url, cause if isinstance(cause, DBAPIError) else None, str(error)) from None
+        raise _operators_error(engine, url, cause if isinstance(cause, DBAPIError) else None, str(error)) from None
     except DBAPIError as error:
-        raise _explained(engine, url, error, first_line(error)) from None
+        raise _operators_error(engine, url, error, first_line(error)) from None
 
 
-def _explained(engine: Engine, url: str | None, error: DBAPIError | None, told: str) -> PackratError:
+def _operators_error(engine: Engine, url: str | None, error: DBAPIError | None, message: str) -> PackratError:
+    """Tell trouble that may pass (ServerUnavailable) from what the operator must change (ConfigError)."""
     if error is None or error.orig is None:
-        return ServerUnavailable(told)
+        return ServerUnavailable(message)
     if url is None:
         reason = first_line(error.orig)
         if "locked" in reason:
             return ServerUnavailable(f"{where(engine)} is held by another process: {reason}; wait for it to end")
-        return ConfigError(f"{where(engine)} can't be used: {reason}; see that it is whole, and its owner and mode")
+        return ConfigError(
+            f"{where(engine)} can't be used: {reason}; check that it is an undamaged database, and its owner and mode"
+        )
+    # Without an SQLSTATE the error is not from a statement: the connection could not be made.
     if isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) is None:
         return refusal(url, error.orig)
     if isinstance(error, _AWAY):
-        return ServerUnavailable(told)
+        return ServerUnavailable(message)
     return ConfigError(
         f"{place(url)} can't be used: {first_line(error.orig)}; packrat-server needs a database that its role owns"
     )
@@ -185,12 +195,12 @@ def _check_encoding(engine: Engine) -> None:
         )
 
 
-def _check_empty(connection: Connection, there: str) -> None:
+def _check_empty(connection: Connection, database: str) -> None:
     tables = sorted(inspect(connection).get_table_names())
     if "alembic_version" in tables and "package_files" in tables:
         raise ConfigError(
-            f"{there} holds a packrat server already; serve it from its own data directory, or name another database"
+            f"{database} holds a packrat server already; serve it from its own data directory, or name another database"
         )
     if tables:
-        named = ", ".join(tables[:_TABLES_TOLD])
-        raise ConfigError(f"{there} holds tables already ({named}); packrat-server needs a database of its own")
+        named = ", ".join(tables[:_TABLES_NAMED])
+        raise ConfigError(f"{database} holds tables already ({named}); packrat-server needs a database of its own")

@@ -1,8 +1,4 @@
-"""Connects to a database on a PostgreSQL server.
-
-Takes: a URL as libpq has it.
-Gives: a SQLAlchemy engine; what a failure to connect means for whom.
-Touches: the network.
+"""Connects to a PostgreSQL database, and explains why a connection could not be made.
 
 Source: PostgreSQL's manual: connection strings, explicit locking, transaction isolation.
 """
@@ -18,17 +14,17 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from packrat_core.errors import ConfigError, PackratError, ServerUnavailable
 
 CHANNEL = "packrat_journal"
-"""What a session listens to, to hear of every change; the journal's trigger tells it."""
+"""The channel that a trigger of the journal notifies of every change."""
 
 _WRITER = 0x7061636B726174
-"""The key of the advisory lock that a writer holds: `packrat`."""
+"""The key of the advisory lock that a writer holds: the letters `packrat`."""
 
 _CONNECTIONS = 20
 _WAIT_FOR_CONNECTION_S = 10
 _RECYCLE_S = 3600
 _SCHEMES = ("postgresql://", "postgres://")
 
-# A peer that went away without a word is noticed within half a minute. A standby takes no changes.
+# A peer that vanishes is noticed within half a minute. A standby server is skipped, since it takes no changes.
 _PARAMETERS = {
     "connect_timeout": "5",
     "keepalives_idle": "15",
@@ -38,8 +34,8 @@ _PARAMETERS = {
     "target_session_attrs": "read-write",
     "application_name": "packrat-server",
 }
-# A writer waits as long for another as it does on SQLite; one that was stopped in mid-transaction lets the others on.
-# Role and database may have other defaults.
+# All set explicitly, since the role or database may have other defaults. A writer waits for another as long as on
+# SQLite, and one that hangs within a transaction is ended, so that the others go on.
 _SESSION = (
     "SET client_encoding = 'UTF8'; SET timezone = 'UTC'; SET lock_timeout = '30s'; "
     "SET idle_in_transaction_session_timeout = '60s'; "
@@ -50,10 +46,12 @@ _SESSION = (
 def connect_postgresql(url: str) -> Engine:
     """Make an engine for a PostgreSQL database; it connects when it is used.
 
-    One transaction writes at a time, as on SQLite. So what a writer looked up stays true until it commits, and the
-    journal's rows become visible in the order of their ids. Else, of two that write at the same time, the one with the
-    lower ids could commit after the other, and who had read the higher ones would never look for them.
-    Raises: ConfigError where the URL is none.
+    One transaction writes at a time, as on SQLite. So what a writer has read stays true until it commits, and the rows
+    of the journal become visible in the order of their ids. With two writers at a time, the one with the lower ids
+    could commit last, and a mirror that has read the higher ids would never ask for the lower ones.
+
+    Raises:
+        ConfigError: The URL is malformed.
     """
     text = conninfo(url)
 
@@ -70,7 +68,7 @@ def connect_postgresql(url: str) -> Engine:
         max_overflow=0,
         pool_timeout=_WAIT_FOR_CONNECTION_S,
         pool_recycle=_RECYCLE_S,
-        # A session that ended while it lay in the pool is replaced before anybody gets it.
+        # A connection that ended while it was in the pool is replaced before it is used.
         pool_pre_ping=True,
         logging_name=place(url),
     )
@@ -78,25 +76,27 @@ def connect_postgresql(url: str) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         if connection.get_execution_options().get("writes", False):
-            # Statements that follow see what was committed before the lock was had: READ COMMITTED. It is let go after
-            # the commit is visible to all.
+            # With READ COMMITTED, the statements that follow see all that was committed before the lock was taken.
+            # PostgreSQL releases the lock after the commit is visible to all.
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER})")
 
     return engine
 
 
 def conninfo(url: str) -> str:
-    """The connection string of a URL, with what it leaves open.
+    """Write the connection string of a URL, with defaults for what it leaves out.
 
-    Raises: ConfigError
+    Raises:
+        ConfigError: The URL is malformed.
     """
     return make_conninfo(**{**_PARAMETERS, **_parse(url)})
 
 
 def place(url: str) -> str:
-    """The URL without what is secret in it.
+    """Write the URL without its secrets, for messages.
 
-    Raises: ConfigError
+    Raises:
+        ConfigError: The URL is malformed.
     """
     parts = _parse(url)
     user = f"{parts['user']}@" if "user" in parts else ""
@@ -108,30 +108,38 @@ def place(url: str) -> str:
 
 
 def _parse(url: str) -> dict[str, Any]:
-    # The URL itself is not told: it may hold a password.
-    wanted = "it is written postgresql://USER@HOST:PORT/NAME"
+    # No message shows the URL itself: it may hold a password.
+    usage = "write postgresql://USER@HOST:PORT/NAME"
     if not url.startswith(_SCHEMES):
-        raise ConfigError(f"the database's URL is none of PostgreSQL; {wanted}")
+        raise ConfigError(f"the database's URL is not a PostgreSQL URL; {usage}")
     try:
         return dict(conninfo_to_dict(url))
     except (psycopg.Error, UnicodeError) as error:
-        # What libpq quotes may be the password.
+        # libpq quotes the part that it does not understand, which may be the password.
         reason = re.split('[:"]', first_line(error))[0].strip()
-        raise ConfigError(f"the database's URL can't be read: {reason}; {wanted}") from None
+        raise ConfigError(f"the database's URL can't be read: {reason}; {usage}") from None
 
 
 def refusal(url: str, error: Exception) -> PackratError:
-    """Tell what it means that a connection could not be made: trouble that may pass, or work for the operator."""
+    """Explain why a connection could not be made: trouble that may pass, or something that the operator must change.
+
+    Args:
+        url: The database.
+        error: What the driver raised.
+
+    Returns:
+        ServerUnavailable where PostgreSQL is away or busy, ConfigError where it refuses the role or the database.
+    """
     reason = first_line(error)
-    there = pq.PGconn.ping(conninfo(url).encode()) == pq.Ping.OK
-    if there:
-        # It may have been about to start. What it says from now on, it means.
+    is_running = pq.PGconn.ping(conninfo(url).encode()) == pq.Ping.OK
+    if is_running:
+        # It may have been starting a moment ago; now that it answers, its reason is final.
         try:
             psycopg.connect(conninfo(url)).close()
-            there = False
+            is_running = False
         except psycopg.Error as again:
             reason = first_line(again)
-    if not there:
+    if not is_running:
         return ServerUnavailable(
             f"{place(url)} can't be reached: {reason}; see that PostgreSQL runs there and lets this machine in"
         )
@@ -144,6 +152,6 @@ def refusal(url: str, error: Exception) -> PackratError:
 
 
 def first_line(error: BaseException) -> str:
-    """What a driver says, in one line."""
+    """Write the message of a driver in one line."""
     text = " ".join(str(error).split("\n\t")[0].split())
     return text.removeprefix("connection failed: ").removeprefix("connection is bad: ")

@@ -1,9 +1,4 @@
-"""Brings a database's schema up to the newest version.
-
-Takes: an engine or a connection.
-Gives: nothing.
-Touches: the database.
-"""
+"""Migrates a database to the newest schema."""
 
 from alembic import command
 from alembic.config import Config
@@ -21,9 +16,10 @@ def _config() -> Config:
 
 
 def is_newest(connection: Connection, where: str) -> bool:
-    """Tell whether the schema is the newest; False where it can be brought up to it.
+    """Tell whether the schema is the newest; False where it can be migrated.
 
-    Raises: ConfigError where there is none, or one that this program does not know.
+    Raises:
+        ConfigError: The database has no schema, or one that this program does not know.
     """
     scripts = ScriptDirectory.from_config(_config())
     found = MigrationContext.configure(connection).get_current_revision()

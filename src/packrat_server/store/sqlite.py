@@ -1,9 +1,4 @@
-"""Connects to a database that is an SQLite file.
-
-Takes: the file.
-Gives: a SQLAlchemy engine.
-Touches: the file.
-"""
+"""Connects to a database that is an SQLite file."""
 
 from pathlib import Path
 from typing import Any
@@ -15,11 +10,11 @@ _CONNECTIONS = 40
 
 
 def connect_sqlite(path: Path) -> Engine:
-    """Make an engine for a SQLite file: WAL, foreign keys, transactions that begin as writers."""
+    """Make an engine for an SQLite file, with a write-ahead log, foreign keys, and one writer at a time."""
     engine = create_engine(
         f"sqlite:///{path}",
         connect_args={"timeout": _BUSY_TIMEOUT_S},
-        # One for each thread of the server: what overflows a pool is opened and closed for a single query.
+        # One for each thread of the server: a connection beyond the pool is opened and closed for a single query.
         pool_size=_CONNECTIONS,
         max_overflow=_CONNECTIONS,
         logging_name=str(path),
@@ -34,7 +29,7 @@ def connect_sqlite(path: Path) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # A read that turns into a write would fail at once where another wrote in between.
+        # A transaction that begins as a reader and then writes fails at once if another wrote in between.
         writes = connection.get_execution_options().get("writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 

@@ -1,9 +1,4 @@
-"""The tables of the server's database.
-
-Takes: nothing.
-Gives: SQLAlchemy tables.
-Touches: nothing.
-"""
+"""The tables of the server's database."""
 
 from sqlalchemy import (
     BigInteger,
@@ -26,13 +21,13 @@ from sqlalchemy.types import TypeEngine
 metadata = MetaData()
 
 _LARGE = BigInteger().with_variant(Integer, "sqlite")
-"""SQLite's integers are large anyway, and only this one counts up by itself there."""
+"""A 64-bit integer. In SQLite all integers have 64 bits, and only a column of type INTEGER generates its values."""
 
 
 def _text(length: int | None = None) -> TypeEngine[str]:
-    """Text of at most that many letters, which nobody but the program holds, on either database.
+    """Text of up to `length` characters, sorted by code point.
 
-    Sorted by code point, as SQLite does: not in the order of whatever language PostgreSQL was set up in.
+    Neither database enforces the length: the program checks it. PostgreSQL would sort by the language of the database.
     """
     plain: TypeEngine[str] = Text() if length is None else String(length)
     return plain.with_variant(Text(collation="C"), "postgresql")
@@ -88,7 +83,7 @@ package_files = Table(
     Column("package", ForeignKey("packages.name"), nullable=False),
     Column("distro_version", ForeignKey("distro_versions.name"), nullable=False),
     Column("version", _text(200), nullable=False),
-    # Of an rpm, whose version leaves it out; NULL where it was not read yet.
+    # The epoch of an rpm, which is not part of `version`; NULL until it was read.
     Column("epoch", _LARGE),
     Column("type", _text(20), nullable=False),
     Column("arch", _text(20), nullable=False),
@@ -192,10 +187,10 @@ journal = Table(
     "journal",
     metadata,
     Column("id", _LARGE, primary_key=True),
-    # Tells this row from another with the same id in a database that was put back from a backup.
+    # Random, to tell this row from one with the same id in a database that was restored from a backup.
     Column("mark", _text(16), nullable=False),
     Column("at", Float, nullable=False),
-    # Of a change of one repository, or of a mirror's or repository's own record.
+    # A change of a package in a repository (repo, package), or of a mirror's own record or repositories (mirror).
     Column("repo", _text(50)),
     Column("package", _text(200)),
     Column("mirror", _text(50)),

@@ -1,11 +1,6 @@
-"""Tells which text a database can hold.
-
-Takes: text from outside.
-Gives: whether it can be stored.
-Touches: nothing.
-"""
+"""Tells which text a database can store."""
 
 
 def is_storable(text: str) -> bool:
-    """Whether it is without NUL, which PostgreSQL refuses, and without half characters, which are no UTF-8."""
-    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+    """Whether a text has no NUL, which PostgreSQL refuses, and no half character, which is not valid UTF-8."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

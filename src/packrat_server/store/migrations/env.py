@@ -1,9 +1,4 @@
-"""Runs the migrations on the connection that the caller hands over, in its transaction.
-
-Takes: the connection among the configuration's attributes.
-Gives: nothing.
-Touches: the database.
-"""
+"""Runs the migrations on the connection among the configuration's attributes, in the caller's transaction."""
 
 from alembic import context
 

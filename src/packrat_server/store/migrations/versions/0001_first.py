@@ -1,9 +1,4 @@
-"""The first schema.
-
-Takes: an empty database.
-Gives: the schema of version 0001.
-Touches: the database.
-"""
+"""Migrates an empty database to the first schema."""
 
 import sqlalchemy as sa
 from alembic import op

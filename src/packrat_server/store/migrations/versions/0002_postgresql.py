@@ -1,8 +1,6 @@
-"""What PostgreSQL needs to be like SQLite: text by code point and of any length, large integers, news of changes.
+"""Adapts the schema for PostgreSQL: text sorted by code point, of any length, 64-bit integers, notifications.
 
-Takes: the schema of version 0001.
-Gives: the schema of version 0002; on SQLite the same as before.
-Touches: the database.
+On SQLite nothing changes.
 """
 
 import sqlalchemy as sa
@@ -25,7 +23,7 @@ _SEQUENCES = ("package_files_id_seq", "package_file_tags_id_seq", "journal_id_se
 
 
 def upgrade() -> None:
-    """Change types and collations, and let the journal tell who listens."""
+    """Change types and collations, and let the journal notify those who listen."""
     connection = op.get_bind()
     if connection.dialect.name != "postgresql":
         return

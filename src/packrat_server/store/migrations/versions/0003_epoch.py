@@ -1,9 +1,4 @@
-"""The epochs of rpms, which their versions leave out; the server reads them from the files when it starts.
-
-Takes: the schema of version 0002.
-Gives: the schema of version 0003.
-Touches: the database.
-"""
+"""Adds the epochs of rpms, which their versions leave out; the server reads them from the files when it starts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,5 +10,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the column; NULL stands for an epoch that was not read yet, and for types that have none."""
+    """Add the column; NULL means that the epoch was not read yet, or that the type has none."""
     op.add_column("package_files", sa.Column("epoch", sa.BigInteger().with_variant(sa.Integer(), "sqlite")))

@@ -1,0 +1,161 @@
+"""Opens and ends the sessions of users and mirrors, and tells from a request's token who the caller is.
+
+A session's token is stored as a hash only, so a copy of the database opens no session.
+"""
+
+import hashlib
+import secrets
+import string
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
+
+from packrat_server.accounts.passwords import UNMATCHED, hash_secret, matches
+from packrat_server.store.database import reading, writing
+from packrat_server.store.tables import mirrors, sessions, users
+
+_SESSION_S = 14 * 86400.0
+_TOKEN_LENGTH = 32
+_ALPHABET = string.ascii_lowercase + string.digits
+_SESSION = select(sessions).where(sessions.c.token_hash == bindparam("token_hash"))
+
+
+class Role(StrEnum):
+    """What a caller may do.
+
+    NOBODY sees nothing, MIRROR sees its own repositories, MANAGER uploads and promotes, ADMIN does everything.
+    """
+
+    NOBODY = "nobody"
+    MIRROR = "mirror"
+    MANAGER = "manager"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The user or mirror that a request comes from."""
+
+    name: str
+    role: Role
+
+    @property
+    def manages(self) -> bool:
+        """Whether the caller may upload and promote packages, and see all of them."""
+        return self.role in (Role.MANAGER, Role.ADMIN)
+
+
+ANONYMOUS = Caller("AnonymousUser", Role.NOBODY)
+
+
+class InvalidSession(Exception):
+    """No session has this token, or the session has ended."""
+
+
+class InvalidLogin(Exception):
+    """Name and password do not belong together."""
+
+
+def log_in(engine: Engine, name: str, secret: str) -> str:
+    """Open a session for a user or a mirror.
+
+    Args:
+        engine: The database.
+        name: The name of the user or mirror.
+        secret: The user's password or the mirror's psk.
+
+    Returns:
+        The token of the new session.
+
+    Raises:
+        InvalidLogin: There is no such name, or the secret does not belong to it.
+    """
+    with reading(engine) as connection:
+        stored, role = _secret_of(connection, name)
+    # An unknown name takes as long as a wrong password, so the time of the answer does not tell which names exist.
+    is_right = matches(secret, stored or UNMATCHED)
+    if stored is None or not is_right:
+        raise InvalidLogin
+    token = "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_LENGTH))
+    now = time.time()
+    with writing(engine) as connection:
+        # Hashing takes a while. If the secret was changed meanwhile, all sessions have been ended; none may begin now.
+        if _secret_of(connection, name) != (stored, role):
+            raise InvalidLogin
+        connection.execute(delete(sessions).where(sessions.c.expires < now))
+        connection.execute(
+            insert(sessions).values(token_hash=_digest(token), name=name, role=role, expires=now + _SESSION_S)
+        )
+    return token
+
+
+def find_caller(engine: Engine, name: str | None, token: str | None) -> Caller:
+    """Find the caller by the headers of a request, in a transaction of its own.
+
+    Args:
+        engine: The database.
+        name: The header Auth-Id, None where it is missing.
+        token: The header Auth-Token, None where it is missing.
+
+    Returns:
+        The caller; ANONYMOUS where a header is missing.
+
+    Raises:
+        InvalidSession: The token is not, or no longer, that of a session of this name.
+    """
+    if name is None or token is None:
+        return ANONYMOUS
+    with reading(engine) as connection:
+        return read_caller(connection, name, token)
+
+
+def read_caller(connection: Connection, name: str | None, token: str | None) -> Caller:
+    """Find the caller as `find_caller` does, inside the transaction of the connection.
+
+    Args:
+        connection: An open transaction.
+        name: The header Auth-Id, None where it is missing.
+        token: The header Auth-Token, None where it is missing.
+
+    Returns:
+        The caller; ANONYMOUS where a header is missing.
+
+    Raises:
+        InvalidSession: The token is not, or no longer, that of a session of this name.
+    """
+    if name is None or token is None:
+        return ANONYMOUS
+    row = connection.execute(_SESSION, {"token_hash": _digest(token)}).first()
+    if row is None or row.name != name or row.expires < time.time():
+        raise InvalidSession
+    return Caller(row.name, Role(row.role))
+
+
+def log_out(engine: Engine, token: str) -> None:
+    """End one session."""
+    with writing(engine) as connection:
+        connection.execute(delete(sessions).where(sessions.c.token_hash == _digest(token)))
+
+
+def change_password(engine: Engine, name: str, password: str) -> None:
+    """Set a user's password and end all of the user's sessions."""
+    changed = {"password": hash_secret(password), "updated": datetime.now(UTC)}
+    with writing(engine) as connection:
+        connection.execute(update(users).where(users.c.name == name).values(changed))
+        connection.execute(delete(sessions).where(sessions.c.name == name))
+
+
+def _secret_of(connection: Connection, name: str) -> tuple[bytes | None, Role]:
+    """The stored hash and the role of a name; users and mirrors share one set of names."""
+    user = connection.execute(select(users).where(users.c.name == name)).first()
+    if user is not None:
+        return (user.password if user.active else None), Role(user.role)
+    mirror = connection.execute(select(mirrors.c.psk).where(mirrors.c.name == name)).first()
+    return (mirror.psk if mirror is not None else None), Role.MIRROR
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

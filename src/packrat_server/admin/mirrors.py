@@ -1,0 +1,109 @@
+"""Makes, changes and removes mirrors."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, insert, select, update
+
+from packrat_core.errors import ConfigError
+from packrat_server.accounts.passwords import hash_secret, new_password
+from packrat_server.admin.checks import all_names, check_name, need, read_description
+from packrat_server.admin.record_change import Fields, RecordChange, with_secret
+from packrat_server.store.database import writing
+from packrat_server.store.journal import note_mirror
+from packrat_server.store.membership import mirror_repo_names
+from packrat_server.store.tables import mirror_repos, mirrors, repos, sessions, users
+
+
+def save_mirror(
+    engine: Engine, name: str, repo_names: Sequence[str], description: str | None = None, psk: str | None = None
+) -> str | None:
+    """Make or change a mirror as `set_mirror` does; gives the psk where it is new."""
+    return set_mirror(engine, name, repo_names, description, psk).secret
+
+
+def set_mirror(
+    engine: Engine,
+    name: str,
+    repo_names: Sequence[str] | None = None,
+    description: str | None = None,
+    psk: str | None = None,
+) -> RecordChange:
+    """Make a mirror, or change what is given of the one of that name.
+
+    Args:
+        engine: The database.
+        name: The name of the mirror.
+        repo_names: All its repositories, in their order; None keeps those that it has. A new mirror needs them.
+        description: None keeps the one that it has; a new mirror gets its name. An empty one means the name, too.
+        psk: None keeps the one that it has; a new mirror gets a generated one.
+
+    Returns:
+        What changed, with the psk where that is new.
+
+    Raises:
+        ConfigError: A value is wrong, names something that does not exist, or is missing in a new mirror.
+    """
+    check_name(name)
+    checked_description = read_description(description, name)
+    with writing(engine) as connection:
+        for repo in repo_names or ():
+            need(connection, repos, repo, "repository")
+        # A login names either a user or a mirror.
+        if connection.execute(select(users.c.name).where(users.c.name == name)).first() is not None:
+            raise ConfigError(f"{name} is the name of a user; give the mirror another")
+        before = _read_fields(connection, name)
+        if before is None and repo_names is None:
+            there = all_names(connection, mirrors)
+            raise ConfigError(f"there is no mirror {name!r} yet, and a new one needs --repo; there are {there}")
+        secret = psk or (new_password() if before is None else None)
+        values: dict[str, Any] = {} if secret is None else {"psk": hash_secret(secret)}
+        values |= {} if checked_description is None else {"description": checked_description}
+        _write(connection, name, values, is_new=before is None)
+        if repo_names is not None:
+            _replace_repos(connection, name, repo_names)
+        after = _read_fields(connection, name) or {}
+        # A new psk alone is not a change that the mirror must hear of.
+        if after != before:
+            connection.execute(update(mirrors).where(mirrors.c.name == name).values(updated=datetime.now(UTC)))
+            note_mirror(connection, name)
+    return with_secret(RecordChange(before, after, secret), "psk")
+
+
+def _write(connection: Connection, name: str, values: dict[str, Any], *, is_new: bool) -> None:
+    """Write the columns that change; a new psk ends the sessions of the old one."""
+    if is_new:
+        now = datetime.now(UTC)
+        made = {"description": name, "created": now, "updated": now} | values
+        connection.execute(insert(mirrors).values(name=name, **made))
+    elif values:
+        connection.execute(update(mirrors).where(mirrors.c.name == name).values(values))
+    if "psk" in values:
+        connection.execute(delete(sessions).where(sessions.c.name == name))
+
+
+def _replace_repos(connection: Connection, mirror: str, names: Sequence[str]) -> None:
+    connection.execute(delete(mirror_repos).where(mirror_repos.c.mirror == mirror))
+    for ordinal, repo in enumerate(dict.fromkeys(names)):
+        connection.execute(insert(mirror_repos).values(mirror=mirror, repo=repo, ordinal=ordinal))
+
+
+def _read_fields(connection: Connection, name: str) -> Fields | None:
+    row = connection.execute(select(mirrors).where(mirrors.c.name == name)).first()
+    if row is None:
+        return None
+    return {"repositories": ", ".join(mirror_repo_names(connection, name)), "description": row.description}
+
+
+def remove_mirror(engine: Engine, name: str) -> None:
+    """Remove a mirror and end its sessions.
+
+    Raises:
+        ConfigError: There is no such mirror.
+    """
+    with writing(engine) as connection:
+        need(connection, mirrors, name, "mirror")
+        connection.execute(delete(mirror_repos).where(mirror_repos.c.mirror == name))
+        connection.execute(delete(sessions).where(sessions.c.name == name))
+        connection.execute(delete(mirrors).where(mirrors.c.name == name))

@@ -1,0 +1,135 @@
+"""Makes, changes and removes repositories."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, insert, select, update
+
+from packrat_core.errors import ConfigError
+from packrat_core.repository_types import REPOSITORY_TYPES
+from packrat_server.admin.checks import all_names, check_name, need, read_description
+from packrat_server.admin.record_change import Fields, RecordChange
+from packrat_server.store.database import writing
+from packrat_server.store.journal import note_repo
+from packrat_server.store.membership import repo_distro_names
+from packrat_server.store.tables import distro_versions, mirror_repos, repo_distro_versions, repos, tags
+
+KINDS = tuple(name for kind, known in REPOSITORY_TYPES.items() for name in (kind, *known.other_names))
+_DIRECTORY_LIMIT = 50
+_DIRECTORY = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]*(/[0-9A-Za-z_][0-9A-Za-z_.-]*){0,3}")
+
+
+@dataclass(frozen=True, slots=True)
+class NewRepo:
+    """What a command line gives for a repository; None is what it does not name.
+
+    In a repository that exists, None stays as it is. In a new one it takes its default; kind, tag and distro_versions
+    have none. The default of directory and description is the name, which "" stands for, too.
+    """
+
+    name: str
+    kind: str | None = None
+    tag: str | None = None
+    distro_versions: tuple[str, ...] | None = None
+    description: str | None = None
+    directory: str | None = None
+    show_only_latest: bool | None = None
+
+
+def save_repo(engine: Engine, repo: NewRepo) -> RecordChange:
+    """Make a repository, or change what is given of the one of that name.
+
+    Raises:
+        ConfigError: A value is wrong, names something that does not exist, or is missing in a new repository.
+    """
+    check_name(repo.name)
+    values = _columns(repo)
+    with writing(engine) as connection:
+        if repo.tag is not None:
+            need(connection, tags, repo.tag, "tag")
+        for name in repo.distro_versions or ():
+            need(connection, distro_versions, name, "distribution version")
+        before = _read_fields(connection, repo.name)
+        now = datetime.now(UTC)
+        if before is None:
+            _check_complete(connection, repo)
+            defaults = {"description": repo.name, "directory": repo.name, "show_only_latest": True}
+            connection.execute(insert(repos).values(name=repo.name, created=now, updated=now, **defaults | values))
+        elif values:
+            connection.execute(update(repos).where(repos.c.name == repo.name).values(values))
+        if repo.distro_versions is not None:
+            _replace_distro_versions(connection, repo.name, repo.distro_versions)
+        after = _read_fields(connection, repo.name) or {}
+        # Mirrors read everything of a repository again when they hear of it, so they hear of real changes only.
+        if after != before:
+            connection.execute(update(repos).where(repos.c.name == repo.name).values(updated=now))
+            note_repo(connection, repo.name)
+    return RecordChange(before, after)
+
+
+def _columns(repo: NewRepo) -> dict[str, Any]:
+    """The columns that are given, checked."""
+    directory = None if repo.directory is None else repo.directory or repo.name
+    if directory is not None and (len(directory) > _DIRECTORY_LIMIT or not _DIRECTORY.fullmatch(directory)):
+        raise ConfigError(
+            f"{directory!r} can't be the directory of {repo.name}; give one to four names of letters, digits, "
+            f"`_`, `-` and `.` with `/` between them, {_DIRECTORY_LIMIT} characters at most, such as `debian/dev`"
+        )
+    if repo.kind is not None and repo.kind not in KINDS:
+        raise ConfigError(f"{repo.kind!r} is not a type of repository; give one of {', '.join(KINDS)}")
+    given = {
+        "description": read_description(repo.description, repo.name),
+        "directory": directory,
+        "kind": repo.kind,
+        "tag": repo.tag,
+        "show_only_latest": repo.show_only_latest,
+    }
+    return {column: value for column, value in given.items() if value is not None}
+
+
+def _check_complete(connection: Connection, repo: NewRepo) -> None:
+    needed = {"--type": repo.kind, "--tag": repo.tag, "--distro": repo.distro_versions}
+    missing = [option for option, value in needed.items() if value is None]
+    if missing:
+        raise ConfigError(
+            f"there is no repository {repo.name!r} yet, and a new one needs {', '.join(missing)}; "
+            f"there are {all_names(connection, repos)}"
+        )
+
+
+def _replace_distro_versions(connection: Connection, repo: str, names: Sequence[str]) -> None:
+    connection.execute(delete(repo_distro_versions).where(repo_distro_versions.c.repo == repo))
+    for ordinal, name in enumerate(dict.fromkeys(names)):
+        connection.execute(insert(repo_distro_versions).values(repo=repo, distro_version=name, ordinal=ordinal))
+
+
+def _read_fields(connection: Connection, name: str) -> Fields | None:
+    row = connection.execute(select(repos).where(repos.c.name == name)).first()
+    if row is None:
+        return None
+    return {
+        "type": row.kind,
+        "tag": row.tag,
+        "distribution versions": ", ".join(repo_distro_names(connection, name)),
+        "directory": row.directory,
+        "description": row.description,
+        "versions": "newest only" if row.show_only_latest else "all",
+    }
+
+
+def remove_repo(engine: Engine, name: str) -> None:
+    """Remove a repository, also from its mirrors; the package files stay.
+
+    Raises:
+        ConfigError: There is no such repository.
+    """
+    with writing(engine) as connection:
+        need(connection, repos, name, "repository")
+        # First, since it goes to the mirrors that have the repository.
+        note_repo(connection, name)
+        connection.execute(delete(mirror_repos).where(mirror_repos.c.repo == name))
+        connection.execute(delete(repo_distro_versions).where(repo_distro_versions.c.repo == name))
+        connection.execute(delete(repos).where(repos.c.name == name))

@@ -1,0 +1,27 @@
+"""The table of all actions that can be called: path of the action → its function."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from packrat_server.api import change_actions, file_actions, user_actions
+from packrat_server.api.call import Call
+
+ACTIONS: dict[str, Callable[[Call], Awaitable[Any]]] = {
+    "Auth/User(login)": user_actions.login,
+    "Auth/User(logout)": user_actions.logout,
+    "Auth/User(whoami)": user_actions.whoami,
+    "Auth/User(change_password)": user_actions.set_password,
+    "Attrib/Tag(tagMap)": file_actions.tag_map,
+    "Package/PackageFile(tag)": file_actions.tag,
+    "Package/PackageFile(untag)": file_actions.untag,
+    "Package/PackageFile(fail)": file_actions.marking("failed"),
+    "Package/PackageFile(unfail)": file_actions.unmarking("failed"),
+    "Package/PackageFile(deprocate)": file_actions.marking("deprocated"),
+    "Package/PackageFile(undeprocate)": file_actions.unmarking("deprocated"),
+    "Package/PackageFile(create)": file_actions.create,
+    "Package/PackageFile(distroversionOptions)": file_actions.distro_versions_for,
+    "Package/PackageFile(filenameInUse)": file_actions.file_name_in_use,
+    "Repo/Repo(poll)": change_actions.poll,
+    "Repo/Mirror(heartbeat)": change_actions.heartbeat,
+    "Repo/Mirror(changes)": change_actions.changes,
+}

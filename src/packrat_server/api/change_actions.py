@@ -1,0 +1,96 @@
+"""Actions of mirrors: heartbeat, and waiting for a change without holding a thread.
+
+A poll of the original API names the packages that change while it waits; what changes between two polls is lost to it.
+`changes` takes a position and loses nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import update
+from starlette.concurrency import run_in_threadpool
+
+from packrat_server.api.call import Call, read
+from packrat_server.api.description import uri
+from packrat_server.api.messages import CinpError
+from packrat_server.store.database import writing
+from packrat_server.store.journal import newest, read_names, read_position, read_since
+from packrat_server.store.tables import mirrors
+
+T = TypeVar("T")
+
+_POLL_S = (10, 240)
+_CHANGES_S = (0, 240)
+
+
+async def heartbeat(call: Call) -> None:
+    """Note that a mirror is alive."""
+    now = datetime.now(UTC)
+    # Nobody waits for a heartbeat, so this wakes nobody.
+    change = update(mirrors).where(mirrors.c.name == call.id).values(last_heartbeat=now, updated=now)
+
+    def work() -> None:
+        with writing(call.context.engine) as connection:
+            connection.execute(change)
+
+    await run_in_threadpool(work)
+
+
+async def poll(call: Call) -> list[str]:
+    """Wait for a change of a repository; gives the names of the packages that changed, as the original server does."""
+    wait_s = _bounded(call.arguments["timeout"], _POLL_S)
+    after = await read(call, newest)
+    repo = call.id or ""
+
+    async def look() -> list[str]:
+        return await read(call, lambda connection: read_names(connection, repo, after))
+
+    return await _wait(call, look, wait_s)
+
+
+async def changes(call: Call) -> dict[str, Any]:
+    """Tell a mirror what changed since a position; wait for a change where nothing did."""
+    position = call.arguments["position"]
+    mirror = call.id or ""
+    if position is None:
+        return {"position": await read(call, read_position), "changes": {}}
+    wait_s = _bounded(call.arguments["timeout"], _CHANGES_S)
+    latest: list[dict[str, Any]] = []
+
+    async def look() -> bool:
+        since = await read(call, lambda connection: read_since(connection, mirror, position))
+        changed: dict[str, Any] = {
+            uri("Repo/Repo", name): None if names is None else sorted(names) for name, names in since.repos.items()
+        }
+        if since.mirror:
+            changed[uri("Repo/Mirror", mirror)] = None
+        latest[:] = [{"position": since.position, "changes": changed}]
+        return bool(changed)
+
+    await _wait(call, look, wait_s)
+    return latest[0]
+
+
+async def _wait(call: Call, look: Callable[[], Awaitable[T]], wait_s: float) -> T:
+    """Look after each change until there is something to see, at most for wait_s; gives what was seen last."""
+    notifier = call.context.notifier
+    loop = asyncio.get_running_loop()
+    until = loop.time() + wait_s
+    while True:
+        # Taken before the look, so that no change between the look and the wait is missed.
+        next_change = notifier.next_change()
+        try:
+            seen = await look()
+            if seen or notifier.closed or loop.time() >= until:
+                return seen
+            await asyncio.wait([next_change], timeout=until - loop.time())
+        finally:
+            next_change.cancel()
+
+
+def _bounded(timeout_s: int | None, limits: tuple[int, int]) -> int:
+    if timeout_s is None:
+        raise CinpError(400, {"timeout": 'Invalid Value "Unable to convert to an int"'})
+    return min(max(timeout_s, limits[0]), limits[1])

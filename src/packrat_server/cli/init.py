@@ -1,0 +1,27 @@
+"""`packrat-server init`: makes a new server."""
+
+from pathlib import Path
+
+import click
+
+from packrat_server.admin.new_server import init
+from packrat_server.cli.data_option import data_option
+from packrat_server.store.postgresql import place
+
+
+@click.command("init")
+@click.option(
+    "--database",
+    metavar="URL",
+    envvar="PACKRAT_DATABASE",
+    show_envvar=True,
+    help="An empty PostgreSQL database for the records, postgresql://USER@HOST:PORT/NAME; the data directory remembers "
+    "it. By default the records are in an SQLite file there. The password is taken from PGPASSWORD, or the file that "
+    "PGPASSFILE or ?passfile= in the URL names.",
+)
+@data_option
+def init_command(data: Path, database: str | None) -> None:
+    """Make a new server. It has the usual tags and distribution versions, and user `admin`."""
+    password = init(data, database)
+    click.echo(f"made {data}" + (f", with its records in {place(database)}" if database is not None else ""))
+    click.echo(f"user admin has the password {password} (shown this once)")

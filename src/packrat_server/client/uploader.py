@@ -1,0 +1,285 @@
+"""Uploads packages to a packrat server and promotes them, through its HTTP API."""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.responses import NotFound, SessionEnded
+from packrat_core.cinp.transport import NoAnswer
+from packrat_core.errors import ServerBroken, ServerRefused
+from packrat_server.client.find_file import FileFinder
+from packrat_server.client.refusals import REASONS, explain
+
+T = TypeVar("T")
+
+_ROOT = "/api/v2/"
+_PACKAGE_FILE = f"{_ROOT}Package/PackageFile"
+_EPOCH = re.compile(r"_\d+(?:%3[aA]|:)")
+"""An epoch, as apt puts it into the names of files that it downloads."""
+_MARKS = {
+    "fail": ("failed_at", True),
+    "unfail": ("failed_at", False),
+    "deprocate": ("deprocated_at", True),
+    "undeprocate": ("deprocated_at", False),
+}
+"""Action → the field of the record that it sets (True) or clears."""
+
+
+class Uploader:
+    """Uploads and promotes in one user's session."""
+
+    def __init__(self, client: CinpClient) -> None:
+        self._client = client
+        self._finder = FileFinder(client)
+
+    async def upload(
+        self, path: Path, distro_versions: Sequence[str] = (), justification: str = "", provenance: str = ""
+    ) -> dict[str, bool]:
+        """Upload a file, where the server doesn't have these bytes under this name already.
+
+        Args:
+            path: The file. The epoch that apt puts into the names of downloaded files is taken out of its name.
+            distro_versions: The distribution versions that it is for; by default the only one that it can go to.
+            justification: Why it is wanted.
+            provenance: Where it comes from.
+
+        Returns:
+            The URI of a package file for each distribution version → True where it is new.
+
+        Raises:
+            SessionEnded: The session is over.
+            ServerRefused: The server refuses it, it can't go to one of distro_versions, or none is given and it may go
+                to several.
+        """
+        name = _EPOCH.sub("_", path.name)
+        try:
+            there = await self._find_same(path, name)
+            if distro_versions and all(name in there for name in distro_versions):
+                return dict.fromkeys((there[version] for version in distro_versions), False)
+            handle = await self._send(path, name)
+            options = await self._client.call(
+                f"{_PACKAGE_FILE}(distroversionOptions)", {"file": handle}, repeatable=True
+            )
+            chosen = _choose(distro_versions, options)
+            made = {}
+            for distro_version in chosen:
+                if distro_version in there:
+                    made[there[distro_version]] = False
+                else:
+                    made[await self._create(handle, name, distro_version, justification, provenance)] = True
+        except SessionEnded:
+            raise
+        except ServerRefused as error:
+            raise ServerRefused(f"{name!r} is not taken: {explain(error)}") from None
+        return made
+
+    async def _find_same(self, path: Path, name: str) -> dict[str, str]:
+        """Find what the server has with this name and these bytes: distribution version → URI."""
+        records = await self._finder.find(name)
+        if not records:
+            return {}
+        sha256 = await asyncio.to_thread(_hash, path)
+        return {
+            str(record.get("distroversion")).rpartition(":")[0].rpartition(":")[2]: uri
+            for uri, record in records.items()
+            if record.get("sha256") == sha256
+        }
+
+    async def _send(self, path: Path, name: str) -> str:
+        """Upload the bytes; gives the handle that `create` takes."""
+
+        async def post() -> Any:
+            with path.open("rb") as file:
+                return await self._client.post_file("/api/upload", name, file, path.stat().st_size)
+
+        try:
+            answer = await post()
+        except NoAnswer:
+            # Repeating is safe: the server removes an upload that no package file is made of.
+            answer = await post()
+        if not isinstance(answer, dict) or not isinstance(answer.get("uri"), str):
+            raise ServerBroken(f"the upload of {name} was answered without a handle")
+        return str(answer["uri"])
+
+    async def _create(self, handle: str, name: str, distro_version: str, justification: str, provenance: str) -> str:
+        arguments = {
+            "file": handle,
+            "distroversion": distro_version,
+            "justification": justification,
+            "provenance": provenance,
+        }
+
+        async def create() -> str:
+            return str(await self._client.call(f"{_PACKAGE_FILE}(create)", arguments))
+
+        async def look() -> str | None:
+            records = await self._client.get_many(_PACKAGE_FILE, [_id_of(uri) for uri in await self.find(name)])
+            wanted = (distro_version, f"{_ROOT}Attrib/DistroVersion:{distro_version}:")
+            return next((uri for uri, record in records.items() if record.get("distroversion") in wanted), None)
+
+        try:
+            return await _once(create, look)
+        except ServerRefused as error:
+            missing = re.search(r'NO_PACKAGE\): Unable to find package "([^"]+)"', str(error))
+            if missing is None:
+                raise
+        await self._create_package(missing[1])
+        return await _once(create, look)
+
+    async def _create_package(self, name: str) -> None:
+        model = f"{_ROOT}Package/Package"
+
+        async def look() -> Mapping[str, Any] | None:
+            try:
+                return await self._client.get(f"{model}:{name}:")
+            except NotFound:
+                return None
+
+        await _once(lambda: self._client.create(model, {"name": name}), look)
+
+    async def tag(self, uri: str, tag: str, change_control_id: str | None = None) -> bool:
+        """Promote a package file to a tag.
+
+        Args:
+            uri: The package file.
+            tag: The name of the tag.
+            change_control_id: What permits the change, where the tag needs that.
+
+        Returns:
+            False where the file has the tag already.
+
+        Raises:
+            SessionEnded: The session is over.
+            ServerRefused: A rule forbids it.
+        """
+        arguments: dict[str, Any] = {"tag": f"{_ROOT}Attrib/Tag:{tag}:", "change_control_id": change_control_id}
+        return await self._change(
+            f"{uri}(tag)", arguments, "ALLREADY_TAGGED", lambda record: tag in record.get("tags", ())
+        )
+
+    async def untag(self, uri: str, tag: str) -> bool:
+        """Take a tag off a package file; False where it does not have the tag.
+
+        Raises:
+            SessionEnded: The session is over.
+            ServerRefused: A rule forbids it.
+        """
+        arguments = {"tag": f"{_ROOT}Attrib/Tag:{tag}:"}
+        return await self._change(
+            f"{uri}(untag)", arguments, "NOT_TAGGED", lambda record: tag not in record.get("tags", (tag,))
+        )
+
+    async def act(self, uri: str, action: str) -> None:
+        """Do one of fail, unfail, deprocate, undeprocate; doing it again changes nothing.
+
+        Raises:
+            SessionEnded: The session is over.
+            ServerRefused: A rule forbids it.
+        """
+        field, marks = _MARKS[action]
+        await self._change(f"{uri}({action})", {}, None, lambda record: (record.get(field) is not None) == marks)
+
+    async def _change(
+        self,
+        action: str,
+        arguments: dict[str, Any],
+        done_code: str | None,
+        is_done: Callable[[Mapping[str, Any]], bool],
+    ) -> bool:
+        """Call an action of a package file.
+
+        Args:
+            action: The URI of the file with the action in parentheses.
+            arguments: The arguments of the action.
+            done_code: The server's error code for an action that was carried out before; None where it has none.
+            is_done: Tells from the file's record whether the action was carried out, for when its answer is lost.
+
+        Returns:
+            False where the server answers with done_code.
+
+        Raises:
+            SessionEnded: The session is over.
+            ServerRefused: The server refused it.
+        """
+
+        async def look() -> bool | None:
+            return is_done(await self._client.get(action.partition("(")[0])) or None
+
+        async def ask() -> bool:
+            await self._client.call(action, arguments)
+            return True
+
+        try:
+            return await _once(ask, look)
+        except ServerRefused as error:
+            if error.code is not None and error.code == done_code:
+                return False
+            if error.code in REASONS:
+                raise ServerRefused(REASONS[error.code], error.code) from None
+            raise
+
+    async def find(self, file_name: str) -> list[str]:
+        """Find the URIs of the package files with that file name, in the order they were made."""
+        return list(await self._finder.find(_EPOCH.sub("_", file_name)))
+
+
+async def _once(ask: Callable[[], Awaitable[T]], look: Callable[[], Awaitable[T | None]]) -> T:
+    """Ask for a change, and make sure that it is carried out once even if the answer is lost.
+
+    A second request for the same change would be refused, or would make a second one.
+
+    Args:
+        ask: Asks for the change.
+        look: Gives what `ask` would have given, or None where the change is not there.
+
+    Raises:
+        PackratError: Either of them failed.
+    """
+    try:
+        return await ask()
+    except NoAnswer:
+        found = await look()
+    return await ask() if found is None else found
+
+
+def _id_of(uri: str) -> str:
+    return uri.rsplit(":", 2)[1]
+
+
+def _choose(wanted: Sequence[str], options: Any) -> list[str]:
+    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
+        raise ServerBroken("the answer to distroversionOptions is not a list of names")
+    if not wanted and len(options) != 1:
+        raise ServerRefused(f"it can go to {', '.join(options)}: say which, with --distro")
+    for name in wanted:
+        if name not in options:
+            raise ServerRefused(f"it can't go to {name}; --distro may be {', '.join(options)}")
+    return list(dict.fromkeys(wanted)) or options
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@asynccontextmanager
+async def signed_in(url: str, user: str, password: str) -> AsyncIterator[Uploader]:
+    """Hold a user's session.
+
+    Args:
+        url: The server.
+        user: The user's name.
+        password: The user's password.
+
+    Raises:
+        ServerUnavailable: The server can't be reached.
+        ServerRefused: Name and password do not belong together.
+    """
+    async with CinpClient(url) as client:
+        await client.login(f"{_ROOT}Auth/User(login)", user, password)
+        yield Uploader(client)

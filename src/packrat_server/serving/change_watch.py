@@ -1,0 +1,82 @@
+"""Notices changes that other processes make to the database, and wakes those who wait for them in this one."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+import structlog
+
+from packrat_core.errors import ServerUnavailable
+from packrat_server.api.context import ServerContext
+from packrat_server.store.database import read_url, reading, where
+from packrat_server.store.journal import newest
+from packrat_server.store.postgresql import CHANNEL, conninfo, first_line
+
+log = structlog.get_logger()
+
+_LOOK_S = 0.5
+"""How often to look at a database that is an SQLite file."""
+_LISTEN_S = 5.0
+"""How often to look without a notification: this finds a dead connection, or a proxy that drops notifications."""
+_RETRY_S = 0.5
+
+
+@asynccontextmanager
+async def watching(context: ServerContext) -> AsyncIterator[None]:
+    """Watch for changes until the context manager ends."""
+    task = asyncio.create_task(_Watch(context).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+class _Watch:
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+        self._url = read_url(context.data_dir)
+        self._seen: int | None = None
+        self._away = False
+
+    async def run(self) -> None:
+        """Watch for changes; if the database is away, go on when it is back and notice what changed meanwhile."""
+        database = where(self._context.engine)
+        while True:
+            try:
+                await (self._look_often() if self._url is None else self._listen(self._url))
+            except (ServerUnavailable, psycopg.Error, OSError) as error:
+                if not self._away:
+                    log.error("waiting", database=database, reason=first_line(error))
+                self._away = True
+                await asyncio.sleep(_RETRY_S)
+
+    async def _look_often(self) -> None:
+        def look() -> int:
+            with reading(self._context.engine) as connection:
+                return newest(connection)
+
+        while True:
+            self._notice(await asyncio.to_thread(look))
+            await asyncio.sleep(_LOOK_S)
+
+    async def _listen(self, url: str) -> None:
+        async with await psycopg.AsyncConnection.connect(conninfo(url), autocommit=True) as connection:
+            await connection.execute(f"LISTEN {CHANNEL}")
+            while True:
+                cursor = await connection.execute("SELECT max(id) FROM journal")
+                row = await cursor.fetchone()
+                self._notice(row[0] if row is not None else None)
+                async for _ in connection.notifies(timeout=_LISTEN_S, stop_after=1):
+                    pass
+
+    def _notice(self, newest_id: int | None) -> None:
+        if self._away:
+            log.info("recovered", database=where(self._context.engine))
+        self._away = False
+        if newest_id != self._seen:
+            self._seen = newest_id
+            self._context.notifier.notify()

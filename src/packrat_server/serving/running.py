@@ -1,0 +1,178 @@
+"""Runs the server: in this thread until it is told to stop, or in a thread beside the caller."""
+
+import asyncio
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import structlog
+import uvicorn
+from sqlalchemy import Engine, delete, select
+from starlette.types import Receive, Scope, Send
+
+from packrat_core.listen import open_listeners, show_url
+from packrat_server.accounts.login_queue import LoginQueue
+from packrat_server.api.app import App
+from packrat_server.api.context import ServerContext
+from packrat_server.promotion.epochs import read_epochs
+from packrat_server.serving.change_watch import watching
+from packrat_server.store.blobs import remove_orphans
+from packrat_server.store.change_notifier import ChangeNotifier
+from packrat_server.store.data_directory_lock import DataDirectoryLock
+from packrat_server.store.database import open_database, where, writing
+from packrat_server.store.journal import prune
+from packrat_server.store.tables import package_files, uploads
+
+log = structlog.get_logger()
+
+_UPLOAD_KEPT_S = 24 * 3600.0
+_GRACEFUL_S = 2
+
+
+class _Server(uvicorn.Server):
+    """Ends the polls before it waits for answers that are under way: a poll may take four minutes."""
+
+    def __init__(self, config: uvicorn.Config, context: ServerContext) -> None:
+        super().__init__(config)
+        self._notifier = context.notifier
+        self.database = where(context.engine)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop on a signal; on a second Ctrl-C, don't wait for answers that are under way.
+
+        uvicorn's own handler would send the signal to the process again at the end, which would then die of it.
+        """
+        self._notifier.close()
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+    def stop(self) -> None:
+        """Stop from another thread."""
+        self._notifier.close()
+        self.should_exit = True
+
+
+def serve(data_dir: Path, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        data_dir: The server's data directory.
+        host: The address to listen on.
+        port: The port to listen on.
+
+    Raises:
+        ConfigError: There is no server in data_dir, or the address can't be listened on.
+        ServerUnavailable: The database can't be reached.
+    """
+    server, listeners = _prepare(data_dir, host, port)
+    log.info("serving", url=_url(listeners[0]), data=str(data_dir), database=server.database)
+    # uvicorn closes them.
+    server.run(sockets=listeners)
+    log.info("stopped")
+
+
+@contextmanager
+def running(data_dir: Path, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Serve in a thread beside the caller.
+
+    Args:
+        data_dir: The server's data directory.
+        host: The address to listen on.
+        port: The port to listen on; 0 for any free one.
+
+    Yields:
+        The server's URL.
+
+    Raises:
+        ConfigError: There is no server in data_dir, or the address can't be listened on.
+        ServerUnavailable: The database can't be reached.
+    """
+    server, listeners = _prepare(data_dir, host, port)
+    # The socket listens already, so a request that comes before the thread runs waits instead of failing.
+    thread = threading.Thread(target=server.run, kwargs={"sockets": listeners}, name="packrat-server", daemon=True)
+    thread.start()
+    try:
+        yield _url(listeners[0])
+    finally:
+        server.stop()
+        thread.join()
+        for listener in listeners:
+            listener.close()
+
+
+def _prepare(data_dir: Path, host: str, port: int) -> tuple[_Server, list[socket.socket]]:
+    engine = open_database(data_dir)
+    lock = DataDirectoryLock(data_dir)
+    # In this order: while the lock is exclusive no server takes uploads in, so what no record names is an orphan.
+    try:
+        read_epochs(engine, data_dir)
+        named = _remove_old_records(engine)
+        if lock.is_alone:
+            _remove_orphans(data_dir, named)
+            lock.share()
+        listeners = open_listeners(host, port, "--listen")
+    except BaseException:
+        lock.release()
+        engine.dispose()
+        raise
+    context = ServerContext(engine, data_dir, ChangeNotifier(), LoginQueue())
+    config = uvicorn.Config(
+        _Lifespan(App(context), context, lock),
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACEFUL_S,
+        timeout_keep_alive=75,
+    )
+    return _Server(config, context), listeners
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return show_url(host, port)
+
+
+def _remove_old_records(engine: Engine) -> set[str]:
+    """Remove old uploads and the oldest changes; gives the hashes of the files that records still name."""
+    with writing(engine) as connection:
+        connection.execute(delete(uploads).where(uploads.c.at < time.time() - _UPLOAD_KEPT_S))
+        prune(connection)
+        named = set(connection.execute(select(package_files.c.sha256)).scalars())
+        return named | set(connection.execute(select(uploads.c.sha256)).scalars())
+
+
+def _remove_orphans(data_dir: Path, named: set[str]) -> None:
+    """Remove the files that no record names."""
+    gone = remove_orphans(data_dir, named)
+    if gone:
+        log.info("tidied", files=gone)
+
+
+class _Lifespan:
+    """Wraps the application: starts the watch for changes with it, and closes everything after it."""
+
+    def __init__(self, app: App, context: ServerContext, lock: DataDirectoryLock) -> None:
+        self._app = app
+        self._context = context
+        self._lock = lock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        await receive()
+        async with watching(self._context):
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await asyncio.to_thread(self._context.logins.close)
+        await asyncio.to_thread(self._context.engine.dispose)
+        self._lock.release()
+        await send({"type": "lifespan.shutdown.complete"})

@@ -1,0 +1,163 @@
+"""Keeps the journal: what changed, in order, so that a mirror can ask what changed since a position.
+
+1. A change is noted in the transaction that makes it: both become visible at the same moment, or neither does.
+2. A position is `ID-MARK`. The mark is random, so that a position from before the database was restored from a backup
+   is recognized, although another change has its id by now.
+3. For a position that is unknown or was pruned, the answer is "anything may have changed".
+
+Usage:
+
+    with writing(engine) as connection:
+        ...change a package file...
+        note_file(connection, file_id)
+    with reading(engine) as connection:
+        since = read_since(connection, "lab", "4711-a1b2c3d4")
+"""
+
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, func, insert, or_, select
+
+from packrat_server.store.tables import (
+    journal,
+    mirror_repos,
+    package_file_tags,
+    package_files,
+    repo_distro_versions,
+    repos,
+)
+
+_KEPT_ROWS = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesSince:
+    """What changed for a mirror since a position.
+
+    Attributes:
+        position: The present position, to ask from next time.
+        repos: Repository → names of its packages that changed; None: any package may have changed.
+        mirror: Whether the mirror's own record changed.
+    """
+
+    position: str
+    repos: dict[str, set[str] | None]
+    mirror: bool
+
+
+def note_file(connection: Connection, package_file: int, tags: Iterable[str] | None = None) -> None:
+    """Note that repositories gained or lost a file.
+
+    Args:
+        connection: The transaction that makes the change.
+        package_file: The id of the file.
+        tags: Only repositories of these tags are concerned; by default those of all tags that the file has.
+    """
+    if tags is None:
+        tags = connection.execute(
+            select(package_file_tags.c.tag).where(package_file_tags.c.package_file == package_file)
+        ).scalars()
+    concerned = (
+        select(repos.c.name, package_files.c.package)
+        .join(repo_distro_versions, repo_distro_versions.c.repo == repos.c.name)
+        .join(package_files, package_files.c.distro_version == repo_distro_versions.c.distro_version)
+        .where(package_files.c.id == package_file, repos.c.tag.in_(list(tags)))
+        .order_by(repos.c.name)
+    )
+    for repo, package in connection.execute(concerned).all():
+        _append(connection, repo=repo, package=package)
+
+
+def note_repo(connection: Connection, repo: str) -> None:
+    """Note that a repository's own record changed, for every mirror that has it."""
+    for mirror in connection.execute(select(mirror_repos.c.mirror).where(mirror_repos.c.repo == repo)).scalars().all():
+        note_mirror(connection, mirror)
+
+
+def note_mirror(connection: Connection, mirror: str) -> None:
+    """Note that a mirror's own record changed."""
+    _append(connection, mirror=mirror)
+
+
+def newest(connection: Connection) -> int:
+    """The id of the last change, 0 where nothing ever changed."""
+    return connection.execute(select(func.max(journal.c.id))).scalar() or 0
+
+
+def begin(connection: Connection) -> None:
+    """Write the first entry, so that there always is a position."""
+    _append(connection)
+
+
+def read_position(connection: Connection) -> str:
+    """The present position."""
+    row = connection.execute(select(journal.c.id, journal.c.mark).order_by(journal.c.id.desc()).limit(1)).one()
+    return f"{row.id}-{row.mark}"
+
+
+def read_since(connection: Connection, mirror: str, position: str) -> ChangesSince:
+    """Tell what changed for a mirror since a position.
+
+    Args:
+        connection: An open transaction.
+        mirror: The name of the mirror.
+        position: What an earlier answer gave.
+
+    Returns:
+        The changes; where the position is not known, everything may have changed.
+    """
+    names = connection.execute(select(mirror_repos.c.repo).where(mirror_repos.c.mirror == mirror)).scalars().all()
+    present = read_position(connection)
+    after = _find_id(connection, position)
+    if after is None:
+        return ChangesSince(present, dict.fromkeys(names), True)
+    rows = connection.execute(
+        select(journal.c.repo, journal.c.package, journal.c.mirror)
+        .where(journal.c.id > after)
+        .where(or_(journal.c.repo.in_(names), journal.c.mirror == mirror))
+    )
+    changed: dict[str, set[str] | None] = {}
+    mirror_changed = False
+    for repo, package, _mirror in rows:
+        if repo is None:
+            mirror_changed = True
+        else:
+            names_of_repo = changed.setdefault(repo, set())
+            if names_of_repo is not None:
+                names_of_repo.add(package)
+    return ChangesSince(present, changed, mirror_changed)
+
+
+def read_names(connection: Connection, repo: str, after: int) -> list[str]:
+    """List the packages of a repository that changed after a journal id, newest first."""
+    rows = connection.execute(
+        select(journal.c.package)
+        .where(journal.c.repo == repo, journal.c.id > after, journal.c.package.is_not(None))
+        .order_by(journal.c.id.desc())
+    ).scalars()
+    return list(dict.fromkeys(rows))
+
+
+def prune(connection: Connection) -> None:
+    """Remove the oldest entries; a mirror that asks from before them is told that everything may have changed."""
+    connection.execute(delete(journal).where(journal.c.id <= newest(connection) - _KEPT_ROWS))
+
+
+def _find_id(connection: Connection, position: str) -> int | None:
+    """The id in a position; None where it is malformed, was pruned, or belongs to another history."""
+    number, _, mark = position.partition("-")
+    if not number.isascii() or not number.isdigit() or len(number) > 15:
+        return None
+    row = connection.execute(select(journal.c.mark).where(journal.c.id == int(number))).first()
+    return int(number) if row is not None and row.mark == mark else None
+
+
+def _append(
+    connection: Connection, repo: str | None = None, package: str | None = None, mirror: str | None = None
+) -> None:
+    connection.execute(
+        insert(journal).values(mark=secrets.token_hex(4), at=time.time(), repo=repo, package=package, mirror=mirror)
+    )
