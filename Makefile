@@ -10,7 +10,7 @@ help:
 	@echo "make demo              try it out: a server, a mirror of it, packages that arrive; Ctrl-C ends it"
 	@echo "make demo-once         the same, proved with apt-get, then it ends"
 	@echo "make test              run all tests; installs the clients that they need"
-	@echo "make test ARGS='tests/unit -k plan'   run some of them"
+	@echo "make test ARGS='tests/agent -k plan'   run some of them"
 	@echo "make check             ruff, mypy, import-linter, deptry, vulture and the rules of the architecture"
 	@echo "make requirements      pin what pyproject.toml asks for, with hashes; what is pinned stays as it is"
 	@echo "make kill              kill the agent 200 times at random moments, and look after each"
@@ -53,7 +53,7 @@ check: $(VENV)/test
 	@$(BIN)/deptry src bench tests --exclude '^$$' --ignore DEP002,DEP004
 	@$(BIN)/vulture
 	@$(BIN)/vulture src bench tests
-	@$(BIN)/pytest tests/unit/test_architecture.py
+	@$(BIN)/pytest tests/project/test_architecture.py
 
 # Pins are for all platforms and for every Python that we support; no registry's address gets into the files.
 COMPILE = $(UV) pip compile -q $(UPGRADE:%=--upgrade-package %) --universal --python-version 3.11 --generate-hashes --no-header --no-annotate

@@ -32,22 +32,25 @@ _COUNT = 300
 _TIMEOUT_S = 180.0
 
 TESTS: dict[str, tuple[str, ...]] = {
-    "packrat_agent/sync/plan.py": ("tests/unit/test_plan.py",),
-    "packrat_agent/sync/download.py": ("tests/unit/test_fetch.py",),
-    "packrat_agent/publish/writer.py": ("tests/unit/test_publish.py",),
-    "packrat_agent/publish/scan.py": ("tests/unit/test_scan_sweep.py", "tests/unit/test_publish.py"),
-    "packrat_agent/publish/gc.py": ("tests/unit/test_scan_sweep.py",),
-    "packrat_agent/gpg/keyring.py": ("tests/unit/test_keyring.py", "tests/unit/test_gpg_status.py"),
+    "packrat_agent/sync/plan.py": ("tests/agent/sync/test_plan.py",),
+    "packrat_agent/sync/download.py": ("tests/agent/sync/test_download.py",),
+    "packrat_agent/publish/writer.py": ("tests/agent/publish/test_writer.py",),
+    "packrat_agent/publish/scan.py": ("tests/agent/publish/test_scan_and_gc.py", "tests/agent/publish/test_writer.py"),
+    "packrat_agent/publish/gc.py": ("tests/agent/publish/test_scan_and_gc.py",),
+    "packrat_agent/gpg/keyring.py": ("tests/agent/gpg/test_keyring.py", "tests/agent/gpg/test_verdict.py"),
     "packrat_core/packages/deb/": (
-        "tests/formats/apt/test_stanza.py",
-        "tests/formats/apt/test_read_deb.py",
-        "tests/formats/apt/test_relations.py",
+        "tests/core/packages/deb/test_stanza.py",
+        "tests/core/packages/deb/test_read_deb.py",
+        "tests/core/packages/deb/test_relations.py",
     ),
-    "packrat_core/packages/rpm/": ("tests/formats/yum/test_read_rpm.py", "tests/formats/yum/test_render.py"),
-    "packrat_core/packages/python/": ("tests/unit/test_read_distribution.py",),
+    "packrat_core/packages/rpm/": (
+        "tests/core/packages/rpm/test_read_rpm.py",
+        "tests/agent/formats/yum/test_render.py",
+    ),
+    "packrat_core/packages/python/": ("tests/core/packages/python/test_inspect.py",),
     "packrat_core/packages/image/": (
-        "tests/formats/docker/test_read_image.py",
-        "tests/formats/docker/test_render.py",
+        "tests/agent/formats/docker/test_read_image.py",
+        "tests/agent/formats/docker/test_render.py",
     ),
 }
 """Module or folder below src → its tests; a fast one first, since the first failure ends a run."""

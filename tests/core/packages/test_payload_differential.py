@@ -15,7 +15,6 @@ from typing import BinaryIO
 import pytest
 from backports import zstd
 
-from formats.apt.build import ar, tar
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.payload import check_payload as check_deb
 from packrat_core.packages.image.payload import check_payload as check_image
@@ -24,6 +23,7 @@ from packrat_core.packages.rpm.payload import check_payload as check_rpm
 from packrat_demo.build_image import Image, build_classic, build_oci
 from packrat_demo.build_image import tar as image_tar
 from packrat_demo.build_rpm import Rpm, build_rpm
+from support.apt_packages import ar, tar
 
 PLAIN = tar(*((f"./f{number}", bytes([number]) * 3000 + b"hello" * 100) for number in range(3)))
 CONTROL = ("control.tar", tar(("./control", b"Package: x\nVersion: 1\nArchitecture: amd64\n")))

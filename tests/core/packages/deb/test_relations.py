@@ -7,7 +7,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from formats.apt.build import APT, NOW, SETTINGS, Chunks, files_of, one_suite, package_file
 from packrat_agent.formats.interface import RenderRequest
 from packrat_agent.model.entries import Entry, Fragment
 from packrat_core.errors import Refused
@@ -15,6 +14,7 @@ from packrat_core.packages.deb.relations import STANZA_LIMIT, WORD_LIMIT, find_f
 from packrat_core.packages.deb.stanza import read_stanza
 from packrat_demo.build_deb import Deb
 from packrat_demo.private_apt import PrivateApt
+from support.apt_packages import APT, NOW, SETTINGS, Chunks, files_of, one_suite, package_file
 
 START = b"Package: x\nVersion: 1\nArchitecture: amd64\n"
 

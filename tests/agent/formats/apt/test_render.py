@@ -14,7 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from formats.apt.build import (
+from agent.formats.apt.readable import EXPECTED, readable, wanted_files
+from packrat_agent.formats.interface import RenderSettings, tell_ahead
+from packrat_agent.model.entries import Entry
+from packrat_agent.model.tree import PendingSignature, Publication, TreeFile
+from packrat_core.errors import Held, Refused
+from packrat_demo.build_deb import Deb
+from support.apt_packages import (
     APT,
     NOW,
     REPO,
@@ -27,12 +33,6 @@ from formats.apt.build import (
     package_file,
     request,
 )
-from formats.apt.readable import EXPECTED, readable, wanted_files
-from packrat_agent.formats.interface import RenderSettings, tell_ahead
-from packrat_agent.model.entries import Entry
-from packrat_agent.model.tree import PendingSignature, Publication, TreeFile
-from packrat_core.errors import Held, Refused
-from packrat_demo.build_deb import Deb
 
 FACTS = {"bookworm": {"Origin": "Packrat", "Label": "Development packages", "Codename": "bookworm", "Date": "1000"}}
 

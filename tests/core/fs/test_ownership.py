@@ -17,7 +17,7 @@ from packrat_core.fs.ownership import refuse_root
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
 
 _OTHER = "nobody"
-_TOP = Path(__file__).parents[2]
+_TOP = Path(__file__).parents[3]
 _MODULES = Path(tempfile.gettempdir()) / f"packrat-ownership-{os.getpid()}"
 
 

@@ -14,12 +14,12 @@ from backports import zstd
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from formats.apt.build import ar, deb_of, gz, tar
-from formats.apt.build import read as read_fragment
 from packrat_agent.model.entries import Fragment
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.control import CONTROL_ARCHIVE_LIMIT, read_control
 from packrat_demo.build_deb import Compression, Deb, build_deb
+from support.apt_packages import ar, deb_of, gz, tar
+from support.apt_packages import read as read_fragment
 
 CONTROL = b"Package: x\nVersion: 1\nArchitecture: amd64\n"
 MIB = 1 << 20

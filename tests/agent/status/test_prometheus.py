@@ -21,7 +21,7 @@ from packrat_agent.status.prometheus import collect, serving_metrics
 from packrat_core.errors import ConfigError
 from support.mirror_conf import write_mirror_conf
 
-_DOC = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+_DOC = (Path(__file__).parents[3] / "docs/operations.md").read_text()
 
 
 @pytest.fixture

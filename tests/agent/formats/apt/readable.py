@@ -1,16 +1,16 @@
 """Writes a small repository so that a person can read it and Git can show what changed.
 
-`PYTHONPATH=tests python -m formats.apt.readable` writes it anew, after a change that is meant.
+`PYTHONPATH=tests python -m agent.formats.apt.readable` writes it anew, after a change that is meant.
 """
 
 import re
 import tempfile
 from pathlib import Path
 
-from formats.apt.build import APT, entries, files_of, request
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.tree import PendingSignature
 from packrat_demo.build_deb import Deb
+from support.apt_packages import APT, entries, files_of, request
 
 EXPECTED = Path(__file__).parent / "expected"
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from formats.apt.build import Chunks
 from packrat_agent.formats.compress import Shard, compress_gzip, compress_xz
+from support.apt_packages import Chunks
 
 
 def shards_of(*parts: bytes) -> list[Shard]:
