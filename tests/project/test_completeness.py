@@ -19,7 +19,7 @@ from support.kinds import KINDS
 from support.misfits import MISFITS
 from support.type_clients import CLIENTS
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
 
 LAYERS: Mapping[str, Collection[str]] = {
