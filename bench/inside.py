@@ -1,6 +1,6 @@
 """An agent that makes one pass whenever it is told to, for measuring the pass alone.
 
-Takes: mirror.conf as argument; on stdin a line a pass: the JSON list of the changed packages, empty for a full pass.
+Takes: mirror.conf as argument; on stdin a line a pass: the JSON list of the changed packages, empty for a full sync.
 Gives: on stdout a line a pass: seconds, peak_kib.
 Touches: what packrat-agent touches.
 """

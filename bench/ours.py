@@ -153,7 +153,7 @@ class Inside:
         return Measured(told["seconds"], told["peak_kib"])
 
     def build(self, corpus: Corpus) -> Measured:
-        """The full pass at start."""
+        """The full sync at start."""
         return self._ask()
 
     def add(self, package: Package) -> Measured:
@@ -207,7 +207,7 @@ class Run:
         self._checked.set()
 
     def build(self, corpus: Corpus) -> Measured:
-        """From the start of the process until its first full pass is done."""
+        """From the start of the process until its first full sync is done."""
         os.sync()
         started = time.perf_counter()
         self._process = subprocess.Popen(

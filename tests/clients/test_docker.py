@@ -432,6 +432,6 @@ def test_links_that_the_agent_did_not_make_lead_nowhere(published: Stage) -> Non
                 assert status in (403, 404), (name, ref)
                 assert b"not ours" not in body
             assert registry.answer("/v2/docker-dev/web/manifests/latest")[0] == 200
-    # What carries the agent's own user's mark is found and removed by the next full pass.
+    # What carries the agent's own user's mark is found and removed by the next full sync.
     published.agent("sync")
     assert not any(os.path.lexists(path) for path in (foreign, ours, file))

@@ -1,6 +1,6 @@
 -- The state database as it stands after every migration; a test holds the two together.
 
--- Single values: the mirror's name and description, the last full pass.
+-- Single values: the mirror's name and description, the last full sync.
 CREATE TABLE settings (
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -22,7 +22,7 @@ CREATE TABLE repos (
 --   live     its bytes are verified, in place, and named by the index
 --   refused  can't be in the index; `reason` says why; tried again in each pass
 --            (with `unreadable` 1: its bytes are at fault, so only when its record changes)
---   `unreadable` 2 on a wanted file: the server sent other bytes than its record says; tried again in a full pass
+--   `unreadable` 2 on a wanted file: the server sent other bytes than its record says; tried again in a full sync
 -- A row is deleted when the server withdraws the file; what is on disk then lives on in `live_files` as retiring.
 CREATE TABLE files (
     repo TEXT NOT NULL REFERENCES repos (name) ON DELETE CASCADE,

@@ -126,10 +126,10 @@ def _full_syncs(status: Status, limits: Limits) -> Iterator[_Finding]:
     if last is not None and last.ended is not None:
         # The longer full syncs take, the less often they come, so the time that this one took does not count.
         age_s = status.at - last.ended - (last.seconds or 0)
-        yield limits.pass_age_s.judge(age_s), f"the last full pass ended {human_age(status.at - last.ended)} ago"
+        yield limits.pass_age_s.judge(age_s), f"the last full sync ended {human_age(status.at - last.ended)} ago"
     elif status.agent.started is not None:
         age_s = status.at - status.agent.started
-        yield limits.pass_age_s.judge(age_s), f"no full pass has ended in {human_age(age_s)}"
+        yield limits.pass_age_s.judge(age_s), f"no full sync has ended in {human_age(age_s)}"
 
 
 def _repos(status: Status, limits: Limits) -> Iterator[_Finding]:
@@ -187,7 +187,7 @@ def _good(status: Status) -> str:
         _count(status.repos, "repository", "repositories"),
         f"{sum(repo.live for repo in status.repos)} live",
         _server_said(status),
-        f"last full pass {human_age(status.at - last)} ago" if last is not None else "no full pass yet",
+        f"last full sync {human_age(status.at - last)} ago" if last is not None else "no full sync yet",
     ]
     if status.agent.state is AgentState.ELSEWHERE:
         parts.append(f"held by {status.agent.host}")

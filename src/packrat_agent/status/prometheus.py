@@ -125,18 +125,18 @@ def _of_agent(status: Status) -> Iterator[Metric]:
 
 def _of_full_syncs(status: Status) -> Iterator[Metric]:
     if (last := status.full_pass) is not None:
-        yield from _known("full_pass_ended_timestamp_seconds", "When the last full pass ended.", last.ended)
-        yield from _known("full_pass_duration_seconds", "How long the last full pass took.", last.seconds)
-        yield from _known("full_pass_files", "Files that the last full pass read on disk.", last.files)
-        yield from _known("full_pass_bytes", "Bytes that the last full pass read on disk.", last.bytes)
+        yield from _known("full_pass_ended_timestamp_seconds", "When the last full sync ended.", last.ended)
+        yield from _known("full_pass_duration_seconds", "How long the last full sync took.", last.seconds)
+        yield from _known("full_pass_files", "Files that the last full sync read on disk.", last.files)
+        yield from _known("full_pass_bytes", "Bytes that the last full sync read on disk.", last.bytes)
         yield from _known("full_pass_damaged_files", "Files that it found changed or missing.", last.damaged)
         yield from _known("full_pass_foreign_files", "Files that it found and were not the mirror's.", last.foreign)
         yield from _known("full_pass_complete", "1 where nothing was left out.", last.complete)
-    yield _gauge("scan_running", "1 while a full pass reads the disk.", float(status.scan is not None))
+    yield _gauge("scan_running", "1 while a full sync reads the disk.", float(status.scan is not None))
     if (scan := status.scan) is not None:
-        yield from _known("scan_files", "Files that the running full pass has read.", scan.files)
-        yield from _known("scan_bytes", "Bytes that the running full pass has read.", scan.bytes)
-        yield from _known("scan_expected_files", "Files that the running full pass is going to read.", scan.of_files)
+        yield from _known("scan_files", "Files that the running full sync has read.", scan.files)
+        yield from _known("scan_bytes", "Bytes that the running full sync has read.", scan.bytes)
+        yield from _known("scan_expected_files", "Files that the running full sync is going to read.", scan.of_files)
 
 
 def _of_repos(status: Status) -> Iterator[Metric]:

@@ -83,7 +83,7 @@ def show_summary(summary: _SummaryReport, *, dry_run: bool) -> None:
     for text in summary.rejected:
         _print_line(f"! rejected {text}")
     if dry_run:
-        _show_foreign(summary)
+        _show_untracked(summary)
     _print_line(
         f"{len(summary.syncs)} repositories: "
         f"{sum(len(p.added) for p in summary.syncs)} {would}added, "
@@ -99,13 +99,13 @@ def _print_line(text: str) -> None:
     click.echo(printable(text))
 
 
-def _show_foreign(summary: _SummaryReport) -> None:
+def _show_untracked(summary: _SummaryReport) -> None:
     for path in summary.collected[:_LISTED]:
-        _print_line(f"x {path} (foreign)")
+        _print_line(f"x {path} (untracked)")
     if len(summary.collected) > _LISTED:
         _print_line(f"x … and {len(summary.collected) - _LISTED} more")
     if summary.unremembered:
         _print_line(
-            "The state database is new and knows nothing of this tree: the mirror's own indexes count as foreign here. "
-            "A real pass makes them anew in their places, and only then removes what is left."
+            "The state database is new and knows nothing of this tree: the mirror's own indexes count as untracked here. "
+            "A real sync makes them anew in their places, and only then removes what is left."
         )

@@ -55,7 +55,7 @@ def _head(status: Status) -> Iterator[tuple[str, str, str]]:
     if server.login_refused:
         since = f" for {human_age(status.at - server.login_refused_since)}" if server.login_refused_since else ""
         yield "login", f"refused{since}, the mirror is read without one: {server.login_refused}", "yellow"
-    yield "full pass", _full_pass(status), ""
+    yield "full sync", _full_pass(status), ""
     if (scan := status.scan) is not None:
         share = f" of {scan.of_files} files" if scan.of_files is not None else " files"
         began = f", began {human_age(status.at - scan.began)} ago" if scan.began is not None else ""
@@ -87,7 +87,7 @@ def _full_pass(status: Status) -> str:
     took = f", took {human_age(last.seconds)}" if last.seconds is not None else ""
     read = f", {last.files} files, {human_size(last.bytes or 0)} read" if last.files is not None else ""
     found = f", {last.damaged} damaged" if last.damaged else ""
-    found += f", {last.foreign} foreign" if last.foreign else ""
+    found += f", {last.foreign} untracked" if last.foreign else ""
     rest = ", incomplete" if last.complete is False else ""
     return f"ended {human_age(status.at - last.ended)} ago{took}{read}{found}{rest}"
 

@@ -402,7 +402,7 @@ def test_all_good_is_ok(bench: Bench) -> None:
     bench.say_good()
     level, line = bench.verdict()
     assert level is Level.OK
-    assert line.startswith("PACKRAT OK - 1 repository, 2 live, server up, last full pass 100 s ago | ")
+    assert line.startswith("PACKRAT OK - 1 repository, 2 live, server up, last full sync 100 s ago | ")
 
 
 @pytest.mark.parametrize(
@@ -414,10 +414,10 @@ def test_all_good_is_ok(bench: Bench) -> None:
         ("server", {"up": False, "since": _NOW - 9, "reason": "no psk"}, Level.OK, "away for a moment: no psk,"),
         ("login", {"refused": "400", "since": _NOW - 9}, Level.WARNING, "the mirror is read without a login: 400"),
         ("login", {"refused": None, "since": _NOW - 9}, Level.OK, "server up"),
-        ("full_pass", {"ended": _NOW - 2651, "seconds": 50}, Level.OK, "last full pass"),
-        ("full_pass", {"ended": _NOW - 2751, "seconds": 50}, Level.WARNING, "the last full pass ended 46 min ago"),
-        ("full_pass", {"ended": _NOW - 9051, "seconds": 50}, Level.CRITICAL, "the last full pass ended 3 h ago"),
-        ("full_pass", {}, Level.WARNING, "no full pass has ended in 83 min"),
+        ("full_pass", {"ended": _NOW - 2651, "seconds": 50}, Level.OK, "last full sync"),
+        ("full_pass", {"ended": _NOW - 2751, "seconds": 50}, Level.WARNING, "the last full sync ended 46 min ago"),
+        ("full_pass", {"ended": _NOW - 9051, "seconds": 50}, Level.CRITICAL, "the last full sync ended 3 h ago"),
+        ("full_pass", {}, Level.WARNING, "no full sync has ended in 83 min"),
         ("repo", {"ahead": "is of 2027"}, Level.CRITICAL, "1 repository dated ahead: apt-dev (is of 2027)"),
         ("repo", {"held": "offers nothing"}, Level.WARNING, "1 repository held back: apt-dev (offers nothing)"),
         ("repo", {"error": "no room"}, Level.CRITICAL, "1 repository can't be built: apt-dev (no room)"),
