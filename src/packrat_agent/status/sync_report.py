@@ -106,6 +106,6 @@ def _show_untracked(summary: _SummaryReport) -> None:
         _print_line(f"x … and {len(summary.collected) - _LISTED} more")
     if summary.unremembered:
         _print_line(
-            "The state database is new and knows nothing of this tree: the mirror's own indexes count as untracked here. "
+            "The state database is new and knows nothing of this tree: the mirror's own indexes count as untracked. "
             "A real sync makes them anew in their places, and only then removes what is left."
         )
