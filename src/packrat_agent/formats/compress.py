@@ -82,7 +82,7 @@ def _gzip_member(plain: bytes) -> bytes:
 
 
 def _xz_chunk(plain: bytes) -> bytes:
-    """Return one block behind its two sizes: unpadded and plain (8 bytes each, little-endian), then the padded block."""
+    """Return the block's unpadded and plain sizes (8 bytes each, little-endian), followed by the padded block."""
     # A dictionary larger than the shard finds no more matches, and costs memory here and in every client.
     dictionary = 1 << min(max(_XZ_DICTIONARY_BITS[0], (len(plain) - 1).bit_length()), _XZ_DICTIONARY_BITS[1])
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 4, "dict_size": dictionary}]
