@@ -257,7 +257,7 @@ def _read_blob(archive: Archive, descriptor: Descriptor, limit: int) -> bytes:
 
 
 def _architecture(config: bytes) -> str:
-    """Return the architecture that a configuration names; '' if it is not that of an image but of an attestation, say."""
+    """Return the architecture that a configuration names; '' if it names none, as that of an attestation."""
     try:
         architecture = json.loads(config).get("architecture")
     except (ValueError, RecursionError, AttributeError):
