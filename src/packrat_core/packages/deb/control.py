@@ -77,7 +77,7 @@ def open_archive(file: BinaryIO, member: ArMember, limit: int | None = None) -> 
     Args:
         file: the open .deb.
         member: its control or data archive.
-        limit: the largest decompressed size in bytes; None for the default.
+        limit: the largest decompressed size in bytes; None for no limit beyond those of all archives.
     """
     packed = SectionSource(file, member.start, member.size)
     coding = CODINGS[member.name.partition(".tar")[2]]
