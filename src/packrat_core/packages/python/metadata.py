@@ -59,13 +59,14 @@ def read_version(text: str, where: str) -> Version:
 
 
 def _fields(content: bytes) -> dict[bytes, bytes]:
-    """Map the lower-case names of the fields in `_OURS` to their values, up to the empty line before the description."""
+    """Map the names of the fields in `_OURS` to their values, reading up to the empty line before the description."""
     fields: dict[bytes, bytes] = {}
     current = b""
     for raw in content.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
         line = raw.rstrip(b"\r")
         if not line:
             break
+        # A folded line continues the field before it; it is kept only for a field that an index lists.
         if line[:1] in (b" ", b"\t"):
             if current in fields:
                 fields[current] += b" " + line
