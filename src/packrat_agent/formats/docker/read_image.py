@@ -125,7 +125,7 @@ class _Walk:
         self._known: dict[str, _Found | None] = {}
 
     def follow(self, data: bytes, media_type: str, depth: int = 0) -> _Found:
-        """Collect the parts of a manifest; an index is written anew without the images that are not in the archive.
+        """Collect the parts of a manifest; an index is rewritten without the images that are not in the archive.
 
         Args:
             data: the bytes of the manifest.
@@ -166,7 +166,7 @@ class _Walk:
         if below is None:
             return False
         if below.top != child.digest:
-            # The inner index was written anew and has another digest, which the outer one does not name.
+            # The inner index was rewritten and has another digest now, which the outer one does not name.
             raise Refused("an index in its index names images that are not in the archive")
         found.manifests.update(below.manifests)
         found.blobs.update(below.blobs)

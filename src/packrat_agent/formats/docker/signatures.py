@@ -54,7 +54,7 @@ def sign_manifest(
 
 
 def _statement(reference: str, digest: str) -> bytes:
-    """Write the signed statement that a reference stands for a manifest; without a date, so that it never changes."""
+    """Write the statement to sign, that a reference names a manifest; without a date, so that it never changes."""
     critical = {
         "identity": {"docker-reference": reference},
         "image": {"docker-manifest-digest": digest},

@@ -60,6 +60,7 @@ class PypiFormat:
         """Check that name and version are those of the record and of the file's name, in any spelling."""
         kind = fragment.body.partition(b"\n")[0].decode()
         check_file_name(file.file_name, kind, fragment.name, fragment.version)
+        # Both PEP 503 and the server's renaming make several spellings of one name; either may explain a difference.
         is_project = canonicalize_name(file.package) == canonicalize_name(fragment.name)
         if not (is_project or means(_plain(file.package), _plain(fragment.name))):
             raise Refused(f"the server has it as package {file.package}, its metadata says {fragment.name}")
@@ -124,6 +125,7 @@ def _kept_page(identity: str, chunks: ChunkCache) -> Page | None:
     kept = chunks.get(_CODING, identity)
     if kept is None:
         return None
+    # `_render_project` stores the length of the HTML page (8 bytes, big-endian), that page, and the JSON page.
     middle = 8 + int.from_bytes(kept[:8], "big")
     return Page(kept[8:middle], kept[middle:])
 

@@ -119,6 +119,8 @@ def _render_version(request: RenderRequest, top: str, version: DistroVersion, en
     repo_file = write_repo_file(repo, top, title, settings)
     content: list[TreeFile | TreeLink | PendingSignature] = _repodata_content(f"{top}/repodata", metadata)
     pointers = _repomd_files(f"{top}/repodata", f"{top}/repodata", Content.of(repomd), request)
+    # The lists need absolute addresses. Their clients read one generation from start to end, so an update in between
+    # can't take files away from them.
     if settings.public_url:
         generation = f"generations/{revision}-{hashlib.sha256(repomd).hexdigest()[:12]}"
         content += _repodata_content(f"{top}/{generation}/repodata", metadata)
@@ -131,6 +133,7 @@ def _render_version(request: RenderRequest, top: str, version: DistroVersion, en
             TreeFile(f"{top}/metalink", Content.of(write_metalink(address, repomd, revision))),
         ]
     pointers.append(TreeFile(f"{top}/{repo.name}.repo", Content.of(repo_file)))
+    # With revision 0, the identity does not depend on the date.
     identity = hashlib.sha256(write_repomd(metadata, 0, description) + repo_file + (settings.public_key or b""))
     return Publication(name, identity.hexdigest(), tuple(content), tuple(pointers), {"Revision": str(revision)})
 

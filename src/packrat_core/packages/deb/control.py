@@ -103,6 +103,7 @@ def _check_order(members: list[ArMember]) -> tuple[ArMember, ArMember]:
             f"its third member is {data.name!r}, not the data archive: data.tar, or that with .gz, .xz, .zst, .bz2 or "
             ".lzma"
         )
+    # dpkg ignores further members, so they may be anything but what another tool could take for these two.
     for member in further:
         if member.name.startswith(("control.tar", "data.tar")):
             raise Refused(f"it has a second control or data archive, {member.name!r}; dpkg would not look at it")

@@ -139,6 +139,7 @@ def _after_version(value: bytes, opening: int) -> int | None:
     # apt needs four characters up to the end of the field, so it does not accept "(=1)" there.
     if at + 3 >= len(value):
         return None
+    # One of < << <= > >> >= =; anything else is read as part of the version.
     if value[at : at + 1] in (b"<", b">"):
         at += 2 if value[at + 1 : at + 2] in (b"=", value[at : at + 1]) else 1
     elif value[at : at + 1] == b"=":

@@ -77,6 +77,7 @@ def split_fields(control: bytes) -> dict[bytes, bytes]:
         name = match[1].lower()
         if name in fields:
             raise Refused(f"its control file has the field {match[1][:60].decode()} twice")
+        # Continuation lines are appended to the same list.
         lines = fields[name] = [line.rstrip(b"\r")]
     return {name: b"\n".join(lines) for name, lines in fields.items()}
 

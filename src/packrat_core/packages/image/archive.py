@@ -106,6 +106,7 @@ class Archive:
         taken = self._taken.get(member.offset)
         if taken is None:
             plain = hashlib.sha256()
+            # A layer that is gzip already is copied as it is: compressing it again would change its digest.
             as_gzip = as_gzip and not self._is_gzip(member, name)
             chunks = self._chunks(member)
             taken = self._write(_gzip(chunks, plain) if as_gzip else _counted(chunks, plain), plain)
@@ -169,6 +170,7 @@ class Archive:
                     output.write(chunk)
             spare.chmod(0o644)
             target = self._into / digest.hexdigest()
+            # `discard` must not remove a file that was here before, such as the same layer of another image.
             if not target.exists():
                 self._written.add(target.name)
             spare.replace(target)

@@ -158,10 +158,12 @@ def _read_descriptor(value: object, what: str) -> Descriptor:
     digest, size, media_type = value.get("digest"), value.get("size"), value.get("mediaType", "")
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
         raise Refused(f"its {what} names the digest {repr(digest)[:100]}, which is no SHA-256")
+    # In Python, bool is a subclass of int; `true` is not a size.
     if type(size) is not int or size < 0:
         raise Refused(f"its {what} has the size {repr(size)[:40]} for {digest}")
     if not isinstance(media_type, str):
         raise Refused(f"its {what} has no media type for {digest}")
+    # containerd's annotation holds the whole reference, that of OCI often only the tag.
     annotations = value.get("annotations")
     name = annotations.get("io.containerd.image.name") if isinstance(annotations, dict) else None
     if name is None and isinstance(annotations, dict):

@@ -39,6 +39,7 @@ def check_payload(file: BinaryIO) -> None:
         _decompress(file, rpm)
         return
     found = {name: hashlib.new(name, usedforsecurity=False) for name in expected}
+    # The MD5 in the signature header begins with the header; all other digests cover the payload alone.
     if "md5" in found:
         found["md5"].update(rpm.header.blob)
     file.seek(rpm.end)

@@ -49,6 +49,7 @@ def check_header(header: Header) -> None:
     for together in _TOGETHER:
         if len({header.items[tag].count for tag in together if tag in header.items}) > 1:
             raise Refused(f"its header is broken: tags {together} differ in length")
+    # Every file repeats the name of its directory in the index, so one long name can be multiplied by many files.
     lengths = [len(name) for name in header.texts(DIR_NAMES)]
     try:
         paths = sum(lengths[index] for index in header.numbers(DIR_INDEXES))
