@@ -73,8 +73,7 @@ def write_release(
         "SHA256:",
         *(f" {file.sha256} {file.size:>16} {file.path}" for file in sorted(listed, key=lambda file: file.path)),
     ]
-    # The dates are left out of the identity, so that an unchanged suite is not published again just for a new date.
-    # Signing counts, since a suite that becomes signed has other pointers.
+    # The identity leaves out the dates, so that an unchanged suite is not published again just for a new date.
     dates = [f"Date: {format_date(date_s)}"]
     identity = hashlib.sha256("\n".join([*fixed, *rest, f"signed: {settings.signed}"]).encode())
     if settings.apt_valid_for_s:
