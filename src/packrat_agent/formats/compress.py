@@ -28,21 +28,21 @@ _THREADS = 2
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One run of whole entries of an index; `digest` is the SHA-256 of `plain`."""
+    """A run of whole entries of an index; `digest` is the SHA-256 of `plain`, in hex."""
 
     plain: bytes
     digest: str
 
 
 def compress_gzip(shards: Sequence[Shard], chunks: ChunkCache) -> Content:
-    """Compress the shards to one gzip file; its members are read one after the other as one content."""
+    """Compress the shards to one gzip file with a member for each; readers concatenate the members."""
     return Content(tuple(_chunks(shards, chunks, _GZ, _gzip_member)) or (_gzip_member(b""),))
 
 
 def compress_xz(shards: Sequence[Shard], chunks: ChunkCache) -> Content:
-    """Compress the shards to one xz stream with a block each.
+    """Compress the shards to one xz stream with a block for each.
 
-    apt refuses concatenated streams, but reads one stream of many blocks.
+    apt rejects concatenated streams but reads one stream of many blocks.
     """
     header = _XZ_MAGIC + _XZ_FLAGS + _crc32(_XZ_FLAGS)
     blocks = []
@@ -59,12 +59,12 @@ def compress_xz(shards: Sequence[Shard], chunks: ChunkCache) -> Content:
 
 
 def _chunks(shards: Sequence[Shard], cache: ChunkCache, coding: str, compress: Callable[[bytes], bytes]) -> list[bytes]:
-    # liblzma makes no block of nothing.
+    # liblzma does not make a block of empty input.
     shards = [shard for shard in shards if shard.plain]
     found = [cache.get(coding, shard.digest) for shard in shards]
     missing = [number for number, chunk in enumerate(found) if chunk is None]
     if len(missing) > 1:
-        # zlib and lzma release the GIL.
+        # Threads help here, because zlib and lzma release the GIL.
         with ThreadPoolExecutor(_THREADS) as threads:
             made = list(threads.map(lambda number: compress(shards[number].plain), missing))
     else:
@@ -82,10 +82,11 @@ def _gzip_member(plain: bytes) -> bytes:
 
 
 def _xz_chunk(plain: bytes) -> bytes:
-    """Make one block: its unpadded and its plain size (8 bytes each, little-endian), then the padded block."""
-    # A dictionary larger than the shard finds nothing more, and costs memory here and in every client.
+    """Return the block's unpadded and plain sizes (8 bytes each, little-endian), followed by the padded block."""
+    # A dictionary larger than the shard finds no more matches, and costs memory here and in every client.
     dictionary = 1 << min(max(_XZ_DICTIONARY_BITS[0], (len(plain) - 1).bit_length()), _XZ_DICTIONARY_BITS[1])
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 4, "dict_size": dictionary}]
+    # liblzma only writes whole streams through this interface: take the block out, and its sizes from the index.
     stream = lzma.compress(plain, lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=filters)
     index_size = (int.from_bytes(stream[-8:-4], "little") + 1) * 4
     block = stream[_XZ_HEADER : len(stream) - _XZ_HEADER - index_size]

@@ -1,4 +1,4 @@
-"""What every repository type must be able to do, and the values that reach it."""
+"""The interface that every repository type implements, and the values that are passed to it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +14,16 @@ from packrat_agent.model.tree import Tree
 
 @dataclass(frozen=True, slots=True)
 class RenderSettings:
-    """What the operator's configuration says about the indexes.
+    """The operator's settings for the indexes.
 
-    `confirmed_repos` names the repositories whose published Origin, Label and Codename may change. `public_url` is the
-    address of root_dir as clients know it, without a slash at its end. `public_key` is the armored key,
-    `standalone_subkey` what signs as a key of its own, where that is a subkey: for clients that know no subkeys.
+    Attributes:
+        public_url: the address of root_dir as clients know it, without a trailing slash.
+        public_key: the armored public key.
+        standalone_subkey: the signing subkey as a key of its own, for clients that do not support subkeys; None if the
+            primary key signs.
+        apt_valid_for_s: seconds from Date to Valid-Until; None for no Valid-Until.
+        confirmed_repos: the repositories whose published Origin, Label and Codename may change.
+        clock_confirmed: the clock is right, so a date may be earlier than the last one.
     """
 
     mirror_description: str
@@ -34,10 +39,10 @@ class RenderSettings:
 
 
 class ChunkCache(Protocol):
-    """Keeps the compressed form of an index part under the SHA-256 of its plain bytes and the coding's name."""
+    """A cache of compressed index parts, by the name of the coding and the SHA-256 of the plain bytes."""
 
     def get(self, coding: str, digest: str) -> bytes | None:
-        """The compressed bytes, or None where they have to be made."""
+        """Return the compressed bytes, or None if they are not in the cache."""
 
     def put(self, coding: str, digest: str, chunk: bytes) -> None:
         """Remember the compressed bytes."""
@@ -45,11 +50,14 @@ class ChunkCache(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RenderRequest:
-    """Everything that the indexes of one repository are made from.
+    """Everything that the indexes of one repository are rendered from.
 
-    `entries` come oldest record first. `facts`: name of a publication → what its last generation remembered. `now`
-    is aware, in UTC. `memo` is the format's own: what its last render of the repository left there to be quicker, often
-    nothing; the outcome never depends on it.
+    Attributes:
+        entries: all entries of the repository, the oldest record first.
+        now: the date of the publication, aware, in UTC.
+        facts: name of a publication → the facts that its last generation remembered.
+        memo: a cache that the format fills in one render and uses in the next; often empty. The result never depends
+            on it.
     """
 
     repo: Repo
@@ -62,14 +70,14 @@ class RenderRequest:
 
 
 MOMENT = "Date"
-"""Name of the fact that holds the date, in epoch seconds, that clients see in a publication."""
+"""Name of the fact that holds the date that clients see in a publication, in epoch seconds."""
 
 _TOLERATED_S = 10
-"""How far ahead of the client's clock it may be. Source: apt.conf(5), Acquire::Max-FutureTime."""
+"""Seconds that the date may be ahead of the client's clock. Source: apt.conf(5), Acquire::Max-FutureTime."""
 
 
 def tell_ahead(facts: Iterable[Mapping[str, str]], now: datetime) -> str | None:
-    """Tell what is wrong and what to do, if clients refuse a publication since it is dated ahead; else None."""
+    """Explain, for the operator, that clients reject a publication because it is dated in the future; else None."""
     latest_s = max((int(fact[MOMENT]) for fact in facts if fact.get(MOMENT, "").isdigit()), default=0)
     if latest_s <= now.timestamp() + _TOLERATED_S:
         return None
@@ -83,8 +91,10 @@ def tell_ahead(facts: Iterable[Mapping[str, str]], now: datetime) -> str | None:
 class Treatment(Enum):
     """What is published of a package file.
 
-    AS_IS: itself. SIGNED: a copy signed by the operator's key, where there is one. UNPACKED: the products that `read`
-    takes out of it. ACCOMPANIED: itself, and beside it the products that `read` takes out of it.
+    AS_IS: the file itself.
+    SIGNED: a copy signed with the operator's key; the file itself if there is no key.
+    UNPACKED: the products that `read` takes out of it.
+    ACCOMPANIED: the file itself, and beside it the products that `read` takes out of it.
     """
 
     AS_IS = 0
@@ -101,15 +111,17 @@ class WebServer(Enum):
 
 
 IMMUTABLE = "public, max-age=31536000, immutable"
-"""The Cache-Control of what never changes."""
+"""Cache-Control of files that never change."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebRules:
-    """What a web server must be told beyond serving plain files.
+    """The configuration that a web server needs beyond serving plain files.
 
-    `outside` stands once before the server block or virtual host, `shared` once in it: both are the same for all
-    repositories of a type. `inside` stands in it too, after `shared`.
+    Attributes:
+        outside: goes before the server block or virtual host, once for all repositories of a type.
+        shared: goes into the block, once for all repositories of a type.
+        inside: goes into the block after `shared`, once for each repository.
     """
 
     outside: str = ""
@@ -123,45 +135,46 @@ class Format(Protocol):
     kind: str
     treatment: Treatment
     fragment_version: int
-    """Raised when fragments change their meaning: older ones are read again."""
+    """Increased when the meaning of fragments changes, so that the package files are read again."""
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """Choose the path of the package file, relative to the repository's directory.
 
-        UNPACKED: the directory that the names of its products are relative to; others may share it.
+        If the treatment is UNPACKED, choose the directory that the names of its products are relative to; several
+        package files may share it.
 
         Raises:
             Refused: the file can't be in a repository of this type.
         """
 
     def read(self, path: Path, into: Path) -> Fragment:
-        """Read what the index needs from a verified file; the only time that it is opened.
+        """Read what the index needs from a verified file; no other method opens it.
 
-        UNPACKED, ACCOMPANIED: each product of the fragment is written to `into`, named by its SHA-256.
+        If the treatment is UNPACKED or ACCOMPANIED, write each product of the fragment to `into`, named by its SHA-256.
 
         Raises:
             Refused: the file is torn, of another type, or hostile; with the reason.
         """
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
-        """Compare the server's record with what the file says; `renamed` has the rules for names that mean the same.
+        """Check that the server's record agrees with the file; `renamed` says which names mean the same.
 
         Raises:
-            Refused: they contradict each other.
+            Refused: the record and the file contradict each other.
         """
 
     def render(self, request: RenderRequest) -> Tree:
-        """Make all index files. The same request gives the same bytes: the date is `request.now`.
+        """Render all index files. The same request gives the same bytes: the date is `request.now`.
 
         Raises:
-            Held: a published value would change that clients rely on.
+            Held: a published value that clients rely on would change.
         """
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
-        """The lines that a person pastes on a client to use the repository; `url` is that of the mirror's top."""
+        """Give the lines that a user pastes on a client to use the repository; `url` is that of root_dir."""
 
     def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
-        """Say what of the repository a signing key signs, to go on `Signed: …`; None where it signs nothing of it."""
+        """Say which files of the repository are signed, as the end of `Signed: …`; None if none is."""
 
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
-        """The configuration that a web server needs to serve the repository; empty where plain files are enough."""
+        """Give the configuration that a web server needs for the repository; empty if serving plain files is enough."""

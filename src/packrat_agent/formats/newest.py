@@ -1,4 +1,4 @@
-"""Sorts the entries of an index, and picks the newest where several records are the same package."""
+"""Sorts the entries of an index, and picks the newest if several records are of the same package."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ log = structlog.get_logger()
 
 
 def sort_entries(entries: Iterable[Entry]) -> list[Entry]:
-    """Order the entries for the index, one for each name, version and architecture: that of the newest record."""
+    """Sort the entries for the index, keeping that of the newest record for each name, version and architecture."""
     newest: dict[tuple[str, str, str], Entry] = {}
     for entry in entries:
         key = (entry.fragment.name, entry.fragment.version, entry.fragment.arch)

@@ -1,4 +1,4 @@
-"""The table of repository types, by the name that the server uses."""
+"""The repository types, by the name that the server uses."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Finds the distribution version that a package file is for among those of its repository."""
+"""Finds the distribution version of a package file among those of its repository."""
 
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_core.errors import Refused

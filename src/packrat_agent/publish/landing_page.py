@@ -1,9 +1,4 @@
-"""Renders what stands at the top of root_dir: the landing page and the public key.
-
-Takes: the repositories, the public key, the mirror's description, the operator's keep files.
-Gives: a Tree of one publication, `site`.
-Touches: nothing.
-"""
+"""Renders the files at the top of root_dir, the landing page and the public key, as a tree of one publication."""
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
@@ -28,7 +23,12 @@ _STYLE = (
 
 @dataclass(frozen=True, slots=True)
 class Introduction:
-    """What a client is told of a repository: the lines that make it use it, and what of it is signed."""
+    """A repository as the landing page introduces it.
+
+    Attributes:
+        setup: the lines that a user pastes on a client.
+        signed: which files of it are signed; None if none is.
+    """
 
     setup: str
     signed: str | None
@@ -44,9 +44,14 @@ def render_site(
     key: tuple[bytes, bytes] | None,
     kept: Collection[str],
 ) -> Tree:
-    """Make index.html, repo-key (armored) and repo-key.gpg (binary), save those that the operator keeps.
+    """Render index.html, repo-key (armored) and repo-key.gpg (binary).
 
-    introductions: by the name of the repository. key: (armored, binary).
+    Args:
+        description: the mirror's description, the title of the page; '' for a general one.
+        repos: the repositories, in the order of the page.
+        introductions: name of a repository → its introduction.
+        key: the public key, (armored, binary); None if the mirror does not sign.
+        kept: the names of files that the operator maintains; they are left out.
     """
     files = []
     if key is not None:

@@ -1,7 +1,7 @@
-"""Keeps a copy of fragments beside the tree, for the case that the state database is lost.
+"""Keeps fragment backups in the tree, in case the state database is lost.
 
-A package file that is published signed or unpacked can't be told from what is published: without its fragment backup it
-would be downloaded again. The copies lie below root_dir/.packrat-agent/made.
+If a package file is published signed or unpacked, its own bytes are not in the tree, so without its fragment backup it
+would have to be downloaded again. The backups are below root_dir/.packrat-agent/made.
 """
 
 import base64
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 MADE_DIR = f"{AGENT_DIR}/made"
 
 _SIZE_LIMIT = 256 * 1024 * 1024
-"""Bytes of a fragment backup: more than the largest fragment in base64."""
+"""Bytes of a fragment backup; the largest fragment in base64 has fewer."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENDING = ".json"
 
@@ -43,17 +43,18 @@ def keep(
     """Back up the fragments of package files that are not published as they are.
 
     Args:
-        root: The top of the tree.
-        source: Who read the fragments.
-        fresh: (SHA-256, size, fragment) of the files that were read now.
-        wanted_files: Files that were read earlier; those that are live already have a backup.
+        root: root_dir.
+        source: the source of the fragments.
+        fresh: (SHA-256, size in bytes, fragment) of each file that was read in this sync.
+        wanted_files: files that were read earlier; live ones are skipped, as they have a backup already.
 
     Raises:
-        DiskError: A backup can't be written.
+        DiskError: a backup can't be written.
     """
     known = ((item.file.sha256, item.size, item.fragment) for item in wanted_files if item.state is not FileState.LIVE)
     directory: Path | None = None
     for sha256, size, fragment in (*fresh, *known):
+        # If all products lie beside the package file, that file is published itself and can be read again.
         if fragment is None or size is None or all(product.beside for product in fragment.products):
             continue
         # root_dir/.packrat-agent/made/<format>-<version>-<signer or none>/<SHA-256 of the package file>.json
@@ -63,7 +64,7 @@ def keep(
         directory = directory or ensure_directory(root, _directory(source))
         spare = target.with_suffix(".new")
         with told_as_disk_error("write", spare):
-            # The checksum shows whether a crash tore it, so only the directory entry has to be durable.
+            # The checksum reveals a file that a crash tore, so only the directory entry has to be durable.
             spare.write_bytes(_write(sha256, size, fragment))
         rename(spare, target)
     if directory is not None:
@@ -76,12 +77,12 @@ def recall(
     """Fill in the fragments that the state database lacks.
 
     Args:
-        root: The top of the tree.
-        source: Who read the fragments.
-        wanted_files: The files as the state database knows them.
+        root: root_dir.
+        source: the source of the fragments.
+        wanted_files: the files as the state database knows them.
 
     Returns:
-        The files, and (SHA-256, size, fragment) of those that were filled in.
+        The files, and (SHA-256, size in bytes, fragment) of those that were filled in.
     """
     directory = root / _directory(source)
     found: dict[str, tuple[int, Fragment]] = {}
@@ -101,15 +102,15 @@ def recall(
 
 
 def drop(root: Path, wanted: Collection[str], sources: Iterable[FragmentSource]) -> None:
-    """Remove the backups that nobody needs.
+    """Remove the backups that are no longer needed.
 
     Args:
-        root: The top of the tree.
-        wanted: The SHA-256s of the package files whose backups stay.
-        sources: Who reads fragments now; the backups of a former key or version go.
+        root: root_dir.
+        wanted: the SHA-256s of the package files whose backups stay.
+        sources: the current sources of fragments; backups of other sources, such as a former key, are removed.
 
     Raises:
-        DiskError: The directory can't be read.
+        DiskError: the directory can't be read.
     """
     present = {Path(_directory(source)).name for source in sources}
     made = root / MADE_DIR
@@ -148,7 +149,7 @@ def _checksum(record: dict[str, Any]) -> str:
 
 
 def _read(path: Path, sha256: str) -> tuple[int, Fragment] | None:
-    """Read a backup; None where there is none, or it is torn or not what it should be."""
+    """Read a backup and return (size in bytes, fragment); None if it is missing, torn or invalid."""
     try:
         return _parse(read_regular(path, _SIZE_LIMIT), sha256)
     except FileNotFoundError:
@@ -171,15 +172,16 @@ def _parse(data: bytes, sha256: str) -> tuple[int, Fragment]:
 
 
 def _product(value: Any) -> Product:
-    """Check a product: its name must not lead out of the directory that it is published in.
+    """Read a product; its name must not lead out of the directory in which it is published.
 
     Raises:
-        ValueError: It does, or a field is not what it should be.
+        ValueError: the name does, or a field is invalid.
     """
     name, sha256, size, beside = value
     if not _SHA256.fullmatch(_text(sha256)) or not isinstance(beside, bool):
         raise ValueError("a product without its SHA-256")
     parts = _text(name).split("/")
+    # An empty name stands for the path of the package file itself.
     is_own_place = not name and not beside
     if "\0" in name or (not is_own_place and any(part in ("", ".", "..") for part in parts)):
         raise ValueError("a product's name leads elsewhere")

@@ -1,20 +1,16 @@
 """Decides how long earlier generations of an index stay on disk.
 
-Takes: generations that were replaced, the moment, the rules.
-Gives: the generations that stay.
-Touches: nothing.
-
-A client reads a pointer (InRelease, repomd.xml) at one moment and the index files that it names a little later. So an
-index stays for a while after another one has taken its place:
+A client reads a pointer (InRelease, repomd.xml) first and the index files that it names a little later. So an index
+stays for a while after a newer one has replaced it:
 
 1. The newest `keep_generations` earlier generations stay, whatever their age.
-2. What was replaced within the last `index_s` seconds stays whole: this is the promise to clients and caches.
-3. What was replaced before that is thinned out: at most two generations for each doubling of the age (one to two
-   hours, two to four hours, …), until `packages_s` is over. Each of these helps the clients that have just this one.
-4. Everything else goes.
+2. All generations that were replaced within the last `index_s` seconds stay: this is the promise to clients and caches.
+3. Of those replaced earlier, at most two stay for each doubling of the age (one to two hours, two to four hours, …),
+   until `packages_s` seconds are over. Each of them helps the clients that have just this one.
+4. All others are dropped.
 
-The buckets of rule 3 are fixed in time and each lies within one of the next larger kind, so what is dropped once is
-never chosen again, however often or seldom the rules are applied.
+The buckets of rule 3 are fixed in time, and each lies within one bucket of the next larger size. So a generation that
+was dropped is never chosen again, however often the rules are applied.
 
     kept = choose_generations([Generation(1, 100.0), Generation(2, 160.0)], 3700.0, Retention(3600, 259200, 1))
 """
@@ -28,23 +24,26 @@ from packrat_agent.model.changes import Retention
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """An earlier generation of a publication, and when the next one took its place (epoch seconds)."""
+    """An earlier generation of a publication, and when the next one replaced it (epoch seconds)."""
 
     number: int
     replaced_at: float
 
 
 def choose_generations(generations: Sequence[Generation], now: float, rule: Retention) -> frozenset[int]:
-    """Choose which earlier generations of a publication stay on disk; gives their numbers.
+    """Choose which earlier generations of a publication stay on disk.
 
     Args:
-        generations: All that are known of, those that were dropped before too, in any order.
-        now: The moment, in epoch seconds.
-        rule: For how long, and how many.
+        generations: all known generations, including those that were dropped before, in any order.
+        now: epoch seconds.
+        rule: for how long and how many.
+
+    Returns:
+        The numbers of the generations that stay.
     """
     ordered = sorted(generations, key=lambda generation: generation.number)
     kept = {generation.number for generation in ordered[max(0, len(ordered) - rule.keep_generations) :]}
-    # They come by number, so the first that falls into a bucket is the one that it keeps.
+    # In the order of their numbers, the first generation that falls into a bucket is the one that the bucket keeps.
     first: dict[tuple[float, int], int] = {}
     for generation in ordered:
         for bucket in _buckets(generation.replaced_at, rule):
@@ -59,7 +58,7 @@ def choose_generations(generations: Sequence[Generation], now: float, rule: Rete
 
 
 def _bucket_s(age_s: float, rule: Retention) -> float | None:
-    """Say how many seconds of generations share one that stays; 0: each stays, None: none does."""
+    """Return the length in seconds of the bucket in which one generation stays; 0 if all stay, None if none does."""
     if age_s <= rule.index_s:
         return 0
     if age_s > rule.packages_s or rule.index_s <= 0:
@@ -68,7 +67,7 @@ def _bucket_s(age_s: float, rule: Retention) -> float | None:
 
 
 def _bucket_sizes(rule: Retention) -> Iterator[float]:
-    """Give the lengths of the buckets in seconds, up to those of the oldest generations that may stay."""
+    """Yield the lengths of the buckets in seconds, up to that for the oldest generations that may stay."""
     bucket_s = float(rule.index_s)
     while bucket_s > 0:
         yield bucket_s

@@ -1,11 +1,11 @@
-"""What a package file says of itself, whatever its kind."""
+"""What a package file of any kind says of itself."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class PackageFacts:
-    """Name, version (an rpm's as `[epoch:]version-release`) and architecture as they stand inside the file."""
+    """Name, version (an rpm's is `[epoch:]version-release`) and architecture as given inside the file."""
 
     name: str
     version: str

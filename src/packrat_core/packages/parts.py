@@ -1,4 +1,4 @@
-"""Says in the message of a refusal which part of a package it is about."""
+"""Names the faulty part of a package in the message of a refusal."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +8,10 @@ from packrat_core.errors import Refused
 
 @contextmanager
 def naming(part: str) -> Iterator[None]:
-    """Turn "it is torn" into "its control archive is torn", for the part "its control archive".
+    """Turn "it is torn" into "its control archive is torn", if the part is "its control archive".
 
-    Raises: Refused, as raised inside, with the part named.
+    Raises:
+        Refused: it was raised inside; the message now names the part.
     """
     try:
         yield

@@ -1,9 +1,9 @@
-"""Sorts what stands in the versions of several package systems: numbers of any length, epochs."""
+"""Sort keys that the versions of several package systems share: for numbers of any length and for epochs."""
 
 import re
 
 NumberKey = tuple[int, str]
-"""What sorts a number: how many digits it has, then the digits."""
+"""Sort key of a number: its number of digits, then the digits."""
 
 ZERO: NumberKey = (0, "")
 
@@ -11,7 +11,7 @@ _EPOCH = re.compile(r"([0-9]+):")
 
 
 def number_key(digits: str) -> NumberKey:
-    """Return the sort key of a number; int() refuses very long ones."""
+    """Return the sort key of a number of any length; int() rejects very long ones."""
     digits = digits.lstrip("0")
     return (len(digits), digits)
 

@@ -1,8 +1,6 @@
-"""The apt repository type: pool, suites, Packages, Release.
+"""The apt repository type: places .deb files in the pool and renders a publication (Packages, Release) for each suite.
 
-Takes: package files, all entries of a repository.
-Gives: their places and fragments, the Tree.
-Touches: the package file that is read.
+`read` opens the package file; every other method works on values alone.
 """
 
 from pathlib import Path
@@ -36,26 +34,26 @@ class AptFormat:
     fragment_version = 2
 
     def place(self, repo: Repo, file: PackageFile) -> str:
-        """pool/<first six characters of the package name>/<file>."""
+        """Place the file at pool/<first six characters of the package name>/<file>."""
         if file.kind != "deb" or not file.file_name.endswith((".deb", ".ddeb")):
             raise Refused(f"a {file.kind} file called {file.file_name} can't be in an apt repository")
         version_of(repo, file)
         return f"pool/{file.package[:6]}/{file.file_name}"
 
     def read(self, path: Path, into: Path) -> Fragment:
-        """The control paragraph, cleaned."""
+        """Read the control paragraph and clean it."""
         stanza = read_stanza(read_control(path))
         facts = stanza.facts
         return Fragment(stanza.body, facts.name, facts.version, facts.arch)
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
-        """Name, version and architecture are those of the record."""
+        """Check that name, version and architecture are those of the record."""
         if _OUR_NAMES.get(file.arch, file.arch) != fragment.arch:
             raise Refused(f"the server has it as {file.arch}, its control file says {fragment.arch}")
         check_record(file, fragment, "its control file")
 
     def render(self, request: RenderRequest) -> Tree:
-        """One publication a suite; suites without packages too."""
+        """Render one publication for each suite, including suites without packages."""
         publications = []
         for version in sorted(request.repo.distro_versions, key=lambda version: version.name):
             entries = [entry for entry in request.entries if entry.file.distro_version == version.name]
@@ -63,11 +61,11 @@ class AptFormat:
         return Tree(request.repo, tuple(publications))
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
-        """The key and the list file."""
+        """Give the commands that install the key and the list file."""
         suites = [version.version or version.name for version in repo.distro_versions]
         keyring = "/etc/apt/keyrings/packrat-mirror.gpg"
         option = f"signed-by={keyring}" if signed else "trusted=yes"
-        # Releases before Debian 12 and Ubuntu 22.04 have no such directory.
+        # Releases before Debian 12 and Ubuntu 22.04 do not have this directory.
         fetch = ["sudo install -d -m 0755 /etc/apt/keyrings", f"sudo curl -fsSL -o {keyring} {url}/repo-key.gpg"]
         lines = fetch if signed else []
         lines += [
@@ -78,11 +76,11 @@ class AptFormat:
         return "\n".join([*lines, "sudo apt-get update"])
 
     def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
-        """The Release files; they lead to everything else."""
+        """Name the Release files; their hashes cover everything else."""
         return "the Release files; through their hashes, the indexes and packages"
 
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
-        """None: apt reads plain files."""
+        """Give no rules: apt reads plain files."""
         return WebRules()
 
 
@@ -90,7 +88,7 @@ def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> P
     top = f"dists/{suite}"
     ordered = sort_entries(entries)
     present = sorted({entry.fragment.arch for entry in ordered} - {_ALL}) or ["amd64"]
-    # Packages for `all` stand in each index, and in one of their own for clients of any other architecture.
+    # Packages for `all` are listed in every index, and in an index of their own for clients of other architectures.
     architectures = [_ALL, *present]
     content: list[TreeFile] = []
     pointers: list[TreeFile | PendingSignature] = []
@@ -99,7 +97,7 @@ def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> P
         directory = f"{_COMPONENT}/binary-{architecture}"
         for name, data in _arch_indexes(request, suite, architecture, ordered).items():
             listed.append(Listed(f"{directory}/{name}", data.size, data.digest))
-            # apt asks for .xz or .gz; old plain indexes are kept for few generations only, being ten times as large.
+            # apt asks for .xz or .gz. Plain indexes are ten times as large, so only a few generations are retained.
             by_hash = f"{top}/{directory}/by-hash/SHA256/{data.digest}"
             retained = Retained.FEW_GENERATIONS if name == "Packages" else Retained.AS_INDEX
             content.append(TreeFile(by_hash, data, retained))

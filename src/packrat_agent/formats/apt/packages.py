@@ -1,8 +1,4 @@
-"""Writes the Packages index of one architecture, cut into shards.
-
-Takes: the entries of a suite, the architecture.
-Gives: shards of whole stanzas.
-Touches: nothing.
+"""Writes the Packages index of one architecture as shards of whole stanzas, so that a change rewrites few of them.
 
 Source: Debian wiki, DebianRepository/Format, "Packages" indices.
 """
@@ -19,26 +15,28 @@ from packrat_agent.model.entries import Entry
 log = structlog.get_logger()
 
 _SHARD_STANZAS = 64
-"""How many stanzas a shard has on average, were there no limit."""
+"""Average number of stanzas in a shard, if there were no limit."""
 _SHARD_LIMIT = 128
-"""How many it has at most: what one more package costs is the compression of its shard."""
+"""Largest number of stanzas in a shard: adding a package costs the compression of its shard."""
 
 
 Written = dict[bytes, tuple[list[Entry], Shard]]
-"""Shards by what identifies their first package, with the entries that they were written from."""
+"""Key of a shard's first package → the entries that the shard was written from, and the shard."""
 
 
 def cut_shards(entries: Iterable[Entry], written: Written) -> list[Shard]:
-    """Write the stanzas and cut them where a hash of the package says so: one more package changes one shard.
+    """Write the stanzas and cut them at boundaries chosen by a hash of the package, so that a new package changes one.
 
-    written: what the last call left there; those shards are used again, and these are left in their stead.
+    Args:
+        entries: the entries of the index, in its order.
+        written: the shards of the last call, to reuse those that have not changed; this call's shards replace them.
     """
     before = dict(written)
     written.clear()
     shards: list[Shard] = []
     for key, run in _runs(entries):
         known = before.get(key)
-        # The entries of the last index are mostly the same objects, which makes this quick.
+        # Most entries are the same objects as in the last index, so this comparison is quick.
         shard = known[1] if known is not None and known[0] == run else _write(run)
         written[key] = (run, shard)
         shards.append(shard)
@@ -51,6 +49,7 @@ def _runs(entries: Iterable[Entry]) -> Iterator[tuple[bytes, list[Entry]]]:
     for entry in entries:
         fragment = entry.fragment
         key = f"{fragment.name} {fragment.version} {fragment.arch}".encode()
+        # The boundary depends on the package alone, not on its position: an insertion leaves later shards as they are.
         if run and (zlib.crc32(key) % _SHARD_STANZAS == 0 or len(run) >= _SHARD_LIMIT):
             yield first, run
             run = []

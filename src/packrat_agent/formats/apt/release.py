@@ -1,8 +1,7 @@
-"""Writes Release, and guards what clients hold us to in it.
+"""Writes the Release files of a suite, following the rules that apt holds a repository to.
 
-Takes: the suite's names and index files, what was last published, the moment.
-Gives: the text of Release, its identity, and the facts to remember.
-Touches: nothing.
+- apt rejects a Release dated in the future or older than the one it has, so the date only rises.
+- apt asks its user before it accepts another Origin, Label or Codename, so the operator must confirm a change of them.
 
 Source: Debian wiki, DebianRepository/Format, "Release" files.
 """
@@ -31,7 +30,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A Release file: its bytes, what identifies it save its dates, what to remember of it."""
+    """A Release file: its bytes, its identity (a hash that leaves out the dates), and the facts to remember."""
 
     content: bytes
     identity: str
@@ -41,9 +40,16 @@ class Release:
 def write_release(
     request: RenderRequest, suite: str, architectures: Sequence[str], listed: Sequence[Listed]
 ) -> Release:
-    """Write Release for one suite.
+    """Write the Release of one suite.
 
-    Raises: Held where Origin, Label or Codename would change under clients that have the published ones, unconfirmed.
+    Args:
+        request: what the repository is rendered from; the date follows from its `now`.
+        suite: the name of the suite.
+        architectures: Debian's names, in the order in which they are listed.
+        listed: the index files of the suite, in any order.
+
+    Raises:
+        Held: Origin, Label or Codename would change for existing clients, and the operator has not confirmed it.
     """
     settings = request.settings
     label = one_line(settings.apt_label or request.repo.description or request.repo.name)
@@ -51,6 +57,7 @@ def write_release(
     remembered = request.facts.get(suite, {})
     _hold_names(request, suite, names, remembered)
     date_s = next_date(request.now, remembered, clock_confirmed=settings.clock_confirmed)
+    # After `--trust-clock`, the date may go back; a new identity makes sure that this Release is published.
     set_back = str(date_s) if date_s < _last(remembered) else remembered.get("SetBack")
     fixed = [
         f"Origin: {names['Origin']}",
@@ -66,11 +73,12 @@ def write_release(
         "SHA256:",
         *(f" {file.sha256} {file.size:>16} {file.path}" for file in sorted(listed, key=lambda file: file.path)),
     ]
+    # The identity leaves out the dates, so that an unchanged suite is not published again just for a new date.
     dates = [f"Date: {format_date(date_s)}"]
     identity = hashlib.sha256("\n".join([*fixed, *rest, f"signed: {settings.signed}"]).encode())
     if settings.apt_valid_for_s:
         dates.append(f"Valid-Until: {format_date(date_s + settings.apt_valid_for_s)}")
-        # Written anew when half of its time is over.
+        # The identity changes when half of the validity is over, so that Release is written again in time.
         identity.update(f"valid {settings.apt_valid_for_s} {date_s // max(1, settings.apt_valid_for_s // 2)}".encode())
     facts = {**names, MOMENT: str(date_s)}
     if set_back:
@@ -81,7 +89,7 @@ def write_release(
 
 
 def write_arch_release(request: RenderRequest, suite: str, architecture: str) -> bytes:
-    """Write the short Release beside the Packages of one architecture."""
+    """Write the short Release file that lies beside the Packages file of one architecture."""
     settings = request.settings
     label = one_line(settings.apt_label or request.repo.description or request.repo.name)
     lines = [
@@ -106,9 +114,15 @@ def _hold_names(request: RenderRequest, suite: str, names: Mapping[str, str], re
 
 
 def next_date(now: datetime, remembered: Mapping[str, str], *, clock_confirmed: bool) -> int:
-    """Give the Date in epoch seconds: now, but later than the last one, also where the clock stepped back.
+    """Give the Date: now, or just after the last one if the clock has stepped back.
 
-    clock_confirmed: the last one was wrong if it lies ahead.
+    Args:
+        now: the date of the publication, aware, in UTC.
+        remembered: the facts of the last publication.
+        clock_confirmed: trust the clock: ignore the last Date, which may lie in the future.
+
+    Returns:
+        Epoch seconds.
     """
     return rising(int(now.timestamp()), None if clock_confirmed else _last(remembered))
 
@@ -119,11 +133,11 @@ def _last(remembered: Mapping[str, str]) -> int:
 
 
 def format_date(epoch_s: int) -> str:
-    """Write a moment as Release does, in UTC and the C locale whatever the locale is."""
+    """Format a date as Release has it: in UTC, with English names whatever the locale is."""
     at = datetime.fromtimestamp(epoch_s, UTC)
     return f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at.year} {at:%H:%M:%S} UTC"
 
 
 def one_line(text: str) -> str:
-    """Keep a value from adding fields of its own."""
+    """Join the lines of a value, so that it can't add fields of its own."""
     return " ".join(text.split())

@@ -1,8 +1,6 @@
-"""The docker repository type: images, as a registry serves them, in files.
+"""The docker repository type: publishes images as files from which a web server answers as a registry does.
 
-Takes: image archives, all entries of a repository.
-Gives: their places and fragments, the Tree.
-Touches: the archive that is read.
+`read` opens the image archive; every other method works on values alone.
 
 Source: OCI Distribution Specification 1.1.
 """
@@ -38,18 +36,18 @@ log = structlog.get_logger()
 
 _CATALOG = "_catalog"
 _IMAGES = "images"
-"""The images of the last render, in the memo."""
+"""Key in the memo for the images of the last render."""
 _EARLIER_LIMIT = 200
-"""How many manifests that are gone Apache is still told the type of: they stay for a while."""
+"""Number of withdrawn manifests whose types Apache still knows: their files stay on disk for a while."""
 
 _File = TreeFile | TreeLink | QuotingFile | PendingSignature
 
 
 @dataclass(frozen=True, slots=True)
 class _Rendered:
-    """An image's publication, and all that it was made from; `known` is (tag, SHA-256 of the package file) each.
+    """An image's publication and its inputs; `known` holds a pair of tag and SHA-256 of the package file for each tag.
 
-    The facts that the publication gives make the same publication again.
+    Rendering with the facts that the publication remembers gives the same publication again.
     """
 
     scope: str | None
@@ -58,7 +56,7 @@ class _Rendered:
     publication: Publication
 
     def still_holds(self, scope: str | None, facts: Mapping[str, str], known: frozenset[tuple[str, str]]) -> bool:
-        """True where the same publication would be made again."""
+        """Return whether rendering would give the same publication again."""
         return (self.scope, self.known) == (scope, known) and facts in (self.facts, self.publication.facts)
 
 
@@ -70,7 +68,7 @@ class DockerFormat:
     fragment_version = 1
 
     def place(self, repo: Repo, file: PackageFile) -> str:
-        """v2/<image>; the version becomes a tag."""
+        """Place the image in v2/<image>; its version becomes a tag."""
         if file.kind != "docker" or not file.file_name.endswith(".tar"):
             raise Refused(
                 f"a {file.kind} file called {file.file_name} can't be in a docker repository; "
@@ -81,18 +79,19 @@ class DockerFormat:
         return f"v2/{check_image(file.package)}"
 
     def read(self, path: Path, into: Path) -> Fragment:
-        """The manifests; the products are these and the blobs."""
+        """Take the manifests and the blobs out of the archive as products."""
         return read_image(path, into)
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
-        """Any archive: people save images under all sorts of names, and the record's is the one that counts."""
+        """Accept every archive: users save images under all sorts of names, and only the record's name counts."""
 
     def render(self, request: RenderRequest) -> Tree:
-        """One publication an image, then the catalog. An image that is as it was is not rendered again."""
+        """Render one publication for each image, then the catalog; unchanged images are not rendered again."""
         images: dict[str, dict[str, Entry]] = {}
         for entry in request.entries:
             tags = images.setdefault(entry.file.package, {})
             other = tags.setdefault(entry.file.version, entry)
+            # A tag can name one image only, so of two different archives the newer record wins.
             if other.file.sha256 != entry.file.sha256:
                 newest = max(other, entry, key=lambda entry: entry.file.record_order)
                 tags[entry.file.version] = newest
@@ -113,7 +112,7 @@ class DockerFormat:
         return Tree(request.repo, (*(one.publication for one in rendered.values()), catalog))
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
-        """Pulling; with a signature policy where images are signed."""
+        """Give the command that pulls an image, and a note on the signature policy if images are signed."""
         scheme, _, rest = url.partition("://")
         without_tls = "--tls-verify=false " if scheme == "http" else ""
         lines = [f"podman pull {without_tls}{rest.partition('/')[0]}/{repo.directory}/IMAGE:latest"]
@@ -123,19 +122,19 @@ class DockerFormat:
         return "\n".join(lines)
 
     def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
-        """The manifests, where the name that clients pull by is known."""
+        """Name the manifests, if the name that clients pull by is known; a signature covers this name."""
         if public_prefix(repo) is None or public_host(public_url) is None:
             return None
         return "every manifest; only clients with a signature policy check it"
 
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
-        """Types of manifests, answers in JSON, and `/v2/<directory>/` in the registry's address."""
+        """Give the rules for the types of manifests, for answers in JSON, and for the addresses of a registry."""
         prefix = public_prefix(repo)
         return write_rules(server, prefix, root) if prefix is not None else WebRules()
 
 
 def _scope(repo: Repo, settings: RenderSettings) -> str | None:
-    """What the references that are signed begin with; None where nothing is signed."""
+    """Return `<host>/<directory>`, with which the signed references begin; None if nothing is signed."""
     prefix, host = public_prefix(repo), public_host(settings.public_url)
     if prefix is None:
         log.warning(
@@ -148,7 +147,7 @@ def _scope(repo: Repo, settings: RenderSettings) -> str | None:
 
 
 def _manifests(entry: Entry) -> list[tuple[str, str]]:
-    """(digest, end) of each manifest of an image, the top one first."""
+    """List (digest, file name ending) of each manifest of an image, the top one first."""
     line = entry.fragment.body.partition(b"\n")[0].decode()
     return [(digest, end) for digest, _, end in (one.partition(".") for one in line.split(" "))]
 
@@ -159,6 +158,7 @@ def _render_image(
     tagged = {tag: entries[tag] for tag in sorted(entries, key=version_order)}
     latest = latest_of(entries)
     if latest is not None:
+        # `latest` is derived only if nobody uploaded an image under that version.
         tagged.setdefault(LATEST, entries[latest])
     ends: dict[str, str] = {}
     tags_of: dict[str, list[str]] = {}
@@ -178,6 +178,7 @@ def _render_image(
         content += sign_manifest(image, public_name, digest, tags_of[digest])
     earlier = _earlier(facts, ends)
     named += [Named(digest, end, digest) for digest, end in sorted({**earlier, **ends}.items())]
+    # First, so that Apache knows the type of a manifest before the manifest appears.
     pointers.insert(0, TreeFile(f"v2/{image}/manifests/.htaccess", Content.of(write_htaccess(named))))
     listed = {"name": image, "tags": sorted(tagged)}
     pointers.append(TreeFile(f"v2/{image}/tags/list", Content.of(json.dumps(listed).encode() + b"\n")))
@@ -186,7 +187,7 @@ def _render_image(
 
 
 def _earlier(facts: Mapping[str, str], ends: Mapping[str, str]) -> dict[str, str]:
-    """The manifests of former publications that are gone, newest last."""
+    """Return digest → file name ending of the manifests that left the image, the most recent last."""
     known = [*facts.get("earlier", "").split(), *facts.get("manifests", "").split()]
     gone = {digest: end for digest, _, end in (one.partition(".") for one in known) if digest not in ends}
     return dict(list(gone.items())[-_EARLIER_LIMIT:])
@@ -210,7 +211,7 @@ def _render_catalog(settings: RenderSettings, scope: str | None, images: Sequenc
 
 
 def _identity(*groups: Sequence[_File]) -> str:
-    """Hash all that a publication says; signatures by what they sign."""
+    """Hash the whole content of a publication; a signature counts by the data that it signs."""
     digest = hashlib.sha256()
     for file in (file for group in groups for file in group):
         match file:

@@ -1,8 +1,4 @@
-"""Writes what Apache must know of the manifests of one image: their types and digests.
-
-Takes: the names of manifest files, tags and digests, with their types.
-Gives: a .htaccess file.
-Touches: nothing.
+"""Writes the .htaccess file that tells Apache the types and digests of the manifests of one image.
 
 Source: Apache HTTP Server 2.4, Configuration Sections.
 """
@@ -17,7 +13,7 @@ _TYPE_OF = {end: media_type for media_type, end in MANIFEST_TYPES.items()}
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """One file in manifests/: its name (a tag or a digest), the ending for its type, its digest."""
+    """A file in manifests/: its name (a tag or a digest), the ending that stands for its type, its digest."""
 
     name: str
     end: str
@@ -25,7 +21,7 @@ class Named:
 
 
 def write_htaccess(named: Iterable[Named]) -> bytes:
-    """One block a file; names are tags or digests, which no pattern of Apache's can be hidden in."""
+    """Write one block for each file; tags and digests can't contain Apache's wildcards, so they need no escaping."""
     return "".join(
         f'<Files "{one.name}">\nForceType {_TYPE_OF[one.end]}\n'
         f'Header set Docker-Content-Digest "{one.digest}"\n</Files>\n'

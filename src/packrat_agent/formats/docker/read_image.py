@@ -1,8 +1,7 @@
-"""Takes an image out of what `docker save`, podman, skopeo or buildx wrote.
+"""Takes an image out of an archive that `docker save`, podman, skopeo or buildx wrote.
 
-Takes: the path of an archive.
-Gives: a Fragment: the top manifest, all manifests, and as products the blobs and manifests.
-Touches: the archive; the directory that the products are written to.
+An archive describes its image as an OCI layout (index.json), in the classic way (manifest.json), or in both ways. The
+layout keeps the image's digests, so it is preferred. The blobs and manifests are written to a directory as products.
 
 Source: OCI Image Layout Specification 1.1; the archives of docker 1.10 to 28.
 """
@@ -37,12 +36,19 @@ _MANIFESTS_LIMIT = 200
 
 
 class _Lacking(Refused):
-    """A manifest names what is not in the archive."""
+    """A manifest names a blob or manifest that is not in the archive."""
 
 
 @dataclass(slots=True)
 class _Found:
-    """What an image consists of: manifests with their types and bytes, descriptors of its blobs."""
+    """The parts of an image.
+
+    Attributes:
+        manifests: digest → (file name ending for its type, bytes).
+        blobs: digest → descriptor.
+        architectures: the architectures of the images.
+        top: the digest of the top manifest.
+    """
 
     manifests: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     blobs: dict[str, Descriptor] = field(default_factory=dict)
@@ -51,9 +57,19 @@ class _Found:
 
 
 def read_image(path: Path, into: Path) -> Fragment:
-    """Take the image out; of several ways that the archive describes it, the one that keeps its digests.
+    """Take the image out of an archive.
 
-    Raises: Refused where it is no image archive, is torn, hostile, or holds several images; DiskError.
+    Args:
+        path: the archive.
+        into: the directory for the products, each named by its SHA-256; it is left as it was if anything is raised.
+
+    Returns:
+        A fragment whose body is a line with `<digest>.<ending>` of each manifest, the top one first, and then the bytes
+        of the top manifest. Its products are the blobs and manifests.
+
+    Raises:
+        Refused: the file is not an image archive, is torn or hostile, or holds several images.
+        DiskError: a file can't be read or written.
     """
     with told_as_disk_error("unpack", path), path.open("rb") as file:
         archive = Archive(file, into)
@@ -74,6 +90,7 @@ def _read(archive: Archive) -> Fragment:
     except Refused:
         if not archive.has(CLASSIC_FILE):
             raise
+    # The layout is unusable, for example because blobs are missing; the classic description may still be complete.
     archive.discard()
     return _read_classic(archive)
 
@@ -84,6 +101,8 @@ def _read_layout(archive: Archive) -> Fragment:
     if not tops:
         raise Refused(f"its {INDEX_FILE} names no image")
     media_type = OCI_INDEX
+    # Several entries with one digest are tags of one image. Several digests under one name are platforms of one image,
+    # and index.json serves as its index.
     if len({one.digest for one in tops}) == 1:
         data, media_type = _read_blob(archive, tops[0], MANIFEST_LIMIT), tops[0].media_type
     elif len({one.name for one in tops}) > 1:
@@ -99,16 +118,23 @@ def _read_layout(archive: Archive) -> Fragment:
 
 
 class _Walk:
-    """Follows manifests down to their blobs, each once however often it is named."""
+    """Follows manifests down to their blobs, and reads each only once however often it is named."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._known: dict[str, _Found | None] = {}
 
     def follow(self, data: bytes, media_type: str, depth: int = 0) -> _Found:
-        """Give what a manifest consists of; an index goes without the images that are not in the archive.
+        """Collect the parts of a manifest; an index is rewritten without the images that are not in the archive.
 
-        Raises: Refused; _Lacking where a blob is missing.
+        Args:
+            data: the bytes of the manifest.
+            media_type: the media type by which it is named; '' if there is none.
+            depth: the number of indexes above it.
+
+        Raises:
+            Refused: a manifest is unusable, or there are too many or too deeply nested ones.
+            _Lacking: a blob is missing, or all images of an index.
         """
         if depth > _DEPTH_LIMIT:
             raise Refused(f"its indexes are nested more than {_DEPTH_LIMIT} deep")
@@ -127,7 +153,7 @@ class _Walk:
         return found
 
     def _add(self, found: _Found, child: Descriptor, depth: int) -> bool:
-        """Add an image that an index names; False where it is not in the archive."""
+        """Add an image that an index names; return False if it is not in the archive."""
         if child.digest not in self._known:
             if len(self._known) >= _MANIFESTS_LIMIT:
                 raise Refused(f"it has more than {_MANIFESTS_LIMIT} manifests")
@@ -140,7 +166,7 @@ class _Walk:
         if below is None:
             return False
         if below.top != child.digest:
-            # It would have to be written anew, under another digest.
+            # The inner index was rewritten and has another digest now, which the outer one does not name.
             raise Refused("an index in its index names images that are not in the archive")
         found.manifests.update(below.manifests)
         found.blobs.update(below.blobs)
@@ -149,6 +175,7 @@ class _Walk:
 
     def _add_blobs(self, found: _Found, manifest: Manifest) -> None:
         for one in (manifest.config, *manifest.layers):
+            # Layers that clients fetch from another address need not be in the archive.
             if one is None or (one.elsewhere and not self._archive.has(_blob(one.digest))):
                 continue
             if not self._archive.has(_blob(one.digest)):
@@ -179,6 +206,8 @@ def _read_classic(archive: Archive) -> Fragment:
         if not isinstance(name, str):
             raise Refused(f"its {CLASSIC_FILE} names a layer that is no text")
         layer = archive.take(name, as_gzip=True)
+        # The configuration names layers by their uncompressed bytes. A layer that was stored as gzip is taken as it is,
+        # so both digests are equal and diff_id can't be compared.
         if layer.plain != layer.sha256 and f"sha256:{layer.plain}" != diff_id:
             raise Refused(f"the bytes of its layer {name[:120]} are not those that its configuration names")
         listed.append((layer.sha256, layer.size))
@@ -192,7 +221,7 @@ def _read_classic(archive: Archive) -> Fragment:
 
 
 def _fragment(archive: Archive, found: _Found, products: list[Product]) -> Fragment:
-    """The body: a line with `<digest>.<end>` of each manifest, the top one first; then the top manifest itself."""
+    """Write the manifests as products and assemble the fragment; `read_image` describes its body."""
     for digest, (end, data) in found.manifests.items():
         taken = archive.put(data)
         products.append(Product(f"manifests/{digest}", taken.sha256, taken.size))
@@ -212,7 +241,12 @@ def _digest(data: bytes) -> str:
 
 
 def _read_blob(archive: Archive, descriptor: Descriptor, limit: int) -> bytes:
-    """Raises: Refused; _Lacking where it is not in the archive."""
+    """Read a blob that a descriptor names, and check its size and digest.
+
+    Raises:
+        Refused: the blob is larger than the limit, or its bytes do not match the descriptor.
+        _Lacking: the blob is not in the archive.
+    """
     name = _blob(descriptor.digest)
     if not archive.has(name):
         raise _Lacking(f"{descriptor.digest} is not in the archive")
@@ -223,7 +257,7 @@ def _read_blob(archive: Archive, descriptor: Descriptor, limit: int) -> bytes:
 
 
 def _architecture(config: bytes) -> str:
-    """The architecture that a configuration names; '' for what is no image (an attestation, say)."""
+    """Return the architecture that a configuration names; '' if it names none, as that of an attestation."""
     try:
         architecture = json.loads(config).get("architecture")
     except (ValueError, RecursionError, AttributeError):

@@ -1,8 +1,6 @@
-"""Writes what nginx and Apache must be told to be the registry of a docker repository.
+"""Writes the configuration with which nginx or Apache serves a docker repository as a registry.
 
-Takes: the web server, the repository's directory, root_dir.
-Gives: WebRules; the answers to what is not there.
-Touches: nothing.
+It also holds the bodies of the registry's 404 answers.
 
 Source: OCI Distribution Specification 1.1; the manuals of nginx 1.22 and Apache HTTP Server 2.4.
 """
@@ -23,7 +21,7 @@ ERRORS = {
     name: json.dumps({"errors": [{"code": name.upper(), "message": text}]}).encode() + b"\n"
     for name, text in _CODES.items()
 }
-"""name → the body that goes with a 404."""
+"""Name of an error → the body of its 404 answer."""
 
 _IMAGE = "[a-z0-9][a-z0-9._-]*"
 _REFERENCE = "[A-Za-z0-9_][A-Za-z0-9._:-]*"
@@ -31,7 +29,13 @@ _DIGEST = "sha256:[0-9a-f]{64}"
 
 
 def write_rules(server: WebServer, directory: str, root: Path) -> WebRules:
-    """Make `host/<directory>/<image>` the name of the images in `<root>/<directory>`."""
+    """Write the rules that serve the images in `<root>/<directory>` under the name `host/<directory>/<image>`.
+
+    Args:
+        server: the web server.
+        directory: the repository's directory, relative to root_dir.
+        root: root_dir.
+    """
     if server is WebServer.APACHE:
         return WebRules(inside=_fill(_APACHE, directory, root))
     ends = "\n".join(f"{' ' * 16}{media_type} {end};" for media_type, end in MANIFEST_TYPES.items())

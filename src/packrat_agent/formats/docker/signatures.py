@@ -1,8 +1,4 @@
-"""Says which signatures an image gets, and how clients are told to check them.
-
-Takes: references and digests.
-Gives: signatures to be made, as files of their own and as a list; policy.json, a file for registries.d.
-Touches: nothing.
+"""Lists the signatures that an image needs, and writes the policy with which clients check them.
 
 Source: containers-signature(5), containers-policy.json(5), containers-registries.d(5); OpenShift, registry API
 extension for signatures.
@@ -20,11 +16,16 @@ _UNSIGNED = b'{"signatures":[]}\n'
 def sign_manifest(
     image: str, public_name: str | None, digest: str, tags: Sequence[str]
 ) -> list[TreeFile | QuotingFile | PendingSignature]:
-    """Give the signature files of one manifest: one signature a tag.
+    """List the signature files of one manifest: a signature for each tag, and the list of them for OpenShift clients.
 
-    public_name: the image as clients name it, host and all; None: unsigned. The list of the extension is there even
-    then: a registry that offers it must have it for all. They stay on disk as long as the image: whoever pulls it needs
-    them.
+    The list exists for unsigned images too, since a registry that offers the extension must have it for every manifest.
+    The files stay on disk as long as the image, because every client that pulls it needs them.
+
+    Args:
+        image: the name of the image in the repository.
+        public_name: the image as clients name it, with the host; None if it is not signed.
+        digest: the digest of the manifest.
+        tags: the tags that lead to the manifest.
     """
     listed = f"extensions/v2/{image}/signatures/{digest}"
     if public_name is None:
@@ -43,7 +44,7 @@ def sign_manifest(
     text = []
     before = '{"signatures":['
     for number in range(1, len(tags) + 1):
-        # A name is the digest and 32 hex digits that tell it from the manifest's other signatures.
+        # A name is the digest and 32 digits that distinguish the manifest's signatures.
         text.append(f'{before}{{"schemaVersion":2,"name":"{digest}@{number:032x}","type":"atomic","content":"')
         before = '"},'
     text.append('"}]}\n')
@@ -53,7 +54,7 @@ def sign_manifest(
 
 
 def _statement(reference: str, digest: str) -> bytes:
-    """What is signed: this reference stands for this manifest. No date, so that it is the same each time."""
+    """Write the statement to sign, that a reference names a manifest; without a date, so that it never changes."""
     critical = {
         "identity": {"docker-reference": reference},
         "image": {"docker-manifest-digest": digest},
@@ -63,12 +64,12 @@ def _statement(reference: str, digest: str) -> bytes:
 
 
 def write_policy(scope: str, public_key: bytes) -> bytes:
-    """Write a policy.json: images of `scope` (host and directory) must be signed by the key, others are as before."""
+    """Write a policy.json that accepts images of `scope` (host and directory) only if signed by the key."""
     required = {"type": "signedBy", "keyType": "GPGKeys", "keyData": base64.b64encode(public_key).decode()}
     policy = {"default": [{"type": "insecureAcceptAnything"}], "transports": {"docker": {scope: [required]}}}
     return json.dumps(policy, indent=2).encode() + b"\n"
 
 
 def write_registries(scope: str, url: str) -> bytes:
-    """Write a file for registries.d: where the signatures of `scope` are; `sigstore` is what older clients read."""
+    """Write a file for registries.d with the address of the signatures of `scope`; older clients read `sigstore`."""
     return f"docker:\n  {scope}:\n    lookaside: {url}\n    sigstore: {url}\n".encode()

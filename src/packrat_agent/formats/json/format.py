@@ -1,9 +1,4 @@
-"""The json repository type: any files, a signed manifest of them.
-
-Takes: package files, all entries of a repository.
-Gives: their places, the Tree.
-Touches: nothing.
-"""
+"""The json repository type: publishes files of any kind, with a signed manifest and a list of checksums."""
 
 from pathlib import Path
 
@@ -20,7 +15,7 @@ MANIFEST = "_repo_main/MANIFEST_all.json"
 SUMS = "SHA256SUMS"
 
 _OTHERS = {known.file_type: kind for kind, known in REPOSITORY_TYPES.items() if known.file_type is not None}
-"""Types of files that have a repository type of their own."""
+"""File type → the repository type that is meant for it."""
 
 _OURS = frozenset({"_repo_main", SUMS, f"{SUMS}.gpg", f"{SUMS}.asc"})
 
@@ -33,7 +28,7 @@ class FilesFormat:
     fragment_version = 1
 
     def place(self, repo: Repo, file: PackageFile) -> str:
-        """<package>/<file>."""
+        """Place the file at <package>/<file>."""
         if file.kind in _OTHERS:
             other = _OTHERS[file.kind]
             raise Refused(f"a {file.kind} file called {file.file_name} belongs into a repository of type {other}")
@@ -45,14 +40,14 @@ class FilesFormat:
         return f"{file.package}/{file.file_name}"
 
     def read(self, path: Path, into: Path) -> Fragment:
-        """Nothing: any file may be here, and what the manifest says of it stands in the server's record."""
+        """Return an empty fragment: all that the manifest says of a file is in the server's record."""
         return Fragment(b"", "", "", "")
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
-        """Nothing to compare: package and version are the server's."""
+        """Accept every file: package and version are known from the server alone."""
 
     def render(self, request: RenderRequest) -> Tree:
-        """One publication, each place in it once."""
+        """Render one publication that lists each path once, with its oldest record."""
         entries = {entry.path: entry for entry in reversed(request.entries)}.values()
         sums = TreeFile(SUMS, Content.of(write_sums(entries)))
         manifest = TreeFile(MANIFEST, Content.of(write_manifest(entries)))
@@ -70,7 +65,7 @@ class FilesFormat:
         return Tree(request.repo, (Publication("main", identity, (), pointers),))
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
-        """How the list and a file are had and checked."""
+        """Give the commands that download and check the list and a file."""
         here = f"{url}/{repo.directory}"
         lines = [f"curl -fsSO {here}/{SUMS}"]
         if signed:
@@ -82,9 +77,9 @@ class FilesFormat:
         return "\n".join([*lines, get, f"sha256sum -c --ignore-missing {SUMS}"])
 
     def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
-        """The lists."""
+        """Name the lists; their hashes cover the files."""
         return f"the lists {SUMS} and {MANIFEST.rpartition('/')[2]}; through their hashes, the files"
 
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
-        """None: these are plain files."""
+        """Give no rules: clients read plain files."""
         return WebRules()

@@ -1,8 +1,6 @@
-"""Writes the lists of a repository of any files: for programs, and for sha256sum.
+"""Writes the lists of a json repository: a manifest for programs, and checksums for sha256sum.
 
-Takes: the entries of a repository, each place once.
-Gives: bytes.
-Touches: nothing.
+Each path must occur once among the entries.
 
 Source: docs/MANIFEST_all.schema.json; sha256sum(1).
 """
@@ -15,9 +13,9 @@ from packrat_agent.model.entries import Entry
 
 
 def write_manifest(entries: Iterable[Entry]) -> bytes:
-    """Map each package to its files, as JSON with sorted keys, two blanks a level.
+    """Write a JSON object that maps each package to its files, with sorted keys and an indent of two blanks.
 
-    The same as `json.dumps(…, sort_keys=True, indent=2)`, which takes five times as long.
+    The result is that of `json.dumps(…, sort_keys=True, indent=2)`, which takes five times as long.
     """
     by_package = sorted(entries, key=lambda entry: (entry.file.package, entry.path))
     packages = []

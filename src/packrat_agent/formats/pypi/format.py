@@ -1,8 +1,6 @@
-"""The pypi repository type: wheels and source distributions, the simple index over them.
+"""The pypi repository type: publishes wheels and source distributions under a simple index.
 
-Takes: package files, all entries of a repository.
-Gives: their places and fragments, the Tree.
-Touches: the package file that is read; the directory for what is taken out of it.
+`read` opens the package file and writes a wheel's metadata; every other method works on values alone.
 """
 
 import hashlib
@@ -26,7 +24,7 @@ from packrat_core.packages.python.inspect import SDIST_ENDINGS, Kind, check_file
 from packrat_core.packages.python.metadata import read_version
 
 ROOT_SECTION = "simple/"
-"""The name of the publication of the root page; no project can have it."""
+"""Name of the root page's publication; a project can't have it."""
 
 _CODING = "pypi-pages-1"
 
@@ -39,7 +37,7 @@ class PypiFormat:
     fragment_version = 1
 
     def place(self, repo: Repo, file: PackageFile) -> str:
-        """packages/<first six characters of the package name>/<file>."""
+        """Place the file at packages/<first six characters of the package name>/<file>."""
         if file.kind != "python":
             raise Refused(f"a {file.kind} file called {file.file_name} can't be in a pypi repository")
         if not file.file_name.endswith((".whl", *SDIST_ENDINGS)):
@@ -48,7 +46,7 @@ class PypiFormat:
         return f"packages/{file.package[:6]}/{file.file_name}"
 
     def read(self, path: Path, into: Path) -> Fragment:
-        """Kind and Requires-Python, a line each; a wheel's METADATA becomes the product `.metadata`."""
+        """Read kind and Requires-Python, a line each; a wheel's METADATA becomes the product `.metadata`."""
         found = read_distribution(path)
         products: tuple[Product, ...] = ()
         if found.kind is Kind.WHEEL:
@@ -59,9 +57,10 @@ class PypiFormat:
         return Fragment(body, found.core.name, found.core.version, "all", products)
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
-        """Name and version are those of the record and of the file's name, however each is spelled."""
+        """Check that name and version are those of the record and of the file's name, in any spelling."""
         kind = fragment.body.partition(b"\n")[0].decode()
         check_file_name(file.file_name, kind, fragment.name, fragment.version)
+        # Both PEP 503 and the server's renaming make several spellings of one name; either may explain a difference.
         is_project = canonicalize_name(file.package) == canonicalize_name(fragment.name)
         if not (is_project or means(_plain(file.package), _plain(fragment.name))):
             raise Refused(f"the server has it as package {file.package}, its metadata says {fragment.name}")
@@ -69,10 +68,10 @@ class PypiFormat:
             raise Refused(f"the server has it as version {file.version}, its metadata says {fragment.version}")
 
     def render(self, request: RenderRequest) -> Tree:
-        """One publication a project, then that of the root page, which names them."""
+        """Render one publication for each project, then that of the root page, which lists them."""
         spellings: dict[str, dict[str, Entry]] = {}
         for entry in request.entries:
-            # The same file for several distribution versions is listed once, as it was first taken in.
+            # A file that is uploaded for several distribution versions is listed once, with its oldest record.
             spellings.setdefault(entry.fragment.name, {}).setdefault(entry.path, entry)
         projects: dict[str, dict[str, Entry]] = {}
         for name, found in spellings.items():
@@ -84,11 +83,11 @@ class PypiFormat:
         return Tree(request.repo, (*publications, _render_root(sorted(projects))))
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
-        """The index's address for pip, uv and poetry."""
+        """Give the commands that set the index's address for pip, uv and poetry."""
         index = f"{url}/{repo.directory}/simple/"
         lines = [f"pip config set global.index-url {index}"]
         if url.startswith("http://"):
-            # Without TLS, pip passes over an index that it is not told to trust.
+            # Without TLS, pip ignores an index that it is not told to trust.
             lines.append(f"pip config set global.trusted-host {urlsplit(url).netloc}")
         lines += [
             f"export UV_DEFAULT_INDEX={index}",
@@ -97,11 +96,11 @@ class PypiFormat:
         return "\n".join(lines)
 
     def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
-        """Nothing: Python clients check no signatures."""
+        """Return None: Python clients do not check signatures."""
         return None
 
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
-        """Clients that ask for JSON get JSON, all others HTML."""
+        """Give the rules that answer with JSON if a client asks for it, and with HTML otherwise."""
         return write_rules(server, repo.directory)
 
 
@@ -126,6 +125,7 @@ def _kept_page(identity: str, chunks: ChunkCache) -> Page | None:
     kept = chunks.get(_CODING, identity)
     if kept is None:
         return None
+    # `_render_project` stores the length of the HTML page (8 bytes, big-endian), that page, and the JSON page.
     middle = 8 + int.from_bytes(kept[:8], "big")
     return Page(kept[8:middle], kept[middle:])
 

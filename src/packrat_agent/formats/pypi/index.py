@@ -1,8 +1,4 @@
-"""Writes the pages of an index: of a project and of all projects, as HTML and as JSON.
-
-Takes: the files of a project, the names of the projects.
-Gives: bytes.
-Touches: nothing.
+"""Writes the pages of a simple index, one for each project and one for all projects, as HTML and as JSON.
 
 Source: Simple repository API (PEP 503, 592, 629, 658, 691, 700, 714).
 """
@@ -24,12 +20,12 @@ HTML_VERSION = "1.0"
 JSON_VERSION = "1.1"
 
 _TOP = "../../"
-"""From a project's page to the repository's directory: any prefix of the site works."""
+"""Way from a project's page to the repository's directory; being relative, it works under any prefix of the site."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page in both forms."""
+    """A page in both forms."""
 
     html: bytes
     json: bytes
@@ -37,7 +33,16 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class IndexedFile:
-    """A distribution as a page lists it; `version` as PEP 440 writes it, `metadata` the SHA-256 of its .metadata."""
+    """A distribution as a page lists it.
+
+    Attributes:
+        url: relative to the project's page, percent-encoded.
+        version: in the normal form of PEP 440.
+        size: in bytes.
+        requires_python: '' if the distribution does not say.
+        metadata: the SHA-256 of its .metadata; None if it has none.
+        created: the time of the upload; '' if it is not known.
+    """
 
     name: str
     url: str
@@ -50,7 +55,7 @@ class IndexedFile:
 
 
 def project_identity(entries: Sequence[Entry]) -> str:
-    """Identify all that a project's pages say, much faster than they are written."""
+    """Hash everything that a project's pages contain, which is much faster than writing them."""
     digest = hashlib.sha256(b"pypi 1\n")
     for one in entries:
         file, fragment = one.file, one.fragment
@@ -61,7 +66,7 @@ def project_identity(entries: Sequence[Entry]) -> str:
 
 
 def write_project(project: str, entries: Sequence[Entry]) -> Page:
-    """Write a project's page; project: its normalized name."""
+    """Write the page of a project, given by its normalized name."""
     files = sorted(map(_indexed, entries), key=lambda one: (Version(one.version), one.name))
     return Page(_project_html(project, files), _project_json(project, files))
 
@@ -92,7 +97,8 @@ def _project_html(project: str, files: Sequence[IndexedFile]) -> bytes:
     for one in files:
         more = f' data-requires-python="{escape(one.requires_python)}"' if one.requires_python else ""
         if one.metadata is not None:
-            # Both names, as clients know one or the other; in JSON the older one makes pip 22 and 23.0 fail (PEP 714).
+            # Some clients know only the older name, some only the newer. In JSON, the older one makes pip 22 and 23.0
+            # fail (PEP 714).
             more += f' data-dist-info-metadata="sha256={one.metadata}" data-core-metadata="sha256={one.metadata}"'
         links.append(f'<a href="{escape(one.url)}#sha256={one.sha256}"{more}>{escape(one.name)}</a><br>')
     return _html(f"Links for {project}", f"Links for {project}", links)

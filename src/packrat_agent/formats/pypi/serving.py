@@ -1,8 +1,4 @@
-"""Writes what a web server must be told to answer with JSON or HTML, whichever a client asks for.
-
-Takes: the web server, the repository's directory.
-Gives: WebRules.
-Touches: nothing.
+"""Writes the configuration with which nginx or Apache serves an index as JSON or HTML, whichever a client asks for.
 
 Source: PEP 691, "Version + Format Selection"; nginx ngx_http_index_module; Apache mod_dir, core <If>.
 """
@@ -13,7 +9,7 @@ from packrat_agent.formats.interface import IMMUTABLE, WebRules, WebServer
 from packrat_agent.formats.pypi.index import JSON_TYPE
 
 _ACCEPTS_JSON = r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\.0*)?\s*(,|$))"
-"""The type is named, and not with q=0."""
+"""Matches an Accept header that names the type, unless with q=0."""
 _PACKAGES = r"^/DIRECTORY/packages/[^/]+/[^/]+\.(whl|whl\.metadata|tar\.gz|zip)$"
 
 _NGINX_OUTSIDE = f"""\
@@ -66,7 +62,7 @@ _APACHE_INSIDE = f"""\
 
 
 def write_rules(server: WebServer, directory: str) -> WebRules:
-    """Write the rules for one repository."""
+    """Write the rules for one repository; `directory` is relative to root_dir."""
     here = re.escape(directory)
     if server is WebServer.NGINX:
         return WebRules(_NGINX_OUTSIDE, _NGINX_INSIDE.replace("DIRECTORY", here))

@@ -1,8 +1,7 @@
-"""The yum repository type, for dnf, yum and zypper: packages by arch, repodata, immutable generations.
+"""The yum repository type, for dnf, yum and zypper: places rpms by architecture and renders repodata over them.
 
-Takes: package files, all entries of a repository.
-Gives: their places and fragments, the Tree.
-Touches: the package file that is read.
+If `public_url` is set, each publication is also available as an immutable generation, to which the mirror list and the
+metalink lead clients. `read` opens the package file; every other method works on values alone.
 """
 
 import hashlib
@@ -33,7 +32,7 @@ from packrat_core.errors import Refused
 
 _COMPONENT = "main"
 _ARCHES = {"x86_64": "x86_64", "i386": "i386", "arm64": "aarch64", "all": "noarch"}
-"""The server's architectures → the directories that packages stand in."""
+"""The server's architectures → the directories of the packages."""
 
 _IN_I386 = frozenset({"i386", "i486", "i586", "i686", "athlon", "geode"})
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^:-]*\.rpm")
@@ -47,7 +46,7 @@ class YumFormat:
     fragment_version = 1
 
     def place(self, repo: Repo, file: PackageFile) -> str:
-        """<distro>/main/<version>/<arch>/<file>."""
+        """Place the file at <distro>/main/<version>/<arch>/<file>."""
         if file.kind != "rpm" or not file.file_name.endswith(".rpm"):
             raise Refused(f"a {file.kind} file called {file.file_name} can't be in a {self.kind} repository")
         if file.file_name.endswith((".src.rpm", ".nosrc.rpm")):
@@ -57,18 +56,18 @@ class YumFormat:
         return f"{_top(version_of(repo, file))}/{_ARCHES.get(file.arch, file.arch)}/{file.file_name}"
 
     def read(self, path: Path, into: Path) -> Fragment:
-        """The three XML fragments."""
+        """Read the package's three XML fragments."""
         return read_rpm(path)
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
-        """Name, version and architecture are those of the record."""
+        """Check that name, version and architecture are those of the record."""
         directory = "i386" if fragment.arch in _IN_I386 else fragment.arch
         if _ARCHES.get(file.arch, file.arch) != directory:
             raise Refused(f"the server has it as {file.arch}, its header says {fragment.arch}")
         check_record(file, fragment, "its header")
 
     def render(self, request: RenderRequest) -> Tree:
-        """One publication a distribution version; those without packages too."""
+        """Render one publication for each distribution version, including those without packages."""
         names: dict[str, list[DistroVersion]] = {}
         for version in request.repo.distro_versions:
             if version.file_type == "rpm":
@@ -81,7 +80,7 @@ class YumFormat:
         return Tree(request.repo, tuple(publications))
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
-        """Fetch the .repo file; one that lacks the mirror's address gets it."""
+        """Give the commands that install the .repo file, and fill in the mirror's address if the file lacks it."""
         lines = []
         for version in repo.distro_versions:
             top, is_zypper = _top(version), version.distro == "sles"
@@ -95,11 +94,11 @@ class YumFormat:
         return "\n".join(lines)
 
     def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
-        """The metadata and every package."""
+        """Name the metadata and every package."""
         return "the metadata and every package"
 
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
-        """What never changes may be kept; the links of a generation may be followed."""
+        """Give the rules for caching what never changes, and for following the links of a generation."""
         return write_rules(server, repo, root)
 
 
@@ -109,7 +108,7 @@ def _top(version: DistroVersion) -> str:
 
 def _render_version(request: RenderRequest, top: str, version: DistroVersion, entries: Sequence[Entry]) -> Publication:
     settings, repo = request.settings, request.repo
-    # The name follows the directory: a publication's pointers are its alone.
+    # Named like its directory, so that no two publications share a pointer.
     name = f"{version.distro}/{version.version or version.name}"
     ordered = sort_entries(entries)
     metadata = write_metadata(ordered, f"{top}/", request.chunks)
@@ -120,6 +119,8 @@ def _render_version(request: RenderRequest, top: str, version: DistroVersion, en
     repo_file = write_repo_file(repo, top, title, settings)
     content: list[TreeFile | TreeLink | PendingSignature] = _repodata_content(f"{top}/repodata", metadata)
     pointers = _repomd_files(f"{top}/repodata", f"{top}/repodata", Content.of(repomd), request)
+    # The lists need absolute addresses. Their clients read one generation from start to end, so an update in between
+    # can't take files away from them.
     if settings.public_url:
         generation = f"generations/{revision}-{hashlib.sha256(repomd).hexdigest()[:12]}"
         content += _repodata_content(f"{top}/{generation}/repodata", metadata)
@@ -132,6 +133,7 @@ def _render_version(request: RenderRequest, top: str, version: DistroVersion, en
             TreeFile(f"{top}/metalink", Content.of(write_metalink(address, repomd, revision))),
         ]
     pointers.append(TreeFile(f"{top}/{repo.name}.repo", Content.of(repo_file)))
+    # With revision 0, the identity does not depend on the date.
     identity = hashlib.sha256(write_repomd(metadata, 0, description) + repo_file + (settings.public_key or b""))
     return Publication(name, identity.hexdigest(), tuple(content), tuple(pointers), {"Revision": str(revision)})
 
@@ -143,7 +145,14 @@ def _repodata_content(directory: str, metadata: Sequence[Metadata]) -> list[Tree
 def _repomd_files(
     directory: str, source: str, repomd: Content, request: RenderRequest
 ) -> list[TreeFile | TreeLink | PendingSignature]:
-    """List repomd.xml behind its signature; the signature is made of the one in the directory `source`."""
+    """List repomd.xml after its signature.
+
+    Args:
+        directory: where the files are published.
+        source: the directory whose repomd.xml is signed; the generations share one signature with it.
+        repomd: the content of repomd.xml.
+        request: what the repository is rendered from.
+    """
     files: list[TreeFile | TreeLink | PendingSignature] = []
     if request.settings.signed:
         if request.settings.public_key:
@@ -154,6 +163,6 @@ def _repomd_files(
 
 
 def _next_revision(request: RenderRequest, publication: str) -> int:
-    """Give the revision in epoch seconds: now, but later than the last one, also where the clock stepped back."""
+    """Give the revision in epoch seconds: now, or just after the last one if the clock has stepped back."""
     last = request.facts.get(publication, {}).get("Revision", "")
     return rising(int(request.now.timestamp()), int(last) if last.isdigit() else None)

@@ -1,7 +1,7 @@
 """Reads the three XML fragments of a binary .rpm: its entries in primary, filelists and other.
 
-Marks stand where the index fills in its own values. Only the headers are read: createrepo_c gets a copy of these, in
-which nothing stands that XML can't contain.
+Marks stand in for the values that the index fills in later. Only the headers are read: createrepo_c gets a copy of
+them, in which characters that XML can't contain are replaced.
 
 Source: createrepo_c's Python binding.
 """
@@ -18,7 +18,7 @@ from packrat_core.packages.rpm.inspect import identify
 from packrat_core.packages.rpm.rules import check_header
 
 SHA256_MARK, HREF_MARK, SIZE_MARK = b"\1", b"\2", b"\3"
-"""Stand in a fragment for the package's SHA-256, its place and its size; XML can't contain these bytes."""
+"""Marks in a fragment for the package's SHA-256, path and size; XML can't contain these bytes."""
 
 _FRAGMENT_LIMIT = 128 * 1024 * 1024
 _CHANGELOG_ENTRIES = 10
@@ -33,11 +33,16 @@ codecs.register_error(
 
 
 def read_rpm(path: Path) -> Fragment:
-    """Give the fragments of a binary package; its version is `[epoch:]version-release`.
+    """Read the fragments of a binary package; its version is `[epoch:]version-release`.
 
-    Control characters and bytes that are no UTF-8 become question marks.
-    Raises: Refused where the file is no .rpm, is torn, a source package, or made to harm; ConfigError where
-    createrepo_c can't be loaded.
+    Control characters and bytes that are not valid UTF-8 become question marks.
+
+    Returns:
+        A fragment whose body is the entries in primary, filelists and other, separated by NUL bytes.
+
+    Raises:
+        Refused: the file is not an .rpm, is torn, is a source package, or is malicious.
+        ConfigError: createrepo_c can't be loaded.
     """
     with path.open("rb") as file:
         rpm = walk(file)
@@ -51,9 +56,9 @@ def read_rpm(path: Path) -> Fragment:
 
 
 def _dump(rpm: RpmFile) -> tuple[bytes, bytes, bytes]:
-    """Have createrepo_c read the front of the file alone: it would hash the payload, holding up all other threads."""
+    """Let createrepo_c read the headers alone: it would hash the payload and block all other threads meanwhile."""
     try:
-        # Here, so that mirrors without rpms do without the system's library that it needs.
+        # Imported here, so that mirrors without rpms do not need the system library that it depends on.
         import createrepo_c
     except ImportError as error:
         raise ConfigError(f"rpms can't be read ({error}); install GLib: `apt-get install libglib2.0-0`") from None
@@ -83,7 +88,7 @@ def _dump(rpm: RpmFile) -> tuple[bytes, bytes, bytes]:
 
 
 def _mark(text: bytes, old: bytes, new: bytes) -> bytes:
-    """Put a mark in place of what createrepo_c wrote; texts of the package can't look like it, their `<` is escaped."""
+    """Replace a value of createrepo_c's by a mark; the package's own texts can't match, as their `<` is escaped."""
     before, found, after = text.partition(old)
     if not found:
         raise Refused("createrepo_c wrote its metadata in an unknown form")
@@ -91,7 +96,7 @@ def _mark(text: bytes, old: bytes, new: bytes) -> bytes:
 
 
 def _scrub(header: Header) -> bytes:
-    """Replace what XML can't contain, byte by byte: every text stays where it is."""
+    """Replace what XML can't contain, byte by byte, so that the offsets of all texts stay the same."""
     blob = bytearray(header.blob)
     for item in header.items.values():
         if item.kind not in (STRING, STRINGS, I18N):
@@ -101,6 +106,7 @@ def _scrub(header: Header) -> bytes:
         if not part.isascii():
             with suppress(UnicodeError):
                 part = part.decode("utf-8", "packrat_agent.question_marks").encode()
+            # U+FFFE and U+FFFF are valid in UTF-8 but not in XML.
             part = part.replace(b"\xef\xbf\xbe", b"???").replace(b"\xef\xbf\xbf", b"???")
         blob[start:end] = part
     return bytes(blob)

@@ -1,8 +1,4 @@
-"""Writes primary, filelists and other, shard by shard.
-
-Takes: the entries of a distribution version, the directory that places are relative to, the cache of compressed chunks.
-Gives: the three files, compressed, with their checksums.
-Touches: nothing but the cache.
+"""Writes the compressed metadata files primary, filelists and other, shard by shard, so that a change costs little.
 
 Source: createrepo_c, `createrepo_c(8)`; the XML that yum, dnf and zypper read has no other description.
 """
@@ -25,7 +21,7 @@ from packrat_agent.model.tree import Content, sha256_of
 log = structlog.get_logger()
 
 _SHARD_PACKAGES = 64
-"""How many packages a shard has on average."""
+"""Average number of packages in a shard."""
 
 _LINUX = "http://linux.duke.edu/metadata"
 _ROOTS = {
@@ -37,7 +33,7 @@ _ROOTS = {
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """One metadata file: its gzip `content`, and size and SHA-256 of what is in it."""
+    """A metadata file: its gzip `content`, and the size in bytes and SHA-256 of the decompressed content."""
 
     kind: str
     content: Content
@@ -46,12 +42,18 @@ class Metadata:
 
     @property
     def name(self) -> str:
-        """Its file name, which changes with its content."""
+        """The file name, which changes with the content."""
         return f"{self.content.digest}-{self.kind}.xml.gz"
 
 
 def write_metadata(ordered: Sequence[Entry], below: str, chunks: ChunkCache) -> tuple[Metadata, ...]:
-    """Write the three files; they list the packages in the same order. `below` ends with a slash."""
+    """Write the three files, which list the packages in the same order.
+
+    Args:
+        ordered: the entries of a distribution version, in the order of the index.
+        below: the directory that the packages' paths are relative to in the index, with a trailing slash.
+        chunks: the cache of compressed shards.
+    """
     shards: dict[str, list[Shard]] = {kind: [] for kind in _ROOTS}
     for run in _cut(ordered):
         filled = [_fill(entry, below) for entry in run]
@@ -61,7 +63,7 @@ def write_metadata(ordered: Sequence[Entry], below: str, chunks: ChunkCache) -> 
 
 
 def _cut(ordered: Sequence[Entry]) -> list[Sequence[Entry]]:
-    """Cut where a hash of the package says so: one more package changes one shard."""
+    """Cut the entries at boundaries chosen by a hash of the package, so that a new package changes one shard."""
     starts = [
         at
         for at, entry in enumerate(ordered)
@@ -71,7 +73,7 @@ def _cut(ordered: Sequence[Entry]) -> list[Sequence[Entry]]:
 
 
 def _fill(entry: Entry, below: str) -> tuple[bytes, bytes, bytes]:
-    """Put what the index says of a package in place of the marks."""
+    """Replace the marks in a package's fragments by the values of the index."""
     sha256 = entry.sha256.encode()
     href = escape(entry.path.removeprefix(below), {'"': "&quot;"}).encode()
     primary, filelists, other = entry.fragment.body.split(b"\0")

@@ -1,8 +1,4 @@
-"""Writes what points at metadata: repomd.xml, the lists of addresses, the .repo file.
-
-Takes: the metadata files, the revision, addresses.
-Gives: the bytes of each pointer.
-Touches: nothing.
+"""Writes the files that lead clients to the metadata: repomd.xml, mirrorlist, metalink and the .repo file.
 
 Source: createrepo_c; Metalink 3.0 as librepo and libzypp read it; yum.conf(5), dnf.conf(5).
 """
@@ -17,14 +13,20 @@ from packrat_agent.formats.yum.repodata import Metadata
 from packrat_agent.model.records import Repo
 
 MIRROR_MARK = "@MIRROR@"
-"""Stands in a .repo file for the address of root_dir where `public_url` is not set."""
+"""Placeholder in a .repo file for the address of root_dir if `public_url` is not set."""
 
 _EXPIRE_S = 300
 _LINUX = "http://linux.duke.edu/metadata"
 
 
 def write_repomd(metadata: Sequence[Metadata], revision: int, description: str) -> bytes:
-    """Write repomd.xml; `revision` is in epoch seconds."""
+    """Write repomd.xml.
+
+    Args:
+        metadata: the metadata files, in the order in which they are listed.
+        revision: epoch seconds; also the timestamp of each file.
+        description: the text of a content tag; '' for none.
+    """
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         f'<repomd xmlns="{_LINUX}/repo" xmlns:rpm="{_LINUX}/rpm">',
@@ -47,12 +49,18 @@ def write_repomd(metadata: Sequence[Metadata], revision: int, description: str) 
 
 
 def write_mirrorlist(generation_url: str) -> bytes:
-    """Write the list of addresses that `mirrorlist=` reads: the newest generation's."""
+    """Write the file that `mirrorlist=` reads, with the address of the newest generation."""
     return f"{generation_url}/\n".encode()
 
 
 def write_metalink(generation_url: str, repomd: bytes, revision: int) -> bytes:
-    """Write the list that `metalink=` reads: the newest generation's address, with the checksum of its repomd.xml."""
+    """Write the file that `metalink=` reads, with the address of the newest generation's repomd.xml and its checksum.
+
+    Args:
+        generation_url: the address of the generation, without a trailing slash.
+        repomd: the content of its repomd.xml.
+        revision: the revision in it, in epoch seconds.
+    """
     scheme = generation_url.partition(":")[0]
     address = escape(f"{generation_url}/repodata/repomd.xml")
     lines = [
@@ -77,7 +85,14 @@ def write_metalink(generation_url: str, repomd: bytes, revision: int) -> bytes:
 
 
 def write_repo_file(repo: Repo, top: str, title: str, settings: RenderSettings) -> bytes:
-    """Write the .repo file of one distribution version; `top` is its directory in the repository."""
+    """Write the .repo file of one distribution version.
+
+    Args:
+        repo: the repository.
+        top: the directory of the distribution version in the repository.
+        title: the name that clients show.
+        settings: the address and whether the repository is signed.
+    """
     mirror = settings.public_url or MIRROR_MARK
     base = f"{mirror}/{quote(f'{repo.directory}/{top}')}"
     check = int(settings.signed)
@@ -86,7 +101,7 @@ def write_repo_file(repo: Repo, top: str, title: str, settings: RenderSettings) 
         lines += [f"mirrorlist={base}/mirrorlist", f"#metalink={base}/metalink", f"#baseurl={base}/"]
     else:
         lines.append(f"baseurl={base}/")
-    # Else zypper never looks for new packages by itself, and dnf only every two days.
+    # Without these, zypper never looks for new packages by itself, and dnf does only every two days.
     lines += ["enabled=1", "autorefresh=1", f"metadata_expire={_EXPIRE_S}", "type=rpm-md"]
     lines += [f"gpgcheck={check}", f"repo_gpgcheck={check}"]
     if settings.signed:

@@ -1,9 +1,4 @@
-"""Says what a web server must know of a yum repository.
-
-Takes: the web server, the repository, root_dir.
-Gives: WebRules.
-Touches: nothing.
-"""
+"""Writes the configuration that nginx or Apache needs for a yum repository."""
 
 import re
 from pathlib import Path
@@ -44,7 +39,13 @@ _APACHE = """\
 
 
 def write_rules(server: WebServer, repo: Repo, root: Path) -> WebRules:
-    """Let the web server follow the links of generations, and caches keep what never changes."""
+    """Write rules that let the web server follow the links of generations, and caches keep what never changes.
+
+    Args:
+        server: the web server.
+        repo: the repository.
+        root: root_dir.
+    """
     template = {WebServer.NGINX: _NGINX, WebServer.APACHE: _APACHE}[server]
     values = {"name": repo.name, "path": re.escape(repo.directory), "directory": repo.directory, "root": root}
     return WebRules(inside=template.format(**values, immutable=IMMUTABLE))

@@ -1,6 +1,6 @@
-"""Reads the control paragraph out of a .deb, trusting nothing in it.
+"""Reads the control file out of a .deb, trusting nothing in it.
 
-Only the headers of its members and its control archive are read.
+It reads the headers of the members and the control archive, never the data archive.
 
 Source: deb(5).
 """
@@ -19,7 +19,7 @@ from packrat_core.errors import Refused
 from packrat_core.packages.parts import naming
 
 CONTROL_ARCHIVE_LIMIT = 64 * 1024 * 1024
-"""Bytes of a control archive, packed or unpacked; a real one has some kilobytes."""
+"""Bytes of a control archive, compressed or not; real ones have some kilobytes."""
 
 _FORMAT = re.compile(rb"2\.[0-9]+\n")
 _FORMAT_LIMIT = 64
@@ -31,7 +31,7 @@ CODINGS: Mapping[str, str | None] = {
     ".bz2": "bzip2",
     ".lzma": "lzma",
 }
-"""How the archives are compressed that dpkg unpacks, by the ending of their names."""
+"""Ending of an archive's name → its compression, for those that dpkg unpacks."""
 
 _DATA_NAMES = frozenset(f"data.tar{ending}" for ending in CODINGS)
 _CONTROL_CODINGS = frozenset({"", ".gz", ".xz", ".zst"})
@@ -39,12 +39,12 @@ _TAR_MEMBERS_LIMIT = 10_000
 
 
 def read_control(path: Path) -> bytes:
-    """Give the bytes of the member `control` of the control archive of a Debian binary package.
+    """Return the bytes of the control file of a Debian binary package.
 
-    The whole file is looked through, by its headers: dpkg must find all it needs, and nothing may stand behind it.
+    All member headers of the package are checked: dpkg must find all that it needs, and nothing may follow it.
 
     Raises:
-        Refused: the file is no such package, is torn, or holds what could mislead a client.
+        Refused: the file is not such a package, is torn, or could mislead a client.
     """
     with path.open("rb") as file:
         control, _ = find_archives(file)
@@ -60,7 +60,8 @@ def read_control(path: Path) -> bytes:
 def find_archives(file: BinaryIO) -> tuple[ArMember, ArMember]:
     """Return the control archive and the data archive of an open .deb.
 
-    Raises: Refused where it is not a .deb of format 2, or dpkg would not find these two in it.
+    Raises:
+        Refused: it is not a .deb of format 2, or dpkg would not find these two in it.
     """
     first, *others = list_members(file)
     if first.name != "debian-binary":
@@ -71,16 +72,22 @@ def find_archives(file: BinaryIO) -> tuple[ArMember, ArMember]:
 
 
 def open_archive(file: BinaryIO, member: ArMember, limit: int | None = None) -> Source:
-    """Open the tar archive that a member is, compressed or not, as its name says."""
+    """Open a member that is a tar archive, decompressing it as its name says.
+
+    Args:
+        file: the open .deb.
+        member: its control or data archive.
+        limit: the largest decompressed size in bytes; None for no limit beyond those of all archives.
+    """
     packed = SectionSource(file, member.start, member.size)
     coding = CODINGS[member.name.partition(".tar")[2]]
     return packed if coding is None else open_compressed(packed, coding, limit)
 
 
 def _check_order(members: list[ArMember]) -> tuple[ArMember, ArMember]:
-    """Find the control archive behind debian-binary: control.tar*, data.tar*, each once, in this order.
+    """Find the archives after debian-binary: control.tar* and data.tar*, each once, in this order.
 
-    Members that begin with `_` may stand anywhere, others behind the data. Source: deb(5).
+    Members whose names begin with `_` may be anywhere, others only after the data archive. Source: deb(5).
     """
     needed = [member for member in members if not member.name.startswith("_")]
     if not needed:
@@ -96,6 +103,7 @@ def _check_order(members: list[ArMember]) -> tuple[ArMember, ArMember]:
             f"its third member is {data.name!r}, not the data archive: data.tar, or that with .gz, .xz, .zst, .bz2 or "
             ".lzma"
         )
+    # dpkg ignores further members, so they may be anything but what another tool could take for these two.
     for member in further:
         if member.name.startswith(("control.tar", "data.tar")):
             raise Refused(f"it has a second control or data archive, {member.name!r}; dpkg would not look at it")
@@ -109,7 +117,7 @@ def _read_control_file(archive: Source) -> bytes:
         if "control" not in (member.name, posixpath.normpath(member.short_name)):
             continue
         if member.short_name:
-            # apt looks at the plain header where dpkg looks at the extended one.
+            # apt reads the plain header, dpkg the extended one: they could find different control files.
             raise Refused("it names a member control by an extended header")
         if found is not None:
             raise Refused("it has two members called control")

@@ -1,7 +1,7 @@
-"""Unpacks the archives of a .deb in memory, and checks that dpkg could unpack them, too.
+"""Checks that dpkg can unpack the archives of a .deb, by decompressing them in memory.
 
-Stricter than dpkg: nothing but zeros may stand behind a compressed stream or a tar archive, a tar archive has an end
-mark, and its names stay inside the directory that it is unpacked into.
+It is stricter than dpkg: only zeros may follow a compressed stream or a tar archive, a tar archive must have an end
+mark, and its names must stay inside the directory that it is unpacked into.
 """
 
 from typing import BinaryIO
@@ -12,9 +12,10 @@ from packrat_core.packages.parts import naming
 
 
 def check_payload(file: BinaryIO) -> None:
-    """Decompress the control and the data archive to their ends and read all their members.
+    """Decompress the control and data archives to the end and read all their members.
 
-    Raises: Refused where one is torn, damaged or a bomb.
+    Raises:
+        Refused: an archive is torn, damaged or a decompression bomb.
     """
     for member, part in zip(find_archives(file), ("its control archive", "its data archive"), strict=True):
         with naming(part):

@@ -1,19 +1,16 @@
-"""Says which stanzas of a Packages index apt can't read: one such stanza stops `apt-get update` on every client.
+"""Finds stanzas that apt can't read: a single one in a Packages index stops `apt-get update` on every client.
 
-Takes: the fields of a control file, the size of a stanza.
-Gives: nothing, or a Refused that names the field.
-Touches: nothing.
+apt fails on
 
-These are not the rules for relations (deb-control(5), stricter) but those whose breach is fatal to apt, so that nothing
-is left out which clients can use. apt dies of
-
-- a field of `RELATION_FIELDS` that `find_fault` finds fault with: `a (= )`, `a >= 1`, `a (>= 1`, `a b`, `a,, b`;
+- a field of `RELATION_FIELDS` in which `find_fault` finds a fault: `a (= )`, `a >= 1`, `a (>= 1`, `a b`, `a,, b`;
 - a field of `NEVER_EMPTY` that is empty;
 - a name, version, section or source of more than `WORD_LIMIT` bytes;
-- a Description-md5 that has not the length of an MD5;
+- a Description-md5 that does not have the length of an MD5;
 - a stanza of more than `STANZA_LIMIT` bytes.
 
-It reads a trailing comma, substitution variables that were left in, unknown operators, folded lines:
+deb-control(5) has stricter rules for relations. Only the rules above are checked, since breaking any other leaves a
+package that clients can use: apt accepts a trailing comma, leftover substitution variables, unknown operators and
+folded lines:
 
     find_fault(b"libc6 (>= 2.34), a | b (~> 1),")  # None
     find_fault(b"libc6 >= 2.34")  # "'>= 2.34' stands behind a name ..."
@@ -27,15 +24,15 @@ from collections.abc import Mapping
 from packrat_core.errors import Refused
 
 STANZA_LIMIT = 1024 * 1024
-"""Bytes of a stanza with the empty line behind it. apt 2.6 reads 1,048,703, whatever stands before and behind it."""
+"""Bytes of a stanza with the empty line after it. apt 2.6 reads 1,048,703, whatever comes before and after it."""
 
 WORD_LIMIT = 65_000
-"""Bytes of what apt 2.6 remembers as one word: it aborts at 65,535, in a name with the architecture behind a colon."""
+"""Bytes of a word. apt 2.6 aborts at 65,535, which for a name includes a colon and the architecture."""
 
 RELATION_FIELDS = frozenset(
     b"pre-depends depends recommends suggests enhances conflicts breaks replaces provides".split()
 )
-"""Relation fields that apt reads, in lower case. It passes over others: Built-Using, Obsoletes."""
+"""Relation fields that apt reads, in lower case. It ignores others, such as Built-Using and Obsoletes."""
 
 NEVER_EMPTY = frozenset({b"provides"})
 """Fields that apt 2.6 can't read empty; apt 3.0 can."""
@@ -50,7 +47,7 @@ _NAME = re.compile(rb"[^ \t\n\v\f\r(),|<>\[\]]*")
 _USUAL = re.compile(
     rb"(?:[A-Za-z0-9+.:_-]++(?: \((?:>=|<<|<=|>>|=) [^ ()]{1,100}\))?(?:, ?+| \| |\Z))++",
 )
-"""What nearly all packages have, for speed: what it matches has no fault; of anything else it says nothing."""
+"""Matches the usual values, for speed: a value that matches has no fault; one that does not may have one."""
 
 _SHOWN_LIMIT = 60
 
@@ -59,10 +56,10 @@ def check_fields(fields: Mapping[bytes, bytes]) -> None:
     """Check the fields of a control file.
 
     Args:
-        fields: lower-case field name → the field's lines, its name included.
+        fields: lower-case field name → the field's lines, including its name.
 
     Raises:
-        Refused: apt can't read one of them.
+        Refused: apt can't read a field; the message names it.
     """
     for name, lines in fields.items():
         if name not in _CHECKED:
@@ -89,10 +86,10 @@ def _fault_of(name: bytes, value: bytes) -> str | None:
 
 
 def check_stanza_size(size: int) -> None:
-    """Check the size of a stanza, in bytes, as it stands in Packages with the empty line behind it.
+    """Check the size of a stanza in Packages, in bytes, including the empty line after it.
 
     Raises:
-        Refused: apt can't read it.
+        Refused: apt can't read a stanza of this size.
     """
     if size > STANZA_LIMIT:
         raise Refused(
@@ -102,9 +99,14 @@ def check_stanza_size(size: int) -> None:
 
 
 def find_fault(value: bytes) -> str | None:
-    """Say what apt can't read in the value of a relation field that is not empty; None where it reads it."""
+    """Describe what apt can't read in the value of a relation field; None if it can read all.
+
+    Args:
+        value: the value, not empty, without surrounding white space.
+    """
     if len(value) <= WORD_LIMIT and _USUAL.fullmatch(value):
         return None
+    # As apt's own parser does: a name, perhaps a version in parentheses, then a separator or the end.
     at = _skip(value, 0)
     while True:
         start = at
@@ -126,16 +128,18 @@ def find_fault(value: bytes) -> str | None:
         if value[at : at + 1] not in (b",", b"|"):
             return f"{_show(value, at)} stands behind a name or version, where only a comma or | can"
         at = _skip(value, at + 1)
+        # A trailing separator is no fault.
         if at == len(value):
             return None
 
 
 def _after_version(value: bytes, opening: int) -> int | None:
-    """Give where the text behind `(operator version)` begins; None where that is incomplete."""
+    """Return the offset after `(operator version)`; None if that is incomplete."""
     at = _skip(value, opening + 1)
-    # apt wants four characters up to the end of the field, and so takes no "(=1)" there.
+    # apt needs four characters up to the end of the field, so it does not accept "(=1)" there.
     if at + 3 >= len(value):
         return None
+    # One of < << <= > >> >= =; anything else is read as part of the version.
     if value[at : at + 1] in (b"<", b">"):
         at += 2 if value[at + 1 : at + 2] in (b"=", value[at : at + 1]) else 1
     elif value[at : at + 1] == b"=":
@@ -150,7 +154,7 @@ def _skip(value: bytes, at: int) -> int:
 
 
 def _end_of(run: re.Pattern[bytes], value: bytes, at: int) -> int:
-    """Give where a run of such characters, which may be empty, ends."""
+    """Return the offset after a run of characters, which may be empty."""
     match = run.match(value, at)
     return match.end() if match is not None else at
 

@@ -1,4 +1,4 @@
-"""Turns the control file of a package into the stanza that stands in Packages.
+"""Turns the control file of a package into its stanza in Packages.
 
 Source: deb-control(5), Debian policy 5.1.
 """
@@ -19,26 +19,26 @@ CONTROL_FILE_LIMIT = 4 * 1024 * 1024
 """Bytes of a control file; the longest real ones, with thousands of names in Provides, have some hundred kilobytes."""
 
 _OF_THE_INDEX = frozenset({b"filename", b"size", b"md5sum", b"sha1", b"sha256", b"sha512"})
-"""Fields that the index says of a package; inside one they would contradict it."""
+"""Fields that the index itself adds; a package's own could contradict them."""
 
 _INDEX_LINES = 512
-"""Bytes that Packages adds to a stanza, at most: Filename (a place of less than 250 characters), Size, SHA256."""
+"""Largest number of bytes that Packages adds to a stanza: Filename (with a path under 250 characters), Size, SHA256."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stanza:
-    """The cleaned paragraph, as it stands in Packages before the index adds its own fields, and what it says."""
+    """The cleaned paragraph, to which the index adds its own fields, and the facts that it states."""
 
     body: bytes
     facts: PackageFacts
 
 
 def read_stanza(control: bytes) -> Stanza:
-    """Check the control file and clean it; all bytes that are kept are kept as they are, `Package` comes first.
+    """Check and clean a control file: `Package` moves to the front, the index's fields go, the rest stays as it is.
 
     Raises:
-        Refused: a client could be misled by a second paragraph, a field given twice, a NUL, no architecture; or apt
-            can't read what it says.
+        Refused: the file could mislead a client, having a second paragraph, a field twice, a NUL byte or no
+            architecture; or apt can't read a field.
     """
     if b"\0" in control:
         raise Refused("its control file contains a NUL byte")
@@ -56,7 +56,8 @@ def read_stanza(control: bytes) -> Stanza:
 def split_fields(control: bytes) -> dict[bytes, bytes]:
     """Map each field's lower-case name to its lines, in order, without the last newline.
 
-    Raises: Refused
+    Raises:
+        Refused: the file is too long, or is not a single paragraph in which each field occurs once.
     """
     if len(control) > CONTROL_FILE_LIMIT:
         raise Refused(f"its control file has {len(control)} bytes, the limit is {CONTROL_FILE_LIMIT}")
@@ -76,6 +77,7 @@ def split_fields(control: bytes) -> dict[bytes, bytes]:
         name = match[1].lower()
         if name in fields:
             raise Refused(f"its control file has the field {match[1][:60].decode()} twice")
+        # Continuation lines are appended to the same list.
         lines = fields[name] = [line.rstrip(b"\r")]
     return {name: b"\n".join(lines) for name, lines in fields.items()}
 

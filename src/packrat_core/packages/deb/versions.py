@@ -22,16 +22,16 @@ def version_key(version: str) -> Any:
 
 
 def _part_key(part: str) -> list[Any]:
-    """Sort an upstream version or a revision: texts and numbers in turn, then empty ones."""
+    """Return the sort key of an upstream version or revision: texts and numbers in turn, then the end."""
     key: list[Any] = [([*map(_weight, text), 0], number_key(digits)) for text, digits in _PARTS.findall(part)]
     while key and key[-1] == _END:
         key.pop()
-    # Two, since the first pair of a longer version, `0~`, may be an end as well.
+    # The end counts twice, because in a longer version such as `0~` the first pair may look like an end as well.
     return [*key, _END, _END]
 
 
 def _weight(character: str) -> int:
-    """Tilde sorts before the end, the end before letters, letters before everything else."""
+    """Weigh a character: tilde sorts before the end, the end before letters, letters before everything else."""
     if character == "~":
         return -1
     return ord(character) if character.isalpha() else ord(character) + 0x110000

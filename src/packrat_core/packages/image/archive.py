@@ -1,8 +1,7 @@
-"""Takes files out of an image archive, each by its name, streamed.
+"""Takes files out of an image archive by their names.
 
-Takes: an open archive, names of its members.
-Gives: small files as bytes; large ones copied, or compressed, into a directory under their SHA-256.
-Touches: the archive; the directory.
+Small files are returned as bytes; large ones are streamed into a directory, copied or compressed, and named by their
+SHA-256.
 
 Source: RFC 1952 (gzip).
 """
@@ -29,7 +28,7 @@ _LINKS_FOLLOWED = 8
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A file that was taken out; `plain` is the SHA-256 of what stood in the archive."""
+    """A file that was taken out: the SHA-256 and size in bytes of the copy; `plain` is the SHA-256 in the archive."""
 
     sha256: str
     size: int
@@ -37,9 +36,10 @@ class Taken:
 
 
 def list_members(file: BinaryIO) -> dict[str, TarMember]:
-    """List the files and links of a tar file by their names; directories are left out.
+    """Map the names of files and links in a tar file to their members; directories are left out.
 
-    Raises: Refused where it is no whole tar file, or holds what could mislead.
+    Raises:
+        Refused: it is not a complete tar file, or a member is unsafe or occurs twice.
     """
     members: dict[str, TarMember] = {}
     for member in TarReader(FileSource(file), _LIMITS):
@@ -56,7 +56,15 @@ class Archive:
     """The members of one image archive."""
 
     def __init__(self, file: BinaryIO, into: Path) -> None:
-        """Raises: Refused where the file is no whole, honest tar file."""
+        """List the members.
+
+        Args:
+            file: the open archive; it stays open as long as this object is used.
+            into: the directory for the files that are taken out.
+
+        Raises:
+            Refused: the file is not a complete tar file, or a member is unsafe or occurs twice.
+        """
         self._file = file
         self._into = into
         self._members = list_members(file)
@@ -64,13 +72,14 @@ class Archive:
         self._taken: dict[int, Taken] = {}
 
     def has(self, name: str) -> bool:
-        """True where there is such a file."""
+        """Return whether the archive has a file of that name, following links."""
         return self._follow(name) is not None
 
     def read(self, name: str, limit: int) -> bytes:
-        """Give a small file.
+        """Return the bytes of a small file.
 
-        Raises: Refused where there is none, or it has more bytes than the limit.
+        Raises:
+            Refused: there is no such file, or it has more bytes than the limit.
         """
         member = self._find(name)
         if member.size > limit:
@@ -82,15 +91,22 @@ class Archive:
         return data
 
     def take(self, name: str, *, as_gzip: bool = False) -> Taken:
-        """Copy a file out, under its SHA-256; as_gzip: what is not compressed yet is compressed on the way.
+        """Copy a file into the directory under its SHA-256.
 
-        A file is taken once, however many names lead to it, and always in the same way.
-        Raises: Refused
+        A file is copied once, however many names lead to it; the first call decides about compression.
+
+        Args:
+            name: the name of the file.
+            as_gzip: compress the file unless it is compressed already.
+
+        Raises:
+            Refused: there is no such file, it is torn, or it is to be gzip but is zstd.
         """
         member = self._find(name)
         taken = self._taken.get(member.offset)
         if taken is None:
             plain = hashlib.sha256()
+            # A layer that is gzip already is copied as it is: compressing it again would change its digest.
             as_gzip = as_gzip and not self._is_gzip(member, name)
             chunks = self._chunks(member)
             taken = self._write(_gzip(chunks, plain) if as_gzip else _counted(chunks, plain), plain)
@@ -98,19 +114,19 @@ class Archive:
         return taken
 
     def put(self, data: bytes) -> Taken:
-        """Write bytes that belong to the image beside what is taken out."""
+        """Write further bytes of the image into the directory under their SHA-256."""
         plain = hashlib.sha256()
         return self._write(_counted(iter([data]), plain), plain)
 
     def discard(self) -> None:
-        """Begin anew: remove what was taken out, where it was not there before."""
+        """Start again: remove the files that were written, except those that existed before."""
         for sha256 in self._written:
             (self._into / sha256).unlink(missing_ok=True)
         self._written.clear()
         self._taken.clear()
 
     def _follow(self, name: str) -> TarMember | None:
-        """Find a file by its name, through links inside the archive."""
+        """Find a file by its name, following links inside the archive; None if there is none."""
         path = name
         for _ in range(_LINKS_FOLLOWED):
             member = self._members.get(path)
@@ -154,6 +170,7 @@ class Archive:
                     output.write(chunk)
             spare.chmod(0o644)
             target = self._into / digest.hexdigest()
+            # `discard` must not remove a file that was here before, such as the same layer of another image.
             if not target.exists():
                 self._written.add(target.name)
             spare.replace(target)
@@ -169,7 +186,7 @@ def _counted(chunks: Iterator[bytes], plain: "hashlib._Hash") -> Iterator[bytes]
 
 
 def _gzip(chunks: Iterator[bytes], plain: "hashlib._Hash") -> Iterator[bytes]:
-    """Compress without a name or date: the same layer gives the same bytes."""
+    """Compress without a name or date in the header, so that the same layer gives the same bytes."""
     deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
     crc = size = 0
     yield _GZIP_HEADER

@@ -14,7 +14,7 @@ _LAYOUT_FILE = "oci-layout"
 
 
 def is_image_archive(path: Path) -> bool:
-    """Return whether a file is an archive with an image in it; no more than its list of members is read."""
+    """Return whether a file is an image archive, judging by the names of its members."""
     try:
         with path.open("rb") as file:
             members = list_members(file)

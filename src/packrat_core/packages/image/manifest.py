@@ -1,8 +1,6 @@
-"""Reads what image manifests and indexes say, and writes the manifest of an image that has none.
+"""Reads and checks image manifests and indexes, and writes the manifest of an image that has none.
 
-Takes: the bytes of a manifest, an index, a configuration.
-Gives: Descriptors, checked; manifests as bytes, the same for the same image.
-Touches: nothing.
+The same image always gets the same manifest.
 
 Source: OCI Image Format Specification 1.1; Image Manifest Version 2, Schema 2.
 """
@@ -25,7 +23,7 @@ MANIFEST_TYPES = {
     "application/vnd.docker.distribution.manifest.list.v2+json": "dkrl",
     "application/vnd.docker.distribution.manifest.v2+json": "dkrm",
 }
-"""The types that a manifest may have → the ending of its file, by which web servers know the type again."""
+"""Media type of a manifest → the ending of its file, from which web servers derive the type."""
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 _SCHEMA_2 = "application/vnd.docker.distribution.manifest.v2+json"
@@ -35,7 +33,16 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """What a manifest says of a blob or of another manifest; `name` is its annotated reference, '' without one."""
+    """A manifest's description of a blob or of another manifest.
+
+    Attributes:
+        digest: `sha256:` and 64 hex digits.
+        size: in bytes.
+        media_type: '' if there is none.
+        name: the annotated reference; '' if there is none.
+        elsewhere: clients may fetch it from an address that the descriptor gives.
+        record: the JSON object itself.
+    """
 
     digest: str
     size: int
@@ -47,7 +54,14 @@ class Descriptor:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A manifest or index; `end` tells its type (see MANIFEST_TYPES), `named` is its configuration and layers."""
+    """A manifest or index.
+
+    Attributes:
+        end: the file name ending that stands for its type, see MANIFEST_TYPES.
+        children: the manifests that an index names; empty for a manifest.
+        config: the configuration of a manifest; None for an index.
+        layers: the layers of a manifest; empty for an index.
+    """
 
     end: str
     children: tuple[Descriptor, ...]
@@ -56,12 +70,16 @@ class Manifest:
 
     @property
     def is_index(self) -> bool:
-        """True where it names other manifests."""
+        """Whether it names other manifests."""
         return self.end in _INDEX_ENDS
 
 
 def read_json(data: bytes, what: str) -> Any:
-    """Raises: Refused"""
+    """Parse JSON; `what` names it in messages.
+
+    Raises:
+        Refused: it is not valid JSON.
+    """
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
@@ -69,7 +87,11 @@ def read_json(data: bytes, what: str) -> Any:
 
 
 def read_object(data: bytes, what: str) -> Mapping[str, Any]:
-    """Raises: Refused"""
+    """Parse a JSON object; `what` names it in messages.
+
+    Raises:
+        Refused: it is not a JSON object.
+    """
     value = read_json(data, what)
     if not isinstance(value, dict):
         raise Refused(f"its {what} is no JSON object")
@@ -77,7 +99,11 @@ def read_object(data: bytes, what: str) -> Mapping[str, Any]:
 
 
 def read_list(value: object, what: str) -> Sequence[Any]:
-    """Raises: Refused"""
+    """Return a value, checked to be a list of acceptable length; `what` names it in messages.
+
+    Raises:
+        Refused: it is not a list, or it is too long.
+    """
     if not isinstance(value, list):
         raise Refused(f"its {what} is no list")
     if len(value) > DESCRIPTORS_LIMIT:
@@ -86,9 +112,14 @@ def read_list(value: object, what: str) -> Sequence[Any]:
 
 
 def read_manifest(data: bytes, described_as: str) -> Manifest:
-    """described_as: the media type by which it is known, '' for none.
+    """Read a manifest or index.
 
-    Raises: Refused where it is of another type, or names what can't be named.
+    Args:
+        data: its bytes.
+        described_as: the media type by which its descriptor names it; '' if there is none.
+
+    Raises:
+        Refused: it is of another or an unsupported type, or one of its descriptors is invalid.
     """
     record = read_object(data, "image manifest")
     media_type = record.get("mediaType") or described_as
@@ -102,6 +133,7 @@ def read_manifest(data: bytes, described_as: str) -> Manifest:
     if record.get("schemaVersion") != 2:
         raise Refused("its manifest is not of schema version 2")
     if end in _INDEX_ENDS:
+        # Clients that do not check the type could read such a file as something else (CVE-2021-41190).
         if "layers" in record or "config" in record:
             raise Refused("its manifest is an index and an image at once")
         return Manifest(end, read_descriptors(record.get("manifests"), "list of manifests"), None, ())
@@ -112,7 +144,11 @@ def read_manifest(data: bytes, described_as: str) -> Manifest:
 
 
 def read_descriptors(value: object, what: str) -> tuple[Descriptor, ...]:
-    """Raises: Refused"""
+    """Read a list of descriptors; `what` names the list in messages.
+
+    Raises:
+        Refused: it is not a list, or a descriptor is invalid.
+    """
     return tuple(_read_descriptor(one, what) for one in read_list(value, what))
 
 
@@ -122,10 +158,12 @@ def _read_descriptor(value: object, what: str) -> Descriptor:
     digest, size, media_type = value.get("digest"), value.get("size"), value.get("mediaType", "")
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
         raise Refused(f"its {what} names the digest {repr(digest)[:100]}, which is no SHA-256")
+    # In Python, bool is a subclass of int; `true` is not a size.
     if type(size) is not int or size < 0:
         raise Refused(f"its {what} has the size {repr(size)[:40]} for {digest}")
     if not isinstance(media_type, str):
         raise Refused(f"its {what} has no media type for {digest}")
+    # containerd's annotation holds the whole reference, that of OCI often only the tag.
     annotations = value.get("annotations")
     name = annotations.get("io.containerd.image.name") if isinstance(annotations, dict) else None
     if name is None and isinstance(annotations, dict):
@@ -135,13 +173,18 @@ def _read_descriptor(value: object, what: str) -> Descriptor:
 
 
 def write_index(data: bytes, kept: Sequence[Descriptor]) -> bytes:
-    """Write an index anew, with only some of what it names."""
+    """Write an index again with only some of its descriptors."""
     record = {**read_object(data, "index"), "manifests": [one.record for one in kept]}
     return json.dumps(record, separators=(",", ":")).encode()
 
 
 def write_schema_2(config: tuple[str, int], layers: Sequence[tuple[str, int]]) -> bytes:
-    """Write the manifest of an image; config and layers are (SHA-256, size) each, layers as gzip."""
+    """Write the manifest of an image.
+
+    Args:
+        config: SHA-256 and size in bytes of the configuration.
+        layers: SHA-256 and size in bytes of each layer, compressed as gzip.
+    """
     record = {
         "schemaVersion": 2,
         "mediaType": _SCHEMA_2,

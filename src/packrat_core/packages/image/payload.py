@@ -1,6 +1,6 @@
-"""Checks the blobs of an image archive: each has the digest that it is named by, and its gzip layers are whole.
+"""Checks that each blob of an image archive has the digest in its name, and that gzip layers decompress completely.
 
-Layers in zstd are held against their digest alone.
+Layers in zstd are checked by their digests alone.
 """
 
 import hashlib
@@ -18,9 +18,10 @@ _BLOB = re.compile(r"blobs/sha256/([0-9a-f]{64})")
 
 
 def check_payload(file: BinaryIO) -> None:
-    """Read every file of the archive to its end, those in gzip decompressed.
+    """Read every file of the archive to its end, decompressing those in gzip.
 
-    Raises: Refused where one is torn, damaged or a bomb, or has other bytes than its digest says.
+    Raises:
+        Refused: a file is torn, damaged or a decompression bomb, or does not match its digest.
     """
     for member in list_members(file).values():
         if not member.is_file:

@@ -1,16 +1,12 @@
-"""Says what the tags of an image mean: versions, pre-releases, signatures; which is the newest.
+"""Interprets the tags of an image as versions, sorts them, and finds the one that `latest` stands for.
 
-Takes: tags.
-Gives: what a tag says of a version, sort keys, the tag that `latest` stands for.
-Touches: nothing.
+- `sha256-<hex>.sig`, `.att`, `.sbom` and `sha256-<hex>` belong to the manifest with that digest and are not versions.
+- `stable`, `main` and `3f2a9c1` (a commit) are not versions either, as nothing shows which is newer.
+- `1.2-rc1`, `-beta`, `-dev` and the like are pre-releases of 1.2.
+- `1.2-alpine` is a variant of 1.2, as new as 1.2 itself.
 
 Source: semver.org, "Precedence"; cosign, "Signature storage"; OCI Distribution Specification 1.1, "Referrers Tag
 Schema".
-
-- `sha256-<hex>.sig`, `.att`, `.sbom` and `sha256-<hex>` belong to the manifest with that digest: they are no versions.
-- `stable`, `main`, `3f2a9c1` (a commit) are no versions either: nothing tells which is the newer.
-- `1.2-rc1`, `-beta`, `-dev` and the like are pre-releases of 1.2.
-- `1.2-alpine` is a variant of 1.2, as new as 1.2 itself.
 """
 
 import re
@@ -33,10 +29,12 @@ Order = tuple[list[tuple[int, int, str]], str]
 
 @dataclass(frozen=True, slots=True)
 class TagVersion:
-    """What a tag says of a version.
+    """The version that a tag names.
 
-    line: what stands before the version (`release-` in `release-1.2`): versions of different lines can't be compared.
-    release: its numbers. pre_release: empty for a release, else what sorts the pre-releases of one release.
+    Attributes:
+        line: the text before the version (`release-` in `release-1.2`); versions of different lines can't be compared.
+        release: the numbers of the version.
+        pre_release: sort key among the pre-releases of one release; None for a release.
     """
 
     line: str
@@ -45,7 +43,7 @@ class TagVersion:
 
 
 def read_version(tag: str) -> TagVersion | None:
-    """Read the version out of a tag; None where the tag is no version."""
+    """Read the version out of a tag; None if the tag is not a version."""
     match = _VERSION.fullmatch(tag)
     if match is None or belongs_to_digest(tag) or _COMMIT.fullmatch(match["version"]):
         return None
@@ -54,19 +52,20 @@ def read_version(tag: str) -> TagVersion | None:
 
 
 def belongs_to_digest(tag: str) -> bool:
-    """Whether a tag only names a signature, attestation or other thing that belongs to a manifest."""
+    """Return whether a tag names a signature, attestation or the like, which belongs to a manifest."""
     return _BELONGS_TO_DIGEST.fullmatch(tag) is not None
 
 
 def latest_of(tags: Collection[str]) -> str | None:
-    """Give the tag that `latest` stands for: the highest release, else the highest pre-release, else the last name.
+    """Return the tag that `latest` stands for: the highest release, else the highest pre-release, else the last name.
 
-    None where all tags are of signatures and the like.
+    None if all tags are of signatures and the like.
     """
     versions = {tag: read_version(tag) for tag in tags if not belongs_to_digest(tag)}
 
     def rank(tag: str) -> tuple[int, Order]:
         version = versions[tag]
+        # Versions with a prefix belong to a line of their own, and can't be compared with the others.
         if version is None or version.line:
             return 0, version_order(tag)
         return (2 if version.pre_release is None else 1), version_order(tag)
@@ -75,10 +74,10 @@ def latest_of(tags: Collection[str]) -> str | None:
 
 
 def version_order(tag: str) -> Order:
-    """Give what sorts versions from low to high.
+    """Return the sort key of a tag, from low to high versions.
 
-    Numbers count as numbers; `1.0-rc1`, `-beta` and the like come before `1.0`, other additions after it, further
-    numbers after these.
+    Numbers are compared as numbers. `1.0-rc1`, `1.0-beta` and the like come before `1.0`; other suffixes come after it,
+    and further numbers after these.
     """
     parts = []
     for part in _PARTS.findall(re.sub(r"^[vV](?=\d)", "", tag)):
@@ -91,7 +90,7 @@ def version_order(tag: str) -> Order:
 
 
 def _pre_release(rest: str) -> tuple[str, int] | None:
-    """Find `rc1` in what follows the numbers of a version, also behind a variant: `-alpine-rc1`."""
+    """Find a pre-release such as `rc1` after the numbers of a version, also after a variant: `-alpine-rc1`."""
     parts = _PARTS.findall(rest)
     for at, part in enumerate(parts):
         if part.lower() in BEFORE_RELEASE or (at == 0 and _SHORT_PRE_RELEASE.match(rest)):

@@ -1,8 +1,4 @@
-"""Finds the metadata inside a wheel or source distribution, trusting nothing in it.
-
-Takes: the path of a .whl, .tar.gz or .zip.
-Gives: Distribution: its kind, the bytes of its METADATA or PKG-INFO, what they say.
-Touches: the file.
+"""Finds and reads the metadata of a wheel or source distribution, trusting nothing in the file.
 
 Source: Binary distribution format (PEP 427), Source distribution format (PEP 643, 625).
 """
@@ -47,12 +43,12 @@ class Kind(StrEnum):
 
 
 class NoDistribution(Refused):
-    """The file is sound, but no Python distribution: there is no metadata in it."""
+    """The file is sound but not a Python distribution, as it contains no metadata."""
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A file that was read; `content` is what `core` was taken from."""
+    """A distribution; `content` holds the bytes of METADATA or PKG-INFO, `core` the fields read from it."""
 
     kind: Kind
     content: bytes
@@ -60,11 +56,13 @@ class Distribution:
 
 
 def read_distribution(path: Path) -> Distribution:
-    """Read a wheel or source distribution by what is in it, whatever it is called.
+    """Read a wheel or source distribution, judging by its content and not by its name.
 
-    Raises: NoDistribution; Refused where it is torn, or could harm or mislead a client.
+    Raises:
+        NoDistribution: the file is something else.
+        Refused: the file is torn, or could harm or mislead a client.
     """
-    # Small members lie close together: with such a buffer several of their headers come with one read.
+    # Small members lie close together, so one read into a buffer of this size fetches several of their headers.
     with path.open("rb", buffering=_BUFFER_BYTES) as file:
         start = file.read(4)
         file.seek(0)
@@ -76,9 +74,16 @@ def read_distribution(path: Path) -> Distribution:
 
 
 def check_file_name(file_name: str, kind: str, name: str, version: str) -> None:
-    """Hold a file's name against what stands inside it, as clients choose files by their names.
+    """Check a file's name against its metadata, as clients choose files by their names.
 
-    Raises: Refused where they differ.
+    Args:
+        file_name: the name of the file.
+        kind: a value of `Kind`.
+        name: the project's name in the metadata, in any spelling.
+        version: the version in the metadata.
+
+    Raises:
+        Refused: they differ, or the file name is invalid.
     """
     project, inside = canonicalize_name(name), Version(version)
     if file_name.endswith(".whl") != (kind == Kind.WHEEL):
@@ -92,7 +97,7 @@ def check_file_name(file_name: str, kind: str, name: str, version: str) -> None:
 
 
 def _parse_sdist_name(file_name: str, project: str) -> tuple[str, Version]:
-    """Split at the dash that leaves the project on the left: 1.0-1 is a version too."""
+    """Split at the dash after the project's name, since a version may contain dashes too: 1.0-1."""
     ending = next((one for one in SDIST_ENDINGS if file_name.endswith(one)), None)
     if ending is None:
         raise InvalidSdistFilename(f"{file_name} ends neither with .tar.gz nor with .zip")
@@ -100,6 +105,7 @@ def _parse_sdist_name(file_name: str, project: str) -> tuple[str, Version]:
     for at, letter in enumerate(stem):
         if letter == "-" and canonicalize_name(stem[:at]) == project:
             return project, Version(stem[at + 1 :])
+    # The name is of another project: split at the last dash, so that the caller can report both names.
     name, dash, version = stem.rpartition("-")
     if not dash:
         raise InvalidSdistFilename(f"{file_name} has no version")
@@ -125,7 +131,7 @@ def _from_tar(file: BinaryIO) -> Distribution:
 
 def _from_zip(file: BinaryIO) -> Distribution:
     archive = ZipArchive(file)
-    # Few names end so, and telling costs less than a match.
+    # Few names end like this, and the test is cheaper than a regular expression on every name.
     named = [member for member in archive.members if member.name.endswith(("/METADATA", "/PKG-INFO"))]
     wheels = [member for member in named if _WHEEL_METADATA.fullmatch(member.name)]
     if wheels:

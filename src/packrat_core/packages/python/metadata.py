@@ -1,8 +1,4 @@
-"""Takes from METADATA or PKG-INFO what an index says of a distribution.
-
-Takes: the bytes of METADATA or PKG-INFO.
-Gives: CoreMetadata: name, version, Requires-Python.
-Touches: nothing.
+"""Reads from METADATA or PKG-INFO the fields that an index lists: name, version and Requires-Python.
 
 Source: Core metadata specifications 2.4, PEP 440, PEP 508.
 """
@@ -25,7 +21,7 @@ _OURS = frozenset({b"name", b"version", b"requires-python"})
 
 @dataclass(frozen=True, slots=True)
 class CoreMetadata:
-    """What a distribution says of itself; `requires_python` '' where it doesn't say."""
+    """The fields of a distribution; `requires_python` is '' if it is not given."""
 
     name: str
     version: str
@@ -35,7 +31,8 @@ class CoreMetadata:
 def read_metadata(content: bytes) -> CoreMetadata:
     """Read and check the fields that go into an index.
 
-    Raises: Refused where one is missing, given twice, or can't be used.
+    Raises:
+        Refused: a field is missing, given twice, or unusable.
     """
     fields = _fields(content)
     name = _value(fields, b"name", _NAME_LIMIT)
@@ -48,7 +45,11 @@ def read_metadata(content: bytes) -> CoreMetadata:
 
 
 def read_version(text: str, where: str) -> Version:
-    """Raises: Refused where the text, found in `where`, is no version that pip can order."""
+    """Parse a version; `where` says in messages where it was found.
+
+    Raises:
+        Refused: the text is not a version by PEP 440.
+    """
     try:
         if len(text) > _VERSION_LIMIT:
             raise InvalidVersion
@@ -58,13 +59,14 @@ def read_version(text: str, where: str) -> Version:
 
 
 def _fields(content: bytes) -> dict[bytes, bytes]:
-    """Map the lower-case names of our fields to their values, up to the empty line before the description."""
+    """Map the names of the fields in `_OURS` to their values, reading up to the empty line before the description."""
     fields: dict[bytes, bytes] = {}
     current = b""
     for raw in content.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
         line = raw.rstrip(b"\r")
         if not line:
             break
+        # A folded line continues the field before it; it is kept only for a field that an index lists.
         if line[:1] in (b" ", b"\t"):
             if current in fields:
                 fields[current] += b" " + line

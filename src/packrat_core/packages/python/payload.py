@@ -1,4 +1,4 @@
-"""Decompresses all of a wheel or source distribution, and checks the checksums, as pip does when it installs one."""
+"""Decompresses a wheel or source distribution and checks its checksums, as pip does when it installs one."""
 
 from typing import BinaryIO
 
@@ -9,7 +9,8 @@ from packrat_core.archives.zip_archive import ZipArchive
 def check_payload(file: BinaryIO) -> None:
     """Read a zip archive or a gzip file to its end.
 
-    Raises: Refused where it is torn, damaged or a bomb.
+    Raises:
+        Refused: it is torn, damaged or a decompression bomb.
     """
     file.seek(0)
     magic = file.read(len(GZIP_MAGIC))

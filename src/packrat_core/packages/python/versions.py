@@ -1,4 +1,4 @@
-"""Sorts versions of Python distributions as pip does; what is not a version by PEP 440 comes before all that are.
+"""Sorts versions of Python distributions as pip does; texts that are not versions by PEP 440 come before all others.
 
     version_key("nightly") < version_key("1.0.dev1") < version_key("1.0rc1") < version_key("1.0")
     version_key("1.0") == version_key("1.0.0")
@@ -24,7 +24,7 @@ _PRE = {"a": 0, "alpha": 0, "b": 1, "beta": 1}
 
 @dataclass(frozen=True, slots=True)
 class ParsedVersion:
-    """A version by PEP 440: `public` sorts all of it but the part behind a `+`, which `local` sorts."""
+    """A version by PEP 440: the sort keys of its public part and of its local part, which follows a `+`."""
 
     public: Any
     local: Any
@@ -38,10 +38,11 @@ def version_key(version: str) -> Any:
 
 
 def parse_version(version: str) -> ParsedVersion | None:
-    """Parse a version; None where it is not one by PEP 440, so that pip does not see it."""
+    """Parse a version; None if it is not one by PEP 440, so that pip ignores it."""
     match = _PEP440.fullmatch(version.strip())
     if match is None:
         return None
+    # 1.0 and 1.0.0 are the same version, so trailing zeros do not count.
     release = [number_key(n) for n in match["release"].split(".")]
     while release and release[-1] == ZERO:
         release.pop()

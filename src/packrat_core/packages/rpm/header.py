@@ -1,4 +1,4 @@
-"""Walks the headers at the front of an .rpm, trusting nothing in them: every entry must lie inside its store.
+"""Reads the headers at the front of an .rpm, trusting nothing in them: every entry must lie inside its store.
 
 Source: rpm.org, "RPM V4 Package format"; LSB Core, "Package File Format".
 """
@@ -30,7 +30,7 @@ _TEXTS = (STRING, STRINGS, I18N)
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One entry of a header: its type, and the part of the store that it may use."""
+    """An entry of a header: its type, its number of values, and the part of the store that it may use."""
 
     kind: int
     start: int
@@ -40,25 +40,31 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """One header structure: `blob` is all of it as it stands in the file, `store` where its store begins there."""
+    """A header structure.
+
+    Attributes:
+        blob: its bytes as they are in the file.
+        store: the offset of its store in `blob`.
+        items: tag → entry; offsets are relative to the store.
+    """
 
     blob: bytes
     store: int
     items: Mapping[int, Item]
 
     def texts(self, tag: int) -> list[bytes]:
-        """The strings under a tag; none where it is missing or no text."""
+        """Return the strings under a tag; none if it is missing or is not text."""
         item = self.items.get(tag)
         if item is None or item.kind not in _TEXTS:
             return []
         return self.blob[self.store + item.start : self.store + item.end].split(b"\0")[: item.count]
 
     def text(self, tag: int) -> bytes | None:
-        """The first string under a tag."""
+        """Return the first string under a tag; None if there is none."""
         return next(iter(self.texts(tag)), None)
 
     def numbers(self, tag: int) -> tuple[int, ...]:
-        """The integers under a tag; none where it is missing or no integer."""
+        """Return the integers under a tag; none if it is missing or is not of integers."""
         item = self.items.get(tag)
         letter = {INT16: "H", INT32: "I", INT64: "Q"}.get(item.kind) if item is not None else None
         if item is None or letter is None:
@@ -66,7 +72,7 @@ class Header:
         return struct.unpack_from(f">{item.count}{letter}", self.blob, self.store + item.start)
 
     def binary(self, tag: int) -> bytes | None:
-        """The bytes under a tag."""
+        """Return the bytes under a tag; None if it is missing or is not binary."""
         item = self.items.get(tag)
         if item is None or item.kind != BINARY:
             return None
@@ -75,7 +81,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class RpmFile:
-    """The front of an .rpm: the header stands at `start` to `end`, the payload behind it."""
+    """The front of an .rpm: the header is at the offsets from `start` to `end`, and the payload follows it."""
 
     front: bytes
     signature: Header
@@ -87,7 +93,8 @@ class RpmFile:
 def walk(file: BinaryIO) -> RpmFile:
     """Read lead, signature header and header.
 
-    Raises: Refused where the file is not a binary or source .rpm, is torn, or a header points outside itself.
+    Raises:
+        Refused: the file is not a binary or source .rpm, is torn, or has a header that points outside itself.
     """
     lead = file.read(_LEAD)
     if lead[:4] != _LEAD_MAGIC:
@@ -95,6 +102,7 @@ def walk(file: BinaryIO) -> RpmFile:
     if len(lead) != _LEAD or lead[4] not in (3, 4):
         raise Refused("it is torn, or an .rpm of an unknown format version")
     signature = _read_header(file, "signature header")
+    # Only the signature header is padded, to a multiple of 8 bytes.
     padding = _read(file, -len(signature.blob) % 8)
     header = _read_header(file, "header")
     start = _LEAD + len(signature.blob) + len(padding)
@@ -127,18 +135,20 @@ def _read_header(file: BinaryIO, name: str) -> Header:
 
 
 def _items(blob: bytes, entries: int, size: int, name: str) -> dict[int, Item]:
-    """Hold each entry to what rpm demands: inside the store, in order, not overlapping the one before."""
+    """Check each entry as rpm does: it lies inside the store, after the one before it, and does not overlap that."""
     raw = [struct.unpack_from(">IIII", blob, 16 + 16 * number) for number in range(entries)]
     bounds = sorted({offset for _, _, offset, _ in raw} | {size})
     store = 16 + 16 * entries
     items: dict[int, Item] = {}
     done = 0
     for number, (tag, kind, offset, count) in enumerate(raw):
+        # The first entry marks the region that is signed or hashed; its offset counts differently.
         if number == 0 and tag in _REGIONS:
             continue
         if kind > I18N or not 0 < count <= max(_COUNT_LIMIT, size * (kind == BINARY)) or not done <= offset < size:
             raise Refused(f"its {name} is broken: tag {tag} has type {kind}, {count} values at {offset}")
         end = bounds[bisect_right(bounds, offset)]
+        # Text has no length of its own: it fits if enough NUL bytes come before the next entry's offset.
         if kind in _TEXTS:
             fits = blob.count(b"\0", store + offset, store + end) >= count and (kind != STRING or count == 1)
         else:

@@ -1,4 +1,4 @@
-"""Tells what an rpm is: name, version and architecture, from its header alone."""
+"""Identifies an rpm from its header: name, version and architecture."""
 
 import re
 
@@ -18,9 +18,10 @@ def is_source(header: Header) -> bool:
 
 
 def identify(header: Header) -> PackageFacts:
-    """Return what the header says of the package.
+    """Return name, version and architecture from a header.
 
-    Raises: Refused where one of them is missing or unusable, or it is a source package.
+    Raises:
+        Refused: one of them is missing or unusable, or it is a source package.
     """
     if is_source(header):
         raise Refused("it is a source package; a repository for clients takes binary packages only")

@@ -1,4 +1,4 @@
-"""Checks the digests of an rpm, as `rpm --checksig` does; without one of the payload, the payload is decompressed."""
+"""Checks the digests of an rpm, as `rpm --checksig` does; if none covers the payload, the payload is decompressed."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from packrat_core.packages.rpm.tags import (
 )
 
 _ALGORITHMS: Mapping[int, str] = {1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224"}
-"""By their numbers in OpenPGP."""
+"""Number of a hash algorithm in OpenPGP → its name."""
 
 _SHA256 = 8
 _CODINGS = frozenset({"gzip", "xz", "zstd", "bzip2", "lzma"})
@@ -28,7 +28,8 @@ _CODINGS = frozenset({"gzip", "xz", "zstd", "bzip2", "lzma"})
 def check_payload(file: BinaryIO) -> None:
     """Check the digests of header and payload.
 
-    Raises: Refused where one differs; where there is none of the payload, and that is torn, damaged or a bomb.
+    Raises:
+        Refused: a digest differs; or none covers the payload, and it is torn, damaged or a decompression bomb.
     """
     file.seek(0)
     rpm = walk(file)
@@ -38,6 +39,7 @@ def check_payload(file: BinaryIO) -> None:
         _decompress(file, rpm)
         return
     found = {name: hashlib.new(name, usedforsecurity=False) for name in expected}
+    # The MD5 in the signature header begins with the header; all other digests cover the payload alone.
     if "md5" in found:
         found["md5"].update(rpm.header.blob)
     file.seek(rpm.end)
@@ -58,7 +60,7 @@ def _check_header(rpm: RpmFile) -> None:
 
 
 def _payload_digests(rpm: RpmFile) -> dict[str, str]:
-    """Return the digests that cover the payload, by algorithm; MD5 is of the header and the payload."""
+    """Map algorithms to the digests that cover the payload, in hex; MD5 covers the header and the payload."""
     expected: dict[str, str] = {}
     text = rpm.header.text(PAYLOAD_DIGESTS)
     algorithm = next(iter(rpm.header.numbers(PAYLOAD_DIGEST_ALGORITHM)), _SHA256)

@@ -1,7 +1,8 @@
-"""Says which headers of rpms can't stand in a repository.
+"""Checks that the header of an rpm is safe to index.
 
-createrepo_c takes the types of tags for granted, and that tags which belong together have the same number of values;
-where they don't, it reads beyond them. A few bytes can also name a great many long paths.
+- Each tag has the type that rpm gives it, and tags that belong together have the same number of values: createrepo_c
+  does not check this, and would read beyond the values.
+- The paths of the files are not too long together: a few bytes can name a great many long paths.
 
     check_header(walk(file).header)
 
@@ -18,7 +19,7 @@ _TOGETHER = (
     *((5046, 5048, 5047), (5049, 5051, 5050), (5052, 5054, 5053), (5055, 5057, 5056)),
     *((1081, 1080, 1082), (BASE_NAMES, DIR_INDEXES, BASE_NAMES)),
 )
-"""Tags of (names, numbers, texts) that belong together, value by value."""
+"""Groups of tags (names, numbers, texts) whose values belong together one by one."""
 
 _KINDS: dict[int, tuple[int, ...]] = {
     **dict.fromkeys((1000, 1001, 1002, 1007, 1010, 1011, 1014, 1015, 1020, 1021, 1022, 1044), (STRING,)),
@@ -33,13 +34,14 @@ _KINDS: dict[int, tuple[int, ...]] = {
         for tag, kind in ((names, STRINGS), (numbers, INT32), (texts, STRINGS))
     },
 }
-"""The types that rpm gives these tags."""
+"""Tag → the types that rpm allows for it."""
 
 
 def check_header(header: Header) -> None:
-    """Check types and lengths of what the index says of a package, and how long its paths are together.
+    """Check the types and numbers of values that the index uses, and the total length of the paths.
 
-    Raises: Refused where clients or createrepo_c could not read it.
+    Raises:
+        Refused: clients or createrepo_c could not read the header.
     """
     for tag, item in header.items.items():
         if item.kind not in _KINDS.get(tag, (item.kind,)):
@@ -47,6 +49,7 @@ def check_header(header: Header) -> None:
     for together in _TOGETHER:
         if len({header.items[tag].count for tag in together if tag in header.items}) > 1:
             raise Refused(f"its header is broken: tags {together} differ in length")
+    # Every file repeats the name of its directory in the index, so one long name can be multiplied by many files.
     lengths = [len(name) for name in header.texts(DIR_NAMES)]
     try:
         paths = sum(lengths[index] for index in header.numbers(DIR_INDEXES))

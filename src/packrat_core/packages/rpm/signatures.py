@@ -8,7 +8,7 @@ from packrat_core.packages.rpm.tags import SIGNATURE_DSA, SIGNATURE_OPENPGP, SIG
 
 
 def header_signatures(rpm: RpmFile) -> list[bytes]:
-    """Return the binary signatures of the header, none of them verified."""
+    """Return the signatures of the header in binary form, unverified; those that are not valid base64 are left out."""
     binary = (rpm.signature.binary(tag) for tag in (SIGNATURE_RSA, SIGNATURE_DSA))
     found = [signature for signature in binary if signature is not None]
     for text in rpm.signature.texts(SIGNATURE_OPENPGP):

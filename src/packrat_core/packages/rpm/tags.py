@@ -9,10 +9,10 @@ DIR_INDEXES, BASE_NAMES, DIR_NAMES = 1116, 1117, 1118
 PAYLOAD_COMPRESSOR, PAYLOAD_DIGESTS, PAYLOAD_DIGEST_ALGORITHM = 1125, 5092, 5093
 
 SIGNATURE_DSA, SIGNATURE_RSA, SIGNATURE_OPENPGP = 267, 268, 278
-"""In the signature header: signatures of the header by DSA or EdDSA, by RSA; by any, in base64, since rpm 6."""
+"""In the signature header: signatures of the header, by DSA or EdDSA; by RSA; by any algorithm, in base64 (rpm 6)."""
 
 SIGNATURE_SHA1, SIGNATURE_SHA256, SIGNATURE_MD5 = 269, 273, 1004
-"""In the signature header: digests of the header, of the header; of header and payload together."""
+"""In the signature header: SHA-1 and SHA-256 of the header; MD5 of header and payload together."""
 
 SIGNATURE_SIZE, SIGNATURE_LONG_SIZE = 1000, 270
-"""In the signature header: bytes of header and payload together."""
+"""In the signature header: size of header and payload together, in bytes, as 32-bit and as 64-bit number."""

@@ -23,7 +23,7 @@ def version_key(version: str) -> Any:
 
 
 def _part_key(part: str) -> list[tuple[int, NumberKey]]:
-    """Sort a version or a release: tilde, then the end, then caret, then letters, then numbers."""
+    """Return the sort key of a version or release: tilde sorts first, then the end, caret, letters, numbers."""
     key = [
         (_NUMBER, number_key(text)) if text.isdigit() else (_MARKS.get(text, _LETTERS), (0, text))
         for text in _PARTS.findall(part)
