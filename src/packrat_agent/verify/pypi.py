@@ -1,8 +1,6 @@
-"""Audits a Python index as clients read it: all projects → each project, HTML and JSON alike → every file.
+"""Audits a Python index as clients read it: the list of projects → each project, as HTML and as JSON → every file.
 
-Takes: a Subject, the repository's directory.
-Gives: findings.
-Touches: the repository, reading only.
+The audit only reads the repository.
 
 Source: Simple repository API (PEP 503, 629, 658, 691, 700, 714).
 """
@@ -39,7 +37,7 @@ _PROJECT = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """One file as a page tells it, the same from HTML as from JSON; `metadata` '' where there is none."""
+    """One file as a page lists it, in a form common to HTML and JSON; `metadata` is '' if there is none."""
 
     name: str
     url: str
@@ -49,12 +47,12 @@ class _Link:
 
 
 def is_pypi(subject: Subject, directory: str) -> bool:
-    """Say whether a directory holds a Python index."""
+    """Return whether a directory holds a Python index."""
     return (subject.top / directory / "simple").is_dir()
 
 
 def audit_pypi(subject: Subject, directory: str) -> Iterator[Finding]:
-    """Audit the page of all projects, then each project."""
+    """Audit the list of projects, then each project."""
     simple = f"{directory}/simple"
     found: list[Finding] = []
     listed, links = _read_pages(subject, simple, found)
@@ -67,6 +65,7 @@ def audit_pypi(subject: Subject, directory: str) -> Iterator[Finding]:
     if by_json is not None and by_json == by_html:
         found += _check_pages(subject, simple, spell_root(by_json))
     yield from found
+    # If the two forms disagree, a client may ask for the projects of either.
     projects = list(dict.fromkeys([*(by_json or ()), *(by_html or ())]))
     for project in projects:
         if not _PROJECT.fullmatch(project):
@@ -104,7 +103,7 @@ def _audit_project(subject: Subject, directory: str, project: str) -> Iterator[F
 
 
 def _check_project(subject: Subject, page: str, value: Mapping[str, Any]) -> Iterator[Finding]:
-    """Compare both pages of a project with all bytes that should stand there; only an upload-time can be any."""
+    """Compare every byte of both pages of a project with what it should be; only upload-time is free."""
     project, files, versions = value["name"], value["files"], value.get("versions")
     for file in files:
         if (unusual := find_unusual(file)) is not None:
@@ -121,13 +120,13 @@ def _check_project(subject: Subject, page: str, value: Mapping[str, Any]) -> Ite
 
 def _check_pages(subject: Subject, directory: str, wanted: tuple[bytes, bytes]) -> Iterator[Finding]:
     for name, text in zip((_JSON, _HTML), wanted, strict=True):
-        # A page that can't be read is told of where it was read first.
+        # An unreadable page was reported when it was first read.
         with suppress(OSError):
             yield from check_bytes(f"{directory}/{name}", read_index(subject.top, f"{directory}/{name}"), text)
 
 
 def _version_in(file_name: str) -> Version | None:
-    """The version in a file's name; None where it can't be told from the name."""
+    """Return the version in a file name; None if the name does not reveal it."""
     parse = parse_wheel_filename if file_name.endswith(".whl") else parse_sdist_filename
     with suppress(ValueError):
         return parse(file_name)[1]
@@ -158,7 +157,16 @@ def _audit_files(
 def _read_pages(
     subject: Subject, directory: str, found: list[Finding]
 ) -> tuple[Any, Sequence[Mapping[str, str]] | None]:
-    """Read a page in both forms: the JSON, the links of the HTML; None where one can't be read."""
+    """Read a page in both forms.
+
+    Args:
+        subject: The tree under audit.
+        directory: Directory of the page.
+        found: Findings are appended to it.
+
+    Returns:
+        The value of the JSON and the links of the HTML; None for each that can't be read.
+    """
     value = parse_json(f"{directory}/{_JSON}", read_pointer(subject, f"{directory}/{_JSON}", found), found)
     html = read_pointer(subject, f"{directory}/{_HTML}", found)
     if html is None:
