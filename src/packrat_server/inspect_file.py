@@ -77,6 +77,7 @@ def inspect_file(path: Path, name: str, kind: str | None = None) -> Inspected:
         return _checked(path, _deb(path))
     if start[:4] == b"\xed\xab\xee\xdb":
         return _checked(path, inspect_rpm(path))
+    # The name promises a package that the content is not: don't let it in as a file of another type.
     if name.endswith(".deb") or name.endswith(".rpm"):
         raise Unrecognized(f"{name} is no {name[-3:]} package")
     return _by_name(path, name, kind)
@@ -162,6 +163,11 @@ def _check_gzip(path: Path) -> None:
 
 def _python(path: Path, name: str, kind: str | None) -> Inspected | None:
     """Read a wheel or source distribution; return None for another archive that is named like one.
+
+    Args:
+        path: The uploaded file.
+        name: Its name.
+        kind: `python` if the uploader states this type, else None.
 
     Raises:
         Unrecognized: It is a wheel or source distribution that is unusable.

@@ -145,7 +145,17 @@ async def _stage(
 
 
 def _find_parts(placement: KnownPlacement, plan: Plan, staging: Path, root: Path) -> dict[str, StagedFile] | None:
-    """Stage the parts that are not in place; return None if one of them is gone."""
+    """Stage the parts of a placement that are not in place.
+
+    Args:
+        placement: A placement whose parts are known.
+        plan: What is in place, and where copies of it are in the tree.
+        staging: The staging directory.
+        root: Top of the tree.
+
+    Returns:
+        SHA-256 → staged part; None if one of them is gone.
+    """
     found: dict[str, StagedFile] = {}
     for part in plan.missing(placement):
         if part.sha256 not in found:

@@ -143,6 +143,7 @@ class Packrat:
         )
 
     async def _distro_versions(self, repos: Mapping[str, Mapping[str, Any]]) -> dict[str, DistroVersion]:
+        # Unusable distribution versions are left out here; `read_repo` then rejects the repositories that need them.
         names: dict[str, None] = {}
         for repo in repos.values():
             listed = repo.get("distroversion_list")
@@ -189,6 +190,7 @@ class Packrat:
             except Unusable as error:
                 rejected.add(shown(uri), error)
                 continue
+            # The records are fetched in portions below, since a repository may have very many files.
             if uri not in known:
                 unseen.append(number)
         files = [known[uri] for uri in listed if uri in known]
@@ -242,6 +244,7 @@ class Packrat:
                 name = read_id(uri, REPO)
             except Unusable as error:
                 raise ServerBroken(f"changes: {error}") from None
+            # A repository that is new to the mirror: only another view tells what it is.
             mirror = mirror or name not in self._repos
             repos[name] = None if names is None else _names(names, "changes")
         return Changes(where, repos, mirror)

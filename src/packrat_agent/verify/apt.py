@@ -74,6 +74,7 @@ def _audit_suite(subject: Subject, directory: str, suite: str) -> Iterator[Findi
         yield Fault(f"{suite}/Release", "lists no index")
     yield from _audit_architectures(f"{suite}/Release", release, listed)
     yield from _audit_fields(subject, suite, release, listed)
+    # Clients fetch an index by its name or by its hash, so both paths must hold it.
     for name, (sha256, size) in listed.items():
         path = f"{suite}/{name}"
         yield Named(path, sha256, size, f"{suite}/Release")
@@ -123,7 +124,13 @@ def _listed(release: bytes) -> Mapping[str, tuple[str, int]]:
 
 
 def _audit_architectures(path: str, release: bytes, listed: Iterable[str]) -> Iterator[Finding]:
-    """Check that Architectures names all indexes, also that for `all`: apt ignores an index that it does not name."""
+    """Check that Architectures names all indexes, also that for `all`: apt ignores an index that it does not name.
+
+    Args:
+        path: Path of Release.
+        release: Its content.
+        listed: Names of the indexes that it lists.
+    """
     fields = dict(_FIELD.findall(release))
     named = set(fields.get(b"Architectures", b"").decode("utf-8", "replace").split())
     indexed = {match[1] for name in listed if (match := _PACKAGES.search(name))}
@@ -141,6 +148,12 @@ def _audit_fields(
     """Compare every byte of Release with what it should be.
 
     Only Date, Valid-Until and Description are free; if the Release is signed, the signature covers them.
+
+    Args:
+        subject: The tree under audit.
+        suite: Directory of the suite.
+        release: Content of its Release.
+        listed: Path → (SHA-256, size) of each index that Release lists.
     """
     path, name = f"{suite}/Release", suite.rpartition("/")[2]
     fields = {key.decode(): value.decode("utf-8", "replace") for key, value in _FIELD.findall(release)}

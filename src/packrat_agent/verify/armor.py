@@ -43,6 +43,7 @@ def find_armor_fault(text: bytes) -> str | None:
         data = base64.b64decode(match["body"].replace(b"\n", b""), validate=True)
     except binascii.Error:
         return "has an armor that can't be decoded"
+    # Other line lengths, or other unused bits at the end, decode to the same bytes.
     encoded = base64.b64encode(data)
     lines = [encoded[at : at + _COLUMNS] for at in range(0, len(encoded), _COLUMNS)]
     if b"\n".join([*lines, b""]) != match["body"]:

@@ -78,6 +78,7 @@ def audit_docker(subject: Subject, directory: str) -> Iterator[Finding]:
             found.append(Fault(path, "is not the answer that a registry gives"))
     scope = audit_policy(subject, directory, found)
     yield from found
+    # Clients can pull an image that the catalog does not name, so look for the directories, too.
     there = sorted(
         entry.name
         for entry in os.scandir(subject.top / directory / "v2")
@@ -108,6 +109,7 @@ def _audit_image(subject: Subject, directory: str, name: str, scope: str | None)
     if tags is not None:
         yield from _find_strays(subject, image, tags)
     yield from _audit_htaccess(subject, image)
+    # Only now are all tags of each manifest known, and each needs a signature.
     for digest, of in sorted(image.tags_of.items()):
         yield from audit_signatures(subject, directory, name, digest, of, scope)
 
@@ -193,7 +195,13 @@ def _name_blobs(subject: Subject, image: _Image, manifest: Manifest, by: str) ->
 
 
 def _find_strays(subject: Subject, image: _Image, tags: list[str]) -> Iterator[Finding]:
-    """Find tags that can be pulled although the list of tags does not have them."""
+    """Find tags that can be pulled although the list of tags does not have them.
+
+    Args:
+        subject: The tree under audit.
+        image: The image.
+        tags: The list of tags.
+    """
     for place in ("manifests", "_refs"):
         try:
             names = sorted(path.name for path in (subject.top / image.directory / place).iterdir())
@@ -228,7 +236,16 @@ def _audit_htaccess(subject: Subject, image: _Image) -> Iterator[Finding]:
 
 
 def _strings(value: Any, key: str, pattern: str) -> list[str] | None:
-    """Return the list under a key if all its items are strings that match the pattern, else None."""
+    """Return a list of strings from a JSON value.
+
+    Args:
+        value: The value, unchecked.
+        key: Key of the list.
+        pattern: Regular expression that each string must match as a whole.
+
+    Returns:
+        The list; None if there is none, or if an item is something else.
+    """
     listed = value.get(key) if isinstance(value, Mapping) else None
     if not isinstance(listed, list) or not all(isinstance(one, str) and re.fullmatch(pattern, one) for one in listed):
         return None

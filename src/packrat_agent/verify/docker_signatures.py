@@ -118,7 +118,14 @@ def audit_signatures(
 def _look_at(
     keyring: Keyring | None, signatures: list[tuple[str, bytes]], references: Collection[str], digest: str
 ) -> Iterator[Finding]:
-    """Name each signature, to be verified later; each must be for another one of the references."""
+    """Name each signature, to be verified later; each must be for another one of the references.
+
+    Args:
+        keyring: The keys to verify with; None if no key is known.
+        signatures: (path, content) of each signature.
+        references: The image references that need a signature.
+        digest: The digest that must be signed.
+    """
     missing = set(references)
 
     def look(content: bytes) -> str | None:
@@ -194,6 +201,7 @@ def _read_listed(value: Any, digest: str) -> list[bytes] | None:
     listed = value.get("signatures") if isinstance(value, dict) else None
     if not isinstance(listed, list):
         return None
+    # One entry that can't be used makes the list unusable: clients may reject all of it.
     contents, names = [], set()
     for one in listed:
         match one:

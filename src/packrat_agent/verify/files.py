@@ -78,6 +78,7 @@ def _read_manifest(path: str, value: Any, found: list[Finding]) -> Mapping[str, 
         if value is not None:
             found.append(Fault(path, "does not map packages to files"))
         return listed
+    # Each check reports its own fault and goes on, so that one audit shows all of them.
     for package, files in value.items():
         if any(not isinstance(file, dict) or str(file.get("path")).partition("/")[0] != package for file in files):
             found.append(Fault(path, f"has files of {package[:100]!r} that are not in its directory"))

@@ -123,6 +123,11 @@ def check_bytes(path: str, content: bytes, wanted: bytes) -> Iterator[Fault]:
 
     A parser gives the same value for different bytes, such as other whitespace in JSON or XML, or other base64. Another
     client may not.
+
+    Args:
+        path: Path of the file, for messages.
+        content: Its content.
+        wanted: The bytes that it should have.
     """
     if content == wanted:
         return

@@ -95,6 +95,7 @@ def _audit_project(subject: Subject, directory: str, project: str) -> Iterator[F
             found.append(Fault(f"{page}/{_JSON}", f"does not list the files of {project}"))
     if by_html is not None:
         yield from _audit_files(directory, f"{page}/{_HTML}", by_html, [None] * len(by_html))
+    # If both forms agree and are readable, also compare the bytes; otherwise that would report the same fault again.
     if by_html is not None and by_json is not None and by_html != by_json:
         found.append(Fault(f"{page}/{_HTML}", f"lists other files than {_JSON}"))
     elif by_html is not None and by_json is not None and None not in by_json:
@@ -103,7 +104,14 @@ def _audit_project(subject: Subject, directory: str, project: str) -> Iterator[F
 
 
 def _check_project(subject: Subject, page: str, value: Mapping[str, Any]) -> Iterator[Finding]:
-    """Compare every byte of both pages of a project with what it should be; only upload-time is free."""
+    """Compare every byte of both pages of a project with what it should be; only upload-time is free.
+
+    Args:
+        subject: The tree under audit.
+        page: Directory of the page.
+        value: The value of its JSON; its files are known to be readable.
+    """
+    # The pages can be written out only from values that have the usual form.
     project, files, versions = value["name"], value["files"], value.get("versions")
     for file in files:
         if (unusual := find_unusual(file)) is not None:
@@ -147,6 +155,7 @@ def _audit_files(
         if link is None or not link.url.startswith(_UP) or not is_plain(path):
             yield Fault(page, f"names a file without a usable address or hash: {repr(link)[:200]}")
             continue
+        # pip takes name and version from one of the two, so they must be equal.
         if path.rpartition("/")[2] != link.name:
             yield Fault(page, f"calls {link.name!r} what stands at {path}")
         yield Named(f"{directory}/{path}", link.sha256, size, page)

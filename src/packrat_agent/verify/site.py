@@ -35,6 +35,7 @@ def audit_site(subject: Subject, repositories: Sequence[tuple[str, str]]) -> Ite
     contents = {name: read_pointer(subject, name, found) for name in there}
     yield from found
     yield from _audit_page(subject, contents.get(LANDING_PAGE), repositories)
+    # Clients of different kinds use different forms of the key, so either both exist or none.
     keys = [name for name in there if name != LANDING_PAGE]
     if len(keys) == 1:
         other = next(name for name in (KEY_ARMORED, KEY_BINARY) if name not in keys)
@@ -52,7 +53,13 @@ def audit_site(subject: Subject, repositories: Sequence[tuple[str, str]]) -> Ite
 
 
 def _audit_page(subject: Subject, content: bytes | None, repositories: Sequence[tuple[str, str]]) -> Iterator[Finding]:
-    """Check that the targets of the landing page exist; a page written by the operator has no links to recognize."""
+    """Check that the targets of the landing page exist; a page written by the operator has no links to recognize.
+
+    Args:
+        subject: The tree under audit.
+        content: Content of the page; None if there is none.
+        repositories: (type, directory) of each repository found in the tree.
+    """
     page = (content or b"")[:_PAGE_LIMIT].decode("utf-8", "replace")
     heads = list(_REPOSITORY.finditer(page))
     for head, following in zip_longest(heads, heads[1:]):
@@ -60,6 +67,7 @@ def _audit_page(subject: Subject, content: bytes | None, repositories: Sequence[
         if (kind, directory) not in repositories:
             yield Fault(directory, f"is no {kind} repository, though {LANDING_PAGE} leads to one")
             continue
+        # The instructions for a repository end where the heading of the next one begins.
         lines = page[head.end() : following.start() if following is not None else len(page)]
         for part in _parts(kind, directory, lines):
             if not is_plain(part) or not _is_directory(subject.top / part):
@@ -67,7 +75,13 @@ def _audit_page(subject: Subject, content: bytes | None, repositories: Sequence[
 
 
 def _parts(kind: str, directory: str, lines: str) -> list[str]:
-    """Return the directories of the suites or distribution versions that the page gives instructions for."""
+    """Return the directories of the suites or distribution versions that the page gives instructions for.
+
+    Args:
+        kind: Type of the repository.
+        directory: Its directory.
+        lines: The part of the page about it.
+    """
     if kind == "apt":
         return [f"{directory}/dists/{unescape(match[2])}" for match in _SUITE.finditer(lines)]
     if kind == "yum":

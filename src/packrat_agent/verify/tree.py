@@ -148,6 +148,7 @@ def _repositories(subject: Subject, directory: str, depth: int, faults: list[Fau
     except OSError as error:
         faults.append(Fault(directory, f"can't be looked into: {told(error)}"))
         return
+    # Repositories are never nested, so don't look for others inside one.
     if kinds:
         yield kinds[0], directory
     elif depth < _DEPTH:
@@ -171,6 +172,7 @@ def _check(top: Path, named: Named, on_progress: Callable[[int, int], None]) -> 
     try:
         with _open(top, named.path) as file:
             status = os.fstat(file.fileno())
+            # A wrong size settles it, without reading the file.
             if named.size is not None and status.st_size != named.size:
                 return Fault(named.path, f"has {status.st_size} bytes, {named.by} says {named.size}"), 0
             while chunk := file.read(_CHUNK_BYTES):

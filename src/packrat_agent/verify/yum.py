@@ -74,6 +74,7 @@ def _audit_version(subject: Subject, place: str) -> Iterator[Finding]:
     for kind in _KINDS:
         if listed and kind not in listed:
             found.append(Fault(path, f"does not name {kind}"))
+    # Continue with the usable part, so that one audit reports as many faults as possible.
     usable = {kind: one for kind, one in listed.items() if is_plain(one.href) and one.href.startswith("repodata/")}
     for kind in listed.keys() - usable.keys():
         found.append(Fault(path, f"names a file of {kind[:40]} outside repodata: {listed[kind].href[:100]!r}"))
@@ -85,11 +86,18 @@ def _audit_version(subject: Subject, place: str) -> Iterator[Finding]:
     directories = {one.href.partition("/")[0] for one in packages if "/" in one.href}
     generation = yield from audit_addresses(subject, place, repomd, usable.values(), directories)
     if generation is not None:
+        # The generation has the same repomd.xml, next to a signature and key of its own.
         yield from check_signature(subject, generation, repomd)
 
 
 def _check_repomd(path: str, content: bytes, listed: Mapping[str, Metadata]) -> Iterator[Finding]:
-    """Compare every byte of repomd.xml with what it should be; only revision and description are free."""
+    """Compare every byte of repomd.xml with what it should be; only revision and description are free.
+
+    Args:
+        path: Path of repomd.xml.
+        content: Its content.
+        listed: The metadata files by kind, as parsed from it.
+    """
     revision, told = _REVISION.search(content), _DESCRIPTION.search(content)
     description = unescape(told[1].decode("utf-8", "replace")) if told is not None else ""
     wanted = spell_repomd(listed, revision[1].decode() if revision is not None else "", description)

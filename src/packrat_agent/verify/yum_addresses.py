@@ -46,6 +46,7 @@ def audit_addresses(
     found: list[Finding] = []
     base = _audit_repo_files(subject, place, found)
     lists = (f"{place}/mirrorlist", f"{place}/metalink")
+    # A repository whose .repo file uses baseurl has no generations.
     if base is None and not any(os.path.lexists(subject.top / path) for path in lists):
         yield from found
         return None
@@ -54,6 +55,7 @@ def audit_addresses(
         for name in (_read_mirrorlist(subject, lists[0], found), _read_metalink(subject, lists[1], repomd, found))
         if name is not None
     ]
+    # Both lists must name the same generation: a client may use either.
     generations = {name for name in named if is_plain(name) and "/" not in name}
     if len(generations) != 1 or len(generations) != len(set(named)):
         if named:
@@ -123,6 +125,7 @@ def _audit_repo_files(subject: Subject, place: str, found: list[Finding]) -> str
             values = parser[section]
             if "mirrorlist" in values:
                 base = values["mirrorlist"].removesuffix("/mirrorlist")
+            # The host is unknown here, so compare only the ends of the addresses.
             ends = {"mirrorlist": f"{place}/mirrorlist", "baseurl": place}
             if not any(_is_address(values.get(key, ""), end) for key, end in ends.items()):
                 found.append(Fault(path, f"does not lead to {place}"))
@@ -178,6 +181,7 @@ def _read_metalink(subject: Subject, path: str, repomd: bytes, found: list[Findi
         _generation(url.removesuffix(f"/{_REPOMD}"), place) if url.endswith(f"/{_REPOMD}") else None
         for url in metalink.urls
     }
+    # A metalink may have several URLs, but all must lead to one generation.
     name = names.pop()
     if name is None or names:
         found.append(Fault(path, f"does not hold the address of one generation of {place}"))

@@ -28,6 +28,7 @@ class GzipStream(PlainStream):
     def _fill(self) -> bool:
         """Put the next decompressed bytes into the buffer; return False at the end of the file."""
         self._buffer, self._at = b"", 0
+        # Neither the end of a member nor every piece of input gives plain bytes, so repeat until there are some.
         while not self._buffer:
             if not self._input and not self._read_input():
                 return False

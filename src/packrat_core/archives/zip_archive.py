@@ -87,6 +87,7 @@ class ZipArchive:
         for chunk in self._stored(member) if member.method == _STORED else self._inflated(member):
             crc = zlib.crc32(chunk, crc)
             size += len(chunk)
+            # Stop early: a bomb may unpack to far more than it declares.
             if size > member.unpacked:
                 break
             yield chunk
@@ -99,6 +100,7 @@ class ZipArchive:
             yield read_at(self._file, offset, min(_CHUNK_BYTES, at + member.packed - offset))
 
     def _inflated(self, member: ZipMember) -> Iterator[bytes]:
+        # Negative window bits: a raw deflate stream, without header and checksum.
         inflate = zlib.decompressobj(-15)
         try:
             for chunk in self._stored(member):
@@ -173,6 +175,11 @@ class ZipArchive:
 
     def _check_behind(self, member: ZipMember, at: int, size: int) -> None:
         """Accept only a data descriptor between the bytes of a member and what follows.
+
+        Args:
+            member: The member.
+            at: Offset of the bytes in question.
+            size: Their number.
 
         Raises:
             Refused: Other bytes are there.

@@ -98,6 +98,7 @@ def _directory_64(tail: bytes, tail_start: int, locator: int, end: tuple[int, ..
     directory = Directory(record[9], record[8], record[7])
     if record[1] != _END_64.size - 12 or disk or disks != 1:
         raise Refused("it is torn: the zip64 end of the central directory is broken")
+    # Clients that ignore zip64 use the short record, so its fields must be equal, or refer to the zip64 record.
     short = (end[4], _IN_EXTRA_16, directory.members), (end[5], IN_EXTRA_32, directory.size)
     for value, in_extra, expected in (*short, (end[6], IN_EXTRA_32, directory.offset)):
         if value not in (in_extra, expected):
