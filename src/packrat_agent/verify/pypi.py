@@ -155,7 +155,7 @@ def _audit_files(
         if link is None or not link.url.startswith(_UP) or not is_plain(path):
             yield Fault(page, f"names a file without a usable address or hash: {repr(link)[:200]}")
             continue
-        # pip takes name and version from one of the two, so they must be equal.
+        # Some clients use the link text as the file name, others the URL, so the two must be equal.
         if path.rpartition("/")[2] != link.name:
             yield Fault(page, f"calls {link.name!r} what stands at {path}")
         yield Named(f"{directory}/{path}", link.sha256, size, page)

@@ -33,7 +33,7 @@ def read_page(content: bytes) -> list[Mapping[str, str]]:
             raise ValueError(f"has markup that no index has: {page[at : at + 60]!r}")
         at, tag = piece.end(), piece[1]
         link = _LINK.fullmatch(tag)
-        # Links must not be nested, and no other markup may stand inside one.
+        # Links must not be nested, and nothing else may be inside one.
         if link is not None and not is_open:
             pairs = _ATTRIBUTE.findall(link[1])
             if len(links) >= _LINKS_LIMIT or len(dict(pairs)) != len(pairs):

@@ -172,7 +172,7 @@ def _check(top: Path, named: Named, on_progress: Callable[[int, int], None]) -> 
     try:
         with _open(top, named.path) as file:
             status = os.fstat(file.fileno())
-            # A wrong size settles it, without reading the file.
+            # If the size is wrong, the hash is wrong, too: don't read the file.
             if named.size is not None and status.st_size != named.size:
                 return Fault(named.path, f"has {status.st_size} bytes, {named.by} says {named.size}"), 0
             while chunk := file.read(_CHUNK_BYTES):
