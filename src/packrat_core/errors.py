@@ -1,22 +1,22 @@
-"""The errors that the programs raise on purpose, one class for each person who must act, with its exit code."""
+"""The errors that the programs raise on purpose: one class, with its exit code, for each way someone must act."""
 
 
 class PackratError(Exception):
-    """Any error that is raised on purpose; the text names what, where and what to do next."""
+    """Any error that is raised on purpose; its text says what failed, where, and what to do next."""
 
     exit_code = 1
 
 
 class ConfigError(PackratError):
-    """The operator must mend mirror.conf or the command line."""
+    """The operator must correct mirror.conf or the command line."""
 
     exit_code = 2
 
 
 class ServerUnavailable(PackratError):
-    """The server can't be reached, or answers with a fault of its own: waiting may help.
+    """The server can't be reached, or answers with an internal error: waiting may help.
 
-    `wait_s`: for how many seconds the server asks its clients to wait; 0 where it does not say.
+    `wait_s` is the number of seconds that the server asks its clients to wait; 0 if it does not say.
     """
 
     exit_code = 3
@@ -29,8 +29,8 @@ class ServerUnavailable(PackratError):
 class ServerRefused(PackratError):
     """The server refused the request (login, permission, a missing object): repeating it does not help.
 
-    `code` is the server's own name for the rule, where it gave one. `by_api`: the packrat API itself said so, not a
-    proxy or web server in front of it.
+    `code` is the server's own name for the rule, if it gave one. `by_api` is True if the refusal came from the packrat
+    API itself, not from a proxy or web server in front of it.
     """
 
     exit_code = 4
@@ -42,23 +42,23 @@ class ServerRefused(PackratError):
 
 
 class ServerBroken(PackratError):
-    """The server's answer has the wrong shape, size or type: its administrator must look."""
+    """The server's answer has the wrong shape, size or type: its administrator must act."""
 
     exit_code = 5
 
 
 class TooLarge(ServerBroken):
-    """A file has no end, or one that is further away than the operator allows."""
+    """A file is endless, or larger than the operator allows."""
 
 
 class SigningError(PackratError):
-    """The operator must mend the signing key, its keyring or its passphrase."""
+    """The operator must correct the signing key, its keyring or its passphrase."""
 
     exit_code = 6
 
 
 class DiskError(PackratError):
-    """The operator must make room or mend permissions; work goes on by itself once it is mended."""
+    """The operator must free space or correct permissions; work then continues by itself."""
 
     exit_code = 7
 
@@ -77,30 +77,30 @@ class Busy(PackratError):
 
 
 class NotOurs(PackratError):
-    """`root_dir` holds unmanaged files: the operator decides with `sync --adopt`."""
+    """`root_dir` holds unmanaged files: the operator must decide, with `sync --adopt`."""
 
     exit_code = 9
 
 
 class Held(PackratError):
-    """A change was held back until the operator confirms it; what is published stays."""
+    """A change is held back until the operator confirms it; the current publication stays."""
 
     exit_code = 10
 
 
 class Refused(PackratError):
-    """One package file can't be in this repository; the packager must act, all other files go on."""
+    """One package file can't be in this repository; the packager must act, and all other files are processed."""
 
     exit_code = 11
 
 
 class Incomplete(PackratError):
-    """The sync ended, but something in it failed or was refused; the log and the summary name it."""
+    """The sync finished, but something in it failed or was refused; the log and the summary say what."""
 
     exit_code = 12
 
 
 class Unsound(PackratError):
-    """An audit found faults in a tree; the next full sync of its agent mends them."""
+    """An audit found faults in a tree; the next full sync of its agent repairs them."""
 
     exit_code = 13

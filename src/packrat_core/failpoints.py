@@ -1,6 +1,7 @@
 """Names the steps at which a crash must do no harm, so that tests can kill the process at each of them.
 
-With PACKRAT_AGENT_DIE_AT=STEP or STEP:COUNT in the environment, the process ends there as in a crash.
+With PACKRAT_AGENT_DIE_AT=STEP in the environment, the process kills itself at that step, as if it crashed; with
+STEP:COUNT, when it reaches the step for the COUNT-th time.
 """
 
 import os
@@ -26,14 +27,14 @@ STEPS = (
     "indexes-collected",
     "garbage-noted",
 )
-"""In the order of a sync."""
+"""All steps, in the order of a sync."""
 
 _STEP, _, _COUNT = os.environ.get("PACKRAT_AGENT_DIE_AT", "").partition(":")
 _left = int(_COUNT) if _COUNT.isdigit() else 1
 
 
 def done(step: str) -> None:
-    """Note that a step is done."""
+    """Mark a step as done; the process ends here if the environment says so."""
     if step == _STEP:
         _count_down()
 

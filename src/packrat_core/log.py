@@ -1,4 +1,4 @@
-"""Sets up the log: one line an event on stderr, a fixed word first, fields after."""
+"""Sets up the log: one line per event on stderr, which starts with a fixed word and continues with fields."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ _JOURNAL_PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical"
 
 
 def set_up_log(level: str = "info") -> None:
-    """Write events of `level` and above to stderr: with time and level, or with journald's `<N>` under systemd."""
+    """Write events of `level` and above to stderr, with time and level, or under systemd with journald's `<N>`."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -30,7 +30,7 @@ def set_up_log(level: str = "info") -> None:
 
 
 def _under_journald() -> bool:
-    """Tell whether stderr is the journal; the variable alone is inherited also where stderr was redirected.
+    """Return whether stderr is the journal; the variable alone is also inherited if stderr is redirected.
 
     Source: systemd.exec(5), JOURNAL_STREAM.
     """

@@ -1,4 +1,4 @@
-"""Runs plain functions in threads for coroutines that wait for them."""
+"""Runs blocking functions in threads, for coroutines that await them."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,6 +1,7 @@
-"""Finds out what an uploaded file is: from inside where that can be read, else from its name.
+"""Determines what an uploaded file is, from its content if that can be read, else from its name.
 
-What can be read is also unpacked and checked to its end, in memory: a file that clients could not install is not taken.
+Readable formats are also decompressed in memory and checked to the end: the server rejects a file that clients could
+not install.
 """
 
 import re
@@ -44,7 +45,7 @@ _BY_END = {".ova": "ova", ".respkg": "respkg", ".appimage": "appimage", ".img": 
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """What a file is; epoch: of an rpm, whose version leaves it out."""
+    """What a file is; `epoch` is set for an rpm, whose `version` does not include it."""
 
     package: str
     version: str
@@ -54,13 +55,19 @@ class Inspected:
 
 
 class Unrecognized(Exception):
-    """The file can't be taken; the text says why."""
+    """The file can't be accepted; the text says why."""
 
 
 def inspect_file(path: Path, name: str, kind: str | None = None) -> Inspected:
-    """Tell what a file is; kind: what the uploader says it is.
+    """Determine what a file is, and check it.
 
-    Raises: Unrecognized
+    Args:
+        path: The uploaded file.
+        name: Its name, which may differ from that of `path`.
+        kind: Its type as the uploader states it; None if not stated.
+
+    Raises:
+        Unrecognized: The file is of no known type, unusable or damaged.
     """
     if kind is not None and not re.fullmatch(r"[a-z0-9_-]{1,20}", kind):
         raise Unrecognized("Invalid type")
@@ -70,15 +77,17 @@ def inspect_file(path: Path, name: str, kind: str | None = None) -> Inspected:
         return _checked(path, _deb(path))
     if start[:4] == b"\xed\xab\xee\xdb":
         return _checked(path, inspect_rpm(path))
+    # The name promises a package that the content is not: don't let it in as a file of another type.
     if name.endswith(".deb") or name.endswith(".rpm"):
         raise Unrecognized(f"{name} is no {name[-3:]} package")
     return _by_name(path, name, kind)
 
 
 def _checked(path: Path, inspected: Inspected) -> Inspected:
-    """Unpack what has been inspected, and check it.
+    """Check the payload of an inspected file.
 
-    Raises: Unrecognized where it is torn or damaged.
+    Raises:
+        Unrecognized: The file is truncated or damaged.
     """
     try:
         with path.open("rb") as file:
@@ -99,9 +108,10 @@ def _deb(path: Path) -> Inspected:
 
 
 def inspect_rpm(path: Path) -> Inspected:
-    """Tell what an rpm is.
+    """Determine what an rpm is, from its header.
 
-    Raises: Unrecognized
+    Raises:
+        Unrecognized: It is unusable, a source rpm, or of an unknown architecture.
     """
     try:
         with path.open("rb") as file:
@@ -119,6 +129,7 @@ def inspect_rpm(path: Path) -> Inspected:
 
 
 def _by_name(path: Path, name: str, kind: str | None) -> Inspected:
+    # Try Python first: the name of a source distribution may also match the general pattern.
     if kind in (None, "python") and (found := _python(path, name, kind)) is not None:
         return _checked(path, found)
     named = _NAMED.fullmatch(name)
@@ -135,7 +146,11 @@ def _by_name(path: Path, name: str, kind: str | None) -> Inspected:
 
 
 def _check_gzip(path: Path) -> None:
-    """Raises: Unrecognized where a file that begins as gzip is torn, damaged or a bomb."""
+    """Check a file that starts like gzip.
+
+    Raises:
+        Unrecognized: It is truncated, damaged or a decompression bomb.
+    """
     try:
         with path.open("rb") as file:
             magic = file.read(len(GZIP_MAGIC))
@@ -147,7 +162,16 @@ def _check_gzip(path: Path) -> None:
 
 
 def _python(path: Path, name: str, kind: str | None) -> Inspected | None:
-    """Read a wheel or source distribution; None for other archives that are called like one."""
+    """Read a wheel or source distribution; return None for another archive that is named like one.
+
+    Args:
+        path: The uploaded file.
+        name: Its name.
+        kind: `python` if the uploader states this type, else None.
+
+    Raises:
+        Unrecognized: It is a wheel or source distribution that is unusable.
+    """
     sdist = _SDIST.fullmatch(name)
     if sdist is None and not name.endswith(".whl"):
         return None
@@ -161,9 +185,9 @@ def _python(path: Path, name: str, kind: str | None) -> Inspected | None:
     except Refused as error:
         named = _NAMED.fullmatch(name)
         if kind is None and sdist is not None and named is not None and named["version"][0].isdigit():
-            # image_1.0-2.tar.gz: what a Python distribution can't hold, another archive can.
+            # For example image_1.0-2.tar.gz: what a Python distribution must not contain, another archive may.
             return None
         raise Unrecognized(f"unusable Python distribution: {error}") from None
-    # As the original server has it: the project as the file's name spells it, in the letters that packages may have.
+    # Like the original server: the project as the file name spells it, limited to the characters of package names.
     spelled = sdist["name"] if sdist is not None else name.partition("-")[0]
     return Inspected(_NOT_IN_PACKAGE_NAME.sub("-", spelled), found.core.version, "python", "all")

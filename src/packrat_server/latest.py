@@ -1,4 +1,4 @@
-"""Picks the files with the newest versions, for repositories that offer only these."""
+"""Picks the files with the newest versions, for repositories that offer only those."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +18,7 @@ _FREE = re.compile(r"(?P<line>[A-Za-z._-]*)(?P<version>[0-9].*)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class _Rank:
-    """Where a version stands: in which line of versions, its sort key there, whether it is a pre-release."""
+    """Rank of a version: the line of versions it belongs to, its sort key there, whether it is a pre-release."""
 
     line: str
     key: Any
@@ -26,16 +26,16 @@ class _Rank:
 
 
 def pick_latest(items: Iterable[T], group: Callable[[T], Any], kind_version: Callable[[T], tuple[str, str]]) -> list[T]:
-    """Keep the newest of each group, in the given order, so that clients get what they would get if all were there.
+    """Keep the newest files of each group, in the given order: those that clients would pick from all files.
 
     Args:
-        items: Files.
-        group: What tells files apart that are never versions of each other.
-        kind_version: The type and version of a file; an rpm's with its epoch.
+        items: The files.
+        group: Returns the group of a file; files of different groups are never versions of each other.
+        kind_version: Returns the type and version of a file; an rpm's version includes its epoch.
 
     Returns:
-        The files of the newest release of each group, which may be several; those of the newest pre-release, where
-        that is newer or there is no release; and those whose version is not one, such as the tags of signatures.
+        The files of the newest release of each group and line, which may be several; those of the newest pre-release,
+        if it is newer or there is no release; and those whose version can't be ranked, such as the tags of signatures.
     """
     listed = list(items)
     groups: dict[Any, list[int]] = {}
@@ -52,6 +52,7 @@ def pick_latest(items: Iterable[T], group: Callable[[T], Any], kind_version: Cal
 
 
 def _newest(ranks: Mapping[int, _Rank | None]) -> set[int]:
+    """Return the numbers of the files to keep, given number → rank of all files of one group."""
     kept: set[int] = set()
     lines: dict[str, dict[int, _Rank]] = {}
     for number, rank in ranks.items():
@@ -63,6 +64,7 @@ def _newest(ranks: Mapping[int, _Rank | None]) -> set[int]:
         newest = max((rank.key for rank in line.values() if not rank.is_pre_release), default=None)
         newest_pre = max((rank.key for rank in line.values() if rank.is_pre_release), default=None)
         if newest is not None and newest_pre is not None and newest_pre < newest:
+            # Clients have no use for a pre-release that is older than the newest release.
             newest_pre = None
         for number, rank in line.items():
             wanted = newest_pre if rank.is_pre_release else newest
@@ -72,7 +74,7 @@ def _newest(ranks: Mapping[int, _Rank | None]) -> set[int]:
 
 
 def _rank(kind: str, version: str) -> _Rank | None:
-    """Say where a version stands; None for what is not a version and is kept whatever else there is."""
+    """Rank a version; None for text that is not a version, whose file is always kept."""
     match kind:
         case "deb":
             return _Rank("", deb_key(version))
@@ -84,7 +86,7 @@ def _rank(kind: str, version: str) -> _Rank | None:
             tag = read_version(version)
             if tag is None:
                 return None
-            # As in `1.2-rc1` < `1.2`: of one release, no pre-release is the highest.
+            # `1.2-rc1` < `1.2`: of one version, the release itself ranks above its pre-releases.
             key = (tag.release, tag.pre_release is None, tag.pre_release or ())
             return _Rank(tag.line, key, tag.pre_release is not None)
         case _:
@@ -92,7 +94,7 @@ def _rank(kind: str, version: str) -> _Rank | None:
 
 
 def _rank_free(version: str) -> _Rank | None:
-    """Rank what people call their files: `1.0-rc1` is for them what Debian writes `1.0~rc1`; `prod` is none."""
+    """Rank a free-form version: `1.0-rc1` means what Debian writes as `1.0~rc1`; `prod` is not a version."""
     match = _FREE.fullmatch(version)
     if match is None:
         return None
@@ -104,7 +106,7 @@ def _rank_free(version: str) -> _Rank | None:
 def _rank_python(version: str) -> _Rank:
     parsed = parse_version(version)
     if parsed is None:
-        # pip does not see it; it counts only where there is nothing else.
+        # pip ignores such a version; it ranks lowest, so that it is kept only if there is nothing else.
         return _Rank("", (0, version), True)
-    # `1.0+cpu` and `1.0+cu118` are builds of one version: none hides the other.
+    # `1.0+cpu` and `1.0+cu118` are builds of one version: keep both.
     return _Rank("", (1, parsed.public), parsed.is_pre_release)

@@ -1,4 +1,4 @@
-"""Brings the package files that a plan needs into staging, and verifies their SHA-256."""
+"""Puts the package files that a plan needs into staging, and verifies their SHA-256."""
 
 import asyncio
 import hashlib
@@ -19,22 +19,23 @@ from packrat_core.fs.open import open_regular, open_to_resume
 
 _READ_BYTES = 1 << 20
 _PROGRESS_BYTES = 16 * 1024
-"""A try that brings less counts as one that brought nothing."""
+"""An attempt that receives less than this counts as one that received nothing."""
 
 
 class OpenedFile(Protocol):
-    """The server's answer to a download: `start` is the offset that its first byte stands at.
+    """The server's answer to a download request.
 
-    `validator` is the server's name for this state of the file, None where it gives none.
+    `start` is the offset of its first byte. `validator` identifies the server's version of the file; None if the server
+    gives none.
     """
 
     @property
     def start(self) -> int:
-        """0, or the offset asked for where the server honoured it."""
+        """0, or the requested offset if the server honoured it."""
 
     @property
     def validator(self) -> str | None:
-        """Equal only where the bytes are equal."""
+        """Equal only if the bytes are equal."""
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The raw bytes as they arrive."""
@@ -46,10 +47,14 @@ OpenFile = Callable[[str, int, str | None], AbstractAsyncContextManager[OpenedFi
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How a download that broke off is tried again.
+    """How often, and after which delays, a download that broke off is retried.
 
-    tries: so many in a row without a new byte, and total_tries in all, end it. wait_s: (first, longest) seconds before
-    the next. After given_up files in a row that ended so, the server is taken to be away: the rest get one try each.
+    Attributes:
+        tries: Number of attempts in a row without progress after which a file fails.
+        total_tries: Number of attempts after which a file fails in any case.
+        wait_s: (first, longest) delay in seconds before the next attempt.
+        given_up: Number of failed files in a row after which the server counts as unavailable, and each remaining file
+            gets a single attempt.
     """
 
     tries: int = 5
@@ -60,7 +65,7 @@ class Retries:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a fetch brought: SHA-256 → staged file, and SHA-256 → why it could not be had."""
+    """The result of a fetch: SHA-256 → staged file, and SHA-256 → error of each file that failed."""
 
     staged: dict[str, StagedFile]
     failed: dict[str, PackratError]
@@ -75,16 +80,27 @@ async def fetch(
     on_progress: Callable[[int, int], None],
     retries: Retries | None = None,
 ) -> Fetched:
-    """Stage every wanted SHA-256 once: what is in staging already, then a copy in the tree, then the server's.
+    """Stage every wanted SHA-256 once, from staging itself, a copy in the tree, or the server, in this order.
 
-    For a placement whose parts are known, these are staged unless they are in place; the package file itself only if
-    one of them turns out to be gone.
+    If the parts of a placement are known, those that are not in place are staged instead of the package file; the file
+    itself is needed only if one of the parts is gone.
 
-    A download that breaks off is tried again, and goes on where it stopped if the server still has the same file.
+    A download that breaks off is retried, and continues where it stopped if the server still has the same file.
 
-    parallel: number of downloads at the same time.
-    on_progress: called with (files done, bytes downloaded) since the last call.
-    Raises: DiskError if staging can't be written; nothing else stops the other files.
+    Args:
+        plan: What to stage, and where copies of it are in the tree.
+        staging: The staging directory.
+        root: Top of the tree.
+        open_file: Opens a file of the server.
+        parallel: Number of concurrent downloads.
+        on_progress: Called with (files done, bytes downloaded) since the last call.
+        retries: How to retry; None for the defaults.
+
+    Returns:
+        The staged files, and the errors of the others.
+
+    Raises:
+        DiskError: Staging can't be written. Any other error fails only its own file.
     """
     placements = (*plan.fetch, *plan.link)
     waiting = list({placement.file.sha256: placement for placement in reversed(placements)}.values())
@@ -99,6 +115,7 @@ async def fetch(
                 staged.update(await _stage(placement, plan, staging, root, source))
                 on_progress(1, 0)
             except DiskError:
+                # Without a writable staging directory no other file can succeed.
                 raise
             except PackratError as error:
                 failed[placement.file.sha256] = error
@@ -121,14 +138,24 @@ async def _stage(
             return parts
     sha256 = placement.file.sha256
     found = None
-    # Most files are nowhere yet; a thread each would cost more than the download of a small one.
+    # Most files have no local copy yet, and a thread for each would cost more than the download of a small file.
     if sha256 in plan.sources or os.path.lexists(staging / sha256):
         found = await asyncio.to_thread(_find_local, sha256, plan.sources.get(sha256), staging, root)
     return {sha256: found or await source.download(placement, staging)}
 
 
 def _find_parts(placement: KnownPlacement, plan: Plan, staging: Path, root: Path) -> dict[str, StagedFile] | None:
-    """Stage the parts that are not in place; None if one of them is gone."""
+    """Stage the parts of a placement that are not in place.
+
+    Args:
+        placement: A placement whose parts are known.
+        plan: What is in place, and where copies of it are in the tree.
+        staging: The staging directory.
+        root: Top of the tree.
+
+    Returns:
+        SHA-256 → staged part; None if one of them is gone.
+    """
     found: dict[str, StagedFile] = {}
     for part in plan.missing(placement):
         if part.sha256 not in found:
@@ -143,6 +170,7 @@ def _find_local(sha256: str, source_path: str | None, staging: Path, root: Path)
     target = staging / sha256
     with told_as_disk_error("read", target):
         if os.path.lexists(target):
+            # A crash may have left a damaged file, so verify before use.
             size = _verify(target, sha256)
             if size is not None:
                 return StagedFile(sha256, target, size)
@@ -150,6 +178,7 @@ def _find_local(sha256: str, source_path: str | None, staging: Path, root: Path)
     if source_path is None:
         return None
     source = root / source_path
+    # A copy in the tree is only an optimization: if it can't be used, the file is downloaded.
     with suppress(OSError):
         size = _verify(source, sha256)
         if size is not None:
@@ -174,7 +203,7 @@ def _verify(path: Path, sha256: str) -> int | None:
 
 @dataclass(slots=True)
 class _Source:
-    """The server, as all downloads of a fetch know it."""
+    """The server, with the state that all downloads of a fetch share."""
 
     open_file: OpenFile
     on_progress: Callable[[int, int], None]
@@ -182,7 +211,14 @@ class _Source:
     _given_up: int = 0
 
     async def download(self, placement: Placement, staging: Path) -> StagedFile:
-        """Download into `<sha256>.part`, going on where an earlier try stopped, and rename when the hash is right."""
+        """Download into `<sha256>.part`, resuming an earlier attempt, and rename it once the hash is right.
+
+        Raises:
+            ServerUnavailable: All attempts failed.
+            ServerRefused: The server does not provide the file.
+            ServerBroken: The file has another SHA-256 than its record says, or is too large.
+            DiskError: Staging can't be written.
+        """
         file = placement.file
         path = staging / f"{file.sha256}.part"
         with told_as_disk_error("write", path):
@@ -198,7 +234,7 @@ class _Source:
                 path.unlink()
                 raise
             if resumed and part.sha256 != file.sha256:
-                # The bytes of an earlier try may be of another file: download all of it again.
+                # The bytes of an earlier attempt may be from another file: download all of it again.
                 part.restart()
                 await self._receive(part, file.url)
             with told_as_disk_error("write", path):
@@ -218,9 +254,10 @@ class _Source:
         return StagedFile(file.sha256, target, part.size)
 
     async def _receive(self, part: "_Part", url: str) -> bool:
-        """Receive a whole file, in as many tries as it takes; returns whether bytes of an earlier try are in it.
+        """Receive a whole file, in several attempts if needed; return whether bytes of an earlier attempt are in it.
 
-        Raises: ServerUnavailable once there were enough tries.
+        Raises:
+            ServerUnavailable: The last permitted attempt failed.
         """
         resumed = False
         best = part.size
@@ -232,7 +269,7 @@ class _Source:
                 return resumed
             except ServerUnavailable as error:
                 asked_s = error.wait_s
-                # A try that brings only a trickle counts as idle: it would hold up one file for hours.
+                # A trickle counts as no progress; otherwise it could hold up one file for hours.
                 idle = 0 if part.size >= best + _PROGRESS_BYTES else idle + 1
                 best = max(best, part.size)
                 away = self._given_up >= self.retries.given_up
@@ -246,9 +283,11 @@ class _Source:
         async with self.open_file(url, part.size, part.validator) as opened:
             if opened.start == part.size and part.is_of(opened.validator):
                 resumed = part.size > 0
+            # The server sends the file from its start: it ignored the offset, or has another file now.
             elif opened.start == 0:
                 part.restart()
                 resumed = False
+            # The rest of another file is useless; the next attempt asks for all of it.
             else:
                 part.restart()
                 raise ServerUnavailable(
@@ -263,7 +302,7 @@ class _Source:
 
 
 class _Part:
-    """A file that grows, with the hash of what is in it."""
+    """A partly downloaded file, with the hash of its content."""
 
     def __init__(self, output: BinaryIO, path: Path) -> None:
         self._output = output
@@ -271,32 +310,32 @@ class _Part:
         self._digest = hashlib.sha256()
         self.size = 0
         self.validator: str | None = None
-        """Of the server's file that its bytes are from, as far as that is known."""
+        """Validator of the server's file that the bytes came from; None if unknown."""
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of what was written, in hex."""
+        """SHA-256 of the content, in hex."""
         return self._digest.hexdigest()
 
     def hash_what_is_there(self) -> None:
-        """Hash what an earlier process left."""
+        """Hash the content that an earlier process left."""
         while chunk := self._output.read(_READ_BYTES):
             self._digest.update(chunk)
             self.size += len(chunk)
 
     def is_of(self, validator: str | None) -> bool:
-        """Tell whether its bytes may be of the file that the server has now."""
+        """Return whether the bytes may be from the file that the server has now."""
         return self.size == 0 or self.validator is None or validator is None or self.validator == validator
 
     def write(self, chunk: bytes) -> None:
-        """Append."""
+        """Append a chunk."""
         self._digest.update(chunk)
         with told_as_disk_error("write", self._path):
             self._output.write(chunk)
         self.size += len(chunk)
 
     def restart(self) -> None:
-        """Start again with an empty file."""
+        """Empty the file and start again."""
         self._digest = hashlib.sha256()
         self.size = 0
         self.validator = None
@@ -306,7 +345,7 @@ class _Part:
 
 
 def clear_staging(staging: Path, keep: Iterable[str]) -> None:
-    """Remove what staging holds except the files and parts of the named SHA-256s."""
+    """Remove everything from staging except the files and parts of the SHA-256s in `keep`."""
     kept = set(keep)
     with told_as_disk_error("clean", staging):
         for entry in os.scandir(staging):

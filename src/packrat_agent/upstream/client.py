@@ -1,6 +1,6 @@
-"""Asks a packrat server for one mirror: its repositories, the files they want, and what changed.
+"""Asks a packrat server about one mirror: its repositories, their wanted files, and what changed.
 
-Answers are checked values; what can't be used is named as a Rejection.
+Answers are checked values; a record that can't be used becomes a Rejection.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
@@ -43,7 +43,7 @@ _CHANGES_MARGIN_S = 15.0
 
 _REPOS_LIMIT = 2000
 _REJECTED_LIMIT = 1000
-"""Number of rejected records that are named; further ones are only counted."""
+"""Number of rejected records that are listed; further ones are only counted."""
 
 
 class Packrat:
@@ -60,14 +60,14 @@ class Packrat:
         """Whether the server offers the lossless `changes`."""
 
     async def open(self) -> None:
-        """Check that the server speaks our API, log in, see what it offers.
+        """Check that the server has the supported API version, log in, and find out what it offers.
 
-        A mirror whose psk is refused, but that is shown without a login, is read without one.
+        If the server refuses the psk but shows the mirror without a login, the mirror is read without one.
 
         Raises:
             ServerUnavailable: The server can't be reached.
             ServerBroken: It has another API.
-            ServerRefused: It refuses name or psk.
+            ServerRefused: It refuses the name or the psk.
         """
         try:
             version = (await self._client.describe(ROOT)).get("api-version")
@@ -83,7 +83,7 @@ class Packrat:
         self.has_changes = isinstance(actions, list) and f"{MIRROR}(changes)" in actions
 
     async def renew_login(self) -> None:
-        """Try a psk that was refused once more, at the beginning of a full sync.
+        """Try a refused psk again, at the start of a full sync.
 
         Raises:
             LoginRefused: The mirror can't be read, with or without a login.
@@ -120,6 +120,7 @@ class Packrat:
         records = await self._asking(lambda: self._client.get_many(REPO, names))
         distro_versions = await self._distro_versions(records)
         repos: list[Repo] = []
+        # A repository that can't be used is rejected, so that it does not stop the others.
         rejected: list[Rejection] = []
         for name in names:
             uri = f"{REPO}:{name}:"
@@ -142,6 +143,7 @@ class Packrat:
         )
 
     async def _distro_versions(self, repos: Mapping[str, Mapping[str, Any]]) -> dict[str, DistroVersion]:
+        # Unusable distribution versions are left out here; `read_repo` then rejects the repositories that need them.
         names: dict[str, None] = {}
         for repo in repos.values():
             listed = repo.get("distroversion_list")
@@ -162,20 +164,20 @@ class Packrat:
         return found
 
     async def list_wanted(self, repo: Repo, packages: Collection[str] | None = None) -> list[str]:
-        """Ask for the URIs of what a repository wants, or of what it wants of some packages; they are unchecked."""
+        """Ask for the URIs of a repository's wanted files, of all packages or of some; the URIs are unchecked."""
         arguments = {"repo": f"{REPO}:{repo.name}:", "package_list": None if packages is None else sorted(packages)}
         return await self._asking(lambda: self._client.list_uris(PACKAGE_FILE, "repo", arguments))
 
     async def wanted(self, repo: Repo, packages: Collection[str] | None, known: Mapping[str, PackageFile]) -> Wanted:
-        """Ask what a repository wants, or what it wants of some packages.
+        """Ask for a repository's wanted files, of all packages or of some.
 
         Args:
             repo: The repository.
             packages: The packages; None for all.
-            known: URI → record read earlier, not asked for again: a package file's record never changes.
+            known: URI → record read earlier. It is not fetched again, since the record of a package file never changes.
 
         Raises:
-            PackratError: The server doesn't answer, or refuses to.
+            PackratError: The server does not answer, or refuses the request.
         """
         if packages is not None and not packages:
             return Wanted(frozenset(), (), ())
@@ -188,6 +190,7 @@ class Packrat:
             except Unusable as error:
                 rejected.add(shown(uri), error)
                 continue
+            # The records are fetched in portions below, since a repository may have very many files.
             if uri not in known:
                 unseen.append(number)
         files = [known[uri] for uri in listed if uri in known]
@@ -200,7 +203,7 @@ class Packrat:
         for number in ids:
             uri = f"{PACKAGE_FILE}:{number}:"
             if uri not in records:
-                # Gone between the list and the look at it.
+                # Removed after the list was made.
                 continue
             try:
                 files.append(read_file(uri, records[uri]))
@@ -208,9 +211,17 @@ class Packrat:
                 rejected.add(uri, error)
 
     async def changes(self, position: str | None, timeout_s: int) -> Changes:
-        """Wait for what changed since `position`, at most timeout_s; None asks for the present position.
+        """Wait for changes since a position.
 
         A repository that the last view did not have counts as a change of the mirror itself.
+
+        Args:
+            position: The position of the previous answer; None asks for the current one.
+            timeout_s: Seconds to wait at most.
+
+        Raises:
+            ServerBroken: The answer can't be used.
+            PackratError: The server does not answer, or refuses the request.
         """
         arguments = {"position": position, "timeout": timeout_s}
         value = await self._asking(
@@ -233,12 +244,13 @@ class Packrat:
                 name = read_id(uri, REPO)
             except Unusable as error:
                 raise ServerBroken(f"changes: {error}") from None
+            # A repository that is new to the mirror: only another view tells what it is.
             mirror = mirror or name not in self._repos
             repos[name] = None if names is None else _names(names, "changes")
         return Changes(where, repos, mirror)
 
     async def poll(self, repo: Repo, timeout_s: int) -> frozenset[str]:
-        """Wait for a hint that something of a repository changed; an empty answer doesn't mean that nothing changed."""
+        """Wait for a hint that a repository changed; an empty answer does not mean that nothing changed."""
         uri = f"{REPO}:{repo.name}:(poll)"
         value = await self._asking(
             lambda: self._client.call(uri, {"timeout": timeout_s}, timeout_s + _WAIT_MARGIN_S, repeatable=True)
@@ -251,11 +263,16 @@ class Packrat:
 
     @asynccontextmanager
     async def open_file(self, url: str, offset: int, validator: str | None = None) -> AsyncIterator[Download]:
-        """Open a file of the server, from an offset on where it still is the file that `validator` names.
+        """Open a file of the server for download.
+
+        Args:
+            url: URL path on the server.
+            offset: Byte to start at, if the server supports that and the file is unchanged; otherwise it starts at 0.
+            validator: Identifies the file that the bytes before `offset` came from; None if unknown.
 
         Raises:
             ServerUnavailable: The server can't be reached.
-            ServerRefused: It doesn't give the file.
+            ServerRefused: It does not provide the file.
             ServerBroken: Its answer can't be read.
         """
         async with AsyncExitStack() as stack:
@@ -265,7 +282,8 @@ class Packrat:
             yield opened
 
     async def _asking(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask; where the session has ended, log in again, once, and repeat."""
+        """Send a request; if the session has ended, log in again, once, and repeat it."""
+        # Taken before the request, so that of several requests that fail together only one logs in.
         generation = self._login.generation
         try:
             return await ask()
@@ -278,21 +296,21 @@ class Packrat:
 
 
 class _Rejected:
-    """The records of an answer that can't be used."""
+    """Collects the records of an answer that can't be used."""
 
     def __init__(self) -> None:
         self._named: list[Rejection] = []
         self._more = 0
 
     def add(self, record: str, reason: Exception) -> None:
-        """Name a record; after too many, only count it."""
+        """Add a record; beyond the limit it is only counted."""
         if len(self._named) < _REJECTED_LIMIT:
             self._named.append(Rejection(record, str(reason)))
         else:
             self._more += 1
 
     def all(self) -> tuple[Rejection, ...]:
-        """Give those named, and how many more there are."""
+        """Return the listed records, and one more entry that counts the others."""
         rest = (Rejection("others", f"{self._more} more records can't be used either"),) if self._more else ()
         return (*self._named, *rest)
 

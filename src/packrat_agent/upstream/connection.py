@@ -1,4 +1,4 @@
-"""Opens a session with the server that the configuration names."""
+"""Opens a session with the configured server."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,15 +11,15 @@ from packrat_core.cinp.client import CinpClient, Timeouts
 
 @asynccontextmanager
 async def connected(config: Config, login: LoginState | None = None) -> AsyncIterator[Packrat]:
-    """Hold a session with the server of the configuration.
+    """Open a session with the configured server, and close it at the end.
 
     Args:
         config: The configuration.
-        login: What is known of the login from earlier connections.
+        login: State of the login from earlier connections; None to start afresh.
 
     Raises:
         ServerUnavailable: The server can't be reached.
-        ServerRefused: It refuses name or psk.
+        ServerRefused: It refuses the name or the psk.
         ServerBroken: It has another API.
         ConfigError: `ca_file` can't be used.
     """

@@ -1,13 +1,13 @@
-"""Logs a mirror in, or finds that its server shows the mirror without a login.
+"""Logs a mirror in, or finds out that the server shows the mirror without a login.
 
 The original server has no users for mirrors: it refuses every psk and shows everything to everybody. The rules:
 
-1. The psk is sent at the start, at each full sync, and where the server demands a session.
-2. Only a refusal by the API itself leads to a try without a login. A server that is away, ill or busy, and a proxy that
-   answers in its place, never do.
-3. The try without a login is one GET of the mirror's own record. If it can be read, the agent goes on without a
-   session, and says so. If not, the error names both causes.
-4. After a refusal the psk is not sent again on the same connection, except by rule 1 at a full sync.
+1. The agent sends the psk at the start, at each full sync, and when the server demands a session.
+2. Only a refusal by the API itself leads to an attempt without a login. A server that is unreachable, failing or busy
+   never does, nor does a proxy that answers in its place.
+3. The attempt without a login is one GET of the mirror's own record. If the record can be read, the agent continues
+   without a session and reports this. If not, the error names both causes.
+4. After a refusal the agent does not send the psk again on the same connection, except by rule 1 at a full sync.
 """
 
 import asyncio
@@ -29,10 +29,12 @@ def _tell_nobody(_refused: str | None) -> None:
 
 @dataclass(slots=True)
 class LoginState:
-    """What the server last said to the psk; it outlives a connection.
+    """How the server last answered the psk; the state outlives a connection.
 
-    refused: why the server refused it, while the mirror is read without a login; else None. tell: called with
-    `refused` whenever it may have changed. tried: whether the psk was sent since the last full sync began.
+    Attributes:
+        tell: Called with `refused` whenever it may have changed.
+        refused: Why the server refused the psk, while the mirror is read without a login; else None.
+        tried: Whether the psk was sent since the last full sync began.
     """
 
     tell: Callable[[str | None], None] = _tell_nobody
@@ -40,7 +42,7 @@ class LoginState:
     tried: bool = False
 
     def become(self, refused: str | None) -> None:
-        """Set `refused`, and tell."""
+        """Set `refused` and call `tell`."""
         self.refused = refused
         self.tell(refused)
 
@@ -56,7 +58,7 @@ class Login:
         self._lock = asyncio.Lock()
         self._refused: str | None = None
         self.generation = 0
-        """Rises when a session was opened, and when the agent goes on without one."""
+        """Increases when a session is opened, and when the agent continues without one."""
 
     @property
     def is_refused(self) -> bool:
@@ -64,7 +66,7 @@ class Login:
         return self._state.refused is not None
 
     async def open(self) -> None:
-        """Log in at the start of a connection, unless the psk was refused and no full sync began since.
+        """Log in at the start of a connection, unless the psk was refused and no full sync has begun since.
 
         Raises:
             LoginRefused: The mirror can't be read, with or without a login.
@@ -78,13 +80,14 @@ class Login:
                 await self._log_in(self._psk)
 
     async def renew(self) -> None:
-        """Try a psk that was refused once more, at the beginning of a full sync.
+        """Try a refused psk again, at the start of a full sync.
 
         Raises:
             LoginRefused: The mirror can't be read, with or without a login.
             ServerUnavailable: The server can't be reached.
             ServerBroken: Its answer can't be read.
         """
+        # A connection that was opened since the last full sync may have tried the psk already.
         tried, self._state.tried = self._state.tried, False
         if self._psk is not None and self.is_refused and not tried:
             async with self._lock:
@@ -92,15 +95,15 @@ class Login:
             self._state.tried = False
 
     async def replace(self, generation: int, ended: ServerRefused) -> None:
-        """Log in again after a request found that the server demands another session.
+        """Log in again after the server demanded a new session.
 
         Args:
-            generation: when the request was sent; if another task has logged in since, nothing is done.
-            ended: what the server said.
+            generation: The generation when the request was sent; if another task has logged in since, nothing is done.
+            ended: The server's answer to the request.
 
         Raises:
-            LoginRefused: the psk was refused.
-            ServerRefused: there is no psk.
+            LoginRefused: The psk was refused.
+            ServerRefused: There is no psk.
         """
         if self._psk is None:
             raise ended
@@ -112,7 +115,7 @@ class Login:
             await self._log_in(self._psk)
 
     def explain(self, error: ServerRefused) -> ServerRefused:
-        """Name both causes where the server refuses a request after it refused the psk."""
+        """Return an error that names both causes if the server had refused the psk before it refused a request."""
         if self._refused is None and not self.is_refused:
             return error
         said = self._refused or self._state.refused
@@ -131,11 +134,13 @@ class Login:
 
     async def _go_on_without(self, refusal: ServerRefused) -> None:
         self._refused = said = f"the server refuses to log in mirror {self._name} ({refusal})"
+        # Rule 2: a proxy or web server in front of the API knows nothing about the psk.
         if not refusal.by_api:
             self._state.become(None)
             raise LoginRefused(
                 f"{said}: {_HINT}; it was not the packrat API that said so, so look at what stands in front of it, too"
             ) from None
+        # Rule 3.
         try:
             await self._client.get(f"{MIRROR}:{self._name}:")
         except ServerRefused as error:

@@ -1,4 +1,4 @@
-"""Checks the records of a packrat server and turns them into values of ours; nothing in them is believed unchecked."""
+"""Checks the records of a packrat server and converts them to the agent's values; no field is used unchecked."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ class Unusable(ValueError):
 
 
 def read_id(uri: object, model: str) -> str:
-    """Take the id out of `<model>:<id>:`.
+    """Extract the id from a URI of the form `<model>:<id>:`.
 
     Raises:
         Unusable: It is not a URI of that model.
@@ -44,12 +44,12 @@ def read_id(uri: object, model: str) -> str:
 
 
 def read_ids(value: object, model: str, what: str) -> tuple[str, ...]:
-    """Take the ids out of a list of URIs, each once, in order.
+    """Extract the ids from a list of URIs, without duplicates, in order.
 
     Args:
         value: The list, unchecked.
-        model: What all must be URIs of.
-        what: What to call the list in an error.
+        model: The model that all URIs must be of.
+        what: Name of the list in an error message.
 
     Raises:
         Unusable: It is not such a list.
@@ -77,9 +77,9 @@ def read_repo(name: str, record: Mapping[str, Any], distro_versions: Mapping[str
     """Check the record of a repository.
 
     Args:
-        name: Its name, out of its URI.
-        record: The record.
-        distro_versions: Those that could be read, by name.
+        name: Its name, from its URI.
+        record: The record, unchecked.
+        distro_versions: The usable distribution versions, by name.
 
     Raises:
         Unusable: A field, or one of its distribution versions, can't be used.
@@ -108,7 +108,7 @@ def read_directory(value: object) -> str:
     """Check a repository's directory: one to four safe path segments.
 
     Raises:
-        Unusable: It is not such a path, or the mirror needs that name for a file of its own.
+        Unusable: It is not such a path, or the mirror needs the name for a file of its own.
     """
     if not isinstance(value, str):
         raise Unusable("its directory is not text")
@@ -150,10 +150,10 @@ def read_file(uri: str, record: Mapping[str, Any]) -> PackageFile:
 
 
 def read_text(value: object, what: str) -> str:
-    """Take one line of printable text; '' for none.
+    """Check a line of printable text; None becomes ''.
 
     Raises:
-        Unusable: It is something else, or too long.
+        Unusable: The value is something else, or too long.
     """
     if value is None:
         return ""
@@ -163,7 +163,7 @@ def read_text(value: object, what: str) -> str:
 
 
 def find_overlaps(repos: Sequence[Repo]) -> dict[str, str]:
-    """Name the repositories whose directory is, contains or lies in that of an earlier one, and say which."""
+    """Find repositories whose directory equals, contains or lies in that of an earlier one; return name → reason."""
     overlaps: dict[str, str] = {}
     for at, repo in enumerate(repos):
         for other in repos[:at]:
@@ -199,7 +199,7 @@ def _version(value: object) -> str:
 
 
 def _moment(value: object) -> str:
-    """Write a moment in UTC; anything else becomes '', since nothing depends on it."""
+    """Convert a time to UTC in ISO 8601; anything else becomes '', since nothing depends on it."""
     if not isinstance(value, str) or len(value) > 40:
         return ""
     try:
@@ -211,5 +211,5 @@ def _moment(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """Shorten and quote a value from the server, so that it is safe in any text and on any terminal."""
+    """Shorten and quote a value from the server, so that it is safe in messages and on terminals."""
     return repr(value)[:80] if isinstance(value, str | int | float | bool | None) else type(value).__name__

@@ -1,8 +1,6 @@
-"""Audits an apt repository as apt does: signatures → Release → indexes → packages.
+"""Audits an apt repository in the order in which apt reads it: signatures → Release → indexes → packages.
 
-Takes: a Subject, the repository's directory.
-Gives: findings.
-Touches: the repository, reading only; gpgv.
+The audit only reads the repository, and runs gpgv to verify signatures.
 """
 
 import gzip
@@ -42,7 +40,7 @@ _FIELDS = (
     *("Origin", "Label", "Suite", "Codename", "Date", "Valid-Until", "Architectures", "Components", "Description"),
     "Acquire-By-Hash",
 )
-"""The fields of Release before SHA256, in their order."""
+"""The fields of Release that precede SHA256, in order."""
 
 _DATES = frozenset({"Date", "Valid-Until"})
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -52,7 +50,7 @@ _LISTED = re.compile(rb"^ ([0-9a-f]{64}) +(\d{1,15}) (\S+)$")
 
 
 def is_apt(subject: Subject, directory: str) -> bool:
-    """Say whether a directory holds an apt repository."""
+    """Return whether a directory holds an apt repository."""
     return (subject.top / directory / "dists").is_dir()
 
 
@@ -76,6 +74,7 @@ def _audit_suite(subject: Subject, directory: str, suite: str) -> Iterator[Findi
         yield Fault(f"{suite}/Release", "lists no index")
     yield from _audit_architectures(f"{suite}/Release", release, listed)
     yield from _audit_fields(subject, suite, release, listed)
+    # Clients fetch an index by its name or by its hash, so both paths must hold it.
     for name, (sha256, size) in listed.items():
         path = f"{suite}/{name}"
         yield Named(path, sha256, size, f"{suite}/Release")
@@ -104,6 +103,7 @@ def _audit_signatures(subject: Subject, suite: str, release: bytes) -> Iterator[
     wrong = subject.keyring.verify(text, None)
     if wrong is not None:
         yield Fault(inside, wrong)
+    # gpgv accepts variations around the signed text, so compare that text and check the form of the signature, too.
     match = _CLEAR_SIGNED.fullmatch(text)
     if match is None or match["signed"].replace(b"\n- ", b"\n") != release:
         yield Fault(inside, "says something else than Release")
@@ -112,7 +112,7 @@ def _audit_signatures(subject: Subject, suite: str, release: bytes) -> Iterator[
 
 
 def _listed(release: bytes) -> Mapping[str, tuple[str, int]]:
-    """Map path → (SHA-256, size) for what Release lists."""
+    """Return path → (SHA-256, size) of each index that Release lists."""
     found: dict[str, tuple[str, int]] = {}
     inside = False
     for line in release.split(b"\n"):
@@ -124,7 +124,13 @@ def _listed(release: bytes) -> Mapping[str, tuple[str, int]]:
 
 
 def _audit_architectures(path: str, release: bytes, listed: Iterable[str]) -> Iterator[Finding]:
-    """Check that apt is told of all indexes, also of that for `all`: it passes over what Architectures doesn't name."""
+    """Check that Architectures names all indexes, also that for `all`: apt ignores an index that it does not name.
+
+    Args:
+        path: Path of Release.
+        release: Its content.
+        listed: Names of the indexes that it lists.
+    """
     fields = dict(_FIELD.findall(release))
     named = set(fields.get(b"Architectures", b"").decode("utf-8", "replace").split())
     indexed = {match[1] for name in listed if (match := _PACKAGES.search(name))}
@@ -139,9 +145,15 @@ def _audit_architectures(path: str, release: bytes, listed: Iterable[str]) -> It
 def _audit_fields(
     subject: Subject, suite: str, release: bytes, listed: Mapping[str, tuple[str, int]]
 ) -> Iterator[Fault]:
-    """Compare Release with all bytes that should stand there.
+    """Compare every byte of Release with what it should be.
 
-    Only its Date, Valid-Until and Description can be anything; where it is signed, the signature covers them, too.
+    Only Date, Valid-Until and Description are free; if the Release is signed, the signature covers them.
+
+    Args:
+        subject: The tree under audit.
+        suite: Directory of the suite.
+        release: Content of its Release.
+        listed: Path → (SHA-256, size) of each index that Release lists.
     """
     path, name = f"{suite}/Release", suite.rpartition("/")[2]
     fields = {key.decode(): value.decode("utf-8", "replace") for key, value in _FIELD.findall(release)}
@@ -151,7 +163,7 @@ def _audit_fields(
         except ValueError:
             yield Fault(path, f"has a {key} that is not a date: {fields[key][:60]!r}")
             continue
-        # strptime takes any day of the week.
+        # strptime accepts any day of the week.
         if fields[key][:3] != _DAYS[date.weekday()]:
             yield Fault(path, f"has a {key} that never was: {fields[key][:60]!r}")
     known = {"Suite": name, "Codename": name, "Components": "main", "Acquire-By-Hash": "yes"}
@@ -161,7 +173,7 @@ def _audit_fields(
     for name in listed:
         if name.endswith("/Release"):
             with suppress(OSError):
-                # A file that can't be read is told of where its hash is checked.
+                # An unreadable file is reported when its hash is checked.
                 beside = dict(_FIELD.findall(read_index(subject.top, f"{suite}/{name}")))
                 for key in ("Origin", "Label"):
                     if beside.get(key.encode(), b"").decode("utf-8", "replace") != fields.get(key):
@@ -172,8 +184,9 @@ def _audit_packages(subject: Subject, directory: str, path: str, sha256: str) ->
     try:
         text = read_index(subject.top, path)
     except OSError:
-        # Told where its hash is checked.
+        # Reported when its hash is checked.
         return
+    # The same holds for another hash; auditing a damaged index would only report consequences of the damage.
     if hashlib.sha256(text).hexdigest() != sha256:
         return
     for stanza in text.split(b"\n\n"):
@@ -194,7 +207,7 @@ def _audit_packages(subject: Subject, directory: str, path: str, sha256: str) ->
 
 
 def _find_refused(stanza: bytes) -> str | None:
-    """Say why apt refuses the whole index because of this stanza, or None."""
+    """Return why apt would refuse the whole index because of this stanza, or None."""
     fields: dict[bytes, bytes] = {}
     for match in _STANZA_FIELD.finditer(stanza):
         name = match[1].lower()
@@ -217,7 +230,7 @@ def _audit_compressed(
         packed = read_index(subject.top, f"{suite}/{name}")
         unpacked = gzip.decompress(packed) if name.endswith(".gz") else lzma.decompress(packed)
     except (OSError, EOFError, lzma.LZMAError, zlib.error):
-        # A torn file has another hash, which is told.
+        # A truncated file has another hash, which is reported when that is checked.
         return
     if plain is not None and hashlib.sha256(unpacked).hexdigest() != plain[0]:
         yield Fault(f"{suite}/{name}", "unpacks to something else than the plain index")

@@ -1,8 +1,6 @@
 """Audits a docker repository as registry clients use it: catalog → tags → manifests → configurations and layers.
 
-Takes: a Subject, the repository's directory.
-Gives: findings.
-Touches: the repository, reading only; gpgv.
+The audit only reads the repository, and runs gpgv to verify signatures.
 
 Source: OCI Distribution Specification 1.1.
 """
@@ -42,7 +40,14 @@ _DEPTH_LIMIT = 4
 
 @dataclass(slots=True)
 class _Image:
-    """What is found out of one image: tag → digest, digest → the end for its type, digest → its tags."""
+    """What the audit learns about one image.
+
+    Attributes:
+        directory: Directory of the image, relative to the tree's top.
+        tags: Tag → digest of its manifest.
+        ends: Digest → file name extension that stands for the type of the manifest.
+        tags_of: Digest → the tags that lead to it, directly or through an image index.
+    """
 
     directory: str
     tags: dict[str, str] = field(default_factory=dict)
@@ -51,12 +56,12 @@ class _Image:
 
 
 def is_docker(subject: Subject, directory: str) -> bool:
-    """Say whether a directory holds a docker repository."""
+    """Return whether a directory holds a docker repository."""
     return (subject.top / directory / "v2").is_dir()
 
 
 def audit_docker(subject: Subject, directory: str) -> Iterator[Finding]:
-    """Audit each image, then what is there once."""
+    """Audit the files that the repository has once, then each image."""
     found: list[Finding] = []
     path = f"{directory}/v2/_catalog"
     content = read_pointer(subject, path, found)
@@ -73,6 +78,7 @@ def audit_docker(subject: Subject, directory: str) -> Iterator[Finding]:
             found.append(Fault(path, "is not the answer that a registry gives"))
     scope = audit_policy(subject, directory, found)
     yield from found
+    # Clients can pull an image that the catalog does not name, so look for the directories, too.
     there = sorted(
         entry.name
         for entry in os.scandir(subject.top / directory / "v2")
@@ -103,6 +109,7 @@ def _audit_image(subject: Subject, directory: str, name: str, scope: str | None)
     if tags is not None:
         yield from _find_strays(subject, image, tags)
     yield from _audit_htaccess(subject, image)
+    # Only now are all tags of each manifest known, and each needs a signature.
     for digest, of in sorted(image.tags_of.items()):
         yield from audit_signatures(subject, directory, name, digest, of, scope)
 
@@ -122,7 +129,7 @@ def _audit_tag(subject: Subject, image: _Image, tag: str) -> Iterator[Finding]:
         yield Fault(f"{image.directory}/_refs/{tag}", "is no link to the directory of a manifest")
     elif linked != digest:
         yield Fault(path, f"is {digest}, and _refs/{tag} leads to {linked}")
-        # What the link leads to is most likely whole.
+        # Continue with the target of the link, since that is most likely intact.
         digest = linked
     image.tags[tag] = digest
     yield from _audit_manifest(subject, image, digest, tag, path)
@@ -131,7 +138,18 @@ def _audit_tag(subject: Subject, image: _Image, tag: str) -> Iterator[Finding]:
 def _audit_manifest(
     subject: Subject, image: _Image, digest: str, tag: str, by: str, size: int | None = None, depth: int = 0
 ) -> Iterator[Finding]:
-    """Audit one manifest in both of its places, and what it names, as far as it is for `tag`."""
+    """Audit one manifest in both of its places, and what it names.
+
+    Args:
+        subject: The tree under audit.
+        image: What is known about the image; the manifest is added to it.
+        digest: Digest of the manifest.
+        tag: The tag that leads to it.
+        by: Path of the file that names it.
+        size: Its size in bytes as given there; None if it is not given.
+        depth: Number of image indexes above it.
+    """
+    # Several tags, or several paths in nested indexes, may lead to the same manifest.
     if tag in image.tags_of.setdefault(digest, set()):
         return
     image.tags_of[digest].add(tag)
@@ -151,7 +169,7 @@ def _audit_manifest(
     image.ends[digest] = end
     yield Named(f"{references}/{forms[0]}", digest[7:], size, by)
     if hashlib.sha256(content).hexdigest() != digest[7:]:
-        # Told where its hash is checked.
+        # Reported when its hash is checked.
         return
     try:
         manifest = read_manifest(content, _TYPES[end])
@@ -171,13 +189,19 @@ def _name_blobs(subject: Subject, image: _Image, manifest: Manifest, by: str) ->
         if one is None:
             continue
         path = f"{image.directory}/blobs/{one.digest}"
-        # Layers that have addresses of their own need not be here.
+        # Layers with URLs of their own need not be in the repository.
         if not one.elsewhere or os.path.lexists(subject.top / path):
             yield Named(path, one.digest[7:], one.size, by)
 
 
 def _find_strays(subject: Subject, image: _Image, tags: list[str]) -> Iterator[Finding]:
-    """Find tags that can be pulled, though the list of tags does not have them."""
+    """Find tags that can be pulled although the list of tags does not have them.
+
+    Args:
+        subject: The tree under audit.
+        image: The image.
+        tags: The list of tags.
+    """
     for place in ("manifests", "_refs"):
         try:
             names = sorted(path.name for path in (subject.top / image.directory / place).iterdir())
@@ -206,13 +230,22 @@ def _audit_htaccess(subject: Subject, image: _Image) -> Iterator[Finding]:
         if blocks.get(name) != wanted[name]:
             yield Fault(path, f"has not the type and digest of {name}")
     for name, (media_type, digest) in blocks.items():
-        # Manifests of earlier publications are told of, too.
+        # The file also has the types of manifests of earlier publications.
         if name not in wanted and name not in image.tags and (name != digest or media_type not in MANIFEST_TYPES):
             yield Fault(path, f"tells the type of {name[:100]!r}, which is no manifest")
 
 
 def _strings(value: Any, key: str, pattern: str) -> list[str] | None:
-    """The list under a key, where all of it are strings of this form."""
+    """Return a list of strings from a JSON value.
+
+    Args:
+        value: The value, unchecked.
+        key: Key of the list.
+        pattern: Regular expression that each string must match as a whole.
+
+    Returns:
+        The list; None if there is none, or if an item is something else.
+    """
     listed = value.get(key) if isinstance(value, Mapping) else None
     if not isinstance(listed, list) or not all(isinstance(one, str) and re.fullmatch(pattern, one) for one in listed):
         return None

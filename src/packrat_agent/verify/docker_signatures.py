@@ -1,8 +1,6 @@
-"""Audits the signatures of images: as files, as the registry hands them out, and the policy that clients check by.
+"""Audits the signatures of images, as files and as the registry serves them, and the policy that clients apply.
 
-Takes: a Subject, what manifests have which tags.
-Gives: findings.
-Touches: the repository, reading only; gpgv.
+The audit only reads the repository, and runs gpgv to verify signatures.
 
 Source: containers-signature(5), containers-policy.json(5); OpenShift, registry API extension for signatures.
 """
@@ -33,7 +31,16 @@ _SIGNATURE_LIMIT = 64 * 1024
 
 
 def audit_policy(subject: Subject, directory: str, found: list[Finding]) -> str | None:
-    """Audit policy.json and registries.yaml; gives what signed references begin with, None where nothing is signed."""
+    """Audit policy.json and registries.yaml.
+
+    Args:
+        subject: The tree under audit.
+        directory: Directory of the repository.
+        found: Findings are appended to it.
+
+    Returns:
+        The prefix of all signed references; None if nothing is signed or the policy can't be used.
+    """
     sigstore = f"{directory}/sigstore"
     if not os.path.lexists(subject.top / sigstore):
         return None
@@ -59,10 +66,10 @@ def audit_policy(subject: Subject, directory: str, found: list[Finding]) -> str 
     try:
         keyring = Keyring(read_keys(key))
     except ValueError:
-        # Told of its armor.
+        # Reported as a fault of the armor.
         return scope
     wrong = keyring.read_message(signature)[1] if signature is not None else None
-    # The key may be right and the signature wrong, which is told of the signature.
+    # If the signature doesn't verify by the mirror's key either, the signature is wrong, and reported as such.
     if signature is not None and wrong is not None and subject.keyring.read_message(signature)[1] is None:
         found.append(Fault(path, f"has another key than the one that signed: {wrong}"))
     return scope
@@ -71,13 +78,22 @@ def audit_policy(subject: Subject, directory: str, found: list[Finding]) -> str 
 def audit_signatures(
     subject: Subject, directory: str, image: str, digest: str, tags: Collection[str], scope: str | None
 ) -> Iterator[Finding]:
-    """Audit the signatures of one manifest: one for each of its tags, the same as files and as a list."""
+    """Audit the signatures of one manifest: one for each of its tags, the same as files and as a list.
+
+    Args:
+        subject: The tree under audit.
+        directory: Directory of the repository.
+        image: Name of the image.
+        digest: Digest of the manifest.
+        tags: Its tags.
+        scope: The prefix of all signed references; None if nothing is signed.
+    """
     listed_path = f"{directory}/extensions/v2/{image}/signatures/{digest}"
     found: list[Finding] = []
     content = read_pointer(subject, listed_path, found)
     listed = _read_listed(parse_json(listed_path, content, found), digest)
     if content is not None and listed is not None:
-        # base64 and JSON have many spellings of the same.
+        # base64 and JSON can encode the same value in many ways.
         found += check_bytes(listed_path, content, _spell_list(digest, listed))
     if listed is None and not any(isinstance(one, Fault) for one in found):
         found.append(Fault(listed_path, f"is no list of signatures of {digest}"))
@@ -102,7 +118,14 @@ def audit_signatures(
 def _look_at(
     keyring: Keyring | None, signatures: list[tuple[str, bytes]], references: Collection[str], digest: str
 ) -> Iterator[Finding]:
-    """Name each signature, to be verified later; together they are for all references."""
+    """Name each signature, to be verified later; each must be for another one of the references.
+
+    Args:
+        keyring: The keys to verify with; None if no key is known.
+        signatures: (path, content) of each signature.
+        references: The image references that need a signature.
+        digest: The digest that must be signed.
+    """
     missing = set(references)
 
     def look(content: bytes) -> str | None:
@@ -125,7 +148,7 @@ def _look_at(
 
 
 def _says_where(registries: str, scope: str) -> bool:
-    """True where registries.yaml leads from the scope to the directory of its signatures, by both of its words."""
+    """Return whether registries.yaml maps the scope to the directory of its signatures, under both of its keys."""
     where = rf"(https?://\S+/{re.escape(scope.partition('/')[2])}/sigstore)"
     return (
         re.fullmatch(rf"docker:\n  {re.escape(scope)}:\n    lookaside: {where}\n    sigstore: \1\n", registries)
@@ -143,7 +166,7 @@ def _first_signature(subject: Subject, sigstore: str) -> bytes | None:
 
 
 def _read_policy(policy: Any) -> tuple[str | None, bytes | None]:
-    """The scope, and the armored key that a policy has for it."""
+    """Return the scope of a policy and the armored key for it; None for what can't be read."""
     match policy:
         case {"transports": {"docker": dict(scopes)}} if len(scopes) == 1:
             ((scope, required),) = scopes.items()
@@ -157,7 +180,7 @@ def _read_policy(policy: Any) -> tuple[str | None, bytes | None]:
 
 
 def _spell_list(digest: str, signatures: Sequence[bytes]) -> bytes:
-    """All bytes of the list of these signatures; their names are counted from 1, in 32 hex digits."""
+    """Return all bytes of the list of these signatures; their names end with a number from 1 on, in 32 hex digits."""
     parts = [
         f'{{"schemaVersion":2,"name":"{digest}@{number:032x}","type":"atomic",'
         f'"content":"{base64.b64encode(signature).decode()}"}}'
@@ -167,17 +190,18 @@ def _spell_list(digest: str, signatures: Sequence[bytes]) -> bytes:
 
 
 def _spell_policy(scope: str, key: bytes) -> bytes:
-    """All bytes of the policy that images of `scope` must be signed by an (armored) key."""
+    """Return all bytes of the policy that images of `scope` must be signed by this (armored) key."""
     required = {"type": "signedBy", "keyType": "GPGKeys", "keyData": base64.b64encode(key).decode()}
     policy = {"default": [{"type": "insecureAcceptAnything"}], "transports": {"docker": {scope: [required]}}}
     return json.dumps(policy, indent=2).encode() + b"\n"
 
 
 def _read_listed(value: Any, digest: str) -> list[bytes] | None:
-    """The signatures of a list of the registry's extension, decoded."""
+    """Return the decoded signatures of a list of the registry extension; None if it can't be read."""
     listed = value.get("signatures") if isinstance(value, dict) else None
     if not isinstance(listed, list):
         return None
+    # One entry that can't be used makes the list unusable: clients may reject all of it.
     contents, names = [], set()
     for one in listed:
         match one:
@@ -195,7 +219,7 @@ def _read_listed(value: Any, digest: str) -> list[bytes] | None:
 
 
 def _read_statement(message: bytes) -> tuple[str, str]:
-    """The reference and the digest that were signed; '' where it says none."""
+    """Return the reference and the digest that were signed; '' for each if the statement has none."""
     try:
         value = json.loads(message)
     except (ValueError, RecursionError):

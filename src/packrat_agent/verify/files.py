@@ -1,8 +1,6 @@
-"""Audits a repository of any files: signatures → SHA256SUMS and the manifest, which must agree → every file.
+"""Audits a repository of arbitrary files: signatures → SHA256SUMS and the manifest, which must agree → every file.
 
-Takes: a Subject, the repository's directory.
-Gives: findings.
-Touches: the repository, reading only; gpgv.
+The audit only reads the repository, and runs gpgv to verify signatures.
 """
 
 import json
@@ -28,13 +26,13 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def is_files(subject: Subject, directory: str) -> bool:
-    """Say whether a directory holds a repository of any files."""
+    """Return whether a directory holds a repository of arbitrary files."""
     here = subject.top / directory
     return (here / SUMS).is_file() or (here / MANIFEST).is_file()
 
 
 def audit_files(subject: Subject, directory: str) -> Iterator[Finding]:
-    """Audit both lists, then what they name."""
+    """Audit both lists, then the files that they name."""
     sums_path, manifest_path = f"{directory}/{SUMS}", f"{directory}/{MANIFEST}"
     found: list[Finding] = []
     sums = read_pointer(subject, sums_path, found)
@@ -48,7 +46,7 @@ def audit_files(subject: Subject, directory: str) -> Iterator[Finding]:
     listed = parse_json(manifest_path, manifest, found)
     by_manifest = _read_manifest(manifest_path, listed, found)
     if manifest is not None and isinstance(listed, dict):
-        # The blanks between the words of JSON are as good as any, but not what was written.
+        # Other whitespace in the JSON has the same meaning, but shows that the file was changed.
         wanted = json.dumps(listed, indent=2, sort_keys=True).encode() + b"\n"
         found += check_bytes(manifest_path, manifest, wanted)
     for path, (sha256, size) in by_manifest.items():
@@ -80,6 +78,7 @@ def _read_manifest(path: str, value: Any, found: list[Finding]) -> Mapping[str, 
         if value is not None:
             found.append(Fault(path, "does not map packages to files"))
         return listed
+    # Each check reports its own fault and goes on, so that one audit shows all of them.
     for package, files in value.items():
         if any(not isinstance(file, dict) or str(file.get("path")).partition("/")[0] != package for file in files):
             found.append(Fault(path, f"has files of {package[:100]!r} that are not in its directory"))

@@ -1,8 +1,6 @@
-"""What an audit of a tree says: what is named by whom, and what is wrong.
+"""The findings of an audit: which file is named by which index, and what is wrong.
 
-Takes: nothing.
-Gives: values; reading files of a tree without following links out of it.
-Touches: the files that it is asked to read.
+The functions here read files of a tree without following links, and turn what goes wrong into findings.
 """
 
 import hashlib
@@ -23,9 +21,14 @@ _JSON_LIMIT = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """One file that an index names; paths are relative to the tree's top. `size` None where the index does not say.
+    """One file that an index names.
 
-    look: what is to be checked once the bytes are right, in some thread; it says what is wrong, or None.
+    Attributes:
+        path: Path of the file, relative to the tree's top.
+        sha256: Its SHA-256, in hex.
+        size: Its size in bytes; None if the index does not say.
+        by: The index that names it, for messages.
+        look: A further check, called from any thread once the bytes are right; returns what is wrong, or None.
     """
 
     path: str
@@ -37,38 +40,53 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong; `path` is relative to the tree's top."""
+    """One thing that is wrong with the file or directory `path`, which is relative to the tree's top."""
 
     path: str
     what: str
 
 
 Finding = Named | Fault
-"""What an audit of one repository gives, one after the other."""
+"""One item of what the audit of a repository yields."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A tree under audit: its top, and the keys that signatures are verified by (None where none is known)."""
+    """A tree under audit: its top, and the keys to verify signatures with (None if no key is known)."""
 
     top: Path
     keyring: Keyring | None
 
 
 Auditor = Callable[[Subject, str], Iterator[Finding]]
-"""Audits the repository in a directory (relative to the tree's top) of one type."""
+"""Audits the repository, of one type, in a directory that is relative to the tree's top."""
 
 
 def read_index(top: Path, path: str, limit: int = _INDEX_LIMIT) -> bytes:
     """Read an index file.
 
-    Raises: OSError where it is missing, a link, no regular file, or larger than any index.
+    Args:
+        top: Top of the tree.
+        path: Path of the file, relative to the top.
+        limit: Maximum size in bytes.
+
+    Raises:
+        OSError: It is missing, a link, not a regular file, or larger than `limit`.
     """
     return read_regular(top / path, limit)
 
 
 def read_pointer(subject: Subject, path: str, found: list[Finding]) -> bytes | None:
-    """Read what nothing else names; appends it to `found`, or the fault that it can't be read, which gives None."""
+    """Read a file that nothing else names.
+
+    Args:
+        subject: The tree under audit.
+        path: Path of the file, relative to the top.
+        found: The file is appended to it, or the fault that it can't be read.
+
+    Returns:
+        Its content; None if it can't be read.
+    """
     try:
         content = read_index(subject.top, path)
     except OSError as error:
@@ -79,7 +97,16 @@ def read_pointer(subject: Subject, path: str, found: list[Finding]) -> bytes | N
 
 
 def parse_json(path: str, content: bytes | None, found: list[Finding]) -> Any:
-    """Parse what was read of the file `path`; appends a fault where it is no JSON, and gives None."""
+    """Parse the content of a JSON file.
+
+    Args:
+        path: Path of the file, for messages.
+        content: Its content; None if it could not be read, which is reported already.
+        found: A fault is appended to it if the content is not JSON.
+
+    Returns:
+        The value; None if there is none.
+    """
     if content is None:
         return None
     try:
@@ -92,9 +119,15 @@ def parse_json(path: str, content: bytes | None, found: list[Finding]) -> Any:
 
 
 def check_bytes(path: str, content: bytes, wanted: bytes) -> Iterator[Fault]:
-    """Compare what was read of the file `path` with all bytes that should stand there.
+    """Compare the content of the file `path` with the bytes that it should have.
 
-    Readers give the same for different bytes: of base64, of blanks between the words of JSON, of XML. A client may not.
+    A parser gives the same value for different bytes, such as other whitespace in JSON or XML, or other base64. Another
+    client may not.
+
+    Args:
+        path: Path of the file, for messages.
+        content: Its content.
+        wanted: The bytes that it should have.
     """
     if content == wanted:
         return
@@ -104,12 +137,19 @@ def check_bytes(path: str, content: bytes, wanted: bytes) -> Iterator[Fault]:
 
 
 def pointer(path: str, content: bytes) -> Named:
-    """Name a pointer, which nothing else names, by what was just read of it: its place and mode are to be checked."""
+    """Name a pointer, which nothing else names, by its own content, so that its place and mode are checked."""
     return Named(path, hashlib.sha256(content).hexdigest(), len(content), "itself")
 
 
 def check_detached(subject: Subject, path: str, signed: bytes, signature: str) -> Iterator[Finding]:
-    """Check that the file `path` has a good detached signature in the file `signature`, where there is a key."""
+    """Check the detached signature of a file, if there is a key.
+
+    Args:
+        subject: The tree under audit.
+        path: Path of the signed file.
+        signed: Its content.
+        signature: Path of the file with the signature.
+    """
     if subject.keyring is None:
         if os.path.lexists(subject.top / signature):
             yield Fault(signature, "signs, but no key is at hand to verify it; give --key")
@@ -127,10 +167,10 @@ def check_detached(subject: Subject, path: str, signed: bytes, signature: str) -
 
 
 def is_plain(path: str) -> bool:
-    """True for a relative path that stays where it begins."""
+    """Return whether a path is relative, printable and free of `.` and `..` components."""
     return all(part not in ("", ".", "..") and part.isprintable() for part in path.split("/"))
 
 
 def told(error: OSError) -> str:
-    """Tell why a file can't be read."""
+    """Return why a file can't be read."""
     return error.strerror or str(error)

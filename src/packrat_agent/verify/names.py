@@ -1,7 +1,7 @@
 """Names and fixed texts of a published tree, as clients know them.
 
-They are written down here a second time, apart from the code that writes trees: a mistake made there must not be
-repeated here. A test holds the two against each other.
+They deliberately repeat the constants of the code that writes trees, so that a mistake there is not repeated here. A
+test compares the two.
 """
 
 from collections.abc import Mapping
@@ -26,4 +26,4 @@ REGISTRY_ERRORS: Mapping[str, bytes] = {
     "blob_unknown": b'{"errors": [{"code": "BLOB_UNKNOWN", "message": "blob unknown to registry"}]}\n',
     "name_unknown": b'{"errors": [{"code": "NAME_UNKNOWN", "message": "repository name not known to registry"}]}\n',
 }
-"""Name of the file, without `.json` → the body of that error."""
+"""File name without `.json` → body of that error."""

@@ -1,8 +1,6 @@
-"""Audits a Python index as clients read it: all projects → each project, HTML and JSON alike → every file.
+"""Audits a Python index as clients read it: the list of projects → each project, as HTML and as JSON → every file.
 
-Takes: a Subject, the repository's directory.
-Gives: findings.
-Touches: the repository, reading only.
+The audit only reads the repository.
 
 Source: Simple repository API (PEP 503, 629, 658, 691, 700, 714).
 """
@@ -39,7 +37,7 @@ _PROJECT = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """One file as a page tells it, the same from HTML as from JSON; `metadata` '' where there is none."""
+    """One file as a page lists it, in a form common to HTML and JSON; `metadata` is '' if there is none."""
 
     name: str
     url: str
@@ -49,12 +47,12 @@ class _Link:
 
 
 def is_pypi(subject: Subject, directory: str) -> bool:
-    """Say whether a directory holds a Python index."""
+    """Return whether a directory holds a Python index."""
     return (subject.top / directory / "simple").is_dir()
 
 
 def audit_pypi(subject: Subject, directory: str) -> Iterator[Finding]:
-    """Audit the page of all projects, then each project."""
+    """Audit the list of projects, then each project."""
     simple = f"{directory}/simple"
     found: list[Finding] = []
     listed, links = _read_pages(subject, simple, found)
@@ -67,6 +65,7 @@ def audit_pypi(subject: Subject, directory: str) -> Iterator[Finding]:
     if by_json is not None and by_json == by_html:
         found += _check_pages(subject, simple, spell_root(by_json))
     yield from found
+    # If the two forms disagree, a client may ask for the projects of either.
     projects = list(dict.fromkeys([*(by_json or ()), *(by_html or ())]))
     for project in projects:
         if not _PROJECT.fullmatch(project):
@@ -96,6 +95,7 @@ def _audit_project(subject: Subject, directory: str, project: str) -> Iterator[F
             found.append(Fault(f"{page}/{_JSON}", f"does not list the files of {project}"))
     if by_html is not None:
         yield from _audit_files(directory, f"{page}/{_HTML}", by_html, [None] * len(by_html))
+    # If both forms agree and are readable, also compare the bytes; otherwise that would report the same fault again.
     if by_html is not None and by_json is not None and by_html != by_json:
         found.append(Fault(f"{page}/{_HTML}", f"lists other files than {_JSON}"))
     elif by_html is not None and by_json is not None and None not in by_json:
@@ -104,7 +104,14 @@ def _audit_project(subject: Subject, directory: str, project: str) -> Iterator[F
 
 
 def _check_project(subject: Subject, page: str, value: Mapping[str, Any]) -> Iterator[Finding]:
-    """Compare both pages of a project with all bytes that should stand there; only an upload-time can be any."""
+    """Compare every byte of both pages of a project with what it should be; only upload-time is free.
+
+    Args:
+        subject: The tree under audit.
+        page: Directory of the page.
+        value: The value of its JSON; its files are known to be readable.
+    """
+    # The pages can be written out only from values that have the usual form.
     project, files, versions = value["name"], value["files"], value.get("versions")
     for file in files:
         if (unusual := find_unusual(file)) is not None:
@@ -121,13 +128,13 @@ def _check_project(subject: Subject, page: str, value: Mapping[str, Any]) -> Ite
 
 def _check_pages(subject: Subject, directory: str, wanted: tuple[bytes, bytes]) -> Iterator[Finding]:
     for name, text in zip((_JSON, _HTML), wanted, strict=True):
-        # A page that can't be read is told of where it was read first.
+        # An unreadable page was reported when it was first read.
         with suppress(OSError):
             yield from check_bytes(f"{directory}/{name}", read_index(subject.top, f"{directory}/{name}"), text)
 
 
 def _version_in(file_name: str) -> Version | None:
-    """The version in a file's name; None where it can't be told from the name."""
+    """Return the version in a file name; None if the name does not reveal it."""
     parse = parse_wheel_filename if file_name.endswith(".whl") else parse_sdist_filename
     with suppress(ValueError):
         return parse(file_name)[1]
@@ -148,6 +155,7 @@ def _audit_files(
         if link is None or not link.url.startswith(_UP) or not is_plain(path):
             yield Fault(page, f"names a file without a usable address or hash: {repr(link)[:200]}")
             continue
+        # Some clients use the link text as the file name, others the URL, so the two must be equal.
         if path.rpartition("/")[2] != link.name:
             yield Fault(page, f"calls {link.name!r} what stands at {path}")
         yield Named(f"{directory}/{path}", link.sha256, size, page)
@@ -158,7 +166,16 @@ def _audit_files(
 def _read_pages(
     subject: Subject, directory: str, found: list[Finding]
 ) -> tuple[Any, Sequence[Mapping[str, str]] | None]:
-    """Read a page in both forms: the JSON, the links of the HTML; None where one can't be read."""
+    """Read a page in both forms.
+
+    Args:
+        subject: The tree under audit.
+        directory: Directory of the page.
+        found: Findings are appended to it.
+
+    Returns:
+        The value of the JSON and the links of the HTML; None for each that can't be read.
+    """
     value = parse_json(f"{directory}/{_JSON}", read_pointer(subject, f"{directory}/{_JSON}", found), found)
     html = read_pointer(subject, f"{directory}/{_HTML}", found)
     if html is None:

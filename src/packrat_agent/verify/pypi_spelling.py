@@ -1,7 +1,7 @@
-"""Spells out the pages of a Python index to their last byte, from what their JSON says.
+"""Writes out every byte that the pages of a Python index should have, given the values in their JSON.
 
-`verify` reads the values with a parser, has both forms of the page spelled from them here, and compares: JSON and HTML
-say the same in many ways, and each client reads one of the two.
+JSON and HTML can express the same values in many ways, and each client reads one of the two. `verify` therefore parses
+the values, has both forms of the page written from them here, and compares.
 """
 
 import json
@@ -16,21 +16,27 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
 
 
 def spell_root(projects: Sequence[str]) -> tuple[bytes, bytes]:
-    """Spell the page of all projects: as JSON, as HTML."""
+    """Return the list of projects as JSON and as HTML."""
     links = [f'<a href="{project}/">{project}</a><br>' for project in projects]
     listed = [json.dumps({"name": project}) for project in projects]
     return _json('"projects"', listed), _html("Simple index", links)
 
 
 def spell_project(project: str, versions: Sequence[str], files: Sequence[Mapping[str, Any]]) -> tuple[bytes, bytes]:
-    """Spell the page of a project, whose files are given as they stand in its JSON: as JSON, as HTML."""
+    """Return the page of a project as JSON and as HTML.
+
+    Args:
+        project: Normalized name of the project.
+        versions: Its versions, in order.
+        files: Its files as they are in the JSON, in order.
+    """
     listed = [json.dumps(file, sort_keys=True) for file in files]
     opening = f'"name": {json.dumps(project)}, "versions": {json.dumps(versions)}, "files"'
     return _json(opening, listed), _html(f"Links for {project}", [_link(file) for file in files])
 
 
 def find_unusual(file: Mapping[str, Any]) -> str | None:
-    """Say what in the JSON of a file is as no index of this kind has it, or None."""
+    """Return what in the JSON of a file differs from what the agent writes, or None."""
     unknown = file.keys() - _KEYS - _OPTIONAL
     if unknown or not file.keys() >= _KEYS:
         return f"has other keys than it should: {sorted(unknown)[:3] or sorted(_KEYS - file.keys())}"

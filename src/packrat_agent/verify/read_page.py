@@ -1,9 +1,4 @@
-"""Reads the pages of a Python index: only the plain HTML that an index is made of, in bounds, in one go.
-
-Takes: the bytes of a page.
-Gives: its links.
-Touches: nothing.
-"""
+"""Reads the links of a page of a Python index: accepts only the plain HTML of such an index, within size limits."""
 
 import re
 from collections.abc import Mapping
@@ -21,10 +16,11 @@ _END = "/html"
 
 
 def read_page(content: bytes) -> list[Mapping[str, str]]:
-    """Give the links of a page in its order: their attributes, and their text as `text`.
+    """Return the links of a page in order: the attributes of each, and its text as `text`.
 
-    Raises: ValueError where it is cut off, too large, or has markup that no index has: what clients make of that is
-    up to each of them.
+    Raises:
+        ValueError: The page is truncated, too large, or has other markup than an index has, which each client would
+            interpret in its own way.
     """
     if len(content) > _PAGE_LIMIT:
         raise ValueError(f"has more than {_PAGE_LIMIT} bytes")
@@ -37,6 +33,7 @@ def read_page(content: bytes) -> list[Mapping[str, str]]:
             raise ValueError(f"has markup that no index has: {page[at : at + 60]!r}")
         at, tag = piece.end(), piece[1]
         link = _LINK.fullmatch(tag)
+        # Links must not be nested, and nothing else may be inside one.
         if link is not None and not is_open:
             pairs = _ATTRIBUTE.findall(link[1])
             if len(links) >= _LINKS_LIMIT or len(dict(pairs)) != len(pairs):

@@ -1,8 +1,6 @@
-"""Reads XML of unknown size and intent as a stream: bounded, without document types and entities of its own.
+"""Reads untrusted XML as a stream, in bounded memory, and yields the wanted elements.
 
-Takes: the chunks of a document, compressed or not; the paths of the elements that are wanted.
-Gives: these elements, one after the other.
-Touches: nothing.
+Document types, and with them entities of the document's own, are refused.
 """
 
 import gzip
@@ -21,7 +19,13 @@ _TOKEN_LIMIT = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One element that ended; `path`: the names from the root on, with slashes; `text`: what follows its last child."""
+    """One complete element.
+
+    Attributes:
+        path: The names of the elements from the root down to this one, separated by slashes.
+        attributes: Its attributes.
+        text: The text after its last child, without surrounding whitespace.
+    """
 
     path: str
     attributes: Mapping[str, str]
@@ -29,9 +33,14 @@ class Element:
 
 
 def read_elements(chunks: Iterable[bytes], wanted: Collection[str]) -> Iterator[Element]:
-    """Give the wanted elements, children before their parents.
+    """Yield the wanted elements, children before their parents.
 
-    Raises: ValueError where it is no XML, or XML that no index is.
+    Args:
+        chunks: The document, in chunks of any size.
+        wanted: Paths of the wanted elements.
+
+    Raises:
+        ValueError: The document is not XML, or exceeds a limit that no index exceeds.
     """
     parser = expat.ParserCreate()
     collector = _Collector(frozenset(wanted))
@@ -44,6 +53,7 @@ def read_elements(chunks: Iterable[bytes], wanted: Collection[str]) -> Iterator[
         for chunk in chunks:
             parser.Parse(chunk, False)
             fed += len(chunk)
+            # Expat buffers an unfinished tag completely, so limit its size.
             if fed - parser.CurrentByteIndex > _TOKEN_LIMIT:
                 raise ValueError(f"has a tag of more than {_TOKEN_LIMIT} bytes")
             yield from collector.take()
@@ -54,9 +64,10 @@ def read_elements(chunks: Iterable[bytes], wanted: Collection[str]) -> Iterator[
 
 
 def unpack(packed: bytes, limit: int) -> Iterator[bytes]:
-    """Unpack gzip of any number of members.
+    """Decompress gzip data of any number of members, in chunks.
 
-    Raises: ValueError where it is torn, or gives more than `limit` bytes.
+    Raises:
+        ValueError: It is truncated, damaged, or unpacks to more than `limit` bytes.
     """
     size = 0
     try:
@@ -75,7 +86,7 @@ def _refuse(*_: object) -> None:
 
 
 class _Collector:
-    """What expat calls: keeps the path, and the elements that are wanted."""
+    """The callbacks for expat: tracks the current path and collects the wanted elements."""
 
     def __init__(self, wanted: frozenset[str]) -> None:
         self._wanted = wanted
@@ -87,6 +98,7 @@ class _Collector:
     def start(self, name: str, attributes: dict[str, str]) -> None:
         if len(self._path) >= _DEPTH_LIMIT or len(name) > _NAME_LIMIT:
             raise ValueError(f"is nested more than {_DEPTH_LIMIT} deep, or has a name of more than {_NAME_LIMIT}")
+        # Only the text after the last child counts, so drop what the parent has so far.
         if self._open and (parent := self._open[-1]) is not None:
             parent[1].clear()
         self._path.append(f"{self._path[-1]}/{name}" if self._path else name)

@@ -1,8 +1,4 @@
-"""Reads what a yum repository says of itself: repomd.xml, primary, filelists and other, metalink.
-
-Takes: the bytes of each.
-Gives: values.
-Touches: nothing.
+"""Parses the metadata of a yum repository from its bytes: repomd.xml, primary, filelists, other and metalink.
 
 Source: createrepo_c; Metalink 3.0.
 """
@@ -22,7 +18,15 @@ _ROOTS = {"primary": "metadata", "filelists": "filelists", "other": "otherdata"}
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """One metadata file as repomd.xml names it, relative to the repository."""
+    """One metadata file as repomd.xml lists it.
+
+    Attributes:
+        href: Its path, relative to the repository.
+        sha256: SHA-256 of the compressed file, in hex.
+        size: Size of the compressed file in bytes.
+        open_sha256: SHA-256 of the decompressed content, in hex.
+        open_size: Size of the decompressed content in bytes.
+    """
 
     href: str
     sha256: str
@@ -33,7 +37,7 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """One package; `href` and `size` as primary has them, '' and 0 from the other files."""
+    """One package; `href` and `size` come from primary, and are '' and 0 if read from another file."""
 
     sha256: str
     href: str = ""
@@ -42,7 +46,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Metalink:
-    """What a metalink says of repomd.xml, and the addresses of it."""
+    """What a metalink says about repomd.xml: SHA-256 in hex, size in bytes, and URLs."""
 
     sha256: str
     size: int
@@ -50,9 +54,10 @@ class Metalink:
 
 
 def read_repomd(content: bytes) -> Mapping[str, Metadata]:
-    """Map the kinds to their files.
+    """Return kind → metadata file, as repomd.xml lists them.
 
-    Raises: ValueError
+    Raises:
+        ValueError: The content is not a usable repomd.xml.
     """
     data = "repomd/data"
     names = ("checksum", "open-checksum", "location", "size", "open-size")
@@ -79,13 +84,20 @@ def read_repomd(content: bytes) -> Mapping[str, Metadata]:
 def read_packages(kind: str, packed: bytes, told: Metadata) -> list[Package]:
     """Read all packages of one metadata file, in its order.
 
-    Raises: ValueError where it is torn, another than repomd.xml says, or counts wrongly.
+    Args:
+        kind: `primary`, `filelists` or `other`.
+        packed: The compressed file.
+        told: What repomd.xml says about it.
+
+    Raises:
+        ValueError: The file is truncated, differs from what repomd.xml says, or declares a wrong number of packages.
     """
     root = _ROOTS[kind]
     package = f"{root}/package"
     wanted = {root, package}
     if kind == "primary":
         wanted |= {f"{package}/{name}" for name in ("checksum", "location", "size")}
+    # Hash while parsing: the decompressed file may be too large to hold.
     digest = hashlib.sha256()
 
     def chunks() -> Iterator[bytes]:
@@ -114,7 +126,11 @@ def read_packages(kind: str, packed: bytes, told: Metadata) -> list[Package]:
 
 
 def read_metalink(content: bytes) -> Metalink:
-    """Raises: ValueError"""
+    """Parse a metalink.
+
+    Raises:
+        ValueError: It is not XML, or does not describe exactly one file.
+    """
     file = "metalink/files/file"
     size, sha256 = f"{file}/size", f"{file}/verification/hash"
     sizes, hashes, urls = [], [], []
@@ -133,7 +149,7 @@ def read_metalink(content: bytes) -> Metalink:
 def _keep(parts: dict[str, Element], one: Element) -> None:
     name = one.path.rpartition("/")[2]
     if name in parts:
-        # Which one counts is up to each client.
+        # Clients differ on which one counts.
         raise ValueError(f"says {name} of something twice")
     parts[name] = one
 

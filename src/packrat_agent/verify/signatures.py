@@ -1,9 +1,4 @@
-"""Verifies signatures by a public key, as a client does that has only this key.
-
-Takes: a public key, signed bytes, signatures.
-Gives: what is wrong; the content of signed messages.
-Touches: gpgv; a directory of its own for gpgv's files.
-"""
+"""Verifies signatures with gpgv, like a client that has only the given public keys."""
 
 import base64
 import binascii
@@ -24,11 +19,11 @@ class Keyring:
     keys: bytes
 
     def verify(self, signed: bytes, detached: bytes | None) -> str | None:
-        """Say what is wrong with a signature, detached or (None) inside; None where it is good."""
+        """Return what is wrong with a signature, None if it is good; `detached` is None if it is part of `signed`."""
         return self._gpgv(signed, detached, None)[1]
 
     def read_message(self, message: bytes) -> tuple[bytes, str | None]:
-        """Give what a signed message says, and what is wrong with its signature, or None."""
+        """Return the content of a signed message, and what is wrong with its signature, or None."""
         return self._gpgv(message, None, _STATEMENT_LIMIT)
 
     def _gpgv(self, signed: bytes, detached: bytes | None, output_limit: int | None) -> tuple[bytes, str | None]:
@@ -38,7 +33,7 @@ class Keyring:
         verdict = read_verdict(verified.status)
         if verified.returncode == 0 and verdict.wrong is None:
             return verified.output, None
-        # gpgv calls a signature of an expired key good, in words and by its exit code.
+        # gpgv reports a signature by an expired key as good, in its messages and by its exit code.
         lines = [line.removeprefix("gpgv: ") for line in verified.messages.splitlines() if line.strip()]
         reasons = [verdict.wrong, *(lines[-1:] if verified.returncode else ())]
         told = "; ".join(reason for reason in reasons if reason is not None)
@@ -46,9 +41,10 @@ class Keyring:
 
 
 def read_keys(text: bytes) -> bytes:
-    """Give public keys in binary form, however they are written.
+    """Return public keys in binary form, given armored or binary ones.
 
-    Raises: ValueError where they are armored, and that badly.
+    Raises:
+        ValueError: The armor is broken, or there is more than one block.
     """
     if _BEGIN not in text:
         return text
@@ -56,7 +52,7 @@ def read_keys(text: bytes) -> bytes:
     block, end, more = rest.partition(_END)
     if not end or more.strip():
         raise ValueError("it is no armored key, or more than one")
-    # The headers end with an empty line, the base64 before the checksum.
+    # An empty line ends the headers; the checksum, a line with `=`, ends the base64.
     _, _, body = block.replace(b"\r", b"").partition(b"\n\n")
     try:
         return base64.b64decode(b"".join(body.partition(b"\n=")[0].split()), validate=True)

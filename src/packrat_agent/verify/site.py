@@ -1,9 +1,4 @@
-"""Audits what stands at the top of a mirror: the landing page and where it leads, the public key in both forms.
-
-Takes: a Subject, the repositories that were found.
-Gives: findings.
-Touches: the top of the tree, reading only.
-"""
+"""Audits the files at the top of a mirror: the landing page and its links, and the public key in both forms."""
 
 import os
 import re
@@ -29,15 +24,18 @@ _REPO_FILE = re.compile(r"curl -fsSL \S+?://[^/\s]+/(\S+)\.repo ")
 
 
 def audit_site(subject: Subject, repositories: Sequence[tuple[str, str]]) -> Iterator[Finding]:
-    """Audit what is there: a copy of single repositories has none of it, an unsigned mirror no key.
+    """Audit those files that exist: a copy of single repositories has none of them, and an unsigned mirror no key.
 
-    repositories: (type, directory) each, as found in the tree.
+    Args:
+        subject: The tree under audit.
+        repositories: (type, directory) of each repository found in the tree.
     """
     found: list[Finding] = []
     there = [name for name in (LANDING_PAGE, KEY_ARMORED, KEY_BINARY) if os.path.lexists(subject.top / name)]
     contents = {name: read_pointer(subject, name, found) for name in there}
     yield from found
     yield from _audit_page(subject, contents.get(LANDING_PAGE), repositories)
+    # Clients of different kinds use different forms of the key, so either both exist or none.
     keys = [name for name in there if name != LANDING_PAGE]
     if len(keys) == 1:
         other = next(name for name in (KEY_ARMORED, KEY_BINARY) if name not in keys)
@@ -55,7 +53,13 @@ def audit_site(subject: Subject, repositories: Sequence[tuple[str, str]]) -> Ite
 
 
 def _audit_page(subject: Subject, content: bytes | None, repositories: Sequence[tuple[str, str]]) -> Iterator[Finding]:
-    """Check that there is what the page leads to; a page of the operator's own says nothing that is understood here."""
+    """Check that the targets of the landing page exist; a page written by the operator has no links to recognize.
+
+    Args:
+        subject: The tree under audit.
+        content: Content of the page; None if there is none.
+        repositories: (type, directory) of each repository found in the tree.
+    """
     page = (content or b"")[:_PAGE_LIMIT].decode("utf-8", "replace")
     heads = list(_REPOSITORY.finditer(page))
     for head, following in zip_longest(heads, heads[1:]):
@@ -63,6 +67,7 @@ def _audit_page(subject: Subject, content: bytes | None, repositories: Sequence[
         if (kind, directory) not in repositories:
             yield Fault(directory, f"is no {kind} repository, though {LANDING_PAGE} leads to one")
             continue
+        # The instructions for a repository end where the heading of the next one begins.
         lines = page[head.end() : following.start() if following is not None else len(page)]
         for part in _parts(kind, directory, lines):
             if not is_plain(part) or not _is_directory(subject.top / part):
@@ -70,11 +75,18 @@ def _audit_page(subject: Subject, content: bytes | None, repositories: Sequence[
 
 
 def _parts(kind: str, directory: str, lines: str) -> list[str]:
-    """The directories of the suites that a page tells how to use."""
+    """Return the directories of the suites or distribution versions that the page gives instructions for.
+
+    Args:
+        kind: Type of the repository.
+        directory: Its directory.
+        lines: The part of the page about it.
+    """
     if kind == "apt":
         return [f"{directory}/dists/{unescape(match[2])}" for match in _SUITE.finditer(lines)]
     if kind == "yum":
-        # The address of the mirror may have a path of its own; below the repository are distro, component, version.
+        # The mirror's URL may have a path of its own, so count components from the end of the address: those of the
+        # repository, then distribution, component, version and file name.
         depth = directory.count("/") + 5
         paths = [unquote(unescape(match[1])).split("/")[-depth:-1] for match in _REPO_FILE.finditer(lines)]
         return ["/".join(path) for path in paths if "/".join(path).startswith(f"{directory}/")]

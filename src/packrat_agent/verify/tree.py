@@ -1,8 +1,7 @@
-"""Audits a whole tree as its clients would, without asking anybody: signatures → pointers → indexes → every file.
+"""Audits a whole tree offline, as its clients would: signatures → pointers → indexes → every file.
 
-Takes: the top of a tree, a public key.
-Gives: an Audit: what was checked, what is wrong, what no index names.
-Touches: the tree, reading only; gpgv.
+The audit only reads the tree, and runs gpgv to verify signatures. It reports what was checked, what is wrong, and which
+files no index names.
 """
 
 import hashlib
@@ -42,12 +41,23 @@ AUDITORS: Mapping[str, tuple[Recognize, Auditor]] = {
     "pypi": (is_pypi, audit_pypi),
     "yum": (is_yum, audit_yum),
 }
-"""Type → how a directory of it is recognized, and audited. The first that fits: only `json` has packages at its top."""
+"""Type → (how to recognize a directory of it, how to audit it). The first type that fits a directory counts.
+
+`json` comes first because only its repositories have packages at their top, whose names may look like another type.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What an audit found; `repositories`: (type, directory) each, `unnamed`: files that no index names."""
+    """The result of an audit.
+
+    Attributes:
+        repositories: (type, directory) of each repository.
+        files: Number of files that an index names.
+        bytes: Total size of those that could be read.
+        faults: What is wrong, in the order of the paths.
+        unnamed: Paths of the files that no index names.
+    """
 
     repositories: tuple[tuple[str, str], ...]
     files: int
@@ -59,10 +69,14 @@ class Audit:
 def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], None]) -> Audit:
     """Audit the tree below `top`.
 
-    key: a public key, binary or armored; None: the tree's own, if it has one. on_progress: called with (files, bytes)
-    since the last call, from several threads.
-    Raises: ConfigError where `top` is no directory, or signatures can't be verified here; DiskError where it can't be
-    read.
+    Args:
+        top: Top of the tree.
+        key: File with a public key, binary or armored; None for the tree's own key, if it has one.
+        on_progress: Called with (files, bytes) since the last call, from several threads.
+
+    Raises:
+        ConfigError: `top` is not a directory, or signatures can't be verified on this host.
+        DiskError: `top` can't be read.
     """
     with told_as_disk_error("read", top):
         try:
@@ -81,7 +95,7 @@ def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], N
         if finding.sha256 != other.sha256 or (None not in (finding.size, other.size) and finding.size != other.size):
             faults.append(Fault(finding.path, f"{finding.by} and {other.by} name different bytes for it"))
         elif finding is not other:
-            # What one index does not say, another one may.
+            # Two indexes name the same file: keep what either of them knows about it.
             fuller = finding if other.size is None else other
             named[finding.path] = replace(fuller, look=other.look or finding.look)
     if not (found or named or faults):
@@ -105,7 +119,7 @@ def _read_keyring(top: Path, key: Path | None) -> Keyring | None:
         return Keyring(read_keys(key.read_bytes() if key is not None else read_index(top, KEY_BINARY)))
     except (OSError, ValueError) as error:
         if key is None:
-            # Told of the file, and nothing verifies without it.
+            # The fault of the file is reported elsewhere; with an empty keyring no signature verifies.
             return Keyring(b"")
         raise ConfigError(f"{key} can't be used as a public key: {error}; export it with `gpg --export`") from None
 
@@ -120,13 +134,21 @@ def _audit(subject: Subject, repositories: Sequence[tuple[str, str]]) -> Iterato
 
 
 def _repositories(subject: Subject, directory: str, depth: int, faults: list[Fault]) -> Iterator[tuple[str, str]]:
-    """Find the repositories; a directory that can't be looked into is a fault."""
+    """Yield (type, directory) of each repository below a directory.
+
+    Args:
+        subject: The tree under audit.
+        directory: Where to look, relative to the tree's top; '' for the top.
+        depth: Number of its path components.
+        faults: Directories that can't be read are appended to it.
+    """
     try:
         entries = sorted(os.scandir(subject.top / directory), key=lambda entry: entry.name)
         kinds = [kind for kind, (recognize, _) in AUDITORS.items() if directory and recognize(subject, directory)]
     except OSError as error:
         faults.append(Fault(directory, f"can't be looked into: {told(error)}"))
         return
+    # Repositories are never nested, so don't look for others inside one.
     if kinds:
         yield kinds[0], directory
     elif depth < _DEPTH:
@@ -136,11 +158,21 @@ def _repositories(subject: Subject, directory: str, depth: int, faults: list[Fau
 
 
 def _check(top: Path, named: Named, on_progress: Callable[[int, int], None]) -> tuple[Fault | None, int]:
-    """Hash one named file, and look at it further; gives what is wrong with it, and its size."""
+    """Check one named file.
+
+    Args:
+        top: Top of the tree.
+        named: The file, and what its index says about it.
+        on_progress: Called with (files, bytes) since the last call.
+
+    Returns:
+        What is wrong with it, or None, and its size in bytes; 0 if it was not read to its end.
+    """
     digest = hashlib.sha256()
     try:
         with _open(top, named.path) as file:
             status = os.fstat(file.fileno())
+            # If the size is wrong, the hash is wrong, too: don't read the file.
             if named.size is not None and status.st_size != named.size:
                 return Fault(named.path, f"has {status.st_size} bytes, {named.by} says {named.size}"), 0
             while chunk := file.read(_CHUNK_BYTES):
@@ -160,7 +192,12 @@ def _check(top: Path, named: Named, on_progress: Callable[[int, int], None]) -> 
 
 
 def _open(top: Path, path: str) -> BufferedReader:
-    """Raises: OSError where it is no regular file, or a link is on the way to it."""
+    """Open a file of the tree.
+
+    Raises:
+        OSError: It is not a regular file, or its path leads through a symbolic link.
+    """
+    # Names come from untrusted indexes; NUL and surrogates would raise other errors below.
     if "\0" in path or any("\ud800" <= letter <= "\udfff" for letter in path):
         raise OSError("can't be a file's name")
     file = top / path
@@ -170,7 +207,7 @@ def _open(top: Path, path: str) -> BufferedReader:
 
 
 def _look_around(top: Path, named: Mapping[str, Named]) -> tuple[tuple[str, ...], list[Fault]]:
-    """List the files that no index names, and whatever is neither file nor directory, or leads out of the tree."""
+    """Walk the tree; return the files that no index names, and a fault for each entry that clients can't use."""
     unnamed: list[str] = []
     odd: list[Fault] = []
     inside = top.resolve()
@@ -187,7 +224,7 @@ def _look_around(top: Path, named: Mapping[str, Named]) -> tuple[tuple[str, ...]
             try:
                 mode = (top / path).lstat().st_mode
             except OSError:
-                # Told of its directory, or gone meanwhile.
+                # Its directory is reported, or the file was removed meanwhile.
                 continue
             if stat.S_ISLNK(mode):
                 target = (top / path).resolve()

@@ -1,8 +1,6 @@
 """Audits a yum repository as dnf and zypper do: signature → repomd.xml → metadata → packages and their signatures.
 
-Takes: a Subject, the repository's directory.
-Gives: findings.
-Touches: the repository, reading only; gpgv.
+The audit only reads the repository, and runs gpgv to verify signatures.
 """
 
 import hashlib
@@ -39,7 +37,7 @@ _SIGNS = ("repodata", "generations", "mirrorlist", "metalink")
 
 
 def is_yum(subject: Subject, directory: str) -> bool:
-    """Say whether a directory holds a yum repository."""
+    """Return whether a directory holds a yum repository."""
     return bool(_places(subject, directory))
 
 
@@ -50,7 +48,7 @@ def audit_yum(subject: Subject, directory: str) -> Iterator[Finding]:
 
 
 def _places(subject: Subject, directory: str) -> list[str]:
-    """The directories of distribution versions, <distro>/main/<version>."""
+    """Return the directories of the distribution versions, `<distro>/main/<version>`."""
     return [
         str(path.relative_to(subject.top))
         for path in sorted((subject.top / directory).glob("*/main/*"))
@@ -76,6 +74,7 @@ def _audit_version(subject: Subject, place: str) -> Iterator[Finding]:
     for kind in _KINDS:
         if listed and kind not in listed:
             found.append(Fault(path, f"does not name {kind}"))
+    # Continue with the usable part, so that one audit reports as many faults as possible.
     usable = {kind: one for kind, one in listed.items() if is_plain(one.href) and one.href.startswith("repodata/")}
     for kind in listed.keys() - usable.keys():
         found.append(Fault(path, f"names a file of {kind[:40]} outside repodata: {listed[kind].href[:100]!r}"))
@@ -87,11 +86,18 @@ def _audit_version(subject: Subject, place: str) -> Iterator[Finding]:
     directories = {one.href.partition("/")[0] for one in packages if "/" in one.href}
     generation = yield from audit_addresses(subject, place, repomd, usable.values(), directories)
     if generation is not None:
+        # The generation has the same repomd.xml, next to a signature and key of its own.
         yield from check_signature(subject, generation, repomd)
 
 
 def _check_repomd(path: str, content: bytes, listed: Mapping[str, Metadata]) -> Iterator[Finding]:
-    """Compare repomd.xml with all bytes that should stand there; the description can be anything."""
+    """Compare every byte of repomd.xml with what it should be; only revision and description are free.
+
+    Args:
+        path: Path of repomd.xml.
+        content: Its content.
+        listed: The metadata files by kind, as parsed from it.
+    """
     revision, told = _REVISION.search(content), _DESCRIPTION.search(content)
     description = unescape(told[1].decode("utf-8", "replace")) if told is not None else ""
     wanted = spell_repomd(listed, revision[1].decode() if revision is not None else "", description)
@@ -99,7 +105,13 @@ def _check_repomd(path: str, content: bytes, listed: Mapping[str, Metadata]) -> 
 
 
 def check_signature(subject: Subject, directory: str, repomd: bytes) -> Iterator[Finding]:
-    """Check the signature beside a repomd.xml, and the key beside that."""
+    """Check the signature next to a repomd.xml, and the key next to that.
+
+    Args:
+        subject: The tree under audit.
+        directory: Directory of the distribution version.
+        repomd: Content of its repomd.xml.
+    """
     path = f"{directory}/repodata/repomd.xml"
     yield from check_detached(subject, path, repomd, f"{path}.asc")
     if subject.keyring is None:
@@ -108,14 +120,14 @@ def check_signature(subject: Subject, directory: str, repomd: bytes) -> Iterator
     key = read_pointer(subject, f"{path}.key", found)
     yield from found
     try:
-        # Clients that trust this file must get on with the signature, too.
+        # Some clients verify with the key in this file, so the signature must also verify with that key.
         signature = read_index(subject.top, f"{path}.asc")
         wrong = Keyring(read_keys(key)).verify(repomd, signature) if key is not None else None
-        # gpgv does not look at the key's own checksums and signatures; clients that import it do.
+        # gpgv ignores the key's own checksums and signatures; clients that import the key check them.
         if wrong is None and key is not None:
             wrong = find_armor_fault(key)
     except OSError:
-        # Told where the signature is checked.
+        # Reported when the signature is checked.
         return
     except ValueError as error:
         wrong = str(error)
@@ -124,14 +136,24 @@ def check_signature(subject: Subject, directory: str, repomd: bytes) -> Iterator
 
 
 def _read_metadata(subject: Subject, place: str, listed: Mapping[str, Metadata], found: list[Finding]) -> list[Package]:
-    """Read what can be read of the metadata; gives the packages of primary."""
+    """Read the metadata files as far as possible, and compare their packages.
+
+    Args:
+        subject: The tree under audit.
+        place: Directory of the distribution version.
+        listed: The metadata files by kind.
+        found: Findings are appended to it.
+
+    Returns:
+        The packages of primary; none if it can't be read.
+    """
     packages: dict[str, list[Package]] = {}
     for kind in _KINDS:
         told = listed.get(kind)
         try:
             packed = read_index(subject.top, f"{place}/{told.href}") if told is not None else b""
         except OSError:
-            # Told where the file's hash is checked, and so is another hash.
+            # Reported when the file's hash is checked, as is a wrong hash below.
             continue
         if told is None or hashlib.sha256(packed).hexdigest() != told.sha256:
             continue
@@ -160,7 +182,10 @@ def _name_packages(subject: Subject, place: str, packages: list[Package]) -> Ite
 
 
 def find_wrong_signature(keyring: Keyring, rpm: Path) -> str | None:
-    """Say what is wrong with the signature of a package: of its header, which has the digest of its payload."""
+    """Return what is wrong with the signatures of a package, or None if one of them verifies.
+
+    The signatures cover the header, which contains the digest of the payload.
+    """
     try:
         with rpm.open("rb") as file:
             front = walk(file)

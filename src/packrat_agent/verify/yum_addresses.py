@@ -1,8 +1,6 @@
-"""Audits how clients are led to a yum repository: the .repo file, mirrorlist and metalink, the generation they name.
+"""Audits how clients find a yum repository: its .repo file, mirrorlist and metalink, and the generation they name.
 
-Takes: a Subject, the directory of a distribution version, what its repomd.xml names.
-Gives: findings; the newest generation.
-Touches: the repository, reading only.
+The audit only reads the repository.
 """
 
 import configparser
@@ -33,13 +31,22 @@ _REVISION = re.compile(rb"<revision>(\d+)</revision>")
 def audit_addresses(
     subject: Subject, place: str, repomd: bytes, files: Iterable[Metadata], directories: Collection[str]
 ) -> Generator[Finding, None, str | None]:
-    """Audit how clients get to `place`; gives the directory of the newest generation, None where there is none.
+    """Audit how clients find a distribution version.
 
-    directories: those of the packages, which a generation has links to.
+    Args:
+        subject: The tree under audit.
+        place: Directory of the distribution version.
+        repomd: Content of its repomd.xml.
+        files: The metadata files that repomd.xml lists.
+        directories: Directories of the packages, which a generation has links to.
+
+    Returns:
+        The directory of the generation that mirrorlist and metalink name; None if there is none.
     """
     found: list[Finding] = []
     base = _audit_repo_files(subject, place, found)
     lists = (f"{place}/mirrorlist", f"{place}/metalink")
+    # A repository whose .repo file uses baseurl has no generations.
     if base is None and not any(os.path.lexists(subject.top / path) for path in lists):
         yield from found
         return None
@@ -48,6 +55,7 @@ def audit_addresses(
         for name in (_read_mirrorlist(subject, lists[0], found), _read_metalink(subject, lists[1], repomd, found))
         if name is not None
     ]
+    # Both lists must name the same generation: a client may use either.
     generations = {name for name in named if is_plain(name) and "/" not in name}
     if len(generations) != 1 or len(generations) != len(set(named)):
         if named:
@@ -71,17 +79,33 @@ def audit_addresses(
 
 
 def _check_lists(subject: Subject, lists: tuple[str, str], url: str, repomd: bytes) -> Iterator[Finding]:
-    """Compare mirrorlist and metalink with all bytes that should stand there; `url` is that of the generation."""
+    """Compare every byte of mirrorlist and metalink with what it should be.
+
+    Args:
+        subject: The tree under audit.
+        lists: Paths of mirrorlist and metalink.
+        url: URL of the generation.
+        repomd: Content of repomd.xml.
+    """
     revision = match[1].decode() if (match := _REVISION.search(repomd)) else ""
     wanted = (f"{url}/\n".encode(), spell_metalink(f"{url}/{_REPOMD}", repomd, revision))
     for path, text in zip(lists, wanted, strict=True):
-        # A file that can't be read is told of where its address was read.
+        # An unreadable file was reported when its address was read.
         with suppress(OSError):
             yield from check_bytes(path, read_index(subject.top, path), text)
 
 
 def _audit_repo_files(subject: Subject, place: str, found: list[Finding]) -> str | None:
-    """Audit the .repo files; gives the address of `place` where one leads to mirrorlist."""
+    """Audit the .repo files.
+
+    Args:
+        subject: The tree under audit.
+        place: Directory of the distribution version.
+        found: Findings are appended to it.
+
+    Returns:
+        The URL of `place` if a .repo file refers to its mirrorlist, else None.
+    """
     names = sorted(path.name for path in (subject.top / place).glob("*.repo"))
     if not names:
         found.append(Fault(place, "has no .repo file"))
@@ -101,6 +125,7 @@ def _audit_repo_files(subject: Subject, place: str, found: list[Finding]) -> str
             values = parser[section]
             if "mirrorlist" in values:
                 base = values["mirrorlist"].removesuffix("/mirrorlist")
+            # The host is unknown here, so compare only the ends of the addresses.
             ends = {"mirrorlist": f"{place}/mirrorlist", "baseurl": place}
             if not any(_is_address(values.get(key, ""), end) for key, end in ends.items()):
                 found.append(Fault(path, f"does not lead to {place}"))
@@ -118,7 +143,7 @@ def _audit_repo_files(subject: Subject, place: str, found: list[Finding]) -> str
 
 
 def _addresses(values: Mapping[str, str], place: str) -> tuple[list[str], str]:
-    """The lines of a .repo file that say where the repository is, and the address of the mirror's top."""
+    """Return the lines of a .repo file that locate the repository, and the URL of the mirror's top."""
     if "mirrorlist" in values:
         base = values["mirrorlist"].removesuffix("/mirrorlist")
         lines = [f"mirrorlist={base}/mirrorlist", f"#metalink={base}/metalink", f"#baseurl={base}/"]
@@ -156,6 +181,7 @@ def _read_metalink(subject: Subject, path: str, repomd: bytes, found: list[Findi
         _generation(url.removesuffix(f"/{_REPOMD}"), place) if url.endswith(f"/{_REPOMD}") else None
         for url in metalink.urls
     }
+    # A metalink may have several URLs, but all must lead to one generation.
     name = names.pop()
     if name is None or names:
         found.append(Fault(path, f"does not hold the address of one generation of {place}"))
@@ -164,7 +190,7 @@ def _read_metalink(subject: Subject, path: str, repomd: bytes, found: list[Findi
 
 
 def _generation(url: str, place: str) -> str | None:
-    """The name of the generation whose address this is."""
+    """Return the name of the generation of `place` that a URL points to; None if it points elsewhere."""
     path = _path(url)
     before, _, name = path.rpartition("/")
     return name if f"/{before}".endswith(f"/{place}/generations") else None

@@ -1,7 +1,7 @@
-"""Spells out the small files of a yum repository to their last byte, from the few values that can differ in them.
+"""Writes out every byte that the small files of a yum repository should have, given the few values that vary.
 
-A parser passes over blanks, comments and attributes that it does not know. `verify` reads the values with a parser, has
-the file spelled from them here, and compares.
+A parser ignores whitespace, comments and unknown attributes. `verify` therefore parses the values, has the file written
+from them here, and compares.
 """
 
 import hashlib
@@ -14,12 +14,12 @@ _LINUX = "http://linux.duke.edu/metadata"
 
 
 def spell_repomd(listed: Mapping[str, Metadata], revision: str, content_tag: str) -> bytes:
-    """Spell repomd.xml.
+    """Return the bytes of repomd.xml.
 
     Args:
-        listed: the metadata files by their kind, in the order of the file.
-        revision: in epoch seconds; it also is the time of each metadata file.
-        content_tag: the mirror's description; empty where it has none.
+        listed: The metadata files by kind, in the order of the file.
+        revision: Epoch seconds; also the timestamp of each metadata file.
+        content_tag: Description of the mirror; empty if it has none.
     """
     tags = f"  <tags>\n    <content>{escape(content_tag)}</content>\n  </tags>\n" if content_tag else ""
     data = "".join(
@@ -41,7 +41,13 @@ def spell_repomd(listed: Mapping[str, Metadata], revision: str, content_tag: str
 
 
 def spell_metalink(url: str, repomd: bytes, revision: str) -> bytes:
-    """Spell a metalink that leads to one repomd.xml; `url` is the whole address of it."""
+    """Return the bytes of a metalink to one repomd.xml.
+
+    Args:
+        url: Full URL of repomd.xml.
+        repomd: Its content.
+        revision: Epoch seconds.
+    """
     scheme = url.partition(":")[0]
     return (
         '<?xml version="1.0" encoding="utf-8"?>\n'
@@ -57,14 +63,14 @@ def spell_metalink(url: str, repomd: bytes, revision: str) -> bytes:
 
 
 def spell_repo_file(name: str, title: str, addresses: Iterable[str], mirror: str, *, signed: bool) -> bytes:
-    """Spell a .repo file.
+    """Return the bytes of a .repo file.
 
     Args:
-        name: the repository, as dnf and zypper call it.
-        title: what they show of it.
-        addresses: the lines that say where it is.
-        mirror: the address of the mirror's top, where the key is.
-        signed: whether metadata and packages are.
+        name: Id of the repository for dnf and zypper.
+        title: Name that they display.
+        addresses: The lines that locate the repository.
+        mirror: URL of the mirror's top, which has the key.
+        signed: Whether metadata and packages are signed.
     """
     check = int(signed)
     lines = [f"[{name}]", f"name={title}", *addresses]

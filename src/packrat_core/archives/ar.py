@@ -1,4 +1,4 @@
-"""Lists the members of a .deb: an ar archive, walked to its very end by headers and seeks alone.
+"""Lists the members of a .deb, which is an ar archive, by reading its headers and seeking over the content.
 
 Source: ar(5), deb(5).
 """
@@ -17,7 +17,7 @@ _MEMBERS_LIMIT = 1000
 
 @dataclass(frozen=True, slots=True)
 class ArMember:
-    """One member; `start` is where its content begins, `size` the number of bytes."""
+    """One member; its content has `size` bytes and begins at offset `start` of the file."""
 
     name: str
     start: int
@@ -25,10 +25,10 @@ class ArMember:
 
 
 def list_members(file: BinaryIO) -> list[ArMember]:
-    """List all members; the last one ends where the file does.
+    """List all members and check that the last one ends at the end of the file.
 
     Raises:
-        Refused: the file is no ar archive, is torn, or has bytes that belong to no member.
+        Refused: The file is not an ar archive, is truncated, or has bytes that belong to no member.
     """
     end = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -36,12 +36,13 @@ def list_members(file: BinaryIO) -> list[ArMember]:
         raise Refused("it is no .deb: the ar signature is missing")
     members: list[ArMember] = []
     at = len(_MAGIC)
-    # An archive without a member is read on, so that the missing header is told.
+    # An empty archive enters the loop too, so that the missing header is reported.
     while at < end or not members:
         if len(members) == _MEMBERS_LIMIT:
             raise Refused(f"it has more than {_MEMBERS_LIMIT} members")
         file.seek(at)
         member = _read_header(file.read(_HEADER), at, members)
+        # Members start at even offsets; one byte of padding follows content of odd length.
         at = member.start + member.size + member.size % 2
         if at > end:
             raise Refused(f"it is torn: the file ends inside its member {member.name!r}; upload it again, whole")

@@ -1,6 +1,7 @@
-"""Reads an xz, zstd, bzip2 or lzma file from front to back, in little memory, down to its last checksum.
+"""Reads an xz, zstd, bzip2 or lzma file sequentially, in bounded memory, and verifies its checksums.
 
-The file is one stream, as dpkg reads it: a second one is refused, as is anything behind the stream but zeros.
+The file must be a single stream, since dpkg reads only one. A second stream, or any bytes after the stream other than
+zeros, are refused.
 
     for member in TarReader(open_compressed(file, "xz")):
 """
@@ -17,7 +18,7 @@ from packrat_core.archives.plain_stream import READ_BYTES, PlainStream, Readable
 from packrat_core.errors import Refused
 
 _MEMORY_LIMIT = 256 * 1024 * 1024
-"""Of a decompressor for xz or lzma; `xz -9` needs 65 MiB."""
+"""Memory limit in bytes of an xz or lzma decompressor; `xz -9` needs 65 MiB."""
 
 
 class _Decompressor(Protocol):
@@ -44,16 +45,16 @@ def open_compressed(file: Readable, coding: str, limit: int | None = None) -> Pl
     Args:
         file: The compressed bytes.
         coding: `gzip`, `xz`, `zstd`, `bzip2` or `lzma`.
-        limit: The most plain bytes that it may have, beside the limits of all archives.
+        limit: Maximum number of decompressed bytes, in addition to the limits of all archives; None for no extra limit.
 
     Returns:
-        Its plain bytes.
+        The stream of decompressed bytes.
     """
     return GzipStream(file, limit) if coding == "gzip" else CompressedStream(file, coding, limit)
 
 
 class CompressedStream(PlainStream):
-    """The plain bytes of a file that is one compressed stream."""
+    """The decompressed bytes of a file that is one compressed stream."""
 
     def __init__(self, file: Readable, coding: str, limit: int | None = None) -> None:
         super().__init__(file, limit)
@@ -62,10 +63,12 @@ class CompressedStream(PlainStream):
 
     def _fill(self) -> bool:
         self._buffer, self._at = b"", 0
+        # Decompressors may consume input without giving output, so one round may leave the buffer empty.
         while not self._buffer:
             if self._decompressor.eof:
                 self._check_rest()
                 return False
+            # Output is bounded by READ_BYTES: what the last input still holds is taken before more is read.
             data = b""
             if self._decompressor.needs_input:
                 data = self._read_packed()

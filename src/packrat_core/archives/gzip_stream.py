@@ -1,7 +1,9 @@
-"""Reads a gzip file from front to back, in little memory, down to its last checksum.
+"""Reads a gzip file sequentially, in bounded memory, and verifies its checksums.
 
-Source: RFC 1952. zlib checks the checksum and length that end each member; zeros after the last member are padding,
-anything else is refused.
+zlib verifies the checksum and length at the end of each member. Zeros after the last member are padding; any other
+bytes are refused.
+
+Source: RFC 1952.
 """
 
 import zlib
@@ -15,7 +17,7 @@ _WITH_GZIP_HEADER = 31
 
 
 class GzipStream(PlainStream):
-    """The plain bytes of a gzip file."""
+    """The decompressed bytes of a gzip file."""
 
     def __init__(self, file: Readable, limit: int | None = None) -> None:
         super().__init__(file, limit)
@@ -24,8 +26,9 @@ class GzipStream(PlainStream):
         self._padded = False
 
     def _fill(self) -> bool:
-        """Put the next plain bytes into the buffer; False at the end of the file."""
+        """Put the next decompressed bytes into the buffer; return False at the end of the file."""
         self._buffer, self._at = b"", 0
+        # Neither the end of a member nor every piece of input gives plain bytes, so repeat until there are some.
         while not self._buffer:
             if not self._input and not self._read_input():
                 return False
@@ -46,26 +49,26 @@ class GzipStream(PlainStream):
         return bool(self._input)
 
     def _start_member(self) -> bool:
-        """Begin the next gzip member, if more than padding is left of the input."""
+        """Start the next gzip member; return False if the remaining input is only padding."""
         rest = self._input.lstrip(b"\0")
         self._padded = self._padded or len(rest) < len(self._input)
         self._input = rest
         if not rest:
             return False
         if self._padded:
-            # Python reads on after padding, GNU gzip and Go don't.
+            # Python reads further members after padding; GNU gzip and Go don't.
             raise Refused("it has bytes after the padding at the end of the gzip stream")
         self._inflate = zlib.decompressobj(_WITH_GZIP_HEADER)
         return True
 
 
 def check_gzip_payload(file: Readable) -> int:
-    """Decompress a gzip file to its end and check all its checksums.
+    """Decompress a gzip file to its end and verify all its checksums.
 
     Returns:
-        The number of plain bytes.
+        The number of decompressed bytes.
 
     Raises:
-        Refused: it is torn, damaged or a bomb.
+        Refused: The file is truncated, damaged or a decompression bomb.
     """
     return GzipStream(file).drain()

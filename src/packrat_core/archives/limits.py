@@ -1,9 +1,4 @@
-"""How many members an archive may have, and how much larger than itself it may become.
-
-Takes: counts and sizes as they stand in an archive.
-Gives: nothing; Refused where a limit is exceeded.
-Touches: nothing.
-"""
+"""Limits the number of members of an archive and the size it unpacks to; each check raises Refused beyond its limit."""
 
 from packrat_core.errors import Refused
 
@@ -11,12 +6,20 @@ MEMBERS_LIMIT = 200_000
 
 _UNPACKED_LIMIT = 16 * 1024**3
 _HARMLESS = 256 * 1024 * 1024
-"""Up to this many bytes any ratio is accepted: text and zeros compress well."""
+"""Unpacked size in bytes up to which any compression ratio is accepted: text and zeros compress well."""
 _RATIO_LIMIT = 200
 
 
 def check_unpacked(unpacked: int, packed: int) -> None:
-    """Raises: Refused where so many bytes out of so few are a decompression bomb."""
+    """Refuse a decompression bomb.
+
+    Args:
+        unpacked: Number of bytes decompressed so far, or declared.
+        packed: Number of compressed bytes that they come from.
+
+    Raises:
+        Refused: There are too many unpacked bytes, in total or for the compressed size.
+    """
     if unpacked > _UNPACKED_LIMIT:
         raise Refused(f"it unpacks to more than {_UNPACKED_LIMIT} bytes")
     if unpacked > _HARMLESS and unpacked > packed * _RATIO_LIMIT:
@@ -24,6 +27,10 @@ def check_unpacked(unpacked: int, packed: int) -> None:
 
 
 def check_count(members: int, limit: int = MEMBERS_LIMIT) -> None:
-    """Raises: Refused where there are too many members."""
+    """Check the number of members.
+
+    Raises:
+        Refused: There are more than `limit`.
+    """
     if members > limit:
         raise Refused(f"it has more than {limit} members")

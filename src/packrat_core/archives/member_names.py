@@ -1,10 +1,7 @@
-"""Says which names and link targets are safe to unpack, whatever kind of archive they stand in.
+"""Checks that member names and link targets of an archive are safe to unpack, for all kinds of archives.
 
-Takes: names and targets as they stand in an archive.
-Gives: the same, relative to the top of the archive; Refused where a client would write or read outside of it.
-Touches: nothing.
-
-Backslashes and drive letters count too: clients on Windows unpack the same archives.
+A name or target is refused if it would make a client write or read outside the directory it unpacks into. Backslashes
+and drive letters count too, since clients on Windows unpack the same archives.
 """
 
 import posixpath
@@ -13,8 +10,12 @@ from packrat_core.errors import Refused
 
 
 def check_name(name: str) -> None:
-    """Raises: Refused where a member would be written outside the directory that the archive is unpacked into."""
-    # Nearly all names pass here; an archive may have 200,000 of them.
+    """Check that a member is written inside the directory that the archive is unpacked into.
+
+    Raises:
+        Refused: The name is empty, absolute, contains NUL or leads out of the directory.
+    """
+    # Fast path for nearly all names; an archive may have 200,000 of them.
     if name and ".." not in name and name[0] != "/" and not ("\\" in name or ":" in name or "\0" in name):
         return
     if "\0" in name or not name:
@@ -27,9 +28,10 @@ def check_name(name: str) -> None:
 
 
 def normalize_name(name: str) -> str:
-    """Check a name and drop its `.`, double and trailing slashes; the top directory itself is `.`.
+    """Check a name and remove `.` components and double and trailing slashes; the top directory itself is `.`.
 
-    Raises: Refused where `check_name` does.
+    Raises:
+        Refused: `check_name` refuses the name.
     """
     check_name(name)
     if "//" in name or "./" in name or name[-1] in "/.":
@@ -38,23 +40,24 @@ def normalize_name(name: str) -> str:
 
 
 def resolve_link(name: str, target: str, *, symbolic: bool) -> str:
-    """Find where a link leads to, by its text alone.
+    """Resolve the target of a link by its text alone.
 
     Args:
-        name: the normalized name of the link.
-        target: what it points to.
-        symbolic: whether the target is relative to the directory of the link; else it is relative to the top.
+        name: Normalized name of the link.
+        target: Target of the link.
+        symbolic: True if the target is relative to the directory of the link, False if to the top of the archive.
 
     Returns:
-        The path relative to the top of the archive, '' for the top itself.
+        The path relative to the top of the archive; '' for the top itself.
 
     Raises:
-        Refused: the target is outside the archive.
+        Refused: The target is absolute or outside the archive.
     """
     if target.startswith(("/", "\\")) or target[1:2] == ":" or "\0" in target:
         raise Refused(f"its member {name[:80]!r} is a link with an absolute target: {target[:80]!r}")
     directory = posixpath.dirname(name) if symbolic else ""
     if "\\" in target:
+        # Windows takes backslashes for separators, so the target must be safe in both readings.
         _resolve(name, directory, target.replace("\\", "/"))
     return _resolve(name, directory, target)
 

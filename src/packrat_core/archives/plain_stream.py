@@ -1,4 +1,4 @@
-"""What all readers of compressed files share: the plain bytes are read or skipped, and counted against bombs."""
+"""Base class of the readers of compressed files: reads or skips plain bytes, and counts them to detect bombs."""
 
 from typing import Protocol
 
@@ -12,14 +12,14 @@ class Readable(Protocol):
     """An open file, or a part of one."""
 
     def read(self, size: int, /) -> bytes:
-        """Give so many bytes, fewer only at the end."""
+        """Return `size` bytes, or fewer at the end."""
 
 
 class PlainStream:
-    """The plain bytes of a compressed file; a subclass fills the buffer."""
+    """The plain (decompressed) bytes of a compressed file; a subclass fills the buffer."""
 
     def __init__(self, file: Readable, limit: int | None = None) -> None:
-        """With `limit`, more plain bytes than these are refused."""
+        """Read from `file`; refuse more than `limit` plain bytes, if given."""
         self._file = file
         self._limit = limit
         self._packed = 0
@@ -28,10 +28,12 @@ class PlainStream:
         self._at = 0
 
     def read(self, size: int) -> bytes:
-        """Give so many bytes, fewer only at the end.
+        """Return `size` plain bytes, or fewer at the end.
 
-        Raises: Refused where the file is torn, damaged or a bomb.
+        Raises:
+            Refused: The file is truncated, damaged or a decompression bomb.
         """
+        # Fast path: the headers of an archive are small, and most reads fit into the buffer.
         end = self._at + size
         if end <= len(self._buffer):
             data = self._buffer[self._at : end]
@@ -46,9 +48,10 @@ class PlainStream:
         return b"".join(parts)
 
     def skip(self, size: int) -> None:
-        """Pass over so many bytes.
+        """Skip `size` plain bytes.
 
-        Raises: Refused where the stream ends earlier, or as for `read`.
+        Raises:
+            Refused: The stream ends earlier, or `read` would refuse the file.
         """
         while size > len(self._buffer) - self._at:
             size -= len(self._buffer) - self._at
@@ -57,9 +60,10 @@ class PlainStream:
         self._at += size
 
     def drain(self) -> int:
-        """Read to the end, and return the number of plain bytes that were left.
+        """Read to the end and return the number of plain bytes that were left.
 
-        Raises: Refused as for `read`.
+        Raises:
+            Refused: `read` would refuse the file.
         """
         size = 0
         while data := self.read(READ_BYTES):
@@ -67,7 +71,7 @@ class PlainStream:
         return size
 
     def _fill(self) -> bool:
-        """Put the next plain bytes into the buffer; False at the end of the file."""
+        """Put the next plain bytes into the buffer; return False at the end of the file."""
         raise NotImplementedError
 
     def _read_packed(self) -> bytes:

@@ -1,13 +1,9 @@
-"""Reads a tar archive once from front to back, holding no more of it than one small member.
+"""Reads a tar archive once, sequentially, in bounded memory: lists its members, and gives the bytes of the current one.
 
-Takes: a source of its bytes: an open file, or the stream inside a gzip file.
-Gives: its members; the bytes of one while it is at hand.
-Touches: the source.
-
-All dialects are read: v7, ustar, GNU's long names ('L', 'K') and base-256 numbers, pax headers ('x', 'g'). Refused are
-sparse files, parts of multi-volume archives, and whatever Python's tarfile, GNU tar and Go's archive/tar read
-differently: two extended headers that say the same thing, sizes of links and directories, files whose names end with a
-slash.
+The reader accepts all dialects: v7, ustar, GNU's long names ('L', 'K') and base-256 numbers, pax headers ('x', 'g').
+It refuses sparse files, parts of multi-volume archives, and whatever Python's tarfile, GNU tar and Go's archive/tar
+read differently: two extended headers that define the same field, links and directories with a size, and files whose
+names end with a slash.
 
     for member in TarReader(FileSource(file)):
         refuse_unsafe(member)
@@ -32,7 +28,7 @@ _V7_FILE = b"\0"
 
 
 class TarKind(Enum):
-    """What a member is."""
+    """The kinds of members."""
 
     FILE = "a file"
     DIRECTORY = "a directory"
@@ -62,9 +58,13 @@ _DEVICES = frozenset({TarKind.CHARACTER_DEVICE, TarKind.BLOCK_DEVICE, TarKind.NA
 class TarMember:
     """One member.
 
-    `name` is relative, without `.` and `..`; the `size` bytes of a file begin at `offset` of the plain archive;
-    `target` is what a link says, '' for all others. `short_name` is what stands in the plain header where an extended
-    header gives another name, else ''.
+    Attributes:
+        name: Relative, without `.` and `..`.
+        kind: The kind of member.
+        size: Number of bytes of a file; 0 for all other kinds.
+        offset: Where these bytes begin in the uncompressed archive.
+        target: Target of a link, as written; '' for all other kinds.
+        short_name: The name in the plain header if an extended header gives another one, else ''.
     """
 
     name: str
@@ -76,13 +76,16 @@ class TarMember:
 
     @property
     def is_file(self) -> bool:
-        """False for directories, links and devices."""
+        """True for a regular file, False for directories, links and devices."""
         return self.kind is TarKind.FILE
 
 
 @dataclass(frozen=True, slots=True)
 class TarLimits:
-    """Bounds: members, characters of a name (Linux opens no longer path), bytes of an extended header."""
+    """Maximum number of members, characters of a name, and bytes of an extended header.
+
+    The default for names is the length of the longest path that Linux opens.
+    """
 
     members: int = MEMBERS_LIMIT
     name: int = 4096
@@ -90,7 +93,7 @@ class TarLimits:
 
 
 class TarReader:
-    """The members of a tar archive, read one after the other."""
+    """The members of a tar archive, in order."""
 
     def __init__(self, source: Source, limits: TarLimits | None = None, *, may_be_empty: bool = False) -> None:
         self._source = source
@@ -102,16 +105,17 @@ class TarReader:
         self._padding = 0
 
     def __iter__(self) -> Iterator[TarMember]:
-        """Walk to the end of the archive, and of what follows it.
+        """Yield all members, then check the rest of the source.
 
-        Raises: Refused where it is torn, misleading, beyond its limits, or followed by anything but zeros.
+        Raises:
+            Refused: The archive is truncated, ambiguous, beyond its limits, or followed by anything but zeros.
         """
         count = 0
         while (header := self._next_header()) is not None:
             is_extended = header.kind in _EXTENDED
             if is_extended:
                 self._extend(header)
-            # All other extended headers stand at most once before their member.
+            # Other extended headers need not count: each kind occurs at most once before a member.
             if header.kind == _PAX_GLOBAL or not is_extended:
                 count += 1
                 check_count(count, self._limits.members)
@@ -125,18 +129,20 @@ class TarReader:
         self._finish()
 
     def read(self, limit: int) -> bytes:
-        """Give what is left of the member at hand.
+        """Return the rest of the current member.
 
-        Raises: Refused where that is more than `limit` bytes.
+        Raises:
+            Refused: It is more than `limit` bytes, or the archive is truncated.
         """
         if self._left > limit:
             raise Refused(f"it has a member of {self._left} bytes, the limit is {limit}")
         return b"".join(self.chunks())
 
     def chunks(self) -> Iterator[bytes]:
-        """Give what is left of the member at hand, in chunks.
+        """Yield the rest of the current member in chunks.
 
-        Raises: Refused where the archive is torn.
+        Raises:
+            Refused: The archive is truncated.
         """
         while self._left:
             yield self._take(min(self._left, _CHUNK_BYTES))
@@ -153,7 +159,8 @@ class TarReader:
         return data
 
     def _next_header(self) -> TarHeader | None:
-        """Give the next header; None at the end mark."""
+        """Return the next header; None at the end mark."""
+        # The caller may have read only a part of the last member, or nothing of it.
         skipped = self._left + self._padding
         self._source.skip(skipped)
         self._offset += skipped
@@ -174,16 +181,20 @@ class TarReader:
                 raise Refused("it has bytes after the end of the tar archive")
 
     def _extend(self, header: TarHeader) -> None:
-        """Remember what an extended header says about the member that follows."""
+        """Remember the fields that an extended header defines for the next member.
+
+        Raises:
+            Refused: The header is too large, broken, or read differently by different clients.
+        """
         if header.size > self._limits.extended:
             raise Refused(f"it has an extended tar header of {header.size} bytes, the limit is {self._limits.extended}")
-        # Global headers may follow each other; Go loses what stands before one.
+        # Global headers may follow each other, but Go discards other extended headers before a global one.
         before = self._extended.keys() - {_PAX_GLOBAL}
         if header.kind in before or (header.kind == _PAX_GLOBAL and before):
             raise Refused("it has two extended tar headers where clients differ on which one counts")
         self._begin(header.size)
         data = self._take(header.size)
-        # tarfile reads on into the padding.
+        # tarfile reads records from the padding, too.
         if self._take_padding().strip(b"\0"):
             raise Refused("it has an extended tar header with bytes after its end")
         if header.kind in (_GNU_NAME, _GNU_TARGET):
@@ -215,7 +226,7 @@ class TarReader:
             kind = _file_or_directory(header, raw_name)
         size = parse_pax_size(self._extended[b"size"]) if b"size" in self._extended else header.size
         if kind is not TarKind.FILE and size:
-            # tarfile and Go read the next header right behind such a member, GNU tar behind its bytes.
+            # tarfile and Go expect the next header right after this one, GNU tar after the bytes.
             raise Refused(f"its member {name[:80]!r} is {kind.value}, and has {size} bytes")
         if kind is not TarKind.DIRECTORY and name == ".":
             raise Refused("it holds a member with an impossible name: '.'")
@@ -226,7 +237,11 @@ class TarReader:
 
 
 def refuse_unsafe(member: TarMember) -> None:
-    """Raises: Refused where a member is a device, or a link that leads out of the archive."""
+    """Check a member that clients will unpack.
+
+    Raises:
+        Refused: It is a device, or a link that leads out of the archive.
+    """
     if member.kind in _DEVICES:
         raise Refused(f"its member {member.name[:80]!r} is {member.kind.value}")
     if member.target:
@@ -234,9 +249,9 @@ def refuse_unsafe(member: TarMember) -> None:
 
 
 def _file_or_directory(header: TarHeader, name: bytes) -> TarKind:
-    """Tell a directory from a file by the slash at its end, as before ustar, when that was all there was."""
+    """Tell a directory from a file by a trailing slash: v7 archives mark directories in no other way."""
     is_directory = name.endswith(b"/")
-    # tarfile looks at the plain field, Go at the whole name, GNU tar also where the header says that it is a file.
+    # tarfile looks at the name field, Go at the whole name, GNU tar even if the header says that it is a file.
     if is_directory != (header.kind == _V7_FILE and header.name_field.endswith(b"/")):
         raise Refused(f"its member {_text(name)[:80]!r} is a file to some clients, a directory to others")
     return TarKind.DIRECTORY if is_directory else TarKind.FILE

@@ -1,11 +1,7 @@
-"""Takes one header of a tar archive apart, and the records of an extended one.
+"""Parses one 512-byte header of a tar archive, and the records of a pax extended header.
 
-Takes: the 512 bytes of a header; the bytes of a pax extended header.
-Gives: TarHeader; keywords with their values.
-Touches: nothing.
-
-Python's tarfile, GNU tar and Go's archive/tar read damaged headers in different ways, and tarfile takes a header that
-it can't read for the end of the archive. So every field that one of them reads must be sound here.
+Python's tarfile, GNU tar and Go's archive/tar read damaged headers differently, and tarfile treats a header that it
+can't read as the end of the archive. Every field that one of them reads must therefore be valid.
 
 Source: POSIX.1-2017 pax and ustar; GNU tar manual, "Basic Tar Format"; star(5).
 """
@@ -25,7 +21,7 @@ _PAX_KEPT = frozenset({b"path", b"linkpath", b"size"})
 _PAX_RECORD = re.compile(rb"(\d{1,7}) ([^=\n]{1,200})=", re.DOTALL)
 
 _OCTAL = re.compile(rb" *([0-7]*)[ \0]*")
-# Mode, user, group, size, time and checksum, as nearly all writers write them.
+# Mode, user, group, size, time and checksum in the form that nearly all writers use.
 _USUAL_NUMBERS = re.compile(rb"(?:[0-7]{7}[ \0]){3}([0-7]{11})[ \0][0-7]{11}[ \0]([0-7]{6})[ \0]{2}")
 _USUAL_DEVICE = frozenset({bytes(16), b"0000000\0" * 2, b"0000000 " * 2, b"000000 \0" * 2})
 _UNUSED_NUMBERS = (slice(100, 108), slice(108, 116), slice(116, 124), slice(136, 148), slice(329, 337), slice(337, 345))
@@ -33,7 +29,7 @@ _UNUSED_NUMBERS = (slice(100, 108), slice(108, 116), slice(116, 124), slice(136,
 
 @dataclass(frozen=True, slots=True)
 class TarHeader:
-    """The fields of one header that matter, as they stand there; `name_field` is the name without its prefix."""
+    """The relevant fields of one header, undecoded; `name_field` is the name without the ustar prefix."""
 
     kind: bytes
     size: int
@@ -43,9 +39,10 @@ class TarHeader:
 
 
 def parse_header(block: bytes) -> TarHeader:
-    """Read a header.
+    """Parse a header of 512 bytes.
 
-    Raises: Refused where its checksum is wrong, a number is unreadable, or clients would read its name differently.
+    Raises:
+        Refused: Its checksum is wrong, a number is unreadable, or clients would read its name differently.
     """
     size, checksum = _numbers(block)
     if checksum != _checksum(block):
@@ -59,9 +56,10 @@ def parse_header(block: bytes) -> TarHeader:
 
 
 def parse_pax(data: bytes) -> dict[bytes, bytes]:
-    """Read those records of a pax extended header that say what the member is called, leads to, or how large it is.
+    """Return the records of a pax extended header that give the member's name, link target or size.
 
-    Raises: Refused where a record is broken, or the header describes a sparse file.
+    Raises:
+        Refused: A record is broken, or the header describes a sparse file.
     """
     records: dict[bytes, bytes] = {}
     at = 0
@@ -74,7 +72,7 @@ def parse_pax(data: bytes) -> dict[bytes, bytes]:
         if keyword.startswith(b"GNU.sparse"):
             raise Refused("it has a sparse file in it")
         if keyword in _PAX_KEPT:
-            # Python takes an empty value as it is, Go ignores it.
+            # Python accepts an empty value, Go ignores the record.
             if not value:
                 raise Refused(f"it is torn: an extended tar header has an empty {keyword.decode()}")
             records[keyword] = value
@@ -83,19 +81,24 @@ def parse_pax(data: bytes) -> dict[bytes, bytes]:
 
 
 def parse_pax_size(value: bytes) -> int:
-    """Raises: Refused where the value is no size, or larger than any file."""
+    """Parse the size in a pax record.
+
+    Raises:
+        Refused: The value is not a size, or larger than any file.
+    """
     if not value.isdigit() or len(value) > 16 or int(value) >= _SIZE_LIMIT:
         raise Refused(f"it is torn: the size in an extended tar header is {value[:40]!r}")
     return int(value)
 
 
 def _numbers(block: bytes) -> tuple[int, int]:
-    """Give size and checksum, with all other numbers checked."""
+    """Return size and checksum, after checking all other numbers."""
+    # Fast path: one match covers all fields if they have the usual form.
     match = _USUAL_NUMBERS.fullmatch(block, 100, 156)
     if match is not None and block[329:345] in _USUAL_DEVICE:
         return int(match[1], 8), int(match[2], 8)
     for field in _UNUSED_NUMBERS:
-        # Times before 1970 and large ids are binary.
+        # Times before 1970 and large ids are in base-256, which starts with one of these bytes.
         if block[field][0] not in (0x80, 0xFF):
             _octal(block[field])
     return _size(block[124:136]), _octal(block[148:156])
@@ -118,17 +121,18 @@ def _octal(field: bytes) -> int:
 
 
 def _checksum(block: bytes) -> int:
-    """Add up the bytes of the header, with the checksum itself taken as blanks."""
-    # The low half of Adler-32 is 1 + the sum modulo 65521, which 256 bytes don't reach: ten times as fast as sum().
+    """Add up the bytes of the header, counting the checksum field itself as blanks."""
+    # The low half of Adler-32 is 1 + the sum of the bytes modulo 65521. The sum of 256 bytes stays below that, and
+    # Adler-32 is ten times as fast as sum().
     halves = (zlib.adler32(block[:256]) & 0xFFFF) + (zlib.adler32(block[256:]) & 0xFFFF) - 2
     return halves - sum(block[148:156]) + 8 * 0x20
 
 
 def _check_prefix(block: bytes) -> None:
-    """Refuse a prefix of the name that only some readers see."""
-    # Old GNU archives keep times here; tarfile takes them for a prefix.
+    """Refuse a name prefix that only some readers see."""
+    # Old GNU archives store times here, which tarfile takes for a prefix.
     if block[257:263] != _USTAR:
         raise Refused("it has a tar header that is not ustar, and has bytes where ustar has a part of the name")
-    # In star's own form the prefix is shorter, and times follow.
+    # In the format of star the prefix is shorter and followed by times.
     if block[508:512] == _STAR_TRAILER and 0 not in block[345:476]:
         raise Refused("it has a tar header of star whose name can be read in two ways")

@@ -1,4 +1,4 @@
-"""Where the bytes of a tar archive come from: an open file, or whatever can be read and skipped likewise."""
+"""The sources that a tar archive can be read from: an open file, a part of one, or a decompressed stream."""
 
 import os
 from typing import BinaryIO, Protocol
@@ -7,17 +7,21 @@ from packrat_core.errors import Refused
 
 
 class Source(Protocol):
-    """Where the bytes of a tar archive come from: a PlainStream, FileSource, or SectionSource."""
+    """A source of the bytes of a tar archive: a PlainStream, FileSource or SectionSource."""
 
     def read(self, size: int, /) -> bytes:
-        """Give so many bytes, fewer only at the end."""
+        """Return `size` bytes, or fewer at the end."""
 
     def skip(self, size: int, /) -> None:
-        """Pass over so many bytes; Refused where there are fewer."""
+        """Skip `size` bytes.
+
+        Raises:
+            Refused: There are fewer.
+        """
 
 
 class FileSource:
-    """An open file of a plain tar archive; payload is skipped without reading it."""
+    """An open file that is an uncompressed tar archive; payload is skipped without reading it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -25,13 +29,17 @@ class FileSource:
         self._at = file.seek(0)
 
     def read(self, size: int) -> bytes:
-        """Give so many bytes, fewer only at the end."""
+        """Return `size` bytes, or fewer at the end."""
         data = self._file.read(size)
         self._at += len(data)
         return data
 
     def skip(self, size: int) -> None:
-        """Raises: Refused where the file ends earlier."""
+        """Skip `size` bytes.
+
+        Raises:
+            Refused: The file ends earlier.
+        """
         if size > self._end - self._at:
             raise Refused("it is torn: a tar member is cut off")
         if size:
@@ -47,14 +55,18 @@ class SectionSource:
         self._end = start + size
 
     def read(self, size: int) -> bytes:
-        """Give so many bytes, fewer only at the end."""
+        """Return `size` bytes, or fewer at the end."""
         self._file.seek(self._at)
         data = self._file.read(min(size, self._end - self._at))
         self._at += len(data)
         return data
 
     def skip(self, size: int) -> None:
-        """Raises: Refused where the part ends earlier."""
+        """Skip `size` bytes.
+
+        Raises:
+            Refused: The part ends earlier.
+        """
         if size > self._end - self._at:
             raise Refused("it is torn: a tar member is cut off")
         self._at += size

@@ -1,11 +1,7 @@
-"""Reads a zip archive that is the same whether a client reads it by its directory or from front to back.
+"""Reads a zip archive, and refuses one that reads differently by its central directory and from front to back.
 
-Takes: an open zip file.
-Gives: its members; the bytes of one.
-Touches: the file.
-
-Most clients go by the central directory; some (uv, while it downloads) by the local header before each member. So the
-local headers must say what the directory says, and the members fill the file without gaps, overlaps or unlisted
+Most clients use the central directory; some (uv, while it downloads) use the local header before each member. The local
+headers must therefore agree with the directory, and the members must fill the file without gaps, overlaps or unlisted
 members.
 
 Source: APPNOTE.TXT 6.3.10 of the ZIP format.
@@ -45,7 +41,8 @@ class ZipArchive:
     def __init__(self, file: BinaryIO) -> None:
         """Read the directory and every local header.
 
-        Raises: Refused where the archive is torn, misleading or a bomb, or has a member that could harm a client.
+        Raises:
+            Refused: The archive is truncated, ambiguous or a bomb, or has a member that could harm a client.
         """
         self._file = file
         size = file.seek(0, os.SEEK_END)
@@ -59,9 +56,10 @@ class ZipArchive:
         self._starts = self._check_locals(directory.offset)
 
     def read(self, member: ZipMember, limit: int) -> bytes:
-        """Give the bytes of a member.
+        """Return the bytes of a member.
 
-        Raises: Refused where they are more than `limit`, torn, or compressed in a way that clients don't read.
+        Raises:
+            Refused: They are more than `limit`, damaged, or compressed by a method that clients don't support.
         """
         if max(member.packed, member.unpacked) > limit:
             raise Refused(f"its {member.name[:80]} has {member.unpacked} bytes, the limit is {limit}")
@@ -70,16 +68,18 @@ class ZipArchive:
     def check_payload(self) -> None:
         """Decompress all members and check their sizes and checksums.
 
-        Raises: Refused
+        Raises:
+            Refused: A member is damaged, or compressed by a method that clients don't support.
         """
         for member in self.members:
             for _ in self.chunks(member):
                 pass
 
     def chunks(self, member: ZipMember) -> Iterator[bytes]:
-        """Give the bytes of a member in chunks; its size and checksum are checked at the end.
+        """Yield the bytes of a member in chunks; check its size and checksum at the end.
 
-        Raises: Refused where it is torn, damaged, or compressed in a way that clients don't read.
+        Raises:
+            Refused: It is truncated, damaged, or compressed by a method that clients don't support.
         """
         if member.method not in (_STORED, _DEFLATED):
             raise Refused(f"its {member.name[:80]} is compressed by method {member.method}; 0 and 8 can be read")
@@ -87,6 +87,7 @@ class ZipArchive:
         for chunk in self._stored(member) if member.method == _STORED else self._inflated(member):
             crc = zlib.crc32(chunk, crc)
             size += len(chunk)
+            # Stop early: a bomb may unpack to far more than it declares.
             if size > member.unpacked:
                 break
             yield chunk
@@ -99,6 +100,7 @@ class ZipArchive:
             yield read_at(self._file, offset, min(_CHUNK_BYTES, at + member.packed - offset))
 
     def _inflated(self, member: ZipMember) -> Iterator[bytes]:
+        # Negative window bits: a raw deflate stream, without header and checksum.
         inflate = zlib.decompressobj(-15)
         try:
             for chunk in self._stored(member):
@@ -117,7 +119,17 @@ class ZipArchive:
             raise Refused(f"it is torn: the deflate stream of its {member.name[:80]} has no end")
 
     def _check_locals(self, directory: int) -> dict[int, int]:
-        """Check that members and the directory follow each other; give where the bytes of each member begin."""
+        """Check that the members fill the file up to the directory.
+
+        Args:
+            directory: Offset of the central directory.
+
+        Returns:
+            Offset of a member's local header → offset of its bytes.
+
+        Raises:
+            Refused: There are gaps or overlaps, or a local header disagrees with the directory.
+        """
         ordered = sorted(self.members, key=attrgetter("offset"))
         offsets = [*(member.offset for member in ordered), directory]
         if offsets[0]:
@@ -134,9 +146,9 @@ class ZipArchive:
         return starts
 
     def _check_local(self, member: ZipMember) -> int:
-        """Hold the local header against the directory; give where the bytes of the member begin."""
+        """Compare the local header with the directory; return the offset of the member's bytes."""
         if member.repeated:
-            # Nearly all writers repeat the entry of the directory byte by byte: this is the quick way.
+            # Fast path: nearly all writers repeat the fields of the directory entry byte by byte.
             self._file.seek(member.offset)
             data = self._file.read(_LOCAL.size + len(member.raw_name))
             if data.startswith(b"PK\3\4" + member.repeated) and data.endswith(member.raw_name, _LOCAL.size):
@@ -152,7 +164,7 @@ class ZipArchive:
             unpacked, packed = widen((unpacked, packed), extra, member.raw_name)
         found, expected = (crc, packed, unpacked), (member.crc, member.packed, member.unpacked)
         if found != expected and not (
-            # Who writes without seeking back leaves them empty; they follow the member.
+            # A writer that can't seek back leaves them zero and writes them after the member.
             flags & WITH_DESCRIPTOR and all(one in (0, two) for one, two in zip(found, expected, strict=True))
         ):
             raise _disagreement(member)
@@ -162,7 +174,17 @@ class ZipArchive:
         return start + int(extra_size)
 
     def _check_behind(self, member: ZipMember, at: int, size: int) -> None:
-        """Accept nothing but a data descriptor between the bytes of a member and what follows."""
+        """Accept only a data descriptor between the bytes of a member and what follows.
+
+        Args:
+            member: The member.
+            at: Offset of the bytes in question.
+            size: Their number.
+
+        Raises:
+            Refused: Other bytes are there.
+        """
+        # The descriptor has 32-bit or 64-bit sizes, with or without a signature.
         for form in ("<3L", "<L2Q"):
             width = struct.calcsize(form)
             if size in (width, width + 4) and max(member.packed, member.unpacked) < 1 << (32 if form == "<3L" else 64):

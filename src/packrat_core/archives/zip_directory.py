@@ -1,12 +1,8 @@
-"""Reads the central directory of a zip archive, as all clients see it.
+"""Finds and reads the central directory of a zip archive, if all clients see the same one.
 
-Takes: an open zip file.
-Gives: where the directory is; its entries.
-Touches: the end of the file.
-
-Clients look for the directory in different ways: by the first or last signature, with zip64 always or only where a
-field says so, with or without bytes before the archive. Only an archive in which all of them find the same directory is
-read.
+Clients look for the directory in different ways: by the first or last signature, using zip64 always or only if a field
+says so, allowing bytes before the archive or not. The reader accepts an archive only if all of them find the same
+directory.
 
 Source: APPNOTE.TXT 6.3.10 of the ZIP format.
 """
@@ -32,20 +28,20 @@ _END_64_LOCATOR = struct.Struct("<4sLQL")
 _END_64 = struct.Struct("<4sQ2H2L4Q")
 _ENTRY = struct.Struct("<4s2xBx2H4x3L4H2x2L")
 _UNREADABLE = 0x20 | 0x40 | 0x2000
-"""Flags: patched data, strong encryption, masked headers. No client of ours reads them."""
+"""Flags: patched data, strong encryption, masked headers. None of the supported clients reads them."""
 _VERSION_LIMIT = 63
-"""Newest version of the format that Python's zipfile opens."""
+"""The newest version of the format that Python's zipfile opens."""
 _FILES = frozenset({0, stat.S_IFREG >> 12, stat.S_IFDIR >> 12})
-"""What the topmost bits of the external attributes may say; 0 where the writer knows no such kinds."""
+"""Accepted file types in the topmost bits of the external attributes; 0 if the writer does not record one."""
 _ZIP_64, _UNICODE_PATH = 0x0001, 0x7075
 
 
 class ZipMember(NamedTuple):
-    """One member as the central directory has it; `offset` is that of its local header.
+    """One entry of the central directory; `offset` is that of the member's local header.
 
-    `repeated` is what a local header repeats, from its version to the length of its name; empty where it need not be
-    the same, as some of the numbers stand in extra fields. A tuple is made several times as fast as a frozen
-    dataclass, and an archive may have 200,000 members.
+    `repeated` holds the bytes that the local header normally repeats, from the version to the length of the name. It is
+    empty if some of the numbers are in extra fields, since the bytes may differ then. This is a named tuple because an
+    archive may have 200,000 members, and creating a frozen dataclass takes several times as long.
     """
 
     name: str
@@ -61,7 +57,7 @@ class ZipMember(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Where the central directory is, and how many members it says it has."""
+    """Offset and size in bytes of the central directory, and the number of members that it declares."""
 
     offset: int
     size: int
@@ -71,7 +67,8 @@ class Directory:
 def find_directory(file: BinaryIO, size: int) -> Directory:
     """Find the central directory by the record at the end of the file, which has `size` bytes.
 
-    Raises: Refused where it is no zip archive, is torn, or can be found in two ways.
+    Raises:
+        Refused: The file is not a zip archive, is truncated, or clients could find different directories.
     """
     tail_start = max(0, size - _END_64.size - _END_64_LOCATOR.size - _END.size - _COMMENT_LIMIT)
     tail = read_at(file, tail_start, size - tail_start)
@@ -81,7 +78,7 @@ def find_directory(file: BinaryIO, size: int) -> Directory:
     end = _END.unpack_from(tail, at)
     if at + _END.size + end[7] != len(tail):
         raise Refused("it is torn: bytes follow after the end of the zip archive")
-    # Python takes a zip64 record wherever one stands here, others only where a field sends them to it.
+    # Python uses a zip64 record whenever there is one, other clients only if a field refers to it.
     locator = at - _END_64_LOCATOR.size
     if locator >= 0 and tail.startswith(b"PK\6\7", locator):
         return _directory_64(tail, tail_start, locator, end)
@@ -101,6 +98,7 @@ def _directory_64(tail: bytes, tail_start: int, locator: int, end: tuple[int, ..
     directory = Directory(record[9], record[8], record[7])
     if record[1] != _END_64.size - 12 or disk or disks != 1:
         raise Refused("it is torn: the zip64 end of the central directory is broken")
+    # Clients that ignore zip64 use the short record, so its fields must be equal, or refer to the zip64 record.
     short = (end[4], _IN_EXTRA_16, directory.members), (end[5], IN_EXTRA_32, directory.size)
     for value, in_extra, expected in (*short, (end[6], IN_EXTRA_32, directory.offset)):
         if value not in (in_extra, expected):
@@ -120,9 +118,10 @@ def _check_directory(directory: Directory, end: int, *, disks: tuple[int, ...], 
 
 
 def read_entries(data: bytes) -> Iterator[ZipMember]:
-    """Read the entries of a central directory, in its order.
+    """Yield the entries of a central directory, in its order.
 
-    Raises: Refused where one is broken, could harm a client, or is read differently by different clients.
+    Raises:
+        Refused: An entry is broken, could harm a client, or is read differently by different clients.
     """
     at = 0
     for _ in range(MEMBERS_LIMIT + 1):
@@ -150,6 +149,7 @@ def read_entries(data: bytes) -> Iterator[ZipMember]:
             wide = widen(numbers, data[name_end:extra_end], raw_name)
             unpacked, packed, offset = wide
             if wide != numbers:
+                # The local header may keep other numbers in its own extra field.
                 repeated = b""
         elif IN_EXTRA_32 in (unpacked, packed, offset):
             raise Refused("it is torn: a zip64 field is missing")
@@ -173,22 +173,22 @@ def _check_utf_8(raw_name: bytes) -> None:
 
 
 def widen(numbers: tuple[int, ...], extra: bytes, raw_name: bytes) -> tuple[int, ...]:
-    """Take those numbers that don't fit into 32 bits from the zip64 field.
+    """Take the numbers that don't fit into 32 bits from the zip64 field.
 
     Args:
-        numbers: as they stand in a header, in the order of the zip64 field.
-        extra: the extra fields of the header.
-        raw_name: the name in the header.
+        numbers: The numbers in the header, in the order of the zip64 field.
+        extra: The extra fields of the header.
+        raw_name: The name in the header.
 
     Returns:
-        All numbers.
+        All numbers, at their full width.
 
     Raises:
-        Refused: the extra fields are broken, doubled, or give the member another name.
+        Refused: The extra fields are broken, doubled, or give the member another name.
     """
     fields: dict[int, bytes] = {}
     at = 0
-    # Python ignores up to three bytes behind the last field.
+    # Python ignores up to three bytes after the last field.
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, at)
         at += 4 + length
@@ -213,9 +213,10 @@ def widen(numbers: tuple[int, ...], extra: bytes, raw_name: bytes) -> tuple[int,
 
 
 def read_at(file: BinaryIO, offset: int, length: int) -> bytes:
-    """Read so many bytes at an offset that comes from the file, and may have 64 bits.
+    """Read `length` bytes at an offset that comes from the file itself and may have 64 bits.
 
-    Raises: Refused where they are not there.
+    Raises:
+        Refused: The file has no such bytes.
     """
     if offset < 0 or offset >= 1 << 62:
         raise Refused("it is torn: it points outside itself")

@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection among the configuration's attributes, in the caller's transaction."""
+"""Runs the migrations in the caller's transaction, on the connection in the attributes of the configuration."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""Migrates an empty database to the first schema."""
+"""Creates the first schema in an empty database."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make all tables."""
+    """Create all tables and indexes."""
     op.create_table(
         "distro_versions",
         sa.Column("name", sa.String(length=20), nullable=False),

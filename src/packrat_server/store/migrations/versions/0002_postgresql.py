@@ -1,4 +1,4 @@
-"""Adapts the schema for PostgreSQL: text sorted by code point, of any length, 64-bit integers, notifications.
+"""Adapts the schema to PostgreSQL: text of any length sorted by code point, 64-bit integers, and notifications.
 
 On SQLite nothing changes.
 """
@@ -23,7 +23,7 @@ _SEQUENCES = ("package_files_id_seq", "package_file_tags_id_seq", "journal_id_se
 
 
 def upgrade() -> None:
-    """Change types and collations, and let the journal notify those who listen."""
+    """Change types and collations, and add a trigger that notifies listeners of new journal rows."""
     connection = op.get_bind()
     if connection.dialect.name != "postgresql":
         return

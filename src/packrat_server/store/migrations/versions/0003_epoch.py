@@ -1,4 +1,4 @@
-"""Adds the epochs of rpms, which their versions leave out; the server reads them from the files when it starts."""
+"""Adds a column for the epoch of rpms, which their versions omit; the server reads it from the files at its start."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,5 +10,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the column; NULL means that the epoch was not read yet, or that the type has none."""
+    """Add the column; NULL means that the epoch has not been read yet, or that the type has none."""
     op.add_column("package_files", sa.Column("epoch", sa.BigInteger().with_variant(sa.Integer(), "sqlite")))
