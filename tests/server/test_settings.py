@@ -262,7 +262,7 @@ def test_a_terminal_of_other_letters_does_not_matter(data: Path) -> None:
         [sys.executable, "-m", "packrat_server.cli", *words],
         env={"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0", "PATH": "/usr/bin:/bin"},
         capture_output=True,
-        text=True,
+        encoding="latin-1",
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
