@@ -56,14 +56,17 @@ def open_listeners(host: str, port: int, setting: str) -> list[socket.socket]:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listener.bind((address[0], port or listeners[0].getsockname()[1], *address[2:]))
             listener.listen(_BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         for listener in listeners:
             listener.close()
         raise ConfigError(_explain(error, host, port, setting)) from None
     return listeners
 
 
-def _explain(error: OSError, host: str, port: int, setting: str) -> str:
+def _explain(error: OSError | UnicodeError, host: str, port: int, setting: str) -> str:
+    if isinstance(error, UnicodeError):
+        # A name that DNS does not allow, such as one with a part of more than 63 characters.
+        return f"{host}:{port} can't be listened on: it is not a valid host name; change {setting}"
     if error.errno == errno.EADDRINUSE:
         return f"{host}:{port} can't be listened on: the port is in use by another program; change {setting}"
     if error.errno == errno.EACCES:

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from packrat_agent.model.entries import Fragment, Product
 from packrat_agent.model.records import PackageFile
-from packrat_agent.state.fragment_backup import MADE_DIR, drop, keep, recall
+from packrat_agent.state.fragment_backup import MADE_DIR, _checksum, drop, keep, recall
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.packages import FileState, Unreadable, WantedFile
-from packrat_core.archives.tar_header import _checksum
 
 SHA, OTHER = "a" * 64, "b" * 64
 YUM = FragmentSource("yum", 1, "F" * 40)
