@@ -58,9 +58,9 @@ def read_content(lab: Stage) -> list[tuple[str, bytes]]:
     for path in lab.tree():
         data = (lab.www / path).read_bytes()
         undated = re.sub(rb"(?m)^(?:Date|Valid-Until): .*$|^-----BEGIN PGP SIGNATURE-----(?s:.*)", b"", data)
-        # A signed file under its hash has the date in its name.
-        is_named_by_hash = "/by-hash/" in path and undated != data
-        content.append((str(Path(path).parent) if is_named_by_hash else path, undated))
+        # A dated file under its hash has the date in its name, and the sync that died may leave one of its own.
+        if "/by-hash/" not in path or undated == data:
+            content.append((path, undated))
     return sorted(content)
 
 

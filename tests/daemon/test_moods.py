@@ -214,7 +214,7 @@ def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(original: OriginalSe
     with daemon(mirror) as agent:
         agent.until_logged("checked")
         original.manners.busy = "31"
-        told = agent.until_logged("ERROR   waiting")
+        told = agent.until_logged("WARNING waiting")
         assert "asks to wait for 31 seconds" in told
         original.manners.busy = None
         put(original, "second")

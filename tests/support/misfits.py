@@ -91,9 +91,12 @@ def _debs() -> Misfits:
             _foreign(YUM, "can't be in an apt repository"),
             _torn(APT),
             _other_bytes(APT, YUM, "no .deb|ar archive|magic"),
-            _forged(APT, "bomb", _deb(bytes(CONTROL_ARCHIVE_LIMIT + 1)), "unpacks to more than"),
+            _forged(APT, "bomb", _deb(_control() + bytes(CONTROL_ARCHIVE_LIMIT + 1)), "unpacks to more than"),
             _forged(
-                APT, "outside", _deb(_tar(("../control", tarfile.REGTYPE, _CONTROL, ""))), "no file called control"
+                APT,
+                "outside",
+                _deb(_tar(("../control", tarfile.REGTYPE, _CONTROL, ""))),
+                "no file called control|leads out of its directory",
             ),
             _forged(APT, "device", _deb(_tar(("control", tarfile.CHRTYPE, b"", ""))), "link or device"),
             _forged(APT, "link", _deb(_tar(("control", tarfile.SYMTYPE, b"", "/etc/passwd"))), "link or device"),
