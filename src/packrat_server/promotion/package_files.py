@@ -80,7 +80,8 @@ def _check_free(connection: Connection, upload: Row[Any], identity: Mapping[str,
     """
     # A file is downloaded by its name alone, so a name stands for the same bytes in every distribution version.
     same_name = select(package_files.c.sha256).where(package_files.c.file_name == upload.file_name)
-    if any(sha256 != upload.sha256 for sha256 in connection.execute(same_name).scalars()):
+    # All rows are read, since a cursor left open keeps the old view of an SQLite database on this connection.
+    if any(sha256 != upload.sha256 for sha256 in connection.execute(same_name).scalars().all()):
         raise Rejected("FILENAME_USED", f'File name "{upload.file_name}" allready used')
     # A version of a Python project has many files: wheels, and the source distribution.
     taken = {**identity, "file_name": upload.file_name} if identity["type"] == "python" else identity
@@ -98,9 +99,13 @@ def _find_package(connection: Connection, inspected: Inspected) -> str | None:
     if inspected.type != "python":
         return None
     project = canonicalize_name(inspected.package)
-    names = connection.execute(
-        select(package_files.c.package).where(package_files.c.type == "python").distinct().order_by("package")
-    ).scalars()
+    names = (
+        connection.execute(
+            select(package_files.c.package).where(package_files.c.type == "python").distinct().order_by("package")
+        )
+        .scalars()
+        .all()
+    )
     return next((name for name in names if canonicalize_name(name) == project), None)
 
 

@@ -44,7 +44,10 @@ def untag_file(connection: Connection, file_id: int, tag: str) -> None:
     dependents = connection.execute(
         select(required_tags.c.tag).where(required_tags.c.required == tag).order_by(required_tags.c.tag)
     ).scalars()
-    check_untag(_read_state(connection, file_id), tag, dependents)
+    # Read to the end before a rule may refuse: the refusal would keep the open cursor, and with it SQLite keeps the old
+    # view of the database on this connection, for the requests that get the connection next.
+    dependent_tags = dependents.all()
+    check_untag(_read_state(connection, file_id), tag, dependent_tags)
     note_file(connection, file_id, [tag])
     connection.execute(
         delete(package_file_tags).where(package_file_tags.c.package_file == file_id, package_file_tags.c.tag == tag)
@@ -81,7 +84,7 @@ def _read_state(connection: Connection, file_id: int) -> FileState:
     row = connection.execute(select(package_files).where(package_files.c.id == file_id)).one()
     names = connection.execute(select(package_file_tags.c.tag).where(package_file_tags.c.package_file == file_id))
     return FileState(
-        tuple(mark for mark in MARKS if getattr(row, f"{mark}_at") is not None), frozenset(names.scalars())
+        tuple(mark for mark in MARKS if getattr(row, f"{mark}_at") is not None), frozenset(names.scalars().all())
     )
 
 
@@ -90,7 +93,7 @@ def _read_rule(connection: Connection, tag: str) -> TagRule:
         select(required_tags.c.required).where(required_tags.c.tag == tag).order_by(required_tags.c.required)
     ).scalars()
     needs_change_control = connection.execute(select(tags.c.change_control_required).where(tags.c.name == tag)).scalar()
-    return TagRule(tag, tuple(required), bool(needs_change_control))
+    return TagRule(tag, tuple(required.all()), bool(needs_change_control))
 
 
 def _set_mark(connection: Connection, file_id: int, mark: Mark, at: datetime | None, by: str | None) -> None:
