@@ -104,29 +104,31 @@ async def fetch(
     """
     placements = (*plan.fetch, *plan.link)
     waiting = list({placement.file.sha256: placement for placement in reversed(placements)}.values())
-    staged: dict[str, StagedFile] = {}
-    failed: dict[str, PackratError] = {}
+    fetched = Fetched({}, {})
     source = _Source(open_file, on_progress, retries or Retries())
-
-    async def work() -> None:
-        while waiting:
-            placement = waiting.pop()
-            try:
-                staged.update(await _stage(placement, plan, staging, root, source))
-                on_progress(1, 0)
-            except DiskError:
-                # Without a writable staging directory no other file can succeed.
-                raise
-            except PackratError as error:
-                failed[placement.file.sha256] = error
-
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(parallel, len(waiting))):
-                group.create_task(work())
+                group.create_task(_stage_waiting(waiting, plan, staging, root, source, fetched))
     except* DiskError as errors:
         raise errors.exceptions[0] from errors.exceptions[0].__cause__
-    return Fetched(staged, failed)
+    return fetched
+
+
+async def _stage_waiting(
+    waiting: list[Placement], plan: Plan, staging: Path, root: Path, source: "_Source", fetched: Fetched
+) -> None:
+    """Stage what waits, one file after the other, beside other tasks that do the same."""
+    while waiting:
+        placement = waiting.pop()
+        try:
+            fetched.staged.update(await _stage(placement, plan, staging, root, source))
+            source.on_progress(1, 0)
+        except DiskError:
+            # Without a writable staging directory no other file can succeed.
+            raise
+        except PackratError as error:
+            fetched.failed[placement.file.sha256] = error
 
 
 async def _stage(
