@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_server.serving.running import running
@@ -296,7 +297,8 @@ def sessions(url: str) -> int:
     """How many sessions a database has, besides the one that asks."""
     with psycopg.connect(url) as connection:
         row = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
         ).fetchone()
     assert row is not None
     return int(row[0])
@@ -332,7 +334,8 @@ def test_a_database_that_was_away_is_used_again(postgresql: Cluster, tmp_path: P
         assert threading.active_count() <= threads + 1
         assert open_files() <= descriptors + 8
         assert sessions(url) <= 21
-    assert sessions(url) == 0
+    # PostgreSQL drops only what nobody uses, and gives sessions that are about to end a few seconds to do so.
+    postgresql.execute(f"DROP DATABASE {conninfo_to_dict(url)['dbname']}")
 
 
 def test_a_server_can_be_stopped_while_its_database_is_away_and_says_so_when_it_is_started(
