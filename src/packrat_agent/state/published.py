@@ -169,10 +169,12 @@ class LiveFiles:
             gone = [(path, retained) for path, retained in rows if path not in named]
             inside = path_in_root(repo, "")
             here = [(path, retained) for path, retained in gone if path.startswith(inside)]
-            self._withdraw([path for path, _ in here], now, generation)
+            # Before the first generation there is only what a publish that was cut off left behind. It goes by time
+            # alone: a generation 0 would take the place of a real one in the retention rules.
+            self._withdraw([path for path, _ in here], now, generation if row else 0)
             # A repository that moved leaves its pointers in the former directory, with all that they name, for a while.
             self._withdraw([path for path, _ in gone if not path.startswith(inside)], now, 0)
-            if any(retained != Retained.AS_PACKAGE for _, retained in here):
+            if row and any(retained != Retained.AS_PACKAGE for _, retained in here):
                 self._generations.note_replaced(repo.name, publication.name, generation - 1, now)
             db.execute(
                 "INSERT OR REPLACE INTO publications (repo, name, identity, generation, facts, published_at) "

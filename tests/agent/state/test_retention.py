@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from packrat_agent.model.changes import Retention
@@ -122,6 +122,7 @@ def collect_garbage(store: Store, now: float, rule: Retention) -> list[str]:
     ),
     rules,
 )
+@example([(1.0, {0}, True), (1.0, {0}, False), (5.0, {0}, False)], Retention(1, 5, 0))
 def test_what_a_retained_publication_names_is_there(steps: list[tuple[float, set[int], bool]], rule: Retention) -> None:
     """Each publication names some files, new ones or those that earlier ones named; each withdraws a package file."""
     with TemporaryDirectory() as directory:
