@@ -11,11 +11,14 @@ Source: gpg(1); doc/DETAILS of GnuPG, "Format of the --status-fd output".
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -25,15 +28,20 @@ from packrat_core.errors import SigningError
 _TIMEOUT_S = 300.0
 _OUTPUT_LIMIT = 256 * 1024 * 1024
 _MESSAGES_LIMIT = 64 * 1024
+_WATCH_INTERVAL_S = 0.25
 _QUIET = ("--batch", "--no-tty", "--no-verbose", "--fixed-list-mode")
+
+
+class StatusTooLong(SigningError):
+    """gpg wrote more status lines than are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class GpgResult:
     """What one run of gpg gave.
 
-    `output` is at most as long as the limit of the run; `is_cut`: there was more. `status` holds the status lines,
-    `messages` what gpg wrote for people.
+    `output` is at most as long as the limit of the run; `is_cut`: there was more. `status` holds all status lines,
+    `messages` the first of what gpg wrote for people.
     """
 
     returncode: int
@@ -76,6 +84,7 @@ def run_gpgv(keys: bytes, signed: bytes, detached: bytes | None, output_limit: i
         output_limit: How many bytes of the signed content to give; None for none of it.
 
     Raises:
+        StatusTooLong: There are too many signatures.
         SigningError: gpgv can't be started, or takes too long.
     """
     files = {"signed": signed} if detached is None else {"detached": detached, "signed": signed}
@@ -126,7 +135,6 @@ def environment() -> dict[str, str]:
 
 
 def _run(command: Sequence[str], data: bytes, limit: int) -> GpgResult:
-    timed_out = threading.Event()
     with ExitStack() as opened:
         stdin, messages, status = (opened.enter_context(tempfile.TemporaryFile()) for _ in range(3))
         stdin.write(data)
@@ -139,34 +147,72 @@ def _run(command: Sequence[str], data: bytes, limit: int) -> GpgResult:
                 stderr=messages,
                 pass_fds=(status.fileno(),),
                 env=environment(),
+                # Of its own, so that all that a wrapper script starts can be ended with it.
+                process_group=0,
             )
         except OSError as error:
             raise SigningError(
                 f"{command[0]} can't be used ({error.strerror}); install it (`apt-get install gnupg gpgv`)"
             ) from None
-
-        def stop() -> None:
-            timed_out.set()
-            process.kill()
-
-        timer = threading.Timer(_TIMEOUT_S, stop)
-        timer.start()
-        with process:
-            try:
-                assert process.stdout is not None
-                # A message may be compressed, and expand without end.
-                output = process.stdout.read(limit + 1)
-                if len(output) > limit:
-                    process.kill()
-                process.wait()
-            finally:
-                timer.cancel()
-        if timed_out.is_set():
-            raise SigningError(
-                f"{command[0]} did not end within {_TIMEOUT_S:.0f} seconds; look whether gpg-agent or a smart card "
-                "waits for somebody"
+        output, fault = _read_output(process, limit, (messages, status))
+        if fault is not None:
+            raise SigningError(f"{command[0]} {fault}")
+        if os.fstat(status.fileno()).st_size > _MESSAGES_LIMIT:
+            # The verdict on a signature may stand in any line, so some of them are as good as none.
+            raise StatusTooLong(
+                f"{command[0]} wrote more than {_MESSAGES_LIMIT} bytes of status lines; look for a wrapper in its "
+                "place, or a file with a great many signatures"
             )
         return GpgResult(process.returncode, output[:limit], _text(status), _text(messages), is_cut=len(output) > limit)
+
+
+def _read_output(
+    process: subprocess.Popen[bytes], limit: int, written: Sequence[IO[bytes]]
+) -> tuple[bytes, str | None]:
+    """Read what a process writes to stdout until it ends, or until that is one byte more than the limit.
+
+    Args:
+        process: It has ended when this returns.
+        limit: In bytes.
+        written: The files that the process writes to besides; they are bounded too.
+
+    Returns:
+        The output, and why the process was killed if it took too long or wrote too much to a file.
+    """
+    has_ended = threading.Event()
+    with process, ThreadPoolExecutor(1) as watcher:
+        watching = watcher.submit(_watch, process, written, has_ended)
+        try:
+            assert process.stdout is not None
+            # A message may be compressed, and expand without end.
+            output = process.stdout.read(limit + 1)
+            if len(output) > limit:
+                _kill(process)
+            process.wait()
+        finally:
+            has_ended.set()
+            _kill(process)
+        return output, watching.result()
+
+
+def _watch(process: subprocess.Popen[bytes], written: Sequence[IO[bytes]], has_ended: threading.Event) -> str | None:
+    """Kill a process that takes too long or writes too much to a file; return which of them, None if it has ended."""
+    latest = time.monotonic() + _TIMEOUT_S
+    while not has_ended.wait(_WATCH_INTERVAL_S):
+        if time.monotonic() > latest:
+            _kill(process)
+            return f"did not end within {_TIMEOUT_S:.0f} seconds; look whether gpg-agent or a smart card is waiting"
+        if any(os.fstat(file.fileno()).st_size > _OUTPUT_LIMIT for file in written):
+            _kill(process)
+            return f"wrote more than {_OUTPUT_LIMIT} bytes of messages; look for a wrapper in its place"
+    return None
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that has not been waited for, and all that it has started in its group."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _text(file: IO[bytes]) -> str:
@@ -176,7 +222,16 @@ def _text(file: IO[bytes]) -> str:
 
 def _run_gpgconf(*arguments: str) -> str:
     command = ["gpgconf", *arguments]
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S
-    )
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S
+        )
+    except OSError as error:
+        raise SigningError(
+            f"gpgconf can't be used ({error.strerror}); install it (`apt-get install gnupg gpgv`)"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise SigningError(
+            f"gpgconf did not end within {_TIMEOUT_S:.0f} seconds; look whether gpg-agent hangs"
+        ) from None
     return done.stdout.strip()

@@ -4,7 +4,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 
-from packrat_agent.gpg.run import run_gpgv
+from packrat_agent.gpg.run import StatusTooLong, run_gpgv
 from packrat_agent.gpg.verdict import read_verdict
 
 _STATEMENT_LIMIT = 64 * 1024
@@ -27,7 +27,10 @@ class Keyring:
         return self._gpgv(message, None, _STATEMENT_LIMIT)
 
     def _gpgv(self, signed: bytes, detached: bytes | None, output_limit: int | None) -> tuple[bytes, str | None]:
-        verified = run_gpgv(self.keys, signed, detached, output_limit)
+        try:
+            verified = run_gpgv(self.keys, signed, detached, output_limit)
+        except StatusTooLong:
+            return b"", "has more signatures than can be checked"
         if verified.is_cut:
             return b"", f"is a signed message of more than {output_limit} bytes"
         verdict = read_verdict(verified.status)

@@ -1,0 +1,122 @@
+"""gpg that hangs or writes without end, as a broken wrapper in PATH does: it is ended, and the error says why."""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.gpg import run
+from packrat_agent.gpg.keyring import find_key
+from packrat_agent.gpg.run import read_home, run_gpg, run_gpgv
+from packrat_agent.gpg.signatures import make_signature
+from packrat_agent.gpg.verdict import read_verdict
+from packrat_agent.model.tree import SignatureForm
+from packrat_agent.verify.signatures import Keyring
+from packrat_core.errors import SigningError
+from support.keys import Key
+
+_LINE = "[GNUPG:] GOODSIG 0123456789ABCDEF somebody\n"
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory in which programs are found first."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return tmp_path
+
+
+def _write_program(directory: Path, name: str, script: str) -> None:
+    program = directory / name
+    program.write_text(f"#!/bin/bash\n{script}\n")
+    program.chmod(0o755)
+
+
+@pytest.mark.parametrize("hangs", ["exec sleep 1000", "sleep 1000", "sleep 1000 & exit 0"])
+def test_a_gpg_that_hangs_is_ended_with_what_it_started(
+    programs: Path, monkeypatch: pytest.MonkeyPatch, hangs: str
+) -> None:
+    monkeypatch.setattr(run, "_TIMEOUT_S", 0.1)
+    # Whoever writes to the pipe holds its other end open.
+    pipe = programs / "is-alive"
+    os.mkfifo(pipe)
+    alive = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    _write_program(programs, "gpg", f"exec 9>{pipe}; {hangs}")
+    with pytest.raises(SigningError, match="gpg did not end within 0 seconds; look whether gpg-agent"):
+        run_gpg(None, "--list-keys")
+    assert os.read(alive, 1) == b""
+    os.close(alive)
+
+
+def test_a_gpg_that_writes_without_end_is_ended(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_OUTPUT_LIMIT", 1 << 20)
+    _write_program(programs, "gpg", "exec cat /dev/zero")
+    with pytest.raises(SigningError, match="gpg '--list-keys' wrote more than 1048576 bytes"):
+        run_gpg(None, "--list-keys")
+    _write_program(programs, "gpg", "exec cat /dev/zero >&2")
+    with pytest.raises(SigningError, match="gpg wrote more than 1048576 bytes of messages"):
+        run_gpg(None, "--list-keys")
+
+
+def test_an_output_of_just_the_limit_is_whole(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_OUTPUT_LIMIT", 1000)
+    _write_program(programs, "gpg", "exec head -c 1000 /dev/zero")
+    assert run_gpg(None, "--list-keys").output == bytes(1000)
+
+
+def test_of_a_message_only_so_much_is_read(programs: Path) -> None:
+    _write_program(programs, "gpgv", "exec cat /dev/zero")
+    verified = run_gpgv(b"", b"", None, 1000)
+    assert (verified.output, verified.is_cut) == (bytes(1000), True)
+    _write_program(programs, "gpgv", "exec head -c 1000 /dev/zero")
+    verified = run_gpgv(b"", b"", None, 1000)
+    assert (verified.output, verified.is_cut) == (bytes(1000), False)
+
+
+def test_status_lines_are_read_to_the_last_or_not_at_all(programs: Path) -> None:
+    count = (64 << 10) // len(_LINE)
+    lines = programs / "lines"
+    # The first two arguments are `--status-fd N`.
+    _write_program(programs, "gpg", f'exec cat {lines} >&"$2"')
+    lines.write_text(_LINE * (count - 1) + "[GNUPG:] BADSIG 0123456789ABCDEF x\n")
+    assert "were changed" in str(read_verdict(run_gpg(None, "--verify").status).wrong)
+    lines.write_text(_LINE * (count + 1) + "[GNUPG:] BADSIG 0123456789ABCDEF x\n")
+    with pytest.raises(SigningError, match="gpg wrote more than 65536 bytes of status lines; look for a wrapper"):
+        run_gpg(None, "--verify")
+
+
+def test_a_file_with_too_many_signatures_does_not_end_verify(key: Key) -> None:
+    signer = find_key(key.fingerprint, key.home, None, datetime.now(UTC))
+    signature = make_signature(signer, b"data", SignatureForm.BINARY)
+    keyring = Keyring(key.home.joinpath("pubring.kbx").read_bytes())
+    assert keyring.verify(b"data", signature) is None
+    assert keyring.verify(b"data", signature * 200) == "has more signatures than can be checked"
+
+
+def test_messages_are_cut(programs: Path) -> None:
+    _write_program(programs, "gpg", "yes message | head -c 100000 >&2")
+    assert len(run_gpg(None, "--list-keys").messages) == 64 << 10
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("gpg", lambda: run_gpg(None, "--list-keys")),
+        ("gpgv", lambda: run_gpgv(b"", b"", None)),
+        ("gpgconf", lambda: read_home(None)),
+    ],
+)
+def test_a_program_that_is_missing_is_told(
+    programs: Path, monkeypatch: pytest.MonkeyPatch, name: str, call: Callable[[], object]
+) -> None:
+    monkeypatch.setenv("PATH", str(programs))
+    with pytest.raises(SigningError, match=rf"{name} can't be used \(No such file or directory\); install it"):
+        call()
+
+
+def test_a_gpgconf_that_hangs_is_told(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_TIMEOUT_S", 0.1)
+    _write_program(programs, "gpgconf", "exec sleep 1000")
+    with pytest.raises(SigningError, match="gpgconf did not end within 0 seconds"):
+        read_home(None)
