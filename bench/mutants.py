@@ -42,15 +42,26 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/core/packages/deb/test_stanza.py",
         "tests/core/packages/deb/test_read_deb.py",
         "tests/core/packages/deb/test_relations.py",
+        "tests/core/packages/test_payload_differential.py",
+        "tests/server/test_latest.py",
     ),
     "packrat_core/packages/rpm/": (
         "tests/core/packages/rpm/test_read_rpm.py",
         "tests/agent/formats/yum/test_render.py",
+        "tests/core/packages/test_payload_differential.py",
+        "tests/server/test_latest.py",
     ),
-    "packrat_core/packages/python/": ("tests/core/packages/python/test_inspect.py",),
+    "packrat_core/packages/python/": (
+        "tests/core/packages/python/test_inspect.py",
+        "tests/core/packages/test_payload_differential.py",
+        "tests/server/test_latest.py",
+    ),
     "packrat_core/packages/image/": (
+        "tests/core/packages/image/test_versions.py",
         "tests/agent/formats/docker/test_read_image.py",
         "tests/agent/formats/docker/test_render.py",
+        "tests/core/packages/test_payload_differential.py",
+        "tests/server/test_latest.py",
     ),
 }
 """Module or folder below src → its tests; a fast one first, since the first failure ends a run."""

@@ -71,6 +71,43 @@ def test_each_fault_is_told_as_what_it_is(tmp_path: Path) -> None:
     assert found.empty == ["void/deep", "void"]
 
 
+def test_what_not_everybody_may_read_is_told(tmp_path: Path) -> None:
+    modes = {
+        "open/file": 0o644,
+        "open/closed": 0o640,
+        "open/writable": 0o666,
+        "private/file": 0o644,
+        "listed/file": 0o444,
+    }
+    remembered = [put(tmp_path, path, b"x") for path in modes]
+    for path, mode in {**modes, "open": 0o755, "private": 0o751, "listed": 0o754}.items():
+        (tmp_path / path).chmod(mode)
+    found = scan(tmp_path, {file.path: file for file in remembered}, quiet)
+    assert len(found.good) == len(modes)
+    assert found.closed == ["listed", "open/closed", "private"]
+
+
+def test_progress_adds_up_to_all_files_and_bytes(tmp_path: Path) -> None:
+    sizes = [0, 1, 4 * 1024 * 1024, 9 * 1024 * 1024]
+    for size in sizes:
+        put(tmp_path, f"repo/{size}", bytes(size))
+    told: list[tuple[int, int]] = []
+    scan(tmp_path, {}, lambda files, size: told.append((files, size)))
+    assert (sum(files for files, _ in told), sum(size for _, size in told)) == (len(sizes), sum(sizes))
+    assert all(files == 0 or size == 0 for files, size in told)
+    assert min(min(pair) for pair in told) == 0
+
+
+def test_a_directory_is_unlocked_for_its_owner_and_a_file_left_alone(tmp_path: Path) -> None:
+    put(tmp_path, "locked/file", b"x")
+    (tmp_path / "locked/file").chmod(0o040)
+    unlock(tmp_path, "locked/file")
+    assert (tmp_path / "locked/file").stat().st_mode & 0o7777 == 0o040
+    (tmp_path / "locked").chmod(0o050)
+    unlock(tmp_path, "locked")
+    assert (tmp_path / "locked").stat().st_mode & 0o7777 == 0o750
+
+
 def test_sweep_removes_files_links_and_the_directories_left_empty(tmp_path: Path) -> None:
     root = tmp_path / "root"
     put(root, "a/b/one", b"1")

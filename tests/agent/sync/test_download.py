@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import os
+import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -64,13 +66,24 @@ def placement(name: str, content: bytes) -> Placement:
     return Placement(file, f"repo/{name}")
 
 
-def run(server: Server, root: Path, *placements: Placement, sources: Mapping[str, str] | None = None) -> Fetched:
+def run(
+    server: Server,
+    root: Path,
+    *placements: Placement,
+    sources: Mapping[str, str] | None = None,
+    told: list[tuple[int, int]] | None = None,
+) -> Fetched:
     staging = root / "staging"
     staging.mkdir(exist_ok=True)
     link = tuple(one for one in placements if isinstance(one, KnownPlacement))
     fetched = tuple(one for one in placements if not isinstance(one, KnownPlacement))
     plan = Plan(REPO, (), fetched, link, (), (), frozenset(), sources or {})
-    return asyncio.run(fetch(plan, staging, root, server.open_file, 4, lambda files, size: None, QUICK))
+
+    def on_progress(files: int, size: int) -> None:
+        if told is not None:
+            told.append((files, size))
+
+    return asyncio.run(fetch(plan, staging, root, server.open_file, 4, on_progress, QUICK))
 
 
 def test_the_same_bytes_are_asked_for_once(tmp_path: Path) -> None:
@@ -172,6 +185,27 @@ def test_a_copy_in_the_tree_is_linked_when_its_bytes_are_right(tmp_path: Path) -
     assert fetched.staged[one.file.sha256].path.samefile(tmp_path / "right")
     assert fetched.staged[two.file.sha256].path.read_bytes() == b"two"
     assert server.asked == [("/files/b", 0)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a filesystem")
+def test_a_copy_on_another_filesystem_is_copied(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "test", tmp_path / "disk"], check=True)
+    try:
+        (tmp_path / "disk/right").write_bytes(b"one")
+        wanted, server = placement("a", b"one"), Server({})
+        fetched = run(server, tmp_path, wanted, sources={wanted.file.sha256: "disk/right"})
+        assert fetched.staged[wanted.file.sha256].path.read_bytes() == b"one"
+        assert server.asked == []
+    finally:
+        subprocess.run(["umount", tmp_path / "disk"], check=True)
+
+
+def test_progress_adds_up_to_all_files_and_bytes(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    server = Server({"/files/a": CONTENT, "/files/b": b"b"}, cuts=[65536])
+    run(server, tmp_path, placement("a", CONTENT), placement("b", b"b"), told=told)
+    assert (sum(files for files, _ in told), sum(size for _, size in told)) == (2, len(CONTENT) + 1)
 
 
 def test_of_a_file_whose_parts_are_known_only_those_are_staged_unless_one_is_gone(tmp_path: Path) -> None:

@@ -89,6 +89,14 @@ FATAL = {
     "empty Provides": (b"Provides:", "Provides", "it is empty"),
     "Provides of spaces": (b"Provides:  \t\r", "Provides", "it is empty"),
     "broken Provides": (b"Provides: a b", "Provides", "stands behind"),
+    **{
+        f"no version behind {operator}": (
+            f"Depends: a ({operator}   ), b".encode(),
+            "Depends",
+            "has no version between",
+        )
+        for operator in ("<", "<<", "<=", ">", ">>", ">=", "=")
+    },
     "a cut off hash": (b"Description-md5: 0123", "Description-md5", "it has 4 characters"),
     "an endless name": (b"Depends: b, " + b"a" * 70_000, "Depends", "a name of 70000 bytes"),
     "an endless version": (b"Provides: a (= " + b"1" * 70_000 + b")", "Provides", "a version of 700"),
@@ -127,6 +135,7 @@ HARMLESS = [
         b"Depends: a (1.0)",
         b"Depends: a (>> 1), b (> 1), c (< 1), d (<< 1)",
         b"Depends: a (!= 1)",
+        b"Depends: a (<1), b (<=1), c (<<1), d (>1), e (>=1), f (>>1), g (=1), h",
     ),
     *(b"Depends: a_b, @c, D, e@f", b"Depends:\n a,\n b (>= 1),\n c\n", b"Depends: a (>= 1, b (>= 2)", b"Depends: a\r"),
     *(b"Provides: a (>= 1)", b"Provides: a:any,", b"Replaces: a\xe4"),

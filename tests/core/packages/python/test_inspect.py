@@ -256,26 +256,26 @@ def test_odd_but_usable_metadata_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("file_name", "kind", "good"),
+    ("file_name", "kind", "reason"),
     [
-        ("my_tool-1.0-py3-none-any.whl", "wheel", True),
-        ("My.Tool-1.0-1b-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", "wheel", True),
-        ("my_tool-1.0.0.tar.gz", "sdist", True),
-        ("My-Tool-1.0.zip", "sdist", True),
-        ("my_tool-1.0_fXxNNB9.tar.gz", "sdist", False),
-        ("my_tool-1.1-py3-none-any.whl", "wheel", False),
-        ("other-1.0.tar.gz", "sdist", False),
-        ("my_tool.tar.gz", "sdist", False),
-        ("my_tool-1.0.tgz", "sdist", False),
-        ("my_tool-1.0.tar.gz", "wheel", False),
-        ("my_tool-1.0-py3-none-any.whl", "sdist", False),
+        ("my_tool-1.0-py3-none-any.whl", "wheel", None),
+        ("My.Tool-1.0-1b-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", "wheel", None),
+        ("my_tool-1.0.0.tar.gz", "sdist", None),
+        ("My-Tool-1.0.zip", "sdist", None),
+        ("my_tool-1.0_fXxNNB9.tar.gz", "sdist", "its file name can't be used"),
+        ("my_tool-1.1-py3-none-any.whl", "wheel", "its file name says my-tool 1.1"),
+        ("other-1.0.tar.gz", "sdist", "its file name says other 1.0"),
+        ("my_tool.tar.gz", "sdist", "has no version"),
+        ("my_tool-1.0.tgz", "sdist", "ends neither with"),
+        ("my_tool-1.0.tar.gz", "wheel", "inside it is a wheel"),
+        ("my_tool-1.0-py3-none-any.whl", "sdist", "inside it is a sdist"),
     ],
 )
-def test_a_files_name_must_say_what_is_inside(file_name: str, kind: str, good: bool) -> None:
-    if good:
+def test_a_files_name_must_say_what_is_inside(file_name: str, kind: str, reason: str | None) -> None:
+    if reason is None:
         check_file_name(file_name, kind, "My.Tool", "1.0")
     else:
-        with pytest.raises(Refused):
+        with pytest.raises(Refused, match=reason):
             check_file_name(file_name, kind, "My.Tool", "1.0")
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from packrat_agent.formats.yum.read_rpm import read_rpm
 from packrat_agent.model.entries import Fragment
 from packrat_core.errors import Refused
-from packrat_core.packages.rpm.header import walk
+from packrat_core.packages.rpm.header import BINARY, walk
+from packrat_core.packages.rpm.tags import NAME
 from packrat_demo.build_rpm import Rpm, build_rpm
 
 GOOD = build_rpm(
@@ -88,6 +89,43 @@ def test_the_header_range_is_where_the_header_stands(tmp_path: Path) -> None:
 def test_a_bad_file_is_refused_with_the_reason(tmp_path: Path, data: bytes, reason: str) -> None:
     with pytest.raises(Refused, match=reason):
         read(tmp_path, data)
+
+
+@pytest.mark.parametrize(("length", "is_read"), [(255, True), (256, False)])
+def test_the_longest_name_that_is_read(tmp_path: Path, length: int, is_read: bool) -> None:
+    data = build_rpm(Rpm("x" * length, "1", "noarch"))
+    if is_read:
+        assert read(tmp_path, data).name == "x" * length
+    else:
+        with pytest.raises(Refused, match="unusable name"):
+            read(tmp_path, data)
+
+
+def large_entry(kind: int, count: int) -> bytes:
+    """A package whose signature header has one entry with a value of a byte each."""
+    magic = b"\x8e\xad\xe8\x01\0\0\0\0"
+    signature = magic + struct.pack(">II", 1, count) + struct.pack(">IIII", 1500, kind, 0, count) + bytes(count)
+    return GOOD[:96] + signature + bytes(-len(signature) % 8) + GOOD[header_at(GOOD) :]
+
+
+@pytest.mark.parametrize(("kind", "is_read"), [(BINARY, True), (1, False)])
+def test_only_binary_values_may_be_very_many(tmp_path: Path, kind: int, is_read: bool) -> None:
+    data = large_entry(kind, 600_000)
+    if is_read:
+        assert read(tmp_path, data).name == "hello"
+    else:
+        with pytest.raises(Refused, match="its signature header is broken: tag 1500 has type 1, 600000 values"):
+            read(tmp_path, data)
+
+
+def test_a_value_of_another_type_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "file.rpm").write_bytes(large_entry(BINARY, 7))
+    with (tmp_path / "file.rpm").open("rb") as file:
+        front = walk(file)
+    assert front.signature.binary(1500) == bytes(7)
+    assert (front.signature.text(1500), front.signature.numbers(1500)) == (None, ())
+    assert (front.header.text(NAME), front.header.binary(NAME), front.header.numbers(NAME)) == (b"hello", None, ())
+    assert (front.header.text(9999), front.header.binary(9999), front.header.numbers(9999)) == (None, None, ())
 
 
 def test_a_few_bytes_that_name_very_many_paths_are_refused(tmp_path: Path) -> None:
