@@ -36,7 +36,6 @@ class Chunks:
     def put(self, coding: str, digest: str, chunk: bytes) -> None:
         """Remember the compressed bytes; `save` writes them down."""
         self._new[coding, digest] = chunk
-        self._used.add((coding, digest))
 
     def save(self) -> None:
         """Write the new chunks down, note which were used, and drop what was not used for three days."""

@@ -99,11 +99,12 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-        db.execute("PRAGMA journal_mode = WAL")
-        # In WAL mode NORMAL risks no damage, only that a loss of power undoes the last transactions.
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA foreign_keys = ON")
-        _migrate(db, path)
+        try:
+            _set_up(db, path)
+        except BaseException:
+            # A migration that failed would hold its lock for as long as the connection is open.
+            db.close()
+            raise
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
             beside = (path.with_name(path.name + end) for end in ("", "-wal", "-shm"))
@@ -117,6 +118,14 @@ def connect(path: Path) -> sqlite3.Connection:
         why = explain_unmakable(path.parent) or error.strerror
         raise DiskError(f"can't make the directory of the state database {path}: {why}") from error
     return db
+
+
+def _set_up(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    # In WAL mode NORMAL risks no damage, only that a loss of power undoes the last transactions.
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute("PRAGMA foreign_keys = ON")
+    _migrate(db, path)
 
 
 def copy_database(source: Path, target: Path) -> Path:

@@ -59,6 +59,27 @@ def test_what_was_not_used_for_three_days_goes_and_what_is_used_stays(store: Sto
     assert max(ages_s(store).values()) < 60
 
 
+def test_a_use_under_one_coding_keeps_no_chunk_of_another(store: Store) -> None:
+    store.chunks.put("xz", "same", b"other coding")
+    save(store, "same")
+    last_used(store, 3 * _DAY_S + 60)
+    assert store.chunks.get("gz", "same") == b"same"
+    save(store)
+    assert store._db.rows("SELECT coding FROM chunks") == [("gz",)]
+
+
+def test_a_chunk_is_read_from_the_disk_once(tmp_path: Path) -> None:
+    store = Store(tmp_path / "again.db")
+    save(store, "d")
+    store.close()
+    again = Store(tmp_path / "again.db")
+    assert again.chunks.get("gz", "d") == b"d"
+    with again._db.transaction() as db:
+        db.execute("DELETE FROM chunks")
+    assert again.chunks.get("gz", "d") == b"d"
+    again.close()
+
+
 def test_what_was_not_used_for_two_days_stays(store: Store) -> None:
     save(store, "unused")
     last_used(store, 3 * _DAY_S - 60)

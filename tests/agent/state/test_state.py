@@ -105,6 +105,17 @@ def test_fragments_go_with_what_they_were_read_from(store: Store, tmp_path: Path
     db = sqlite3.connect(tmp_path / "state" / "state.db")
     # Wanted, on disk, a product on disk; not the one of a former key, nor what is wanted no more.
     assert {name for (name,) in db.execute("SELECT name FROM fragments")} == {"a", "c", "d"}
+    store.fragments.forget_unneeded([FragmentSource("apt", 2), rpm])
+    assert {name for (name,) in db.execute("SELECT name FROM fragments")} == {"c", "d"}
+
+
+def test_a_fragment_that_is_read_again_takes_the_place_of_the_former(store: Store) -> None:
+    remember(store, a_file(1))
+    for body in (b"first", b"second"):
+        store.fragments.save(APT, [("a" * 64, 7, Fragment(body, "x", "1", "all"))])
+    (item,) = store.wanted.wanted_files(REPO.name, APT)
+    assert item.fragment is not None
+    assert item.fragment.body == b"second"
 
 
 def test_a_changed_record_starts_anew_and_an_unusable_one_keeps_its_row(store: Store) -> None:

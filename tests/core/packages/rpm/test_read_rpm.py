@@ -80,6 +80,7 @@ def test_the_header_range_is_where_the_header_stands(tmp_path: Path) -> None:
         (set_entry(1000, kind=4), "no name"),
         (set_entry(1117, count=0x7FFFFFFF), "broken"),
         (set_entry(1117, count=3), "lie outside|differ in length"),
+        (set_entry(1117, count=1), "differ in length"),
         (set_entry(1118, offset=0xFFFFFFFF), "broken"),
         (set_entry(1022, offset=0), "broken"),
         (set_entry(1116, kind=3), "type"),
