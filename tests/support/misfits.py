@@ -90,7 +90,7 @@ def _debs() -> Misfits:
         (
             _foreign(YUM, "can't be in an apt repository"),
             _torn(APT),
-            _other_bytes(APT, YUM, "no .deb|ar archive|magic"),
+            _other_bytes(APT, YUM, "not a .deb|ar archive|magic"),
             _forged(APT, "bomb", _deb(_control() + bytes(CONTROL_ARCHIVE_LIMIT + 1)), "unpacks to more than"),
             _forged(
                 APT,
@@ -166,7 +166,7 @@ def _images() -> Misfits:
         (
             _foreign(APT, "can't be in a docker repository"),
             _torn(DOCKER),
-            _other_bytes(DOCKER, PYPI, "no tar file"),
+            _other_bytes(DOCKER, PYPI, "not a tar file"),
             _forged(DOCKER, "huge", huge, "limit"),
             _forged(DOCKER, "outside", _image("outside", ("../x", tarfile.REGTYPE, b"", "")), "leads out"),
             _forged(DOCKER, "absolute", _image("absolute", ("/etc/x", tarfile.REGTYPE, b"", "")), "absolute"),

@@ -33,7 +33,7 @@ def list_members(file: BinaryIO) -> list[ArMember]:
     end = file.seek(0, os.SEEK_END)
     file.seek(0)
     if file.read(len(_MAGIC)) != _MAGIC:
-        raise Refused("it is no .deb: the ar signature is missing")
+        raise Refused("it is not a .deb: the ar signature is missing")
     members: list[ArMember] = []
     at = len(_MAGIC)
     # An empty archive enters the loop too, so that the missing header is reported.

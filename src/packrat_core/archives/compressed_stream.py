@@ -77,7 +77,7 @@ class CompressedStream(PlainStream):
             try:
                 self._buffer = self._decompressor.decompress(data, READ_BYTES)
             except (lzma.LZMAError, zstd.ZstdError, OSError, MemoryError) as error:
-                raise Refused(f"it is no valid {self._coding}: {error}") from None
+                raise Refused(f"it is not valid {self._coding}: {error}") from None
             self._count()
         return True
 

@@ -37,7 +37,7 @@ class GzipStream(PlainStream):
             try:
                 self._buffer = self._inflate.decompress(self._input, READ_BYTES)
             except zlib.error as error:
-                raise Refused(f"it is no valid gzip: {error}") from None
+                raise Refused(f"it is not valid gzip: {error}") from None
             self._input = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
             self._count()
         return True

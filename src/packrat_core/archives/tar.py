@@ -125,7 +125,7 @@ class TarReader:
                 self._begin(member.size)
                 yield member
         if not count and not self._may_be_empty:
-            raise Refused("it is no tar file, or an empty one")
+            raise Refused("it is not a tar file, or an empty one")
         self._finish()
 
     def read(self, limit: int) -> bytes:
@@ -166,7 +166,7 @@ class TarReader:
         self._offset += skipped
         block = self._source.read(BLOCK)
         if len(block) != BLOCK:
-            raise Refused("it is no tar file, or torn: it has no end mark")
+            raise Refused("it is not a tar file, or torn: it has no end mark")
         self._offset += BLOCK
         self._begin(0)
         if block.count(0) == BLOCK:

@@ -46,7 +46,7 @@ def parse_header(block: bytes) -> TarHeader:
     """
     size, checksum = _numbers(block)
     if checksum != _checksum(block):
-        raise Refused("it is no tar file, or torn: the checksum of a tar header is wrong")
+        raise Refused("it is not a tar file, or torn: the checksum of a tar header is wrong")
     name_field = block[:100].partition(b"\0")[0]
     name = name_field
     if block[345]:
@@ -116,7 +116,7 @@ def _size(field: bytes) -> int:
 def _octal(field: bytes) -> int:
     match = _OCTAL.fullmatch(field)
     if match is None:
-        raise Refused("it is no tar file, or torn: a number in a tar header is not octal")
+        raise Refused("it is not a tar file, or torn: a number in a tar header is not octal")
     return int(match[1] or b"0", 8)
 
 

@@ -114,7 +114,7 @@ class ZipArchive:
             while plain := inflate.decompress(b"", _CHUNK_BYTES):
                 yield plain
         except zlib.error as error:
-            raise Refused(f"it is torn: its {member.name[:80]} is no valid deflate stream: {error}") from None
+            raise Refused(f"it is torn: its {member.name[:80]} is not a valid deflate stream: {error}") from None
         if not inflate.eof:
             raise Refused(f"it is torn: the deflate stream of its {member.name[:80]} has no end")
 

@@ -74,7 +74,7 @@ def find_directory(file: BinaryIO, size: int) -> Directory:
     tail = read_at(file, tail_start, size - tail_start)
     at = tail.rfind(b"PK\5\6")
     if at < 0 or len(tail) - at < _END.size:
-        raise Refused("it is no zip archive, or torn: the end of the central directory is missing")
+        raise Refused("it is not a zip archive, or torn: the end of the central directory is missing")
     end = _END.unpack_from(tail, at)
     if at + _END.size + end[7] != len(tail):
         raise Refused("it is torn: bytes follow after the end of the zip archive")
@@ -169,7 +169,7 @@ def _check_utf_8(raw_name: bytes) -> None:
     try:
         raw_name.decode("utf-8")
     except UnicodeDecodeError:
-        raise Refused(f"its member {raw_name[:80]!r} has a name that is no UTF-8, though it says so") from None
+        raise Refused(f"its member {raw_name[:80]!r} has a name that is not UTF-8, though it says so") from None
 
 
 def widen(numbers: tuple[int, ...], extra: bytes, raw_name: bytes) -> tuple[int, ...]:

@@ -16,11 +16,11 @@ REASONS = re.compile(
             "bytes before|bytes follow|belong to nothing|overlaps",
             # What only one of the two headers says, or the numbers that zipfile doesn't look at.
             "disagree|members and says|several parts|two ends|zip64|is broken|cut off|extra field|another name",
-            "ends too early|points outside|no zip archive",
+            "ends too early|points outside|not a zip archive",
             # Members that harm, or that no client of ours needs.
-            "impossible name|absolute name|leads out|a link or device|encrypted|can't read|no UTF-8|method \\d+",
+            "impossible name|absolute name|leads out|a link or device|encrypted|can't read|not UTF-8|method \\d+",
             # Payload that zipfile doesn't check, and bombs.
-            "bytes after the end of its deflate|has no end|no valid deflate|not as long",
+            "bytes after the end of its deflate|has no end|not a valid deflate|not as long",
             "bomb|unpacks to more|the limit is",
         ]
     )

@@ -65,7 +65,7 @@ def find_archives(file: BinaryIO) -> tuple[ArMember, ArMember]:
     """
     first, *others = list_members(file)
     if first.name != "debian-binary":
-        raise Refused(f"it is no .deb: its first member is {first.name!r}, not debian-binary")
+        raise Refused(f"it is not a .deb: its first member is {first.name!r}, not debian-binary")
     if first.size > _FORMAT_LIMIT or not _FORMAT.match(SectionSource(file, first.start, first.size).read(first.size)):
         raise Refused("it is a .deb of a format version other than 2")
     return _check_order(others)

@@ -128,7 +128,7 @@ def find_fault(value: bytes) -> str | None:
         if value[at : at + 1] not in (b",", b"|"):
             return f"{_show(value, at)} stands behind a name or version, where only a comma or | can"
         at = _skip(value, at + 1)
-        # A trailing separator is no fault.
+        # A trailing separator is not a fault.
         if at == len(value):
             return None
 

@@ -73,7 +73,7 @@ def split_fields(control: bytes) -> dict[bytes, bytes]:
             continue
         match = _FIELD.fullmatch(line)
         if match is None:
-            raise Refused(f"its control file has a line that is no field: {line[:60]!r}")
+            raise Refused(f"its control file has a line that is not a field: {line[:60]!r}")
         name = match[1].lower()
         if name in fields:
             raise Refused(f"its control file has the field {match[1][:60].decode()} twice")

@@ -83,7 +83,7 @@ def read_json(data: bytes, what: str) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
-        raise Refused(f"its {what} is no JSON") from None
+        raise Refused(f"its {what} is not JSON") from None
 
 
 def read_object(data: bytes, what: str) -> Mapping[str, Any]:
@@ -94,7 +94,7 @@ def read_object(data: bytes, what: str) -> Mapping[str, Any]:
     """
     value = read_json(data, what)
     if not isinstance(value, dict):
-        raise Refused(f"its {what} is no JSON object")
+        raise Refused(f"its {what} is not a JSON object")
     return value
 
 
@@ -105,7 +105,7 @@ def read_list(value: object, what: str) -> Sequence[Any]:
         Refused: it is not a list, or it is too long.
     """
     if not isinstance(value, list):
-        raise Refused(f"its {what} is no list")
+        raise Refused(f"its {what} is not a list")
     if len(value) > DESCRIPTORS_LIMIT:
         raise Refused(f"its {what} has {len(value)} items, the limit is {DESCRIPTORS_LIMIT}")
     return value
@@ -157,7 +157,7 @@ def _read_descriptor(value: object, what: str) -> Descriptor:
         raise Refused(f"its {what} has no descriptor")
     digest, size, media_type = value.get("digest"), value.get("size"), value.get("mediaType", "")
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-        raise Refused(f"its {what} names the digest {repr(digest)[:100]}, which is no SHA-256")
+        raise Refused(f"its {what} names the digest {repr(digest)[:100]}, which is not a SHA-256")
     # In Python, bool is a subclass of int; `true` is not a size.
     if type(size) is not int or size < 0:
         raise Refused(f"its {what} has the size {repr(size)[:40]} for {digest}")

@@ -125,7 +125,7 @@ def _from_tar(file: BinaryIO) -> Distribution:
             raise Refused("it has more than one PKG-INFO at its top")
         found = archive.read(METADATA_LIMIT)
     if found is None:
-        raise NoDistribution("it has no PKG-INFO: it is no source distribution")
+        raise NoDistribution("it has no PKG-INFO: it is not a source distribution")
     return Distribution(Kind.SDIST, found, read_metadata(found))
 
 
@@ -143,7 +143,7 @@ def _from_zip(file: BinaryIO) -> Distribution:
     if sdists:
         content = archive.read(_only(sdists), METADATA_LIMIT)
         return Distribution(Kind.SDIST, content, read_metadata(content))
-    raise NoDistribution("it has neither .dist-info/METADATA nor PKG-INFO: it is no Python distribution")
+    raise NoDistribution("it has neither .dist-info/METADATA nor PKG-INFO: it is not a Python distribution")
 
 
 def _only(found: list[ZipMember]) -> ZipMember:

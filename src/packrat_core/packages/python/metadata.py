@@ -88,7 +88,7 @@ def _value(fields: Mapping[bytes, bytes], key: bytes, limit: int) -> str:
     try:
         value = " ".join(fields[key].decode("utf-8").split())
     except UnicodeDecodeError:
-        raise Refused(f"its metadata has a {shown} that is no UTF-8") from None
+        raise Refused(f"its metadata has a {shown} that is not UTF-8") from None
     if len(value) > limit or not value.isprintable():
         raise Refused(f"its metadata has an unusable {shown}: {value[:60]!r}")
     return value

@@ -98,7 +98,7 @@ def walk(file: BinaryIO) -> RpmFile:
     """
     lead = file.read(_LEAD)
     if lead[:4] != _LEAD_MAGIC:
-        raise Refused("it is no .rpm: the lead is missing")
+        raise Refused("it is not an .rpm: the lead is missing")
     if len(lead) != _LEAD or lead[4] not in (3, 4):
         raise Refused("it is torn, or an .rpm of an unknown format version")
     signature = _read_header(file, "signature header")

@@ -146,12 +146,12 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "lzma called xz": (
         lambda: deb_of(lzma.compress(tar(("control", CONTROL)), lzma.FORMAT_ALONE), "control.tar.xz"),
-        "no valid xz",
+        "not valid xz",
     ),
-    "no gzip": (lambda: deb_of(tar(("control", CONTROL)), "control.tar.gz"), "no valid gzip"),
-    "no zstd": (lambda: deb_of(tar(("control", CONTROL)), "control.tar.zst"), "no valid zstd"),
+    "no gzip": (lambda: deb_of(tar(("control", CONTROL)), "control.tar.gz"), "not valid gzip"),
+    "no zstd": (lambda: deb_of(tar(("control", CONTROL)), "control.tar.zst"), "not valid zstd"),
     "no control": (lambda: deb_of(tar(("md5sums", b""))), "no file called control"),
-    "an empty control archive": (lambda: deb_of(b""), "its control archive is no tar file"),
+    "an empty control archive": (lambda: deb_of(b""), "its control archive is not a tar file"),
     "two controls": (lambda: deb_of(tar(("./control", CONTROL), ("control", CONTROL))), "two members called control"),
     "two controls, one odd": (
         lambda: deb_of(tar(("./control", CONTROL), (".//./control", CONTROL))),
@@ -203,7 +203,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "torn gzip": (lambda: deb_of(gz(tar(("control", CONTROL)))[:-20], "control.tar.gz"), "torn"),
     "torn xz": (lambda: deb_of(lzma.compress(tar(("control", CONTROL)))[:-20], "control.tar.xz"), "torn"),
     "torn zstd": (lambda: deb_of(zstd.compress(tar(("control", CONTROL)))[:-3], "control.tar.zst"), "torn"),
-    "no end of archive": (lambda: deb_of(tar(("./control", CONTROL))[:1024]), "its control archive is no tar file, or"),
+    "no end of archive": (lambda: deb_of(tar(("./control", CONTROL))[:1024]), "its control archive is not a tar file, or"),
     "a second xz stream": (
         lambda: deb_of(
             lzma.compress(tar(("md5sums", b"x"))) + lzma.compress(tar(("control", CONTROL))), "control.tar.xz"

@@ -55,11 +55,11 @@ BAD = {
     "a version with a slash": (START.replace(b"1", b"1/2", 1), "an unusable Version"),
     "a version that is no ASCII": (START.replace(b"1", "１".encode(), 1), "an unusable Version"),
     "a continuation line at first": (b" x\n" + START, "begins with a continuation line"),
-    "no colon": (START + b"Depends a\n", "a line that is no field: b'Depends a'"),
-    "a comment": (START + b"# Depends: a\n", "a line that is no field"),
-    "a space in a field's name": (START + b"De pends: a\n", "a line that is no field"),
-    "a signature around it": (b"-----BEGIN PGP SIGNED MESSAGE-----\n" + START, "a line that is no field"),
-    "a byte order mark": (b"\xef\xbb\xbf" + START, "a line that is no field"),
+    "no colon": (START + b"Depends a\n", "a line that is not a field: b'Depends a'"),
+    "a comment": (START + b"# Depends: a\n", "a line that is not a field"),
+    "a space in a field's name": (START + b"De pends: a\n", "a line that is not a field"),
+    "a signature around it": (b"-----BEGIN PGP SIGNED MESSAGE-----\n" + START, "a line that is not a field"),
+    "a byte order mark": (b"\xef\xbb\xbf" + START, "a line that is not a field"),
     "more than any package has": (START + b"Provides: " + b"a" * CONTROL_FILE_LIMIT + b"\n", "the limit is 4194304"),
 }
 

@@ -237,7 +237,7 @@ def test_two_headers_of_one_member_must_agree(read: Callable[[bytes], object]) -
         (b"Name: a\n\nVersion: 1\n", "no Version"),
         (b"Name: a\nName: b\nVersion: 1\n", "Name twice"),
         (b"Name: a/../b\nVersion: 1\n", "unusable Name"),
-        (b"Name: \xff\nVersion: 1\n", "no UTF-8"),
+        (b"Name: \xff\nVersion: 1\n", "not UTF-8"),
         (b"Name: a\nVersion: one\n", "none by PEP 440"),
         (b"Name: a\nVersion: 1" + b"0" * 5000 + b"\n", "unusable Version"),
         (b"Name: a\nVersion: 1\nRequires-Python: >=3\x00\n", "unusable Requires-Python"),

@@ -67,8 +67,8 @@ def test_the_header_range_is_where_the_header_stands(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "no .rpm"),
-        (b"!<arch>\ndebian-binary", "no .rpm"),
+        (b"", "not an .rpm"),
+        (b"!<arch>\ndebian-binary", "not an .rpm"),
         (GOOD[:50], "torn"),
         (GOOD[:300], "torn"),
         (GOOD[: header_at(GOOD) + 200], "torn"),
