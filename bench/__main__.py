@@ -81,7 +81,7 @@ def main(sizes: str, rounds: int, only: tuple[str, ...], directory: Path | None,
 
 def _read_sizes(text: str) -> list[int]:
     try:
-        counts = [int(one) for one in text.split(",")]
+        counts = [int(size) for size in text.split(",")]
     except ValueError:
         counts = []
     if not counts or not all(1 <= count <= 200_000 for count in counts):

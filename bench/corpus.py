@@ -103,8 +103,8 @@ def _build(directory: Path, number: int, chance: random.Random) -> Package:
 
 def _write_control(name: str, version: str, architecture: str, chance: random.Random) -> bytes:
     depends = ", ".join(
-        f"{''.join(chance.choices(_SYLLABLES, k=2))}-{chance.choice(_WORDS)} (>= {chance.randrange(9)}.{one})"
-        for one in range(8)
+        f"{''.join(chance.choices(_SYLLABLES, k=2))}-{chance.choice(_WORDS)} (>= {chance.randrange(9)}.{number})"
+        for number in range(8)
     )
     text = "\n".join(f" {' '.join(chance.choices(_WORDS, k=9))}" for _ in range(6))
     return (

@@ -65,7 +65,7 @@ def _measure_one(command: Command) -> Measured:
 
 def summarize(rounds: Sequence[Measured]) -> Measured:
     """The median time and the largest peak of several rounds."""
-    return Measured(median(one.seconds for one in rounds), max(one.peak_kib for one in rounds))
+    return Measured(median(measured.seconds for measured in rounds), max(measured.peak_kib for measured in rounds))
 
 
 def reset_peak(pid: int) -> None:

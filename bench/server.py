@@ -134,7 +134,7 @@ def _fill(engine: Engine, data: Path, corpus: Corpus) -> dict[str, str]:
             row.package: row.id for row in connection.execute(select(package_files.c.package, package_files.c.id)).all()
         }
         connection.execute(insert(package_file_tags), _tagged(corpus.packages, ids, now))
-    return {name: f"/api/v2/Package/PackageFile:{one}:" for name, one in ids.items()}
+    return {name: f"/api/v2/Package/PackageFile:{number}:" for name, number in ids.items()}
 
 
 def _row(package: Package, now: datetime) -> dict[str, object]:

@@ -56,9 +56,9 @@ class Soaked:
     def typical(self, part: Sequence[Sample]) -> Sample:
         """The medians of some samples."""
         return Sample(
-            int(median(one.rss_kib for one in part)),
-            int(median(one.threads for one in part)),
-            int(median(one.descriptors for one in part)),
+            int(median(sample.rss_kib for sample in part)),
+            int(median(sample.threads for sample in part)),
+            int(median(sample.descriptors for sample in part)),
         )
 
     @property

@@ -33,14 +33,14 @@ def test_the_same_package_gives_the_same_bytes(hello: Path, tmp_path: Path, sign
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         results.append(sign_package(hello, tmp_path / name, signer))
-    one, two = results
-    assert one is not None
-    assert two is not None
-    assert one.sha256 == two.sha256
-    assert one.path.stat().st_size == one.size
+    first, second = results
+    assert first is not None
+    assert second is not None
+    assert first.sha256 == second.sha256
+    assert first.path.stat().st_size == first.size
     assert hello.read_bytes() == before
-    assert [path.name for path in (tmp_path / "one").iterdir()] == [one.sha256]
-    assert read_rpm(one.path).name == "hello"
+    assert [path.name for path in (tmp_path / "one").iterdir()] == [first.sha256]
+    assert read_rpm(first.path).name == "hello"
 
 
 def test_a_package_that_carries_our_signature_is_left_alone(hello: Path, tmp_path: Path, signer: SigningKey) -> None:

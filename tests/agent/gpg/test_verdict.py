@@ -185,6 +185,6 @@ def test_anything_else_is_no_good_signature(text: str) -> None:
 
 
 def test_the_signers_are_those_of_good_signatures() -> None:
-    one = "[GNUPG:] NEWSIG\n[GNUPG:] GOODSIG {0} x\n[GNUPG:] VALIDSIG {0} 2020-01-01\n"
-    verdict = read_verdict(one.format("A") + one.format("B"))
+    lines = "[GNUPG:] NEWSIG\n[GNUPG:] GOODSIG {0} x\n[GNUPG:] VALIDSIG {0} 2020-01-01\n"
+    verdict = read_verdict(lines.format("A") + lines.format("B"))
     assert (verdict.signers, verdict.wrong) == (("A", "B"), None)

@@ -98,9 +98,9 @@ def test_damaged_content_is_written_again_under_its_name(root: Path) -> None:
 def test_one_staged_file_may_stand_in_several_places_and_replaces_what_was_there(root: Path) -> None:
     (root / "repo/pool").mkdir(parents=True)
     (root / "repo/pool/b.deb").write_bytes(b"damaged")
-    one = place(root, "a.deb", b"package")
-    two = Place("repo/pool/b.deb", one.staged, one.origin)
-    go(root, tree_of([], []), one, two)
+    first = place(root, "a.deb", b"package")
+    second = Place("repo/pool/b.deb", first.staged, first.origin)
+    go(root, tree_of([], []), first, second)
     assert (root / "repo/pool/a.deb").samefile(root / "repo/pool/b.deb")
     assert (root / "repo/pool/b.deb").read_bytes() == b"package"
 

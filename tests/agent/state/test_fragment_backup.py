@@ -81,8 +81,8 @@ def test_what_comes_live_only_now_is_kept_too_and_nothing_is_written_twice(tmp_p
 
 def test_a_file_whose_fragment_is_known_or_that_is_unreadable_is_left_as_it_is(tmp_path: Path) -> None:
     keep(tmp_path, YUM, [(SHA, 7, SIGNED)], [])
-    for one in (item(fragment=IMAGE), replace(item(), unreadable=Unreadable.UNTIL_FULL_SYNC)):
-        assert recall(tmp_path, YUM, [one]) == ([one], [])
+    for wanted in (item(fragment=IMAGE), replace(item(), unreadable=Unreadable.UNTIL_FULL_SYNC)):
+        assert recall(tmp_path, YUM, [wanted]) == ([wanted], [])
 
 
 def test_only_what_is_still_wanted_stays(tmp_path: Path) -> None:

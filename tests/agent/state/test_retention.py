@@ -48,17 +48,17 @@ def test_the_retained_set_obeys_the_rules_at_every_moment(
     for wait in waits:
         now += wait
         kept = choose_generations(publications, now, rule)
-        generations = [one.number for one in publications]
+        generations = [old.number for old in publications]
         assert set(generations[max(0, len(generations) - rule.keep_generations) :]) <= kept
-        assert {one.number for one in publications if now - one.replaced_at <= rule.index_s} <= kept
+        assert {old.number for old in publications if now - old.replaced_at <= rule.index_s} <= kept
         assert not kept & dropped, "what was dropped once came back"
         dropped = set(generations) - kept
-        late = [one for one in publications if one.number in kept and now - one.replaced_at > rule.index_s]
+        late = [old for old in publications if old.number in kept and now - old.replaced_at > rule.index_s]
         late = late[: max(0, len(late) - rule.keep_generations)]
-        assert all(now - one.replaced_at <= rule.packages_s for one in late)
+        assert all(now - old.replaced_at <= rule.packages_s for old in late)
         for doubling in range(40):
             low, high = rule.index_s * 2**doubling, rule.index_s * 2 ** (doubling + 1)
-            assert sum(low < now - one.replaced_at <= high for one in late) <= 2
+            assert sum(low < now - old.replaced_at <= high for old in late) <= 2
 
 
 @settings(max_examples=100, deadline=None)
@@ -72,7 +72,7 @@ def test_dropping_as_time_goes_by_keeps_what_dropping_at_once_keeps(
         now += wait
         kept = choose_generations(left, now, rule)
         assert kept == choose_generations(publications, now, rule)
-        left = [one for one in left if one.number in kept]
+        left = [generation for generation in left if generation.number in kept]
 
 
 def test_a_publication_a_minute_leaves_an_hour_and_a_few() -> None:

@@ -84,11 +84,11 @@ def test_repos_come_back_and_those_that_left_are_forgotten(store: Store) -> None
 
 
 def test_wanted_files_follow_the_server_for_all_or_for_some_packages(store: Store) -> None:
-    one, two, three = a_file(1, package="a"), a_file(2, package="b"), a_file(3, package="b")
-    remember(store, one, two, three)
+    first, two, three = a_file(1, package="a"), a_file(2, package="b"), a_file(3, package="b")
+    remember(store, first, two, three)
     assert store.wanted.known(REPO.name, ["b"]) == {two.uri: two, three.uri: three}
     remember(store, three, packages=["b"])
-    assert store.wanted.known(REPO.name, None) == {one.uri: one, three.uri: three}
+    assert store.wanted.known(REPO.name, None) == {first.uri: first, three.uri: three}
 
 
 def test_fragments_go_with_what_they_were_read_from(store: Store, tmp_path: Path) -> None:

@@ -90,10 +90,10 @@ def read_ours(archive: bytes) -> list[Read]:
     """Raises: Refused"""
     found = []
     reader = TarReader(FileSource(io.BytesIO(archive)))
-    for one in reader:
-        data = archive[one.offset : one.offset + one.size]
+    for member in reader:
+        data = archive[member.offset : member.offset + member.size]
         assert reader.read(1 << 30) == data
-        found.append((one.kind.value, one.name, one.size, data, one.target))
+        found.append((member.kind.value, member.name, member.size, data, member.target))
     return found
 
 
@@ -104,12 +104,12 @@ def read_theirs(archive: bytes) -> list[Read] | None:
         with tarfile.open(
             fileobj=io.BytesIO(archive), mode="r:", encoding="utf-8", errors="backslashreplace"
         ) as opened:
-            for one in opened:
-                kind = _THEIRS.get(one.type, TarKind.FILE)
-                size = one.size if kind is TarKind.FILE else 0
-                target = one.linkname if kind in (TarKind.SYMBOLIC_LINK, TarKind.HARD_LINK) else ""
-                data = archive[one.offset_data : one.offset_data + size]
-                found.append((kind.value, one.name, size, data, target))
+            for member in opened:
+                kind = _THEIRS.get(member.type, TarKind.FILE)
+                size = member.size if kind is TarKind.FILE else 0
+                target = member.linkname if kind in (TarKind.SYMBOLIC_LINK, TarKind.HARD_LINK) else ""
+                data = archive[member.offset_data : member.offset_data + size]
+                found.append((kind.value, member.name, size, data, target))
     except (tarfile.TarError, ValueError, OSError, EOFError):
         return None
     return found

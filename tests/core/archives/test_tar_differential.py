@@ -51,7 +51,7 @@ REASONS = re.compile(
 
 NAME = st.text("abc./-_é\\ ", min_size=1, max_size=40) | st.text("ab/", min_size=90, max_size=300)
 SAFE_NAME = st.lists(
-    st.text("abcé-_.", min_size=1, max_size=30).filter(lambda one: ".." not in one), min_size=1, max_size=9
+    st.text("abcé-_.", min_size=1, max_size=30).filter(lambda part: ".." not in part), min_size=1, max_size=9
 )
 PATH = SAFE_NAME.map("/".join).filter(lambda name: name.strip("./") != "")
 KINDS = [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE]
@@ -172,7 +172,7 @@ def test_gnu_tar_lists_the_same_members(archive: bytes) -> None:
         return
     theirs = gnu_names(archive)
     assert theirs is not None
-    assert [one[1] for one in ours] == [os.path.normpath(name) for name in theirs]
+    assert [member[1] for member in ours] == [os.path.normpath(name) for name in theirs]
 
 
 @pytest.mark.parametrize("form", ["v7", "ustar", "oldgnu", "gnu", "posix"])
@@ -189,14 +189,14 @@ def test_what_gnu_tar_writes_is_read_whole(tmp_path: Path, form: str) -> None:
     )
     ours = read_ours(done.stdout)
     assert same(ours, read_theirs(done.stdout))
-    assert {one[0] for one in ours} == {"a file", "a directory", "a symbolic link", "a hard link"}
+    assert {member[0] for member in ours} == {"a file", "a directory", "a symbolic link", "a hard link"}
 
 
 @settings(deadline=None)
 @given(written_by_tarfile())
 def test_inside_gzip_the_same_is_read(archive: bytes) -> None:
     reader = TarReader(GzipStream(io.BytesIO(gzip.compress(archive, 1))))
-    found = [(one.kind.value, one.name, one.size, reader.read(1 << 20), one.target) for one in reader]
+    found = [(member.kind.value, member.name, member.size, reader.read(1 << 20), member.target) for member in reader]
     assert found == read_ours(archive)
 
 

@@ -67,8 +67,8 @@ def pack(
 ) -> bytes:
     """Make an archive; end: what to replace in the record at its end."""
     body, directory = before, b""
-    for one in entries:
-        local, central = one.pack(len(body))
+    for entry in entries:
+        local, central = entry.pack(len(body))
         body += local
         directory += central
     body += between
@@ -103,14 +103,14 @@ def read_ours(data: bytes) -> list[Read]:
     """Raises: Refused"""
     archive = ZipArchive(io.BytesIO(data))
     archive.check_payload()
-    return [(one.raw_name, one.crc, archive.read(one, 1 << 24)) for one in archive.members]
+    return [(member.raw_name, member.crc, archive.read(member, 1 << 24)) for member in archive.members]
 
 
 def read_theirs(data: bytes) -> list[Read] | None:
     """None where zipfile can't read it."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return [(raw_name(one), one.CRC, archive.read(one)) for one in archive.infolist()]
+            return [(raw_name(member), member.CRC, archive.read(member)) for member in archive.infolist()]
     except (zipfile.BadZipFile, NotImplementedError, ValueError, RuntimeError, OSError, EOFError, zlib.error):
         return None
 

@@ -149,7 +149,7 @@ def read_descriptors(value: object, what: str) -> tuple[Descriptor, ...]:
     Raises:
         Refused: it is not a list, or a descriptor is invalid.
     """
-    return tuple(_read_descriptor(one, what) for one in read_list(value, what))
+    return tuple(_read_descriptor(descriptor, what) for descriptor in read_list(value, what))
 
 
 def _read_descriptor(value: object, what: str) -> Descriptor:
@@ -174,7 +174,7 @@ def _read_descriptor(value: object, what: str) -> Descriptor:
 
 def write_index(data: bytes, kept: Sequence[Descriptor]) -> bytes:
     """Write an index again with only some of its descriptors."""
-    record = {**read_object(data, "index"), "manifests": [one.record for one in kept]}
+    record = {**read_object(data, "index"), "manifests": [descriptor.record for descriptor in kept]}
     return json.dumps(record, separators=(",", ":")).encode()
 
 

@@ -98,7 +98,7 @@ def check_file_name(file_name: str, kind: str, name: str, version: str) -> None:
 
 def _parse_sdist_name(file_name: str, project: str) -> tuple[str, Version]:
     """Split at the dash after the project's name, since a version may contain dashes too: 1.0-1."""
-    ending = next((one for one in SDIST_ENDINGS if file_name.endswith(one)), None)
+    ending = next((known for known in SDIST_ENDINGS if file_name.endswith(known)), None)
     if ending is None:
         raise InvalidSdistFilename(f"{file_name} ends neither with .tar.gz nor with .zip")
     stem = file_name.removesuffix(ending)

@@ -203,7 +203,10 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "torn gzip": (lambda: deb_of(gz(tar(("control", CONTROL)))[:-20], "control.tar.gz"), "torn"),
     "torn xz": (lambda: deb_of(lzma.compress(tar(("control", CONTROL)))[:-20], "control.tar.xz"), "torn"),
     "torn zstd": (lambda: deb_of(zstd.compress(tar(("control", CONTROL)))[:-3], "control.tar.zst"), "torn"),
-    "no end of archive": (lambda: deb_of(tar(("./control", CONTROL))[:1024]), "its control archive is not a tar file, or"),
+    "no end of archive": (
+        lambda: deb_of(tar(("./control", CONTROL))[:1024]),
+        "its control archive is not a tar",
+    ),
     "a second xz stream": (
         lambda: deb_of(
             lzma.compress(tar(("md5sums", b"x"))) + lzma.compress(tar(("control", CONTROL))), "control.tar.xz"
