@@ -25,10 +25,9 @@ _EXPIRED_INDEXES = (
 )
 _EXPIRED_PACKAGES = (
     "SELECT path FROM live_files f WHERE f.publication = '' AND f.withdrawn_at <= :withdrawn_before AND NOT EXISTS "
-    # The generations that were replaced by those which withdrew it are the last that named it.
-    "(SELECT 1 FROM generations last JOIN generations p "
-    "ON p.repo = last.repo AND p.publication = last.publication AND p.generation <= last.generation AND p.on_disk "
-    "WHERE last.repo = f.repo AND last.replaced_at = f.withdrawn_at) ORDER BY path"
+    # The generations that were replaced by those which withdrew it are the last that named it. While they are known,
+    # they or older ones are on disk: `_thin_out` deletes the rest.
+    "(SELECT 1 FROM generations last WHERE last.repo = f.repo AND last.replaced_at = f.withdrawn_at) ORDER BY path"
 )
 
 

@@ -211,6 +211,42 @@ def test_a_section_that_left_and_came_back_keeps_nothing_for_ever(store: Store) 
     assert set(store.live.everything()) == {"apt-dev/index6"}
 
 
+def test_what_comes_back_is_kept_by_the_numbers_of_its_new_generations(store: Store) -> None:
+    for now in range(9):
+        publish(store, float(now), [f"index{now}"])
+    store.live.drop_repo(REPO.name, 9.0)
+    for now in range(10, 14):
+        publish(store, float(now), [f"index{now}"])
+    collect_garbage(store, 1000.0, Retention(10, 100, 2))
+    assert sorted(store.live.everything()) == [f"apt-dev/index{now}" for now in (11, 12, 13)]
+
+
+def test_each_publication_of_each_repository_goes_by_its_own_generations(store: Store) -> None:
+    other = Repo("other", "", "other", "apt", ())
+
+    def go(name: str, now: int, repo: Repo) -> None:
+        top = f"{repo.directory}/{name}"
+        files = [
+            LiveFile(f"{top}/index{now}", name, "a" * 64, 1),
+            LiveFile(f"{top}/few{now}", name, "a" * 64, 1, retained=Retained.FEW_GENERATIONS),
+            LiveFile(f"{top}/pool{now}", "", "a" * 64, 1),
+        ]
+        withdrawn = (f"{top}/pool{now - 1}",)
+        publish_section(store, name, float(now), files, withdrawn, repo)
+
+    for now in range(3):
+        go("quiet", now, REPO)
+    for now in range(10, 20):
+        go("s", now, REPO)
+    for now in range(10, 13):
+        go("s", now, other)
+    rule = Retention(10, 10, 2)
+    assert store.generations.expired_indexes("other", 1000.0, rule) == []
+    indexes = [f"apt-dev/s/{what}{now}" for what in ("few", "index") for now in range(10, 17)]
+    assert store.generations.expired_indexes(REPO.name, 1000.0, rule) == indexes
+    assert store.generations.expired(1000.0, rule) == [*indexes, *(f"apt-dev/s/pool{now}" for now in range(10, 17))]
+
+
 def test_the_database_of_version_0_1_0_is_taken_over(tmp_path: Path) -> None:
     """A publication a minute for two hours, as 0.1.0 remembered it."""
     first = resources.files("packrat_agent.state") / "migrations" / "0001_first.sql"

@@ -136,11 +136,21 @@ def test_a_few_bytes_that_name_very_many_paths_are_refused(tmp_path: Path) -> No
         read(tmp_path, build_rpm(Rpm("bomb", "1", "noarch", files=files)))
 
 
-@pytest.mark.parametrize("summary", [b"\xff\xfe", b"a\x01\x02b", "é\ufffe\uffff".encode(), b'<location href="href"/>'])
-def test_oddities_are_replaced_and_the_package_is_kept(tmp_path: Path, summary: bytes) -> None:
+@pytest.mark.parametrize(
+    ("summary", "shown"),
+    [
+        (b"a\xff\xfeb", "a??b"),
+        (b"\xc3\xa9\xffb", "é?b"),
+        (b"a\x01\x02b", "a??b"),
+        ("é\ufffe\uffffb".encode(), "é??????b"),
+        (b'<location href="href"/>', '&lt;location href="href"/&gt;'),
+    ],
+)
+def test_oddities_are_replaced_and_the_package_is_kept(tmp_path: Path, summary: bytes, shown: str) -> None:
     body = read(tmp_path, build_rpm(Rpm("odd", "1", "noarch", summary=summary))).body
     assert sum(body.count(mark) for mark in (b"\1", b"\2", b"\3")) == 5
     assert b'<location href="\2"/>' in body
+    assert f"<summary>{shown}</summary>".encode() in body
 
 
 def test_control_characters_become_question_marks(tmp_path: Path) -> None:
