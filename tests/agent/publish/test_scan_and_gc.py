@@ -4,7 +4,9 @@ import hashlib
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -85,6 +87,48 @@ def test_what_not_everybody_may_read_is_told(tmp_path: Path) -> None:
     found = scan(tmp_path, {file.path: file for file in remembered}, quiet)
     assert len(found.good) == len(modes)
     assert found.closed == ["listed", "open/closed", "private"]
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Have only the rights of a user who owns nothing."""
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A directory that everybody may reach, which those of pytest are not."""
+    with TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_what_this_user_may_not_read_is_told_apart_from_what_is_damaged(public: Path) -> None:
+    files = [put(public, path, b"x") for path in ("repo/good", "repo/closed", "repo/locked/file")]
+    (public / "repo/closed").chmod(0o600)
+    (public / "repo/locked").chmod(0o700)
+    asked: list[str] = []
+
+    def unlock_as_root(path: str) -> None:
+        os.seteuid(0)
+        (public / path).chmod(0o755)
+        os.seteuid(65534)
+
+    with as_nobody():
+        for unlock_it in (None, asked.append):
+            found = scan(public, {file.path: file for file in files}, quiet, unlock_it)
+            assert [file.path for file in found.good] == ["repo/good"]
+            assert found.locked == ["repo/locked"]
+            assert found.damaged == found.unreadable == ["repo/closed", "repo/locked/file"]
+        found = scan(public, {file.path: file for file in files}, quiet, unlock_as_root)
+    assert asked == ["repo/locked"]
+    assert [file.path for file in found.good] == ["repo/good", "repo/locked/file"]
+    assert (found.locked, found.damaged, found.unreadable) == ([], ["repo/closed"], ["repo/closed"])
 
 
 def test_progress_adds_up_to_all_files_and_bytes(tmp_path: Path) -> None:

@@ -95,6 +95,15 @@ def test_damaged_content_is_written_again_under_its_name(root: Path) -> None:
     assert (root / "repo/by-hash/1").read_bytes() == b"right"
 
 
+def test_a_link_among_the_content_leads_where_it_should(root: Path) -> None:
+    go(root, tree_of([TreeLink("generations/1", "../old")], []))
+    go(root, tree_of([TreeLink("generations/1", "../pool")], []))
+    assert (root / "repo/generations/1").readlink() == Path("../pool")
+    before = (root / "repo/generations/1").lstat().st_ino
+    go(root, tree_of([TreeLink("generations/1", "../pool")], []))
+    assert (root / "repo/generations/1").lstat().st_ino == before
+
+
 def test_one_staged_file_may_stand_in_several_places_and_replaces_what_was_there(root: Path) -> None:
     (root / "repo/pool").mkdir(parents=True)
     (root / "repo/pool/b.deb").write_bytes(b"damaged")
