@@ -57,6 +57,7 @@ def _newest(ranks: Mapping[int, _Rank | None]) -> set[int]:
     lines: dict[str, dict[int, _Rank]] = {}
     for number, rank in ranks.items():
         if rank is None:
+            # Nothing shows that it is old.
             kept.add(number)
         else:
             lines.setdefault(rank.line, {})[number] = rank

@@ -27,6 +27,7 @@ def check_together(
     root, state_db, metrics = mirror.get("root_dir"), mirror.get("state_db"), mirror.get("metrics_file")
     faults: list[str] = []
     if not isinstance(root, Path):
+        # It has a fault of its own, which is told already.
         return faults
     if isinstance(metrics, Path) and _lies_in(metrics, root):
         line = given["mirror", "metrics_file"][0].line
@@ -35,6 +36,7 @@ def check_together(
             "put it where node_exporter looks, such as /var/lib/prometheus/node-exporter/packrat.prom"
         )
     if isinstance(state_db, Path):
+        # Its directory counts, since SQLite keeps the WAL beside the database.
         directory = state_db.parent
         if _lies_in(directory, root) or _lies_in(root, directory):
             line = given["mirror", "state_db"][0].line

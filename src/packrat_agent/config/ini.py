@@ -70,6 +70,7 @@ def parse(
     for number, raw in enumerate(_LINE_END.split(text), start=1):
         line = raw.strip()
         if not line or line[0] in "#;":
+            # A comment may stand between the lines of one value; an empty line ends the value.
             last = last if line else None
             continue
         if raw[0] in " \t" and last is not None:
@@ -82,6 +83,7 @@ def parse(
         elif section is None:
             fault = "this line stands before the first section; begin the file with [packrat]"
         elif section not in keys:
+            # The section's own line was faulted; its keys would only repeat that.
             fault = ""
         else:
             last, fault = _key(line, number, section, keys[section], found, repeatable)

@@ -163,6 +163,7 @@ def _choose(key: ListedKeys, named: str, now: datetime) -> ListedKey:
     if reason is not None and primary.has_secret:
         raise SigningError(f"the signing key {primary.fingerprint} {reason}")
     signing = [subkey for subkey in key.subkeys if "s" in subkey.capabilities]
+    # Who names a subkey wants no other in its place, not even when it has expired.
     for subkey in signing:
         if subkey.fingerprint == named:
             reason = subkey.why_unusable(now)

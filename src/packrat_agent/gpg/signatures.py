@@ -61,12 +61,14 @@ def _signers(made: GpgResult) -> list[str]:
 
 
 def _explain_failure(key: SigningKey, made: GpgResult) -> str:
+    # gpg has succeeded, so its messages explain nothing.
     if made.returncode == 0 and _signers(made) != [key.fingerprint]:
         others = ", ".join(_signers(made)) or "nothing"
         return (
             f"gpg signed with {others}, not with the configured {key.fingerprint} alone; nothing was published; "
             "remove default keys and local-user from gpg.conf"
         )
+    # No status line tells a locked key apart in all versions of gpg, so the messages are searched too.
     said = f"{made.status}{made.messages}"
     if "pinentry" in said.lower() or "No passphrase" in said or "Bad passphrase" in said or "cancelled" in said.lower():
         what = "the passphrase in passphrase_file is wrong" if key.passphrase_file else "it has a passphrase"

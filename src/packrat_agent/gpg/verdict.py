@@ -46,6 +46,7 @@ def read_verdict(text: str) -> SignatureVerdict:
         if not line.startswith(_PREFIX):
             continue
         first = rest.partition(" ")[0]
+        # GOODSIG stands before VALIDSIG; what is left of an earlier signature must not make the next one good.
         if word == "NEWSIG":
             is_good = False
         elif word == "GOODSIG":

@@ -20,6 +20,7 @@ def check_name(name: str) -> None:
         return
     if "\0" in name or not name:
         raise Refused(f"it holds a member with an impossible name: {name[:80]!r}")
+    # On Windows a backslash separates, and `C:` at the front leaves the directory.
     parts = name.replace("\\", "/").split("/")
     if not parts[0] or parts[0].endswith(":") or name[1:2] == ":":
         raise Refused(f"it holds a member with an absolute name: {name[:80]!r}")

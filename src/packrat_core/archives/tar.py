@@ -222,6 +222,7 @@ class TarReader:
             raise Refused(f"its member {name[:80]!r} is of the unknown kind {header.kind!r}")
         if len(name) > self._limits.name:
             raise Refused(f"it has a member with a name of {len(name)} characters, the limit is {self._limits.name}")
+        # Only a plain file can be a directory by its name.
         if kind is TarKind.FILE:
             kind = _file_or_directory(header, raw_name)
         size = parse_pax_size(self._extended[b"size"]) if b"size" in self._extended else header.size
@@ -230,6 +231,7 @@ class TarReader:
             raise Refused(f"its member {name[:80]!r} is {kind.value}, and has {size} bytes")
         if kind is not TarKind.DIRECTORY and name == ".":
             raise Refused("it holds a member with an impossible name: '.'")
+        # Only links have a target: other members may carry one that clients ignore.
         is_link = kind in _LINKS
         target = _text(self._extended.get(b"linkpath", header.target)) if is_link else ""
         short_name = _text(header.name) if b"path" in self._extended else ""

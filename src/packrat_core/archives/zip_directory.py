@@ -124,6 +124,7 @@ def read_entries(data: bytes) -> Iterator[ZipMember]:
         Refused: An entry is broken, could harm a client, or is read differently by different clients.
     """
     at = 0
+    # The count of members was checked against the limit, but nothing holds the entries to that count.
     for _ in range(MEMBERS_LIMIT + 1):
         if at == len(data):
             return
@@ -143,6 +144,7 @@ def read_entries(data: bytes) -> Iterator[ZipMember]:
             raise _unreadable(name, disk=disk, version=version, flags=flags)
         if flags & UTF_8 and not raw_name.isascii():
             _check_utf_8(raw_name)
+        # From the version to the size of the name; the local header has the same bytes.
         repeated = data[at + 6 : at + 30]
         if extra_size:
             numbers = unpacked, packed, offset

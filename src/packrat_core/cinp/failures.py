@@ -97,12 +97,14 @@ def _tell_connecting(
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return _tell_certificate(error.certificate_error, where, setting)
     cause = error.os_error
+    # aiohttp derives its errors from each other, so the narrow ones come first.
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         why = clean(cause.strerror or str(cause))
         return (
             f"{where} can't be reached: the name {error.host} can't be resolved ({why}); {check}, "
             "and the name servers of this machine"
         )
+    # The TLS library's own words tell an operator little, so the two usual causes are named.
     if isinstance(cause, ssl.SSLError):
         reason = str(cause.reason or cause)
         if any(word in reason for word in _NO_TLS):

@@ -89,6 +89,7 @@ async def raise_for(response: aiohttp.ClientResponse, what: str, proxy: URL | No
     if status == 404:
         object_id = fields.get("object_id")
         raise NotFound(text, object_id if isinstance(object_id, str) else None, by_api=by_api)
+    # A moment that the server names is kept to; without one, the back-off of the caller decides.
     if status in (429, 503):
         wait_s = read_retry_after(response.headers.get("Retry-After"), response.headers.get("Date"), time.time())
         if wait_s is not None:

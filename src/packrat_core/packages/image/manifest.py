@@ -122,11 +122,13 @@ def read_manifest(data: bytes, described_as: str) -> Manifest:
         Refused: it is of another or an unsupported type, or one of its descriptors is invalid.
     """
     record = read_object(data, "image manifest")
+    # OCI lets a manifest leave out its type; then that of its descriptor counts.
     media_type = record.get("mediaType") or described_as
     if not isinstance(media_type, str) or media_type not in MANIFEST_TYPES:
         raise Refused(
             f"its manifest is of type {repr(media_type)[:120]}; only OCI and Docker schema 2 can be published"
         )
+    # Registries serve a manifest under the one type, clients may trust the other.
     if described_as in MANIFEST_TYPES and described_as != media_type:
         raise Refused(f"its manifest calls itself {media_type}, and is called {described_as}")
     end = MANIFEST_TYPES[media_type]

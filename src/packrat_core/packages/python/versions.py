@@ -46,6 +46,7 @@ def parse_version(version: str) -> ParsedVersion | None:
     release = [number_key(n) for n in match["release"].split(".")]
     while release and release[-1] == ZERO:
         release.pop()
+    # Final releases come behind all pre-releases (0 to 2).
     is_dev, post = match["dev"] is not None, match["post"]
     pre: tuple[int, NumberKey] = (3, ZERO)
     if match["pre"]:
