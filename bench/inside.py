@@ -1,8 +1,7 @@
-"""An agent that makes one pass whenever it is told to, for measuring the pass alone.
+"""An agent that does one sync whenever it is told to, for measuring the sync alone.
 
-Takes: mirror.conf as argument; on stdin a line a pass: the JSON list of the changed packages, empty for a full sync.
-Gives: on stdout a line a pass: seconds, peak_kib.
-Touches: what packrat-agent touches.
+Its argument is a mirror.conf. Each line on stdin starts a sync: the JSON list of the changed packages, empty for a full
+sync. Each line on stdout answers one: seconds, peak_kib.
 """
 
 import asyncio
@@ -32,12 +31,12 @@ async def follow(mirror: MirrorContext) -> None:
             packages = json.loads(line)
             reset_peak(os.getpid())
             started = time.perf_counter()
-            await _make_pass(mirror, server, packages)
+            await _sync(mirror, server, packages)
             seconds = time.perf_counter() - started
             print(json.dumps({"seconds": seconds, "peak_kib": read_peak_kib(os.getpid())}), flush=True)
 
 
-async def _make_pass(mirror: MirrorContext, server: Packrat, packages: list[str]) -> None:
+async def _sync(mirror: MirrorContext, server: Packrat, packages: list[str]) -> None:
     if not packages:
         await sync(mirror, server, NOTHING_CONFIRMED, lambda what, files, size: None)
         memory.settle()

@@ -13,7 +13,7 @@ def describe(config: Config) -> str:
     shown = {"psk": "***" if config.packrat.psk else "", "proxy": _mask(config.packrat.proxy or "")}
     for section, settings in (("packrat", config.packrat), ("mirror", config.mirror)):
         lines.append(f"[{section}]")
-        # The first key of a field is shown where several set it.
+        # The first key of a field is shown if several set it.
         by_field = {row.field: row.key for row in reversed(FIELDS) if row.section == section}
         for item in fields(settings):
             key = by_field[item.name]

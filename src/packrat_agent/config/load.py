@@ -1,4 +1,4 @@
-"""Reads mirror.conf into a Config, and tells every fault in it at once."""
+"""Reads mirror.conf into a Config, and reports every fault in it at once."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +36,7 @@ def load(path: Path) -> Config:
 
 
 def _read_field(row: Field, values: Sequence[Value], read: dict[str, object], path: Path) -> list[str]:
-    """Read the values of one key into `read`; gives what is wrong with them."""
+    """Read the values of one key into `read`; returns what is wrong with them."""
     faults: list[str] = []
     for value in values:
         try:

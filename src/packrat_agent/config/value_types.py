@@ -40,7 +40,7 @@ def read_mirror_name(text: str) -> str:
 
 
 def read_origin(text: str) -> str:
-    """Read a host, an address or a URL without a path; http where no scheme is given."""
+    """Read a host, an address or a URL without a path; http if no scheme is given."""
     if "://" not in text:
         text = f"http://[{text}]" if _is_ipv6(text) else f"http://{text}"
     url = _url(text, ("http", "https"))
@@ -90,7 +90,7 @@ def bytes_up_to(what: str, high: int) -> Callable[[str], int]:
 
 
 def read_proxy(text: str) -> str:
-    """Read the URL of a proxy; http where no scheme is given."""
+    """Read the URL of a proxy; http if no scheme is given."""
     return _url(text if "://" in text else f"http://{text}", ("http", "https"))
 
 

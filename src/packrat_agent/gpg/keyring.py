@@ -116,8 +116,8 @@ def _check_readable(passphrase_file: Path) -> None:
 
 
 def _check_home(home: Path | None) -> None:
-    """Raises: SigningError where the directory of the keyring is missing or closed."""
-    # Unlike Path.is_dir, this also says no where a directory on the way is closed.
+    """Raises: SigningError if the directory of the keyring is missing or closed."""
+    # Unlike Path.is_dir, this also says no if a directory on the way is closed.
     if home is None or os.path.isdir(home):  # noqa: PTH112
         return
     why = explain_closed_home(home)
@@ -151,7 +151,7 @@ def _choose(key: ListedKeys, named: str, now: datetime) -> ListedKey:
 
     Args:
         key: What the keyring has.
-        named: The fingerprint that the operator configured; where it can sign, it is chosen.
+        named: The fingerprint that the operator configured; if it can sign, it is chosen.
         now: The time at which it has to be valid.
 
     Raises:

@@ -22,7 +22,7 @@ _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 class ListedKey:
     """A primary key or subkey; the field names are those of GnuPG's description.
 
-    capabilities: of this key itself in lower case, of the whole key in upper case, D where it is disabled.
+    capabilities: of this key itself in lower case, of the whole key in upper case, D if it is disabled.
     """
 
     fingerprint: str
@@ -36,7 +36,7 @@ class ListedKey:
     keygrip: str
 
     def why_unusable(self, now: datetime) -> str | None:
-        """Say why this key can't be used now, and what to do; None where it can."""
+        """Say why this key can't be used now, and what to do; None if it can."""
         if self.validity == "r":
             return "is revoked; make a new key, publish it, and configure it"
         if "D" in self.capabilities:

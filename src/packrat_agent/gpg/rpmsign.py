@@ -34,7 +34,7 @@ def sign_package(rpm: Path, into: Path, key: SigningKey) -> StagedFile | None:
         key: What to sign with.
 
     Returns:
-        The copy, or None where the rpm already carries a valid signature of this key.
+        The copy, or None if the rpm already carries a valid signature of this key.
 
     Raises:
         SigningError: The key does not sign.

@@ -80,7 +80,7 @@ def run_gpgv(keys: bytes, signed: bytes, detached: bytes | None, output_limit: i
     Args:
         keys: The public keys in binary form.
         signed: What is signed, or a message that holds its signature.
-        detached: The signature where it is not in `signed`.
+        detached: The signature if it is not in `signed`.
         output_limit: How many bytes of the signed content to give; None for none of it.
 
     Raises:

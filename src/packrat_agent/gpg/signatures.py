@@ -29,7 +29,7 @@ def make_signature(key: SigningKey, data: bytes, form: SignatureForm) -> bytes:
     Raises:
         SigningError: gpg fails, signs with another key, or its signature does not verify.
     """
-    # gpg's --default-key, and a name without `!`, sign with another key without a word where this one can't.
+    # gpg's --default-key, and a name without `!`, sign with another key without a word if this one can't.
     signer = ("--local-user", f"{key.fingerprint}!", "--digest-algo", "SHA512")
     made = run_gpg(key.home, *signer, *unlock_options(key.passphrase_file), *_COMMANDS[form], data=data)
     if made.returncode != 0 or _signers(made) != [key.fingerprint] or not made.output:
@@ -77,7 +77,7 @@ def _explain_failure(key: SigningKey, made: GpgResult) -> str:
 
 
 def explain_closed_home(home: Path | None) -> str | None:
-    """Say what in the keyring's home this user may not use; None where that is not why, or it is this user's own."""
+    """Say what in the keyring's home this user may not use; None if that is not why, or it is this user's own."""
     try:
         return first_unusable(home) if home is not None else None
     except OSError:

@@ -36,7 +36,7 @@ def export_standalone(key: SigningKey) -> bytes:
         unlock = unlock_options(key.passphrase_file)
         try:
             _gpg(home, *unlock, "--faked-system-time", f"{created_s}!", "--generate-key", data=wanted.encode())
-            # Empty where gpg gave the key another creation time, and so another fingerprint.
+            # Empty if gpg gave the key another creation time, and so another fingerprint.
             exported = _gpg(home, "--armor", "--export", f"{key.fingerprint}!")
         finally:
             stop_gpg_agent(home)

@@ -28,7 +28,7 @@ _FAULTS = {
 class SignatureVerdict:
     """What gpg says of all signatures of a file.
 
-    `signers` are the fingerprints of the keys and subkeys whose signatures are good; `wrong` is None where there is at
+    `signers` are the fingerprints of the keys and subkeys whose signatures are good; `wrong` is None if there is at
     least one signature, and each one is good.
     """
 

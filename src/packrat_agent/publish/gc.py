@@ -90,7 +90,7 @@ def _unlink(root: Path, path: str) -> bool:
     with suppress(FileNotFoundError, NotADirectoryError):
         target = root / path
         if stat.S_ISDIR(target.lstat().st_mode):
-            # A directory where a file was remembered: the full scan tells what is in it.
+            # A directory where a file was remembered: the full scan says what is in it.
             return True
         target.unlink()
     return True

@@ -1,4 +1,4 @@
-"""Reads every file below root_dir and tells which are as remembered, which are damaged, and which are untracked.
+"""Reads every file below root_dir and says which are as remembered, which are damaged, and which are untracked.
 
 It changes nothing, follows no link and does not cross a mount point.
 """
@@ -120,7 +120,7 @@ def _walk(directory: Path, relative: str, device: int, visit: _Visit) -> bool:
 
 
 def _enter(entry: "os.DirEntry[str]", path: str, status: os.stat_result, device: int, visit: _Visit) -> bool:
-    """Visit a directory inside; True where it is not empty."""
+    """Visit a directory inside; True if it is not empty."""
     if status.st_dev != device:
         visit.found.mounts.append(path)
         return True
@@ -137,7 +137,7 @@ def _enter(entry: "os.DirEntry[str]", path: str, status: os.stat_result, device:
 
 
 def _unlock_and_walk(directory: Path, path: str, device: int, visit: _Visit) -> bool | None:
-    """Visit a directory as `_walk` does; None where this user may not look into it."""
+    """Visit a directory as `_walk` does; None if this user may not look into it."""
     with suppress(PermissionError):
         return _walk(directory, path, device, visit)
     if visit.unlock is not None:

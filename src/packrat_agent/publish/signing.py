@@ -39,7 +39,7 @@ class SignatureCache(Protocol):
     """Keeps signatures of unchanging data under the signer and the SHA-256 of the data."""
 
     def get(self, coding: str, digest: str) -> bytes | None:
-        """The signature, or None where it has to be made."""
+        """The signature, or None if it has to be made."""
 
     def put(self, coding: str, digest: str, chunk: bytes) -> None:
         """Remember the signature."""

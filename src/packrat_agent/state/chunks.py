@@ -22,7 +22,7 @@ class Chunks:
         self._new: dict[tuple[str, str], bytes] = {}
 
     def get(self, coding: str, digest: str) -> bytes | None:
-        """Look up compressed bytes; None where they have to be made."""
+        """Look up compressed bytes; None if they have to be made."""
         key = (coding, digest)
         self._used.add(key)
         chunk = self._memory.get(key) or self._new.get(key)

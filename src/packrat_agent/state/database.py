@@ -129,7 +129,7 @@ def _set_up(db: sqlite3.Connection, path: Path) -> None:
 
 
 def copy_database(source: Path, target: Path) -> Path:
-    """Copy the state database, if there is one, for a command that only looks; gives `target`.
+    """Copy the state database, if there is one, for a command that only looks; returns `target`.
 
     Raises:
         DiskError: It can't be read.

@@ -101,7 +101,7 @@ class ScanProgress(Fact):
 
 @dataclass(frozen=True, slots=True)
 class KeyInUse(Fact):
-    """The signing key; `fingerprint` is None where nothing is signed, `expires` where it never does."""
+    """The signing key; `fingerprint` is None if nothing is signed, `expires` if it never does."""
 
     NAME = "key"
     fingerprint: str | None
@@ -146,7 +146,7 @@ class Facts:
         self._db = db
 
     def read(self, kind: type[F]) -> F | None:
-        """Read a fact; None where it is not known."""
+        """Read a fact; None if it is not known."""
         return self._read(kind, kind.NAME)
 
     def write(self, fact: Fact) -> None:
@@ -193,7 +193,7 @@ class FactsRead:
         self._texts: Mapping[str, str] = dict(db.execute("SELECT name, value FROM settings").fetchall())
 
     def read(self, kind: type[F]) -> F | None:
-        """Give a fact; None where it is not known."""
+        """Give a fact; None if it is not known."""
         return _parse(kind, self._texts.get(kind.NAME))
 
     def repo(self, name: str) -> RepoHealth:

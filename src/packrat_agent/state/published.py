@@ -33,7 +33,7 @@ class LiveFiles:
 
         With `paths`, only those are looked up.
         """
-        # The + keeps the index by repository out where few paths are asked for.
+        # The + keeps the index by repository out if few paths are asked for.
         sql = f"SELECT {_STORED} FROM live_files WHERE {'' if paths is None else '+'}repo = ? AND +publication = '' "
         return {row[0]: StoredFile(*row) for row in self._among(f"{sql}AND inode > 0", (repo,), "path", paths)}
 
@@ -101,7 +101,7 @@ class LiveFiles:
             )
 
     def _first_generations(self, repo: str) -> dict[str, int]:
-        """Map publication → the first generation that names what is written now; 0 where that is not known.
+        """Map publication → the first generation that names what is written now; 0 if that is not known.
 
         A publication that is published again because a file was damaged named that file before.
         """

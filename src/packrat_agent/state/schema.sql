@@ -20,10 +20,10 @@ CREATE TABLE repos (
 -- A row for each package file that a repository wants.
 --   wanted   the server names it; not in the index yet (to be downloaded, or failed and tried again)
 --   live     its bytes are verified, in place, and named by the index
---   refused  can't be in the index; `reason` says why; tried again in each pass
+--   refused  can't be in the index; `reason` says why; tried again in each sync
 --            (with `unreadable` 1: its bytes are at fault, so only when its record changes)
 --   `unreadable` 2 on a wanted file: the server sent other bytes than its record says; tried again in a full sync
--- A row is deleted when the server withdraws the file; what is on disk then lives on in `live_files` as retiring.
+-- A row is deleted when the server withdraws the file; what is on disk then lives on in `live_files` as withdrawn.
 CREATE TABLE files (
     repo TEXT NOT NULL REFERENCES repos (name) ON DELETE CASCADE,
     uri TEXT NOT NULL,

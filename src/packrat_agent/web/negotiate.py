@@ -25,7 +25,7 @@ VARYING: Mapping[str, str] = {"Vary": "Accept"}
 
 
 def choose_index(directory: Path, accept: str) -> tuple[Path, Mapping[str, str]] | None:
-    """Give the index page and its headers; None where there is none. What is not clearly asked for in JSON is HTML."""
+    """Give the index page and its headers; None if there is none. What is not clearly asked for in JSON is HTML."""
     html, json = directory / _HTML, directory / _JSON
     if not json.is_file():
         return (html, {}) if html.is_file() else None

@@ -80,7 +80,7 @@ async def serve_until(root: Path, host: str, port: int, stop: asyncio.Event) -> 
 
 @asynccontextmanager
 async def serving(root: Path, host: str, port: int) -> AsyncIterator[int]:
-    """Serve while the context lasts; gives the port, which is any free one for port 0.
+    """Serve while the context lasts; returns the port, which is any free one for port 0.
 
     Raises:
         ConfigError: root is not a directory, or the address can't be listened on.
