@@ -1,0 +1,107 @@
+"""What is asked of the files on disk is answered of the right repository, and of the right kind of file."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.model.entries import StoredFile
+from packrat_agent.model.records import Repo
+from packrat_agent.model.tree import LiveFile, Published, ReadyPublication
+from packrat_agent.state.store import Store
+
+APT = Repo("apt-dev", "", "apt-dev", "apt", ())
+NEAR = Repo("near", "", "apt-dev2", "apt", ())
+"""A repository whose directory begins like that of APT."""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(tmp_path / "state.db")
+    for repo in (APT, NEAR):
+        publish(made, repo, 1.0, "index1", "pool1")
+        publish(made, repo, 2.0, "index2", "pool2", withdrawn=("pool1",))
+    yield made
+    made.close()
+
+
+def publish(store: Store, repo: Repo, now: float, index: str, package: str, withdrawn: tuple[str, ...] = ()) -> None:
+    top = repo.directory
+    files = [
+        LiveFile(f"{top}/{index}", "s", "a" * 64, 1),
+        LiveFile(f"{top}/Release", "s", "b" * 64, 1, pointer_rank=1),
+        LiveFile(f"{top}/{index}.pointer", "s", "b" * 64, 1, pointer_rank=2),
+        LiveFile(f"{top}/{package}", "", package[-1] * 64, 1),
+    ]
+    store.live.begin(repo.name, files)
+    publication = ReadyPublication("s", f"{repo.name} {now}", (), (), {"of": repo.name})
+    written = tuple(StoredFile(file.path, file.sha256, file.size, 1, 1) for file in files)
+    published = Published(repo, (publication,), ("s",), written, ())
+    store.live.finish(published, files, [f"{top}/{name}" for name in withdrawn], now)
+
+
+def test_package_files_are_those_of_the_repository_and_no_index_files(store: Store) -> None:
+    assert set(store.live.packages("apt-dev")) == {"apt-dev/pool1", "apt-dev/pool2"}
+    some = ["apt-dev/pool2", "apt-dev/index2", "apt-dev2/pool2"]
+    assert set(store.live.packages("apt-dev", some)) == {"apt-dev/pool2"}
+    assert store.live.withdrawn("apt-dev") == {"apt-dev/pool1"}
+    assert set(store.live.copies(["1" * 64, "a" * 64])) == {"1" * 64}
+    assert set(store.live.published_names("apt-dev")) == {"apt-dev/pool1", "apt-dev/pool2"}
+    assert set(store.live.published_names("apt-dev2")) == {"apt-dev2/pool1", "apt-dev2/pool2"}
+
+
+def test_publications_are_those_of_the_repository(store: Store) -> None:
+    assert store.live.identities("near") == {"s": "near 2.0"}
+    assert store.live.facts("near") == {"s": {"of": "near"}}
+    assert store.live.pointers("near") == {"s": ["apt-dev2/index2.pointer", "apt-dev2/Release"]}
+
+
+def test_a_repository_counts_as_published_until_all_of_it_is_withdrawn(store: Store) -> None:
+    assert store.live.published_repos() == {"apt-dev", "near"}
+    store.live.drop_repo("near", 3.0)
+    assert store.live.published_repos() == {"apt-dev"}
+    assert store.live.identities("near") == {}
+    assert store.live.pointers("near") == {}
+    # What was only begun counts, and so does a publication without files.
+    store.live.begin("near", [LiveFile("apt-dev2/pool3", "", "3" * 64, 1)])
+    assert store.live.published_repos() == {"apt-dev", "near"}
+    store.live.forget(["apt-dev2/pool3"])
+    empty = Published(NEAR, (ReadyPublication("s", "i", (), (), {}),), ("s",), (), ())
+    store.live.finish(empty, [], [], 4.0)
+    assert store.live.published_repos() == {"apt-dev", "near"}
+
+
+def test_withdrawn_files_belong_to_no_repository_that_has_to_be_mended(store: Store) -> None:
+    assert store.live.repos_of(["apt-dev/pool1", "apt-dev/index1", "nowhere"]) == frozenset()
+    assert store.live.repos_of(["apt-dev/pool1", "apt-dev/pool2", "apt-dev2/Release"]) == {"apt-dev", "near"}
+    store.live.forget(["apt-dev/index1", "apt-dev/pool1"])
+    assert store.live.identities("apt-dev") == {"s": "apt-dev 2.0"}
+    assert set(store.live.packages("apt-dev")) == {"apt-dev/pool2"}
+
+
+def test_a_publication_that_ended_is_withdrawn_and_the_others_stay(store: Store) -> None:
+    other = ReadyPublication("other", "i", (), (), {})
+    store.live.finish(Published(APT, (other,), ("other",), (), ()), [], [], 3.0)
+    assert store.live.identities("apt-dev") == {"other": "i"}
+    assert store.live.pointers("apt-dev") == {}
+    assert store.live.identities("near") == {"s": "near 2.0"}
+    assert "apt-dev2/index2" not in store.live.withdrawn("near")
+    assert store.live.repos_of(["apt-dev/index2"]) == frozenset()
+    assert store.live.repos_of(["apt-dev/pool2", "apt-dev2/index2"]) == {"apt-dev", "near"}
+
+
+def test_a_path_that_changes_hands_is_remembered_as_it_is_now(store: Store) -> None:
+    file = LiveFile("apt-dev/pool2", "", "c" * 64, 9)
+    store.live.begin("near", [file])
+    at = StoredFile(file.path, file.sha256, 9, 7, 8)
+    store.live.finish(Published(replace(NEAR, directory="apt-dev"), (), ("s",), (at,), ()), [file], [], 3.0)
+    assert store.live.packages("near")["apt-dev/pool2"] == at
+    assert "apt-dev/pool2" not in store.live.packages("apt-dev")
+
+
+def test_only_a_package_file_of_the_repository_is_reinstated(store: Store) -> None:
+    store.live.reinstate("apt-dev", ["apt-dev/index1", "apt-dev2/pool1"])
+    assert store.live.repos_of(["apt-dev/index1", "apt-dev2/pool1"]) == frozenset()
+    store.live.reinstate("apt-dev", ["apt-dev/pool1"])
+    assert store.live.repos_of(["apt-dev/pool1"]) == {"apt-dev"}
