@@ -1,8 +1,6 @@
 """`python -m bench`: measures packrat-agent beside aptly, reprepro and apt-ftparchive on the same packages.
 
-Takes: options.
-Gives: one table on stdout, a JSON file in bench/results.
-Touches: a temporary directory, removed at the end; the loopback network.
+It prints one table, and keeps a JSON file in bench/results.
 """
 
 import signal

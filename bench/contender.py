@@ -1,9 +1,4 @@
-"""What everybody who is measured must be able to do.
-
-Takes: nothing.
-Gives: the Contender protocol, and the rounds that it is led through.
-Touches: nothing itself.
-"""
+"""What everybody who is measured must be able to do."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -1,8 +1,6 @@
 """Makes many small, valid .debs, quickly and always the same.
 
-Takes: how many, a directory.
-Gives: a Corpus: packages that are there from the start, and packages that are added later.
-Touches: the directory.
+Some packages are there from the start, others are added later.
 
 Source: deb(5), deb-control(5), POSIX.1 ustar.
 """

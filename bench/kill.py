@@ -1,8 +1,6 @@
 """`python -m bench.kill`: kills the agent at random moments, again and again, and looks after each what clients find.
 
-Takes: how often, the seed of an earlier run to repeat it.
-Gives: one line on stdout; an AssertionError that names the round and the seed.
-Touches: a temporary directory, removed at the end; the loopback network.
+A failure names the round and the seed, with which it can be repeated.
 """
 
 import random

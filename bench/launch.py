@@ -1,8 +1,7 @@
-"""Runs one command and tells its time and peak memory; started as a program of its own.
+"""Runs one command and reports its time and peak memory; started as a program of its own.
 
-Takes: arguments: seconds at most, a file for the command's stdout (`-`: none), the command.
-Gives: one JSON object on stdout: code, seconds, peak_kib (of the command and all that it waited for).
-Touches: what the command touches.
+Its arguments are the seconds at most, a file for the command's stdout (`-`: none), and the command. It prints one JSON
+object: code, seconds, peak_kib (of the command and all that it waited for).
 
 The kernel counts the memory of the process that starts a program to that program, so the starter has to be small: this
 file imports nothing of ours and is run without site-packages.

@@ -1,8 +1,6 @@
-"""Tells on what machine and with which programs something was measured.
+"""Says on what machine and with which programs something was measured.
 
-Takes: nothing.
-Gives: words, without names or paths of the machine.
-Touches: /proc; runs the programs for their versions.
+The words hold no names or paths of the machine.
 """
 
 import os

@@ -1,9 +1,4 @@
-"""Measures commands: how long they take, how much memory they need at most.
-
-Takes: commands, their environment.
-Gives: Measured values.
-Touches: what the commands touch.
-"""
+"""Measures commands: how long they take, how much memory they need at most."""
 
 import json
 import os

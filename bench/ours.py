@@ -1,9 +1,4 @@
-"""packrat-agent as a contender, in each way that it is used.
-
-Takes: a Setting, a running Server, a directory of its own for each.
-Gives: Contenders.
-Touches: that directory; the loopback network.
-"""
+"""packrat-agent as a contender, in each way that it is used."""
 
 import json
 import os

@@ -1,9 +1,4 @@
-"""The programs that packrat-agent is measured beside: aptly, reprepro, apt-ftparchive.
-
-Takes: a Setting, a directory of its own for each.
-Gives: Contenders.
-Touches: that directory.
-"""
+"""The programs that packrat-agent is measured beside: aptly, reprepro, apt-ftparchive."""
 
 import json
 import shutil

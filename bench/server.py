@@ -1,9 +1,5 @@
 """The packrat server that our own contenders mirror: filled at once, run as a process of its own.
 
-Takes: a Setting, a Corpus.
-Gives: a Server: its URL, the mirror's psk, a way to tag.
-Touches: its data directory; the loopback network.
-
 The corpus goes straight into the tables, since uploading it is not what is measured; what is promoted later goes
 through the HTTP API.
 """

@@ -1,9 +1,4 @@
-"""Sets up what every contender needs: a signing key, an environment that knows nothing of the user's own.
-
-Takes: a directory.
-Gives: a Setting, for as long as the context is held.
-Touches: the directory, gpg.
-"""
+"""Sets up what every contender needs: a signing key, an environment that knows nothing of the user's own."""
 
 import os
 import shutil

@@ -1,8 +1,6 @@
 """Lets a server change all the time and an agent follow it, and watches the agent's memory, threads and descriptors.
 
-Takes: how long, how many packages.
-Gives: a Soaked: samples, and whether the mirror equals the server at the end; as a program, a table and an exit code.
-Touches: a temporary directory, loopback, gpg.
+It gives samples, and says whether the mirror equals the server at the end; as a program it prints a table.
 
 Run it with `python -m bench.soak --minutes 30`.
 """

@@ -1,9 +1,4 @@
-"""Writes down what was measured: one table for people, one JSON file for comparing.
-
-Takes: rows, legends, the machine's description.
-Gives: a Markdown table, a JSON document.
-Touches: the directory of results.
-"""
+"""Writes down what was measured: one table for people, one JSON file for comparing."""
 
 import json
 from collections.abc import Mapping, Sequence

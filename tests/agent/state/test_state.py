@@ -262,6 +262,13 @@ def test_rejections_are_replaced_for_what_was_looked_at(store: Store) -> None:
     assert store._db.rows("SELECT record, reason FROM rejections ORDER BY record") == [("/f/2", "odd"), ("/f/3", "new")]
     store.rejections.note(REPO.name, [Rejection("/f/4", "new")])
     assert store._db.rows("SELECT record FROM rejections") == [("/f/4",)]
+    store.rejections.note("other", [Rejection("/f/4", "odd")])
+    store.rejections.note(REPO.name, [], asked=["/f/4"])
+    assert store._db.rows("SELECT repo FROM rejections") == [("other",)]
+    store.rejections.note(REPO.name, [])
+    assert store._db.rows("SELECT repo FROM rejections") == [("other",)]
+    store.rejections.note(REPO.name, [Rejection("/f/5", "first"), Rejection("/f/5", "last")])
+    assert store._db.rows("SELECT reason FROM rejections WHERE record = '/f/5'") == [("last",)]
 
 
 def test_only_files_to_be_downloaded_are_awaited_and_only_live_ones_can_be_lost(store: Store) -> None:
