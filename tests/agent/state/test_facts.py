@@ -138,6 +138,13 @@ def test_what_is_no_fact_at_all_is_none(store: Store, text: str) -> None:
     assert FactsRead(store._db._connection).read(Started) == found
 
 
+def test_a_flag_is_not_a_number_and_an_empty_object_is_not_a_fact(store: Store) -> None:
+    for text, fact in (('{"at": true, "reason": "full"}', Failure(None, "full")), ("{}", None)):
+        with store._db.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO settings (name, value) VALUES ('failure', ?)", (text,))
+        assert store.facts.read(Failure) == fact
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     global _SHARED  # noqa: PLW0603 hypothesis takes no function-scoped fixture
