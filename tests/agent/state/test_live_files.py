@@ -105,3 +105,12 @@ def test_only_a_package_file_of_the_repository_is_reinstated(store: Store) -> No
     assert store.live.repos_of(["apt-dev/index1", "apt-dev2/pool1"]) == frozenset()
     store.live.reinstate("apt-dev", ["apt-dev/pool1"])
     assert store.live.repos_of(["apt-dev/pool1"]) == {"apt-dev"}
+
+
+def test_what_is_begun_is_on_the_disk_and_not_withdrawn_any_more(store: Store) -> None:
+    statements: list[str] = []
+    store._db._connection.set_trace_callback(statements.append)
+    store.live.begin("apt-dev", [LiveFile("apt-dev/pool1", "", "1" * 64, 1)])
+    store._db._connection.set_trace_callback(None)
+    assert statements[:2] == ["PRAGMA synchronous = FULL", "BEGIN IMMEDIATE"]
+    assert store.live.withdrawn("apt-dev") == frozenset()
