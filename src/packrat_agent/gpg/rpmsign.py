@@ -48,8 +48,8 @@ def sign_package(rpm: Path, into: Path, key: SigningKey) -> StagedFile | None:
     if key.expires is not None and key.expires <= now:
         # gpg would not notice: it is told that the time is that of the package.
         raise SigningError(
-            f"the signing key {key.fingerprint} expired on {key.expires:%Y-%m-%d}; extend it with "
-            "`gpg --quick-set-expire`, and bring the new public key to the clients"
+            f"the signing key {key.fingerprint} expired on {key.expires:%Y-%m-%d}",
+            hint="extend it with `gpg --quick-set-expire`, and bring the new public key to the clients",
         )
     with told_as_disk_error("write", into):
         descriptor, name = tempfile.mkstemp(prefix="signing-", suffix=".rpm", dir=into)
@@ -114,7 +114,7 @@ def _add_signature(copy: Path, key: SigningKey, moment_s: int) -> None:
         )
     except subprocess.TimeoutExpired:
         raise SigningError(
-            f"rpmsign did not end within {_TIMEOUT_S} seconds; look whether gpg-agent or a smart card is waiting"
+            f"rpmsign did not end within {_TIMEOUT_S} seconds", hint="look whether gpg-agent or a smart card is waiting"
         ) from None
     if done.returncode == 0 and _carries_signature(_walk(copy), key):
         return

@@ -62,7 +62,9 @@ def run_gpg(home: Path | None, *arguments: str, data: bytes = b"") -> GpgResult:
     homedir = () if home is None else ("--homedir", str(home))
     result = _run(["gpg", *_QUIET, *homedir, *arguments], data, _OUTPUT_LIMIT)
     if result.is_cut:
-        raise SigningError(f"gpg {arguments[-1]!r} wrote more than {_OUTPUT_LIMIT} bytes; look what is in the keyring")
+        raise SigningError(
+            f"gpg {arguments[-1]!r} wrote more than {_OUTPUT_LIMIT} bytes", hint="look what is in the keyring"
+        )
     return result
 
 
@@ -116,7 +118,7 @@ def find_program(name: str) -> str:
     """
     found = shutil.which(name)
     if found is None:
-        raise SigningError(f"{name} is needed to sign; install it: `apt-get install gnupg rpm`")
+        raise SigningError(f"{name} is needed to sign", hint="install it: `apt-get install gnupg rpm`")
     return found
 
 
@@ -142,7 +144,7 @@ def _run(command: Sequence[str], data: bytes, limit: int) -> GpgResult:
             )
         except OSError as error:
             raise SigningError(
-                f"{command[0]} can't be used ({error.strerror}); install it (`apt-get install gnupg gpgv`)"
+                f"{command[0]} can't be used ({error.strerror})", hint="install it (`apt-get install gnupg gpgv`)"
             ) from None
 
         def stop() -> None:
@@ -163,8 +165,8 @@ def _run(command: Sequence[str], data: bytes, limit: int) -> GpgResult:
                 timer.cancel()
         if timed_out.is_set():
             raise SigningError(
-                f"{command[0]} did not end within {_TIMEOUT_S:.0f} seconds; look whether gpg-agent or a smart card "
-                "waits for somebody"
+                f"{command[0]} did not end within {_TIMEOUT_S:.0f} seconds",
+                hint="look whether gpg-agent or a smart card waits for somebody",
             )
         return GpgResult(process.returncode, output[:limit], _text(status), _text(messages), is_cut=len(output) > limit)
 

@@ -32,7 +32,7 @@ def claim(root: Path, state_db: Path, command: str) -> Iterator[Path]:
     with told_as_disk_error("make the directory", root):
         root.mkdir(mode=0o755, parents=True, exist_ok=True)
     if not root.is_dir() or root.is_symlink():
-        raise ConfigError(f"root_dir {root} is no directory of its own; give the real directory's path")
+        raise ConfigError(f"root_dir {root} is no directory of its own", hint="give the real directory's path")
     with told_as_disk_error("make the directory", state_db.parent):
         state_db.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     _check_writable(root, state_db)
@@ -70,7 +70,7 @@ def _lock(path: Path, what: str, command: str) -> Iterator[None]:
             is_ours = lock.try_exclusive()
         if not is_ours:
             at_work, runner = _read_holder(holder)
-            raise Busy(f"{what} is in use by {at_work}; stop that agent first", runner)
+            raise Busy(f"{what} is in use by {at_work}", runner, hint="stop that agent first")
         try:
             with told_as_disk_error("write", holder):
                 told = {"pid": os.getpid(), "host": socket.gethostname(), "command": command}
@@ -130,8 +130,9 @@ def check_mounted(root: Path) -> None:
         marked = (root / AGENT_DIR / "mark").is_file()
     if not marked:
         raise DiskError(
-            f"root_dir {root} no longer has this agent's mark: is its filesystem mounted? Nothing is removed or "
-            "written until it is back; if it was emptied on purpose, run `packrat-agent sync --adopt`"
+            f"root_dir {root} no longer has this agent's mark",
+            hint="is its filesystem mounted? Nothing is removed or written until it is back; if it was emptied on "
+            "purpose, run `packrat-agent sync --adopt`",
         )
 
 
@@ -148,14 +149,14 @@ def check_ownership(root: Path, mirror: str, keep: Sequence[Path], *, adopt: boo
         found = sorted(path.name for path in root.iterdir() if path.name not in HARMLESS and path not in keep)
     if not adopt and had_files and not found:
         raise DiskError(
-            f"root_dir {root} is empty, but its files are remembered: is its filesystem mounted? "
-            "If it was emptied on purpose, run `packrat-agent sync --adopt`"
+            f"root_dir {root} is empty, but its files are remembered",
+            hint="is its filesystem mounted? If it was emptied on purpose, run `packrat-agent sync --adopt`",
         )
     if not adopt and found:
         shown = ", ".join(repr(name) for name in found[:_SHOWN]) + (" and more" if len(found) > _SHOWN else "")
         raise NotOurs(
-            f"root_dir {root} holds files that no packrat-agent put there ({shown}); a full sync would remove them. "
-            "Set root_dir to an empty directory, or run `packrat-agent sync --adopt` to take this one over"
+            f"root_dir {root} holds files that no packrat-agent put there ({shown}); a full sync would remove them",
+            hint="set root_dir to an empty directory, or run `packrat-agent sync --adopt` to take this one over",
         )
     spare = root / AGENT_DIR / "mark.new"
     write_new(spare, json.dumps({"mirror": mirror, "by": "packrat-agent"}).encode() + b"\n")

@@ -246,7 +246,8 @@ class _Source:
             path.unlink()
             raise ServerBroken(
                 f"{file.url} ({file.uri}) has {part.size} bytes with SHA-256 {part.sha256}, "
-                f"its record says {file.sha256}; it was thrown away: have the file uploaded again on the server"
+                f"its record says {file.sha256}",
+                hint="it was thrown away: have the file uploaded again on the server",
             )
         done("download-done")
         target = staging / file.sha256
@@ -293,7 +294,7 @@ class _Source:
             else:
                 part.restart()
                 raise ServerUnavailable(
-                    f"{url} changed on the server while it was downloaded; it is taken from its start"
+                    f"{url} changed on the server while it was downloaded", hint="it is taken from its start"
                 )
             part.validator = opened.validator
             async for chunk in opened.chunks():

@@ -82,7 +82,7 @@ def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], N
         try:
             os.scandir(top).close()
         except (FileNotFoundError, NotADirectoryError):
-            raise ConfigError(f"{top} is no directory; give the top of a mirror with --root") from None
+            raise ConfigError(f"{top} is no directory", hint="give the top of a mirror with --root") from None
     subject = Subject(top, _read_keyring(top, key))
     named: dict[str, Named] = {}
     faults: list[Fault] = []
@@ -121,7 +121,9 @@ def _read_keyring(top: Path, key: Path | None) -> Keyring | None:
         if key is None:
             # The fault of the file is reported elsewhere; with an empty keyring no signature verifies.
             return Keyring(b"")
-        raise ConfigError(f"{key} can't be used as a public key: {error}; export it with `gpg --export`") from None
+        raise ConfigError(
+            f"{key} can't be used as a public key: {error}", hint="export it with `gpg --export`"
+        ) from None
 
 
 def _audit(subject: Subject, repositories: Sequence[tuple[str, str]]) -> Iterator[Finding]:

@@ -86,7 +86,7 @@ async def serving(root: Path, host: str, port: int) -> AsyncIterator[int]:
         ConfigError: root is not a directory, or the address can't be listened on.
     """
     if not root.is_dir():
-        raise ConfigError(f"{root} is not a directory; `packrat-agent sync` makes and fills root_dir")
+        raise ConfigError(f"{root} is not a directory", hint="`packrat-agent sync` makes and fills root_dir")
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", _Files(root.resolve()).answer)
     async with serving_http(application, host, port, "--listen") as bound:

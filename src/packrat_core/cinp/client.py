@@ -306,8 +306,8 @@ class CinpClient:
             return False
         if version not in VERSIONS:
             raise ServerBroken(
-                f"the server speaks CInP {version[:20]!r}, this packrat-agent {', '.join(VERSIONS)}; "
-                "upgrade the older one"
+                f"the server speaks CInP {version[:20]!r}, this packrat-agent {', '.join(VERSIONS)}",
+                hint="upgrade the older one",
             )
         self._version = version
         return True

@@ -67,7 +67,7 @@ def init(data_dir: Path, database: str | None = None) -> str:
         ServerUnavailable: PostgreSQL can't be reached.
     """
     if any((data_dir / name).exists() for name in ("packrat.db", "database")):
-        raise ConfigError(f"{data_dir} holds a packrat server already; `packrat-server serve` starts it")
+        raise ConfigError(f"{data_dir} holds a packrat server already", hint="`packrat-server serve` starts it")
     password = new_password()
     try:
         data_dir.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ def place_package(repo: Repo, file: PackageFile) -> str:
     if file.file_name.endswith((".src.rpm", ".nosrc.rpm")):
         raise Refused("it is a source package; a repository for clients takes binary packages only")
     if not _FILE_NAME.fullmatch(file.file_name):
-        raise Refused(f"clients can't ask for a file called {file.file_name!r}; upload it under a plain name")
+        raise Refused(f"clients can't ask for a file called {file.file_name!r}", hint="upload it under a plain name")
     return f"{version_directory(version_of(repo, file))}/{recorded_arch_directory(file.arch)}/{file.file_name}"
 
 
