@@ -25,7 +25,7 @@ from packrat_agent.verify.signatures import Keyring, read_keys
 from packrat_agent.verify.site import audit_site
 from packrat_agent.verify.yum import audit_yum, is_yum
 from packrat_core.errors import ConfigError
-from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.open import open_regular
 
 _DEPTH = 5
@@ -78,7 +78,7 @@ def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], N
         ConfigError: `top` is not a directory, or signatures can't be verified on this host.
         DiskError: `top` can't be read.
     """
-    with told_as_disk_error("read", top):
+    with as_disk_error("read", top):
         try:
             os.scandir(top).close()
         except (FileNotFoundError, NotADirectoryError):

@@ -23,10 +23,10 @@ from aiohttp import web
 
 from packrat_agent.web.negotiate import TYPES, choose_index
 from packrat_agent.web.registry import answer_registry, is_registry_path
+from packrat_core.aio.serve_http import serving_http
 from packrat_core.errors import ConfigError
 from packrat_core.fs.open import open_regular
 from packrat_core.listen import show_url
-from packrat_core.serve_http import serving_http
 
 log = structlog.get_logger()
 

@@ -20,7 +20,7 @@ _WHAT_TO_DO = {
 
 
 @contextmanager
-def told_as_disk_error(doing: str, path: Path | str) -> Iterator[None]:
+def as_disk_error(doing: str, path: Path | str) -> Iterator[None]:
     """Raise DiskError in place of an OSError.
 
     Args:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, insert
 
 from packrat_core.errors import ConfigError
 from packrat_core.fs.ownership import explain_unmakable, explain_unwritable
-from packrat_core.repository_types import REPOSITORY_TYPES
+from packrat_core.packages.repository_types import REPOSITORY_TYPES
 from packrat_server.accounts.passwords import hash_secret, new_password
 from packrat_server.accounts.sessions import Role
 from packrat_server.store.database import make_database

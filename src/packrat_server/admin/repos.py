@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from packrat_core.errors import ConfigError
-from packrat_core.repository_types import REPOSITORY_TYPES
+from packrat_core.packages.repository_types import REPOSITORY_TYPES
 from packrat_server.admin.checks import all_names, check_name, need, read_description
 from packrat_server.admin.record_change import Fields, RecordChange
 from packrat_server.store.database import writing

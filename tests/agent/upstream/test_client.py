@@ -12,11 +12,12 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import packrat_core.cinp.client
+import packrat_core.cinp.session
 from packrat_agent.model.records import Repo
 from packrat_agent.upstream.client import Packrat
-from packrat_core.cinp.client import CinpClient, Timeouts
+from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.responses import NotFound, SessionEnded
+from packrat_core.cinp.session import Timeouts
 from packrat_core.errors import PackratError, ServerBroken, ServerRefused, ServerUnavailable
 from support.replay import Answerer, Recorded, Request, answer_of, recorded, replaying
 
@@ -645,7 +646,7 @@ def test_a_long_or_senseless_wait_is_the_callers(line: Line, way: str, said: str
 
 
 def test_a_server_that_is_always_busy_is_not_waited_for_for_ever(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packrat_core.cinp.client, "_PATIENCE_S", 2.0)
+    monkeypatch.setattr(packrat_core.cinp.session, "_PATIENCE_S", 2.0)
     asked: list[float] = []
     answer = answer_of({"message": "Busy"}, 429, Retry_After=1)
     found = line.outcome(WAYS["get"], busy_at_first(answer, answer, asked))

@@ -11,7 +11,7 @@
 from packrat_agent.formats.distro_versions import version_of
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_core.errors import Refused
-from packrat_core.repository_types import REPOSITORY_TYPES
+from packrat_core.packages.repository_types import REPOSITORY_TYPES
 
 MANIFEST = "_repo_main/MANIFEST_all.json"
 SUMS = "SHA256SUMS"
