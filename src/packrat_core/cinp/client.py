@@ -41,6 +41,9 @@ _RECORDS_LIMIT = 16 * 1024 * 1024
 class CinpClient:
     """A connection pool to one origin, with a session of the server's where one was opened by `login`.
 
+    Every request may raise ServerUnavailable (waiting may help), ServerRefused (it does not) and ServerBroken (the
+    answer can't be used); where a method has a `Raises:` of its own, it names what else, or when.
+
     no_proxy: hosts reached without the proxy (see `route.bypasses`). download_bytes_per_s: for all downloads together.
     """
 
