@@ -1,10 +1,31 @@
-"""The errors that the programs raise on purpose: one class, with its exit code, for each way someone must act."""
+"""The errors that the programs raise on purpose: one class, with its exit code, for each way someone must act.
+
+    raise ConfigError(f"there is no configuration file {path}", hint="write one, or name another with --config")
+
+1. The message says what happened and where; the hint says what to do next.
+2. As text, an error is `<message>; <hint>`. Commands and the log show that, and nothing else puts the two together.
+3. A command that ends with an error exits with its `exit_code`.
+"""
 
 
 class PackratError(Exception):
-    """Any error that is raised on purpose; its text says what failed, where, and what to do next."""
+    """Any error that is raised on purpose.
+
+    Attributes:
+        exit_code: the exit code of a command that ends with it.
+        message: what happened, and where.
+        hint: what to do next; '' where nobody has to do anything, or the message says it.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
 class ConfigError(PackratError):
@@ -21,8 +42,8 @@ class ServerUnavailable(PackratError):
 
     exit_code = 3
 
-    def __init__(self, message: str, wait_s: float = 0.0) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, wait_s: float = 0.0, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
         self.wait_s = wait_s
 
 
@@ -35,8 +56,8 @@ class ServerRefused(PackratError):
 
     exit_code = 4
 
-    def __init__(self, message: str, code: str | None = None, *, by_api: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, code: str | None = None, *, by_api: bool = False, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
         self.code = code
         self.by_api = by_api
 
@@ -71,8 +92,8 @@ class Busy(PackratError):
 
     exit_code = 8
 
-    def __init__(self, message: str, runner: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, runner: int | None = None, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
         self.runner = runner
 
 

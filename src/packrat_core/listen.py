@@ -59,16 +59,17 @@ def open_listeners(host: str, port: int, setting: str) -> list[socket.socket]:
     except (OSError, UnicodeError) as error:
         for listener in listeners:
             listener.close()
-        raise ConfigError(_explain(error, host, port, setting)) from None
+        raise _explain(error, host, port, setting) from None
     return listeners
 
 
-def _explain(error: OSError | UnicodeError, host: str, port: int, setting: str) -> str:
+def _explain(error: OSError | UnicodeError, host: str, port: int, setting: str) -> ConfigError:
+    where = f"{host}:{port} can't be listened on"
     if isinstance(error, UnicodeError):
         # A name that DNS does not allow, such as one with a part of more than 63 characters.
-        return f"{host}:{port} can't be listened on: it is not a valid host name; change {setting}"
+        return ConfigError(f"{where}: it is not a valid host name", hint=f"change {setting}")
     if error.errno == errno.EADDRINUSE:
-        return f"{host}:{port} can't be listened on: the port is in use by another program; change {setting}"
+        return ConfigError(f"{where}: the port is in use by another program", hint=f"change {setting}")
     if error.errno == errno.EACCES:
-        return f"{host}:{port} can't be listened on: the port needs root; set {setting} to one above 1023"
-    return f"{host}:{port} can't be listened on: {error.strerror or error}; change {setting}"
+        return ConfigError(f"{where}: the port needs root", hint=f"set {setting} to one above 1023")
+    return ConfigError(f"{where}: {error.strerror or error}", hint=f"change {setting}")

@@ -48,7 +48,9 @@ def play(directory: Path, host: str, port: int, *, once: bool) -> None:
         Incomplete: The mirror is not complete, or a client does not get what it should.
     """
     if once and shutil.which("apt-get") is None:
-        raise ConfigError("apt-get is not installed, so nothing can be proved; run `packrat-agent demo` without --once")
+        raise ConfigError(
+            "apt-get is not installed, so nothing can be proved", hint="run `packrat-agent demo` without --once"
+        )
     kinds = _possible_kinds()
     setup = set_up(directory.resolve(), kinds)
     try:
@@ -100,7 +102,9 @@ async def _run(demo: _Demo, *, once: bool) -> None:
             async with connected(mirror.config) as server:
                 summary = await sync(mirror, server, NOTHING_CONFIRMED, lambda what, files, size: None)
             if not summary.complete:
-                raise Incomplete("the demo's mirror could not publish everything; the log above names what and why")
+                raise Incomplete(
+                    "the demo's mirror could not publish everything", hint="the log above names what and why"
+                )
             _show_published(setup, summary)
             if once:
                 await asyncio.to_thread(_prove, setup, kinds, url)
@@ -166,5 +170,5 @@ def _prove_one(kind: str, proof: Proof, site: Site) -> None:
         for line in step.output.splitlines():
             click.echo(f"  {line}")
         if step.exit_code != 0:
-            raise Incomplete(f"`{step.command}` ended with exit code {step.exit_code}; above is what it said")
+            raise Incomplete(f"`{step.command}` ended with exit code {step.exit_code}", hint="above is what it said")
     click.echo(f"proved   {kind}: {proof.name} {proof.shows}")

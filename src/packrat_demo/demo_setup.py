@@ -71,9 +71,9 @@ def set_up(directory: Path, kinds: tuple[str, ...]) -> DemoSetup:
         for name in ("packages", "state", "www"):
             (directory / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{directory} can't be written: {error.strerror}; give another --directory") from None
+        raise ConfigError(f"{directory} can't be written: {error.strerror}", hint="give another --directory") from None
     if not os.access(directory, os.W_OK):
-        raise ConfigError(f"{directory} can't be written; give another --directory")
+        raise ConfigError(f"{directory} can't be written", hint="give another --directory")
     key = _make_key(find_gnupg_home(directory))
     data = directory / "server"
     if not (data / "packrat.db").exists():
@@ -130,6 +130,6 @@ def _make_key(home: Path) -> str:
     if not listed:
         made = run_gpg(home, "--passphrase", "", "--quick-generate-key", _KEY_NAME, "rsa3072", "sign", "never")
         if made.returncode != 0:
-            raise SigningError(f"gpg can't make a key in {home}: {made.reason}; look whether gpg works there")
+            raise SigningError(f"gpg can't make a key in {home}: {made.reason}", hint="look whether gpg works there")
         listed = list_keys(home, secret=True)
     return listed[0].primary.fingerprint

@@ -3,68 +3,18 @@
 import json
 import os
 import re
-import shutil
 import subprocess
-import tempfile
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from packrat_agent.formats.interface import WebServer
 from packrat_demo.build_image import Image, build_classic, build_oci, write_image
-from packrat_server import admin
-from packrat_server.store.database import open_database
-from support.keys import Key, fingerprint_of, gnupg_home
-from support.stage import DEADLINE_S, Stage, packrat_server
-from support.web import web_server
-from support.web_servers import front
-
-HOST = "repo.example.com:5000"
-"""The registry's public name, which signatures are made for; clients are led to the real address."""
+from support.docker_registry import HOST, MULTI, WEB_1, WEB_2, Registry, docker_stage, policy, put, served
+from support.keys import Key
+from support.stage import DEADLINE_S, Stage
 
 _DOC = (Path(__file__).parents[2] / "docs/docker.md").read_text()
-
-BASE = (("base", b"base\n"),)
-WEB_1 = Image("web", "1.2", (BASE, (("web", b"one\n"),), BASE))
-WEB_2 = Image("web", "1.10", (BASE, (("web", b"two\n"),)))
-MULTI = [Image("tool", "3.0", (BASE, ((a, a.encode()),)), a) for a in ("amd64", "arm64")]
-
-
-@contextmanager
-def open_place() -> Iterator[Path]:
-    """A directory that the web servers' unprivileged workers can enter."""
-    directory = Path(tempfile.mkdtemp(prefix="reg-", dir="/tmp"))
-    directory.chmod(0o755)
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory)
-
-
-@contextmanager
-def docker_stage(key: Key | None) -> Iterator[Stage]:
-    """A mirror with two docker repositories, `docker-dev` and `docker-stage`."""
-    with open_place() as directory, packrat_server(directory) as server:
-        engine = open_database(server.data)
-        for name, tag in (("docker-dev", "dev"), ("docker-stage", "stage")):
-            admin.save_repo(engine, admin.NewRepo(name, "docker", tag, ("docker",), show_only_latest=False))
-        psk = admin.save_mirror(engine, "lab", ["docker-dev", "docker-stage"], "Lab")
-        engine.dispose()
-        assert psk is not None
-        set_up = Stage(directory, server, psk, key, {"public_url": f"http://{HOST}"})
-        set_up.write_config()
-        yield set_up
-
-
-def put(set_up: Stage, image: Image, data: bytes, tags: Sequence[str] = ("dev",)) -> None:
-    directory = set_up.directory / "images"
-    directory.mkdir(exist_ok=True)
-    set_up.server.put(write_image(image, directory, data), ("docker",), tags)
 
 
 @pytest.fixture(scope="module")
@@ -76,70 +26,6 @@ def published(key: Key) -> Iterator[Stage]:
         put(set_up, MULTI[0], build_oci(*MULTI))
         set_up.agent("sync")
         yield set_up
-
-
-@dataclass(frozen=True, slots=True)
-class Registry:
-    """A web server with the images, and a place for its clients' files."""
-
-    url: str
-    place: Path
-
-    @property
-    def address(self) -> str:
-        return self.url.removeprefix("http://")
-
-    def run(self, *command: str, expect: int = 0, policy: Path | None = None) -> str:
-        """Run skopeo or podman with a home of its own; `HOST` is led to the server."""
-        registries = self.place / "registries.conf"
-        registries.write_text(f'[[registry]]\nprefix = "{HOST}"\nlocation = "{self.address}"\ninsecure = true\n')
-        environment = {
-            **os.environ,
-            "HOME": str(self.place),
-            "CONTAINERS_REGISTRIES_CONF": str(registries),
-            "XDG_RUNTIME_DIR": str(self.place),
-            "TMPDIR": str(self.place),
-        }
-        words = list(command)
-        if words[0] == "skopeo":
-            words[1:1] = ["--policy", str(policy)] if policy else ["--insecure-policy"]
-            words[1:1] = ["--registries-conf", str(registries), "--registries.d", str(self.place / "registries.d")]
-        done = subprocess.run(
-            words, capture_output=True, text=True, timeout=DEADLINE_S, check=False, env=environment, cwd=self.place
-        )
-        assert (done.returncode == 0) == (expect == 0), f"{words}\n{done.stdout}\n{done.stderr}"
-        return done.stdout if expect == 0 else done.stderr
-
-    def podman(self, *arguments: str, expect: int = 0, policy: Path | None = None) -> str:
-        store = ["--root", str(self.place / "store"), "--runroot", str(self.place / "run"), "--storage-driver", "vfs"]
-        signature_policy = ["--signature-policy", str(policy)] if policy else []
-        command = ["podman", *store, arguments[0], *signature_policy, *arguments[1:]]
-        return self.run(*command, expect=expect)
-
-    def answer(self, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
-        request = urllib.request.Request(self.url + path, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=DEADLINE_S) as response:
-                return response.status, dict(response.headers), response.read()
-        except urllib.error.HTTPError as error:
-            return error.code, dict(error.headers), error.read()
-
-
-@contextmanager
-def served(name: str, set_up: Stage, without: str = "") -> Iterator[Registry]:
-    """Serve the mirror by the server of that name, as its site file says; `without` a text in that."""
-    with open_place() as place:
-        (place / "registries.d").mkdir()
-        if name == "built-in":
-            with web_server(set_up.www) as url:
-                yield Registry(url, place)
-            return
-        site = subprocess.run(
-            set_up.command("site", name, "--host", "repo.example.com"), check=True, capture_output=True, text=True
-        ).stdout
-        assert without in site
-        with front(WebServer(name), site.replace(without, ""), place) as url:
-            yield Registry(url, place)
 
 
 @pytest.fixture(scope="module", params=["built-in", "nginx", "apache"])
@@ -261,13 +147,6 @@ def test_caches_keep_what_a_digest_names_and_ask_for_what_a_tag_names(published:
         assert by_digest["Cache-Control"] == blob["Cache-Control"] == "public, max-age=31536000, immutable"
 
 
-def policy(published: Stage, registry: Registry) -> Path:
-    """The policy.json that is published, as the client has it."""
-    path = registry.place / "policy.json"
-    path.write_bytes((published.www / "docker-dev/sigstore/policy.json").read_bytes())
-    return path
-
-
 def test_signatures_are_accepted_through_the_extension(registry: Registry, published: Stage) -> None:
     checked = policy(published, registry)
     for name in ("web:1.2", "web:latest", "tool:3.0"):
@@ -319,60 +198,6 @@ def test_signatures_are_accepted_by_their_files(published: Stage) -> None:
         text = (published.www / "docker-dev/sigstore/registries.yaml").read_text()
         (registry.place / "registries.d/lab.yaml").write_text(text.replace(HOST, registry.address))
         registry.run("skopeo", "copy", source, target, policy=checked)
-
-
-def test_signatures_by_a_subkey_are_accepted_too() -> None:
-    with gnupg_home() as home:
-        gpg = ["gpg", "--homedir", str(home), "--batch", "--passphrase", ""]
-        subprocess.run([*gpg, "--quick-generate-key", "whole", "rsa2048", "cert"], check=True, capture_output=True)
-        primary = fingerprint_of(home, "whole")
-        subprocess.run([*gpg, "--quick-add-key", primary, "rsa2048", "sign"], check=True, capture_output=True)
-        with docker_stage(Key(home, primary)) as set_up:
-            put(set_up, WEB_1, build_oci(WEB_1))
-            set_up.agent("sync")
-            assert "0 faults" in set_up.agent("verify").stdout
-            with served("built-in", set_up) as registry:
-                checked = policy(set_up, registry)
-                name = f"{HOST}/docker-dev/web:1.2"
-                registry.run("skopeo", "copy", f"docker://{name}", f"dir:{registry.place / 'web'}", policy=checked)
-                registry.podman("pull", name, policy=checked)
-
-
-@pytest.fixture(scope="module", params=["built-in", "nginx", "apache"])
-def tampered(request: pytest.FixtureRequest, key: Key) -> Iterator[Registry]:
-    """A signed mirror that somebody changed: 1.2 is what 1.10 was, the signature of 2.0 is gone."""
-    with docker_stage(key) as set_up:
-        for image in (WEB_1, WEB_2, Image("web", "2.0")):
-            put(set_up, image, build_oci(image))
-        set_up.agent("sync")
-        top = set_up.www / "docker-dev"
-        images = top / "v2/web"
-        digest = {tag: str((images / "_refs" / tag).readlink()) for tag in ("1.2", "1.10", "2.0")}
-        (images / "manifests/1.2").write_bytes((images / "manifests/1.10").read_bytes())
-        (images / "_refs/1.2").unlink()
-        (images / "_refs/1.2").symlink_to(digest["1.10"])
-        rules = images / "manifests/.htaccess"
-        before, _, after = rules.read_text().partition('<Files "1.2">')
-        rules.write_text(before + '<Files "1.2">' + after.replace(digest["1.2"], digest["1.10"], 1))
-        (top / f"extensions/v2/web/signatures/{digest['2.0']}").write_bytes(b'{"signatures":[]}')
-        with served(request.param, set_up) as running:
-            policy(set_up, running)
-            yield running
-
-
-@pytest.mark.parametrize(
-    ("tag", "reason"),
-    [("1.2", "is not accepted"), ("2.0", "signature was required"), ("latest", "signature was required")],
-)
-def test_wrong_and_missing_signatures_are_refused(tampered: Registry, tag: str, reason: str) -> None:
-    checked = tampered.place / "policy.json"
-    name = f"{HOST}/docker-dev/web:{tag}"
-    target = f"dir:{tampered.place / tag}"
-    assert reason in tampered.run("skopeo", "copy", f"docker://{name}", target, policy=checked, expect=1)
-    assert reason in tampered.podman("pull", name, policy=checked, expect=1)
-    # Not for want of the image, or for all images.
-    tampered.run("skopeo", "copy", f"docker://{name}", target)
-    tampered.run("skopeo", "copy", f"docker://{HOST}/docker-dev/web:1.10", target, policy=checked)
 
 
 def test_an_image_moves_on_and_goes(key: Key) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.formats.interface import WebServer
-from packrat_agent.formats.pypi.index import JSON_TYPE
+from packrat_agent.formats.pypi.pages import JSON_TYPE
 from packrat_demo.build_wheel import Python, build_sdist_zip, write_sdist, write_wheel
 from support.stage import Stage, stage
 from support.web import web_server

@@ -1,87 +1,28 @@
 """`packrat-agent verify` finds each planted fault in a mirror of every type, and nothing in a sound one."""
 
-import base64
-import gzip
-import hashlib
 import itertools
 import json
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from packrat_agent.verify.tree import verify_tree
-from packrat_demo.build_deb import Deb
-from packrat_demo.build_image import Image, build_classic, build_oci, write_image
+from packrat_demo.build_image import Image, build_oci, write_image
 from packrat_demo.build_rpm import Rpm, write_rpm
-from packrat_demo.build_wheel import Python, write_sdist, write_wheel
-from packrat_server import admin
-from packrat_server.store.database import open_database
+from packrat_demo.build_wheel import Python, write_wheel
+from support.every_type import REPOS, faults_of, fill, mirror_of_all
 from support.faults import close_to_others, flip_a_byte, link_outside, make_a_directory, make_a_pipe, remove, truncate
-from support.keys import Key, gnupg_home, make_key, new_key
-from support.stage import Stage, packrat_server
-
-REPOS = {
-    "apt": ("bookworm",),
-    "docker": ("docker",),
-    "json": ("resource",),
-    "pypi": ("pypi",),
-    "yum": ("rhel9", "sles15"),
-}
-RHEL = "yum-dev/rhel/main/9"
-APT = "apt-dev/dists/bookworm"
-SLES = "yum-dev/sles/main/15"
-WEB = "docker-dev/v2/web"
-SIMPLE = "pypi-dev/simple"
+from support.keys import Key, new_key
+from support.lies import LIES
+from support.stage import Stage
+from support.tree_edits import APT, RHEL, SIMPLE, SLES
 
 Plant = Callable[[Path], object]
-
-
-def fill(lab: Stage) -> None:
-    """Upload a few packages of every type."""
-    for name, architecture in (("first", "amd64"), ("second", "all")):
-        lab.server.put_deb(Deb(name, "1", architecture, files=((f"/usr/share/{name}", os.urandom(5000)),)))
-    files = lab.directory / "files"
-    files.mkdir()
-    for name in ("one", "two", "three"):
-        rpm = write_rpm(
-            Rpm(name, "1", "x86_64" if name != "two" else "noarch", files=((f"/{name}", b"1" * 999),)), files
-        )
-        lab.server.put(rpm, REPOS["yum"])
-    for python in (Python("Some.Project", "1.0"), Python("Some.Project", "2.0"), Python("other", "1")):
-        lab.server.put(write_wheel(python, files), ("pypi",))
-    lab.server.put(write_sdist(Python("other", "2"), files), ("pypi",))
-    layers = ((("base", b"base\n"),), (("web", b"web\n"),))
-    web, tool = Image("web", "1.2", layers), [Image("tool", "3", layers, arch) for arch in ("amd64", "arm64")]
-    for image, data in (
-        (web, build_classic(web)),
-        (Image("web", "1.1"), build_oci(Image("web", "1.1"))),
-        (tool[0], build_oci(*tool)),
-    ):
-        lab.server.put(write_image(image, files, data), ("docker",))
-    for name in ("a", "b", "c"):
-        (files / f"{name}_1.conf").write_text(f"{name} = 1\n")
-        lab.server.put(files / f"{name}_1.conf", ("resource",))
-
-
-@contextmanager
-def mirror_of_all(directory: Path, key: Key | None) -> Iterator[Stage]:
-    """A mirror with an empty repository of every type."""
-    with packrat_server(directory) as server:
-        engine = open_database(server.data)
-        for kind, versions in REPOS.items():
-            admin.save_repo(engine, admin.NewRepo(f"{kind}-dev", kind, "dev", versions, show_only_latest=False))
-        psk = admin.save_mirror(engine, "lab", [f"{kind}-dev" for kind in REPOS], "Lab")
-        engine.dispose()
-        assert psk is not None
-        lab = Stage(directory, server, psk, key, {"public_url": "http://repo.example.com:5000/repo"})
-        lab.write_config()
-        yield lab
 
 
 @pytest.fixture(scope="module")
@@ -106,14 +47,6 @@ def stranger() -> Iterator[Key]:
     """A key that nobody trusts."""
     with new_key("Somebody Else <else@example.com>") as key:
         yield key
-
-
-def faults_of(tree: Path) -> dict[str, list[str]]:
-    """Path → what is wrong with it."""
-    found: dict[str, list[str]] = {}
-    for fault in verify_tree(tree, None, lambda _files, _bytes: None).faults:
-        found.setdefault(fault.path, []).append(fault.what)
-    return found
 
 
 def test_a_sound_mirror_of_every_type_has_no_faults(mirror: Stage) -> None:
@@ -246,16 +179,12 @@ def test_spoiled_packages_are_found(tree: Path, plant: Plant) -> None:
 
 def test_spoiled_indexes_are_found(tree: Path, mirror: Stage) -> None:
     """Each file that leads to others is spoiled in one way; at once only those of which none leads to another."""
-    groups: dict[str, list[str]] = {}
-    for path in sorted(tree.rglob("*")):
-        name = str(path.relative_to(tree))
-        if path.is_file() and not path.is_symlink() and path.resolve() == path and name not in leaves(tree):
-            groups.setdefault(group_of(name), []).append(name)
+    groups = indexes_by_group(tree)
     assert len(groups) >= 6
     plants = itertools.cycle(_PLANTS)
     missed = []
     for batch in itertools.zip_longest(*groups.values()):
-        spoiled = {name: next(plants) for name in batch if name is not None and name != "index.html"}
+        spoiled = {name: next(plants) for name in batch if name is not None}
         for name, plant in spoiled.items():
             plant(tree / name)
         found = faults_of(tree)
@@ -273,15 +202,9 @@ def test_spoiled_indexes_are_found(tree: Path, mirror: Stage) -> None:
 @pytest.mark.parametrize("at", [8, -1])
 def test_a_flipped_byte_that_readers_pass_over_is_found(tree: Path, mirror: Stage, at: int) -> None:
     """Also of blanks and ends of lines, of what JSON, XML and OpenPGP readers do not look at."""
-    groups: dict[str, list[str]] = {}
-    for path in sorted(tree.rglob("*")):
-        name = str(path.relative_to(tree))
-        is_read = path.is_file() and not path.is_symlink() and path.resolve() == path and name not in leaves(tree)
-        if is_read and name != "index.html" and "by-hash" not in name:
-            groups.setdefault(group_of(name), []).append(name)
     missed = []
-    for batch in itertools.zip_longest(*groups.values()):
-        flipped = [name for name in batch if name is not None]
+    for batch in itertools.zip_longest(*indexes_by_group(tree).values()):
+        flipped = [name for name in batch if name is not None and "by-hash" not in name]
         for name in flipped:
             data = bytearray((tree / name).read_bytes())
             data[at if len(data) > at else -1] ^= 4
@@ -297,6 +220,18 @@ def test_a_flipped_byte_that_readers_pass_over_is_found(tree: Path, mirror: Stag
     assert missed == []
 
 
+def indexes_by_group(tree: Path) -> dict[str, list[str]]:
+    """Group of files (see `group_of`) → those of it that `verify` reads; nobody reads the landing page."""
+    groups: dict[str, list[str]] = {}
+    packages = {*leaves(tree)}
+    for path in sorted(tree.rglob("*")):
+        name = str(path.relative_to(tree))
+        is_read = path.is_file() and not path.is_symlink() and path.resolve() == path and name not in packages
+        if is_read and name != "index.html":
+            groups.setdefault(group_of(name), []).append(name)
+    return groups
+
+
 def group_of(name: str) -> str:
     """The part of the mirror whose audit depends on a file."""
     parts = name.split("/")
@@ -309,317 +244,6 @@ def restore(mirror: Stage, tree: Path, name: str) -> None:
         path.rmdir()
     path.unlink(missing_ok=True)
     shutil.copy2(mirror.www / name, path)
-
-
-def sign(signer: Key | None, *arguments: str | Path) -> None:
-    assert signer is not None
-    command = ["gpg", "--homedir", signer.home, "--batch", "--yes", *arguments]
-    subprocess.run(command, check=True, capture_output=True)
-
-
-def edit(path: Path, before: str, after: str) -> None:
-    text = path.read_text()
-    assert before in text
-    path.write_text(text.replace(before, after))
-
-
-def replace_numbers(path: Path, behind: str, number: str) -> None:
-    path.write_text(re.sub(rf"(?<={behind})\d+", number, path.read_text()))
-
-
-def edit_metadata(tree: Path, kind: str, before: str, after: str, place: str = SLES) -> None:
-    """Change a metadata file so that its checksums are right all the same; the signature is not."""
-    directory = tree / place / "repodata"
-    old = next(directory.glob(f"*-{kind}.xml.gz"))
-    plain = gzip.decompress(old.read_bytes())
-    assert before.encode() in plain
-    changed = plain.replace(before.encode(), after.encode())
-    packed = gzip.compress(changed)
-    name = f"{hashlib.sha256(packed).hexdigest()}-{kind}.xml.gz"
-    (directory / name).write_bytes(packed)
-    repomd = directory / "repomd.xml"
-    for one, other in (
-        (old.name, name),
-        (old.name.partition("-")[0], name.partition("-")[0]),
-        (hashlib.sha256(plain).hexdigest(), hashlib.sha256(changed).hexdigest()),
-        (f"<size>{old.stat().st_size}<", f"<size>{len(packed)}<"),
-        (f"<open-size>{len(plain)}<", f"<open-size>{len(changed)}<"),
-    ):
-        edit(repomd, one, other)
-    old.unlink()
-
-
-def unsigned_rpm(mirror: Stage, tree: Path) -> None:
-    """A package as it was uploaded, in metadata that fits."""
-    rpm = next((tree / SLES / "x86_64").glob("one-*.rpm"))
-    whole = rpm.read_bytes()
-    shutil.copyfile(mirror.directory / "files" / rpm.name, rpm)
-    plain = rpm.read_bytes()
-    old, new = hashlib.sha256(whole).hexdigest(), hashlib.sha256(plain).hexdigest()
-    for kind in ("primary", "filelists", "other"):
-        edit_metadata(tree, kind, old, new)
-    edit_metadata(tree, "primary", f'package="{len(whole)}"', f'package="{len(plain)}"')
-
-
-def swap(one: Path, other: Path) -> None:
-    spare = one.with_name("spare")
-    one.rename(spare)
-    other.rename(one)
-    spare.rename(other)
-
-
-def link(path: Path, target: str) -> None:
-    path.unlink()
-    path.symlink_to(target)
-
-
-def web_signature(tree: Path, tag: str) -> Path:
-    digest = hashlib.sha256((tree / WEB / "manifests" / tag).read_bytes()).hexdigest()
-    return tree / f"docker-dev/sigstore/docker-dev/web@sha256={digest}/signature-1"
-
-
-def unsafe_policy(tree: Path, stranger: Key) -> None:
-    path = tree / "docker-dev/sigstore/policy.json"
-    exported = subprocess.run(
-        ["gpg", "--homedir", stranger.home, "--armor", "--export"], check=True, capture_output=True
-    ).stdout
-    policy = json.loads(path.read_text())
-    (required,) = next(iter(policy["transports"]["docker"].values()))
-    required["keyData"] = base64.b64encode(exported).decode()
-    path.write_text(json.dumps(policy))
-
-
-def endless_message(mirror: Stage, tree: Path) -> None:
-    zeros = mirror.directory / "zeros"
-    zeros.write_bytes(bytes(50_000_000))
-    sign(mirror.key, "-z", "9", "-o", web_signature(tree, "1.2"), "--sign", zeros)
-
-
-def lost_generation(tree: Path) -> None:
-    for name in ("mirrorlist", "metalink"):
-        edit(tree / SLES / name, "generations/", "generations/0")
-
-
-Lie = Callable[[Path, Stage, Key], object]
-
-LIES: Mapping[str, tuple[Lie, str, str]] = {
-    # What is done → where a fault is told, and a word of it.
-    "another key signs Release": (
-        lambda tree, _, other: sign(other, "--armor", "-o", tree / APT / "Release.gpg", "-b", tree / APT / "Release"),
-        f"{APT}/Release.gpg",
-        "signature",
-    ),
-    "Release forgets an architecture": (
-        lambda tree, _, __: edit(tree / APT / "Release", "Architectures: all amd64", "Architectures: amd64"),
-        f"{APT}/Release",
-        "an index for the architecture all, but does not name it",
-    ),
-    "Release names an architecture without packages": (
-        lambda tree, _, __: edit(tree / APT / "Release", "Architectures: all", "Architectures: all arm64"),
-        f"{APT}/Release",
-        "names the architecture arm64, but lists no index",
-    ),
-    "Release has clients pass over packages for all": (
-        lambda tree, _, __: edit(
-            tree / APT / "Release", "Components: main", "No-Support-for-Architecture-all: Packages\nComponents: main"
-        ),
-        f"{APT}/Release",
-        "pass over the index for the architecture all",
-    ),
-    "another key signs repomd": (
-        lambda tree, _, other: sign(
-            other, "--armor", "-o", tree / RHEL / "repodata/repomd.xml.asc", "-b", tree / RHEL / "repodata/repomd.xml"
-        ),
-        f"{RHEL}/repodata/repomd.xml.asc",
-        "signature",
-    ),
-    "another key is beside repomd": (
-        lambda tree, _, other: sign(other, "--armor", "-o", tree / RHEL / "repodata/repomd.xml.key", "--export"),
-        f"{RHEL}/repodata/repomd.xml.key",
-        "does not fit the signature",
-    ),
-    "another key signs sums": (
-        lambda tree, _, other: sign(other, "-o", tree / "json-dev/SHA256SUMS.gpg", "-b", tree / "json-dev/SHA256SUMS"),
-        "json-dev/SHA256SUMS.gpg",
-        "signature",
-    ),
-    "another key signs an image": (
-        lambda tree, _, other: sign(other, "-o", web_signature(tree, "1.2"), "--sign", tree / "docker-dev/v2/_catalog"),
-        "docker-dev/sigstore/docker-dev/web@sha256=",
-        "signature",
-    ),
-    "our key signs something else for an image": (
-        lambda tree, mirror, _: sign(
-            mirror.key, "-o", web_signature(tree, "1.2"), "--sign", tree / "docker-dev/v2/_catalog"
-        ),
-        "docker-dev/sigstore/docker-dev/web@sha256=",
-        "in place of sha256:",
-    ),
-    "a signed message without end": (
-        lambda tree, mirror, _: endless_message(mirror, tree),
-        "docker-dev/sigstore/docker-dev/web@sha256=",
-        "more than",
-    ),
-    "signatures of two images are exchanged": (
-        lambda tree, _, __: swap(web_signature(tree, "1.1"), web_signature(tree, "1.2")),
-        "docker-dev/sigstore/docker-dev/web@sha256=",
-        "signs sha256:",
-    ),
-    "the policy has another key": (
-        lambda tree, _, other: unsafe_policy(tree, other),
-        "docker-dev/sigstore/policy.json",
-        "another key",
-    ),
-    "repo-key is another key": (
-        lambda tree, _, other: sign(other, "--armor", "-o", tree / "repo-key", "--export"),
-        "repo-key",
-        "another key",
-    ),
-    "repo-key.gpg is another key": (
-        lambda tree, _, other: sign(other, "-o", tree / "repo-key.gpg", "--export"),
-        f"{SLES}/repodata/",
-        "signature",
-    ),
-    "a package is unsigned": (
-        lambda tree, mirror, _: unsigned_rpm(mirror, tree),
-        f"{SLES}/x86_64/one-",
-        "is not signed",
-    ),
-    "primary leads out": (
-        lambda tree, _, __: edit_metadata(tree, "primary", 'href="noarch/', 'href="../../../../'),
-        f"{SLES}/repodata/repomd.xml",
-        "outside the repository",
-    ),
-    "primary has a document type": (
-        lambda tree, _, __: edit_metadata(tree, "primary", "<metadata", '<!DOCTYPE x [<!ENTITY a "b">]><metadata'),
-        f"{SLES}/repodata/",
-        "document type",
-    ),
-    "primary counts wrongly": (
-        lambda tree, _, __: edit_metadata(tree, "primary", 'packages="3"', 'packages="4"'),
-        f"{SLES}/repodata/",
-        "says 4 packages and has 3",
-    ),
-    "filelists has other packages": (
-        lambda tree, _, __: edit_metadata(tree, "filelists", 'pkgid="', 'pkgid="0'),
-        f"{SLES}/repodata/",
-        "other packages than primary",
-    ),
-    "metadata unpacks to more than repomd says": (
-        lambda tree, _, __: replace_numbers(tree / SLES / "repodata/repomd.xml", "<open-size>", "1"),
-        f"{SLES}/repodata/",
-        "unpacks to more than 1 bytes",
-    ),
-    "repomd says a size twice": (
-        lambda tree, _, __: edit(tree / SLES / "repodata/repomd.xml", "<size>", "<size>1</size><size>"),
-        f"{SLES}/repodata/repomd.xml",
-        "twice",
-    ),
-    "metalink is of another repomd": (
-        lambda tree, _, __: edit(tree / SLES / "metalink", "<size>", "<size>1"),
-        f"{SLES}/metalink",
-        "another repomd.xml",
-    ),
-    "mirrorlist names a generation that is not there": (
-        lambda tree, _, __: lost_generation(tree),
-        f"{SLES}/generations/0",
-        "No such file",
-    ),
-    "a generation leads to other packages": (
-        lambda tree, _, __: link(next((tree / SLES).glob("generations/*/x86_64")), "../../noarch"),
-        f"{SLES}/generations/",
-        "does not lead to the packages",
-    ),
-    "a generation leads out of the tree": (
-        lambda tree, _, __: link(next((tree / SLES).glob("generations/*/x86_64")), "/etc"),
-        f"{SLES}/generations/",
-        "out of the tree",
-    ),
-    ".repo does not ask for signatures": (
-        lambda tree, _, __: edit(tree / RHEL / "yum-dev.repo", "\ngpgcheck=1", "\ngpgcheck=0"),
-        f"{RHEL}/yum-dev.repo",
-        "gpgcheck",
-    ),
-    "JSON lacks a project": (
-        lambda tree, _, __: edit(tree / SIMPLE / "index.v1_json", '{"name": "other"},\n', ""),
-        f"{SIMPLE}/index.html",
-        "other projects",
-    ),
-    "HTML has another hash": (
-        lambda tree, _, __: edit(tree / SIMPLE / "other/index.html", "#sha256=", "#sha256=" + "0" * 64 + '" title="'),
-        f"{SIMPLE}/other/index.html",
-        "other files",
-    ),
-    "a project leads out": (
-        lambda tree, _, __: edit(tree / SIMPLE / "other/index.v1_json", "../../packages", "../../packages/../../x"),
-        f"{SIMPLE}/other/index.v1_json",
-        "without a usable address",
-    ),
-    "a project is not in the index": (
-        lambda tree, _, __: shutil.copytree(tree / SIMPLE / "other", tree / SIMPLE / "third"),
-        f"{SIMPLE}/third",
-        "does not name this project",
-    ),
-    "JSON without end": (
-        lambda tree, _, __: (tree / SIMPLE / "other/index.v1_json").write_text("[" * 200_000),
-        f"{SIMPLE}/other/index.v1_json",
-        "no JSON",
-    ),
-    "two lists say another size": (
-        lambda tree, _, __: edit(tree / SIMPLE / "other/index.v1_json", '"size": ', '"size": 1'),
-        "pypi-dev/packages/other/other-",
-        "bytes, pypi-dev/simple/other/index.v1_json says",
-    ),
-    "a name that no file can have": (
-        lambda tree, _, __: edit(tree / "json-dev/_repo_main/MANIFEST_all.json", '"a/a_1.conf"', '"a/\\ud800\\u0000"'),
-        "json-dev/_repo_main/MANIFEST_all.json",
-        "names no file",
-    ),
-    "sums lack a file": (
-        lambda tree, _, __: (tree / "json-dev/SHA256SUMS").write_text(""),
-        "json-dev/SHA256SUMS",
-        "does not name a/a_1.conf",
-    ),
-    "a tag leads to another manifest": (
-        lambda tree, _, __: link(tree / WEB / "_refs/1.1", str((tree / WEB / "_refs/1.2").readlink())),
-        f"{WEB}/manifests/1.1",
-        "_refs/1.1 leads to",
-    ),
-    "a tag is of another manifest": (
-        lambda tree, _, __: shutil.copyfile(tree / WEB / "manifests/1.2", tree / WEB / "manifests/1.1"),
-        f"{WEB}/manifests/1.1",
-        "_refs/1.1 leads to",
-    ),
-    "a tag is not listed": (
-        lambda tree, _, __: shutil.copyfile(tree / WEB / "manifests/1.2", tree / WEB / "manifests/9"),
-        f"{WEB}/manifests/9",
-        "not in the list",
-    ),
-    "an image is not in the catalog": (
-        lambda tree, _, __: edit(tree / "docker-dev/v2/_catalog", '"tool", ', ""),
-        "docker-dev/v2/tool",
-        "does not name this image",
-    ),
-    "a manifest has another type for Apache": (
-        lambda tree, _, __: edit(
-            tree / WEB / "manifests/.htaccess", "docker.distribution.manifest.v2", "oci.image.manifest.v1"
-        ),
-        f"{WEB}/manifests/.htaccess",
-        "type and digest",
-    ),
-    "a manifest has a second type for nginx": (
-        lambda tree, _, __: [
-            (path / "manifest.ocii").write_text("{}") for path in (tree / WEB / "_refs").glob("sha256:*")
-        ],
-        f"{WEB}/_refs/sha256:",
-        "one manifest",
-    ),
-    "Apache is told more": (
-        lambda tree, _, __: (tree / WEB / "manifests/.htaccess").open("a").write("Redirect / http://example.com/\n"),
-        f"{WEB}/manifests/.htaccess",
-        "lines that are no type",
-    ),
-}
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -644,67 +268,3 @@ def test_a_tree_of_signatures_without_a_key_is_not_sound(mirror: Stage, tree: Pa
     for name in ("repo-key", "repo-key.gpg"):
         audit = verify_tree(tree, tmp_path / name, lambda _files, _bytes: None)
         assert audit.faults == ()
-
-
-MADE, CHANGED = "20200101T000000", "20200201T000000"
-
-
-def gpg(home: Path, *arguments: str, data: str = "") -> bytes:
-    """Run gpg on a keyring without a passphrase."""
-    command = ["gpg", "--homedir", str(home), "--batch", "--yes", "--pinentry-mode", "loopback", "--passphrase", ""]
-    return subprocess.run([*command, *arguments], input=data.encode(), check=True, capture_output=True).stdout
-
-
-@pytest.fixture(scope="module")
-def old_key() -> Iterator[Key]:
-    """A key that was made long ago, and never expires so far."""
-    with gnupg_home() as home:
-        yield make_key(home, "Old <old@example.com>", faked_time=MADE)
-
-
-@pytest.fixture(scope="module")
-def old_mirror(tmp_path_factory: pytest.TempPathFactory, old_key: Key) -> Iterator[Stage]:
-    """A mirror with packages of every type, signed while the key was good."""
-    with mirror_of_all(tmp_path_factory.mktemp("mirror"), old_key) as lab:
-        fill(lab)
-        lab.agent("sync")
-        yield lab
-
-
-@pytest.fixture(params=["expired", "revoked"])
-def public_key(request: pytest.FixtureRequest, old_key: Key, tmp_path: Path) -> Path:
-    """The same key as it may be at another time, its home left as it is."""
-    with gnupg_home() as home:
-        shutil.copytree(
-            old_key.home, home, dirs_exist_ok=True, ignore=lambda _, names: [one for one in names if one[:2] == "S."]
-        )
-        if request.param == "expired":
-            gpg(home, "--faked-system-time", CHANGED, "--quick-set-expire", old_key.fingerprint, "1m")
-        else:
-            certificate = (home / f"openpgp-revocs.d/{old_key.fingerprint}.rev").read_text()
-            gpg(home, "--import", data=certificate.replace("\n:-----", "\n-----"))
-        path = tmp_path / f"{request.param}.gpg"
-        path.write_bytes(gpg(home, "--export"))
-    return path
-
-
-def test_every_signature_of_a_key_that_is_good_no_more_is_a_fault(old_mirror: Stage, public_key: Path) -> None:
-    assert faults_of(old_mirror.www) == {}
-    found: dict[str, str] = {}
-    for fault in verify_tree(old_mirror.www, public_key, lambda _files, _bytes: None).faults:
-        found[fault.path] = fault.what
-    signed = (
-        re.escape(f"{APT}/InRelease"),
-        re.escape(f"{APT}/Release.gpg"),
-        re.escape(f"{RHEL}/repodata/repomd.xml.asc"),
-        re.escape(RHEL) + r"/.*\.rpm",
-        r"json-dev/SHA256SUMS\.gpg",
-        r"json-dev/.*/MANIFEST_all\.json\.gpg",
-        r"docker-dev/sigstore/.*/signature-1",
-    )
-    for pattern in signed:
-        told = [what for path, what in found.items() if re.fullmatch(pattern, path)]
-        assert told, f"{pattern}: {found}"
-        assert all(public_key.stem in what for what in told), told
-    told_by_command = old_mirror.agent("verify", "--key", str(public_key), expect=13)
-    assert public_key.stem in told_by_command.stdout

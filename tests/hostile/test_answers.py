@@ -13,7 +13,8 @@ import pytest
 from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.download import Retries, fetch
-from packrat_core.cinp.client import CinpClient, Timeouts
+from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.session import Timeouts
 from packrat_core.errors import ServerBroken, ServerUnavailable
 from packrat_demo.build_deb import Deb
 from support.evil import FILE, MIRROR, REPO, Evil, Lie, Send, Victim, head, repo_record, serving

@@ -20,7 +20,8 @@ from packrat_agent.sync.full_sync import sync
 from packrat_agent.sync.mirror import ready
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
-from packrat_core.cinp.client import CinpClient, Timeouts
+from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.session import Timeouts
 from packrat_core.errors import PackratError, Refused
 from packrat_demo.build_deb import Deb, build_deb
 from support.evil import DISTRO_VERSION, FILE, MIRROR, REPO, answer, file_record, repo_record

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.upstream.client import Packrat
-from packrat_core.cinp.client import CinpClient, Timeouts
+from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.session import Timeouts
 from packrat_core.errors import ConfigError, PackratError, ServerBroken, ServerUnavailable
 from support.certificates import Certificates, make_certificates
 from support.proxy import running_proxy

@@ -17,7 +17,8 @@ from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.download import Fetched, Retries, fetch
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
-from packrat_core.cinp.client import CinpClient, Timeouts
+from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.session import Timeouts
 from packrat_core.errors import PackratError, ServerBroken, ServerRefused, ServerUnavailable
 from support.certificates import Certificates, make_certificates
 from support.mirror_conf import write_mirror_conf

@@ -13,7 +13,8 @@ import pytest
 
 from packrat_agent.model.records import Repo
 from packrat_agent.upstream.client import Packrat
-from packrat_core.cinp.client import CinpClient, Timeouts
+from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.session import Timeouts
 from packrat_core.cinp.transport import NoAnswer
 from packrat_core.errors import ServerUnavailable
 from packrat_demo.build_deb import Deb, build_deb, write_deb

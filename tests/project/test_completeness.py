@@ -10,7 +10,7 @@ import pytest
 
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.verify.tree import AUDITORS
-from packrat_core.repository_types import REPOSITORY_TYPES
+from packrat_core.packages.repository_types import REPOSITORY_TYPES
 from packrat_demo.table import DEMO_TYPES
 from packrat_server import admin
 from packrat_server.admin import new_server
@@ -27,7 +27,7 @@ LAYERS: Mapping[str, Collection[str]] = {
     "AUDITORS in packrat_agent/verify/tree.py": AUDITORS,
     "samples in packrat_demo/table.py": {kind for kind, shown in DEMO_TYPES.items() if shown.samples},
     "proofs in packrat_demo/table.py": {kind for kind, shown in DEMO_TYPES.items() if shown.proofs},
-    "REPOSITORY_TYPES in packrat_core/repository_types.py": REPOSITORY_TYPES,
+    "REPOSITORY_TYPES in packrat_core/packages/repository_types.py": REPOSITORY_TYPES,
     "KINDS in tests/support/kinds.py": {kind.name for kind in KINDS},
     "MISFITS in tests/support/misfits.py": MISFITS,
     "CLIENTS in tests/support/type_clients.py": CLIENTS,

@@ -59,10 +59,10 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
         )
         return
     if summary is None:
-        raise Incomplete("stopped by a signal; what was published stays, the next sync goes on")
+        raise Incomplete("stopped by a signal", hint="what was published stays, the next sync goes on")
     show_summary(summary, dry_run=dry_run)
     if not summary.complete:
-        raise Incomplete("the full sync is done, but not everything could be published; see above")
+        raise Incomplete("the full sync is done, but not everything could be published", hint="see above")
 
 
 async def _sync(context: MirrorContext, confirmed: Confirmed, on_progress: Progress) -> Summary:

@@ -47,7 +47,7 @@ def verify_command(config_path: Path, root: Path | None, key: Path | None, as_js
         _show(audit, unnamed=unnamed)
     if audit.faults:
         raise Unsound(
-            f"{len(audit.faults)} faults in {top}; a full sync of its agent mends them (`packrat-agent sync`)"
+            f"{len(audit.faults)} faults in {top}", hint="a full sync of its agent mends them (`packrat-agent sync`)"
         )
 
 

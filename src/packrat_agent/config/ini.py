@@ -34,7 +34,7 @@ def read_text(path: Path) -> str:
         data = path.read_bytes()
     except FileNotFoundError:
         raise ConfigError(
-            f"there is no configuration file {path}; write one (see the README), or name another with --config"
+            f"there is no configuration file {path}", hint="write one (see the README), or name another with --config"
         ) from None
     except OSError as error:
         why = explain_unreadable(path) if isinstance(error, PermissionError) else None
@@ -45,7 +45,7 @@ def read_text(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from None
+        raise ConfigError(f"{path}, line {line}: not UTF-8", hint="save the file as UTF-8") from None
 
 
 def parse(

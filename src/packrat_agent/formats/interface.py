@@ -17,10 +17,14 @@ class RenderSettings:
     """The operator's settings for the indexes.
 
     Attributes:
+        mirror_description: what clients are shown of the mirror as a whole; '' for nothing.
+        signed: the mirror has a signing key, so the format adds its pending signatures.
         public_url: the address of root_dir as clients know it, without a trailing slash.
         public_key: the armored public key.
         standalone_subkey: the signing subkey as a key of its own, for clients that do not support subkeys; None if the
             primary key signs.
+        apt_origin: Origin in Release.
+        apt_label: Label in Release; None for the description of the repository.
         apt_valid_for_s: seconds from Date to Valid-Until; None for no Valid-Until.
         confirmed_repos: the repositories whose published Origin, Label and Codename may change.
         clock_confirmed: the clock is right, so a date may be earlier than the last one.
@@ -130,12 +134,17 @@ class WebRules:
 
 
 class Format(Protocol):
-    """One repository type. It never calls gpg, the network or the live tree."""
+    """One repository type. It never calls gpg, the network or the live tree.
+
+    Attributes:
+        kind: the name that the type has in the API, which is that of the format's folder.
+        treatment: what is published of its package files.
+        fragment_version: increased when the meaning of fragments changes, so that the package files are read again.
+    """
 
     kind: str
     treatment: Treatment
     fragment_version: int
-    """Increased when the meaning of fragments changes, so that the package files are read again."""
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """Choose the path of the package file, relative to the repository's directory.
@@ -171,10 +180,22 @@ class Format(Protocol):
         """
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
-        """Give the lines that a user pastes on a client to use the repository; `url` is that of root_dir."""
+        """Give the lines that a user pastes on a client to use the repository.
+
+        Args:
+            repo: the repository.
+            url: the address of root_dir as the client knows it, without a trailing slash.
+            signed: the mirror has a signing key, so the client needs the public one.
+        """
 
     def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
         """Say which files of the repository are signed, as the end of `Signed: …`; None if none is."""
 
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
-        """Give the configuration that a web server needs for the repository; empty if serving plain files is enough."""
+        """Give the configuration that a web server needs for the repository; empty if serving plain files is enough.
+
+        Args:
+            server: the web server.
+            repo: the repository.
+            root: root_dir.
+        """

@@ -47,9 +47,9 @@ def find_key(name: str, home: Path | None, passphrase_file: Path | None, now: da
     _check_home(home)
     matches = _matches(list_keys(home, secret=True), wanted)
     if not matches:
-        raise SigningError(_explain_missing(wanted, home))
+        raise _explain_missing(wanted, home)
     if len(matches) > 1:
-        raise SigningError(f"gpg_sign_key {name} fits more than one key; give the whole fingerprint")
+        raise SigningError(f"gpg_sign_key {name} fits more than one key", hint="give the whole fingerprint")
     found, named = matches[0]
     chosen = _choose(found, named, now)
     if chosen.fingerprint not in (named, found.primary.fingerprint):
@@ -103,7 +103,7 @@ def export_public(key: SigningKey) -> PublicKey:
     armored = run_gpg(key.home, "--armor", *export).output
     binary = run_gpg(key.home, *export).output
     if not armored or not binary:
-        raise SigningError(f"gpg did not export the public key {key.primary}; is the keyring readable?")
+        raise SigningError(f"gpg did not export the public key {key.primary}", hint="is the keyring readable?")
     return PublicKey(armored, binary)
 
 
@@ -121,11 +121,9 @@ def _check_home(home: Path | None) -> None:
     if home is None or os.path.isdir(home):  # noqa: PTH112
         return
     why = explain_closed_home(home)
-    raise SigningError(
-        f"gnupg_home {home} can't be used: {why}"
-        if why is not None
-        else f"gnupg_home {home} is not a directory; mend gnupg_home, or import the key there"
-    )
+    if why is not None:
+        raise SigningError(f"gnupg_home {home} can't be used: {why}")
+    raise SigningError(f"gnupg_home {home} is not a directory", hint="mend gnupg_home, or import the key there")
 
 
 def _matches(keys: Sequence[ListedKeys], wanted: str) -> list[tuple[ListedKeys, str]]:
@@ -133,17 +131,20 @@ def _matches(keys: Sequence[ListedKeys], wanted: str) -> list[tuple[ListedKeys, 
     return [(key, fingerprint) for key in keys for fingerprint in key.fingerprints if fingerprint.endswith(wanted)]
 
 
-def _explain_missing(wanted: str, home: Path | None) -> str:
+def _explain_missing(wanted: str, home: Path | None) -> SigningError:
     where = f"the keyring in {home}" if home else "the default keyring of this user"
     closed = explain_closed_home(home)
     if closed is not None:
-        return f"gpg_sign_key {wanted} is not found in {where}: {closed}"
+        return SigningError(f"gpg_sign_key {wanted} is not found in {where}: {closed}")
     if _matches(list_keys(home, secret=False), wanted):
-        return (
-            f"gpg_sign_key {wanted} is in {where}, but without its secret part; import the secret key "
-            "(`gpg --import secret-key.asc`), or set gnupg_home"
+        return SigningError(
+            f"gpg_sign_key {wanted} is in {where}, but without its secret part",
+            hint="import the secret key (`gpg --import secret-key.asc`), or set gnupg_home",
         )
-    return f"gpg_sign_key {wanted} is not in {where}; see `gpg --list-secret-keys`, import the key, or set gnupg_home"
+    return SigningError(
+        f"gpg_sign_key {wanted} is not in {where}",
+        hint="see `gpg --list-secret-keys`, import the key, or set gnupg_home",
+    )
 
 
 def _choose(key: ListedKeys, named: str, now: datetime) -> ListedKey:
@@ -176,8 +177,8 @@ def _choose(key: ListedKeys, named: str, now: datetime) -> ListedKey:
     if "s" in primary.capabilities and primary.why_unusable(now) is None:
         return primary
     raise SigningError(
-        f"key {primary.fingerprint} can't sign: neither it nor a valid subkey of it has the signing capability; "
-        f"add a subkey with `gpg --quick-add-key {primary.fingerprint} rsa3072 sign 2y`"
+        f"key {primary.fingerprint} can't sign: neither it nor a valid subkey of it has the signing capability",
+        hint=f"add a subkey with `gpg --quick-add-key {primary.fingerprint} rsa3072 sign 2y`",
     )
 
 

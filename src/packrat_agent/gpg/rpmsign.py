@@ -17,7 +17,7 @@ from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.verify import verifies
 from packrat_agent.model.entries import StagedFile
 from packrat_core.errors import Refused, SigningError
-from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.packages.rpm.header import RpmFile, walk
 from packrat_core.packages.rpm.signatures import header_signatures
 from packrat_core.packages.rpm.tags import BUILD_TIME
@@ -48,10 +48,10 @@ def sign_package(rpm: Path, into: Path, key: SigningKey) -> StagedFile | None:
     if key.expires is not None and key.expires <= now:
         # gpg would not notice: it is told that the time is that of the package.
         raise SigningError(
-            f"the signing key {key.fingerprint} expired on {key.expires:%Y-%m-%d}; extend it with "
-            "`gpg --quick-set-expire`, and bring the new public key to the clients"
+            f"the signing key {key.fingerprint} expired on {key.expires:%Y-%m-%d}",
+            hint="extend it with `gpg --quick-set-expire`, and bring the new public key to the clients",
         )
-    with told_as_disk_error("write", into):
+    with as_disk_error("write", into):
         descriptor, name = tempfile.mkstemp(prefix="signing-", suffix=".rpm", dir=into)
         os.close(descriptor)
         copy = Path(name)
@@ -59,11 +59,11 @@ def sign_package(rpm: Path, into: Path, key: SigningKey) -> StagedFile | None:
         copy.chmod(0o644)
     try:
         _add_signature(copy, key, _signing_time_s(front, key, now))
-        with told_as_disk_error("read", copy), copy.open("rb") as file:
+        with as_disk_error("read", copy), copy.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             size = os.fstat(file.fileno()).st_size
         target = into / sha256
-        with told_as_disk_error("rename", copy):
+        with as_disk_error("rename", copy):
             copy.replace(target)
     finally:
         copy.unlink(missing_ok=True)
@@ -71,7 +71,7 @@ def sign_package(rpm: Path, into: Path, key: SigningKey) -> StagedFile | None:
 
 
 def _walk(rpm: Path) -> RpmFile:
-    with told_as_disk_error("read", rpm), rpm.open("rb") as file:
+    with as_disk_error("read", rpm), rpm.open("rb") as file:
         return walk(file)
 
 
@@ -114,7 +114,7 @@ def _add_signature(copy: Path, key: SigningKey, moment_s: int) -> None:
         )
     except subprocess.TimeoutExpired:
         raise SigningError(
-            f"rpmsign did not end within {_TIMEOUT_S} seconds; look whether gpg-agent or a smart card is waiting"
+            f"rpmsign did not end within {_TIMEOUT_S} seconds", hint="look whether gpg-agent or a smart card is waiting"
         ) from None
     if done.returncode == 0 and _carries_signature(_walk(copy), key):
         return

@@ -70,7 +70,9 @@ def run_gpg(home: Path | None, *arguments: str, data: bytes = b"") -> GpgResult:
     homedir = () if home is None else ("--homedir", str(home))
     result = _run(["gpg", *_QUIET, *homedir, *arguments], data, _OUTPUT_LIMIT)
     if result.is_cut:
-        raise SigningError(f"gpg {arguments[-1]!r} wrote more than {_OUTPUT_LIMIT} bytes; look what is in the keyring")
+        raise SigningError(
+            f"gpg {arguments[-1]!r} wrote more than {_OUTPUT_LIMIT} bytes", hint="look what is in the keyring"
+        )
     return result
 
 
@@ -125,7 +127,7 @@ def find_program(name: str) -> str:
     """
     found = shutil.which(name)
     if found is None:
-        raise SigningError(f"{name} is needed to sign; install it: `apt-get install gnupg rpm`")
+        raise SigningError(f"{name} is needed to sign", hint="install it: `apt-get install gnupg rpm`")
     return found
 
 
@@ -152,23 +154,23 @@ def _run(command: Sequence[str], data: bytes, limit: int) -> GpgResult:
             )
         except OSError as error:
             raise SigningError(
-                f"{command[0]} can't be used ({error.strerror}); install it (`apt-get install gnupg gpgv`)"
+                f"{command[0]} can't be used ({error.strerror})", hint="install it (`apt-get install gnupg gpgv`)"
             ) from None
         output, fault = _read_output(process, limit, (messages, status))
         if fault is not None:
-            raise SigningError(f"{command[0]} {fault}")
+            raise fault
         if os.fstat(status.fileno()).st_size > _MESSAGES_LIMIT:
             # The verdict on a signature may stand in any line, so some of them are as good as none.
             raise StatusTooLong(
-                f"{command[0]} wrote more than {_MESSAGES_LIMIT} bytes of status lines; look for a wrapper in its "
-                "place, or a file with a great many signatures"
+                f"{command[0]} wrote more than {_MESSAGES_LIMIT} bytes of status lines",
+                hint="look for a wrapper in its place, or a file with a great many signatures",
             )
         return GpgResult(process.returncode, output[:limit], _text(status), _text(messages), is_cut=len(output) > limit)
 
 
 def _read_output(
     process: subprocess.Popen[bytes], limit: int, written: Sequence[IO[bytes]]
-) -> tuple[bytes, str | None]:
+) -> tuple[bytes, SigningError | None]:
     """Read what a process writes to stdout until it ends, or until that is one byte more than the limit.
 
     Args:
@@ -195,16 +197,24 @@ def _read_output(
         return output, watching.result()
 
 
-def _watch(process: subprocess.Popen[bytes], written: Sequence[IO[bytes]], has_ended: threading.Event) -> str | None:
-    """Kill a process that takes too long or writes too much to a file; return which of them, None if it has ended."""
+def _watch(
+    process: subprocess.Popen[bytes], written: Sequence[IO[bytes]], has_ended: threading.Event
+) -> SigningError | None:
+    """Kill a process that takes too long or writes too much to a file; return why, None if it has ended."""
+    name = str(process.args[0])  # type: ignore[index]
     latest = time.monotonic() + _TIMEOUT_S
     while not has_ended.wait(_WATCH_INTERVAL_S):
         if time.monotonic() > latest:
             _kill(process)
-            return f"did not end within {_TIMEOUT_S:.0f} seconds; look whether gpg-agent or a smart card is waiting"
+            return SigningError(
+                f"{name} did not end within {_TIMEOUT_S:.0f} seconds",
+                hint="look whether gpg-agent or a smart card is waiting",
+            )
         if any(os.fstat(file.fileno()).st_size > _OUTPUT_LIMIT for file in written):
             _kill(process)
-            return f"wrote more than {_OUTPUT_LIMIT} bytes of messages; look for a wrapper in its place"
+            return SigningError(
+                f"{name} wrote more than {_OUTPUT_LIMIT} bytes of messages", hint="look for a wrapper in its place"
+            )
     return None
 
 

@@ -33,15 +33,15 @@ def make_signature(key: SigningKey, data: bytes, form: SignatureForm) -> bytes:
     signer = ("--local-user", f"{key.fingerprint}!", "--digest-algo", "SHA512")
     made = run_gpg(key.home, *signer, *unlock_options(key.passphrase_file), *_COMMANDS[form], data=data)
     if made.returncode != 0 or _signers(made) != [key.fingerprint] or not made.output:
-        raise SigningError(_explain_failure(key, made))
+        raise _explain_failure(key, made)
     if form in (SignatureForm.CLEAR, SignatureForm.OPAQUE):
         is_good = message_verifies(key, data, made.output, is_text=form is SignatureForm.CLEAR)
     else:
         is_good = verifies(key, data, made.output)
     if not is_good:
         raise SigningError(
-            f"the signature that gpg made with {key.fingerprint} does not verify; nothing was published; look whether "
-            "the gpg in PATH is the system's own, and check the disk and memory of this machine"
+            f"the signature that gpg made with {key.fingerprint} does not verify; nothing was published",
+            hint="look whether the gpg in PATH is the system's own, and check the disk and memory of this machine",
         )
     return made.output
 
@@ -60,20 +60,24 @@ def _signers(made: GpgResult) -> list[str]:
     return [line.split()[-1] for line in made.status.splitlines() if line.startswith("[GNUPG:] SIG_CREATED ")]
 
 
-def _explain_failure(key: SigningKey, made: GpgResult) -> str:
+def _explain_failure(key: SigningKey, made: GpgResult) -> SigningError:
     # gpg has succeeded, so its messages explain nothing.
     if made.returncode == 0 and _signers(made) != [key.fingerprint]:
         others = ", ".join(_signers(made)) or "nothing"
-        return (
-            f"gpg signed with {others}, not with the configured {key.fingerprint} alone; nothing was published; "
-            "remove default keys and local-user from gpg.conf"
+        return SigningError(
+            f"gpg signed with {others}, not with the configured {key.fingerprint} alone; nothing was published",
+            hint="remove default keys and local-user from gpg.conf",
         )
     # No status line tells a locked key apart in all versions of gpg, so the messages are searched too.
     said = f"{made.status}{made.messages}"
     if "pinentry" in said.lower() or "No passphrase" in said or "Bad passphrase" in said or "cancelled" in said.lower():
         what = "the passphrase in passphrase_file is wrong" if key.passphrase_file else "it has a passphrase"
-        return f"the signing key {key.fingerprint} is locked: {what}; set passphrase_file to a file (mode 0600) with it"
-    return f"gpg can't sign with {key.fingerprint}: {explain_closed_home(key.home) or made.reason or 'no reason given'}"
+        return SigningError(
+            f"the signing key {key.fingerprint} is locked: {what}",
+            hint="set passphrase_file to a file (mode 0600) with it",
+        )
+    why = explain_closed_home(key.home) or made.reason or "no reason given"
+    return SigningError(f"gpg can't sign with {key.fingerprint}: {why}")
 
 
 def explain_closed_home(home: Path | None) -> str | None:

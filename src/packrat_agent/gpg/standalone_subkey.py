@@ -55,14 +55,14 @@ def _describe(key: SigningKey) -> tuple[int, str]:
         for part in (listed.primary, *listed.subkeys):
             if part.fingerprint == key.fingerprint and part.keygrip:
                 return part.created_s, part.keygrip
-    raise SigningError(f"gpg does not list {key.fingerprint}; is the keyring readable?")
+    raise SigningError(f"gpg does not list {key.fingerprint}", hint="is the keyring readable?")
 
 
 def _gpg(home: Path, *arguments: str, data: bytes = b"") -> bytes:
     done = run_gpg(home, *arguments, data=data)
     if done.returncode != 0:
         raise SigningError(
-            f"gpg can't show the signing subkey as a key of its own: {done.reason or 'no reason given'}; look whether "
-            "the key works with `gpg --sign`, or let the primary key sign"
+            f"gpg can't show the signing subkey as a key of its own: {done.reason or 'no reason given'}",
+            hint="look whether the key works with `gpg --sign`, or let the primary key sign",
         )
     return done.output

@@ -11,7 +11,7 @@ from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.changes import Confirmed
 from packrat_core.errors import Busy, ConfigError, DiskError, NotOurs
 from packrat_core.fs.atomic import replace, write_new
-from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.flush import flush_directories
 from packrat_core.fs.links import ensure_directory
 from packrat_core.fs.locks import FileLock
@@ -29,15 +29,15 @@ def claim(root: Path, state_db: Path, command: str) -> Iterator[Path]:
     command: what others are told that is at work, `run` or `sync`.
     Raises: Busy, naming the holder; DiskError where the directories can't be made.
     """
-    with told_as_disk_error("make the directory", root):
+    with as_disk_error("make the directory", root):
         root.mkdir(mode=0o755, parents=True, exist_ok=True)
     if not root.is_dir() or root.is_symlink():
-        raise ConfigError(f"root_dir {root} is no directory of its own; give the real directory's path")
-    with told_as_disk_error("make the directory", state_db.parent):
+        raise ConfigError(f"root_dir {root} is no directory of its own", hint="give the real directory's path")
+    with as_disk_error("make the directory", state_db.parent):
         state_db.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     _check_writable(root, state_db)
     own = ensure_directory(root, AGENT_DIR)
-    with told_as_disk_error("close to others", own):
+    with as_disk_error("close to others", own):
         own.chmod(0o700)
     with ExitStack() as held:
         held.enter_context(
@@ -54,7 +54,7 @@ def _check_writable(root: Path, state_db: Path) -> None:
     """
     beside = ("", ".lock", ".lock.holder", "-wal", "-shm")
     state = [state_db.with_name(state_db.name + end) for end in beside]
-    with told_as_disk_error("read", root):
+    with as_disk_error("read", root):
         denied = explain_unwritable(root, root / AGENT_DIR, state_db.parent, *state)
     if denied is not None:
         raise DiskError(f"this user may not change what the agent works with: {denied}")
@@ -63,16 +63,16 @@ def _check_writable(root: Path, state_db: Path) -> None:
 @contextmanager
 def _lock(path: Path, what: str, command: str) -> Iterator[None]:
     holder = path.with_name(path.name + ".holder")
-    with told_as_disk_error("lock", path):
+    with as_disk_error("lock", path):
         lock = FileLock(path)
     with lock:
-        with told_as_disk_error("lock", path):
+        with as_disk_error("lock", path):
             is_ours = lock.try_exclusive()
         if not is_ours:
             at_work, runner = _read_holder(holder)
-            raise Busy(f"{what} is in use by {at_work}; stop that agent first", runner)
+            raise Busy(f"{what} is in use by {at_work}", runner, hint="stop that agent first")
         try:
-            with told_as_disk_error("write", holder):
+            with as_disk_error("write", holder):
                 told = {"pid": os.getpid(), "host": socket.gethostname(), "command": command}
                 holder.write_text(json.dumps(told), encoding="utf-8")
             yield
@@ -113,7 +113,7 @@ def take_confirmed(root: Path) -> Confirmed:
 
 
 def _take(path: Path) -> bool:
-    with told_as_disk_error("take", path):
+    with as_disk_error("take", path):
         # Looked for first: a read-only filesystem refuses to unlink even what is not there.
         if not path.exists():
             return False
@@ -126,12 +126,13 @@ def check_mounted(root: Path) -> None:
 
     Raises: DiskError
     """
-    with told_as_disk_error("read", root):
+    with as_disk_error("read", root):
         marked = (root / AGENT_DIR / "mark").is_file()
     if not marked:
         raise DiskError(
-            f"root_dir {root} no longer has this agent's mark: is its filesystem mounted? Nothing is removed or "
-            "written until it is back; if it was emptied on purpose, run `packrat-agent sync --adopt`"
+            f"root_dir {root} no longer has this agent's mark",
+            hint="is its filesystem mounted? Nothing is removed or written until it is back; if it was emptied on "
+            "purpose, run `packrat-agent sync --adopt`",
         )
 
 
@@ -142,20 +143,20 @@ def check_ownership(root: Path, mirror: str, keep: Sequence[Path], *, adopt: boo
     Raises: NotOurs with what was found, DiskError where a marked directory is suddenly empty (not mounted?).
     """
     mark = root / AGENT_DIR / "mark"
-    with told_as_disk_error("read", root):
+    with as_disk_error("read", root):
         if mark.is_file():
             return
         found = sorted(path.name for path in root.iterdir() if path.name not in HARMLESS and path not in keep)
     if not adopt and had_files and not found:
         raise DiskError(
-            f"root_dir {root} is empty, but its files are remembered: is its filesystem mounted? "
-            "If it was emptied on purpose, run `packrat-agent sync --adopt`"
+            f"root_dir {root} is empty, but its files are remembered",
+            hint="is its filesystem mounted? If it was emptied on purpose, run `packrat-agent sync --adopt`",
         )
     if not adopt and found:
         shown = ", ".join(repr(name) for name in found[:_SHOWN]) + (" and more" if len(found) > _SHOWN else "")
         raise NotOurs(
-            f"root_dir {root} holds files that no packrat-agent put there ({shown}); a full sync would remove them. "
-            "Set root_dir to an empty directory, or run `packrat-agent sync --adopt` to take this one over"
+            f"root_dir {root} holds files that no packrat-agent put there ({shown}); a full sync would remove them",
+            hint="set root_dir to an empty directory, or run `packrat-agent sync --adopt` to take this one over",
         )
     spare = root / AGENT_DIR / "mark.new"
     write_new(spare, json.dumps({"mirror": mirror, "by": "packrat-agent"}).encode() + b"\n")

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.paths import is_kept
 from packrat_core.failpoints import done
-from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.links import change_mode
 
 
@@ -35,7 +35,7 @@ def collect_garbage(
     for path in paths:
         if is_kept(path, kept) or PurePosixPath(path).parts[0] == AGENT_DIR:
             continue
-        with told_as_disk_error("remove", root / path):
+        with as_disk_error("remove", root / path):
             try:
                 gone = _unlink(root, path)
             except PermissionError:
@@ -64,7 +64,7 @@ def open_up(root: Path, paths: Iterable[str]) -> None:
     for path in paths:
         if not _parents_are_real(root, path):
             continue
-        with told_as_disk_error("open up", root / path), suppress(FileNotFoundError):
+        with as_disk_error("open up", root / path), suppress(FileNotFoundError):
             change_mode(root / path, _open_mode)
 
 

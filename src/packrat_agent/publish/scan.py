@@ -15,7 +15,7 @@ from pathlib import Path
 
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.entries import StoredFile
-from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.links import link_digest
 from packrat_core.fs.open import open_regular
 
@@ -65,7 +65,7 @@ def scan(
         DiskError: the disk failed, or `root` itself can't be read: then nothing may be removed.
     """
     found = Scan()
-    with told_as_disk_error("read", root):
+    with as_disk_error("read", root):
         device = root.lstat().st_dev
         _walk(root, "", device, _Visit(remembered, found, on_progress, unlock))
     seen = {file.path for file in found.good} | set(found.damaged)

@@ -26,7 +26,7 @@ from packrat_agent.model.tree import (
 )
 from packrat_core.failpoints import done
 from packrat_core.fs.atomic import replace, write_new
-from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.flush import flush_directories, flush_files
 from packrat_core.fs.links import ensure_directory, link_digest
 from packrat_core.fs.open import open_regular
@@ -109,7 +109,7 @@ def discard_staged(places: Sequence[Place]) -> None:
         DiskError: a file can't be removed.
     """
     for place in places:
-        with told_as_disk_error("remove", place.staged.path), suppress(FileNotFoundError):
+        with as_disk_error("remove", place.staged.path), suppress(FileNotFoundError):
             place.staged.path.unlink()
 
 
@@ -150,7 +150,7 @@ def _place_packages(work: _Work, places: Sequence[Place]) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    with told_as_disk_error("link", target):
+    with as_disk_error("link", target):
         with suppress(FileNotFoundError):
             target.unlink()
         try:
@@ -179,7 +179,7 @@ def _write_content(work: _Work, file: TreeFile | TreeLink) -> None:
 
 
 def _write_link(spare: Path, target: str) -> Path:
-    with told_as_disk_error("link", spare):
+    with as_disk_error("link", spare):
         with suppress(FileNotFoundError):
             spare.unlink()
         spare.symlink_to(target)
@@ -236,7 +236,7 @@ def _advance_mtime(spare: Path, target: Path) -> None:
 
 def _remove_pointers(root: Path, paths: Sequence[str]) -> list[str]:
     for path in paths:
-        with told_as_disk_error("remove", root / path), suppress(FileNotFoundError, NotADirectoryError):
+        with as_disk_error("remove", root / path), suppress(FileNotFoundError, NotADirectoryError):
             (root / path).unlink()
     return list(paths)
 
@@ -244,7 +244,7 @@ def _remove_pointers(root: Path, paths: Sequence[str]) -> list[str]:
 def _look(root: Path, intended: Sequence[LiveFile]) -> tuple[StoredFile, ...]:
     seen: list[StoredFile] = []
     for file in intended:
-        with told_as_disk_error("read", root / file.path):
+        with as_disk_error("read", root / file.path):
             status = (root / file.path).lstat()
         seen.append(StoredFile(file.path, file.sha256, file.size, status.st_mtime_ns, status.st_ino))
     return tuple(seen)

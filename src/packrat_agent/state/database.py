@@ -71,14 +71,17 @@ def _disk_errors(doing: str) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise DiskError(
-            f"can't {doing} the state database: {error}; make room, mend its permissions or check the disk"
+            f"can't {doing} the state database: {error}", hint="make room, mend its permissions or check the disk"
         ) from error
     except sqlite3.DatabaseError as error:
         if type(error) is not sqlite3.DatabaseError:
             raise
         raise DiskError(
-            f"the state database is damaged ({error}); stop the agent and move it away: a new one is made, and the "
-            "files on disk are adopted without downloading them"
+            f"the state database is damaged ({error})",
+            hint=(
+                "stop the agent and move it away: a new one is made, and the "
+                "files on disk are adopted without downloading them"
+            ),
         ) from error
 
 
@@ -109,10 +112,10 @@ def connect(path: Path) -> sqlite3.Connection:
         if isinstance(error, sqlite3.OperationalError):
             beside = (path.with_name(path.name + end) for end in ("", "-wal", "-shm"))
             hint = explain_unwritable(path.parent, *beside) or "check its directory's permissions"
-            raise DiskError(f"can't open the state database {path}: {error}; {hint}") from error
+            raise DiskError(f"can't open the state database {path}: {error}", hint=hint) from error
         raise ConfigError(
-            f"{path} is damaged or not an SQLite database ({error}); move it away: the agent makes a new one and "
-            "adopts the files on disk without downloading them"
+            f"{path} is damaged or not an SQLite database ({error})",
+            hint="move it away: the agent makes a new one and adopts the files on disk without downloading them",
         ) from error
     except OSError as error:
         why = explain_unmakable(path.parent) or error.strerror
@@ -144,11 +147,11 @@ def copy_database(source: Path, target: Path) -> Path:
                 read.backup(copy)
     except (sqlite3.DatabaseError, PermissionError) as error:
         hint = (
-            "; ask as root or as the agent's user"
+            "ask as root or as the agent's user"
             if isinstance(error, PermissionError | sqlite3.OperationalError)
             else ""
         )
-        raise DiskError(f"can't read the state database {source}: {error}{hint}") from error
+        raise DiskError(f"can't read the state database {source}: {error}", hint=hint) from error
     return target
 
 
@@ -157,8 +160,8 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
     steps = migrations()
     if have > steps[-1][0]:
         raise ConfigError(
-            f"{path} was written by a newer packrat-agent (schema {have}, this one knows {steps[-1][0]}); "
-            "upgrade packrat-agent, or move the file away to have it rebuilt from disk"
+            f"{path} was written by a newer packrat-agent (schema {have}, this one knows {steps[-1][0]})",
+            hint="upgrade packrat-agent, or move the file away to have it rebuilt from disk",
         )
     for number, sql in steps:
         if number > have:

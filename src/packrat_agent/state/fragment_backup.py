@@ -22,7 +22,7 @@ from packrat_agent.model.entries import Fragment, Product
 from packrat_agent.state.fragments import FragmentSource, list_products
 from packrat_agent.state.packages import FileState, WantedFile
 from packrat_core.fs.atomic import replace as rename
-from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.flush import flush_directories
 from packrat_core.fs.links import ensure_directory
 from packrat_core.fs.open import read_regular
@@ -63,7 +63,7 @@ def keep(
             continue
         directory = directory or ensure_directory(root, _directory(source))
         spare = target.with_suffix(".new")
-        with told_as_disk_error("write", spare):
+        with as_disk_error("write", spare):
             # The checksum reveals a file that a crash tore, so only the directory entry has to be durable.
             spare.write_bytes(_write(sha256, size, fragment))
         rename(spare, target)
@@ -116,7 +116,7 @@ def drop(root: Path, wanted: Collection[str], sources: Iterable[FragmentSource])
     made = root / MADE_DIR
     if not made.is_dir():
         return
-    with told_as_disk_error("clean", made):
+    with as_disk_error("clean", made):
         for directory in (entry for entry in os.scandir(made) if entry.is_dir(follow_symlinks=False)):
             for entry in os.scandir(directory.path):
                 stem, dot, ending = entry.name.partition(".")

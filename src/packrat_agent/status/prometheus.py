@@ -19,9 +19,9 @@ from packrat_agent.config.settings import Config
 from packrat_agent.status.reading import read_status
 from packrat_agent.status.values import AgentState, Status
 from packrat_core import __version__
+from packrat_core.aio.serve_http import serving_http
 from packrat_core.errors import PackratError
 from packrat_core.listen import parse_listen
-from packrat_core.serve_http import serving_http
 
 log = structlog.get_logger()
 

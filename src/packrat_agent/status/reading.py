@@ -70,7 +70,7 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
             rejected = _rejected(db)
             rows = db.execute("SELECT at, word, repo, text FROM events ORDER BY id DESC LIMIT ?", (events,)).fetchall()
     except PermissionError:
-        raise DiskError(f"may not read the state database {path}; ask as root or as the agent's user") from None
+        raise DiskError(f"may not read the state database {path}", hint="ask as root or as the agent's user") from None
     agent = _agent(holder, facts.read(Started))
     failure, refused_config = facts.read(Failure), facts.read(RefusedConfig)
     return Status(
@@ -97,8 +97,8 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.exists():
         raise ConfigError(
-            f"there is no state database {path}: no packrat-agent has worked with this configuration yet; "
-            "start one with `packrat-agent run`, or name its configuration with --config"
+            f"there is no state database {path}: no packrat-agent has worked with this configuration yet",
+            hint="start one with `packrat-agent run`, or name its configuration with --config",
         )
     # Without a WAL nobody writes to it. Opening it the usual way would make one, and this only reads.
     way = "mode=ro" if path.with_name(path.name + "-wal").exists() else "mode=ro&immutable=1"
@@ -113,7 +113,9 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
             raise PermissionError from None
         if "no such" in str(error) or "not a database" in str(error):
             raise _not_ours(path, str(error)) from None
-        raise DiskError(f"can't read the state database {path}: {error}; ask as root or as the agent's user") from error
+        raise DiskError(
+            f"can't read the state database {path}: {error}", hint="ask as root or as the agent's user"
+        ) from error
 
 
 def _check_schema(db: sqlite3.Connection, path: Path) -> None:
@@ -129,21 +131,24 @@ def _check_schema(db: sqlite3.Connection, path: Path) -> None:
         return
     if schema > newest:
         raise ConfigError(
-            f"the state database {path} is of a newer packrat-agent (schema {schema}, this one reads {newest}); "
-            "upgrade packrat-agent"
+            f"the state database {path} is of a newer packrat-agent (schema {schema}, this one reads {newest})",
+            hint="upgrade packrat-agent",
         )
     if schema == 0 or not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'live_files'").fetchone():
         raise _not_ours(path, f"schema {schema}")
     raise ConfigError(
-        f"the state database {path} is of an older packrat-agent (schema {schema}, this one reads {newest}); start the "
-        "agent, or restart it if it is running: it brings the database up to date when it starts, and loses nothing"
+        f"the state database {path} is of an older packrat-agent (schema {schema}, this one reads {newest})",
+        hint=(
+            "start the "
+            "agent, or restart it if it is running: it brings the database up to date when it starts, and loses nothing"
+        ),
     )
 
 
 def _not_ours(path: Path, reason: str) -> ConfigError:
     return ConfigError(
-        f"{path} is not a state database of packrat-agent ({reason}); set state_db to the right file, or start the "
-        "agent: it takes over what is there"
+        f"{path} is not a state database of packrat-agent ({reason})",
+        hint="set state_db to the right file, or start the agent: it takes over what is there",
     )
 
 

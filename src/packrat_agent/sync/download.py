@@ -14,7 +14,7 @@ from packrat_agent.model.entries import KnownPlacement, Placement, Plan, StagedF
 from packrat_core.backoff import BackOff
 from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerUnavailable, TooLarge
 from packrat_core.failpoints import done
-from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.open import open_regular, open_to_resume
 
 _READ_BYTES = 1 << 20
@@ -170,7 +170,7 @@ def _find_parts(placement: KnownPlacement, plan: Plan, staging: Path, root: Path
 
 def _find_local(sha256: str, source_path: str | None, staging: Path, root: Path) -> StagedFile | None:
     target = staging / sha256
-    with told_as_disk_error("read", target):
+    with as_disk_error("read", target):
         if os.path.lexists(target):
             # A crash may have left a damaged file, so verify before use.
             size = _verify(target, sha256)
@@ -223,11 +223,11 @@ class _Source:
         """
         file = placement.file
         path = staging / f"{file.sha256}.part"
-        with told_as_disk_error("write", path):
+        with as_disk_error("write", path):
             output = open_to_resume(path)
         with output:
             part = _Part(output, path)
-            with told_as_disk_error("read", path):
+            with as_disk_error("read", path):
                 if os.fstat(output.fileno()).st_size:
                     await asyncio.to_thread(part.hash_what_is_there)
             try:
@@ -239,18 +239,19 @@ class _Source:
                 # The bytes of an earlier attempt may be from another file: download all of it again.
                 part.restart()
                 await self._receive(part, file.url)
-            with told_as_disk_error("write", path):
+            with as_disk_error("write", path):
                 output.flush()
                 os.fchmod(output.fileno(), 0o644)
         if part.sha256 != file.sha256:
             path.unlink()
             raise ServerBroken(
                 f"{file.url} ({file.uri}) has {part.size} bytes with SHA-256 {part.sha256}, "
-                f"its record says {file.sha256}; it was thrown away: have the file uploaded again on the server"
+                f"its record says {file.sha256}",
+                hint="it was thrown away: have the file uploaded again on the server",
             )
         done("download-done")
         target = staging / file.sha256
-        with told_as_disk_error("rename", path):
+        with as_disk_error("rename", path):
             path.replace(target)
         done("download-renamed")
         return StagedFile(file.sha256, target, part.size)
@@ -293,7 +294,7 @@ class _Source:
             else:
                 part.restart()
                 raise ServerUnavailable(
-                    f"{url} changed on the server while it was downloaded; it is taken from its start"
+                    f"{url} changed on the server while it was downloaded", hint="it is taken from its start"
                 )
             part.validator = opened.validator
             async for chunk in opened.chunks():
@@ -332,7 +333,7 @@ class _Part:
     def write(self, chunk: bytes) -> None:
         """Append a chunk."""
         self._digest.update(chunk)
-        with told_as_disk_error("write", self._path):
+        with as_disk_error("write", self._path):
             self._output.write(chunk)
         self.size += len(chunk)
 
@@ -341,7 +342,7 @@ class _Part:
         self._digest = hashlib.sha256()
         self.size = 0
         self.validator = None
-        with told_as_disk_error("write", self._path):
+        with as_disk_error("write", self._path):
             self._output.seek(0)
             self._output.truncate()
 
@@ -349,7 +350,7 @@ class _Part:
 def clear_staging(staging: Path, keep: Iterable[str]) -> None:
     """Remove everything from staging except the files and parts of the SHA-256s in `keep`."""
     kept = set(keep)
-    with told_as_disk_error("clean", staging):
+    with as_disk_error("clean", staging):
         for entry in os.scandir(staging):
             if entry.name.removesuffix(".part") not in kept:
                 with suppress(IsADirectoryError, PermissionError):

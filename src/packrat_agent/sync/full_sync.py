@@ -35,8 +35,8 @@ from packrat_agent.sync.noted_sync import sync_and_note
 from packrat_agent.sync.removals import Leaving, hold_back_leaving
 from packrat_agent.sync.site import keep_site
 from packrat_agent.upstream.client import Packrat
+from packrat_core.aio.threads import in_thread
 from packrat_core.failpoints import done
-from packrat_core.threads import in_thread
 
 log = structlog.get_logger()
 

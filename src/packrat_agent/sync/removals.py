@@ -61,7 +61,7 @@ def hold_back_removals(repo: Repo, wanted: Wanted, store: Store, limits: Removal
         return
     if not _is_confirmed([repo.name], lost, store, limits, accepted=accepted):
         offers = f"{lost} files less" if wanted.uris else "nothing"
-        raise Held(f"the server suddenly offers {offers} for {repo.name}, where {live} files are live; {_UNTIL}")
+        raise Held(f"the server suddenly offers {offers} for {repo.name}, where {live} files are live", hint=_UNTIL)
 
 
 def hold_back_leaving(

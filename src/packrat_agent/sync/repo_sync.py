@@ -30,9 +30,9 @@ from packrat_agent.sync.reconcile import reconcile, reconcile_dry
 from packrat_agent.sync.removals import hold_back_removals
 from packrat_agent.sync.scope import Scope, narrow
 from packrat_agent.upstream.client import Packrat
+from packrat_core.aio.threads import in_thread
 from packrat_core.errors import Held, ServerBroken
 from packrat_core.failpoints import done
-from packrat_core.threads import in_thread
 
 log = structlog.get_logger()
 

@@ -72,11 +72,11 @@ class Packrat:
         try:
             version = (await self._client.describe(ROOT)).get("api-version")
         except NotFound as error:
-            raise ServerBroken(f"{error}; that is not a packrat server: check host in [packrat]") from None
+            raise ServerBroken(str(error), hint="that is not a packrat server: check host in [packrat]") from None
         if not isinstance(version, str) or version.partition(".")[0] != _API_MAJOR:
             raise ServerBroken(
-                f"the server has packrat's API {str(version)[:20]!r}, this packrat-agent speaks {_API_MAJOR}.x; "
-                "upgrade the older one"
+                f"the server has packrat's API {str(version)[:20]!r}, this packrat-agent speaks {_API_MAJOR}.x",
+                hint="upgrade the older one",
             )
         await self._login.open()
         actions = (await self._client.describe(MIRROR)).get("actions")
@@ -102,14 +102,15 @@ class Packrat:
         try:
             record = await self._asking(lambda: self._client.get(self._mirror))
         except NotFound:
-            raise ServerRefused(f"the server has no mirror called {self._name}; check name in [packrat]") from None
+            unknown = f"the server has no mirror called {self._name}"
+            raise ServerRefused(unknown, hint="check name in [packrat]") from None
         except LoginRefused:
             raise
         except ServerRefused as error:
             if self._login.is_refused:
                 raise self._login.explain(error) from None
             hint = "set psk in [packrat]" if self._psk is None else "check name and psk in [packrat]"
-            raise ServerRefused(f"{error}; {hint}") from None
+            raise ServerRefused(str(error), hint=hint) from None
         try:
             names = read_ids(record.get("repo_list"), REPO, "list of repositories")
         except Unusable as error:
@@ -135,12 +136,7 @@ class Packrat:
             description = read_text(record.get("description"), "description")
         except Unusable:
             description = ""
-        return MirrorView(
-            description,
-            usable,
-            tuple(rejected),
-            frozenset(names) - {repo.name for repo in usable},
-        )
+        return MirrorView(description, usable, tuple(rejected), frozenset(names) - {repo.name for repo in usable})
 
     async def _distro_versions(self, repos: Mapping[str, Mapping[str, Any]]) -> dict[str, DistroVersion]:
         # Unusable distribution versions are left out here; `read_repo` then rejects the repositories that need them.

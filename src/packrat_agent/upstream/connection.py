@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from packrat_agent.config.settings import Config
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.login import LoginState
-from packrat_core.cinp.client import CinpClient, Timeouts
+from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.session import Timeouts
 
 
 @asynccontextmanager

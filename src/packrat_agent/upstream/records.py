@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
-from packrat_core.repository_types import REPOSITORY_TYPES
+from packrat_core.packages.repository_types import REPOSITORY_TYPES
 
 ROOT = "/api/v2/"
 REPO = f"{ROOT}Repo/Repo"

@@ -25,7 +25,7 @@ from packrat_agent.verify.signatures import Keyring, read_keys
 from packrat_agent.verify.site import audit_site
 from packrat_agent.verify.yum import audit_yum, is_yum
 from packrat_core.errors import ConfigError
-from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.open import open_regular
 
 _DEPTH = 5
@@ -78,11 +78,11 @@ def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], N
         ConfigError: `top` is not a directory, or signatures can't be verified on this host.
         DiskError: `top` can't be read.
     """
-    with told_as_disk_error("read", top):
+    with as_disk_error("read", top):
         try:
             os.scandir(top).close()
         except (FileNotFoundError, NotADirectoryError):
-            raise ConfigError(f"{top} is no directory; give the top of a mirror with --root") from None
+            raise ConfigError(f"{top} is no directory", hint="give the top of a mirror with --root") from None
     subject = Subject(top, _read_keyring(top, key))
     named: dict[str, Named] = {}
     faults: list[Fault] = []
@@ -121,7 +121,9 @@ def _read_keyring(top: Path, key: Path | None) -> Keyring | None:
         if key is None:
             # The fault of the file is reported elsewhere; with an empty keyring no signature verifies.
             return Keyring(b"")
-        raise ConfigError(f"{key} can't be used as a public key: {error}; export it with `gpg --export`") from None
+        raise ConfigError(
+            f"{key} can't be used as a public key: {error}", hint="export it with `gpg --export`"
+        ) from None
 
 
 def _audit(subject: Subject, repositories: Sequence[tuple[str, str]]) -> Iterator[Finding]:

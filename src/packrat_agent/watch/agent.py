@@ -37,10 +37,10 @@ from packrat_agent.watch.news import News
 from packrat_agent.watch.outage_log import OutageLog
 from packrat_agent.watch.work_queue import Due, WorkQueue
 from packrat_core import __version__
+from packrat_core.aio.threads import in_thread
 from packrat_core.backoff import BackOff
 from packrat_core.cinp.responses import LoginRefused
 from packrat_core.errors import DiskError, PackratError, ServerUnavailable
-from packrat_core.threads import in_thread
 
 log = structlog.get_logger()
 

@@ -23,10 +23,10 @@ from aiohttp import web
 
 from packrat_agent.web.negotiate import TYPES, choose_index
 from packrat_agent.web.registry import answer_registry, is_registry_path
+from packrat_core.aio.serve_http import serving_http
 from packrat_core.errors import ConfigError
 from packrat_core.fs.open import open_regular
 from packrat_core.listen import show_url
-from packrat_core.serve_http import serving_http
 
 log = structlog.get_logger()
 
@@ -86,7 +86,7 @@ async def serving(root: Path, host: str, port: int) -> AsyncIterator[int]:
         ConfigError: root is not a directory, or the address can't be listened on.
     """
     if not root.is_dir():
-        raise ConfigError(f"{root} is not a directory; `packrat-agent sync` makes and fills root_dir")
+        raise ConfigError(f"{root} is not a directory", hint="`packrat-agent sync` makes and fills root_dir")
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", _Files(root.resolve()).answer)
     async with serving_http(application, host, port, "--listen") as bound:

@@ -45,7 +45,7 @@ def list_members(file: BinaryIO) -> list[ArMember]:
         # Members start at even offsets; one byte of padding follows content of odd length.
         at = member.start + member.size + member.size % 2
         if at > end:
-            raise Refused(f"it is torn: the file ends inside its member {member.name!r}; upload it again, whole")
+            raise Refused(f"it is torn: the file ends inside its member {member.name!r}", hint="upload it again, whole")
         members.append(member)
     return members
 

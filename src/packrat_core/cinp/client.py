@@ -1,27 +1,26 @@
-"""Speaks CInP over HTTP; knows nothing of packrat.
+"""Speaks CInP over HTTP: the verbs of the protocol, and the files beside them; knows nothing of packrat.
+
+    async with CinpClient("https://packrat.example.com") as client:
+        record = await client.get("/api/v2/Repo/Repo:apt-dev:")
+
+1. All answers are checked for their shape and size; what they mean is for the caller to check.
+2. Without another word, a request may be carried out twice; `create`, `post_file` and most calls may not.
 
 Source: the CInP protocol, versions 0.9 to 2.0.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import aiohttp
-import structlog
-
-from packrat_core.backoff import lengthen
 from packrat_core.cinp.batches import split_ids
 from packrat_core.cinp.download import Download
-from packrat_core.cinp.limits import LISTING, RECORDS
+from packrat_core.cinp.limits import RECORDS
 from packrat_core.cinp.rate_limit import RateLimit
 from packrat_core.cinp.responses import (
-    Answer,
     NotFound,
     as_count,
     as_object,
@@ -30,30 +29,20 @@ from packrat_core.cinp.responses import (
     read_answer,
     read_validator,
 )
+from packrat_core.cinp.session import CinpSession, Timeouts
 from packrat_core.cinp.transport import HttpRequest, Transport
-from packrat_core.errors import ServerBroken, ServerUnavailable
+from packrat_core.errors import ServerBroken
 
-log = structlog.get_logger()
-
-VERSIONS = ("0.9", "1.0", "2.0")
 _REQUESTS_AT_ONCE = 3
 _PAGES_LIMIT = 20
 _RECORDS_LIMIT = 16 * 1024 * 1024
-_PATIENCE_S = 30.0
-"""How long a request waits in all where the server asks for it; a longer wait is left to the caller."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds to wait: for a connection (name, TCP, proxy and TLS together), for the next byte, for a whole answer."""
-
-    connect_s: float = 10.0
-    stall_s: float = 60.0
-    total_s: float = 300.0
 
 
 class CinpClient:
     """A connection pool to one origin, with a session of the server's where one was opened by `login`.
+
+    Every request may raise ServerUnavailable (waiting may help), ServerRefused (it does not) and ServerBroken (the
+    answer can't be used); where a method has a `Raises:` of its own, it names what else, or when.
 
     no_proxy: hosts reached without the proxy (see `route.bypasses`). download_bytes_per_s: for all downloads together.
     """
@@ -73,9 +62,7 @@ class CinpClient:
         self._rate = RateLimit(download_bytes_per_s)
         self._max_file_bytes = max_file_bytes
         self._timeouts = timeouts or Timeouts()
-        self._version = VERSIONS[0]
-        self._auth: dict[str, str] = {}
-        self._busy = False
+        self._session = CinpSession(self._transport, self._timeouts)
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -88,11 +75,11 @@ class CinpClient:
 
     async def describe(self, uri: str) -> Mapping[str, Any]:
         """DESCRIBE a namespace, model or action."""
-        return as_object((await self._ask("DESCRIBE", uri)).value, f"DESCRIBE {uri}")
+        return as_object((await self._session.ask("DESCRIBE", uri)).value, f"DESCRIBE {uri}")
 
     async def get(self, uri: str) -> Mapping[str, Any]:
         """GET one object."""
-        return as_object((await self._ask("GET", uri)).value, f"GET {uri}")
+        return as_object((await self._session.ask("GET", uri)).value, f"GET {uri}")
 
     async def get_many(self, model: str, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """GET objects by their ids: URI → fields. Those that the server does not have are left out.
@@ -126,7 +113,7 @@ class CinpClient:
     async def _get_some(self, model: str, ids: list[str]) -> tuple[dict[str, Mapping[str, Any]], list[list[str]], int]:
         """GET objects in one request; gives those found, what is to be asked again, how many bytes the answer had."""
         try:
-            answer = await self._ask("GET", f"{model}:{':'.join(ids)}:", {"Multi-Object": "True"})
+            answer = await self._session.ask("GET", f"{model}:{':'.join(ids)}:", {"Multi-Object": "True"})
         except NotFound as error:
             # One missing id makes the whole request a 404.
             rest = [object_id for object_id in ids if object_id != error.object_id]
@@ -152,7 +139,7 @@ class CinpClient:
         count = 1000
         for _ in range(_PAGES_LIMIT):
             headers = {"Position": "0", "Count": str(count), **({"Filter": filter_name} if filter_name else {})}
-            answer = await self._ask("LIST", model, headers, arguments)
+            answer = await self._session.ask("LIST", model, headers, arguments)
             uris = answer.value
             if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris):
                 raise ServerBroken(f"LIST {model} answered with something that is no list of URIs")
@@ -176,7 +163,7 @@ class CinpClient:
         Raises:
             NoAnswer: the connection died unanswered; what is not repeatable may have been carried out.
         """
-        return (await self._ask("CALL", uri, {}, arguments, timeout_s=timeout_s, repeatable=repeatable)).value
+        return (await self._session.ask("CALL", uri, {}, arguments, timeout_s=timeout_s, repeatable=repeatable)).value
 
     async def create(self, model: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """CREATE an object.
@@ -184,7 +171,9 @@ class CinpClient:
         Raises:
             NoAnswer: The connection died; it may have been created.
         """
-        return as_object((await self._ask("CREATE", model, {}, arguments, repeatable=False)).value, f"CREATE {model}")
+        return as_object(
+            (await self._session.ask("CREATE", model, {}, arguments, repeatable=False)).value, f"CREATE {model}"
+        )
 
     async def login(self, action: str, username: str, password: str) -> None:
         """Open a session by calling the login action.
@@ -193,11 +182,11 @@ class CinpClient:
             ServerRefused: Name or password are wrong.
         """
         # A session that ended makes even the login a 401.
-        self._auth = {}
+        self._session.log_out()
         token = await self.call(action, {"username": username, "password": password}, repeatable=True)
         if not isinstance(token, str) or not 1 <= len(token) <= 500 or not token.isascii() or not token.isprintable():
             raise ServerBroken("the login answered with something that is no token")
-        self._auth = {"Auth-Id": username, "Auth-Token": token}
+        self._session.log_in(username, token)
 
     @asynccontextmanager
     async def open_file(self, path: str, offset: int = 0, validator: str | None = None) -> AsyncIterator[Download]:
@@ -214,13 +203,13 @@ class CinpClient:
             ServerUnavailable: Waiting may help.
             ServerBroken: It answers with a redirect, or with another range.
         """
-        headers = {**self._auth, "Accept-Encoding": "identity"}
+        headers = {**self._session.auth, "Accept-Encoding": "identity"}
         if offset:
             headers["Range"] = f"bytes={offset}-"
             if validator is not None:
                 headers["If-Range"] = validator
         what = f"the download of {path[:200]}"
-        asked = HttpRequest("GET", path, headers, None, self._until(self._timeouts.stall_s), repeatable=True)
+        asked = HttpRequest("GET", path, headers, None, self._session.until(self._timeouts.stall_s), repeatable=True)
         async with self._transport.send(asked) as response:
             if response.status == 416 and offset:
                 # What is there is as long as the file, or longer: its hash will tell.
@@ -236,78 +225,16 @@ class CinpClient:
             validator = read_validator(response.headers.get("ETag"))
             yield Download(start, what, response, self._rate, validator, self._timeouts.stall_s, self._max_file_bytes)
 
-    def _until(self, read_s: float, total_s: float | None = None) -> aiohttp.ClientTimeout:
-        connect_s = self._timeouts.connect_s
-        return aiohttp.ClientTimeout(total=total_s, connect=connect_s, sock_connect=connect_s, sock_read=read_s)
-
     async def post_file(self, path: str, name: str, body: Any, size: int) -> Any:
         """POST a file; gives the JSON answer."""
         headers = {
-            **self._auth,
+            **self._session.auth,
             "Content-Type": "application/octet-stream",
             "Content-Disposition": f'inline; filename="{name}"',
             "Content-Length": str(size),
         }
-        asked = HttpRequest("POST", path, headers, body, self._until(self._timeouts.total_s), repeatable=False)
+        asked = HttpRequest("POST", path, headers, body, self._session.until(self._timeouts.total_s), repeatable=False)
         async with self._transport.send(asked) as response:
             if response.status >= 300:
                 await raise_for(response, f"the upload of {name}", self._transport.proxy)
             return (await read_answer(response, f"the upload of {name}", RECORDS)).value
-
-    async def _ask(
-        self,
-        verb: str,
-        uri: str,
-        headers: Mapping[str, str] | None = None,
-        arguments: Mapping[str, Any] | None = None,
-        *,
-        timeout_s: float | None = None,
-        repeatable: bool = True,
-    ) -> Answer:
-        """Ask, and ask again after the time that a busy server names: it has carried nothing out."""
-        body = json.dumps(arguments).encode() if arguments is not None else None
-        timeout = self._until(self._timeouts.stall_s, self._timeouts.total_s)
-        if timeout_s is not None:
-            timeout = self._until(timeout_s, timeout_s)
-        request = HttpRequest(verb, uri, headers or {}, body, timeout, repeatable)
-        waited_s = 0.0
-        while True:
-            try:
-                answer = await self._ask_now(request)
-            except ServerUnavailable as error:
-                waited_s += error.wait_s
-                if not error.wait_s or waited_s > _PATIENCE_S:
-                    raise
-                if not self._busy:
-                    log.warning("waiting", reason=str(error))
-                self._busy = True
-                await asyncio.sleep(lengthen(error.wait_s))
-            else:
-                self._busy = False
-                return answer
-
-    async def _ask_now(self, request: HttpRequest) -> Answer:
-        what = f"{request.verb} {request.path[:200]}"
-        for _ in VERSIONS:
-            sent = {"CInP-Version": self._version, "Accept": "application/json", **self._auth, **request.headers}
-            if request.body is not None:
-                sent["Content-Type"] = "application/json;charset=utf-8"
-            async with self._transport.send(replace(request, headers=sent)) as response:
-                if 200 <= response.status < 300:
-                    return await read_answer(response, what, LISTING if request.verb in ("LIST", "CALL") else RECORDS)
-                if response.status == 400 and self._speaks_another_version(response):
-                    continue
-                await raise_for(response, what, self._transport.proxy)
-        raise ServerBroken(f"{what}: the server accepts none of the CInP versions {', '.join(VERSIONS)}")
-
-    def _speaks_another_version(self, response: aiohttp.ClientResponse) -> bool:
-        version = response.headers.get("Cinp-Version")
-        if version is None or version == self._version:
-            return False
-        if version not in VERSIONS:
-            raise ServerBroken(
-                f"the server speaks CInP {version[:20]!r}, this packrat-agent {', '.join(VERSIONS)}; "
-                "upgrade the older one"
-            )
-        self._version = version
-        return True

@@ -51,7 +51,9 @@ class Download:
             async for chunk in self.response.content.iter_chunked(size):
                 at += len(chunk)
                 if self.max_bytes is not None and at > self.max_bytes:
-                    raise TooLarge(f"{self.what} has more than {self.max_bytes} bytes; raise max_file_size if it may")
+                    raise TooLarge(
+                        f"{self.what} has more than {self.max_bytes} bytes", hint="raise max_file_size if it may"
+                    )
                 await self.rate.take(len(chunk))
                 yield chunk
                 passed_s = time.monotonic() - since
@@ -61,5 +63,5 @@ class Download:
                     since, at_since = time.monotonic(), at
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ServerUnavailable(
-                f"{self.what} broke off: {why_broken(error)}; it goes on from there next time"
+                f"{self.what} broke off: {why_broken(error)}", hint="it goes on from there next time"
             ) from None

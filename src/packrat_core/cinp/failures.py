@@ -1,4 +1,4 @@
-"""Explains in one sentence why a request got no answer: what failed, where, and what to do next.
+"""Explains why a request got no answer: what failed, where, and what to do next.
 
 Source: X509_STORE_CTX_get_error(3) for the codes of certificates.
 """
@@ -31,22 +31,26 @@ def explain(error: BaseException, what: str, origin: str, proxy: URL | None) -> 
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):
         by_proxy = proxy is not None and (error.host, error.port) == (proxy.host, proxy.port)
         where, setting = (f"the proxy {proxy.origin()}", "proxy") if proxy and by_proxy else (origin, "host")
-        return ServerUnavailable(_tell_connecting(error, where, setting))
+        return _explain_connecting(error, where, setting)
     way = way_through(proxy)
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return ServerUnavailable(
-            f"{origin} can't be reached{way}: no answer in time when connecting; look whether the server is up and "
-            "no firewall is in between, check host in [packrat], or raise connect_timeout"
+            f"{origin} can't be reached{way}: no answer in time when connecting",
+            hint=(
+                "look whether the server is up and "
+                "no firewall is in between, check host in [packrat], or raise connect_timeout"
+            ),
         )
     if isinstance(error, TimeoutError):
         return ServerUnavailable(
-            f"{what} at {origin}{way}: no answer in time; look what keeps the server busy, or raise stall_timeout"
+            f"{what} at {origin}{way}: no answer in time",
+            hint="look what keeps the server busy, or raise stall_timeout",
         )
     if isinstance(error, aiohttp.ClientResponseError):
         return ServerUnavailable(
-            f"{what} at {origin}{way}: the answer is not HTTP; check scheme, name and port of host in [packrat]"
+            f"{what} at {origin}{way}: the answer is not HTTP", hint="check scheme, name and port of host in [packrat]"
         )
-    return ServerUnavailable(f"{what} at {origin}{way}: {why_broken(error)}; look at the log of the server")
+    return ServerUnavailable(f"{what} at {origin}{way}: {why_broken(error)}", hint="look at the log of the server")
 
 
 def way_through(proxy: URL | None) -> str:
@@ -59,12 +63,12 @@ def explain_proxy_status(status: int, proxy: URL | None) -> ServerUnavailable:
     where = f"the proxy {proxy.origin()}" if proxy is not None else "the proxy"
     if status != 407:
         return ServerUnavailable(
-            f"{where} refuses to open a connection ({status}); look whether the server is up and the proxy allows it, "
-            "and check proxy and no_proxy in [packrat]"
+            f"{where} refuses to open a connection ({status})",
+            hint="look whether the server is up and the proxy allows it, and check proxy and no_proxy in [packrat]",
         )
     if proxy is not None and proxy.user:
-        return ServerUnavailable(f"{where} refuses user and password (407); check them in proxy in [packrat]")
-    return ServerUnavailable(f"{where} wants a password (407); set proxy to http://user:password@host:port")
+        return ServerUnavailable(f"{where} refuses user and password (407)", hint="check them in proxy in [packrat]")
+    return ServerUnavailable(f"{where} wants a password (407)", hint="set proxy to http://user:password@host:port")
 
 
 def why_broken(error: BaseException) -> str:
@@ -90,46 +94,65 @@ def clean(text: str) -> str:
     return printable(text[:_TOLD_LIMIT], " ").strip()
 
 
-def _tell_connecting(
+def _explain_connecting(
     error: aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError, where: str, setting: str
-) -> str:
+) -> ServerUnavailable:
     check = f"check {setting} in [packrat]"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return _tell_certificate(error.certificate_error, where, setting)
+        return _explain_certificate(error.certificate_error, where, setting)
     cause = error.os_error
+    unreachable = f"{where} can't be reached"
     # aiohttp derives its errors from each other, so the narrow ones come first.
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         why = clean(cause.strerror or str(cause))
-        return (
-            f"{where} can't be reached: the name {error.host} can't be resolved ({why}); {check}, "
-            "and the name servers of this machine"
+        return ServerUnavailable(
+            f"{unreachable}: the name {error.host} can't be resolved ({why})",
+            hint=f"{check}, and the name servers of this machine",
         )
     # The TLS library's own words tell an operator little, so the two usual causes are named.
     if isinstance(cause, ssl.SSLError):
-        reason = str(cause.reason or cause)
-        if any(word in reason for word in _NO_TLS):
-            return f"{where} can't be reached: no TLS is spoken there; if that server has plain HTTP only, {check}"
-        if "PROTOCOL" in reason:
-            return f"{where} can't be reached: it offers only versions of TLS that are not safe any more; upgrade it"
-        return f"{where} can't be reached: TLS failed ({clean(reason)}); {check}, and look at the log of the server"
+        return _explain_tls(cause, unreachable, check)
     if isinstance(cause, ConnectionRefusedError):
         up = "is the proxy up" if setting == "proxy" else "is the server up"
-        return (
-            f"{where} can't be reached: nothing listens on port {error.port} (connection refused); {up}? Else {check}"
+        return ServerUnavailable(
+            f"{unreachable}: nothing listens on port {error.port} (connection refused)", hint=f"{up}? Else {check}"
         )
     if cause.errno in _ROUTES:
-        return f"{where} can't be reached: {_ROUTES[cause.errno]}; {check}, and the network of this machine"
-    return f"{where} can't be reached: {why_broken(cause)}; {check}"
+        return ServerUnavailable(
+            f"{unreachable}: {_ROUTES[cause.errno]}", hint=f"{check}, and the network of this machine"
+        )
+    return ServerUnavailable(f"{unreachable}: {why_broken(cause)}", hint=check)
 
 
-def _tell_certificate(cause: Exception, where: str, setting: str) -> str:
+def _explain_tls(cause: ssl.SSLError, unreachable: str, check: str) -> ServerUnavailable:
+    reason = str(cause.reason or cause)
+    if any(word in reason for word in _NO_TLS):
+        return ServerUnavailable(
+            f"{unreachable}: no TLS is spoken there", hint=f"if that server has plain HTTP only, {check}"
+        )
+    if "PROTOCOL" in reason:
+        return ServerUnavailable(
+            f"{unreachable}: it offers only versions of TLS that are not safe any more", hint="upgrade it"
+        )
+    return ServerUnavailable(
+        f"{unreachable}: TLS failed ({clean(reason)})", hint=f"{check}, and look at the log of the server"
+    )
+
+
+def _explain_certificate(cause: Exception, where: str, setting: str) -> ServerUnavailable:
     code = getattr(cause, "verify_code", None)
     message = clean(str(getattr(cause, "verify_message", "") or cause)).rstrip(".")
     text = f"the certificate of {where} is not trusted"
     if code == _EXPIRED:
-        return f"{text}: it has expired; renew it there, and look at the clock of this machine"
+        return ServerUnavailable(
+            f"{text}: it has expired", hint="renew it there, and look at the clock of this machine"
+        )
     if code == _NOT_YET:
-        return f"{text}: it is not valid yet; look at the clock of this machine, then at the certificate"
+        return ServerUnavailable(
+            f"{text}: it is not valid yet", hint="look at the clock of this machine, then at the certificate"
+        )
     if code in _OTHER_NAME:
-        return f"{text}: it is for another name ({message}); set {setting} in [packrat] to a name that it is for"
-    return f"{text} ({message}); set ca_file to the certificate of the CA that issued it"
+        return ServerUnavailable(
+            f"{text}: it is for another name ({message})", hint=f"set {setting} in [packrat] to a name that it is for"
+        )
+    return ServerUnavailable(f"{text} ({message})", hint="set ca_file to the certificate of the CA that issued it")

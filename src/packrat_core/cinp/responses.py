@@ -33,8 +33,8 @@ class LoginRefused(ServerRefused):
 class NotFound(ServerRefused):
     """The server has no such object; `object_id` where it said which."""
 
-    def __init__(self, message: str, object_id: str | None, *, by_api: bool = False) -> None:
-        super().__init__(message, by_api=by_api)
+    def __init__(self, message: str, object_id: str | None = None, *, by_api: bool = False, hint: str = "") -> None:
+        super().__init__(message, by_api=by_api, hint=hint)
         self.object_id = object_id
 
 
@@ -62,10 +62,12 @@ async def read_answer(response: aiohttp.ClientResponse, what: str, bounds: Bound
     try:
         return Answer(parse_json(data, bounds), headers, size)
     except TooMuch as error:
-        raise ServerBroken(f"{what} answered with {error}; is {response.url.origin()} a packrat server?") from None
+        raise ServerBroken(
+            f"{what} answered with {error}", hint=f"is {response.url.origin()} a packrat server?"
+        ) from None
     except (ValueError, RecursionError):
         raise ServerBroken(
-            f"{what} answered with something that is no JSON; is {response.url.origin()} a packrat server?"
+            f"{what} answered with something that is no JSON", hint=f"is {response.url.origin()} a packrat server?"
         ) from None
 
 
@@ -79,7 +81,7 @@ async def raise_for(response: aiohttp.ClientResponse, what: str, proxy: URL | No
     where = f"{response.url.origin()}{way_through(proxy)}"
     text = f"{what} at {where}: {status}{f', {message}' if message else ''}"
     if 300 <= status < 400:
-        raise ServerBroken(f"{text}: redirects are not followed; set host to where the server really is")
+        raise ServerBroken(f"{text}: redirects are not followed", hint="set host to where the server really is")
     # The API explains a refusal in a JSON object; a proxy or web server in front of it has HTML or text.
     by_api = bool(fields) and status in _REFUSALS
     if status == 401:
@@ -97,7 +99,7 @@ async def raise_for(response: aiohttp.ClientResponse, what: str, proxy: URL | No
     if status == 429:
         raise ServerUnavailable(f"{text}; it is busy: wait a while")
     if status >= 500 or status == 408:
-        raise ServerUnavailable(f"{text}; this is a fault there: look at the log of the server")
+        raise ServerUnavailable(text, hint="this is a fault there: look at the log of the server")
     code = fields.get("error")
     raise ServerRefused(text, code if isinstance(code, str) else None, by_api=by_api)
 

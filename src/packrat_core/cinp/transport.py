@@ -95,7 +95,7 @@ class Transport:
             told = explain(error, f"{request.verb} {request.path[:200]}", self._origin, self.proxy)
             sent = isinstance(error, _LOST) and not isinstance(error, _UNCONNECTED)
             if sent and not answered and not request.repeatable:
-                raise NoAnswer(f"{told}; it may have been carried out: look before you repeat it") from None
+                raise NoAnswer(str(told), hint="it may have been carried out: look before you repeat it") from None
             raise told from None
 
     async def _send(self, request: HttpRequest) -> aiohttp.ClientResponse:
@@ -149,4 +149,6 @@ def _ssl_context(ca_file: Path | None) -> ssl.SSLContext:
         why = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
         if isinstance(error, PermissionError) and ca_file is not None:
             why = explain_unreadable(ca_file) or why
-        raise ConfigError(f"ca_file {ca_file} can't be used: {why}; name a file with the certificate of a CA") from None
+        raise ConfigError(
+            f"ca_file {ca_file} can't be used: {why}", hint="name a file with the certificate of a CA"
+        ) from None

@@ -11,7 +11,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.links import remove_tree
 
 _WRITE_BYTES = 256 * 1024
@@ -29,7 +29,7 @@ def write_new(path: Path, *parts: bytes, mode: int = 0o644) -> None:
     Raises:
         DiskError: It can't be written.
     """
-    with told_as_disk_error("write", path):
+    with as_disk_error("write", path):
         with suppress(FileNotFoundError):
             path.unlink()
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
@@ -46,7 +46,7 @@ def replace(source: Path, target: Path) -> None:
     Raises:
         DiskError: It can't be renamed.
     """
-    with told_as_disk_error("publish", target):
+    with as_disk_error("publish", target):
         try:
             source.replace(target)
         except IsADirectoryError:

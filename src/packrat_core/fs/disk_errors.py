@@ -20,7 +20,7 @@ _WHAT_TO_DO = {
 
 
 @contextmanager
-def told_as_disk_error(doing: str, path: Path | str) -> Iterator[None]:
+def as_disk_error(doing: str, path: Path | str) -> Iterator[None]:
     """Raise DiskError in place of an OSError.
 
     Args:
@@ -38,4 +38,4 @@ def told_as_disk_error(doing: str, path: Path | str) -> Iterator[None]:
         hint = _WHAT_TO_DO.get(error.errno or 0, "see the message of the system")
         if error.errno in (errno.EACCES, errno.EPERM):
             hint = explain_denied(Path(where)) or hint
-        raise DiskError(f"can't {doing} {where}: {error.strerror or error}; {hint}") from error
+        raise DiskError(f"can't {doing} {where}: {error.strerror or error}", hint=hint) from error

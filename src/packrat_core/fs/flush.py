@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.open import open_regular
 
 _SYNCFS_FROM = 64
@@ -22,7 +22,7 @@ def flush_directories(directories: Iterable[Path]) -> None:
     if len(waiting) >= _SYNCFS_FROM and _flush_filesystem(waiting[0]):
         return
     for directory in waiting:
-        with told_as_disk_error("flush", directory):
+        with as_disk_error("flush", directory):
             descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(descriptor)
@@ -39,7 +39,7 @@ def flush_files(files: Sequence[Path]) -> None:
     if len(files) >= _SYNCFS_FROM and _flush_filesystem(files[0].parent):
         return
     for path in files:
-        with told_as_disk_error("flush", path), open_regular(path) as file:
+        with as_disk_error("flush", path), open_regular(path) as file:
             os.fsync(file.fileno())
 
 
@@ -48,7 +48,7 @@ def _flush_filesystem(directory: Path) -> bool:
     syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
     if syncfs is None:
         return False
-    with told_as_disk_error("flush", directory):
+    with as_disk_error("flush", directory):
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         return bool(syncfs(descriptor) == 0)

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.disk_errors import as_disk_error
 
 
 def ensure_directory(root: Path, relative: str) -> Path:
@@ -25,7 +25,7 @@ def ensure_directory(root: Path, relative: str) -> Path:
     directory = root
     for part in Path(relative).parts:
         directory = directory / part
-        with told_as_disk_error("make the directory", directory):
+        with as_disk_error("make the directory", directory):
             try:
                 mode = directory.lstat().st_mode
             except FileNotFoundError:
@@ -43,7 +43,7 @@ def remove_tree(path: Path) -> None:
     Raises:
         DiskError: Something below it can't be removed.
     """
-    with told_as_disk_error("remove", path):
+    with as_disk_error("remove", path):
         for entry in os.scandir(path):
             if entry.is_dir(follow_symlinks=False):
                 remove_tree(Path(entry.path))

@@ -132,7 +132,8 @@ def refuse_root(own: Sequence[tuple[str, Path]], around: Sequence[tuple[str, Pat
             user = user_name(uid)
             raise ConfigError(
                 f"{name} {path} belongs to user {user}, and this is root: {user} could not change what root makes "
-                f"there; run it as that user: `runuser -u {user} -- {_this_command()}`"
+                f"there",
+                hint=f"run it as that user: `runuser -u {user} -- {_this_command()}`",
             )
 
 

@@ -19,8 +19,8 @@ def check_name(name: str) -> None:
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            f"{name!r} can't be a name; give one of up to 40 letters, digits, `_`, `-` and `.` that does not begin "
-            "with `-` or `.`"
+            f"{name!r} can't be a name",
+            hint="give one of up to 40 letters, digits, `_`, `-` and `.` that does not begin with `-` or `.`",
         )
 
 
@@ -34,7 +34,8 @@ def read_description(text: str | None, name: str) -> str | None:
         return None
     if len(text) > _DESCRIPTION_LIMIT or not is_storable(text):
         raise ConfigError(
-            f"the description of {name} can't be stored; give one of up to {_DESCRIPTION_LIMIT} characters, without NUL"
+            f"the description of {name} can't be stored",
+            hint=f"give one of up to {_DESCRIPTION_LIMIT} characters, without NUL",
         )
     return text or name
 
@@ -52,7 +53,7 @@ def need(connection: Connection, table: Table, name: str, what: str) -> None:
         ConfigError: It has none.
     """
     if connection.execute(select(table.c.name).where(table.c.name == name)).first() is None:
-        raise ConfigError(f"there is no {what} {name!r}; there are {all_names(connection, table)}")
+        raise ConfigError(f"there is no {what} {name!r}", hint=f"there are {all_names(connection, table)}")
 
 
 def all_names(connection: Connection, table: Table) -> str:

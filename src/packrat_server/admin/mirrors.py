@@ -52,11 +52,11 @@ def set_mirror(
             need(connection, repos, repo, "repository")
         # A login names either a user or a mirror.
         if connection.execute(select(users.c.name).where(users.c.name == name)).first() is not None:
-            raise ConfigError(f"{name} is the name of a user; give the mirror another")
+            raise ConfigError(f"{name} is the name of a user", hint="give the mirror another")
         before = _read_fields(connection, name)
         if before is None and repo_names is None:
             there = all_names(connection, mirrors)
-            raise ConfigError(f"there is no mirror {name!r} yet, and a new one needs --repo; there are {there}")
+            raise ConfigError(f"there is no mirror {name!r} yet, and a new one needs --repo", hint=f"there are {there}")
         secret = psk or (new_password() if before is None else None)
         values: dict[str, Any] = {} if secret is None else {"psk": hash_secret(secret)}
         values |= {} if checked_description is None else {"description": checked_description}

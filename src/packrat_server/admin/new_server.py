@@ -8,7 +8,7 @@ from sqlalchemy import Connection, insert
 
 from packrat_core.errors import ConfigError
 from packrat_core.fs.ownership import explain_unmakable, explain_unwritable
-from packrat_core.repository_types import REPOSITORY_TYPES
+from packrat_core.packages.repository_types import REPOSITORY_TYPES
 from packrat_server.accounts.passwords import hash_secret, new_password
 from packrat_server.accounts.sessions import Role
 from packrat_server.store.database import make_database
@@ -67,7 +67,7 @@ def init(data_dir: Path, database: str | None = None) -> str:
         ServerUnavailable: PostgreSQL can't be reached.
     """
     if any((data_dir / name).exists() for name in ("packrat.db", "database")):
-        raise ConfigError(f"{data_dir} holds a packrat server already; `packrat-server serve` starts it")
+        raise ConfigError(f"{data_dir} holds a packrat server already", hint="`packrat-server serve` starts it")
     password = new_password()
     try:
         data_dir.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from packrat_core.errors import ConfigError
-from packrat_core.repository_types import REPOSITORY_TYPES
+from packrat_core.packages.repository_types import REPOSITORY_TYPES
 from packrat_server.admin.checks import all_names, check_name, need, read_description
 from packrat_server.admin.record_change import Fields, RecordChange
 from packrat_server.store.database import writing
@@ -75,11 +75,14 @@ def _columns(repo: NewRepo) -> dict[str, Any]:
     directory = None if repo.directory is None else repo.directory or repo.name
     if directory is not None and (len(directory) > _DIRECTORY_LIMIT or not _DIRECTORY.fullmatch(directory)):
         raise ConfigError(
-            f"{directory!r} can't be the directory of {repo.name}; give one to four names of letters, digits, "
-            f"`_`, `-` and `.` with `/` between them, {_DIRECTORY_LIMIT} characters at most, such as `debian/dev`"
+            f"{directory!r} can't be the directory of {repo.name}",
+            hint=(
+                f"give one to four names of letters, digits, "
+                f"`_`, `-` and `.` with `/` between them, {_DIRECTORY_LIMIT} characters at most, such as `debian/dev`"
+            ),
         )
     if repo.kind is not None and repo.kind not in KINDS:
-        raise ConfigError(f"{repo.kind!r} is not a type of repository; give one of {', '.join(KINDS)}")
+        raise ConfigError(f"{repo.kind!r} is not a type of repository", hint=f"give one of {', '.join(KINDS)}")
     given = {
         "description": read_description(repo.description, repo.name),
         "directory": directory,
@@ -95,8 +98,8 @@ def _check_complete(connection: Connection, repo: NewRepo) -> None:
     missing = [option for option, value in needed.items() if value is None]
     if missing:
         raise ConfigError(
-            f"there is no repository {repo.name!r} yet, and a new one needs {', '.join(missing)}; "
-            f"there are {all_names(connection, repos)}"
+            f"there is no repository {repo.name!r} yet, and a new one needs {', '.join(missing)}",
+            hint=f"there are {all_names(connection, repos)}",
         )
 
 

@@ -40,11 +40,11 @@ def set_user(engine: Engine, name: str, role: Role | None = None, password: str 
     """
     check_name(name)
     if role not in (None, Role.MANAGER, Role.ADMIN):
-        raise ConfigError(f"{role!r} is not a role of a user; give manager or admin")
+        raise ConfigError(f"{role!r} is not a role of a user", hint="give manager or admin")
     with writing(engine) as connection:
         # A login names either a user or a mirror.
         if connection.execute(select(mirrors.c.name).where(mirrors.c.name == name)).first() is not None:
-            raise ConfigError(f"{name} is the name of a mirror; give the user another")
+            raise ConfigError(f"{name} is the name of a mirror", hint="give the user another")
         row = connection.execute(select(users).where(users.c.name == name)).first()
         is_active = row is not None and row.active
         before = None if row is None else _fields(row)
@@ -87,4 +87,4 @@ def remove_user(engine: Engine, name: str) -> None:
 def _check_not_last_admin(connection: Connection, name: str) -> None:
     others = select(users.c.name).where(users.c.role == Role.ADMIN, users.c.active, users.c.name != name)
     if connection.execute(others).first() is None:
-        raise ConfigError(f"{name} is the last administrator; make another first: `user set NAME --role admin`")
+        raise ConfigError(f"{name} is the last administrator", hint="make another first: `user set NAME --role admin`")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from packrat_core.repository_types import REPOSITORY_TYPES
+from packrat_core.packages.repository_types import REPOSITORY_TYPES
 from packrat_server.api.description import API_VERSION, MULTI_URI_MAX, ROOT, Action, Field, Model, Parameter
 
 

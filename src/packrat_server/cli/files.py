@@ -55,7 +55,9 @@ class _Attempts:
         """
         if self._refused:
             done = self._total - self._refused
-            raise ServerRefused(f"{self._refused} of {self._total} files refused, {done} done; see the lines above")
+            raise ServerRefused(
+                f"{self._refused} of {self._total} files refused, {done} done", hint="see the lines above"
+            )
 
 
 def _of_a_session(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -199,7 +201,7 @@ async def _change_all(uploader: Uploader, name: str, change: Callable[[Uploader,
     """
     uris = [name] if name.startswith("/api/") else await uploader.find(name)
     if not uris:
-        raise ServerRefused("the server has no package file of this name; check the spelling, or give its URI")
+        raise ServerRefused("the server has no package file of this name", hint="check the spelling, or give its URI")
     refused: list[str] = []
     for uri in uris:
         try:
@@ -232,7 +234,7 @@ def _password(path: Path | None, user: str) -> str:
             return path.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
-                f"--password-file {path} can't be read: {error}; give a text file that this user may read"
+                f"--password-file {path} can't be read: {error}", hint="give a text file that this user may read"
             ) from None
     given = os.environ.get("PACKRAT_PASSWORD")
     return given if given else str(click.prompt(f"Password of {user}", hide_input=True, err=True))

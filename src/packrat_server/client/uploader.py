@@ -258,7 +258,7 @@ def _choose(wanted: Sequence[str], options: Any) -> list[str]:
         raise ServerRefused(f"it can go to {', '.join(options)}: say which, with --distro")
     for name in wanted:
         if name not in options:
-            raise ServerRefused(f"it can't go to {name}; --distro may be {', '.join(options)}")
+            raise ServerRefused(f"it can't go to {name}", hint=f"--distro may be {', '.join(options)}")
     return list(dict.fromkeys(wanted)) or options
 
 

@@ -31,7 +31,7 @@ def read_url(data_dir: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} can't be read: {error}; run as the server's user") from None
+        raise ConfigError(f"{path} can't be read: {error}", hint="run as the server's user") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     return url
@@ -47,7 +47,9 @@ def open_database(data_dir: Path) -> Engine:
     url = read_url(data_dir)
     path = data_dir / "packrat.db"
     if url is None and not path.exists():
-        raise ConfigError(f"{data_dir} holds no packrat server; make one with `packrat-server init --data {data_dir}`")
+        raise ConfigError(
+            f"{data_dir} holds no packrat server", hint=f"make one with `packrat-server init --data {data_dir}`"
+        )
     engine = _connect(path, url)
     with _as_operators_error(engine, url), _disposed_on_failure(engine):
         _check_encoding(engine)
@@ -156,9 +158,10 @@ def _operators_error(engine: Engine, url: str | None, error: DBAPIError | None, 
     if url is None:
         reason = first_line(error.orig)
         if "locked" in reason:
-            return ServerUnavailable(f"{where(engine)} is held by another process: {reason}; wait for it to end")
+            return ServerUnavailable(f"{where(engine)} is held by another process: {reason}", hint="wait for it to end")
         return ConfigError(
-            f"{where(engine)} can't be used: {reason}; check that it is an undamaged database, and its owner and mode"
+            f"{where(engine)} can't be used: {reason}",
+            hint="check that it is an undamaged database, and its owner and mode",
         )
     # Without an SQLSTATE the error is not from a statement: the connection could not be made.
     if isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) is None:
@@ -166,7 +169,8 @@ def _operators_error(engine: Engine, url: str | None, error: DBAPIError | None, 
     if isinstance(error, _AWAY):
         return ServerUnavailable(message)
     return ConfigError(
-        f"{place(url)} can't be used: {first_line(error.orig)}; packrat-server needs a database that its role owns"
+        f"{place(url)} can't be used: {first_line(error.orig)}",
+        hint="packrat-server needs a database that its role owns",
     )
 
 
@@ -190,8 +194,8 @@ def _check_encoding(engine: Engine) -> None:
         encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
     if encoding != "UTF8":
         raise ConfigError(
-            f"{where(engine)} has the encoding {encoding}, not UTF8; make it anew with "
-            "`createdb --encoding UTF8 --template template0`"
+            f"{where(engine)} has the encoding {encoding}, not UTF8",
+            hint="make it anew with `createdb --encoding UTF8 --template template0`",
         )
 
 
@@ -199,8 +203,11 @@ def _check_empty(connection: Connection, database: str) -> None:
     tables = sorted(inspect(connection).get_table_names())
     if "alembic_version" in tables and "package_files" in tables:
         raise ConfigError(
-            f"{database} holds a packrat server already; serve it from its own data directory, or name another database"
+            f"{database} holds a packrat server already",
+            hint="serve it from its own data directory, or name another database",
         )
     if tables:
         named = ", ".join(tables[:_TABLES_NAMED])
-        raise ConfigError(f"{database} holds tables already ({named}); packrat-server needs a database of its own")
+        raise ConfigError(
+            f"{database} holds tables already ({named})", hint="packrat-server needs a database of its own"
+        )

@@ -111,13 +111,13 @@ def _parse(url: str) -> dict[str, Any]:
     # No message shows the URL itself: it may hold a password.
     usage = "write postgresql://USER@HOST:PORT/NAME"
     if not url.startswith(_SCHEMES):
-        raise ConfigError(f"the database's URL is not a PostgreSQL URL; {usage}")
+        raise ConfigError("the database's URL is not a PostgreSQL URL", hint=usage)
     try:
         return dict(conninfo_to_dict(url))
     except (psycopg.Error, UnicodeError) as error:
         # libpq quotes the part that it does not understand, which may be the password.
         reason = re.split('[:"]', first_line(error))[0].strip()
-        raise ConfigError(f"the database's URL can't be read: {reason}; {usage}") from None
+        raise ConfigError(f"the database's URL can't be read: {reason}", hint=usage) from None
 
 
 def refusal(url: str, error: Exception) -> PackratError:
@@ -141,13 +141,16 @@ def refusal(url: str, error: Exception) -> PackratError:
             reason = first_line(again)
     if not is_running:
         return ServerUnavailable(
-            f"{place(url)} can't be reached: {reason}; see that PostgreSQL runs there and lets this machine in"
+            f"{place(url)} can't be reached: {reason}", hint="see that PostgreSQL runs there and lets this machine in"
         )
     if "too many" in reason or "connection slots" in reason:
-        return ServerUnavailable(f"{place(url)} has no connection left: {reason}; raise its max_connections")
+        return ServerUnavailable(f"{place(url)} has no connection left: {reason}", hint="raise its max_connections")
     return ConfigError(
-        f"{place(url)} can't be opened: {reason}; mend the role, its password (PGPASSWORD, or the file of mode 0600 "
-        "that PGPASSFILE or passfile= names), the database, or pg_hba.conf"
+        f"{place(url)} can't be opened: {reason}",
+        hint=(
+            "mend the role, its password (PGPASSWORD, or the file of mode 0600 "
+            "that PGPASSFILE or passfile= names), the database, or pg_hba.conf"
+        ),
     )
 
 

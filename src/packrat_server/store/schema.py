@@ -28,7 +28,8 @@ def is_newest(connection: Connection, where: str) -> bool:
     if found not in {script.revision for script in scripts.walk_revisions()}:
         raise ConfigError(
             f"{where} has schema version {found}, this packrat-server knows {scripts.get_current_head()} and older: a "
-            "newer one wrote it, or another program; install the newer one, or name the right database"
+            "newer one wrote it, or another program",
+            hint="install the newer one, or name the right database",
         )
     return found == scripts.get_current_head()
 

@@ -10,7 +10,7 @@ import pytest
 
 from packrat_core.errors import DiskError
 from packrat_core.fs.atomic import replace, write_new
-from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.flush import flush_directories, flush_files
 from packrat_core.fs.links import change_mode, ensure_directory
 
@@ -67,7 +67,7 @@ def test_replace_between_two_names_of_one_inode_leaves_one(tmp_path: Path) -> No
 def test_a_system_error_names_the_path_and_what_helps(number: int) -> None:
     with (
         pytest.raises(DiskError, match=r"can't write /some/file: .+; .+"),
-        told_as_disk_error("write", "/some/file"),
+        as_disk_error("write", "/some/file"),
     ):
         raise OSError(number, os.strerror(number))
 

@@ -108,8 +108,8 @@ def _hold_names(request: RenderRequest, suite: str, names: Mapping[str, str], re
         told = ", ".join(f"{name} from {remembered[name]!r} to {names[name]!r}" for name in changed)
         raise Held(
             f"suite {suite} of {request.repo.name} would change {told}; `apt-get update` would fail on every client "
-            "that uses it until its user accepts that. Change it back, or confirm with "
-            f"`confirm_release_change: {request.repo.name}` in [mirror]"
+            "that uses it until its user accepts that",
+            hint=f"change it back, or confirm with `confirm_release_change: {request.repo.name}` in [mirror]",
         )
 
 

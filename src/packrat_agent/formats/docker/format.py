@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from packrat_agent.formats.distro_versions import version_of
 from packrat_agent.formats.docker.htaccess import Named, write_htaccess
 from packrat_agent.formats.docker.names import (
     LATEST,
@@ -25,7 +26,6 @@ from packrat_agent.formats.docker.read_image import read_image
 from packrat_agent.formats.docker.serving import ERRORS, write_rules
 from packrat_agent.formats.docker.signatures import sign_manifest, write_policy, write_registries
 from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
-from packrat_agent.formats.versions import version_of
 from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Content, PendingSignature, Publication, QuotingFile, Tree, TreeFile, TreeLink

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from packrat_agent.model.entries import Fragment, Product
 from packrat_core.errors import Refused
-from packrat_core.fs.disk_errors import told_as_disk_error
+from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.packages.image.archive import Archive
 from packrat_core.packages.image.inspect import CLASSIC_FILE, INDEX_FILE
 from packrat_core.packages.image.manifest import (
@@ -71,7 +71,7 @@ def read_image(path: Path, into: Path) -> Fragment:
         Refused: the file is not an image archive, is torn or hostile, or holds several images.
         DiskError: a file can't be read or written.
     """
-    with told_as_disk_error("unpack", path), path.open("rb") as file:
+    with as_disk_error("unpack", path), path.open("rb") as file:
         archive = Archive(file, into)
         try:
             return _read(archive)

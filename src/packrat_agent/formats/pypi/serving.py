@@ -1,12 +1,17 @@
-"""Writes the configuration with which nginx or Apache serves an index as JSON or HTML, whichever a client asks for.
+"""Writes the configuration that nginx or Apache needs for a pypi repository, and what users need for their clients.
+
+1. A page is answered as JSON if the client asks for it, and as HTML otherwise.
+2. Caches ask again for pages, and keep for ever what is below packages/.
 
 Source: PEP 691, "Version + Format Selection"; nginx ngx_http_index_module; Apache mod_dir, core <If>.
 """
 
 import re
+from urllib.parse import urlsplit
 
 from packrat_agent.formats.interface import IMMUTABLE, WebRules, WebServer
-from packrat_agent.formats.pypi.index import JSON_TYPE
+from packrat_agent.formats.pypi.pages import JSON_TYPE
+from packrat_agent.model.records import Repo
 
 _ACCEPTS_JSON = r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\.0*)?\s*(,|$))"
 """Matches an Accept header that names the type, unless with q=0."""
@@ -67,3 +72,17 @@ def write_rules(server: WebServer, directory: str) -> WebRules:
     if server is WebServer.NGINX:
         return WebRules(_NGINX_OUTSIDE, _NGINX_INSIDE.replace("DIRECTORY", here))
     return WebRules("", _APACHE_INSIDE.replace("DIRECTORY", here))
+
+
+def client_setup(repo: Repo, url: str) -> str:
+    """Give the commands that set the index's address for pip, uv and poetry; `url` is that of root_dir."""
+    index = f"{url}/{repo.directory}/simple/"
+    lines = [f"pip config set global.index-url {index}"]
+    if url.startswith("http://"):
+        # Without TLS, pip ignores an index that it is not told to trust.
+        lines.append(f"pip config set global.trusted-host {urlsplit(url).netloc}")
+    lines += [
+        f"export UV_DEFAULT_INDEX={index}",
+        f"poetry source add --priority=primary {repo.name} {index}",
+    ]
+    return "\n".join(lines)

@@ -61,7 +61,9 @@ def _dump(rpm: RpmFile) -> tuple[bytes, bytes, bytes]:
         # Imported here, so that mirrors without rpms do not need the system library that it depends on.
         import createrepo_c
     except ImportError as error:
-        raise ConfigError(f"rpms can't be read ({error}); install GLib: `apt-get install libglib2.0-0`") from None
+        raise ConfigError(
+            f"rpms can't be read ({error})", hint="install GLib: `apt-get install libglib2.0-0`"
+        ) from None
     descriptor = os.memfd_create("rpm")
     try:
         with os.fdopen(descriptor, "wb", closefd=False) as copy:

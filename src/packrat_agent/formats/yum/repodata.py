@@ -1,4 +1,7 @@
-"""Writes the compressed metadata files primary, filelists and other, shard by shard, so that a change costs little.
+"""Writes the repodata: primary, filelists and other, compressed shard by shard, and repomd.xml, which lists them.
+
+1. The three files list the packages in the same order.
+2. A shard ends where a hash of its last package says so, so that a new package changes one shard.
 
 Source: createrepo_c, `createrepo_c(8)`; the XML that yum, dnf and zypper read has no other description.
 """
@@ -10,15 +13,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from xml.sax.saxutils import escape
 
-import structlog
-
 from packrat_agent.formats.compress import Shard, compress_gzip
 from packrat_agent.formats.interface import ChunkCache
 from packrat_agent.formats.yum.read_rpm import HREF_MARK, SHA256_MARK, SIZE_MARK
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.tree import Content, sha256_of
-
-log = structlog.get_logger()
 
 _SHARD_PACKAGES = 64
 """Average number of packages in a shard."""
@@ -60,6 +59,35 @@ def write_metadata(ordered: Sequence[Entry], below: str, chunks: ChunkCache) -> 
         for number, kind in enumerate(_ROOTS):
             shards[kind].append(_shard(b"".join(parts[number] for parts in filled)))
     return tuple(_metadata(kind, len(ordered), shards[kind], chunks) for kind in _ROOTS)
+
+
+def write_repomd(metadata: Sequence[Metadata], revision: int, description: str) -> bytes:
+    """Write repomd.xml.
+
+    Args:
+        metadata: the metadata files, in the order in which they are listed.
+        revision: epoch seconds; also the timestamp of each file.
+        description: the text of a content tag; '' for none.
+    """
+    lines = [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        f'<repomd xmlns="{_LINUX}/repo" xmlns:rpm="{_LINUX}/rpm">',
+        f"  <revision>{revision}</revision>",
+    ]
+    if description:
+        lines.append(f"  <tags>\n    <content>{escape(description)}</content>\n  </tags>")
+    for file in metadata:
+        lines += [
+            f'  <data type="{file.kind}">',
+            f'    <checksum type="sha256">{file.content.digest}</checksum>',
+            f'    <open-checksum type="sha256">{file.open_checksum}</open-checksum>',
+            f'    <location href="repodata/{file.name}"/>',
+            f"    <timestamp>{revision}</timestamp>",
+            f"    <size>{file.content.size}</size>",
+            f"    <open-size>{file.open_size}</open-size>",
+            "  </data>",
+        ]
+    return ("\n".join([*lines, "</repomd>"]) + "\n").encode()
 
 
 def _cut(ordered: Sequence[Entry]) -> list[Sequence[Entry]]:

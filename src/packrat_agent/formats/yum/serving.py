@@ -1,9 +1,16 @@
-"""Writes the configuration that nginx or Apache needs for a yum repository."""
+"""Writes the configuration that nginx or Apache needs for a yum repository, and what users need for their clients.
+
+1. The web server follows the links of a generation, and only those of the agent's own.
+2. Caches keep for ever what never changes: metadata files that a checksum names, and generations.
+"""
 
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 from packrat_agent.formats.interface import IMMUTABLE, WebRules, WebServer
+from packrat_agent.formats.yum.client_files import MIRROR_MARK
+from packrat_agent.formats.yum.layout import version_directory
 from packrat_agent.model.records import Repo
 
 _NGINX = """\
@@ -49,3 +56,18 @@ def write_rules(server: WebServer, repo: Repo, root: Path) -> WebRules:
     template = {WebServer.NGINX: _NGINX, WebServer.APACHE: _APACHE}[server]
     values = {"name": repo.name, "path": re.escape(repo.directory), "directory": repo.directory, "root": root}
     return WebRules(inside=template.format(**values, immutable=IMMUTABLE))
+
+
+def client_setup(repo: Repo, url: str) -> str:
+    """Give the commands that install the .repo file, and fill in the mirror's address if the file lacks it."""
+    lines = []
+    for version in repo.distro_versions:
+        top, is_zypper = version_directory(version), version.distro == "sles"
+        directory = "/etc/zypp/repos.d" if is_zypper else "/etc/yum.repos.d"
+        lines += [
+            f"# {version.distro} {version.version or version.name}",
+            f"curl -fsSL {url}/{quote(f'{repo.directory}/{top}/{repo.name}')}.repo "
+            f"| sed 's|{MIRROR_MARK}|{url}|' | sudo tee {directory}/{repo.name}.repo",
+            f"sudo zypper refresh {repo.name}" if is_zypper else f"sudo dnf makecache --repo {repo.name}",
+        ]
+    return "\n".join(lines)

@@ -91,12 +91,12 @@ def _check_order(members: list[ArMember]) -> tuple[ArMember, ArMember]:
     """
     needed = [member for member in members if not member.name.startswith("_")]
     if not needed:
-        raise Refused("it is torn: nothing but debian-binary is in it; upload it again, whole")
+        raise Refused("it is torn: nothing but debian-binary is in it", hint="upload it again, whole")
     control, *rest = needed
     if not control.name.startswith("control.tar"):
         raise Refused(f"its second member is {control.name!r}, not the control archive")
     if not rest:
-        raise Refused("it is torn: it has no data archive behind its control archive; upload it again, whole")
+        raise Refused("it is torn: it has no data archive behind its control archive", hint="upload it again, whole")
     data, *further = rest
     if data.name not in _DATA_NAMES:
         raise Refused(

@@ -145,7 +145,7 @@ class Archive:
         self._file.seek(member.offset)
         magic = self._file.read(min(4, member.size))
         if magic == _ZSTD_MAGIC:
-            raise Refused(f"its layer {name[:120]} is compressed as zstd; save it as an OCI archive")
+            raise Refused(f"its layer {name[:120]} is compressed as zstd", hint="save it as an OCI archive")
         return magic.startswith(GZIP_MAGIC)
 
     def _chunks(self, member: TarMember) -> Iterator[bytes]:

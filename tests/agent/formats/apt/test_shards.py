@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.formats.apt.packages import Written, cut_shards
+from packrat_agent.formats.apt.packages_index import Written, cut_shards
 from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.records import PackageFile
 

@@ -1,4 +1,9 @@
-"""Sorts the entries of an index, and picks the newest if several records are of the same package."""
+"""Sorts the entries of an index, and picks the newest if several records are of the same package.
+
+1. Entries stand in the order of name, version and architecture, as text: the order has to be the same in each render,
+   and no client asks for another.
+2. Of several records of the same package, that of the newest record stays. The log names it where their files differ.
+"""
 
 from collections.abc import Iterable
 

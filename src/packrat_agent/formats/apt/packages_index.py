@@ -7,12 +7,8 @@ import hashlib
 import zlib
 from collections.abc import Iterable, Iterator
 
-import structlog
-
 from packrat_agent.formats.compress import Shard
 from packrat_agent.model.entries import Entry
-
-log = structlog.get_logger()
 
 _SHARD_STANZAS = 64
 """Average number of stanzas in a shard, if there were no limit."""

@@ -20,7 +20,7 @@ class NoPieces:
         """Forget it."""
 
 
-EXPECTED = Path(__file__).parent / "json"
+EXPECTED = Path(__file__).parent / "expected"
 VERSIONS = tuple(DistroVersion(name, "none", None, name) for name in ("resource", "tar"))
 REPO = Repo("json-dev", "Files", "json-dev", "json", VERSIONS)
 FORM = FilesFormat()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.formats.renamed import means
+from packrat_agent.formats.record_names import means
 
 SAME = [
     ("1.6-2.1.deb12u3", "1.6-2.1+deb12u3"),

@@ -1,51 +1,22 @@
-"""Writes the files that lead clients to the metadata: repomd.xml, mirrorlist, metalink and the .repo file.
+"""Writes the files that lead clients to the repodata: the .repo file, the mirror list and the metalink.
 
-Source: createrepo_c; Metalink 3.0 as librepo and libzypp read it; yum.conf(5), dnf.conf(5).
+1. A .repo file leads dnf and yum to a mirror list if `public_url` is set, else to the repository itself.
+2. The mirror list and the metalink name the newest generation.
+
+Source: Metalink 3.0 as librepo and libzypp read it; yum.conf(5), dnf.conf(5).
 """
 
 import hashlib
-from collections.abc import Sequence
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from packrat_agent.formats.interface import RenderSettings
-from packrat_agent.formats.yum.repodata import Metadata
 from packrat_agent.model.records import Repo
 
 MIRROR_MARK = "@MIRROR@"
 """Placeholder in a .repo file for the address of root_dir if `public_url` is not set."""
 
 _EXPIRE_S = 300
-_LINUX = "http://linux.duke.edu/metadata"
-
-
-def write_repomd(metadata: Sequence[Metadata], revision: int, description: str) -> bytes:
-    """Write repomd.xml.
-
-    Args:
-        metadata: the metadata files, in the order in which they are listed.
-        revision: epoch seconds; also the timestamp of each file.
-        description: the text of a content tag; '' for none.
-    """
-    lines = [
-        '<?xml version="1.0" encoding="UTF-8"?>',
-        f'<repomd xmlns="{_LINUX}/repo" xmlns:rpm="{_LINUX}/rpm">',
-        f"  <revision>{revision}</revision>",
-    ]
-    if description:
-        lines.append(f"  <tags>\n    <content>{escape(description)}</content>\n  </tags>")
-    for file in metadata:
-        lines += [
-            f'  <data type="{file.kind}">',
-            f'    <checksum type="sha256">{file.content.digest}</checksum>',
-            f'    <open-checksum type="sha256">{file.open_checksum}</open-checksum>',
-            f'    <location href="repodata/{file.name}"/>',
-            f"    <timestamp>{revision}</timestamp>",
-            f"    <size>{file.content.size}</size>",
-            f"    <open-size>{file.open_size}</open-size>",
-            "  </data>",
-        ]
-    return ("\n".join([*lines, "</repomd>"]) + "\n").encode()
 
 
 def write_mirrorlist(generation_url: str) -> bytes:

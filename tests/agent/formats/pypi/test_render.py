@@ -14,7 +14,7 @@ from packrat_agent.model.tree import Publication, TreeFile
 from packrat_core.errors import Refused
 from packrat_demo.build_wheel import Python, build_sdist, build_wheel
 
-EXPECTED = Path(__file__).parent / "pypi"
+EXPECTED = Path(__file__).parent / "expected"
 REPO = Repo("pypi-dev", "Python", "pypi-dev", "pypi", (DistroVersion("pypi", "none", None, "python"),))
 FORM = PypiFormat()
 FIRST = Python("Zope.Thing", "1.0", (), ">=3.8,<4")

@@ -8,7 +8,7 @@ def version_of(repo: Repo, file: PackageFile) -> DistroVersion:
     """Find the distribution version that a package file is for.
 
     Raises:
-        Refused: the repository does not have it.
+        Refused: the repository does not have it, so the server should not have listed the file.
     """
     for version in repo.distro_versions:
         if version.name == file.distro_version:

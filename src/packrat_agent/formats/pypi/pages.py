@@ -1,5 +1,9 @@
 """Writes the pages of a simple index, one for each project and one for all projects, as HTML and as JSON.
 
+1. Both forms of a page say the same.
+2. Files are listed in the order of their versions, then of their names.
+3. Addresses are relative, so that they work under any prefix of the site.
+
 Source: Simple repository API (PEP 503, 592, 629, 658, 691, 700, 714).
 """
 
@@ -13,6 +17,7 @@ from urllib.parse import quote
 
 from packaging.version import Version
 
+from packrat_agent.formats.pypi.unpack import requires_python_of
 from packrat_agent.model.entries import Entry
 
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
@@ -20,7 +25,7 @@ HTML_VERSION = "1.0"
 JSON_VERSION = "1.1"
 
 _TOP = "../../"
-"""Way from a project's page to the repository's directory; being relative, it works under any prefix of the site."""
+"""Way from a project's page to the repository's directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +62,17 @@ class IndexedFile:
 def project_identity(entries: Sequence[Entry]) -> str:
     """Hash everything that a project's pages contain, which is much faster than writing them."""
     digest = hashlib.sha256(b"pypi 1\n")
-    for one in entries:
-        file, fragment = one.file, one.fragment
+    for entry in entries:
+        file, fragment = entry.file, entry.fragment
         metadata = fragment.products[0].sha256 if fragment.products else "-"
-        told = f"{one.path} {file.sha256} {one.size} {file.created} {fragment.version} {metadata}\n"
-        digest.update(told.encode() + fragment.body + b"\n")
+        line = f"{entry.path} {file.sha256} {entry.size} {file.created} {fragment.version} {metadata}\n"
+        digest.update(line.encode() + fragment.body + b"\n")
     return digest.hexdigest()
 
 
 def write_project(project: str, entries: Sequence[Entry]) -> Page:
     """Write the page of a project, given by its normalized name."""
-    files = sorted(map(_indexed, entries), key=lambda one: (Version(one.version), one.name))
+    files = sorted(map(_indexed, entries), key=lambda file: (Version(file.version), file.name))
     return Page(_project_html(project, files), _project_json(project, files))
 
 
@@ -79,14 +84,13 @@ def write_root(projects: Sequence[str]) -> Page:
 
 
 def _indexed(entry: Entry) -> IndexedFile:
-    requires = entry.fragment.body.partition(b"\n")[2].decode()
     return IndexedFile(
         entry.path.rpartition("/")[2],
         _TOP + quote(entry.path),
         str(Version(entry.fragment.version)),
         entry.file.sha256,
         entry.size,
-        requires,
+        requires_python_of(entry.fragment),
         entry.fragment.products[0].sha256 if entry.fragment.products else None,
         entry.file.created,
     )
@@ -94,36 +98,36 @@ def _indexed(entry: Entry) -> IndexedFile:
 
 def _project_html(project: str, files: Sequence[IndexedFile]) -> bytes:
     links = []
-    for one in files:
-        more = f' data-requires-python="{escape(one.requires_python)}"' if one.requires_python else ""
-        if one.metadata is not None:
+    for file in files:
+        more = f' data-requires-python="{escape(file.requires_python)}"' if file.requires_python else ""
+        if file.metadata is not None:
             # Some clients know only the older name, some only the newer. In JSON, the older one makes pip 22 and 23.0
             # fail (PEP 714).
-            more += f' data-dist-info-metadata="sha256={one.metadata}" data-core-metadata="sha256={one.metadata}"'
-        links.append(f'<a href="{escape(one.url)}#sha256={one.sha256}"{more}>{escape(one.name)}</a><br>')
+            more += f' data-dist-info-metadata="sha256={file.metadata}" data-core-metadata="sha256={file.metadata}"'
+        links.append(f'<a href="{escape(file.url)}#sha256={file.sha256}"{more}>{escape(file.name)}</a><br>')
     return _html(f"Links for {project}", f"Links for {project}", links)
 
 
 def _project_json(project: str, files: Sequence[IndexedFile]) -> bytes:
-    versions = list(dict.fromkeys(one.version for one in files))
-    listed = ",\n".join(json.dumps(_file_json(one), sort_keys=True) for one in files)
+    versions = list(dict.fromkeys(file.version for file in files))
+    listed = ",\n".join(json.dumps(_file_json(file), sort_keys=True) for file in files)
     return _json(f'"name": {json.dumps(project)}, "versions": {json.dumps(versions)}, "files"', listed)
 
 
-def _file_json(one: IndexedFile) -> dict[str, Any]:
+def _file_json(file: IndexedFile) -> dict[str, Any]:
     value: dict[str, Any] = {
-        "filename": one.name,
-        "url": one.url,
-        "hashes": {"sha256": one.sha256},
-        "size": one.size,
+        "filename": file.name,
+        "url": file.url,
+        "hashes": {"sha256": file.sha256},
+        "size": file.size,
         "yanked": False,
     }
-    if one.requires_python:
-        value["requires-python"] = one.requires_python
-    if one.metadata is not None:
-        value["core-metadata"] = {"sha256": one.metadata}
-    if one.created:
-        value["upload-time"] = one.created
+    if file.requires_python:
+        value["requires-python"] = file.requires_python
+    if file.metadata is not None:
+        value["core-metadata"] = {"sha256": file.metadata}
+    if file.created:
+        value["upload-time"] = file.created
     return value
 
 

@@ -1,0 +1,67 @@
+"""Renders an apt repository: for each suite, the Packages indexes of its architectures and the Release that lists them.
+
+1. Packages for the architecture `all` are listed in the index of every architecture, and in one of their own for
+   clients of other architectures.
+2. A suite without packages has an index for amd64, since apt reports an error if it finds none.
+3. Clients read indexes by hash, so a new index never replaces one that a client is about to read. Release points at
+   them, and becomes live last.
+"""
+
+from packrat_agent.formats.apt.layout import ALL, by_hash_directory, index_directory, suite_directory, suite_of
+from packrat_agent.formats.apt.packages_index import Written, cut_shards
+from packrat_agent.formats.apt.release import Listed, write_arch_release, write_release
+from packrat_agent.formats.compress import compress_gzip, compress_xz
+from packrat_agent.formats.interface import RenderRequest
+from packrat_agent.formats.sort_entries import sort_entries
+from packrat_agent.model.entries import Entry
+from packrat_agent.model.tree import Content, PendingSignature, Publication, Retained, SignatureForm, Tree, TreeFile
+
+
+def render_repository(request: RenderRequest) -> Tree:
+    """Render one publication for each suite, including suites without packages.
+
+    Raises:
+        Held: a value that apt asks its user about would change.
+    """
+    publications = []
+    for version in sorted(request.repo.distro_versions, key=lambda version: version.name):
+        entries = [entry for entry in request.entries if entry.file.distro_version == version.name]
+        publications.append(_render_suite(request, suite_of(version), entries))
+    return Tree(request.repo, tuple(publications))
+
+
+def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> Publication:
+    top = suite_directory(suite)
+    ordered = sort_entries(entries)
+    present = sorted({entry.fragment.arch for entry in ordered} - {ALL}) or ["amd64"]
+    architectures = [ALL, *present]
+    content: list[TreeFile] = []
+    pointers: list[TreeFile | PendingSignature] = []
+    listed: list[Listed] = []
+    for architecture in architectures:
+        directory = index_directory(architecture)
+        for name, data in _arch_indexes(request, suite, architecture, ordered).items():
+            listed.append(Listed(f"{directory}/{name}", data.size, data.digest))
+            # apt asks for .xz or .gz. Plain indexes are ten times as large, so only a few generations are retained.
+            retained = Retained.FEW_GENERATIONS if name == "Packages" else Retained.AS_INDEX
+            content.append(TreeFile(f"{by_hash_directory(f'{top}/{directory}')}/{data.digest}", data, retained))
+            pointers.append(TreeFile(f"{top}/{directory}/{name}", data))
+    release = write_release(request, suite, architectures, listed)
+    pointers.append(TreeFile(f"{top}/Release", Content.of(release.content)))
+    if request.settings.signed:
+        pointers += [
+            PendingSignature(f"{top}/Release.gpg", f"{top}/Release", SignatureForm.ARMOR),
+            PendingSignature(f"{top}/InRelease", f"{top}/Release", SignatureForm.CLEAR, by_hash_directory(top)),
+        ]
+    return Publication(suite, release.identity, tuple(content), tuple(pointers), release.facts)
+
+
+def _arch_indexes(request: RenderRequest, suite: str, architecture: str, ordered: list[Entry]) -> dict[str, Content]:
+    written: Written = request.memo.setdefault(f"{suite} {architecture}", {})
+    shards = cut_shards((entry for entry in ordered if entry.fragment.arch in (architecture, ALL)), written)
+    return {
+        "Packages": Content(tuple(shard.plain for shard in shards)),
+        "Packages.gz": compress_gzip(shards, request.chunks),
+        "Packages.xz": compress_xz(shards, request.chunks),
+        "Release": Content.of(write_arch_release(request, suite, architecture)),
+    }

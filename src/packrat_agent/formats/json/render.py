@@ -1,0 +1,29 @@
+"""Renders a json repository: a manifest and a list of checksums, and signatures of both.
+
+The lists name each path once. The same file may have been uploaded for several distribution versions.
+"""
+
+from packrat_agent.formats.interface import RenderRequest
+from packrat_agent.formats.json.layout import MANIFEST, SUMS
+from packrat_agent.formats.json.manifest import write_manifest, write_sums
+from packrat_agent.model.tree import Content, PendingSignature, Publication, SignatureForm, Tree, TreeFile, sha256_of
+
+
+def render_repository(request: RenderRequest) -> Tree:
+    """Render one publication that lists each path with its oldest record."""
+    entries = {entry.path: entry for entry in reversed(request.entries)}.values()
+    sums = TreeFile(SUMS, Content.of(write_sums(entries)))
+    manifest = TreeFile(MANIFEST, Content.of(write_manifest(entries)))
+    pointers: tuple[TreeFile | PendingSignature, ...] = (sums, manifest)
+    if request.settings.signed:
+        pointers = (
+            sums,
+            PendingSignature(f"{SUMS}.gpg", SUMS, SignatureForm.BINARY),
+            PendingSignature(f"{SUMS}.asc", SUMS, SignatureForm.ARMOR),
+            manifest,
+            PendingSignature(f"{MANIFEST}.gpg", MANIFEST, SignatureForm.BINARY),
+        )
+    # Both lists are hashed as they are: they hold no date. A mirror that begins to sign publishes them again.
+    signed = f"{request.settings.signed}\n".encode()
+    identity = sha256_of((signed, *sums.content.parts, *manifest.content.parts))
+    return Tree(request.repo, (Publication("main", identity, (), pointers),))

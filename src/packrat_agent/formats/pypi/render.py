@@ -1,0 +1,69 @@
+"""Renders a pypi repository: a page for each project, and the root page that lists the projects.
+
+1. A project's name is normalized, so that all spellings of it share a page (PEP 503).
+2. A file that was uploaded for several distribution versions is listed once, with its oldest record.
+3. The page of a project is a publication of its own. An upload changes one page, and only that one is written again.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+from packaging.utils import canonicalize_name
+
+from packrat_agent.formats.interface import ChunkCache, RenderRequest
+from packrat_agent.formats.pypi.layout import HTML_PAGE, JSON_PAGE, SIMPLE, project_directory
+from packrat_agent.formats.pypi.pages import Page, project_identity, write_project, write_root
+from packrat_agent.model.entries import Entry
+from packrat_agent.model.tree import Content, Publication, Tree, TreeFile
+
+_ROOT_PUBLICATION = f"{SIMPLE}/"
+"""Name of the root page's publication; a project can't have it."""
+
+_CODING = "pypi-pages-1"
+
+
+def render_repository(request: RenderRequest) -> Tree:
+    """Render one publication for each project, then that of the root page."""
+    spellings: dict[str, dict[str, Entry]] = {}
+    for entry in request.entries:
+        spellings.setdefault(entry.fragment.name, {}).setdefault(entry.path, entry)
+    # Normalized once for each spelling, not for each file.
+    projects: dict[str, dict[str, Entry]] = {}
+    for name, found in spellings.items():
+        projects.setdefault(canonicalize_name(name), {}).update(found)
+    publications = [
+        _render_project(name, [entries[path] for path in sorted(entries)], request.chunks)
+        for name, entries in sorted(projects.items())
+    ]
+    return Tree(request.repo, (*publications, _render_root(sorted(projects))))
+
+
+def _render_project(name: str, entries: Sequence[Entry], chunks: ChunkCache) -> Publication:
+    identity = project_identity(entries)
+    page = _cached_page(identity, chunks)
+    if page is None:
+        page = write_project(name, entries)
+        chunks.put(_CODING, identity, len(page.html).to_bytes(8, "big") + page.html + page.json)
+    return Publication(name, identity, (), _pointers(project_directory(name), page))
+
+
+def _cached_page(identity: str, chunks: ChunkCache) -> Page | None:
+    cached = chunks.get(_CODING, identity)
+    if cached is None:
+        return None
+    # `_render_project` stores the length of the HTML page (8 bytes, big-endian), that page, and the JSON page.
+    middle = 8 + int.from_bytes(cached[:8], "big")
+    return Page(cached[8:middle], cached[middle:])
+
+
+def _render_root(projects: Sequence[str]) -> Publication:
+    page = write_root(projects)
+    identity = hashlib.sha256(page.html + page.json).hexdigest()
+    return Publication(_ROOT_PUBLICATION, identity, (), _pointers(SIMPLE, page))
+
+
+def _pointers(directory: str, page: Page) -> tuple[TreeFile, ...]:
+    return (
+        TreeFile(f"{directory}/{JSON_PAGE}", Content.of(page.json)),
+        TreeFile(f"{directory}/{HTML_PAGE}", Content.of(page.html)),
+    )

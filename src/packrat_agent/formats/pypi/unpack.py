@@ -1,0 +1,39 @@
+"""Takes out of a Python distribution what the index needs: Requires-Python, and the metadata file of a wheel."""
+
+import hashlib
+from pathlib import Path
+
+from packrat_agent.formats.pypi.layout import METADATA
+from packrat_agent.model.entries import Fragment, Product
+from packrat_core.fs.atomic import write_new
+from packrat_core.packages.python.inspect import Kind, read_distribution
+
+
+def unpack_distribution(path: Path, into: Path) -> Fragment:
+    """Read a distribution, and write a wheel's METADATA to the directory `into`, named by its SHA-256.
+
+    Returns:
+        A fragment whose body is the kind of the distribution and its Requires-Python, a line each.
+
+    Raises:
+        Refused: the file is torn, not a distribution, or malicious.
+        DiskError: the metadata can't be written.
+    """
+    found = read_distribution(path)
+    products: tuple[Product, ...] = ()
+    if found.kind is Kind.WHEEL:
+        digest = hashlib.sha256(found.content).hexdigest()
+        write_new(into / digest, found.content)
+        products = (Product(METADATA, digest, len(found.content), beside=True),)
+    body = f"{found.kind}\n{found.core.requires_python}".encode()
+    return Fragment(body, found.core.name, found.core.version, "all", products)
+
+
+def kind_of(fragment: Fragment) -> str:
+    """Give the kind of the distribution that a fragment was read from."""
+    return fragment.body.partition(b"\n")[0].decode()
+
+
+def requires_python_of(fragment: Fragment) -> str:
+    """Give the Requires-Python of the distribution that a fragment was read from; '' if it has none."""
+    return fragment.body.partition(b"\n")[2].decode()

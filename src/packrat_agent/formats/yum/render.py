@@ -1,0 +1,95 @@
+"""Renders a yum repository: for each distribution version, the repodata and the files that lead clients to it.
+
+1. The metadata files are named by their content, so a new one never replaces one that a client is about to read.
+2. repomd.xml names them, and becomes live last, after its signature.
+3. If `public_url` is set, the same repodata also stands in an immutable generation. The mirror list and the metalink
+   lead clients there: they read one generation from start to end, so an update in between can't take files away.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from packrat_agent.formats.interface import RenderRequest
+from packrat_agent.formats.sort_entries import sort_entries
+from packrat_agent.formats.yum.client_files import write_metalink, write_mirrorlist, write_repo_file
+from packrat_agent.formats.yum.layout import generation_directory, version_directory
+from packrat_agent.formats.yum.repodata import Metadata, write_metadata, write_repomd
+from packrat_agent.model.dates import rising
+from packrat_agent.model.entries import Entry
+from packrat_agent.model.records import DistroVersion
+from packrat_agent.model.tree import Content, PendingSignature, Publication, SignatureForm, Tree, TreeFile, TreeLink
+
+_Files = list[TreeFile | TreeLink | PendingSignature]
+
+
+def render_repository(request: RenderRequest) -> Tree:
+    """Render one publication for each distribution version, including those without packages."""
+    by_directory: dict[str, list[DistroVersion]] = {}
+    for version in request.repo.distro_versions:
+        if version.file_type == "rpm":
+            by_directory.setdefault(version_directory(version), []).append(version)
+    publications = []
+    for top, versions in sorted(by_directory.items()):
+        names = {version.name for version in versions}
+        entries = [entry for entry in request.entries if entry.file.distro_version in names]
+        publications.append(_render_version(request, top, versions[0], entries))
+    return Tree(request.repo, tuple(publications))
+
+
+def _render_version(request: RenderRequest, top: str, version: DistroVersion, entries: Sequence[Entry]) -> Publication:
+    settings, repo = request.settings, request.repo
+    # Named like its directory, so that no two publications share a pointer.
+    name = f"{version.distro}/{version.version or version.name}"
+    ordered = sort_entries(entries)
+    metadata = write_metadata(ordered, f"{top}/", request.chunks)
+    revision = _next_revision(request, name)
+    description = " ".join(settings.mirror_description.split())
+    repomd = write_repomd(metadata, revision, description)
+    title = f"{repo.description or repo.name} ({version.distro} {version.version or version.name})"
+    repo_file = write_repo_file(repo, top, title, settings)
+    content = _metadata_files(f"{top}/repodata", metadata)
+    pointers = _repomd_files(f"{top}/repodata", f"{top}/repodata", Content.of(repomd), request)
+    if settings.public_url:
+        generation = generation_directory(revision, repomd)
+        content += _metadata_files(f"{top}/{generation}/repodata", metadata)
+        content += _repomd_files(f"{top}/{generation}/repodata", f"{top}/repodata", Content.of(repomd), request)
+        arches = sorted({entry.path.removeprefix(f"{top}/").partition("/")[0] for entry in ordered})
+        content += [TreeLink(f"{top}/{generation}/{arch}", f"../../{arch}") for arch in arches]
+        address = f"{settings.public_url}/{quote(f'{repo.directory}/{top}/{generation}')}"
+        pointers += [
+            TreeFile(f"{top}/mirrorlist", Content.of(write_mirrorlist(address))),
+            TreeFile(f"{top}/metalink", Content.of(write_metalink(address, repomd, revision))),
+        ]
+    pointers.append(TreeFile(f"{top}/{repo.name}.repo", Content.of(repo_file)))
+    # With revision 0, the identity does not depend on the date.
+    identity = hashlib.sha256(write_repomd(metadata, 0, description) + repo_file + (settings.public_key or b""))
+    return Publication(name, identity.hexdigest(), tuple(content), tuple(pointers), {"Revision": str(revision)})
+
+
+def _metadata_files(directory: str, metadata: Sequence[Metadata]) -> _Files:
+    return [TreeFile(f"{directory}/{file.name}", file.content) for file in metadata]
+
+
+def _repomd_files(directory: str, source: str, repomd: Content, request: RenderRequest) -> _Files:
+    """List repomd.xml after its signature.
+
+    Args:
+        directory: where the files are published.
+        source: the directory whose repomd.xml is signed; the generations share one signature with it.
+        repomd: the content of repomd.xml.
+        request: what the repository is rendered from.
+    """
+    files: _Files = []
+    if request.settings.signed:
+        if request.settings.public_key:
+            files.append(TreeFile(f"{directory}/repomd.xml.key", Content.of(request.settings.public_key)))
+        files.append(PendingSignature(f"{directory}/repomd.xml.asc", f"{source}/repomd.xml", SignatureForm.ARMOR))
+    files.append(TreeFile(f"{directory}/repomd.xml", repomd))
+    return files
+
+
+def _next_revision(request: RenderRequest, publication: str) -> int:
+    """Give the revision in epoch seconds: now, or just after the last one if the clock has stepped back."""
+    last = request.facts.get(publication, {}).get("Revision", "")
+    return rising(int(request.now.timestamp()), int(last) if last.isdigit() else None)

@@ -1,0 +1,138 @@
+"""What the requests of one client have in common: connections, the protocol's version, a login, limits of time.
+
+1. The oldest version is tried first. Where the server refuses it and names another one, that is used from then on.
+2. A server that is busy and says for how long has carried nothing out, so it is asked again, for half a minute in all.
+3. After a login, every request carries the server's token.
+
+Source: the CInP protocol, versions 0.9 to 2.0.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import aiohttp
+import structlog
+
+from packrat_core.backoff import lengthen
+from packrat_core.cinp.limits import LISTING, RECORDS
+from packrat_core.cinp.responses import Answer, raise_for, read_answer
+from packrat_core.cinp.transport import HttpRequest, Transport
+from packrat_core.errors import ServerBroken, ServerUnavailable
+
+log = structlog.get_logger()
+
+VERSIONS = ("0.9", "1.0", "2.0")
+_PATIENCE_S = 30.0
+"""How long a request waits in all where the server asks for it; a longer wait is left to the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait: for a connection (name, TCP, proxy and TLS together), for the next byte, for a whole answer."""
+
+    connect_s: float = 10.0
+    stall_s: float = 60.0
+    total_s: float = 300.0
+
+
+class CinpSession:
+    """Requests to one server, without a login until `log_in`.
+
+    Attributes:
+        auth: The headers of the login; none where there is no login.
+    """
+
+    def __init__(self, transport: Transport, timeouts: Timeouts) -> None:
+        self._transport = transport
+        self.auth: Mapping[str, str] = {}
+        self._timeouts = timeouts
+        self._version = VERSIONS[0]
+        self._busy = False
+
+    def log_in(self, username: str, token: str) -> None:
+        """Send this name and token with every request from now on."""
+        self.auth = {"Auth-Id": username, "Auth-Token": token}
+
+    def log_out(self) -> None:
+        """Send no name and token any more."""
+        self.auth = {}
+
+    def until(self, read_s: float, total_s: float | None = None) -> aiohttp.ClientTimeout:
+        """Limit a request: seconds for the next byte, and for the whole answer where that is limited, too."""
+        connect_s = self._timeouts.connect_s
+        return aiohttp.ClientTimeout(total=total_s, connect=connect_s, sock_connect=connect_s, sock_read=read_s)
+
+    async def ask(
+        self,
+        verb: str,
+        uri: str,
+        headers: Mapping[str, str] | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
+        repeatable: bool = True,
+    ) -> Answer:
+        """Send a request and read its answer.
+
+        Args:
+            verb: of the protocol.
+            uri: of the object, model or action.
+            headers: of this request alone.
+            arguments: by name, for the body.
+            timeout_s: how long the server may take; None for the limits of the session.
+            repeatable: carrying it out twice does no harm.
+
+        Raises:
+            ServerUnavailable: waiting may help.
+            ServerRefused: the server refuses the request.
+            ServerBroken: the answer can't be read.
+        """
+        body = json.dumps(arguments).encode() if arguments is not None else None
+        timeout = self.until(self._timeouts.stall_s, self._timeouts.total_s)
+        if timeout_s is not None:
+            timeout = self.until(timeout_s, timeout_s)
+        request = HttpRequest(verb, uri, headers or {}, body, timeout, repeatable)
+        waited_s = 0.0
+        while True:
+            try:
+                answer = await self._ask_now(request)
+            except ServerUnavailable as error:
+                waited_s += error.wait_s
+                if not error.wait_s or waited_s > _PATIENCE_S:
+                    raise
+                if not self._busy:
+                    log.warning("waiting", reason=str(error))
+                self._busy = True
+                await asyncio.sleep(lengthen(error.wait_s))
+            else:
+                self._busy = False
+                return answer
+
+    async def _ask_now(self, request: HttpRequest) -> Answer:
+        what = f"{request.verb} {request.path[:200]}"
+        for _ in VERSIONS:
+            sent = {"CInP-Version": self._version, "Accept": "application/json", **self.auth, **request.headers}
+            if request.body is not None:
+                sent["Content-Type"] = "application/json;charset=utf-8"
+            async with self._transport.send(replace(request, headers=sent)) as response:
+                if 200 <= response.status < 300:
+                    return await read_answer(response, what, LISTING if request.verb in ("LIST", "CALL") else RECORDS)
+                if response.status == 400 and self._speaks_another_version(response):
+                    continue
+                await raise_for(response, what, self._transport.proxy)
+        raise ServerBroken(f"{what}: the server accepts none of the CInP versions {', '.join(VERSIONS)}")
+
+    def _speaks_another_version(self, response: aiohttp.ClientResponse) -> bool:
+        version = response.headers.get("Cinp-Version")
+        if version is None or version == self._version:
+            return False
+        if version not in VERSIONS:
+            raise ServerBroken(
+                f"the server speaks CInP {version[:20]!r}, this packrat-agent {', '.join(VERSIONS)}",
+                hint="upgrade the older one",
+            )
+        self._version = version
+        return True

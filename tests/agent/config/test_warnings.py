@@ -1,0 +1,50 @@
+"""What is allowed in mirror.conf, and not wise, is warned of."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.config.conf_file import SECRET, written
+from packrat_agent.config.checks import warn
+from packrat_agent.config.load import load
+
+
+@pytest.mark.parametrize(
+    ("host", "psk", "mode", "warned"),
+    [
+        ("packrat.example.com", SECRET, 0o640, ["unencrypted"]),
+        ("https://packrat.example.com", SECRET, 0o640, []),
+        ("https://packrat.example.com", SECRET, 0o644, ["chmod 0640"]),
+        ("https://packrat.example.com", SECRET, 0o602, ["chmod 0640"]),
+        ("localhost:8888", SECRET, 0o600, []),
+        ("127.0.0.1", SECRET, 0o600, []),
+        ("[::1]", SECRET, 0o600, []),
+        ("localhost.example.com", SECRET, 0o600, ["unencrypted"]),
+        ("packrat.example.com", "", 0o644, ["anonymously"]),
+    ],
+)
+def test_what_is_not_wise_is_warned_of(conf: Path, host: str, psk: str, mode: int, warned: list[str]) -> None:
+    written(conf, {"host": host, "psk": psk}).chmod(mode)
+    found = warn(load(conf))
+    assert len(found) == len(warned)
+    assert all(word in text for word, text in zip(warned, found, strict=True))
+    assert SECRET not in "".join(found)
+
+
+def test_a_passphrase_that_everyone_can_read_is_warned_of(conf: Path, tmp_path: Path) -> None:
+    passphrase = tmp_path / "passphrase"
+    passphrase.touch(0o600)
+    conf = written(conf, {"host": "localhost"}, {"passphrase_file": str(passphrase)})
+    conf.chmod(0o600)
+    assert warn(load(conf)) == ()
+    passphrase.chmod(0o644)
+    assert warn(load(conf)) == (
+        f"{passphrase} holds the passphrase and everyone can read it; `chmod 0600 {passphrase}`",
+    )
+
+
+def test_a_keep_file_outside_root_dir_is_warned_of(conf: Path) -> None:
+    conf = written(conf, {"host": "localhost"}, {"keep_file": "/srv/mirror/wwww/a"})
+    conf.chmod(0o600)
+    (found,) = warn(load(conf))
+    assert found == "keep_file /srv/mirror/wwww/a does not lie in root_dir /srv/mirror/www: it has no effect"

@@ -1,0 +1,54 @@
+"""An error keeps what happened apart from what to do next, and shows both together in one way."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import packrat_server.cli.main  # noqa: F401 so that every error of both programs is known
+from packrat_core.errors import PackratError
+
+
+def kinds(root: type[PackratError] = PackratError) -> Iterator[type[PackratError]]:
+    """All kinds of errors that both programs raise."""
+    yield root
+    for kind in root.__subclasses__():
+        yield from kinds(kind)
+
+
+@pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)
+def test_an_error_shows_what_happened_and_then_what_to_do(kind: type[PackratError]) -> None:
+    error = kind("the disk is full", hint="make room")
+    assert (error.message, error.hint, str(error)) == ("the disk is full", "make room", "the disk is full; make room")
+    assert str(kind("the disk is full")) == "the disk is full"
+
+
+def test_who_must_act_tells_the_exit_code() -> None:
+    codes = [PackratError.exit_code, *(kind.exit_code for kind in PackratError.__subclasses__())]
+    assert len(set(codes)) == len(codes)
+    for kind in PackratError.__subclasses__():
+        assert {special.exit_code for special in kinds(kind)} == {kind.exit_code}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("packrat_agent.cli", "--config", "{missing}", "status"),
+            "packrat-agent: there is no configuration file {missing}; write one (see the README), or name another with "
+            "--config\n",
+        ),
+        (
+            ("packrat_server.cli", "repo", "remove", "apt-dev", "--data", "{missing}"),
+            "packrat-server: {missing} holds no packrat server; make one with `packrat-server init --data {missing}`\n",
+        ),
+    ],
+    ids=["packrat-agent", "packrat-server"],
+)
+def test_both_commands_show_the_hint(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    missing = str(tmp_path / "missing")
+    command = [sys.executable, "-m", *(word.format(missing=missing) for word in arguments)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr, ended.stdout) == (2, said.format(missing=missing), "")
