@@ -11,7 +11,7 @@ from yarl import URL
 from packrat_agent.config.checks import warn
 from packrat_agent.config.describe import describe
 from packrat_agent.config.load import load
-from packrat_agent.config.settings import Config
+from packrat_agent.config.settings import Config, PackageSigning
 from packrat_core.errors import ConfigError
 
 SECRET = "s3cr3t-psk"
@@ -80,6 +80,7 @@ def test_the_smallest_file_gives_the_documented_defaults(conf: Path) -> None:
         "apt_origin": "Packrat",
         "apt_label": None,
         "apt_valid_for_s": None,
+        "yum_sign_packages": "all",
         "confirm_release_change": frozenset(),
         "public_url": None,
         "metrics_file": None,
@@ -118,6 +119,7 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         "apt_origin: Example Corp\r\n"
         "apt_label: Packages\r\n"
         "apt_valid_for: 1209600\r\n"
+        "yum_sign_packages: Unsigned\r\n"
         "confirm_release_change: apt-dev, apt-prod\r\n"
         "public_url: https://repo.example.com/\r\n"
     )
@@ -151,6 +153,7 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         "Example Corp",
         "Packages",
         1209600,
+        PackageSigning.UNSIGNED,
         frozenset({"apt-dev", "apt-prod"}),
         "https://repo.example.com",
         None,
@@ -320,6 +323,7 @@ def test_what_is_no_host_is_refused(conf: Path, host: str) -> None:
         ("mirror", "full_sync_interval", "9" * 5000),
         ("mirror", "grace_period", "31622401"),
         ("mirror", "keep_generations", "1001"),
+        ("mirror", "yum_sign_packages", "vendors"),
         ("mirror", "parallel_downloads", "65"),
         ("mirror", "apt_valid_for", "3599"),
         ("mirror", "keep_file", "robots.txt"),

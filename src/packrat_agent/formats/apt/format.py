@@ -8,7 +8,7 @@ from pathlib import Path
 from packrat_agent.formats.apt.packages import Written, cut_shards
 from packrat_agent.formats.apt.release import Listed, write_arch_release, write_release
 from packrat_agent.formats.compress import compress_gzip, compress_xz
-from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
+from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.formats.newest import sort_entries
 from packrat_agent.formats.renamed import check_record
 from packrat_agent.formats.versions import version_of
@@ -75,7 +75,7 @@ class AptFormat:
         ]
         return "\n".join([*lines, "sudo apt-get update"])
 
-    def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
+    def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Name the Release files; their hashes cover everything else."""
         return "the Release files; through their hashes, the indexes and packages"
 

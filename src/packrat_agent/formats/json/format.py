@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
+from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.formats.json.manifest import write_manifest, write_sums
 from packrat_agent.formats.versions import version_of
 from packrat_agent.model.entries import Fragment
@@ -76,7 +76,7 @@ class FilesFormat:
         get = f"curl -fsS --create-dirs -o PACKAGE/FILE {here}/PACKAGE/FILE"
         return "\n".join([*lines, get, f"sha256sum -c --ignore-missing {SUMS}"])
 
-    def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
+    def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Name the lists; their hashes cover the files."""
         return f"the lists {SUMS} and {MANIFEST.rpartition('/')[2]}; through their hashes, the files"
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from packaging.utils import canonicalize_name
 
-from packrat_agent.formats.interface import ChunkCache, RenderRequest, Treatment, WebRules, WebServer
+from packrat_agent.formats.interface import ChunkCache, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.formats.pypi.index import Page, project_identity, write_project, write_root
 from packrat_agent.formats.pypi.serving import write_rules
 from packrat_agent.formats.renamed import means
@@ -95,7 +95,7 @@ class PypiFormat:
         ]
         return "\n".join(lines)
 
-    def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
+    def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Return None: Python clients do not check signatures."""
         return None
 

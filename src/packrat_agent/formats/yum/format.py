@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
+from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.formats.newest import sort_entries
 from packrat_agent.formats.renamed import check_record
 from packrat_agent.formats.versions import version_of
 from packrat_agent.formats.yum.read_rpm import read_rpm
 from packrat_agent.formats.yum.repodata import Metadata, write_metadata
 from packrat_agent.formats.yum.repomd import (
+    AS_UPLOADED,
     MIRROR_MARK,
     write_metalink,
     write_mirrorlist,
@@ -93,9 +94,9 @@ class YumFormat:
             ]
         return "\n".join(lines)
 
-    def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
-        """Name the metadata and every package."""
-        return "the metadata and every package"
+    def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
+        """Name the metadata, and the packages if all of them are signed."""
+        return "the metadata and every package" if settings.signs_all_packages else "the metadata"
 
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
         """Give the rules for caching what never changes, and for following the links of a generation."""
@@ -113,8 +114,8 @@ def _render_version(request: RenderRequest, top: str, version: DistroVersion, en
     ordered = sort_entries(entries)
     metadata = write_metadata(ordered, f"{top}/", request.chunks)
     revision = _next_revision(request, name)
-    description = " ".join(settings.mirror_description.split())
-    repomd = write_repomd(metadata, revision, description)
+    contents = _content_tags(settings)
+    repomd = write_repomd(metadata, revision, contents)
     title = f"{repo.description or repo.name} ({version.distro} {version.version or version.name})"
     repo_file = write_repo_file(repo, top, title, settings)
     content: list[TreeFile | TreeLink | PendingSignature] = _repodata_content(f"{top}/repodata", metadata)
@@ -134,8 +135,14 @@ def _render_version(request: RenderRequest, top: str, version: DistroVersion, en
         ]
     pointers.append(TreeFile(f"{top}/{repo.name}.repo", Content.of(repo_file)))
     # With revision 0, the identity does not depend on the date.
-    identity = hashlib.sha256(write_repomd(metadata, 0, description) + repo_file + (settings.public_key or b""))
+    identity = hashlib.sha256(write_repomd(metadata, 0, contents) + repo_file + (settings.public_key or b""))
     return Publication(name, identity.hexdigest(), tuple(content), tuple(pointers), {"Revision": str(revision)})
+
+
+def _content_tags(settings: RenderSettings) -> list[str]:
+    description = " ".join(settings.mirror_description.split())
+    as_uploaded = settings.signed and not settings.signs_all_packages
+    return [text for text in (description, AS_UPLOADED * as_uploaded) if text]
 
 
 def _repodata_content(directory: str, metadata: Sequence[Metadata]) -> list[TreeFile | TreeLink | PendingSignature]:

@@ -15,25 +15,28 @@ from packrat_agent.model.records import Repo
 MIRROR_MARK = "@MIRROR@"
 """Placeholder in a .repo file for the address of root_dir if `public_url` is not set."""
 
+AS_UPLOADED = "package-signatures:as-uploaded"
+"""A content tag of repomd.xml: packages need not be signed by this mirror."""
+
 _EXPIRE_S = 300
 _LINUX = "http://linux.duke.edu/metadata"
 
 
-def write_repomd(metadata: Sequence[Metadata], revision: int, description: str) -> bytes:
+def write_repomd(metadata: Sequence[Metadata], revision: int, contents: Sequence[str]) -> bytes:
     """Write repomd.xml.
 
     Args:
         metadata: the metadata files, in the order in which they are listed.
         revision: epoch seconds; also the timestamp of each file.
-        description: the text of a content tag; '' for none.
+        contents: the texts of the content tags.
     """
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         f'<repomd xmlns="{_LINUX}/repo" xmlns:rpm="{_LINUX}/rpm">',
         f"  <revision>{revision}</revision>",
     ]
-    if description:
-        lines.append(f"  <tags>\n    <content>{escape(description)}</content>\n  </tags>")
+    if contents:
+        lines += ["  <tags>", *(f"    <content>{escape(text)}</content>" for text in contents), "  </tags>"]
     for file in metadata:
         lines += [
             f'  <data type="{file.kind}">',
@@ -95,7 +98,9 @@ def write_repo_file(repo: Repo, top: str, title: str, settings: RenderSettings) 
     """
     mirror = settings.public_url or MIRROR_MARK
     base = f"{mirror}/{quote(f'{repo.directory}/{top}')}"
+    # A package that this mirror did not sign needs its maker's key, which only the client's administrator can give.
     check = int(settings.signed)
+    check_packages = int(settings.signed and settings.signs_all_packages)
     lines = [f"[{repo.name}]", f"name={' '.join(title.split()) or repo.name}"]
     if settings.public_url:
         lines += [f"mirrorlist={base}/mirrorlist", f"#metalink={base}/metalink", f"#baseurl={base}/"]
@@ -103,7 +108,7 @@ def write_repo_file(repo: Repo, top: str, title: str, settings: RenderSettings) 
         lines.append(f"baseurl={base}/")
     # Without these, zypper never looks for new packages by itself, and dnf does only every two days.
     lines += ["enabled=1", "autorefresh=1", f"metadata_expire={_EXPIRE_S}", "type=rpm-md"]
-    lines += [f"gpgcheck={check}", f"repo_gpgcheck={check}"]
+    lines += [f"gpgcheck={check_packages}", f"repo_gpgcheck={check}"]
     if settings.signed:
         lines.append(f"gpgkey={mirror}/repo-key")
     return ("\n".join(lines) + "\n").encode()
