@@ -183,13 +183,13 @@ def _encode(kind: int, value: Value) -> tuple[int, bytes]:
         assert isinstance(value, bytes)
         return len(value), value
     texts = value if isinstance(value, tuple) else (value,)
-    encoded = [text if isinstance(text, bytes) else str(text).encode() for text in texts]
+    encoded = [text if isinstance(text, bytes) else str(text).encode("utf-8", "surrogateescape") for text in texts]
     return len(encoded), b"".join(text + b"\0" for text in encoded)
 
 
 def _cpio(rpm: Rpm) -> bytes:
     """Write the archive of the files."""
-    members = [(f".{path}".encode(), 0o100644, data) for path, data in rpm.files]
+    members = [(f".{path}".encode("utf-8", "surrogateescape"), 0o100644, data) for path, data in rpm.files]
     members.append((b"TRAILER!!!", 0, b""))
     parts = []
     for inode, (name, mode, data) in enumerate(members, start=1):
