@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 ARGS ?= tests
 WORKERS ?= auto
 
-.PHONY: help demo-needs demo demo-once test check requirements bench kill mutants clean
+.PHONY: help demo-needs demo demo-once test check requirements bench kill mutants test-sid clean
 
 help:
 	@echo "make demo              try it out: a server, a mirror of it, packages that arrive; Ctrl-C ends it"
@@ -13,6 +13,7 @@ help:
 	@echo "make test ARGS='tests/agent -k plan'   run some of them"
 	@echo "make check             ruff, mypy, import-linter, deptry, vulture and the rules of the architecture"
 	@echo "make requirements      pin what pyproject.toml asks for, with hashes; what is pinned stays as it is"
+	@echo "make test-sid          the tests with clients of other releases, on Debian sid"
 	@echo "make kill              kill the agent 200 times at random moments, and look after each"
 	@echo "make mutants           change the program in 300 places, one at a time, and count which changes the tests notice"
 	@echo "make bench             measure against aptly, reprepro and apt-ftparchive"
@@ -64,6 +65,12 @@ requirements:
 	@$(COMPILE) --extra server pyproject.toml requirements/build.in -o requirements/run.txt
 	@$(COMPILE) --extra server --extra test pyproject.toml requirements/build.in -o requirements/test.txt
 	@$(COMPILE) requirements/clients.in -o requirements/clients.txt
+
+# sid changes daily, so it is not in `test`.
+test-sid: $(VENV)/test
+	@rm -rf .cache/debian-sid
+	@PACKRAT_MORE_RELEASES=debian-sid tests/provision.sh
+	@PACKRAT_MORE_RELEASES=debian-sid $(BIN)/pytest -k debian-sid tests
 
 kill: $(VENV)/test
 	@tests/provision.sh gpg gpgv

@@ -80,6 +80,26 @@ for name in "${real[@]}"; do
   (cd $cache && apt-get -q -o Acquire::Retries=3 -o APT::Sandbox::User=root download "$name" >/dev/null)
 done
 
+# Other releases of Debian, for their apt, dnf, zypper and rpm.
+make_release() {
+  local suite=$1 directory=.cache/$2 clients=$3
+  [ ! -e "$directory/made" ] || return 0
+  [ "$(id -u)" = 0 ] || { echo "only root can make a root of Debian $suite: its clients are left out" >&2; return 0; }
+  echo "making a root of Debian $suite in $directory ..."
+  rm -rf "$directory"
+  mkdir -p "$directory"
+  debootstrap --variant=minbase --include="$clients" "$suite" "$directory/root" http://deb.debian.org/debian \
+    >"$directory/log" || { tail "$directory/log" >&2; exit 1; }
+  rm -rf "$directory"/root/var/cache/apt/archives/*.deb
+  touch "$directory/made"
+}
+
+make_release trixie debian-13 dnf,gpgv,rpm,zypper,ca-certificates
+# What changes daily must not fail a test run: only `make test-sid` asks for it.
+case " ${PACKRAT_MORE_RELEASES:-} " in
+  *" debian-sid "*) make_release sid debian-sid dnf5,gpgv,rpm,zypper,ca-certificates ;;
+esac
+
 # A fresh Debian 12, to walk through the README in. What the README installs there is downloaded here, once.
 fresh=.cache/debian-12
 if [ ! -e $fresh/made ]; then

@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import io
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,7 @@ class Rpm:
 
 
 Value = int | str | bytes | tuple[int, ...] | tuple[str, ...]
+TagValues = Mapping[int, tuple[int, Value]]
 Tags = dict[int, tuple[int, Value]]
 
 
@@ -54,8 +55,8 @@ def build_rpm(rpm: Rpm) -> bytes:
     with gzip.GzipFile(filename="", mode="wb", fileobj=output, mtime=0) as packed:
         packed.write(plain)
     payload = output.getvalue()
-    header = _header(_about(rpm) | _about_files(rpm) | _about_payload(payload), _IMMUTABLE)
-    signature = _header(
+    header = write_header(_about(rpm) | _about_files(rpm) | _about_payload(payload), _IMMUTABLE)
+    signature = write_header(
         {
             269: (_STRING, hashlib.sha1(header, usedforsecurity=False).hexdigest()),
             273: (_STRING, hashlib.sha256(header).hexdigest()),
@@ -159,7 +160,7 @@ def _about_payload(payload: bytes) -> Tags:
     }
 
 
-def _header(tags: Tags, region: int) -> bytes:
+def write_header(tags: TagValues, region: int) -> bytes:
     """Write a header structure whose region covers all of it, as rpm makes and signs them."""
     index, store = b"", b""
     for tag, (kind, value) in sorted(tags.items()):
@@ -182,13 +183,13 @@ def _encode(kind: int, value: Value) -> tuple[int, bytes]:
         assert isinstance(value, bytes)
         return len(value), value
     texts = value if isinstance(value, tuple) else (value,)
-    encoded = [text if isinstance(text, bytes) else str(text).encode() for text in texts]
+    encoded = [text if isinstance(text, bytes) else str(text).encode("utf-8", "surrogateescape") for text in texts]
     return len(encoded), b"".join(text + b"\0" for text in encoded)
 
 
 def _cpio(rpm: Rpm) -> bytes:
     """Write the archive of the files."""
-    members = [(f".{path}".encode(), 0o100644, data) for path, data in rpm.files]
+    members = [(f".{path}".encode("utf-8", "surrogateescape"), 0o100644, data) for path, data in rpm.files]
     members.append((b"TRAILER!!!", 0, b""))
     parts = []
     for inode, (name, mode, data) in enumerate(members, start=1):

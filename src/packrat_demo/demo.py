@@ -67,9 +67,6 @@ def play(directory: Path, host: str, port: int, *, once: bool) -> None:
 def _possible_kinds() -> tuple[str, ...]:
     """List the types of repositories that this machine can build, and print which it can't."""
     kinds = tuple(DEMO_TYPES)
-    if shutil.which("rpmsign") is None:
-        click.echo("left out yum, because rpmsign is not installed; to see it: apt-get install rpm")
-        return tuple(kind for kind in kinds if kind != "yum")
     try:
         import createrepo_c  # noqa: F401 only whether it can be
     except ImportError as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from packrat_agent.config import value_types as types
+from packrat_agent.config.settings import PackageSigning
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ FIELDS = (
     Field("mirror", "apt_origin", "apt_origin", types.read_line),
     Field("mirror", "apt_label", "apt_label", types.read_line),
     Field("mirror", "apt_valid_for", "apt_valid_for_s", types.integer_between(3600, 10 * 366 * 86400)),
+    Field("mirror", "yum_sign_packages", "yum_sign_packages", types.one_of(PackageSigning)),
     Field("mirror", "confirm_release_change", "confirm_release_change", types.read_words),
     Field("mirror", "public_url", "public_url", types.read_public_url),
     Field("mirror", "metrics_file", "metrics_file", types.read_metrics_file),

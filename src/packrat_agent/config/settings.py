@@ -1,6 +1,7 @@
 """The values of mirror.conf as the rest of the agent sees them: complete, checked and frozen."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 AGENT_DIR = ".packrat-agent"
@@ -8,6 +9,14 @@ AGENT_DIR = ".packrat-agent"
 
 INDEX_GRACE_S = 3600
 """How long replaced indexes stay on disk, unless the grace period of packages is shorter."""
+
+
+class PackageSigning(StrEnum):
+    """Which packages get a signature of this mirror, of the types that have signed packages."""
+
+    ALL = "all"
+    UNSIGNED = "unsigned"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,7 @@ class MirrorSettings:
     apt_origin: str = "Packrat"
     apt_label: str | None = None
     apt_valid_for_s: int | None = None
+    yum_sign_packages: PackageSigning = PackageSigning.ALL
     confirm_release_change: frozenset[str] = frozenset()
     public_url: str | None = None
     metrics_file: Path | None = None

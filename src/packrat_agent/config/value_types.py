@@ -8,6 +8,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -185,5 +186,17 @@ def integer_between(low: int, high: int) -> Callable[[str], int]:
         if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
             raise ValueError(f"{text[:40]!r} is not an integer between {low} and {high}")
         return int(text)
+
+    return read
+
+
+def one_of(words: type[StrEnum]) -> Callable[[str], StrEnum]:
+    """Read one of a few words."""
+
+    def read(text: str) -> StrEnum:
+        try:
+            return words(text.lower())
+        except ValueError:
+            raise ValueError(f"{text[:60]!r} is not one of: {', '.join(words)}") from None
 
     return read

@@ -27,6 +27,7 @@ class RenderSettings:
         apt_label: Label in Release; None for the description of the repository.
         apt_valid_for_s: seconds from Date to Valid-Until; None for no Valid-Until.
         confirmed_repos: the repositories whose published Origin, Label and Codename may change.
+        signs_all_packages: each package whose type is SIGNED has a signature of this mirror, if there is a key.
         clock_confirmed: the clock is right, so a date may be earlier than the last one.
     """
 
@@ -39,6 +40,7 @@ class RenderSettings:
     apt_label: str | None = None
     apt_valid_for_s: int | None = None
     confirmed_repos: frozenset[str] = frozenset()
+    signs_all_packages: bool = True
     clock_confirmed: bool = False
 
 
@@ -188,7 +190,7 @@ class Format(Protocol):
             signed: the mirror has a signing key, so the client needs the public one.
         """
 
-    def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
+    def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Say which files of the repository are signed, as the end of `Signed: …`; None if none is."""
 
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:

@@ -1,49 +1,86 @@
-"""Signs a copy of an rpm with the operator's key; the same rpm and key always give the same bytes.
-
-Source: rpmsign(8); rpm's macros `__gpg_sign_cmd`.
-"""
+"""Signs copies of rpms with the operator's key; the same rpm and key always give the same bytes."""
 
 import hashlib
 import os
-import shutil
-import subprocess
 import tempfile
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO, BinaryIO
 
-from packrat_agent.gpg.run import environment, find_program, unlock_options
-from packrat_agent.gpg.signatures import try_key
+from packrat_agent.gpg.rpm_signature_header import replace_signatures
+from packrat_agent.gpg.signatures import make_signature
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.verify import verifies
 from packrat_agent.model.entries import StagedFile
-from packrat_core.errors import Refused, SigningError
+from packrat_agent.model.tree import SignatureForm
+from packrat_core.errors import SigningError
 from packrat_core.fs.disk_errors import as_disk_error
-from packrat_core.packages.rpm.header import RpmFile, walk
-from packrat_core.packages.rpm.signatures import header_signatures
+from packrat_core.packages.rpm.header import LEAD_BYTES, RpmFile, walk
+from packrat_core.packages.rpm.payload import check_payload
+from packrat_core.packages.rpm.signatures import read_signatures
 from packrat_core.packages.rpm.tags import BUILD_TIME
 
-_TIMEOUT_S = 1800
+_COPY_BYTES = 1024 * 1024
+_DIGEST = "SHA256"
+"""What every rpm reads; some older ones don't know SHA-512."""
 
 
-def sign_package(rpm: Path, into: Path, key: SigningKey) -> StagedFile | None:
+@dataclass(frozen=True, slots=True)
+class PackageSigner:
+    """The key that signs packages; with `only_unsigned`, signatures of others stay."""
+
+    key: SigningKey
+    only_unsigned: bool = False
+
+    @property
+    def identity(self) -> str:
+        """Names what this signer makes of a package: another identity, other bytes."""
+        return f"unsigned {self.key.fingerprint}" if self.only_unsigned else self.key.fingerprint
+
+
+def sign_package(rpm: Path, into: Path, signer: PackageSigner) -> StagedFile | None:
     """Sign a copy of an rpm.
 
     Args:
         rpm: The package file, whose SHA-256 was checked; it is left as it is.
         into: The directory for the copy, which is named by its SHA-256.
-        key: What to sign with.
+        signer: What to sign with.
 
     Returns:
-        The copy, or None if the rpm already carries a valid signature of this key.
+        The copy, or None if the rpm is to be published as it is.
 
     Raises:
         SigningError: The key does not sign.
-        Refused: The file is not an rpm, or rpmsign can't sign it.
+        Refused: The file is not an rpm, or damaged.
         DiskError: The copy can't be written.
     """
-    front = _walk(rpm)
-    if _carries_signature(front, key):
-        return None
+    with as_disk_error("read", rpm), rpm.open("rb") as file:
+        front = walk(file)
+        if _needs_none(front, signer):
+            return None
+        # A signature is the mirror's word for the package, so its digests have to be right.
+        check_payload(file)
+        signature = _sign_header(front, signer.key)
+        signed = replace_signatures(front.signature, signature, by_rsa=signer.key.algorithm == "RSA")
+        file.seek(front.start)
+        return _write(front.front[:LEAD_BYTES] + signed, file, into)
+
+
+def _needs_none(front: RpmFile, signer: PackageSigner) -> bool:
+    """Tell whether the package can stay as it is: wherever a version of rpm looks, it finds our signature alone."""
+    readings = list(read_signatures(front).values())
+    if signer.only_unsigned:
+        return any(readings)
+    key_id = bytes.fromhex(signer.key.fingerprint)[-8:]
+    found = {signature for signatures in readings for signature in signatures}
+    # The key id alone proves nothing, but without it there is no need to ask gpg.
+    if not all(readings) or any(signature.covers_payload or key_id not in signature.data for signature in found):
+        return False
+    return all(verifies(signer.key, front.header.blob, data) for data in {signature.data for signature in found})
+
+
+def _sign_header(front: RpmFile, key: SigningKey) -> bytes:
     now = datetime.now(UTC)
     if key.expires is not None and key.expires <= now:
         # gpg would not notice: it is told that the time is that of the package.
@@ -51,73 +88,38 @@ def sign_package(rpm: Path, into: Path, key: SigningKey) -> StagedFile | None:
             f"the signing key {key.fingerprint} expired on {key.expires:%Y-%m-%d}",
             hint="extend it with `gpg --quick-set-expire`, and bring the new public key to the clients",
         )
-    with as_disk_error("write", into):
-        descriptor, name = tempfile.mkstemp(prefix="signing-", suffix=".rpm", dir=into)
-        os.close(descriptor)
-        copy = Path(name)
-        shutil.copyfile(rpm, copy)
-        copy.chmod(0o644)
-    try:
-        _add_signature(copy, key, _signing_time_s(front, key, now))
-        with as_disk_error("read", copy), copy.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            size = os.fstat(file.fileno()).st_size
-        target = into / sha256
-        with as_disk_error("rename", copy):
-            copy.replace(target)
-    finally:
-        copy.unlink(missing_ok=True)
-    return StagedFile(sha256, target, size)
+    moment_s = _choose_time_s(front, key, now)
+    return make_signature(key, front.header.blob, SignatureForm.BINARY, digest=_DIGEST, moment_s=moment_s)
 
 
-def _walk(rpm: Path) -> RpmFile:
-    with as_disk_error("read", rpm), rpm.open("rb") as file:
-        return walk(file)
-
-
-def _carries_signature(front: RpmFile, key: SigningKey) -> bool:
-    """Tell whether the header has a valid signature of this key; the key id alone proves nothing."""
-    key_id = bytes.fromhex(key.fingerprint)[-8:]
-    return any(key_id in found and verifies(key, front.header.blob, found) for found in header_signatures(front))
-
-
-def _signing_time_s(front: RpmFile, key: SigningKey, now: datetime) -> int:
+def _choose_time_s(front: RpmFile, key: SigningKey, now: datetime) -> int:
     """Choose the signature's time, in epoch seconds: the package's build time, so that it is repeatable."""
     created_s = int(key.created.timestamp())
     built_s = next(iter(front.header.numbers(BUILD_TIME)), 0)
     return built_s if created_s < built_s <= int(now.timestamp()) else created_s
 
 
-def _add_signature(copy: Path, key: SigningKey, moment_s: int) -> None:
-    gpg, rpmsign = find_program("gpg"), find_program("rpmsign")
-    unlock = " ".join(f'"{word}"' if word.startswith("/") else word for word in unlock_options(key.passphrase_file))
-    defines = {
-        "__gpg": gpg,
-        # Without `!`, gpg signs with the newest subkey.
-        "_gpg_name": f"{key.fingerprint}!",
-        "_gpg_digest_algo": "sha256",
-        "_gpg_sign_cmd_extra_args": f"--batch --faked-system-time {moment_s}! {unlock}",
-    }
-    if key.home is not None:
-        defines["_gpg_path"] = str(key.home)
-    arguments = [word for name, value in defines.items() for word in ("--define", f"{name} {value.replace('%', '%%')}")]
-    try:
-        done = subprocess.run(
-            [rpmsign, *arguments, "--addsign", str(copy)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            env=environment(),
-            timeout=_TIMEOUT_S,
-        )
-    except subprocess.TimeoutExpired:
-        raise SigningError(
-            f"rpmsign did not end within {_TIMEOUT_S} seconds", hint="look whether gpg-agent or a smart card is waiting"
-        ) from None
-    if done.returncode == 0 and _carries_signature(_walk(copy), key):
-        return
-    # Where the key works by itself, the package is why.
-    try_key(key)
-    raise Refused(f"rpmsign can't sign it: {(done.stderr or done.stdout).strip()[-300:] or 'no reason given'}")
+def _write(front: bytes, rest: BinaryIO, into: Path) -> StagedFile:
+    with as_disk_error("write", into):
+        descriptor, name = tempfile.mkstemp(prefix="signing-", suffix=".rpm", dir=into)
+        copy = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                sha256, size = _copy(front, rest, file)
+                os.fchmod(file.fileno(), 0o644)
+            target = into / sha256
+            copy.replace(target)
+        finally:
+            copy.unlink(missing_ok=True)
+    return StagedFile(sha256, target, size)
+
+
+def _copy(front: bytes, rest: BinaryIO, target: IO[bytes]) -> tuple[str, int]:
+    digest = hashlib.sha256(front)
+    target.write(front)
+    size = len(front)
+    while data := rest.read(_COPY_BYTES):
+        digest.update(data)
+        target.write(data)
+        size += len(data)
+    return digest.hexdigest(), size

@@ -10,7 +10,6 @@ Source: gpg(1); doc/DETAILS of GnuPG, "Format of the --status-fd output".
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -119,19 +118,7 @@ def unlock_options(passphrase_file: Path | None) -> tuple[str, ...]:
     return ("--pinentry-mode", "loopback", "--passphrase-file", str(passphrase_file))
 
 
-def find_program(name: str) -> str:
-    """Find a program by PATH.
-
-    Raises:
-        SigningError: It is not installed.
-    """
-    found = shutil.which(name)
-    if found is None:
-        raise SigningError(f"{name} is needed to sign", hint="install it: `apt-get install gnupg rpm`")
-    return found
-
-
-def environment() -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """Give the environment for gpg: its messages are to be in English, since some of them are read."""
     return {**{name: value for name, value in os.environ.items() if name != "LANGUAGE"}, "LC_ALL": "C.UTF-8"}
 
@@ -148,7 +135,7 @@ def _run(command: Sequence[str], data: bytes, limit: int) -> GpgResult:
                 stdout=subprocess.PIPE,
                 stderr=messages,
                 pass_fds=(status.fileno(),),
-                env=environment(),
+                env=_environment(),
                 # Of its own, so that all that a wrapper script starts can be ended with it.
                 process_group=0,
             )

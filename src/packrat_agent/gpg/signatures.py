@@ -18,20 +18,26 @@ _COMMANDS = {
 _TRIAL = b"packrat-agent: trial signature\n"
 
 
-def make_signature(key: SigningKey, data: bytes, form: SignatureForm) -> bytes:
+def make_signature(
+    key: SigningKey, data: bytes, form: SignatureForm, *, digest: str = "SHA512", moment_s: int | None = None
+) -> bytes:
     """Sign data with exactly this key, and verify what came out.
 
     Args:
         key: The only key that may sign.
         data: What to sign.
         form: How the signature and the data stand together.
+        digest: The hash algorithm, by gpg's name.
+        moment_s: The time that the signature bears, in epoch seconds; None for now.
 
     Raises:
         SigningError: gpg fails, signs with another key, or its signature does not verify.
     """
     # gpg's --default-key, and a name without `!`, sign with another key without a word if this one can't.
-    signer = ("--local-user", f"{key.fingerprint}!", "--digest-algo", "SHA512")
-    made = run_gpg(key.home, *signer, *unlock_options(key.passphrase_file), *_COMMANDS[form], data=data)
+    signer = ("--local-user", f"{key.fingerprint}!", "--digest-algo", digest)
+    # The `!` stops gpg's clock at that time.
+    time = () if moment_s is None else ("--faked-system-time", f"{moment_s}!")
+    made = run_gpg(key.home, *signer, *time, *unlock_options(key.passphrase_file), *_COMMANDS[form], data=data)
     if made.returncode != 0 or _signers(made) != [key.fingerprint] or not made.output:
         raise _explain_failure(key, made)
     if form in (SignatureForm.CLEAR, SignatureForm.OPAQUE):

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packrat_agent.formats.interface import Format, Treatment
-from packrat_agent.gpg.rpmsign import sign_package
-from packrat_agent.gpg.signing_key import SigningKey
+from packrat_agent.gpg.rpmsign import PackageSigner, sign_package
 from packrat_agent.model.entries import (
     Entry,
     Fragment,
@@ -80,13 +79,13 @@ def _path_of(path: str, product: Product) -> str:
     return f"{path}/{product.name}" if product.name else path
 
 
-def make(plan: Plan, form: Format, key: SigningKey | None, material: Material) -> Made:
+def make(plan: Plan, form: Format, signer: PackageSigner | None, material: Material) -> Made:
     """Build everything that the plan names; files that can't be fetched or read are left out, with the reason.
 
     Args:
         plan: what to keep, link and fetch.
         form: the repository's type.
-        key: the key that signs packages, None for none.
+        signer: what signs packages, None for none.
         material: what is available.
 
     Raises:
@@ -98,7 +97,7 @@ def make(plan: Plan, form: Format, key: SigningKey | None, material: Material) -
     waiting = [
         placement for placement in (*plan.keep, *plan.link, *plan.fetch) if _at_hand(placement, plan, material, made)
     ]
-    fresh = _read_all([p for p in waiting if not _is_known(p, plan, material)], form, key, material, made)
+    fresh = _read_all([p for p in waiting if not _is_known(p, plan, material)], form, signer, material, made)
     below = len(plan.repo.directory) + 1
     for placement in waiting:
         sha256 = placement.file.sha256
@@ -144,10 +143,9 @@ def _is_known(placement: Placement, plan: Plan, material: Material) -> bool:
 
 
 def _read_all(
-    placements: list[Placement], form: Format, key: SigningKey | None, material: Material, made: Made
+    placements: list[Placement], form: Format, signer: PackageSigner | None, material: Material, made: Made
 ) -> dict[str, tuple[int, Fragment]]:
     once = list({placement.file.sha256: placement for placement in placements}.values())
-    signer = key if form.treatment is Treatment.SIGNED else None
 
     def read(placement: Placement) -> tuple[int, Fragment] | str:
         staged = material.staged.get(placement.file.sha256)
@@ -158,7 +156,7 @@ def _read_all(
             return str(error)
 
     if signer is not None and len(once) > 1:
-        # rpmsign is a process of its own, so that two threads use two processors.
+        # gpg is a process of its own, so that two threads use two processors.
         with ThreadPoolExecutor(_THREADS) as threads:
             results = list(threads.map(read, once))
     else:
@@ -179,7 +177,7 @@ def _read_all(
     return fresh
 
 
-def _read(path: Path, form: Format, signer: SigningKey | None, staging: Path) -> tuple[int, Fragment]:
+def _read(path: Path, form: Format, signer: PackageSigner | None, staging: Path) -> tuple[int, Fragment]:
     size = path.lstat().st_size
     if signer is None:
         return size, form.read(path, staging)

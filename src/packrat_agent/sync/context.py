@@ -4,8 +4,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from packrat_agent.config.settings import Config
+from packrat_agent.config.settings import Config, PackageSigning
 from packrat_agent.formats.interface import Format, RenderSettings, Treatment
+from packrat_agent.gpg.rpmsign import PackageSigner
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed, Retention
 from packrat_agent.model.entries import Refusal, StoredFile
@@ -44,8 +45,15 @@ class MirrorContext:
 
     def source_of(self, form: Format) -> FragmentSource:
         """Make the cache key of this format's fragments, which changes with the signing key."""
-        signed = form.treatment is Treatment.SIGNED and self.key is not None
-        return FragmentSource(form.kind, form.fragment_version, self.key.fingerprint if signed and self.key else "")
+        signer = self.signer_of(form)
+        return FragmentSource(form.kind, form.fragment_version, signer.identity if signer is not None else "")
+
+    def signer_of(self, form: Format) -> PackageSigner | None:
+        """Return what signs the packages of this format; None if they are published as they are."""
+        which = self.config.mirror.yum_sign_packages
+        if self.key is None or form.treatment is not Treatment.SIGNED or which is PackageSigning.NONE:
+            return None
+        return PackageSigner(self.key, only_unsigned=which is PackageSigning.UNSIGNED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from packrat_agent.config.settings import Config
+from packrat_agent.config.settings import Config, PackageSigning
 from packrat_agent.formats.interface import RenderSettings
 from packrat_agent.gpg.keyring import export_public, find_key
 from packrat_agent.gpg.keyring import warn as warn_of_key
@@ -94,6 +94,7 @@ def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> M
         apt_origin=mirror.apt_origin,
         apt_label=mirror.apt_label,
         apt_valid_for_s=mirror.apt_valid_for_s,
+        signs_all_packages=mirror.yum_sign_packages is PackageSigning.ALL,
         confirmed_repos=mirror.confirm_release_change,
     )
     return MirrorContext(

@@ -137,7 +137,7 @@ class _Build:
 def _build(build: _Build) -> None:
     repo, store, result = build.scope.repo, build.store, build.result
     # 5. Build: read what was fetched; sign or unpack it if its type asks for that.
-    made = make(build.plan, build.form, build.context.key, _material(build))
+    made = make(build.plan, build.form, build.context.signer_of(build.form), _material(build))
     _note(build, made)
     done("packages-made")
     # 6. Render; the date is an input, rendering reads no clock.

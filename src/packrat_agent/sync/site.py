@@ -44,5 +44,5 @@ def _publish_site(context: MirrorContext, repos: Iterable[Repo]) -> None:
 
 def _introduce(context: MirrorContext, repo: Repo, url: str) -> Introduction:
     form = FORMATS[repo.kind]
-    signed = form.signed_part(repo, context.config.mirror.public_url) if context.public_key is not None else None
+    signed = form.signed_part(repo, context.settings) if context.public_key is not None else None
     return Introduction(form.client_setup(repo, url, signed is not None), signed)

@@ -7,8 +7,6 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from xml.sax.saxutils import unescape
 
 from packrat_agent.verify.armor import find_armor_fault
 from packrat_agent.verify.findings import (
@@ -23,15 +21,12 @@ from packrat_agent.verify.findings import (
     read_pointer,
 )
 from packrat_agent.verify.repodata import Metadata, Package, read_packages, read_repomd
+from packrat_agent.verify.rpm_signatures import find_wrong_signature
 from packrat_agent.verify.signatures import Keyring, read_keys
 from packrat_agent.verify.yum_addresses import audit_addresses
-from packrat_agent.verify.yum_spelling import spell_repomd
-from packrat_core.errors import Refused
-from packrat_core.packages.rpm.header import walk
-from packrat_core.packages.rpm.signatures import header_signatures
+from packrat_agent.verify.yum_spelling import AS_UPLOADED, read_content_tags, spell_repomd
 
 _REVISION = re.compile(rb"<revision>(\d+)</revision>")
-_DESCRIPTION = re.compile(rb"<content>([^<]*)</content>")
 _KINDS = ("primary", "filelists", "other")
 _SIGNS = ("repodata", "generations", "mirrorlist", "metalink")
 
@@ -82,7 +77,8 @@ def _audit_version(subject: Subject, place: str) -> Iterator[Finding]:
     packages = _read_metadata(subject, place, usable, found)
     yield from found
     yield from files
-    yield from _name_packages(subject, place, packages)
+    are_signed = AS_UPLOADED not in read_content_tags(repomd)
+    yield from _name_packages(subject, place, packages, subject.keyring if are_signed else None)
     directories = {one.href.partition("/")[0] for one in packages if "/" in one.href}
     generation = yield from audit_addresses(subject, place, repomd, usable.values(), directories)
     if generation is not None:
@@ -98,9 +94,8 @@ def _check_repomd(path: str, content: bytes, listed: Mapping[str, Metadata]) -> 
         content: Its content.
         listed: The metadata files by kind, as parsed from it.
     """
-    revision, told = _REVISION.search(content), _DESCRIPTION.search(content)
-    description = unescape(told[1].decode("utf-8", "replace")) if told is not None else ""
-    wanted = spell_repomd(listed, revision[1].decode() if revision is not None else "", description)
+    revision = match[1].decode() if (match := _REVISION.search(content)) else ""
+    wanted = spell_repomd(listed, revision, read_content_tags(content))
     yield from check_bytes(path, content, wanted)
 
 
@@ -168,8 +163,16 @@ def _read_metadata(subject: Subject, place: str, listed: Mapping[str, Metadata],
     return primary or []
 
 
-def _name_packages(subject: Subject, place: str, packages: list[Package]) -> Iterator[Finding]:
-    path, keyring = f"{place}/repodata/repomd.xml", subject.keyring
+def _name_packages(subject: Subject, place: str, packages: list[Package], keyring: Keyring | None) -> Iterator[Finding]:
+    """Name each package.
+
+    Args:
+        subject: The tree under audit.
+        place: Directory of the distribution version.
+        packages: The packages of primary.
+        keyring: The keys to verify the packages' signatures with; None if they need not have one.
+    """
+    path = f"{place}/repodata/repomd.xml"
     for package in packages:
         if not is_plain(package.href):
             yield Fault(path, f"leads to a package outside the repository: {package.href[:200]!r}")
@@ -179,22 +182,3 @@ def _name_packages(subject: Subject, place: str, packages: list[Package]) -> Ite
         if keyring is not None:
             look = lambda keys=keyring, rpm=subject.top / file: find_wrong_signature(keys, rpm)  # noqa: E731
         yield Named(file, package.sha256, package.size, f"primary of {path}", look)
-
-
-def find_wrong_signature(keyring: Keyring, rpm: Path) -> str | None:
-    """Return what is wrong with the signatures of a package, or None if one of them verifies.
-
-    The signatures cover the header, which contains the digest of the payload.
-    """
-    try:
-        with rpm.open("rb") as file:
-            front = walk(file)
-    except (OSError, Refused) as error:
-        return f"can't be read as an rpm: {error}"
-    wrong = "is not signed"
-    for signature in header_signatures(front):
-        told = keyring.verify(front.header.blob, signature)
-        if told is None:
-            return None
-        wrong = told
-    return wrong

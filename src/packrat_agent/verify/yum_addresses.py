@@ -22,7 +22,7 @@ from packrat_agent.verify.findings import (
     read_pointer,
 )
 from packrat_agent.verify.repodata import Metadata, read_metalink
-from packrat_agent.verify.yum_spelling import spell_metalink, spell_repo_file
+from packrat_agent.verify.yum_spelling import AS_UPLOADED, Checks, read_content_tags, spell_metalink, spell_repo_file
 
 _REPOMD = "repodata/repomd.xml"
 _REVISION = re.compile(rb"<revision>(\d+)</revision>")
@@ -44,7 +44,7 @@ def audit_addresses(
         The directory of the generation that mirrorlist and metalink name; None if there is none.
     """
     found: list[Finding] = []
-    base = _audit_repo_files(subject, place, found)
+    base = _audit_repo_files(subject, place, _promised_checks(subject, repomd), found)
     lists = (f"{place}/mirrorlist", f"{place}/metalink")
     # A repository whose .repo file uses baseurl has no generations.
     if base is None and not any(os.path.lexists(subject.top / path) for path in lists):
@@ -95,12 +95,18 @@ def _check_lists(subject: Subject, lists: tuple[str, str], url: str, repomd: byt
             yield from check_bytes(path, read_index(subject.top, path), text)
 
 
-def _audit_repo_files(subject: Subject, place: str, found: list[Finding]) -> str | None:
+def _promised_checks(subject: Subject, repomd: bytes) -> Checks:
+    is_signed = subject.keyring is not None
+    return Checks(is_signed, is_signed and AS_UPLOADED not in read_content_tags(repomd))
+
+
+def _audit_repo_files(subject: Subject, place: str, checks: Checks, found: list[Finding]) -> str | None:
     """Audit the .repo files.
 
     Args:
         subject: The tree under audit.
         place: Directory of the distribution version.
+        checks: What the files should tell clients to verify.
         found: Findings are appended to it.
 
     Returns:
@@ -129,15 +135,13 @@ def _audit_repo_files(subject: Subject, place: str, found: list[Finding]) -> str
             ends = {"mirrorlist": f"{place}/mirrorlist", "baseurl": place}
             if not any(_is_address(values.get(key, ""), end) for key, end in ends.items()):
                 found.append(Fault(path, f"does not lead to {place}"))
-            signed = "0" if subject.keyring is None else "1"
-            if (values.get("gpgcheck"), values.get("repo_gpgcheck")) != (signed, signed):
-                found.append(Fault(path, f"has other values than {signed} for gpgcheck and repo_gpgcheck"))
+            wanted_checks = str(int(checks.packages)), str(int(checks.metadata))
+            if (values.get("gpgcheck"), values.get("repo_gpgcheck")) != wanted_checks:
+                told = " and ".join(wanted_checks)
+                found.append(Fault(path, f"has other values than {told} for gpgcheck and repo_gpgcheck"))
             if content is not None:
                 title = values.get("name", "")
-                is_signed = subject.keyring is not None
-                wanted = spell_repo_file(
-                    name.removesuffix(".repo"), title, *_addresses(values, place), signed=is_signed
-                )
+                wanted = spell_repo_file(name.removesuffix(".repo"), title, *_addresses(values, place), checks)
                 found += check_bytes(path, content, wanted)
     return base
 

@@ -5,23 +5,38 @@ from them here, and compares.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
-from xml.sax.saxutils import escape
+from dataclasses import dataclass
+from xml.sax.saxutils import escape, unescape
 
 from packrat_agent.verify.repodata import Metadata
 
+AS_UPLOADED = "package-signatures:as-uploaded"
+"""A content tag of repomd.xml: packages need not be signed by the mirror."""
+
+_CONTENT = re.compile(rb"<content>([^<]*)</content>")
 _LINUX = "http://linux.duke.edu/metadata"
 
 
-def spell_repomd(listed: Mapping[str, Metadata], revision: str, content_tag: str) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """Which signatures a .repo file tells clients to verify."""
+
+    metadata: bool
+    packages: bool
+
+
+def spell_repomd(listed: Mapping[str, Metadata], revision: str, contents: Iterable[str]) -> bytes:
     """Return the bytes of repomd.xml.
 
     Args:
         listed: The metadata files by kind, in the order of the file.
         revision: Epoch seconds; also the timestamp of each metadata file.
-        content_tag: Description of the mirror; empty if it has none.
+        contents: Texts of the content tags.
     """
-    tags = f"  <tags>\n    <content>{escape(content_tag)}</content>\n  </tags>\n" if content_tag else ""
+    tags = "".join(f"    <content>{escape(text)}</content>\n" for text in contents)
+    tags = f"  <tags>\n{tags}  </tags>\n" if tags else ""
     data = "".join(
         f'  <data type="{kind}">\n'
         f'    <checksum type="sha256">{file.sha256}</checksum>\n'
@@ -38,6 +53,11 @@ def spell_repomd(listed: Mapping[str, Metadata], revision: str, content_tag: str
         f'<repomd xmlns="{_LINUX}/repo" xmlns:rpm="{_LINUX}/rpm">\n  <revision>{revision}</revision>\n'
     )
     return f"{opening}{tags}{data}</repomd>\n".encode()
+
+
+def read_content_tags(repomd: bytes) -> list[str]:
+    """Return the texts of the content tags of a repomd.xml."""
+    return [unescape(text.decode("utf-8", "replace")) for text in _CONTENT.findall(repomd)]
 
 
 def spell_metalink(url: str, repomd: bytes, revision: str) -> bytes:
@@ -62,7 +82,7 @@ def spell_metalink(url: str, repomd: bytes, revision: str) -> bytes:
     ).encode()
 
 
-def spell_repo_file(name: str, title: str, addresses: Iterable[str], mirror: str, *, signed: bool) -> bytes:
+def spell_repo_file(name: str, title: str, addresses: Iterable[str], mirror: str, checks: Checks) -> bytes:
     """Return the bytes of a .repo file.
 
     Args:
@@ -70,10 +90,11 @@ def spell_repo_file(name: str, title: str, addresses: Iterable[str], mirror: str
         title: Name that they display.
         addresses: The lines that locate the repository.
         mirror: URL of the mirror's top, which has the key.
-        signed: Whether metadata and packages are signed.
+        checks: What clients are told to verify.
     """
-    check = int(signed)
     lines = [f"[{name}]", f"name={title}", *addresses]
     lines += ["enabled=1", "autorefresh=1", "metadata_expire=300", "type=rpm-md"]
-    lines += [f"gpgcheck={check}", f"repo_gpgcheck={check}", *([f"gpgkey={mirror}/repo-key"] if signed else [])]
+    lines += [f"gpgcheck={int(checks.packages)}", f"repo_gpgcheck={int(checks.metadata)}"]
+    if checks.metadata:
+        lines.append(f"gpgkey={mirror}/repo-key")
     return ("\n".join(lines) + "\n").encode()

@@ -8,6 +8,7 @@ import pytest
 from agent.config.conf_file import SECRET, faults, written
 from packrat_agent.config.describe import describe
 from packrat_agent.config.load import load
+from packrat_agent.config.settings import PackageSigning
 from packrat_core.errors import ConfigError
 
 
@@ -42,6 +43,7 @@ def test_the_smallest_file_gives_the_documented_defaults(conf: Path) -> None:
         "apt_origin": "Packrat",
         "apt_label": None,
         "apt_valid_for_s": None,
+        "yum_sign_packages": "all",
         "confirm_release_change": frozenset(),
         "public_url": None,
         "metrics_file": None,
@@ -80,6 +82,7 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         "apt_origin: Example Corp\r\n"
         "apt_label: Packages\r\n"
         "apt_valid_for: 1209600\r\n"
+        "yum_sign_packages: Unsigned\r\n"
         "confirm_release_change: apt-dev, apt-prod\r\n"
         "public_url: https://repo.example.com/\r\n"
     )
@@ -113,6 +116,7 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         "Example Corp",
         "Packages",
         1209600,
+        PackageSigning.UNSIGNED,
         frozenset({"apt-dev", "apt-prod"}),
         "https://repo.example.com",
         None,
@@ -235,6 +239,7 @@ def test_all_faults_are_told_at_once(conf: Path) -> None:
         ("mirror", "full_sync_interval", "9" * 5000),
         ("mirror", "grace_period", "31622401"),
         ("mirror", "keep_generations", "1001"),
+        ("mirror", "yum_sign_packages", "vendors"),
         ("mirror", "parallel_downloads", "65"),
         ("mirror", "apt_valid_for", "3599"),
         ("mirror", "keep_file", "robots.txt"),

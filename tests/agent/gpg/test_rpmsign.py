@@ -10,7 +10,7 @@ import pytest
 
 from packrat_agent.formats.yum.read_rpm import read_rpm
 from packrat_agent.gpg.keyring import find_key, warn
-from packrat_agent.gpg.rpmsign import sign_package
+from packrat_agent.gpg.rpmsign import PackageSigner, sign_package
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_core.errors import Refused, SigningError
 from packrat_demo.build_rpm import Rpm, write_rpm
@@ -32,7 +32,7 @@ def test_the_same_package_gives_the_same_bytes(hello: Path, tmp_path: Path, sign
     results = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        results.append(sign_package(hello, tmp_path / name, signer))
+        results.append(sign_package(hello, tmp_path / name, PackageSigner(signer)))
     first, second = results
     assert first is not None
     assert second is not None
@@ -44,36 +44,36 @@ def test_the_same_package_gives_the_same_bytes(hello: Path, tmp_path: Path, sign
 
 
 def test_a_package_that_carries_our_signature_is_left_alone(hello: Path, tmp_path: Path, signer: SigningKey) -> None:
-    signed = sign_package(hello, tmp_path, signer)
+    signed = sign_package(hello, tmp_path, PackageSigner(signer))
     assert signed is not None
-    assert sign_package(signed.path, tmp_path, signer) is None
+    assert sign_package(signed.path, tmp_path, PackageSigner(signer)) is None
 
 
 def test_a_forged_signature_with_our_id_does_not_count(hello: Path, tmp_path: Path, signer: SigningKey) -> None:
-    signed = sign_package(hello, tmp_path, signer)
+    signed = sign_package(hello, tmp_path, PackageSigner(signer))
     assert signed is not None
     forged = tmp_path / "forged.rpm"
     forged.write_bytes(signed.path.read_bytes().replace(b"for trying out", b"for crying out"))
-    # Not taken for signed; and rpmsign signs nothing whose own digests are wrong.
-    with pytest.raises(Refused, match="corrupt"):
-        sign_package(forged, tmp_path, signer)
+    # Not taken for signed; and nothing is signed whose own digests are wrong.
+    with pytest.raises(Refused, match="damaged"):
+        sign_package(forged, tmp_path, PackageSigner(signer))
 
 
 def test_a_key_that_expired_signs_nothing(hello: Path, tmp_path: Path, signer: SigningKey) -> None:
     expired = replace(signer, expires=datetime.now(UTC) - timedelta(seconds=1))
     with pytest.raises(SigningError, match="expired"):
-        sign_package(hello, tmp_path, expired)
+        sign_package(hello, tmp_path, PackageSigner(expired))
 
 
 def test_a_locked_key_is_told_at_once(hello: Path, tmp_path: Path, locked: tuple[SigningKey, Path]) -> None:
     signer, _ = locked
     with pytest.raises(SigningError, match="locked"):
-        sign_package(hello, tmp_path, replace(signer, passphrase_file=None))
+        sign_package(hello, tmp_path, PackageSigner(replace(signer, passphrase_file=None)))
     assert not list(tmp_path.glob("signing-*"))
 
 
 def test_a_passphrase_file_opens_it(hello: Path, tmp_path: Path, locked: tuple[SigningKey, Path]) -> None:
-    assert sign_package(hello, tmp_path, locked[0]) is not None
+    assert sign_package(hello, tmp_path, PackageSigner(locked[0])) is not None
 
 
 def test_an_expiry_that_was_extended_does_not_change_the_bytes(hello: Path, tmp_path: Path) -> None:
@@ -81,11 +81,11 @@ def test_an_expiry_that_was_extended_does_not_change_the_bytes(hello: Path, tmp_
     made = make_key(tmp_path / "k", "Extended <e@example.com>")
     try:
         now = datetime.now(UTC)
-        before = sign_package(hello, tmp_path, find_key(made.fingerprint, made.home, None, now))
+        before = sign_package(hello, tmp_path, PackageSigner(find_key(made.fingerprint, made.home, None, now)))
         subprocess.run(
             ["gpg", "--homedir", made.home, "--batch", "--quick-set-expire", made.fingerprint, "2y"], check=True
         )
-        after = sign_package(hello, tmp_path, find_key(made.fingerprint, made.home, None, now))
+        after = sign_package(hello, tmp_path, PackageSigner(find_key(made.fingerprint, made.home, None, now)))
         assert before is not None
         assert after is not None
         assert before.sha256 == after.sha256
@@ -98,7 +98,7 @@ def test_what_is_no_rpm_is_the_packages_fault(tmp_path: Path, signer: SigningKey
     path = tmp_path / "bad.rpm"
     path.write_bytes(data)
     with pytest.raises(Refused):
-        sign_package(path, tmp_path, signer)
+        sign_package(path, tmp_path, PackageSigner(signer))
 
 
 def test_a_key_that_old_clients_refuse_is_warned_of(signer: SigningKey) -> None:

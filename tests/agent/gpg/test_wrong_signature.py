@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.gpg.keyring import find_key
-from packrat_agent.gpg.rpmsign import sign_package
+from packrat_agent.gpg.rpmsign import PackageSigner, sign_package
 from packrat_agent.gpg.signatures import make_signature
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.model.tree import SignatureForm
@@ -75,4 +75,4 @@ def test_an_rpm_with_a_wrong_signature_is_refused(
     (tmp_path / "bin").mkdir()
     _spoil(_SIGNS_OTHER_DATA, tmp_path / "bin", monkeypatch)
     with pytest.raises(SigningError, match="does not verify"):
-        sign_package(rpm, tmp_path, signer)
+        sign_package(rpm, tmp_path, PackageSigner(signer))

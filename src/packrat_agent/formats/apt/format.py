@@ -8,7 +8,7 @@ from pathlib import Path
 from packrat_agent.formats.apt.layout import debian_architecture, place_package
 from packrat_agent.formats.apt.render import render_repository
 from packrat_agent.formats.apt.serving import client_setup
-from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
+from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.formats.record_names import check_record
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.records import PackageFile, Repo
@@ -49,7 +49,7 @@ class AptFormat:
         """Give the commands that install the key and the list file."""
         return client_setup(repo, url, signed=signed)
 
-    def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
+    def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Name the Release files; their hashes cover everything else."""
         return "the Release files; through their hashes, the indexes and packages"
 

@@ -121,9 +121,9 @@ class DockerFormat:
             lines.append(f"# Signatures: add the entry of {policy} to /etc/containers/policy.json")
         return "\n".join(lines)
 
-    def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
+    def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Name the manifests, if the name that clients pull by is known; a signature covers this name."""
-        if public_prefix(repo) is None or public_host(public_url) is None:
+        if public_prefix(repo) is None or public_host(settings.public_url) is None:
             return None
         return "every manifest; only clients with a signature policy check it"
 

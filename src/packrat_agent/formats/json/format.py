@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
+from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.formats.json.layout import MANIFEST, SUMS, place_file
 from packrat_agent.formats.json.render import render_repository
 from packrat_agent.formats.json.serving import client_setup
@@ -37,7 +37,7 @@ class FilesFormat:
         """Give the commands that download and check the list and a file."""
         return client_setup(repo, url, signed=signed)
 
-    def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
+    def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Name the lists; their hashes cover the files."""
         return f"the lists {SUMS} and {MANIFEST.rpartition('/')[2]}; through their hashes, the files"
 

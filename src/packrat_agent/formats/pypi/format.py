@@ -7,7 +7,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
+from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.formats.pypi.layout import place_package
 from packrat_agent.formats.pypi.render import render_repository
 from packrat_agent.formats.pypi.serving import client_setup, write_rules
@@ -54,7 +54,7 @@ class PypiFormat:
         """Give the commands that set the index's address for pip, uv and poetry."""
         return client_setup(repo, url)
 
-    def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
+    def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Return None: Python clients do not check signatures."""
         return None
 

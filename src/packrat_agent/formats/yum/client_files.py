@@ -66,7 +66,9 @@ def write_repo_file(repo: Repo, top: str, title: str, settings: RenderSettings) 
     """
     mirror = settings.public_url or MIRROR_MARK
     base = f"{mirror}/{quote(f'{repo.directory}/{top}')}"
+    # A package that this mirror did not sign needs its maker's key, which only the client's administrator can give.
     check = int(settings.signed)
+    check_packages = int(settings.signed and settings.signs_all_packages)
     lines = [f"[{repo.name}]", f"name={' '.join(title.split()) or repo.name}"]
     if settings.public_url:
         lines += [f"mirrorlist={base}/mirrorlist", f"#metalink={base}/metalink", f"#baseurl={base}/"]
@@ -74,7 +76,7 @@ def write_repo_file(repo: Repo, top: str, title: str, settings: RenderSettings) 
         lines.append(f"baseurl={base}/")
     # Without these, zypper never looks for new packages by itself, and dnf does only every two days.
     lines += ["enabled=1", "autorefresh=1", f"metadata_expire={_EXPIRE_S}", "type=rpm-md"]
-    lines += [f"gpgcheck={check}", f"repo_gpgcheck={check}"]
+    lines += [f"gpgcheck={check_packages}", f"repo_gpgcheck={check}"]
     if settings.signed:
         lines.append(f"gpgkey={mirror}/repo-key")
     return ("\n".join(lines) + "\n").encode()

@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from packrat_agent.formats.interface import RenderRequest, Treatment, WebRules, WebServer
+from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.formats.record_names import check_record
 from packrat_agent.formats.yum.layout import place_package, recorded_arch_directory, rpm_arch_directory
 from packrat_agent.formats.yum.read_rpm import read_rpm
@@ -46,9 +46,9 @@ class YumFormat:
         """Give the commands that install the .repo file, which says itself what is signed."""
         return client_setup(repo, url)
 
-    def signed_part(self, repo: Repo, public_url: str | None) -> str | None:
-        """Name the metadata and every package."""
-        return "the metadata and every package"
+    def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
+        """Name the metadata, and the packages if all of them are signed."""
+        return "the metadata and every package" if settings.signs_all_packages else "the metadata"
 
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
         """Give the rules for caching what never changes, and for following the links of a generation."""

@@ -8,7 +8,7 @@ Source: createrepo_c's Python binding.
 
 import codecs
 import os
-from contextlib import suppress
+import re
 from pathlib import Path
 
 from packrat_agent.model.entries import Fragment
@@ -26,6 +26,11 @@ _ANYWHERE = "href"
 
 _CONTROL = bytes(63 if byte < 32 and byte not in (0, 9, 10, 13) else byte for byte in range(256))
 
+_LOOKS_LIKE_UTF8 = re.compile(
+    rb"(?:[\x00-\x7f]|[\xc0-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf7][\x80-\xbf]{3})*+"
+)
+"""Sequences of the right form, also overlong ones and surrogates: libxml2 looks no closer."""
+
 codecs.register_error(
     "packrat_agent.question_marks",
     lambda error: ("?" * (error.end - error.start), error.end) if isinstance(error, UnicodeDecodeError) else ("", 0),
@@ -35,7 +40,7 @@ codecs.register_error(
 def read_rpm(path: Path) -> Fragment:
     """Read the fragments of a binary package; its version is `[epoch:]version-release`.
 
-    Control characters and bytes that are not valid UTF-8 become question marks.
+    Texts that are not UTF-8 are read as Latin-1, as createrepo_c does. Control characters become question marks.
 
     Returns:
         A fragment whose body is the entries in primary, filelists and other, separated by NUL bytes.
@@ -101,14 +106,20 @@ def _scrub(header: Header) -> bytes:
     """Replace what XML can't contain, byte by byte, so that the offsets of all texts stay the same."""
     blob = bytearray(header.blob)
     for item in header.items.values():
-        if item.kind not in (STRING, STRINGS, I18N):
-            continue
-        start, end = header.store + item.start, header.store + item.end
-        part = bytes(blob[start:end]).translate(_CONTROL)
-        if not part.isascii():
-            with suppress(UnicodeError):
-                part = part.decode("utf-8", "packrat_agent.question_marks").encode()
-            # U+FFFE and U+FFFF are valid in UTF-8 but not in XML.
-            part = part.replace(b"\xef\xbf\xbe", b"???").replace(b"\xef\xbf\xbf", b"???")
-        blob[start:end] = part
+        if item.kind in (STRING, STRINGS, I18N):
+            start, end = header.store + item.start, header.store + item.end
+            part = bytes(blob[start:end]).translate(_CONTROL)
+            blob[start:end] = part if part.isascii() else b"\0".join(map(_scrub_text, part.split(b"\0")))
     return bytes(blob)
+
+
+def _scrub_text(text: bytes) -> bytes:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        if not _LOOKS_LIKE_UTF8.fullmatch(text):
+            return text
+        # createrepo_c would take it for UTF-8, and copy it into the XML.
+        text = text.decode("utf-8", "packrat_agent.question_marks").encode()
+    # U+FFFE and U+FFFF are valid in UTF-8 but not in XML.
+    return text.replace(b"\xef\xbf\xbe", b"???").replace(b"\xef\xbf\xbf", b"???")

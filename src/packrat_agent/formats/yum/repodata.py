@@ -19,6 +19,9 @@ from packrat_agent.formats.yum.read_rpm import HREF_MARK, SHA256_MARK, SIZE_MARK
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.tree import Content, sha256_of
 
+AS_UPLOADED = "package-signatures:as-uploaded"
+"""A content tag of repomd.xml: packages need not be signed by this mirror."""
+
 _SHARD_PACKAGES = 64
 """Average number of packages in a shard."""
 
@@ -61,21 +64,21 @@ def write_metadata(ordered: Sequence[Entry], below: str, chunks: ChunkCache) -> 
     return tuple(_metadata(kind, len(ordered), shards[kind], chunks) for kind in _ROOTS)
 
 
-def write_repomd(metadata: Sequence[Metadata], revision: int, description: str) -> bytes:
+def write_repomd(metadata: Sequence[Metadata], revision: int, contents: Sequence[str]) -> bytes:
     """Write repomd.xml.
 
     Args:
         metadata: the metadata files, in the order in which they are listed.
         revision: epoch seconds; also the timestamp of each file.
-        description: the text of a content tag; '' for none.
+        contents: the texts of the content tags.
     """
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         f'<repomd xmlns="{_LINUX}/repo" xmlns:rpm="{_LINUX}/rpm">',
         f"  <revision>{revision}</revision>",
     ]
-    if description:
-        lines.append(f"  <tags>\n    <content>{escape(description)}</content>\n  </tags>")
+    if contents:
+        lines += ["  <tags>", *(f"    <content>{escape(text)}</content>" for text in contents), "  </tags>"]
     for file in metadata:
         lines += [
             f'  <data type="{file.kind}">',

@@ -13,12 +13,13 @@ from typing import BinaryIO
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm.tags import SIGNATURE_LONG_SIZE, SIGNATURE_SIZE
 
+LEAD_BYTES = 96
+
 HEADER_LIMIT = 64 * 1024 * 1024
 """Bytes of a header's store; a package with 20,000 files has about four million."""
 
 _ENTRIES_LIMIT = 10_000
 _COUNT_LIMIT = 500_000
-_LEAD = 96
 _LEAD_MAGIC = b"\xed\xab\xee\xdb"
 _MAGIC = b"\x8e\xad\xe8\x01"
 _REGIONS = (61, 62, 63)
@@ -78,6 +79,16 @@ class Header:
             return None
         return self.blob[self.store + item.start : self.store + item.start + item.count]
 
+    def data(self, tag: int) -> bytes:
+        """Return the values under a tag as they are stored; empty if it is missing."""
+        item = self.items.get(tag)
+        if item is None:
+            return b""
+        if item.kind in _TEXTS:
+            return b"".join(text + b"\0" for text in self.texts(tag))
+        start = self.store + item.start
+        return self.blob[start : start + item.count * _WIDTH[item.kind]]
+
 
 @dataclass(frozen=True, slots=True)
 class RpmFile:
@@ -96,16 +107,16 @@ def walk(file: BinaryIO) -> RpmFile:
     Raises:
         Refused: the file is not a binary or source .rpm, is torn, or has a header that points outside itself.
     """
-    lead = file.read(_LEAD)
+    lead = file.read(LEAD_BYTES)
     if lead[:4] != _LEAD_MAGIC:
         raise Refused("it is not an .rpm: the lead is missing")
-    if len(lead) != _LEAD or lead[4] not in (3, 4):
+    if len(lead) != LEAD_BYTES or lead[4] not in (3, 4):
         raise Refused("it is torn, or an .rpm of an unknown format version")
     signature = _read_header(file, "signature header")
     # Only the signature header is padded, to a multiple of 8 bytes.
     padding = _read(file, -len(signature.blob) % 8)
     header = _read_header(file, "header")
-    start = _LEAD + len(signature.blob) + len(padding)
+    start = LEAD_BYTES + len(signature.blob) + len(padding)
     size = os.fstat(file.fileno()).st_size
     told = signature.numbers(SIGNATURE_SIZE) or signature.numbers(SIGNATURE_LONG_SIZE)
     if told and size < start + told[0]:

@@ -1,19 +1,55 @@
-"""Finds the OpenPGP signatures of an rpm's header."""
+"""Finds the OpenPGP signatures that clients read in an rpm, which depends on the version of rpm.
+
+- rpm before version 6 doesn't know tag 278, and verifies the signatures under all other tags.
+- rpm 6 verifies those under tag 278 alone if there are any, and else does as before.
+- Both refuse a package if any of the signatures that they read does not verify, or is of a key that they don't have.
+
+    for version, signatures in read_signatures(walk(file)).items(): ...
+
+Source: rpm.org, "Tags"; rpm's lib/rpmvs.c.
+"""
 
 import base64
 import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from packrat_core.packages.rpm.header import RpmFile
-from packrat_core.packages.rpm.tags import SIGNATURE_DSA, SIGNATURE_OPENPGP, SIGNATURE_RSA
+from packrat_core.packages.rpm.tags import SIGNATURE_DSA, SIGNATURE_OPENPGP, SIGNATURE_RSA, SIGNATURES
+
+_OF_HEADER = frozenset({SIGNATURE_DSA, SIGNATURE_RSA, SIGNATURE_OPENPGP})
 
 
-def header_signatures(rpm: RpmFile) -> list[bytes]:
-    """Return the signatures of the header in binary form, unverified; those that are not valid base64 are left out."""
-    binary = (rpm.signature.binary(tag) for tag in (SIGNATURE_RSA, SIGNATURE_DSA))
-    found = [signature for signature in binary if signature is not None]
-    for text in rpm.signature.texts(SIGNATURE_OPENPGP):
+@dataclass(frozen=True, slots=True)
+class RpmSignature:
+    """One signature, unverified: its tag, and its bytes in binary form; these are empty if they can't be read.
+
+    `covers_payload`: it is of header and payload together, as rpm 3 made them, else of the header alone.
+    """
+
+    tag: int
+    data: bytes
+    covers_payload: bool
+
+
+def read_signatures(rpm: RpmFile) -> Mapping[str, tuple[RpmSignature, ...]]:
+    """Map the versions of rpm, in words, to the signatures that they read."""
+    old = tuple(
+        RpmSignature(tag, rpm.signature.binary(tag) or b"", tag not in _OF_HEADER)
+        for tag in sorted(SIGNATURES - {SIGNATURE_OPENPGP})
+        if tag in rpm.signature.items
+    )
+    new = tuple(RpmSignature(SIGNATURE_OPENPGP, data, covers_payload=False) for data in _decode(rpm))
+    return {"rpm before version 6": old, "rpm 6": new or old}
+
+
+def _decode(rpm: RpmFile) -> list[bytes]:
+    if SIGNATURE_OPENPGP not in rpm.signature.items:
+        return []
+    decoded = []
+    for text in rpm.signature.texts(SIGNATURE_OPENPGP) or [b"!"]:
         try:
-            found.append(base64.b64decode(text, validate=True))
+            decoded.append(base64.b64decode(text, validate=True))
         except binascii.Error:
-            continue
-    return found
+            decoded.append(b"")
+    return decoded

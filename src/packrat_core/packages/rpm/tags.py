@@ -11,6 +11,9 @@ PAYLOAD_COMPRESSOR, PAYLOAD_DIGESTS, PAYLOAD_DIGEST_ALGORITHM = 1125, 5092, 5093
 SIGNATURE_DSA, SIGNATURE_RSA, SIGNATURE_OPENPGP = 267, 268, 278
 """In the signature header: signatures of the header, by DSA or EdDSA; by RSA; by any algorithm, in base64 (rpm 6)."""
 
+SIGNATURES = frozenset({259, 262, 263, SIGNATURE_DSA, SIGNATURE_RSA, SIGNATURE_OPENPGP, 1002, 1005, 1006})
+"""In the signature header: every tag that holds an OpenPGP signature, of the header or of header and payload."""
+
 SIGNATURE_SHA1, SIGNATURE_SHA256, SIGNATURE_MD5 = 269, 273, 1004
 """In the signature header: SHA-1 and SHA-256 of the header; MD5 of header and payload together."""
 

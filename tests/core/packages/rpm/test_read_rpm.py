@@ -1,7 +1,11 @@
 """Reads good, odd, torn and hostile .rpm files."""
 
+import gzip
+import re
 import struct
+import subprocess
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +16,7 @@ from packrat_agent.model.entries import Fragment
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm.header import BINARY, walk
 from packrat_core.packages.rpm.tags import NAME
-from packrat_demo.build_rpm import Rpm, build_rpm
+from packrat_demo.build_rpm import Rpm, build_rpm, write_rpm
 
 GOOD = build_rpm(
     Rpm("hello", "1.0", "x86_64", "1.lab", 2, (("greeting", "2.0-1"),), (("/opt/hello", b"hi"), ("/srv/x", b"")))
@@ -139,8 +143,9 @@ def test_a_few_bytes_that_name_very_many_paths_are_refused(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("summary", "shown"),
     [
-        (b"a\xff\xfeb", "a??b"),
-        (b"\xc3\xa9\xffb", "é?b"),
+        (b"a\xff\xfeb", "aÿþb"),
+        (b"\xc3\xa9\xffb", "Ã©ÿb"),
+        (b"over \xc0\xaf", "over ??"),
         (b"a\x01\x02b", "a??b"),
         ("é\ufffe\uffffb".encode(), "é??????b"),
         (b'<location href="href"/>', '&lt;location href="href"/&gt;'),
@@ -167,6 +172,44 @@ def test_control_characters_become_question_marks(tmp_path: Path) -> None:
     assert not set(body) & (set(forbidden) - {1, 2, 3})
     assert b"<summary>a" + questions + b"b</summary>" in body
     assert body.count(b"/opt/a" + questions + b"b</file>") == 1
+
+
+LATIN = "café naïve ÿ".encode("latin-1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LATIN,
+        b"caf\xe9",
+        b"caf\xe8",
+        b"\x80\x9f",
+        b"caf\xc3\xa9 \xe9",
+        "café".encode(),
+        b"\xfe\xff",
+        b"\xf8\x88\x80\x80\x80",
+    ],
+)
+def test_texts_are_read_as_createrepo_c_reads_them(tmp_path: Path, text: bytes) -> None:
+    """createrepo_c itself is the judge, for a summary, a name of a file, and a dependency."""
+    name = text.decode("utf-8", "surrogateescape")
+    rpm = Rpm("odd", "1", "noarch", files=((f"/opt/{name}", b""),), requires=((name, ""),), summary=text)
+    package = write_rpm(rpm, tmp_path)
+    subprocess.run(["createrepo_c", "--quiet", "--no-database", "--compress-type=gz", tmp_path], check=True)
+    bodies = read_rpm(package).body.split(b"\0")
+    for kind, body in zip(("primary", "filelists"), bodies, strict=False):
+        theirs = gzip.decompress(next(tmp_path.glob(f"repodata/*-{kind}.xml.gz")).read_bytes())
+        pattern = rb"<summary>.*?</summary>|<file>.*?</file>|<rpm:entry name=.*?/>"
+        assert re.findall(pattern, body) == re.findall(pattern, theirs)
+
+
+@BUSY
+@given(st.binary(max_size=40))
+def test_any_text_makes_xml_that_can_be_read(tmp_path: Path, text: bytes) -> None:
+    text = text.replace(b"\0", b"")
+    fragment = read(tmp_path, build_rpm(Rpm("odd", "1", "noarch", summary=text)))
+    primary = fragment.body.partition(b"\0")[0]
+    ElementTree.fromstring(b"<x xmlns:rpm='r'>" + re.sub(rb"[\1\2\3]", b"", primary) + b"</x>")
 
 
 @BUSY
