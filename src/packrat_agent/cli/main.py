@@ -8,6 +8,7 @@ import click
 from packrat_agent.cli.check import check_command
 from packrat_agent.cli.config import config_command
 from packrat_agent.cli.demo import demo_command
+from packrat_agent.cli.library_output import log_library_output
 from packrat_agent.cli.run import run_command
 from packrat_agent.cli.serve import serve_command
 from packrat_agent.cli.site import site_command
@@ -18,6 +19,7 @@ from packrat_core import __version__
 from packrat_core.cli import ErrorTellingGroup
 from packrat_core.log import set_up_log
 
+_READING_PACKAGES = ("sync", "run")
 DEFAULT_CONFIG = Path("/etc/packrat/mirror.conf")
 _EXIT_CODES = """
 Exit codes: 0 all good; 1 internal error; 2 configuration or command line; 3 the server can't be reached;
@@ -49,6 +51,8 @@ at work; 9 root_dir holds unmanaged files; 10 held back until confirmed; 12 done
 @click.pass_context
 def main(ctx: click.Context, config_path: Path, log_level: str) -> None:
     """Follow a packrat server and build package repositories from it, signed where their clients check signatures."""
+    if ctx.invoked_subcommand in _READING_PACKAGES:
+        log_library_output()
     set_up_log(log_level)
     # What is published is for everyone to read, whoever starts us.
     os.umask(0o022)

@@ -1,0 +1,50 @@
+"""What C libraries print on stderr becomes lines of the log, whatever and however much they print."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+_START = """
+import os, sys
+from packrat_agent.cli.library_output import log_library_output
+from packrat_core.log import set_up_log
+log_library_output()
+set_up_log()
+"""
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", _START + code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == ""
+    return done.stderr
+
+
+def test_what_createrepo_c_and_glib_print_is_a_warning() -> None:
+    said = run(
+        "import createrepo_c\n"
+        "try: createrepo_c.package_from_rpm('/etc/passwd')\n"
+        "except Exception: pass\n"
+    )
+    assert re.fullmatch(r"\S+Z WARNING library text=.*rpmReadPackageFile.*\n", said)
+
+
+@pytest.mark.parametrize("text", [r"error: \x1b[31m\xff\n", "no end", r"\n \nerror\n"])
+def test_each_line_is_one_that_can_be_shown(text: str) -> None:
+    lines = run(f"os.write(2, b'{text}')").splitlines()
+    assert len(lines) == 1
+    assert "WARNING library text=" in lines[0]
+    assert lines[0].isprintable()
+
+
+def test_more_than_a_pipe_holds_stops_nobody() -> None:
+    """The library holds the interpreter's lock meanwhile: nobody reads the pipe."""
+    code = "import ctypes\nlibc = ctypes.PyDLL(None)\nfor _ in range(100): libc.write(2, b'x' * 65536 + b'\\n', 65537)"
+    lines = run(code).splitlines()
+    assert lines
+    assert max(map(len, lines)) < 600
+
+
+def test_what_the_program_says_itself_goes_where_it_went_before() -> None:
+    assert run("print('of our own', file=sys.stderr)") == "of our own\n"
