@@ -22,11 +22,7 @@ def run(code: str) -> str:
 
 
 def test_what_createrepo_c_and_glib_print_is_a_warning() -> None:
-    said = run(
-        "import createrepo_c\n"
-        "try: createrepo_c.package_from_rpm('/etc/passwd')\n"
-        "except Exception: pass\n"
-    )
+    said = run("import createrepo_c\ntry: createrepo_c.package_from_rpm('/etc/passwd')\nexcept Exception: pass\n")
     assert re.fullmatch(r"\S+Z WARNING library text=.*rpmReadPackageFile.*\n", said)
 
 
