@@ -49,7 +49,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "packrat_core/packages/python/": ("tests/core/packages/python/test_inspect.py",),
     "packrat_core/packages/image/": (
-        "tests/agent/formats/docker/test_read_image.py",
+        "tests/agent/formats/docker/test_unpack.py",
         "tests/agent/formats/docker/test_render.py",
     ),
 }

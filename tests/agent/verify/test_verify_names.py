@@ -2,13 +2,13 @@
 
 import pytest
 
-from packrat_agent.formats.docker import names as docker_names
 from packrat_agent.formats.docker.serving import ERRORS
 from packrat_agent.formats.json import format as json_format
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.publish import landing_page
 from packrat_agent.verify import names
 from packrat_agent.verify.tree import AUDITORS
+from packrat_core.packages.image import names as docker_names
 
 
 def test_the_names_are_those_that_formats_write() -> None:

@@ -14,9 +14,9 @@ _UNSIGNED = b'{"signatures":[]}\n'
 
 
 def sign_manifest(
-    image: str, public_name: str | None, digest: str, tags: Sequence[str]
+    image: str, public_name: str | None, digest: str, references: Sequence[str]
 ) -> list[TreeFile | QuotingFile | PendingSignature]:
-    """List the signature files of one manifest: a signature for each tag, and the list of them for OpenShift clients.
+    """List the signature files of one manifest: a signature for each reference, and OpenShift's list of them.
 
     The list exists for unsigned images too, since a registry that offers the extension must have it for every manifest.
     The files stay on disk as long as the image, because every client that pulls it needs them.
@@ -25,7 +25,7 @@ def sign_manifest(
         image: the name of the image in the repository.
         public_name: the image as clients name it, with the host; None if it is not signed.
         digest: the digest of the manifest.
-        tags: the tags that lead to the manifest.
+        references: what clients append to the name of the image to get the manifest, `:<tag>` or `@<digest>`.
     """
     listed = f"extensions/v2/{image}/signatures/{digest}"
     if public_name is None:
@@ -36,20 +36,20 @@ def sign_manifest(
             f"sigstore/{path}@{digest.replace(':', '=')}/signature-{number}",
             "",
             SignatureForm.OPAQUE,
-            data=_statement(f"{public_name}:{tag}", digest),
+            data=_statement(f"{public_name}{reference}", digest),
             retained=Retained.AS_PACKAGE,
         )
-        for number, tag in enumerate(tags, start=1)
+        for number, reference in enumerate(references, start=1)
     ]
     text = []
     before = '{"signatures":['
-    for number in range(1, len(tags) + 1):
+    for number in range(1, len(references) + 1):
         # A name is the digest and 32 digits that distinguish the manifest's signatures.
         text.append(f'{before}{{"schemaVersion":2,"name":"{digest}@{number:032x}","type":"atomic","content":"')
         before = '"},'
     text.append('"}]}\n')
     chunks = tuple(chunk.encode() for chunk in text)
-    quoting = QuotingFile(listed, chunks, tuple(one.path for one in signatures), Retained.AS_PACKAGE)
+    quoting = QuotingFile(listed, chunks, tuple(signature.path for signature in signatures), Retained.AS_PACKAGE)
     return [*signatures, quoting]
 
 

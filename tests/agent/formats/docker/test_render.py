@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from packrat_agent.formats.docker.format import DockerFormat
-from packrat_agent.formats.docker.names import public_host
+from packrat_agent.formats.docker.layout import public_host
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo

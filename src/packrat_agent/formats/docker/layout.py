@@ -1,0 +1,46 @@
+"""Where the images of a repository stand, on disk and in the names by which clients pull them.
+
+Source: OCI Distribution Specification 1.1, "Pulling manifests"; github.com/distribution/reference, grammar.
+"""
+
+import re
+from urllib.parse import urlsplit
+
+from packrat_agent.formats.versions import version_of
+from packrat_agent.model.records import PackageFile, Repo
+from packrat_core.errors import Refused
+from packrat_core.packages.image.names import IMAGE, NAME_LIMIT, check_image, check_tag
+
+LATEST = "latest"
+
+_DIRECTORY = re.compile(f"{IMAGE}(?:/{IMAGE})*")
+
+
+def place_image(repo: Repo, file: PackageFile) -> str:
+    """Place an image in v2/<image>; its version becomes a tag.
+
+    Raises:
+        Refused: it is no image, is for another distribution version, or has a name that registries do not allow.
+    """
+    if file.kind != "docker" or not file.file_name.endswith(".tar"):
+        raise Refused(
+            f"a {file.kind} file called {file.file_name} can't be in a docker repository; "
+            "an image is a .tar as `docker save` writes it"
+        )
+    version_of(repo, file)
+    check_tag(file.version)
+    return f"v2/{check_image(file.package)}"
+
+
+def public_prefix(repo: Repo) -> str | None:
+    """Return the prefix of the repository's images: its directory; None if that can't be part of a name."""
+    return repo.directory if len(repo.directory) <= NAME_LIMIT and _DIRECTORY.fullmatch(repo.directory) else None
+
+
+def public_host(public_url: str | None) -> str | None:
+    """Return the registry's host and port as references have them; None if no reference can name it.
+
+    Clients take a first part without a dot or a port, other than `localhost`, for a name on Docker Hub.
+    """
+    host = urlsplit(public_url).netloc.rpartition("@")[2] if public_url else ""
+    return host if "." in host or ":" in host or host == "localhost" else None
