@@ -24,6 +24,7 @@ class RenderSettings:
         apt_valid_for_s: seconds from Date to Valid-Until; None for no Valid-Until.
         confirmed_repos: the repositories whose published Origin, Label and Codename may change.
         clock_confirmed: the clock is right, so a date may be earlier than the last one.
+        signature_api: docker repositories hand out signatures through the registry, too.
     """
 
     mirror_description: str
@@ -36,6 +37,7 @@ class RenderSettings:
     apt_valid_for_s: int | None = None
     confirmed_repos: frozenset[str] = frozenset()
     clock_confirmed: bool = False
+    signature_api: bool = True
 
 
 class ChunkCache(Protocol):

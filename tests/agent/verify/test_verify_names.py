@@ -2,7 +2,7 @@
 
 import pytest
 
-from packrat_agent.formats.docker.serving import ERRORS
+from packrat_agent.formats.docker.serving import EMPTY_REFERRERS, ERRORS
 from packrat_agent.formats.json import format as json_format
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.publish import landing_page
@@ -15,6 +15,7 @@ def test_the_names_are_those_that_formats_write() -> None:
     assert names.REGISTRY_ERRORS == ERRORS
     assert (names.SUMS, names.MANIFEST) == (json_format.SUMS, json_format.MANIFEST)
     assert (names.KEY_ARMORED, names.KEY_BINARY) == (landing_page.KEY_ARMORED, landing_page.KEY_BINARY)
+    assert names.NO_REFERRERS == EMPTY_REFERRERS
     assert (names.IMAGE, names.TAG) == (docker_names.IMAGE, docker_names.TAG)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from packrat_core.errors import Refused
 from packrat_core.packages.image.referrers import describe_referrer
 
 
@@ -71,9 +72,19 @@ def read_body(data: bytes) -> Body:
     line, _, top = data.partition(b"\n")
     named, _, more = line.decode().partition("\t")
     if not more:
-        return Body(_split(named), top)
+        manifests = _split(named)
+        # Older agents did not look for a subject.
+        return Body(manifests, top, (), _find_referrer(*manifests[0], top) if b'"subject"' in top else {})
     record = json.loads(more)
     return Body(_split(named), top, _split(record["artifacts"]), record["referrers"])
+
+
+def _find_referrer(digest: str, end: str, data: bytes) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    try:
+        described = describe_referrer(digest, end, data)
+    except Refused:
+        return {}
+    return {described[0]: [described[1]]} if described is not None else {}
 
 
 def _join(manifests: Sequence[tuple[str, str]]) -> str:

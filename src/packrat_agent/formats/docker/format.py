@@ -43,10 +43,13 @@ class DockerFormat:
         """Give the command that pulls an image, and a note on the signature policy if images are signed."""
         scheme, _, rest = url.partition("://")
         without_tls = "--tls-verify=false " if scheme == "http" else ""
-        lines = [f"podman pull {without_tls}{rest.partition('/')[0]}/{repo.directory}/IMAGE:latest"]
+        lines = []
         if signed:
-            policy = f"{url}/{repo.directory}/sigstore/policy.json"
-            lines.append(f"# Signatures: add the entry of {policy} to /etc/containers/policy.json")
+            sigstore = f"{url}/{repo.directory}/sigstore"
+            name = repo.directory.replace("/", "-")
+            lines.append(f"# Signatures: add the entry of {sigstore}/policy.json to /etc/containers/policy.json")
+            lines.append(f"curl -fsSL -o /etc/containers/registries.d/{name}.yaml {sigstore}/registries.yaml")
+        lines.append(f"podman pull {without_tls}{rest.partition('/')[0]}/{repo.directory}/IMAGE:latest")
         return "\n".join(lines)
 
     def signed_part(self, repo: Repo, public_url: str | None) -> str | None:

@@ -23,6 +23,19 @@ _EARLIER_LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True)
+class Naming:
+    """How the images of a repository are signed.
+
+    Attributes:
+        scope: `<host>/<directory>`, with which the signed references begin; None if nothing is signed.
+        signature_api: whether the registry hands out signatures.
+    """
+
+    scope: str | None
+    signature_api: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ImageIndex:
     """The index files of one image, and what is remembered until its next render."""
 
@@ -31,15 +44,13 @@ class ImageIndex:
     facts: Mapping[str, str]
 
 
-def render_image(
-    image: str, entries: Mapping[str, Entry], public_name: str | None, facts: Mapping[str, str]
-) -> ImageIndex:
+def render_image(image: str, entries: Mapping[str, Entry], naming: Naming, facts: Mapping[str, str]) -> ImageIndex:
     """Render one image.
 
     Args:
         image: its name in the repository.
         entries: tag → what is published under it; `latest` is added.
-        public_name: the image as clients name it, with the host; None if it is not signed.
+        naming: how it is signed.
         facts: what was remembered of its last publication.
     """
     tagged = {tag: entries[tag] for tag in sorted(entries, key=version_order)}
@@ -69,7 +80,9 @@ def render_image(
     content: list[File] = []
     for digest in sorted(signed_as):
         # No tag leads to an artifact, so it is signed by its digest.
-        content += sign_manifest(image, public_name, digest, signed_as[digest] or [f"@{digest}"])
+        references = signed_as[digest] or [f"@{digest}"]
+        public_name = f"{naming.scope}/{image}" if naming.scope is not None else None
+        content += sign_manifest(image, public_name, digest, references, listed=naming.signature_api)
     earlier = _earlier(facts, ends)
     named += [Named(digest, end, digest) for digest, end in sorted({**earlier, **ends}.items())]
     # First, so that Apache knows the type of a manifest before the manifest appears.

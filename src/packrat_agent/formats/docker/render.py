@@ -5,14 +5,14 @@ Source: OCI Distribution Specification 1.1.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 
-from packrat_agent.formats.docker.image_index import File, render_image
-from packrat_agent.formats.docker.layout import public_host, public_prefix
-from packrat_agent.formats.docker.serving import ERRORS
+from packrat_agent.formats.docker.image_index import File, Naming, render_image
+from packrat_agent.formats.docker.layout import HOST_CATALOG, NO_REFERRERS, SIGNATURE_API, public_host, public_prefix
+from packrat_agent.formats.docker.serving import EMPTY_REFERRERS, ERRORS
 from packrat_agent.formats.docker.signatures import write_policy, write_registries
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.model.entries import Entry
@@ -21,7 +21,8 @@ from packrat_agent.model.tree import Content, PendingSignature, Publication, Quo
 
 log = structlog.get_logger()
 
-_CATALOG = "_catalog"
+CATALOG = "_catalog"
+"""Name of the publication with the list of images."""
 _IMAGES = "images"
 """Key in the memo for the images of the last render."""
 
@@ -33,14 +34,14 @@ class _Rendered:
     Rendering with the facts that the publication remembers gives the same publication again.
     """
 
-    scope: str | None
+    naming: Naming
     facts: Mapping[str, str]
     known: frozenset[tuple[str, str]]
     publication: Publication
 
-    def still_holds(self, scope: str | None, facts: Mapping[str, str], known: frozenset[tuple[str, str]]) -> bool:
+    def still_holds(self, naming: Naming, facts: Mapping[str, str], known: frozenset[tuple[str, str]]) -> bool:
         """Return whether rendering would give the same publication again."""
-        return (self.scope, self.known) == (scope, known) and facts in (self.facts, self.publication.facts)
+        return (self.naming, self.known) == (naming, known) and facts in (self.facts, self.publication.facts)
 
 
 def render_images(request: RenderRequest) -> Tree:
@@ -55,21 +56,39 @@ def render_images(request: RenderRequest) -> Tree:
             tags[entry.file.version] = newest
             log.warning("duplicate", image=entry.file.package, tag=entry.file.version, kept=newest.file.uri)
     scope = _scope(request.repo, request.settings)
+    naming = Naming(scope, request.settings.signature_api)
     before: dict[str, _Rendered] = request.memo.get(_IMAGES, {})
     rendered = {}
     for name, tags in sorted(images.items()):
         facts = request.facts.get(name, {})
         known = frozenset((tag, entry.file.sha256) for tag, entry in tags.items())
         last = before.get(name)
-        if last is None or not last.still_holds(scope, facts, known):
-            index = render_image(name, tags, f"{scope}/{name}" if scope else None, facts)
+        if last is None or not last.still_holds(naming, facts, known):
+            index = render_image(name, tags, naming, facts)
             identity = _identity(index.content, index.pointers)
             publication = Publication(name, identity, tuple(index.content), tuple(index.pointers), index.facts)
-            last = _Rendered(scope, facts, known, publication)
+            last = _Rendered(naming, facts, known, publication)
         rendered[name] = last
     request.memo[_IMAGES] = rendered
     catalog = _render_catalog(request.settings, scope, list(rendered))
     return Tree(request.repo, (*(image.publication for image in rendered.values()), catalog))
+
+
+def render_host(registries: Mapping[str, Iterable[str]], *, signature_api: bool) -> list[TreeFile]:
+    """Render what clients ask the whole host for: the list of the images of all repositories.
+
+    Args:
+        registries: directory of a repository → the names of its publications.
+        signature_api: whether the registries hand out signatures.
+    """
+    names = sorted(
+        f"{directory}/{name}" for directory, published in registries.items() for name in published if name != CATALOG
+    )
+    files = [TreeFile(HOST_CATALOG, Content.of(json.dumps({"repositories": names}).encode() + b"\n"))]
+    files.append(TreeFile(NO_REFERRERS, Content.of(EMPTY_REFERRERS)))
+    if signature_api:
+        files.append(TreeFile(SIGNATURE_API, Content.of(b"1\n")))
+    return files
 
 
 def _scope(repo: Repo, settings: RenderSettings) -> str | None:
@@ -95,7 +114,7 @@ def _render_catalog(settings: RenderSettings, scope: str | None, images: Sequenc
         pointers.append(TreeFile("sigstore/registries.yaml", Content.of(write_registries(scope, url))))
     pointers.append(TreeFile("v2/index.html", Content.of(b"{}\n")))
     pointers.append(TreeFile("v2/_catalog", Content.of(json.dumps({"repositories": images}).encode() + b"\n")))
-    return Publication(_CATALOG, _identity((), pointers), (), tuple(pointers))
+    return Publication(CATALOG, _identity((), pointers), (), tuple(pointers))
 
 
 def _identity(*groups: Sequence[File]) -> str:
