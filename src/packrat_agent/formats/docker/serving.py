@@ -191,6 +191,9 @@ _APACHE = """\
     <LocationMatch "^/HOST_CATALOG$">
         ForceType application/json
     </LocationMatch>
+    <LocationMatch "^/NO_REFERRERS$">
+        ForceType application/vnd.oci.image.index.v1+json
+    </LocationMatch>
     <LocationMatch "^/v2/(?!.+/(?:manifests|blobs)/)">
         ErrorDocument 404 /v2/DIRECTORY/_errors/name_unknown.json
     </LocationMatch>
@@ -199,6 +202,8 @@ _APACHE = """\
     </LocationMatch>
     <LocationMatch "^/v2/PATTERN/IMAGE/referrers/DIGEST$">
         ForceType application/vnd.oci.image.index.v1+json
+        # Apache looks for another file only where no handler is set.
+        SetHandler none
         FallbackResource /NO_REFERRERS
     </LocationMatch>
     <LocationMatch "^/v2/PATTERN/IMAGE/manifests/">
