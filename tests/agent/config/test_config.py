@@ -82,6 +82,7 @@ def test_the_smallest_file_gives_the_documented_defaults(conf: Path) -> None:
         "apt_valid_for_s": None,
         "confirm_release_change": frozenset(),
         "public_url": None,
+        "docker_signature_api": None,
         "metrics_file": None,
         "metrics_listen": None,
     }
@@ -120,6 +121,7 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         "apt_valid_for: 1209600\r\n"
         "confirm_release_change: apt-dev, apt-prod\r\n"
         "public_url: https://repo.example.com/\r\n"
+        "docker_signature_api: Yes\r\n"
     )
     config = load(conf)
     assert dataclasses.astuple(config.packrat) == (
@@ -153,9 +155,11 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         1209600,
         frozenset({"apt-dev", "apt-prod"}),
         "https://repo.example.com",
+        True,
         None,
         None,
     )
+    assert "docker_signature_api: yes\n" in describe(config)
 
 
 @pytest.mark.parametrize(
@@ -325,6 +329,7 @@ def test_what_is_no_host_is_refused(conf: Path, host: str) -> None:
         ("mirror", "keep_file", "robots.txt"),
         ("mirror", "keep_file_list", "/srv/mirror/www/a, b"),
         ("mirror", "public_url", "repo.example.com"),
+        ("mirror", "docker_signature_api", "true"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_line_and_no_secret(conf: Path, section: str, key: str, value: str) -> None:
