@@ -5,6 +5,7 @@ import time
 import structlog
 
 from packrat_agent.formats.docker.format import DockerFormat
+from packrat_agent.formats.docker.layout import public_prefix
 from packrat_agent.formats.docker.render import render_host
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.records import Repo
@@ -43,7 +44,9 @@ def publish_site(context: MirrorContext) -> None:
     url = settings.public_url or "http://THIS-HOST"
     introductions = {repo.name: _introduce(context, repo, url) for repo in shown}
     tree = render_site(settings.description, shown, introductions, context.public_key, context.kept)
-    registries = {repo.directory: store.live.identities(repo.name) for repo in shown if repo.kind == DockerFormat.kind}
+    # Clients can't name the images of a directory that is no part of a name.
+    reachable = [repo for repo in shown if repo.kind == DockerFormat.kind and public_prefix(repo) is not None]
+    registries = {repo.directory: store.live.identities(repo.name) for repo in reachable}
     if registries:
         files = render_host(registries, signature_api=context.settings.signature_api)
         tree = add_to_site(tree, "registry", files, context.kept)
