@@ -58,7 +58,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "packrat_core/packages/image/": (
         "tests/core/packages/image/test_versions.py",
-        "tests/agent/formats/docker/test_read_image.py",
+        "tests/agent/formats/docker/test_unpack.py",
         "tests/agent/formats/docker/test_render.py",
         "tests/core/packages/test_payload_differential.py",
         "tests/server/test_latest.py",

@@ -74,8 +74,22 @@ def _pip(site: Site) -> Iterator[ClientRun]:
 def _skopeo(site: Site) -> Iterator[ClientRun]:
     host = site.url.removeprefix("http://")
     policy = site.root / "docker-dev/sigstore/policy.json"
+    # The file for registries.d tells where the signatures are.
+    registries = site.scratch / "registries.d"
+    registries.mkdir()
+    (registries / "demo.yaml").write_bytes((site.root / "docker-dev/sigstore/registries.yaml").read_bytes())
     image = f"docker://{host}/docker-dev/packrat-hello:latest"
-    command = ["skopeo", "--policy", str(policy), "copy", "--src-tls-verify=false", image, f"dir:{site.scratch}/image"]
+    command = [
+        "skopeo",
+        "--registries.d",
+        str(registries),
+        "--policy",
+        str(policy),
+        "copy",
+        "--src-tls-verify=false",
+        image,
+        f"dir:{site.scratch}/image",
+    ]
     yield _run(site, command)
 
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from packrat_core.archives.gzip_stream import GZIP_MAGIC, check_gzip_payload
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.control import read_control
 from packrat_core.packages.deb.payload import check_payload as check_deb
 from packrat_core.packages.deb.stanza import read_stanza
+from packrat_core.packages.file.payload import check_payload as check_file
 from packrat_core.packages.image.inspect import is_image_archive
+from packrat_core.packages.image.names import split_file_name
 from packrat_core.packages.image.payload import check_payload as check_image
 from packrat_core.packages.python.inspect import NoDistribution, check_file_name, read_distribution
 from packrat_core.packages.python.payload import check_payload as check_python
@@ -77,9 +78,10 @@ def inspect_file(path: Path, name: str, kind: str | None = None) -> Inspected:
         return _checked(path, _deb(path))
     if start[:4] == b"\xed\xab\xee\xdb":
         return _checked(path, inspect_rpm(path))
-    # The name promises a package that the content is not: don't let it in as a file of another type.
-    if name.endswith(".deb") or name.endswith(".rpm"):
-        raise Unrecognized(f"{name} is no {name[-3:]} package")
+    # The name or the uploader promises a package that the content is not: don't let it in as a file of another type.
+    promised = name[-3:] if name.endswith((".deb", ".rpm")) else kind
+    if promised in ("deb", "rpm"):
+        raise Unrecognized(f"{name} is no {promised} package")
     return _by_name(path, name, kind)
 
 
@@ -95,6 +97,19 @@ def _checked(path: Path, inspected: Inspected) -> Inspected:
     except Refused as error:
         raise Unrecognized(f"unusable {inspected.type}: {error}; build or download it again") from None
     return inspected
+
+
+def _image(path: Path, name: str) -> Inspected:
+    """Read an image archive as the agent will.
+
+    Raises:
+        Unrecognized: It is unusable, or registries do not allow the image or the tag that its name says.
+    """
+    try:
+        image, tag = split_file_name(name)
+    except Refused as error:
+        raise Unrecognized(f"unusable docker: {error}; rename the file, or give --package and --version") from None
+    return _checked(path, Inspected(image, tag, "docker", "all"))
 
 
 def _deb(path: Path) -> Inspected:
@@ -132,33 +147,36 @@ def _by_name(path: Path, name: str, kind: str | None) -> Inspected:
     # Try Python first: the name of a source distribution may also match the general pattern.
     if kind in (None, "python") and (found := _python(path, name, kind)) is not None:
         return _checked(path, found)
+    if kind == "python":
+        raise Unrecognized(f"{name} is no wheel or source distribution")
+    if kind == "docker" or (kind is None and name.endswith(".tar") and is_image_archive(path)):
+        return _image(path, name)
     named = _NAMED.fullmatch(name)
     if named is None:
         raise Unrecognized("PackageException (UNKNOWN_TYPE): Unable to Determine File Type")
     end = named["end"] or ""
     if kind is None:
-        if end == ".tar" and is_image_archive(path):
-            return _checked(path, Inspected(named["name"], named["version"], "docker", "all"))
         kind = "tar" if end.startswith(".tar") else _BY_END.get(end.lower(), "resource")
-    if end == ".tar.gz":
-        _check_gzip(path)
+    _check_archive(path, name, end or name)
     return Inspected(named["name"], named["version"], kind, "all")
 
 
-def _check_gzip(path: Path) -> None:
-    """Check a file that starts like gzip.
+def _check_archive(path: Path, name: str, end: str) -> None:
+    """Check that an archive of no package type is whole.
+
+    Args:
+        path: The uploaded file.
+        name: Its name.
+        end: The end of its name, for the message.
 
     Raises:
         Unrecognized: It is truncated, damaged or a decompression bomb.
     """
     try:
         with path.open("rb") as file:
-            magic = file.read(len(GZIP_MAGIC))
-            file.seek(0)
-            if magic == GZIP_MAGIC:
-                check_gzip_payload(file)
+            check_file(file, name)
     except Refused as error:
-        raise Unrecognized(f"unusable .tar.gz: {error}; build or download it again") from None
+        raise Unrecognized(f"unusable {end[:200]}: {error}; build or download it again") from None
 
 
 def _python(path: Path, name: str, kind: str | None) -> Inspected | None:

@@ -12,7 +12,11 @@ import pytest
 from packrat_demo.build_image import Image, build_classic, build_oci, write_image
 from support.docker_registry import HOST, MULTI, WEB_1, WEB_2, Registry, docker_stage, policy, put, served
 from support.keys import Key
+from support.odd_images import with_artifact
 from support.stage import DEADLINE_S, Stage
+
+_REGISTRIES = ".config/containers/registries.d"
+"""Where podman looks, below the home directory."""
 
 _DOC = (Path(__file__).parents[2] / "docs/docker.md").read_text()
 
@@ -53,7 +57,7 @@ def test_skopeo_lists_tags(registry: Registry) -> None:
 def test_skopeo_copies_every_architecture(registry: Registry) -> None:
     target = registry.place / "tool"
     source = f"docker://{registry.address}/docker-dev/tool:3.0"
-    options = ("--all", "--remove-signatures", "--src-tls-verify=false")
+    options = ("--all", "--src-tls-verify=false")
     registry.run("skopeo", "copy", *options, source, f"oci:{target}:3.0")
     index = json.loads((target / "index.json").read_text())["manifests"][0]
     named = json.loads((target / "blobs" / index["digest"].replace(":", "/")).read_text())["manifests"]
@@ -88,10 +92,27 @@ def test_a_registry_answers_at_the_top(registry: Registry) -> None:
     assert (status, json.loads(body)) == (200, {})
     assert headers["Content-Type"] == "application/json"
     assert headers["Docker-Distribution-Api-Version"] == "registry/2.0"
-    assert headers["X-Registry-Supports-Signatures"] == "1"
+    assert "X-Registry-Supports-Signatures" not in headers
     status, headers, body = registry.answer("/v2/docker-dev/_catalog")
     assert (status, headers["Content-Type"]) == (200, "application/json")
     assert json.loads(body) == {"repositories": ["tool", "web"]}
+    status, headers, body = registry.answer("/v2/_catalog?n=100")
+    assert (status, headers["Content-Type"]) == (200, "application/json")
+    assert json.loads(body) == {"repositories": ["docker-dev/tool", "docker-dev/web", "docker-stage/web"]}
+
+
+def test_podman_searches_the_whole_host(registry: Registry) -> None:
+    found = registry.podman("search", "--tls-verify=false", "--format", "{{.Name}}", f"{registry.address}/")
+    assert sorted(found.split()) == [
+        f"{registry.address}/{name}" for name in ("docker-dev/tool", "docker-dev/web", "docker-stage/web")
+    ]
+
+
+def test_nothing_refers_to_most_manifests(registry: Registry) -> None:
+    digest = registry.answer("/v2/docker-dev/web/manifests/1.2")[1]["Docker-Content-Digest"]
+    status, headers, body = registry.answer(f"/v2/docker-dev/web/referrers/{digest}")
+    assert (status, headers["Content-Type"]) == (200, "application/vnd.oci.image.index.v1+json")
+    assert json.loads(body)["manifests"] == []
 
 
 @pytest.mark.parametrize(
@@ -147,7 +168,7 @@ def test_caches_keep_what_a_digest_names_and_ask_for_what_a_tag_names(published:
         assert by_digest["Cache-Control"] == blob["Cache-Control"] == "public, max-age=31536000, immutable"
 
 
-def test_signatures_are_accepted_through_the_extension(registry: Registry, published: Stage) -> None:
+def test_signatures_are_accepted_by_their_files(registry: Registry, published: Stage) -> None:
     checked = policy(published, registry)
     for name in ("web:1.2", "web:latest", "tool:3.0"):
         target = registry.place / f"signed-{name.replace(':', '-')}"
@@ -172,6 +193,7 @@ def test_the_policy_of_the_instructions_joins_the_one_that_a_client_has(registry
         },
     }
     (place / "policy.json").write_text(json.dumps(before))
+    policy(published, registry)
     commands = block[1].replace("https://repo.example.com/docker-prod", f"{registry.url}/docker-dev")
     commands = commands.replace("/etc/containers", str(place))
     subprocess.run(["sh", "-ec", commands], cwd=registry.place, check=True, capture_output=True, timeout=DEADLINE_S)
@@ -184,20 +206,6 @@ def test_the_policy_of_the_instructions_joins_the_one_that_a_client_has(registry
     # The client's own strictness with everything else stays.
     refused = registry.run("skopeo", "copy", f"docker://{HOST}/docker-stage/web:1.2", target, policy=joined, expect=1)
     assert "rejected by policy" in refused
-
-
-def test_signatures_are_accepted_by_their_files(published: Stage) -> None:
-    # Clients look a signature up under the real address that they are led to.
-    with served("nginx", published, 'add_header X-Registry-Supports-Signatures "1";') as registry:
-        assert "X-Registry-Supports-Signatures" not in registry.answer("/v2/")[1]
-        checked = policy(published, registry)
-        source = f"docker://{HOST}/docker-dev/web:1.2"
-        target = f"dir:{registry.place / 'signed'}"
-        refused = registry.run("skopeo", "copy", source, target, policy=checked, expect=1)
-        assert "signature was required" in refused
-        text = (published.www / "docker-dev/sigstore/registries.yaml").read_text()
-        (registry.place / "registries.d/lab.yaml").write_text(text.replace(HOST, registry.address))
-        registry.run("skopeo", "copy", source, target, policy=checked)
 
 
 def test_an_image_moves_on_and_goes(key: Key) -> None:
@@ -260,3 +268,49 @@ def test_links_that_the_agent_did_not_make_lead_nowhere(published: Stage) -> Non
     # What carries the agent's own user's mark is found and removed by the next full sync.
     published.agent("sync")
     assert not any(os.path.lexists(path) for path in (foreign, ours, file))
+
+
+def test_an_artifact_is_found_by_its_subject(key: Key) -> None:
+    with docker_stage(key) as set_up:
+        put(set_up, Image("web", "1.0"), with_artifact())
+        set_up.agent("sync")
+        assert "0 faults" in set_up.agent("verify").stdout
+        for name in ("built-in", "nginx", "apache"):
+            with served(name, set_up) as registry:
+                top = "/v2/docker-dev/web"
+                subject = registry.answer(f"{top}/manifests/1.0")[1]["Docker-Content-Digest"]
+                _, headers, body = registry.answer(f"{top}/referrers/{subject}")
+                assert headers["Content-Type"] == "application/vnd.oci.image.index.v1+json"
+                [listed] = json.loads(body)["manifests"]
+                assert (listed["artifactType"], listed["annotations"]) == (
+                    "application/spdx+json",
+                    {"org.example.tool": "syft"},
+                )
+                status, _, manifest = registry.answer(f"{top}/manifests/{listed['digest']}")
+                assert (status, json.loads(manifest)["subject"]["digest"]) == (200, subject)
+                [layer] = json.loads(manifest)["layers"]
+                assert b"SPDX" in registry.answer(f"{top}/blobs/{layer['digest']}")[2]
+                # It is signed by its digest, and by no tag of the image.
+                checked, by_digest = policy(set_up, registry), f"docker://{HOST}/docker-dev/web@{listed['digest']}"
+                registry.run("skopeo", "copy", by_digest, f"dir:{registry.place / 'sbom'}", policy=checked)
+
+
+def test_a_tree_that_hands_out_signatures_goes_on_until_it_is_told_not_to(key: Key) -> None:
+    with docker_stage(key, docker_signature_api="yes") as set_up:
+        put(set_up, WEB_1, build_oci(WEB_1))
+        set_up.agent("sync")
+        # As agents before the setting left it.
+        for name in ("_catalog", "_signatures", "_no_referrers"):
+            (set_up.www / "v2" / name).unlink()
+        lists = set_up.www / "docker-dev/extensions/v2/web/signatures"
+        for setting, expected in ((None, True), ("no", False), (None, False)):
+            set_up.extra.pop("docker_signature_api", None)
+            set_up.extra.update({"docker_signature_api": setting} if setting else {})
+            set_up.write_config()
+            told = set_up.agent("sync").stderr
+            assert ("signature-api" in told) == (expected and setting is None)
+            assert "0 faults" in set_up.agent("verify").stdout
+            for name in ("built-in", "nginx", "apache"):
+                with served(name, set_up) as registry:
+                    assert ("X-Registry-Supports-Signatures" in registry.answer("/v2/")[1]) == expected, name
+        assert list(lists.iterdir()), "the lists stay for the grace period"

@@ -30,7 +30,7 @@ def test_signatures_by_a_subkey_are_accepted_too() -> None:
 @pytest.fixture(scope="module", params=["built-in", "nginx", "apache"])
 def tampered(request: pytest.FixtureRequest, key: Key) -> Iterator[Registry]:
     """A signed mirror that somebody changed: 1.2 is what 1.10 was, the signature of 2.0 is gone."""
-    with docker_stage(key) as set_up:
+    with docker_stage(key, docker_signature_api="yes") as set_up:
         for image in (WEB_1, WEB_2, Image("web", "2.0")):
             put(set_up, image, build_oci(image))
         set_up.agent("sync")
@@ -45,7 +45,8 @@ def tampered(request: pytest.FixtureRequest, key: Key) -> Iterator[Registry]:
         rules.write_text(before + '<Files "1.2">' + after.replace(digest["1.2"], digest["1.10"], 1))
         (top / f"extensions/v2/web/signatures/{digest['2.0']}").write_bytes(b'{"signatures":[]}')
         with served(request.param, set_up) as running:
-            policy(set_up, running)
+            assert running.answer("/v2/")[1]["X-Registry-Supports-Signatures"] == "1"
+            (running.place / "policy.json").write_bytes((top / "sigstore/policy.json").read_bytes())
             yield running
 
 

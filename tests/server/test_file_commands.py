@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from packrat_demo.build_deb import Deb, write_deb
+from packrat_demo.build_image import Image, build_oci
 from packrat_demo.build_wheel import Python, write_wheel
 from packrat_server.api.schema import MODELS
 from packrat_server.client.find_file import possible_packages
@@ -279,3 +280,38 @@ def test_a_server_without_the_filter_is_searched_where_the_name_tells_no_package
 def test_the_packages_that_a_name_may_belong_to(name: str, package: str) -> None:
     assert package in possible_packages(name)
     assert len(possible_packages("a-" * 100)) <= 20
+
+
+def test_an_image_gets_the_name_and_tag_that_are_given(server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "oauth_2_proxy_7.4.tar"
+    path.write_bytes(build_oci(Image("oauth", "7.4")))
+    done = run(server, "upload", path, "--package", "oauth_2_proxy", "--version", "7.4")
+    assert done.code == 0, done.err
+    assert done.out[0].partition(" ")[2] == "oauth_2_proxy~7.4.tar"
+    # Repeated, it is found under the name that it got; the file's own name says something else.
+    again = run(server, "upload", path, "--package", "oauth_2_proxy", "--version", "7.4")
+    assert (again.code, again.out[0].split(" ")[0]) == (0, done.out[0].split(" ")[0])
+    plain = run(server, "upload", path, "--version", "7.5")
+    assert (plain.code, plain.out[0].partition(" ")[2]) == (0, "oauth_7.5.tar")
+    engine = open_database(server.data)
+    with reading(engine) as connection:
+        rows = connection.execute(
+            select(package_files.c.package, package_files.c.version).where(
+                package_files.c.file_name.in_(["oauth_2_proxy~7.4.tar", "oauth_7.5.tar"])
+            )
+        ).all()
+    engine.dispose()
+    assert sorted(map(tuple, rows)) == [("oauth", "7.5"), ("oauth_2_proxy", "7.4")]
+
+
+@pytest.mark.parametrize(
+    ("package", "reason"), [("org/app", "call it 'org-app'"), ("App", "lower-case letters"), ("app", "")]
+)
+def test_a_name_that_registries_do_not_allow_is_refused_before_the_upload(
+    server: Server, tmp_path: Path, package: str, reason: str
+) -> None:
+    path = tmp_path / "x.tar"
+    path.write_bytes(build_oci(Image("web", "1")) if reason else b"no image")
+    done = run(server, "upload", path, "--package", package, "--version", "1.0")
+    assert done.code != 0
+    assert (reason or "are for one image archive") in done.err[-1]

@@ -21,8 +21,10 @@ from support.web import web_server
 from support.web_servers import front
 
 HOST = "repo.example.com:5000"
-
 """The registry's public name, which signatures are made for; clients are led to the real address."""
+
+_REGISTRIES = ".config/containers/registries.d"
+"""Where podman looks, below the home directory."""
 
 BASE = (("base", b"base\n"),)
 
@@ -45,8 +47,8 @@ def open_place() -> Iterator[Path]:
 
 
 @contextmanager
-def docker_stage(key: Key | None) -> Iterator[Stage]:
-    """A mirror with two docker repositories, `docker-dev` and `docker-stage`."""
+def docker_stage(key: Key | None, **extra: str) -> Iterator[Stage]:
+    """A mirror with two docker repositories, `docker-dev` and `docker-stage`; `extra` goes into its mirror.conf."""
     with open_place() as directory, packrat_server(directory) as server:
         engine = open_database(server.data)
         for name, tag in (("docker-dev", "dev"), ("docker-stage", "stage")):
@@ -54,7 +56,7 @@ def docker_stage(key: Key | None) -> Iterator[Stage]:
         psk = admin.save_mirror(engine, "lab", ["docker-dev", "docker-stage"], "Lab")
         engine.dispose()
         assert psk is not None
-        set_up = Stage(directory, server, psk, key, {"public_url": f"http://{HOST}"})
+        set_up = Stage(directory, server, psk, key, {"public_url": f"http://{HOST}", **extra})
         set_up.write_config()
         yield set_up
 
@@ -80,9 +82,12 @@ class Registry:
         """Run skopeo or podman with a home of its own; `HOST` is led to the server."""
         registries = self.place / "registries.conf"
         registries.write_text(f'[[registry]]\nprefix = "{HOST}"\nlocation = "{self.address}"\ninsecure = true\n')
+        # Only a client with a policy knows where signatures are.
+        home = self.place / ("strict" if policy else "lax")
+        (home / _REGISTRIES).mkdir(parents=True, exist_ok=True)
         environment = {
             **os.environ,
-            "HOME": str(self.place),
+            "HOME": str(home),
             "CONTAINERS_REGISTRIES_CONF": str(registries),
             "XDG_RUNTIME_DIR": str(self.place),
             "TMPDIR": str(self.place),
@@ -90,7 +95,7 @@ class Registry:
         words = list(command)
         if words[0] == "skopeo":
             words[1:1] = ["--policy", str(policy)] if policy else ["--insecure-policy"]
-            words[1:1] = ["--registries-conf", str(registries), "--registries.d", str(self.place / "registries.d")]
+            words[1:1] = ["--registries-conf", str(registries), "--registries.d", str(home / _REGISTRIES)]
         done = subprocess.run(
             words, capture_output=True, text=True, timeout=DEADLINE_S, check=False, env=environment, cwd=self.place
         )
@@ -101,7 +106,7 @@ class Registry:
         store = ["--root", str(self.place / "store"), "--runroot", str(self.place / "run"), "--storage-driver", "vfs"]
         signature_policy = ["--signature-policy", str(policy)] if policy else []
         command = ["podman", *store, arguments[0], *signature_policy, *arguments[1:]]
-        return self.run(*command, expect=expect)
+        return self.run(*command, expect=expect, policy=policy)
 
     def answer(self, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
         request = urllib.request.Request(self.url + path, method=method)
@@ -116,7 +121,6 @@ class Registry:
 def served(name: str, set_up: Stage, without: str = "") -> Iterator[Registry]:
     """Serve the mirror by the server of that name, as its site file says; `without` a text in that."""
     with open_place() as place:
-        (place / "registries.d").mkdir()
         if name == "built-in":
             with web_server(set_up.www) as url:
                 yield Registry(url, place)
@@ -130,7 +134,12 @@ def served(name: str, set_up: Stage, without: str = "") -> Iterator[Registry]:
 
 
 def policy(published: Stage, registry: Registry) -> Path:
-    """The policy.json that is published, as the client has it."""
+    """The policy.json and the file for registries.d that are published, as the client has them."""
+    text = (published.www / "docker-dev/sigstore/registries.yaml").read_text()
+    directory = registry.place / "strict" / _REGISTRIES
+    directory.mkdir(parents=True, exist_ok=True)
+    # Clients look a signature up under the real address that they are led to.
+    (directory / "lab.yaml").write_text(text.replace(HOST, registry.address))
     path = registry.place / "policy.json"
     path.write_bytes((published.www / "docker-dev/sigstore/policy.json").read_bytes())
     return path

@@ -61,7 +61,8 @@ def mirror_of_all(directory: Path, key: Key | None) -> Iterator[Stage]:
         psk = admin.save_mirror(engine, "lab", [f"{kind}-dev" for kind in REPOS], "Lab")
         engine.dispose()
         assert psk is not None
-        lab = Stage(directory, server, psk, key, {"public_url": "http://repo.example.com:5000/repo"})
+        extra = {"public_url": "http://repo.example.com:5000/repo", "docker_signature_api": "yes"}
+        lab = Stage(directory, server, psk, key, extra)
         lab.write_config()
         yield lab
 

@@ -20,6 +20,8 @@ def describe(config: Config) -> str:
             value = getattr(settings, item.name)
             if isinstance(value, frozenset):
                 value = ", ".join(sorted(str(part) for part in value))
+            elif isinstance(value, bool):
+                value = "yes" if value else "no"
             lines.append(f"{key}: {shown.get(key, '' if value is None else value)}".rstrip())
     return "\n".join(lines) + "\n"
 

@@ -57,6 +57,7 @@ FIELDS = (
     Field("mirror", "yum_sign_packages", "yum_sign_packages", types.one_of(PackageSigning)),
     Field("mirror", "confirm_release_change", "confirm_release_change", types.read_words),
     Field("mirror", "public_url", "public_url", types.read_public_url),
+    Field("mirror", "docker_signature_api", "docker_signature_api", types.read_switch),
     Field("mirror", "metrics_file", "metrics_file", types.read_metrics_file),
     Field("mirror", "metrics_listen", "metrics_listen", types.read_loopback),
 )

@@ -58,6 +58,8 @@ class MirrorSettings:
     yum_sign_packages: PackageSigning = PackageSigning.ALL
     confirm_release_change: frozenset[str] = frozenset()
     public_url: str | None = None
+    docker_signature_api: bool | None = None
+    """None: as the tree has it, which is "no" for a new one."""
     metrics_file: Path | None = None
     metrics_listen: str | None = None
 

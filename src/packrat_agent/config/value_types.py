@@ -179,6 +179,13 @@ def read_words(text: str) -> frozenset[str]:
     return frozenset(read_line(part.strip()) for part in re.split(r"[,\n]", text) if part.strip())
 
 
+def read_switch(text: str) -> bool:
+    """Read yes or no."""
+    if text.lower() not in ("yes", "no"):
+        raise ValueError(f"{text[:40]!r} is neither yes nor no")
+    return text.lower() == "yes"
+
+
 def integer_between(low: int, high: int) -> Callable[[str], int]:
     """Make a reader of integers."""
 

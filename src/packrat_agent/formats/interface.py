@@ -29,6 +29,7 @@ class RenderSettings:
         confirmed_repos: the repositories whose published Origin, Label and Codename may change.
         signs_all_packages: each package whose type is SIGNED has a signature of this mirror, if there is a key.
         clock_confirmed: the clock is right, so a date may be earlier than the last one.
+        signature_api: docker repositories hand out signatures through the registry, too.
     """
 
     mirror_description: str
@@ -42,6 +43,7 @@ class RenderSettings:
     confirmed_repos: frozenset[str] = frozenset()
     signs_all_packages: bool = True
     clock_confirmed: bool = False
+    signature_api: bool = True
 
 
 class ChunkCache(Protocol):

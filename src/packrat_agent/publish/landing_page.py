@@ -59,10 +59,27 @@ def render_site(
     page = _page(description, repos, introductions, signed=key is not None)
     files.append(TreeFile("index.html", Content.of(page.encode())))
     pointers = tuple(file for file in files if file.path not in kept)
+    return Tree(SITE, (_publication("site", pointers),))
+
+
+def add_to_site(tree: Tree, name: str, files: Sequence[TreeFile], kept: Collection[str]) -> Tree:
+    """Add a publication of further files to the top of root_dir.
+
+    Args:
+        tree: the tree of the site.
+        name: the name of the publication.
+        files: its files.
+        kept: the names of files that the operator maintains; they are left out.
+    """
+    pointers = tuple(file for file in files if file.path not in kept)
+    return Tree(tree.repo, (*tree.publications, _publication(name, pointers))) if pointers else tree
+
+
+def _publication(name: str, pointers: tuple[TreeFile, ...]) -> Publication:
     identity = hashlib.sha256()
     for file in pointers:
         identity.update(f"{file.path}\0{file.content.size}\0".encode() + bytes(file.content))
-    return Tree(SITE, (Publication("site", identity.hexdigest(), (), pointers),))
+    return Publication(name, identity.hexdigest(), (), pointers)
 
 
 def _page(description: str, repos: Sequence[Repo], introductions: Mapping[str, Introduction], *, signed: bool) -> str:

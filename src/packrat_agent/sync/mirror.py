@@ -8,7 +8,8 @@ from pathlib import Path
 
 import structlog
 
-from packrat_agent.config.settings import Config, PackageSigning
+from packrat_agent.config.settings import Config, MirrorSettings, PackageSigning
+from packrat_agent.formats.docker.layout import has_signature_api
 from packrat_agent.formats.interface import RenderSettings
 from packrat_agent.gpg.keyring import export_public, find_key
 from packrat_agent.gpg.keyring import warn as warn_of_key
@@ -96,6 +97,7 @@ def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> M
         apt_valid_for_s=mirror.apt_valid_for_s,
         signs_all_packages=mirror.yum_sign_packages is PackageSigning.ALL,
         confirmed_repos=mirror.confirm_release_change,
+        signature_api=_signature_api(mirror),
     )
     return MirrorContext(
         config=config,
@@ -112,6 +114,20 @@ def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> M
         kept=kept_paths(mirror.root_dir, mirror.keep_files),
         dry_run=dry_run,
     )
+
+
+def _signature_api(mirror: MirrorSettings) -> bool:
+    """Decide whether registries hand out signatures; without a setting, clients of a tree go on as they are used to."""
+    if mirror.docker_signature_api is not None:
+        return mirror.docker_signature_api
+    offered = has_signature_api(mirror.root_dir)
+    if offered:
+        log.info(
+            "signature-api",
+            text="the registry hands out signatures, as before; skopeo copy to oci: fails by that, so give the clients "
+            "a file in registries.d and set docker_signature_api: no",
+        )
+    return offered
 
 
 def _note_key(store: Store, key: SigningKey | None) -> None:

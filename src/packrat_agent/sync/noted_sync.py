@@ -3,12 +3,15 @@
 import time
 from dataclasses import replace
 
+from packrat_agent.formats.docker.render import CATALOG
 from packrat_agent.model.records import Repo
 from packrat_agent.publish.claim import check_mounted
 from packrat_agent.state.facts import RepoChanges
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
 from packrat_agent.sync.repo_sync import sync_repo
+from packrat_agent.sync.site import publish_site
 from packrat_agent.upstream.client import Packrat
+from packrat_core.aio.threads import in_thread
 from packrat_core.cinp.responses import LoginRefused
 from packrat_core.errors import DiskError, PackratError, ServerUnavailable
 
@@ -54,6 +57,8 @@ async def sync_and_note(
         return None
     context.fault_log.result(result, whole=order.packages is None)
     summary.syncs.append(result)
+    if CATALOG in result.publications and not order.dry_run:
+        await in_thread(publish_site, context)
     now = time.time()
     changes: RepoChanges = {"checked": now, "held": result.held, "ahead": result.ahead, "error": None}
     if result.publications or result.added or result.removed:

@@ -1,13 +1,15 @@
 """Publishes the files of the site itself: the landing page and the public key."""
 
 import time
-from collections.abc import Iterable
 
 import structlog
 
+from packrat_agent.formats.docker.format import DockerFormat
+from packrat_agent.formats.docker.layout import public_prefix
+from packrat_agent.formats.docker.render import render_host
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.records import Repo
-from packrat_agent.publish.landing_page import SITE, Introduction, render_site
+from packrat_agent.publish.landing_page import SITE, Introduction, add_to_site, render_site
 from packrat_agent.publish.signing import declare_unsigned
 from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import MirrorContext
@@ -23,7 +25,7 @@ def keep_site(context: MirrorContext) -> None:
     """
     store = context.store
     repos = store.wanted.repos()
-    _publish_site(context, repos)
+    publish_site(context)
     present = {repo.name for repo in repos} | {SITE.name}
     for name in store.live.published_repos() - present:
         log.info("left", repo=name, text="no longer on the mirror; removed after the grace period")
@@ -31,12 +33,23 @@ def keep_site(context: MirrorContext) -> None:
         store.live.drop_repo(name, time.time())
 
 
-def _publish_site(context: MirrorContext, repos: Iterable[Repo]) -> None:
+def publish_site(context: MirrorContext) -> None:
+    """Publish the site's own files, if they changed, among them the list of the images of the whole host.
+
+    Raises:
+        DiskError: root_dir or the state database can't be written.
+    """
     store, settings = context.store, context.config.mirror
-    shown = [repo for repo in sorted(repos, key=lambda repo: repo.name) if repo.kind in FORMATS]
+    shown = [repo for repo in sorted(store.wanted.repos(), key=lambda repo: repo.name) if repo.kind in FORMATS]
     url = settings.public_url or "http://THIS-HOST"
     introductions = {repo.name: _introduce(context, repo, url) for repo in shown}
     tree = render_site(settings.description, shown, introductions, context.public_key, context.kept)
+    # Clients can't name the images of a directory that is no part of a name.
+    reachable = [repo for repo in shown if repo.kind == DockerFormat.kind and public_prefix(repo) is not None]
+    registries = {repo.directory: store.live.identities(repo.name) for repo in reachable}
+    if registries:
+        files = render_host(registries, signature_api=context.settings.signature_api)
+        tree = add_to_site(tree, "registry", files, context.kept)
     tree_to_publish = declare_unsigned(tree, store.live.identities(SITE.name))
     if tree_to_publish.publications:
         make_live(tree_to_publish, (), (), store.live, context)

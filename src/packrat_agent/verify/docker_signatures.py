@@ -11,16 +11,17 @@ import json
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from packrat_agent.verify.armor import find_armor_fault
+from packrat_agent.verify.docker_files import read_json
 from packrat_agent.verify.findings import (
     Fault,
     Finding,
     Named,
     Subject,
     check_bytes,
-    parse_json,
     pointer,
     read_index,
     read_pointer,
@@ -28,6 +29,19 @@ from packrat_agent.verify.findings import (
 from packrat_agent.verify.signatures import Keyring, read_keys
 
 _SIGNATURE_LIMIT = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """What is signed in a repository.
+
+    Attributes:
+        scope: The prefix of all signed references; None if nothing is signed.
+        listed: Whether the registry hands out signatures, so that each manifest has a list of them.
+    """
+
+    scope: str | None
+    listed: bool
 
 
 def audit_policy(subject: Subject, directory: str, found: list[Finding]) -> str | None:
@@ -45,8 +59,7 @@ def audit_policy(subject: Subject, directory: str, found: list[Finding]) -> str 
     if not os.path.lexists(subject.top / sigstore):
         return None
     path = f"{sigstore}/policy.json"
-    content = read_pointer(subject, path, found)
-    policy = parse_json(path, content, found)
+    content, policy = read_json(subject, path, found)
     registries = read_pointer(subject, f"{sigstore}/registries.yaml", found)
     scope, key = _read_policy(policy)
     if content is None or scope is None or key is None or not scope.endswith(f"/{directory}"):
@@ -76,27 +89,22 @@ def audit_policy(subject: Subject, directory: str, found: list[Finding]) -> str 
 
 
 def audit_signatures(
-    subject: Subject, directory: str, image: str, digest: str, tags: Collection[str], scope: str | None
+    subject: Subject, directory: str, image: str, digest: str, references: Collection[str], signing: Signing
 ) -> Iterator[Finding]:
-    """Audit the signatures of one manifest: one for each of its tags, the same as files and as a list.
+    """Audit the signatures of one manifest: one for each of its references, the same as files and as a list.
 
     Args:
         subject: The tree under audit.
         directory: Directory of the repository.
         image: Name of the image.
         digest: Digest of the manifest.
-        tags: Its tags.
-        scope: The prefix of all signed references; None if nothing is signed.
+        references: How clients name it, `:<tag>` or `@<digest>`.
+        signing: What is signed in the repository.
     """
+    scope = signing.scope
     listed_path = f"{directory}/extensions/v2/{image}/signatures/{digest}"
     found: list[Finding] = []
-    content = read_pointer(subject, listed_path, found)
-    listed = _read_listed(parse_json(listed_path, content, found), digest)
-    if content is not None and listed is not None:
-        # base64 and JSON can encode the same value in many ways.
-        found += check_bytes(listed_path, content, _spell_list(digest, listed))
-    if listed is None and not any(isinstance(one, Fault) for one in found):
-        found.append(Fault(listed_path, f"is no list of signatures of {digest}"))
+    listed = _audit_list(subject, listed_path, digest, found) if signing.listed else None
     yield from found
     if scope is None:
         if listed:
@@ -104,15 +112,37 @@ def audit_signatures(
         return
     stem = f"{directory}/sigstore/{scope.partition('/')[2]}/{image}@{digest.replace(':', '=')}"
     signatures = []
-    for number in range(1, len(tags) + 1):
+    for number in range(1, len(references) + 1):
         path = f"{stem}/signature-{number}"
         try:
             signatures.append((path, read_index(subject.top, path, _SIGNATURE_LIMIT)))
         except OSError:
-            yield Fault(path, f"can't be read; {image} needs a signature for each tag of {digest}")
+            yield Fault(path, f"can't be read; {image} needs a signature for each name of {digest}")
     if listed is not None and listed != [content for _, content in signatures]:
         yield Fault(listed_path, "lists other signatures than sigstore")
-    yield from _look_at(subject.keyring, signatures, {f"{scope}/{image}:{tag}" for tag in tags}, digest)
+    yield from _look_at(subject.keyring, signatures, {f"{scope}/{image}{name}" for name in references}, digest)
+
+
+def _audit_list(subject: Subject, path: str, digest: str, found: list[Finding]) -> list[bytes] | None:
+    """Audit the list of a manifest's signatures that the registry hands out.
+
+    Args:
+        subject: The tree under audit.
+        path: Path of the list.
+        digest: Digest of the manifest.
+        found: Findings are appended to it.
+
+    Returns:
+        The signatures; None if the list can't be read.
+    """
+    content, value = read_json(subject, path, found)
+    listed = _read_listed(value, digest)
+    if content is not None and listed is not None:
+        # base64 and JSON can encode the same value in many ways.
+        found += check_bytes(path, content, _spell_list(digest, listed))
+    if listed is None and not any(isinstance(finding, Fault) for finding in found):
+        found.append(Fault(path, f"is no list of signatures of {digest}"))
+    return listed
 
 
 def _look_at(

@@ -21,6 +21,9 @@ TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 REGISTRY_ANSWER = b"{}\n"
 """The body of the registry's answer to /v2/."""
 
+NO_REFERRERS = b'{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []}\n'
+"""The body of the answer about a manifest to which nothing refers."""
+
 REGISTRY_ERRORS: Mapping[str, bytes] = {
     "manifest_unknown": b'{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}\n',
     "blob_unknown": b'{"errors": [{"code": "BLOB_UNKNOWN", "message": "blob unknown to registry"}]}\n',

@@ -9,16 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
-from packrat_agent.formats.docker.serving import ERRORS
-from packrat_core.packages.image.manifest import MANIFEST_TYPES
+from packrat_agent.formats.docker.layout import HOST_CATALOG, has_signature_api
+from packrat_agent.formats.docker.serving import EMPTY_REFERRERS, ERRORS
+from packrat_core.packages.image.manifest import MANIFEST_TYPES, OCI_INDEX
 
 _JSON = {"Content-Type": "application/json"}
+_INDEX = {"Content-Type": OCI_INDEX}
 _DIRECTORIES = r"(?P<directory>[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*){0,3})"
 _IMAGE = r"(?P<image>[a-z0-9][a-z0-9._-]*)"
 _DIGEST = r"sha256:[0-9a-f]{64}"
 _MANIFEST = re.compile(rf"/v2/{_DIRECTORIES}/{_IMAGE}/manifests/(?P<ref>[A-Za-z0-9_][A-Za-z0-9._:-]*)")
 _BLOB = re.compile(rf"/v2/{_DIRECTORIES}/{_IMAGE}/blobs/(?P<ref>{_DIGEST})")
 _TAGS = re.compile(rf"/v2/{_DIRECTORIES}/{_IMAGE}/tags/list")
+_REFERRERS = re.compile(rf"/v2/{_DIRECTORIES}/{_IMAGE}/referrers/(?P<ref>{_DIGEST})")
 _CATALOG = re.compile(rf"/v2/{_DIRECTORIES}/_catalog")
 _SIGNATURES = re.compile(rf"/extensions/v2/{_DIRECTORIES}/{_IMAGE}/signatures/(?P<ref>{_DIGEST})")
 
@@ -42,15 +45,20 @@ def answer_registry(root: Path, raw: str) -> RegistryAnswer:
     """Answer for `raw`, the path as it came; `root` has no links in it."""
     path = unquote(raw, errors="replace")
     if path == "/v2/":
-        headers = {"Docker-Distribution-Api-Version": "registry/2.0", "X-Registry-Supports-Signatures": "1"}
-        return RegistryAnswer({**_JSON, **headers}, body=b"{}")
+        headers = {**_JSON, "Docker-Distribution-Api-Version": "registry/2.0"}
+        if has_signature_api(root):
+            headers["X-Registry-Supports-Signatures"] = "1"
+        return RegistryAnswer(headers, body=b"{}")
     if match := _MANIFEST.fullmatch(path):
         return _manifest(root / match["directory"], match["image"], match["ref"])
     if match := _BLOB.fullmatch(path):
         headers = {"Content-Type": "application/octet-stream", "Docker-Content-Digest": match["ref"]}
         file = _file(root / match["directory"], f"v2/{match['image']}/blobs/{match['ref']}")
         return RegistryAnswer(headers, file) if file is not None else _unknown("blob_unknown")
-    found = None
+    if match := _REFERRERS.fullmatch(path):
+        file = _file(root / match["directory"], f"v2/{match['image']}/referrers/{match['ref']}")
+        return RegistryAnswer(_INDEX, file) if file is not None else RegistryAnswer(_INDEX, body=EMPTY_REFERRERS)
+    found = _file(root, HOST_CATALOG) if path == f"/{HOST_CATALOG}" else None
     if match := _TAGS.fullmatch(path):
         found = _file(root / match["directory"], f"v2/{match['image']}/tags/list")
     elif match := _CATALOG.fullmatch(path):

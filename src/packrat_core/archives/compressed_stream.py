@@ -1,7 +1,7 @@
 """Reads an xz, zstd, bzip2 or lzma file sequentially, in bounded memory, and verifies its checksums.
 
-The file must be a single stream, since dpkg reads only one. A second stream, or any bytes after the stream other than
-zeros, are refused.
+By default the file must be a single stream, since dpkg reads only one. With `several`, further streams may follow it,
+as parallel compressors write them. Any other bytes after a stream, except zeros at the end, are refused.
 
     for member in TarReader(open_compressed(file, "xz")):
 """
@@ -39,38 +39,40 @@ _DECOMPRESSORS: Mapping[str, Callable[[], _Decompressor]] = {
 }
 
 
-def open_compressed(file: Readable, coding: str, limit: int | None = None) -> PlainStream:
+def open_compressed(file: Readable, coding: str, limit: int | None = None, *, several: bool = False) -> PlainStream:
     """Open a compressed file.
 
     Args:
         file: The compressed bytes.
         coding: `gzip`, `xz`, `zstd`, `bzip2` or `lzma`.
         limit: Maximum number of decompressed bytes, in addition to the limits of all archives; None for no extra limit.
+        several: Accept several streams, one after the other; gzip may always have several members.
 
     Returns:
         The stream of decompressed bytes.
     """
-    return GzipStream(file, limit) if coding == "gzip" else CompressedStream(file, coding, limit)
+    return GzipStream(file, limit) if coding == "gzip" else CompressedStream(file, coding, limit, several=several)
 
 
 class CompressedStream(PlainStream):
-    """The decompressed bytes of a file that is one compressed stream."""
+    """The decompressed bytes of a file of one compressed stream, or of several."""
 
-    def __init__(self, file: Readable, coding: str, limit: int | None = None) -> None:
+    def __init__(self, file: Readable, coding: str, limit: int | None = None, *, several: bool = False) -> None:
         super().__init__(file, limit)
         self._coding = coding
+        self._several = several
         self._decompressor = _DECOMPRESSORS[coding]()
+        self._input = b""
 
     def _fill(self) -> bool:
         self._buffer, self._at = b"", 0
         # Decompressors may consume input without giving output, so one round may leave the buffer empty.
         while not self._buffer:
-            if self._decompressor.eof:
-                self._check_rest()
+            if self._decompressor.eof and not self._start_next():
                 return False
             # Output is bounded by READ_BYTES: what the last input still holds is taken before more is read.
-            data = b""
-            if self._decompressor.needs_input:
+            data, self._input = self._input, b""
+            if not data and self._decompressor.needs_input:
                 data = self._read_packed()
                 if not data:
                     raise Refused(f"it is torn: the {self._coding} stream has no end")
@@ -81,9 +83,23 @@ class CompressedStream(PlainStream):
             self._count()
         return True
 
-    def _check_rest(self) -> None:
-        rest = self._decompressor.unused_data
+    def _start_next(self) -> bool:
+        """Start the next stream; return False if nothing or only zeros follow the last one.
+
+        Raises:
+            Refused: Other bytes follow it.
+        """
+        rest = self._decompressor.unused_data or self._read_packed()
+        padded = False
         while rest:
-            if rest.strip(b"\0"):
-                raise Refused(f"it has bytes after the end of the {self._coding} stream")
+            begin = rest.lstrip(b"\0")
+            padded = padded or len(begin) < len(rest)
+            if begin:
+                # xz has padding between streams; other tools stop reading there.
+                if not self._several or (padded and self._coding != "xz"):
+                    raise Refused(f"it has bytes after the end of the {self._coding} stream")
+                self._input = begin
+                self._decompressor = _DECOMPRESSORS[self._coding]()
+                return True
             rest = self._read_packed()
+        return False

@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 import click
 
 from packrat_core.cinp.responses import SessionEnded
-from packrat_core.errors import ConfigError, ServerRefused
+from packrat_core.errors import ConfigError, Refused, ServerRefused
+from packrat_core.packages.image.inspect import is_image_archive
+from packrat_core.packages.image.names import join_file_name, split_file_name
 from packrat_server.client.uploader import Uploader, signed_in
 
 T = TypeVar("T")
@@ -83,6 +85,8 @@ def _of_a_session(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--change-control", help="The change control id, if a tag needs one.")
 @click.option("--justification", default="", help="Why the files are needed.")
 @click.option("--provenance", default="", help="Where the files come from.")
+@click.option("--package", help="The name of the image, if the name of the file says another one; for one image.")
+@click.option("--version", help="The tag of the image, likewise.")
 @_of_a_session
 def upload_command(files: tuple[Path, ...], **given: Any) -> None:
     """Upload package files and print the URI of each.
@@ -90,24 +94,62 @@ def upload_command(files: tuple[Path, ...], **given: Any) -> None:
     Files that the server has already, with the same name and bytes, are left as they are and get the tags that they
     lack. Files that are refused don't stop the others.
     """
+    name = _name_image(files, given.pop("package"), given.pop("version"))
 
     async def work(uploader: Uploader) -> None:
         attempts = _Attempts(files)
         for path in files:
             with attempts.attempt(path.name):
-                await _upload(uploader, path, given)
+                await _upload(uploader, path, name or path.name, given)
         attempts.finish()
 
     _with_session(given, work)
 
 
-async def _upload(uploader: Uploader, path: Path, given: dict[str, Any]) -> None:
+def _name_image(files: Sequence[Path], package: str | None, version: str | None) -> str:
+    """Return the name under which an image goes to the server, by which the server knows what it is.
+
+    Args:
+        files: What is to be uploaded.
+        package: The image as `--package` gives it.
+        version: Its tag as `--version` gives it.
+
+    Returns:
+        The name; '' if neither is given.
+
+    Raises:
+        ConfigError: There are several files, it is no image archive, or registries do not allow the name.
+    """
+    if package is None and version is None:
+        return ""
+    if len(files) != 1 or not is_image_archive(files[0]):
+        raise ConfigError(
+            "--package and --version are for one image archive; other files say themselves what they are, or by their "
+            "names: rename them"
+        )
+    try:
+        if package is None or version is None:
+            named = split_file_name(files[0].name)
+            package, version = package or named[0], version or named[1]
+        return join_file_name(package, version)
+    except Refused as error:
+        raise ConfigError(f"{files[0].name}: {error}; give --package and --version") from None
+
+
+async def _upload(uploader: Uploader, path: Path, name: str, given: dict[str, Any]) -> None:
     """Upload one file and tag it for each of its distribution versions.
+
+    Args:
+        uploader: The session.
+        path: The file.
+        name: The name that it gets on the server.
+        given: The options of the command.
 
     Raises:
         ServerRefused: It is not taken, or not tagged in one of them.
     """
-    uris = await uploader.upload(path, given["distros"], given["justification"], given["provenance"])
+    renamed = name if name != path.name else ""
+    uris = await uploader.upload(path, given["distros"], given["justification"], given["provenance"], renamed)
     refused = ""
     for uri, is_new in uris.items():
         notes = [] if is_new else ["already uploaded"]
@@ -119,7 +161,7 @@ async def _upload(uploader: Uploader, path: Path, given: dict[str, Any]) -> None
             raise
         except ServerRefused as error:
             refused = f"it is uploaded as {uri}, but not tagged {tag}: {error}"
-        _report(uri, path.name, notes)
+        _report(uri, name, notes)
     if refused:
         raise ServerRefused(refused)
 

@@ -38,7 +38,12 @@ class Uploader:
         self._finder = FileFinder(client)
 
     async def upload(
-        self, path: Path, distro_versions: Sequence[str] = (), justification: str = "", provenance: str = ""
+        self,
+        path: Path,
+        distro_versions: Sequence[str] = (),
+        justification: str = "",
+        provenance: str = "",
+        name: str = "",
     ) -> dict[str, bool]:
         """Upload a file, where the server doesn't have these bytes under this name already.
 
@@ -47,6 +52,7 @@ class Uploader:
             distro_versions: The distribution versions that it is for; by default the only one that it can go to.
             justification: Why it is wanted.
             provenance: Where it comes from.
+            name: The name that it gets on the server; '' for its own.
 
         Returns:
             The URI of a package file for each distribution version → True where it is new.
@@ -56,7 +62,7 @@ class Uploader:
             ServerRefused: The server refuses it, it can't go to one of distro_versions, or none is given and it may go
                 to several.
         """
-        name = _EPOCH.sub("_", path.name)
+        name = name or _EPOCH.sub("_", path.name)
         try:
             there = await self._find_same(path, name)
             if distro_versions and all(name in there for name in distro_versions):

@@ -46,6 +46,7 @@ def test_the_smallest_file_gives_the_documented_defaults(conf: Path) -> None:
         "yum_sign_packages": "all",
         "confirm_release_change": frozenset(),
         "public_url": None,
+        "docker_signature_api": None,
         "metrics_file": None,
         "metrics_listen": None,
     }
@@ -85,6 +86,7 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         "yum_sign_packages: Unsigned\r\n"
         "confirm_release_change: apt-dev, apt-prod\r\n"
         "public_url: https://repo.example.com/\r\n"
+        "docker_signature_api: Yes\r\n"
     )
     config = load(conf)
     assert dataclasses.astuple(config.packrat) == (
@@ -119,9 +121,11 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         PackageSigning.UNSIGNED,
         frozenset({"apt-dev", "apt-prod"}),
         "https://repo.example.com",
+        True,
         None,
         None,
     )
+    assert "docker_signature_api: yes\n" in describe(config)
 
 
 @pytest.mark.parametrize(
@@ -245,6 +249,7 @@ def test_all_faults_are_told_at_once(conf: Path) -> None:
         ("mirror", "keep_file", "robots.txt"),
         ("mirror", "keep_file_list", "/srv/mirror/www/a, b"),
         ("mirror", "public_url", "repo.example.com"),
+        ("mirror", "docker_signature_api", "true"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_line_and_no_secret(conf: Path, section: str, key: str, value: str) -> None:

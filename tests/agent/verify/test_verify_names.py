@@ -2,19 +2,20 @@
 
 import pytest
 
-from packrat_agent.formats.docker import names as docker_names
-from packrat_agent.formats.docker.serving import ERRORS
+from packrat_agent.formats.docker.serving import EMPTY_REFERRERS, ERRORS
 from packrat_agent.formats.json import layout as json_layout
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.publish import landing_page
 from packrat_agent.verify import names
 from packrat_agent.verify.tree import AUDITORS
+from packrat_core.packages.image import names as docker_names
 
 
 def test_the_names_are_those_that_formats_write() -> None:
     assert names.REGISTRY_ERRORS == ERRORS
     assert (names.SUMS, names.MANIFEST) == (json_layout.SUMS, json_layout.MANIFEST)
     assert (names.KEY_ARMORED, names.KEY_BINARY) == (landing_page.KEY_ARMORED, landing_page.KEY_BINARY)
+    assert names.NO_REFERRERS == EMPTY_REFERRERS
     assert (names.IMAGE, names.TAG) == (docker_names.IMAGE, docker_names.TAG)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from packrat_agent.verify.armor import find_armor_fault, find_signature_fault
-from packrat_agent.verify.docker_signatures import audit_signatures
+from packrat_agent.verify.docker_signatures import Signing, audit_signatures
 from packrat_agent.verify.findings import Fault, Subject
 from packrat_agent.verify.pypi_spelling import find_unusual, spell_project
 from packrat_agent.verify.signatures import Keyring
@@ -30,8 +30,8 @@ def flips(data: bytes) -> Iterator[bytes]:
 
 def faults_of_signatures(top: Path, scope: str | None) -> list[str]:
     subject = Subject(top, Keyring(b""))
-    tags = ("1", "2")
-    findings = audit_signatures(subject, "docker-dev", "web", DIGEST, tags, scope)
+    references = (":1", ":2")
+    findings = audit_signatures(subject, "docker-dev", "web", DIGEST, references, Signing(scope, listed=True))
     return [finding.path for finding in findings if isinstance(finding, Fault)]
 
 

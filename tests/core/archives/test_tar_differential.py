@@ -27,7 +27,7 @@ from core.archives.tar_blocks import (
     record,
     seal,
 )
-from packrat_agent.formats.docker.read_image import read_image
+from packrat_agent.formats.docker.unpack import unpack_image
 from packrat_core.archives.gzip_stream import GzipStream
 from packrat_core.archives.tar import TarReader
 from packrat_core.errors import Refused
@@ -212,7 +212,7 @@ def test_go_reads_the_same_image(tmp_path: Path, form: str) -> None:
     )
     command = ["skopeo", "inspect", "--raw", "--no-tags", f"docker-archive:{archive}"]
     theirs = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    ours = json.loads(read_image(archive, products).body.partition(b"\n")[2])
+    ours = json.loads(unpack_image(archive, products).body.partition(b"\n")[2])
     assert ours["config"]["digest"] == theirs["config"]["digest"]
     assert len(ours["layers"]) == len(theirs["layers"])
 

@@ -2,7 +2,9 @@
 
 import bz2
 import gzip
+import hashlib
 import io
+import json
 import lzma
 import subprocess
 import tarfile
@@ -180,10 +182,14 @@ def test_an_image_with_a_damaged_layer_is_refused(tmp_path: Path) -> None:
         assert refuses(check_image, path) is None
     good = build_oci(image)
     path.write_bytes(flip(good, good.index(b"base\nbase\n") + 100))
-    assert "are not those that its digest names" in str(refuses(check_image, path))
+    assert "are not those that its configuration names" in str(refuses(check_image, path))
 
 
 def test_an_image_whose_layer_ends_early_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x_1.tar"
-    path.write_bytes(image_tar([("manifest.json", b"[]"), ("a/layer.tar", gzip.compress(PLAIN)[:-9])]))
-    assert "its a/layer.tar is torn: the gzip stream has no end" in str(refuses(check_image, path))
+    config = json.dumps({"rootfs": {"diff_ids": [f"sha256:{hashlib.sha256(PLAIN).hexdigest()}"]}}).encode()
+    listed = json.dumps([{"Config": "c", "Layers": ["a/layer.tar"]}]).encode()
+    packed = gzip.compress(PLAIN)
+    for layer, reason in ((packed, "None"), (packed[:-9], "its a/layer.tar is torn: the gzip stream has no end")):
+        path.write_bytes(image_tar([("c", config), ("manifest.json", listed), ("a/layer.tar", layer)]))
+        assert reason in str(refuses(check_image, path))

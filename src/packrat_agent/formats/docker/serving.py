@@ -9,8 +9,10 @@ import json
 import re
 from pathlib import Path
 
+from packrat_agent.formats.docker.layout import HOST_CATALOG, NO_REFERRERS, SIGNATURE_API
 from packrat_agent.formats.interface import IMMUTABLE, WebRules, WebServer
 from packrat_core.packages.image.manifest import MANIFEST_TYPES
+from packrat_core.packages.image.referrers import write_referrers
 
 _CODES = {
     "manifest_unknown": "manifest unknown",
@@ -22,6 +24,9 @@ ERRORS = {
     for name, text in _CODES.items()
 }
 """Name of an error → the body of its 404 answer."""
+
+EMPTY_REFERRERS = write_referrers(())
+"""What a registry answers for a manifest to which nothing refers."""
 
 _IMAGE = "[a-z0-9][a-z0-9._-]*"
 _REFERENCE = "[A-Za-z0-9_][A-Za-z0-9._:-]*"
@@ -44,12 +49,17 @@ def write_rules(server: WebServer, directory: str, root: Path) -> WebRules:
     unknown = "\n".join(
         _NGINX_UNKNOWN.replace("NAME", name).replace("BODY", text.decode().strip()) for name, text in ERRORS.items()
     )
-    return WebRules(outside=_NGINX_OUTSIDE, shared=_NGINX_SHARED + unknown, inside=inside)
+    unknown += _NGINX_NO_REFERRERS.replace("BODY", EMPTY_REFERRERS.decode().strip())
+    shared = _fill(_NGINX_SHARED, directory, root)
+    return WebRules(outside=_NGINX_OUTSIDE, shared=shared + unknown, inside=inside)
 
 
 def _fill(template: str, directory: str, root: Path) -> str:
     text = template.replace("PATTERN", re.escape(directory).replace("\\-", "-"))
     for word, value in (("DIRECTORY", directory), ("ROOT", str(root)), ("IMMUTABLE", IMMUTABLE)):
+        text = text.replace(word, value)
+    host = (("HOST_CATALOG", HOST_CATALOG), ("SIGNATURE_API", SIGNATURE_API), ("NO_REFERRERS", NO_REFERRERS))
+    for word, value in host:
         text = text.replace(word, value)
     return text.replace("IMAGE", _IMAGE).replace("REFERENCE", _REFERENCE).replace("DIGEST", _DIGEST)
 
@@ -74,8 +84,19 @@ _NGINX_SHARED = """\
         default_type application/json;
         add_header Cache-Control "no-cache";
         add_header Docker-Distribution-Api-Version "registry/2.0";
-        add_header X-Registry-Supports-Signatures "1";
+        # The agent makes this file if docker_signature_api is on. Headers must stand in the block again.
+        if (-f "ROOT/SIGNATURE_API") {
+            add_header Cache-Control "no-cache";
+            add_header Docker-Distribution-Api-Version "registry/2.0";
+            add_header X-Registry-Supports-Signatures "1";
+            return 200 "{}";
+        }
         return 200 "{}";
+    }
+    location = /HOST_CATALOG {
+        types { }
+        default_type application/json;
+        try_files /HOST_CATALOG @name_unknown;
     }
     location ^~ /v2/ {
         error_page 404 = @name_unknown;
@@ -91,6 +112,14 @@ _NGINX_UNKNOWN = """\
         return 404 '{BODY}';
     }
 """.replace("{BODY}", "BODY")
+
+_NGINX_NO_REFERRERS = """\
+    location @no_referrers {
+        types { }
+        default_type application/vnd.oci.image.index.v1+json;
+        return 200 'BODY';
+    }
+"""
 
 _NGINX = """\
     # The images of DIRECTORY: <host>/DIRECTORY/<image>:<tag>
@@ -118,6 +147,11 @@ TYPES
             default_type application/json;
             try_files /DIRECTORY/v2/$packrat_image/tags/list @name_unknown;
         }
+        location ~ "^/v2/PATTERN/(?<packrat_image>IMAGE)/referrers/(?<packrat_ref>DIGEST)$" {
+            types { }
+            default_type application/vnd.oci.image.index.v1+json;
+            try_files /DIRECTORY/v2/$packrat_image/referrers/$packrat_ref @no_referrers;
+        }
         location = /v2/DIRECTORY/_catalog {
             types { }
             default_type application/json;
@@ -138,6 +172,8 @@ TYPES
 _APACHE = """\
     # The images of DIRECTORY: <host>/DIRECTORY/<image>:<tag>
     AliasMatch "^/v2/$" "ROOT/DIRECTORY/v2/index.html"
+    Alias "/HOST_CATALOG" "ROOT/HOST_CATALOG"
+    Alias "/NO_REFERRERS" "ROOT/NO_REFERRERS"
     Alias "/v2/DIRECTORY/" "ROOT/DIRECTORY/v2/"
     Alias "/extensions/v2/DIRECTORY/" "ROOT/DIRECTORY/extensions/v2/"
     <Directory "ROOT/DIRECTORY/v2/">
@@ -149,13 +185,26 @@ _APACHE = """\
     <LocationMatch "^/v2/$">
         ForceType application/json
         Header set Docker-Distribution-Api-Version "registry/2.0"
-        Header set X-Registry-Supports-Signatures "1"
+        # The agent makes this file if docker_signature_api is on.
+        Header set X-Registry-Supports-Signatures "1" "expr=-f 'ROOT/SIGNATURE_API'"
+    </LocationMatch>
+    <LocationMatch "^/HOST_CATALOG$">
+        ForceType application/json
+    </LocationMatch>
+    <LocationMatch "^/NO_REFERRERS$">
+        ForceType application/vnd.oci.image.index.v1+json
     </LocationMatch>
     <LocationMatch "^/v2/(?!.+/(?:manifests|blobs)/)">
         ErrorDocument 404 /v2/DIRECTORY/_errors/name_unknown.json
     </LocationMatch>
     <LocationMatch "^/v2/PATTERN/(?:_errors/[a-z_]+\\.json|_catalog|IMAGE/tags/list)$|^/extensions/v2/PATTERN/">
         ForceType application/json
+    </LocationMatch>
+    <LocationMatch "^/v2/PATTERN/IMAGE/referrers/DIGEST$">
+        ForceType application/vnd.oci.image.index.v1+json
+        # Apache looks for another file only where no handler is set.
+        SetHandler none
+        FallbackResource /NO_REFERRERS
     </LocationMatch>
     <LocationMatch "^/v2/PATTERN/IMAGE/manifests/">
         ErrorDocument 404 /v2/DIRECTORY/_errors/manifest_unknown.json

@@ -14,42 +14,45 @@ _UNSIGNED = b'{"signatures":[]}\n'
 
 
 def sign_manifest(
-    image: str, public_name: str | None, digest: str, tags: Sequence[str]
+    image: str, public_name: str | None, digest: str, references: Sequence[str], *, listed: bool
 ) -> list[TreeFile | QuotingFile | PendingSignature]:
-    """List the signature files of one manifest: a signature for each tag, and the list of them for OpenShift clients.
+    """List the signature files of one manifest: a signature for each reference, and OpenShift's list of them.
 
-    The list exists for unsigned images too, since a registry that offers the extension must have it for every manifest.
+    The list exists for unsigned images too, since a registry that hands out signatures must have it for every manifest.
     The files stay on disk as long as the image, because every client that pulls it needs them.
 
     Args:
         image: the name of the image in the repository.
         public_name: the image as clients name it, with the host; None if it is not signed.
         digest: the digest of the manifest.
-        tags: the tags that lead to the manifest.
+        references: what clients append to the name of the image to get the manifest, `:<tag>` or `@<digest>`.
+        listed: whether the registry hands out signatures, so that there is a list of them.
     """
-    listed = f"extensions/v2/{image}/signatures/{digest}"
+    path_of_list = f"extensions/v2/{image}/signatures/{digest}"
     if public_name is None:
-        return [TreeFile(listed, Content.of(_UNSIGNED), Retained.AS_PACKAGE)]
+        return [TreeFile(path_of_list, Content.of(_UNSIGNED), Retained.AS_PACKAGE)] if listed else []
     _, _, path = public_name.partition("/")
     signatures = [
         PendingSignature(
             f"sigstore/{path}@{digest.replace(':', '=')}/signature-{number}",
             "",
             SignatureForm.OPAQUE,
-            data=_statement(f"{public_name}:{tag}", digest),
+            data=_statement(f"{public_name}{reference}", digest),
             retained=Retained.AS_PACKAGE,
         )
-        for number, tag in enumerate(tags, start=1)
+        for number, reference in enumerate(references, start=1)
     ]
+    if not listed:
+        return list(signatures)
     text = []
     before = '{"signatures":['
-    for number in range(1, len(tags) + 1):
+    for number in range(1, len(references) + 1):
         # A name is the digest and 32 digits that distinguish the manifest's signatures.
         text.append(f'{before}{{"schemaVersion":2,"name":"{digest}@{number:032x}","type":"atomic","content":"')
         before = '"},'
     text.append('"}]}\n')
     chunks = tuple(chunk.encode() for chunk in text)
-    quoting = QuotingFile(listed, chunks, tuple(one.path for one in signatures), Retained.AS_PACKAGE)
+    quoting = QuotingFile(path_of_list, chunks, tuple(signature.path for signature in signatures), Retained.AS_PACKAGE)
     return [*signatures, quoting]
 
 

@@ -61,12 +61,15 @@ class Manifest:
         children: the manifests that an index names; empty for a manifest.
         config: the configuration of a manifest; None for an index.
         layers: the layers of a manifest; empty for an index.
+        subject: the digest of the manifest that this one is about, such as a signature or a bill of materials; '' if
+            there is none.
     """
 
     end: str
     children: tuple[Descriptor, ...]
     config: Descriptor | None
     layers: tuple[Descriptor, ...]
+    subject: str = ""
 
     @property
     def is_index(self) -> bool:
@@ -132,17 +135,18 @@ def read_manifest(data: bytes, described_as: str) -> Manifest:
     if described_as in MANIFEST_TYPES and described_as != media_type:
         raise Refused(f"its manifest calls itself {media_type}, and is called {described_as}")
     end = MANIFEST_TYPES[media_type]
+    subject = _read_descriptor(record["subject"], "subject").digest if record.get("subject") is not None else ""
     if record.get("schemaVersion") != 2:
         raise Refused("its manifest is not of schema version 2")
     if end in _INDEX_ENDS:
         # Clients that do not check the type could read such a file as something else (CVE-2021-41190).
         if "layers" in record or "config" in record:
             raise Refused("its manifest is an index and an image at once")
-        return Manifest(end, read_descriptors(record.get("manifests"), "list of manifests"), None, ())
+        return Manifest(end, read_descriptors(record.get("manifests"), "list of manifests"), None, (), subject)
     if "manifests" in record:
         raise Refused("its manifest is an index and an image at once")
     config = _read_descriptor(record.get("config"), "configuration")
-    return Manifest(end, (), config, read_descriptors(record.get("layers"), "list of layers"))
+    return Manifest(end, (), config, read_descriptors(record.get("layers"), "list of layers"), subject)
 
 
 def read_descriptors(value: object, what: str) -> tuple[Descriptor, ...]:
@@ -151,7 +155,7 @@ def read_descriptors(value: object, what: str) -> tuple[Descriptor, ...]:
     Raises:
         Refused: it is not a list, or a descriptor is invalid.
     """
-    return tuple(_read_descriptor(descriptor, what) for descriptor in read_list(value, what))
+    return tuple(_read_descriptor(item, what) for item in read_list(value, what))
 
 
 def _read_descriptor(value: object, what: str) -> Descriptor:
@@ -176,7 +180,7 @@ def _read_descriptor(value: object, what: str) -> Descriptor:
 
 def write_index(data: bytes, kept: Sequence[Descriptor]) -> bytes:
     """Write an index again with only some of its descriptors."""
-    record = {**read_object(data, "index"), "manifests": [descriptor.record for descriptor in kept]}
+    record = {**read_object(data, "index"), "manifests": [child.record for child in kept]}
     return json.dumps(record, separators=(",", ":")).encode()
 
 

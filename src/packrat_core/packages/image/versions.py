@@ -12,6 +12,7 @@ Schema".
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 BEFORE_RELEASE = ("alpha", "beta", "canary", "dev", "nightly", "pre", "preview", "rc", "snapshot")
 
@@ -24,7 +25,10 @@ _VERSION = re.compile(
 )
 _SHORT_PRE_RELEASE = re.compile(r"[ab]\d")
 
-Order = tuple[list[tuple[int, int, str]], str]
+_KNOWN_TAGS = 16_384
+"""Number of tags that are read once: an image is sorted anew with each tag that it gets."""
+
+Order = tuple[tuple[tuple[int, int, str], ...], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class TagVersion:
     pre_release: tuple[str, int] | None
 
 
+@lru_cache(_KNOWN_TAGS)
 def read_version(tag: str) -> TagVersion | None:
     """Read the version out of a tag; None if the tag is not a version."""
     match = _VERSION.fullmatch(tag)
@@ -73,6 +78,7 @@ def latest_of(tags: Collection[str]) -> str | None:
     return max(versions, key=rank, default=None)
 
 
+@lru_cache(_KNOWN_TAGS)
 def version_order(tag: str) -> Order:
     """Return the sort key of a tag, from low to high versions.
 
@@ -86,7 +92,7 @@ def version_order(tag: str) -> Order:
         else:
             parts.append((0 if part.lower() in BEFORE_RELEASE else 2, 0, part.lower()))
     parts.append((1, 0, ""))
-    return parts, tag
+    return tuple(parts), tag
 
 
 def _pre_release(rest: str) -> tuple[str, int] | None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from packrat_agent.formats.docker.format import DockerFormat
-from packrat_agent.formats.docker.names import public_host
+from packrat_agent.formats.docker.layout import has_signature_api, public_host
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
@@ -19,6 +19,7 @@ from packrat_agent.model.tree import PendingSignature, Publication, QuotingFile,
 from packrat_core.errors import Refused
 from packrat_core.packages.image.versions import latest_of, version_order
 from packrat_demo.build_image import Image, build_classic, build_oci
+from support.odd_images import MANIFEST, described, digest, layout, manifest_of, with_artifact
 
 REPO = Repo("docker-dev", "", "docker-dev", "docker", (DistroVersion("docker", "none", None, "docker"),))
 BASE = (("base", b"base\n"),)
@@ -259,3 +260,55 @@ def test_an_image_of_signatures_only_has_no_latest(tmp_path: Path) -> None:
 )
 def test_references_need_a_host_that_is_none_of_docker_hubs(url: str | None, host: str | None) -> None:
     assert public_host(url) == host
+
+
+def paths(tree: Tree) -> list[str]:
+    return [file.path for made in tree.publications for file in (*made.content, *made.pointers)]
+
+
+def test_lists_of_signatures_stand_where_the_registry_hands_them_out(tmp_path: Path) -> None:
+    for signed in (True, False):
+        asked = request(some(tmp_path), signed=signed)
+        assert any(path.startswith("extensions/") for path in paths(DockerFormat().render(asked)))
+        without = replace(asked, settings=replace(asked.settings, signature_api=False), memo=asked.memo)
+        left = paths(DockerFormat().render(without))
+        assert not any(path.startswith("extensions/") for path in left)
+        assert any(path.startswith("sigstore/docker-dev/") for path in left) == signed
+
+
+def test_what_refers_to_a_manifest_is_listed_wherever_it_was_uploaded(tmp_path: Path) -> None:
+    image, alone = Image("web", "1.0"), Image("web", "sbom-1.0")
+    both = entry(image, with_artifact(), tmp_path, 1)
+    subject = both.fragment.body.split(b".")[0].decode()
+    config = b"{}"
+    about = manifest_of(config, subject={"mediaType": MANIFEST, "digest": subject, "size": 1})
+    archive = layout(described(about, MANIFEST), blobs=[config, about])
+    by_itself = entry(alone, archive, tmp_path, 2)
+    # As an agent read it that did not look for a subject.
+    old = replace(by_itself, fragment=replace(by_itself.fragment, body=f"{digest(about)}.ocim\n".encode() + about))
+    for other in (by_itself, old):
+        [listed] = [
+            json.loads(bytes(file.content))["manifests"]
+            for publication in DockerFormat().render(request([both, other])).publications
+            for file in publication.pointers
+            if isinstance(file, TreeFile) and file.path == f"v2/web/referrers/{subject}"
+        ]
+        assert [one["digest"] for one in listed] == sorted(one["digest"] for one in listed)
+        assert {one["digest"] for one in listed} > {digest(about)}
+        assert len(listed) == 2
+
+
+def test_a_tree_from_before_the_setting_is_known_by_its_lists_of_signatures(tmp_path: Path) -> None:
+    assert not has_signature_api(tmp_path)
+    (tmp_path / "apt-dev/pool/a/b/c/extensions/v2").mkdir(parents=True)
+    (tmp_path / "apt-dev/dists").mkdir()
+    (tmp_path / ".hidden/extensions/v2").mkdir(parents=True)
+    (tmp_path / "too/far/down/in/it/extensions/v2").mkdir(parents=True)
+    assert not has_signature_api(tmp_path)
+    (tmp_path / "images/of/the/team/extensions/v2").mkdir(parents=True)
+    assert has_signature_api(tmp_path)
+    (tmp_path / "v2").mkdir()
+    (tmp_path / "v2/_catalog").touch()
+    assert not has_signature_api(tmp_path)
+    (tmp_path / "v2/_signatures").touch()
+    assert has_signature_api(tmp_path)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.formats.docker.read_image import read_image
+from packrat_agent.formats.docker.unpack import unpack_image
 from packrat_agent.model.entries import Fragment
 from packrat_core.errors import Refused
 from packrat_demo.build_image import Image, build_classic, build_oci, tar
@@ -27,7 +27,7 @@ def read(data: bytes, into: Path) -> Fragment:
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
-        return read_image(Path(file.name), into)
+        return unpack_image(Path(file.name), into)
 
 
 def top(fragment: Fragment) -> tuple[str, dict[str, object]]:
@@ -293,9 +293,9 @@ def test_a_layer_is_streamed(tmp_path: Path) -> None:
         file.truncate(file.tell() + size + 1024)
     script = (
         "import resource, sys; from pathlib import Path\n"
-        "from packrat_agent.formats.docker.read_image import read_image\n"
+        "from packrat_agent.formats.docker.unpack import unpack_image\n"
         "resource.setrlimit(resource.RLIMIT_AS, (250 * 2**20, 250 * 2**20))\n"
-        "read_image(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "unpack_image(Path(sys.argv[1]), Path(sys.argv[2]))\n"
     )
     into = tmp_path / "into"
     into.mkdir()

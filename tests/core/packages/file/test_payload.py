@@ -1,0 +1,84 @@
+"""Archives of no package type: what ends early is refused, what the tools read is taken."""
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+import zipfile
+from collections.abc import Callable
+
+import pytest
+from backports import zstd
+
+from packrat_core.errors import Refused
+from packrat_core.packages.file.payload import check_payload
+from packrat_demo.build_image import tar
+
+PLAIN = tar([(f"f{number}", bytes([number]) * 3000 + b"hello" * 100) for number in range(3)])
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "tar.gz": gzip.compress,
+    "tgz": gzip.compress,
+    "gz": gzip.compress,
+    "tar.xz": lzma.compress,
+    "txz": lzma.compress,
+    "tar.bz2": bz2.compress,
+    "tbz2": bz2.compress,
+    "tar.zst": zstd.compress,
+    "TAR.ZST": zstd.compress,
+}
+
+
+def check(data: bytes, ending: str) -> None:
+    check_payload(io.BytesIO(data), f"tool_1.0.{ending}")
+
+
+@pytest.mark.parametrize("ending", sorted(PACK))
+def test_a_compressed_file_that_ends_early_is_refused(ending: str) -> None:
+    packed = PACK[ending](PLAIN)
+    check(packed, ending)
+    # Parallel compressors write several streams.
+    check(packed + PACK[ending](PLAIN), ending)
+    for cut in (len(packed) // 2, len(packed) - 1):
+        for torn in (packed[:cut], packed + packed[:cut]):
+            with pytest.raises(Refused):
+                check(torn, ending)
+
+
+def test_bytes_of_something_else_are_taken_as_they_are() -> None:
+    for ending in (*PACK, "tar", "zip", "bin"):
+        check(b"nothing of the kind", ending)
+        check(b"", ending)
+
+
+def test_xz_may_be_padded_between_streams_and_others_only_at_the_end() -> None:
+    check(lzma.compress(PLAIN) + bytes(8) + lzma.compress(PLAIN) + bytes(4), "tar.xz")
+    check(bz2.compress(PLAIN) + bytes(512), "tar.bz2")
+    with pytest.raises(Refused, match="bytes after the end"):
+        check(bz2.compress(PLAIN) + bytes(512) + bz2.compress(PLAIN), "tar.bz2")
+
+
+def test_zstd_frames_that_are_to_be_skipped_are_skipped() -> None:
+    skipped = (0x184D2A50).to_bytes(4, "little") + (3).to_bytes(4, "little") + b"abc"
+    check(skipped + zstd.compress(PLAIN) + skipped, "tar.zst")
+
+
+def test_a_tar_that_ends_early_is_refused_and_an_odd_one_is_taken() -> None:
+    check(PLAIN, "tar")
+    end = len(PLAIN.rstrip(b"\0")) // 512 * 512 + 512
+    for torn in (PLAIN[:700], PLAIN[: end - 600], PLAIN[:end], PLAIN[:100] + b"x" + PLAIN[101:]):
+        with pytest.raises(Refused, match="torn"):
+            check(torn, "tar")
+    for kind in (tarfile.CHRTYPE, tarfile.GNUTYPE_SPARSE, tarfile.CONTTYPE):
+        odd = tarfile.TarInfo("../odd")
+        odd.type = kind
+        check(odd.tobuf(tarfile.GNU_FORMAT) + PLAIN, "tar")
+
+
+def test_a_zip_without_its_directory_is_refused() -> None:
+    output = io.BytesIO()
+    with zipfile.ZipFile(output, "w") as archive:
+        archive.writestr("x", b"hello" * 100)
+    check(output.getvalue(), "zip")
+    with pytest.raises(Refused, match="no directory"):
+        check(output.getvalue()[:-30], "zip")

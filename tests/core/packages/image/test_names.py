@@ -1,0 +1,41 @@
+"""The name of an image's file says image and tag; what one writes the other reads."""
+
+import re
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from packrat_core.errors import Refused
+from packrat_core.packages.image.names import IMAGE, TAG, check_image, join_file_name, split_file_name
+
+
+@given(st.from_regex(IMAGE, fullmatch=True), st.from_regex(TAG, fullmatch=True))
+def test_a_name_that_was_joined_is_split_into_the_same(image: str, tag: str) -> None:
+    assume(len(image) <= 128)
+    assert split_file_name(join_file_name(image, tag)) == (image, tag)
+
+
+@given(st.text(alphabet="aB1_.-~/:", max_size=20))
+def test_what_is_split_is_allowed_and_stands_in_the_name(stem: str) -> None:
+    try:
+        image, tag = split_file_name(f"{stem}.tar")
+    except Refused:
+        return
+    assert re.fullmatch(IMAGE, image)
+    assert re.fullmatch(TAG, tag)
+    assert stem in (f"{image}_{tag}", f"{image}~{tag}")
+
+
+def test_a_slash_is_refused_with_another_name() -> None:
+    with pytest.raises(Refused, match="call it 'org-app'"):
+        check_image("org/app")
+
+
+@pytest.mark.parametrize(("length", "is_allowed"), [(128, True), (129, False)])
+def test_names_have_a_limit(length: int, is_allowed: bool) -> None:
+    if is_allowed:
+        assert check_image("a" * length)
+    else:
+        with pytest.raises(Refused):
+            check_image("a" * length)

@@ -1,0 +1,256 @@
+"""Image archives of all kinds: sound ones as several tools write them, and bad ones, each with one thing wrong."""
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from backports import zstd
+
+from packrat_demo.build_image import Image, build_classic, build_oci, tar
+
+OCI = "application/vnd.oci.image"
+DOCKER = "application/vnd.docker"
+MANIFEST = f"{OCI}.manifest.v1+json"
+PLAIN = f"{OCI}.layer.v1.tar"
+LAYER = tar([("hello", b"hello\n" * 500)])
+OTHER_LAYER = tar([("other", b"other\n" * 500)])
+Files = list[tuple[str, bytes | str]]
+
+
+def digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def blob(data: bytes) -> tuple[str, bytes | str]:
+    return f"blobs/{digest(data).replace(':', '/')}", data
+
+
+def described(data: bytes, media_type: str, **more: Any) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": digest(data), "size": len(data), **more}
+
+
+def as_json(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def config_of(diff_ids: Sequence[object], **more: Any) -> bytes:
+    return as_json(
+        {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": list(diff_ids)}, **more}
+    )
+
+
+def manifest_of(config: bytes, *layers: tuple[bytes, str], **more: Any) -> bytes:
+    record = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": described(config, f"{OCI}.config.v1+json"),
+        "layers": [described(data, media_type) for data, media_type in layers],
+    }
+    return as_json({**record, **more})
+
+
+def layout(*tops: Mapping[str, Any], blobs: Sequence[bytes] = ()) -> bytes:
+    """An archive whose index.json has these descriptors."""
+    files: Files = [blob(data) for data in dict.fromkeys(blobs)]
+    files.append(("index.json", as_json({"schemaVersion": 2, "manifests": list(tops)})))
+    files.append(("oci-layout", as_json({"imageLayoutVersion": "1.0.0"})))
+    return tar(files)
+
+
+def oci(layer: bytes = LAYER, ending: str = "", diff_id: object = digest(LAYER), **more: Any) -> bytes:
+    """An OCI archive of one layer."""
+    config = config_of([diff_id])
+    manifest = manifest_of(config, (layer, f"{OCI}.layer.v1.tar{ending}"), **more)
+    return layout(described(manifest, MANIFEST), blobs=[config, layer, manifest])
+
+
+def classic(layer: bytes = LAYER, diff_ids: object = (digest(LAYER),), **more: Any) -> bytes:
+    """An archive as docker before 25 writes it, of one layer."""
+    config = as_json({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}})
+    listed = {"Config": "config.json", "RepoTags": ["web:1.0"], "Layers": ["a/layer.tar"], **more}
+    return tar([("config.json", config), ("a/layer.tar", layer), ("manifest.json", as_json([listed]))])
+
+
+def with_artifact(*, in_index: bool = True, named: str = "1.0") -> bytes:
+    """An image with a bill of materials that has it as its subject."""
+    config = config_of([digest(LAYER)])
+    manifest = manifest_of(config, (LAYER, PLAIN))
+    empty, sbom = b"{}", b'{"spdxVersion":"SPDX-2.3"}'
+    about = as_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": "application/spdx+json",
+            "config": described(empty, "application/vnd.oci.empty.v1+json"),
+            "layers": [described(sbom, "application/spdx+json")],
+            "subject": described(manifest, MANIFEST),
+            "annotations": {"org.example.tool": "syft"},
+        }
+    )
+    top = described(manifest, MANIFEST, annotations={"org.opencontainers.image.ref.name": named})
+    referring = described(about, MANIFEST, artifactType="application/spdx+json")
+    blobs = [config, LAYER, manifest, empty, sbom, about]
+    if in_index:
+        return layout(top, referring, blobs=blobs)
+    listed = as_json({"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": [referring]})
+    name = {"org.opencontainers.image.ref.name": digest(manifest).replace(":", "-")}
+    return layout(top, described(listed, f"{OCI}.index.v1+json", annotations=name), blobs=[*blobs, listed])
+
+
+def attested() -> bytes:
+    """An image with an attestation beside it in its index, as buildx writes it."""
+    config = config_of([digest(LAYER)])
+    manifest = manifest_of(config, (LAYER, PLAIN))
+    statement = b'{"_type":"https://in-toto.io/Statement/v0.1"}'
+    about_config = config_of([digest(statement)], architecture="unknown", os="unknown")
+    about = manifest_of(about_config, (statement, "application/vnd.in-toto+json"))
+    index = as_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": f"{OCI}.index.v1+json",
+            "manifests": [
+                described(manifest, MANIFEST, platform={"architecture": "amd64", "os": "linux"}),
+                described(about, MANIFEST, platform={"architecture": "unknown", "os": "unknown"}),
+            ],
+        }
+    )
+    blobs = [config, LAYER, manifest, statement, about_config, about, index]
+    return layout(described(index, f"{OCI}.index.v1+json"), blobs=blobs)
+
+
+def frames(data: bytes) -> bytes:
+    """Several zstd frames, and one that is to be skipped, as zstd:chunked layers have them."""
+    half = len(data) // 2
+    skipped = (0x184D2A50).to_bytes(4, "little") + (5).to_bytes(4, "little") + b"table"
+    return zstd.compress(data[:half]) + zstd.compress(data[half:]) + skipped
+
+
+def sound_images() -> dict[str, bytes]:
+    web = Image("web", "1.0")
+    half = len(LAYER) // 2
+    return {
+        "as the demo builds it": build_oci(web),
+        "of the older form": build_classic(web),
+        "of two architectures": build_oci(web, Image("web", "1.0", architecture="arm64")),
+        "plain layer": oci(),
+        "gzip layer": oci(gzip.compress(LAYER), "+gzip"),
+        "gzip layer of two members": oci(gzip.compress(LAYER[:half]) + gzip.compress(LAYER[half:]), "+gzip"),
+        "zstd layer": oci(zstd.compress(LAYER), "+zstd"),
+        "zstd layer of several frames": oci(frames(LAYER), "+zstd"),
+        "classic with a gzip layer": classic(gzip.compress(LAYER)),
+        "no layer": layout(
+            described(manifest_of(config_of([])), MANIFEST),
+            blobs=[config_of([]), manifest_of(config_of([]))],
+        ),
+        "an artifact beside it": with_artifact(),
+        "an artifact by the fallback tag": with_artifact(in_index=False),
+        "an attestation": attested(),
+    }
+
+
+def _member(name: str, kind: bytes, data: bytes = b"", target: str = "") -> bytes:
+    header = tarfile.TarInfo(name)
+    header.type, header.size, header.linkname = kind, len(data), target
+    return header.tobuf(tarfile.GNU_FORMAT) + data + bytes(-len(data) % 512)
+
+
+def _replace(archive: bytes, name: str, data: bytes | None) -> bytes:
+    """The archive with a file replaced or left out."""
+    kept: Files = []
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        for member in opened:
+            file = opened.extractfile(member) if member.isreg() else None
+            content = file.read() if file is not None else member.linkname
+            if member.name != name:
+                kept.append((member.name, content))
+            elif data is not None:
+                kept.append((name, data))
+    return tar(kept)
+
+
+def _blob_name(data: bytes) -> str:
+    return blob(data)[0]
+
+
+def bad_images() -> dict[str, bytes]:
+    """What is wrong → the archive."""
+    packed = gzip.compress(LAYER)
+    flipped = LAYER[:600] + b"X" + LAYER[601:]
+    config = config_of([digest(LAYER)])
+    whole = build_classic(Image("web", "1.0"))
+    manifest = manifest_of(config, (LAYER, PLAIN))
+    top = described(manifest, MANIFEST)
+    blobs = [config, LAYER, manifest]
+    two_layers = manifest_of(config, (LAYER, PLAIN), (OTHER_LAYER, PLAIN))
+    nothing_known = as_json({**json.loads(manifest), "mediaType": f"{DOCKER}.distribution.manifest.v1+json"})
+    both = as_json({**json.loads(manifest), "manifests": []})
+    wrong_size = as_json({**json.loads(manifest), "layers": [{**described(LAYER, PLAIN), "size": 7}]})
+    true_size = as_json({**json.loads(manifest), "layers": [{**described(LAYER, PLAIN), "size": True}]})
+    sha512 = {**described(config, f"{OCI}.config.v1+json"), "digest": f"sha512:{'0' * 128}"}
+    other_hash = as_json({**json.loads(manifest), "config": sha512})
+    two = manifest_of(config, (LAYER, PLAIN), annotations={"a": "b"})
+    return {
+        "a layer's blob damaged": _replace(oci(), _blob_name(LAYER), flipped),
+        "a configuration damaged": _replace(oci(), _blob_name(config), config.replace(b"amd64", b"arm64")),
+        "a manifest damaged": _replace(oci(), _blob_name(manifest), manifest + b" "),
+        "a layer missing": _replace(oci(), _blob_name(LAYER), None),
+        "a configuration missing": _replace(oci(), _blob_name(config), None),
+        "a manifest missing": _replace(oci(), _blob_name(manifest), None),
+        "a plain layer of another diff_id": oci(OTHER_LAYER),
+        "a gzip layer of another diff_id": oci(gzip.compress(OTHER_LAYER), "+gzip"),
+        "a zstd layer of another diff_id": oci(zstd.compress(OTHER_LAYER), "+zstd"),
+        "a classic layer of another diff_id": classic(OTHER_LAYER),
+        "a classic gzip layer of another diff_id": classic(gzip.compress(OTHER_LAYER)),
+        "a gzip layer that ends early": oci(packed[:-9], "+gzip"),
+        "a gzip layer with a wrong checksum": oci(packed[:-8] + bytes(4) + packed[-4:], "+gzip"),
+        "a zstd layer that ends early": oci(zstd.compress(LAYER)[:-3], "+zstd"),
+        "a gzip layer with bytes behind it": oci(packed + b"rest", "+gzip"),
+        "a classic gzip layer that ends early": classic(packed[:-9]),
+        "a classic zstd layer": classic(zstd.compress(LAYER)),
+        "a diff_id that is no digest": oci(diff_id="sha256:short"),
+        "a diff_id that is no text": oci(diff_id=7),
+        "more layers than diff_ids": layout(
+            described(two_layers, MANIFEST), blobs=[config, LAYER, OTHER_LAYER, two_layers]
+        ),
+        "more classic layers than diff_ids": classic(diff_ids=[]),
+        "classic diff_ids that are no list": classic(diff_ids={"a": 1}),
+        "a layer's size wrong": layout(described(wrong_size, MANIFEST), blobs=[config, LAYER, wrong_size]),
+        "a layer's size no number": layout(described(true_size, MANIFEST), blobs=[config, LAYER, true_size]),
+        "a manifest's size wrong": layout({**top, "size": 5}, blobs=blobs),
+        "a digest of another kind": layout(described(other_hash, MANIFEST), blobs=[config, LAYER, other_hash]),
+        "a manifest of schema 1": layout(
+            described(nothing_known, f"{DOCKER}.distribution.manifest.v1+json"), blobs=[config, LAYER, nothing_known]
+        ),
+        "a manifest that calls itself otherwise": layout({**top, "mediaType": f"{OCI}.index.v1+json"}, blobs=blobs),
+        "an index and an image at once": layout(described(both, MANIFEST), blobs=[config, LAYER, both]),
+        "a subject that is no descriptor": oci(subject={"digest": "x"}),
+        "an index without images": layout(blobs=blobs),
+        "an index that is no JSON": _replace(oci(), "index.json", b"{"),
+        "two images": layout(
+            {**top, "annotations": {"org.opencontainers.image.ref.name": "1"}},
+            described(two, MANIFEST, annotations={"org.opencontainers.image.ref.name": "2"}),
+            blobs=[*blobs, two],
+        ),
+        "two classic images": _replace(
+            classic(), "manifest.json", as_json([{"Config": "config.json", "Layers": ["a/layer.tar"]}] * 2)
+        ),
+        "a manifest.json that is no JSON": _replace(classic(), "manifest.json", b"[{"),
+        "an empty manifest.json": _replace(classic(), "manifest.json", b"[]"),
+        "a classic configuration missing": classic(Config="nothing.json"),
+        "a classic layer missing": classic(Layers=["b/layer.tar"]),
+        "a classic layer in a circle": _member("a/layer.tar", tarfile.SYMTYPE, target="../b")
+        + tar([("b", "a/layer.tar"), ("c", config), ("manifest.json", as_json([{"Config": "c", "Layers": ["b"]}]))]),
+        "cut off in a member": whole[: whole.index(b"manifest.json") + 600],
+        "no end mark": whole.rstrip(b"\0").ljust(len(whole.rstrip(b"\0")) + -len(whole.rstrip(b"\0")) % 512, b"\0"),
+        "bytes behind the end": whole + b"x" * 512,
+        "two members of one name": _member("manifest.json", tarfile.REGTYPE, b"[]") + whole,
+        "a member that leads out": _member("../x", tarfile.REGTYPE, b"x") + whole,
+        "an absolute member": _member("/etc/x", tarfile.REGTYPE, b"x") + whole,
+        "a link that leads out": _member("x", tarfile.SYMTYPE, target="../../y") + whole,
+        "a device": _member("x", tarfile.CHRTYPE) + whole,
+        "a header with a wrong checksum": whole[:100] + b"7" + whole[101:],
+    }
