@@ -26,6 +26,7 @@ from packrat_agent.verify.findings import (
     read_pointer,
     told,
 )
+from packrat_agent.verify.withdrawn import is_withdrawn_suite
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.relations import check_fields, check_stanza_size
 
@@ -55,10 +56,11 @@ def is_apt(subject: Subject, directory: str) -> bool:
 
 
 def audit_apt(subject: Subject, directory: str) -> Iterator[Finding]:
-    """Audit each suite."""
-    for suite in sorted((subject.top / directory / "dists").iterdir()):
-        if suite.is_dir() and not suite.is_symlink():
-            yield from _audit_suite(subject, directory, f"{directory}/dists/{suite.name}")
+    """Audit each suite that was not withdrawn."""
+    for path in sorted((subject.top / directory / "dists").iterdir()):
+        suite = f"{directory}/dists/{path.name}"
+        if path.is_dir() and not path.is_symlink() and not is_withdrawn_suite(subject.top, suite):
+            yield from _audit_suite(subject, directory, suite)
 
 
 def _audit_suite(subject: Subject, directory: str, suite: str) -> Iterator[Finding]:
