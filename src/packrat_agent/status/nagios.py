@@ -163,6 +163,8 @@ def _repos(status: Status, limits: Limits) -> Iterator[_Finding]:
 
 
 def _key(status: Status, limits: Limits) -> Iterator[_Finding]:
+    if status.key is not None and status.key.stale is not None:
+        yield Level.WARNING, status.key.stale
     if status.key is None or status.key.expires is None:
         return
     left_s = status.key.expires - status.at

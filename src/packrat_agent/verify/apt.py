@@ -11,7 +11,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from packrat_agent.verify.armor import find_armor_fault
 from packrat_agent.verify.findings import (
@@ -42,6 +42,9 @@ _FIELDS = (
     "Acquire-By-Hash",
 )
 """The fields of Release that precede SHA256, in order."""
+
+_TOLERATED = timedelta(seconds=10)
+"""How far Date may be ahead. Source: apt.conf(5), Acquire::Max-FutureTime."""
 
 _DATES = frozenset({"Date", "Valid-Until"})
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -168,6 +171,12 @@ def _audit_fields(
         # strptime accepts any day of the week.
         if fields[key][:3] != _DAYS[date.weekday()]:
             yield Fault(path, f"has a {key} that never was: {fields[key][:60]!r}")
+        elif key == "Date" and date.replace(tzinfo=UTC) - subject.now > _TOLERATED:
+            yield Fault(path, f"is dated ahead of this host's clock, and apt refuses it until {fields[key]}")
+        elif key == "Valid-Until" and date.replace(tzinfo=UTC) < subject.now and _is_offered(subject, path):
+            yield Fault(
+                path, f"was valid until {fields[key]}, and apt refuses it now; its agent renews it while it runs"
+            )
     known = {"Suite": name, "Codename": name, "Components": "main", "Acquire-By-Hash": "yes"}
     lines = [f"{key}: {known.get(key, fields.get(key, ''))}" for key in _FIELDS if key in fields or key not in _DATES]
     lines += ["SHA256:", *(f" {listed[name][0]} {listed[name][1]:>16} {name}" for name in sorted(listed))]
@@ -180,6 +189,11 @@ def _audit_fields(
                 for key in ("Origin", "Label"):
                     if beside.get(key.encode(), b"").decode("utf-8", "replace") != fields.get(key):
                         yield Fault(path, f"has another {key} than {name}")
+
+
+def _is_offered(subject: Subject, path: str) -> bool:
+    """Return whether the repository of a Release is still offered; what was taken off the mirror is not renewed."""
+    return subject.offered is None or path.rpartition("/dists/")[0] in subject.offered
 
 
 def _audit_packages(subject: Subject, directory: str, path: str, sha256: str) -> Iterator[Finding]:

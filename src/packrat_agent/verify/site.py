@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from packrat_agent.verify.armor import find_armor_fault
-from packrat_agent.verify.findings import Fault, Finding, Subject, is_plain, read_pointer
+from packrat_agent.verify.findings import Fault, Finding, Subject, is_plain, read_index, read_pointer
 from packrat_agent.verify.names import KEY_ARMORED, KEY_BINARY, LANDING_PAGE
 from packrat_agent.verify.signatures import read_keys
 from packrat_agent.verify.withdrawn import is_withdrawn_suite, is_withdrawn_version
@@ -22,6 +22,15 @@ _REPOSITORY = re.compile(
 )
 _SUITE = re.compile(r"echo &quot;deb \[[^\]\n]*\] (\S+) (\S+) main&quot;")
 _REPO_FILE = re.compile(r"curl -fsSL \S+?://[^/\s]+/(\S+)\.repo ")
+
+
+def read_offered(top: Path) -> frozenset[str] | None:
+    """List the directories of the repositories that the landing page leads to; None if it is not a page of ours."""
+    try:
+        page = read_index(top, LANDING_PAGE)[:_PAGE_LIMIT].decode("utf-8", "replace")
+    except OSError:
+        return None
+    return frozenset(unescape(head[1]) for head in _REPOSITORY.finditer(page)) or None
 
 
 def audit_site(subject: Subject, repositories: Sequence[tuple[str, str]]) -> Iterator[Finding]:
