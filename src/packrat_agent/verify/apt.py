@@ -12,8 +12,10 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from packrat_agent.verify.armor import find_armor_fault
+from packrat_agent.verify.debs import find_wrong_deb
 from packrat_agent.verify.findings import (
     Fault,
     Finding,
@@ -49,6 +51,7 @@ _TOLERATED = timedelta(seconds=10)
 _DATES = frozenset({"Date", "Valid-Until"})
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _NAMING = re.compile(rb"^(Filename|Size|SHA256): (.+)$", re.MULTILINE)
+_IDENTITY = re.compile(rb"^(Package|Version|Architecture): (.+)$", re.MULTILINE)
 _STANZA_FIELD = re.compile(rb"^([!-9;-~]+):.*(?:\n[ \t].*)*", re.MULTILINE)
 _LISTED = re.compile(rb"^ ([0-9a-f]{64}) +(\d{1,15}) (\S+)$")
 
@@ -219,7 +222,9 @@ def _audit_packages(subject: Subject, directory: str, path: str, sha256: str) ->
             yield Fault(path, f"names a package without a usable Filename and Size: {name or stanza[:60]!r}")
             continue
         digest = fields.get(b"SHA256", b"").decode("ascii", "replace")
-        yield Named(f"{directory}/{name}", digest, int(size), path)
+        named = {key.decode(): value.decode("utf-8", "replace") for key, value in _IDENTITY.findall(stanza)}
+        look = partial(find_wrong_deb, subject.top / directory / name, named)
+        yield Named(f"{directory}/{name}", digest, int(size), path, look)
 
 
 def _find_refused(stanza: bytes) -> str | None:
