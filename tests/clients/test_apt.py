@@ -10,6 +10,8 @@ import pytest
 
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_demo.private_apt import PrivateApt
+from packrat_server import admin
+from packrat_server.store.database import open_database
 from support.keys import Key, new_key
 from support.original_server import original_server
 from support.stage import DEADLINE_S, Server, Stage, stage
@@ -73,6 +75,46 @@ def test_apt_installs_into_a_root_of_its_own(lab: Stage, tmp_path: Path) -> None
     assert said.exit_code == 0, said.output
     assert (target / "usr/share/hello/text").read_bytes() == b"hello\n"
     assert (target / "usr/share/greeting/text").read_bytes() == b"hi\n"
+
+
+def describe(lab: Stage, description: str) -> None:
+    """Edit the description of the repository on the server."""
+    engine = open_database(lab.server.data)
+    admin.save_repo(engine, admin.NewRepo("apt-dev", description=description))
+    engine.dispose()
+
+
+def test_packages_go_on_under_the_label_that_clients_know(lab: Stage, tmp_path: Path) -> None:
+    lab.server.put_deb(GREETING)
+    lab.agent("sync")
+    with used_by_apt(lab, tmp_path) as apt:
+        assert apt.run("update").exit_code == 0
+        describe(lab, "Somebody's new words")
+        lab.server.put_deb(HELLO)
+        told = lab.agent("sync", expect=12)
+        held = "bookworm, trixie would change Label from 'apt-dev' to \"Somebody's new words\""
+        assert f"! apt-dev: held: {held}" in told.stdout
+        assert "ERROR   held repo=apt-dev" in told.stderr
+        assert f"! apt-dev: held: {held}" in lab.agent("status").stdout
+        check = lab.agent("check", "--allow-stopped", expect=1).stdout
+        assert "1 repository held back: apt-dev (bookworm, trixie would change Label" in check
+        assert lab.agent("verify").returncode == 0
+        updated = apt.run("update")
+        assert (updated.exit_code, "W:" in updated.output) == (0, False), updated.output
+        assert "1.0-1" in apt.run("madison", "hello", program="apt-cache").output
+        # Nothing else changed, so nothing is published; what is held back is still told.
+        before = lab.tree()
+        assert f"held: {held}" in lab.agent("sync", expect=12).stdout
+        assert lab.tree() == before
+        lab.extra = {"confirm_release_change": "apt-dev"}
+        lab.write_config()
+        assert "held" not in lab.agent("sync").stdout
+        assert lab.agent("check", "--allow-stopped").returncode == 0
+        # What the guard is for.
+        refused = apt.run("update")
+        assert refused.exit_code != 0
+        assert "changed its 'Label' value from 'apt-dev' to 'Somebody's new words'" in refused.output
+        assert apt.run("update", "--allow-releaseinfo-change").exit_code == 0
 
 
 def test_another_architecture_sees_its_own_packages_and_those_for_all(lab: Stage, tmp_path: Path) -> None:

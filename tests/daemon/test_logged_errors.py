@@ -1,4 +1,4 @@
-"""What the log calls an ERROR, `check` does not call OK: each such state is caused for real."""
+"""What the log calls an ERROR, `check`, `status`, the metrics and `verify` show: each such state is caused for real."""
 
 import ast
 import re
@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 import packrat_agent
+from packrat_agent.config.load import load
+from packrat_agent.status.prometheus import render_metrics
+from packrat_agent.status.reading import read_status
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
@@ -36,6 +39,27 @@ LOGGED = Counter(
 """Word → the places in the source that log it as an ERROR. A new one needs a state below."""
 
 
+METRICS = {
+    "clock": r'repo_dated_ahead\{repo="apt-dev"\} 1',
+    "config": "configuration_refused 1",
+    "failed": r'(left_out_files|repo_failed\{repo="apt-dev"\}) 1',
+    "held": r'repo_held\{repo="apt-dev"\} 1',
+    "refused": "left_out_files 1",
+    "rejected": "(left_out_files|rejected_records) 1",
+    "waiting": "(failing 1|server_up 0)",
+}
+"""Word → the figure that shows its state."""
+
+
+def hold_the_others(lab: Stage, word: str, named: str) -> None:
+    """Check that `status`, the metrics and `verify` show the state, too."""
+    assert re.search(rf"^! .*{named}", lab.agent("status").stdout, re.M)
+    figures = render_metrics(read_status(load(lab.config))).decode()
+    assert re.search(rf"^packrat_agent_{METRICS[word]}", figures, re.M), figures
+    told = lab.agent("verify", expect=None).stdout
+    assert re.search(rf"^~ status: .*{named}", told, re.M), told
+
+
 def check(lab: Stage, *options: str) -> tuple[int, str]:
     """What `check` ends with and says, of all but this machine's own disk."""
     done = lab.agent("check", "--disk-free", "0", "--key-days", "0", *options, expect=None)
@@ -52,6 +76,8 @@ def test_the_states_below_are_all_that_the_source_logs() -> None:
                 case ast.Call(func=ast.Attribute(value=ast.Name("log"), attr="error" | "critical" | "exception")):
                     pytest.fail(f"{path.name}:{node.lineno} logs a word that is put together")
     assert found == LOGGED
+    assert set(METRICS) == set(LOGGED)
+    assert {state.partition(" ")[0] for state in BY_SYNC} | {word for word, *_ in WHILE_RUNNING.values()} == set(LOGGED)
 
 
 def sql(lab: Stage, *statements: str) -> None:
@@ -103,6 +129,17 @@ BY_SYNC: dict[str, tuple[Callable[[Stage], None], str, int]] = {
 }
 
 
+SHOWN = {
+    "refused": "refused second_1_amd64.deb",
+    "rejected": "rejected /api/",
+    "rejected of the mirror": "rejected /api/",
+    "failed": "failed second_1_amd64.deb",
+    "held": "apt-dev: held: ",
+    "clock": "apt-dev: it is dated ahead",
+}
+"""How `status` names each of them."""
+
+
 @pytest.mark.parametrize("state", BY_SYNC)
 def test_an_error_of_a_sync_is_seen_by_check(lab: Stage, state: str) -> None:
     cause, named, code = BY_SYNC[state]
@@ -119,8 +156,7 @@ def test_an_error_of_a_sync_is_seen_by_check(lab: Stage, state: str) -> None:
     assert re.search(rf"ERROR +{state.split(maxsplit=1)[0]} ", done.stderr), done.stderr
     ended, said = check(lab, "--allow-stopped")
     assert (ended, named in said) == (code, True), said
-    shown = lab.agent("status").stdout
-    assert "\n! " in shown, shown
+    hold_the_others(lab, state.partition(" ")[0], SHOWN[state])
 
 
 def test_a_repository_whose_directory_clashed_is_good_again(lab: Stage) -> None:
@@ -224,6 +260,9 @@ def test_an_error_of_a_running_agent_is_seen_by_check_until_it_is_over(
             ended, said = check(watched)
             lab.config.write_text(broken)
             assert (ended, named in said) == (code, True), said
+            lab.config.write_text(good)
+            hold_the_others(lab, word, "" if named == "can't be built" else named)
+            lab.config.write_text(broken)
         ended, said = check(watched)
         assert ended == 0, said
         assert agent.stop() == 0
@@ -268,3 +307,26 @@ def test_a_server_that_is_away_is_a_warning_first_and_an_error_when_check_warns(
             assert (ended, "has been away" in said) == (1, True), said
         finally:
             agent.stop()
+
+
+def test_a_kept_public_key_that_is_not_the_signing_keys_is_told_until_it_is(lab: Stage) -> None:
+    """`repo-key` in keep_file_list, as the original agent's instructions have it, and a new key."""
+    assert lab.key is not None
+    kept = lab.www / "repo-key"
+    lab.extra = {"keep_file_list": str(kept)}
+    lab.write_config()
+    lab.www.mkdir()
+    with new_key("Former <former@example.com>") as former:
+        for key in (former, lab.key):
+            command = ["gpg", "--homedir", str(key.home), "--batch", "--yes", "--armor", "--output", str(kept)]
+            subprocess.run([*command, "--export", key.fingerprint], check=True, capture_output=True)
+            is_former = key is former
+            for _ in range(2):
+                logged = lab.agent("sync", *(["--adopt"] if is_former else [])).stderr
+                told = "repo-key, which keep_file_list keeps, is not the signing key's"
+                assert (told in logged) == is_former, logged
+                ended, said = check(lab, "--allow-stopped")
+                assert (ended, told in said) == (int(is_former), is_former), said
+                assert (f"! {told}" in lab.agent("status").stdout) == is_former
+                figures = render_metrics(read_status(load(lab.config))).decode()
+                assert f"packrat_agent_kept_key_stale {float(is_former)}" in figures

@@ -67,9 +67,11 @@ def lose_database(manners: Manners) -> None:
     manners.gone = manners.numbered = True
 
 
+RESTART = r"500, .*; restart the packrat server \(its database was restarted\)"
+
 MOODS: dict[str, tuple[Callable[[Manners], None], str]] = {
-    "the database is gone": (lambda manners: setattr(manners, "gone", True), "500"),
-    "the database is gone, and each answer has a number": (lose_database, "500"),
+    "the database is gone": (lambda manners: setattr(manners, "gone", True), RESTART),
+    "the database is gone, and each answer has a number": (lose_database, RESTART),
     "a proxy in front answers with HTML": (lambda manners: setattr(manners, "html", True), "502"),
     "answers are cut off": (
         lambda manners: setattr(manners, "cut", True),

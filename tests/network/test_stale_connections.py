@@ -1,11 +1,7 @@
 """Proxies and servers that close idle connections unannounced: questions are repeated, changes are looked for."""
 
 import asyncio
-import socket
-import subprocess
-import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -206,48 +202,3 @@ def test_what_must_not_be_repeated_takes_no_used_connection(server: Server) -> N
             await uploader._client.create("/api/v2/Package/Package", {"name": "unused2"})
 
     through(server, work)
-
-
-# A real proxy
-
-
-@contextmanager
-def tinyproxy(directory: Path) -> Iterator[str]:
-    """Run tinyproxy, which closes each connection after one answer and says so to nobody; gives its URL."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    config = directory / "tinyproxy.conf"
-    config.write_text(f"Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 50\nLogLevel Critical\n")
-    with subprocess.Popen(["tinyproxy", "-d", "-c", str(config)]) as process:
-        try:
-            deadline = time.monotonic() + 20
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                    break
-                except OSError:
-                    assert time.monotonic() < deadline
-                    assert process.poll() is None
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-
-
-@pytest.mark.parametrize("kind", ["original", "ours"])
-def test_a_mirror_behind_tinyproxy(tmp_path: Path, original: OriginalServer, lab: Stage, kind: str) -> None:
-    mirror = lab
-    if kind == "original":
-        mirror = Stage(tmp_path, Server(tmp_path, "", original.url), original.psk, None)
-    mirror.write_config()
-    for number in range(10):
-        deb = Deb(f"p{number}", "1", "all")
-        if kind == "original":
-            original.put(deb.name, "1", deb.file_name, build_deb(deb))
-        else:
-            lab.server.put_deb(deb)
-    with tinyproxy(tmp_path) as url:
-        mirror.config.write_text(mirror.config.read_text().replace("[packrat]\n", f"[packrat]\nproxy: {url}\n"))
-        for _ in range(3):
-            mirror.agent("sync")
-    assert "Package: p9" in mirror.packages()

@@ -216,6 +216,36 @@ def test_one_file_that_is_refused_is_told_in_one_line(server: Server) -> None:
     assert (told.code, told.out, len(told.err)) == (4, [], 1)
 
 
+def test_a_refusal_is_told_without_the_protocol_around_it(server: Server, tmp_path: Path) -> None:
+    deb = write_deb(Deb("promoted", "1.0", "amd64"), tmp_path)
+    first = run(server, "upload", "--distro", "bookworm", "--tag", "prod", deb)
+    [uri] = [line.partition(" ")[0] for line in first.out]
+    told = [
+        first,
+        *(run(server, "tag", "prod", name) for name in (deb.name, uri)),
+        *(run(server, "tag", *words, deb.name) for words in (("nonesuch",), ("--off", "nonesuch"))),
+        run(server, "fail", "/api/v2/Package/PackageFile:999999:"),
+        run(server, "tag", "dev", deb.name, secret="wrong"),
+    ]
+    run(server, "tag", "dev", deb.name)
+    run(server, "tag", "stage", deb.name)
+    told.append(run(server, "tag", "prod", deb.name))
+    name = f"packrat-server: {deb.name}: "
+    assert [one.err for one in told] == [
+        [f"{name}it is uploaded as {uri}, but not tagged prod: tag it stage first"],
+        [f"{name}tag it stage first"],
+        [f"packrat-server: {uri}: tag it stage first"],
+        [f"{name}the server has no tag nonesuch; check the spelling"],
+        [f"{name}the server has no tag nonesuch; check the spelling"],
+        [
+            "packrat-server: /api/v2/Package/PackageFile:999999:: the server has no such package file; check its URI",
+        ],
+        [f"packrat-server: {server.url} refuses user 'admin' with this password: Invalid Login"],
+        [f"{name}this tag needs a change control id: give --change-control"],
+    ]
+    assert {one.code for one in told} == {4}
+
+
 def test_who_may_not_is_refused_and_a_wrong_password_stops_at_once(server: Server, tmp_path: Path) -> None:
     deb = write_deb(Deb("nobody", "1.0", "amd64"), tmp_path)
     told = run(server, "upload", deb, deb, secret="wrong")

@@ -74,7 +74,8 @@ def check_command(ctx: click.Context, /, **given: Any) -> None:
     """
     try:
         config = load(ctx.obj)
-        limits = Limits(**{**given, "pass_age_s": given["pass_age_s"] or _pass_age(config)})
+        interval = Limit(float(config.mirror.full_sync_interval_s))
+        limits = Limits(**{**given, "pass_age_s": given["pass_age_s"] or _pass_age(config), "pass_s": interval})
         verdict = judge(read_status(config), limits)
     except PackratError as error:
         verdict = tell(Level.UNKNOWN, str(error))

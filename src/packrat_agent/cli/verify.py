@@ -2,15 +2,20 @@
 
 import json
 import threading
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
 
 from packrat_agent.config.load import load
+from packrat_agent.config.settings import Config
+from packrat_agent.status.reading import read_status
 from packrat_agent.status.sync_report import show_progress
+from packrat_agent.status.table import list_troubles
+from packrat_agent.verify.findings import Warned
 from packrat_agent.verify.tree import Audit, verify_tree
-from packrat_core.errors import Unsound
+from packrat_core.errors import PackratError, Unsound
 from packrat_core.text import human_size, printable
 
 _SHOWN = 1000
@@ -30,9 +35,11 @@ def verify_command(config_path: Path, root: Path | None, key: Path | None, as_js
     """Audit a tree as its clients would.
 
     Verifies signatures, indexes and every file; needs no server and no state database. Ends with exit code 13 where
-    anything is wrong.
+    anything is wrong. Of the mirror's own tree, what `status` knows to be wrong is repeated as a warning.
     """
-    top = root or load(config_path).mirror.root_dir
+    config = load(config_path) if root is None else None
+    top = root if config is None else config.mirror.root_dir
+    assert top is not None
     one_at_a_time = threading.Lock()
     with show_progress() as on_progress:
 
@@ -41,6 +48,8 @@ def verify_command(config_path: Path, root: Path | None, key: Path | None, as_js
                 on_progress("verifying", files, size)
 
         audit = verify_tree(top.absolute(), key, count)
+    if config is not None:
+        audit = replace(audit, warnings=(*audit.warnings, *_known_troubles(config)))
     if as_json:
         click.echo(json.dumps(asdict(audit), indent=2))
     else:
@@ -51,11 +60,25 @@ def verify_command(config_path: Path, root: Path | None, key: Path | None, as_js
         )
 
 
+def _known_troubles(config: Config) -> Iterator[Warned]:
+    """Repeat what the agent knows to be wrong, which the tree alone need not show: files that are left out, say."""
+    try:
+        status = read_status(config)
+    except PackratError:
+        return
+    if status.server.up is False:
+        yield Warned("status", f"the packrat server is away: {status.server.reason or 'no reason known'}")
+    for text, _ in list_troubles(status):
+        yield Warned("status", text)
+
+
 def _show(audit: Audit, *, unnamed: bool) -> None:
     for kind, directory in audit.repositories:
         click.echo(f"{kind:<7}{directory}")
     for fault in audit.faults[:_SHOWN]:
         click.echo(f"! {printable(fault.path)}: {printable(fault.what)}")
+    for warning in audit.warnings[:_SHOWN]:
+        click.echo(f"~ {printable(warning.path)}: {printable(warning.what)}")
     if len(audit.faults) > _SHOWN:
         click.echo(f"! and {len(audit.faults) - _SHOWN} more; --json lists all")
     if unnamed:
@@ -63,5 +86,5 @@ def _show(audit: Audit, *, unnamed: bool) -> None:
             click.echo(f"? {printable(path)}")
     click.echo(
         f"{len(audit.repositories)} repositories, {audit.files} files ({human_size(audit.bytes)}) verified, "
-        f"{len(audit.faults)} faults, {len(audit.unnamed)} files that no index names"
+        f"{len(audit.faults)} faults, {len(audit.warnings)} warnings, {len(audit.unnamed)} files that no index names"
     )

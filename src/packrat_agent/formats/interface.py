@@ -80,6 +80,9 @@ class RenderRequest:
 MOMENT = "Date"
 """Name of the fact that holds the date that clients see in a publication, in epoch seconds."""
 
+HELD = "Held"
+"""Name of the fact that holds which change a publication leaves out until the operator confirms it."""
+
 _TOLERATED_S = 10
 """Seconds that the date may be ahead of the client's clock. Source: apt.conf(5), Acquire::Max-FutureTime."""
 
@@ -94,6 +97,18 @@ def tell_ahead(facts: Iterable[Mapping[str, str]], now: datetime) -> str | None:
         f"it is dated ahead of this host's clock, {day}, and apt refuses it until then; if the clock was wrong when it "
         "was published and is right now, run `packrat-agent sync --trust-clock`"
     )
+
+
+def tell_held(facts: Mapping[str, Mapping[str, str]]) -> str | None:
+    """Explain, for the operator, which changes the publications leave out; None where none does.
+
+    facts: name of a publication → its facts.
+    """
+    names: dict[str, list[str]] = {}
+    for name, known in facts.items():
+        if HELD in known:
+            names.setdefault(known[HELD], []).append(name)
+    return "; ".join(f"{', '.join(of)} {text}" for text, of in names.items()) or None
 
 
 class Treatment(Enum):
@@ -179,8 +194,7 @@ class Format(Protocol):
     def render(self, request: RenderRequest) -> Tree:
         """Render all index files. The same request gives the same bytes: the date is `request.now`.
 
-        Raises:
-            Held: a published value that clients rely on would change.
+        A change of a published value that clients rely on is left out until it is confirmed, and told in the fact HELD.
         """
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:

@@ -52,8 +52,9 @@ def find_key(name: str, home: Path | None, passphrase_file: Path | None, now: da
         raise SigningError(f"gpg_sign_key {name} fits more than one key", hint="give the whole fingerprint")
     found, named = matches[0]
     chosen = _choose(found, named, now)
-    if chosen.fingerprint not in (named, found.primary.fingerprint):
-        log.info("key", configured=name, signs_with=chosen.fingerprint, text="the signing subkey of the same key")
+    if chosen.fingerprint != named:
+        part = "primary key" if chosen is found.primary else "signing subkey"
+        log.info("key", configured=name, signs_with=chosen.fingerprint, text=f"the {part} of the same key")
     key = SigningKey(
         chosen.fingerprint,
         found.primary.fingerprint,

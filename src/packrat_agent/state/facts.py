@@ -101,13 +101,17 @@ class ScanProgress(Fact):
 
 @dataclass(frozen=True, slots=True)
 class KeyInUse(Fact):
-    """The signing key; `fingerprint` is None if nothing is signed, `expires` if it never does."""
+    """The signing key; `fingerprint` is None if nothing is signed, `expires` if it never does.
+
+    `stale` says what is wrong with a public key that the operator keeps in root_dir; None if nothing is.
+    """
 
     NAME = "key"
     fingerprint: str | None
     algorithm: str | None = None
     bits: int | None = None
     expires: float | None = None
+    stale: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,16 @@ class WantedFile:
     fragment: Fragment | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class IndexedFile:
+    """A package file that an index names: its record, its bytes, and its place relative to `root_dir`."""
+
+    uri: str
+    sha256: str
+    path: str
+    file_name: str
+
+
 class WantedFiles:
     """The repositories and their wanted files in the state database."""
 
@@ -204,6 +214,14 @@ class WantedFiles:
                 "UPDATE files SET state = ? WHERE repo = ? AND uri = ?",
                 [(FileState.WANTED, repo, uri) for uri in live - named],
             )
+
+    def indexed(self, repo: str, packages: Collection[str] | None) -> list[IndexedFile]:
+        """List the files of a repository (all, or those of the named packages) that its published index names."""
+        found: list[IndexedFile] = []
+        for files, where, values in _chunks(packages):
+            sql = f"SELECT uri, sha256, coalesce(path, ''), file_name FROM {files} WHERE repo = ? AND state = ?{where}"
+            found += (IndexedFile(*row) for row in self._db.rows(sql, (repo, FileState.LIVE, *values)))
+        return found
 
     def lost(self, repo: str, offered: Collection[str]) -> tuple[int, int]:
         """Count the live files of a repository that are not among the offered URIs, and all its live files."""

@@ -13,6 +13,8 @@ from packrat_core.text import human_age, human_size, printable
 _NAMED = 3
 _DAY_S = 86400
 _LONGEST_LINE = 2000
+_LONGEST_REASON = 400
+_AWAY = "the packrat server has been away for"
 
 AWAY_WARNING_S = 300
 """A server that is away for longer is not just restarting; the log calls it an ERROR from then on, too."""
@@ -49,6 +51,7 @@ class Limits:
     lag_s: Limit = Limit(60, 600)
     away_s: Limit = Limit(AWAY_WARNING_S, 3600)
     pass_age_s: Limit = Limit(2700, 9000)
+    pass_s: Limit = Limit(900)
     refused: Limit = Limit(0)
     key_days: Limit = Limit(30, 7)
     disk_percent: Limit = Limit(10, 3)
@@ -81,7 +84,12 @@ def judge(status: Status, limits: Limits) -> Verdict:
     ]
     bad = sorted((finding for finding in found if finding[0] is not Level.OK), key=lambda finding: -finding[0])
     level = bad[0][0] if bad else Level.OK
-    said = "; ".join(text for _, text in bad) if bad else _good(status)
+    if not bad:
+        return tell(level, _good(status), _figures(status, limits))
+    # Whether the server answers is said in every case: it may be why the rest is wrong.
+    is_said = status.server.up is not False or any(text.startswith(_AWAY) for _, text in bad)
+    note = "" if is_said else f"; {_server_said(status)}"
+    said = "; ".join(text for _, text in bad)[: _LONGEST_LINE - len(note)] + note
     return tell(level, said, _figures(status, limits))
 
 
@@ -113,10 +121,11 @@ def _failures(status: Status) -> Iterator[_Finding]:
 
 def _server(status: Status, limits: Limits) -> Iterator[_Finding]:
     server = status.server
-    if server.up is False and status.agent.state is not AgentState.STOPPED:
+    # Where a timer starts `sync`, the server counts as it was when the last one asked it.
+    if server.up is False and (status.agent.state is not AgentState.STOPPED or limits.allow_stopped):
         away_s = max(0.0, status.at - (server.since or status.at))
-        reason = f": {server.reason}" if server.reason else ""
-        yield limits.away_s.judge(away_s), f"the packrat server has been away for {human_age(away_s)}{reason}"
+        reason = f": {server.reason[:_LONGEST_REASON]}" if server.reason else ""
+        yield limits.away_s.judge(away_s), f"{_AWAY} {human_age(away_s)}{reason}"
     if server.login_refused:
         yield Level.WARNING, f"the mirror is read without a login: {server.login_refused}"
 
@@ -127,6 +136,9 @@ def _full_syncs(status: Status, limits: Limits) -> Iterator[_Finding]:
         # The longer full syncs take, the less often they come, so the time that this one took does not count.
         age_s = status.at - last.ended - (last.seconds or 0)
         yield limits.pass_age_s.judge(age_s), f"the last full sync ended {human_age(status.at - last.ended)} ago"
+        took_s = last.seconds or 0
+        text = f"a full sync took {human_age(took_s)}, longer than full_sync_interval: raise that"
+        yield limits.pass_s.judge(took_s), text
     elif status.agent.started is not None:
         age_s = status.at - status.agent.started
         yield limits.pass_age_s.judge(age_s), f"no full sync has ended in {human_age(age_s)}"
@@ -151,6 +163,8 @@ def _repos(status: Status, limits: Limits) -> Iterator[_Finding]:
 
 
 def _key(status: Status, limits: Limits) -> Iterator[_Finding]:
+    if status.key is not None and status.key.stale is not None:
+        yield Level.WARNING, status.key.stale
     if status.key is None or status.key.expires is None:
         return
     left_s = status.key.expires - status.at
@@ -198,7 +212,8 @@ def _server_said(status: Status) -> str:
     server = status.server
     if server.up is not False:
         return "server up" if server.up else "server not seen yet"
-    return f"server away for a moment{f': {server.reason}' if server.reason else ''}"
+    since = "when last asked" if status.agent.state is AgentState.STOPPED else "for a moment"
+    return f"server away {since}{f': {server.reason[:_LONGEST_REASON]}' if server.reason else ''}"
 
 
 def _figures(status: Status, limits: Limits) -> str:

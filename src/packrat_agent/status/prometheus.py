@@ -173,6 +173,8 @@ def _of_key_and_disks(status: Status) -> Iterator[Metric]:
     if status.key is not None:
         yield _gauge("signing", "1 where the repositories are signed.", float(status.key.fingerprint is not None))
         yield from _known("key_expires_timestamp_seconds", "When the signing key expires.", status.key.expires)
+        stale = float(status.key.stale is not None)
+        yield _gauge("kept_key_stale", "1 where a public key that the operator keeps is not the signing key's.", stale)
     size = _family("disk_size_bytes", "Size of the filesystem.", "holds")
     free = _family("disk_free_bytes", "Bytes that are free for the agent.", "holds")
     for disk in status.disks:

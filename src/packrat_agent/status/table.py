@@ -1,6 +1,6 @@
 """Shows a Status to people: a table on a terminal, aligned lines elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import IO
 
@@ -32,7 +32,7 @@ def show_status(status: Status, stream: IO[str]) -> None:
         # The table pads its last column up to its width.
         for line in drawn.get().splitlines():
             stream.write(line.rstrip() + "\n")
-    for part in (list(_troubles(status)), list(_events(status))):
+    for part in (_mark(list_troubles(status)), list(_events(status))):
         if part:
             console.print()
         for text, style in part:
@@ -144,27 +144,34 @@ def _state(repo: RepoStatus) -> tuple[str, str]:
     return ("behind", "cyan") if repo.pending else ("good", "green")
 
 
-def _troubles(status: Status) -> Iterator[tuple[str, str]]:
+def list_troubles(status: Status) -> Iterator[tuple[str, str]]:
+    """List all that is wrong: (text, style) each."""
     if status.failure is not None:
-        yield f"! the agent can't work: {status.failure.reason}", "red"
+        yield f"the agent can't work: {status.failure.reason}", "red"
     if status.config_error is not None:
-        yield f"! the configuration that it was told to read can't be used: {status.config_error}", "yellow"
+        yield f"the configuration that it was told to read can't be used: {status.config_error}", "yellow"
+    if status.key is not None and status.key.stale is not None:
+        yield status.key.stale, "yellow"
     for rejected in status.rejected[:_LISTED]:
-        yield f"! rejected {rejected.record}: {rejected.reason}", "red"
+        yield f"rejected {rejected.record}: {rejected.reason}", "red"
     if len(status.rejected) > _LISTED:
-        yield f"! and {len(status.rejected) - _LISTED} more; `packrat-agent status --json` lists them", "red"
+        yield f"and {len(status.rejected) - _LISTED} more; `packrat-agent status --json` lists them", "red"
     for repo in status.repos:
         if repo.error:
-            yield f"! {repo.name}: {repo.error}", "red"
+            yield f"{repo.name}: {repo.error}", "red"
         if repo.held:
-            yield f"! {repo.name}: held: {repo.held}", "yellow"
+            yield f"{repo.name}: held: {repo.held}", "yellow"
         if repo.ahead:
-            yield f"! {repo.name}: {repo.ahead}", "red"
+            yield f"{repo.name}: {repo.ahead}", "red"
     for trouble in status.troubles[:_LISTED]:
         word = "failed" if trouble.state == "pending" else trouble.state
-        yield f"! {trouble.repo}: {word} {trouble.file}: {trouble.reason}", "yellow"
+        yield f"{trouble.repo}: {word} {trouble.file}: {trouble.reason}", "yellow"
     if status.troubles_total > _LISTED:
-        yield f"! and {status.troubles_total - _LISTED} more; `packrat-agent status --json` lists them", "yellow"
+        yield f"and {status.troubles_total - _LISTED} more; `packrat-agent status --json` lists them", "yellow"
+
+
+def _mark(troubles: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(f"! {text}", style) for text, style in troubles]
 
 
 def _events(status: Status) -> Iterator[tuple[str, str]]:

@@ -74,13 +74,18 @@ class Order:
 
 @dataclass(slots=True)
 class SyncResult:
-    """What the sync of one repository did, for the log and the summary; `bytes` counts what was downloaded."""
+    """What the sync of one repository did, for the log and the summary; `bytes` counts what was downloaded.
+
+    `added` and `removed` name the package files that clients gained and lost. `newly_refused`: those of `refused` that
+    the last sync did not refuse for the same reason.
+    """
 
     repo: str
     adopted: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
+    newly_refused: list[Refusal] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
     failed: list[Refusal] = field(default_factory=list)
     held: str | None = None
@@ -107,6 +112,9 @@ class Summary:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing failed, was refused, rejected or held back."""
-        spoiled = any(sync.refused or sync.rejected or sync.failed or sync.held for sync in self.syncs)
+        """Whether nothing failed, was rejected or held back, or refused for the first time.
+
+        A file that is refused for good can't be mended by another sync; `status` and `check` show it for as long.
+        """
+        spoiled = any(sync.newly_refused or sync.rejected or sync.failed or sync.held for sync in self.syncs)
         return not (self.errors or self.rejected or spoiled)

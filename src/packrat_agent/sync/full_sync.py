@@ -31,6 +31,7 @@ from packrat_agent.state.rejections import MIRROR
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
 from packrat_agent.sync.disk_look import Look, find_untracked, look, look_without_a_touch, note_look
 from packrat_agent.sync.download import clear_staging
+from packrat_agent.sync.kept_key import note_key
 from packrat_agent.sync.noted_sync import sync_and_note
 from packrat_agent.sync.removals import Leaving, hold_back_leaving
 from packrat_agent.sync.site import keep_site
@@ -250,6 +251,7 @@ def _tell_denied(path: str) -> None:
 
 def _note_full_sync(context: MirrorContext, seen: Look, summary: Summary) -> None:
     """Remember how a full sync went, for `status`."""
+    note_key(context, at_start=False)
     good = seen.found.good
     context.store.facts.write(
         LastFullSync(

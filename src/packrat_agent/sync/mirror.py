@@ -19,11 +19,11 @@ from packrat_agent.model.changes import Retention
 from packrat_agent.model.paths import kept_paths
 from packrat_agent.publish.claim import check_ownership, claim
 from packrat_agent.state.database import copy_database
-from packrat_agent.state.facts import KeyInUse
 from packrat_agent.state.original import set_original_aside
 from packrat_agent.state.store import Store
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.fault_log import FaultLog
+from packrat_agent.sync.kept_key import note_key
 from packrat_agent.sync.removals import RemovalLimits
 from packrat_core.errors import SigningError
 
@@ -60,7 +60,7 @@ def ready(config: Config, command: str = "sync", *, adopt: bool = False) -> Iter
                 had_files=store.live.has_files(),
             )
             context = _prepare(config, store, staging, dry_run=False)
-            _note_key(store, context.key)
+            note_key(context, at_start=True)
             yield context
         finally:
             store.close()
@@ -128,11 +128,6 @@ def _signature_api(mirror: MirrorSettings) -> bool:
             "a file in registries.d and set docker_signature_api: no",
         )
     return offered
-
-
-def _note_key(store: Store, key: SigningKey | None) -> None:
-    expires = key.expires.timestamp() if key and key.expires else None
-    store.facts.write(KeyInUse(key.fingerprint, key.algorithm, key.bits, expires) if key else KeyInUse(None))
 
 
 def _find_key(config: Config) -> SigningKey | None:

@@ -38,7 +38,9 @@ def reconcile(
     return wanted_files, plan
 
 
-def reconcile_dry(repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store, context: MirrorContext) -> Plan:
+def reconcile_dry(
+    repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store, context: MirrorContext
+) -> tuple[list[WantedFile], Plan]:
     """Plan the same for what the server just said, and remember nothing."""
     known = {item.file: item for item in store.wanted.wanted_files(repo.name, context.source_of(form))}
     wanted_files = [known.get(file) or WantedFile(file) for file in wanted.files]
@@ -51,7 +53,7 @@ def reconcile_dry(repo: Repo, form: Format, wanted: Wanted, order: Order, store:
     adopted = {
         path: file for placement in placements for path, file in _standing(placement, order.untracked, shared=shared)
     }
-    return _refuse(_plan(Scope(repo), form, placements, order, store, adopted), refused)
+    return wanted_files, _refuse(_plan(Scope(repo), form, placements, order, store, adopted), refused)
 
 
 def _read_in_place(placement: Placement, form: Format, context: MirrorContext, order: Order) -> Placement:

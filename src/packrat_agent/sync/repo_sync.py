@@ -4,15 +4,15 @@ The numbered comments of `sync_repo` and `_build` are these steps; no other modu
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
 
-from packrat_agent.formats.interface import Format, RenderRequest, Treatment, tell_ahead
+from packrat_agent.formats.interface import Format, RenderRequest, Treatment, tell_ahead, tell_held
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.entries import Place, Plan
+from packrat_agent.model.entries import Plan
 from packrat_agent.model.paths import is_kept
 from packrat_agent.model.records import PackageFile, Repo, Wanted
 from packrat_agent.model.tree import ReadyTree
@@ -20,12 +20,20 @@ from packrat_agent.publish.gc import collect_garbage
 from packrat_agent.publish.signing import declare_unsigned, sign_tree
 from packrat_agent.state.fragment_backup import keep
 from packrat_agent.state.last_render import LastRender
-from packrat_agent.state.packages import WantedFile
+from packrat_agent.state.packages import IndexedFile, WantedFile
 from packrat_agent.state.store import Store
 from packrat_agent.sync.build import Made, Material, make
 from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.download import Fetched, fetch
+from packrat_agent.sync.gains import (
+    find_gains,
+    new_refusals,
+    of_entries,
+    of_placements,
+    refused_for_good,
+    standing,
+)
 from packrat_agent.sync.reconcile import reconcile, reconcile_dry
 from packrat_agent.sync.removals import hold_back_removals
 from packrat_agent.sync.scope import Scope, narrow
@@ -74,16 +82,16 @@ async def sync_repo(
         result.held = str(held)
         return result
     if order.dry_run:
-        return _tell_plan(await in_thread(reconcile_dry, repo, form, wanted, order, store, context), order, result)
+        decided = await in_thread(reconcile_dry, repo, form, wanted, order, store, context)
+        return _tell_plan(*decided, order, store.wanted.indexed(repo.name, None), result)
     scope = narrow(repo, order.packages, store.last_renders.take(repo.name, (repo, context.source_of(form))))
-    await in_thread(store.wanted.remember_wanted, repo.name, wanted, order.packages)
-    done("wanted-remembered")
+    before = await in_thread(_remember, scope, wanted, order, store)
     # 3. Reconcile.
     wanted_files, plan = await in_thread(reconcile, scope, form, order, store, context)
     # 4. Fetch.
     fetched = await _fetch(plan, server, context, count)
     # 5. to 9. Build, render, sign, make live, collect garbage.
-    await in_thread(_build, _Build(scope, form, wanted_files, plan, fetched, store, context, result))
+    await in_thread(_build, _Build(scope, form, wanted_files, plan, fetched, store, context, order, before, result))
     result.seconds = time.monotonic() - started
     return result
 
@@ -98,6 +106,14 @@ def _known(repo: Repo, order: Order, store: Store) -> Mapping[str, PackageFile]:
     return {} if order.reread else store.wanted.known(repo.name, order.packages)
 
 
+def _remember(scope: Scope, wanted: Wanted, order: Order, store: Store) -> list[IndexedFile]:
+    """Remember the server's answer; gives what the index names, of which the rows may be gone now."""
+    before = store.wanted.indexed(scope.repo.name, scope.packages)
+    store.wanted.remember_wanted(scope.repo.name, wanted, order.packages)
+    done("wanted-remembered")
+    return before
+
+
 def _why_held(repo: Repo, context: MirrorContext) -> str | None:
     if repo.kind not in FORMATS:
         return f"this packrat-agent builds no repositories of type {repo.kind}"
@@ -110,15 +126,22 @@ async def _fetch(plan: Plan, server: Packrat, context: MirrorContext, count: Cal
     return await fetch(plan, context.staging, context.root, server.open_file, context.parallel_downloads, count)
 
 
-def _tell_plan(plan: Plan, order: Order, result: SyncResult) -> SyncResult:
+def _tell_plan(
+    wanted_files: Sequence[WantedFile],
+    plan: Plan,
+    order: Order,
+    before: Collection[IndexedFile],
+    result: SyncResult,
+) -> SyncResult:
     new = (*plan.fetch, *plan.link)
     stands = {p.path for p in new if p.path in order.untracked and order.untracked[p.path].sha256 == p.file.sha256}
     parts = (part.path for p in plan.keep for part in p.parts if part.path in order.untracked)
     result.adopted = [*parts, *sorted(stands)]
-    unpacked = FORMATS[plan.repo.kind].treatment is Treatment.UNPACKED
-    result.added = [f"{p.path} ({p.file.file_name})" if unpacked else p.path for p in new if p.path not in stands]
-    result.removed = list(plan.withdraw)
-    result.refused = list(plan.refused)
+    now = of_placements((*plan.keep, *new))
+    gains = find_gains(before, now, standing(now, order.untracked), FORMATS[plan.repo.kind].treatment)
+    result.added, result.removed = gains.added, gains.removed
+    result.refused = [*plan.refused, *refused_for_good(wanted_files)]
+    result.newly_refused = new_refusals(result.refused, wanted_files)
     return result
 
 
@@ -131,6 +154,8 @@ class _Build:
     fetched: Fetched
     store: Store
     context: MirrorContext
+    order: Order
+    before: Collection[IndexedFile]
     result: SyncResult
 
 
@@ -145,11 +170,8 @@ def _build(build: _Build) -> None:
     facts = store.live.facts(repo.name)
     entries = sorted((*build.scope.standing, *made.entries), key=lambda entry: entry.file.record_order)
     request = RenderRequest(repo, entries, build.context.settings, now, store.chunks, facts, build.scope.memo)
-    try:
-        tree = build.form.render(request)
-    except Held as held:
-        result.held = str(held)
-        return
+    tree = build.form.render(request)
+    result.held = tell_held({publication.name: publication.facts for publication in tree.publications})
     # 7. Sign what changed.
     identities = store.live.identities(repo.name)
     key = build.context.key
@@ -159,7 +181,7 @@ def _build(build: _Build) -> None:
     withdrawn = [path for path in build.plan.withdraw if path not in placed]
     gone = set(store.live.pointers(repo.name)) - {"", *ready.publication_names}
     if ready.publications or made.places or withdrawn or gone:
-        _publish(build, ready, made.places, withdrawn)
+        _publish(build, ready, made, withdrawn)
     facts |= {publication.name: publication.facts for publication in ready.publications}
     result.ahead = tell_ahead((facts[name] for name in ready.publication_names), now)
     for path in made.unneeded:
@@ -219,14 +241,17 @@ def _note(build: _Build, made: Made) -> None:
     wrong_bytes = [sha for sha, error in build.fetched.failed.items() if isinstance(error, ServerBroken)]
     wanted.note_trouble(repo, made.failed, wrong_bytes)
     build.result.failed = made.failed
-    build.result.refused = [*build.plan.refused, *made.unreadable, *made.disagreeing]
+    known = refused_for_good(build.wanted_files)
+    build.result.refused = [*build.plan.refused, *known, *made.unreadable, *made.disagreeing]
+    build.result.newly_refused = new_refusals(build.result.refused, build.wanted_files)
 
 
-def _publish(build: _Build, tree: ReadyTree, places: Sequence[Place], withdrawn: Sequence[str]) -> None:
-    result, repo = build.result, build.scope.repo.name
-    make_live(tree, places, withdrawn, build.store.live, build.context)
+def _publish(build: _Build, tree: ReadyTree, made: Made, withdrawn: Sequence[str]) -> None:
+    result, repo = build.result, build.scope.repo
+    make_live(tree, made.places, withdrawn, build.store.live, build.context)
+    now = of_entries(repo, made.entries)
+    gains = find_gains(build.before, now, standing(now, build.order.untracked), build.form.treatment)
     result.publications = [publication.name for publication in tree.publications]
-    result.added = [place.path for place in places]
-    result.removed = list(withdrawn)
+    result.added, result.removed = gains.added, gains.removed
     publications = ",".join(result.publications) or None
-    log.info("published", repo=repo, publications=publications, added=len(places), removed=len(withdrawn))
+    log.info("published", repo=repo.name, publications=publications, added=len(gains.added), removed=len(gains.removed))

@@ -11,9 +11,11 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from packrat_agent.verify.armor import find_armor_fault
+from packrat_agent.verify.debs import find_wrong_deb
 from packrat_agent.verify.findings import (
     Fault,
     Finding,
@@ -26,6 +28,7 @@ from packrat_agent.verify.findings import (
     read_pointer,
     told,
 )
+from packrat_agent.verify.withdrawn import is_withdrawn_suite
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.relations import check_fields, check_stanza_size
 
@@ -42,9 +45,13 @@ _FIELDS = (
 )
 """The fields of Release that precede SHA256, in order."""
 
+_TOLERATED = timedelta(seconds=10)
+"""How far Date may be ahead. Source: apt.conf(5), Acquire::Max-FutureTime."""
+
 _DATES = frozenset({"Date", "Valid-Until"})
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _NAMING = re.compile(rb"^(Filename|Size|SHA256): (.+)$", re.MULTILINE)
+_IDENTITY = re.compile(rb"^(Package|Version|Architecture): (.+)$", re.MULTILINE)
 _STANZA_FIELD = re.compile(rb"^([!-9;-~]+):.*(?:\n[ \t].*)*", re.MULTILINE)
 _LISTED = re.compile(rb"^ ([0-9a-f]{64}) +(\d{1,15}) (\S+)$")
 
@@ -55,10 +62,11 @@ def is_apt(subject: Subject, directory: str) -> bool:
 
 
 def audit_apt(subject: Subject, directory: str) -> Iterator[Finding]:
-    """Audit each suite."""
-    for suite in sorted((subject.top / directory / "dists").iterdir()):
-        if suite.is_dir() and not suite.is_symlink():
-            yield from _audit_suite(subject, directory, f"{directory}/dists/{suite.name}")
+    """Audit each suite that was not withdrawn."""
+    for path in sorted((subject.top / directory / "dists").iterdir()):
+        suite = f"{directory}/dists/{path.name}"
+        if path.is_dir() and not path.is_symlink() and not is_withdrawn_suite(subject.top, suite):
+            yield from _audit_suite(subject, directory, suite)
 
 
 def _audit_suite(subject: Subject, directory: str, suite: str) -> Iterator[Finding]:
@@ -166,6 +174,12 @@ def _audit_fields(
         # strptime accepts any day of the week.
         if fields[key][:3] != _DAYS[date.weekday()]:
             yield Fault(path, f"has a {key} that never was: {fields[key][:60]!r}")
+        elif key == "Date" and date.replace(tzinfo=UTC) - subject.now > _TOLERATED:
+            yield Fault(path, f"is dated ahead of this host's clock, and apt refuses it until {fields[key]}")
+        elif key == "Valid-Until" and date.replace(tzinfo=UTC) < subject.now and _is_offered(subject, path):
+            yield Fault(
+                path, f"was valid until {fields[key]}, and apt refuses it now; its agent renews it while it runs"
+            )
     known = {"Suite": name, "Codename": name, "Components": "main", "Acquire-By-Hash": "yes"}
     lines = [f"{key}: {known.get(key, fields.get(key, ''))}" for key in _FIELDS if key in fields or key not in _DATES]
     lines += ["SHA256:", *(f" {listed[name][0]} {listed[name][1]:>16} {name}" for name in sorted(listed))]
@@ -178,6 +192,11 @@ def _audit_fields(
                 for key in ("Origin", "Label"):
                     if beside.get(key.encode(), b"").decode("utf-8", "replace") != fields.get(key):
                         yield Fault(path, f"has another {key} than {name}")
+
+
+def _is_offered(subject: Subject, path: str) -> bool:
+    """Return whether the repository of a Release is still offered; what was taken off the mirror is not renewed."""
+    return subject.offered is None or path.rpartition("/dists/")[0] in subject.offered
 
 
 def _audit_packages(subject: Subject, directory: str, path: str, sha256: str) -> Iterator[Finding]:
@@ -203,7 +222,9 @@ def _audit_packages(subject: Subject, directory: str, path: str, sha256: str) ->
             yield Fault(path, f"names a package without a usable Filename and Size: {name or stanza[:60]!r}")
             continue
         digest = fields.get(b"SHA256", b"").decode("ascii", "replace")
-        yield Named(f"{directory}/{name}", digest, int(size), path)
+        named = {key.decode(): value.decode("utf-8", "replace") for key, value in _IDENTITY.findall(stanza)}
+        look = partial(find_wrong_deb, subject.top / directory / name, named)
+        yield Named(f"{directory}/{name}", digest, int(size), path, look)
 
 
 def _find_refused(stanza: bytes) -> str | None:

@@ -7,7 +7,8 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +47,33 @@ class Fault:
     what: str
 
 
-Finding = Named | Fault
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """One thing that is right now and soon will not be, or that `verify` knows of without having found it itself."""
+
+    path: str
+    what: str
+
+
+Finding = Named | Fault | Warned
 """One item of what the audit of a repository yields."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A tree under audit: its top, and the keys to verify signatures with (None if no key is known)."""
+    """A tree under audit.
+
+    Attributes:
+        top: Top of the tree.
+        keyring: The keys to verify signatures with; None if no key is known.
+        now: The time at which its dates have to be valid.
+        offered: The repositories that its landing page leads to; None if it has no page of ours.
+    """
 
     top: Path
     keyring: Keyring | None
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    offered: frozenset[str] | None = None
 
 
 Auditor = Callable[[Subject, str], Iterator[Finding]]

@@ -11,9 +11,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from packrat_agent.verify.armor import find_armor_fault
-from packrat_agent.verify.findings import Fault, Finding, Subject, is_plain, read_pointer
+from packrat_agent.verify.findings import Fault, Finding, Subject, is_plain, read_index, read_pointer
 from packrat_agent.verify.names import KEY_ARMORED, KEY_BINARY, LANDING_PAGE
 from packrat_agent.verify.signatures import read_keys
+from packrat_agent.verify.withdrawn import is_withdrawn_suite, is_withdrawn_version
 
 _PAGE_LIMIT = 16 * 1024 * 1024
 _REPOSITORY = re.compile(
@@ -21,6 +22,15 @@ _REPOSITORY = re.compile(
 )
 _SUITE = re.compile(r"echo &quot;deb \[[^\]\n]*\] (\S+) (\S+) main&quot;")
 _REPO_FILE = re.compile(r"curl -fsSL \S+?://[^/\s]+/(\S+)\.repo ")
+
+
+def read_offered(top: Path) -> frozenset[str] | None:
+    """List the directories of the repositories that the landing page leads to; None if it is not a page of ours."""
+    try:
+        page = read_index(top, LANDING_PAGE)[:_PAGE_LIMIT].decode("utf-8", "replace")
+    except OSError:
+        return None
+    return frozenset(unescape(head[1]) for head in _REPOSITORY.finditer(page)) or None
 
 
 def audit_site(subject: Subject, repositories: Sequence[tuple[str, str]]) -> Iterator[Finding]:
@@ -70,7 +80,7 @@ def _audit_page(subject: Subject, content: bytes | None, repositories: Sequence[
         # The instructions for a repository end where the heading of the next one begins.
         lines = page[head.end() : following.start() if following is not None else len(page)]
         for part in _parts(kind, directory, lines):
-            if not is_plain(part) or not _is_directory(subject.top / part):
+            if not is_plain(part) or not _is_offered(subject.top, kind, part):
                 yield Fault(part, f"is missing, though {LANDING_PAGE} leads to it")
 
 
@@ -93,7 +103,15 @@ def _parts(kind: str, directory: str, lines: str) -> list[str]:
     return []
 
 
-def _is_directory(path: Path) -> bool:
+def _is_offered(top: Path, kind: str, part: str) -> bool:
+    """Return whether a suite or distribution version is there and was not withdrawn.
+
+    Args:
+        top: Top of the tree.
+        kind: Type of the repository.
+        part: Directory of the suite or distribution version.
+    """
     with suppress(OSError):
-        return stat.S_ISDIR(path.lstat().st_mode)
+        if stat.S_ISDIR((top / part).lstat().st_mode):
+            return not (is_withdrawn_suite if kind == "apt" else is_withdrawn_version)(top, part)
     return False

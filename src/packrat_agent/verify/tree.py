@@ -18,11 +18,12 @@ from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.verify.apt import audit_apt, is_apt
 from packrat_agent.verify.docker import audit_docker, is_docker
 from packrat_agent.verify.files import audit_files, is_files
-from packrat_agent.verify.findings import Auditor, Fault, Finding, Named, Subject, read_index, told
+from packrat_agent.verify.findings import Auditor, Fault, Finding, Named, Subject, Warned, read_index, told
+from packrat_agent.verify.key_age import audit_key_age
 from packrat_agent.verify.names import KEY_BINARY
 from packrat_agent.verify.pypi import audit_pypi, is_pypi
 from packrat_agent.verify.signatures import Keyring, read_keys
-from packrat_agent.verify.site import audit_site
+from packrat_agent.verify.site import audit_site, read_offered
 from packrat_agent.verify.yum import audit_yum, is_yum
 from packrat_core.errors import ConfigError
 from packrat_core.fs.disk_errors import as_disk_error
@@ -56,6 +57,7 @@ class Audit:
         files: Number of files that an index names.
         bytes: Total size of those that could be read.
         faults: What is wrong, in the order of the paths.
+        warnings: What is going to be wrong, or is left out, and no fault of the tree.
         unnamed: Paths of the files that no index names.
     """
 
@@ -64,6 +66,7 @@ class Audit:
     bytes: int
     faults: tuple[Fault, ...]
     unnamed: tuple[str, ...]
+    warnings: tuple[Warned, ...] = ()
 
 
 def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], None]) -> Audit:
@@ -82,14 +85,15 @@ def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], N
         try:
             os.scandir(top).close()
         except (FileNotFoundError, NotADirectoryError):
-            raise ConfigError(f"{top} is no directory", hint="give the top of a mirror with --root") from None
-    subject = Subject(top, _read_keyring(top, key))
+            raise ConfigError(f"{top} is not a directory", hint="give the top of a mirror with --root") from None
+    subject = Subject(top, _read_keyring(top, key), offered=read_offered(top))
     named: dict[str, Named] = {}
     faults: list[Fault] = []
+    warnings: list[Warned] = []
     found = tuple(_repositories(subject, "", 0, faults))
-    for finding in _audit(subject, found):
-        if isinstance(finding, Fault):
-            faults.append(finding)
+    for finding in _audit(subject, found, KEY_BINARY if key is None else str(key)):
+        if not isinstance(finding, Named):
+            (faults if isinstance(finding, Fault) else warnings).append(finding)  # type: ignore[arg-type]
             continue
         other = named.setdefault(finding.path, finding)
         if finding.sha256 != other.sha256 or (None not in (finding.size, other.size) and finding.size != other.size):
@@ -105,9 +109,8 @@ def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], N
     faults += [fault for fault, _ in checked if fault is not None]
     unnamed, odd = _look_around(top, named)
     sizes = sum(size for _, size in checked)
-    return Audit(
-        found, len(named), sizes, tuple(sorted({*faults, *odd}, key=lambda one: (one.path, one.what))), unnamed
-    )
+    ordered = tuple(sorted({*faults, *odd}, key=lambda one: (one.path, one.what)))
+    return Audit(found, len(named), sizes, ordered, unnamed, tuple(warnings))
 
 
 def _read_keyring(top: Path, key: Path | None) -> Keyring | None:
@@ -126,8 +129,10 @@ def _read_keyring(top: Path, key: Path | None) -> Keyring | None:
         ) from None
 
 
-def _audit(subject: Subject, repositories: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+def _audit(subject: Subject, repositories: Sequence[tuple[str, str]], key_path: str) -> Iterator[Finding]:
     yield from audit_site(subject, repositories)
+    if subject.keyring is not None and subject.keyring.keys:
+        yield from audit_key_age(subject.keyring.keys, key_path, subject.now)
     for kind, directory in repositories:
         try:
             yield from AUDITORS[kind][1](subject, directory)

@@ -23,6 +23,7 @@ from packrat_agent.verify.findings import (
 from packrat_agent.verify.repodata import Metadata, Package, read_packages, read_repomd
 from packrat_agent.verify.rpm_signatures import find_wrong_signature
 from packrat_agent.verify.signatures import Keyring, read_keys
+from packrat_agent.verify.withdrawn import is_withdrawn_version
 from packrat_agent.verify.yum_addresses import audit_addresses
 from packrat_agent.verify.yum_spelling import AS_UPLOADED, read_content_tags, spell_repomd
 
@@ -37,9 +38,10 @@ def is_yum(subject: Subject, directory: str) -> bool:
 
 
 def audit_yum(subject: Subject, directory: str) -> Iterator[Finding]:
-    """Audit each distribution version."""
+    """Audit each distribution version that was not withdrawn."""
     for place in _places(subject, directory):
-        yield from _audit_version(subject, place)
+        if not is_withdrawn_version(subject.top, place):
+            yield from _audit_version(subject, place)
 
 
 def _places(subject: Subject, directory: str) -> list[str]:

@@ -47,6 +47,7 @@ log = structlog.get_logger()
 _BACK_OFF = BackOff(first_s=1.0, longest_s=30.0)
 _LOOK_AGAIN_S = 15.0
 _METRICS_S = 10.0
+_TOO_LONG = "longer than full_sync_interval: raise that"
 
 
 class Agent:
@@ -274,4 +275,6 @@ class Agent:
         settle()
         summary = full.summary
         removed = len(summary.collected)
-        log.info("checked", seconds=f"{summary.seconds:.1f}", repositories=len(self._repos), removed=removed)
+        is_late = summary.seconds > self._context.config.mirror.full_sync_interval_s
+        tell, text = (log.warning, _TOO_LONG) if is_late else (log.info, None)
+        tell("checked", seconds=f"{summary.seconds:.1f}", repositories=len(self._repos), removed=removed, text=text)

@@ -20,6 +20,11 @@ _ERROR_LIMIT = 64 * 1024
 _COUNT_LIMIT = 500_000
 _MESSAGE_LIMIT = 300
 _REFUSALS = (400, 401, 403, 404)
+_LOST_DATABASE = ("connection already closed", "server closed the connection", "terminating connection")
+"""What the original server says once its database was restarted, to every request until it is restarted itself.
+
+Source: libpq and psycopg2, messages of OperationalError and InterfaceError.
+"""
 
 
 class SessionEnded(ServerRefused):
@@ -33,8 +38,10 @@ class LoginRefused(ServerRefused):
 class NotFound(ServerRefused):
     """The server has no such object; `object_id` where it said which."""
 
-    def __init__(self, message: str, object_id: str | None = None, *, by_api: bool = False, hint: str = "") -> None:
-        super().__init__(message, by_api=by_api, hint=hint)
+    def __init__(
+        self, message: str, object_id: str | None = None, *, by_api: bool = False, said: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(message, by_api=by_api, said=said, hint=hint)
         self.object_id = object_id
 
 
@@ -84,13 +91,14 @@ async def raise_for(response: aiohttp.ClientResponse, what: str, proxy: URL | No
         raise ServerBroken(f"{text}: redirects are not followed", hint="set host to where the server really is")
     # The API explains a refusal in a JSON object; a proxy or web server in front of it has HTML or text.
     by_api = bool(fields) and status in _REFUSALS
+    said = message if by_api else ""
     if status == 401:
-        raise SessionEnded(text, by_api=by_api)
+        raise SessionEnded(text, by_api=by_api, said=said)
     if status == 407:
         raise explain_proxy_status(status, proxy)
     if status == 404:
         object_id = fields.get("object_id")
-        raise NotFound(text, object_id if isinstance(object_id, str) else None, by_api=by_api)
+        raise NotFound(text, object_id if isinstance(object_id, str) else None, by_api=by_api, said=said)
     # A moment that the server names is kept to; without one, the back-off of the caller decides.
     if status in (429, 503):
         wait_s = read_retry_after(response.headers.get("Retry-After"), response.headers.get("Date"), time.time())
@@ -98,10 +106,12 @@ async def raise_for(response: aiohttp.ClientResponse, what: str, proxy: URL | No
             raise ServerUnavailable(f"{text}; it is busy, and asks to wait for {wait_s:.0f} seconds", wait_s)
     if status == 429:
         raise ServerUnavailable(f"{text}; it is busy: wait a while")
+    if status >= 500 and any(words in message.lower() for words in _LOST_DATABASE):
+        raise ServerUnavailable(text, hint="restart the packrat server (its database was restarted)")
     if status >= 500 or status == 408:
         raise ServerUnavailable(text, hint="this is a fault there: look at the log of the server")
     code = fields.get("error")
-    raise ServerRefused(text, code if isinstance(code, str) else None, by_api=by_api)
+    raise ServerRefused(text, code if isinstance(code, str) else None, by_api=by_api, said=said)
 
 
 def as_object(value: Any, what: str) -> Mapping[str, Any]:

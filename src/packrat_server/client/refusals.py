@@ -2,6 +2,7 @@
 
 import re
 
+from packrat_core.cinp.responses import NotFound
 from packrat_core.errors import ServerRefused
 
 REASONS = {
@@ -14,14 +15,29 @@ REASONS = {
     "FILENAME_USED": "the server has other bytes under this name; give what has changed another version",
     "DEPROCATED/FAILED": "it is failed or deprocated, so it takes no tags; `unfail` or `undeprocate` undoes that",
     "FAILED": "it is failed, so it can't be deprocated; `unfail` undoes that",
+    "CHANGECONTROL_REQUIRED": "this tag needs a change control id: give --change-control",
     "DEPROCATED": "it is deprocated, so it can't be failed; `undeprocate` undoes that",
 }
 """What the server says → what it means, and what to do about it."""
 
 
+_NO_SUCH = re.compile(r'Object "\S+/(\w+):([^":]+):" for model "\S+" NotFound')
+_TAG_FIRST = re.compile(r'Required tag "([^"]+)" missing')
+_THINGS = {"Tag": "tag", "DistroVersion": "distribution version", "Package": "package"}
+
+
 def explain(error: ServerRefused) -> str:
-    """Say what the refusal of an upload means; one that is not known keeps the server's own words."""
+    """Say what a refusal means, without the request; one that is not known keeps the server's own words."""
     # The answer to `create` has no code: the rule is named in its text.
     text = str(error)
     found = re.search(r"PackageException \(([A-Z_/]+)\)|(Invalid Content-Disposition)", text)
-    return REASONS.get(found[1] or found[2], text) if found is not None else text
+    rule = error.code or (found[1] or found[2] if found is not None else "")
+    if rule in REASONS:
+        return REASONS[rule]
+    if (first := _TAG_FIRST.search(text)) is not None:
+        return f"tag it {first[1]} first"
+    if (missing := _NO_SUCH.search(text)) is not None:
+        return f"the server has no {_THINGS.get(missing[1], missing[1])} {missing[2]}; check the spelling"
+    if isinstance(error, NotFound) and error.object_id is not None:
+        return "the server has no such package file; check its URI"
+    return error.said or text

@@ -13,7 +13,7 @@ from packrat_core.cinp.responses import NotFound, SessionEnded
 from packrat_core.cinp.transport import NoAnswer
 from packrat_core.errors import ServerBroken, ServerRefused
 from packrat_server.client.find_file import FileFinder
-from packrat_server.client.refusals import REASONS, explain
+from packrat_server.client.refusals import explain
 
 T = TypeVar("T")
 
@@ -222,12 +222,12 @@ class Uploader:
 
         try:
             return await _once(ask, look)
+        except SessionEnded:
+            raise
         except ServerRefused as error:
             if error.code is not None and error.code == done_code:
                 return False
-            if error.code in REASONS:
-                raise ServerRefused(REASONS[error.code], error.code) from None
-            raise
+            raise ServerRefused(explain(error), error.code) from None
 
     async def find(self, file_name: str) -> list[str]:
         """Find the URIs of the package files with that file name, in the order they were made."""
@@ -287,5 +287,10 @@ async def signed_in(url: str, user: str, password: str) -> AsyncIterator[Uploade
         ServerRefused: Name and password do not belong together.
     """
     async with CinpClient(url) as client:
-        await client.login(f"{_ROOT}Auth/User(login)", user, password)
+        try:
+            await client.login(f"{_ROOT}Auth/User(login)", user, password)
+        except ServerRefused as error:
+            if not error.by_api:
+                raise
+            raise ServerRefused(f"{url} refuses user {user!r} with this password: {error.said}") from None
         yield Uploader(client)

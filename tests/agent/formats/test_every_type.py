@@ -1,5 +1,6 @@
 """What every repository type must do, through the real server and the real `packrat-agent sync`."""
 
+import json
 import os
 import re
 import subprocess
@@ -149,9 +150,13 @@ def test_what_does_not_fit_is_refused_by_name_and_stops_nothing_else(tmp_path: P
             assert re.search(expected[file], reason), f"{file}: {reason}"
         assert made.offered() == made.expected(("hello", "1.0"))
         assert not {path for path in made.packages() if path.rpartition("/")[2] in expected}
-        # They stay refused, and stay the reason, without being fetched over and over.
-        assert NO_DOWNLOAD.search(made.lab.agent("sync", expect=12).stdout)
+        # They stay refused, and stay the reason, without being fetched over and over; no sync can do more about them.
+        again = made.lab.agent("sync").stdout
+        assert NO_DOWNLOAD.search(again)
+        assert f" {len(troubles)} refused" in again
+        assert {file for file in expected if file in again} == set(expected)
         assert made.troubles() == troubles
+        assert json.loads(made.lab.agent("status", "--json").stdout)["full_pass"]["complete"]
         with web_server(made.lab.www) as url:
             (tmp_path / "client").mkdir()
             CLIENTS[kind.name](made.lab, url, tmp_path / "client", "hello", "1.0")
@@ -298,3 +303,24 @@ def test_promotion_costs_no_download(made: TypeStage) -> None:
     assert promoted
     # One file on disk under both names.
     assert promoted.items() <= made.packages().items()
+
+
+def test_the_log_and_the_summary_count_what_clients_gain_and_lose(made: TypeStage) -> None:
+    """A package counts once, whatever it is unpacked to or signed; `status` counts the same."""
+    first, second = made.put("hello", "1.0"), made.put("other", "1.0")
+    assert " 2 would be added, 0 would be withdrawn" in made.lab.agent("sync", "--dry-run").stdout
+    told = made.lab.agent("sync")
+    assert " 2 added, 0 withdrawn" in told.stdout
+    assert " added=2 removed=0" in told.stderr
+    [repo] = json.loads(made.lab.agent("status", "--json").stdout)["repos"]
+    assert repo["live"] == 2
+    made.put("hello", "2.0")
+    made.lab.server.act(first, "fail")
+    assert " 1 would be added, 1 would be withdrawn" in made.lab.agent("sync", "--dry-run").stdout
+    told = made.lab.agent("sync")
+    assert " 1 added, 1 withdrawn" in told.stdout
+    assert " added=1 removed=1" in told.stderr
+    made.lab.server.act(second, "fail")
+    assert " added=0 removed=1" in made.lab.agent("sync").stderr
+    made.lose_state()
+    assert " 0 added, 0 withdrawn" in made.lab.agent("sync").stdout

@@ -173,6 +173,8 @@ def test_all_good_is_ok(bench: Bench) -> None:
         ("full_pass", {"ended": _NOW - 2751, "seconds": 50}, Level.WARNING, "the last full sync ended 46 min ago"),
         ("full_pass", {"ended": _NOW - 9051, "seconds": 50}, Level.CRITICAL, "the last full sync ended 3 h ago"),
         ("full_pass", {}, Level.WARNING, "no full sync has ended in 83 min"),
+        ("full_pass", {"ended": _NOW - 9, "seconds": 900}, Level.OK, "last full sync"),
+        ("full_pass", {"ended": _NOW - 9, "seconds": 901}, Level.WARNING, "15 min, longer than full_sync_interval"),
         ("repo", {"ahead": "is of 2027"}, Level.CRITICAL, "1 repository dated ahead: apt-dev (is of 2027)"),
         ("repo", {"held": "offers nothing"}, Level.WARNING, "1 repository held back: apt-dev (offers nothing)"),
         ("repo", {"error": "no room"}, Level.CRITICAL, "1 repository can't be built: apt-dev (no room)"),
@@ -207,6 +209,26 @@ def test_files_that_were_left_out_a_full_disk_and_a_stopped_agent_have_their_lev
     assert bench.verdict(disk_percent=Limit(100.1))[0] is Level.WARNING
     assert bench.verdict(disk_percent=Limit(0, 100.1))[0] is Level.CRITICAL
     assert bench.verdict(allow_stopped=False)[0] is Level.CRITICAL
+
+
+def test_a_server_that_is_away_is_told_beside_whatever_else_is_wrong(bench: Bench) -> None:
+    bench.say_good()
+    assert "away" not in bench.verdict(refused=Limit(1))[1]
+    bench.say(server={"up": False, "since": _NOW - 30, "reason": "r" * 9000}, repo={"error": "e" * 9000})
+    assert "; server away when last asked: rrr" in bench.verdict(refused=Limit(1), away_s=Limit(60))[1]
+    assert "; server away when last asked: rrr" in bench.verdict(allow_stopped=False)[1]
+    bench.be_held_elsewhere()
+    assert "; server away for a moment: rrr" in bench.verdict(refused=Limit(1))[1]
+    told = bench.verdict(refused=Limit(1), away_s=Limit(20))[1]
+    assert told.count("away for") == 1
+    assert "the packrat server has been away for 30 s: rrr" in told
+
+
+def test_a_server_that_was_away_when_a_timer_last_asked_is_a_warning(bench: Bench) -> None:
+    bench.say_good()
+    bench.say(server={"up": False, "since": _NOW - 301, "reason": "refused"})
+    level, line = bench.verdict()
+    assert (level, "away for 5 min: refused" in line) == (Level.WARNING, True), line
 
 
 def _publish(store: Store, now: float, *files: tuple[str, int, int]) -> None:

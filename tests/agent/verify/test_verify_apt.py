@@ -1,6 +1,7 @@
 """`verify` finds what stops apt on every client, though every hash is right."""
 
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from packrat_agent.verify.apt import audit_apt
 from packrat_agent.verify.findings import Fault, Subject
 
+NOW = datetime(2026, 11, 26, 0, 23, 21, tzinfo=UTC)
 STANZA = """\
 Package: hello
 Version: 1
@@ -32,7 +34,12 @@ SHA256:
 """
 
 
-def faults(top: Path, more: str, date: str = "Thu, 26 Nov 2026 00:23:31 UTC") -> dict[str, str]:
+def faults(
+    top: Path,
+    more: str,
+    date: str = "Thu, 26 Nov 2026 00:23:31 UTC",
+    offered: frozenset[str] | None = None,
+) -> dict[str, str]:
     packages = STANZA.format(more=more, sha256="0" * 64).encode()
     directory = top / "apt-dev/dists/bookworm/main/binary-amd64"
     directory.mkdir(parents=True, exist_ok=True)
@@ -40,7 +47,7 @@ def faults(top: Path, more: str, date: str = "Thu, 26 Nov 2026 00:23:31 UTC") ->
     digest = hashlib.sha256(packages).hexdigest()
     release = RELEASE.format(sha256=digest, size=len(packages), date=date)
     (top / "apt-dev/dists/bookworm/Release").write_text(release)
-    findings = list(audit_apt(Subject(top, None), "apt-dev"))
+    findings = list(audit_apt(Subject(top, None, NOW, offered), "apt-dev"))
     return {finding.path: finding.what for finding in findings if isinstance(finding, Fault)}
 
 
@@ -69,3 +76,23 @@ def test_what_stops_apt_is_found(tmp_path: Path, more: str, told: str) -> None:
 @pytest.mark.parametrize("date", ["Wed, 26 Nov 2026 00:23:31 UTC", "Thu, 26 Nov 2026 00:63:31 UTC", "now"])
 def test_a_date_that_never_was_is_found(tmp_path: Path, date: str) -> None:
     assert list(faults(tmp_path, "", date)) == ["apt-dev/dists/bookworm/Release"]
+
+
+@pytest.mark.parametrize(
+    ("date", "told"),
+    [
+        ("Thu, 26 Nov 2026 00:23:32 UTC", "is dated ahead of this host's clock, and apt refuses it until Thu, 26 Nov"),
+        (
+            "Wed, 25 Nov 2026 00:23:20 UTC\nValid-Until: Thu, 26 Nov 2026 00:23:20 UTC",
+            "was valid until Thu, 26 Nov 2026 00:23:20 UTC, and apt refuses it",
+        ),
+        ("Wed, 25 Nov 2026 00:23:21 UTC\nValid-Until: Thu, 26 Nov 2026 00:23:21 UTC", None),
+    ],
+)
+def test_dates_at_which_apt_refuses_a_suite_are_found(tmp_path: Path, date: str, told: str | None) -> None:
+    for offered in (None, frozenset({"apt-dev"})):
+        found = faults(tmp_path, "", date, offered)
+        assert list(found) == (["apt-dev/dists/bookworm/Release"] if told else [])
+        assert all(told in what for what in found.values() if told), found
+    # Nobody renews what was taken off the mirror.
+    assert (faults(tmp_path, "", date, frozenset({"other"})) == {}) == ("Valid-Until" in date)

@@ -1,7 +1,8 @@
 """Writes the Release files of a suite, following the rules that apt holds a repository to.
 
 - apt rejects a Release dated in the future or older than the one it has, so the date only rises.
-- apt asks its user before it accepts another Origin, Label or Codename, so the operator must confirm a change of them.
+- apt asks its user before it accepts another Origin, Label or Codename. So a change of them waits until the operator
+  confirms it; meanwhile, packages are published under the old ones.
 
 Source: Debian wiki, DebianRepository/Format, "Release" files.
 """
@@ -11,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from packrat_agent.formats.interface import MOMENT, RenderRequest
+from packrat_agent.formats.interface import HELD, MOMENT, RenderRequest
 from packrat_agent.model.dates import rising
-from packrat_core.errors import Held
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -47,15 +47,11 @@ def write_release(
         suite: the name of the suite.
         architectures: Debian's names, in the order in which they are listed.
         listed: the index files of the suite, in any order.
-
-    Raises:
-        Held: Origin, Label or Codename would change for existing clients, and the operator has not confirmed it.
     """
     settings = request.settings
-    label = one_line(settings.apt_label or request.repo.description or request.repo.name)
-    names = {"Origin": one_line(settings.apt_origin), "Label": label, "Codename": suite}
+    names, held = _hold_names(request, suite)
+    label = names["Label"]
     remembered = request.facts.get(suite, {})
-    _hold_names(request, suite, names, remembered)
     date_s = next_date(request.now, remembered, clock_confirmed=settings.clock_confirmed)
     # After `--trust-clock`, the date may go back; a new identity makes sure that this Release is published.
     set_back = str(date_s) if date_s < _last(remembered) else remembered.get("SetBack")
@@ -63,7 +59,7 @@ def write_release(
         f"Origin: {names['Origin']}",
         f"Label: {label}",
         f"Suite: {suite}",
-        f"Codename: {suite}",
+        f"Codename: {names['Codename']}",
     ]
     rest = [
         f"Architectures: {' '.join(architectures)}",
@@ -81,6 +77,8 @@ def write_release(
         # The identity changes when half of the validity is over, so that Release is written again in time.
         identity.update(f"valid {settings.apt_valid_for_s} {date_s // max(1, settings.apt_valid_for_s // 2)}".encode())
     facts = {**names, MOMENT: str(date_s)}
+    if held is not None:
+        facts[HELD] = held
     if set_back:
         identity.update(f"set back to {set_back}".encode())
         facts["SetBack"] = set_back
@@ -90,27 +88,36 @@ def write_release(
 
 def write_arch_release(request: RenderRequest, suite: str, architecture: str) -> bytes:
     """Write the short Release file that lies beside the Packages file of one architecture."""
-    settings = request.settings
-    label = one_line(settings.apt_label or request.repo.description or request.repo.name)
+    names, _ = _hold_names(request, suite)
     lines = [
         f"Archive: {suite}",
-        f"Origin: {one_line(settings.apt_origin)}",
-        f"Label: {label}",
+        f"Origin: {names['Origin']}",
+        f"Label: {names['Label']}",
         "Component: main",
         f"Architecture: {architecture}",
     ]
     return ("\n".join(lines) + "\n").encode()
 
 
-def _hold_names(request: RenderRequest, suite: str, names: Mapping[str, str], remembered: Mapping[str, str]) -> None:
-    changed = [name for name, value in names.items() if remembered.get(name, value) != value]
-    if changed and request.repo.name not in request.settings.confirmed_repos:
-        told = ", ".join(f"{name} from {remembered[name]!r} to {names[name]!r}" for name in changed)
-        raise Held(
-            f"suite {suite} of {request.repo.name} would change {told}; `apt-get update` would fail on every client "
-            "that uses it until its user accepts that",
-            hint=f"change it back, or confirm with `confirm_release_change: {request.repo.name}` in [mirror]",
-        )
+def _hold_names(request: RenderRequest, suite: str) -> tuple[Mapping[str, str], str | None]:
+    """Choose Origin, Label and Codename: those that clients know, until the operator confirms others.
+
+    Returns:
+        The names to publish, and what is held back, for the operator; None where nothing is.
+    """
+    settings, repo = request.settings, request.repo
+    label = one_line(settings.apt_label or repo.description or repo.name)
+    wanted = {"Origin": one_line(settings.apt_origin), "Label": label, "Codename": suite}
+    remembered = request.facts.get(suite, {})
+    changed = [name for name, value in wanted.items() if remembered.get(name, value) != value]
+    if not changed or repo.name in settings.confirmed_repos:
+        return wanted, None
+    told = ", ".join(f"{name} from {remembered[name]!r} to {wanted[name]!r}" for name in changed)
+    return {**wanted, **{name: remembered[name] for name in changed}}, (
+        f"would change {told}; `apt-get update` would fail on every client that uses it until its user accepts that. "
+        "Packages are published under the old one. Change it back, or confirm with "
+        f"`confirm_release_change: {repo.name}` in [mirror]"
+    )
 
 
 def next_date(now: datetime, remembered: Mapping[str, str], *, clock_confirmed: bool) -> int:

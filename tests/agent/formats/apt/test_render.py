@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from agent.formats.apt.readable import EXPECTED, readable, wanted_files
-from packrat_agent.formats.interface import RenderSettings, tell_ahead
+from packrat_agent.formats.interface import RenderSettings, tell_ahead, tell_held
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.tree import PendingSignature, Publication, TreeFile
-from packrat_core.errors import Held, Refused
+from packrat_core.errors import Refused
 from packrat_demo.build_deb import Deb
 from support.apt_packages import (
     APT,
@@ -196,16 +196,23 @@ def test_one_more_package_compresses_one_shard_anew_and_nothing_changed_none(tmp
 @pytest.mark.parametrize("name", ["Origin", "Label", "Codename"])
 def test_a_change_of_what_clients_hold_us_to_is_held_until_it_is_confirmed(name: str) -> None:
     facts = {"bookworm": {**FACTS["bookworm"], name: "Published"}}
-    with pytest.raises(Held) as caught:
-        APT.render(request(facts=facts))
-    for told in (name, "'Published'", "suite bookworm", "`confirm_release_change: apt-dev`"):
-        assert told in str(caught.value)
+    held = APT.render(request(facts=facts)).publications[0]
+    said = tell_held({held.name: held.facts})
+    assert said is not None
+    for told in (name, "'Published'", "bookworm would change", "`confirm_release_change: apt-dev`"):
+        assert told in said
+    # What is published goes on under the old name, and so does the next publication.
+    assert (release_of(held)[name], held.facts[name]) == ("Published", "Published")
+    files = [file for file in held.pointers if isinstance(file, TreeFile)]
+    [beside] = [bytes(file.content) for file in files if file.path.endswith("binary-amd64/Release")]
+    assert (f"\n{name}: Published\n".encode() in beside) == (name != "Codename")
+    assert APT.render(request(facts={"bookworm": held.facts})).publications[0].identity == held.identity
     confirmed = dataclasses.replace(SETTINGS, confirmed_repos=frozenset({"apt-dev"}))
     publication = APT.render(request(facts=facts, settings=confirmed)).publications[0]
     assert publication.facts[name] == FACTS["bookworm"][name]
+    assert tell_held({publication.name: publication.facts}) is None
     other = dataclasses.replace(SETTINGS, confirmed_repos=frozenset({"apt-prod"}))
-    with pytest.raises(Held):
-        APT.render(request(facts=facts, settings=other))
+    assert APT.render(request(facts=facts, settings=other)).publications[0] == held
 
 
 def test_what_did_not_change_or_was_never_published_is_not_held() -> None:

@@ -49,7 +49,7 @@ def test_the_latest_is_the_highest_release() -> None:
 )
 def test_a_tar_is_an_image_by_the_names_of_its_members(tmp_path: Path, names: list[str], is_image: bool) -> None:
     path = tmp_path / "x.tar"
-    path.write_bytes(tar([(name, b"{}") for name in names]))
+    path.write_bytes(tar([(name, b"[]" if name == "manifest.json" else b"{}") for name in names]))
     assert is_image_archive(path) is is_image
     path.write_bytes(b"no tar")
     assert is_image_archive(path) is False

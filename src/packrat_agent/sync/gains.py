@@ -1,0 +1,92 @@
+"""Finds what clients gain and lose by a sync: package files in the index, counted as `status` counts them.
+
+A package file is new to clients under another URI, with other bytes or in another place. What was in its place before
+the agent knew of it (a lost state database, the tree of the original agent) is nothing new.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from packrat_agent.formats.interface import Treatment
+from packrat_agent.model.entries import Entry, KnownPlacement, Part, Placement, Refusal, StoredFile
+from packrat_agent.model.paths import path_in_root
+from packrat_agent.model.records import Repo
+from packrat_agent.state.packages import FileState, IndexedFile, Unreadable, WantedFile
+from packrat_agent.sync.build import parts_of
+
+
+@dataclass(frozen=True, slots=True)
+class Gains:
+    """The names of the package files that clients gain and lose."""
+
+    added: list[str]
+    removed: list[str]
+
+
+def find_gains(
+    before: Collection[IndexedFile], now: Collection[IndexedFile], stood: Collection[IndexedFile], treatment: Treatment
+) -> Gains:
+    """Compare what the index names with what it named before.
+
+    Args:
+        before: What it named before.
+        now: What it names.
+        stood: Those whose published files stood in their places, unknown to the agent.
+        treatment: What is published of a package file.
+    """
+    had, has = set(before), set(now)
+    added, removed = has - had - set(stood), had - has
+    return Gains(sorted(_name(file, treatment) for file in added), sorted(_name(file, treatment) for file in removed))
+
+
+def of_entries(repo: Repo, entries: Iterable[Entry]) -> dict[IndexedFile, tuple[Part, ...]]:
+    """Map what an index names to what is published of it."""
+    found = {}
+    for entry in entries:
+        path = path_in_root(repo, entry.path)
+        file = IndexedFile(entry.file.uri, entry.file.sha256, path, entry.file.file_name)
+        found[file] = parts_of(path, entry.file.sha256, entry.fragment)
+    return found
+
+
+def of_placements(placements: Iterable[Placement]) -> dict[IndexedFile, tuple[Part, ...]]:
+    """Map what an index is going to name to what will be published of it; of what is not read yet, the place alone."""
+    return {
+        IndexedFile(p.file.uri, p.file.sha256, p.path, p.file.file_name): (
+            p.parts if isinstance(p, KnownPlacement) else (Part(p.path, p.file.sha256),)
+        )
+        for p in placements
+    }
+
+
+def standing(
+    files: Mapping[IndexedFile, Sequence[Part]], untracked: Mapping[str, StoredFile]
+) -> frozenset[IndexedFile]:
+    """Choose those whose published files all stood in their places, unknown to the agent."""
+    if not untracked:
+        return frozenset()
+    return frozenset(
+        file
+        for file, parts in files.items()
+        if all((there := untracked.get(part.path)) is not None and there.sha256 == part.sha256 for part in parts)
+    )
+
+
+def refused_for_good(wanted_files: Iterable[WantedFile]) -> list[Refusal]:
+    """List the files whose bytes can't be used, which are not tried again until their record changes."""
+    return [
+        Refusal(item.file, item.reason)
+        for item in wanted_files
+        if item.unreadable is Unreadable.UNTIL_RECORD_CHANGES and item.reason is not None
+    ]
+
+
+def new_refusals(refused: Iterable[Refusal], wanted_files: Iterable[WantedFile]) -> list[Refusal]:
+    """Leave out what an earlier sync refused for the same reason."""
+    known = {item.file: item.reason for item in wanted_files if item.state is FileState.REFUSED}
+    return [refusal for refusal in refused if known.get(refusal.file) != refusal.reason]
+
+
+def _name(file: IndexedFile, treatment: Treatment) -> str:
+    # The place of an unpacked file is a directory that it shares with others.
+    return f"{file.path} ({file.file_name})" if treatment is Treatment.UNPACKED else file.path
