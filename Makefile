@@ -64,6 +64,7 @@ requirements:
 	@$(COMPILE) --extra server pyproject.toml requirements/build.in -o requirements/run.txt
 	@$(COMPILE) --extra server --extra test pyproject.toml requirements/build.in -o requirements/test.txt
 	@$(COMPILE) requirements/clients.in -o requirements/clients.txt
+	@$(COMPILE) requirements/peers.in -o requirements/peers.txt
 
 kill: $(VENV)/test
 	@tests/provision.sh gpg gpgv
