@@ -35,7 +35,7 @@ class AptFormat:
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """Place the file at pool/<first six characters of the package name>/<file>."""
-        if file.kind != "deb" or not file.file_name.endswith((".deb", ".ddeb")):
+        if file.kind != "deb" or not file.file_name.endswith((".deb", ".ddeb", ".udeb")):
             raise Refused(f"a {file.kind} file called {file.file_name} can't be in an apt repository")
         version_of(repo, file)
         return f"pool/{file.package[:6]}/{file.file_name}"

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from packaging.utils import canonicalize_name
 
 from packrat_agent.formats.interface import ChunkCache, RenderRequest, Treatment, WebRules, WebServer
-from packrat_agent.formats.pypi.index import Page, project_identity, write_project, write_root
+from packrat_agent.formats.pypi.index import Page, project_identity, published_path, write_project, write_root
 from packrat_agent.formats.pypi.serving import write_rules
-from packrat_agent.formats.renamed import means
+from packrat_agent.formats.renamed import means, published_name, without_suffix
 from packrat_agent.formats.versions import version_of
 from packrat_agent.model.entries import Entry, Fragment, Product
 from packrat_agent.model.records import PackageFile, Repo
@@ -34,13 +34,13 @@ class PypiFormat:
 
     kind = "pypi"
     treatment = Treatment.ACCOMPANIED
-    fragment_version = 1
+    fragment_version = 2
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """Place the file at packages/<first six characters of the package name>/<file>."""
         if file.kind != "python":
             raise Refused(f"a {file.kind} file called {file.file_name} can't be in a pypi repository")
-        if not file.file_name.endswith((".whl", *SDIST_ENDINGS)):
+        if not without_suffix(file.file_name).endswith((".whl", *SDIST_ENDINGS)):
             raise Refused(f"{file.file_name} is neither a wheel (.whl) nor a source distribution (.tar.gz, .zip)")
         version_of(repo, file)
         return f"packages/{file.package[:6]}/{file.file_name}"
@@ -53,13 +53,15 @@ class PypiFormat:
             digest = hashlib.sha256(found.content).hexdigest()
             write_new(into / digest, found.content)
             products = (Product(".metadata", digest, len(found.content), beside=True),)
+        if found.file_name:
+            products = (*products, Product(found.file_name, "", path.lstat().st_size, beside=True))
         body = f"{found.kind}\n{found.core.requires_python}".encode()
         return Fragment(body, found.core.name, found.core.version, "all", products)
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
-        """Check that name and version are those of the record and of the file's name, in any spelling."""
+        """Check that name and version are those of the record and of the published file's name, in any spelling."""
         kind = fragment.body.partition(b"\n")[0].decode()
-        check_file_name(file.file_name, kind, fragment.name, fragment.version)
+        check_file_name(published_name(file.file_name, fragment), kind, fragment.name, fragment.version)
         # Both PEP 503 and the server's renaming make several spellings of one name; either may explain a difference.
         is_project = canonicalize_name(file.package) == canonicalize_name(fragment.name)
         if not (is_project or means(_plain(file.package), _plain(fragment.name))):
@@ -72,7 +74,7 @@ class PypiFormat:
         spellings: dict[str, dict[str, Entry]] = {}
         for entry in request.entries:
             # A file that is uploaded for several distribution versions is listed once, with its oldest record.
-            spellings.setdefault(entry.fragment.name, {}).setdefault(entry.path, entry)
+            spellings.setdefault(entry.fragment.name, {}).setdefault(published_path(entry), entry)
         projects: dict[str, dict[str, Entry]] = {}
         for name, found in spellings.items():
             projects.setdefault(canonicalize_name(name), {}).update(found)

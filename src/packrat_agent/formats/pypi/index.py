@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from packaging.version import Version
 
+from packrat_agent.formats.renamed import published_name
 from packrat_agent.model.entries import Entry
 
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
@@ -59,8 +60,8 @@ def project_identity(entries: Sequence[Entry]) -> str:
     digest = hashlib.sha256(b"pypi 1\n")
     for one in entries:
         file, fragment = one.file, one.fragment
-        metadata = fragment.products[0].sha256 if fragment.products else "-"
-        told = f"{one.path} {file.sha256} {one.size} {file.created} {fragment.version} {metadata}\n"
+        metadata = _metadata(one) or "-"
+        told = f"{published_path(one)} {file.sha256} {one.size} {file.created} {fragment.version} {metadata}\n"
         digest.update(told.encode() + fragment.body + b"\n")
     return digest.hexdigest()
 
@@ -78,16 +79,27 @@ def write_root(projects: Sequence[str]) -> Page:
     return Page(_html("Simple index", "Simple index", links), _json('"projects"', listed))
 
 
+def published_path(entry: Entry) -> str:
+    """Return the path under which clients find a file: in its place, or beside that if it was renamed."""
+    directory, _, file_name = entry.path.rpartition("/")
+    return f"{directory}/{published_name(file_name, entry.fragment)}"
+
+
+def _metadata(entry: Entry) -> str | None:
+    return next((product.sha256 for product in entry.fragment.products if product.sha256), None)
+
+
 def _indexed(entry: Entry) -> IndexedFile:
     requires = entry.fragment.body.partition(b"\n")[2].decode()
+    path = published_path(entry)
     return IndexedFile(
-        entry.path.rpartition("/")[2],
-        _TOP + quote(entry.path),
+        path.rpartition("/")[2],
+        _TOP + quote(path),
         str(Version(entry.fragment.version)),
         entry.file.sha256,
         entry.size,
         requires,
-        entry.fragment.products[0].sha256 if entry.fragment.products else None,
+        _metadata(entry),
         entry.file.created,
     )
 
