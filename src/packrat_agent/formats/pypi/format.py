@@ -20,7 +20,8 @@ from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Content, Publication, Tree, TreeFile
 from packrat_core.errors import Refused
 from packrat_core.fs.atomic import write_new
-from packrat_core.packages.python.inspect import SDIST_ENDINGS, Kind, check_file_name, read_distribution
+from packrat_core.packages.python.file_names import check_ending
+from packrat_core.packages.python.inspect import Kind, check_file_name, read_distribution
 from packrat_core.packages.python.metadata import read_version
 
 ROOT_SECTION = "simple/"
@@ -40,8 +41,7 @@ class PypiFormat:
         """Place the file at packages/<first six characters of the package name>/<file>."""
         if file.kind != "python":
             raise Refused(f"a {file.kind} file called {file.file_name} can't be in a pypi repository")
-        if not without_suffix(file.file_name).endswith((".whl", *SDIST_ENDINGS)):
-            raise Refused(f"{file.file_name} is neither a wheel (.whl) nor a source distribution (.tar.gz, .zip)")
+        check_ending(without_suffix(file.file_name))
         version_of(repo, file)
         return f"packages/{file.package[:6]}/{file.file_name}"
 

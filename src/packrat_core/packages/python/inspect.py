@@ -9,12 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
-from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
-    canonicalize_name,
-    parse_wheel_filename,
-)
+from packaging.utils import InvalidSdistFilename, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from packrat_core.archives.gzip_stream import GZIP_MAGIC, GzipStream
@@ -22,14 +17,13 @@ from packrat_core.archives.tar import TarReader, refuse_unsafe
 from packrat_core.archives.zip_archive import ZipArchive
 from packrat_core.archives.zip_directory import ZipMember
 from packrat_core.errors import Refused
-from packrat_core.packages.python.metadata import CoreMetadata, read_metadata
+from packrat_core.packages.python.file_names import parse_file_name, split_sdist_name
+from packrat_core.packages.python.metadata import CoreMetadata, check_text, read_metadata
 
 METADATA_LIMIT = 4 * 1024 * 1024
 """Bytes of METADATA or PKG-INFO; real ones have some kilobytes."""
 
 _BUFFER_BYTES = 16 * 1024
-
-SDIST_ENDINGS = (".tar.gz", ".zip")
 
 _WHEEL_FILE_LIMIT = 64 * 1024
 _TAGS_LIMIT = 500
@@ -101,28 +95,9 @@ def check_file_name(file_name: str, kind: str, name: str, version: str) -> None:
     project, inside = canonicalize_name(name), Version(version)
     if file_name.endswith(".whl") != (kind == Kind.WHEEL):
         raise Refused(f"it is called {file_name}, but inside it is a {kind}")
-    try:
-        found = parse_wheel_filename(file_name)[:2] if kind == Kind.WHEEL else _parse_sdist_name(file_name, project)
-    except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion, ValueError) as error:
-        raise Refused(f"its file name can't be used: {error}") from None
+    found = parse_file_name(file_name, project)
     if found != (project, inside):
         raise Refused(f"its file name says {found[0]} {found[1]}, its metadata {project} {inside}")
-
-
-def _parse_sdist_name(file_name: str, project: str) -> tuple[str, Version]:
-    """Split at the dash after the project's name, since a version may contain dashes too: 1.0-1."""
-    ending = next((one for one in SDIST_ENDINGS if file_name.endswith(one)), None)
-    if ending is None:
-        raise InvalidSdistFilename(f"{file_name} ends neither with .tar.gz nor with .zip")
-    stem = file_name.removesuffix(ending)
-    for at, letter in enumerate(stem):
-        if letter == "-" and canonicalize_name(stem[:at]) == project:
-            return project, Version(stem[at + 1 :])
-    # The name is of another project: split at the last dash, so that the caller can report both names.
-    name, dash, version = stem.rpartition("-")
-    if not dash:
-        raise InvalidSdistFilename(f"{file_name} has no version")
-    return canonicalize_name(name), Version(version)
 
 
 def _from_tar(file: BinaryIO) -> Distribution:
@@ -151,6 +126,7 @@ def _from_zip(file: BinaryIO) -> Distribution:
     wheels = [member for member in named if _WHEEL_METADATA.fullmatch(member.name)]
     if wheels:
         content = archive.read(_only(wheels), METADATA_LIMIT)
+        check_text(content)
         core = read_metadata(content)
         _check_info_directory(wheels[0].name, core)
         return Distribution(Kind.WHEEL, content, core, _wheel_name(archive, wheels[0], core))
@@ -183,7 +159,9 @@ def _sdist(content: bytes, top: str, ending: str) -> Distribution:
 def _stem_of(directory: str, core: CoreMetadata) -> str:
     """Return name and version as the directory in the archive spells them; spelled anew if they are others."""
     try:
-        if _parse_sdist_name(f"{directory}.zip", canonicalize_name(core.name))[1] == Version(core.version):
+        project = canonicalize_name(core.name)
+        spelled, version = split_sdist_name(f"{directory}.zip", project)
+        if (canonicalize_name(spelled), version) == (project, Version(core.version)):
             return directory
     except (InvalidSdistFilename, InvalidVersion):
         pass
