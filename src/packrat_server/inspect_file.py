@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 from packrat_core.archives.gzip_stream import GZIP_MAGIC, check_gzip_payload
 from packrat_core.errors import Refused
+from packrat_core.packages.deb import architectures as deb
 from packrat_core.packages.deb.control import read_control
 from packrat_core.packages.deb.payload import check_payload as check_deb
 from packrat_core.packages.deb.stanza import read_stanza
@@ -22,18 +23,12 @@ from packrat_core.packages.image.payload import check_payload as check_image
 from packrat_core.packages.python.file_names import check_ending, is_outdated, split_sdist_name
 from packrat_core.packages.python.inspect import Kind, NoDistribution, check_file_name, read_distribution
 from packrat_core.packages.python.payload import check_payload as check_python
+from packrat_core.packages.rpm import architectures as rpm
 from packrat_core.packages.rpm.header import walk
 from packrat_core.packages.rpm.inspect import identify, is_source
 from packrat_core.packages.rpm.payload import check_payload as check_rpm
 from packrat_core.packages.rpm.rules import check_header
 
-_DEB_ARCHES = {"amd64": "x86_64", "i386": "i386", "arm64": "arm64", "all": "all"}
-_RPM_ARCHES = {
-    "x86_64": "x86_64",
-    "aarch64": "arm64",
-    "noarch": "all",
-    **dict.fromkeys(("i386", "i486", "i586", "i686"), "i386"),
-}
 _NOT_IN_PACKAGE_NAME = re.compile(r"[^0-9A-Za-z_-]+")
 _NAMED = re.compile(r"(?P<name>[0-9A-Za-z-]+)_(?P<version>.+?)(?P<end>\.tar(\.(gz|xz|bz2|zst))?|\.[A-Za-z]+)?")
 _PAYLOAD_CHECKS: Mapping[str, Callable[[BinaryIO], None]] = {
@@ -104,9 +99,9 @@ def _deb(path: Path) -> Inspected:
         facts = read_stanza(read_control(path)).facts
     except Refused as error:
         raise Unrecognized(f"unusable deb: {error}") from None
-    if facts.arch not in _DEB_ARCHES:
-        raise Unrecognized("Unrecognized deb Arch")
-    return Inspected(facts.name, facts.version, "deb", _DEB_ARCHES[facts.arch])
+    if not deb.is_known(facts.arch):
+        raise Unrecognized(f"Unrecognized deb Arch: {facts.arch}, which dpkg does not know")
+    return Inspected(facts.name, facts.version, "deb", deb.server_name(facts.arch))
 
 
 def inspect_rpm(path: Path) -> Inspected:
@@ -124,10 +119,10 @@ def inspect_rpm(path: Path) -> Inspected:
         check_header(header)
     except Refused as error:
         raise Unrecognized(f"unusable rpm: {error}") from None
-    if facts.arch not in _RPM_ARCHES:
-        raise Unrecognized("Unrecognized rpm Arch")
+    if not rpm.is_known(facts.arch):
+        raise Unrecognized(f"Unrecognized rpm Arch: {facts.arch}, which rpm does not know")
     epoch, _, version = facts.version.rpartition(":")
-    return Inspected(facts.name, version, "rpm", _RPM_ARCHES[facts.arch], int(epoch) if epoch.isdecimal() else 0)
+    return Inspected(facts.name, version, "rpm", rpm.server_name(facts.arch), int(epoch) if epoch.isdecimal() else 0)
 
 
 def _by_name(path: Path, name: str, kind: str | None) -> Inspected:

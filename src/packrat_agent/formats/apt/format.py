@@ -16,11 +16,9 @@ from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Content, PendingSignature, Publication, Retained, SignatureForm, Tree, TreeFile
 from packrat_core.errors import Refused
+from packrat_core.packages.deb.architectures import server_name
 from packrat_core.packages.deb.control import read_control
 from packrat_core.packages.deb.stanza import read_stanza
-
-_OUR_NAMES = {"x86_64": "amd64", "i386": "i386", "arm64": "arm64", "all": "all"}
-"""The server's architectures → Debian's."""
 
 _COMPONENT = "main"
 _ALL = "all"
@@ -48,7 +46,7 @@ class AptFormat:
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
         """Check that name, version and architecture are those of the record."""
-        if _OUR_NAMES.get(file.arch, file.arch) != fragment.arch:
+        if file.arch not in (server_name(fragment.arch), fragment.arch):
             raise Refused(f"the server has it as {file.arch}, its control file says {fragment.arch}")
         check_record(file, fragment, "its control file")
 

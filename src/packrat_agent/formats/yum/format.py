@@ -29,12 +29,9 @@ from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.model.tree import Content, PendingSignature, Publication, SignatureForm, Tree, TreeFile, TreeLink
 from packrat_core.errors import Refused
+from packrat_core.packages.rpm import architectures
 
 _COMPONENT = "main"
-_ARCHES = {"x86_64": "x86_64", "i386": "i386", "arm64": "aarch64", "all": "noarch"}
-"""The server's architectures → the directories of the packages."""
-
-_IN_I386 = frozenset({"i386", "i486", "i586", "i686", "athlon", "geode"})
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^:-]*\.rpm")
 
 
@@ -53,7 +50,7 @@ class YumFormat:
             raise Refused("it is a source package; a repository for clients takes binary packages only")
         if not _FILE_NAME.fullmatch(file.file_name):
             raise Refused(f"clients can't ask for a file called {file.file_name!r}; upload it under a plain name")
-        return f"{_top(version_of(repo, file))}/{_ARCHES.get(file.arch, file.arch)}/{file.file_name}"
+        return f"{_top(version_of(repo, file))}/{architectures.directory(file.arch)}/{file.file_name}"
 
     def read(self, path: Path, into: Path) -> Fragment:
         """Read the package's three XML fragments."""
@@ -61,8 +58,7 @@ class YumFormat:
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
         """Check that name, version and architecture are those of the record."""
-        directory = "i386" if fragment.arch in _IN_I386 else fragment.arch
-        if _ARCHES.get(file.arch, file.arch) != directory:
+        if architectures.directory(file.arch) != architectures.directory(architectures.server_name(fragment.arch)):
             raise Refused(f"the server has it as {file.arch}, its header says {fragment.arch}")
         check_record(file, fragment, "its header")
 
