@@ -65,6 +65,7 @@ requirements:
 	@$(COMPILE) --extra server pyproject.toml requirements/build.in -o requirements/run.txt
 	@$(COMPILE) --extra server --extra test pyproject.toml requirements/build.in -o requirements/test.txt
 	@$(COMPILE) requirements/clients.in -o requirements/clients.txt
+	@$(COMPILE) requirements/peers.in -o requirements/peers.txt
 
 # sid changes daily, so it is not in `test`.
 test-sid: $(VENV)/test

@@ -56,6 +56,24 @@ if [ ! -e $clients/made ] || [ requirements/clients.txt -nt $clients/made ]; the
   touch $clients/made
 fi
 
+# The client library of the original's authors, a release for each version of the protocol. Its set-up imports what it
+# needs, so it can't be built apart from that.
+peers=.cache/cinp
+pinned=(requirements/peers.txt requirements/cinp-*.txt)
+stale() { for file in "${pinned[@]}"; do [ "$file" -nt $peers/made ] && return; done; return 1; }
+if [ ! -e $peers/made ] || stale; then
+  python=.venv/bin/python
+  [ -x $python ] || python=python3
+  echo "installing the client libraries of CInP into $peers ..."
+  $python -m venv --clear $peers
+  pip=("$peers/bin/pip" install -q --disable-pip-version-check --require-hashes)
+  "${pip[@]}" -r requirements/peers.txt
+  for file in requirements/cinp-*.txt; do
+    "${pip[@]}" --no-deps --no-build-isolation --target "$peers/$(basename "$file" .txt)" -r "$file"
+  done
+  touch $peers/made
+fi
+
 # dnf's reposync. The package can't be installed: it breaks zypper.
 plugins=.cache/dnf-plugins
 if [ ! -e $plugins/usr/lib/python3/dist-packages/dnf-plugins/reposync.py ]; then

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from packaging.utils import canonicalize_name
+
 from packrat_core.errors import Refused
+from packrat_core.packages.deb import architectures as deb
 from packrat_core.packages.deb.control import read_control
 from packrat_core.packages.deb.payload import check_payload as check_deb
 from packrat_core.packages.deb.stanza import read_stanza
@@ -18,21 +21,15 @@ from packrat_core.packages.file.payload import check_payload as check_file
 from packrat_core.packages.image.inspect import is_image_archive
 from packrat_core.packages.image.names import split_file_name
 from packrat_core.packages.image.payload import check_payload as check_image
-from packrat_core.packages.python.inspect import NoDistribution, check_file_name, read_distribution
+from packrat_core.packages.python.file_names import check_ending, is_outdated, split_sdist_name
+from packrat_core.packages.python.inspect import Kind, NoDistribution, check_file_name, read_distribution
 from packrat_core.packages.python.payload import check_payload as check_python
+from packrat_core.packages.rpm import architectures as rpm
 from packrat_core.packages.rpm.header import walk
 from packrat_core.packages.rpm.inspect import identify, is_source
 from packrat_core.packages.rpm.payload import check_payload as check_rpm
 from packrat_core.packages.rpm.rules import check_header
 
-_DEB_ARCHES = {"amd64": "x86_64", "i386": "i386", "arm64": "arm64", "all": "all"}
-_RPM_ARCHES = {
-    "x86_64": "x86_64",
-    "aarch64": "arm64",
-    "noarch": "all",
-    **dict.fromkeys(("i386", "i486", "i586", "i686"), "i386"),
-}
-_SDIST = re.compile(r"(?P<name>.+)-[^-]+\.(tar\.gz|zip)")
 _NOT_IN_PACKAGE_NAME = re.compile(r"[^0-9A-Za-z_-]+")
 _NAMED = re.compile(r"(?P<name>[0-9A-Za-z-]+)_(?P<version>.+?)(?P<end>\.tar(\.(gz|xz|bz2|zst))?|\.[A-Za-z]+)?")
 _PAYLOAD_CHECKS: Mapping[str, Callable[[BinaryIO], None]] = {
@@ -117,9 +114,9 @@ def _deb(path: Path) -> Inspected:
         facts = read_stanza(read_control(path)).facts
     except Refused as error:
         raise Unrecognized(f"unusable deb: {error}") from None
-    if facts.arch not in _DEB_ARCHES:
-        raise Unrecognized("Unrecognized deb Arch")
-    return Inspected(facts.name, facts.version, "deb", _DEB_ARCHES[facts.arch])
+    if not deb.is_known(facts.arch):
+        raise Unrecognized(f"Unrecognized deb Arch: {facts.arch}, which dpkg does not know")
+    return Inspected(facts.name, facts.version, "deb", deb.server_name(facts.arch))
 
 
 def inspect_rpm(path: Path) -> Inspected:
@@ -137,23 +134,29 @@ def inspect_rpm(path: Path) -> Inspected:
         check_header(header)
     except Refused as error:
         raise Unrecognized(f"unusable rpm: {error}") from None
-    if facts.arch not in _RPM_ARCHES:
-        raise Unrecognized("Unrecognized rpm Arch")
+    if not rpm.is_known(facts.arch):
+        raise Unrecognized(f"Unrecognized rpm Arch: {facts.arch}, which rpm does not know")
     epoch, _, version = facts.version.rpartition(":")
-    return Inspected(facts.name, version, "rpm", _RPM_ARCHES[facts.arch], int(epoch) if epoch.isdecimal() else 0)
+    return Inspected(facts.name, version, "rpm", rpm.server_name(facts.arch), int(epoch) if epoch.isdecimal() else 0)
 
 
 def _by_name(path: Path, name: str, kind: str | None) -> Inspected:
     # Try Python first: the name of a source distribution may also match the general pattern.
-    if kind in (None, "python") and (found := _python(path, name, kind)) is not None:
-        return _checked(path, found)
-    if kind == "python":
-        raise Unrecognized(f"{name} is no wheel or source distribution")
+    reason = ""
+    if kind in (None, "python"):
+        try:
+            if (found := _python(path, name, kind)) is not None:
+                return _checked(path, found)
+        except NoDistribution as error:
+            if kind == "python" or name.endswith((".whl", ".egg")):
+                raise Unrecognized(f"unusable Python distribution: {error}") from None
+            # Another archive that is called like a source distribution.
+            reason = f": {error}"
     if kind == "docker" or (kind is None and name.endswith(".tar") and is_image_archive(path)):
         return _image(path, name)
     named = _NAMED.fullmatch(name)
     if named is None:
-        raise Unrecognized("PackageException (UNKNOWN_TYPE): Unable to Determine File Type")
+        raise Unrecognized(f"PackageException (UNKNOWN_TYPE): Unable to Determine File Type{reason}")
     end = named["end"] or ""
     if kind is None:
         kind = "tar" if end.startswith(".tar") else _BY_END.get(end.lower(), "resource")
@@ -180,7 +183,7 @@ def _check_archive(path: Path, name: str, end: str) -> None:
 
 
 def _python(path: Path, name: str, kind: str | None) -> Inspected | None:
-    """Read a wheel or source distribution; return None for another archive that is named like one.
+    """Read a wheel or source distribution; return None for a file that is called otherwise.
 
     Args:
         path: The uploaded file.
@@ -188,24 +191,28 @@ def _python(path: Path, name: str, kind: str | None) -> Inspected | None:
         kind: `python` if the uploader states this type, else None.
 
     Raises:
+        NoDistribution: It is of a kind that no Python index has, or contains no metadata.
         Unrecognized: It is a wheel or source distribution that is unusable.
     """
-    sdist = _SDIST.fullmatch(name)
-    if sdist is None and not name.endswith(".whl"):
-        return None
+    try:
+        check_ending(name)
+    except Refused as error:
+        if kind is None and not is_outdated(name):
+            return None
+        raise NoDistribution(str(error)) from None
     try:
         found = read_distribution(path)
         check_file_name(name, found.kind, found.core.name, found.core.version)
-    except NoDistribution as error:
-        if sdist is not None:
-            return None
-        raise Unrecognized(f"unusable wheel: {error}") from None
+    except NoDistribution:
+        raise
     except Refused as error:
         named = _NAMED.fullmatch(name)
-        if kind is None and sdist is not None and named is not None and named["version"][0].isdigit():
+        if kind is None and not name.endswith(".whl") and named is not None and named["version"][0].isdigit():
             # For example image_1.0-2.tar.gz: what a Python distribution must not contain, another archive may.
             return None
         raise Unrecognized(f"unusable Python distribution: {error}") from None
     # Like the original server: the project as the file name spells it, limited to the characters of package names.
-    spelled = sdist["name"] if sdist is not None else name.partition("-")[0]
+    spelled = name.partition("-")[0]
+    if found.kind is Kind.SDIST:
+        spelled = split_sdist_name(name, canonicalize_name(found.core.name))[0]
     return Inspected(_NOT_IN_PACKAGE_NAME.sub("-", spelled), found.core.version, "python", "all")

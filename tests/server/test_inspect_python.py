@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from packrat_agent.formats.pypi.format import PypiFormat
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
+from packrat_core.errors import Refused
 from packrat_demo.build_wheel import Python, build_sdist, build_sdist_zip, build_wheel, pack_zip
 from packrat_server.inspect_file import Inspected, Unrecognized, inspect_file
 from packrat_server.latest import pick_latest
 from support.world import World, world
 
 PACKAGE_FILE = "/api/v2/Package/PackageFile"
+REPO = Repo("pypi-dev", "", "pypi-dev", "pypi", (DistroVersion("pypi", "none", None, "python"),))
 TOOL = Python("My.Dashed-Tool", "1.0.post1")
 
 
@@ -52,15 +56,44 @@ def test_name_and_version_are_read_from_inside(tmp_path: Path, name: str, data: 
         ("other-1.0.post1-py3-none-any.whl", build_wheel(TOOL), "its file name says"),
         ("My.Dashed_Tool-2-py3-none-any.whl", build_wheel(TOOL), "its file name says"),
         ("other-2.0.tar.gz", build_sdist(TOOL), "its file name says"),
-        ("tool-1.0-py3-none-any.whl", b"no zip", "unusable wheel"),
+        ("tool-1.0-py3-none-any.whl", b"no zip", "unusable Python distribution: it is neither a zip archive"),
         ("tool-1.0-py3-none-any.whl", build_wheel(TOOL)[:-4], "unusable Python distribution"),
         ("tool-1.0.zip", pack_zip([("../x", b"")]), "unusable Python distribution"),
-        ("nopkginfo-1.0.tar.gz", b"", "Unable to Determine File Type"),
+        ("nopkginfo-1.0.tar.gz", b"", "Unable to Determine File Type: it is neither a zip archive nor a .tar.gz"),
+        ("nopkginfo-1.0.zip", pack_zip([("x", b"")]), "Unable to Determine File Type: .* nor PKG-INFO"),
+        ("tool-1.0.tar.bz2", b"BZh", "Unable to Determine File Type: tool-1.0.tar.bz2 .*build .* again, as .tar.gz"),
+        ("tool-1.0.tgz", b"", "build the source distribution again, as .tar.gz"),
+        ("tool-1.0-py3.11.egg", pack_zip([("x", b"")]), "is an egg, which pip and uv can't install; build a wheel"),
+        ("my_tool-1.0-py3.11.egg", pack_zip([("x", b"")]), "is an egg"),
     ],
 )
 def test_what_is_unusable_is_refused_with_the_reason(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
     with pytest.raises(Unrecognized, match=reason):
         inspect(tmp_path, name, data)
+
+
+@pytest.mark.parametrize(
+    "name", ["my_tool-1.0.tar.bz2", "my_tool-1.0.tgz", "my_tool_1.0.egg", "my_tool_1.0.zip", "my_tool_1.0.bin"]
+)
+def test_what_is_declared_as_python_is_judged_as_the_mirror_judges_it(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Unrecognized, match="unusable Python distribution: ") as refused:
+        inspect(tmp_path, name, pack_zip([("x", b"")]), "python")
+    record = PackageFile("/f/1", "my_tool", "pypi", "1.0", "python", "all", f"/files/{name}", name, "0" * 64)
+    with pytest.raises(Refused) as left_out:
+        PypiFormat().place(REPO, record)
+        PypiFormat().read(tmp_path / "upload", tmp_path)
+    assert str(left_out.value) in str(refused.value)
+
+
+@pytest.mark.parametrize("version", ["1.0-1", "1.0-rc1", "2.0-post-3"])
+def test_a_version_may_contain_dashes(tmp_path: Path, version: str) -> None:
+    tool = Python("My.Dashed-Tool", version)
+    for name in (f"My.Dashed-Tool-{version}.tar.gz", f"my_dashed_tool-{version}.tar.gz"):
+        found = inspect(tmp_path, name, build_sdist(tool))
+        assert found.package in ("My-Dashed-Tool", "my_dashed_tool")
+        assert found.version == version
+        record = PackageFile("/f/1", found.package, "pypi", version, "python", "all", f"/files/{name}", name, "0" * 64)
+        PypiFormat().agree(record, PypiFormat().read(tmp_path / "upload", tmp_path))
 
 
 def tar_of(entry: tarfile.TarInfo) -> bytes:

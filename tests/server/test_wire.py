@@ -18,6 +18,7 @@ BETTER: dict[str, tuple[int, str]] = {
     "04:10 LIST DistroVersion Count -1": (400, _CHECKED),
     "04:11 LIST DistroVersion Position -1": (400, _CHECKED),
     "04:26 LIST PackageFile filter repo, repo null": (400, _CHECKED),
+    "05:1 wrong CInP-Version 1.0": (200, "clients of CInP 0.9, 1.0 and 2.0 are answered in kind"),
     "05:21 unparsable uri (plus)": (404, "packages may be called g++"),
     "05:29 500: Count -1": (400, _CHECKED),
     "05:32 poll: null timeout": (400, _CHECKED),
@@ -76,7 +77,8 @@ def test_the_answer_is_that_of_the_original_server(server: World, exchange: Exch
             assert answer.headers.get(name) == value, name
 
 
-def replay(server: World, exchange: Exchange) -> Any:
+def replay(server: World, exchange: Exchange, version: str | None = None) -> Any:
+    """Send a recorded request again, in another version of CInP if one is given."""
     headers = {name: value for name, value in exchange.headers if name.lower() not in ("auth-id", "auth-token")}
     who, token = exchange.header("auth-id"), exchange.header("auth-token")
     good = who is not None and token is not None and len(token) == 32 and "wrong" not in token
@@ -87,6 +89,9 @@ def replay(server: World, exchange: Exchange) -> Any:
     elif not any(f"({action})" in exchange.target for action in _OPEN_TO_ALL) and exchange.status not in (401, 403):
         # The original server asked nobody who he is.
         headers |= server.auth("root")
+    if version is not None:
+        headers = {name: value for name, value in headers.items() if name.lower() != "cinp-version"}
+        headers["CInP-Version"] = version
     if "(logout)" in exchange.target or "(change_password)" in exchange.target:
         server.tokens.clear()
     body = exchange.body

@@ -9,7 +9,16 @@ other characters in their names, and the record then follows the file's name. So
     means("1.6", "1.7")  # False
 
 An epoch is not part of a file's name, so a record may lack it.
+
+Python's clients choose a file by its name. One that was renamed is published in its place and, for them, also under
+the name that it should have. A name that was used before gets a suffix on that server: `_` and seven letters or digits
+before its last dot.
+
+    published_name("torch-2.0.1.cu118-py3-none-any.whl", fragment)  # "torch-2.0.1+cu118-py3-none-any.whl"
+    published_name("pkg-1.0.tar_fXxNNB9.gz", fragment)  # "pkg-1.0.tar.gz"
 """
+
+import re
 
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.records import PackageFile
@@ -19,6 +28,8 @@ _UNSTORABLE = frozenset("+~:.^!")
 """`^` occurs in versions of rpms, `!` in those of Python packages."""
 
 _REPLACEMENTS = frozenset(".-_")
+_SUFFIXED = re.compile(r"(?P<stem>.+)_[A-Za-z0-9]{7}(?P<ending>\.[A-Za-z0-9]+)")
+_WHEEL_TAGS = 3
 
 
 def check_record(file: PackageFile, fragment: Fragment, source: str) -> None:
@@ -36,6 +47,35 @@ def check_record(file: PackageFile, fragment: Fragment, source: str) -> None:
         raise Refused(f"the server has it as package {file.package}, {source} says {fragment.name}")
     if not any(means(file.version, version) for version in (fragment.version, fragment.version.partition(":")[2])):
         raise Refused(f"the server has it as version {file.version}, {source} says {fragment.version}")
+
+
+def published_name(file_name: str, fragment: Fragment) -> str:
+    """Return the name under which clients find a package file: the one that it should have, if it was renamed."""
+    true_name = fragment.file_name
+    if not true_name or file_name == true_name:
+        return file_name
+    for name in (file_name, without_suffix(file_name)):
+        if name == true_name or _is_renamed(name, true_name):
+            return true_name
+    if not file_name.endswith(".whl"):
+        return file_name
+    # A wheel may have been given other tags on purpose, by its file's name alone. They stay.
+    head, *tags = file_name.removesuffix(".whl").rsplit("-", _WHEEL_TAGS)
+    true_head = true_name.removesuffix(".whl").rsplit("-", _WHEEL_TAGS)[0]
+    return f"{'-'.join([true_head, *tags])}.whl" if head != true_head and means(head, true_head) else file_name
+
+
+def without_suffix(file_name: str) -> str:
+    """Return a file name without the suffix that the server gives a name that was used before."""
+    match = _SUFFIXED.fullmatch(file_name)
+    return f"{match['stem']}{match['ending']}" if match is not None else file_name
+
+
+def _is_renamed(file_name: str, true_name: str) -> bool:
+    """Return whether a file name is another with its characters replaced, but for its ending."""
+    ending = next((ending for ending in (".whl", ".tar.gz", ".zip") if true_name.endswith(ending)), "")
+    stem, true_stem = file_name.removesuffix(ending), true_name.removesuffix(ending)
+    return file_name.endswith(ending) and means(stem, true_stem)
 
 
 def means(recorded: str, inside: str) -> bool:

@@ -23,7 +23,8 @@ class Product:
     """One file that is published in place of a package file, made from it, or `beside` it.
 
     `name` is its path below the package file's place; '' where it stands in that very place (a signed copy). Beside a
-    package file: what its name has that of the package file has not, `.metadata`.
+    package file: what its name has that of the package file has not, `.metadata`. Where `sha256` is '', it is the
+    package file itself, and `name` the file name that clients need it to have.
     """
 
     name: str
@@ -45,6 +46,11 @@ class Fragment:
     version: str
     arch: str
     products: tuple[Product, ...] = ()
+
+    @property
+    def file_name(self) -> str:
+        """The file name that clients need the package file to have; '' if they don't choose by it."""
+        return next((product.name for product in self.products if not product.sha256), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packrat_agent.formats.interface import Format, Treatment
+from packrat_agent.formats.record_names import published_name
 from packrat_agent.gpg.rpmsign import PackageSigner, sign_package
 from packrat_agent.model.entries import (
     Entry,
@@ -60,8 +61,15 @@ class Made:
 
 def parts_of(path: str, sha256: str, fragment: Fragment) -> tuple[Part, ...]:
     """List what is published of a package file with that place and SHA-256."""
-    own = () if any(not product.beside for product in fragment.products) else (Part(path, sha256),)
-    return (*own, *(Part(_path_of(path, product), product.sha256) for product in fragment.products))
+    own: tuple[Part, ...] = ()
+    if all(product.beside for product in fragment.products):
+        own = (Part(path, sha256),)
+    directory, slash, file_name = path.rpartition("/")
+    # What a renamed file lacks in its place stands where clients find it.
+    found = f"{directory}{slash}{published_name(file_name, fragment)}"
+    if own and found != path:
+        own = (*own, Part(found, sha256))
+    return (*own, *(Part(_path_of(found, product), product.sha256) for product in fragment.products if product.sha256))
 
 
 def read_placement(path: Path, placement: Placement, form: Format) -> Placement:
@@ -196,7 +204,8 @@ def _disagreement(placement: Placement, form: Format, fragment: Fragment, materi
         return str(error)
     if form.treatment is Treatment.UNPACKED:
         return None
-    return published_before(placement, material.published_names)
+    parts = parts_of(placement.path, placement.file.sha256, fragment)
+    return published_before(placement, material.published_names, parts)
 
 
 def _places(placement: Placement, fragment: Fragment, plan: Plan, material: Material, made: Made) -> list[Place] | str:

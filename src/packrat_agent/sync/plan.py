@@ -75,11 +75,22 @@ def _conflict(placement: Placement, claims: dict[str, PackageFile], published_na
     other = claims.setdefault(placement.path, placement.file)
     if other.sha256 != sha256:
         return f"{placement.path} is already the place of {other.uri}, which has other bytes"
-    return published_before(placement, published_names)
+    parts = placement.parts if isinstance(placement, KnownPlacement) else ()
+    return published_before(placement, published_names, parts)
 
 
-def published_before(placement: Placement, published_names: Mapping[str, str]) -> str | None:
-    """Tell why a package file can't stand in its place, where other bytes were published under that name."""
-    if published_names.get(placement.path, placement.file.sha256) == placement.file.sha256:
-        return None
-    return f"{placement.path} was published before with other bytes; upload the file under a new version"
+def published_before(
+    placement: Placement, published_names: Mapping[str, str], parts: Sequence[Part] = ()
+) -> str | None:
+    """Tell why a package file can't be published, where other bytes were published under one of its names.
+
+    Args:
+        placement: the file and its place.
+        published_names: path → the SHA-256 of the package file that it has always stood for.
+        parts: what is published of the file, as far as it is known.
+    """
+    sha256 = placement.file.sha256
+    for path in (placement.path, *(part.path for part in parts if part.sha256 == sha256)):
+        if published_names.get(path, sha256) != sha256:
+            return f"{path} was published before with other bytes; upload the file under a new version"
+    return None

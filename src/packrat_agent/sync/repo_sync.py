@@ -218,6 +218,10 @@ def _material(build: _Build) -> Material:
         if item.fragment is not None and item.size is not None
     }
     paths = None if build.scope.packages is None else {p.path for p in (*plan.keep, *plan.link, *plan.fetch)}
+    accompanied = build.form.treatment is Treatment.ACCOMPANIED
+    if accompanied and plan.fetch:
+        # Only the files themselves tell under which names clients are to find them.
+        paths = None
     names = build.store.live.published_names(build.scope.repo.directory, paths)
     return Material(
         build.context.root,
@@ -226,7 +230,7 @@ def _material(build: _Build) -> Material:
         build.fetched.failed,
         known,
         names,
-        build.scope.claims() if build.form.treatment is Treatment.UNPACKED else {},
+        build.scope.claims() if accompanied or build.form.treatment is Treatment.UNPACKED else {},
     )
 
 

@@ -14,6 +14,8 @@ from starlette.types import Message, Receive, Scope, Send
 from packrat_core.errors import ServerUnavailable
 from packrat_server.api.body_limits import SMALL_BYTES, read_body
 from packrat_server.api.context import ServerContext
+from packrat_server.api.description import CINP_VERSION
+from packrat_server.api.dialect import explain_in, read_version
 from packrat_server.api.files import lower_headers, serve_file, upload
 from packrat_server.api.messages import CinpError, CinpResponse, read_request
 from packrat_server.api.verbs import answer
@@ -32,10 +34,11 @@ class App:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
+        version = read_version(request.headers) or CINP_VERSION
         try:
             response = await self._route(request)
         except CinpError as error:
-            response = CinpResponse(error.body, error.status, error.headers)
+            response = CinpResponse(explain_in(error.body, version), error.status, error.headers)
         except ClientDisconnect:
             return
         except ServerUnavailable as error:
@@ -44,6 +47,8 @@ class App:
         except Exception:
             log.exception("internal error: %s %s", request.method, scope["path"])
             response = CinpResponse({"message": "the server failed; its log says why"}, 500)
+        if isinstance(response, CinpResponse):
+            response.name_version(version)
         if request.method == "HEAD":
             response.body = b""
         await response(scope, receive, _with_capitals(send))

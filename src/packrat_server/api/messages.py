@@ -1,6 +1,6 @@
 """Reads CInP requests and writes CInP answers.
 
-Source: CInP 0.9. Older clients match the names of headers case-sensitively, so answers write them in Title-Case.
+Source: CInP 0.9 to 2.0. Older clients match the names of headers case-sensitively, so answers write them in Title-Case.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any
 from starlette.responses import Response
 
 from packrat_server.api.description import CINP_VERSION, Action, Model
+from packrat_server.api.dialect import read_version
 from packrat_server.api.json_body import parse_json
 from packrat_server.api.schema import MODELS, describe_namespace
 
@@ -22,6 +23,7 @@ _URI = re.compile(
 )
 _VERBS = frozenset({"DESCRIBE", "GET", "LIST", "CREATE", "UPDATE", "DELETE", "CALL", "OPTIONS"})
 _JSON = "application/json;charset=utf-8"
+_VERSION = "Cinp-Version"
 
 
 class CinpError(Exception):
@@ -57,6 +59,11 @@ class CinpRequest:
     headers: Mapping[str, str]
 
     @property
+    def version(self) -> str:
+        """The version of CInP that the client speaks."""
+        return read_version(self.headers) or CINP_VERSION
+
+    @property
     def many(self) -> bool:
         """Whether the answer is a map by URI.
 
@@ -86,7 +93,7 @@ def read_request(verb: str, path: str, headers: Mapping[str, str], body: bytes) 
         CinpError: It is malformed, or names what does not exist.
     """
     data = _read_body(headers, body)
-    if verb != "OPTIONS" and headers.get("cinp-version") != CINP_VERSION:
+    if verb != "OPTIONS" and read_version(headers) is None:
         raise CinpError(400, "Invalid CInP Protocol Version")
     match = _URI.fullmatch(path)
     if match is None:
@@ -155,6 +162,11 @@ class CinpResponse(Response):
     def __init__(self, body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         content = b"" if body is None else json.dumps(body).encode()
         super().__init__(content, status)
-        named = {"Cinp-Version": CINP_VERSION, "Content-Type": _JSON, **(headers or {})}
+        named = {_VERSION: CINP_VERSION, "Content-Type": _JSON, **(headers or {})}
         self.raw_headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in named.items()]
         self.raw_headers.append((b"Content-Length", str(len(content)).encode()))
+
+    def name_version(self, version: str) -> None:
+        """Name the version of CInP that the answer is written in; it is 0.9 unless this is called."""
+        name = _VERSION.encode()
+        self.raw_headers = [(key, version.encode() if key == name else value) for key, value in self.raw_headers]

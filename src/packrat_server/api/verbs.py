@@ -14,6 +14,7 @@ from packrat_server.api.actions import ACTIONS
 from packrat_server.api.call import Call
 from packrat_server.api.context import ServerContext
 from packrat_server.api.description import MULTI_URI_MAX, ROOT, Model, uri
+from packrat_server.api.dialect import describe_in
 from packrat_server.api.messages import CinpError, CinpRequest, CinpResponse
 from packrat_server.api.records import READERS, list_files, list_ids
 from packrat_server.api.schema import describe_namespace
@@ -94,6 +95,7 @@ def _describe(request: CinpRequest) -> CinpResponse:
         body, kind = request.model.describe_action(request.action), "Action"
     else:
         body, kind = request.model.describe(), "Model"
+    body = describe_in(body or {}, request.version)
     return CinpResponse(body, 200, {"Verb": "DESCRIBE", "Type": kind, "Cache-Control": "max-age=0"})
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.formats.record_names import means
+from packrat_agent.formats.record_names import means, published_name
+from packrat_agent.model.entries import Fragment, Product
 
 SAME = [
     ("1.6-2.1.deb12u3", "1.6-2.1+deb12u3"),
@@ -96,3 +97,52 @@ def test_names_that_any_server_can_store_are_never_confused(recorded: str, insid
 def test_long_texts_cost_little() -> None:
     assert not means("-" * 199 + "x", "+" * 2000 + "y")
     assert means("-" * 200, "+" * 2000)
+
+
+def called(true_name: str) -> Fragment:
+    """A package file that should have that name."""
+    return Fragment(b"", "x", "1", "all", (Product(".metadata", "0" * 64, 1, True), Product(true_name, "", 1, True)))
+
+
+LINUX = "torch-2.0.1+cu118-cp311-cp311-linux_aarch64.whl"
+ANY = "torch-2.0.1+cu118-1-py2.py3-none-any.whl"
+PUBLISHED = [
+    (LINUX, LINUX, LINUX),
+    ("torch-2.0.1.cu118-cp311-cp311-linux_aarch64.whl", LINUX, LINUX),
+    ("torch-2.0.1_cu118-cp311-cp311-linux_aarch64.whl", LINUX, LINUX),
+    ("torch-2.0.1cu118-cp311-cp311-linux_aarch64_fXxNNB9.whl", LINUX, LINUX),
+    ("torch-2.0.1+cu118-cp311-cp311-linux_aarch64_fXxNNB9.whl", LINUX, LINUX),
+    ("torch-2.0.1.cu118-1-py2.py3-none-any.whl", ANY, ANY),
+    # Tags that somebody gave to the file stay, also those that look like a suffix.
+    ("torch-2.0.1+cu118-cp311-cp311-manylinux2014_aarch64.whl", LINUX, None),
+    ("torch-2.0.1.cu118-cp311-cp311-win_arm64.whl", LINUX, "torch-2.0.1+cu118-cp311-cp311-win_arm64.whl"),
+    # Another version, another project, another kind of file.
+    ("torch-2.0.2.cu118-cp311-cp311-linux_aarch64.whl", LINUX, None),
+    ("torchs-2.0.1.cu118-cp311-cp311-linux_aarch64.whl", LINUX, None),
+    ("torch-2.0.1.cu118.tar.gz", LINUX, None),
+    ("torch.whl", LINUX, None),
+    ("pkg-1.0.tar_fXxNNB9.gz", "pkg-1.0.tar.gz", "pkg-1.0.tar.gz"),
+    ("pkg-1.0.local.tar_fXxNNB9.gz", "pkg-1.0+local.tar.gz", "pkg-1.0+local.tar.gz"),
+    ("pkg-1.0_fXxNNB9.zip", "pkg-1.0.zip", "pkg-1.0.zip"),
+    ("pkg-1.1.tar_fXxNNB9.gz", "pkg-1.0.tar.gz", None),
+    ("anything", "", None),
+]
+
+
+@pytest.mark.parametrize(("recorded", "true_name", "expected"), PUBLISHED)
+def test_the_name_under_which_clients_find_a_file(recorded: str, true_name: str, expected: str | None) -> None:
+    fragment = called(true_name) if true_name else Fragment(b"", "x", "1", "all")
+    assert published_name(recorded, fragment) == (expected or recorded)
+
+
+@given(
+    st.from_regex(r"[0-9]!?[0-9](\.[0-9]){0,2}(rc1)?(\+[a-z0-9]{1,3}(\.[0-9])?)?", fullmatch=True),
+    st.sampled_from(["any", "linux_x86_64", "linux_aarch64", "manylinux_2_28_x86_64.manylinux2014_x86_64"]),
+    st.booleans(),
+    st.sampled_from([".", "-", "_", ""]),
+)
+def test_a_renamed_wheel_gets_its_own_name_again(version: str, platform: str, suffixed: bool, by: str) -> None:
+    true_name = f"some_pkg-{version}-py3-none-{platform}.whl"
+    suffix = "_aB3dE6g" if suffixed else ""
+    recorded = f"some_pkg-{version.replace('+', by).replace('!', by)}-py3-none-{platform}{suffix}.whl"
+    assert published_name(recorded, called(true_name)) == true_name

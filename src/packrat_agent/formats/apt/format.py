@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from packrat_agent.formats.apt.layout import debian_architecture, place_package
+from packrat_agent.formats.apt.layout import place_package
 from packrat_agent.formats.apt.render import render_repository
 from packrat_agent.formats.apt.serving import client_setup
 from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
@@ -14,6 +14,7 @@ from packrat_agent.model.entries import Fragment
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Tree
 from packrat_core.errors import Refused
+from packrat_core.packages.deb.architectures import server_name
 from packrat_core.packages.deb.control import read_control
 from packrat_core.packages.deb.stanza import read_stanza
 
@@ -37,7 +38,7 @@ class AptFormat:
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
         """Check that name, version and architecture are those of the record."""
-        if debian_architecture(file.arch) != fragment.arch:
+        if file.arch not in (server_name(fragment.arch), fragment.arch):
             raise Refused(f"the server has it as {file.arch}, its control file says {fragment.arch}")
         check_record(file, fragment, "its control file")
 

@@ -18,9 +18,6 @@ COMPONENT = "main"
 ALL = "all"
 """The architecture of packages that are for every architecture."""
 
-_DEBIAN_ARCHITECTURES = {"x86_64": "amd64", "i386": "i386", "arm64": "arm64", "all": ALL}
-"""The server's architectures → Debian's."""
-
 
 def place_package(repo: Repo, file: PackageFile) -> str:
     """Choose the path of a package file.
@@ -28,15 +25,10 @@ def place_package(repo: Repo, file: PackageFile) -> str:
     Raises:
         Refused: it is not a .deb, or is for a distribution version that the repository does not have.
     """
-    if file.kind != "deb" or not file.file_name.endswith((".deb", ".ddeb")):
+    if file.kind != "deb" or not file.file_name.endswith((".deb", ".ddeb", ".udeb")):
         raise Refused(f"a {file.kind} file called {file.file_name} can't be in an apt repository")
     version_of(repo, file)
     return f"pool/{file.package[:6]}/{file.file_name}"
-
-
-def debian_architecture(recorded: str) -> str:
-    """Give Debian's name of an architecture that the server recorded."""
-    return _DEBIAN_ARCHITECTURES.get(recorded, recorded)
 
 
 def suite_of(version: DistroVersion) -> str:

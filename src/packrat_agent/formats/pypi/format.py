@@ -12,7 +12,7 @@ from packrat_agent.formats.pypi.layout import place_package
 from packrat_agent.formats.pypi.render import render_repository
 from packrat_agent.formats.pypi.serving import client_setup, write_rules
 from packrat_agent.formats.pypi.unpack import kind_of, unpack_distribution
-from packrat_agent.formats.record_names import means
+from packrat_agent.formats.record_names import means, published_name
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Tree
@@ -26,7 +26,7 @@ class PypiFormat:
 
     kind = "pypi"
     treatment = Treatment.ACCOMPANIED
-    fragment_version = 1
+    fragment_version = 2
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """Place the file below packages/."""
@@ -37,8 +37,8 @@ class PypiFormat:
         return unpack_distribution(path, into)
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
-        """Check that name and version are those of the record and of the file's name, in any spelling."""
-        check_file_name(file.file_name, kind_of(fragment), fragment.name, fragment.version)
+        """Check that name and version are those of the record and of the published file's name, in any spelling."""
+        check_file_name(published_name(file.file_name, fragment), kind_of(fragment), fragment.name, fragment.version)
         # Both PEP 503 and the server's renaming make several spellings of one name; either may explain a difference.
         is_project = canonicalize_name(file.package) == canonicalize_name(fragment.name)
         if not (is_project or means(_plain(file.package), _plain(fragment.name))):

@@ -7,9 +7,10 @@ simple/<project>/index.html, simple/<project>/index.v1_json
 """
 
 from packrat_agent.formats.distro_versions import version_of
+from packrat_agent.formats.record_names import without_suffix
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_core.errors import Refused
-from packrat_core.packages.python.inspect import SDIST_ENDINGS
+from packrat_core.packages.python.file_names import check_ending
 
 SIMPLE = "simple"
 """The directory of the index."""
@@ -30,8 +31,7 @@ def place_package(repo: Repo, file: PackageFile) -> str:
     """
     if file.kind != "python":
         raise Refused(f"a {file.kind} file called {file.file_name} can't be in a pypi repository")
-    if not file.file_name.endswith((".whl", *SDIST_ENDINGS)):
-        raise Refused(f"{file.file_name} is neither a wheel (.whl) nor a source distribution (.tar.gz, .zip)")
+    check_ending(without_suffix(file.file_name))
     version_of(repo, file)
     return f"packages/{file.package[:6]}/{file.file_name}"
 

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from packaging.version import Version
 
 from packrat_agent.formats.pypi.unpack import requires_python_of
+from packrat_agent.formats.record_names import published_name
 from packrat_agent.model.entries import Entry
 
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
@@ -64,8 +65,8 @@ def project_identity(entries: Sequence[Entry]) -> str:
     digest = hashlib.sha256(b"pypi 1\n")
     for entry in entries:
         file, fragment = entry.file, entry.fragment
-        metadata = fragment.products[0].sha256 if fragment.products else "-"
-        line = f"{entry.path} {file.sha256} {entry.size} {file.created} {fragment.version} {metadata}\n"
+        metadata = _metadata(entry) or "-"
+        line = f"{published_path(entry)} {file.sha256} {entry.size} {file.created} {fragment.version} {metadata}\n"
         digest.update(line.encode() + fragment.body + b"\n")
     return digest.hexdigest()
 
@@ -83,15 +84,26 @@ def write_root(projects: Sequence[str]) -> Page:
     return Page(_html("Simple index", "Simple index", links), _json('"projects"', listed))
 
 
+def published_path(entry: Entry) -> str:
+    """Return the path under which clients find a file: in its place, or beside that if it was renamed."""
+    directory, _, file_name = entry.path.rpartition("/")
+    return f"{directory}/{published_name(file_name, entry.fragment)}"
+
+
+def _metadata(entry: Entry) -> str | None:
+    return next((product.sha256 for product in entry.fragment.products if product.sha256), None)
+
+
 def _indexed(entry: Entry) -> IndexedFile:
+    path = published_path(entry)
     return IndexedFile(
-        entry.path.rpartition("/")[2],
-        _TOP + quote(entry.path),
+        path.rpartition("/")[2],
+        _TOP + quote(path),
         str(Version(entry.fragment.version)),
         entry.file.sha256,
         entry.size,
         requires_python_of(entry.fragment),
-        entry.fragment.products[0].sha256 if entry.fragment.products else None,
+        _metadata(entry),
         entry.file.created,
     )
 

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from packrat_agent.formats.interface import ChunkCache, RenderRequest
 from packrat_agent.formats.pypi.layout import HTML_PAGE, JSON_PAGE, SIMPLE, project_directory
-from packrat_agent.formats.pypi.pages import Page, project_identity, write_project, write_root
+from packrat_agent.formats.pypi.pages import Page, project_identity, published_path, write_project, write_root
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.tree import Content, Publication, Tree, TreeFile
 
@@ -26,7 +26,7 @@ def render_repository(request: RenderRequest) -> Tree:
     """Render one publication for each project, then that of the root page."""
     spellings: dict[str, dict[str, Entry]] = {}
     for entry in request.entries:
-        spellings.setdefault(entry.fragment.name, {}).setdefault(entry.path, entry)
+        spellings.setdefault(entry.fragment.name, {}).setdefault(published_path(entry), entry)
     # Normalized once for each spelling, not for each file.
     projects: dict[str, dict[str, Entry]] = {}
     for name, found in spellings.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.formats.record_names import check_record
-from packrat_agent.formats.yum.layout import place_package, recorded_arch_directory, rpm_arch_directory
+from packrat_agent.formats.yum.layout import place_package
 from packrat_agent.formats.yum.read_rpm import read_rpm
 from packrat_agent.formats.yum.render import render_repository
 from packrat_agent.formats.yum.serving import client_setup, write_rules
@@ -15,6 +15,7 @@ from packrat_agent.model.entries import Fragment
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Tree
 from packrat_core.errors import Refused
+from packrat_core.packages.rpm import architectures
 
 
 class YumFormat:
@@ -34,7 +35,7 @@ class YumFormat:
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
         """Check that name, version and architecture are those of the record."""
-        if recorded_arch_directory(file.arch) != rpm_arch_directory(fragment.arch):
+        if architectures.directory(file.arch) != architectures.directory(architectures.server_name(fragment.arch)):
             raise Refused(f"the server has it as {file.arch}, its header says {fragment.arch}")
         check_record(file, fragment, "its header")
 

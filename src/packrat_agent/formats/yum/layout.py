@@ -16,12 +16,9 @@ import re
 from packrat_agent.formats.distro_versions import version_of
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_core.errors import Refused
+from packrat_core.packages.rpm import architectures
 
 _COMPONENT = "main"
-_ARCH_DIRECTORIES = {"x86_64": "x86_64", "i386": "i386", "arm64": "aarch64", "all": "noarch"}
-"""The server's architectures → the directories of the packages."""
-
-_IN_I386 = frozenset({"i386", "i486", "i586", "i686", "athlon", "geode"})
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^:-]*\.rpm")
 
 
@@ -38,22 +35,12 @@ def place_package(repo: Repo, file: PackageFile) -> str:
         raise Refused("it is a source package; a repository for clients takes binary packages only")
     if not _FILE_NAME.fullmatch(file.file_name):
         raise Refused(f"clients can't ask for a file called {file.file_name!r}", hint="upload it under a plain name")
-    return f"{version_directory(version_of(repo, file))}/{recorded_arch_directory(file.arch)}/{file.file_name}"
+    return f"{version_directory(version_of(repo, file))}/{architectures.directory(file.arch)}/{file.file_name}"
 
 
 def version_directory(version: DistroVersion) -> str:
     """Give the directory of a distribution version, which clients know as the repository."""
     return f"{version.distro}/{_COMPONENT}/{version.version or version.name}"
-
-
-def recorded_arch_directory(recorded: str) -> str:
-    """Give the directory of the packages of an architecture, as the server calls it."""
-    return _ARCH_DIRECTORIES.get(recorded, recorded)
-
-
-def rpm_arch_directory(arch: str) -> str:
-    """Give the directory of the packages of an architecture, as their headers call it."""
-    return "i386" if arch in _IN_I386 else arch
 
 
 def generation_directory(revision: int, repomd: bytes) -> str:

@@ -9,12 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
-from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
-    canonicalize_name,
-    parse_wheel_filename,
-)
+from packaging.utils import InvalidSdistFilename, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from packrat_core.archives.gzip_stream import GZIP_MAGIC, GzipStream
@@ -22,16 +17,20 @@ from packrat_core.archives.tar import TarReader, refuse_unsafe
 from packrat_core.archives.zip_archive import ZipArchive
 from packrat_core.archives.zip_directory import ZipMember
 from packrat_core.errors import Refused
-from packrat_core.packages.python.metadata import CoreMetadata, read_metadata
+from packrat_core.packages.python.file_names import parse_file_name, split_sdist_name
+from packrat_core.packages.python.metadata import CoreMetadata, check_text, read_metadata
 
 METADATA_LIMIT = 4 * 1024 * 1024
 """Bytes of METADATA or PKG-INFO; real ones have some kilobytes."""
 
 _BUFFER_BYTES = 16 * 1024
 
-SDIST_ENDINGS = (".tar.gz", ".zip")
+_WHEEL_FILE_LIMIT = 64 * 1024
+_TAGS_LIMIT = 500
 
 _WHEEL_METADATA = re.compile(r"([^/]+)\.dist-info/METADATA")
+_WHEEL_TAG = re.compile(r"([a-z0-9_.]+)-([a-z0-9_.]+)-([a-z0-9_.]+)", re.IGNORECASE)
+_WHEEL_BUILD = re.compile(r"[0-9][A-Za-z0-9_.]{0,60}")
 _SDIST_METADATA = re.compile(r"[^/]+/PKG-INFO")
 
 
@@ -48,11 +47,19 @@ class NoDistribution(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A distribution; `content` holds the bytes of METADATA or PKG-INFO, `core` the fields read from it."""
+    """A distribution.
+
+    Attributes:
+        kind: wheel or source distribution.
+        content: the bytes of METADATA or PKG-INFO.
+        core: the fields read from it.
+        file_name: the name that tools give such a file; '' if that can't be told from its content.
+    """
 
     kind: Kind
     content: bytes
     core: CoreMetadata
+    file_name: str
 
 
 def read_distribution(path: Path) -> Distribution:
@@ -88,33 +95,15 @@ def check_file_name(file_name: str, kind: str, name: str, version: str) -> None:
     project, inside = canonicalize_name(name), Version(version)
     if file_name.endswith(".whl") != (kind == Kind.WHEEL):
         raise Refused(f"it is called {file_name}, but inside it is a {kind}")
-    try:
-        found = parse_wheel_filename(file_name)[:2] if kind == Kind.WHEEL else _parse_sdist_name(file_name, project)
-    except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion, ValueError) as error:
-        raise Refused(f"its file name can't be used: {error}") from None
+    found = parse_file_name(file_name, project)
     if found != (project, inside):
         raise Refused(f"its file name says {found[0]} {found[1]}, its metadata {project} {inside}")
-
-
-def _parse_sdist_name(file_name: str, project: str) -> tuple[str, Version]:
-    """Split at the dash after the project's name, since a version may contain dashes too: 1.0-1."""
-    ending = next((known for known in SDIST_ENDINGS if file_name.endswith(known)), None)
-    if ending is None:
-        raise InvalidSdistFilename(f"{file_name} ends neither with .tar.gz nor with .zip")
-    stem = file_name.removesuffix(ending)
-    for at, letter in enumerate(stem):
-        if letter == "-" and canonicalize_name(stem[:at]) == project:
-            return project, Version(stem[at + 1 :])
-    # The name is of another project: split at the last dash, so that the caller can report both names.
-    name, dash, version = stem.rpartition("-")
-    if not dash:
-        raise InvalidSdistFilename(f"{file_name} has no version")
-    return canonicalize_name(name), Version(version)
 
 
 def _from_tar(file: BinaryIO) -> Distribution:
     archive = TarReader(GzipStream(file))
     found: bytes | None = None
+    top = ""
     for member in archive:
         refuse_unsafe(member)
         if not _SDIST_METADATA.fullmatch(member.name):
@@ -124,9 +113,10 @@ def _from_tar(file: BinaryIO) -> Distribution:
         if found is not None:
             raise Refused("it has more than one PKG-INFO at its top")
         found = archive.read(METADATA_LIMIT)
+        top = member.name.partition("/")[0]
     if found is None:
         raise NoDistribution("it has no PKG-INFO: it is not a source distribution")
-    return Distribution(Kind.SDIST, found, read_metadata(found))
+    return _sdist(found, top, ".tar.gz")
 
 
 def _from_zip(file: BinaryIO) -> Distribution:
@@ -136,13 +126,14 @@ def _from_zip(file: BinaryIO) -> Distribution:
     wheels = [member for member in named if _WHEEL_METADATA.fullmatch(member.name)]
     if wheels:
         content = archive.read(_only(wheels), METADATA_LIMIT)
+        check_text(content)
         core = read_metadata(content)
         _check_info_directory(wheels[0].name, core)
-        return Distribution(Kind.WHEEL, content, core)
+        return Distribution(Kind.WHEEL, content, core, _wheel_name(archive, wheels[0], core))
     sdists = [member for member in named if _SDIST_METADATA.fullmatch(member.name)]
     if sdists:
         content = archive.read(_only(sdists), METADATA_LIMIT)
-        return Distribution(Kind.SDIST, content, read_metadata(content))
+        return _sdist(content, sdists[0].name.partition("/")[0], ".zip")
     raise NoDistribution("it has neither .dist-info/METADATA nor PKG-INFO: it is not a Python distribution")
 
 
@@ -157,3 +148,39 @@ def _check_info_directory(member: str, core: CoreMetadata) -> None:
     name = match[1].rpartition("-")[0] if match is not None else ""
     if canonicalize_name(name) != canonicalize_name(core.name):
         raise Refused(f"its metadata stands in {member}, but is that of {core.name}")
+
+
+def _sdist(content: bytes, top: str, ending: str) -> Distribution:
+    """Make the value for a source distribution, whose files are in a directory called like the file itself."""
+    core = read_metadata(content)
+    return Distribution(Kind.SDIST, content, core, _stem_of(top, core) + ending)
+
+
+def _stem_of(directory: str, core: CoreMetadata) -> str:
+    """Return name and version as the directory in the archive spells them; spelled anew if they are others."""
+    try:
+        project = canonicalize_name(core.name)
+        spelled, version = split_sdist_name(f"{directory}.zip", project)
+        if (canonicalize_name(spelled), version) == (project, Version(core.version)):
+            return directory
+    except (InvalidSdistFilename, InvalidVersion):
+        pass
+    return f"{re.sub(r'[-_.]+', '_', core.name)}-{core.version}"
+
+
+def _wheel_name(archive: ZipArchive, metadata: ZipMember, core: CoreMetadata) -> str:
+    """Return the name that a wheel's own WHEEL file gives it; '' if that has no usable tags."""
+    info = metadata.name.removesuffix("/METADATA")
+    found = [member for member in archive.members if member.name == f"{info}/WHEEL"]
+    if len(found) != 1:
+        return ""
+    lines = archive.read(found[0], _WHEEL_FILE_LIMIT).decode("utf-8", "replace").splitlines()
+    values = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+    tags = [_WHEEL_TAG.fullmatch(value) for name, value in values if name == "tag"]
+    build = next((value for name, value in values if name == "build"), None)
+    if not tags or len(tags) > _TAGS_LIMIT or (build is not None and not _WHEEL_BUILD.fullmatch(build)):
+        return ""
+    # Each line is one combination of what the file's name joins by dots.
+    joined = [".".join(dict.fromkeys(tag[part] for tag in tags if tag is not None)) for part in (1, 2, 3)]
+    stem = _stem_of(info.removesuffix(".dist-info"), core)
+    return "-".join([stem, *([build] if build is not None else []), *joined]) + ".whl" if all(joined) else ""

@@ -3,6 +3,7 @@
 Source: Core metadata specifications 2.4, PEP 440, PEP 508.
 """
 
+import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _NAME_LIMIT = 200
 _VERSION_LIMIT = 100
 _REQUIRES_LIMIT = 1000
+_PASSED_OVER = (b"From ", b":")
+"""Beginnings of lines that are no field, and after which clients go on all the same."""
+_NEVER_FOLDED = frozenset({b"name", b"version"})
+_BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _OURS = frozenset({b"name", b"version", b"requires-python"})
 
 
@@ -37,6 +42,8 @@ def read_metadata(content: bytes) -> CoreMetadata:
     fields = _fields(content)
     name = _value(fields, b"name", _NAME_LIMIT)
     version = _value(fields, b"version", _VERSION_LIMIT)
+    if fields[b"name"].decode("utf-8") != name:
+        raise Refused("its metadata has white space within or behind its Name, which pip and uv can't read")
     if not _NAME.fullmatch(name):
         raise Refused(f"its metadata has an unusable Name: {name[:60]!r}")
     read_version(version, "its metadata")
@@ -58,22 +65,49 @@ def read_version(text: str, where: str) -> Version:
         raise Refused(f"{where} has version {text[:60]!r}, which is none by PEP 440") from None
 
 
+def check_text(content: bytes) -> None:
+    """Check that clients can read METADATA as text; they read all of it, also what no index lists.
+
+    Raises:
+        Refused: it is not UTF-8, or begins with a byte order mark, behind which clients find no field.
+    """
+    if content.startswith(_BYTE_ORDER_MARKS):
+        raise Refused("its METADATA begins with a byte order mark, behind which pip and uv find no Name; write it anew")
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Refused(
+            f"its METADATA is not UTF-8 (byte {error.start}: {content[error.start]:#04x}), so pip can't read it; build "
+            "it anew, with its texts in UTF-8"
+        ) from None
+
+
 def _fields(content: bytes) -> dict[bytes, bytes]:
-    """Map the names of the fields in `_OURS` to their values, reading up to the empty line before the description."""
+    """Map the names of the fields in `_OURS` to their values.
+
+    As in clients, the fields end at the first line that is not one: empty, or anything else.
+    """
     fields: dict[bytes, bytes] = {}
     current = b""
-    for raw in content.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+    for raw in content.removeprefix(codecs.BOM_UTF8).split(b"\n"):
         line = raw.rstrip(b"\r")
         if not line:
             break
         # A folded line continues the field before it; it is kept only for a field that an index lists.
         if line[:1] in (b" ", b"\t"):
+            if current in fields and current in _NEVER_FOLDED:
+                raise Refused(f"its metadata has a {current.decode().title()} that is folded, which pip can't read")
             if current in fields:
                 fields[current] += b" " + line
             continue
         match = _FIELD.fullmatch(line)
-        current = match[1].lower() if match is not None else b""
-        if match is None or current not in _OURS:
+        if match is None and line.startswith(_PASSED_OVER):
+            current = b""
+            continue
+        if match is None:
+            break
+        current = match[1].lower()
+        if current not in _OURS:
             continue
         if current in fields:
             raise Refused(f"its metadata has the field {match[1].decode()} twice")

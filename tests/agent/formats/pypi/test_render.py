@@ -145,8 +145,9 @@ def test_a_version_with_a_dash_is_one(tmp_path: Path) -> None:
     ("change", "reason"),
     [
         ({"kind": "deb"}, "can't be in a pypi repository"),
-        ({"file_name": "foo-1.0.egg"}, "neither a wheel"),
-        ({"file_name": "foo-1.0.tar.bz2"}, "neither a wheel"),
+        ({"file_name": "foo-1.0.egg"}, "is an egg, which pip and uv can't install"),
+        ({"file_name": "foo-1.0.tar.bz2"}, "build the source distribution again, as .tar.gz"),
+        ({"file_name": "foo-1.0.img"}, "neither a wheel"),
         ({"distro_version": "bookworm"}, "it is for bookworm"),
     ],
 )
