@@ -25,6 +25,16 @@ _JSON = "application/json;charset=utf-8"
 _HTML = b"<html><head><title>Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 
 
+_DEBIAN = ("debian", "", "deb")
+SUITES: dict[str, tuple[str, str | None, str]] = {
+    "rhel9": ("rhel", "9", "rpm"),
+    "pypi": ("none", None, "python"),
+    "docker": ("none", None, "docker"),
+    "resource": ("none", None, "resource"),
+}
+"""Distribution version → (distro, version, file type); any other one is a suite of Debian."""
+
+
 @dataclass(slots=True)
 class Manners:
     """How the server behaves; may be changed while it runs.
@@ -82,6 +92,8 @@ class StoredPackage:
     content: bytes
     tags: set[str] = field(default_factory=set)
     failed: bool = False
+    kind: str = "deb"
+    arch: str = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +184,29 @@ class OriginalServer:
 
     # What people do on the server.
 
-    def put(self, package: str, version: str, name: str, content: bytes, tags: Sequence[str] = ("dev",)) -> int:
-        """Upload a file for bookworm and tag it; the tags wake polls, the upload does not."""
+    def put(
+        self,
+        package: str,
+        version: str,
+        name: str,
+        content: bytes,
+        tags: Sequence[str] = ("dev",),
+        *,
+        suite: str = "bookworm",
+        arch: str = "all",
+    ) -> int:
+        """Upload a file and tag it; the tags wake polls, the upload does not."""
         number = max(self.files, default=0) + 1
-        self.files[number] = StoredPackage(number, package, version, "bookworm", name, content)
+        kind = SUITES.get(suite, _DEBIAN)[2]
+        self.files[number] = StoredPackage(number, package, version, suite, name, content, kind=kind, arch=arch)
         self._order.append(number)
         for tag in tags:
             self.tag(number, tag)
         return number
+
+    def description(self, repo: str) -> str:
+        """What a repository's record says of it."""
+        return str(self._record(_REPO, repo)["description"])
 
     def tag(self, number: int, tag: str) -> None:
         """Tag a file: the row moves to the end of lists."""
@@ -346,11 +373,12 @@ class OriginalServer:
             own["distroversion_list"] = [f"{_SUITE}:{suite}:" for suite in repo.suites]  # type: ignore[assignment]
             return {**self._shape_repo, **own, "tag": f"{_API}Attrib/Tag:{repo.tag}:"}
         if model == _SUITE:
-            return {"name": one, "distro": "debian", "version": one, "file_type": "deb", "release_names": one}
+            distro, version, kind = SUITES.get(one, ("debian", one, "deb"))
+            return {"name": one, "distro": distro, "version": version, "file_type": kind, "release_names": one}
         if model == _FILE and one.isdigit() and int(one) in self.files:
             file = self.files[int(one)]
-            own = {"package": f"{_API}Package/Package:{file.package}:", "version": file.version, "arch": "all"}
-            own |= {"distroversion": f"{_SUITE}:{file.suite}:", "file": f"/files/{file.name}", "type": "deb"}
+            own = {"package": f"{_API}Package/Package:{file.package}:", "version": file.version, "arch": file.arch}
+            own |= {"distroversion": f"{_SUITE}:{file.suite}:", "file": f"/files/{file.name}", "type": file.kind}
             return {**self._shape_file, **own, "sha256": hashlib.sha256(file.content).hexdigest()}
         raise _Refusal(404, {"model_path": model, "object_id": one})
 

@@ -142,8 +142,8 @@ def _check_schema(db: sqlite3.Connection, path: Path) -> None:
 
 def _not_ours(path: Path, reason: str) -> ConfigError:
     return ConfigError(
-        f"{path} is not a state database of packrat-agent ({reason}); set state_db to the right file, or start the "
-        "agent: it takes over what is there"
+        f"{path} is not a state database of packrat-agent ({reason}); set state_db to the right file. If it is that of "
+        "the original packrat agent, `packrat-agent sync --adopt` takes over what is there"
     )
 
 

@@ -117,6 +117,8 @@ def _tell_plan(plan: Plan, order: Order, result: SyncResult) -> SyncResult:
     result.adopted = [*parts, *sorted(stands)]
     unpacked = FORMATS[plan.repo.kind].treatment is Treatment.UNPACKED
     result.added = [f"{p.path} ({p.file.file_name})" if unpacked else p.path for p in new if p.path not in stands]
+    result.downloads = [p.path for p in plan.fetch if p.file.sha256 not in plan.sources and p.path not in stands]
+    result.planned = [*plan.keep, *plan.link, *plan.fetch]
     result.removed = list(plan.withdraw)
     result.refused = list(plan.refused)
     return result

@@ -22,7 +22,7 @@ from packrat_agent.publish.claim import take_confirmed
 from packrat_agent.state.facts import Failure, ScanProgress, Started
 from packrat_agent.status.prometheus import collect, serving_metrics
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary
-from packrat_agent.sync.disk_look import is_nothing_known
+from packrat_agent.sync.disk_look import is_looked_at_first
 from packrat_agent.sync.full_sync import FullSync, ask_mirror, keep_repos
 from packrat_agent.sync.noted_sync import sync_and_note
 from packrat_agent.sync.site import keep_site
@@ -232,7 +232,7 @@ class Agent:
             self._take_confirmed()
             full = FullSync(self._context, self._confirmed, self._on_progress)
             view = await full.ask(server)
-            look_first = await in_thread(is_nothing_known, self._context)
+            look_first = await in_thread(is_looked_at_first, self._context)
             if look_first:
                 await full.look()
             await full.keep_repos(view)

@@ -24,6 +24,8 @@ _OUR_NAMES = {"x86_64": "amd64", "i386": "i386", "arm64": "arm64", "all": "all"}
 
 _COMPONENT = "main"
 _ALL = "all"
+_ARCHITECTURES = "Architectures"
+"""Name of the fact that holds the architectures that stay though no package is of them."""
 
 
 class AptFormat:
@@ -87,7 +89,9 @@ class AptFormat:
 def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> Publication:
     top = f"dists/{suite}"
     ordered = sort_entries(entries)
-    present = sorted({entry.fragment.arch for entry in ordered} - {_ALL}) or ["amd64"]
+    # The architectures of a mirror that was taken over stay: clients ask for their indexes, also for empty ones.
+    kept = request.facts.get(suite, {}).get(_ARCHITECTURES, "")
+    present = sorted({entry.fragment.arch for entry in ordered}.union(kept.split()) - {_ALL}) or ["amd64"]
     # Packages for `all` are listed in every index, and in an index of their own for clients of other architectures.
     architectures = [_ALL, *present]
     content: list[TreeFile] = []
@@ -108,7 +112,8 @@ def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> P
         pointers.append(PendingSignature(f"{top}/Release.gpg", f"{top}/Release", SignatureForm.ARMOR))
         by_hash = f"{top}/by-hash/SHA256"
         pointers.append(PendingSignature(f"{top}/InRelease", f"{top}/Release", SignatureForm.CLEAR, by_hash))
-    return Publication(suite, release.identity, tuple(content), tuple(pointers), release.facts)
+    facts = {**release.facts, _ARCHITECTURES: kept} if kept else release.facts
+    return Publication(suite, release.identity, tuple(content), tuple(pointers), facts)
 
 
 def _arch_indexes(request: RenderRequest, suite: str, architecture: str, ordered: list[Entry]) -> dict[str, Content]:

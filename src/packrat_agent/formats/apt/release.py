@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from packrat_agent.formats.interface import MOMENT, RenderRequest
+from packrat_agent.formats.interface import MOMENT, RenderRequest, RenderSettings
 from packrat_agent.model.dates import rising
+from packrat_agent.model.records import Repo
 from packrat_core.errors import Held
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -52,8 +53,8 @@ def write_release(
         Held: Origin, Label or Codename would change for existing clients, and the operator has not confirmed it.
     """
     settings = request.settings
-    label = one_line(settings.apt_label or request.repo.description or request.repo.name)
-    names = {"Origin": one_line(settings.apt_origin), "Label": label, "Codename": suite}
+    names = client_names(request.repo, settings, suite)
+    label = names["Label"]
     remembered = request.facts.get(suite, {})
     _hold_names(request, suite, names, remembered)
     date_s = next_date(request.now, remembered, clock_confirmed=settings.clock_confirmed)
@@ -86,6 +87,12 @@ def write_release(
         facts["SetBack"] = set_back
     content = "\n".join([*fixed, *dates, *rest]) + "\n"
     return Release(content.encode(), identity.hexdigest(), facts)
+
+
+def client_names(repo: Repo, settings: RenderSettings, suite: str) -> dict[str, str]:
+    """Give what apt lets change only with its user's consent: Origin, Label and Codename of a suite."""
+    label = one_line(settings.apt_label or repo.description or repo.name)
+    return {"Origin": one_line(settings.apt_origin), "Label": label, "Codename": suite}
 
 
 def write_arch_release(request: RenderRequest, suite: str, architecture: str) -> bytes:

@@ -4,20 +4,21 @@
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from packaging.utils import canonicalize_name
 
 from packrat_agent.formats.interface import ChunkCache, RenderRequest, Treatment, WebRules, WebServer
+from packrat_agent.formats.pypi.former_place import former_place
 from packrat_agent.formats.pypi.index import Page, project_identity, write_project, write_root
 from packrat_agent.formats.pypi.serving import write_rules
 from packrat_agent.formats.renamed import means
 from packrat_agent.formats.versions import version_of
 from packrat_agent.model.entries import Entry, Fragment, Product
 from packrat_agent.model.records import PackageFile, Repo
-from packrat_agent.model.tree import Content, Publication, Tree, TreeFile
+from packrat_agent.model.tree import Content, Publication, Tree, TreeFile, TreeLink
 from packrat_core.errors import Refused
 from packrat_core.fs.atomic import write_new
 from packrat_core.packages.python.inspect import SDIST_ENDINGS, Kind, check_file_name, read_distribution
@@ -76,10 +77,11 @@ class PypiFormat:
         projects: dict[str, dict[str, Entry]] = {}
         for name, found in spellings.items():
             projects.setdefault(canonicalize_name(name), {}).update(found)
-        publications = [
-            _render_project(name, [entries[path] for path in sorted(entries)], request.chunks)
-            for name, entries in sorted(projects.items())
-        ]
+        taken = {entry.path for entry in request.entries}
+        publications = []
+        for name, found in sorted(projects.items()):
+            entries = [found[path] for path in sorted(found)]
+            publications.append(_render_project(name, entries, _former_links(entries, taken), request.chunks))
         return Tree(request.repo, (*publications, _render_root(sorted(projects))))
 
     def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
@@ -101,7 +103,7 @@ class PypiFormat:
 
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
         """Give the rules that answer with JSON if a client asks for it, and with HTML otherwise."""
-        return write_rules(server, repo.directory)
+        return write_rules(server, repo.directory, root)
 
 
 def _plain(text: str) -> str:
@@ -112,13 +114,26 @@ def _same_version(file: PackageFile, fragment: Fragment) -> bool:
     return read_version(file.version, "the server's record") == read_version(fragment.version, "its metadata")
 
 
-def _render_project(name: str, entries: Sequence[Entry], chunks: ChunkCache) -> Publication:
-    identity = project_identity(entries)
-    page = _kept_page(identity, chunks)
+def _former_links(entries: Sequence[Entry], taken: Collection[str]) -> tuple[TreeLink, ...]:
+    """Link the places that mirrors of the original agent have to today's, where they differ and are free."""
+    links = {former_place(entry.file.file_name): entry.path for entry in entries}
+    return tuple(
+        TreeLink(place, f"../{path.removeprefix('packages/')}")
+        for place, path in sorted(links.items())
+        if place not in taken
+    )
+
+
+def _render_project(name: str, entries: Sequence[Entry], links: Sequence[TreeLink], chunks: ChunkCache) -> Publication:
+    pages = project_identity(entries)
+    page = _kept_page(pages, chunks)
     if page is None:
         page = write_project(name, entries)
-        chunks.put(_CODING, identity, len(page.html).to_bytes(8, "big") + page.html + page.json)
-    return Publication(name, identity, (), _pointers(f"simple/{name}", page))
+        chunks.put(_CODING, pages, len(page.html).to_bytes(8, "big") + page.html + page.json)
+    # Projects without such links keep the identity that they had before there were any.
+    told = "".join(f"\n{link.path} {link.target}" for link in links)
+    identity = hashlib.sha256((pages + told).encode()).hexdigest() if links else pages
+    return Publication(name, identity, tuple(links), _pointers(f"simple/{name}", page))
 
 
 def _kept_page(identity: str, chunks: ChunkCache) -> Page | None:
