@@ -130,7 +130,20 @@ def test_a_takeover_by_which_clients_lose_packages_is_held_and_lists_them(made: 
     assert not (made.lab.www / "json-dev").exists()
 
 
+def test_a_package_that_the_original_never_listed_is_refused_but_not_lost(tmp_path: Path, key: Key) -> None:
+    with takeover_stage(tmp_path, key, misdeclared=True) as made:
+        assert "wrong" not in made.lab.packages()
+        said = made.lab.agent("sync", "--dry-run", expect=12).stdout
+        assert re.search(r"^! apt-dev: refused wrong_1.0_amd64.deb: the server has it as x86_64", said, re.M)
+        assert not re.search(r"^\?", said, re.M)
+        made.lab.agent("sync", "--adopt", expect=12)
+        assert not made.downloads()
+        assert "wrong" not in made.lab.packages()
+
+
 def test_a_package_that_left_one_of_two_suites_is_lost_there(made: TakeoverStage) -> None:
+    packages = made.lab.repo / "dists/trixie/main/binary-amd64/Packages"
+    packages.write_text(f"{packages.read_text()}Package: first\nFilename: pool/first/first_1.0_amd64.deb\n\n")
     with closing(sqlite3.connect(made.state_db)) as db, db:
         db.execute("CREATE TEMP TABLE copied AS SELECT * FROM files WHERE filename LIKE 'first%'")
         db.execute("UPDATE copied SET uri = '/api/v2/Package/PackageFile:99:', distro_version = 'trixie'")

@@ -114,8 +114,13 @@ def _write_apt(top: Path, suites: Sequence[str], files: Sequence[StoredPackage],
         for architecture in _ARCHITECTURES:
             here = f"main/binary-{architecture}"
             indexes[f"{here}/Release"] = f"Component: main\n{head}Architecture: {architecture}\n{about}".encode()
-            stanzas = [_stanza(top, file) for file in files if file.suite == suite]
-            fitting = [text for arch, text in stanzas if arch in (architecture, "all")]
+            stanzas = [(file, *_stanza(top, file)) for file in files if file.suite == suite]
+            # One whose architecture is not the recorded one is on disk and in the database, but in no index.
+            fitting = [
+                text
+                for file, arch, text in stanzas
+                if arch in (architecture, "all") and arch == {"x86_64": "amd64"}.get(file.arch, file.arch)
+            ]
             indexes[f"{here}/Packages"] = "".join(fitting).encode()
         release = f"{head}Codename: {suite}\nDate: {_DATE}\nArchitectures: i386 amd64\nComponents: main\n{about}"
         for title, name in (("MD5Sum", "md5"), ("SHA1", "sha1"), ("SHA256", "sha256")):

@@ -54,11 +54,19 @@ class TakeoverStage:
 
 
 @contextmanager
-def takeover_stage(directory: Path, key: Key) -> Iterator[TakeoverStage]:
-    """Run an original server, and leave behind what the original agent made of it."""
+def takeover_stage(directory: Path, key: Key, *, misdeclared: bool = False) -> Iterator[TakeoverStage]:
+    """Run an original server, and leave behind what the original agent made of it.
+
+    Args:
+        directory: an empty directory.
+        key: what the original agent signed with.
+        misdeclared: there is also an i386 package that is called amd64.
+    """
     with original_server() as server:
         server.repos.clear()
         server.repos.update(REPOS)
+        if misdeclared:
+            server.put("wrong", "1.0", "wrong_1.0_amd64.deb", build_deb(Deb("wrong", "1.0", "i386")), arch="x86_64")
         numbers = _fill(server)
         keep = {"keep_file": str(directory / "www/repo-key")}
         lab = Stage(directory, Server(directory, "", server.url), server.psk, key, keep)

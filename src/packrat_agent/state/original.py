@@ -13,6 +13,7 @@ The path that the agent gave to a file is not in it; `original_places` has the r
     set_original_aside(path)
 """
 
+import glob
 import re
 import shutil
 import sqlite3
@@ -97,8 +98,10 @@ def find_original(state_db: Path) -> Path | None:
     Raises:
         DiskError: It can't be read.
     """
-    aside = state_db.with_name(state_db.name + _ENDING)
-    return next((path for path in (state_db, aside) if is_original(path)), None)
+    with told_as_disk_error("read", state_db.parent):
+        found = state_db.parent.glob(f"{glob.escape(state_db.name)}{_ENDING}*")
+        aside = sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return next((path for path in (state_db, *aside) if is_original(path)), None)
 
 
 def read_original(path: Path) -> OriginalState:
@@ -125,13 +128,11 @@ def read_original(path: Path) -> OriginalState:
 
 
 def set_original_aside(path: Path) -> Path:
-    """Rename the original agent's state database out of the way, where it is in ours; gives its new path.
+    """Rename the original agent's state database out of the way; gives its new path.
 
     Raises:
         DiskError: It can't be renamed, or the original agent is still at work.
     """
-    if path.name.endswith(_ENDING):
-        return path
     aside = path.with_name(path.name + _ENDING)
     number = 1
     while aside.exists():

@@ -99,9 +99,10 @@ def finds_takeover(config: Config) -> bool:
 
 def _set_aside(state_db: Path) -> Path | None:
     found = find_original(state_db)
-    if found is None:
-        return None
-    aside = set_original_aside(found)
+    if found != state_db:
+        # None, or an interrupted takeover has set it aside already.
+        return found
+    aside = set_original_aside(state_db)
     log.info("adopting", kept=str(aside), text="the tree of the original packrat agent is taken over")
     return aside
 

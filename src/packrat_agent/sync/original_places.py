@@ -20,6 +20,8 @@ from packrat_agent.state.original import OriginalFile
 from packrat_core.fs.open import read_regular
 
 _RELEASE_LIMIT = 1 << 20
+_PACKAGES_LIMIT = 1 << 29
+_FILENAME = b"Filename: "
 _SIGNED: Mapping[str, tuple[str, str, str]] = {
     "apt": ("dists/{version}", "Release", "Release.gpg"),
     "yum": ("{distro}/main/{version}/repodata", "repomd.xml", "repomd.xml.asc"),
@@ -79,6 +81,27 @@ def keeps_path(kind: str, path: str) -> bool:
     """Tell whether an index of the original agent at this path is one that ours replaces in its place."""
     pattern = _KEPT_INDEXES.get(kind)
     return pattern is not None and pattern.fullmatch(path) is not None
+
+
+def read_filenames(root: Path, suite: str, files: Collection[str]) -> frozenset[str] | None:
+    """Read which package files the indexes of a suite name, relative to the repository; None where there are none.
+
+    Args:
+        root: root_dir.
+        suite: the directory of the suite, relative to `root`.
+        files: the paths of the regular files below `root`.
+    """
+    named: set[str] = set()
+    indexes = [f"{suite}/main/binary-{name}/Packages" for name in sorted(_ARCHITECTURES)]
+    present = [index for index in indexes if index in files]
+    for index in present:
+        try:
+            content = read_regular(root / index, _PACKAGES_LIMIT)
+        except OSError:
+            return None
+        lines = (line for line in content.split(b"\n") if line.startswith(_FILENAME))
+        named.update(line.removeprefix(_FILENAME).decode("utf-8", "replace").strip() for line in lines)
+    return frozenset(named) if present else None
 
 
 def signed_indexes(repo: Repo) -> list[tuple[str, str]]:

@@ -1,12 +1,14 @@
 """Tells what clients of a tree would lose if this agent took it over, and what it has to go on with from there.
 
 A package that clients have is one that the original agent's state database names and that stands on disk; without that
-database, one that stands where an agent puts packages. It is lost if no index would name its bytes any more, in the
-same suite, nor another file in its very place.
+database, one that stands where an agent puts packages. Where an apt suite has indexes, only what they name counts: the
+original agent left out debs whose architecture is not the recorded one. It is lost if no index would name its bytes
+any more, in the same suite, nor another file in its very place.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from packrat_agent.formats.apt.release import client_names
 from packrat_agent.formats.pypi.former_place import former_place
@@ -15,7 +17,13 @@ from packrat_agent.model.paths import is_kept, path_in_root
 from packrat_agent.model.records import MirrorView, Repo
 from packrat_agent.state.original import OriginalState
 from packrat_agent.sync.context import MirrorContext, Summary, SyncResult
-from packrat_agent.sync.original_places import is_package, keeps_path, original_place, read_suite
+from packrat_agent.sync.original_places import (
+    is_package,
+    keeps_path,
+    original_place,
+    read_filenames,
+    read_suite,
+)
 from packrat_agent.sync.other_keys import find_other_keys
 
 _WITH_SUITES = frozenset({"apt", "yum"})
@@ -27,6 +35,8 @@ class _Had:
     """A package that clients have; `suite` is (distro, version), None where that doesn't matter."""
 
     repo: str
+    directory: str
+    kind: str
     path: str
     sha256: str
     uri: str
@@ -68,6 +78,7 @@ def find_losses(
     lines += find_other_keys(context, view.repos, untracked)
     if original is not None:
         lines += _find_moved(original, repos, untracked)
+    unlisted = _Unlisted(context.root, untracked)
     for had in _had(original, view.repos, untracked):
         offer = offers.get(had.repo)
         if had.repo in summary.errors or had.repo in view.unusable or is_kept(had.path, context.kept):
@@ -75,7 +86,7 @@ def find_losses(
         if offer is None:
             lines.append(f"{had.repo}: {had.path}: its repository is no longer on the mirror")
         # Of a repository that is held, nothing is touched.
-        elif not offer.is_held and not offer.has(had):
+        elif not offer.is_held and not offer.has(had) and not unlisted.holds(had):
             reason = offer.reasons.get(had.uri) or offer.reasons.get(had.sha256) or _NOT_OFFERED
             lines.append(f"{had.repo}: {had.path}: {reason}")
     return list(dict.fromkeys(lines))
@@ -97,7 +108,7 @@ def _had(original: OriginalState | None, repos: Sequence[Repo], untracked: Mappi
             below = path_in_root(repo, "")
             for path, file in untracked.items():
                 if path.startswith(below) and is_package(repo.kind, path.removeprefix(below)):
-                    yield _Had(repo.name, path, file.sha256, "", None)
+                    yield _Had(repo.name, repo.directory, repo.kind, path, file.sha256, "", None)
         return
     for row in original.files:
         before = original.repos[row.repo]
@@ -105,7 +116,36 @@ def _had(original: OriginalState | None, repos: Sequence[Repo], untracked: Mappi
         path = f"{before.directory}/{place}"
         if place is not None and path in untracked:
             suite = (row.distro, row.distro_version) if before.kind in _WITH_SUITES else None
-            yield _Had(row.repo, path, row.sha256, row.uri, suite)
+            yield _Had(row.repo, before.directory, before.kind, path, row.sha256, row.uri, suite)
+
+
+class _Unlisted:
+    """Tells which packages of apt repositories no index names."""
+
+    def __init__(self, root: Path, untracked: Mapping[str, StoredFile]) -> None:
+        self._root, self._untracked = root, untracked
+        self._named: dict[str, frozenset[str] | None] = {}
+        self._below: dict[str, frozenset[str]] = {}
+
+    def holds(self, had: _Had) -> bool:
+        """Tell whether a package stands on disk alone; its suite is any one where the database is lost."""
+        if had.kind != "apt":
+            return False
+        below = f"{had.directory}/dists/"
+        suites = self._suites(below) if had.suite is None else (had.suite[1],)
+        named = [listed for name in suites if (listed := self._read(f"{below}{name}")) is not None]
+        return bool(named) and not any(had.path.removeprefix(f"{had.directory}/") in listed for listed in named)
+
+    def _suites(self, below: str) -> frozenset[str]:
+        if below not in self._below:
+            paths = (path.removeprefix(below) for path in self._untracked if path.startswith(below))
+            self._below[below] = frozenset(path.partition("/")[0] for path in paths)
+        return self._below[below]
+
+    def _read(self, suite: str) -> frozenset[str] | None:
+        if suite not in self._named:
+            self._named[suite] = read_filenames(self._root, suite, self._untracked)
+        return self._named[suite]
 
 
 def _offer(repo: Repo, result: SyncResult) -> _Offer:
