@@ -42,6 +42,8 @@ def test_without_adopt_nothing_is_touched(made: TakeoverStage) -> None:
         assert "--adopt" in said
         assert made.snapshot() == before
     assert not made.server.asked
+    assert "sync --adopt" in made.lab.agent("status", expect=2).stderr
+    assert made.snapshot() == before
     # Neither where the original agent's database is lost.
     made.state_db.unlink()
     before = made.snapshot()

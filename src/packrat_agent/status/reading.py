@@ -166,7 +166,7 @@ def _repos(db: sqlite3.Connection, facts: FactsRead) -> tuple[RepoStatus, ...]:
                 live=files.get(FileState.LIVE, 0),
                 refused=files.get(FileState.REFUSED, 0),
                 pending=files.get(FileState.WANTED, 0),
-                published=health.published or published.get(name),
+                published=health.published or published.get(name) or None,
                 checked=health.checked,
                 lag_s=health.lag_s,
                 held=health.held,

@@ -64,6 +64,12 @@ def test_it_is_told_from_ours_and_from_other_files(state_db: Path, tmp_path: Pat
     assert not is_original(tmp_path / "ours")
 
 
+def test_another_name_of_a_type_is_that_type(state_db: Path) -> None:
+    with closing(sqlite3.connect(state_db)) as db, db:
+        db.execute("UPDATE repos SET manager = 'yast'")
+    assert read_original(state_db).repos["yum"].kind == "yum"
+
+
 def test_its_files_and_repositories_are_read(state_db: Path) -> None:
     known = read_original(state_db)
     assert known.repos["yum"].directory == "repos/yum"
