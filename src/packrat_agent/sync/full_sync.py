@@ -297,7 +297,7 @@ def _collect(context: MirrorContext, seen: Look, summary: Summary) -> list[str]:
     sources = [context.source_of(form) for form in FORMATS.values()]
     store.fragments.forget_unneeded(sources)
     drop(root, store.wanted.hashes(), sources)
-    if not summary.errors:
+    if not (summary.errors or summary.rejected):
         store.facts.drop(TakeoverUnderWay)
     return gone + untracked
 
@@ -305,7 +305,8 @@ def _collect(context: MirrorContext, seen: Look, summary: Summary) -> list[str]:
 def _removable(context: MirrorContext, seen: Look, summary: Summary) -> list[str]:
     """Name the untracked files that may go: not those that a repository which was not synced may still adopt."""
     stopped = {result.repo for result in summary.syncs if result.held is not None}.union(summary.errors)
-    if stopped and context.store.facts.read(TakeoverUnderWay) is not None:
+    if (stopped or summary.rejected) and context.store.facts.read(TakeoverUnderWay) is not None:
+        # The directory of a repository whose record can't be used is not known yet.
         return []
     below = tuple(path_in_root(repo, "") for repo in context.store.wanted.repos() if repo.name in stopped)
     return [path for path in find_untracked(context, seen.found) if not path.startswith(below)]
