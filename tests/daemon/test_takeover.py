@@ -97,6 +97,13 @@ def test_nothing_is_downloaded_that_is_there(made: TakeoverStage) -> None:
     assert not made.downloads()
 
 
+def test_a_database_that_an_interrupted_takeover_set_aside_is_found(made: TakeoverStage) -> None:
+    made.state_db.rename(made.state_db.with_name("state.db.original"))
+    made.lab.agent("sync", expect=9)
+    assert "adopting" not in made.lab.agent("sync", "--adopt").stderr
+    assert not made.downloads()
+
+
 def test_an_i386_index_stays_when_its_last_package_goes(made: TakeoverStage) -> None:
     made.lab.agent("sync", "--adopt")
     made.server.files[made.numbers["second_2.0_i386.deb"]].failed = True

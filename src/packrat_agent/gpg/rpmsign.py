@@ -42,7 +42,7 @@ def sign_package(rpm: Path, into: Path, key: SigningKey) -> StagedFile | None:
         DiskError: The copy can't be written.
     """
     front = _walk(rpm)
-    if carries_signature(front, key):
+    if _carries_signature(front, key):
         return None
     now = datetime.now(UTC)
     if key.expires is not None and key.expires <= now:
@@ -75,7 +75,7 @@ def _walk(rpm: Path) -> RpmFile:
         return walk(file)
 
 
-def carries_signature(front: RpmFile, key: SigningKey) -> bool:
+def _carries_signature(front: RpmFile, key: SigningKey) -> bool:
     """Tell whether the header has a valid signature of this key; the key id alone proves nothing."""
     key_id = bytes.fromhex(key.fingerprint)[-8:]
     return any(key_id in found and verifies(key, front.header.blob, found) for found in header_signatures(front))
@@ -116,7 +116,7 @@ def _add_signature(copy: Path, key: SigningKey, moment_s: int) -> None:
         raise SigningError(
             f"rpmsign did not end within {_TIMEOUT_S} seconds; look whether gpg-agent or a smart card is waiting"
         ) from None
-    if done.returncode == 0 and carries_signature(_walk(copy), key):
+    if done.returncode == 0 and _carries_signature(_walk(copy), key):
         return
     # Where the key works by itself, the package is why.
     try_key(key)

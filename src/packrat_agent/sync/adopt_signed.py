@@ -4,7 +4,7 @@ A signed rpm tells nothing of the package file that it was made from; the origin
 disk and that database are believed only together. A copy is taken if
 
 1. its SHA-256 is the one that the database has for the package file,
-2. it carries a valid signature of the key that this mirror signs with now, over its header,
+2. it carries a valid signature over its header, of the key that this mirror signs with now or of another subkey of it,
 3. its payload is the one that its headers name, and
 4. name, version and architecture in its header are those of the server's record; `reconcile` looks at that.
 """
@@ -20,8 +20,8 @@ from pathlib import Path
 import structlog
 
 from packrat_agent.formats.interface import Format, Treatment
-from packrat_agent.gpg.rpmsign import carries_signature
 from packrat_agent.gpg.signing_key import SigningKey
+from packrat_agent.gpg.verify import verifies_by_family
 from packrat_agent.model.entries import Fragment, Product, StoredFile
 from packrat_agent.state.packages import WantedFile
 from packrat_agent.sync.context import MirrorContext
@@ -29,6 +29,7 @@ from packrat_core.errors import Refused
 from packrat_core.fs.open import open_regular
 from packrat_core.packages.rpm.header import walk
 from packrat_core.packages.rpm.payload import check_payload
+from packrat_core.packages.rpm.signatures import header_signatures
 
 log = structlog.get_logger()
 
@@ -84,7 +85,8 @@ def _read(sha256: str, path: Path, form: Format, key: SigningKey, scratch: Path)
         if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
             return None
         file.seek(0)
-        if not carries_signature(walk(file), key):
+        front = walk(file)
+        if not any(verifies_by_family(key, front.header.blob, found) for found in header_signatures(front)):
             return None
         check_payload(file)
         # The very file that was checked, whatever stands at its path meanwhile.

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
-from packrat_agent.gpg.verify import verifies
+from packrat_agent.gpg.verify import verifies_by_family
 from packrat_agent.model.records import Repo
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.original_places import signed_indexes
@@ -38,5 +38,5 @@ def _is_ours(context: MirrorContext, index: str, signature: str) -> bool:
     with suppress(OSError):
         data = read_regular(context.root / index, _INDEX_LIMIT)
         made = read_regular(context.root / signature, _SIGNATURE_LIMIT)
-        return context.key is not None and verifies(context.key, data, made)
+        return context.key is not None and verifies_by_family(context.key, data, made)
     return False

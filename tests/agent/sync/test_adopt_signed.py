@@ -97,6 +97,21 @@ def test_the_word_of_the_database_alone_is_not_enough(case: Case) -> None:
     assert not case.recall()
 
 
+def test_a_copy_that_another_subkey_of_the_same_key_signed_is_taken(case: Case) -> None:
+    with new_key("Mirror With Subkeys <subkeys@example.com>") as key:
+        sign(case.rpm, key)
+        gpg = ["gpg", "--homedir", str(key.home), "--batch", "--passphrase", ""]
+        subprocess.run([*gpg, "--quick-add-key", key.fingerprint, "ed25519", "sign"], check=True, capture_output=True)
+        [subkey] = list_subkeys(key)
+        assert len(Case(case.root, Key(key.home, subkey), case.package).recall()) == 1
+
+
+def list_subkeys(key: Key) -> list[str]:
+    gpg = ["gpg", "--homedir", str(key.home), "--batch", "--list-keys", "--with-colons", "--with-subkey-fingerprints"]
+    listed = subprocess.run(gpg, check=True, capture_output=True, text=True).stdout
+    return [line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:")][1:]
+
+
 def test_a_copy_that_another_key_signed_is_not_taken(case: Case, other_key: Key) -> None:
     sign(case.rpm, other_key)
     assert not case.recall()
