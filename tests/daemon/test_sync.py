@@ -44,6 +44,7 @@ def test_a_dry_run_says_what_would_be_done_and_touches_nothing(lab: Stage) -> No
     before = lab.tree()
     said = lab.agent("sync", "--dry-run").stdout
     assert "stranger" in said
+    assert "kept in their places" not in said
     assert lab.tree() == before
 
 

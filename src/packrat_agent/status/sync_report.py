@@ -109,10 +109,11 @@ def _show_takeover(summary: _SummaryReport) -> None:
     for mark, lines in (("*", summary.notes), ("~", summary.changes), ("?", summary.losses)):
         for line in lines:
             _print_line(f"{mark} {line}")
-    _print_line(
-        f"{sum(len(p.adopted) for p in summary.syncs)} files of packages would be kept in their places, "
-        f"{sum(len(p.downloads) for p in summary.syncs)} packages downloaded"
-    )
+    if summary.unremembered:
+        _print_line(
+            f"{sum(len(p.adopted) for p in summary.syncs)} files of packages would be kept in their places, "
+            f"{sum(len(p.downloads) for p in summary.syncs)} packages downloaded"
+        )
 
 
 def _told_added(report: _RepoReport) -> list[str]:
