@@ -48,9 +48,14 @@ class Case:
     def rpm(self) -> Path:
         return self.root / PATH
 
-    def recall(self, says: str | None = None) -> list[tuple[str, int, str]]:
-        """(SHA-256, size, that of the signed copy) of what is taken; says: what the database has as signed256."""
-        on_disk = hashlib.sha256(self.rpm.read_bytes()).hexdigest()
+    def recall(self, says: str | None = None, scanned: str | None = None) -> list[tuple[str, int, str]]:
+        """(SHA-256, size, that of the signed copy) of what is taken.
+
+        Args:
+            says: what the database has as signed256; None for what is on disk.
+            scanned: what the scan saw; None for what is on disk.
+        """
+        on_disk = scanned or hashlib.sha256(self.rpm.read_bytes()).hexdigest()
         status = self.rpm.stat()
         untracked = {PATH: StoredFile(PATH, on_disk, status.st_size, status.st_mtime_ns, status.st_ino)}
         signing = find_key(self.key.fingerprint, self.key.home, None, datetime.now(UTC))
@@ -89,6 +94,11 @@ def test_a_copy_that_this_key_signed_is_taken(case: Case) -> None:
 def test_a_copy_that_the_database_does_not_name_is_not(case: Case) -> None:
     sign(case.rpm, case.key)
     assert not case.recall("c" * 64)
+
+
+def test_a_copy_that_was_exchanged_since_the_scan_is_not_taken(case: Case) -> None:
+    sign(case.rpm, case.key)
+    assert not case.recall("c" * 64, scanned="c" * 64)
 
 
 def test_the_word_of_the_database_alone_is_not_enough(case: Case) -> None:
