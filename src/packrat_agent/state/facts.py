@@ -115,6 +115,18 @@ class KeyInUse(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class TakeoverUnderWay(Fact):
+    """The takeover of another agent's tree, until a full sync has ended it.
+
+    `original` is the path of the original packrat agent's state database, None where that agent left none.
+    """
+
+    NAME = "takeover"
+    began: float | None
+    original: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class RepoHealth:
     """How the last syncs of a repository went; it stands under `repo:` and the repository's name."""
 

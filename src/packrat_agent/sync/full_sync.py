@@ -22,10 +22,11 @@ import structlog
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.changes import Confirmed
 from packrat_agent.model.entries import StoredFile
+from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import MirrorView, Repo
 from packrat_agent.publish.claim import check_mounted
 from packrat_agent.publish.gc import collect_garbage, remove_empty_directories
-from packrat_agent.state.facts import LastFullSync
+from packrat_agent.state.facts import LastFullSync, TakeoverUnderWay
 from packrat_agent.state.fragment_backup import drop
 from packrat_agent.state.rejections import MIRROR
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
@@ -35,6 +36,7 @@ from packrat_agent.sync.kept_key import note_key
 from packrat_agent.sync.noted_sync import sync_and_note
 from packrat_agent.sync.removals import Leaving, hold_back_leaving
 from packrat_agent.sync.site import keep_site
+from packrat_agent.sync.takeover import begin_with_suites, find_changed_names, find_chores, find_losses, find_removed
 from packrat_agent.upstream.client import Packrat
 from packrat_core.aio.threads import in_thread
 from packrat_core.failpoints import done
@@ -44,7 +46,13 @@ log = structlog.get_logger()
 _EVERYTHING = Order(None, reread=True)
 
 
-async def sync(context: MirrorContext, server: Packrat, confirmed: Confirmed, on_progress: Progress) -> Summary:
+async def sync(
+    context: MirrorContext,
+    server: Packrat,
+    confirmed: Confirmed,
+    on_progress: Progress,
+    seen: Look | None = None,
+) -> Summary:
     """Do one full sync at once; in the context of a dry run, say what it would do.
 
     Args:
@@ -52,12 +60,36 @@ async def sync(context: MirrorContext, server: Packrat, confirmed: Confirmed, on
         server: Whom to ask.
         confirmed: What the operator confirms for this once.
         on_progress: Called with what was done since the last call.
+        seen: A look that `rehearse` took a moment ago; None to look now.
 
     Raises:
         PackratError: The sync could not begin, or not go on; what stops one repository stands in the summary.
     """
     full = (DryRun if context.dry_run else FullSync)(context, confirmed, on_progress)
-    return await full.run(server)
+    return await full.run(server, seen)
+
+
+async def rehearse(
+    context: MirrorContext, server: Packrat, confirmed: Confirmed, on_progress: Progress
+) -> tuple[Summary, Look | None]:
+    """Do a dry run before a takeover.
+
+    Args:
+        context: The mirror, in the context of a dry run.
+        server: Whom to ask.
+        confirmed: What the operator confirms for this once.
+        on_progress: Called with what was done since the last call.
+
+    Returns:
+        What a sync would do, and its look at the disk; None where a sync may see more, as it opens closed directories.
+
+    Raises:
+        PackratError: As `sync`.
+    """
+    full = DryRun(context, confirmed, on_progress)
+    summary = await full.run(server)
+    seen = full.seen
+    return summary, seen if seen is not None and not seen.found.locked else None
 
 
 class FullSync:
@@ -75,15 +107,18 @@ class FullSync:
         self._started = time.monotonic()
         self._seen: Look | None = None
 
-    async def run(self, server: Packrat) -> Summary:
-        """Take all steps at once.
+    async def run(self, server: Packrat, seen: Look | None = None) -> Summary:
+        """Take all steps at once; a look that is over is not taken again.
 
         Raises:
             PackratError: What stops all repositories.
         """
         # Before the look, which may take hours: a login that is refused is told at once.
         view = await self.ask(server)
-        await self.look()
+        if seen is None:
+            await self.look()
+        else:
+            await self._take_look(seen)
         await self.keep_repos(view)
         for repo in view.repos:
             await self.sync_repo(server, repo)
@@ -106,7 +141,9 @@ class FullSync:
         Raises:
             DiskError: root_dir can't be read, or the state database can't be written.
         """
-        seen = await in_thread(look, self._context, self._count)
+        await self._take_look(await in_thread(look, self._context, self._count))
+
+    async def _take_look(self, seen: Look) -> None:
         await self.note(seen)
         self.untracked = {file.path: file for file in seen.found.untracked}
 
@@ -120,6 +157,11 @@ class FullSync:
         self._seen = seen
 
     @property
+    def seen(self) -> Look | None:
+        """The look at the disk, once it is over."""
+        return self._seen
+
+    @property
     def is_looked(self) -> bool:
         """Whether the look at the disk is over, and noted."""
         return self._seen is not None
@@ -131,6 +173,8 @@ class FullSync:
             DiskError: The state database can't be written.
         """
         self.summary.syncs += await in_thread(keep_repos, self._context, view, self.confirmed)
+        if self._context.takeover is not None:
+            await in_thread(begin_with_suites, self._context, view.repos, self.untracked)
 
     async def sync_repo(self, server: Packrat, repo: Repo, order: Order = _EVERYTHING) -> SyncResult | None:
         """Sync one repository, by default all of it with every record asked for anew.
@@ -151,7 +195,7 @@ class FullSync:
         """
         assert self._seen is not None
         await in_thread(keep_site, self._context)
-        self.summary.collected = await in_thread(_collect, self._context, self._seen)
+        self.summary.collected = await in_thread(_collect, self._context, self._seen, self.summary)
         await server.heartbeat()
         self.summary.seconds = time.monotonic() - self._started
         await in_thread(_note_full_sync, self._context, self._seen, self.summary)
@@ -163,6 +207,8 @@ class FullSync:
 class DryRun(FullSync):
     """A full sync that says what it would do; it touches nothing and tells the server nothing."""
 
+    _view: MirrorView
+
     async def look(self) -> None:
         """Look at the disk as it is; root_dir need not exist."""
         self._seen = seen = await in_thread(look_without_a_touch, self._context, self._count)
@@ -171,16 +217,26 @@ class DryRun(FullSync):
 
     async def keep_repos(self, view: MirrorView) -> None:
         """Tell which repositories would stay though the server doesn't name them."""
+        self._view = view
         leaving = _find_leaving(self._context, view, self.confirmed)
         self.summary.syncs += _tell_leaving(self._context, leaving)
 
     async def finish(self, server: Packrat) -> None:
-        """Name what would be removed."""
+        """Name what would be removed, and what clients would lose by a takeover."""
         assert self._seen is not None
         adopted = {path for result in self.summary.syncs for path in result.adopted}
         untracked = find_untracked(self._context, self._seen.found)
         self.summary.collected = [path for path in untracked if path not in adopted]
+        if self._context.takeover is not None:
+            await in_thread(self._tell_takeover)
         self.summary.seconds = time.monotonic() - self._started
+
+    def _tell_takeover(self) -> None:
+        context, summary, view = self._context, self.summary, self._view
+        summary.collected = find_removed(view, summary, summary.collected)
+        summary.losses = find_losses(context, view, summary, self.untracked)
+        summary.changes = find_changed_names(context, view, self.untracked)
+        summary.notes = find_chores(view, self.untracked)
 
 
 async def ask_mirror(context: MirrorContext, server: Packrat) -> MirrorView:
@@ -226,7 +282,7 @@ def _tell_leaving(context: MirrorContext, leaving: tuple[Leaving, ...]) -> list[
     return results
 
 
-def _collect(context: MirrorContext, seen: Look) -> list[str]:
+def _collect(context: MirrorContext, seen: Look, summary: Summary) -> list[str]:
     """Remove what no client can still want, and what is untracked; gives the removed paths."""
     store, root = context.store, context.root
     check_mounted(root)
@@ -234,7 +290,7 @@ def _collect(context: MirrorContext, seen: Look) -> list[str]:
     gone = collect_garbage(root, expired, context.kept)
     store.live.forget(expired)
     done("garbage-noted")
-    untracked = collect_garbage(root, find_untracked(context, seen.found), context.kept, _tell_denied)
+    untracked = collect_garbage(root, _removable(context, seen, summary), context.kept, _tell_denied)
     for path in untracked:
         log.info("untracked", path=path, text="not of this mirror, not a keep file; removed")
     remove_empty_directories(root, seen.found.empty, context.kept)
@@ -242,7 +298,19 @@ def _collect(context: MirrorContext, seen: Look) -> list[str]:
     sources = [context.source_of(form) for form in FORMATS.values()]
     store.fragments.forget_unneeded(sources)
     drop(root, store.wanted.hashes(), sources)
+    if not (summary.errors or summary.rejected):
+        store.facts.drop(TakeoverUnderWay)
     return gone + untracked
+
+
+def _removable(context: MirrorContext, seen: Look, summary: Summary) -> list[str]:
+    """Name the untracked files that may go: not those that a repository which was not synced may still adopt."""
+    stopped = {result.repo for result in summary.syncs if result.held is not None}.union(summary.errors)
+    if (stopped or summary.rejected) and context.store.facts.read(TakeoverUnderWay) is not None:
+        # The directory of a repository whose record can't be used is not known yet.
+        return []
+    below = tuple(path_in_root(repo, "") for repo in context.store.wanted.repos() if repo.name in stopped)
+    return [path for path in find_untracked(context, seen.found) if not path.startswith(below)]
 
 
 def _tell_denied(path: str) -> None:

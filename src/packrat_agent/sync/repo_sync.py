@@ -137,6 +137,8 @@ def _tell_plan(
     stands = {p.path for p in new if p.path in order.untracked and order.untracked[p.path].sha256 == p.file.sha256}
     parts = (part.path for p in plan.keep for part in p.parts if part.path in order.untracked)
     result.adopted = [*parts, *sorted(stands)]
+    result.downloads = [p.path for p in plan.fetch if p.file.sha256 not in plan.sources and p.path not in stands]
+    result.planned = [*plan.keep, *plan.link, *plan.fetch]
     now = of_placements((*plan.keep, *new))
     gains = find_gains(before, now, standing(now, order.untracked), FORMATS[plan.repo.kind].treatment)
     result.added, result.removed = gains.added, gains.removed
