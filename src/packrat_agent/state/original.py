@@ -171,7 +171,7 @@ def _copied(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _rows(db: sqlite3.Connection, table: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Read columns as texts; '' where an earlier version lacks the column, or the value is no text."""
+    """Read columns as texts; '' where an earlier version lacks the column, or the value is not text."""
     have = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
     wanted = ", ".join(f'"{column}"' if column in have else "''" for column in columns)
     for row in db.execute(f"SELECT {wanted} FROM {table}"):
