@@ -237,7 +237,7 @@ def copied(mirror: Mirror, directory: Path) -> Iterator[tuple[str, Path]]:
 
 def tamper(copy: Path, name: str) -> None:
     """Give one file other bytes, which a client could use just as well."""
-    (path,) = copy.glob(f"pypi-dev/packages/*/{name}")
+    (path,) = (found for found in copy.glob(f"pypi-dev/packages/*/{name}") if not found.is_symlink())
     if name.endswith(".whl"):
         with zipfile.ZipFile(path, "a") as archive:
             archive.writestr("planted.py", "")
