@@ -188,7 +188,7 @@ LIES: Mapping[str, tuple[Lie, str, str]] = {
     "JSON without end": (
         lambda tree, _, __: (tree / SIMPLE / "other/index.v1_json").write_text("[" * 200_000),
         f"{SIMPLE}/other/index.v1_json",
-        "no JSON",
+        "not JSON",
     ),
     "two lists say another size": (
         lambda tree, _, __: edit(tree / SIMPLE / "other/index.v1_json", '"size": ', '"size": 1'),
