@@ -25,7 +25,7 @@ from packrat_agent.formats.docker.names import (
 from packrat_agent.formats.docker.read_image import read_image
 from packrat_agent.formats.docker.serving import ERRORS, write_rules
 from packrat_agent.formats.docker.signatures import sign_manifest, write_policy, write_registries
-from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
+from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Content, PendingSignature, Publication, QuotingFile, Tree, TreeFile, TreeLink
@@ -111,7 +111,7 @@ class DockerFormat:
         catalog = _render_catalog(request.settings, scope, list(rendered))
         return Tree(request.repo, (*(one.publication for one in rendered.values()), catalog))
 
-    def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
+    def client_setup(self, repo: Repo, url: str, signed: bool) -> tuple[ClientSetup, ...]:
         """Give the command that pulls an image, and a note on the signature policy if images are signed."""
         scheme, _, rest = url.partition("://")
         without_tls = "--tls-verify=false " if scheme == "http" else ""
@@ -119,7 +119,7 @@ class DockerFormat:
         if signed:
             policy = f"{url}/{repo.directory}/sigstore/policy.json"
             lines.append(f"# Signatures: add the entry of {policy} to /etc/containers/policy.json")
-        return "\n".join(lines)
+        return (ClientSetup("", "\n".join(lines)),)
 
     def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Name the manifests, if the name that clients pull by is known; a signature covers this name."""
