@@ -13,6 +13,7 @@ from packrat_agent.model.records import Rejection
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.store import Store
 from packrat_agent.sync.fault_log import FaultLog
+from packrat_agent.sync.last_renders import LastRenders
 from packrat_agent.sync.removals import RemovalLimits
 
 Progress = Callable[[str, int, int], None]
@@ -39,6 +40,7 @@ class MirrorContext:
     parallel_downloads: int
     removals: RemovalLimits
     retention: Retention
+    last_renders: LastRenders
     kept: frozenset[str] = frozenset()
     dry_run: bool = False
 
@@ -52,14 +54,12 @@ class MirrorContext:
 class Order:
     """A piece of work: what the sync of one repository is asked to do.
 
-    packages: the only ones that changed; None for all. reread: ask for every record anew. dry_run: stop once it is
-    decided. untracked: path → hashed files below `root_dir` that the state database doesn't know; those with wanted
-    bytes are adopted.
+    packages: the only ones that changed; None for all. reread: ask for every record anew. untracked: path → hashed
+    files below `root_dir` that the state database doesn't know; those with wanted bytes are adopted.
     """
 
     packages: Collection[str] | None = None
     reread: bool = False
-    dry_run: bool = False
     confirmed: Confirmed = NOTHING_CONFIRMED
     untracked: Mapping[str, StoredFile] = field(default_factory=dict)
 

@@ -137,7 +137,7 @@ class FullSync:
         Raises:
             ServerUnavailable: This, LoginRefused and DiskError stop all repositories.
         """
-        order = replace(order, confirmed=self.confirmed, untracked=self.untracked, dry_run=self._context.dry_run)
+        order = replace(order, confirmed=self.confirmed, untracked=self.untracked)
         result = await sync_and_note(self._context, server, repo, order, self.summary, self._on_progress)
         self.to_mend.discard(repo.name)
         return result

@@ -23,6 +23,7 @@ from packrat_agent.state.original import set_original_aside
 from packrat_agent.state.store import Store
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.fault_log import FaultLog
+from packrat_agent.sync.last_renders import LastRenders
 from packrat_agent.sync.removals import RemovalLimits
 from packrat_core.errors import SigningError
 
@@ -108,6 +109,7 @@ def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> M
         parallel_downloads=mirror.parallel_downloads,
         removals=RemovalLimits(mirror.max_removals_percent, float(mirror.full_sync_interval_s)),
         retention=Retention(mirror.index_grace_period_s, mirror.grace_period_s, mirror.keep_generations),
+        last_renders=LastRenders(),
         kept=kept_paths(mirror.root_dir, mirror.keep_files),
         dry_run=dry_run,
     )

@@ -39,7 +39,7 @@ async def sync_and_note(
     settings = replace(context.settings, clock_confirmed=order.confirmed.clock)
     confirmed = replace(context, settings=settings)
     try:
-        if not order.dry_run:
+        if not context.dry_run:
             check_mounted(context.root)
         result = await sync_repo(
             repo, order, server, context.store, confirmed, lambda files, size: on_progress(repo.name, files, size)

@@ -11,7 +11,7 @@ from packrat_agent.model.entries import KnownPlacement, Part, Placement, Plan, R
 from packrat_agent.model.paths import is_kept, path_in_root
 from packrat_agent.model.records import Repo, Wanted
 from packrat_agent.state.fragment_backup import recall
-from packrat_agent.state.packages import FileState, Unreadable, WantedFile
+from packrat_agent.state.packages import FileState, ReadFile, Unreadable, WantedFile
 from packrat_agent.state.store import Store
 from packrat_agent.sync.build import parts_of, read_placement
 from packrat_agent.sync.context import MirrorContext, Order
@@ -78,19 +78,19 @@ def _place(
         if waits or item.unreadable is Unreadable.UNTIL_RECORD_CHANGES:
             continue
         file, path = item.file, item.path
-        if not trust_places or item.state is not FileState.LIVE or path is None:
+        if not trust_places or item.state is not FileState.LIVE or not path:
             try:
                 path = path_in_root(repo, form.place(repo, file))
                 if is_kept(path, context.kept):
                     raise Refused(f"{path} is kept by keep_file in mirror.conf, so it is not written")
-                if item.fragment is not None:
+                if isinstance(item, ReadFile):
                     form.agree(file, item.fragment)
             except Refused as error:
                 refused.append(Refusal(file, str(error)))
                 continue
         if as_is:
             placements.append(KnownPlacement(file, path, (Part(path, file.sha256),)))
-        elif item.fragment is not None:
+        elif isinstance(item, ReadFile):
             placements.append(KnownPlacement(file, path, parts_of(path, file.sha256, item.fragment)))
         else:
             placements.append(Placement(file, path))

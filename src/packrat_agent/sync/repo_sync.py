@@ -12,20 +12,20 @@ import structlog
 
 from packrat_agent.formats.interface import Format, RenderRequest, Treatment, tell_ahead
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.entries import Place, Plan
+from packrat_agent.model.entries import Plan
 from packrat_agent.model.paths import is_kept
 from packrat_agent.model.records import PackageFile, Repo, Wanted
-from packrat_agent.model.tree import ReadyTree
+from packrat_agent.model.tree import LiveFile, ReadyTree
 from packrat_agent.publish.gc import collect_garbage
 from packrat_agent.publish.signing import declare_unsigned, sign_tree
 from packrat_agent.state.fragment_backup import keep
-from packrat_agent.state.last_render import LastRender
-from packrat_agent.state.packages import WantedFile
+from packrat_agent.state.packages import ReadFile, WantedFile
 from packrat_agent.state.store import Store
 from packrat_agent.sync.build import Made, Material, make
 from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.download import Fetched, fetch
+from packrat_agent.sync.last_renders import Basis, LastRender
 from packrat_agent.sync.reconcile import reconcile, reconcile_dry
 from packrat_agent.sync.removals import hold_back_removals
 from packrat_agent.sync.scope import Scope, narrow
@@ -61,10 +61,11 @@ async def sync_repo(
     result.held = _why_held(repo, context)
     if form is None or result.held is not None:
         return result
+    basis = Basis(repo, context.source_of(form), store.revisions.of(repo.name))
     # 1. Ask.
     wanted = await server.wanted(repo, order.packages, await in_thread(_known, repo, order, store))
     # 2. Remember.
-    await in_thread(_note_rejected, repo, wanted, order, store, result)
+    await in_thread(_note_rejected, repo, wanted, order, context, result)
     try:
         if order.packages is None:
             # A sync of some packages follows news of a change: the server named what goes.
@@ -73,9 +74,9 @@ async def sync_repo(
     except Held as held:
         result.held = str(held)
         return result
-    if order.dry_run:
+    if context.dry_run:
         return _tell_plan(await in_thread(reconcile_dry, repo, form, wanted, order, store, context), order, result)
-    scope = narrow(repo, order.packages, store.last_renders.take(repo.name, (repo, context.source_of(form))))
+    scope = narrow(repo, order.packages, context.last_renders.take(basis))
     await in_thread(store.wanted.remember_wanted, repo.name, wanted, order.packages)
     done("wanted-remembered")
     # 3. Reconcile.
@@ -83,15 +84,15 @@ async def sync_repo(
     # 4. Fetch.
     fetched = await _fetch(plan, server, context, count)
     # 5. to 9. Build, render, sign, make live, collect garbage.
-    await in_thread(_build, _Build(scope, form, wanted_files, plan, fetched, store, context, result))
+    await in_thread(_build, _Build(basis, scope, form, wanted_files, plan, fetched, store, context, result))
     result.seconds = time.monotonic() - started
     return result
 
 
-def _note_rejected(repo: Repo, wanted: Wanted, order: Order, store: Store, result: SyncResult) -> None:
+def _note_rejected(repo: Repo, wanted: Wanted, order: Order, context: MirrorContext, result: SyncResult) -> None:
     result.rejected = list(wanted.rejected)
-    if not order.dry_run:
-        store.rejections.note(repo.name, wanted.rejected, None if order.packages is None else wanted.uris)
+    if not context.dry_run:
+        context.store.rejections.note(repo.name, wanted.rejected, None if order.packages is None else wanted.uris)
 
 
 def _known(repo: Repo, order: Order, store: Store) -> Mapping[str, PackageFile]:
@@ -124,6 +125,7 @@ def _tell_plan(plan: Plan, order: Order, result: SyncResult) -> SyncResult:
 
 @dataclass(frozen=True, slots=True)
 class _Build:
+    basis: Basis
     scope: Scope
     form: Format
     wanted_files: Sequence[WantedFile]
@@ -155,11 +157,11 @@ def _build(build: _Build) -> None:
     key = build.context.key
     ready = declare_unsigned(tree, identities) if key is None else sign_tree(tree, key, identities, store.chunks)
     # 8. Make live, recorded before and after.
-    placed = {place.path for place in made.places}
+    placed = {package.path for package in made.packages}
     withdrawn = [path for path in build.plan.withdraw if path not in placed]
     gone = set(store.live.pointers(repo.name)) - {"", *ready.publication_names}
-    if ready.publications or made.places or withdrawn or gone:
-        _publish(build, ready, made.places, withdrawn)
+    if ready.publications or made.packages or withdrawn or gone:
+        _publish(build, ready, made.packages, withdrawn)
     facts |= {publication.name: publication.facts for publication in ready.publications}
     result.ahead = tell_ahead((facts[name] for name in ready.publication_names), now)
     for path in made.unneeded:
@@ -174,9 +176,7 @@ def _build(build: _Build) -> None:
     if not (made.failed or made.unreadable or made.disagreeing):
         # Each file on disk now belongs to an entry or is withdrawn, so that the next sync may start from here.
         refused = frozenset(refusal.file.package for refusal in build.plan.refused)
-        store.last_renders.keep(
-            repo.name, (repo, build.context.source_of(build.form)), LastRender(entries, refused, build.scope.memo)
-        )
+        build.context.last_renders.keep(build.basis, LastRender(entries, refused, build.scope.memo))
 
 
 def _remove_old_indexes(build: _Build) -> None:
@@ -190,11 +190,7 @@ def _remove_old_indexes(build: _Build) -> None:
 
 def _material(build: _Build) -> Material:
     plan = build.plan
-    known = {
-        item.file.sha256: (item.size, item.fragment)
-        for item in build.wanted_files
-        if item.fragment is not None and item.size is not None
-    }
+    known = {item.file.sha256: (item.size, item.fragment) for item in build.wanted_files if isinstance(item, ReadFile)}
     paths = None if build.scope.packages is None else {p.path for p in (*plan.keep, *plan.link, *plan.fetch)}
     names = build.store.live.published_names(build.scope.repo.directory, paths)
     return Material(
@@ -222,11 +218,11 @@ def _note(build: _Build, made: Made) -> None:
     build.result.refused = [*build.plan.refused, *made.unreadable, *made.disagreeing]
 
 
-def _publish(build: _Build, tree: ReadyTree, places: Sequence[Place], withdrawn: Sequence[str]) -> None:
+def _publish(build: _Build, tree: ReadyTree, packages: Sequence[LiveFile], withdrawn: Sequence[str]) -> None:
     result, repo = build.result, build.scope.repo.name
-    make_live(tree, places, withdrawn, build.store.live, build.context)
+    make_live(tree, packages, withdrawn, build.store.live, build.context)
     result.publications = [publication.name for publication in tree.publications]
-    result.added = [place.path for place in places]
+    result.added = [package.path for package in packages]
     result.removed = list(withdrawn)
     publications = ",".join(result.publications) or None
-    log.info("published", repo=repo, publications=publications, added=len(places), removed=len(withdrawn))
+    log.info("published", repo=repo, publications=publications, added=len(packages), removed=len(withdrawn))
