@@ -25,6 +25,23 @@ _JSON = "application/json;charset=utf-8"
 _HTML = b"<html><head><title>Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request, header names in lower case, and the monotonic second at which it came."""
+
+    at: float
+    verb: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The body, {} where it is no object."""
+        value = json.loads(self.body) if self.body else {}
+        return value if isinstance(value, dict) else {}
+
+
 @dataclass(slots=True)
 class Manners:
     """How the server behaves; may be changed while it runs.
@@ -36,7 +53,8 @@ class Manners:
     answered. slow_s: before each answer. html: a proxy in front answers with its error page. cut: answers end in
     the middle. busy: all is 429 with this Retry-After. closed: nothing is shown without a login. wrong: every answer
     is of this value. redirect: every answer leads there. cut_files: so many downloads still end in the middle;
-    resumable: files have a length, ETag and Range. after_file: is called when a download was answered.
+    resumable: files have a length, ETag and Range. after_file: is called when a download was answered. holds: requests
+    for which it is true are not answered until `release`.
     """
 
     minimum_s: float = 10.0
@@ -58,6 +76,7 @@ class Manners:
     cut_files: int = 0
     resumable: bool = False
     after_file: Callable[[], None] = lambda: None
+    holds: Callable[[Request], bool] = lambda request: False
     api: str = "2.0"
 
 
@@ -82,23 +101,6 @@ class StoredPackage:
     content: bytes
     tags: set[str] = field(default_factory=set)
     failed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request, header names in lower case, and the monotonic second at which it came."""
-
-    at: float
-    verb: str
-    target: str
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The body, {} where it is no object."""
-        value = json.loads(self.body) if self.body else {}
-        return value if isinstance(value, dict) else {}
 
 
 class _Refusal(Exception):
@@ -144,6 +146,7 @@ class OriginalServer:
         self._listener: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
         self._free = asyncio.Semaphore(workers)
+        self._released = asyncio.Event()
         shapes = {one.target: one.answer for one in read_wire("02") if one.verb == "GET" and one.status == 200}
         self._shape_mirror = shapes[f"{_MIRROR}:lab:"]
         self._shape_repo = next(
@@ -189,6 +192,11 @@ class OriginalServer:
     def revoke(self) -> None:
         """End all sessions."""
         self._tokens.clear()
+
+    def release(self) -> None:
+        """Answer what was held back, and hold back nothing any more."""
+        self.manners.holds = lambda request: False
+        self._do(self._released.set)
 
     def _touch(self, number: int) -> None:
         self._order.remove(number)
@@ -257,6 +265,8 @@ class OriginalServer:
                 self._news.notify_all()
             if self.manners.silent:
                 await asyncio.Event().wait()
+            if self.manners.holds(request):
+                await self._released.wait()
             async with self._free:
                 await self._answer(request, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):

@@ -54,6 +54,16 @@ class LiveFiles:
         sql = "SELECT path FROM live_files WHERE +repo = ? AND +publication = '' AND withdrawn_at IS NOT NULL"
         return frozenset(path for (path,) in self._db.rows(sql, (repo,)))
 
+    def withdrawn_of(self, paths: Iterable[str]) -> frozenset[str]:
+        """Give those of the paths that no index names any more."""
+        sql = "SELECT path FROM live_files WHERE withdrawn_at IS NOT NULL"
+        return frozenset(path for (path,) in self._among(sql, (), "path", frozenset(paths)))
+
+    def known_of(self, paths: Iterable[str]) -> frozenset[str]:
+        """Give those of the paths that the agent has put, or was about to put, there."""
+        sql = "SELECT path FROM live_files WHERE TRUE"
+        return frozenset(path for (path,) in self._among(sql, (), "path", frozenset(paths)))
+
     def everything(self) -> dict[str, StoredFile]:
         """Map path → file for all that the agent has put, or was about to put, below `root_dir`."""
         return {row[0]: StoredFile(*row) for row in self._db.rows(f"SELECT {_STORED} FROM live_files")}

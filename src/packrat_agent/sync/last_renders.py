@@ -54,3 +54,7 @@ class LastRenders:
         """Hand over what is held, if it has the same basis; a sync that fails puts nothing back."""
         found = self._found.pop(basis.repo.name, None)
         return found[1] if found is not None and found[0] == basis else None
+
+    def drop(self, repo: str) -> None:
+        """Forget what is held of a repository."""
+        self._found.pop(repo, None)

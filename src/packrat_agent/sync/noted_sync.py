@@ -1,7 +1,9 @@
 """Runs the sync of one repository, and notes how it went for the log, the summary and `status`."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from packrat_agent.model.records import Repo
 from packrat_agent.publish.claim import check_mounted
@@ -41,9 +43,8 @@ async def sync_and_note(
     try:
         if not context.dry_run:
             check_mounted(context.root)
-        result = await sync_repo(
-            repo, order, server, context.store, confirmed, lambda files, size: on_progress(repo.name, files, size)
-        )
+        count: Callable[[int, int], None] = partial(on_progress, repo.name)
+        result = await sync_repo(repo, order, server, confirmed, count)
     except (ServerUnavailable, LoginRefused, DiskError) as error:
         facts.update_repo(repo.name, error=str(error))
         raise
