@@ -169,6 +169,11 @@ class OriginalServer:
             assert self._news.wait_for(lambda: self.count(part, since) >= number, 120), f"{number} × {part}"
         return time.monotonic() - since
 
+    def until_polled(self, repo: str) -> None:
+        """Wait until a poll of that repository is open."""
+        with self._news:
+            assert self._news.wait_for(lambda: any(poll.repo == repo for poll in list(self._polls)), 120), repo
+
     def count(self, part: str = "", since: float = 0.0) -> int:
         """How many requests there were whose `VERB target` has that part."""
         return sum(part in f"{one.verb} {one.target}" for one in list(self.asked) if one.at >= since)
@@ -407,7 +412,9 @@ class OriginalServer:
         if again := self._again.pop(name, None):
             return again
         poll = _Poll(name, asyncio.Event(), [])
-        self._polls.append(poll)
+        with self._news:
+            self._polls.append(poll)
+            self._news.notify_all()
         self.polls_at_once = max(self.polls_at_once, len(self._polls))
         timeout_s = max(float(request.arguments["timeout"]), self.manners.minimum_s)
         try:

@@ -101,7 +101,11 @@ async def _sync_change(sync: _Sync) -> None:
     async with turn.lock:
         try:
             # 1. Ask.
-            wanted = await _ask(sync, await in_thread(_known, sync))
+            known = await in_thread(_known, sync)
+            wanted = await _ask(sync, known)
+            if sync.order.packages is not None and not wanted.uris and not known:
+                # The news was about another repository.
+                return
             async with _working(sync) as share:
                 # 2. Remember. 3. Reconcile.
                 planned = _leave_to_full_sync(await in_thread(_plan, sync, wanted), sync)
