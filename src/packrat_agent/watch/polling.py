@@ -121,8 +121,8 @@ class _Polls:
             # while a full sync still reads all of the repository.
             self._hasty = 0
             others = {other.name: names for other in self.repos() if other.name != repo.name}
-            self.tell(News({**others, repo.name: names}))
-            self.tell(News({repo.name: None}))
+            self.tell(News({repo.name: names}))
+            self.tell(News({**others, repo.name: None}))
             self._list_soon(repo.name)
             return between(*self.pace.rest_s)
         if took_s < timeout_s / 2:
