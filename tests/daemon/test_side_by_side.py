@@ -150,6 +150,17 @@ def test_a_tag_is_published_while_the_same_repository_downloads(original: Origin
         assert agent.stop() == 0
 
 
+def test_a_file_that_two_repositories_want_at_the_same_time_is_downloaded_once(
+    original: OriginalServer, mirror: Stage
+) -> None:
+    original.repos |= {f"other-{number}": StoredRepo("dev") for number in range(3)}
+    put(original, "shared")
+    mirror.agent("sync")
+    assert original.count("GET /files/shared") == 1
+    for repo in original.repos:
+        assert packages(mirror, repo).count("Package: shared\n") == 1
+
+
 def test_a_full_sync_asks_for_no_further_records_until_a_change_is_published(
     original: OriginalServer, mirror: Stage
 ) -> None:
