@@ -215,7 +215,7 @@ def test_a_failed_file_is_tried_again_by_the_next_sync_and_one_with_wrong_bytes_
         "/f/2": (FileState.WANTED, "wrong bytes", Unreadable.UNTIL_FULL_SYNC),
     }
     store.wanted.set_live(REPO.name, [Entry(a_file(2, "b"), "p", 1, Fragment(b"", "x", "1", "all"))])
-    assert marks(store)["/f/2"] == (FileState.LIVE, None, Unreadable.NO)
+    assert marks(store)["/f/2"] == (FileState.LIVE, "", Unreadable.NO)
 
 
 def test_flags_have_the_numbers_and_words_that_databases_hold() -> None:
