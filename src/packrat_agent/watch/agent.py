@@ -52,6 +52,8 @@ log = structlog.get_logger()
 _BACK_OFF = BackOff(first_s=1.0, longest_s=30.0)
 _LOOK_AGAIN_S = 15.0
 _METRICS_S = 10.0
+_LISTED_AT_ONCE = 16
+"""With so many changes worked on, none is begun that names no packages: each holds in memory all of its repository."""
 
 
 class Agent:
@@ -157,7 +159,7 @@ class Agent:
     def _hear(self, news: News) -> None:
         self._queue.hear(news.repos, mirror=news.mirror)
         # From here on the full syncs ask for no further records until these changes are published.
-        ready = self._queue.ready(self._workers.busy(Lane.CHANGE) | self._blocked, self._reading())
+        ready = self._queue.ready(self._workers.busy(Lane.CHANGE) | self._blocked, self._named_only())
         self._context.turns.records.expect(ready)
 
     async def _work(self, server: Packrat) -> None:
@@ -193,7 +195,7 @@ class Agent:
             workers.start(Lane.MIRROR, step)
         if self._is_looking_first:
             return
-        while (work := self._queue.take(workers.busy(Lane.CHANGE) | self._blocked, self._reading())) is not None:
+        while (work := self._queue.take(workers.busy(Lane.CHANGE) | self._blocked, self._named_only())) is not None:
             self._context.turns.records.expect([work[0]])
             # What stops it is not the repository's fault: the work comes back.
             workers.start(Lane.CHANGE, self._sync_change(server, *work), work[0], partial(self._queue.put_back, *work))
@@ -205,8 +207,11 @@ class Agent:
         if self._heartbeat.is_due:
             workers.start(Lane.HEALTH, self._heartbeat.beat(server))
 
-    def _reading(self) -> frozenset[str]:
-        """The repositories that a full sync reads for the first time, or is about to."""
+    def _named_only(self) -> frozenset[str]:
+        """The repositories of which only named packages are synced now; nothing else is listed."""
+        if len(self._workers.busy(Lane.CHANGE)) >= _LISTED_AT_ONCE:
+            return frozenset(self._repos)
+        # A full sync reads them for the first time, or is about to.
         return (self._queue.due | self._workers.busy(Lane.FULL)) - self._read
 
     def _next_step(self, server: Packrat) -> Coroutine[Any, Any, None] | None:

@@ -101,34 +101,34 @@ class WorkQueue:
         """The repositories that wait to be asked for anew."""
         return frozenset(self._due)
 
-    def ready(self, busy: Collection[str], reading: Collection[str]) -> frozenset[str]:
+    def ready(self, busy: Collection[str], named_only: Collection[str]) -> frozenset[str]:
         """Name the repositories whose changes `take` would give out now; the arguments are the same."""
         now = asyncio.get_running_loop().time()
         self._rests_until = {name: until for name, until in self._rests_until.items() if until > now}
         return frozenset(
             name
             for name, change in self._changed.items()
-            if name not in busy and name not in self._rests_until and (change.packages or name not in reading)
+            if name not in busy and name not in self._rests_until and (change.packages or name not in named_only)
         )
 
-    def take(self, busy: Collection[str] = (), reading: Collection[str] = ()) -> tuple[str, Order] | None:
+    def take(self, busy: Collection[str] = (), named_only: Collection[str] = ()) -> tuple[str, Order] | None:
         """Take the next change; if only resting repositories wait, give None and wake when the first may go.
 
         Args:
             busy: Repositories that a change of is worked on.
-            reading: Repositories that a full sync reads for the first time.
+            named_only: Repositories of which only packages that were named are taken; the rest waits.
 
         Returns:
             The repository and what to do, or None.
         """
-        ready = self.ready(busy, reading)
+        ready = self.ready(busy, named_only)
         name = next((name for name in self._changed if name in ready), None)
         if name is None:
             if waiting := [until for name, until in self._rests_until.items() if name in self._changed]:
                 asyncio.get_running_loop().call_at(min(waiting), self.wake)
             return None
         change = self._changed.pop(name)
-        if change.everything and name in reading:
+        if change.everything and name in named_only:
             self._changed[name] = _Change(everything=True, heard_at=change.heard_at)
             return name, Order(change.packages, heard_at=change.heard_at)
         return name, Order(None if change.everything else change.packages, heard_at=change.heard_at)
