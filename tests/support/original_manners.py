@@ -54,8 +54,8 @@ class HeldBack:
     next is asked for.
     """
 
-    def __init__(self, part: str, loop: asyncio.AbstractEventLoop) -> None:
-        self._part = part
+    def __init__(self, which: str | Callable[[Request], bool], loop: asyncio.AbstractEventLoop) -> None:
+        self._which = which
         self._loop = loop
         self._news = threading.Condition()
         self._waiting: list[tuple[Request, asyncio.Event]] = []
@@ -72,7 +72,7 @@ class HeldBack:
     def until_waiting(self, number: int) -> list[Request]:
         """Wait until that many wait at the same time."""
         with self._news:
-            assert self._news.wait_for(lambda: len(self._waiting) >= number, 120), f"{number} × {self._part}"
+            assert self._news.wait_for(lambda: len(self._waiting) >= number, 120), f"{number} × {self._which}"
             return [request for request, _ in self._waiting]
 
     def let_go(self, number: int = 1) -> None:
@@ -90,7 +90,8 @@ class HeldBack:
 
     async def wait(self, request: Request) -> None:
         """Hold a request back, if it is one of these."""
-        if self._part not in request.line or self._over:
+        is_one = self._which in request.line if isinstance(self._which, str) else self._which(request)
+        if self._over or not is_one:
             return
         held = (request, asyncio.Event())
         with self._news:

@@ -82,14 +82,22 @@ class OriginalServer(Store):
             assert self._news.wait_for(lambda: self.count(part, since) >= number, 120), f"{number} × {part}"
         return time.monotonic() - since
 
+    def until_polled(self, repo: str) -> None:
+        """Wait until a poll of that repository is open."""
+        self._polls.until_open(repo)
+
     def count(self, part: str = "", since: float = 0.0) -> int:
         """How many requests there were whose `VERB target` has that part."""
         return sum(part in request.line for request in list(self.asked) if request.at >= since)
 
     @contextmanager
-    def holding(self, part: str) -> Iterator[HeldBack]:
-        """Hold back requests whose `VERB target` has that part, each in its worker, until they are let go."""
-        held = HeldBack(part, self._loop)
+    def holding(self, which: str | Callable[[Request], bool]) -> Iterator[HeldBack]:
+        """Hold requests back, each in its worker, until they are let go.
+
+        Args:
+            which: A part of their `VERB target`, or what is true for them.
+        """
+        held = HeldBack(which, self._loop)
         self._held.append(held)
         try:
             yield held

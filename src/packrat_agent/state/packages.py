@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -10,7 +10,7 @@ from packrat_agent.model.entries import Entry, Fragment, Refusal
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo, Wanted
 from packrat_agent.state.database import Database
 from packrat_agent.state.fragments import FragmentSource, read_products
-from packrat_agent.state.last_render import LastRenders
+from packrat_agent.state.revisions import Revisions
 
 _FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256, created"
 _FILE_COLUMN_COUNT = len(_FILE_COLUMNS.split(","))
@@ -39,15 +39,30 @@ class Unreadable(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class WantedFile:
-    """One wanted package file with all that is remembered of it; `path` is relative to `root_dir`."""
+    """One wanted package file with what is remembered of it.
+
+    path: where it was to stand at the last sync, relative to `root_dir`; '' if it had no place yet. reason: why it is
+    not live, '' if there is nothing to tell.
+    """
 
     file: PackageFile
-    path: str | None = None
+    path: str = ""
     state: FileState = FileState.WANTED
-    reason: str | None = None
+    reason: str = ""
     unreadable: Unreadable = Unreadable.NO
-    size: int | None = None
-    fragment: Fragment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile(WantedFile):
+    """A wanted package file that was read: its size in bytes, and what the index needs of it."""
+
+    size: int = field(kw_only=True)
+    fragment: Fragment = field(kw_only=True)
+
+    @classmethod
+    def of(cls, item: WantedFile, size: int, fragment: Fragment) -> "ReadFile":
+        """Make it of a wanted file and what was read from it."""
+        return cls(item.file, item.path, item.state, item.reason, item.unreadable, size=size, fragment=fragment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +78,9 @@ class IndexedFile:
 class WantedFiles:
     """The repositories and their wanted files in the state database."""
 
-    def __init__(self, db: Database, last_renders: LastRenders) -> None:
+    def __init__(self, db: Database, revisions: Revisions) -> None:
         self._db = db
-        self._last_renders = last_renders
+        self._revisions = revisions
 
     def save_repos(self, repos: Sequence[Repo], staying: Collection[str] = ()) -> None:
         """Remember the mirror's repositories, and forget those it no longer has with their wanted files.
@@ -76,7 +91,7 @@ class WantedFiles:
             names = {repo.name for repo in repos}.union(staying)
             for (name,) in db.execute("SELECT name FROM repos").fetchall():
                 if name not in names:
-                    self._last_renders.drop(name)
+                    self._revisions.advance(name)
                     db.execute("DELETE FROM repos WHERE name = ?", (name,))
                     db.execute("DELETE FROM rejections WHERE repo = ?", (name,))
             for repo in repos:
@@ -131,7 +146,7 @@ class WantedFiles:
     def wanted_files(
         self, repo: str, source: FragmentSource, packages: Collection[str] | None = None
     ) -> list[WantedFile]:
-        """List the wanted files of a repository with their places and fragments, the oldest record first.
+        """List the wanted files of a repository, those with a fragment as ReadFile, the oldest record first.
 
         Args:
             repo: The name of the repository.
@@ -250,16 +265,11 @@ class WantedFiles:
 
 def _wanted_file(row: tuple[Any, ...]) -> WantedFile:
     path, state, reason, unreadable, size, body, name, version, arch, products = row[_FILE_COLUMN_COUNT:]
-    fragment = None if body is None else Fragment(body, name, version, arch, read_products(products))
-    return WantedFile(
-        PackageFile(*row[:_FILE_COLUMN_COUNT]),
-        path,
-        FileState(state),
-        reason,
-        Unreadable(unreadable),
-        size,
-        fragment,
-    )
+    file = PackageFile(*row[:_FILE_COLUMN_COUNT])
+    item = WantedFile(file, path or "", FileState(state), reason or "", Unreadable(unreadable))
+    if body is None:
+        return item
+    return ReadFile.of(item, size, Fragment(body, name, version, arch, read_products(products)))
 
 
 def _file_row(file: PackageFile) -> tuple[str, ...]:

@@ -14,7 +14,9 @@ from packrat_agent.model.records import Rejection
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.store import Store
 from packrat_agent.sync.fault_log import FaultLog
+from packrat_agent.sync.last_renders import LastRenders
 from packrat_agent.sync.removals import RemovalLimits
+from packrat_agent.sync.turns import Turns
 
 Progress = Callable[[str, int, int], None]
 """(what is being done, files done, bytes done) since the last call."""
@@ -37,9 +39,10 @@ class MirrorContext:
     key: SigningKey | None
     public_key: tuple[bytes, bytes] | None
     settings: RenderSettings
-    parallel_downloads: int
+    turns: Turns
     removals: RemovalLimits
     retention: Retention
+    last_renders: LastRenders
     kept: frozenset[str] = frozenset()
     dry_run: bool = False
 
@@ -60,14 +63,14 @@ class MirrorContext:
 class Order:
     """A piece of work: what the sync of one repository is asked to do.
 
-    packages: the only ones that changed; None for all. reread: ask for every record anew. dry_run: stop once it is
-    decided. untracked: path → hashed files below `root_dir` that the state database doesn't know; those with wanted
-    bytes are adopted.
+    packages: the only ones that changed; None for all. reread: a full sync, which asks for every record anew. heard_at:
+    when the agent first heard of the change; None if nobody told of one. untracked: path → hashed files below
+    `root_dir` that the state database doesn't know; those with wanted bytes are adopted.
     """
 
     packages: Collection[str] | None = None
     reread: bool = False
-    dry_run: bool = False
+    heard_at: float | None = None
     confirmed: Confirmed = NOTHING_CONFIRMED
     untracked: Mapping[str, StoredFile] = field(default_factory=dict)
 

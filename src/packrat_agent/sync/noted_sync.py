@@ -1,7 +1,9 @@
 """Runs the sync of one repository, and notes how it went for the log, the summary and `status`."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from packrat_agent.formats.docker.render import CATALOG
 from packrat_agent.model.records import Repo
@@ -42,11 +44,10 @@ async def sync_and_note(
     settings = replace(context.settings, clock_confirmed=order.confirmed.clock)
     confirmed = replace(context, settings=settings)
     try:
-        if not order.dry_run:
+        if not context.dry_run:
             check_mounted(context.root)
-        result = await sync_repo(
-            repo, order, server, context.store, confirmed, lambda files, size: on_progress(repo.name, files, size)
-        )
+        count: Callable[[int, int], None] = partial(on_progress, repo.name)
+        result = await sync_repo(repo, order, server, confirmed, count)
     except (ServerUnavailable, LoginRefused, DiskError) as error:
         facts.update_repo(repo.name, error=str(error))
         raise
@@ -57,8 +58,9 @@ async def sync_and_note(
         return None
     context.fault_log.result(result, whole=order.packages is None)
     summary.syncs.append(result)
-    if CATALOG in result.publications and not order.dry_run:
-        await in_thread(publish_site, context)
+    if CATALOG in result.publications and not context.dry_run:
+        async with context.turns.publishing:
+            await in_thread(publish_site, context)
     now = time.time()
     changes: RepoChanges = {"checked": now, "held": result.held, "ahead": result.ahead, "error": None}
     if result.publications or result.added or result.removed:

@@ -4,7 +4,7 @@ Answers are checked values; a record that can't be used becomes a Rejection.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any, TypeVar
 
 from packrat_agent.model.changes import Changes
@@ -34,8 +34,8 @@ from packrat_core.errors import ServerBroken, ServerRefused
 T = TypeVar("T")
 
 _API_MAJOR = "2"
-_RECORDS_AT_ONCE = 600
-"""Number of raw records fetched, and held in memory, at once."""
+_RECORDS_AT_ONCE = 300
+"""Number of raw records fetched, and held in memory, at once: a batch, which other work waits for."""
 _WAIT_MARGIN_S = 60.0
 """How late the answer to a poll may be: on a small server polls queue behind each other."""
 _CHANGES_MARGIN_S = 15.0
@@ -164,13 +164,20 @@ class Packrat:
         arguments = {"repo": f"{REPO}:{repo.name}:", "package_list": None if packages is None else sorted(packages)}
         return await self._asking(lambda: self._client.list_uris(PACKAGE_FILE, "repo", arguments))
 
-    async def wanted(self, repo: Repo, packages: Collection[str] | None, known: Mapping[str, PackageFile]) -> Wanted:
+    async def wanted(
+        self,
+        repo: Repo,
+        packages: Collection[str] | None,
+        known: Mapping[str, PackageFile],
+        turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> Wanted:
         """Ask for a repository's wanted files, of all packages or of some.
 
         Args:
             repo: The repository.
             packages: The packages; None for all.
             known: URI → record read earlier. It is not fetched again, since the record of a package file never changes.
+            turn: Makes a context that each batch of records is fetched in; other work comes between.
 
         Raises:
             PackratError: The server does not answer, or refuses the request.
@@ -191,7 +198,8 @@ class Packrat:
                 unseen.append(number)
         files = [known[uri] for uri in listed if uri in known]
         for start in range(0, len(unseen), _RECORDS_AT_ONCE):
-            await self._read_files(unseen[start : start + _RECORDS_AT_ONCE], files, rejected)
+            async with turn():
+                await self._read_files(unseen[start : start + _RECORDS_AT_ONCE], files, rejected)
         return Wanted(frozenset(listed), tuple(files), rejected.all())
 
     async def _read_files(self, ids: Sequence[str], files: list[PackageFile], rejected: "_Rejected") -> None:

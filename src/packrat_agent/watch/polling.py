@@ -117,9 +117,11 @@ class _Polls:
             # It waited behind other polls for a worker: leave more workers free.
             self._strained_until = loop.time() + self.pace.strained_s
         if names:
-            # Of a burst one name is told, and it may be another repository's.
+            # Of a burst one name is told, and it may be another repository's. The name by itself is what can be synced
+            # while a full sync still reads all of the repository.
             self._hasty = 0
             others = {other.name: names for other in self.repos() if other.name != repo.name}
+            self.tell(News({repo.name: names}))
             self.tell(News({**others, repo.name: None}))
             self._list_soon(repo.name)
             return between(*self.pace.rest_s)
