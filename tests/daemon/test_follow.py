@@ -33,12 +33,18 @@ QUICK = Pace(
     list_s=(0.6, 2.0),
     list_each_s=0.2,
     mirror_s=(0.8, 1.0),
+    first_poll_s=0.0,
     back_off=BackOff(0.1, 2.0),
     strained_s=30.0,
 )
 """All but the polls ten times as fast; only what polls can't tell is told by listing."""
 ONLY_POLLS = Pace(
-    poll_s=(1, 1), echo_s=(500.0, 500.0), rest_s=(0.0, 0.0), list_s=(1000.0, 1000.0), mirror_s=(1000.0, 1000.0)
+    poll_s=(1, 1),
+    echo_s=(500.0, 500.0),
+    rest_s=(0.0, 0.0),
+    list_s=(1000.0, 1000.0),
+    mirror_s=(1000.0, 1000.0),
+    first_poll_s=0.0,
 )
 """Whatever is told after the first news, a poll told."""
 
@@ -198,6 +204,35 @@ def test_a_strained_server_is_polled_once_at_a_time() -> None:
             assert all(later - earlier > 0.4 for earlier, later in pairwise(begun))
 
         assert asyncio.run(following(original.url, None, test)) is None
+
+
+def test_bulk_work_leaves_the_server_workers_for_others(original: OriginalServer) -> None:
+    """Reading two thousand records: polls wait, lists go on, one worker of three is always free."""
+    original.put_many(2000)
+    original.manners.record_s = 0.001
+
+    async def test(ear: Ear) -> None:
+        await ear.until(lambda: original.count("(poll)") > 1)
+        reading = asyncio.create_task(ear.packrat.wanted(ear.repos[0], None, {}))
+        await asyncio.to_thread(original.until_asked, 1, "PackageFile:")
+        # Polls that were open already go on to their end.
+        await asyncio.to_thread(original.until_asked, 4, "PackageFile:")
+        polls, lists, waits = original.count("(poll)"), original.count("LIST"), len(original.waits)
+        original.tag(1, "dev")
+        before = len(ear.news)
+        number = original.put("quiet", "1", "quiet_1_all.deb", b"x", tags=())
+        original.files[number].tags.add("dev")
+        await ear.until(lambda: ear.heard("apt-dev", None, before))
+        assert not reading.done(), "it was heard while the reading went on"
+        assert len((await reading).files) == 2000
+        assert original.count("(poll)") == polls
+        assert original.count("LIST") > lists
+        assert original.waits[waits:] == []
+        assert original.gets_at_once <= 2
+        # Then it polls again.
+        await ear.until(lambda: original.count("(poll)") > polls)
+
+    assert asyncio.run(following(original.url, None, test)) is None
 
 
 def test_empty_answers_at_once_are_not_asked_for_again_and_again(original: OriginalServer) -> None:

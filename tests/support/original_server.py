@@ -36,7 +36,9 @@ class Manners:
     answered. slow_s: before each answer. html: a proxy in front answers with its error page. cut: answers end in
     the middle. busy: all is 429 with this Retry-After. closed: nothing is shown without a login. wrong: every answer
     is of this value. redirect: every answer leads there. cut_files: so many downloads still end in the middle;
-    resumable: files have a length, ETag and Range. after_file: is called when a download was answered.
+    resumable: files have a length, ETag and Range. record_s: what each record of a package file costs the one processor
+    of the server. held: answers to GETs of package files wait for `let_go`. after_file: is called when a download was
+    answered.
     """
 
     minimum_s: float = 10.0
@@ -57,6 +59,8 @@ class Manners:
     redirect: str | None = None
     cut_files: int = 0
     resumable: bool = False
+    record_s: float = 0.0
+    held: bool = False
     after_file: Callable[[], None] = lambda: None
     api: str = "2.0"
 
@@ -82,6 +86,8 @@ class StoredPackage:
     content: bytes
     tags: set[str] = field(default_factory=set)
     failed: bool = False
+    kind: str = "deb"
+    created: str = "2026-11-22T11:20:20.264145+00:00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +141,13 @@ class OriginalServer:
         self._news = threading.Condition()
         self.polls_at_once = 0
         """The most polls that were ever open at the same time."""
+        self.gets_at_once = 0
+        """The most GETs of package files that were ever open at the same time."""
+        self.waits: list[Request] = []
+        """Requests that found all workers busy."""
+        self._gets = 0
+        self._held = asyncio.Semaphore(0)
+        self._processor = asyncio.Lock()
         self._tokens: set[str] = set()
         self._order: list[int] = []
         self._polls: list[_Poll] = []
@@ -181,10 +194,44 @@ class OriginalServer:
             self.tag(number, tag)
         return number
 
+    def put_many(self, count: int, kind: str = "rpm", tag: str = "dev") -> range:
+        """Add files that nobody is told of, by default of a type that an apt repository refuses; gives the numbers."""
+        first = max(self.files, default=0) + 1
+        for number in range(first, first + count):
+            file = StoredPackage(
+                number, f"many{number}", "1", "bookworm", f"many{number}_1_all.x", b"", {tag}, kind=kind
+            )
+            self.files[number] = file
+            self._order.append(number)
+        return range(first, first + count)
+
+    def record(self, number: int) -> dict[str, Any]:
+        """What the server says of a package file."""
+        return self._record(_FILE, str(number))
+
     def tag(self, number: int, tag: str) -> None:
         """Tag a file: the row moves to the end of lists."""
         self.files[number].tags.add(tag)
         self._touch(number)
+
+    def fail(self, number: int) -> None:
+        """Mark a file as failed: it leaves the lists."""
+        self.files[number].failed = True
+        self._touch(number)
+
+    def restore(self, newest: int) -> None:
+        """Take the database back to when `newest` was the newest file, as a backup does; nobody is told."""
+        self.files = {number: file for number, file in self.files.items() if number <= newest}
+        self._order = [number for number in self._order if number <= newest]
+
+    def let_go(self, count: int = 1) -> None:
+        """Answer so many of the GETs that are held."""
+
+        def release() -> None:
+            for _ in range(count):
+                self._held.release()
+
+        self._do(release)
 
     def revoke(self) -> None:
         """End all sessions."""
@@ -257,6 +304,8 @@ class OriginalServer:
                 self._news.notify_all()
             if self.manners.silent:
                 await asyncio.Event().wait()
+            if self._free.locked():
+                self.waits.append(request)
             async with self._free:
                 await self._answer(request, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -312,7 +361,7 @@ class OriginalServer:
             case "DESCRIBE":
                 return self._describe(request.target), {}
             case "GET" if not request.body:
-                return self._get(request)
+                return await self._get(request)
             case "LIST":
                 return self._list(request)
             case "CALL" if polling:
@@ -327,15 +376,33 @@ class OriginalServer:
                 return {**one.answer, "api-version": self.manners.api} if target == _API else one.answer
         raise _Refusal(404, {"message": f'path not found "{target}"'})
 
-    def _get(self, request: Request) -> tuple[Any, dict[str, str]]:
+    async def _get(self, request: Request) -> tuple[Any, dict[str, str]]:
         model, _, rest = request.target.partition(":")
         ids = rest.removesuffix(":").split(":")
+        if model == _FILE:
+            await self._work_on(len(ids))
         if len(ids) > 100:
             raise _Refusal(400, {"message": 'id_list longer than supported length of "100"'})
         found = {f"{model}:{one}:": self._record(model, one) for one in ids}
         if len(ids) == 1 and "multi-object" not in request.headers:
             return next(iter(found.values())), {"Multi-Object": "False"}
         return found, {"Multi-Object": "True"}
+
+    async def _work_on(self, records: int) -> None:
+        """Take the time that so many records cost, longer for each other request that is worked on meanwhile."""
+        self._gets += 1
+        self.gets_at_once = max(self.gets_at_once, self._gets)
+        try:
+            if self.manners.held:
+                await self._held.acquire()
+            left_s = records * self.manners.record_s
+            while left_s > 0:
+                # The processor goes from one to the next in slices.
+                async with self._processor:
+                    await asyncio.sleep(min(left_s, 0.01))
+                left_s -= 0.01
+        finally:
+            self._gets -= 1
 
     def _record(self, model: str, one: str) -> dict[str, Any]:
         if model == _MIRROR and one == self.mirror:
@@ -350,7 +417,8 @@ class OriginalServer:
         if model == _FILE and one.isdigit() and int(one) in self.files:
             file = self.files[int(one)]
             own = {"package": f"{_API}Package/Package:{file.package}:", "version": file.version, "arch": "all"}
-            own |= {"distroversion": f"{_SUITE}:{file.suite}:", "file": f"/files/{file.name}", "type": "deb"}
+            own |= {"distroversion": f"{_SUITE}:{file.suite}:", "file": f"/files/{file.name}", "type": file.kind}
+            own["created"] = file.created
             return {**self._shape_file, **own, "sha256": hashlib.sha256(file.content).hexdigest()}
         raise _Refusal(404, {"model_path": model, "object_id": one})
 

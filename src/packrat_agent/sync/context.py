@@ -52,21 +52,26 @@ class MirrorContext:
 class Order:
     """A piece of work: what the sync of one repository is asked to do.
 
-    packages: the only ones that changed; None for all. reread: ask for every record anew. dry_run: stop once it is
-    decided. untracked: path → hashed files below `root_dir` that the state database doesn't know; those with wanted
-    bytes are adopted.
+    packages: the only ones that changed; None for all. reread: it is part of a full sync, so what failed for good is
+    tried again. dry_run: stop once it is decided. heard_at: when the change was heard of, in epoch seconds; None: this
+    sync finds out. untracked: path → hashed files below `root_dir` that the state database doesn't know; those with
+    wanted bytes are adopted.
     """
 
     packages: Collection[str] | None = None
     reread: bool = False
     dry_run: bool = False
+    heard_at: float | None = None
     confirmed: Confirmed = NOTHING_CONFIRMED
     untracked: Mapping[str, StoredFile] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class SyncResult:
-    """What the sync of one repository did, for the log and the summary; `bytes` counts what was downloaded."""
+    """What the sync of one repository did, for the log and the summary; `bytes` counts what was downloaded.
+
+    `outstanding`: how many files failed for a reason that passes, such as a server that is away.
+    """
 
     repo: str
     adopted: list[str] = field(default_factory=list)
@@ -78,6 +83,7 @@ class SyncResult:
     held: str | None = None
     ahead: str | None = None
     publications: list[str] = field(default_factory=list)
+    outstanding: int = 0
     bytes: int = 0
     seconds: float = 0.0
 

@@ -58,5 +58,7 @@ async def sync_and_note(
     changes: RepoChanges = {"checked": now, "held": result.held, "ahead": result.ahead, "error": None}
     if result.publications or result.added or result.removed:
         changes["published"] = now
+    if not result.outstanding:
+        changes["behind_since"] = None
     facts.update_repo(repo.name, **changes)
     return result

@@ -4,9 +4,10 @@ The numbered comments of `sync_repo` and `_build` are these steps; no other modu
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
@@ -14,7 +15,7 @@ from packrat_agent.formats.interface import Format, RenderRequest, Treatment, te
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Place, Plan
 from packrat_agent.model.paths import is_kept
-from packrat_agent.model.records import PackageFile, Repo, Wanted
+from packrat_agent.model.records import Repo, Wanted
 from packrat_agent.model.tree import ReadyTree
 from packrat_agent.publish.gc import collect_garbage
 from packrat_agent.publish.signing import declare_unsigned, sign_tree
@@ -22,19 +23,24 @@ from packrat_agent.state.fragment_backup import keep
 from packrat_agent.state.last_render import LastRender
 from packrat_agent.state.packages import WantedFile
 from packrat_agent.state.store import Store
+from packrat_agent.sync.ask import ask_wanted
 from packrat_agent.sync.build import Made, Material, make
 from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.download import Fetched, fetch
 from packrat_agent.sync.reconcile import reconcile, reconcile_dry
 from packrat_agent.sync.removals import hold_back_removals
+from packrat_agent.sync.repo_work import WorkNotes
 from packrat_agent.sync.scope import Scope, narrow
 from packrat_agent.upstream.client import Packrat
-from packrat_core.errors import Held, ServerBroken
+from packrat_core.errors import Held, ServerBroken, ServerUnavailable
 from packrat_core.failpoints import done
 from packrat_core.threads import in_thread
 
 log = structlog.get_logger()
+
+_FEW_DOWNLOADS = 10
+"""Up to this number of files are downloaded at once; more are bulk work, which leaves the server time for others."""
 
 
 async def sync_repo(
@@ -50,11 +56,28 @@ async def sync_repo(
     on_progress: called with (files done, bytes downloaded) since the last call.
     Raises: PackratError if this repository can't be synced; what is published stays as it was.
     """
+    work = WorkNotes(store.facts, repo.name)
+    try:
+        return await _sync(repo, order, server, store, context, work, on_progress)
+    finally:
+        await work.end()
+
+
+async def _sync(
+    repo: Repo,
+    order: Order,
+    server: Packrat,
+    store: Store,
+    context: MirrorContext,
+    work: WorkNotes,
+    on_progress: Callable[[int, int], None],
+) -> SyncResult:
     started = time.monotonic()
     result = SyncResult(repo.name)
 
     def count(files: int, size: int) -> None:
         result.bytes += size
+        work.count(files)
         on_progress(files, size)
 
     form = FORMATS.get(repo.kind)
@@ -62,7 +85,7 @@ async def sync_repo(
     if form is None or result.held is not None:
         return result
     # 1. Ask.
-    wanted = await server.wanted(repo, order.packages, await in_thread(_known, repo, order, store))
+    wanted = await ask_wanted(repo, order, server, store, work)
     # 2. Remember.
     await in_thread(_note_rejected, repo, wanted, order, store, result)
     try:
@@ -81,6 +104,7 @@ async def sync_repo(
     # 3. Reconcile.
     wanted_files, plan = await in_thread(reconcile, scope, form, order, store, context)
     # 4. Fetch.
+    work.fetch(len(plan.fetch) + len(plan.link))
     fetched = await _fetch(plan, server, context, count)
     # 5. to 9. Build, render, sign, make live, collect garbage.
     await in_thread(_build, _Build(scope, form, wanted_files, plan, fetched, store, context, result))
@@ -94,10 +118,6 @@ def _note_rejected(repo: Repo, wanted: Wanted, order: Order, store: Store, resul
         store.rejections.note(repo.name, wanted.rejected, None if order.packages is None else wanted.uris)
 
 
-def _known(repo: Repo, order: Order, store: Store) -> Mapping[str, PackageFile]:
-    return {} if order.reread else store.wanted.known(repo.name, order.packages)
-
-
 def _why_held(repo: Repo, context: MirrorContext) -> str | None:
     if repo.kind not in FORMATS:
         return f"this packrat-agent builds no repositories of type {repo.kind}"
@@ -107,7 +127,8 @@ def _why_held(repo: Repo, context: MirrorContext) -> str | None:
 
 
 async def _fetch(plan: Plan, server: Packrat, context: MirrorContext, count: Callable[[int, int], None]) -> Fetched:
-    return await fetch(plan, context.staging, context.root, server.open_file, context.parallel_downloads, count)
+    open_file = partial(server.open_file, bulk=len(plan.fetch) > _FEW_DOWNLOADS)
+    return await fetch(plan, context.staging, context.root, open_file, context.parallel_downloads, count)
 
 
 def _tell_plan(plan: Plan, order: Order, result: SyncResult) -> SyncResult:
@@ -219,6 +240,7 @@ def _note(build: _Build, made: Made) -> None:
     wrong_bytes = [sha for sha, error in build.fetched.failed.items() if isinstance(error, ServerBroken)]
     wanted.note_trouble(repo, made.failed, wrong_bytes)
     build.result.failed = made.failed
+    build.result.outstanding = sum(isinstance(error, ServerUnavailable) for error in build.fetched.failed.values())
     build.result.refused = [*build.plan.refused, *made.unreadable, *made.disagreeing]
 
 

@@ -13,6 +13,7 @@ import asyncio
 import os
 import socket
 import time
+from dataclasses import replace
 
 import structlog
 
@@ -21,7 +22,7 @@ from packrat_agent.model.records import MirrorView, Repo
 from packrat_agent.publish.claim import take_confirmed
 from packrat_agent.state.facts import Failure, ScanProgress, Started
 from packrat_agent.status.prometheus import collect, serving_metrics
-from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary
+from packrat_agent.sync.context import MirrorContext, Progress, Summary
 from packrat_agent.sync.disk_look import is_nothing_known
 from packrat_agent.sync.full_sync import FullSync, ask_mirror, keep_repos
 from packrat_agent.sync.noted_sync import sync_and_note
@@ -35,6 +36,7 @@ from packrat_agent.watch.changes import follow
 from packrat_agent.watch.memory import settle
 from packrat_agent.watch.news import News
 from packrat_agent.watch.outage_log import OutageLog
+from packrat_agent.watch.record_checks import RecordChecks
 from packrat_agent.watch.work_queue import Due, WorkQueue
 from packrat_core import __version__
 from packrat_core.backoff import BackOff
@@ -61,14 +63,22 @@ class Agent:
         self._outage = OutageLog(context.store, context.config.packrat.url)
         self._queue = WorkQueue()
         self._look = BackgroundLook(context, self._queue.wake)
+        self._checks = RecordChecks(context.store.record_reads, self._queue.wake)
         self._repos: dict[str, Repo] = {}
         self._full: FullSync | None = None
         self._is_full_due = True
+        self._is_asked = False
         self._confirmed = NOTHING_CONFIRMED
 
     async def run(self) -> None:
         """Follow the server until cancelled: everything at the start and every interval, changes as they come."""
         self._note_start()
+        loop = asyncio.get_running_loop()
+
+        def sync_all() -> None:
+            loop.call_soon_threadsafe(self._queue.add_due, self._repos)
+
+        self._context.store.record_reads.on_distrust = sync_all
         async with serving_metrics(self._context.config):
             with self._look:
                 beside = [
@@ -89,6 +99,7 @@ class Agent:
         facts.write(Started(os.getpid(), socket.gethostname(), time.time(), __version__))
         for stale in (ScanProgress, Failure):
             facts.drop(stale)
+        facts.drop_work()
 
     async def _keep_full_syncs_due(self) -> None:
         """Make a full sync due at every interval, and whenever the bell rings."""
@@ -96,6 +107,7 @@ class Agent:
             try:
                 await asyncio.wait_for(self._bell.wait(), self._context.config.mirror.full_sync_interval_s)
                 self._bell.clear()
+                self._is_asked = True
                 log.info("asked", text="a full sync was asked for")
             except TimeoutError:
                 pass
@@ -128,11 +140,17 @@ class Agent:
         """Hear what changes, and work, until either fails."""
 
         def tell(news: News) -> None:
+            if news.history_lost:
+                reason = "the server does not know what changed since: it may have been restored"
+                self._context.store.record_reads.distrust(time.time(), reason)
+            if news.was_away:
+                self._checks.check_again()
             self._queue.hear(news.repos, mirror=news.mirror)
 
         tasks = [
             asyncio.ensure_future(follow(server, lambda: tuple(self._repos.values()), tell)),
             asyncio.ensure_future(self._work(server)),
+            asyncio.ensure_future(self._checks.run(server)),
         ]
         self._queue.add({}, mirror=True)
         try:
@@ -170,11 +188,14 @@ class Agent:
             elif (work := self._queue.take()) is not None:
                 await self._sync(server, work)
                 worked = True
-            elif self._full is not None and self._queue.is_empty and (self._full.is_looked or self._look.is_over):
+            elif self._full is not None and self._may_end(self._full):
                 await self._end_full_sync(server, self._full)
                 worked = True
             else:
                 return worked
+
+    def _may_end(self, full: FullSync) -> bool:
+        return self._queue.is_empty and (full.is_looked or self._look.is_over) and self._checks.are_over
 
     async def _ask_mirror(self, server: Packrat) -> None:
         """Look at the mirror's own record, which may have changed."""
@@ -205,20 +226,20 @@ class Agent:
             # It has left the mirror since.
             return
         full = self._full
+        order = replace(work.order, heard_at=work.heard_at)
         try:
             if full is not None and (work.order.reread or work.repo in full.to_mend):
-                result = await full.sync_repo(server, repo, work.order)
+                result = await full.sync_repo(server, repo, order)
             else:
-                order = Order(work.order.packages, work.order.reread, untracked=full.untracked if full else {})
+                order = replace(order, untracked=full.untracked if full else {})
                 result = await sync_and_note(self._context, server, repo, order, Summary(), self._on_progress)
         except (ServerUnavailable, LoginRefused, DiskError, asyncio.CancelledError):
             self._queue.put_back(work)
             raise
         published = result is not None and bool(result.publications)
         self._queue.note(repo.name, failed=result is None or bool(result.failed), published=published)
-        if result is not None and work.heard_at is not None and (published or result.added):
-            lag_s = round(time.time() - work.heard_at, 3)
-            self._context.store.facts.update_repo(repo.name, lag_s=lag_s)
+        if result is not None:
+            self._checks.note_sync(repo.name, order)
 
     async def _begin_full_sync(self, server: Packrat) -> None:
         """Ask for everything anew; a full sync that could not begin stays due, with what the operator confirmed.
@@ -241,6 +262,8 @@ class Agent:
             self._is_full_due = True
             raise
         self._full = full
+        self._checks.read_since = time.time() if self._is_asked else None
+        self._is_asked = False
         self._queue.add_due(self._repos)
         if not look_first:
             self._look.start()

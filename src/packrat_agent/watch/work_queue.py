@@ -115,6 +115,8 @@ class WorkQueue:
 
     def put_back(self, work: Due) -> None:
         """Take back work that something else than its repository stopped; it goes on as soon as that is over."""
+        if work.heard_at is not None:
+            self._heard_at[work.repo] = min(work.heard_at, self._heard_at.get(work.repo, work.heard_at))
         self.add({work.repo: work.order.packages})
         if work.order.reread:
             self.add_due([work.repo])

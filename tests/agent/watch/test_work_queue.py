@@ -78,7 +78,7 @@ def test_work_that_is_put_back_is_asked_for_anew_if_it_was_to_be() -> None:
             again = queue.take()
             assert again is not None
             assert again.repo == work.repo
-            assert again.order == work.order
+            assert (again.order, again.heard_at) == (work.order, work.heard_at)
         assert queue.is_empty
 
     asyncio.run(test())
