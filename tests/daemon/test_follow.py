@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from packrat_agent.model.changes import Changes
 from packrat_agent.model.records import Repo
@@ -20,6 +21,7 @@ from packrat_core.errors import PackratError, ServerUnavailable
 from packrat_demo.build_deb import Deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
+from packrat_server.store.tables import journal
 from support.original_server import OriginalServer, StoredRepo, original_server
 from support.stage import Stage, stage
 
@@ -258,6 +260,21 @@ def test_errors_at_once_are_retried_a_few_times_and_end_it(original: OriginalSer
     assert isinstance(asyncio.run(following(original.url, None, test)), ServerUnavailable)
 
 
+def test_a_server_that_was_away_is_told_of_when_it_is_back(original: OriginalServer) -> None:
+    async def test(ear: Ear) -> None:
+        await ear.until(lambda: original.count("LIST") > 1)
+        assert not any(news.was_away for news in ear.news)
+        since = time.monotonic()
+        original.manners.html = True
+        await asyncio.to_thread(original.until_asked, 1, "", since)
+        original.manners.html = False
+        await ear.until(lambda: any(news.was_away for news in ear.news))
+        [news] = [news for news in ear.news if news.was_away]
+        assert (dict(news.repos), news.mirror) == ({"apt-dev": None}, True)
+
+    assert asyncio.run(following(original.url, None, test)) is None
+
+
 def test_a_login_that_is_refused_ends_it_at_once(original: OriginalServer) -> None:
     original.users["lab"] = "lab_psk"
     original.manners.closed = True
@@ -334,6 +351,22 @@ def test_nothing_is_lost_in_a_burst(ours: Stage) -> None:
         for deb in debs:
             await asyncio.to_thread(ours.server.put_deb, deb)
         await ear.until(lambda: all(ear.heard("apt-dev", deb.name) for deb in debs))
+
+    assert asyncio.run(following(ours.server.url, ours.psk, test)) is None
+
+
+def test_a_server_that_forgot_its_history_is_told_of(ours: Stage) -> None:
+    """As after a restore: the position that the agent has is of another history."""
+
+    async def test(ear: Ear) -> None:
+        await ear.until(lambda: bool(ear.news))
+        engine = open_database(ours.server.data)
+        with engine.begin() as connection:
+            connection.execute(update(journal).values(mark="another"))
+        engine.dispose()
+        await asyncio.to_thread(ours.server.put_deb, Deb("first", "1", "all"))
+        await ear.until(lambda: any(news.history_lost for news in ear.news))
+        assert ear.news[-1].repos == {"apt-dev": None}
 
     assert asyncio.run(following(ours.server.url, ours.psk, test)) is None
 

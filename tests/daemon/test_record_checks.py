@@ -248,3 +248,17 @@ def test_while_records_are_read_the_status_says_so_and_the_lag_is_real(original:
         assert agent.stop() == 0
     [repo] = status(mirror)["repos"]
     assert (repo["unread"], repo["work"], repo["refused"]) == (0, None, 700)
+
+
+def test_a_change_whose_download_breaks_off_goes_on_to_be_lag(original: OriginalServer, mirror: Stage) -> None:
+    mirror.agent("sync")
+    put(original, "second")
+    original.manners.cut_files = 10**6
+    mirror.agent("sync", expect=8)
+    [repo] = status(mirror)["repos"]
+    assert repo["pending"] == 1
+    assert repo["lag_s"] > 0
+    original.manners.cut_files = 0
+    mirror.agent("sync")
+    [repo] = status(mirror)["repos"]
+    assert (repo["pending"], repo["lag_s"]) == (0, 0)
