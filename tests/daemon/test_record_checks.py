@@ -254,7 +254,7 @@ def test_a_change_whose_download_breaks_off_goes_on_to_be_lag(original: Original
     mirror.agent("sync")
     put(original, "second")
     original.manners.cut_files = 10**6
-    mirror.agent("sync", expect=8)
+    mirror.agent("sync", expect=12)
     [repo] = status(mirror)["repos"]
     assert repo["pending"] == 1
     assert repo["lag_s"] > 0
