@@ -47,7 +47,8 @@ async def ask_wanted(repo: Repo, order: Order, server: Packrat, store: Store, wo
     async def remember(files: Sequence[PackageFile], left: int) -> None:
         nonlocal new
         new -= sum(1 for file in files if file.uri not in known)
-        if await in_thread(store.record_reads.note, repo.name, files, asked_at):
+        # A dry run remembers nothing, not even the repository that the records are of.
+        if not order.dry_run and await in_thread(store.record_reads.note, repo.name, files, asked_at):
             # It holds what the index says of the URI's former file.
             store.last_renders.drop(repo.name)
         work.read(left, min(new, left))
