@@ -3,8 +3,7 @@
 1. The record of a package file never changes on the server, so a record that was read is not read again by a sync.
 2. A server that was rebuilt, restored from a backup or exchanged for another one gives its URIs to other files. Whoever
    finds a sign of that calls `distrust`: records that were read earlier count as unread from then on.
-3. A record that differs from what was read under its URI is such a sign, unless its repository's records were
-   distrusted already.
+3. A record that differs from what was read under its URI is such a sign, unless that one was distrusted already.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -54,15 +53,27 @@ class RecordReads:
             log.info("reread", reason=reason, text="all records are read again")
         self.on_distrust()
 
-    def unread(self, repo: str, now: float) -> frozenset[str]:
+    def unread(self, repo: str, now: float, uris: Collection[str] | None = None) -> frozenset[str]:
         """Give the URIs of a repository's known files whose records are to be read again before they are used.
 
         Dates that lie in the future come from a clock that was wrong, and say nothing.
+
+        Args:
+            repo: The name of the repository.
+            now: The moment, in epoch seconds.
+            uris: Which ones to look at; None: all.
         """
-        rows = self._db.rows(
-            "SELECT uri FROM files WHERE repo = ? AND (read_at < ? OR read_at > ?)", (repo, self._since(), now)
-        )
-        return frozenset(uri for (uri,) in rows)
+        # A change of one package must not look at all files of a large repository.
+        parts = [("", ())] if uris is None else [_among(some) for some in _portions(list(uris))]
+        found: set[str] = set()
+        for where, values in parts:
+            sql = f"SELECT uri FROM files WHERE repo = ? AND (read_at < ? OR read_at > ?){where}"
+            found.update(uri for (uri,) in self._db.rows(sql, (repo, self._since(), now, *values)))
+        return frozenset(found)
+
+    def is_trusted(self, read_at: float) -> bool:
+        """Say whether a record that was read at that moment is trusted."""
+        return read_at >= self._since()
 
     def dates(self, repo: str) -> dict[str, float]:
         """Map the URIs of a repository's known files to when their records were last read."""
@@ -85,7 +96,7 @@ class RecordReads:
             insert_files(db, repo, new, asked_at)
             self._set_dates(repo, [file.uri for file in files], asked_at)
             differing = [file.uri for file in new if file.uri in known]
-            if any(known[uri][1] >= self._since() for uri in differing):
+            if any(self.is_trusted(known[uri][1]) for uri in differing):
                 self.distrust(asked_at, f"{differing[0]} is another file than before")
         return bool(differing)
 
@@ -107,7 +118,7 @@ class RecordReads:
             same = [file.uri for file in files if file.uri in known and known[file.uri][0] == file]
             self._set_dates(repo, same, asked_at)
             differing = [file.uri for file in files if file.uri in known and known[file.uri][0] != file]
-            if differing:
+            if any(self.is_trusted(known[uri][1]) for uri in differing):
                 self.distrust(asked_at, f"{differing[0]} is another file than before")
 
     def _since(self) -> float:
@@ -121,11 +132,15 @@ class RecordReads:
     def _known(self, repo: str, files: Sequence[PackageFile]) -> dict[str, tuple[PackageFile, float]]:
         found: dict[str, tuple[PackageFile, float]] = {}
         for uris in _portions([file.uri for file in files]):
-            marks = ", ".join("?" * len(uris))
-            sql = f"SELECT {FILE_COLUMNS}, read_at FROM files WHERE repo = ? AND uri IN ({marks})"
-            for *columns, read_at in self._db.rows(sql, (repo, *uris)):
+            where, values = _among(uris)
+            sql = f"SELECT {FILE_COLUMNS}, read_at FROM files WHERE repo = ?{where}"
+            for *columns, read_at in self._db.rows(sql, (repo, *values)):
                 found[columns[0]] = (PackageFile(*columns), read_at)
         return found
+
+
+def _among(uris: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    return f" AND uri IN ({', '.join('?' * len(uris))})", tuple(uris)
 
 
 def _portions(uris: Sequence[str]) -> Iterator[Sequence[str]]:

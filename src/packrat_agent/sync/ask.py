@@ -34,7 +34,8 @@ async def ask_wanted(repo: Repo, order: Order, server: Packrat, store: Store, wo
     asked_at = time.time()
     listed = await server.list_wanted(repo, order.packages)
     known = await in_thread(store.wanted.known, repo.name, order.packages)
-    unread = await in_thread(store.record_reads.unread, repo.name, asked_at)
+    some = None if order.packages is None else known.keys()
+    unread = await in_thread(store.record_reads.unread, repo.name, asked_at, some)
     # What can't be used may be usable to a newer agent, so a full sync tries it again.
     unusable = {} if order.reread else await in_thread(store.rejections.known, repo.name)
     if _is_change(listed, known, unusable):

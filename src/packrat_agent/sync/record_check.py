@@ -33,17 +33,17 @@ async def check_records(server: Packrat, repo: str, reads: RecordReads, read_sin
         server: Whom to ask.
         repo: The name of the repository.
         reads: When the known records were last read.
-        read_since: Check all that were not read since this moment, in epoch seconds; None: choose some.
+        read_since: Check all that were not read since this moment, too, in epoch seconds; None: only the chosen ones.
 
     Raises:
         PackratError: The server does not answer, or the disk fails.
     """
     dates = await in_thread(reads.dates, repo)
     now = time.time()
-    if read_since is None:
-        chosen = choose_records(dates, now, random.Random())  # noqa: S311 a sample
-    else:
-        chosen = [uri for uri, read_at in dates.items() if not read_since <= read_at <= now]
+    chosen = choose_records(dates, now, random.Random())  # noqa: S311 a sample
+    if read_since is not None:
+        older = [uri for uri, read_at in dates.items() if not read_since <= read_at <= now]
+        chosen = list(dict.fromkeys([*chosen, *older]))
     newest = find_newest(dates)
     waiting = iter(chosen)
     while portion := list(islice(waiting, _AT_ONCE)):
@@ -54,8 +54,15 @@ async def check_records(server: Packrat, repo: str, reads: RecordReads, read_sin
             # It shows some of them no longer. Which ones the mirror has is told by its lists.
             return
         await in_thread(reads.confirm, repo, read.files, asked_at)
-        if newest in read.missing and newest in await in_thread(reads.dates, repo):
-            await in_thread(reads.distrust, asked_at, f"{newest} is gone, the newest file of {repo}")
+        if newest in read.missing:
+            await in_thread(_note_gone, reads, repo, newest, asked_at)
+
+
+def _note_gone(reads: RecordReads, repo: str, newest: str, asked_at: float) -> None:
+    """Distrust all records, unless a sync has removed the newest one meanwhile, or it is distrusted already."""
+    read_at = reads.dates(repo).get(newest)
+    if read_at is not None and reads.is_trusted(read_at):
+        reads.distrust(asked_at, f"{newest} is gone, the newest file of {repo}")
 
 
 def choose_records(dates: Mapping[str, float], now: float, chance: random.Random) -> list[str]:

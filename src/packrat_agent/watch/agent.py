@@ -262,7 +262,7 @@ class Agent:
             self._is_full_due = True
             raise
         self._full = full
-        self._checks.read_since = time.time() if self._is_asked else None
+        self._checks.begin(time.time() if self._is_asked else None)
         self._is_asked = False
         self._queue.add_due(self._repos)
         if not look_first:

@@ -1,7 +1,7 @@
 """Checks the known records of one repository after the other, beside the syncs, which never wait for it.
 
-A repository is checked after each of its syncs that belongs to a full sync, and after the first one once the server was
-away: who restores a server stops it. (`sync/record_check.py` has the rules.)
+A repository is checked once in each full sync, and once more after the server was away: who restores a server stops it.
+(`sync/record_check.py` has the rules.)
 """
 
 import asyncio
@@ -18,10 +18,9 @@ class RecordChecks:
 
     def __init__(self, reads: RecordReads, on_end: Callable[[], None]) -> None:
         """Take what is known; `on_end` is called when nothing waits any more."""
-        self.read_since: float | None = None
-        """Where somebody asked for a full sync: all records are read that were not read since then; epoch seconds."""
         self._reads = reads
         self._on_end = on_end
+        self._read_since: float | None = None
         self._waiting: dict[str, float | None] = {}
         self._checking: str | None = None
         self._checked: set[str] = set()
@@ -32,16 +31,25 @@ class RecordChecks:
         """Whether nothing waits and nothing is under way."""
         return not self._waiting and self._checking is None
 
+    def begin(self, read_since: float | None) -> None:
+        """Check each repository once in a full sync that begins.
+
+        read_since: where somebody asked for it, all records are read that were not read since then; epoch seconds.
+        """
+        self._read_since = read_since
+        self._checked.clear()
+
     def check_again(self) -> None:
-        """Check each repository after its next sync of all packages, since the server may be another one."""
+        """Check each repository once more, since the server may be another one."""
         self._checked.clear()
 
     def note_sync(self, repo: str, order: Order) -> None:
         """Note that a repository was synced, and check it if it is time."""
-        if order.packages is not None or not (order.reread or repo not in self._checked):
+        # Once only, or a server that gives another answer each time would be asked for everything again and again.
+        if order.packages is not None or repo in self._checked:
             return
         self._checked.add(repo)
-        self._waiting[repo] = self.read_since if order.reread else self._waiting.get(repo)
+        self._waiting[repo] = self._read_since
         self._woken.set()
 
     async def run(self, server: Packrat) -> None:

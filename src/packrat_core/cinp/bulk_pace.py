@@ -6,8 +6,8 @@ be asked, but answers that get slower show it.
 1. Bulk work begins with one request at a time. Each answer in good time allows one more request at once, up to a limit.
 2. The measure is the quiet time: the shortest answer of the last ten minutes that came while no other request of the
    bulk work was open. Where there is none, the work goes back to one request at a time to find out.
-3. An answer is slow if it takes half as long again as the quiet time, and a tenth of a second more. It halves the
-   number of requests at once, as do several slow answers to requests that were open together.
+3. An answer is slow if it takes half as long again as the quiet time, and a margin more. It halves the number of
+   requests at once, as do several slow answers to requests that were open together.
 4. After a slow answer the number rises more carefully: by one for as many answers in good time as there are requests.
 5. Where one request at a time is still slow, the next one waits for as long as the last one took, at most ten seconds.
 
@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 _MEMORY_S = 600.0
 _BUCKET_S = 60.0
 _SLOW_FACTOR = 1.5
-_SLOW_MARGIN_S = 0.1
 _LONGEST_REST_S = 10.0
 
 
@@ -47,11 +46,13 @@ class Pace:
     """The pace that follows from all answers so far.
 
     most: The largest number of requests at once.
+    margin_s: By how much an answer must be late to count as slow; a trifle says nothing.
     at_once: How many requests may be open.
     rest_s: How long to wait before the next one.
     """
 
     most: int
+    margin_s: float = 0.1
     at_once: int = 1
     rest_s: float = 0.0
     _quiet: tuple[tuple[float, float], ...] = ()
@@ -68,7 +69,7 @@ class Pace:
         if not quiet:
             return replace(self, at_once=1, rest_s=0.0, _quiet=(), _good=0)
         quiet_s = min(shortest_s for _, shortest_s in quiet)
-        if answer.took_s > quiet_s * _SLOW_FACTOR + _SLOW_MARGIN_S:
+        if answer.took_s > quiet_s * _SLOW_FACTOR + self.margin_s:
             return self._slower(answer, quiet)
         good = self._good + 1
         if self.at_once < self.most and (not self._was_slow or good >= self.at_once):

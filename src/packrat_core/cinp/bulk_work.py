@@ -1,6 +1,6 @@
 """Lets requests of bulk work go to the server at the pace that it can bear (see `bulk_pace`).
 
-bulk = BulkWork(most=2)
+bulk = BulkWork(Pace(most=2))
 async with bulk.turn() as turn:
     ...send the request, read the answer...
     turn.note_answer()
@@ -21,8 +21,8 @@ _PAUSE_S = 2.0
 class BulkWork:
     """Gives out turns, first come, first served, for one event loop."""
 
-    def __init__(self, most: int) -> None:
-        self._pace = Pace(most)
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
         self._open: set[Turn] = set()
         self._given = 0
         self._waiting: deque[asyncio.Future[None]] = deque()

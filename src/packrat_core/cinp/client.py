@@ -17,6 +17,7 @@ import structlog
 
 from packrat_core.backoff import lengthen
 from packrat_core.cinp.batches import split_ids
+from packrat_core.cinp.bulk_pace import Pace
 from packrat_core.cinp.bulk_work import BulkWork
 from packrat_core.cinp.download import Download
 from packrat_core.cinp.limits import LISTING, RECORDS
@@ -41,6 +42,8 @@ _REQUESTS_AT_ONCE = 3
 _BULK_AT_ONCE = 2
 """Of the bulk work's requests for records: the original server has three workers, of which one is left to others."""
 _BULK_DOWNLOADS = 64
+_DOWNLOAD_MARGIN_S = 0.5
+"""Downloads share the line, too, so their answers begin less regularly."""
 _MEASURED_IDS = 50
 """An answer of fewer records is no measure of the server's pace."""
 _PAGES_LIMIT = 20
@@ -84,8 +87,8 @@ class CinpClient:
         self._version = VERSIONS[0]
         self._auth: dict[str, str] = {}
         self._busy = False
-        self._bulk_records = BulkWork(_BULK_AT_ONCE)
-        self._bulk_downloads = BulkWork(_BULK_DOWNLOADS)
+        self._bulk_records = BulkWork(Pace(_BULK_AT_ONCE))
+        self._bulk_downloads = BulkWork(Pace(_BULK_DOWNLOADS, _DOWNLOAD_MARGIN_S))
 
     @property
     def is_busy(self) -> bool:

@@ -64,8 +64,16 @@ def test_a_record_that_differs_has_all_others_read_again(store: Store, beside: b
 def test_a_difference_in_what_was_distrusted_already_says_nothing_new(store: Store) -> None:
     store.record_reads.distrust(NOW + 10)
     store.record_reads.note("other", [a_file(1, "b")], NOW + 20)
+    store.record_reads.confirm(REPO, [a_file(2, "b")], NOW + 25)
     store.record_reads.note(REPO, [a_file(1, "b")], NOW + 30)
     assert unread(store) == {"apt-dev/f/2"}
+
+
+def test_only_what_is_asked_for_is_looked_at(store: Store) -> None:
+    store.record_reads.distrust(NOW + 10)
+    many = [f"/f/{number}" for number in range(2, 2000)]
+    assert store.record_reads.unread(REPO, NOW + 100, many) == {"/f/2"}
+    assert store.record_reads.unread(REPO, NOW + 100, []) == set()
 
 
 def test_a_record_that_differs_starts_anew(store: Store) -> None:

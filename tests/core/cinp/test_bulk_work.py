@@ -2,12 +2,13 @@
 
 import asyncio
 
+from packrat_core.cinp.bulk_pace import Pace
 from packrat_core.cinp.bulk_work import BulkWork
 
 
 def test_turns_are_given_in_order_and_more_at_once_after_good_answers() -> None:
     async def test() -> None:
-        bulk = BulkWork(2)
+        bulk = BulkWork(Pace(2))
         order: list[int] = []
         most = now = 0
         gate = asyncio.Event()
@@ -39,7 +40,7 @@ def test_turns_are_given_in_order_and_more_at_once_after_good_answers() -> None:
 
 def test_who_gives_up_while_waiting_or_just_served_blocks_nobody() -> None:
     async def test() -> None:
-        bulk = BulkWork(1)
+        bulk = BulkWork(Pace(1))
         first = bulk.turn()
         await first.__aenter__()
         waiting = [asyncio.create_task(bulk.turn().__aenter__()) for _ in range(2)]
@@ -58,6 +59,6 @@ def test_who_gives_up_while_waiting_or_just_served_blocks_nobody() -> None:
 
 def test_nothing_is_busy_before_there_is_work() -> None:
     async def test() -> None:
-        assert not BulkWork(2).is_busy
+        assert not BulkWork(Pace(2)).is_busy
 
     asyncio.run(test())
