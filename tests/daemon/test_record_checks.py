@@ -212,6 +212,19 @@ def test_a_server_that_was_restored_and_has_no_newer_files_yet_is_followed(
         assert agent.stop() == 0
 
 
+def test_a_server_that_never_gives_the_same_answer_is_not_asked_for_ever(
+    original: OriginalServer, mirror: Stage
+) -> None:
+    original.repos["apt-two"] = StoredRepo("dev")
+    original.manners.restless = True
+    since = time.monotonic()
+    with daemon(mirror) as agent:
+        agent.until_logged("checked")
+        # Each repository: read, checked, and read again for each of the two checks.
+        assert len(records_read(original, since)) <= 2 * 4
+        assert agent.stop() == 0
+
+
 def test_another_server_in_the_configuration_is_read_as_a_whole(original: OriginalServer, mirror: Stage) -> None:
     mirror.agent("sync")
     with original_server() as other:

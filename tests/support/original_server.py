@@ -37,8 +37,8 @@ class Manners:
     the middle. busy: all is 429 with this Retry-After. closed: nothing is shown without a login. wrong: every answer
     is of this value. redirect: every answer leads there. cut_files: so many downloads still end in the middle;
     resumable: files have a length, ETag and Range. record_s: what each record of a package file costs the one processor
-    of the server. held: answers to GETs of package files wait for `let_go`. after_file: is called when a download was
-    answered.
+    of the server. restless: each answer names another moment of creation. held: answers to GETs of package files wait
+    for `let_go`. after_file: is called when a download was answered.
     """
 
     minimum_s: float = 10.0
@@ -60,6 +60,7 @@ class Manners:
     cut_files: int = 0
     resumable: bool = False
     record_s: float = 0.0
+    restless: bool = False
     held: bool = False
     after_file: Callable[[], None] = lambda: None
     api: str = "2.0"
@@ -419,6 +420,8 @@ class OriginalServer:
             own = {"package": f"{_API}Package/Package:{file.package}:", "version": file.version, "arch": "all"}
             own |= {"distroversion": f"{_SUITE}:{file.suite}:", "file": f"/files/{file.name}", "type": file.kind}
             own["created"] = file.created
+            if self.manners.restless:
+                own["created"] = f"2026-11-22T11:20:20.{len(self.asked):06}+00:00"
             return {**self._shape_file, **own, "sha256": hashlib.sha256(file.content).hexdigest()}
         raise _Refusal(404, {"model_path": model, "object_id": one})
 
