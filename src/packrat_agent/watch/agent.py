@@ -242,7 +242,7 @@ class Agent:
             self._checks.note_sync(repo.name, order)
 
     async def _begin_full_sync(self, server: Packrat) -> None:
-        """Ask for the mirror anew, and queue all repositories; a full sync that could not begin stays due, with what the operator confirmed.
+        """Ask for the mirror and queue all of it; what could not begin stays due, with what the operator confirmed.
 
         Raises:
             PackratError: The server doesn't answer, or the disk fails.
