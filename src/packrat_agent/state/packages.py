@@ -1,6 +1,8 @@
 """Remembers which repositories and package files the server wants, and joins the files with their fragments."""
 
 import json
+import sqlite3
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -12,8 +14,8 @@ from packrat_agent.state.database import Database
 from packrat_agent.state.fragments import FragmentSource, read_products
 from packrat_agent.state.revisions import Revisions
 
-_FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256, created"
-_FILE_COLUMN_COUNT = len(_FILE_COLUMNS.split(","))
+FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256, created"
+_FILE_COLUMN_COUNT = len(FILE_COLUMNS.split(","))
 _MANY = 500
 
 
@@ -120,7 +122,7 @@ class WantedFiles:
         """Map the URIs of a repository's wanted files (of all, or of the named packages) to what they are."""
         found: dict[str, PackageFile] = {}
         for files, where, values in _chunks(packages):
-            sql = f"SELECT {_FILE_COLUMNS} FROM {files} WHERE repo = ?{where}"
+            sql = f"SELECT {FILE_COLUMNS} FROM {files} WHERE repo = ?{where}"
             for row in self._db.rows(sql, (repo, *values)):
                 found[row[0]] = PackageFile(*row)
         return found
@@ -137,11 +139,7 @@ class WantedFiles:
         with self._db.transaction() as db:
             gone = [(repo, uri) for uri in known if uri not in wanted.uris]
             db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
-            changed = [file for file in wanted.files if known.get(file.uri) != file]
-            db.executemany(
-                f"INSERT OR REPLACE INTO files (repo, {_FILE_COLUMNS}) VALUES (?{', ?' * _FILE_COLUMN_COUNT})",
-                [(repo, *_file_row(file)) for file in changed],
-            )
+            insert_files(db, repo, [file for file in wanted.files if known.get(file.uri) != file], time.time())
 
     def wanted_files(
         self, repo: str, source: FragmentSource, packages: Collection[str] | None = None
@@ -261,6 +259,21 @@ class WantedFiles:
     def hashes(self) -> frozenset[str]:
         """Give the SHA-256s of all files that any repository wants."""
         return frozenset(sha256 for (sha256,) in self._db.rows("SELECT DISTINCT sha256 FROM files"))
+
+
+def insert_files(db: sqlite3.Connection, repo: str, files: Iterable[PackageFile], read_at: float) -> None:
+    """Write rows for new or changed records, which start as wanted.
+
+    Args:
+        db: An open transaction.
+        repo: The name of the repository.
+        files: The records.
+        read_at: When the server was asked for them, in epoch seconds.
+    """
+    db.executemany(
+        f"INSERT OR REPLACE INTO files (repo, {FILE_COLUMNS}, read_at) VALUES (?, ?{', ?' * _FILE_COLUMN_COUNT})",
+        [(repo, *_file_row(file), read_at) for file in files],
+    )
 
 
 def _wanted_file(row: tuple[Any, ...]) -> WantedFile:

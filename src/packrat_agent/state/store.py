@@ -10,6 +10,7 @@ from packrat_agent.state.fragments import Fragments
 from packrat_agent.state.generations import Generations
 from packrat_agent.state.packages import WantedFiles
 from packrat_agent.state.published import LiveFiles
+from packrat_agent.state.record_reads import RecordReads
 from packrat_agent.state.rejections import Rejections
 from packrat_agent.state.revisions import Revisions
 
@@ -28,6 +29,7 @@ class Store:
         self.chunks = Chunks(self._db)
         self.facts = Facts(self._db)
         self.events = Events(self._db)
+        self.record_reads = RecordReads(self._db, self.facts)
 
     def close(self) -> None:
         """Close the database."""

@@ -28,7 +28,7 @@ from packrat_agent.sync.last_renders import Basis, LastRender
 from packrat_agent.sync.scope import Scope
 from packrat_agent.sync.turns import RepoTurn
 from packrat_core.aio.threads import in_thread
-from packrat_core.errors import ServerBroken
+from packrat_core.errors import ServerBroken, ServerUnavailable
 from packrat_core.failpoints import done
 
 log = structlog.get_logger()
@@ -174,6 +174,7 @@ def _note(build: Build, made: Made) -> None:
     wrong_bytes = [sha for sha, error in build.fetched.failed.items() if isinstance(error, ServerBroken)]
     wanted.note_trouble(repo, made.failed, wrong_bytes)
     build.result.failed = made.failed
+    build.result.outstanding = sum(isinstance(error, ServerUnavailable) for error in build.fetched.failed.values())
     known = refused_for_good(build.wanted_files)
     build.result.refused = [*build.plan.refused, *known, *made.unreadable, *made.disagreeing]
     build.result.newly_refused = new_refusals(build.result.refused, build.before.wanted_files)

@@ -63,9 +63,9 @@ class MirrorContext:
 class Order:
     """A piece of work: what the sync of one repository is asked to do.
 
-    packages: the only ones that changed; None for all. reread: a full sync, which asks for every record anew. heard_at:
-    when the agent first heard of the change; None if nobody told of one. untracked: path → hashed files below
-    `root_dir` that the state database doesn't know; those with wanted bytes are adopted.
+    packages: the only ones that changed; None for all. reread: it is part of a full sync, so what failed for good is
+    tried again. heard_at: when the change was heard of, in epoch seconds; None: this sync finds out. untracked: path →
+    hashed files below `root_dir` that the state database doesn't know; those with wanted bytes are adopted.
     """
 
     packages: Collection[str] | None = None
@@ -80,7 +80,8 @@ class SyncResult:
     """What the sync of one repository did, for the log and the summary; `bytes` counts what was downloaded.
 
     `added` and `removed` name the package files that clients gained and lost. `newly_refused`: those of `refused` that
-    the last sync did not refuse for the same reason.
+    the last sync did not refuse for the same reason. `outstanding`: how many files failed for a reason that passes,
+    such as a server that is away.
     """
 
     repo: str
@@ -94,6 +95,7 @@ class SyncResult:
     held: str | None = None
     ahead: str | None = None
     publications: list[str] = field(default_factory=list)
+    outstanding: int = 0
     bytes: int = 0
     seconds: float = 0.0
 

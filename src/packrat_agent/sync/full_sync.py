@@ -82,6 +82,9 @@ class FullSync:
         """
         # Before the look, which may take hours: a login that is refused is told at once.
         view = await self.ask(server)
+        # Somebody who starts a sync wants to be sure: nothing that was read earlier counts.
+        await in_thread(self._context.store.record_reads.distrust, time.time())
+        await in_thread(self._context.store.facts.drop_work)
         await self.look()
         await self.keep_repos(view)
         await self._sync_repos(server, view.repos)
@@ -155,7 +158,7 @@ class FullSync:
             self.summary.syncs += await in_thread(keep_repos, self._context, view, self.confirmed)
 
     async def sync_repo(self, server: Packrat, repo: Repo, order: Order = _EVERYTHING) -> SyncResult | None:
-        """Sync one repository, by default all of it with every record asked for anew.
+        """Sync one repository, by default all of it.
 
         Raises:
             ServerUnavailable: This, LoginRefused and DiskError stop all repositories.

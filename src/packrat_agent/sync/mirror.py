@@ -1,6 +1,7 @@
 """Makes a mirror ready to work: takes the lock, opens the state database, checks root_dir and the signing key."""
 
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -88,6 +89,7 @@ def ready_for_dry_run(config: Config) -> Iterator[MirrorContext]:
 
 def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> MirrorContext:
     mirror = config.mirror
+    store.record_reads.trust_server(config.packrat.url, time.time())
     key = _find_key(config)
     exported = export_public(key) if key is not None else None
     settings = RenderSettings(

@@ -40,7 +40,7 @@ async def sync_and_note(
         DiskError: The disk is full or fails; the same.
     """
     # A dry run works on a copy of the state database, which nobody reads afterwards.
-    facts = context.store.facts
+    facts, began = context.store.facts, time.time()
     settings = replace(context.settings, clock_confirmed=order.confirmed.clock)
     confirmed = replace(context, settings=settings)
     try:
@@ -66,4 +66,7 @@ async def sync_and_note(
     if result.publications or result.added or result.removed:
         changes["published"] = now
     facts.update_repo(repo.name, **changes)
+    if not result.outstanding:
+        # Its full sync may be behind with something else meanwhile.
+        facts.note_caught_up(repo.name, None if order.packages is None else order.heard_at or began)
     return result

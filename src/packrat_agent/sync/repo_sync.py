@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from packrat_agent.formats.interface import Format
 from packrat_agent.formats.table import FORMATS
@@ -15,6 +16,7 @@ from packrat_agent.model.entries import KnownPlacement, Plan
 from packrat_agent.model.paths import is_kept
 from packrat_agent.model.records import PackageFile, Repo, Wanted
 from packrat_agent.state.packages import FileState, IndexedFile, WantedFile
+from packrat_agent.sync.ask import ask_wanted
 from packrat_agent.sync.build_repo import Build, build_repo
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.download import Fetched, fetch
@@ -22,6 +24,7 @@ from packrat_agent.sync.gains import Before, find_gains, new_refusals, of_placem
 from packrat_agent.sync.last_renders import Basis
 from packrat_agent.sync.reconcile import reconcile, reconcile_dry
 from packrat_agent.sync.removals import hold_back_removals
+from packrat_agent.sync.repo_work import WorkNotes
 from packrat_agent.sync.scope import Scope, narrow
 from packrat_agent.sync.shared_downloads import Share
 from packrat_agent.sync.staging import own_staging
@@ -30,6 +33,9 @@ from packrat_agent.upstream.client import Packrat
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import Held
 from packrat_core.failpoints import done
+
+_FEW_DOWNLOADS = 10
+"""Up to this number of files are downloaded at once; more are bulk work, which leaves the server time for others."""
 
 
 async def sync_repo(
@@ -48,17 +54,18 @@ async def sync_repo(
         PackratError: This repository can't be synced; what is published stays as it was.
     """
     started = time.monotonic()
-    result = SyncResult(repo.name)
+    result, work = SyncResult(repo.name), WorkNotes(context.store.facts, repo.name)
 
     def count(files: int, size: int) -> None:
         result.bytes += size
+        work.count(files)
         on_progress(files, size)
 
     form = FORMATS.get(repo.kind)
     result.held = _why_held(repo, context)
     if form is None or result.held is not None:
         return result
-    sync = _Sync(repo, form, order, server, context, context.turns.of(repo.name), result, count)
+    sync = _Sync(repo, form, order, server, context, context.turns.of(repo.name), result, work, count)
     try:
         if context.dry_run:
             await _tell_plan(sync)
@@ -68,6 +75,8 @@ async def sync_repo(
             await _sync_change(sync)
     except Held as held:
         result.held = str(held)
+    finally:
+        await work.end()
     result.seconds = time.monotonic() - started
     return result
 
@@ -83,6 +92,7 @@ class _Sync:
     context: MirrorContext
     turn: RepoTurn
     result: SyncResult
+    work: WorkNotes
     on_progress: Callable[[int, int], None]
 
 
@@ -108,7 +118,7 @@ async def _sync_change(sync: _Sync) -> None:
         try:
             # 1. Ask.
             known = await in_thread(_known, sync)
-            wanted = await _ask(sync, known)
+            wanted = await _ask(sync)
             if sync.order.packages is not None and not wanted.uris and not known:
                 # The news was about another repository.
                 return
@@ -128,12 +138,12 @@ async def _sync_in_full(sync: _Sync) -> None:
     turn = sync.turn
     before = turn.changes
     # 1. Ask.
-    wanted = await _ask(sync, {})
+    wanted = await _ask(sync)
     async with AsyncExitStack() as held:
         async with turn.lock:
             if turn.changes != before:
                 # What a change brought or took is in no list that was made before it.
-                wanted = await _ask(sync, {file.uri: file for file in wanted.files})
+                wanted = await _ask(sync)
             share = await held.enter_async_context(_working(sync))
             # 2. Remember. 3. Reconcile.
             planned = await in_thread(_plan, sync, wanted)
@@ -156,10 +166,8 @@ async def _sync_in_full(sync: _Sync) -> None:
         await _build(planned, fetched, share, sync)
 
 
-async def _ask(sync: _Sync, known: Mapping[str, PackageFile]) -> Wanted:
-    records = sync.context.turns.records
-    urgent = not sync.order.reread
-    return await sync.server.wanted(sync.repo, sync.order.packages, known, lambda: records.one(urgent=urgent))
+async def _ask(sync: _Sync) -> Wanted:
+    return await ask_wanted(sync.repo, sync.order, sync.server, sync.context, sync.work)
 
 
 def _known(sync: _Sync) -> Mapping[str, PackageFile]:
@@ -242,7 +250,9 @@ def _without(plan: Plan, fetched: Fetched) -> Plan:
 
 
 async def _fetch(plan: Plan, share: Share, sync: _Sync) -> Fetched:
-    return await fetch(plan, share, sync.context.root, sync.server.open_file, sync.on_progress)
+    sync.work.fetch(len(plan.fetch) + len(plan.link))
+    open_file = partial(sync.server.open_file, bulk=len(plan.fetch) > _FEW_DOWNLOADS)
+    return await fetch(plan, share, sync.context.root, open_file, sync.on_progress)
 
 
 async def _build(planned: _Planned, fetched: Fetched, share: Share, sync: _Sync) -> None:
@@ -277,7 +287,7 @@ async def _tell_plan(sync: _Sync) -> None:
         Held: The removal guard would hold back what would go.
     """
     repo, order, context, result = sync.repo, sync.order, sync.context, sync.result
-    wanted = await _ask(sync, {})
+    wanted = await _ask(sync)
     result.rejected = list(wanted.rejected)
     accepted = order.confirmed.removals
     await in_thread(hold_back_removals, repo, wanted, context.store, context.removals, accepted=accepted)

@@ -40,6 +40,7 @@ from packrat_agent.watch.heartbeat import Heartbeat
 from packrat_agent.watch.memory import settle
 from packrat_agent.watch.news import News
 from packrat_agent.watch.outage_log import OutageLog
+from packrat_agent.watch.record_checks import RecordChecks
 from packrat_agent.watch.work_queue import WorkQueue
 from packrat_agent.watch.workers import Lane, Workers
 from packrat_core import __version__
@@ -72,6 +73,7 @@ class Agent:
         self._heartbeat = Heartbeat(self._workers, self._outage)
         self._paused_until = 0.0
         self._look = BackgroundLook(context, self._queue.wake)
+        self._checks = RecordChecks(context.store.record_reads, self._queue.wake)
         self._repos: dict[str, Repo] = {}
         self._blocked: frozenset[str] = frozenset()
         """Repositories whose records are being changed; nobody starts to work on them."""
@@ -79,12 +81,19 @@ class Agent:
         """Repositories whose records were read whole at some time."""
         self._full: FullSync | None = None
         self._is_full_due = True
+        self._is_asked = False
         self._is_looking_first = False
         self._confirmed = NOTHING_CONFIRMED
 
     async def run(self) -> None:
         """Follow the server until cancelled: everything at the start and every interval, changes as they come."""
         self._note_start()
+        loop = asyncio.get_running_loop()
+
+        def sync_all() -> None:
+            loop.call_soon_threadsafe(self._queue.add_due, self._repos)
+
+        self._context.store.record_reads.on_distrust = sync_all
         async with serving_metrics(self._context.config):
             with self._look:
                 beside = [
@@ -105,6 +114,7 @@ class Agent:
         facts.write(Started(os.getpid(), socket.gethostname(), time.time(), __version__))
         for stale in (ScanProgress, Failure):
             facts.drop(stale)
+        facts.drop_work()
         self._read.update(self._context.store.live.published_repos())
 
     async def _keep_full_syncs_due(self) -> None:
@@ -113,6 +123,7 @@ class Agent:
             try:
                 await asyncio.wait_for(self._bell.wait(), self._context.config.mirror.full_sync_interval_s)
                 self._bell.clear()
+                self._is_asked = True
                 log.info("asked", text="a full sync was asked for")
             except TimeoutError:
                 pass
@@ -146,6 +157,7 @@ class Agent:
         tasks = [
             asyncio.ensure_future(follow(server, lambda: tuple(self._repos.values()), self._hear)),
             asyncio.ensure_future(self._work(server)),
+            asyncio.ensure_future(self._checks.run(server)),
         ]
         self._queue.add({}, mirror=True)
         try:
@@ -158,6 +170,11 @@ class Agent:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _hear(self, news: News) -> None:
+        if news.history_lost:
+            reason = "the server does not know what changed since: it may have been restored"
+            self._context.store.record_reads.distrust(time.time(), reason)
+        if news.was_away:
+            self._checks.check_again()
         self._queue.hear(news.repos, mirror=news.mirror)
         # From here on the full syncs ask for no further records until these changes are published.
         ready = self._queue.ready(self._workers.busy(Lane.CHANGE) | self._blocked, self._named_only())
@@ -224,7 +241,8 @@ class Agent:
             return self._ask_mirror(server)
         if full is None or self._queue.due or self._workers.busy(Lane.FULL) or full.to_mend.intersection(self._repos):
             return None
-        return self._end_full_sync(server, full) if full.is_looked or self._look.is_over else None
+        is_over = (full.is_looked or self._look.is_over) and self._checks.are_over
+        return self._end_full_sync(server, full) if is_over else None
 
     async def _ask_mirror(self, server: Packrat) -> None:
         """Look at the mirror's own record, which may have changed."""
@@ -283,15 +301,19 @@ class Agent:
         self._note(name, order, result)
 
     async def _sync_in_full(self, server: Packrat, name: str, order: Order) -> None:
-        """Take the step of the full sync for one repository.
+        """Sync all of a repository; during a full sync, as its step.
 
         Raises:
             ServerUnavailable: This, LoginRefused and DiskError stop all repositories.
         """
         repo, full = self._repos.get(name), self._full
-        if repo is None or full is None:
+        if repo is None:
             return
-        result = await full.sync_repo(server, repo, order)
+        if full is None:
+            # Records that were trusted are to be read again.
+            result = await sync_and_note(self._context, server, repo, order, Summary(), self._on_progress)
+        else:
+            result = await full.sync_repo(server, repo, order)
         if result is not None:
             self._read.add(name)
         self._note(name, order, result)
@@ -299,12 +321,11 @@ class Agent:
     def _note(self, name: str, order: Order, result: SyncResult | None) -> None:
         published = result is not None and bool(result.publications)
         self._queue.note(name, failed=result is None or bool(result.failed), published=published)
-        if result is not None and order.heard_at is not None and (published or result.added):
-            lag_s = round(time.time() - order.heard_at, 3)
-            self._context.store.facts.update_repo(name, lag_s=lag_s)
+        if result is not None:
+            self._checks.note_sync(name, order)
 
     async def _begin_full_sync(self, server: Packrat) -> None:
-        """Ask for everything anew; a full sync that could not begin stays due, with what the operator confirmed.
+        """Ask for the mirror and queue all of it; what could not begin stays due, with what the operator confirmed.
 
         Raises:
             PackratError: The server doesn't answer, or the disk fails.
@@ -326,6 +347,8 @@ class Agent:
         finally:
             self._is_looking_first = False
         self._full = full
+        self._checks.begin(time.time() if self._is_asked else None)
+        self._is_asked = False
         self._queue.add_due(self._repos)
         if not look_first:
             self._look.start()

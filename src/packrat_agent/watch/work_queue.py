@@ -56,7 +56,7 @@ class WorkQueue:
             change = self._changed.setdefault(name, _Change())
             change.packages |= frozenset(packages or ())
             change.everything = change.everything or packages is None
-            change.heard_at = heard_at if change.heard_at is None else change.heard_at
+            change.heard_at = min((at for at in (change.heard_at, heard_at) if at is not None), default=None)
         self._mirror = self._mirror or mirror
         if repos or mirror:
             self.wake()
