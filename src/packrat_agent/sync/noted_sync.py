@@ -8,7 +8,7 @@ from functools import partial
 from packrat_agent.formats.docker.render import CATALOG
 from packrat_agent.model.records import Repo
 from packrat_agent.publish.claim import check_mounted
-from packrat_agent.state.facts import RepoChanges
+from packrat_agent.state.facts import Facts, RepoChanges
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
 from packrat_agent.sync.repo_sync import sync_repo
 from packrat_agent.sync.site import publish_site
@@ -61,12 +61,16 @@ async def sync_and_note(
     if CATALOG in result.publications and not context.dry_run:
         async with context.turns.publishing:
             await in_thread(publish_site, context)
+    _note(facts, result, order, began)
+    return result
+
+
+def _note(facts: Facts, result: SyncResult, order: Order, began: float) -> None:
     now = time.time()
     changes: RepoChanges = {"checked": now, "held": result.held, "ahead": result.ahead, "error": None}
     if result.publications or result.added or result.removed:
         changes["published"] = now
-    facts.update_repo(repo.name, **changes)
+    facts.update_repo(result.repo, **changes)
     if not result.outstanding:
-        # Its full sync may be behind with something else meanwhile.
-        facts.note_caught_up(repo.name, None if order.packages is None else order.heard_at or began)
-    return result
+        # A sync of some packages says nothing of what was heard of before: a full sync may still be behind with that.
+        facts.note_caught_up(result.repo, None if order.packages is None else order.heard_at or began)
