@@ -171,6 +171,15 @@ def test_pip_installs_with_required_hashes(mirror: Mirror, index: str, tmp_path:
     assert (tmp_path / "target/zipped.py").read_bytes() == b"SOURCE = 'zip'\n"
 
 
+def test_the_former_places_of_packages_lead_to_todays(mirror: Mirror, index: str) -> None:
+    links = [path for path in (mirror.lab.repo / "packages").rglob("*") if path.is_symlink()]
+    assert links
+    for link in links:
+        address = f"{index}../packages/{urllib.parse.quote(f'{link.parent.name}/{link.name}')}"
+        with urllib.request.urlopen(address.replace("/simple/..", "")) as answer:
+            assert answer.read() == link.read_bytes()
+
+
 def test_uv_installs_with_required_hashes(mirror: Mirror, index: str, tmp_path: Path) -> None:
     uv(index, tmp_path, "--require-hashes", "-r", write_requirements(mirror, tmp_path))
     assert installed(tmp_path) == ALL
@@ -228,7 +237,7 @@ def copied(mirror: Mirror, directory: Path) -> Iterator[tuple[str, Path]]:
 
 def tamper(copy: Path, name: str) -> None:
     """Give one file other bytes, which a client could use just as well."""
-    (path,) = copy.glob(f"pypi-dev/packages/*/{name}")
+    (path,) = (found for found in copy.glob(f"pypi-dev/packages/*/{name}") if not found.is_symlink())
     if name.endswith(".whl"):
         with zipfile.ZipFile(path, "a") as archive:
             archive.writestr("planted.py", "")

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import socket
-import sqlite3
 from pathlib import Path
 
 from packrat_demo.build_deb import Deb, build_deb
@@ -191,27 +190,3 @@ def test_a_stop_is_obeyed_while_the_server_says_nothing(lab: Stage) -> None:
             agent.until_logged("started")
             silent.accept()
             assert agent.stop() == 0
-
-
-def test_the_tree_of_the_original_agent_is_taken_over(lab: Stage) -> None:
-    lab.server.put_deb(FIRST)
-    lab.agent("sync")
-    before = pool(lab.www)
-    state = lab.directory / "state/state.db"
-    for path in state.parent.glob("state.db*"):
-        path.unlink()
-    shutil.rmtree(lab.www / ".packrat-agent")
-    (lab.www / "stray").write_text("")
-    lab.agent("sync", expect=9)
-    for path in state.parent.glob("state.db*"):
-        path.unlink()
-    with sqlite3.connect(state) as original:
-        for table in ("control", "repos", "files"):
-            original.execute(f"CREATE TABLE {table} (name TEXT)")
-    original.close()
-    said = lab.agent("sync")
-    assert "adopting" in said.stderr
-    assert " 0 B downloaded" in said.stdout
-    assert pool(lab.www) == before
-    assert not (lab.www / "stray").exists()
-    assert state.with_name("state.db.original").exists()

@@ -125,7 +125,7 @@ def test_a_tree_that_is_not_there_is_a_fault_of_the_command_line(mirror: Stage, 
     (tmp_path / "file").write_text("")
     for name in ("missing", "file"):
         done = mirror.agent("verify", "--root", str(tmp_path / name), expect=2)
-        assert f"{tmp_path / name} is no directory; give the top of a mirror with --root" in done.stderr
+        assert f"{tmp_path / name} is not a directory; give the top of a mirror with --root" in done.stderr
 
 
 def test_directories_that_a_web_server_may_not_enter_are_found(tree: Path) -> None:
@@ -172,9 +172,11 @@ def leaves(tree: Path) -> list[str]:
 def test_spoiled_packages_are_found(tree: Path, plant: Plant) -> None:
     spoiled = [path for path in leaves(tree) if "/generations/" not in path]
     assert len(spoiled) > 20
+    # Links from former places have no bytes of their own; a fault of theirs is that of what they lead to.
+    links = {str(path.relative_to(tree)) for path in tree.glob("pypi-dev/packages/*/*") if path.is_symlink()}
     for path in spoiled:
         plant(tree / path)
-    assert sorted(faults_of(tree)) == spoiled
+    assert sorted(faults_of(tree).keys() - links) == spoiled
 
 
 def test_spoiled_indexes_are_found(tree: Path, mirror: Stage) -> None:

@@ -212,7 +212,7 @@ def bad_images() -> dict[str, bytes]:
         "a classic gzip layer that ends early": classic(packed[:-9]),
         "a classic zstd layer": classic(zstd.compress(LAYER)),
         "a diff_id that is no digest": oci(diff_id="sha256:short"),
-        "a diff_id that is no text": oci(diff_id=7),
+        "a diff_id that is not text": oci(diff_id=7),
         "more layers than diff_ids": layout(
             described(two_layers, MANIFEST), blobs=[config, LAYER, OTHER_LAYER, two_layers]
         ),

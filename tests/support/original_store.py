@@ -17,6 +17,15 @@ API = "/api/v2/"
 REPO, MIRROR, FILE = f"{API}Repo/Repo", f"{API}Repo/Mirror", f"{API}Package/PackageFile"
 SUITE = f"{API}Attrib/DistroVersion"
 
+SUITES: dict[str, tuple[str, str | None, str]] = {
+    "rhel9": ("rhel", "9", "rpm"),
+    "sles15": ("sles", "15", "rpm"),
+    "pypi": ("none", None, "python"),
+    "docker": ("none", None, "docker"),
+    "resource": ("none", None, "resource"),
+}
+"""Distribution version → (distro, version, file type); any other one is a suite of Debian."""
+
 _PACKAGE_NAME = re.compile(r"[0-9a-zA-Z_-]+")
 _FILE_NAME = re.compile(r"[a-zA-Z0-9_. -]+")
 _ARCHES = {"amd64": "x86_64", "aarch64": "arm64", "noarch": "all", "i686": "i386"}
@@ -92,9 +101,25 @@ class Store:
 
     # What people do on the server.
 
-    def put(self, package: str, version: str, name: str, content: bytes, tags: Sequence[str] = ("dev",)) -> int:
-        """Upload a deb for bookworm and tag it; the tags wake polls, the upload does not."""
-        return self._add(StoredPackage(self._next(), package, version, "bookworm", name, content), tags)
+    def put(
+        self,
+        package: str,
+        version: str,
+        name: str,
+        content: bytes,
+        tags: Sequence[str] = ("dev",),
+        *,
+        suite: str = "bookworm",
+        arch: str = "all",
+    ) -> int:
+        """Upload a file with a record of one's own and tag it; the tags wake polls, the upload does not."""
+        file = StoredPackage(self._next(), package, version, suite, name, content, arch=arch)
+        file.kind = _suite(suite)["file_type"]
+        return self._add(file, tags)
+
+    def description(self, repo: str) -> str:
+        """What a repository's record says of it."""
+        return str(self.record(REPO, repo)["description"])
 
     def upload(self, name: str, content: bytes, suite: str = "bookworm", tags: Sequence[str] = ("dev",)) -> int:
         """Upload a file of any type and tag it; its record is made from its name, as the original does."""
@@ -213,10 +238,6 @@ class Store:
 
 
 def _suite(name: str) -> dict[str, Any]:
-    """A distribution version; those that no distribution has are called like their file type."""
-    if name in ("docker", "resource", "pypi"):
-        file_type = "python" if name == "pypi" else name
-        return {"name": name, "distro": "none", "version": None, "file_type": file_type, "release_names": ""}
-    if match := re.fullmatch(r"(rhel|sles)([0-9]+)", name):
-        return {"name": name, "distro": match[1], "version": match[2], "file_type": "rpm", "release_names": ""}
-    return {"name": name, "distro": "debian", "version": name, "file_type": "deb", "release_names": name}
+    distro, version, file_type = SUITES.get(name, ("debian", name, "deb"))
+    releases = name if distro == "debian" else ""
+    return {"name": name, "distro": distro, "version": version, "file_type": file_type, "release_names": releases}

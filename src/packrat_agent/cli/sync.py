@@ -10,19 +10,22 @@ import click
 
 from packrat_agent.cli.as_root import refuse_as_root
 from packrat_agent.cli.config import load_and_warn
+from packrat_agent.config.settings import Config
 from packrat_agent.model.changes import Confirmed
 from packrat_agent.publish.claim import confirm
 from packrat_agent.state.facts import Failure
 from packrat_agent.status.sync_report import show_progress, show_summary
 from packrat_agent.sync.context import MirrorContext, Progress, Summary
-from packrat_agent.sync.full_sync import sync
-from packrat_agent.sync.mirror import ready, ready_for_dry_run
+from packrat_agent.sync.disk_look import Look
+from packrat_agent.sync.full_sync import rehearse, sync
+from packrat_agent.sync.mirror import finds_takeover, ready, ready_for_dry_run
 from packrat_agent.upstream.connection import connected
 from packrat_agent.upstream.login import LoginState
 from packrat_agent.watch.signals import until_signalled
 from packrat_core.errors import (
     Busy,
     DiskError,
+    Held,
     Incomplete,
     PackratError,
     ServerBroken,
@@ -32,9 +35,20 @@ from packrat_core.errors import (
 
 
 @click.command("sync")
-@click.option("--dry-run", is_flag=True, help="Say what would be done; touch nothing.")
-@click.option("--adopt", is_flag=True, help="Take over a root_dir that holds unmanaged files; they are removed.")
-@click.option("--accept-removals", is_flag=True, help="Apply the removals that the mass-removal guard holds back.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, also by a takeover; touch nothing.")
+@click.option(
+    "--adopt",
+    is_flag=True,
+    help="Take over the tree and the state database of the original packrat agent, or a root_dir that holds unmanaged "
+    "files: wanted packages are kept in place, everything else is removed. Without it, sync stops with exit code 9 and "
+    "touches nothing.",
+)
+@click.option(
+    "--accept-removals",
+    is_flag=True,
+    help="Apply the removals that the mass-removal guard holds back; with --adopt, also take over where clients lose "
+    "packages.",
+)
 @click.option(
     "--trust-clock", is_flag=True, help="Confirm that this host's clock is right where a Release is dated ahead of it."
 )
@@ -49,10 +63,11 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
     confirmed = Confirmed(accept_removals, trust_clock)
     refuse_as_root(config, asks_a_running_agent=not (dry_run or adopt))
 
+    seen = _rehearse(config, confirmed) if adopt and not dry_run and finds_takeover(config) else None
     holding = ready_for_dry_run(config) if dry_run else ready(config, adopt=adopt)
     try:
         with holding as context, show_progress() as on_progress:
-            summary = until_signalled(lambda: _sync(context, confirmed, on_progress))
+            summary = until_signalled(lambda: _sync(context, confirmed, on_progress, seen))
     except Busy as busy:
         if busy.runner is None or dry_run or adopt:
             raise
@@ -65,15 +80,56 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
     if summary is None:
         raise Incomplete("stopped by a signal", hint="what was published stays, the next sync goes on")
     show_summary(summary, dry_run=dry_run)
+    if dry_run:
+        _hold_takeover(summary, confirmed)
     if not summary.complete:
         raise Incomplete("the full sync is done, but not everything could be published", hint="see above")
 
 
-async def _sync(context: MirrorContext, confirmed: Confirmed, on_progress: Progress) -> Summary:
+def _rehearse(config: Config, confirmed: Confirmed) -> Look | None:
+    """Do a dry run of a takeover, and give its look at the disk, so that nothing is hashed twice.
+
+    Raises:
+        Held: Clients would lose something by it that the operator has not confirmed; nothing was touched.
+        Incomplete: A signal stopped it.
+    """
+    with ready_for_dry_run(config) as context, show_progress() as on_progress:
+        rehearsed = until_signalled(lambda: _ask_and_rehearse(context, confirmed, on_progress))
+    if rehearsed is None:
+        raise Incomplete("stopped by a signal; nothing was touched")
+    summary, seen = rehearsed
+    if summary.changes or (summary.losses and not confirmed.removals):
+        show_summary(summary, dry_run=True)
+    _hold_takeover(summary, confirmed)
+    return seen
+
+
+def _hold_takeover(summary: Summary, confirmed: Confirmed) -> None:
+    if summary.changes:
+        raise Held(
+            "the takeover is held, and nothing was touched: apt's users would have to accept other names; the lines "
+            "that begin with ~ say what to set in [mirror]"
+        )
+    if summary.losses and not confirmed.removals:
+        raise Held(
+            f"the takeover is held, and nothing was touched: clients would lose what the {len(summary.losses)} lines "
+            "that begin with ? name. Mend it on the server, or confirm with "
+            "`packrat-agent sync --adopt --accept-removals`"
+        )
+
+
+async def _ask_and_rehearse(
+    context: MirrorContext, confirmed: Confirmed, on_progress: Progress
+) -> tuple[Summary, Look | None]:
+    async with connected(context.config, LoginState(context.fault_log.login)) as server:
+        return await rehearse(context, server, confirmed, on_progress)
+
+
+async def _sync(context: MirrorContext, confirmed: Confirmed, on_progress: Progress, seen: Look | None) -> Summary:
     url, facts = context.config.packrat.url, context.store.facts
     try:
         async with connected(context.config, LoginState(context.fault_log.login)) as server:
-            summary = await sync(context, server, confirmed, on_progress)
+            summary = await sync(context, server, confirmed, on_progress, seen)
     except PackratError as error:
         with suppress(DiskError):
             if isinstance(error, ServerUnavailable | ServerRefused | ServerBroken):

@@ -7,6 +7,7 @@ from packrat_agent.gpg.run import GpgResult, run_gpg
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.verdict import read_verdict
 
+_VALID = "[GNUPG:] VALIDSIG "
 _LINE_ENDS = b" \t\r\n"
 
 
@@ -21,10 +22,26 @@ def verifies(key: SigningKey, data: bytes, signature: bytes) -> bool:
     Raises:
         SigningError: gpg can't be used.
     """
-    with tempfile.TemporaryDirectory(prefix="packrat-agent-") as directory:
-        file = Path(directory) / "signature"
-        file.write_bytes(signature)
-        return _is_of(key, run_gpg(key.home, "--verify", str(file), "-", data=data))
+    return _is_of(key, _verify(key, data, signature))
+
+
+def verifies_by_family(key: SigningKey, data: bytes, signature: bytes) -> bool:
+    """Tell whether a detached signature is a valid one of this key, of its primary key or of a sister subkey.
+
+    Who trusts the public key trusts all of these.
+
+    Args:
+        key: The key that signs now.
+        data: What is signed.
+        signature: Armored or binary.
+
+    Raises:
+        SigningError: gpg can't be used.
+    """
+    verified = _verify(key, data, signature)
+    # The last word is the fingerprint of the primary key. Source: doc/DETAILS of GnuPG, VALIDSIG.
+    primaries = {line.split()[-1] for line in verified.status.splitlines() if line.startswith(_VALID)}
+    return read_verdict(verified.status).wrong is None and primaries == {key.primary}
 
 
 def message_verifies(key: SigningKey, data: bytes, message: bytes, *, is_text: bool) -> bool:
@@ -43,6 +60,13 @@ def message_verifies(key: SigningKey, data: bytes, message: bytes, *, is_text: b
     if not _is_of(key, verified):
         return False
     return _without_blanks(verified.output) == _without_blanks(data) if is_text else verified.output == data
+
+
+def _verify(key: SigningKey, data: bytes, signature: bytes) -> GpgResult:
+    with tempfile.TemporaryDirectory(prefix="packrat-agent-") as directory:
+        file = Path(directory) / "signature"
+        file.write_bytes(signature)
+        return run_gpg(key.home, "--verify", str(file), "-", data=data)
 
 
 def _is_of(key: SigningKey, verified: GpgResult) -> bool:

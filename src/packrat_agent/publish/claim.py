@@ -9,6 +9,7 @@ from pathlib import Path
 
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.changes import Confirmed
+from packrat_agent.state.original import is_original
 from packrat_core.errors import Busy, ConfigError, DiskError, NotOurs
 from packrat_core.fs.atomic import replace, write_new
 from packrat_core.fs.disk_errors import as_disk_error
@@ -32,7 +33,7 @@ def claim(root: Path, state_db: Path, command: str) -> Iterator[Path]:
     with as_disk_error("make the directory", root):
         root.mkdir(mode=0o755, parents=True, exist_ok=True)
     if not root.is_dir() or root.is_symlink():
-        raise ConfigError(f"root_dir {root} is no directory of its own", hint="give the real directory's path")
+        raise ConfigError(f"root_dir {root} is not a directory of its own", hint="give the real directory's path")
     with as_disk_error("make the directory", state_db.parent):
         state_db.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     _check_writable(root, state_db)
@@ -136,28 +137,75 @@ def check_mounted(root: Path) -> None:
         )
 
 
+def refuse_unmanaged(root: Path, state_db: Path, keep: Sequence[Path]) -> None:
+    """Refuse, before anything is touched, to work on a tree or state database that was never this agent's.
+
+    Args:
+        root: root_dir, which need not exist.
+        state_db: the state database, which need not exist.
+        keep: the operator's keep files, which are nobody else's.
+
+    Raises:
+        NotOurs: with what was found, and what to do.
+        DiskError: one of them can't be read.
+    """
+    if is_original(state_db):
+        raise NotOurs(
+            f"the state database {state_db} is that of the original packrat agent, and nothing was touched. Stop that "
+            "agent for good, see what `packrat-agent sync --dry-run` says, and run `packrat-agent sync --adopt`: it "
+            f"takes over that state and the tree {root}"
+        )
+    found = find_unmanaged(root, keep)
+    if found:
+        raise _not_ours(root, found)
+
+
+def find_unmanaged(root: Path, keep: Sequence[Path]) -> list[str]:
+    """Name what stands in a root_dir that no packrat-agent has marked; none where it is marked, missing or empty.
+
+    Raises:
+        DiskError: it can't be read.
+    """
+    with as_disk_error("read", root):
+        if not root.is_dir() or (root / AGENT_DIR / "mark").is_file():
+            return []
+        return sorted(path.name for path in root.iterdir() if path.name not in HARMLESS and path not in keep)
+
+
+def _not_ours(root: Path, found: Sequence[str]) -> NotOurs:
+    shown = ", ".join(repr(name) for name in found[:_SHOWN]) + (" and more" if len(found) > _SHOWN else "")
+    return NotOurs(
+        f"root_dir {root} holds files that no packrat-agent put there ({shown}); a full sync would remove them",
+        hint="set root_dir to an empty directory, or run `packrat-agent sync --adopt` to take this one over",
+    )
+
+
 def check_ownership(root: Path, mirror: str, keep: Sequence[Path], *, adopt: bool, had_files: bool) -> None:
     """Refuse to clean up a directory that was never this agent's; mark it once it is.
 
-    had_files: the state database remembers files below `root`.
-    Raises: NotOurs with what was found, DiskError where a marked directory is suddenly empty (not mounted?).
+    Args:
+        root: root_dir.
+        mirror: the mirror's name.
+        keep: the operator's keep files.
+        adopt: take over what is there.
+        had_files: the state database remembers files below `root`.
+
+    Raises:
+        NotOurs: unmanaged files were found.
+        DiskError: a marked directory is suddenly empty (not mounted?).
     """
     mark = root / AGENT_DIR / "mark"
     with as_disk_error("read", root):
         if mark.is_file():
             return
-        found = sorted(path.name for path in root.iterdir() if path.name not in HARMLESS and path not in keep)
+    found = find_unmanaged(root, keep)
     if not adopt and had_files and not found:
         raise DiskError(
             f"root_dir {root} is empty, but its files are remembered",
             hint="is its filesystem mounted? If it was emptied on purpose, run `packrat-agent sync --adopt`",
         )
     if not adopt and found:
-        shown = ", ".join(repr(name) for name in found[:_SHOWN]) + (" and more" if len(found) > _SHOWN else "")
-        raise NotOurs(
-            f"root_dir {root} holds files that no packrat-agent put there ({shown}); a full sync would remove them",
-            hint="set root_dir to an empty directory, or run `packrat-agent sync --adopt` to take this one over",
-        )
+        raise _not_ours(root, found)
     spare = root / AGENT_DIR / "mark.new"
     write_new(spare, json.dumps({"mirror": mirror, "by": "packrat-agent"}).encode() + b"\n")
     replace(spare, mark)

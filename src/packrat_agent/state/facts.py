@@ -124,6 +124,18 @@ class TrustedRecords(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class TakeoverUnderWay(Fact):
+    """The takeover of another agent's tree, until a full sync has ended it.
+
+    `original` is the path of the original packrat agent's state database, None where that agent left none.
+    """
+
+    NAME = "takeover"
+    began: float | None
+    original: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class RepoWork:
     """How far the sync of a repository has come that is under way; it stands under `work:` and the repository's name.
 

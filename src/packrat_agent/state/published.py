@@ -239,6 +239,15 @@ class LiveFiles:
             found.setdefault(publication, []).append(path)
         return found
 
+    def begin_with(self, repo: str, publication: str, facts: Mapping[str, str]) -> None:
+        """Remember facts of a publication that another agent made; what is known of one of ours stays."""
+        with self._db.transaction() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO publications (repo, name, identity, generation, facts, published_at) "
+                "VALUES (?, ?, '', 0, ?, 0)",
+                (repo, publication, json.dumps(dict(facts))),
+            )
+
     def identities(self, repo: str) -> dict[str, str]:
         """Map publication → the identity that was last published."""
         return dict(self._db.rows("SELECT name, identity FROM publications WHERE repo = ?", (repo,)))

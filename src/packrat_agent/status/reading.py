@@ -151,7 +151,8 @@ def _check_schema(db: sqlite3.Connection, path: Path) -> None:
 def _not_ours(path: Path, reason: str) -> ConfigError:
     return ConfigError(
         f"{path} is not a state database of packrat-agent ({reason})",
-        hint="set state_db to the right file, or start the agent: it takes over what is there",
+        hint="set state_db to the right file. If it is that of the original packrat agent, "
+        "`packrat-agent sync --adopt` takes over what is there",
     )
 
 
@@ -177,7 +178,7 @@ def _repos(db: sqlite3.Connection, facts: FactsRead, at: float, *, is_at_work: b
                 live=files.get(FileState.LIVE, 0),
                 refused=files.get(FileState.REFUSED, 0),
                 pending=files.get(FileState.WANTED, 0) + unread,
-                published=health.published or published.get(name),
+                published=health.published or published.get(name) or None,
                 checked=health.checked,
                 lag_s=_lag_s(health, at),
                 held=health.held,

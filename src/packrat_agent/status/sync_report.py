@@ -18,6 +18,8 @@ _LISTED = 20
 
 class _RepoReport(Protocol):
     repo: str
+    adopted: list[str]
+    downloads: list[str]
     added: list[str]
     removed: list[str]
     refused: list[Refusal]
@@ -32,6 +34,9 @@ class _SummaryReport(Protocol):
     collected: list[str]
     errors: dict[str, str]
     rejected: list[str]
+    losses: list[str]
+    changes: list[str]
+    notes: list[str]
     unremembered: bool
     seconds: float
 
@@ -64,26 +69,14 @@ def show_summary(summary: _SummaryReport, *, dry_run: bool) -> None:
     """Print what was added, removed, refused; bytes and seconds."""
     would = "would be " if dry_run else ""
     for report in summary.syncs:
-        for mark, paths in (("+", report.added), ("-", report.removed)):
-            for path in paths[:_LISTED]:
-                _print_line(f"{mark} {path}")
-            if len(paths) > _LISTED:
-                _print_line(f"{mark} … and {len(paths) - _LISTED} more")
-        for refusal in report.refused:
-            _print_line(f"! {report.repo}: refused {refusal.file.file_name}: {refusal.reason}")
-        for failure in report.failed:
-            _print_line(f"! {report.repo}: failed {failure.file.file_name}: {failure.reason}")
-        for rejection in report.rejected:
-            _print_line(f"! {report.repo}: rejected {rejection.record}: {rejection.reason}")
-        held = f"held: {report.held}" if report.held else None
-        for reason in filter(None, (held, report.ahead)):
-            _print_line(f"! {report.repo}: {reason}")
+        _show_repo(report, dry_run=dry_run)
     for name, reason in summary.errors.items():
         _print_line(f"! {name}: {reason}")
     for text in summary.rejected:
         _print_line(f"! rejected {text}")
     if dry_run:
         _show_untracked(summary)
+        _show_takeover(summary)
     _print_line(
         f"{len(summary.syncs)} repositories: "
         f"{sum(len(p.added) for p in summary.syncs)} {would}added, "
@@ -92,6 +85,41 @@ def show_summary(summary: _SummaryReport, *, dry_run: bool) -> None:
         f"{len(summary.collected)} files {would}removed from disk, "
         f"{human_size(sum(p.bytes for p in summary.syncs))} downloaded in {summary.seconds:.1f} s"
     )
+
+
+def _show_repo(report: _RepoReport, *, dry_run: bool) -> None:
+    kept = report.adopted if dry_run else []
+    for mark, paths in (("=", kept), ("+", _told_added(report)), ("-", report.removed)):
+        for path in paths[:_LISTED]:
+            _print_line(f"{mark} {path}")
+        if len(paths) > _LISTED:
+            _print_line(f"{mark} … and {len(paths) - _LISTED} more")
+    for refusal in report.refused:
+        _print_line(f"! {report.repo}: refused {refusal.file.file_name}: {refusal.reason}")
+    for failure in report.failed:
+        _print_line(f"! {report.repo}: failed {failure.file.file_name}: {failure.reason}")
+    for rejection in report.rejected:
+        _print_line(f"! {report.repo}: rejected {rejection.record}: {rejection.reason}")
+    held = f"held: {report.held}" if report.held else None
+    for reason in filter(None, (held, report.ahead)):
+        _print_line(f"! {report.repo}: {reason}")
+
+
+def _show_takeover(summary: _SummaryReport) -> None:
+    for mark, lines in (("*", summary.notes), ("~", summary.changes), ("?", summary.losses)):
+        for line in lines:
+            _print_line(f"{mark} {line}")
+    if summary.unremembered:
+        _print_line(
+            f"{sum(len(p.adopted) for p in summary.syncs)} files of packages would be kept in their places, "
+            f"{sum(len(p.downloads) for p in summary.syncs)} packages downloaded"
+        )
+
+
+def _told_added(report: _RepoReport) -> list[str]:
+    """List what is added, and for a dry run say what of it has to be downloaded."""
+    downloads = set(report.downloads)
+    return [f"{path} (downloaded)" if path.partition(" (")[0] in downloads else path for path in report.added]
 
 
 def _print_line(text: str) -> None:
@@ -106,6 +134,6 @@ def _show_untracked(summary: _SummaryReport) -> None:
         _print_line(f"x … and {len(summary.collected) - _LISTED} more")
     if summary.unremembered:
         _print_line(
-            "The state database is new and knows nothing of this tree: the mirror's own indexes count as untracked. "
-            "A real sync makes them anew in their places, and only then removes what is left."
+            "No state database of this agent knows this tree. A takeover writes the indexes anew in their places, and "
+            "only then removes what is left."
         )

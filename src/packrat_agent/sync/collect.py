@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import structlog
 
 from packrat_agent.formats.table import FORMATS
+from packrat_agent.model.paths import path_in_root
 from packrat_agent.publish.claim import check_mounted
 from packrat_agent.publish.gc import collect_garbage, remove_empty_directories
+from packrat_agent.state.facts import TakeoverUnderWay
 from packrat_agent.state.fragment_backup import drop
-from packrat_agent.sync.context import MirrorContext
+from packrat_agent.sync.context import MirrorContext, Summary
 from packrat_agent.sync.disk_look import Look, find_untracked
 from packrat_agent.sync.staging import clear_staging
 from packrat_core.aio.threads import in_thread
@@ -24,12 +26,13 @@ log = structlog.get_logger()
 _PORTION = 1000
 
 
-async def collect(context: MirrorContext, seen: Look) -> list[str]:
+async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[str]:
     """Remove what no client can still want, and what is untracked.
 
     Args:
         context: The mirror.
         seen: What the full sync's look at the disk found.
+        summary: What the full sync did so far.
 
     Returns:
         The removed paths.
@@ -46,13 +49,25 @@ async def collect(context: MirrorContext, seen: Look) -> list[str]:
             removed += await in_thread(_collect_withdrawn, context, portion)
     done("garbage-noted")
     async with publishing:
-        untracked = await in_thread(find_untracked, context, seen.found)
+        untracked = await in_thread(_removable, context, seen, summary)
     for portion in _portions(untracked):
         async with publishing:
             removed += await in_thread(_collect_untracked, context, portion)
     async with publishing:
         await in_thread(_tidy_up, context, seen)
+        if not (summary.errors or summary.rejected):
+            await in_thread(store.facts.drop, TakeoverUnderWay)
     return removed
+
+
+def _removable(context: MirrorContext, seen: Look, summary: Summary) -> list[str]:
+    """Name the untracked files that may go: not those that a repository which was not synced may still adopt."""
+    stopped = {result.repo for result in summary.syncs if result.held is not None}.union(summary.errors)
+    if (stopped or summary.rejected) and context.store.facts.read(TakeoverUnderWay) is not None:
+        # The directory of a repository whose record can't be used is not known yet.
+        return []
+    below = tuple(path_in_root(repo, "") for repo in context.store.wanted.repos() if repo.name in stopped)
+    return [path for path in find_untracked(context, seen.found) if not path.startswith(below)]
 
 
 def _portions(paths: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -9,9 +9,10 @@ from packrat_agent.formats.interface import Format, RenderSettings, Treatment
 from packrat_agent.gpg.rpmsign import PackageSigner
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed, Retention
-from packrat_agent.model.entries import Refusal, StoredFile
+from packrat_agent.model.entries import Placement, Refusal, StoredFile
 from packrat_agent.model.records import Rejection
 from packrat_agent.state.fragments import FragmentSource
+from packrat_agent.state.original import OriginalState
 from packrat_agent.state.store import Store
 from packrat_agent.sync.fault_log import FaultLog
 from packrat_agent.sync.last_renders import LastRenders
@@ -23,12 +24,24 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Takeover:
+    """The tree of another agent that is being taken over.
+
+    original: what the original packrat agent remembered; None where it left no state database. signed: SHA-256 of a
+    package file → those of its signed copies.
+    """
+
+    original: OriginalState | None = None
+    signed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class MirrorContext:
     """One mirror that is ready to work: what all its syncs build on.
 
     `root` and `staging` are on one filesystem, except in a dry run, which also has a copy of the state database in
     `store`. `public_key` is the key's public form, armored and binary. `kept` are the paths below `root` that the
-    operator keeps.
+    operator keeps. `takeover` is None unless one is under way.
     """
 
     config: Config
@@ -45,6 +58,7 @@ class MirrorContext:
     last_renders: LastRenders
     kept: frozenset[str] = frozenset()
     dry_run: bool = False
+    takeover: Takeover | None = None
 
     def source_of(self, form: Format) -> FragmentSource:
         """Make the cache key of this format's fragments, which changes with the signing key."""
@@ -81,10 +95,13 @@ class SyncResult:
 
     `added` and `removed` name the package files that clients gained and lost. `newly_refused`: those of `refused` that
     the last sync did not refuse for the same reason. `outstanding`: how many files failed for a reason that passes,
-    such as a server that is away.
+    such as a server that is away. Only a dry run knows `planned`, what would stand in the index, and `downloads`, the
+    paths of what is not on disk.
     """
 
     repo: str
+    planned: list[Placement] = field(default_factory=list)
+    downloads: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
@@ -106,12 +123,17 @@ class Summary:
 
     `collected` names what was removed from disk, `errors` maps a repository to why its sync stopped, `rejected` names
     the mirror's own records that can't be used. `unremembered`: the state database knew nothing of a tree with files.
+    Of a takeover, a dry run has lines in `losses` on what clients would lose, in `changes` on what they would have to
+    accept by hand, and in `notes` on what the operator has to do besides.
     """
 
     syncs: list[SyncResult] = field(default_factory=list)
     collected: list[str] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)
     rejected: list[str] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     unremembered: bool = False
     seconds: float = 0.0
 

@@ -18,6 +18,7 @@ from packrat_agent.model.paths import is_kept
 from packrat_agent.publish.claim import HARMLESS, check_mounted
 from packrat_agent.publish.gc import open_up, unlock
 from packrat_agent.publish.scan import Scan, scan
+from packrat_agent.state.facts import TakeoverUnderWay
 from packrat_agent.sync.context import MirrorContext
 
 log = structlog.get_logger()
@@ -105,6 +106,9 @@ def find_untracked(context: MirrorContext, found: Scan) -> list[str]:
     return [path for path in paths if path not in ours and not is_kept(path, context.kept)]
 
 
-def is_nothing_known(context: MirrorContext) -> bool:
-    """Whether the state database knows of no file: then the disk is looked at before anything is downloaded."""
-    return not context.store.live.has_files()
+def is_looked_at_first(context: MirrorContext) -> bool:
+    """Whether the disk is looked at before anything is downloaded.
+
+    That is so if the state database knows of no file, or if a takeover is under way.
+    """
+    return not context.store.live.has_files() or context.store.facts.read(TakeoverUnderWay) is not None

@@ -32,6 +32,7 @@ from packrat_agent.sync.kept_key import note_key
 from packrat_agent.sync.noted_sync import sync_and_note
 from packrat_agent.sync.removals import Leaving, hold_back_leaving
 from packrat_agent.sync.site import keep_site
+from packrat_agent.sync.takeover import begin_with_suites, find_changed_names, find_chores, find_losses, find_removed
 from packrat_agent.upstream.client import Packrat
 from packrat_core.aio.threads import in_thread
 
@@ -43,7 +44,13 @@ AT_ONCE = 4
 """How many repositories a full sync works on at a time; each holds in memory what its index names."""
 
 
-async def sync(context: MirrorContext, server: Packrat, confirmed: Confirmed, on_progress: Progress) -> Summary:
+async def sync(
+    context: MirrorContext,
+    server: Packrat,
+    confirmed: Confirmed,
+    on_progress: Progress,
+    seen: Look | None = None,
+) -> Summary:
     """Do one full sync at once; in the context of a dry run, say what it would do.
 
     Args:
@@ -51,12 +58,36 @@ async def sync(context: MirrorContext, server: Packrat, confirmed: Confirmed, on
         server: Whom to ask.
         confirmed: What the operator confirms for this once.
         on_progress: Called with what was done since the last call.
+        seen: A look that `rehearse` took a moment ago; None to look now.
 
     Raises:
         PackratError: The sync could not begin, or not go on; what stops one repository stands in the summary.
     """
     full = (DryRun if context.dry_run else FullSync)(context, confirmed, on_progress)
-    return await full.run(server)
+    return await full.run(server, seen)
+
+
+async def rehearse(
+    context: MirrorContext, server: Packrat, confirmed: Confirmed, on_progress: Progress
+) -> tuple[Summary, Look | None]:
+    """Do a dry run before a takeover.
+
+    Args:
+        context: The mirror, in the context of a dry run.
+        server: Whom to ask.
+        confirmed: What the operator confirms for this once.
+        on_progress: Called with what was done since the last call.
+
+    Returns:
+        What a sync would do, and its look at the disk; None where a sync may see more, as it opens closed directories.
+
+    Raises:
+        PackratError: As `sync`.
+    """
+    full = DryRun(context, confirmed, on_progress)
+    summary = await full.run(server)
+    seen = full.seen
+    return summary, seen if seen is not None and not seen.found.locked else None
 
 
 class FullSync:
@@ -74,8 +105,8 @@ class FullSync:
         self._started = time.monotonic()
         self._seen: Look | None = None
 
-    async def run(self, server: Packrat) -> Summary:
-        """Take all steps at once.
+    async def run(self, server: Packrat, seen: Look | None = None) -> Summary:
+        """Take all steps at once; a look that is over is not taken again.
 
         Raises:
             PackratError: What stops all repositories.
@@ -85,7 +116,10 @@ class FullSync:
         # Somebody who starts a sync wants to be sure: nothing that was read earlier counts.
         await in_thread(self._context.store.record_reads.distrust, time.time())
         await in_thread(self._context.store.facts.drop_work)
-        await self.look()
+        if seen is None:
+            await self.look()
+        else:
+            await self._take_look(seen)
         await self.keep_repos(view)
         await self._sync_repos(server, view.repos)
         await self.finish(server)
@@ -129,7 +163,9 @@ class FullSync:
         Raises:
             DiskError: root_dir can't be read, or the state database can't be written.
         """
-        seen = await in_thread(look, self._context, self._count)
+        await self._take_look(await in_thread(look, self._context, self._count))
+
+    async def _take_look(self, seen: Look) -> None:
         await self.note(seen)
         self.untracked = {file.path: file for file in seen.found.untracked}
 
@@ -144,6 +180,11 @@ class FullSync:
         self._seen = seen
 
     @property
+    def seen(self) -> Look | None:
+        """The look at the disk, once it is over."""
+        return self._seen
+
+    @property
     def is_looked(self) -> bool:
         """Whether the look at the disk is over, and noted."""
         return self._seen is not None
@@ -156,6 +197,8 @@ class FullSync:
         """
         async with self._context.turns.publishing:
             self.summary.syncs += await in_thread(keep_repos, self._context, view, self.confirmed)
+            if self._context.takeover is not None:
+                await in_thread(begin_with_suites, self._context, view.repos, self.untracked)
 
     async def sync_repo(self, server: Packrat, repo: Repo, order: Order = _EVERYTHING) -> SyncResult | None:
         """Sync one repository, by default all of it.
@@ -180,7 +223,7 @@ class FullSync:
         assert self._seen is not None
         async with self._context.turns.publishing:
             await in_thread(keep_site, self._context)
-        self.summary.collected = await collect(self._context, self._seen)
+        self.summary.collected = await collect(self._context, self._seen, self.summary)
         await server.heartbeat()
         self.summary.seconds = time.monotonic() - self._started
         await in_thread(_note_full_sync, self._context, self._seen, self.summary)
@@ -192,6 +235,8 @@ class FullSync:
 class DryRun(FullSync):
     """A full sync that says what it would do; it touches nothing and tells the server nothing."""
 
+    _view: MirrorView
+
     async def look(self) -> None:
         """Look at the disk as it is; root_dir need not exist."""
         self._seen = seen = await in_thread(look_without_a_touch, self._context, self._count)
@@ -200,16 +245,26 @@ class DryRun(FullSync):
 
     async def keep_repos(self, view: MirrorView) -> None:
         """Tell which repositories would stay though the server doesn't name them."""
+        self._view = view
         leaving = _find_leaving(self._context, view, self.confirmed)
         self.summary.syncs += _tell_leaving(self._context, leaving)
 
     async def finish(self, server: Packrat) -> None:
-        """Name what would be removed."""
+        """Name what would be removed, and what clients would lose by a takeover."""
         assert self._seen is not None
         adopted = {path for result in self.summary.syncs for path in result.adopted}
         untracked = find_untracked(self._context, self._seen.found)
         self.summary.collected = [path for path in untracked if path not in adopted]
+        if self._context.takeover is not None:
+            await in_thread(self._tell_takeover)
         self.summary.seconds = time.monotonic() - self._started
+
+    def _tell_takeover(self) -> None:
+        context, summary, view = self._context, self.summary, self._view
+        summary.collected = find_removed(view, summary, summary.collected)
+        summary.losses = find_losses(context, view, summary, self.untracked)
+        summary.changes = find_changed_names(context, view, self.untracked)
+        summary.notes = find_chores(view, self.untracked)
 
 
 async def ask_mirror(context: MirrorContext, server: Packrat) -> MirrorView:

@@ -18,11 +18,12 @@ from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.standalone_subkey import export_standalone
 from packrat_agent.model.changes import Retention
 from packrat_agent.model.paths import kept_paths
-from packrat_agent.publish.claim import check_ownership, claim
+from packrat_agent.publish.claim import check_ownership, claim, find_unmanaged, refuse_unmanaged
 from packrat_agent.state.database import copy_database
-from packrat_agent.state.original import set_original_aside
+from packrat_agent.state.facts import TakeoverUnderWay
+from packrat_agent.state.original import find_original, is_original, read_original, set_original_aside
 from packrat_agent.state.store import Store
-from packrat_agent.sync.context import MirrorContext
+from packrat_agent.sync.context import MirrorContext, Takeover
 from packrat_agent.sync.fault_log import FaultLog
 from packrat_agent.sync.kept_key import note_key
 from packrat_agent.sync.last_renders import LastRenders
@@ -46,24 +47,24 @@ def ready(config: Config, command: str = "sync", *, adopt: bool = False) -> Iter
 
     Raises:
         Busy: Another agent holds the lock.
-        NotOurs: root_dir holds unmanaged files.
+        NotOurs: root_dir holds unmanaged files, or the state database is that of the original agent; nothing was
+            touched.
         DiskError: root_dir or the state database can't be read or written.
         SigningError: The signing key can't be used.
     """
     mirror = config.mirror
+    keep = sorted(mirror.keep_files)
+    if not adopt:
+        refuse_unmanaged(mirror.root_dir, mirror.state_db, keep)
     with claim(mirror.root_dir, mirror.state_db, command) as staging:
-        taken_over = set_original_aside(mirror.state_db)
-        if taken_over is not None:
-            log.info("adopting", kept=str(taken_over), text="the tree of the original packrat agent is taken over")
+        takes_over = adopt and finds_takeover(config)
+        original = _set_aside(mirror.state_db) if takes_over else None
         store = Store(mirror.state_db)
         try:
-            check_ownership(
-                mirror.root_dir,
-                config.packrat.name,
-                sorted(mirror.keep_files),
-                adopt=adopt or taken_over is not None,
-                had_files=store.live.has_files(),
-            )
+            if takes_over:
+                # Before the mark: from then on, also a sync without --adopt goes on with it.
+                store.facts.write(TakeoverUnderWay(time.time(), str(original) if original is not None else None))
+            check_ownership(mirror.root_dir, config.packrat.name, keep, adopt=adopt, had_files=store.live.has_files())
             context = _prepare(config, store, staging, dry_run=False)
             note_key(context, at_start=True)
             yield context
@@ -79,12 +80,48 @@ def ready_for_dry_run(config: Config) -> Iterator[MirrorContext]:
         DiskError: The state database can't be copied.
         SigningError: The signing key can't be used.
     """
+    state_db = config.mirror.state_db
     with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
-        store = Store(copy_database(config.mirror.state_db, Path(scratch) / "state.db"))
+        copy = Path(scratch) / "state.db"
+        store = Store(copy if is_original(state_db) else copy_database(state_db, copy))
         try:
+            if finds_takeover(config):
+                original = find_original(state_db)
+                store.facts.write(TakeoverUnderWay(time.time(), str(original) if original is not None else None))
             yield _prepare(config, store, Path(scratch), dry_run=True)
         finally:
             store.close()
+
+
+def finds_takeover(config: Config) -> bool:
+    """Tell whether `sync --adopt` would take over what another agent, or anybody else, has left.
+
+    Raises:
+        DiskError: root_dir or the state database can't be read.
+    """
+    mirror = config.mirror
+    return is_original(mirror.state_db) or bool(find_unmanaged(mirror.root_dir, sorted(mirror.keep_files)))
+
+
+def _set_aside(state_db: Path) -> Path | None:
+    found = find_original(state_db)
+    if found != state_db:
+        # None, or an interrupted takeover has set it aside already.
+        return found
+    aside = set_original_aside(state_db)
+    log.info("adopting", kept=str(aside), text="the tree of the original packrat agent is taken over")
+    return aside
+
+
+def _read_takeover(store: Store) -> Takeover | None:
+    under_way = store.facts.read(TakeoverUnderWay)
+    if under_way is None:
+        return None
+    original = Path(under_way.original) if under_way.original is not None else None
+    if original is None or not original.exists():
+        return Takeover()
+    known = read_original(original)
+    return Takeover(known, known.signed_copies())
 
 
 def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> MirrorContext:
@@ -120,6 +157,7 @@ def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> M
         last_renders=LastRenders(),
         kept=kept_paths(mirror.root_dir, mirror.keep_files),
         dry_run=dry_run,
+        takeover=_read_takeover(store),
     )
 
 

@@ -14,9 +14,11 @@ from packrat_agent.model.records import Repo, Wanted
 from packrat_agent.state.fragment_backup import recall
 from packrat_agent.state.packages import FileState, ReadFile, Unreadable, WantedFile
 from packrat_agent.state.store import Store
+from packrat_agent.sync.adopt_signed import recall_signed
 from packrat_agent.sync.build import parts_of, read_placement
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.plan import decide, missing_parts
+from packrat_agent.sync.read_at_hand import read_at_hand
 from packrat_agent.sync.scope import Scope
 from packrat_core.errors import Refused
 
@@ -29,7 +31,8 @@ def reconcile(
     """Plan a sync; adopt what is found in its place, and remember places and refusals."""
     repo, source = scope.repo, context.source_of(form)
     wanted_files, recalled = recall(context.root, source, store.wanted.wanted_files(repo.name, source, scope.packages))
-    store.fragments.save(source, recalled)
+    wanted_files, signed = recall_signed(context, form, wanted_files, order.untracked)
+    store.fragments.save(source, (*recalled, *signed))
     placements, refused = _place(repo, form, wanted_files, context, order)
     _adopt(repo, placements, order.untracked, context, shared=form.treatment is Treatment.UNPACKED)
     plan = _refuse(_plan(scope, form, placements, order, store, {}), refused)
@@ -46,8 +49,12 @@ def reconcile_dry(
     known = {item.file: item for item in store.wanted.wanted_files(repo.name, context.source_of(form))}
     wanted_files = [known.get(file) or WantedFile(file) for file in wanted.files]
     wanted_files, _ = recall(context.root, context.source_of(form), wanted_files)
+    wanted_files, _ = recall_signed(context, form, wanted_files, order.untracked)
     placements, refused = _place(repo, form, wanted_files, context, order)
-    if form.treatment is Treatment.ACCOMPANIED:
+    if context.takeover is not None:
+        placements, unusable = read_at_hand(placements, form, context, order.untracked)
+        refused += unusable
+    elif form.treatment is Treatment.ACCOMPANIED:
         # A sync would read them, and find what stands beside them.
         placements = [_read_in_place(placement, form, context, order) for placement in placements]
     shared = form.treatment is Treatment.UNPACKED

@@ -296,6 +296,8 @@ async def _tell_plan(sync: _Sync) -> None:
     stands = {p.path for p in new if p.path in order.untracked and order.untracked[p.path].sha256 == p.file.sha256}
     parts = (part.path for p in plan.keep for part in p.parts if part.path in order.untracked)
     result.adopted = [*parts, *sorted(stands)]
+    result.downloads = [p.path for p in plan.fetch if p.file.sha256 not in plan.sources and p.path not in stands]
+    result.planned = [*plan.keep, *plan.link, *plan.fetch]
     before, now = context.store.wanted.indexed(repo.name, None), of_placements((*plan.keep, *new))
     gains = find_gains(before, now, standing(now, order.untracked), sync.form.treatment)
     result.added, result.removed = gains.added, gains.removed

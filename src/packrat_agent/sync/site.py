@@ -44,7 +44,7 @@ def publish_site(context: MirrorContext) -> None:
     url = settings.public_url or "http://THIS-HOST"
     introductions = {repo.name: _introduce(context, repo, url) for repo in shown}
     tree = render_site(settings.description, shown, introductions, context.public_key, context.kept)
-    # Clients can't name the images of a directory that is no part of a name.
+    # Clients can't name the images of a directory that is not part of a name.
     reachable = [repo for repo in shown if repo.kind == DockerFormat.kind and public_prefix(repo) is not None]
     registries = {repo.directory: store.live.identities(repo.name) for repo in reachable}
     if registries:

@@ -103,7 +103,7 @@ def _audit_tag(subject: Subject, image: _Image, tag: str) -> Iterator[Finding]:
     link = subject.top / image.directory / "_refs" / tag
     linked = str(link.readlink()) if link.is_symlink() else ""
     if not _DIGEST.fullmatch(linked):
-        yield Fault(f"{image.directory}/_refs/{tag}", "is no link to the directory of a manifest")
+        yield Fault(f"{image.directory}/_refs/{tag}", "is not a link to the directory of a manifest")
     elif linked != digest:
         yield Fault(path, f"is {digest}, and _refs/{tag} leads to {linked}")
         # Continue with the target of the link, since that is most likely intact.
@@ -256,4 +256,4 @@ def _audit_htaccess(subject: Subject, image: _Image) -> Iterator[Finding]:
     for name, (media_type, digest) in blocks.items():
         # The file also has the types of manifests of earlier publications.
         if name not in wanted and name not in image.tags and (name != digest or media_type not in MANIFEST_TYPES):
-            yield Fault(path, f"tells the type of {name[:100]!r}, which is no manifest")
+            yield Fault(path, f"tells the type of {name[:100]!r}, which is not a manifest")

@@ -141,7 +141,7 @@ def _audit_list(subject: Subject, path: str, digest: str, found: list[Finding]) 
         # base64 and JSON can encode the same value in many ways.
         found += check_bytes(path, content, _spell_list(digest, listed))
     if listed is None and not any(isinstance(finding, Fault) for finding in found):
-        found.append(Fault(path, f"is no list of signatures of {digest}"))
+        found.append(Fault(path, f"is not a list of signatures of {digest}"))
     return listed
 
 

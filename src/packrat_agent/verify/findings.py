@@ -132,7 +132,7 @@ def parse_json(path: str, content: bytes | None, found: list[Finding]) -> Any:
             raise ValueError
         return json.loads(content)
     except (ValueError, RecursionError):
-        found.append(Fault(path, "is no JSON that can be read"))
+        found.append(Fault(path, "is not JSON that can be read"))
         return None
 
 

@@ -45,5 +45,5 @@ def read_page(content: bytes) -> list[Mapping[str, str]]:
         elif is_open or (tag != _END and not _OTHER.fullmatch(tag)):
             raise ValueError(f"has markup that no index has: <{tag[:60]!r}>")
     if tag != _END:
-        raise ValueError("is no whole page")
+        raise ValueError("is not a complete page")
     return links

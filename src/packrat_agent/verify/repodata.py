@@ -172,5 +172,5 @@ def _sha256(element: Element) -> str:
 
 def _number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise ValueError(f"has a size that is no number: {text[:40]!r}")
+        raise ValueError(f"has a size that is not a number: {text[:40]!r}")
     return int(text)

@@ -54,7 +54,7 @@ def read_keys(text: bytes) -> bytes:
     _, _, rest = text.partition(_BEGIN)
     block, end, more = rest.partition(_END)
     if not end or more.strip():
-        raise ValueError("it is no armored key, or more than one")
+        raise ValueError("it is not an armored key, or more than one")
     # An empty line ends the headers; the checksum, a line with `=`, ends the base64.
     _, _, body = block.replace(b"\r", b"").partition(b"\n\n")
     try:

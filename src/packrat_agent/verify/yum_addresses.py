@@ -123,7 +123,7 @@ def _audit_repo_files(subject: Subject, place: str, checks: Checks, found: list[
         try:
             parser.read_string((content or b"").decode())
         except (configparser.Error, UnicodeDecodeError):
-            found.append(Fault(path, "is no .repo file"))
+            found.append(Fault(path, "is not a .repo file"))
             continue
         if content is not None and not parser.sections():
             found.append(Fault(path, "has no repository in it"))

@@ -26,7 +26,7 @@ from packrat_agent.publish.claim import take_confirmed
 from packrat_agent.state.facts import Failure, ScanProgress, Started
 from packrat_agent.status.prometheus import collect, serving_metrics
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
-from packrat_agent.sync.disk_look import is_nothing_known
+from packrat_agent.sync.disk_look import is_looked_at_first
 from packrat_agent.sync.full_sync import AT_ONCE, FullSync, ask_mirror, keep_repos
 from packrat_agent.sync.noted_sync import sync_and_note
 from packrat_agent.sync.site import keep_site
@@ -336,7 +336,7 @@ class Agent:
             self._take_confirmed()
             full = FullSync(self._context, self._confirmed, self._on_progress)
             view = await full.ask(server)
-            look_first = await in_thread(is_nothing_known, self._context)
+            look_first = await in_thread(is_looked_at_first, self._context)
             if look_first:
                 self._is_looking_first = True
                 await full.look()
@@ -383,5 +383,8 @@ class Agent:
         summary = full.summary
         removed = len(summary.collected)
         is_late = summary.seconds > self._context.config.mirror.full_sync_interval_s
-        tell, text = (log.warning, _TOO_LONG) if is_late else (log.info, None)
-        tell("checked", seconds=f"{summary.seconds:.1f}", repositories=len(self._repos), removed=removed, text=text)
+        fields = {"seconds": f"{summary.seconds:.1f}", "repositories": len(self._repos), "removed": removed}
+        if is_late:
+            log.warning("checked", **fields, text=_TOO_LONG)
+        else:
+            log.info("checked", **fields)

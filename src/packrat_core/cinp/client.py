@@ -175,7 +175,7 @@ class CinpClient:
             answer = await self._session.ask("LIST", model, headers, arguments)
             uris = answer.value
             if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris):
-                raise ServerBroken(f"LIST {model} answered with something that is no list of URIs")
+                raise ServerBroken(f"LIST {model} answered with something that is not a list of URIs")
             total = as_count(answer.headers.get("total"), model)
             if len(uris) >= total:
                 return list(dict.fromkeys(uris))
@@ -218,7 +218,7 @@ class CinpClient:
         self._session.log_out()
         token = await self.call(action, {"username": username, "password": password}, repeatable=True)
         if not isinstance(token, str) or not 1 <= len(token) <= 500 or not token.isascii() or not token.isprintable():
-            raise ServerBroken("the login answered with something that is no token")
+            raise ServerBroken("the login answered with something that is not a token")
         self._session.log_in(username, token)
 
     @asynccontextmanager

@@ -121,7 +121,7 @@ def as_object(value: Any, what: str) -> Mapping[str, Any]:
         ServerBroken: It is not.
     """
     if not isinstance(value, dict):
-        raise ServerBroken(f"{what[:200]} answered with something that is no object")
+        raise ServerBroken(f"{what[:200]} answered with something that is not an object")
     return value
 
 

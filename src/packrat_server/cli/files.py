@@ -118,7 +118,7 @@ def _name_image(files: Sequence[Path], package: str | None, version: str | None)
         The name; '' if neither is given.
 
     Raises:
-        ConfigError: There are several files, it is no image archive, or registries do not allow the name.
+        ConfigError: There are several files, it is not an image archive, or registries do not allow the name.
     """
     if package is None and version is None:
         return ""

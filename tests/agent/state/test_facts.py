@@ -21,6 +21,7 @@ from packrat_agent.state.facts import (
     ScanProgress,
     ServerHealth,
     Started,
+    TakeoverUnderWay,
     TrustedRecords,
 )
 from packrat_agent.state.store import Store
@@ -42,6 +43,7 @@ OLD: dict[str, tuple[dict[str, object], Fact]] = {
         },
         LastFullSync(1.0, 2.0, 1.0, 3, 4, 5, 6, True),
     ),
+    "takeover": ({"began": 6.5, "original": "/s.original"}, TakeoverUnderWay(6.5, "/s.original")),
     "scan": ({"began": 1.0, "files": 2, "bytes": 3, "of_files": 4}, ScanProgress(1.0, 2, 3, 4)),
     "records": ({"since": 6.5, "server": "http://x"}, TrustedRecords(6.5, "http://x")),
     "key": ({"fingerprint": "A", "algorithm": "rsa", "bits": 4096, "expires": None}, KeyInUse("A", "rsa", 4096, None)),

@@ -107,9 +107,10 @@ def test_no_name_or_reason_in_the_summary_of_a_sync_steers_the_terminal(capsys: 
     result = SyncResult(evil, added=[evil], removed=[evil], refused=[refusal], rejected=[rejection], held=evil)
     result.failed = [refusal]
     summary = Summary(syncs=[result], collected=[evil], errors={evil: evil}, rejected=[evil], unremembered=True)
+    summary.losses, summary.changes, summary.notes, result.adopted = [evil], [evil], [evil], [evil]
     show_summary(summary, dry_run=True)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 11
+    assert len(lines) == 16
     assert all(line.isprintable() for line in lines)
 
 

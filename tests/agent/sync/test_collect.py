@@ -13,7 +13,7 @@ from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Published
 from packrat_agent.sync.collect import collect
-from packrat_agent.sync.context import MirrorContext
+from packrat_agent.sync.context import MirrorContext, Summary
 from packrat_agent.sync.disk_look import look
 from packrat_agent.sync.mirror import ready
 from support.mirror_conf import write_mirror_conf
@@ -55,10 +55,10 @@ def test_garbage_of_a_repository_that_is_synced_stays_until_the_next_time(contex
     async def test() -> None:
         seen = look(context, lambda files, size: None)
         async with context.turns.working(ONE.name):
-            assert sorted(await collect(context, seen)) == ["two/pool/old", "two/untracked"]
+            assert sorted(await collect(context, seen, Summary())) == ["two/pool/old", "two/untracked"]
             assert [path.name for path in context.staging.iterdir()] == ["change-one"]
         seen = look(context, lambda files, size: None)
-        assert sorted(await collect(context, seen)) == ["one/pool/old", "one/untracked"]
+        assert sorted(await collect(context, seen, Summary())) == ["one/pool/old", "one/untracked"]
         assert list(context.staging.iterdir()) == []
 
     asyncio.run(test())
@@ -83,7 +83,7 @@ def test_what_became_the_mirrors_own_after_the_look_stays(context: MirrorContext
     seen = look(context, lambda files, size: None)
     context.store.live.reinstate(ONE.name, ["one/pool/back"])
     context.store.live.adopt(ONE.name, [(kept, kept.sha256)], 3.0)
-    assert asyncio.run(collect(context, seen)) == []
+    assert asyncio.run(collect(context, seen, Summary())) == []
     assert (context.root / "one/pool/back").exists()
     assert (context.root / "one/pool/new").exists()
 
@@ -95,6 +95,6 @@ def test_a_repository_in_root_dir_itself_is_left_alone_too(context: MirrorContex
     async def test() -> None:
         seen = look(context, lambda files, size: None)
         async with context.turns.working(ONE.name):
-            assert await collect(context, seen) == []
+            assert await collect(context, seen, Summary()) == []
 
     asyncio.run(test())

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from packrat_agent.formats.interface import HELD, MOMENT, RenderRequest
+from packrat_agent.formats.interface import HELD, MOMENT, RenderRequest, RenderSettings
 from packrat_agent.model.dates import rising
+from packrat_agent.model.records import Repo
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -86,6 +87,12 @@ def write_release(
     return Release(content.encode(), identity.hexdigest(), facts)
 
 
+def client_names(repo: Repo, settings: RenderSettings, suite: str) -> dict[str, str]:
+    """Give what apt lets change only with its user's consent: Origin, Label and Codename of a suite."""
+    label = one_line(settings.apt_label or repo.description or repo.name)
+    return {"Origin": one_line(settings.apt_origin), "Label": label, "Codename": suite}
+
+
 def write_arch_release(request: RenderRequest, suite: str, architecture: str) -> bytes:
     """Write the short Release file that lies beside the Packages file of one architecture."""
     names, _ = _hold_names(request, suite)
@@ -106,8 +113,7 @@ def _hold_names(request: RenderRequest, suite: str) -> tuple[Mapping[str, str], 
         The names to publish, and what is held back, for the operator; None where nothing is.
     """
     settings, repo = request.settings, request.repo
-    label = one_line(settings.apt_label or repo.description or repo.name)
-    wanted = {"Origin": one_line(settings.apt_origin), "Label": label, "Codename": suite}
+    wanted = client_names(repo, settings, suite)
     remembered = request.facts.get(suite, {})
     changed = [name for name, value in wanted.items() if remembered.get(name, value) != value]
     if not changed or repo.name in settings.confirmed_repos:

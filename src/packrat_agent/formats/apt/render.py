@@ -16,6 +16,9 @@ from packrat_agent.formats.sort_entries import sort_entries
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.tree import Content, PendingSignature, Publication, Retained, SignatureForm, Tree, TreeFile
 
+_ARCHITECTURES = "Architectures"
+"""Name of the fact that holds the architectures that stay though no package is of them."""
+
 
 def render_repository(request: RenderRequest) -> Tree:
     """Render one publication for each suite, including suites without packages.
@@ -33,7 +36,9 @@ def render_repository(request: RenderRequest) -> Tree:
 def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> Publication:
     top = suite_directory(suite)
     ordered = sort_entries(entries)
-    present = sorted({entry.fragment.arch for entry in ordered} - {ALL}) or ["amd64"]
+    # The architectures of a mirror that was taken over stay: clients ask for their indexes, also for empty ones.
+    kept = request.facts.get(suite, {}).get(_ARCHITECTURES, "")
+    present = sorted({entry.fragment.arch for entry in ordered}.union(kept.split()) - {ALL}) or ["amd64"]
     architectures = [ALL, *present]
     content: list[TreeFile] = []
     pointers: list[TreeFile | PendingSignature] = []
@@ -53,7 +58,8 @@ def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> P
             PendingSignature(f"{top}/Release.gpg", f"{top}/Release", SignatureForm.ARMOR),
             PendingSignature(f"{top}/InRelease", f"{top}/Release", SignatureForm.CLEAR, by_hash_directory(top)),
         ]
-    return Publication(suite, release.identity, tuple(content), tuple(pointers), release.facts)
+    facts = {**release.facts, _ARCHITECTURES: kept} if kept else release.facts
+    return Publication(suite, release.identity, tuple(content), tuple(pointers), facts)
 
 
 def _arch_indexes(request: RenderRequest, suite: str, architecture: str, ordered: list[Entry]) -> dict[str, Content]:

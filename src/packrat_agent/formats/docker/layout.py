@@ -32,7 +32,7 @@ def place_image(repo: Repo, file: PackageFile) -> str:
     """Place an image in v2/<image>; its version becomes a tag.
 
     Raises:
-        Refused: it is no image, is for another distribution version, or has a name that registries do not allow.
+        Refused: it is not an image, is for another distribution version, or has a name that registries do not allow.
     """
     if file.kind != "docker" or not file.file_name.endswith(".tar"):
         raise Refused(

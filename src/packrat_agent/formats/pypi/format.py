@@ -60,7 +60,7 @@ class PypiFormat:
 
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
         """Give the rules that answer with JSON if a client asks for it, and with HTML otherwise."""
-        return write_rules(server, repo.directory)
+        return write_rules(server, repo.directory, root)
 
 
 def _plain(text: str) -> str:

@@ -6,15 +6,16 @@
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from packaging.utils import canonicalize_name
 
 from packrat_agent.formats.interface import ChunkCache, RenderRequest
+from packrat_agent.formats.pypi.former_place import former_place
 from packrat_agent.formats.pypi.layout import HTML_PAGE, JSON_PAGE, SIMPLE, project_directory
 from packrat_agent.formats.pypi.pages import Page, project_identity, published_path, write_project, write_root
 from packrat_agent.model.entries import Entry
-from packrat_agent.model.tree import Content, Publication, Tree, TreeFile
+from packrat_agent.model.tree import Content, Publication, Tree, TreeFile, TreeLink
 
 _ROOT_PUBLICATION = f"{SIMPLE}/"
 """Name of the root page's publication; a project can't have it."""
@@ -31,20 +32,34 @@ def render_repository(request: RenderRequest) -> Tree:
     projects: dict[str, dict[str, Entry]] = {}
     for name, found in spellings.items():
         projects.setdefault(canonicalize_name(name), {}).update(found)
-    publications = [
-        _render_project(name, [entries[path] for path in sorted(entries)], request.chunks)
-        for name, entries in sorted(projects.items())
-    ]
+    taken = {path for found in spellings.values() for path in found}.union(entry.path for entry in request.entries)
+    publications = []
+    for name, found in sorted(projects.items()):
+        entries = [found[path] for path in sorted(found)]
+        publications.append(_render_project(name, entries, _former_links(entries, taken), request.chunks))
     return Tree(request.repo, (*publications, _render_root(sorted(projects))))
 
 
-def _render_project(name: str, entries: Sequence[Entry], chunks: ChunkCache) -> Publication:
-    identity = project_identity(entries)
-    page = _cached_page(identity, chunks)
+def _former_links(entries: Sequence[Entry], taken: Collection[str]) -> tuple[TreeLink, ...]:
+    """Link the places that mirrors of the original agent have to today's, where they differ and are free."""
+    links = {former_place(entry.file.file_name): entry.path for entry in entries}
+    return tuple(
+        TreeLink(place, f"../{path.removeprefix('packages/')}")
+        for place, path in sorted(links.items())
+        if place not in taken
+    )
+
+
+def _render_project(name: str, entries: Sequence[Entry], links: Sequence[TreeLink], chunks: ChunkCache) -> Publication:
+    pages = project_identity(entries)
+    page = _cached_page(pages, chunks)
     if page is None:
         page = write_project(name, entries)
-        chunks.put(_CODING, identity, len(page.html).to_bytes(8, "big") + page.html + page.json)
-    return Publication(name, identity, (), _pointers(project_directory(name), page))
+        chunks.put(_CODING, pages, len(page.html).to_bytes(8, "big") + page.html + page.json)
+    # Projects without such links keep the identity that they had before there were any.
+    told = "".join(f"\n{link.path} {link.target}" for link in links)
+    identity = hashlib.sha256((pages + told).encode()).hexdigest() if links else pages
+    return Publication(name, identity, tuple(links), _pointers(project_directory(name), page))
 
 
 def _cached_page(identity: str, chunks: ChunkCache) -> Page | None:

@@ -7,6 +7,7 @@ Source: PEP 691, "Version + Format Selection"; nginx ngx_http_index_module; Apac
 """
 
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from packrat_agent.formats.interface import IMMUTABLE, WebRules, WebServer
@@ -41,8 +42,9 @@ _NGINX_INSIDE = f"""\
         add_header Vary "Accept";
     }}
 
-    # A name among the packages stands for the same bytes for ever.
+    # A name among the packages stands for the same bytes for ever. Some are links of the agent's own to others.
     location ~ "{_PACKAGES}" {{
+        disable_symlinks if_not_owner from=$document_root;
         add_header Cache-Control "{IMMUTABLE}";
     }}
 """
@@ -59,19 +61,28 @@ _APACHE_INSIDE = f"""\
         ForceType {JSON_TYPE}
     </LocationMatch>
 
-    # A name among the packages stands for the same bytes for ever.
+    # A name among the packages stands for the same bytes for ever. Some are links of the agent's own to others.
+    <Directory "ROOT/packages/">
+        Options +SymLinksIfOwnerMatch
+    </Directory>
     <LocationMatch "{_PACKAGES}">
         Header set Cache-Control "{IMMUTABLE}"
     </LocationMatch>
 """
 
 
-def write_rules(server: WebServer, directory: str) -> WebRules:
-    """Write the rules for one repository; `directory` is relative to root_dir."""
+def write_rules(server: WebServer, directory: str, root: Path) -> WebRules:
+    """Write the rules for one repository.
+
+    Args:
+        server: the web server.
+        directory: the repository's directory, relative to root_dir.
+        root: root_dir.
+    """
     here = re.escape(directory)
     if server is WebServer.NGINX:
         return WebRules(_NGINX_OUTSIDE, _NGINX_INSIDE.replace("DIRECTORY", here))
-    return WebRules("", _APACHE_INSIDE.replace("DIRECTORY", here))
+    return WebRules("", _APACHE_INSIDE.replace("DIRECTORY", here).replace("ROOT", str(root / directory)))
 
 
 def client_setup(repo: Repo, url: str) -> str:

@@ -49,7 +49,7 @@ def read_classic(archive: ImageArchive) -> ClassicImage:
         raise Refused(f"it has {len(names)} layers, its configuration names {len(diff_ids)}")
     for name in names:
         if not isinstance(name, str):
-            raise Refused(f"its {CLASSIC_FILE} names a layer that is no text")
+            raise Refused(f"its {CLASSIC_FILE} names a layer that is not text")
         archive.find(name)
     layers = tuple(ClassicLayer(name, diff_id) for name, diff_id in zip(names, diff_ids, strict=True))
     return ClassicImage(config, layers, read_architecture(config))

@@ -51,7 +51,7 @@ def read_image(archive: ImageArchive) -> LayoutImage | ClassicImage:
             if not has_classic:
                 raise
     elif not has_classic:
-        raise Refused(f"it is no image archive: it has neither {INDEX_FILE} nor {CLASSIC_FILE}")
+        raise Refused(f"it is not an image archive: it has neither {INDEX_FILE} nor {CLASSIC_FILE}")
     classic = read_classic(archive)
     _check_classic(archive, classic)
     return classic

@@ -28,7 +28,7 @@ def describe_referrer(digest: str, end: str, data: bytes) -> tuple[str, Mapping[
         The digest of its subject, and the descriptor for the list of referrers; None if it has no subject.
 
     Raises:
-        Refused: it is no usable manifest.
+        Refused: it is not a usable manifest.
     """
     manifest = read_manifest(data, _TYPE_OF[end])
     if not manifest.subject:

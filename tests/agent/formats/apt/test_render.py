@@ -148,6 +148,18 @@ def test_packages_for_all_stand_in_every_index_and_in_one_of_their_own(tmp_path:
     assert names("arm64") == [b"a", b"c", b"d"]
 
 
+def test_the_architectures_of_a_mirror_that_was_taken_over_stay(tmp_path: Path) -> None:
+    facts = {"bookworm": {"Architectures": "amd64 i386"}}
+    asked = request([entry(Deb("p", "1", "arm64"), tmp_path)], facts=facts)
+    bookworm = next(one for one in APT.render(asked).publications if one.name == "bookworm")
+    assert release_of(bookworm)["Architectures"] == "all amd64 arm64 i386"
+    assert bookworm.facts["Architectures"] == "amd64 i386"
+    # Without that fact there are those of the packages.
+    plain = next(one for one in APT.render(request(asked.entries)).publications if one.name == "bookworm")
+    assert release_of(plain)["Architectures"] == "all arm64"
+    assert "Architectures" not in plain.facts
+
+
 def test_without_a_key_nothing_is_to_be_signed(tmp_path: Path) -> None:
     signed, unsigned = (
         APT.render(request(settings=dataclasses.replace(SETTINGS, signed=signed))).publications[0]

@@ -10,7 +10,7 @@ from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.pypi.format import PypiFormat
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
-from packrat_agent.model.tree import Publication, TreeFile
+from packrat_agent.model.tree import Publication, TreeFile, TreeLink
 from packrat_core.errors import Refused
 from packrat_demo.build_wheel import Python, build_sdist, build_wheel
 
@@ -99,6 +99,33 @@ def test_only_the_project_that_changed_is_written_anew(entries: list[Entry], tmp
 def test_a_file_for_two_distribution_versions_is_listed_once(entries: list[Entry]) -> None:
     twice = [*entries, replace(entries[0], file=replace(entries[0].file, uri="/f/2", distro_version="other"))]
     assert pages(render(twice)) == pages(render(entries))
+
+
+def links(publications: tuple[Publication, ...]) -> dict[str, str]:
+    found = [file for publication in publications for file in publication.content]
+    return {file.path: file.target for file in found if isinstance(file, TreeLink)}
+
+
+def test_a_file_is_also_a_link_where_the_original_agent_had_it(entries: list[Entry], tmp_path: Path) -> None:
+    dashed = Python("my-tool", "1.0")
+    file = entry("my-tool-1.0.tar.gz", build_sdist(dashed), tmp_path)
+    before = {publication.name: publication.identity for publication in render(entries)}
+    found = render([*entries, file])
+    assert links(found) == {
+        "packages/my/my-tool-1.0.tar.gz": "../my-too/my-tool-1.0.tar.gz",
+        f"packages/zope_t/{SECOND.wheel_name}": f"../zope-t/{SECOND.wheel_name}",
+    }
+    assert b'href="../../packages/my-too/my-tool-1.0.tar.gz#' in pages(found)["simple/my-tool/index.html"]
+    # The others are not published anew.
+    assert {one.name: one.identity for one in found if one.name in ("other", "zope-thing")} == {
+        name: before[name] for name in ("other", "zope-thing")
+    }
+
+
+def test_no_link_takes_the_place_of_another_package(tmp_path: Path) -> None:
+    dashed = entry("my-tool-1.0.tar.gz", build_sdist(Python("my-tool", "1.0")), tmp_path)
+    other = replace(dashed, path="packages/my/my-tool-1.0.tar.gz")
+    assert not links(render([dashed, other]))
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "an ar without members": (lambda: b"!<arch>\n", "an ar member header is missing"),
     "an ar of something else": (lambda: ar(("a.o", b"x")), "its first member is 'a.o', not debian-binary"),
     "a broken ar header": (lambda: ar(("debian-binary", b"2.0\n")).replace(b"`\n", b"``"), "ar member header"),
-    "a size that is no number": (
+    "a size that is not a number": (
         lambda: ar(("debian-binary", b"2.0\n")).replace(b"4         `", b"-4        `"),
         "size",
     ),

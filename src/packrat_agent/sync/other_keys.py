@@ -1,0 +1,42 @@
+"""Finds, before a takeover, the indexes that were signed with another key than the one that this mirror signs with."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+
+from packrat_agent.gpg.verify import verifies_by_family
+from packrat_agent.model.records import Repo
+from packrat_agent.sync.context import MirrorContext
+from packrat_agent.sync.original_places import signed_indexes
+from packrat_core.fs.open import read_regular
+
+_INDEX_LIMIT = 64 << 20
+_SIGNATURE_LIMIT = 1 << 20
+
+
+def find_other_keys(context: MirrorContext, repos: Sequence[Repo], untracked: Collection[str]) -> Iterator[str]:
+    """Say, a line each, which indexes clients would refuse, since they trust another key.
+
+    Args:
+        context: The mirror.
+        repos: Its repositories.
+        untracked: The paths of what stands below `root_dir`.
+
+    Raises:
+        SigningError: gpg can't be used.
+    """
+    for repo in repos:
+        for index, signature in signed_indexes(repo):
+            if index in untracked and signature in untracked and not _is_ours(context, index, signature):
+                now = "nothing is signed now" if context.key is None else "gpg_sign_key is another one"
+                yield (
+                    f"{repo.name}: {signature}: it was made with the key that clients trust, and {now}: they "
+                    "would refuse the repository"
+                )
+
+
+def _is_ours(context: MirrorContext, index: str, signature: str) -> bool:
+    with suppress(OSError):
+        data = read_regular(context.root / index, _INDEX_LIMIT)
+        made = read_regular(context.root / signature, _SIGNATURE_LIMIT)
+        return context.key is not None and verifies_by_family(context.key, data, made)
+    return False
