@@ -71,7 +71,7 @@ def test_a_tag_is_published_while_another_repository_still_reads_its_records(
     original.repos["large"] = StoredRepo("large")
     large = {put(original, f"large-{number}", "large") for number in range(_LARGE)}
     with original.holding(reads_any(large)) as held, daemon(mirror) as agent:
-        original.until_asked(1, "PackageFile:2:", since=0.0)
+        held.until_waiting(1)
         put(original, "second")
         until(agent, "apt-dev", lambda: "Package: second\n" in mirror.packages())
         put(original, "third")
@@ -156,25 +156,3 @@ def test_a_file_that_two_repositories_want_at_the_same_time_is_downloaded_once(
     assert original.count("GET /files/shared") == 1
     for repo in original.repos:
         assert packages(mirror, repo).count("Package: shared\n") == 1
-
-
-def test_a_full_sync_asks_for_no_further_records_until_a_change_is_published(
-    original: OriginalServer, mirror: Stage
-) -> None:
-    for number in range(_LARGE * 2):
-        put(original, f"large-{number}")
-    with daemon(mirror) as agent:
-        agent.until_logged("checked")
-        original.until_polled("apt-dev")
-        since, original.manners.slow_s = time.monotonic(), 0.2
-        agent.process.send_signal(signal.SIGUSR1)
-        original.until_asked(1, "GET /api/v2/Package/PackageFile:1:", since)
-        tagged_at = time.monotonic()
-        put(original, "second")
-        until(agent, "apt-dev", lambda: "Package: second\n" in mirror.packages())
-        # The rest of the batch that was under way, and the change's own; a full sync has seven more.
-        assert original.count("GET /api/v2/Package/PackageFile:", tagged_at) <= 3
-        assert "checked" not in agent.log.partition("checked")[2]
-        original.manners.slow_s = 0.0
-        agent.until_logged("checked", 2)
-        assert agent.stop() == 0

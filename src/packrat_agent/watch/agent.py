@@ -78,7 +78,7 @@ class Agent:
         self._blocked: frozenset[str] = frozenset()
         """Repositories whose records are being changed; nobody starts to work on them."""
         self._read: set[str] = set()
-        """Repositories whose records were read whole at some time."""
+        """Repositories whose records were read whole, and are trusted since."""
         self._full: FullSync | None = None
         self._is_full_due = True
         self._is_asked = False
@@ -90,10 +90,10 @@ class Agent:
         self._note_start()
         loop = asyncio.get_running_loop()
 
-        def sync_all() -> None:
-            loop.call_soon_threadsafe(self._queue.add_due, self._repos)
+        def read_all_again() -> None:
+            loop.call_soon_threadsafe(self._read_all_again)
 
-        self._context.store.record_reads.on_distrust = sync_all
+        self._context.store.record_reads.on_distrust = read_all_again
         async with serving_metrics(self._context.config):
             with self._look:
                 beside = [
@@ -108,6 +108,10 @@ class Agent:
                     for task in beside:
                         task.cancel()
 
+    def _read_all_again(self) -> None:
+        self._read.clear()
+        self._queue.add_due(self._repos)
+
     def _note_start(self) -> None:
         packrat, facts = self._context.config.packrat, self._context.store.facts
         log.info("started", version=__version__, server=packrat.url, mirror=packrat.name)
@@ -115,7 +119,8 @@ class Agent:
         for stale in (ScanProgress, Failure):
             facts.drop(stale)
         facts.drop_work()
-        self._read.update(self._context.store.live.published_repos())
+        reads, published = self._context.store.record_reads, self._context.store.live.published_repos()
+        self._read.update(name for name in published if not reads.unread(name, time.time()))
 
     async def _keep_full_syncs_due(self) -> None:
         """Make a full sync due at every interval, and whenever the bell rings."""
