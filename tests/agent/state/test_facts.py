@@ -97,6 +97,23 @@ def test_what_is_known_of_a_repository_changes_field_by_field(store: Store) -> N
     assert facts.repo("no-such") == RepoHealth()
 
 
+def test_a_repository_is_behind_until_the_oldest_change_is_published(store: Store) -> None:
+    def behind_since() -> float | None:
+        return FactsRead(store._db._connection).repo("apt-dev").behind_since
+
+    store.facts.note_caught_up("apt-dev")
+    assert behind_since() is None
+    for heard_at in (3.0, 2.0, 4.0):
+        store.facts.note_behind("apt-dev", heard_at)
+    store.facts.note_caught_up("apt-dev", 3.0)
+    assert behind_since() == 2.0, "of what was heard of at 2.0, nothing is published yet"
+    store.facts.note_caught_up("apt-dev", 2.0)
+    assert behind_since() is None
+    store.facts.note_behind("apt-dev", 5.0)
+    store.facts.note_caught_up("apt-dev")
+    assert behind_since() is None
+
+
 def test_a_server_keeps_its_since_until_it_changes(store: Store) -> None:
     def since() -> float | None:
         health = store.facts.read(ServerHealth)

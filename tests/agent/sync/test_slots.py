@@ -1,4 +1,4 @@
-"""What goes on at the same time for a whole mirror: full syncs leave room for changes, and wait for those that are due."""
+"""What goes on at the same time for a whole mirror: full syncs leave room for changes, and wait for those heard of."""
 
 import asyncio
 
