@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 ARGS ?= tests
 WORKERS ?= auto
 
-.PHONY: help demo-needs demo demo-once test check requirements bench kill mutants test-sid clean
+.PHONY: help demo-needs demo demo-once test check requirements bench kill window mutants test-sid clean
 
 help:
 	@echo "make demo              try it out: a server, a mirror of it, packages that arrive; Ctrl-C ends it"
@@ -15,6 +15,7 @@ help:
 	@echo "make requirements      pin what pyproject.toml asks for, with hashes; what is pinned stays as it is"
 	@echo "make test-sid          the tests with clients of other releases, on Debian sid"
 	@echo "make kill              kill the agent 200 times at random moments, and look after each"
+	@echo "make window            have real clients meet every tree of a publication that makes a difference to them"
 	@echo "make mutants           change the program in 300 places, one at a time, and count which changes the tests notice"
 	@echo "make bench             measure against aptly, reprepro and apt-ftparchive"
 	@echo "make clean             remove the virtual environment, the demo and what tests downloaded"
@@ -76,6 +77,10 @@ test-sid: $(VENV)/test
 kill: $(VENV)/test
 	@tests/provision.sh gpg gpgv
 	@PYTHONPATH=tests $(BIN)/python -m bench.kill $(KILL)
+
+window: $(VENV)/test
+	@tests/provision.sh
+	@PACKRAT_WINDOW=all $(BIN)/pytest tests/crash/test_window.py
 
 mutants: $(VENV)/test
 	@tests/provision.sh gpg gpgv

@@ -96,12 +96,12 @@ def _skopeo(site: Site) -> Iterator[ClientRun]:
 def _gpgv(site: Site) -> Iterator[ClientRun]:
     directory = site.scratch / "files"
     keyring = _download(site, "repo-key.gpg")
-    sums = _download(site, "json-dev/SHA256SUMS", directory)
-    _download(site, "json-dev/SHA256SUMS.gpg", directory)
-    for line in sums.read_text().splitlines():
+    _download(site, "json-dev/SHA256SUMS.signed", directory)
+    verify = ["gpgv", "--keyring", str(keyring), "--output", "SHA256SUMS", "SHA256SUMS.signed"]
+    yield _run(site, verify, directory)
+    for line in (directory / "SHA256SUMS").read_text().splitlines():
         name = line.partition("  ")[2]
         _download(site, f"json-dev/{name}", (directory / name).parent)
-    yield _run(site, ["gpgv", "--keyring", str(keyring), "SHA256SUMS.gpg", "SHA256SUMS"], directory)
     yield _run(site, ["sha256sum", "-c", "SHA256SUMS"], directory)
 
 

@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 from packrat_core.errors import Refused
 from packrat_core.packages.deb import architectures as deb
+from packrat_core.packages.deb.control import check_file_name as check_deb_name
 from packrat_core.packages.deb.control import read_control
 from packrat_core.packages.deb.payload import check_payload as check_deb
 from packrat_core.packages.deb.stanza import read_stanza
@@ -72,7 +73,7 @@ def inspect_file(path: Path, name: str, kind: str | None = None) -> Inspected:
     with path.open("rb") as file:
         start = file.read(8)
     if start == b"!<arch>\n":
-        return _checked(path, _deb(path))
+        return _checked(path, _deb(path, name))
     if start[:4] == b"\xed\xab\xee\xdb":
         return _checked(path, inspect_rpm(path))
     # The name or the uploader promises a package that the content is not: don't let it in as a file of another type.
@@ -109,8 +110,9 @@ def _image(path: Path, name: str) -> Inspected:
     return _checked(path, Inspected(image, tag, "docker", "all"))
 
 
-def _deb(path: Path) -> Inspected:
+def _deb(path: Path, name: str) -> Inspected:
     try:
+        check_deb_name(name)
         facts = read_stanza(read_control(path)).facts
     except Refused as error:
         raise Unrecognized(f"unusable deb: {error}") from None

@@ -4,6 +4,7 @@ import json
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from packrat_demo.build_deb import Deb, write_deb
 from support.keys import Key
 from support.stage import Stage, stage
+from support.web import web_server
 
 SCHEMA = Path(__file__).parents[2] / "docs/MANIFEST_all.schema.json"
 TYPES = ("resource", "tar", "img", "ova", "appimage", "respkg", "json")
@@ -117,11 +119,59 @@ def test_gpgv_verifies_the_lists(lab: Stage, signature: str, signed: str) -> Non
     assert gpgv(lab, lab.repo / signature, forged) != 0
 
 
+def client_lines(lab: Stage, url: str, path: str) -> list[str]:
+    """The commands that the landing page gives for the repository, for a file at `path`."""
+    page = (lab.www / "index.html").read_text()
+    lines = unescape(page.partition("<pre>")[2].partition("</pre>")[0]).replace("@MIRROR@", url)
+    return lines.replace("PACKAGE/FILE", path).splitlines()
+
+
+def test_the_lines_of_the_landing_page_check_a_file(lab: Stage) -> None:
+    put(lab, "conf_1.0.json", b"{}\n")
+    lab.www.mkdir()
+    with web_server(lab.www) as url:
+        lab.extra = {"public_url": url}
+        lab.write_config()
+        lab.agent("sync")
+        [fetch_list, fetch_file, check] = client_lines(lab, url, "conf/conf_1.0.json")
+        assert run_lines(lab, fetch_list, fetch_file, check).endswith("conf/conf_1.0.json: OK\n")
+        # gpgv writes what a forged list says all the same.
+        signed = lab.directory / "client/SHA256SUMS.signed"
+        signed.write_text(signed.read_text().replace("conf/", "cond/"))
+        with pytest.raises(subprocess.CalledProcessError):
+            run_lines(lab, check)
+
+
+def run_lines(lab: Stage, *lines: str) -> str:
+    (lab.directory / "client").mkdir(exist_ok=True)
+    command = ["bash", "-ec", "\n".join(lines)]
+    return subprocess.run(command, cwd=lab.directory / "client", check=True, capture_output=True, text=True).stdout
+
+
+def test_the_clear_signed_list_is_the_list(lab: Stage, tmp_path: Path) -> None:
+    fill(lab)
+    lab.agent("sync")
+    told = tmp_path / "told"
+    command = ["gpgv", "--keyring", str(lab.www / "repo-key.gpg"), "--output", str(told)]
+    subprocess.run([*command, str(lab.repo / "SHA256SUMS.signed")], check=True, capture_output=True)
+    assert told.read_bytes() == (lab.repo / "SHA256SUMS").read_bytes()
+    lab.agent("verify")
+
+
+def test_verify_takes_a_tree_of_an_agent_that_wrote_no_clear_signed_list(lab: Stage) -> None:
+    lab.agent("sync")
+    page = lab.www / "index.html"
+    page.write_text(page.read_text().replace("SHA256SUMS.signed", "SHA256SUMS.gpg"))
+    (lab.repo / "SHA256SUMS.signed").unlink()
+    lab.agent("verify")
+
+
 def test_an_empty_repository_is_a_valid_one(lab: Stage) -> None:
     lab.agent("sync")
     assert manifest(lab) == {}
     assert (lab.repo / "SHA256SUMS").read_bytes() == b""
     assert gpgv(lab, lab.repo / "SHA256SUMS.gpg", lab.repo / "SHA256SUMS") == 0
+    lab.agent("verify")
 
 
 def test_what_is_withdrawn_leaves_the_lists(lab: Stage) -> None:

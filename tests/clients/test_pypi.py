@@ -230,7 +230,7 @@ def write_poetry_project(index: str, directory: Path) -> None:
 def copied(mirror: Mirror, directory: Path) -> Iterator[tuple[str, Path]]:
     """Serve a copy of the mirror; gives the address of its index, and where it is."""
     copy = directory / "copy"
-    shutil.copytree(mirror.lab.www, copy)
+    shutil.copytree(mirror.lab.www, copy, symlinks=True)
     with web_server(copy) as url:
         yield f"{url}/pypi-dev/simple/", copy
 

@@ -67,6 +67,7 @@ def test_every_signature_of_a_key_that_is_good_no_more_is_a_fault(old_mirror: St
         re.escape(f"{RHEL}/repodata/repomd.xml.asc"),
         re.escape(RHEL) + r"/.*\.rpm",
         r"json-dev/SHA256SUMS\.gpg",
+        r"json-dev/SHA256SUMS\.signed",
         r"json-dev/.*/MANIFEST_all\.json\.gpg",
         r"docker-dev/sigstore/.*/signature-1",
     )

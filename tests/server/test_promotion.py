@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from packrat_core.errors import Refused
+from packrat_core.packages.deb.control import check_file_name
 from packrat_demo.build_deb import Deb, build_deb
 from support.recorded import WIRE
 from support.world import Answer, World, world
@@ -82,6 +84,16 @@ def test_a_torn_deb_is_not_taken_and_does_not_block_its_version(server: World) -
         assert answer.status == 400
         assert "unusable deb: it is torn" in answer.value["message"]
     assert new_file(server, deb)
+
+
+@pytest.mark.parametrize("name", ["netcfg_1_all.udeb", "netcfg", "netcfg_1.zip"])
+def test_what_the_mirror_leaves_out_for_its_name_is_not_taken_with_the_same_reason(server: World, name: str) -> None:
+    server.call("CREATE", "/api/v2/Package/Package", {"name": "netcfg"}, "manager")
+    answer = create(server, server.upload(name, build_deb(Deb("netcfg", "1", "all"))).value["uri"])
+    with pytest.raises(Refused) as reason:
+        check_file_name(name)
+    assert answer.status == 400
+    assert f"unusable deb: {reason.value}" in answer.value["message"]
 
 
 def test_a_package_must_exist_before_its_files(server: World) -> None:

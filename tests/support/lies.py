@@ -68,6 +68,25 @@ LIES: Mapping[str, tuple[Lie, str, str]] = {
         "json-dev/SHA256SUMS.gpg",
         "signature",
     ),
+    "another key signs sums with their text": (
+        lambda tree, _, other: sign(
+            other, "-o", tree / "json-dev/SHA256SUMS.signed", "--clear-sign", tree / "json-dev/SHA256SUMS"
+        ),
+        "json-dev/SHA256SUMS.signed",
+        "signature",
+    ),
+    "the signed sums are those of another list": (
+        lambda tree, mirror, _: sign(
+            mirror.key, "-o", tree / "json-dev/SHA256SUMS.signed", "--clear-sign", tree / "docker-dev/v2/_catalog"
+        ),
+        "json-dev/SHA256SUMS.signed",
+        "something else than SHA256SUMS",
+    ),
+    "the signed sums that the landing page leads to are lost": (
+        lambda tree, _, __: (tree / "json-dev/SHA256SUMS.signed").unlink(),
+        "json-dev/SHA256SUMS.signed",
+        "can't be read",
+    ),
     "another key signs an image": (
         lambda tree, _, other: sign(other, "-o", web_signature(tree, "1.2"), "--sign", tree / "docker-dev/v2/_catalog"),
         "docker-dev/sigstore/docker-dev/web@sha256=",
@@ -188,7 +207,7 @@ LIES: Mapping[str, tuple[Lie, str, str]] = {
     "JSON without end": (
         lambda tree, _, __: (tree / SIMPLE / "other/index.v1_json").write_text("[" * 200_000),
         f"{SIMPLE}/other/index.v1_json",
-        "no JSON",
+        "not JSON",
     ),
     "two lists say another size": (
         lambda tree, _, __: edit(tree / SIMPLE / "other/index.v1_json", '"size": ', '"size": 1'),

@@ -23,10 +23,16 @@ exec unshare --mount sh -c '
 """
 
 
-def write_programs(release: str, directory: Path) -> Path:
-    """Write a program for each client of a release, to be put in PATH; files below /tmp are the same for them."""
+def root_of(release: str) -> Path:
+    """The root of a release."""
     root = _CACHE / release / "root"
     assert (root.parent / "made").exists(), f"there is no root of {release}: run `make test` or tests/provision.sh"
+    return root
+
+
+def write_programs(release: str, directory: Path) -> Path:
+    """Write a program for each client of a release, to be put in PATH; files below /tmp are the same for them."""
+    root = root_of(release)
     programs = directory / release
     programs.mkdir()
     for name in _PROGRAMS:

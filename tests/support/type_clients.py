@@ -57,8 +57,8 @@ def _docker(lab: Stage, url: str, place: Path, name: str, version: str) -> None:
 
 def _json(lab: Stage, url: str, place: Path, name: str, version: str) -> None:
     here = f"{url}/json-dev"
-    _run(["curl", "-fsSO", f"{url}/repo-key.gpg", "-O", f"{here}/SHA256SUMS", "-O", f"{here}/SHA256SUMS.gpg"], place)
-    _run(["gpgv", "--keyring", "./repo-key.gpg", "SHA256SUMS.gpg", "SHA256SUMS"], place)
+    _run(["curl", "-fsSO", f"{url}/repo-key.gpg", "-O", f"{here}/SHA256SUMS.signed"], place)
+    _run(["gpgv", "--keyring", "./repo-key.gpg", "--output", "SHA256SUMS", "SHA256SUMS.signed"], place)
     path = f"{name}/{name}_{version}.json"
     _run(["curl", "-fsS", "--create-dirs", "-o", path, f"{here}/{path}"], place)
     said = _run(["sha256sum", "-c", "--ignore-missing", "--strict", "SHA256SUMS"], place)

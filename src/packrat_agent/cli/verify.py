@@ -14,7 +14,9 @@ from packrat_agent.status.reading import read_status
 from packrat_agent.status.sync_report import show_progress
 from packrat_agent.status.table import list_troubles
 from packrat_agent.verify.findings import Warned
+from packrat_agent.verify.real_clients import Visits, visit_tree
 from packrat_agent.verify.tree import Audit, verify_tree
+from packrat_agent.web.in_thread import serving_in_thread
 from packrat_core.errors import PackratError, Unsound
 from packrat_core.text import human_size, printable
 
@@ -30,8 +32,15 @@ _SHOWN = 1000
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything that was found as one JSON object.")
 @click.option("--unnamed", is_flag=True, help="List the files that no index names: earlier generations, keep files.")
+@click.option(
+    "--clients",
+    is_flag=True,
+    help="Let the real clients that this machine has read the tree, too: apt-get, dnf, zypper (as root), pip, skopeo.",
+)
 @click.pass_obj
-def verify_command(config_path: Path, root: Path | None, key: Path | None, as_json: bool, unnamed: bool) -> None:
+def verify_command(
+    config_path: Path, root: Path | None, key: Path | None, as_json: bool, unnamed: bool, clients: bool
+) -> None:
     """Audit a tree as its clients would.
 
     Verifies signatures, indexes and every file; needs no server and no state database. Ends with exit code 13 where
@@ -50,10 +59,18 @@ def verify_command(config_path: Path, root: Path | None, key: Path | None, as_js
         audit = verify_tree(top.absolute(), key, count)
     if config is not None:
         audit = replace(audit, warnings=(*audit.warnings, *_known_troubles(config)))
+    told = asdict(audit)
+    if clients:
+        with serving_in_thread(top.absolute()) as url:
+            visits = visit_tree(top.absolute(), key and key.absolute(), url, audit.repositories)
+        audit = replace(audit, faults=(*audit.faults, *visits.faults))
+        told = {**asdict(audit), "clients": visits.driven}
     if as_json:
-        click.echo(json.dumps(asdict(audit), indent=2))
+        click.echo(json.dumps(told, indent=2))
     else:
         _show(audit, unnamed=unnamed)
+        if clients:
+            click.echo(f"clients: {', '.join(visits.driven) or 'none'}{_left_out(visits)}")
     if audit.faults:
         raise Unsound(
             f"{len(audit.faults)} faults in {top}", hint="a full sync of its agent mends them (`packrat-agent sync`)"
@@ -70,6 +87,10 @@ def _known_troubles(config: Config) -> Iterator[Warned]:
         yield Warned("status", f"the packrat server is away: {status.server.reason or 'no reason known'}")
     for text, _ in list_troubles(status):
         yield Warned("status", text)
+
+
+def _left_out(visits: Visits) -> str:
+    return f"; not usable on this machine: {', '.join(visits.left_out)}" if visits.left_out else ""
 
 
 def _show(audit: Audit, *, unnamed: bool) -> None:

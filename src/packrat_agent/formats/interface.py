@@ -152,6 +152,19 @@ class WebRules:
     inside: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ClientSetup:
+    """One way to use a repository, as the landing page shows it.
+
+    Attributes:
+        title: what the lines are for, a sentence; '' for the usual way.
+        lines: what a user pastes on a client.
+    """
+
+    title: str
+    lines: str
+
+
 class Format(Protocol):
     """One repository type. It never calls gpg, the network or the live tree.
 
@@ -197,8 +210,8 @@ class Format(Protocol):
         A change of a published value that clients rely on is left out until it is confirmed, and told in the fact HELD.
         """
 
-    def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
-        """Give the lines that a user pastes on a client to use the repository.
+    def client_setup(self, repo: Repo, url: str, signed: bool) -> Sequence[ClientSetup]:
+        """Give the lines that a user pastes on a client to use the repository, the usual way first.
 
         Args:
             repo: the repository.

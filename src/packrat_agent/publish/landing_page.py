@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from packrat_agent.formats.interface import ClientSetup
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Content, Publication, Tree, TreeFile
 
@@ -26,11 +27,11 @@ class Introduction:
     """A repository as the landing page introduces it.
 
     Attributes:
-        setup: the lines that a user pastes on a client.
+        setups: the lines that a user pastes on a client, the usual way first.
         signed: which files of it are signed; None if none is.
     """
 
-    setup: str
+    setups: Sequence[ClientSetup]
     signed: str | None
 
 
@@ -108,7 +109,10 @@ def _page(description: str, repos: Sequence[Repo], introductions: Mapping[str, I
             if signed:
                 what = f"Signed: {introduction.signed}." if introduction.signed else _NOTHING_SIGNED
                 parts.append(f'<p class="signed">{escape(what)}</p>')
-            parts.append(f"<pre>{escape(introduction.setup)}</pre>")
+            for setup in introduction.setups:
+                if setup.title:
+                    parts.append(f"<p>{escape(setup.title)}</p>")
+                parts.append(f"<pre>{escape(setup.lines)}</pre>")
     if not repos:
         parts.append("<p>No repositories yet.</p>")
     parts.append("</body></html>")

@@ -6,7 +6,6 @@ The audit only reads the repository, and runs gpgv to verify signatures.
 import gzip
 import hashlib
 import lzma
-import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +13,6 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from packrat_agent.verify.armor import find_armor_fault
 from packrat_agent.verify.debs import find_wrong_deb
 from packrat_agent.verify.findings import (
     Fault,
@@ -22,10 +20,10 @@ from packrat_agent.verify.findings import (
     Named,
     Subject,
     check_bytes,
+    check_clear_signed,
     check_detached,
     pointer,
     read_index,
-    read_pointer,
     told,
 )
 from packrat_agent.verify.withdrawn import is_withdrawn_suite
@@ -34,11 +32,6 @@ from packrat_core.packages.deb.relations import check_fields, check_stanza_size
 
 _FIELD = re.compile(rb"^([A-Z][A-Za-z-]*): *(.*)$", re.MULTILINE)
 _PACKAGES = re.compile(r"/binary-([^/]+)/Packages$")
-_CLEAR_SIGNED = re.compile(
-    rb"-----BEGIN PGP SIGNED MESSAGE-----\n(?:Hash: [A-Z0-9, -]+\n)*\n(?P<signed>.+\n)"
-    rb"(?P<signature>-----BEGIN PGP SIGNATURE-----\n.+)",
-    re.DOTALL,
-)
 _FIELDS = (
     *("Origin", "Label", "Suite", "Codename", "Date", "Valid-Until", "Architectures", "Components", "Description"),
     "Acquire-By-Hash",
@@ -97,26 +90,11 @@ def _audit_suite(subject: Subject, directory: str, suite: str) -> Iterator[Findi
 def _audit_signatures(subject: Subject, suite: str, release: bytes) -> Iterator[Finding]:
     path, inside = f"{suite}/Release", f"{suite}/InRelease"
     yield from check_detached(subject, path, release, f"{path}.gpg")
-    if subject.keyring is None:
-        if os.path.lexists(subject.top / inside):
-            yield Fault(inside, "is signed, but no key is at hand to verify it; give --key")
-        return
-    found: list[Finding] = []
-    text = read_pointer(subject, inside, found)
-    yield from found
-    if text is None:
-        return
-    sha256 = hashlib.sha256(text).hexdigest()
-    yield Named(f"{suite}/by-hash/SHA256/{sha256}", sha256, len(text), inside)
-    wrong = subject.keyring.verify(text, None)
-    if wrong is not None:
-        yield Fault(inside, wrong)
-    # gpgv accepts variations around the signed text, so compare that text and check the form of the signature, too.
-    match = _CLEAR_SIGNED.fullmatch(text)
-    if match is None or match["signed"].replace(b"\n- ", b"\n") != release:
-        yield Fault(inside, "says something else than Release")
-    elif (wrong := find_armor_fault(match["signature"])) is not None:
-        yield Fault(inside, wrong)
+    for finding in check_clear_signed(subject, path, release, inside):
+        if isinstance(finding, Named) and finding.size is not None:
+            sha256 = finding.sha256
+            yield Named(f"{suite}/by-hash/SHA256/{sha256}", sha256, finding.size, inside)
+        yield finding
 
 
 def _listed(release: bytes) -> Mapping[str, tuple[str, int]]:

@@ -48,7 +48,7 @@ def find_armor_fault(text: bytes) -> str | None:
     lines = [encoded[at : at + _COLUMNS] for at in range(0, len(encoded), _COLUMNS)]
     if b"\n".join([*lines, b""]) != match["body"]:
         return "has an armor that is not written as gpg does"
-    if match["crc"] is not None and base64.b64decode(match["crc"]) != _crc24(data):
+    if match["crc"] is not None and base64.b64decode(match["crc"]) != crc24(data):
         return "has an armor with a wrong checksum"
     return None
 
@@ -89,7 +89,7 @@ def _has_wrong_length(numbers: bytes) -> bool:
     return False
 
 
-def _crc24(data: bytes) -> bytes:
+def crc24(data: bytes) -> bytes:
     crc = _CRC_START
     for byte in data:
         crc ^= byte << 16

@@ -4,8 +4,11 @@ The audit only reads the repository, and runs gpgv to verify signatures.
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from html import unescape
 from typing import Any
 
 from packrat_agent.verify.findings import (
@@ -14,14 +17,17 @@ from packrat_agent.verify.findings import (
     Named,
     Subject,
     check_bytes,
+    check_clear_signed,
     check_detached,
     is_plain,
     parse_json,
+    read_index,
     read_pointer,
 )
-from packrat_agent.verify.names import MANIFEST, SUMS
+from packrat_agent.verify.names import LANDING_PAGE, MANIFEST, SIGNED_SUMS, SUMS
 
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+_PAGE_LIMIT = 16 * 1024 * 1024
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -39,6 +45,8 @@ def audit_files(subject: Subject, directory: str) -> Iterator[Finding]:
     if sums is not None:
         for end in (".gpg", ".asc"):
             found += check_detached(subject, sums_path, sums, f"{sums_path}{end}")
+        if _is_told_of(subject, f"{directory}/{SIGNED_SUMS}"):
+            found += check_clear_signed(subject, sums_path, sums, f"{directory}/{SIGNED_SUMS}")
     manifest = read_pointer(subject, manifest_path, found)
     if manifest is not None:
         found += check_detached(subject, manifest_path, manifest, f"{manifest_path}.gpg")
@@ -58,6 +66,15 @@ def audit_files(subject: Subject, directory: str) -> Iterator[Finding]:
             lacking = sums_path if path in by_manifest else manifest_path
             found.append(Fault(lacking, f"does not name {path}, which the other list names"))
     yield from found
+
+
+def _is_told_of(subject: Subject, path: str) -> bool:
+    """Return whether a file is there, or the landing page leads to it; trees of older agents have it not."""
+    if os.path.lexists(subject.top / path):
+        return True
+    with suppress(OSError):
+        return f"/{path}" in unescape(read_index(subject.top, LANDING_PAGE, _PAGE_LIMIT).decode("utf-8", "replace"))
+    return False
 
 
 def _read_sums(path: str, content: bytes | None, found: list[Finding]) -> Mapping[str, str]:

@@ -6,18 +6,24 @@ The functions here read files of a tree without following links, and turn what g
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from packrat_agent.verify.armor import find_signature_fault
+from packrat_agent.verify.armor import find_armor_fault, find_signature_fault
 from packrat_agent.verify.signatures import Keyring
 from packrat_core.fs.open import read_regular
 
 _INDEX_LIMIT = 1024 * 1024 * 1024
 _JSON_LIMIT = 256 * 1024 * 1024
+_CLEAR_SIGNED = re.compile(
+    rb"-----BEGIN PGP SIGNED MESSAGE-----\n(?:Hash: [A-Z0-9, -]+\n)*\n(?P<signed>.+\n|\n)"
+    rb"(?P<signature>-----BEGIN PGP SIGNATURE-----\n.+)",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +188,35 @@ def check_detached(subject: Subject, path: str, signed: bytes, signature: str) -
         wrong = find_signature_fault(content, signed)
     if wrong is not None:
         yield Fault(signature, f"{path}: {wrong}")
+
+
+def check_clear_signed(subject: Subject, path: str, text: bytes, message: str) -> Iterator[Finding]:
+    """Check a clear-signed message that repeats another file, if there is a key.
+
+    Args:
+        subject: The tree under audit.
+        path: Path of the file that the message repeats.
+        text: Its content.
+        message: Path of the file with the text and its signature.
+    """
+    if subject.keyring is None:
+        if os.path.lexists(subject.top / message):
+            yield Fault(message, "is signed, but no key is at hand to verify it; give --key")
+        return
+    found: list[Finding] = []
+    content = read_pointer(subject, message, found)
+    yield from found
+    if content is None:
+        return
+    wrong = subject.keyring.verify(content, None)
+    if wrong is not None:
+        yield Fault(message, wrong)
+    # gpgv accepts variations around the signed text, so compare that text and check the form of the signature, too.
+    match = _CLEAR_SIGNED.fullmatch(content)
+    if match is None or match["signed"].replace(b"\n- ", b"\n") != (text or b"\n"):
+        yield Fault(message, f"says something else than {path.rpartition('/')[2]}")
+    elif (wrong := find_armor_fault(match["signature"])) is not None:
+        yield Fault(message, wrong)
 
 
 def is_plain(path: str) -> bool:

@@ -11,6 +11,7 @@ KEY_BINARY = "repo-key.gpg"
 LANDING_PAGE = "index.html"
 
 SUMS = "SHA256SUMS"
+SIGNED_SUMS = "SHA256SUMS.signed"
 MANIFEST = "_repo_main/MANIFEST_all.json"
 
 IMAGE = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"

@@ -20,7 +20,9 @@ _PAGE_LIMIT = 16 * 1024 * 1024
 _REPOSITORY = re.compile(
     r'<h2><a href="([^"<>\n]{1,4096})/">[^<>\n]{0,4096}</a> <span class="kind">(\w{1,20})</span></h2>'
 )
-_SUITE = re.compile(r"echo &quot;deb \[[^\]\n]*\] (\S+) (\S+) main&quot;")
+_SUITES = re.compile(r"^case &#x27;([^\n]{0,65536}) &#x27; in$", re.MULTILINE)
+_OLD_SUITE = re.compile(r"echo &quot;deb \[[^\]\n]*\] (\S+) ([^\s$]+) main&quot;")
+"""Pages of earlier agents have a line for each suite."""
 _REPO_FILE = re.compile(r"curl -fsSL \S+?://[^/\s]+/(\S+)\.repo ")
 
 
@@ -93,7 +95,9 @@ def _parts(kind: str, directory: str, lines: str) -> list[str]:
         lines: The part of the page about it.
     """
     if kind == "apt":
-        return [f"{directory}/dists/{unescape(match[2])}" for match in _SUITE.finditer(lines)]
+        suites = [suite for match in _SUITES.finditer(lines) for suite in match[1].split()]
+        suites += [match[2] for match in _OLD_SUITE.finditer(lines)]
+        return [f"{directory}/dists/{unescape(suite)}" for suite in dict.fromkeys(suites)]
     if kind == "yum":
         # The mirror's URL may have a path of its own, so count components from the end of the address: those of the
         # repository, then distribution, component, version and file name.

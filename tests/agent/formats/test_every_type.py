@@ -212,7 +212,7 @@ def test_a_lost_state_costs_no_download(made: TypeStage) -> None:
     # Only indexes, which a real pass makes anew, and it says so.
     indexes = len(published) - len(before) - len(beside)
     assert f" {indexes} files would be removed" in dry
-    assert "The state database is new" in dry
+    assert "No state database of this agent knows this tree" in dry
     assert NO_DOWNLOAD.search(made.lab.agent("sync").stdout)
     assert made.packages() == before
     assert made.offered() == made.expected(*packages)

@@ -14,6 +14,7 @@ from packrat_core.packages.image import names as docker_names
 def test_the_names_are_those_that_formats_write() -> None:
     assert names.REGISTRY_ERRORS == ERRORS
     assert (names.SUMS, names.MANIFEST) == (json_layout.SUMS, json_layout.MANIFEST)
+    assert names.SIGNED_SUMS == json_layout.SIGNED_SUMS
     assert (names.KEY_ARMORED, names.KEY_BINARY) == (landing_page.KEY_ARMORED, landing_page.KEY_BINARY)
     assert names.NO_REFERRERS == EMPTY_REFERRERS
     assert (names.IMAGE, names.TAG) == (docker_names.IMAGE, docker_names.TAG)

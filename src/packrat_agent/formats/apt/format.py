@@ -8,7 +8,7 @@ from pathlib import Path
 from packrat_agent.formats.apt.layout import place_package
 from packrat_agent.formats.apt.render import render_repository
 from packrat_agent.formats.apt.serving import client_setup
-from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
+from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.formats.record_names import check_record
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.records import PackageFile, Repo
@@ -46,8 +46,8 @@ class AptFormat:
         """Render one publication for each suite."""
         return render_repository(request)
 
-    def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
-        """Give the commands that install the key and the list file."""
+    def client_setup(self, repo: Repo, url: str, signed: bool) -> tuple[ClientSetup, ...]:
+        """Give the commands that install the key and the list file; also with a deb822 file in its place."""
         return client_setup(repo, url, signed=signed)
 
     def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:

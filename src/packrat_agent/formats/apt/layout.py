@@ -11,6 +11,7 @@ Each distribution version of the repository is a suite. Source: Debian wiki, Deb
 from packrat_agent.formats.distro_versions import version_of
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_core.errors import Refused
+from packrat_core.packages.deb.control import check_file_name
 
 COMPONENT = "main"
 """The only component of each suite."""
@@ -25,8 +26,9 @@ def place_package(repo: Repo, file: PackageFile) -> str:
     Raises:
         Refused: it is not a .deb, or is for a distribution version that the repository does not have.
     """
-    if file.kind != "deb" or not file.file_name.endswith((".deb", ".ddeb", ".udeb")):
+    if file.kind != "deb":
         raise Refused(f"a {file.kind} file called {file.file_name} can't be in an apt repository")
+    check_file_name(file.file_name)
     version_of(repo, file)
     return f"pool/{file.package[:6]}/{file.file_name}"
 

@@ -1,22 +1,82 @@
 """Tells users how their clients use an apt repository. Web servers need no rules for it: apt reads plain files.
 
-Source: sources.list(5).
+1. A client gets one suite, that of its own release; where the repository does not have it, the lines say so and change
+   nothing.
+2. A client asks for those of its architectures that the suite has. For any other, apt would report that it skips it.
+3. Of the two forms, a .list file and a deb822 .sources file, each replaces the other.
+
+Source: sources.list(5), os-release(5).
 """
 
-from packrat_agent.formats.apt.layout import COMPONENT, suite_of
+from dataclasses import dataclass
+
+from packrat_agent.formats.apt.layout import COMPONENT, suite_directory, suite_of
+from packrat_agent.formats.interface import ClientSetup
 from packrat_agent.model.records import Repo
 
 _KEYRING = "/etc/apt/keyrings/packrat-mirror.gpg"
+_PARTS = "/etc/apt/sources.list.d"
+_DEB822 = "The same as a deb822 file, in place of the one above:"
 
 
-def client_setup(repo: Repo, url: str, *, signed: bool) -> str:
-    """Give the commands that install the key and the list file; `url` is that of root_dir."""
-    lines = []
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A form of the file: its ending and that of the other form, the command that prints it, what separates values."""
+
+    ending: str
+    other: str
+    command: str
+    separator: str
+
+
+def client_setup(repo: Repo, url: str, *, signed: bool) -> tuple[ClientSetup, ClientSetup]:
+    """Give the commands that install the key and a .list file, and those for a .sources file.
+
+    Args:
+        repo: the repository.
+        url: the address of root_dir as the client knows it.
+        signed: the Release files are signed.
+    """
+    place = f"{url}/{repo.directory}"
+    option = f"signed-by={_KEYRING}" if signed else "trusted=yes"
+    line = f'echo "deb [${{archs:+arch=$archs }}{option}] {place} $suite {COMPONENT}"'
+    fields = [
+        *("'Types: deb'", f"'URIs: {place}'", '"Suites: $suite"', f"'Components: {COMPONENT}'"),
+        '${archs:+"Architectures: $archs"}',
+        f"'Signed-By: {_KEYRING}'" if signed else "'Trusted: yes'",
+    ]
+    stanza = f"printf '%s\\n' {' '.join(fields)}"
+    return (
+        ClientSetup("", _script(repo, url, signed, _Form("list", "sources", line, ","))),
+        ClientSetup(_DEB822, _script(repo, url, signed, _Form("sources", "list", stanza, " "))),
+    )
+
+
+def _script(repo: Repo, url: str, signed: bool, form: _Form) -> str:
+    suites = [suite_of(version) for version in repo.distro_versions]
+    lines = [
+        # In a subshell, so that a paste into a terminal neither closes it nor goes on after a failure.
+        "(",
+        "set -e",
+        'suite=$(. /etc/os-release && echo "$VERSION_CODENAME")',
+        f"case '{' '.join(['', *suites, ''])}' in",
+        '*" $suite "*) ;;',
+        f"""*) echo "{repo.name} has no packages for this system's release '$suite'; """
+        f"""it has: {", ".join(suites) or "none"}" >&2; exit 1 ;;""",
+        "esac",
+        f'has=$(curl -fsSL "{url}/{repo.directory}/{suite_directory("$suite")}/Release"'
+        " | sed -n 's/^Architectures: //p' | tr ' ' '\\n')",
+        "archs=$({ dpkg --print-architecture; dpkg --print-foreign-architectures; }"
+        f" | grep -Fx \"$has\" | paste -s -d '{form.separator}' -)",
+    ]
     if signed:
         # Releases before Debian 12 and Ubuntu 22.04 do not have this directory.
         lines += ["sudo install -d -m 0755 /etc/apt/keyrings", f"sudo curl -fsSL -o {_KEYRING} {url}/repo-key.gpg"]
-    option = f"signed-by={_KEYRING}" if signed else "trusted=yes"
-    for suite in map(suite_of, repo.distro_versions):
-        source = f"deb [{option}] {url}/{repo.directory} {suite} {COMPONENT}"
-        lines.append(f'echo "{source}" | sudo tee /etc/apt/sources.list.d/{repo.name}-{suite}.list')
-    return "\n".join([*lines, "sudo apt-get update"])
+    lines += [
+        # Both at once would make apt warn that each index is configured twice.
+        f"sudo rm -f {_PARTS}/{repo.name}.{form.other}",
+        f"{form.command} | sudo tee {_PARTS}/{repo.name}.{form.ending}",
+        "sudo apt-get update",
+        ")",
+    ]
+    return "\n".join(lines)

@@ -11,7 +11,7 @@ from packrat_agent.formats.docker.layout import place_image, public_host, public
 from packrat_agent.formats.docker.render import render_images
 from packrat_agent.formats.docker.serving import write_rules
 from packrat_agent.formats.docker.unpack import unpack_image
-from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
+from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Tree
@@ -39,7 +39,7 @@ class DockerFormat:
         """Render one publication for each image, then the catalog; unchanged images are not rendered again."""
         return render_images(request)
 
-    def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
+    def client_setup(self, repo: Repo, url: str, signed: bool) -> tuple[ClientSetup, ...]:
         """Give the command that pulls an image, and a note on the signature policy if images are signed."""
         scheme, _, rest = url.partition("://")
         without_tls = "--tls-verify=false " if scheme == "http" else ""
@@ -50,7 +50,7 @@ class DockerFormat:
             lines.append(f"# Signatures: add the entry of {sigstore}/policy.json to /etc/containers/policy.json")
             lines.append(f"curl -fsSL -o /etc/containers/registries.d/{name}.yaml {sigstore}/registries.yaml")
         lines.append(f"podman pull {without_tls}{rest.partition('/')[0]}/{repo.directory}/IMAGE:latest")
-        return "\n".join(lines)
+        return (ClientSetup("", "\n".join(lines)),)
 
     def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Name the manifests, if the name that clients pull by is known; a signature covers this name."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
+from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.formats.json.layout import MANIFEST, SUMS, place_file
 from packrat_agent.formats.json.render import render_repository
 from packrat_agent.formats.json.serving import client_setup
@@ -33,9 +33,9 @@ class FilesFormat:
         """Render one publication, with all files."""
         return render_repository(request)
 
-    def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
+    def client_setup(self, repo: Repo, url: str, signed: bool) -> tuple[ClientSetup, ...]:
         """Give the commands that download and check the list and a file."""
-        return client_setup(repo, url, signed=signed)
+        return (ClientSetup("", client_setup(repo, url, signed=signed)),)
 
     def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Name the lists; their hashes cover the files."""

@@ -2,10 +2,13 @@
 
     <package>/<file>
     SHA256SUMS, SHA256SUMS.gpg, SHA256SUMS.asc
+    SHA256SUMS.signed
     _repo_main/MANIFEST_all.json, _repo_main/MANIFEST_all.json.gpg
 
 1. A file for which there is a repository type of its own belongs there, and is refused here.
 2. No package may be called like a file or directory of the lists.
+3. SHA256SUMS.signed holds the list and its signature in one file. SHA256SUMS and a detached signature of it are two
+   files, and a client that fetches one before and one after a publication has two that don't fit.
 """
 
 from packrat_agent.formats.distro_versions import version_of
@@ -15,11 +18,12 @@ from packrat_core.packages.repository_types import REPOSITORY_TYPES
 
 MANIFEST = "_repo_main/MANIFEST_all.json"
 SUMS = "SHA256SUMS"
+SIGNED_SUMS = f"{SUMS}.signed"
 
 _TYPE_OF_FILES = {known.file_type: kind for kind, known in REPOSITORY_TYPES.items() if known.file_type is not None}
 """The server's type of package files → the repository type that is meant for them."""
 
-_RESERVED = frozenset({"_repo_main", SUMS, f"{SUMS}.gpg", f"{SUMS}.asc"})
+_RESERVED = frozenset({"_repo_main", SUMS, f"{SUMS}.gpg", f"{SUMS}.asc", SIGNED_SUMS})
 
 
 def place_file(repo: Repo, file: PackageFile) -> str:

@@ -4,7 +4,7 @@ The lists name each path once. The same file may have been uploaded for several 
 """
 
 from packrat_agent.formats.interface import RenderRequest
-from packrat_agent.formats.json.layout import MANIFEST, SUMS
+from packrat_agent.formats.json.layout import MANIFEST, SIGNED_SUMS, SUMS
 from packrat_agent.formats.json.manifest import write_manifest, write_sums
 from packrat_agent.model.tree import Content, PendingSignature, Publication, SignatureForm, Tree, TreeFile, sha256_of
 
@@ -20,10 +20,12 @@ def render_repository(request: RenderRequest) -> Tree:
             sums,
             PendingSignature(f"{SUMS}.gpg", SUMS, SignatureForm.BINARY),
             PendingSignature(f"{SUMS}.asc", SUMS, SignatureForm.ARMOR),
+            PendingSignature(SIGNED_SUMS, SUMS, SignatureForm.CLEAR),
             manifest,
             PendingSignature(f"{MANIFEST}.gpg", MANIFEST, SignatureForm.BINARY),
         )
-    # Both lists are hashed as they are: they hold no date. A mirror that begins to sign publishes them again.
-    signed = f"{request.settings.signed}\n".encode()
+    # Both lists are hashed as they are: they hold no date. A mirror that begins to sign publishes them again, and so
+    # does one whose signatures were published before the clear-signed list was among them.
+    signed = f"{SIGNED_SUMS if request.settings.signed else False}\n".encode()
     identity = sha256_of((signed, *sums.content.parts, *manifest.content.parts))
     return Tree(request.repo, (Publication("main", identity, (), pointers),))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
+from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.formats.pypi.layout import place_package
 from packrat_agent.formats.pypi.render import render_repository
 from packrat_agent.formats.pypi.serving import client_setup, write_rules
@@ -50,8 +50,8 @@ class PypiFormat:
         """Render one publication for each project, and that of the root page."""
         return render_repository(request)
 
-    def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
-        """Give the commands that set the index's address for pip, uv and poetry."""
+    def client_setup(self, repo: Repo, url: str, signed: bool) -> tuple[ClientSetup, ...]:
+        """Give the commands that make it the only index of pip, uv and poetry, and how to use it beside PyPI."""
         return client_setup(repo, url)
 
     def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:

@@ -10,13 +10,20 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from packrat_agent.formats.interface import IMMUTABLE, WebRules, WebServer
+from packrat_agent.formats.interface import IMMUTABLE, ClientSetup, WebRules, WebServer
 from packrat_agent.formats.pypi.pages import JSON_TYPE
 from packrat_agent.model.records import Repo
 
 _ACCEPTS_JSON = r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\.0*)?\s*(,|$))"
 """Matches an Accept header that names the type, unless with q=0."""
 _PACKAGES = r"^/DIRECTORY/packages/[^/]+/[^/]+\.(whl|whl\.metadata|tar\.gz|zip)$"
+
+_ONLY = (
+    "As the only index of a client. With pip there is no other safe way: with --extra-index-url, pip takes the highest "
+    "version from any index, so anybody could publish your project's name on PyPI and have it installed."
+)
+_WITH_UV = "Together with PyPI, for the named projects alone: with uv, in pyproject.toml."
+_WITH_POETRY = "The same with poetry."
 
 _NGINX_OUTSIDE = f"""\
 # Python clients that ask for JSON get the JSON form of an index page.
@@ -85,15 +92,34 @@ def write_rules(server: WebServer, directory: str, root: Path) -> WebRules:
     return WebRules("", _APACHE_INSIDE.replace("DIRECTORY", here).replace("ROOT", str(root / directory)))
 
 
-def client_setup(repo: Repo, url: str) -> str:
-    """Give the commands that set the index's address for pip, uv and poetry; `url` is that of root_dir."""
+def client_setup(repo: Repo, url: str) -> tuple[ClientSetup, ...]:
+    """Give the commands that make it the only index of pip, uv and poetry, and how to use it beside PyPI.
+
+    Beside PyPI, each project must come from one index that is named for it. Otherwise anybody can register a private
+    project's name on PyPI, with a higher version, and clients install that (dependency confusion).
+
+    Args:
+        repo: the repository.
+        url: the address of root_dir as the client knows it.
+    """
     index = f"{url}/{repo.directory}/simple/"
-    lines = [f"pip config set global.index-url {index}"]
+    only = [f"pip config set global.index-url {index}"]
     if url.startswith("http://"):
         # Without TLS, pip ignores an index that it is not told to trust.
-        lines.append(f"pip config set global.trusted-host {urlsplit(url).netloc}")
-    lines += [
+        only.append(f"pip config set global.trusted-host {urlsplit(url).netloc}")
+    only += [
         f"export UV_DEFAULT_INDEX={index}",
         f"poetry source add --priority=primary {repo.name} {index}",
     ]
-    return "\n".join(lines)
+    # Names of uv's indexes have fewer characters than those of repositories.
+    name = re.sub(r"[^A-Za-z0-9_.-]", "-", repo.name)
+    uv = [
+        *("[[tool.uv.index]]", f'name = "{name}"', f'url = "{index}"', "explicit = true"),
+        *("", "[tool.uv.sources]", f'YOUR-PROJECT = {{ index = "{name}" }}'),
+    ]
+    poetry = [f"poetry source add --priority=explicit {name} {index}", f"poetry add --source {name} YOUR-PROJECT"]
+    return (
+        ClientSetup(_ONLY, "\n".join(only)),
+        ClientSetup(_WITH_UV, "\n".join(uv)),
+        ClientSetup(_WITH_POETRY, "\n".join(poetry)),
+    )

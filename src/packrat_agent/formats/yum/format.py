@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from packrat_agent.formats.interface import RenderRequest, RenderSettings, Treatment, WebRules, WebServer
+from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.formats.record_names import check_record
 from packrat_agent.formats.yum.layout import place_package
 from packrat_agent.formats.yum.read_rpm import read_rpm
@@ -43,9 +43,9 @@ class YumFormat:
         """Render one publication for each distribution version."""
         return render_repository(request)
 
-    def client_setup(self, repo: Repo, url: str, signed: bool) -> str:
+    def client_setup(self, repo: Repo, url: str, signed: bool) -> tuple[ClientSetup, ...]:
         """Give the commands that install the .repo file, which says itself what is signed."""
-        return client_setup(repo, url)
+        return (ClientSetup("", client_setup(repo, url)),)
 
     def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Name the metadata, and the packages if all of them are signed."""

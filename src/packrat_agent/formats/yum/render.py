@@ -3,7 +3,7 @@
 1. The metadata files are named by their content, so a new one never replaces one that a client is about to read.
 2. repomd.xml names them, and becomes live last, after its signature.
 3. If `public_url` is set, the same repodata also stands in an immutable generation. The mirror list and the metalink
-   lead clients there: they read one generation from start to end, so an update in between can't take files away.
+   lead clients there: they read the metadata of one generation, so an update in between can't take files away.
 """
 
 import hashlib
@@ -49,12 +49,16 @@ def _render_version(request: RenderRequest, top: str, version: DistroVersion, en
     title = f"{repo.description or repo.name} ({version.distro} {version.version or version.name})"
     repo_file = write_repo_file(repo, top, title, settings)
     content = _metadata_files(f"{top}/repodata", metadata)
+    remembered = {"Revision": str(revision)}
     pointers = _repomd_files(f"{top}/repodata", f"{top}/repodata", Content.of(repomd), request)
     if settings.public_url:
         generation = generation_directory(revision, repomd)
         content += _metadata_files(f"{top}/{generation}/repodata", metadata)
         content += _repomd_files(f"{top}/{generation}/repodata", f"{top}/repodata", Content.of(repomd), request)
-        arches = sorted({entry.path.removeprefix(f"{top}/").partition("/")[0] for entry in ordered})
+        arches = _linked_arches(
+            request, name, {entry.path.removeprefix(f"{top}/").partition("/")[0] for entry in ordered}
+        )
+        remembered["Arches"] = " ".join(arches)
         content += [TreeLink(f"{top}/{generation}/{arch}", f"../../{arch}") for arch in arches]
         address = f"{settings.public_url}/{quote(f'{repo.directory}/{top}/{generation}')}"
         pointers += [
@@ -64,7 +68,7 @@ def _render_version(request: RenderRequest, top: str, version: DistroVersion, en
     pointers.append(TreeFile(f"{top}/{repo.name}.repo", Content.of(repo_file)))
     # With revision 0, the identity does not depend on the date.
     identity = hashlib.sha256(write_repomd(metadata, 0, contents) + repo_file + (settings.public_key or b""))
-    return Publication(name, identity.hexdigest(), tuple(content), tuple(pointers), {"Revision": str(revision)})
+    return Publication(name, identity.hexdigest(), tuple(content), tuple(pointers), remembered)
 
 
 def _content_tags(settings: RenderSettings) -> list[str]:
@@ -93,6 +97,15 @@ def _repomd_files(directory: str, source: str, repomd: Content, request: RenderR
         files.append(PendingSignature(f"{directory}/repomd.xml.asc", f"{source}/repomd.xml", SignatureForm.ARMOR))
     files.append(TreeFile(f"{directory}/repomd.xml", repomd))
     return files
+
+
+def _linked_arches(request: RenderRequest, publication: str, present: set[str]) -> list[str]:
+    """Give the directories of packages that a generation links to: those of earlier generations stay.
+
+    dnf reads the mirror list again before it asks for a package. So it asks the newest generation for a package that an
+    earlier one names, which may have been withdrawn since as the last one in its directory.
+    """
+    return sorted(present.union(request.facts.get(publication, {}).get("Arches", "").split()))
 
 
 def _next_revision(request: RenderRequest, publication: str) -> int:

@@ -38,6 +38,18 @@ _CONTROL_CODINGS = frozenset({"", ".gz", ".xz", ".zst"})
 _TAR_MEMBERS_LIMIT = 10_000
 
 
+def check_file_name(name: str) -> None:
+    """Check that a file of this name can be in an apt repository.
+
+    Raises:
+        Refused: it can't; among others, it is a udeb.
+    """
+    if name.endswith(".udeb"):
+        raise Refused(f"{name} is a udeb: only Debian's installer uses those, from indexes that are not made here")
+    if not name.endswith((".deb", ".ddeb")):
+        raise Refused(f"a deb called {name} can't be in an apt repository: its name must end in .deb or .ddeb")
+
+
 def read_control(path: Path) -> bytes:
     """Return the bytes of the control file of a Debian binary package.
 

@@ -7,7 +7,7 @@ from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.json.format import FilesFormat
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
-from packrat_agent.model.tree import PendingSignature, Publication, TreeFile
+from packrat_agent.model.tree import PendingSignature, Publication, TreeFile, sha256_of
 
 
 class NoPieces:
@@ -59,8 +59,16 @@ def test_the_order_of_the_files_does_not_matter() -> None:
 def test_signatures_are_asked_for_where_there_is_a_key() -> None:
     publication = render(ENTRIES, True)
     asked = [file.path for file in publication.pointers if isinstance(file, PendingSignature)]
-    assert asked == ["SHA256SUMS.gpg", "SHA256SUMS.asc", "_repo_main/MANIFEST_all.json.gpg"]
+    assert asked == ["SHA256SUMS.gpg", "SHA256SUMS.asc", "SHA256SUMS.signed", "_repo_main/MANIFEST_all.json.gpg"]
     assert publication.identity != render(ENTRIES, False).identity
+
+
+def test_a_signed_tree_of_an_agent_without_the_clear_signed_list_is_published_again() -> None:
+    lists = [bytes(file.content) for file in render(ENTRIES, True).pointers if isinstance(file, TreeFile)]
+    before = {signed: sha256_of((f"{signed}\n".encode(), *lists)) for signed in (True, False)}
+    assert render(ENTRIES, True).identity != before[True]
+    # Nothing changes for a mirror without a key.
+    assert render(ENTRIES, False).identity == before[False]
 
 
 def test_the_same_file_of_two_records_is_listed_once() -> None:
