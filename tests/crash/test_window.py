@@ -86,6 +86,8 @@ def window(request: pytest.FixtureRequest, key: Key, tmp_path_factory: pytest.Te
     directory = tmp_path_factory.mktemp(kind.name)
     with switching_web(directory / "web") as web, type_stage(directory, key, kind) as made:
         made.lab.extra["public_url"] = web.url
+        # Clients with a policy then ask the registry for signatures.
+        made.lab.extra["docker_signature_api"] = "yes"
         made.lab.write_config()
         yield Window(made, publish_twice(made, directory), web)
 

@@ -77,7 +77,7 @@ class TypeStage:
 
     def indexes(self) -> dict[str, bytes]:
         """Path → bytes of what stands in the indexes, without dates, signatures and former generations."""
-        dated = re.compile(r"(.*/)?(In)?Release(\.gpg)?$|.*repomd\.xml(\.asc)?$|.*\.(asc|gpg)$|.*by-hash/")
+        dated = re.compile(r"(.*/)?(In)?Release(\.gpg)?$|.*repomd\.xml(\.asc)?$|.*\.(asc|gpg|signed)$|.*by-hash/")
         packages = self.packages()
         named = "".join(path.read_text() for path in self.lab.repo.rglob("repomd.xml"))
         found = {}
