@@ -42,7 +42,7 @@ async def _sync(mirror: MirrorContext, server: Packrat, packages: list[str]) -> 
         memory.settle()
         return
     [repo] = mirror.store.wanted.repos()
-    await sync_repo(repo, Order(packages), server, mirror.store, mirror, lambda files, size: None)
+    await sync_repo(repo, Order(packages), server, mirror, lambda files, size: None)
 
 
 def main() -> None:

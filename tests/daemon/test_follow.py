@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from packrat_agent.model.changes import Changes
 from packrat_agent.model.records import Repo
@@ -20,6 +21,7 @@ from packrat_core.errors import PackratError, ServerUnavailable
 from packrat_demo.build_deb import Deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
+from packrat_server.store.tables import journal
 from support.original_server import OriginalServer, StoredRepo, original_server
 from support.stage import Stage, stage
 
@@ -33,12 +35,18 @@ QUICK = Pace(
     list_s=(0.6, 2.0),
     list_each_s=0.2,
     mirror_s=(0.8, 1.0),
+    first_poll_s=0.0,
     back_off=BackOff(0.1, 2.0),
     strained_s=30.0,
 )
 """All but the polls ten times as fast; only what polls can't tell is told by listing."""
 ONLY_POLLS = Pace(
-    poll_s=(1, 1), echo_s=(500.0, 500.0), rest_s=(0.0, 0.0), list_s=(1000.0, 1000.0), mirror_s=(1000.0, 1000.0)
+    poll_s=(1, 1),
+    echo_s=(500.0, 500.0),
+    rest_s=(0.0, 0.0),
+    list_s=(1000.0, 1000.0),
+    mirror_s=(1000.0, 1000.0),
+    first_poll_s=0.0,
 )
 """Whatever is told after the first news, a poll told."""
 
@@ -200,6 +208,35 @@ def test_a_strained_server_is_polled_once_at_a_time() -> None:
         assert asyncio.run(following(original.url, None, test)) is None
 
 
+def test_bulk_work_leaves_the_server_workers_for_others(original: OriginalServer) -> None:
+    """Reading two thousand records: polls wait, lists go on, one worker of three is always free."""
+    original.put_many(2000)
+    original.manners.record_s = 0.001
+
+    async def test(ear: Ear) -> None:
+        await ear.until(lambda: original.count("(poll)") > 1)
+        reading = asyncio.create_task(ear.packrat.wanted(ear.repos[0], None, {}))
+        await asyncio.to_thread(original.until_asked, 1, "PackageFile:")
+        # Polls that were open already go on to their end.
+        await asyncio.to_thread(original.until_asked, 4, "PackageFile:")
+        polls, lists, waits = original.count("(poll)"), original.count("LIST"), len(original.waits)
+        original.tag(1, "dev")
+        before = len(ear.news)
+        number = original.put("quiet", "1", "quiet_1_all.deb", b"x", tags=())
+        original.files[number].tags.add("dev")
+        await ear.until(lambda: ear.heard("apt-dev", None, before))
+        assert not reading.done(), "it was heard while the reading went on"
+        assert len((await reading).files) == 2000
+        assert original.count("(poll)") == polls
+        assert original.count("LIST") > lists
+        assert original.waits[waits:] == []
+        assert original.gets_at_once <= 2
+        # Then it polls again.
+        await ear.until(lambda: original.count("(poll)") > polls)
+
+    assert asyncio.run(following(original.url, None, test)) is None
+
+
 def test_empty_answers_at_once_are_not_asked_for_again_and_again(original: OriginalServer) -> None:
     async def test(ear: Ear) -> None:
         await ear.until(lambda: bool(ear.news))
@@ -221,6 +258,21 @@ def test_errors_at_once_are_retried_a_few_times_and_end_it(original: OriginalSer
         assert original.count("(poll)", since) <= 4
 
     assert isinstance(asyncio.run(following(original.url, None, test)), ServerUnavailable)
+
+
+def test_a_server_that_was_away_is_told_of_when_it_is_back(original: OriginalServer) -> None:
+    async def test(ear: Ear) -> None:
+        await ear.until(lambda: original.count("LIST") > 1)
+        assert not any(news.was_away for news in ear.news)
+        since = time.monotonic()
+        original.manners.html = True
+        await asyncio.to_thread(original.until_asked, 1, "", since)
+        original.manners.html = False
+        await ear.until(lambda: any(news.was_away for news in ear.news))
+        [news] = [news for news in ear.news if news.was_away]
+        assert (dict(news.repos), news.mirror) == ({"apt-dev": None}, True)
+
+    assert asyncio.run(following(original.url, None, test)) is None
 
 
 def test_a_login_that_is_refused_ends_it_at_once(original: OriginalServer) -> None:
@@ -299,6 +351,22 @@ def test_nothing_is_lost_in_a_burst(ours: Stage) -> None:
         for deb in debs:
             await asyncio.to_thread(ours.server.put_deb, deb)
         await ear.until(lambda: all(ear.heard("apt-dev", deb.name) for deb in debs))
+
+    assert asyncio.run(following(ours.server.url, ours.psk, test)) is None
+
+
+def test_a_server_that_forgot_its_history_is_told_of(ours: Stage) -> None:
+    """As after a restore: the position that the agent has is of another history."""
+
+    async def test(ear: Ear) -> None:
+        await ear.until(lambda: bool(ear.news))
+        engine = open_database(ours.server.data)
+        with engine.begin() as connection:
+            connection.execute(update(journal).values(mark="another"))
+        engine.dispose()
+        await asyncio.to_thread(ours.server.put_deb, Deb("first", "1", "all"))
+        await ear.until(lambda: any(news.history_lost for news in ear.news))
+        assert [news.repos for news in ear.news if news.history_lost] == [{"apt-dev": None}]
 
     assert asyncio.run(following(ours.server.url, ours.psk, test)) is None
 

@@ -13,6 +13,7 @@ import pytest
 from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.download import Retries, fetch
+from packrat_agent.sync.shared_downloads import SharedDownloads
 from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.session import Timeouts
 from packrat_core.errors import ServerBroken, ServerUnavailable
@@ -196,7 +197,8 @@ def test_a_trickle_of_a_file_is_given_up(tmp_path: Path) -> None:
         repo = Repo("x", "X", "x", "apt", ())
         plan = Plan(repo, (), (Placement(file, "x/pool/x.deb"),), (), (), (), frozenset(), {})
         retries = Retries(tries=2, wait_s=(0.0, 0.0))
-        return await fetch(plan, staging, root, client.open_file, 1, lambda files, size: None, retries)
+        with SharedDownloads(1).share(staging, urgent=True) as share:
+            return await fetch(plan, share, root, client.open_file, lambda files, size: None, retries)
 
     fetched = ask(evil, work)
     assert isinstance(fetched.failed["a" * 64], ServerUnavailable)

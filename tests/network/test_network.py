@@ -15,6 +15,7 @@ from packrat_agent.config.load import load
 from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.download import Fetched, Retries, fetch
+from packrat_agent.sync.shared_downloads import SharedDownloads
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
 from packrat_core.cinp.client import CinpClient
@@ -252,7 +253,8 @@ def get(
             packrat = Packrat(client, "lab", None)
             retries = Retries(wait_s=(0.0, 0.0))
             plan = Plan(REPO, (), tuple(placements), (), (), (), frozenset(), {})
-            return await fetch(plan, staging, staging, packrat.open_file, 4, lambda files, size: None, retries)
+            with SharedDownloads(4).share(staging, urgent=True) as share:
+                return await fetch(plan, share, staging, packrat.open_file, lambda files, size: None, retries)
 
     fetched = asyncio.run(work())
     return fetched, [one.headers for one in server.asked if one.target.startswith("/files/")]

@@ -21,7 +21,8 @@ class Manners:
     the middle. busy: all is 429 with this Retry-After. closed: nothing is shown without a login. wrong: every answer
     is of this value. redirect: every answer leads there. cut_files: so many downloads still end in the middle;
     resumable: files have a length, ETag and Range. after_file: is called when a download was answered. cinp: the one
-    version of the protocol that it takes.
+    version of the protocol that it takes. record_s: what each record of a package file costs the one processor of the
+    server. restless: each answer names another moment of creation.
     """
 
     minimum_s: float = 10.0
@@ -45,6 +46,8 @@ class Manners:
     after_file: Callable[[], None] = lambda: None
     api: str = "2.0"
     cinp: str = "0.9"
+    record_s: float = 0.0
+    restless: bool = False
 
 
 class HeldBack:
@@ -54,12 +57,13 @@ class HeldBack:
     next is asked for.
     """
 
-    def __init__(self, part: str, loop: asyncio.AbstractEventLoop) -> None:
-        self._part = part
+    def __init__(self, which: str | Callable[[Request], bool], loop: asyncio.AbstractEventLoop) -> None:
+        self._which = which
         self._loop = loop
         self._news = threading.Condition()
         self._waiting: list[tuple[Request, asyncio.Event]] = []
         self._over = False
+        self._let_go_ahead = 0
         self.came = 0
         """How many requests were held back so far."""
 
@@ -72,13 +76,14 @@ class HeldBack:
     def until_waiting(self, number: int) -> list[Request]:
         """Wait until that many wait at the same time."""
         with self._news:
-            assert self._news.wait_for(lambda: len(self._waiting) >= number, 120), f"{number} × {self._part}"
+            assert self._news.wait_for(lambda: len(self._waiting) >= number, 120), f"{number} × {self._which}"
             return [request for request, _ in self._waiting]
 
     def let_go(self, number: int = 1) -> None:
-        """Answer the oldest ones."""
+        """Answer that many: the oldest ones, and if fewer wait, the next ones when they come."""
         with self._news:
             freed, self._waiting = self._waiting[:number], self._waiting[number:]
+            self._let_go_ahead += number - len(freed)
         for _, event in freed:
             self._loop.call_soon_threadsafe(event.set)
 
@@ -90,10 +95,15 @@ class HeldBack:
 
     async def wait(self, request: Request) -> None:
         """Hold a request back, if it is one of these."""
-        if self._part not in request.line or self._over:
+        is_one = self._which in request.line if isinstance(self._which, str) else self._which(request)
+        if self._over or not is_one:
             return
         held = (request, asyncio.Event())
         with self._news:
+            if self._let_go_ahead:
+                self._let_go_ahead -= 1
+                self.came += 1
+                return
             self._waiting.append(held)
             self.came += 1
             self._news.notify_all()

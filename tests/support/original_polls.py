@@ -1,6 +1,7 @@
 """Polls of the original server: what they hear, what they miss, and how they end."""
 
 import asyncio
+import threading
 from dataclasses import dataclass, field
 
 from support.original_manners import Manners
@@ -20,8 +21,14 @@ class Polls:
     def __init__(self) -> None:
         self._open: list[_Poll] = []
         self._again: dict[str, list[str]] = {}
+        self._opened = threading.Condition()
         self.most = 0
         """The most that were ever open at the same time."""
+
+    def until_open(self, repo: str) -> None:
+        """Wait until a poll of that repository is open; may be called from any thread."""
+        with self._opened:
+            assert self._opened.wait_for(lambda: any(poll.repo == repo for poll in list(self._open)), 120), repo
 
     def tell(self, file: StoredPackage, repos: dict[str, StoredRepo], manners: Manners) -> None:
         """Wake the polls that are open at this moment: one name each; who polls a moment later hears nothing."""
@@ -47,7 +54,9 @@ class Polls:
         if again := self._again.pop(repo, None):
             return again
         poll = _Poll(repo)
-        self._open.append(poll)
+        with self._opened:
+            self._open.append(poll)
+            self._opened.notify_all()
         self.most = max(self.most, len(self._open))
         timeout_s = max(timeout_s, manners.minimum_s)
         try:

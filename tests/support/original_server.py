@@ -26,7 +26,7 @@ from typing import Any
 from support.original_http import HTML, JSON, Request, read, send, send_chunked
 from support.original_manners import HeldBack, Manners
 from support.original_polls import Polls
-from support.original_store import API, MIRROR, REPO, Refusal, Store, StoredPackage, StoredRepo
+from support.original_store import API, FILE, MIRROR, REPO, Refusal, Store, StoredPackage, StoredRepo
 from support.recorded import read_wire
 
 __all__ = ["HeldBack", "Manners", "OriginalServer", "Request", "StoredPackage", "StoredRepo", "original_server"]
@@ -53,6 +53,12 @@ class OriginalServer(Store):
         self.asked: list[Request] = []
         self.most_at_once = 0
         """The most requests that were ever worked on at the same time."""
+        self.gets_at_once = 0
+        """The most GETs of package files that were ever worked on at the same time."""
+        self.waits: list[Request] = []
+        """Requests that found all workers busy."""
+        self._gets = 0
+        self._processor = asyncio.Lock()
         self._news = threading.Condition()
         self._tokens: set[str] = set()
         self._polls = Polls()
@@ -82,14 +88,22 @@ class OriginalServer(Store):
             assert self._news.wait_for(lambda: self.count(part, since) >= number, 120), f"{number} × {part}"
         return time.monotonic() - since
 
+    def until_polled(self, repo: str) -> None:
+        """Wait until a poll of that repository is open."""
+        self._polls.until_open(repo)
+
     def count(self, part: str = "", since: float = 0.0) -> int:
         """How many requests there were whose `VERB target` has that part."""
         return sum(part in request.line for request in list(self.asked) if request.at >= since)
 
     @contextmanager
-    def holding(self, part: str) -> Iterator[HeldBack]:
-        """Hold back requests whose `VERB target` has that part, each in its worker, until they are let go."""
-        held = HeldBack(part, self._loop)
+    def holding(self, which: str | Callable[[Request], bool]) -> Iterator[HeldBack]:
+        """Hold requests back, each in its worker, until they are let go.
+
+        Args:
+            which: A part of their `VERB target`, or what is true for them.
+        """
+        held = HeldBack(which, self._loop)
         self._held.append(held)
         try:
             yield held
@@ -156,6 +170,8 @@ class OriginalServer(Store):
                 self._news.notify_all()
             if self.manners.silent:
                 await asyncio.Event().wait()
+            if self._free.locked():
+                self.waits.append(request)
             async with self._free:
                 await self._work(request, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -223,7 +239,7 @@ class OriginalServer(Store):
             case "DESCRIBE":
                 return self._describe(request.target), {}
             case "GET" if not request.body:
-                return self._get(request)
+                return await self._get(request)
             case "LIST":
                 return self._list(request)
             case "CALL" if polling:
@@ -238,15 +254,34 @@ class OriginalServer(Store):
                 return {**exchange.answer, "api-version": self.manners.api} if target == API else exchange.answer
         raise Refusal(404, {"message": f'path not found "{target}"'})
 
-    def _get(self, request: Request) -> tuple[Any, dict[str, str]]:
+    async def _get(self, request: Request) -> tuple[Any, dict[str, str]]:
         model, _, rest = request.target.partition(":")
         ids = rest.removesuffix(":").split(":")
+        if model == FILE:
+            await self._work_on(len(ids))
         if len(ids) > 100:
             raise Refusal(400, {"message": 'id_list longer than supported length of "100"'})
         found = {f"{model}:{object_id}:": self.record(model, object_id) for object_id in ids}
+        if model == FILE and self.manners.restless:
+            for record in found.values():
+                record["created"] = f"2026-11-22T11:20:20.{len(self.asked):06}+00:00"
         if len(ids) == 1 and "multi-object" not in request.headers:
             return next(iter(found.values())), {"Multi-Object": "False"}
         return found, {"Multi-Object": "True"}
+
+    async def _work_on(self, records: int) -> None:
+        """Take the time that so many records cost, longer for each other request that is worked on meanwhile."""
+        self._gets += 1
+        self.gets_at_once = max(self.gets_at_once, self._gets)
+        try:
+            left_s = records * self.manners.record_s
+            while left_s > 0:
+                # The processor goes from one to the next in slices.
+                async with self._processor:
+                    await asyncio.sleep(min(left_s, 0.01))
+                left_s -= 0.01
+        finally:
+            self._gets -= 1
 
     def _list(self, request: Request) -> tuple[Any, dict[str, str]]:
         arguments = request.arguments

@@ -72,6 +72,7 @@ class StoredPackage:
     deprocated: bool = False
     kind: str = "deb"
     arch: str = "all"
+    created: str = "2026-11-22T11:20:20.264145+00:00"
 
 
 def rename(name: str, by: str = ".") -> str:
@@ -131,6 +132,21 @@ class Store:
         file = StoredPackage(self._next(), found["name"], found["version"], suite, stored, content)
         file.kind, file.arch = kind, arch
         return self._add(file, tags)
+
+    def put_many(self, count: int, kind: str = "rpm", tag: str = "dev") -> range:
+        """Add files that nobody is told of, by default of a type that an apt repository refuses; gives the numbers."""
+        first = self._next()
+        for number in range(first, first + count):
+            name = f"many{number}_1_all.x"
+            file = StoredPackage(number, f"many{number}", "1", "bookworm", name, b"", {tag}, kind=kind)
+            self.files[number] = file
+            self._order.append(number)
+        return range(first, first + count)
+
+    def restore(self, newest: int) -> None:
+        """Take the database back to when `newest` was the newest file, as a backup does; nobody is told."""
+        self.files = {number: file for number, file in self.files.items() if number <= newest}
+        self._order = [number for number in self._order if number <= newest]
 
     def tag(self, number: int, tag: str) -> None:
         """Tag a file: the row moves to the end of lists."""
@@ -216,6 +232,7 @@ class Store:
             file = self.files[int(object_id)]
             own = {"package": f"{API}Package/Package:{file.package}:", "version": file.version, "arch": file.arch}
             own |= {"distroversion": f"{SUITE}:{file.suite}:", "file": f"/files/{file.name}", "type": file.kind}
+            own["created"] = file.created
             return {**self._shape_file, **own, "sha256": hashlib.sha256(file.content).hexdigest()}
         raise Refusal(404, {"model_path": model, "object_id": object_id})
 

@@ -54,7 +54,11 @@ from packrat_core.errors import (
 )
 @click.pass_obj
 def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals: bool, trust_clock: bool) -> None:
-    """Do one full sync and exit. Asks for everything, checks every file, mends, publishes, removes untracked files."""
+    """Do one full sync and exit. Mends, publishes and removes untracked files.
+
+    It reads every record of the server again and checks every file on disk. (The full syncs of `run` compare the lists,
+    and read new records and a sample of the known ones.)
+    """
     config = load_and_warn(config_path)
     confirmed = Confirmed(accept_removals, trust_clock)
     refuse_as_root(config, asks_a_running_agent=not (dry_run or adopt))

@@ -131,20 +131,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class StagedFile:
-    """A file in staging whose SHA-256 is proved: downloaded, or made from such a one."""
+    """A file in staging whose SHA-256 is proved, and is its name there: downloaded, or made from such a one."""
 
     sha256: str
     path: Path
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A staged file and the path, relative to `root_dir`, that it goes to.
-
-    `origin` is the SHA-256 of the package file that it stands for.
-    """
-
-    path: str
-    staged: StagedFile
-    origin: str

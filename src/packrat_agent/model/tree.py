@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from functools import cached_property
+from typing import Generic, TypeVar
 
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
@@ -113,8 +114,12 @@ class QuotingFile:
     retained: Retained = Retained.AS_INDEX
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+F_co = TypeVar("F_co", covariant=True)
+
+
+# No slots: an alias sets __orig_class__ on what it makes, which a frozen class with slots refuses with a TypeError.
+@dataclass(frozen=True)
+class _Publication(Generic[F_co]):
     """One part of a repository with pointers of its own (an apt suite), published as a whole or not at all.
 
     `identity` covers all that it says except dates and signatures: the same identity need not be written again.
@@ -124,9 +129,16 @@ class Publication:
 
     name: str
     identity: str
-    content: tuple[TreeFile | TreeLink | QuotingFile | PendingSignature, ...]
-    pointers: tuple[TreeFile | TreeLink | QuotingFile | PendingSignature, ...]
+    content: tuple[F_co, ...]
+    pointers: tuple[F_co, ...]
     facts: Mapping[str, str] = field(default_factory=dict)
+
+
+Publication = _Publication[TreeFile | TreeLink | QuotingFile | PendingSignature]
+"""A publication as it was rendered."""
+
+ReadyPublication = _Publication[TreeFile | TreeLink]
+"""A publication with nothing left to be signed; whether it is signed is said by the tree that it belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +147,6 @@ class Tree:
 
     repo: Repo
     publications: tuple[Publication, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ReadyPublication:
-    """A publication with nothing left to be signed; whether it is signed is said by the tree that it belongs to."""
-
-    name: str
-    identity: str
-    content: tuple[TreeFile | TreeLink, ...]
-    pointers: tuple[TreeFile | TreeLink, ...]
-    facts: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

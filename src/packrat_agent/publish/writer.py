@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from packrat_agent.model.dates import rising
-from packrat_agent.model.entries import Place, StoredFile
+from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import (
@@ -32,9 +32,9 @@ from packrat_core.fs.links import ensure_directory, link_digest
 from packrat_core.fs.open import open_regular
 
 
-def intend(tree: ReadyTree, places: Sequence[Place]) -> tuple[LiveFile, ...]:
-    """List everything that `publish` of the same arguments is about to write."""
-    files = [LiveFile(p.path, "", p.staged.sha256, p.staged.size, origin=p.origin) for p in places]
+def intend(tree: ReadyTree, packages: Sequence[LiveFile]) -> tuple[LiveFile, ...]:
+    """List everything that `publish` of the same arguments is about to write: the package files, then the tree's."""
+    files = list(packages)
     for publication in tree.publications:
         for group, is_pointer in ((publication.content, False), (publication.pointers, True)):
             for rank, file in enumerate(group, start=1):
@@ -54,7 +54,7 @@ def intend(tree: ReadyTree, places: Sequence[Place]) -> tuple[LiveFile, ...]:
 
 def publish(
     tree: ReadyTree,
-    places: Sequence[Place],
+    packages: Sequence[LiveFile],
     root: Path,
     staging: Path,
     intended: Sequence[LiveFile],
@@ -64,9 +64,10 @@ def publish(
 
     Args:
         tree: the changed publications, signed or declared unsigned.
-        places: staged package files and the paths that they go to.
+        packages: package files and the paths that they go to.
         root: root_dir.
-        staging: a directory on the same filesystem, for files that are not complete yet.
+        staging: a directory on the same filesystem, which has the package files under their SHA-256; files that are
+            not complete yet are written there.
         intended: what `intend` returned.
         pointers: publication → the paths of its pointers on disk, last published first; those that the new tree
             no longer names are removed.
@@ -76,7 +77,7 @@ def publish(
     """
     work = _Work(root, staging, tree.repo)
     # 1. Package files, flushed, then linked into the pool.
-    _place_packages(work, places)
+    _place_packages(work, packages)
     # 2. Content under names that nothing points at yet.
     for publication in tree.publications:
         for file in publication.content:
@@ -102,15 +103,15 @@ def publish(
     return Published(tree.repo, tree.publications, tree.publication_names, _look(root, intended), tuple(removed))
 
 
-def discard_staged(places: Sequence[Place]) -> None:
+def discard_staged(packages: Sequence[LiveFile], staging: Path) -> None:
     """Remove from staging what was placed, once the state database knows that it is live.
 
     Raises:
         DiskError: a file can't be removed.
     """
-    for place in places:
-        with as_disk_error("remove", place.staged.path), suppress(FileNotFoundError):
-            place.staged.path.unlink()
+    for path in {staging / package.sha256 for package in packages}:
+        with as_disk_error("remove", path), suppress(FileNotFoundError):
+            path.unlink()
 
 
 @dataclass(slots=True)
@@ -137,14 +138,14 @@ class _Work:
         return directory / PurePosixPath(path).name
 
 
-def _place_packages(work: _Work, places: Sequence[Place]) -> None:
-    flush_files(sorted({place.staged.path for place in places}))
+def _place_packages(work: _Work, packages: Sequence[LiveFile]) -> None:
+    flush_files(sorted({work.staging / package.sha256 for package in packages}))
     done("packages-flushed")
     spare = work.staging / "placing"
-    for place in places:
+    for package in packages:
         # <directory>/pool/<pool6>/<file>, and what other types have in its place
-        target = work.target(place.path)
-        _link(place.staged.path, spare)
+        target = work.target(package.path)
+        _link(work.staging / package.sha256, spare)
         replace(spare, target)
         done("package-placed")
 

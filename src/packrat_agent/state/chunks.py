@@ -3,6 +3,7 @@
 A chunk is found by its coding and the SHA-256 of its plain bytes. What is not used for three days is dropped.
 """
 
+import threading
 import time
 
 from packrat_agent.state.database import Database
@@ -20,42 +21,50 @@ class Chunks:
         self._memory_size = 0
         self._used: set[tuple[str, str]] = set()
         self._new: dict[tuple[str, str], bytes] = {}
+        # Several repositories are rendered at the same time.
+        self._lock = threading.Lock()
 
     def get(self, coding: str, digest: str) -> bytes | None:
         """Look up compressed bytes; None if they have to be made."""
         key = (coding, digest)
-        self._used.add(key)
-        chunk = self._memory.get(key) or self._new.get(key)
+        with self._lock:
+            self._used.add(key)
+            chunk = self._memory.get(key) or self._new.get(key)
         if chunk is None:
             rows = self._db.rows("SELECT chunk FROM chunks WHERE coding = ? AND digest = ?", key)
             if rows:
                 chunk = rows[0][0]
-                self._remember(key, chunk)
+                with self._lock:
+                    self._remember(key, chunk)
         return chunk
 
     def put(self, coding: str, digest: str, chunk: bytes) -> None:
         """Remember the compressed bytes; `save` writes them down."""
-        self._new[coding, digest] = chunk
+        with self._lock:
+            self._new[coding, digest] = chunk
 
     def save(self) -> None:
         """Write the new chunks down, note which were used, and drop what was not used for three days."""
         now = time.time()
+        with self._lock:
+            new, used = dict(self._new), set(self._used)
         with self._db.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO chunks (coding, digest, used_at, chunk) VALUES (?, ?, ?, ?)",
-                [(coding, digest, now, chunk) for (coding, digest), chunk in self._new.items()],
+                [(coding, digest, now, chunk) for (coding, digest), chunk in new.items()],
             )
             # A use on the same day is not worth the write.
             stale = now - _KEEP_UNUSED_S / 3
             db.executemany(
                 "UPDATE chunks SET used_at = ? WHERE coding = ? AND digest = ? AND used_at < ?",
-                [(now, coding, digest, stale) for coding, digest in self._used],
+                [(now, coding, digest, stale) for coding, digest in used],
             )
             db.execute("DELETE FROM chunks WHERE used_at < ?", (now - _KEEP_UNUSED_S,))
-        for key, chunk in self._new.items():
-            self._remember(key, chunk)
-        self._new = {}
-        self._used = set()
+        with self._lock:
+            for key, chunk in new.items():
+                self._remember(key, chunk)
+                self._new.pop(key, None)
+            self._used -= used
 
     def _remember(self, key: tuple[str, str], chunk: bytes) -> None:
         self._memory_size -= len(self._memory.pop(key, b""))

@@ -5,7 +5,7 @@ earlier version, or one that somebody edited, is read as far as it makes sense: 
 
     facts.write(Failure(time.time(), "the disk is full"))
     facts.read(Failure)
-    facts.update_repo("apt-dev", lag_s=0.3)
+    facts.update_repo("apt-dev", checked=time.time())
 """
 
 import json
@@ -115,6 +115,15 @@ class KeyInUse(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class TrustedRecords(Fact):
+    """From when on records of package files are trusted, and which server they are of."""
+
+    NAME = "records"
+    since: float | None
+    server: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class TakeoverUnderWay(Fact):
     """The takeover of another agent's tree, until a full sync has ended it.
 
@@ -127,12 +136,30 @@ class TakeoverUnderWay(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class RepoWork:
+    """How far the sync of a repository has come that is under way; it stands under `work:` and the repository's name.
+
+    reading: records that it still has to read before it can go on. new: of these, how many are of files that nobody
+    knew. done, of: files that it has fetched, and all.
+    """
+
+    began: float | None = None
+    reading: int | None = None
+    new: int | None = None
+    done: int | None = None
+    of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RepoHealth:
-    """How the last syncs of a repository went; it stands under `repo:` and the repository's name."""
+    """How the last syncs of a repository went; it stands under `repo:` and the repository's name.
+
+    `behind_since`: when the oldest change was heard of that is known and not published yet; None where there is none.
+    """
 
     checked: float | None = None
     published: float | None = None
-    lag_s: float | None = None
+    behind_since: float | None = None
     held: str | None = None
     ahead: str | None = None
     error: str | None = None
@@ -143,15 +170,16 @@ class RepoChanges(TypedDict, total=False):
 
     checked: float
     published: float
-    lag_s: float
+    behind_since: float | None
     held: str | None
     ahead: str | None
     error: str | None
 
 
 F = TypeVar("F", bound=Fact)
-_AnyFact = TypeVar("_AnyFact", bound=Fact | RepoHealth)
+_AnyFact = TypeVar("_AnyFact", bound=Fact | RepoHealth | RepoWork)
 _REPO = "repo:"
+_WORK = "work:"
 _NUMBER_LIMIT = 1e18
 
 
@@ -180,6 +208,34 @@ class Facts:
             known = self._read(RepoHealth, _REPO + repo) or RepoHealth()
             self._write(_REPO + repo, replace(known, **changes))
 
+    def note_behind(self, repo: str, heard_at: float) -> None:
+        """Remember since when a change of a repository is known, unless an older one is not published yet."""
+        with self._db.transaction():
+            known = self._read(RepoHealth, _REPO + repo) or RepoHealth()
+            if known.behind_since is None or known.behind_since > heard_at:
+                self._write(_REPO + repo, replace(known, behind_since=heard_at))
+
+    def note_caught_up(self, repo: str, since: float | None = None) -> None:
+        """Forget a change that is published; with `since`, unless it was heard of before that moment."""
+        with self._db.transaction():
+            known = self._read(RepoHealth, _REPO + repo)
+            if known is None or known.behind_since is None:
+                return
+            if since is None or known.behind_since >= since:
+                self._write(_REPO + repo, replace(known, behind_since=None))
+
+    def write_work(self, repo: str, work: RepoWork) -> None:
+        """Remember how far the sync of a repository has come."""
+        self._write(_WORK + repo, work)
+
+    def drop_work(self, repo: str | None = None) -> None:
+        """Forget how far the sync of a repository had come; None: of all, of a process that was killed."""
+        with self._db.transaction() as db:
+            if repo is None:
+                db.execute("DELETE FROM settings WHERE name GLOB ?", (f"{_WORK}*",))
+            else:
+                db.execute("DELETE FROM settings WHERE name = ?", (_WORK + repo,))
+
     def note_server(self, url: str, now: float, reason: str = "") -> None:
         """Remember that the server answers, or the reason why not.
 
@@ -196,7 +252,7 @@ class Facts:
         rows = self._db.rows("SELECT value FROM settings WHERE name = ?", (name,))
         return _parse(kind, rows[0][0]) if rows else None
 
-    def _write(self, name: str, fact: Fact | RepoHealth) -> None:
+    def _write(self, name: str, fact: Fact | RepoHealth | RepoWork) -> None:
         with self._db.transaction() as db:
             values = (name, json.dumps(asdict(fact)))
             db.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", values)
@@ -215,6 +271,10 @@ class FactsRead:
     def repo(self, name: str) -> RepoHealth:
         """Give what is known of a repository."""
         return _parse(RepoHealth, self._texts.get(_REPO + name)) or RepoHealth()
+
+    def work(self, name: str) -> RepoWork | None:
+        """Give how far the sync of a repository has come; None where none is under way."""
+        return _parse(RepoWork, self._texts.get(_WORK + name))
 
 
 def _parse(kind: type[_AnyFact], text: str | None) -> _AnyFact | None:

@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import structlog
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.entries import Fragment, Product
 from packrat_agent.state.fragments import FragmentSource, list_products
-from packrat_agent.state.packages import FileState, WantedFile
+from packrat_agent.state.packages import FileState, ReadFile, WantedFile
 from packrat_core.fs.atomic import replace as rename
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.flush import flush_directories
@@ -51,11 +50,12 @@ def keep(
     Raises:
         DiskError: a backup can't be written.
     """
-    known = ((item.file.sha256, item.size, item.fragment) for item in wanted_files if item.state is not FileState.LIVE)
+    read = (item for item in wanted_files if isinstance(item, ReadFile) and item.state is not FileState.LIVE)
+    known = ((item.file.sha256, item.size, item.fragment) for item in read)
     directory: Path | None = None
     for sha256, size, fragment in (*fresh, *known):
         # If all products lie beside the package file, that file is published itself and can be read again.
-        if fragment is None or size is None or all(product.beside for product in fragment.products):
+        if all(product.beside for product in fragment.products):
             continue
         # root_dir/.packrat-agent/made/<format>-<version>-<signer or none>/<SHA-256 of the package file>.json
         target = root / _directory(source) / f"{sha256}{_ENDING}"
@@ -87,18 +87,19 @@ def recall(
     directory = root / _directory(source)
     found: dict[str, tuple[int, Fragment]] = {}
     if directory.is_dir():
-        for sha256 in {item.file.sha256 for item in wanted_files if item.fragment is None and not item.unreadable}:
+        for sha256 in {item.file.sha256 for item in wanted_files if _lacks_fragment(item)}:
             kept = _read(directory / f"{sha256}{_ENDING}", sha256)
             if kept is not None:
                 found[sha256] = kept
     if not found:
         return list(wanted_files), []
     log.info("recalled", format=source.kind, fragments=len(found))
-    filled = []
-    for item in wanted_files:
-        size, fragment = found.get(item.file.sha256, (item.size, item.fragment))
-        filled.append(replace(item, size=size, fragment=fragment))
+    filled = [ReadFile.of(item, *read) if (read := found.get(item.file.sha256)) else item for item in wanted_files]
     return filled, [(sha256, size, fragment) for sha256, (size, fragment) in found.items()]
+
+
+def _lacks_fragment(item: WantedFile) -> bool:
+    return not isinstance(item, ReadFile) and not item.unreadable
 
 
 def drop(root: Path, wanted: Collection[str], sources: Iterable[FragmentSource]) -> None:

@@ -1,8 +1,10 @@
 """Remembers which repositories and package files the server wants, and joins the files with their fragments."""
 
 import json
+import sqlite3
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -10,10 +12,10 @@ from packrat_agent.model.entries import Entry, Fragment, Refusal
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo, Wanted
 from packrat_agent.state.database import Database
 from packrat_agent.state.fragments import FragmentSource, read_products
-from packrat_agent.state.last_render import LastRenders
+from packrat_agent.state.revisions import Revisions
 
-_FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256, created"
-_FILE_COLUMN_COUNT = len(_FILE_COLUMNS.split(","))
+FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256, created"
+_FILE_COLUMN_COUNT = len(FILE_COLUMNS.split(","))
 _MANY = 500
 
 
@@ -39,15 +41,30 @@ class Unreadable(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class WantedFile:
-    """One wanted package file with all that is remembered of it; `path` is relative to `root_dir`."""
+    """One wanted package file with what is remembered of it.
+
+    path: where it was to stand at the last sync, relative to `root_dir`; '' if it had no place yet. reason: why it is
+    not live, '' if there is nothing to tell.
+    """
 
     file: PackageFile
-    path: str | None = None
+    path: str = ""
     state: FileState = FileState.WANTED
-    reason: str | None = None
+    reason: str = ""
     unreadable: Unreadable = Unreadable.NO
-    size: int | None = None
-    fragment: Fragment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile(WantedFile):
+    """A wanted package file that was read: its size in bytes, and what the index needs of it."""
+
+    size: int = field(kw_only=True)
+    fragment: Fragment = field(kw_only=True)
+
+    @classmethod
+    def of(cls, item: WantedFile, size: int, fragment: Fragment) -> "ReadFile":
+        """Make it of a wanted file and what was read from it."""
+        return cls(item.file, item.path, item.state, item.reason, item.unreadable, size=size, fragment=fragment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +80,9 @@ class IndexedFile:
 class WantedFiles:
     """The repositories and their wanted files in the state database."""
 
-    def __init__(self, db: Database, last_renders: LastRenders) -> None:
+    def __init__(self, db: Database, revisions: Revisions) -> None:
         self._db = db
-        self._last_renders = last_renders
+        self._revisions = revisions
 
     def save_repos(self, repos: Sequence[Repo], staying: Collection[str] = ()) -> None:
         """Remember the mirror's repositories, and forget those it no longer has with their wanted files.
@@ -76,7 +93,7 @@ class WantedFiles:
             names = {repo.name for repo in repos}.union(staying)
             for (name,) in db.execute("SELECT name FROM repos").fetchall():
                 if name not in names:
-                    self._last_renders.drop(name)
+                    self._revisions.advance(name)
                     db.execute("DELETE FROM repos WHERE name = ?", (name,))
                     db.execute("DELETE FROM rejections WHERE repo = ?", (name,))
             for repo in repos:
@@ -105,7 +122,7 @@ class WantedFiles:
         """Map the URIs of a repository's wanted files (of all, or of the named packages) to what they are."""
         found: dict[str, PackageFile] = {}
         for files, where, values in _chunks(packages):
-            sql = f"SELECT {_FILE_COLUMNS} FROM {files} WHERE repo = ?{where}"
+            sql = f"SELECT {FILE_COLUMNS} FROM {files} WHERE repo = ?{where}"
             for row in self._db.rows(sql, (repo, *values)):
                 found[row[0]] = PackageFile(*row)
         return found
@@ -122,16 +139,12 @@ class WantedFiles:
         with self._db.transaction() as db:
             gone = [(repo, uri) for uri in known if uri not in wanted.uris]
             db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
-            changed = [file for file in wanted.files if known.get(file.uri) != file]
-            db.executemany(
-                f"INSERT OR REPLACE INTO files (repo, {_FILE_COLUMNS}) VALUES (?{', ?' * _FILE_COLUMN_COUNT})",
-                [(repo, *_file_row(file)) for file in changed],
-            )
+            insert_files(db, repo, [file for file in wanted.files if known.get(file.uri) != file], time.time())
 
     def wanted_files(
         self, repo: str, source: FragmentSource, packages: Collection[str] | None = None
     ) -> list[WantedFile]:
-        """List the wanted files of a repository with their places and fragments, the oldest record first.
+        """List the wanted files of a repository, those with a fragment as ReadFile, the oldest record first.
 
         Args:
             repo: The name of the repository.
@@ -248,18 +261,28 @@ class WantedFiles:
         return frozenset(sha256 for (sha256,) in self._db.rows("SELECT DISTINCT sha256 FROM files"))
 
 
+def insert_files(db: sqlite3.Connection, repo: str, files: Iterable[PackageFile], read_at: float) -> None:
+    """Write rows for new or changed records, which start as wanted.
+
+    Args:
+        db: An open transaction.
+        repo: The name of the repository.
+        files: The records.
+        read_at: When the server was asked for them, in epoch seconds.
+    """
+    db.executemany(
+        f"INSERT OR REPLACE INTO files (repo, {FILE_COLUMNS}, read_at) VALUES (?, ?{', ?' * _FILE_COLUMN_COUNT})",
+        [(repo, *_file_row(file), read_at) for file in files],
+    )
+
+
 def _wanted_file(row: tuple[Any, ...]) -> WantedFile:
     path, state, reason, unreadable, size, body, name, version, arch, products = row[_FILE_COLUMN_COUNT:]
-    fragment = None if body is None else Fragment(body, name, version, arch, read_products(products))
-    return WantedFile(
-        PackageFile(*row[:_FILE_COLUMN_COUNT]),
-        path,
-        FileState(state),
-        reason,
-        Unreadable(unreadable),
-        size,
-        fragment,
-    )
+    file = PackageFile(*row[:_FILE_COLUMN_COUNT])
+    item = WantedFile(file, path or "", FileState(state), reason or "", Unreadable(unreadable))
+    if body is None:
+        return item
+    return ReadFile.of(item, size, Fragment(body, name, version, arch, read_products(products)))
 
 
 def _file_row(file: PackageFile) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import LiveFile, Published, ReadyPublication, Retained
 from packrat_agent.state.database import Database
 from packrat_agent.state.generations import Generations
-from packrat_agent.state.last_render import LastRenders
+from packrat_agent.state.revisions import Revisions
 
 _STORED = "path, sha256, size, mtime_ns, inode"
 _MANY = 500
@@ -23,9 +23,9 @@ _MANY = 500
 class LiveFiles:
     """The disk side of the state database; all paths are relative to `root_dir`."""
 
-    def __init__(self, db: Database, last_renders: LastRenders, generations: Generations) -> None:
+    def __init__(self, db: Database, revisions: Revisions, generations: Generations) -> None:
         self._db = db
-        self._last_renders = last_renders
+        self._revisions = revisions
         self._generations = generations
 
     def packages(self, repo: str, paths: Collection[str] | None = None) -> dict[str, StoredFile]:
@@ -53,6 +53,16 @@ class LiveFiles:
         # The + keeps the index by repository out: few files are withdrawn.
         sql = "SELECT path FROM live_files WHERE +repo = ? AND +publication = '' AND withdrawn_at IS NOT NULL"
         return frozenset(path for (path,) in self._db.rows(sql, (repo,)))
+
+    def withdrawn_of(self, paths: Iterable[str]) -> frozenset[str]:
+        """Give those of the paths that no index names any more."""
+        sql = "SELECT path FROM live_files WHERE withdrawn_at IS NOT NULL"
+        return frozenset(path for (path,) in self._among(sql, (), "path", frozenset(paths)))
+
+    def known_of(self, paths: Iterable[str]) -> frozenset[str]:
+        """Give those of the paths that the agent has put, or was about to put, there."""
+        sql = "SELECT path FROM live_files WHERE TRUE"
+        return frozenset(path for (path,) in self._among(sql, (), "path", frozenset(paths)))
 
     def everything(self) -> dict[str, StoredFile]:
         """Map path → file for all that the agent has put, or was about to put, below `root_dir`."""
@@ -264,7 +274,7 @@ class LiveFiles:
 
     def drop_repo(self, repo: str, now: float) -> None:
         """Withdraw everything of a repository that left the mirror."""
-        self._last_renders.drop(repo)
+        self._revisions.advance(repo)
         with self._db.transaction() as db:
             rows = db.execute("SELECT path FROM live_files WHERE repo = ?", (repo,)).fetchall()
             self._withdraw([path for (path,) in rows], now, 0)
@@ -307,7 +317,7 @@ class LiveFiles:
                     "SELECT repo, publication, withdrawn_at FROM live_files WHERE path = ?", (path,)
                 ).fetchone()
                 if row and row[2] is None:
-                    self._last_renders.drop(row[0])
+                    self._revisions.advance(row[0])
                     db.execute("UPDATE publications SET identity = '' WHERE repo = ? AND name = ?", row[:2])
                 db.execute("DELETE FROM live_files WHERE path = ?", (path,))
 

@@ -33,3 +33,7 @@ class Rejections:
                 "INSERT OR REPLACE INTO rejections (repo, record, reason) VALUES (?, ?, ?)",
                 [(repo, rejection.record, rejection.reason) for rejection in rejections],
             )
+
+    def known(self, repo: str) -> dict[str, str]:
+        """Map the records of a repository that can't be used to why."""
+        return dict(self._db.rows("SELECT record, reason FROM rejections WHERE repo = ?", (repo,)))

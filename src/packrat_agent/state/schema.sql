@@ -23,6 +23,7 @@ CREATE TABLE repos (
 --   refused  can't be in the index; `reason` says why; tried again in each sync
 --            (with `unreadable` 1: its bytes are at fault, so only when its record changes)
 --   `unreadable` 2 on a wanted file: the server sent other bytes than its record says; tried again in a full sync
+--   read_at  when the record was last read from the server, in epoch seconds; 0: not known
 -- A row is deleted when the server withdraws the file; what is on disk then lives on in `live_files` as withdrawn.
 CREATE TABLE files (
     repo TEXT NOT NULL REFERENCES repos (name) ON DELETE CASCADE,
@@ -40,6 +41,7 @@ CREATE TABLE files (
     path TEXT,
     reason TEXT,
     unreadable INTEGER NOT NULL DEFAULT 0,
+    read_at REAL NOT NULL DEFAULT 0,
     PRIMARY KEY (repo, uri)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX files_by_package ON files (repo, package);

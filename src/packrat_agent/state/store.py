@@ -8,10 +8,11 @@ from packrat_agent.state.events import Events
 from packrat_agent.state.facts import Facts
 from packrat_agent.state.fragments import Fragments
 from packrat_agent.state.generations import Generations
-from packrat_agent.state.last_render import LastRenders
 from packrat_agent.state.packages import WantedFiles
 from packrat_agent.state.published import LiveFiles
+from packrat_agent.state.record_reads import RecordReads
 from packrat_agent.state.rejections import Rejections
+from packrat_agent.state.revisions import Revisions
 
 
 class Store:
@@ -19,15 +20,16 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._db = Database(path)
-        self.last_renders = LastRenders()
-        self.wanted = WantedFiles(self._db, self.last_renders)
+        self.revisions = Revisions()
+        self.wanted = WantedFiles(self._db, self.revisions)
         self.fragments = Fragments(self._db)
         self.generations = Generations(self._db)
-        self.live = LiveFiles(self._db, self.last_renders, self.generations)
+        self.live = LiveFiles(self._db, self.revisions, self.generations)
         self.rejections = Rejections(self._db)
         self.chunks = Chunks(self._db)
         self.facts = Facts(self._db)
         self.events = Events(self._db)
+        self.record_reads = RecordReads(self._db, self.facts)
 
     def close(self) -> None:
         """Close the database."""

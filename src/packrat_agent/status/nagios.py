@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from packrat_agent.status.values import AgentState, Status
+from packrat_agent.status.values import AgentState, RepoStatus, Status
 from packrat_core.text import human_age, human_size, printable
 
 _NAMED = 3
@@ -157,9 +157,14 @@ def _repos(status: Status, limits: Limits) -> Iterator[_Finding]:
         text = f"left out {_some(files)}, {status.troubles_total} in all"
         yield limits.refused.judge(status.troubles_total), text
     for level in (Level.CRITICAL, Level.WARNING):
-        late = [f"{r.name} by {human_age(r.lag_s)}" for r in repos if r.lag_s and limits.lag_s.judge(r.lag_s) is level]
+        late = [_behind(r) for r in repos if r.lag_s and limits.lag_s.judge(r.lag_s) is level]
         if late:
             yield level, f"behind the server: {_some(late)}"
+
+
+def _behind(repo: RepoStatus) -> str:
+    work = f" ({repo.work})" if repo.work is not None else ""
+    return f"{repo.name} by {human_age(repo.lag_s or 0.0)}{work}"
 
 
 def _key(status: Status, limits: Limits) -> Iterator[_Finding]:
@@ -203,6 +208,7 @@ def _good(status: Status) -> str:
         _server_said(status),
         f"last full sync {human_age(status.at - last)} ago" if last is not None else "no full sync yet",
     ]
+    parts += [repo.work for repo in status.repos if repo.work is not None][:_NAMED]
     if status.agent.state is AgentState.ELSEWHERE:
         parts.append(f"held by {status.agent.host}")
     return ", ".join(parts)

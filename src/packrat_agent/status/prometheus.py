@@ -143,7 +143,7 @@ def _of_repos(status: Status) -> Iterator[Metric]:
     files = _family("repo_files", "Package files that the server names, by state.", "repo", "kind", "state")
     published = _family("repo_published_timestamp_seconds", "When the repository last changed.", "repo")
     checked = _family("repo_checked_timestamp_seconds", "When it was last compared with the server.", "repo")
-    lag = _family("repo_lag_seconds", "By how much it is behind the server.", "repo")
+    lag = _family("repo_lag_seconds", "Age of the oldest change that is known and not published.", "repo")
     held = _family("repo_held", "1 where a change is held back until it is confirmed.", "repo")
     ahead = _family("repo_dated_ahead", "1 where clients refuse it, since it is dated ahead of the clock.", "repo")
     failed = _family("repo_failed", "1 where it can't be built.", "repo")

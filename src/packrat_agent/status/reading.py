@@ -20,6 +20,8 @@ from packrat_agent.state.facts import (
     LastFullSync,
     LoginRefusal,
     RefusedConfig,
+    RepoHealth,
+    RepoWork,
     ScanProgress,
     ServerHealth,
     Started,
@@ -61,11 +63,12 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
         DiskError: It can't be read.
     """
     path = config.mirror.state_db
+    at = time.time() if now is None else now
     try:
         holder = find_holder(path)
         with _reading(path) as db:
             facts = FactsRead(db)
-            repos = _repos(db, facts)
+            repos = _repos(db, facts, at, is_at_work=holder is not None)
             troubles, total = _troubles(db)
             rejected = _rejected(db)
             rows = db.execute("SELECT at, word, repo, text FROM events ORDER BY id DESC LIMIT ?", (events,)).fetchall()
@@ -74,7 +77,7 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
     agent = _agent(holder, facts.read(Started))
     failure, refused_config = facts.read(Failure), facts.read(RefusedConfig)
     return Status(
-        at=time.time() if now is None else now,
+        at=at,
         mirror=config.packrat.name,
         agent=agent,
         server=_server(config, facts),
@@ -153,7 +156,7 @@ def _not_ours(path: Path, reason: str) -> ConfigError:
     )
 
 
-def _repos(db: sqlite3.Connection, facts: FactsRead) -> tuple[RepoStatus, ...]:
+def _repos(db: sqlite3.Connection, facts: FactsRead, at: float, *, is_at_work: bool) -> tuple[RepoStatus, ...]:
     counts: dict[str, dict[str, int]] = {}
     for repo, state, count in db.execute("SELECT repo, state, count(*) FROM files GROUP BY repo, state"):
         counts.setdefault(repo, {})[state] = count
@@ -163,26 +166,44 @@ def _repos(db: sqlite3.Connection, facts: FactsRead) -> tuple[RepoStatus, ...]:
     found = []
     for name, kind, directory in db.execute("SELECT name, kind, directory FROM repos ORDER BY name"):
         files, health = counts.get(name, {}), facts.repo(name)
+        # A process that was killed could not take its notes back.
+        work = facts.work(name) if is_at_work else None
+        unread = (work.new or 0) if work is not None else 0
         found.append(
             RepoStatus(
                 name=name,
                 kind=kind,
                 directory=directory,
-                wanted=sum(files.values()),
+                wanted=sum(files.values()) + unread,
                 live=files.get(FileState.LIVE, 0),
                 refused=files.get(FileState.REFUSED, 0),
-                pending=files.get(FileState.WANTED, 0),
+                pending=files.get(FileState.WANTED, 0) + unread,
                 published=health.published or published.get(name) or None,
                 checked=health.checked,
-                lag_s=health.lag_s,
+                lag_s=_lag_s(health, at),
                 held=health.held,
                 ahead=health.ahead,
                 error=health.error,
                 old_generations=generations.get(name, 0),
                 old_index_bytes=old_bytes.get(name, 0),
+                unread=unread,
+                work=None if work is None else _describe_work(name, work),
             )
         )
     return tuple(found)
+
+
+def _lag_s(health: RepoHealth, at: float) -> float | None:
+    if health.behind_since is not None:
+        return max(0.0, at - health.behind_since)
+    return None if health.checked is None else 0.0
+
+
+def _describe_work(repo: str, work: RepoWork) -> str | None:
+    if work.reading is not None:
+        which = "new records" if work.new else "known records again"
+        return f"reading {work.reading:,} {which} of {repo}"
+    return None if work.of is None else f"syncing {repo}, {work.done or 0:,} of {work.of:,}"
 
 
 def _troubles(db: sqlite3.Connection) -> tuple[tuple[Trouble, ...], int]:

@@ -60,6 +60,9 @@ def _head(status: Status) -> Iterator[tuple[str, str, str]]:
         share = f" of {scan.of_files} files" if scan.of_files is not None else " files"
         began = f", began {human_age(status.at - scan.began)} ago" if scan.began is not None else ""
         yield "checking", f"{scan.files or 0}{share}, {human_size(scan.bytes or 0)}{began}", "cyan"
+    for repo in status.repos:
+        if repo.work is not None:
+            yield "at work", repo.work, "cyan"
     if (key := status.key) is not None:
         yield ("key", *_key(key, status.at))
     for disk in status.disks:
@@ -141,7 +144,7 @@ def _state(repo: RepoStatus) -> tuple[str, str]:
         return "held", "yellow"
     if repo.ahead:
         return "ahead", "red"
-    return ("behind", "cyan") if repo.pending else ("good", "green")
+    return ("behind", "cyan") if repo.pending or repo.lag_s else ("good", "green")
 
 
 def list_troubles(status: Status) -> Iterator[tuple[str, str]]:

@@ -49,6 +49,8 @@ class ServerStatus:
 class RepoStatus:
     """One repository: wanted = live + refused + pending files; times are epoch seconds.
 
+    `unread`: of the pending files, those whose records have not been read yet. `lag_s`: the age of the oldest change
+    that is known and not published, 0 where there is none. `work`: what its sync does just now, in words.
     `old_generations` and `old_index_bytes`: the earlier indexes that are still on disk.
     """
 
@@ -67,6 +69,8 @@ class RepoStatus:
     error: str | None
     old_generations: int
     old_index_bytes: int
+    unread: int = 0
+    work: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

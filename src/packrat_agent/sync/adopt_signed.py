@@ -23,7 +23,7 @@ from packrat_agent.formats.interface import Format, Treatment
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.verify import verifies_by_family
 from packrat_agent.model.entries import Fragment, Product, StoredFile
-from packrat_agent.state.packages import WantedFile
+from packrat_agent.state.packages import ReadFile, WantedFile
 from packrat_agent.sync.context import MirrorContext
 from packrat_core.errors import Refused
 from packrat_core.fs.open import open_regular
@@ -57,7 +57,7 @@ def recall_signed(
     if takeover is None or key is None or form.treatment is not Treatment.SIGNED or not untracked:
         return list(wanted_files), []
     by_hash = {file.sha256: path for path, file in untracked.items()}
-    lacking = {item.file.sha256 for item in wanted_files if item.fragment is None and not item.unreadable}
+    lacking = {item.file.sha256 for item in wanted_files if not isinstance(item, ReadFile) and not item.unreadable}
     at_hand = [
         (sha256, copy)
         for sha256 in sorted(lacking)
@@ -72,10 +72,9 @@ def recall_signed(
         found = {sha256: taken for (sha256, _), taken in results if taken is not None}
     if at_hand:
         log.info("recalled", format=form.kind, signed=len(found), others=len(at_hand) - len(found))
-    filled = []
-    for item in wanted_files:
-        size, fragment = found.get(item.file.sha256, (item.size, item.fragment))
-        filled.append(replace(item, size=size, fragment=fragment))
+    filled = [
+        ReadFile.of(item, *found[item.file.sha256]) if item.file.sha256 in found else item for item in wanted_files
+    ]
     return filled, [(sha256, size, fragment) for sha256, (size, fragment) in found.items()]
 
 

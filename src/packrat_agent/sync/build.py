@@ -15,13 +15,13 @@ from packrat_agent.model.entries import (
     Fragment,
     KnownPlacement,
     Part,
-    Place,
     Placement,
     Plan,
     Product,
     Refusal,
     StagedFile,
 )
+from packrat_agent.model.tree import LiveFile
 from packrat_agent.sync.plan import published_before
 from packrat_core.errors import PackratError, Refused
 
@@ -47,10 +47,14 @@ class Material:
 
 @dataclass(slots=True)
 class Made:
-    """What was made; `fresh` is what was read now, `unneeded` names staged package files that are no longer needed."""
+    """What was made.
+
+    packages: what is to stand in the live tree, from staging. fresh: what was read now. unneeded: staged package files
+    that are no longer needed.
+    """
 
     entries: list[Entry] = field(default_factory=list)
-    places: list[Place] = field(default_factory=list)
+    packages: list[LiveFile] = field(default_factory=list)
     fresh: dict[str, tuple[int, Fragment]] = field(default_factory=dict)
     failed: list[Refusal] = field(default_factory=list)
     unreadable: list[Refusal] = field(default_factory=list)
@@ -114,14 +118,14 @@ def make(plan: Plan, form: Format, signer: PackageSigner | None, material: Mater
             continue
         known_before = sha256 not in fresh and plan.is_in_place(placement)
         reason = None if known_before else _disagreement(placement, form, known[1], material)
-        places = [] if plan.is_in_place(placement) else _places(placement, known[1], plan, material, made)
-        if reason is None and isinstance(places, str):
-            reason = places
-        if reason is not None or isinstance(places, str):
+        packages = [] if plan.is_in_place(placement) else _packages(placement, known[1], plan, material, made)
+        if reason is None and isinstance(packages, str):
+            reason = packages
+        if reason is not None or isinstance(packages, str):
             made.disagreeing.append(Refusal(placement.file, reason or ""))
             continue
-        made.claims.update((place.path, place.staged.sha256) for place in places)
-        made.places += places
+        made.claims.update((package.path, package.sha256) for package in packages)
+        made.packages += packages
         size = next((product.size for product in known[1].products if not product.name), known[0])
         made.entries.append(Entry(placement.file, placement.path[below:], size, known[1]))
     made.fresh = fresh
@@ -208,18 +212,20 @@ def _disagreement(placement: Placement, form: Format, fragment: Fragment, materi
     return published_before(placement, material.published_names, parts)
 
 
-def _places(placement: Placement, fragment: Fragment, plan: Plan, material: Material, made: Made) -> list[Place] | str:
+def _packages(
+    placement: Placement, fragment: Fragment, plan: Plan, material: Material, made: Made
+) -> list[LiveFile] | str:
     """Say which staged file goes where; gives a text if one of the places is taken by other bytes."""
     file = placement.file
     sizes = {product.sha256: product.size for product in fragment.products}
-    places = []
+    packages = []
     for part in parts_of(placement.path, file.sha256, fragment):
         if made.claims.get(part.path, part.sha256) != part.sha256:
             return f"{part.path} is already the place of another file, which has other bytes"
         if part.path in made.claims or (isinstance(placement, KnownPlacement) and part in plan.in_place):
             continue
         staged = material.staged.get(part.sha256)
-        if staged is None:
-            staged = StagedFile(part.sha256, material.staging / part.sha256, sizes[part.sha256])
-        places.append(Place(part.path, staged, part.sha256 if part.path != placement.path else file.sha256))
-    return places
+        size = sizes[part.sha256] if staged is None else staged.size
+        origin = file.sha256 if part.path == placement.path else ""
+        packages.append(LiveFile(part.path, "", part.sha256, size, origin=origin))
+    return packages

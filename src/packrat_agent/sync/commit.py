@@ -12,8 +12,7 @@ After a crash in 1 to 3, the next full sync finds the paths of step 1 on disk, c
 import time
 from collections.abc import Sequence
 
-from packrat_agent.model.entries import Place
-from packrat_agent.model.tree import Published, ReadyTree
+from packrat_agent.model.tree import LiveFile, Published, ReadyTree
 from packrat_agent.publish.writer import discard_staged, intend, publish
 from packrat_agent.state.published import LiveFiles
 from packrat_agent.sync.context import MirrorContext
@@ -21,13 +20,13 @@ from packrat_core.failpoints import done
 
 
 def make_live(
-    tree: ReadyTree, places: Sequence[Place], withdrawn: Sequence[str], live: LiveFiles, context: MirrorContext
+    tree: ReadyTree, packages: Sequence[LiveFile], withdrawn: Sequence[str], live: LiveFiles, context: MirrorContext
 ) -> Published:
     """Publish a tree and its package files, recorded before and after.
 
     Args:
         tree: the changed publications, signed or declared unsigned.
-        places: staged package files and the paths that they go to.
+        packages: staged package files and the paths that they go to.
         withdrawn: package files that no index names any more.
         live: the disk side of the state database.
         context: where root_dir and staging are.
@@ -36,11 +35,11 @@ def make_live(
         DiskError: the disk failed; the rest stays as it was published before.
     """
     pointers = live.pointers(tree.repo.name)
-    intended = intend(tree, places)
+    intended = intend(tree, packages)
     live.begin(tree.repo.name, intended)
     done("publish-noted")
-    published = publish(tree, places, context.root, context.staging, intended, pointers)
+    published = publish(tree, packages, context.root, context.staging, intended, pointers)
     live.finish(published, intended, withdrawn, time.time())
     done("published-noted")
-    discard_staged(places)
+    discard_staged(packages, context.staging)
     return published

@@ -15,7 +15,9 @@ from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.original import OriginalState
 from packrat_agent.state.store import Store
 from packrat_agent.sync.fault_log import FaultLog
+from packrat_agent.sync.last_renders import LastRenders
 from packrat_agent.sync.removals import RemovalLimits
+from packrat_agent.sync.turns import Turns
 
 Progress = Callable[[str, int, int], None]
 """(what is being done, files done, bytes done) since the last call."""
@@ -50,9 +52,10 @@ class MirrorContext:
     key: SigningKey | None
     public_key: tuple[bytes, bytes] | None
     settings: RenderSettings
-    parallel_downloads: int
+    turns: Turns
     removals: RemovalLimits
     retention: Retention
+    last_renders: LastRenders
     kept: frozenset[str] = frozenset()
     dry_run: bool = False
     takeover: Takeover | None = None
@@ -74,14 +77,14 @@ class MirrorContext:
 class Order:
     """A piece of work: what the sync of one repository is asked to do.
 
-    packages: the only ones that changed; None for all. reread: ask for every record anew. dry_run: stop once it is
-    decided. untracked: path → hashed files below `root_dir` that the state database doesn't know; those with wanted
-    bytes are adopted.
+    packages: the only ones that changed; None for all. reread: it is part of a full sync, so what failed for good is
+    tried again. heard_at: when the change was heard of, in epoch seconds; None: this sync finds out. untracked: path →
+    hashed files below `root_dir` that the state database doesn't know; those with wanted bytes are adopted.
     """
 
     packages: Collection[str] | None = None
     reread: bool = False
-    dry_run: bool = False
+    heard_at: float | None = None
     confirmed: Confirmed = NOTHING_CONFIRMED
     untracked: Mapping[str, StoredFile] = field(default_factory=dict)
 
@@ -91,8 +94,9 @@ class SyncResult:
     """What the sync of one repository did, for the log and the summary; `bytes` counts what was downloaded.
 
     `added` and `removed` name the package files that clients gained and lost. `newly_refused`: those of `refused` that
-    the last sync did not refuse for the same reason. Only a dry run knows `planned`, what would stand in the index, and
-    `downloads`, the paths of what is not on disk.
+    the last sync did not refuse for the same reason. `outstanding`: how many files failed for a reason that passes,
+    such as a server that is away. Only a dry run knows `planned`, what would stand in the index, and `downloads`, the
+    paths of what is not on disk.
     """
 
     repo: str
@@ -108,6 +112,7 @@ class SyncResult:
     held: str | None = None
     ahead: str | None = None
     publications: list[str] = field(default_factory=list)
+    outstanding: int = 0
     bytes: int = 0
     seconds: float = 0.0
 

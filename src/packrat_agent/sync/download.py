@@ -4,13 +4,14 @@ import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from packrat_agent.model.entries import KnownPlacement, Placement, Plan, StagedFile
+from packrat_agent.sync.shared_downloads import Share
 from packrat_core.backoff import BackOff
 from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerUnavailable, TooLarge
 from packrat_core.failpoints import done
@@ -73,10 +74,9 @@ class Fetched:
 
 async def fetch(
     plan: Plan,
-    staging: Path,
+    share: Share,
     root: Path,
     open_file: OpenFile,
-    parallel: int,
     on_progress: Callable[[int, int], None],
     retries: Retries | None = None,
 ) -> Fetched:
@@ -89,10 +89,9 @@ async def fetch(
 
     Args:
         plan: What to stage, and where copies of it are in the tree.
-        staging: The staging directory.
+        share: The sync's part in the downloads of the mirror, with its staging directory.
         root: Top of the tree.
         open_file: Opens a file of the server.
-        parallel: Number of concurrent downloads.
         on_progress: Called with (files done, bytes downloaded) since the last call.
         retries: How to retry; None for the defaults.
 
@@ -104,25 +103,24 @@ async def fetch(
     """
     placements = (*plan.fetch, *plan.link)
     waiting = list({placement.file.sha256: placement for placement in reversed(placements)}.values())
+    share.want({*(p.file.sha256 for p in placements), *(part.sha256 for p in plan.link for part in p.parts)})
     fetched = Fetched({}, {})
-    source = _Source(open_file, on_progress, retries or Retries())
+    source = _Source(open_file, share, on_progress, retries or Retries())
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(parallel, len(waiting))):
-                group.create_task(_stage_waiting(waiting, plan, staging, root, source, fetched))
+            for _ in range(min(share.parallel, len(waiting))):
+                group.create_task(_stage_waiting(waiting, plan, root, source, fetched))
     except* DiskError as errors:
         raise errors.exceptions[0] from errors.exceptions[0].__cause__
     return fetched
 
 
-async def _stage_waiting(
-    waiting: list[Placement], plan: Plan, staging: Path, root: Path, source: "_Source", fetched: Fetched
-) -> None:
+async def _stage_waiting(waiting: list[Placement], plan: Plan, root: Path, source: "_Source", fetched: Fetched) -> None:
     """Stage what waits, one file after the other, beside other tasks that do the same."""
     while waiting:
         placement = waiting.pop()
         try:
-            fetched.staged.update(await _stage(placement, plan, staging, root, source))
+            fetched.staged.update(await _stage(placement, plan, root, source))
             source.on_progress(1, 0)
         except DiskError:
             # Without a writable staging directory no other file can succeed.
@@ -131,19 +129,19 @@ async def _stage_waiting(
             fetched.failed[placement.file.sha256] = error
 
 
-async def _stage(
-    placement: Placement, plan: Plan, staging: Path, root: Path, source: "_Source"
-) -> dict[str, StagedFile]:
+async def _stage(placement: Placement, plan: Plan, root: Path, source: "_Source") -> dict[str, StagedFile]:
+    share = source.share
+    staging = share.staging
     if isinstance(placement, KnownPlacement):
         parts = await asyncio.to_thread(_find_parts, placement, plan, staging, root)
         if parts is not None:
             return parts
     sha256 = placement.file.sha256
-    found = None
+    found = share.find(sha256)
     # Most files have no local copy yet, and a thread for each would cost more than the download of a small file.
-    if sha256 in plan.sources or os.path.lexists(staging / sha256):
+    if found is None and (sha256 in plan.sources or os.path.lexists(staging / sha256)):
         found = await asyncio.to_thread(_find_local, sha256, plan.sources.get(sha256), staging, root)
-    return {sha256: found or await source.download(placement, staging)}
+    return {sha256: found or await share.get(sha256, lambda: source.download(placement, staging))}
 
 
 def _find_parts(placement: KnownPlacement, plan: Plan, staging: Path, root: Path) -> dict[str, StagedFile] | None:
@@ -208,6 +206,7 @@ class _Source:
     """The server, with the state that all downloads of a fetch share."""
 
     open_file: OpenFile
+    share: Share
     on_progress: Callable[[int, int], None]
     retries: Retries
     _given_up: int = 0
@@ -345,13 +344,3 @@ class _Part:
         with as_disk_error("write", self._path):
             self._output.seek(0)
             self._output.truncate()
-
-
-def clear_staging(staging: Path, keep: Iterable[str]) -> None:
-    """Remove everything from staging except the files and parts of the SHA-256s in `keep`."""
-    kept = set(keep)
-    with as_disk_error("clean", staging):
-        for entry in os.scandir(staging):
-            if entry.name.removesuffix(".part") not in kept:
-                with suppress(IsADirectoryError, PermissionError):
-                    Path(entry.path).unlink()

@@ -3,7 +3,7 @@
 1. `ask` the server for the mirror and its repositories.
 2. `look` at every file on disk, or let that go on beside the next steps and `note` it when it is over.
 3. `keep_repos`: remember which repositories the mirror has.
-4. `sync_repo`, for each repository.
+4. `sync_repo`, for each repository; several at a time.
 5. `finish`: publish the site, collect garbage, tell the server, and note how it went.
 
 `sync` takes the steps at once; the running agent takes them in between changes:
@@ -13,25 +13,21 @@
 A dry run takes the same steps and writes nothing.
 """
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import structlog
 
-from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.changes import Confirmed
 from packrat_agent.model.entries import StoredFile
-from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import MirrorView, Repo
-from packrat_agent.publish.claim import check_mounted
-from packrat_agent.publish.gc import collect_garbage, remove_empty_directories
-from packrat_agent.state.facts import LastFullSync, TakeoverUnderWay
-from packrat_agent.state.fragment_backup import drop
+from packrat_agent.state.facts import LastFullSync
 from packrat_agent.state.rejections import MIRROR
+from packrat_agent.sync.collect import collect
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
 from packrat_agent.sync.disk_look import Look, find_untracked, look, look_without_a_touch, note_look
-from packrat_agent.sync.download import clear_staging
 from packrat_agent.sync.kept_key import note_key
 from packrat_agent.sync.noted_sync import sync_and_note
 from packrat_agent.sync.removals import Leaving, hold_back_leaving
@@ -39,11 +35,13 @@ from packrat_agent.sync.site import keep_site
 from packrat_agent.sync.takeover import begin_with_suites, find_changed_names, find_chores, find_losses, find_removed
 from packrat_agent.upstream.client import Packrat
 from packrat_core.aio.threads import in_thread
-from packrat_core.failpoints import done
 
 log = structlog.get_logger()
 
 _EVERYTHING = Order(None, reread=True)
+
+AT_ONCE = 4
+"""How many repositories a full sync works on at a time; each holds in memory what its index names."""
 
 
 async def sync(
@@ -115,15 +113,39 @@ class FullSync:
         """
         # Before the look, which may take hours: a login that is refused is told at once.
         view = await self.ask(server)
+        # Somebody who starts a sync wants to be sure: nothing that was read earlier counts.
+        await in_thread(self._context.store.record_reads.distrust, time.time())
+        await in_thread(self._context.store.facts.drop_work)
         if seen is None:
             await self.look()
         else:
             await self._take_look(seen)
         await self.keep_repos(view)
-        for repo in view.repos:
-            await self.sync_repo(server, repo)
+        await self._sync_repos(server, view.repos)
         await self.finish(server)
         return self.summary
+
+    async def _sync_repos(self, server: Packrat, repos: Sequence[Repo]) -> None:
+        """Sync the repositories, each in a worker of its own.
+
+        Raises:
+            PackratError: What stops all repositories.
+        """
+        waiting = list(reversed(repos))
+
+        async def work() -> None:
+            while waiting:
+                await self.sync_repo(server, waiting.pop())
+
+        workers = [asyncio.ensure_future(work()) for _ in range(min(AT_ONCE, len(repos)))]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+        order = {repo.name: number for number, repo in enumerate(repos)}
+        self.summary.syncs.sort(key=lambda result: order.get(result.repo, -1))
 
     async def ask(self, server: Packrat) -> MirrorView:
         """Ask for the mirror and its repositories, and tell which of these records can't be used.
@@ -153,7 +175,8 @@ class FullSync:
         Raises:
             DiskError: The state database can't be written.
         """
-        self.to_mend.update(await in_thread(note_look, self._context, seen))
+        async with self._context.turns.publishing:
+            self.to_mend.update(await in_thread(note_look, self._context, seen))
         self._seen = seen
 
     @property
@@ -172,19 +195,23 @@ class FullSync:
         Raises:
             DiskError: The state database can't be written.
         """
-        self.summary.syncs += await in_thread(keep_repos, self._context, view, self.confirmed)
-        if self._context.takeover is not None:
-            await in_thread(begin_with_suites, self._context, view.repos, self.untracked)
+        async with self._context.turns.publishing:
+            self.summary.syncs += await in_thread(keep_repos, self._context, view, self.confirmed)
+            if self._context.takeover is not None:
+                await in_thread(begin_with_suites, self._context, view.repos, self.untracked)
 
     async def sync_repo(self, server: Packrat, repo: Repo, order: Order = _EVERYTHING) -> SyncResult | None:
-        """Sync one repository, by default all of it with every record asked for anew.
+        """Sync one repository, by default all of it.
 
         Raises:
             ServerUnavailable: This, LoginRefused and DiskError stop all repositories.
         """
-        order = replace(order, confirmed=self.confirmed, untracked=self.untracked, dry_run=self._context.dry_run)
+        order = replace(order, confirmed=self.confirmed, untracked=self.untracked)
+        # What the look finds damaged while this goes on is mended by a later sync.
+        mends = repo.name in self.to_mend and order.packages is None
         result = await sync_and_note(self._context, server, repo, order, self.summary, self._on_progress)
-        self.to_mend.discard(repo.name)
+        if mends:
+            self.to_mend.discard(repo.name)
         return result
 
     async def finish(self, server: Packrat) -> None:
@@ -194,8 +221,9 @@ class FullSync:
             PackratError: The disk fails, or the server doesn't answer.
         """
         assert self._seen is not None
-        await in_thread(keep_site, self._context)
-        self.summary.collected = await in_thread(_collect, self._context, self._seen, self.summary)
+        async with self._context.turns.publishing:
+            await in_thread(keep_site, self._context)
+        self.summary.collected = await collect(self._context, self._seen, self.summary)
         await server.heartbeat()
         self.summary.seconds = time.monotonic() - self._started
         await in_thread(_note_full_sync, self._context, self._seen, self.summary)
@@ -280,41 +308,6 @@ def _tell_leaving(context: MirrorContext, leaving: tuple[Leaving, ...]) -> list[
     for result in results:
         context.fault_log.result(result, whole=True)
     return results
-
-
-def _collect(context: MirrorContext, seen: Look, summary: Summary) -> list[str]:
-    """Remove what no client can still want, and what is untracked; gives the removed paths."""
-    store, root = context.store, context.root
-    check_mounted(root)
-    expired = store.generations.expired(time.time(), context.retention)
-    gone = collect_garbage(root, expired, context.kept)
-    store.live.forget(expired)
-    done("garbage-noted")
-    untracked = collect_garbage(root, _removable(context, seen, summary), context.kept, _tell_denied)
-    for path in untracked:
-        log.info("untracked", path=path, text="not of this mirror, not a keep file; removed")
-    remove_empty_directories(root, seen.found.empty, context.kept)
-    clear_staging(context.staging, store.wanted.awaited())
-    sources = [context.source_of(form) for form in FORMATS.values()]
-    store.fragments.forget_unneeded(sources)
-    drop(root, store.wanted.hashes(), sources)
-    if not (summary.errors or summary.rejected):
-        store.facts.drop(TakeoverUnderWay)
-    return gone + untracked
-
-
-def _removable(context: MirrorContext, seen: Look, summary: Summary) -> list[str]:
-    """Name the untracked files that may go: not those that a repository which was not synced may still adopt."""
-    stopped = {result.repo for result in summary.syncs if result.held is not None}.union(summary.errors)
-    if (stopped or summary.rejected) and context.store.facts.read(TakeoverUnderWay) is not None:
-        # The directory of a repository whose record can't be used is not known yet.
-        return []
-    below = tuple(path_in_root(repo, "") for repo in context.store.wanted.repos() if repo.name in stopped)
-    return [path for path in find_untracked(context, seen.found) if not path.startswith(below)]
-
-
-def _tell_denied(path: str) -> None:
-    log.warning("untracked", path=path, text="this user may not remove it: do so, or add it to keep_file_list")
 
 
 def _note_full_sync(context: MirrorContext, seen: Look, summary: Summary) -> None:

@@ -16,6 +16,14 @@ from packrat_agent.sync.build import parts_of
 
 
 @dataclass(frozen=True, slots=True)
+class Before:
+    """What was published of a repository, and what was remembered of its files, before a sync changed either."""
+
+    indexed: Collection[IndexedFile]
+    wanted_files: Collection[WantedFile]
+
+
+@dataclass(frozen=True, slots=True)
 class Gains:
     """The names of the package files that clients gain and lose."""
 

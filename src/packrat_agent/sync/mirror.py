@@ -26,7 +26,11 @@ from packrat_agent.state.store import Store
 from packrat_agent.sync.context import MirrorContext, Takeover
 from packrat_agent.sync.fault_log import FaultLog
 from packrat_agent.sync.kept_key import note_key
+from packrat_agent.sync.last_renders import LastRenders
 from packrat_agent.sync.removals import RemovalLimits
+from packrat_agent.sync.shared_downloads import SharedDownloads
+from packrat_agent.sync.staging import find_left_over
+from packrat_agent.sync.turns import Turns
 from packrat_core.errors import SigningError
 
 log = structlog.get_logger()
@@ -122,6 +126,7 @@ def _read_takeover(store: Store) -> Takeover | None:
 
 def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> MirrorContext:
     mirror = config.mirror
+    store.record_reads.trust_server(config.packrat.url, time.time())
     key = _find_key(config)
     exported = export_public(key) if key is not None else None
     settings = RenderSettings(
@@ -146,9 +151,10 @@ def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> M
         key=key,
         public_key=(exported.armored, exported.binary) if exported else None,
         settings=settings,
-        parallel_downloads=mirror.parallel_downloads,
+        turns=Turns(SharedDownloads(mirror.parallel_downloads, find_left_over(staging))),
         removals=RemovalLimits(mirror.max_removals_percent, float(mirror.full_sync_interval_s)),
         retention=Retention(mirror.index_grace_period_s, mirror.grace_period_s, mirror.keep_generations),
+        last_renders=LastRenders(),
         kept=kept_paths(mirror.root_dir, mirror.keep_files),
         dry_run=dry_run,
         takeover=_read_takeover(store),

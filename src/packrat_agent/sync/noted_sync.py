@@ -1,12 +1,14 @@
 """Runs the sync of one repository, and notes how it went for the log, the summary and `status`."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from packrat_agent.formats.docker.render import CATALOG
 from packrat_agent.model.records import Repo
 from packrat_agent.publish.claim import check_mounted
-from packrat_agent.state.facts import RepoChanges
+from packrat_agent.state.facts import Facts, RepoChanges
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
 from packrat_agent.sync.repo_sync import sync_repo
 from packrat_agent.sync.site import publish_site
@@ -38,15 +40,14 @@ async def sync_and_note(
         DiskError: The disk is full or fails; the same.
     """
     # A dry run works on a copy of the state database, which nobody reads afterwards.
-    facts = context.store.facts
+    facts, began = context.store.facts, time.time()
     settings = replace(context.settings, clock_confirmed=order.confirmed.clock)
     confirmed = replace(context, settings=settings)
     try:
-        if not order.dry_run:
+        if not context.dry_run:
             check_mounted(context.root)
-        result = await sync_repo(
-            repo, order, server, context.store, confirmed, lambda files, size: on_progress(repo.name, files, size)
-        )
+        count: Callable[[int, int], None] = partial(on_progress, repo.name)
+        result = await sync_repo(repo, order, server, confirmed, count)
     except (ServerUnavailable, LoginRefused, DiskError) as error:
         facts.update_repo(repo.name, error=str(error))
         raise
@@ -57,11 +58,19 @@ async def sync_and_note(
         return None
     context.fault_log.result(result, whole=order.packages is None)
     summary.syncs.append(result)
-    if CATALOG in result.publications and not order.dry_run:
-        await in_thread(publish_site, context)
+    if CATALOG in result.publications and not context.dry_run:
+        async with context.turns.publishing:
+            await in_thread(publish_site, context)
+    _note(facts, result, order, began)
+    return result
+
+
+def _note(facts: Facts, result: SyncResult, order: Order, began: float) -> None:
     now = time.time()
     changes: RepoChanges = {"checked": now, "held": result.held, "ahead": result.ahead, "error": None}
     if result.publications or result.added or result.removed:
         changes["published"] = now
-    facts.update_repo(repo.name, **changes)
-    return result
+    facts.update_repo(result.repo, **changes)
+    if not result.outstanding:
+        # A sync of some packages says nothing of what was heard of before: a full sync may still be behind with that.
+        facts.note_caught_up(result.repo, None if order.packages is None else order.heard_at or began)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
 
@@ -11,7 +12,7 @@ from packrat_agent.model.entries import KnownPlacement, Part, Placement, Plan, R
 from packrat_agent.model.paths import is_kept, path_in_root
 from packrat_agent.model.records import Repo, Wanted
 from packrat_agent.state.fragment_backup import recall
-from packrat_agent.state.packages import FileState, Unreadable, WantedFile
+from packrat_agent.state.packages import FileState, ReadFile, Unreadable, WantedFile
 from packrat_agent.state.store import Store
 from packrat_agent.sync.adopt_signed import recall_signed
 from packrat_agent.sync.build import parts_of, read_placement
@@ -33,7 +34,7 @@ def reconcile(
     wanted_files, signed = recall_signed(context, form, wanted_files, order.untracked)
     store.fragments.save(source, (*recalled, *signed))
     placements, refused = _place(repo, form, wanted_files, context, order)
-    _adopt(repo, placements, order.untracked, store, shared=form.treatment is Treatment.UNPACKED)
+    _adopt(repo, placements, order.untracked, context, shared=form.treatment is Treatment.UNPACKED)
     plan = _refuse(_plan(scope, form, placements, order, store, {}), refused)
     placed = (*plan.link, *plan.fetch) if order.packages is not None else (*plan.keep, *plan.link, *plan.fetch)
     store.wanted.set_places(repo.name, [(p.file.uri, p.path) for p in placed])
@@ -87,19 +88,19 @@ def _place(
         if waits or item.unreadable is Unreadable.UNTIL_RECORD_CHANGES:
             continue
         file, path = item.file, item.path
-        if not trust_places or item.state is not FileState.LIVE or path is None:
+        if not trust_places or item.state is not FileState.LIVE or not path:
             try:
                 path = path_in_root(repo, form.place(repo, file))
                 if is_kept(path, context.kept):
                     raise Refused(f"{path} is kept by keep_file in mirror.conf, so it is not written")
-                if item.fragment is not None:
+                if isinstance(item, ReadFile):
                     form.agree(file, item.fragment)
             except Refused as error:
                 refused.append(Refusal(file, str(error)))
                 continue
         if as_is:
             placements.append(KnownPlacement(file, path, (Part(path, file.sha256),)))
-        elif item.fragment is not None:
+        elif isinstance(item, ReadFile):
             placements.append(KnownPlacement(file, path, parts_of(path, file.sha256, item.fragment)))
         else:
             placements.append(Placement(file, path))
@@ -107,16 +108,33 @@ def _place(
 
 
 def _adopt(
-    repo: Repo, placements: Sequence[Placement], untracked: Mapping[str, StoredFile], store: Store, *, shared: bool
+    repo: Repo,
+    placements: Sequence[Placement],
+    untracked: Mapping[str, StoredFile],
+    context: MirrorContext,
+    *,
+    shared: bool,
 ) -> None:
+    store = context.store
     found = [
         (file, placement.file.sha256 if path == placement.path else file.sha256)
         for placement in placements
         for path, file in _standing(placement, untracked, shared=shared)
     ]
+    # A full sync reconciles twice if changes came between; and what was untracked when it began may be removed by now.
+    known = store.live.known_of(file.path for file, _ in found)
+    found = [(file, origin) for file, origin in found if file.path not in known and _is_as_seen(context.root, file)]
     if found:
         store.live.adopt(repo.name, found, time.time())
         log.info("adopted", repo=repo.name, files=len(found))
+
+
+def _is_as_seen(root: Path, file: StoredFile) -> bool:
+    try:
+        status = (root / file.path).lstat()
+    except OSError:
+        return False
+    return (status.st_ino, status.st_size, status.st_mtime_ns) == (file.inode, file.size, file.mtime_ns)
 
 
 def _standing(

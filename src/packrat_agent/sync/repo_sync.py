@@ -1,117 +1,275 @@
 """Syncs one repository: ask → remember → reconcile → fetch → build → render → sign → make live → collect garbage.
 
-The numbered comments of `sync_repo` and `_build` are these steps; no other module knows their order.
+The numbered comments are these steps; no other module knows their order. `_sync_change` takes them all in one turn.
+`_sync_in_full` gives up its turn while it asks and downloads, so that changes of the repository come between.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 
-import structlog
-
-from packrat_agent.formats.interface import Format, RenderRequest, Treatment, tell_ahead, tell_held
+from packrat_agent.formats.interface import Format
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.entries import Plan
+from packrat_agent.model.entries import KnownPlacement, Plan
 from packrat_agent.model.paths import is_kept
 from packrat_agent.model.records import PackageFile, Repo, Wanted
-from packrat_agent.model.tree import ReadyTree
-from packrat_agent.publish.gc import collect_garbage
-from packrat_agent.publish.signing import declare_unsigned, sign_tree
-from packrat_agent.state.fragment_backup import keep
-from packrat_agent.state.last_render import LastRender
-from packrat_agent.state.packages import IndexedFile, WantedFile
-from packrat_agent.state.store import Store
-from packrat_agent.sync.build import Made, Material, make
-from packrat_agent.sync.commit import make_live
+from packrat_agent.state.packages import FileState, IndexedFile, WantedFile
+from packrat_agent.sync.ask import ask_wanted
+from packrat_agent.sync.build_repo import Build, build_repo
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.download import Fetched, fetch
-from packrat_agent.sync.gains import (
-    find_gains,
-    new_refusals,
-    of_entries,
-    of_placements,
-    refused_for_good,
-    standing,
-)
+from packrat_agent.sync.gains import Before, find_gains, new_refusals, of_placements, refused_for_good, standing
+from packrat_agent.sync.last_renders import Basis
 from packrat_agent.sync.reconcile import reconcile, reconcile_dry
 from packrat_agent.sync.removals import hold_back_removals
+from packrat_agent.sync.repo_work import WorkNotes
 from packrat_agent.sync.scope import Scope, narrow
+from packrat_agent.sync.shared_downloads import Share
+from packrat_agent.sync.staging import own_staging
+from packrat_agent.sync.turns import RepoTurn
 from packrat_agent.upstream.client import Packrat
 from packrat_core.aio.threads import in_thread
-from packrat_core.errors import Held, ServerBroken
+from packrat_core.errors import Held
 from packrat_core.failpoints import done
 
-log = structlog.get_logger()
+_FEW_DOWNLOADS = 10
+"""Up to this number of files are downloaded at once; more are bulk work, which leaves the server time for others."""
 
 
 async def sync_repo(
-    repo: Repo,
-    order: Order,
-    server: Packrat,
-    store: Store,
-    context: MirrorContext,
-    on_progress: Callable[[int, int], None],
+    repo: Repo, order: Order, server: Packrat, context: MirrorContext, on_progress: Callable[[int, int], None]
 ) -> SyncResult:
     """Bring one repository on disk to the state that the server describes.
 
-    on_progress: called with (files done, bytes downloaded) since the last call.
-    Raises: PackratError if this repository can't be synced; what is published stays as it was.
+    Args:
+        repo: The repository.
+        order: What to do.
+        server: Whom to ask.
+        context: The mirror.
+        on_progress: Called with (files done, bytes downloaded) since the last call.
+
+    Raises:
+        PackratError: This repository can't be synced; what is published stays as it was.
     """
     started = time.monotonic()
-    result = SyncResult(repo.name)
+    result, work = SyncResult(repo.name), WorkNotes(context.store.facts, repo.name)
 
     def count(files: int, size: int) -> None:
         result.bytes += size
+        work.count(files)
         on_progress(files, size)
 
     form = FORMATS.get(repo.kind)
     result.held = _why_held(repo, context)
     if form is None or result.held is not None:
         return result
-    # 1. Ask.
-    wanted = await server.wanted(repo, order.packages, await in_thread(_known, repo, order, store))
-    # 2. Remember.
-    await in_thread(_note_rejected, repo, wanted, order, store, result)
+    sync = _Sync(repo, form, order, server, context, context.turns.of(repo.name), result, work, count)
     try:
-        if order.packages is None:
-            # A sync of some packages follows news of a change: the server named what goes.
-            accepted = order.confirmed.removals
-            await in_thread(hold_back_removals, repo, wanted, store, context.removals, accepted=accepted)
+        if context.dry_run:
+            await _tell_plan(sync)
+        elif order.reread:
+            await _sync_in_full(sync)
+        else:
+            await _sync_change(sync)
     except Held as held:
         result.held = str(held)
-        return result
-    if order.dry_run:
-        decided = await in_thread(reconcile_dry, repo, form, wanted, order, store, context)
-        return _tell_plan(*decided, order, store.wanted.indexed(repo.name, None), result)
-    scope = narrow(repo, order.packages, store.last_renders.take(repo.name, (repo, context.source_of(form))))
-    before = await in_thread(_remember, scope, wanted, order, store)
-    # 3. Reconcile.
-    wanted_files, plan = await in_thread(reconcile, scope, form, order, store, context)
-    # 4. Fetch.
-    fetched = await _fetch(plan, server, context, count)
-    # 5. to 9. Build, render, sign, make live, collect garbage.
-    await in_thread(_build, _Build(scope, form, wanted_files, plan, fetched, store, context, order, before, result))
+    finally:
+        await work.end()
     result.seconds = time.monotonic() - started
     return result
 
 
-def _note_rejected(repo: Repo, wanted: Wanted, order: Order, store: Store, result: SyncResult) -> None:
-    result.rejected = list(wanted.rejected)
-    if not order.dry_run:
-        store.rejections.note(repo.name, wanted.rejected, None if order.packages is None else wanted.uris)
+@dataclass(frozen=True, slots=True)
+class _Sync:
+    """One sync of one repository: what it works on, and what it notes."""
+
+    repo: Repo
+    form: Format
+    order: Order
+    server: Packrat
+    context: MirrorContext
+    turn: RepoTurn
+    result: SyncResult
+    work: WorkNotes
+    on_progress: Callable[[int, int], None]
 
 
-def _known(repo: Repo, order: Order, store: Store) -> Mapping[str, PackageFile]:
-    return {} if order.reread else store.wanted.known(repo.name, order.packages)
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A plan, what it was made from, and on which of the repository's turns.
+
+    leaving: what the published index still names, though it is remembered no more, or otherwise.
+    """
+
+    basis: Basis
+    scope: Scope
+    before: Before
+    leaving: frozenset[IndexedFile]
+    wanted_files: Sequence[WantedFile]
+    plan: Plan
+    at: int
 
 
-def _remember(scope: Scope, wanted: Wanted, order: Order, store: Store) -> list[IndexedFile]:
-    """Remember the server's answer; gives what the index names, of which the rows may be gone now."""
-    before = store.wanted.indexed(scope.repo.name, scope.packages)
-    store.wanted.remember_wanted(scope.repo.name, wanted, order.packages)
+async def _sync_change(sync: _Sync) -> None:
+    turn = sync.turn
+    async with turn.lock:
+        try:
+            # 1. Ask.
+            known = await in_thread(_known, sync)
+            wanted = await _ask(sync)
+            if sync.order.packages is not None and not wanted.uris and not known:
+                # The news was about another repository.
+                return
+            async with _working(sync) as share:
+                # 2. Remember. 3. Reconcile.
+                planned = _leave_to_full_sync(await in_thread(_plan, sync, wanted), sync)
+                # 4. Fetch.
+                fetched = await _fetch(planned.plan, share, sync)
+                # 5. to 9. Build, render, sign, make live, collect garbage.
+                await _build(planned, fetched, share, sync)
+        finally:
+            # Also where it failed: some of it may be remembered.
+            turn.changes += 1
+
+
+async def _sync_in_full(sync: _Sync) -> None:
+    turn = sync.turn
+    before = turn.changes
+    # 1. Ask.
+    wanted = await _ask(sync)
+    async with AsyncExitStack() as held:
+        async with turn.lock:
+            if turn.changes != before:
+                # What a change brought or took is in no list that was made before it.
+                wanted = await _ask(sync)
+            share = await held.enter_async_context(_working(sync))
+            # 2. Remember. 3. Reconcile.
+            planned = await in_thread(_plan, sync, wanted)
+            # 4. Fetch. The index must not lose files that it names: then changes wait until these are there again.
+            if _names_what_is_missing(planned):
+                fetched = await _fetch(planned.plan, share, sync)
+                await _build(planned, fetched, share, sync)
+                return
+        turn.fetching = frozenset(placement.file.sha256 for placement in planned.plan.fetch)
+        try:
+            fetched = await _fetch(planned.plan, share, sync)
+            await held.enter_async_context(turn.lock)
+        finally:
+            turn.fetching = frozenset()
+        if turn.changes != planned.at:
+            planned = await in_thread(_plan_again, planned, sync)
+            rest = await _fetch(_without(planned.plan, fetched), share, sync)
+            fetched = Fetched(fetched.staged | rest.staged, fetched.failed | rest.failed)
+        # 5. to 9. Build, render, sign, make live, collect garbage.
+        await _build(planned, fetched, share, sync)
+
+
+async def _ask(sync: _Sync) -> Wanted:
+    return await ask_wanted(sync.repo, sync.order, sync.server, sync.context, sync.work)
+
+
+def _known(sync: _Sync) -> Mapping[str, PackageFile]:
+    return sync.context.store.wanted.known(sync.repo.name, sync.order.packages)
+
+
+@asynccontextmanager
+async def _working(sync: _Sync) -> AsyncIterator[Share]:
+    """Keep garbage collection away, and give the sync its staging directory."""
+    context, full = sync.context, sync.order.reread
+    async with context.turns.working(sync.repo.name):
+        with (
+            own_staging(context.staging, sync.repo.name, full=full) as staging,
+            context.turns.downloads.share(staging, urgent=not full) as share,
+        ):
+            yield share
+
+
+def _plan(sync: _Sync, wanted: Wanted) -> _Planned:
+    """Remember what the server said, and reconcile it with the disk.
+
+    Raises:
+        Held: The removal guard holds back what would go.
+    """
+    repo, order, context, store = sync.repo, sync.order, sync.context, sync.context.store
+    basis = _basis(sync)
+    sync.result.rejected = list(wanted.rejected)
+    store.rejections.note(repo.name, wanted.rejected, None if order.packages is None else wanted.uris)
+    if order.packages is None:
+        # A sync of some packages follows news of a change: the server named what goes.
+        hold_back_removals(repo, wanted, store, context.removals, accepted=order.confirmed.removals)
+    # A full sync decides everything anew; what the last one left stays for the changes that come between.
+    left = None if order.reread else context.last_renders.take(basis)
+    scope = narrow(repo, order.packages, left)
+    indexed = store.wanted.indexed(repo.name, scope.packages)
+    store.wanted.remember_wanted(repo.name, wanted, order.packages)
     done("wanted-remembered")
-    return before
+    wanted_files, plan = reconcile(scope, sync.form, order, store, context)
+    leaving = frozenset(indexed).difference(store.wanted.indexed(repo.name, scope.packages))
+    return _Planned(basis, scope, Before(indexed, wanted_files), leaving, wanted_files, plan, sync.turn.changes)
+
+
+def _plan_again(first: _Planned, sync: _Sync) -> _Planned:
+    """Plan anew, since changes came between; these have told of what clients gained and lost by them."""
+    basis, scope, store = _basis(sync), Scope(sync.repo), sync.context.store
+    before = Before(first.leaving.union(store.wanted.indexed(sync.repo.name, None)), first.before.wanted_files)
+    wanted_files, plan = reconcile(scope, sync.form, sync.order, store, sync.context)
+    return _Planned(basis, scope, before, first.leaving, wanted_files, plan, sync.turn.changes)
+
+
+def _basis(sync: _Sync) -> Basis:
+    revision = sync.context.store.revisions.of(sync.repo.name)
+    return Basis(sync.repo, sync.context.source_of(sync.form), revision)
+
+
+def _names_what_is_missing(planned: _Planned) -> bool:
+    missing = {placement.file.uri for placement in planned.plan.fetch}
+    return any(item.state is FileState.LIVE and item.file.uri in missing for item in planned.wanted_files)
+
+
+def _leave_to_full_sync(planned: _Planned, sync: _Sync) -> _Planned:
+    """Take out of a plan what a full sync is downloading meanwhile, unless it is what changed."""
+    fetching, packages = sync.turn.fetching, frozenset(sync.order.packages or ())
+    fetch = tuple(p for p in planned.plan.fetch if p.file.sha256 not in fetching or p.file.package in packages)
+    return replace(planned, plan=replace(planned.plan, fetch=fetch))
+
+
+def _without(plan: Plan, fetched: Fetched) -> Plan:
+    """Leave what was fetched, or can't be, out of what is to be fetched."""
+    done_with = fetched.staged.keys() | fetched.failed.keys()
+
+    def are_parts_staged(placement: KnownPlacement) -> bool:
+        return all(part.sha256 in fetched.staged for part in plan.missing(placement))
+
+    return replace(
+        plan,
+        fetch=tuple(placement for placement in plan.fetch if placement.file.sha256 not in done_with),
+        link=tuple(p for p in plan.link if not are_parts_staged(p) and p.file.sha256 not in done_with),
+    )
+
+
+async def _fetch(plan: Plan, share: Share, sync: _Sync) -> Fetched:
+    sync.work.fetch(len(plan.fetch) + len(plan.link))
+    open_file = partial(sync.server.open_file, bulk=len(plan.fetch) > _FEW_DOWNLOADS)
+    return await fetch(plan, share, sync.context.root, open_file, sync.on_progress)
+
+
+async def _build(planned: _Planned, fetched: Fetched, share: Share, sync: _Sync) -> None:
+    own = replace(sync.context, staging=share.staging)
+    build = Build(
+        planned.basis,
+        planned.scope,
+        sync.form,
+        sync.order,
+        planned.before,
+        planned.wanted_files,
+        planned.plan,
+        fetched,
+        own,
+        sync.result,
+    )
+    await build_repo(build, sync.turn)
 
 
 def _why_held(repo: Repo, context: MirrorContext) -> str | None:
@@ -122,142 +280,26 @@ def _why_held(repo: Repo, context: MirrorContext) -> str | None:
     return None
 
 
-async def _fetch(plan: Plan, server: Packrat, context: MirrorContext, count: Callable[[int, int], None]) -> Fetched:
-    return await fetch(plan, context.staging, context.root, server.open_file, context.parallel_downloads, count)
+async def _tell_plan(sync: _Sync) -> None:
+    """Say what a sync would do, and remember nothing.
 
-
-def _tell_plan(
-    wanted_files: Sequence[WantedFile],
-    plan: Plan,
-    order: Order,
-    before: Collection[IndexedFile],
-    result: SyncResult,
-) -> SyncResult:
+    Raises:
+        Held: The removal guard would hold back what would go.
+    """
+    repo, order, context, result = sync.repo, sync.order, sync.context, sync.result
+    wanted = await _ask(sync)
+    result.rejected = list(wanted.rejected)
+    accepted = order.confirmed.removals
+    await in_thread(hold_back_removals, repo, wanted, context.store, context.removals, accepted=accepted)
+    wanted_files, plan = await in_thread(reconcile_dry, repo, sync.form, wanted, order, context.store, context)
     new = (*plan.fetch, *plan.link)
     stands = {p.path for p in new if p.path in order.untracked and order.untracked[p.path].sha256 == p.file.sha256}
     parts = (part.path for p in plan.keep for part in p.parts if part.path in order.untracked)
     result.adopted = [*parts, *sorted(stands)]
     result.downloads = [p.path for p in plan.fetch if p.file.sha256 not in plan.sources and p.path not in stands]
     result.planned = [*plan.keep, *plan.link, *plan.fetch]
-    now = of_placements((*plan.keep, *new))
-    gains = find_gains(before, now, standing(now, order.untracked), FORMATS[plan.repo.kind].treatment)
+    before, now = context.store.wanted.indexed(repo.name, None), of_placements((*plan.keep, *new))
+    gains = find_gains(before, now, standing(now, order.untracked), sync.form.treatment)
     result.added, result.removed = gains.added, gains.removed
     result.refused = [*plan.refused, *refused_for_good(wanted_files)]
     result.newly_refused = new_refusals(result.refused, wanted_files)
-    return result
-
-
-@dataclass(frozen=True, slots=True)
-class _Build:
-    scope: Scope
-    form: Format
-    wanted_files: Sequence[WantedFile]
-    plan: Plan
-    fetched: Fetched
-    store: Store
-    context: MirrorContext
-    order: Order
-    before: Collection[IndexedFile]
-    result: SyncResult
-
-
-def _build(build: _Build) -> None:
-    repo, store, result = build.scope.repo, build.store, build.result
-    # 5. Build: read what was fetched; sign or unpack it if its type asks for that.
-    made = make(build.plan, build.form, build.context.signer_of(build.form), _material(build))
-    _note(build, made)
-    done("packages-made")
-    # 6. Render; the date is an input, rendering reads no clock.
-    now = datetime.now(UTC)
-    facts = store.live.facts(repo.name)
-    entries = sorted((*build.scope.standing, *made.entries), key=lambda entry: entry.file.record_order)
-    request = RenderRequest(repo, entries, build.context.settings, now, store.chunks, facts, build.scope.memo)
-    tree = build.form.render(request)
-    result.held = tell_held({publication.name: publication.facts for publication in tree.publications})
-    # 7. Sign what changed.
-    identities = store.live.identities(repo.name)
-    key = build.context.key
-    ready = declare_unsigned(tree, identities) if key is None else sign_tree(tree, key, identities, store.chunks)
-    # 8. Make live, recorded before and after.
-    placed = {place.path for place in made.places}
-    withdrawn = [path for path in build.plan.withdraw if path not in placed]
-    gone = set(store.live.pointers(repo.name)) - {"", *ready.publication_names}
-    if ready.publications or made.places or withdrawn or gone:
-        _publish(build, ready, made, withdrawn)
-    facts |= {publication.name: publication.facts for publication in ready.publications}
-    result.ahead = tell_ahead((facts[name] for name in ready.publication_names), now)
-    for path in made.unneeded:
-        path.unlink(missing_ok=True)
-    store.live.reinstate(repo.name, (part.path for placement in build.plan.keep for part in placement.parts))
-    store.wanted.set_live(repo.name, made.entries, build.scope.packages)
-    done("live-noted")
-    store.chunks.save()
-    # 9. Collect garbage.
-    if result.publications:
-        _remove_old_indexes(build)
-    if not (made.failed or made.unreadable or made.disagreeing):
-        # Each file on disk now belongs to an entry or is withdrawn, so that the next sync may start from here.
-        refused = frozenset(refusal.file.package for refusal in build.plan.refused)
-        store.last_renders.keep(
-            repo.name, (repo, build.context.source_of(build.form)), LastRender(entries, refused, build.scope.memo)
-        )
-
-
-def _remove_old_indexes(build: _Build) -> None:
-    """Remove indexes that no client can still want: a busy repository would fill the disk before the full sync."""
-    store, context = build.store, build.context
-    expired = store.generations.expired_indexes(build.scope.repo.name, time.time(), context.retention)
-    collect_garbage(context.root, expired, context.kept)
-    store.live.forget(expired)
-    done("indexes-collected")
-
-
-def _material(build: _Build) -> Material:
-    plan = build.plan
-    known = {
-        item.file.sha256: (item.size, item.fragment)
-        for item in build.wanted_files
-        if item.fragment is not None and item.size is not None
-    }
-    paths = None if build.scope.packages is None else {p.path for p in (*plan.keep, *plan.link, *plan.fetch)}
-    accompanied = build.form.treatment is Treatment.ACCOMPANIED
-    if accompanied and plan.fetch:
-        # Only the files themselves tell under which names clients are to find them.
-        paths = None
-    names = build.store.live.published_names(build.scope.repo.directory, paths)
-    return Material(
-        build.context.root,
-        build.context.staging,
-        build.fetched.staged,
-        build.fetched.failed,
-        known,
-        names,
-        build.scope.claims() if accompanied or build.form.treatment is Treatment.UNPACKED else {},
-    )
-
-
-def _note(build: _Build, made: Made) -> None:
-    wanted, repo = build.store.wanted, build.scope.repo.name
-    source = build.context.source_of(build.form)
-    fresh = [(sha, *read) for sha, read in made.fresh.items()]
-    build.store.fragments.save(source, fresh)
-    keep(build.context.root, source, fresh, build.wanted_files)
-    wanted.refuse(repo, made.unreadable, unreadable=True)
-    wanted.refuse(repo, made.disagreeing)
-    wrong_bytes = [sha for sha, error in build.fetched.failed.items() if isinstance(error, ServerBroken)]
-    wanted.note_trouble(repo, made.failed, wrong_bytes)
-    build.result.failed = made.failed
-    known = refused_for_good(build.wanted_files)
-    build.result.refused = [*build.plan.refused, *known, *made.unreadable, *made.disagreeing]
-    build.result.newly_refused = new_refusals(build.result.refused, build.wanted_files)
-
-
-def _publish(build: _Build, tree: ReadyTree, made: Made, withdrawn: Sequence[str]) -> None:
-    result, repo = build.result, build.scope.repo
-    make_live(tree, made.places, withdrawn, build.store.live, build.context)
-    now = of_entries(repo, made.entries)
-    gains = find_gains(build.before, now, standing(now, build.order.untracked), build.form.treatment)
-    result.publications = [publication.name for publication in tree.publications]
-    result.added, result.removed = gains.added, gains.removed
-    publications = ",".join(result.publications) or None
-    log.info("published", repo=repo.name, publications=publications, added=len(gains.added), removed=len(gains.removed))

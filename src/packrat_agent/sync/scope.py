@@ -7,8 +7,8 @@ from typing import Any
 from packrat_agent.model.entries import Entry, KnownPlacement, Part, Placement
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
-from packrat_agent.state.last_render import LastRender
 from packrat_agent.sync.build import parts_of
+from packrat_agent.sync.last_renders import LastRender
 
 
 @dataclass(frozen=True, slots=True)

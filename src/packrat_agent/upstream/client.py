@@ -4,12 +4,13 @@ Answers are checked values; a record that can't be used becomes a Rejection.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any, TypeVar
 
 from packrat_agent.model.changes import Changes
 from packrat_agent.model.records import DistroVersion, MirrorView, PackageFile, Rejection, Repo, Wanted
 from packrat_agent.upstream.login import Login, LoginState
+from packrat_agent.upstream.package_files import OnRead, ReadRecords, read_listed, read_records
 from packrat_agent.upstream.records import (
     DISTRO_VERSION,
     MIRROR,
@@ -19,12 +20,10 @@ from packrat_agent.upstream.records import (
     Unusable,
     find_overlaps,
     read_distro_version,
-    read_file,
     read_id,
     read_ids,
     read_repo,
     read_text,
-    shown,
 )
 from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.download import Download
@@ -34,16 +33,12 @@ from packrat_core.errors import ServerBroken, ServerRefused
 T = TypeVar("T")
 
 _API_MAJOR = "2"
-_RECORDS_AT_ONCE = 600
-"""Number of raw records fetched, and held in memory, at once."""
 _WAIT_MARGIN_S = 60.0
 """How late the answer to a poll may be: on a small server polls queue behind each other."""
 _CHANGES_MARGIN_S = 15.0
 """How late the answer to changes may be: that server answers on time, so a dead connection is noticed soon."""
 
 _REPOS_LIMIT = 2000
-_REJECTED_LIMIT = 1000
-"""Number of rejected records that are listed; further ones are only counted."""
 
 
 class Packrat:
@@ -170,41 +165,41 @@ class Packrat:
         Args:
             repo: The repository.
             packages: The packages; None for all.
-            known: URI → record read earlier. It is not fetched again, since the record of a package file never changes.
+            known: URI → record read earlier, which is not read again.
 
         Raises:
             PackratError: The server does not answer, or refuses the request.
         """
         if packages is not None and not packages:
             return Wanted(frozenset(), (), ())
-        listed = await self.list_wanted(repo, packages)
-        rejected = _Rejected()
-        unseen: list[str] = []
-        for uri in listed:
-            try:
-                number = read_id(uri, PACKAGE_FILE)
-            except Unusable as error:
-                rejected.add(shown(uri), error)
-                continue
-            # The records are fetched in portions below, since a repository may have very many files.
-            if uri not in known:
-                unseen.append(number)
-        files = [known[uri] for uri in listed if uri in known]
-        for start in range(0, len(unseen), _RECORDS_AT_ONCE):
-            await self._read_files(unseen[start : start + _RECORDS_AT_ONCE], files, rejected)
-        return Wanted(frozenset(listed), tuple(files), rejected.all())
+        return await self.read_listed(await self.list_wanted(repo, packages), known, {})
 
-    async def _read_files(self, ids: Sequence[str], files: list[PackageFile], rejected: "_Rejected") -> None:
-        records = await self._asking(lambda: self._client.get_many(PACKAGE_FILE, ids))
-        for number in ids:
-            uri = f"{PACKAGE_FILE}:{number}:"
-            if uri not in records:
-                # Removed after the list was made.
-                continue
-            try:
-                files.append(read_file(uri, records[uri]))
-            except (Unusable, UnicodeDecodeError) as error:
-                rejected.add(uri, error)
+    async def read_listed(
+        self,
+        listed: Sequence[str],
+        known: Mapping[str, PackageFile],
+        unusable: Mapping[str, str],
+        on_read: OnRead | None = None,
+        turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> Wanted:
+        """Complete what `list_wanted` gave with the records that are not known (see `package_files.read_listed`)."""
+        return await read_listed(self._get_records, listed, known, unusable, on_read, turn)
+
+    async def read_records(self, uris: Sequence[str]) -> ReadRecords:
+        """Read the records of some package files, after whatever is more urgent.
+
+        Raises:
+            PackratError: The server does not answer, or refuses the request.
+        """
+        return await read_records(self._get_records, uris, bulk=True)
+
+    async def _get_records(self, ids: Sequence[str], *, bulk: bool) -> Mapping[str, Mapping[str, Any]]:
+        return await self._asking(lambda: self._client.get_many(PACKAGE_FILE, ids, bulk=bulk))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the agent gives the server bulk work, so that everything else has to be cheap for it."""
+        return self._client.is_busy
 
     async def changes(self, position: str | None, timeout_s: int) -> Changes:
         """Wait for changes since a position.
@@ -258,23 +253,25 @@ class Packrat:
         await self._asking(lambda: self._client.call(f"{self._mirror}(heartbeat)", {}, repeatable=True))
 
     @asynccontextmanager
-    async def open_file(self, url: str, offset: int, validator: str | None = None) -> AsyncIterator[Download]:
+    async def open_file(
+        self, url: str, offset: int, validator: str | None = None, *, bulk: bool = False
+    ) -> AsyncIterator[Download]:
         """Open a file of the server for download.
 
         Args:
             url: URL path on the server.
             offset: Byte to start at, if the server supports that and the file is unchanged; otherwise it starts at 0.
             validator: Identifies the file that the bytes before `offset` came from; None if unknown.
+            bulk: It is one of many, which take turns at the pace that the server can bear.
 
         Raises:
             ServerUnavailable: The server can't be reached.
             ServerRefused: It does not provide the file.
             ServerBroken: Its answer can't be read.
         """
+        open_file = self._client.open_file_in_turn if bulk else self._client.open_file
         async with AsyncExitStack() as stack:
-            opened = await self._asking(
-                lambda: stack.enter_async_context(self._client.open_file(url, offset, validator))
-            )
+            opened = await self._asking(lambda: stack.enter_async_context(open_file(url, offset, validator)))
             yield opened
 
     async def _asking(self, ask: Callable[[], Awaitable[T]]) -> T:
@@ -289,26 +286,6 @@ class Packrat:
             return await ask()
         except SessionEnded as error:
             raise self._login.explain(error) from None
-
-
-class _Rejected:
-    """Collects the records of an answer that can't be used."""
-
-    def __init__(self) -> None:
-        self._named: list[Rejection] = []
-        self._more = 0
-
-    def add(self, record: str, reason: Exception) -> None:
-        """Add a record; beyond the limit it is only counted."""
-        if len(self._named) < _REJECTED_LIMIT:
-            self._named.append(Rejection(record, str(reason)))
-        else:
-            self._more += 1
-
-    def all(self) -> tuple[Rejection, ...]:
-        """Return the listed records, and one more entry that counts the others."""
-        rest = (Rejection("others", f"{self._more} more records can't be used either"),) if self._more else ()
-        return (*self._named, *rest)
 
 
 def _present(records: Mapping[str, Mapping[str, Any]], uri: str) -> Mapping[str, Any]:

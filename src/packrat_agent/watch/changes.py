@@ -55,7 +55,7 @@ async def _hear_changes(
         told = {name: packages for name, packages in changes.repos.items() if name in known}
         mirror = changes.mirror or len(told) < len(changes.repos)
         if told or mirror:
-            tell(News(told, mirror))
+            tell(News(told, mirror, history_lost=None in changes.repos.values()))
         if (told or mirror) and not stuck:
             hasty = 0
             await asyncio.sleep(pace.pause_s)

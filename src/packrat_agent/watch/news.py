@@ -13,10 +13,14 @@ class News:
     """What may have changed: repository name → package names, None for "list everything of it".
 
     mirror: the mirror's own record, or the record of one of its repositories, may have changed: view it again.
+    history_lost: the server no longer knows what the agent heard last; it may have been restored from a backup.
+    was_away: the server did not answer for a while, so it may have been restored, too.
     """
 
     repos: Mapping[str, frozenset[str] | None]
     mirror: bool = False
+    history_lost: bool = False
+    was_away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,8 @@ class Pace:
     10 of less. late_s: how much longer a poll may take before the server counts as strained. echo_s: after a poll's
     answer, until its repository is listed for what was lost meanwhile. rest_s: after a poll told something. list_s:
     between two listings of a repository, list_each_s of it for each repository. mirror_s: between two looks at the
-    mirror. back_off: after trouble. strained_s: for how long only one poll is open after one was answered late.
+    mirror. first_poll_s: before the first poll, so that the work of the start is under way. back_off: after trouble.
+    strained_s: for how long only one poll is open after one was answered late.
     """
 
     changes_s: int = 12
@@ -39,5 +44,6 @@ class Pace:
     list_s: tuple[float, float] = (3.0, 20.0)
     list_each_s: float = 1.0
     mirror_s: tuple[float, float] = (15.0, 20.0)
+    first_poll_s: float = 3.0
     back_off: BackOff = _BACK_OFF
     strained_s: float = 300.0

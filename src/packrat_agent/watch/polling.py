@@ -2,8 +2,10 @@
 
 1. A poll holds one of the server's few workers, so at most two are open, over the repositories in random order.
 2. What polls can't tell is found by listing each repository every few seconds: a list that differs from the one before
-   is news.
-3. Trouble is told by waiting longer each time; several failures in a row end it.
+   is news. A listing costs the server little; where it takes long all the same, the next one comes later.
+3. While the agent gives the server bulk work, no poll is opened, so that the server has workers left for others: the
+   listings tell what changes. At the start it is not known yet whether there is bulk work, so polls begin later.
+4. Trouble is told by waiting longer each time; several failures in a row end it.
 """
 
 import asyncio
@@ -20,6 +22,8 @@ from packrat_core.errors import PackratError, ServerRefused, ServerUnavailable
 
 _POLLS_AT_ONCE = 2
 _TROUBLE_LIMIT = 3
+_LIST_RESTS = 3
+"""How many times as long as a listing took, its repository is not listed again."""
 
 
 async def hear_polls(
@@ -70,7 +74,11 @@ class _Polls:
             PackratError: Several polls in a row failed.
         """
         loop = asyncio.get_running_loop()
+        await asyncio.sleep(self.pace.first_poll_s)
         while True:
+            if self.server.is_busy:
+                await asyncio.sleep(between(*self.pace.echo_s))
+                continue
             if number > 0 and loop.time() < self._strained_until:
                 await asyncio.sleep(min(1.0, self._strained_until - loop.time()))
                 continue
@@ -111,15 +119,17 @@ class _Polls:
             return self.pace.back_off.delay_s(2)
         except PackratError as error:
             return self._troubled(error)
-        self._trouble = 0
+        self._recovered()
         took_s = loop.time() - asked
         if took_s > timeout_s + self.pace.late_s:
             # It waited behind other polls for a worker: leave more workers free.
             self._strained_until = loop.time() + self.pace.strained_s
         if names:
-            # Of a burst one name is told, and it may be another repository's.
+            # Of a burst one name is told, and it may be another repository's. The name by itself is what can be synced
+            # while a full sync still reads all of the repository.
             self._hasty = 0
             others = {other.name: names for other in self.repos() if other.name != repo.name}
+            self.tell(News({repo.name: names}))
             self.tell(News({**others, repo.name: None}))
             self._list_soon(repo.name)
             return between(*self.pace.rest_s)
@@ -160,7 +170,10 @@ class _Polls:
                 first = repo.name not in self._listed
                 # The first ones are spread, later ones keep their distance.
                 self._due[repo.name] = loop.time() + period_s * between(0.3 if first else 0.75, 1.0)
+                began = loop.time()
                 await asyncio.sleep(await self._list(repo))
+                rest_s = (loop.time() - began) * _LIST_RESTS
+                self._due[repo.name] = max(self._due[repo.name], loop.time() + rest_s)
             self._sooner.clear()
             next_at = min([mirror_due, loop.time() + self.pace.list_s[0] / 3, *self._due.values()])
             try:
@@ -181,12 +194,18 @@ class _Polls:
             return self.pace.back_off.delay_s(1)
         except PackratError as error:
             return self._troubled(error)
-        self._trouble = 0
+        self._recovered()
         # The first list is news too: what came before it, and after everything was told, is only in it.
         if self._listed.get(repo.name) != uris:
             self._listed[repo.name] = uris
             self.tell(News({repo.name: None}))
         return 0.0
+
+    def _recovered(self) -> None:
+        """Note that the server answers, and tell if it didn't before."""
+        was_away, self._trouble = self._trouble > 0, 0
+        if was_away:
+            self.tell(News({repo.name: None for repo in self.repos()}, mirror=True, was_away=True))
 
     def _troubled(self, error: PackratError) -> float:
         """Count a failure; gives the seconds to wait.

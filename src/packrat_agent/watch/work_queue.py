@@ -1,8 +1,10 @@
 """Keeps what the agent still has to do, merged as it comes.
 
-1. What changed goes before what a full sync is due to ask for anew.
-2. A repository whose sync failed comes back, later after each failure in a row.
-3. A repository that was just published rests for a second: the dates in its indexes are whole seconds that must rise,
+1. Changes and what a full sync is due to ask for anew are taken separately, and worked on side by side.
+2. While a full sync reads a repository for the first time, only packages that were named are taken: to list the others
+   would read every record twice.
+3. A repository whose sync failed comes back, later after each failure in a row.
+4. A repository that was just published rests for a second: the dates in its indexes are whole seconds that must rise,
    and never lie in the future.
 """
 
@@ -20,12 +22,12 @@ _RETRY = BackOff(first_s=15.0, longest_s=900.0)
 _REST_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
-    """What the queue gives out: a repository, what to do with it, and when the agent first heard of the change."""
+@dataclass(slots=True)
+class _Change:
+    """What changed in one repository: named packages, and whether anything else may have."""
 
-    repo: str
-    order: Order
+    packages: frozenset[str] = frozenset()
+    everything: bool = False
     heard_at: float | None = None
 
 
@@ -33,32 +35,42 @@ class Due:
 class WorkQueue:
     """The work that waits, for one event loop."""
 
-    _changed: dict[str, frozenset[str] | None] = field(default_factory=dict)
-    _heard_at: dict[str, float] = field(default_factory=dict)
+    _changed: dict[str, _Change] = field(default_factory=dict)
     _due: dict[str, None] = field(default_factory=dict)
     _mirror: bool = False
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _failures: dict[str, int] = field(default_factory=dict)
     _rests_until: dict[str, float] = field(default_factory=dict)
 
-    def add(self, repos: Mapping[str, Collection[str] | None], *, mirror: bool = False) -> None:
-        """Add what changed: repository → package names, None for all; `mirror`: the mirror's own record may have."""
+    def add(
+        self, repos: Mapping[str, Collection[str] | None], *, mirror: bool = False, heard_at: float | None = None
+    ) -> None:
+        """Add what changed.
+
+        Args:
+            repos: Repository → package names, None for all.
+            mirror: The mirror's own record may have changed.
+            heard_at: When the server told it; None if it did not.
+        """
         for name, packages in repos.items():
-            before = self._changed.get(name, frozenset())
-            merged = None if packages is None or before is None else before | frozenset(packages)
-            self._changed[name] = merged
+            change = self._changed.setdefault(name, _Change())
+            change.packages |= frozenset(packages or ())
+            change.everything = change.everything or packages is None
+            change.heard_at = min((at for at in (change.heard_at, heard_at) if at is not None), default=None)
         self._mirror = self._mirror or mirror
         if repos or mirror:
             self.wake()
 
     def hear(self, repos: Mapping[str, Collection[str] | None], *, mirror: bool = False) -> None:
         """Add what the server told, and remember when it did, to measure how far the mirror lags behind."""
-        for name in repos:
-            self._heard_at.setdefault(name, time.time())
-        self.add(repos, mirror=mirror)
+        self.add(repos, mirror=mirror, heard_at=time.time())
 
     def add_due(self, repos: Collection[str]) -> None:
-        """Add repositories to be asked for anew, after everything that changed."""
+        """Add repositories to be asked for anew; this covers changes that nobody told of."""
+        for name in repos:
+            change = self._changed.get(name)
+            if change is not None and change.heard_at is None and not change.packages:
+                del self._changed[name]
         self._due.update(dict.fromkeys(repos))
         self.wake()
 
@@ -85,39 +97,56 @@ class WorkQueue:
         return taken
 
     @property
-    def is_empty(self) -> bool:
-        """Whether no repository waits; one that rests does."""
-        return not (self._changed or self._due)
+    def due(self) -> frozenset[str]:
+        """The repositories that wait to be asked for anew."""
+        return frozenset(self._due)
 
-    def take(self) -> Due | None:
-        """Take the next piece of work; where only resting repositories wait, give None and wake when the first may go.
-
-        Returns:
-            The work, or None.
-        """
+    def ready(self, busy: Collection[str], named_only: Collection[str]) -> frozenset[str]:
+        """Name the repositories whose changes `take` would give out now; the arguments are the same."""
         now = asyncio.get_running_loop().time()
         self._rests_until = {name: until for name, until in self._rests_until.items() if until > now}
-        for name in (*self._changed, *self._due):
-            if name in self._rests_until:
-                continue
-            if name not in self._changed:
-                del self._due[name]
-                return Due(name, Order(None, reread=True), self._heard_at.pop(name, None))
-            packages = self._changed.pop(name)
-            reread = packages is None and name in self._due
-            if reread:
-                # To ask for everything anew covers the change.
-                del self._due[name]
-            return Due(name, Order(packages, reread=reread), self._heard_at.pop(name, None))
-        if not self.is_empty:
-            asyncio.get_running_loop().call_at(min(self._rests_until.values()), self.wake)
-        return None
+        return frozenset(
+            name
+            for name, change in self._changed.items()
+            if name not in busy and name not in self._rests_until and (change.packages or name not in named_only)
+        )
 
-    def put_back(self, work: Due) -> None:
+    def take(self, busy: Collection[str] = (), named_only: Collection[str] = ()) -> tuple[str, Order] | None:
+        """Take the next change; if only resting repositories wait, give None and wake when the first may go.
+
+        Args:
+            busy: Repositories that a change of is worked on.
+            named_only: Repositories of which only packages that were named are taken; the rest waits.
+
+        Returns:
+            The repository and what to do, or None.
+        """
+        ready = self.ready(busy, named_only)
+        name = next((name for name in self._changed if name in ready), None)
+        if name is None:
+            if waiting := [until for name, until in self._rests_until.items() if name in self._changed]:
+                asyncio.get_running_loop().call_at(min(waiting), self.wake)
+            return None
+        change = self._changed.pop(name)
+        if change.everything and name in named_only:
+            self._changed[name] = _Change(everything=True, heard_at=change.heard_at)
+            return name, Order(change.packages, heard_at=change.heard_at)
+        return name, Order(None if change.everything else change.packages, heard_at=change.heard_at)
+
+    def take_due(self, busy: Collection[str] = ()) -> tuple[str, Order] | None:
+        """Take the next repository that is to be asked for anew, none of the busy ones."""
+        name = next((name for name in self._due if name not in busy), None)
+        if name is None:
+            return None
+        del self._due[name]
+        return name, Order(None, reread=True)
+
+    def put_back(self, repo: str, order: Order) -> None:
         """Take back work that something else than its repository stopped; it goes on as soon as that is over."""
-        self.add({work.repo: work.order.packages})
-        if work.order.reread:
-            self.add_due([work.repo])
+        if order.reread:
+            self.add_due([repo])
+        else:
+            self.add({repo: order.packages}, heard_at=order.heard_at)
 
     def note(self, repo: str, *, failed: bool, published: bool) -> None:
         """Let a repository rest after a publication, and come back after a failure."""

@@ -17,6 +17,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from packrat_core.cinp.batches import split_ids
+from packrat_core.cinp.bulk_pace import Pace
+from packrat_core.cinp.bulk_work import BulkWork
 from packrat_core.cinp.download import Download
 from packrat_core.cinp.limits import RECORDS
 from packrat_core.cinp.rate_limit import RateLimit
@@ -34,6 +36,13 @@ from packrat_core.cinp.transport import HttpRequest, Transport
 from packrat_core.errors import ServerBroken
 
 _REQUESTS_AT_ONCE = 3
+_BULK_AT_ONCE = 2
+"""Of the bulk work's requests for records: the original server has three workers, of which one is left to others."""
+_BULK_DOWNLOADS = 64
+_DOWNLOAD_MARGIN_S = 0.5
+"""Downloads share the line, too, so their answers begin less regularly."""
+_MEASURED_IDS = 50
+"""An answer of fewer records is no measure of the server's pace."""
 _PAGES_LIMIT = 20
 _RECORDS_LIMIT = 16 * 1024 * 1024
 
@@ -41,8 +50,9 @@ _RECORDS_LIMIT = 16 * 1024 * 1024
 class CinpClient:
     """A connection pool to one origin, with a session of the server's where one was opened by `login`.
 
-    Every request may raise ServerUnavailable (waiting may help), ServerRefused (it does not) and ServerBroken (the
-    answer can't be used); where a method has a `Raises:` of its own, it names what else, or when.
+    Requests of bulk work adapt to the pace of the server (see `bulk_pace`); all others are sent at once. Every request
+    may raise ServerUnavailable (waiting may help), ServerRefused (it does not) and ServerBroken (the answer can't be
+    used); where a method has a `Raises:` of its own, it names what else, or when.
 
     no_proxy: hosts reached without the proxy (see `route.bypasses`). download_bytes_per_s: for all downloads together.
     """
@@ -63,6 +73,13 @@ class CinpClient:
         self._max_file_bytes = max_file_bytes
         self._timeouts = timeouts or Timeouts()
         self._session = CinpSession(self._transport, self._timeouts)
+        self._bulk_records = BulkWork(Pace(_BULK_AT_ONCE))
+        self._bulk_downloads = BulkWork(Pace(_BULK_DOWNLOADS, _DOWNLOAD_MARGIN_S))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether bulk work is under way."""
+        return self._bulk_records.is_busy or self._bulk_downloads.is_busy
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -81,8 +98,13 @@ class CinpClient:
         """GET one object."""
         return as_object((await self._session.ask("GET", uri)).value, f"GET {uri}")
 
-    async def get_many(self, model: str, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    async def get_many(self, model: str, ids: Sequence[str], *, bulk: bool = False) -> dict[str, Mapping[str, Any]]:
         """GET objects by their ids: URI → fields. Those that the server does not have are left out.
+
+        Args:
+            model: Of the objects.
+            ids: Of the objects.
+            bulk: It is bulk work, which takes its turn and leaves the server time for others.
 
         Raises:
             ServerBroken: The answers are too large to be records.
@@ -90,11 +112,12 @@ class CinpClient:
         found: dict[str, Mapping[str, Any]] = {}
         waiting = list(split_ids(model, ids))
         size = 0
+        get_some = self._get_some_in_turn if bulk else self._get_some
 
         async def work() -> None:
             nonlocal size
             while waiting:
-                records, again, more = await self._get_some(model, waiting.pop())
+                records, again, more = await get_some(model, waiting.pop())
                 size += more
                 if size > _RECORDS_LIMIT:
                     raise ServerBroken(f"GET {model}: {len(ids)} records take more than {_RECORDS_LIMIT} bytes")
@@ -109,6 +132,16 @@ class CinpClient:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
         return found
+
+    async def _get_some_in_turn(
+        self, model: str, ids: list[str]
+    ) -> tuple[dict[str, Mapping[str, Any]], list[list[str]], int]:
+        """The same as `_get_some` as a part of bulk work."""
+        async with self._bulk_records.turn() as turn:
+            found, again, size = await self._get_some(model, ids)
+            if len(found) >= _MEASURED_IDS:
+                turn.note_answer()
+        return found, again, size
 
     async def _get_some(self, model: str, ids: list[str]) -> tuple[dict[str, Mapping[str, Any]], list[list[str]], int]:
         """GET objects in one request; gives those found, what is to be asked again, how many bytes the answer had."""
@@ -187,6 +220,15 @@ class CinpClient:
         if not isinstance(token, str) or not 1 <= len(token) <= 500 or not token.isascii() or not token.isprintable():
             raise ServerBroken("the login answered with something that is not a token")
         self._session.log_in(username, token)
+
+    @asynccontextmanager
+    async def open_file_in_turn(
+        self, path: str, offset: int = 0, validator: str | None = None
+    ) -> AsyncIterator[Download]:
+        """The same as `open_file` as a part of bulk work; the pace is that in which answers begin."""
+        async with self._bulk_downloads.turn() as turn, self.open_file(path, offset, validator) as download:
+            turn.note_answer()
+            yield download
 
     @asynccontextmanager
     async def open_file(self, path: str, offset: int = 0, validator: str | None = None) -> AsyncIterator[Download]:

@@ -2,13 +2,13 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from packrat_agent.model.entries import Place, StagedFile
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import Content, Published, ReadyPublication, TreeFile, TreeLink, UnsignedTree
+from packrat_agent.model.tree import Content, LiveFile, Published, ReadyPublication, TreeFile, TreeLink, UnsignedTree
 from packrat_agent.publish.scan import scan
 from packrat_agent.publish.writer import discard_staged, intend, publish
 
@@ -21,9 +21,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def go(root: Path, tree: UnsignedTree, *places: Place, pointers: dict[str, list[str]] | None = None) -> Published:
+def go(root: Path, tree: UnsignedTree, *packages: LiveFile, pointers: dict[str, list[str]] | None = None) -> Published:
     staging = root / ".packrat-agent" / "staging"
-    return publish(tree, places, root, staging, intend(tree, places), pointers or {})
+    return publish(tree, packages, root, staging, intend(tree, packages), pointers or {})
 
 
 def tree_of(content: list[TreeFile | TreeLink], pointers: list[TreeFile | TreeLink]) -> UnsignedTree:
@@ -35,11 +35,11 @@ def index_file(path: str, *parts: bytes) -> TreeFile:
     return TreeFile(path, Content(parts))
 
 
-def place(root: Path, name: str, content: bytes) -> Place:
+def place(root: Path, name: str, content: bytes) -> LiveFile:
     sha256 = hashlib.sha256(content).hexdigest()
     staged = root / ".packrat-agent" / "staging" / sha256
     staged.write_bytes(content)
-    return Place(f"repo/pool/{name}", StagedFile(sha256, staged, len(content)), sha256)
+    return LiveFile(f"repo/pool/{name}", "", sha256, len(content))
 
 
 def test_everything_stands_where_it_was_intended(root: Path) -> None:
@@ -58,8 +58,8 @@ def test_everything_stands_where_it_was_intended(root: Path) -> None:
         "repo/InRelease",
     }
     assert all(file.inode == (root / file.path).stat().st_ino for file in published.written)
-    assert [path.name for path in (root / ".packrat-agent/staging").iterdir()] == [placed.staged.path.name]
-    discard_staged([placed])
+    assert [path.name for path in (root / ".packrat-agent/staging").iterdir()] == [placed.sha256]
+    discard_staged([placed], root / ".packrat-agent/staging")
     assert list((root / ".packrat-agent/staging").iterdir()) == []
 
 
@@ -107,9 +107,9 @@ def test_a_link_among_the_content_leads_where_it_should(root: Path) -> None:
 def test_one_staged_file_may_stand_in_several_places_and_replaces_what_was_there(root: Path) -> None:
     (root / "repo/pool").mkdir(parents=True)
     (root / "repo/pool/b.deb").write_bytes(b"damaged")
-    first = place(root, "a.deb", b"package")
-    second = Place("repo/pool/b.deb", first.staged, first.origin)
-    go(root, tree_of([], []), first, second)
+    one = place(root, "a.deb", b"package")
+    two = replace(one, path="repo/pool/b.deb")
+    go(root, tree_of([], []), one, two)
     assert (root / "repo/pool/a.deb").samefile(root / "repo/pool/b.deb")
     assert (root / "repo/pool/b.deb").read_bytes() == b"package"
 

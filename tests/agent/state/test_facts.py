@@ -22,10 +22,11 @@ from packrat_agent.state.facts import (
     ServerHealth,
     Started,
     TakeoverUnderWay,
+    TrustedRecords,
 )
 from packrat_agent.state.store import Store
 
-# As version 0.1.0 wrote them.
+# As version 0.1.0 wrote them; `records` came later.
 OLD: dict[str, tuple[dict[str, object], Fact]] = {
     "started": ({"pid": 7, "host": "h", "at": 1.5, "version": "0.1.0"}, Started(7, "h", 1.5, "0.1.0")),
     "server": (
@@ -44,6 +45,7 @@ OLD: dict[str, tuple[dict[str, object], Fact]] = {
     ),
     "takeover": ({"began": 6.5, "original": "/s.original"}, TakeoverUnderWay(6.5, "/s.original")),
     "scan": ({"began": 1.0, "files": 2, "bytes": 3, "of_files": 4}, ScanProgress(1.0, 2, 3, 4)),
+    "records": ({"since": 6.5, "server": "http://x"}, TrustedRecords(6.5, "http://x")),
     "key": ({"fingerprint": "A", "algorithm": "rsa", "bits": 4096, "expires": None}, KeyInUse("A", "rsa", 4096, None)),
 }
 
@@ -85,14 +87,31 @@ def test_a_fact_has_the_name_and_keys_of_the_first_version(store: Store, name: s
 
 def test_what_is_known_of_a_repository_changes_field_by_field(store: Store) -> None:
     put(store, "repo:apt-dev", json.dumps({"checked": 1.0, "held": "too much", "error": None}))
-    store.facts.update_repo("apt-dev", lag_s=0.5)
+    store.facts.update_repo("apt-dev", behind_since=0.5)
     store.facts.update_repo("other", error="torn")
     facts = FactsRead(store._db._connection)
-    assert facts.repo("apt-dev") == RepoHealth(checked=1.0, held="too much", lag_s=0.5)
+    assert facts.repo("apt-dev") == RepoHealth(checked=1.0, held="too much", behind_since=0.5)
     assert facts.repo("other") == RepoHealth(error="torn")
     store.facts.update_repo("apt-dev", held=None)
-    assert FactsRead(store._db._connection).repo("apt-dev") == RepoHealth(checked=1.0, lag_s=0.5)
+    assert FactsRead(store._db._connection).repo("apt-dev") == RepoHealth(checked=1.0, behind_since=0.5)
     assert facts.repo("no-such") == RepoHealth()
+
+
+def test_a_repository_is_behind_until_the_oldest_change_is_published(store: Store) -> None:
+    def behind_since() -> float | None:
+        return FactsRead(store._db._connection).repo("apt-dev").behind_since
+
+    store.facts.note_caught_up("apt-dev")
+    assert behind_since() is None
+    for heard_at in (3.0, 2.0, 4.0):
+        store.facts.note_behind("apt-dev", heard_at)
+    store.facts.note_caught_up("apt-dev", 3.0)
+    assert behind_since() == 2.0, "of what was heard of at 2.0, nothing is published yet"
+    store.facts.note_caught_up("apt-dev", 2.0)
+    assert behind_since() is None
+    store.facts.note_behind("apt-dev", 5.0)
+    store.facts.note_caught_up("apt-dev")
+    assert behind_since() is None
 
 
 def test_a_server_keeps_its_since_until_it_changes(store: Store) -> None:

@@ -16,7 +16,7 @@ from packrat_agent.model.entries import Fragment, Product
 from packrat_agent.model.records import PackageFile
 from packrat_agent.state.fragment_backup import MADE_DIR, _checksum, drop, keep, recall
 from packrat_agent.state.fragments import FragmentSource
-from packrat_agent.state.packages import FileState, Unreadable, WantedFile
+from packrat_agent.state.packages import FileState, ReadFile, Unreadable, WantedFile
 
 SHA, OTHER = "a" * 64, "b" * 64
 YUM = FragmentSource("yum", 1, "F" * 40)
@@ -26,7 +26,8 @@ IMAGE = Fragment(b"", "web", "1", "all", (Product("blobs/sha256:" + "d" * 64, "d
 
 def item(sha256: str = SHA, fragment: Fragment | None = None, state: FileState = FileState.WANTED) -> WantedFile:
     file = PackageFile("/f/1", "hello", "rhel9", "1.0-1", "rpm", "x86_64", "/files/x.rpm", "x.rpm", sha256)
-    return WantedFile(file, state=state, size=7 if fragment else None, fragment=fragment)
+    wanted = WantedFile(file, state=state)
+    return ReadFile.of(wanted, 7, fragment) if fragment else wanted
 
 
 def place(root: Path, source: FragmentSource = YUM, sha256: str = SHA) -> Path:
@@ -35,7 +36,10 @@ def place(root: Path, source: FragmentSource = YUM, sha256: str = SHA) -> Path:
 
 def recalled(root: Path, source: FragmentSource = YUM) -> Fragment | None:
     [found], fresh = recall(root, source, [item()])
-    assert fresh == ([(SHA, found.size, found.fragment)] if found.fragment else [])
+    if not isinstance(found, ReadFile):
+        assert fresh == []
+        return None
+    assert fresh == [(SHA, found.size, found.fragment)]
     return found.fragment
 
 

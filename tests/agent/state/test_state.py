@@ -14,8 +14,7 @@ from packrat_agent.model.records import DistroVersion, PackageFile, Rejection, R
 from packrat_agent.model.tree import LiveFile, Published, ReadyPublication, Retained
 from packrat_agent.state.database import connect
 from packrat_agent.state.fragments import FragmentSource
-from packrat_agent.state.last_render import LastRender
-from packrat_agent.state.packages import FileState, Unreadable
+from packrat_agent.state.packages import FileState, ReadFile, Unreadable
 from packrat_agent.state.store import Store
 from packrat_core.errors import ConfigError, DiskError
 
@@ -114,7 +113,7 @@ def test_a_fragment_that_is_read_again_takes_the_place_of_the_former(store: Stor
     for body in (b"first", b"second"):
         store.fragments.save(APT, [("a" * 64, 7, Fragment(body, "x", "1", "all"))])
     (item,) = store.wanted.wanted_files(REPO.name, APT)
-    assert item.fragment is not None
+    assert isinstance(item, ReadFile)
     assert item.fragment.body == b"second"
 
 
@@ -125,7 +124,7 @@ def test_a_changed_record_starts_anew_and_an_unusable_one_keeps_its_row(store: S
     states = {
         item.file.uri: (item.state, item.reason, item.unreadable) for item in store.wanted.wanted_files("apt-dev", APT)
     }
-    assert states == {"/f/1": ("wanted", None, 0), "/f/2": ("refused", "torn", 1)}
+    assert states == {"/f/1": ("wanted", "", 0), "/f/2": ("refused", "torn", 1)}
 
 
 def test_the_shelf_joins_the_fragment_of_the_right_version(store: Store) -> None:
@@ -133,9 +132,10 @@ def test_the_shelf_joins_the_fragment_of_the_right_version(store: Store) -> None
     fragment = Fragment(b"Package: x\n", "x", "1", "all")
     store.fragments.save(APT, [("a" * 64, 7, fragment)])
     (item,) = store.wanted.wanted_files(REPO.name, APT)
+    assert isinstance(item, ReadFile)
     assert (item.size, item.fragment) == (7, fragment)
     (item,) = store.wanted.wanted_files(REPO.name, FragmentSource("apt", 2))
-    assert item.fragment is None
+    assert not isinstance(item, ReadFile)
 
 
 def states(store: Store) -> dict[str, str]:
@@ -226,7 +226,7 @@ def test_a_failed_file_is_tried_again_by_the_next_sync_and_one_with_wrong_bytes_
         "/f/2": (FileState.WANTED, "wrong bytes", Unreadable.UNTIL_FULL_SYNC),
     }
     store.wanted.set_live(REPO.name, [Entry(a_file(2, "b"), "p", 1, Fragment(b"", "x", "1", "all"))])
-    assert marks(store)["/f/2"] == (FileState.LIVE, None, Unreadable.NO)
+    assert marks(store)["/f/2"] == (FileState.LIVE, "", Unreadable.NO)
 
 
 def test_flags_have_the_numbers_and_words_that_databases_hold() -> None:
@@ -334,40 +334,16 @@ def test_the_last_thousand_events_are_kept(store: Store) -> None:
     assert (len(rows), rows[0][0], rows[-1]) == (1000, 3.0, (2000.0, "refused", None, "x"))
 
 
-def settle(store: Store, *repos: str, entries: int = 1) -> None:
-    entry = Entry(a_file(1), "pool/x", 1, Fragment(b"", "x", "1", "all"))
-    for repo in repos:
-        store.last_renders.keep(repo, REPO, LastRender([entry] * entries, frozenset(), {}))
-
-
-def test_what_a_pass_left_behind_is_handed_over_once_and_only_on_the_same_basis(store: Store) -> None:
-    settle(store, REPO.name)
-    assert store.last_renders.take(REPO.name, REPO) is not None
-    assert store.last_renders.take(REPO.name, REPO) is None
-    settle(store, REPO.name)
-    assert store.last_renders.take(REPO.name, replace(REPO, directory="elsewhere")) is None
-    assert store.last_renders.take(REPO.name, REPO) is None
-
-
-def test_what_is_held_goes_with_a_damaged_package_a_left_repository_and_not_with_a_swept_file(store: Store) -> None:
+def test_a_revision_advances_with_a_damaged_package_and_a_left_repository_but_not_with_collected_garbage(
+    store: Store,
+) -> None:
     publish(store, 1.0, LiveFile("apt-dev/pool/x", "", "a" * 64, 1), LiveFile("apt-dev/pool/y", "", "b" * 64, 1))
     publish(store, 2.0, withdrawn=("apt-dev/pool/y",))
-    settle(store, REPO.name)
     store.live.forget(["apt-dev/pool/y"])
-    assert store.last_renders.take(REPO.name, REPO) is not None
-    settle(store, REPO.name)
+    assert store.revisions.of(REPO.name) == 0
     store.live.forget(["apt-dev/pool/x"])
-    assert store.last_renders.take(REPO.name, REPO) is None
-    settle(store, REPO.name)
+    assert store.revisions.of(REPO.name) == 1
     store.live.drop_repo(REPO.name, 3.0)
-    assert store.last_renders.take(REPO.name, REPO) is None
-    settle(store, REPO.name)
+    assert store.revisions.of(REPO.name) == 2
     store.wanted.save_repos([])
-    assert store.last_renders.take(REPO.name, REPO) is None
-
-
-def test_of_many_repositories_those_that_changed_last_are_held(store: Store) -> None:
-    settle(store, "one", "two", "three", entries=20_000)
-    assert [store.last_renders.take(name, REPO) is not None for name in ("one", "two", "three")] == [False, True, True]
-    settle(store, "large", entries=60_000)
-    assert store.last_renders.take("large", REPO) is not None
+    assert (store.revisions.of(REPO.name), store.revisions.of("other")) == (3, 0)

@@ -47,8 +47,9 @@ class Bench:
         db.close()
 
     def say(self, **values: Any) -> None:
-        """Set facts as version 0.1.0 wrote them; `repo` is that of apt-dev."""
-        rows = [("repo:apt-dev" if name == "repo" else name, json.dumps(value)) for name, value in values.items()]
+        """Set facts as version 0.1.0 wrote them; `repo` and `work` are those of apt-dev."""
+        names = {"repo": "repo:apt-dev", "work": "work:apt-dev"}
+        rows = [(names.get(name, name), json.dumps(value)) for name, value in values.items()]
         with self.store._db.transaction() as db:
             db.executemany("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", rows)
 
@@ -62,7 +63,7 @@ class Bench:
                 **{"damaged": 0, "foreign": 0, "complete": True},
             },
             scan={"began": NOW - 10, "files": 3, "bytes": 1024, "of_files": 7},
-            repo={"checked": NOW - 5, "published": NOW - 60, "held": None, "error": None, "lag_s": 0.3},
+            repo={"checked": NOW - 5, "published": NOW - 60, "held": None, "error": None, "behind_since": NOW - 3},
             key={"fingerprint": "A" * 40, "algorithm": "ed25519", "bits": 255, "expires": NOW + 400 * DAY_S},
         )
         self.store.events.add(NOW - 60, "published", "apt-dev", "2 added")

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +41,7 @@ def config(tmp_path: Path) -> Iterator[Config]:
         KeyInUse("A", expires=5000),
     ):
         store.facts.write(fact)
-    store.facts.update_repo('a "b"\\c', checked=10, published=11, lag_s=0.25, held="x")
+    store.facts.update_repo('a "b"\\c', checked=10, published=11, behind_since=time.time() - 600, held="x")
     # A stopped agent tells of no scan: let another host hold the database.
     (tmp_path / "state/state.db.lock.holder").write_text('{"pid": 7, "host": "other"}')
     yield load(path)
@@ -65,7 +66,7 @@ def test_the_file_has_all_figures(config: Config) -> None:
     assert _value(told, "packrat_agent_running") == 0
     assert _value(told, "packrat_agent_server_up") == 1
     assert _value(told, "packrat_agent_full_pass_damaged_files") == 7
-    assert _value(told, "packrat_agent_repo_lag_seconds", repo='a "b"\\c') == 0.25
+    assert _value(told, "packrat_agent_repo_lag_seconds", repo='a "b"\\c') == pytest.approx(600, abs=60)
     assert _value(told, "packrat_agent_repo_held", repo='a "b"\\c') == 1
     assert _value(told, "packrat_agent_repo_files", state="refused", kind="apt") == 0
     assert _value(told, "packrat_agent_key_expires_timestamp_seconds") == 5000

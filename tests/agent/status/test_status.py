@@ -26,7 +26,7 @@ from packrat_agent.sync.context import Summary, SyncResult
 _FIELDS = (
     *("pid", "host", "at", "version", "url", "up", "since", "reason", "began", "ended", "seconds", "files", "bytes"),
     *("of_files", "damaged", "foreign", "complete", "checked", "published", "held", "ahead", "error", "lag_s"),
-    *("fingerprint", "algorithm", "bits", "expires", "refused"),
+    *("fingerprint", "algorithm", "bits", "expires", "refused", "behind_since", "reading", "new", "done", "of"),
 )
 
 
@@ -35,7 +35,7 @@ def test_all_that_is_known_is_told(bench: Bench) -> None:
     status = bench.read()
     [repo] = status.repos
     assert (repo.wanted, repo.live, repo.refused, repo.pending) == (4, 2, 1, 1)
-    assert (repo.published, repo.checked, repo.lag_s) == (_NOW - 60, _NOW - 5, 0.3)
+    assert (repo.published, repo.checked, repo.lag_s) == (_NOW - 60, _NOW - 5, 3)
     assert [(t.state, t.reason) for t in status.troubles] == [("refused", "no control file"), ("pending", "HTTP 404")]
     assert [event.word for event in status.events] == ["published", "checked"]
     assert status.full_pass is not None
@@ -179,8 +179,10 @@ def test_all_good_is_ok(bench: Bench) -> None:
         ("repo", {"ahead": "is of 2027"}, Level.CRITICAL, "1 repository dated ahead: apt-dev (is of 2027)"),
         ("repo", {"held": "offers nothing"}, Level.WARNING, "1 repository held back: apt-dev (offers nothing)"),
         ("repo", {"error": "no room"}, Level.CRITICAL, "1 repository can't be built: apt-dev (no room)"),
-        ("repo", {"lag_s": 61}, Level.WARNING, "behind the server: apt-dev by 61 s"),
-        ("repo", {"lag_s": 7300}, Level.CRITICAL, "behind the server: apt-dev by 2 h"),
+        ("repo", {"behind_since": _NOW - 61}, Level.WARNING, "behind the server: apt-dev by 61 s"),
+        ("repo", {"behind_since": _NOW - 7300}, Level.CRITICAL, "behind the server: apt-dev by 2 h"),
+        ("repo", {"behind_since": None, "lag_s": 7300}, Level.OK, "lag=0s;"),
+        ("repo", {"behind_since": _NOW + 99}, Level.OK, "lag=0s;"),
         ("key", {"fingerprint": "A", "expires": _NOW + 29 * _DAY_S}, Level.WARNING, "the signing key expires in 29 d"),
         ("key", {"fingerprint": "A", "expires": _NOW + 6 * _DAY_S}, Level.CRITICAL, "the signing key expires in 6 d"),
         ("key", {"fingerprint": "A", "expires": _NOW - 9}, Level.CRITICAL, "the signing key expired 9.0 s ago"),
@@ -294,3 +296,46 @@ def test_a_long_line_is_cut() -> None:
 
 def test_the_time_is_read_where_none_is_given(bench: Bench) -> None:
     assert abs(read_status(bench.config).at - time.time()) < 600
+
+
+@pytest.mark.parametrize(
+    ("work", "text", "pending"),
+    [
+        ({"began": _NOW - 9, "reading": 4000, "new": 4000}, "reading 4,000 new records of apt-dev", 4001),
+        ({"began": _NOW - 9, "reading": 4263, "new": 0}, "reading 4,263 known records again of apt-dev", 1),
+        ({"began": _NOW - 9, "done": 812, "of": 4263}, "syncing apt-dev, 812 of 4,263", 1),
+    ],
+)
+def test_work_under_way_is_told(bench: Bench, work: dict[str, object], text: str, pending: int) -> None:
+    bench.say_good()
+    bench.be_held_elsewhere()
+    bench.say(work=work)
+    [repo] = bench.read().repos
+    assert (repo.work, repo.pending, repo.wanted) == (text, pending, 3 + pending)
+    assert f"at work    {text}\n" in show(bench.read())
+    assert json.loads(bench.read().as_json())["repos"][0]["work"] == text
+    level, line = bench.verdict()
+    assert level is Level.OK
+    assert f", {text}, held by other | " in line
+    assert f" pending={pending} " in line
+    bench.say(repo={"behind_since": _NOW - 65})
+    level, line = bench.verdict()
+    assert level is Level.WARNING
+    assert f"behind the server: apt-dev by 65 s ({text})" in line
+
+
+def test_the_notes_of_a_process_that_was_killed_are_not_work(bench: Bench) -> None:
+    bench.say_good()
+    bench.say(work={"began": _NOW - 9, "reading": 4000, "new": 4000})
+    [repo] = bench.read().repos
+    assert (repo.work, repo.unread, repo.pending) == (None, 0, 1)
+
+
+def test_a_repository_with_a_change_outstanding_is_not_good(bench: Bench) -> None:
+    bench.say_good()
+    bench.store.wanted.note_trouble("apt-dev", [], ())
+    with bench.store._db.transaction() as db:
+        db.execute("UPDATE files SET state = 'live', reason = NULL")
+    assert " behind\n" in show(bench.read())
+    bench.say(repo={"checked": _NOW - 5, "behind_since": None})
+    assert " good\n" in show(bench.read())

@@ -13,7 +13,8 @@ import pytest
 
 from packrat_agent.model.entries import KnownPlacement, Part, Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
-from packrat_agent.sync.download import Fetched, Retries, clear_staging, fetch
+from packrat_agent.sync.download import Fetched, Retries, fetch
+from packrat_agent.sync.shared_downloads import SharedDownloads
 from packrat_core.errors import DiskError, ServerUnavailable
 
 CONTENT = bytes(range(256)) * 4096
@@ -83,7 +84,8 @@ def run(
         if told is not None:
             told.append((files, size))
 
-    return asyncio.run(fetch(plan, staging, root, server.open_file, 4, on_progress, QUICK))
+    with SharedDownloads(4).share(staging, urgent=True) as share:
+        return asyncio.run(fetch(plan, share, root, server.open_file, on_progress, QUICK))
 
 
 def test_the_same_bytes_are_asked_for_once(tmp_path: Path) -> None:
@@ -226,13 +228,6 @@ def test_a_staging_that_cannot_be_written_stops_the_fetch(tmp_path: Path) -> Non
     (tmp_path / "staging" / f"{wanted.file.sha256}.part").mkdir()
     with pytest.raises(DiskError, match="can't write"):
         run(Server({"/files/a": b"x"}), tmp_path, wanted)
-
-
-def test_clear_staging_keeps_what_is_named(tmp_path: Path) -> None:
-    for name in ("a", "b.part", "c", "pointer-1"):
-        (tmp_path / name).write_text("x")
-    clear_staging(tmp_path, ["a", "b"])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b.part"]
 
 
 @pytest.mark.parametrize("is_whole", [True, False])

@@ -2,7 +2,7 @@
 
 from packrat_agent.model.entries import Entry, Fragment, KnownPlacement, Part, Product
 from packrat_agent.model.records import PackageFile, Repo
-from packrat_agent.state.last_render import LastRender
+from packrat_agent.sync.last_renders import LastRender
 from packrat_agent.sync.scope import narrow
 
 REPO = Repo("r", "R", "r", "docker", ())

@@ -1,45 +1,92 @@
-"""The work queue: what is added comes out once, merged; changes before what is due; who was published rests."""
+"""The work queue: what is added comes out once, merged; changes beside what is due; who was published rests."""
 
 import asyncio
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from packrat_agent.sync.context import Order
 from packrat_agent.watch.work_queue import WorkQueue
 
 _REPOS = st.sampled_from(["apt", "yum", "pypi"])
-_CHANGES = st.dictionaries(_REPOS, st.none() | st.frozensets(st.sampled_from("abcd")))
+_CHANGES = st.dictionaries(_REPOS, st.none() | st.frozensets(st.sampled_from("abcd"), min_size=1))
+_EVERYTHING = Order(None, reread=True)
+
+
+def drain(queue: WorkQueue, reading: frozenset[str] = frozenset()) -> list[tuple[str, Order]]:
+    """Take all changes."""
+    taken = []
+    while (work := queue.take((), reading)) is not None:
+        taken.append(work)
+    return taken
+
+
+def drain_due(queue: WorkQueue) -> list[tuple[str, Order]]:
+    taken = []
+    while (work := queue.take_due()) is not None:
+        taken.append(work)
+    return taken
 
 
 @given(st.lists(_CHANGES), st.lists(_REPOS))
-def test_all_that_was_added_comes_out_once_and_changes_first(
-    changes: list[dict[str, frozenset[str] | None]], due: list[str]
-) -> None:
-    async def drain() -> list[tuple[str, frozenset[str] | None, bool]]:
+def test_all_that_was_added_comes_out_once(changes: list[dict[str, frozenset[str] | None]], due: list[str]) -> None:
+    async def test() -> tuple[list[tuple[str, Order]], list[tuple[str, Order]]]:
         queue = WorkQueue()
         for repos in changes:
-            queue.add(repos)
+            queue.hear(repos)
         queue.add_due(due)
-        taken = []
-        while (work := queue.take()) is not None:
-            packages = work.order.packages
-            taken.append((work.repo, None if packages is None else frozenset(packages), work.order.reread))
-        assert queue.is_empty
-        return taken
+        return drain(queue), drain_due(queue)
 
-    taken = asyncio.run(drain())
+    taken, reread = asyncio.run(test())
     told: dict[str, frozenset[str] | None] = {}
     for repos in changes:
         for name, packages in repos.items():
             before = told.get(name, frozenset())
             told[name] = None if packages is None or before is None else before | packages
-    changed, reread = taken[: len(told)], taken[len(told) :]
-    assert {name: packages for name, packages, _ in changed} == told
-    # What is asked for anew as a change already is not asked for again.
-    covered = {name for name, packages, again in changed if again}
-    assert covered == {name for name, packages in told.items() if packages is None and name in due}
-    assert sorted(name for name, _, _ in reread) == sorted(set(due) - covered)
-    assert all(packages is None and again for _, packages, again in reread)
+    assert {name: order.packages for name, order in taken} == told
+    assert all(order.heard_at is not None and not order.reread for _, order in taken)
+    assert sorted(name for name, _ in reread) == sorted(set(due))
+    assert all(order == _EVERYTHING for _, order in reread)
+
+
+def test_a_full_sync_covers_a_change_that_nobody_told_of() -> None:
+    async def test() -> None:
+        queue = WorkQueue()
+        queue.add({"new": None, "other": None})
+        queue.hear({"told": None})
+        queue.add_due(["new", "told"])
+        assert sorted(name for name, _ in drain(queue)) == ["other", "told"]
+        assert sorted(name for name, _ in drain_due(queue)) == ["new", "told"]
+
+    asyncio.run(test())
+
+
+def test_of_a_repository_that_is_read_for_the_first_time_only_named_packages_are_taken() -> None:
+    async def test() -> None:
+        queue = WorkQueue()
+        queue.hear({"apt": None, "yum": None})
+        queue.hear({"apt": frozenset("a")})
+        reading = frozenset({"apt", "yum"})
+        assert queue.ready((), reading) == {"apt"}
+        assert [(name, order.packages) for name, order in drain(queue, reading)] == [("apt", {"a"})]
+        assert sorted((name, order.packages) for name, order in drain(queue)) == [("apt", None), ("yum", None)]
+
+    asyncio.run(test())
+
+
+def test_a_busy_repository_waits_and_the_others_do_not() -> None:
+    async def test() -> None:
+        queue = WorkQueue()
+        queue.add({"apt": None, "yum": None})
+        queue.add_due(["a", "b"])
+        assert queue.ready(["apt"], ()) == {"yum"}
+        assert queue.take(["apt"]) == ("yum", Order(None))
+        assert queue.take(["apt"]) is None
+        assert queue.take_due(["a"]) == ("b", _EVERYTHING)
+        assert queue.take_due(["a"]) is None
+        assert queue.due == {"a"}
+
+    asyncio.run(test())
 
 
 def test_a_published_repository_rests_and_the_queue_wakes_when_it_may_go_on() -> None:
@@ -50,36 +97,27 @@ def test_a_published_repository_rests_and_the_queue_wakes_when_it_may_go_on() ->
         published_at = loop.time()
         queue.add({"apt": None, "yum": None})
         await queue.wait()
-        work = queue.take()
-        assert work is not None
-        assert work.repo == "yum"
+        assert queue.take() == ("yum", Order(None))
         assert queue.take() is None
-        assert not queue.is_empty
         async with asyncio.timeout(10):
             await queue.wait()
         assert loop.time() - published_at >= 1.0
-        work = queue.take()
-        assert work is not None
-        assert work.repo == "apt"
+        assert queue.take() == ("apt", Order(None))
 
     asyncio.run(test())
 
 
-def test_work_that_is_put_back_is_asked_for_anew_if_it_was_to_be() -> None:
+def test_work_that_is_put_back_comes_out_as_it_was() -> None:
     async def test() -> None:
         queue = WorkQueue()
         queue.hear({"apt": frozenset("a")})
         queue.add_due(["yum"])
-        for reread in (False, True):
-            work = queue.take()
+        for take in (queue.take, queue.take_due):
+            work = take()
             assert work is not None
-            assert (work.heard_at is None) == reread
-            queue.put_back(work)
-            again = queue.take()
-            assert again is not None
-            assert again.repo == work.repo
-            assert again.order == work.order
-        assert queue.is_empty
+            assert take() is None
+            queue.put_back(*work)
+            assert take() == work
 
     asyncio.run(test())
 
@@ -89,4 +127,3 @@ def test_the_mirrors_own_record_is_taken_once() -> None:
     queue.add({}, mirror=True)
     assert queue.take_mirror()
     assert not queue.take_mirror()
-    assert queue.is_empty

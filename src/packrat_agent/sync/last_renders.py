@@ -8,6 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from packrat_agent.model.entries import Entry
+from packrat_agent.model.records import Repo
+from packrat_agent.state.fragments import FragmentSource
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """All that a render depends on beside its entries: a last render is good for the same basis only.
+
+    revision: that of the state database, see `state/revisions.py`; taken before the sync reads anything of it.
+    """
+
+    repo: Repo
+    source: FragmentSource
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +41,20 @@ class LastRenders:
     """The last renders of the repositories that changed last; one sync of a repository at a time may use it."""
 
     def __init__(self) -> None:
-        self._found: dict[str, tuple[object, LastRender]] = {}
+        self._found: dict[str, tuple[Basis, LastRender]] = {}
 
-    def keep(self, repo: str, basis: object, render: LastRender) -> None:
-        """Hold what a sync rendered.
-
-        Args:
-            repo: The name of the repository.
-            basis: All that the entries depend on beside the state database.
-            render: What was rendered.
-        """
-        self._found.pop(repo, None)
-        self._found[repo] = (basis, render)
+    def keep(self, basis: Basis, render: LastRender) -> None:
+        """Hold what a sync rendered that began on this basis."""
+        self._found.pop(basis.repo.name, None)
+        self._found[basis.repo.name] = (basis, render)
         while len(self._found) > 1 and sum(len(render.entries) for _, render in self._found.values()) > _ENTRIES_LIMIT:
             del self._found[next(iter(self._found))]
 
-    def take(self, repo: str, basis: object) -> LastRender | None:
+    def take(self, basis: Basis) -> LastRender | None:
         """Hand over what is held, if it has the same basis; a sync that fails puts nothing back."""
-        found = self._found.pop(repo, None)
+        found = self._found.pop(basis.repo.name, None)
         return found[1] if found is not None and found[0] == basis else None
 
     def drop(self, repo: str) -> None:
-        """Forget the last render of a repository, because something else changed."""
+        """Forget what is held of a repository."""
         self._found.pop(repo, None)

@@ -1,0 +1,148 @@
+"""Remembers when each record of a package file was last read, and from when on the server's records are trusted.
+
+1. The record of a package file never changes on the server, so a record that was read is not read again by a sync.
+2. A server that was rebuilt, restored from a backup or exchanged for another one gives its URIs to other files. Whoever
+   finds a sign of that calls `distrust`: records that were read earlier count as unread from then on.
+3. A record that differs from what was read under its URI is such a sign, unless that one was distrusted already.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+import structlog
+
+from packrat_agent.model.records import PackageFile
+from packrat_agent.state.database import Database
+from packrat_agent.state.facts import Facts, TrustedRecords
+from packrat_agent.state.packages import FILE_COLUMNS, insert_files
+
+log = structlog.get_logger()
+
+_MANY = 500
+
+
+class RecordReads:
+    """The dates in the state database; epoch seconds."""
+
+    def __init__(self, db: Database, facts: Facts) -> None:
+        self._db = db
+        self._facts = facts
+        self.on_distrust: Callable[[], None] = lambda: None
+        """Called, in any thread, when records that were trusted are to be read again."""
+
+    def trust_server(self, url: str, now: float) -> None:
+        """Distrust everything that another server said; to be called before the server at `url` is asked."""
+        known = self._facts.read(TrustedRecords)
+        if known is None or known.server is None:
+            # Records without a date are read again anyway.
+            self._facts.write(TrustedRecords(known.since if known else 0.0, url))
+        elif known.server != url:
+            self._facts.write(TrustedRecords(now, url))
+            log.info("reread", server=url, text="mirror.conf names another server: all records are read again")
+
+    def distrust(self, asked_at: float, reason: str = "") -> None:
+        """Have all records that were read before `asked_at` read again; with a reason, tell of it in the log.
+
+        Raises:
+            DiskError: It can't be written.
+        """
+        known = self._facts.read(TrustedRecords)
+        if asked_at <= self._since():
+            return
+        self._facts.write(TrustedRecords(asked_at, known.server if known else None))
+        if reason:
+            log.info("reread", reason=reason, text="all records are read again")
+        self.on_distrust()
+
+    def unread(self, repo: str, now: float, uris: Collection[str] | None = None) -> frozenset[str]:
+        """Give the URIs of a repository's known files whose records are to be read again before they are used.
+
+        Dates that lie in the future come from a clock that was wrong, and say nothing.
+
+        Args:
+            repo: The name of the repository.
+            now: The moment, in epoch seconds.
+            uris: Which ones to look at; None: all.
+        """
+        # A change of one package must not look at all files of a large repository.
+        parts = [("", ())] if uris is None else [_among(some) for some in _portions(list(uris))]
+        found: set[str] = set()
+        for where, values in parts:
+            sql = f"SELECT uri FROM files WHERE repo = ? AND (read_at < ? OR read_at > ?){where}"
+            found.update(uri for (uri,) in self._db.rows(sql, (repo, self._since(), now, *values)))
+        return frozenset(found)
+
+    def is_trusted(self, read_at: float) -> bool:
+        """Say whether a record that was read at that moment is trusted."""
+        return read_at >= self._since()
+
+    def dates(self, repo: str) -> dict[str, float]:
+        """Map the URIs of a repository's known files to when their records were last read."""
+        return dict(self._db.rows("SELECT uri, read_at FROM files WHERE repo = ?", (repo,)))
+
+    def note(self, repo: str, files: Sequence[PackageFile], asked_at: float) -> bool:
+        """Remember records that a sync has read; gives whether one differs from what was known under its URI.
+
+        Args:
+            repo: The name of the repository.
+            files: The records.
+            asked_at: When the server was asked for them.
+
+        Raises:
+            DiskError: The state database can't be written.
+        """
+        with self._db.transaction() as db:
+            known = self._known(repo, files)
+            new = [file for file in files if known.get(file.uri, (None, 0.0))[0] != file]
+            insert_files(db, repo, new, asked_at)
+            self._set_dates(repo, [file.uri for file in files], asked_at)
+            differing = [file.uri for file in new if file.uri in known]
+            if any(self.is_trusted(known[uri][1]) for uri in differing):
+                self.distrust(asked_at, f"{differing[0]} is another file than before")
+        return bool(differing)
+
+    def confirm(self, repo: str, files: Sequence[PackageFile], asked_at: float) -> None:
+        """Compare records that were read beside the syncs with the known ones; distrust all if one differs.
+
+        What differs is left to the next sync, which reads it again.
+
+        Args:
+            repo: The name of the repository.
+            files: The records.
+            asked_at: When the server was asked for them.
+
+        Raises:
+            DiskError: The state database can't be written.
+        """
+        with self._db.transaction():
+            known = self._known(repo, files)
+            same = [file.uri for file in files if file.uri in known and known[file.uri][0] == file]
+            self._set_dates(repo, same, asked_at)
+            differing = [file.uri for file in files if file.uri in known and known[file.uri][0] != file]
+            if any(self.is_trusted(known[uri][1]) for uri in differing):
+                self.distrust(asked_at, f"{differing[0]} is another file than before")
+
+    def _since(self) -> float:
+        known = self._facts.read(TrustedRecords)
+        return (known.since or 0.0) if known is not None else 0.0
+
+    def _set_dates(self, repo: str, uris: Collection[str], at: float) -> None:
+        with self._db.transaction() as db:
+            db.executemany("UPDATE files SET read_at = ? WHERE repo = ? AND uri = ?", [(at, repo, uri) for uri in uris])
+
+    def _known(self, repo: str, files: Sequence[PackageFile]) -> dict[str, tuple[PackageFile, float]]:
+        found: dict[str, tuple[PackageFile, float]] = {}
+        for uris in _portions([file.uri for file in files]):
+            where, values = _among(uris)
+            sql = f"SELECT {FILE_COLUMNS}, read_at FROM files WHERE repo = ?{where}"
+            for *columns, read_at in self._db.rows(sql, (repo, *values)):
+                found[columns[0]] = (PackageFile(*columns), read_at)
+        return found
+
+
+def _among(uris: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    return f" AND uri IN ({', '.join('?' * len(uris))})", tuple(uris)
+
+
+def _portions(uris: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(uris), _MANY):
+        yield uris[start : start + _MANY]

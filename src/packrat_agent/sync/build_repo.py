@@ -1,0 +1,192 @@
+"""The second half of a sync, from verified files to the live tree: build, render, sign, make live, collect garbage.
+
+Reading, signing packages and rendering go on beside the syncs of other repositories. What is written into the live tree
+and the state database goes one after the other.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from packrat_agent.formats.interface import Format, RenderRequest, Treatment, tell_ahead, tell_held
+from packrat_agent.model.entries import Entry, Plan
+from packrat_agent.model.tree import ReadyTree, Tree
+from packrat_agent.publish.gc import collect_garbage
+from packrat_agent.publish.signing import declare_unsigned, sign_tree
+from packrat_agent.state.fragment_backup import keep
+from packrat_agent.state.packages import ReadFile, WantedFile
+from packrat_agent.state.store import Store
+from packrat_agent.sync.build import Made, Material, make
+from packrat_agent.sync.commit import make_live
+from packrat_agent.sync.context import MirrorContext, Order, SyncResult
+from packrat_agent.sync.download import Fetched
+from packrat_agent.sync.gains import Before, find_gains, new_refusals, of_entries, refused_for_good, standing
+from packrat_agent.sync.last_renders import Basis, LastRender
+from packrat_agent.sync.scope import Scope
+from packrat_agent.sync.turns import RepoTurn
+from packrat_core.aio.threads import in_thread
+from packrat_core.errors import ServerBroken, ServerUnavailable
+from packrat_core.failpoints import done
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """All that one build needs; `context.staging` is the sync's own staging directory."""
+
+    basis: Basis
+    scope: Scope
+    form: Format
+    order: Order
+    before: Before
+    wanted_files: Sequence[WantedFile]
+    plan: Plan
+    fetched: Fetched
+    context: MirrorContext
+    result: SyncResult
+
+    @property
+    def store(self) -> Store:
+        """The state database."""
+        return self.context.store
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    entries: Sequence[Entry]
+    tree: Tree
+    now: datetime
+
+
+async def build_repo(build: Build, turn: RepoTurn) -> None:
+    """Take the last steps of a sync.
+
+    Args:
+        build: What was planned and fetched.
+        turn: The turns of the repository, whose lock the caller holds.
+
+    Raises:
+        Held: A published value that clients rely on would change.
+        SigningError: The key does not sign.
+        DiskError: The disk failed; what is published stays as it was.
+    """
+    publishing = build.context.turns.publishing
+    # 5. Build: read what was fetched; sign or unpack it if its type asks for that.
+    made = await in_thread(_make, build)
+    async with publishing:
+        await in_thread(_note, build, made)
+    # 6. Render; the date is an input, rendering reads no clock.
+    await turn.until_rested()
+    rendered = await in_thread(_render, build, made)
+    async with publishing:
+        await in_thread(_make_live, build, made, rendered)
+    if build.result.publications:
+        turn.rest()
+
+
+def _make(build: Build) -> Made:
+    return make(build.plan, build.form, build.context.signer_of(build.form), _material(build))
+
+
+def _render(build: Build, made: Made) -> _Rendered:
+    now = datetime.now(UTC)
+    facts = build.store.live.facts(build.scope.repo.name)
+    entries = sorted((*build.scope.standing, *made.entries), key=lambda entry: entry.file.record_order)
+    settings, chunks, memo = build.context.settings, build.store.chunks, build.scope.memo
+    request = RenderRequest(build.scope.repo, entries, settings, now, chunks, facts, memo)
+    return _Rendered(entries, build.form.render(request), now)
+
+
+def _make_live(build: Build, made: Made, rendered: _Rendered) -> None:
+    repo, store, result = build.scope.repo, build.store, build.result
+    tree = rendered.tree
+    result.held = tell_held({publication.name: publication.facts for publication in tree.publications})
+    # 7. Sign what changed.
+    identities = store.live.identities(repo.name)
+    key = build.context.key
+    ready = declare_unsigned(tree, identities) if key is None else sign_tree(tree, key, identities, store.chunks)
+    # 8. Make live, recorded before and after.
+    facts = store.live.facts(repo.name)
+    placed = {package.path for package in made.packages}
+    withdrawn = [path for path in build.plan.withdraw if path not in placed]
+    build.context.last_renders.drop(repo.name)
+    gone = set(store.live.pointers(repo.name)) - {"", *ready.publication_names}
+    if ready.publications or made.packages or withdrawn or gone:
+        _publish(build, ready, made, withdrawn)
+    facts |= {publication.name: publication.facts for publication in ready.publications}
+    result.ahead = tell_ahead((facts[name] for name in ready.publication_names), rendered.now)
+    for path in made.unneeded:
+        path.unlink(missing_ok=True)
+    store.live.reinstate(repo.name, (part.path for placement in build.plan.keep for part in placement.parts))
+    store.wanted.set_live(repo.name, made.entries, build.scope.packages)
+    done("live-noted")
+    store.chunks.save()
+    # 9. Collect garbage.
+    if result.publications:
+        _remove_old_indexes(build)
+    if not (made.failed or made.unreadable or made.disagreeing):
+        # Each file on disk now belongs to an entry or is withdrawn, so that the next sync may start from here.
+        refused = frozenset(refusal.file.package for refusal in build.plan.refused)
+        build.context.last_renders.keep(build.basis, LastRender(rendered.entries, refused, build.scope.memo))
+
+
+def _remove_old_indexes(build: Build) -> None:
+    """Remove indexes that no client can still want: a busy repository would fill the disk before the full sync."""
+    store, context = build.store, build.context
+    expired = store.generations.expired_indexes(build.scope.repo.name, time.time(), context.retention)
+    collect_garbage(context.root, expired, context.kept)
+    store.live.forget(expired)
+    done("indexes-collected")
+
+
+def _material(build: Build) -> Material:
+    plan = build.plan
+    read = (item for item in build.wanted_files if isinstance(item, ReadFile))
+    paths = None if build.scope.packages is None else {p.path for p in (*plan.keep, *plan.link, *plan.fetch)}
+    accompanied = build.form.treatment is Treatment.ACCOMPANIED
+    if accompanied and plan.fetch:
+        # Only the files themselves tell under which names clients are to find them.
+        paths = None
+    names = build.store.live.published_names(build.scope.repo.directory, paths)
+    return Material(
+        build.context.root,
+        build.context.staging,
+        build.fetched.staged,
+        build.fetched.failed,
+        {item.file.sha256: (item.size, item.fragment) for item in read},
+        names,
+        build.scope.claims() if accompanied or build.form.treatment is Treatment.UNPACKED else {},
+    )
+
+
+def _note(build: Build, made: Made) -> None:
+    wanted, repo = build.store.wanted, build.scope.repo.name
+    source = build.context.source_of(build.form)
+    fresh = [(sha, *read) for sha, read in made.fresh.items()]
+    build.store.fragments.save(source, fresh)
+    keep(build.context.root, source, fresh, build.wanted_files)
+    wanted.refuse(repo, made.unreadable, unreadable=True)
+    wanted.refuse(repo, made.disagreeing)
+    wrong_bytes = [sha for sha, error in build.fetched.failed.items() if isinstance(error, ServerBroken)]
+    wanted.note_trouble(repo, made.failed, wrong_bytes)
+    build.result.failed = made.failed
+    build.result.outstanding = sum(isinstance(error, ServerUnavailable) for error in build.fetched.failed.values())
+    known = refused_for_good(build.wanted_files)
+    build.result.refused = [*build.plan.refused, *known, *made.unreadable, *made.disagreeing]
+    build.result.newly_refused = new_refusals(build.result.refused, build.before.wanted_files)
+    done("packages-made")
+
+
+def _publish(build: Build, tree: ReadyTree, made: Made, withdrawn: Sequence[str]) -> None:
+    result, repo = build.result, build.scope.repo
+    make_live(tree, made.packages, withdrawn, build.store.live, build.context)
+    now = of_entries(repo, made.entries)
+    gains = find_gains(build.before.indexed, now, standing(now, build.order.untracked), build.form.treatment)
+    result.publications = [publication.name for publication in tree.publications]
+    result.added, result.removed = gains.added, gains.removed
+    publications = ",".join(result.publications) or None
+    log.info("published", repo=repo.name, publications=publications, added=len(gains.added), removed=len(gains.removed))

@@ -1,0 +1,113 @@
+"""Garbage collection at the end of a full sync, in portions, between which repositories are published.
+
+A repository whose sync is under way is left out: what it found in place when it planned must still be there when it
+publishes. Its garbage is collected by the next full sync.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import structlog
+
+from packrat_agent.formats.table import FORMATS
+from packrat_agent.model.paths import path_in_root
+from packrat_agent.publish.claim import check_mounted
+from packrat_agent.publish.gc import collect_garbage, remove_empty_directories
+from packrat_agent.state.facts import TakeoverUnderWay
+from packrat_agent.state.fragment_backup import drop
+from packrat_agent.sync.context import MirrorContext, Summary
+from packrat_agent.sync.disk_look import Look, find_untracked
+from packrat_agent.sync.staging import clear_staging
+from packrat_core.aio.threads import in_thread
+from packrat_core.failpoints import done
+
+log = structlog.get_logger()
+
+_PORTION = 1000
+
+
+async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[str]:
+    """Remove what no client can still want, and what is untracked.
+
+    Args:
+        context: The mirror.
+        seen: What the full sync's look at the disk found.
+        summary: What the full sync did so far.
+
+    Returns:
+        The removed paths.
+
+    Raises:
+        DiskError: root_dir or the state database can't be written.
+    """
+    publishing, store = context.turns.publishing, context.store
+    check_mounted(context.root)
+    expired = await in_thread(store.generations.expired, time.time(), context.retention)
+    removed: list[str] = []
+    for portion in _portions(expired):
+        async with publishing:
+            removed += await in_thread(_collect_withdrawn, context, portion)
+    done("garbage-noted")
+    async with publishing:
+        untracked = await in_thread(_removable, context, seen, summary)
+    for portion in _portions(untracked):
+        async with publishing:
+            removed += await in_thread(_collect_untracked, context, portion)
+    async with publishing:
+        await in_thread(_tidy_up, context, seen)
+        if not (summary.errors or summary.rejected):
+            await in_thread(store.facts.drop, TakeoverUnderWay)
+    return removed
+
+
+def _removable(context: MirrorContext, seen: Look, summary: Summary) -> list[str]:
+    """Name the untracked files that may go: not those that a repository which was not synced may still adopt."""
+    stopped = {result.repo for result in summary.syncs if result.held is not None}.union(summary.errors)
+    if (stopped or summary.rejected) and context.store.facts.read(TakeoverUnderWay) is not None:
+        # The directory of a repository whose record can't be used is not known yet.
+        return []
+    below = tuple(path_in_root(repo, "") for repo in context.store.wanted.repos() if repo.name in stopped)
+    return [path for path in find_untracked(context, seen.found) if not path.startswith(below)]
+
+
+def _portions(paths: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (paths[start : start + _PORTION] for start in range(0, len(paths), _PORTION))
+
+
+def _collect_withdrawn(context: MirrorContext, paths: Iterable[str]) -> list[str]:
+    """Remove withdrawn files, unless a repository took one back meanwhile or may do so."""
+    store, is_in_use = context.store, _is_in_use(context)
+    withdrawn = store.live.withdrawn_of(paths)
+    expired = [path for path in paths if path in withdrawn and not is_in_use(path)]
+    gone = collect_garbage(context.root, expired, context.kept)
+    store.live.forget(expired)
+    return gone
+
+
+def _collect_untracked(context: MirrorContext, paths: Iterable[str]) -> list[str]:
+    ours, is_in_use = context.store.live.known_of(paths), _is_in_use(context)
+    untracked = [path for path in paths if path not in ours and not is_in_use(path)]
+    gone = collect_garbage(context.root, untracked, context.kept, _tell_denied)
+    for path in gone:
+        log.info("untracked", path=path, text="not of this mirror, not a keep file; removed")
+    return gone
+
+
+def _tell_denied(path: str) -> None:
+    log.warning("untracked", path=path, text="this user may not remove it: do so, or add it to keep_file_list")
+
+
+def _is_in_use(context: MirrorContext) -> Callable[[str], bool]:
+    repos = [repo for repo in context.store.wanted.repos() if context.turns.is_working(repo.name)]
+    # A repository in root_dir itself has the empty directory.
+    directories = tuple(f"{repo.directory}/" if repo.directory else "" for repo in repos)
+    return lambda path: path.startswith(directories)
+
+
+def _tidy_up(context: MirrorContext, seen: Look) -> None:
+    store, root = context.store, context.root
+    remove_empty_directories(root, seen.found.empty, context.kept)
+    clear_staging(context.staging, store.wanted.awaited(), context.turns.is_working)
+    sources = [context.source_of(form) for form in FORMATS.values()]
+    store.fragments.forget_unneeded(sources)
+    drop(root, store.wanted.hashes(), sources)

@@ -1,0 +1,107 @@
+"""Has each file downloaded once, however many syncs want it at the same time, and bounds the downloads of a mirror.
+
+Each sync has a staging directory of its own. Of a file that is complete, the others that want it get a hard link:
+
+    with downloads.share(staging, urgent=True) as share:
+        share.want(sha256s)
+        staged = await share.get(sha256, download)
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from packrat_agent.model.entries import StagedFile
+from packrat_agent.sync.slots import Slots
+
+
+class SharedDownloads:
+    """The downloads of all syncs that are under way."""
+
+    def __init__(self, parallel: int, left_over: Mapping[str, Path] | None = None) -> None:
+        """Take the number of downloads that may go on at once, and what an earlier process left (see `staging`)."""
+        self.parallel = parallel
+        self.left_over = dict(left_over or {})
+        self.slots = Slots(parallel)
+        self.shares: list[Share] = []
+        self.in_flight: dict[str, asyncio.Future[None]] = {}
+
+    @contextmanager
+    def share(self, staging: Path, *, urgent: bool) -> Iterator["Share"]:
+        """Take part for as long as a sync needs the files in its staging directory; `urgent`: it syncs a change."""
+        share = Share(self, staging, urgent=urgent)
+        self.shares.append(share)
+        try:
+            yield share
+        finally:
+            self.shares.remove(share)
+
+
+class Share:
+    """What one sync wants, and which verified files it has in its staging directory."""
+
+    def __init__(self, downloads: SharedDownloads, staging: Path, *, urgent: bool) -> None:
+        self.staging = staging
+        self.parallel = downloads.parallel
+        self._downloads = downloads
+        self._urgent = urgent
+        self._wanted: set[str] = set()
+        self._staged: dict[str, StagedFile] = {}
+
+    def want(self, sha256s: Collection[str]) -> None:
+        """Get what an earlier process left, what other syncs have in staging now, and what they download later."""
+        self._wanted.update(sha256s)
+        for sha256 in sha256s:
+            for name in (sha256, f"{sha256}.part"):
+                left = self._downloads.left_over.pop(name, None)
+                if left is not None:
+                    with suppress(OSError):
+                        left.rename(self.staging / name)
+        for other in self._downloads.shares:
+            for staged in list(other._staged.values()):
+                self._take(staged)
+
+    async def get(self, sha256: str, download: Callable[[], Awaitable[StagedFile]]) -> StagedFile:
+        """Give a wanted file that this or another sync staged, or download it.
+
+        Raises:
+            PackratError: The file can't be downloaded.
+        """
+        in_flight = self._downloads.in_flight
+        while (staged := self._staged.get(sha256)) is None:
+            if (other := in_flight.get(sha256)) is not None:
+                # It may fail; then this sync tries it.
+                await asyncio.wait([other])
+                continue
+            async with self._downloads.slots.one(urgent=self._urgent):
+                # Another sync may have been quicker while this one waited for a slot.
+                if sha256 not in in_flight and sha256 not in self._staged:
+                    await self._download(sha256, download)
+        return staged
+
+    async def _download(self, sha256: str, download: Callable[[], Awaitable[StagedFile]]) -> None:
+        in_flight = self._downloads.in_flight
+        in_flight[sha256] = over = asyncio.get_running_loop().create_future()
+        try:
+            staged = self._staged[sha256] = await download()
+            for share in self._downloads.shares:
+                share._take(staged)
+        finally:
+            del in_flight[sha256]
+            over.set_result(None)
+
+    def find(self, sha256: str) -> StagedFile | None:
+        """Give a file that is in staging already, verified."""
+        return self._staged.get(sha256)
+
+    def _take(self, staged: StagedFile) -> None:
+        if staged.sha256 not in self._wanted or staged.sha256 in self._staged:
+            return
+        target = self.staging / staged.sha256
+        # What can't be linked, since it is published and gone from staging by now, is downloaded.
+        with suppress(OSError):
+            os.link(staged.path, target, follow_symlinks=False)
+            self._staged[staged.sha256] = replace(staged, path=target)

@@ -1,0 +1,82 @@
+"""The staging directories: each sync has one of its own, for what it downloads and makes before that is published.
+
+    staging/full-<repository>/      of the repository's full sync
+    staging/change-<repository>/    of a sync that follows a change
+
+Files are called by their SHA-256, those that are not complete yet `<SHA-256>.part`. What a process left there when it
+died is used by whichever sync wants it next.
+"""
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.links import ensure_directory
+
+_FILE = re.compile(r"[0-9a-f]{64}(\.part)?")
+
+
+@contextmanager
+def own_staging(staging: Path, repo: str, *, full: bool) -> Iterator[Path]:
+    """Give the staging directory of one sync; it stays at the end if something is in it.
+
+    Args:
+        staging: The staging directory of the mirror.
+        repo: The name of the repository.
+        full: Whether it is a full sync.
+
+    Raises:
+        DiskError: It can't be made.
+    """
+    own = ensure_directory(staging, f"{'full' if full else 'change'}-{repo}")
+    try:
+        yield own
+    finally:
+        with suppress(OSError):
+            own.rmdir()
+
+
+def find_left_over(staging: Path) -> dict[str, Path]:
+    """Map the names of downloads that an earlier process left to their paths.
+
+    Raises:
+        DiskError: The staging directory can't be read.
+    """
+    found: dict[str, Path] = {}
+    with as_disk_error("read", staging):
+        for directory in (staging, *_directories(staging)):
+            for entry in os.scandir(directory):
+                if _FILE.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                    found[entry.name] = Path(entry.path)
+    return found
+
+
+def clear_staging(staging: Path, keep: Collection[str], is_working: Callable[[str], bool]) -> None:
+    """Remove everything from staging except the files and parts of the SHA-256s in `keep`.
+
+    Args:
+        staging: The staging directory of the mirror.
+        keep: SHA-256s of files that are still wanted.
+        is_working: Tells of a repository's name whether a sync of it uses its directories now.
+
+    Raises:
+        DiskError: The staging directory can't be read.
+    """
+    with as_disk_error("clean", staging):
+        for directory in (staging, *_directories(staging)):
+            if is_working(directory.name.partition("-")[2]):
+                continue
+            for entry in os.scandir(directory):
+                if entry.name.removesuffix(".part") not in keep:
+                    with suppress(IsADirectoryError, PermissionError):
+                        Path(entry.path).unlink()
+            with suppress(OSError):
+                if directory != staging:
+                    directory.rmdir()
+
+
+def _directories(staging: Path) -> list[Path]:
+    return [Path(entry.path) for entry in os.scandir(staging) if entry.is_dir(follow_symlinks=False)]

@@ -1,0 +1,42 @@
+"""Tells the server that the mirror is alive, and the operator that all is well again, once what could be done is."""
+
+import time
+
+from packrat_agent.upstream.client import Packrat
+from packrat_agent.watch.outage_log import OutageLog
+from packrat_agent.watch.workers import Lane, Workers
+
+_LONGEST_S = 30.0
+"""After this time a heartbeat is due although changes are still worked on: one of them may hang."""
+
+
+class Heartbeat:
+    """One heartbeat after each time that something was done."""
+
+    def __init__(self, workers: Workers, outage: OutageLog) -> None:
+        self._workers = workers
+        self._outage = outage
+        self._told_finished = 0
+        self._told_at = 0.0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether something was done since the last one, and nothing speaks against telling it."""
+        workers = self._workers
+        if workers.finished == self._told_finished or workers.busy(Lane.HEALTH):
+            return False
+        if self._outage.reason:
+            # Nothing has recovered until all that waited for it is done.
+            return workers.is_idle
+        return not workers.busy(Lane.CHANGE) or time.monotonic() - self._told_at > _LONGEST_S
+
+    async def beat(self, server: Packrat) -> None:
+        """Tell it.
+
+        Raises:
+            PackratError: The server can't be told, or it can't be written down.
+        """
+        await server.heartbeat()
+        self._outage.note_health()
+        # To tell it counts as work, too.
+        self._told_finished, self._told_at = self._workers.finished + 1, time.monotonic()

@@ -1,0 +1,102 @@
+"""Which records are trusted: those read since the last sign that the server gives its URIs to other files."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.model.records import PackageFile, Repo, Wanted
+from packrat_agent.state.packages import FileState
+from packrat_agent.state.store import Store
+
+REPO = "apt-dev"
+NOW = 1_800_000_000.0
+
+
+def a_file(number: int, sha: str = "a") -> PackageFile:
+    return PackageFile(f"/f/{number}", "pkg", "bookworm", "1", "deb", "all", "/files/x.deb", "x.deb", sha * 64)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "state.db")
+    store.wanted.save_repos([Repo(name, "", name, "apt", ()) for name in (REPO, "other")])
+    store.record_reads.note(REPO, [a_file(1), a_file(2)], NOW)
+    store.record_reads.note("other", [a_file(1)], NOW)
+    return store
+
+
+def unread(store: Store, now: float = NOW + 100) -> set[str]:
+    return {f"{repo}{uri}" for repo in (REPO, "other") for uri in store.record_reads.unread(repo, now)}
+
+
+def test_what_was_read_is_known_and_trusted(store: Store) -> None:
+    assert store.wanted.known(REPO, None) == {"/f/1": a_file(1), "/f/2": a_file(2)}
+    assert store.record_reads.dates(REPO) == {"/f/1": NOW, "/f/2": NOW}
+    assert unread(store) == set()
+
+
+def test_what_is_distrusted_is_unread_until_it_is_read(store: Store) -> None:
+    told: list[int] = []
+    store.record_reads.on_distrust = lambda: told.append(1)
+    store.record_reads.distrust(NOW + 10)
+    store.record_reads.distrust(NOW + 5)
+    assert told == [1], "what is distrusted from later on says it all"
+    assert unread(store) == {"apt-dev/f/1", "apt-dev/f/2", "other/f/1"}
+    assert not store.record_reads.note(REPO, [a_file(1)], NOW + 10)
+    assert unread(store) == {"apt-dev/f/2", "other/f/1"}
+
+
+def test_a_date_of_a_clock_that_was_ahead_is_not_trusted(store: Store) -> None:
+    assert unread(store, NOW - 1) == {"apt-dev/f/1", "apt-dev/f/2", "other/f/1"}
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["in a sync", "beside the syncs"])
+def test_a_record_that_differs_has_all_others_read_again(store: Store, beside: bool) -> None:
+    read = store.record_reads.confirm if beside else store.record_reads.note
+    differs = read(REPO, [a_file(1, "b"), a_file(2)], NOW + 10)
+    # Beside the syncs the row stays: it is what the index names.
+    assert store.wanted.known(REPO, None)["/f/1"] == a_file(1, "a" if beside else "b")
+    assert unread(store) == {"other/f/1", *(["apt-dev/f/1"] if beside else [])}
+    assert differs == (None if beside else True)
+
+
+def test_a_difference_in_what_was_distrusted_already_says_nothing_new(store: Store) -> None:
+    store.record_reads.distrust(NOW + 10)
+    store.record_reads.note("other", [a_file(1, "b")], NOW + 20)
+    store.record_reads.confirm(REPO, [a_file(2, "b")], NOW + 25)
+    store.record_reads.note(REPO, [a_file(1, "b")], NOW + 30)
+    assert unread(store) == {"apt-dev/f/2"}
+
+
+def test_only_what_is_asked_for_is_looked_at(store: Store) -> None:
+    store.record_reads.distrust(NOW + 10)
+    many = [f"/f/{number}" for number in range(2, 2000)]
+    assert store.record_reads.unread(REPO, NOW + 100, many) == {"/f/2"}
+    assert store.record_reads.unread(REPO, NOW + 100, []) == set()
+
+
+def test_a_record_that_differs_starts_anew(store: Store) -> None:
+    store.wanted.set_places(REPO, [("/f/1", "pool/x.deb")])
+    store.record_reads.note(REPO, [a_file(1, "b")], NOW + 10)
+    rows = store._db.rows("SELECT state, path, read_at FROM files WHERE repo = ? AND uri = '/f/1'", (REPO,))
+    assert rows == [(FileState.WANTED, None, NOW + 10)]
+
+
+def test_another_server_is_not_trusted_and_the_same_one_is(store: Store) -> None:
+    store.record_reads.trust_server("http://one", NOW + 10)
+    assert unread(store) == set(), "its name was not known before"
+    store.record_reads.trust_server("http://one", NOW + 20)
+    assert unread(store) == set()
+    store.record_reads.trust_server("http://two", NOW + 30)
+    assert unread(store) == {"apt-dev/f/1", "apt-dev/f/2", "other/f/1"}
+    store.record_reads.distrust(NOW + 40)
+    store.record_reads.note("other", [a_file(1)], NOW + 45)
+    store.record_reads.trust_server("http://two", NOW + 50)
+    assert unread(store) == {"apt-dev/f/1", "apt-dev/f/2"}, "a distrust forgets no server"
+
+
+def test_what_a_sync_remembers_was_read(store: Store) -> None:
+    file = replace(a_file(3), package="new")
+    store.wanted.remember_wanted(REPO, Wanted(frozenset({file.uri}), (file,), ()), ["new"])
+    assert store.record_reads.dates(REPO)[file.uri] > 0

@@ -1,0 +1,100 @@
+"""Garbage collection beside syncs: what a sync relies on stays until it is over; what was taken back stays for good."""
+
+import asyncio
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.config.load import load
+from packrat_agent.model.entries import StoredFile
+from packrat_agent.model.records import Repo
+from packrat_agent.model.tree import Published
+from packrat_agent.sync.collect import collect
+from packrat_agent.sync.context import MirrorContext, Summary
+from packrat_agent.sync.disk_look import look
+from packrat_agent.sync.mirror import ready
+from support.mirror_conf import write_mirror_conf
+
+ONE, TWO = (Repo(name, "", name, "apt", ()) for name in ("one", "two"))
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Iterator[MirrorContext]:
+    (tmp_path / "state").mkdir()
+    with ready(load(write_mirror_conf(tmp_path, mirror="grace_period: 0\nkeep_generations: 1\n"))) as made:
+        made.store.wanted.save_repos([ONE, TWO])
+        yield made
+
+
+def put(context: MirrorContext, path: str) -> StoredFile:
+    target = context.root / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(path)
+    status = target.stat()
+    sha256 = hashlib.sha256(path.encode()).hexdigest()
+    return StoredFile(path, sha256, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def withdraw(context: MirrorContext, repo: Repo, path: str) -> None:
+    """Put a package file there that no index names any more."""
+    file = put(context, path)
+    context.store.live.adopt(repo.name, [(file, file.sha256)], 1.0)
+    context.store.live.finish(Published(repo, (), (), (), ()), (), [path], 2.0)
+
+
+def test_garbage_of_a_repository_that_is_synced_stays_until_the_next_time(context: MirrorContext) -> None:
+    for repo in (ONE, TWO):
+        withdraw(context, repo, f"{repo.name}/pool/old")
+        put(context, f"{repo.name}/untracked")
+        (context.staging / f"change-{repo.name}").mkdir()
+        (context.staging / f"change-{repo.name}" / "signing-x.rpm").write_text("x")
+
+    async def test() -> None:
+        seen = look(context, lambda files, size: None)
+        async with context.turns.working(ONE.name):
+            assert sorted(await collect(context, seen, Summary())) == ["two/pool/old", "two/untracked"]
+            assert [path.name for path in context.staging.iterdir()] == ["change-one"]
+        seen = look(context, lambda files, size: None)
+        assert sorted(await collect(context, seen, Summary())) == ["one/pool/old", "one/untracked"]
+        assert list(context.staging.iterdir()) == []
+
+    asyncio.run(test())
+
+
+def test_a_sync_that_begins_waits_for_the_portion_that_is_being_collected(context: MirrorContext) -> None:
+    async def test() -> None:
+        async with context.turns.publishing:
+            begun = asyncio.create_task(context.turns.working(ONE.name).__aenter__())
+            done, _ = await asyncio.wait([begun], timeout=0.01)
+            assert not done
+            assert not context.turns.is_working(ONE.name)
+        await begun
+        assert context.turns.is_working(ONE.name)
+
+    asyncio.run(test())
+
+
+def test_what_became_the_mirrors_own_after_the_look_stays(context: MirrorContext) -> None:
+    withdraw(context, ONE, "one/pool/back")
+    kept = put(context, "one/pool/new")
+    seen = look(context, lambda files, size: None)
+    context.store.live.reinstate(ONE.name, ["one/pool/back"])
+    context.store.live.adopt(ONE.name, [(kept, kept.sha256)], 3.0)
+    assert asyncio.run(collect(context, seen, Summary())) == []
+    assert (context.root / "one/pool/back").exists()
+    assert (context.root / "one/pool/new").exists()
+
+
+def test_a_repository_in_root_dir_itself_is_left_alone_too(context: MirrorContext) -> None:
+    context.store.wanted.save_repos([replace(ONE, directory="")])
+    put(context, "untracked")
+
+    async def test() -> None:
+        seen = look(context, lambda files, size: None)
+        async with context.turns.working(ONE.name):
+            assert await collect(context, seen, Summary()) == []
+
+    asyncio.run(test())

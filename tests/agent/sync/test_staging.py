@@ -1,0 +1,50 @@
+"""Staging: each sync has a directory of its own; what is still wanted, or in use, stays when staging is cleared."""
+
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.sync.staging import clear_staging, find_left_over, own_staging
+
+A, B, C = ("a" * 64, "b" * 64, "c" * 64)
+
+
+def fill(directory: Path, *names: str) -> None:
+    directory.mkdir(exist_ok=True)
+    for name in names:
+        (directory / name).write_text("x")
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("place", [".", "full-apt-dev", "change-apt-dev"])
+def test_what_is_still_wanted_stays(tmp_path: Path, place: str) -> None:
+    fill(tmp_path / place, A, f"{B}.part", C, "pointer-1")
+    clear_staging(tmp_path, {A, B}, lambda repo: False)
+    assert names(tmp_path / place) == [A, f"{B}.part"]
+
+
+def test_the_directories_of_a_sync_that_is_under_way_are_left_alone(tmp_path: Path) -> None:
+    for lane in ("full", "change"):
+        fill(tmp_path / f"{lane}-apt-dev", C)
+        fill(tmp_path / f"{lane}-yum-dev", C)
+    clear_staging(tmp_path, set(), lambda repo: repo == "apt-dev")
+    assert names(tmp_path) == [f"change-apt-dev/{C}", f"full-apt-dev/{C}"]
+    assert not (tmp_path / "full-yum-dev").exists()
+
+
+def test_the_directory_of_a_sync_goes_unless_something_is_in_it(tmp_path: Path) -> None:
+    with own_staging(tmp_path, "apt-dev", full=True) as one, own_staging(tmp_path, "apt-dev", full=False) as two:
+        assert one != two
+        fill(two, f"{A}.part")
+    assert names(tmp_path) == [f"change-apt-dev/{A}.part"]
+    assert not one.exists()
+
+
+def test_only_downloads_count_as_left_over(tmp_path: Path) -> None:
+    fill(tmp_path, A, "writing")
+    fill(tmp_path / "full-apt-dev", f"{B}.part", "signing-x.rpm")
+    (tmp_path / "full-apt-dev" / C).symlink_to(tmp_path / A)
+    assert find_left_over(tmp_path) == {A: tmp_path / A, f"{B}.part": tmp_path / "full-apt-dev" / f"{B}.part"}
