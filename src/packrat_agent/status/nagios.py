@@ -156,6 +156,7 @@ def _repos(status: Status, limits: Limits) -> Iterator[_Finding]:
         files = [f"{trouble.repo}: {trouble.file} ({trouble.reason})" for trouble in status.troubles]
         text = f"left out {_some(files)}, {status.troubles_total} in all"
         yield limits.refused.judge(status.troubles_total), text
+    # A finding for each level, so that one repository far behind doesn't hide in a long list of slightly late ones.
     for level in (Level.CRITICAL, Level.WARNING):
         late = [_behind(r) for r in repos if r.lag_s and limits.lag_s.judge(r.lag_s) is level]
         if late:

@@ -44,6 +44,7 @@ def _head(status: Status) -> Iterator[tuple[str, str, str]]:
     yield ("agent", *_agent(status))
     server = status.server
     since = f" for {human_age(status.at - server.since)}" if server.since else ""
+    # A stopped agent asks nobody, so how the server is now isn't known.
     if status.agent.state is AgentState.STOPPED:
         since = " when last seen"
     if server.up is None:
@@ -155,6 +156,7 @@ def list_troubles(status: Status) -> Iterator[tuple[str, str]]:
         yield f"the configuration that it was told to read can't be used: {status.config_error}", "yellow"
     if status.key is not None and status.key.stale is not None:
         yield status.key.stale, "yellow"
+    # Thousands of files may be left out for one reason; the terminal gets a sample of them.
     for rejected in status.rejected[:_LISTED]:
         yield f"rejected {rejected.record}: {rejected.reason}", "red"
     if len(status.rejected) > _LISTED:

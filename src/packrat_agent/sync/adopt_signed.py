@@ -64,6 +64,7 @@ def recall_signed(
         for copy in sorted(takeover.signed.get(sha256, frozenset()) & by_hash.keys())
     ]
 
+    # The other agent's database only says where to look: each copy is verified before it is believed.
     def read(pair: tuple[str, str]) -> tuple[int, Fragment] | None:
         return _read(pair[1], context.root / by_hash[pair[1]], form, key, context.staging)
 

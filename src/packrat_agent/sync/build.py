@@ -116,6 +116,7 @@ def make(plan: Plan, form: Format, signer: PackageSigner | None, material: Mater
         known = fresh.get(sha256) or material.known.get(sha256)
         if known is None:
             continue
+        # What was checked when it was published need not be checked at every sync.
         known_before = sha256 not in fresh and plan.is_in_place(placement)
         reason = None if known_before else _disagreement(placement, form, known[1], material)
         packages = [] if plan.is_in_place(placement) else _packages(placement, known[1], plan, material, made)

@@ -76,6 +76,7 @@ def hold_back_leaving(
         limits: how much may go at once, and when an answer counts as repeated.
         accepted: the operator accepts removals.
     """
+    # A repository that was renamed on the server keeps its directory, so its clients lose nothing.
     taken = {repo.directory for repo in repos}
     named = {repo.name for repo in repos}.union(unusable)
     left = [repo.name for repo in store.wanted.repos() if repo.name not in named and repo.directory not in taken]

@@ -119,6 +119,7 @@ def _visit_apt(visit: Visit, directory: str) -> Iterator[Fault]:
         (root / "apt.conf").write_text(
             _APT_CONFIG.format(root=root, architecture=names[0], architectures=" ".join(f'"{name}";' for name in names))
         )
+        # `update` checks signatures and hashes; only `dumpavail` parses every stanza.
         for command in (("apt-get", "update"), ("apt-cache", "dumpavail")):
             told = visit.run(*command, more={"APT_CONFIG": f"{root}/apt.conf"})
             if told is not None:

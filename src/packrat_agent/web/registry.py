@@ -55,6 +55,7 @@ def answer_registry(root: Path, raw: str) -> RegistryAnswer:
         headers = {"Content-Type": "application/octet-stream", "Docker-Content-Digest": match["ref"]}
         file = _file(root / match["directory"], f"v2/{match['image']}/blobs/{match['ref']}")
         return RegistryAnswer(headers, file) if file is not None else _unknown("blob_unknown")
+    # Nothing refers to most manifests; registries then answer with an empty index, and clients take 404 for a fault.
     if match := _REFERRERS.fullmatch(path):
         file = _file(root / match["directory"], f"v2/{match['image']}/referrers/{match['ref']}")
         return RegistryAnswer(_INDEX, file) if file is not None else RegistryAnswer(_INDEX, body=EMPTY_REFERRERS)

@@ -139,6 +139,7 @@ def _check_shape(request: CinpRequest, data: Any) -> None:
     verb = request.verb
     if verb in ("OPTIONS", "DESCRIBE"):
         return
+    # The order of the checks is that of the original server, so that a request with two faults gets the same answer.
     if verb == "CALL":
         if request.action is None:
             raise CinpError(400, 'Verb "CALL" requires action')
