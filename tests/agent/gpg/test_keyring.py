@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from packrat_agent.gpg.keyring import export_public, find_key, warn
 from packrat_agent.gpg.signatures import make_signature
@@ -112,20 +113,21 @@ def test_what_is_no_id_is_refused_before_gpg_hears_of_it(ring: Keyring, name: st
     assert "is not a key id: give the 8, 16 or 40 hex digits" in ring.refuses(name)
 
 
-def test_who_configures_the_encryption_subkey_is_told_which_key_signs(
-    ring: Keyring, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_who_configures_the_encryption_subkey_is_told_which_key_signs(ring: Keyring) -> None:
     primary = ring.make()
     encrypts = ring.add(primary, use="encr")
-    assert find_key(primary, ring.home, None, NOW).fingerprint == primary
-    assert "signs_with" not in capsys.readouterr().out
-    assert find_key(encrypts[-8:], ring.home, None, NOW).fingerprint == primary
-    told = " ".join(capsys.readouterr().out.split())
+    with capture_logs() as logged:
+        assert find_key(primary, ring.home, None, NOW).fingerprint == primary
+    assert not any("signs_with" in event for event in logged)
+    with capture_logs() as logged:
+        assert find_key(encrypts[-8:], ring.home, None, NOW).fingerprint == primary
+    told = str(logged)
     for part in (encrypts[-8:], primary, "the primary key of the same key"):
         assert part in told
     signs = ring.add(primary)
-    assert find_key(encrypts, ring.home, None, NOW).fingerprint == signs
-    assert "the signing subkey of the same key" in capsys.readouterr().out
+    with capture_logs() as logged:
+        assert find_key(encrypts, ring.home, None, NOW).fingerprint == signs
+    assert "the signing subkey of the same key" in str(logged)
 
 
 def test_a_primary_key_signs_with_its_newest_signing_subkey(ring: Keyring) -> None:

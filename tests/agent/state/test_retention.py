@@ -63,16 +63,19 @@ def test_the_retained_set_obeys_the_rules_at_every_moment(
 
 @settings(max_examples=100, deadline=None)
 @given(gaps, rules, st.lists(st.floats(0, 9000), min_size=1, max_size=30))
+@example([1.0, 75263.0, 103168.0, 198976.0], Retention(403, 206337, 0), [0.0, 7361.0])
 def test_dropping_as_time_goes_by_keeps_what_dropping_at_once_keeps(
     between: list[float], rule: Retention, waits: list[float]
 ) -> None:
-    publications, left = history(between), history(between)
-    now = publications[-1].replaced_at if publications else 0.0
+    unexpired, left = history(between), history(between)
+    now = unexpired[-1].replaced_at if unexpired else 0.0
     for wait in waits:
         now += wait
         kept = choose_generations(left, now, rule)
-        assert kept == choose_generations(publications, now, rule)
-        left = [generation for generation in left if generation.number in kept]
+        assert kept == choose_generations(unexpired, now, rule)
+        left = [old for old in left if old.number in kept]
+        # What expires makes room in its bucket for the next one, if that is still there.
+        unexpired = [old for old in unexpired if old.number in kept or now - old.replaced_at <= rule.packages_s]
 
 
 def test_a_publication_a_minute_leaves_an_hour_and_a_few() -> None:

@@ -61,11 +61,19 @@ def _has_extension(directory: Path, depth: int) -> bool:
     except OSError:
         return False
     below = [path for path in below if not path.name.startswith(".")]
-    if any((path / _EXTENSION).is_dir() for path in below):
+    if any(_is_directory(path / _EXTENSION) for path in below):
         return True
     if depth <= 1 or any(path.name in _OF_OTHER_TYPES for path in below):
         return False
     return any(_has_extension(path, depth - 1) for path in below)
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        # What lies in a closed directory is not known.
+        return False
 
 
 def public_prefix(repo: Repo) -> str | None:
