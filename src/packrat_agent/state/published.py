@@ -43,7 +43,8 @@ class LiveFiles:
         if some is None:
             yield from self._db.rows(sql, values)
             return
-        ordered = sorted(some)
+        # Paths that were planted need not be UTF-8; SQLite can't hold such a text, so no row has it.
+        ordered = sorted(text for text in some if text.isascii() or _is_utf8(text))
         for start in range(0, len(ordered), _MANY):
             chunk = ordered[start : start + _MANY]
             yield from self._db.rows(f"{sql} AND {column} IN ({', '.join('?' * len(chunk))})", (*values, *chunk))
@@ -330,3 +331,11 @@ class LiveFiles:
                 if row:
                     db.execute("UPDATE publications SET identity = '' WHERE repo = ? AND name = ?", row)
                     db.execute("UPDATE live_files SET inode = 0 WHERE path = ?", (path,))
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
