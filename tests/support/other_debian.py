@@ -6,7 +6,7 @@ from pathlib import Path
 TRIXIE = "debian-13"
 
 RELEASES = (TRIXIE, *os.environ.get("PACKRAT_MORE_RELEASES", "").split()) if os.geteuid() == 0 else ()
-"""The releases to test with, besides this machine's own; tests/provision.sh makes their roots. Only root can use them."""
+"""Releases to test with, besides this machine's own. tests/provision.sh makes their roots; only root can use them."""
 
 _CACHE = Path(__file__).parents[2] / ".cache"
 _PROGRAMS = ("apt-cache", "apt-get", "dnf", "rpm", "rpmkeys", "zypper")
