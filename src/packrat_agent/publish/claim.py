@@ -167,9 +167,17 @@ def find_unmanaged(root: Path, keep: Sequence[Path]) -> list[str]:
         DiskError: it can't be read.
     """
     with as_disk_error("read", root):
-        if not root.is_dir() or (root / AGENT_DIR / "mark").is_file():
+        if not root.is_dir() or _is_marked(root):
             return []
         return sorted(path.name for path in root.iterdir() if path.name not in HARMLESS and path not in keep)
+
+
+def _is_marked(root: Path) -> bool:
+    """Tell whether a packrat-agent works in root_dir; of a closed directory, `claim` says who closed it."""
+    try:
+        return (root / AGENT_DIR / "mark").is_file()
+    except PermissionError:
+        return True
 
 
 def _not_ours(root: Path, found: Sequence[str]) -> NotOurs:
