@@ -23,6 +23,7 @@ def test_a_suite_that_the_page_leads_to_and_that_is_lost_is_found(tmp_path: Path
     (tmp_path / "index.html").write_text(f"{head}\n<pre>{escape(lines)}</pre>\n")
     for suite in ("bookworm", "trixie"):
         (tmp_path / "apt-dev/dists" / suite).mkdir(parents=True)
+        (tmp_path / "apt-dev/dists" / suite / "Release").touch()
     faults = [
         finding for finding in audit_site(Subject(tmp_path, None), [("apt", "apt-dev")]) if isinstance(finding, Fault)
     ]
