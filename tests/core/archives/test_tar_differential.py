@@ -160,7 +160,15 @@ def test_any_sequence_of_headers_is_read_alike_or_refused(archive: bytes) -> Non
 def gnu_names(archive: bytes) -> list[str] | None:
     command = ["tar", "--list", "--absolute-names", "--quoting-style=literal", "-f", "-"]
     done = subprocess.run(command, input=archive, check=False, capture_output=True)
-    return done.stdout.decode("utf-8", "backslashreplace").splitlines() if done.returncode == 0 else None
+    # A mode, an owner or a time that this machine can't represent is complained of, but the member is listed.
+    complaints = [
+        line
+        for line in done.stderr.splitlines()
+        if not re.search(rb"out of (uid|gid|mode|time)_t range|Exiting with", line)
+    ]
+    if done.returncode != 0 and (complaints or not done.stderr):
+        return None
+    return done.stdout.decode("utf-8", "backslashreplace").splitlines()
 
 
 @settings(max_examples=150, deadline=None)
@@ -171,7 +179,9 @@ def test_gnu_tar_lists_the_same_members(archive: bytes) -> None:
     except Refused:
         return
     theirs = gnu_names(archive)
-    assert theirs is not None
+    assert theirs is not None, subprocess.run(
+        ["tar", "-tf", "-"], input=archive, check=False, capture_output=True
+    ).stderr
     assert [member[1] for member in ours] == [os.path.normpath(name) for name in theirs]
 
 
