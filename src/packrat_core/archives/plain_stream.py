@@ -1,5 +1,6 @@
 """Base class of the readers of compressed files: reads or skips plain bytes, and counts them to detect bombs."""
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 from packrat_core.archives.limits import check_unpacked
@@ -15,7 +16,7 @@ class Readable(Protocol):
         """Return `size` bytes, or fewer at the end."""
 
 
-class PlainStream:
+class PlainStream(ABC):
     """The plain (decompressed) bytes of a compressed file; a subclass fills the buffer."""
 
     def __init__(self, file: Readable, limit: int | None = None) -> None:
@@ -70,9 +71,9 @@ class PlainStream:
             size += len(data)
         return size
 
+    @abstractmethod
     def _fill(self) -> bool:
         """Put the next plain bytes into the buffer; return False at the end of the file."""
-        raise NotImplementedError
 
     def _read_packed(self) -> bytes:
         data = self._file.read(READ_BYTES)
