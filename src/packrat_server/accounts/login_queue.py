@@ -3,22 +3,26 @@
 A hash is slow on purpose, so many logins at once must not take the threads, processors or memory of other requests:
 
 1. One or two secrets are hashed at once. At most `places` callers wait, each at most WAIT_S.
-2. The next one is drawn at random: first the name, then one of the callers that wait under this name. So a hundred
-   logins under one name hardly delay another name, and nobody gets ahead by asking faster.
-3. When all places are taken, a new caller is refused. Only a name that has nobody waiting takes the place of a name
-   that has several.
+2. The next one is drawn at random: first the address, then the name, then one of the callers that wait under this name
+   at this address. So a hundred logins from one address, or under one name, hardly delay others, and nobody gets ahead
+   by asking faster.
+3. Who has logged in from its address before comes before those who have not.
+4. When all places are taken, a new caller is refused, or takes the place of one whose address has more of them; at one
+   address, of one whose name has several.
 
 Usage:
 
-    token = await logins.run(name, lambda: log_in(engine, name, secret))
+    token = await logins.run(name, address, lambda: log_in(engine, name, secret), check)
 """
 
 import asyncio
 import contextlib
 import os
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
@@ -27,7 +31,7 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-WAIT_S = 2.5
+WAIT_S = 10.0
 RETRY_AFTER_S = 1
 _PLACES = 256
 _WORKERS_LIMIT = 2
@@ -35,6 +39,18 @@ _WORKERS_LIMIT = 2
 
 class QueueFull(Exception):
     """Too many logins wait at once; try again in RETRY_AFTER_S."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    name: str
+    address: str
+    is_first: bool
+    turn: asyncio.Future[None]
+
+    def refuse(self) -> None:
+        if not self.turn.done():
+            self.turn.set_exception(QueueFull())
 
 
 class LoginQueue:
@@ -45,26 +61,36 @@ class LoginQueue:
         self._free = max(1, min(_WORKERS_LIMIT, len(os.sched_getaffinity(0)) // 2))
         self._pool = ThreadPoolExecutor(self._free, thread_name_prefix="login")
         self._places = places
-        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._waiting: list[_Waiting] = []
         self._is_logged = False
 
-    async def run(self, name: str, work: Callable[[], T]) -> T:
+    async def run(
+        self, name: str, address: str, work: Callable[[], T], check: Callable[[], None], *, is_first: bool = False
+    ) -> T:
         """Do work that hashes a secret in a thread, when it is this caller's turn.
 
         Args:
             name: The user or mirror that logs in.
+            address: Where the login comes from.
             work: The work.
+            check: Is called when the turn has come; if it raises, the turn goes to the next caller.
+            is_first: Whether it comes before others.
 
         Returns:
             What the work returns.
 
         Raises:
-            QueueFull: No turn came in time, or too many wait. What the work raises is raised, too.
+            QueueFull: No turn came in time, or too many wait. What the work or the check raises is raised, too.
         """
         try:
-            await self._wait_for_turn(name)
+            await self._wait_for_turn(name, address, is_first)
         except QueueFull:
             self._log_once()
+            raise
+        try:
+            check()
+        except BaseException:
+            self._give_turn()
             raise
         loop = asyncio.get_running_loop()
 
@@ -82,59 +108,63 @@ class LoginQueue:
         """Wait for the work that has begun, and drop the rest."""
         self._pool.shutdown(cancel_futures=True)
 
-    async def _wait_for_turn(self, name: str) -> None:
+    async def _wait_for_turn(self, name: str, address: str, is_first: bool) -> None:
         if self._free:
             self._free -= 1
             return
-        self._make_room(name)
+        self._make_room(name, address)
         loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
-        self._waiting.setdefault(name, []).append(turn)
-        timer = loop.call_later(WAIT_S, _refuse, turn)
+        waiting = _Waiting(name, address, is_first, loop.create_future())
+        self._waiting.append(waiting)
+        timer = loop.call_later(WAIT_S, waiting.refuse)
         try:
-            await turn
+            await waiting.turn
         except asyncio.CancelledError:
-            if not turn.cancelled() and turn.exception() is None:
+            if not waiting.turn.cancelled() and waiting.turn.exception() is None:
                 # The caller was cancelled when it had its turn already: the next one gets it.
                 self._give_turn()
             raise
         finally:
             timer.cancel()
-            self._leave(name, turn)
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
 
-    def _make_room(self, name: str) -> None:
+    def _make_room(self, name: str, address: str) -> None:
         """Make sure that one more may wait.
 
         Raises:
-            QueueFull: All places are taken, and this name may take none from another.
+            QueueFull: All places are taken, and this caller may take none from another.
         """
-        if sum(map(len, self._waiting.values())) < self._places:
+        if len(self._waiting) < self._places:
             return
-        most = max(self._waiting, key=lambda other: len(self._waiting[other]))
-        if name in self._waiting or len(self._waiting[most]) == 1:
+        addresses = Counter(waiting.address for waiting in self._waiting)
+        (crowded, size), *_ = addresses.most_common(1)
+        crowd = [waiting for waiting in self._waiting if waiting.address == crowded]
+        names = Counter(waiting.name for waiting in crowd)
+        (busiest, count), *_ = names.most_common(1)
+        if addresses[address] == size and (address != crowded or name in names or count == 1):
             raise QueueFull
-        refused = self._waiting[most][-1]
-        self._leave(most, refused)
-        _refuse(refused)
-
-    def _leave(self, name: str, turn: asyncio.Future[None]) -> None:
-        turns = self._waiting.get(name, [])
-        if turn in turns:
-            turns.remove(turn)
-            if not turns:
-                del self._waiting[name]
+        refused = [waiting for waiting in crowd if waiting.name == busiest][-1]
+        self._waiting.remove(refused)
+        refused.refuse()
 
     def _give_turn(self) -> None:
         """Give the worker that has become free to the next caller."""
         while self._waiting:
-            name = secrets.choice(list(self._waiting))
-            turn = secrets.choice(self._waiting[name])
-            self._leave(name, turn)
-            if not turn.done():
-                turn.set_result(None)
+            drawn = self._draw()
+            self._waiting.remove(drawn)
+            if not drawn.turn.done():
+                drawn.turn.set_result(None)
                 return
         self._is_logged = False
         self._free += 1
+
+    def _draw(self) -> _Waiting:
+        drawn = [waiting for waiting in self._waiting if waiting.is_first] or self._waiting
+        address = secrets.choice(sorted({waiting.address for waiting in drawn}))
+        drawn = [waiting for waiting in drawn if waiting.address == address]
+        name = secrets.choice(sorted({waiting.name for waiting in drawn}))
+        return secrets.choice([waiting for waiting in drawn if waiting.name == name])
 
     def _log_once(self) -> None:
         """Log once for each flood of logins, not for each caller."""
@@ -145,8 +175,3 @@ class LoginQueue:
                 reason="too many logins at once; some must try again",
                 retry_after_s=RETRY_AFTER_S,
             )
-
-
-def _refuse(turn: asyncio.Future[None]) -> None:
-    if not turn.done():
-        turn.set_exception(QueueFull())

@@ -59,6 +59,34 @@ class InvalidLogin(Exception):
     """Name and password do not belong together."""
 
 
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """What is stored of a name's password or psk.
+
+    Attributes:
+        hash: Its hash; UNMATCHED for a name that does not exist, or must not log in.
+        role: The role of the name; NOBODY where it does not exist.
+    """
+
+    hash: bytes
+    role: Role
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the name may log in at all."""
+        return self.hash != UNMATCHED
+
+
+def find_secret(engine: Engine, name: str) -> Secret:
+    """Find what is stored of a name's secret.
+
+    An unknown name takes the same work here, and later when a secret is checked, as a known one: how long an answer
+    takes does not tell which names exist.
+    """
+    with reading(engine) as connection:
+        return _secret_of(connection, name)
+
+
 def log_in(engine: Engine, name: str, secret: str) -> str:
     """Open a session for a user or a mirror.
 
@@ -73,21 +101,18 @@ def log_in(engine: Engine, name: str, secret: str) -> str:
     Raises:
         InvalidLogin: There is no such name, or the secret does not belong to it.
     """
-    with reading(engine) as connection:
-        stored, role = _secret_of(connection, name)
-    # An unknown name takes as long as a wrong password, so the time of the answer does not tell which names exist.
-    is_right = matches(secret, stored or UNMATCHED)
-    if stored is None or not is_right:
+    stored = find_secret(engine, name)
+    if not matches(secret, stored.hash) or not stored.is_usable:
         raise InvalidLogin
     token = "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_LENGTH))
     now = time.time()
     with writing(engine) as connection:
         # Hashing takes a while. If the secret was changed meanwhile, all sessions have been ended; none may begin now.
-        if _secret_of(connection, name) != (stored, role):
+        if _secret_of(connection, name) != stored:
             raise InvalidLogin
         connection.execute(delete(sessions).where(sessions.c.expires < now))
         connection.execute(
-            insert(sessions).values(token_hash=_digest(token), name=name, role=role, expires=now + _SESSION_S)
+            insert(sessions).values(token_hash=_digest(token), name=name, role=stored.role, expires=now + _SESSION_S)
         )
     return token
 
@@ -140,21 +165,38 @@ def log_out(engine: Engine, token: str) -> None:
         connection.execute(delete(sessions).where(sessions.c.token_hash == _digest(token)))
 
 
-def change_password(engine: Engine, name: str, password: str) -> None:
-    """Set a user's password and end all of the user's sessions."""
-    changed = {"password": hash_secret(password), "updated": datetime.now(UTC)}
+def change_password(engine: Engine, name: str, old: str, new: str) -> None:
+    """Set a user's password and end all of the user's sessions.
+
+    Args:
+        engine: The database.
+        name: The user.
+        old: The present password: a session alone, which may be somebody else's by now, does not suffice.
+        new: The new password.
+
+    Raises:
+        InvalidLogin: The present password is another one.
+    """
+    stored = find_secret(engine, name)
+    if not matches(old, stored.hash) or not stored.is_usable:
+        raise InvalidLogin
+    changed = {"password": hash_secret(new), "updated": datetime.now(UTC)}
     with writing(engine) as connection:
+        # Hashing takes a while; the password may have been changed meanwhile.
+        if _secret_of(connection, name) != stored:
+            raise InvalidLogin
         connection.execute(update(users).where(users.c.name == name).values(changed))
         connection.execute(delete(sessions).where(sessions.c.name == name))
 
 
-def _secret_of(connection: Connection, name: str) -> tuple[bytes | None, Role]:
-    """The stored hash and the role of a name; users and mirrors share one set of names."""
+def _secret_of(connection: Connection, name: str) -> Secret:
+    """The stored secret of a name; users and mirrors share one set of names."""
+    # Both are always asked, so that the number of queries does not tell which of them there is.
     user = connection.execute(select(users).where(users.c.name == name)).first()
-    if user is not None:
-        return (user.password if user.active else None), Role(user.role)
     mirror = connection.execute(select(mirrors.c.psk).where(mirrors.c.name == name)).first()
-    return (mirror.psk if mirror is not None else None), Role.MIRROR
+    if user is not None:
+        return Secret(user.password if user.active else UNMATCHED, Role(user.role))
+    return Secret(mirror.psk, Role.MIRROR) if mirror is not None else Secret(UNMATCHED, Role.NOBODY)
 
 
 def _digest(token: str) -> bytes:

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, MutableMapping
+from collections.abc import Coroutine, Mapping, MutableMapping
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import unquote
 
@@ -12,13 +13,17 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from packrat_core.errors import ServerUnavailable
-from packrat_server.api.body_limits import SMALL_BYTES, read_body
+from packrat_server.accounts.sessions import ANONYMOUS, Caller
+from packrat_server.api.addresses import Peer
+from packrat_server.api.body_limits import is_large, limit_of, read_body
+from packrat_server.api.call import Call
 from packrat_server.api.context import ServerContext
 from packrat_server.api.description import CINP_VERSION
 from packrat_server.api.dialect import explain_in, read_version
 from packrat_server.api.files import lower_headers, serve_file, upload
+from packrat_server.api.identify import identify
 from packrat_server.api.messages import CinpError, CinpResponse, read_request
-from packrat_server.api.verbs import answer
+from packrat_server.api.verbs import answer, check_verb
 
 log = logging.getLogger(__name__)
 
@@ -35,41 +40,78 @@ class App:
             return
         request = Request(scope, receive)
         version = read_version(request.headers) or CINP_VERSION
-        try:
-            response = await self._route(request)
-        except CinpError as error:
-            response = CinpResponse(explain_in(error.body, version), error.status, error.headers)
-        except ClientDisconnect:
-            return
-        except ServerUnavailable as error:
-            log.error("%s %s: %s", request.method, scope["path"], error)
-            response = CinpResponse({"message": "the server's database can't be used just now; try again later"}, 500)
-        except Exception:
-            log.exception("internal error: %s %s", request.method, scope["path"])
-            response = CinpResponse({"message": "the server failed; its log says why"}, 500)
-        if isinstance(response, CinpResponse):
-            response.name_version(version)
-        if request.method == "HEAD":
-            response.body = b""
-        await response(scope, receive, _with_capitals(send))
+        # What is entered here counts as at work until the answer is sent.
+        with ExitStack() as held:
+            try:
+                response = await self._route(request, held)
+            except CinpError as error:
+                response = CinpResponse(explain_in(error.body, version), error.status, error.headers)
+            except ClientDisconnect:
+                return
+            except ServerUnavailable as error:
+                log.error("%s %s: %s", request.method, scope["path"], error)
+                response = CinpResponse(
+                    {"message": "the server's database can't be used just now; try again later"}, 500
+                )
+            except Exception:
+                log.exception("internal error: %s %s", request.method, scope["path"])
+                response = CinpResponse({"message": "the server failed; its log says why"}, 500)
+            if isinstance(response, CinpResponse):
+                response.name_version(version)
+            if request.method == "HEAD":
+                response.body = b""
+            await response(scope, receive, _with_capitals(send))
 
-    async def _route(self, request: Request) -> Response:
-        path = request.scope["path"]
+    async def _route(self, request: Request, held: ExitStack) -> Response:
+        path, headers = request.scope["path"], lower_headers(request)
+        peer: Peer = request.scope["state"]["peer"]
+        forwarded = request.headers.getlist("x-forwarded-for")
+        address = self._context.trusted_proxies.find_address(peer.host, forwarded)
+
+        def admit(caller: Caller) -> None:
+            """Take note of who calls, as soon as that is known."""
+            peer.is_known = peer.is_known or caller is not ANONYMOUS
+            held.enter_context(self._context.admission.at_work(caller, address))
+
         if path == "/files" or path.startswith("/files/"):
             if request.method not in ("GET", "HEAD"):
                 raise CinpError(400, f'Invalid Verb (HTTP Method) "{request.method[:30]}"')
-            return await serve_file(request, path.removeprefix("/files").removeprefix("/"), self._context)
+            name = path.removeprefix("/files").removeprefix("/")
+            return await serve_file(request, name, self._context, admit)
         if path == "/api/upload" and request.method == "POST":
-            return await upload(request, self._context)
-        headers = lower_headers(request)
+            caller = await identify(headers, self._context)
+            admit(caller)
+            return await upload(request, caller, self._context)
         uri = unquote(request.scope["raw_path"].decode("ascii", "replace"))
-        body = await read_body(request, uri, headers, self._context)
-        # Parsing a large body takes a while, so it goes to a thread.
-        if len(body) <= SMALL_BYTES:
-            cinp_request = read_request(request.method, uri, headers, body)
-        else:
+        caller = await self._identify_cinp(request.method, uri, headers)
+        admit(caller)
+        call = Call(self._context, caller, headers.get("auth-token"), address)
+        return await self._answer_cinp(request, uri, headers, call)
+
+    async def _identify_cinp(self, verb: str, uri: str, headers: Mapping[str, str]) -> Caller:
+        """Find out who calls, before the body of the request is read."""
+        if verb == "OPTIONS":
+            # A browser asks with it before it sends a token.
+            return ANONYMOUS
+        try:
+            return await identify(headers, self._context)
+        except CinpError:
+            # As the original server does, tell first what is wrong whoever calls.
+            check_verb(read_request(verb, uri, headers, b""))
+            raise
+
+    async def _answer_cinp(self, request: Request, uri: str, headers: Mapping[str, str], call: Call) -> Response:
+        limit = limit_of(request.method, uri, call.caller)
+        if not is_large(request, limit):
+            body = await read_body(request, limit)
+            return await _unless_gone(request, answer(read_request(request.method, uri, headers, body), call))
+        admission = self._context.admission
+        async with admission.reading(call.caller):
+            body = await read_body(request, limit)
+        async with admission.working():
+            # Parsing a large body takes a while, so it goes to a thread.
             cinp_request = await run_in_threadpool(read_request, request.method, uri, headers, body)
-        return await _unless_gone(request, answer(cinp_request, self._context))
+            return await _unless_gone(request, answer(cinp_request, call))
 
 
 async def _unless_gone(request: Request, answering: Coroutine[Any, Any, Response]) -> Response:

@@ -1,67 +1,86 @@
 """Reads the body of a request, within a limit that depends on the call and the caller.
 
-1. A body may have SMALL_BYTES: enough for a login, a poll, and all that strangers send.
-2. Two calls may have LARGE_BYTES if the caller may make them: the filter of package files that names packages, and
-   `create` with its texts. The caller is identified before such a body is read.
+1. Who has no session may send STRANGER_BYTES: enough for a login.
+2. Who has one may send SMALL_BYTES.
+3. Two calls may have LARGE_BYTES if the caller may make them: the filter of package files that names packages, and
+   `create` with its texts.
 
 Usage:
 
-    body = await read_body(request, path, headers, context)
+    limit = limit_of(verb, path, caller)
+    body = await read_body(request, limit)
 """
 
-from collections.abc import Mapping
+import asyncio
 
 from starlette.requests import Request
 
-from packrat_server.accounts.sessions import Role
-from packrat_server.api.context import ServerContext
+from packrat_server.accounts.sessions import Caller, Role
 from packrat_server.api.description import ROOT
 from packrat_server.api.messages import CinpError
-from packrat_server.api.verbs import identify
+from packrat_server.api.permissions import may_call
 
+STRANGER_BYTES = 8 * 1024
 SMALL_BYTES = 64 * 1024
 LARGE_BYTES = 8 * 1024 * 1024
-_DROPPED_BYTES = 64 * 1024 * 1024
-_FILTER = ("LIST", f"{ROOT}Package/PackageFile")
-_CREATE = ("CALL", f"{ROOT}Package/PackageFile(create)")
+_DROPPED_BYTES = 16 * 1024 * 1024
+_LARGE_BODY_S = 60.0
+_LARGE = (("LIST", "Package/PackageFile"), ("CALL", "Package/PackageFile(create)"))
 
 
-async def read_body(request: Request, path: str, headers: Mapping[str, str], context: ServerContext) -> bytes:
+def limit_of(verb: str, path: str, caller: Caller) -> int:
+    """Give the number of bytes that a body may have.
+
+    Args:
+        verb: The method of the request.
+        path: Its path, unquoted.
+        caller: Who calls.
+    """
+    if caller.role == Role.NOBODY:
+        return STRANGER_BYTES
+    called = (verb, path.removeprefix(ROOT))
+    return LARGE_BYTES if called in _LARGE and may_call(caller, *called) else SMALL_BYTES
+
+
+def is_large(request: Request, limit: int) -> bool:
+    """Whether a body is larger than those of most calls, or may become so."""
+    length = _length(request)
+    return limit > SMALL_BYTES and (length is None or length > SMALL_BYTES)
+
+
+async def read_body(request: Request, limit: int) -> bytes:
     """Read a body.
 
     Args:
         request: The request; nobody may have read of its body.
-        path: Its path, unquoted.
-        headers: Its headers, under lower-case names.
-        context: The server's, for the sessions.
+        limit: Number of bytes that it may have.
 
     Returns:
         The whole body.
 
     Raises:
-        CinpError: 413 where the body is too long; 401 where a long body comes with a session that has ended.
+        CinpError: 413 where the body is too long, 408 where a large one takes too long.
     """
-    declared = headers.get("content-length", "")
-    length = int(declared) if declared.isdigit() else None
-    called = (request.method, path)
-    limit = SMALL_BYTES
-    # The session is looked up for a long body only: most requests are short, and are looked up later anyway.
-    if called in (_FILTER, _CREATE) and (length is None or length > SMALL_BYTES):
-        limit = await _limit_of_caller(called, headers, context)
+    length = _length(request)
     if length is not None and length > limit:
         raise _too_long(limit, length)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise _too_long(limit, length)
+    try:
+        # The connection (serving/connections.py) bounds how long a small one takes.
+        async with asyncio.timeout(_LARGE_BODY_S if is_large(request, limit) else None):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise _too_long(limit, length)
+    except TimeoutError:
+        reason = f"the body did not arrive within {_LARGE_BODY_S:.0f} s"
+        raise CinpError(408, reason, {"Connection": "close"}) from None
     return bytes(body)
 
 
-async def _limit_of_caller(called: tuple[str, str], headers: Mapping[str, str], context: ServerContext) -> int:
-    caller = await identify(headers, context)
-    allowed = caller.manages or (called == _FILTER and caller.role == Role.MIRROR)
-    return LARGE_BYTES if allowed else SMALL_BYTES
+def _length(request: Request) -> int | None:
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isdigit() else None
 
 
 def _too_long(limit: int, length: int | None) -> CinpError:

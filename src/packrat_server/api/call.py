@@ -1,14 +1,15 @@
-"""One call of an action, and how an action reads and writes the database without holding up other requests."""
+"""One call of the API, and how an action reads and writes the database without holding up other requests."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from packrat_server.accounts.sessions import Caller
+from packrat_server.accounts.sessions import Caller, InvalidSession, read_caller
 from packrat_server.api.context import ServerContext
+from packrat_server.api.messages import CinpError
 from packrat_server.store.database import reading, writing
 
 T = TypeVar("T")
@@ -16,31 +17,52 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of an action.
+    """A call.
 
     Attributes:
         context: The server's.
         caller: The user or mirror that calls.
         token: The token of the caller's session; None for an anonymous caller.
-        id: The object that the action is called on; None for a static action.
-        arguments: Checked and converted, by name.
+        address: Where the call comes from.
+        id: The object that an action is called on; None for a static action.
+        arguments: Those of an action, checked and converted, by name.
     """
 
     context: ServerContext
     caller: Caller
     token: str | None
-    id: str | None
-    arguments: dict[str, Any]
+    address: str
+    id: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
-async def read(call: Call, query: Callable[[Connection], T]) -> T:
-    """Run a query in a thread, on one consistent view of the database."""
+async def read(call: Call, query: Callable[[Connection], T], *, is_look: bool = False) -> T:
+    """Run a query in a thread, on one consistent view of the database.
+
+    Args:
+        call: The call.
+        query: What reads.
+        is_look: Whether it is one of the many that a single change sets off: a few of them run at a time, so that they
+            leave threads to others.
+
+    Raises:
+        CinpError: 401, where the caller's session has ended before a look.
+    """
 
     def work() -> T:
         with reading(call.context.engine) as connection:
+            if is_look:
+                # The session may have ended while the call waited.
+                read_caller(connection, call.caller.name, call.token)
             return query(connection)
 
-    return await run_in_threadpool(work)
+    if not is_look:
+        return await run_in_threadpool(work)
+    async with call.context.admission.looking():
+        try:
+            return await run_in_threadpool(work)
+        except InvalidSession:
+            raise CinpError(401, "Invalid Session") from None
 
 
 async def write(call: Call, change: Callable[[Connection], T]) -> T:

@@ -45,7 +45,7 @@ async def poll(call: Call) -> list[str]:
     repo = call.id or ""
 
     async def look() -> list[str]:
-        return await read(call, lambda connection: read_names(connection, repo, after))
+        return await read(call, lambda connection: read_names(connection, repo, after), is_look=True)
 
     return await _wait(call, look, wait_s)
 
@@ -60,7 +60,7 @@ async def changes(call: Call) -> dict[str, Any]:
     latest: list[dict[str, Any]] = []
 
     async def look() -> bool:
-        since = await read(call, lambda connection: read_since(connection, mirror, position))
+        since = await read(call, lambda connection: read_since(connection, mirror, position), is_look=True)
         changed: dict[str, Any] = {
             uri("Repo/Repo", name): None if names is None else sorted(names) for name, names in since.repos.items()
         }

@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
@@ -17,11 +17,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
-from packrat_server.accounts.sessions import InvalidSession, Role, read_caller
+from packrat_server.accounts.sessions import ANONYMOUS, Caller, InvalidSession, read_caller
 from packrat_server.accounts.visibility import find_served
 from packrat_server.api.context import ServerContext
 from packrat_server.api.messages import CinpError, CinpResponse
-from packrat_server.api.verbs import identify
+from packrat_server.api.permissions import may_call
 from packrat_server.store.blobs import Blob, blob_path, receive
 from packrat_server.store.database import reading, writing
 from packrat_server.store.tables import uploads
@@ -39,17 +39,23 @@ _TYPES = {
 }
 
 
-async def upload(request: Request, context: ServerContext) -> Response:
-    """Store the body of a POST; gives a handle that `create` takes.
+async def upload(request: Request, caller: Caller, context: ServerContext) -> Response:
+    """Store the body of a POST.
+
+    Args:
+        request: The request.
+        caller: Who calls.
+        context: The server's.
+
+    Returns:
+        An answer with a handle that `create` takes.
 
     Raises:
         CinpError: The caller may not upload, the file name is wrong, or the body is too large.
     """
-    headers = lower_headers(request)
-    caller = await identify(headers, context)
-    if not caller.manages:
+    if not may_call(caller, "POST", "/api/upload"):
         raise CinpError(403, "Not Authorized")
-    name = _file_name(headers.get("content-disposition"))
+    name = _file_name(request.headers.get("content-disposition"))
     try:
         blob = await receive(context.data_dir, request.stream(), UPLOAD_LIMIT)
     except ValueError as error:
@@ -77,13 +83,14 @@ def _remember(context: ServerContext, handle: str, name: str | None, blob: Blob,
         )
 
 
-async def serve_file(request: Request, name: str, context: ServerContext) -> Response:
+async def serve_file(request: Request, name: str, context: ServerContext, admit: Callable[[Caller], None]) -> Response:
     """Serve a package file to a caller who may see it; supports Range, If-None-Match and HEAD.
 
     Args:
         request: The request.
         name: The file name.
         context: The server's.
+        admit: Is called with the caller, before anything is answered.
 
     Raises:
         CinpError: There is no session.
@@ -92,9 +99,13 @@ async def serve_file(request: Request, name: str, context: ServerContext) -> Res
     # A large file or a part of one is streamed. A small file is read whole in the thread that looks it up, since
     # streaming it would mostly be switching between threads.
     whole = request.method == "GET" and "range" not in headers
-    found = None
-    if is_storable(name):
-        found = await run_in_threadpool(_find, context, headers, name, _READ_WHOLE_BYTES if whole else -1)
+    if "auth-id" not in headers or "auth-token" not in headers:
+        admit(ANONYMOUS)
+        raise CinpError(403, "Not Authorized")
+    caller, found = await run_in_threadpool(_find, context, headers, name, _READ_WHOLE_BYTES if whole else -1)
+    admit(caller)
+    if not may_call(caller, "GET", "/files/NAME"):
+        raise CinpError(403, "Not Authorized")
     if found is None:
         return PlainTextResponse(f'file "{name[:200]}" not found', 404)
     etag = f'"{found.sha256}"'
@@ -115,26 +126,31 @@ class _Found:
     content: bytes | None
 
 
-def _find(context: ServerContext, headers: Mapping[str, str], name: str, read_up_to: int) -> _Found | None:
-    """Find a file that the caller may see; its content is read where it has at most read_up_to bytes."""
+def _find(
+    context: ServerContext, headers: Mapping[str, str], name: str, read_up_to: int
+) -> tuple[Caller, _Found | None]:
+    """Find the caller, and a file that the caller may see; its content is read where it has at most read_up_to bytes.
+
+    Both in one transaction, since downloads are the most frequent requests.
+    """
     with reading(context.engine) as connection:
         try:
             caller = read_caller(connection, headers.get("auth-id"), headers.get("auth-token"))
         except InvalidSession:
             raise CinpError(401, "Invalid Session") from None
-        if caller.role == Role.NOBODY:
-            raise CinpError(403, "Not Authorized")
+        if not is_storable(name):
+            return caller, None
         row = find_served(connection, caller, name)
     if row is None:
-        return None
+        return caller, None
     path = blob_path(context.data_dir, row.sha256)
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             content = file.read() if status.st_size <= read_up_to else None
     except FileNotFoundError:
-        return None
-    return _Found(row.sha256, path, status, content)
+        return caller, None
+    return caller, _Found(row.sha256, path, status, content)
 
 
 def _matches(headers: Mapping[str, str], etag: str) -> bool:

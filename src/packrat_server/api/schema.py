@@ -51,7 +51,13 @@ _USER = Model(
         ),
         Action("logout", _NOTHING, True),
         Action("whoami", {"type": "String"}, True),
-        Action("change_password", _NOTHING, True, (Parameter("password", "String"),)),
+        Action(
+            "change_password",
+            _NOTHING,
+            True,
+            # The original server does not ask for the old one.
+            (Parameter("password", "String"), Parameter("old_password", "String", optional=True)),
+        ),
     ),
     not_allowed=("LIST", "GET", "UPDATE", "CREATE", "DELETE"),
 )

@@ -1,5 +1,6 @@
 """Actions of a user or mirror on its own account: log in, log out, change the password."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -7,7 +8,7 @@ from typing import TypeVar
 from starlette.concurrency import run_in_threadpool
 
 from packrat_server.accounts.login_queue import RETRY_AFTER_S, QueueFull
-from packrat_server.accounts.sessions import InvalidLogin, Role, change_password, log_in, log_out
+from packrat_server.accounts.sessions import InvalidLogin, Role, change_password, find_secret, log_in, log_out
 from packrat_server.api.call import Call
 from packrat_server.api.messages import CinpError
 
@@ -16,25 +17,15 @@ T = TypeVar("T")
 
 async def login(call: Call) -> str:
     """Open a session; gives its token."""
-    name, secret = call.arguments["username"], call.arguments["password"]
+    name, secret = call.arguments["username"] or "", call.arguments["password"] or ""
     try:
-        return await _hash(call, name or "", partial(log_in, call.context.engine, name or "", secret or ""))
+        return await _with_secret(call, name, secret, partial(log_in, call.context.engine, name, secret))
     except InvalidLogin:
         raise CinpError(400, "Invalid Login") from None
 
 
-async def _hash(call: Call, name: str, work: Callable[[], T]) -> T:
-    """Do work that hashes a secret, in the queue for logins."""
-    try:
-        return await call.context.logins.run(name, work)
-    except QueueFull:
-        reason = f"too many logins at once; try again in {RETRY_AFTER_S} s"
-        raise CinpError(429, reason, {"Retry-After": str(RETRY_AFTER_S)}) from None
-
-
 async def logout(call: Call) -> None:
     """End the session."""
-    _need_session(call)
     await run_in_threadpool(log_out, call.context.engine, call.token or "")
 
 
@@ -45,13 +36,55 @@ async def whoami(call: Call) -> str:
 
 async def set_password(call: Call) -> None:
     """Set the caller's password and end all of the caller's sessions."""
-    password = call.arguments["password"]
-    if not password:
+    new, old = call.arguments["password"], call.arguments["old_password"]
+    if not new:
         raise CinpError(400, {"password": 'Invalid Value "an empty password"'})
+    if not old:
+        raise CinpError(400, {"old_password": "Required Paramater"})
     name = call.caller.name
-    await _hash(call, name, partial(change_password, call.context.engine, name, password))
+    try:
+        await _with_secret(call, name, old, partial(change_password, call.context.engine, name, old, new))
+    except InvalidLogin:
+        raise CinpError(400, {"old_password": 'Invalid Value "not the present password"'}) from None
 
 
-def _need_session(call: Call) -> None:
-    if call.caller.role == Role.NOBODY:
-        raise CinpError(403, "Not Authorized")
+async def _with_secret(call: Call, name: str, secret: str, work: Callable[[], T]) -> T:
+    """Do work that checks a secret, in the queue for logins, and delay those who guess.
+
+    Args:
+        call: The call.
+        name: The name whose secret it is.
+        secret: The secret as it was given.
+        work: The work; it raises InvalidLogin where the secret is wrong.
+
+    Raises:
+        InvalidLogin: The secret is wrong.
+        CinpError: 429, where it is not this caller's turn yet.
+    """
+    delays, logins = call.context.delays, call.context.logins
+    stored = await run_in_threadpool(find_secret, call.context.engine, name)
+    attempt = delays.attempt(name, call.address, secret, stored.hash)
+
+    def check() -> None:
+        # Before the wait in the queue, and after it: others of the same pair may have failed meanwhile.
+        if delays.is_known_wrong(attempt):
+            raise InvalidLogin
+        wait_s = delays.wait_s(attempt, is_mirror=stored.role == Role.MIRROR)
+        if wait_s > 0:
+            raise _too_many("too many failed logins", wait_s)
+
+    check()
+    try:
+        done = await logins.run(name, call.address, work, check, is_first=delays.has_logged_in(attempt))
+    except QueueFull:
+        raise _too_many("too many logins at once", RETRY_AFTER_S) from None
+    except InvalidLogin:
+        delays.failed(attempt)
+        raise
+    delays.succeeded(attempt)
+    return done
+
+
+def _too_many(what: str, wait_s: float) -> CinpError:
+    seconds = math.ceil(wait_s)
+    return CinpError(429, f"{what}; try again in {seconds} s", {"Retry-After": str(seconds)})

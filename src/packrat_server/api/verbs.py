@@ -1,14 +1,15 @@
-"""Answers a CInP request: finds the caller, checks what the caller may do, and runs the function of the verb."""
+"""Answers a CInP request: checks what the caller may do, and runs the function of the verb."""
 
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
-from packrat_server.accounts.sessions import Caller, InvalidSession, Role, find_caller
+from packrat_server.accounts.sessions import Caller, Role
 from packrat_server.accounts.visibility import visible_packages, visible_repos
 from packrat_server.api.actions import ACTIONS
 from packrat_server.api.call import Call
@@ -16,6 +17,7 @@ from packrat_server.api.context import ServerContext
 from packrat_server.api.description import MULTI_URI_MAX, ROOT, Model, uri
 from packrat_server.api.dialect import describe_in
 from packrat_server.api.messages import CinpError, CinpRequest, CinpResponse
+from packrat_server.api.permissions import may_call
 from packrat_server.api.records import READERS, list_files, list_ids
 from packrat_server.api.schema import describe_namespace
 from packrat_server.api.values import object_not_found, read_arguments
@@ -25,25 +27,25 @@ from packrat_server.promotion.wanted_files import wanted_files
 from packrat_server.store.database import reading, writing
 from packrat_server.store.tables import package_files, packages, repos
 
-_FOR_ANYBODY = frozenset({"Auth/User(login)", "Auth/User(whoami)", "Auth/User(logout)"})
-_FOR_MIRRORS = frozenset({"Repo/Repo(poll)", "Repo/Mirror(heartbeat)", "Repo/Mirror(changes)", "Attrib/Tag(tagMap)"})
 _PACKAGE_NAME = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.+-]*")
 _PAGE_LIMIT = 1_000_000
 _KEPT_LIMIT = 1_000_000
 
 
-async def answer(request: CinpRequest, context: ServerContext) -> CinpResponse:
+async def answer(request: CinpRequest, call: Call) -> CinpResponse:
     """Answer one request.
+
+    Args:
+        request: The request.
+        call: Who calls, and from where; the call of an action has its object and arguments besides.
 
     Raises:
         CinpError: It is not allowed, or its answer is an error.
     """
+    caller, context = call.caller, call.context
     if request.verb == "OPTIONS":
         return _options(request)
-    if request.model is not None and request.verb in request.model.not_allowed and request.verb != "CALL":
-        raise CinpError(403, "Not Authorized")
-    # A token that has expired is refused even where nobody needs one, so that the client notices and logs in again.
-    caller = await identify(request.headers, context)
+    check_verb(request)
     if request.verb == "DESCRIBE":
         return _describe(request)
     assert request.model is not None
@@ -54,7 +56,7 @@ async def answer(request: CinpRequest, context: ServerContext) -> CinpResponse:
         case "LIST":
             return await run_in_threadpool(_list, request, request.model, caller, context)
         case "CALL":
-            return await _call(request, request.model, caller, context)
+            return await _call(request, call)
         case "CREATE":
             return await run_in_threadpool(_create, request, request.model, context)
         case "DELETE":
@@ -63,17 +65,14 @@ async def answer(request: CinpRequest, context: ServerContext) -> CinpResponse:
             return await run_in_threadpool(_update, request, request.model, context)
 
 
-async def identify(headers: Mapping[str, str], context: ServerContext) -> Caller:
-    """Find out whose session the request belongs to.
+def check_verb(request: CinpRequest) -> None:
+    """Check that the model takes the verb, whoever calls.
 
     Raises:
-        CinpError: 401, where the token is not, or no longer, that of a session.
+        CinpError: It does not.
     """
-    name, token = headers.get("auth-id"), headers.get("auth-token")
-    try:
-        return await run_in_threadpool(find_caller, context.engine, name, token)
-    except InvalidSession:
-        raise CinpError(401, "Invalid Session") from None
+    if request.model is not None and request.verb in request.model.not_allowed and request.verb != "CALL":
+        raise CinpError(403, "Not Authorized")
 
 
 def _options(request: CinpRequest) -> CinpResponse:
@@ -102,16 +101,8 @@ def _describe(request: CinpRequest) -> CinpResponse:
 def _check_permission(request: CinpRequest, caller: Caller) -> None:
     """Check the caller's role; which objects a mirror sees is decided by the queries (accounts/visibility.py)."""
     assert request.model is not None
-    if request.verb == "CALL":
-        assert request.action is not None
-        called = _short(f"{request.model.path}({request.action.name})")
-        allowed = called in _FOR_ANYBODY or caller.manages or (called in _FOR_MIRRORS and caller.role == Role.MIRROR)
-    elif request.verb in ("GET", "LIST"):
-        allowed = caller.role != Role.NOBODY
-    else:
-        # Deleting can't be undone, so managers may not.
-        allowed = caller.role == Role.ADMIN if request.verb == "DELETE" else caller.manages
-    if not allowed:
+    action = f"({request.action.name})" if request.action is not None else ""
+    if not may_call(caller, request.verb, _short(request.model.path + action)):
         raise CinpError(403, "Not Authorized")
 
 
@@ -180,24 +171,21 @@ def _need(connection: Any, query: Any, values: Mapping[str, Any], key: str) -> N
         raise object_not_found(key, {"package": "Package/Package", "repo": "Repo/Repo"}[key], values[key])
 
 
-async def _call(request: CinpRequest, model: Model, caller: Caller, context: ServerContext) -> CinpResponse:
-    action = request.action
-    assert action is not None
+async def _call(request: CinpRequest, call: Call) -> CinpResponse:
+    model, action = request.model, request.action
+    assert model is not None and action is not None
     headers = {"Verb": "CALL", "Cache-Control": "no-cache", "Multi-Object": "False"}
     run = ACTIONS[_short(f"{model.path}({action.name})")]
-    token = request.headers.get("auth-token")
     if action.static:
         arguments = read_arguments(action.parameters, request.data)
-        return CinpResponse(await run(Call(context, caller, token, None, arguments)), 200, headers)
+        return CinpResponse(await run(replace(call, arguments=arguments)), 200, headers)
     if request.ids is None:
         raise CinpError(400, "Non-Static Actions should be passed ids")
     many = request.many
     # Nothing is done where one of the objects does not exist or is hidden from the caller.
-    await run_in_threadpool(_read, request, model, caller, context)
+    await run_in_threadpool(_read, request, model, call.caller, call.context)
     arguments = read_arguments(action.parameters, request.data)
-    values = await asyncio.gather(
-        *(run(Call(context, caller, token, object_id, arguments)) for object_id in request.ids)
-    )
+    values = await asyncio.gather(*(run(replace(call, id=object_id, arguments=arguments)) for object_id in request.ids))
     if not many:
         return CinpResponse(values[0], 200, headers)
     body = {f"{model.path}:{object_id}:": value for object_id, value in zip(request.ids, values, strict=True)}

@@ -17,10 +17,12 @@ from starlette.types import Receive, Scope, Send
 
 from packrat_core.listen import open_listeners, show_url
 from packrat_server.accounts.login_queue import LoginQueue
+from packrat_server.api.addresses import TrustedProxies
 from packrat_server.api.app import App
 from packrat_server.api.context import ServerContext
 from packrat_server.promotion.epochs import read_epochs
 from packrat_server.serving.change_watch import watching
+from packrat_server.serving.connections import KNOWN_IDLE_S, OpenConnections, connection_limit
 from packrat_server.store.blobs import remove_orphans
 from packrat_server.store.change_notifier import ChangeNotifier
 from packrat_server.store.data_directory_lock import DataDirectoryLock
@@ -32,6 +34,9 @@ log = structlog.get_logger()
 
 _UPLOAD_KEPT_S = 24 * 3600.0
 _GRACEFUL_S = 2
+_ACCEPTED_AT_ONCE = 16
+"""Connections that are accepted before those accepted earlier are counted; few, so that they fit into the limit."""
+_QUEUED_CONNECTIONS = 1024
 
 
 class _Server(uvicorn.Server):
@@ -41,6 +46,13 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._notifier = context.notifier
         self.database = where(context.engine)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to serve."""
+        await super().startup(sockets=sockets)
+        # uvicorn has set the length of the queue to the number of connections that are accepted at a time.
+        for listener in sockets or ():
+            listener.listen(_QUEUED_CONNECTIONS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop on a signal; on a second Ctrl-C, don't wait for answers that are under way.
@@ -57,19 +69,20 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(data_dir: Path, host: str, port: int) -> None:
+def serve(data_dir: Path, host: str, port: int, trusted_proxies: TrustedProxies) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
         data_dir: The server's data directory.
         host: The address to listen on.
         port: The port to listen on.
+        trusted_proxies: The reverse proxies whose X-Forwarded-For counts.
 
     Raises:
         ConfigError: There is no server in data_dir, or the address can't be listened on.
         ServerUnavailable: The database can't be reached.
     """
-    server, listeners = _prepare(data_dir, host, port)
+    server, listeners = _prepare(data_dir, host, port, trusted_proxies)
     log.info("serving", url=_url(listeners[0]), data=str(data_dir), database=server.database)
     # uvicorn closes them.
     server.run(sockets=listeners)
@@ -92,7 +105,7 @@ def running(data_dir: Path, host: str = "127.0.0.1", port: int = 0) -> Iterator[
         ConfigError: There is no server in data_dir, or the address can't be listened on.
         ServerUnavailable: The database can't be reached.
     """
-    server, listeners = _prepare(data_dir, host, port)
+    server, listeners = _prepare(data_dir, host, port, TrustedProxies())
     # The socket listens already, so a request that comes before the thread runs waits instead of failing.
     thread = threading.Thread(target=server.run, kwargs={"sockets": listeners}, name="packrat-server", daemon=True)
     thread.start()
@@ -105,7 +118,9 @@ def running(data_dir: Path, host: str = "127.0.0.1", port: int = 0) -> Iterator[
             listener.close()
 
 
-def _prepare(data_dir: Path, host: str, port: int) -> tuple[_Server, list[socket.socket]]:
+def _prepare(
+    data_dir: Path, host: str, port: int, trusted_proxies: TrustedProxies
+) -> tuple[_Server, list[socket.socket]]:
     engine = open_database(data_dir)
     lock = DataDirectoryLock(data_dir)
     # In this order: while the lock is exclusive no server takes uploads in, so what no record names is an orphan.
@@ -120,17 +135,21 @@ def _prepare(data_dir: Path, host: str, port: int) -> tuple[_Server, list[socket
         lock.release()
         engine.dispose()
         raise
-    context = ServerContext(engine, data_dir, ChangeNotifier(), LoginQueue())
+    context = ServerContext(engine, data_dir, ChangeNotifier(), LoginQueue(), trusted_proxies)
+    connections = OpenConnections(connection_limit(), trusted_proxies)
     config = uvicorn.Config(
         _Lifespan(App(context), context, lock),
-        http="h11",
+        http=connections.protocol(),  # type: ignore[arg-type] # only ever called
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
+        # The application looks at X-Forwarded-For itself.
+        proxy_headers=False,
+        backlog=_ACCEPTED_AT_ONCE,
         timeout_graceful_shutdown=_GRACEFUL_S,
-        timeout_keep_alive=75,
+        timeout_keep_alive=int(KNOWN_IDLE_S),
     )
     return _Server(config, context), listeners
 

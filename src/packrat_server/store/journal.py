@@ -115,7 +115,9 @@ def read_since(connection: Connection, mirror: str, position: str) -> ChangesSin
     if after is None:
         return ChangesSince(present, dict.fromkeys(names), True)
     rows = connection.execute(
+        # A mirror that was away for long would read many rows for each package that changes often.
         select(journal.c.repo, journal.c.package, journal.c.mirror)
+        .distinct()
         .where(journal.c.id > after)
         .where(or_(journal.c.repo.in_(names), journal.c.mirror == mirror))
     )

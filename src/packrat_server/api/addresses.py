@@ -1,0 +1,94 @@
+"""Tells from which address a request comes, also behind a reverse proxy.
+
+1. Behind a trusted proxy, the address is the one that the proxy has seen: the rightmost of X-Forwarded-For that is not
+   a trusted proxy itself. What stands further left the client may have made up.
+2. From all others the header counts for nothing.
+3. Of an IPv6 address the first 64 bits count: whoever has one address of such a network has all.
+
+Source: RFC 7239, RFC 4291.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+
+from packrat_core.errors import ConfigError
+
+_PREFIX_BITS = 64
+
+
+@dataclass(slots=True)
+class Peer:
+    """Who is at the other end of a connection.
+
+    Attributes:
+        host: Its address.
+        is_known: Whether a request of this connection came with a good session, or a trusted proxy connects.
+    """
+
+    host: str
+    is_known: bool = False
+
+
+class TrustedProxies:
+    """The reverse proxies whose X-Forwarded-For counts."""
+
+    def __init__(self, text: str = "") -> None:
+        """Read addresses and networks, separated by commas.
+
+        Raises:
+            ConfigError: A part is neither.
+        """
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        try:
+            self._networks = [ip_network(part, strict=False) for part in parts]
+        except ValueError as error:
+            raise ConfigError(
+                f"--trusted-proxies: {error}", hint="write addresses or networks, such as 127.0.0.1,10.0.0.0/8"
+            ) from None
+
+    def has(self, host: str) -> bool:
+        """Whether a host, an IP address as text, is a trusted proxy."""
+        address = _parse(host)
+        return address is not None and any(address in network for network in self._networks)
+
+    def find_address(self, host: str, forwarded: Sequence[str]) -> str:
+        """Find the address that a request comes from.
+
+        Args:
+            host: The address at the other end of the connection.
+            forwarded: The values of all headers X-Forwarded-For, in their order.
+
+        Returns:
+            The address; of an IPv6 address, its network.
+        """
+        hops = ",".join(forwarded).split(",")
+        found = host
+        while hops and self.has(found):
+            hop = hops.pop().strip()
+            if _parse(hop) is None:
+                break
+            found = hop
+        return name_network(found)
+
+
+def name_network(host: str) -> str:
+    """Give the address as it is counted: an IPv4 address, or the network of an IPv6 address."""
+    address = _parse(host)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((int(address), _PREFIX_BITS), strict=False))
+    return host if address is None else str(address)
+
+
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    """Read an address, also `[::1]`, `[::1]:443`, `1.2.3.4:443` and `fe80::1%eth0`; None for anything else."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

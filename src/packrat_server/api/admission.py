@@ -1,0 +1,88 @@
+"""Bounds what callers may have at work at the same time, so that none of them takes the place of others.
+
+1. Strangers, who have no session: STRANGERS_PER_ADDRESS requests of an address, STRANGERS of all. The body of each is
+   at most STRANGER_BYTES long (body_limits.py), so this bounds their memory, too.
+2. A user or mirror: CALLER_LIMIT requests, polls among them.
+3. Large bodies: one of a caller and READERS of all are received at once, and WORKERS of all are parsed and answered.
+   The others wait; the network holds what their clients send.
+4. Polls: after a change, LOOKERS look at a time for what changed for them.
+
+What is beyond 1 and 2 is answered with 429 before its body is read.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from weakref import WeakValueDictionary
+
+from packrat_server.accounts.sessions import Caller, Role
+from packrat_server.api.messages import CinpError
+
+STRANGERS_PER_ADDRESS = 256
+STRANGERS = 1024
+CALLER_LIMIT = 128
+READERS = 4
+WORKERS = 2
+LOOKERS = 4
+RETRY_AFTER_S = 1
+
+
+class Admission:
+    """What is at work in one server process; call its methods from one event loop only."""
+
+    def __init__(self) -> None:
+        self._at_work: Counter[tuple[str, str]] = Counter()
+        self._strangers = 0
+        self._readers = asyncio.Semaphore(READERS)
+        self._workers = asyncio.Semaphore(WORKERS)
+        self._lookers = asyncio.Semaphore(LOOKERS)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @contextmanager
+    def at_work(self, caller: Caller, address: str) -> Iterator[None]:
+        """Count a request while it is answered.
+
+        Args:
+            caller: Who calls.
+            address: Where the request comes from.
+
+        Raises:
+            CinpError: 429, if the caller or the address has too many requests at work.
+        """
+        is_stranger = caller.role == Role.NOBODY
+        key = ("address", address) if is_stranger else ("caller", caller.name)
+        limit = STRANGERS_PER_ADDRESS if is_stranger else CALLER_LIMIT
+        if self._at_work[key] >= limit or (is_stranger and self._strangers >= STRANGERS):
+            raise CinpError(
+                429, f"too many requests at once; try again in {RETRY_AFTER_S} s", {"Retry-After": str(RETRY_AFTER_S)}
+            )
+        self._at_work[key] += 1
+        self._strangers += is_stranger
+        try:
+            yield
+        finally:
+            self._strangers -= is_stranger
+            self._at_work[key] -= 1
+            if not self._at_work[key]:
+                del self._at_work[key]
+
+    @asynccontextmanager
+    async def reading(self, caller: Caller) -> AsyncIterator[None]:
+        """Wait until a large body of a caller may be received."""
+        # The table forgets a lock that nobody holds or waits for any more.
+        lock = self._locks.setdefault(caller.name, asyncio.Lock())
+        async with lock, self._readers:
+            yield
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Wait until a large body may be parsed and answered."""
+        async with self._workers:
+            yield
+
+    @asynccontextmanager
+    async def looking(self) -> AsyncIterator[None]:
+        """Wait until a poll may look for changes."""
+        async with self._lookers:
+            yield

@@ -1,0 +1,214 @@
+"""Keeps connections within limits of time and number, so that slow or many clients keep nobody else out.
+
+1. The head of a request must arrive within HEAD_S. Of a body, from BODY_GRACE_S on, BODY_BYTES_PER_S must have arrived
+   on average. Time in which the server itself does not read does not count.
+2. Between two requests a connection may stay open for STRANGER_IDLE_S, or KNOWN_IDLE_S once a request had a session.
+3. What follows an answer that did not wait for the body is dropped, for DROP_S at most, and of strangers DROP_BYTES.
+4. An answer of which the client reads nothing for STALLED_S is given up.
+5. As many connections are open as there are descriptors for. The next one takes the place of another one that waits for
+   its client: of strangers if there are any, of the address that has the most, the oldest. A request that is being
+   answered is not ended for that.
+"""
+
+import asyncio
+import functools
+import resource
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+import h11
+import structlog
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from packrat_server.api.addresses import Peer, TrustedProxies, name_network
+
+log = structlog.get_logger()
+
+HEAD_S = 10.0
+BODY_GRACE_S = 10.0
+BODY_BYTES_PER_S = 1024
+STRANGER_IDLE_S = 15.0
+KNOWN_IDLE_S = 75.0
+DROP_S = 30.0
+DROP_BYTES = 16 * 1024 * 1024
+STALLED_S = 60.0
+
+_CONNECTIONS_LIMIT = 4096
+_OTHER_DESCRIPTORS = 256
+"""Descriptors for the database, the log, listeners, and connections that were accepted a moment ago."""
+_SWEEP_S = 1.0
+_REPLACED_PART = 16
+
+
+class Phase(StrEnum):
+    """What a connection waits for."""
+
+    HEAD = "head"
+    BODY = "body"
+    ANSWER = "answer"
+    DROP = "drop"
+    IDLE = "idle"
+
+
+def connection_limit() -> int:
+    """Raise the number of descriptors as far as the system allows, and give how many connections that suffices for.
+
+    A connection may need two, one for the socket and one for the file that is sent or received.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * _CONNECTIONS_LIMIT + _OTHER_DESCRIPTORS
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(16, min(_CONNECTIONS_LIMIT, (soft - _OTHER_DESCRIPTORS) // 2))
+
+
+class OpenConnections:
+    """All connections of one server process."""
+
+    def __init__(self, limit: int, trusted_proxies: TrustedProxies) -> None:
+        self._limit = limit
+        self._trusted_proxies = trusted_proxies
+        self._open: dict[LimitedConnection, None] = {}
+        self._is_sweeping = False
+        self._is_logged = False
+
+    def protocol(self) -> Callable[..., asyncio.Protocol]:
+        """Give what uvicorn makes a connection's protocol of."""
+        return functools.partial(LimitedConnection, self)
+
+    def identify(self, host: str) -> Peer:
+        """Tell who is at the other end; a trusted proxy speaks for many, so it counts as known."""
+        return Peer(host, is_known=self._trusted_proxies.has(host))
+
+    def add(self, connection: "LimitedConnection") -> None:
+        """Note a new connection, and end another one if there are too many."""
+        self._open[connection] = None
+        if len(self._open) > self._limit:
+            self._log_once()
+            for replaced in self._find_replaceable() or [connection]:
+                self.remove(replaced)
+                replaced.end()
+        if not self._is_sweeping:
+            self._is_sweeping = True
+            connection.loop.call_later(_SWEEP_S, self._sweep, connection.loop)
+
+    def remove(self, connection: "LimitedConnection") -> None:
+        """Note that a connection has ended."""
+        self._open.pop(connection, None)
+
+    def _find_replaceable(self) -> "list[LimitedConnection]":
+        """Find the connections that are to make room: of the address with the most, the oldest."""
+        # The newest one, the last, is about to be served.
+        waiting = [connection for connection in self._open if connection.phase() != Phase.ANSWER][:-1]
+        strangers = [connection for connection in waiting if not connection.peer.is_known]
+        by_host: dict[str, list[LimitedConnection]] = {}
+        for connection in strangers or waiting:
+            by_host.setdefault(name_network(connection.peer.host), []).append(connection)
+        # `max` takes the first of several that are equal, so the one with the oldest connection.
+        crowd = max(by_host.values(), key=len, default=[])
+        # In a flood of strangers, several at once: looking at all connections for each new one would take too long.
+        return crowd[: max(1, self._limit // _REPLACED_PART) if strangers else 1]
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        for connection in list(self._open):
+            connection.count(_SWEEP_S)
+        self._is_sweeping = bool(self._open)
+        if self._is_sweeping:
+            loop.call_later(_SWEEP_S, self._sweep, loop)
+        if len(self._open) < self._limit // 2:
+            self._is_logged = False
+
+    def _log_once(self) -> None:
+        if not self._is_logged:
+            self._is_logged = True
+            log.warning("crowded", reason="too many connections; the oldest idle ones are closed", limit=self._limit)
+
+
+class LimitedConnection(H11Protocol):
+    """One connection, which must keep to the limits."""
+
+    def __init__(self, connections: OpenConnections, config: uvicorn.Config, *args: Any, **more: Any) -> None:
+        super().__init__(config, *args, **more)
+        self._connections = connections
+        self._loaded_app = self.app
+        self.app = self._run
+        self.peer = Peer("")
+        self._counted: tuple[Phase, Any] = (Phase.HEAD, None)
+        self._counted_s = 0.0
+        self._received = 0
+        self._unread = 0
+        self._stalled_s = 0.0
+
+    async def _run(self, scope: Any, receive: Any, send: Any) -> None:
+        scope["state"]["peer"] = self.peer
+        await self._loaded_app(scope, receive, send)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin."""
+        super().connection_made(transport)
+        self.peer = self._connections.identify(self.client[0] if self.client is not None else "")
+        self._connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._connections.remove(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read."""
+        self._received += len(data)
+        super().data_received(data)
+        if self.phase() is Phase.DROP and self._received > DROP_BYTES and not self.peer.is_known:
+            self.end()
+
+    def end(self) -> None:
+        """Close the connection at once, whatever is under way."""
+        self.transport.abort()
+
+    def phase(self) -> Phase:
+        """Tell what the connection waits for."""
+        if self.cycle is None:
+            return Phase.HEAD
+        if not self.cycle.response_complete:
+            return Phase.BODY if self.cycle.more_body else Phase.ANSWER
+        if self.conn.their_state is h11.SEND_BODY:
+            return Phase.DROP
+        return Phase.HEAD if self.conn.trailing_data[0] else Phase.IDLE
+
+    def count(self, passed_s: float) -> None:
+        """Count time that has passed, and end the connection if it has waited for too long."""
+        phase = self.phase()
+        if (phase, self.cycle) != self._counted:
+            self._counted = (phase, self.cycle)
+            self._counted_s, self._received = 0.0, 0
+        elif not self._is_held_up_by_server(phase):
+            self._counted_s += passed_s
+        if self._is_overdue(phase) or self._is_stalled(passed_s):
+            self.end()
+
+    def _is_held_up_by_server(self, phase: Phase) -> bool:
+        """Whether the client waits for the server to read on."""
+        return phase is Phase.BODY and (self.flow.read_paused or self.cycle.waiting_for_100_continue)
+
+    def _is_overdue(self, phase: Phase) -> bool:
+        match phase:
+            case Phase.HEAD:
+                return self._counted_s >= HEAD_S
+            case Phase.BODY:
+                return self._received < (self._counted_s - BODY_GRACE_S) * BODY_BYTES_PER_S
+            case Phase.DROP:
+                return self._counted_s >= DROP_S
+            case Phase.IDLE:
+                return self._counted_s >= (KNOWN_IDLE_S if self.peer.is_known else STRANGER_IDLE_S)
+            case _:
+                return False
+
+    def _is_stalled(self, passed_s: float) -> bool:
+        """Whether the client reads nothing of the answer."""
+        unread = self.transport.get_write_buffer_size()
+        self._stalled_s = self._stalled_s + passed_s if unread and unread == self._unread else 0.0
+        self._unread = unread
+        return self._stalled_s >= STALLED_S
