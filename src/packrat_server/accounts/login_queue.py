@@ -12,7 +12,7 @@ A hash is slow on purpose, so many logins at once must not take the threads, pro
 
 Usage:
 
-    token = await logins.run(name, address, lambda: log_in(engine, name, secret), check)
+    stored = await logins.run(name, address, lambda: check_secret(engine, name, secret), check)
 """
 
 import asyncio

@@ -87,8 +87,8 @@ def find_secret(engine: Engine, name: str) -> Secret:
         return _secret_of(connection, name)
 
 
-def log_in(engine: Engine, name: str, secret: str) -> str:
-    """Open a session for a user or a mirror.
+def check_secret(engine: Engine, name: str, secret: str) -> Secret:
+    """Check the secret of a user or mirror; this takes a while, since it hashes the secret.
 
     Args:
         engine: The database.
@@ -96,7 +96,7 @@ def log_in(engine: Engine, name: str, secret: str) -> str:
         secret: The user's password or the mirror's psk.
 
     Returns:
-        The token of the new session.
+        What is stored of the secret.
 
     Raises:
         InvalidLogin: There is no such name, or the secret does not belong to it.
@@ -104,16 +104,31 @@ def log_in(engine: Engine, name: str, secret: str) -> str:
     stored = find_secret(engine, name)
     if not matches(secret, stored.hash) or not stored.is_usable:
         raise InvalidLogin
+    return stored
+
+
+def open_session(engine: Engine, name: str, stored: Secret) -> str:
+    """Open a session for a user or a mirror.
+
+    Args:
+        engine: The database.
+        name: The name of the user or mirror.
+        stored: What was stored when the secret was checked.
+
+    Returns:
+        The token of the new session.
+
+    Raises:
+        InvalidLogin: The secret has been changed meanwhile. All sessions have been ended then, and none may begin now.
+    """
     token = "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_LENGTH))
     now = time.time()
+    session = {"token_hash": _digest(token), "name": name, "role": stored.role, "expires": now + _SESSION_S}
     with writing(engine) as connection:
-        # Hashing takes a while. If the secret was changed meanwhile, all sessions have been ended; none may begin now.
         if _secret_of(connection, name) != stored:
             raise InvalidLogin
         connection.execute(delete(sessions).where(sessions.c.expires < now))
-        connection.execute(
-            insert(sessions).values(token_hash=_digest(token), name=name, role=stored.role, expires=now + _SESSION_S)
-        )
+        connection.execute(insert(sessions).values(session))
     return token
 
 
@@ -177,9 +192,7 @@ def change_password(engine: Engine, name: str, old: str, new: str) -> None:
     Raises:
         InvalidLogin: The present password is another one.
     """
-    stored = find_secret(engine, name)
-    if not matches(old, stored.hash) or not stored.is_usable:
-        raise InvalidLogin
+    stored = check_secret(engine, name, old)
     changed = {"password": hash_secret(new), "updated": datetime.now(UTC)}
     with writing(engine) as connection:
         # Hashing takes a while; the password may have been changed meanwhile.

@@ -3,8 +3,8 @@
 1. Strangers, who have no session: STRANGERS_PER_ADDRESS requests of an address, STRANGERS of all. The body of each is
    at most STRANGER_BYTES long (body_limits.py), so this bounds their memory, too.
 2. A user or mirror: CALLER_LIMIT requests, polls among them.
-3. Large bodies: one of a caller and READERS of all are received at once, and WORKERS of all are parsed and answered.
-   The others wait; the network holds what their clients send.
+3. Large bodies: one of a caller and LARGE_BODIES of all are in memory at the same time, and WORKERS of these are parsed
+   and answered. The others wait; the network holds what their clients send.
 4. Polls: after a change, LOOKERS look at a time for what changed for them.
 
 What is beyond 1 and 2 is answered with 429 before its body is read.
@@ -22,8 +22,8 @@ from packrat_server.api.messages import CinpError
 STRANGERS_PER_ADDRESS = 256
 STRANGERS = 1024
 CALLER_LIMIT = 128
-READERS = 4
-WORKERS = 2
+LARGE_BODIES = 4
+WORKERS = 1
 LOOKERS = 4
 RETRY_AFTER_S = 1
 
@@ -34,7 +34,7 @@ class Admission:
     def __init__(self) -> None:
         self._at_work: Counter[tuple[str, str]] = Counter()
         self._strangers = 0
-        self._readers = asyncio.Semaphore(READERS)
+        self._large_bodies = asyncio.Semaphore(LARGE_BODIES)
         self._workers = asyncio.Semaphore(WORKERS)
         self._lookers = asyncio.Semaphore(LOOKERS)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -68,11 +68,11 @@ class Admission:
                 del self._at_work[key]
 
     @asynccontextmanager
-    async def reading(self, caller: Caller) -> AsyncIterator[None]:
-        """Wait until a large body of a caller may be received."""
+    async def large_body(self, caller: Caller) -> AsyncIterator[None]:
+        """Wait until a large body of a caller may be received; it counts until its request is answered."""
         # The table forgets a lock that nobody holds or waits for any more.
         lock = self._locks.setdefault(caller.name, asyncio.Lock())
-        async with lock, self._readers:
+        async with lock, self._large_bodies:
             yield
 
     @asynccontextmanager

@@ -106,12 +106,13 @@ class App:
             body = await read_body(request, limit)
             return await _unless_gone(request, answer(read_request(request.method, uri, headers, body), call))
         admission = self._context.admission
-        async with admission.reading(call.caller):
+        async with admission.large_body(call.caller):
             body = await read_body(request, limit)
-        async with admission.working():
-            # Parsing a large body takes a while, so it goes to a thread.
-            cinp_request = await run_in_threadpool(read_request, request.method, uri, headers, body)
-            return await _unless_gone(request, answer(cinp_request, call))
+            async with admission.working():
+                # Parsing a large body takes a while, so it goes to a thread.
+                cinp_request = await run_in_threadpool(read_request, request.method, uri, headers, body)
+                del body
+                return await _unless_gone(request, answer(cinp_request, call))
 
 
 async def _unless_gone(request: Request, answering: Coroutine[Any, Any, Response]) -> Response:

@@ -48,7 +48,7 @@ def is_large(request: Request, limit: int) -> bool:
     return limit > SMALL_BYTES and (length is None or length > SMALL_BYTES)
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int) -> bytes | bytearray:
     """Read a body.
 
     Args:
@@ -75,7 +75,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     except TimeoutError:
         reason = f"the body did not arrive within {_LARGE_BODY_S:.0f} s"
         raise CinpError(408, reason, {"Connection": "close"}) from None
-    return bytes(body)
+    return body
 
 
 def _length(request: Request) -> int | None:

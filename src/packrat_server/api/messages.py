@@ -77,7 +77,7 @@ class CinpRequest:
         return asked_for == "true" or count > 1
 
 
-def read_request(verb: str, path: str, headers: Mapping[str, str], body: bytes) -> CinpRequest:
+def read_request(verb: str, path: str, headers: Mapping[str, str], body: bytes | bytearray) -> CinpRequest:
     """Parse a request.
 
     Args:
@@ -107,7 +107,7 @@ def read_request(verb: str, path: str, headers: Mapping[str, str], body: bytes) 
     return request
 
 
-def _read_body(headers: Mapping[str, str], body: bytes) -> Any:
+def _read_body(headers: Mapping[str, str], body: bytes | bytearray) -> Any:
     kind = headers.get("content-type", "")
     if kind and not kind.startswith("application/json"):
         raise CinpError(400, f'Unknown Content-Type "{kind[:100]}"')

@@ -8,7 +8,15 @@ from typing import TypeVar
 from starlette.concurrency import run_in_threadpool
 
 from packrat_server.accounts.login_queue import RETRY_AFTER_S, QueueFull
-from packrat_server.accounts.sessions import InvalidLogin, Role, change_password, find_secret, log_in, log_out
+from packrat_server.accounts.sessions import (
+    InvalidLogin,
+    Role,
+    change_password,
+    check_secret,
+    find_secret,
+    log_out,
+    open_session,
+)
 from packrat_server.api.call import Call
 from packrat_server.api.messages import CinpError
 
@@ -19,7 +27,8 @@ async def login(call: Call) -> str:
     """Open a session; gives its token."""
     name, secret = call.arguments["username"] or "", call.arguments["password"] or ""
     try:
-        return await _with_secret(call, name, secret, partial(log_in, call.context.engine, name, secret))
+        stored = await _with_secret(call, name, secret, partial(check_secret, call.context.engine, name, secret))
+        return await run_in_threadpool(open_session, call.context.engine, name, stored)
     except InvalidLogin:
         raise CinpError(400, "Invalid Login") from None
 
