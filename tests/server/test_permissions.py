@@ -128,6 +128,16 @@ def test_a_new_password_needs_the_old_one_and_ends_all_sessions(tmp_path: Path) 
             assert server.call("CALL", "/api/v2/Auth/User(login)", login, None).status == status
 
 
+def test_a_mirrors_session_changes_no_psk(server: World) -> None:
+    for arguments in ({"password": "mine"}, {"password": "mine", "old_password": "lab_psk"}, {}):
+        refused = server.call("CALL", PASSWORD, arguments, "lab")
+        assert (refused.status, refused.value) == (403, {"message": "Not Authorized"})
+    login = {"username": "lab", "password": "lab_psk"}
+    assert server.call("CALL", "/api/v2/Auth/User(login)", login, None).status == 200
+    # The session goes on.
+    assert server.call("GET", "/api/v2/Repo/Mirror:lab:", None, "lab").status == 200
+
+
 def test_a_poll_ends_with_its_session(tmp_path: Path) -> None:
     with world(tmp_path) as server, ThreadPoolExecutor() as pool:
         target = "/api/v2/Repo/Mirror:lab:(changes)"

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 
 from packrat_server import admin
-from packrat_server.accounts.sessions import InvalidLogin, Role, find_caller, log_in
+from packrat_server.accounts.sessions import InvalidLogin, Role, check_secret, find_caller, open_session
 from packrat_server.admin.new_server import init
 from packrat_server.cli import main as cli
 from packrat_server.store.database import open_database, reading, writing
@@ -26,6 +26,10 @@ from support.world import World, world
 REPO = ("repo", "set", "apt-dev")
 NEW_REPO = (*REPO, "--type", "apt", "--tag", "dev", "--distro", "bookworm")
 MIRROR = ("mirror", "set", "lab")
+
+
+def log_in(engine: Engine, name: str, secret: str) -> str:
+    return open_session(engine, name, check_secret(engine, name, secret))
 
 
 @pytest.fixture

@@ -70,6 +70,12 @@ def init(data_dir: Path, database: str | None = None) -> str:
         raise ConfigError(f"{data_dir} holds a packrat server already", hint="`packrat-server serve` starts it")
     password = new_password()
     try:
+        # A new server would take the files of the old one for leftovers, and remove them.
+        if any((data_dir / "files").glob("*/*")):
+            raise ConfigError(
+                f"{data_dir / 'files'} holds package files of a server whose database is missing",
+                hint="restore packrat.db, or the file `database`, or move `files` away",
+            )
         data_dir.mkdir(parents=True, exist_ok=True)
         for name in ("files", "incoming"):
             (data_dir / name).mkdir(exist_ok=True)

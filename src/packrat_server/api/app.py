@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from packrat_core.errors import ServerUnavailable
+from packrat_core.errors import PackratError
 from packrat_server.accounts.sessions import ANONYMOUS, Caller
 from packrat_server.api.addresses import Peer
 from packrat_server.api.body_limits import is_large, limit_of, read_body
@@ -48,7 +48,7 @@ class App:
                 response = CinpResponse(explain_in(error.body, version), error.status, error.headers)
             except ClientDisconnect:
                 return
-            except ServerUnavailable as error:
+            except PackratError as error:
                 log.error("%s %s: %s", request.method, scope["path"], error)
                 response = CinpResponse(
                     {"message": "the server's database can't be used just now; try again later"}, 500

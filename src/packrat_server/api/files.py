@@ -148,7 +148,7 @@ def _find(
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             content = file.read() if status.st_size <= read_up_to else None
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return caller, None
     return caller, _Found(row.sha256, path, status, content)
 

@@ -16,7 +16,8 @@ def _refuse_root(_ctx: click.Context, _param: click.Parameter, data: Path) -> Pa
 
 data_option = click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    # Each command says itself why it can't be read.
+    type=click.Path(path_type=Path, readable=False),
     callback=_refuse_root,
     default=Path("/var/lib/packrat-server"),
     show_default=True,

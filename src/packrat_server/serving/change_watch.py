@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import psycopg
 import structlog
 
-from packrat_core.errors import ServerUnavailable
+from packrat_core.errors import PackratError
 from packrat_server.api.context import ServerContext
 from packrat_server.store.database import read_url, reading, where
 from packrat_server.store.journal import newest
@@ -48,7 +48,7 @@ class _Watch:
         while True:
             try:
                 await (self._look_often() if self._url is None else self._listen(self._url))
-            except (ServerUnavailable, psycopg.Error, OSError) as error:
+            except (PackratError, psycopg.Error, OSError) as error:
                 if not self._away:
                     log.error("waiting", database=database, reason=first_line(error))
                 self._away = True

@@ -1,12 +1,14 @@
 """Runs the server: in this thread until it is told to stop, or in a thread beside the caller."""
 
 import asyncio
+import ctypes
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -23,10 +25,10 @@ from packrat_server.api.context import ServerContext
 from packrat_server.promotion.epochs import read_epochs
 from packrat_server.serving.change_watch import watching
 from packrat_server.serving.connections import KNOWN_IDLE_S, OpenConnections, connection_limit
-from packrat_server.store.blobs import remove_orphans
+from packrat_server.store.blobs import check_directories, explained, remove_orphans
 from packrat_server.store.change_notifier import ChangeNotifier
 from packrat_server.store.data_directory_lock import DataDirectoryLock
-from packrat_server.store.database import open_database, where, writing
+from packrat_server.store.database import check_database, open_database, where, writing
 from packrat_server.store.journal import prune
 from packrat_server.store.tables import package_files, uploads
 
@@ -37,6 +39,9 @@ _GRACEFUL_S = 2
 _ACCEPTED_AT_ONCE = 16
 """Connections that are accepted before those accepted earlier are counted; few, so that they fit into the limit."""
 _QUEUED_CONNECTIONS = 1024
+_SWITCH_S = 0.0005
+_M_MMAP_THRESHOLD = -3
+_OWN_BLOCK_BYTES = 256 * 1024
 
 
 class _Server(uvicorn.Server):
@@ -84,6 +89,7 @@ def serve(data_dir: Path, host: str, port: int, trusted_proxies: TrustedProxies)
     """
     server, listeners = _prepare(data_dir, host, port, trusted_proxies)
     log.info("serving", url=_url(listeners[0]), data=str(data_dir), database=server.database)
+    _favour_short_requests()
     # uvicorn closes them.
     server.run(sockets=listeners)
     log.info("stopped")
@@ -122,19 +128,22 @@ def _prepare(
     data_dir: Path, host: str, port: int, trusted_proxies: TrustedProxies
 ) -> tuple[_Server, list[socket.socket]]:
     engine = open_database(data_dir)
-    lock = DataDirectoryLock(data_dir)
-    # In this order: while the lock is exclusive no server takes uploads in, so what no record names is an orphan.
-    try:
-        read_epochs(engine, data_dir)
-        named = _remove_old_records(engine)
-        if lock.is_alone:
-            _remove_orphans(data_dir, named)
-            lock.share()
+    with ExitStack() as undo:
+        undo.callback(engine.dispose)
+        check_database(engine)
+        with explained(data_dir):
+            lock = DataDirectoryLock(data_dir)
+            undo.callback(lock.release)
+            # In this order: while the lock is exclusive no server takes uploads in, so what no record names is an
+            # orphan.
+            named = _remove_old_records(engine)
+            check_directories(data_dir, bool(named))
+            read_epochs(engine, data_dir)
+            if lock.is_alone:
+                _remove_orphans(data_dir, named)
+                lock.share()
         listeners = open_listeners(host, port, "--listen")
-    except BaseException:
-        lock.release()
-        engine.dispose()
-        raise
+        undo.pop_all()
     context = ServerContext(engine, data_dir, ChangeNotifier(), LoginQueue(), trusted_proxies)
     connections = OpenConnections(connection_limit(), trusted_proxies)
     config = uvicorn.Config(
@@ -152,6 +161,14 @@ def _prepare(
         timeout_keep_alive=int(KNOWN_IDLE_S),
     )
     return _Server(config, context), listeners
+
+
+def _favour_short_requests() -> None:
+    """Let a long computation, such as parsing a large body, delay others little, and give its memory back after it."""
+    sys.setswitchinterval(_SWITCH_S)
+    # The C library would keep large blocks in each thread that ever had one. Other C libraries have no such function.
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _OWN_BLOCK_BYTES)
 
 
 def _url(listener: socket.socket) -> str:

@@ -1,14 +1,21 @@
 """Stores package files under their SHA-256, in `files/` below the data directory; they arrive in `incoming/`."""
 
+import errno
 import hashlib
 import os
+import re
 import secrets
-from collections.abc import AsyncIterator, Collection
-from contextlib import suppress
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio.to_thread
+
+from packrat_core.errors import ConfigError, DiskError
+from packrat_core.fs.ownership import explain_denied, explain_unwritable
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +84,66 @@ def _keep(part: Path, path: Path) -> None:
         os.close(descriptor)
 
 
+def check_directories(data_dir: Path, has_records: bool) -> None:
+    """Check the directories of a data directory before it is served, and make those that may be missing.
+
+    Args:
+        data_dir: The server's data directory.
+        has_records: Whether records name files.
+
+    Raises:
+        ConfigError: One is missing, is not a directory, or may not be written.
+        DiskError: The disk is full.
+    """
+    files, incoming = data_dir / "files", data_dir / "incoming"
+    if has_records and not files.exists():
+        raise ConfigError(f"{files} is missing, but records name files", hint="restore it from a backup")
+    with explained(data_dir):
+        for directory in (files, incoming):
+            if directory.exists() and not directory.is_dir():
+                raise ConfigError(
+                    f"{directory} is not a directory", hint="move it away; if it was one, restore it from a backup"
+                )
+            directory.mkdir(exist_ok=True)
+            why = explain_unwritable(directory)
+            if why is not None:
+                raise ConfigError(f"{directory} can't be written: {why}")
+
+
+@contextmanager
+def explained(data_dir: Path) -> Iterator[None]:
+    """Turn what the system says of the data directory into a sentence for the operator.
+
+    Raises:
+        ConfigError: The operator must mend the directory.
+        DiskError: The disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        path = Path(error.filename) if isinstance(error.filename, str) else data_dir
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskError(f"{path} can't be written: {error.strerror}", hint="free space on its filesystem") from None
+        why = explain_denied(path)
+        hint = "" if why else "mend it, or move it away and restore it from a backup"
+        raise ConfigError(f"{path} can't be used: {why or error.strerror}", hint=hint) from None
+
+
 def remove_orphans(data_dir: Path, named: Collection[str]) -> int:
     """Remove unfinished uploads and the files that no record names; gives the number of removed files.
 
-    No server may take uploads in meanwhile: a file that has just arrived has no record yet.
+    No server may take uploads in meanwhile: a file that has just arrived has no record yet. What the server has not
+    made itself, by its name or type, stays where it is.
     """
     removed = 0
-    for part in (data_dir / "incoming").glob("*"):
-        part.unlink(missing_ok=True)
-    for directory in (data_dir / "files").glob("*"):
+    for part in (data_dir / "incoming").iterdir():
+        if part.is_file() and not part.is_symlink():
+            part.unlink(missing_ok=True)
+    for directory in (data_dir / "files").iterdir():
+        if directory.is_symlink() or not directory.is_dir():
+            continue
         for path in directory.iterdir():
-            if path.name not in named:
+            if path.name not in named and _SHA256.fullmatch(path.name) and path.is_file():
                 path.unlink(missing_ok=True)
                 removed += 1
         with suppress(OSError):

@@ -1,12 +1,18 @@
-"""Connects to a database that is an SQLite file."""
+"""Connects to a database that is an SQLite file, and explains why it can't be used."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 
+from packrat_core.errors import ConfigError, DiskError, PackratError, ServerUnavailable
+from packrat_core.fs.ownership import explain_unreadable, explain_unwritable
+
 _BUSY_TIMEOUT_S = 30
 _CONNECTIONS = 40
+_LOG_BYTES = 256 * 1024
+"""Room that the write-ahead log needs at least."""
 
 
 def connect_sqlite(path: Path) -> Engine:
@@ -34,3 +40,47 @@ def connect_sqlite(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def explain_sqlite(path: Path, reason: str) -> PackratError:
+    """Explain why an SQLite file can't be used.
+
+    Args:
+        path: The file.
+        reason: What the driver says.
+
+    Returns:
+        ServerUnavailable where waiting helps, DiskError where space does, ConfigError where the operator must mend the
+        file.
+    """
+    if "locked" in reason or "busy" in reason:
+        return ServerUnavailable(f"{path} is held by another process: {reason}", hint="wait for it to end")
+    # Without room for the shared memory of its write-ahead log, SQLite reports a mere I/O error.
+    if "full" in reason or ("disk I/O error" in reason and not _has_room(path.parent)):
+        return DiskError(f"{path} can't be written: {reason}", hint="free space on its filesystem")
+    if path.is_dir():
+        return ConfigError(f"{path} is a directory, not a database", hint=_restore(path))
+    why = explain_unreadable(path) or explain_unwritable(path, path.parent, *_beside(path))
+    if why is not None:
+        return ConfigError(f"{path} can't be used: {why}")
+    if "readonly" in reason or "unable to open" in reason:
+        return ConfigError(
+            f"{path} can't be used: {reason}",
+            hint="check that its filesystem is mounted, and not read-only, and that packrat.db-wal and -shm are files",
+        )
+    if "disk I/O error" in reason:
+        return ConfigError(f"{path} can't be read: {reason}", hint=f"check the disk and its log; {_restore(path)}")
+    return ConfigError(f"{path} is damaged: {reason}", hint=_restore(path))
+
+
+def _has_room(directory: Path) -> bool:
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize >= _LOG_BYTES
+
+
+def _beside(path: Path) -> list[Path]:
+    return [path.with_name(path.name + end) for end in ("-wal", "-shm")]
+
+
+def _restore(path: Path) -> str:
+    return f"stop the server, remove {path.name}, {path.name}-wal and -shm, and restore {path.name} from a backup"
