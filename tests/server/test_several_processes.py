@@ -36,9 +36,9 @@ def server(tmp_path: Path, new_database: Callable[[], str | None]) -> Iterator[W
 
 
 @contextmanager
-def other_process(beside: World) -> Iterator[World]:
+def other_process(beside: World, *options: str, descriptors: int = 0) -> Iterator[World]:
     """A second `packrat-server serve` on the same data directory; it must end well, too."""
-    process = serving(beside.data)
+    process = serving(beside.data, *options, descriptors=descriptors)
     assert process.stderr is not None
     try:
         # A line may come before it: the rpms of the recorded world have no bytes, and the server says so.
@@ -47,7 +47,7 @@ def other_process(beside: World) -> Iterator[World]:
             line = process.stderr.readline()
             assert line, said
             said += line
-        made = World(beside.data, found[0])
+        made = World(beside.data, found[0], process_id=process.pid)
         # Only when it answers it also listens to signals.
         assert made.call("CALL", "/api/v2/Auth/User(whoami)", who=None).status == 200
         yield made
@@ -58,8 +58,11 @@ def other_process(beside: World) -> Iterator[World]:
     assert "stopped" in said
 
 
-def serving(data: Path) -> "subprocess.Popen[str]":
-    line = [sys.executable, "-m", "packrat_server.cli", "serve", "--data", str(data), "--listen", "127.0.0.1:0"]
+def serving(data: Path, *options: str, descriptors: int = 0) -> "subprocess.Popen[str]":
+    """Start a server; descriptors: how many files it may have open, if not as many as this process."""
+    bounds = ["prlimit", f"--nofile={descriptors}:{descriptors}"] if descriptors else []
+    command = ["serve", "--data", str(data), "--listen", "127.0.0.1:0", *options]
+    line = [*bounds, sys.executable, "-m", "packrat_server.cli", *command]
     return subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
 
 

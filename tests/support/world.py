@@ -33,11 +33,16 @@ class World:
     data: Path
     url: str
     tokens: dict[str, str] = field(default_factory=dict)
+    process_id: int = 0
+    """That of a server in a process of its own."""
+    source: str = ""
+    """The address to ask from."""
 
     def ask(self, verb: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> "Answer":
         """Send one request as it is."""
         host = self.url.removeprefix("http://")
-        connection = http.client.HTTPConnection(host, timeout=60)
+        source = (self.source, 0) if self.source else None
+        connection = http.client.HTTPConnection(host, timeout=60, source_address=source)
         try:
             connection.putrequest(verb, target, skip_accept_encoding=True)
             for name, value in headers.items():
