@@ -21,6 +21,7 @@ from packrat_agent.status.values import Status
 from packrat_core import errors
 from packrat_core.errors import ConfigError, PackratError
 from packrat_server.cli import main as server_cli
+from packrat_server.serving.connections import CONNECTIONS_LIMIT, OTHER_DESCRIPTORS
 
 _TOP = Path(__file__).parents[2]
 _SAMPLE = _TOP / "packaging/mirror.conf"
@@ -195,6 +196,16 @@ def test_systemd_accepts_the_units(unit: str, tmp_path: Path) -> None:
     held = ["systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", str(there)]
     done = subprocess.run(held, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-200:]
+
+
+@pytest.mark.parametrize("unit", ["packrat-agent", "packrat-server"])
+def test_the_units_bound_what_a_fault_may_take(unit: str) -> None:
+    settings = dict(re.findall(r"^(\w+)=(.*)$", (_TOP / f"packaging/{unit}.service").read_text(), re.MULTILINE))
+    assert settings["LimitCORE"] == "0"
+    assert settings["MemoryMax"] in ("1G", "4G")
+    assert int(settings["TasksMax"]) >= 256
+    # As many as the server uses.
+    assert int(settings["LimitNOFILE"]) >= 2 * CONNECTIONS_LIMIT + OTHER_DESCRIPTORS
 
 
 def test_the_unit_tells_systemd_what_the_program_says() -> None:

@@ -10,17 +10,19 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
-from packrat_server import admin
+from packrat_server.accounts.passwords import hash_secret
 from packrat_server.api.admission import CALLER_LIMIT
 from packrat_server.serving import connections
 from packrat_server.store.database import open_database, writing
 from packrat_server.store.journal import read_position
-from packrat_server.store.tables import journal
+from packrat_server.store.tables import journal, mirror_repos, mirrors
 from server.test_several_processes import other_process
 from support.world import SECRETS, World, world
 
@@ -41,17 +43,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         with writing(engine) as connection:
             made.tokens["position"] = read_position(connection)
             rows = [
-                {"mark": "x", "at": time.time(), "repo": "apt-dev", "package": f"p{n % 2000}"} for n in range(60_000)
+                {"mark": "x", "at": time.time(), "repo": "apt-dev", "package": f"p{n % 2000}"} for n in range(20_000)
             ]
             connection.execute(journal.insert(), rows)
-        for number in range(200):
-            admin.save_mirror(engine, f"mirror{number}", ["apt-dev"], psk=f"psk {number}")
+            make_mirrors(connection)
         engine.dispose()
         with other_process(made, descriptors=DESCRIPTORS) as other:
             other.tokens["position"] = made.tokens["position"]
             for name in ("lab", "prod", "root"):
                 other.auth(name)
             yield other
+
+
+def make_mirrors(connection: Connection) -> None:
+    """200 mirrors with the same psk, which takes long to hash for each."""
+    now, psk = datetime.now(UTC), hash_secret("psk")
+    for number in range(200):
+        name = f"mirror{number}"
+        connection.execute(mirrors.insert().values(name=name, description="x", psk=psk, created=now, updated=now))
+        connection.execute(mirror_repos.insert().values(mirror=name, repo="apt-dev", ordinal=0))
 
 
 @pytest.fixture(autouse=True)
@@ -166,7 +176,7 @@ def test_mirrors_that_all_start_at_once_get_in(server: World) -> None:
     def start(number: int) -> int:
         name = f"mirror{number}"
         headers = {**PLAIN, "Auth-Id": name}
-        login = {"username": name, "password": f"psk {number}"}
+        login = {"username": name, "password": "psk"}
         while (answer := server.call("CALL", LOGIN, login, None)).status == 429:
             threading.Event().wait(int(answer.headers["Retry-After"]))
         headers["Auth-Token"] = answer.value

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Coroutine, Mapping, MutableMapping
 from contextlib import ExitStack
 from typing import Any
@@ -46,6 +47,8 @@ class App:
                 response = await self._route(request, held)
             except CinpError as error:
                 response = CinpResponse(explain_in(error.body, version), error.status, error.headers)
+                # The frames that the error went through would keep a large body until the next garbage collection.
+                traceback.clear_frames(error.__traceback__)
             except ClientDisconnect:
                 return
             except PackratError as error:

@@ -116,7 +116,9 @@ def _read_body(headers: Mapping[str, str], body: bytes | bytearray) -> Any:
     try:
         return parse_json(body)
     except ValueError as error:
-        raise CinpError(400, f'Error Parsing JSON Request data: "{str(error)[:200]}"') from None
+        reason = str(error)[:200]
+    # Not within the handler: the error would keep that of the parser, which keeps the text.
+    raise CinpError(400, f'Error Parsing JSON Request data: "{reason}"')
 
 
 def _find(match: re.Match[str], path: str) -> tuple[Model | None, Action | None]:

@@ -35,8 +35,8 @@ DROP_S = 30.0
 DROP_BYTES = 16 * 1024 * 1024
 STALLED_S = 60.0
 
-_CONNECTIONS_LIMIT = 4096
-_OTHER_DESCRIPTORS = 256
+CONNECTIONS_LIMIT = 4096
+OTHER_DESCRIPTORS = 256
 """Descriptors for the database, the log, listeners, and connections that were accepted a moment ago."""
 _SWEEP_S = 1.0
 _REPLACED_PART = 16
@@ -58,11 +58,11 @@ def connection_limit() -> int:
     A connection may need two, one for the socket and one for the file that is sent or received.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * _CONNECTIONS_LIMIT + _OTHER_DESCRIPTORS
+    wanted = 2 * CONNECTIONS_LIMIT + OTHER_DESCRIPTORS
     if soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return max(16, min(_CONNECTIONS_LIMIT, (soft - _OTHER_DESCRIPTORS) // 2))
+    return max(16, min(CONNECTIONS_LIMIT, (soft - OTHER_DESCRIPTORS) // 2))
 
 
 class OpenConnections:
