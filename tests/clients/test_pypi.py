@@ -1,15 +1,9 @@
 """The real pip, uv and poetry resolve and install from what the agent built, through each web server."""
 
-import functools
 import hashlib
-import http.server
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import threading
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -25,11 +19,10 @@ import pytest
 from packrat_agent.formats.interface import WebServer
 from packrat_agent.formats.pypi.pages import JSON_TYPE
 from packrat_demo.build_wheel import Python, build_sdist_zip, write_sdist, write_wheel
+from support.python_clients import installed, pip, plain_server, run, uv
 from support.stage import Stage, stage
 from support.web import web_server
 from support.web_servers import front
-
-CLIENTS = Path(__file__).parents[2] / ".cache/clients/bin"
 
 # The name that a project has is not the one that its pages have.
 NAMED = "My.Dashed-Pkg_Name"
@@ -85,60 +78,6 @@ def index(mirror: Mirror, request: pytest.FixtureRequest) -> Iterator[str]:
         site = mirror.lab.agent("site", request.param, "--host", "repo.example.com").stdout
         with front(WebServer(request.param), site, Path(place)) as url:
             yield f"{url}/pypi-dev/simple/"
-
-
-def run(name: str, *arguments: str, directory: Path, expect: int | None = 0) -> str:
-    """Run a client that knows nothing but what it is told; gives what it says."""
-    program = CLIENTS / name
-    assert program.exists(), f"{program} is missing: tests/provision.sh installs it"
-    keep = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_", "POETRY_"))}
-    own = {
-        "HOME": str(directory),
-        "PIP_CONFIG_FILE": "/dev/null",
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_NO_INPUT": "1",
-        "PIP_NO_CACHE_DIR": "1",
-        "UV_CACHE_DIR": str(directory / "uv-cache"),
-        "UV_NO_CONFIG": "1",
-        "UV_PYTHON": sys.executable,
-        "UV_PYTHON_DOWNLOADS": "never",
-        "POETRY_CONFIG_DIR": str(directory / "poetry-config"),
-        "POETRY_CACHE_DIR": str(directory / "poetry-cache"),
-        "POETRY_VIRTUALENVS_IN_PROJECT": "true",
-        "POETRY_KEYRING_ENABLED": "false",
-        "NO_COLOR": "1",
-    }
-    done = subprocess.run(
-        [str(program), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=directory,
-        env=keep | own,
-        check=False,
-    )
-    told = done.stdout + done.stderr
-    if expect is None:
-        assert done.returncode != 0, told
-    else:
-        assert done.returncode == expect, told
-    return told
-
-
-def pip(index: str, directory: Path, *arguments: str, expect: int | None = 0) -> str:
-    target = ("--target", str(directory / "target"))
-    return run("pip", "install", "--index-url", index, *target, *arguments, directory=directory, expect=expect)
-
-
-def uv(index: str, directory: Path, *arguments: str, expect: int | None = 0) -> str:
-    target = ("--target", str(directory / "target"))
-    return run(
-        "uv", "pip", "install", "--default-index", index, *target, *arguments, directory=directory, expect=expect
-    )
-
-
-def installed(directory: Path) -> set[str]:
-    return {path.name for path in (directory / "target").glob("*.dist-info")}
 
 
 def write_requirements(mirror: Mirror, directory: Path) -> str:
@@ -267,22 +206,10 @@ def test_poetry_refuses_a_tampered_file(mirror: Mirror, tmp_path: Path) -> None:
     assert "hash" in told.lower()
 
 
-class _PlainFiles(http.server.SimpleHTTPRequestHandler):
-    """A web server that nobody told anything."""
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
 def test_html_needs_no_configuration(mirror: Mirror, tmp_path: Path) -> None:
-    handler = functools.partial(_PlainFiles, directory=str(mirror.lab.www))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            index = f"http://127.0.0.1:{server.server_port}/pypi-dev/simple/"
-            pip(index, tmp_path, "--require-hashes", "-r", write_requirements(mirror, tmp_path))
-        finally:
-            server.shutdown()
+    with plain_server(mirror.lab.www) as url:
+        index = f"{url}/pypi-dev/simple/"
+        pip(index, tmp_path, "--require-hashes", "-r", write_requirements(mirror, tmp_path))
     assert installed(tmp_path) == ALL
 
 
@@ -347,7 +274,7 @@ def test_what_is_withdrawn_leaves_the_index(tmp_path: Path) -> None:
         lab.agent("sync")
         simple = lab.repo / "simple"
         assert PROJECT in (simple / "index.html").read_text()
-        lab.server.act(one, "deprocate")
+        lab.server.act(one, "fail")
         lab.agent("sync")
         assert PROJECT not in (simple / "index.html").read_text()
         assert not (simple / PROJECT / "index.html").exists()

@@ -37,11 +37,11 @@ def seed(mirror: Stage, original: OriginalServer, count: int, read_at: float) ->
     """Let the agent know many files: their records were read, and what is in them can't be used."""
     numbers = original.put_many(count)
     files = [read_file(uri, original.record(PACKAGE_FILE, str(n))) for n in numbers if (uri := f"{PACKAGE_FILE}:{n}:")]
-    marks = ", ".join("?" * 15)
+    marks = ", ".join("?" * 16)
     with closing(sqlite3.connect(mirror.directory / "state" / "state.db")) as db:
         db.executemany(
             "INSERT INTO files (repo, uri, package, distro_version, version, kind, arch, url, file_name, sha256, "
-            f"created, state, reason, unreadable, read_at) VALUES ({marks})",
+            f"created, yanked, state, reason, unreadable, read_at) VALUES ({marks})",
             [("apt-dev", *astuple(file), "refused", "of another type", 1, read_at) for file in files],
         )
         # The sync that made the database read everything that was known then.

@@ -172,11 +172,13 @@ class Format(Protocol):
         kind: the name that the type has in the API, which is that of the format's folder.
         treatment: what is published of its package files.
         fragment_version: increased when the meaning of fragments changes, so that the package files are read again.
+        has_yanked: clients know of yanked files, so that deprecated ones stay, marked in the index.
     """
 
     kind: str
     treatment: Treatment
     fragment_version: int
+    has_yanked: bool
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """Choose the path of the package file, relative to the repository's directory.

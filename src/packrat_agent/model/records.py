@@ -1,6 +1,6 @@
 """What the server says: the mirror, its repositories, and the package files that they want."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class PackageFile:
     """One package file that a repository wants; every field has been checked, `file_name` is one path segment.
 
     `created` is when the server took it in, as `2026-11-22T11:20:20.264145Z`; '' where the server doesn't say.
+    `yanked`: it is deprecated, and stays for those who name its version. That is in the server's lists and not in the
+    record, which never changes, so two values that differ in it alone are equal.
     """
 
     uri: str
@@ -42,6 +44,7 @@ class PackageFile:
     file_name: str
     sha256: str
     created: str = ""
+    yanked: bool = field(default=False, compare=False)
 
     @property
     def record_order(self) -> tuple[int, str]:

@@ -14,7 +14,7 @@ from packrat_agent.state.database import Database
 from packrat_agent.state.fragments import FragmentSource, read_products
 from packrat_agent.state.revisions import Revisions
 
-FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256, created"
+FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256, created, yanked"
 _FILE_COLUMN_COUNT = len(FILE_COLUMNS.split(","))
 _MANY = 500
 
@@ -124,11 +124,13 @@ class WantedFiles:
         for files, where, values in _chunks(packages):
             sql = f"SELECT {FILE_COLUMNS} FROM {files} WHERE repo = ?{where}"
             for row in self._db.rows(sql, (repo, *values)):
-                found[row[0]] = PackageFile(*row)
+                found[row[0]] = read_file(row)
         return found
 
     def remember_wanted(self, repo: str, wanted: Wanted, packages: Collection[str] | None) -> None:
-        """Make the rows of a repository what the server just said; a row whose record changed starts anew as wanted.
+        """Make the rows of a repository what the server just said.
+
+        A row whose record changed starts anew as wanted; one that was only yanked, or is no longer, stays as it is.
 
         Args:
             repo: The name of the repository.
@@ -140,6 +142,11 @@ class WantedFiles:
             gone = [(repo, uri) for uri in known if uri not in wanted.uris]
             db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
             insert_files(db, repo, [file for file in wanted.files if known.get(file.uri) != file], time.time())
+            marked = [file for file in wanted.files if (row := known.get(file.uri)) and row.yanked != file.yanked]
+            db.executemany(
+                "UPDATE files SET yanked = ? WHERE repo = ? AND uri = ?",
+                [(file.yanked, repo, file.uri) for file in marked],
+            )
 
     def wanted_files(
         self, repo: str, source: FragmentSource, packages: Collection[str] | None = None
@@ -155,9 +162,9 @@ class WantedFiles:
         for files, where, values in _chunks(packages):
             sql = (
                 "SELECT uri, package, distro_version, files.version, kind, files.arch, url, file_name, files.sha256, "
-                "created, path, state, reason, unreadable, size, body, name, fragments.version, fragments.arch, "
-                f"products FROM {files} LEFT JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? "
-                f"AND fragments.sha256 = files.sha256 WHERE repo = ?{where}"
+                "created, yanked, path, state, reason, unreadable, size, body, name, fragments.version, "
+                f"fragments.arch, products FROM {files} LEFT JOIN fragments ON format = ? AND fragment_version = ? "
+                f"AND signer = ? AND fragments.sha256 = files.sha256 WHERE repo = ?{where}"
             )
             rows += self._db.rows(sql, (source.kind, source.version, source.signer, repo, *values))
         return sorted((_wanted_file(row) for row in rows), key=lambda wanted: wanted.file.record_order)
@@ -278,14 +285,20 @@ def insert_files(db: sqlite3.Connection, repo: str, files: Iterable[PackageFile]
 
 def _wanted_file(row: tuple[Any, ...]) -> WantedFile:
     path, state, reason, unreadable, size, body, name, version, arch, products = row[_FILE_COLUMN_COUNT:]
-    file = PackageFile(*row[:_FILE_COLUMN_COUNT])
+    file = read_file(row[:_FILE_COLUMN_COUNT])
     item = WantedFile(file, path or "", FileState(state), reason or "", Unreadable(unreadable))
     if body is None:
         return item
     return ReadFile.of(item, size, Fragment(body, name, version, arch, read_products(products)))
 
 
-def _file_row(file: PackageFile) -> tuple[str, ...]:
+def read_file(columns: Sequence[Any]) -> PackageFile:
+    """Make a record of its FILE_COLUMNS."""
+    values = (*columns[:-1], bool(columns[-1]))
+    return PackageFile(*values)
+
+
+def _file_row(file: PackageFile) -> tuple[str | bool, ...]:
     return (
         file.uri,
         file.package,
@@ -297,6 +310,7 @@ def _file_row(file: PackageFile) -> tuple[str, ...]:
         file.file_name,
         file.sha256,
         file.created,
+        file.yanked,
     )
 
 

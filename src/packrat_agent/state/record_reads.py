@@ -13,7 +13,7 @@ import structlog
 from packrat_agent.model.records import PackageFile
 from packrat_agent.state.database import Database
 from packrat_agent.state.facts import Facts, TrustedRecords
-from packrat_agent.state.packages import FILE_COLUMNS, insert_files
+from packrat_agent.state.packages import FILE_COLUMNS, insert_files, read_file
 
 log = structlog.get_logger()
 
@@ -135,7 +135,7 @@ class RecordReads:
             where, values = _among(uris)
             sql = f"SELECT {FILE_COLUMNS}, read_at FROM files WHERE repo = ?{where}"
             for *columns, read_at in self._db.rows(sql, (repo, *values)):
-                found[columns[0]] = (PackageFile(*columns), read_at)
+                found[columns[0]] = (read_file(columns), read_at)
         return found
 
 

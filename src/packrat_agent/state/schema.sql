@@ -24,6 +24,7 @@ CREATE TABLE repos (
 --            (with `unreadable` 1: its bytes are at fault, so only when its record changes)
 --   `unreadable` 2 on a wanted file: the server sent other bytes than its record says; tried again in a full sync
 --   read_at  when the record was last read from the server, in epoch seconds; 0: not known
+--   yanked   1: deprecated on the server, and listed all the same, for clients that name its version
 -- A row is deleted when the server withdraws the file; what is on disk then lives on in `live_files` as withdrawn.
 CREATE TABLE files (
     repo TEXT NOT NULL REFERENCES repos (name) ON DELETE CASCADE,
@@ -42,6 +43,7 @@ CREATE TABLE files (
     reason TEXT,
     unreadable INTEGER NOT NULL DEFAULT 0,
     read_at REAL NOT NULL DEFAULT 0,
+    yanked INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (repo, uri)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX files_by_package ON files (repo, package);

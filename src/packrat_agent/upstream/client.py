@@ -39,6 +39,8 @@ _CHANGES_MARGIN_S = 15.0
 """How late the answer to changes may be: that server answers on time, so a dead connection is noticed soon."""
 
 _REPOS_LIMIT = 2000
+_KEPT = "kept"
+"""The filter of the files that a repository's tag keeps, deprecated or not."""
 
 
 class Packrat:
@@ -53,6 +55,8 @@ class Packrat:
         self._repos: frozenset[str] = frozenset()
         self.has_changes = False
         """Whether the server offers the lossless `changes`."""
+        self.has_kept = False
+        """Whether the server lists deprecated files, too, for repositories that mark them."""
 
     async def open(self) -> None:
         """Check that the server has the supported API version, log in, and find out what it offers.
@@ -76,6 +80,9 @@ class Packrat:
         await self._login.open()
         actions = (await self._client.describe(MIRROR)).get("actions")
         self.has_changes = isinstance(actions, list) and f"{MIRROR}(changes)" in actions
+        # Without `changes`, a mark may change and nothing tells: the list of a repository's files stays the same.
+        filters = (await self._client.describe(PACKAGE_FILE)).get("list-filters") if self.has_changes else None
+        self.has_kept = isinstance(filters, dict) and _KEPT in filters
 
     async def renew_login(self) -> None:
         """Try a refused psk again, at the start of a full sync.
@@ -158,6 +165,21 @@ class Packrat:
         """Ask for the URIs of a repository's wanted files, of all packages or of some; the URIs are unchecked."""
         arguments = {"repo": f"{REPO}:{repo.name}:", "package_list": None if packages is None else sorted(packages)}
         return await self._asking(lambda: self._client.list_uris(PACKAGE_FILE, "repo", arguments))
+
+    async def list_kept(self, repo: Repo, packages: Collection[str] | None = None) -> tuple[list[str], frozenset[str]]:
+        """Ask for the URIs of a repository's wanted and deprecated files, of all packages or of some; unchecked.
+
+        Returns:
+            The URIs of all, and of those that are deprecated.
+
+        Raises:
+            PackratError: The server does not answer, or refuses the request; it does not have `has_kept`.
+        """
+        arguments = {"repo": f"{REPO}:{repo.name}:", "package_list": None if packages is None else sorted(packages)}
+        # In this order a file that is deprecated, or no longer, between the two answers is in the first all the same.
+        kept = await self._asking(lambda: self._client.list_uris(PACKAGE_FILE, _KEPT, arguments))
+        only = {**arguments, "deprocated": True}
+        return kept, frozenset(await self._asking(lambda: self._client.list_uris(PACKAGE_FILE, _KEPT, only)))
 
     async def wanted(self, repo: Repo, packages: Collection[str] | None, known: Mapping[str, PackageFile]) -> Wanted:
         """Ask for a repository's wanted files, of all packages or of some.

@@ -2,13 +2,13 @@
 
 The audit only reads the repository.
 
-Source: Simple repository API (PEP 503, 629, 658, 691, 700, 714).
+Source: Simple repository API (PEP 503, 592, 629, 658, 691, 700, 714).
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -37,13 +37,17 @@ _PROJECT = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """One file as a page lists it, in a form common to HTML and JSON; `metadata` is '' if there is none."""
+    """One file as a page lists it, in a form common to HTML and JSON.
+
+    `metadata` is '' if there is none. `yanked` is the reason, '' if none is given, and None if the file is not yanked.
+    """
 
     name: str
     url: str
     sha256: str
     metadata: str
     requires_python: str
+    yanked: str | None
 
 
 def is_pypi(subject: Subject, directory: str) -> bool:
@@ -96,20 +100,26 @@ def _audit_project(subject: Subject, directory: str, project: str) -> Iterator[F
     if by_html is not None:
         yield from _audit_files(directory, f"{page}/{_HTML}", by_html, [None] * len(by_html))
     # If both forms agree and are readable, also compare the bytes; otherwise that would report the same fault again.
-    if by_html is not None and by_json is not None and by_html != by_json:
-        found.append(Fault(f"{page}/{_HTML}", f"lists other files than {_JSON}"))
-    elif by_html is not None and by_json is not None and None not in by_json:
-        found += _check_project(subject, page, value)
+    if by_html is not None and by_json is not None:
+        if _unmarked(by_html) != _unmarked(by_json):
+            found.append(Fault(f"{page}/{_HTML}", f"lists other files than {_JSON}"))
+        elif None not in by_json:
+            found += _check_project(subject, page, value, same_marks=by_html == by_json)
     yield from found
 
 
-def _check_project(subject: Subject, page: str, value: Mapping[str, Any]) -> Iterator[Finding]:
+def _unmarked(links: Sequence[_Link | None]) -> list[_Link | None]:
+    return [replace(link, yanked=None) if link is not None else None for link in links]
+
+
+def _check_project(subject: Subject, page: str, value: Mapping[str, Any], *, same_marks: bool) -> Iterator[Finding]:
     """Compare every byte of both pages of a project with what it should be; only upload-time is free.
 
     Args:
         subject: The tree under audit.
         page: Directory of the page.
         value: The value of its JSON; its files are known to be readable.
+        same_marks: Whether both pages yank the same files, for the same reasons.
     """
     # The pages can be written out only from values that have the usual form.
     project, files, versions = value["name"], value["files"], value.get("versions")
@@ -117,6 +127,9 @@ def _check_project(subject: Subject, page: str, value: Mapping[str, Any]) -> Ite
         if (unusual := find_unusual(file)) is not None:
             yield Fault(f"{page}/{_JSON}", f"{file.get('filename')!r} {unusual}")
             return
+    if not same_marks:
+        yield Fault(f"{page}/{_HTML}", f"yanks other files than {_JSON}, or for other reasons")
+        return
     if not isinstance(versions, list) or not all(isinstance(version, str) for version in versions):
         yield Fault(f"{page}/{_JSON}", "does not list the versions")
         return
@@ -201,7 +214,8 @@ def _from_html(link: Mapping[str, str]) -> _Link | None:
     metadata = link.get("data-core-metadata", "")
     if not fragment.startswith("sha256=") or metadata != link.get("data-dist-info-metadata", ""):
         return None
-    return _link(link["text"], url, fragment, metadata, link.get("data-requires-python", ""))
+    requires = link.get("data-requires-python", "")
+    return _link(link["text"], url, fragment, metadata, requires, link.get("data-yanked"))
 
 
 def _from_json(value: Any) -> _Link | None:
@@ -209,15 +223,18 @@ def _from_json(value: Any) -> _Link | None:
         case {"filename": str(name), "url": str(url), "hashes": {"sha256": str(sha256)}, "size": int()}:
             core = value.get("core-metadata", {})
             metadata, requires = core.get("sha256", "") if isinstance(core, dict) else "?", value.get("requires-python")
-            return _link(name, url, sha256, str(metadata), str(requires or ""))
+            yanked = value.get("yanked") or None
+            mark = "" if yanked is True else yanked
+            return _link(name, url, sha256, str(metadata), str(requires or ""), None if mark is None else str(mark))
     return None
 
 
-def _link(name: str, url: str, sha256: str, metadata: str, requires_python: str) -> _Link | None:
+def _link(name: str, url: str, sha256: str, metadata: str, requires_python: str, yanked: str | None) -> _Link | None:
     of_file, of_metadata = _SHA256.fullmatch(sha256), _SHA256.fullmatch(metadata)
     if of_file is None or (metadata and of_metadata is None):
         return None
-    return _Link(name, url, of_file[1], of_metadata[1] if of_metadata is not None else "", requires_python)
+    core = of_metadata[1] if of_metadata is not None else ""
+    return _Link(name, url, of_file[1], core, requires_python, yanked)
 
 
 def _size(value: Any) -> int | None:

@@ -40,12 +40,17 @@ def find_unusual(file: Mapping[str, Any]) -> str | None:
     unknown = file.keys() - _KEYS - _OPTIONAL
     if unknown or not file.keys() >= _KEYS:
         return f"has other keys than it should: {sorted(unknown)[:3] or sorted(_KEYS - file.keys())}"
-    if file["yanked"] is not False:
-        return "is yanked, which the agent never does"
+    if not is_mark(file["yanked"]):
+        return f"has a yanked that is neither true, false nor a reason: {str(file['yanked'])[:40]!r}"
     time = file.get("upload-time")
     if time is not None and not (isinstance(time, str) and _TIME.fullmatch(time)):
         return f"has an upload-time that is not a time: {str(time)[:40]!r}"
     return None
+
+
+def is_mark(yanked: object) -> bool:
+    """Return whether a value may stand in `yanked`: true, false, or a reason, which is one line of text."""
+    return isinstance(yanked, bool) or (isinstance(yanked, str) and yanked != "" and yanked.isprintable())
 
 
 def _link(file: Mapping[str, Any]) -> str:
@@ -54,6 +59,8 @@ def _link(file: Mapping[str, Any]) -> str:
     if "core-metadata" in file:
         metadata = f"sha256={file['core-metadata']['sha256']}"
         more += f' data-dist-info-metadata="{metadata}" data-core-metadata="{metadata}"'
+    if file["yanked"] is not False:
+        more += f' data-yanked="{escape(file["yanked"]) if isinstance(file["yanked"], str) else ""}"'
     address = f"{escape(file['url'])}#sha256={file['hashes']['sha256']}"
     return f'<a href="{address}"{more}>{escape(file["filename"])}</a><br>'
 

@@ -41,6 +41,7 @@ Acquire::http::Proxy "DIRECT";
 """
 _ARCHITECTURES = re.compile(rb"^Architectures: ([a-z0-9 -]+)$", re.MULTILINE)
 _PROJECT = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_WHEEL = re.compile(rb"^(?!.* data-yanked=).*-none-any\.whl", re.MULTILINE)
 _PROJECTS_AT_ONCE = 50
 
 
@@ -180,13 +181,13 @@ def _armor(keys: bytes) -> bytes:
 
 
 def _visit_pip(visit: Visit, directory: str) -> Iterator[Fault]:
-    """Let pip download the newest wheel of each project that has one for every platform."""
+    """Let pip download the newest wheel of each project that has one for every platform, not yanked."""
     # Of a source distribution, pip would run code.
     names = sorted(
         path.name
         for path in (visit.top / directory / "simple").iterdir()
         if _PROJECT.fullmatch(path.name)
-        and b"-none-any.whl" in _read(visit.top, f"{directory}/simple/{path.name}/index.html")
+        and _WHEEL.search(_read(visit.top, f"{directory}/simple/{path.name}/index.html"))
     )
     options = ("--isolated", "--disable-pip-version-check", "--no-cache-dir", "--no-input")
     index = ("--index-url", f"{visit.url}/{quote(directory)}/simple/", "--no-deps", "--only-binary=:all:", "--pre")

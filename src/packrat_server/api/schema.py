@@ -150,6 +150,11 @@ _PACKAGE_FILE = Model(
         ),
         # The original server has only the two above.
         "file_name": (Parameter("file_name", "String"),),
+        "kept": (
+            Parameter("repo", "Model", {"uri": ROOT + "Repo/Repo"}),
+            Parameter("package_list", "String", {"is_array": True}),
+            Parameter("deprocated", "Boolean", default=False, optional=True),
+        ),
     },
     constants={"arch": [list(pair) for pair in _ARCHES.items()]},
 )

@@ -77,6 +77,8 @@ def _convert_value(parameter: Parameter, value: Any) -> Any:
     match parameter.type:
         case "Integer":
             return _integer(value)
+        case "Boolean":
+            return _boolean(value)
         case "Model":
             return _model_id(str(parameter.more["uri"]), value)
         case "File":
@@ -93,6 +95,12 @@ def _integer(value: Any) -> int:
     if number is None or abs(number) > _INTEGER_LIMIT:
         raise ValueError("Unable to convert to an int")
     return number
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("Unable to convert to a bool")
+    return value
 
 
 def _text(value: Any) -> str | None:

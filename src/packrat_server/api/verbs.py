@@ -23,7 +23,7 @@ from packrat_server.api.schema import describe_namespace
 from packrat_server.api.values import object_not_found, read_arguments
 from packrat_server.promotion.package_files import create_package, delete_file
 from packrat_server.promotion.rules import Rejected
-from packrat_server.promotion.wanted_files import wanted_files
+from packrat_server.promotion.wanted_files import kept_files, wanted_files
 from packrat_server.store.database import reading, writing
 from packrat_server.store.tables import package_files, packages, repos
 
@@ -161,8 +161,11 @@ def _filtered(request: CinpRequest, model: Model, caller: Caller, connection: An
     if name == "package":
         _need(connection, visible_packages(caller).where(packages.c.name == values["package"]), values, "package")
         return list_files(connection, caller, package_files.c.package == values["package"])
-    # The only other filter that a model has: the files that a repository wants.
+    # The only other filters that a model has: the files that a repository wants, or keeps.
     _need(connection, visible_repos(caller).where(repos.c.name == values["repo"]), values, "repo")
+    if name == "kept":
+        only_deprocated = values["deprocated"]
+        return kept_files(connection, values["repo"], values["package_list"], only_deprocated=only_deprocated)
     return wanted_files(connection, values["repo"], values["package_list"])
 
 

@@ -1,9 +1,13 @@
-"""Lists the package files that a repository wants: by its tag, its distribution versions, and "newest only"."""
+"""Lists the package files of a repository: by its tag, its distribution versions, and "newest only".
+
+- A repository *wants* the files that have its tag and are neither failed nor deprocated.
+- It *keeps* these, and the deprocated ones as long as they have its tag, for mirrors whose clients know such a mark.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from packrat_server.latest import pick_latest
 from packrat_server.store.tables import package_file_tags, package_files, repo_distro_versions, repos
@@ -23,31 +27,72 @@ def wanted_files(connection: Connection, repo: str, names: Sequence[str] | None)
     Returns:
         The ids of the files, in the order they were made.
     """
-    row = connection.execute(select(repos).where(repos.c.name == repo)).one()
+    row = _read_repo(connection, repo)
+    return [file.id for file in _offer(row, _read_files(connection, row, names, deprocated_too=False))]
+
+
+def kept_files(
+    connection: Connection, repo: str, names: Sequence[str] | None, *, only_deprocated: bool = False
+) -> list[int]:
+    """List the files that a repository keeps.
+
+    With "newest only", a deprocated file makes way for a newer version as if it were not deprocated, but no other file
+    makes way for it.
+
+    Args:
+        connection: An open transaction.
+        repo: The name of the repository.
+        names: Only the files of these packages; None or empty for all.
+        only_deprocated: Leave out those that it wants.
+
+    Returns:
+        The ids of the files, in the order they were made.
+    """
+    row = _read_repo(connection, repo)
+    files = _read_files(connection, row, names, deprocated_too=True)
+    kept = {file.id for file in _offer(row, files) if file.deprocated_at is not None}
+    if not only_deprocated:
+        kept.update(file.id for file in _offer(row, [file for file in files if file.deprocated_at is None]))
+    return sorted(kept)
+
+
+def _read_repo(connection: Connection, repo: str) -> Row[Any]:
+    return connection.execute(select(repos).where(repos.c.name == repo)).one()
+
+
+def _read_files(
+    connection: Connection, repo: Row[Any], names: Sequence[str] | None, *, deprocated_too: bool
+) -> Sequence[Row[Any]]:
     query = (
         select(package_files)
         .join(package_file_tags, package_file_tags.c.package_file == package_files.c.id)
         .join(repo_distro_versions, repo_distro_versions.c.distro_version == package_files.c.distro_version)
         .where(
-            package_file_tags.c.tag == row.tag,
-            repo_distro_versions.c.repo == repo,
+            package_file_tags.c.tag == repo.tag,
+            repo_distro_versions.c.repo == repo.name,
             package_files.c.failed_at.is_(None),
-            package_files.c.deprocated_at.is_(None),
         )
         .order_by(package_files.c.id)
     )
+    if not deprocated_too:
+        query = query.where(package_files.c.deprocated_at.is_(None))
     if names and len(names) <= _PARAMETERS_LIMIT:
         query = query.where(package_files.c.package.in_(names))
-    found: Sequence[Any] = connection.execute(query).all()
+    found = connection.execute(query).all()
     if names and len(names) > _PARAMETERS_LIMIT:
         # A database takes a limited number of parameters, so a long list is filtered here.
         packages = set(names)
         found = [file for file in found if file.package in packages]
-    if row.show_only_latest:
-        # Files of other architectures or distribution versions are never versions of each other.
-        found = pick_latest(
-            found,
-            lambda file: (file.package, file.distro_version, file.type, file.arch),
-            lambda file: (file.type, f"{file.epoch}:{file.version}" if file.epoch else file.version),
-        )
-    return [file.id for file in found]
+    return found
+
+
+def _offer(repo: Row[Any], files: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
+    """Choose those of the files that the repository offers if it has no others."""
+    if not repo.show_only_latest:
+        return files
+    # Files of other architectures or distribution versions are never versions of each other.
+    return pick_latest(
+        files,
+        lambda file: (file.package, file.distro_version, file.type, file.arch),
+        lambda file: (file.type, f"{file.epoch}:{file.version}" if file.epoch else file.version),
+    )

@@ -90,6 +90,24 @@ def test_wanted_files_follow_the_server_for_all_or_for_some_packages(store: Stor
     assert store.wanted.known(REPO.name, None) == {first.uri: first, three.uri: three}
 
 
+def test_a_file_that_is_yanked_stays_what_it_was(store: Store) -> None:
+    one, two = a_file(1), a_file(2)
+    remember(store, one, two)
+    store.wanted.set_places(REPO.name, [(one.uri, "a/one")])
+    store.wanted.set_live(REPO.name, [Entry(one, "one", 1, Fragment(b"", "pkg", "1", "all"))])
+    for yanked in (True, False):
+        remember(store, replace(one, yanked=yanked), two)
+        marks = {uri: file.yanked for uri, file in store.wanted.known(REPO.name, None).items()}
+        assert marks == {one.uri: yanked, two.uri: False}
+        [first, second] = store.wanted.wanted_files(REPO.name, APT)
+        assert (first.file.yanked, first.state, first.path) == (yanked, FileState.LIVE, "a/one")
+        assert (second.file.yanked, second.state) == (False, FileState.WANTED)
+    # A record that is another one starts anew, marked as the list says.
+    remember(store, replace(a_file(1, "b"), yanked=True), two)
+    [first, _] = store.wanted.wanted_files(REPO.name, APT)
+    assert (first.file.yanked, first.state, first.path) == (True, FileState.WANTED, "")
+
+
 def test_fragments_go_with_what_they_were_read_from(store: Store, tmp_path: Path) -> None:
     rpm, former = FragmentSource("yum", 1, "key"), FragmentSource("yum", 1, "former key")
     shas = {name: name * 64 for name in "abcdef"}

@@ -99,7 +99,7 @@ FILE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    "change", [{"yanked": True}, {"yankee": False}, {"upload-time": "soon"}, {"upload-time": 1}], ids=str
+    "change", [{"yanked": "two\nlines"}, {"yankee": False}, {"upload-time": "soon"}, {"upload-time": 1}], ids=str
 )
 def test_what_no_index_of_the_agent_says_is_unusual(change: dict[str, Any]) -> None:
     assert find_unusual(FILE) is None

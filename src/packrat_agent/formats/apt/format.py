@@ -25,6 +25,7 @@ class AptFormat:
     kind = "apt"
     treatment = Treatment.AS_IS
     fragment_version = 2
+    has_yanked = False
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """Place the file in the pool."""

@@ -23,6 +23,7 @@ class DockerFormat:
     kind = "docker"
     treatment = Treatment.UNPACKED
     fragment_version = 1
+    has_yanked = False
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """Place the image in v2/<image>; its version becomes a tag."""

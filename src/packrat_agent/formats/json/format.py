@@ -17,6 +17,7 @@ class FilesFormat:
     kind = "json"
     treatment = Treatment.AS_IS
     fragment_version = 1
+    has_yanked = False
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """Place the file in the directory of its package."""

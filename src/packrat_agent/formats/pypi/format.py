@@ -27,6 +27,7 @@ class PypiFormat:
     kind = "pypi"
     treatment = Treatment.ACCOMPANIED
     fragment_version = 2
+    has_yanked = True
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """Place the file below packages/."""

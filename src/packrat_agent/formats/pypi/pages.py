@@ -48,6 +48,7 @@ class IndexedFile:
         requires_python: '' if the distribution does not say.
         metadata: the SHA-256 of its .metadata; None if it has none.
         created: the time of the upload; '' if it is not known.
+        yanked: clients pass it over, unless they name its version.
     """
 
     name: str
@@ -58,6 +59,7 @@ class IndexedFile:
     requires_python: str
     metadata: str | None
     created: str
+    yanked: bool
 
 
 def project_identity(entries: Sequence[Entry]) -> str:
@@ -67,7 +69,8 @@ def project_identity(entries: Sequence[Entry]) -> str:
         file, fragment = entry.file, entry.fragment
         metadata = _metadata(entry) or "-"
         line = f"{published_path(entry)} {file.sha256} {entry.size} {file.created} {fragment.version} {metadata}\n"
-        digest.update(line.encode() + fragment.body + b"\n")
+        # Pages without yanked files keep the identity that they had before there were any.
+        digest.update(line.encode() + fragment.body + (b"\nyanked\n" if file.yanked else b"\n"))
     return digest.hexdigest()
 
 
@@ -105,6 +108,7 @@ def _indexed(entry: Entry) -> IndexedFile:
         requires_python_of(entry.fragment),
         _metadata(entry),
         entry.file.created,
+        entry.file.yanked,
     )
 
 
@@ -116,6 +120,9 @@ def _project_html(project: str, files: Sequence[IndexedFile]) -> bytes:
             # Some clients know only the older name, some only the newer. In JSON, the older one makes pip 22 and 23.0
             # fail (PEP 714).
             more += f' data-dist-info-metadata="sha256={file.metadata}" data-core-metadata="sha256={file.metadata}"'
+        if file.yanked:
+            # The value would be the reason, which the server does not know.
+            more += ' data-yanked=""'
         links.append(f'<a href="{escape(file.url)}#sha256={file.sha256}"{more}>{escape(file.name)}</a><br>')
     return _html(f"Links for {project}", f"Links for {project}", links)
 
@@ -132,7 +139,7 @@ def _file_json(file: IndexedFile) -> dict[str, Any]:
         "url": file.url,
         "hashes": {"sha256": file.sha256},
         "size": file.size,
-        "yanked": False,
+        "yanked": file.yanked,
     }
     if file.requires_python:
         value["requires-python"] = file.requires_python

@@ -1,12 +1,14 @@
 """Renders a pypi repository: a page for each project, and the root page that lists the projects.
 
 1. A project's name is normalized, so that all spellings of it share a page (PEP 503).
-2. A file that was uploaded for several distribution versions is listed once, with its oldest record.
+2. A file that was uploaded for several distribution versions is listed once, with its oldest record. It is yanked if
+   it is for all of them.
 3. The page of a project is a publication of its own. An upload changes one page, and only that one is written again.
 """
 
 import hashlib
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from packaging.utils import canonicalize_name
 
@@ -27,7 +29,11 @@ def render_repository(request: RenderRequest) -> Tree:
     """Render one publication for each project, then that of the root page."""
     spellings: dict[str, dict[str, Entry]] = {}
     for entry in request.entries:
-        spellings.setdefault(entry.fragment.name, {}).setdefault(published_path(entry), entry)
+        found = spellings.setdefault(entry.fragment.name, {})
+        path = published_path(entry)
+        listed = found.setdefault(path, entry)
+        if listed.file.yanked and not entry.file.yanked:
+            found[path] = replace(listed, file=replace(listed.file, yanked=False))
     # Normalized once for each spelling, not for each file.
     projects: dict[str, dict[str, Entry]] = {}
     for name, found in spellings.items():

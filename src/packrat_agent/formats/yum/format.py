@@ -24,6 +24,7 @@ class YumFormat:
     kind = "yum"
     treatment = Treatment.SIGNED
     fragment_version = 1
+    has_yanked = False
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """Place the file in the directory of its distribution version and architecture."""

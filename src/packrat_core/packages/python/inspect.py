@@ -19,6 +19,7 @@ from packrat_core.archives.zip_directory import ZipMember
 from packrat_core.errors import Refused
 from packrat_core.packages.python.file_names import parse_file_name, split_sdist_name
 from packrat_core.packages.python.metadata import CoreMetadata, check_text, read_metadata
+from packrat_core.packages.python.requirements import check_requirements
 
 METADATA_LIMIT = 4 * 1024 * 1024
 """Bytes of METADATA or PKG-INFO; real ones have some kilobytes."""
@@ -128,6 +129,7 @@ def _from_zip(file: BinaryIO) -> Distribution:
         content = archive.read(_only(wheels), METADATA_LIMIT)
         check_text(content)
         core = read_metadata(content)
+        check_requirements(content)
         _check_info_directory(wheels[0].name, core)
         return Distribution(Kind.WHEEL, content, core, _wheel_name(archive, wheels[0], core))
     sdists = [member for member in named if _SDIST_METADATA.fullmatch(member.name)]

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -348,10 +349,11 @@ def test_what_is_no_deb_has_no_place(kind: str, name: str) -> None:
 def test_the_record_and_the_control_file_agree(tmp_path: Path, field: str, value: str, told: str) -> None:
     deb = Deb("x", "1:1", "amd64")
     one = entry(deb, tmp_path)
+    change: dict[str, Any] = {field: value}
     for good in ("1:1", "1"):
         APT.agree(dataclasses.replace(one.file, version=good), one.fragment)
     with pytest.raises(Refused, match=told):
-        APT.agree(dataclasses.replace(one.file, **{field: value}), one.fragment)
+        APT.agree(dataclasses.replace(one.file, **change), one.fragment)
 
 
 def test_a_record_renamed_for_the_server_is_the_package_inside(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,7 +141,7 @@ def test_no_link_takes_the_place_of_another_package(tmp_path: Path) -> None:
     ],
 )
 def test_a_record_that_contradicts_the_file_is_refused(
-    entries: list[Entry], change: dict[str, str], reason: str
+    entries: list[Entry], change: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(Refused, match=reason):
         FORM.agree(replace(entries[0].file, **change), entries[0].fragment)
@@ -157,7 +158,11 @@ def test_a_record_renamed_for_the_server_is_the_project_inside(tmp_path: Path) -
     for package in ("zopething_x", "ZopeThing-x", "zope-thing-x"):
         for version in ("1.0-cu118", "1.0.cu118", "1.0cu118", "1.0+CU118", "1-0_cu118"):
             FORM.agree(replace(one.file, package=package, version=version), one.fragment)
-    for change in ({"package": "zopething"}, {"version": "1.0-cu117"}, {"version": "1.0"}, {"version": "1.1+cu118"}):
+    changes: tuple[dict[str, Any], ...] = (
+        *({"package": "zopething"}, {"version": "1.0-cu117"}),
+        *({"version": "1.0"}, {"version": "1.1+cu118"}),
+    )
+    for change in changes:
         with pytest.raises(Refused, match="the server"):
             FORM.agree(replace(one.file, **change), one.fragment)
 
@@ -179,7 +184,7 @@ def test_a_version_with_a_dash_is_one(tmp_path: Path) -> None:
     ],
 )
 def test_what_can_not_be_in_the_repository_is_refused(
-    entries: list[Entry], change: dict[str, str], reason: str
+    entries: list[Entry], change: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(Refused, match=reason):
         FORM.place(REPO, replace(entries[0].file, **change))

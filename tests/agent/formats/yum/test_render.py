@@ -4,6 +4,7 @@ import gzip
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ class NoPieces:
 def record(rpm: Rpm, suite: str = "rhel9", number: int = 1, /, **changes: str) -> PackageFile:
     """The server's record of a package."""
     arch = {"noarch": "all", "i686": "i386", "aarch64": "arm64"}.get(rpm.arch, rpm.arch)
-    values = {
+    values: dict[str, Any] = {
         "uri": f"/file/{number}",
         "package": rpm.name,
         "distro_version": suite,

@@ -1,0 +1,84 @@
+"""Checks the requirements in the METADATA of a wheel, of which a single one can break a whole project.
+
+To install a project, pip reads the METADATA of its newest wheel first, and goes on to an older one if that does not
+fit:
+
+1. What no client can parse is refused. pip since 24.1 and uv pass over such a file, but earlier releases of pip, as
+   Debian 12 has, end with an error, also where another version would do.
+2. So is a marker that compares what can't be compared (`os_name ~= "x"`): every pip ends with an error.
+3. Versions that only earlier releases of pip can compare (`>=1.x`) are taken: all others pass over the file alone. So
+   is any Requires-Python, for the same reason.
+
+Source: PEP 508, PEP 440; packaging 21, which has the grammar of earlier releases of pip.
+"""
+
+import re
+from email.parser import HeaderParser
+
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import InvalidVersion
+
+from packrat_core.errors import Refused
+
+_COUNT_LIMIT = 5000
+_FREE_VERSION = re.compile(r"(==|!=|<=|>=|<|>)\s*[^,;\s)]+")
+_BLANKS = re.compile(r"[ \t\r\n]+")
+_TRAILING_COMMA = re.compile(r",\s*\)?\s*$")
+_ENVIRONMENT = {
+    "implementation_name": "cpython",
+    "implementation_version": "3.11.2",
+    "os_name": "posix",
+    "platform_machine": "x86_64",
+    "platform_release": "6.1.0-18-amd64",
+    "platform_system": "Linux",
+    "platform_version": "#1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01)",
+    "python_full_version": "3.11.2",
+    "platform_python_implementation": "CPython",
+    "python_version": "3.11",
+    "sys_platform": "linux",
+    "extra": "",
+}
+"""What markers are evaluated for: the same on every host, so that server and mirror judge alike."""
+
+
+def check_requirements(content: bytes) -> None:
+    """Check each Requires-Dist of METADATA, which is known to be UTF-8.
+
+    Raises:
+        Refused: one of them can't be parsed or evaluated, or there are too many.
+    """
+    if b"equires-" not in content and b"REQUIRES-" not in content:
+        return
+    found = HeaderParser().parsestr(content.decode("utf-8"), headersonly=True).get_all("Requires-Dist", [])
+    if len(found) > _COUNT_LIMIT:
+        raise Refused(f"its METADATA has more than {_COUNT_LIMIT} times Requires-Dist")
+    for text in found:
+        _check(str(text).strip())
+
+
+def _check(text: str) -> None:
+    try:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            requirement = _read_as_earlier(text)
+        if requirement.marker is not None:
+            requirement.marker.evaluate(_ENVIRONMENT)
+    except (InvalidRequirement, RecursionError):
+        raise Refused(
+            f"its METADATA has a Requires-Dist that clients can't read: {text[:60]!r}; correct it and build the wheel "
+            "anew"
+        ) from None
+    except (UndefinedComparison, UndefinedEnvironmentName, InvalidVersion):
+        raise Refused(
+            f"its METADATA has a Requires-Dist with a condition that ends pip: {text[:60]!r}; correct it and build the "
+            "wheel anew"
+        ) from None
+
+
+def _read_as_earlier(text: str) -> Requirement:
+    named, mark, marker = _BLANKS.sub(" ", text).partition(";")
+    if _TRAILING_COMMA.search(named):
+        raise InvalidRequirement(text)
+    return Requirement(_FREE_VERSION.sub(r"\g<1>1", named) + mark + marker)

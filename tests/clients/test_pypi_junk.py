@@ -1,0 +1,55 @@
+"""Junk in a wheel's METADATA: what costs clients that file alone is published, what ends them is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from packrat_core.errors import PackratError
+from packrat_demo.build_wheel import Python, write_wheel
+from support.python_clients import installed, pip, uv
+from support.stage import stage
+from support.web import web_server
+
+HARMLESS = {
+    "word": Python("word", "2.0", (), "junk"),
+    "caret": Python("caret", "2.0", (), "^3.8"),
+    "markup": Python("markup", "2.0", (), '>=3.8<a>&quot;"'),
+    "legacy": Python("legacy", "2.0", ("gone>=1.x",)),
+}
+"""pip passes over a Requires-Python that it can't read, uv over the file; both over a file with such a requirement."""
+
+ENDS = {
+    "condition": Python("condition", "2.0", ('gone; os_name ~= "x"',)),
+    "words": Python("words", "2.0", ("gone bar baz",)),
+}
+"""The first ends the pip of today, the second that of Debian 12, also where 1.0 would do."""
+
+
+def test_clients_install_every_project_that_has_a_file_with_junk(tmp_path: Path) -> None:
+    with stage(tmp_path, None, ("pypi",), "pypi") as lab:
+        for name, python in (HARMLESS | ENDS).items():
+            lab.server.put(write_wheel(Python(name, "1.0", ()), tmp_path), ("pypi",))
+            path = write_wheel(python, tmp_path)
+            if name in HARMLESS:
+                lab.server.put(path, ("pypi",))
+                continue
+            with pytest.raises(PackratError, match="Requires-Dist"):
+                lab.server.put(path, ("pypi",))
+        lab.agent("sync")
+        with web_server(lab.www) as url:
+            for client, newest in ((pip, {"word", "caret", "markup"}), (uv, set())):
+                directory = tmp_path / client.__name__
+                directory.mkdir()
+                client(f"{url}/pypi-dev/simple/", directory, *HARMLESS, *ENDS)
+                expected = {f"{name}-{2 if name in newest else 1}.0.dist-info" for name in HARMLESS | ENDS}
+                assert installed(directory) == expected, client
+        lab.agent("verify", "--clients")
+
+
+def test_pip_is_ended_by_what_is_refused(tmp_path: Path) -> None:
+    # Without a mirror, since none publishes it.
+    (tmp_path / "wheels").mkdir()
+    for python in (Python("condition", "1.0", ()), ENDS["condition"]):
+        write_wheel(python, tmp_path / "wheels")
+    told = pip("http://127.0.0.1:1/", tmp_path, "--no-index", "--find-links", "wheels", "condition", expect=2)
+    assert "UndefinedComparison" in told

@@ -1,0 +1,98 @@
+"""A wheel is refused for a requirement if pip ends with an error because of it, and for nothing that pip can stand."""
+
+import base64
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from packrat_core.errors import Refused
+from packrat_core.packages.python.requirements import check_requirements
+
+_TOP = Path(__file__).parents[4]
+_NEWER = str(_TOP / ".cache/clients/bin/python")
+Judge = Callable[[bytes], str]
+
+_TEXTS = st.builds(
+    "".join,
+    st.tuples(
+        st.sampled_from(["foo", "Foo.Bar_x", "foo[a]", "foo[a,b]", "foo[", "-foo", "f\u00f6", "foo bar", ""]),
+        st.sampled_from(
+            ["", " ", ">=1", " (>=1,<2)", "(>1", ">=1.x", "==1.*", ">=1.0.*", "=>1", "~=1", " (>dev)", "1"]
+        ),
+        st.sampled_from(["", ",", ",!=2", "\n  <3", " # note"]),
+        st.sampled_from(
+            ["", ";", "; x", "; ", ' ; extra == "a"', '; os_name ~= "x"', '; "x" == "y"', "; python_version"]
+        ),
+        st.sampled_from(["", ">'3'", " and os_name == 'nt'", " or (sys_platform", ' in "2.7"', ' ~= "3.x"', '<"3.x"']),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def pips() -> Iterator[dict[str, Judge]]:
+    """The pip of the tests' clients; and an earlier one, if that of this environment is."""
+    with ExitStack() as stack:
+        found = {}
+        for name, python in (("newer", _NEWER), ("earlier", sys.executable)):
+            command = [python, str(_TOP / "tests/support/pip_requirements.py")]
+            process = stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+            stack.callback(process.terminate)
+            assert process.stdout is not None
+            version = process.stdout.readline().decode().split(".")
+            if name == "newer" or (int(version[0]), int(version[1])) < (24, 1):
+                found[name] = _judge_of(process)
+        yield found
+
+
+def _judge_of(process: "subprocess.Popen[bytes]") -> Judge:
+    stdin, stdout = process.stdin, process.stdout
+    assert stdin is not None
+    assert stdout is not None
+
+    def judge(content: bytes) -> str:
+        stdin.write(base64.b64encode(content) + b"\n")
+        stdin.flush()
+        return stdout.readline().decode().strip()
+
+    return judge
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(_TEXTS, min_size=1, max_size=2))
+@example(['foo; platform_release >= "5"'])
+@example(['foo; platform_version >= "5"'])
+@example(['foo; os_name === "posix"'])
+@example(["foo==", "foo>=1,"])
+@example(["foo @ x"])
+@example(["foo @ https://example.com/x.whl"])
+def test_what_ends_pip_is_refused_and_nothing_else(pips: dict[str, Judge], texts: list[str]) -> None:
+    lines = "".join(f"Requires-Dist: {text}\n" for text in texts)
+    content = f"Metadata-Version: 2.1\nName: x\nVersion: 1\n{lines}".encode()
+    try:
+        check_requirements(content)
+        refused = False
+    except Refused:
+        refused = True
+    newer = pips["newer"](content)
+    if "earlier" not in pips:
+        assert refused or newer != "ends"
+        return
+    # What today's pip takes stays, also where an earlier one ends.
+    assert refused == (newer == "ends" or (newer == "passes" and pips["earlier"](content) == "ends"))
+
+
+@pytest.mark.parametrize("depth", [5000, 100_000])
+def test_what_is_nested_without_end_is_refused(depth: int) -> None:
+    with pytest.raises(Refused, match="can't read"):
+        check_requirements(f"Name: x\nRequires-Dist: foo; {'(' * depth}os_name\n".encode())
+
+
+def test_requirements_without_end_are_refused() -> None:
+    with pytest.raises(Refused, match="more than 5000 times"):
+        check_requirements(b"Name: x\n" + b"Requires-Dist: foo\n" * 5001)
