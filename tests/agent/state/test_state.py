@@ -11,7 +11,7 @@ import pytest
 from packrat_agent.model.changes import Retention
 from packrat_agent.model.entries import Entry, Fragment, Product, Refusal, StoredFile
 from packrat_agent.model.records import DistroVersion, PackageFile, Rejection, Repo, Wanted
-from packrat_agent.model.tree import LiveFile, Published, ReadyPublication, Retained
+from packrat_agent.model.tree import LiveFile, ReadyPublication, Retained, UnsignedTree
 from packrat_agent.state.database import connect
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.packages import FileState, ReadFile, Unreadable
@@ -155,7 +155,7 @@ def publish(store: Store, now: float, *files: LiveFile, withdrawn: tuple[str, ..
     store.live.begin(REPO.name, files)
     publication = ReadyPublication("bookworm", f"identity {now}", (), (), {"Date": str(now)})
     written = tuple(StoredFile(f.path, f.sha256, f.size, 1, 1) for f in files)
-    store.live.finish(Published(REPO, (publication,), ("bookworm",), written, ()), files, withdrawn, now)
+    store.live.finish(UnsignedTree(REPO, (publication,), ("bookworm",)), files, written, now, withdrawn=withdrawn)
 
 
 def test_an_old_generation_stays_for_its_period_and_for_three_more_generations(store: Store) -> None:
@@ -322,7 +322,7 @@ def test_a_file_that_can_not_be_read_is_written_again_but_not_taken_for_gone(sto
 
 def test_what_publishing_removed_is_forgotten(store: Store) -> None:
     publish(store, 1.0, LiveFile("apt-dev/old", "", "a" * 64, 1), LiveFile("apt-dev/new", "", "b" * 64, 1))
-    store.live.finish(Published(REPO, (), (), (), ("apt-dev/old",)), (), (), 2.0)
+    store.live.finish(UnsignedTree(REPO, (), ()), (), (), 2.0, removed=("apt-dev/old",))
     assert set(store.live.everything()) == {"apt-dev/new"}
 
 
