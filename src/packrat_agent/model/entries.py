@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from packrat_agent.model.records import PackageFile, Repo
 
@@ -127,12 +126,3 @@ class Plan:
     def missing(self, placement: KnownPlacement) -> list[Part]:
         """List the parts that are not in place."""
         return [part for part in placement.parts if part not in self.in_place]
-
-
-@dataclass(frozen=True, slots=True)
-class StagedFile:
-    """A file in staging whose SHA-256 is proved, and is its name there: downloaded, or made from such a one."""
-
-    sha256: str
-    path: Path
-    size: int

@@ -19,18 +19,18 @@ from packrat_agent.model.entries import (
     Plan,
     Product,
     Refusal,
-    StagedFile,
 )
 from packrat_agent.model.tree import LiveFile
 from packrat_agent.sync.plan import published_before
 from packrat_core.errors import PackratError, Refused
+from packrat_core.fs.disk_errors import as_disk_error
 
 _THREADS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What is available: staged files, why others could not be fetched, and fragments, by SHA-256.
+    """What is available: verified files in staging, why others could not be fetched, and fragments, by SHA-256.
 
     known: (size of the package file, fragment). published_names: path → the package file that it has always stood for.
     claims: path → the SHA-256 that stands there for a file outside the plan; needed where files share products.
@@ -38,7 +38,7 @@ class Material:
 
     root: Path
     staging: Path
-    staged: Mapping[str, StagedFile]
+    staged: Mapping[str, Path]
     failed: Mapping[str, PackratError]
     known: Mapping[str, tuple[int, Fragment]]
     published_names: Mapping[str, str]
@@ -161,8 +161,7 @@ def _read_all(
     once = list({placement.file.sha256: placement for placement in placements}.values())
 
     def read(placement: Placement) -> tuple[int, Fragment] | str:
-        staged = material.staged.get(placement.file.sha256)
-        path = staged.path if staged is not None else material.root / placement.path
+        path = material.staged.get(placement.file.sha256, material.root / placement.path)
         try:
             return _read(path, form, signer, material.staging)
         except (Refused, OSError) as error:
@@ -183,11 +182,16 @@ def _read_all(
             fresh[placement.file.sha256] = result
     made.unreadable = [Refusal(p.file, reasons[p.file.sha256]) for p in placements if p.file.sha256 in reasons]
     made.unneeded = [
-        staged.path
+        staged
         for sha256, (_, fragment) in fresh.items()
         if fragment.products and (staged := material.staged.get(sha256)) is not None
     ]
     return fresh
+
+
+def _size_of(path: Path) -> int:
+    with as_disk_error("read", path):
+        return path.lstat().st_size
 
 
 def _read(path: Path, form: Format, signer: PackageSigner | None, staging: Path) -> tuple[int, Fragment]:
@@ -197,8 +201,7 @@ def _read(path: Path, form: Format, signer: PackageSigner | None, staging: Path)
     signed = sign_package(path, staging, signer)
     if signed is None:
         return size, form.read(path, staging)
-    fragment = form.read(signed.path, staging)
-    return size, replace(fragment, products=(Product("", signed.sha256, signed.size),))
+    return size, replace(form.read(staging / signed.sha256, staging), products=(signed,))
 
 
 def _disagreement(placement: Placement, form: Format, fragment: Fragment, material: Material) -> str | None:
@@ -226,7 +229,7 @@ def _packages(
         if part.path in made.claims or (isinstance(placement, KnownPlacement) and part in plan.in_place):
             continue
         staged = material.staged.get(part.sha256)
-        size = sizes[part.sha256] if staged is None else staged.size
+        size = sizes[part.sha256] if staged is None else _size_of(staged)
         origin = file.sha256 if part.path == placement.path else ""
         packages.append(LiveFile(part.path, "", part.sha256, size, origin=origin))
     return packages
