@@ -53,7 +53,7 @@ def entries(directory: Path) -> list[Entry]:
             file = PackageFile(
                 f"/{number}", fragment.name, version.name, "1-1", "rpm", "all", "", path.name, f"{number:064}"
             )
-            found.append(Entry(file, YumFormat().place(REPO, file), path.stat().st_size, fragment))
+            found.append(Entry(file, YumFormat().place(REPO, file), fragment))
     return found
 
 

@@ -14,7 +14,7 @@ from packrat_agent.model.records import DistroVersion, PackageFile, Rejection, R
 from packrat_agent.model.tree import LiveFile, ReadyPublication, Retained, UnsignedTree
 from packrat_agent.state.database import connect
 from packrat_agent.state.fragments import FragmentSource
-from packrat_agent.state.packages import FileState, ReadFile, Unreadable
+from packrat_agent.state.packages import FileState, Unreadable
 from packrat_agent.state.store import Store
 from packrat_core.errors import ConfigError, DiskError
 
@@ -97,7 +97,7 @@ def test_fragments_go_with_what_they_were_read_from(store: Store, tmp_path: Path
     remember(store, a_file(1, "a"), a_file(2, "b"))
     for source, name in ((APT, "a"), (former, "b"), (APT, "c"), (rpm, "d"), (rpm, "e"), (former, "f")):
         made = (Product("", products[name], 1),) if name in products else ()
-        store.fragments.save(source, [(shas[name], 1, Fragment(b"", name, "1", "all", made))])
+        store.fragments.save(source, {shas[name]: Fragment(b"", name, "1", "all", made, size=1)})
     on_disk = [(StoredFile(name, sha, 1, 1, 1), sha) for name, sha in (("c", shas["c"]), ("d", products["d"]))]
     store.live.adopt(REPO.name, on_disk, 1.0)
     store.fragments.forget_unneeded([APT, rpm])
@@ -111,10 +111,8 @@ def test_fragments_go_with_what_they_were_read_from(store: Store, tmp_path: Path
 def test_a_fragment_that_is_read_again_takes_the_place_of_the_former(store: Store) -> None:
     remember(store, a_file(1))
     for body in (b"first", b"second"):
-        store.fragments.save(APT, [("a" * 64, 7, Fragment(body, "x", "1", "all"))])
-    (item,) = store.wanted.wanted_files(REPO.name, APT)
-    assert isinstance(item, ReadFile)
-    assert item.fragment.body == b"second"
+        store.fragments.save(APT, {"a" * 64: Fragment(body, "x", "1", "all", size=7)})
+    assert store.wanted.fragments(REPO.name, APT)["a" * 64].body == b"second"
 
 
 def test_a_changed_record_starts_anew_and_an_unusable_one_keeps_its_row(store: Store) -> None:
@@ -122,32 +120,33 @@ def test_a_changed_record_starts_anew_and_an_unusable_one_keeps_its_row(store: S
     store.wanted.refuse(REPO.name, [Refusal(a_file(1), "torn"), Refusal(a_file(2), "torn")], unreadable=True)
     store.wanted.remember_wanted(REPO.name, Wanted(frozenset({"/f/1", "/f/2"}), (a_file(1, "b"),), ()), None)
     states = {
-        item.file.uri: (item.state, item.reason, item.unreadable) for item in store.wanted.wanted_files("apt-dev", APT)
+        item.file.uri: (item.state, item.reason, item.unreadable) for item in store.wanted.wanted_files("apt-dev")
     }
     assert states == {"/f/1": ("wanted", "", 0), "/f/2": ("refused", "torn", 1)}
 
 
-def test_the_shelf_joins_the_fragment_of_the_right_version(store: Store) -> None:
-    remember(store, a_file(1))
-    fragment = Fragment(b"Package: x\n", "x", "1", "all")
-    store.fragments.save(APT, [("a" * 64, 7, fragment)])
-    (item,) = store.wanted.wanted_files(REPO.name, APT)
-    assert isinstance(item, ReadFile)
-    assert (item.size, item.fragment) == (7, fragment)
-    (item,) = store.wanted.wanted_files(REPO.name, FragmentSource("apt", 2))
-    assert not isinstance(item, ReadFile)
+def test_fragments_are_those_of_wanted_files_from_the_right_source(store: Store) -> None:
+    remember(store, a_file(1), a_file(2, "b", "other"), a_file(3, "d"))
+    fragment = Fragment(b"Package: x\n", "x", "1", "all", (Product("", "e" * 64, 5),), size=7)
+    store.fragments.save(APT, {sha * 64: fragment for sha in "abc"})
+    # Nobody wants the third, and the last wanted one was not read.
+    assert store.wanted.fragments(REPO.name, APT) == {"a" * 64: fragment, "b" * 64: fragment}
+    assert store.wanted.fragments(REPO.name, APT, ["other"]) == {"b" * 64: fragment}
+    assert store.wanted.fragments("another", APT) == {}
+    assert store.wanted.fragments(REPO.name, FragmentSource("apt", 2)) == {}
+    assert store.wanted.fragments(REPO.name, FragmentSource("apt", 1, "key")) == {}
 
 
 def states(store: Store) -> dict[str, str]:
-    return {item.file.uri: item.state for item in store.wanted.wanted_files(REPO.name, APT)}
+    return {item.file.uri: item.state for item in store.wanted.wanted_files(REPO.name)}
 
 
 def test_live_files_are_those_the_index_names(store: Store) -> None:
     remember(store, a_file(1), a_file(2))
-    fragment = Fragment(b"", "x", "1", "all")
-    store.wanted.set_live(REPO.name, [Entry(a_file(1), "p", 1, fragment)])
+    fragment = Fragment(b"", "x", "1", "all", size=1)
+    store.wanted.set_live(REPO.name, [Entry(a_file(1), "p", fragment)])
     assert states(store) == {"/f/1": "live", "/f/2": "wanted"}
-    store.wanted.set_live(REPO.name, [Entry(a_file(2), "p", 1, fragment)])
+    store.wanted.set_live(REPO.name, [Entry(a_file(2), "p", fragment)])
     assert states(store) == {"/f/1": "wanted", "/f/2": "live"}
 
 
@@ -213,7 +212,7 @@ def test_pointers_come_back_last_published_first(store: Store) -> None:
 
 
 def marks(store: Store) -> dict[str, tuple[FileState, str | None, Unreadable]]:
-    wanted = store.wanted.wanted_files(REPO.name, APT)
+    wanted = store.wanted.wanted_files(REPO.name)
     return {item.file.uri: (item.state, item.reason, item.unreadable) for item in wanted}
 
 
@@ -225,7 +224,7 @@ def test_a_failed_file_is_tried_again_by_the_next_sync_and_one_with_wrong_bytes_
         "/f/1": (FileState.WANTED, "HTTP 404", Unreadable.NO),
         "/f/2": (FileState.WANTED, "wrong bytes", Unreadable.UNTIL_FULL_SYNC),
     }
-    store.wanted.set_live(REPO.name, [Entry(a_file(2, "b"), "p", 1, Fragment(b"", "x", "1", "all"))])
+    store.wanted.set_live(REPO.name, [Entry(a_file(2, "b"), "p", Fragment(b"", "x", "1", "all", size=1))])
     assert marks(store)["/f/2"] == (FileState.LIVE, "", Unreadable.NO)
 
 
@@ -274,7 +273,7 @@ def test_rejections_are_replaced_for_what_was_looked_at(store: Store) -> None:
 def test_only_files_to_be_downloaded_are_awaited_and_only_live_ones_can_be_lost(store: Store) -> None:
     files = [a_file(number, letter) for number, letter in enumerate("abc")]
     remember(store, *files)
-    store.wanted.set_live(REPO.name, [Entry(files[0], "p", 1, Fragment(b"", "x", "1", "all"))])
+    store.wanted.set_live(REPO.name, [Entry(files[0], "p", Fragment(b"", "x", "1", "all", size=1))])
     store.wanted.refuse(REPO.name, [Refusal(files[1], "torn")])
     assert store.wanted.awaited() == {"c" * 64}
     assert store.wanted.hashes() == {"a" * 64, "b" * 64, "c" * 64}
@@ -284,7 +283,7 @@ def test_only_files_to_be_downloaded_are_awaited_and_only_live_ones_can_be_lost(
 
 def test_the_oldest_record_comes_first(store: Store) -> None:
     remember(store, a_file(10), a_file(9), a_file(100))
-    assert [item.file.uri for item in store.wanted.wanted_files(REPO.name, APT)] == ["/f/9", "/f/10", "/f/100"]
+    assert [item.file.uri for item in store.wanted.wanted_files(REPO.name)] == ["/f/9", "/f/10", "/f/100"]
 
 
 def test_a_name_stays_that_of_the_package_file_that_was_first_published_under_it(store: Store) -> None:
