@@ -37,8 +37,8 @@ class Fragment:
     """What the index needs to know of a package file; read once, kept under the file's SHA-256.
 
     `body` belongs to the format that read it. name, version and arch are those inside the file, not the server's.
-    `size` is that of the package file. `products` are published in its place; where none takes that, the package file
-    is published as it is.
+    `size` is that of the package file. `products` are published in its place; if none is, the package file is
+    published as it is.
     """
 
     body: bytes

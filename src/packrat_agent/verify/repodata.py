@@ -166,7 +166,7 @@ def _package(one: Element, parts: Mapping[str, Element]) -> Package:
 
 def _sha256(element: Element) -> str:
     if element.attributes.get("type") != "sha256" or not _SHA256.fullmatch(element.text):
-        raise ValueError(f"has a checksum that is no SHA-256: {element.text[:80]!r}")
+        raise ValueError(f"has a checksum that is not a SHA-256: {element.text[:80]!r}")
     return element.text
 
 
