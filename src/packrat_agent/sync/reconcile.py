@@ -70,6 +70,11 @@ def reconcile_dry(
     return wanted_files, _refuse(_plan(Scope(repo), form, placements, order, store, adopted), refused)
 
 
+def find_unread(wanted_files: Iterable[WantedFile], fragments: Mapping[str, Fragment]) -> Set[str]:
+    """Find the SHA-256s of files that were never read, without those whose bytes are known to be unreadable."""
+    return {item.file.sha256 for item in wanted_files if not item.unreadable} - fragments.keys()
+
+
 def _recall(
     wanted_files: Sequence[WantedFile],
     fragments: Mapping[str, Fragment],
@@ -81,11 +86,6 @@ def _recall(
     unread = find_unread(wanted_files, fragments)
     found = recall(context.root, context.source_of(form), unread)
     return found | recall_signed(context, form, unread - found.keys(), order.untracked)
-
-
-def find_unread(wanted_files: Iterable[WantedFile], fragments: Mapping[str, Fragment]) -> Set[str]:
-    """Find the SHA-256s of files that were never read, without those whose bytes are known to be unreadable."""
-    return {item.file.sha256 for item in wanted_files if not item.unreadable} - fragments.keys()
 
 
 def _read_in_place(placement: Placement, form: Format, context: MirrorContext, order: Order) -> Placement:

@@ -11,7 +11,7 @@ from typing import Self
 import structlog
 
 from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed
-from packrat_agent.publish.claim import take_confirmed
+from packrat_agent.publish.confirmation import take_confirmed
 from packrat_agent.sync.context import MirrorContext, Progress
 from packrat_agent.sync.disk_look import is_looked_at_first
 from packrat_agent.sync.full_sync import FullSync
@@ -74,10 +74,6 @@ class FullSyncs:
                 pass
             self._make_due()
 
-    def _make_due(self) -> None:
-        self._is_due = True
-        self._queue.wake()
-
     @property
     def is_due(self) -> bool:
         """Whether a full sync is to begin."""
@@ -117,12 +113,6 @@ class FullSyncs:
         if not look_first:
             self._look.start()
 
-    def _take_confirmed(self) -> None:
-        """Add what the operator confirmed to what was confirmed for a full sync that could not begin."""
-        taken = take_confirmed(self._context.root)
-        before = self._confirmed
-        self._confirmed = Confirmed(before.removals or taken.removals, before.clock or taken.clock)
-
     @property
     def is_over(self) -> bool:
         """Whether nothing is left of the one under way: no repository, no look at the disk, no record check.
@@ -153,6 +143,16 @@ class FullSyncs:
         self.current, self._confirmed = None, NOTHING_CONFIRMED
         settle()
         self._tell(full)
+
+    def _make_due(self) -> None:
+        self._is_due = True
+        self._queue.wake()
+
+    def _take_confirmed(self) -> None:
+        """Add what the operator confirmed to what was confirmed for a full sync that could not begin."""
+        taken = take_confirmed(self._context.root)
+        before = self._confirmed
+        self._confirmed = Confirmed(before.removals or taken.removals, before.clock or taken.clock)
 
     async def _note_look(self, full: FullSync) -> None:
         try:
