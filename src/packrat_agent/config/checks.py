@@ -55,11 +55,6 @@ def check_together(
     return faults
 
 
-def _lies_in(path: Path, directory: Path) -> bool:
-    """Tell whether a path is a directory or lies below it, links resolved; neither has to exist."""
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory))
-
-
 def warn(config: Config) -> tuple[str, ...]:
     """Warn of what is allowed but not wise."""
     found: list[str] = []
@@ -81,6 +76,11 @@ def warn(config: Config) -> tuple[str, ...]:
         if not path.is_relative_to(root)
     ]
     return tuple(found)
+
+
+def _lies_in(path: Path, directory: Path) -> bool:
+    """Tell whether a path is a directory or lies below it, links resolved; neither has to exist."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory))
 
 
 def _is_open_to_all(path: Path) -> bool:

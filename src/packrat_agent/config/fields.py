@@ -14,8 +14,8 @@ from packrat_agent.config.settings import PackageSigning
 class Field:
     """One key of mirror.conf.
 
-    `read` turns its text into a value, and raises ValueError. `required`: what the operator has to give, where there
-    is no default. `repeatable`: the key may stand several times, and the values are joined.
+    `read` turns its text into a value, and raises ValueError. `required`: what the operator has to give; ''
+    if the key has a default. `repeatable`: the key may stand several times, and the values are joined.
     """
 
     section: str

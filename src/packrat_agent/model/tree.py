@@ -7,7 +7,6 @@ from enum import IntEnum, StrEnum
 from functools import cached_property
 from typing import Generic, TypeVar
 
-from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
 
 
@@ -186,14 +185,3 @@ class LiveFile:
     pointer_rank: int = 0
     retained: Retained = Retained.AS_INDEX
     origin: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What one publish did; paths are relative to `root_dir`."""
-
-    repo: Repo
-    publications: tuple[ReadyPublication, ...]
-    publication_names: tuple[str, ...]
-    written: tuple[StoredFile, ...]
-    removed: tuple[str, ...]

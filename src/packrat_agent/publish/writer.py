@@ -1,6 +1,6 @@
 """Writes a tree and its package files into the live tree, so that no client ever sees half of it.
 
-Nothing else writes there. The caller notes what `intend` lists before `publish`, and what `publish` returns after it.
+Nothing else writes there. The caller notes what `intend` lists before `publish`, and after it what `look` sees there.
 """
 
 import os
@@ -17,7 +17,6 @@ from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import (
     Content,
     LiveFile,
-    Published,
     ReadyPublication,
     ReadyTree,
     Retained,
@@ -57,20 +56,20 @@ def publish(
     packages: Sequence[LiveFile],
     root: Path,
     staging: Path,
-    intended: Sequence[LiveFile],
     pointers: Mapping[str, Sequence[str]],
-) -> Published:
+) -> tuple[str, ...]:
     """Write everything in an order that keeps the live tree whole at every moment.
 
     Args:
         tree: the changed publications, signed or declared unsigned.
         packages: package files and the paths that they go to.
         root: root_dir.
-        staging: a directory on the same filesystem, which has the package files under their SHA-256; files that are
-            not complete yet are written there.
-        intended: what `intend` returned.
+        staging: on the same filesystem; has the package files under their SHA-256. Incomplete files are written there.
         pointers: publication → the paths of its pointers on disk, last published first; those that the new tree
             no longer names are removed.
+
+    Returns:
+        The paths of the pointers that were removed, relative to `root_dir`.
 
     Raises:
         DiskError: the disk failed; publications whose pointers were not replaced yet stay as they were.
@@ -100,7 +99,21 @@ def publish(
             removed += _remove_pointers(root, paths)
     flush_directories(work.directories)
     done("pointers-flushed")
-    return Published(tree.repo, tree.publications, tree.publication_names, _look(root, intended), tuple(removed))
+    return tuple(removed)
+
+
+def look(root: Path, intended: Sequence[LiveFile]) -> tuple[StoredFile, ...]:
+    """See what stands where `publish` wrote, in the order of `intended`.
+
+    Raises:
+        DiskError: a file can't be read.
+    """
+    seen: list[StoredFile] = []
+    for file in intended:
+        with as_disk_error("read", root / file.path):
+            status = (root / file.path).lstat()
+        seen.append(StoredFile(file.path, file.sha256, file.size, status.st_mtime_ns, status.st_ino))
+    return tuple(seen)
 
 
 def discard_staged(packages: Sequence[LiveFile], staging: Path) -> None:
@@ -240,12 +253,3 @@ def _remove_pointers(root: Path, paths: Sequence[str]) -> list[str]:
         with as_disk_error("remove", root / path), suppress(FileNotFoundError, NotADirectoryError):
             (root / path).unlink()
     return list(paths)
-
-
-def _look(root: Path, intended: Sequence[LiveFile]) -> tuple[StoredFile, ...]:
-    seen: list[StoredFile] = []
-    for file in intended:
-        with as_disk_error("read", root / file.path):
-            status = (root / file.path).lstat()
-        seen.append(StoredFile(file.path, file.sha256, file.size, status.st_mtime_ns, status.st_ino))
-    return tuple(seen)

@@ -180,6 +180,7 @@ F = TypeVar("F", bound=Fact)
 _AnyFact = TypeVar("_AnyFact", bound=Fact | RepoHealth | RepoWork)
 _REPO = "repo:"
 _WORK = "work:"
+_NUMBERS: Mapping[object, Callable[[float], float]] = {float | None: float, int | None: int}
 _NUMBER_LIMIT = 1e18
 
 
@@ -284,31 +285,18 @@ def _parse(kind: type[_AnyFact], text: str | None) -> _AnyFact | None:
         return None
     if not isinstance(found, dict) or not found:
         return None
-    return kind(**{field.name: _READERS[field.type](found.get(field.name)) for field in fields(kind)})
+    return kind(**{field.name: _read_as(field.type, found.get(field.name)) for field in fields(kind)})
 
 
-def _number(value: object) -> float | None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < _NUMBER_LIMIT:
-        return None
-    return float(value)
-
-
-def _whole(value: object) -> int | None:
-    number = _number(value)
-    return None if number is None else int(number)
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _flag(value: object) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-_READERS: Mapping[Any, Callable[[object], Any]] = {
-    float | None: _number,
-    int | None: _whole,
-    str | None: _text,
-    bool | None: _flag,
-}
+def _read_as(field_type: object, value: object) -> Any:
+    """Give a value as a field of that type has it; None if it doesn't belong there."""
+    match value:
+        # True and False are integers, too.
+        case bool():
+            return value if field_type == bool | None else None
+        case str():
+            return value if value and field_type == str | None else None
+        case int() | float() if abs(value) < _NUMBER_LIMIT and field_type in _NUMBERS:
+            return _NUMBERS[field_type](value)
+        case _:
+            return None

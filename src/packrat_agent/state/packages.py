@@ -1,10 +1,10 @@
-"""Remembers which repositories and package files the server wants, and joins the files with their fragments."""
+"""Remembers which repositories and package files the server wants, and what was read of these files."""
 
 import json
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -52,19 +52,6 @@ class WantedFile:
     state: FileState = FileState.WANTED
     reason: str = ""
     unreadable: Unreadable = Unreadable.NO
-
-
-@dataclass(frozen=True, slots=True)
-class ReadFile(WantedFile):
-    """A wanted package file that was read: its size in bytes, and what the index needs of it."""
-
-    size: int = field(kw_only=True)
-    fragment: Fragment = field(kw_only=True)
-
-    @classmethod
-    def of(cls, item: WantedFile, size: int, fragment: Fragment) -> "ReadFile":
-        """Make it of a wanted file and what was read from it."""
-        return cls(item.file, item.path, item.state, item.reason, item.unreadable, size=size, fragment=fragment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,26 +135,37 @@ class WantedFiles:
                 [(file.yanked, repo, file.uri) for file in marked],
             )
 
-    def wanted_files(
+    def wanted_files(self, repo: str, packages: Collection[str] | None = None) -> list[WantedFile]:
+        """List the wanted files of a repository (all, or those of the named packages), the oldest record first."""
+        found: list[WantedFile] = []
+        for files, where, values in _chunks(packages):
+            sql = f"SELECT {FILE_COLUMNS}, path, state, reason, unreadable FROM {files} WHERE repo = ?{where}"
+            found += (_wanted_file(row) for row in self._db.rows(sql, (repo, *values)))
+        return sorted(found, key=lambda wanted: wanted.file.record_order)
+
+    def fragments(
         self, repo: str, source: FragmentSource, packages: Collection[str] | None = None
-    ) -> list[WantedFile]:
-        """List the wanted files of a repository, those with a fragment as ReadFile, the oldest record first.
+    ) -> dict[str, Fragment]:
+        """Map SHA-256 → fragment for those wanted files of a repository that were read.
 
         Args:
             repo: The name of the repository.
             source: Whose fragments.
             packages: The packages whose files are asked for; None: all.
         """
-        rows = []
+        found: dict[str, Fragment] = {}
         for files, where, values in _chunks(packages):
             sql = (
-                "SELECT uri, package, distro_version, files.version, kind, files.arch, url, file_name, files.sha256, "
-                "created, yanked, path, state, reason, unreadable, size, body, name, fragments.version, "
-                f"fragments.arch, products FROM {files} LEFT JOIN fragments ON format = ? AND fragment_version = ? "
-                f"AND signer = ? AND fragments.sha256 = files.sha256 WHERE repo = ?{where}"
+                "SELECT fragments.sha256, body, name, fragments.version, fragments.arch, products, size "
+                # A cross join is read in this order: fragments of all repositories may be many more.
+                f"FROM {files} CROSS JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? "
+                f"AND fragments.sha256 = files.sha256 WHERE repo = ?{where}"
             )
-            rows += self._db.rows(sql, (source.kind, source.version, source.signer, repo, *values))
-        return sorted((_wanted_file(row) for row in rows), key=lambda wanted: wanted.file.record_order)
+            for sha256, body, name, version, arch, products, size in self._db.rows(
+                sql, (source.kind, source.version, source.signer, repo, *values)
+            ):
+                found[sha256] = Fragment(body, name, version, arch, read_products(products), size=size)
+        return found
 
     def set_places(self, repo: str, places: Iterable[tuple[str, str]]) -> None:
         """Remember where files are published: (URI, path) each."""
@@ -284,12 +282,9 @@ def insert_files(db: sqlite3.Connection, repo: str, files: Iterable[PackageFile]
 
 
 def _wanted_file(row: tuple[Any, ...]) -> WantedFile:
-    path, state, reason, unreadable, size, body, name, version, arch, products = row[_FILE_COLUMN_COUNT:]
+    path, state, reason, unreadable = row[_FILE_COLUMN_COUNT:]
     file = read_file(row[:_FILE_COLUMN_COUNT])
-    item = WantedFile(file, path or "", FileState(state), reason or "", Unreadable(unreadable))
-    if body is None:
-        return item
-    return ReadFile.of(item, size, Fragment(body, name, version, arch, read_products(products)))
+    return WantedFile(file, path or "", FileState(state), reason or "", Unreadable(unreadable))
 
 
 def read_file(columns: Sequence[Any]) -> PackageFile:

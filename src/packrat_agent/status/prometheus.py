@@ -47,16 +47,6 @@ def collect(config: Config) -> None:
         _complaints.pop(path, None)
 
 
-def _replace(path: Path, text: bytes) -> None:
-    spare = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        spare.write_bytes(text)
-        spare.chmod(0o644)
-        spare.replace(path)
-    finally:
-        spare.unlink(missing_ok=True)
-
-
 @asynccontextmanager
 async def serving_metrics(config: Config) -> AsyncIterator[int | None]:
     """Serve /metrics on metrics_listen while the context lasts; gives the port, or None if it is not set.
@@ -89,6 +79,16 @@ def render_metrics(status: Status) -> bytes:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Families(status))
     return generate_latest(registry)
+
+
+def _replace(path: Path, text: bytes) -> None:
+    spare = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        spare.write_bytes(text)
+        spare.chmod(0o644)
+        spare.replace(path)
+    finally:
+        spare.unlink(missing_ok=True)
 
 
 class _Families(Collector):

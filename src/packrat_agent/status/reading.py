@@ -141,10 +141,8 @@ def _check_schema(db: sqlite3.Connection, path: Path) -> None:
         raise _not_ours(path, f"schema {schema}")
     raise ConfigError(
         f"the state database {path} is of an older packrat-agent (schema {schema}, this one reads {newest})",
-        hint=(
-            "start the "
-            "agent, or restart it if it is running: it brings the database up to date when it starts, and loses nothing"
-        ),
+        hint="start the agent, or restart it if it is running: it brings the database up to date when it starts, and "
+        "loses nothing",
     )
 
 
@@ -241,15 +239,14 @@ def _agent(holder: Holder | None, started: Started | None) -> AgentStatus:
 
 def _server(config: Config, facts: FactsRead) -> ServerStatus:
     health = facts.read(ServerHealth) or ServerHealth(None, None, None, None)
-    login = facts.read(LoginRefusal)
-    refused = login is not None and login.refused is not None
+    login = facts.read(LoginRefusal) or LoginRefusal(None, None)
     return ServerStatus(
         url=health.url or config.packrat.url,
         up=health.up,
         since=health.since,
         reason=health.reason,
-        login_refused=login.refused if login and refused else None,
-        login_refused_since=login.since if login and refused else None,
+        login_refused=login.refused,
+        login_refused_since=None if login.refused is None else login.since,
     )
 
 

@@ -5,19 +5,19 @@ and the state database goes one after the other.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
 
 from packrat_agent.formats.interface import Format, RenderRequest, Treatment, tell_ahead, tell_held
-from packrat_agent.model.entries import Entry, Plan
+from packrat_agent.model.entries import Entry, Fragment, Plan
 from packrat_agent.model.tree import ReadyTree, Tree
 from packrat_agent.publish.gc import collect_garbage
 from packrat_agent.publish.signing import declare_unsigned, sign_tree
 from packrat_agent.state.fragment_backup import keep
-from packrat_agent.state.packages import ReadFile, WantedFile
+from packrat_agent.state.packages import FileState, WantedFile
 from packrat_agent.state.store import Store
 from packrat_agent.sync.build import Made, Material, make
 from packrat_agent.sync.commit import make_live
@@ -36,7 +36,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """All that one build needs; `context.staging` is the sync's own staging directory."""
+    """All that one build needs; `context.staging` is the sync's own staging directory.
+
+    `fragments` has what was read before, under the SHA-256s of the package files.
+    """
 
     basis: Basis
     scope: Scope
@@ -44,6 +47,7 @@ class Build:
     order: Order
     before: Before
     wanted_files: Sequence[WantedFile]
+    fragments: Mapping[str, Fragment]
     plan: Plan
     fetched: Fetched
     context: MirrorContext
@@ -145,7 +149,6 @@ def _remove_old_indexes(build: Build) -> None:
 
 def _material(build: Build) -> Material:
     plan = build.plan
-    read = (item for item in build.wanted_files if isinstance(item, ReadFile))
     paths = None if build.scope.packages is None else {p.path for p in (*plan.keep, *plan.link, *plan.fetch)}
     accompanied = build.form.treatment is Treatment.ACCOMPANIED
     if accompanied and plan.fetch:
@@ -157,7 +160,7 @@ def _material(build: Build) -> Material:
         build.context.staging,
         build.fetched.staged,
         build.fetched.failed,
-        {item.file.sha256: (item.size, item.fragment) for item in read},
+        build.fragments,
         names,
         build.scope.claims() if accompanied or build.form.treatment is Treatment.UNPACKED else {},
     )
@@ -166,9 +169,11 @@ def _material(build: Build) -> Material:
 def _note(build: Build, made: Made) -> None:
     wanted, repo = build.store.wanted, build.scope.repo.name
     source = build.context.source_of(build.form)
-    fresh = [(sha, *read) for sha, read in made.fresh.items()]
-    build.store.fragments.save(source, fresh)
-    keep(build.context.root, source, fresh, build.wanted_files)
+    build.store.fragments.save(source, made.fresh)
+    # Live files have a backup already.
+    waiting = {item.file.sha256 for item in build.wanted_files if item.state is not FileState.LIVE}
+    read_before = {sha256: fragment for sha256, fragment in build.fragments.items() if sha256 in waiting}
+    keep(build.context.root, source, read_before | made.fresh)
     wanted.refuse(repo, made.unreadable, unreadable=True)
     wanted.refuse(repo, made.disagreeing)
     wrong_bytes = [sha for sha, error in build.fetched.failed.items() if isinstance(error, ServerBroken)]

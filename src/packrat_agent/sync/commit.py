@@ -12,8 +12,8 @@ After a crash in 1 to 3, the next full sync finds the paths of step 1 on disk, c
 import time
 from collections.abc import Sequence
 
-from packrat_agent.model.tree import LiveFile, Published, ReadyTree
-from packrat_agent.publish.writer import discard_staged, intend, publish
+from packrat_agent.model.tree import LiveFile, ReadyTree
+from packrat_agent.publish.writer import discard_staged, intend, look, publish
 from packrat_agent.state.published import LiveFiles
 from packrat_agent.sync.context import MirrorContext
 from packrat_core.failpoints import done
@@ -21,7 +21,7 @@ from packrat_core.failpoints import done
 
 def make_live(
     tree: ReadyTree, packages: Sequence[LiveFile], withdrawn: Sequence[str], live: LiveFiles, context: MirrorContext
-) -> Published:
+) -> None:
     """Publish a tree and its package files, recorded before and after.
 
     Args:
@@ -38,8 +38,8 @@ def make_live(
     intended = intend(tree, packages)
     live.begin(tree.repo.name, intended)
     done("publish-noted")
-    published = publish(tree, packages, context.root, context.staging, intended, pointers)
-    live.finish(published, intended, withdrawn, time.time())
+    removed = publish(tree, packages, context.root, context.staging, pointers)
+    written = look(context.root, intended)
+    live.finish(tree, intended, written, time.time(), withdrawn=withdrawn, removed=removed)
     done("published-noted")
     discard_staged(packages, context.staging)
-    return published

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from packrat_agent.model.entries import KnownPlacement, Placement, Plan, StagedFile
+from packrat_agent.model.entries import KnownPlacement, Placement, Plan
 from packrat_agent.sync.shared_downloads import Share
 from packrat_core.backoff import BackOff
 from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerUnavailable, TooLarge
@@ -66,9 +66,9 @@ class Retries:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The result of a fetch: SHA-256 → staged file, and SHA-256 → error of each file that failed."""
+    """The result of a fetch: SHA-256 → verified file in staging, and SHA-256 → error of each file that failed."""
 
-    staged: dict[str, StagedFile]
+    staged: dict[str, Path]
     failed: dict[str, PackratError]
 
 
@@ -129,7 +129,7 @@ async def _stage_waiting(waiting: list[Placement], plan: Plan, root: Path, sourc
             fetched.failed[placement.file.sha256] = error
 
 
-async def _stage(placement: Placement, plan: Plan, root: Path, source: "_Source") -> dict[str, StagedFile]:
+async def _stage(placement: Placement, plan: Plan, root: Path, source: "_Source") -> dict[str, Path]:
     share = source.share
     staging = share.staging
     if isinstance(placement, KnownPlacement):
@@ -144,7 +144,7 @@ async def _stage(placement: Placement, plan: Plan, root: Path, source: "_Source"
     return {sha256: found or await share.get(sha256, lambda: source.download(placement, staging))}
 
 
-def _find_parts(placement: KnownPlacement, plan: Plan, staging: Path, root: Path) -> dict[str, StagedFile] | None:
+def _find_parts(placement: KnownPlacement, plan: Plan, staging: Path, root: Path) -> dict[str, Path] | None:
     """Stage the parts of a placement that are not in place.
 
     Args:
@@ -156,7 +156,7 @@ def _find_parts(placement: KnownPlacement, plan: Plan, staging: Path, root: Path
     Returns:
         SHA-256 → staged part; None if one of them is gone.
     """
-    found: dict[str, StagedFile] = {}
+    found: dict[str, Path] = {}
     for part in plan.missing(placement):
         if part.sha256 not in found:
             staged = _find_local(part.sha256, plan.sources.get(part.sha256), staging, root)
@@ -166,24 +166,22 @@ def _find_parts(placement: KnownPlacement, plan: Plan, staging: Path, root: Path
     return found
 
 
-def _find_local(sha256: str, source_path: str | None, staging: Path, root: Path) -> StagedFile | None:
+def _find_local(sha256: str, source_path: str | None, staging: Path, root: Path) -> Path | None:
     target = staging / sha256
     with as_disk_error("read", target):
         if os.path.lexists(target):
             # A crash may have left a damaged file, so verify before use.
-            size = _verify(target, sha256)
-            if size is not None:
-                return StagedFile(sha256, target, size)
+            if _is_of(sha256, target):
+                return target
             target.unlink()
     if source_path is None:
         return None
     source = root / source_path
     # A copy in the tree is only an optimization: if it can't be used, the file is downloaded.
     with suppress(OSError):
-        size = _verify(source, sha256)
-        if size is not None:
+        if _is_of(sha256, source):
             _link_or_copy(source, target)
-            return StagedFile(sha256, target, size)
+            return target
     return None
 
 
@@ -194,11 +192,9 @@ def _link_or_copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target, follow_symlinks=False)
 
 
-def _verify(path: Path, sha256: str) -> int | None:
+def _is_of(sha256: str, path: Path) -> bool:
     with open_regular(path) as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-            return None
-        return os.fstat(file.fileno()).st_size
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
 
 @dataclass(slots=True)
@@ -211,7 +207,7 @@ class _Source:
     retries: Retries
     _given_up: int = 0
 
-    async def download(self, placement: Placement, staging: Path) -> StagedFile:
+    async def download(self, placement: Placement, staging: Path) -> Path:
         """Download into `<sha256>.part`, resuming an earlier attempt, and rename it once the hash is right.
 
         Raises:
@@ -253,7 +249,7 @@ class _Source:
         with as_disk_error("rename", path):
             path.replace(target)
         done("download-renamed")
-        return StagedFile(file.sha256, target, part.size)
+        return target
 
     async def _receive(self, part: "_Part", url: str) -> bool:
         """Receive a whole file, in several attempts if needed; return whether bytes of an earlier attempt are in it.

@@ -125,28 +125,6 @@ class FullSync:
         await self.finish(server)
         return self.summary
 
-    async def _sync_repos(self, server: Packrat, repos: Sequence[Repo]) -> None:
-        """Sync the repositories, each in a worker of its own.
-
-        Raises:
-            PackratError: What stops all repositories.
-        """
-        waiting = list(reversed(repos))
-
-        async def work() -> None:
-            while waiting:
-                await self.sync_repo(server, waiting.pop())
-
-        workers = [asyncio.ensure_future(work()) for _ in range(min(AT_ONCE, len(repos)))]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-        order = {repo.name: number for number, repo in enumerate(repos)}
-        self.summary.syncs.sort(key=lambda result: order.get(result.repo, -1))
-
     async def ask(self, server: Packrat) -> MirrorView:
         """Ask for the mirror and its repositories, and tell which of these records can't be used.
 
@@ -164,10 +142,6 @@ class FullSync:
             DiskError: root_dir can't be read, or the state database can't be written.
         """
         await self._take_look(await in_thread(look, self._context, self._count))
-
-    async def _take_look(self, seen: Look) -> None:
-        await self.note(seen)
-        self.untracked = {file.path: file for file in seen.found.untracked}
 
     async def note(self, seen: Look) -> None:
         """Remember what a look found; what is damaged stands in `to_mend`.
@@ -227,6 +201,32 @@ class FullSync:
         await server.heartbeat()
         self.summary.seconds = time.monotonic() - self._started
         await in_thread(_note_full_sync, self._context, self._seen, self.summary)
+
+    async def _sync_repos(self, server: Packrat, repos: Sequence[Repo]) -> None:
+        """Sync the repositories, each in a worker of its own.
+
+        Raises:
+            PackratError: What stops all repositories.
+        """
+        waiting = list(reversed(repos))
+
+        async def work() -> None:
+            while waiting:
+                await self.sync_repo(server, waiting.pop())
+
+        workers = [asyncio.ensure_future(work()) for _ in range(min(AT_ONCE, len(repos)))]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+        order = {repo.name: number for number, repo in enumerate(repos)}
+        self.summary.syncs.sort(key=lambda result: order.get(result.repo, -1))
+
+    async def _take_look(self, seen: Look) -> None:
+        await self.note(seen)
+        self.untracked = {file.path: file for file in seen.found.untracked}
 
     def _count(self, files: int, size: int) -> None:
         self._on_progress("checking", files, size)

@@ -12,7 +12,7 @@ from functools import partial
 
 from packrat_agent.formats.interface import Format
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.entries import KnownPlacement, Plan
+from packrat_agent.model.entries import Fragment, KnownPlacement, Plan
 from packrat_agent.model.paths import is_kept
 from packrat_agent.model.records import PackageFile, Repo, Wanted
 from packrat_agent.state.packages import FileState, IndexedFile, WantedFile
@@ -108,6 +108,7 @@ class _Planned:
     before: Before
     leaving: frozenset[IndexedFile]
     wanted_files: Sequence[WantedFile]
+    fragments: Mapping[str, Fragment]
     plan: Plan
     at: int
 
@@ -205,17 +206,18 @@ def _plan(sync: _Sync, wanted: Wanted) -> _Planned:
     indexed = store.wanted.indexed(repo.name, scope.packages)
     store.wanted.remember_wanted(repo.name, wanted, order.packages)
     done("wanted-remembered")
-    wanted_files, plan = reconcile(scope, sync.form, order, store, context)
+    wanted_files, fragments, plan = reconcile(scope, sync.form, order, store, context)
     leaving = frozenset(indexed).difference(store.wanted.indexed(repo.name, scope.packages))
-    return _Planned(basis, scope, Before(indexed, wanted_files), leaving, wanted_files, plan, sync.turn.changes)
+    before = Before(indexed, wanted_files)
+    return _Planned(basis, scope, before, leaving, wanted_files, fragments, plan, sync.turn.changes)
 
 
 def _plan_again(first: _Planned, sync: _Sync) -> _Planned:
     """Plan anew, since changes came between; these have told of what clients gained and lost by them."""
     basis, scope, store = _basis(sync), Scope(sync.repo), sync.context.store
     before = Before(first.leaving.union(store.wanted.indexed(sync.repo.name, None)), first.before.wanted_files)
-    wanted_files, plan = reconcile(scope, sync.form, sync.order, store, sync.context)
-    return _Planned(basis, scope, before, first.leaving, wanted_files, plan, sync.turn.changes)
+    wanted_files, fragments, plan = reconcile(scope, sync.form, sync.order, store, sync.context)
+    return _Planned(basis, scope, before, first.leaving, wanted_files, fragments, plan, sync.turn.changes)
 
 
 def _basis(sync: _Sync) -> Basis:
@@ -264,6 +266,7 @@ async def _build(planned: _Planned, fetched: Fetched, share: Share, sync: _Sync)
         sync.order,
         planned.before,
         planned.wanted_files,
+        planned.fragments,
         planned.plan,
         fetched,
         own,

@@ -11,10 +11,8 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
-from packrat_agent.model.entries import StagedFile
 from packrat_agent.sync.slots import Slots
 
 
@@ -49,7 +47,7 @@ class Share:
         self._downloads = downloads
         self._urgent = urgent
         self._wanted: set[str] = set()
-        self._staged: dict[str, StagedFile] = {}
+        self._staged: dict[str, Path] = {}
 
     def want(self, sha256s: Collection[str]) -> None:
         """Get what an earlier process left, what other syncs have in staging now, and what they download later."""
@@ -61,10 +59,10 @@ class Share:
                     with suppress(OSError):
                         left.rename(self.staging / name)
         for other in self._downloads.shares:
-            for staged in list(other._staged.values()):
-                self._take(staged)
+            for sha256, staged in list(other._staged.items()):
+                self._take(sha256, staged)
 
-    async def get(self, sha256: str, download: Callable[[], Awaitable[StagedFile]]) -> StagedFile:
+    async def get(self, sha256: str, download: Callable[[], Awaitable[Path]]) -> Path:
         """Give a wanted file that this or another sync staged, or download it.
 
         Raises:
@@ -82,26 +80,26 @@ class Share:
                     await self._download(sha256, download)
         return staged
 
-    async def _download(self, sha256: str, download: Callable[[], Awaitable[StagedFile]]) -> None:
+    async def _download(self, sha256: str, download: Callable[[], Awaitable[Path]]) -> None:
         in_flight = self._downloads.in_flight
         in_flight[sha256] = over = asyncio.get_running_loop().create_future()
         try:
             staged = self._staged[sha256] = await download()
             for share in self._downloads.shares:
-                share._take(staged)
+                share._take(sha256, staged)
         finally:
             del in_flight[sha256]
             over.set_result(None)
 
-    def find(self, sha256: str) -> StagedFile | None:
+    def find(self, sha256: str) -> Path | None:
         """Give a file that is in staging already, verified."""
         return self._staged.get(sha256)
 
-    def _take(self, staged: StagedFile) -> None:
-        if staged.sha256 not in self._wanted or staged.sha256 in self._staged:
+    def _take(self, sha256: str, staged: Path) -> None:
+        if sha256 not in self._wanted or sha256 in self._staged:
             return
-        target = self.staging / staged.sha256
+        target = self.staging / sha256
         # What can't be linked, since it is published and gone from staging by now, is downloaded.
         with suppress(OSError):
-            os.link(staged.path, target, follow_symlinks=False)
-            self._staged[staged.sha256] = replace(staged, path=target)
+            os.link(staged, target, follow_symlinks=False)
+            self._staged[sha256] = target

@@ -101,8 +101,25 @@ class Packrat:
             ServerRefused: The server doesn't know the mirror, or won't show it.
             ServerBroken: The mirror's own record can't be used.
         """
+        record = await self._get_mirror()
         try:
-            record = await self._asking(lambda: self._client.get(self._mirror))
+            names = read_ids(record.get("repo_list"), REPO, "list of repositories")
+        except Unusable as error:
+            raise ServerBroken(f"the record of mirror {self._name} can't be used: {error}") from None
+        if len(names) > _REPOS_LIMIT:
+            raise ServerBroken(f"the record of mirror {self._name} names more than {_REPOS_LIMIT} repositories")
+        self._repos = frozenset(names)
+        repos, rejected = await self._read_repos(names)
+        try:
+            description = read_text(record.get("description"), "description")
+        except Unusable:
+            description = ""
+        return MirrorView(description, tuple(repos), tuple(rejected), frozenset(names) - {repo.name for repo in repos})
+
+    async def _get_mirror(self) -> Mapping[str, Any]:
+        """Ask for the mirror's own record; a refusal comes with a hint at what to mend in mirror.conf."""
+        try:
+            return await self._asking(lambda: self._client.get(self._mirror))
         except NotFound:
             unknown = f"the server has no mirror called {self._name}"
             raise ServerRefused(unknown, hint="check name in [packrat]") from None
@@ -113,17 +130,12 @@ class Packrat:
                 raise self._login.explain(error) from None
             hint = "set psk in [packrat]" if self._psk is None else "check name and psk in [packrat]"
             raise ServerRefused(str(error), hint=hint) from None
-        try:
-            names = read_ids(record.get("repo_list"), REPO, "list of repositories")
-        except Unusable as error:
-            raise ServerBroken(f"the record of mirror {self._name} can't be used: {error}") from None
-        if len(names) > _REPOS_LIMIT:
-            raise ServerBroken(f"the record of mirror {self._name} names more than {_REPOS_LIMIT} repositories")
-        self._repos = frozenset(names)
+
+    async def _read_repos(self, names: Sequence[str]) -> tuple[list[Repo], list[Rejection]]:
+        """Read the records of repositories; one that can't be used is rejected, so that it does not stop the others."""
         records = await self._asking(lambda: self._client.get_many(REPO, names))
         distro_versions = await self._distro_versions(records)
         repos: list[Repo] = []
-        # A repository that can't be used is rejected, so that it does not stop the others.
         rejected: list[Rejection] = []
         for name in names:
             uri = f"{REPO}:{name}:"
@@ -133,12 +145,7 @@ class Packrat:
                 rejected.append(Rejection(uri, str(error)))
         overlaps = find_overlaps(repos)
         rejected += [Rejection(f"{REPO}:{name}:", reason) for name, reason in overlaps.items()]
-        usable = tuple(repo for repo in repos if repo.name not in overlaps)
-        try:
-            description = read_text(record.get("description"), "description")
-        except Unusable:
-            description = ""
-        return MirrorView(description, usable, tuple(rejected), frozenset(names) - {repo.name for repo in usable})
+        return [repo for repo in repos if repo.name not in overlaps], rejected
 
     async def _distro_versions(self, repos: Mapping[str, Mapping[str, Any]]) -> dict[str, DistroVersion]:
         # Unusable distribution versions are left out here; `read_repo` then rejects the repositories that need them.

@@ -246,7 +246,7 @@ def _audit_htaccess(subject: Subject, image: _Image) -> Iterator[Finding]:
         return
     text = content.decode("utf-8", "replace")
     if _BLOCK.sub("", text):
-        yield Fault(path, "has lines that are no type and digest of a manifest")
+        yield Fault(path, "has lines that are not the type and digest of a manifest")
     blocks = {name: (media_type, digest) for name, media_type, digest in _BLOCK.findall(text)}
     wanted = {digest: (_TYPES[end], digest) for digest, end in image.ends.items()}
     wanted |= {tag: wanted[digest] for tag, digest in image.tags.items() if digest in wanted}

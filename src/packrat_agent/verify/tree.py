@@ -105,11 +105,11 @@ def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], N
     if not (found or named or faults):
         faults.append(Fault(".", "holds no mirror: is it the right directory, and its filesystem mounted?"))
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        checked = list(threads.map(lambda one: _check(top, one, on_progress), named.values()))
+        checked = list(threads.map(lambda file: _check(top, file, on_progress), named.values()))
     faults += [fault for fault, _ in checked if fault is not None]
     unnamed, odd = _look_around(top, named)
     sizes = sum(size for _, size in checked)
-    ordered = tuple(sorted({*faults, *odd}, key=lambda one: (one.path, one.what)))
+    ordered = tuple(sorted({*faults, *odd}, key=lambda fault: (fault.path, fault.what)))
     return Audit(found, len(named), sizes, ordered, unnamed, tuple(warnings))
 
 
@@ -217,7 +217,6 @@ def _look_around(top: Path, named: Mapping[str, Named]) -> tuple[tuple[str, ...]
     """Walk the tree; return the files that no index names, and a fault for each entry that clients can't use."""
     unnamed: list[str] = []
     odd: list[Fault] = []
-    inside = top.resolve()
     leading = {str(parent) for path in named for parent in PurePosixPath(path).parents}
 
     def tell(error: OSError) -> None:
@@ -233,17 +232,21 @@ def _look_around(top: Path, named: Mapping[str, Named]) -> tuple[tuple[str, ...]
             except OSError:
                 # Its directory is reported, or the file was removed meanwhile.
                 continue
-            if stat.S_ISLNK(mode):
-                target = (top / path).resolve()
-                if not target.is_relative_to(inside):
-                    odd.append(Fault(path, f"is a symbolic link that leads out of the tree, to {target}"))
-                elif not target.exists():
-                    odd.append(Fault(path, "is a symbolic link that leads nowhere"))
-            elif stat.S_ISREG(mode):
+            if stat.S_ISREG(mode):
                 if path not in named:
                     unnamed.append(path)
+            elif stat.S_ISLNK(mode):
+                odd += _look_at_link(top, path)
             elif not stat.S_ISDIR(mode):
                 odd.append(Fault(path, "is neither file nor directory"))
             elif mode & _OPEN_DIRECTORY != _OPEN_DIRECTORY and path in leading:
                 odd.append(Fault(path, "is closed to a web server; its mode should be 0755"))
     return tuple(sorted(unnamed)), odd
+
+
+def _look_at_link(top: Path, path: str) -> Iterator[Fault]:
+    target = (top / path).resolve()
+    if not target.is_relative_to(top.resolve()):
+        yield Fault(path, f"is a symbolic link that leads out of the tree, to {target}")
+    elif not target.exists():
+        yield Fault(path, "is a symbolic link that leads nowhere")

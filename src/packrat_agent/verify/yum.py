@@ -72,16 +72,16 @@ def _audit_version(subject: Subject, place: str) -> Iterator[Finding]:
         if listed and kind not in listed:
             found.append(Fault(path, f"does not name {kind}"))
     # Continue with the usable part, so that one audit reports as many faults as possible.
-    usable = {kind: one for kind, one in listed.items() if is_plain(one.href) and one.href.startswith("repodata/")}
+    usable = {kind: file for kind, file in listed.items() if is_plain(file.href) and file.href.startswith("repodata/")}
     for kind in listed.keys() - usable.keys():
         found.append(Fault(path, f"names a file of {kind[:40]} outside repodata: {listed[kind].href[:100]!r}"))
-    files = [Named(f"{place}/{one.href}", one.sha256, one.size, path) for one in usable.values()]
+    files = [Named(f"{place}/{file.href}", file.sha256, file.size, path) for file in usable.values()]
     packages = _read_metadata(subject, place, usable, found)
     yield from found
     yield from files
     are_signed = AS_UPLOADED not in read_content_tags(repomd)
     yield from _name_packages(subject, place, packages, subject.keyring if are_signed else None)
-    directories = {one.href.partition("/")[0] for one in packages if "/" in one.href}
+    directories = {package.href.partition("/")[0] for package in packages if "/" in package.href}
     generation = yield from audit_addresses(subject, place, repomd, usable.values(), directories)
     if generation is not None:
         # The generation has the same repomd.xml, next to a signature and key of its own.
@@ -160,7 +160,7 @@ def _read_metadata(subject: Subject, place: str, listed: Mapping[str, Metadata],
             found.append(Fault(f"{place}/{told.href}", str(error)))
     primary = packages.pop("primary", None)
     for kind, others in packages.items():
-        if primary is not None and [one.sha256 for one in others] != [one.sha256 for one in primary]:
+        if primary is not None and [package.sha256 for package in others] != [package.sha256 for package in primary]:
             found.append(Fault(f"{place}/{listed[kind].href}", "lists other packages than primary"))
     return primary or []
 

@@ -74,7 +74,7 @@ async def read_answer(response: aiohttp.ClientResponse, what: str, bounds: Bound
         ) from None
     except (ValueError, RecursionError):
         raise ServerBroken(
-            f"{what} answered with something that is no JSON", hint=f"is {response.url.origin()} a packrat server?"
+            f"{what} answered with something that is not JSON", hint=f"is {response.url.origin()} a packrat server?"
         ) from None
 
 

@@ -9,7 +9,7 @@ from packrat_agent.sync.last_renders import Basis, LastRender, LastRenders
 
 BASIS = Basis(Repo("apt-dev", "", "apt-dev", "apt", ()), FragmentSource("apt", 1), 0)
 FILE = PackageFile("/f/1", "x", "bookworm", "1", "deb", "all", "/files/x.deb", "x.deb", "a" * 64)
-ENTRY = Entry(FILE, "pool/x", 1, Fragment(b"", "x", "1", "all"))
+ENTRY = Entry(FILE, "pool/x", Fragment(b"", "x", "1", "all", size=1))
 
 
 def of(name: str) -> Basis:

@@ -39,7 +39,7 @@ def live(store: Store, files: dict[str, int]) -> list[Repo]:
     for repo in repos:
         wanted = offer(repo, range(files[repo.name]))
         store.wanted.remember_wanted(repo.name, wanted, None)
-        entries = [Entry(file, file.file_name, 1, Fragment(b"", "p", "1", "all")) for file in wanted.files]
+        entries = [Entry(file, file.file_name, Fragment(b"", "p", "1", "all", size=1)) for file in wanted.files]
         store.wanted.set_live(repo.name, entries)
     return repos
 

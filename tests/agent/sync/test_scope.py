@@ -11,7 +11,7 @@ REPO = Repo("r", "R", "r", "docker", ())
 def entry(package: str, *products: str) -> Entry:
     file = PackageFile(f"/uri/{package}", package, "docker", "1", "docker", "all", "/files/x", "x", package[0] * 64)
     made = tuple(Product(f"blobs/{one}", one * 64, 1) for one in products)
-    return Entry(file, "v2/shared", 1, Fragment(b"", package, "1", "all", made))
+    return Entry(file, "v2/shared", Fragment(b"", package, "1", "all", made, size=1))
 
 
 ONE, TWO, THREE = entry("one", "a", "b"), entry("two", "b", "c"), entry("three")

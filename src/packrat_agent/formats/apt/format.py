@@ -35,7 +35,7 @@ class AptFormat:
         """Read the control paragraph and clean it."""
         stanza = read_stanza(read_control(path))
         facts = stanza.facts
-        return Fragment(stanza.body, facts.name, facts.version, facts.arch)
+        return Fragment(stanza.body, facts.name, facts.version, facts.arch, size=path.stat().st_size)
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
         """Check that name, version and architecture are those of the record."""

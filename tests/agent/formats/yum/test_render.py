@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def entry(tmp_path: Path, rpm: Rpm, version: str = "rhel9", number: int = 1) -> 
     path = tmp_path / rpm.file_name
     path.write_bytes(build_rpm(rpm))
     file = record(rpm, version, number)
-    return Entry(file, YUM.place(REPO, file), 1000, YUM.read(path, tmp_path))
+    return Entry(file, YUM.place(REPO, file), replace(YUM.read(path, tmp_path), size=1000))
 
 
 def render(
