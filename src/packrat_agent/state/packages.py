@@ -17,6 +17,8 @@ from packrat_agent.state.revisions import Revisions
 FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256, created"
 _FILE_COLUMN_COUNT = len(FILE_COLUMNS.split(","))
 _MANY = 500
+_PAGE = 5000
+"""Number of URIs that are held in memory at a time."""
 
 
 class FileState(StrEnum):
@@ -127,6 +129,32 @@ class WantedFiles:
                 found[row[0]] = PackageFile(*row)
         return found
 
+    def count(self, repo: str, packages: Collection[str] | None) -> int:
+        """Count a repository's wanted files, of all or of the named packages."""
+        return sum(
+            self._db.rows(f"SELECT count(*) FROM {files} WHERE repo = ?{where}", (repo, *values))[0][0]
+            for files, where, values in _chunks(packages)
+        )
+
+    def uris(self, repo: str, packages: Collection[str] | None, state: FileState | None = None) -> Iterator[list[str]]:
+        """Give the URIs of a repository's wanted files, some at a time.
+
+        Args:
+            repo: The name of the repository.
+            packages: The packages whose files are asked for; None: all.
+            state: Only those in this state; None: in any.
+        """
+        narrow, state_values = ("", ()) if state is None else (" AND state = ?", (state,))
+        for files, where, values in _chunks(packages):
+            after = ""
+            while True:
+                sql = f"SELECT uri FROM {files} WHERE repo = ? AND uri > ?{narrow}{where} ORDER BY uri LIMIT {_PAGE}"
+                rows = self._db.rows(sql, (repo, after, *state_values, *values))
+                if not rows:
+                    break
+                after = rows[-1][0]
+                yield [uri for (uri,) in rows]
+
     def remember_wanted(self, repo: str, wanted: Wanted, packages: Collection[str] | None) -> None:
         """Make the rows of a repository what the server just said; a row whose record changed starts anew as wanted.
 
@@ -135,11 +163,13 @@ class WantedFiles:
             wanted: The server's answer.
             packages: The packages that were asked for; None: all.
         """
-        known = self.known(repo, packages)
         with self._db.transaction() as db:
-            gone = [(repo, uri) for uri in known if uri not in wanted.uris]
-            db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
-            insert_files(db, repo, [file for file in wanted.files if known.get(file.uri) != file], time.time())
+            for uris in self.uris(repo, packages):
+                gone = [(repo, uri) for uri in uris if uri not in wanted.uris]
+                db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
+            if wanted.files:
+                known = self.known(repo, packages)
+                insert_files(db, repo, [file for file in wanted.files if known.get(file.uri) != file], time.time())
 
     def wanted_files(
         self, repo: str, source: FragmentSource, packages: Collection[str] | None = None

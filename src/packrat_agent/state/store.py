@@ -8,6 +8,7 @@ from packrat_agent.state.events import Events
 from packrat_agent.state.facts import Facts
 from packrat_agent.state.fragments import Fragments
 from packrat_agent.state.generations import Generations
+from packrat_agent.state.listing import Listing
 from packrat_agent.state.packages import WantedFiles
 from packrat_agent.state.published import LiveFiles
 from packrat_agent.state.record_reads import RecordReads
@@ -20,6 +21,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._db = Database(path)
+        self._directory = path.parent
         self.revisions = Revisions()
         self.wanted = WantedFiles(self._db, self.revisions)
         self.fragments = Fragments(self._db)
@@ -30,6 +32,14 @@ class Store:
         self.facts = Facts(self._db)
         self.events = Events(self._db)
         self.record_reads = RecordReads(self._db, self.facts)
+
+    def new_listing(self) -> Listing:
+        """Make room for a list of the server, beside the state database.
+
+        Raises:
+            DiskError: The disk fails.
+        """
+        return Listing(self._directory)
 
     def close(self) -> None:
         """Close the database."""
