@@ -266,20 +266,21 @@ class WantedFiles:
             found += (IndexedFile(*row) for row in self._db.rows(sql, (repo, FileState.LIVE, *values)))
         return found
 
-    def lost(self, repo: str, offered: Collection[str]) -> tuple[int, int]:
-        """Count the live files of a repository that are not among the offered URIs, and all its live files."""
-        rows = self._db.rows("SELECT uri FROM files WHERE repo = ? AND state = ?", (repo, FileState.LIVE))
-        return sum(1 for (uri,) in rows if uri not in offered), len(rows)
+    def live_count(self, repo: str | None) -> int:
+        """Count the live files of a repository; None: of all."""
+        where, values = ("", ()) if repo is None else (" AND repo = ?", (repo,))
+        return int(self._db.rows(f"SELECT count(*) FROM files WHERE state = ?{where}", (FileState.LIVE, *values))[0][0])
 
-    def shrunk_since(self, repo: str) -> float | None:
-        """Say since when (epoch seconds) the server has offered suspiciously little."""
-        rows = self._db.rows("SELECT shrunk_since FROM repos WHERE name = ?", (repo,))
-        return rows[0][0] if rows else None
+    def lost(self, repo: str, offered: Collection[str], packages: Collection[str] | None = None) -> list[str]:
+        """List the live files of a repository that are not among the offered URIs.
 
-    def set_shrunk_since(self, repo: str, at: float | None) -> None:
-        """Remember since when the server has offered suspiciously little."""
-        with self._db.transaction() as db:
-            db.execute("UPDATE repos SET shrunk_since = ? WHERE name = ?", (at, repo))
+        Args:
+            repo: The name of the repository.
+            offered: The URIs.
+            packages: Only files of these packages; None: of all.
+        """
+        live = self.uris(repo, packages, FileState.LIVE)
+        return [uri for portion in live for uri in portion if uri not in offered]
 
     def awaited(self) -> frozenset[str]:
         """Give the SHA-256s of all files that are still to be downloaded."""

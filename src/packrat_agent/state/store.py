@@ -13,7 +13,9 @@ from packrat_agent.state.packages import WantedFiles
 from packrat_agent.state.published import LiveFiles
 from packrat_agent.state.record_reads import RecordReads
 from packrat_agent.state.rejections import Rejections
+from packrat_agent.state.removals import Removals
 from packrat_agent.state.revisions import Revisions
+from packrat_agent.state.steady_clock import SteadyClock
 
 
 class Store:
@@ -31,6 +33,7 @@ class Store:
         self.chunks = Chunks(self._db)
         self.facts = Facts(self._db)
         self.events = Events(self._db)
+        self.removals = Removals(self._db, SteadyClock(self.facts))
         self.record_reads = RecordReads(self._db, self.facts)
 
     def new_listing(self) -> Listing:

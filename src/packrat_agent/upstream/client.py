@@ -28,6 +28,7 @@ from packrat_agent.upstream.records import (
     ROOT,
     Unusable,
     find_overlaps,
+    is_marked,
     read_distro_version,
     read_id,
     read_ids,
@@ -245,6 +246,15 @@ class Packrat:
             PackratError: The server does not answer, or refuses the request.
         """
         return await read_records(self._get_records, uris, bulk=True)
+
+    async def read_marked(self, uris: Sequence[str]) -> frozenset[str]:
+        """Say which of some package files failed or are deprocated, by their records.
+
+        Raises:
+            PackratError: The server does not answer, or refuses the request.
+        """
+        records = await self._get_records([read_id(uri, PACKAGE_FILE) for uri in uris], bulk=True)
+        return frozenset(uri for uri in uris if uri in records and is_marked(records[uri]))
 
     async def _get_records(self, ids: Sequence[str], *, bulk: bool) -> Mapping[str, Mapping[str, Any]]:
         return await self._asking(lambda: self._client.get_many(PACKAGE_FILE, ids, bulk=bulk))
