@@ -1,7 +1,7 @@
 """Finds out which of the files that a listing lacks the server accounts for: an urgent withdrawal is never held.
 
 A server that offers `changes` names the packages that changed. What any server says of a file that failed or is
-deprocated stands in its record, which is read where more files are missing than may go without a word.
+deprecated stands in its record, which is read where more files are missing than may go without a word.
 """
 
 from collections.abc import Collection

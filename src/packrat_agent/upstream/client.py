@@ -248,7 +248,7 @@ class Packrat:
         return await read_records(self._get_records, uris, bulk=True)
 
     async def read_marked(self, uris: Sequence[str]) -> frozenset[str]:
-        """Say which of some package files failed or are deprocated, by their records.
+        """Say which of some package files failed or are deprecated, by their records.
 
         Raises:
             PackratError: The server does not answer, or refuses the request.
