@@ -127,9 +127,9 @@ def _read_control_file(archive: Source) -> bytes:
     reader = TarReader(archive, TarLimits(members=_TAR_MEMBERS_LIMIT))
     unpacked = UnpackedNames()
     for member in reader:
-        # dpkg unpacks this archive in a directory of its own, as root.
-        unpacked.add(member)
         if "control" not in (member.name, posixpath.normpath(member.short_name)):
+            # dpkg unpacks this archive in a directory of its own, as root.
+            unpacked.add(member)
             continue
         if member.short_name:
             # apt reads the plain header, dpkg the extended one: they could find different control files.
