@@ -48,6 +48,7 @@ FIELDS = (
     Field("mirror", "index_grace_period", "index_grace_period_s", types.integer_between(0, 366 * 86400)),
     Field("mirror", "keep_generations", "keep_generations", types.integer_between(0, 1000)),
     Field("mirror", "max_removals", "max_removals_percent", types.integer_between(0, 100)),
+    Field("mirror", "max_records", "max_records", types.integer_between(1, 10_000_000)),
     Field("mirror", "parallel_downloads", "parallel_downloads", types.integer_between(1, 64)),
     Field("mirror", "download_rate_limit", "download_bytes_per_s", types.bytes_up_to(" a second", 10**12)),
     Field("mirror", "max_file_size", "max_file_bytes", types.bytes_up_to("", 10**15)),

@@ -49,6 +49,7 @@ class MirrorSettings:
     index_grace_period_s: int = INDEX_GRACE_S
     keep_generations: int = 3
     max_removals_percent: int = 50
+    max_records: int = 1_000_000
     parallel_downloads: int = 8
     download_bytes_per_s: int | None = None
     max_file_bytes: int = 20_000_000_000

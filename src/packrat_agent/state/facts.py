@@ -115,6 +115,20 @@ class KeyInUse(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class SteadyTime(Fact):
+    """What the steady clock said when it was last read, and what it was read from; seconds.
+
+    boot: Names the run of the machine. running: For how long it had run. wall: The time of day.
+    """
+
+    NAME = "steady_time"
+    at: float | None
+    boot: str | None
+    running: float | None
+    wall: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class TrustedRecords(Fact):
     """From when on records of package files are trusted, and which server they are of."""
 

@@ -17,6 +17,8 @@ from packrat_agent.state.revisions import Revisions
 FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256, created, yanked"
 _FILE_COLUMN_COUNT = len(FILE_COLUMNS.split(","))
 _MANY = 500
+_PAGE = 5000
+"""Number of URIs that are held in memory at a time."""
 
 
 class FileState(StrEnum):
@@ -114,6 +116,32 @@ class WantedFiles:
                 found[row[0]] = read_file(row)
         return found
 
+    def count(self, repo: str, packages: Collection[str] | None) -> int:
+        """Count a repository's wanted files, of all or of the named packages."""
+        return sum(
+            self._db.rows(f"SELECT count(*) FROM {files} WHERE repo = ?{where}", (repo, *values))[0][0]
+            for files, where, values in _chunks(packages)
+        )
+
+    def uris(self, repo: str, packages: Collection[str] | None, state: FileState | None = None) -> Iterator[list[str]]:
+        """Give the URIs of a repository's wanted files, some at a time.
+
+        Args:
+            repo: The name of the repository.
+            packages: The packages whose files are asked for; None: all.
+            state: Only those in this state; None: in any.
+        """
+        narrow, state_values = ("", ()) if state is None else (" AND state = ?", (state,))
+        for files, where, values in _chunks(packages):
+            after = ""
+            while True:
+                sql = f"SELECT uri FROM {files} WHERE repo = ? AND uri > ?{narrow}{where} ORDER BY uri LIMIT {_PAGE}"
+                rows = self._db.rows(sql, (repo, after, *state_values, *values))
+                if not rows:
+                    break
+                after = rows[-1][0]
+                yield [uri for (uri,) in rows]
+
     def remember_wanted(self, repo: str, wanted: Wanted, packages: Collection[str] | None) -> None:
         """Make the rows of a repository what the server just said.
 
@@ -124,16 +152,42 @@ class WantedFiles:
             wanted: The server's answer.
             packages: The packages that were asked for; None: all.
         """
-        known = self.known(repo, packages)
         with self._db.transaction() as db:
-            gone = [(repo, uri) for uri in known if uri not in wanted.uris]
-            db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
-            insert_files(db, repo, [file for file in wanted.files if known.get(file.uri) != file], time.time())
-            marked = [file for file in wanted.files if (row := known.get(file.uri)) and row.yanked != file.yanked]
-            db.executemany(
-                "UPDATE files SET yanked = ? WHERE repo = ? AND uri = ?",
-                [(file.yanked, repo, file.uri) for file in marked],
-            )
+            for uris in self.uris(repo, packages):
+                gone = [(repo, uri) for uri in uris if uri not in wanted.uris]
+                db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
+            if wanted.files:
+                known = self.known(repo, packages)
+                insert_files(db, repo, [file for file in wanted.files if known.get(file.uri) != file], time.time())
+            for marks in self._other_marks(repo, packages, wanted.yanked):
+                db.executemany("UPDATE files SET yanked = ? WHERE repo = ? AND uri = ?", marks)
+
+    def are_marks_other(self, repo: str, packages: Collection[str] | None, yanked: Collection[str]) -> bool:
+        """Say whether other files than `yanked` are known as yanked.
+
+        Args:
+            repo: The name of the repository.
+            packages: The packages that it is about; None: all.
+            yanked: The URIs of the yanked files.
+        """
+        return any(True for _ in self._other_marks(repo, packages, yanked))
+
+    def _other_marks(
+        self, repo: str, packages: Collection[str] | None, yanked: Collection[str]
+    ) -> Iterator[list[tuple[bool, str, str]]]:
+        """Give (yanked, repository, URI) of the known files that are not marked so, some at a time."""
+        # Most repositories have no yanked files: then only those with a mark are looked at.
+        narrow = "" if len(yanked) else " AND yanked = 1"
+        for files, where, values in _chunks(packages):
+            after = ""
+            while rows := self._db.rows(
+                f"SELECT uri, yanked FROM {files} WHERE repo = ? AND uri > ?{narrow}{where} ORDER BY uri LIMIT {_PAGE}",
+                (repo, after, *values),
+            ):
+                after = rows[-1][0]
+                marks = [(uri in yanked, repo, uri) for uri, mark in rows if bool(mark) != (uri in yanked)]
+                if marks:
+                    yield marks
 
     def wanted_files(self, repo: str, packages: Collection[str] | None = None) -> list[WantedFile]:
         """List the wanted files of a repository (all, or those of the named packages), the oldest record first."""
@@ -241,20 +295,21 @@ class WantedFiles:
             found += (IndexedFile(*row) for row in self._db.rows(sql, (repo, FileState.LIVE, *values)))
         return found
 
-    def lost(self, repo: str, offered: Collection[str]) -> tuple[int, int]:
-        """Count the live files of a repository that are not among the offered URIs, and all its live files."""
-        rows = self._db.rows("SELECT uri FROM files WHERE repo = ? AND state = ?", (repo, FileState.LIVE))
-        return sum(1 for (uri,) in rows if uri not in offered), len(rows)
+    def live_count(self, repo: str | None) -> int:
+        """Count the live files of a repository; None: of all."""
+        where, values = ("", ()) if repo is None else (" AND repo = ?", (repo,))
+        return int(self._db.rows(f"SELECT count(*) FROM files WHERE state = ?{where}", (FileState.LIVE, *values))[0][0])
 
-    def shrunk_since(self, repo: str) -> float | None:
-        """Say since when (epoch seconds) the server has offered suspiciously little."""
-        rows = self._db.rows("SELECT shrunk_since FROM repos WHERE name = ?", (repo,))
-        return rows[0][0] if rows else None
+    def lost(self, repo: str, offered: Collection[str], packages: Collection[str] | None = None) -> list[str]:
+        """List the live files of a repository that are not among the offered URIs.
 
-    def set_shrunk_since(self, repo: str, at: float | None) -> None:
-        """Remember since when the server has offered suspiciously little."""
-        with self._db.transaction() as db:
-            db.execute("UPDATE repos SET shrunk_since = ? WHERE name = ?", (at, repo))
+        Args:
+            repo: The name of the repository.
+            offered: The URIs.
+            packages: Only files of these packages; None: of all.
+        """
+        live = self.uris(repo, packages, FileState.LIVE)
+        return [uri for portion in live for uri in portion if uri not in offered]
 
     def awaited(self) -> frozenset[str]:
         """Give the SHA-256s of all files that are still to be downloaded."""

@@ -108,7 +108,8 @@ def _render(build: Build, made: Made) -> _Rendered:
 def _make_live(build: Build, made: Made, rendered: _Rendered) -> None:
     repo, store, result = build.scope.repo, build.store, build.result
     tree = rendered.tree
-    result.held = tell_held({publication.name: publication.facts for publication in tree.publications})
+    reasons = (result.held, tell_held({publication.name: publication.facts for publication in tree.publications}))
+    result.held = "; ".join(reason for reason in reasons if reason) or None
     # 7. Sign what changed.
     identities = store.live.identities(repo.name)
     key = build.context.key

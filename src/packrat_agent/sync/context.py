@@ -77,12 +77,14 @@ class MirrorContext:
 class Order:
     """A piece of work: what the sync of one repository is asked to do.
 
-    packages: the only ones that changed; None for all. reread: it is part of a full sync, so what failed for good is
+    packages: the only ones that changed; None for all. named: those that the server named, also where all are looked
+    at. reread: it is part of a full sync, so what failed for good is
     tried again. heard_at: when the change was heard of, in epoch seconds; None: this sync finds out. untracked: path →
     hashed files below `root_dir` that the state database doesn't know; those with wanted bytes are adopted.
     """
 
     packages: Collection[str] | None = None
+    named: Collection[str] = field(default=(), compare=False)
     reread: bool = False
     heard_at: float | None = None
     confirmed: Confirmed = NOTHING_CONFIRMED

@@ -126,6 +126,8 @@ async def _stage_waiting(waiting: list[Placement], plan: Plan, root: Path, sourc
             # Without a writable staging directory no other file can succeed.
             raise
         except PackratError as error:
+            # Of very many failures, the frames that they passed through would fill the memory.
+            error.__traceback__ = error.__context__ = None
             fetched.failed[placement.file.sha256] = error
 
 

@@ -149,6 +149,11 @@ def read_file(uri: str, record: Mapping[str, Any]) -> PackageFile:
     )
 
 
+def is_marked(record: Mapping[str, Any]) -> bool:
+    """Say whether the record of a package file says that it failed or is deprecated: it has the moment."""
+    return any(isinstance(record.get(mark), str) and record[mark] for mark in ("failed_at", "deprocated_at"))
+
+
 def read_text(value: object, what: str) -> str:
     """Check a line of printable text; None becomes ''.
 

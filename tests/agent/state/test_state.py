@@ -295,8 +295,10 @@ def test_only_files_to_be_downloaded_are_awaited_and_only_live_ones_can_be_lost(
     store.wanted.refuse(REPO.name, [Refusal(files[1], "torn")])
     assert store.wanted.awaited() == {"c" * 64}
     assert store.wanted.hashes() == {"a" * 64, "b" * 64, "c" * 64}
-    assert store.wanted.lost(REPO.name, [files[1].uri]) == (1, 1)
-    assert store.wanted.lost(REPO.name, [files[0].uri]) == (0, 1)
+    assert store.wanted.lost(REPO.name, [files[1].uri]) == [files[0].uri]
+    assert store.wanted.lost(REPO.name, [files[1].uri], ["other"]) == []
+    assert store.wanted.lost(REPO.name, [files[0].uri]) == []
+    assert (store.wanted.live_count(REPO.name), store.wanted.live_count(None)) == (1, 1)
 
 
 def test_the_oldest_record_comes_first(store: Store) -> None:
