@@ -42,7 +42,7 @@ _BULK_DOWNLOADS = 64
 _DOWNLOAD_MARGIN_S = 0.5
 """Downloads share the line, too, so their answers begin less regularly."""
 _MEASURED_IDS = 50
-"""An answer of fewer records says nothing about the server's pace."""
+"""An answer of fewer records is no measure of the server's pace."""
 _PAGES_LIMIT = 20
 _RECORDS_LIMIT = 16 * 1024 * 1024
 

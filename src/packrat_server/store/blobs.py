@@ -61,6 +61,22 @@ async def receive(data_dir: Path, chunks: AsyncIterator[bytes], limit: int) -> B
     return Blob(sha256, size, path)
 
 
+def _flush(descriptor: int, flush: object) -> None:
+    assert callable(flush)
+    flush()
+    os.fsync(descriptor)
+
+
+def _keep(part: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part.replace(path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def remove_orphans(data_dir: Path, named: Collection[str]) -> int:
     """Remove unfinished uploads and the files that no record names; gives the number of removed files.
 
@@ -77,19 +93,3 @@ def remove_orphans(data_dir: Path, named: Collection[str]) -> int:
         with suppress(OSError):
             directory.rmdir()
     return removed
-
-
-def _flush(descriptor: int, flush: object) -> None:
-    assert callable(flush)
-    flush()
-    os.fsync(descriptor)
-
-
-def _keep(part: Path, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part.replace(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
