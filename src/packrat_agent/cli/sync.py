@@ -12,7 +12,7 @@ from packrat_agent.cli.as_root import refuse_as_root
 from packrat_agent.cli.config import load_and_warn
 from packrat_agent.config.settings import Config
 from packrat_agent.model.changes import Confirmed
-from packrat_agent.publish.confirmation import confirm
+from packrat_agent.publish.claim import confirm
 from packrat_agent.state.facts import Failure
 from packrat_agent.status.sync_report import show_progress, show_summary
 from packrat_agent.sync.context import MirrorContext, Progress, Summary

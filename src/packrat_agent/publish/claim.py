@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from packrat_agent.config.settings import AGENT_DIR
+from packrat_agent.model.changes import Confirmed
 from packrat_agent.state.original import is_original
 from packrat_core.errors import Busy, ConfigError, DiskError, NotOurs
 from packrat_core.fs.atomic import replace, write_new
@@ -17,6 +18,7 @@ from packrat_core.fs.links import ensure_directory
 from packrat_core.fs.locks import FileLock
 from packrat_core.fs.ownership import explain_unwritable
 
+_WORDS = ("accept-removals", "trust-clock")
 _SHOWN = 5
 HARMLESS = frozenset({AGENT_DIR, "lost+found"})
 
@@ -54,6 +56,81 @@ def claim(root: Path, state_db: Path, command: str) -> Iterator[Path]:
         )
         held.enter_context(_lock(own / "lock", f"root_dir {root}", command))
         yield ensure_directory(root, f"{AGENT_DIR}/staging")
+
+
+def _check_writable(root: Path, state_db: Path) -> None:
+    """Tell at once of everything that this user may not change, such as what was made as root before.
+
+    Raises:
+        DiskError: This user may not change something that the agent works with.
+    """
+    beside = ("", ".lock", ".lock.holder", "-wal", "-shm")
+    state = [state_db.with_name(state_db.name + end) for end in beside]
+    with as_disk_error("read", root):
+        denied = explain_unwritable(root, root / AGENT_DIR, state_db.parent, *state)
+    if denied is not None:
+        raise DiskError(f"this user may not change what the agent works with: {denied}")
+
+
+@contextmanager
+def _lock(path: Path, what: str, command: str) -> Iterator[None]:
+    holder = path.with_name(path.name + ".holder")
+    with as_disk_error("lock", path):
+        lock = FileLock(path)
+    with lock:
+        with as_disk_error("lock", path):
+            is_ours = lock.try_exclusive()
+        if not is_ours:
+            at_work, runner = _read_holder(holder)
+            raise Busy(f"{what} is in use by {at_work}", runner, hint="stop that agent first")
+        try:
+            with as_disk_error("write", holder):
+                told = {"pid": os.getpid(), "host": socket.gethostname(), "command": command}
+                holder.write_text(json.dumps(told), encoding="utf-8")
+            yield
+        finally:
+            # Without a lock beside it, nobody takes notice of this file.
+            with suppress(OSError):
+                holder.unlink()
+
+
+def _read_holder(path: Path) -> tuple[str, int | None]:
+    """Tell who holds a lock, and its process id where it is a `run` on this host."""
+    try:
+        holder = json.loads(path.read_text(encoding="utf-8"))
+        pid, host, command = int(holder["pid"]), str(holder["host"])[:100], str(holder["command"])[:20]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another packrat-agent", None
+    runs_here = command == "run" and host == socket.gethostname() and pid > 1
+    return f"process {pid} on {host} (packrat-agent {command})", pid if runs_here else None
+
+
+def confirm(root: Path, confirmed: Confirmed) -> None:
+    """Leave for the agent that runs here what the operator confirms; `take_confirmed` finds it.
+
+    Raises: DiskError
+    """
+    for name, is_confirmed in zip(_WORDS, (confirmed.removals, confirmed.clock), strict=True):
+        if is_confirmed:
+            write_new(root / AGENT_DIR / name, b"")
+
+
+def take_confirmed(root: Path) -> Confirmed:
+    """Give, once, what the operator left word of.
+
+    Raises: DiskError
+    """
+    removals, clock = (_take(root / AGENT_DIR / name) for name in _WORDS)
+    return Confirmed(removals, clock)
+
+
+def _take(path: Path) -> bool:
+    with as_disk_error("take", path):
+        # Looked for first: a read-only filesystem refuses to unlink even what is not there.
+        if not path.exists():
+            return False
+        path.unlink()
+    return True
 
 
 def check_mounted(root: Path) -> None:
@@ -107,6 +184,22 @@ def find_unmanaged(root: Path, keep: Sequence[Path]) -> list[str]:
         return sorted(path.name for path in root.iterdir() if path.name not in HARMLESS and path not in keep)
 
 
+def _is_marked(root: Path) -> bool:
+    """Tell whether a packrat-agent works in root_dir; of a closed directory, `claim` says who closed it."""
+    try:
+        return (root / AGENT_DIR / "mark").is_file()
+    except PermissionError:
+        return True
+
+
+def _not_ours(root: Path, found: Sequence[str]) -> NotOurs:
+    shown = ", ".join(repr(name) for name in found[:_SHOWN]) + (" and more" if len(found) > _SHOWN else "")
+    return NotOurs(
+        f"root_dir {root} holds files that no packrat-agent put there ({shown}); a full sync would remove them",
+        hint="set root_dir to an empty directory, or run `packrat-agent sync --adopt` to take this one over",
+    )
+
+
 def check_ownership(root: Path, mirror: str, keep: Sequence[Path], *, adopt: bool, had_files: bool) -> None:
     """Refuse to clean up a directory that was never this agent's; mark it once it is.
 
@@ -137,66 +230,3 @@ def check_ownership(root: Path, mirror: str, keep: Sequence[Path], *, adopt: boo
     write_new(spare, json.dumps({"mirror": mirror, "by": "packrat-agent"}).encode() + b"\n")
     replace(spare, mark)
     flush_directories([mark.parent])
-
-
-def _check_writable(root: Path, state_db: Path) -> None:
-    """Tell at once of everything that this user may not change, such as what was made as root before.
-
-    Raises:
-        DiskError: This user may not change something that the agent works with.
-    """
-    beside = ("", ".lock", ".lock.holder", "-wal", "-shm")
-    state = [state_db.with_name(state_db.name + end) for end in beside]
-    with as_disk_error("read", root):
-        denied = explain_unwritable(root, root / AGENT_DIR, state_db.parent, *state)
-    if denied is not None:
-        raise DiskError(f"this user may not change what the agent works with: {denied}")
-
-
-@contextmanager
-def _lock(path: Path, what: str, command: str) -> Iterator[None]:
-    holder = path.with_name(path.name + ".holder")
-    with as_disk_error("lock", path):
-        lock = FileLock(path)
-    with lock:
-        with as_disk_error("lock", path):
-            is_ours = lock.try_exclusive()
-        if not is_ours:
-            at_work, runner = _read_holder(holder)
-            raise Busy(f"{what} is in use by {at_work}", runner, hint="stop that agent first")
-        try:
-            with as_disk_error("write", holder):
-                told = {"pid": os.getpid(), "host": socket.gethostname(), "command": command}
-                holder.write_text(json.dumps(told), encoding="utf-8")
-            yield
-        finally:
-            # Without a lock beside it, nobody takes notice of this file.
-            with suppress(OSError):
-                holder.unlink()
-
-
-def _read_holder(path: Path) -> tuple[str, int | None]:
-    """Tell who holds a lock, and its process id where it is a `run` on this host."""
-    try:
-        holder = json.loads(path.read_text(encoding="utf-8"))
-        pid, host, command = int(holder["pid"]), str(holder["host"])[:100], str(holder["command"])[:20]
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another packrat-agent", None
-    runs_here = command == "run" and host == socket.gethostname() and pid > 1
-    return f"process {pid} on {host} (packrat-agent {command})", pid if runs_here else None
-
-
-def _is_marked(root: Path) -> bool:
-    """Tell whether a packrat-agent works in root_dir; of a closed directory, `claim` says who closed it."""
-    try:
-        return (root / AGENT_DIR / "mark").is_file()
-    except PermissionError:
-        return True
-
-
-def _not_ours(root: Path, found: Sequence[str]) -> NotOurs:
-    shown = ", ".join(repr(name) for name in found[:_SHOWN]) + (" and more" if len(found) > _SHOWN else "")
-    return NotOurs(
-        f"root_dir {root} holds files that no packrat-agent put there ({shown}); a full sync would remove them",
-        hint="set root_dir to an empty directory, or run `packrat-agent sync --adopt` to take this one over",
-    )

@@ -68,6 +68,12 @@ def open_up(root: Path, paths: Iterable[str]) -> None:
             change_mode(root / path, _open_mode)
 
 
+def _open_mode(mode: int) -> int | None:
+    if stat.S_ISDIR(mode):
+        return 0o755
+    return 0o644 if stat.S_ISREG(mode) else None
+
+
 def unlock(root: Path, path: str) -> None:
     """Give the owner access to a directory that even the agent may not read.
 
@@ -76,12 +82,6 @@ def unlock(root: Path, path: str) -> None:
     """
     if _parents_are_real(root, path):
         change_mode(root / path, lambda mode: stat.S_IMODE(mode) | stat.S_IRWXU if stat.S_ISDIR(mode) else None)
-
-
-def _open_mode(mode: int) -> int | None:
-    if stat.S_ISDIR(mode):
-        return 0o755
-    return 0o644 if stat.S_ISREG(mode) else None
 
 
 def _unlink(root: Path, path: str) -> bool:

@@ -194,7 +194,6 @@ F = TypeVar("F", bound=Fact)
 _AnyFact = TypeVar("_AnyFact", bound=Fact | RepoHealth | RepoWork)
 _REPO = "repo:"
 _WORK = "work:"
-_NUMBERS: Mapping[object, Callable[[float], float]] = {float | None: float, int | None: int}
 _NUMBER_LIMIT = 1e18
 
 
@@ -300,6 +299,9 @@ def _parse(kind: type[_AnyFact], text: str | None) -> _AnyFact | None:
     if not isinstance(found, dict) or not found:
         return None
     return kind(**{field.name: _read_as(field.type, found.get(field.name)) for field in fields(kind)})
+
+
+_NUMBERS: Mapping[object, Callable[[float], float]] = {float | None: float, int | None: int}
 
 
 def _read_as(field_type: object, value: object) -> Any:

@@ -39,33 +39,6 @@ def show_status(status: Status, stream: IO[str]) -> None:
             console.print(Text(printable(text), style))
 
 
-def list_troubles(status: Status) -> Iterator[tuple[str, str]]:
-    """List all that is wrong: (text, style) each."""
-    if status.failure is not None:
-        yield f"the agent can't work: {status.failure.reason}", "red"
-    if status.config_error is not None:
-        yield f"the configuration that it was told to read can't be used: {status.config_error}", "yellow"
-    if status.key is not None and status.key.stale is not None:
-        yield status.key.stale, "yellow"
-    # Thousands of files may be left out for one reason; the terminal gets a sample of them.
-    for rejected in status.rejected[:_LISTED]:
-        yield f"rejected {rejected.record}: {rejected.reason}", "red"
-    if len(status.rejected) > _LISTED:
-        yield f"and {len(status.rejected) - _LISTED} more; `packrat-agent status --json` lists them", "red"
-    for repo in status.repos:
-        if repo.error:
-            yield f"{repo.name}: {repo.error}", "red"
-        if repo.held:
-            yield f"{repo.name}: held: {repo.held}", "yellow"
-        if repo.ahead:
-            yield f"{repo.name}: {repo.ahead}", "red"
-    for trouble in status.troubles[:_LISTED]:
-        word = "failed" if trouble.state == "pending" else trouble.state
-        yield f"{trouble.repo}: {word} {trouble.file}: {trouble.reason}", "yellow"
-    if status.troubles_total > _LISTED:
-        yield f"and {status.troubles_total - _LISTED} more; `packrat-agent status --json` lists them", "yellow"
-
-
 def _head(status: Status) -> Iterator[tuple[str, str, str]]:
     yield "mirror", status.mirror, ""
     yield ("agent", *_agent(status))
@@ -173,6 +146,33 @@ def _state(repo: RepoStatus) -> tuple[str, str]:
     if repo.ahead:
         return "ahead", "red"
     return ("behind", "cyan") if repo.pending or repo.lag_s else ("good", "green")
+
+
+def list_troubles(status: Status) -> Iterator[tuple[str, str]]:
+    """List all that is wrong: (text, style) each."""
+    if status.failure is not None:
+        yield f"the agent can't work: {status.failure.reason}", "red"
+    if status.config_error is not None:
+        yield f"the configuration that it was told to read can't be used: {status.config_error}", "yellow"
+    if status.key is not None and status.key.stale is not None:
+        yield status.key.stale, "yellow"
+    # Thousands of files may be left out for one reason; the terminal gets a sample of them.
+    for rejected in status.rejected[:_LISTED]:
+        yield f"rejected {rejected.record}: {rejected.reason}", "red"
+    if len(status.rejected) > _LISTED:
+        yield f"and {len(status.rejected) - _LISTED} more; `packrat-agent status --json` lists them", "red"
+    for repo in status.repos:
+        if repo.error:
+            yield f"{repo.name}: {repo.error}", "red"
+        if repo.held:
+            yield f"{repo.name}: held: {repo.held}", "yellow"
+        if repo.ahead:
+            yield f"{repo.name}: {repo.ahead}", "red"
+    for trouble in status.troubles[:_LISTED]:
+        word = "failed" if trouble.state == "pending" else trouble.state
+        yield f"{trouble.repo}: {word} {trouble.file}: {trouble.reason}", "yellow"
+    if status.troubles_total > _LISTED:
+        yield f"and {status.troubles_total - _LISTED} more; `packrat-agent status --json` lists them", "yellow"
 
 
 def _mark(troubles: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -65,6 +65,12 @@ def original_place(kind: str, file: OriginalFile) -> str | None:
     return None
 
 
+def _json_package(name: str) -> str:
+    stem = name.rsplit(".", 2 if name.endswith(_DOUBLE_ENDINGS) else 1)[0]
+    package, _, version = stem.partition("_")
+    return package if version and "_" not in version else stem
+
+
 def is_package(kind: str, path: str) -> bool:
     """Tell whether a package file of the original agent may stand at a path."""
     pattern = _PACKAGES.get(kind)
@@ -131,9 +137,3 @@ def read_suite(root: Path, suite: str, files: Collection[str]) -> dict[str, str]
     facts = {name: value.strip() for name, value in fields.items() if name in _CLIENT_NAMES and value.strip()}
     kept = [name for name in sorted(_ARCHITECTURES) if f"{suite}/main/binary-{name}/Packages" in files]
     return {**facts, "Architectures": " ".join(kept)} if kept else facts
-
-
-def _json_package(name: str) -> str:
-    stem = name.rsplit(".", 2 if name.endswith(_DOUBLE_ENDINGS) else 1)[0]
-    package, _, version = stem.partition("_")
-    return package if version and "_" not in version else stem

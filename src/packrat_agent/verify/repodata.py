@@ -63,11 +63,11 @@ def read_repomd(content: bytes) -> Mapping[str, Metadata]:
     names = ("checksum", "open-checksum", "location", "size", "open-size")
     found: dict[str, Metadata] = {}
     parts: dict[str, Element] = {}
-    for element in read_elements([content], {data, *(f"{data}/{name}" for name in names)}):
-        if element.path != data:
-            _keep(parts, element)
+    for one in read_elements([content], {data, *(f"{data}/{name}" for name in names)}):
+        if one.path != data:
+            _keep(parts, one)
             continue
-        kind = element.attributes.get("type", "")
+        kind = one.attributes.get("type", "")
         if kind in found or any(name not in parts for name in names):
             raise ValueError(f"names {kind[:40]!r} twice, or without its checksums, sizes and location")
         found[kind] = Metadata(
@@ -108,14 +108,13 @@ def read_packages(kind: str, packed: bytes, told: Metadata) -> list[Package]:
     packages: list[Package] = []
     parts: dict[str, Element] = {}
     count = None
-    for element in read_elements(chunks(), wanted):
-        if element.path == root:
-            count = element.attributes.get("packages")
-        elif element.path != package:
-            _keep(parts, element)
+    for one in read_elements(chunks(), wanted):
+        if one.path == root:
+            count = one.attributes.get("packages")
+        elif one.path != package:
+            _keep(parts, one)
         else:
-            is_primary = kind == "primary"
-            packages.append(_package(element, parts) if is_primary else Package(element.attributes.get("pkgid", "")))
+            packages.append(_package(one, parts) if kind == "primary" else Package(one.attributes.get("pkgid", "")))
             parts.clear()
             if len(packages) > _PACKAGES_LIMIT:
                 raise ValueError(f"has more than {_PACKAGES_LIMIT} packages")
@@ -135,28 +134,28 @@ def read_metalink(content: bytes) -> Metalink:
     file = "metalink/files/file"
     size, sha256 = f"{file}/size", f"{file}/verification/hash"
     sizes, hashes, urls = [], [], []
-    for element in read_elements([content], {size, sha256, f"{file}/resources/url"}):
-        if element.path == size:
-            sizes.append(_number(element.text))
-        elif element.path == sha256:
-            hashes.append(_sha256(element))
+    for one in read_elements([content], {size, sha256, f"{file}/resources/url"}):
+        if one.path == size:
+            sizes.append(_number(one.text))
+        elif one.path == sha256:
+            hashes.append(_sha256(one))
         else:
-            urls.append(element.text)
+            urls.append(one.text)
     if len(sizes) != 1 or len(hashes) != 1 or not urls:
         raise ValueError("does not say size, SHA-256 and address of one file")
     return Metalink(hashes[0], sizes[0], tuple(urls))
 
 
-def _keep(parts: dict[str, Element], element: Element) -> None:
-    name = element.path.rpartition("/")[2]
+def _keep(parts: dict[str, Element], one: Element) -> None:
+    name = one.path.rpartition("/")[2]
     if name in parts:
         # Clients differ on which one counts.
         raise ValueError(f"says {name} of something twice")
-    parts[name] = element
+    parts[name] = one
 
 
-def _package(element: Element, parts: Mapping[str, Element]) -> Package:
-    if element.attributes.get("type") != "rpm" or not parts.keys() >= {"checksum", "location", "size"}:
+def _package(one: Element, parts: Mapping[str, Element]) -> Package:
+    if one.attributes.get("type") != "rpm" or not parts.keys() >= {"checksum", "location", "size"}:
         raise ValueError("names a package without its checksum, size and location")
     location = parts["location"].attributes
     if "xml:base" in location:

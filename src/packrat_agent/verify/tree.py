@@ -105,11 +105,11 @@ def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], N
     if not (found or named or faults):
         faults.append(Fault(".", "holds no mirror: is it the right directory, and its filesystem mounted?"))
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        checked = list(threads.map(lambda file: _check(top, file, on_progress), named.values()))
+        checked = list(threads.map(lambda one: _check(top, one, on_progress), named.values()))
     faults += [fault for fault, _ in checked if fault is not None]
     unnamed, odd = _look_around(top, named)
     sizes = sum(size for _, size in checked)
-    ordered = tuple(sorted({*faults, *odd}, key=lambda fault: (fault.path, fault.what)))
+    ordered = tuple(sorted({*faults, *odd}, key=lambda one: (one.path, one.what)))
     return Audit(found, len(named), sizes, ordered, unnamed, tuple(warnings))
 
 

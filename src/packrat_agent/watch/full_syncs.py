@@ -11,7 +11,7 @@ from typing import Self
 import structlog
 
 from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed
-from packrat_agent.publish.confirmation import take_confirmed
+from packrat_agent.publish.claim import take_confirmed
 from packrat_agent.sync.context import MirrorContext, Progress
 from packrat_agent.sync.disk_look import is_looked_at_first
 from packrat_agent.sync.full_sync import FullSync

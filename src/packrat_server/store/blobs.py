@@ -68,6 +68,22 @@ async def receive(data_dir: Path, chunks: AsyncIterator[bytes], limit: int) -> B
     return Blob(sha256, size, path)
 
 
+def _flush(descriptor: int, flush: object) -> None:
+    assert callable(flush)
+    flush()
+    os.fsync(descriptor)
+
+
+def _keep(part: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part.replace(path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def check_directories(data_dir: Path, has_records: bool) -> None:
     """Check the directories of a data directory before it is served, and make those that may be missing.
 
@@ -133,19 +149,3 @@ def remove_orphans(data_dir: Path, named: Collection[str]) -> int:
         with suppress(OSError):
             directory.rmdir()
     return removed
-
-
-def _flush(descriptor: int, flush: object) -> None:
-    assert callable(flush)
-    flush()
-    os.fsync(descriptor)
-
-
-def _keep(part: Path, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part.replace(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
