@@ -14,7 +14,8 @@ CREATE TABLE repos (
     kind TEXT NOT NULL,
     distro_versions TEXT NOT NULL,
     show_only_latest INTEGER NOT NULL,
-    shrunk_since REAL
+    shrunk_since REAL,
+    tag TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 
 -- A row for each package file that a repository wants.

@@ -4,7 +4,7 @@ A signed rpm tells nothing of the package file that it was made from; the origin
 disk and that database are believed only together. A copy is taken if
 
 1. its SHA-256 is the one that the database has for the package file,
-2. it carries a valid signature over its header, of the key that this mirror signs with now or of another subkey of it,
+2. it carries a valid signature over its header, of the key that signs its repository now or of another subkey of it,
 3. its payload is the one that its headers name, and
 4. name, version and architecture in its header are those of the server's record; `reconcile` looks at that.
 """
@@ -23,6 +23,7 @@ from packrat_agent.formats.interface import Format, Treatment
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.verify import verifies_by_family
 from packrat_agent.model.entries import Fragment, Product, StoredFile
+from packrat_agent.model.records import Repo
 from packrat_agent.state.packages import ReadFile, WantedFile
 from packrat_agent.sync.context import MirrorContext
 from packrat_core.errors import Refused
@@ -40,20 +41,25 @@ Recalled = tuple[str, int, Fragment]
 
 
 def recall_signed(
-    context: MirrorContext, form: Format, wanted_files: Sequence[WantedFile], untracked: Mapping[str, StoredFile]
+    context: MirrorContext,
+    repo: Repo,
+    form: Format,
+    wanted_files: Sequence[WantedFile],
+    untracked: Mapping[str, StoredFile],
 ) -> tuple[list[WantedFile], list[Recalled]]:
     """Fill in the fragments of package files whose signed copies are on disk already.
 
     Args:
         context: The mirror; without a takeover under way nothing is looked for.
-        form: The repository's type.
+        repo: The repository.
+        form: Its type.
         wanted_files: The files as the state database knows them.
         untracked: Path → hashed files below `root_dir` that the state database doesn't know.
 
     Returns:
         The files, and what was read of those that were filled in.
     """
-    key, takeover = context.key, context.takeover
+    key, takeover = context.key_of(repo), context.takeover
     if takeover is None or key is None or form.treatment is not Treatment.SIGNED or not untracked:
         return list(wanted_files), []
     by_hash = {file.sha256: path for path, file in untracked.items()}

@@ -89,14 +89,14 @@ async def build_repo(build: Build, turn: RepoTurn) -> None:
 
 
 def _make(build: Build) -> Made:
-    return make(build.plan, build.form, build.context.signer_of(build.form), _material(build))
+    return make(build.plan, build.form, build.context.signer_of(build.form, build.scope.repo), _material(build))
 
 
 def _render(build: Build, made: Made) -> _Rendered:
     now = datetime.now(UTC)
     facts = build.store.live.facts(build.scope.repo.name)
     entries = sorted((*build.scope.standing, *made.entries), key=lambda entry: entry.file.record_order)
-    settings, chunks, memo = build.context.settings, build.store.chunks, build.scope.memo
+    settings, chunks, memo = build.context.settings_of(build.scope.repo), build.store.chunks, build.scope.memo
     request = RenderRequest(build.scope.repo, entries, settings, now, chunks, facts, memo)
     return _Rendered(entries, build.form.render(request), now)
 
@@ -107,7 +107,7 @@ def _make_live(build: Build, made: Made, rendered: _Rendered) -> None:
     result.held = tell_held({publication.name: publication.facts for publication in tree.publications})
     # 7. Sign what changed.
     identities = store.live.identities(repo.name)
-    key = build.context.key
+    key = build.context.key_of(repo)
     ready = declare_unsigned(tree, identities) if key is None else sign_tree(tree, key, identities, store.chunks)
     # 8. Make live, recorded before and after.
     facts = store.live.facts(repo.name)
@@ -165,7 +165,7 @@ def _material(build: Build) -> Material:
 
 def _note(build: Build, made: Made) -> None:
     wanted, repo = build.store.wanted, build.scope.repo.name
-    source = build.context.source_of(build.form)
+    source = build.context.source_of(build.form, build.scope.repo)
     fresh = [(sha, *read) for sha, read in made.fresh.items()]
     build.store.fragments.save(source, fresh)
     keep(build.context.root, source, fresh, build.wanted_files)

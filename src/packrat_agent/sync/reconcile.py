@@ -29,9 +29,9 @@ def reconcile(
     scope: Scope, form: Format, order: Order, store: Store, context: MirrorContext
 ) -> tuple[list[WantedFile], Plan]:
     """Plan a sync; adopt what is found in its place, and remember places and refusals."""
-    repo, source = scope.repo, context.source_of(form)
+    repo, source = scope.repo, context.source_of(form, scope.repo)
     wanted_files, recalled = recall(context.root, source, store.wanted.wanted_files(repo.name, source, scope.packages))
-    wanted_files, signed = recall_signed(context, form, wanted_files, order.untracked)
+    wanted_files, signed = recall_signed(context, repo, form, wanted_files, order.untracked)
     store.fragments.save(source, (*recalled, *signed))
     placements, refused = _place(repo, form, wanted_files, context, order)
     _adopt(repo, placements, order.untracked, context, shared=form.treatment is Treatment.UNPACKED)
@@ -46,10 +46,10 @@ def reconcile_dry(
     repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store, context: MirrorContext
 ) -> tuple[list[WantedFile], Plan]:
     """Plan the same for what the server just said, and remember nothing."""
-    known = {item.file: item for item in store.wanted.wanted_files(repo.name, context.source_of(form))}
+    known = {item.file: item for item in store.wanted.wanted_files(repo.name, context.source_of(form, repo))}
     wanted_files = [known.get(file) or WantedFile(file) for file in wanted.files]
-    wanted_files, _ = recall(context.root, context.source_of(form), wanted_files)
-    wanted_files, _ = recall_signed(context, form, wanted_files, order.untracked)
+    wanted_files, _ = recall(context.root, context.source_of(form, repo), wanted_files)
+    wanted_files, _ = recall_signed(context, repo, form, wanted_files, order.untracked)
     placements, refused = _place(repo, form, wanted_files, context, order)
     if context.takeover is not None:
         placements, unusable = read_at_hand(placements, form, context, order.untracked)
@@ -81,7 +81,7 @@ def _place(
     trust_places, ask_again = order.packages is not None, order.reread
     placements: list[Placement] = []
     refused: list[Refusal] = []
-    signed = bool(context.source_of(form).signer)
+    signed = bool(context.source_of(form, repo).signer)
     as_is = form.treatment is Treatment.AS_IS or (form.treatment is Treatment.SIGNED and not signed)
     for item in wanted_files:
         waits = item.unreadable is Unreadable.UNTIL_FULL_SYNC and not ask_again
