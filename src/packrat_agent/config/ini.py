@@ -99,7 +99,7 @@ def _section(line: str, keys: Mapping[str, frozenset[str]]) -> tuple[str, str]:
         return "", f"{line[:_SHOWN]!r} is not a section; it should be [packrat] or [mirror]"
     name = " ".join(match[1].split())
     if _kind(name) not in keys:
-        return name, f"there is no section [{name[:_SHOWN]}]{_nearest(name, keys)}"
+        return name, f"there is no section [{name[:_SHOWN]}]{_nearest(_kind(name), keys)}"
     if _kind(name) != name and not _NAME.fullmatch(name.partition(" ")[2]):
         return "", f"[{name[:_SHOWN]}] needs one name, as it is on the packrat server: [{_kind(name)}]"
     return name, ""
