@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from packrat_demo.build_image import build_classic
 from packrat_demo.private_apt import PrivateApt
 from packrat_demo.private_rpm import PrivateDnf
+from support.docker_registry import HOST, WEB_1, Registry, docker_stage, open_place, policy, put
 from support.keys import gnupg_home
 from support.stage import DEADLINE_S
 from support.two_tags import EVERYWHERE, TwoTags, serve_in_place, two_tags
@@ -178,6 +180,26 @@ def test_verify_holds_each_repository_to_its_key(mirror: TwoTags, site: Path) ->
     assert {path for path, _ in mirror.faults(site)} == {RELEASE}
     given = f"apt-prod={mirror.lab.www / 'repo-keys/apt-prod.gpg'}"
     assert f"{RELEASE}.gpg" in {path for path, _ in mirror.faults(site, "--key", given)}
+
+
+def test_a_client_with_a_policy_refuses_the_images_of_another_repository(mirror: TwoTags) -> None:
+    with docker_stage(mirror.main) as lab, open_place() as place:
+        put(lab, WEB_1, build_classic(WEB_1), ("dev", "stage"))
+        source = f"docker://{HOST}/docker-dev/web:1.2"
+        # Also with one key: a signature names the directory that the client asks for.
+        for section in ("", f"[repo docker-dev]\ngpg_sign_key: {mirror.other.fingerprint}\n"):
+            lab.config.write_text(lab.config.read_text() + section)
+            lab.agent("sync")
+            site = Path(shutil.copytree(lab.www, place / f"site{len(section)}", symlinks=True))
+            with web_server(site) as url:
+                registry = Registry(url, place)
+                checked = policy(lab, registry)
+                registry.run("skopeo", "copy", source, f"dir:{place / f'image{len(section)}'}", policy=checked)
+                shutil.rmtree(site / "docker-dev")
+                shutil.copytree(site / "docker-stage", site / "docker-dev", symlinks=True)
+                (site / "docker-dev/sigstore/docker-stage").rename(site / "docker-dev/sigstore/docker-dev")
+                told = registry.run("skopeo", "copy", source, f"dir:{place / 'none'}", policy=checked, expect=1)
+                assert "Source image rejected" in told
 
 
 def test_another_key_of_one_repository_signs_only_this_one_anew(mirror: TwoTags) -> None:
