@@ -1,6 +1,7 @@
 """A key for each tag: clients take no repository for another, and each sees only the key of its own."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from packrat_demo.build_deb import Deb
 from packrat_demo.build_image import build_classic
 from packrat_demo.private_apt import PrivateApt
 from packrat_demo.private_rpm import PrivateDnf
@@ -202,23 +204,60 @@ def test_a_client_with_a_policy_refuses_the_images_of_another_repository(mirror:
                 assert "Source image rejected" in told
 
 
-def test_another_key_of_one_repository_signs_only_this_one_anew(mirror: TwoTags) -> None:
+def test_another_key_of_a_repository_signs_only_this_one_anew(mirror: TwoTags) -> None:
     before = mirror.lab.tree()
+    dev, prod = (
+        mirror.lab.www / name / "rhel/main/9/noarch/hello-1.0-1.noarch.rpm" for name in ("yum-dev", "yum-prod")
+    )
     try:
-        mirror.configure(f"{tag_key(mirror)}[repo apt-prod]\ngpg_sign_key: {mirror.main.fingerprint}\n")
+        sections = "".join(f"[repo {kind}-prod]\ngpg_sign_key: {mirror.main.fingerprint}\n" for kind in ("apt", "yum"))
+        mirror.configure(tag_key(mirror) + sections)
         mirror.lab.agent("sync")
         after = mirror.lab.tree()
         changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
-        assert {path.split("/")[0] for path in changed} == {"apt-prod", "repo-keys"}
-        assert {path for path in changed if path.startswith("repo-keys/")} == {
-            "repo-keys/apt-prod.asc",
-            "repo-keys/apt-prod.gpg",
-        }
+        assert {path.split("/")[0] for path in changed} == {"apt-prod", "yum-prod", "repo-keys"}
+        keys = {path for path in changed if path.startswith("repo-keys/")}
+        assert keys == {f"repo-keys/{kind}-prod.{form}" for kind in ("apt", "yum") for form in ("asc", "gpg")}
+        # The same package file, key and version of the agent give the same bytes.
+        assert prod.read_bytes() == dev.read_bytes()
         assert mirror.faults(mirror.lab.www) == []
     finally:
         mirror.configure(tag_key(mirror))
         mirror.lab.agent("sync")
     assert mirror.faults(mirror.lab.www) == []
+
+
+def test_a_key_is_published_before_what_it_signs(tmp_path: Path) -> None:
+    with gnupg_home() as home, two_tags(tmp_path, home, ("apt",)) as made:
+        made.configure(tag_key(made))
+        made.lab.server.put_deb(Deb("hello", "1", "all"), tags=EVERYWHERE)
+        # Both files of the key, then the first pointer of any other kind.
+        made.lab.sync({**os.environ, "PACKRAT_AGENT_DIE_AT": "pointer-renamed:3"})
+        live = set(made.lab.tree())
+        assert {"repo-keys/apt-prod.asc", "repo-keys/apt-prod.gpg"} <= live
+        assert "apt-prod/dists/bookworm/InRelease" not in live
+        made.lab.agent("sync")
+        assert made.faults(made.lab.www) == []
+
+
+def test_a_mirror_may_sign_prod_alone(one_key: TwoTags, tmp_path: Path) -> None:
+    one_key.configure(tag_key(one_key))
+    text = one_key.lab.config.read_text()
+    one_key.lab.config.write_text(text.replace(f"gpg_sign_key: {one_key.main.fingerprint}\n", "", 1))
+    told = one_key.lab.agent("sync").stderr
+    assert "only repositories with a key of their own will be signed" in told
+    www = one_key.lab.www
+    assert not (www / "repo-key").exists()
+    assert not (www / "apt-dev/dists/bookworm/InRelease").exists()
+    assert one_key.faults(www) == []
+    page = (www / "index.html").read_text()
+    assert "each repository that is signed says what is signed, and with which key" in page
+    assert "trusted=yes" in page[page.index(">apt-dev</a>") : page.index(">apt-prod</a>")]
+    assert (
+        "none of [mirror]: only repositories with a key of their own are signed" in one_key.lab.agent("status").stdout
+    )
+    with web_server(www) as url:
+        assert apt_of(url, "repo-keys/apt-prod.gpg", tmp_path).run("update").exit_code == 0
 
 
 def test_status_and_check_speak_of_each_key(mirror: TwoTags) -> None:

@@ -46,8 +46,9 @@ async def sync_and_note(
     try:
         if not context.dry_run:
             check_mounted(context.root)
-            async with context.turns.publishing:
-                await in_thread(publish_own_keys, context)
+            if context.keys.of_sections:
+                async with context.turns.publishing:
+                    await in_thread(publish_own_keys, context)
         count: Callable[[int, int], None] = partial(on_progress, repo.name)
         result = await sync_repo(repo, order, server, confirmed, count)
     except (ServerUnavailable, LoginRefused, DiskError) as error:

@@ -74,8 +74,6 @@ def publish_own_keys(context: MirrorContext) -> None:
     Raises:
         DiskError: root_dir or the state database can't be written.
     """
-    if not context.keys.of_sections:
-        return
     live = context.store.live
     repos = [repo for repo in context.store.wanted.repos() if repo.kind in FORMATS]
     known = live.identities(SITE.name)
