@@ -15,7 +15,7 @@ from support.keys import Key, make_key
 from support.mirror_conf import write_mirror_conf
 from support.stage import Stage, packrat_server
 
-SUITES = {"apt": ("bookworm",), "yum": ("rhel9",), "json": ("json",)}
+SUITES = {"apt": ("bookworm",), "yum": ("rhel9",), "json": ("json", "resource", "tar")}
 EVERYWHERE = ("dev", "stage", "prod")
 
 
