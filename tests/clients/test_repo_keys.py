@@ -180,6 +180,13 @@ def test_verify_holds_each_repository_to_its_key(mirror: TwoTags, site: Path) ->
     for form, main in (("asc", "repo-key"), ("gpg", "repo-key.gpg")):
         shutil.copyfile(site / main, site / f"repo-keys/apt-prod.{form}")
     assert {path for path, _ in mirror.faults(site)} == {RELEASE}
+    # Without our landing page it is not known which repository is which.
+    (site / "index.html").write_text("ours")
+    assert mirror.faults(site) == []
+    shutil.copyfile(mirror.lab.www / "index.html", site / "index.html")
+    wrong = ("--key", f"apt-prdo={site / 'repo-key'}")
+    said = mirror.lab.agent("verify", "--root", str(site), *wrong, expect=2).stderr
+    assert "names no repository apt-prdo" in said
     given = f"apt-prod={mirror.lab.www / 'repo-keys/apt-prod.gpg'}"
     assert f"{RELEASE}.gpg" in {path for path, _ in mirror.faults(site, "--key", given)}
 
@@ -192,6 +199,7 @@ def test_a_client_with_a_policy_refuses_the_images_of_another_repository(mirror:
         for section in ("", f"[repo docker-dev]\ngpg_sign_key: {mirror.other.fingerprint}\n"):
             lab.config.write_text(lab.config.read_text() + section)
             lab.agent("sync")
+            lab.agent("verify")
             site = Path(shutil.copytree(lab.www, place / f"site{len(section)}", symlinks=True))
             with web_server(site) as url:
                 registry = Registry(url, place)

@@ -3,6 +3,7 @@
 1. A repository has the name that the landing page gives its directory. Without such a page no name is known.
 2. Its key is the one that was given for its name; else the one that was given for all.
 3. If none was given, its key is the one that the tree has for its name, `repo-keys/<name>.gpg`; else the main key.
+4. Where no name is known, any key of the tree may have signed.
 
     keys = read_repo_keys(top, given)
     keys.subject_of(subject, "apt-prod")
@@ -64,11 +65,12 @@ class RepoKeys:
     def subject_of(self, subject: Subject, directory: str) -> Subject:
         """Return the subject with what the repository in a directory is held to."""
         name = self.names.get(directory)
-        has_file = name is not None and os.path.lexists(subject.top / OWN_KEYS / f"{name}.asc")
+        shown = name or _name_of_repo_file(subject.top / directory)
+        has_file = shown is not None and os.path.lexists(subject.top / OWN_KEYS / f"{shown}.asc")
         return replace(
             subject,
             keyring=self.keyring_of(directory),
-            key_path=f"{OWN_KEYS}/{name}.asc" if has_file else KEY_ARMORED,
+            key_path=f"{OWN_KEYS}/{shown}.asc" if has_file else KEY_ARMORED,
             name=name,
             others=frozenset(self.names.values()) - {name},
         )
@@ -99,9 +101,15 @@ def read_repo_keys(top: Path, given: GivenKeys) -> RepoKeys:
     """Read the names and keys of a tree.
 
     Raises:
-        ConfigError: A key that was given can't be used, or signatures can't be verified on this host.
+        ConfigError: A key that was given can't be used or is of no repository, or signatures can't be verified on this
+            host.
     """
     names = _read_names(top)
+    for name in given.of_repos.keys() - names.values():
+        raise ConfigError(
+            f"the landing page of {top} names no repository {name}, so --key {name}=… would verify nothing",
+            hint="correct the name, or give the file without one, for all repositories",
+        )
     main = _read_given(given.general) if given.general is not None else _read_in_tree(top, KEY_BINARY)
     own_paths = {name: str(path) for name, path in given.of_repos.items()}
     own = {name: _read_given(path) for name, path in given.of_repos.items()}
@@ -111,6 +119,8 @@ def read_repo_keys(top: Path, given: GivenKeys) -> RepoKeys:
             keyring = _read_in_tree(top, path)
             if keyring is not None:
                 own[name], own_paths[name] = keyring, path
+        if not names:
+            main = _join(main, top)
     if (main is not None or own) and shutil.which("gpgv") is None:
         raise ConfigError("gpgv is needed to verify signatures: `apt-get install gpgv`")
     return RepoKeys(main, str(given.general or KEY_BINARY), names, own, own_paths)
@@ -142,6 +152,19 @@ def _read_in_tree(top: Path, path: str) -> Keyring | None:
     except (OSError, ValueError):
         # The fault of the file is reported elsewhere; with an empty keyring no signature verifies.
         return Keyring(b"")
+
+
+def _join(main: Keyring | None, top: Path) -> Keyring | None:
+    """Give one keyring with all keys of a tree whose landing page does not say which is whose."""
+    read = [_read_in_tree(top, f"{OWN_KEYS}/{path.name}") for path in sorted((top / OWN_KEYS).glob("*.gpg"))]
+    found = [keyring for keyring in (main, *read) if keyring is not None]
+    return Keyring(b"".join(keyring.keys for keyring in found)) if found else None
+
+
+def _name_of_repo_file(repository: Path) -> str | None:
+    """Give the name that the .repo files of a yum repository have; None for other types."""
+    names = {path.stem for path in repository.glob("*/main/*/*.repo")}
+    return names.pop() if len(names) == 1 else None
 
 
 def _audit_files(subject: Subject, name: str) -> Iterator[Finding]:
