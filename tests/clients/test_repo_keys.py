@@ -14,7 +14,7 @@ import pytest
 from packrat_demo.build_deb import Deb
 from packrat_demo.build_image import build_classic
 from packrat_demo.private_apt import PrivateApt
-from packrat_demo.private_rpm import PrivateDnf
+from packrat_demo.private_rpm import PrivateDnf, PrivateZypper
 from support.docker_registry import HOST, WEB_1, Registry, docker_stage, open_place, policy, put
 from support.keys import gnupg_home
 from support.stage import DEADLINE_S
@@ -133,6 +133,22 @@ def test_dnf_refuses_another_repository_in_place_of_its_own(mirror: TwoTags, sit
         refused = dnf.run("makecache", "--refresh")
         assert refused.exit_code != 0
         assert "GPG" in refused.output
+
+
+def test_zypper_refuses_another_repository_unless_it_trusts_the_key_of_that_one(
+    mirror: TwoTags, site: Path, tmp_path: Path
+) -> None:
+    with web_server(site) as url:
+        texts = [fetch(f"{url}/{name}/rhel/main/9/{name}.repo").decode() for name in ("yum-prod", "yum-dev")]
+        prod, dev = (text.replace("@MIRROR@", url) for text in texts)
+        of_prod, of_both = PrivateZypper(tmp_path / "prod", prod), PrivateZypper(tmp_path / "both", prod + dev)
+        assert (of_prod.run("refresh").exit_code, of_both.run("refresh").exit_code) == (0, 0)
+        serve_in_place(site, "yum-dev", "yum-prod")
+        refused = of_prod.run("refresh", "--force", trust_new_keys=False)
+        assert refused.exit_code != 0
+        assert "Signature verification failed for repomd.xml" in refused.output
+        # As the documentation says.
+        assert of_both.run("refresh", "--force", trust_new_keys=False).exit_code == 0
 
 
 def verified_sums(url: str, tmp_path: Path) -> int:
