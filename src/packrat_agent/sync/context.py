@@ -60,11 +60,6 @@ class MirrorContext:
     dry_run: bool = False
     takeover: Takeover | None = None
 
-    @property
-    def key(self) -> SigningKey | None:
-        """The main key; what signs a repository is `key_of`."""
-        return self.keys.main.key if self.keys.main is not None else None
-
     def key_of(self, repo: Repo) -> SigningKey | None:
         """Return the key that signs a repository; None if it is not signed."""
         prepared = self.keys.of(repo)
