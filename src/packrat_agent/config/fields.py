@@ -12,7 +12,7 @@ from packrat_agent.config.settings import PackageSigning
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One key of mirror.conf.
+    """One key of mirror.conf; in a section such as `repo NAME`, one for each name.
 
     `read` turns its text into a value, and raises ValueError. `required`: what the operator has to give; ''
     if the key has a default. `repeatable`: the key may stand several times, and the values are joined.
@@ -61,4 +61,6 @@ FIELDS = (
     Field("mirror", "docker_signature_api", "docker_signature_api", types.read_switch),
     Field("mirror", "metrics_file", "metrics_file", types.read_metrics_file),
     Field("mirror", "metrics_listen", "metrics_listen", types.read_loopback),
+    Field("repo NAME", "gpg_sign_key", "gpg_sign_key", types.read_line),
+    Field("tag NAME", "gpg_sign_key", "gpg_sign_key", types.read_line),
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from packrat_agent.model.entries import Entry, Fragment
+from packrat_agent.model.key_places import MAIN_KEY, KeyPlace
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Tree
 
@@ -21,6 +22,7 @@ class RenderSettings:
         signed: the mirror has a signing key, so the format adds its pending signatures.
         public_url: the address of root_dir as clients know it, without a trailing slash.
         public_key: the armored public key.
+        key_place: where clients find it.
         standalone_subkey: the signing subkey as a key of its own, for clients that do not support subkeys; None if the
             primary key signs.
         apt_origin: Origin in Release.
@@ -36,6 +38,7 @@ class RenderSettings:
     signed: bool
     public_url: str | None = None
     public_key: bytes | None = None
+    key_place: KeyPlace = MAIN_KEY
     standalone_subkey: bytes | None = None
     apt_origin: str = "Packrat"
     apt_label: str | None = None
@@ -82,6 +85,18 @@ MOMENT = "Date"
 
 HELD = "Held"
 """Name of the fact that holds which change a publication leaves out until the operator confirms it."""
+
+REPOSITORY = "Repository"
+"""Name of the fact that holds the name of the repository, where the publication's signed metadata has it."""
+
+
+def is_named(facts: Mapping[str, Mapping[str, str]]) -> bool:
+    """Tell whether the metadata of a repository is to name it: if it is new, or does so already.
+
+    facts: name of a publication → the facts that its last generation remembered.
+    """
+    return not any(facts.values()) or any(REPOSITORY in known for known in facts.values())
+
 
 _TOLERATED_S = 10
 """Seconds that the date may be ahead of the client's clock. Source: apt.conf(5), Acquire::Max-FutureTime."""
@@ -212,13 +227,13 @@ class Format(Protocol):
         A change of a published value that clients rely on is left out until it is confirmed, and told in the fact HELD.
         """
 
-    def client_setup(self, repo: Repo, url: str, signed: bool) -> Sequence[ClientSetup]:
+    def client_setup(self, repo: Repo, url: str, key: KeyPlace | None) -> Sequence[ClientSetup]:
         """Give the lines that a user pastes on a client to use the repository, the usual way first.
 
         Args:
             repo: the repository.
             url: the address of root_dir as the client knows it, without a trailing slash.
-            signed: the mirror has a signing key, so the client needs the public one.
+            key: where the public key that the client needs is published; None if nothing is signed.
         """
 
     def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:

@@ -16,7 +16,10 @@ class DistroVersion:
 
 @dataclass(frozen=True, slots=True)
 class Repo:
-    """One repository of the mirror as the server describes it; `directory` is relative to `root_dir`, checked."""
+    """One repository of the mirror as the server describes it; `directory` is relative to `root_dir`, checked.
+
+    `tag` names the tag whose package files it has; '' where the server doesn't say.
+    """
 
     name: str
     description: str
@@ -24,6 +27,7 @@ class Repo:
     kind: str
     distro_versions: tuple[DistroVersion, ...]
     show_only_latest: bool = True
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)

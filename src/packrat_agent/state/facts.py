@@ -101,9 +101,11 @@ class ScanProgress(Fact):
 
 @dataclass(frozen=True, slots=True)
 class KeyInUse(Fact):
-    """The signing key; `fingerprint` is None if nothing is signed, `expires` if it never does.
+    """The main key; `fingerprint` is None if there is none, `expires` if it never does.
 
-    `stale` says what is wrong with a public key that the operator keeps in root_dir; None if nothing is.
+    The key of a section of mirror.conf stands under `key:` and the section, such as `key:repo apt-prod`.
+    `stale` says what is wrong with a public key that the operator keeps in root_dir, `unused` why the key of a section
+    signs nothing; None if nothing is wrong.
     """
 
     NAME = "key"
@@ -112,6 +114,7 @@ class KeyInUse(Fact):
     bits: int | None = None
     expires: float | None = None
     stale: str | None = None
+    unused: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +197,7 @@ F = TypeVar("F", bound=Fact)
 _AnyFact = TypeVar("_AnyFact", bound=Fact | RepoHealth | RepoWork)
 _REPO = "repo:"
 _WORK = "work:"
+_KEY = "key:"
 _NUMBER_LIMIT = 1e18
 
 
@@ -237,6 +241,13 @@ class Facts:
                 return
             if since is None or known.behind_since >= since:
                 self._write(_REPO + repo, replace(known, behind_since=None))
+
+    def write_section_keys(self, keys: Mapping[str, KeyInUse]) -> None:
+        """Remember the keys of sections of mirror.conf, by section, in place of all that were known."""
+        with self._db.transaction() as db:
+            db.execute("DELETE FROM settings WHERE name GLOB ?", (f"{_KEY}*",))
+            for section, key in keys.items():
+                self._write(_KEY + section, key)
 
     def write_work(self, repo: str, work: RepoWork) -> None:
         """Remember how far the sync of a repository has come."""
@@ -285,6 +296,12 @@ class FactsRead:
     def repo(self, name: str) -> RepoHealth:
         """Give what is known of a repository."""
         return _parse(RepoHealth, self._texts.get(_REPO + name)) or RepoHealth()
+
+    def section_keys(self) -> dict[str, KeyInUse]:
+        """Map section of mirror.conf → its key."""
+        names = sorted(name for name in self._texts if name.startswith(_KEY))
+        read = {name.removeprefix(_KEY): _parse(KeyInUse, self._texts[name]) for name in names}
+        return {section: key for section, key in read.items() if key is not None}
 
     def work(self, name: str) -> RepoWork | None:
         """Give how far the sync of a repository has come; None where none is under way."""

@@ -88,23 +88,30 @@ class WantedFiles:
             for repo in repos:
                 distro_versions = json.dumps([[v.name, v.distro, v.version, v.file_type] for v in repo.distro_versions])
                 db.execute(
-                    "INSERT INTO repos (name, description, directory, kind, distro_versions, show_only_latest) "
-                    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+                    "INSERT INTO repos (name, description, directory, kind, distro_versions, show_only_latest, tag) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
                     "description = excluded.description, directory = excluded.directory, kind = excluded.kind, "
-                    "distro_versions = excluded.distro_versions, show_only_latest = excluded.show_only_latest",
-                    (repo.name, repo.description, repo.directory, repo.kind, distro_versions, repo.show_only_latest),
+                    "distro_versions = excluded.distro_versions, show_only_latest = excluded.show_only_latest, "
+                    "tag = excluded.tag",
+                    (
+                        *(repo.name, repo.description, repo.directory, repo.kind, distro_versions),
+                        *(repo.show_only_latest, repo.tag),
+                    ),
                 )
 
     def repos(self) -> tuple[Repo, ...]:
         """List the repositories as last asked."""
         rows = self._db.rows(
-            "SELECT name, description, directory, kind, distro_versions, show_only_latest FROM repos ORDER BY name"
+            "SELECT name, description, directory, kind, distro_versions, show_only_latest, tag FROM repos ORDER BY name"
         )
         return tuple(
             Repo(
-                name, description, directory, kind, tuple(DistroVersion(*v) for v in json.loads(versions)), bool(latest)
+                *(name, description, directory, kind),
+                tuple(DistroVersion(*v) for v in json.loads(versions)),
+                bool(latest),
+                tag,
             )
-            for name, description, directory, kind, versions, latest in rows
+            for name, description, directory, kind, versions, latest, tag in rows
         )
 
     def known(self, repo: str, packages: Collection[str] | None) -> dict[str, PackageFile]:

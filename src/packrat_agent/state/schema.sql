@@ -13,7 +13,8 @@ CREATE TABLE repos (
     directory TEXT NOT NULL,
     kind TEXT NOT NULL,
     distro_versions TEXT NOT NULL,
-    show_only_latest INTEGER NOT NULL
+    show_only_latest INTEGER NOT NULL,
+    tag TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 
 -- A row for each package file that a repository wants.

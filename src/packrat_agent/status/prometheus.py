@@ -171,10 +171,18 @@ def _of_repos(status: Status) -> Iterator[Metric]:
 
 def _of_key_and_disks(status: Status) -> Iterator[Metric]:
     if status.key is not None:
-        yield _gauge("signing", "1 where the repositories are signed.", float(status.key.fingerprint is not None))
+        signing = float(any(key.fingerprint is not None for _, key in status.named_keys()))
+        yield _gauge("signing", "1 where the repositories are signed.", signing)
         yield from _known("key_expires_timestamp_seconds", "When the signing key expires.", status.key.expires)
-        stale = float(status.key.stale is not None)
+        stale = float(any(key.stale is not None for _, key in status.named_keys()))
         yield _gauge("kept_key_stale", "1 where a public key that the operator keeps is not the signing key's.", stale)
+    expiry = _family(
+        "section_key_expires_timestamp_seconds", "When the key of a section of mirror.conf expires.", "section"
+    )
+    for one in status.section_keys:
+        if one.key.expires is not None:
+            expiry.add_metric((one.section,), one.key.expires)
+    yield expiry
     size = _family("disk_size_bytes", "Size of the filesystem.", "holds")
     free = _family("disk_free_bytes", "Bytes that are free for the agent.", "holds")
     for disk in status.disks:

@@ -35,6 +35,7 @@ from packrat_agent.status.values import (
     Event,
     RejectedRecord,
     RepoStatus,
+    SectionKey,
     ServerStatus,
     Status,
     Trouble,
@@ -93,6 +94,7 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
         key=facts.read(KeyInUse),
         disks=tuple(_disks(config)),
         events=tuple(Event(*row) for row in reversed(rows)),
+        section_keys=tuple(SectionKey(section, key) for section, key in facts.section_keys().items()),
     )
 
 

@@ -4,7 +4,7 @@ A signed rpm tells nothing of the package file that it was made from; the origin
 disk and that database are believed only together. A copy is taken if
 
 1. its SHA-256 is the one that the database has for the package file,
-2. it carries a valid signature over its header, of the key that this mirror signs with now or of another subkey of it,
+2. it carries a valid signature over its header, of the key that signs its repository now or of another subkey of it,
 3. its payload is the one that its headers name, and
 4. name, version and architecture in its header are those of the server's record; `reconcile` looks at that.
 """
@@ -22,6 +22,7 @@ from packrat_agent.formats.interface import Format, Treatment
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.verify import verifies_by_family
 from packrat_agent.model.entries import Fragment, Product, StoredFile
+from packrat_agent.model.records import Repo
 from packrat_agent.sync.context import MirrorContext
 from packrat_core.errors import Refused
 from packrat_core.fs.open import open_regular
@@ -35,20 +36,25 @@ _THREADS = 2
 
 
 def recall_signed(
-    context: MirrorContext, form: Format, lacking: Collection[str], untracked: Mapping[str, StoredFile]
+    context: MirrorContext,
+    repo: Repo,
+    form: Format,
+    lacking: Collection[str],
+    untracked: Mapping[str, StoredFile],
 ) -> dict[str, Fragment]:
     """Read the fragments of package files whose signed copies are on disk already.
 
     Args:
         context: The mirror; without a takeover under way nothing is looked for.
-        form: The repository's type.
+        repo: The repository.
+        form: Its type.
         lacking: The SHA-256s of the package files of which nothing is known yet.
         untracked: Path → hashed files below `root_dir` that the state database doesn't know.
 
     Returns:
         SHA-256 of a package file → its fragment, for those whose signed copies are on disk.
     """
-    key, takeover = context.key, context.takeover
+    key, takeover = context.key_of(repo), context.takeover
     if takeover is None or key is None or form.treatment is not Treatment.SIGNED or not untracked:
         return {}
     by_hash = {file.sha256: path for path, file in untracked.items()}

@@ -93,14 +93,14 @@ async def build_repo(build: Build, turn: RepoTurn) -> None:
 
 
 def _make(build: Build) -> Made:
-    return make(build.plan, build.form, build.context.signer_of(build.form), _material(build))
+    return make(build.plan, build.form, build.context.signer_of(build.form, build.scope.repo), _material(build))
 
 
 def _render(build: Build, made: Made) -> _Rendered:
     now = datetime.now(UTC)
     facts = build.store.live.facts(build.scope.repo.name)
     entries = sorted((*build.scope.standing, *made.entries), key=lambda entry: entry.file.record_order)
-    settings, chunks, memo = build.context.settings, build.store.chunks, build.scope.memo
+    settings, chunks, memo = build.context.settings_of(build.scope.repo), build.store.chunks, build.scope.memo
     request = RenderRequest(build.scope.repo, entries, settings, now, chunks, facts, memo)
     return _Rendered(entries, build.form.render(request), now)
 
@@ -112,7 +112,7 @@ def _make_live(build: Build, made: Made, rendered: _Rendered) -> None:
     result.held = "; ".join(reason for reason in reasons if reason) or None
     # 7. Sign what changed.
     identities = store.live.identities(repo.name)
-    key = build.context.key
+    key = build.context.key_of(repo)
     ready = declare_unsigned(tree, identities) if key is None else sign_tree(tree, key, identities, store.chunks)
     # 8. Make live, recorded before and after.
     facts = store.live.facts(repo.name)
@@ -169,7 +169,7 @@ def _material(build: Build) -> Material:
 
 def _note(build: Build, made: Made) -> None:
     wanted, repo = build.store.wanted, build.scope.repo.name
-    source = build.context.source_of(build.form)
+    source = build.context.source_of(build.form, build.scope.repo)
     build.store.fragments.save(source, made.fresh)
     # Live files have a backup already.
     waiting = {item.file.sha256 for item in build.wanted_files if item.state is not FileState.LIVE}

@@ -15,6 +15,7 @@ from packrat_agent.publish.claim import check_mounted
 from packrat_agent.publish.gc import collect_garbage, remove_empty_directories
 from packrat_agent.state.facts import TakeoverUnderWay
 from packrat_agent.state.fragment_backup import drop
+from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.sync.context import MirrorContext, Summary
 from packrat_agent.sync.disk_look import Look, find_untracked
 from packrat_agent.sync.staging import clear_staging
@@ -108,6 +109,8 @@ def _tidy_up(context: MirrorContext, seen: Look) -> None:
     store, root = context.store, context.root
     remove_empty_directories(root, seen.found.empty, context.kept)
     clear_staging(context.staging, store.wanted.awaited(), context.turns.is_working)
-    sources = [context.source_of(form) for form in FORMATS.values()]
+    repos = [repo for repo in store.wanted.repos() if repo.kind in FORMATS]
+    sources = {context.source_of(FORMATS[repo.kind], repo) for repo in repos}
+    sources |= {FragmentSource(form.kind, form.fragment_version) for form in FORMATS.values()}
     store.fragments.forget_unneeded(sources)
     drop(root, store.wanted.hashes(), sources)

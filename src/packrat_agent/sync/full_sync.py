@@ -28,7 +28,8 @@ from packrat_agent.state.rejections import MIRROR
 from packrat_agent.sync.collect import collect
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
 from packrat_agent.sync.disk_look import Look, find_untracked, look, look_without_a_touch, note_look
-from packrat_agent.sync.kept_key import note_key
+from packrat_agent.sync.kept_key import note_keys
+from packrat_agent.sync.lost_state import recall_suites
 from packrat_agent.sync.noted_sync import sync_and_note
 from packrat_agent.sync.removals import Leaving, hold_back_leaving
 from packrat_agent.sync.site import keep_site
@@ -173,6 +174,8 @@ class FullSync:
             self.summary.syncs += await in_thread(keep_repos, self._context, view, self.confirmed)
             if self._context.takeover is not None:
                 await in_thread(begin_with_suites, self._context, view.repos, self.untracked)
+            elif self._seen is not None and not self._seen.remembered:
+                await in_thread(recall_suites, self._context, view.repos, self.untracked)
 
     async def sync_repo(self, server: Packrat, repo: Repo, order: Order = _EVERYTHING) -> SyncResult | None:
         """Sync one repository, by default all of it.
@@ -312,7 +315,7 @@ def _tell_leaving(context: MirrorContext, leaving: tuple[Leaving, ...]) -> list[
 
 def _note_full_sync(context: MirrorContext, seen: Look, summary: Summary) -> None:
     """Remember how a full sync went, for `status`."""
-    note_key(context, at_start=False)
+    note_keys(context, at_start=False)
     good = seen.found.good
     context.store.facts.write(
         LastFullSync(

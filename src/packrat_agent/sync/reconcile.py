@@ -33,10 +33,10 @@ def reconcile(
     Returns:
         The wanted files, the fragments of those that were read (by SHA-256), and the plan.
     """
-    repo, source = scope.repo, context.source_of(form)
+    repo, source = scope.repo, context.source_of(form, scope.repo)
     wanted_files = store.wanted.wanted_files(repo.name, scope.packages)
     fragments = store.wanted.fragments(repo.name, source, scope.packages)
-    recalled = _recall(wanted_files, fragments, form, order, context)
+    recalled = _recall(repo, wanted_files, fragments, form, order, context)
     store.fragments.save(source, recalled)
     fragments |= recalled
     placements, refused = _place(repo, form, wanted_files, fragments, context, order)
@@ -54,8 +54,8 @@ def reconcile_dry(
     """Plan the same for what the server just said, and remember nothing."""
     known = {item.file: item for item in store.wanted.wanted_files(repo.name)}
     wanted_files = [known.get(file) or WantedFile(file) for file in wanted.files]
-    fragments = store.wanted.fragments(repo.name, context.source_of(form))
-    fragments |= _recall(wanted_files, fragments, form, order, context)
+    fragments = store.wanted.fragments(repo.name, context.source_of(form, repo))
+    fragments |= _recall(repo, wanted_files, fragments, form, order, context)
     placements, refused = _place(repo, form, wanted_files, fragments, context, order)
     if context.takeover is not None:
         placements, unusable = read_at_hand(placements, form, context, order.untracked)
@@ -76,6 +76,7 @@ def find_unread(wanted_files: Iterable[WantedFile], fragments: Mapping[str, Frag
 
 
 def _recall(
+    repo: Repo,
     wanted_files: Sequence[WantedFile],
     fragments: Mapping[str, Fragment],
     form: Format,
@@ -84,8 +85,8 @@ def _recall(
 ) -> dict[str, Fragment]:
     """Read the fragments that a lost state database, or one of the original agent's, leaves to be found elsewhere."""
     unread = find_unread(wanted_files, fragments)
-    found = recall(context.root, context.source_of(form), unread)
-    return found | recall_signed(context, form, unread - found.keys(), order.untracked)
+    found = recall(context.root, context.source_of(form, repo), unread)
+    return found | recall_signed(context, repo, form, unread - found.keys(), order.untracked)
 
 
 def _read_in_place(placement: Placement, form: Format, context: MirrorContext, order: Order) -> Placement:
@@ -110,7 +111,7 @@ def _place(
     trust_places, ask_again = order.packages is not None, order.reread
     placements: list[Placement] = []
     refused: list[Refusal] = []
-    signed = bool(context.source_of(form).signer)
+    signed = bool(context.source_of(form, repo).signer)
     as_is = form.treatment is Treatment.AS_IS or (form.treatment is Treatment.SIGNED and not signed)
     for item in wanted_files:
         waits = item.unreadable is Unreadable.UNTIL_FULL_SYNC and not ask_again

@@ -234,7 +234,7 @@ def _plan_again(first: _Planned, sync: _Sync) -> _Planned:
 
 def _basis(sync: _Sync) -> Basis:
     revision = sync.context.store.revisions.of(sync.repo.name)
-    return Basis(sync.repo, sync.context.source_of(sync.form), revision)
+    return Basis(sync.repo, sync.context.source_of(sync.form, sync.repo), revision)
 
 
 def _names_what_is_missing(planned: _Planned) -> bool:

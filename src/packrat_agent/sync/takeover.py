@@ -131,7 +131,7 @@ def find_changed_names(context: MirrorContext, view: MirrorView, untracked: Coll
     """
     lines = []
     for repo, suite, before in _suites(context, view.repos, untracked):
-        now = client_names(repo, context.settings, suite)
+        now = client_names(repo, context.settings, suite, named=False)
         changed = [name for name in now if name in before and before[name] != now[name]]
         if changed and repo.name not in context.settings.confirmed_repos:
             told = ", ".join(f"{name} from {before[name]!r} to {now[name]!r}" for name in changed)

@@ -16,6 +16,7 @@ from packrat_agent.verify.findings import (
     Subject,
     check_bytes,
     check_detached,
+    check_name,
     is_plain,
     read_index,
     read_pointer,
@@ -25,7 +26,7 @@ from packrat_agent.verify.rpm_signatures import find_wrong_signature
 from packrat_agent.verify.signatures import Keyring, read_keys
 from packrat_agent.verify.withdrawn import is_withdrawn_version
 from packrat_agent.verify.yum_addresses import audit_addresses
-from packrat_agent.verify.yum_spelling import AS_UPLOADED, read_content_tags, spell_repomd
+from packrat_agent.verify.yum_spelling import AS_UPLOADED, read_content_tags, read_repository, spell_repomd
 
 _REVISION = re.compile(rb"<revision>(\d+)</revision>")
 _KINDS = ("primary", "filelists", "other")
@@ -67,7 +68,7 @@ def _audit_version(subject: Subject, place: str) -> Iterator[Finding]:
     except ValueError as error:
         found.append(Fault(path, str(error)))
     if listed:
-        found += _check_repomd(path, repomd, listed)
+        found += _check_repomd(subject, path, repomd, listed)
     for kind in _KINDS:
         if listed and kind not in listed:
             found.append(Fault(path, f"does not name {kind}"))
@@ -88,17 +89,20 @@ def _audit_version(subject: Subject, place: str) -> Iterator[Finding]:
         yield from check_signature(subject, generation, repomd)
 
 
-def _check_repomd(path: str, content: bytes, listed: Mapping[str, Metadata]) -> Iterator[Finding]:
+def _check_repomd(subject: Subject, path: str, content: bytes, listed: Mapping[str, Metadata]) -> Iterator[Finding]:
     """Compare every byte of repomd.xml with what it should be; only revision and description are free.
 
     Args:
+        subject: The tree under audit.
         path: Path of repomd.xml.
         content: Its content.
         listed: The metadata files by kind, as parsed from it.
     """
     revision = match[1].decode() if (match := _REVISION.search(content)) else ""
-    wanted = spell_repomd(listed, revision, read_content_tags(content))
+    repository = read_repository(content)
+    wanted = spell_repomd(listed, revision, read_content_tags(content), repository)
     yield from check_bytes(path, content, wanted)
+    yield from check_name(subject, path, repository)
 
 
 def check_signature(subject: Subject, directory: str, repomd: bytes) -> Iterator[Finding]:

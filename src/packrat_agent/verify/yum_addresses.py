@@ -97,7 +97,8 @@ def _check_lists(subject: Subject, lists: tuple[str, str], url: str, repomd: byt
 
 def _promised_checks(subject: Subject, repomd: bytes) -> Checks:
     is_signed = subject.keyring is not None
-    return Checks(is_signed, is_signed and AS_UPLOADED not in read_content_tags(repomd))
+    are_signed = is_signed and AS_UPLOADED not in read_content_tags(repomd)
+    return Checks(is_signed, are_signed, subject.key_path)
 
 
 def _audit_repo_files(subject: Subject, place: str, checks: Checks, found: list[Finding]) -> str | None:

@@ -54,7 +54,7 @@ OLD: dict[str, tuple[dict[str, object], Fact]] = {
     "key": ({"fingerprint": "A", "algorithm": "rsa", "bits": 4096, "expires": None}, KeyInUse("A", "rsa", 4096, None)),
 }
 
-NEWER: dict[str, dict[str, object]] = {"key": {"stale": None}}
+NEWER: dict[str, dict[str, object]] = {"key": {"stale": None, "unused": None}}
 """Fields that came later."""
 
 

@@ -13,6 +13,7 @@ from packrat_agent.formats.docker.serving import write_rules
 from packrat_agent.formats.docker.unpack import unpack_image
 from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.model.entries import Fragment
+from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Tree
 
@@ -40,12 +41,12 @@ class DockerFormat:
         """Render one publication for each image, then the catalog; unchanged images are not rendered again."""
         return render_images(request)
 
-    def client_setup(self, repo: Repo, url: str, signed: bool) -> tuple[ClientSetup, ...]:
+    def client_setup(self, repo: Repo, url: str, key: KeyPlace | None) -> tuple[ClientSetup, ...]:
         """Give the command that pulls an image, and a note on the signature policy if images are signed."""
         scheme, _, rest = url.partition("://")
         without_tls = "--tls-verify=false " if scheme == "http" else ""
         lines = []
-        if signed:
+        if key is not None:
             sigstore = f"{url}/{repo.directory}/sigstore"
             name = repo.directory.replace("/", "-")
             lines.append(f"# Signatures: add the entry of {sigstore}/policy.json to /etc/containers/policy.json")

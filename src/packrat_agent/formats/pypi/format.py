@@ -14,6 +14,7 @@ from packrat_agent.formats.pypi.serving import client_setup, write_rules
 from packrat_agent.formats.pypi.unpack import kind_of, unpack_distribution
 from packrat_agent.formats.record_names import means, published_name
 from packrat_agent.model.entries import Fragment
+from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Tree
 from packrat_core.errors import Refused
@@ -51,7 +52,7 @@ class PypiFormat:
         """Render one publication for each project, and that of the root page."""
         return render_repository(request)
 
-    def client_setup(self, repo: Repo, url: str, signed: bool) -> tuple[ClientSetup, ...]:
+    def client_setup(self, repo: Repo, url: str, key: KeyPlace | None) -> tuple[ClientSetup, ...]:
         """Give the commands that make it the only index of pip, uv and poetry, and how to use it beside PyPI."""
         return client_setup(repo, url)
 

@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from packrat_agent.formats.interface import RenderRequest, RenderSettings
+from packrat_agent.formats.interface import REPOSITORY, RenderRequest, RenderSettings, is_named
 from packrat_agent.formats.sort_entries import sort_entries
 from packrat_agent.formats.yum.client_files import write_metalink, write_mirrorlist, write_repo_file
 from packrat_agent.formats.yum.layout import generation_directory, version_directory
-from packrat_agent.formats.yum.repodata import AS_UPLOADED, Metadata, write_metadata, write_repomd
+from packrat_agent.formats.yum.repodata import AS_UPLOADED, Metadata, Tags, write_metadata, write_repomd
 from packrat_agent.model.dates import rising
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion
@@ -44,12 +44,14 @@ def _render_version(request: RenderRequest, top: str, version: DistroVersion, en
     ordered = sort_entries(entries)
     metadata = write_metadata(ordered, f"{top}/", request.chunks)
     revision = _next_revision(request, name)
-    contents = _content_tags(settings)
-    repomd = write_repomd(metadata, revision, contents)
+    tags = Tags(_content_tags(settings), repo.name if is_named(request.facts) else "")
+    repomd = write_repomd(metadata, revision, tags)
     title = f"{repo.description or repo.name} ({version.distro} {version.version or version.name})"
     repo_file = write_repo_file(repo, top, title, settings)
     content = _metadata_files(f"{top}/repodata", metadata)
     remembered = {"Revision": str(revision)}
+    if tags.repository:
+        remembered[REPOSITORY] = tags.repository
     pointers = _repomd_files(f"{top}/repodata", f"{top}/repodata", Content.of(repomd), request)
     if settings.public_url:
         generation = generation_directory(revision, repomd)
@@ -67,7 +69,7 @@ def _render_version(request: RenderRequest, top: str, version: DistroVersion, en
         ]
     pointers.append(TreeFile(f"{top}/{repo.name}.repo", Content.of(repo_file)))
     # With revision 0, the identity does not depend on the date.
-    identity = hashlib.sha256(write_repomd(metadata, 0, contents) + repo_file + (settings.public_key or b""))
+    identity = hashlib.sha256(write_repomd(metadata, 0, tags) + repo_file + (settings.public_key or b""))
     return Publication(name, identity.hexdigest(), tuple(content), tuple(pointers), remembered)
 
 

@@ -64,21 +64,35 @@ def write_metadata(ordered: Sequence[Entry], below: str, chunks: ChunkCache) -> 
     return tuple(_metadata(kind, len(ordered), shards[kind], chunks) for kind in _ROOTS)
 
 
-def write_repomd(metadata: Sequence[Metadata], revision: int, contents: Sequence[str]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """What repomd.xml says besides: texts of its content tags, and the name of its repository; '' for none."""
+
+    contents: Sequence[str] = ()
+    repository: str = ""
+
+    def lines(self) -> list[str]:
+        """Write them out."""
+        named = [("content", text) for text in self.contents]
+        named += [("repo", self.repository)] if self.repository else []
+        written = [f"    <{name}>{escape(text)}</{name}>" for name, text in named]
+        return ["  <tags>", *written, "  </tags>"] if written else []
+
+
+def write_repomd(metadata: Sequence[Metadata], revision: int, tags: Tags) -> bytes:
     """Write repomd.xml.
 
     Args:
         metadata: the metadata files, in the order in which they are listed.
         revision: epoch seconds; also the timestamp of each file.
-        contents: the texts of the content tags.
+        tags: what it says besides.
     """
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         f'<repomd xmlns="{_LINUX}/repo" xmlns:rpm="{_LINUX}/rpm">',
         f"  <revision>{revision}</revision>",
     ]
-    if contents:
-        lines += ["  <tags>", *(f"    <content>{escape(text)}</content>" for text in contents), "  </tags>"]
+    lines += tags.lines()
     for file in metadata:
         lines += [
             f'  <data type="{file.kind}">',
