@@ -30,6 +30,7 @@ class RenderSettings:
         signs_all_packages: each package whose type is SIGNED has a signature of this mirror, if there is a key.
         clock_confirmed: the clock is right, so a date may be earlier than the last one.
         signature_api: docker repositories hand out signatures through the registry, too.
+        grace_s: how long withdrawn files stay, in seconds.
     """
 
     mirror_description: str
@@ -44,6 +45,7 @@ class RenderSettings:
     signs_all_packages: bool = True
     clock_confirmed: bool = False
     signature_api: bool = True
+    grace_s: float = 0.0
 
 
 class ChunkCache(Protocol):
