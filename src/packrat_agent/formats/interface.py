@@ -206,6 +206,12 @@ class Format(Protocol):
             Refused: the record and the file contradict each other.
         """
 
+    def owner(self, path: str) -> str | None:
+        """Name the package file that a file belongs to, so that it stays as long as this; None if it belongs to none.
+
+        path: relative to the repository's directory, as is the answer.
+        """
+
     def render(self, request: RenderRequest) -> Tree:
         """Render all index files. The same request gives the same bytes: the date is `request.now`.
 
