@@ -60,18 +60,22 @@ class Models:
         hold(get, f"apt-dev/{newest['Filename']}", newest["SHA256"])
 
     def dnf(self, get: Get) -> None:
-        """`dnf install` with baseurl=: it reads repomd.xml and its signature, then, with the key, both again."""
-        for _ in range(2):
-            repomd = get(f"{RHEL}/repodata/repomd.xml")
-            self._check(repomd, get(f"{RHEL}/repodata/repomd.xml.asc"))
+        """`dnf install` with baseurl=."""
+        repomd = self._repomd(get, RHEL)
         _package(get, RHEL, *_metadata(get, RHEL, repomd, "primary", "filelists"))
+
+    def _repomd(self, get: Get, top: str) -> bytes:
+        """Read repomd.xml and its signature, which dnf can't judge without the key; then, with the key, both again."""
+        for _ in range(2):
+            repomd = get(f"{top}/repodata/repomd.xml")
+            signature = get(f"{top}/repodata/repomd.xml.asc")
+        self._check(repomd, signature)
+        return repomd
 
     def dnf_mirrorlist(self, get: Get) -> None:
         """`dnf install` with mirrorlist=, which it reads again before the package."""
         top = _led_by(get, RHEL)
-        for _ in range(2):
-            repomd = get(f"{top}/repodata/repomd.xml")
-            self._check(repomd, get(f"{top}/repodata/repomd.xml.asc"))
+        repomd = self._repomd(get, top)
         path, sha256 = _metadata(get, top, repomd, "primary", "filelists")
         _package(get, _led_by(get, RHEL), path, sha256)
 
