@@ -49,11 +49,17 @@ def begin(made: TypeStage) -> str:
     return uri
 
 
+def tag_again(made: TypeStage) -> str:
+    """Upload the image once more, with another tag; gives the URI."""
+    _, data = DOCKER.build("web", "1.0", DOCKER.arches[0], b"")
+    return made.put_file("web_0.9.tar", data, DOCKER.uploaded_for)
+
+
 def test_after_a_kill_the_signatures_of_an_image_stay(tmp_path: Path, key: Key) -> None:
     with type_stage(tmp_path, key, DOCKER) as made:
         uris = [begin(made)]
         # The image gets another tag: its list of signatures is written anew, and the state database has the old one.
-        uris.append(made.put("web", "0.9"))
+        uris.append(tag_again(made))
         die(made.lab, "content-flushed")
         before = owners(made)
         for uri in uris:
@@ -68,7 +74,7 @@ def test_with_an_old_state_database_and_none(tmp_path: Path, key: Key) -> None:
     with type_stage(tmp_path, key, DOCKER) as made:
         uris = [begin(made)]
         shutil.copytree(made.lab.directory / "state", tmp_path / "old")
-        uris.append(made.put("web", "0.9"))
+        uris.append(tag_again(made))
         made.lab.agent("sync")
         before = owners(made)
         for uri in uris:

@@ -68,7 +68,7 @@ def test_an_rpm_that_the_upload_refuses_is_a_fault(tmp_path: Path, data: bytes) 
 
 
 @pytest.mark.parametrize("other", [{"name": "other"}, {"version": "1:2.0-1"}, {"arch": "noarch"}], ids=str)
-def test_another_rpm_than_primary_names_is_a_fault(tmp_path: Path, other: dict[str, str]) -> None:
+def test_another_rpm_than_primary_names_is_a_fault(tmp_path: Path, other: dict[str, Any]) -> None:
     [(word, value)] = other.items()
     told = wrong_rpm(tmp_path, build_rpm(RPM), replace(PACKAGE, **other))
     assert told is not None
