@@ -32,6 +32,7 @@ class RenderSettings:
         signs_all_packages: each package whose type is SIGNED has a signature of this mirror, if there is a key.
         clock_confirmed: the clock is right, so a date may be earlier than the last one.
         signature_api: docker repositories hand out signatures through the registry, too.
+        grace_s: how long withdrawn files stay, in seconds.
     """
 
     mirror_description: str
@@ -47,6 +48,7 @@ class RenderSettings:
     signs_all_packages: bool = True
     clock_confirmed: bool = False
     signature_api: bool = True
+    grace_s: float = 0.0
 
 
 class ChunkCache(Protocol):
@@ -219,6 +221,12 @@ class Format(Protocol):
 
         Raises:
             Refused: the record and the file contradict each other.
+        """
+
+    def owner(self, path: str) -> str | None:
+        """Name the package file that a file belongs to, so that it stays as long as this; None if it belongs to none.
+
+        path: relative to the repository's directory, as is the answer.
         """
 
     def render(self, request: RenderRequest) -> Tree:

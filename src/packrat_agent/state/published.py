@@ -311,6 +311,16 @@ class LiveFiles:
                 [(file.path, origin) for file, origin in adopted],
             )
 
+    def adopt_withdrawn(self, repo: str, files: Iterable[StoredFile], now: float) -> None:
+        """Remember files that were found beside the package files that they belong to, as withdrawn."""
+        with self._db.transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO live_files (path, repo, publication, sha256, size, mtime_ns, inode, "
+                "verified_at, pointer_rank, retained, withdrawn_at, withdrawn_generation) "
+                f"VALUES (?, ?, '', ?, ?, ?, ?, ?, 0, {Retained.AS_PACKAGE:d}, ?, 0)",
+                [(f.path, repo, f.sha256, f.size, f.mtime_ns, f.inode, now, now) for f in files],
+            )
+
     def seen(self, files: Iterable[StoredFile], now: float) -> None:
         """Note that files were seen in their places with the right bytes."""
         with self._db.transaction() as db:

@@ -19,6 +19,7 @@ from packrat_agent.publish.signing import declare_unsigned, sign_tree
 from packrat_agent.state.fragment_backup import keep
 from packrat_agent.state.packages import FileState, WantedFile
 from packrat_agent.state.store import Store
+from packrat_agent.sync.belongings import without_needed
 from packrat_agent.sync.build import Made, Material, make
 from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
@@ -143,6 +144,7 @@ def _remove_old_indexes(build: Build) -> None:
     """Remove indexes that no client can still want: a busy repository would fill the disk before the full sync."""
     store, context = build.store, build.context
     expired = store.generations.expired_indexes(build.scope.repo.name, time.time(), context.retention)
+    expired = without_needed(store, expired)
     collect_garbage(context.root, expired, context.kept)
     store.live.forget(expired)
     done("indexes-collected")

@@ -135,6 +135,7 @@ def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> M
         signs_all_packages=mirror.yum_sign_packages is PackageSigning.ALL,
         confirmed_repos=mirror.confirm_release_change,
         signature_api=_signature_api(mirror),
+        grace_s=mirror.grace_period_s,
     )
     return MirrorContext(
         config=config,

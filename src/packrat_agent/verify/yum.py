@@ -7,6 +7,8 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
 
 from packrat_agent.verify.armor import find_armor_fault
 from packrat_agent.verify.findings import (
@@ -23,6 +25,7 @@ from packrat_agent.verify.findings import (
 )
 from packrat_agent.verify.repodata import Metadata, Package, read_packages, read_repomd
 from packrat_agent.verify.rpm_signatures import find_wrong_signature
+from packrat_agent.verify.rpms import find_wrong_rpm
 from packrat_agent.verify.signatures import Keyring, read_keys
 from packrat_agent.verify.withdrawn import is_withdrawn_version
 from packrat_agent.verify.yum_addresses import audit_addresses
@@ -184,7 +187,10 @@ def _name_packages(subject: Subject, place: str, packages: list[Package], keyrin
             yield Fault(path, f"leads to a package outside the repository: {package.href[:200]!r}")
             continue
         file = f"{place}/{package.href}"
-        look = None
-        if keyring is not None:
-            look = lambda keys=keyring, rpm=subject.top / file: find_wrong_signature(keys, rpm)  # noqa: E731
+        look = partial(_look_at, subject.top / file, package, keyring)
         yield Named(file, package.sha256, package.size, f"primary of {path}", look)
+
+
+def _look_at(path: Path, package: Package, keyring: Keyring | None) -> str | None:
+    wrong = find_wrong_rpm(path, package)
+    return find_wrong_signature(keyring, path) if wrong is None and keyring is not None else wrong

@@ -44,6 +44,10 @@ class AptFormat:
             raise Refused(f"the server has it as {file.arch}, its control file says {fragment.arch}")
         check_record(file, fragment, "its control file")
 
+    def owner(self, path: str) -> str | None:
+        """Name none: nothing belongs to a single package file."""
+        return None
+
     def render(self, request: RenderRequest) -> Tree:
         """Render one publication for each suite."""
         return render_repository(request)

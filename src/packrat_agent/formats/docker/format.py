@@ -7,7 +7,7 @@ Source: OCI Distribution Specification 1.1.
 
 from pathlib import Path
 
-from packrat_agent.formats.docker.layout import place_image, public_host, public_prefix
+from packrat_agent.formats.docker.layout import owner_of, place_image, public_host, public_prefix
 from packrat_agent.formats.docker.render import render_images
 from packrat_agent.formats.docker.serving import write_rules
 from packrat_agent.formats.docker.unpack import unpack_image
@@ -36,6 +36,10 @@ class DockerFormat:
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
         """Accept every archive: users save images under all sorts of names, and only the record's name counts."""
+
+    def owner(self, path: str) -> str | None:
+        """Name the manifest of a signature, or of a list of signatures."""
+        return owner_of(path)
 
     def render(self, request: RenderRequest) -> Tree:
         """Render one publication for each image, then the catalog; unchanged images are not rendered again."""

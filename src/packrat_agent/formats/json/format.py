@@ -31,6 +31,10 @@ class FilesFormat:
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
         """Accept every file: package and version are known from the server alone."""
 
+    def owner(self, path: str) -> str | None:
+        """Name none: nothing belongs to a single package file."""
+        return None
+
     def render(self, request: RenderRequest) -> Tree:
         """Render one publication, with all files."""
         return render_repository(request)

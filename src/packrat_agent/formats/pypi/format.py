@@ -8,7 +8,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
-from packrat_agent.formats.pypi.layout import place_package
+from packrat_agent.formats.pypi.layout import owner_of, place_package
 from packrat_agent.formats.pypi.render import render_repository
 from packrat_agent.formats.pypi.serving import client_setup, write_rules
 from packrat_agent.formats.pypi.unpack import kind_of, unpack_distribution
@@ -47,6 +47,10 @@ class PypiFormat:
             raise Refused(f"the server has it as package {file.package}, its metadata says {fragment.name}")
         if not (means(_plain(file.version), _plain(fragment.version)) or _same_version(file, fragment)):
             raise Refused(f"the server has it as version {file.version}, its metadata says {fragment.version}")
+
+    def owner(self, path: str) -> str | None:
+        """Name the wheel of a metadata file."""
+        return owner_of(path)
 
     def render(self, request: RenderRequest) -> Tree:
         """Render one publication for each project, and that of the root page."""

@@ -41,6 +41,10 @@ class YumFormat:
             raise Refused(f"the server has it as {file.arch}, its header says {fragment.arch}")
         check_record(file, fragment, "its header")
 
+    def owner(self, path: str) -> str | None:
+        """Name none: nothing belongs to a single package file."""
+        return None
+
     def render(self, request: RenderRequest) -> Tree:
         """Render one publication for each distribution version."""
         return render_repository(request)
