@@ -75,7 +75,7 @@ class Publisher:
         request = RenderRequest(REPO, chosen, self._settings, datetime.now(UTC), self._chunks, self._facts)
         tree = sign_tree(YumFormat().render(request), self._key, {}, self._chunks)
         self._facts = {publication.name: publication.facts for publication in tree.publications}
-        publish(tree, (), self._root, self._root / ".packrat-agent", intend(tree, ()), {})
+        publish(tree, (), intend(tree, ()), self._root, self._root / ".packrat-agent")
         self.count += 1
 
 

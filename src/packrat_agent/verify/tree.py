@@ -19,6 +19,7 @@ from packrat_agent.verify.apt import audit_apt, is_apt
 from packrat_agent.verify.docker import audit_docker, is_docker
 from packrat_agent.verify.files import audit_files, is_files
 from packrat_agent.verify.findings import Auditor, Fault, Finding, Named, Subject, Warned, read_index, told
+from packrat_agent.verify.interrupted import find_interrupted
 from packrat_agent.verify.key_age import audit_key_age
 from packrat_agent.verify.names import KEY_BINARY
 from packrat_agent.verify.pypi import audit_pypi, is_pypi
@@ -89,7 +90,7 @@ def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], N
     subject = Subject(top, _read_keyring(top, key), offered=read_offered(top))
     named: dict[str, Named] = {}
     faults: list[Fault] = []
-    warnings: list[Warned] = []
+    warnings: list[Warned] = list(find_interrupted(top))
     found = tuple(_repositories(subject, "", 0, faults))
     for finding in _audit(subject, found, KEY_BINARY if key is None else str(key)):
         if not isinstance(finding, Named):

@@ -9,6 +9,7 @@ import pytest
 
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Content, LiveFile, Published, ReadyPublication, TreeFile, TreeLink, UnsignedTree
+from packrat_agent.publish.pointers import discard_pointers
 from packrat_agent.publish.scan import scan
 from packrat_agent.publish.writer import discard_staged, intend, publish
 
@@ -23,7 +24,9 @@ def root(tmp_path: Path) -> Path:
 
 def go(root: Path, tree: UnsignedTree, *packages: LiveFile, pointers: dict[str, list[str]] | None = None) -> Published:
     staging = root / ".packrat-agent" / "staging"
-    return publish(tree, packages, root, staging, intend(tree, packages), pointers or {})
+    published = publish(tree, packages, intend(tree, packages, (), pointers or {}), root, staging)
+    discard_pointers(root, REPO)
+    return published
 
 
 def tree_of(content: list[TreeFile | TreeLink], pointers: list[TreeFile | TreeLink]) -> UnsignedTree:
