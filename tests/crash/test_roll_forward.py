@@ -130,15 +130,3 @@ def test_what_can_not_be_completed_is_left_to_the_full_sync(tmp_path: Path, key:
         lab.write_config()
         lab.agent("sync")
         assert faults(lab) == ()
-
-
-def test_the_key_is_live_before_the_first_index(tmp_path: Path, key: Key) -> None:
-    with type_stage(tmp_path, key, APT) as made:
-        made.put_many([("web", "1.0")])
-        die(made.lab, "wanted-remembered")
-        assert sorted(path.name for path in made.lab.www.iterdir() if path.is_file()) == [
-            "index.html",
-            "repo-key",
-            "repo-key.gpg",
-        ]
-        assert not made.lab.repo.exists()
