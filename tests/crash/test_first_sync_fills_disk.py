@@ -32,12 +32,13 @@ def small_disk(lab: Stage) -> Iterator[Stage]:
 def test_the_key_is_there_before_the_disk_is_full(small_disk: Stage, tmp_path: Path) -> None:
     lab = small_disk
     engine = open_database(lab.server.data)
-    admin.save_repo(engine, admin.NewRepo("apt-prod", "apt", "prod", ("bookworm",), show_only_latest=False))
-    admin.save_mirror(engine, "lab", ["apt-dev", "apt-prod"], "Lab", lab.psk)
+    admin.save_repo(engine, admin.NewRepo("apt-stage", "apt", "stage", ("bookworm",), show_only_latest=False))
+    admin.save_mirror(engine, "lab", ["apt-stage", "apt-dev"], "Lab", lab.psk)
     engine.dispose()
-    lab.server.put_deb(Deb("small", "1", "amd64"))
+    # One repository fits, the other one doesn't.
+    lab.server.put_deb(Deb("small", "1", "amd64"), tags=("dev", "stage"))
     large = Deb("large", "1", "amd64", files=(("/usr/share/large", os.urandom(3 << 20)),))
-    lab.server.put_deb(large, tags=("dev", "prod"))
+    lab.server.put_deb(large)
     done = lab.agent("sync", expect=7)
     assert "No space left on device" in done.stderr
     assert [path.name for path in sorted(lab.www.iterdir()) if path.is_file()] == KEY_FILES

@@ -35,14 +35,14 @@ def downloads(relay: Relay) -> list[str]:
 
 @pytest.mark.parametrize("kind", [APT, YUM, PYPI, DOCKER], ids=lambda kind: kind.name)
 def test_each_file_is_downloaded_once(tmp_path: Path, key: Key, kind: Kind) -> None:
-    """The first death at each step of a publication, later ones at other steps, in `sync` and in `run`."""
+    """The first death at some steps of a publication, later ones at others, in `sync` and in `run`."""
     with type_stage(tmp_path, key, kind) as made, counted(made) as relay:
         # A second repository takes the same files.
         add_repo(made, f"{kind.name}-too", "dev")
         made.put_many([("web", "0.1")])
         made.lab.agent("sync")
         there = [("web", "0.1")]
-        steps = _PUBLISHING if kind is APT else _PUBLISHING[::4]
+        steps = _PUBLISHING[::3] if kind is APT else _PUBLISHING[1::5]
         for number, step in enumerate(steps, start=1):
             relay.reset()
             there.append(("web", f"{number}.1"))
@@ -53,3 +53,19 @@ def test_each_file_is_downloaded_once(tmp_path: Path, key: Key, kind: Kind) -> N
             made.lab.agent("sync")
             assert len(downloads(relay)) == 1, step
             assert made.offered() == made.offered(f"{kind.name}-too") == made.expected(*there), step
+
+
+@pytest.mark.parametrize("kind", [YUM, DOCKER], ids=lambda kind: kind.name)
+def test_a_lost_state_database_and_two_deaths_cost_no_download(tmp_path: Path, key: Key, kind: Kind) -> None:
+    with type_stage(tmp_path, key, kind) as made, counted(made) as relay:
+        there = [("web", "0.1"), ("web", "0.2")]
+        made.put_many(there)
+        made.lab.agent("sync")
+        relay.reset()
+        made.lose_state()
+        # The first comes to its end with the site, so that the state database knows of some files.
+        for step in ("published-noted", "wanted-remembered"):
+            die(made.lab, step, "run")
+        made.lab.agent("sync")
+        assert downloads(relay) == []
+        assert made.offered() == made.expected(*there)

@@ -61,7 +61,8 @@ def staging_pointers(root: Path, repo: Repo) -> Iterator[Path]:
 
 def are_pointers_ready(root: Path, repo: Repo) -> bool:
     """Tell whether all new pointers of a repository stand beside the tree, or in it already."""
-    return _directory(root, repo, "repo").is_dir()
+    directory = _directory(root, repo, "repo")
+    return directory.is_dir() and not directory.is_symlink()
 
 
 def show_pointers(intent: Intent, root: Path) -> Published:
