@@ -14,7 +14,7 @@ from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.publish.signing import sign_tree
-from packrat_agent.publish.writer import publish
+from packrat_agent.publish.writer import intend, publish
 from packrat_demo.build_rpm import Rpm, write_rpm
 from packrat_demo.client_run import ClientRun
 from packrat_demo.private_rpm import PrivateDnf, PrivateZypper
@@ -75,7 +75,7 @@ class Publisher:
         request = RenderRequest(REPO, chosen, self._settings, datetime.now(UTC), self._chunks, self._facts)
         tree = sign_tree(YumFormat().render(request), self._key, {}, self._chunks)
         self._facts = {publication.name: publication.facts for publication in tree.publications}
-        publish(tree, (), self._root, self._root / ".packrat-agent", {})
+        publish(tree, (), intend(tree, ()), self._root, self._root / ".packrat-agent")
         self.count += 1
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import LiveFile, ReadyPublication, ReadyTree, Retained
+from packrat_agent.model.tree import Intent, LiveFile, ReadyPublication, ReadyTree, Retained
 from packrat_agent.state.database import Database
 from packrat_agent.state.generations import Generations
 from packrat_agent.state.revisions import Revisions
@@ -121,7 +121,7 @@ class LiveFiles:
 
     def finish(
         self,
-        tree: ReadyTree,
+        tree: ReadyTree | Intent,
         intended: Collection[LiveFile],
         written: Iterable[StoredFile],
         now: float,
@@ -132,7 +132,7 @@ class LiveFiles:
         """Write down what was published, and withdraw what the new publications no longer name.
 
         Args:
-            tree: What was published.
+            tree: What was published, or is about to be.
             intended: What was passed to `begin`.
             written: What stands there now.
             now: The moment, in epoch seconds.

@@ -111,6 +111,13 @@ CREATE TABLE fragments (
     PRIMARY KEY (format, fragment_version, signer, sha256)
 ) STRICT;
 
+-- What is being published, from before its first file is written until `live_files` and `publications` have all of it.
+--   body     a compressed JSON object, see intents.py
+CREATE TABLE intents (
+    repo TEXT PRIMARY KEY,
+    body BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- The publications of each repository as last published.
 CREATE TABLE publications (
     repo TEXT NOT NULL,

@@ -8,6 +8,7 @@ from packrat_agent.state.events import Events
 from packrat_agent.state.facts import Facts
 from packrat_agent.state.fragments import Fragments
 from packrat_agent.state.generations import Generations
+from packrat_agent.state.intents import Intents
 from packrat_agent.state.listing import Listing
 from packrat_agent.state.packages import WantedFiles
 from packrat_agent.state.published import LiveFiles
@@ -29,6 +30,7 @@ class Store:
         self.fragments = Fragments(self._db)
         self.generations = Generations(self._db)
         self.live = LiveFiles(self._db, self.revisions, self.generations)
+        self.intents = Intents(self._db, self.live)
         self.rejections = Rejections(self._db)
         self.chunks = Chunks(self._db)
         self.facts = Facts(self._db)

@@ -26,6 +26,7 @@ from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.download import Fetched
 from packrat_agent.sync.gains import Before, find_gains, new_refusals, of_entries, refused_for_good, standing
 from packrat_agent.sync.last_renders import Basis, LastRender
+from packrat_agent.sync.roll_forward import roll_forward
 from packrat_agent.sync.scope import Scope
 from packrat_agent.sync.turns import RepoTurn
 from packrat_core.aio.threads import in_thread
@@ -171,6 +172,8 @@ def _material(build: Build) -> Material:
 
 def _note(build: Build, made: Made) -> None:
     wanted, repo = build.store.wanted, build.scope.repo.name
+    # What a failing disk left half published would mislead what is rendered next.
+    roll_forward(repo, build.store, build.context.root, build.context.kept)
     source = build.context.source_of(build.form, build.scope.repo)
     build.store.fragments.save(source, made.fresh)
     # Live files have a backup already.
@@ -191,7 +194,7 @@ def _note(build: Build, made: Made) -> None:
 
 def _publish(build: Build, tree: ReadyTree, made: Made, withdrawn: Sequence[str]) -> None:
     result, repo = build.result, build.scope.repo
-    make_live(tree, made.packages, withdrawn, build.store.live, build.context)
+    make_live(tree, made.packages, withdrawn, build.context)
     now = of_entries(repo, made.entries)
     gains = find_gains(build.before.indexed, now, standing(now, build.order.untracked), build.form.treatment)
     result.publications = [publication.name for publication in tree.publications]

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import os
-import shutil
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from typing import BinaryIO, Protocol
 
 from packrat_agent.model.entries import KnownPlacement, Placement, Plan
 from packrat_agent.sync.shared_downloads import Share
+from packrat_agent.sync.staging import link_or_copy
 from packrat_core.backoff import BackOff
 from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerUnavailable, TooLarge
 from packrat_core.failpoints import done
@@ -19,6 +20,8 @@ from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.open import open_regular, open_to_resume
 
 _READ_BYTES = 1 << 20
+FLUSH_BYTES = 16 * 1024 * 1024
+"""A download is flushed to disk whenever another so many bytes of it have arrived."""
 _PROGRESS_BYTES = 16 * 1024
 """An attempt that receives less than this counts as one that received nothing."""
 
@@ -182,16 +185,9 @@ def _find_local(sha256: str, source_path: str | None, staging: Path, root: Path)
     # A copy in the tree is only an optimization: if it can't be used, the file is downloaded.
     with suppress(OSError):
         if _is_of(sha256, source):
-            _link_or_copy(source, target)
+            link_or_copy(source, target)
             return target
     return None
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:
-        shutil.copyfile(source, target, follow_symlinks=False)
 
 
 def _is_of(sha256: str, path: Path) -> bool:
@@ -226,7 +222,7 @@ class _Source:
             part = _Part(output, path)
             with as_disk_error("read", path):
                 if os.fstat(output.fileno()).st_size:
-                    await asyncio.to_thread(part.hash_what_is_there)
+                    await asyncio.to_thread(part.take_what_is_there)
             try:
                 resumed = await self._receive(part, file.url)
             except TooLarge:
@@ -239,6 +235,9 @@ class _Source:
             with as_disk_error("write", path):
                 output.flush()
                 os.fchmod(output.fileno(), 0o644)
+            if part.size >= FLUSH_BYTES:
+                # It is not lost to a power cut that comes before it is published; a small one is quickly got again.
+                await asyncio.to_thread(part.flush)
         if part.sha256 != file.sha256:
             path.unlink()
             raise ServerBroken(
@@ -296,9 +295,16 @@ class _Source:
             part.validator = opened.validator
             async for chunk in opened.chunks():
                 part.write(chunk)
+                if part.is_flush_due:
+                    await asyncio.to_thread(part.flush)
                 self.on_progress(0, len(chunk))
                 done("download-part")
         return resumed
+
+
+def _started_at() -> float:
+    """Say when this machine started, in epoch seconds."""
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class _Part:
@@ -308,6 +314,7 @@ class _Part:
         self._output = output
         self._path = path
         self._digest = hashlib.sha256()
+        self._flushed = 0
         self.size = 0
         self.validator: str | None = None
         """Validator of the server's file that the bytes came from; None if unknown."""
@@ -317,11 +324,32 @@ class _Part:
         """SHA-256 of the content, in hex."""
         return self._digest.hexdigest()
 
-    def hash_what_is_there(self) -> None:
-        """Hash the content that an earlier process left."""
+    @property
+    def is_flush_due(self) -> bool:
+        """Whether the content has reached the next multiple of FLUSH_BYTES."""
+        return self.size // FLUSH_BYTES > self._flushed // FLUSH_BYTES
+
+    def flush(self) -> None:
+        """Make the content durable; a later loss of power leaves it as it is.
+
+        Raises:
+            DiskError: The disk failed.
+        """
+        with as_disk_error("flush", self._path):
+            self._output.flush()
+            os.fdatasync(self._output.fileno())
+        self._flushed = self.size
+
+    def take_what_is_there(self) -> None:
+        """Hash the content that an earlier process left, without what a loss of power may have spoiled."""
+        status = os.fstat(self._output.fileno())
+        if status.st_mtime < _started_at():
+            # The machine went down since, and what was not flushed may be zeros, or of any other content.
+            self._output.truncate((status.st_size - 1) // FLUSH_BYTES * FLUSH_BYTES)
         while chunk := self._output.read(_READ_BYTES):
             self._digest.update(chunk)
             self.size += len(chunk)
+        self._flushed = self.size
 
     def is_of(self, validator: str | None) -> bool:
         """Return whether the bytes may be from the file that the server has now."""
@@ -332,12 +360,14 @@ class _Part:
         self._digest.update(chunk)
         with as_disk_error("write", self._path):
             self._output.write(chunk)
+            # What stays in this process's buffer is lost when it is killed.
+            self._output.flush()
         self.size += len(chunk)
 
     def restart(self) -> None:
         """Empty the file and start again."""
         self._digest = hashlib.sha256()
-        self.size = 0
+        self.size = self._flushed = 0
         self.validator = None
         with as_disk_error("write", self._path):
             self._output.seek(0)

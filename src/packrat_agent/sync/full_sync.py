@@ -2,9 +2,9 @@
 
 1. `ask` the server for the mirror and its repositories.
 2. `look` at every file on disk, or let that go on beside the next steps and `note` it when it is over.
-3. `keep_repos`: remember which repositories the mirror has.
+3. `keep_repos`: remember which repositories the mirror has, and publish the site with the public key.
 4. `sync_repo`, for each repository; several at a time.
-5. `finish`: publish the site, collect garbage, tell the server, and note how it went.
+5. `finish`: publish the site again, collect garbage, tell the server, and note how it went.
 
 `sync` takes the steps at once; the running agent takes them in between changes:
 
@@ -32,7 +32,7 @@ from packrat_agent.sync.kept_key import note_keys
 from packrat_agent.sync.lost_state import recall_suites
 from packrat_agent.sync.noted_sync import sync_and_note
 from packrat_agent.sync.removals import Leaving, hold_back_leaving
-from packrat_agent.sync.site import keep_site
+from packrat_agent.sync.site import keep_site, publish_site
 from packrat_agent.sync.takeover import begin_with_suites, find_changed_names, find_chores, find_losses, find_removed
 from packrat_agent.upstream.client import Packrat
 from packrat_core.aio.threads import in_thread
@@ -165,10 +165,10 @@ class FullSync:
         return self._seen is not None
 
     async def keep_repos(self, view: MirrorView) -> None:
-        """Remember which repositories the mirror has, except those that leave suspiciously.
+        """Remember which repositories the mirror has, except those that leave suspiciously, and show them on the site.
 
         Raises:
-            DiskError: The state database can't be written.
+            DiskError: The state database or root_dir can't be written.
         """
         async with self._context.turns.publishing:
             self.summary.syncs += await in_thread(keep_repos, self._context, view, self.confirmed)
@@ -176,6 +176,8 @@ class FullSync:
                 await in_thread(begin_with_suites, self._context, view.repos, self.untracked)
             elif self._seen is not None and not self._seen.remembered:
                 await in_thread(recall_suites, self._context, view.repos, self.untracked)
+            # The key is there before the first index that it signs, also on a disk that the packages fill.
+            await in_thread(publish_site, self._context)
 
     async def sync_repo(self, server: Packrat, repo: Repo, order: Order = _EVERYTHING) -> SyncResult | None:
         """Sync one repository, by default all of it.

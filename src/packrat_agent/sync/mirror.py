@@ -24,6 +24,7 @@ from packrat_agent.sync.find_keys import find_keys
 from packrat_agent.sync.kept_key import note_keys
 from packrat_agent.sync.last_renders import LastRenders
 from packrat_agent.sync.removals import RemovalLimits
+from packrat_agent.sync.roll_forward import roll_forward_all
 from packrat_agent.sync.shared_downloads import SharedDownloads
 from packrat_agent.sync.staging import find_left_over
 from packrat_agent.sync.turns import Turns
@@ -60,6 +61,8 @@ def ready(config: Config, command: str = "sync", *, adopt: bool = False) -> Iter
                 # Before the mark: from then on, also a sync without --adopt goes on with it.
                 store.facts.write(TakeoverUnderWay(time.time(), str(original) if original is not None else None))
             check_ownership(mirror.root_dir, config.packrat.name, keep, adopt=adopt, had_files=store.live.has_files())
+            # Before anything that may fail: the key, the server.
+            roll_forward_all(store, mirror.root_dir, kept_paths(mirror.root_dir, mirror.keep_files))
             context = _prepare(config, store, staging, dry_run=False)
             note_keys(context, at_start=True)
             yield context

@@ -1,5 +1,6 @@
 """Reconciles what the server wants with what is on disk: gives each file its place, and plans what has to be done."""
 
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
@@ -41,7 +42,7 @@ def reconcile(
     fragments |= recalled
     placements, refused = _place(repo, form, wanted_files, fragments, context, order)
     _adopt(repo, placements, order.untracked, context, shared=form.treatment is Treatment.UNPACKED)
-    plan = _refuse(_plan(scope, form, placements, order, store, {}), refused)
+    plan = _refuse(_plan(scope, form, placements, order, store, {}, context.root), refused)
     placed = (*plan.link, *plan.fetch) if order.packages is not None else (*plan.keep, *plan.link, *plan.fetch)
     store.wanted.set_places(repo.name, [(p.file.uri, p.path) for p in placed])
     store.wanted.refuse(repo.name, plan.refused)
@@ -193,17 +194,33 @@ def _plan(
     order: Order,
     store: Store,
     adopted: Mapping[str, StoredFile],
+    root: Path | None = None,
 ) -> Plan:
+    """Plan a sync.
+
+    Args:
+        scope: What it is about.
+        form: The repository's type.
+        placements: The wanted files with their places.
+        order: The piece of work.
+        store: The state database.
+        adopted: Path → file that would be adopted.
+        root: Where to look for files that nobody remembers; None to look at none.
+    """
     repo, paths = scope.repo, scope.paths(placements)
     on_disk = {**store.live.packages(repo.name, paths), **adopted}
-    lacking: set[str] = set()
+    lacking: dict[str, str] = {}
     for placement in placements:
         missing = missing_parts(placement, on_disk) if isinstance(placement, KnownPlacement) else []
-        lacking.update(part.sha256 for part in missing)
         if missing or not isinstance(placement, KnownPlacement):
             # What is not there yet is made from the package file, also from one that stands in its own place.
-            lacking.add(placement.file.sha256)
+            lacking[placement.file.sha256] = placement.path
+        lacking.update((part.sha256, part.path) for part in missing)
     copies = {file.sha256: file.path for file in order.untracked.values()} | store.live.copies(lacking)
+    if root is not None:
+        # What a crash left in its place is no longer in staging, or not known as published. It is hashed before it is
+        # used; where it is something else, the package file is downloaded.
+        copies = {sha: path for sha, path in lacking.items() if os.path.lexists(root / path)} | copies
     names = store.live.published_names(repo.directory, paths)
     exclusive = form.treatment is not Treatment.UNPACKED
     plan = decide(repo, placements, on_disk, copies, names, exclusive=exclusive)

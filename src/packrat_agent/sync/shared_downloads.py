@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from packrat_agent.sync.slots import Slots
+from packrat_agent.sync.staging import link_or_copy
 
 
 class SharedDownloads:
@@ -53,14 +54,22 @@ class Share:
         """Get what an earlier process left, what other syncs have in staging now, and what they download later."""
         self._wanted.update(sha256s)
         for sha256 in sha256s:
-            for name in (sha256, f"{sha256}.part"):
-                left = self._downloads.left_over.pop(name, None)
-                if left is not None:
-                    with suppress(OSError):
-                        left.rename(self.staging / name)
+            self._take_left_over(sha256)
         for other in self._downloads.shares:
             for sha256, staged in list(other._staged.items()):
                 self._take(sha256, staged)
+
+    def _take_left_over(self, sha256: str) -> None:
+        left_over, target = self._downloads.left_over, self.staging / sha256
+        complete = left_over.get(sha256)
+        if complete is not None and not os.path.lexists(target):
+            # It stays where it is: another sync may want it, too.
+            with suppress(OSError):
+                link_or_copy(complete, target)
+        part = left_over.pop(f"{sha256}.part", None)
+        if part is not None:
+            with suppress(OSError):
+                part.rename(self.staging / part.name)
 
     async def get(self, sha256: str, download: Callable[[], Awaitable[Path]]) -> Path:
         """Give a wanted file that this or another sync staged, or download it.

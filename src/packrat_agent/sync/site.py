@@ -23,6 +23,7 @@ from packrat_agent.publish.landing_page import (
 from packrat_agent.publish.signing import declare_unsigned
 from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import MirrorContext
+from packrat_agent.sync.roll_forward import roll_forward
 
 log = structlog.get_logger()
 
@@ -50,6 +51,7 @@ def publish_site(context: MirrorContext) -> None:
         DiskError: root_dir or the state database can't be written.
     """
     store, settings = context.store, context.config.mirror
+    roll_forward(SITE.name, store, context.root, context.kept)
     shown = [repo for repo in sorted(store.wanted.repos(), key=lambda repo: repo.name) if repo.kind in FORMATS]
     url = settings.public_url or "http://THIS-HOST"
     introductions = {repo.name: _introduce(context, repo, url) for repo in shown}
@@ -65,7 +67,7 @@ def publish_site(context: MirrorContext) -> None:
         tree = add_to_site(tree, "registry", files, context.kept)
     tree_to_publish = declare_unsigned(tree, store.live.identities(SITE.name))
     if tree_to_publish.publications:
-        make_live(tree_to_publish, (), (), store.live, context)
+        make_live(tree_to_publish, (), (), context)
 
 
 def publish_own_keys(context: MirrorContext) -> None:
@@ -82,7 +84,7 @@ def publish_own_keys(context: MirrorContext) -> None:
     if ready.publications:
         # What else the site has stays, although it is not rendered here.
         names = tuple(known.keys() | {OWN_KEYS})
-        make_live(replace(ready, publication_names=names), (), (), live, context)
+        make_live(replace(ready, publication_names=names), (), (), context)
 
 
 def _own_keys(context: MirrorContext, repos: Sequence[Repo]) -> list[TreeFile]:

@@ -18,6 +18,7 @@ from packrat_agent.verify.apt import audit_apt, is_apt
 from packrat_agent.verify.docker import audit_docker, is_docker
 from packrat_agent.verify.files import audit_files, is_files
 from packrat_agent.verify.findings import Auditor, Fault, Finding, Named, Subject, Warned, told
+from packrat_agent.verify.interrupted import find_interrupted
 from packrat_agent.verify.pypi import audit_pypi, is_pypi
 from packrat_agent.verify.repo_keys import GivenKeys, RepoKeys, read_repo_keys
 from packrat_agent.verify.site import audit_site, read_offered
@@ -90,7 +91,7 @@ def verify_tree(
     subject = Subject(top, keys.main, offered=read_offered(top))
     named: dict[str, Named] = {}
     faults: list[Fault] = []
-    warnings: list[Warned] = []
+    warnings: list[Warned] = list(find_interrupted(top))
     found = tuple(_repositories(subject, "", 0, faults))
     for finding in _audit(subject, found, keys):
         if not isinstance(finding, Named):

@@ -10,8 +10,9 @@ import pytest
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Content, LiveFile, ReadyPublication, TreeFile, TreeLink, UnsignedTree
+from packrat_agent.publish.pointers import discard_pointers
 from packrat_agent.publish.scan import scan
-from packrat_agent.publish.writer import discard_staged, intend, look, publish
+from packrat_agent.publish.writer import discard_staged, intend, publish
 
 REPO = Repo("r", "R", "repo", "apt", ())
 
@@ -24,8 +25,11 @@ def root(tmp_path: Path) -> Path:
 
 def go(
     root: Path, tree: UnsignedTree, *packages: LiveFile, pointers: dict[str, list[str]] | None = None
-) -> tuple[str, ...]:
-    return publish(tree, packages, root, root / ".packrat-agent" / "staging", pointers or {})
+) -> tuple[StoredFile, ...]:
+    staging = root / ".packrat-agent" / "staging"
+    written = publish(tree, packages, intend(tree, packages, (), pointers or {}), root, staging)
+    discard_pointers(root, REPO)
+    return written
 
 
 def tree_of(content: list[TreeFile | TreeLink], pointers: list[TreeFile | TreeLink]) -> UnsignedTree:
@@ -49,8 +53,7 @@ def test_everything_stands_where_it_was_intended(root: Path) -> None:
     pointers = [index_file("Index", index), index_file("InRelease", b"sig", b"ned")]
     tree = tree_of([index_file("by-hash/1", index)], [*pointers])
     placed = place(root, "x.deb", b"package")
-    assert go(root, tree, placed) == ()
-    written = look(root, intend(tree, [placed]))
+    written = go(root, tree, placed)
     assert (root / "repo/pool/x.deb").read_bytes() == b"package"
     assert (root / "repo/Index").read_bytes() == index
     assert (root / "repo/Index").samefile(root / "repo/by-hash/1")
@@ -80,13 +83,12 @@ def test_a_pointer_that_changes_gets_a_later_whole_second_and_one_that_does_not_
 def test_a_pointer_that_is_no_more_is_removed_and_so_is_that_of_a_lost_section(root: Path) -> None:
     go(root, tree_of([], [index_file("InRelease", b"one"), index_file("Release", b"one")]))
     (root / "repo/old").write_text("old publication")
-    removed = go(
+    go(
         root,
         tree_of([], [index_file("Release", b"two")]),
         pointers={"s": ["repo/InRelease", "repo/Release"], "lost": ["repo/old"]},
     )
     assert sorted(path.name for path in (root / "repo").iterdir()) == ["Release"]
-    assert removed == ("repo/InRelease", "repo/old")
 
 
 def test_damaged_content_is_written_again_under_its_name(root: Path) -> None:
@@ -134,9 +136,9 @@ def test_a_link_is_published_flipped_and_recognized_by_the_scan(root: Path) -> N
     for number in ("1", "2"):
         index = index_file(f"gen/{number}/Index", number.encode())
         tree = tree_of([index], [TreeLink("current", f"gen/{number}")])
-        go(root, tree)
+        written = go(root, tree)
         assert (root / "repo/current/Index").read_text() == number
-        remembered |= {file.path: file for file in look(root, intend(tree, ()))}
+        remembered |= {file.path: file for file in written}
     assert {file.path for file in scan(root, remembered, lambda files, size: None).good} == set(remembered)
     (root / "repo/current").unlink()
     (root / "repo/current").symlink_to("/etc")

@@ -13,7 +13,7 @@ import pytest
 
 from packrat_agent.model.entries import KnownPlacement, Part, Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
-from packrat_agent.sync.download import Fetched, Retries, fetch
+from packrat_agent.sync.download import FLUSH_BYTES, Fetched, Retries, fetch
 from packrat_agent.sync.shared_downloads import SharedDownloads
 from packrat_core.errors import DiskError, ServerUnavailable
 
@@ -121,6 +121,29 @@ def test_a_part_of_an_earlier_time_is_gone_on_with(tmp_path: Path) -> None:
     server = Server({"/files/a": CONTENT})
     assert run(server, tmp_path, wanted).staged[wanted.file.sha256].read_bytes() == CONTENT
     assert server.asked == [("/files/a", 1000)]
+
+
+@pytest.mark.parametrize(("flushed", "zeros"), [(1, 1000), (1, FLUSH_BYTES), (0, 1000), (2, 1)])
+def test_after_a_power_cut_only_what_was_flushed_is_gone_on_with(tmp_path: Path, flushed: int, zeros: int) -> None:
+    content = os.urandom(2 * FLUSH_BYTES + 5000)
+    wanted = placement("a", content)
+    (tmp_path / "staging").mkdir()
+    part = tmp_path / "staging" / f"{wanted.file.sha256}.part"
+    part.write_bytes(content[: flushed * FLUSH_BYTES] + bytes(zeros))
+    # Written before this machine started.
+    os.utime(part, (1.0, 1.0))
+    server = Server({"/files/a": content})
+    assert run(server, tmp_path, wanted).staged[wanted.file.sha256].read_bytes() == content
+    assert server.asked == [("/files/a", flushed * FLUSH_BYTES)]
+
+
+def test_zeros_that_nobody_can_explain_cost_one_more_download(tmp_path: Path) -> None:
+    wanted = placement("a", CONTENT)
+    (tmp_path / "staging").mkdir()
+    (tmp_path / "staging" / f"{wanted.file.sha256}.part").write_bytes(CONTENT[:1000] + bytes(1000))
+    server = Server({"/files/a": CONTENT})
+    assert run(server, tmp_path, wanted).staged[wanted.file.sha256].read_bytes() == CONTENT
+    assert server.asked == [("/files/a", 2000), ("/files/a", 0)]
 
 
 def test_a_download_that_brings_nothing_new_ends_after_a_few_tries(tmp_path: Path) -> None:
