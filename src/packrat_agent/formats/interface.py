@@ -62,11 +62,21 @@ class ChunkCache(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What a sync changes in an index: the entries that go, and those that come in their place."""
+
+    gone: Sequence[Entry]
+    new: Sequence[Entry]
+
+
+@dataclass(frozen=True, slots=True)
 class RenderRequest:
     """Everything that the indexes of one repository are rendered from.
 
     Attributes:
-        entries: all entries of the repository, the oldest record first.
+        entries: all entries of the repository, the oldest record first. A format that keeps its index in `memo` does
+            not read them when it gets a `change`: that alone makes a change cost what it changes.
+        change: what `entries` differ in from those that `memo` was filled from; None: in anything.
         now: the date of the publication, aware, in UTC.
         facts: name of a publication → the facts that its last generation remembered.
         memo: a cache that the format fills in one render and uses in the next; often empty. The result never depends
@@ -80,6 +90,7 @@ class RenderRequest:
     chunks: ChunkCache
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     memo: dict[str, Any] = field(default_factory=dict)
+    change: Change | None = None
 
 
 MOMENT = "Date"

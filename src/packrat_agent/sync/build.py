@@ -1,11 +1,13 @@
 """Builds what is published from package files: reads each once, and signs or unpacks it if its type asks for that."""
 
 import tempfile
+from collections import ChainMap
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 from packrat_agent.formats.interface import Format, Treatment
 from packrat_agent.formats.record_names import published_name
@@ -60,7 +62,7 @@ class Made:
     unreadable: list[Refusal] = field(default_factory=list)
     disagreeing: list[Refusal] = field(default_factory=list)
     unneeded: list[Path] = field(default_factory=list)
-    claims: dict[str, str] = field(default_factory=dict)
+    claims: ChainMap[str, str] = field(default_factory=ChainMap)
 
 
 def parts_of(path: str, sha256: str, fragment: Fragment) -> tuple[Part, ...]:
@@ -104,7 +106,8 @@ def make(plan: Plan, form: Format, signer: PackageSigner | None, material: Mater
         SigningError: the key does not sign.
         DiskError: staging can't be written.
     """
-    made = Made(claims=dict(material.claims))
+    # The claims of standing entries are only looked up: there may be 100,000 of them.
+    made = Made(claims=ChainMap({}, cast(dict[str, str], material.claims)))
     made.claims.update((part.path, part.sha256) for kept in plan.keep for part in kept.parts)
     waiting = [
         placement for placement in (*plan.keep, *plan.link, *plan.fetch) if _at_hand(placement, plan, material, made)

@@ -6,12 +6,12 @@ and the state database goes one after the other.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
 
-from packrat_agent.formats.interface import Format, RenderRequest, Treatment, tell_ahead, tell_held
+from packrat_agent.formats.interface import Change, Format, RenderRequest, Treatment, tell_ahead, tell_held
 from packrat_agent.model.entries import Entry, Fragment, Plan
 from packrat_agent.model.tree import ReadyTree, Tree
 from packrat_agent.publish.gc import collect_garbage
@@ -25,7 +25,7 @@ from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.download import Fetched
 from packrat_agent.sync.gains import Before, find_gains, new_refusals, of_entries, refused_for_good, standing
-from packrat_agent.sync.last_renders import Basis, LastRender
+from packrat_agent.sync.last_renders import Basis
 from packrat_agent.sync.roll_forward import roll_forward
 from packrat_agent.sync.scope import Scope
 from packrat_agent.sync.turns import RepoTurn
@@ -61,13 +61,6 @@ class Build:
         return self.context.store
 
 
-@dataclass(frozen=True, slots=True)
-class _Rendered:
-    entries: Sequence[Entry]
-    tree: Tree
-    now: datetime
-
-
 async def build_repo(build: Build, turn: RepoTurn) -> None:
     """Take the last steps of a sync.
 
@@ -85,11 +78,14 @@ async def build_repo(build: Build, turn: RepoTurn) -> None:
     made = await in_thread(_make, build)
     async with publishing:
         await in_thread(_note, build, made)
+        if _changes_nothing(build, made):
+            await in_thread(_settle_unchanged, build, made)
+            return
     # 6. Render; the date is an input, rendering reads no clock.
     await turn.until_rested()
-    rendered = await in_thread(_render, build, made)
+    tree, now = await in_thread(_render, build, made)
     async with publishing:
-        await in_thread(_make_live, build, made, rendered)
+        await in_thread(_make_live, build, made, tree, now)
     if build.result.publications:
         turn.rest()
 
@@ -98,20 +94,44 @@ def _make(build: Build) -> Made:
     return make(build.plan, build.form, build.context.signer_of(build.form, build.scope.repo), _material(build))
 
 
-def _render(build: Build, made: Made) -> _Rendered:
-    now = datetime.now(UTC)
+def _changes_nothing(build: Build, made: Made) -> bool:
+    """Tell, before anything is rendered, that the index and the package files stay as they are."""
+    scope = build.scope
+    return (
+        scope.packages is not None
+        and not (made.packages or build.plan.withdraw or made.failed or made.unreadable or made.disagreeing)
+        and _by_uri(made.entries) == _by_uri(scope.before)
+    )
+
+
+def _by_uri(entries: Sequence[Entry]) -> Mapping[str, tuple[Entry, bool]]:
+    # Records that differ in their mark alone are equal.
+    return {entry.file.uri: (entry, entry.file.yanked) for entry in entries}
+
+
+def _settle_unchanged(build: Build, made: Made) -> None:
     facts = build.store.live.facts(build.scope.repo.name)
-    entries = sorted((*build.scope.standing, *made.entries), key=lambda entry: entry.file.record_order)
-    settings, chunks, memo = build.context.settings_of(build.scope.repo), build.store.chunks, build.scope.memo
-    request = RenderRequest(build.scope.repo, entries, settings, now, chunks, facts, memo)
-    return _Rendered(entries, build.form.render(request), now)
+    build.result.ahead = tell_ahead(facts.values(), datetime.now(UTC))
+    _settle(build, made, build.scope.last.held)
 
 
-def _make_live(build: Build, made: Made, rendered: _Rendered) -> None:
+def _render(build: Build, made: Made) -> tuple[Tree, datetime]:
+    scope, now = build.scope, datetime.now(UTC)
+    facts = build.store.live.facts(scope.repo.name)
+    entries, change = scope.last.entries, None
+    if scope.packages is None:
+        entries.replace((), made.entries)
+    else:
+        entries.replace(scope.packages, made.entries)
+        change = Change(scope.before, made.entries)
+    settings, chunks = build.context.settings_of(scope.repo), build.store.chunks
+    request = RenderRequest(scope.repo, entries, settings, now, chunks, facts, scope.memo, change)
+    return build.form.render(request), now
+
+
+def _make_live(build: Build, made: Made, tree: Tree, now: datetime) -> None:
     repo, store, result = build.scope.repo, build.store, build.result
-    tree = rendered.tree
-    reasons = (result.held, tell_held({publication.name: publication.facts for publication in tree.publications}))
-    result.held = "; ".join(reason for reason in reasons if reason) or None
+    held = tell_held({publication.name: publication.facts for publication in tree.publications})
     # 7. Sign what changed.
     identities = store.live.identities(repo.name)
     key = build.context.key_of(repo)
@@ -125,20 +145,33 @@ def _make_live(build: Build, made: Made, rendered: _Rendered) -> None:
     if ready.publications or made.packages or withdrawn or gone:
         _publish(build, ready, made, withdrawn)
     facts |= {publication.name: publication.facts for publication in ready.publications}
-    result.ahead = tell_ahead((facts[name] for name in ready.publication_names), rendered.now)
+    result.ahead = tell_ahead((facts[name] for name in ready.publication_names), now)
+    _settle(build, made, held)
+    store.chunks.save()
+    # 9. Collect garbage.
+    if result.publications:
+        _remove_old_indexes(build)
+
+
+def _settle(build: Build, made: Made, held: str | None) -> None:
+    """Note what is live now, and leave the next sync what it may start from.
+
+    Args:
+        build: What was built.
+        made: What was made.
+        held: What the publications leave out until the operator confirms it.
+    """
+    repo, store = build.scope.repo, build.store
+    build.result.held = "; ".join(reason for reason in (build.result.held, held) if reason) or None
     for path in made.unneeded:
         path.unlink(missing_ok=True)
     store.live.reinstate(repo.name, (part.path for placement in build.plan.keep for part in placement.parts))
     store.wanted.set_live(repo.name, made.entries, build.scope.packages)
     done("live-noted")
-    store.chunks.save()
-    # 9. Collect garbage.
-    if result.publications:
-        _remove_old_indexes(build)
     if not (made.failed or made.unreadable or made.disagreeing):
         # Each file on disk now belongs to an entry or is withdrawn, so that the next sync may start from here.
         refused = frozenset(refusal.file.package for refusal in build.plan.refused)
-        build.context.last_renders.keep(build.basis, LastRender(rendered.entries, refused, build.scope.memo))
+        build.context.last_renders.keep(build.basis, replace(build.scope.last, refused=refused, held=held))
 
 
 def _remove_old_indexes(build: Build) -> None:

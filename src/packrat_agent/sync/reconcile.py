@@ -20,7 +20,7 @@ from packrat_agent.sync.build import parts_of, read_placement
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.plan import decide, missing_parts
 from packrat_agent.sync.read_at_hand import read_at_hand
-from packrat_agent.sync.scope import Scope
+from packrat_agent.sync.scope import Scope, everything
 from packrat_core.errors import Refused
 
 log = structlog.get_logger()
@@ -68,7 +68,7 @@ def reconcile_dry(
     adopted = {
         path: file for placement in placements for path, file in _standing(placement, order.untracked, shared=shared)
     }
-    return wanted_files, _refuse(_plan(Scope(repo), form, placements, order, store, adopted), refused)
+    return wanted_files, _refuse(_plan(everything(repo), form, placements, order, store, adopted), refused)
 
 
 def find_unread(wanted_files: Iterable[WantedFile], fragments: Mapping[str, Fragment]) -> Set[str]:

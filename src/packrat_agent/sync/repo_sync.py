@@ -26,7 +26,7 @@ from packrat_agent.sync.last_renders import Basis
 from packrat_agent.sync.reconcile import reconcile, reconcile_dry
 from packrat_agent.sync.removals import Missing, hold_back_removals, tell_held_back
 from packrat_agent.sync.repo_work import WorkNotes
-from packrat_agent.sync.scope import Scope, narrow
+from packrat_agent.sync.scope import Scope, everything, narrow
 from packrat_agent.sync.shared_downloads import Share
 from packrat_agent.sync.staging import own_staging
 from packrat_agent.sync.turns import RepoTurn
@@ -226,7 +226,7 @@ def _plan(sync: _Sync, asked: _Asked) -> _Planned:
 
 def _plan_again(first: _Planned, sync: _Sync) -> _Planned:
     """Plan anew, since changes came between; these have told of what clients gained and lost by them."""
-    basis, scope, store = _basis(sync), Scope(sync.repo), sync.context.store
+    basis, scope, store = _basis(sync), everything(sync.repo), sync.context.store
     before = Before(first.leaving.union(store.wanted.indexed(sync.repo.name, None)), first.before.wanted_files)
     wanted_files, fragments, plan = reconcile(scope, sync.form, sync.order, store, sync.context)
     return _Planned(basis, scope, before, first.leaving, wanted_files, fragments, plan, sync.turn.changes)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.state.fragments import FragmentSource
+from packrat_agent.sync.index_entries import IndexEntries
 from packrat_agent.sync.last_renders import Basis, LastRender, LastRenders
 
 BASIS = Basis(Repo("apt-dev", "", "apt-dev", "apt", ()), FragmentSource("apt", 1), 0)
@@ -19,7 +20,7 @@ def of(name: str) -> Basis:
 def holding(*names: str, entries: int = 1) -> LastRenders:
     held = LastRenders()
     for name in names:
-        held.keep(of(name), LastRender([ENTRY] * entries, frozenset(), {}))
+        held.keep(of(name), LastRender(IndexEntries(of(name).repo, [ENTRY] * entries), frozenset(), {}))
     return held
 
 
