@@ -28,7 +28,7 @@ from packrat_core.failpoints import done
 from packrat_core.fs.atomic import replace, write_new
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.flush import flush_directories, flush_files
-from packrat_core.fs.links import ensure_directory, link_digest
+from packrat_core.fs.links import ensure_directory, link_digest, open_directory
 from packrat_core.fs.open import open_regular
 
 
@@ -146,7 +146,7 @@ def _place_packages(work: _Work, packages: Sequence[LiveFile]) -> None:
         # <directory>/pool/<pool6>/<file>, and what other types have in its place
         target = work.target(package.path)
         _link(work.staging / package.sha256, spare)
-        replace(spare, target)
+        replace(spare, target, work.root)
         done("package-placed")
 
 
@@ -166,7 +166,7 @@ def _write_content(work: _Work, file: TreeFile | TreeLink) -> None:
     target = work.target(path_in_root(work.repo, file.path))
     if isinstance(file, TreeLink):
         if not _is_link(target, file.target):
-            replace(_write_link(work.staging / "writing", file.target), target)
+            replace(_write_link(work.staging / "writing", file.target), target, work.root)
         return
     if not _has_content(target, file.content):
         spare = work.staging / "writing"
@@ -175,7 +175,7 @@ def _write_content(work: _Work, file: TreeFile | TreeLink) -> None:
             write_new(spare, *file.content.parts)
         else:
             _link(same, spare)
-        replace(spare, target)
+        replace(spare, target, work.root)
     work.written[file.content.digest] = target
 
 
@@ -222,7 +222,7 @@ def _flip_pointers(work: _Work, publication: ReadyPublication) -> None:
         spares.append((spare, target))
     done("pointers-staged")
     for spare, target in spares:
-        replace(spare, target)
+        replace(spare, target, work.root)
         done("pointer-renamed")
 
 
@@ -237,8 +237,13 @@ def _advance_mtime(spare: Path, target: Path) -> None:
 
 def _remove_pointers(root: Path, paths: Sequence[str]) -> list[str]:
     for path in paths:
-        with as_disk_error("remove", root / path), suppress(FileNotFoundError, NotADirectoryError):
-            (root / path).unlink()
+        parent, _, name = path.rpartition("/")
+        with (
+            as_disk_error("remove", root / path),
+            suppress(FileNotFoundError, NotADirectoryError),
+            open_directory(root, parent) as directory,
+        ):
+            os.unlink(name, dir_fd=directory)
     return list(paths)
 
 

@@ -4,8 +4,8 @@ import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -16,6 +16,7 @@ from packrat_core.backoff import BackOff
 from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerUnavailable, TooLarge
 from packrat_core.failpoints import done
 from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.links import remove_any
 from packrat_core.fs.open import open_regular, open_to_resume
 
 _READ_BYTES = 1 << 20
@@ -168,13 +169,13 @@ def _find_parts(placement: KnownPlacement, plan: Plan, staging: Path, root: Path
 
 def _find_local(sha256: str, source_path: str | None, staging: Path, root: Path) -> StagedFile | None:
     target = staging / sha256
-    with as_disk_error("read", target):
-        if os.path.lexists(target):
-            # A crash may have left a damaged file, so verify before use.
+    if os.path.lexists(target):
+        # A crash may have left a damaged file, and anybody anything, so verify before use.
+        with suppress(OSError):
             size = _verify(target, sha256)
             if size is not None:
                 return StagedFile(sha256, target, size)
-            target.unlink()
+        remove_any(target)
     if source_path is None:
         return None
     source = root / source_path
@@ -224,7 +225,7 @@ class _Source:
         path = staging / f"{file.sha256}.part"
         with as_disk_error("write", path):
             output = open_to_resume(path)
-        with output:
+        with _closing(output, path):
             part = _Part(output, path)
             with as_disk_error("read", path):
                 if os.fstat(output.fileno()).st_size:
@@ -301,6 +302,20 @@ class _Source:
                 self.on_progress(0, len(chunk))
                 done("download-part")
         return resumed
+
+
+@contextmanager
+def _closing(output: BinaryIO, path: Path) -> Iterator[None]:
+    """Close a file at the end; what a full disk could not take is written, and fails, once more then.
+
+    Raises:
+        DiskError: It can't be written.
+    """
+    try:
+        yield
+    finally:
+        with as_disk_error("write", path):
+            output.close()
 
 
 class _Part:
