@@ -9,7 +9,6 @@ disk and that database are believed only together. A copy is taken if
 4. name, version and architecture in its header are those of the server's record; `reconcile` looks at that.
 """
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +25,7 @@ from packrat_agent.model.entries import Fragment, Product, StoredFile
 from packrat_agent.state.packages import ReadFile, WantedFile
 from packrat_agent.sync.context import MirrorContext
 from packrat_core.errors import Refused
-from packrat_core.fs.open import open_regular
+from packrat_core.fs.verified import OtherBytes, read_verified
 from packrat_core.packages.rpm.header import walk
 from packrat_core.packages.rpm.payload import check_payload
 from packrat_core.packages.rpm.signatures import read_signatures
@@ -81,18 +80,18 @@ def recall_signed(
 
 def _read(sha256: str, path: Path, form: Format, key: SigningKey, scratch: Path) -> tuple[int, Fragment] | None:
     """Read a signed copy; None where it is not what the database says, or not signed with this key."""
-    with suppress(OSError, Refused), open_regular(path) as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-            return None
-        file.seek(0)
-        front = walk(file)
-        found = {s.data for signatures in read_signatures(front).values() for s in signatures if not s.covers_payload}
-        if not any(verifies_by_family(key, front.header.blob, signature) for signature in found):
-            return None
-        check_payload(file)
-        # The very file that was checked, whatever stands at its path meanwhile.
-        fragment = form.read(Path(f"/proc/self/fd/{file.fileno()}"), scratch)
-        size = os.fstat(file.fileno()).st_size
+
+    def read(path: Path) -> tuple[int, Fragment] | None:
+        with path.open("rb") as file:
+            front = walk(file)
+            found = {s.data for listed in read_signatures(front).values() for s in listed if not s.covers_payload}
+            if not any(verifies_by_family(key, front.header.blob, signature) for signature in found):
+                return None
+            check_payload(file)
+            size = os.fstat(file.fileno()).st_size
         # The size of the package file is not known. It is not needed where another file stands in its place.
-        return size, replace(fragment, products=(Product("", sha256, size),))
+        return size, replace(form.read(path, scratch), products=(Product("", sha256, size),))
+
+    with suppress(OSError, Refused, OtherBytes):
+        return read_verified(path, sha256, read)
     return None

@@ -1,11 +1,12 @@
 """Builds what is published from package files: reads each once, and signs or unpacks it if its type asks for that."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from packrat_agent.formats.interface import Format, Treatment
 from packrat_agent.formats.record_names import published_name
@@ -24,8 +25,13 @@ from packrat_agent.model.entries import (
 from packrat_agent.model.tree import LiveFile
 from packrat_agent.sync.plan import published_before
 from packrat_core.errors import PackratError, Refused
+from packrat_core.fs.verified import OtherBytes, read_verified
+
+T = TypeVar("T")
 
 _THREADS = 2
+_Read = tuple[int, Fragment]
+"""The size of a package file in bytes, and its fragment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,27 +166,37 @@ def _read_all(
 ) -> dict[str, tuple[int, Fragment]]:
     once = list({placement.file.sha256: placement for placement in placements}.values())
 
-    def read(placement: Placement) -> tuple[int, Fragment] | str:
+    def source(placement: Placement) -> tuple[Path, str]:
         staged = material.staged.get(placement.file.sha256)
-        path = staged.path if staged is not None else material.root / placement.path
-        try:
-            return _read(path, form, signer, material.staging)
-        except (Refused, OSError) as error:
-            return str(error)
+        return staged.path if staged is not None else material.root / placement.path, placement.file.sha256
+
+    def sign(placement: Placement) -> StagedFile | str | OtherBytes | None:
+        return _caught(lambda: sign_package(*source(placement), material.staging, signer) if signer else None)
+
+    def read(placement: Placement, signed: StagedFile | str | OtherBytes | None) -> _Read | str | OtherBytes:
+        if isinstance(signed, str | OtherBytes):
+            return signed
+        return _caught(lambda: _read(*source(placement), signed, form, material.staging))
 
     if signer is not None and len(once) > 1:
-        # gpg is a process of its own, so that two threads use two processors.
+        # gpg is a process of its own, so that two threads use two processors. All are signed before the first one is
+        # read: what was written a moment ago has to be waited for (see `read_verified`).
         with ThreadPoolExecutor(_THREADS) as threads:
-            results = list(threads.map(read, once))
+            results = list(threads.map(read, once, list(threads.map(sign, once))))
     else:
-        results = [read(placement) for placement in once]
+        results = [read(placement, sign(placement)) for placement in once]
     fresh = {}
     reasons = {}
+    changed = {}
     for placement, result in zip(once, results, strict=True):
         if isinstance(result, str):
             reasons[placement.file.sha256] = result
+        elif isinstance(result, OtherBytes):
+            changed[placement.file.sha256] = str(result)
         else:
             fresh[placement.file.sha256] = result
+    # The package file is not at fault.
+    made.failed += [Refusal(p.file, changed[p.file.sha256]) for p in placements if p.file.sha256 in changed]
     made.unreadable = [Refusal(p.file, reasons[p.file.sha256]) for p in placements if p.file.sha256 in reasons]
     made.unneeded = [
         staged.path
@@ -190,15 +206,29 @@ def _read_all(
     return fresh
 
 
-def _read(path: Path, form: Format, signer: PackageSigner | None, staging: Path) -> tuple[int, Fragment]:
-    size = path.lstat().st_size
-    if signer is None:
-        return size, form.read(path, staging)
-    signed = sign_package(path, staging, signer)
+def _caught(step: Callable[[], T]) -> T | str | OtherBytes:
+    """Take a step; gives why its file can't be used, or that it has other bytes than its record says."""
+    try:
+        return step()
+    except OtherBytes as error:
+        return error
+    except (Refused, OSError) as error:
+        return str(error)
+
+
+def _read(path: Path, sha256: str, signed: StagedFile | None, form: Format, staging: Path) -> _Read:
+    """Read a package file, or its signed copy.
+
+    What is read stands in signed indexes, so nothing is taken from bytes that were not hashed here.
+    """
+
+    def read(path: Path) -> _Read:
+        return path.stat().st_size, form.read(path, staging)
+
     if signed is None:
-        return size, form.read(path, staging)
-    fragment = form.read(signed.path, staging)
-    return size, replace(fragment, products=(Product("", signed.sha256, signed.size),))
+        return read_verified(path, sha256, read)
+    _, fragment = read_verified(signed.path, signed.sha256, read)
+    return path.lstat().st_size, replace(fragment, products=(Product("", signed.sha256, signed.size),))
 
 
 def _disagreement(placement: Placement, form: Format, fragment: Fragment, material: Material) -> str | None:

@@ -26,7 +26,7 @@ def unpack_distribution(path: Path, into: Path) -> Fragment:
         write_new(into / digest, found.content)
         products = (Product(METADATA, digest, len(found.content), beside=True),)
     if found.file_name:
-        products = (*products, Product(found.file_name, "", path.lstat().st_size, beside=True))
+        products = (*products, Product(found.file_name, "", path.stat().st_size, beside=True))
     body = f"{found.kind}\n{found.core.requires_python}".encode()
     return Fragment(body, found.core.name, found.core.version, "all", products)
 
