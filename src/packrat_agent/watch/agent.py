@@ -359,7 +359,7 @@ class Agent:
             self._look.start()
 
     def _take_confirmed(self) -> None:
-        taken = take_confirmed(self._context.root)
+        taken = take_confirmed(self._context.config.mirror.state_db)
         before = self._confirmed
         self._confirmed = Confirmed(before.removals or taken.removals, before.clock or taken.clock)
 
