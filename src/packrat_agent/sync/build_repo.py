@@ -168,7 +168,7 @@ def _note(build: Build, made: Made) -> None:
     source = build.context.source_of(build.form)
     fresh = [(sha, *read) for sha, read in made.fresh.items()]
     build.store.fragments.save(source, fresh)
-    keep(build.context.root, source, fresh, build.wanted_files)
+    keep(build.context.root, source, build.store.fragments, fresh, build.wanted_files)
     wanted.refuse(repo, made.unreadable, unreadable=True)
     wanted.refuse(repo, made.disagreeing)
     wrong_bytes = [sha for sha, error in build.fetched.failed.items() if isinstance(error, ServerBroken)]

@@ -28,6 +28,7 @@ from packrat_agent.sync.fault_log import FaultLog
 from packrat_agent.sync.kept_key import note_key
 from packrat_agent.sync.last_renders import LastRenders
 from packrat_agent.sync.removals import RemovalLimits
+from packrat_agent.sync.sealed_list import Sealer, Seals
 from packrat_agent.sync.shared_downloads import SharedDownloads
 from packrat_agent.sync.staging import find_left_over
 from packrat_agent.sync.turns import Turns
@@ -142,6 +143,9 @@ def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> M
         confirmed_repos=mirror.confirm_release_change,
         signature_api=_signature_api(mirror),
     )
+    sealer = Sealer(key, mirror.state_db.with_name(f"{mirror.state_db.name}.secret"))
+    seals = Seals(mirror.root_dir, store, sealer, config.packrat.name)
+    seals.restore_names()
     return MirrorContext(
         config=config,
         store=store,
@@ -155,6 +159,7 @@ def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> M
         removals=RemovalLimits(mirror.max_removals_percent, float(mirror.full_sync_interval_s)),
         retention=Retention(mirror.index_grace_period_s, mirror.grace_period_s, mirror.keep_generations),
         last_renders=LastRenders(),
+        seals=seals,
         kept=kept_paths(mirror.root_dir, mirror.keep_files),
         dry_run=dry_run,
         takeover=_read_takeover(store),

@@ -30,7 +30,8 @@ def reconcile(
 ) -> tuple[list[WantedFile], Plan]:
     """Plan a sync; adopt what is found in its place, and remember places and refusals."""
     repo, source = scope.repo, context.source_of(form)
-    wanted_files, recalled = recall(context.root, source, store.wanted.wanted_files(repo.name, source, scope.packages))
+    known = store.wanted.wanted_files(repo.name, source, scope.packages)
+    wanted_files, recalled = recall(context.root, source, known, context.seals.backups)
     wanted_files, signed = recall_signed(context, form, wanted_files, order.untracked)
     store.fragments.save(source, (*recalled, *signed))
     placements, refused = _place(repo, form, wanted_files, context, order)
@@ -48,7 +49,7 @@ def reconcile_dry(
     """Plan the same for what the server just said, and remember nothing."""
     known = {item.file: item for item in store.wanted.wanted_files(repo.name, context.source_of(form))}
     wanted_files = [known.get(file) or WantedFile(file) for file in wanted.files]
-    wanted_files, _ = recall(context.root, context.source_of(form), wanted_files)
+    wanted_files, _ = recall(context.root, context.source_of(form), wanted_files, context.seals.backups)
     wanted_files, _ = recall_signed(context, form, wanted_files, order.untracked)
     placements, refused = _place(repo, form, wanted_files, context, order)
     if context.takeover is not None:
