@@ -1,5 +1,6 @@
 """Checks what no single key shows: how the values fit together, and what is allowed but not wise."""
 
+import ipaddress
 import os
 import re
 import stat
@@ -8,7 +9,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from packrat_agent.config.ini import Value
-from packrat_agent.config.settings import Config
+from packrat_agent.config.settings import Config, PackratSettings
+from packrat_core.cinp.route import bypasses
 
 
 def check_together(
@@ -69,9 +71,6 @@ def warn(config: Config) -> tuple[str, ...]:
     if config.packrat.psk:
         if _is_open_to_all(config.source):
             found.append(f"{config.source} holds the psk and everyone can read it; `chmod 0640 {config.source}`")
-        parts = urlsplit(config.packrat.url)
-        if parts.scheme == "http" and not re.fullmatch(r"localhost|127\.[0-9.]+|::1", parts.hostname or ""):
-            found.append("the psk travels to the server unencrypted; set host to https://… where the server offers it")
     else:
         found.append("psk is not set: the agent asks the server anonymously")
     root = config.mirror.root_dir
@@ -81,6 +80,31 @@ def warn(config: Config) -> tuple[str, ...]:
         if not path.is_relative_to(root)
     ]
     return tuple(found)
+
+
+def warn_of_plain_http(packrat: PackratSettings) -> str | None:
+    """Say what others on the way to the server can do; None if it is reached by https, or on this machine."""
+    url = urlsplit(packrat.url)
+    host = url.hostname or ""
+    proxy = packrat.proxy if packrat.proxy is not None and not bypasses(host, packrat.no_proxy) else None
+    # Behind a proxy elsewhere, "localhost" is the proxy's own machine.
+    stays_here = _is_loopback(host) and (proxy is None or _is_loopback(urlsplit(proxy).hostname or ""))
+    if url.scheme != "http" or stays_here:
+        return None
+    secret = ", and reads the psk" if packrat.psk else ""
+    return (
+        f"the agent reaches {packrat.url} unencrypted: whoever is on the way decides what this mirror publishes and "
+        f"signs{secret}; set host to https://… where the server offers it"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if re.fullmatch(r"localhost\.?|127\.[0-9.]+", host, re.IGNORECASE):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _is_open_to_all(path: Path) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from packrat_agent.config.checks import warn_of_plain_http
 from packrat_agent.config.settings import Config
 from packrat_agent.state.database import migrations
 from packrat_agent.state.facts import (
@@ -250,6 +251,7 @@ def _server(config: Config, facts: FactsRead) -> ServerStatus:
         reason=health.reason,
         login_refused=login.refused if login and refused else None,
         login_refused_since=login.since if login and refused else None,
+        plain_http=warn_of_plain_http(config.packrat),
     )
 
 

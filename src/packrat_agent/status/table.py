@@ -154,6 +154,8 @@ def list_troubles(status: Status) -> Iterator[tuple[str, str]]:
         yield f"the agent can't work: {status.failure.reason}", "red"
     if status.config_error is not None:
         yield f"the configuration that it was told to read can't be used: {status.config_error}", "yellow"
+    if status.server.plain_http is not None:
+        yield status.server.plain_http, "yellow"
     if status.key is not None and status.key.stale is not None:
         yield status.key.stale, "yellow"
     # Thousands of files may be left out for one reason; the terminal gets a sample of them.
