@@ -14,7 +14,7 @@ help:
 	@echo "make check             ruff, mypy, import-linter, deptry, vulture and the rules of the architecture"
 	@echo "make requirements      pin what pyproject.toml asks for, with hashes; what is pinned stays as it is"
 	@echo "make test-sid          the tests with clients of other releases, on Debian sid"
-	@echo "make kill              kill the agent 200 times at random moments, and look after each"
+	@echo "make kill              kill the agent 200 times at random moments, and look after each; KILL=--counted: at system calls"
 	@echo "make window            have real clients meet every tree of a publication that makes a difference to them"
 	@echo "make mutants           change the program in 300 places, one at a time, and count which changes the tests notice"
 	@echo "make bench             measure against aptly, reprepro and apt-ftparchive"

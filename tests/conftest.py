@@ -18,6 +18,20 @@ def key() -> Iterator[Key]:
 
 
 @pytest.fixture(scope="session")
+def rsa_key() -> Iterator[Key]:
+    """A mirror's key as the documentation advises for yum."""
+    with new_key("Yum Mirror <mirror@example.com>", "rsa3072") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def vendor_key() -> Iterator[Key]:
+    """The key of somebody who signs packages before they are uploaded."""
+    with new_key("Vendor <vendor@example.com>", "rsa3072") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
 def postgresql() -> Iterator[Cluster]:
     """A PostgreSQL server; each test makes its own database in it."""
     with cluster() as made:

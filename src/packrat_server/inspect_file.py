@@ -79,7 +79,7 @@ def inspect_file(path: Path, name: str, kind: str | None = None) -> Inspected:
     # The name or the uploader promises a package that the content is not: don't let it in as a file of another type.
     promised = name[-3:] if name.endswith((".deb", ".rpm")) else kind
     if promised in ("deb", "rpm"):
-        raise Unrecognized(f"{name} is no {promised} package")
+        raise Unrecognized(f"{name} is not a package in {promised} format")
     return _by_name(path, name, kind)
 
 

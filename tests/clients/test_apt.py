@@ -10,8 +10,6 @@ import pytest
 
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_demo.private_apt import PrivateApt
-from packrat_server import admin
-from packrat_server.store.database import open_database
 from support.keys import Key, new_key
 from support.original_server import original_server
 from support.stage import DEADLINE_S, Server, Stage, stage
@@ -77,19 +75,13 @@ def test_apt_installs_into_a_root_of_its_own(lab: Stage, tmp_path: Path) -> None
     assert (target / "usr/share/greeting/text").read_bytes() == b"hi\n"
 
 
-def describe(lab: Stage, description: str) -> None:
-    """Edit the description of the repository on the server."""
-    engine = open_database(lab.server.data)
-    admin.save_repo(engine, admin.NewRepo("apt-dev", description=description))
-    engine.dispose()
-
-
 def test_packages_go_on_under_the_label_that_clients_know(lab: Stage, tmp_path: Path) -> None:
     lab.server.put_deb(GREETING)
     lab.agent("sync")
     with used_by_apt(lab, tmp_path) as apt:
         assert apt.run("update").exit_code == 0
-        describe(lab, "Somebody's new words")
+        lab.extra = {"apt_label": "Somebody's new words"}
+        lab.write_config()
         lab.server.put_deb(HELLO)
         told = lab.agent("sync", expect=12)
         held = "bookworm, trixie would change Label from 'apt-dev' to \"Somebody's new words\""
@@ -106,7 +98,7 @@ def test_packages_go_on_under_the_label_that_clients_know(lab: Stage, tmp_path: 
         before = lab.tree()
         assert f"held: {held}" in lab.agent("sync", expect=12).stdout
         assert lab.tree() == before
-        lab.extra = {"confirm_release_change": "apt-dev"}
+        lab.extra |= {"confirm_release_change": "apt-dev"}
         lab.write_config()
         assert "held" not in lab.agent("sync").stdout
         assert lab.agent("check", "--allow-stopped").returncode == 0

@@ -1,18 +1,18 @@
 """The apt, dnf and zypper of other Debian releases install from a mirror, as those of this machine do."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from packrat_demo.build_deb import Deb
-from packrat_demo.build_rpm import Rpm, write_rpm
+from packrat_demo.build_rpm import Rpm
 from packrat_demo.private_apt import PrivateApt
 from packrat_demo.private_rpm import PrivateDnf, PrivateZypper
-from support.keys import Key, new_key
+from support.keys import Key
 from support.other_debian import RELEASES, write_programs
-from support.rpm_signatures import OPENPGP, RSA, with_signatures
+from support.rpm_signatures import write_signed_rpm
 from support.stage import Stage, stage
 from support.web import web_server
 from support.yum_stage import SLES, put_rpm, repo_file, yum_stage
@@ -20,16 +20,6 @@ from support.yum_stage import SLES, put_rpm, repo_file, yum_stage
 PLAIN = Rpm("plain", "1.0", "noarch", files=(("/opt/plain", b"plain"),))
 VENDORS = Rpm("vendors", "1.0", "noarch", requires=(("plain", ""),), files=(("/opt/vendors", b"vendors"),))
 BOTH = ("rhel9", "sles15")
-
-
-@pytest.fixture(scope="module")
-def keys() -> Iterator[Mapping[str, Key]]:
-    """The mirror's key, as the documentation advises, and a vendor's."""
-    with (
-        new_key("Mirror <mirror@example.com>", "rsa3072") as ours,
-        new_key("Vendor <v@x.org>", "rsa3072") as other,
-    ):
-        yield {"ours": ours, "vendor": other}
 
 
 @pytest.fixture(params=RELEASES)
@@ -40,14 +30,12 @@ def release(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.fixture
-def yum(tmp_path: Path, keys: Mapping[str, Key]) -> Iterator[Stage]:
+def yum(tmp_path: Path, rsa_key: Key, vendor_key: Key) -> Iterator[Stage]:
     """A mirror with a package that nobody signed, and one that a vendor signed for every rpm."""
     (tmp_path / "www").mkdir()
-    with web_server(tmp_path / "www") as url, yum_stage(tmp_path, keys["ours"], url) as lab:
+    with web_server(tmp_path / "www") as url, yum_stage(tmp_path, rsa_key, url) as lab:
         put_rpm(lab, PLAIN, BOTH)
-        package = write_rpm(VENDORS, tmp_path)
-        with_signatures(package, {RSA: (keys["vendor"],), OPENPGP: (keys["vendor"],)})
-        lab.server.put(package, BOTH)
+        lab.server.put(write_signed_rpm(VENDORS, tmp_path, vendor_key), BOTH)
         lab.agent("sync")
         lab.agent("verify")
         yield lab
@@ -69,9 +57,9 @@ def test_zypper_installs_with_both_checks(yum: Stage, release: str, tmp_path: Pa
     assert (tmp_path / "zypper/opt/vendors").exists()
 
 
-def test_apt_downloads(release: str, keys: Mapping[str, Key], tmp_path: Path) -> None:
+def test_apt_downloads(release: str, rsa_key: Key, tmp_path: Path) -> None:
     (tmp_path / "www").mkdir()
-    with web_server(tmp_path / "www") as url, stage(tmp_path, keys["ours"]) as lab:
+    with web_server(tmp_path / "www") as url, stage(tmp_path, rsa_key) as lab:
         lab.server.put_deb(Deb("hello", "2:1.0+x~rc1-1", "amd64"))
         lab.agent("sync")
         apt = PrivateApt(tmp_path / "apt", f"deb [signed-by={lab.www / 'repo-key.gpg'}] {url}/apt-dev bookworm main\n")

@@ -24,23 +24,16 @@ HELLO = Rpm("hello", "1.0", "noarch", files=(("/opt/hello", b"hi"),))
 
 
 @pytest.fixture(scope="module")
-def rsa() -> Iterator[Key]:
-    """The mirror's key, as the documentation advises."""
-    with new_key("Mirror <mirror@example.com>", "rsa3072") as key:
-        yield key
-
-
-@pytest.fixture(scope="module")
-def eddsa() -> Iterator[Key]:
+def eddsa_key() -> Iterator[Key]:
     with new_key("Mirror <mirror25519@example.com>", "ed25519") as key:
         yield key
 
 
 @pytest.fixture(scope="module")
-def strangers() -> Iterator[Mapping[str, Key]]:
+def strangers(vendor_key: Key) -> Iterator[Mapping[str, Key]]:
     """Keys of others, by algorithm."""
-    with new_key("Vendor <v@example.com>", "rsa3072") as rsa, new_key("Vendor <w@example.com>", "ed25519") as eddsa:
-        yield {"rsa": rsa, "eddsa": eddsa}
+    with new_key("Vendor <w@example.com>", "ed25519") as eddsa:
+        yield {"rsa": vendor_key, "eddsa": eddsa}
 
 
 @pytest.fixture(scope="module", params=[HERE, *RELEASES])
@@ -94,7 +87,7 @@ BY_OTHERS = {
 }
 
 
-@pytest.mark.parametrize("ours", ["rsa", "eddsa"])
+@pytest.mark.parametrize("ours", ["rsa_key", "eddsa_key"])
 @pytest.mark.parametrize("before", sorted(BY_OTHERS))
 def test_every_rpm_takes_what_we_sign_whoever_signed_it_before(
     release: str, before: str, ours: str, strangers: Mapping[str, Key], request: pytest.FixtureRequest, tmp_path: Path
@@ -109,13 +102,14 @@ def test_every_rpm_takes_what_we_sign_whoever_signed_it_before(
     assert find_wrong_signature(keyring, rpm) is not None
     signed = sign_package(rpm, tmp_path, PackageSigner(signer_of(key)))
     assert signed is not None
-    said = rpmkeys.run("--checksig", "--verbose", str(signed.path))
+    copy = tmp_path / signed.sha256
+    said = rpmkeys.run("--checksig", "--verbose", str(copy))
     assert said.returncode == 0, said.stdout + said.stderr
-    assert find_wrong_signature(keyring, signed.path) is None
+    assert find_wrong_signature(keyring, copy) is None
     # Signed once, it stays as it is; and the headers and the payload are those of the package.
-    assert sign_package(signed.path, tmp_path, PackageSigner(signer_of(key))) is None
-    assert signed.path.read_bytes().endswith(rpm.read_bytes()[read(rpm).start :])
-    assert signed.size == signed.path.stat().st_size
+    assert sign_package(copy, tmp_path, PackageSigner(signer_of(key))) is None
+    assert copy.read_bytes().endswith(rpm.read_bytes()[read(rpm).start :])
+    assert signed.size == copy.stat().st_size
 
 
 AS_CLIENTS_SEE = {
@@ -133,14 +127,14 @@ AS_CLIENTS_SEE = {
 
 @pytest.mark.parametrize("name", sorted(AS_CLIENTS_SEE))
 def test_verify_judges_as_the_rpm_that_reads_it(
-    release: str, name: str, rsa: Key, strangers: Mapping[str, Key], tmp_path: Path
+    release: str, name: str, rsa_key: Key, strangers: Mapping[str, Key], tmp_path: Path
 ) -> None:
-    keys = {"ours": rsa, **strangers}
+    keys = {"ours": rsa_key, **strangers}
     made = {tag: tuple(keys[word] for word in words.split()) for tag, words in AS_CLIENTS_SEE[name].items()}
     rpm = write_rpm(HELLO, tmp_path)
     with_signatures(rpm, made)
-    rpmkeys = Rpmkeys(tmp_path, rsa)
-    wrong = find_wrong_signature(Keyring(export(rsa)), rpm)
+    rpmkeys = Rpmkeys(tmp_path, rsa_key)
+    wrong = find_wrong_signature(Keyring(export(rsa_key)), rpm)
     if rpmkeys.accepts(rpm):
         assert wrong is None or rpmkeys.reading not in wrong
     else:
@@ -149,20 +143,20 @@ def test_verify_judges_as_the_rpm_that_reads_it(
 
 @pytest.mark.parametrize("before", sorted(BY_OTHERS))
 def test_a_vendors_signature_stays_if_only_unsigned_packages_are_to_be_signed(
-    before: str, rsa: Key, strangers: Mapping[str, Key], tmp_path: Path
+    before: str, rsa_key: Key, strangers: Mapping[str, Key], tmp_path: Path
 ) -> None:
     made = {tag: tuple(strangers[name] for name in names.split()) for tag, names in BY_OTHERS[before].items()}
     rpm = write_rpm(HELLO, tmp_path)
     with_signatures(rpm, made)
-    signed = sign_package(rpm, tmp_path, PackageSigner(signer_of(rsa), only_unsigned=True))
+    signed = sign_package(rpm, tmp_path, PackageSigner(signer_of(rsa_key), only_unsigned=True))
     assert (signed is None) is bool(made)
 
 
-def test_what_a_signature_header_holds_besides_stays(rsa: Key, tmp_path: Path) -> None:
+def test_what_a_signature_header_holds_besides_stays(rsa_key: Key, tmp_path: Path) -> None:
     rpm = write_rpm(HELLO, tmp_path)
-    signed = sign_package(rpm, tmp_path, PackageSigner(signer_of(rsa)))
+    signed = sign_package(rpm, tmp_path, PackageSigner(signer_of(rsa_key)))
     assert signed is not None
-    before, after = read(rpm).signature, read(signed.path).signature
+    before, after = read(rpm).signature, read(tmp_path / signed.sha256).signature
     # Each in the place of its own: packages in rpm 6's format have no other place than the second.
     assert {RSA, OPENPGP} <= after.items.keys()
     assert {tag: before.data(tag) for tag in before.items} == {

@@ -8,8 +8,8 @@ import pytest
 from packrat_agent.config.settings import PackageSigning
 from packrat_demo.build_rpm import Rpm, write_rpm
 from packrat_demo.private_rpm import PrivateDnf
-from support.keys import Key, new_key
-from support.rpm_signatures import OPENPGP, RSA, with_signatures
+from support.keys import Key
+from support.rpm_signatures import write_signed_rpm
 from support.stage import Stage
 from support.web import web_server
 from support.yum_stage import RHEL, put_rpm, repo_file, yum_stage
@@ -18,27 +18,13 @@ PLAIN = Rpm("plain", "1.0", "noarch", files=(("/opt/plain", b"plain"),))
 VENDORS = Rpm("vendors", "1.0", "noarch", files=(("/opt/vendors", b"vendors"),))
 
 
-@pytest.fixture(scope="module")
-def key() -> Iterator[Key]:
-    with new_key("Yum Mirror <mirror@example.com>", "rsa3072") as key:
-        yield key
-
-
-@pytest.fixture(scope="module")
-def vendor() -> Iterator[Key]:
-    with new_key("Vendor <vendor@example.com>", "rsa3072") as key:
-        yield key
-
-
 @pytest.fixture
-def lab(tmp_path: Path, key: Key, vendor: Key) -> Iterator[Stage]:
+def lab(tmp_path: Path, rsa_key: Key, vendor_key: Key) -> Iterator[Stage]:
     """A mirror with a package that a vendor signed for every rpm, and one that nobody signed."""
     (tmp_path / "www").mkdir()
-    with web_server(tmp_path / "www") as url, yum_stage(tmp_path, key, url) as set_up:
+    with web_server(tmp_path / "www") as url, yum_stage(tmp_path, rsa_key, url) as set_up:
         put_rpm(set_up, PLAIN)
-        package = write_rpm(VENDORS, tmp_path)
-        with_signatures(package, {RSA: (vendor,), OPENPGP: (vendor,)})
-        set_up.server.put(package, ("rhel9",))
+        set_up.server.put(write_signed_rpm(VENDORS, tmp_path, vendor_key), ("rhel9",))
         yield set_up
 
 

@@ -14,7 +14,7 @@ import pytest
 from packrat_agent.formats.interface import WebServer
 from packrat_demo.build_rpm import Rpm
 from packrat_demo.private_rpm import PrivateDnf, PrivateZypper
-from support.keys import Key, new_key
+from support.keys import Key
 from support.stage import Stage
 from support.web import web_server
 from support.web_servers import front
@@ -28,13 +28,6 @@ ODD = Rpm("odd", "1", "noarch", summary=b"caf\xe9 \x07 <bell> \xc3\xa9 \xef\xbf\
 ALL = (HELLO, HELLO_2, GREETING, OLD_PC, ODD)
 BOTH = ("rhel9", "sles15")
 PLUGINS = Path(__file__).parents[2] / ".cache/dnf-plugins/usr/lib/python3/dist-packages"
-
-
-@pytest.fixture(scope="session")
-def rsa_key() -> Iterator[Key]:
-    """A key as the documentation advises."""
-    with new_key("Yum Mirror <mirror@example.com>", "rsa3072") as key:
-        yield key
 
 
 @pytest.fixture

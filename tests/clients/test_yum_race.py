@@ -53,7 +53,7 @@ def entries(directory: Path) -> list[Entry]:
             file = PackageFile(
                 f"/{number}", fragment.name, version.name, "1-1", "rpm", "all", "", path.name, f"{number:064}"
             )
-            found.append(Entry(file, YumFormat().place(REPO, file), path.stat().st_size, fragment))
+            found.append(Entry(file, YumFormat().place(REPO, file), fragment))
     return found
 
 
@@ -75,7 +75,7 @@ class Publisher:
         request = RenderRequest(REPO, chosen, self._settings, datetime.now(UTC), self._chunks, self._facts)
         tree = sign_tree(YumFormat().render(request), self._key, {}, self._chunks)
         self._facts = {publication.name: publication.facts for publication in tree.publications}
-        publish(tree, (), self._root, self._root / ".packrat-agent", intend(tree, ()), {})
+        publish(tree, (), intend(tree, ()), self._root, self._root / ".packrat-agent")
         self.count += 1
 
 

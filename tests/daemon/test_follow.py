@@ -102,7 +102,7 @@ class Ear:
     async def listed(self, repo: str) -> frozenset[str]:
         """Ask what the agent would ask."""
         one = next(one for one in self.repos if one.name == repo)
-        return (await self.packrat.wanted(one, None, {})).uris
+        return frozenset((await self.packrat.wanted(one, None, {})).uris)
 
 
 async def following(

@@ -103,13 +103,13 @@ _PLANTS: tuple[Plant, ...] = (
 @pytest.mark.parametrize(
     ("lost", "told"),
     [
-        *((f"{kind}-dev", f"is no {kind} repository") for kind in REPOS),
-        ("apt-dev/dists", "is no apt repository"),
+        *((f"{kind}-dev", f"is not a repository of type {kind}") for kind in REPOS),
+        ("apt-dev/dists", "is not a repository of type apt"),
         (APT, "is missing, though index.html leads to it"),
         (RHEL, "is missing, though index.html leads to it"),
         (SLES, "is missing, though index.html leads to it"),
-        (SIMPLE, "is no pypi repository"),
-        ("docker-dev/v2", "is no docker repository"),
+        (SIMPLE, "is not a repository of type pypi"),
+        ("docker-dev/v2", "is not a repository of type docker"),
     ],
 )
 def test_what_is_lost_altogether_is_found(tree: Path, lost: str, told: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import itertools
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -99,6 +100,7 @@ LIES: dict[str, tuple[str, str, Lie]] = {
 @pytest.mark.parametrize("name", LIES)
 def test_an_answer_that_can_not_be_is_refused_and_what_is_published_stays(lured: Victim, name: str) -> None:
     verb, part, lie = LIES[name]
+    lured.extra = "max_records: 100000\n"
     lured.evil.lies[verb, part] = lie
     ended = lured.sync()
     assert ended.code in (3, 5, 12), ended.said
@@ -203,6 +205,58 @@ def test_a_trickle_of_a_file_is_given_up(tmp_path: Path) -> None:
     fetched = ask(evil, work)
     assert isinstance(fetched.failed["a" * 64], ServerUnavailable)
     assert len([line for line in evil.asked if "x.deb" in line]) == 2
+
+
+def endlessly(first: bytes, again: bytes) -> Lie:
+    """Send the same bytes again and again, each time before the client gives up waiting for the next byte."""
+
+    async def lie(send: Send) -> None:
+        await send(first)
+        while True:
+            await send(again)
+            await asyncio.sleep(0.05)
+
+    return lie
+
+
+CHUNKED = head(Transfer_Encoding="chunked", Total="1")
+DRIPS = {
+    "answers of 1xx": endlessly(b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+    "a chunk's extension": endlessly(CHUNKED + b"1;", b"x=y;"),
+    "a chunk's size": endlessly(CHUNKED, b"0"),
+    "a trailer": endlessly(CHUNKED + b"0\r\nX: ", b"y"),
+    "a status line": endlessly(b"HTTP/1.1 200 ", b"O"),
+    "lines of the head": endlessly(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+    "a file": endlessly(head(Content_Length="100000000", Total="1"), b" "),
+}
+
+
+@pytest.mark.parametrize("drip", DRIPS)
+def test_an_answer_of_drips_ends(drip: str) -> None:
+    evil = Evil(lies={("LIST", FILE): DRIPS[drip], ("GET", "/files/x"): DRIPS[drip]})
+
+    async def download(client: CinpClient) -> None:
+        async with client.open_file("/files/x") as opened:
+            [_ async for _ in opened.chunks()]
+
+    began = time.monotonic()
+    with pytest.raises((ServerUnavailable, ServerBroken)):
+        ask(evil, lambda client: client.list_uris(FILE, None, {}))
+    with pytest.raises(ServerUnavailable):
+        ask(evil, download)
+    assert time.monotonic() - began < 15
+
+
+def test_a_file_that_comes_slowly_but_steadily_ends_too() -> None:
+    evil = Evil(lies={("GET", "/files/x"): endlessly(head(Content_Length="100000000"), b" " * 100)})
+
+    async def work(_: CinpClient) -> None:
+        timeouts = Timeouts(connect_s=1.0, stall_s=5.0, total_s=1.0, download_s=1.0)
+        async with CinpClient(evil.url, timeouts=timeouts) as client, client.open_file("/files/x") as opened:
+            [_ async for _ in opened.chunks()]
+
+    with pytest.raises(ServerUnavailable, match="no answer in time"):
+        ask(evil, work)
 
 
 def test_a_poll_that_never_ends_is_ended() -> None:

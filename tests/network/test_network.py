@@ -265,7 +265,7 @@ def test_a_cut_download_is_resumed_by_range_and_validator(tmp_path: Path, origin
     original.manners.resumable = True
     original.manners.cut_files = 2
     fetched, asked = get(original, tmp_path / "staging", {"a": CONTENT})
-    assert [staged.path.read_bytes() for staged in fetched.staged.values()] == [CONTENT]
+    assert [staged.read_bytes() for staged in fetched.staged.values()] == [CONTENT]
     half = len(CONTENT) // 2
     etag = f'"{hashlib.sha256(CONTENT).hexdigest()[:8]}"'
     assert [(one.get("range"), one.get("if-range")) for one in asked] == [
@@ -285,7 +285,7 @@ def test_a_file_that_is_replaced_during_the_download_comes_whole(tmp_path: Path,
 
     original.manners.after_file = replace
     fetched, asked = get(original, tmp_path / "staging", {"a": CONTENT})
-    assert [staged.path.read_bytes() for staged in fetched.staged.values()] == [CONTENT]
+    assert [staged.read_bytes() for staged in fetched.staged.values()] == [CONTENT]
     assert len(asked) == 2
 
 
@@ -293,7 +293,7 @@ def test_a_server_without_range_is_asked_for_all_of_it(tmp_path: Path, original:
     original.put("a", "1", "a", CONTENT)
     original.manners.cut_files = 2
     fetched, asked = get(original, tmp_path / "staging", {"a": CONTENT})
-    assert [staged.path.read_bytes() for staged in fetched.staged.values()] == [CONTENT]
+    assert [staged.read_bytes() for staged in fetched.staged.values()] == [CONTENT]
     assert len(asked) == 3
 
 

@@ -62,5 +62,5 @@ def test_a_server_that_is_away_behind_a_proxy_is_waited_for(lab: Stage, name: st
     lab.agent("sync")
     with behind(name, lab, "http://127.0.0.1:9"):
         told = lab.agent("sync", expect=3).stderr
-    assert "no JSON" not in told
+    assert "not JSON" not in told
     assert "look" in told, told

@@ -36,10 +36,15 @@ _SMALLEST = (
 def _documented() -> dict[tuple[str, str], str]:
     """(section, key) → what the documentation says of it."""
     found: dict[tuple[str, str], str] = {}
-    for section in re.finditer(r"^## \[(\w+)\]\n(.*?)(?=^## )", _DOC, re.MULTILINE | re.DOTALL):
+    for section in re.finditer(r"^## \[([\w ]+)\]\n(.*?)(?=^## )", _DOC, re.MULTILINE | re.DOTALL):
         parts = re.split(r"^### (\w+)\n", section[2], flags=re.MULTILINE)
         found |= {(section[1], key): text for key, text in zip(parts[1::2], parts[2::2], strict=True)}
     return found
+
+
+def _kind(section: str) -> str:
+    word, separator, _ = section.partition(" ")
+    return f"{word} NAME" if separator else section
 
 
 def _sampled() -> dict[tuple[str, str], list[str]]:
@@ -48,7 +53,7 @@ def _sampled() -> dict[tuple[str, str], list[str]]:
     section = ""
     for line in _SAMPLE.read_text().splitlines():
         if line.startswith("["):
-            section = line.strip("[]")
+            section = _kind(line.strip("[]"))
         elif match := re.fullmatch(r"#?(\w+): (.+)", line):
             found.setdefault((section, match[1]), []).append(match[2])
     return found
@@ -57,7 +62,7 @@ def _sampled() -> dict[tuple[str, str], list[str]]:
 def _in_force(path: Path) -> dict[tuple[str, str], str]:
     read = configparser.RawConfigParser(delimiters=":", comment_prefixes="#")
     read.read_string(describe(load(path)))
-    return {(section, key): value for section in read.sections() for key, value in read.items(section)}
+    return {(_kind(section), key): value for section in read.sections() for key, value in read.items(section)}
 
 
 def _defaults(tmp_path: Path) -> dict[tuple[str, str], str]:
@@ -99,6 +104,8 @@ def test_documented_examples_are_accepted(tmp_path: Path) -> None:
         kept = "".join(line for line in _SMALLEST.splitlines(keepends=True) if not line.startswith(f"{key}:"))
         path = tmp_path / f"{key}.conf"
         path.write_text(kept.replace(f"[{section}]", f"[{section}]\n{example}"))
+        if section.endswith(" NAME"):
+            path.write_text(f"{_SMALLEST}[{section}]\n{example}\n")
         load(path)
 
 

@@ -72,7 +72,7 @@ def entry(deb: Deb, directory: Path, *, suite: str = "bookworm", number: int = 1
     file = package_file(deb, hashlib.sha256(data).hexdigest(), suite=suite, number=number)
     fragment = read(path)
     APT.agree(file, fragment)
-    return Entry(file, APT.place(REPO, file), len(data), fragment)
+    return Entry(file, APT.place(REPO, file), fragment)
 
 
 def entries(directory: Path, *wanted: tuple[Deb, str]) -> list[Entry]:

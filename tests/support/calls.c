@@ -7,6 +7,7 @@
  * CALLS_ERRNO  what they fail with, a number
  * CALLS_FROM   the first that fails, counted from 1
  * CALLS_COUNT  how many fail; without it, all from there on
+ * CALLS_KILL   the number of the change, counted from 1, before which the process is killed as by SIGKILL
  * CALLS_WHILE  a file: calls fail only while it exists; with CALLS_ERRNO unset it holds the number
  */
 #define _GNU_SOURCE
@@ -16,6 +17,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +28,8 @@
 #include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static long matched;
+static long matched, changes;
+static const char *const reading = "open,read,list";
 
 static int listed(const char *list, const char *word, char separator) {
     size_t length = strlen(word);
@@ -85,6 +88,9 @@ static int refuse(const char *call, const char *path, const char *second) {
         return 0;
     pthread_mutex_lock(&lock);
     const char *log = getenv("CALLS_LOG"), *fail = getenv("CALLS_FAIL");
+    const char *last = getenv("CALLS_KILL");
+    if (last && !listed(reading, call, ',') && ++changes == atol(last))
+        kill(getpid(), SIGKILL);
     const char *part = getenv("CALLS_PATH"), *from = getenv("CALLS_FROM"), *count = getenv("CALLS_COUNT");
     if (fail && listed(fail, call, ',') && (!part || strstr(second ? second : path, part))) {
         number = number_to_fail_with();

@@ -73,12 +73,16 @@ def head(status: str = "200 OK", **headers: str) -> bytes:
 
 @dataclass(slots=True)
 class Evil:
-    """What the server says; `lies` maps (verb, a part of the target) to what is said instead."""
+    """What the server says; `lies` maps (verb, a part of the target) to what is said instead.
+
+    listed: What a LIST gives instead of all files; listed_of: the same by repository.
+    """
 
     repos: dict[str, dict[str, Any]] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     listed: list[Any] | None = None
+    listed_of: dict[str, list[Any]] = field(default_factory=dict)
     lies: dict[tuple[str, str], Lie] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     url: str = ""
@@ -89,7 +93,7 @@ class Evil:
         self.files[one] = {**file_record(deb.file_name, content), **changed}
         self.contents[f"/files/{deb.file_name}"] = content
 
-    async def say(self, verb: str, target: str, send: Send) -> None:
+    async def say(self, verb: str, target: str, send: Send, body: bytes = b"") -> None:
         """Answer one request."""
         self.asked.append(f"{verb} {target}")
         for (of_verb, part), lie in self.lies.items():
@@ -104,7 +108,9 @@ class Evil:
             return
         headers = {}
         if verb == "LIST":
-            value: Any = self.listed if self.listed is not None else [f"{FILE}:{one}:" for one in self.files]
+            repo = json.loads(body or b"{}").get("repo", "").removeprefix(f"{REPO}:").removesuffix(":")
+            default = self.listed if self.listed is not None else [f"{FILE}:{one}:" for one in self.files]
+            value: Any = self.listed_of.get(repo, default)
             headers = {"Total": str(len(value)), "Count": str(len(value)), "Position": "0"}
         elif verb == "DESCRIBE":
             value = {"api-version": "2.0", "actions": []} if target == ROOT else {"actions": []}
@@ -139,9 +145,9 @@ def serving(evil: Evil) -> Iterator[Evil]:
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             request = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             length = re.search(r"(?i)content-length: (\d+)", request)
-            await reader.readexactly(int(length[1]) if length else 0)
+            body = await reader.readexactly(int(length[1]) if length else 0)
             verb, target, _ = request.split(" ", 2)
-            await evil.say(verb, target, send)
+            await evil.say(verb, target, send, body)
         writer.close()
 
     async def listen() -> None:

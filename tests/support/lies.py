@@ -261,6 +261,6 @@ LIES: Mapping[str, tuple[Lie, str, str]] = {
     "Apache is told more": (
         lambda tree, _, __: (tree / WEB / "manifests/.htaccess").open("a").write("Redirect / http://example.com/\n"),
         f"{WEB}/manifests/.htaccess",
-        "lines that are no type",
+        "lines that are not the type",
     ),
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from packrat_core.packages.rpm.header import LEAD_BYTES, RpmFile, walk
-from packrat_demo.build_rpm import Value, write_header
+from packrat_demo.build_rpm import Rpm, Value, write_header, write_rpm
 from support.keys import Key
 
 RSA, DSA, OPENPGP, PGP_OF_BOTH, GPG_OF_BOTH = 268, 267, 278, 1002, 1005
@@ -34,6 +34,13 @@ def with_signatures(rpm: Path, made: Mapping[int, tuple[Key, ...]]) -> None:
             values[tag] = (7, signatures[0])
     header = write_header(values, 62)
     rpm.write_bytes(data[:LEAD_BYTES] + header + bytes(-len(header) % 8) + data[front.start :])
+
+
+def write_signed_rpm(rpm: Rpm, directory: Path, vendor: Key) -> Path:
+    """Build a package that its vendor signed for every version of rpm."""
+    path = write_rpm(rpm, directory)
+    with_signatures(path, {RSA: (vendor,), OPENPGP: (vendor,)})
+    return path
 
 
 def _sign(key: Key, data: bytes) -> bytes:

@@ -42,6 +42,10 @@ class State:
                 return found if at == len(parts) else None
         return None
 
+    def without(self, path: str) -> "State":
+        """The same without a file."""
+        return State({name: said for name, said in self.files.items() if name != path})
+
     def write(self, directory: Path) -> None:
         """Make a directory of it, in place of what is there."""
         shutil.rmtree(directory, ignore_errors=True)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,18 +60,22 @@ class Models:
         hold(get, f"apt-dev/{newest['Filename']}", newest["SHA256"])
 
     def dnf(self, get: Get) -> None:
-        """`dnf install` with baseurl=: it reads repomd.xml and its signature, then, with the key, both again."""
-        for _ in range(2):
-            repomd = get(f"{RHEL}/repodata/repomd.xml")
-            self._check(repomd, get(f"{RHEL}/repodata/repomd.xml.asc"))
+        """`dnf install` with baseurl=."""
+        repomd = self._repomd(get, RHEL)
         _package(get, RHEL, *_metadata(get, RHEL, repomd, "primary", "filelists"))
+
+    def _repomd(self, get: Get, top: str) -> bytes:
+        """Read repomd.xml and its signature, which dnf can't judge without the key; then, with the key, both again."""
+        for _ in range(2):
+            repomd = get(f"{top}/repodata/repomd.xml")
+            signature = get(f"{top}/repodata/repomd.xml.asc")
+        self._check(repomd, signature)
+        return repomd
 
     def dnf_mirrorlist(self, get: Get) -> None:
         """`dnf install` with mirrorlist=, which it reads again before the package."""
         top = _led_by(get, RHEL)
-        for _ in range(2):
-            repomd = get(f"{top}/repodata/repomd.xml")
-            self._check(repomd, get(f"{top}/repodata/repomd.xml.asc"))
+        repomd = self._repomd(get, top)
         path, sha256 = _metadata(get, top, repomd, "primary", "filelists")
         _package(get, _led_by(get, RHEL), path, sha256)
 
@@ -103,24 +108,45 @@ class Models:
 
         nginx and the agent's own web server reach manifests by `_refs`.
         """
-        self._skopeo(get, lambda name, end: f"_refs/{name}/manifest.{end}")
+        self._skopeo(get, _by_type, lambda digest: self._from_list(get, digest), is_held=False)
 
     def skopeo_apache(self, get: Get) -> None:
         """The same by Apache, which reaches them by `manifests`."""
-        self._skopeo(get, lambda name, end: f"manifests/{name}")
+        self._skopeo(
+            get, lambda name, end: f"manifests/{name}", lambda digest: self._from_list(get, digest), is_held=False
+        )
 
     def skopeo_policy(self, get: Get) -> None:
         """The same with a signature policy: one of the signatures has to be of the tag that was asked for."""
-        self._skopeo(get, lambda name, end: f"_refs/{name}/manifest.{end}", is_held=True)
+        self._skopeo(get, _by_type, lambda digest: self._from_list(get, digest))
 
-    def _skopeo(self, get: Get, place: Callable[[str, str], str], *, is_held: bool = False) -> None:
+    def skopeo_lookaside(self, get: Get) -> None:
+        """The same with the signatures as files, one after the other until there is none."""
+
+        def read(digest: str) -> list[bytes]:
+            found: list[bytes] = []
+            with suppress(KeyError):
+                while True:
+                    name = f"{NAME}@{digest.replace(':', '=')}/signature-{len(found) + 1}"
+                    found.append(get(f"docker-dev/sigstore/docker-dev/{name}"))
+            return found
+
+        self._skopeo(get, _by_type, read)
+
+    def _from_list(self, get: Get, digest: str) -> list[bytes]:
+        said = json.loads(get(f"docker-dev/extensions/v2/{NAME}/signatures/{digest}"))
+        return [base64.b64decode(one["content"]) for one in said["signatures"]]
+
+    def _skopeo(
+        self, get: Get, place: Callable[[str, str], str], read: Callable[[str], list[bytes]], *, is_held: bool = True
+    ) -> None:
         top = f"docker-dev/v2/{NAME}"
         listed = json.loads(get(f"{top}/{place('latest', 'ocii')}"))["manifests"]
         [digest] = [one["digest"] for one in listed if one["platform"]["architecture"] == "amd64"]
         manifest = json.loads(hold(get, f"{top}/{place(digest, 'ocim')}", digest.partition(":")[2]))
-        said = json.loads(get(f"docker-dev/extensions/v2/{NAME}/signatures/{digest}"))
+        signatures = read(digest)
         if is_held:
-            texts = [self._read(base64.b64decode(one["content"]))[0] for one in said["signatures"]]
+            texts = [self._read(one)[0] for one in signatures]
             names = [json.loads(text)["critical"]["identity"]["docker-reference"] for text in texts]
             assert any(name.endswith(f"/{NAME}:latest") for name in names), "no signature is of this tag"
         for blob in (*manifest["layers"], manifest["config"]):
@@ -149,10 +175,19 @@ class Models:
                 "zypper mirrorlist": self.zypper_mirrorlist,
             },
             "pypi": {"pip": self.pip},
-            "docker": {"skopeo": self.skopeo, "skopeo apache": self.skopeo_apache, "skopeo policy": self.skopeo_policy},
+            "docker": {
+                "skopeo": self.skopeo,
+                "skopeo apache": self.skopeo_apache,
+                "skopeo policy": self.skopeo_policy,
+                "skopeo lookaside": self.skopeo_lookaside,
+            },
             "json": {"sums": self.sums, "sums detached": self.sums_detached},
         }
         return known[kind]
+
+
+def _by_type(name: str, end: str) -> str:
+    return f"_refs/{name}/manifest.{end}"
 
 
 def _led_by(get: Get, top: str) -> str:
@@ -228,6 +263,13 @@ def _pip(lab: Stage, url: str, place: Path) -> str | None:
     return _run(place, PIP, *options, "install", *index, NAME)
 
 
+def _skopeo_lookaside(lab: Stage, url: str, place: Path) -> str | None:
+    registries = place / "registries.d"
+    registries.mkdir()
+    (registries / "lab.yaml").write_bytes((lab.repo / "sigstore/registries.yaml").read_bytes())
+    return _skopeo(url, place, "--policy", str(lab.repo / "sigstore/policy.json"), "--registries.d", str(registries))
+
+
 def _skopeo(url: str, place: Path, *policy: str) -> str | None:
     image = f"docker://{url.removeprefix('http://')}/docker-dev/{NAME}:latest"
     return _run(
@@ -268,7 +310,11 @@ REAL: Mapping[str, Real] = {
     "pip": _pip,
     "skopeo": lambda lab, url, place: _skopeo(url, place, "--insecure-policy"),
     "skopeo policy": lambda lab, url, place: _skopeo(url, place, "--policy", str(lab.repo / "sigstore/policy.json")),
+    "skopeo lookaside": _skopeo_lookaside,
     "sums": _sums_signed,
     "sums detached": _sums_detached,
 }
 """Name of a model → the real client."""
+
+HIDDEN: Mapping[str, str] = {"skopeo lookaside": "v2/_signatures"}
+"""Name of a model → a file that its client must not see: with it, skopeo asks the registry for signatures."""

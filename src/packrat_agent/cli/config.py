@@ -6,9 +6,9 @@ import click
 import structlog
 
 from packrat_agent.config.checks import warn as warn_of_config
-from packrat_agent.config.checks import warn_of_plain_http
 from packrat_agent.config.describe import describe
 from packrat_agent.config.load import load
+from packrat_agent.config.plain_http import warn_of_plain_http
 from packrat_agent.config.settings import Config
 
 log = structlog.get_logger()

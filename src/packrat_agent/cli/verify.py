@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from packrat_agent.status.sync_report import show_progress
 from packrat_agent.status.table import list_troubles
 from packrat_agent.verify.findings import Warned
 from packrat_agent.verify.real_clients import Visits, visit_tree
+from packrat_agent.verify.repo_keys import GivenKeys, read_repo_keys
 from packrat_agent.verify.tree import Audit, verify_tree
 from packrat_agent.web.in_thread import serving_in_thread
 from packrat_core.errors import PackratError, Unsound
@@ -23,12 +24,34 @@ from packrat_core.text import human_size, printable
 _SHOWN = 1000
 
 
+def _read_keys(_context: click.Context, _option: click.Parameter, values: Sequence[str]) -> GivenKeys:
+    """Read the keys that were given; each is a file, or a repository's name and a file.
+
+    Raises:
+        click.BadParameter: A file does not exist, or one repository was given two.
+    """
+    given: dict[str, Path] = {}
+    for value in values:
+        name, separator, file = value.partition("=")
+        if not separator or Path(value).is_file():
+            name, file = "", value
+        if not Path(file).is_file():
+            raise click.BadParameter(f"there is no file {file}")
+        if name in given:
+            raise click.BadParameter(f"{name or 'the key of all repositories'} was given twice")
+        given[name] = Path(file).absolute()
+    return GivenKeys(given.pop("", None), given)
+
+
 @click.command("verify")
 @click.option("--root", type=click.Path(path_type=Path), help="The top of the tree; by default root_dir.")
 @click.option(
     "--key",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The public key to verify with; by default the tree's own repo-key.gpg.",
+    "keys",
+    metavar="[REPOSITORY=]FILE",
+    multiple=True,
+    callback=_read_keys,
+    help="The public key to verify with, of all repositories or of the named one; by default the tree's own keys.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything that was found as one JSON object.")
 @click.option("--unnamed", is_flag=True, help="List the files that no index names: earlier generations, keep files.")
@@ -39,7 +62,7 @@ _SHOWN = 1000
 )
 @click.pass_obj
 def verify_command(
-    config_path: Path, root: Path | None, key: Path | None, as_json: bool, unnamed: bool, clients: bool
+    config_path: Path, root: Path | None, keys: GivenKeys, as_json: bool, unnamed: bool, clients: bool
 ) -> None:
     """Audit a tree as its clients would.
 
@@ -56,13 +79,13 @@ def verify_command(
             with one_at_a_time:
                 on_progress("verifying", files, size)
 
-        audit = verify_tree(top.absolute(), key, count)
+        audit = verify_tree(top.absolute(), keys.general, count, keys.of_repos)
     if config is not None:
         audit = replace(audit, warnings=(*audit.warnings, *_known_troubles(config)))
     told = asdict(audit)
     if clients:
         with serving_in_thread(top.absolute()) as url:
-            visits = visit_tree(top.absolute(), key and key.absolute(), url, audit.repositories)
+            visits = visit_tree(top.absolute(), read_repo_keys(top.absolute(), keys), url, audit.repositories)
         audit = replace(audit, faults=(*audit.faults, *visits.faults))
         told = {**asdict(audit), "clients": visits.driven}
     if as_json:

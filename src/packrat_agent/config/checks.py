@@ -1,16 +1,12 @@
 """Checks what no single key shows: how the values fit together, and what is allowed but not wise."""
 
-import ipaddress
 import os
-import re
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from packrat_agent.config.ini import Value
-from packrat_agent.config.settings import Config, PackratSettings
-from packrat_core.cinp.route import bypasses
+from packrat_agent.config.settings import Config
 
 
 def check_together(
@@ -57,11 +53,6 @@ def check_together(
     return faults
 
 
-def _lies_in(path: Path, directory: Path) -> bool:
-    """Tell whether a path is a directory or lies below it, links resolved; neither has to exist."""
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory))
-
-
 def warn(config: Config) -> tuple[str, ...]:
     """Warn of what is allowed but not wise."""
     found: list[str] = []
@@ -82,29 +73,9 @@ def warn(config: Config) -> tuple[str, ...]:
     return tuple(found)
 
 
-def warn_of_plain_http(packrat: PackratSettings) -> str | None:
-    """Say what others on the way to the server can do; None if it is reached by https, or on this machine."""
-    url = urlsplit(packrat.url)
-    host = url.hostname or ""
-    proxy = packrat.proxy if packrat.proxy is not None and not bypasses(host, packrat.no_proxy) else None
-    # Behind a proxy elsewhere, "localhost" is the proxy's own machine.
-    stays_here = _is_loopback(host) and (proxy is None or _is_loopback(urlsplit(proxy).hostname or ""))
-    if url.scheme != "http" or stays_here:
-        return None
-    secret = ", and reads the psk" if packrat.psk else ""
-    return (
-        f"the agent reaches {packrat.url} unencrypted: whoever is on the way decides what this mirror publishes and "
-        f"signs{secret}; set host to https://… where the server offers it"
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    if re.fullmatch(r"localhost\.?|127\.[0-9.]+", host, re.IGNORECASE):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _lies_in(path: Path, directory: Path) -> bool:
+    """Tell whether a path is a directory or lies below it, links resolved; neither has to exist."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory))
 
 
 def _is_open_to_all(path: Path) -> bool:

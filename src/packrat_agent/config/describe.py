@@ -23,6 +23,8 @@ def describe(config: Config) -> str:
             elif isinstance(value, bool):
                 value = "yes" if value else "no"
             lines.append(f"{key}: {shown.get(key, '' if value is None else value)}".rstrip())
+    for section, key in config.section_keys.items():
+        lines += [f"[{section}]", f"gpg_sign_key: {key}"]
     return "\n".join(lines) + "\n"
 
 

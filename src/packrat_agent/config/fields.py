@@ -12,10 +12,10 @@ from packrat_agent.config.settings import PackageSigning
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One key of mirror.conf.
+    """One key of mirror.conf; in a section such as `repo NAME`, one for each name.
 
-    `read` turns its text into a value, and raises ValueError. `required`: what the operator has to give, where there
-    is no default. `repeatable`: the key may stand several times, and the values are joined.
+    `read` turns its text into a value, and raises ValueError. `required`: what the operator has to give; ''
+    if the key has a default. `repeatable`: the key may stand several times, and the values are joined.
     """
 
     section: str
@@ -48,6 +48,7 @@ FIELDS = (
     Field("mirror", "index_grace_period", "index_grace_period_s", types.integer_between(0, 366 * 86400)),
     Field("mirror", "keep_generations", "keep_generations", types.integer_between(0, 1000)),
     Field("mirror", "max_removals", "max_removals_percent", types.integer_between(0, 100)),
+    Field("mirror", "max_records", "max_records", types.integer_between(1, 10_000_000)),
     Field("mirror", "parallel_downloads", "parallel_downloads", types.integer_between(1, 64)),
     Field("mirror", "download_rate_limit", "download_bytes_per_s", types.bytes_up_to(" a second", 10**12)),
     Field("mirror", "max_file_size", "max_file_bytes", types.bytes_up_to("", 10**15)),
@@ -60,4 +61,6 @@ FIELDS = (
     Field("mirror", "docker_signature_api", "docker_signature_api", types.read_switch),
     Field("mirror", "metrics_file", "metrics_file", types.read_metrics_file),
     Field("mirror", "metrics_listen", "metrics_listen", types.read_loopback),
+    Field("repo NAME", "gpg_sign_key", "gpg_sign_key", types.read_line),
+    Field("tag NAME", "gpg_sign_key", "gpg_sign_key", types.read_line),
 )

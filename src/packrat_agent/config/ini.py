@@ -10,6 +10,7 @@ from packrat_core.errors import ConfigError
 from packrat_core.fs.ownership import explain_unreadable
 
 _SECTION = re.compile(r"\[([^\]]*)\]\s*(?:[#;].*)?")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~-]{0,199}")
 _KEY = re.compile(r"([^:=]+)[:=](.*)")
 # What editors count as lines: str.splitlines splits at more characters.
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -56,7 +57,7 @@ def parse(
     Args:
         text: The whole file.
         path: Its name, for the faults.
-        keys: Section → the keys that may stand in it.
+        keys: Section → the keys that may stand in it. `repo NAME` stands for all sections `[repo …]`.
         repeatable: Keys that may stand several times.
 
     Returns:
@@ -82,11 +83,11 @@ def parse(
             section, fault = _section(line, keys)
         elif section is None:
             fault = "this line stands before the first section; begin the file with [packrat]"
-        elif section not in keys:
+        elif (kind := _kind(section)) not in keys:
             # The section's own line was faulted; its keys would only repeat that.
             fault = ""
         else:
-            last, fault = _key(line, number, section, keys[section], found, repeatable)
+            last, fault = _key(line, number, section, keys[kind], found, repeatable)
         if fault:
             faults.append(f"{path}, line {number}: {fault}")
     return {name: kept for name, values in found.items() if (kept := [value for value in values if value.text])}, faults
@@ -96,10 +97,18 @@ def _section(line: str, keys: Mapping[str, frozenset[str]]) -> tuple[str, str]:
     match = _SECTION.fullmatch(line)
     if match is None:
         return "", f"{line[:_SHOWN]!r} is not a section; it should be [packrat] or [mirror]"
-    name = match[1].strip()
-    if name in keys:
-        return name, ""
-    return name, f"there is no section [{name[:_SHOWN]}]{_nearest(name, keys)}"
+    name = " ".join(match[1].split())
+    if _kind(name) not in keys:
+        return name, f"there is no section [{name[:_SHOWN]}]{_nearest(_kind(name), keys)}"
+    if _kind(name) != name and not _NAME.fullmatch(name.partition(" ")[2]):
+        return "", f"[{name[:_SHOWN]}] needs one name, as it is on the packrat server: [{_kind(name)}]"
+    return name, ""
+
+
+def _kind(section: str) -> str:
+    """Give the name under which the keys of a section are known: `repo NAME` for `repo apt-prod`."""
+    word, separator, _ = section.partition(" ")
+    return f"{word} NAME" if separator else section
 
 
 def _key(

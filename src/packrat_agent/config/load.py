@@ -1,6 +1,6 @@
 """Reads mirror.conf into a Config, and reports every fault in it at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from packrat_agent.config.checks import check_together
@@ -10,6 +10,8 @@ from packrat_agent.config.settings import INDEX_GRACE_S, Config, MirrorSettings,
 from packrat_core.errors import ConfigError
 
 _SECTIONS = ("packrat", "mirror")
+_NAMED_SECTIONS = ("repo NAME", "tag NAME")
+"""Sections of which there may be one for each repository, and for each tag, of the packrat server."""
 
 
 def load(path: Path) -> Config:
@@ -18,21 +20,50 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: Names each fault with its line, and what to do.
     """
-    keys = {section: frozenset(row.key for row in FIELDS if row.section == section) for section in _SECTIONS}
+    sections = (*_SECTIONS, *_NAMED_SECTIONS)
+    keys = {section: frozenset(row.key for row in FIELDS if row.section == section) for section in sections}
     repeatable = frozenset(row.key for row in FIELDS if row.repeatable)
     given, faults = parse(read_text(path), path, keys, repeatable)
     # Where a key is misspelled, don't also say that the right one is missing.
     asks_for_missing = not faults
     read: dict[str, dict[str, object]] = {section: {} for section in _SECTIONS}
     for row in FIELDS:
+        if row.section in _NAMED_SECTIONS:
+            continue
         values = given.get((row.section, row.key), [])
         if not values and row.required and asks_for_missing:
             faults.append(f"{path}: [{row.section}] needs {row.key}: {row.required}")
         faults += _read_field(row, values, read[row.section], path)
+    section_keys = _read_section_keys(given, faults, path)
     faults += check_together(read["mirror"], given, path)
     if faults:
         raise ConfigError("\n".join(faults))
-    return _with_defaults(read["packrat"], read["mirror"], path)
+    return _with_defaults(read["packrat"], read["mirror"], path, section_keys)
+
+
+def _read_section_keys(
+    given: Mapping[tuple[str, str], Sequence[Value]], faults: list[str], path: Path
+) -> dict[str, str]:
+    """Read the signing keys of repositories and tags.
+
+    Args:
+        given: (section, key) → the values with their lines.
+        faults: What is wrong is appended to it.
+        path: The configuration file.
+
+    Returns:
+        Section → its gpg_sign_key.
+    """
+    read: dict[str, object] = {}
+    for row in FIELDS:
+        if row.section not in _NAMED_SECTIONS:
+            continue
+        for (section, key), values in given.items():
+            if key == row.key and section.startswith(row.section.removesuffix("NAME")):
+                own: dict[str, object] = {}
+                faults += _read_field(row, values, own, path)
+                read[section] = own.get(row.field)
+    return {section: value for section, value in sorted(read.items()) if isinstance(value, str)}
 
 
 def _read_field(row: Field, values: Sequence[Value], read: dict[str, object], path: Path) -> list[str]:
@@ -50,10 +81,12 @@ def _read_field(row: Field, values: Sequence[Value], read: dict[str, object], pa
     return faults
 
 
-def _with_defaults(packrat: dict[str, object], mirror: dict[str, object], path: Path) -> Config:
+def _with_defaults(
+    packrat: dict[str, object], mirror: dict[str, object], path: Path, section_keys: Mapping[str, str]
+) -> Config:
     """Add the defaults that depend on other keys; all others stand in `settings`."""
     mirror = {"description": packrat["name"], **mirror}
     grace_s = mirror.get("grace_period_s")
     if isinstance(grace_s, int):
         mirror.setdefault("index_grace_period_s", min(grace_s, INDEX_GRACE_S))
-    return Config(PackratSettings(**packrat), MirrorSettings(**mirror), path)  # type: ignore[arg-type]
+    return Config(PackratSettings(**packrat), MirrorSettings(**mirror), path, section_keys)  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """The values of mirror.conf as the rest of the agent sees them: complete, checked and frozen."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -49,6 +50,7 @@ class MirrorSettings:
     index_grace_period_s: int = INDEX_GRACE_S
     keep_generations: int = 3
     max_removals_percent: int = 50
+    max_records: int = 1_000_000
     parallel_downloads: int = 8
     download_bytes_per_s: int | None = None
     max_file_bytes: int = 20_000_000_000
@@ -66,8 +68,12 @@ class MirrorSettings:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole configuration, and the file that it came from."""
+    """The whole configuration, and the file that it came from.
+
+    `section_keys` maps a section, such as `repo apt-prod` or `tag prod`, to its gpg_sign_key.
+    """
 
     packrat: PackratSettings
     mirror: MirrorSettings
     source: Path
+    section_keys: Mapping[str, str] = field(default_factory=dict)

@@ -6,9 +6,10 @@
 Source: RFC 1952; The .xz File Format 1.2.0.
 """
 
+import hashlib
 import lzma
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -28,10 +29,23 @@ _THREADS = 2
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A run of whole entries of an index; `digest` is the SHA-256 of `plain`, in hex."""
+    """A run of whole entries of an index: their texts; the SHA-256 of them all in hex, and their size in bytes."""
 
-    plain: bytes
+    texts: tuple[bytes, ...]
     digest: str
+    size: int
+
+    @classmethod
+    def of(cls, texts: Iterable[bytes]) -> "Shard":
+        """Make a shard of its texts."""
+        run = tuple(texts)
+        plain = b"".join(run)
+        return cls(run, hashlib.sha256(plain).hexdigest(), len(plain))
+
+    @property
+    def plain(self) -> bytes:
+        """The texts joined. They are not kept so: the index has each of them already."""
+        return b"".join(self.texts)
 
 
 def compress_gzip(shards: Sequence[Shard], chunks: ChunkCache) -> Content:
@@ -60,7 +74,7 @@ def compress_xz(shards: Sequence[Shard], chunks: ChunkCache) -> Content:
 
 def _chunks(shards: Sequence[Shard], cache: ChunkCache, coding: str, compress: Callable[[bytes], bytes]) -> list[bytes]:
     # liblzma does not make a block of empty input.
-    shards = [shard for shard in shards if shard.plain]
+    shards = [shard for shard in shards if shard.size]
     found = [cache.get(coding, shard.digest) for shard in shards]
     missing = [number for number, chunk in enumerate(found) if chunk is None]
     if len(missing) > 1:

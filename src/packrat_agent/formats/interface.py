@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from packrat_agent.model.entries import Entry, Fragment
+from packrat_agent.model.key_places import MAIN_KEY, KeyPlace
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Tree
 
@@ -21,6 +22,7 @@ class RenderSettings:
         signed: the mirror has a signing key, so the format adds its pending signatures.
         public_url: the address of root_dir as clients know it, without a trailing slash.
         public_key: the armored public key.
+        key_place: where clients find it.
         standalone_subkey: the signing subkey as a key of its own, for clients that do not support subkeys; None if the
             primary key signs.
         apt_origin: Origin in Release.
@@ -30,12 +32,14 @@ class RenderSettings:
         signs_all_packages: each package whose type is SIGNED has a signature of this mirror, if there is a key.
         clock_confirmed: the clock is right, so a date may be earlier than the last one.
         signature_api: docker repositories hand out signatures through the registry, too.
+        grace_s: how long withdrawn files stay, in seconds.
     """
 
     mirror_description: str
     signed: bool
     public_url: str | None = None
     public_key: bytes | None = None
+    key_place: KeyPlace = MAIN_KEY
     standalone_subkey: bytes | None = None
     apt_origin: str = "Packrat"
     apt_label: str | None = None
@@ -44,6 +48,7 @@ class RenderSettings:
     signs_all_packages: bool = True
     clock_confirmed: bool = False
     signature_api: bool = True
+    grace_s: float = 0.0
 
 
 class ChunkCache(Protocol):
@@ -57,11 +62,21 @@ class ChunkCache(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What a sync changes in an index: the entries that go, and those that come in their place."""
+
+    gone: Sequence[Entry]
+    new: Sequence[Entry]
+
+
+@dataclass(frozen=True, slots=True)
 class RenderRequest:
     """Everything that the indexes of one repository are rendered from.
 
     Attributes:
-        entries: all entries of the repository, the oldest record first.
+        entries: all entries of the repository, the oldest record first. A format that keeps its index in `memo` does
+            not read them when it gets a `change`: that alone makes a change cost what it changes.
+        change: what `entries` differ in from those that `memo` was filled from; None: in anything.
         now: the date of the publication, aware, in UTC.
         facts: name of a publication → the facts that its last generation remembered.
         memo: a cache that the format fills in one render and uses in the next; often empty. The result never depends
@@ -75,6 +90,7 @@ class RenderRequest:
     chunks: ChunkCache
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     memo: dict[str, Any] = field(default_factory=dict)
+    change: Change | None = None
 
 
 MOMENT = "Date"
@@ -82,6 +98,18 @@ MOMENT = "Date"
 
 HELD = "Held"
 """Name of the fact that holds which change a publication leaves out until the operator confirms it."""
+
+REPOSITORY = "Repository"
+"""Name of the fact that holds the name of the repository, where the publication's signed metadata has it."""
+
+
+def is_named(facts: Mapping[str, Mapping[str, str]]) -> bool:
+    """Tell whether the metadata of a repository is to name it: if it is new, or does so already.
+
+    facts: name of a publication → the facts that its last generation remembered.
+    """
+    return not any(facts.values()) or any(REPOSITORY in known for known in facts.values())
+
 
 _TOLERATED_S = 10
 """Seconds that the date may be ahead of the client's clock. Source: apt.conf(5), Acquire::Max-FutureTime."""
@@ -206,19 +234,25 @@ class Format(Protocol):
             Refused: the record and the file contradict each other.
         """
 
+    def owner(self, path: str) -> str | None:
+        """Name the package file that a file belongs to, so that it stays as long as this; None if it belongs to none.
+
+        path: relative to the repository's directory, as is the answer.
+        """
+
     def render(self, request: RenderRequest) -> Tree:
         """Render all index files. The same request gives the same bytes: the date is `request.now`.
 
         A change of a published value that clients rely on is left out until it is confirmed, and told in the fact HELD.
         """
 
-    def client_setup(self, repo: Repo, url: str, signed: bool) -> Sequence[ClientSetup]:
+    def client_setup(self, repo: Repo, url: str, key: KeyPlace | None) -> Sequence[ClientSetup]:
         """Give the lines that a user pastes on a client to use the repository, the usual way first.
 
         Args:
             repo: the repository.
             url: the address of root_dir as the client knows it, without a trailing slash.
-            signed: the mirror has a signing key, so the client needs the public one.
+            key: where the public key that the client needs is published; None if nothing is signed.
         """
 
     def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:

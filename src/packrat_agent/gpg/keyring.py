@@ -19,6 +19,8 @@ log = structlog.get_logger()
 _ID_LENGTHS = (8, 16, 40)
 _WARN_BEFORE = timedelta(days=30)
 _ALGORITHMS = {"1": "RSA", "3": "RSA", "17": "DSA", "19": "ECDSA", "22": "EdDSA"}
+_USES = {"c": "certify", "e": "encrypt", "a": "authenticate"}
+"""Capabilities as gpg lists them, besides `s`, sign."""
 
 
 def find_key(name: str, home: Path | None, passphrase_file: Path | None, now: datetime) -> SigningKey:
@@ -177,9 +179,26 @@ def _choose(key: ListedKeys, named: str, now: datetime) -> ListedKey:
         return max(usable, key=lambda subkey: subkey.created_s)
     if "s" in primary.capabilities and primary.why_unusable(now) is None:
         return primary
-    raise SigningError(
-        f"key {primary.fingerprint} can't sign: neither it nor a valid subkey of it has the signing capability",
-        hint=f"add a subkey with `gpg --quick-add-key {primary.fingerprint} rsa3072 sign 2y`",
+    raise _explain_unable(key, now)
+
+
+def _explain_unable(key: ListedKeys, now: datetime) -> SigningError:
+    """Say of each part of a key what it may be used for, and why it does not sign."""
+    parts = [_explain_part("the primary key", key.primary, now)]
+    parts += [_explain_part("the subkey", subkey, now) for subkey in key.subkeys]
+    primary = key.primary.fingerprint
+    return SigningError(
+        f"key {primary} can't sign: {', '.join(parts)}",
+        hint=f"add a subkey that may sign with `gpg --quick-add-key {primary} rsa3072 sign 2y`, or name another key",
+    )
+
+
+def _explain_part(what: str, part: ListedKey, now: datetime) -> str:
+    if "s" in part.capabilities:
+        return f"{what} {part.fingerprint} may sign, but {part.why_unusable(now)}"
+    uses = [use for letter, use in _USES.items() if letter in part.capabilities]
+    return (
+        f"{what} {part.fingerprint} may only {' and '.join(uses)}" if uses else f"{what} {part.fingerprint} has no use"
     )
 
 

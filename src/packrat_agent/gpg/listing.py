@@ -100,14 +100,6 @@ def read_listing(text: str) -> tuple[ListedKeys, ...]:
     return tuple(found)
 
 
-def _with_last(keyring: ListedKeys, **fields: str) -> ListedKeys:
-    """Complete the key or subkey that was listed last: its fingerprint and keygrip are on lines of their own."""
-    if not keyring.subkeys:
-        return replace(keyring, primary=replace(keyring.primary, **fields))  # type: ignore[arg-type]
-    *before, last = keyring.subkeys
-    return replace(keyring, subkeys=(*before, replace(last, **fields)))  # type: ignore[arg-type]
-
-
 def is_weakly_certified(home: Path | None, primary: str) -> bool:
     """Tell whether the newest signature of a key on itself uses MD5 or SHA-1.
 
@@ -124,6 +116,14 @@ def is_weakly_certified(home: Path | None, primary: str) -> bool:
     newest = max(own, key=lambda fields: _number(fields[5]) or 0, default=None)
     # Source: doc/DETAILS of GnuPG, "Field 16 - Hash algorithm".
     return newest is not None and newest[15] in _WEAK_DIGESTS
+
+
+def _with_last(keyring: ListedKeys, **fields: str) -> ListedKeys:
+    """Complete the key or subkey that was listed last: its fingerprint and keygrip are on lines of their own."""
+    if not keyring.subkeys:
+        return replace(keyring, primary=replace(keyring.primary, **fields))  # type: ignore[arg-type]
+    *before, last = keyring.subkeys
+    return replace(keyring, subkeys=(*before, replace(last, **fields)))  # type: ignore[arg-type]
 
 
 def _read_key(fields: list[str]) -> ListedKey:

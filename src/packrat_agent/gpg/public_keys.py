@@ -44,7 +44,7 @@ def read_public_keys(keys: bytes, now: datetime) -> tuple[SigningPart, ...]:
 
 
 def _judge(key: ListedKeys, part: ListedKey, now: datetime) -> SigningPart:
-    ends = [one.expires_s for one in (key.primary, part) if one.expires_s is not None]
+    ends = [listed.expires_s for listed in (key.primary, part) if listed.expires_s is not None]
     expires = datetime.fromtimestamp(min(ends), UTC) if ends else None
     wrong = None
     if "r" in (key.primary.validity, part.validity):

@@ -12,7 +12,7 @@ from packrat_agent.gpg.rpm_signature_header import replace_signatures
 from packrat_agent.gpg.signatures import make_signature
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.verify import verifies
-from packrat_agent.model.entries import StagedFile
+from packrat_agent.model.entries import Product
 from packrat_agent.model.tree import SignatureForm
 from packrat_core.errors import SigningError
 from packrat_core.fs.disk_errors import as_disk_error
@@ -39,7 +39,7 @@ class PackageSigner:
         return f"unsigned {self.key.fingerprint}" if self.only_unsigned else self.key.fingerprint
 
 
-def sign_package(rpm: Path, into: Path, signer: PackageSigner) -> StagedFile | None:
+def sign_package(rpm: Path, into: Path, signer: PackageSigner) -> Product | None:
     """Sign a copy of an rpm.
 
     Args:
@@ -48,7 +48,7 @@ def sign_package(rpm: Path, into: Path, signer: PackageSigner) -> StagedFile | N
         signer: What to sign with.
 
     Returns:
-        The copy, or None if the rpm is to be published as it is.
+        The copy, to be published in place of the rpm; None if the rpm is to be published as it is.
 
     Raises:
         SigningError: The key does not sign.
@@ -99,7 +99,7 @@ def _choose_time_s(front: RpmFile, key: SigningKey, now: datetime) -> int:
     return built_s if created_s < built_s <= int(now.timestamp()) else created_s
 
 
-def _write(front: bytes, rest: BinaryIO, into: Path) -> StagedFile:
+def _write(front: bytes, rest: BinaryIO, into: Path) -> Product:
     with as_disk_error("write", into):
         descriptor, name = tempfile.mkstemp(prefix="signing-", suffix=".rpm", dir=into)
         copy = Path(name)
@@ -107,11 +107,10 @@ def _write(front: bytes, rest: BinaryIO, into: Path) -> StagedFile:
             with os.fdopen(descriptor, "wb") as file:
                 sha256, size = _copy(front, rest, file)
                 os.fchmod(file.fileno(), 0o644)
-            target = into / sha256
-            copy.replace(target)
+            copy.replace(into / sha256)
         finally:
             copy.unlink(missing_ok=True)
-    return StagedFile(sha256, target, size)
+    return Product("", sha256, size)
 
 
 def _copy(front: bytes, rest: BinaryIO, target: IO[bytes]) -> tuple[str, int]:

@@ -31,6 +31,10 @@ _WATCH_INTERVAL_S = 0.25
 _QUIET = ("--batch", "--no-tty", "--no-verbose", "--fixed-list-mode")
 
 
+class GpgKilled(SigningError):
+    """gpg took too long or wrote too much, and was killed."""
+
+
 class StatusTooLong(SigningError):
     """gpg wrote more status lines than are read."""
 
@@ -193,13 +197,13 @@ def _watch(
     while not has_ended.wait(_WATCH_INTERVAL_S):
         if time.monotonic() > latest:
             _kill(process)
-            return SigningError(
+            return GpgKilled(
                 f"{name} did not end within {_TIMEOUT_S:.0f} seconds",
                 hint="look whether gpg-agent or a smart card is waiting",
             )
         if any(os.fstat(file.fileno()).st_size > _OUTPUT_LIMIT for file in written):
             _kill(process)
-            return SigningError(
+            return GpgKilled(
                 f"{name} wrote more than {_OUTPUT_LIMIT} bytes of messages", hint="look for a wrapper in its place"
             )
     return None

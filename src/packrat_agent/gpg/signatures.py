@@ -61,6 +61,14 @@ def try_key(key: SigningKey) -> None:
     make_signature(key, _TRIAL, SignatureForm.BINARY)
 
 
+def explain_closed_home(home: Path | None) -> str | None:
+    """Say what in the keyring's home this user may not use; None if that is not why, or it is this user's own."""
+    try:
+        return first_unusable(home) if home is not None else None
+    except OSError:
+        return None
+
+
 def _signers(made: GpgResult) -> list[str]:
     """Name the keys that signed: `local-user` in gpg.conf adds others to the one on the command line."""
     return [line.split()[-1] for line in made.status.splitlines() if line.startswith("[GNUPG:] SIG_CREATED ")]
@@ -84,11 +92,3 @@ def _explain_failure(key: SigningKey, made: GpgResult) -> SigningError:
         )
     why = explain_closed_home(key.home) or made.reason or "no reason given"
     return SigningError(f"gpg can't sign with {key.fingerprint}: {why}")
-
-
-def explain_closed_home(home: Path | None) -> str | None:
-    """Say what in the keyring's home this user may not use; None if that is not why, or it is this user's own."""
-    try:
-        return first_unusable(home) if home is not None else None
-    except OSError:
-        return None

@@ -1,8 +1,7 @@
 """What becomes of the wanted package files: where they stand, what is published of each, what the index names."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from packrat_agent.model.records import PackageFile, Repo
 
@@ -38,7 +37,8 @@ class Fragment:
     """What the index needs to know of a package file; read once, kept under the file's SHA-256.
 
     `body` belongs to the format that read it. name, version and arch are those inside the file, not the server's.
-    `products` are published in its place; where none takes that, the package file is published as it is.
+    `size` is that of the package file. `products` are published in its place; if none is, the package file is
+    published as it is.
     """
 
     body: bytes
@@ -46,6 +46,7 @@ class Fragment:
     version: str
     arch: str
     products: tuple[Product, ...] = ()
+    size: int = field(kw_only=True)
 
     @property
     def file_name(self) -> str:
@@ -55,20 +56,21 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One package file that stands in the index; `path` is relative to the repository's directory.
-
-    `size` is that of the published file.
-    """
+    """One package file that stands in the index; `path` is relative to the repository's directory."""
 
     file: PackageFile
     path: str
-    size: int
     fragment: Fragment
 
     @property
     def sha256(self) -> str:
         """The SHA-256 of the published file at `path`."""
         return next((product.sha256 for product in self.fragment.products if not product.name), self.file.sha256)
+
+    @property
+    def size(self) -> int:
+        """The size of the published file at `path`, in bytes."""
+        return next((product.size for product in self.fragment.products if not product.name), self.fragment.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +129,3 @@ class Plan:
     def missing(self, placement: KnownPlacement) -> list[Part]:
         """List the parts that are not in place."""
         return [part for part in placement.parts if part not in self.in_place]
-
-
-@dataclass(frozen=True, slots=True)
-class StagedFile:
-    """A file in staging whose SHA-256 is proved, and is its name there: downloaded, or made from such a one."""
-
-    sha256: str
-    path: Path
-    size: int

@@ -1,5 +1,6 @@
 """What the server says: the mirror, its repositories, and the package files that they want."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 
@@ -15,7 +16,10 @@ class DistroVersion:
 
 @dataclass(frozen=True, slots=True)
 class Repo:
-    """One repository of the mirror as the server describes it; `directory` is relative to `root_dir`, checked."""
+    """One repository of the mirror as the server describes it; `directory` is relative to `root_dir`, checked.
+
+    `tag` names the tag whose package files it has; '' where the server doesn't say.
+    """
 
     name: str
     description: str
@@ -23,6 +27,7 @@ class Repo:
     kind: str
     distro_versions: tuple[DistroVersion, ...]
     show_only_latest: bool = True
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +80,13 @@ class MirrorView:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The package files that one repository wants, or those of some packages of it; `uris` names all, usable or not."""
+    """What the server says of the package files that one repository wants, or of those of some packages of it.
 
-    uris: frozenset[str]
+    uris: All that it names, usable or not; of a large repository they are on disk. files: The records that are not
+    remembered in the state database. yanked: Those of the URIs whose files are deprecated, and stay all the same.
+    """
+
+    uris: Collection[str]
     files: tuple[PackageFile, ...]
     rejected: tuple[Rejection, ...]
+    yanked: Collection[str] = frozenset()

@@ -7,7 +7,6 @@ from enum import IntEnum, StrEnum
 from functools import cached_property
 from typing import Generic, TypeVar
 
-from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
 
 
@@ -189,11 +188,21 @@ class LiveFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """What one publish did; paths are relative to `root_dir`."""
+class Intent:
+    """All that one publish is about to do, with what is needed to end it after a crash; paths are relative to root_dir.
+
+    `publications` have their names, identities and facts, but no files: these are `files`, in the order of writing.
+    `leaving` are pointers that the new tree doesn't name, and `withdrawn` package files that its indexes don't.
+    """
 
     repo: Repo
     publications: tuple[ReadyPublication, ...]
     publication_names: tuple[str, ...]
-    written: tuple[StoredFile, ...]
-    removed: tuple[str, ...]
+    files: tuple[LiveFile, ...]
+    leaving: tuple[str, ...]
+    withdrawn: tuple[str, ...]
+
+    @property
+    def pointers(self) -> tuple[LiveFile, ...]:
+        """The pointers, in the order in which they are replaced."""
+        return tuple(file for file in self.files if file.pointer_rank)

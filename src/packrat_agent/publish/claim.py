@@ -25,10 +25,20 @@ HARMLESS = frozenset({AGENT_DIR, "lost+found"})
 
 @contextmanager
 def claim(root: Path, state_db: Path, command: str) -> Iterator[Path]:
-    """Hold root_dir and the state database against every other agent; gives the staging directory.
+    """Hold root_dir and the state database against every other agent, for as long as the context lasts.
 
-    command: what others are told that is at work, `run` or `sync`.
-    Raises: Busy, naming the holder; DiskError where the directories can't be made.
+    Args:
+        root: root_dir; it is made if need be.
+        state_db: The state database, which need not exist.
+        command: What others are told that is at work, `run` or `sync`.
+
+    Yields:
+        The staging directory.
+
+    Raises:
+        Busy: Another agent is at work; it names that agent.
+        ConfigError: root_dir is a link, or not a directory.
+        DiskError: The directories can't be made, or this user may not write there.
     """
     with as_disk_error("make the directory", root):
         root.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -51,7 +61,8 @@ def claim(root: Path, state_db: Path, command: str) -> Iterator[Path]:
 def _check_writable(root: Path, state_db: Path) -> None:
     """Tell at once of everything that this user may not change, such as what was made as root before.
 
-    Raises: DiskError
+    Raises:
+        DiskError: This user may not change something that the agent works with.
     """
     beside = ("", ".lock", ".lock.holder", "-wal", "-shm")
     state = [state_db.with_name(state_db.name + end) for end in beside]
@@ -125,7 +136,8 @@ def _take(path: Path) -> bool:
 def check_mounted(root: Path) -> None:
     """Make sure that root_dir is still the directory that was marked; an unmounted filesystem leaves an empty one.
 
-    Raises: DiskError
+    Raises:
+        DiskError: The mark is not there, or root_dir can't be read.
     """
     with as_disk_error("read", root):
         marked = (root / AGENT_DIR / "mark").is_file()

@@ -3,11 +3,9 @@
 It changes nothing, follows no link and does not cross a mount point.
 """
 
-import ctypes
 import hashlib
 import os
 import stat
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,7 +18,6 @@ from packrat_core.fs.links import link_digest
 from packrat_core.fs.open import open_regular
 
 _CHUNK_BYTES = 4 * 1024 * 1024
-_IDLE_CLASS = 3
 _OPEN_FILE = 0o444
 _OPEN_DIRECTORY = 0o555
 
@@ -86,7 +83,8 @@ class _Visit:
 def _walk(directory: Path, relative: str, device: int, visit: _Visit) -> bool:
     """Visit one directory; True if it holds anything but directories, at any depth.
 
-    Raises: PermissionError before anything of it was visited.
+    Raises:
+        PermissionError: This user may not look into it; nothing of it was visited.
     """
     occupied = False
     try:
@@ -187,16 +185,3 @@ def _hash(file: Path, on_progress: Callable[[int, int], None]) -> str:
             digest.update(chunk)
             on_progress(0, len(chunk))
     return digest.hexdigest()
-
-
-def be_gentle() -> None:
-    """Give this thread the lowest claim on processor and disk; does nothing on a system that does not support it.
-
-    Source: setpriority(2), ioprio_set(2).
-    """
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-    number = {"x86_64": 251, "aarch64": 30}.get(os.uname().machine)
-    if number is not None:
-        with suppress(OSError):
-            ctypes.CDLL(None).syscall(number, 1, 0, _IDLE_CLASS << 13)

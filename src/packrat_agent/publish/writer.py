@@ -1,13 +1,14 @@
 """Writes a tree and its package files into the live tree, so that no client ever sees half of it.
 
-Nothing else writes there. The caller notes what `intend` lists before `publish`, and what `publish` returns after it.
+Nothing else writes there but `pointers`, which has the last step. The caller notes what `intend` gives before
+`publish`, and what `publish` returns after it.
 """
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from packrat_agent.model.dates import rising
@@ -16,24 +17,38 @@ from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import (
     Content,
+    Intent,
     LiveFile,
-    Published,
-    ReadyPublication,
     ReadyTree,
     Retained,
     TreeFile,
     TreeLink,
 )
+from packrat_agent.publish.pointers import show_pointers, staged_name, staging_pointers
 from packrat_core.failpoints import done
-from packrat_core.fs.atomic import replace, write_new
+from packrat_core.fs.atomic import replace as rename
+from packrat_core.fs.atomic import write_new
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.flush import flush_directories, flush_files
 from packrat_core.fs.links import ensure_directory, link_digest
 from packrat_core.fs.open import open_regular
 
 
-def intend(tree: ReadyTree, packages: Sequence[LiveFile]) -> tuple[LiveFile, ...]:
-    """List everything that `publish` of the same arguments is about to write: the package files, then the tree's."""
+def intend(
+    tree: ReadyTree,
+    packages: Sequence[LiveFile],
+    withdrawn: Sequence[str] = (),
+    pointers: Mapping[str, Sequence[str]] | None = None,
+) -> Intent:
+    """List everything that publishing a tree is about to do.
+
+    Args:
+        tree: the changed publications, signed or declared unsigned.
+        packages: package files and the paths that they go to.
+        withdrawn: package files that no index names any more.
+        pointers: publication → the paths of its pointers on disk, last published first; those that the new tree
+            no longer names are removed.
+    """
     files = list(packages)
     for publication in tree.publications:
         for group, is_pointer in ((publication.content, False), (publication.pointers, True)):
@@ -49,31 +64,41 @@ def intend(tree: ReadyTree, packages: Sequence[LiveFile]) -> tuple[LiveFile, ...
                 files.append(
                     LiveFile(path, publication.name, content.digest, content.size, rank * is_pointer, file.retained)
                 )
-    return tuple(files)
+    named = tuple(replace(publication, content=(), pointers=()) for publication in tree.publications)
+    leaving = tuple(_leaving(tree, pointers or {}))
+    return Intent(tree.repo, named, tree.publication_names, tuple(files), leaving, tuple(withdrawn))
+
+
+def _leaving(tree: ReadyTree, pointers: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    for publication in tree.publications:
+        named = {path_in_root(tree.repo, file.path) for file in publication.pointers}
+        # Those of a directory that the repository left stay for the grace period.
+        here = [path for path in pointers.get(publication.name, ()) if path.startswith(path_in_root(tree.repo, ""))]
+        yield from (path for path in here if path not in named)
+    # The pointers of publications that no longer exist.
+    present = frozenset(tree.publication_names)
+    yield from (path for name, paths in pointers.items() if name and name not in present for path in paths)
 
 
 def publish(
-    tree: ReadyTree,
-    packages: Sequence[LiveFile],
-    root: Path,
-    staging: Path,
-    intended: Sequence[LiveFile],
-    pointers: Mapping[str, Sequence[str]],
-) -> Published:
+    tree: ReadyTree, packages: Sequence[LiveFile], intent: Intent, root: Path, staging: Path
+) -> tuple[StoredFile, ...]:
     """Write everything in an order that keeps the live tree whole at every moment.
 
     Args:
         tree: the changed publications, signed or declared unsigned.
         packages: package files and the paths that they go to.
+        intent: what `intend` returned for them.
         root: root_dir.
         staging: a directory on the same filesystem, which has the package files under their SHA-256; files that are
             not complete yet are written there.
-        intended: what `intend` returned.
-        pointers: publication → the paths of its pointers on disk, last published first; those that the new tree
-            no longer names are removed.
+
+    Returns:
+        What stands where it was to be written, in the order of `intent.files`.
 
     Raises:
-        DiskError: the disk failed; publications whose pointers were not replaced yet stay as they were.
+        DiskError: the disk failed. Before the first pointer is replaced, all publications stay as they were; after it,
+            `complete` ends what was begun.
     """
     work = _Work(root, staging, tree.repo)
     # 1. Package files, flushed, then linked into the pool.
@@ -83,24 +108,17 @@ def publish(
         for file in publication.content:
             _write_content(work, file)
             done("content-written")
-    flush_directories(work.directories)
-    done("content-flushed")
-    # 3. The pointers, publication by publication, each in its order.
-    removed: list[str] = []
-    for publication in tree.publications:
-        _flip_pointers(work, publication)
-        named = {path_in_root(tree.repo, file.path) for file in publication.pointers}
-        # Those of a directory that the repository left stay for the grace period.
-        here = [path for path in pointers.get(publication.name, ()) if path.startswith(path_in_root(tree.repo, ""))]
-        removed += _remove_pointers(root, [path for path in here if path not in named])
-    # 4. The pointers of publications that no longer exist.
-    present = frozenset(tree.publication_names)
-    for name, paths in pointers.items():
-        if name and name not in present:
-            removed += _remove_pointers(root, paths)
-    flush_directories(work.directories)
-    done("pointers-flushed")
-    return Published(tree.repo, tree.publications, tree.publication_names, _look(root, intended), tuple(removed))
+    # 3. All new pointers, beside the tree.
+    with staging_pointers(root, tree.repo) as directory:
+        for publication in tree.publications:
+            for pointer in publication.pointers:
+                _stage_pointer(work, pointer, directory)
+        done("pointers-staged")
+        flush_directories(work.directories)
+        done("content-flushed")
+    done("pointers-ready")
+    # 4. Each is renamed into its place; from here on nothing is needed but what is on disk.
+    return show_pointers(intent, root)
 
 
 def discard_staged(packages: Sequence[LiveFile], staging: Path) -> None:
@@ -146,7 +164,7 @@ def _place_packages(work: _Work, packages: Sequence[LiveFile]) -> None:
         # <directory>/pool/<pool6>/<file>, and what other types have in its place
         target = work.target(package.path)
         _link(work.staging / package.sha256, spare)
-        replace(spare, target)
+        rename(spare, target)
         done("package-placed")
 
 
@@ -166,7 +184,7 @@ def _write_content(work: _Work, file: TreeFile | TreeLink) -> None:
     target = work.target(path_in_root(work.repo, file.path))
     if isinstance(file, TreeLink):
         if not _is_link(target, file.target):
-            replace(_write_link(work.staging / "writing", file.target), target)
+            rename(_write_link(work.staging / "writing", file.target), target)
         return
     if not _has_content(target, file.content):
         spare = work.staging / "writing"
@@ -175,7 +193,7 @@ def _write_content(work: _Work, file: TreeFile | TreeLink) -> None:
             write_new(spare, *file.content.parts)
         else:
             _link(same, spare)
-        replace(spare, target)
+        rename(spare, target)
     work.written[file.content.digest] = target
 
 
@@ -202,28 +220,22 @@ def _has_content(target: Path, content: Content) -> bool:
     return False
 
 
-def _flip_pointers(work: _Work, publication: ReadyPublication) -> None:
-    spares: list[tuple[Path, Path]] = []
-    for number, file in enumerate(publication.pointers):
-        target = work.target(path_in_root(work.repo, file.path))
-        spare = work.staging / f"pointer-{number}"
-        if isinstance(file, TreeLink):
-            if not _is_link(target, file.target):
-                spares.append((_write_link(spare, file.target), target))
-            continue
-        if _has_content(target, file.content):
-            continue
-        same = work.written.get(file.content.digest)
-        if same is None:
-            write_new(spare, *file.content.parts)
-        else:
-            _link(same, spare)
-        _advance_mtime(spare, target)
-        spares.append((spare, target))
-    done("pointers-staged")
-    for spare, target in spares:
-        replace(spare, target)
-        done("pointer-renamed")
+def _stage_pointer(work: _Work, file: TreeFile | TreeLink, directory: Path) -> None:
+    """Write a pointer beside the tree, unless the one in its place has these bytes already."""
+    path = path_in_root(work.repo, file.path)
+    target, spare = work.target(path), directory / staged_name(path)
+    if isinstance(file, TreeLink):
+        if not _is_link(target, file.target):
+            _write_link(spare, file.target)
+        return
+    if _has_content(target, file.content):
+        return
+    same = work.written.get(file.content.digest)
+    if same is None:
+        write_new(spare, *file.content.parts)
+    else:
+        _link(same, spare)
+    _advance_mtime(spare, target)
 
 
 def _advance_mtime(spare: Path, target: Path) -> None:
@@ -233,19 +245,3 @@ def _advance_mtime(spare: Path, target: Path) -> None:
         later_s = rising(now_s, int(target.lstat().st_mtime))
         if later_s != now_s:
             os.utime(spare, (later_s, later_s))
-
-
-def _remove_pointers(root: Path, paths: Sequence[str]) -> list[str]:
-    for path in paths:
-        with as_disk_error("remove", root / path), suppress(FileNotFoundError, NotADirectoryError):
-            (root / path).unlink()
-    return list(paths)
-
-
-def _look(root: Path, intended: Sequence[LiveFile]) -> tuple[StoredFile, ...]:
-    seen: list[StoredFile] = []
-    for file in intended:
-        with as_disk_error("read", root / file.path):
-            status = (root / file.path).lstat()
-        seen.append(StoredFile(file.path, file.sha256, file.size, status.st_mtime_ns, status.st_ino))
-    return tuple(seen)

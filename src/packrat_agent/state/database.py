@@ -65,26 +65,6 @@ class Database:
                     raise
 
 
-@contextmanager
-def _disk_errors(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise DiskError(
-            f"can't {doing} the state database: {error}", hint="make room, mend its permissions or check the disk"
-        ) from error
-    except sqlite3.DatabaseError as error:
-        if type(error) is not sqlite3.DatabaseError:
-            raise
-        raise DiskError(
-            f"the state database is damaged ({error})",
-            hint=(
-                "stop the agent and move it away: a new one is made, and the "
-                "files on disk are adopted without downloading them"
-            ),
-        ) from error
-
-
 def migrations() -> list[tuple[int, str]]:
     """List the migrations in order: (number, SQL)."""
     folder = resources.files("packrat_agent.state") / "migrations"
@@ -123,14 +103,6 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _set_up(db: sqlite3.Connection, path: Path) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
-    # In WAL mode NORMAL risks no damage, only that a loss of power undoes the last transactions.
-    db.execute("PRAGMA synchronous = NORMAL")
-    db.execute("PRAGMA foreign_keys = ON")
-    _migrate(db, path)
-
-
 def copy_database(source: Path, target: Path) -> Path:
     """Copy the state database, if there is one, for a command that only looks; returns `target`.
 
@@ -153,6 +125,34 @@ def copy_database(source: Path, target: Path) -> Path:
         )
         raise DiskError(f"can't read the state database {source}: {error}", hint=hint) from error
     return target
+
+
+@contextmanager
+def _disk_errors(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise DiskError(
+            f"can't {doing} the state database: {error}", hint="make room, mend its permissions or check the disk"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        if type(error) is not sqlite3.DatabaseError:
+            raise
+        raise DiskError(
+            f"the state database is damaged ({error})",
+            hint=(
+                "stop the agent and move it away: a new one is made, and the "
+                "files on disk are adopted without downloading them"
+            ),
+        ) from error
+
+
+def _set_up(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    # In WAL mode NORMAL risks no damage, only that a loss of power undoes the last transactions.
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute("PRAGMA foreign_keys = ON")
+    _migrate(db, path)
 
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:

@@ -101,9 +101,11 @@ class ScanProgress(Fact):
 
 @dataclass(frozen=True, slots=True)
 class KeyInUse(Fact):
-    """The signing key; `fingerprint` is None if nothing is signed, `expires` if it never does.
+    """The main key; `fingerprint` is None if there is none, `expires` if it never does.
 
-    `stale` says what is wrong with a public key that the operator keeps in root_dir; None if nothing is.
+    The key of a section of mirror.conf stands under `key:` and the section, such as `key:repo apt-prod`.
+    `stale` says what is wrong with a public key that the operator keeps in root_dir, `unused` why the key of a section
+    signs nothing; None if nothing is wrong.
     """
 
     NAME = "key"
@@ -112,6 +114,21 @@ class KeyInUse(Fact):
     bits: int | None = None
     expires: float | None = None
     stale: str | None = None
+    unused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SteadyTime(Fact):
+    """What the steady clock said when it was last read, and what it was read from; seconds.
+
+    boot: Names the run of the machine. running: For how long it had run. wall: The time of day.
+    """
+
+    NAME = "steady_time"
+    at: float | None
+    boot: str | None
+    running: float | None
+    wall: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +197,7 @@ F = TypeVar("F", bound=Fact)
 _AnyFact = TypeVar("_AnyFact", bound=Fact | RepoHealth | RepoWork)
 _REPO = "repo:"
 _WORK = "work:"
+_KEY = "key:"
 _NUMBER_LIMIT = 1e18
 
 
@@ -223,6 +241,13 @@ class Facts:
                 return
             if since is None or known.behind_since >= since:
                 self._write(_REPO + repo, replace(known, behind_since=None))
+
+    def write_section_keys(self, keys: Mapping[str, KeyInUse]) -> None:
+        """Remember the keys of sections of mirror.conf, by section, in place of all that were known."""
+        with self._db.transaction() as db:
+            db.execute("DELETE FROM settings WHERE name GLOB ?", (f"{_KEY}*",))
+            for section, key in keys.items():
+                self._write(_KEY + section, key)
 
     def write_work(self, repo: str, work: RepoWork) -> None:
         """Remember how far the sync of a repository has come."""
@@ -272,6 +297,12 @@ class FactsRead:
         """Give what is known of a repository."""
         return _parse(RepoHealth, self._texts.get(_REPO + name)) or RepoHealth()
 
+    def section_keys(self) -> dict[str, KeyInUse]:
+        """Map section of mirror.conf → its key."""
+        names = sorted(name for name in self._texts if name.startswith(_KEY))
+        read = {name.removeprefix(_KEY): _parse(KeyInUse, self._texts[name]) for name in names}
+        return {section: key for section, key in read.items() if key is not None}
+
     def work(self, name: str) -> RepoWork | None:
         """Give how far the sync of a repository has come; None where none is under way."""
         return _parse(RepoWork, self._texts.get(_WORK + name))
@@ -284,31 +315,21 @@ def _parse(kind: type[_AnyFact], text: str | None) -> _AnyFact | None:
         return None
     if not isinstance(found, dict) or not found:
         return None
-    return kind(**{field.name: _READERS[field.type](found.get(field.name)) for field in fields(kind)})
+    return kind(**{field.name: _read_as(field.type, found.get(field.name)) for field in fields(kind)})
 
 
-def _number(value: object) -> float | None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < _NUMBER_LIMIT:
-        return None
-    return float(value)
+_NUMBERS: Mapping[object, Callable[[float], float]] = {float | None: float, int | None: int}
 
 
-def _whole(value: object) -> int | None:
-    number = _number(value)
-    return None if number is None else int(number)
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _flag(value: object) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-_READERS: Mapping[Any, Callable[[object], Any]] = {
-    float | None: _number,
-    int | None: _whole,
-    str | None: _text,
-    bool | None: _flag,
-}
+def _read_as(field_type: object, value: object) -> Any:
+    """Give a value as a field of that type has it; None if it doesn't belong there."""
+    match value:
+        # True and False are integers, too.
+        case bool():
+            return value if field_type == bool | None else None
+        case str():
+            return value if value and field_type == str | None else None
+        case int() | float() if abs(value) < _NUMBER_LIMIT and field_type in _NUMBERS:
+            return _NUMBERS[field_type](value)
+        case _:
+            return None

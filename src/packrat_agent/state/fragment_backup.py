@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ import structlog
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.entries import Fragment, Product
 from packrat_agent.state.fragments import FragmentSource, list_products
-from packrat_agent.state.packages import FileState, ReadFile, WantedFile
 from packrat_core.fs.atomic import replace as rename
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.flush import flush_directories
@@ -36,24 +35,19 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENDING = ".json"
 
 
-def keep(
-    root: Path, source: FragmentSource, fresh: Iterable[tuple[str, int, Fragment]], wanted_files: Iterable[WantedFile]
-) -> None:
+def keep(root: Path, source: FragmentSource, fragments: Mapping[str, Fragment]) -> None:
     """Back up the fragments of package files that are not published as they are.
 
     Args:
         root: root_dir.
         source: the source of the fragments.
-        fresh: (SHA-256, size in bytes, fragment) of each file that was read in this sync.
-        wanted_files: files that were read earlier; live ones are skipped, as they have a backup already.
+        fragments: SHA-256 of a package file → its fragment.
 
     Raises:
         DiskError: a backup can't be written.
     """
-    read = (item for item in wanted_files if isinstance(item, ReadFile) and item.state is not FileState.LIVE)
-    known = ((item.file.sha256, item.size, item.fragment) for item in read)
     directory: Path | None = None
-    for sha256, size, fragment in (*fresh, *known):
+    for sha256, fragment in fragments.items():
         # If all products lie beside the package file, that file is published itself and can be read again.
         if all(product.beside for product in fragment.products):
             continue
@@ -65,41 +59,33 @@ def keep(
         spare = target.with_suffix(".new")
         with as_disk_error("write", spare):
             # The checksum reveals a file that a crash tore, so only the directory entry has to be durable.
-            spare.write_bytes(_write(sha256, size, fragment))
+            spare.write_bytes(_write(sha256, fragment))
         rename(spare, target)
     if directory is not None:
         flush_directories([directory])
 
 
-def recall(
-    root: Path, source: FragmentSource, wanted_files: Sequence[WantedFile]
-) -> tuple[list[WantedFile], list[tuple[str, int, Fragment]]]:
-    """Fill in the fragments that the state database lacks.
+def recall(root: Path, source: FragmentSource, lacking: Collection[str]) -> dict[str, Fragment]:
+    """Read the backups of fragments that the state database lacks.
 
     Args:
         root: root_dir.
         source: the source of the fragments.
-        wanted_files: the files as the state database knows them.
+        lacking: the SHA-256s of their package files.
 
     Returns:
-        The files, and (SHA-256, size in bytes, fragment) of those that were filled in.
+        SHA-256 → fragment of those that have a valid backup.
     """
     directory = root / _directory(source)
-    found: dict[str, tuple[int, Fragment]] = {}
+    found: dict[str, Fragment] = {}
     if directory.is_dir():
-        for sha256 in {item.file.sha256 for item in wanted_files if _lacks_fragment(item)}:
-            kept = _read(directory / f"{sha256}{_ENDING}", sha256)
-            if kept is not None:
-                found[sha256] = kept
-    if not found:
-        return list(wanted_files), []
-    log.info("recalled", format=source.kind, fragments=len(found))
-    filled = [ReadFile.of(item, *read) if (read := found.get(item.file.sha256)) else item for item in wanted_files]
-    return filled, [(sha256, size, fragment) for sha256, (size, fragment) in found.items()]
-
-
-def _lacks_fragment(item: WantedFile) -> bool:
-    return not isinstance(item, ReadFile) and not item.unreadable
+        for sha256 in lacking:
+            fragment = _read(directory / f"{sha256}{_ENDING}", sha256)
+            if fragment is not None:
+                found[sha256] = fragment
+    if found:
+        log.info("recalled", format=source.kind, fragments=len(found))
+    return found
 
 
 def drop(root: Path, wanted: Collection[str], sources: Iterable[FragmentSource]) -> None:
@@ -132,10 +118,10 @@ def _directory(source: FragmentSource) -> str:
     return f"{MADE_DIR}/{source.kind}-{source.version}-{source.signer or 'none'}"
 
 
-def _write(sha256: str, size: int, fragment: Fragment) -> bytes:
+def _write(sha256: str, fragment: Fragment) -> bytes:
     record = {
         "sha256": sha256,
-        "size": size,
+        "size": fragment.size,
         "name": fragment.name,
         "version": fragment.version,
         "arch": fragment.arch,
@@ -149,8 +135,8 @@ def _checksum(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def _read(path: Path, sha256: str) -> tuple[int, Fragment] | None:
-    """Read a backup and return (size in bytes, fragment); None if it is missing, torn or invalid."""
+def _read(path: Path, sha256: str) -> Fragment | None:
+    """Read a backup; None if it is missing, torn or invalid."""
     try:
         return _parse(read_regular(path, _SIZE_LIMIT), sha256)
     except FileNotFoundError:
@@ -161,7 +147,7 @@ def _read(path: Path, sha256: str) -> tuple[int, Fragment] | None:
         return None
 
 
-def _parse(data: bytes, sha256: str) -> tuple[int, Fragment]:
+def _parse(data: bytes, sha256: str) -> Fragment:
     record = json.loads(data)
     checksum = record.pop("checksum")
     if record["sha256"] != sha256 or checksum != _checksum(record):
@@ -169,7 +155,7 @@ def _parse(data: bytes, sha256: str) -> tuple[int, Fragment]:
     name, version, arch = (_text(record[field]) for field in ("name", "version", "arch"))
     products = tuple(_product(product) for product in record["products"])
     body = base64.b64decode(record["body"], validate=True)
-    return _size(record["size"]), Fragment(body, name, version, arch, products)
+    return Fragment(body, name, version, arch, products, size=_size(record["size"]))
 
 
 def _product(value: Any) -> Product:

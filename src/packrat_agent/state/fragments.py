@@ -5,7 +5,7 @@ the version of its fragments, and a new signing key makes new products: either h
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from packrat_agent.model.entries import Fragment, Product
@@ -27,19 +27,19 @@ class Fragments:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def save(self, source: FragmentSource, read: Iterable[tuple[str, int, Fragment]]) -> None:
-        """Keep fragments under (SHA-256, size) of the files that they were read from."""
+    def save(self, source: FragmentSource, read: Mapping[str, Fragment]) -> None:
+        """Keep fragments under the SHA-256s of the files that they were read from."""
         with self._db.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO fragments (format, fragment_version, signer, sha256, size, name, version, "
                 "arch, body, products) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
-                        *(source.kind, source.version, source.signer, sha256, size),
+                        *(source.kind, source.version, source.signer, sha256, fragment.size),
                         *(fragment.name, fragment.version, fragment.arch, fragment.body),
                         json.dumps(list_products(fragment)),
                     )
-                    for sha256, size, fragment in read
+                    for sha256, fragment in read.items()
                 ],
             )
 

@@ -1,10 +1,10 @@
-"""Remembers which repositories and package files the server wants, and joins the files with their fragments."""
+"""Remembers which repositories and package files the server wants, and what was read of these files."""
 
 import json
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -17,6 +17,8 @@ from packrat_agent.state.revisions import Revisions
 FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256, created, yanked"
 _FILE_COLUMN_COUNT = len(FILE_COLUMNS.split(","))
 _MANY = 500
+_PAGE = 5000
+"""Number of URIs that are held in memory at a time."""
 
 
 class FileState(StrEnum):
@@ -55,19 +57,6 @@ class WantedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadFile(WantedFile):
-    """A wanted package file that was read: its size in bytes, and what the index needs of it."""
-
-    size: int = field(kw_only=True)
-    fragment: Fragment = field(kw_only=True)
-
-    @classmethod
-    def of(cls, item: WantedFile, size: int, fragment: Fragment) -> "ReadFile":
-        """Make it of a wanted file and what was read from it."""
-        return cls(item.file, item.path, item.state, item.reason, item.unreadable, size=size, fragment=fragment)
-
-
-@dataclass(frozen=True, slots=True)
 class IndexedFile:
     """A package file that an index names: its record, its bytes, and its place relative to `root_dir`."""
 
@@ -99,23 +88,30 @@ class WantedFiles:
             for repo in repos:
                 distro_versions = json.dumps([[v.name, v.distro, v.version, v.file_type] for v in repo.distro_versions])
                 db.execute(
-                    "INSERT INTO repos (name, description, directory, kind, distro_versions, show_only_latest) "
-                    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+                    "INSERT INTO repos (name, description, directory, kind, distro_versions, show_only_latest, tag) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
                     "description = excluded.description, directory = excluded.directory, kind = excluded.kind, "
-                    "distro_versions = excluded.distro_versions, show_only_latest = excluded.show_only_latest",
-                    (repo.name, repo.description, repo.directory, repo.kind, distro_versions, repo.show_only_latest),
+                    "distro_versions = excluded.distro_versions, show_only_latest = excluded.show_only_latest, "
+                    "tag = excluded.tag",
+                    (
+                        *(repo.name, repo.description, repo.directory, repo.kind, distro_versions),
+                        *(repo.show_only_latest, repo.tag),
+                    ),
                 )
 
     def repos(self) -> tuple[Repo, ...]:
         """List the repositories as last asked."""
         rows = self._db.rows(
-            "SELECT name, description, directory, kind, distro_versions, show_only_latest FROM repos ORDER BY name"
+            "SELECT name, description, directory, kind, distro_versions, show_only_latest, tag FROM repos ORDER BY name"
         )
         return tuple(
             Repo(
-                name, description, directory, kind, tuple(DistroVersion(*v) for v in json.loads(versions)), bool(latest)
+                *(name, description, directory, kind),
+                tuple(DistroVersion(*v) for v in json.loads(versions)),
+                bool(latest),
+                tag,
             )
-            for name, description, directory, kind, versions, latest in rows
+            for name, description, directory, kind, versions, latest, tag in rows
         )
 
     def known(self, repo: str, packages: Collection[str] | None) -> dict[str, PackageFile]:
@@ -127,6 +123,32 @@ class WantedFiles:
                 found[row[0]] = read_file(row)
         return found
 
+    def count(self, repo: str, packages: Collection[str] | None) -> int:
+        """Count a repository's wanted files, of all or of the named packages."""
+        return sum(
+            self._db.rows(f"SELECT count(*) FROM {files} WHERE repo = ?{where}", (repo, *values))[0][0]
+            for files, where, values in _chunks(packages)
+        )
+
+    def uris(self, repo: str, packages: Collection[str] | None, state: FileState | None = None) -> Iterator[list[str]]:
+        """Give the URIs of a repository's wanted files, some at a time.
+
+        Args:
+            repo: The name of the repository.
+            packages: The packages whose files are asked for; None: all.
+            state: Only those in this state; None: in any.
+        """
+        narrow, state_values = ("", ()) if state is None else (" AND state = ?", (state,))
+        for files, where, values in _chunks(packages):
+            after = ""
+            while True:
+                sql = f"SELECT uri FROM {files} WHERE repo = ? AND uri > ?{narrow}{where} ORDER BY uri LIMIT {_PAGE}"
+                rows = self._db.rows(sql, (repo, after, *state_values, *values))
+                if not rows:
+                    break
+                after = rows[-1][0]
+                yield [uri for (uri,) in rows]
+
     def remember_wanted(self, repo: str, wanted: Wanted, packages: Collection[str] | None) -> None:
         """Make the rows of a repository what the server just said.
 
@@ -137,37 +159,74 @@ class WantedFiles:
             wanted: The server's answer.
             packages: The packages that were asked for; None: all.
         """
-        known = self.known(repo, packages)
         with self._db.transaction() as db:
-            gone = [(repo, uri) for uri in known if uri not in wanted.uris]
-            db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
-            insert_files(db, repo, [file for file in wanted.files if known.get(file.uri) != file], time.time())
-            marked = [file for file in wanted.files if (row := known.get(file.uri)) and row.yanked != file.yanked]
-            db.executemany(
-                "UPDATE files SET yanked = ? WHERE repo = ? AND uri = ?",
-                [(file.yanked, repo, file.uri) for file in marked],
-            )
+            for uris in self.uris(repo, packages):
+                gone = [(repo, uri) for uri in uris if uri not in wanted.uris]
+                db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
+            if wanted.files:
+                known = self.known(repo, packages)
+                insert_files(db, repo, [file for file in wanted.files if known.get(file.uri) != file], time.time())
+            for marks in self._other_marks(repo, packages, wanted.yanked):
+                db.executemany("UPDATE files SET yanked = ? WHERE repo = ? AND uri = ?", marks)
 
-    def wanted_files(
+    def are_marks_other(self, repo: str, packages: Collection[str] | None, yanked: Collection[str]) -> bool:
+        """Say whether other files than `yanked` are known as yanked.
+
+        Args:
+            repo: The name of the repository.
+            packages: The packages that it is about; None: all.
+            yanked: The URIs of the yanked files.
+        """
+        return any(True for _ in self._other_marks(repo, packages, yanked))
+
+    def _other_marks(
+        self, repo: str, packages: Collection[str] | None, yanked: Collection[str]
+    ) -> Iterator[list[tuple[bool, str, str]]]:
+        """Give (yanked, repository, URI) of the known files that are not marked so, some at a time."""
+        # Most repositories have no yanked files: then only those with a mark are looked at.
+        narrow = "" if len(yanked) else " AND yanked = 1"
+        for files, where, values in _chunks(packages):
+            after = ""
+            while rows := self._db.rows(
+                f"SELECT uri, yanked FROM {files} WHERE repo = ? AND uri > ?{narrow}{where} ORDER BY uri LIMIT {_PAGE}",
+                (repo, after, *values),
+            ):
+                after = rows[-1][0]
+                marks = [(uri in yanked, repo, uri) for uri, mark in rows if bool(mark) != (uri in yanked)]
+                if marks:
+                    yield marks
+
+    def wanted_files(self, repo: str, packages: Collection[str] | None = None) -> list[WantedFile]:
+        """List the wanted files of a repository (all, or those of the named packages), the oldest record first."""
+        found: list[WantedFile] = []
+        for files, where, values in _chunks(packages):
+            sql = f"SELECT {FILE_COLUMNS}, path, state, reason, unreadable FROM {files} WHERE repo = ?{where}"
+            found += (_wanted_file(row) for row in self._db.rows(sql, (repo, *values)))
+        return sorted(found, key=lambda wanted: wanted.file.record_order)
+
+    def fragments(
         self, repo: str, source: FragmentSource, packages: Collection[str] | None = None
-    ) -> list[WantedFile]:
-        """List the wanted files of a repository, those with a fragment as ReadFile, the oldest record first.
+    ) -> dict[str, Fragment]:
+        """Map SHA-256 → fragment for those wanted files of a repository that were read.
 
         Args:
             repo: The name of the repository.
             source: Whose fragments.
             packages: The packages whose files are asked for; None: all.
         """
-        rows = []
+        found: dict[str, Fragment] = {}
         for files, where, values in _chunks(packages):
             sql = (
-                "SELECT uri, package, distro_version, files.version, kind, files.arch, url, file_name, files.sha256, "
-                "created, yanked, path, state, reason, unreadable, size, body, name, fragments.version, "
-                f"fragments.arch, products FROM {files} LEFT JOIN fragments ON format = ? AND fragment_version = ? "
-                f"AND signer = ? AND fragments.sha256 = files.sha256 WHERE repo = ?{where}"
+                "SELECT fragments.sha256, body, name, fragments.version, fragments.arch, products, size "
+                # A cross join is read in this order: fragments of all repositories may be many more.
+                f"FROM {files} CROSS JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? "
+                f"AND fragments.sha256 = files.sha256 WHERE repo = ?{where}"
             )
-            rows += self._db.rows(sql, (source.kind, source.version, source.signer, repo, *values))
-        return sorted((_wanted_file(row) for row in rows), key=lambda wanted: wanted.file.record_order)
+            for sha256, body, name, version, arch, products, size in self._db.rows(
+                sql, (source.kind, source.version, source.signer, repo, *values)
+            ):
+                found[sha256] = Fragment(body, name, version, arch, read_products(products), size=size)
+        return found
 
     def set_places(self, repo: str, places: Iterable[tuple[str, str]]) -> None:
         """Remember where files are published: (URI, path) each."""
@@ -243,20 +302,21 @@ class WantedFiles:
             found += (IndexedFile(*row) for row in self._db.rows(sql, (repo, FileState.LIVE, *values)))
         return found
 
-    def lost(self, repo: str, offered: Collection[str]) -> tuple[int, int]:
-        """Count the live files of a repository that are not among the offered URIs, and all its live files."""
-        rows = self._db.rows("SELECT uri FROM files WHERE repo = ? AND state = ?", (repo, FileState.LIVE))
-        return sum(1 for (uri,) in rows if uri not in offered), len(rows)
+    def live_count(self, repo: str | None) -> int:
+        """Count the live files of a repository; None: of all."""
+        where, values = ("", ()) if repo is None else (" AND repo = ?", (repo,))
+        return int(self._db.rows(f"SELECT count(*) FROM files WHERE state = ?{where}", (FileState.LIVE, *values))[0][0])
 
-    def shrunk_since(self, repo: str) -> float | None:
-        """Say since when (epoch seconds) the server has offered suspiciously little."""
-        rows = self._db.rows("SELECT shrunk_since FROM repos WHERE name = ?", (repo,))
-        return rows[0][0] if rows else None
+    def lost(self, repo: str, offered: Collection[str], packages: Collection[str] | None = None) -> list[str]:
+        """List the live files of a repository that are not among the offered URIs.
 
-    def set_shrunk_since(self, repo: str, at: float | None) -> None:
-        """Remember since when the server has offered suspiciously little."""
-        with self._db.transaction() as db:
-            db.execute("UPDATE repos SET shrunk_since = ? WHERE name = ?", (at, repo))
+        Args:
+            repo: The name of the repository.
+            offered: The URIs.
+            packages: Only files of these packages; None: of all.
+        """
+        live = self.uris(repo, packages, FileState.LIVE)
+        return [uri for portion in live for uri in portion if uri not in offered]
 
     def awaited(self) -> frozenset[str]:
         """Give the SHA-256s of all files that are still to be downloaded."""
@@ -284,12 +344,9 @@ def insert_files(db: sqlite3.Connection, repo: str, files: Iterable[PackageFile]
 
 
 def _wanted_file(row: tuple[Any, ...]) -> WantedFile:
-    path, state, reason, unreadable, size, body, name, version, arch, products = row[_FILE_COLUMN_COUNT:]
+    path, state, reason, unreadable = row[_FILE_COLUMN_COUNT:]
     file = read_file(row[:_FILE_COLUMN_COUNT])
-    item = WantedFile(file, path or "", FileState(state), reason or "", Unreadable(unreadable))
-    if body is None:
-        return item
-    return ReadFile.of(item, size, Fragment(body, name, version, arch, read_products(products)))
+    return WantedFile(file, path or "", FileState(state), reason or "", Unreadable(unreadable))
 
 
 def read_file(columns: Sequence[Any]) -> PackageFile:

@@ -11,7 +11,7 @@ from typing import Any
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import LiveFile, Published, ReadyPublication, Retained
+from packrat_agent.model.tree import Intent, LiveFile, ReadyPublication, ReadyTree, Retained
 from packrat_agent.state.database import Database
 from packrat_agent.state.generations import Generations
 from packrat_agent.state.revisions import Revisions
@@ -120,19 +120,28 @@ class LiveFiles:
         return {name: generation + 1 if identity else 0 for name, identity, generation in rows}
 
     def finish(
-        self, published: Published, intended: Collection[LiveFile], withdrawn: Sequence[str], now: float
+        self,
+        tree: ReadyTree | Intent,
+        intended: Collection[LiveFile],
+        written: Iterable[StoredFile],
+        now: float,
+        *,
+        withdrawn: Iterable[str] = (),
+        removed: Iterable[str] = (),
     ) -> None:
         """Write down what was published, and withdraw what the new publications no longer name.
 
         Args:
-            published: What was written and removed.
+            tree: What was published, or is about to be.
             intended: What was passed to `begin`.
-            withdrawn: Package files that the index no longer names.
+            written: What stands there now.
             now: The moment, in epoch seconds.
+            withdrawn: Package files that the index no longer names.
+            removed: Pointers that were removed.
         """
-        repo = published.repo.name
+        repo = tree.repo.name
         with self._db.transaction() as db:
-            self._note_written(repo, published.written, intended, now)
+            self._note_written(repo, written, intended, now)
             db.executemany(
                 "INSERT OR IGNORE INTO published_names (path, sha256) VALUES (?, ?)",
                 [(file.path, file.origin or file.sha256) for file in intended if not file.publication],
@@ -140,11 +149,11 @@ class LiveFiles:
             named: dict[str, set[str]] = {}
             for file in intended:
                 named.setdefault(file.publication, set()).add(file.path)
-            for publication in published.publications:
-                self._note_publication(published.repo, publication, named.get(publication.name, set()), now)
+            for publication in tree.publications:
+                self._note_publication(tree.repo, publication, named.get(publication.name, set()), now)
             self._withdraw(withdrawn, now, 0)
-            self._drop_publications(repo, published.publication_names, now)
-            db.executemany("DELETE FROM live_files WHERE path = ?", [(path,) for path in published.removed])
+            self._drop_publications(repo, tree.publication_names, now)
+            db.executemany("DELETE FROM live_files WHERE path = ?", [(path,) for path in removed])
 
     def _note_written(self, repo: str, written: Iterable[StoredFile], intended: Iterable[LiveFile], now: float) -> None:
         seen = {file.path: file for file in written}
@@ -300,6 +309,16 @@ class LiveFiles:
             db.executemany(
                 "INSERT OR IGNORE INTO published_names (path, sha256) VALUES (?, ?)",
                 [(file.path, origin) for file, origin in adopted],
+            )
+
+    def adopt_withdrawn(self, repo: str, files: Iterable[StoredFile], now: float) -> None:
+        """Remember files that were found beside the package files that they belong to, as withdrawn."""
+        with self._db.transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO live_files (path, repo, publication, sha256, size, mtime_ns, inode, "
+                "verified_at, pointer_rank, retained, withdrawn_at, withdrawn_generation) "
+                f"VALUES (?, ?, '', ?, ?, ?, ?, ?, 0, {Retained.AS_PACKAGE:d}, ?, 0)",
+                [(f.path, repo, f.sha256, f.size, f.mtime_ns, f.inode, now, now) for f in files],
             )
 
     def seen(self, files: Iterable[StoredFile], now: float) -> None:

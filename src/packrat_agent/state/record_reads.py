@@ -7,6 +7,7 @@
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -18,6 +19,14 @@ from packrat_agent.state.packages import FILE_COLUMNS, insert_files, read_file
 log = structlog.get_logger()
 
 _MANY = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """How many records are of files that were not known, and whether one differs from what was known under its URI."""
+
+    new: int
+    differs: bool
 
 
 class RecordReads:
@@ -53,7 +62,7 @@ class RecordReads:
             log.info("reread", reason=reason, text="all records are read again")
         self.on_distrust()
 
-    def unread(self, repo: str, now: float, uris: Collection[str] | None = None) -> frozenset[str]:
+    def unread(self, repo: str, now: float) -> frozenset[str]:
         """Give the URIs of a repository's known files whose records are to be read again before they are used.
 
         Dates that lie in the future come from a clock that was wrong, and say nothing.
@@ -61,15 +70,34 @@ class RecordReads:
         Args:
             repo: The name of the repository.
             now: The moment, in epoch seconds.
-            uris: Which ones to look at; None: all.
         """
-        # A change of one package must not look at all files of a large repository.
-        parts = [("", ())] if uris is None else [_among(some) for some in _portions(list(uris))]
-        found: set[str] = set()
-        for where, values in parts:
-            sql = f"SELECT uri FROM files WHERE repo = ? AND (read_at < ? OR read_at > ?){where}"
-            found.update(uri for (uri,) in self._db.rows(sql, (repo, self._since(), now, *values)))
-        return frozenset(found)
+        sql = "SELECT uri FROM files WHERE repo = ? AND (read_at < ? OR read_at > ?)"
+        return frozenset(uri for (uri,) in self._db.rows(sql, (repo, self._since(), now)))
+
+    def known_among(self, repo: str, uris: Sequence[str], now: float) -> dict[str, bool]:
+        """Map those of some URIs that are of known files to whether their records are trusted.
+
+        Args:
+            repo: The name of the repository.
+            uris: The URIs.
+            now: The moment, in epoch seconds; dates that lie in its future say nothing.
+        """
+        since = self._since()
+        found: dict[str, bool] = {}
+        for some in _portions(uris):
+            where, values = _among(some)
+            for uri, read_at in self._db.rows(f"SELECT uri, read_at FROM files WHERE repo = ?{where}", (repo, *values)):
+                found[uri] = since <= read_at <= now
+        return found
+
+    def read_among(self, repo: str, uris: Sequence[str]) -> list[PackageFile]:
+        """Give the known records of some URIs, in their order."""
+        known: dict[str, PackageFile] = {}
+        for some in _portions(uris):
+            where, values = _among(some)
+            for row in self._db.rows(f"SELECT {FILE_COLUMNS} FROM files WHERE repo = ?{where}", (repo, *values)):
+                known[row[0]] = read_file(row)
+        return [known[uri] for uri in uris if uri in known]
 
     def is_trusted(self, read_at: float) -> bool:
         """Say whether a record that was read at that moment is trusted."""
@@ -79,8 +107,8 @@ class RecordReads:
         """Map the URIs of a repository's known files to when their records were last read."""
         return dict(self._db.rows("SELECT uri, read_at FROM files WHERE repo = ?", (repo,)))
 
-    def note(self, repo: str, files: Sequence[PackageFile], asked_at: float) -> bool:
-        """Remember records that a sync has read; gives whether one differs from what was known under its URI.
+    def note(self, repo: str, files: Sequence[PackageFile], asked_at: float) -> Noted:
+        """Remember records that a sync has read.
 
         Args:
             repo: The name of the repository.
@@ -98,7 +126,7 @@ class RecordReads:
             differing = [file.uri for file in new if file.uri in known]
             if any(self.is_trusted(known[uri][1]) for uri in differing):
                 self.distrust(asked_at, f"{differing[0]} is another file than before")
-        return bool(differing)
+        return Noted(len(new) - len(differing), bool(differing))
 
     def confirm(self, repo: str, files: Sequence[PackageFile], asked_at: float) -> None:
         """Compare records that were read beside the syncs with the known ones; distrust all if one differs.

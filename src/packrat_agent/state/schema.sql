@@ -14,7 +14,7 @@ CREATE TABLE repos (
     kind TEXT NOT NULL,
     distro_versions TEXT NOT NULL,
     show_only_latest INTEGER NOT NULL,
-    shrunk_since REAL
+    tag TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 
 -- A row for each package file that a repository wants.
@@ -47,6 +47,18 @@ CREATE TABLE files (
     PRIMARY KEY (repo, uri)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX files_by_package ON files (repo, package);
+
+-- Live files that the server took away without saying why.
+--   uri    '': the repository itself left the mirror
+--   at     since when, on the steady clock (`settings`), in seconds
+--   held   1: held back until it is confirmed; 0: it went, and counts for a day against what else may go
+CREATE TABLE removals (
+    repo TEXT NOT NULL,
+    uri TEXT NOT NULL,
+    at REAL NOT NULL,
+    held INTEGER NOT NULL,
+    PRIMARY KEY (repo, uri)
+) STRICT, WITHOUT ROWID;
 
 -- A row for each file that the agent has put, or is about to put, below root_dir (path relative to it).
 --   publication ''  a package file; else an index file of that publication
@@ -98,6 +110,13 @@ CREATE TABLE fragments (
     products TEXT NOT NULL,
     PRIMARY KEY (format, fragment_version, signer, sha256)
 ) STRICT;
+
+-- What is being published, from before its first file is written until `live_files` and `publications` have all of it.
+--   body     a compressed JSON object, see intents.py
+CREATE TABLE intents (
+    repo TEXT PRIMARY KEY,
+    body BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- The publications of each repository as last published.
 CREATE TABLE publications (

@@ -8,11 +8,15 @@ from packrat_agent.state.events import Events
 from packrat_agent.state.facts import Facts
 from packrat_agent.state.fragments import Fragments
 from packrat_agent.state.generations import Generations
+from packrat_agent.state.intents import Intents
+from packrat_agent.state.listing import Listing
 from packrat_agent.state.packages import WantedFiles
 from packrat_agent.state.published import LiveFiles
 from packrat_agent.state.record_reads import RecordReads
 from packrat_agent.state.rejections import Rejections
+from packrat_agent.state.removals import Removals
 from packrat_agent.state.revisions import Revisions
+from packrat_agent.state.steady_clock import SteadyClock
 
 
 class Store:
@@ -20,16 +24,27 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._db = Database(path)
+        self._directory = path.parent
         self.revisions = Revisions()
         self.wanted = WantedFiles(self._db, self.revisions)
         self.fragments = Fragments(self._db)
         self.generations = Generations(self._db)
         self.live = LiveFiles(self._db, self.revisions, self.generations)
+        self.intents = Intents(self._db, self.live)
         self.rejections = Rejections(self._db)
         self.chunks = Chunks(self._db)
         self.facts = Facts(self._db)
         self.events = Events(self._db)
+        self.removals = Removals(self._db, SteadyClock(self.facts))
         self.record_reads = RecordReads(self._db, self.facts)
+
+    def new_listing(self) -> Listing:
+        """Make room for a list of the server, beside the state database.
+
+        Raises:
+            DiskError: The disk fails.
+        """
+        return Listing(self._directory)
 
     def close(self) -> None:
         """Close the database."""

@@ -79,7 +79,7 @@ def judge(status: Status, limits: Limits) -> Verdict:
         *_server(status, limits),
         *_full_syncs(status, limits),
         *_repos(status, limits),
-        *_key(status, limits),
+        *_keys(status, limits),
         *_disks(status, limits),
         *_old_indexes(status, limits),
     ]
@@ -171,16 +171,16 @@ def _behind(repo: RepoStatus) -> str:
     return f"{repo.name} by {human_age(repo.lag_s or 0.0)}{work}"
 
 
-def _key(status: Status, limits: Limits) -> Iterator[_Finding]:
-    if status.key is not None and status.key.stale is not None:
-        yield Level.WARNING, status.key.stale
-    if status.key is None or status.key.expires is None:
-        return
-    left_s = status.key.expires - status.at
-    if left_s <= 0:
-        yield Level.CRITICAL, f"the signing key expired {human_age(-left_s)} ago"
-    else:
-        yield limits.key_days.judge(left_s / _DAY_S, low=True), f"the signing key expires in {human_age(left_s)}"
+def _keys(status: Status, limits: Limits) -> Iterator[_Finding]:
+    for name, key in status.named_keys():
+        yield from ((Level.WARNING, text) for text in (key.stale, key.unused) if text is not None)
+        if key.expires is None:
+            continue
+        left_s = key.expires - status.at
+        if left_s <= 0:
+            yield Level.CRITICAL, f"{name} expired {human_age(-left_s)} ago"
+        else:
+            yield limits.key_days.judge(left_s / _DAY_S, low=True), f"{name} expires in {human_age(left_s)}"
 
 
 def _disks(status: Status, limits: Limits) -> Iterator[_Finding]:
@@ -236,8 +236,9 @@ def _figures(status: Status, limits: Limits) -> str:
     if status.full_pass and status.full_pass.ended is not None:
         age_s = max(0.0, status.at - status.full_pass.ended)
         shown.append(_figure("pass_age", age_s, unit="s"))
-    if status.key and status.key.expires is not None:
-        shown.append(_figure("key_days", (status.key.expires - status.at) / _DAY_S))
+    expiries = [key.expires for _, key in status.named_keys() if key.expires is not None]
+    if expiries:
+        shown.append(_figure("key_days", (min(expiries) - status.at) / _DAY_S))
     shown.append(_figure("old_indexes", _old_index_bytes(status), unit="B"))
     shown += [_figure(f"{disk.holds}_free", disk.free_percent, unit="%") for disk in status.disks]
     return " ".join(shown)

@@ -47,16 +47,6 @@ def collect(config: Config) -> None:
         _complaints.pop(path, None)
 
 
-def _replace(path: Path, text: bytes) -> None:
-    spare = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        spare.write_bytes(text)
-        spare.chmod(0o644)
-        spare.replace(path)
-    finally:
-        spare.unlink(missing_ok=True)
-
-
 @asynccontextmanager
 async def serving_metrics(config: Config) -> AsyncIterator[int | None]:
     """Serve /metrics on metrics_listen while the context lasts; gives the port, or None if it is not set.
@@ -89,6 +79,16 @@ def render_metrics(status: Status) -> bytes:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Families(status))
     return generate_latest(registry)
+
+
+def _replace(path: Path, text: bytes) -> None:
+    spare = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        spare.write_bytes(text)
+        spare.chmod(0o644)
+        spare.replace(path)
+    finally:
+        spare.unlink(missing_ok=True)
 
 
 class _Families(Collector):
@@ -173,10 +173,18 @@ def _of_repos(status: Status) -> Iterator[Metric]:
 
 def _of_key_and_disks(status: Status) -> Iterator[Metric]:
     if status.key is not None:
-        yield _gauge("signing", "1 where the repositories are signed.", float(status.key.fingerprint is not None))
+        signing = float(any(key.fingerprint is not None for _, key in status.named_keys()))
+        yield _gauge("signing", "1 where the repositories are signed.", signing)
         yield from _known("key_expires_timestamp_seconds", "When the signing key expires.", status.key.expires)
-        stale = float(status.key.stale is not None)
+        stale = float(any(key.stale is not None for _, key in status.named_keys()))
         yield _gauge("kept_key_stale", "1 where a public key that the operator keeps is not the signing key's.", stale)
+    expiry = _family(
+        "section_key_expires_timestamp_seconds", "When the key of a section of mirror.conf expires.", "section"
+    )
+    for one in status.section_keys:
+        if one.key.expires is not None:
+            expiry.add_metric((one.section,), one.key.expires)
+    yield expiry
     size = _family("disk_size_bytes", "Size of the filesystem.", "holds")
     free = _family("disk_free_bytes", "Bytes that are free for the agent.", "holds")
     for disk in status.disks:

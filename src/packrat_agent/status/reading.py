@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from packrat_agent.config.checks import warn_of_plain_http
+from packrat_agent.config.plain_http import warn_of_plain_http
 from packrat_agent.config.settings import Config
 from packrat_agent.state.database import migrations
 from packrat_agent.state.facts import (
@@ -36,6 +36,7 @@ from packrat_agent.status.values import (
     Event,
     RejectedRecord,
     RepoStatus,
+    SectionKey,
     ServerStatus,
     Status,
     Trouble,
@@ -94,6 +95,7 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
         key=facts.read(KeyInUse),
         disks=tuple(_disks(config)),
         events=tuple(Event(*row) for row in reversed(rows)),
+        section_keys=tuple(SectionKey(section, key) for section, key in facts.section_keys().items()),
     )
 
 
@@ -142,10 +144,8 @@ def _check_schema(db: sqlite3.Connection, path: Path) -> None:
         raise _not_ours(path, f"schema {schema}")
     raise ConfigError(
         f"the state database {path} is of an older packrat-agent (schema {schema}, this one reads {newest})",
-        hint=(
-            "start the "
-            "agent, or restart it if it is running: it brings the database up to date when it starts, and loses nothing"
-        ),
+        hint="start the agent, or restart it if it is running: it brings the database up to date when it starts, and "
+        "loses nothing",
     )
 
 
@@ -242,15 +242,14 @@ def _agent(holder: Holder | None, started: Started | None) -> AgentStatus:
 
 def _server(config: Config, facts: FactsRead) -> ServerStatus:
     health = facts.read(ServerHealth) or ServerHealth(None, None, None, None)
-    login = facts.read(LoginRefusal)
-    refused = login is not None and login.refused is not None
+    login = facts.read(LoginRefusal) or LoginRefusal(None, None)
     return ServerStatus(
         url=health.url or config.packrat.url,
         up=health.up,
         since=health.since,
         reason=health.reason,
-        login_refused=login.refused if login and refused else None,
-        login_refused_since=login.since if login and refused else None,
+        login_refused=login.refused,
+        login_refused_since=None if login.refused is None else login.since,
         plain_http=warn_of_plain_http(config.packrat),
     )
 

@@ -65,7 +65,12 @@ def _head(status: Status) -> Iterator[tuple[str, str, str]]:
         if repo.work is not None:
             yield "at work", repo.work, "cyan"
     if (key := status.key) is not None:
-        yield ("key", *_key(key, status.at))
+        text, style = _key(key, status.at)
+        own = key.fingerprint is None and status.section_keys
+        yield "key", "none of [mirror]: only repositories with a key of their own are signed" if own else text, style
+    for one in status.section_keys:
+        text, style = _key(one.key, status.at)
+        yield "key", f"[{one.section}] {text}", style
     for disk in status.disks:
         free = f"{human_size(disk.free_bytes)} of {human_size(disk.size_bytes)} free ({disk.free_percent:g} %)"
         yield "disk", f"{free} for {disk.holds} {disk.path}", ""
@@ -156,8 +161,8 @@ def list_troubles(status: Status) -> Iterator[tuple[str, str]]:
         yield f"the configuration that it was told to read can't be used: {status.config_error}", "yellow"
     if status.server.plain_http is not None:
         yield status.server.plain_http, "yellow"
-    if status.key is not None and status.key.stale is not None:
-        yield status.key.stale, "yellow"
+    for _, key in status.named_keys():
+        yield from ((text, "yellow") for text in (key.stale, key.unused) if text is not None)
     # Thousands of files may be left out for one reason; the terminal gets a sample of them.
     for rejected in status.rejected[:_LISTED]:
         yield f"rejected {rejected.record}: {rejected.reason}", "red"

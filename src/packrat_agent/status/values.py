@@ -1,6 +1,7 @@
 """The values that status, check and metrics show, and their JSON form."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
@@ -98,6 +99,14 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
+class SectionKey:
+    """The signing key of a section of mirror.conf, such as `repo apt-prod` or `tag prod`."""
+
+    section: str
+    key: KeyInUse
+
+
+@dataclass(frozen=True, slots=True)
 class RejectedRecord:
     """A record of the mirror itself that can't be used, such as one of its repositories."""
 
@@ -134,6 +143,14 @@ class Status:
     key: KeyInUse | None
     disks: tuple[Disk, ...]
     events: tuple[Event, ...]
+    section_keys: tuple[SectionKey, ...] = ()
+
+    def named_keys(self) -> Iterator[tuple[str, KeyInUse]]:
+        """Give each key with its name in a sentence: "the signing key", "the signing key of [tag prod]"."""
+        if self.key is not None:
+            yield "the signing key", self.key
+        for one in self.section_keys:
+            yield f"the signing key of [{one.section}]", one.key
 
     def as_json(self) -> str:
         """Write it as one JSON object; docs/operations.md describes its fields."""

@@ -4,14 +4,13 @@ A signed rpm tells nothing of the package file that it was made from; the origin
 disk and that database are believed only together. A copy is taken if
 
 1. its SHA-256 is the one that the database has for the package file,
-2. it carries a valid signature over its header, of the key that this mirror signs with now or of another subkey of it,
+2. it carries a valid signature over its header, of the key that signs its repository now or of another subkey of it,
 3. its payload is the one that its headers name, and
 4. name, version and architecture in its header are those of the server's record; `reconcile` looks at that.
 """
 
 import hashlib
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -23,7 +22,7 @@ from packrat_agent.formats.interface import Format, Treatment
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.verify import verifies_by_family
 from packrat_agent.model.entries import Fragment, Product, StoredFile
-from packrat_agent.state.packages import ReadFile, WantedFile
+from packrat_agent.model.records import Repo
 from packrat_agent.sync.context import MirrorContext
 from packrat_core.errors import Refused
 from packrat_core.fs.open import open_regular
@@ -35,29 +34,30 @@ log = structlog.get_logger()
 
 _THREADS = 2
 
-Recalled = tuple[str, int, Fragment]
-"""SHA-256 of a package file, the size of its signed copy in bytes, and its fragment."""
-
 
 def recall_signed(
-    context: MirrorContext, form: Format, wanted_files: Sequence[WantedFile], untracked: Mapping[str, StoredFile]
-) -> tuple[list[WantedFile], list[Recalled]]:
-    """Fill in the fragments of package files whose signed copies are on disk already.
+    context: MirrorContext,
+    repo: Repo,
+    form: Format,
+    lacking: Collection[str],
+    untracked: Mapping[str, StoredFile],
+) -> dict[str, Fragment]:
+    """Read the fragments of package files whose signed copies are on disk already.
 
     Args:
         context: The mirror; without a takeover under way nothing is looked for.
-        form: The repository's type.
-        wanted_files: The files as the state database knows them.
+        repo: The repository.
+        form: Its type.
+        lacking: The SHA-256s of the package files of which nothing is known yet.
         untracked: Path → hashed files below `root_dir` that the state database doesn't know.
 
     Returns:
-        The files, and what was read of those that were filled in.
+        SHA-256 of a package file → its fragment, for those whose signed copies are on disk.
     """
-    key, takeover = context.key, context.takeover
+    key, takeover = context.key_of(repo), context.takeover
     if takeover is None or key is None or form.treatment is not Treatment.SIGNED or not untracked:
-        return list(wanted_files), []
+        return {}
     by_hash = {file.sha256: path for path, file in untracked.items()}
-    lacking = {item.file.sha256 for item in wanted_files if not isinstance(item, ReadFile) and not item.unreadable}
     at_hand = [
         (sha256, copy)
         for sha256 in sorted(lacking)
@@ -65,21 +65,18 @@ def recall_signed(
     ]
 
     # The other agent's database only says where to look: each copy is verified before it is believed.
-    def read(pair: tuple[str, str]) -> tuple[int, Fragment] | None:
+    def read(pair: tuple[str, str]) -> Fragment | None:
         return _read(pair[1], context.root / by_hash[pair[1]], form, key, context.staging)
 
     with ThreadPoolExecutor(_THREADS) as threads:
         results = zip(at_hand, threads.map(read, at_hand), strict=True)
-        found = {sha256: taken for (sha256, _), taken in results if taken is not None}
+        found = {sha256: fragment for (sha256, _), fragment in results if fragment is not None}
     if at_hand:
         log.info("recalled", format=form.kind, signed=len(found), others=len(at_hand) - len(found))
-    filled = [
-        ReadFile.of(item, *found[item.file.sha256]) if item.file.sha256 in found else item for item in wanted_files
-    ]
-    return filled, [(sha256, size, fragment) for sha256, (size, fragment) in found.items()]
+    return found
 
 
-def _read(sha256: str, path: Path, form: Format, key: SigningKey, scratch: Path) -> tuple[int, Fragment] | None:
+def _read(sha256: str, path: Path, form: Format, key: SigningKey, scratch: Path) -> Fragment | None:
     """Read a signed copy; None where it is not what the database says, or not signed with this key."""
     with suppress(OSError, Refused), open_regular(path) as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
@@ -92,7 +89,6 @@ def _read(sha256: str, path: Path, form: Format, key: SigningKey, scratch: Path)
         check_payload(file)
         # The very file that was checked, whatever stands at its path meanwhile.
         fragment = form.read(Path(f"/proc/self/fd/{file.fileno()}"), scratch)
-        size = os.fstat(file.fileno()).st_size
-        # The size of the package file is not known. It is not needed where another file stands in its place.
-        return size, replace(fragment, products=(Product("", sha256, size),))
+        # The size is that of the copy. That of the package file is not needed where another file stands in its place.
+        return replace(fragment, products=(Product("", sha256, fragment.size),))
     return None

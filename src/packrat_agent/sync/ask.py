@@ -1,22 +1,25 @@
 """Asks the server which files a repository wants: the first step of its sync.
 
-1. The server lists URIs. Records that are known already are not read again, unless they are distrusted.
-   Where clients of the repository know yanked files, deprecated ones are listed, too, and marked.
+1. The server lists URIs; they go to disk as they come. Records that are known already are not read again, unless they
+   are distrusted. Where clients of the repository know yanked files, deprecated ones are listed, too, and marked.
 2. What is read is remembered portion by portion, so that a sync that breaks off goes on where it was.
 3. A list that differs from what is known is a change; from that moment on the repository is behind the server.
 """
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.records import PackageFile, Repo, Wanted
+from packrat_agent.model.records import PackageFile, Rejection, Repo, Wanted
+from packrat_agent.state.listing import Listing
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.repo_work import WorkNotes
-from packrat_agent.upstream.client import Packrat
+from packrat_agent.upstream.client import Packrat, Which
+from packrat_agent.upstream.package_files import RECORDS_AT_ONCE, Rejected, Unread, reject_uri
 from packrat_core.aio.threads import in_thread
+from packrat_core.cinp.listing import Sink
 
 
 async def ask_wanted(repo: Repo, order: Order, server: Packrat, context: MirrorContext, work: WorkNotes) -> Wanted:
@@ -35,43 +38,84 @@ async def ask_wanted(repo: Repo, order: Order, server: Packrat, context: MirrorC
     if order.packages is not None and not order.packages:
         return Wanted(frozenset(), (), ())
     store, asked_at = context.store, time.time()
-    listed, yanked = await _list(repo, order, server)
-    known = await in_thread(store.wanted.known, repo.name, order.packages)
-    some = None if order.packages is None else known.keys()
-    unread = await in_thread(store.record_reads.unread, repo.name, asked_at, some)
+    marks = server.has_kept and FORMATS[repo.kind].has_yanked
+    listing = await _list(repo, order, server, context, Which.KEPT if marks else Which.WANTED)
+    # In this order a file that is deprecated, or no longer, between the two answers is in the first all the same.
+    yanked: Collection[str] = await _list(repo, order, server, context, Which.DEPRECATED) if marks else frozenset()
     # What can't be used may be usable to a newer agent, so a full sync tries it again.
     unusable = {} if order.reread else await in_thread(store.rejections.known, repo.name)
-    if _is_change(listed, known, unusable) or any(file.yanked != (uri in yanked) for uri, file in known.items()):
+    compared = await in_thread(_compare, listing, repo, order, unusable, context, asked_at)
+    if compared.is_change or await in_thread(store.wanted.are_marks_other, repo.name, order.packages, yanked):
         await in_thread(store.facts.note_behind, repo.name, order.heard_at or asked_at)
-    trusted = {uri: file for uri, file in known.items() if uri not in unread}
-    unseen = [uri for uri in listed if uri not in trusted and uri not in unusable]
-    new = sum(1 for uri in unseen if uri not in known)
-    work.read(len(unseen), new)
+    new = compared.new
+    work.read(listing.unread_count, new)
+    files = list(compared.files)
 
-    async def remember(files: Sequence[PackageFile], left: int) -> None:
+    async def remember(read: Sequence[PackageFile], left: int) -> None:
         nonlocal new
-        new -= sum(1 for file in files if file.uri not in known)
-        # A dry run remembers nothing, not even the repository that the records are of.
-        if not context.dry_run and await in_thread(store.record_reads.note, repo.name, files, asked_at):
-            # It holds what the index says of the URI's former file.
-            store.revisions.advance(repo.name)
+        if context.dry_run:
+            # A dry run remembers nothing, not even the repository that the records are of.
+            files.extend(read)
+        else:
+            noted = await in_thread(store.record_reads.note, repo.name, read, asked_at)
+            new -= noted.new
+            if noted.differs:
+                # It holds what the index says of the URI's former file.
+                store.revisions.advance(repo.name)
         work.read(left, min(new, left))
 
     turn = partial(context.turns.records.one, urgent=not order.reread)
-    return _mark(await server.read_listed(listed, trusted, unusable, remember, turn), yanked)
+    unread = Unread(listing.unread_count, listing.portions(RECORDS_AT_ONCE, unread=True))
+    await server.read_unread(unread, compared.rejected, remember, turn)
+    marked = (replace(file, yanked=True) if file.uri in yanked else file for file in files)
+    return Wanted(listing, tuple(marked), compared.rejected.all(), yanked)
 
 
-async def _list(repo: Repo, order: Order, server: Packrat) -> tuple[list[str], frozenset[str]]:
-    """Ask for the URIs of all files, and of those that are yanked."""
-    if server.has_kept and FORMATS[repo.kind].has_yanked:
-        return await server.list_kept(repo, order.packages)
-    return await server.list_wanted(repo, order.packages), frozenset()
+async def _list(repo: Repo, order: Order, server: Packrat, context: MirrorContext, which: Which) -> Listing:
+    listing = await in_thread(context.store.new_listing)
+    sink = Sink(listing.clear, lambda uris: in_thread(listing.add, uris))
+    await server.list_wanted_into(sink, repo, order.packages, which)
+    return listing
 
 
-def _mark(wanted: Wanted, yanked: Collection[str]) -> Wanted:
-    files = (f if f.yanked == (f.uri in yanked) else replace(f, yanked=not f.yanked) for f in wanted.files)
-    return replace(wanted, files=tuple(files))
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """How a listing differs from what is known.
+
+    new: The number of files to read that are not known. files: The trusted records, in a dry run.
+    """
+
+    is_change: bool
+    new: int
+    rejected: Rejected
+    files: Sequence[PackageFile]
 
 
-def _is_change(listed: Collection[str], known: Mapping[str, PackageFile], unusable: Mapping[str, str]) -> bool:
-    return not known.keys() <= set(listed) or any(uri not in known and uri not in unusable for uri in listed)
+def _compare(
+    listing: Listing, repo: Repo, order: Order, unusable: Mapping[str, str], context: MirrorContext, asked_at: float
+) -> _Compared:
+    """Mark what is to be read, and look for what differs."""
+    reads, rejected = context.store.record_reads, Rejected()
+    files: list[PackageFile] = []
+    new = known_count = 0
+    is_change = False
+    for portion in listing.portions():
+        known = reads.known_among(repo.name, portion, asked_at)
+        known_count += len(known)
+        unread: list[str] = []
+        for uri in portion:
+            if known.get(uri):
+                continue
+            is_change = is_change or (uri not in known and uri not in unusable)
+            rejection = Rejection(uri, unusable[uri]) if uri in unusable else reject_uri(uri)
+            if rejection is not None:
+                rejected.add(rejection)
+                continue
+            unread.append(uri)
+            new += uri not in known
+        listing.mark_unread(unread)
+        if context.dry_run:
+            files += reads.read_among(repo.name, [uri for uri in portion if known.get(uri)])
+    # Each known file that is listed was counted once, so any other is gone.
+    is_change = is_change or known_count < context.store.wanted.count(repo.name, order.packages)
+    return _Compared(is_change, new, rejected, files)

@@ -1,11 +1,13 @@
 """Builds what is published from package files: reads each once, and signs or unpacks it if its type asks for that."""
 
 import tempfile
+from collections import ChainMap
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 from packrat_agent.formats.interface import Format, Treatment
 from packrat_agent.formats.record_names import published_name
@@ -19,28 +21,28 @@ from packrat_agent.model.entries import (
     Plan,
     Product,
     Refusal,
-    StagedFile,
 )
 from packrat_agent.model.tree import LiveFile
 from packrat_agent.sync.plan import published_before
 from packrat_core.errors import PackratError, Refused
+from packrat_core.fs.disk_errors import as_disk_error
 
 _THREADS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What is available: staged files, why others could not be fetched, and fragments, by SHA-256.
+    """What is available: verified files in staging, why others could not be fetched, and fragments, by SHA-256.
 
-    known: (size of the package file, fragment). published_names: path → the package file that it has always stood for.
+    known: what was read before. published_names: path → the package file that it has always stood for.
     claims: path → the SHA-256 that stands there for a file outside the plan; needed where files share products.
     """
 
     root: Path
     staging: Path
-    staged: Mapping[str, StagedFile]
+    staged: Mapping[str, Path]
     failed: Mapping[str, PackratError]
-    known: Mapping[str, tuple[int, Fragment]]
+    known: Mapping[str, Fragment]
     published_names: Mapping[str, str]
     claims: Mapping[str, str]
 
@@ -55,12 +57,12 @@ class Made:
 
     entries: list[Entry] = field(default_factory=list)
     packages: list[LiveFile] = field(default_factory=list)
-    fresh: dict[str, tuple[int, Fragment]] = field(default_factory=dict)
+    fresh: dict[str, Fragment] = field(default_factory=dict)
     failed: list[Refusal] = field(default_factory=list)
     unreadable: list[Refusal] = field(default_factory=list)
     disagreeing: list[Refusal] = field(default_factory=list)
     unneeded: list[Path] = field(default_factory=list)
-    claims: dict[str, str] = field(default_factory=dict)
+    claims: ChainMap[str, str] = field(default_factory=ChainMap)
 
 
 def parts_of(path: str, sha256: str, fragment: Fragment) -> tuple[Part, ...]:
@@ -104,7 +106,8 @@ def make(plan: Plan, form: Format, signer: PackageSigner | None, material: Mater
         SigningError: the key does not sign.
         DiskError: staging can't be written.
     """
-    made = Made(claims=dict(material.claims))
+    # The claims of standing entries are only looked up: there may be 100,000 of them.
+    made = Made(claims=ChainMap({}, cast(dict[str, str], material.claims)))
     made.claims.update((part.path, part.sha256) for kept in plan.keep for part in kept.parts)
     waiting = [
         placement for placement in (*plan.keep, *plan.link, *plan.fetch) if _at_hand(placement, plan, material, made)
@@ -113,13 +116,13 @@ def make(plan: Plan, form: Format, signer: PackageSigner | None, material: Mater
     below = len(plan.repo.directory) + 1
     for placement in waiting:
         sha256 = placement.file.sha256
-        known = fresh.get(sha256) or material.known.get(sha256)
-        if known is None:
+        fragment = fresh.get(sha256) or material.known.get(sha256)
+        if fragment is None:
             continue
         # What was checked when it was published need not be checked at every sync.
         known_before = sha256 not in fresh and plan.is_in_place(placement)
-        reason = None if known_before else _disagreement(placement, form, known[1], material)
-        packages = [] if plan.is_in_place(placement) else _packages(placement, known[1], plan, material, made)
+        reason = None if known_before else _disagreement(placement, form, fragment, material)
+        packages = [] if plan.is_in_place(placement) else _packages(placement, fragment, plan, material, made)
         if reason is None and isinstance(packages, str):
             reason = packages
         if reason is not None or isinstance(packages, str):
@@ -127,8 +130,7 @@ def make(plan: Plan, form: Format, signer: PackageSigner | None, material: Mater
             continue
         made.claims.update((package.path, package.sha256) for package in packages)
         made.packages += packages
-        size = next((product.size for product in known[1].products if not product.name), known[0])
-        made.entries.append(Entry(placement.file, placement.path[below:], size, known[1]))
+        made.entries.append(Entry(placement.file, placement.path[below:], fragment))
     made.fresh = fresh
     return made
 
@@ -149,20 +151,19 @@ def _are_parts_at_hand(placement: Placement, plan: Plan, material: Material) -> 
 
 def _is_known(placement: Placement, plan: Plan, material: Material) -> bool:
     """Tell whether the fragment is known and all its products are available."""
-    known = material.known.get(placement.file.sha256)
-    if known is None:
+    fragment = material.known.get(placement.file.sha256)
+    if fragment is None:
         return False
-    return not known[1].products or _are_parts_at_hand(placement, plan, material)
+    return not fragment.products or _are_parts_at_hand(placement, plan, material)
 
 
 def _read_all(
     placements: list[Placement], form: Format, signer: PackageSigner | None, material: Material, made: Made
-) -> dict[str, tuple[int, Fragment]]:
+) -> dict[str, Fragment]:
     once = list({placement.file.sha256: placement for placement in placements}.values())
 
-    def read(placement: Placement) -> tuple[int, Fragment] | str:
-        staged = material.staged.get(placement.file.sha256)
-        path = staged.path if staged is not None else material.root / placement.path
+    def read(placement: Placement) -> Fragment | str:
+        path = material.staged.get(placement.file.sha256, material.root / placement.path)
         try:
             return _read(path, form, signer, material.staging)
         except (Refused, OSError) as error:
@@ -183,22 +184,23 @@ def _read_all(
             fresh[placement.file.sha256] = result
     made.unreadable = [Refusal(p.file, reasons[p.file.sha256]) for p in placements if p.file.sha256 in reasons]
     made.unneeded = [
-        staged.path
-        for sha256, (_, fragment) in fresh.items()
+        staged
+        for sha256, fragment in fresh.items()
         if fragment.products and (staged := material.staged.get(sha256)) is not None
     ]
     return fresh
 
 
-def _read(path: Path, form: Format, signer: PackageSigner | None, staging: Path) -> tuple[int, Fragment]:
-    size = path.lstat().st_size
-    if signer is None:
-        return size, form.read(path, staging)
-    signed = sign_package(path, staging, signer)
+def _size_of(path: Path) -> int:
+    with as_disk_error("read", path):
+        return path.lstat().st_size
+
+
+def _read(path: Path, form: Format, signer: PackageSigner | None, staging: Path) -> Fragment:
+    signed = None if signer is None else sign_package(path, staging, signer)
     if signed is None:
-        return size, form.read(path, staging)
-    fragment = form.read(signed.path, staging)
-    return size, replace(fragment, products=(Product("", signed.sha256, signed.size),))
+        return form.read(path, staging)
+    return replace(form.read(staging / signed.sha256, staging), products=(signed,), size=path.lstat().st_size)
 
 
 def _disagreement(placement: Placement, form: Format, fragment: Fragment, material: Material) -> str | None:
@@ -226,7 +228,7 @@ def _packages(
         if part.path in made.claims or (isinstance(placement, KnownPlacement) and part in plan.in_place):
             continue
         staged = material.staged.get(part.sha256)
-        size = sizes[part.sha256] if staged is None else staged.size
+        size = sizes[part.sha256] if staged is None else _size_of(staged)
         origin = file.sha256 if part.path == placement.path else ""
         packages.append(LiveFile(part.path, "", part.sha256, size, origin=origin))
     return packages

@@ -5,26 +5,28 @@ and the state database goes one after the other.
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
 
-from packrat_agent.formats.interface import Format, RenderRequest, Treatment, tell_ahead, tell_held
-from packrat_agent.model.entries import Entry, Plan
+from packrat_agent.formats.interface import Change, Format, RenderRequest, Treatment, tell_ahead, tell_held
+from packrat_agent.model.entries import Entry, Fragment, Plan
 from packrat_agent.model.tree import ReadyTree, Tree
 from packrat_agent.publish.gc import collect_garbage
 from packrat_agent.publish.signing import declare_unsigned, sign_tree
 from packrat_agent.state.fragment_backup import keep
-from packrat_agent.state.packages import ReadFile, WantedFile
+from packrat_agent.state.packages import FileState, WantedFile
 from packrat_agent.state.store import Store
+from packrat_agent.sync.belongings import without_needed
 from packrat_agent.sync.build import Made, Material, make
 from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.download import Fetched
 from packrat_agent.sync.gains import Before, find_gains, new_refusals, of_entries, refused_for_good, standing
-from packrat_agent.sync.last_renders import Basis, LastRender
+from packrat_agent.sync.last_renders import Basis
+from packrat_agent.sync.roll_forward import roll_forward
 from packrat_agent.sync.scope import Scope
 from packrat_agent.sync.turns import RepoTurn
 from packrat_core.aio.threads import in_thread
@@ -36,7 +38,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """All that one build needs; `context.staging` is the sync's own staging directory."""
+    """All that one build needs; `context.staging` is the sync's own staging directory.
+
+    `fragments` has what was read before, under the SHA-256s of the package files.
+    """
 
     basis: Basis
     scope: Scope
@@ -44,6 +49,7 @@ class Build:
     order: Order
     before: Before
     wanted_files: Sequence[WantedFile]
+    fragments: Mapping[str, Fragment]
     plan: Plan
     fetched: Fetched
     context: MirrorContext
@@ -53,13 +59,6 @@ class Build:
     def store(self) -> Store:
         """The state database."""
         return self.context.store
-
-
-@dataclass(frozen=True, slots=True)
-class _Rendered:
-    entries: Sequence[Entry]
-    tree: Tree
-    now: datetime
 
 
 async def build_repo(build: Build, turn: RepoTurn) -> None:
@@ -79,35 +78,63 @@ async def build_repo(build: Build, turn: RepoTurn) -> None:
     made = await in_thread(_make, build)
     async with publishing:
         await in_thread(_note, build, made)
+        if _changes_nothing(build, made):
+            await in_thread(_settle_unchanged, build, made)
+            return
     # 6. Render; the date is an input, rendering reads no clock.
     await turn.until_rested()
-    rendered = await in_thread(_render, build, made)
+    tree, now = await in_thread(_render, build, made)
     async with publishing:
-        await in_thread(_make_live, build, made, rendered)
+        await in_thread(_make_live, build, made, tree, now)
     if build.result.publications:
         turn.rest()
 
 
 def _make(build: Build) -> Made:
-    return make(build.plan, build.form, build.context.signer_of(build.form), _material(build))
+    return make(build.plan, build.form, build.context.signer_of(build.form, build.scope.repo), _material(build))
 
 
-def _render(build: Build, made: Made) -> _Rendered:
-    now = datetime.now(UTC)
+def _changes_nothing(build: Build, made: Made) -> bool:
+    """Tell, before anything is rendered, that the index and the package files stay as they are."""
+    scope = build.scope
+    return (
+        scope.packages is not None
+        and not (made.packages or build.plan.withdraw or made.failed or made.unreadable or made.disagreeing)
+        and _by_uri(made.entries) == _by_uri(scope.before)
+    )
+
+
+def _by_uri(entries: Sequence[Entry]) -> Mapping[str, tuple[Entry, bool]]:
+    # Records that differ in their mark alone are equal.
+    return {entry.file.uri: (entry, entry.file.yanked) for entry in entries}
+
+
+def _settle_unchanged(build: Build, made: Made) -> None:
     facts = build.store.live.facts(build.scope.repo.name)
-    entries = sorted((*build.scope.standing, *made.entries), key=lambda entry: entry.file.record_order)
-    settings, chunks, memo = build.context.settings, build.store.chunks, build.scope.memo
-    request = RenderRequest(build.scope.repo, entries, settings, now, chunks, facts, memo)
-    return _Rendered(entries, build.form.render(request), now)
+    build.result.ahead = tell_ahead(facts.values(), datetime.now(UTC))
+    _settle(build, made, build.scope.last.held)
 
 
-def _make_live(build: Build, made: Made, rendered: _Rendered) -> None:
+def _render(build: Build, made: Made) -> tuple[Tree, datetime]:
+    scope, now = build.scope, datetime.now(UTC)
+    facts = build.store.live.facts(scope.repo.name)
+    entries, change = scope.last.entries, None
+    if scope.packages is None:
+        entries.replace((), made.entries)
+    else:
+        entries.replace(scope.packages, made.entries)
+        change = Change(scope.before, made.entries)
+    settings, chunks = build.context.settings_of(scope.repo), build.store.chunks
+    request = RenderRequest(scope.repo, entries, settings, now, chunks, facts, scope.memo, change)
+    return build.form.render(request), now
+
+
+def _make_live(build: Build, made: Made, tree: Tree, now: datetime) -> None:
     repo, store, result = build.scope.repo, build.store, build.result
-    tree = rendered.tree
-    result.held = tell_held({publication.name: publication.facts for publication in tree.publications})
+    held = tell_held({publication.name: publication.facts for publication in tree.publications})
     # 7. Sign what changed.
     identities = store.live.identities(repo.name)
-    key = build.context.key
+    key = build.context.key_of(repo)
     ready = declare_unsigned(tree, identities) if key is None else sign_tree(tree, key, identities, store.chunks)
     # 8. Make live, recorded before and after.
     facts = store.live.facts(repo.name)
@@ -118,26 +145,40 @@ def _make_live(build: Build, made: Made, rendered: _Rendered) -> None:
     if ready.publications or made.packages or withdrawn or gone:
         _publish(build, ready, made, withdrawn)
     facts |= {publication.name: publication.facts for publication in ready.publications}
-    result.ahead = tell_ahead((facts[name] for name in ready.publication_names), rendered.now)
+    result.ahead = tell_ahead((facts[name] for name in ready.publication_names), now)
+    _settle(build, made, held)
+    store.chunks.save()
+    # 9. Collect garbage.
+    if result.publications:
+        _remove_old_indexes(build)
+
+
+def _settle(build: Build, made: Made, held: str | None) -> None:
+    """Note what is live now, and leave the next sync what it may start from.
+
+    Args:
+        build: What was built.
+        made: What was made.
+        held: What the publications leave out until the operator confirms it.
+    """
+    repo, store = build.scope.repo, build.store
+    build.result.held = "; ".join(reason for reason in (build.result.held, held) if reason) or None
     for path in made.unneeded:
         path.unlink(missing_ok=True)
     store.live.reinstate(repo.name, (part.path for placement in build.plan.keep for part in placement.parts))
     store.wanted.set_live(repo.name, made.entries, build.scope.packages)
     done("live-noted")
-    store.chunks.save()
-    # 9. Collect garbage.
-    if result.publications:
-        _remove_old_indexes(build)
     if not (made.failed or made.unreadable or made.disagreeing):
         # Each file on disk now belongs to an entry or is withdrawn, so that the next sync may start from here.
         refused = frozenset(refusal.file.package for refusal in build.plan.refused)
-        build.context.last_renders.keep(build.basis, LastRender(rendered.entries, refused, build.scope.memo))
+        build.context.last_renders.keep(build.basis, replace(build.scope.last, refused=refused, held=held))
 
 
 def _remove_old_indexes(build: Build) -> None:
     """Remove indexes that no client can still want: a busy repository would fill the disk before the full sync."""
     store, context = build.store, build.context
     expired = store.generations.expired_indexes(build.scope.repo.name, time.time(), context.retention)
+    expired = without_needed(store, expired)
     collect_garbage(context.root, expired, context.kept)
     store.live.forget(expired)
     done("indexes-collected")
@@ -145,7 +186,6 @@ def _remove_old_indexes(build: Build) -> None:
 
 def _material(build: Build) -> Material:
     plan = build.plan
-    read = (item for item in build.wanted_files if isinstance(item, ReadFile))
     paths = None if build.scope.packages is None else {p.path for p in (*plan.keep, *plan.link, *plan.fetch)}
     accompanied = build.form.treatment is Treatment.ACCOMPANIED
     if accompanied and plan.fetch:
@@ -157,7 +197,7 @@ def _material(build: Build) -> Material:
         build.context.staging,
         build.fetched.staged,
         build.fetched.failed,
-        {item.file.sha256: (item.size, item.fragment) for item in read},
+        build.fragments,
         names,
         build.scope.claims() if accompanied or build.form.treatment is Treatment.UNPACKED else {},
     )
@@ -165,10 +205,14 @@ def _material(build: Build) -> Material:
 
 def _note(build: Build, made: Made) -> None:
     wanted, repo = build.store.wanted, build.scope.repo.name
-    source = build.context.source_of(build.form)
-    fresh = [(sha, *read) for sha, read in made.fresh.items()]
-    build.store.fragments.save(source, fresh)
-    keep(build.context.root, source, fresh, build.wanted_files)
+    # What a failing disk left half published would mislead what is rendered next.
+    roll_forward(repo, build.store, build.context.root, build.context.kept)
+    source = build.context.source_of(build.form, build.scope.repo)
+    build.store.fragments.save(source, made.fresh)
+    # Live files have a backup already.
+    waiting = {item.file.sha256 for item in build.wanted_files if item.state is not FileState.LIVE}
+    read_before = {sha256: fragment for sha256, fragment in build.fragments.items() if sha256 in waiting}
+    keep(build.context.root, source, read_before | made.fresh)
     wanted.refuse(repo, made.unreadable, unreadable=True)
     wanted.refuse(repo, made.disagreeing)
     wrong_bytes = [sha for sha, error in build.fetched.failed.items() if isinstance(error, ServerBroken)]
@@ -183,7 +227,7 @@ def _note(build: Build, made: Made) -> None:
 
 def _publish(build: Build, tree: ReadyTree, made: Made, withdrawn: Sequence[str]) -> None:
     result, repo = build.result, build.scope.repo
-    make_live(tree, made.packages, withdrawn, build.store.live, build.context)
+    make_live(tree, made.packages, withdrawn, build.context)
     now = of_entries(repo, made.entries)
     gains = find_gains(build.before.indexed, now, standing(now, build.order.untracked), build.form.treatment)
     result.publications = [publication.name for publication in tree.publications]

@@ -15,6 +15,8 @@ from packrat_agent.publish.claim import check_mounted
 from packrat_agent.publish.gc import collect_garbage, remove_empty_directories
 from packrat_agent.state.facts import TakeoverUnderWay
 from packrat_agent.state.fragment_backup import drop
+from packrat_agent.state.fragments import FragmentSource
+from packrat_agent.sync.belongings import owned_last, take_for_withdrawn, without_needed
 from packrat_agent.sync.context import MirrorContext, Summary
 from packrat_agent.sync.disk_look import Look, find_untracked
 from packrat_agent.sync.staging import clear_staging
@@ -44,15 +46,17 @@ async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[
     check_mounted(context.root)
     expired = await in_thread(store.generations.expired, time.time(), context.retention)
     removed: list[str] = []
-    for portion in _portions(expired):
-        async with publishing:
-            removed += await in_thread(_collect_withdrawn, context, portion)
+    for expired_files in await in_thread(owned_last, store, expired):
+        for portion in _portions(expired_files):
+            async with publishing:
+                removed += await in_thread(_collect_withdrawn, context, portion)
     done("garbage-noted")
     async with publishing:
         untracked = await in_thread(_removable, context, seen, summary)
-    for portion in _portions(untracked):
-        async with publishing:
-            removed += await in_thread(_collect_untracked, context, portion)
+    for untracked_files in await in_thread(owned_last, store, untracked):
+        for portion in _portions(untracked_files):
+            async with publishing:
+                removed += await in_thread(_collect_untracked, context, portion)
     async with publishing:
         await in_thread(_tidy_up, context, seen)
         if not (summary.errors or summary.rejected):
@@ -79,6 +83,7 @@ def _collect_withdrawn(context: MirrorContext, paths: Iterable[str]) -> list[str
     store, is_in_use = context.store, _is_in_use(context)
     withdrawn = store.live.withdrawn_of(paths)
     expired = [path for path in paths if path in withdrawn and not is_in_use(path)]
+    expired = without_needed(store, expired)
     gone = collect_garbage(context.root, expired, context.kept)
     store.live.forget(expired)
     return gone
@@ -87,6 +92,8 @@ def _collect_withdrawn(context: MirrorContext, paths: Iterable[str]) -> list[str
 def _collect_untracked(context: MirrorContext, paths: Iterable[str]) -> list[str]:
     ours, is_in_use = context.store.live.known_of(paths), _is_in_use(context)
     untracked = [path for path in paths if path not in ours and not is_in_use(path)]
+    belonging = take_for_withdrawn(context, untracked)
+    untracked = [path for path in untracked if path not in belonging]
     gone = collect_garbage(context.root, untracked, context.kept, _tell_denied)
     for path in gone:
         log.info("untracked", path=path, text="not of this mirror, not a keep file; removed")
@@ -108,6 +115,8 @@ def _tidy_up(context: MirrorContext, seen: Look) -> None:
     store, root = context.store, context.root
     remove_empty_directories(root, seen.found.empty, context.kept)
     clear_staging(context.staging, store.wanted.awaited(), context.turns.is_working)
-    sources = [context.source_of(form) for form in FORMATS.values()]
+    repos = [repo for repo in store.wanted.repos() if repo.kind in FORMATS]
+    sources = {context.source_of(FORMATS[repo.kind], repo) for repo in repos}
+    sources |= {FragmentSource(form.kind, form.fragment_version) for form in FORMATS.values()}
     store.fragments.forget_unneeded(sources)
     drop(root, store.wanted.hashes(), sources)

@@ -1,45 +1,44 @@
 """Makes a tree live, in the one order that leaves nothing unknown after a crash.
 
-1. Intent: the state database learns every path that is about to be written.
-2. Files: package files and content go under names that nothing points at yet.
+1. Intent: the state database learns everything that is about to be done.
+2. Files: package files and content go under names that nothing points at yet; the new pointers are made ready beside
+   the tree.
 3. Pointers: each is replaced by one rename; from here on clients see the new index.
 4. Commit: the state database learns what was written and what is withdrawn.
 5. Unlink: what staging no longer needs is removed. Withdrawn files go later, by garbage collection.
 
-After a crash in 1 to 3, the next full sync finds the paths of step 1 on disk, checks their hashes, and publishes again.
+After a crash in 1 or 2, clients have the former publication, and the next sync takes what lies in its place already by
+its hash. After one in 3, `roll_forward` completes the publication as the first thing at the next start.
 """
 
 import time
 from collections.abc import Sequence
 
-from packrat_agent.model.tree import LiveFile, Published, ReadyTree
+from packrat_agent.model.tree import LiveFile, ReadyTree
+from packrat_agent.publish.pointers import discard_pointers
 from packrat_agent.publish.writer import discard_staged, intend, publish
-from packrat_agent.state.published import LiveFiles
 from packrat_agent.sync.context import MirrorContext
 from packrat_core.failpoints import done
 
 
-def make_live(
-    tree: ReadyTree, packages: Sequence[LiveFile], withdrawn: Sequence[str], live: LiveFiles, context: MirrorContext
-) -> Published:
+def make_live(tree: ReadyTree, packages: Sequence[LiveFile], withdrawn: Sequence[str], context: MirrorContext) -> None:
     """Publish a tree and its package files, recorded before and after.
 
     Args:
         tree: the changed publications, signed or declared unsigned.
         packages: staged package files and the paths that they go to.
         withdrawn: package files that no index names any more.
-        live: the disk side of the state database.
-        context: where root_dir and staging are.
+        context: the state database, and where root_dir and staging are.
 
     Raises:
-        DiskError: the disk failed; the rest stays as it was published before.
+        DiskError: the disk failed; what can't be completed stays as it was published before.
     """
-    pointers = live.pointers(tree.repo.name)
-    intended = intend(tree, packages)
-    live.begin(tree.repo.name, intended)
+    store = context.store
+    intent = intend(tree, packages, withdrawn, store.live.pointers(tree.repo.name))
+    store.intents.begin(intent)
     done("publish-noted")
-    published = publish(tree, packages, context.root, context.staging, intended, pointers)
-    live.finish(published, intended, withdrawn, time.time())
+    written = publish(tree, packages, intent, context.root, context.staging)
+    store.intents.end(intent, written, time.time())
     done("published-noted")
+    discard_pointers(context.root, tree.repo)
     discard_staged(packages, context.staging)
-    return published

@@ -1,16 +1,17 @@
 """What a sync builds on, what it is asked to do, and what it did."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packrat_agent.config.settings import Config, PackageSigning
 from packrat_agent.formats.interface import Format, RenderSettings, Treatment
 from packrat_agent.gpg.rpmsign import PackageSigner
 from packrat_agent.gpg.signing_key import SigningKey
+from packrat_agent.gpg.signing_keys import SigningKeys
 from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed, Retention
 from packrat_agent.model.entries import Placement, Refusal, StoredFile
-from packrat_agent.model.records import Rejection
+from packrat_agent.model.records import Rejection, Repo
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.original import OriginalState
 from packrat_agent.state.store import Store
@@ -40,7 +41,7 @@ class MirrorContext:
     """One mirror that is ready to work: what all its syncs build on.
 
     `root` and `staging` are on one filesystem, except in a dry run, which also has a copy of the state database in
-    `store`. `public_key` is the key's public form, armored and binary. `kept` are the paths below `root` that the
+    `store`. `settings` are those of a repository that the main key signs. `kept` are the paths below `root` that the
     operator keeps. `takeover` is None unless one is under way.
     """
 
@@ -49,8 +50,7 @@ class MirrorContext:
     fault_log: FaultLog
     root: Path
     staging: Path
-    key: SigningKey | None
-    public_key: tuple[bytes, bytes] | None
+    keys: SigningKeys
     settings: RenderSettings
     turns: Turns
     removals: RemovalLimits
@@ -60,29 +60,47 @@ class MirrorContext:
     dry_run: bool = False
     takeover: Takeover | None = None
 
-    def source_of(self, form: Format) -> FragmentSource:
-        """Make the cache key of this format's fragments, which changes with the signing key."""
-        signer = self.signer_of(form)
+    def key_of(self, repo: Repo) -> SigningKey | None:
+        """Return the key that signs a repository; None if it is not signed."""
+        prepared = self.keys.of(repo)
+        return prepared.key if prepared is not None else None
+
+    def settings_of(self, repo: Repo) -> RenderSettings:
+        """Return the settings for the indexes of a repository, with the key that signs it."""
+        prepared = self.keys.of(repo)
+        return replace(
+            self.settings,
+            signed=prepared is not None,
+            key_place=self.keys.place_of(repo),
+            public_key=prepared.public.armored if prepared is not None else None,
+            standalone_subkey=prepared.standalone_subkey if prepared is not None else None,
+        )
+
+    def source_of(self, form: Format, repo: Repo) -> FragmentSource:
+        """Make the cache key of this format's fragments, which changes with the repository's signing key."""
+        signer = self.signer_of(form, repo)
         return FragmentSource(form.kind, form.fragment_version, signer.identity if signer is not None else "")
 
-    def signer_of(self, form: Format) -> PackageSigner | None:
-        """Return what signs the packages of this format; None if they are published as they are."""
-        which = self.config.mirror.yum_sign_packages
-        if self.key is None or form.treatment is not Treatment.SIGNED or which is PackageSigning.NONE:
+    def signer_of(self, form: Format, repo: Repo) -> PackageSigner | None:
+        """Return what signs the packages of a repository of this format; None if they are published as they are."""
+        key, which = self.key_of(repo), self.config.mirror.yum_sign_packages
+        if key is None or form.treatment is not Treatment.SIGNED or which is PackageSigning.NONE:
             return None
-        return PackageSigner(self.key, only_unsigned=which is PackageSigning.UNSIGNED)
+        return PackageSigner(key, only_unsigned=which is PackageSigning.UNSIGNED)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """A piece of work: what the sync of one repository is asked to do.
 
-    packages: the only ones that changed; None for all. reread: it is part of a full sync, so what failed for good is
+    packages: the only ones that changed; None for all. named: those that the server named, also where all are looked
+    at. reread: it is part of a full sync, so what failed for good is
     tried again. heard_at: when the change was heard of, in epoch seconds; None: this sync finds out. untracked: path →
     hashed files below `root_dir` that the state database doesn't know; those with wanted bytes are adopted.
     """
 
     packages: Collection[str] | None = None
+    named: Collection[str] = field(default=(), compare=False)
     reread: bool = False
     heard_at: float | None = None
     confirmed: Confirmed = NOTHING_CONFIRMED

@@ -3,15 +3,16 @@
 import asyncio
 import hashlib
 import os
-import shutil
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from packrat_agent.model.entries import KnownPlacement, Placement, Plan, StagedFile
+from packrat_agent.model.entries import KnownPlacement, Placement, Plan
 from packrat_agent.sync.shared_downloads import Share
+from packrat_agent.sync.staging import link_or_copy
 from packrat_core.backoff import BackOff
 from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerUnavailable, TooLarge
 from packrat_core.failpoints import done
@@ -19,6 +20,8 @@ from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.open import open_regular, open_to_resume
 
 _READ_BYTES = 1 << 20
+FLUSH_BYTES = 16 * 1024 * 1024
+"""A download is flushed to disk whenever another so many bytes of it have arrived."""
 _PROGRESS_BYTES = 16 * 1024
 """An attempt that receives less than this counts as one that received nothing."""
 
@@ -66,9 +69,9 @@ class Retries:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The result of a fetch: SHA-256 → staged file, and SHA-256 → error of each file that failed."""
+    """The result of a fetch: SHA-256 → verified file in staging, and SHA-256 → error of each file that failed."""
 
-    staged: dict[str, StagedFile]
+    staged: dict[str, Path]
     failed: dict[str, PackratError]
 
 
@@ -126,10 +129,12 @@ async def _stage_waiting(waiting: list[Placement], plan: Plan, root: Path, sourc
             # Without a writable staging directory no other file can succeed.
             raise
         except PackratError as error:
+            # Of very many failures, the frames that they passed through would fill the memory.
+            error.__traceback__ = error.__context__ = None
             fetched.failed[placement.file.sha256] = error
 
 
-async def _stage(placement: Placement, plan: Plan, root: Path, source: "_Source") -> dict[str, StagedFile]:
+async def _stage(placement: Placement, plan: Plan, root: Path, source: "_Source") -> dict[str, Path]:
     share = source.share
     staging = share.staging
     if isinstance(placement, KnownPlacement):
@@ -144,7 +149,7 @@ async def _stage(placement: Placement, plan: Plan, root: Path, source: "_Source"
     return {sha256: found or await share.get(sha256, lambda: source.download(placement, staging))}
 
 
-def _find_parts(placement: KnownPlacement, plan: Plan, staging: Path, root: Path) -> dict[str, StagedFile] | None:
+def _find_parts(placement: KnownPlacement, plan: Plan, staging: Path, root: Path) -> dict[str, Path] | None:
     """Stage the parts of a placement that are not in place.
 
     Args:
@@ -156,7 +161,7 @@ def _find_parts(placement: KnownPlacement, plan: Plan, staging: Path, root: Path
     Returns:
         SHA-256 → staged part; None if one of them is gone.
     """
-    found: dict[str, StagedFile] = {}
+    found: dict[str, Path] = {}
     for part in plan.missing(placement):
         if part.sha256 not in found:
             staged = _find_local(part.sha256, plan.sources.get(part.sha256), staging, root)
@@ -166,39 +171,28 @@ def _find_parts(placement: KnownPlacement, plan: Plan, staging: Path, root: Path
     return found
 
 
-def _find_local(sha256: str, source_path: str | None, staging: Path, root: Path) -> StagedFile | None:
+def _find_local(sha256: str, source_path: str | None, staging: Path, root: Path) -> Path | None:
     target = staging / sha256
     with as_disk_error("read", target):
         if os.path.lexists(target):
             # A crash may have left a damaged file, so verify before use.
-            size = _verify(target, sha256)
-            if size is not None:
-                return StagedFile(sha256, target, size)
+            if _is_of(sha256, target):
+                return target
             target.unlink()
     if source_path is None:
         return None
     source = root / source_path
     # A copy in the tree is only an optimization: if it can't be used, the file is downloaded.
     with suppress(OSError):
-        size = _verify(source, sha256)
-        if size is not None:
-            _link_or_copy(source, target)
-            return StagedFile(sha256, target, size)
+        if _is_of(sha256, source):
+            link_or_copy(source, target)
+            return target
     return None
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:
-        shutil.copyfile(source, target, follow_symlinks=False)
-
-
-def _verify(path: Path, sha256: str) -> int | None:
+def _is_of(sha256: str, path: Path) -> bool:
     with open_regular(path) as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-            return None
-        return os.fstat(file.fileno()).st_size
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
 
 @dataclass(slots=True)
@@ -211,7 +205,7 @@ class _Source:
     retries: Retries
     _given_up: int = 0
 
-    async def download(self, placement: Placement, staging: Path) -> StagedFile:
+    async def download(self, placement: Placement, staging: Path) -> Path:
         """Download into `<sha256>.part`, resuming an earlier attempt, and rename it once the hash is right.
 
         Raises:
@@ -228,7 +222,7 @@ class _Source:
             part = _Part(output, path)
             with as_disk_error("read", path):
                 if os.fstat(output.fileno()).st_size:
-                    await asyncio.to_thread(part.hash_what_is_there)
+                    await asyncio.to_thread(part.take_what_is_there)
             try:
                 resumed = await self._receive(part, file.url)
             except TooLarge:
@@ -241,6 +235,9 @@ class _Source:
             with as_disk_error("write", path):
                 output.flush()
                 os.fchmod(output.fileno(), 0o644)
+            if part.size >= FLUSH_BYTES:
+                # It is not lost to a power cut that comes before it is published; a small one is quickly got again.
+                await asyncio.to_thread(part.flush)
         if part.sha256 != file.sha256:
             path.unlink()
             raise ServerBroken(
@@ -253,7 +250,7 @@ class _Source:
         with as_disk_error("rename", path):
             path.replace(target)
         done("download-renamed")
-        return StagedFile(file.sha256, target, part.size)
+        return target
 
     async def _receive(self, part: "_Part", url: str) -> bool:
         """Receive a whole file, in several attempts if needed; return whether bytes of an earlier attempt are in it.
@@ -298,9 +295,16 @@ class _Source:
             part.validator = opened.validator
             async for chunk in opened.chunks():
                 part.write(chunk)
+                if part.is_flush_due:
+                    await asyncio.to_thread(part.flush)
                 self.on_progress(0, len(chunk))
                 done("download-part")
         return resumed
+
+
+def _started_at() -> float:
+    """Say when this machine started, in epoch seconds."""
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class _Part:
@@ -310,6 +314,7 @@ class _Part:
         self._output = output
         self._path = path
         self._digest = hashlib.sha256()
+        self._flushed = 0
         self.size = 0
         self.validator: str | None = None
         """Validator of the server's file that the bytes came from; None if unknown."""
@@ -319,11 +324,32 @@ class _Part:
         """SHA-256 of the content, in hex."""
         return self._digest.hexdigest()
 
-    def hash_what_is_there(self) -> None:
-        """Hash the content that an earlier process left."""
+    @property
+    def is_flush_due(self) -> bool:
+        """Whether the content has reached the next multiple of FLUSH_BYTES."""
+        return self.size // FLUSH_BYTES > self._flushed // FLUSH_BYTES
+
+    def flush(self) -> None:
+        """Make the content durable; a later loss of power leaves it as it is.
+
+        Raises:
+            DiskError: The disk failed.
+        """
+        with as_disk_error("flush", self._path):
+            self._output.flush()
+            os.fdatasync(self._output.fileno())
+        self._flushed = self.size
+
+    def take_what_is_there(self) -> None:
+        """Hash the content that an earlier process left, without what a loss of power may have spoiled."""
+        status = os.fstat(self._output.fileno())
+        if status.st_mtime < _started_at():
+            # The machine went down since, and what was not flushed may be zeros, or of any other content.
+            self._output.truncate((status.st_size - 1) // FLUSH_BYTES * FLUSH_BYTES)
         while chunk := self._output.read(_READ_BYTES):
             self._digest.update(chunk)
             self.size += len(chunk)
+        self._flushed = self.size
 
     def is_of(self, validator: str | None) -> bool:
         """Return whether the bytes may be from the file that the server has now."""
@@ -334,12 +360,14 @@ class _Part:
         self._digest.update(chunk)
         with as_disk_error("write", self._path):
             self._output.write(chunk)
+            # What stays in this process's buffer is lost when it is killed.
+            self._output.flush()
         self.size += len(chunk)
 
     def restart(self) -> None:
         """Empty the file and start again."""
         self._digest = hashlib.sha256()
-        self.size = 0
+        self.size = self._flushed = 0
         self.validator = None
         with as_disk_error("write", self._path):
             self._output.seek(0)

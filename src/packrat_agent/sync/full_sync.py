@@ -2,9 +2,9 @@
 
 1. `ask` the server for the mirror and its repositories.
 2. `look` at every file on disk, or let that go on beside the next steps and `note` it when it is over.
-3. `keep_repos`: remember which repositories the mirror has.
+3. `keep_repos`: remember which repositories the mirror has, and publish the site with the public key.
 4. `sync_repo`, for each repository; several at a time.
-5. `finish`: publish the site, collect garbage, tell the server, and note how it went.
+5. `finish`: publish the site again, collect garbage, tell the server, and note how it went.
 
 `sync` takes the steps at once; the running agent takes them in between changes:
 
@@ -28,10 +28,11 @@ from packrat_agent.state.rejections import MIRROR
 from packrat_agent.sync.collect import collect
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
 from packrat_agent.sync.disk_look import Look, find_untracked, look, look_without_a_touch, note_look
-from packrat_agent.sync.kept_key import note_key
+from packrat_agent.sync.kept_key import note_keys
+from packrat_agent.sync.lost_state import recall_suites
 from packrat_agent.sync.noted_sync import sync_and_note
 from packrat_agent.sync.removals import Leaving, hold_back_leaving
-from packrat_agent.sync.site import keep_site
+from packrat_agent.sync.site import keep_site, publish_site
 from packrat_agent.sync.takeover import begin_with_suites, find_changed_names, find_chores, find_losses, find_removed
 from packrat_agent.upstream.client import Packrat
 from packrat_core.aio.threads import in_thread
@@ -125,28 +126,6 @@ class FullSync:
         await self.finish(server)
         return self.summary
 
-    async def _sync_repos(self, server: Packrat, repos: Sequence[Repo]) -> None:
-        """Sync the repositories, each in a worker of its own.
-
-        Raises:
-            PackratError: What stops all repositories.
-        """
-        waiting = list(reversed(repos))
-
-        async def work() -> None:
-            while waiting:
-                await self.sync_repo(server, waiting.pop())
-
-        workers = [asyncio.ensure_future(work()) for _ in range(min(AT_ONCE, len(repos)))]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-        order = {repo.name: number for number, repo in enumerate(repos)}
-        self.summary.syncs.sort(key=lambda result: order.get(result.repo, -1))
-
     async def ask(self, server: Packrat) -> MirrorView:
         """Ask for the mirror and its repositories, and tell which of these records can't be used.
 
@@ -164,10 +143,6 @@ class FullSync:
             DiskError: root_dir can't be read, or the state database can't be written.
         """
         await self._take_look(await in_thread(look, self._context, self._count))
-
-    async def _take_look(self, seen: Look) -> None:
-        await self.note(seen)
-        self.untracked = {file.path: file for file in seen.found.untracked}
 
     async def note(self, seen: Look) -> None:
         """Remember what a look found; what is damaged stands in `to_mend`.
@@ -190,15 +165,19 @@ class FullSync:
         return self._seen is not None
 
     async def keep_repos(self, view: MirrorView) -> None:
-        """Remember which repositories the mirror has, except those that leave suspiciously.
+        """Remember which repositories the mirror has, except those that leave suspiciously, and show them on the site.
 
         Raises:
-            DiskError: The state database can't be written.
+            DiskError: The state database or root_dir can't be written.
         """
         async with self._context.turns.publishing:
             self.summary.syncs += await in_thread(keep_repos, self._context, view, self.confirmed)
             if self._context.takeover is not None:
                 await in_thread(begin_with_suites, self._context, view.repos, self.untracked)
+            elif self._seen is not None and not self._seen.remembered:
+                await in_thread(recall_suites, self._context, view.repos, self.untracked)
+            # The key is there before the first index that it signs, also on a disk that the packages fill.
+            await in_thread(publish_site, self._context)
 
     async def sync_repo(self, server: Packrat, repo: Repo, order: Order = _EVERYTHING) -> SyncResult | None:
         """Sync one repository, by default all of it.
@@ -227,6 +206,32 @@ class FullSync:
         await server.heartbeat()
         self.summary.seconds = time.monotonic() - self._started
         await in_thread(_note_full_sync, self._context, self._seen, self.summary)
+
+    async def _sync_repos(self, server: Packrat, repos: Sequence[Repo]) -> None:
+        """Sync the repositories, each in a worker of its own.
+
+        Raises:
+            PackratError: What stops all repositories.
+        """
+        waiting = list(reversed(repos))
+
+        async def work() -> None:
+            while waiting:
+                await self.sync_repo(server, waiting.pop())
+
+        workers = [asyncio.ensure_future(work()) for _ in range(min(AT_ONCE, len(repos)))]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+        order = {repo.name: number for number, repo in enumerate(repos)}
+        self.summary.syncs.sort(key=lambda result: order.get(result.repo, -1))
+
+    async def _take_look(self, seen: Look) -> None:
+        await self.note(seen)
+        self.untracked = {file.path: file for file in seen.found.untracked}
 
     def _count(self, files: int, size: int) -> None:
         self._on_progress("checking", files, size)
@@ -312,7 +317,7 @@ def _tell_leaving(context: MirrorContext, leaving: tuple[Leaving, ...]) -> list[
 
 def _note_full_sync(context: MirrorContext, seen: Look, summary: Summary) -> None:
     """Remember how a full sync went, for `status`."""
-    note_key(context, at_start=False)
+    note_keys(context, at_start=False)
     good = seen.found.good
     context.store.facts.write(
         LastFullSync(

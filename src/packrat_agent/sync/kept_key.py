@@ -1,9 +1,10 @@
-"""Notes which key signs, and whether a public key that the operator keeps in root_dir is still that key's.
+"""Notes which keys sign, and whether a public key that the operator keeps in root_dir is still that key's.
 
 A `repo-key` in keep_file_list is not written by the agent. After the key was replaced or extended, clients that fetch
 the kept one refuse the mirror, or soon will.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import structlog
 
 from packrat_agent.gpg.public_keys import read_public_keys
 from packrat_agent.gpg.signing_key import SigningKey
+from packrat_agent.model.key_places import MAIN_KEY, KeyPlace
 from packrat_agent.model.paths import is_kept
-from packrat_agent.publish.landing_page import KEY_ARMORED, KEY_BINARY
 from packrat_agent.state.facts import KeyInUse
 from packrat_agent.sync.context import MirrorContext
 from packrat_core.errors import SigningError
@@ -23,29 +24,49 @@ log = structlog.get_logger()
 _KEY_LIMIT = 16 * 1024 * 1024
 
 
-def note_key(context: MirrorContext, *, at_start: bool) -> None:
-    """Remember the signing key for `status` and `check`; at a start, also warn of a kept public key that is not its.
+def note_keys(context: MirrorContext, *, at_start: bool) -> None:
+    """Remember the signing keys for `status` and `check`.
 
     Args:
         context: The mirror.
-        at_start: Log what is wrong.
+        at_start: Log what is wrong: a kept public key that is not its, or a section that is of no repository.
 
     Raises:
         DiskError: The state database can't be written.
     """
-    key = context.key
-    if key is None:
-        context.store.facts.write(KeyInUse(None))
-        return
-    stale = _find_stale(context, key)
-    if stale is not None and at_start:
-        log.warning("key", fingerprint=key.fingerprint, text=stale)
+    keys, facts, repos = context.keys, context.store.facts, context.store.wanted.repos()
+    in_use = KeyInUse(None)
+    if keys.main is not None:
+        in_use = _describe(keys.main.key, _find_stale(context, keys.main.key, MAIN_KEY))
+        if at_start:
+            _warn(keys.main.key, in_use.stale)
+    facts.write(in_use)
+    unused = keys.unused(repos)
+    found = {}
+    for section, prepared in keys.of_sections.items():
+        places = [keys.place_of(repo) for repo in repos if keys.section_of(repo) == section]
+        stale = [text for place in places if (text := _find_stale(context, prepared.key, place)) is not None]
+        text = f"[{section}] in mirror.conf is of no repository of this mirror: its key signs nothing"
+        in_use = replace(_describe(prepared.key, next(iter(stale), None)), unused=text if section in unused else None)
+        if at_start:
+            _warn(prepared.key, in_use.stale)
+            _warn(prepared.key, in_use.unused)
+        found[section] = in_use
+    facts.write_section_keys(found)
+
+
+def _describe(key: SigningKey, stale: str | None) -> KeyInUse:
     expires = key.expires.timestamp() if key.expires else None
-    context.store.facts.write(KeyInUse(key.fingerprint, key.algorithm, key.bits, expires, stale))
+    return KeyInUse(key.fingerprint, key.algorithm, key.bits, expires, stale)
 
 
-def _find_stale(context: MirrorContext, key: SigningKey) -> str | None:
-    for name in (KEY_ARMORED, KEY_BINARY):
+def _warn(key: SigningKey, stale: str | None) -> None:
+    if stale is not None:
+        log.warning("key", fingerprint=key.fingerprint, text=stale)
+
+
+def _find_stale(context: MirrorContext, key: SigningKey, place: KeyPlace) -> str | None:
+    for name in (place.armored, place.binary):
         if is_kept(name, context.kept) and (wrong := _find_wrong(context.root / name, key)) is not None:
             return (
                 f"{name}, which keep_file_list keeps, {wrong}: clients that fetch it refuse what is signed with "

@@ -3,13 +3,12 @@
 The state database is the truth: without this cache a sync reads it whole.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import Repo
 from packrat_agent.state.fragments import FragmentSource
+from packrat_agent.sync.index_entries import IndexEntries
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +25,16 @@ class Basis:
 
 @dataclass(frozen=True, slots=True)
 class LastRender:
-    """What one sync rendered: all entries of the index, packages with refused files, the memo of the format."""
+    """What one sync rendered.
 
-    entries: Sequence[Entry]
+    entries: all entries of the index. refused: the packages with refused files. memo: that of the format. held: what
+    the publications leave out until the operator confirms it.
+    """
+
+    entries: IndexEntries
     refused: frozenset[str]
     memo: dict[str, Any]
+    held: str | None = None
 
 
 _ENTRIES_LIMIT = 50_000

@@ -4,7 +4,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -12,10 +11,6 @@ import structlog
 from packrat_agent.config.settings import Config, MirrorSettings, PackageSigning
 from packrat_agent.formats.docker.layout import has_signature_api
 from packrat_agent.formats.interface import RenderSettings
-from packrat_agent.gpg.keyring import export_public, find_key
-from packrat_agent.gpg.keyring import warn as warn_of_key
-from packrat_agent.gpg.signing_key import SigningKey
-from packrat_agent.gpg.standalone_subkey import export_standalone
 from packrat_agent.model.changes import Retention
 from packrat_agent.model.paths import kept_paths
 from packrat_agent.publish.claim import check_ownership, claim, find_unmanaged, refuse_unmanaged
@@ -25,13 +20,14 @@ from packrat_agent.state.original import find_original, is_original, read_origin
 from packrat_agent.state.store import Store
 from packrat_agent.sync.context import MirrorContext, Takeover
 from packrat_agent.sync.fault_log import FaultLog
-from packrat_agent.sync.kept_key import note_key
+from packrat_agent.sync.find_keys import find_keys
+from packrat_agent.sync.kept_key import note_keys
 from packrat_agent.sync.last_renders import LastRenders
 from packrat_agent.sync.removals import RemovalLimits
+from packrat_agent.sync.roll_forward import roll_forward_all
 from packrat_agent.sync.shared_downloads import SharedDownloads
 from packrat_agent.sync.staging import find_left_over
 from packrat_agent.sync.turns import Turns
-from packrat_core.errors import SigningError
 
 log = structlog.get_logger()
 
@@ -65,8 +61,10 @@ def ready(config: Config, command: str = "sync", *, adopt: bool = False) -> Iter
                 # Before the mark: from then on, also a sync without --adopt goes on with it.
                 store.facts.write(TakeoverUnderWay(time.time(), str(original) if original is not None else None))
             check_ownership(mirror.root_dir, config.packrat.name, keep, adopt=adopt, had_files=store.live.has_files())
+            # Before anything that may fail: the key, the server.
+            roll_forward_all(store, mirror.root_dir, kept_paths(mirror.root_dir, mirror.keep_files))
             context = _prepare(config, store, staging, dry_run=False)
-            note_key(context, at_start=True)
+            note_keys(context, at_start=True)
             yield context
         finally:
             store.close()
@@ -127,20 +125,20 @@ def _read_takeover(store: Store) -> Takeover | None:
 def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> MirrorContext:
     mirror = config.mirror
     store.record_reads.trust_server(config.packrat.url, time.time())
-    key = _find_key(config)
-    exported = export_public(key) if key is not None else None
+    keys = find_keys(config)
     settings = RenderSettings(
         mirror_description=mirror.description,
-        signed=key is not None,
+        signed=keys.main is not None,
         public_url=mirror.public_url,
-        public_key=exported.armored if exported else None,
-        standalone_subkey=_export_standalone(key) if mirror.public_url else None,
+        public_key=keys.main.public.armored if keys.main is not None else None,
+        standalone_subkey=keys.main.standalone_subkey if keys.main is not None else None,
         apt_origin=mirror.apt_origin,
         apt_label=mirror.apt_label,
         apt_valid_for_s=mirror.apt_valid_for_s,
         signs_all_packages=mirror.yum_sign_packages is PackageSigning.ALL,
         confirmed_repos=mirror.confirm_release_change,
         signature_api=_signature_api(mirror),
+        grace_s=mirror.grace_period_s,
     )
     return MirrorContext(
         config=config,
@@ -148,8 +146,7 @@ def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> M
         fault_log=FaultLog(store.facts, store.events),
         root=mirror.root_dir,
         staging=staging,
-        key=key,
-        public_key=(exported.armored, exported.binary) if exported else None,
+        keys=keys,
         settings=settings,
         turns=Turns(SharedDownloads(mirror.parallel_downloads, find_left_over(staging))),
         removals=RemovalLimits(mirror.max_removals_percent, float(mirror.full_sync_interval_s)),
@@ -173,29 +170,3 @@ def _signature_api(mirror: MirrorSettings) -> bool:
             "a file in registries.d and set docker_signature_api: no",
         )
     return offered
-
-
-def _find_key(config: Config) -> SigningKey | None:
-    mirror = config.mirror
-    if not mirror.gpg_sign_key:
-        log.warning(
-            "unsigned", text="gpg_sign_key is not set: nothing will be signed, and clients must be told to trust it"
-        )
-        return None
-    now = datetime.now(UTC)
-    key = find_key(mirror.gpg_sign_key, mirror.gnupg_home, mirror.passphrase_file, now)
-    for warning in warn_of_key(key, now):
-        log.warning("key", fingerprint=key.fingerprint, text=warning)
-    return key
-
-
-def _export_standalone(key: SigningKey | None) -> bytes | None:
-    """Export a signing subkey as a key of its own; without it, only newer clients accept signatures of images."""
-    if key is None or key.fingerprint == key.primary:
-        return None
-    try:
-        return export_standalone(key)
-    except SigningError as error:
-        text = "most podman and skopeo won't accept the signatures of images; they would those of a primary key"
-        log.warning("key", fingerprint=key.fingerprint, reason=str(error), text=text)
-        return None

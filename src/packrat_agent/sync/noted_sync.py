@@ -11,7 +11,7 @@ from packrat_agent.publish.claim import check_mounted
 from packrat_agent.state.facts import Facts, RepoChanges
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
 from packrat_agent.sync.repo_sync import sync_repo
-from packrat_agent.sync.site import publish_site
+from packrat_agent.sync.site import publish_own_keys, publish_site
 from packrat_agent.upstream.client import Packrat
 from packrat_core.aio.threads import in_thread
 from packrat_core.cinp.responses import LoginRefused
@@ -46,6 +46,9 @@ async def sync_and_note(
     try:
         if not context.dry_run:
             check_mounted(context.root)
+            if context.keys.of_sections:
+                async with context.turns.publishing:
+                    await in_thread(publish_own_keys, context)
         count: Callable[[int, int], None] = partial(on_progress, repo.name)
         result = await sync_repo(repo, order, server, confirmed, count)
     except (ServerUnavailable, LoginRefused, DiskError) as error:

@@ -10,9 +10,10 @@ All paths here are relative to the repository's directory.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from packrat_agent.formats.interface import REPOSITORY
 from packrat_agent.formats.pypi.former_place import former_place
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
@@ -133,7 +134,27 @@ def read_suite(root: Path, suite: str, files: Collection[str]) -> dict[str, str]
         lines = read_regular(root / suite / "Release", _RELEASE_LIMIT).decode("utf-8").splitlines()
     except (OSError, UnicodeError):
         return {}
-    fields = dict(line.split(": ", 1) for line in lines if ": " in line and not line.startswith(" "))
-    facts = {name: value.strip() for name, value in fields.items() if name in _CLIENT_NAMES and value.strip()}
+    facts = _client_names(lines)
     kept = [name for name in sorted(_ARCHITECTURES) if f"{suite}/main/binary-{name}/Packages" in files]
     return {**facts, "Architectures": " ".join(kept)} if kept else facts
+
+
+def read_own_suite(root: Path, repo: Repo, suite: str) -> dict[str, str]:
+    """Read the same from a suite that this agent published; without its Architectures, which follow from its packages.
+
+    Args:
+        root: root_dir.
+        repo: the repository.
+        suite: the directory of the suite, relative to `root`.
+    """
+    try:
+        lines = read_regular(root / suite / "Release", _RELEASE_LIMIT).decode("utf-8").splitlines()
+    except (OSError, UnicodeError):
+        return {}
+    named = {REPOSITORY: repo.name} if f"{REPOSITORY}: {repo.name}" in lines else {}
+    return {**_client_names(lines), **named}
+
+
+def _client_names(lines: Sequence[str]) -> dict[str, str]:
+    fields = dict(line.split(": ", 1) for line in lines if ": " in line and not line.startswith(" "))
+    return {name: value.strip() for name, value in fields.items() if name in _CLIENT_NAMES and value.strip()}

@@ -26,17 +26,29 @@ def find_other_keys(context: MirrorContext, repos: Sequence[Repo], untracked: Co
     """
     for repo in repos:
         for index, signature in signed_indexes(repo):
-            if index in untracked and signature in untracked and not _is_ours(context, index, signature):
-                now = "nothing is signed now" if context.key is None else "gpg_sign_key is another one"
+            if index in untracked and signature in untracked and not is_ours(context, repo, index, signature):
+                now = "nothing is signed now" if context.key_of(repo) is None else "gpg_sign_key is another one"
                 yield (
                     f"{repo.name}: {signature}: it was made with the key that clients trust, and {now}: they "
                     "would refuse the repository"
                 )
 
 
-def _is_ours(context: MirrorContext, index: str, signature: str) -> bool:
+def is_ours(context: MirrorContext, repo: Repo, index: str, signature: str) -> bool:
+    """Tell whether an index below `root_dir` is signed by the key that signs its repository, or by a sister subkey.
+
+    Args:
+        context: The mirror.
+        repo: The repository.
+        index: The path of the index.
+        signature: The path of its detached signature.
+
+    Raises:
+        SigningError: gpg can't be used.
+    """
     with suppress(OSError):
         data = read_regular(context.root / index, _INDEX_LIMIT)
         made = read_regular(context.root / signature, _SIGNATURE_LIMIT)
-        return context.key is not None and verifies_by_family(context.key, data, made)
+        key = context.key_of(repo)
+        return key is not None and verifies_by_family(key, data, made)
     return False

@@ -1,19 +1,20 @@
-"""Holds back sudden mass removals until the server repeats them or the operator accepts them.
+"""Holds back mass removals that the server doesn't account for, until it repeats them or the operator accepts them.
 
-- A repository that would lose all its files, or most of them, keeps them on the server's first answer.
-- So does a mirror that would lose repositories with most of its files.
-- The removal goes ahead once a full sync one interval later gets the same answer, or with `sync --accept-removals`.
+1. What the server accounts for goes at once, and counts nowhere: a file whose record says that it failed or is
+   deprecated, and the files of packages that `changes` named.
+2. Any other file that a listing lacks counts for a day, also after it came to its end in small steps. Where more went
+   than may go, of the repository or of the mirror, the rest stays in the index; everything else of the sync goes on.
+3. So does a repository whose last files would go, and one that leaves the mirror with most of its files.
+4. What is held back goes once a full sync one interval later still lacks it, or with `sync --accept-removals`.
 """
 
-import time
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 import structlog
 
 from packrat_agent.model.records import Repo, Wanted
 from packrat_agent.state.store import Store
-from packrat_core.errors import Held
 
 log = structlog.get_logger()
 
@@ -28,10 +29,14 @@ _UNTIL = (
 
 @dataclass(frozen=True, slots=True)
 class RemovalLimits:
-    """Which share of a repository may go at once, and how much later the server must repeat its answer."""
+    """Which share of a repository may go in a day, and how much later the server must repeat its answer."""
 
     most_percent: int
     confirm_after_s: float
+
+    def are_exceeded(self, gone: int, of: int) -> bool:
+        """Say whether this is more than may go in a day."""
+        return gone >= _MANY_REMOVALS and gone * 100 > of * self.most_percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +47,80 @@ class Leaving:
     reason: str
 
 
-def hold_back_removals(repo: Repo, wanted: Wanted, store: Store, limits: RemovalLimits, *, accepted: bool) -> None:
-    """Refuse to remove all or most files of a repository on one answer of the server.
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Live files that the server's answer lacks: their URIs, and those of them that it accounts for."""
+
+    uris: Collection[str]
+    accounted: Collection[str]
+
+
+def is_suspicious(repo: str, wanted: Wanted, missing: Missing, lost: int, store: Store, limits: RemovalLimits) -> bool:
+    """Say whether files are too many to go on this answer.
 
     Args:
-        repo: the repository.
-        wanted: the server's answer.
-        store: the state database.
-        limits: how much may go at once, and when an answer counts as repeated.
-        accepted: the operator accepts removals.
+        repo: The name of the repository.
+        wanted: The server's answer.
+        missing: What it lacks.
+        lost: How many of these the server doesn't account for.
+        store: The state database.
+        limits: How much may go.
+    """
+    if not lost:
+        return False
+    removals, now = store.removals, store.removals.clock.now()
+    live = store.wanted.live_count(repo)
+    if not wanted.uris and live <= len(missing.uris):
+        return True
+    gone = removals.gone(repo, now)
+    if limits.are_exceeded(lost + gone, live + gone):
+        return True
+    gone = removals.gone(None, now)
+    return limits.are_exceeded(lost + gone, store.wanted.live_count(None) + gone)
+
+
+def hold_back_removals(
+    repo: Repo, wanted: Wanted, missing: Missing, store: Store, limits: RemovalLimits, *, accepted: bool
+) -> Wanted:
+    """Add to the server's answer what is not to go yet.
+
+    Args:
+        repo: The repository.
+        wanted: The server's answer.
+        missing: What it lacks.
+        store: The state database.
+        limits: How much may go, and when an answer counts as repeated.
+        accepted: The operator accepts removals.
 
     Raises:
-        Held: neither the operator nor a second answer has confirmed it.
+        DiskError: The state database can't be written.
     """
-    lost, live = store.wanted.lost(repo.name, wanted.uris)
-    if not lost or (wanted.uris and not _is_most(lost, live, limits)):
-        store.wanted.set_shrunk_since(repo.name, None)
-        return
-    if not _is_confirmed([repo.name], lost, store, limits, accepted=accepted):
-        offers = f"{lost} files less" if wanted.uris else "nothing"
-        raise Held(f"the server suddenly offers {offers} for {repo.name}, where {live} files are live", hint=_UNTIL)
+    removals = store.removals
+    now, held = removals.clock.now(), removals.held(repo.name)
+    unaccounted = [uri for uri in missing.uris if uri not in missing.accounted]
+    ripe = {uri for uri in unaccounted if accepted or now - held.get(uri, now + 1) >= limits.confirm_after_s}
+    fresh = [uri for uri in unaccounted if uri not in ripe]
+    if ripe:
+        log.info("confirmed", repo=repo.name, removals=len(ripe))
+    is_held = is_suspicious(repo.name, wanted, missing, len(fresh), store, limits)
+    # An answer about some packages says nothing of what else is held.
+    others = {uri for uri in held.keys() - set(missing.uris) if uri not in wanted.uris}
+    if held or is_held:
+        removals.hold(repo.name, [*others, *(fresh if is_held else ())], now)
+    if not is_held:
+        if fresh:
+            removals.note_gone(repo.name, fresh, now)
+        return wanted
+    return replace(wanted, uris=Joined(wanted.uris, frozenset(fresh)))
+
+
+def tell_held_back(repo: Repo, store: Store) -> str | None:
+    """Say what is held back of a repository; None if nothing is."""
+    held, live = len(store.removals.held(repo.name)), store.wanted.live_count(repo.name)
+    if not held:
+        return None
+    offers = f"{held} files less" if held < live else "nothing"
+    return f"the server suddenly offers {offers} for {repo.name}, where {live} files are live; {_UNTIL}"
 
 
 def hold_back_leaving(
@@ -73,35 +132,45 @@ def hold_back_leaving(
         repos: the repositories that the server names. A directory that one of them has now is not a loss.
         unusable: names of others, whose records can't be used.
         store: the state database.
-        limits: how much may go at once, and when an answer counts as repeated.
+        limits: how much may go, and when an answer counts as repeated.
         accepted: the operator accepts removals.
     """
+    removals = store.removals
+    now = removals.clock.now()
     # A repository that was renamed on the server keeps its directory, so its clients lose nothing.
     taken = {repo.directory for repo in repos}
     named = {repo.name for repo in repos}.union(unusable)
     left = [repo.name for repo in store.wanted.repos() if repo.name not in named and repo.directory not in taken]
-    lost = sum(store.wanted.lost(name, ())[0] for name in left)
-    live = sum(store.wanted.lost(repo.name, ())[1] for repo in store.wanted.repos())
-    if not lost or (named and not _is_most(lost, live, limits)):
-        return ()
-    if _is_confirmed(left, lost, store, limits, accepted=accepted):
-        return ()
-    names = f"{len(left)} repositories less" if named else "no repositories"
-    reason = f"the server suddenly names {names} for this mirror, where {live} files are live; {_UNTIL}"
-    return tuple(Leaving(name, reason) for name in left)
+    lost = sum(store.wanted.live_count(name) for name in left)
+    live, gone = store.wanted.live_count(None), removals.gone(None, now)
+    if lost and (not named or limits.are_exceeded(lost + gone, live + gone)):
+        since = [removals.repo_held_since(name) for name in left]
+        if not accepted and not all(at is not None and now - at >= limits.confirm_after_s for at in since):
+            removals.hold_repos(left, now)
+            names = f"{len(left)} repositories less" if named else "no repositories"
+            reason = f"the server suddenly names {names} for this mirror, where {live} files are live; {_UNTIL}"
+            return tuple(Leaving(name, reason) for name in left)
+        log.info("confirmed", repo=",".join(left), removals=lost)
+    else:
+        for name in left:
+            removals.note_gone(name, store.wanted.lost(name, ()), now)
+    removals.hold_repos((), now)
+    return ()
 
 
-def _is_most(lost: int, live: int, limits: RemovalLimits) -> bool:
-    return lost >= _MANY_REMOVALS and lost * 100 > live * limits.most_percent
+class Joined(Collection[str]):
+    """The URIs of an answer, and a few more."""
 
+    def __init__(self, answered: Collection[str], more: frozenset[str]) -> None:
+        self._answered = answered
+        self._more = more
 
-def _is_confirmed(names: Sequence[str], lost: int, store: Store, limits: RemovalLimits, *, accepted: bool) -> bool:
-    now = time.time()
-    since = {name: store.wanted.shrunk_since(name) for name in names}
-    confirmed = accepted or all(at is not None and now - at >= limits.confirm_after_s for at in since.values())
-    if confirmed:
-        log.info("confirmed", repo=",".join(names), removals=lost)
-    for name, at in since.items():
-        if confirmed or at is None:
-            store.wanted.set_shrunk_since(name, None if confirmed else now)
-    return confirmed
+    def __contains__(self, uri: object) -> bool:
+        return uri in self._more or uri in self._answered
+
+    def __len__(self) -> int:
+        return len(self._answered) + len(self._more)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._answered
+        yield from self._more

@@ -12,10 +12,11 @@ from functools import partial
 
 from packrat_agent.formats.interface import Format
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.entries import KnownPlacement, Plan
+from packrat_agent.model.entries import Fragment, KnownPlacement, Plan
 from packrat_agent.model.paths import is_kept
 from packrat_agent.model.records import PackageFile, Repo, Wanted
 from packrat_agent.state.packages import FileState, IndexedFile, WantedFile
+from packrat_agent.sync.account_for import account_for
 from packrat_agent.sync.ask import ask_wanted
 from packrat_agent.sync.build_repo import Build, build_repo
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
@@ -23,9 +24,9 @@ from packrat_agent.sync.download import Fetched, fetch
 from packrat_agent.sync.gains import Before, find_gains, new_refusals, of_placements, refused_for_good, standing
 from packrat_agent.sync.last_renders import Basis
 from packrat_agent.sync.reconcile import reconcile, reconcile_dry
-from packrat_agent.sync.removals import hold_back_removals
+from packrat_agent.sync.removals import Missing, hold_back_removals, tell_held_back
 from packrat_agent.sync.repo_work import WorkNotes
-from packrat_agent.sync.scope import Scope, narrow
+from packrat_agent.sync.scope import Scope, everything, narrow
 from packrat_agent.sync.shared_downloads import Share
 from packrat_agent.sync.staging import own_staging
 from packrat_agent.sync.turns import RepoTurn
@@ -108,6 +109,7 @@ class _Planned:
     before: Before
     leaving: frozenset[IndexedFile]
     wanted_files: Sequence[WantedFile]
+    fragments: Mapping[str, Fragment]
     plan: Plan
     at: int
 
@@ -118,13 +120,13 @@ async def _sync_change(sync: _Sync) -> None:
         try:
             # 1. Ask.
             known = await in_thread(_known, sync)
-            wanted = await _ask(sync)
-            if sync.order.packages is not None and not wanted.uris and not known:
+            asked = await _ask(sync)
+            if sync.order.packages is not None and not asked.wanted.uris and not known:
                 # The news was about another repository.
                 return
             async with _working(sync) as share:
                 # 2. Remember. 3. Reconcile.
-                planned = _leave_to_full_sync(await in_thread(_plan, sync, wanted), sync)
+                planned = _leave_to_full_sync(await in_thread(_plan, sync, asked), sync)
                 # 4. Fetch.
                 fetched = await _fetch(planned.plan, share, sync)
                 # 5. to 9. Build, render, sign, make live, collect garbage.
@@ -138,15 +140,15 @@ async def _sync_in_full(sync: _Sync) -> None:
     turn = sync.turn
     before = turn.changes
     # 1. Ask.
-    wanted = await _ask(sync)
+    asked = await _ask(sync)
     async with AsyncExitStack() as held:
         async with turn.lock:
             if turn.changes != before:
                 # What a change brought or took is in no list that was made before it.
-                wanted = await _ask(sync)
+                asked = await _ask(sync)
             share = await held.enter_async_context(_working(sync))
             # 2. Remember. 3. Reconcile.
-            planned = await in_thread(_plan, sync, wanted)
+            planned = await in_thread(_plan, sync, asked)
             # 4. Fetch. The index must not lose files that it names: then changes wait until these are there again.
             if _names_what_is_missing(planned):
                 fetched = await _fetch(planned.plan, share, sync)
@@ -166,8 +168,25 @@ async def _sync_in_full(sync: _Sync) -> None:
         await _build(planned, fetched, share, sync)
 
 
-async def _ask(sync: _Sync) -> Wanted:
-    return await ask_wanted(sync.repo, sync.order, sync.server, sync.context, sync.work)
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the server wants in the repository, and what it lacks of what is live."""
+
+    wanted: Wanted
+    missing: Missing
+
+
+async def _ask(sync: _Sync) -> _Asked:
+    wanted = await ask_wanted(sync.repo, sync.order, sync.server, sync.context, sync.work)
+    return _Asked(wanted, await account_for(sync.repo, sync.order, wanted, sync.server, sync.context))
+
+
+def _hold_back(sync: _Sync, asked: _Asked) -> Wanted:
+    """Add to what is wanted what is not to go yet, and tell of it."""
+    repo, context, accepted = sync.repo, sync.context, sync.order.confirmed.removals
+    wanted = hold_back_removals(repo, asked.wanted, asked.missing, context.store, context.removals, accepted=accepted)
+    sync.result.held = tell_held_back(repo, context.store)
+    return wanted
 
 
 def _known(sync: _Sync) -> Mapping[str, PackageFile]:
@@ -186,41 +205,36 @@ async def _working(sync: _Sync) -> AsyncIterator[Share]:
             yield share
 
 
-def _plan(sync: _Sync, wanted: Wanted) -> _Planned:
-    """Remember what the server said, and reconcile it with the disk.
-
-    Raises:
-        Held: The removal guard holds back what would go.
-    """
+def _plan(sync: _Sync, asked: _Asked) -> _Planned:
+    """Remember what the server said, and reconcile it with the disk."""
     repo, order, context, store = sync.repo, sync.order, sync.context, sync.context.store
-    basis = _basis(sync)
+    basis, wanted = _basis(sync), asked.wanted
     sync.result.rejected = list(wanted.rejected)
     store.rejections.note(repo.name, wanted.rejected, None if order.packages is None else wanted.uris)
-    if order.packages is None:
-        # A sync of some packages follows news of a change: the server named what goes.
-        hold_back_removals(repo, wanted, store, context.removals, accepted=order.confirmed.removals)
+    wanted = _hold_back(sync, asked)
     # A full sync decides everything anew; what the last one left stays for the changes that come between.
     left = None if order.reread else context.last_renders.take(basis)
     scope = narrow(repo, order.packages, left)
     indexed = store.wanted.indexed(repo.name, scope.packages)
     store.wanted.remember_wanted(repo.name, wanted, order.packages)
     done("wanted-remembered")
-    wanted_files, plan = reconcile(scope, sync.form, order, store, context)
+    wanted_files, fragments, plan = reconcile(scope, sync.form, order, store, context)
     leaving = frozenset(indexed).difference(store.wanted.indexed(repo.name, scope.packages))
-    return _Planned(basis, scope, Before(indexed, wanted_files), leaving, wanted_files, plan, sync.turn.changes)
+    before = Before(indexed, wanted_files)
+    return _Planned(basis, scope, before, leaving, wanted_files, fragments, plan, sync.turn.changes)
 
 
 def _plan_again(first: _Planned, sync: _Sync) -> _Planned:
     """Plan anew, since changes came between; these have told of what clients gained and lost by them."""
-    basis, scope, store = _basis(sync), Scope(sync.repo), sync.context.store
+    basis, scope, store = _basis(sync), everything(sync.repo), sync.context.store
     before = Before(first.leaving.union(store.wanted.indexed(sync.repo.name, None)), first.before.wanted_files)
-    wanted_files, plan = reconcile(scope, sync.form, sync.order, store, sync.context)
-    return _Planned(basis, scope, before, first.leaving, wanted_files, plan, sync.turn.changes)
+    wanted_files, fragments, plan = reconcile(scope, sync.form, sync.order, store, sync.context)
+    return _Planned(basis, scope, before, first.leaving, wanted_files, fragments, plan, sync.turn.changes)
 
 
 def _basis(sync: _Sync) -> Basis:
     revision = sync.context.store.revisions.of(sync.repo.name)
-    return Basis(sync.repo, sync.context.source_of(sync.form), revision)
+    return Basis(sync.repo, sync.context.source_of(sync.form, sync.repo), revision)
 
 
 def _names_what_is_missing(planned: _Planned) -> bool:
@@ -264,6 +278,7 @@ async def _build(planned: _Planned, fetched: Fetched, share: Share, sync: _Sync)
         sync.order,
         planned.before,
         planned.wanted_files,
+        planned.fragments,
         planned.plan,
         fetched,
         own,
@@ -281,16 +296,14 @@ def _why_held(repo: Repo, context: MirrorContext) -> str | None:
 
 
 async def _tell_plan(sync: _Sync) -> None:
-    """Say what a sync would do, and remember nothing.
-
-    Raises:
-        Held: The removal guard would hold back what would go.
-    """
+    """Say what a sync would do, and remember nothing."""
     repo, order, context, result = sync.repo, sync.order, sync.context, sync.result
-    wanted = await _ask(sync)
-    result.rejected = list(wanted.rejected)
-    accepted = order.confirmed.removals
-    await in_thread(hold_back_removals, repo, wanted, context.store, context.removals, accepted=accepted)
+    asked = await _ask(sync)
+    result.rejected = list(asked.wanted.rejected)
+    wanted = await in_thread(_hold_back, sync, asked)
+    held = await in_thread(context.store.removals.held, repo.name)
+    stays = await in_thread(context.store.record_reads.read_among, repo.name, list(held))
+    wanted = replace(wanted, files=(*wanted.files, *stays))
     wanted_files, plan = await in_thread(reconcile_dry, repo, sync.form, wanted, order, context.store, context)
     new = (*plan.fetch, *plan.link)
     stands = {p.path for p in new if p.path in order.untracked and order.untracked[p.path].sha256 == p.file.sha256}

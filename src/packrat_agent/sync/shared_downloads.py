@@ -11,11 +11,10 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
-from packrat_agent.model.entries import StagedFile
 from packrat_agent.sync.slots import Slots
+from packrat_agent.sync.staging import link_or_copy
 
 
 class SharedDownloads:
@@ -49,22 +48,30 @@ class Share:
         self._downloads = downloads
         self._urgent = urgent
         self._wanted: set[str] = set()
-        self._staged: dict[str, StagedFile] = {}
+        self._staged: dict[str, Path] = {}
 
     def want(self, sha256s: Collection[str]) -> None:
         """Get what an earlier process left, what other syncs have in staging now, and what they download later."""
         self._wanted.update(sha256s)
         for sha256 in sha256s:
-            for name in (sha256, f"{sha256}.part"):
-                left = self._downloads.left_over.pop(name, None)
-                if left is not None:
-                    with suppress(OSError):
-                        left.rename(self.staging / name)
+            self._take_left_over(sha256)
         for other in self._downloads.shares:
-            for staged in list(other._staged.values()):
-                self._take(staged)
+            for sha256, staged in list(other._staged.items()):
+                self._take(sha256, staged)
 
-    async def get(self, sha256: str, download: Callable[[], Awaitable[StagedFile]]) -> StagedFile:
+    def _take_left_over(self, sha256: str) -> None:
+        left_over, target = self._downloads.left_over, self.staging / sha256
+        complete = left_over.get(sha256)
+        if complete is not None and not os.path.lexists(target):
+            # It stays where it is: another sync may want it, too.
+            with suppress(OSError):
+                link_or_copy(complete, target)
+        part = left_over.pop(f"{sha256}.part", None)
+        if part is not None:
+            with suppress(OSError):
+                part.rename(self.staging / part.name)
+
+    async def get(self, sha256: str, download: Callable[[], Awaitable[Path]]) -> Path:
         """Give a wanted file that this or another sync staged, or download it.
 
         Raises:
@@ -82,26 +89,26 @@ class Share:
                     await self._download(sha256, download)
         return staged
 
-    async def _download(self, sha256: str, download: Callable[[], Awaitable[StagedFile]]) -> None:
+    async def _download(self, sha256: str, download: Callable[[], Awaitable[Path]]) -> None:
         in_flight = self._downloads.in_flight
         in_flight[sha256] = over = asyncio.get_running_loop().create_future()
         try:
             staged = self._staged[sha256] = await download()
             for share in self._downloads.shares:
-                share._take(staged)
+                share._take(sha256, staged)
         finally:
             del in_flight[sha256]
             over.set_result(None)
 
-    def find(self, sha256: str) -> StagedFile | None:
+    def find(self, sha256: str) -> Path | None:
         """Give a file that is in staging already, verified."""
         return self._staged.get(sha256)
 
-    def _take(self, staged: StagedFile) -> None:
-        if staged.sha256 not in self._wanted or staged.sha256 in self._staged:
+    def _take(self, sha256: str, staged: Path) -> None:
+        if sha256 not in self._wanted or sha256 in self._staged:
             return
-        target = self.staging / staged.sha256
+        target = self.staging / sha256
         # What can't be linked, since it is published and gone from staging by now, is downloaded.
         with suppress(OSError):
-            os.link(staged.path, target, follow_symlinks=False)
-            self._staged[staged.sha256] = replace(staged, path=target)
+            os.link(staged, target, follow_symlinks=False)
+            self._staged[sha256] = target

@@ -1,6 +1,8 @@
 """Publishes the files of the site itself: the landing page and the public key."""
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -9,10 +11,19 @@ from packrat_agent.formats.docker.layout import public_prefix
 from packrat_agent.formats.docker.render import render_host
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.records import Repo
-from packrat_agent.publish.landing_page import SITE, Introduction, add_to_site, render_site
+from packrat_agent.model.tree import Tree, TreeFile
+from packrat_agent.publish.landing_page import (
+    OWN_KEYS,
+    SITE,
+    Introduction,
+    add_to_site,
+    list_own_keys,
+    render_site,
+)
 from packrat_agent.publish.signing import declare_unsigned
 from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import MirrorContext
+from packrat_agent.sync.roll_forward import roll_forward
 
 log = structlog.get_logger()
 
@@ -40,10 +51,14 @@ def publish_site(context: MirrorContext) -> None:
         DiskError: root_dir or the state database can't be written.
     """
     store, settings = context.store, context.config.mirror
+    roll_forward(SITE.name, store, context.root, context.kept)
     shown = [repo for repo in sorted(store.wanted.repos(), key=lambda repo: repo.name) if repo.kind in FORMATS]
     url = settings.public_url or "http://THIS-HOST"
     introductions = {repo.name: _introduce(context, repo, url) for repo in shown}
-    tree = render_site(settings.description, shown, introductions, context.public_key, context.kept)
+    main = context.keys.main.public if context.keys.main is not None else None
+    key = (main.armored, main.binary) if main is not None else None
+    tree = render_site(settings.description, shown, introductions, key, context.kept)
+    tree = add_to_site(tree, OWN_KEYS, _own_keys(context, shown), context.kept)
     # Clients can't name the images of a directory that is not part of a name.
     reachable = [repo for repo in shown if repo.kind == DockerFormat.kind and public_prefix(repo) is not None]
     registries = {repo.directory: store.live.identities(repo.name) for repo in reachable}
@@ -52,10 +67,37 @@ def publish_site(context: MirrorContext) -> None:
         tree = add_to_site(tree, "registry", files, context.kept)
     tree_to_publish = declare_unsigned(tree, store.live.identities(SITE.name))
     if tree_to_publish.publications:
-        make_live(tree_to_publish, (), (), store.live, context)
+        make_live(tree_to_publish, (), (), context)
+
+
+def publish_own_keys(context: MirrorContext) -> None:
+    """Publish the keys of repositories that have one of their own, if they changed, before the first index they sign.
+
+    Raises:
+        DiskError: root_dir or the state database can't be written.
+    """
+    live = context.store.live
+    repos = [repo for repo in context.store.wanted.repos() if repo.kind in FORMATS]
+    known = live.identities(SITE.name)
+    tree = add_to_site(Tree(SITE, ()), OWN_KEYS, _own_keys(context, repos), context.kept)
+    ready = declare_unsigned(tree, known)
+    if ready.publications:
+        # What else the site has stays, although it is not rendered here.
+        names = tuple(known.keys() | {OWN_KEYS})
+        make_live(replace(ready, publication_names=names), (), (), context)
+
+
+def _own_keys(context: MirrorContext, repos: Sequence[Repo]) -> list[TreeFile]:
+    keys = {}
+    for repo in repos:
+        prepared = context.keys.of(repo)
+        if prepared is not None and context.keys.section_of(repo) is not None:
+            keys[context.keys.place_of(repo)] = (prepared.public.armored, prepared.public.binary)
+    return list_own_keys(keys)
 
 
 def _introduce(context: MirrorContext, repo: Repo, url: str) -> Introduction:
     form = FORMATS[repo.kind]
-    signed = form.signed_part(repo, context.settings) if context.public_key is not None else None
-    return Introduction(form.client_setup(repo, url, signed is not None), signed)
+    key = context.keys.place_of(repo) if context.keys.of(repo) is not None else None
+    signed = form.signed_part(repo, context.settings_of(repo)) if key is not None else None
+    return Introduction(form.client_setup(repo, url, key if signed is not None else None), signed, key)

@@ -9,6 +9,7 @@ died is used by whichever sync wants it next.
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,6 +38,18 @@ def own_staging(staging: Path, repo: str, *, full: bool) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             own.rmdir()
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make a staged file of a copy, by a hard link where the filesystem has these.
+
+    Raises:
+        OSError: It can't be made.
+    """
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copyfile(source, target, follow_symlinks=False)
 
 
 def find_left_over(staging: Path) -> dict[str, Path]:

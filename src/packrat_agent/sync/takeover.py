@@ -92,33 +92,6 @@ def find_losses(
     return list(dict.fromkeys(lines))
 
 
-def _find_moved(
-    original: OriginalState, repos: Mapping[str, Repo], untracked: Mapping[str, StoredFile]
-) -> Iterator[str]:
-    tops = {path.partition("/")[0] for path in untracked}
-    for before in original.repos.values():
-        repo = repos.get(before.name)
-        if repo is not None and repo.directory != before.directory and before.directory.partition("/")[0] in tops:
-            yield f"{repo.name}: its address, as its directory is now {repo.directory} and was {before.directory}"
-
-
-def _had(original: OriginalState | None, repos: Sequence[Repo], untracked: Mapping[str, StoredFile]) -> Iterator[_Had]:
-    if original is None:
-        for repo in repos:
-            below = path_in_root(repo, "")
-            for path, file in untracked.items():
-                if path.startswith(below) and is_package(repo.kind, path.removeprefix(below)):
-                    yield _Had(repo.name, repo.directory, repo.kind, path, file.sha256, "", None)
-        return
-    for row in original.files:
-        before = original.repos[row.repo]
-        place = original_place(before.kind, row)
-        path = f"{before.directory}/{place}"
-        if place is not None and path in untracked:
-            suite = (row.distro, row.distro_version) if before.kind in _WITH_SUITES else None
-            yield _Had(row.repo, before.directory, before.kind, path, row.sha256, row.uri, suite)
-
-
 class _Unlisted:
     """Tells which packages of apt repositories no index names."""
 
@@ -148,18 +121,6 @@ class _Unlisted:
         return self._named[suite]
 
 
-def _offer(repo: Repo, result: SyncResult) -> _Offer:
-    suites = {version.name: (version.distro, version.version or "") for version in repo.distro_versions}
-    offered: set[tuple[str, tuple[str, str] | None]] = set()
-    for placement in result.planned:
-        for suite in (suites.get(placement.file.distro_version), None):
-            offered |= {(placement.file.sha256, suite), (placement.path, suite)}
-    reasons = {rejection.record: rejection.reason for rejection in result.rejected}
-    for refusal in result.refused:
-        reasons |= {refusal.file.uri: refusal.reason, refusal.file.sha256: refusal.reason}
-    return _Offer(frozenset(offered), reasons, result.held is not None)
-
-
 def find_changed_names(context: MirrorContext, view: MirrorView, untracked: Collection[str]) -> list[str]:
     """Say which suites would change what apt lets change only with the consent of its user.
 
@@ -170,7 +131,7 @@ def find_changed_names(context: MirrorContext, view: MirrorView, untracked: Coll
     """
     lines = []
     for repo, suite, before in _suites(context, view.repos, untracked):
-        now = client_names(repo, context.settings, suite)
+        now = client_names(repo, context.settings, suite, named=False)
         changed = [name for name in now if name in before and before[name] != now[name]]
         if changed and repo.name not in context.settings.confirmed_repos:
             told = ", ".join(f"{name} from {before[name]!r} to {now[name]!r}" for name in changed)
@@ -207,19 +168,6 @@ def begin_with_suites(context: MirrorContext, repos: Sequence[Repo], untracked: 
         context.store.live.begin_with(repo.name, suite, facts)
 
 
-def _suites(
-    context: MirrorContext, repos: Sequence[Repo], untracked: Collection[str]
-) -> Iterator[tuple[Repo, str, dict[str, str]]]:
-    for repo in repos:
-        if repo.kind != "apt":
-            continue
-        for version in repo.distro_versions:
-            suite = version.version or version.name
-            facts = read_suite(context.root, path_in_root(repo, f"dists/{suite}"), untracked)
-            if facts:
-                yield repo, suite, facts
-
-
 def find_removed(view: MirrorView, summary: Summary, paths: Sequence[str]) -> list[str]:
     """Leave out of untracked paths those that a takeover writes anew in their places.
 
@@ -242,3 +190,55 @@ def find_removed(view: MirrorView, summary: Summary, paths: Sequence[str]) -> li
             names = {placement.file.file_name for placement in result.planned} if result is not None else set()
             stays.update(path_in_root(repo, former_place(name)) for name in names)
     return [path for path in paths if path not in stays]
+
+
+def _find_moved(
+    original: OriginalState, repos: Mapping[str, Repo], untracked: Mapping[str, StoredFile]
+) -> Iterator[str]:
+    tops = {path.partition("/")[0] for path in untracked}
+    for before in original.repos.values():
+        repo = repos.get(before.name)
+        if repo is not None and repo.directory != before.directory and before.directory.partition("/")[0] in tops:
+            yield f"{repo.name}: its address, as its directory is now {repo.directory} and was {before.directory}"
+
+
+def _had(original: OriginalState | None, repos: Sequence[Repo], untracked: Mapping[str, StoredFile]) -> Iterator[_Had]:
+    if original is None:
+        for repo in repos:
+            below = path_in_root(repo, "")
+            for path, file in untracked.items():
+                if path.startswith(below) and is_package(repo.kind, path.removeprefix(below)):
+                    yield _Had(repo.name, repo.directory, repo.kind, path, file.sha256, "", None)
+        return
+    for row in original.files:
+        before = original.repos[row.repo]
+        place = original_place(before.kind, row)
+        path = f"{before.directory}/{place}"
+        if place is not None and path in untracked:
+            suite = (row.distro, row.distro_version) if before.kind in _WITH_SUITES else None
+            yield _Had(row.repo, before.directory, before.kind, path, row.sha256, row.uri, suite)
+
+
+def _offer(repo: Repo, result: SyncResult) -> _Offer:
+    suites = {version.name: (version.distro, version.version or "") for version in repo.distro_versions}
+    offered: set[tuple[str, tuple[str, str] | None]] = set()
+    for placement in result.planned:
+        for suite in (suites.get(placement.file.distro_version), None):
+            offered |= {(placement.file.sha256, suite), (placement.path, suite)}
+    reasons = {rejection.record: rejection.reason for rejection in result.rejected}
+    for refusal in result.refused:
+        reasons |= {refusal.file.uri: refusal.reason, refusal.file.sha256: refusal.reason}
+    return _Offer(frozenset(offered), reasons, result.held is not None)
+
+
+def _suites(
+    context: MirrorContext, repos: Sequence[Repo], untracked: Collection[str]
+) -> Iterator[tuple[Repo, str, dict[str, str]]]:
+    for repo in repos:
+        if repo.kind != "apt":
+            continue
+        for version in repo.distro_versions:
+            suite = version.version or version.name
+            facts = read_suite(context.root, path_in_root(repo, f"dists/{suite}"), untracked)
+            if facts:
+                yield repo, suite, facts

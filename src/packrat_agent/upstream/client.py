@@ -5,12 +5,22 @@ Answers are checked values; a record that can't be used becomes a Rejection.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from enum import Enum
 from typing import Any, TypeVar
 
 from packrat_agent.model.changes import Changes
 from packrat_agent.model.records import DistroVersion, MirrorView, PackageFile, Rejection, Repo, Wanted
 from packrat_agent.upstream.login import Login, LoginState
-from packrat_agent.upstream.package_files import OnRead, ReadRecords, read_listed, read_records
+from packrat_agent.upstream.package_files import (
+    RECORDS_AT_ONCE,
+    OnRead,
+    ReadRecords,
+    Rejected,
+    Unread,
+    read_records,
+    read_unread,
+    reject_uri,
+)
 from packrat_agent.upstream.records import (
     DISTRO_VERSION,
     MIRROR,
@@ -19,6 +29,7 @@ from packrat_agent.upstream.records import (
     ROOT,
     Unusable,
     find_overlaps,
+    is_marked,
     read_distro_version,
     read_id,
     read_ids,
@@ -27,7 +38,8 @@ from packrat_agent.upstream.records import (
 )
 from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.download import Download
-from packrat_core.cinp.responses import LoginRefused, NotFound, SessionEnded
+from packrat_core.cinp.listing import ENTRIES_LIMIT, Sink, UriQuery
+from packrat_core.cinp.responses import LoginRefused, NotFound, SessionEnded, TooMany
 from packrat_core.errors import ServerBroken, ServerRefused
 
 T = TypeVar("T")
@@ -41,17 +53,35 @@ _CHANGES_MARGIN_S = 15.0
 _REPOS_LIMIT = 2000
 _KEPT = "kept"
 """The filter of the files that a repository's tag keeps, deprecated or not."""
+_TOO_MANY = "split the repository on the server, or raise max_records if the memory of this machine allows it"
+
+
+class Which(Enum):
+    """Which files of a repository the server lists: KEPT are those that it wants, and deprecated ones that stay."""
+
+    WANTED = "wanted"
+    KEPT = "kept"
+    DEPRECATED = "deprecated"
 
 
 class Packrat:
     """One mirror's view of a packrat server."""
 
-    def __init__(self, client: CinpClient, name: str, psk: str | None, login: LoginState | None = None) -> None:
+    def __init__(
+        self,
+        client: CinpClient,
+        name: str,
+        psk: str | None,
+        login: LoginState | None = None,
+        *,
+        records_limit: int = ENTRIES_LIMIT,
+    ) -> None:
         self._client = client
         self._name = name
         self._psk = psk
         self._mirror = f"{MIRROR}:{name}:"
         self._login = Login(client, name, psk, login or LoginState())
+        self._records_limit = records_limit
         self._repos: frozenset[str] = frozenset()
         self.has_changes = False
         """Whether the server offers the lossless `changes`."""
@@ -101,8 +131,25 @@ class Packrat:
             ServerRefused: The server doesn't know the mirror, or won't show it.
             ServerBroken: The mirror's own record can't be used.
         """
+        record = await self._get_mirror()
         try:
-            record = await self._asking(lambda: self._client.get(self._mirror))
+            names = read_ids(record.get("repo_list"), REPO, "list of repositories")
+        except Unusable as error:
+            raise ServerBroken(f"the record of mirror {self._name} can't be used: {error}") from None
+        if len(names) > _REPOS_LIMIT:
+            raise ServerBroken(f"the record of mirror {self._name} names more than {_REPOS_LIMIT} repositories")
+        self._repos = frozenset(names)
+        repos, rejected = await self._read_repos(names)
+        try:
+            description = read_text(record.get("description"), "description")
+        except Unusable:
+            description = ""
+        return MirrorView(description, tuple(repos), tuple(rejected), frozenset(names) - {repo.name for repo in repos})
+
+    async def _get_mirror(self) -> Mapping[str, Any]:
+        """Ask for the mirror's own record; a refusal comes with a hint at what to mend in mirror.conf."""
+        try:
+            return await self._asking(lambda: self._client.get(self._mirror))
         except NotFound:
             unknown = f"the server has no mirror called {self._name}"
             raise ServerRefused(unknown, hint="check name in [packrat]") from None
@@ -113,17 +160,12 @@ class Packrat:
                 raise self._login.explain(error) from None
             hint = "set psk in [packrat]" if self._psk is None else "check name and psk in [packrat]"
             raise ServerRefused(str(error), hint=hint) from None
-        try:
-            names = read_ids(record.get("repo_list"), REPO, "list of repositories")
-        except Unusable as error:
-            raise ServerBroken(f"the record of mirror {self._name} can't be used: {error}") from None
-        if len(names) > _REPOS_LIMIT:
-            raise ServerBroken(f"the record of mirror {self._name} names more than {_REPOS_LIMIT} repositories")
-        self._repos = frozenset(names)
+
+    async def _read_repos(self, names: Sequence[str]) -> tuple[list[Repo], list[Rejection]]:
+        """Read the records of repositories; one that can't be used is rejected, so that it does not stop the others."""
         records = await self._asking(lambda: self._client.get_many(REPO, names))
         distro_versions = await self._distro_versions(records)
         repos: list[Repo] = []
-        # A repository that can't be used is rejected, so that it does not stop the others.
         rejected: list[Rejection] = []
         for name in names:
             uri = f"{REPO}:{name}:"
@@ -133,12 +175,7 @@ class Packrat:
                 rejected.append(Rejection(uri, str(error)))
         overlaps = find_overlaps(repos)
         rejected += [Rejection(f"{REPO}:{name}:", reason) for name, reason in overlaps.items()]
-        usable = tuple(repo for repo in repos if repo.name not in overlaps)
-        try:
-            description = read_text(record.get("description"), "description")
-        except Unusable:
-            description = ""
-        return MirrorView(description, usable, tuple(rejected), frozenset(names) - {repo.name for repo in usable})
+        return [repo for repo in repos if repo.name not in overlaps], rejected
 
     async def _distro_versions(self, repos: Mapping[str, Mapping[str, Any]]) -> dict[str, DistroVersion]:
         # Unusable distribution versions are left out here; `read_repo` then rejects the repositories that need them.
@@ -163,26 +200,40 @@ class Packrat:
 
     async def list_wanted(self, repo: Repo, packages: Collection[str] | None = None) -> list[str]:
         """Ask for the URIs of a repository's wanted files, of all packages or of some; the URIs are unchecked."""
-        arguments = {"repo": f"{REPO}:{repo.name}:", "package_list": None if packages is None else sorted(packages)}
-        return await self._asking(lambda: self._client.list_uris(PACKAGE_FILE, "repo", arguments))
+        found: dict[str, None] = {}
 
-    async def list_kept(self, repo: Repo, packages: Collection[str] | None = None) -> tuple[list[str], frozenset[str]]:
-        """Ask for the URIs of a repository's wanted and deprecated files, of all packages or of some; unchecked.
+        async def take(uris: Sequence[str]) -> None:
+            found.update(dict.fromkeys(uris))
 
-        Returns:
-            The URIs of all, and of those that are deprecated.
+        await self.list_wanted_into(Sink(found.clear, take), repo, packages)
+        return list(found)
+
+    async def list_wanted_into(
+        self, sink: Sink, repo: Repo, packages: Collection[str] | None = None, which: Which = Which.WANTED
+    ) -> None:
+        """Ask for the URIs of a repository's files without holding them in memory; they are unchecked.
+
+        Args:
+            sink: Takes the URIs.
+            repo: The repository.
+            packages: The packages; None for all.
+            which: Which of its files; a server without `has_kept` knows the wanted ones alone.
 
         Raises:
-            PackratError: The server does not answer, or refuses the request; it does not have `has_kept`.
+            PackratError: The server does not answer, or refuses the request, or lists too much.
         """
-        arguments = {"repo": f"{REPO}:{repo.name}:", "package_list": None if packages is None else sorted(packages)}
-        # In this order a file that is deprecated, or no longer, between the two answers is in the first all the same.
-        kept = await self._asking(lambda: self._client.list_uris(PACKAGE_FILE, _KEPT, arguments))
-        only = {**arguments, "deprocated": True}
-        return kept, frozenset(await self._asking(lambda: self._client.list_uris(PACKAGE_FILE, _KEPT, only)))
+        arguments: dict[str, Any] = {"repo": f"{REPO}:{repo.name}:"}
+        arguments["package_list"] = None if packages is None else sorted(packages)
+        if which is Which.DEPRECATED:
+            arguments["deprocated"] = True
+        query = UriQuery(PACKAGE_FILE, "repo" if which is Which.WANTED else _KEPT, arguments, self._records_limit)
+        try:
+            await self._asking(lambda: self._client.list_into(query, sink))
+        except TooMany as error:
+            raise TooMany(f"{repo.name} has too many files: {error.message}", error.count, hint=_TOO_MANY) from None
 
     async def wanted(self, repo: Repo, packages: Collection[str] | None, known: Mapping[str, PackageFile]) -> Wanted:
-        """Ask for a repository's wanted files, of all packages or of some.
+        """Ask for a repository's wanted files, of all packages or of some, in memory.
 
         Args:
             repo: The repository.
@@ -192,20 +243,30 @@ class Packrat:
         Raises:
             PackratError: The server does not answer, or refuses the request.
         """
-        if packages is not None and not packages:
-            return Wanted(frozenset(), (), ())
-        return await self.read_listed(await self.list_wanted(repo, packages), known, {})
+        listed = await self.list_wanted(repo, packages) if packages is None or packages else []
+        files, rejected, unread = [known[uri] for uri in listed if uri in known], Rejected(), []
+        for uri in listed:
+            if uri not in known and (rejection := reject_uri(uri)) is not None:
+                rejected.add(rejection)
+            elif uri not in known:
+                unread.append(uri)
 
-    async def read_listed(
+        async def keep(read: Sequence[PackageFile], _left: int) -> None:
+            files.extend(read)
+
+        portions = (unread[at : at + RECORDS_AT_ONCE] for at in range(0, len(unread), RECORDS_AT_ONCE))
+        await self.read_unread(Unread(len(unread), portions), rejected, keep)
+        return Wanted(frozenset(listed), tuple(files), rejected.all())
+
+    async def read_unread(
         self,
-        listed: Sequence[str],
-        known: Mapping[str, PackageFile],
-        unusable: Mapping[str, str],
-        on_read: OnRead | None = None,
+        unread: Unread,
+        rejected: Rejected,
+        on_read: OnRead,
         turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
-    ) -> Wanted:
-        """Complete what `list_wanted` gave with the records that are not known (see `package_files.read_listed`)."""
-        return await read_listed(self._get_records, listed, known, unusable, on_read, turn)
+    ) -> None:
+        """Read the records that are not known (see `package_files.read_unread`)."""
+        await read_unread(self._get_records, unread, rejected, on_read, turn)
 
     async def read_records(self, uris: Sequence[str]) -> ReadRecords:
         """Read the records of some package files, after whatever is more urgent.
@@ -214,6 +275,15 @@ class Packrat:
             PackratError: The server does not answer, or refuses the request.
         """
         return await read_records(self._get_records, uris, bulk=True)
+
+    async def read_marked(self, uris: Sequence[str]) -> frozenset[str]:
+        """Say which of some package files failed or are deprecated, by their records.
+
+        Raises:
+            PackratError: The server does not answer, or refuses the request.
+        """
+        records = await self._get_records([read_id(uri, PACKAGE_FILE) for uri in uris], bulk=True)
+        return frozenset(uri for uri in uris if uri in records and is_marked(records[uri]))
 
     async def _get_records(self, ids: Sequence[str], *, bulk: bool) -> Mapping[str, Mapping[str, Any]]:
         return await self._asking(lambda: self._client.get_many(PACKAGE_FILE, ids, bulk=bulk))

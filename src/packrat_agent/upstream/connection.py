@@ -35,6 +35,6 @@ async def connected(config: Config, login: LoginState | None = None) -> AsyncIte
         max_file_bytes=config.mirror.max_file_bytes,
     )
     async with client:
-        server = Packrat(client, packrat.name, packrat.psk, login)
+        server = Packrat(client, packrat.name, packrat.psk, login, records_limit=config.mirror.max_records)
         await server.open()
         yield server

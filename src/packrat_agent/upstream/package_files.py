@@ -1,17 +1,17 @@
 """Reads records of package files, a portion at a time; a record that can't be used becomes a Rejection.
 
-A listing names the files that a repository wants. Of these, `read_listed` reads the records that are not known yet.
+A listing names the files that a repository wants. Of these, `read_unread` reads the records that are not known yet.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from packrat_agent.model.records import PackageFile, Rejection, Wanted
+from packrat_agent.model.records import PackageFile, Rejection
 from packrat_agent.upstream.records import PACKAGE_FILE, Unusable, read_file, read_id, shown
 
-_RECORDS_AT_ONCE = 300
+RECORDS_AT_ONCE = 300
 """Number of raw records fetched, and held in memory, at once: a batch, which other work waits for."""
 _FEW = 100
 """Up to this number of records are one request; more are bulk work."""
@@ -39,6 +39,34 @@ class ReadRecords:
     missing: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """URIs of records that are to be read: how many, and in portions of at most `RECORDS_AT_ONCE`."""
+
+    count: int
+    portions: Iterable[Sequence[str]]
+
+
+class Rejected:
+    """Collects the records of an answer that can't be used."""
+
+    def __init__(self) -> None:
+        self._named: list[Rejection] = []
+        self._more = 0
+
+    def add(self, rejection: Rejection) -> None:
+        """Add a record; beyond the limit it is only counted."""
+        if len(self._named) < _REJECTED_LIMIT:
+            self._named.append(rejection)
+        else:
+            self._more += 1
+
+    def all(self) -> tuple[Rejection, ...]:
+        """Return the listed records, and one more entry that counts the others."""
+        rest = (Rejection("others", f"{self._more} more records can't be used either"),) if self._more else ()
+        return (*self._named, *rest)
+
+
 async def read_records(get: GetRecords, uris: Sequence[str], *, bulk: bool) -> ReadRecords:
     """Read the records of package files by their URIs, which must be usable.
 
@@ -63,71 +91,40 @@ async def read_records(get: GetRecords, uris: Sequence[str], *, bulk: bool) -> R
     return ReadRecords(tuple(files), tuple(rejected), frozenset(uri for uri in uris if uri not in records))
 
 
-async def read_listed(
+async def read_unread(
     get: GetRecords,
-    listed: Sequence[str],
-    known: Mapping[str, PackageFile],
-    unusable: Mapping[str, str],
-    on_read: OnRead | None = None,
+    unread: Unread,
+    rejected: Rejected,
+    on_read: OnRead,
     turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
-) -> Wanted:
-    """Complete a listing: read the records of all files that are not known.
+) -> None:
+    """Read the records of files that a listing names and that are not known.
 
     Args:
         get: How to ask the server.
-        listed: The URIs that the server listed, unchecked.
-        known: URI → record read earlier, which is not read again.
-        unusable: URI → why the record can't be used, found earlier; it is not read again either.
+        unread: Their URIs, which must be usable.
+        rejected: Takes the records that can't be used.
         on_read: Called with each portion, before the next one is read.
         turn: Makes a context that each portion is read in; other work comes between.
 
     Raises:
         PackratError: The server does not answer, or refuses the request.
     """
-    rejected = _Rejected()
-    unseen: list[str] = []
-    for uri in listed:
-        if uri in known:
-            continue
-        if uri in unusable:
-            rejected.add(Rejection(uri, unusable[uri]))
-            continue
-        try:
-            read_id(uri, PACKAGE_FILE)
-        except Unusable as error:
-            rejected.add(Rejection(shown(uri), str(error)))
-            continue
-        unseen.append(uri)
-    files = [known[uri] for uri in listed if uri in known]
-    # The records are fetched in portions, since a repository may have very many files.
-    for start in range(0, len(unseen), _RECORDS_AT_ONCE):
-        portion = unseen[start : start + _RECORDS_AT_ONCE]
+    left = unread.count
+    for portion in unread.portions:
         # Files that are missing were removed after the list was made.
         async with turn():
-            read = await read_records(get, portion, bulk=len(unseen) > _FEW)
-        files += read.files
+            read = await read_records(get, portion, bulk=unread.count > _FEW)
         for rejection in read.rejected:
             rejected.add(rejection)
-        if on_read is not None:
-            await on_read(read.files, len(unseen) - start - len(portion))
-    return Wanted(frozenset(listed), tuple(files), rejected.all())
+        left -= len(portion)
+        await on_read(read.files, left)
 
 
-class _Rejected:
-    """Collects the records of an answer that can't be used."""
-
-    def __init__(self) -> None:
-        self._named: list[Rejection] = []
-        self._more = 0
-
-    def add(self, rejection: Rejection) -> None:
-        """Add a record; beyond the limit it is only counted."""
-        if len(self._named) < _REJECTED_LIMIT:
-            self._named.append(rejection)
-        else:
-            self._more += 1
-
-    def all(self) -> tuple[Rejection, ...]:
-        """Return the listed records, and one more entry that counts the others."""
-        rest = (Rejection("others", f"{self._more} more records can't be used either"),) if self._more else ()
-        return (*self._named, *rest)
+def reject_uri(uri: str) -> Rejection | None:
+    """Say why a URI of a listing can't be that of a package file; None if it can."""
+    try:
+        read_id(uri, PACKAGE_FILE)
+    except Unusable as error:
+        return Rejection(shown(uri), str(error))
+    return None

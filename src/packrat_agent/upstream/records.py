@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
+from packrat_agent.model.key_places import MAIN_KEY, OWN_KEYS_DIR
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_core.packages.repository_types import REPOSITORY_TYPES
 
@@ -15,13 +16,14 @@ MIRROR = f"{ROOT}Repo/Mirror"
 PACKAGE = f"{ROOT}Package/Package"
 PACKAGE_FILE = f"{ROOT}Package/PackageFile"
 DISTRO_VERSION = f"{ROOT}Attrib/DistroVersion"
+TAG = f"{ROOT}Attrib/Tag"
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~:@=,!^-]*")
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~-]*")
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SEGMENT_LIMIT = 200
-_RESERVED = frozenset({"index.html", "repo-key", "repo-key.gpg"})
+_RESERVED = frozenset({"index.html", MAIN_KEY.armored, MAIN_KEY.binary, OWN_KEYS_DIR})
 _KINDS = {name: kind for kind, known in REPOSITORY_TYPES.items() for name in known.other_names}
 
 
@@ -101,6 +103,7 @@ def read_repo(name: str, record: Mapping[str, Any], distro_versions: Mapping[str
         _KINDS.get(kind, kind),
         tuple(distro_versions[suite] for suite in names),
         latest,
+        _tag(record.get("tag")),
     )
 
 
@@ -147,6 +150,11 @@ def read_file(uri: str, record: Mapping[str, Any]) -> PackageFile:
         sha256=sha256.lower(),
         created=_moment(record.get("created")),
     )
+
+
+def is_marked(record: Mapping[str, Any]) -> bool:
+    """Say whether the record of a package file says that it failed or is deprecated: it has the moment."""
+    return any(isinstance(record.get(mark), str) and record[mark] for mark in ("failed_at", "deprocated_at"))
 
 
 def read_text(value: object, what: str) -> str:
@@ -196,6 +204,14 @@ def _version(value: object) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= _SEGMENT_LIMIT or not value.isprintable() or " " in value:
         raise Unusable(f"its version {shown(value)} can't be used")
     return value
+
+
+def _tag(value: object) -> str:
+    """Extract the name of a tag; '' for anything else: then only a section of the repository itself names its key."""
+    try:
+        return read_id(value, TAG)
+    except Unusable:
+        return ""
 
 
 def _moment(value: object) -> str:

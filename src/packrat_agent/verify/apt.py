@@ -22,6 +22,7 @@ from packrat_agent.verify.findings import (
     check_bytes,
     check_clear_signed,
     check_detached,
+    check_name,
     pointer,
     read_index,
     told,
@@ -34,9 +35,11 @@ _FIELD = re.compile(rb"^([A-Z][A-Za-z-]*): *(.*)$", re.MULTILINE)
 _PACKAGES = re.compile(r"/binary-([^/]+)/Packages$")
 _FIELDS = (
     *("Origin", "Label", "Suite", "Codename", "Date", "Valid-Until", "Architectures", "Components", "Description"),
-    "Acquire-By-Hash",
+    *("Acquire-By-Hash", "Repository"),
 )
 """The fields of Release that precede SHA256, in order."""
+
+_OPTIONAL = frozenset({"Date", "Valid-Until", "Repository"})
 
 _TOLERATED = timedelta(seconds=10)
 """How far Date may be ahead. Source: apt.conf(5), Acquire::Max-FutureTime."""
@@ -158,8 +161,11 @@ def _audit_fields(
             yield Fault(
                 path, f"was valid until {fields[key]}, and apt refuses it now; its agent renews it while it runs"
             )
+    yield from check_name(subject, path, fields.get("Repository"), fields.get("Label", ""))
     known = {"Suite": name, "Codename": name, "Components": "main", "Acquire-By-Hash": "yes"}
-    lines = [f"{key}: {known.get(key, fields.get(key, ''))}" for key in _FIELDS if key in fields or key not in _DATES]
+    lines = [
+        f"{key}: {known.get(key, fields.get(key, ''))}" for key in _FIELDS if key in fields or key not in _OPTIONAL
+    ]
     lines += ["SHA256:", *(f" {listed[name][0]} {listed[name][1]:>16} {name}" for name in sorted(listed))]
     yield from check_bytes(path, release, ("\n".join(lines) + "\n").encode())
     for name in listed:

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 
 from packrat_agent.verify.docker_files import read_json, strings_of
 from packrat_agent.verify.docker_images import audit_image
-from packrat_agent.verify.docker_signatures import Signing, audit_policy
+from packrat_agent.verify.docker_policy import audit_policy
+from packrat_agent.verify.docker_signatures import Signing
 from packrat_agent.verify.findings import Fault, Finding, Subject, check_bytes, read_pointer
 from packrat_agent.verify.names import IMAGE, NO_REFERRERS, REGISTRY_ANSWER, REGISTRY_ERRORS
 

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from packrat_agent.verify.docker_files import read_json, strings_of
 from packrat_agent.verify.docker_signatures import Signing, audit_signatures
@@ -25,7 +26,9 @@ from packrat_agent.verify.findings import (
 )
 from packrat_agent.verify.names import TAG
 from packrat_core.errors import Refused
+from packrat_core.packages.image.layout import pair_layers
 from packrat_core.packages.image.manifest import (
+    CONFIG_LIMIT,
     MANIFEST_LIMIT,
     MANIFEST_TYPES,
     OCI_INDEX,
@@ -169,7 +172,19 @@ def _name_blobs(subject: Subject, image: _Image, manifest: Manifest, by: str) ->
         path = f"{image.directory}/blobs/{blob.digest}"
         # Layers with URLs of their own need not be in the repository.
         if not blob.elsewhere or os.path.lexists(subject.top / path):
-            yield Named(path, blob.digest[7:], blob.size, by)
+            look = partial(_find_wrong_config, subject, path, manifest) if blob is manifest.config else None
+            yield Named(path, blob.digest[7:], blob.size, by, look)
+
+
+def _find_wrong_config(subject: Subject, path: str, manifest: Manifest) -> str | None:
+    """Return why the configuration of a manifest would be refused at upload, or None; layers are not unpacked."""
+    try:
+        pair_layers(manifest, read_index(subject.top, path, CONFIG_LIMIT))
+    except OSError as error:
+        return told(error)
+    except Refused as error:
+        return f"would be refused at upload: {error}"
+    return None
 
 
 def _audit_referrers(subject: Subject, image: _Image) -> Iterator[Finding]:
@@ -246,7 +261,7 @@ def _audit_htaccess(subject: Subject, image: _Image) -> Iterator[Finding]:
         return
     text = content.decode("utf-8", "replace")
     if _BLOCK.sub("", text):
-        yield Fault(path, "has lines that are no type and digest of a manifest")
+        yield Fault(path, "has lines that are not the type and digest of a manifest")
     blocks = {name: (media_type, digest) for name, media_type, digest in _BLOCK.findall(text)}
     wanted = {digest: (_TYPES[end], digest) for digest, end in image.ends.items()}
     wanted |= {tag: wanted[digest] for tag, digest in image.tags.items() if digest in wanted}

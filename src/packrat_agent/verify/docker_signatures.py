@@ -1,20 +1,18 @@
-"""Audits the signatures of images, as files and as the registry serves them, and the policy that clients apply.
+"""Audits the signatures of images, as files and as the registry serves them.
 
 The audit only reads the repository, and runs gpgv to verify signatures.
 
-Source: containers-signature(5), containers-policy.json(5); OpenShift, registry API extension for signatures.
+Source: containers-signature(5); OpenShift, registry API extension for signatures.
 """
 
 import base64
 import binascii
 import json
 import os
-import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from packrat_agent.verify.armor import find_armor_fault
 from packrat_agent.verify.docker_files import read_json
 from packrat_agent.verify.findings import (
     Fault,
@@ -24,11 +22,12 @@ from packrat_agent.verify.findings import (
     check_bytes,
     pointer,
     read_index,
-    read_pointer,
 )
-from packrat_agent.verify.signatures import Keyring, read_keys
+from packrat_agent.verify.signatures import Keyring
 
-_SIGNATURE_LIMIT = 64 * 1024
+SIGNATURE_LIMIT = 64 * 1024
+"""Maximum size of a signature, in bytes."""
+_SIGNATURES_LIMIT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,54 +43,10 @@ class Signing:
     listed: bool
 
 
-def audit_policy(subject: Subject, directory: str, found: list[Finding]) -> str | None:
-    """Audit policy.json and registries.yaml.
-
-    Args:
-        subject: The tree under audit.
-        directory: Directory of the repository.
-        found: Findings are appended to it.
-
-    Returns:
-        The prefix of all signed references; None if nothing is signed or the policy can't be used.
-    """
-    sigstore = f"{directory}/sigstore"
-    if not os.path.lexists(subject.top / sigstore):
-        return None
-    path = f"{sigstore}/policy.json"
-    content, policy = read_json(subject, path, found)
-    registries = read_pointer(subject, f"{sigstore}/registries.yaml", found)
-    scope, key = _read_policy(policy)
-    if content is None or scope is None or key is None or not scope.endswith(f"/{directory}"):
-        if policy is not None:
-            found.append(Fault(path, f"has no key for the images of {directory}"))
-        return None
-    found += check_bytes(path, content, _spell_policy(scope, key))
-    wrong = find_armor_fault(key)
-    if wrong is not None:
-        found.append(Fault(path, f"has a key that {wrong}"))
-    if registries is not None and not _says_where(registries.decode("utf-8", "replace"), scope):
-        found.append(Fault(f"{sigstore}/registries.yaml", f"does not say where the signatures of {scope} are"))
-    if subject.keyring is None:
-        found.append(Fault(path, "asks for signatures, but no key is at hand to verify them; give --key"))
-        return scope
-    signature = _first_signature(subject, sigstore)
-    try:
-        keyring = Keyring(read_keys(key))
-    except ValueError:
-        # Reported as a fault of the armor.
-        return scope
-    wrong = keyring.read_message(signature)[1] if signature is not None else None
-    # If the signature doesn't verify by the mirror's key either, the signature is wrong, and reported as such.
-    if signature is not None and wrong is not None and subject.keyring.read_message(signature)[1] is None:
-        found.append(Fault(path, f"has another key than the one that signed: {wrong}"))
-    return scope
-
-
 def audit_signatures(
     subject: Subject, directory: str, image: str, digest: str, references: Collection[str], signing: Signing
 ) -> Iterator[Finding]:
-    """Audit the signatures of one manifest: one for each of its references, the same as files and as a list.
+    """Audit the signatures of one manifest: one for each of its references at least, the same as files and as a list.
 
     Args:
         subject: The tree under audit.
@@ -112,15 +67,25 @@ def audit_signatures(
         return
     stem = f"{directory}/sigstore/{scope.partition('/')[2]}/{image}@{digest.replace(':', '=')}"
     signatures = []
-    for number in range(1, len(references) + 1):
+    for number in range(1, _SIGNATURES_LIMIT):
         path = f"{stem}/signature-{number}"
+        # Clients read on until there is none.
+        if number > len(references) and not os.path.lexists(subject.top / path):
+            break
         try:
-            signatures.append((path, read_index(subject.top, path, _SIGNATURE_LIMIT)))
+            signatures.append((path, read_index(subject.top, path, SIGNATURE_LIMIT)))
         except OSError:
             yield Fault(path, f"can't be read; {image} needs a signature for each name of {digest}")
-    if listed is not None and listed != [content for _, content in signatures]:
-        yield Fault(listed_path, "lists other signatures than sigstore")
-    yield from _look_at(subject.keyring, signatures, {f"{scope}/{image}{name}" for name in references}, digest)
+    if listed is not None:
+        if len(listed) < len(references) or listed != [content for _, content in signatures[: len(listed)]]:
+            yield Fault(listed_path, "lists other signatures than sigstore")
+        # What follows is left over from an earlier publication.
+        signatures = signatures[: max(len(listed), len(references))]
+    wanted = {f"{scope}/{image}{name}" for name in references}
+    if len(signatures) > len(references):
+        yield from _look_for_names(subject.keyring, signatures, wanted, digest)
+    else:
+        yield from _look_at(subject.keyring, signatures, wanted, digest)
 
 
 def _audit_list(subject: Subject, path: str, digest: str, found: list[Finding]) -> list[bytes] | None:
@@ -177,36 +142,38 @@ def _look_at(
         yield Named(named.path, named.sha256, named.size, named.by, check)
 
 
-def _says_where(registries: str, scope: str) -> bool:
-    """Return whether registries.yaml maps the scope to the directory of its signatures, under both of its keys."""
-    where = rf"(https?://\S+/{re.escape(scope.partition('/')[2])}/sigstore)"
-    return (
-        re.fullmatch(rf"docker:\n  {re.escape(scope)}:\n    lookaside: {where}\n    sigstore: \1\n", registries)
-        is not None
-    )
+def _look_for_names(
+    keyring: Keyring | None, signatures: Sequence[tuple[str, bytes]], references: Collection[str], digest: str
+) -> Iterator[Finding]:
+    """Name the signatures of a manifest that has more of them than names; each name must be among those signed.
 
+    The others are of names that the manifest had, which clients that came by them still need. Clients pass over what
+    they don't need, so nothing is demanded of these.
 
-def _first_signature(subject: Subject, sigstore: str) -> bytes | None:
-    for path in sorted((subject.top / sigstore).glob("**/signature-1")):
-        try:
-            return read_index(subject.top, str(path.relative_to(subject.top)), _SIGNATURE_LIMIT)
-        except OSError:
-            continue
-    return None
+    Args:
+        keyring: The keys to verify with; None if no key is known.
+        signatures: (path, content) of each signature.
+        references: The image references that need a signature.
+        digest: The digest that must be signed.
+    """
 
+    def look() -> str | None:
+        assert keyring is not None
+        read = [keyring.read_message(content) for _, content in signatures]
+        signed = {_read_statement(message) for message, wrong in read if wrong is None}
+        missing = sorted(name for name in references if (name, digest) not in signed)
+        wrong = next((wrong for _, wrong in read if wrong is not None), None)
+        if not missing:
+            return None
+        return f"no signature beside it is for {missing[0]} and {digest}" + (
+            f"; one is wrong: {wrong}" if wrong else ""
+        )
 
-def _read_policy(policy: Any) -> tuple[str | None, bytes | None]:
-    """Return the scope of a policy and the armored key for it; None for what can't be read."""
-    match policy:
-        case {"transports": {"docker": dict(scopes)}} if len(scopes) == 1:
-            ((scope, required),) = scopes.items()
-            match required:
-                case [{"type": "signedBy", "keyType": "GPGKeys", "keyData": str(data)}]:
-                    try:
-                        return scope, base64.b64decode(data, validate=True)
-                    except ValueError:
-                        return scope, None
-    return None, None
+    for number, (path, content) in enumerate(signatures):
+        named = pointer(path, content)
+        yield Named(
+            named.path, named.sha256, named.size, named.by, look if keyring is not None and not number else None
+        )
 
 
 def _spell_list(digest: str, signatures: Sequence[bytes]) -> bytes:
@@ -217,13 +184,6 @@ def _spell_list(digest: str, signatures: Sequence[bytes]) -> bytes:
         for number, signature in enumerate(signatures, start=1)
     ]
     return f'{{"signatures":[{",".join(parts)}]}}\n'.encode()
-
-
-def _spell_policy(scope: str, key: bytes) -> bytes:
-    """Return all bytes of the policy that images of `scope` must be signed by this (armored) key."""
-    required = {"type": "signedBy", "keyType": "GPGKeys", "keyData": base64.b64encode(key).decode()}
-    policy = {"default": [{"type": "insecureAcceptAnything"}], "transports": {"docker": {scope: [required]}}}
-    return json.dumps(policy, indent=2).encode() + b"\n"
 
 
 def _read_listed(value: Any, digest: str) -> list[bytes] | None:

@@ -99,12 +99,12 @@ def _read_manifest(path: str, value: Any, found: list[Finding]) -> Mapping[str, 
     for package, files in value.items():
         if any(not isinstance(file, dict) or str(file.get("path")).partition("/")[0] != package for file in files):
             found.append(Fault(path, f"has files of {package[:100]!r} that are not in its directory"))
-    for one in (one for files in packages for one in files):
-        match one:
+    for file in (file for files in packages for file in files):
+        match file:
             case {"path": str(name), "sha256": str(sha256), "size": int(size)} if (
                 is_plain(name) and _SHA256.fullmatch(sha256) and name not in listed
             ):
                 listed[name] = (sha256, size)
             case _:
-                found.append(Fault(path, f"names no file, or one twice: {repr(one)[:100]}"))
+                found.append(Fault(path, f"names no file, or one twice: {repr(file)[:100]}"))
     return listed

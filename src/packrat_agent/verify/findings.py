@@ -74,12 +74,18 @@ class Subject:
         keyring: The keys to verify signatures with; None if no key is known.
         now: The time at which its dates have to be valid.
         offered: The repositories that its landing page leads to; None if it has no page of ours.
+        key_path: Where the armored key of the repository under audit is published.
+        name: The name of the repository under audit; None if it is not known.
+        others: The names of the tree's other repositories.
     """
 
     top: Path
     keyring: Keyring | None
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     offered: frozenset[str] | None = None
+    key_path: str = "repo-key"
+    name: str | None = None
+    others: frozenset[str] = frozenset()
 
 
 Auditor = Callable[[Subject, str], Iterator[Finding]]
@@ -158,6 +164,22 @@ def check_bytes(path: str, content: bytes, wanted: bytes) -> Iterator[Fault]:
     at = next((at for at, (byte, other) in enumerate(zip(content, wanted, strict=False)) if byte != other), None)
     at = min(len(content), len(wanted)) if at is None else at
     yield Fault(path, f"is not written as it should be: {content[at : at + 20]!r} in place of {wanted[at : at + 20]!r}")
+
+
+def check_name(subject: Subject, path: str, said: str | None, label: str = "") -> Iterator[Fault]:
+    """Check that signed metadata is that of its repository, not of another one that is served in its place.
+
+    Args:
+        subject: The tree under audit.
+        path: Path of the metadata.
+        said: The name of the repository in it; None if it says none, as in trees of older agents.
+        label: What it calls the repository besides; a fault if that is the name of another one.
+    """
+    if subject.name is None or said == subject.name:
+        return
+    if said is not None or label in subject.others:
+        told = said if said is not None else label
+        yield Fault(path, f"is that of the repository {told[:100]!r}, and stands in place of that of {subject.name}")
 
 
 def pointer(path: str, content: bytes) -> Named:

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 
 KEY_ARMORED = "repo-key"
 KEY_BINARY = "repo-key.gpg"
+OWN_KEYS = "repo-keys"
+"""The directory of the keys of repositories that have one of their own, by name."""
+
 LANDING_PAGE = "index.html"
 
 SUMS = "SHA256SUMS"

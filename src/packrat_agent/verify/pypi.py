@@ -9,12 +9,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 
+from packrat_agent.verify.distributions import find_wrong_distribution
 from packrat_agent.verify.findings import (
     Fault,
     Finding,
@@ -92,13 +94,13 @@ def _audit_project(subject: Subject, directory: str, project: str) -> Iterator[F
     match value:
         case {"name": str(name), "files": list(files)} if name == project:
             by_json = [_from_json(one) for one in files]
-            yield from _audit_files(directory, f"{page}/{_JSON}", by_json, [_size(one) for one in files])
+            yield from _audit_files(subject, directory, f"{page}/{_JSON}", by_json, [_size(one) for one in files])
         case None:
             pass
         case _:
             found.append(Fault(f"{page}/{_JSON}", f"does not list the files of {project}"))
     if by_html is not None:
-        yield from _audit_files(directory, f"{page}/{_HTML}", by_html, [None] * len(by_html))
+        yield from _audit_files(subject, directory, f"{page}/{_HTML}", by_html, [None] * len(by_html))
     # If both forms agree and are readable, also compare the bytes; otherwise that would report the same fault again.
     if by_html is not None and by_json is not None:
         if _unmarked(by_html) != _unmarked(by_json):
@@ -161,7 +163,7 @@ def _read_version(text: str) -> Version | None:
 
 
 def _audit_files(
-    directory: str, page: str, links: Sequence[_Link | None], sizes: Sequence[int | None]
+    subject: Subject, directory: str, page: str, links: Sequence[_Link | None], sizes: Sequence[int | None]
 ) -> Iterator[Finding]:
     for link, size in zip(links, sizes, strict=True):
         path = unquote(link.url.removeprefix(_UP), errors="replace") if link is not None else ""
@@ -171,7 +173,8 @@ def _audit_files(
         # Some clients use the link text as the file name, others the URL, so the two must be equal.
         if path.rpartition("/")[2] != link.name:
             yield Fault(page, f"calls {link.name!r} what stands at {path}")
-        yield Named(f"{directory}/{path}", link.sha256, size, page)
+        look = partial(find_wrong_distribution, subject.top / directory / path, link.name, link.metadata)
+        yield Named(f"{directory}/{path}", link.sha256, size, page, look)
         if link.metadata:
             yield Named(f"{directory}/{path}.metadata", link.metadata, None, page)
 

@@ -59,7 +59,7 @@ def read_elements(chunks: Iterable[bytes], wanted: Collection[str]) -> Iterator[
             yield from collector.take()
         parser.Parse(b"", True)
     except expat.ExpatError as error:
-        raise ValueError(f"is no XML: {error}") from None
+        raise ValueError(f"is not XML: {error}") from None
     yield from collector.take()
 
 

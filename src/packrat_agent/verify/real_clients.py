@@ -19,8 +19,8 @@ from urllib.parse import quote
 from packrat_agent.verify.armor import crc24
 from packrat_agent.verify.client_run import Visit
 from packrat_agent.verify.findings import Fault, parse_json, read_index
-from packrat_agent.verify.names import IMAGE, KEY_BINARY, TAG
-from packrat_agent.verify.signatures import read_keys
+from packrat_agent.verify.names import IMAGE, TAG
+from packrat_agent.verify.repo_keys import RepoKeys
 
 _APT_CONFIG = """\
 Dir "{root}";
@@ -64,16 +64,15 @@ class Visits:
     faults: tuple[Fault, ...]
 
 
-def visit_tree(top: Path, key: Path | None, url: str, repositories: Sequence[tuple[str, str]]) -> Visits:
+def visit_tree(top: Path, keys: RepoKeys, url: str, repositories: Sequence[tuple[str, str]]) -> Visits:
     """Drive every client that the machine has over the repositories of its type.
 
     Args:
         top: Top of the tree.
-        key: File with a public key; None for the tree's own.
+        keys: The public key of each repository.
         url: Address that the tree is served at.
         repositories: (type, directory) of each repository.
     """
-    keys = _find_keys(top, key)
     driven: list[str] = []
     left_out: list[str] = []
     faults: list[Fault] = []
@@ -86,21 +85,13 @@ def visit_tree(top: Path, key: Path | None, url: str, repositories: Sequence[tup
             driven.append(client.program)
         for directory in directories:
             with tempfile.TemporaryDirectory(prefix="packrat-verify-") as scratch:
+                keyring = keys.keyring_of(directory)
+                binary = keyring.keys if keyring is not None else None
                 try:
-                    faults += client.visit(Visit(top, url, keys, Path(scratch)), directory)
+                    faults += client.visit(Visit(top, url, binary, Path(scratch)), directory)
                 except OSError as error:
                     faults.append(Fault(directory, f"{client.program} can't be asked: {error.strerror or error}"))
     return Visits(tuple(driven), tuple(left_out), tuple(faults))
-
-
-def _find_keys(top: Path, key: Path | None) -> bytes | None:
-    if key is None and not os.path.lexists(top / KEY_BINARY):
-        return None
-    try:
-        return read_keys(key.read_bytes() if key is not None else read_index(top, KEY_BINARY))
-    except (OSError, ValueError):
-        # The audit reports it; without any key, the clients refuse what is signed.
-        return b""
 
 
 def _visit_apt(visit: Visit, directory: str) -> Iterator[Fault]:

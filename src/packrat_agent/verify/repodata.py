@@ -35,13 +35,23 @@ class Metadata:
     open_size: int
 
 
+_OF_PACKAGE = frozenset({"arch", "checksum", "location", "name", "size", "version"})
+"""Elements that primary has for each package, and that are read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Package:
-    """One package; `href` and `size` come from primary, and are '' and 0 if read from another file."""
+    """One package; all but the hash comes from primary, and is '' and 0 if read from another file.
+
+    `version` is `[epoch:]version-release`.
+    """
 
     sha256: str
     href: str = ""
     size: int = 0
+    name: str = ""
+    version: str = ""
+    arch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +106,7 @@ def read_packages(kind: str, packed: bytes, told: Metadata) -> list[Package]:
     package = f"{root}/package"
     wanted = {root, package}
     if kind == "primary":
-        wanted |= {f"{package}/{name}" for name in ("checksum", "location", "size")}
+        wanted |= {f"{package}/{name}" for name in _OF_PACKAGE}
     # Hash while parsing: the decompressed file may be too large to hold.
     digest = hashlib.sha256()
 
@@ -155,18 +165,25 @@ def _keep(parts: dict[str, Element], one: Element) -> None:
 
 
 def _package(one: Element, parts: Mapping[str, Element]) -> Package:
-    if one.attributes.get("type") != "rpm" or not parts.keys() >= {"checksum", "location", "size"}:
-        raise ValueError("names a package without its checksum, size and location")
+    if one.attributes.get("type") != "rpm" or not parts.keys() >= _OF_PACKAGE:
+        raise ValueError(f"names a package without one of {', '.join(sorted(_OF_PACKAGE))}")
     location = parts["location"].attributes
     if "xml:base" in location:
         raise ValueError("names a package on another site")
     size = parts["size"].attributes.get("package", "")
-    return Package(_sha256(parts["checksum"]), location.get("href", ""), _number(size))
+    version = _version(parts["version"].attributes)
+    href, name, arch = location.get("href", ""), parts["name"].text, parts["arch"].text
+    return Package(_sha256(parts["checksum"]), href, _number(size), name, version, arch)
+
+
+def _version(attributes: Mapping[str, str]) -> str:
+    epoch, version, release = (attributes.get(name, "") for name in ("epoch", "ver", "rel"))
+    return f"{epoch}:{version}-{release}" if epoch not in ("", "0") else f"{version}-{release}"
 
 
 def _sha256(element: Element) -> str:
     if element.attributes.get("type") != "sha256" or not _SHA256.fullmatch(element.text):
-        raise ValueError(f"has a checksum that is no SHA-256: {element.text[:80]!r}")
+        raise ValueError(f"has a checksum that is not a SHA-256: {element.text[:80]!r}")
     return element.text
 
 

@@ -4,7 +4,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 
-from packrat_agent.gpg.run import StatusTooLong, run_gpgv
+from packrat_agent.gpg.run import GpgKilled, StatusTooLong, run_gpgv
 from packrat_agent.gpg.verdict import read_verdict
 
 _STATEMENT_LIMIT = 64 * 1024
@@ -31,6 +31,8 @@ class Keyring:
             verified = run_gpgv(self.keys, signed, detached, output_limit)
         except StatusTooLong:
             return b"", "has more signatures than can be checked"
+        except GpgKilled as error:
+            return b"", f"its signature can't be verified: {error}"
         if verified.is_cut:
             return b"", f"is a signed message of more than {output_limit} bytes"
         verdict = read_verdict(verified.status)

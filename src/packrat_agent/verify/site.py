@@ -77,7 +77,7 @@ def _audit_page(subject: Subject, content: bytes | None, repositories: Sequence[
     for head, following in zip_longest(heads, heads[1:]):
         directory, kind = unescape(head[1]), head[2]
         if (kind, directory) not in repositories:
-            yield Fault(directory, f"is no {kind} repository, though {LANDING_PAGE} leads to one")
+            yield Fault(directory, f"is not a repository of type {kind}, though {LANDING_PAGE} leads to one")
             continue
         # The instructions for a repository end where the heading of the next one begins.
         lines = page[head.end() : following.start() if following is not None else len(page)]

@@ -6,7 +6,6 @@ files no index names.
 
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +17,10 @@ from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.verify.apt import audit_apt, is_apt
 from packrat_agent.verify.docker import audit_docker, is_docker
 from packrat_agent.verify.files import audit_files, is_files
-from packrat_agent.verify.findings import Auditor, Fault, Finding, Named, Subject, Warned, read_index, told
-from packrat_agent.verify.key_age import audit_key_age
-from packrat_agent.verify.names import KEY_BINARY
+from packrat_agent.verify.findings import Auditor, Fault, Finding, Named, Subject, Warned, told
+from packrat_agent.verify.interrupted import find_interrupted
 from packrat_agent.verify.pypi import audit_pypi, is_pypi
-from packrat_agent.verify.signatures import Keyring, read_keys
+from packrat_agent.verify.repo_keys import GivenKeys, RepoKeys, read_repo_keys
 from packrat_agent.verify.site import audit_site, read_offered
 from packrat_agent.verify.yum import audit_yum, is_yum
 from packrat_core.errors import ConfigError
@@ -69,13 +67,16 @@ class Audit:
     warnings: tuple[Warned, ...] = ()
 
 
-def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], None]) -> Audit:
+def verify_tree(
+    top: Path, key: Path | None, on_progress: Callable[[int, int], None], of_repos: Mapping[str, Path] | None = None
+) -> Audit:
     """Audit the tree below `top`.
 
     Args:
         top: Top of the tree.
         key: File with a public key, binary or armored; None for the tree's own key, if it has one.
         on_progress: Called with (files, bytes) since the last call, from several threads.
+        of_repos: Name of a repository → file with its public key; others have `key`.
 
     Raises:
         ConfigError: `top` is not a directory, or signatures can't be verified on this host.
@@ -86,12 +87,13 @@ def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], N
             os.scandir(top).close()
         except (FileNotFoundError, NotADirectoryError):
             raise ConfigError(f"{top} is not a directory", hint="give the top of a mirror with --root") from None
-    subject = Subject(top, _read_keyring(top, key), offered=read_offered(top))
+    keys = read_repo_keys(top, GivenKeys(key, of_repos or {}))
+    subject = Subject(top, keys.main, offered=read_offered(top))
     named: dict[str, Named] = {}
     faults: list[Fault] = []
-    warnings: list[Warned] = []
+    warnings: list[Warned] = list(find_interrupted(top))
     found = tuple(_repositories(subject, "", 0, faults))
-    for finding in _audit(subject, found, KEY_BINARY if key is None else str(key)):
+    for finding in _audit(subject, found, keys):
         if not isinstance(finding, Named):
             (faults if isinstance(finding, Fault) else warnings).append(finding)  # type: ignore[arg-type]
             continue
@@ -106,36 +108,19 @@ def verify_tree(top: Path, key: Path | None, on_progress: Callable[[int, int], N
         faults.append(Fault(".", "holds no mirror: is it the right directory, and its filesystem mounted?"))
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         checked = list(threads.map(lambda one: _check(top, one, on_progress), named.values()))
-    faults += [fault for fault, _ in checked if fault is not None]
+    faults = [*map(keys.explain, faults), *(fault for fault, _ in checked if fault is not None)]
     unnamed, odd = _look_around(top, named)
     sizes = sum(size for _, size in checked)
     ordered = tuple(sorted({*faults, *odd}, key=lambda one: (one.path, one.what)))
     return Audit(found, len(named), sizes, ordered, unnamed, tuple(warnings))
 
 
-def _read_keyring(top: Path, key: Path | None) -> Keyring | None:
-    if key is None and not os.path.lexists(top / KEY_BINARY):
-        return None
-    if shutil.which("gpgv") is None:
-        raise ConfigError("gpgv is needed to verify signatures: `apt-get install gpgv`")
-    try:
-        return Keyring(read_keys(key.read_bytes() if key is not None else read_index(top, KEY_BINARY)))
-    except (OSError, ValueError) as error:
-        if key is None:
-            # The fault of the file is reported elsewhere; with an empty keyring no signature verifies.
-            return Keyring(b"")
-        raise ConfigError(
-            f"{key} can't be used as a public key: {error}", hint="export it with `gpg --export`"
-        ) from None
-
-
-def _audit(subject: Subject, repositories: Sequence[tuple[str, str]], key_path: str) -> Iterator[Finding]:
+def _audit(subject: Subject, repositories: Sequence[tuple[str, str]], keys: RepoKeys) -> Iterator[Finding]:
     yield from audit_site(subject, repositories)
-    if subject.keyring is not None and subject.keyring.keys:
-        yield from audit_key_age(subject.keyring.keys, key_path, subject.now)
+    yield from keys.audit(subject)
     for kind, directory in repositories:
         try:
-            yield from AUDITORS[kind][1](subject, directory)
+            yield from AUDITORS[kind][1](keys.subject_of(subject, directory), directory)
         except OSError as error:
             yield Fault(directory, f"can't be audited to its end: {told(error)}")
 
@@ -217,7 +202,6 @@ def _look_around(top: Path, named: Mapping[str, Named]) -> tuple[tuple[str, ...]
     """Walk the tree; return the files that no index names, and a fault for each entry that clients can't use."""
     unnamed: list[str] = []
     odd: list[Fault] = []
-    inside = top.resolve()
     leading = {str(parent) for path in named for parent in PurePosixPath(path).parents}
 
     def tell(error: OSError) -> None:
@@ -233,17 +217,21 @@ def _look_around(top: Path, named: Mapping[str, Named]) -> tuple[tuple[str, ...]
             except OSError:
                 # Its directory is reported, or the file was removed meanwhile.
                 continue
-            if stat.S_ISLNK(mode):
-                target = (top / path).resolve()
-                if not target.is_relative_to(inside):
-                    odd.append(Fault(path, f"is a symbolic link that leads out of the tree, to {target}"))
-                elif not target.exists():
-                    odd.append(Fault(path, "is a symbolic link that leads nowhere"))
-            elif stat.S_ISREG(mode):
+            if stat.S_ISREG(mode):
                 if path not in named:
                     unnamed.append(path)
+            elif stat.S_ISLNK(mode):
+                odd += _look_at_link(top, path)
             elif not stat.S_ISDIR(mode):
                 odd.append(Fault(path, "is neither file nor directory"))
             elif mode & _OPEN_DIRECTORY != _OPEN_DIRECTORY and path in leading:
                 odd.append(Fault(path, "is closed to a web server; its mode should be 0755"))
     return tuple(sorted(unnamed)), odd
+
+
+def _look_at_link(top: Path, path: str) -> Iterator[Fault]:
+    target = (top / path).resolve()
+    if not target.is_relative_to(top.resolve()):
+        yield Fault(path, f"is a symbolic link that leads out of the tree, to {target}")
+    elif not target.exists():
+        yield Fault(path, "is a symbolic link that leads nowhere")

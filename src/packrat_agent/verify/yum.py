@@ -7,6 +7,8 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
 
 from packrat_agent.verify.armor import find_armor_fault
 from packrat_agent.verify.findings import (
@@ -16,16 +18,18 @@ from packrat_agent.verify.findings import (
     Subject,
     check_bytes,
     check_detached,
+    check_name,
     is_plain,
     read_index,
     read_pointer,
 )
 from packrat_agent.verify.repodata import Metadata, Package, read_packages, read_repomd
 from packrat_agent.verify.rpm_signatures import find_wrong_signature
+from packrat_agent.verify.rpms import find_wrong_rpm
 from packrat_agent.verify.signatures import Keyring, read_keys
 from packrat_agent.verify.withdrawn import is_withdrawn_version
 from packrat_agent.verify.yum_addresses import audit_addresses
-from packrat_agent.verify.yum_spelling import AS_UPLOADED, read_content_tags, spell_repomd
+from packrat_agent.verify.yum_spelling import AS_UPLOADED, read_content_tags, read_repository, spell_repomd
 
 _REVISION = re.compile(rb"<revision>(\d+)</revision>")
 _KINDS = ("primary", "filelists", "other")
@@ -67,38 +71,41 @@ def _audit_version(subject: Subject, place: str) -> Iterator[Finding]:
     except ValueError as error:
         found.append(Fault(path, str(error)))
     if listed:
-        found += _check_repomd(path, repomd, listed)
+        found += _check_repomd(subject, path, repomd, listed)
     for kind in _KINDS:
         if listed and kind not in listed:
             found.append(Fault(path, f"does not name {kind}"))
     # Continue with the usable part, so that one audit reports as many faults as possible.
-    usable = {kind: one for kind, one in listed.items() if is_plain(one.href) and one.href.startswith("repodata/")}
+    usable = {kind: file for kind, file in listed.items() if is_plain(file.href) and file.href.startswith("repodata/")}
     for kind in listed.keys() - usable.keys():
         found.append(Fault(path, f"names a file of {kind[:40]} outside repodata: {listed[kind].href[:100]!r}"))
-    files = [Named(f"{place}/{one.href}", one.sha256, one.size, path) for one in usable.values()]
+    files = [Named(f"{place}/{file.href}", file.sha256, file.size, path) for file in usable.values()]
     packages = _read_metadata(subject, place, usable, found)
     yield from found
     yield from files
     are_signed = AS_UPLOADED not in read_content_tags(repomd)
     yield from _name_packages(subject, place, packages, subject.keyring if are_signed else None)
-    directories = {one.href.partition("/")[0] for one in packages if "/" in one.href}
+    directories = {package.href.partition("/")[0] for package in packages if "/" in package.href}
     generation = yield from audit_addresses(subject, place, repomd, usable.values(), directories)
     if generation is not None:
         # The generation has the same repomd.xml, next to a signature and key of its own.
         yield from check_signature(subject, generation, repomd)
 
 
-def _check_repomd(path: str, content: bytes, listed: Mapping[str, Metadata]) -> Iterator[Finding]:
+def _check_repomd(subject: Subject, path: str, content: bytes, listed: Mapping[str, Metadata]) -> Iterator[Finding]:
     """Compare every byte of repomd.xml with what it should be; only revision and description are free.
 
     Args:
+        subject: The tree under audit.
         path: Path of repomd.xml.
         content: Its content.
         listed: The metadata files by kind, as parsed from it.
     """
     revision = match[1].decode() if (match := _REVISION.search(content)) else ""
-    wanted = spell_repomd(listed, revision, read_content_tags(content))
+    repository = read_repository(content)
+    wanted = spell_repomd(listed, revision, read_content_tags(content), repository)
     yield from check_bytes(path, content, wanted)
+    yield from check_name(subject, path, repository)
 
 
 def check_signature(subject: Subject, directory: str, repomd: bytes) -> Iterator[Finding]:
@@ -160,7 +167,7 @@ def _read_metadata(subject: Subject, place: str, listed: Mapping[str, Metadata],
             found.append(Fault(f"{place}/{told.href}", str(error)))
     primary = packages.pop("primary", None)
     for kind, others in packages.items():
-        if primary is not None and [one.sha256 for one in others] != [one.sha256 for one in primary]:
+        if primary is not None and [package.sha256 for package in others] != [package.sha256 for package in primary]:
             found.append(Fault(f"{place}/{listed[kind].href}", "lists other packages than primary"))
     return primary or []
 
@@ -180,7 +187,10 @@ def _name_packages(subject: Subject, place: str, packages: list[Package], keyrin
             yield Fault(path, f"leads to a package outside the repository: {package.href[:200]!r}")
             continue
         file = f"{place}/{package.href}"
-        look = None
-        if keyring is not None:
-            look = lambda keys=keyring, rpm=subject.top / file: find_wrong_signature(keys, rpm)  # noqa: E731
+        look = partial(_look_at, subject.top / file, package, keyring)
         yield Named(file, package.sha256, package.size, f"primary of {path}", look)
+
+
+def _look_at(path: Path, package: Package, keyring: Keyring | None) -> str | None:
+    wrong = find_wrong_rpm(path, package)
+    return find_wrong_signature(keyring, path) if wrong is None and keyring is not None else wrong

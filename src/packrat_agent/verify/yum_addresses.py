@@ -68,8 +68,8 @@ def audit_addresses(
         found += _check_lists(subject, lists, f"{base}/generations/{name}", repomd)
     digest = hashlib.sha256(repomd).hexdigest()
     found.append(Named(f"{generation}/{_REPOMD}", digest, len(repomd), lists[0]))
-    for one in files:
-        found.append(Named(f"{generation}/{one.href}", one.sha256, one.size, f"{generation}/{_REPOMD}"))
+    for file in files:
+        found.append(Named(f"{generation}/{file.href}", file.sha256, file.size, f"{generation}/{_REPOMD}"))
     for name in sorted(directories):
         link = subject.top / generation / name
         if not link.is_symlink() or link.resolve() != (subject.top / place / name).resolve():
@@ -97,7 +97,8 @@ def _check_lists(subject: Subject, lists: tuple[str, str], url: str, repomd: byt
 
 def _promised_checks(subject: Subject, repomd: bytes) -> Checks:
     is_signed = subject.keyring is not None
-    return Checks(is_signed, is_signed and AS_UPLOADED not in read_content_tags(repomd))
+    are_signed = is_signed and AS_UPLOADED not in read_content_tags(repomd)
+    return Checks(is_signed, are_signed, subject.key_path)
 
 
 def _audit_repo_files(subject: Subject, place: str, checks: Checks, found: list[Finding]) -> str | None:

@@ -16,26 +16,32 @@ AS_UPLOADED = "package-signatures:as-uploaded"
 """A content tag of repomd.xml: packages need not be signed by the mirror."""
 
 _CONTENT = re.compile(rb"<content>([^<]*)</content>")
+_REPOSITORY = re.compile(rb"<repo>([^<]*)</repo>")
 _LINUX = "http://linux.duke.edu/metadata"
 
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """Which signatures a .repo file tells clients to verify."""
+    """Which signatures a .repo file tells clients to verify, and where the key is, relative to the mirror's top."""
 
     metadata: bool
     packages: bool
+    key_path: str = "repo-key"
 
 
-def spell_repomd(listed: Mapping[str, Metadata], revision: str, contents: Iterable[str]) -> bytes:
+def spell_repomd(
+    listed: Mapping[str, Metadata], revision: str, contents: Iterable[str], repository: str | None
+) -> bytes:
     """Return the bytes of repomd.xml.
 
     Args:
         listed: The metadata files by kind, in the order of the file.
         revision: Epoch seconds; also the timestamp of each metadata file.
         contents: Texts of the content tags.
+        repository: Text of the repo tag; None if there is none.
     """
     tags = "".join(f"    <content>{escape(text)}</content>\n" for text in contents)
+    tags += f"    <repo>{escape(repository)}</repo>\n" if repository is not None else ""
     tags = f"  <tags>\n{tags}  </tags>\n" if tags else ""
     data = "".join(
         f'  <data type="{kind}">\n'
@@ -58,6 +64,12 @@ def spell_repomd(listed: Mapping[str, Metadata], revision: str, contents: Iterab
 def read_content_tags(repomd: bytes) -> list[str]:
     """Return the texts of the content tags of a repomd.xml."""
     return [unescape(text.decode("utf-8", "replace")) for text in _CONTENT.findall(repomd)]
+
+
+def read_repository(repomd: bytes) -> str | None:
+    """Return the name of the repository that a repomd.xml is of; None if it says none."""
+    match = _REPOSITORY.search(repomd)
+    return unescape(match[1].decode("utf-8", "replace")) if match else None
 
 
 def spell_metalink(url: str, repomd: bytes, revision: str) -> bytes:
@@ -96,5 +108,5 @@ def spell_repo_file(name: str, title: str, addresses: Iterable[str], mirror: str
     lines += ["enabled=1", "autorefresh=1", "metadata_expire=300", "type=rpm-md"]
     lines += [f"gpgcheck={int(checks.packages)}", f"repo_gpgcheck={int(checks.metadata)}"]
     if checks.metadata:
-        lines.append(f"gpgkey={mirror}/repo-key")
+        lines.append(f"gpgkey={mirror}/{checks.key_path}")
     return ("\n".join(lines) + "\n").encode()

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
-from packrat_agent.publish.scan import be_gentle
 from packrat_agent.state.facts import ScanProgress
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.disk_look import Look, look
-from packrat_agent.watch.throttle import Stopped, Throttle
+from packrat_agent.watch.throttle import Stopped, Throttle, be_gentle
 from packrat_core.errors import DiskError
 
 

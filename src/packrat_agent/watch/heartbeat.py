@@ -21,7 +21,7 @@ class Heartbeat:
 
     @property
     def is_due(self) -> bool:
-        """Whether something was done since the last one, and nothing speaks against telling it."""
+        """Whether something was done since the last one, and the server may be told."""
         workers = self._workers
         if workers.finished == self._told_finished or workers.busy(Lane.HEALTH):
             return False

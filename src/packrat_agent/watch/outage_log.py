@@ -14,10 +14,12 @@ import structlog
 from packrat_agent.state.facts import Failure
 from packrat_agent.state.store import Store
 from packrat_agent.status.nagios import AWAY_WARNING_S
+from packrat_core.backoff import BackOff
 from packrat_core.errors import DiskError, PackratError, ServerUnavailable
 
 log = structlog.get_logger()
 
+_BACK_OFF = BackOff(first_s=1.0, longest_s=30.0)
 _MEANWHILE = "what is published stays served; tried again"
 _NUMBERS = re.compile(r"\b(?:\d+(?:[.:]\d+)+|(?=[0-9a-fA-F-]*\d)[0-9a-fA-F-]{4,})\b")
 """Times, addresses and identifiers; not the status of an answer."""
@@ -75,6 +77,10 @@ class OutageLog:
         self.reason, self.failures = "", 0
         self._told.clear()
         log.info("recovered", server=self._server_url)
+
+    def delay_s(self, asked_s: float = 0.0) -> float:
+        """Say how long to wait before the next try: longer after each failure, and not less than was asked for."""
+        return _BACK_OFF.delay_s(self.failures, asked_s)
 
     def _is_overdue(self) -> bool:
         """Say whether the server has been away for longer than a restart takes."""

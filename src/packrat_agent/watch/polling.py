@@ -17,6 +17,7 @@ from packrat_agent.model.records import Repo
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.watch.news import News, Pace
 from packrat_core.backoff import between
+from packrat_core.cinp.listing import Fingerprint, Sink
 from packrat_core.cinp.responses import LoginRefused, NotFound
 from packrat_core.errors import PackratError, ServerRefused, ServerUnavailable
 
@@ -61,7 +62,7 @@ class _Polls:
     _round: list[str] = field(default_factory=list)
     _polled: set[str] = field(default_factory=set)
     _due: dict[str, float] = field(default_factory=dict)
-    _listed: dict[str, frozenset[str]] = field(default_factory=dict)
+    _listed: dict[str, tuple[int, int]] = field(default_factory=dict)
     _sooner: asyncio.Event = field(default_factory=asyncio.Event)
     _trouble: int = 0
     _hasty: int = 0
@@ -164,7 +165,7 @@ class _Polls:
                 self.tell(News({}, mirror=True))
             repos = {repo.name: repo for repo in self.repos()}
             self._due = {name: self._due.get(name, now) for name in repos}
-            self._listed = {name: uris for name, uris in self._listed.items() if name in repos}
+            self._listed = {name: value for name, value in self._listed.items() if name in repos}
             period_s = min(max(len(repos) * self.pace.list_each_s, self.pace.list_s[0]), self.pace.list_s[1])
             for repo in [repos[name] for name, due in self._due.items() if due <= now]:
                 first = repo.name not in self._listed
@@ -185,7 +186,8 @@ class _Polls:
     async def _list(self, repo: Repo) -> float:
         """List once and tell what is to be told; gives the seconds to wait before anything else is listed."""
         try:
-            uris = frozenset(await self.server.list_wanted(repo))
+            fingerprint = Fingerprint()
+            await self.server.list_wanted_into(Sink(fingerprint.clear, fingerprint.add), repo)
         except LoginRefused:
             raise
         except ServerRefused:
@@ -196,8 +198,8 @@ class _Polls:
             return self._troubled(error)
         self._recovered()
         # The first list is news too: what came before it, and after everything was told, is only in it.
-        if self._listed.get(repo.name) != uris:
-            self._listed[repo.name] = uris
+        if self._listed.get(repo.name) != fingerprint.value:
+            self._listed[repo.name] = fingerprint.value
             self.tell(News({repo.name: None}))
         return 0.0
 

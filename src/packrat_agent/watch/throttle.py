@@ -1,7 +1,10 @@
 """Slows down a scan that goes on beside other work, from inside its thread, and notes how far it is for `status`."""
 
+import ctypes
+import os
 import threading
 import time
+from contextlib import suppress
 
 from packrat_agent.state.facts import ScanProgress
 from packrat_agent.sync.context import MirrorContext
@@ -10,6 +13,7 @@ _SHARE = 0.5
 """The part of the time that the scan works; it sleeps for the rest."""
 _AT_ONCE_S = 0.01
 _TELL_S = 1.0
+_IDLE_CLASS = 3
 
 
 class Stopped(Exception):
@@ -45,3 +49,16 @@ class Throttle:
             if self._stopping.wait(busy_s * (1 - _SHARE) / _SHARE):
                 raise Stopped
             self._worked_since = time.monotonic()
+
+
+def be_gentle() -> None:
+    """Give this thread the lowest claim on processor and disk; does nothing on a system that does not support it.
+
+    Source: setpriority(2), ioprio_set(2).
+    """
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+    number = {"x86_64": 251, "aarch64": 30}.get(os.uname().machine)
+    if number is not None:
+        with suppress(OSError):
+            ctypes.CDLL(None).syscall(number, 1, 0, _IDLE_CLASS << 13)

@@ -131,7 +131,8 @@ class WorkQueue:
         if change.everything and name in named_only:
             self._changed[name] = _Change(everything=True, heard_at=change.heard_at)
             return name, Order(change.packages, heard_at=change.heard_at)
-        return name, Order(None if change.everything else change.packages, heard_at=change.heard_at)
+        packages = None if change.everything else change.packages
+        return name, Order(packages, change.packages, heard_at=change.heard_at)
 
     def take_due(self, busy: Collection[str] = ()) -> tuple[str, Order] | None:
         """Take the next repository that is to be asked for anew, none of the busy ones."""
@@ -147,6 +148,8 @@ class WorkQueue:
             self.add_due([repo])
         else:
             self.add({repo: order.packages}, heard_at=order.heard_at)
+            if order.packages is None and order.named:
+                self.add({repo: order.named}, heard_at=order.heard_at)
 
     def note(self, repo: str, *, failed: bool, published: bool) -> None:
         """Let a repository rest after a publication, and come back after a failure."""

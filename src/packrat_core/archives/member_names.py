@@ -5,6 +5,8 @@ and drive letters count too, since clients on Windows unpack the same archives.
 """
 
 import posixpath
+import re
+import unicodedata
 
 from packrat_core.errors import Refused
 
@@ -38,6 +40,34 @@ def normalize_name(name: str) -> str:
     if "//" in name or "./" in name or name[-1] in "/.":
         return posixpath.normpath(name)
     return name
+
+
+class MetadataNames:
+    """Names of members that clients read by name; on some file systems, two of them may be one file."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        """Look at names that match, spelled in any way."""
+        self._pattern = re.compile(pattern.pattern, re.IGNORECASE)
+        self._seen: dict[str, str] = {}
+
+    def add(self, name: str) -> None:
+        """Check the next name.
+
+        Raises:
+            Refused: An earlier one differs only in case, in Unicode's normal form, or in `.` and `/`.
+        """
+        # Fast path: an archive may have 200,000 names, and only those in its metadata count.
+        folded = name if name.isascii() else unicodedata.normalize("NFKC", name)
+        if not self._pattern.fullmatch(folded.rstrip("/")):
+            return
+        # Directories count too: two that differ in case are one.
+        parts = posixpath.normpath(folded).split("/")
+        spelled = posixpath.normpath(name).split("/")
+        for count in range(1, len(parts) + 1):
+            way = "/".join(spelled[:count])
+            before = self._seen.setdefault("/".join(parts[:count]).casefold(), way)
+            if before != way:
+                raise Refused(f"its members {before[:80]!r} and {way[:80]!r} are one file where case doesn't count")
 
 
 def resolve_link(name: str, target: str, *, symbolic: bool) -> str:

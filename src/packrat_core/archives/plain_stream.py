@@ -1,9 +1,10 @@
 """Base class of the readers of compressed files: reads or skips plain bytes, and counts them to detect bombs."""
 
+import time
 from abc import ABC, abstractmethod
 from typing import Protocol
 
-from packrat_core.archives.limits import check_unpacked
+from packrat_core.archives.limits import check_time, check_unpacked
 from packrat_core.errors import Refused
 
 READ_BYTES = 256 * 1024
@@ -27,6 +28,7 @@ class PlainStream(ABC):
         self._plain = 0
         self._buffer = b""
         self._at = 0
+        self._cpu_s = 0.0
 
     def read(self, size: int) -> bytes:
         """Return `size` plain bytes, or fewer at the end.
@@ -41,7 +43,7 @@ class PlainStream(ABC):
             self._at = end
             return data
         parts = []
-        while size and (self._at < len(self._buffer) or self._fill()):
+        while size and (self._at < len(self._buffer) or self._fill_in_time()):
             part = self._buffer[self._at : self._at + size]
             self._at += len(part)
             size -= len(part)
@@ -56,7 +58,7 @@ class PlainStream(ABC):
         """
         while size > len(self._buffer) - self._at:
             size -= len(self._buffer) - self._at
-            if not self._fill():
+            if not self._fill_in_time():
                 raise Refused("it is torn: the compressed archive ends inside a member")
         self._at += size
 
@@ -70,6 +72,14 @@ class PlainStream(ABC):
         while data := self.read(READ_BYTES):
             size += len(data)
         return size
+
+    def _fill_in_time(self) -> bool:
+        """Do the same as `_fill`, and count the processor time that it takes."""
+        began_s = time.thread_time()
+        filled = self._fill()
+        self._cpu_s += time.thread_time() - began_s
+        check_time(self._cpu_s, self._packed)
+        return filled
 
     @abstractmethod
     def _fill(self) -> bool:

@@ -11,6 +11,7 @@ names end with a slash.
 Source: POSIX.1-2017 pax and ustar; GNU tar manual, "Basic Tar Format".
 """
 
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -248,6 +249,59 @@ def refuse_unsafe(member: TarMember) -> None:
         raise Refused(f"its member {member.name[:80]!r} is {member.kind.value}")
     if member.target:
         resolve_link(member.name, member.target, symbolic=member.kind is TarKind.SYMBOLIC_LINK)
+
+
+class UnpackedNames:
+    """The names that an archive makes when it is unpacked: none of its members may lead through one of its links.
+
+    By its text alone a link stays inside; where another link stands on its way, it may lead anywhere.
+    """
+
+    def __init__(self) -> None:
+        self._links: set[str] = set()
+        self._ways: set[str] = set()
+
+    def add(self, member: TarMember) -> None:
+        """Check the next member.
+
+        Raises:
+            Refused: It is a device, leads out of the archive, or leads through a symbolic link.
+        """
+        refuse_unsafe(member)
+        ways = _parents(member.name)
+        is_symbolic = member.kind is TarKind.SYMBOLIC_LINK
+        if member.target:
+            # `link/..` is not where the link stands.
+            ways += _ways_back(posixpath.dirname(member.name) if is_symbolic else "", member.target)
+        if member.kind is TarKind.HARD_LINK:
+            target = resolve_link(member.name, member.target, symbolic=False)
+            # Of a symbolic link, it would be the same link in another place.
+            ways += [*_parents(target), target]
+        for way in ways:
+            if way in self._links:
+                raise Refused(f"its member {member.name[:80]!r} leads through its link {way[:80]!r}")
+        self._ways.update(ways)
+        if is_symbolic:
+            if member.name in self._ways:
+                raise Refused(f"its link {member.name[:80]!r} stands on the way of other members")
+            self._links.add(member.name)
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split("/")[:-1]
+    return ["/".join(parts[: count + 1]) for count in range(len(parts))]
+
+
+def _ways_back(base: str, target: str) -> list[str]:
+    """List the directories that a target goes through and back out of."""
+    parts = [part for part in target.replace("\\", "/").split("/") if part not in ("", ".")]
+    ways: list[str] = []
+    path = base
+    for at, part in enumerate(parts):
+        path = posixpath.normpath(posixpath.join(path, part))
+        if ".." in parts[at + 1 :]:
+            ways.append(path)
+    return ways
 
 
 def _file_or_directory(header: TarHeader, name: bytes) -> TarKind:

@@ -21,10 +21,10 @@ from packrat_core.cinp.bulk_pace import Pace
 from packrat_core.cinp.bulk_work import BulkWork
 from packrat_core.cinp.download import Download
 from packrat_core.cinp.limits import RECORDS
+from packrat_core.cinp.listing import Sink, UriQuery, list_uris
 from packrat_core.cinp.rate_limit import RateLimit
 from packrat_core.cinp.responses import (
     NotFound,
-    as_count,
     as_object,
     raise_for,
     range_start,
@@ -42,8 +42,7 @@ _BULK_DOWNLOADS = 64
 _DOWNLOAD_MARGIN_S = 0.5
 """Downloads share the line, too, so their answers begin less regularly."""
 _MEASURED_IDS = 50
-"""An answer of fewer records is no measure of the server's pace."""
-_PAGES_LIMIT = 20
+"""An answer of fewer records says nothing about the server's pace."""
 _RECORDS_LIMIT = 16 * 1024 * 1024
 
 
@@ -164,23 +163,24 @@ class CinpClient:
     async def list_uris(self, model: str, filter_name: str | None, arguments: Mapping[str, Any]) -> list[str]:
         """LIST the URIs that a filter lets through, all of them, each once.
 
-        The order is not stable from page to page, so one page of all is asked for, again while the total grows.
-
         Raises:
             ServerBroken: Counts or entries have the wrong shape, or never agree.
         """
-        count = 1000
-        for _ in range(_PAGES_LIMIT):
-            headers = {"Position": "0", "Count": str(count), **({"Filter": filter_name} if filter_name else {})}
-            answer = await self._session.ask("LIST", model, headers, arguments)
-            uris = answer.value
-            if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris):
-                raise ServerBroken(f"LIST {model} answered with something that is not a list of URIs")
-            total = as_count(answer.headers.get("total"), model)
-            if len(uris) >= total:
-                return list(dict.fromkeys(uris))
-            count = total + 100
-        raise ServerBroken(f"LIST {model} never gave as many entries as it says there are")
+        found: dict[str, None] = {}
+
+        async def take(uris: Sequence[str]) -> None:
+            found.update(dict.fromkeys(uris))
+
+        await self.list_into(UriQuery(model, filter_name, arguments), Sink(found.clear, take))
+        return list(found)
+
+    async def list_into(self, query: UriQuery, sink: Sink) -> None:
+        """LIST the URIs that a filter lets through, without holding them in memory.
+
+        Raises:
+            ServerBroken: Counts or entries have the wrong shape, never agree, or are too many.
+        """
+        await list_uris(self._session, query, sink)
 
     async def call(
         self, uri: str, arguments: Mapping[str, Any], timeout_s: float | None = None, *, repeatable: bool = False
@@ -251,7 +251,10 @@ class CinpClient:
             if validator is not None:
                 headers["If-Range"] = validator
         what = f"the download of {path[:200]}"
-        asked = HttpRequest("GET", path, headers, None, self._session.until(self._timeouts.stall_s), repeatable=True)
+        limits = self._timeouts
+        timeout = self._session.until(limits.stall_s, limits.download_s)
+        head_s = limits.connect_s + limits.stall_s
+        asked = HttpRequest("GET", path, headers, None, timeout, repeatable=True, head_s=head_s)
         async with self._transport.send(asked) as response:
             if response.status == 416 and offset:
                 # What is there is as long as the file, or longer: its hash will tell.

@@ -1,5 +1,6 @@
 """A file that the server sends, chunk by chunk."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class Download:
         response: None where nothing is left to read from `start` on.
         rate: The limit that all downloads share.
         validator: The server's ETag for this state of the file, None where it gives none.
-        stall_s: Within these seconds, more than a trickle has to come.
+        stall_s: Within these seconds, a part of the file has to come, and more than a trickle.
         max_bytes: The largest size of the whole file; None for any.
     """
 
@@ -47,8 +48,14 @@ class Download:
         size = min(CHUNK_BYTES, self.rate.chunk_bytes or CHUNK_BYTES)
         at = self.start
         since, at_since = time.monotonic(), at
+        content = self.response.content.iter_chunked(size)
         try:
-            async for chunk in self.response.content.iter_chunked(size):
+            # Bytes that are no part of the file, such as chunk extensions, may come for ever.
+            while True:
+                async with asyncio.timeout(self.stall_s):
+                    chunk = await anext(content, b"")
+                if not chunk:
+                    return
                 at += len(chunk)
                 if self.max_bytes is not None and at > self.max_bytes:
                     raise TooLarge(

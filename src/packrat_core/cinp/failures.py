@@ -83,7 +83,7 @@ def why_broken(error: BaseException) -> str:
     if number in (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED) or isinstance(error, ConnectionResetError):
         return "the connection was reset"
     if isinstance(error, aiohttp.ClientOSError) and number is None:
-        # The connection was closed while the request was written: aiohttp knows no more.
+        # The connection was closed while the request was written; aiohttp doesn't say more.
         return "the connection was closed before the answer was complete"
     text = getattr(error, "strerror", None) or str(error)
     return clean(text) or type(error).__name__

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,14 @@ from packrat_core.cinp.download import CHUNK_BYTES
 from packrat_core.cinp.failures import clean, explain_proxy_status, way_through
 from packrat_core.cinp.limits import Bounds, TooMuch, parse_json
 from packrat_core.cinp.retry_after import read_retry_after
+from packrat_core.cinp.text_list import NotAList, TextList
 from packrat_core.errors import ServerBroken, ServerRefused, ServerUnavailable
 
 _ERROR_LIMIT = 64 * 1024
-_COUNT_LIMIT = 500_000
 _MESSAGE_LIMIT = 300
+_DIGITS_LIMIT = 15
+_ENTRY_BYTES = 300
+"""The most that an entry of a list may take, on average; a URI of a package file has some fifty bytes."""
 _REFUSALS = (400, 401, 403, 404)
 _LOST_DATABASE = ("connection already closed", "server closed the connection", "terminating connection")
 """What the original server says once its database was restarted, to every request until it is restarted itself.
@@ -43,6 +46,14 @@ class NotFound(ServerRefused):
     ) -> None:
         super().__init__(message, by_api=by_api, said=said, hint=hint)
         self.object_id = object_id
+
+
+class TooMany(ServerBroken):
+    """A list has more entries than the caller takes; `count` is what is known of their number."""
+
+    def __init__(self, message: str, count: int, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.count = count
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +85,47 @@ async def read_answer(response: aiohttp.ClientResponse, what: str, bounds: Bound
         ) from None
     except (ValueError, RecursionError):
         raise ServerBroken(
-            f"{what} answered with something that is no JSON", hint=f"is {response.url.origin()} a packrat server?"
+            f"{what} answered with something that is not JSON", hint=f"is {response.url.origin()} a packrat server?"
         ) from None
+
+
+async def read_texts(
+    response: aiohttp.ClientResponse, what: str, limit: int, take: Callable[[Sequence[str]], Awaitable[None]]
+) -> int:
+    """Read an answer that is a JSON list of texts, and give the texts on as they come.
+
+    Args:
+        response: The answer.
+        what: Names the request in messages.
+        limit: The largest number of texts.
+        take: Called with some texts at a time, in order.
+
+    Returns:
+        The number of texts, each as often as it came.
+
+    Raises:
+        ServerBroken: It is something else, or has too many bytes.
+        TooMany: It has too many texts.
+    """
+    texts = TextList(_ENTRY_BYTES * (limit + 1000))
+    try:
+        async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+            found = texts.feed(chunk)
+            if texts.count > limit:
+                response.close()
+                raise TooMany(
+                    f"{what} answered with {texts.count} entries or more; at most {limit} can be", texts.count
+                )
+            if found:
+                await take(found)
+        texts.end()
+    except (TooMuch, NotAList) as error:
+        # It may have no end.
+        response.close()
+        hint = f"is {response.url.origin()} a packrat server?"
+        found_instead = str(error) or "something that is not a list of URIs"
+        raise ServerBroken(f"{what} answered with {found_instead}", hint=hint) from None
+    return texts.count
 
 
 async def raise_for(response: aiohttp.ClientResponse, what: str, proxy: URL | None = None) -> None:
@@ -125,15 +175,24 @@ def as_object(value: Any, what: str) -> Mapping[str, Any]:
     return value
 
 
-def as_count(text: str | None, model: str) -> int:
+def as_count(text: str | None, model: str, limit: int) -> int:
     """Read the number of entries from a header.
 
+    Args:
+        text: The header; None where there is none.
+        model: What is listed, for the message.
+        limit: The largest number that there may be.
+
     Raises:
-        ServerBroken: It is missing, not a number, or too large.
+        ServerBroken: It is missing, or not a number.
+        TooMany: It is too large.
     """
-    if text is None or not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > _COUNT_LIMIT:
-        shown = repr(text[:40]) if text is not None else "not how many"
-        raise ServerBroken(f"LIST {model} says that there are {shown} entries; at most {_COUNT_LIMIT} can be")
+    shown = repr(text[:40]) if text is not None else "not how many"
+    message = f"LIST {model} says that there are {shown} entries; at most {limit} can be"
+    if text is None or not text.isascii() or not text.isdigit() or len(text) > _DIGITS_LIMIT:
+        raise ServerBroken(message)
+    if int(text) > limit:
+        raise TooMany(message, int(text))
     return int(text)
 
 

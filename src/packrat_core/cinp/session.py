@@ -9,7 +9,7 @@ Source: the CInP protocol, versions 0.9 to 2.0.
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,13 +29,21 @@ _PATIENCE_S = 30.0
 """How long a request waits in all where the server asks for it; a longer wait is left to the caller."""
 
 
+ReadBody = Callable[[aiohttp.ClientResponse, str], Awaitable[Answer]]
+"""Reads the body of an answer; called with the response and the name of the request, once for each time it is sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to wait: for a connection (name, TCP, proxy and TLS together), for the next byte, for a whole answer."""
+    """Seconds to wait: for a connection (name, TCP, proxy and TLS together), for the next byte, for a whole answer.
+
+    download_s: For the whole answer where it is a file; what came stays, and the next attempt goes on from there.
+    """
 
     connect_s: float = 10.0
     stall_s: float = 60.0
     total_s: float = 300.0
+    download_s: float = 24 * 3600.0
 
 
 class CinpSession:
@@ -74,6 +82,7 @@ class CinpSession:
         *,
         timeout_s: float | None = None,
         repeatable: bool = True,
+        read: ReadBody | None = None,
     ) -> Answer:
         """Send a request and read its answer.
 
@@ -84,6 +93,7 @@ class CinpSession:
             arguments: by name, for the body.
             timeout_s: how long the server may take; None for the limits of the session.
             repeatable: carrying it out twice does no harm.
+            read: reads the body, where it is not to stand in memory as a whole.
 
         Raises:
             ServerUnavailable: waiting may help.
@@ -98,7 +108,7 @@ class CinpSession:
         waited_s = 0.0
         while True:
             try:
-                answer = await self._ask_now(request)
+                answer = await self._ask_now(request, read or _read_whole(verb))
             except ServerUnavailable as error:
                 waited_s += error.wait_s
                 if not error.wait_s or waited_s > _PATIENCE_S:
@@ -111,7 +121,7 @@ class CinpSession:
                 self._busy = False
                 return answer
 
-    async def _ask_now(self, request: HttpRequest) -> Answer:
+    async def _ask_now(self, request: HttpRequest, read: ReadBody) -> Answer:
         what = f"{request.verb} {request.path[:200]}"
         for _ in VERSIONS:
             sent = {"CInP-Version": self._version, "Accept": "application/json", **self.auth, **request.headers}
@@ -119,7 +129,7 @@ class CinpSession:
                 sent["Content-Type"] = "application/json;charset=utf-8"
             async with self._transport.send(replace(request, headers=sent)) as response:
                 if 200 <= response.status < 300:
-                    return await read_answer(response, what, LISTING if request.verb in ("LIST", "CALL") else RECORDS)
+                    return await read(response, what)
                 if response.status == 400 and self._speaks_another_version(response):
                     continue
                 await raise_for(response, what, self._transport.proxy)
@@ -136,3 +146,8 @@ class CinpSession:
             )
         self._version = version
         return True
+
+
+def _read_whole(verb: str) -> ReadBody:
+    bounds = LISTING if verb in ("LIST", "CALL") else RECORDS
+    return lambda response, what: read_answer(response, what, bounds)

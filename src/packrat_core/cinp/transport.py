@@ -39,7 +39,11 @@ class NoAnswer(ServerUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request; `path` is absolute and encoded. repeatable: carrying it out twice does no harm."""
+    """One request; `path` is absolute and encoded.
+
+    repeatable: Carrying it out twice does no harm. head_s: Within so many seconds the head of the answer has come, with
+    whatever comes before it; None where `timeout` limits that.
+    """
 
     verb: str
     path: str
@@ -47,6 +51,7 @@ class HttpRequest:
     body: Any
     timeout: aiohttp.ClientTimeout
     repeatable: bool
+    head_s: float | None = None
 
 
 class Transport:
@@ -88,7 +93,10 @@ class Transport:
             request = replace(request, headers={**request.headers, "Content-Length": "0"})
         answered = False
         try:
-            async with await self._send(request) as response:
+            # The next byte in time is not enough: answers of 1xx may come for ever.
+            async with asyncio.timeout(request.head_s):
+                opened = await self._send(request)
+            async with opened as response:
                 answered = True
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:

@@ -71,6 +71,19 @@ def set_mirror(
     return with_secret(RecordChange(before, after, secret), "psk")
 
 
+def remove_mirror(engine: Engine, name: str) -> None:
+    """Remove a mirror and end its sessions.
+
+    Raises:
+        ConfigError: There is no such mirror.
+    """
+    with writing(engine) as connection:
+        need(connection, mirrors, name, "mirror")
+        connection.execute(delete(mirror_repos).where(mirror_repos.c.mirror == name))
+        connection.execute(delete(sessions).where(sessions.c.name == name))
+        connection.execute(delete(mirrors).where(mirrors.c.name == name))
+
+
 def _write(connection: Connection, name: str, values: dict[str, Any], *, is_new: bool) -> None:
     """Write the columns that change; a new psk ends the sessions of the old one."""
     if is_new:
@@ -94,16 +107,3 @@ def _read_fields(connection: Connection, name: str) -> Fields | None:
     if row is None:
         return None
     return {"repositories": ", ".join(mirror_repo_names(connection, name)), "description": row.description}
-
-
-def remove_mirror(engine: Engine, name: str) -> None:
-    """Remove a mirror and end its sessions.
-
-    Raises:
-        ConfigError: There is no such mirror.
-    """
-    with writing(engine) as connection:
-        need(connection, mirrors, name, "mirror")
-        connection.execute(delete(mirror_repos).where(mirror_repos.c.mirror == name))
-        connection.execute(delete(sessions).where(sessions.c.name == name))
-        connection.execute(delete(mirrors).where(mirrors.c.name == name))

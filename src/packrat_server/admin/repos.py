@@ -70,6 +70,21 @@ def save_repo(engine: Engine, repo: NewRepo) -> RecordChange:
     return RecordChange(before, after)
 
 
+def remove_repo(engine: Engine, name: str) -> None:
+    """Remove a repository, also from its mirrors; the package files stay.
+
+    Raises:
+        ConfigError: There is no such repository.
+    """
+    with writing(engine) as connection:
+        need(connection, repos, name, "repository")
+        # First, since it goes to the mirrors that have the repository.
+        note_repo(connection, name)
+        connection.execute(delete(mirror_repos).where(mirror_repos.c.repo == name))
+        connection.execute(delete(repo_distro_versions).where(repo_distro_versions.c.repo == name))
+        connection.execute(delete(repos).where(repos.c.name == name))
+
+
 def _columns(repo: NewRepo) -> dict[str, Any]:
     """The columns that are given, checked."""
     directory = None if repo.directory is None else repo.directory or repo.name
@@ -121,18 +136,3 @@ def _read_fields(connection: Connection, name: str) -> Fields | None:
         "description": row.description,
         "versions": "newest only" if row.show_only_latest else "all",
     }
-
-
-def remove_repo(engine: Engine, name: str) -> None:
-    """Remove a repository, also from its mirrors; the package files stay.
-
-    Raises:
-        ConfigError: There is no such repository.
-    """
-    with writing(engine) as connection:
-        need(connection, repos, name, "repository")
-        # First, since it goes to the mirrors that have the repository.
-        note_repo(connection, name)
-        connection.execute(delete(mirror_repos).where(mirror_repos.c.repo == name))
-        connection.execute(delete(repo_distro_versions).where(repo_distro_versions.c.repo == name))
-        connection.execute(delete(repos).where(repos.c.name == name))

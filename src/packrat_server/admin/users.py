@@ -67,10 +67,6 @@ def set_user(engine: Engine, name: str, role: Role | None = None, password: str 
     return with_secret(RecordChange(before, after, secret), "password")
 
 
-def _fields(row: Row[Any]) -> Fields:
-    return {"role": row.role, "state": "active" if row.active else "locked out"}
-
-
 def remove_user(engine: Engine, name: str) -> None:
     """Lock a user out: no login, no session; the records of what the user did keep the name.
 
@@ -82,6 +78,10 @@ def remove_user(engine: Engine, name: str) -> None:
         _check_not_last_admin(connection, name)
         connection.execute(update(users).where(users.c.name == name).values(active=False))
         connection.execute(delete(sessions).where(sessions.c.name == name))
+
+
+def _fields(row: Row[Any]) -> Fields:
+    return {"role": row.role, "state": "active" if row.active else "locked out"}
 
 
 def _check_not_last_admin(connection: Connection, name: str) -> None:

@@ -84,6 +84,52 @@ class Uploader:
             raise ServerRefused(f"{name!r} is not taken: {explain(error)}") from None
         return made
 
+    async def tag(self, uri: str, tag: str, change_control_id: str | None = None) -> bool:
+        """Promote a package file to a tag.
+
+        Args:
+            uri: The package file.
+            tag: The name of the tag.
+            change_control_id: What permits the change, where the tag needs that.
+
+        Returns:
+            False where the file has the tag already.
+
+        Raises:
+            SessionEnded: The session is over.
+            ServerRefused: A rule forbids it.
+        """
+        arguments: dict[str, Any] = {"tag": f"{_ROOT}Attrib/Tag:{tag}:", "change_control_id": change_control_id}
+        return await self._change(
+            f"{uri}(tag)", arguments, "ALLREADY_TAGGED", lambda record: tag in record.get("tags", ())
+        )
+
+    async def untag(self, uri: str, tag: str) -> bool:
+        """Take a tag off a package file; False where it does not have the tag.
+
+        Raises:
+            SessionEnded: The session is over.
+            ServerRefused: A rule forbids it.
+        """
+        arguments = {"tag": f"{_ROOT}Attrib/Tag:{tag}:"}
+        return await self._change(
+            f"{uri}(untag)", arguments, "NOT_TAGGED", lambda record: tag not in record.get("tags", (tag,))
+        )
+
+    async def act(self, uri: str, action: str) -> None:
+        """Do one of fail, unfail, deprocate, undeprocate; doing it again changes nothing.
+
+        Raises:
+            SessionEnded: The session is over.
+            ServerRefused: A rule forbids it.
+        """
+        field, marks = _MARKS[action]
+        await self._change(f"{uri}({action})", {}, None, lambda record: (record.get(field) is not None) == marks)
+
+    async def find(self, file_name: str) -> list[str]:
+        """Find the URIs of the package files with that file name, in the order they were made."""
+        return list(await self._finder.find(_EPOCH.sub("_", file_name)))
+
     async def _find_same(self, path: Path, name: str) -> dict[str, str]:
         """Find what the server has with this name and these bytes: distribution version → URI."""
         records = await self._finder.find(name)
@@ -148,48 +194,6 @@ class Uploader:
 
         await _once(lambda: self._client.create(model, {"name": name}), look)
 
-    async def tag(self, uri: str, tag: str, change_control_id: str | None = None) -> bool:
-        """Promote a package file to a tag.
-
-        Args:
-            uri: The package file.
-            tag: The name of the tag.
-            change_control_id: What permits the change, where the tag needs that.
-
-        Returns:
-            False where the file has the tag already.
-
-        Raises:
-            SessionEnded: The session is over.
-            ServerRefused: A rule forbids it.
-        """
-        arguments: dict[str, Any] = {"tag": f"{_ROOT}Attrib/Tag:{tag}:", "change_control_id": change_control_id}
-        return await self._change(
-            f"{uri}(tag)", arguments, "ALLREADY_TAGGED", lambda record: tag in record.get("tags", ())
-        )
-
-    async def untag(self, uri: str, tag: str) -> bool:
-        """Take a tag off a package file; False where it does not have the tag.
-
-        Raises:
-            SessionEnded: The session is over.
-            ServerRefused: A rule forbids it.
-        """
-        arguments = {"tag": f"{_ROOT}Attrib/Tag:{tag}:"}
-        return await self._change(
-            f"{uri}(untag)", arguments, "NOT_TAGGED", lambda record: tag not in record.get("tags", (tag,))
-        )
-
-    async def act(self, uri: str, action: str) -> None:
-        """Do one of fail, unfail, deprocate, undeprocate; doing it again changes nothing.
-
-        Raises:
-            SessionEnded: The session is over.
-            ServerRefused: A rule forbids it.
-        """
-        field, marks = _MARKS[action]
-        await self._change(f"{uri}({action})", {}, None, lambda record: (record.get(field) is not None) == marks)
-
     async def _change(
         self,
         action: str,
@@ -229,9 +233,28 @@ class Uploader:
                 return False
             raise ServerRefused(explain(error), error.code) from None
 
-    async def find(self, file_name: str) -> list[str]:
-        """Find the URIs of the package files with that file name, in the order they were made."""
-        return list(await self._finder.find(_EPOCH.sub("_", file_name)))
+
+@asynccontextmanager
+async def signed_in(url: str, user: str, password: str) -> AsyncIterator[Uploader]:
+    """Hold a user's session.
+
+    Args:
+        url: The server.
+        user: The user's name.
+        password: The user's password.
+
+    Raises:
+        ServerUnavailable: The server can't be reached.
+        ServerRefused: Name and password do not belong together.
+    """
+    async with CinpClient(url) as client:
+        try:
+            await client.login(f"{_ROOT}Auth/User(login)", user, password)
+        except ServerRefused as error:
+            if not error.by_api:
+                raise
+            raise ServerRefused(f"{url} refuses user {user!r} with this password: {error.said}") from None
+        yield Uploader(client)
 
 
 async def _once(ask: Callable[[], Awaitable[T]], look: Callable[[], Awaitable[T | None]]) -> T:
@@ -271,26 +294,3 @@ def _choose(wanted: Sequence[str], options: Any) -> list[str]:
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@asynccontextmanager
-async def signed_in(url: str, user: str, password: str) -> AsyncIterator[Uploader]:
-    """Hold a user's session.
-
-    Args:
-        url: The server.
-        user: The user's name.
-        password: The user's password.
-
-    Raises:
-        ServerUnavailable: The server can't be reached.
-        ServerRefused: Name and password do not belong together.
-    """
-    async with CinpClient(url) as client:
-        try:
-            await client.login(f"{_ROOT}Auth/User(login)", user, password)
-        except ServerRefused as error:
-            if not error.by_api:
-                raise
-            raise ServerRefused(f"{url} refuses user {user!r} with this password: {error.said}") from None
-        yield Uploader(client)

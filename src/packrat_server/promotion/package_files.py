@@ -72,6 +72,35 @@ def create_file(connection: Connection, upload: Row[Any], inspected: Inspected, 
     return int(made.inserted_primary_key[0])
 
 
+def create_package(connection: Connection, name: str, deprocated_count: int = 10, failed_count: int = 5) -> None:
+    """Make a package.
+
+    Args:
+        connection: A writing transaction.
+        name: The name of the package.
+        deprocated_count: Number of deprocated files to keep, as clients of the API set it.
+        failed_count: Number of failed files to keep, as clients of the API set it.
+
+    Raises:
+        Rejected: There is a package of that name.
+    """
+    if connection.execute(select(packages.c.name).where(packages.c.name == name)).first() is not None:
+        raise Rejected("EXISTS", "Package with this Name already exists.")
+    now = datetime.now(UTC)
+    connection.execute(
+        insert(packages).values(
+            name=name, deprocated_count=deprocated_count, failed_count=failed_count, created=now, updated=now
+        )
+    )
+
+
+def delete_file(connection: Connection, file_id: int) -> None:
+    """Delete a package file with its tags; its name is free for other bytes afterwards."""
+    note_file(connection, file_id)
+    connection.execute(delete(package_file_tags).where(package_file_tags.c.package_file == file_id))
+    connection.execute(delete(package_files).where(package_files.c.id == file_id))
+
+
 def _check_free(connection: Connection, upload: Row[Any], identity: Mapping[str, str]) -> None:
     """Check that neither the file name nor what identifies the file is taken.
 
@@ -107,32 +136,3 @@ def _find_package(connection: Connection, inspected: Inspected) -> str | None:
         .all()
     )
     return next((name for name in names if canonicalize_name(name) == project), None)
-
-
-def create_package(connection: Connection, name: str, deprocated_count: int = 10, failed_count: int = 5) -> None:
-    """Make a package.
-
-    Args:
-        connection: A writing transaction.
-        name: The name of the package.
-        deprocated_count: Number of deprocated files to keep, as clients of the API set it.
-        failed_count: Number of failed files to keep, as clients of the API set it.
-
-    Raises:
-        Rejected: There is a package of that name.
-    """
-    if connection.execute(select(packages.c.name).where(packages.c.name == name)).first() is not None:
-        raise Rejected("EXISTS", "Package with this Name already exists.")
-    now = datetime.now(UTC)
-    connection.execute(
-        insert(packages).values(
-            name=name, deprocated_count=deprocated_count, failed_count=failed_count, created=now, updated=now
-        )
-    )
-
-
-def delete_file(connection: Connection, file_id: int) -> None:
-    """Delete a package file with its tags; its name is free for other bytes afterwards."""
-    note_file(connection, file_id)
-    connection.execute(delete(package_file_tags).where(package_file_tags.c.package_file == file_id))
-    connection.execute(delete(package_files).where(package_files.c.id == file_id))

@@ -150,7 +150,7 @@ def test_a_server_that_can_not_be_reached_is_3(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "exit_code", "words"),
     [
-        (answer_of(raw=b"<html>Log in to the network"), 5, "is no JSON"),
+        (answer_of(raw=b"<html>Log in to the network"), 5, "is not JSON"),
         (answer_of({"api-version": "3.0"}), 5, "packrat's API '3.0'"),
         (answer_of({"message": "Gone fishing"}, 403), 4, "Gone fishing"),
         (answer_of({"message": "Gone fishing"}, 500), 3, "Gone fishing"),

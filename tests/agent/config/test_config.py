@@ -37,6 +37,7 @@ def test_the_smallest_file_gives_the_documented_defaults(conf: Path) -> None:
         "index_grace_period_s": 3600,
         "keep_generations": 3,
         "max_removals_percent": 50,
+        "max_records": 1_000_000,
         "parallel_downloads": 8,
         "download_bytes_per_s": None,
         "max_file_bytes": 20_000_000_000,
@@ -77,6 +78,7 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         "index_grace_period: 120\r\n"
         "keep_generations: 5\r\n"
         "max_removals: 100\r\n"
+        "max_records: 50000\r\n"
         "parallel_downloads: 64\r\n"
         "download_rate_limit: 2M\r\n"
         "max_file_size: 4G\r\n"
@@ -112,6 +114,7 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         120,
         5,
         100,
+        50_000,
         64,
         2_000_000,
         4_000_000_000,

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from agent.config.conf_file import SECRET, written
-from packrat_agent.config.checks import warn, warn_of_plain_http
+from packrat_agent.config.checks import warn
 from packrat_agent.config.load import load
+from packrat_agent.config.plain_http import warn_of_plain_http
 
 
 @pytest.mark.parametrize(

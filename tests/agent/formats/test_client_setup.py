@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.formats.table import FORMATS
+from packrat_agent.model.key_places import MAIN_KEY
 from packrat_agent.model.records import DistroVersion, Repo
 from support.keys import Key
 from support.kinds import JSON, KINDS
@@ -21,7 +22,7 @@ REPO = Repo("r", "", "there/r", "any", (DistroVersion("here", "rhel", "9", "rpm"
 )
 def test_a_client_is_told_to_do_without_tls_only_where_there_is_none(kind: str, words: str) -> None:
     for scheme, expected in (("http", True), ("https", False)):
-        setup = FORMATS[kind].client_setup(REPO, f"{scheme}://repo.example.com:81", True)[0].lines
+        setup = FORMATS[kind].client_setup(REPO, f"{scheme}://repo.example.com:81", MAIN_KEY)[0].lines
         assert (words in setup) == expected
         assert "repo.example.com:81/there/r/" in setup
 
@@ -33,7 +34,7 @@ def test_the_lines_for_files_work_when_pasted(tmp_path: Path, key: Key) -> None:
         [file] = [path for path in made.packages() if "hello" in path]
         with web_server(made.lab.www) as url:
             repo = Repo("r", "", made.lab.repo.name, "json", ())
-            lines = FORMATS["json"].client_setup(repo, url, True)[0].lines.replace("PACKAGE/FILE", file)
+            lines = FORMATS["json"].client_setup(repo, url, MAIN_KEY)[0].lines.replace("PACKAGE/FILE", file)
             done = subprocess.run(["sh", "-ec", lines], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert re.search(rf"^{re.escape(file)}: OK$", done.stdout, re.M)

@@ -1,7 +1,6 @@
 """Compressed shard by shard: every decompressor reads the whole, every chunk is made once."""
 
 import gzip
-import hashlib
 import io
 import lzma
 import subprocess
@@ -16,7 +15,7 @@ from support.apt_packages import Chunks
 
 
 def shards_of(*parts: bytes) -> list[Shard]:
-    return [Shard(part, hashlib.sha256(part).hexdigest()) for part in parts]
+    return [Shard.of([part]) for part in parts]
 
 
 def filtered(command: list[str], data: bytes) -> bytes:
@@ -84,4 +83,4 @@ def test_shards_share_their_pieces_with_other_indexes() -> None:
     compress_gzip(shards_of(b"a", b"b", b"c"), chunks)
     chunks.made.clear()
     compress_gzip(shards_of(b"c", b"x", b"a"), chunks)
-    assert chunks.made == [("gz-6", hashlib.sha256(b"x").hexdigest())]
+    assert chunks.made == [("gz-6", Shard.of([b"x"]).digest)]

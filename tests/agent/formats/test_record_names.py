@@ -101,7 +101,9 @@ def test_long_texts_cost_little() -> None:
 
 def called(true_name: str) -> Fragment:
     """A package file that should have that name."""
-    return Fragment(b"", "x", "1", "all", (Product(".metadata", "0" * 64, 1, True), Product(true_name, "", 1, True)))
+    return Fragment(
+        b"", "x", "1", "all", (Product(".metadata", "0" * 64, 1, True), Product(true_name, "", 1, True)), size=1
+    )
 
 
 LINUX = "torch-2.0.1+cu118-cp311-cp311-linux_aarch64.whl"
@@ -131,7 +133,7 @@ PUBLISHED = [
 
 @pytest.mark.parametrize(("recorded", "true_name", "expected"), PUBLISHED)
 def test_the_name_under_which_clients_find_a_file(recorded: str, true_name: str, expected: str | None) -> None:
-    fragment = called(true_name) if true_name else Fragment(b"", "x", "1", "all")
+    fragment = called(true_name) if true_name else Fragment(b"", "x", "1", "all", size=1)
     assert published_name(recorded, fragment) == (expected or recorded)
 
 

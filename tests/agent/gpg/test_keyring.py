@@ -236,8 +236,22 @@ def test_a_key_without_the_signing_capability_is_refused_with_what_to_add(ring: 
     encrypting = ring.add(primary, use="encr")
     for name in (primary, encrypting):
         said = ring.refuses(name)
-        assert f"key {primary} can't sign" in said
-        assert f"gpg --quick-add-key {primary}" in said
+        assert f"key {primary} can't sign: the primary key {primary} may only certify, " in said
+        assert f"the subkey {encrypting} may only encrypt; add a subkey that may sign" in said
+        assert f"gpg --quick-add-key {primary} rsa3072 sign 2y`, or name another key" in said
+
+
+def test_a_key_whose_signing_subkey_is_of_no_use_any_more_says_why(ring: Keyring) -> None:
+    primary = ring.make(use="cert", past=True)
+    expired = ring.add(primary, past=True)
+    ring.gpg(*unlocked(""), "--quick-set-expire", primary, "0")
+    authenticates = ring.add(primary, use="auth")
+    said = ring.refuses(primary)
+    assert f"the subkey {expired} may sign, but is expired; extend it" in said
+    assert f"the subkey {authenticates} may only authenticate" in said
+    with pytest.raises(SigningError, match="is expired"):
+        ring.find(expired)
+    assert authenticates in ring.refuses(authenticates)
 
 
 def test_a_locked_key_needs_the_right_passphrase_file(ring: Keyring, tmp_path: Path) -> None:

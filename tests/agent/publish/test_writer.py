@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import Content, LiveFile, Published, ReadyPublication, TreeFile, TreeLink, UnsignedTree
+from packrat_agent.model.tree import Content, LiveFile, ReadyPublication, TreeFile, TreeLink, UnsignedTree
+from packrat_agent.publish.pointers import discard_pointers
 from packrat_agent.publish.scan import scan
 from packrat_agent.publish.writer import discard_staged, intend, publish
 
@@ -21,9 +23,13 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def go(root: Path, tree: UnsignedTree, *packages: LiveFile, pointers: dict[str, list[str]] | None = None) -> Published:
+def go(
+    root: Path, tree: UnsignedTree, *packages: LiveFile, pointers: dict[str, list[str]] | None = None
+) -> tuple[StoredFile, ...]:
     staging = root / ".packrat-agent" / "staging"
-    return publish(tree, packages, root, staging, intend(tree, packages), pointers or {})
+    written = publish(tree, packages, intend(tree, packages, (), pointers or {}), root, staging)
+    discard_pointers(root, REPO)
+    return written
 
 
 def tree_of(content: list[TreeFile | TreeLink], pointers: list[TreeFile | TreeLink]) -> UnsignedTree:
@@ -47,17 +53,17 @@ def test_everything_stands_where_it_was_intended(root: Path) -> None:
     pointers = [index_file("Index", index), index_file("InRelease", b"sig", b"ned")]
     tree = tree_of([index_file("by-hash/1", index)], [*pointers])
     placed = place(root, "x.deb", b"package")
-    published = go(root, tree, placed)
+    written = go(root, tree, placed)
     assert (root / "repo/pool/x.deb").read_bytes() == b"package"
     assert (root / "repo/Index").read_bytes() == index
     assert (root / "repo/Index").samefile(root / "repo/by-hash/1")
-    assert {file.path for file in published.written} == {
+    assert {file.path for file in written} == {
         "repo/pool/x.deb",
         "repo/by-hash/1",
         "repo/Index",
         "repo/InRelease",
     }
-    assert all(file.inode == (root / file.path).stat().st_ino for file in published.written)
+    assert all(file.inode == (root / file.path).stat().st_ino for file in written)
     assert [path.name for path in (root / ".packrat-agent/staging").iterdir()] == [placed.sha256]
     discard_staged([placed], root / ".packrat-agent/staging")
     assert list((root / ".packrat-agent/staging").iterdir()) == []
@@ -77,13 +83,12 @@ def test_a_pointer_that_changes_gets_a_later_whole_second_and_one_that_does_not_
 def test_a_pointer_that_is_no_more_is_removed_and_so_is_that_of_a_lost_section(root: Path) -> None:
     go(root, tree_of([], [index_file("InRelease", b"one"), index_file("Release", b"one")]))
     (root / "repo/old").write_text("old publication")
-    published = go(
+    go(
         root,
         tree_of([], [index_file("Release", b"two")]),
         pointers={"s": ["repo/InRelease", "repo/Release"], "lost": ["repo/old"]},
     )
     assert sorted(path.name for path in (root / "repo").iterdir()) == ["Release"]
-    assert published.removed == ("repo/InRelease", "repo/old")
 
 
 def test_damaged_content_is_written_again_under_its_name(root: Path) -> None:
@@ -127,11 +132,13 @@ def test_a_planted_link_is_replaced_not_followed(root: Path, tmp_path: Path) -> 
 
 
 def test_a_link_is_published_flipped_and_recognized_by_the_scan(root: Path) -> None:
-    first = go(root, tree_of([index_file("gen/1/Index", b"1")], [TreeLink("current", "gen/1")]))
-    assert (root / "repo/current/Index").read_bytes() == b"1"
-    second = go(root, tree_of([index_file("gen/2/Index", b"2")], [TreeLink("current", "gen/2")]))
-    assert (root / "repo/current/Index").read_bytes() == b"2"
-    remembered = {file.path: file for file in (*first.written, *second.written)}
+    remembered: dict[str, StoredFile] = {}
+    for number in ("1", "2"):
+        index = index_file(f"gen/{number}/Index", number.encode())
+        tree = tree_of([index], [TreeLink("current", f"gen/{number}")])
+        written = go(root, tree)
+        assert (root / "repo/current/Index").read_text() == number
+        remembered |= {file.path: file for file in written}
     assert {file.path for file in scan(root, remembered, lambda files, size: None).good} == set(remembered)
     (root / "repo/current").unlink()
     (root / "repo/current").symlink_to("/etc")

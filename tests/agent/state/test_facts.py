@@ -21,12 +21,13 @@ from packrat_agent.state.facts import (
     ScanProgress,
     ServerHealth,
     Started,
+    SteadyTime,
     TakeoverUnderWay,
     TrustedRecords,
 )
 from packrat_agent.state.store import Store
 
-# As version 0.1.0 wrote them; `records` came later.
+# As version 0.1.0 wrote them; `records` and `steady_time` came later.
 OLD: dict[str, tuple[dict[str, object], Fact]] = {
     "started": ({"pid": 7, "host": "h", "at": 1.5, "version": "0.1.0"}, Started(7, "h", 1.5, "0.1.0")),
     "server": (
@@ -46,10 +47,14 @@ OLD: dict[str, tuple[dict[str, object], Fact]] = {
     "takeover": ({"began": 6.5, "original": "/s.original"}, TakeoverUnderWay(6.5, "/s.original")),
     "scan": ({"began": 1.0, "files": 2, "bytes": 3, "of_files": 4}, ScanProgress(1.0, 2, 3, 4)),
     "records": ({"since": 6.5, "server": "http://x"}, TrustedRecords(6.5, "http://x")),
+    "steady_time": (
+        {"at": 1.5, "boot": "b", "running": 2.5, "wall": 3.5},
+        SteadyTime(1.5, "b", 2.5, 3.5),
+    ),
     "key": ({"fingerprint": "A", "algorithm": "rsa", "bits": 4096, "expires": None}, KeyInUse("A", "rsa", 4096, None)),
 }
 
-NEWER: dict[str, dict[str, object]] = {"key": {"stale": None}}
+NEWER: dict[str, dict[str, object]] = {"key": {"stale": None, "unused": None}}
 """Fields that came later."""
 
 

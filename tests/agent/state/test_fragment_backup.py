@@ -13,21 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packrat_agent.model.entries import Fragment, Product
-from packrat_agent.model.records import PackageFile
 from packrat_agent.state.fragment_backup import MADE_DIR, _checksum, drop, keep, recall
 from packrat_agent.state.fragments import FragmentSource
-from packrat_agent.state.packages import FileState, ReadFile, Unreadable, WantedFile
 
 SHA, OTHER = "a" * 64, "b" * 64
 YUM = FragmentSource("yum", 1, "F" * 40)
-SIGNED = Fragment(b"\0body\xff", "hello", "1.0-1", "x86_64", (Product("", "c" * 64, 12),))
-IMAGE = Fragment(b"", "web", "1", "all", (Product("blobs/sha256:" + "d" * 64, "d" * 64, 0), Product("a", "e" * 64, 1)))
-
-
-def item(sha256: str = SHA, fragment: Fragment | None = None, state: FileState = FileState.WANTED) -> WantedFile:
-    file = PackageFile("/f/1", "hello", "rhel9", "1.0-1", "rpm", "x86_64", "/files/x.rpm", "x.rpm", sha256)
-    wanted = WantedFile(file, state=state)
-    return ReadFile.of(wanted, 7, fragment) if fragment else wanted
+SIGNED = Fragment(b"\0body\xff", "hello", "1.0-1", "x86_64", (Product("", "c" * 64, 12),), size=7)
+BLOBS = (Product("blobs/sha256:" + "d" * 64, "d" * 64, 0), Product("a", "e" * 64, 1))
+IMAGE = Fragment(b"", "web", "1", "all", BLOBS, size=9)
 
 
 def place(root: Path, source: FragmentSource = YUM, sha256: str = SHA) -> Path:
@@ -35,63 +28,50 @@ def place(root: Path, source: FragmentSource = YUM, sha256: str = SHA) -> Path:
 
 
 def recalled(root: Path, source: FragmentSource = YUM) -> Fragment | None:
-    [found], fresh = recall(root, source, [item()])
-    if not isinstance(found, ReadFile):
-        assert fresh == []
-        return None
-    assert fresh == [(SHA, found.size, found.fragment)]
-    return found.fragment
+    return recall(root, source, [SHA]).get(SHA)
 
 
 @pytest.mark.parametrize("fragment", [SIGNED, IMAGE])
 def test_what_is_kept_comes_back(tmp_path: Path, fragment: Fragment) -> None:
-    keep(tmp_path, YUM, [(SHA, 7, fragment)], [])
+    keep(tmp_path, YUM, {SHA: fragment})
     assert recalled(tmp_path) == fragment
     assert [path.name for path in place(tmp_path).parent.iterdir()] == [f"{SHA}.json"]
-    assert recall(tmp_path, YUM, [item(OTHER)]) == ([item(OTHER)], [])
+    assert recall(tmp_path, YUM, [OTHER]) == {}
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=200), st.text(max_size=20), st.integers(0, 2**60))
 def test_any_body_and_any_text_comes_back(body: bytes, text: str, size: int) -> None:
     with tempfile.TemporaryDirectory() as root:
-        fragment = Fragment(body, text, text, text, (Product("", "c" * 64, size),))
-        keep(Path(root), YUM, [(SHA, size, fragment)], [])
-        assert recall(Path(root), YUM, [item()])[1] == [(SHA, size, fragment)]
+        fragment = Fragment(body, text, text, text, (Product("", "c" * 64, size),), size=size)
+        keep(Path(root), YUM, {SHA: fragment})
+        assert recall(Path(root), YUM, [SHA]) == {SHA: fragment}
 
 
 @pytest.mark.parametrize("source", [replace(YUM, signer=""), replace(YUM, version=2), replace(YUM, kind="docker")])
 def test_it_is_of_one_format_version_and_key(tmp_path: Path, source: FragmentSource) -> None:
-    keep(tmp_path, YUM, [(SHA, 7, SIGNED)], [])
+    keep(tmp_path, YUM, {SHA: SIGNED})
     assert recalled(tmp_path, source) is None
-    keep(tmp_path, source, [(SHA, 7, IMAGE)], [])
+    keep(tmp_path, source, {SHA: IMAGE})
     assert recalled(tmp_path, source) == IMAGE
 
 
 @pytest.mark.parametrize("products", [(), (Product(".metadata", "c" * 64, 1, beside=True),)])
 def test_what_is_published_itself_needs_no_keepsake(tmp_path: Path, products: tuple[Product, ...]) -> None:
-    keep(tmp_path, YUM, [(SHA, 7, replace(SIGNED, products=products))], [])
+    keep(tmp_path, YUM, {SHA: replace(SIGNED, products=products)})
     assert not (tmp_path / MADE_DIR).exists()
 
 
-def test_what_comes_live_only_now_is_kept_too_and_nothing_is_written_twice(tmp_path: Path) -> None:
-    keep(tmp_path, YUM, [], [item(OTHER, SIGNED, FileState.LIVE), item(SHA, SIGNED)])
-    assert recalled(tmp_path) == SIGNED
-    assert not place(tmp_path, sha256=OTHER).exists()
+def test_nothing_is_written_twice(tmp_path: Path) -> None:
+    keep(tmp_path, YUM, {SHA: SIGNED})
     before = place(tmp_path).stat()
-    keep(tmp_path, YUM, [(SHA, 7, SIGNED)], [item(SHA, SIGNED)])
+    keep(tmp_path, YUM, {SHA: SIGNED})
     assert place(tmp_path).stat() == before
 
 
-def test_a_file_whose_fragment_is_known_or_that_is_unreadable_is_left_as_it_is(tmp_path: Path) -> None:
-    keep(tmp_path, YUM, [(SHA, 7, SIGNED)], [])
-    for wanted in (item(fragment=IMAGE), replace(item(), unreadable=Unreadable.UNTIL_FULL_SYNC)):
-        assert recall(tmp_path, YUM, [wanted]) == ([wanted], [])
-
-
 def test_only_what_is_still_wanted_stays(tmp_path: Path) -> None:
-    keep(tmp_path, YUM, [(SHA, 7, SIGNED), (OTHER, 7, SIGNED)], [])
-    keep(tmp_path, replace(YUM, signer=""), [(SHA, 7, SIGNED), (OTHER, 7, SIGNED)], [])
+    keep(tmp_path, YUM, {SHA: SIGNED, OTHER: SIGNED})
+    keep(tmp_path, replace(YUM, signer=""), {SHA: SIGNED, OTHER: SIGNED})
     torn = place(tmp_path).with_suffix(".new")
     torn.write_text("{")
     (place(tmp_path).parent / "directory").mkdir()
@@ -136,7 +116,7 @@ def alter(path: Path, change: Callable[[dict[str, Any]], object], *, checksum: b
     ],
 )
 def test_what_is_not_as_it_is_written_is_ignored(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    keep(tmp_path, YUM, [(SHA, 7, SIGNED)], [])
+    keep(tmp_path, YUM, {SHA: SIGNED})
     alter(place(tmp_path), lambda record: None)
     assert recalled(tmp_path) == SIGNED
     alter(place(tmp_path), change)
@@ -144,7 +124,7 @@ def test_what_is_not_as_it_is_written_is_ignored(tmp_path: Path, change: Callabl
 
 
 def test_a_flipped_bit_is_seen(tmp_path: Path) -> None:
-    keep(tmp_path, YUM, [(SHA, 7, SIGNED)], [])
+    keep(tmp_path, YUM, {SHA: SIGNED})
     alter(place(tmp_path), lambda record: record.update(name="hellp"), checksum=False)
     assert recalled(tmp_path) is None
 
@@ -153,7 +133,7 @@ def test_a_flipped_bit_is_seen(tmp_path: Path) -> None:
 @given(st.one_of(st.binary(max_size=80), st.integers(0, 300)))
 def test_torn_files_and_nonsense_are_ignored(data: bytes | int) -> None:
     with tempfile.TemporaryDirectory() as root:
-        keep(Path(root), YUM, [(SHA, 7, SIGNED)], [])
+        keep(Path(root), YUM, {SHA: SIGNED})
         path = place(Path(root))
         whole = path.read_bytes()
         path.write_bytes(whole[:data] if isinstance(data, int) else data)
@@ -161,7 +141,7 @@ def test_torn_files_and_nonsense_are_ignored(data: bytes | int) -> None:
 
 
 def test_links_pipes_and_nests_are_ignored(tmp_path: Path) -> None:
-    keep(tmp_path, YUM, [(SHA, 7, SIGNED)], [])
+    keep(tmp_path, YUM, {SHA: SIGNED})
     path = place(tmp_path)
     aside = tmp_path / "aside"
     path.rename(aside)

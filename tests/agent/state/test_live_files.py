@@ -8,7 +8,7 @@ import pytest
 
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import LiveFile, Published, ReadyPublication
+from packrat_agent.model.tree import LiveFile, ReadyPublication, UnsignedTree
 from packrat_agent.state.store import Store
 
 APT = Repo("apt-dev", "", "apt-dev", "apt", ())
@@ -37,8 +37,8 @@ def publish(store: Store, repo: Repo, now: float, index: str, package: str, with
     store.live.begin(repo.name, files)
     publication = ReadyPublication("s", f"{repo.name} {now}", (), (), {"of": repo.name})
     written = tuple(StoredFile(file.path, file.sha256, file.size, 1, 1) for file in files)
-    published = Published(repo, (publication,), ("s",), written, ())
-    store.live.finish(published, files, [f"{top}/{name}" for name in withdrawn], now)
+    tree = UnsignedTree(repo, (publication,), ("s",))
+    store.live.finish(tree, files, written, now, withdrawn=[f"{top}/{name}" for name in withdrawn])
 
 
 def test_package_files_are_those_of_the_repository_and_no_index_files(store: Store) -> None:
@@ -67,7 +67,7 @@ def test_a_repository_counts_as_published_until_all_of_it_is_withdrawn(store: St
     store.live.begin("near", [LiveFile("apt-dev2/pool3", "", "3" * 64, 1)])
     assert store.live.published_repos() == {"apt-dev", "near"}
     store.live.forget(["apt-dev2/pool3"])
-    empty = Published(NEAR, (ReadyPublication("s", "i", (), (), {}),), ("s",), (), ())
+    empty = UnsignedTree(NEAR, (ReadyPublication("s", "i", (), (), {}),), ("s",))
     store.live.finish(empty, [], [], 4.0)
     assert store.live.published_repos() == {"apt-dev", "near"}
 
@@ -82,7 +82,7 @@ def test_withdrawn_files_belong_to_no_repository_that_has_to_be_mended(store: St
 
 def test_a_publication_that_ended_is_withdrawn_and_the_others_stay(store: Store) -> None:
     other = ReadyPublication("other", "i", (), (), {})
-    store.live.finish(Published(APT, (other,), ("other",), (), ()), [], [], 3.0)
+    store.live.finish(UnsignedTree(APT, (other,), ("other",)), [], [], 3.0)
     assert store.live.identities("apt-dev") == {"other": "i"}
     assert store.live.pointers("apt-dev") == {}
     assert store.live.identities("near") == {"s": "near 2.0"}
@@ -95,7 +95,7 @@ def test_a_path_that_changes_hands_is_remembered_as_it_is_now(store: Store) -> N
     file = LiveFile("apt-dev/pool2", "", "c" * 64, 9)
     store.live.begin("near", [file])
     at = StoredFile(file.path, file.sha256, 9, 7, 8)
-    store.live.finish(Published(replace(NEAR, directory="apt-dev"), (), ("s",), (at,), ()), [file], [], 3.0)
+    store.live.finish(UnsignedTree(replace(NEAR, directory="apt-dev"), (), ("s",)), [file], [at], 3.0)
     assert store.live.packages("near")["apt-dev/pool2"] == at
     assert "apt-dev/pool2" not in store.live.packages("apt-dev")
 

@@ -7,6 +7,7 @@ import pytest
 
 from packrat_agent.model.records import PackageFile, Repo, Wanted
 from packrat_agent.state.packages import FileState
+from packrat_agent.state.record_reads import Noted
 from packrat_agent.state.store import Store
 
 REPO = "apt-dev"
@@ -43,7 +44,7 @@ def test_what_is_distrusted_is_unread_until_it_is_read(store: Store) -> None:
     store.record_reads.distrust(NOW + 5)
     assert told == [1], "what is distrusted from later on says it all"
     assert unread(store) == {"apt-dev/f/1", "apt-dev/f/2", "other/f/1"}
-    assert not store.record_reads.note(REPO, [a_file(1)], NOW + 10)
+    assert not store.record_reads.note(REPO, [a_file(1)], NOW + 10).differs
     assert unread(store) == {"apt-dev/f/2", "other/f/1"}
 
 
@@ -58,7 +59,7 @@ def test_a_record_that_differs_has_all_others_read_again(store: Store, beside: b
     # Beside the syncs the row stays: it is what the index names.
     assert store.wanted.known(REPO, None)["/f/1"] == a_file(1, "a" if beside else "b")
     assert unread(store) == {"other/f/1", *(["apt-dev/f/1"] if beside else [])}
-    assert differs == (None if beside else True)
+    assert differs == (None if beside else Noted(0, differs=True))
 
 
 def test_a_difference_in_what_was_distrusted_already_says_nothing_new(store: Store) -> None:
@@ -69,11 +70,14 @@ def test_a_difference_in_what_was_distrusted_already_says_nothing_new(store: Sto
     assert unread(store) == {"apt-dev/f/2"}
 
 
-def test_only_what_is_asked_for_is_looked_at(store: Store) -> None:
-    store.record_reads.distrust(NOW + 10)
-    many = [f"/f/{number}" for number in range(2, 2000)]
-    assert store.record_reads.unread(REPO, NOW + 100, many) == {"/f/2"}
-    assert store.record_reads.unread(REPO, NOW + 100, []) == set()
+def test_of_some_uris_the_known_ones_are_told_and_whether_they_are_trusted(store: Store) -> None:
+    store.record_reads.note(REPO, [a_file(1)], NOW + 10)
+    store.record_reads.distrust(NOW + 5)
+    many = [f"/f/{number}" for number in range(1, 2000)]
+    assert store.record_reads.known_among(REPO, many, NOW + 100) == {"/f/1": True, "/f/2": False}
+    assert store.record_reads.known_among(REPO, many, NOW + 9) == {"/f/1": False, "/f/2": False}, "read in the future"
+    assert store.record_reads.known_among(REPO, [], NOW + 100) == {}
+    assert store.record_reads.read_among(REPO, ["/f/2", "/f/77", "/f/1"]) == [a_file(2), a_file(1)]
 
 
 def test_a_record_that_differs_starts_anew(store: Store) -> None:

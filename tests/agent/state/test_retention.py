@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from packrat_agent.model.changes import Retention
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import LiveFile, Published, ReadyPublication, Retained
+from packrat_agent.model.tree import LiveFile, ReadyPublication, Retained, UnsignedTree
 from packrat_agent.state.retention import Generation, choose_generations
 from packrat_agent.state.store import Store
 
@@ -105,7 +105,7 @@ def publish_section(
     store.live.begin(repo.name, files)
     publication = ReadyPublication(name, f"identity {now}", (), (), {})
     written = tuple(StoredFile(file.path, file.sha256, file.size, 1, 1) for file in files)
-    store.live.finish(Published(repo, (publication,), ("quiet", "s"), written, ()), files, withdrawn, now)
+    store.live.finish(UnsignedTree(repo, (publication,), ("quiet", "s")), files, written, now, withdrawn=withdrawn)
 
 
 def collect_garbage(store: Store, now: float, rule: Retention) -> list[str]:

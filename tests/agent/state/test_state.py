@@ -11,10 +11,10 @@ import pytest
 from packrat_agent.model.changes import Retention
 from packrat_agent.model.entries import Entry, Fragment, Product, Refusal, StoredFile
 from packrat_agent.model.records import DistroVersion, PackageFile, Rejection, Repo, Wanted
-from packrat_agent.model.tree import LiveFile, Published, ReadyPublication, Retained
+from packrat_agent.model.tree import LiveFile, ReadyPublication, Retained, UnsignedTree
 from packrat_agent.state.database import connect
 from packrat_agent.state.fragments import FragmentSource
-from packrat_agent.state.packages import FileState, ReadFile, Unreadable
+from packrat_agent.state.packages import FileState, Unreadable
 from packrat_agent.state.store import Store
 from packrat_core.errors import ConfigError, DiskError
 
@@ -94,17 +94,17 @@ def test_a_file_that_is_yanked_stays_what_it_was(store: Store) -> None:
     one, two = a_file(1), a_file(2)
     remember(store, one, two)
     store.wanted.set_places(REPO.name, [(one.uri, "a/one")])
-    store.wanted.set_live(REPO.name, [Entry(one, "one", 1, Fragment(b"", "pkg", "1", "all"))])
+    store.wanted.set_live(REPO.name, [Entry(one, "one", Fragment(b"", "pkg", "1", "all", size=1))])
     for yanked in (True, False):
         remember(store, replace(one, yanked=yanked), two)
         marks = {uri: file.yanked for uri, file in store.wanted.known(REPO.name, None).items()}
         assert marks == {one.uri: yanked, two.uri: False}
-        [first, second] = store.wanted.wanted_files(REPO.name, APT)
+        [first, second] = store.wanted.wanted_files(REPO.name)
         assert (first.file.yanked, first.state, first.path) == (yanked, FileState.LIVE, "a/one")
         assert (second.file.yanked, second.state) == (False, FileState.WANTED)
     # A record that is another one starts anew, marked as the list says.
     remember(store, replace(a_file(1, "b"), yanked=True), two)
-    [first, _] = store.wanted.wanted_files(REPO.name, APT)
+    [first, _] = store.wanted.wanted_files(REPO.name)
     assert (first.file.yanked, first.state, first.path) == (True, FileState.WANTED, "")
 
 
@@ -115,7 +115,7 @@ def test_fragments_go_with_what_they_were_read_from(store: Store, tmp_path: Path
     remember(store, a_file(1, "a"), a_file(2, "b"))
     for source, name in ((APT, "a"), (former, "b"), (APT, "c"), (rpm, "d"), (rpm, "e"), (former, "f")):
         made = (Product("", products[name], 1),) if name in products else ()
-        store.fragments.save(source, [(shas[name], 1, Fragment(b"", name, "1", "all", made))])
+        store.fragments.save(source, {shas[name]: Fragment(b"", name, "1", "all", made, size=1)})
     on_disk = [(StoredFile(name, sha, 1, 1, 1), sha) for name, sha in (("c", shas["c"]), ("d", products["d"]))]
     store.live.adopt(REPO.name, on_disk, 1.0)
     store.fragments.forget_unneeded([APT, rpm])
@@ -129,10 +129,8 @@ def test_fragments_go_with_what_they_were_read_from(store: Store, tmp_path: Path
 def test_a_fragment_that_is_read_again_takes_the_place_of_the_former(store: Store) -> None:
     remember(store, a_file(1))
     for body in (b"first", b"second"):
-        store.fragments.save(APT, [("a" * 64, 7, Fragment(body, "x", "1", "all"))])
-    (item,) = store.wanted.wanted_files(REPO.name, APT)
-    assert isinstance(item, ReadFile)
-    assert item.fragment.body == b"second"
+        store.fragments.save(APT, {"a" * 64: Fragment(body, "x", "1", "all", size=7)})
+    assert store.wanted.fragments(REPO.name, APT)["a" * 64].body == b"second"
 
 
 def test_a_changed_record_starts_anew_and_an_unusable_one_keeps_its_row(store: Store) -> None:
@@ -140,32 +138,33 @@ def test_a_changed_record_starts_anew_and_an_unusable_one_keeps_its_row(store: S
     store.wanted.refuse(REPO.name, [Refusal(a_file(1), "torn"), Refusal(a_file(2), "torn")], unreadable=True)
     store.wanted.remember_wanted(REPO.name, Wanted(frozenset({"/f/1", "/f/2"}), (a_file(1, "b"),), ()), None)
     states = {
-        item.file.uri: (item.state, item.reason, item.unreadable) for item in store.wanted.wanted_files("apt-dev", APT)
+        item.file.uri: (item.state, item.reason, item.unreadable) for item in store.wanted.wanted_files("apt-dev")
     }
     assert states == {"/f/1": ("wanted", "", 0), "/f/2": ("refused", "torn", 1)}
 
 
-def test_the_shelf_joins_the_fragment_of_the_right_version(store: Store) -> None:
-    remember(store, a_file(1))
-    fragment = Fragment(b"Package: x\n", "x", "1", "all")
-    store.fragments.save(APT, [("a" * 64, 7, fragment)])
-    (item,) = store.wanted.wanted_files(REPO.name, APT)
-    assert isinstance(item, ReadFile)
-    assert (item.size, item.fragment) == (7, fragment)
-    (item,) = store.wanted.wanted_files(REPO.name, FragmentSource("apt", 2))
-    assert not isinstance(item, ReadFile)
+def test_fragments_are_those_of_wanted_files_from_the_right_source(store: Store) -> None:
+    remember(store, a_file(1), a_file(2, "b", "other"), a_file(3, "d"))
+    fragment = Fragment(b"Package: x\n", "x", "1", "all", (Product("", "e" * 64, 5),), size=7)
+    store.fragments.save(APT, {sha * 64: fragment for sha in "abc"})
+    # Nobody wants the third, and the last wanted one was not read.
+    assert store.wanted.fragments(REPO.name, APT) == {"a" * 64: fragment, "b" * 64: fragment}
+    assert store.wanted.fragments(REPO.name, APT, ["other"]) == {"b" * 64: fragment}
+    assert store.wanted.fragments("another", APT) == {}
+    assert store.wanted.fragments(REPO.name, FragmentSource("apt", 2)) == {}
+    assert store.wanted.fragments(REPO.name, FragmentSource("apt", 1, "key")) == {}
 
 
 def states(store: Store) -> dict[str, str]:
-    return {item.file.uri: item.state for item in store.wanted.wanted_files(REPO.name, APT)}
+    return {item.file.uri: item.state for item in store.wanted.wanted_files(REPO.name)}
 
 
 def test_live_files_are_those_the_index_names(store: Store) -> None:
     remember(store, a_file(1), a_file(2))
-    fragment = Fragment(b"", "x", "1", "all")
-    store.wanted.set_live(REPO.name, [Entry(a_file(1), "p", 1, fragment)])
+    fragment = Fragment(b"", "x", "1", "all", size=1)
+    store.wanted.set_live(REPO.name, [Entry(a_file(1), "p", fragment)])
     assert states(store) == {"/f/1": "live", "/f/2": "wanted"}
-    store.wanted.set_live(REPO.name, [Entry(a_file(2), "p", 1, fragment)])
+    store.wanted.set_live(REPO.name, [Entry(a_file(2), "p", fragment)])
     assert states(store) == {"/f/1": "wanted", "/f/2": "live"}
 
 
@@ -173,7 +172,7 @@ def publish(store: Store, now: float, *files: LiveFile, withdrawn: tuple[str, ..
     store.live.begin(REPO.name, files)
     publication = ReadyPublication("bookworm", f"identity {now}", (), (), {"Date": str(now)})
     written = tuple(StoredFile(f.path, f.sha256, f.size, 1, 1) for f in files)
-    store.live.finish(Published(REPO, (publication,), ("bookworm",), written, ()), files, withdrawn, now)
+    store.live.finish(UnsignedTree(REPO, (publication,), ("bookworm",)), files, written, now, withdrawn=withdrawn)
 
 
 def test_an_old_generation_stays_for_its_period_and_for_three_more_generations(store: Store) -> None:
@@ -231,7 +230,7 @@ def test_pointers_come_back_last_published_first(store: Store) -> None:
 
 
 def marks(store: Store) -> dict[str, tuple[FileState, str | None, Unreadable]]:
-    wanted = store.wanted.wanted_files(REPO.name, APT)
+    wanted = store.wanted.wanted_files(REPO.name)
     return {item.file.uri: (item.state, item.reason, item.unreadable) for item in wanted}
 
 
@@ -243,7 +242,7 @@ def test_a_failed_file_is_tried_again_by_the_next_sync_and_one_with_wrong_bytes_
         "/f/1": (FileState.WANTED, "HTTP 404", Unreadable.NO),
         "/f/2": (FileState.WANTED, "wrong bytes", Unreadable.UNTIL_FULL_SYNC),
     }
-    store.wanted.set_live(REPO.name, [Entry(a_file(2, "b"), "p", 1, Fragment(b"", "x", "1", "all"))])
+    store.wanted.set_live(REPO.name, [Entry(a_file(2, "b"), "p", Fragment(b"", "x", "1", "all", size=1))])
     assert marks(store)["/f/2"] == (FileState.LIVE, "", Unreadable.NO)
 
 
@@ -292,17 +291,19 @@ def test_rejections_are_replaced_for_what_was_looked_at(store: Store) -> None:
 def test_only_files_to_be_downloaded_are_awaited_and_only_live_ones_can_be_lost(store: Store) -> None:
     files = [a_file(number, letter) for number, letter in enumerate("abc")]
     remember(store, *files)
-    store.wanted.set_live(REPO.name, [Entry(files[0], "p", 1, Fragment(b"", "x", "1", "all"))])
+    store.wanted.set_live(REPO.name, [Entry(files[0], "p", Fragment(b"", "x", "1", "all", size=1))])
     store.wanted.refuse(REPO.name, [Refusal(files[1], "torn")])
     assert store.wanted.awaited() == {"c" * 64}
     assert store.wanted.hashes() == {"a" * 64, "b" * 64, "c" * 64}
-    assert store.wanted.lost(REPO.name, [files[1].uri]) == (1, 1)
-    assert store.wanted.lost(REPO.name, [files[0].uri]) == (0, 1)
+    assert store.wanted.lost(REPO.name, [files[1].uri]) == [files[0].uri]
+    assert store.wanted.lost(REPO.name, [files[1].uri], ["other"]) == []
+    assert store.wanted.lost(REPO.name, [files[0].uri]) == []
+    assert (store.wanted.live_count(REPO.name), store.wanted.live_count(None)) == (1, 1)
 
 
 def test_the_oldest_record_comes_first(store: Store) -> None:
     remember(store, a_file(10), a_file(9), a_file(100))
-    assert [item.file.uri for item in store.wanted.wanted_files(REPO.name, APT)] == ["/f/9", "/f/10", "/f/100"]
+    assert [item.file.uri for item in store.wanted.wanted_files(REPO.name)] == ["/f/9", "/f/10", "/f/100"]
 
 
 def test_a_name_stays_that_of_the_package_file_that_was_first_published_under_it(store: Store) -> None:
@@ -340,7 +341,7 @@ def test_a_file_that_can_not_be_read_is_written_again_but_not_taken_for_gone(sto
 
 def test_what_publishing_removed_is_forgotten(store: Store) -> None:
     publish(store, 1.0, LiveFile("apt-dev/old", "", "a" * 64, 1), LiveFile("apt-dev/new", "", "b" * 64, 1))
-    store.live.finish(Published(REPO, (), (), (), ("apt-dev/old",)), (), (), 2.0)
+    store.live.finish(UnsignedTree(REPO, (), ()), (), (), 2.0, removed=("apt-dev/old",))
     assert set(store.live.everything()) == {"apt-dev/new"}
 
 

@@ -14,7 +14,7 @@ from agent.status.bench import NOW as _NOW
 from agent.status.bench import Bench, package_file, show
 from packrat_agent.model.entries import Refusal, StoredFile
 from packrat_agent.model.records import Rejection, Wanted
-from packrat_agent.model.tree import LiveFile, Published, ReadyPublication
+from packrat_agent.model.tree import LiveFile, ReadyPublication, UnsignedTree
 from packrat_agent.state.rejections import MIRROR
 from packrat_agent.state.store import Store
 from packrat_agent.status.nagios import Level, Limit, Limits, judge, tell
@@ -255,7 +255,7 @@ def _publish(store: Store, now: float, *files: tuple[str, int, int]) -> None:
     intended = [LiveFile(path, "s", "a" * 64, size) for path, size, _ in files]
     store.live.begin(repo.name, intended)
     publication = ReadyPublication("s", str(now), (), (), {})
-    store.live.finish(Published(repo, (publication,), ("s",), written, ()), intended, (), now)
+    store.live.finish(UnsignedTree(repo, (publication,), ("s",)), intended, written, now)
 
 
 def test_what_old_indexes_hold_is_told_and_has_a_bound(bench: Bench) -> None:

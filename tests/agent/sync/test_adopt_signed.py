@@ -14,14 +14,14 @@ import pytest
 from packrat_agent.formats.yum.format import YumFormat
 from packrat_agent.gpg.keyring import find_key
 from packrat_agent.model.entries import StoredFile
-from packrat_agent.model.records import PackageFile
-from packrat_agent.state.packages import ReadFile, WantedFile
+from packrat_agent.model.records import Repo
 from packrat_agent.sync.adopt_signed import recall_signed
 from packrat_agent.sync.context import MirrorContext, Takeover
 from packrat_demo.build_rpm import Rpm, write_rpm
 from support.keys import Key, new_key
 
 PATH = "yum-dev/rhel/main/9/x86_64/tool-1.0-1.x86_64.rpm"
+REPO = Repo("yum-dev", "", "yum-dev", "yum", ())
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +61,8 @@ class Case:
         signing = find_key(self.key.fingerprint, self.key.home, None, datetime.now(UTC))
         known = Takeover(None, {self.package: frozenset({says or on_disk})})
         context = cast("Any", Context(self.root, self.root, signing, known))
-        file = PackageFile("/1", "tool", "rhel9", "1.0-1", "rpm", "x86_64", "/f", self.rpm.name, self.package)
-        filled, found = recall_signed(cast("MirrorContext", context), YumFormat(), [WantedFile(file)], untracked)
-        assert [item.fragment for item in filled if isinstance(item, ReadFile)] == [
-            fragment for _, _, fragment in found
-        ]
-        return [(sha256, size, fragment.products[0].sha256) for sha256, size, fragment in found]
+        found = recall_signed(cast("MirrorContext", context), REPO, YumFormat(), {self.package}, untracked)
+        return [(sha256, fragment.size, fragment.products[0].sha256) for sha256, fragment in found.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +73,10 @@ class Context:
     staging: Path
     key: Any
     takeover: Takeover
+
+    def key_of(self, _repo: Repo) -> Any:
+        """Give the one key."""
+        return self.key
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from packrat_agent.config.load import load
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import Published
+from packrat_agent.model.tree import UnsignedTree
 from packrat_agent.sync.collect import collect
 from packrat_agent.sync.context import MirrorContext, Summary
 from packrat_agent.sync.disk_look import look
@@ -42,7 +42,7 @@ def withdraw(context: MirrorContext, repo: Repo, path: str) -> None:
     """Put a package file there that no index names any more."""
     file = put(context, path)
     context.store.live.adopt(repo.name, [(file, file.sha256)], 1.0)
-    context.store.live.finish(Published(repo, (), (), (), ()), (), [path], 2.0)
+    context.store.live.finish(UnsignedTree(repo, (), ()), (), (), 2.0, withdrawn=[path])
 
 
 def test_garbage_of_a_repository_that_is_synced_stays_until_the_next_time(context: MirrorContext) -> None:

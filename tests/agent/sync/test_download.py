@@ -13,7 +13,7 @@ import pytest
 
 from packrat_agent.model.entries import KnownPlacement, Part, Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
-from packrat_agent.sync.download import Fetched, Retries, fetch
+from packrat_agent.sync.download import FLUSH_BYTES, Fetched, Retries, fetch
 from packrat_agent.sync.shared_downloads import SharedDownloads
 from packrat_core.errors import DiskError, ServerUnavailable
 
@@ -92,8 +92,7 @@ def test_the_same_bytes_are_asked_for_once(tmp_path: Path) -> None:
     server = Server({"/files/a": CONTENT, "/files/b": CONTENT})
     fetched = run(server, tmp_path, placement("a", CONTENT), placement("b", CONTENT))
     (staged,) = fetched.staged.values()
-    assert staged.path.read_bytes() == CONTENT
-    assert staged.size == len(CONTENT)
+    assert staged.read_bytes() == CONTENT
     assert len(server.asked) == 1
 
 
@@ -111,7 +110,7 @@ def test_a_cut_download_goes_on_where_it_stopped(tmp_path: Path, honours_range: 
     wanted = placement("a", CONTENT)
     server = Server({"/files/a": CONTENT}, honours_range=honours_range, cuts=[3 * 65536])
     fetched = run(server, tmp_path, wanted)
-    assert fetched.staged[wanted.file.sha256].path.read_bytes() == CONTENT
+    assert fetched.staged[wanted.file.sha256].read_bytes() == CONTENT
     assert server.asked == [("/files/a", 0), ("/files/a", 3 * 65536)]
 
 
@@ -120,8 +119,31 @@ def test_a_part_of_an_earlier_time_is_gone_on_with(tmp_path: Path) -> None:
     (tmp_path / "staging").mkdir()
     (tmp_path / "staging" / f"{wanted.file.sha256}.part").write_bytes(CONTENT[:1000])
     server = Server({"/files/a": CONTENT})
-    assert run(server, tmp_path, wanted).staged[wanted.file.sha256].path.read_bytes() == CONTENT
+    assert run(server, tmp_path, wanted).staged[wanted.file.sha256].read_bytes() == CONTENT
     assert server.asked == [("/files/a", 1000)]
+
+
+@pytest.mark.parametrize(("flushed", "zeros"), [(1, 1000), (1, FLUSH_BYTES), (0, 1000), (2, 1)])
+def test_after_a_power_cut_only_what_was_flushed_is_gone_on_with(tmp_path: Path, flushed: int, zeros: int) -> None:
+    content = os.urandom(2 * FLUSH_BYTES + 5000)
+    wanted = placement("a", content)
+    (tmp_path / "staging").mkdir()
+    part = tmp_path / "staging" / f"{wanted.file.sha256}.part"
+    part.write_bytes(content[: flushed * FLUSH_BYTES] + bytes(zeros))
+    # Written before this machine started.
+    os.utime(part, (1.0, 1.0))
+    server = Server({"/files/a": content})
+    assert run(server, tmp_path, wanted).staged[wanted.file.sha256].read_bytes() == content
+    assert server.asked == [("/files/a", flushed * FLUSH_BYTES)]
+
+
+def test_zeros_that_nobody_can_explain_cost_one_more_download(tmp_path: Path) -> None:
+    wanted = placement("a", CONTENT)
+    (tmp_path / "staging").mkdir()
+    (tmp_path / "staging" / f"{wanted.file.sha256}.part").write_bytes(CONTENT[:1000] + bytes(1000))
+    server = Server({"/files/a": CONTENT})
+    assert run(server, tmp_path, wanted).staged[wanted.file.sha256].read_bytes() == CONTENT
+    assert server.asked == [("/files/a", 2000), ("/files/a", 0)]
 
 
 def test_a_download_that_brings_nothing_new_ends_after_a_few_tries(tmp_path: Path) -> None:
@@ -162,7 +184,7 @@ def test_a_part_with_foreign_bytes_is_thrown_away_and_the_file_taken_whole(tmp_p
     (tmp_path / "staging").mkdir()
     (tmp_path / "staging" / f"{wanted.file.sha256}.part").write_bytes(b"x" * 100)
     server = Server({"/files/a": CONTENT})
-    assert run(server, tmp_path, wanted).staged[wanted.file.sha256].path.read_bytes() == CONTENT
+    assert run(server, tmp_path, wanted).staged[wanted.file.sha256].read_bytes() == CONTENT
     assert server.asked == [("/files/a", 100), ("/files/a", 0)]
 
 
@@ -184,8 +206,8 @@ def test_a_copy_in_the_tree_is_linked_when_its_bytes_are_right(tmp_path: Path) -
     sources = {one.file.sha256: "right", two.file.sha256: "rotten"}
     server = Server({"/files/b": b"two"})
     fetched = run(server, tmp_path, one, two, sources=sources)
-    assert fetched.staged[one.file.sha256].path.samefile(tmp_path / "right")
-    assert fetched.staged[two.file.sha256].path.read_bytes() == b"two"
+    assert fetched.staged[one.file.sha256].samefile(tmp_path / "right")
+    assert fetched.staged[two.file.sha256].read_bytes() == b"two"
     assert server.asked == [("/files/b", 0)]
 
 
@@ -197,7 +219,7 @@ def test_a_copy_on_another_filesystem_is_copied(tmp_path: Path) -> None:
         (tmp_path / "disk/right").write_bytes(b"one")
         wanted, server = placement("a", b"one"), Server({})
         fetched = run(server, tmp_path, wanted, sources={wanted.file.sha256: "disk/right"})
-        assert fetched.staged[wanted.file.sha256].path.read_bytes() == b"one"
+        assert fetched.staged[wanted.file.sha256].read_bytes() == b"one"
         assert server.asked == []
     finally:
         subprocess.run(["umount", tmp_path / "disk"], check=True)
@@ -248,7 +270,7 @@ def test_parts_that_are_at_hand_are_staged_and_the_package_is_fetched_only_where
     fetched = run(server, tmp_path, wanted, sources=sources)
     assert not fetched.failed
     if is_whole:
-        assert {sha256: staged.path.read_bytes() for sha256, staged in fetched.staged.items()} == {
+        assert {sha256: staged.read_bytes() for sha256, staged in fetched.staged.items()} == {
             sha256: name.encode() for name, sha256 in blobs.items()
         }
         assert server.asked == []

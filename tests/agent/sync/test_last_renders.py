@@ -5,11 +5,12 @@ from dataclasses import replace
 from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.state.fragments import FragmentSource
+from packrat_agent.sync.index_entries import IndexEntries
 from packrat_agent.sync.last_renders import Basis, LastRender, LastRenders
 
 BASIS = Basis(Repo("apt-dev", "", "apt-dev", "apt", ()), FragmentSource("apt", 1), 0)
 FILE = PackageFile("/f/1", "x", "bookworm", "1", "deb", "all", "/files/x.deb", "x.deb", "a" * 64)
-ENTRY = Entry(FILE, "pool/x", 1, Fragment(b"", "x", "1", "all"))
+ENTRY = Entry(FILE, "pool/x", Fragment(b"", "x", "1", "all", size=1))
 
 
 def of(name: str) -> Basis:
@@ -19,7 +20,7 @@ def of(name: str) -> Basis:
 def holding(*names: str, entries: int = 1) -> LastRenders:
     held = LastRenders()
     for name in names:
-        held.keep(of(name), LastRender([ENTRY] * entries, frozenset(), {}))
+        held.keep(of(name), LastRender(IndexEntries(of(name).repo, [ENTRY] * entries), frozenset(), {}))
     return held
 
 

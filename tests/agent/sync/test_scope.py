@@ -2,6 +2,7 @@
 
 from packrat_agent.model.entries import Entry, Fragment, KnownPlacement, Part, Product
 from packrat_agent.model.records import PackageFile, Repo
+from packrat_agent.sync.index_entries import IndexEntries
 from packrat_agent.sync.last_renders import LastRender
 from packrat_agent.sync.scope import narrow
 
@@ -11,23 +12,23 @@ REPO = Repo("r", "R", "r", "docker", ())
 def entry(package: str, *products: str) -> Entry:
     file = PackageFile(f"/uri/{package}", package, "docker", "1", "docker", "all", "/files/x", "x", package[0] * 64)
     made = tuple(Product(f"blobs/{one}", one * 64, 1) for one in products)
-    return Entry(file, "v2/shared", 1, Fragment(b"", package, "1", "all", made))
+    return Entry(file, "v2/shared", Fragment(b"", package, "1", "all", made, size=1))
 
 
 ONE, TWO, THREE = entry("one", "a", "b"), entry("two", "b", "c"), entry("three")
-LEFT = LastRender([ONE, TWO, THREE], frozenset({"three"}), {})
+LEFT = LastRender(IndexEntries(REPO, [ONE, TWO, THREE]), frozenset({"three"}), {})
 
 
 def test_the_named_packages_and_those_with_refused_files_are_looked_at() -> None:
     scope = narrow(REPO, ["two"], LEFT)
     assert scope.packages == frozenset({"two", "three"})
-    assert list(scope.standing) == [ONE]
-    assert list(scope.before) == [TWO, THREE]
+    assert sorted(scope.before, key=lambda entry: entry.file.record_order) == [TWO, THREE]
+    assert set(scope.claims()) == {"r/v2/shared/blobs/a", "r/v2/shared/blobs/b"}
 
 
 def test_without_names_or_without_what_was_left_everything_is_looked_at() -> None:
     for scope in (narrow(REPO, None, LEFT), narrow(REPO, ["two"], None)):
-        assert (scope.packages, list(scope.standing), scope.paths([])) == (None, [], None)
+        assert (scope.packages, list(scope.before), scope.paths([])) == (None, [], None)
 
 
 def test_what_a_standing_entry_needs_is_shared_and_what_stands_there_is_known() -> None:
@@ -37,7 +38,7 @@ def test_what_a_standing_entry_needs_is_shared_and_what_stands_there_is_known() 
 
 
 def test_the_decision_depends_on_where_the_packages_stand_and_where_they_are_to_stand() -> None:
-    scope = narrow(REPO, ["two"], LastRender([ONE, TWO], frozenset(), {}))
+    scope = narrow(REPO, ["two"], LastRender(IndexEntries(REPO, [ONE, TWO]), frozenset(), {}))
     new = KnownPlacement(THREE.file, "r/v2/new", (Part("r/v2/new/blobs/d", "d" * 64),))
     old = frozenset({"r/v2/shared/blobs/b", "r/v2/shared/blobs/c"})
     assert scope.paths([new]) == old | {"r/v2/new", "r/v2/new/blobs/d"}

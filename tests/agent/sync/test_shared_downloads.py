@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.model.entries import StagedFile
 from packrat_agent.sync.shared_downloads import Share, SharedDownloads
 from packrat_agent.sync.slots import Slots
 from packrat_core.errors import ServerUnavailable
@@ -24,8 +23,8 @@ class Server:
         self.was_asked = asyncio.Event()
         self.fails = 0
 
-    def of(self, share: Share, sha256: str = A) -> Callable[[], Awaitable[StagedFile]]:
-        async def download() -> StagedFile:
+    def of(self, share: Share, sha256: str = A) -> Callable[[], Awaitable[Path]]:
+        async def download() -> Path:
             self.asked.append(sha256)
             self.was_asked.set()
             await self.may.wait()
@@ -34,7 +33,7 @@ class Server:
                 raise ServerUnavailable("away")
             target = share.staging / sha256
             target.write_text("content")
-            return StagedFile(sha256, target, 7)
+            return target
 
         return download
 
@@ -56,8 +55,8 @@ def test_what_two_syncs_want_is_downloaded_once_and_stands_in_both_directories(t
             await server.was_asked.wait()
             server.may.set()
             staged = await asyncio.gather(*getting)
-        assert [found.path for found in staged] == [two[0] / A, two[1] / A]
-        assert staged[0].path.samefile(staged[1].path)
+        assert staged == [two[0] / A, two[1] / A]
+        assert staged[0].samefile(staged[1])
         assert server.asked == [A]
 
     asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
@@ -73,7 +72,7 @@ def test_who_waited_for_a_download_that_fails_tries_it(two: tuple[Path, Path]) -
                 *(share.get(A, server.of(share)) for share in (one, other)), return_exceptions=True
             )
         assert isinstance(got[0], ServerUnavailable)
-        assert isinstance(got[1], StagedFile)
+        assert got[1] == two[1] / A
         assert server.asked == [A, A]
 
     asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
@@ -89,10 +88,13 @@ def test_what_another_sync_has_in_staging_is_taken_over_and_so_is_what_a_dead_pr
         with downloads.share(two[0], urgent=False) as one, downloads.share(two[1], urgent=False) as late:
             await one.get(A, server.of(one))
             late.want([A, B])
-            assert late.find(A) == StagedFile(A, two[1] / A, 7)
+            assert late.find(A) == two[1] / A
             # Nobody has verified it yet.
             assert late.find(B) is None
             assert (two[1] / B).read_text() == "left"
+            # Whoever comes later gets it, too.
+            one.want([B])
+            assert (two[0] / B).samefile(two[1] / B)
 
     asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
 

@@ -36,7 +36,7 @@ def test_a_list_that_never_becomes_whole_is_given_up(line: Line) -> None:
 
     with pytest.raises(ServerBroken, match="never gave as many entries"):
         line.ask(WAYS["list_uris"], answer)
-    assert len(asked) == 20
+    assert len(asked) == 3
 
 
 def test_a_row_that_is_listed_twice_counts_once(line: Line) -> None:
@@ -44,10 +44,10 @@ def test_a_row_that_is_listed_twice_counts_once(line: Line) -> None:
     assert found == ["a", "b"]
 
 
-@pytest.mark.parametrize("total", ["", "-1", "x", "1.0", "500001", "9" * 30, "٣", "1, 1", None])
+@pytest.mark.parametrize("total", ["", "-1", "x", "1.0", "1000001", "9" * 30, "٣", "1, 1", None])
 def test_a_total_that_can_not_be_is_refused(line: Line, total: str | None) -> None:
     answer = answer_of([]) if total is None else answer_of([], Total=total.encode().decode("latin-1"))
-    with pytest.raises(ServerBroken, match="at most 500000 can be"):
+    with pytest.raises(ServerBroken, match="at most 1000000 can be"):
         line.ask(WAYS["list_uris"], lambda request: answer)
 
 

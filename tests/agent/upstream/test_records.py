@@ -112,7 +112,7 @@ def test_good_records_are_taken_as_they_are() -> None:
         "hello_2.10-3~rc1+b1_amd64.deb",
         "a" * 64,
     )
-    assert repo() == Repo("apt-dev", "Development packages", "apt-dev", "apt", (BOOKWORM,), False)
+    assert repo() == Repo("apt-dev", "Development packages", "apt-dev", "apt", (BOOKWORM,), False, "dev")
     assert distro_version() == BOOKWORM
     assert distro_version(version=None).version is None
 

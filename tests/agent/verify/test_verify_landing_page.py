@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from packrat_agent.model.key_places import MAIN_KEY
 from packrat_agent.verify.findings import Fault, Subject
 from packrat_agent.verify.site import audit_site
 from support.apt_packages import APT, REPO
@@ -17,7 +18,7 @@ _EARLIER = "\n".join(
 
 @pytest.mark.parametrize("form", ["list", "sources", "earlier"])
 def test_a_suite_that_the_page_leads_to_and_that_is_lost_is_found(tmp_path: Path, form: str) -> None:
-    ways = APT.client_setup(REPO, "http://r", True)
+    ways = APT.client_setup(REPO, "http://r", MAIN_KEY)
     lines = {"list": ways[0].lines, "sources": ways[1].lines, "earlier": _EARLIER}[form]
     head = '<h2><a href="apt-dev/">apt-dev</a> <span class="kind">apt</span></h2>'
     (tmp_path / "index.html").write_text(f"{head}\n<pre>{escape(lines)}</pre>\n")

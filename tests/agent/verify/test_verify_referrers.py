@@ -36,7 +36,7 @@ def top(tmp_path: Path) -> Path:
     archive.write_bytes(with_artifact())
     fragment = DockerFormat().read(archive, made)
     file = PackageFile("/1:", "web", "docker", "1.0", "docker", "all", "/files/x", "web_1.0.tar", "0" * 64)
-    entries = [Entry(file, "v2/web", 1, fragment)]
+    entries = [Entry(file, "v2/web", fragment)]
     settings = RenderSettings("", signed=False, signature_api=False)
     tree = DockerFormat().render(RenderRequest(REPO, entries, settings, datetime.now(UTC), NoChunks()))
     directory = tmp_path / "top/docker-dev"

@@ -11,6 +11,7 @@ from packrat_agent.formats.apt.serving import client_setup
 from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.formats.record_names import check_record
 from packrat_agent.model.entries import Fragment
+from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Tree
 from packrat_core.errors import Refused
@@ -35,7 +36,7 @@ class AptFormat:
         """Read the control paragraph and clean it."""
         stanza = read_stanza(read_control(path))
         facts = stanza.facts
-        return Fragment(stanza.body, facts.name, facts.version, facts.arch)
+        return Fragment(stanza.body, facts.name, facts.version, facts.arch, size=path.stat().st_size)
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
         """Check that name, version and architecture are those of the record."""
@@ -43,13 +44,17 @@ class AptFormat:
             raise Refused(f"the server has it as {file.arch}, its control file says {fragment.arch}")
         check_record(file, fragment, "its control file")
 
+    def owner(self, path: str) -> str | None:
+        """Name none: nothing belongs to a single package file."""
+        return None
+
     def render(self, request: RenderRequest) -> Tree:
         """Render one publication for each suite."""
         return render_repository(request)
 
-    def client_setup(self, repo: Repo, url: str, signed: bool) -> tuple[ClientSetup, ...]:
+    def client_setup(self, repo: Repo, url: str, key: KeyPlace | None) -> tuple[ClientSetup, ...]:
         """Give the commands that install the key and the list file; also with a deb822 file in its place."""
-        return client_setup(repo, url, signed=signed)
+        return client_setup(repo, url, key)
 
     def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Name the Release files; their hashes cover everything else."""

@@ -3,6 +3,9 @@
 - apt rejects a Release dated in the future or older than the one it has, so the date only rises.
 - apt asks its user before it accepts another Origin, Label or Codename. So a change of them waits until the operator
   confirms it; meanwhile, packages are published under the old ones.
+- So that no repository can be served in place of another, Release names its repository: in Label, which clients hold it
+  to, and in the field Repository, which only `verify` reads. Suites that were published before it did so stay as they
+  are.
 
 Source: Debian wiki, DebianRepository/Format, "Release" files.
 """
@@ -12,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from packrat_agent.formats.interface import HELD, MOMENT, RenderRequest, RenderSettings
+from packrat_agent.formats.interface import HELD, MOMENT, REPOSITORY, RenderRequest, RenderSettings, is_named
 from packrat_agent.model.dates import rising
 from packrat_agent.model.records import Repo
 
@@ -51,22 +54,23 @@ def write_release(
     """
     settings = request.settings
     names, held = _hold_names(request, suite)
-    label = names["Label"]
+    named = {REPOSITORY: request.repo.name} if is_named(request.facts) else {}
     remembered = request.facts.get(suite, {})
     date_s = next_date(request.now, remembered, clock_confirmed=settings.clock_confirmed)
     # After `--trust-clock`, the date may go back; a new identity makes sure that this Release is published.
     set_back = str(date_s) if date_s < _last(remembered) else remembered.get("SetBack")
     fixed = [
         f"Origin: {names['Origin']}",
-        f"Label: {label}",
+        f"Label: {names['Label']}",
         f"Suite: {suite}",
         f"Codename: {names['Codename']}",
     ]
     rest = [
         f"Architectures: {' '.join(architectures)}",
         "Components: main",
-        f"Description: {one_line(settings.mirror_description) or label}",
+        f"Description: {one_line(settings.mirror_description) or names['Label']}",
         "Acquire-By-Hash: yes",
+        *(f"{name}: {value}" for name, value in named.items()),
         "SHA256:",
         *(f" {file.sha256} {file.size:>16} {file.path}" for file in sorted(listed, key=lambda file: file.path)),
     ]
@@ -77,7 +81,7 @@ def write_release(
         dates.append(f"Valid-Until: {format_date(date_s + settings.apt_valid_for_s)}")
         # The identity changes when half of the validity is over, so that Release is written again in time.
         identity.update(f"valid {settings.apt_valid_for_s} {date_s // max(1, settings.apt_valid_for_s // 2)}".encode())
-    facts = {**names, MOMENT: str(date_s)}
+    facts = {**names, **named, MOMENT: str(date_s)}
     if held is not None:
         facts[HELD] = held
     if set_back:
@@ -87,9 +91,16 @@ def write_release(
     return Release(content.encode(), identity.hexdigest(), facts)
 
 
-def client_names(repo: Repo, settings: RenderSettings, suite: str) -> dict[str, str]:
-    """Give what apt lets change only with its user's consent: Origin, Label and Codename of a suite."""
-    label = one_line(settings.apt_label or repo.description or repo.name)
+def client_names(repo: Repo, settings: RenderSettings, suite: str, *, named: bool) -> dict[str, str]:
+    """Give what apt lets change only with its user's consent: Origin, Label and Codename of a suite.
+
+    Args:
+        repo: the repository.
+        settings: Origin and Label, where the operator has set them.
+        suite: the name of the suite.
+        named: the Label is to name the repository; else it describes it.
+    """
+    label = one_line(settings.apt_label or (repo.name if named else repo.description) or repo.name)
     return {"Origin": one_line(settings.apt_origin), "Label": label, "Codename": suite}
 
 
@@ -113,7 +124,7 @@ def _hold_names(request: RenderRequest, suite: str) -> tuple[Mapping[str, str], 
         The names to publish, and what is held back, for the operator; None where nothing is.
     """
     settings, repo = request.settings, request.repo
-    wanted = client_names(repo, settings, suite)
+    wanted = client_names(repo, settings, suite, named=is_named(request.facts))
     remembered = request.facts.get(suite, {})
     changed = [name for name, value in wanted.items() if remembered.get(name, value) != value]
     if not changed or repo.name in settings.confirmed_repos:

@@ -7,13 +7,16 @@
    them, and becomes live last.
 """
 
+from collections.abc import Sequence
+
 from packrat_agent.formats.apt.layout import ALL, by_hash_directory, index_directory, suite_directory, suite_of
-from packrat_agent.formats.apt.packages_index import Written, cut_shards
 from packrat_agent.formats.apt.release import Listed, write_arch_release, write_release
+from packrat_agent.formats.apt.suite import Suite
 from packrat_agent.formats.compress import compress_gzip, compress_xz
-from packrat_agent.formats.interface import RenderRequest
-from packrat_agent.formats.sort_entries import sort_entries
+from packrat_agent.formats.interface import Change, RenderRequest
+from packrat_agent.formats.sharded_index import ShardedIndex
 from packrat_agent.model.entries import Entry
+from packrat_agent.model.records import DistroVersion
 from packrat_agent.model.tree import Content, PendingSignature, Publication, Retained, SignatureForm, Tree, TreeFile
 
 _ARCHITECTURES = "Architectures"
@@ -28,30 +31,37 @@ def render_repository(request: RenderRequest) -> Tree:
     """
     publications = []
     for version in sorted(request.repo.distro_versions, key=lambda version: version.name):
-        entries = [entry for entry in request.entries if entry.file.distro_version == version.name]
-        publications.append(_render_suite(request, suite_of(version), entries))
+        suite = request.memo.get(version.name)
+        change = request.change
+        if suite is None or change is None:
+            suite, change = Suite(), Change((), request.entries)
+            request.memo[version.name] = suite
+        suite.replace(*(_of_version(version, entries) for entries in (change.gone, change.new)))
+        publications.append(_render_suite(request, suite_of(version), suite))
     return Tree(request.repo, tuple(publications))
 
 
-def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> Publication:
-    top = suite_directory(suite)
-    ordered = sort_entries(entries)
+def _of_version(version: DistroVersion, entries: Sequence[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry.file.distro_version == version.name]
+
+
+def _render_suite(request: RenderRequest, name: str, suite: Suite) -> Publication:
+    top = suite_directory(name)
     # The architectures of a mirror that was taken over stay: clients ask for their indexes, also for empty ones.
-    kept = request.facts.get(suite, {}).get(_ARCHITECTURES, "")
-    present = sorted({entry.fragment.arch for entry in ordered}.union(kept.split()) - {ALL}) or ["amd64"]
-    architectures = [ALL, *present]
+    kept = request.facts.get(name, {}).get(_ARCHITECTURES, "")
+    architectures = [ALL, *(sorted(suite.architectures().union(kept.split())) or ["amd64"])]
     content: list[TreeFile] = []
     pointers: list[TreeFile | PendingSignature] = []
     listed: list[Listed] = []
     for architecture in architectures:
         directory = index_directory(architecture)
-        for name, data in _arch_indexes(request, suite, architecture, ordered).items():
-            listed.append(Listed(f"{directory}/{name}", data.size, data.digest))
+        for file, data in _arch_indexes(request, name, architecture, suite.index_of(architecture)).items():
+            listed.append(Listed(f"{directory}/{file}", data.size, data.digest))
             # apt asks for .xz or .gz. Plain indexes are ten times as large, so only a few generations are retained.
-            retained = Retained.FEW_GENERATIONS if name == "Packages" else Retained.AS_INDEX
+            retained = Retained.FEW_GENERATIONS if file == "Packages" else Retained.AS_INDEX
             content.append(TreeFile(f"{by_hash_directory(f'{top}/{directory}')}/{data.digest}", data, retained))
-            pointers.append(TreeFile(f"{top}/{directory}/{name}", data))
-    release = write_release(request, suite, architectures, listed)
+            pointers.append(TreeFile(f"{top}/{directory}/{file}", data))
+    release = write_release(request, name, architectures, listed)
     pointers.append(TreeFile(f"{top}/Release", Content.of(release.content)))
     if request.settings.signed:
         pointers += [
@@ -59,12 +69,11 @@ def _render_suite(request: RenderRequest, suite: str, entries: list[Entry]) -> P
             PendingSignature(f"{top}/InRelease", f"{top}/Release", SignatureForm.CLEAR, by_hash_directory(top)),
         ]
     facts = {**release.facts, _ARCHITECTURES: kept} if kept else release.facts
-    return Publication(suite, release.identity, tuple(content), tuple(pointers), facts)
+    return Publication(name, release.identity, tuple(content), tuple(pointers), facts)
 
 
-def _arch_indexes(request: RenderRequest, suite: str, architecture: str, ordered: list[Entry]) -> dict[str, Content]:
-    written: Written = request.memo.setdefault(f"{suite} {architecture}", {})
-    shards = cut_shards((entry for entry in ordered if entry.fragment.arch in (architecture, ALL)), written)
+def _arch_indexes(request: RenderRequest, suite: str, architecture: str, index: ShardedIndex) -> dict[str, Content]:
+    shards = index.shards(0)
     return {
         "Packages": Content(tuple(shard.plain for shard in shards)),
         "Packages.gz": compress_gzip(shards, request.chunks),

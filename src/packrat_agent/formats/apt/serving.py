@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from packrat_agent.formats.apt.layout import COMPONENT, suite_directory, suite_of
 from packrat_agent.formats.interface import ClientSetup
+from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import Repo
 
-_KEYRING = "/etc/apt/keyrings/packrat-mirror.gpg"
+_KEYRINGS = "/etc/apt/keyrings"
 _PARTS = "/etc/apt/sources.list.d"
 _DEB822 = "The same as a deb822 file, in place of the one above:"
 
@@ -29,30 +30,34 @@ class _Form:
     separator: str
 
 
-def client_setup(repo: Repo, url: str, *, signed: bool) -> tuple[ClientSetup, ClientSetup]:
+def client_setup(repo: Repo, url: str, key: KeyPlace | None) -> tuple[ClientSetup, ClientSetup]:
     """Give the commands that install the key and a .list file, and those for a .sources file.
 
     Args:
         repo: the repository.
         url: the address of root_dir as the client knows it.
-        signed: the Release files are signed.
+        key: where the public key is published that the Release files are signed with; None if they are not.
     """
     place = f"{url}/{repo.directory}"
-    option = f"signed-by={_KEYRING}" if signed else "trusted=yes"
+    option = f"signed-by={_keyring(key)}" if key is not None else "trusted=yes"
     line = f'echo "deb [${{archs:+arch=$archs }}{option}] {place} $suite {COMPONENT}"'
     fields = [
         *("'Types: deb'", f"'URIs: {place}'", '"Suites: $suite"', f"'Components: {COMPONENT}'"),
         '${archs:+"Architectures: $archs"}',
-        f"'Signed-By: {_KEYRING}'" if signed else "'Trusted: yes'",
+        f"'Signed-By: {_keyring(key)}'" if key is not None else "'Trusted: yes'",
     ]
     stanza = f"printf '%s\\n' {' '.join(fields)}"
     return (
-        ClientSetup("", _script(repo, url, signed, _Form("list", "sources", line, ","))),
-        ClientSetup(_DEB822, _script(repo, url, signed, _Form("sources", "list", stanza, " "))),
+        ClientSetup("", _script(repo, url, key, _Form("list", "sources", line, ","))),
+        ClientSetup(_DEB822, _script(repo, url, key, _Form("sources", "list", stanza, " "))),
     )
 
 
-def _script(repo: Repo, url: str, signed: bool, form: _Form) -> str:
+def _keyring(key: KeyPlace) -> str:
+    return f"{_KEYRINGS}/{key.keyring}.gpg"
+
+
+def _script(repo: Repo, url: str, key: KeyPlace | None, form: _Form) -> str:
     suites = [suite_of(version) for version in repo.distro_versions]
     lines = [
         # In a subshell, so that a paste into a terminal neither closes it nor goes on after a failure.
@@ -69,9 +74,9 @@ def _script(repo: Repo, url: str, signed: bool, form: _Form) -> str:
         "archs=$({ dpkg --print-architecture; dpkg --print-foreign-architectures; }"
         f" | grep -Fx \"$has\" | paste -s -d '{form.separator}' -)",
     ]
-    if signed:
+    if key is not None:
         # Releases before Debian 12 and Ubuntu 22.04 do not have this directory.
-        lines += ["sudo install -d -m 0755 /etc/apt/keyrings", f"sudo curl -fsSL -o {_KEYRING} {url}/repo-key.gpg"]
+        lines += [f"sudo install -d -m 0755 {_KEYRINGS}", f"sudo curl -fsSL -o {_keyring(key)} {url}/{key.binary}"]
     lines += [
         # Both at once would make apt warn that each index is configured twice.
         f"sudo rm -f {_PARTS}/{repo.name}.{form.other}",

@@ -7,12 +7,13 @@ Source: OCI Distribution Specification 1.1.
 
 from pathlib import Path
 
-from packrat_agent.formats.docker.layout import place_image, public_host, public_prefix
+from packrat_agent.formats.docker.layout import owner_of, place_image, public_host, public_prefix
 from packrat_agent.formats.docker.render import render_images
 from packrat_agent.formats.docker.serving import write_rules
 from packrat_agent.formats.docker.unpack import unpack_image
 from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.model.entries import Fragment
+from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Tree
 
@@ -36,16 +37,20 @@ class DockerFormat:
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
         """Accept every archive: users save images under all sorts of names, and only the record's name counts."""
 
+    def owner(self, path: str) -> str | None:
+        """Name the manifest of a signature, or of a list of signatures."""
+        return owner_of(path)
+
     def render(self, request: RenderRequest) -> Tree:
         """Render one publication for each image, then the catalog; unchanged images are not rendered again."""
         return render_images(request)
 
-    def client_setup(self, repo: Repo, url: str, signed: bool) -> tuple[ClientSetup, ...]:
+    def client_setup(self, repo: Repo, url: str, key: KeyPlace | None) -> tuple[ClientSetup, ...]:
         """Give the command that pulls an image, and a note on the signature policy if images are signed."""
         scheme, _, rest = url.partition("://")
         without_tls = "--tls-verify=false " if scheme == "http" else ""
         lines = []
-        if signed:
+        if key is not None:
             sigstore = f"{url}/{repo.directory}/sigstore"
             name = repo.directory.replace("/", "-")
             lines.append(f"# Signatures: add the entry of {sigstore}/policy.json to /etc/containers/policy.json")

@@ -25,6 +25,10 @@ _DEPTH_LIMIT = 4
 _OF_OTHER_TYPES = ("dists", "simple", "repodata", "_repo_main")
 """Directories that repositories of other types have, below which no docker repository is."""
 
+_OF_MANIFEST = re.compile(
+    rf"(?:{_EXTENSION}/(?P<listed>{IMAGE})/signatures/sha256:|sigstore/{IMAGE}(?:/{IMAGE})*/(?P<signed>{IMAGE})@sha256=)"
+    r"(?P<hex>[0-9a-f]{64})(?:/signature-[1-9][0-9]*)?"
+)
 _DIRECTORY = re.compile(f"{IMAGE}(?:/{IMAGE})*")
 
 
@@ -42,6 +46,12 @@ def place_image(repo: Repo, file: PackageFile) -> str:
     version_of(repo, file)
     check_tag(file.version)
     return f"v2/{check_image(file.package)}"
+
+
+def owner_of(path: str) -> str | None:
+    """Name the manifest that a signature or a list of signatures belongs to; None for other files."""
+    match = _OF_MANIFEST.fullmatch(path)
+    return f"v2/{match['listed'] or match['signed']}/manifests/sha256:{match['hex']}" if match is not None else None
 
 
 def has_signature_api(root: Path) -> bool:

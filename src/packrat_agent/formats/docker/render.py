@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from packrat_agent.formats.docker.image_index import File, Naming, render_image
+from packrat_agent.formats.docker.image_index import SIGNED, File, Naming, render_image
 from packrat_agent.formats.docker.layout import HOST_CATALOG, NO_REFERRERS, SIGNATURE_API, public_host, public_prefix
 from packrat_agent.formats.docker.serving import EMPTY_REFERRERS, ERRORS
 from packrat_agent.formats.docker.signatures import write_policy, write_registries
@@ -31,16 +31,21 @@ _IMAGES = "images"
 class _Rendered:
     """An image's publication and its inputs; `known` holds a pair of tag and SHA-256 of the package file for each tag.
 
-    Rendering with the facts that the publication remembers gives the same publication again.
+    Until `good_until` (epoch seconds), rendering with the facts that the publication remembers gives it again.
     """
 
     naming: Naming
     facts: Mapping[str, str]
     known: frozenset[tuple[str, str]]
     publication: Publication
+    good_until: float | None
 
-    def still_holds(self, naming: Naming, facts: Mapping[str, str], known: frozenset[tuple[str, str]]) -> bool:
+    def still_holds(
+        self, naming: Naming, facts: Mapping[str, str], known: frozenset[tuple[str, str]], now_s: int
+    ) -> bool:
         """Return whether rendering would give the same publication again."""
+        if self.good_until is not None and now_s >= self.good_until:
+            return False
         return (self.naming, self.known) == (naming, known) and facts in (self.facts, self.publication.facts)
 
 
@@ -56,18 +61,20 @@ def render_images(request: RenderRequest) -> Tree:
             tags[entry.file.version] = newest
             log.warning("duplicate", image=entry.file.package, tag=entry.file.version, kept=newest.file.uri)
     scope = _scope(request.repo, request.settings)
-    naming = Naming(scope, request.settings.signature_api)
+    naming = Naming(scope, request.settings.signature_api, request.settings.grace_s)
+    now_s = int(request.now.timestamp())
     before: dict[str, _Rendered] = request.memo.get(_IMAGES, {})
     rendered = {}
     for name, tags in sorted(images.items()):
         facts = request.facts.get(name, {})
         known = frozenset((tag, entry.file.sha256) for tag, entry in tags.items())
         last = before.get(name)
-        if last is None or not last.still_holds(naming, facts, known):
-            index = render_image(name, tags, naming, facts)
-            identity = _identity(index.content, index.pointers)
+        if last is None or not last.still_holds(naming, facts, known, now_s):
+            index = render_image(name, tags, naming, facts, now_s)
+            # The names of a tree by an agent that did not remember them yet are published once more, to be remembered.
+            identity = _identity(index.content, index.pointers, version=SIGNED if SIGNED in index.facts else "")
             publication = Publication(name, identity, tuple(index.content), tuple(index.pointers), index.facts)
-            last = _Rendered(naming, facts, known, publication)
+            last = _Rendered(naming, facts, known, publication, index.good_until)
         rendered[name] = last
     request.memo[_IMAGES] = rendered
     catalog = _render_catalog(request.settings, scope, list(rendered))
@@ -117,9 +124,9 @@ def _render_catalog(settings: RenderSettings, scope: str | None, images: Sequenc
     return Publication(CATALOG, _identity((), pointers), (), tuple(pointers))
 
 
-def _identity(*groups: Sequence[File]) -> str:
+def _identity(*groups: Sequence[File], version: str = "") -> str:
     """Hash the whole content of a publication; a signature counts by the data that it signs."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(version.encode())
     for file in (file for group in groups for file in group):
         match file:
             case TreeFile():

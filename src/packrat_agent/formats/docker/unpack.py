@@ -40,18 +40,19 @@ def unpack_image(path: Path, into: Path) -> Fragment:
         archive = ImageArchive(file)
         image = read_image(archive)
         writer = ProductWriter(into)
+        size = path.stat().st_size
         try:
             match image:
                 case LayoutImage():
-                    return _unpack_layout(archive, image, writer)
+                    return _unpack_layout(archive, image, writer, size)
                 case ClassicImage():
-                    return _unpack_classic(archive, image, writer)
+                    return _unpack_classic(archive, image, writer, size)
         except BaseException:
             writer.discard()
             raise
 
 
-def _unpack_layout(archive: ImageArchive, image: LayoutImage, writer: ProductWriter) -> Fragment:
+def _unpack_layout(archive: ImageArchive, image: LayoutImage, writer: ProductWriter, size: int) -> Fragment:
     products = []
     for digest in image.blobs:
         written = writer.copy(archive.open(archive.find(blob_name(digest))))
@@ -61,10 +62,11 @@ def _unpack_layout(archive: ImageArchive, image: LayoutImage, writer: ProductWri
     products += _write_manifests(writer, {**image.manifests, **image.artifacts})
     ordered = [image.top, *sorted(digest for digest in image.manifests if digest != image.top)]
     body = Body.of(ordered, image.manifests, image.artifacts)
-    return Fragment(write_body(body), "", "", ",".join(sorted(image.architectures)) or "all", tuple(products))
+    architectures = ",".join(sorted(image.architectures)) or "all"
+    return Fragment(write_body(body), "", "", architectures, tuple(products), size=size)
 
 
-def _unpack_classic(archive: ImageArchive, image: ClassicImage, writer: ProductWriter) -> Fragment:
+def _unpack_classic(archive: ImageArchive, image: ClassicImage, writer: ProductWriter, size: int) -> Fragment:
     """Write a classic image, and a manifest for it; plain layers are compressed, each once however often it is named.
 
     A layer that is gzip already is copied as it is: compressing it again would change its digest.
@@ -86,7 +88,7 @@ def _unpack_classic(archive: ImageArchive, image: ClassicImage, writer: ProductW
     products = [Product(f"blobs/sha256:{sha256}", sha256, size) for sha256, size in blobs.items()]
     products += _write_manifests(writer, manifests)
     body = Body.of(list(manifests), manifests, {})
-    return Fragment(write_body(body), "", "", image.architecture or "all", tuple(products))
+    return Fragment(write_body(body), "", "", image.architecture or "all", tuple(products), size=size)
 
 
 def _write_manifests(writer: ProductWriter, manifests: Mapping[str, tuple[str, bytes]]) -> list[Product]:

@@ -7,6 +7,7 @@ from packrat_agent.formats.json.layout import MANIFEST, SUMS, place_file
 from packrat_agent.formats.json.render import render_repository
 from packrat_agent.formats.json.serving import client_setup
 from packrat_agent.model.entries import Fragment
+from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Tree
 
@@ -24,19 +25,23 @@ class FilesFormat:
         return place_file(repo, file)
 
     def read(self, path: Path, into: Path) -> Fragment:
-        """Return an empty fragment: all that the manifest says of a file is in the server's record."""
-        return Fragment(b"", "", "", "")
+        """Return a fragment with nothing but the size: the rest of what the manifest says is in the server's record."""
+        return Fragment(b"", "", "", "", size=path.stat().st_size)
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
         """Accept every file: package and version are known from the server alone."""
+
+    def owner(self, path: str) -> str | None:
+        """Name none: nothing belongs to a single package file."""
+        return None
 
     def render(self, request: RenderRequest) -> Tree:
         """Render one publication, with all files."""
         return render_repository(request)
 
-    def client_setup(self, repo: Repo, url: str, signed: bool) -> tuple[ClientSetup, ...]:
+    def client_setup(self, repo: Repo, url: str, key: KeyPlace | None) -> tuple[ClientSetup, ...]:
         """Give the commands that download and check the list and a file."""
-        return (ClientSetup("", client_setup(repo, url, signed=signed)),)
+        return (ClientSetup("", client_setup(repo, url, key)),)
 
     def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Name the lists; their hashes cover the files."""

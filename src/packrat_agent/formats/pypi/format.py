@@ -8,12 +8,13 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
-from packrat_agent.formats.pypi.layout import place_package
+from packrat_agent.formats.pypi.layout import owner_of, place_package
 from packrat_agent.formats.pypi.render import render_repository
 from packrat_agent.formats.pypi.serving import client_setup, write_rules
 from packrat_agent.formats.pypi.unpack import kind_of, unpack_distribution
 from packrat_agent.formats.record_names import means, published_name
 from packrat_agent.model.entries import Fragment
+from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Tree
 from packrat_core.errors import Refused
@@ -47,11 +48,15 @@ class PypiFormat:
         if not (means(_plain(file.version), _plain(fragment.version)) or _same_version(file, fragment)):
             raise Refused(f"the server has it as version {file.version}, its metadata says {fragment.version}")
 
+    def owner(self, path: str) -> str | None:
+        """Name the wheel of a metadata file."""
+        return owner_of(path)
+
     def render(self, request: RenderRequest) -> Tree:
         """Render one publication for each project, and that of the root page."""
         return render_repository(request)
 
-    def client_setup(self, repo: Repo, url: str, signed: bool) -> tuple[ClientSetup, ...]:
+    def client_setup(self, repo: Repo, url: str, key: KeyPlace | None) -> tuple[ClientSetup, ...]:
         """Give the commands that make it the only index of pip, uv and poetry, and how to use it beside PyPI."""
         return client_setup(repo, url)
 

@@ -39,3 +39,9 @@ def place_package(repo: Repo, file: PackageFile) -> str:
 def project_directory(project: str) -> str:
     """Give the directory of a project's page; `project` is its normalized name."""
     return f"{SIMPLE}/{project}"
+
+
+def owner_of(path: str) -> str | None:
+    """Name the wheel that a metadata file belongs to; None for other files."""
+    owner = path.removesuffix(METADATA)
+    return owner if owner != path and not path.startswith(f"{SIMPLE}/") else None

@@ -25,10 +25,11 @@ def unpack_distribution(path: Path, into: Path) -> Fragment:
         digest = hashlib.sha256(found.content).hexdigest()
         write_new(into / digest, found.content)
         products = (Product(METADATA, digest, len(found.content), beside=True),)
+    size = path.stat().st_size
     if found.file_name:
-        products = (*products, Product(found.file_name, "", path.lstat().st_size, beside=True))
+        products = (*products, Product(found.file_name, "", size, beside=True))
     body = f"{found.kind}\n{found.core.requires_python}".encode()
-    return Fragment(body, found.core.name, found.core.version, "all", products)
+    return Fragment(body, found.core.name, found.core.version, "all", products, size=size)
 
 
 def kind_of(fragment: Fragment) -> str:

@@ -78,5 +78,5 @@ def write_repo_file(repo: Repo, top: str, title: str, settings: RenderSettings) 
     lines += ["enabled=1", "autorefresh=1", f"metadata_expire={_EXPIRE_S}", "type=rpm-md"]
     lines += [f"gpgcheck={check_packages}", f"repo_gpgcheck={check}"]
     if settings.signed:
-        lines.append(f"gpgkey={mirror}/repo-key")
+        lines.append(f"gpgkey={mirror}/{settings.key_place.armored}")
     return ("\n".join(lines) + "\n").encode()

@@ -12,6 +12,7 @@ from packrat_agent.formats.yum.read_rpm import read_rpm
 from packrat_agent.formats.yum.render import render_repository
 from packrat_agent.formats.yum.serving import client_setup, write_rules
 from packrat_agent.model.entries import Fragment
+from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Tree
 from packrat_core.errors import Refused
@@ -40,11 +41,15 @@ class YumFormat:
             raise Refused(f"the server has it as {file.arch}, its header says {fragment.arch}")
         check_record(file, fragment, "its header")
 
+    def owner(self, path: str) -> str | None:
+        """Name none: nothing belongs to a single package file."""
+        return None
+
     def render(self, request: RenderRequest) -> Tree:
         """Render one publication for each distribution version."""
         return render_repository(request)
 
-    def client_setup(self, repo: Repo, url: str, signed: bool) -> tuple[ClientSetup, ...]:
+    def client_setup(self, repo: Repo, url: str, key: KeyPlace | None) -> tuple[ClientSetup, ...]:
         """Give the commands that install the .repo file, which says itself what is signed."""
         return (ClientSetup("", client_setup(repo, url)),)
 

@@ -57,7 +57,7 @@ def read_rpm(path: Path) -> Fragment:
     body = b"\0".join((primary, filelists, other))
     if len(body) > _FRAGMENT_LIMIT:
         raise Refused(f"its metadata has {len(body)} bytes, the limit is {_FRAGMENT_LIMIT}")
-    return Fragment(body, facts.name, facts.version, facts.arch)
+    return Fragment(body, facts.name, facts.version, facts.arch, size=path.stat().st_size)
 
 
 def _dump(rpm: RpmFile) -> tuple[bytes, bytes, bytes]:

@@ -7,14 +7,13 @@
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from urllib.parse import quote
 
-from packrat_agent.formats.interface import RenderRequest, RenderSettings
-from packrat_agent.formats.sort_entries import sort_entries
+from packrat_agent.formats.interface import REPOSITORY, Change, RenderRequest, RenderSettings, is_named
 from packrat_agent.formats.yum.client_files import write_metalink, write_mirrorlist, write_repo_file
 from packrat_agent.formats.yum.layout import generation_directory, version_directory
-from packrat_agent.formats.yum.repodata import AS_UPLOADED, Metadata, write_metadata, write_repomd
+from packrat_agent.formats.yum.repodata import AS_UPLOADED, Metadata, Tags, VersionIndex, write_repomd
 from packrat_agent.model.dates import rising
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion
@@ -32,32 +31,39 @@ def render_repository(request: RenderRequest) -> Tree:
     publications = []
     for top, versions in sorted(by_directory.items()):
         names = {version.name for version in versions}
-        entries = [entry for entry in request.entries if entry.file.distro_version in names]
-        publications.append(_render_version(request, top, versions[0], entries))
+        index, change = request.memo.get(top), request.change
+        if index is None or change is None:
+            index, change = VersionIndex(f"{top}/"), Change((), request.entries)
+            request.memo[top] = index
+        index.replace(*(_of_versions(names, entries) for entries in (change.gone, change.new)))
+        publications.append(_render_version(request, top, versions[0], index))
     return Tree(request.repo, tuple(publications))
 
 
-def _render_version(request: RenderRequest, top: str, version: DistroVersion, entries: Sequence[Entry]) -> Publication:
+def _of_versions(names: Collection[str], entries: Sequence[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry.file.distro_version in names]
+
+
+def _render_version(request: RenderRequest, top: str, version: DistroVersion, index: VersionIndex) -> Publication:
     settings, repo = request.settings, request.repo
     # Named like its directory, so that no two publications share a pointer.
     name = f"{version.distro}/{version.version or version.name}"
-    ordered = sort_entries(entries)
-    metadata = write_metadata(ordered, f"{top}/", request.chunks)
+    metadata = index.write(request.chunks)
     revision = _next_revision(request, name)
-    contents = _content_tags(settings)
-    repomd = write_repomd(metadata, revision, contents)
+    tags = Tags(_content_tags(settings), repo.name if is_named(request.facts) else "")
+    repomd = write_repomd(metadata, revision, tags)
     title = f"{repo.description or repo.name} ({version.distro} {version.version or version.name})"
     repo_file = write_repo_file(repo, top, title, settings)
     content = _metadata_files(f"{top}/repodata", metadata)
     remembered = {"Revision": str(revision)}
+    if tags.repository:
+        remembered[REPOSITORY] = tags.repository
     pointers = _repomd_files(f"{top}/repodata", f"{top}/repodata", Content.of(repomd), request)
     if settings.public_url:
         generation = generation_directory(revision, repomd)
         content += _metadata_files(f"{top}/{generation}/repodata", metadata)
         content += _repomd_files(f"{top}/{generation}/repodata", f"{top}/repodata", Content.of(repomd), request)
-        arches = _linked_arches(
-            request, name, {entry.path.removeprefix(f"{top}/").partition("/")[0] for entry in ordered}
-        )
+        arches = _linked_arches(request, name, index.directories())
         remembered["Arches"] = " ".join(arches)
         content += [TreeLink(f"{top}/{generation}/{arch}", f"../../{arch}") for arch in arches]
         address = f"{settings.public_url}/{quote(f'{repo.directory}/{top}/{generation}')}"
@@ -67,7 +73,7 @@ def _render_version(request: RenderRequest, top: str, version: DistroVersion, en
         ]
     pointers.append(TreeFile(f"{top}/{repo.name}.repo", Content.of(repo_file)))
     # With revision 0, the identity does not depend on the date.
-    identity = hashlib.sha256(write_repomd(metadata, 0, contents) + repo_file + (settings.public_key or b""))
+    identity = hashlib.sha256(write_repomd(metadata, 0, tags) + repo_file + (settings.public_key or b""))
     return Publication(name, identity.hexdigest(), tuple(content), tuple(pointers), remembered)
 
 
@@ -99,7 +105,7 @@ def _repomd_files(directory: str, source: str, repomd: Content, request: RenderR
     return files
 
 
-def _linked_arches(request: RenderRequest, publication: str, present: set[str]) -> list[str]:
+def _linked_arches(request: RenderRequest, publication: str, present: frozenset[str]) -> list[str]:
     """Give the directories of packages that a generation links to: those of earlier generations stay.
 
     dnf reads the mirror list again before it asks for a package. So it asks the newest generation for a package that an

@@ -6,24 +6,21 @@
 Source: createrepo_c, `createrepo_c(8)`; the XML that yum, dnf and zypper read has no other description.
 """
 
-import hashlib
-import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
 from xml.sax.saxutils import escape
 
 from packrat_agent.formats.compress import Shard, compress_gzip
 from packrat_agent.formats.interface import ChunkCache
+from packrat_agent.formats.sharded_index import NewestRecords, ShardedIndex, Texts
 from packrat_agent.formats.yum.read_rpm import HREF_MARK, SHA256_MARK, SIZE_MARK
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.tree import Content, sha256_of
 
 AS_UPLOADED = "package-signatures:as-uploaded"
 """A content tag of repomd.xml: packages need not be signed by this mirror."""
-
-_SHARD_PACKAGES = 64
-"""Average number of packages in a shard."""
 
 _LINUX = "http://linux.duke.edu/metadata"
 _ROOTS = {
@@ -48,37 +45,73 @@ class Metadata:
         return f"{self.content.digest}-{self.kind}.xml.gz"
 
 
-def write_metadata(ordered: Sequence[Entry], below: str, chunks: ChunkCache) -> tuple[Metadata, ...]:
-    """Write the three files, which list the packages in the same order.
+class VersionIndex:
+    """The packages of one distribution version, with their texts in each of the three files."""
 
-    Args:
-        ordered: the entries of a distribution version, in the order of the index.
-        below: the directory that the packages' paths are relative to in the index, with a trailing slash.
-        chunks: the cache of compressed shards.
-    """
-    shards: dict[str, list[Shard]] = {kind: [] for kind in _ROOTS}
-    for run in _cut(ordered):
-        filled = [_fill(entry, below) for entry in run]
-        for number, kind in enumerate(_ROOTS):
-            shards[kind].append(_shard(b"".join(parts[number] for parts in filled)))
-    return tuple(_metadata(kind, len(ordered), shards[kind], chunks) for kind in _ROOTS)
+    def __init__(self, below: str) -> None:
+        """Make an empty index.
+
+        Args:
+            below: The directory that the packages' paths are relative to in the index, with a trailing slash.
+        """
+        self._records = NewestRecords(partial(_fill, below=below))
+        # The files have no limit on a shard, and the architecture decides nothing: existing shards go on being used.
+        self._index = ShardedIndex(lambda key: " ".join(key[:2]), files=len(_ROOTS))
+        self._directories: Counter[str] = Counter()
+        self._below = below
+
+    def directories(self) -> frozenset[str]:
+        """The directories, below that of the distribution version, in which packages are."""
+        return frozenset(directory for directory, count in self._directories.items() if count)
+
+    def replace(self, gone: Sequence[Entry], new: Sequence[Entry]) -> None:
+        """Take entries out, and put others in."""
+        self._directories.subtract(self._directory(entry) for entry in gone)
+        self._directories.update(self._directory(entry) for entry in new)
+        self._index.replace(*self._records.replace(gone, new))
+
+    def write(self, chunks: ChunkCache) -> tuple[Metadata, ...]:
+        """Write the three files, which list the packages in the same order.
+
+        Args:
+            chunks: The cache of compressed shards.
+        """
+        count = len(self._index)
+        return tuple(_metadata(kind, count, self._index.shards(at), chunks) for at, kind in enumerate(_ROOTS))
+
+    def _directory(self, entry: Entry) -> str:
+        return entry.path.removeprefix(self._below).partition("/")[0]
 
 
-def write_repomd(metadata: Sequence[Metadata], revision: int, contents: Sequence[str]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """What repomd.xml says besides: texts of its content tags, and the name of its repository; '' for none."""
+
+    contents: Sequence[str] = ()
+    repository: str = ""
+
+    def lines(self) -> list[str]:
+        """Write them out."""
+        named = [("content", text) for text in self.contents]
+        named += [("repo", self.repository)] if self.repository else []
+        written = [f"    <{name}>{escape(text)}</{name}>" for name, text in named]
+        return ["  <tags>", *written, "  </tags>"] if written else []
+
+
+def write_repomd(metadata: Sequence[Metadata], revision: int, tags: Tags) -> bytes:
     """Write repomd.xml.
 
     Args:
         metadata: the metadata files, in the order in which they are listed.
         revision: epoch seconds; also the timestamp of each file.
-        contents: the texts of the content tags.
+        tags: what it says besides.
     """
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         f'<repomd xmlns="{_LINUX}/repo" xmlns:rpm="{_LINUX}/rpm">',
         f"  <revision>{revision}</revision>",
     ]
-    if contents:
-        lines += ["  <tags>", *(f"    <content>{escape(text)}</content>" for text in contents), "  </tags>"]
+    lines += tags.lines()
     for file in metadata:
         lines += [
             f'  <data type="{file.kind}">',
@@ -93,17 +126,7 @@ def write_repomd(metadata: Sequence[Metadata], revision: int, contents: Sequence
     return ("\n".join([*lines, "</repomd>"]) + "\n").encode()
 
 
-def _cut(ordered: Sequence[Entry]) -> list[Sequence[Entry]]:
-    """Cut the entries at boundaries chosen by a hash of the package, so that a new package changes one shard."""
-    starts = [
-        at
-        for at, entry in enumerate(ordered)
-        if at == 0 or zlib.crc32(f"{entry.fragment.name} {entry.fragment.version}".encode()) % _SHARD_PACKAGES == 0
-    ]
-    return [ordered[start:end] for start, end in pairwise([*starts, len(ordered)])]
-
-
-def _fill(entry: Entry, below: str) -> tuple[bytes, bytes, bytes]:
+def _fill(entry: Entry, *, below: str) -> Texts:
     """Replace the marks in a package's fragments by the values of the index."""
     sha256 = entry.sha256.encode()
     href = escape(entry.path.removeprefix(below), {'"': "&quot;"}).encode()
@@ -118,14 +141,10 @@ def _fill(entry: Entry, below: str) -> tuple[bytes, bytes, bytes]:
 
 def _metadata(kind: str, count: int, shards: Sequence[Shard], chunks: ChunkCache) -> Metadata:
     root, namespaces = _ROOTS[kind]
-    opening = _shard(f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} {namespaces} packages="{count}">\n'.encode())
-    closing = _shard(f"</{root}>\n".encode())
+    opening = Shard.of([f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} {namespaces} packages="{count}">\n'.encode()])
+    closing = Shard.of([f"</{root}>\n".encode()])
     everything = (opening, *shards, closing)
     content = compress_gzip(everything, chunks)
     plain = sha256_of(shard.plain for shard in everything)
-    size = sum(len(shard.plain) for shard in everything)
+    size = sum(shard.size for shard in everything)
     return Metadata(kind, content, size, plain)
-
-
-def _shard(plain: bytes) -> Shard:
-    return Shard(plain, hashlib.sha256(plain).hexdigest())

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from packrat_core.archives.ar import ArMember, list_members
 from packrat_core.archives.compressed_stream import open_compressed
-from packrat_core.archives.tar import TarLimits, TarReader
+from packrat_core.archives.tar import TarLimits, TarReader, UnpackedNames
 from packrat_core.archives.tar_source import SectionSource, Source
 from packrat_core.errors import Refused
 from packrat_core.packages.parts import naming
@@ -125,8 +125,11 @@ def _check_order(members: list[ArMember]) -> tuple[ArMember, ArMember]:
 def _read_control_file(archive: Source) -> bytes:
     found: bytes | None = None
     reader = TarReader(archive, TarLimits(members=_TAR_MEMBERS_LIMIT))
+    unpacked = UnpackedNames()
     for member in reader:
         if "control" not in (member.name, posixpath.normpath(member.short_name)):
+            # dpkg unpacks this archive in a directory of its own, as root.
+            unpacked.add(member)
             continue
         if member.short_name:
             # apt reads the plain header, dpkg the extended one: they could find different control files.

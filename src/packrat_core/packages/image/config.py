@@ -35,5 +35,5 @@ def read_diff_ids(config: bytes) -> Sequence[str]:
     diff_ids = read_list((root.get("diff_ids") or []) if isinstance(root, dict) else None, "list of diff_ids")
     for diff_id in diff_ids:
         if not isinstance(diff_id, str) or not _DIGEST.fullmatch(diff_id):
-            raise Refused(f"its configuration names the layer {repr(diff_id)[:100]}, which is no SHA-256")
+            raise Refused(f"its configuration names the layer {repr(diff_id)[:100]}, which is not a SHA-256")
     return diff_ids

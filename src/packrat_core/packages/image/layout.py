@@ -214,18 +214,18 @@ class _Walk:
         if manifest.config is not None:
             config = self._archive.read(blob_name(manifest.config.digest), CONFIG_LIMIT)
             found.architectures.add(read_architecture(config))
-            found.diff_ids |= _pair_layers(manifest, manifest.config, config)
+            found.diff_ids |= pair_layers(manifest, config)
 
 
-def _pair_layers(manifest: Manifest, described: Descriptor, config: bytes) -> set[tuple[str, str]]:
-    """Pair the layers of an image with their diff_ids; an artifact's blobs have none.
+def pair_layers(manifest: Manifest, config: bytes) -> set[tuple[str, str]]:
+    """Pair the layers of an image with the diff_ids in its configuration; an artifact's blobs have none.
 
     Raises:
         Refused: the configuration names another number of layers.
     """
     is_layer = [layer.media_type.startswith(_LAYERS) for layer in manifest.layers]
     # Signatures and attestations come with the configuration of an image too, but none of their blobs is a layer.
-    if described.media_type not in _IMAGE_CONFIGS or not any(is_layer):
+    if manifest.config is None or manifest.config.media_type not in _IMAGE_CONFIGS or not any(is_layer):
         return set()
     diff_ids = read_diff_ids(config)
     if len(diff_ids) != len(manifest.layers):

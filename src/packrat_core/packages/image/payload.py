@@ -21,7 +21,7 @@ from packrat_core.packages.image.layout import INDEX_FILE, LayoutImage, blob_nam
 from packrat_core.packages.parts import naming
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-"""First bytes of a compressed layer → its compression; registries know no other."""
+"""First bytes of a compressed layer → its compression; registries allow only these two."""
 _MAGIC_BYTES = 4
 
 

@@ -4,6 +4,7 @@ Source: Binary distribution format (PEP 427), Source distribution format (PEP 64
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +14,8 @@ from packaging.utils import InvalidSdistFilename, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from packrat_core.archives.gzip_stream import GZIP_MAGIC, GzipStream
-from packrat_core.archives.tar import TarReader, refuse_unsafe
+from packrat_core.archives.member_names import MetadataNames, normalize_name
+from packrat_core.archives.tar import TarReader, UnpackedNames
 from packrat_core.archives.zip_archive import ZipArchive
 from packrat_core.archives.zip_directory import ZipMember
 from packrat_core.errors import Refused
@@ -33,6 +35,8 @@ _WHEEL_METADATA = re.compile(r"([^/]+)\.dist-info/METADATA")
 _WHEEL_TAG = re.compile(r"([a-z0-9_.]+)-([a-z0-9_.]+)-([a-z0-9_.]+)", re.IGNORECASE)
 _WHEEL_BUILD = re.compile(r"[0-9][A-Za-z0-9_.]{0,60}")
 _SDIST_METADATA = re.compile(r"[^/]+/PKG-INFO")
+_IN_METADATA = re.compile(r"([^/]+/PKG-INFO|[^/]+\.dist-info(/.*)?)")
+"""What pip, uv and importlib.metadata read by name."""
 
 
 class Kind(StrEnum):
@@ -105,8 +109,10 @@ def _from_tar(file: BinaryIO) -> Distribution:
     archive = TarReader(GzipStream(file))
     found: bytes | None = None
     top = ""
+    unpacked, names = UnpackedNames(), MetadataNames(_SDIST_METADATA)
     for member in archive:
-        refuse_unsafe(member)
+        unpacked.add(member)
+        names.add(member.name)
         if not _SDIST_METADATA.fullmatch(member.name):
             continue
         if not member.is_file:
@@ -122,6 +128,7 @@ def _from_tar(file: BinaryIO) -> Distribution:
 
 def _from_zip(file: BinaryIO) -> Distribution:
     archive = ZipArchive(file)
+    _refuse_doubles(archive.members)
     # Few names end like this, and the test is cheaper than a regular expression on every name.
     named = [member for member in archive.members if member.name.endswith(("/METADATA", "/PKG-INFO"))]
     wheels = [member for member in named if _WHEEL_METADATA.fullmatch(member.name)]
@@ -137,6 +144,21 @@ def _from_zip(file: BinaryIO) -> Distribution:
         content = archive.read(_only(sdists), METADATA_LIMIT)
         return _sdist(content, sdists[0].name.partition("/")[0], ".zip")
     raise NoDistribution("it has neither .dist-info/METADATA nor PKG-INFO: it is not a Python distribution")
+
+
+def _refuse_doubles(members: Iterable[ZipMember]) -> None:
+    """Refuse metadata that stand under one name to some file systems, and names that occur twice.
+
+    Raises:
+        Refused: clients would unpack one over the other.
+    """
+    names, seen = MetadataNames(_IN_METADATA), set[str]()
+    for member in members:
+        name = normalize_name(member.name)
+        if name in seen:
+            raise Refused(f"it has two members called {name[:80]!r}")
+        seen.add(name)
+        names.add(member.name)
 
 
 def _only(found: list[ZipMember]) -> ZipMember:

@@ -18,7 +18,7 @@ _NAME_LIMIT = 200
 _VERSION_LIMIT = 100
 _REQUIRES_LIMIT = 1000
 _PASSED_OVER = (b"From ", b":")
-"""Beginnings of lines that are no field, and after which clients go on all the same."""
+"""Beginnings of lines that are not fields, but that clients pass over."""
 _NEVER_FOLDED = frozenset({b"name", b"version"})
 _BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _OURS = frozenset({b"name", b"version", b"requires-python"})

@@ -36,6 +36,7 @@ from support.apt_packages import (
 )
 
 FACTS = {"bookworm": {"Origin": "Packrat", "Label": "Development packages", "Codename": "bookworm", "Date": "1000"}}
+"""Of a suite that an older agent published."""
 
 
 def release_of(publication: Publication) -> dict[str, str]:
@@ -233,20 +234,32 @@ def test_what_did_not_change_or_was_never_published_is_not_held() -> None:
     assert APT.render(request(facts={"bookworm": {"Date": "1000"}})).publications[0].facts["Origin"] == "Packrat"
 
 
+def test_a_repository_that_is_published_is_not_published_anew_to_name_itself() -> None:
+    for published in (FACTS, {"trixie": FACTS["bookworm"]}):
+        (publication,) = APT.render(request(repo=one_suite(), facts=published)).publications
+        release = release_of(publication)
+        assert (release["Label"], release.get("Repository")) == ("Development packages", None)
+        assert "Repository" not in publication.facts
+    (publication,) = APT.render(request(repo=one_suite())).publications
+    again = APT.render(request(repo=one_suite(), facts={"bookworm": publication.facts})).publications[0]
+    assert (release_of(again)["Label"], release_of(again)["Repository"]) == ("apt-dev", "apt-dev")
+    assert again.identity == publication.identity
+
+
 @pytest.mark.parametrize(
     ("label", "description", "written"),
     [
-        (None, "Development packages", "Development packages"),
+        (None, "Development packages", "apt-dev"),
         (None, "", "apt-dev"),
         ("Ours\n  Evil: 1", "Development packages", "Ours Evil: 1"),
-        (None, " Two \t words ", "Two words"),
+        (" Two \t words ", "", "Two words"),
     ],
 )
 def test_the_label_is_one_line(label: str | None, description: str, written: str) -> None:
     settings = dataclasses.replace(SETTINGS, apt_label=label, mirror_description="a\nb")
     repo = dataclasses.replace(one_suite(), description=description)
     release = release_of(APT.render(request(repo=repo, settings=settings)).publications[0])
-    assert release["Label"] == written
+    assert (release["Label"], release["Repository"]) == (written, "apt-dev")
     assert release["Description"] == "a b"
     assert "Evil" not in release
 
@@ -267,16 +280,16 @@ def test_the_identity_is_without_the_date_and_follows_everything_else(tmp_path: 
     repo = one_suite()
     shelved = [one for one in wanted_files(tmp_path) if one.file.distro_version == "bookworm"]
     base = APT.render(request(shelved, repo=repo)).publications[0]
-    later = APT.render(request(shelved, repo=repo, now=NOW + timedelta(days=400), facts=FACTS)).publications[0]
+    facts = {"bookworm": {**base.facts, "Date": "1000"}}
+    later = APT.render(request(shelved, repo=repo, now=NOW + timedelta(days=400), facts=facts)).publications[0]
     assert later.identity == base.identity
     assert release_of(later)["Date"] != release_of(base)["Date"]
     others = [
         request(shelved[1:], repo=repo),
-        request(shelved, repo=dataclasses.replace(repo, description="Other")),
         request(shelved, repo=repo, settings=dataclasses.replace(SETTINGS, mirror_description="other")),
         request(shelved, repo=repo, settings=dataclasses.replace(SETTINGS, apt_valid_for_s=86400)),
     ]
-    assert len({base.identity, *(APT.render(one).publications[0].identity for one in others)}) == 5
+    assert len({base.identity, *(APT.render(one).publications[0].identity for one in others)}) == 4
 
 
 def test_valid_until_is_written_when_asked_and_anew_when_half_of_it_is_over() -> None:

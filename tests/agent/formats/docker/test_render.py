@@ -53,7 +53,7 @@ def entry(image: Image, data: bytes, into: Path, number: int = 1) -> Entry:
     archive = into / image.file_name
     archive.write_bytes(data)
     fragment = DockerFormat().read(archive, into)
-    return Entry(record(image.name, image.version, number, data), f"v2/{image.name}", len(data), fragment)
+    return Entry(record(image.name, image.version, number, data), f"v2/{image.name}", fragment)
 
 
 def request(entries: list[Entry], facts: dict[str, dict[str, str]] | None = None, signed: bool = True) -> RenderRequest:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.json.format import FilesFormat
-from packrat_agent.model.entries import Entry
+from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.model.tree import PendingSignature, Publication, TreeFile, sha256_of
 
@@ -28,7 +28,7 @@ FORM = FilesFormat()
 
 def entry(number: int, package: str, version: str, kind: str, name: str) -> Entry:
     file = PackageFile(f"/f/{number}", package, kind, version, kind, "all", f"/files/{name}", name, f"{number:064x}")
-    return Entry(file, FORM.place(REPO, file), number * 1000, FORM.read(Path(name), Path()))
+    return Entry(file, FORM.place(REPO, file), Fragment(b"", "", "", "", size=number * 1000))
 
 
 ENTRIES = [

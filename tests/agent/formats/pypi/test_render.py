@@ -41,13 +41,13 @@ class Chunks:
 def entry(name: str, data: bytes, directory: Path, created: str = "2026-11-22T11:20:20.264145Z") -> Entry:
     path = directory / name
     path.write_bytes(data)
-    fragment = FORM.read(path, directory)
+    fragment = replace(FORM.read(path, directory), size=1000 + len(name))
     # Hashes of what is compressed depend on the zlib at hand.
     digest = f"{len(name):064x}"
     file = PackageFile("/f/1", fragment.name, "pypi", fragment.version, "python", "all", f"/files/{name}", name, digest)
     file = replace(file, created=created)
     FORM.agree(file, fragment)
-    return Entry(file, FORM.place(REPO, file), 1000 + len(name), fragment)
+    return Entry(file, FORM.place(REPO, file), fragment)
 
 
 @pytest.fixture

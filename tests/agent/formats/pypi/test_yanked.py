@@ -39,7 +39,7 @@ def entry(number: int, version: str, requires: str, *, wheel: bool, suite: str, 
     body = f"{'wheel' if wheel else 'sdist'}\n{requires}".encode()
     url = f"/files/{name}"
     file = PackageFile(f"/f/{number}", "a", suite, version, "python", "all", url, name, sha256, yanked=yanked)
-    return Entry(file, f"packages/a/{name}", 7, Fragment(body, "a", version, "all", products))
+    return Entry(file, f"packages/a/{name}", Fragment(body, "a", version, "all", products, size=7))
 
 
 def project(entries: list[Entry]) -> Publication:

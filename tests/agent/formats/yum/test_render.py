@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.yum.format import YumFormat
 from packrat_agent.model.entries import Entry
+from packrat_agent.model.key_places import MAIN_KEY
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.model.tree import PendingSignature, QuotingFile, Tree, TreeFile, TreeLink
 from packrat_core.errors import Refused
@@ -61,7 +63,7 @@ def entry(tmp_path: Path, rpm: Rpm, version: str = "rhel9", number: int = 1) -> 
     path = tmp_path / rpm.file_name
     path.write_bytes(build_rpm(rpm))
     file = record(rpm, version, number)
-    return Entry(file, YUM.place(REPO, file), 1000, YUM.read(path, tmp_path))
+    return Entry(file, YUM.place(REPO, file), replace(YUM.read(path, tmp_path), size=1000))
 
 
 def render(
@@ -224,7 +226,7 @@ def test_two_names_of_one_distribution_version_share_its_directory(tmp_path: Pat
 def test_without_an_address_there_are_no_generations(tmp_path: Path) -> None:
     tree = render([entry(tmp_path, HELLO)], RenderSettings("", signed=True, public_key=b"KEY\n"))
     assert not [path for path in files(tree) if "generations" in path or path.endswith(("mirrorlist", "metalink"))]
-    setup = YUM.client_setup(REPO, "http://THIS-HOST", True)[0].lines
+    setup = YUM.client_setup(REPO, "http://THIS-HOST", MAIN_KEY)[0].lines
     assert "sed 's|@MIRROR@|http://THIS-HOST|'" in setup
     repo_file = files(tree)["rhel/main/9/yum-dev.repo"]
     assert isinstance(repo_file, TreeFile)

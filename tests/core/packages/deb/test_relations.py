@@ -58,11 +58,10 @@ def index_of(body: bytes) -> bytes:
     """The index as the agent writes it, of a package and a bystander."""
     deb = Deb("bystander", "1", "amd64")
     entries = []
-    for number, fragment in enumerate(
-        (Fragment(body, "x", "1", "amd64"), Fragment(_bystander(), "bystander", "1", "amd64"))
-    ):
+    for number, (name, text) in enumerate((("x", body), ("bystander", _bystander()))):
+        fragment = Fragment(text, name, "1", "amd64", size=1000)
         file = package_file(deb, hashlib.sha256(fragment.body).hexdigest(), number=number)
-        entries.append(Entry(file, f"pool/x/{fragment.name}_1_amd64.deb", 1000, fragment))
+        entries.append(Entry(file, f"pool/x/{fragment.name}_1_amd64.deb", fragment))
     tree = APT.render(RenderRequest(one_suite(), entries, SETTINGS, NOW, Chunks()))
     return files_of(tree)["dists/bookworm/main/binary-amd64/Packages"]
 

@@ -117,6 +117,63 @@ def test_a_hostile_tar_is_refused(
         read(tar([entry]))
 
 
+LINK, HARD, FILE = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.REGTYPE
+THROUGH_LINKS = {
+    "a file": [special("t-1/s", LINK, ".."), special("t-1/s/x", FILE)],
+    "a file, the link last": [special("t-1/s/x", FILE), special("t-1/s", LINK, "..")],
+    "a link": [special("t-1/s", LINK, ".."), special("t-1/s/t", LINK, ".."), special("t-1/s/t/x", FILE)],
+    "a target": [special("t-1/a/b/s", LINK, "../../.."), special("t-1/a/b/t", LINK, "s/../..")],
+    "a target, the link last": [special("t-1/a/b/t", LINK, "s/../.."), special("t-1/a/b/s", LINK, "../../..")],
+    "a hard link": [special("t-1/a/b/s", LINK, "../../x"), special("t", HARD, "t-1/a/b/s")],
+    "a hard link's target": [special("t-1/s", LINK, ".."), special("t-1/h", HARD, "t-1/s/x")],
+}
+
+
+@pytest.mark.parametrize("case", THROUGH_LINKS)
+def test_nothing_leads_through_a_link(read: Callable[[bytes], object], case: str) -> None:
+    with pytest.raises(Refused, match=r"leads through its link|stands on the way"):
+        read(tar(THROUGH_LINKS[case]))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "my_tool-1.0.dist-info/metadata",
+        "my_tool-1.0.dist-info/Record",
+        "my_tool-1.0.DIST-INFO/x",
+        "My_Tool-1.0.dist-info/x",
+        "my_tool-1.0.dist-info/\uff2d\uff25TADATA",
+    ],
+)
+def test_metadata_that_is_one_file_to_some_file_systems_is_refused(read: Callable[[bytes], object], other: str) -> None:
+    output = io.BytesIO()
+    with zipfile.ZipFile(output, "w") as archive:
+        for name in ("METADATA", "RECORD", "WHEEL"):
+            archive.writestr(f"my_tool-1.0.dist-info/{name}", METADATA)
+        archive.writestr("my_tool/Case.h", b"x")
+        archive.writestr("my_tool/case.h", b"y")
+    assert read(output.getvalue()), "headers of Linux differ in case alone"
+    with zipfile.ZipFile(output, "a") as archive:
+        archive.writestr(other, METADATA)
+    with pytest.raises(Refused, match="are one file where case"):
+        read(output.getvalue())
+
+
+def test_a_name_that_occurs_twice_in_a_wheel_is_refused(read: Callable[[bytes], object]) -> None:
+    output = io.BytesIO(WHEEL)
+    with zipfile.ZipFile(output, "a") as archive:
+        archive.writestr("twice.py", b"a")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("twice.py", b"b")
+    with pytest.raises(Refused, match="two members called"):
+        read(output.getvalue())
+
+
+def test_a_second_spelling_of_pkg_info_is_refused(read: Callable[[bytes], object]) -> None:
+    with pytest.raises(Refused, match="are one file where case"):
+        read(tar([(file_entry("t-1/pkg-info", METADATA), METADATA)]))
+
+
 @pytest.mark.parametrize(
     ("name", "mode", "reason"),
     [

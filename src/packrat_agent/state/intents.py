@@ -1,0 +1,79 @@
+"""Remembers each publish from before its first file is written until the state database knows all of it.
+
+`begin` and `end` enclose a publish. What has begun and not ended when the agent starts was cut off by a crash.
+"""
+
+import json
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+from packrat_agent.model.entries import StoredFile
+from packrat_agent.model.records import Repo
+from packrat_agent.model.tree import Intent, LiveFile, ReadyPublication, Retained
+from packrat_agent.state.database import Database
+from packrat_agent.state.published import LiveFiles
+
+_FAST = 1
+
+
+class Intents:
+    """The table of what is being published, one row a repository."""
+
+    def __init__(self, db: Database, live: LiveFiles) -> None:
+        self._db = db
+        self._live = live
+
+    def begin(self, intent: Intent) -> None:
+        """Write down what is about to be done; it is on the disk when this returns."""
+        with self._db.transaction(durable=True) as db:
+            self._live.begin(intent.repo.name, intent.files)
+            db.execute("INSERT OR REPLACE INTO intents (repo, body) VALUES (?, ?)", (intent.repo.name, _write(intent)))
+
+    def end(self, intent: Intent, written: Iterable[StoredFile], now: float) -> None:
+        """Write down what was done: what stands where it was to be written, and when, in epoch seconds."""
+        with self._db.transaction():
+            self._live.finish(intent, intent.files, written, now, withdrawn=intent.withdrawn, removed=intent.leaving)
+            self.drop(intent.repo.name)
+
+    def drop(self, repo: str) -> None:
+        """Forget what was about to be done."""
+        with self._db.transaction() as db:
+            db.execute("DELETE FROM intents WHERE repo = ?", (repo,))
+
+    def cut_off(self, repo: str | None = None) -> tuple[Intent, ...]:
+        """List what has begun and not ended, of all repositories or of one."""
+        where, values = ("", ()) if repo is None else (" WHERE repo = ?", (repo,))
+        return tuple(_read(body) for (body,) in self._db.rows(f"SELECT body FROM intents{where}", values))
+
+
+def _write(intent: Intent) -> bytes:
+    repo = intent.repo
+    record = {
+        "repo": [repo.name, repo.directory, repo.kind],
+        "publications": [[one.name, one.identity, dict(one.facts)] for one in intent.publications],
+        "names": intent.publication_names,
+        "files": [
+            [file.path, file.publication, file.sha256, file.size, file.pointer_rank, file.retained, file.origin]
+            for file in intent.files
+        ],
+        "leaving": intent.leaving,
+        "withdrawn": intent.withdrawn,
+    }
+    return zlib.compress(json.dumps(record, separators=(",", ":")).encode(), _FAST)
+
+
+def _read(body: bytes) -> Intent:
+    record: dict[str, Any] = json.loads(zlib.decompress(body))
+    name, directory, kind = record["repo"]
+    return Intent(
+        Repo(name, "", directory, kind, ()),
+        tuple(ReadyPublication(name, identity, (), (), facts) for name, identity, facts in record["publications"]),
+        tuple(record["names"]),
+        tuple(
+            LiveFile(path, publication, sha256, size, rank, Retained(retained), origin)
+            for path, publication, sha256, size, rank, retained, origin in record["files"]
+        ),
+        tuple(record["leaving"]),
+        tuple(record["withdrawn"]),
+    )

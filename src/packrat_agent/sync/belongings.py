@@ -1,0 +1,86 @@
+"""Keeps what belongs to a package file on disk as long as the package file, whatever the state database knows of it.
+
+The signatures of an image belong to its manifest, and a metadata file to its wheel. The rules:
+
+1. What belongs to a withdrawn file is not removed before it.
+2. An untracked file that belongs to a file of this mirror is taken for withdrawn, not for somebody else's: a crash in
+   the middle of a publication, or an older state database, leaves such files unknown.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping
+
+import structlog
+
+from packrat_agent.formats.table import FORMATS
+from packrat_agent.model.entries import StoredFile
+from packrat_agent.model.paths import path_in_root
+from packrat_agent.state.store import Store
+from packrat_agent.sync.context import MirrorContext
+from packrat_core.fs.open import read_regular
+
+log = structlog.get_logger()
+
+_SIZE_LIMIT = 64 * 1024 * 1024
+
+
+def find_owners(store: Store, paths: Iterable[str]) -> Mapping[str, str]:
+    """Map path → the package file that it belongs to, of those that belong to one; all relative to root_dir."""
+    repos = [(path_in_root(repo, ""), repo) for repo in store.wanted.repos() if repo.kind in FORMATS]
+    owners = {}
+    for path in paths:
+        for directory, repo in repos:
+            if path.startswith(directory):
+                owner = FORMATS[repo.kind].owner(path.removeprefix(directory))
+                if owner is not None:
+                    owners[path] = path_in_root(repo, owner)
+    return owners
+
+
+def without_needed(store: Store, paths: Iterable[str]) -> list[str]:
+    """Leave out the paths that belong to a withdrawn file that is still here."""
+    every = list(paths)
+    owners = find_owners(store, every)
+    withdrawn = store.live.withdrawn_of(owners.values())
+    return [path for path in every if owners.get(path) not in withdrawn]
+
+
+def owned_last(store: Store, paths: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Split paths into those that belong to no package file, and the others, which go after them."""
+    every = list(paths)
+    owners = find_owners(store, every)
+    return [path for path in every if path not in owners], [path for path in every if path in owners]
+
+
+def take_for_withdrawn(context: MirrorContext, untracked: Iterable[str]) -> frozenset[str]:
+    """Remember those of the untracked files that belong to a file of this mirror, as withdrawn now; gives their paths.
+
+    Raises:
+        DiskError: The state database can't be written.
+    """
+    live = context.store.live
+    owners = find_owners(context.store, untracked)
+    ours = live.known_of(owners.values())
+    repos = {path_in_root(repo, ""): repo.name for repo in context.store.wanted.repos()}
+    taken: dict[str, list[StoredFile]] = {}
+    for path, owner in owners.items():
+        found = _look(context, path) if owner in ours else None
+        if found is not None:
+            directory = next(directory for directory in repos if path.startswith(directory))
+            taken.setdefault(repos[directory], []).append(found)
+            log.info("untracked", path=path, text=f"belongs to {owner}; it is removed after the grace period")
+    for repo, files in taken.items():
+        live.adopt_withdrawn(repo, files, time.time())
+    return frozenset(file.path for files in taken.values() for file in files)
+
+
+def _look(context: MirrorContext, path: str) -> StoredFile | None:
+    file = context.root / path
+    try:
+        content = read_regular(file, _SIZE_LIMIT)
+        status = file.lstat()
+    except OSError:
+        return None
+    digest = hashlib.sha256(content).hexdigest()
+    return StoredFile(path, digest, len(content), status.st_mtime_ns, status.st_ino)

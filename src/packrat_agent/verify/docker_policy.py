@@ -1,0 +1,99 @@
+"""Audits the policy by which clients check the signatures of images, and the file that tells them where these are.
+
+Source: containers-policy.json(5), containers-registries.d(5).
+"""
+
+import base64
+import json
+import os
+import re
+from typing import Any
+
+from packrat_agent.verify.armor import find_armor_fault
+from packrat_agent.verify.docker_files import read_json
+from packrat_agent.verify.docker_signatures import SIGNATURE_LIMIT
+from packrat_agent.verify.findings import Fault, Finding, Subject, check_bytes, read_index, read_pointer
+from packrat_agent.verify.signatures import Keyring, read_keys
+
+
+def audit_policy(subject: Subject, directory: str, found: list[Finding]) -> str | None:
+    """Audit policy.json and registries.yaml.
+
+    Args:
+        subject: The tree under audit.
+        directory: Directory of the repository.
+        found: Findings are appended to it.
+
+    Returns:
+        The prefix of all signed references; None if nothing is signed or the policy can't be used.
+    """
+    sigstore = f"{directory}/sigstore"
+    if not os.path.lexists(subject.top / sigstore):
+        return None
+    path = f"{sigstore}/policy.json"
+    content, policy = read_json(subject, path, found)
+    registries = read_pointer(subject, f"{sigstore}/registries.yaml", found)
+    scope, key = _read_policy(policy)
+    if content is None or scope is None or key is None or not scope.endswith(f"/{directory}"):
+        if policy is not None:
+            found.append(Fault(path, f"has no key for the images of {directory}"))
+        return None
+    found += check_bytes(path, content, _spell_policy(scope, key))
+    wrong = find_armor_fault(key)
+    if wrong is not None:
+        found.append(Fault(path, f"has a key that {wrong}"))
+    if registries is not None and not _says_where(registries.decode("utf-8", "replace"), scope):
+        found.append(Fault(f"{sigstore}/registries.yaml", f"does not say where the signatures of {scope} are"))
+    if subject.keyring is None:
+        found.append(Fault(path, "asks for signatures, but no key is at hand to verify them; give --key"))
+        return scope
+    signature = _first_signature(subject, sigstore)
+    try:
+        keyring = Keyring(read_keys(key))
+    except ValueError:
+        # Reported as a fault of the armor.
+        return scope
+    wrong = keyring.read_message(signature)[1] if signature is not None else None
+    # If the signature doesn't verify by the mirror's key either, the signature is wrong, and reported as such.
+    if signature is not None and wrong is not None and subject.keyring.read_message(signature)[1] is None:
+        found.append(Fault(path, f"has another key than the one that signed: {wrong}"))
+    return scope
+
+
+def _read_policy(policy: Any) -> tuple[str | None, bytes | None]:
+    """Return the scope of a policy and the armored key for it; None for what can't be read."""
+    match policy:
+        case {"transports": {"docker": dict(scopes)}} if len(scopes) == 1:
+            ((scope, required),) = scopes.items()
+            match required:
+                case [{"type": "signedBy", "keyType": "GPGKeys", "keyData": str(data)}]:
+                    try:
+                        return scope, base64.b64decode(data, validate=True)
+                    except ValueError:
+                        return scope, None
+    return None, None
+
+
+def _spell_policy(scope: str, key: bytes) -> bytes:
+    """Return all bytes of the policy that images of `scope` must be signed by this (armored) key."""
+    required = {"type": "signedBy", "keyType": "GPGKeys", "keyData": base64.b64encode(key).decode()}
+    policy = {"default": [{"type": "insecureAcceptAnything"}], "transports": {"docker": {scope: [required]}}}
+    return json.dumps(policy, indent=2).encode() + b"\n"
+
+
+def _says_where(registries: str, scope: str) -> bool:
+    """Return whether registries.yaml maps the scope to the directory of its signatures, under both of its keys."""
+    where = rf"(https?://\S+/{re.escape(scope.partition('/')[2])}/sigstore)"
+    return (
+        re.fullmatch(rf"docker:\n  {re.escape(scope)}:\n    lookaside: {where}\n    sigstore: \1\n", registries)
+        is not None
+    )
+
+
+def _first_signature(subject: Subject, sigstore: str) -> bytes | None:
+    for path in sorted((subject.top / sigstore).glob("**/signature-1")):
+        try:
+            return read_index(subject.top, str(path.relative_to(subject.top)), SIGNATURE_LIMIT)
+        except OSError:
+            continue
+    return None

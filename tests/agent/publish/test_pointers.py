@@ -1,0 +1,98 @@
+"""Pointers stand ready beside the tree until each is renamed; what is missing or forged is found before that."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.model.records import Repo
+from packrat_agent.model.tree import Content, Intent, ReadyPublication, TreeFile, TreeLink, UnsignedTree
+from packrat_agent.publish.pointers import (
+    PUBLISHING_DIR,
+    are_pointers_ready,
+    discard_unknown_pointers,
+    find_lacking,
+    show_pointers,
+    staged_name,
+    staging_pointers,
+)
+from packrat_agent.publish.writer import intend
+
+REPO = Repo("r", "R", "repo", "apt", ())
+CONTENT = TreeFile("by-hash/1", Content.of(b"index"))
+POINTERS = (TreeFile("Index", Content.of(b"index")), TreeFile("InRelease", Content.of(b"signed")), TreeLink("at", "by"))
+
+
+@pytest.fixture
+def intent() -> Intent:
+    publication = ReadyPublication("s", "id", (CONTENT,), POINTERS, {})
+    return intend(UnsignedTree(REPO, (publication,), ("s",)), (), (), {"s": ["repo/Old"], "gone": ["repo/gone/Index"]})
+
+
+@pytest.fixture
+def root(tmp_path: Path, intent: Intent) -> Path:
+    """A tree after a crash: the content in its place, the new pointers ready, one of them renamed."""
+    for path in ("Old", "gone/Index", "by-hash/1"):
+        (tmp_path / "repo" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "repo" / path).write_bytes(b"index")
+    with staging_pointers(tmp_path, REPO) as directory:
+        (directory / staged_name("repo/InRelease")).write_bytes(b"signed")
+        (directory / staged_name("repo/at")).symlink_to("by")
+        assert not are_pointers_ready(tmp_path, REPO)
+    (tmp_path / "repo/Index").write_bytes(b"index")
+    assert intent.leaving == ("repo/Old", "repo/gone/Index")
+    return tmp_path
+
+
+def test_what_is_ready_is_shown(root: Path, intent: Intent) -> None:
+    assert are_pointers_ready(root, REPO)
+    assert find_lacking(intent, root) is None
+    written = show_pointers(intent, root)
+    assert (root / "repo/InRelease").read_bytes() == b"signed"
+    assert str((root / "repo/at").readlink()) == "by"
+    assert not (root / "repo/Old").exists()
+    assert not (root / "repo/gone/Index").exists()
+    assert [file.path for file in written] == ["repo/by-hash/1", "repo/Index", "repo/InRelease", "repo/at"]
+    # The same again finds nothing to do.
+    assert find_lacking(intent, root) is None
+    assert show_pointers(intent, root) == written
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "repo/by-hash/1",
+        "repo/Index",
+        f"{PUBLISHING_DIR}/repo-r/{staged_name('repo/InRelease')}",
+        f"{PUBLISHING_DIR}/repo-r/{staged_name('repo/at')}",
+    ],
+)
+@pytest.mark.parametrize("forged", [True, False])
+def test_what_is_missing_or_forged_is_found_before_anything_is_shown(
+    root: Path, intent: Intent, path: str, forged: bool
+) -> None:
+    (root / path).unlink()
+    if forged:
+        (root / path).write_bytes(b"forged!")
+    assert find_lacking(intent, root) is not None
+    assert not (root / "repo/InRelease").exists()
+
+
+def test_a_link_in_the_place_of_a_pointer_is_not_followed(root: Path, intent: Intent) -> None:
+    secret = root / "secret"
+    secret.write_bytes(b"signed")
+    staged = root / PUBLISHING_DIR / "repo-r" / staged_name("repo/InRelease")
+    staged.unlink()
+    staged.symlink_to(secret)
+    assert find_lacking(intent, root) == "repo/InRelease"
+
+
+def test_a_failure_leaves_nothing_and_what_nobody_knows_is_removed(root: Path) -> None:
+    with pytest.raises(OSError, match="full"), staging_pointers(root, Repo("other", "", "", "apt", ())) as directory:
+        (directory / hashlib.sha256(b"").hexdigest()).write_bytes(b"half")
+        raise OSError("full")
+    assert [path.name for path in (root / PUBLISHING_DIR).iterdir()] == ["repo-r"]
+    discard_unknown_pointers(root, [REPO])
+    assert are_pointers_ready(root, REPO)
+    discard_unknown_pointers(root, [])
+    assert list((root / PUBLISHING_DIR).iterdir()) == []

@@ -1,0 +1,56 @@
+"""What is being published is remembered as it is, from its begin to its end."""
+
+import time
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from packrat_agent.model.entries import StoredFile
+from packrat_agent.model.records import Repo
+from packrat_agent.model.tree import Intent, LiveFile, ReadyPublication, Retained
+from packrat_agent.state.intents import _read, _write
+from packrat_agent.state.store import Store
+
+REPO = Repo("apt-dev", "", "apt-dev", "apt", ())
+_TEXT = st.text(max_size=20)
+_TEXTS = st.lists(_TEXT, max_size=3).map(tuple)
+_FILES = st.builds(
+    LiveFile, _TEXT, _TEXT, _TEXT, st.integers(0, 1 << 50), st.integers(0, 9), st.sampled_from(Retained), _TEXT
+)
+_PUBLICATIONS = st.builds(
+    ReadyPublication, _TEXT, _TEXT, st.just(()), st.just(()), st.dictionaries(_TEXT, _TEXT, max_size=3)
+)
+_INTENTS = st.builds(
+    Intent,
+    st.builds(Repo, _TEXT, st.just(""), _TEXT, _TEXT, st.just(())),
+    st.lists(_PUBLICATIONS, max_size=3).map(tuple),
+    _TEXTS,
+    st.lists(_FILES, max_size=5).map(tuple),
+    _TEXTS,
+    _TEXTS,
+)
+
+
+@given(_INTENTS)
+def test_an_intent_is_read_as_it_was_written(intent: Intent) -> None:
+    assert _read(_write(intent)) == intent
+
+
+def test_it_is_there_from_its_begin_to_its_end(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state.db")
+    file = LiveFile("apt-dev/dists/s/InRelease", "s", "a" * 64, 1, pointer_rank=1)
+    publication = ReadyPublication("s", "identity", (), (), {"date": "1"})
+    intent = Intent(REPO, (publication,), ("s",), (file,), ("apt-dev/old",), ("apt-dev/pool/gone",))
+    store.intents.begin(intent)
+    assert store.intents.cut_off() == store.intents.cut_off("apt-dev") == (intent,)
+    assert store.intents.cut_off("other") == ()
+    store.close()
+    store = Store(tmp_path / "state.db")
+    assert store.intents.cut_off() == (intent,)
+    written = (StoredFile(file.path, file.sha256, 1, 2, 3),)
+    store.intents.end(intent, written, time.time())
+    assert store.intents.cut_off() == ()
+    assert store.live.identities("apt-dev") == {"s": "identity"}
+    assert store.live.facts("apt-dev") == {"s": {"date": "1"}}
+    store.close()

@@ -1,0 +1,57 @@
+"""text_list: a list that comes in any pieces is what `json` reads of it, and nothing else is one."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from packrat_core.cinp.limits import TooMuch
+from packrat_core.cinp.text_list import NotAList, TextList
+
+
+def read(data: bytes, size: int = 10_000, piece: int = 3) -> list[str]:
+    texts = TextList(size)
+    found = [text for at in range(0, len(data), piece) for text in texts.feed(data[at : at + piece])]
+    texts.end()
+    assert texts.count == len(found)
+    return found
+
+
+@given(st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"]))), st.integers(1, 20), st.booleans())
+def test_a_list_of_texts_is_read_as_json_reads_it(texts: list[str], piece: int, ascii_only: bool) -> None:
+    data = json.dumps(texts, ensure_ascii=ascii_only, indent=piece % 2 or None).encode()
+    assert read(data, 1_000_000, piece) == texts
+
+
+@given(st.binary(max_size=30) | st.text(alphabet='[]",ab\\ ').map(str.encode), st.integers(1, 5))
+def test_what_json_does_not_read_as_a_list_of_texts_is_refused(data: bytes, piece: int) -> None:
+    try:
+        value = json.loads(data.decode())
+    except ValueError:
+        value = None
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        assert read(data, piece=piece) == value
+    else:
+        with pytest.raises(NotAList):
+            read(data, piece=piece)
+
+
+@pytest.mark.parametrize("data", [b"", b"[", b'["a"', b'["a",]', b'["a"]x', b"[,]", b'{"a":1}', b"[1]", b'["a" "b"]'])
+def test_what_is_no_list_is_refused(data: bytes) -> None:
+    with pytest.raises(NotAList):
+        read(data)
+
+
+def test_a_list_has_as_many_bytes_as_it_may_have_and_no_more() -> None:
+    data = json.dumps(["x" * 10] * 10).encode()
+    assert len(read(data, len(data))) == 10
+    with pytest.raises(TooMuch, match=f"more than {len(data) - 1} bytes"):
+        read(data, len(data) - 1)
+
+
+def test_a_text_without_an_end_is_not_collected() -> None:
+    texts = TextList(10_000_000)
+    with pytest.raises(NotAList):
+        for piece in [b'["', *[b"x" * 1000] * 100]:
+            texts.feed(piece)

@@ -1,0 +1,58 @@
+"""A first sync that fills the disk: what is signed is there with the key that signed it, or not at all."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crash.test_roll_forward import die
+from packrat_demo.build_deb import Deb
+from packrat_demo.private_apt import PrivateApt
+from packrat_server import admin
+from packrat_server.store.database import open_database
+from support.stage import Stage
+from support.web import web_server
+
+KEY_FILES = ["index.html", "repo-key", "repo-key.gpg"]
+
+
+@pytest.fixture
+def small_disk(lab: Stage) -> Iterator[Stage]:
+    """A mirror whose root_dir is a filesystem of 2 MiB."""
+    lab.www.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "test", lab.www], check=True)
+    try:
+        yield lab
+    finally:
+        subprocess.run(["umount", lab.www], check=True)
+
+
+def test_the_key_is_there_before_the_disk_is_full(small_disk: Stage, tmp_path: Path) -> None:
+    lab = small_disk
+    engine = open_database(lab.server.data)
+    admin.save_repo(engine, admin.NewRepo("apt-stage", "apt", "stage", ("bookworm",), show_only_latest=False))
+    admin.save_mirror(engine, "lab", ["apt-stage", "apt-dev"], "Lab", lab.psk)
+    engine.dispose()
+    # One repository fits, the other one doesn't.
+    lab.server.put_deb(Deb("small", "1", "amd64"), tags=("dev", "stage"))
+    large = Deb("large", "1", "amd64", files=(("/usr/share/large", os.urandom(3 << 20)),))
+    lab.server.put_deb(large)
+    done = lab.agent("sync", expect=7)
+    assert "No space left on device" in done.stderr
+    assert [path.name for path in sorted(lab.www.iterdir()) if path.is_file()] == KEY_FILES
+    # Once it fits, a client that begins with the key gets on.
+    subprocess.run(["mount", "-o", "remount,size=64m", lab.www], check=True)
+    lab.agent("sync")
+    with web_server(lab.www) as url:
+        apt = PrivateApt(tmp_path / "apt", f"deb [signed-by={lab.www}/repo-key.gpg] {url}/apt-dev bookworm main\n")
+        said = apt.run("update")
+        assert (said.exit_code, "W:" in said.output) == (0, False), said.output
+
+
+def test_the_key_is_live_before_anything_is_downloaded(lab: Stage) -> None:
+    lab.server.put_deb(Deb("small", "1", "amd64"))
+    die(lab, "wanted-remembered")
+    assert sorted(path.name for path in lab.www.iterdir() if path.is_file()) == KEY_FILES
+    assert not lab.repo.exists()

@@ -1,0 +1,132 @@
+"""Killed among the renames of the pointers: the next start completes the publication before it asks anybody."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.config.settings import AGENT_DIR
+from packrat_agent.verify.interrupted import INTERRUPTED
+from packrat_agent.verify.tree import verify_tree
+from support.keys import Key, new_key
+from support.kinds import APT, KINDS, Kind
+from support.mirror_conf import write_mirror_conf
+from support.stage import DEADLINE_S, Stage
+from support.type_stage import TypeStage, type_stage
+
+NOBODY = "http://127.0.0.1:9"
+
+STEPS = ("pointers-ready", "pointer-renamed", "pointer-renamed:2", "pointers-flushed")
+
+
+def die(lab: Stage, step: str, command: str = "sync") -> None:
+    """Run the agent until it is killed at a step."""
+    environment = {**os.environ, "PACKRAT_AGENT_DIE_AT": step}
+    done = subprocess.run(
+        lab.command(command), env=environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, f"it never came to {step}:\n{done.stderr}"
+
+
+def faults(lab: Stage) -> tuple[str, ...]:
+    """What verify finds wrong."""
+    return tuple(f"{one.path}: {one.what}" for one in verify_tree(lab.www, None, lambda files, size: None).faults)
+
+
+def pointers_left(lab: Stage) -> int:
+    """How many new pointers stand beside the tree."""
+    return sum(1 for path in (lab.www / AGENT_DIR / "publishing").rglob("*") if not path.is_dir())
+
+
+def write_config(lab: Stage, server: str, fingerprint: str) -> None:
+    """Write mirror.conf with another server, or another key."""
+    assert lab.key is not None
+    signing = f"gpg_sign_key: {fingerprint}\ngnupg_home: {lab.key.home}\n"
+    extra = "".join(f"{name}: {value}\n" for name, value in lab.extra.items())
+    write_mirror_conf(
+        lab.directory,
+        server,
+        packrat=f"psk: {lab.psk}\n",
+        mirror=f"description: the lab's mirror\n{signing}{extra}",
+    )
+
+
+def interrupt(made: TypeStage, number: int, step: str) -> None:
+    """Upload a package, and kill the sync that publishes it."""
+    made.put("web", f"1.{number}", inside=str(number).encode())
+    die(made.lab, step)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_next_start_completes_it_without_the_server(tmp_path: Path, key: Key, kind: Kind) -> None:
+    with type_stage(tmp_path, key, kind) as made:
+        lab = made.lab
+        made.put_many([("web", "1.0")])
+        lab.agent("sync")
+        there = [("web", "1.0")]
+        for number, step in enumerate(STEPS if kind is APT else STEPS[:2], start=1):
+            before = made.offered()
+            interrupt(made, number, step)
+            there.append(("web", f"1.{number}"))
+            left = pointers_left(lab)
+            assert bool(left) == (step != "pointers-flushed"), step
+            if step == "pointers-ready":
+                # Nothing was replaced yet: the tree is whole, and verify says so.
+                said = lab.agent("verify")
+                assert INTERRUPTED in said.stdout
+                assert made.offered() == before
+            elif kind is APT and left:
+                # Its plain Packages and Release are of two publications.
+                assert INTERRUPTED in lab.agent("verify", expect=13).stdout
+            write_config(lab, NOBODY, key.fingerprint)
+            assert "completed" in lab.agent("sync", expect=3).stderr
+            lab.write_config()
+            audit = verify_tree(lab.www, None, lambda files, size: None)
+            assert (audit.faults, audit.warnings) == ((), ()), step
+            assert made.offered() == made.expected(*there), step
+            assert pointers_left(lab) == 0
+        said = lab.agent("sync")
+        assert " 0 B downloaded" in said.stdout
+        assert made.offered() == made.expected(*there)
+
+
+def test_it_is_completed_with_the_key_gone_and_a_running_agent_does_it_too(tmp_path: Path) -> None:
+    with new_key("Gone <gone@example.com>") as key, type_stage(tmp_path, key, APT) as made:
+        lab = made.lab
+        made.put_many([("web", "1.0")])
+        lab.agent("sync")
+        interrupt(made, 1, "pointer-renamed:2")
+        assert faults(lab)
+        write_config(lab, lab.server.url, "0" * 40)
+        lab.agent("sync", expect=6)
+        assert faults(lab) == ()
+        lab.write_config()
+        interrupt(made, 2, "pointer-renamed:2")
+        assert faults(lab)
+        # Killed again and again while it completes: the next start goes on.
+        for step in ("pointer-renamed", "pointers-flushed"):
+            die(lab, step, "run")
+        die(lab, "wanted-remembered", "run")
+        assert faults(lab) == ()
+
+
+def test_what_can_not_be_completed_is_left_to_the_full_sync(tmp_path: Path, key: Key) -> None:
+    with type_stage(tmp_path, key, APT) as made:
+        lab = made.lab
+        made.put_many([("web", "1.0")])
+        lab.agent("sync")
+        interrupt(made, 1, "pointer-renamed:2")
+        # Somebody wrote over what stands ready.
+        forged = sorted((lab.www / AGENT_DIR / "publishing" / "repo-apt-dev").iterdir())[0]
+        forged.write_bytes(b"forged\n")
+        before = lab.tree()
+        write_config(lab, NOBODY, key.fingerprint)
+        said = lab.agent("sync", expect=3)
+        assert "interrupted" in said.stderr
+        assert lab.tree() == before
+        assert not list((lab.www / AGENT_DIR / "publishing").iterdir())
+        lab.write_config()
+        lab.agent("sync")
+        assert faults(lab) == ()

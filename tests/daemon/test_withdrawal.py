@@ -1,0 +1,69 @@
+"""An urgent withdrawal reaches clients in seconds, whatever the removal guard holds back at that moment."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from packrat_demo.build_deb import Deb
+from packrat_demo.private_apt import PrivateApt
+from support.stage import Stage, daemon
+from support.web import web_server
+
+_LIMIT_S = 60.0
+"""It takes a second on an idle machine."""
+
+
+def put(lab: Stage, count: int) -> list[str]:
+    return [uri for number in range(count) for uri in lab.server.put_deb(Deb(f"package-{number}", "1", "all"))]
+
+
+def offered(apt: PrivateApt) -> set[str]:
+    assert apt.run("update").exit_code == 0
+    return set(apt.run("pkgnames", program="apt-cache").output.split())
+
+
+def until(holds: Callable[[], bool]) -> float:
+    """Wait until it holds; gives the seconds that it took."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < _LIMIT_S
+    return time.monotonic() - began
+
+
+def test_what_failed_is_gone_for_apt_at_once_and_so_is_all_that_is_named(lab: Stage, tmp_path: Path) -> None:
+    uris = put(lab, 11)
+    lab.agent("sync")
+    with daemon(lab) as agent, web_server(lab.www) as url:
+        agent.until_logged("checked")
+        apt = PrivateApt(tmp_path / "apt", f"deb [trusted=yes] {url}/apt-dev bookworm main\n")
+        assert len(offered(apt)) == 11
+        lab.server.act(uris[0], "fail")
+        took_s = until(lambda: "package-0" not in offered(apt))
+        print(f"from fail to gone for apt: {took_s:.1f} s")
+        # Everything that is left, one after the other: named by the server, so nothing of it is held.
+        for uri in uris[1:]:
+            lab.server.untag(uri, "dev")
+        until(lambda: not offered(apt))
+        assert "held" not in agent.log
+
+
+def test_small_steps_count_together_but_not_what_failed(lab: Stage) -> None:
+    uris = put(lab, 13)
+    lab.agent("sync")
+    for uri in (*uris[:6], uris[12]):
+        lab.server.untag(uri, "dev")
+    lab.agent("sync")
+    assert lab.packages().count("Package: package-") == 6
+    # The agent starts anew each time, and nobody follows `changes`: these go without a word, but for what failed.
+    for uri in uris[6:10]:
+        lab.server.untag(uri, "dev")
+    lab.server.act(uris[10], "fail")
+    lab.server.put_deb(Deb("package-new", "1", "all"))
+    assert "4 files less for apt-dev, where 6 files are live" in lab.agent("sync", expect=12).stdout
+    assert lab.packages().count("Package: package-") == 6
+    assert "Package: package-10\n" not in lab.packages()
+    assert "Package: package-new\n" in lab.packages()
+    for command in ("status", "check"):
+        assert "4 files less" in lab.agent(command, expect=None).stdout
+    lab.agent("sync", "--accept-removals")
+    assert lab.packages().count("Package: package-") == 2

@@ -1,0 +1,65 @@
+"""Starts packrat-agent again and again, each time as a copy of one process that has everything imported already.
+
+Each copy is a process of its own that can be killed; what is left out is the time that Python needs to read modules.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_LOOP = """
+import json, os, sys
+from packrat_agent.cli.main import main
+import packrat_agent.sync.full_sync, packrat_agent.watch.agent
+for line in sys.stdin:
+    asked = json.loads(line)
+    child = os.fork()
+    if not child:
+        os.environ.update(asked["environment"])
+        out = os.open(asked["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for descriptor, target in ((nothing, 0), (out, 1), (out, 2)):
+            os.dup2(descriptor, target)
+        sys.argv = ["packrat-agent", *asked["arguments"]]
+        main()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class WarmAgent:
+    """A process that starts the agent when asked."""
+
+    process: "subprocess.Popen[str]"
+    output: Path
+
+    def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+        """Run the agent to its end; gives the exit code, negative for a signal, and all that it printed."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        asked = {"arguments": list(arguments), "environment": dict(environment), "output": str(self.output)}
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline()), self.output.read_text(errors="replace")
+
+
+@contextmanager
+def warm_agent(directory: Path, environment: Mapping[str, str]) -> Iterator[WarmAgent]:
+    """Run such a process; its environment is that of each agent."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _LOOP],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    try:
+        yield WarmAgent(process, directory / "agent.log")
+    finally:
+        process.kill()
+        process.wait()
