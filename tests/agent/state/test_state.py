@@ -38,7 +38,9 @@ def a_file(number: int, sha: str = "a", package: str = "pkg") -> PackageFile:
 
 
 def remember(store: Store, *files: PackageFile, packages: list[str] | None = None) -> None:
-    store.wanted.remember_wanted(REPO.name, Wanted(frozenset(f.uri for f in files), files, ()), packages)
+    yanked = frozenset(file.uri for file in files if file.yanked)
+    wanted = Wanted(frozenset(f.uri for f in files), files, (), yanked)
+    store.wanted.remember_wanted(REPO.name, wanted, packages)
 
 
 def dump(db: sqlite3.Connection) -> list[tuple[str, str, str]]:
