@@ -15,6 +15,7 @@ import pytest
 from packrat_agent.verify.tree import verify_tree
 from packrat_demo.build_deb import Deb
 from packrat_demo.private_apt import PrivateApt
+from support.faked_clock import sync_at
 from support.keys import Key, gnupg_home, make_key
 from support.stage import DEADLINE_S, Stage, daemon, stage
 from support.web import web_server
@@ -42,19 +43,6 @@ def date(lab: Stage) -> datetime:
     found = re.search(r"^Date: (.+) UTC$", (lab.repo / "dists/bookworm/Release").read_text(), re.MULTILINE)
     assert found is not None
     return datetime.strptime(found[1], "%a, %d %b %Y %H:%M:%S")
-
-
-def sync_at(lab: Stage, moment: str) -> str:
-    """Run a sync whose clock, and gpg's, shows another time; gives what it said."""
-    done = subprocess.run(
-        ["faketime", "-f", moment, *lab.command("sync")],
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @contextmanager

@@ -1,19 +1,20 @@
 """Who may call what: the table in SECURITY.md is that of the code, and the server keeps to it."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from packrat_server import admin
 from packrat_server.accounts.sessions import Role
 from packrat_server.api.permissions import PERMISSIONS, permission_table
 from packrat_server.api.schema import MODELS
-from packrat_server.store.database import open_database, reading
-from packrat_server.store.tables import metadata
+from packrat_server.store.database import open_database, reading, writing
+from packrat_server.store.tables import metadata, sessions
 from support.world import World, world
 
 SECURITY = Path(__file__).parents[2] / "SECURITY.md"
@@ -78,6 +79,29 @@ def contents(server: World) -> dict[str, Any]:
     return rows
 
 
+def test_a_mirror_sees_what_is_its_own_and_nothing_else(server: World) -> None:
+    def listed(path: str) -> list[str]:
+        found: list[str] = server.call("LIST", path, None, "prod", Count="100").value
+        return found
+
+    assert listed("/api/v2/Repo/Mirror") == ["/api/v2/Repo/Mirror:prod:"]
+    repos = listed("/api/v2/Repo/Repo")
+    assert repos
+    assert all(uri.endswith("-prod:") for uri in repos)
+    for path, status in (
+        ("Repo/Mirror:prod:", 200),
+        ("Repo/Mirror:lab:", 404),
+        ("Repo/Repo:apt-prod:", 200),
+        ("Repo/Repo:apt-dev:", 404),
+        # The first file went all the way; the second, of another package, is in dev alone.
+        ("Package/PackageFile:1:", 200),
+        ("Package/PackageFile:2:", 404),
+        ("Package/Package:hello:", 200),
+        ("Package/Package:myall:", 404),
+    ):
+        assert server.call("GET", f"/api/v2/{path}", None, "prod").status == status, path
+
+
 def test_a_mirror_changes_nothing_but_its_own_heartbeat(tmp_path: Path) -> None:
     with world(tmp_path) as server:
         before = contents(server)
@@ -126,6 +150,19 @@ def test_a_new_password_needs_the_old_one_and_ends_all_sessions(tmp_path: Path) 
         for secret, status in (("manager_pw", 400), ("mine", 200)):
             login = {"username": "manager", "password": secret}
             assert server.call("CALL", "/api/v2/Auth/User(login)", login, None).status == status
+
+
+def test_a_session_ends_after_fourteen_days(tmp_path: Path) -> None:
+    with world(tmp_path) as server:
+        asked = {"CInP-Version": "0.9", **server.auth("manager")}
+        in_13_days = time.time() + 13 * 86400
+        engine = open_database(server.data)
+        with writing(engine) as db:
+            [expires] = db.execute(select(sessions.c.expires)).scalars()
+            assert 0 < expires - in_13_days <= 86400
+            db.execute(update(sessions).values(expires=time.time() - 1))
+        engine.dispose()
+        assert server.ask("CALL", "/api/v2/Auth/User(whoami)", asked).status == 401
 
 
 def test_a_mirrors_session_changes_no_psk(server: World) -> None:

@@ -66,6 +66,7 @@ def _limit(name: str, field: str, default: Limit | None, text: str) -> Callable[
     "Percent of the disk that earlier indexes hold.",
 )
 @click.option("--allow-stopped", is_flag=True, help="The agent need not be running: a timer starts `sync`.")
+@click.option("--allow-plain-http", is_flag=True, help="The way to the server is safe without https.")
 @click.pass_context
 def check_command(ctx: click.Context, /, **given: Any) -> None:
     """Judge the mirror as a monitoring plugin does.

@@ -8,6 +8,7 @@ import structlog
 from packrat_agent.config.checks import warn as warn_of_config
 from packrat_agent.config.describe import describe
 from packrat_agent.config.load import load
+from packrat_agent.config.plain_http import warn_of_plain_http
 from packrat_agent.config.settings import Config
 
 log = structlog.get_logger()
@@ -36,3 +37,5 @@ def load_and_warn(config_path: Path) -> Config:
 def _log_warnings(config: Config) -> None:
     for warning in warn_of_config(config):
         log.warning("config", text=warning)
+    if (unencrypted := warn_of_plain_http(config.packrat)) is not None:
+        log.warning("plain-http", text=unencrypted)

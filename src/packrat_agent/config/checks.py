@@ -1,11 +1,9 @@
 """Checks what no single key shows: how the values fit together, and what is allowed but not wise."""
 
 import os
-import re
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from packrat_agent.config.ini import Value
 from packrat_agent.config.settings import Config
@@ -64,9 +62,6 @@ def warn(config: Config) -> tuple[str, ...]:
     if config.packrat.psk:
         if _is_open_to_all(config.source):
             found.append(f"{config.source} holds the psk and everyone can read it; `chmod 0640 {config.source}`")
-        parts = urlsplit(config.packrat.url)
-        if parts.scheme == "http" and not re.fullmatch(r"localhost|127\.[0-9.]+|::1", parts.hostname or ""):
-            found.append("the psk travels to the server unencrypted; set host to https://… where the server offers it")
     else:
         found.append("psk is not set: the agent asks the server anonymously")
     root = config.mirror.root_dir

@@ -57,6 +57,7 @@ class Limits:
     disk_percent: Limit = Limit(10, 3)
     old_index_percent: Limit = Limit(5)
     allow_stopped: bool = False
+    allow_plain_http: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,8 @@ def _server(status: Status, limits: Limits) -> Iterator[_Finding]:
         yield limits.away_s.judge(away_s), f"{_AWAY} {human_age(away_s)}{reason}"
     if server.login_refused:
         yield Level.WARNING, f"the mirror is read without a login: {server.login_refused}"
+    if server.plain_http is not None and not limits.allow_plain_http:
+        yield Level.WARNING, server.plain_http
 
 
 def _full_syncs(status: Status, limits: Limits) -> Iterator[_Finding]:

@@ -121,6 +121,8 @@ def _of_agent(status: Status) -> Iterator[Metric]:
     yield from _known("server_since_timestamp_seconds", "Since when server_up is as it is.", status.server.since)
     refused = float(status.server.login_refused is not None)
     yield _gauge("login_refused", "1 while the server refuses the psk, and is read without a login.", refused)
+    unencrypted = float(status.server.plain_http is not None)
+    yield _gauge("plain_http", "1 if the server is reached by plain http, and is not on this machine.", unencrypted)
 
 
 def _of_full_syncs(status: Status) -> Iterator[Metric]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from packrat_agent.config.plain_http import warn_of_plain_http
 from packrat_agent.config.settings import Config
 from packrat_agent.state.database import migrations
 from packrat_agent.state.facts import (
@@ -249,6 +250,7 @@ def _server(config: Config, facts: FactsRead) -> ServerStatus:
         reason=health.reason,
         login_refused=login.refused,
         login_refused_since=None if login.refused is None else login.since,
+        plain_http=warn_of_plain_http(config.packrat),
     )
 
 

@@ -159,6 +159,8 @@ def list_troubles(status: Status) -> Iterator[tuple[str, str]]:
         yield f"the agent can't work: {status.failure.reason}", "red"
     if status.config_error is not None:
         yield f"the configuration that it was told to read can't be used: {status.config_error}", "yellow"
+    if status.server.plain_http is not None:
+        yield status.server.plain_http, "yellow"
     for _, key in status.named_keys():
         yield from ((text, "yellow") for text in (key.stale, key.unused) if text is not None)
     # Thousands of files may be left out for one reason; the terminal gets a sample of them.

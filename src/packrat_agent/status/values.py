@@ -36,6 +36,7 @@ class ServerStatus:
     """The packrat server as last seen; `since`: epoch seconds from which `up` has been so.
 
     `login_refused`: why it refused the psk of a mirror that it shows without a login; None where it did not.
+    `plain_http`: what others on the way to it can do; None if it is reached by https, or on this machine.
     """
 
     url: str
@@ -44,6 +45,7 @@ class ServerStatus:
     reason: str | None
     login_refused: str | None = None
     login_refused_since: float | None = None
+    plain_http: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

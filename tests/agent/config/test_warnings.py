@@ -7,19 +7,15 @@ import pytest
 from agent.config.conf_file import SECRET, written
 from packrat_agent.config.checks import warn
 from packrat_agent.config.load import load
+from packrat_agent.config.plain_http import warn_of_plain_http
 
 
 @pytest.mark.parametrize(
     ("host", "psk", "mode", "warned"),
     [
-        ("packrat.example.com", SECRET, 0o640, ["unencrypted"]),
         ("https://packrat.example.com", SECRET, 0o640, []),
         ("https://packrat.example.com", SECRET, 0o644, ["chmod 0640"]),
         ("https://packrat.example.com", SECRET, 0o602, ["chmod 0640"]),
-        ("localhost:8888", SECRET, 0o600, []),
-        ("127.0.0.1", SECRET, 0o600, []),
-        ("[::1]", SECRET, 0o600, []),
-        ("localhost.example.com", SECRET, 0o600, ["unencrypted"]),
         ("packrat.example.com", "", 0o644, ["anonymously"]),
     ],
 )
@@ -29,6 +25,38 @@ def test_what_is_not_wise_is_warned_of(conf: Path, host: str, psk: str, mode: in
     assert len(found) == len(warned)
     assert all(word in text for word, text in zip(warned, found, strict=True))
     assert SECRET not in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("host", "more", "is_warned_of"),
+    [
+        ("packrat.example.com", {}, True),
+        ("http://packrat.example.com:8888", {"psk": ""}, True),
+        ("https://packrat.example.com", {}, False),
+        ("localhost:8888", {}, False),
+        ("LocalHost.", {}, False),
+        ("127.0.0.1", {}, False),
+        ("[::1]", {}, False),
+        ("localhost.example.com", {}, True),
+        ("127.example.com", {}, True),
+        ("10.0.0.1", {}, True),
+        ("[fe80::1]:8888", {}, True),
+        ("localhost", {"proxy": "http://proxy.example.com:3128"}, True),
+        ("localhost", {"proxy": "http://proxy.example.com:3128", "no_proxy": "localhost"}, False),
+        ("localhost", {"proxy": "http://127.0.0.1:3128"}, False),
+        ("packrat.example.com", {"proxy": "https://proxy.example.com"}, True),
+        ("https://packrat.example.com", {"proxy": "http://proxy.example.com"}, False),
+    ],
+)
+def test_who_may_answer_in_the_servers_place_is_told(
+    conf: Path, host: str, more: dict[str, str], is_warned_of: bool
+) -> None:
+    told = warn_of_plain_http(load(written(conf, {"host": host, **more})).packrat)
+    assert (told is not None) == is_warned_of
+    if told is not None:
+        assert "unencrypted" in told
+        assert ("the psk" in told) == (more.get("psk") != "")
+        assert SECRET not in told
 
 
 def test_a_passphrase_that_everyone_can_read_is_warned_of(conf: Path, tmp_path: Path) -> None:

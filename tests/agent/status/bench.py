@@ -35,7 +35,8 @@ class Bench:
 
     def __init__(self, directory: Path) -> None:
         (directory / "www").mkdir()
-        self.config: Config = load(write_mirror_conf(directory, name="prod"))
+        self._directory = directory
+        self.configure("https://packrat.example.com")
         self.store = Store(self.config.mirror.state_db)
         self.store.wanted.save_repos([Repo("apt-dev", "", "apt-dev", "apt", (DistroVersion("b", "d", "12", "deb"),))])
         files = tuple(package_file(number) for number in range(4))
@@ -45,6 +46,10 @@ class Bench:
         with sqlite3.connect(self.config.mirror.state_db) as db:
             db.execute("UPDATE files SET state = 'live' WHERE uri IN ('/f/0', '/f/1')")
         db.close()
+
+    def configure(self, host: str) -> None:
+        """Take a server, by the `host` of mirror.conf."""
+        self.config: Config = load(write_mirror_conf(self._directory, host, name="prod"))
 
     def say(self, **values: Any) -> None:
         """Set facts as version 0.1.0 wrote them; `repo` and `work` are those of apt-dev."""

@@ -55,7 +55,7 @@ def test_no_error_is_hidden_by_its_words_or_by_others(errors: Mapping[str, str])
         errors = {state: why for state, why in errors.items() if state != "refused"}
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / "www").mkdir()
-        config = load(write_mirror_conf(Path(directory), name="prod"))
+        config = load(write_mirror_conf(Path(directory), "https://packrat.example.com", name="prod"))
         store = Store(config.mirror.state_db)
         try:
             store.wanted.save_repos([REPO])

@@ -201,6 +201,20 @@ def test_each_fault_has_its_level(bench: Bench, name: str, value: dict[str, obje
     assert text in told[1]
 
 
+def test_a_server_that_is_reached_by_plain_http_is_a_warning_unless_that_is_allowed(bench: Bench) -> None:
+    bench.say_good()
+    assert "unencrypted" not in show(bench.read())
+    assert json.loads(bench.read().as_json())["server"]["plain_http"] is None
+    bench.configure("packrat.example.com")
+    told = "the agent reaches http://packrat.example.com unencrypted"
+    level, line = bench.verdict()
+    assert (level, told in line) == (Level.WARNING, True), line
+    assert f"\n! {told}" in show(bench.read())
+    assert told in json.loads(bench.read().as_json())["server"]["plain_http"]
+    assert bench.verdict(allow_plain_http=True)[0] is Level.OK
+    assert b"\npackrat_agent_plain_http 1.0\n" in render_metrics(bench.read())
+
+
 def test_files_that_were_left_out_a_full_disk_and_a_stopped_agent_have_their_levels(bench: Bench) -> None:
     bench.say_good()
     level, line = bench.verdict(refused=Limit(1))

@@ -1,0 +1,35 @@
+"""By plain http, whoever answers in the server's name decides what the mirror's key signs; no more than that."""
+
+import hashlib
+
+from packrat_demo.build_deb import Deb, build_deb
+from support.evil import Victim
+from support.keys import Key
+
+
+def test_what_is_answered_in_the_servers_name_is_signed_and_what_is_withheld_goes_unnoticed(
+    lured: Victim, key: Key
+) -> None:
+    lured.extra = f"gpg_sign_key: {key.fingerprint}\ngnupg_home: {key.home}\n"
+    assert lured.sync().code == 0
+    lured.evil.add("2", Deb("planted", "1", "all"))
+    assert lured.sync().code == 0
+    [signed] = (lured.www / "apt-dev/dists").glob("*/InRelease")
+    indexes = [path.read_bytes() for path in signed.parent.rglob("Packages")]
+    planted = [index for index in indexes if b"Package: planted\n" in index]
+    assert planted
+    release = signed.read_text()
+    assert hashlib.sha256(planted[0]).hexdigest() in release
+    assert "-----BEGIN PGP SIGNATURE-----" in release
+    # The answers stay as they are, whatever the server has by now.
+    assert lured.sync().code == 0
+
+
+def test_a_published_name_gets_no_other_bytes_whatever_is_answered(lured: Victim) -> None:
+    assert lured.sync().code == 0
+    before = (lured.www / "apt-dev/pool/good/good_1_all.deb").read_bytes()
+    lured.evil.files.clear()
+    lured.evil.add("2", Deb("good", "1", "all", (("Section", "net"),)))
+    assert lured.sync().code == 12
+    assert (lured.www / "apt-dev/pool/good/good_1_all.deb").read_bytes() == before
+    assert before == build_deb(Deb("good", "1", "all"))
