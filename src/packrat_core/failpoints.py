@@ -27,6 +27,8 @@ STEPS = (
     "file-collected",
     "indexes-collected",
     "garbage-noted",
+    "seal-written",
+    "seal-renamed",
 )
 """All steps, in the order of a sync."""
 

@@ -16,7 +16,7 @@ from packrat_agent.verify.signatures import Keyring
 from packrat_demo.build_rpm import Rpm, write_rpm
 from support.keys import Key, new_key
 from support.other_debian import RELEASES, write_programs
-from support.rpm_signatures import DSA, GPG_OF_BOTH, OPENPGP, PGP_OF_BOTH, RSA, read, with_signatures
+from support.rpm_signatures import DSA, GPG_OF_BOTH, OPENPGP, PGP_OF_BOTH, RSA, read, sha256_of, with_signatures
 
 HERE = "here"
 OLD, NEW = "rpm before version 6", "rpm 6"
@@ -100,14 +100,14 @@ def test_every_rpm_takes_what_we_sign_whoever_signed_it_before(
     assert not rpmkeys.accepts(rpm)
     keyring = Keyring(export(key))
     assert find_wrong_signature(keyring, rpm) is not None
-    signed = sign_package(rpm, tmp_path, PackageSigner(signer_of(key)))
+    signed = sign_package(rpm, sha256_of(rpm), tmp_path, PackageSigner(signer_of(key)))
     assert signed is not None
     copy = tmp_path / signed.sha256
     said = rpmkeys.run("--checksig", "--verbose", str(copy))
     assert said.returncode == 0, said.stdout + said.stderr
     assert find_wrong_signature(keyring, copy) is None
     # Signed once, it stays as it is; and the headers and the payload are those of the package.
-    assert sign_package(copy, tmp_path, PackageSigner(signer_of(key))) is None
+    assert sign_package(copy, sha256_of(copy), tmp_path, PackageSigner(signer_of(key))) is None
     assert copy.read_bytes().endswith(rpm.read_bytes()[read(rpm).start :])
     assert signed.size == copy.stat().st_size
 
@@ -148,13 +148,13 @@ def test_a_vendors_signature_stays_if_only_unsigned_packages_are_to_be_signed(
     made = {tag: tuple(strangers[name] for name in names.split()) for tag, names in BY_OTHERS[before].items()}
     rpm = write_rpm(HELLO, tmp_path)
     with_signatures(rpm, made)
-    signed = sign_package(rpm, tmp_path, PackageSigner(signer_of(rsa_key), only_unsigned=True))
+    signed = sign_package(rpm, sha256_of(rpm), tmp_path, PackageSigner(signer_of(rsa_key), only_unsigned=True))
     assert (signed is None) is bool(made)
 
 
 def test_what_a_signature_header_holds_besides_stays(rsa_key: Key, tmp_path: Path) -> None:
     rpm = write_rpm(HELLO, tmp_path)
-    signed = sign_package(rpm, tmp_path, PackageSigner(signer_of(rsa_key)))
+    signed = sign_package(rpm, sha256_of(rpm), tmp_path, PackageSigner(signer_of(rsa_key)))
     assert signed is not None
     before, after = read(rpm).signature, read(tmp_path / signed.sha256).signature
     # Each in the place of its own: packages in rpm 6's format have no other place than the second.

@@ -1,6 +1,7 @@
 """Signs rpms as others do: under any tags, with any keys."""
 
 import base64
+import hashlib
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,10 @@ from support.keys import Key
 
 RSA, DSA, OPENPGP, PGP_OF_BOTH, GPG_OF_BOTH = 268, 267, 278, 1002, 1005
 """Tags of the signature header; the last two hold signatures of header and payload together."""
+
+
+def sha256_of(rpm: Path) -> str:
+    return hashlib.sha256(rpm.read_bytes()).hexdigest()
 
 
 def read(rpm: Path) -> RpmFile:

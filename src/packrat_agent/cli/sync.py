@@ -71,7 +71,7 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
     except Busy as busy:
         if busy.runner is None or dry_run or adopt:
             raise
-        confirm(config.mirror.root_dir, confirmed)
+        confirm(config.mirror.state_db, confirmed)
         os.kill(busy.runner, signal.SIGUSR1)
         click.echo(
             f"asked the running agent (process {busy.runner}) for a full sync; `packrat-agent status` tells more"

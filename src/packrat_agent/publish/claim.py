@@ -16,10 +16,12 @@ from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.flush import flush_directories
 from packrat_core.fs.links import ensure_directory
 from packrat_core.fs.locks import FileLock
+from packrat_core.fs.open import open_new, read_regular
 from packrat_core.fs.ownership import explain_unwritable
 
 _WORDS = ("accept-removals", "trust-clock")
 _SHOWN = 5
+_HOLDER_LIMIT = 4096
 HARMLESS = frozenset({AGENT_DIR, "lost+found"})
 
 
@@ -51,10 +53,13 @@ def claim(root: Path, state_db: Path, command: str) -> Iterator[Path]:
     with as_disk_error("close to others", own):
         own.chmod(0o700)
     with ExitStack() as held:
-        held.enter_context(
-            _lock(state_db.with_name(state_db.name + ".lock"), f"the state database {state_db}", command)
-        )
-        held.enter_context(_lock(own / "lock", f"root_dir {root}", command))
+        lock = state_db.with_name(state_db.name + ".lock")
+        held.enter_context(_lock(lock, f"the state database {state_db}", command))
+        try:
+            held.enter_context(_lock(own / "lock", f"root_dir {root}", command))
+        except Busy as busy:
+            # Who may write to root_dir could name any process there, and a runner is sent a signal.
+            raise Busy(busy.message, None, hint=busy.hint) from None
         yield ensure_directory(root, f"{AGENT_DIR}/staging")
 
 
@@ -86,7 +91,8 @@ def _lock(path: Path, what: str, command: str) -> Iterator[None]:
         try:
             with as_disk_error("write", holder):
                 told = {"pid": os.getpid(), "host": socket.gethostname(), "command": command}
-                holder.write_text(json.dumps(told), encoding="utf-8")
+                with open_new(holder) as file:
+                    file.write(json.dumps(told).encode())
             yield
         finally:
             # Without a lock beside it, nobody takes notice of this file.
@@ -97,30 +103,32 @@ def _lock(path: Path, what: str, command: str) -> Iterator[None]:
 def _read_holder(path: Path) -> tuple[str, int | None]:
     """Tell who holds a lock, and its process id where it is a `run` on this host."""
     try:
-        holder = json.loads(path.read_text(encoding="utf-8"))
+        holder = json.loads(read_regular(path, _HOLDER_LIMIT))
         pid, host, command = int(holder["pid"]), str(holder["host"])[:100], str(holder["command"])[:20]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another packrat-agent", None
     runs_here = command == "run" and host == socket.gethostname() and pid > 1
     return f"process {pid} on {host} (packrat-agent {command})", pid if runs_here else None
 
 
-def confirm(root: Path, confirmed: Confirmed) -> None:
+def confirm(state_db: Path, confirmed: Confirmed) -> None:
     """Leave for the agent that runs here what the operator confirms; `take_confirmed` finds it.
+
+    It stands beside the state database, since others may be able to write to root_dir.
 
     Raises: DiskError
     """
-    for name, is_confirmed in zip(_WORDS, (confirmed.removals, confirmed.clock), strict=True):
+    for word, is_confirmed in zip(_WORDS, (confirmed.removals, confirmed.clock), strict=True):
         if is_confirmed:
-            write_new(root / AGENT_DIR / name, b"")
+            write_new(state_db.with_name(f"{state_db.name}.{word}"), b"")
 
 
-def take_confirmed(root: Path) -> Confirmed:
+def take_confirmed(state_db: Path) -> Confirmed:
     """Give, once, what the operator left word of.
 
     Raises: DiskError
     """
-    removals, clock = (_take(root / AGENT_DIR / name) for name in _WORDS)
+    removals, clock = (_take(state_db.with_name(f"{state_db.name}.{word}")) for word in _WORDS)
     return Confirmed(removals, clock)
 
 

@@ -3,17 +3,18 @@
 It never leaves the root, never follows a link and never enters another filesystem.
 """
 
+import errno
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.paths import is_kept
 from packrat_core.failpoints import done
 from packrat_core.fs.disk_errors import as_disk_error
-from packrat_core.fs.links import change_mode
+from packrat_core.fs.links import change_mode, open_directory
 
 
 def collect_garbage(
@@ -37,15 +38,14 @@ def collect_garbage(
             continue
         with as_disk_error("remove", root / path):
             try:
-                gone = _unlink(root, path)
+                _unlink(root, path)
             except PermissionError:
                 if on_denied is None:
                     raise
                 on_denied(path)
                 continue
-            if gone:
-                removed.append(path)
-                done("file-collected")
+            removed.append(path)
+            done("file-collected")
         parents.update(PurePosixPath(path).parents)
     remove_empty_directories(root, (str(parent) for parent in parents if str(parent) != "."), kept)
     return removed
@@ -54,18 +54,37 @@ def collect_garbage(
 def remove_empty_directories(root: Path, directories: Iterable[str], kept: Collection[str]) -> None:
     """Remove those of the directories that are empty, deepest first."""
     for directory in sorted(directories, key=lambda path: (-path.count("/"), path)):
-        if not is_kept(directory, kept) and _parents_are_real(root, directory):
-            with suppress(OSError):
-                (root / directory).rmdir()
+        if not is_kept(directory, kept):
+            with suppress(OSError), _parent(root, directory) as (parent, name):
+                os.rmdir(name, dir_fd=parent)
 
 
 def open_up(root: Path, paths: Iterable[str]) -> None:
     """Make files (0644) and directories (0755) of ours readable for everybody again."""
     for path in paths:
-        if not _parents_are_real(root, path):
-            continue
-        with as_disk_error("open up", root / path), suppress(FileNotFoundError):
-            change_mode(root / path, _open_mode)
+        with as_disk_error("open up", root / path), _unless_elsewhere(), _parent(root, path) as (parent, name):
+            change_mode(name, _open_mode, parent)
+
+
+@contextmanager
+def _parent(root: Path, path: str) -> Iterator[tuple[int, str]]:
+    """Open the directory of a path below `root`; a link that takes its place meanwhile leads nowhere.
+
+    Raises: OSError
+    """
+    directory, _, name = path.rpartition("/")
+    with open_directory(root, directory) as descriptor:
+        yield descriptor, name
+
+
+@contextmanager
+def _unless_elsewhere() -> Iterator[None]:
+    """Pass over what is gone, or lies behind a link or on another filesystem."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV):
+            raise
 
 
 def _open_mode(mode: int) -> int | None:
@@ -80,32 +99,12 @@ def unlock(root: Path, path: str) -> None:
     Raises:
         PermissionError: it belongs to somebody else.
     """
-    if _parents_are_real(root, path):
-        change_mode(root / path, lambda mode: stat.S_IMODE(mode) | stat.S_IRWXU if stat.S_ISDIR(mode) else None)
+    with _unless_elsewhere(), _parent(root, path) as (parent, name):
+        change_mode(name, lambda mode: stat.S_IMODE(mode) | stat.S_IRWXU if stat.S_ISDIR(mode) else None, parent)
 
 
-def _unlink(root: Path, path: str) -> bool:
-    if not _parents_are_real(root, path):
-        return True
-    with suppress(FileNotFoundError, NotADirectoryError):
-        target = root / path
-        if stat.S_ISDIR(target.lstat().st_mode):
-            # A directory where a file was remembered: the full scan says what is in it.
-            return True
-        target.unlink()
-    return True
-
-
-def _parents_are_real(root: Path, path: str) -> bool:
-    """Tell whether no directory on the way from `root` to `path` is a link or another filesystem."""
-    device = root.lstat().st_dev
-    at = root
-    for part in PurePosixPath(path).parts[:-1]:
-        at = at / part
-        try:
-            status = os.lstat(at)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        if not stat.S_ISDIR(status.st_mode) or status.st_dev != device:
-            return False
-    return True
+def _unlink(root: Path, path: str) -> None:
+    with _unless_elsewhere(), _parent(root, path) as (parent, name):
+        # A directory where a file was remembered: the full scan says what is in it.
+        if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=parent)

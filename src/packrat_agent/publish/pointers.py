@@ -22,7 +22,7 @@ from packrat_core.failpoints import done
 from packrat_core.fs.atomic import replace
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.flush import flush_directories
-from packrat_core.fs.links import ensure_directory, link_digest, remove_tree
+from packrat_core.fs.links import ensure_directory, link_digest, open_directory, remove_tree
 from packrat_core.fs.open import open_regular
 
 PUBLISHING_DIR = f"{AGENT_DIR}/publishing"
@@ -85,7 +85,7 @@ def show_pointers(intent: Intent, root: Path) -> tuple[StoredFile, ...]:
         if os.path.lexists(staged):
             directory = ensure_directory(root, str(PurePosixPath(file.path).parent))
             directories.add(directory)
-            replace(staged, directory / PurePosixPath(file.path).name)
+            replace(staged, directory / PurePosixPath(file.path).name, root)
             done("pointer-renamed")
     directories.update(_remove_pointers(root, intent.leaving))
     flush_directories(directories)
@@ -152,10 +152,14 @@ def _remove(path: Path) -> None:
 def _remove_pointers(root: Path, paths: Sequence[str]) -> Iterator[Path]:
     """Remove pointers; gives the directories that they stood in."""
     for path in paths:
-        target = root / path
-        with as_disk_error("remove", target), suppress(FileNotFoundError, NotADirectoryError):
-            target.unlink()
-            yield target.parent
+        parent, _, name = path.rpartition("/")
+        with (
+            as_disk_error("remove", root / path),
+            suppress(FileNotFoundError, NotADirectoryError),
+            open_directory(root, parent) as directory,
+        ):
+            os.unlink(name, dir_fd=directory)
+            yield root / parent
 
 
 def _has_digest(path: Path, file: LiveFile) -> bool:

@@ -164,7 +164,7 @@ def _place_packages(work: _Work, packages: Sequence[LiveFile]) -> None:
         # <directory>/pool/<pool6>/<file>, and what other types have in its place
         target = work.target(package.path)
         _link(work.staging / package.sha256, spare)
-        rename(spare, target)
+        rename(spare, target, work.root)
         done("package-placed")
 
 
@@ -184,7 +184,7 @@ def _write_content(work: _Work, file: TreeFile | TreeLink) -> None:
     target = work.target(path_in_root(work.repo, file.path))
     if isinstance(file, TreeLink):
         if not _is_link(target, file.target):
-            rename(_write_link(work.staging / "writing", file.target), target)
+            rename(_write_link(work.staging / "writing", file.target), target, work.root)
         return
     if not _has_content(target, file.content):
         spare = work.staging / "writing"
@@ -193,7 +193,7 @@ def _write_content(work: _Work, file: TreeFile | TreeLink) -> None:
             write_new(spare, *file.content.parts)
         else:
             _link(same, spare)
-        rename(spare, target)
+        rename(spare, target, work.root)
     work.written[file.content.digest] = target
 
 

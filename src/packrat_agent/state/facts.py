@@ -141,6 +141,16 @@ class TrustedRecords(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class SealedList(Fact):
+    """The list that was sealed last: SHA-256 of its text and of the file with its seal, and who sealed it."""
+
+    NAME = "sealed"
+    text: str | None
+    file: str | None
+    by: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class TakeoverUnderWay(Fact):
     """The takeover of another agent's tree, until a full sync has ended it.
 

@@ -20,6 +20,11 @@ class FragmentSource:
     version: int
     signer: str = ""
 
+    @property
+    def label(self) -> str:
+        """Name the source in one word, or in two if only unsigned packages are signed."""
+        return f"{self.kind}-{self.version}-{self.signer or 'none'}"
+
 
 class Fragments:
     """The fragments in the state database."""
@@ -32,16 +37,42 @@ class Fragments:
         with self._db.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO fragments (format, fragment_version, signer, sha256, size, name, version, "
-                "arch, body, products) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "arch, body, products, backup) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         *(source.kind, source.version, source.signer, sha256, fragment.size),
                         *(fragment.name, fragment.version, fragment.arch, fragment.body),
                         json.dumps(list_products(fragment)),
+                        None if needs_backup(fragment) else "",
                     )
                     for sha256, fragment in read.items()
                 ],
             )
+
+    def note_backups(self, source: FragmentSource, written: Mapping[str, str | None]) -> None:
+        """Remember the SHA-256 of each backup, under that of the package file; '': it needs none, None: it has none."""
+        where = "format = ? AND fragment_version = ? AND signer = ? AND sha256 = ?"
+        values = [(digest, *_row(source), sha256) for sha256, digest in written.items()]
+        with self._db.transaction() as db:
+            db.executemany(f"UPDATE fragments SET backup = ? WHERE {where}", values)
+
+    def backups(self, source: FragmentSource) -> dict[str, str | None]:
+        """Map SHA-256 → that of the backup, or None, for the wanted package files of a source that need one."""
+        sql = (
+            "SELECT sha256, backup FROM fragments WHERE format = ? AND fragment_version = ? AND signer = ? "
+            "AND backup IS NOT '' AND sha256 IN (SELECT sha256 FROM files)"
+        )
+        return dict(self._db.rows(sql, _row(source)))
+
+    def read(self, source: FragmentSource, sha256: str) -> Fragment | None:
+        """Give the fragment of one package file; None if it is not known."""
+        sql = (
+            "SELECT size, body, name, version, arch, products FROM fragments WHERE format = ? AND fragment_version = ? "
+            "AND signer = ? AND sha256 = ?"
+        )
+        for size, body, name, version, arch, products in self._db.rows(sql, (*_row(source), sha256)):
+            return Fragment(body, name, version, arch, read_products(products), size=size)
+        return None
 
     def forget_unneeded(self, sources: Iterable[FragmentSource]) -> None:
         """Forget the fragments of files that nobody wants and of which nothing is on disk, and what no source made."""
@@ -54,6 +85,18 @@ class Fragments:
                 "JOIN live_files ON live_files.sha256 = json_extract(json_each.value, '$[1]'))",
                 present,
             )
+
+
+def _row(source: FragmentSource) -> tuple[str, int, str]:
+    return source.kind, source.version, source.signer
+
+
+def needs_backup(fragment: Fragment) -> bool:
+    """Tell whether the package file can't be read again from the tree, since something else is published in its place.
+
+    If all products lie beside it, it is published itself.
+    """
+    return not all(product.beside for product in fragment.products)
 
 
 def list_products(fragment: Fragment) -> list[list[object]]:

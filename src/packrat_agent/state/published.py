@@ -88,6 +88,17 @@ class LiveFiles:
         sql = "SELECT path, sha256 FROM published_names WHERE path > ? AND path < ?"
         return dict(self._among(sql, (low, high), "path", paths))
 
+    def all_published_names(self) -> dict[str, str]:
+        """Map path → the SHA-256 that was ever published under it, for all repositories, also former ones."""
+        return dict(self._db.rows("SELECT path, sha256 FROM published_names"))
+
+    def restore_names(self, names: Mapping[str, str]) -> int:
+        """Remember which package files were published under which names, where nothing is known; gives how many."""
+        with self._db.transaction() as db:
+            before = db.total_changes
+            db.executemany("INSERT OR IGNORE INTO published_names (path, sha256) VALUES (?, ?)", names.items())
+            return db.total_changes - before
+
     def begin(self, repo: str, intended: Iterable[LiveFile]) -> None:
         """Write down what is about to be put in place; it is on the disk when this returns."""
         with self._db.transaction(durable=True) as db:

@@ -97,6 +97,7 @@ CREATE TABLE published_names (
 --   signer    the fingerprint of the key that its published copy is signed with, '' where it is published as it is
 --   sha256, size  of the package file as the server has it
 --   products  what is published in its place, or beside it: a JSON list of [name, SHA-256, size, beside]
+--   backup    the SHA-256 of its backup in root_dir, '' where it needs none, NULL where that is not written
 CREATE TABLE fragments (
     format TEXT NOT NULL,
     fragment_version INTEGER NOT NULL,
@@ -108,6 +109,7 @@ CREATE TABLE fragments (
     arch TEXT NOT NULL,
     body BLOB NOT NULL,
     products TEXT NOT NULL,
+    backup TEXT,
     PRIMARY KEY (format, fragment_version, signer, sha256)
 ) STRICT;
 

@@ -9,7 +9,6 @@ disk and that database are believed only together. A copy is taken if
 4. name, version and architecture in its header are those of the server's record; `reconcile` looks at that.
 """
 
-import hashlib
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,7 +24,7 @@ from packrat_agent.model.entries import Fragment, Product, StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.sync.context import MirrorContext
 from packrat_core.errors import Refused
-from packrat_core.fs.open import open_regular
+from packrat_core.fs.verified import OtherBytes, read_verified
 from packrat_core.packages.rpm.header import walk
 from packrat_core.packages.rpm.payload import check_payload
 from packrat_core.packages.rpm.signatures import read_signatures
@@ -78,17 +77,18 @@ def recall_signed(
 
 def _read(sha256: str, path: Path, form: Format, key: SigningKey, scratch: Path) -> Fragment | None:
     """Read a signed copy; None where it is not what the database says, or not signed with this key."""
-    with suppress(OSError, Refused), open_regular(path) as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-            return None
-        file.seek(0)
-        front = walk(file)
-        found = {s.data for signatures in read_signatures(front).values() for s in signatures if not s.covers_payload}
-        if not any(verifies_by_family(key, front.header.blob, signature) for signature in found):
-            return None
-        check_payload(file)
-        # The very file that was checked, whatever stands at its path meanwhile.
-        fragment = form.read(Path(f"/proc/self/fd/{file.fileno()}"), scratch)
+
+    def read(path: Path) -> Fragment | None:
+        with path.open("rb") as file:
+            front = walk(file)
+            found = {s.data for listed in read_signatures(front).values() for s in listed if not s.covers_payload}
+            if not any(verifies_by_family(key, front.header.blob, signature) for signature in found):
+                return None
+            check_payload(file)
+        fragment = form.read(path, scratch)
         # The size is that of the copy. That of the package file is not needed where another file stands in its place.
         return replace(fragment, products=(Product("", sha256, fragment.size),))
+
+    with suppress(OSError, Refused, OtherBytes):
+        return read_verified(path, sha256, read)
     return None

@@ -2,12 +2,12 @@
 
 import tempfile
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from packrat_agent.formats.interface import Format, Treatment
 from packrat_agent.formats.record_names import published_name
@@ -26,6 +26,9 @@ from packrat_agent.model.tree import LiveFile
 from packrat_agent.sync.plan import published_before
 from packrat_core.errors import PackratError, Refused
 from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.verified import OtherBytes, read_verified
+
+T = TypeVar("T")
 
 _THREADS = 2
 
@@ -162,26 +165,37 @@ def _read_all(
 ) -> dict[str, Fragment]:
     once = list({placement.file.sha256: placement for placement in placements}.values())
 
-    def read(placement: Placement) -> Fragment | str:
-        path = material.staged.get(placement.file.sha256, material.root / placement.path)
-        try:
-            return _read(path, form, signer, material.staging)
-        except (Refused, OSError) as error:
-            return str(error)
+    def source(placement: Placement) -> tuple[Path, str]:
+        sha256 = placement.file.sha256
+        return material.staged.get(sha256, material.root / placement.path), sha256
+
+    def sign(placement: Placement) -> Product | str | OtherBytes | None:
+        return _caught(lambda: sign_package(*source(placement), material.staging, signer) if signer else None)
+
+    def read(placement: Placement, signed: Product | str | OtherBytes | None) -> Fragment | str | OtherBytes:
+        if isinstance(signed, str | OtherBytes):
+            return signed
+        return _caught(lambda: _read(*source(placement), signed, form, material.staging))
 
     if signer is not None and len(once) > 1:
-        # gpg is a process of its own, so that two threads use two processors.
+        # gpg is a process of its own, so that two threads use two processors. All are signed before the first one is
+        # read: what was written a moment ago has to be waited for (see `read_verified`).
         with ThreadPoolExecutor(_THREADS) as threads:
-            results = list(threads.map(read, once))
+            results = list(threads.map(read, once, list(threads.map(sign, once))))
     else:
-        results = [read(placement) for placement in once]
+        results = [read(placement, sign(placement)) for placement in once]
     fresh = {}
     reasons = {}
+    changed = {}
     for placement, result in zip(once, results, strict=True):
         if isinstance(result, str):
             reasons[placement.file.sha256] = result
+        elif isinstance(result, OtherBytes):
+            changed[placement.file.sha256] = str(result)
         else:
             fresh[placement.file.sha256] = result
+    # The package file is not at fault.
+    made.failed += [Refusal(p.file, changed[p.file.sha256]) for p in placements if p.file.sha256 in changed]
     made.unreadable = [Refusal(p.file, reasons[p.file.sha256]) for p in placements if p.file.sha256 in reasons]
     made.unneeded = [
         staged
@@ -196,11 +210,29 @@ def _size_of(path: Path) -> int:
         return path.lstat().st_size
 
 
-def _read(path: Path, form: Format, signer: PackageSigner | None, staging: Path) -> Fragment:
-    signed = None if signer is None else sign_package(path, staging, signer)
-    if signed is None:
+def _caught(step: Callable[[], T]) -> T | str | OtherBytes:
+    """Take a step; gives why its file can't be used, or that it has other bytes than its record says."""
+    try:
+        return step()
+    except OtherBytes as error:
+        return error
+    except (Refused, OSError) as error:
+        return str(error)
+
+
+def _read(path: Path, sha256: str, signed: Product | None, form: Format, staging: Path) -> Fragment:
+    """Read a package file, or its signed copy.
+
+    What is read stands in signed indexes, so nothing is taken from bytes that were not hashed here.
+    """
+
+    def read(path: Path) -> Fragment:
         return form.read(path, staging)
-    return replace(form.read(staging / signed.sha256, staging), products=(signed,), size=path.lstat().st_size)
+
+    if signed is None:
+        return read_verified(path, sha256, read)
+    fragment = read_verified(staging / signed.sha256, signed.sha256, read)
+    return replace(fragment, products=(signed,), size=path.lstat().st_size)
 
 
 def _disagreement(placement: Placement, form: Format, fragment: Fragment, material: Material) -> str | None:

@@ -212,7 +212,7 @@ def _note(build: Build, made: Made) -> None:
     # Live files have a backup already.
     waiting = {item.file.sha256 for item in build.wanted_files if item.state is not FileState.LIVE}
     read_before = {sha256: fragment for sha256, fragment in build.fragments.items() if sha256 in waiting}
-    keep(build.context.root, source, read_before | made.fresh)
+    keep(build.context.root, source, build.store.fragments, read_before | made.fresh)
     wanted.refuse(repo, made.unreadable, unreadable=True)
     wanted.refuse(repo, made.disagreeing)
     wrong_bytes = [sha for sha, error in build.fetched.failed.items() if isinstance(error, ServerBroken)]

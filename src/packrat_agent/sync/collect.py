@@ -14,7 +14,7 @@ from packrat_agent.model.paths import path_in_root
 from packrat_agent.publish.claim import check_mounted
 from packrat_agent.publish.gc import collect_garbage, remove_empty_directories
 from packrat_agent.state.facts import TakeoverUnderWay
-from packrat_agent.state.fragment_backup import drop
+from packrat_agent.state.fragment_backup import tidy, write_missing
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.sync.belongings import owned_last, take_for_withdrawn, without_needed
 from packrat_agent.sync.context import MirrorContext, Summary
@@ -58,9 +58,15 @@ async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[
             async with publishing:
                 removed += await in_thread(_collect_untracked, context, portion)
     async with publishing:
-        await in_thread(_tidy_up, context, seen)
+        missing = await in_thread(_tidy_up, context, seen, summary.is_whole)
         if not (summary.errors or summary.rejected):
             await in_thread(store.facts.drop, TakeoverUnderWay)
+    for source, sha256s in missing.items():
+        for portion in _portions(sha256s):
+            async with publishing:
+                await in_thread(write_missing, context.root, source, store.fragments, portion)
+    # Nobody waits for the signature: it changes nothing in the live tree.
+    await in_thread(context.seals.seal, _sources(context), summary.is_whole)
     return removed
 
 
@@ -111,12 +117,16 @@ def _is_in_use(context: MirrorContext) -> Callable[[str], bool]:
     return lambda path: path.startswith(directories)
 
 
-def _tidy_up(context: MirrorContext, seen: Look) -> None:
+def _tidy_up(context: MirrorContext, seen: Look, is_whole: bool) -> dict[FragmentSource, list[str]]:
     store, root = context.store, context.root
     remove_empty_directories(root, seen.found.empty, context.kept)
     clear_staging(context.staging, store.wanted.awaited(), context.turns.is_working)
-    repos = [repo for repo in store.wanted.repos() if repo.kind in FORMATS]
-    sources = {context.source_of(FORMATS[repo.kind], repo) for repo in repos}
-    sources |= {FragmentSource(form.kind, form.fragment_version) for form in FORMATS.values()}
+    sources = _sources(context)
     store.fragments.forget_unneeded(sources)
-    drop(root, store.wanted.hashes(), sources)
+    return tidy(root, store.fragments, sources, removes=is_whole)
+
+
+def _sources(context: MirrorContext) -> set[FragmentSource]:
+    repos = [repo for repo in context.store.wanted.repos() if repo.kind in FORMATS]
+    unsigned = {FragmentSource(form.kind, form.fragment_version) for form in FORMATS.values()}
+    return unsigned | {context.source_of(FORMATS[repo.kind], repo) for repo in repos}

@@ -18,6 +18,7 @@ from packrat_agent.state.store import Store
 from packrat_agent.sync.fault_log import FaultLog
 from packrat_agent.sync.last_renders import LastRenders
 from packrat_agent.sync.removals import RemovalLimits
+from packrat_agent.sync.sealed_list import Seals
 from packrat_agent.sync.turns import Turns
 
 Progress = Callable[[str, int, int], None]
@@ -56,6 +57,7 @@ class MirrorContext:
     removals: RemovalLimits
     retention: Retention
     last_renders: LastRenders
+    seals: Seals
     kept: frozenset[str] = frozenset()
     dry_run: bool = False
     takeover: Takeover | None = None
@@ -154,6 +156,11 @@ class Summary:
     notes: list[str] = field(default_factory=list)
     unremembered: bool = False
     seconds: float = 0.0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every repository was synced, so that the state database knows all that is wanted."""
+        return not (self.errors or self.rejected or any(sync.held for sync in self.syncs))
 
     @property
     def complete(self) -> bool:

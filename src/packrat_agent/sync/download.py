@@ -4,9 +4,10 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -17,6 +18,7 @@ from packrat_core.backoff import BackOff
 from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerUnavailable, TooLarge
 from packrat_core.failpoints import done
 from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.links import open_directory, remove_any
 from packrat_core.fs.open import open_regular, open_to_resume
 
 _READ_BYTES = 1 << 20
@@ -173,26 +175,35 @@ def _find_parts(placement: KnownPlacement, plan: Plan, staging: Path, root: Path
 
 def _find_local(sha256: str, source_path: str | None, staging: Path, root: Path) -> Path | None:
     target = staging / sha256
-    with as_disk_error("read", target):
-        if os.path.lexists(target):
-            # A crash may have left a damaged file, so verify before use.
+    if os.path.lexists(target):
+        # A crash may have left a damaged file, and anybody anything, so verify before use.
+        with suppress(OSError):
             if _is_of(sha256, target):
                 return target
-            target.unlink()
+        remove_any(target)
     if source_path is None:
         return None
-    source = root / source_path
+    parent, _, name = source_path.rpartition("/")
     # A copy in the tree is only an optimization: if it can't be used, the file is downloaded.
-    with suppress(OSError):
-        if _is_of(sha256, source):
-            link_or_copy(source, target)
-            return target
+    with suppress(OSError), open_directory(root, parent, crosses_mounts=True) as directory:
+        source = Path(f"/proc/self/fd/{directory}/{name}")
+        with open_regular(source) as file:
+            if _has_digest(file, sha256):
+                link_or_copy(source, target)
+                # Another file may have taken the name since the hash.
+                if os.path.samestat(target.lstat(), os.fstat(file.fileno())) or _is_of(sha256, target):
+                    return target
+                remove_any(target)
     return None
 
 
 def _is_of(sha256: str, path: Path) -> bool:
     with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        return _has_digest(file, sha256)
+
+
+def _has_digest(file: BufferedReader, sha256: str) -> bool:
+    return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
 
 @dataclass(slots=True)
@@ -218,7 +229,7 @@ class _Source:
         path = staging / f"{file.sha256}.part"
         with as_disk_error("write", path):
             output = open_to_resume(path)
-        with output:
+        with _closing(output, path):
             part = _Part(output, path)
             with as_disk_error("read", path):
                 if os.fstat(output.fileno()).st_size:
@@ -305,6 +316,20 @@ class _Source:
 def _started_at() -> float:
     """Say when this machine started, in epoch seconds."""
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@contextmanager
+def _closing(output: BinaryIO, path: Path) -> Iterator[None]:
+    """Close a file at the end; what a full disk could not take is written, and fails, once more then.
+
+    Raises:
+        DiskError: It can't be written.
+    """
+    try:
+        yield
+    finally:
+        with as_disk_error("write", path):
+            output.close()
 
 
 class _Part:

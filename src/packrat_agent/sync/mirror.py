@@ -25,6 +25,7 @@ from packrat_agent.sync.kept_key import note_keys
 from packrat_agent.sync.last_renders import LastRenders
 from packrat_agent.sync.removals import RemovalLimits
 from packrat_agent.sync.roll_forward import roll_forward_all
+from packrat_agent.sync.sealed_list import Sealer, Seals
 from packrat_agent.sync.shared_downloads import SharedDownloads
 from packrat_agent.sync.staging import find_left_over
 from packrat_agent.sync.turns import Turns
@@ -140,6 +141,10 @@ def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> M
         signature_api=_signature_api(mirror),
         grace_s=mirror.grace_period_s,
     )
+    secret = mirror.state_db.with_name(f"{mirror.state_db.name}.secret")
+    sealer = Sealer(keys.main.key if keys.main is not None else None, secret)
+    seals = Seals(mirror.root_dir, store, sealer, config.packrat.name)
+    seals.restore_names()
     return MirrorContext(
         config=config,
         store=store,
@@ -152,6 +157,7 @@ def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> M
         removals=RemovalLimits(mirror.max_removals_percent, float(mirror.full_sync_interval_s)),
         retention=Retention(mirror.index_grace_period_s, mirror.grace_period_s, mirror.keep_generations),
         last_renders=LastRenders(),
+        seals=seals,
         kept=kept_paths(mirror.root_dir, mirror.keep_files),
         dry_run=dry_run,
         takeover=_read_takeover(store),

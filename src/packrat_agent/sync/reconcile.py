@@ -86,7 +86,7 @@ def _recall(
 ) -> dict[str, Fragment]:
     """Read the fragments that a lost state database, or one of the original agent's, leaves to be found elsewhere."""
     unread = find_unread(wanted_files, fragments)
-    found = recall(context.root, context.source_of(form, repo), unread)
+    found = recall(context.root, context.source_of(form, repo), unread, context.seals.backups)
     return found | recall_signed(context, repo, form, unread - found.keys(), order.untracked)
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from packrat_core.fs.disk_errors import as_disk_error
-from packrat_core.fs.links import ensure_directory
+from packrat_core.fs.links import ensure_directory, open_directory
 
 _FILE = re.compile(r"[0-9a-f]{64}(\.part)?")
 
@@ -78,17 +78,19 @@ def clear_staging(staging: Path, keep: Collection[str], is_working: Callable[[st
     Raises:
         DiskError: The staging directory can't be read.
     """
+    root, top = staging.parents[1], f"{staging.parent.name}/{staging.name}"
     with as_disk_error("clean", staging):
-        for directory in (staging, *_directories(staging)):
-            if is_working(directory.name.partition("-")[2]):
+        for directory in ("", *(f"/{path.name}" for path in _directories(staging))):
+            if is_working(directory.partition("-")[2]):
                 continue
-            for entry in os.scandir(directory):
-                if entry.name.removesuffix(".part") not in keep:
-                    with suppress(IsADirectoryError, PermissionError):
-                        Path(entry.path).unlink()
-            with suppress(OSError):
-                if directory != staging:
-                    directory.rmdir()
+            with suppress(FileNotFoundError, NotADirectoryError), open_directory(root, top + directory) as descriptor:
+                for entry in os.scandir(descriptor):
+                    if entry.name.removesuffix(".part") not in keep:
+                        with suppress(IsADirectoryError, PermissionError):
+                            os.unlink(entry.name, dir_fd=descriptor)
+            if directory:
+                with suppress(OSError), open_directory(root, top) as descriptor:
+                    os.rmdir(directory[1:], dir_fd=descriptor)
 
 
 def _directories(staging: Path) -> list[Path]:

@@ -150,7 +150,7 @@ class FullSyncs:
 
     def _take_confirmed(self) -> None:
         """Add what the operator confirmed to what was confirmed for a full sync that could not begin."""
-        taken = take_confirmed(self._context.root)
+        taken = take_confirmed(self._context.config.mirror.state_db)
         before = self._confirmed
         self._confirmed = Confirmed(before.removals or taken.removals, before.clock or taken.clock)
 

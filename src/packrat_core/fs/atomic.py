@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from packrat_core.fs.disk_errors import as_disk_error
-from packrat_core.fs.links import remove_tree
+from packrat_core.fs.links import open_directory, remove_tree
 
 _WRITE_BYTES = 256 * 1024
 """Small parts of a file are gathered to writes of this size."""
@@ -40,18 +40,31 @@ def write_new(path: Path, *parts: bytes, mode: int = 0o644) -> None:
             os.fsync(file.fileno())
 
 
-def replace(source: Path, target: Path) -> None:
+def replace(source: Path, target: Path, below: Path | None = None) -> None:
     """Rename `source` to `target` in one step; a file, link or directory at the target is replaced.
+
+    Args:
+        source: What is renamed.
+        target: Its new path.
+        below: A directory above `target`; a link in the way from there is not followed. None: links are followed.
 
     Raises:
         DiskError: It can't be renamed.
     """
     with as_disk_error("publish", target):
         try:
-            source.replace(target)
+            _rename(source, target, below)
         except IsADirectoryError:
             remove_tree(target)
-            source.replace(target)
+            _rename(source, target, below)
         # Where both are names of one inode, rename(2) does nothing and leaves the source.
         with suppress(FileNotFoundError):
             source.unlink()
+
+
+def _rename(source: Path, target: Path, below: Path | None) -> None:
+    if below is None:
+        source.replace(target)
+        return
+    with open_directory(below, str(target.parent.relative_to(below))) as directory:
+        os.rename(source, target.name, dst_dir_fd=directory)

@@ -5,13 +5,18 @@ what it points to stays as it is:
 
     ensure_directory(root, "apt/pool")   # a link named `apt` is replaced by a directory
     remove_tree(root / "apt")            # a link below it is unlinked
+    with open_directory(root, "apt") as directory:
+        os.unlink("name", dir_fd=directory)   # a link that takes the place of `apt` meanwhile changes nothing
 """
 
+import errno
 import hashlib
 import os
+import shutil
 import stat
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 
 from packrat_core.fs.disk_errors import as_disk_error
 
@@ -37,6 +42,33 @@ def ensure_directory(root: Path, relative: str) -> Path:
     return directory
 
 
+@contextmanager
+def open_directory(root: Path, relative: str, *, crosses_mounts: bool = False) -> Iterator[int]:
+    """Open the directory `relative` below `root`, to work in it by its descriptor whatever becomes of its path.
+
+    Args:
+        root: A directory.
+        relative: What is opened; '' or `.` for `root` itself.
+        crosses_mounts: Whether it may be of another filesystem, such as to read there.
+
+    Raises:
+        OSError: It does not exist; a part of it is a link, not a directory or, without `crosses_mounts`, of another
+            filesystem.
+    """
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        device = os.fstat(descriptor).st_dev
+        for part in PurePosixPath(relative).parts:
+            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = below
+            if not crosses_mounts and os.fstat(descriptor).st_dev != device:
+                raise OSError(errno.EXDEV, "is another filesystem", str(root / relative))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def remove_tree(path: Path) -> None:
     """Remove a directory and everything below it.
 
@@ -44,25 +76,39 @@ def remove_tree(path: Path) -> None:
         DiskError: Something below it can't be removed.
     """
     with as_disk_error("remove", path):
-        for entry in os.scandir(path):
-            if entry.is_dir(follow_symlinks=False):
-                remove_tree(Path(entry.path))
-            else:
-                Path(entry.path).unlink()
-        path.rmdir()
+        shutil.rmtree(path)
 
 
-def change_mode(path: Path, choose: Callable[[int], int | None]) -> None:
+def remove_any(path: Path) -> None:
+    """Remove what stands at a path, if anything does; a link is unlinked, a directory goes with everything below it.
+
+    Raises:
+        DiskError: It can't be removed.
+    """
+    with as_disk_error("remove", path):
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return
+        except (IsADirectoryError, PermissionError):
+            # A directory gives EISDIR on Linux, EPERM by POSIX.
+            if not stat.S_ISDIR(path.lstat().st_mode):
+                raise
+            remove_tree(path)
+
+
+def change_mode(path: Path | str, choose: Callable[[int], int | None], directory: int | None = None) -> None:
     """Set the permissions of a file or directory.
 
     Args:
         path: What to change; a link that replaces it meanwhile is not followed.
+        directory: The descriptor of the directory that `path` is a name in; None for a path as usual.
         choose: Maps the present mode, file type included, to the permissions to set, or to None to leave them.
 
     Raises:
         OSError: It does not exist, or belongs to another user.
     """
-    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW, dir_fd=directory)
     try:
         wanted = choose(os.fstat(descriptor).st_mode)
         if wanted is not None:

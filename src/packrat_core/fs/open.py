@@ -6,8 +6,14 @@ A link could lead out of the directory, and opening a named pipe could wait fore
 import errno
 import os
 import stat
-from io import BufferedRandom, BufferedReader
+from contextlib import suppress
+from io import BufferedRandom, BufferedReader, BufferedWriter
 from pathlib import Path
+
+from packrat_core.fs.links import remove_any
+
+_NO_REGULAR_FILE = (errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENXIO)
+"""What opening a pipe, a device, a directory, a link or a socket gives."""
 
 
 def open_regular(path: Path) -> BufferedReader:
@@ -34,12 +40,36 @@ def read_regular(path: Path, limit: int) -> bytes:
 
 
 def open_to_resume(path: Path) -> BufferedRandom:
-    """Open a regular file to read and write, and make it where it does not exist.
+    """Open a regular file to read and write; it is made where it does not exist, and anew where it isn't ours alone.
 
     Raises:
-        OSError: It can't be opened, or is not a regular file.
+        OSError: It can't be opened or made.
+        DiskError: What stands there can't be removed.
     """
-    return os.fdopen(_open(path, os.O_RDWR | os.O_CREAT), "r+b")
+    with suppress(FileNotFoundError):
+        try:
+            file = os.fdopen(_open(path, os.O_RDWR), "r+b")
+        except OSError as error:
+            if error.errno not in _NO_REGULAR_FILE:
+                raise
+        else:
+            # What is written into a file with another name shows there, too, and that may be outside the directory.
+            if os.fstat(file.fileno()).st_nlink == 1:
+                return file
+            file.close()
+    remove_any(path)
+    return os.fdopen(_open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL), "r+b")
+
+
+def open_new(path: Path) -> BufferedWriter:
+    """Make a file and open it to write; what stands there is removed, and what that points to stays.
+
+    Raises:
+        OSError: It can't be made.
+        DiskError: What stands there can't be removed.
+    """
+    remove_any(path)
+    return os.fdopen(_open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb")
 
 
 def _open(path: Path, flags: int) -> int:

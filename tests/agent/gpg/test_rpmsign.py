@@ -13,8 +13,10 @@ from packrat_agent.gpg.keyring import find_key, warn
 from packrat_agent.gpg.rpmsign import PackageSigner, sign_package
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_core.errors import Refused, SigningError
+from packrat_core.fs.verified import OtherBytes
 from packrat_demo.build_rpm import Rpm, write_rpm
 from support.keys import Key, end_gpg_agent, make_key
+from support.rpm_signatures import sha256_of
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def test_the_same_package_gives_the_same_bytes(hello: Path, tmp_path: Path, sign
     results = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        results.append(sign_package(hello, tmp_path / name, PackageSigner(signer)))
+        results.append(sign_package(hello, sha256_of(hello), tmp_path / name, PackageSigner(signer)))
     first, second = results
     assert first is not None
     assert second is not None
@@ -45,36 +47,46 @@ def test_the_same_package_gives_the_same_bytes(hello: Path, tmp_path: Path, sign
 
 
 def test_a_package_that_carries_our_signature_is_left_alone(hello: Path, tmp_path: Path, signer: SigningKey) -> None:
-    signed = sign_package(hello, tmp_path, PackageSigner(signer))
+    signed = sign_package(hello, sha256_of(hello), tmp_path, PackageSigner(signer))
     assert signed is not None
-    assert sign_package(tmp_path / signed.sha256, tmp_path, PackageSigner(signer)) is None
+    copy = tmp_path / signed.sha256
+    assert sign_package(copy, sha256_of(copy), tmp_path, PackageSigner(signer)) is None
 
 
 def test_a_forged_signature_with_our_id_does_not_count(hello: Path, tmp_path: Path, signer: SigningKey) -> None:
-    signed = sign_package(hello, tmp_path, PackageSigner(signer))
+    signed = sign_package(hello, sha256_of(hello), tmp_path, PackageSigner(signer))
     assert signed is not None
     forged = tmp_path / "forged.rpm"
     forged.write_bytes((tmp_path / signed.sha256).read_bytes().replace(b"for trying out", b"for crying out"))
     # Not taken for signed; and nothing is signed whose own digests are wrong.
     with pytest.raises(Refused, match="damaged"):
-        sign_package(forged, tmp_path, PackageSigner(signer))
+        sign_package(forged, sha256_of(forged), tmp_path, PackageSigner(signer))
+
+
+def test_other_bytes_than_those_of_the_record_are_not_signed(hello: Path, tmp_path: Path, signer: SigningKey) -> None:
+    """Somebody may have put another package there since the download was checked; gpg is not even asked."""
+    without = replace(signer, home=tmp_path / "no-keyring")
+    with pytest.raises(OtherBytes):
+        sign_package(hello, "0" * 64, tmp_path, PackageSigner(without))
+    with pytest.raises(SigningError):
+        sign_package(hello, sha256_of(hello), tmp_path, PackageSigner(without))
 
 
 def test_a_key_that_expired_signs_nothing(hello: Path, tmp_path: Path, signer: SigningKey) -> None:
     expired = replace(signer, expires=datetime.now(UTC) - timedelta(seconds=1))
     with pytest.raises(SigningError, match="expired"):
-        sign_package(hello, tmp_path, PackageSigner(expired))
+        sign_package(hello, sha256_of(hello), tmp_path, PackageSigner(expired))
 
 
 def test_a_locked_key_is_told_at_once(hello: Path, tmp_path: Path, locked: tuple[SigningKey, Path]) -> None:
     signer, _ = locked
     with pytest.raises(SigningError, match="locked"):
-        sign_package(hello, tmp_path, PackageSigner(replace(signer, passphrase_file=None)))
+        sign_package(hello, sha256_of(hello), tmp_path, PackageSigner(replace(signer, passphrase_file=None)))
     assert not list(tmp_path.glob("signing-*"))
 
 
 def test_a_passphrase_file_opens_it(hello: Path, tmp_path: Path, locked: tuple[SigningKey, Path]) -> None:
-    assert sign_package(hello, tmp_path, PackageSigner(locked[0])) is not None
+    assert sign_package(hello, sha256_of(hello), tmp_path, PackageSigner(locked[0])) is not None
 
 
 def test_an_expiry_that_was_extended_does_not_change_the_bytes(hello: Path, tmp_path: Path) -> None:
@@ -82,11 +94,15 @@ def test_an_expiry_that_was_extended_does_not_change_the_bytes(hello: Path, tmp_
     made = make_key(tmp_path / "k", "Extended <e@example.com>")
     try:
         now = datetime.now(UTC)
-        before = sign_package(hello, tmp_path, PackageSigner(find_key(made.fingerprint, made.home, None, now)))
+        before = sign_package(
+            hello, sha256_of(hello), tmp_path, PackageSigner(find_key(made.fingerprint, made.home, None, now))
+        )
         subprocess.run(
             ["gpg", "--homedir", made.home, "--batch", "--quick-set-expire", made.fingerprint, "2y"], check=True
         )
-        after = sign_package(hello, tmp_path, PackageSigner(find_key(made.fingerprint, made.home, None, now)))
+        after = sign_package(
+            hello, sha256_of(hello), tmp_path, PackageSigner(find_key(made.fingerprint, made.home, None, now))
+        )
         assert before is not None
         assert after is not None
         assert before.sha256 == after.sha256
@@ -99,7 +115,7 @@ def test_what_is_no_rpm_is_the_packages_fault(tmp_path: Path, signer: SigningKey
     path = tmp_path / "bad.rpm"
     path.write_bytes(data)
     with pytest.raises(Refused):
-        sign_package(path, tmp_path, PackageSigner(signer))
+        sign_package(path, sha256_of(path), tmp_path, PackageSigner(signer))
 
 
 def test_a_key_that_old_clients_refuse_is_warned_of(signer: SigningKey) -> None:

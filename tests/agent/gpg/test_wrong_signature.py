@@ -15,6 +15,7 @@ from packrat_agent.model.tree import SignatureForm
 from packrat_core.errors import SigningError
 from packrat_demo.build_rpm import Rpm, write_rpm
 from support.keys import Key
+from support.rpm_signatures import sha256_of
 
 _WRAPPER = """#!/usr/bin/env python3
 import os, subprocess, sys
@@ -75,4 +76,4 @@ def test_an_rpm_with_a_wrong_signature_is_refused(
     (tmp_path / "bin").mkdir()
     _spoil(_SIGNS_OTHER_DATA, tmp_path / "bin", monkeypatch)
     with pytest.raises(SigningError, match="does not verify"):
-        sign_package(rpm, tmp_path, PackageSigner(signer))
+        sign_package(rpm, sha256_of(rpm), tmp_path, PackageSigner(signer))

@@ -19,6 +19,7 @@ from packrat_agent.state.facts import (
     RefusedConfig,
     RepoHealth,
     ScanProgress,
+    SealedList,
     ServerHealth,
     Started,
     SteadyTime,
@@ -27,7 +28,7 @@ from packrat_agent.state.facts import (
 )
 from packrat_agent.state.store import Store
 
-# As version 0.1.0 wrote them; `records` and `steady_time` came later.
+# As version 0.1.0 wrote them; `records`, `sealed` and `steady_time` came later.
 OLD: dict[str, tuple[dict[str, object], Fact]] = {
     "started": ({"pid": 7, "host": "h", "at": 1.5, "version": "0.1.0"}, Started(7, "h", 1.5, "0.1.0")),
     "server": (
@@ -45,6 +46,7 @@ OLD: dict[str, tuple[dict[str, object], Fact]] = {
         LastFullSync(1.0, 2.0, 1.0, 3, 4, 5, 6, True),
     ),
     "takeover": ({"began": 6.5, "original": "/s.original"}, TakeoverUnderWay(6.5, "/s.original")),
+    "sealed": ({"text": "a", "file": "b", "by": "c"}, SealedList("a", "b", "c")),
     "scan": ({"began": 1.0, "files": 2, "bytes": 3, "of_files": 4}, ScanProgress(1.0, 2, 3, 4)),
     "records": ({"since": 6.5, "server": "http://x"}, TrustedRecords(6.5, "http://x")),
     "steady_time": (

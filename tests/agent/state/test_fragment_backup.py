@@ -1,10 +1,12 @@
-"""keepsake: what was made of a file comes back whole or not at all, and leads nowhere else."""
+"""Fragment backups: one comes back whole and sealed, or not at all, and leads nowhere else."""
 
+import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packrat_agent.model.entries import Fragment, Product
-from packrat_agent.state.fragment_backup import MADE_DIR, _checksum, drop, keep, recall
+from packrat_agent.model.records import PackageFile, Repo, Wanted
+from packrat_agent.state.fragment_backup import MADE_DIR, keep, recall, tidy, write_missing
 from packrat_agent.state.fragments import FragmentSource
+from packrat_agent.state.store import Store
+from packrat_core.errors import DiskError
 
 SHA, OTHER = "a" * 64, "b" * 64
 YUM = FragmentSource("yum", 1, "F" * 40)
@@ -23,72 +28,204 @@ BLOBS = (Product("blobs/sha256:" + "d" * 64, "d" * 64, 0), Product("a", "e" * 64
 IMAGE = Fragment(b"", "web", "1", "all", BLOBS, size=9)
 
 
-def place(root: Path, source: FragmentSource = YUM, sha256: str = SHA) -> Path:
-    return root / MADE_DIR / f"{source.kind}-{source.version}-{source.signer or 'none'}" / f"{sha256}.json"
+def a_file(sha256: str = SHA) -> PackageFile:
+    return PackageFile(f"/f/{sha256[:4]}", "hello", "rhel9", "1.0-1", "rpm", "x86_64", "/files/x.rpm", "x.rpm", sha256)
 
 
-def recalled(root: Path, source: FragmentSource = YUM) -> Fragment | None:
-    return recall(root, source, [SHA]).get(SHA)
+@dataclass(slots=True)
+class Tree:
+    """root_dir and the state database of a repository that wants two package files."""
+
+    root: Path
+    store: Store
+
+    def want(self, *sha256s: str) -> None:
+        files = tuple(map(a_file, sha256s))
+        self.store.wanted.remember_wanted("yum-dev", Wanted(frozenset(f.uri for f in files), files, ()), None)
+
+    def keep(self, fragment: Fragment = SIGNED, *sha256s: str, source: FragmentSource = YUM) -> None:
+        read = dict.fromkeys(sha256s or (SHA,), fragment)
+        self.store.fragments.save(source, read)
+        keep(self.root, source, self.store.fragments, read)
+
+    def sealed(self, source: FragmentSource) -> Mapping[str, str]:
+        return {sha256: digest for sha256, digest in self.store.fragments.backups(source).items() if digest}
+
+    def tidy(self, *, removes: bool = True) -> None:
+        for source, missing in tidy(self.root, self.store.fragments, [YUM], removes=removes).items():
+            write_missing(self.root, source, self.store.fragments, missing)
+
+    def recalled(self, source: FragmentSource = YUM) -> Fragment | None:
+        return recall(self.root, source, [SHA], self.sealed).get(SHA)
+
+    def place(self, source: FragmentSource = YUM, sha256: str = SHA) -> Path:
+        return self.root / MADE_DIR / source.label / f"{sha256}.json"
+
+    def backups(self) -> list[str]:
+        return sorted(str(p.relative_to(self.root / MADE_DIR)) for p in self.root.rglob("*") if p.is_file())
+
+
+@contextmanager
+def a_tree(directory: Path) -> Iterator[Tree]:
+    (directory / "root").mkdir()
+    tree = Tree(directory / "root", Store(directory / "state.db"))
+    tree.store.wanted.save_repos([Repo("yum-dev", "", "yum-dev", "yum", ())])
+    tree.want(SHA, OTHER)
+    try:
+        yield tree
+    finally:
+        tree.store.close()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Iterator[Tree]:
+    with a_tree(tmp_path) as made:
+        yield made
 
 
 @pytest.mark.parametrize("fragment", [SIGNED, IMAGE])
-def test_what_is_kept_comes_back(tmp_path: Path, fragment: Fragment) -> None:
-    keep(tmp_path, YUM, {SHA: fragment})
-    assert recalled(tmp_path) == fragment
-    assert [path.name for path in place(tmp_path).parent.iterdir()] == [f"{SHA}.json"]
-    assert recall(tmp_path, YUM, [OTHER]) == {}
+def test_what_is_kept_comes_back(tree: Tree, fragment: Fragment) -> None:
+    tree.keep(fragment)
+    assert tree.recalled() == fragment
+    assert [path.name for path in tree.place().parent.iterdir()] == [f"{SHA}.json"]
+    assert recall(tree.root, YUM, [OTHER], tree.sealed) == {}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=200), st.text(max_size=20), st.integers(0, 2**60))
 def test_any_body_and_any_text_comes_back(body: bytes, text: str, size: int) -> None:
-    with tempfile.TemporaryDirectory() as root:
+    with tempfile.TemporaryDirectory() as directory, a_tree(Path(directory)) as tree:
         fragment = Fragment(body, text, text, text, (Product("", "c" * 64, size),), size=size)
-        keep(Path(root), YUM, {SHA: fragment})
-        assert recall(Path(root), YUM, [SHA]) == {SHA: fragment}
+        tree.keep(fragment)
+        assert tree.recalled() == fragment
 
 
 @pytest.mark.parametrize("source", [replace(YUM, signer=""), replace(YUM, version=2), replace(YUM, kind="docker")])
-def test_it_is_of_one_format_version_and_key(tmp_path: Path, source: FragmentSource) -> None:
-    keep(tmp_path, YUM, {SHA: SIGNED})
-    assert recalled(tmp_path, source) is None
-    keep(tmp_path, source, {SHA: IMAGE})
-    assert recalled(tmp_path, source) == IMAGE
+def test_it_is_of_one_format_version_and_key(tree: Tree, source: FragmentSource) -> None:
+    tree.keep(SIGNED)
+    assert tree.recalled(source) is None
+    # Neither where somebody puts it there.
+    tree.place(source).parent.mkdir()
+    tree.place(source).write_bytes(tree.place().read_bytes())
+    assert tree.recalled(source) is None
+    tree.keep(IMAGE, source=source)
+    assert tree.recalled(source) == IMAGE
 
 
 @pytest.mark.parametrize("products", [(), (Product(".metadata", "c" * 64, 1, beside=True),)])
-def test_what_is_published_itself_needs_no_keepsake(tmp_path: Path, products: tuple[Product, ...]) -> None:
-    keep(tmp_path, YUM, {SHA: replace(SIGNED, products=products)})
-    assert not (tmp_path / MADE_DIR).exists()
+def test_what_is_published_itself_needs_no_backup(tree: Tree, products: tuple[Product, ...]) -> None:
+    tree.keep(replace(SIGNED, products=products))
+    tree.tidy()
+    assert not (tree.root / MADE_DIR).exists()
 
 
-def test_nothing_is_written_twice(tmp_path: Path) -> None:
-    keep(tmp_path, YUM, {SHA: SIGNED})
-    before = place(tmp_path).stat()
-    keep(tmp_path, YUM, {SHA: SIGNED})
-    assert place(tmp_path).stat() == before
+def test_nothing_is_written_twice(tree: Tree) -> None:
+    tree.keep(SIGNED)
+    before = tree.place().stat()
+    tree.keep(SIGNED)
+    assert tree.place().stat() == before
+    assert tree.recalled() == SIGNED
 
 
-def test_only_what_is_still_wanted_stays(tmp_path: Path) -> None:
-    keep(tmp_path, YUM, {SHA: SIGNED, OTHER: SIGNED})
-    keep(tmp_path, replace(YUM, signer=""), {SHA: SIGNED, OTHER: SIGNED})
-    torn = place(tmp_path).with_suffix(".new")
-    torn.write_text("{")
-    (place(tmp_path).parent / "directory").mkdir()
-    drop(tmp_path, {SHA}, [YUM])
-    assert recalled(tmp_path) == SIGNED
-    assert sorted(path.name for path in (tmp_path / MADE_DIR).rglob("*") if path.is_file()) == [f"{SHA}.json"]
-    drop(tmp_path / "nowhere", set(), [YUM])
+def test_what_somebody_put_in_its_place_before_is_replaced(tree: Tree, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("safe")
+    for plant in ("file", "link", "spare"):
+        path = tree.place() if plant != "spare" else tree.place().with_suffix(".new")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        if plant == "file":
+            path.write_text("{}")
+        else:
+            path.symlink_to(victim)
+        tree.keep(SIGNED)
+        assert tree.recalled() == SIGNED
+        assert victim.read_text() == "safe"
 
 
-def alter(path: Path, change: Callable[[dict[str, Any]], object], *, checksum: bool = True) -> None:
-    """Change a keepsake as somebody would who knows how it is made."""
+def test_only_what_is_still_wanted_stays(tree: Tree) -> None:
+    tree.keep(SIGNED, SHA, OTHER)
+    tree.keep(SIGNED, SHA, OTHER, source=replace(YUM, signer=""))
+    tree.place().with_suffix(".new").write_text("{")
+    (tree.place().parent / "directory").mkdir()
+    tree.want(SHA)
+    tree.tidy(removes=False)
+    assert len(tree.backups()) == 5
+    tree.tidy()
+    assert tree.recalled() == SIGNED
+    assert tree.backups() == [f"{YUM.label}/{SHA}.json"]
+    (tree.root / "nowhere").mkdir()
+    assert tidy(tree.root / "nowhere", tree.store.fragments, [], removes=True) == {}
+
+
+def test_what_is_missing_is_written_anew_from_the_state_database(tree: Tree) -> None:
+    tree.keep(SIGNED, SHA, OTHER)
+    tree.place().unlink()
+    tree.tidy()
+    assert tree.recalled() == SIGNED
+    assert len(tree.backups()) == 2
+
+
+def test_backups_of_earlier_versions_are_taken_if_the_state_database_says_the_same(
+    tree: Tree, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tree.keep(SIGNED, SHA, OTHER)
+    before = tree.place().stat()
+    forged = tree.place(sha256=OTHER)
+    alter(forged, lambda record: record.update(name="forged"))
+    # An earlier version has not noted them.
+    tree.store.fragments.note_backups(YUM, {SHA: None, OTHER: None})
+    assert tree.recalled() is None
+    capfd.readouterr()
+    tree.tidy()
+    said = "".join(capfd.readouterr())
+    assert f"{OTHER}.json" in said
+    assert f"{SHA}.json" not in said
+    assert "does not agree" in said
+    assert tree.place().stat() == before
+    assert json.loads(forged.read_text())["name"] == "hello"
+    assert set(tree.sealed(YUM)) == {SHA, OTHER}
+
+
+@pytest.mark.parametrize("swapped", ["made", "source"])
+def test_nothing_is_removed_behind_a_link(tree: Tree, tmp_path: Path, swapped: str) -> None:
+    tree.keep(SIGNED)
+    made = tree.root / MADE_DIR
+    victim = tmp_path / "victim"
+    (victim / "below").mkdir(parents=True)
+    (victim / "file").write_text("safe")
+    (victim / "below" / "file").write_text("safe")
+    swap = made if swapped == "made" else made / YUM.label
+    swap.rename(tmp_path / "aside")
+    swap.symlink_to(victim)
+    tree.tidy()
+    assert (victim / "below" / "file").read_text() == (victim / "file").read_text() == "safe"
+    assert not list(victim.rglob("*.json"))
+    assert tree.recalled() == SIGNED
+
+
+def test_a_directory_that_cannot_be_read_is_told(tree: Tree) -> None:
+    tree.keep(SIGNED)
+    made = tree.root / MADE_DIR
+    if os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    made.chmod(0)
+    try:
+        with pytest.raises(DiskError, match="can't read"):
+            tree.tidy()
+    finally:
+        made.chmod(0o755)
+
+
+def alter(path: Path, change: Callable[[dict[str, Any]], object]) -> str:
+    """Change a backup as somebody would who knows how it is made; gives its SHA-256."""
     record = json.loads(path.read_text())
     change(record)
-    if checksum:
-        record.pop("checksum", None)
-        record["checksum"] = _checksum(record)
-    path.write_text(json.dumps(record))
+    record.pop("checksum", None)
+    checksum = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    data = json.dumps({**record, "checksum": checksum}).encode() + b"\n"
+    path.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -115,41 +252,47 @@ def alter(path: Path, change: Callable[[dict[str, Any]], object], *, checksum: b
         lambda r: r.pop("arch"),
     ],
 )
-def test_what_is_not_as_it_is_written_is_ignored(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    keep(tmp_path, YUM, {SHA: SIGNED})
-    alter(place(tmp_path), lambda record: None)
-    assert recalled(tmp_path) == SIGNED
-    alter(place(tmp_path), change)
-    assert recalled(tmp_path) is None
+def test_what_is_sealed_and_not_as_it_is_written_is_ignored(
+    tree: Tree, change: Callable[[dict[str, Any]], object]
+) -> None:
+    tree.keep(SIGNED)
+    assert alter(tree.place(), lambda record: None) == tree.sealed(YUM)[SHA]
+    assert tree.recalled() == SIGNED
+    sealed = {SHA: alter(tree.place(), change)}
+    assert recall(tree.root, YUM, [SHA], lambda source: sealed) == {}
 
 
-def test_a_flipped_bit_is_seen(tmp_path: Path) -> None:
-    keep(tmp_path, YUM, {SHA: SIGNED})
-    alter(place(tmp_path), lambda record: record.update(name="hellp"), checksum=False)
-    assert recalled(tmp_path) is None
+def test_a_changed_backup_is_not_believed_though_its_checksum_is_right(tree: Tree) -> None:
+    tree.keep(SIGNED)
+    alter(tree.place(), lambda record: record.update(name="hellp"))
+    assert tree.recalled() is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.one_of(st.binary(max_size=80), st.integers(0, 300)))
 def test_torn_files_and_nonsense_are_ignored(data: bytes | int) -> None:
-    with tempfile.TemporaryDirectory() as root:
-        keep(Path(root), YUM, {SHA: SIGNED})
-        path = place(Path(root))
+    with tempfile.TemporaryDirectory() as directory, a_tree(Path(directory)) as tree:
+        tree.keep(SIGNED)
+        path = tree.place()
         whole = path.read_bytes()
-        path.write_bytes(whole[:data] if isinstance(data, int) else data)
-        assert recalled(Path(root)) is None or path.read_bytes().strip() == whole.strip()
+        torn = whole[:data] if isinstance(data, int) else data
+        path.write_bytes(torn)
+        assert tree.recalled() == (SIGNED if torn == whole else None)
+        sealed = {SHA: hashlib.sha256(torn).hexdigest()}
+        assert torn.strip() == whole.strip() or recall(tree.root, YUM, [SHA], lambda source: sealed) == {}
 
 
-def test_links_pipes_and_nests_are_ignored(tmp_path: Path) -> None:
-    keep(tmp_path, YUM, {SHA: SIGNED})
-    path = place(tmp_path)
+def test_links_pipes_and_nests_are_ignored(tree: Tree, tmp_path: Path) -> None:
+    tree.keep(SIGNED)
+    path = tree.place()
     aside = tmp_path / "aside"
     path.rename(aside)
     path.symlink_to(aside)
-    assert recalled(tmp_path) is None
+    assert tree.recalled() is None
     path.unlink()
     os.mkfifo(path)
-    assert recalled(tmp_path) is None
+    assert tree.recalled() is None
     path.unlink()
     path.write_text("[" * 100_000)
-    assert recalled(tmp_path) is None
+    sealed = {SHA: hashlib.sha256(path.read_bytes()).hexdigest()}
+    assert recall(tree.root, YUM, [SHA], lambda source: sealed) == {}

@@ -108,8 +108,9 @@ def test_what_a_sync_remembers_was_read(store: Store) -> None:
 
 def test_a_mark_is_of_the_lists_and_makes_no_record_another_one(store: Store) -> None:
     yanked = replace(a_file(1), yanked=True)
-    store.wanted.remember_wanted(REPO, Wanted(frozenset({"/f/1", "/f/2"}), (yanked, a_file(2)), ()), None)
-    assert not store.record_reads.note(REPO, [a_file(1), a_file(2)], NOW + 10)
+    wanted = Wanted(frozenset({"/f/1", "/f/2"}), (yanked, a_file(2)), (), frozenset({"/f/1"}))
+    store.wanted.remember_wanted(REPO, wanted, None)
+    assert store.record_reads.note(REPO, [a_file(1), a_file(2)], NOW + 10) == Noted(new=0, differs=False)
     store.record_reads.confirm(REPO, [a_file(1)], NOW + 20)
     assert unread(store) == set()
     assert store.wanted.known(REPO, None)["/f/1"].yanked

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import resource
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -246,10 +247,48 @@ def test_of_a_file_whose_parts_are_known_only_those_are_staged_unless_one_is_gon
 
 def test_a_staging_that_cannot_be_written_stops_the_fetch(tmp_path: Path) -> None:
     wanted = placement("a", b"x")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As a full disk does; Python ignores the signal that comes with it.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(DiskError, match="can't write"):
+            run(Server({"/files/a": b"x"}), tmp_path, wanted)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("ending", ["", ".part"])
+@pytest.mark.parametrize("kind", ["link", "directory", "name"])
+def test_what_somebody_put_into_staging_is_not_written_to(tmp_path: Path, kind: str, ending: str) -> None:
+    wanted = placement("a", b"package")
+    victim = tmp_path / "victim"
+    victim.write_text("safe and longer")
     (tmp_path / "staging").mkdir()
-    (tmp_path / "staging" / f"{wanted.file.sha256}.part").mkdir()
-    with pytest.raises(DiskError, match="can't write"):
-        run(Server({"/files/a": b"x"}), tmp_path, wanted)
+    planted = tmp_path / "staging" / f"{wanted.file.sha256}{ending}"
+    match kind:
+        case "link":
+            planted.symlink_to(victim)
+        case "directory":
+            (planted / "below").mkdir(parents=True)
+        case _:
+            planted.hardlink_to(victim)
+    found = run(Server({"/files/a": b"package"}), tmp_path, wanted)
+    assert found.staged[wanted.file.sha256].read_bytes() == b"package"
+    assert victim.read_text() == "safe and longer"
+
+
+def test_a_copy_behind_a_link_is_not_taken_into_the_tree(tmp_path: Path) -> None:
+    wanted = placement("a", b"package")
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "pool").mkdir(parents=True)
+    (elsewhere / "pool" / "a").write_bytes(b"package")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "pool").symlink_to(elsewhere / "pool")
+    server = Server({"/files/a": b"package"})
+    found = run(server, root, wanted, sources={wanted.file.sha256: "pool/a"})
+    assert len(server.asked) == 1
+    assert not found.staged[wanted.file.sha256].samefile(elsewhere / "pool" / "a")
 
 
 @pytest.mark.parametrize("is_whole", [True, False])

@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from packrat_core.fs.flush import flush_files
 from packrat_core.fs.locks import FileLock
-from packrat_core.fs.open import open_regular, open_to_resume, read_regular
+from packrat_core.fs.open import open_new, open_regular, open_to_resume, read_regular
 
 _LIMIT = 10
 
@@ -32,10 +34,27 @@ def test_what_is_not_a_regular_file_is_refused_at_once(kind: str, tmp_path: Path
         open_regular(planted)
     with pytest.raises(OSError, match=r"regular|symbolic|directory"):
         read_regular(planted, _LIMIT)
-    with pytest.raises(OSError, match=r"regular|symbolic|directory"):
-        open_to_resume(planted)
     with pytest.raises(Exception, match="can't flush"):
         flush_files([planted])
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory", "name"])
+@pytest.mark.parametrize("opens", [open_to_resume, open_new])
+def test_what_is_written_never_shows_anywhere_else(
+    kind: str, opens: Callable[[Path], BinaryIO], tmp_path: Path
+) -> None:
+    planted = tmp_path / "planted"
+    if kind == "name":
+        (tmp_path / "victim").write_text("safe")
+        planted.hardlink_to(tmp_path / "victim")
+    else:
+        _plant(kind, planted)
+    with opens(planted) as file:
+        file.write(b"mine")
+    assert planted.read_bytes() == b"mine"
+    assert not planted.is_symlink()
+    if kind in ("link", "name"):
+        assert (tmp_path / "victim").read_text() == "safe"
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])

@@ -4,12 +4,15 @@ Source: RFC 1952 (gzip).
 """
 
 import hashlib
+import os
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from packrat_core.archives.plain_stream import READ_BYTES, Readable
+from packrat_core.fs.atomic import replace
+from packrat_core.fs.open import open_new
 
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
@@ -52,17 +55,17 @@ class ProductWriter:
         size = 0
         spare = self._into / "unpacking"
         try:
-            with spare.open("wb") as output:
+            with open_new(spare) as output:
                 for chunk in chunks:
                     digest.update(chunk)
                     size += len(chunk)
                     output.write(chunk)
-            spare.chmod(0o644)
+                os.fchmod(output.fileno(), 0o644)
             target = self._into / digest.hexdigest()
             # `discard` must not remove a file that was here before, such as the same layer of another image.
             if not target.exists():
                 self._new.add(target.name)
-            spare.replace(target)
+            replace(spare, target)
         finally:
             spare.unlink(missing_ok=True)
         return Written(digest.hexdigest(), size)

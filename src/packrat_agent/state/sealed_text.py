@@ -1,0 +1,84 @@
+"""Writes and reads the text of the sealed list: what the agent believes below root_dir after a lost state database.
+
+    packrat-agent sealed list 1
+    mirror <name of the mirror>
+    backups <source of the fragments>
+    <SHA-256 of a package file> <SHA-256 of its fragment backup>
+    names
+    <SHA-256 of a package file> <path that it was published under>
+
+The first line is that of no other text that the mirror's key signs, so nothing else can be taken for such a list.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+FIRST_LINE = "packrat-agent sealed list 1"
+_PORTION = 1000
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class SealedText:
+    """What a sealed list says.
+
+    backups: label of a source → SHA-256 of each package file → that of its backup. names: path → the SHA-256 of the
+    package file that was published under it.
+    """
+
+    mirror: str
+    backups: Mapping[str, Mapping[str, str]]
+    names: Mapping[str, str]
+
+
+def write_sealed_text(sealed: SealedText) -> bytes:
+    """Write a list; the same content gives the same bytes."""
+    lines = _lines(sealed)
+    parts = []
+    # A large list is joined in portions, since a string of Python is larger than its text.
+    while portion := [line for _, line in zip(range(_PORTION), lines, strict=False)]:
+        parts.append("".join(f"{line}\n" for line in portion).encode())
+    return b"".join(parts)
+
+
+def _lines(sealed: SealedText) -> Iterator[str]:
+    yield FIRST_LINE
+    yield f"mirror {sealed.mirror}"
+    for label, backups in sorted(sealed.backups.items()):
+        yield f"backups {label}"
+        yield from (f"{sha256} {digest}" for sha256, digest in sorted(backups.items()))
+    yield "names"
+    yield from (f"{sha256} {path}" for path, sha256 in sorted(sealed.names.items()) if path.isprintable())
+
+
+def read_sealed_text(text: bytes) -> SealedText:
+    """Read a list whose seal was found good.
+
+    Raises:
+        ValueError: It is not one.
+    """
+    lines = iter(text.decode().split("\n"))
+    if next(lines, "") != FIRST_LINE:
+        raise ValueError("it is not a sealed list of this version")
+    word, _, mirror = next(lines, "").partition(" ")
+    if word != "mirror":
+        raise ValueError("it names no mirror")
+    backups: dict[str, dict[str, str]] = {}
+    names: dict[str, str] = {}
+    into: dict[str, str] = {}
+    is_of_names = False
+    for line in lines:
+        first, _, second = line.partition(" ")
+        if first == "backups" and not is_of_names:
+            into = backups.setdefault(second, {})
+        elif line == "names":
+            is_of_names = True
+        elif _SHA256.fullmatch(first) and second:
+            if is_of_names:
+                names[second] = first
+            else:
+                into[first] = second
+        elif line:
+            raise ValueError("it has a line that is none of its own")
+    return SealedText(mirror, backups, names)

@@ -1,0 +1,53 @@
+"""The text of the sealed list: what is written comes back, and nothing else is taken for one."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from packrat_agent.state.sealed_text import FIRST_LINE, SealedText, read_sealed_text, write_sealed_text
+
+SHA256 = st.text("0123456789abcdef", min_size=64, max_size=64)
+NAMES = st.text(st.characters(codec="ascii", categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=30)
+LABELS = st.sampled_from(["yum-1-none", "docker-1-none", "yum-1-unsigned " + "F" * 40])
+
+
+@given(
+    NAMES,
+    st.dictionaries(LABELS, st.dictionaries(SHA256, SHA256, min_size=1, max_size=5), max_size=3),
+    st.dictionaries(NAMES, SHA256, max_size=5),
+)
+def test_what_is_written_comes_back(mirror: str, backups: dict[str, dict[str, str]], names: dict[str, str]) -> None:
+    sealed = SealedText(mirror, backups, names)
+    text = write_sealed_text(sealed)
+    assert read_sealed_text(text) == sealed
+    assert text == write_sealed_text(SealedText(mirror, dict(reversed(backups.items())), names))
+
+
+def test_a_large_list_comes_back() -> None:
+    sealed = SealedText("lab", {}, {f"apt-dev/pool/{number}": f"{number:064x}" for number in range(2500)})
+    assert read_sealed_text(write_sealed_text(sealed)) == sealed
+
+
+@given(st.one_of(st.binary(max_size=100), st.text(max_size=100).map(lambda text: f"{FIRST_LINE}\n{text}".encode())))
+def test_nonsense_is_a_value_error_or_says_nothing(data: bytes) -> None:
+    try:
+        read = read_sealed_text(data)
+    except ValueError:
+        return
+    assert data.startswith(f"{FIRST_LINE}\nmirror".encode())
+    assert not read.backups or b"backups" in data
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"Origin: Packrat\nSuite: bookworm\n",
+        b"packrat-agent sealed list 2\nmirror lab\nnames\n",
+        f"{FIRST_LINE}\nnames\n".encode(),
+        f"{FIRST_LINE}\nmirror lab\nnames\n{'a' * 63} path\n".encode(),
+        f"{FIRST_LINE}\nmirror lab\nnames\nbackups yum-1-none\n".encode(),
+    ],
+)
+def test_what_is_no_sealed_list_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError, match="it "):
+        read_sealed_text(text)

@@ -1,0 +1,47 @@
+"""The sealed list: what a former one says stays in it until all repositories are known again."""
+
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.model.entries import Fragment, Product
+from packrat_agent.model.records import PackageFile, Repo, Wanted
+from packrat_agent.state.fragments import FragmentSource
+from packrat_agent.state.store import Store
+from packrat_agent.sync.sealed_list import Sealer, Seals
+
+SHA, BACKUP = "a" * 64, "b" * 64
+MAIN, OWN = FragmentSource("yum", 1, "A" * 40), FragmentSource("yum", 1, "B" * 40)
+"""Signed by the main key, and by the key that one repository has of its own."""
+SIGNED = Fragment(b"body", "hello", "1", "x86_64", (Product("", "c" * 64, 12),), size=7)
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_backups_of_a_repository_that_is_not_known_yet_stay_sealed(tmp_path: Path, is_whole: bool) -> None:
+    (tmp_path / "root").mkdir()
+    sealer = Sealer(None, tmp_path / "secret")
+
+    def seals(store: Store) -> Seals:
+        return Seals(tmp_path / "root", store, sealer, "mirror")
+
+    store = Store(tmp_path / "state.db")
+    fill(store, OWN)
+    seals(store).seal([MAIN, OWN], is_whole=True)
+    assert seals(store).backups(OWN) == {SHA: BACKUP}
+    store.close()
+
+    lost = Store(tmp_path / "new.db")
+    fill(lost, MAIN)
+    seals(lost).seal([MAIN], is_whole=is_whole)
+    assert seals(lost).backups(MAIN) == {SHA: BACKUP}
+    assert seals(lost).backups(OWN) == ({} if is_whole else {SHA: BACKUP})
+    lost.close()
+
+
+def fill(store: Store, source: FragmentSource) -> None:
+    """Have a repository that wants a package file, whose backup stands in root_dir."""
+    store.wanted.save_repos([Repo("yum-dev", "", "yum-dev", "yum", ())])
+    file = PackageFile("/f/1", "hello", "rhel9", "1", "rpm", "x86_64", "/files/x.rpm", "x.rpm", SHA)
+    store.wanted.remember_wanted("yum-dev", Wanted(frozenset({file.uri}), (file,), ()), None)
+    store.fragments.save(source, {SHA: SIGNED})
+    store.fragments.note_backups(source, {SHA: BACKUP})

@@ -1,0 +1,163 @@
+"""fs.verified and fs.links: what is read are the bytes that were hashed, whoever writes; no link leads elsewhere."""
+
+import hashlib
+import mmap
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from packrat_core.fs.links import open_directory, remove_any
+from packrat_core.fs.verified import OtherBytes, has_writer, read_verified
+
+GENUINE, FORGED = b"genuine" * 9000, b"forged!" * 9000
+SHA = hashlib.sha256(GENUINE).hexdigest()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "file"
+    path.write_bytes(GENUINE)
+    return path
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_file_with_its_bytes_is_read(file: Path) -> None:
+    assert read_verified(file, SHA, lambda path: path.read_bytes()) == GENUINE
+
+
+@pytest.mark.parametrize("kind", ["gone", "bytes", "link", "pipe", "directory"])
+def test_what_is_not_that_file_is_not_read(file: Path, kind: str) -> None:
+    if kind == "bytes":
+        overwrite(file, FORGED)
+    else:
+        file.rename(file.with_name("aside"))
+        match kind:
+            case "link":
+                file.symlink_to("aside")
+            case "pipe":
+                os.mkfifo(file)
+            case "directory":
+                file.mkdir()
+
+    def read(path: Path) -> None:
+        raise AssertionError("it was read")
+
+    with pytest.raises(OtherBytes):
+        read_verified(file, SHA, read)
+
+
+def rename_other(path: Path) -> None:
+    path.with_name("spare").write_bytes(FORGED)
+    path.with_name("spare").replace(path)
+
+
+def test_a_path_that_leads_elsewhere_meanwhile_changes_nothing(file: Path) -> None:
+    def read(path: Path) -> bytes:
+        rename_other(file)
+        return path.read_bytes()
+
+    assert read_verified(file, SHA, read) == GENUINE
+
+
+@pytest.mark.parametrize("swaps_back", [False, True])
+def test_what_somebody_writes_between_hash_and_read_is_not_taken(file: Path, swaps_back: bool) -> None:
+    """Neither where size, inode and time of the last change are the same, and the bytes are put back afterwards."""
+    seen: list[bytes] = []
+
+    def read(path: Path) -> bytes:
+        overwrite(file, FORGED)
+        seen.append(path.read_bytes())
+        if swaps_back:
+            overwrite(file, GENUINE)
+        return seen[-1]
+
+    with pytest.raises(OtherBytes):
+        read_verified(file, SHA, read)
+    assert FORGED in seen
+
+
+def test_a_file_that_was_written_to_once_is_read_again(file: Path) -> None:
+    number = 0
+
+    def read(path: Path) -> bytes:
+        nonlocal number
+        number += 1
+        if number == 1:
+            overwrite(file, FORGED)
+            found = path.read_bytes()
+            overwrite(file, GENUINE)
+            return found
+        return path.read_bytes()
+
+    assert read_verified(file, SHA, read) == GENUINE
+    assert number == 2
+
+
+def test_another_name_of_the_file_does_no_harm(file: Path) -> None:
+    names = iter(range(2))
+
+    def read(path: Path) -> bytes:
+        number = next(names, None)
+        if number is not None:
+            file.with_name(f"name-{number}").hardlink_to(file)
+        return path.read_bytes()
+
+    assert read_verified(file, SHA, read) == GENUINE
+
+
+def test_who_has_it_open_to_write_or_mapped_is_found(file: Path) -> None:
+    """A page that was changed through a map before can be changed again without a trace."""
+    with file.open("rb") as read:
+        assert not has_writer(read.fileno())
+        with file.open("r+b") as write:
+            if not has_writer(read.fileno()):
+                pytest.skip("this filesystem has no leases")
+            mapped = mmap.mmap(write.fileno(), 0)
+        assert has_writer(read.fileno())
+        with pytest.raises(OtherBytes, match="somebody writes"):
+            read_verified(file, SHA, lambda path: path.read_bytes())
+        mapped.close()
+        assert not has_writer(read.fileno())
+
+
+@pytest.mark.parametrize("link", ["top", "top/below"])
+def test_a_directory_behind_a_link_is_not_opened(tmp_path: Path, link: str) -> None:
+    (tmp_path / "elsewhere" / "below").mkdir(parents=True)
+    root = tmp_path / "root"
+    (root / "top" / "below").mkdir(parents=True)
+    with open_directory(root, "top/below") as descriptor:
+        (root / link).rename(tmp_path / "aside")
+        (root / link).symlink_to(tmp_path / "elsewhere")
+        os.close(os.open("mine", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
+    assert not list((tmp_path / "elsewhere").rglob("mine"))
+    with pytest.raises(NotADirectoryError), open_directory(root, "top/below"):
+        pass
+    with open_directory(root, "") as descriptor:
+        assert os.fstat(descriptor).st_ino == root.stat().st_ino
+
+
+def make_link(path: Path) -> None:
+    path.symlink_to(path.parent / "victim")
+
+
+def make_directory(path: Path) -> None:
+    (path / "below").mkdir(parents=True)
+    (path / "below" / "link").symlink_to(path.parent / "victim")
+
+
+@pytest.mark.parametrize("make", [make_link, make_directory, Path.touch, lambda path: None])
+def test_anything_is_removed_and_nothing_behind_it(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "victim" / "file").write_text("safe")
+    make(tmp_path / "any")
+    remove_any(tmp_path / "any")
+    assert not os.path.lexists(tmp_path / "any")
+    assert (tmp_path / "victim" / "file").read_text() == "safe"
