@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 ARGS ?= tests
 WORKERS ?= auto
 
-.PHONY: help demo-needs demo demo-once test check requirements bench kill window mutants test-sid clean
+.PHONY: help demo-needs demo demo-once test check requirements bench kill window fuzz mutants test-sid clean
 
 help:
 	@echo "make demo              try it out: a server, a mirror of it, packages that arrive; Ctrl-C ends it"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-sid          the tests with clients of other releases, on Debian sid"
 	@echo "make kill              kill the agent 200 times at random moments, and look after each; KILL=--counted: at system calls"
 	@echo "make window            have real clients meet every tree of a publication that makes a difference to them"
+	@echo "make fuzz              feed all readers with inputs made wrong for 10 minutes; ARGS='--minutes 60', ARGS='--replay FILE'"
 	@echo "make mutants           change the program in 300 places, one at a time, and count which changes the tests notice"
 	@echo "make bench             measure against aptly, reprepro and apt-ftparchive"
 	@echo "make clean             remove the virtual environment, the demo and what tests downloaded"
@@ -81,6 +82,10 @@ kill: $(VENV)/test
 window: $(VENV)/test
 	@tests/provision.sh
 	@PACKRAT_WINDOW=all $(BIN)/pytest tests/crash/test_window.py
+
+# ARGS has the tests of `make test` where nobody sets it.
+fuzz: $(VENV)/test
+	@PYTHONPATH=tests $(BIN)/python -m bench.fuzz $(filter-out tests,$(ARGS))
 
 mutants: $(VENV)/test
 	@tests/provision.sh gpg gpgv

@@ -49,6 +49,7 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _NAMING = re.compile(rb"^(Filename|Size|SHA256): (.+)$", re.MULTILINE)
 _IDENTITY = re.compile(rb"^(Package|Version|Architecture): (.+)$", re.MULTILINE)
 _STANZA_FIELD = re.compile(rb"^([!-9;-~]+):.*(?:\n[ \t].*)*", re.MULTILINE)
+_SIZE = re.compile(rb"[0-9]{1,15}")
 _LISTED = re.compile(rb"^ ([0-9a-f]{64}) +(\d{1,15}) (\S+)$")
 
 
@@ -202,7 +203,7 @@ def _audit_packages(subject: Subject, directory: str, path: str, sha256: str) ->
             yield Fault(path, f"has a stanza that apt can't read, {shown!r}: {wrong}")
         name = fields.get(b"Filename", b"").decode("utf-8", "replace")
         size = fields.get(b"Size", b"")
-        if not name or name.startswith("/") or ".." in name.split("/") or not size.isdigit():
+        if not name or name.startswith("/") or ".." in name.split("/") or not _SIZE.fullmatch(size):
             yield Fault(path, f"names a package without a usable Filename and Size: {name or stanza[:60]!r}")
             continue
         digest = fields.get(b"SHA256", b"").decode("ascii", "replace")

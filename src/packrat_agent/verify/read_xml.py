@@ -58,7 +58,8 @@ def read_elements(chunks: Iterable[bytes], wanted: Collection[str]) -> Iterator[
                 raise ValueError(f"has a tag of more than {_TOKEN_LIMIT} bytes")
             yield from collector.take()
         parser.Parse(b"", True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError) as error:
+        # LookupError: it declares an encoding that Python does not know.
         raise ValueError(f"is not XML: {error}") from None
     yield from collector.take()
 

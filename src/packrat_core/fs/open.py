@@ -14,6 +14,7 @@ from packrat_core.fs.links import remove_any
 
 _NO_REGULAR_FILE = (errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENXIO)
 """What opening a pipe, a device, a directory, a link or a socket gives."""
+_GROWN_BYTES = 64 * 1024
 
 
 def open_regular(path: Path) -> BufferedReader:
@@ -32,8 +33,11 @@ def read_regular(path: Path, limit: int) -> bytes:
         OSError: As `open_regular`, or the file is larger.
     """
     with open_regular(path) as file:
-        # One byte more shows that the file is larger, also where it has grown since it was opened.
-        content = file.read(limit + 1)
+        # One byte more shows that the file is larger. Python takes memory for all bytes that it is asked for, so ask
+        # for no more than there are; the loop takes what the file has grown by since.
+        content = file.read(min(os.fstat(file.fileno()).st_size, limit) + 1)
+        while len(content) <= limit and (more := file.read(min(limit + 1 - len(content), _GROWN_BYTES))):
+            content += more
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"is larger than {limit} bytes", str(path))
     return content

@@ -45,8 +45,24 @@ def test_elements_are_the_same_however_the_document_is_cut(texts: list[bytes]) -
         b"<" + b"a" * 1000 + b"/>",
         b"<a>",
         b"",
+        b'<?xml version="1.0" encoding="UTB-8"?><a/>',
+        b'<?xml version="1.0" encoding="utf-7"?><a/>',
+        b'<?xml version="1.0" encoding="rot13"?><a/>',
+        b'<?xml version="1.0" encoding="idna"?><a/>',
     ],
-    ids=["entity", "external", "deep", "long text", "long name", "torn", "empty"],
+    ids=[
+        "entity",
+        "external",
+        "deep",
+        "long text",
+        "long name",
+        "torn",
+        "empty",
+        "unknown",
+        "multi-byte",
+        "text",
+        "idna",
+    ],
 )
 def test_no_index_looks_like_this(document: bytes) -> None:
     with pytest.raises(ValueError):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -72,6 +73,24 @@ def test_a_file_is_read_up_to_the_limit_and_not_beyond(tmp_path: Path) -> None:
         read_regular(file, _LIMIT)
 
 
+def test_a_small_file_takes_little_memory_whatever_the_limit(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"x" * 100_000)
+    tracemalloc.start()
+    try:
+        assert read_regular(file, 1 << 30) == b"x" * 100_000
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_that_says_it_is_empty_is_read(tmp_path: Path) -> None:
+    # As a file that grew after its size was asked for.
+    assert read_regular(Path("/proc/self/status"), 1 << 20).startswith(b"Name:")
+    with pytest.raises(OSError, match="larger than 10 bytes"):
+        read_regular(Path("/proc/self/status"), _LIMIT)
+
+
 def test_a_part_is_made_and_then_kept(tmp_path: Path) -> None:
     for content in (b"", b"abc"):
         with open_to_resume(tmp_path / "part") as file:
@@ -82,6 +101,7 @@ def test_a_part_is_made_and_then_kept(tmp_path: Path) -> None:
 
 _HOLD = """
 import sys
+import tracemalloc
 from pathlib import Path
 from packrat_core.fs.locks import FileLock
 lock = FileLock(Path(sys.argv[1]))

@@ -6,7 +6,8 @@ fit:
 1. What no client can parse is refused. pip since 24.1 and uv pass over such a file, but earlier releases of pip, as
    Debian 12 has, end with an error, also where another version would do.
 2. So is a marker that compares what can't be compared (`os_name ~= "x"`): every pip ends with an error.
-3. Versions that only earlier releases of pip can compare (`>=1.x`) are taken: all others pass over the file alone. So
+3. So is a number of more digits than Python converts: pip ends with an error where it compares that version.
+4. Versions that only earlier releases of pip can compare (`>=1.x`) are taken: all others pass over the file alone. So
    is any Requires-Python, for the same reason.
 
 Source: PEP 508, PEP 440; packaging 21, which has the grammar of earlier releases of pip.
@@ -24,6 +25,8 @@ from packrat_core.errors import Refused
 _COUNT_LIMIT = 5000
 _FREE_VERSION = re.compile(r"(==|!=|<=|>=|<|>)\s*[^,;\s)]+")
 _BLANKS = re.compile(r"[ \t\r\n]+")
+_UNCONVERTED = re.compile(r"[0-9]{4301}")
+"""A number with more digits than int() takes. Source: Integer string conversion length limitation, docs.python.org."""
 _TRAILING_COMMA = re.compile(r",\s*\)?\s*$")
 _ENVIRONMENT = {
     "implementation_name": "cpython",
@@ -63,6 +66,9 @@ def _check(text: str) -> None:
             requirement = Requirement(text)
         except InvalidRequirement:
             requirement = _read_as_earlier(text)
+        # Today's packaging compares only when it has to; earlier ones, as pip has them, convert at once.
+        if requirement.url is None and _UNCONVERTED.search(text):
+            raise InvalidVersion
         if requirement.marker is not None:
             requirement.marker.evaluate(_ENVIRONMENT)
     except (InvalidRequirement, RecursionError):
@@ -70,7 +76,8 @@ def _check(text: str) -> None:
             f"its METADATA has a Requires-Dist that clients can't read: {text[:60]!r}; correct it and build the wheel "
             "anew"
         ) from None
-    except (UndefinedComparison, UndefinedEnvironmentName, InvalidVersion):
+    except (UndefinedComparison, UndefinedEnvironmentName, ValueError):
+        # ValueError: InvalidVersion, and what int() raises.
         raise Refused(
             f"its METADATA has a Requires-Dist with a condition that ends pip: {text[:60]!r}; correct it and build the "
             "wheel anew"

@@ -71,6 +71,8 @@ def _judge_of(process: "subprocess.Popen[bytes]") -> Judge:
 @example(["foo==", "foo>=1,"])
 @example(["foo @ x"])
 @example(["foo @ https://example.com/x.whl"])
+@example(['foo; python_version < "' + "1" * 5000 + '"'])
+@example(["foo @ https://example.com/" + "1" * 5000])
 def test_what_ends_pip_is_refused_and_nothing_else(pips: dict[str, Judge], texts: list[str]) -> None:
     lines = "".join(f"Requires-Dist: {text}\n" for text in texts)
     content = f"Metadata-Version: 2.1\nName: x\nVersion: 1\n{lines}".encode()
@@ -91,6 +93,16 @@ def test_what_ends_pip_is_refused_and_nothing_else(pips: dict[str, Judge], texts
 def test_what_is_nested_without_end_is_refused(depth: int) -> None:
     with pytest.raises(Refused, match="can't read"):
         check_requirements(f"Name: x\nRequires-Dist: foo; {'(' * depth}os_name\n".encode())
+
+
+@pytest.mark.parametrize(
+    "requirement", ['foo; python_version < "{}"', "foo>={}", "foo==1.{}.*", "foo[x]~=1.{}; extra=='a'"]
+)
+def test_numbers_that_python_does_not_convert_are_refused(requirement: str) -> None:
+    # The newer pip reads them all, and ends once it compares a version with them.
+    check_requirements(f"Name: x\nRequires-Dist: {requirement.format('1' * 4300)}\n".encode())
+    with pytest.raises(Refused, match="ends pip"):
+        check_requirements(f"Name: x\nRequires-Dist: {requirement.format('1' * 4301)}\n".encode())
 
 
 def test_requirements_without_end_are_refused() -> None:

@@ -1,0 +1,9 @@
+"""A slice of `make fuzz`, the same inputs each time: changed images are read or refused."""
+
+from pathlib import Path
+
+from support.fuzz.lane import run_slice
+
+
+def test_changed_images_are_read_or_refused(tmp_path: Path) -> None:
+    run_slice("images", tmp_path, cases=300)

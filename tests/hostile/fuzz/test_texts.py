@@ -1,0 +1,9 @@
+"""A slice of `make fuzz`, the same inputs each time: a changed configuration is read or refused."""
+
+from pathlib import Path
+
+from support.fuzz.lane import run_slice
+
+
+def test_a_changed_configuration_is_read_or_refused(tmp_path: Path) -> None:
+    run_slice("texts", tmp_path, cases=800)
