@@ -6,7 +6,7 @@ A link could lead out of the directory, and opening a named pipe could wait fore
 import errno
 import os
 import stat
-from io import BufferedRandom, BufferedReader
+from io import BufferedRandom, BufferedReader, FileIO
 from pathlib import Path
 
 
@@ -17,6 +17,15 @@ def open_regular(path: Path) -> BufferedReader:
         OSError: It does not exist, can't be read, or is a link, a directory, a pipe or a device.
     """
     return os.fdopen(_open(path, os.O_RDONLY), "rb")
+
+
+def open_unbuffered(path: str) -> FileIO:
+    """Open a regular file to read it with few calls: each `read` is one of the operating system's.
+
+    Raises:
+        OSError: As `open_regular`.
+    """
+    return FileIO(_open(path, os.O_RDONLY), "rb")
 
 
 def read_regular(path: Path, limit: int) -> bytes:
@@ -42,7 +51,7 @@ def open_to_resume(path: Path) -> BufferedRandom:
     return os.fdopen(_open(path, os.O_RDWR | os.O_CREAT), "r+b")
 
 
-def _open(path: Path, flags: int) -> int:
+def _open(path: str | Path, flags: int) -> int:
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
     except ValueError:
