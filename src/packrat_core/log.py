@@ -1,13 +1,10 @@
 """Sets up the log: one line per event on stderr, which starts with a fixed word and continues with fields."""
 
-import logging
 import os
 import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any
-
-import structlog
 
 from packrat_core.text import printable, quote
 
@@ -17,6 +14,11 @@ _JOURNAL_PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical"
 
 def set_up_log(level: str = "info") -> None:
     """Write events of `level` and above to stderr, with time and level, or under systemd with journald's `<N>`."""
+    # Two thirds of what `--help` would import; commands that log nothing do without.
+    import logging
+
+    import structlog
+
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

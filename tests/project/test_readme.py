@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from packrat_agent.cli import main as cli
 from packrat_agent.config.load import load
+from packrat_core.cli import CommandInModule
 from packrat_server.cli import main as server_cli
 
 _TOP = Path(__file__).parents[2]
@@ -35,7 +36,9 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 def test_commands_in_the_pages_exist_with_their_options(page: Path) -> None:
     for command, rest in re.findall(r"packrat-agent (?:--[\w-]+ \S+ )*([a-z]+)((?: --[\w-]+)*)", page.read_text()):
         if command in cli.main.commands:
-            options = {name for one in cli.main.commands[command].params for name in one.opts}
+            listed = cli.main.commands[command]
+            assert isinstance(listed, CommandInModule)
+            options = {name for one in listed.load().params for name in one.opts}
             assert set(rest.split()) <= options | {"--help"}, f"{page.name}: packrat-agent {command}{rest}"
 
 

@@ -1,25 +1,17 @@
-"""The command line: the options that all commands share, and the commands, each in a module of its own."""
+"""The command line: the options that all commands share, and the list of the commands, each in a module of its own."""
 
 import os
 from pathlib import Path
 
 import click
 
-from packrat_agent.cli.check import check_command
-from packrat_agent.cli.config import config_command
-from packrat_agent.cli.demo import demo_command
-from packrat_agent.cli.library_output import log_library_output
-from packrat_agent.cli.run import run_command
-from packrat_agent.cli.serve import serve_command
-from packrat_agent.cli.site import site_command
-from packrat_agent.cli.status import status_command
-from packrat_agent.cli.sync import sync_command
-from packrat_agent.cli.verify import verify_command
 from packrat_core import __version__
-from packrat_core.cli import ErrorTellingGroup
+from packrat_core.cli import CommandInModule, ErrorTellingGroup
 from packrat_core.log import set_up_log
 
 _READING_PACKAGES = ("sync", "run")
+# They log nothing; monitoring calls them every minute, and setting up the log takes as long as they do.
+_WITHOUT_LOG = ("status", "check")
 DEFAULT_CONFIG = Path("/etc/packrat/mirror.conf")
 _EXIT_CODES = """
 Exit codes: 0 all good; 1 internal error; 2 configuration or command line; 3 the server can't be reached;
@@ -52,22 +44,25 @@ at work; 9 root_dir holds unmanaged files; 10 held back until confirmed; 12 done
 def main(ctx: click.Context, config_path: Path, log_level: str) -> None:
     """Follow a packrat server and build package repositories from it, signed where their clients check signatures."""
     if ctx.invoked_subcommand in _READING_PACKAGES:
+        from packrat_agent.cli.library_output import log_library_output
+
         log_library_output()
-    set_up_log(log_level)
+    if ctx.invoked_subcommand not in _WITHOUT_LOG:
+        set_up_log(log_level)
     # What is published is for everyone to read, whoever starts us.
     os.umask(0o022)
     ctx.obj = config_path
 
 
-for _command in (
-    config_command,
-    sync_command,
-    run_command,
-    serve_command,
-    site_command,
-    demo_command,
-    status_command,
-    check_command,
-    verify_command,
+for _command, _summary in (
+    ("config", "Check the configuration and print what is in force."),
+    ("sync", "Do one full sync and exit."),
+    ("run", "Do a full sync, then follow the server until SIGTERM."),
+    ("serve", "Serve root_dir over HTTP, for a small site or to try things out."),
+    ("site", "Print the site file for nginx or Apache."),
+    ("demo", "Try it out on this machine."),
+    ("status", "Say how the mirror stands; touches nothing."),
+    ("check", "Judge the mirror as a monitoring plugin does."),
+    ("verify", "Audit a tree as its clients would."),
 ):
-    main.add_command(_command)
+    main.add_command(CommandInModule(_command, f"packrat_agent.cli.{_command}:{_command}_command", _summary))

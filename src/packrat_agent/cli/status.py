@@ -7,7 +7,6 @@ import click
 
 from packrat_agent.config.load import load
 from packrat_agent.status.reading import read_status
-from packrat_agent.status.table import show_status
 
 
 @click.command("status")
@@ -22,4 +21,6 @@ def status_command(config_path: Path, as_json: bool, events: int) -> None:
     if as_json:
         click.echo(status.as_json())
     else:
+        from packrat_agent.status.table import show_status
+
         show_status(status, sys.stdout)

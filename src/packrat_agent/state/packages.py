@@ -5,12 +5,13 @@ import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 from typing import Any
 
 from packrat_agent.model.entries import Entry, Fragment, Refusal
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo, Wanted
 from packrat_agent.state.database import Database
+from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragments import FragmentSource, read_products
 from packrat_agent.state.revisions import Revisions
 
@@ -19,18 +20,6 @@ _FILE_COLUMN_COUNT = len(FILE_COLUMNS.split(","))
 _MANY = 500
 _PAGE = 5000
 """Number of URIs that are held in memory at a time."""
-
-
-class FileState(StrEnum):
-    """How far a wanted file has come. The state database has these words.
-
-    WANTED: not in the index yet, and to be downloaded (again). LIVE: verified, in place and named by the index.
-    REFUSED: left out of the index for a reason.
-    """
-
-    WANTED = "wanted"
-    LIVE = "live"
-    REFUSED = "refused"
 
 
 class Unreadable(IntEnum):

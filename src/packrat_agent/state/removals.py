@@ -6,7 +6,7 @@ Times are those of the steady clock.
 from collections.abc import Collection, Sequence
 
 from packrat_agent.state.database import Database
-from packrat_agent.state.packages import FileState
+from packrat_agent.state.file_state import FileState
 from packrat_agent.state.steady_clock import SteadyClock
 
 DAY_S = 86400.0

@@ -27,7 +27,7 @@ from packrat_agent.state.facts import (
     ServerHealth,
     Started,
 )
-from packrat_agent.state.packages import FileState
+from packrat_agent.state.file_state import FileState
 from packrat_agent.status.lock_holder import Holder, find_holder
 from packrat_agent.status.values import (
     AgentState,

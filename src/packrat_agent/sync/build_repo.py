@@ -16,8 +16,9 @@ from packrat_agent.model.entries import Entry, Fragment, Plan
 from packrat_agent.model.tree import ReadyTree, Tree
 from packrat_agent.publish.gc import collect_garbage
 from packrat_agent.publish.signing import declare_unsigned, sign_tree
+from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragment_backup import keep
-from packrat_agent.state.packages import FileState, WantedFile
+from packrat_agent.state.packages import WantedFile
 from packrat_agent.state.store import Store
 from packrat_agent.sync.belongings import without_needed
 from packrat_agent.sync.build import Made, Material, make

@@ -12,8 +12,9 @@ from packrat_agent.formats.interface import Format, Treatment
 from packrat_agent.model.entries import Fragment, KnownPlacement, Part, Placement, Plan, Refusal, StoredFile
 from packrat_agent.model.paths import is_kept, path_in_root
 from packrat_agent.model.records import Repo, Wanted
+from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragment_backup import recall
-from packrat_agent.state.packages import FileState, Unreadable, WantedFile
+from packrat_agent.state.packages import Unreadable, WantedFile
 from packrat_agent.state.store import Store
 from packrat_agent.sync.adopt_signed import recall_signed
 from packrat_agent.sync.build import parts_of, read_placement

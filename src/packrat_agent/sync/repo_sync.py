@@ -15,7 +15,8 @@ from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Fragment, KnownPlacement, Plan
 from packrat_agent.model.paths import is_kept
 from packrat_agent.model.records import PackageFile, Repo, Wanted
-from packrat_agent.state.packages import FileState, IndexedFile, WantedFile
+from packrat_agent.state.file_state import FileState
+from packrat_agent.state.packages import IndexedFile, WantedFile
 from packrat_agent.sync.account_for import account_for
 from packrat_agent.sync.ask import ask_wanted
 from packrat_agent.sync.build_repo import Build, build_repo

@@ -6,12 +6,14 @@ files no index names.
 
 import hashlib
 import os
+import re
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from io import BufferedReader
-from pathlib import Path, PurePosixPath
+from io import FileIO
+from pathlib import Path
 
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.verify.apt import audit_apt, is_apt
@@ -25,11 +27,12 @@ from packrat_agent.verify.site import audit_site, read_offered
 from packrat_agent.verify.yum import audit_yum, is_yum
 from packrat_core.errors import ConfigError
 from packrat_core.fs.disk_errors import as_disk_error
-from packrat_core.fs.open import open_regular
+from packrat_core.fs.open import open_unbuffered
 
 _DEPTH = 5
 _CHUNK_BYTES = 1024 * 1024
 _OPEN_DIRECTORY = 0o005
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 Recognize = Callable[[Subject, str], bool]
 
@@ -106,11 +109,9 @@ def verify_tree(
             named[finding.path] = replace(fuller, look=other.look or finding.look)
     if not (found or named or faults):
         faults.append(Fault(".", "holds no mirror: is it the right directory, and its filesystem mounted?"))
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        checked = list(threads.map(lambda one: _check(top, one, on_progress), named.values()))
-    faults = [*map(keys.explain, faults), *(fault for fault, _ in checked if fault is not None)]
+    found_wrong, sizes = _check_all(_Paths(top), named.values(), on_progress)
     unnamed, odd = _look_around(top, named)
-    sizes = sum(size for _, size in checked)
+    faults = [*map(keys.explain, faults), *found_wrong]
     ordered = tuple(sorted({*faults, *odd}, key=lambda one: (one.path, one.what)))
     return Audit(found, len(named), sizes, ordered, unnamed, tuple(warnings))
 
@@ -149,11 +150,37 @@ def _repositories(subject: Subject, directory: str, depth: int, faults: list[Fau
                 yield from _repositories(subject, f"{directory}/{entry.name}".lstrip("/"), depth + 1, faults)
 
 
-def _check(top: Path, named: Named, on_progress: Callable[[int, int], None]) -> tuple[Fault | None, int]:
+def _check_all(
+    tree: "_Paths", named: Iterable[Named], on_progress: Callable[[int, int], None]
+) -> tuple[list[Fault], int]:
+    """Check all named files, with as many threads as there are cores; give the faults, and the sum of the sizes."""
+    waiting = iter(named)
+
+    def check_waiting() -> list[tuple[Fault | None, int]]:
+        # The threads share the iterator: a task for each file takes longer than to read a small file.
+        try:
+            return [_check(tree, item, on_progress) for item in waiting]
+        finally:
+            # If it was stopped by an error, leave nothing for the other threads to do.
+            deque(waiting, maxlen=0)
+
+    cores = os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as threads:
+        try:
+            parts = [task.result() for task in [threads.submit(check_waiting) for _ in range(cores)]]
+        finally:
+            # The same if this thread is interrupted while it waits.
+            deque(waiting, maxlen=0)
+    return [fault for part in parts for fault, _ in part if fault is not None], sum(
+        s for part in parts for _, s in part
+    )
+
+
+def _check(tree: "_Paths", named: Named, on_progress: Callable[[int, int], None]) -> tuple[Fault | None, int]:
     """Check one named file.
 
     Args:
-        top: Top of the tree.
+        tree: Opens the files of the tree.
         named: The file, and what its index says about it.
         on_progress: Called with (files, bytes) since the last call.
 
@@ -162,17 +189,21 @@ def _check(top: Path, named: Named, on_progress: Callable[[int, int], None]) -> 
     """
     digest = hashlib.sha256()
     try:
-        with _open(top, named.path) as file:
+        with tree.open(named.path) as file:
             status = os.fstat(file.fileno())
             # If the size is wrong, the hash is wrong, too: don't read the file.
             if named.size is not None and status.st_size != named.size:
                 return Fault(named.path, f"has {status.st_size} bytes, {named.by} says {named.size}"), 0
-            while chunk := file.read(_CHUNK_BYTES):
+            # One byte more than is there, so that a small file and its end take one read.
+            at_once = min(_CHUNK_BYTES, status.st_size + 1)
+            while chunk := file.read(at_once):
                 digest.update(chunk)
+                if len(chunk) < at_once:
+                    break
                 on_progress(0, len(chunk))
     except OSError as error:
         return Fault(named.path, f"named by {named.by}: {told(error)}"), 0
-    on_progress(1, 0)
+    on_progress(1, len(chunk))
     wrong = None
     if digest.hexdigest() != named.sha256:
         wrong = f"has SHA-256 {digest.hexdigest()}, {named.by} says {named.sha256}"
@@ -183,50 +214,82 @@ def _check(top: Path, named: Named, on_progress: Callable[[int, int], None]) -> 
     return (Fault(named.path, wrong) if wrong is not None else None), status.st_size
 
 
-def _open(top: Path, path: str) -> BufferedReader:
-    """Open a file of the tree.
+class _Paths:
+    """Opens files of the tree by their paths in indexes, and looks at each directory above them once."""
 
-    Raises:
-        OSError: It is not a regular file, or its path leads through a symbolic link.
-    """
-    # Names come from untrusted indexes; NUL and surrogates would raise other errors below.
-    if "\0" in path or any("\ud800" <= letter <= "\udfff" for letter in path):
-        raise OSError("can't be a file's name")
-    file = top / path
-    if any(parent.is_symlink() for parent in file.parents if parent.is_relative_to(top) and parent != top):
-        raise OSError("stands behind a symbolic link")
-    return open_regular(file)
+    def __init__(self, top: Path) -> None:
+        self._top = str(top)
+        # '' is the top, which may be a link.
+        self._behind_link: dict[str, bool] = {"": False}
+
+    def open(self, path: str) -> FileIO:
+        """Open a file.
+
+        Raises:
+            OSError: It is not a regular file, or its path leads through a symbolic link.
+        """
+        # Names come from untrusted indexes; NUL and surrogates would raise other errors below.
+        if "\0" in path or _SURROGATE.search(path):
+            raise OSError("can't be a file's name")
+        if self._is_behind_link(path.rpartition("/")[0]):
+            raise OSError("stands behind a symbolic link")
+        return open_unbuffered(f"{self._top}/{path}")
+
+    def _is_behind_link(self, directory: str) -> bool:
+        """Return whether a directory or one above it is a symbolic link; several threads may look at the same one."""
+        known = self._behind_link.get(directory)
+        if known is None:
+            above = directory.rpartition("/")[0]
+            known = self._is_behind_link(above) or Path(f"{self._top}/{directory}").is_symlink()
+            self._behind_link[directory] = known
+        return known
 
 
 def _look_around(top: Path, named: Mapping[str, Named]) -> tuple[tuple[str, ...], list[Fault]]:
     """Walk the tree; return the files that no index names, and a fault for each entry that clients can't use."""
     unnamed: list[str] = []
     odd: list[Fault] = []
-    leading = {str(parent) for path in named for parent in PurePosixPath(path).parents}
-
-    def tell(error: OSError) -> None:
-        odd.append(Fault(str(Path(error.filename).relative_to(top)), f"can't be looked into: {told(error)}"))
-
-    for directory, directories, files in os.walk(top, onerror=tell):
-        relative = Path(directory).relative_to(top)
-        directories[:] = sorted(name for name in directories if str(relative / name) != AGENT_DIR)
-        for name in (*files, *directories):
-            path = str(relative / name)
-            try:
-                mode = (top / path).lstat().st_mode
-            except OSError:
-                # Its directory is reported, or the file was removed meanwhile.
-                continue
-            if stat.S_ISREG(mode):
+    leading = _directories_above(named)
+    waiting = [""]
+    while waiting:
+        directory = waiting.pop()
+        try:
+            with os.scandir(f"{top}/{directory}") as entries:
+                listed = [(entry, f"{directory}/{entry.name}".lstrip("/")) for entry in entries]
+        except OSError as error:
+            odd.append(Fault(directory or ".", f"can't be looked into: {told(error)}"))
+            continue
+        for entry, path in listed:
+            if entry.is_file(follow_symlinks=False):
                 if path not in named:
                     unnamed.append(path)
-            elif stat.S_ISLNK(mode):
+            elif entry.is_symlink():
                 odd += _look_at_link(top, path)
-            elif not stat.S_ISDIR(mode):
+            elif not entry.is_dir(follow_symlinks=False):
                 odd.append(Fault(path, "is neither file nor directory"))
-            elif mode & _OPEN_DIRECTORY != _OPEN_DIRECTORY and path in leading:
-                odd.append(Fault(path, "is closed to a web server; its mode should be 0755"))
+            elif path != AGENT_DIR:
+                waiting.append(path)
+                if path in leading and _is_closed(entry):
+                    odd.append(Fault(path, "is closed to a web server; its mode should be 0755"))
     return tuple(sorted(unnamed)), odd
+
+
+def _directories_above(paths: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for path in paths:
+        directory = path.rpartition("/")[0]
+        while directory and directory not in found:
+            found.add(directory)
+            directory = directory.rpartition("/")[0]
+    return found
+
+
+def _is_closed(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.stat(follow_symlinks=False).st_mode & _OPEN_DIRECTORY != _OPEN_DIRECTORY
+    except OSError:
+        # Removed meanwhile.
+        return False
 
 
 def _look_at_link(top: Path, path: str) -> Iterator[Fault]:

@@ -7,7 +7,7 @@ import errno
 import os
 import stat
 from contextlib import suppress
-from io import BufferedRandom, BufferedReader, BufferedWriter
+from io import BufferedRandom, BufferedReader, BufferedWriter, FileIO
 from pathlib import Path
 
 from packrat_core.fs.links import remove_any
@@ -24,6 +24,15 @@ def open_regular(path: Path) -> BufferedReader:
         OSError: It does not exist, can't be read, or is a link, a directory, a pipe or a device.
     """
     return os.fdopen(_open(path, os.O_RDONLY), "rb")
+
+
+def open_unbuffered(path: str) -> FileIO:
+    """Open a regular file to read it with few calls: each `read` is one of the operating system's.
+
+    Raises:
+        OSError: As `open_regular`.
+    """
+    return FileIO(_open(path, os.O_RDONLY), "rb")
 
 
 def read_regular(path: Path, limit: int) -> bytes:
@@ -76,7 +85,7 @@ def open_new(path: Path) -> BufferedWriter:
     return os.fdopen(_open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb")
 
 
-def _open(path: Path, flags: int) -> int:
+def _open(path: str | Path, flags: int) -> int:
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
     except ValueError:

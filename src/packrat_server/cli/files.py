@@ -205,14 +205,10 @@ def _marking(action: str, what: str) -> click.Command:
     return mark
 
 
-FILE_COMMANDS: Sequence[click.Command] = (
-    upload_command,
-    tag_command,
-    _marking("fail", "Withdraw as failed"),
-    _marking("unfail", "Undo the failure of"),
-    _marking("deprocate", "Withdraw as outdated"),
-    _marking("undeprocate", "Undo the withdrawal of"),
-)
+fail_command = _marking("fail", "Withdraw as failed")
+unfail_command = _marking("unfail", "Undo the failure of")
+deprocate_command = _marking("deprocate", "Withdraw as outdated")
+undeprocate_command = _marking("undeprocate", "Undo the withdrawal of")
 
 
 def _change_each(

@@ -1,4 +1,4 @@
-"""The command line of the server: puts the commands together, and ends with a message and an exit code on errors."""
+"""The command line of the server: lists the commands, each in a module of its own."""
 
 import io
 import sys
@@ -6,14 +6,8 @@ import sys
 import click
 
 from packrat_core import __version__
-from packrat_core.cli import ErrorTellingGroup
+from packrat_core.cli import CommandInModule, ErrorTellingGroup
 from packrat_core.log import set_up_log
-from packrat_server.cli.files import FILE_COMMANDS
-from packrat_server.cli.init import init_command
-from packrat_server.cli.mirror import mirror_group
-from packrat_server.cli.repo import repo_group
-from packrat_server.cli.serve import serve_command
-from packrat_server.cli.user import user_group
 
 
 @click.group("packrat-server", cls=ErrorTellingGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,5 +20,17 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-for _command in (init_command, serve_command, repo_group, mirror_group, user_group, *FILE_COMMANDS):
-    main.add_command(_command)
+for _command, _place, _summary in (
+    ("init", "init:init_command", "Make a new server."),
+    ("serve", "serve:serve_command", "Serve the API until SIGTERM."),
+    ("repo", "repo:repo_group", "Repositories: which tag and distribution versions they take."),
+    ("mirror", "mirror:mirror_group", "Mirrors: which repositories they build."),
+    ("user", "user:user_group", "Users."),
+    ("upload", "files:upload_command", "Upload package files and print the URI of each."),
+    ("tag", "files:tag_command", "Promote package files, named by URI or file name, to a tag."),
+    ("fail", "files:fail_command", "Withdraw as failed package files."),
+    ("unfail", "files:unfail_command", "Undo the failure of package files."),
+    ("deprocate", "files:deprocate_command", "Withdraw as outdated package files."),
+    ("undeprocate", "files:undeprocate_command", "Undo the withdrawal of package files."),
+):
+    main.add_command(CommandInModule(_command, f"packrat_server.cli.{_place}", _summary))

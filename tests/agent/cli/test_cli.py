@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from packrat_agent.cli import main as agent_cli
 from packrat_core import errors
+from packrat_core.cli import CommandInModule
 from packrat_core.listen import parse_listen
 from packrat_server.cli import main as server_cli
 from support.mirror_conf import write_mirror_conf
@@ -49,6 +50,8 @@ def told(done: subprocess.CompletedProcess[str], exit_code: int) -> str:
 
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """A command and all below it."""
+    if isinstance(command, CommandInModule):
+        command = command.load()
     yield path, command
     if isinstance(command, click.Group):
         for name, below in command.commands.items():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.model.records import PackageFile, Repo, Wanted
-from packrat_agent.state.packages import FileState
+from packrat_agent.state.file_state import FileState
 from packrat_agent.state.record_reads import Noted
 from packrat_agent.state.store import Store
 

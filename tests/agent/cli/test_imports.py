@@ -1,0 +1,147 @@
+"""What a command imports before it works: those that people and monitoring call all the time import little."""
+
+import pkgutil
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import packages_distributions, requires
+from types import ModuleType
+
+import click
+import pytest
+
+import packrat_agent.cli
+import packrat_server.cli
+from packrat_agent.cli import main as agent_cli
+from packrat_agent.state.store import Store
+from packrat_core.cli import CommandInModule
+from packrat_server.cli import main as server_cli
+from support.mirror_conf import write_mirror_conf
+
+# Prints on stderr, last, what is imported when the program ends.
+_PROGRAM = """
+import atexit, sys
+from {module}.main import main
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+main(prog_name="{name}")
+"""
+
+
+def canonical(distribution: str) -> str:
+    """A distribution's name without a version, as it compares."""
+    found = re.match(r"[\w.-]+", distribution)
+    assert found is not None
+    return re.sub(r"[-_.]+", "-", found[0]).lower()
+
+
+def libraries(modules: set[str]) -> set[str]:
+    """Which of the packages that the project depends on are among the modules."""
+    needed = {canonical(requirement) for requirement in requires("packrat-agent") or ()}
+    tops = packages_distributions()
+    return {
+        top for top in {name.partition(".")[0] for name in modules} if needed & {*map(canonical, tops.get(top, ()))}
+    }
+
+
+def rooms(modules: set[str]) -> set[str]:
+    """Which rooms of the agent and of the server are among the modules."""
+    parts = (name.split(".") for name in modules if name.startswith(("packrat_agent.", "packrat_server.")))
+    return {part[1] for part in parts}
+
+
+def ended(module: str, *arguments: str) -> tuple[list[str], set[str]]:
+    """The lines that a command prints, and the modules that it has imported when it ends."""
+    program = _PROGRAM.format(module=module, name=module.partition(".")[0].replace("_", "-"))
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.stdout, done.stderr[-1000:]
+    return done.stdout.splitlines(), set(done.stderr.splitlines()[-1].split())
+
+
+def imported(module: str, *arguments: str) -> set[str]:
+    """The modules that a command has imported when it ends."""
+    return ended(module, *arguments)[1]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A configuration whose state database exists."""
+    directory = tmp_path_factory.mktemp("mirror")
+    (directory / "state").mkdir()
+    (directory / "www").mkdir()
+    Store(directory / "state/state.db").close()
+    return str(write_mirror_conf(directory, packrat="psk: s3cr3t-psk"))
+
+
+@pytest.mark.parametrize("program", ["packrat_agent.cli", "packrat_server.cli"])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
+def test_the_help_of_a_program_imports_no_command(program: str, arguments: list[str]) -> None:
+    found = imported(program, *arguments)
+    assert libraries(found) == {"click"}
+    assert rooms(found) == {"cli"}
+    assert {name for name in found if name.startswith(f"{program}.")} == {f"{program}.main"}
+
+
+def test_monitoring_imports_what_reads_the_state_and_nothing_that_changes_it(config: str) -> None:
+    reading = {"cli", "config", "state", "status"}
+    found = imported("packrat_agent.cli", "--config", config, "check")
+    assert (libraries(found), rooms(found)) == ({"click"}, reading)
+    found = imported("packrat_agent.cli", "--config", config, "status", "--json")
+    assert (libraries(found), rooms(found)) == ({"click"}, reading)
+    found = imported("packrat_agent.cli", "--config", config, "status")
+    assert (libraries(found), rooms(found)) == ({"click", "rich"}, reading)
+
+
+def test_a_commands_own_help_imports_that_command_alone() -> None:
+    found = imported("packrat_agent.cli", "site", "--help")
+    assert {name for name in found if name.startswith("packrat_agent.cli.")} == {
+        "packrat_agent.cli.main",
+        "packrat_agent.cli.site",
+    }
+
+
+def defined(package: ModuleType) -> Iterator[click.Command]:
+    """The commands and groups of a package's modules that are in no group."""
+    found: dict[int, click.Command] = {}
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name not in ("main", "__main__"):
+            values = vars(import_module(f"{package.__name__}.{module.name}")).values()
+            found |= {id(value): value for value in values if isinstance(value, click.Command)}
+    groups = [value for value in found.values() if isinstance(value, click.Group)]
+    inner = {id(below) for group in groups for below in group.commands.values()}
+    yield from (value for key, value in found.items() if key not in inner)
+
+
+@pytest.mark.parametrize(
+    ("package", "main"), [(packrat_agent.cli, agent_cli.main), (packrat_server.cli, server_cli.main)]
+)
+def test_the_list_has_each_command_and_the_first_sentence_of_its_help(package: ModuleType, main: click.Group) -> None:
+    listed = {}
+    for name, entry in main.commands.items():
+        assert isinstance(entry, CommandInModule)
+        command = entry.load()
+        assert command.name == name
+        assert entry.get_short_help_str() == command.get_short_help_str(limit=1000)
+        listed[name] = command
+    assert listed == {command.name: command for command in defined(package)}
+
+
+def test_completion_in_a_shell_imports_no_command_before_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_PACKRAT_AGENT_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "packrat-agent s")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    lines, found = ended("packrat_agent.cli")
+    assert lines == ["plain,serve", "plain,site", "plain,status", "plain,sync"]
+    assert rooms(found) == {"cli"}
+    monkeypatch.setenv("COMP_WORDS", "packrat-agent status --")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    lines, _ = ended("packrat_agent.cli")
+    assert {"plain,--json", "plain,--events"} <= set(lines)
