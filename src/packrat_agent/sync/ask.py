@@ -3,7 +3,8 @@
 1. The server lists URIs; they go to disk as they come. Records that are known already are not read again, unless they
    are distrusted. Where clients of the repository know yanked files, deprecated ones are listed, too, and marked.
 2. What is read is remembered portion by portion, so that a sync that breaks off goes on where it was.
-3. A list that differs from what is known is a change; from that moment on the repository is behind the server.
+3. Of a small change the server has told the files already, with their records; then it is asked for nothing.
+4. A list that differs from what is known is a change; from that moment on the repository is behind the server.
 """
 
 import time
@@ -18,6 +19,7 @@ from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.repo_work import WorkNotes
 from packrat_agent.upstream.client import Packrat, Which
 from packrat_agent.upstream.package_files import RECORDS_AT_ONCE, Rejected, Unread, reject_uri
+from packrat_agent.upstream.told_files import ToldFiles
 from packrat_core.aio.threads import in_thread
 from packrat_core.cinp.listing import Sink
 
@@ -39,9 +41,11 @@ async def ask_wanted(repo: Repo, order: Order, server: Packrat, context: MirrorC
         return Wanted(frozenset(), (), ())
     store, asked_at = context.store, time.time()
     marks = server.has_kept and FORMATS[repo.kind].has_yanked
-    listing = await _list(repo, order, server, context, Which.KEPT if marks else Which.WANTED)
+    told = await _take_told(repo, order, server, context)
+    list_files = partial(_list, repo, order, server, context, told)
+    listing = await list_files(Which.KEPT if marks else Which.WANTED)
     # In this order a file that is deprecated, or no longer, between the two answers is in the first all the same.
-    yanked: Collection[str] = await _list(repo, order, server, context, Which.DEPRECATED) if marks else frozenset()
+    yanked: Collection[str] = await list_files(Which.DEPRECATED) if marks else frozenset()
     # What can't be used may be usable to a newer agent, so a full sync tries it again.
     unusable = {} if order.reread else await in_thread(store.rejections.known, repo.name)
     compared = await in_thread(_compare, listing, repo, order, unusable, context, asked_at)
@@ -57,7 +61,7 @@ async def ask_wanted(repo: Repo, order: Order, server: Packrat, context: MirrorC
             # A dry run remembers nothing, not even the repository that the records are of.
             files.extend(read)
         else:
-            noted = await in_thread(store.record_reads.note, repo.name, read, asked_at)
+            noted = await in_thread(store.record_reads.note, repo.name, read, told.asked_at if told else asked_at)
             new -= noted.new
             if noted.differs:
                 # It holds what the index says of the URI's former file.
@@ -66,15 +70,38 @@ async def ask_wanted(repo: Repo, order: Order, server: Packrat, context: MirrorC
 
     turn = partial(context.turns.records.one, urgent=not order.reread)
     unread = Unread(listing.unread_count, listing.portions(RECORDS_AT_ONCE, unread=True))
-    await server.read_unread(unread, compared.rejected, remember, turn)
+    await server.read_unread(unread, compared.rejected, remember, turn, told)
     marked = (replace(file, yanked=True) if file.uri in yanked else file for file in files)
     return Wanted(listing, tuple(marked), compared.rejected.all(), yanked)
 
 
-async def _list(repo: Repo, order: Order, server: Packrat, context: MirrorContext, which: Which) -> Listing:
+async def _take_told(repo: Repo, order: Order, server: Packrat, context: MirrorContext) -> ToldFiles | None:
+    """Take what the server said of the files when it told the change, unless it has become doubtful meanwhile."""
+    told = server.take_told(repo, order.packages)
+    if told is None or not await in_thread(context.store.record_reads.is_trusted, told.asked_at):
+        return None
+    return told
+
+
+def _told_uris(told: ToldFiles, which: Which) -> Sequence[str]:
+    match which:
+        case Which.WANTED:
+            return tuple(told.wanted)
+        case Which.DEPRECATED:
+            return tuple(told.deprecated)
+        case Which.KEPT:
+            return (*told.wanted, *told.deprecated)
+
+
+async def _list(
+    repo: Repo, order: Order, server: Packrat, context: MirrorContext, told: ToldFiles | None, which: Which
+) -> Listing:
     listing = await in_thread(context.store.new_listing)
-    sink = Sink(listing.clear, lambda uris: in_thread(listing.add, uris))
-    await server.list_wanted_into(sink, repo, order.packages, which)
+    if told is not None:
+        await in_thread(listing.add, _told_uris(told, which))
+    else:
+        sink = Sink(listing.clear, lambda uris: in_thread(listing.add, uris))
+        await server.list_wanted_into(sink, repo, order.packages, which)
     return listing
 
 

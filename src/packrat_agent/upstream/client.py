@@ -3,6 +3,7 @@
 Answers are checked values; a record that can't be used becomes a Rejection.
 """
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from enum import Enum
@@ -21,6 +22,7 @@ from packrat_agent.upstream.package_files import (
     read_unread,
     reject_uri,
 )
+from packrat_agent.upstream.read_changes import RECORDS, describes_records, read_changes, read_names
 from packrat_agent.upstream.records import (
     DISTRO_VERSION,
     MIRROR,
@@ -36,6 +38,7 @@ from packrat_agent.upstream.records import (
     read_repo,
     read_text,
 )
+from packrat_agent.upstream.told_files import ToldFiles, ToldPackages
 from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.download import Download
 from packrat_core.cinp.listing import ENTRIES_LIMIT, Sink, UriQuery
@@ -85,6 +88,8 @@ class Packrat:
         self._repos: frozenset[str] = frozenset()
         self.has_changes = False
         """Whether the server offers the lossless `changes`."""
+        self._has_records = False
+        self._told = ToldPackages()
         self.has_kept = False
         """Whether the server lists deprecated files, too, for repositories that mark them."""
 
@@ -110,9 +115,17 @@ class Packrat:
         await self._login.open()
         actions = (await self._client.describe(MIRROR)).get("actions")
         self.has_changes = isinstance(actions, list) and f"{MIRROR}(changes)" in actions
+        self._has_records = self.has_changes and await self._describes_records()
         # Without `changes`, a mark may change and nothing tells: the list of a repository's files stays the same.
         filters = (await self._client.describe(PACKAGE_FILE)).get("list-filters") if self.has_changes else None
         self.has_kept = isinstance(filters, dict) and _KEPT in filters
+
+    async def _describes_records(self) -> bool:
+        """Find out whether `changes` can give the records of the files that changed."""
+        try:
+            return describes_records(await self._client.describe(f"{MIRROR}(changes)"))
+        except NotFound:
+            return False
 
     async def renew_login(self) -> None:
         """Try a refused psk again, at the start of a full sync.
@@ -264,9 +277,14 @@ class Packrat:
         rejected: Rejected,
         on_read: OnRead,
         turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        told: ToldFiles | None = None,
     ) -> None:
-        """Read the records that are not known (see `package_files.read_unread`)."""
-        await read_unread(self._get_records, unread, rejected, on_read, turn)
+        """Read the records that are not known (see `package_files.read_unread`); of `told`, if it is given."""
+        await read_unread(told.get_records if told else self._get_records, unread, rejected, on_read, turn)
+
+    def take_told(self, repo: Repo, packages: Collection[str] | None) -> ToldFiles | None:
+        """Take what the server said of the files of changed packages, once; None where it has to be asked."""
+        return self._told.take(repo.name, packages)
 
     async def read_records(self, uris: Sequence[str]) -> ReadRecords:
         """Read the records of some package files, after whatever is more urgent.
@@ -306,31 +324,20 @@ class Packrat:
             ServerBroken: The answer can't be used.
             PackratError: The server does not answer, or refuses the request.
         """
-        arguments = {"position": position, "timeout": timeout_s}
+        arguments: dict[str, Any] = {"position": position, "timeout": timeout_s}
+        if self._has_records:
+            arguments[RECORDS] = True
+        asked_at = time.time()
         value = await self._asking(
             lambda: self._client.call(
                 f"{self._mirror}(changes)", arguments, timeout_s + _CHANGES_MARGIN_S, repeatable=True
             )
         )
-        if not isinstance(value, dict) or not isinstance(value.get("changes"), dict):
-            raise ServerBroken("changes answered with something that is not an object of changes")
-        where = value.get("position")
-        if not isinstance(where, str) or not 1 <= len(where) <= 200 or not where.isprintable():
-            raise ServerBroken("changes answered without a usable position")
-        repos: dict[str, frozenset[str] | None] = {}
-        mirror = False
-        for uri, names in value["changes"].items():
-            if uri == self._mirror:
-                mirror = True
-                continue
-            try:
-                name = read_id(uri, REPO)
-            except Unusable as error:
-                raise ServerBroken(f"changes: {error}") from None
-            # A repository that is new to the mirror: only another view tells what it is.
-            mirror = mirror or name not in self._repos
-            repos[name] = None if names is None else _names(names, "changes")
-        return Changes(where, repos, mirror)
+        changes = read_changes(value, self._mirror, self._repos)
+        self._told.hear(changes.repos, value.get(RECORDS) if self._has_records else None, asked_at)
+        if changes.mirror:
+            self._told.clear()
+        return changes
 
     async def poll(self, repo: Repo, timeout_s: int) -> frozenset[str]:
         """Wait for a hint that a repository changed; an empty answer does not mean that nothing changed."""
@@ -338,7 +345,7 @@ class Packrat:
         value = await self._asking(
             lambda: self._client.call(uri, {"timeout": timeout_s}, timeout_s + _WAIT_MARGIN_S, repeatable=True)
         )
-        return _names(value, "poll")
+        return read_names(value, "poll")
 
     async def heartbeat(self) -> None:
         """Tell the server that this mirror is alive."""
@@ -384,10 +391,3 @@ def _present(records: Mapping[str, Mapping[str, Any]], uri: str) -> Mapping[str,
     if uri not in records:
         raise Unusable("the server does not show it")
     return records[uri]
-
-
-def _names(value: object, what: str) -> frozenset[str]:
-    names = value if isinstance(value, list) else [None]
-    if not all(isinstance(name, str) and len(name) <= 500 and name.isprintable() for name in names):
-        raise ServerBroken(f"{what} answered with something that is not a list of names")
-    return frozenset(names)

@@ -123,7 +123,7 @@ def open_session(engine: Engine, name: str, stored: Secret) -> str:
     """
     token = "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_LENGTH))
     now = time.time()
-    session = {"token_hash": _digest(token), "name": name, "role": stored.role, "expires": now + _SESSION_S}
+    session = {"token_hash": digest(token), "name": name, "role": stored.role, "expires": now + _SESSION_S}
     with writing(engine) as connection:
         if _secret_of(connection, name) != stored:
             raise InvalidLogin
@@ -168,16 +168,29 @@ def read_caller(connection: Connection, name: str | None, token: str | None) -> 
     """
     if name is None or token is None:
         return ANONYMOUS
-    row = connection.execute(_SESSION, {"token_hash": _digest(token)}).first()
-    if row is None or row.name != name or row.expires < time.time():
+    row = connection.execute(_SESSION, {"token_hash": digest(token)}).first()
+    return caller_of(name, (row.name, row.role, row.expires) if row is not None else None)
+
+
+def caller_of(name: str, session: tuple[str, str, float] | None) -> Caller:
+    """Find the caller by the stored session of a token.
+
+    Args:
+        name: The header Auth-Id.
+        session: Its name, its role, and when it ends; None where no session has the token.
+
+    Raises:
+        InvalidSession: It is not, or no longer, a session of this name.
+    """
+    if session is None or session[0] != name or session[2] < time.time():
         raise InvalidSession
-    return Caller(row.name, Role(row.role))
+    return Caller(session[0], Role(session[1]))
 
 
 def log_out(engine: Engine, token: str) -> None:
     """End one session."""
     with writing(engine) as connection:
-        connection.execute(delete(sessions).where(sessions.c.token_hash == _digest(token)))
+        connection.execute(delete(sessions).where(sessions.c.token_hash == digest(token)))
 
 
 def change_password(engine: Engine, name: str, old: str, new: str) -> None:
@@ -212,5 +225,6 @@ def _secret_of(connection: Connection, name: str) -> Secret:
     return Secret(mirror.psk, Role.MIRROR) if mirror is not None else Secret(UNMATCHED, Role.NOBODY)
 
 
-def _digest(token: str) -> bytes:
+def digest(token: str) -> bytes:
+    """Hash a token as it is stored."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

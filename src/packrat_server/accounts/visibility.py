@@ -1,9 +1,8 @@
 """Builds the queries for what a caller may see: users see everything, a mirror sees what its repositories have."""
 
-from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Row, Select, and_, bindparam, exists, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, bindparam, case, exists, select
 
 from packrat_server.accounts.sessions import Caller, Role
 from packrat_server.store.tables import (
@@ -13,6 +12,7 @@ from packrat_server.store.tables import (
     packages,
     repo_distro_versions,
     repos,
+    sessions,
 )
 
 
@@ -31,7 +31,7 @@ def visible_files(caller: Caller) -> Select[Any]:
     return _visible_to(caller.role, caller.name)
 
 
-def _visible_to(role: Role, name: str | BindParameter[Any]) -> Select[Any]:
+def _visible_to(role: Role, name: str | ColumnElement[Any]) -> Select[Any]:
     query = select(package_files)
     if role == Role.MIRROR:
         mine = (
@@ -50,7 +50,7 @@ def _visible_to(role: Role, name: str | BindParameter[Any]) -> Select[Any]:
                 repo_distro_versions.c.distro_version == package_files.c.distro_version,
             )
         )
-        query = query.where(exists(mine.correlate(package_files)))
+        query = query.where(exists(mine.correlate(package_files, sessions)))
     return query
 
 
@@ -63,14 +63,18 @@ def visible_packages(caller: Caller) -> Select[Any]:
     return query
 
 
-def find_served(connection: Connection, caller: Caller, file_name: str) -> Row[Any] | None:
-    """Find the package file to download under a name; None where the caller may see none of that name."""
-    asked = {"caller": caller.name, "file_name": file_name}
-    return connection.execute(_served_to(caller.role), asked).first()
+def served_file() -> Select[Any]:
+    """A session's name, role and end, and the SHA-256 of the file that its caller may download, as far as there is one.
 
+    Who asks and what the caller may see are one query, since downloads are the most frequent requests. Its parameters
+    are `token_hash` and `file_name`. Several files of one name have the same bytes.
+    """
+    named = package_files.c.file_name == bindparam("file_name")
 
-@cache
-def _served_to(role: Role) -> Select[Any]:
-    # Built once for each role: building it for every download costs more than running it.
-    query = _visible_to(role, bindparam("caller"))
-    return query.where(package_files.c.file_name == bindparam("file_name"))
+    def seen(role: Role) -> ScalarSelect[Any]:
+        query = _visible_to(role, sessions.c.name).with_only_columns(package_files.c.sha256)
+        return query.where(named).limit(1).scalar_subquery()
+
+    sha256 = case((sessions.c.role == Role.MIRROR, seen(Role.MIRROR)), else_=seen(Role.ADMIN))
+    columns = (sessions.c.name, sessions.c.role, sessions.c.expires, sha256.label("sha256"))
+    return select(*columns).where(sessions.c.token_hash == bindparam("token_hash"))

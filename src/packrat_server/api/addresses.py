@@ -49,6 +49,8 @@ class TrustedProxies:
 
     def has(self, host: str) -> bool:
         """Whether a host, an IP address as text, is a trusted proxy."""
+        if not self._networks:
+            return False
         address = _parse(host)
         return address is not None and any(address in network for network in self._networks)
 

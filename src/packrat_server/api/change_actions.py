@@ -1,7 +1,7 @@
 """Actions of mirrors: heartbeat, and waiting for a change without holding a thread.
 
 A poll of the original API names the packages that change while it waits; what changes between two polls is lost to it.
-`changes` takes a position and loses nothing.
+`changes` takes a position and loses nothing; with `records`, it gives the records of a small change, too.
 """
 
 import asyncio
@@ -9,14 +9,15 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 from starlette.concurrency import run_in_threadpool
 
 from packrat_server.api.call import Call, read
+from packrat_server.api.changed_records import ChangedRecords
 from packrat_server.api.description import uri
 from packrat_server.api.messages import CinpError
 from packrat_server.store.database import writing
-from packrat_server.store.journal import newest, read_names, read_position, read_since
+from packrat_server.store.journal import ChangesSince, newest, read_names, read_position, read_since
 from packrat_server.store.tables import mirrors
 
 T = TypeVar("T")
@@ -52,25 +53,37 @@ async def poll(call: Call) -> list[str]:
 
 async def changes(call: Call) -> dict[str, Any]:
     """Tell a mirror what changed since a position; wait for a change where nothing did."""
-    position = call.arguments["position"]
+    position, with_records = call.arguments["position"], call.arguments["records"]
     mirror = call.id or ""
     if position is None:
-        return {"position": await read(call, read_position), "changes": {}}
+        started: dict[str, Any] = {"position": await read(call, read_position), "changes": {}}
+        return {**started, "records": {}} if with_records else started
     wait_s = _bounded(call.arguments["timeout"], _CHANGES_S)
     latest: list[dict[str, Any]] = []
 
+    def query(connection: Connection) -> dict[str, Any]:
+        since = read_since(connection, mirror, position)
+        told: dict[str, Any] = {"position": since.position, "changes": _name_changes(mirror, since)}
+        if with_records:
+            # Where the mirror's own record changed, it must view that first.
+            told["records"] = {} if since.mirror else ChangedRecords(connection, call.caller).read(since.repos)
+        return told
+
     async def look() -> bool:
-        since = await read(call, lambda connection: read_since(connection, mirror, position), is_look=True)
-        changed: dict[str, Any] = {
-            uri("Repo/Repo", name): None if names is None else sorted(names) for name, names in since.repos.items()
-        }
-        if since.mirror:
-            changed[uri("Repo/Mirror", mirror)] = None
-        latest[:] = [{"position": since.position, "changes": changed}]
-        return bool(changed)
+        latest[:] = [await read(call, query, is_look=True)]
+        return bool(latest[0]["changes"])
 
     await _wait(call, look, wait_s)
     return latest[0]
+
+
+def _name_changes(mirror: str, since: ChangesSince) -> dict[str, list[str] | None]:
+    changed: dict[str, list[str] | None] = {
+        uri("Repo/Repo", name): None if names is None else sorted(names) for name, names in since.repos.items()
+    }
+    if since.mirror:
+        changed[uri("Repo/Mirror", mirror)] = None
+    return changed
 
 
 async def _wait(call: Call, look: Callable[[], Awaitable[T]], wait_s: float) -> T:

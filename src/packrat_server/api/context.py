@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from packrat_server.accounts.downloads import Downloads
 from packrat_server.accounts.login_delays import LoginDelays
 from packrat_server.accounts.login_queue import LoginQueue
 from packrat_server.api.addresses import TrustedProxies
@@ -20,6 +21,7 @@ class ServerContext:
     data_dir: Path
     notifier: ChangeNotifier
     logins: LoginQueue
+    downloads: Downloads
     trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
     delays: LoginDelays = field(default_factory=LoginDelays)
     admission: Admission = field(default_factory=Admission)

@@ -3,29 +3,24 @@
 Source: RFC 9110, RFC 6266.
 """
 
-import os
 import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from email.utils import formatdate
-from pathlib import Path
 
 from sqlalchemy import insert
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
-from packrat_server.accounts.sessions import ANONYMOUS, Caller, InvalidSession, read_caller
-from packrat_server.accounts.visibility import find_served
+from packrat_server.accounts.sessions import ANONYMOUS, Caller, InvalidSession
 from packrat_server.api.context import ServerContext
 from packrat_server.api.messages import CinpError, CinpResponse
 from packrat_server.api.permissions import may_call
-from packrat_server.store.blobs import Blob, blob_path, receive
-from packrat_server.store.database import reading, writing
+from packrat_server.store.blobs import Blob, blob_path, read_content, read_from_memory, receive
+from packrat_server.store.database import writing
 from packrat_server.store.tables import uploads
-from packrat_server.store.text import is_storable
 
 UPLOAD_LIMIT = 64 * 1024**3
 _READ_WHOLE_BYTES = 128 * 1024
@@ -96,61 +91,49 @@ async def serve_file(request: Request, name: str, context: ServerContext, admit:
         CinpError: There is no session.
     """
     headers = lower_headers(request)
-    # A large file or a part of one is streamed. A small file is read whole in the thread that looks it up, since
-    # streaming it would mostly be switching between threads.
-    whole = request.method == "GET" and "range" not in headers
-    if "auth-id" not in headers or "auth-token" not in headers:
-        admit(ANONYMOUS)
-        raise CinpError(403, "Not Authorized")
-    caller, found = await run_in_threadpool(_find, context, headers, name, _READ_WHOLE_BYTES if whole else -1)
-    admit(caller)
-    if not may_call(caller, "GET", "/files/NAME"):
-        raise CinpError(403, "Not Authorized")
-    if found is None:
-        return PlainTextResponse(f'file "{name[:200]}" not found', 404)
-    etag = f'"{found.sha256}"'
+    sha256 = await _find(context, headers, name, admit)
+    if sha256 is None:
+        return _missing(name)
+    etag = f'"{sha256}"'
     if _matches(headers, etag):
         return Response(status_code=304, headers={"ETag": etag})
+    # A large file or a part of one is streamed. A small file is read whole, and in the event loop if that takes no
+    # time, since a small answer would mostly be switching between threads.
+    whole = request.method == "GET" and "range" not in headers
+    read_up_to = _READ_WHOLE_BYTES if whole else -1
+    path = blob_path(context.data_dir, sha256)
+    content = read_from_memory(path, read_up_to) or await run_in_threadpool(read_content, path, read_up_to)
+    if content is None:
+        return _missing(name)
     media_type = _TYPES.get(name[name.rfind(".") :], "application/octet-stream")
-    if found.content is None:
-        return FileResponse(found.path, media_type=media_type, headers={"ETag": etag}, stat_result=found.status)
-    shown = {"ETag": etag, "Accept-Ranges": "bytes", "Last-Modified": formatdate(found.status.st_mtime, usegmt=True)}
-    return Response(found.content, media_type=media_type, headers=shown)
+    if content.data is None:
+        return FileResponse(path, media_type=media_type, headers={"ETag": etag}, stat_result=content.status)
+    shown = {"ETag": etag, "Accept-Ranges": "bytes", "Last-Modified": formatdate(content.status.st_mtime, usegmt=True)}
+    return Response(content.data, media_type=media_type, headers=shown)
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    sha256: str
-    path: Path
-    status: os.stat_result
-    content: bytes | None
-
-
-def _find(
-    context: ServerContext, headers: Mapping[str, str], name: str, read_up_to: int
-) -> tuple[Caller, _Found | None]:
-    """Find the caller, and a file that the caller may see; its content is read where it has at most read_up_to bytes.
-
-    Both in one transaction, since downloads are the most frequent requests.
-    """
-    with reading(context.engine) as connection:
-        try:
-            caller = read_caller(connection, headers.get("auth-id"), headers.get("auth-token"))
-        except InvalidSession:
-            raise CinpError(401, "Invalid Session") from None
-        if not is_storable(name):
-            return caller, None
-        row = find_served(connection, caller, name)
-    if row is None:
-        return caller, None
-    path = blob_path(context.data_dir, row.sha256)
+async def _find(
+    context: ServerContext, headers: Mapping[str, str], name: str, admit: Callable[[Caller], None]
+) -> str | None:
+    """Find the SHA-256 of the file; None where the caller may see none of that name."""
+    auth_id, token = headers.get("auth-id"), headers.get("auth-token")
+    if auth_id is None or token is None:
+        admit(ANONYMOUS)
+        raise CinpError(403, "Not Authorized")
     try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            content = file.read() if status.st_size <= read_up_to else None
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        return caller, None
-    return caller, _Found(row.sha256, path, status, content)
+        found = context.downloads.find_now(auth_id, token, name)
+        if found is None:
+            found = await run_in_threadpool(context.downloads.find, auth_id, token, name)
+    except InvalidSession:
+        raise CinpError(401, "Invalid Session") from None
+    admit(found.caller)
+    if not may_call(found.caller, "GET", "/files/NAME"):
+        raise CinpError(403, "Not Authorized")
+    return found.sha256
+
+
+def _missing(name: str) -> Response:
+    return PlainTextResponse(f'file "{name[:200]}" not found', 404)
 
 
 def _matches(headers: Mapping[str, str], etag: str) -> bool:

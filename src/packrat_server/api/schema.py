@@ -202,7 +202,11 @@ _MIRROR = Model(
             "changes",
             {"type": "Map"},
             False,
-            (Parameter("position", "String"), Parameter("timeout", "Integer")),
+            (
+                Parameter("position", "String"),
+                Parameter("timeout", "Integer"),
+                Parameter("records", "Boolean", default=False, optional=True),
+            ),
         ),
     ),
 )

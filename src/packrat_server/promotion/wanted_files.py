@@ -7,7 +7,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, Select, select
 
 from packrat_server.latest import pick_latest
 from packrat_server.store.tables import package_file_tags, package_files, repo_distro_versions, repos
@@ -56,6 +56,23 @@ def kept_files(
     return sorted(kept)
 
 
+def has_more_files(connection: Connection, repo: str, names: Sequence[str], count: int) -> bool:
+    """Whether more than `count` files of some packages have the repository's tag and distribution versions.
+
+    Args:
+        connection: An open transaction.
+        repo: The name of the repository.
+        names: The names of the packages, of which a query can take so many.
+        count: The number of files.
+    """
+    query = (
+        _offered_files(_read_repo(connection, repo))
+        .with_only_columns(package_files.c.id)
+        .where(package_files.c.package.in_(names))
+    )
+    return len(connection.execute(query.limit(count + 1)).all()) > count
+
+
 def _read_repo(connection: Connection, repo: str) -> Row[Any]:
     return connection.execute(select(repos).where(repos.c.name == repo)).one()
 
@@ -63,17 +80,7 @@ def _read_repo(connection: Connection, repo: str) -> Row[Any]:
 def _read_files(
     connection: Connection, repo: Row[Any], names: Sequence[str] | None, *, deprocated_too: bool
 ) -> Sequence[Row[Any]]:
-    query = (
-        select(package_files)
-        .join(package_file_tags, package_file_tags.c.package_file == package_files.c.id)
-        .join(repo_distro_versions, repo_distro_versions.c.distro_version == package_files.c.distro_version)
-        .where(
-            package_file_tags.c.tag == repo.tag,
-            repo_distro_versions.c.repo == repo.name,
-            package_files.c.failed_at.is_(None),
-        )
-        .order_by(package_files.c.id)
-    )
+    query = _offered_files(repo).order_by(package_files.c.id)
     if not deprocated_too:
         query = query.where(package_files.c.deprocated_at.is_(None))
     if names and len(names) <= _PARAMETERS_LIMIT:
@@ -84,6 +91,19 @@ def _read_files(
         packages = set(names)
         found = [file for file in found if file.package in packages]
     return found
+
+
+def _offered_files(repo: Row[Any]) -> Select[Any]:
+    return (
+        select(package_files)
+        .join(package_file_tags, package_file_tags.c.package_file == package_files.c.id)
+        .join(repo_distro_versions, repo_distro_versions.c.distro_version == package_files.c.distro_version)
+        .where(
+            package_file_tags.c.tag == repo.tag,
+            repo_distro_versions.c.repo == repo.name,
+            package_files.c.failed_at.is_(None),
+        )
+    )
 
 
 def _offer(repo: Row[Any], files: Sequence[Row[Any]]) -> Sequence[Row[Any]]:

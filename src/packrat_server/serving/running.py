@@ -18,6 +18,7 @@ from sqlalchemy import Engine, delete, select
 from starlette.types import Receive, Scope, Send
 
 from packrat_core.listen import open_listeners, show_url
+from packrat_server.accounts.downloads import Downloads
 from packrat_server.accounts.login_queue import LoginQueue
 from packrat_server.api.addresses import TrustedProxies
 from packrat_server.api.app import App
@@ -144,7 +145,7 @@ def _prepare(
                 lock.share()
         listeners = open_listeners(host, port, "--listen")
         undo.pop_all()
-    context = ServerContext(engine, data_dir, ChangeNotifier(), LoginQueue(), trusted_proxies)
+    context = ServerContext(engine, data_dir, ChangeNotifier(), LoginQueue(), Downloads(engine), trusted_proxies)
     connections = OpenConnections(connection_limit(), trusted_proxies)
     config = uvicorn.Config(
         _Lifespan(App(context), context, lock),
@@ -209,6 +210,7 @@ class _Lifespan:
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await asyncio.to_thread(self._context.logins.close)
+        self._context.downloads.close()
         await asyncio.to_thread(self._context.engine.dispose)
         self._lock.release()
         await send({"type": "lifespan.shutdown.complete"})

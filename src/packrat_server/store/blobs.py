@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from packrat_core.errors import ConfigError, DiskError
 from packrat_core.fs.ownership import explain_denied, explain_unwritable
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_READS_FROM_MEMORY = hasattr(os, "RWF_NOWAIT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,47 @@ def check_directories(data_dir: Path, has_records: bool) -> None:
             why = explain_unwritable(directory)
             if why is not None:
                 raise ConfigError(f"{directory} can't be written: {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a stored file is; its data where they were read, too."""
+
+    status: os.stat_result
+    data: bytes | None
+
+
+def read_content(path: Path, read_up_to: int) -> Content | None:
+    """Look at a stored file, and read it where it has at most `read_up_to` bytes; None where there is none."""
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            return Content(status, file.read() if status.st_size <= read_up_to else None)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return None
+
+
+def read_from_memory(path: Path, read_up_to: int) -> Content | None:
+    """Read a stored file as `read_content` does; None also where a disk would have to be waited for."""
+    if not _READS_FROM_MEMORY:
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        status = os.fstat(descriptor)
+        if status.st_size > read_up_to:
+            return Content(status, None) if stat.S_ISREG(status.st_mode) else None
+        data = bytearray(status.st_size)
+        # Not every filesystem can tell what is in memory, and a part of the file may be on the disk alone.
+        if os.preadv(descriptor, [data], 0, os.RWF_NOWAIT) != status.st_size:
+            return None
+        return Content(status, bytes(data))
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

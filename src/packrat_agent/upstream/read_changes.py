@@ -1,0 +1,63 @@
+"""Checks what a server says of changes, and whether it can give the records of the files that changed."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from packrat_agent.model.changes import Changes
+from packrat_agent.upstream.records import REPO, Unusable, read_id
+from packrat_core.errors import ServerBroken
+
+RECORDS = "records"
+"""The argument of `changes` for the records of the files that changed, and where the answer has them."""
+
+
+def describes_records(described: Mapping[str, Any]) -> bool:
+    """Say whether the description of `changes` has the argument for records."""
+    # CInP 2.0 corrects the word.
+    parameters = described.get("paramaters", described.get("parameters"))
+    listed = parameters if isinstance(parameters, list) else []
+    return RECORDS in [parameter.get("name") for parameter in listed if isinstance(parameter, dict)]
+
+
+def read_changes(value: object, mirror: str, known: Collection[str]) -> Changes:
+    """Check an answer to `changes`.
+
+    Args:
+        value: The answer, unchecked.
+        mirror: The URI of the mirror.
+        known: The names of the repositories that the mirror had when it was viewed last.
+
+    Raises:
+        ServerBroken: It can't be used.
+    """
+    if not isinstance(value, dict) or not isinstance(value.get("changes"), dict):
+        raise ServerBroken("changes answered with something that is not an object of changes")
+    where = value.get("position")
+    if not isinstance(where, str) or not 1 <= len(where) <= 200 or not where.isprintable():
+        raise ServerBroken("changes answered without a usable position")
+    repos: dict[str, frozenset[str] | None] = {}
+    mirror_changed = False
+    for uri, names in value["changes"].items():
+        if uri == mirror:
+            mirror_changed = True
+            continue
+        try:
+            name = read_id(uri, REPO)
+        except Unusable as error:
+            raise ServerBroken(f"changes: {error}") from None
+        # A repository that is new to the mirror: only another view tells what it is.
+        mirror_changed = mirror_changed or name not in known
+        repos[name] = None if names is None else read_names(names, "changes")
+    return Changes(where, repos, mirror_changed)
+
+
+def read_names(value: object, what: str) -> frozenset[str]:
+    """Check a list of names of packages.
+
+    Raises:
+        ServerBroken: It is something else.
+    """
+    names = value if isinstance(value, list) else [None]
+    if not all(isinstance(name, str) and len(name) <= 500 and name.isprintable() for name in names):
+        raise ServerBroken(f"{what} answered with something that is not a list of names")
+    return frozenset(names)
