@@ -10,7 +10,7 @@ Usage:
         raise CinpError(403, "Not Authorized")
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from packrat_server.accounts.sessions import Caller, Role
 
@@ -62,8 +62,6 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
 }
 """Verb and what it is for → who may."""
 
-COLUMNS = (Role.NOBODY, Role.MIRROR, Role.MANAGER, Role.ADMIN)
-
 
 def may_call(caller: Caller, verb: str, called: str) -> bool:
     """Tell whether a caller may do something.
@@ -74,21 +72,3 @@ def may_call(caller: Caller, verb: str, called: str) -> bool:
         called: The model, action or path, without the root: `Repo/Mirror(heartbeat)`.
     """
     return caller.role in PERMISSIONS.get(f"{verb} {called}", frozenset())
-
-
-def permission_table() -> Iterator[str]:
-    """Write the table as the lines of Markdown that SECURITY.md has.
-
-    Yields:
-        One line for each set of calls that the same callers may make.
-    """
-    yield f"| call | {' | '.join(COLUMNS)} |"
-    yield "|---" * (len(COLUMNS) + 1) + "|"
-    by_target: dict[tuple[str, frozenset[Role]], list[str]] = {}
-    for call, roles in PERMISSIONS.items():
-        verb, _, target = call.partition(" ")
-        model, _, action = target.partition("(")
-        by_target.setdefault((model, roles), []).append(f"`{action.removesuffix(')') or verb}`")
-    for (model, roles), words in by_target.items():
-        shown = f"`{model}`: " if model else ""
-        yield f"| {shown}{', '.join(words)} | {' | '.join('yes' if role in roles else 'no' for role in COLUMNS)} |"
