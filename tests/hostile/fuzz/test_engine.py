@@ -51,6 +51,7 @@ def test_an_input_that_fails_is_kept_with_its_seed_and_fails_again(tmp_path: Pat
     told = kept.with_suffix(".txt").read_text()
     found = re.match(r"planted\.error with seed 7, number (\d+)\nKeyError", told)
     assert found is not None
+    assert any(f"number {found[1]}, kept as planted.error/{kept.name}\n" in one.text for one in failures)
     assert kept.read_bytes() == make_input(targets[0], Case("planted.error", 7, int(found[1])))
     again = replay([kept], tmp_path / "again")
     assert again.cases == 1

@@ -206,8 +206,8 @@ def fuzz(
         failure = run_case(replace(target, may_raise=()) if case.number == 0 else target, data)
         spent[target.name] += time.thread_time() - began
         if failure is not None and sum(one.cause == failure.cause for one in failures) < _SAME_FAILURES:
-            failures.append(failure)
-            keep(corpus, failure, case)
+            path = keep(corpus, failure, case)
+            failures.append(replace(failure, text=f"{case}, kept as {target.name}/{path.name}\n{failure.text}"))
 
 
 def keep(corpus: Path, failure: Failure, case: Case) -> Path:

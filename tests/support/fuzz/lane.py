@@ -72,7 +72,7 @@ def _find_end(own: Path, done: "subprocess.CompletedProcess[str]") -> str:
     case = Case(words[0], int(words[3].rstrip(",")), int(words[5]))
     stack = (own / "stack").read_text(errors="replace")
     path = keep(own, Failure(case.target, data, "ends the process", f"{end}\n{stack}"), case)
-    return f"{case}: {end}\n{stack}\nkept as {case.target}/{path.name}"
+    return f"{case}, kept as {case.target}/{path.name}: {end}\n{stack}"
 
 
 def run_slice(family: str, corpus: Path, cases: int) -> None:

@@ -23,7 +23,7 @@ from support.fuzz.engine import Target
 from support.replay import WIRE
 from support.world import SECRETS, World, world
 
-_PATIENCE_S = 0.5
+_PATIENCE_S = 0.2
 """A server that waits for more of a request is told after this time that nothing comes."""
 _CLOSED_S = 15.0
 _CINP = "CInP-Version: 0.9\r\nContent-Type: application/json;charset=utf-8\r\n"
