@@ -16,6 +16,7 @@ from packrat_server.api.call import Call
 from packrat_server.api.context import ServerContext
 from packrat_server.api.description import MULTI_URI_MAX, ROOT, Model, uri
 from packrat_server.api.dialect import describe_in
+from packrat_server.api.list_response import ListResponse
 from packrat_server.api.messages import CinpError, CinpRequest, CinpResponse
 from packrat_server.api.permissions import may_call
 from packrat_server.api.records import READERS, list_files, list_ids
@@ -29,6 +30,8 @@ from packrat_server.store.tables import package_files, packages, repos
 
 _PACKAGE_NAME = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.+-]*")
 _PAGE_LIMIT = 1_000_000
+_WHOLE_LIST = 1000
+"""Number of entries of a list that is written whole; a longer one is written while it is sent."""
 _KEPT_LIMIT = 1_000_000
 
 
@@ -147,9 +150,15 @@ def _list(request: CinpRequest, model: Model, caller: Caller, context: ServerCon
             found = _filtered(request, model, caller, connection, name)
     page = found[position : position + min(count, _PAGE_LIMIT)]
     id_only = request.headers.get("id-only", "").lower() == "true"
-    body = [str(object_id) if id_only else uri(_short(model.path), object_id) for object_id in page]
     headers = {"Count": str(len(page)), "Position": str(position), "Total": str(len(found)), "Id-Only": str(id_only)}
-    return CinpResponse(body, 200, {"Verb": "LIST", "Cache-Control": "no-cache", **headers})
+    headers = {"Verb": "LIST", "Cache-Control": "no-cache", **headers}
+
+    def show(object_id: object) -> str:
+        return str(object_id) if id_only else uri(_short(model.path), object_id)
+
+    if len(page) <= _WHOLE_LIST:
+        return CinpResponse([show(object_id) for object_id in page], 200, headers)
+    return ListResponse(page, show, headers)
 
 
 def _filtered(request: CinpRequest, model: Model, caller: Caller, connection: Any, name: str) -> Sequence[object]:

@@ -4,7 +4,9 @@
 - It *keeps* these, and the deprocated ones as long as they have its tag, for mirrors whose clients know such a mark.
 """
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
@@ -14,9 +16,21 @@ from packrat_server.store.tables import package_file_tags, package_files, repo_d
 
 _PARAMETERS_LIMIT = 500
 """Number of package names that one query takes; each is a parameter of the database."""
+_ROWS_AT_ONCE = 1000
+_RANKED = (
+    package_files.c.id,
+    package_files.c.package,
+    package_files.c.distro_version,
+    package_files.c.type,
+    package_files.c.arch,
+    package_files.c.epoch,
+    package_files.c.version,
+    package_files.c.deprocated_at,
+)
+"""The columns that tell which files are offered; others hold long texts."""
 
 
-def wanted_files(connection: Connection, repo: str, names: Sequence[str] | None) -> list[int]:
+def wanted_files(connection: Connection, repo: str, names: Sequence[str] | None) -> Sequence[int]:
     """List the files that a repository wants.
 
     Args:
@@ -28,12 +42,14 @@ def wanted_files(connection: Connection, repo: str, names: Sequence[str] | None)
         The ids of the files, in the order they were made.
     """
     row = _read_repo(connection, repo)
-    return [file.id for file in _offer(row, _read_files(connection, row, names, deprocated_too=False))]
+    return _collect(
+        file.id for files in _read_packages(connection, row, names, deprocated_too=False) for file in _offer(row, files)
+    )
 
 
 def kept_files(
     connection: Connection, repo: str, names: Sequence[str] | None, *, only_deprocated: bool = False
-) -> list[int]:
+) -> Sequence[int]:
     """List the files that a repository keeps.
 
     With "newest only", a deprocated file makes way for a newer version as if it were not deprocated, but no other file
@@ -49,11 +65,21 @@ def kept_files(
         The ids of the files, in the order they were made.
     """
     row = _read_repo(connection, repo)
-    files = _read_files(connection, row, names, deprocated_too=True)
-    kept = {file.id for file in _offer(row, files) if file.deprocated_at is not None}
-    if not only_deprocated:
-        kept.update(file.id for file in _offer(row, [file for file in files if file.deprocated_at is None]))
-    return sorted(kept)
+
+    def keep(files: Sequence[Row[Any]]) -> set[int]:
+        kept = {file.id for file in _offer(row, files) if file.deprocated_at is not None}
+        if not only_deprocated:
+            kept.update(file.id for file in _offer(row, [file for file in files if file.deprocated_at is None]))
+        return kept
+
+    return _collect(
+        number for files in _read_packages(connection, row, names, deprocated_too=True) for number in keep(files)
+    )
+
+
+def _collect(numbers: Iterable[int]) -> Sequence[int]:
+    """Sort ids, which may be very many, in little memory."""
+    return array("q", sorted(array("q", numbers)))
 
 
 def has_more_files(connection: Connection, repo: str, names: Sequence[str], count: int) -> bool:
@@ -77,20 +103,28 @@ def _read_repo(connection: Connection, repo: str) -> Row[Any]:
     return connection.execute(select(repos).where(repos.c.name == repo)).one()
 
 
-def _read_files(
+def _read_packages(
     connection: Connection, repo: Row[Any], names: Sequence[str] | None, *, deprocated_too: bool
-) -> Sequence[Row[Any]]:
-    query = _offered_files(repo).order_by(package_files.c.id)
+) -> Iterator[Sequence[Row[Any]]]:
+    """Read the files of one package after the other, since a repository may have very many.
+
+    Yields:
+        The files of a package, in the order they were made. Take all: an open cursor would keep the old view of an
+        SQLite database on this connection.
+    """
+    offered: Select[Any] = _offered_files(repo).with_only_columns(*_RANKED)
+    query = offered.order_by(package_files.c.package, package_files.c.id)
     if not deprocated_too:
         query = query.where(package_files.c.deprocated_at.is_(None))
     if names and len(names) <= _PARAMETERS_LIMIT:
         query = query.where(package_files.c.package.in_(names))
-    found = connection.execute(query).all()
-    if names and len(names) > _PARAMETERS_LIMIT:
-        # A database takes a limited number of parameters, so a long list is filtered here.
-        packages = set(names)
-        found = [file for file in found if file.package in packages]
-    return found
+    # A database takes a limited number of parameters, so a long list is filtered here.
+    packages = set(names) if names and len(names) > _PARAMETERS_LIMIT else None
+    found = connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE})
+    for package, files in groupby(found, key=lambda file: file.package):
+        listed = list(files)
+        if packages is None or package in packages:
+            yield listed
 
 
 def _offered_files(repo: Row[Any]) -> Select[Any]:

@@ -1,0 +1,43 @@
+"""Answers a LIST of very many objects, whose text is written while it is sent and never stands in memory as a whole."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from starlette.types import Receive, Scope, Send
+
+from packrat_server.api.messages import CinpResponse
+
+_ENTRIES_AT_ONCE = 500
+
+
+class ListResponse(CinpResponse):
+    """A JSON list in portions; its length is known beforehand, since older clients don't read chunks."""
+
+    def __init__(self, ids: Sequence[object], show: Callable[[object], str], headers: Mapping[str, str]) -> None:
+        """Prepare the answer.
+
+        Args:
+            ids: The ids of the objects, at least one.
+            show: Writes an id as it is listed.
+            headers: The headers of the answer.
+        """
+        self._ids = ids
+        self._show = show
+        length = sum(len(portion) for portion in self._portions())
+        super().__init__(None, 200, {**headers, "Content-Length": str(length)})
+        # Of the two, the second is that of an empty body.
+        del self.raw_headers[-1]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer; a client that reads slowly holds up the writing."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for portion in self._portions():
+            await send({"type": "http.response.body", "body": portion, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    def _portions(self) -> Iterator[bytes]:
+        for start in range(0, len(self._ids), _ENTRIES_AT_ONCE):
+            entries = [self._show(object_id) for object_id in self._ids[start : start + _ENTRIES_AT_ONCE]]
+            # Between two portions stands what stands between two entries.
+            yield (b", " if start else b"[") + json.dumps(entries)[1:-1].encode()
+        yield b"]"
