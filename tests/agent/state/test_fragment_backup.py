@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from packrat_agent.model.entries import Fragment, Product
 from packrat_agent.model.records import PackageFile, Repo, Wanted
@@ -167,7 +168,7 @@ def test_what_is_missing_is_written_anew_from_the_state_database(tree: Tree) -> 
 
 
 def test_backups_of_earlier_versions_are_taken_if_the_state_database_says_the_same(
-    tree: Tree, capfd: pytest.CaptureFixture[str]
+    tree: Tree,
 ) -> None:
     tree.keep(SIGNED, SHA, OTHER)
     before = tree.place().stat()
@@ -176,9 +177,9 @@ def test_backups_of_earlier_versions_are_taken_if_the_state_database_says_the_sa
     # An earlier version has not noted them.
     tree.store.fragments.note_backups(YUM, {SHA: None, OTHER: None})
     assert tree.recalled() is None
-    capfd.readouterr()
-    tree.tidy()
-    said = "".join(capfd.readouterr())
+    with capture_logs() as logged:
+        tree.tidy()
+    said = str(logged)
     assert f"{OTHER}.json" in said
     assert f"{SHA}.json" not in said
     assert "does not agree" in said
