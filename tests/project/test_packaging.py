@@ -19,6 +19,7 @@ from packrat_agent.config.fields import FIELDS
 from packrat_agent.config.load import load
 from packrat_agent.status.values import Status
 from packrat_core import errors
+from packrat_core.cli import CommandInModule
 from packrat_core.errors import ConfigError, PackratError
 from packrat_server.cli import main as server_cli
 from packrat_server.serving.connections import CONNECTIONS_LIMIT, OTHER_DESCRIPTORS
@@ -298,7 +299,9 @@ def test_the_fields_of_the_json_status_are_documented_and_no_other() -> None:
 def test_the_limits_of_check_are_documented() -> None:
     section = _OPERATIONS.partition("### check")[2].partition("\n## ")[0]
     rows = dict(re.findall(r"^\| `(--[\w-]+)` \| ([^|]*) \|", section, re.MULTILINE))
-    options = {option.opts[0]: option.default for option in cli.main.commands["check"].params}
+    command = cli.main.commands["check"]
+    assert isinstance(command, CommandInModule)
+    options = {option.opts[0]: option.default for option in command.load().params}
     assert set(rows) == set(options)
     for name, default in options.items():
         if isinstance(default, str):

@@ -49,9 +49,9 @@ class NotFound(ServerRefused):
 
 
 class TooMany(ServerBroken):
-    """A list has more entries than the caller takes; `count` is what is known of their number."""
+    """A list has more entries than the caller takes; `count` is what is known of their number, 0 for nothing."""
 
-    def __init__(self, message: str, count: int, *, hint: str = "") -> None:
+    def __init__(self, message: str, count: int = 0, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.count = count
 

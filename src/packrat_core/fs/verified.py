@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from packrat_core.errors import PackratError
+from packrat_core.errors import Incomplete
 from packrat_core.fs.open import open_regular
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ _TICK_NS = 11_000_000
 """Two writes within one tick of the kernel's clock, at most 10 ms, may leave the same ctime."""
 
 
-class OtherBytes(PackratError):
+class OtherBytes(Incomplete):
     """A file has not, or no longer, the bytes that it is named by."""
 
 
