@@ -163,6 +163,19 @@ int utimensat(int directory, const char *name, const struct timespec times[2], i
     return refuse("utime", path, NULL) ? -1 : REAL(utimensat)(directory, name, times, flags);
 }
 
+int unlinkat(int directory, const char *name, int flags) {
+    char path[PATH_MAX];
+    of_place(directory, name, path);
+    const char *call = flags & AT_REMOVEDIR ? "rmdir" : "unlink";
+    return refuse(call, path, NULL) ? -1 : REAL(unlinkat)(directory, name, flags);
+}
+
+int mkdirat(int directory, const char *name, mode_t mode) {
+    char path[PATH_MAX];
+    of_place(directory, name, path);
+    return refuse("mkdir", path, NULL) ? -1 : REAL(mkdirat)(directory, name, mode);
+}
+
 #define OF_TWO(name, call, parameters, arguments) \
     int name parameters { return refuse(call, source, target) ? -1 : REAL(name) arguments; }
 
@@ -182,6 +195,12 @@ int renameat(int from, const char *source, int to, const char *target) {
     of_place(from, source, first);
     of_place(to, target, second);
     return refuse("rename", first, second) ? -1 : REAL(renameat)(from, source, to, target);
+}
+
+int symlinkat(const char *source, int to, const char *target) {
+    char path[PATH_MAX];
+    of_place(to, target, path);
+    return refuse("symlink", source, path) ? -1 : REAL(symlinkat)(source, to, target);
 }
 
 #define OPENING(name, before, parameters, arguments) \
