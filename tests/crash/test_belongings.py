@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from crash.test_die_anywhere import die
+from packrat_agent.verify.tree import verify_tree
 from support.keys import Key
 from support.kinds import DOCKER, PYPI, Kind
 from support.type_stage import TypeStage, type_stage
@@ -111,3 +112,18 @@ def test_while_garbage_is_collected(tmp_path: Path, key: Key, kind: Kind) -> Non
         assert lost(made, before) == []
         assert set(owners(made).values()) <= set(made.lab.tree())
         assert set(before.values()) - set(made.lab.tree())
+
+
+def test_a_wheel_that_comes_back_without_its_metadata_file_is_not_removed(tmp_path: Path, key: Key) -> None:
+    with type_stage(tmp_path, key, PYPI) as made:
+        uri = begin(made)
+        made.lab.server.untag(uri, "dev")
+        made.lab.agent("sync")
+        [metadata] = [path for path, owner in owners(made).items() if "1.0" in owner]
+        # The bytes are still somewhere, so that nothing is downloaded.
+        (made.lab.www / metadata).rename(made.lab.www / "spare")
+        made.lab.server.tag(uri, "dev")
+        made.grace(0)
+        made.lab.agent("sync")
+        assert made.offered() == made.expected(("web", "0.5"), ("web", "1.0"))
+        assert verify_tree(made.lab.www, None, lambda files, size: None).faults == ()

@@ -166,7 +166,9 @@ def _settle(build: Build, made: Made, held: str | None) -> None:
     build.result.held = "; ".join(reason for reason in (build.result.held, held) if reason) or None
     for path in made.unneeded:
         path.unlink(missing_ok=True)
-    store.live.reinstate(repo.name, (part.path for placement in build.plan.keep for part in placement.parts))
+    # Of what is linked, some parts may have been in place, withdrawn.
+    known = (*build.plan.keep, *build.plan.link)
+    store.live.reinstate(repo.name, (part.path for placement in known for part in placement.parts))
     store.wanted.set_live(repo.name, made.entries, build.scope.packages)
     done("live-noted")
     if not (made.failed or made.unreadable or made.disagreeing):

@@ -21,6 +21,7 @@ from packrat_agent.sync.context import MirrorContext, Summary
 from packrat_agent.sync.disk_look import Look, find_untracked
 from packrat_agent.sync.staging import clear_staging
 from packrat_core.aio.threads import in_thread
+from packrat_core.errors import SigningError
 from packrat_core.failpoints import done
 
 log = structlog.get_logger()
@@ -65,9 +66,18 @@ async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[
         for portion in _portions(sha256s):
             async with publishing:
                 await in_thread(write_missing, context.root, source, store.fragments, portion)
-    # Nobody waits for the signature: it changes nothing in the live tree.
-    await in_thread(context.seals.seal, _sources(context), summary.is_whole)
+    await in_thread(_seal, context, summary)
     return removed
+
+
+def _seal(context: MirrorContext, summary: Summary) -> None:
+    # Nobody waits for the signature: it changes nothing in the live tree.
+    try:
+        context.seals.seal(_sources(context), summary.is_whole)
+    except SigningError as error:
+        # The former list stays. What has a key of its own, or needs none, must go on without the main key.
+        summary.errors["the sealed list"] = str(error)
+        context.fault_log.error("", f"the sealed list can't be made anew: {error}")
 
 
 def _removable(context: MirrorContext, seen: Look, summary: Summary) -> list[str]:

@@ -32,6 +32,7 @@ from packrat_agent.sync.kept_key import note_keys
 from packrat_agent.sync.lost_state import recall_suites
 from packrat_agent.sync.noted_sync import sync_and_note
 from packrat_agent.sync.removals import Leaving, hold_back_leaving
+from packrat_agent.sync.roll_forward import roll_forward_all
 from packrat_agent.sync.site import keep_site, publish_site
 from packrat_agent.sync.takeover import begin_with_suites, find_changed_names, find_chores, find_losses, find_removed
 from packrat_agent.upstream.client import Packrat
@@ -293,8 +294,10 @@ def keep_repos(context: MirrorContext, view: MirrorView, confirmed: Confirmed) -
         confirmed: What the operator confirms; removals let all go.
 
     Raises:
-        DiskError: The state database can't be written.
+        DiskError: The state database or root_dir can't be written.
     """
+    # Before a directory may get another repository: later, an old index would be renamed over that one's.
+    roll_forward_all(context.store, context.root, context.kept)
     leaving = _find_leaving(context, view, confirmed)
     results = _tell_leaving(context, leaving)
     context.store.wanted.save_repos(view.repos, view.unusable.union(left.repo for left in leaving))

@@ -30,7 +30,9 @@ _MENDED = "the next full sync mends it"
 
 
 def roll_forward_all(store: Store, root: Path, kept: Collection[str]) -> None:
-    """Complete at the start what the process before this one was publishing; a disk that fails is told, and waited for.
+    """Complete what a crash or a failing disk cut off; if the disk still fails, that is told, and waited for.
+
+    It is called at the start, and before the mirror's repositories change. Nobody may publish meanwhile.
 
     Args:
         store: The state database.

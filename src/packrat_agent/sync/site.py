@@ -65,8 +65,10 @@ def publish_site(context: MirrorContext) -> None:
     if registries:
         files = render_host(registries, signature_api=context.settings.signature_api)
         tree = add_to_site(tree, "registry", files, context.kept)
-    tree_to_publish = declare_unsigned(tree, store.live.identities(SITE.name))
-    if tree_to_publish.publications:
+    known = store.live.identities(SITE.name)
+    tree_to_publish = declare_unsigned(tree, known)
+    # The page need not change where a key or the list of images goes: the operator may keep it.
+    if tree_to_publish.publications or known.keys() - set(tree_to_publish.publication_names):
         make_live(tree_to_publish, (), (), context)
 
 
@@ -77,6 +79,7 @@ def publish_own_keys(context: MirrorContext) -> None:
         DiskError: root_dir or the state database can't be written.
     """
     live = context.store.live
+    roll_forward(SITE.name, context.store, context.root, context.kept)
     repos = [repo for repo in context.store.wanted.repos() if repo.kind in FORMATS]
     known = live.identities(SITE.name)
     tree = add_to_site(Tree(SITE, ()), OWN_KEYS, _own_keys(context, repos), context.kept)

@@ -4,11 +4,13 @@ import asyncio
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from packrat_agent.config.load import load
+from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import UnsignedTree
@@ -16,6 +18,7 @@ from packrat_agent.sync.collect import collect
 from packrat_agent.sync.context import MirrorContext, Summary
 from packrat_agent.sync.disk_look import look
 from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.sealed_list import Sealer, Seals
 from support.mirror_conf import write_mirror_conf
 
 ONE, TWO = (Repo(name, "", name, "apt", ()) for name in ("one", "two"))
@@ -98,3 +101,14 @@ def test_a_repository_in_root_dir_itself_is_left_alone_too(context: MirrorContex
             assert await collect(context, seen, Summary()) == []
 
     asyncio.run(test())
+
+
+def test_a_key_that_can_not_seal_spoils_the_full_sync_and_stops_nothing(context: MirrorContext, tmp_path: Path) -> None:
+    withdraw(context, ONE, "one/pool/old")
+    key = SigningKey("A" * 40, "A" * 40, "Gone", "ed25519", 255, None, datetime.now(UTC), tmp_path / "nowhere", None)
+    seals = Seals(context.root, context.store, Sealer(key, tmp_path / "secret"), "mirror")
+    seen, summary = look(context, lambda files, size: None), Summary()
+    assert asyncio.run(collect(replace(context, seals=seals), seen, summary)) == ["one/pool/old"]
+    assert not summary.complete
+    [(where, reason)] = summary.errors.items()
+    assert (where, "A" * 40 in reason) == ("the sealed list", True)

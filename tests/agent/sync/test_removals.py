@@ -1,7 +1,7 @@
 """removals: what a server suddenly takes away stays until it says so again, or the operator does."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -240,6 +240,18 @@ def test_while_some_is_held_the_rest_goes_and_comes(store: Store) -> None:
     offered = {*range(8), 30}
     assert listed(store, repo, offered, LATER) == {*range(20), 30}
     assert listed(store, repo, {30}, LATER, accounted=range(8)) == {*range(8, 20), 30}
+
+
+def test_what_is_held_back_stays_yanked(store: Store) -> None:
+    [repo] = live(store, {"one": 20})
+    everything = replace(offer(repo, range(20)), yanked={uri_of(repo, 3), uri_of(repo, 19)})
+    store.wanted.remember_wanted(repo.name, everything, None)
+    answer = replace(offer(repo, range(5)), yanked={uri_of(repo, 4)})
+    missing = Missing(store.wanted.lost(repo.name, answer.uris), ())
+    kept = hold_back_removals(repo, answer, missing, store, LATER, accepted=False)
+    store.wanted.remember_wanted(repo.name, kept, None)
+    marked = {file.uri for file in store.wanted.known(repo.name, None).values() if file.yanked}
+    assert marked == {uri_of(repo, 4), uri_of(repo, 19)}
 
 
 def test_many_small_repositories_count_together(store: Store) -> None:
