@@ -1,7 +1,9 @@
 """Who guesses is delayed, by name and address; who knows the secret is not."""
 
+import asyncio
 import hashlib
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from sqlalchemy import event
 from packrat_core.errors import ConfigError
 from packrat_server import admin
 from packrat_server.accounts.login_delays import DELAY_LIMIT_S, FORGOTTEN_S, FREE_FAILURES, Attempt, LoginDelays
+from packrat_server.accounts.login_queue import LoginQueue, QueueFull
 from packrat_server.accounts.sessions import InvalidLogin, check_secret
 from packrat_server.api.addresses import TrustedProxies
 from packrat_server.store.database import open_database
@@ -94,6 +97,29 @@ def test_many_pairs_take_bounded_memory() -> None:
         delays.succeeded(attempt)
         delays.failed(attempt)
     assert sum(delays.is_known_wrong(guess(delays, n, name=f"name {n}")) for n in range(20_000)) == 10_000
+
+
+def test_many_addresses_take_no_place_of_who_logged_in_before() -> None:
+    async def main() -> list[object]:
+        queue, may_end = LoginQueue(places=8), threading.Event()
+
+        def ask(name: str, address: str, work: Callable[[], object], *, is_first: bool = False) -> asyncio.Task[object]:
+            return asyncio.create_task(queue.run(name, address, work, lambda: None, is_first=is_first))
+
+        working = [ask("busy", "10.0.0.1", may_end.wait) for _ in range(2)]
+        early = [ask("stranger", f"10.0.1.{n}", str) for n in range(8)]
+        # Behind one address, as those of a site are.
+        mirrors = [ask(f"mirror{n}", "10.0.0.2", str, is_first=True) for n in range(4)]
+        late = [ask("stranger", f"10.0.2.{n}", str) for n in range(100)]
+        await asyncio.wait(late, timeout=0.1)
+        may_end.set()
+        answers = await asyncio.gather(*mirrors, return_exceptions=True)
+        refused = await asyncio.gather(*working, *early, *late, return_exceptions=True)
+        queue.close()
+        assert any(isinstance(one, QueueFull) for one in refused)
+        return answers
+
+    assert asyncio.run(main()) == [""] * 4
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,14 @@
 import json
 import re
 import resource
+import select
 import socket
 import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,7 @@ def hasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         yield made
 
 
+SIZE = 32 * 1024**2
 HEAD = f"CALL {LOGIN} HTTP/1.1\r\nHost: x\r\nCInP-Version: 0.9\r\nContent-Type: application/json\r\n".encode()
 SLOW: dict[str, tuple[bytes, bytes]] = {
     "silence": (b"", b""),
@@ -245,3 +247,35 @@ def test_slow_strangers_are_hung_up_on(hasty: World) -> None:
     with ThreadPoolExecutor() as pool:
         assert dict(zip(SLOW, pool.map(ends, SLOW.values()), strict=True)) == dict.fromkeys(SLOW, True)
     assert hasty.call("GET", "/api/v2/Repo/Mirror:lab:", None, "lab").status == 200
+
+
+def test_who_reads_slowly_is_served_and_who_does_not_read_is_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "STALLED_S", 3.0)
+    with world(tmp_path) as server:
+        path = next(path for path in (server.data / "files").glob("*/*"))
+        path.write_bytes(bytes(SIZE))
+        headers = {"Host": "x", **server.auth("lab")}
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        until = time.monotonic() + 7
+        with connect(server) as slow, connect(server) as idle:
+            for connection in (slow, idle):
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+                connection.sendall(f"GET /files/conf_1.0.json HTTP/1.1\r\n{head}\r\n".encode())
+            received = 0
+            while time.monotonic() < until:
+                received += len(slow.recv(32 * 1024))
+                select.select([], [], [], 0.2)
+            assert received + drain(slow) > SIZE
+            assert drain(idle) < SIZE
+
+
+def drain(connection: socket.socket) -> int:
+    """Read to the end of an answer, or of the connection; gives the number of bytes."""
+    connection.settimeout(2)
+    received = 0
+    with suppress(OSError):
+        while part := connection.recv(1024**2):
+            received += len(part)
+    return received

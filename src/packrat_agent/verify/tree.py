@@ -237,12 +237,16 @@ class _Paths:
 
     def _is_behind_link(self, directory: str) -> bool:
         """Return whether a directory or one above it is a symbolic link; several threads may look at the same one."""
-        known = self._behind_link.get(directory)
-        if known is None:
-            above = directory.rpartition("/")[0]
-            known = self._is_behind_link(above) or Path(f"{self._top}/{directory}").is_symlink()
-            self._behind_link[directory] = known
-        return known
+        # Without recursion: an index may name a path with more directories than Python can call.
+        below: list[str] = []
+        while directory not in self._behind_link:
+            below.append(directory)
+            directory = directory.rpartition("/")[0]
+        is_behind = self._behind_link[directory]
+        for one in reversed(below):
+            is_behind = is_behind or Path(f"{self._top}/{one}").is_symlink()
+            self._behind_link[one] = is_behind
+        return is_behind
 
 
 def _look_around(top: Path, named: Mapping[str, Named]) -> tuple[tuple[str, ...], list[Fault]]:

@@ -1,8 +1,10 @@
-"""Limits an archive's members, unpacked size, and unpacking time; each check raises Refused beyond its limit."""
+"""Limits an archive's members, names, unpacked size, and unpacking time; each check raises Refused beyond its limit."""
 
 from packrat_core.errors import Refused
 
 MEMBERS_LIMIT = 200_000
+NAME_LIMIT = 4096
+"""Characters of a member's name or a link's target: the longest path that Linux opens."""
 
 _UNPACKED_LIMIT = 16 * 1024**3
 _HARMLESS = 256 * 1024 * 1024
@@ -11,6 +13,28 @@ _RATIO_LIMIT = 200
 _CPU_S = 30.0
 _CPU_S_PER_BYTE = 2.0 / (1024 * 1024)
 """The slowest compression takes a tenth of that on today's machines."""
+_DIRECTORY_NAMES_BYTES = 128 * 1024 * 1024
+_NAME_OVERHEAD_BYTES = 100
+
+
+class DirectoryNames:
+    """Bounds the memory and time that the names of the directories in an archive take.
+
+    A member with a name of 4,096 characters may have 2,048 directories above it, whose names come to 4 MB.
+    """
+
+    def __init__(self) -> None:
+        self._left = _DIRECTORY_NAMES_BYTES
+
+    def count(self, name: str) -> None:
+        """Count a name that is looked at.
+
+        Raises:
+            Refused: All names together are too long.
+        """
+        self._left -= (len(name) if name.isascii() else 4 * len(name)) + _NAME_OVERHEAD_BYTES
+        if self._left < 0:
+            raise Refused("it has too many directories in one another")
 
 
 def check_unpacked(unpacked: int, packed: int) -> None:

@@ -8,6 +8,7 @@ import posixpath
 import re
 import unicodedata
 
+from packrat_core.archives.limits import NAME_LIMIT, DirectoryNames
 from packrat_core.errors import Refused
 
 
@@ -49,6 +50,7 @@ class MetadataNames:
         """Look at names that match, spelled in any way."""
         self._pattern = re.compile(pattern.pattern, re.IGNORECASE)
         self._seen: dict[str, str] = {}
+        self._names = DirectoryNames()
 
     def add(self, name: str) -> None:
         """Check the next name.
@@ -61,13 +63,21 @@ class MetadataNames:
         if not self._pattern.fullmatch(folded.rstrip("/")):
             return
         # Directories count too: two that differ in case are one.
-        parts = posixpath.normpath(folded).split("/")
-        spelled = posixpath.normpath(name).split("/")
-        for count in range(1, len(parts) + 1):
-            way = "/".join(spelled[:count])
-            before = self._seen.setdefault("/".join(parts[:count]).casefold(), way)
-            if before != way:
+        key, way = posixpath.normpath(folded).casefold(), posixpath.normpath(name)
+        if max(len(key), len(way)) > NAME_LIMIT:
+            raise Refused(f"it has a member with a name of {len(way)} characters, the limit is {NAME_LIMIT}")
+        while key:
+            before = self._seen.get(key)
+            if before == way:
+                # With each name all those above it were looked at.
+                return
+            if before is not None:
                 raise Refused(f"its members {before[:80]!r} and {way[:80]!r} are one file where case doesn't count")
+            self._names.count(key)
+            self._names.count(way)
+            self._seen[key] = way
+            # The name as spelled may have fewer slashes: Unicode's normal form makes one of some characters.
+            key, way = key.rpartition("/")[0], way.rpartition("/")[0] or way
 
 
 def resolve_link(name: str, target: str, *, symbolic: bool) -> str:

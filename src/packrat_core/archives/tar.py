@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from packrat_core.archives.limits import MEMBERS_LIMIT, check_count
+from packrat_core.archives.limits import MEMBERS_LIMIT, NAME_LIMIT, DirectoryNames, check_count
 from packrat_core.archives.member_names import normalize_name, resolve_link
 from packrat_core.archives.tar_header import BLOCK, TarHeader, parse_header, parse_pax, parse_pax_size
 from packrat_core.archives.tar_source import Source
@@ -83,13 +83,10 @@ class TarMember:
 
 @dataclass(frozen=True, slots=True)
 class TarLimits:
-    """Maximum number of members, characters of a name, and bytes of an extended header.
-
-    The default for names is the length of the longest path that Linux opens.
-    """
+    """Maximum number of members, characters of a name or target, and bytes of an extended header."""
 
     members: int = MEMBERS_LIMIT
-    name: int = 4096
+    name: int = NAME_LIMIT
     extended: int = 1024 * 1024
 
 
@@ -235,6 +232,8 @@ class TarReader:
         # Only links have a target: other members may carry one that clients ignore.
         is_link = kind in _LINKS
         target = _text(self._extended.get(b"linkpath", header.target)) if is_link else ""
+        if len(target) > self._limits.name:
+            raise Refused(f"it has a link with a target of {len(target)} characters, the limit is {self._limits.name}")
         short_name = _text(header.name) if b"path" in self._extended else ""
         return TarMember(name, kind, size, self._offset, target, short_name)
 
@@ -259,7 +258,9 @@ class UnpackedNames:
 
     def __init__(self) -> None:
         self._links: set[str] = set()
+        # With each path all those above it are in here, and never one that is in _links.
         self._ways: set[str] = set()
+        self._names = DirectoryNames()
 
     def add(self, member: TarMember) -> None:
         """Check the next member.
@@ -268,40 +269,39 @@ class UnpackedNames:
             Refused: It is a device, leads out of the archive, or leads through a symbolic link.
         """
         refuse_unsafe(member)
-        ways = _parents(member.name)
+        self._pass(member, posixpath.dirname(member.name))
         is_symbolic = member.kind is TarKind.SYMBOLIC_LINK
         if member.target:
             # `link/..` is not where the link stands.
-            ways += _ways_back(posixpath.dirname(member.name) if is_symbolic else "", member.target)
+            self._pass_back(member, posixpath.dirname(member.name) if is_symbolic else "")
         if member.kind is TarKind.HARD_LINK:
-            target = resolve_link(member.name, member.target, symbolic=False)
             # Of a symbolic link, it would be the same link in another place.
-            ways += [*_parents(target), target]
-        for way in ways:
-            if way in self._links:
-                raise Refused(f"its member {member.name[:80]!r} leads through its link {way[:80]!r}")
-        self._ways.update(ways)
+            self._pass(member, resolve_link(member.name, member.target, symbolic=False))
         if is_symbolic:
             if member.name in self._ways:
                 raise Refused(f"its link {member.name[:80]!r} stands on the way of other members")
             self._links.add(member.name)
 
+    def _pass(self, member: TarMember, way: str) -> None:
+        """Note that a member leads through a path, and all those above it that are not noted yet."""
+        while way and way not in self._ways:
+            self._names.count(way)
+            if way in self._links:
+                raise Refused(f"its member {member.name[:80]!r} leads through its link {way[:80]!r}")
+            self._ways.add(way)
+            way = way.rpartition("/")[0]
 
-def _parents(name: str) -> list[str]:
-    parts = name.split("/")[:-1]
-    return ["/".join(parts[: count + 1]) for count in range(len(parts))]
-
-
-def _ways_back(base: str, target: str) -> list[str]:
-    """List the directories that a target goes through and back out of."""
-    parts = [part for part in target.replace("\\", "/").split("/") if part not in ("", ".")]
-    ways: list[str] = []
-    path = base
-    for at, part in enumerate(parts):
-        path = posixpath.normpath(posixpath.join(path, part))
-        if ".." in parts[at + 1 :]:
-            ways.append(path)
-    return ways
+    def _pass_back(self, member: TarMember, base: str) -> None:
+        """Note the directories that a target goes through and back out of."""
+        parts = [part for part in member.target.replace("\\", "/").split("/") if part not in ("", ".")]
+        while parts and parts[-1] != "..":
+            parts.pop()
+        path = base
+        for part in parts:
+            path = path.rpartition("/")[0] if part == ".." else f"{path}/{part}".lstrip("/")
+            # It is counted also if it is known: each link may go through thousands.
+            self._names.count(path)
+            self._pass(member, path)
 
 
 def _file_or_directory(header: TarHeader, name: bytes) -> TarKind:

@@ -8,7 +8,7 @@ A hash is slow on purpose, so many logins at once must not take the threads, pro
    by asking faster.
 3. Who has logged in from its address before comes before those who have not.
 4. When all places are taken, a new caller is refused, or takes the place of one whose address has more of them; at one
-   address, of one whose name has several.
+   address, of one whose name has several. Nobody takes the place of one who comes first, unless all of them do.
 
 Usage:
 
@@ -112,7 +112,7 @@ class LoginQueue:
         if self._free:
             self._free -= 1
             return
-        self._make_room(name, address)
+        self._make_room(name, address, is_first)
         loop = asyncio.get_running_loop()
         waiting = _Waiting(name, address, is_first, loop.create_future())
         self._waiting.append(waiting)
@@ -129,20 +129,31 @@ class LoginQueue:
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
 
-    def _make_room(self, name: str, address: str) -> None:
+    def _make_room(self, name: str, address: str, is_first: bool) -> None:
         """Make sure that one more may wait.
+
+        Args:
+            name: The name that it gives.
+            address: Where it comes from.
+            is_first: Whether it comes before others.
 
         Raises:
             QueueFull: All places are taken, and this caller may take none from another.
         """
         if len(self._waiting) < self._places:
             return
-        addresses = Counter(waiting.address for waiting in self._waiting)
+        others = [waiting for waiting in self._waiting if not waiting.is_first]
+        comes_first = is_first and bool(others)
+        replaceable = others or (self._waiting if is_first else [])
+        if not replaceable:
+            raise QueueFull
+        addresses = Counter(waiting.address for waiting in replaceable)
         (crowded, size), *_ = addresses.most_common(1)
-        crowd = [waiting for waiting in self._waiting if waiting.address == crowded]
+        crowd = [waiting for waiting in replaceable if waiting.address == crowded]
         names = Counter(waiting.name for waiting in crowd)
         (busiest, count), *_ = names.most_common(1)
-        if addresses[address] == size and (address != crowded or name in names or count == 1):
+        is_of_crowd = addresses[address] == size and (address != crowded or name in names or count == 1)
+        if is_of_crowd and not comes_first:
             raise QueueFull
         refused = [waiting for waiting in crowd if waiting.name == busiest][-1]
         self._waiting.remove(refused)

@@ -128,8 +128,10 @@ async def _unless_gone(request: Request, answering: Coroutine[Any, Any, Response
             raise ClientDisconnect
         return answered.result()
     finally:
-        answered.cancel()
         gone.cancel()
+        answered.cancel()
+        # What its threads still do counts as at work until they end.
+        await asyncio.wait([answered])
 
 
 def _with_capitals(send: Send) -> Send:

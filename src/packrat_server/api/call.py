@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
-from starlette.concurrency import run_in_threadpool
 
 from packrat_server.accounts.sessions import Caller, InvalidSession, read_caller
 from packrat_server.api.context import ServerContext
+from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError
 from packrat_server.store.database import reading, writing
 
@@ -57,10 +57,10 @@ async def read(call: Call, query: Callable[[Connection], T], *, is_look: bool = 
             return query(connection)
 
     if not is_look:
-        return await run_in_threadpool(work)
+        return await run_to_end(work)
     async with call.context.admission.looking():
         try:
-            return await run_in_threadpool(work)
+            return await run_to_end(work)
         except InvalidSession:
             raise CinpError(401, "Invalid Session") from None
 
@@ -72,6 +72,6 @@ async def write(call: Call, change: Callable[[Connection], T]) -> T:
         with writing(call.context.engine) as connection:
             return change(connection)
 
-    value = await run_in_threadpool(work)
+    value = await run_to_end(work)
     call.context.notifier.notify()
     return value

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, update
-from starlette.concurrency import run_in_threadpool
 
 from packrat_server.api.call import Call, read
 from packrat_server.api.changed_records import ChangedRecords
 from packrat_server.api.description import uri
+from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError
 from packrat_server.store.database import writing
 from packrat_server.store.journal import ChangesSince, newest, read_names, read_position, read_since
@@ -36,7 +36,7 @@ async def heartbeat(call: Call) -> None:
         with writing(call.context.engine) as connection:
             connection.execute(change)
 
-    await run_in_threadpool(work)
+    await run_to_end(work)
 
 
 async def poll(call: Call) -> list[str]:

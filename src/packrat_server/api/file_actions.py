@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
-from starlette.concurrency import run_in_threadpool
 
 from packrat_server.api.call import Call, read, write
 from packrat_server.api.description import ROOT, uri
+from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError
 from packrat_server.api.values import object_not_found, parse_id
 from packrat_server.inspect_file import Inspected, Unrecognized
@@ -123,7 +123,7 @@ async def distro_versions_for(call: Call) -> list[str]:
 async def _inspect(call: Call) -> tuple[Row[Any], Inspected]:
     try:
         upload = await read(call, lambda connection: find_upload(connection, call.arguments["file"]))
-        return upload, await run_in_threadpool(inspect_upload, call.context.data_dir, upload, call.arguments["type"])
+        return upload, await run_to_end(inspect_upload, call.context.data_dir, upload, call.arguments["type"])
     except Unrecognized as error:
         raise _invalid_result(str(error)) from None
 

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from starlette.concurrency import run_in_threadpool
-
 from packrat_server.accounts.login_queue import RETRY_AFTER_S, QueueFull
 from packrat_server.accounts.sessions import (
     InvalidLogin,
@@ -18,6 +16,7 @@ from packrat_server.accounts.sessions import (
     open_session,
 )
 from packrat_server.api.call import Call
+from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError
 
 T = TypeVar("T")
@@ -28,14 +27,14 @@ async def login(call: Call) -> str:
     name, secret = call.arguments["username"] or "", call.arguments["password"] or ""
     try:
         stored = await _with_secret(call, name, secret, partial(check_secret, call.context.engine, name, secret))
-        return await run_in_threadpool(open_session, call.context.engine, name, stored)
+        return await run_to_end(open_session, call.context.engine, name, stored)
     except InvalidLogin:
         raise CinpError(400, "Invalid Login") from None
 
 
 async def logout(call: Call) -> None:
     """End the session."""
-    await run_in_threadpool(log_out, call.context.engine, call.token or "")
+    await run_to_end(log_out, call.context.engine, call.token or "")
 
 
 async def whoami(call: Call) -> str:
@@ -71,7 +70,7 @@ async def _with_secret(call: Call, name: str, secret: str, work: Callable[[], T]
         CinpError: 429, where it is not this caller's turn yet.
     """
     delays, logins = call.context.delays, call.context.logins
-    stored = await run_in_threadpool(find_secret, call.context.engine, name)
+    stored = await run_to_end(find_secret, call.context.engine, name)
     attempt = delays.attempt(name, call.address, secret, stored.hash)
 
     def check() -> None:

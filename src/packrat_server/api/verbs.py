@@ -7,8 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
-
 from packrat_server.accounts.sessions import Caller, Role
 from packrat_server.accounts.visibility import visible_packages, visible_repos
 from packrat_server.api.actions import ACTIONS
@@ -16,6 +14,7 @@ from packrat_server.api.call import Call
 from packrat_server.api.context import ServerContext
 from packrat_server.api.description import MULTI_URI_MAX, ROOT, Model, uri
 from packrat_server.api.dialect import describe_in
+from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.list_response import ListResponse
 from packrat_server.api.messages import CinpError, CinpRequest, CinpResponse
 from packrat_server.api.permissions import may_call
@@ -55,17 +54,17 @@ async def answer(request: CinpRequest, call: Call) -> CinpResponse:
     _check_permission(request, caller)
     match request.verb:
         case "GET":
-            return await run_in_threadpool(_get, request, request.model, caller, context)
+            return await run_to_end(_get, request, request.model, caller, context)
         case "LIST":
-            return await run_in_threadpool(_list, request, request.model, caller, context)
+            return await run_to_end(_list, request, request.model, caller, context)
         case "CALL":
             return await _call(request, call)
         case "CREATE":
-            return await run_in_threadpool(_create, request, request.model, context)
+            return await run_to_end(_create, request, request.model, context)
         case "DELETE":
-            return await run_in_threadpool(_delete, request, request.model, caller, context)
+            return await run_to_end(_delete, request, request.model, caller, context)
         case _:
-            return await run_in_threadpool(_update, request, request.model, context)
+            return await run_to_end(_update, request, request.model, context)
 
 
 def check_verb(request: CinpRequest) -> None:
@@ -195,7 +194,7 @@ async def _call(request: CinpRequest, call: Call) -> CinpResponse:
         raise CinpError(400, "Non-Static Actions should be passed ids")
     many = request.many
     # Nothing is done where one of the objects does not exist or is hidden from the caller.
-    await run_in_threadpool(_read, request, model, call.caller, call.context)
+    await run_to_end(_read, request, model, call.caller, call.context)
     arguments = read_arguments(action.parameters, request.data)
     values = await asyncio.gather(*(run(replace(call, id=object_id, arguments=arguments)) for object_id in request.ids))
     if not many:

@@ -11,9 +11,13 @@
 """
 
 import asyncio
+import fcntl
 import functools
 import resource
+import struct
+import termios
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
@@ -40,6 +44,7 @@ OTHER_DESCRIPTORS = 256
 """Descriptors for the database, the log, listeners, and connections that were accepted a moment ago."""
 _SWEEP_S = 1.0
 _REPLACED_PART = 16
+_INT = struct.Struct("i")
 
 
 class Phase(StrEnum):
@@ -208,7 +213,21 @@ class LimitedConnection(H11Protocol):
 
     def _is_stalled(self, passed_s: float) -> bool:
         """Whether the client reads nothing of the answer."""
-        unread = self.transport.get_write_buffer_size()
+        unread = self._count_unread()
         self._stalled_s = self._stalled_s + passed_s if unread and unread == self._unread else 0.0
         self._unread = unread
         return self._stalled_s >= STALLED_S
+
+    def _count_unread(self) -> int:
+        """Count the bytes that the client has not received yet.
+
+        What waits here may stay as it is for minutes: the system takes more of it only when it has sent a third of the
+        megabytes that it holds itself, and a mirror with a `download_rate_limit` takes a few kilobytes a second.
+        """
+        unread = self.transport.get_write_buffer_size()
+        if not unread:
+            return 0
+        held = bytearray(_INT.size)
+        with suppress(OSError):
+            fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, held)
+        return int(unread + _INT.unpack(held)[0])

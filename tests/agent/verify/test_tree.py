@@ -66,6 +66,14 @@ def test_the_last_byte_of_a_file_counts(tree: Path, size: int) -> None:
     assert (fault.path, fault.what[:12]) == (path, "has SHA-256 ")
 
 
+def test_a_path_of_very_many_directories_is_a_fault_of_the_index(tree: Path) -> None:
+    deep = "/".join(["d"] * 1500)
+    with (tree / REPO / "SHA256SUMS").open("a") as sums:
+        sums.write(f"{'0' * 64}  tool-1/{deep}\n")
+    (tree / REPO / "_repo_main/MANIFEST_all.json").unlink()
+    assert f"{REPO}/tool-1/{deep}" in {fault.path for fault in audit(tree).faults}
+
+
 def put_behind_link(tree: Path, moved: Path) -> None:
     """Leave the same bytes where a link leads."""
     moved.rename(tree / "elsewhere")
