@@ -45,7 +45,7 @@ demo-once: demo-needs $(VENV)/run
 
 test: $(VENV)/test
 	@tests/provision.sh
-	@$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --max-worker-restart 3 --durations 20 $(ARGS)
 
 check: $(VENV)/test
 	@$(BIN)/ruff check .

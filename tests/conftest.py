@@ -7,7 +7,15 @@ import pytest
 
 from support.keys import Key, new_key
 from support.postgres import Cluster, cluster
+from support.slow_tests import SlowTests
 from support.stage import Stage, stage
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    # A worker has a reporter, too, which nobody reads.
+    if reporter is not None and not hasattr(session.config, "workerinput"):
+        session.config.pluginmanager.register(SlowTests(reporter))
 
 
 @pytest.fixture(scope="session")
