@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.key_places import MAIN_KEY, KeyPlace
 from packrat_agent.model.records import PackageFile, Repo
-from packrat_agent.model.tree import Tree
+from packrat_agent.model.tree import Publication
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +240,7 @@ class Format(Protocol):
         path: relative to the repository's directory, as is the answer.
         """
 
-    def render(self, request: RenderRequest) -> Tree:
+    def render(self, request: RenderRequest) -> tuple[Publication, ...]:
         """Render all index files. The same request gives the same bytes: the date is `request.now`.
 
         A change of a published value that clients rely on is left out until it is confirmed, and told in the fact HELD.

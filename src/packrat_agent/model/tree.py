@@ -141,16 +141,8 @@ ReadyPublication = _Publication[TreeFile | TreeLink]
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
-    """The index files of one repository: a description, not a folder."""
-
-    repo: Repo
-    publications: tuple[Publication, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class SignedTree:
-    """The changed publications, their signatures made and verified, and the names of all publications."""
+    """A repository's changed publications, their signatures made and verified, and the names of all publications."""
 
     repo: Repo
     publications: tuple[ReadyPublication, ...]

@@ -1,4 +1,4 @@
-"""Makes what may go live of a rendered tree: its changed publications, signed or declared unsigned."""
+"""Makes what may go live of what was rendered: the changed publications, signed or declared unsigned."""
 
 import base64
 import hashlib
@@ -18,7 +18,6 @@ from packrat_agent.model.tree import (
     QuotingFile,
     ReadyPublication,
     SignedTree,
-    Tree,
     TreeFile,
     TreeLink,
     UnsignedTree,
@@ -45,11 +44,18 @@ class SignatureCache(Protocol):
         """Remember the signature."""
 
 
-def sign_tree(tree: Tree, key: SigningKey, live: Mapping[str, str], made_before: SignatureCache) -> SignedTree:
+def sign_tree(
+    repo: Repo,
+    rendered: Sequence[Publication],
+    key: SigningKey,
+    live: Mapping[str, str],
+    made_before: SignatureCache,
+) -> SignedTree:
     """Sign each publication that differs from the published one.
 
     Args:
-        tree: what was rendered.
+        repo: the repository.
+        rendered: all its publications.
         key: the key that signs.
         live: publication → identity as published.
         made_before: signatures of unchanging data.
@@ -58,35 +64,40 @@ def sign_tree(tree: Tree, key: SigningKey, live: Mapping[str, str], made_before:
         SigningError: a signature could not be made, or is not valid.
     """
     signed = []
-    for publication in _changed(tree, key, live):
+    for publication in _changed(repo, rendered, key, live):
         pending = [file for file in (*publication.content, *publication.pointers) if isinstance(file, PendingSignature)]
         made: dict[str, TreeFile] = {}
         if pending:
-            log.info(f"{tree.repo.kind}: Signing distro {publication.name}")
+            log.info(f"{repo.kind}: Signing distro {publication.name}")
             made = _sign_all(publication, pending, key, made_before)
-        signed.append(_ready(tree.repo, publication, key, pending, made))
-    return SignedTree(tree.repo, tuple(signed), _names(tree))
+        signed.append(_ready(repo, publication, key, pending, made))
+    return SignedTree(repo, tuple(signed), _names(rendered))
 
 
-def declare_unsigned(tree: Tree, live: Mapping[str, str]) -> UnsignedTree:
+def declare_unsigned(repo: Repo, rendered: Sequence[Publication], live: Mapping[str, str]) -> UnsignedTree:
     """Leave the signatures out of each publication that differs from the published one.
 
-    live: publication → identity as published.
+    Args:
+        repo: the repository.
+        rendered: all its publications.
+        live: publication → identity as published.
     """
-    publications = tuple(_ready(tree.repo, publication, None, (), {}) for publication in _changed(tree, None, live))
-    return UnsignedTree(tree.repo, publications, _names(tree))
+    changed = tuple(_ready(repo, publication, None, (), {}) for publication in _changed(repo, rendered, None, live))
+    return UnsignedTree(repo, changed, _names(rendered))
 
 
-def _changed(tree: Tree, key: SigningKey | None, live: Mapping[str, str]) -> list[Publication]:
+def _changed(
+    repo: Repo, rendered: Sequence[Publication], key: SigningKey | None, live: Mapping[str, str]
+) -> list[Publication]:
     return [
         publication
-        for publication in tree.publications
-        if live.get(publication.name) != publication_identity(tree.repo, publication, key)
+        for publication in rendered
+        if live.get(publication.name) != publication_identity(repo, publication, key)
     ]
 
 
-def _names(tree: Tree) -> tuple[str, ...]:
-    return tuple(publication.name for publication in tree.publications)
+def _names(publications: Sequence[Publication]) -> tuple[str, ...]:
+    return tuple(publication.name for publication in publications)
 
 
 def _ready(

@@ -17,13 +17,13 @@ from packrat_agent.formats.interface import Change, RenderRequest
 from packrat_agent.formats.sharded_index import ShardedIndex
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion
-from packrat_agent.model.tree import Content, PendingSignature, Publication, Retained, SignatureForm, Tree, TreeFile
+from packrat_agent.model.tree import Content, PendingSignature, Publication, Retained, SignatureForm, TreeFile
 
 _ARCHITECTURES = "Architectures"
 """Name of the fact that holds the architectures that stay though no package is of them."""
 
 
-def render_repository(request: RenderRequest) -> Tree:
+def render_repository(request: RenderRequest) -> tuple[Publication, ...]:
     """Render one publication for each suite, including suites without packages.
 
     Raises:
@@ -38,7 +38,7 @@ def render_repository(request: RenderRequest) -> Tree:
             request.memo[version.name] = suite
         suite.replace(*(_of_version(version, entries) for entries in (change.gone, change.new)))
         publications.append(_render_suite(request, suite_of(version), suite))
-    return Tree(request.repo, tuple(publications))
+    return tuple(publications)
 
 
 def _of_version(version: DistroVersion, entries: Sequence[Entry]) -> list[Entry]:

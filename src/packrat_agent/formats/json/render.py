@@ -6,10 +6,10 @@ The lists name each path once. The same file may have been uploaded for several 
 from packrat_agent.formats.interface import RenderRequest
 from packrat_agent.formats.json.layout import MANIFEST, SIGNED_SUMS, SUMS
 from packrat_agent.formats.json.manifest import write_manifest, write_sums
-from packrat_agent.model.tree import Content, PendingSignature, Publication, SignatureForm, Tree, TreeFile, sha256_of
+from packrat_agent.model.tree import Content, PendingSignature, Publication, SignatureForm, TreeFile, sha256_of
 
 
-def render_repository(request: RenderRequest) -> Tree:
+def render_repository(request: RenderRequest) -> tuple[Publication, ...]:
     """Render one publication that lists each path with its oldest record."""
     entries = {entry.path: entry for entry in reversed(request.entries)}.values()
     sums = TreeFile(SUMS, Content.of(write_sums(entries)))
@@ -28,4 +28,4 @@ def render_repository(request: RenderRequest) -> Tree:
     # does one whose signatures were published before the clear-signed list was among them.
     signed = f"{SIGNED_SUMS if request.settings.signed else False}\n".encode()
     identity = sha256_of((signed, *sums.content.parts, *manifest.content.parts))
-    return Tree(request.repo, (Publication("main", identity, (), pointers),))
+    return (Publication("main", identity, (), pointers),)

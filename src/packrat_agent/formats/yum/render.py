@@ -17,12 +17,12 @@ from packrat_agent.formats.yum.repodata import AS_UPLOADED, Metadata, Tags, Vers
 from packrat_agent.model.dates import rising
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion
-from packrat_agent.model.tree import Content, PendingSignature, Publication, SignatureForm, Tree, TreeFile, TreeLink
+from packrat_agent.model.tree import Content, PendingSignature, Publication, SignatureForm, TreeFile, TreeLink
 
 _Files = list[TreeFile | TreeLink | PendingSignature]
 
 
-def render_repository(request: RenderRequest) -> Tree:
+def render_repository(request: RenderRequest) -> tuple[Publication, ...]:
     """Render one publication for each distribution version, including those without packages."""
     by_directory: dict[str, list[DistroVersion]] = {}
     for version in request.repo.distro_versions:
@@ -37,7 +37,7 @@ def render_repository(request: RenderRequest) -> Tree:
             request.memo[top] = index
         index.replace(*(_of_versions(names, entries) for entries in (change.gone, change.new)))
         publications.append(_render_version(request, top, versions[0], index))
-    return Tree(request.repo, tuple(publications))
+    return tuple(publications)
 
 
 def _of_versions(names: Collection[str], entries: Sequence[Entry]) -> list[Entry]:

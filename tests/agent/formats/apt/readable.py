@@ -53,7 +53,7 @@ def readable(directory: Path) -> dict[str, str]:
         if "/by-hash/" not in path and not path.endswith((".gz", ".xz"))
     }
     order = []
-    for publication in tree.publications:
+    for publication in tree:
         for file in publication.pointers:
             kind = f"  ({file.form} signature of {file.source})" if isinstance(file, PendingSignature) else ""
             copied = file.by_hash_dir if isinstance(file, PendingSignature) else None

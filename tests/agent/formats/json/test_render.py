@@ -41,7 +41,7 @@ ENTRIES = [
 
 def render(entries: list[Entry], signed: bool) -> Publication:
     request = RenderRequest(REPO, entries, RenderSettings("", signed=signed), datetime.now(UTC), NoPieces())
-    (publication,) = FORM.render(request).publications
+    (publication,) = FORM.render(request)
     return publication
 
 
