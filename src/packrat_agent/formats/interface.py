@@ -19,7 +19,7 @@ class RenderSettings:
 
     Attributes:
         mirror_description: what clients are shown of the mirror as a whole; '' for nothing.
-        signed: the mirror has a signing key, so the format adds its pending signatures.
+        signed: the mirror has a signing key, so the format adds the files that wait for it.
         public_url: the address of root_dir as clients know it, without a trailing slash.
         public_key: the armored public key.
         key_place: where clients find it.

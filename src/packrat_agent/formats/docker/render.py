@@ -17,7 +17,7 @@ from packrat_agent.formats.docker.signatures import write_policy, write_registri
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import Content, PendingSignature, Publication, QuotingFile, TreeFile, TreeLink
+from packrat_agent.model.tree import Content, PendingFile, Publication, TreeFile, TreeLink
 
 log = structlog.get_logger()
 
@@ -133,9 +133,7 @@ def _identity(*groups: Sequence[File], version: str = "") -> str:
                 said: tuple[bytes, ...] = (bytes(file.content),)
             case TreeLink():
                 said = (file.target.encode(),)
-            case QuotingFile():
-                said = file.text
-            case PendingSignature():
-                said = (file.data or b"",)
+            case PendingFile():
+                said = file.quoting or tuple(map(bytes, file.signs))
         digest.update(f"{file.path}\0{' '.join(str(len(part)) for part in said)}\0".encode() + b"".join(said))
     return digest.hexdigest()

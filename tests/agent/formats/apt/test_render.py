@@ -18,7 +18,7 @@ import pytest
 from agent.formats.apt.readable import EXPECTED, readable, wanted_files
 from packrat_agent.formats.interface import RenderSettings, tell_ahead, tell_held
 from packrat_agent.model.entries import Entry
-from packrat_agent.model.tree import PendingSignature, Publication, TreeFile
+from packrat_agent.model.tree import PendingFile, Publication, TreeFile
 from packrat_core.errors import Refused
 from packrat_demo.build_deb import Deb
 from support.apt_packages import (
@@ -166,8 +166,8 @@ def test_without_a_key_nothing_is_to_be_signed(tmp_path: Path) -> None:
     signed, unsigned = (
         APT.render(request(settings=dataclasses.replace(SETTINGS, signed=signed)))[0] for signed in (True, False)
     )
-    assert any(isinstance(file, PendingSignature) for file in signed.pointers)
-    assert not any(isinstance(file, PendingSignature) for file in unsigned.pointers)
+    assert any(isinstance(file, PendingFile) for file in signed.pointers)
+    assert not any(isinstance(file, PendingFile) for file in unsigned.pointers)
     assert signed.identity != unsigned.identity
 
 

@@ -16,7 +16,7 @@ from packrat_agent.formats.docker.layout import has_signature_api, public_host
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
-from packrat_agent.model.tree import PendingSignature, Publication, QuotingFile, TreeFile, TreeLink
+from packrat_agent.model.tree import PendingFile, Publication, TreeFile, TreeLink
 from packrat_core.errors import Refused
 from packrat_core.packages.image.versions import latest_of, version_order
 from packrat_demo.build_image import Image, build_classic, build_oci
@@ -78,12 +78,13 @@ def shown(tree: Sequence[Publication], entries: list[Entry]) -> str:
                             lines += [f"    | {line}" for line in bytes(file.content).decode().splitlines()]
                     case TreeLink():
                         lines.append(f"  {file.path} -> {file.target}")
-                    case QuotingFile():
-                        lines.append(f"  {file.path}")
-                        lines += [f"    | {'<signature>'.join(chunk.decode() for chunk in file.text).strip()}"]
-                    case PendingSignature():
+                    case PendingFile(quoting=()):
                         lines.append(f"  {file.path}, signs")
-                        lines.append(f"    | {(file.data or b'').decode()}")
+                        lines += [f"    | {bytes(data).decode()}" for data in file.signs]
+                    case PendingFile():
+                        assert len(file.signs) + 1 == len(file.quoting)
+                        lines.append(f"  {file.path}")
+                        lines += [f"    | {'<signature>'.join(chunk.decode() for chunk in file.quoting).strip()}"]
     return "\n".join(lines) + "\n"
 
 
@@ -140,7 +141,7 @@ def test_an_empty_repository_is_a_registry_without_images() -> None:
 def test_unsigned_images_say_that_they_are(tmp_path: Path) -> None:
     tree = DockerFormat().render(request(some(tmp_path), signed=False))
     files = [file for publication in tree for file in (*publication.content, *publication.pointers)]
-    assert not [file for file in files if isinstance(file, PendingSignature | QuotingFile)]
+    assert not [file for file in files if isinstance(file, PendingFile)]
     lists = [bytes(file.content) for file in files if isinstance(file, TreeFile) and "/signatures/" in file.path]
     assert len(lists) == 5
     assert set(lists) == {b'{"signatures":[]}\n'}

@@ -15,9 +15,10 @@ from packrat_agent.formats.yum.format import YumFormat
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.key_places import MAIN_KEY
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
-from packrat_agent.model.tree import PendingSignature, Publication, QuotingFile, TreeFile, TreeLink
+from packrat_agent.model.tree import PendingFile, Publication, TreeFile, TreeLink
 from packrat_core.errors import Refused
 from packrat_demo.build_rpm import Rpm, build_rpm
+from support.rendered import signed_path
 
 EXPECTED = Path(__file__).parent / "expected.txt"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -78,7 +79,7 @@ def render(
     return YUM.render(RenderRequest(REPO, entries, settings, now, NoPieces(), facts))
 
 
-def files(tree: Sequence[Publication]) -> dict[str, TreeFile | TreeLink | QuotingFile | PendingSignature]:
+def files(tree: Sequence[Publication]) -> dict[str, TreeFile | TreeLink | PendingFile]:
     """All of a tree by path."""
     found = {file.path: file for publication in tree for file in (*publication.content, *publication.pointers)}
     assert len(found) == sum(len(publication.content) + len(publication.pointers) for publication in tree)
@@ -92,12 +93,10 @@ def readable(tree: Sequence[Publication]) -> str:
         for role, group in (("content", publication.content), ("pointer", publication.pointers)):
             for file in group:
                 match file:
-                    case QuotingFile():
-                        raise AssertionError("nothing in a yum repository quotes a signature")
                     case TreeLink():
                         said = f" -> {file.target}"
-                    case PendingSignature():
-                        said = f" ({file.form} signature of {file.source})"
+                    case PendingFile():
+                        said = f" ({file.form} signature of {signed_path(publication, file)})"
                     case _ if role == "content" and "/generations/" in file.path:
                         said = " (the same)"
                     case _ if file.path.endswith(".gz"):
