@@ -170,8 +170,7 @@ def _settle(build: Build, made: Made, held: str | None) -> None:
     for path in made.unneeded:
         path.unlink(missing_ok=True)
     # Of what is linked, some parts may have been in place, withdrawn.
-    known = (*build.plan.keep, *build.plan.link)
-    store.live.reinstate(repo.name, (part.path for placement in known for part in placement.parts))
+    store.live.reinstate(repo.name, (path for parts in build.plan.parts.values() for path in parts))
     store.wanted.set_live(repo.name, made.entries, build.scope.packages)
     done("live-noted")
     if not (made.failed or made.unreadable or made.disagreeing):
