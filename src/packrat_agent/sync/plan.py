@@ -36,38 +36,31 @@ def decide(
         published_names: path → the SHA-256 of the package file that it has always stood for.
         exclusive: a place belongs to one package file; else files share places, and only their parts have paths.
     """
+    refused: list[Refusal] = []
+    placed: set[str] = set()
+    if exclusive:
+        wanted, refused = _leave_out_conflicts(wanted, parts, published_names)
+        placed.update(placement.path for placement in wanted)
     keep: list[Placement] = []
     fetch: list[Placement] = []
     link: list[Placement] = []
-    refused: list[Refusal] = []
-    claims: dict[str, PackageFile] = {}
-    placed: set[str] = set()
     known: dict[str, Parts] = {}
     missing: dict[str, Parts] = {}
     for placement in wanted:
         uri = placement.file.uri
-        published = parts.get(uri)
-        if exclusive:
-            reason = _conflict(placement, published or {}, claims, published_names)
-            if reason is not None:
-                refused.append(Refusal(placement.file, reason))
-                continue
-            placed.add(placement.path)
-        if published is None:
-            fetch.append(placement)
-            continue
+        published = parts.get(uri, {})
         placed.update(published)
         lacking = missing_parts(published, on_disk)
-        if not lacking:
-            keep.append(placement)
-        elif all(sha256 in copies for sha256 in lacking.values()):
-            link.append(placement)
-            missing[uri] = lacking
-        else:
-            # Where one part is nowhere, all are made from the package file.
+        # Where one part is nowhere, all are made from the package file.
+        if uri not in parts or not all(sha256 in copies for sha256 in lacking.values()):
             fetch.append(placement)
             continue
         known[uri] = published
+        if lacking:
+            link.append(placement)
+            missing[uri] = lacking
+        else:
+            keep.append(placement)
     withdraw = tuple(sorted(path for path in on_disk if path not in placed))
     return Plan(repo, tuple(keep), tuple(fetch), tuple(link), withdraw, tuple(refused), known, missing, copies)
 
@@ -75,6 +68,21 @@ def decide(
 def missing_parts(parts: Parts, on_disk: Mapping[str, str]) -> Parts:
     """Give the parts that are not in place: their path holds nothing, or other bytes."""
     return {path: sha256 for path, sha256 in parts.items() if on_disk.get(path) != sha256}
+
+
+def _leave_out_conflicts(
+    wanted: Sequence[Placement], parts: Mapping[str, Parts], published_names: Mapping[str, str]
+) -> tuple[list[Placement], list[Refusal]]:
+    claims: dict[str, PackageFile] = {}
+    left: list[Placement] = []
+    refused: list[Refusal] = []
+    for placement in wanted:
+        reason = _conflict(placement, parts.get(placement.file.uri, {}), claims, published_names)
+        if reason is None:
+            left.append(placement)
+        else:
+            refused.append(Refusal(placement.file, reason))
+    return left, refused
 
 
 def _conflict(
