@@ -73,7 +73,7 @@ class Publisher:
         left_out = self.count % PACKAGES
         chosen = [entry for number, entry in enumerate(self._entries) if number // 2 != left_out]
         request = RenderRequest(REPO, chosen, self._settings, datetime.now(UTC), self._chunks, self._facts)
-        tree = sign_tree(YumFormat().render(request), self._key, {}, self._chunks)
+        tree = sign_tree(request.repo, YumFormat().render(request), self._key, {}, self._chunks)
         self._facts = {publication.name: publication.facts for publication in tree.publications}
         publish(tree, (), intend(tree, ()), self._root, self._root / ".packrat-agent")
         self.count += 1

@@ -2,10 +2,7 @@
 
 import os
 import select
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 import pytest
@@ -14,7 +11,7 @@ from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.verify.tree import verify_tree
 from packrat_demo.build_deb import Deb
 from support.calls import CHANGES, Call, Watch, number, watch
-from support.stage import DEADLINE_S, Daemon, Stage
+from support.stage import DEADLINE_S, Stage, daemon
 
 BESIDE = ("Packages", "Packages.gz", "Packages.xz", "Release", "Release.gpg", "InRelease")
 ERRORS = ("ENOSPC", "EDQUOT", "EROFS", "EIO", "EACCES")
@@ -138,19 +135,6 @@ def test_what_can_not_be_read_is_not_taken_for_missing(lab: Stage, tmp_path: Pat
     work.finish()
 
 
-@contextmanager
-def failing_daemon(lab: Stage, watched: Watch, switch: Path) -> Iterator[Daemon]:
-    """Run `packrat-agent run`, whose disk says no while the switch is there."""
-    environment = watched.environment(fail=",".join((*CHANGES, "list")), **{"while": str(switch)})
-    process = subprocess.Popen(lab.command("run"), env=environment, stderr=subprocess.PIPE, text=True)
-    try:
-        yield Daemon(process)
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-
-
 def until_tried(watched: Watch) -> None:
     """Wait until the disk has said no to two more tries."""
     seen = sum(call.refused for call in watched.calls())
@@ -165,7 +149,9 @@ def test_a_running_agent_says_it_once_and_goes_on_by_itself(lab: Stage, tmp_path
     watched = watch(tmp_path, [lab.directory / place])
     work = Work(lab)
     switch = tmp_path / "switch"
-    with failing_daemon(lab, watched, switch) as agent:
+    # Its disk says no while the switch is there.
+    failing = watched.environment(fail=",".join((*CHANGES, "list")), **{"while": str(switch)})
+    with daemon(lab, failing) as agent:
         agent.until_logged("checked")
         for number_of_faults, error in enumerate(("ENOSPC", "EACCES"), start=1):
             switch.write_text(number(error))

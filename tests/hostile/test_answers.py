@@ -197,7 +197,7 @@ def test_a_trickle_of_a_file_is_given_up(tmp_path: Path) -> None:
 
     async def work(client: CinpClient) -> Any:
         repo = Repo("x", "X", "x", "apt", ())
-        plan = Plan(repo, (), (Placement(file, "x/pool/x.deb"),), (), (), (), frozenset(), {})
+        plan = Plan(repo, (), (Placement(file, "x/pool/x.deb"),), (), (), (), {}, {}, {})
         retries = Retries(tries=2, wait_s=(0.0, 0.0))
         with SharedDownloads(1).share(staging, urgent=True) as share:
             return await fetch(plan, share, root, client.open_file, lambda files, size: None, retries)

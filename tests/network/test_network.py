@@ -252,7 +252,7 @@ def get(
         async with CinpClient(server.url, timeouts=timeouts, download_bytes_per_s=rate) as client:
             packrat = Packrat(client, "lab", None)
             retries = Retries(wait_s=(0.0, 0.0))
-            plan = Plan(REPO, (), tuple(placements), (), (), (), frozenset(), {})
+            plan = Plan(REPO, (), tuple(placements), (), (), (), {}, {}, {})
             with SharedDownloads(4).share(staging, urgent=True) as share:
                 return await fetch(plan, share, staging, packrat.open_file, lambda files, size: None, retries)
 

@@ -13,7 +13,7 @@ from packrat_agent.formats.apt.format import AptFormat
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
-from packrat_agent.model.tree import Publication, Tree, TreeFile
+from packrat_agent.model.tree import Publication, TreeFile
 from packrat_demo.build_deb import Deb, write_deb
 
 APT = AptFormat()
@@ -98,11 +98,11 @@ def one_suite(repo: Repo = REPO) -> Repo:
     return replace(repo, distro_versions=repo.distro_versions[:1])
 
 
-def files_of(tree: Tree) -> dict[str, bytes]:
+def files_of(tree: Sequence[Publication]) -> dict[str, bytes]:
     """Path → bytes of all that a tree holds."""
     return {
         file.path: bytes(file.content)
-        for publication in tree.publications
+        for publication in tree
         for file in (*publication.content, *publication.pointers)
         if isinstance(file, TreeFile)
     }

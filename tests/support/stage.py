@@ -107,6 +107,11 @@ class Stage:
         """The directory of the repository."""
         return self.www / f"{self.kind}-dev"
 
+    def lose_state(self) -> None:
+        """Remove the state database and all that stands beside it under its name."""
+        for path in (self.directory / "state").glob("state.db*"):
+            path.unlink()
+
     def write_config(self) -> None:
         """Write mirror.conf; `extra` goes into [mirror]."""
         signing = f"gpg_sign_key: {self.key.fingerprint}\ngnupg_home: {self.key.home}\n" if self.key else ""
@@ -230,9 +235,9 @@ class Daemon:
 
 
 @contextmanager
-def daemon(set_up: Stage) -> Iterator[Daemon]:
-    """Run `packrat-agent run` until the context ends."""
-    process = subprocess.Popen(set_up.command("run"), stderr=subprocess.PIPE, text=True)
+def daemon(set_up: Stage, environment: Mapping[str, str] | None = None) -> Iterator[Daemon]:
+    """Run `packrat-agent run` until the context ends, in this environment or another one."""
+    process = subprocess.Popen(set_up.command("run"), env=environment, stderr=subprocess.PIPE, text=True)
     try:
         yield Daemon(process)
     finally:

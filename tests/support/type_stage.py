@@ -17,8 +17,6 @@ from support.keys import Key
 from support.kinds import Kind, Offered, from_disk
 from support.stage import Stage, stage
 
-LOST = "state.db*"
-
 
 @dataclass(slots=True)
 class TypeStage:
@@ -102,8 +100,7 @@ class TypeStage:
 
     def lose_state(self) -> None:
         """Remove the state database."""
-        for path in (self.lab.directory / "state").glob(LOST):
-            path.unlink()
+        self.lab.lose_state()
 
     def forge(self, uri: str, data: bytes) -> None:
         """Give a package file other bytes than those that the server looked into when it took it."""

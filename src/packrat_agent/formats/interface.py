@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.key_places import MAIN_KEY, KeyPlace
 from packrat_agent.model.records import PackageFile, Repo
-from packrat_agent.model.tree import Tree
+from packrat_agent.model.tree import Publication
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class RenderSettings:
 
     Attributes:
         mirror_description: what clients are shown of the mirror as a whole; '' for nothing.
-        signed: the mirror has a signing key, so the format adds its pending signatures.
+        signed: the mirror has a signing key, so the format adds the files that wait for it.
         public_url: the address of root_dir as clients know it, without a trailing slash.
         public_key: the armored public key.
         key_place: where clients find it.
@@ -240,7 +240,7 @@ class Format(Protocol):
         path: relative to the repository's directory, as is the answer.
         """
 
-    def render(self, request: RenderRequest) -> Tree:
+    def render(self, request: RenderRequest) -> tuple[Publication, ...]:
         """Render all index files. The same request gives the same bytes: the date is `request.now`.
 
         A change of a published value that clients rely on is left out until it is confirmed, and told in the fact HELD.

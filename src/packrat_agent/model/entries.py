@@ -73,12 +73,8 @@ class Entry:
         return next((product.size for product in self.fragment.products if not product.name), self.fragment.size)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One file that is published of a package file; `path` is relative to `root_dir`."""
-
-    path: str
-    sha256: str
+Parts = Mapping[str, str]
+"""What is published of a package file: path relative to `root_dir` → the SHA-256 that belongs there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +83,6 @@ class Placement:
 
     file: PackageFile
     path: str
-
-
-@dataclass(frozen=True, slots=True)
-class KnownPlacement(Placement):
-    """A placement whose published files are known: the package file as it is, or what was once read from it."""
-
-    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,24 +97,28 @@ class Refusal:
 class Plan:
     """What one sync of one repository has to do.
 
-    keep: all parts are in place. link: all parts are in place or can be copied. fetch: the package file is needed.
-    withdraw: paths that no index will name any more. in_place: the wanted parts that are in place. sources: SHA-256 →
-    a verified file in the live tree with these bytes.
+    keep: all that is published of them is in place. link: some of it is not, but can be copied. fetch: the package file
+    is needed. withdraw: paths that no index will name any more. parts: URI → what is published of a file that is kept
+    or linked. missing: URI → the parts of a linked file that are not in place. sources: SHA-256 → a verified file in
+    the live tree with these bytes.
     """
 
     repo: Repo
-    keep: tuple[KnownPlacement, ...]
+    keep: tuple[Placement, ...]
     fetch: tuple[Placement, ...]
-    link: tuple[KnownPlacement, ...]
+    link: tuple[Placement, ...]
     withdraw: tuple[str, ...]
     refused: tuple[Refusal, ...]
-    in_place: frozenset[Part]
+    parts: Mapping[str, Parts]
+    missing: Mapping[str, Parts]
     sources: Mapping[str, str]
 
-    def is_in_place(self, placement: Placement) -> bool:
-        """Tell whether everything that is published of a package file is in place."""
-        return isinstance(placement, KnownPlacement) and not self.missing(placement)
+    def keeps(self, placement: Placement) -> bool:
+        """Tell whether all that is published of a package file is in place."""
+        return placement.file.uri in self.parts and placement.file.uri not in self.missing
 
-    def missing(self, placement: KnownPlacement) -> list[Part]:
-        """List the parts that are not in place."""
-        return [part for part in placement.parts if part not in self.in_place]
+    def in_place(self, placement: Placement) -> Parts:
+        """Give what is in place of what is published of a package file."""
+        parts = self.parts.get(placement.file.uri, {})
+        missing = self.missing.get(placement.file.uri, {})
+        return {path: sha256 for path, sha256 in parts.items() if path not in missing}

@@ -85,31 +85,20 @@ class TreeLink:
 
 
 @dataclass(frozen=True, slots=True)
-class PendingSignature:
-    """A signature that is still to be made: of the pointer at `source`, or of `data`, to stand at `path`.
+class PendingFile:
+    """An index file that waits for the key: it is one signature, or quotes several in base64 between chunks of text.
 
-    With `by_hash_dir`, a copy goes to `<by_hash_dir>/<SHA-256 of the signature file>` as content. Signatures of `data`
-    are kept and used again; those of pointers, which carry a date, are made anew.
+    signs: What its signatures sign. quoting: The text around them, one chunk more than signatures; () if the file is
+    its one signature. by_hash_dir: Where a copy goes as content, named by its SHA-256. lasting: What is signed never
+    changes, so its signatures are kept and used again; those of pointers, which carry a date, are made anew.
     """
 
     path: str
-    source: str
     form: SignatureForm
+    signs: tuple[Content, ...]
+    quoting: tuple[bytes, ...] = ()
     by_hash_dir: str | None = None
-    data: bytes | None = None
-    retained: Retained = Retained.AS_INDEX
-
-
-@dataclass(frozen=True, slots=True)
-class QuotingFile:
-    """An index file that quotes signatures: between two chunks of `text` each stands one in base64.
-
-    `quoted` are the paths of signatures in the same publication, one fewer than chunks of text.
-    """
-
-    path: str
-    text: tuple[bytes, ...]
-    quoted: tuple[str, ...]
+    lasting: bool = False
     retained: Retained = Retained.AS_INDEX
 
 
@@ -133,7 +122,7 @@ class _Publication(Generic[F_co]):
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-Publication = _Publication[TreeFile | TreeLink | QuotingFile | PendingSignature]
+Publication = _Publication[TreeFile | TreeLink | PendingFile]
 """A publication as it was rendered."""
 
 ReadyPublication = _Publication[TreeFile | TreeLink]
@@ -141,16 +130,8 @@ ReadyPublication = _Publication[TreeFile | TreeLink]
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
-    """The index files of one repository: a description, not a folder."""
-
-    repo: Repo
-    publications: tuple[Publication, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class SignedTree:
-    """The changed publications, their signatures made and verified, and the names of all publications."""
+    """A repository's changed publications, their signatures made and verified, and the names of all publications."""
 
     repo: Repo
     publications: tuple[ReadyPublication, ...]

@@ -58,13 +58,13 @@ def claim(root: Path, state_db: Path, command: str) -> Iterator[Path]:
         try:
             held.enter_context(_lock(own / "lock", f"root_dir {root}", command))
         except Busy as busy:
-            # Who may write to root_dir could name any process there, and a runner is sent a signal.
+            # Anybody who may write to root_dir could name any process there, and a signal is sent to the one named.
             raise Busy(busy.message, None, hint=busy.hint) from None
         yield ensure_directory(root, f"{AGENT_DIR}/staging")
 
 
 def _check_writable(root: Path, state_db: Path) -> None:
-    """Tell at once of everything that this user may not change, such as what was made as root before.
+    """Report together all that this user may not change, such as files that were made as root.
 
     Raises:
         DiskError: This user may not change something that the agent works with.
@@ -112,7 +112,7 @@ def _read_holder(path: Path) -> tuple[str, int | None]:
 
 
 def confirm(state_db: Path, confirmed: Confirmed) -> None:
-    """Leave for the agent that runs here what the operator confirms; `take_confirmed` finds it.
+    """Leave the operator's confirmation for the agent that runs here; `take_confirmed` finds it.
 
     It stands beside the state database, since others may be able to write to root_dir.
 
@@ -124,7 +124,7 @@ def confirm(state_db: Path, confirmed: Confirmed) -> None:
 
 
 def take_confirmed(state_db: Path) -> Confirmed:
-    """Give, once, what the operator left word of.
+    """Take what the operator has confirmed; a confirmation counts once.
 
     Raises: DiskError
     """
@@ -134,7 +134,7 @@ def take_confirmed(state_db: Path) -> Confirmed:
 
 def _take(path: Path) -> bool:
     with as_disk_error("take", path):
-        # Looked for first: a read-only filesystem refuses to unlink even what is not there.
+        # Look for it first: a read-only filesystem refuses to unlink even what is not there.
         if not path.exists():
             return False
         path.unlink()

@@ -105,6 +105,6 @@ def unlock(root: Path, path: str) -> None:
 
 def _unlink(root: Path, path: str) -> None:
     with _unless_elsewhere(), _parent(root, path) as (parent, name):
-        # A directory where a file was remembered: the full scan says what is in it.
+        # A directory may have taken the place of the file. It stays until the full scan has looked at what is in it.
         if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
             os.unlink(name, dir_fd=parent)

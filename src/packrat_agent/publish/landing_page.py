@@ -1,4 +1,4 @@
-"""Renders the files at the top of root_dir, the landing page and the public key, as a tree of one publication."""
+"""Renders the files at the top of root_dir, the landing page, public keys, and what clients ask the whole host for."""
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
@@ -8,7 +8,7 @@ from html import escape
 from packrat_agent.formats.interface import ClientSetup
 from packrat_agent.model.key_places import MAIN_KEY, KeyPlace
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import Content, Publication, Tree, TreeFile
+from packrat_agent.model.tree import Content, Publication, TreeFile
 
 SITE = Repo("", "", "", "site", ())
 """The top of root_dir, published like a repository."""
@@ -47,7 +47,7 @@ def render_site(
     introductions: Mapping[str, Introduction],
     key: tuple[bytes, bytes] | None,
     kept: Collection[str],
-) -> Tree:
+) -> Publication:
     """Render index.html, repo-key (armored) and repo-key.gpg (binary).
 
     Args:
@@ -62,8 +62,7 @@ def render_site(
         files += [TreeFile(KEY_ARMORED, Content.of(key[0])), TreeFile(KEY_BINARY, Content.of(key[1]))]
     page = _page(description, repos, introductions, signed=key is not None)
     files.append(TreeFile("index.html", Content.of(page.encode())))
-    pointers = tuple(file for file in files if file.path not in kept)
-    return Tree(SITE, (_publication("site", pointers),))
+    return _publication("site", files, kept)
 
 
 OWN_KEYS = "keys"
@@ -78,20 +77,20 @@ def list_own_keys(keys: Mapping[KeyPlace, tuple[bytes, bytes]]) -> list[TreeFile
     return files
 
 
-def add_to_site(tree: Tree, name: str, files: Sequence[TreeFile], kept: Collection[str]) -> Tree:
-    """Add a publication of further files to the top of root_dir.
+def list_further_files(name: str, files: Sequence[TreeFile], kept: Collection[str]) -> tuple[Publication, ...]:
+    """Make a publication of further files at the top of root_dir; none if there are no files.
 
     Args:
-        tree: the tree of the site.
         name: the name of the publication.
         files: its files.
         kept: the names of files that the operator maintains; they are left out.
     """
+    publication = _publication(name, files, kept)
+    return (publication,) if publication.pointers else ()
+
+
+def _publication(name: str, files: Sequence[TreeFile], kept: Collection[str]) -> Publication:
     pointers = tuple(file for file in files if file.path not in kept)
-    return Tree(tree.repo, (*tree.publications, _publication(name, pointers))) if pointers else tree
-
-
-def _publication(name: str, pointers: tuple[TreeFile, ...]) -> Publication:
     identity = hashlib.sha256()
     for file in pointers:
         identity.update(f"{file.path}\0{file.content.size}\0".encode() + bytes(file.content))

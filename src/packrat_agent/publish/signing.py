@@ -1,4 +1,4 @@
-"""Makes what may go live of a rendered tree: its changed publications, signed or declared unsigned."""
+"""Makes what may go live of what was rendered: the changed publications, signed or declared unsigned."""
 
 import base64
 import hashlib
@@ -13,12 +13,11 @@ from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import (
     Content,
-    PendingSignature,
+    PendingFile,
     Publication,
-    QuotingFile,
     ReadyPublication,
+    SignatureForm,
     SignedTree,
-    Tree,
     TreeFile,
     TreeLink,
     UnsignedTree,
@@ -45,11 +44,18 @@ class SignatureCache(Protocol):
         """Remember the signature."""
 
 
-def sign_tree(tree: Tree, key: SigningKey, live: Mapping[str, str], made_before: SignatureCache) -> SignedTree:
+def sign_tree(
+    repo: Repo,
+    rendered: Sequence[Publication],
+    key: SigningKey,
+    live: Mapping[str, str],
+    made_before: SignatureCache,
+) -> SignedTree:
     """Sign each publication that differs from the published one.
 
     Args:
-        tree: what was rendered.
+        repo: the repository.
+        rendered: all its publications.
         key: the key that signs.
         live: publication → identity as published.
         made_before: signatures of unchanging data.
@@ -58,42 +64,47 @@ def sign_tree(tree: Tree, key: SigningKey, live: Mapping[str, str], made_before:
         SigningError: a signature could not be made, or is not valid.
     """
     signed = []
-    for publication in _changed(tree, key, live):
-        pending = [file for file in (*publication.content, *publication.pointers) if isinstance(file, PendingSignature)]
+    for publication in _changed(repo, rendered, key, live):
+        pending = [file for file in (*publication.content, *publication.pointers) if isinstance(file, PendingFile)]
         made: dict[str, TreeFile] = {}
         if pending:
-            log.info(f"{tree.repo.kind}: Signing distro {publication.name}")
-            made = _sign_all(publication, pending, key, made_before)
-        signed.append(_ready(tree.repo, publication, key, pending, made))
-    return SignedTree(tree.repo, tuple(signed), _names(tree))
+            log.info(f"{repo.kind}: Signing distro {publication.name}")
+            made = _complete_all(pending, key, made_before)
+        signed.append(_ready(repo, publication, key, pending, made))
+    return SignedTree(repo, tuple(signed), _names(rendered))
 
 
-def declare_unsigned(tree: Tree, live: Mapping[str, str]) -> UnsignedTree:
+def declare_unsigned(repo: Repo, rendered: Sequence[Publication], live: Mapping[str, str]) -> UnsignedTree:
     """Leave the signatures out of each publication that differs from the published one.
 
-    live: publication → identity as published.
+    Args:
+        repo: the repository.
+        rendered: all its publications.
+        live: publication → identity as published.
     """
-    publications = tuple(_ready(tree.repo, publication, None, (), {}) for publication in _changed(tree, None, live))
-    return UnsignedTree(tree.repo, publications, _names(tree))
+    changed = tuple(_ready(repo, publication, None, (), {}) for publication in _changed(repo, rendered, None, live))
+    return UnsignedTree(repo, changed, _names(rendered))
 
 
-def _changed(tree: Tree, key: SigningKey | None, live: Mapping[str, str]) -> list[Publication]:
+def _changed(
+    repo: Repo, rendered: Sequence[Publication], key: SigningKey | None, live: Mapping[str, str]
+) -> list[Publication]:
     return [
         publication
-        for publication in tree.publications
-        if live.get(publication.name) != publication_identity(tree.repo, publication, key)
+        for publication in rendered
+        if live.get(publication.name) != publication_identity(repo, publication, key)
     ]
 
 
-def _names(tree: Tree) -> tuple[str, ...]:
-    return tuple(publication.name for publication in tree.publications)
+def _names(publications: Sequence[Publication]) -> tuple[str, ...]:
+    return tuple(publication.name for publication in publications)
 
 
 def _ready(
     repo: Repo,
     publication: Publication,
     key: SigningKey | None,
-    pending: Sequence[PendingSignature],
+    pending: Sequence[PendingFile],
     made: Mapping[str, TreeFile],
 ) -> ReadyPublication:
     by_hash = [
@@ -111,44 +122,44 @@ def _ready(
 
 
 def _with_signatures(
-    files: Sequence[TreeFile | TreeLink | QuotingFile | PendingSignature], made: Mapping[str, TreeFile]
+    files: Sequence[TreeFile | TreeLink | PendingFile], made: Mapping[str, TreeFile]
 ) -> tuple[TreeFile | TreeLink, ...]:
     found: list[TreeFile | TreeLink] = []
     for file in files:
-        if isinstance(file, TreeFile | TreeLink):
+        if not isinstance(file, PendingFile):
             found.append(file)
-        elif isinstance(file, PendingSignature) and file.path in made:
+        elif file.path in made:
             found.append(made[file.path])
-        elif isinstance(file, QuotingFile) and all(path in made for path in file.quoted):
-            found.append(_quote(file, made))
     return tuple(found)
 
 
-def _quote(file: QuotingFile, made: Mapping[str, TreeFile]) -> TreeFile:
-    parts = [file.text[0]]
-    for path, text in zip(file.quoted, file.text[1:], strict=True):
-        parts += [base64.b64encode(bytes(made[path].content)), text]
-    return TreeFile(file.path, Content(tuple(parts)), file.retained)
+def _complete_all(pending: Sequence[PendingFile], key: SigningKey, made_before: SignatureCache) -> dict[str, TreeFile]:
+    """Map path → file with its signatures, each made once: several files may hold the same form of the same bytes."""
+    wanted = {(file.form, data.digest): (file.form, data, file.lasting) for file in pending for data in file.signs}
 
-
-def _sign_all(
-    publication: Publication, pending: Sequence[PendingSignature], key: SigningKey, made_before: SignatureCache
-) -> dict[str, TreeFile]:
-    """Make each signature once: the same form of the same bytes stands at several paths with the same bytes."""
-    pointers = {file.path: file.content for file in publication.pointers if isinstance(file, TreeFile)}
-    signs = {file.path: pointers[file.source] if file.data is None else Content.of(file.data) for file in pending}
-    wanted = {(file.form, signs[file.path].digest): file for file in pending}
-
-    def sign(file: PendingSignature) -> Content:
-        data, keep = signs[file.path], file.data is not None
-        coding = f"signature-{file.form}-{key.fingerprint}"
-        signature = made_before.get(coding, data.digest) if keep else None
+    def sign(what: tuple[SignatureForm, Content, bool]) -> Content:
+        form, data, lasting = what
+        coding = f"signature-{form}-{key.fingerprint}"
+        signature = made_before.get(coding, data.digest) if lasting else None
         if signature is None:
-            signature = make_signature(key, bytes(data), file.form)
-            if keep:
+            signature = make_signature(key, bytes(data), form)
+            if lasting:
                 made_before.put(coding, data.digest, signature)
         return Content.of(signature)
 
     with ThreadPoolExecutor(min(len(wanted), _THREADS)) as threads:
         made = dict(zip(wanted, threads.map(sign, wanted.values()), strict=True))
-    return {file.path: TreeFile(file.path, made[file.form, signs[file.path].digest], file.retained) for file in pending}
+    files = {}
+    for file in pending:
+        content = _complete(file, [made[file.form, data.digest] for data in file.signs])
+        files[file.path] = TreeFile(file.path, content, file.retained)
+    return files
+
+
+def _complete(file: PendingFile, signatures: Sequence[Content]) -> Content:
+    if not file.quoting:
+        return signatures[0]
+    parts = [file.quoting[0]]
+    for signature, text in zip(signatures, file.quoting[1:], strict=True):
+        parts += [base64.b64encode(bytes(signature)), text]
+    return Content(tuple(parts))

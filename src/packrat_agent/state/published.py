@@ -28,14 +28,14 @@ class LiveFiles:
         self._revisions = revisions
         self._generations = generations
 
-    def packages(self, repo: str, paths: Collection[str] | None = None) -> dict[str, StoredFile]:
-        """Map path → file for the package files of a repository that were seen in place, withdrawn ones too.
+    def packages(self, repo: str, paths: Collection[str] | None = None) -> dict[str, str]:
+        """Map path → SHA-256 for the package files of a repository that were seen in place, withdrawn ones too.
 
         With `paths`, only those are looked up.
         """
         # The + keeps the index by repository out if few paths are asked for.
-        sql = f"SELECT {_STORED} FROM live_files WHERE {'' if paths is None else '+'}repo = ? AND +publication = '' "
-        return {row[0]: StoredFile(*row) for row in self._among(f"{sql}AND inode > 0", (repo,), "path", paths)}
+        sql = f"SELECT path, sha256 FROM live_files WHERE {'' if paths is None else '+'}repo = ? AND +publication = '' "
+        return dict(self._among(f"{sql}AND inode > 0", (repo,), "path", paths))
 
     def _among(
         self, sql: str, values: Sequence[str], column: str, some: Collection[str] | None

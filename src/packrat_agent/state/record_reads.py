@@ -6,7 +6,7 @@
 3. A record that differs from what was read under its URI is such a sign, unless that one was distrusted already.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -124,8 +124,7 @@ class RecordReads:
             insert_files(db, repo, new, asked_at)
             self._set_dates(repo, [file.uri for file in files], asked_at)
             differing = [file.uri for file in new if file.uri in known]
-            if any(self.is_trusted(known[uri][1]) for uri in differing):
-                self.distrust(asked_at, f"{differing[0]} is another file than before")
+            self._distrust_if_other(differing, known, asked_at)
         return Noted(len(new) - len(differing), bool(differing))
 
     def confirm(self, repo: str, files: Sequence[PackageFile], asked_at: float) -> None:
@@ -146,8 +145,14 @@ class RecordReads:
             same = [file.uri for file in files if file.uri in known and known[file.uri][0] == file]
             self._set_dates(repo, same, asked_at)
             differing = [file.uri for file in files if file.uri in known and known[file.uri][0] != file]
-            if any(self.is_trusted(known[uri][1]) for uri in differing):
-                self.distrust(asked_at, f"{differing[0]} is another file than before")
+            self._distrust_if_other(differing, known, asked_at)
+
+    def _distrust_if_other(
+        self, differing: Sequence[str], known: Mapping[str, tuple[PackageFile, float]], asked_at: float
+    ) -> None:
+        # What was not trusted anyway says nothing new about the rest.
+        if any(self.is_trusted(known[uri][1]) for uri in differing):
+            self.distrust(asked_at, f"{differing[0]} is another file than before")
 
     def _since(self) -> float:
         known = self._facts.read(TrustedRecords)

@@ -4,7 +4,6 @@ import tempfile
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar, cast
@@ -15,8 +14,7 @@ from packrat_agent.gpg.rpmsign import PackageSigner, sign_package
 from packrat_agent.model.entries import (
     Entry,
     Fragment,
-    KnownPlacement,
-    Part,
+    Parts,
     Placement,
     Plan,
     Product,
@@ -68,26 +66,24 @@ class Made:
     claims: ChainMap[str, str] = field(default_factory=ChainMap)
 
 
-def parts_of(path: str, sha256: str, fragment: Fragment) -> tuple[Part, ...]:
-    """List what is published of a package file with that place and SHA-256."""
-    own: tuple[Part, ...] = ()
-    if all(product.beside for product in fragment.products):
-        own = (Part(path, sha256),)
+def parts_of(path: str, sha256: str, fragment: Fragment) -> Parts:
+    """Tell what is published of a package file with that place and SHA-256."""
     directory, slash, file_name = path.rpartition("/")
     # What a renamed file lacks in its place stands where clients find it.
     found = f"{directory}{slash}{published_name(file_name, fragment)}"
-    if own and found != path:
-        own = (*own, Part(found, sha256))
-    return (*own, *(Part(_path_of(found, product), product.sha256) for product in fragment.products if product.sha256))
+    parts: dict[str, str] = {}
+    if all(product.beside for product in fragment.products):
+        parts |= {path: sha256, found: sha256}
+    return parts | {_path_of(found, product): product.sha256 for product in fragment.products if product.sha256}
 
 
-def read_placement(path: Path, placement: Placement, form: Format) -> Placement:
-    """Read what is published of the package file at `path`, and keep nothing; unchanged if it can't be read."""
-    with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch, suppress(Refused, OSError):
-        fragment = form.read(path, Path(scratch))
-        parts = parts_of(placement.path, placement.file.sha256, fragment)
-        return KnownPlacement(placement.file, placement.path, parts)
-    return placement
+def read_parts(path: Path, placement: Placement, form: Format) -> Parts | None:
+    """Read what is published of the package file at `path`, and keep nothing; None if it can't be read."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
+            return parts_of(placement.path, placement.file.sha256, form.read(path, Path(scratch)))
+    except (Refused, OSError):
+        return None
 
 
 def _path_of(path: str, product: Product) -> str:
@@ -111,7 +107,8 @@ def make(plan: Plan, form: Format, signer: PackageSigner | None, material: Mater
     """
     # The claims of standing entries are only looked up: there may be 100,000 of them.
     made = Made(claims=ChainMap({}, cast(dict[str, str], material.claims)))
-    made.claims.update((part.path, part.sha256) for kept in plan.keep for part in kept.parts)
+    for kept in plan.keep:
+        made.claims.update(plan.parts[kept.file.uri])
     waiting = [
         placement for placement in (*plan.keep, *plan.link, *plan.fetch) if _at_hand(placement, plan, material, made)
     ]
@@ -123,9 +120,9 @@ def make(plan: Plan, form: Format, signer: PackageSigner | None, material: Mater
         if fragment is None:
             continue
         # What was checked when it was published need not be checked at every sync.
-        known_before = sha256 not in fresh and plan.is_in_place(placement)
+        known_before = sha256 not in fresh and plan.keeps(placement)
         reason = None if known_before else _disagreement(placement, form, fragment, material)
-        packages = [] if plan.is_in_place(placement) else _packages(placement, fragment, plan, material, made)
+        packages = [] if plan.keeps(placement) else _packages(placement, fragment, plan, material, made)
         if reason is None and isinstance(packages, str):
             reason = packages
         if reason is not None or isinstance(packages, str):
@@ -147,9 +144,8 @@ def _at_hand(placement: Placement, plan: Plan, material: Material, made: Made) -
 
 
 def _are_parts_at_hand(placement: Placement, plan: Plan, material: Material) -> bool:
-    return isinstance(placement, KnownPlacement) and all(
-        part.sha256 in material.staged for part in plan.missing(placement)
-    )
+    missing = plan.missing.get(placement.file.uri, {})
+    return placement.file.uri in plan.parts and all(sha256 in material.staged for sha256 in missing.values())
 
 
 def _is_known(placement: Placement, plan: Plan, material: Material) -> bool:
@@ -244,23 +240,23 @@ def _disagreement(placement: Placement, form: Format, fragment: Fragment, materi
     if form.treatment is Treatment.UNPACKED:
         return None
     parts = parts_of(placement.path, placement.file.sha256, fragment)
-    return published_before(placement, material.published_names, parts)
+    return published_before(placement, parts, material.published_names)
 
 
 def _packages(
     placement: Placement, fragment: Fragment, plan: Plan, material: Material, made: Made
 ) -> list[LiveFile] | str:
     """Say which staged file goes where; gives a text if one of the places is taken by other bytes."""
-    file = placement.file
+    file, in_place = placement.file, plan.in_place(placement)
     sizes = {product.sha256: product.size for product in fragment.products}
     packages = []
-    for part in parts_of(placement.path, file.sha256, fragment):
-        if made.claims.get(part.path, part.sha256) != part.sha256:
-            return f"{part.path} is already the place of another file, which has other bytes"
-        if part.path in made.claims or (isinstance(placement, KnownPlacement) and part in plan.in_place):
+    for path, sha256 in parts_of(placement.path, file.sha256, fragment).items():
+        if made.claims.get(path, sha256) != sha256:
+            return f"{path} is already the place of another file, which has other bytes"
+        if path in made.claims or in_place.get(path) == sha256:
             continue
-        staged = material.staged.get(part.sha256)
-        size = sizes[part.sha256] if staged is None else _size_of(staged)
-        origin = file.sha256 if part.path == placement.path else ""
-        packages.append(LiveFile(part.path, "", part.sha256, size, origin=origin))
+        staged = material.staged.get(sha256)
+        size = sizes[sha256] if staged is None else _size_of(staged)
+        origin = file.sha256 if path == placement.path else ""
+        packages.append(LiveFile(path, "", sha256, size, origin=origin))
     return packages

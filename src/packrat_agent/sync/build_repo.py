@@ -13,7 +13,7 @@ import structlog
 
 from packrat_agent.formats.interface import Change, Format, RenderRequest, Treatment, tell_ahead, tell_held
 from packrat_agent.model.entries import Entry, Fragment, Plan
-from packrat_agent.model.tree import ReadyTree, Tree
+from packrat_agent.model.tree import Publication, ReadyTree
 from packrat_agent.publish.gc import collect_garbage
 from packrat_agent.publish.signing import declare_unsigned, sign_tree
 from packrat_agent.state.file_state import FileState
@@ -84,9 +84,9 @@ async def build_repo(build: Build, turn: RepoTurn) -> None:
             return
     # 6. Render; the date is an input, rendering reads no clock.
     await turn.until_rested()
-    tree, now = await in_thread(_render, build, made)
+    rendered, now = await in_thread(_render, build, made)
     async with publishing:
-        await in_thread(_make_live, build, made, tree, now)
+        await in_thread(_make_live, build, made, rendered, now)
     if build.result.publications:
         turn.rest()
 
@@ -116,7 +116,7 @@ def _settle_unchanged(build: Build, made: Made) -> None:
     _settle(build, made, build.scope.last.held)
 
 
-def _render(build: Build, made: Made) -> tuple[Tree, datetime]:
+def _render(build: Build, made: Made) -> tuple[Sequence[Publication], datetime]:
     scope, now = build.scope, datetime.now(UTC)
     facts = build.store.live.facts(scope.repo.name)
     entries, change = scope.last.entries, None
@@ -130,13 +130,16 @@ def _render(build: Build, made: Made) -> tuple[Tree, datetime]:
     return build.form.render(request), now
 
 
-def _make_live(build: Build, made: Made, tree: Tree, now: datetime) -> None:
+def _make_live(build: Build, made: Made, rendered: Sequence[Publication], now: datetime) -> None:
     repo, store, result = build.scope.repo, build.store, build.result
-    held = tell_held({publication.name: publication.facts for publication in tree.publications})
+    held = tell_held({publication.name: publication.facts for publication in rendered})
     # 7. Sign what changed.
     identities = store.live.identities(repo.name)
     key = build.context.key_of(repo)
-    ready = declare_unsigned(tree, identities) if key is None else sign_tree(tree, key, identities, store.chunks)
+    if key is None:
+        ready: ReadyTree = declare_unsigned(repo, rendered, identities)
+    else:
+        ready = sign_tree(repo, rendered, key, identities, store.chunks)
     # 8. Make live, recorded before and after.
     facts = store.live.facts(repo.name)
     placed = {package.path for package in made.packages}
@@ -167,8 +170,7 @@ def _settle(build: Build, made: Made, held: str | None) -> None:
     for path in made.unneeded:
         path.unlink(missing_ok=True)
     # Of what is linked, some parts may have been in place, withdrawn.
-    known = (*build.plan.keep, *build.plan.link)
-    store.live.reinstate(repo.name, (part.path for placement in known for part in placement.parts))
+    store.live.reinstate(repo.name, (path for parts in build.plan.parts.values() for path in parts))
     store.wanted.set_live(repo.name, made.entries, build.scope.packages)
     done("live-noted")
     if not (made.failed or made.unreadable or made.disagreeing):

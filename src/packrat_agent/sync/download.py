@@ -4,14 +4,14 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from packrat_agent.model.entries import KnownPlacement, Placement, Plan
+from packrat_agent.model.entries import Parts, Placement, Plan
 from packrat_agent.sync.shared_downloads import Share
 from packrat_agent.sync.staging import link_or_copy
 from packrat_core.backoff import BackOff
@@ -108,7 +108,8 @@ async def fetch(
     """
     placements = (*plan.fetch, *plan.link)
     waiting = list({placement.file.sha256: placement for placement in reversed(placements)}.values())
-    share.want({*(p.file.sha256 for p in placements), *(part.sha256 for p in plan.link for part in p.parts)})
+    parts = (plan.parts[placement.file.uri] for placement in plan.link)
+    share.want({*(p.file.sha256 for p in placements), *(sha256 for found in parts for sha256 in found.values())})
     fetched = Fetched({}, {})
     source = _Source(open_file, share, on_progress, retries or Retries())
     try:
@@ -139,10 +140,11 @@ async def _stage_waiting(waiting: list[Placement], plan: Plan, root: Path, sourc
 async def _stage(placement: Placement, plan: Plan, root: Path, source: "_Source") -> dict[str, Path]:
     share = source.share
     staging = share.staging
-    if isinstance(placement, KnownPlacement):
-        parts = await asyncio.to_thread(_find_parts, placement, plan, staging, root)
-        if parts is not None:
-            return parts
+    missing = plan.missing.get(placement.file.uri)
+    if missing is not None:
+        staged = await asyncio.to_thread(_find_parts, missing, plan.sources, staging, root)
+        if staged is not None:
+            return staged
     sha256 = placement.file.sha256
     found = share.find(sha256)
     # Most files have no local copy yet, and a thread for each would cost more than the download of a small file.
@@ -151,12 +153,12 @@ async def _stage(placement: Placement, plan: Plan, root: Path, source: "_Source"
     return {sha256: found or await share.get(sha256, lambda: source.download(placement, staging))}
 
 
-def _find_parts(placement: KnownPlacement, plan: Plan, staging: Path, root: Path) -> dict[str, Path] | None:
-    """Stage the parts of a placement that are not in place.
+def _find_parts(missing: Parts, sources: Mapping[str, str], staging: Path, root: Path) -> dict[str, Path] | None:
+    """Stage the parts of a package file that are not in place.
 
     Args:
-        placement: A placement whose parts are known.
-        plan: What is in place, and where copies of it are in the tree.
+        missing: These parts.
+        sources: SHA-256 → a copy in the tree.
         staging: The staging directory.
         root: Top of the tree.
 
@@ -164,12 +166,11 @@ def _find_parts(placement: KnownPlacement, plan: Plan, staging: Path, root: Path
         SHA-256 → staged part; None if one of them is gone.
     """
     found: dict[str, Path] = {}
-    for part in plan.missing(placement):
-        if part.sha256 not in found:
-            staged = _find_local(part.sha256, plan.sources.get(part.sha256), staging, root)
-            if staged is None:
-                return None
-            found[part.sha256] = staged
+    for sha256 in set(missing.values()):
+        staged = _find_local(sha256, sources.get(sha256), staging, root)
+        if staged is None:
+            return None
+        found[sha256] = staged
     return found
 
 

@@ -13,7 +13,6 @@
 A dry run takes the same steps and writes nothing.
 """
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -37,6 +36,7 @@ from packrat_agent.sync.site import keep_site, publish_site
 from packrat_agent.sync.takeover import begin_with_suites, find_changed_names, find_chores, find_losses, find_removed
 from packrat_agent.upstream.client import Packrat
 from packrat_core.aio.threads import in_thread
+from packrat_core.aio.workers import run_workers
 
 log = structlog.get_logger()
 
@@ -220,13 +220,7 @@ class FullSync:
             while waiting:
                 await self.sync_repo(server, waiting.pop())
 
-        workers = [asyncio.ensure_future(work()) for _ in range(min(AT_ONCE, len(repos)))]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+        await run_workers(work, min(AT_ONCE, len(repos)))
         order = {repo.name: number for number, repo in enumerate(repos)}
         self.summary.syncs.sort(key=lambda result: order.get(result.repo, -1))
 

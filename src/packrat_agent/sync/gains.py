@@ -4,11 +4,11 @@ A package file is new to clients under another URI, with other bytes or in anoth
 the agent knew of it (a lost state database, the tree of the original agent) is nothing new.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from packrat_agent.formats.interface import Treatment
-from packrat_agent.model.entries import Entry, KnownPlacement, Part, Placement, Refusal, StoredFile
+from packrat_agent.model.entries import Entry, Parts, Plan, Refusal, StoredFile
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
 from packrat_agent.state.file_state import FileState
@@ -48,7 +48,7 @@ def find_gains(
     return Gains(sorted(_name(file, treatment) for file in added), sorted(_name(file, treatment) for file in removed))
 
 
-def of_entries(repo: Repo, entries: Iterable[Entry]) -> dict[IndexedFile, tuple[Part, ...]]:
+def of_entries(repo: Repo, entries: Iterable[Entry]) -> dict[IndexedFile, Parts]:
     """Map what an index names to what is published of it."""
     found = {}
     for entry in entries:
@@ -58,26 +58,24 @@ def of_entries(repo: Repo, entries: Iterable[Entry]) -> dict[IndexedFile, tuple[
     return found
 
 
-def of_placements(placements: Iterable[Placement]) -> dict[IndexedFile, tuple[Part, ...]]:
+def of_plan(plan: Plan) -> dict[IndexedFile, Parts]:
     """Map what an index is going to name to what will be published of it; of what is not read yet, the place alone."""
     return {
         IndexedFile(p.file.uri, p.file.sha256, p.path, p.file.file_name): (
-            p.parts if isinstance(p, KnownPlacement) else (Part(p.path, p.file.sha256),)
+            plan.parts.get(p.file.uri) or {p.path: p.file.sha256}
         )
-        for p in placements
+        for p in (*plan.keep, *plan.link, *plan.fetch)
     }
 
 
-def standing(
-    files: Mapping[IndexedFile, Sequence[Part]], untracked: Mapping[str, StoredFile]
-) -> frozenset[IndexedFile]:
+def standing(files: Mapping[IndexedFile, Parts], untracked: Mapping[str, StoredFile]) -> frozenset[IndexedFile]:
     """Choose those whose published files all stood in their places, unknown to the agent."""
     if not untracked:
         return frozenset()
     return frozenset(
         file
         for file, parts in files.items()
-        if all((there := untracked.get(part.path)) is not None and there.sha256 == part.sha256 for part in parts)
+        if all((there := untracked.get(path)) is not None and there.sha256 == sha for path, sha in parts.items())
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import overload
 
-from packrat_agent.model.entries import Entry, Part
+from packrat_agent.model.entries import Entry, Parts
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
 from packrat_agent.sync.build import parts_of
@@ -41,13 +41,13 @@ class IndexEntries(Sequence[Entry]):
             self._count_parts((entry for entries in self._by_package.values() for entry in entries), 1)
         left_out: dict[str, int] = {}
         for entry in without:
-            for part in self._parts(entry):
-                left_out[part.path] = left_out.get(part.path, 0) + 1
+            for path in self._parts(entry):
+                left_out[path] = left_out.get(path, 0) + 1
         return StandingPaths(self._needed, left_out)
 
     def paths_of(self, entries: Iterable[Entry]) -> Iterator[str]:
         """List the paths that entries need, relative to `root_dir`."""
-        return (part.path for entry in entries for part in self._parts(entry))
+        return (path for entry in entries for path in self._parts(entry))
 
     def _add(self, entries: Iterable[Entry]) -> None:
         added = list(entries)
@@ -60,14 +60,14 @@ class IndexEntries(Sequence[Entry]):
         if self._needed is None:
             return
         for entry in entries:
-            for part in self._parts(entry):
-                count = self._needed.get(part.path, ("", 0))[1] + by
+            for path, sha256 in self._parts(entry).items():
+                count = self._needed.get(path, ("", 0))[1] + by
                 if count > 0:
-                    self._needed[part.path] = (part.sha256, count)
+                    self._needed[path] = (sha256, count)
                 else:
-                    self._needed.pop(part.path, None)
+                    self._needed.pop(path, None)
 
-    def _parts(self, entry: Entry) -> tuple[Part, ...]:
+    def _parts(self, entry: Entry) -> Parts:
         return parts_of(path_in_root(self._repo, entry.path), entry.file.sha256, entry.fragment)
 
     def _in_order(self) -> list[Entry]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 
 from packrat_agent.formats.interface import Format, Treatment
-from packrat_agent.model.entries import Fragment, KnownPlacement, Placement, Refusal, StoredFile
+from packrat_agent.model.entries import Fragment, Parts, Placement, Refusal, StoredFile
 from packrat_agent.sync.build import parts_of
 from packrat_agent.sync.context import MirrorContext
 from packrat_core.errors import DiskError, Refused
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 def read_at_hand(
     placements: Sequence[Placement], form: Format, context: MirrorContext, untracked: Mapping[str, StoredFile]
-) -> tuple[list[Placement], list[Refusal]]:
+) -> tuple[list[Placement], dict[str, Parts], list[Refusal]]:
     """Read each package file whose bytes stand anywhere below root_dir, and hold it against the server's record.
 
     Args:
@@ -27,11 +27,13 @@ def read_at_hand(
         untracked: Path → hashed files below `root_dir` that the state database doesn't know.
 
     Returns:
-        The placements that are not refused, and the refusals.
+        The placements that are not refused, URI → what is published of the file (where only its content tells), and the
+        refusals.
     """
     paths = {file.sha256: path for path, file in untracked.items()}
     read: dict[str, Fragment | str | None] = {}
     usable: list[Placement] = []
+    parts: dict[str, Parts] = {}
     refused: list[Refusal] = []
     for placement in placements:
         sha256 = placement.file.sha256
@@ -41,12 +43,11 @@ def read_at_hand(
         reason = found if isinstance(found, str) else _disagreement(placement, form, found)
         if reason is not None:
             refused.append(Refusal(placement.file, reason))
-        elif isinstance(found, Fragment) and form.treatment is Treatment.ACCOMPANIED:
-            parts = parts_of(placement.path, sha256, found)
-            usable.append(KnownPlacement(placement.file, placement.path, parts))
-        else:
-            usable.append(placement)
-    return usable, refused
+            continue
+        usable.append(placement)
+        if isinstance(found, Fragment) and form.treatment is Treatment.ACCOMPANIED:
+            parts[placement.file.uri] = parts_of(placement.path, sha256, found)
+    return usable, parts, refused
 
 
 def _read(path: Path, form: Format) -> Fragment | str | None:

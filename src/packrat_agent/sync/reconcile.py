@@ -3,13 +3,13 @@
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
 
 from packrat_agent.formats.interface import Format, Treatment
-from packrat_agent.model.entries import Fragment, KnownPlacement, Part, Placement, Plan, Refusal, StoredFile
+from packrat_agent.model.entries import Fragment, Parts, Placement, Plan, Refusal, StoredFile
 from packrat_agent.model.paths import is_kept, path_in_root
 from packrat_agent.model.records import Repo, Wanted
 from packrat_agent.state.file_state import FileState
@@ -17,7 +17,7 @@ from packrat_agent.state.fragment_backup import recall
 from packrat_agent.state.packages import Unreadable, WantedFile
 from packrat_agent.state.store import Store
 from packrat_agent.sync.adopt_signed import recall_signed
-from packrat_agent.sync.build import parts_of, read_placement
+from packrat_agent.sync.build import parts_of, read_parts
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.plan import decide, missing_parts
 from packrat_agent.sync.read_at_hand import read_at_hand
@@ -25,6 +25,15 @@ from packrat_agent.sync.scope import Scope, everything
 from packrat_core.errors import Refused
 
 log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Placed:
+    """The wanted files with their places, URI → what is published of the file (where it is known), and the refusals."""
+
+    placements: list[Placement] = field(default_factory=list)
+    parts: dict[str, Parts] = field(default_factory=dict)
+    refused: list[Refusal] = field(default_factory=list)
 
 
 def reconcile(
@@ -41,11 +50,11 @@ def reconcile(
     recalled = _recall(repo, wanted_files, fragments, form, order, context)
     store.fragments.save(source, recalled)
     fragments |= recalled
-    placements, refused = _place(repo, form, wanted_files, fragments, context, order)
-    _adopt(repo, placements, order.untracked, context, shared=form.treatment is Treatment.UNPACKED)
-    plan = _refuse(_plan(scope, form, placements, order, store, {}, context.root), refused)
-    placed = (*plan.link, *plan.fetch) if order.packages is not None else (*plan.keep, *plan.link, *plan.fetch)
-    store.wanted.set_places(repo.name, [(p.file.uri, p.path) for p in placed])
+    placed = _place(repo, form, wanted_files, fragments, context, order)
+    _adopt(repo, placed, order.untracked, context, shared=form.treatment is Treatment.UNPACKED)
+    plan = _plan(scope, form, placed, order, store, {}, context.root)
+    decided = (*plan.link, *plan.fetch) if order.packages is not None else (*plan.keep, *plan.link, *plan.fetch)
+    store.wanted.set_places(repo.name, [(p.file.uri, p.path) for p in decided])
     store.wanted.refuse(repo.name, plan.refused)
     return wanted_files, fragments, plan
 
@@ -58,18 +67,17 @@ def reconcile_dry(
     wanted_files = [known.get(file) or WantedFile(file) for file in wanted.files]
     fragments = store.wanted.fragments(repo.name, context.source_of(form, repo))
     fragments |= _recall(repo, wanted_files, fragments, form, order, context)
-    placements, refused = _place(repo, form, wanted_files, fragments, context, order)
+    placed = _place(repo, form, wanted_files, fragments, context, order)
     if context.takeover is not None:
-        placements, unusable = read_at_hand(placements, form, context, order.untracked)
-        refused += unusable
+        placed.placements, parts, unusable = read_at_hand(placed.placements, form, context, order.untracked)
+        placed.parts |= parts
+        placed.refused += unusable
     elif form.treatment is Treatment.ACCOMPANIED:
         # A sync would read them, and find what stands beside them.
-        placements = [_read_in_place(placement, form, context, order) for placement in placements]
+        _read_in_place(placed, form, context, order)
     shared = form.treatment is Treatment.UNPACKED
-    adopted = {
-        path: file for placement in placements for path, file in _standing(placement, order.untracked, shared=shared)
-    }
-    return wanted_files, _refuse(_plan(everything(repo), form, placements, order, store, adopted), refused)
+    adopted = {file.path: file.sha256 for file, _ in _standing(placed, order.untracked, shared=shared)}
+    return wanted_files, _plan(everything(repo), form, placed, order, store, adopted)
 
 
 def find_unread(wanted_files: Iterable[WantedFile], fragments: Mapping[str, Fragment]) -> Set[str]:
@@ -91,14 +99,14 @@ def _recall(
     return found | recall_signed(context, repo, form, unread - found.keys(), order.untracked)
 
 
-def _read_in_place(placement: Placement, form: Format, context: MirrorContext, order: Order) -> Placement:
-    if isinstance(placement, KnownPlacement) or not _standing(placement, order.untracked, shared=False):
-        return placement
-    return read_placement(context.root / placement.path, placement, form)
-
-
-def _refuse(plan: Plan, refused: Sequence[Refusal]) -> Plan:
-    return replace(plan, refused=(*refused, *plan.refused))
+def _read_in_place(placed: _Placed, form: Format, context: MirrorContext, order: Order) -> None:
+    for placement in placed.placements:
+        file, standing = placement.file, order.untracked.get(placement.path)
+        if file.uri in placed.parts or standing is None or standing.sha256 != file.sha256:
+            continue
+        parts = read_parts(context.root / placement.path, placement, form)
+        if parts is not None:
+            placed.parts[file.uri] = parts
 
 
 def _place(
@@ -108,11 +116,10 @@ def _place(
     fragments: Mapping[str, Fragment],
     context: MirrorContext,
     order: Order,
-) -> tuple[list[Placement], list[Refusal]]:
+) -> _Placed:
     # Where only some packages changed, the places of the others stand.
     trust_places, ask_again = order.packages is not None, order.reread
-    placements: list[Placement] = []
-    refused: list[Refusal] = []
+    placed = _Placed()
     signed = bool(context.source_of(form, repo).signer)
     as_is = form.treatment is Treatment.AS_IS or (form.treatment is Treatment.SIGNED and not signed)
     for item in wanted_files:
@@ -128,31 +135,21 @@ def _place(
                 if fragment is not None:
                     form.agree(file, fragment)
             except Refused as error:
-                refused.append(Refusal(file, str(error)))
+                placed.refused.append(Refusal(file, str(error)))
                 continue
+        placed.placements.append(Placement(file, path))
         if as_is:
-            placements.append(KnownPlacement(file, path, (Part(path, file.sha256),)))
+            placed.parts[file.uri] = {path: file.sha256}
         elif fragment is not None:
-            placements.append(KnownPlacement(file, path, parts_of(path, file.sha256, fragment)))
-        else:
-            placements.append(Placement(file, path))
-    return placements, refused
+            placed.parts[file.uri] = parts_of(path, file.sha256, fragment)
+    return placed
 
 
 def _adopt(
-    repo: Repo,
-    placements: Sequence[Placement],
-    untracked: Mapping[str, StoredFile],
-    context: MirrorContext,
-    *,
-    shared: bool,
+    repo: Repo, placed: _Placed, untracked: Mapping[str, StoredFile], context: MirrorContext, *, shared: bool
 ) -> None:
     store = context.store
-    found = [
-        (file, placement.file.sha256 if path == placement.path else file.sha256)
-        for placement in placements
-        for path, file in _standing(placement, untracked, shared=shared)
-    ]
+    found = _standing(placed, untracked, shared=shared)
     # A full sync reconciles twice if changes came between; and what was untracked when it began may be removed by now.
     known = store.live.known_of(file.path for file, _ in found)
     found = [(file, origin) for file, origin in found if file.path not in known and _is_as_seen(context.root, file)]
@@ -169,32 +166,36 @@ def _is_as_seen(root: Path, file: StoredFile) -> bool:
     return (status.st_ino, status.st_size, status.st_mtime_ns) == (file.inode, file.size, file.mtime_ns)
 
 
-def _standing(
-    placement: Placement, untracked: Mapping[str, StoredFile], *, shared: bool
-) -> list[tuple[str, StoredFile]]:
-    """Find what stands in its place already, though nobody remembers it: (path, file) each.
+def _standing(placed: _Placed, untracked: Mapping[str, StoredFile], *, shared: bool) -> list[tuple[StoredFile, str]]:
+    """Find what stands in its place already, though nobody remembers it.
 
-    shared: files share places, so that nothing can be said of one that was not read.
+    Args:
+        placed: The wanted files with their places.
+        untracked: Path → hashed files below `root_dir` that the state database doesn't know.
+        shared: Files share places, so that nothing can be said of one that was not read.
+
+    Returns:
+        Each file, with the SHA-256 of the package file that stands for it under this name.
     """
     if not untracked:
         return []
-    parts: tuple[Part, ...] = () if shared else (Part(placement.path, placement.file.sha256),)
-    if isinstance(placement, KnownPlacement):
-        parts = placement.parts
-    return [
-        (part.path, file)
-        for part in parts
-        if (file := untracked.get(part.path)) is not None and file.sha256 == part.sha256
-    ]
+    standing = []
+    for placement in placed.placements:
+        own: Parts = {} if shared else {placement.path: placement.file.sha256}
+        for path, sha256 in placed.parts.get(placement.file.uri, own).items():
+            file = untracked.get(path)
+            if file is not None and file.sha256 == sha256:
+                standing.append((file, placement.file.sha256 if path == placement.path else sha256))
+    return standing
 
 
 def _plan(
     scope: Scope,
     form: Format,
-    placements: Sequence[Placement],
+    placed: _Placed,
     order: Order,
     store: Store,
-    adopted: Mapping[str, StoredFile],
+    adopted: Mapping[str, str],
     root: Path | None = None,
 ) -> Plan:
     """Plan a sync.
@@ -202,21 +203,22 @@ def _plan(
     Args:
         scope: What it is about.
         form: The repository's type.
-        placements: The wanted files with their places.
+        placed: The wanted files with their places.
         order: The piece of work.
         store: The state database.
-        adopted: Path → file that would be adopted.
+        adopted: Path → SHA-256 of what would be adopted.
         root: Where to look for files that nobody remembers; None to look at none.
     """
-    repo, paths = scope.repo, scope.paths(placements)
+    repo, paths = scope.repo, scope.paths(placed.placements, placed.parts)
     on_disk = {**store.live.packages(repo.name, paths), **adopted}
     lacking: dict[str, str] = {}
-    for placement in placements:
-        missing = missing_parts(placement, on_disk) if isinstance(placement, KnownPlacement) else []
-        if missing or not isinstance(placement, KnownPlacement):
+    for placement in placed.placements:
+        parts = placed.parts.get(placement.file.uri)
+        missing = missing_parts(parts, on_disk) if parts is not None else {}
+        if missing or parts is None:
             # What is not there yet is made from the package file, also from one that stands in its own place.
             lacking[placement.file.sha256] = placement.path
-        lacking.update((part.sha256, part.path) for part in missing)
+        lacking.update((sha256, path) for path, sha256 in missing.items())
     copies = {file.sha256: file.path for file in order.untracked.values()} | store.live.copies(lacking)
     if root is not None:
         # What a crash left in its place is no longer in staging, or not known as published. It is hashed before it is
@@ -224,6 +226,7 @@ def _plan(
         copies = {sha: path for sha, path in lacking.items() if os.path.lexists(root / path)} | copies
     names = store.live.published_names(repo.directory, paths)
     exclusive = form.treatment is not Treatment.UNPACKED
-    plan = decide(repo, placements, on_disk, copies, names, exclusive=exclusive)
+    plan = decide(repo, placed.placements, placed.parts, on_disk, copies, names, exclusive=exclusive)
     stays = store.live.withdrawn(repo.name) | scope.shared(plan.withdraw)
-    return replace(plan, withdraw=tuple(path for path in plan.withdraw if path not in stays))
+    withdraw = tuple(path for path in plan.withdraw if path not in stays)
+    return replace(plan, withdraw=withdraw, refused=(*placed.refused, *plan.refused))

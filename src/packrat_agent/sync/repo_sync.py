@@ -12,7 +12,7 @@ from functools import partial
 
 from packrat_agent.formats.interface import Format
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.entries import Fragment, KnownPlacement, Plan
+from packrat_agent.model.entries import Fragment, Placement, Plan
 from packrat_agent.model.paths import is_kept
 from packrat_agent.model.records import PackageFile, Repo, Wanted
 from packrat_agent.state.file_state import FileState
@@ -22,7 +22,7 @@ from packrat_agent.sync.ask import ask_wanted
 from packrat_agent.sync.build_repo import Build, build_repo
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.download import Fetched, fetch
-from packrat_agent.sync.gains import Before, find_gains, new_refusals, of_placements, refused_for_good, standing
+from packrat_agent.sync.gains import Before, find_gains, new_refusals, of_plan, refused_for_good, standing
 from packrat_agent.sync.last_renders import Basis
 from packrat_agent.sync.reconcile import reconcile, reconcile_dry
 from packrat_agent.sync.removals import Missing, hold_back_removals, tell_held_back
@@ -254,8 +254,8 @@ def _without(plan: Plan, fetched: Fetched) -> Plan:
     """Leave what was fetched, or can't be, out of what is to be fetched."""
     done_with = fetched.staged.keys() | fetched.failed.keys()
 
-    def are_parts_staged(placement: KnownPlacement) -> bool:
-        return all(part.sha256 in fetched.staged for part in plan.missing(placement))
+    def are_parts_staged(placement: Placement) -> bool:
+        return all(sha256 in fetched.staged for sha256 in plan.missing[placement.file.uri].values())
 
     return replace(
         plan,
@@ -308,11 +308,11 @@ async def _tell_plan(sync: _Sync) -> None:
     wanted_files, plan = await in_thread(reconcile_dry, repo, sync.form, wanted, order, context.store, context)
     new = (*plan.fetch, *plan.link)
     stands = {p.path for p in new if p.path in order.untracked and order.untracked[p.path].sha256 == p.file.sha256}
-    parts = (part.path for p in plan.keep for part in p.parts if part.path in order.untracked)
+    parts = (path for p in plan.keep for path in plan.parts[p.file.uri] if path in order.untracked)
     result.adopted = [*parts, *sorted(stands)]
     result.downloads = [p.path for p in plan.fetch if p.file.sha256 not in plan.sources and p.path not in stands]
     result.planned = [*plan.keep, *plan.link, *plan.fetch]
-    before, now = context.store.wanted.indexed(repo.name, None), of_placements((*plan.keep, *new))
+    before, now = context.store.wanted.indexed(repo.name, None), of_plan(plan)
     gains = find_gains(before, now, standing(now, order.untracked), sync.form.treatment)
     result.added, result.removed = gains.added, gains.removed
     result.refused = [*plan.refused, *refused_for_good(wanted_files)]

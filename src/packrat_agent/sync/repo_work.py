@@ -6,6 +6,7 @@ files, and of anything that takes longer than a second.
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from packrat_agent.state.facts import Facts, RepoWork
@@ -18,11 +19,12 @@ _TELL_S = 1.0
 class WorkNotes:
     """The notes on one sync; they are written in threads, one at a time, and dropped at its end."""
 
-    def __init__(self, facts: Facts, repo: str) -> None:
+    def __init__(self, facts: Facts, repo: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._facts = facts
         self._repo = repo
         self._began = time.time()
-        self._told_s = time.monotonic()
+        self._told_s = self._clock()
         self._writing: asyncio.Future[None] | None = None
         self._is_told = False
         self._done = 0
@@ -42,7 +44,7 @@ class WorkNotes:
     def count(self, files: int) -> None:
         """Count files that were fetched; called for a part of a file, too."""
         self._done += files
-        if time.monotonic() - self._told_s > _TELL_S:
+        if self._clock() - self._told_s > _TELL_S:
             self._tell(RepoWork(began=self._began, done=self._done, of=self._of))
 
     async def end(self) -> None:
@@ -57,7 +59,7 @@ class WorkNotes:
         if self._writing is not None and not self._writing.done():
             return
         self._is_told = True
-        self._told_s = time.monotonic()
+        self._told_s = self._clock()
         self._writing = asyncio.get_running_loop().run_in_executor(None, self._write, work)
 
     def _write(self, work: RepoWork) -> None:

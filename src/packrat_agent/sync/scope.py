@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from packrat_agent.model.entries import Entry, KnownPlacement, Placement
+from packrat_agent.model.entries import Entry, Parts, Placement
 from packrat_agent.model.records import Repo
 from packrat_agent.sync.index_entries import IndexEntries
 from packrat_agent.sync.last_renders import LastRender
@@ -27,13 +27,15 @@ class Scope:
         """What the last render left to be quicker."""
         return self.last.memo
 
-    def paths(self, placements: Sequence[Placement]) -> frozenset[str] | None:
-        """The paths that the decision depends on, None for all; relative to `root_dir`."""
+    def paths(self, placements: Sequence[Placement], parts: Mapping[str, Parts]) -> frozenset[str] | None:
+        """The paths that the decision depends on, None for all; relative to `root_dir`.
+
+        parts: URI → what is published of the file, where it is known.
+        """
         if self.packages is None:
             return None
         paths = {placement.path for placement in placements}
-        known = (placement for placement in placements if isinstance(placement, KnownPlacement))
-        paths.update(part.path for placement in known for part in placement.parts)
+        paths.update(path for published in parts.values() for path in published)
         paths.update(self.last.entries.paths_of(self.before))
         return frozenset(paths)
 

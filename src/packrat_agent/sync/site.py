@@ -11,12 +11,12 @@ from packrat_agent.formats.docker.layout import public_prefix
 from packrat_agent.formats.docker.render import render_host
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import Tree, TreeFile
+from packrat_agent.model.tree import TreeFile
 from packrat_agent.publish.landing_page import (
     OWN_KEYS,
     SITE,
     Introduction,
-    add_to_site,
+    list_further_files,
     list_own_keys,
     render_site,
 )
@@ -57,19 +57,19 @@ def publish_site(context: MirrorContext) -> None:
     introductions = {repo.name: _introduce(context, repo, url) for repo in shown}
     main = context.keys.main.public if context.keys.main is not None else None
     key = (main.armored, main.binary) if main is not None else None
-    tree = render_site(settings.description, shown, introductions, key, context.kept)
-    tree = add_to_site(tree, OWN_KEYS, _own_keys(context, shown), context.kept)
+    publications = [render_site(settings.description, shown, introductions, key, context.kept)]
+    publications += list_further_files(OWN_KEYS, _own_keys(context, shown), context.kept)
     # Clients can't name the images of a directory that is not part of a name.
     reachable = [repo for repo in shown if repo.kind == DockerFormat.kind and public_prefix(repo) is not None]
     registries = {repo.directory: store.live.identities(repo.name) for repo in reachable}
     if registries:
         files = render_host(registries, signature_api=context.settings.signature_api)
-        tree = add_to_site(tree, "registry", files, context.kept)
+        publications += list_further_files("registry", files, context.kept)
     known = store.live.identities(SITE.name)
-    tree_to_publish = declare_unsigned(tree, known)
+    tree = declare_unsigned(SITE, publications, known)
     # The page need not change where a key or the list of images goes: the operator may keep it.
-    if tree_to_publish.publications or known.keys() - set(tree_to_publish.publication_names):
-        make_live(tree_to_publish, (), (), context)
+    if tree.publications or known.keys() - set(tree.publication_names):
+        make_live(tree, (), (), context)
 
 
 def publish_own_keys(context: MirrorContext) -> None:
@@ -82,12 +82,12 @@ def publish_own_keys(context: MirrorContext) -> None:
     roll_forward(SITE.name, context.store, context.root, context.kept)
     repos = [repo for repo in context.store.wanted.repos() if repo.kind in FORMATS]
     known = live.identities(SITE.name)
-    tree = add_to_site(Tree(SITE, ()), OWN_KEYS, _own_keys(context, repos), context.kept)
-    ready = declare_unsigned(tree, known)
-    if ready.publications:
+    publications = list_further_files(OWN_KEYS, _own_keys(context, repos), context.kept)
+    tree = declare_unsigned(SITE, publications, known)
+    if tree.publications:
         # What else the site has stays, although it is not rendered here.
         names = tuple(known.keys() | {OWN_KEYS})
-        make_live(replace(ready, publication_names=names), (), (), context)
+        make_live(replace(tree, publication_names=names), (), (), context)
 
 
 def _own_keys(context: MirrorContext, repos: Sequence[Repo]) -> list[TreeFile]:

@@ -8,7 +8,7 @@
 """
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,8 @@ class _Told:
 class ToldPackages:
     """What the server said, by repository and package."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._told: dict[tuple[str, str], _Told] = {}
 
     def clear(self) -> None:
@@ -66,7 +67,7 @@ class ToldPackages:
             for known in [known for known in self._told if known[0] == repo]:
                 if packages is None or known[1] in packages:
                     del self._told[known]
-        now = time.monotonic()
+        now = self._clock()
         self._told = {key: told for key, told in self._told.items() if now - told.heard < _KEPT_S}
         for repo, packages in changed.items():
             files = _read_repo(_member(records, f"{REPO}:{repo}:"), packages or (), asked_at)
@@ -82,7 +83,7 @@ class ToldPackages:
         """
         if not packages:
             return None
-        since = time.monotonic() - _KEPT_S
+        since = self._clock() - _KEPT_S
         found = [self._told.pop((repo, package), None) for package in packages]
         told = [one.files for one in found if one is not None and one.heard > since]
         if len(told) < len(packages):

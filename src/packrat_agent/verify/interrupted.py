@@ -16,7 +16,7 @@ _UNDER_WAY = "a publication is under way; what is wrong may be right in a moment
 def find_interrupted(top: Path) -> Iterator[Warned]:
     """Warn of each repository whose pointers may be of two publications; of none where this user may not look.
 
-    The warning is no fault by itself: up to the first pointer that was replaced, the tree is whole.
+    The warning alone is not a fault: up to the first pointer that was replaced, the tree is whole.
     """
     own = top / AGENT_DIR
     what = _UNDER_WAY if is_locked(own / "lock") else INTERRUPTED

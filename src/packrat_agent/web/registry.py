@@ -37,7 +37,7 @@ class RegistryAnswer:
 
 
 def is_registry_path(raw: str) -> bool:
-    """True for the paths that belong to registries, whatever stands in the directory."""
+    """Tell whether a path belongs to the registry protocol, whatever files are there."""
     return raw.startswith(("/v2/", "/extensions/v2/"))
 
 
@@ -88,7 +88,7 @@ def _manifest(repo: Path, image: str, ref: str) -> RegistryAnswer:
 
 
 def _file(directory: Path, relative: str) -> Path | None:
-    """The file, where nothing on the way to it is a link."""
+    """Find a file; None if it is missing, or a link leads to it."""
     file = directory / relative
     try:
         return file if file.is_file() and file.resolve(strict=True) == file else None

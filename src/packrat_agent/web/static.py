@@ -59,7 +59,7 @@ _NAMED = {
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Which bytes are sent: `length` from `start` on, of `size`; `asked`: by a Range that counts."""
+    """The bytes to send of a file of `size` bytes; `asked` says whether the client asked for a range of them."""
 
     start: int
     length: int
@@ -126,7 +126,7 @@ class _Files:
         return await _send(request, path, {})
 
     def _find(self, raw: str) -> Path | None:
-        """The file or directory that a path names; nothing hidden, nothing outside, nothing odd."""
+        """Find the file or directory that a path names; None if it is hidden, outside the root or not valid."""
         parts = []
         for segment in raw.strip("/").split("/"):
             try:
@@ -139,7 +139,7 @@ class _Files:
         return self._inside(self._root.joinpath(*parts))
 
     def _inside(self, path: Path) -> Path | None:
-        """Where a path leads, links followed, if that is a file or directory in the root and not hidden."""
+        """Follow links to a file or directory; None if that is outside the root or hidden, or if there is none."""
         try:
             target = path.resolve(strict=True)
         except (OSError, RuntimeError):
@@ -205,6 +205,7 @@ def _headers(path: Path, status: os.stat_result) -> dict[str, str]:
 
 
 def _unchanged(request: web.Request, etag: str, status: os.stat_result) -> bool:
+    # If-Modified-Since has whole seconds, so it counts only where the client sends no ETag.
     tags = request.headers.get("If-None-Match")
     if tags is not None:
         return tags.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in tags.split(","))
@@ -213,7 +214,10 @@ def _unchanged(request: web.Request, etag: str, status: os.stat_result) -> bool:
 
 
 def _asked_part(request: web.Request, headers: Mapping[str, str], size: int) -> _Part | None:
-    """What to send: all of it unless one plain range of these very bytes is asked for; None: a range beyond them."""
+    """Choose what to send: the whole file, or the one range that is asked for; None if the range is beyond its end.
+
+    A range of another state of the file (`If-Range`) and a list of ranges get the whole file.
+    """
     whole = _Part(0, size, size, asked=False)
     match = _RANGE.fullmatch(request.headers.get("Range", ""))
     if match is None or not (match[1] or match[2]):

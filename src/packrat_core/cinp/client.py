@@ -9,13 +9,13 @@
 Source: the CInP protocol, versions 0.9 to 2.0.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from packrat_core.aio.workers import run_workers
 from packrat_core.cinp.batches import split_ids
 from packrat_core.cinp.bulk_pace import Pace
 from packrat_core.cinp.bulk_work import BulkWork
@@ -123,13 +123,7 @@ class CinpClient:
                 found.update(records)
                 waiting.extend(again)
 
-        workers = [asyncio.ensure_future(work()) for _ in range(min(_REQUESTS_AT_ONCE, len(waiting)))]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+        await run_workers(work, min(_REQUESTS_AT_ONCE, len(waiting)))
         return found
 
     async def _get_some_in_turn(

@@ -50,7 +50,7 @@ class Download:
         since, at_since = time.monotonic(), at
         content = self.response.content.iter_chunked(size)
         try:
-            # Bytes that are no part of the file, such as chunk extensions, may come for ever.
+            # Bytes that are not part of the file, such as chunk extensions, may come for ever.
             while True:
                 async with asyncio.timeout(self.stall_s):
                     chunk = await anext(content, b"")

@@ -6,9 +6,9 @@ A hash is slow on purpose, so many logins at once must not take the threads, pro
 2. The next one is drawn at random: first the address, then the name, then one of the callers that wait under this name
    at this address. So a hundred logins from one address, or under one name, hardly delay others, and nobody gets ahead
    by asking faster.
-3. Who has logged in from its address before comes before those who have not.
+3. Callers that logged in from their address before come before those that did not.
 4. When all places are taken, a new caller is refused, or takes the place of one whose address has more of them; at one
-   address, of one whose name has several. Nobody takes the place of one who comes first, unless all of them do.
+   address, of one whose name has several. Nobody takes the place of one that comes first, unless all come first.
 
 Usage:
 
@@ -152,6 +152,8 @@ class LoginQueue:
         crowd = [waiting for waiting in replaceable if waiting.address == crowded]
         names = Counter(waiting.name for waiting in crowd)
         (busiest, count), *_ = names.most_common(1)
+        # An address takes no place from one that has no more than itself. Within an address, a caller whose name waits
+        # already takes none, and nobody does where each name waits once.
         is_of_crowd = addresses[address] == size and (address != crowded or name in names or count == 1)
         if is_of_crowd and not comes_first:
             raise QueueFull

@@ -94,12 +94,12 @@ class App:
     async def _identify_cinp(self, verb: str, uri: str, headers: Mapping[str, str]) -> Caller:
         """Find out who calls, before the body of the request is read."""
         if verb == "OPTIONS":
-            # A browser asks with it before it sends a token.
+            # A browser sends OPTIONS before it sends a token.
             return ANONYMOUS
         try:
             return await identify(headers, self._context)
         except CinpError:
-            # As the original server does, tell first what is wrong whoever calls.
+            # The original server reports a wrong request before an invalid session, so clients expect that order.
             check_verb(read_request(verb, uri, headers, b""))
             raise
 
@@ -119,7 +119,7 @@ class App:
 
 
 async def _unless_gone(request: Request, answering: Coroutine[Any, Any, Response]) -> Response:
-    """Answer, but stop where the client hangs up: a poll would wait for nobody."""
+    """Answer, but stop if the client hangs up, since a poll would wait for nobody."""
     answered = asyncio.ensure_future(answering)
     gone = asyncio.ensure_future(request.receive())
     try:

@@ -28,7 +28,7 @@ def parse_json(body: bytes | bytearray) -> Any:
     Raises:
         ValueError: It is not JSON, or exceeds a limit.
     """
-    # Decoded as json.loads would: in UTF-16 and UTF-32, bytes that look like brackets and quotes may be none.
+    # Decode as json.loads does: in UTF-16 and UTF-32, a byte that looks like a quote may be part of another character.
     text = body.decode(json.detect_encoding(body), "surrogatepass")
     if not _is_plain(text):
         _check_bounds(text)
@@ -39,7 +39,7 @@ def parse_json(body: bytes | bytearray) -> Any:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether a text is within the limits even if all its brackets and commas count; most texts are."""
+    """Tell whether a text keeps the limits even if brackets and commas in strings count; most texts do."""
     opened = text.count("[") + text.count("{")
     return opened <= DEPTH_LIMIT and opened + text.count(",") <= VALUES_LIMIT
 

@@ -25,7 +25,7 @@ class ListResponse(CinpResponse):
         self._show = show
         length = sum(len(portion) for portion in self._portions())
         super().__init__(None, 200, {**headers, "Content-Length": str(length)})
-        # Of the two, the second is that of an empty body.
+        # CinpResponse adds a Content-Length of its own, that of an empty body; it is the last header.
         del self.raw_headers[-1]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,6 +38,6 @@ class ListResponse(CinpResponse):
     def _portions(self) -> Iterator[bytes]:
         for start in range(0, len(self._ids), _ENTRIES_AT_ONCE):
             entries = [self._show(object_id) for object_id in self._ids[start : start + _ENTRIES_AT_ONCE]]
-            # Between two portions stands what stands between two entries.
+            # The portions make one list, so the separator between two entries also goes between two portions.
             yield (b", " if start else b"[") + json.dumps(entries)[1:-1].encode()
         yield b"]"

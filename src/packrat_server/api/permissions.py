@@ -60,7 +60,7 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "GET /files/NAME": _SESSIONS,
     "POST /api/upload": _USERS,
 }
-"""Verb and what it is for → who may."""
+"""Verb and what it is called on → the roles that may call it."""
 
 
 def may_call(caller: Caller, verb: str, called: str) -> bool:

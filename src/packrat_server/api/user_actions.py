@@ -74,7 +74,7 @@ async def _with_secret(call: Call, name: str, secret: str, work: Callable[[], T]
     attempt = delays.attempt(name, call.address, secret, stored.hash)
 
     def check() -> None:
-        # Before the wait in the queue, and after it: others of the same pair may have failed meanwhile.
+        # Called before and after the wait in the queue, since logins of the same pair may have failed meanwhile.
         if delays.is_known_wrong(attempt):
             raise InvalidLogin
         wait_s = delays.wait_s(attempt, is_mirror=stored.role == Role.MIRROR)

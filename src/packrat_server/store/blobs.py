@@ -114,7 +114,7 @@ def check_directories(data_dir: Path, has_records: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a stored file is; its data where they were read, too."""
+    """The status of a stored file, and its data; None if it is too large to be read whole."""
 
     status: os.stat_result
     data: bytes | None
@@ -131,7 +131,7 @@ def read_content(path: Path, read_up_to: int) -> Content | None:
 
 
 def read_from_memory(path: Path, read_up_to: int) -> Content | None:
-    """Read a stored file as `read_content` does; None also where a disk would have to be waited for."""
+    """Read a stored file as `read_content` does; None also if that would mean waiting for the disk."""
     if not _READS_FROM_MEMORY:
         return None
     try:

@@ -96,7 +96,8 @@ def test_a_path_that_changes_hands_is_remembered_as_it_is_now(store: Store) -> N
     store.live.begin("near", [file])
     at = StoredFile(file.path, file.sha256, 9, 7, 8)
     store.live.finish(UnsignedTree(replace(NEAR, directory="apt-dev"), (), ("s",)), [file], [at], 3.0)
-    assert store.live.packages("near")["apt-dev/pool2"] == at
+    assert store.live.packages("near")["apt-dev/pool2"] == at.sha256
+    assert store.live.everything()["apt-dev/pool2"] == at
     assert "apt-dev/pool2" not in store.live.packages("apt-dev")
 
 

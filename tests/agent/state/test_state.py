@@ -210,7 +210,8 @@ def test_what_was_only_begun_is_remembered_but_not_taken_for_there(store: Store)
     assert store.live.packages(REPO.name) == {}
     assert store.live.copies(["a" * 64]) == {}
     store.live.seen([StoredFile("apt-dev/pool/x", "a" * 64, 1, 5, 7)], 1.0)
-    assert store.live.packages(REPO.name) == {"apt-dev/pool/x": StoredFile("apt-dev/pool/x", "a" * 64, 1, 5, 7)}
+    assert store.live.packages(REPO.name) == {"apt-dev/pool/x": "a" * 64}
+    assert store.live.everything() == {"apt-dev/pool/x": StoredFile("apt-dev/pool/x", "a" * 64, 1, 5, 7)}
 
 
 def test_forgetting_an_index_file_makes_its_section_due_again(store: Store) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.entries import KnownPlacement, Part, Placement, Plan
+from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.build import Made, Material, make
 from support.kinds import KINDS, Kind
@@ -27,10 +27,10 @@ def build(tmp_path: Path, kind: Kind, *, is_staged: bool, forged: bool) -> Made:
     arch = kind.arches[0]
     record = PackageFile("/f/1", "hello", "x", "1", kind.name, arch, "/files/1", name, sha256)
     placement = Placement(record, f"dev/{name}")
-    known = KnownPlacement(record, placement.path, (Part(placement.path, sha256),))
     staged = {sha256: path} if is_staged else {}
-    fetch, keep = ((placement,), ()) if is_staged else ((), (known,))
-    plan = Plan(REPO, keep, fetch, (), (), (), frozenset(known.parts), {})
+    fetch, keep = ((placement,), ()) if is_staged else ((), (placement,))
+    parts = {} if is_staged else {record.uri: {placement.path: sha256}}
+    plan = Plan(REPO, keep, fetch, (), (), (), parts, {}, {})
     return make(plan, FORMATS[kind.name], None, Material(tmp_path, staging, staged, {}, {}, {}, {}))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.model.entries import KnownPlacement, Part, Placement, Plan
+from packrat_agent.model.entries import Parts, Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.download import FLUSH_BYTES, Fetched, Retries, fetch
 from packrat_agent.sync.shared_downloads import SharedDownloads
@@ -72,14 +72,16 @@ def run(
     server: Server,
     root: Path,
     *placements: Placement,
+    missing: Mapping[str, Parts] | None = None,
     sources: Mapping[str, str] | None = None,
     told: list[tuple[int, int]] | None = None,
 ) -> Fetched:
     staging = root / "staging"
     staging.mkdir(exist_ok=True)
-    link = tuple(one for one in placements if isinstance(one, KnownPlacement))
-    fetched = tuple(one for one in placements if not isinstance(one, KnownPlacement))
-    plan = Plan(REPO, (), fetched, link, (), (), frozenset(), sources or {})
+    parts = missing or {}
+    link = tuple(placement for placement in placements if placement.file.uri in parts)
+    fetched = tuple(placement for placement in placements if placement.file.uri not in parts)
+    plan = Plan(REPO, (), fetched, link, (), (), parts, parts, sources or {})
 
     def on_progress(files: int, size: int) -> None:
         if told is not None:
@@ -236,13 +238,13 @@ def test_progress_adds_up_to_all_files_and_bytes(tmp_path: Path) -> None:
 def test_of_a_file_whose_parts_are_known_only_those_are_staged_unless_one_is_gone(tmp_path: Path) -> None:
     (tmp_path / "signed").write_bytes(b"signed copy")
     sha256 = hashlib.sha256(b"signed copy").hexdigest()
-    file = placement("a", b"package").file
-    wanted = KnownPlacement(file, "repo/a", (Part("repo/a", sha256),))
+    wanted = placement("a", b"package")
+    file, missing = wanted.file, {wanted.file.uri: {"repo/a": sha256}}
     server = Server({"/files/a": b"package"})
-    assert run(server, tmp_path, wanted, sources={sha256: "signed"}).staged.keys() == {sha256}
+    assert run(server, tmp_path, wanted, missing=missing, sources={sha256: "signed"}).staged.keys() == {sha256}
     assert server.asked == []
     (tmp_path / "staging" / sha256).unlink()
-    assert run(server, tmp_path, wanted, sources={sha256: "gone"}).staged.keys() == {file.sha256}
+    assert run(server, tmp_path, wanted, missing=missing, sources={sha256: "gone"}).staged.keys() == {file.sha256}
 
 
 def test_a_staging_that_cannot_be_written_stops_the_fetch(tmp_path: Path) -> None:
@@ -301,12 +303,10 @@ def test_parts_that_are_at_hand_are_staged_and_the_package_is_fetched_only_where
         (tmp_path / f"old-{name}").write_bytes(name.encode())
     if not is_whole:
         (tmp_path / "old-two").write_bytes(b"damaged")
-    wanted = KnownPlacement(
-        whole.file, whole.path, tuple(Part(f"repo/{name}", sha256) for name, sha256 in blobs.items())
-    )
+    missing = {whole.file.uri: {f"repo/{name}": sha256 for name, sha256 in blobs.items()}}
     sources = {sha256: f"old-{name}" for name, sha256 in blobs.items()}
     server = Server({"/files/image.tar": CONTENT})
-    fetched = run(server, tmp_path, wanted, sources=sources)
+    fetched = run(server, tmp_path, whole, missing=missing, sources=sources)
     assert not fetched.failed
     if is_whole:
         assert {sha256: staged.read_bytes() for sha256, staged in fetched.staged.items()} == {

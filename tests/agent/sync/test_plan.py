@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrat_agent.model.entries import KnownPlacement, Part, Placement, Plan, StoredFile
+from packrat_agent.model.entries import Parts, Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.plan import decide
 
@@ -15,85 +15,87 @@ def wanted_file(number: int, sha: str) -> PackageFile:
     return PackageFile(f"/uri/{number}", f"p{number}", "bookworm", "1", "deb", "all", f"/files/{name}", name, sha * 64)
 
 
-def candidate(file: PackageFile, path: str) -> KnownPlacement:
-    return KnownPlacement(file, path, (Part(path, file.sha256),))
+def decide_as_is(
+    wanted: list[Placement], on_disk: dict[str, str], copies: dict[str, str], published_names: dict[str, str]
+) -> Plan:
+    """Decide for files that are published as they are."""
+    parts = {placement.file.uri: {placement.path: placement.file.sha256} for placement in wanted}
+    return decide(REPO, wanted, parts, on_disk, copies, published_names)
 
 
-def unpacked(file: PackageFile, *parts: tuple[str, str]) -> KnownPlacement:
-    return KnownPlacement(file, "r/shared", tuple(Part(path, sha * 64) for path, sha in parts))
-
-
-def decide_shared(wanted: list[Placement], on_disk: dict[str, StoredFile], copies: dict[str, str]) -> Plan:
-    return decide(REPO, wanted, on_disk, copies, {}, exclusive=False)
-
-
-def stored(path: str, sha: str) -> StoredFile:
-    return StoredFile(path, sha * 64, 1, 1, 1)
+def decide_shared(
+    wanted: dict[str, Parts], files: list[PackageFile], on_disk: dict[str, str], copies: dict[str, str]
+) -> Plan:
+    """Decide for files that share a place; `wanted` maps URI → what is published of those that were read."""
+    placements = [Placement(file, "r/shared") for file in files]
+    return decide(REPO, placements, wanted, on_disk, copies, {}, exclusive=False)
 
 
 def test_a_file_in_its_place_is_kept_and_others_are_fetched() -> None:
     one, two = wanted_file(1, "a"), wanted_file(2, "b")
-    plan = decide(REPO, [candidate(one, "r/1"), candidate(two, "r/2")], {"r/1": stored("r/1", "a")}, {}, {})
+    plan = decide_as_is([Placement(one, "r/1"), Placement(two, "r/2")], {"r/1": "a" * 64}, {}, {})
     assert [p.path for p in plan.keep] == ["r/1"]
     assert [p.path for p in plan.fetch] == ["r/2"]
     assert plan.withdraw == ()
 
 
 def test_a_file_with_other_bytes_on_disk_is_fetched_again_and_not_retired() -> None:
-    plan = decide(REPO, [candidate(wanted_file(1, "a"), "r/1")], {"r/1": stored("r/1", "f")}, {}, {"r/1": "a" * 64})
+    plan = decide_as_is([Placement(wanted_file(1, "a"), "r/1")], {"r/1": "f" * 64}, {}, {"r/1": "a" * 64})
     assert [p.path for p in plan.fetch] == ["r/1"]
     assert plan.withdraw == ()
 
 
 def test_bytes_that_stand_elsewhere_are_linked_not_downloaded() -> None:
-    plan = decide(REPO, [candidate(wanted_file(1, "a"), "r/1")], {}, {"a" * 64: "other/1"}, {})
+    plan = decide_as_is([Placement(wanted_file(1, "a"), "r/1")], {}, {"a" * 64: "other/1"}, {})
     assert [(p.path, plan.sources[p.file.sha256]) for p in plan.link] == [("r/1", "other/1")]
     assert plan.fetch == ()
 
 
 def test_two_files_that_claim_one_path_leave_the_first_and_name_both() -> None:
     one, two = wanted_file(1, "a"), wanted_file(2, "b")
-    plan = decide(REPO, [candidate(one, "r/same"), candidate(two, "r/same")], {}, {}, {})
+    plan = decide_as_is([Placement(one, "r/same"), Placement(two, "r/same")], {}, {}, {})
     assert [p.file for p in plan.fetch] == [one]
     assert plan.refused[0].file == two
     assert one.uri in plan.refused[0].reason
 
 
 def test_a_published_name_never_gets_other_bytes() -> None:
-    plan = decide(REPO, [candidate(wanted_file(1, "b"), "r/1")], {"r/1": stored("r/1", "a")}, {}, {"r/1": "a" * 64})
+    plan = decide_as_is([Placement(wanted_file(1, "b"), "r/1")], {"r/1": "a" * 64}, {}, {"r/1": "a" * 64})
     assert plan.fetch == plan.keep == plan.link == ()
     assert "published before with other bytes" in plan.refused[0].reason
     assert plan.withdraw == ("r/1",)
 
 
 def test_what_is_wanted_no_more_is_retired() -> None:
-    plan = decide(REPO, [], {"r/1": stored("r/1", "a"), "r/0": stored("r/0", "b")}, {}, {})
+    plan = decide_as_is([], {"r/1": "a" * 64, "r/0": "b" * 64}, {}, {})
     assert plan.withdraw == ("r/0", "r/1")
 
 
 def test_a_file_that_was_never_read_is_fetched_or_taken_from_a_copy() -> None:
     one, two = wanted_file(1, "a"), wanted_file(2, "b")
-    plan = decide_shared([Placement(one, "r/shared"), Placement(two, "r/shared")], {}, {"b" * 64: "other/2"})
+    plan = decide_shared({}, [one, two], {}, {"b" * 64: "other/2"})
     assert [p.file for p in plan.fetch] == [one, two]
     assert [plan.sources.get(p.file.sha256) for p in plan.fetch] == [None, "other/2"]
 
 
 def test_products_in_place_are_kept_and_those_elsewhere_linked() -> None:
     one, two = wanted_file(1, "a"), wanted_file(2, "b")
-    wanted: list[Placement] = [unpacked(one, ("r/x", "1"), ("r/y", "2")), unpacked(two, ("r/y", "2"), ("r/z", "3"))]
-    on_disk = {"r/x": stored("r/x", "1"), "r/y": stored("r/y", "2"), "r/old": stored("r/old", "4")}
-    plan = decide_shared(wanted, on_disk, {"3" * 64: "other/z"})
+    x, y, z = {"r/x": "1" * 64}, {"r/y": "2" * 64}, {"r/z": "3" * 64}
+    on_disk = {**x, **y, "r/old": "4" * 64}
+    plan = decide_shared({one.uri: x | y, two.uri: y | z}, [one, two], on_disk, {"3" * 64: "other/z"})
     assert [p.file for p in plan.keep] == [one]
     (link,) = plan.link
-    assert plan.missing(link) == [Part("r/z", "3" * 64)]
-    assert (plan.is_in_place(plan.keep[0]), plan.is_in_place(link)) == (True, False)
+    assert plan.missing == {two.uri: z}
+    assert (plan.in_place(plan.keep[0]), plan.in_place(link)) == (x | y, y)
+    assert (plan.keeps(plan.keep[0]), plan.keeps(link)) == (True, False)
     assert plan.withdraw == ("r/old",)
 
 
 def test_a_product_that_is_nowhere_has_the_package_file_fetched_again() -> None:
     one = wanted_file(1, "a")
-    plan = decide_shared([unpacked(one, ("r/x", "1"), ("r/y", "2"))], {"r/x": stored("r/x", "1")}, {})
+    plan = decide_shared({one.uri: {"r/x": "1" * 64, "r/y": "2" * 64}}, [one], {"r/x": "1" * 64}, {})
     assert plan.fetch == (Placement(one, "r/shared"),)
+    assert (plan.keeps(plan.fetch[0]), plan.in_place(plan.fetch[0])) == (False, {})
     assert plan.withdraw == ()
 
 
@@ -110,11 +112,10 @@ _shas = st.sampled_from("abcd")
 def test_every_wanted_file_has_one_fate_and_nothing_wanted_is_retired(
     wants: list[tuple[str, str]], disk: dict[str, str], elsewhere: set[str], published: dict[str, str]
 ) -> None:
-    wanted = [candidate(wanted_file(n, sha), path) for n, (sha, path) in enumerate(wants)]
-    plan = decide(
-        REPO,
+    wanted = [Placement(wanted_file(n, sha), path) for n, (sha, path) in enumerate(wants)]
+    plan = decide_as_is(
         wanted,
-        {path: stored(path, sha) for path, sha in disk.items()},
+        {path: sha * 64 for path, sha in disk.items()},
         {sha * 64: "x" for sha in elsewhere},
         {path: sha * 64 for path, sha in published.items()},
     )

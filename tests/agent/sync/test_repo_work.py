@@ -7,14 +7,14 @@ import pytest
 
 from packrat_agent.state.facts import FactsRead, RepoWork
 from packrat_agent.state.store import Store
-from packrat_agent.sync import repo_work
 from packrat_agent.sync.repo_work import WorkNotes
 
 
 class Bench:
     def __init__(self, directory: Path) -> None:
         self.store = Store(directory / "state.db")
-        self.notes = WorkNotes(self.store.facts, "json-dev")
+        self.now = 1000.0
+        self.notes = WorkNotes(self.store.facts, "json-dev", lambda: self.now)
 
     async def told(self) -> tuple[int | None, int | None, int | None, int | None] | None:
         """What `status` would read: (reading, new, done, of)."""
@@ -51,11 +51,13 @@ def test_small_work_is_not_told(bench: Bench) -> None:
     asyncio.run(test())
 
 
-def test_what_takes_long_is_told_however_few_files(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_takes_long_is_told_however_few_files(bench: Bench) -> None:
     async def test() -> None:
         bench.notes.fetch(3)
-        monkeypatch.setattr(repo_work, "_TELL_S", -1.0)
+        bench.now += 0.9
         bench.notes.count(1)
+        assert await bench.told() is None
+        bench.now += 0.2
         bench.notes.count(0)
         assert await bench.told() == (None, None, 1, 3)
 

@@ -1,6 +1,6 @@
 """A pass of some packages leaves alone what the index names beside them."""
 
-from packrat_agent.model.entries import Entry, Fragment, KnownPlacement, Part, Product
+from packrat_agent.model.entries import Entry, Fragment, Placement, Product
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.index_entries import IndexEntries
 from packrat_agent.sync.last_renders import LastRender
@@ -28,7 +28,7 @@ def test_the_named_packages_and_those_with_refused_files_are_looked_at() -> None
 
 def test_without_names_or_without_what_was_left_everything_is_looked_at() -> None:
     for scope in (narrow(REPO, None, LEFT), narrow(REPO, ["two"], None)):
-        assert (scope.packages, list(scope.before), scope.paths([])) == (None, [], None)
+        assert (scope.packages, list(scope.before), scope.paths([], {})) == (None, [], None)
 
 
 def test_what_a_standing_entry_needs_is_shared_and_what_stands_there_is_known() -> None:
@@ -39,6 +39,6 @@ def test_what_a_standing_entry_needs_is_shared_and_what_stands_there_is_known() 
 
 def test_the_decision_depends_on_where_the_packages_stand_and_where_they_are_to_stand() -> None:
     scope = narrow(REPO, ["two"], LastRender(IndexEntries(REPO, [ONE, TWO]), frozenset(), {}))
-    new = KnownPlacement(THREE.file, "r/v2/new", (Part("r/v2/new/blobs/d", "d" * 64),))
+    new, parts = Placement(THREE.file, "r/v2/new"), {THREE.file.uri: {"r/v2/new/blobs/d": "d" * 64}}
     old = frozenset({"r/v2/shared/blobs/b", "r/v2/shared/blobs/c"})
-    assert scope.paths([new]) == old | {"r/v2/new", "r/v2/new/blobs/d"}
+    assert scope.paths([new], parts) == old | {"r/v2/new", "r/v2/new/blobs/d"}

@@ -1,6 +1,8 @@
 """Records that come with `changes` are taken once, and only where they are what was expected."""
 
 import copy
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,8 +34,10 @@ HELLO = {"wanted": files(1), "deprocated": files(2)}
 OTHER: dict[str, Any] = {"wanted": {}, "deprocated": {}}
 
 
-def heard(records: object, names: Any = frozenset({"hello"})) -> ToldPackages:
-    packages = ToldPackages()
+def heard(
+    records: object, names: Any = frozenset({"hello"}), clock: Callable[[], float] = time.monotonic
+) -> ToldPackages:
+    packages = ToldPackages(clock)
     packages.hear({"apt-dev": names}, records, 7.0)
     return packages
 
@@ -70,11 +74,12 @@ def test_what_was_told_before_a_change_does_not_hold_after_it(names: Any, record
     assert packages.take("apt-dev", {"hello"}) is None
 
 
-def test_what_was_told_long_ago_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    packages = heard(told(hello=HELLO))
-    now = 1e9
-    monkeypatch.setattr("packrat_agent.upstream.told_files.time.monotonic", lambda: now)
-    assert packages.take("apt-dev", {"hello"}) is None
+@pytest.mark.parametrize(("later_s", "is_kept"), [(59.0, True), (61.0, False)])
+def test_what_was_told_long_ago_is_asked_for(later_s: float, is_kept: bool) -> None:
+    now = [1000.0]
+    packages = heard(told(hello=HELLO), clock=lambda: now[0])
+    now[0] += later_s
+    assert (packages.take("apt-dev", {"hello"}) is not None) == is_kept
 
 
 @pytest.mark.parametrize(

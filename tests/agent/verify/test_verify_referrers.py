@@ -44,7 +44,7 @@ def top(tmp_path: Path) -> Path:
         target = directory / "v2/web" / product.name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((made / product.sha256).read_bytes())
-    for publication in tree.publications:
+    for publication in tree:
         for part in (*publication.content, *publication.pointers):
             target = directory / part.path
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from packrat_agent.formats.table import FORMATS
 from packrat_core.errors import Refused
 from packrat_core.packages.image.config import read_architecture, read_diff_ids
 from packrat_core.packages.image.manifest import MANIFEST_TYPES, read_manifest
@@ -16,8 +15,8 @@ from packrat_core.packages.image.names import split_file_name
 from packrat_core.packages.image.referrers import describe_referrer
 from packrat_core.packages.image.versions import latest_of, read_version
 from packrat_demo.build_image import tar
-from packrat_server.inspect_file import Unrecognized, inspect_file
 from support.fuzz.engine import Target
+from support.fuzz.packages import PackageReader
 from support.odd_images import (
     LAYER,
     MANIFEST,
@@ -37,7 +36,7 @@ _TAGS = st.text("0123456789abcrv.-_+", max_size=20).map(str.encode)
 @contextmanager
 def image_targets(directory: Path) -> Iterator[list[Target]]:
     """The readers of images."""
-    read = _ImageReader(directory)
+    read = PackageReader(directory, "docker", "web_1.0.tar")
     archives = [image for image in sound_images().values() if len(image) < 200_000]
     config = config_of([digest(LAYER)])
     manifest = manifest_of(config, (LAYER, PLAIN), annotations={"a": "b"}, subject=described(config, MANIFEST))
@@ -63,25 +62,6 @@ def image_targets(directory: Path) -> Iterator[list[Target]]:
             _TAGS.map(lambda tag: b"web_" + tag + b".tar"),
         ),
     ]
-
-
-class _ImageReader:
-    """Reads an image archive as the server does at an upload, and as the agent does."""
-
-    def __init__(self, directory: Path) -> None:
-        self._file = directory / "web_1.0.tar"
-        self._into = directory / "products"
-        self._into.mkdir()
-
-    def __call__(self, data: bytes) -> None:
-        self._file.write_bytes(data)
-        try:
-            with suppress(Unrecognized):
-                inspect_file(self._file, self._file.name)
-            FORMATS["docker"].read(self._file, self._into)
-        finally:
-            for path in self._into.iterdir():
-                path.unlink()
 
 
 def _around_manifest(data: bytes) -> bytes:

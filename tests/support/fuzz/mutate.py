@@ -62,16 +62,8 @@ def mutate(dice: random.Random, sample: bytes, others: Sequence[bytes]) -> bytes
 def _change(dice: random.Random, data: bytearray, others: Sequence[bytes]) -> None:
     at = dice.randrange(len(data) + 1)
     match dice.randrange(10):
-        case 0:
-            data[at : at + 1] = dice.randbytes(1)
-        case 1:
-            del data[at:]
-        case 2:
-            del data[at : at + dice.randint(1, 60)]
-        case 3:
-            data[at : at + dice.randint(0, 12)] = dice.choice(_ODD_PARTS)
-        case 4:
-            data[at:at] = data[dice.randrange(len(data) + 1) :][:200]
+        case number if number < _SPLICES:
+            _splice(dice, data, at, number, _ODD_PARTS)
         case 5:
             size = dice.choice((1, 2, 4, 8))
             number = dice.choice(_NUMBERS) % 2 ** (8 * size)
@@ -87,6 +79,25 @@ def _change(dice: random.Random, data: bytearray, others: Sequence[bytes]) -> No
         case _:
             size = dice.choice((1, 4, 60, 512))
             data[at:at] = data[at : at + size] * dice.choice((1, 2, 30, 300))
+
+
+_SPLICES = 5
+"""Number of ways in which `_splice` changes data."""
+
+
+def _splice(dice: random.Random, data: bytearray, at: int, way: int, odd: Sequence[bytes]) -> None:
+    """Replace a byte at `at`, cut off what follows, leave some out, or put in something odd or a part of the data."""
+    match way:
+        case 0:
+            data[at : at + 1] = dice.randbytes(1)
+        case 1:
+            del data[at:]
+        case 2:
+            del data[at : at + dice.randint(1, 60)]
+        case 3:
+            data[at : at + dice.randint(0, 12)] = dice.choice(odd)
+        case _:
+            data[at:at] = data[dice.randrange(len(data) + 1) :][:200]
 
 
 def _change_a_number(dice: random.Random, data: bytearray, at: int) -> None:
@@ -151,15 +162,5 @@ def scramble(dice: random.Random, raw: bytes) -> bytes:
     changed = bytearray(raw)
     for _ in range(dice.randint(1, 3)):
         at = dice.randrange(len(changed) + 1)
-        match dice.randrange(5):
-            case 0:
-                changed[at : at + 1] = dice.randbytes(1)
-            case 1:
-                del changed[at:]
-            case 2:
-                del changed[at : at + dice.randint(1, 60)]
-            case 3:
-                changed[at : at + dice.randint(0, 12)] = dice.choice(ODD_BYTES)
-            case 4:
-                changed[at:at] = changed[dice.randrange(len(changed) + 1) :][:200]
+        _splice(dice, changed, at, dice.randrange(_SPLICES), ODD_BYTES)
     return bytes(changed)

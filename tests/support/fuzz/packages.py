@@ -57,12 +57,12 @@ def package_targets(directory: Path) -> Iterator[list[Target]]:
     controls = [write_control(Deb("one", "1:2-3", "amd64", _RELATIONS))]
     metadata = [write_metadata(python)]
     yield [
-        Target("packages.deb", debs, _PackageReader(directory, "apt", "one_2-3_amd64.deb")),
-        Target("packages.rpm", rpms, _PackageReader(directory, "yum", "one-1.2-1.x86_64.rpm")),
+        Target("packages.deb", debs, PackageReader(directory, "apt", "one_2-3_amd64.deb")),
+        Target("packages.rpm", rpms, PackageReader(directory, "yum", "one-1.2-1.x86_64.rpm")),
         Target("packages.rpm_header", rpms, _HeaderReader(directory / "header")),
-        Target("packages.wheel", pythons[:1], _PackageReader(directory, "pypi", "some_project-1.0-py3-none-any.whl")),
-        Target("packages.sdist", pythons[1:2], _PackageReader(directory, "pypi", "some_project-1.0.tar.gz")),
-        Target("packages.sdist_zip", pythons[2:], _PackageReader(directory, "pypi", "some_project-1.0.zip")),
+        Target("packages.wheel", pythons[:1], PackageReader(directory, "pypi", "some_project-1.0-py3-none-any.whl")),
+        Target("packages.sdist", pythons[1:2], PackageReader(directory, "pypi", "some_project-1.0.tar.gz")),
+        Target("packages.sdist_zip", pythons[2:], PackageReader(directory, "pypi", "some_project-1.0.zip")),
         Target("packages.control", controls, read_stanza, _CONTROL),
         Target("packages.relation", [b"libc6 (>= 2.36), a:any | b (<< 1:2-3)"], _relation, _RELATION),
         Target("packages.metadata", metadata, _read_metadata, _METADATA),
@@ -72,7 +72,7 @@ def package_targets(directory: Path) -> Iterator[list[Target]]:
     ]
 
 
-class _PackageReader:
+class PackageReader:
     """Reads a package file as the server does at an upload, and as the agent does."""
 
     def __init__(self, directory: Path, kind: str, name: str) -> None:

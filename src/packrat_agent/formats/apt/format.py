@@ -13,7 +13,7 @@ from packrat_agent.formats.record_names import check_record
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import PackageFile, Repo
-from packrat_agent.model.tree import Tree
+from packrat_agent.model.tree import Publication
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.architectures import server_name
 from packrat_core.packages.deb.control import read_control
@@ -48,7 +48,7 @@ class AptFormat:
         """Name none: nothing belongs to a single package file."""
         return None
 
-    def render(self, request: RenderRequest) -> Tree:
+    def render(self, request: RenderRequest) -> tuple[Publication, ...]:
         """Render one publication for each suite."""
         return render_repository(request)
 

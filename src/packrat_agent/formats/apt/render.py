@@ -17,13 +17,13 @@ from packrat_agent.formats.interface import Change, RenderRequest
 from packrat_agent.formats.sharded_index import ShardedIndex
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion
-from packrat_agent.model.tree import Content, PendingSignature, Publication, Retained, SignatureForm, Tree, TreeFile
+from packrat_agent.model.tree import Content, PendingFile, Publication, Retained, SignatureForm, TreeFile
 
 _ARCHITECTURES = "Architectures"
 """Name of the fact that holds the architectures that stay though no package is of them."""
 
 
-def render_repository(request: RenderRequest) -> Tree:
+def render_repository(request: RenderRequest) -> tuple[Publication, ...]:
     """Render one publication for each suite, including suites without packages.
 
     Raises:
@@ -38,7 +38,7 @@ def render_repository(request: RenderRequest) -> Tree:
             request.memo[version.name] = suite
         suite.replace(*(_of_version(version, entries) for entries in (change.gone, change.new)))
         publications.append(_render_suite(request, suite_of(version), suite))
-    return Tree(request.repo, tuple(publications))
+    return tuple(publications)
 
 
 def _of_version(version: DistroVersion, entries: Sequence[Entry]) -> list[Entry]:
@@ -51,7 +51,7 @@ def _render_suite(request: RenderRequest, name: str, suite: Suite) -> Publicatio
     kept = request.facts.get(name, {}).get(_ARCHITECTURES, "")
     architectures = [ALL, *(sorted(suite.architectures().union(kept.split())) or ["amd64"])]
     content: list[TreeFile] = []
-    pointers: list[TreeFile | PendingSignature] = []
+    pointers: list[TreeFile | PendingFile] = []
     listed: list[Listed] = []
     for architecture in architectures:
         directory = index_directory(architecture)
@@ -62,11 +62,12 @@ def _render_suite(request: RenderRequest, name: str, suite: Suite) -> Publicatio
             content.append(TreeFile(f"{by_hash_directory(f'{top}/{directory}')}/{data.digest}", data, retained))
             pointers.append(TreeFile(f"{top}/{directory}/{file}", data))
     release = write_release(request, name, architectures, listed)
-    pointers.append(TreeFile(f"{top}/Release", Content.of(release.content)))
+    signed = Content.of(release.content)
+    pointers.append(TreeFile(f"{top}/Release", signed))
     if request.settings.signed:
         pointers += [
-            PendingSignature(f"{top}/Release.gpg", f"{top}/Release", SignatureForm.ARMOR),
-            PendingSignature(f"{top}/InRelease", f"{top}/Release", SignatureForm.CLEAR, by_hash_directory(top)),
+            PendingFile(f"{top}/Release.gpg", SignatureForm.ARMOR, (signed,)),
+            PendingFile(f"{top}/InRelease", SignatureForm.CLEAR, (signed,), by_hash_dir=by_hash_directory(top)),
         ]
     facts = {**release.facts, _ARCHITECTURES: kept} if kept else release.facts
     return Publication(name, release.identity, tuple(content), tuple(pointers), facts)

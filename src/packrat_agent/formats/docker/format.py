@@ -15,7 +15,7 @@ from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSe
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import PackageFile, Repo
-from packrat_agent.model.tree import Tree
+from packrat_agent.model.tree import Publication
 
 
 class DockerFormat:
@@ -41,7 +41,7 @@ class DockerFormat:
         """Name the manifest of a signature, or of a list of signatures."""
         return owner_of(path)
 
-    def render(self, request: RenderRequest) -> Tree:
+    def render(self, request: RenderRequest) -> tuple[Publication, ...]:
         """Render one publication for each image, then the catalog; unchanged images are not rendered again."""
         return render_images(request)
 

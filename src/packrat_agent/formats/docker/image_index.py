@@ -14,11 +14,11 @@ from packrat_agent.formats.docker.layout import LATEST
 from packrat_agent.formats.docker.signatures import sign_manifest
 from packrat_agent.formats.docker.signed_names import SignedNames, next_expiry, read_names, update_names, write_names
 from packrat_agent.model.entries import Entry
-from packrat_agent.model.tree import Content, PendingSignature, QuotingFile, TreeFile, TreeLink
+from packrat_agent.model.tree import Content, PendingFile, TreeFile, TreeLink
 from packrat_core.packages.image.referrers import write_referrers
 from packrat_core.packages.image.versions import latest_of, version_order
 
-File = TreeFile | TreeLink | QuotingFile | PendingSignature
+File = TreeFile | TreeLink | PendingFile
 _EARLIER_LIMIT = 200
 """Number of withdrawn manifests whose types Apache still knows: their files stay on disk for a while."""
 SIGNED = "signed"

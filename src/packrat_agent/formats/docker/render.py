@@ -17,7 +17,7 @@ from packrat_agent.formats.docker.signatures import write_policy, write_registri
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import Content, PendingSignature, Publication, QuotingFile, Tree, TreeFile, TreeLink
+from packrat_agent.model.tree import Content, PendingFile, Publication, TreeFile, TreeLink
 
 log = structlog.get_logger()
 
@@ -49,7 +49,7 @@ class _Rendered:
         return (self.naming, self.known) == (naming, known) and facts in (self.facts, self.publication.facts)
 
 
-def render_images(request: RenderRequest) -> Tree:
+def render_images(request: RenderRequest) -> tuple[Publication, ...]:
     """Render all images, then the list of them; images that did not change since the last render are taken from it."""
     images: dict[str, dict[str, Entry]] = {}
     for entry in request.entries:
@@ -78,7 +78,7 @@ def render_images(request: RenderRequest) -> Tree:
         rendered[name] = last
     request.memo[_IMAGES] = rendered
     catalog = _render_catalog(request.settings, scope, list(rendered))
-    return Tree(request.repo, (*(image.publication for image in rendered.values()), catalog))
+    return (*(image.publication for image in rendered.values()), catalog)
 
 
 def render_host(registries: Mapping[str, Iterable[str]], *, signature_api: bool) -> list[TreeFile]:
@@ -133,9 +133,7 @@ def _identity(*groups: Sequence[File], version: str = "") -> str:
                 said: tuple[bytes, ...] = (bytes(file.content),)
             case TreeLink():
                 said = (file.target.encode(),)
-            case QuotingFile():
-                said = file.text
-            case PendingSignature():
-                said = (file.data or b"",)
+            case PendingFile():
+                said = file.quoting or tuple(map(bytes, file.signs))
         digest.update(f"{file.path}\0{' '.join(str(len(part)) for part in said)}\0".encode() + b"".join(said))
     return digest.hexdigest()

@@ -8,14 +8,14 @@ import base64
 import json
 from collections.abc import Sequence
 
-from packrat_agent.model.tree import Content, PendingSignature, QuotingFile, Retained, SignatureForm, TreeFile
+from packrat_agent.model.tree import Content, PendingFile, Retained, SignatureForm, TreeFile
 
 _UNSIGNED = b'{"signatures":[]}\n'
 
 
 def sign_manifest(
     image: str, public_name: str | None, digest: str, references: Sequence[str], *, listed: bool
-) -> list[TreeFile | QuotingFile | PendingSignature]:
+) -> list[TreeFile | PendingFile]:
     """List the signature files of one manifest: a signature for each reference, and OpenShift's list of them.
 
     The list exists for unsigned images too, since a registry that hands out signatures must have it for every manifest.
@@ -32,18 +32,19 @@ def sign_manifest(
     if public_name is None:
         return [TreeFile(path_of_list, Content.of(_UNSIGNED), Retained.AS_PACKAGE)] if listed else []
     _, _, path = public_name.partition("/")
-    signatures = [
-        PendingSignature(
+    statements = tuple(Content.of(_statement(f"{public_name}{reference}", digest)) for reference in references)
+    signatures: list[TreeFile | PendingFile] = [
+        PendingFile(
             f"sigstore/{path}@{digest.replace(':', '=')}/signature-{number}",
-            "",
             SignatureForm.OPAQUE,
-            data=_statement(f"{public_name}{reference}", digest),
+            (statement,),
+            lasting=True,
             retained=Retained.AS_PACKAGE,
         )
-        for number, reference in enumerate(references, start=1)
+        for number, statement in enumerate(statements, start=1)
     ]
     if not listed:
-        return list(signatures)
+        return signatures
     text = []
     before = '{"signatures":['
     for number in range(1, len(references) + 1):
@@ -52,8 +53,10 @@ def sign_manifest(
         before = '"},'
     text.append('"}]}\n')
     chunks = tuple(chunk.encode() for chunk in text)
-    quoting = QuotingFile(path_of_list, chunks, tuple(signature.path for signature in signatures), Retained.AS_PACKAGE)
-    return [*signatures, quoting]
+    signature_list = PendingFile(
+        path_of_list, SignatureForm.OPAQUE, statements, chunks, lasting=True, retained=Retained.AS_PACKAGE
+    )
+    return [*signatures, signature_list]
 
 
 def _statement(reference: str, digest: str) -> bytes:

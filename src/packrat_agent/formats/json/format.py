@@ -9,7 +9,7 @@ from packrat_agent.formats.json.serving import client_setup
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import PackageFile, Repo
-from packrat_agent.model.tree import Tree
+from packrat_agent.model.tree import Publication
 
 
 class FilesFormat:
@@ -35,7 +35,7 @@ class FilesFormat:
         """Name none: nothing belongs to a single package file."""
         return None
 
-    def render(self, request: RenderRequest) -> Tree:
+    def render(self, request: RenderRequest) -> tuple[Publication, ...]:
         """Render one publication, with all files."""
         return render_repository(request)
 

@@ -6,26 +6,26 @@ The lists name each path once. The same file may have been uploaded for several 
 from packrat_agent.formats.interface import RenderRequest
 from packrat_agent.formats.json.layout import MANIFEST, SIGNED_SUMS, SUMS
 from packrat_agent.formats.json.manifest import write_manifest, write_sums
-from packrat_agent.model.tree import Content, PendingSignature, Publication, SignatureForm, Tree, TreeFile, sha256_of
+from packrat_agent.model.tree import Content, PendingFile, Publication, SignatureForm, TreeFile, sha256_of
 
 
-def render_repository(request: RenderRequest) -> Tree:
+def render_repository(request: RenderRequest) -> tuple[Publication, ...]:
     """Render one publication that lists each path with its oldest record."""
     entries = {entry.path: entry for entry in reversed(request.entries)}.values()
     sums = TreeFile(SUMS, Content.of(write_sums(entries)))
     manifest = TreeFile(MANIFEST, Content.of(write_manifest(entries)))
-    pointers: tuple[TreeFile | PendingSignature, ...] = (sums, manifest)
+    pointers: tuple[TreeFile | PendingFile, ...] = (sums, manifest)
     if request.settings.signed:
         pointers = (
             sums,
-            PendingSignature(f"{SUMS}.gpg", SUMS, SignatureForm.BINARY),
-            PendingSignature(f"{SUMS}.asc", SUMS, SignatureForm.ARMOR),
-            PendingSignature(SIGNED_SUMS, SUMS, SignatureForm.CLEAR),
+            PendingFile(f"{SUMS}.gpg", SignatureForm.BINARY, (sums.content,)),
+            PendingFile(f"{SUMS}.asc", SignatureForm.ARMOR, (sums.content,)),
+            PendingFile(SIGNED_SUMS, SignatureForm.CLEAR, (sums.content,)),
             manifest,
-            PendingSignature(f"{MANIFEST}.gpg", MANIFEST, SignatureForm.BINARY),
+            PendingFile(f"{MANIFEST}.gpg", SignatureForm.BINARY, (manifest.content,)),
         )
     # Both lists are hashed as they are: they hold no date. A mirror that begins to sign publishes them again, and so
     # does one whose signatures were published before the clear-signed list was among them.
     signed = f"{SIGNED_SUMS if request.settings.signed else False}\n".encode()
     identity = sha256_of((signed, *sums.content.parts, *manifest.content.parts))
-    return Tree(request.repo, (Publication("main", identity, (), pointers),))
+    return (Publication("main", identity, (), pointers),)

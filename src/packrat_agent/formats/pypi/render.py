@@ -17,7 +17,7 @@ from packrat_agent.formats.pypi.former_place import former_place
 from packrat_agent.formats.pypi.layout import HTML_PAGE, JSON_PAGE, SIMPLE, project_directory
 from packrat_agent.formats.pypi.pages import Page, project_identity, published_path, write_project, write_root
 from packrat_agent.model.entries import Entry
-from packrat_agent.model.tree import Content, Publication, Tree, TreeFile, TreeLink
+from packrat_agent.model.tree import Content, Publication, TreeFile, TreeLink
 
 _ROOT_PUBLICATION = f"{SIMPLE}/"
 """Name of the root page's publication; a project can't have it."""
@@ -25,7 +25,7 @@ _ROOT_PUBLICATION = f"{SIMPLE}/"
 _CODING = "pypi-pages-1"
 
 
-def render_repository(request: RenderRequest) -> Tree:
+def render_repository(request: RenderRequest) -> tuple[Publication, ...]:
     """Render one publication for each project, then that of the root page."""
     spellings: dict[str, dict[str, Entry]] = {}
     for entry in request.entries:
@@ -43,7 +43,7 @@ def render_repository(request: RenderRequest) -> Tree:
     for name, found in sorted(projects.items()):
         entries = [found[path] for path in sorted(found)]
         publications.append(_render_project(name, entries, _former_links(entries, taken), request.chunks))
-    return Tree(request.repo, (*publications, _render_root(sorted(projects))))
+    return (*publications, _render_root(sorted(projects)))
 
 
 def _former_links(entries: Sequence[Entry], taken: Collection[str]) -> tuple[TreeLink, ...]:

@@ -14,7 +14,7 @@ from packrat_agent.formats.yum.serving import client_setup, write_rules
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import PackageFile, Repo
-from packrat_agent.model.tree import Tree
+from packrat_agent.model.tree import Publication
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm import architectures
 
@@ -45,7 +45,7 @@ class YumFormat:
         """Name none: nothing belongs to a single package file."""
         return None
 
-    def render(self, request: RenderRequest) -> Tree:
+    def render(self, request: RenderRequest) -> tuple[Publication, ...]:
         """Render one publication for each distribution version."""
         return render_repository(request)
 

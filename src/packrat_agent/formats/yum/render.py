@@ -17,12 +17,12 @@ from packrat_agent.formats.yum.repodata import AS_UPLOADED, Metadata, Tags, Vers
 from packrat_agent.model.dates import rising
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion
-from packrat_agent.model.tree import Content, PendingSignature, Publication, SignatureForm, Tree, TreeFile, TreeLink
+from packrat_agent.model.tree import Content, PendingFile, Publication, SignatureForm, TreeFile, TreeLink
 
-_Files = list[TreeFile | TreeLink | PendingSignature]
+_Files = list[TreeFile | TreeLink | PendingFile]
 
 
-def render_repository(request: RenderRequest) -> Tree:
+def render_repository(request: RenderRequest) -> tuple[Publication, ...]:
     """Render one publication for each distribution version, including those without packages."""
     by_directory: dict[str, list[DistroVersion]] = {}
     for version in request.repo.distro_versions:
@@ -37,7 +37,7 @@ def render_repository(request: RenderRequest) -> Tree:
             request.memo[top] = index
         index.replace(*(_of_versions(names, entries) for entries in (change.gone, change.new)))
         publications.append(_render_version(request, top, versions[0], index))
-    return Tree(request.repo, tuple(publications))
+    return tuple(publications)
 
 
 def _of_versions(names: Collection[str], entries: Sequence[Entry]) -> list[Entry]:
@@ -58,11 +58,12 @@ def _render_version(request: RenderRequest, top: str, version: DistroVersion, in
     remembered = {"Revision": str(revision)}
     if tags.repository:
         remembered[REPOSITORY] = tags.repository
-    pointers = _repomd_files(f"{top}/repodata", f"{top}/repodata", Content.of(repomd), request)
+    signed = Content.of(repomd)
+    pointers = _repomd_files(f"{top}/repodata", signed, request)
     if settings.public_url:
         generation = generation_directory(revision, repomd)
         content += _metadata_files(f"{top}/{generation}/repodata", metadata)
-        content += _repomd_files(f"{top}/{generation}/repodata", f"{top}/repodata", Content.of(repomd), request)
+        content += _repomd_files(f"{top}/{generation}/repodata", signed, request)
         arches = _linked_arches(request, name, index.directories())
         remembered["Arches"] = " ".join(arches)
         content += [TreeLink(f"{top}/{generation}/{arch}", f"../../{arch}") for arch in arches]
@@ -87,12 +88,11 @@ def _metadata_files(directory: str, metadata: Sequence[Metadata]) -> _Files:
     return [TreeFile(f"{directory}/{file.name}", file.content) for file in metadata]
 
 
-def _repomd_files(directory: str, source: str, repomd: Content, request: RenderRequest) -> _Files:
+def _repomd_files(directory: str, repomd: Content, request: RenderRequest) -> _Files:
     """List repomd.xml after its signature.
 
     Args:
         directory: where the files are published.
-        source: the directory whose repomd.xml is signed; the generations share one signature with it.
         repomd: the content of repomd.xml.
         request: what the repository is rendered from.
     """
@@ -100,7 +100,7 @@ def _repomd_files(directory: str, source: str, repomd: Content, request: RenderR
     if request.settings.signed:
         if request.settings.public_key:
             files.append(TreeFile(f"{directory}/repomd.xml.key", Content.of(request.settings.public_key)))
-        files.append(PendingSignature(f"{directory}/repomd.xml.asc", f"{source}/repomd.xml", SignatureForm.ARMOR))
+        files.append(PendingFile(f"{directory}/repomd.xml.asc", SignatureForm.ARMOR, (repomd,)))
     files.append(TreeFile(f"{directory}/repomd.xml", repomd))
     return files
 

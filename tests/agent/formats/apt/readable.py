@@ -8,9 +8,10 @@ import tempfile
 from pathlib import Path
 
 from packrat_agent.model.entries import Entry
-from packrat_agent.model.tree import PendingSignature
+from packrat_agent.model.tree import PendingFile
 from packrat_demo.build_deb import Deb
 from support.apt_packages import APT, entries, files_of, request
+from support.rendered import signed_path
 
 EXPECTED = Path(__file__).parent / "expected"
 
@@ -53,10 +54,14 @@ def readable(directory: Path) -> dict[str, str]:
         if "/by-hash/" not in path and not path.endswith((".gz", ".xz"))
     }
     order = []
-    for publication in tree.publications:
+    for publication in tree:
         for file in publication.pointers:
-            kind = f"  ({file.form} signature of {file.source})" if isinstance(file, PendingSignature) else ""
-            copied = file.by_hash_dir if isinstance(file, PendingSignature) else None
+            kind = (
+                f"  ({file.form} signature of {signed_path(publication, file)})"
+                if isinstance(file, PendingFile)
+                else ""
+            )
+            copied = file.by_hash_dir if isinstance(file, PendingFile) else None
             order.append(f"{file.path}{kind}{f', copied to {copied}' if copied else ''}\n")
     return {**texts, "pointers": "".join(order)}
 

@@ -18,7 +18,7 @@ import pytest
 from agent.formats.apt.readable import EXPECTED, readable, wanted_files
 from packrat_agent.formats.interface import RenderSettings, tell_ahead, tell_held
 from packrat_agent.model.entries import Entry
-from packrat_agent.model.tree import PendingSignature, Publication, TreeFile
+from packrat_agent.model.tree import PendingFile, Publication, TreeFile
 from packrat_core.errors import Refused
 from packrat_demo.build_deb import Deb
 from support.apt_packages import (
@@ -80,7 +80,7 @@ def test_the_tree_is_the_expected_one(tmp_path: Path) -> None:
 def test_release_lists_every_index_with_its_size_and_hash_and_by_hash_has_it(tmp_path: Path) -> None:
     tree = APT.render(request(wanted_files(tmp_path)))
     files = files_of(tree)
-    for publication in tree.publications:
+    for publication in tree:
         top = f"dists/{publication.name}"
         listed = {}
         for line in files[f"{top}/Release"].decode().splitlines():
@@ -106,7 +106,7 @@ def test_the_compressed_indexes_are_the_plain_one(tmp_path: Path) -> None:
 
 
 def test_only_the_plain_index_is_not_kept_for_long(tmp_path: Path) -> None:
-    (publication,) = APT.render(request(wanted_files(tmp_path), repo=one_suite())).publications
+    (publication,) = APT.render(request(wanted_files(tmp_path), repo=one_suite()))
     brief = [file for file in content_of(publication) if not file.retained]
     assert len(brief) == 3
     assert all(bytes(file.content).startswith(b"Package: ") for file in brief)
@@ -123,7 +123,7 @@ def test_the_same_request_gives_the_same_tree_whatever_the_order_and_the_cache(t
 
 
 def test_an_empty_repository_has_every_suite(tmp_path: Path) -> None:
-    publications = APT.render(request()).publications
+    publications = APT.render(request())
     assert [publication.name for publication in publications] == ["bookworm", "noble", "trixie"]
     assert all(release_of(publication)["Architectures"] == "all amd64" for publication in publications)
     files = files_of(APT.render(request()))
@@ -136,7 +136,7 @@ def test_an_empty_repository_has_every_suite(tmp_path: Path) -> None:
 def test_packages_for_all_stand_in_every_index_and_in_one_of_their_own(tmp_path: Path) -> None:
     debs = [Deb("a", "1", "all"), Deb("b", "1", "amd64"), Deb("c", "1", "arm64"), Deb("d", "1", "all")]
     shelved = [entry(deb, tmp_path, number=number) for number, deb in enumerate(debs, 1)]
-    (publication,) = APT.render(request(shelved, repo=one_suite())).publications
+    (publication,) = APT.render(request(shelved, repo=one_suite()))
     files = files_of(APT.render(request(shelved, repo=one_suite())))
 
     def names(architecture: str) -> list[bytes]:
@@ -153,22 +153,21 @@ def test_packages_for_all_stand_in_every_index_and_in_one_of_their_own(tmp_path:
 def test_the_architectures_of_a_mirror_that_was_taken_over_stay(tmp_path: Path) -> None:
     facts = {"bookworm": {"Architectures": "amd64 i386"}}
     asked = request([entry(Deb("p", "1", "arm64"), tmp_path)], facts=facts)
-    bookworm = next(one for one in APT.render(asked).publications if one.name == "bookworm")
+    bookworm = next(one for one in APT.render(asked) if one.name == "bookworm")
     assert release_of(bookworm)["Architectures"] == "all amd64 arm64 i386"
     assert bookworm.facts["Architectures"] == "amd64 i386"
     # Without that fact there are those of the packages.
-    plain = next(one for one in APT.render(request(asked.entries)).publications if one.name == "bookworm")
+    plain = next(one for one in APT.render(request(asked.entries)) if one.name == "bookworm")
     assert release_of(plain)["Architectures"] == "all arm64"
     assert "Architectures" not in plain.facts
 
 
 def test_without_a_key_nothing_is_to_be_signed(tmp_path: Path) -> None:
     signed, unsigned = (
-        APT.render(request(settings=dataclasses.replace(SETTINGS, signed=signed))).publications[0]
-        for signed in (True, False)
+        APT.render(request(settings=dataclasses.replace(SETTINGS, signed=signed)))[0] for signed in (True, False)
     )
-    assert any(isinstance(file, PendingSignature) for file in signed.pointers)
-    assert not any(isinstance(file, PendingSignature) for file in unsigned.pointers)
+    assert any(isinstance(file, PendingFile) for file in signed.pointers)
+    assert not any(isinstance(file, PendingFile) for file in unsigned.pointers)
     assert signed.identity != unsigned.identity
 
 
@@ -210,7 +209,7 @@ def test_one_more_package_compresses_one_shard_anew_and_nothing_changed_none(tmp
 @pytest.mark.parametrize("name", ["Origin", "Label", "Codename"])
 def test_a_change_of_what_clients_hold_us_to_is_held_until_it_is_confirmed(name: str) -> None:
     facts = {"bookworm": {**FACTS["bookworm"], name: "Published"}}
-    held = APT.render(request(facts=facts)).publications[0]
+    held = APT.render(request(facts=facts))[0]
     said = tell_held({held.name: held.facts})
     assert said is not None
     for told in (name, "'Published'", "bookworm would change", "`confirm_release_change: apt-dev`"):
@@ -220,28 +219,28 @@ def test_a_change_of_what_clients_hold_us_to_is_held_until_it_is_confirmed(name:
     files = [file for file in held.pointers if isinstance(file, TreeFile)]
     [beside] = [bytes(file.content) for file in files if file.path.endswith("binary-amd64/Release")]
     assert (f"\n{name}: Published\n".encode() in beside) == (name != "Codename")
-    assert APT.render(request(facts={"bookworm": held.facts})).publications[0].identity == held.identity
+    assert APT.render(request(facts={"bookworm": held.facts}))[0].identity == held.identity
     confirmed = dataclasses.replace(SETTINGS, confirmed_repos=frozenset({"apt-dev"}))
-    publication = APT.render(request(facts=facts, settings=confirmed)).publications[0]
+    publication = APT.render(request(facts=facts, settings=confirmed))[0]
     assert publication.facts[name] == FACTS["bookworm"][name]
     assert tell_held({publication.name: publication.facts}) is None
     other = dataclasses.replace(SETTINGS, confirmed_repos=frozenset({"apt-prod"}))
-    assert APT.render(request(facts=facts, settings=other)).publications[0] == held
+    assert APT.render(request(facts=facts, settings=other))[0] == held
 
 
 def test_what_did_not_change_or_was_never_published_is_not_held() -> None:
-    assert release_of(APT.render(request(facts=FACTS)).publications[0])["Label"] == "Development packages"
-    assert APT.render(request(facts={"bookworm": {"Date": "1000"}})).publications[0].facts["Origin"] == "Packrat"
+    assert release_of(APT.render(request(facts=FACTS))[0])["Label"] == "Development packages"
+    assert APT.render(request(facts={"bookworm": {"Date": "1000"}}))[0].facts["Origin"] == "Packrat"
 
 
 def test_a_repository_that_is_published_is_not_published_anew_to_name_itself() -> None:
     for published in (FACTS, {"trixie": FACTS["bookworm"]}):
-        (publication,) = APT.render(request(repo=one_suite(), facts=published)).publications
+        (publication,) = APT.render(request(repo=one_suite(), facts=published))
         release = release_of(publication)
         assert (release["Label"], release.get("Repository")) == ("Development packages", None)
         assert "Repository" not in publication.facts
-    (publication,) = APT.render(request(repo=one_suite())).publications
-    again = APT.render(request(repo=one_suite(), facts={"bookworm": publication.facts})).publications[0]
+    (publication,) = APT.render(request(repo=one_suite()))
+    again = APT.render(request(repo=one_suite(), facts={"bookworm": publication.facts}))[0]
     assert (release_of(again)["Label"], release_of(again)["Repository"]) == ("apt-dev", "apt-dev")
     assert again.identity == publication.identity
 
@@ -258,7 +257,7 @@ def test_a_repository_that_is_published_is_not_published_anew_to_name_itself() -
 def test_the_label_is_one_line(label: str | None, description: str, written: str) -> None:
     settings = dataclasses.replace(SETTINGS, apt_label=label, mirror_description="a\nb")
     repo = dataclasses.replace(one_suite(), description=description)
-    release = release_of(APT.render(request(repo=repo, settings=settings)).publications[0])
+    release = release_of(APT.render(request(repo=repo, settings=settings))[0])
     assert (release["Label"], release["Repository"]) == (written, "apt-dev")
     assert release["Description"] == "a b"
     assert "Evil" not in release
@@ -268,9 +267,7 @@ def test_the_date_always_rises_also_where_the_clock_stepped_back() -> None:
     facts: dict[str, dict[str, str]] = {}
     dates = []
     for step_s in (0, 1, 1, -3600, 0.5, 86400):
-        (publication,) = APT.render(
-            request(repo=one_suite(), now=NOW + timedelta(seconds=step_s), facts=facts)
-        ).publications
+        (publication,) = APT.render(request(repo=one_suite(), now=NOW + timedelta(seconds=step_s), facts=facts))
         facts = {publication.name: dict(publication.facts)}
         dates.append(parsedate_to_datetime(release_of(publication)["Date"]).timestamp() - NOW.timestamp())
     assert dates == [0, 1, 2, 3, 4, 86400]
@@ -279,9 +276,9 @@ def test_the_date_always_rises_also_where_the_clock_stepped_back() -> None:
 def test_the_identity_is_without_the_date_and_follows_everything_else(tmp_path: Path) -> None:
     repo = one_suite()
     shelved = [one for one in wanted_files(tmp_path) if one.file.distro_version == "bookworm"]
-    base = APT.render(request(shelved, repo=repo)).publications[0]
+    base = APT.render(request(shelved, repo=repo))[0]
     facts = {"bookworm": {**base.facts, "Date": "1000"}}
-    later = APT.render(request(shelved, repo=repo, now=NOW + timedelta(days=400), facts=facts)).publications[0]
+    later = APT.render(request(shelved, repo=repo, now=NOW + timedelta(days=400), facts=facts))[0]
     assert later.identity == base.identity
     assert release_of(later)["Date"] != release_of(base)["Date"]
     others = [
@@ -289,25 +286,25 @@ def test_the_identity_is_without_the_date_and_follows_everything_else(tmp_path: 
         request(shelved, repo=repo, settings=dataclasses.replace(SETTINGS, mirror_description="other")),
         request(shelved, repo=repo, settings=dataclasses.replace(SETTINGS, apt_valid_for_s=86400)),
     ]
-    assert len({base.identity, *(APT.render(one).publications[0].identity for one in others)}) == 4
+    assert len({base.identity, *(APT.render(one)[0].identity for one in others)}) == 4
 
 
 def test_valid_until_is_written_when_asked_and_anew_when_half_of_it_is_over() -> None:
     settings = dataclasses.replace(SETTINGS, apt_valid_for_s=86400)
     identities = []
     for hour in range(48):
-        publication = APT.render(request(settings=settings, now=NOW + timedelta(hours=hour))).publications[0]
+        publication = APT.render(request(settings=settings, now=NOW + timedelta(hours=hour)))[0]
         release = release_of(publication)
         ahead = parsedate_to_datetime(release["Valid-Until"]) - parsedate_to_datetime(release["Date"])
         assert ahead == timedelta(days=1)
         identities.append(publication.identity)
     assert max(identities.count(identity) for identity in identities) == 12
-    assert "Valid-Until" not in release_of(APT.render(request()).publications[0])
+    assert "Valid-Until" not in release_of(APT.render(request())[0])
 
 
 def test_a_date_ahead_is_set_back_only_where_the_clock_is_vouched_for() -> None:
     def rendered(facts: Mapping[str, str], settings: RenderSettings = SETTINGS) -> Publication:
-        return APT.render(request(settings=settings, facts={"bookworm": facts})).publications[0]
+        return APT.render(request(settings=settings, facts={"bookworm": facts}))[0]
 
     def date(publication: Publication) -> float:
         return parsedate_to_datetime(release_of(publication)["Date"]).timestamp()
@@ -332,7 +329,7 @@ def test_the_date_is_in_utc_wherever_the_agent_runs(monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as context:
         context.setenv("TZ", "Asia/Tokyo")
         time.tzset()
-        assert release_of(APT.render(request()).publications[0])["Date"] == "Sat, 07 Mar 2026 08:09:10 UTC"
+        assert release_of(APT.render(request())[0])["Date"] == "Sat, 07 Mar 2026 08:09:10 UTC"
     time.tzset()
 
 

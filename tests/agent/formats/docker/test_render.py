@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -15,7 +16,7 @@ from packrat_agent.formats.docker.layout import has_signature_api, public_host
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
-from packrat_agent.model.tree import PendingSignature, Publication, QuotingFile, Tree, TreeFile, TreeLink
+from packrat_agent.model.tree import PendingFile, Publication, TreeFile, TreeLink
 from packrat_core.errors import Refused
 from packrat_core.packages.image.versions import latest_of, version_order
 from packrat_demo.build_image import Image, build_classic, build_oci
@@ -63,10 +64,10 @@ def request(entries: list[Entry], facts: dict[str, dict[str, str]] | None = None
     return RenderRequest(REPO, entries, settings, datetime(2026, 1, 1, tzinfo=UTC), NoPieces(), facts or {})
 
 
-def shown(tree: Tree, entries: list[Entry]) -> str:
+def shown(tree: Sequence[Publication], entries: list[Entry]) -> str:
     lines = ["products of the images"]
     lines += sorted({f"  {one.path}/{p.name}  {p.size}" for one in entries for p in one.fragment.products})
-    for publication in tree.publications:
+    for publication in tree:
         for what, group in (("content", publication.content), ("pointers", publication.pointers)):
             lines.append(f"section {publication.name}: {what}")
             for file in group:
@@ -77,12 +78,13 @@ def shown(tree: Tree, entries: list[Entry]) -> str:
                             lines += [f"    | {line}" for line in bytes(file.content).decode().splitlines()]
                     case TreeLink():
                         lines.append(f"  {file.path} -> {file.target}")
-                    case QuotingFile():
-                        lines.append(f"  {file.path}")
-                        lines += [f"    | {'<signature>'.join(chunk.decode() for chunk in file.text).strip()}"]
-                    case PendingSignature():
+                    case PendingFile(quoting=()):
                         lines.append(f"  {file.path}, signs")
-                        lines.append(f"    | {(file.data or b'').decode()}")
+                        lines += [f"    | {bytes(data).decode()}" for data in file.signs]
+                    case PendingFile():
+                        assert len(file.signs) + 1 == len(file.quoting)
+                        lines.append(f"  {file.path}")
+                        lines += [f"    | {'<signature>'.join(chunk.decode() for chunk in file.quoting).strip()}"]
     return "\n".join(lines) + "\n"
 
 
@@ -107,7 +109,7 @@ def test_the_same_request_gives_the_same_tree_in_any_order(tmp_path: Path) -> No
     tree = DockerFormat().render(request(entries))
     assert DockerFormat().render(request(entries[::-1])) == tree
     # What a publication remembers changes nothing as long as the images stay.
-    facts = {publication.name: dict(publication.facts) for publication in tree.publications}
+    facts = {publication.name: dict(publication.facts) for publication in tree}
     assert DockerFormat().render(request(entries, facts)) == tree
 
 
@@ -130,7 +132,7 @@ def test_an_image_that_is_as_it_was_is_not_rendered_again(tmp_path: Path) -> Non
 
 def test_an_empty_repository_is_a_registry_without_images() -> None:
     tree = DockerFormat().render(request([]))
-    (catalog,) = tree.publications
+    (catalog,) = tree
     files = {file.path: bytes(file.content) for file in catalog.pointers if isinstance(file, TreeFile)}
     assert json.loads(files["v2/_catalog"]) == {"repositories": []}
     assert files["v2/index.html"] == b"{}\n"
@@ -138,15 +140,15 @@ def test_an_empty_repository_is_a_registry_without_images() -> None:
 
 def test_unsigned_images_say_that_they_are(tmp_path: Path) -> None:
     tree = DockerFormat().render(request(some(tmp_path), signed=False))
-    files = [file for publication in tree.publications for file in (*publication.content, *publication.pointers)]
-    assert not [file for file in files if isinstance(file, PendingSignature | QuotingFile)]
+    files = [file for publication in tree for file in (*publication.content, *publication.pointers)]
+    assert not [file for file in files if isinstance(file, PendingFile)]
     lists = [bytes(file.content) for file in files if isinstance(file, TreeFile) and "/signatures/" in file.path]
     assert len(lists) == 5
     assert set(lists) == {b'{"signatures":[]}\n'}
 
 
-def publication(tree: Tree, name: str) -> Publication:
-    return next(one for one in tree.publications if one.name == name)
+def publication(tree: Sequence[Publication], name: str) -> Publication:
+    return next(one for one in tree if one.name == name)
 
 
 def test_manifests_that_are_gone_keep_their_type_for_those_who_know_them(tmp_path: Path) -> None:
@@ -234,7 +236,7 @@ def test_an_image_of_signatures_only_has_no_latest(tmp_path: Path) -> None:
     def tags_of(*versions: str) -> dict[str, object]:
         images = [Image("web", version, ((("web", version.encode()),),)) for version in versions]
         entries = [entry(image, build_oci(image), tmp_path, number) for number, image in enumerate(images, 1)]
-        publication = next(one for one in DockerFormat().render(request(entries)).publications if one.name == "web")
+        publication = next(one for one in DockerFormat().render(request(entries)) if one.name == "web")
         links = {one.path.rpartition("/")[2]: one.target for one in publication.pointers if isinstance(one, TreeLink)}
         return {tag: links[tag] == links.get("latest") for tag in links}
 
@@ -262,8 +264,8 @@ def test_references_need_a_host_that_is_none_of_docker_hubs(url: str | None, hos
     assert public_host(url) == host
 
 
-def paths(tree: Tree) -> list[str]:
-    return [file.path for made in tree.publications for file in (*made.content, *made.pointers)]
+def paths(tree: Sequence[Publication]) -> list[str]:
+    return [file.path for made in tree for file in (*made.content, *made.pointers)]
 
 
 def test_lists_of_signatures_stand_where_the_registry_hands_them_out(tmp_path: Path) -> None:
@@ -289,7 +291,7 @@ def test_what_refers_to_a_manifest_is_listed_wherever_it_was_uploaded(tmp_path: 
     for other in (by_itself, old):
         [listed] = [
             json.loads(bytes(file.content))["manifests"]
-            for publication in DockerFormat().render(request([both, other])).publications
+            for publication in DockerFormat().render(request([both, other]))
             for file in publication.pointers
             if isinstance(file, TreeFile) and file.path == f"v2/web/referrers/{subject}"
         ]

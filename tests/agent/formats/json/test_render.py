@@ -7,7 +7,7 @@ from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.json.format import FilesFormat
 from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
-from packrat_agent.model.tree import PendingSignature, Publication, TreeFile, sha256_of
+from packrat_agent.model.tree import PendingFile, Publication, TreeFile, sha256_of
 
 
 class NoPieces:
@@ -41,7 +41,7 @@ ENTRIES = [
 
 def render(entries: list[Entry], signed: bool) -> Publication:
     request = RenderRequest(REPO, entries, RenderSettings("", signed=signed), datetime.now(UTC), NoPieces())
-    (publication,) = FORM.render(request).publications
+    (publication,) = FORM.render(request)
     return publication
 
 
@@ -58,7 +58,7 @@ def test_the_order_of_the_files_does_not_matter() -> None:
 
 def test_signatures_are_asked_for_where_there_is_a_key() -> None:
     publication = render(ENTRIES, True)
-    asked = [file.path for file in publication.pointers if isinstance(file, PendingSignature)]
+    asked = [file.path for file in publication.pointers if isinstance(file, PendingFile)]
     assert asked == ["SHA256SUMS.gpg", "SHA256SUMS.asc", "SHA256SUMS.signed", "_repo_main/MANIFEST_all.json.gpg"]
     assert publication.identity != render(ENTRIES, False).identity
 

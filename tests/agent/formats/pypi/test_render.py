@@ -62,7 +62,7 @@ def entries(tmp_path: Path) -> list[Entry]:
 
 def render(entries: list[Entry], chunks: Chunks | None = None) -> tuple[Publication, ...]:
     settings = RenderSettings("", signed=False)
-    return FORM.render(RenderRequest(REPO, entries, settings, datetime.now(UTC), chunks or Chunks())).publications
+    return FORM.render(RenderRequest(REPO, entries, settings, datetime.now(UTC), chunks or Chunks()))
 
 
 def pages(publications: tuple[Publication, ...]) -> dict[str, bytes]:

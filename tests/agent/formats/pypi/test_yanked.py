@@ -44,7 +44,7 @@ def entry(number: int, version: str, requires: str, *, wheel: bool, suite: str, 
 
 def project(entries: list[Entry]) -> Publication:
     request = RenderRequest(REPO, entries, RenderSettings("", signed=False), datetime.now(UTC), NoChunks())
-    return render_repository(request).publications[0]
+    return render_repository(request)[0]
 
 
 def pages(publication: Publication) -> dict[str, bytes]:

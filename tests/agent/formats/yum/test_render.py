@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,9 +15,10 @@ from packrat_agent.formats.yum.format import YumFormat
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.key_places import MAIN_KEY
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
-from packrat_agent.model.tree import PendingSignature, QuotingFile, Tree, TreeFile, TreeLink
+from packrat_agent.model.tree import PendingFile, Publication, TreeFile, TreeLink
 from packrat_core.errors import Refused
 from packrat_demo.build_rpm import Rpm, build_rpm
+from support.rendered import signed_path
 
 EXPECTED = Path(__file__).parent / "expected.txt"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -67,35 +69,34 @@ def entry(tmp_path: Path, rpm: Rpm, version: str = "rhel9", number: int = 1) -> 
 
 
 def render(
-    entries: list[Entry], settings: RenderSettings = SETTINGS, now: datetime = NOW, last: Tree | None = None
-) -> Tree:
+    entries: list[Entry],
+    settings: RenderSettings = SETTINGS,
+    now: datetime = NOW,
+    last: Sequence[Publication] = (),
+) -> tuple[Publication, ...]:
     """Make the tree, after another one."""
-    facts = {publication.name: publication.facts for publication in last.publications} if last else {}
+    facts = {publication.name: publication.facts for publication in last}
     return YUM.render(RenderRequest(REPO, entries, settings, now, NoPieces(), facts))
 
 
-def files(tree: Tree) -> dict[str, TreeFile | TreeLink | QuotingFile | PendingSignature]:
+def files(tree: Sequence[Publication]) -> dict[str, TreeFile | TreeLink | PendingFile]:
     """All of a tree by path."""
-    found = {
-        file.path: file for publication in tree.publications for file in (*publication.content, *publication.pointers)
-    }
-    assert len(found) == sum(len(publication.content) + len(publication.pointers) for publication in tree.publications)
+    found = {file.path: file for publication in tree for file in (*publication.content, *publication.pointers)}
+    assert len(found) == sum(len(publication.content) + len(publication.pointers) for publication in tree)
     return found
 
 
-def readable(tree: Tree) -> str:
+def readable(tree: Sequence[Publication]) -> str:
     """The tree as text, in the order of publishing; what depends on the compressor is left out."""
     lines = []
-    for publication in tree.publications:
+    for publication in tree:
         for role, group in (("content", publication.content), ("pointer", publication.pointers)):
             for file in group:
                 match file:
-                    case QuotingFile():
-                        raise AssertionError("nothing in a yum repository quotes a signature")
                     case TreeLink():
                         said = f" -> {file.target}"
-                    case PendingSignature():
-                        said = f" ({file.form} signature of {file.source})"
+                    case PendingFile():
+                        said = f" ({file.form} signature of {signed_path(publication, file)})"
                     case _ if role == "content" and "/generations/" in file.path:
                         said = " (the same)"
                     case _ if file.path.endswith(".gz"):
@@ -131,9 +132,9 @@ def test_identity_is_that_of_all_but_dates(tmp_path: Path) -> None:
     entries = [entry(tmp_path, HELLO)]
     first = render(entries)
     later = render(entries, now=NOW + timedelta(days=1), last=first)
-    assert [one.identity for one in later.publications] == [one.identity for one in first.publications]
+    assert [one.identity for one in later] == [one.identity for one in first]
     more = render([*entries, entry(tmp_path, GREETING, number=2)])
-    assert [one.identity == two.identity for one, two in zip(first.publications, more.publications, strict=True)] == [
+    assert [one.identity == two.identity for one, two in zip(first, more, strict=True)] == [
         False,
         True,
     ]
@@ -143,7 +144,7 @@ def test_identity_is_that_of_all_but_dates(tmp_path: Path) -> None:
         RenderSettings("the lab's mirror", signed=True, public_url="http://repo.example.com", public_key=b"NEW\n"),
         RenderSettings("another", signed=True, public_url="http://repo.example.com", public_key=b"KEY\n"),
     ):
-        assert render(entries, settings).publications[0].identity != first.publications[0].identity
+        assert render(entries, settings)[0].identity != first[0].identity
 
 
 def test_a_generation_is_never_written_twice(tmp_path: Path) -> None:
@@ -157,7 +158,7 @@ def test_a_generation_is_never_written_twice(tmp_path: Path) -> None:
 
 
 def test_the_address_of_a_generation_is_published_last(tmp_path: Path) -> None:
-    for publication in render([entry(tmp_path, HELLO)]).publications:
+    for publication in render([entry(tmp_path, HELLO)]):
         names = [file.path.rpartition("/")[2] for file in publication.pointers]
         assert names.index("repomd.xml.asc") < names.index("repomd.xml") < names.index("mirrorlist")
         listed = next(
@@ -220,7 +221,7 @@ def test_two_names_of_one_distribution_version_share_its_directory(tmp_path: Pat
     repo = Repo("y", "", "y", "yum", (RHEL9, DistroVersion("el9", "rhel", "9", "rpm")))
     entries = [entry(tmp_path, HELLO)]
     tree = YUM.render(RenderRequest(repo, entries, SETTINGS, NOW, NoPieces(), {}))
-    assert [publication.name for publication in tree.publications] == ["rhel/9"]
+    assert [publication.name for publication in tree] == ["rhel/9"]
 
 
 def test_without_an_address_there_are_no_generations(tmp_path: Path) -> None:

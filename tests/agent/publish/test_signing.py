@@ -1,0 +1,72 @@
+"""Signing completes the files that wait for the key, and makes each signature once."""
+
+import base64
+from datetime import UTC, datetime
+
+import pytest
+
+from packrat_agent.gpg.keyring import find_key
+from packrat_agent.gpg.signing_key import SigningKey
+from packrat_agent.model.records import Repo
+from packrat_agent.model.tree import Content, PendingFile, Publication, Retained, SignatureForm, TreeFile
+from packrat_agent.publish.signing import declare_unsigned, publication_identity, sign_tree
+from support.keys import Key
+
+REPO = Repo("dev", "", "dev", "apt", ())
+RELEASE, STATEMENT = Content.of(b"Date: ", b"today\n"), Content.of(b"a name is an image")
+QUOTED, ALONE, COPIED = "list", "signature-1", "InRelease"
+PENDING = (
+    PendingFile(ALONE, SignatureForm.OPAQUE, (STATEMENT,), lasting=True, retained=Retained.AS_PACKAGE),
+    PendingFile(QUOTED, SignatureForm.OPAQUE, (STATEMENT, STATEMENT), (b"<", b"|", b">"), lasting=True),
+)
+POINTERS = (TreeFile("Release", RELEASE), PendingFile(COPIED, SignatureForm.CLEAR, (RELEASE,), by_hash_dir="by-hash"))
+RENDERED = (Publication("s", "identity", PENDING, POINTERS),)
+
+
+class Made:
+    """A cache of signatures that tells what was asked for."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], bytes] = {}
+
+    def get(self, coding: str, digest: str) -> bytes | None:
+        return self.kept.get((coding, digest))
+
+    def put(self, coding: str, digest: str, chunk: bytes) -> None:
+        assert (coding, digest) not in self.kept, "it is made once"
+        self.kept[coding, digest] = chunk
+
+
+@pytest.fixture(scope="module")
+def signer(key: Key) -> SigningKey:
+    return find_key(key.fingerprint, key.home, None, datetime.now(UTC))
+
+
+def test_a_signature_is_made_once_and_stands_wherever_it_belongs(signer: SigningKey) -> None:
+    cache = Made()
+    (publication,) = sign_tree(REPO, RENDERED, signer, {}, cache).publications
+    content = {file.path: file for file in publication.content if isinstance(file, TreeFile)}
+    alone = content[ALONE]
+    encoded = base64.b64encode(bytes(alone.content))
+    assert bytes(content[QUOTED].content) == b"<" + encoded + b"|" + encoded + b">"
+    assert alone.retained is Retained.AS_PACKAGE
+    # What is signed in a pointer has a date: its signature is not kept.
+    assert list(cache.kept.values()) == [bytes(alone.content)]
+    copied = publication.pointers[1]
+    assert isinstance(copied, TreeFile)
+    assert copied.path == COPIED
+    assert b"Date: today\n" in bytes(copied.content)
+    assert content[f"by-hash/{copied.content.digest}"].content == copied.content
+    (again,) = sign_tree(REPO, RENDERED, signer, {}, cache).publications
+    assert again.content[:2] == publication.content[:2]
+
+
+def test_what_is_published_already_is_not_signed_again(signer: SigningKey) -> None:
+    live = {"s": publication_identity(REPO, RENDERED[0], signer)}
+    tree = sign_tree(REPO, RENDERED, signer, live, Made())
+    assert (tree.publications, tree.publication_names) == ((), ("s",))
+
+
+def test_without_a_key_nothing_that_waits_for_it_is_published() -> None:
+    (publication,) = declare_unsigned(REPO, RENDERED, {}).publications
+    assert (publication.content, publication.pointers) == ((), POINTERS[:1])
