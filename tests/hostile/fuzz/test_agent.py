@@ -6,4 +6,4 @@ from support.fuzz.lane import run_slice
 
 
 def test_changed_answers_of_a_server_are_understood_or_told(tmp_path: Path) -> None:
-    run_slice("agent", tmp_path, cases=60)
+    run_slice("agent", tmp_path, cases=160)

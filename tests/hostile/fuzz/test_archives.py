@@ -6,4 +6,4 @@ from support.fuzz.lane import run_slice
 
 
 def test_changed_archives_are_read_or_refused(tmp_path: Path) -> None:
-    run_slice("archives", tmp_path, cases=600)
+    run_slice("archives", tmp_path, cases=1700)

@@ -6,4 +6,4 @@ from support.fuzz.lane import run_slice
 
 
 def test_what_changes_in_a_tree_is_told_by_verify(tmp_path: Path) -> None:
-    run_slice("audit", tmp_path, cases=6)
+    run_slice("audit", tmp_path, cases=16)

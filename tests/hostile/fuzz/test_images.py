@@ -6,4 +6,4 @@ from support.fuzz.lane import run_slice
 
 
 def test_changed_images_are_read_or_refused(tmp_path: Path) -> None:
-    run_slice("images", tmp_path, cases=300)
+    run_slice("images", tmp_path, cases=850)

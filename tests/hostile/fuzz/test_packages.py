@@ -6,4 +6,4 @@ from support.fuzz.lane import run_slice
 
 
 def test_changed_packages_are_read_or_refused(tmp_path: Path) -> None:
-    run_slice("packages", tmp_path, cases=500)
+    run_slice("packages", tmp_path, cases=1350)

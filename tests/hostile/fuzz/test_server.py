@@ -6,4 +6,4 @@ from support.fuzz.lane import run_slice
 
 
 def test_changed_requests_are_answered(tmp_path: Path) -> None:
-    run_slice("server", tmp_path, cases=40)
+    run_slice("server", tmp_path, cases=110)

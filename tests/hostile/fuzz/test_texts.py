@@ -6,4 +6,4 @@ from support.fuzz.lane import run_slice
 
 
 def test_a_changed_configuration_is_read_or_refused(tmp_path: Path) -> None:
-    run_slice("texts", tmp_path, cases=800)
+    run_slice("texts", tmp_path, cases=2800)
