@@ -116,6 +116,8 @@ def test_a_mark_comes_and_goes_without_a_download(shelf: Shelf) -> None:
     assert shelf.change(lambda: shelf.act(OLD.wheel_name, "deprocate")) == dict.fromkeys(GOOD, True)
     assert shelf.change(lambda: shelf.act(OLD.wheel_name, "undeprocate")) == YANKED
     assert shelf.change(lambda: shelf.act(BAD.wheel_name, "undeprocate")) == GOOD
+    *_, log_line = (line for line in shelf.agent.log.splitlines() if "published" in line)
+    assert log_line.endswith("added=0 removed=0 unyanked=1")
     (lab.server.data / "away").rename(lab.server.data / "files")
     assert {path: path.stat().st_ino for path in lab.repo.glob("packages/*/*")} == files
     assert {path: path.stat().st_mtime_ns for path in lab.repo.glob("simple/alone/*")} == others

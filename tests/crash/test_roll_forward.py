@@ -10,8 +10,8 @@ import pytest
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.verify.interrupted import INTERRUPTED
 from packrat_agent.verify.tree import verify_tree
-from support.keys import Key, new_key
-from support.kinds import APT, KINDS, Kind
+from support.keys import Key, make_key, new_key
+from support.kinds import APT, KINDS, YUM, Kind
 from support.mirror_conf import write_mirror_conf
 from support.stage import DEADLINE_S, Stage
 from support.type_stage import TypeStage, type_stage
@@ -130,3 +130,27 @@ def test_what_can_not_be_completed_is_left_to_the_full_sync(tmp_path: Path, key:
         lab.write_config()
         lab.agent("sync")
         assert faults(lab) == ()
+
+
+def test_what_clients_gained_is_told_by_the_next_sync(tmp_path: Path, key: Key) -> None:
+    with type_stage(tmp_path, key, APT) as made:
+        made.put_many([("web", "1.0")])
+        made.lab.agent("sync")
+        interrupt(made, 1, "pointer-renamed")
+        told = made.lab.agent("sync").stderr
+        assert "completed" in told
+        assert "added=1 " in told
+        assert "published" not in made.lab.agent("sync").stderr, "it is told once"
+
+
+def test_bytes_of_its_own_that_a_killed_agent_left_are_not_called_damaged(tmp_path: Path, key: Key) -> None:
+    with new_key("Another <another@example.com>", "rsa2048") as other, type_stage(tmp_path, other, YUM) as made:
+        made.put_many([("web", "1.0")])
+        made.lab.agent("sync")
+        third = make_key(other.home, "Third <third@example.com>", "rsa2048")
+        write_config(made.lab, made.lab.server.url, third.fingerprint)
+        die(made.lab, "packages-flushed")
+        told = made.lab.agent("sync").stderr
+        assert "damaged" not in told
+        assert "published" in told
+        assert faults(made.lab) == ()

@@ -247,6 +247,31 @@ def test_an_answer_of_drips_ends(drip: str) -> None:
     assert time.monotonic() - began < 15
 
 
+def test_a_flood_before_an_answer_ends_by_its_size() -> None:
+    sent = 0
+
+    async def flood(send: Send) -> None:
+        nonlocal sent
+        await send(b"HTTP/1.1 102 Processing\r\n\r\n")
+        portion = b"HTTP/1.1 103 Early Hints\r\nLink: " + b"x" * 4000 + b"\r\n\r\n"
+        while True:
+            await send(portion * 16)
+            sent += len(portion) * 16
+
+    evil = Evil(lies={("GET", "/files/x"): flood, ("LIST", FILE): flood})
+
+    async def download(client: CinpClient) -> None:
+        async with client.open_file("/files/x") as opened:
+            [_ async for _ in opened.chunks()]
+
+    for step in (download, lambda client: client.list_uris(FILE, None, {})):
+        sent = 0
+        with pytest.raises(ServerBroken, match="MiB and no answer"):
+            ask(evil, step)
+        # What stands in the buffers of the two ends is sent, too.
+        assert sent < 16 * 1024 * 1024
+
+
 def test_a_file_that_comes_slowly_but_steadily_ends_too() -> None:
     evil = Evil(lies={("GET", "/files/x"): endlessly(head(Content_Length="100000000"), b" " * 100)})
 

@@ -197,6 +197,13 @@ int renameat(int from, const char *source, int to, const char *target) {
     return refuse("rename", first, second) ? -1 : REAL(renameat)(from, source, to, target);
 }
 
+int renameat2(int from, const char *source, int to, const char *target, unsigned int flags) {
+    char first[PATH_MAX], second[PATH_MAX];
+    of_place(from, source, first);
+    of_place(to, target, second);
+    return refuse("rename", first, second) ? -1 : REAL(renameat2)(from, source, to, target, flags);
+}
+
 int symlinkat(const char *source, int to, const char *target) {
     char path[PATH_MAX];
     of_place(to, target, path);

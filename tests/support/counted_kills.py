@@ -5,13 +5,14 @@ failed, and no file that was on disk complete may have been downloaded again.
 """
 
 import hashlib
+import os
 import random
 import re
 import shutil
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +34,7 @@ _NOBODY = "http://127.0.0.1:9"
 _PAUSE_S = 0.2
 _AWAY = 3
 _TRIES = 3
+_SHARE_OF_RUN = 0.5
 _STAYING = ("web", "0.1")
 
 
@@ -43,12 +45,13 @@ class Tally:
     rounds: int = 0
     kills: int = 0
     doubles: int = 0
+    of_run: int = 0
     client_runs: int = 0
     failures: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        told = f"{self.rounds} rounds, {self.kills} kills, {self.doubles} of them right after another"
-        return f"{told}, {self.client_runs} client runs, {len(self.failures)} failures"
+        kills = f"{self.kills} kills ({self.of_run} of `run`), {self.doubles} of them right after another"
+        return f"{self.rounds} rounds, {kills}, {self.client_runs} client runs, {len(self.failures)} failures"
 
 
 def kill_at_counted_calls(directory: Path, key: Key, kind: Kind, kills: int, seed: int) -> Tally:
@@ -96,6 +99,7 @@ class _Lane:
         self._complete: set[str] = set()
         """The paths on the server of files that are on disk complete."""
         self._said = ""
+        self._uploads = 0
 
     def configure(self, server: str) -> None:
         """Write mirror.conf with that server."""
@@ -109,6 +113,20 @@ class _Lane:
     def run(self, command: str = "sync", **environment: str) -> int:
         """Run the agent to its end, or its death."""
         code, self._said = self._agent.run(["--config", str(self._made.lab.config), command], environment)
+        if "Traceback" in self._said:
+            self._fail("an internal error")
+        return code
+
+    def follow(self, **environment: str) -> int:
+        """Run the agent as a service: a full sync, then a change; it is stopped if it lives then."""
+        pid = self._agent.start(["--config", str(self._made.lab.config), "run"], environment)
+        if self._agent.until_printed(pid, "checked "):
+            published = self._agent.output.read_text(errors="replace").count("published repo=")
+            self._upload()
+            if self._agent.until_printed(pid, "published repo=", published + 1):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+        code, self._said = self._agent.end()
         if "Traceback" in self._said:
             self._fail("an internal error")
         return code
@@ -128,12 +146,15 @@ class _Lane:
         self.tally.rounds += 1
         self._upload()
         for number in range(self._dice.choice((1, 1, 2, 2, 3))):
-            at = self._dice.randint(1, total)
-            code = self.run(CALLS_KILL=str(at))
-            self._judge_downloads(f"the kill at {at}")
+            follows = self._dice.random() < _SHARE_OF_RUN
+            # `run` also has a change to publish.
+            at = self._dice.randint(1, 2 * total if follows else total)
+            code = self.follow(CALLS_KILL=str(at)) if follows else self.run(CALLS_KILL=str(at))
+            self._judge_downloads(f"the kill of {'run' if follows else 'sync'} at {at}")
             if code == -signal.SIGKILL:
                 self.tally.kills += 1
                 self.tally.doubles += number > 0
+                self.tally.of_run += follows
             elif code not in (0, _AWAY):
                 self._fail(f"exit code {code}")
         self.configure(_NOBODY)
@@ -177,9 +198,10 @@ class _Lane:
             client.join(DEADLINE_S)
 
     def _upload(self) -> None:
-        number = self.tally.rounds
+        self._uploads += 1
+        number = self._uploads
         names = ("web", "web") if self._made.kind is DOCKER else (f"one{number}", f"two{number}")
-        self._made.put_many([(name, f"{number + 1}.{part}") for part, name in enumerate(names, start=1)])
+        self._made.put_many([(name, f"{number}.{part}") for part, name in enumerate(names, start=1)])
 
     def _judge_downloads(self, when: str) -> None:
         asked = {line.partition(" ")[2].partition("?")[0] for line in self._relay.asked if "/files/" in line}

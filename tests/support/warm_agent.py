@@ -5,6 +5,7 @@ Each copy is a process of its own that can be killed; what is left out is the ti
 
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,8 +28,13 @@ for line in sys.stdin:
             os.dup2(descriptor, target)
         sys.argv = ["packrat-agent", *asked["arguments"]]
         main()
+    print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+
+
+_LOOK_S = 0.05
+"""How often is looked what a started agent printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +46,36 @@ class WarmAgent:
 
     def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
         """Run the agent to its end; gives the exit code, negative for a signal, and all that it printed."""
+        self.start(arguments, environment)
+        return self.end()
+
+    def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+        """Start the agent; gives its process id. Another one can be started after `end`."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
+        self.output.unlink(missing_ok=True)
         asked = {"arguments": list(arguments), "environment": dict(environment), "output": str(self.output)}
         self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def until_printed(self, pid: int, text: str, count: int = 1) -> bool:
+        """Wait until a started agent has printed a text so many times; False if it ended before."""
+        try:
+            process = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return False
+        try:
+            while not select.select([process], [], [], _LOOK_S)[0]:
+                if self.output.exists() and self.output.read_text(errors="replace").count(text) >= count:
+                    return True
+            return False
+        finally:
+            os.close(process)
+
+    def end(self) -> tuple[int, str]:
+        """Wait until the started agent ends; gives the same as `run`."""
+        assert self.process.stdout is not None
         return int(self.process.stdout.readline()), self.output.read_text(errors="replace")
 
 

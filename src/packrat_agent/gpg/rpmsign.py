@@ -16,8 +16,7 @@ from packrat_agent.model.entries import Product
 from packrat_agent.model.tree import SignatureForm
 from packrat_core.errors import SigningError
 from packrat_core.fs.disk_errors import as_disk_error
-from packrat_core.fs.open import open_regular
-from packrat_core.fs.verified import OtherBytes
+from packrat_core.fs.verified import read_verified
 from packrat_core.packages.rpm.header import LEAD_BYTES, RpmFile, walk
 from packrat_core.packages.rpm.payload import check_payload
 from packrat_core.packages.rpm.signatures import read_signatures
@@ -57,31 +56,25 @@ def sign_package(rpm: Path, sha256: str, into: Path, signer: PackageSigner) -> P
     Raises:
         SigningError: The key does not sign.
         Refused: The file is not an rpm, or damaged.
-        OtherBytes: The file has another SHA-256.
+        OtherBytes: The file has another SHA-256, or somebody writes to it meanwhile.
         DiskError: The copy can't be written.
     """
-    with as_disk_error("read", rpm), open_regular(rpm) as file:
+    with as_disk_error("read", rpm):
+        # What is checked, signed and copied are the bytes that were hashed.
+        return read_verified(rpm, sha256, lambda path: _sign(path, into, signer))
+
+
+def _sign(rpm: Path, into: Path, signer: PackageSigner) -> Product | None:
+    with rpm.open("rb") as file:
         front = walk(file)
         if _needs_none(front, signer):
             return None
         # A signature is the mirror's word for the package, so its digests have to be right.
         check_payload(file)
-        # From here on the header is taken from memory, as it was when this hash covered it.
-        _check_hash(front, file, sha256, rpm)
         signature = _sign_header(front, signer.key)
         signed = replace_signatures(front.signature, signature, by_rsa=signer.key.algorithm == "RSA")
         file.seek(front.end)
         return _write(front.front[:LEAD_BYTES] + signed + front.front[front.start : front.end], file, into)
-
-
-def _check_hash(front: RpmFile, file: BinaryIO, sha256: str, rpm: Path) -> None:
-    """Raises: OtherBytes if the front in memory and the rest of the file have another SHA-256."""
-    digest = hashlib.sha256(front.front[: front.end])
-    file.seek(front.end)
-    while data := file.read(_COPY_BYTES):
-        digest.update(data)
-    if digest.hexdigest() != sha256:
-        raise OtherBytes(f"{rpm} has other bytes than its SHA-256 says", hint="it is fetched again")
 
 
 def _needs_none(front: RpmFile, signer: PackageSigner) -> bool:

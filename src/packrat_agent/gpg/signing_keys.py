@@ -45,6 +45,12 @@ class SigningKeys:
         section = self.section_of(repo)
         return self.main if section is None else self.of_sections[section]
 
+    def depends_on_tag(self, repo: Repo) -> bool:
+        """Tell whether the tag of a repository may decide which key signs it."""
+        return f"repo {repo.name}" not in self.of_sections and any(
+            section.startswith("tag ") for section in self.of_sections
+        )
+
     def place_of(self, repo: Repo) -> KeyPlace:
         """Give where the public key of a repository is published."""
         return MAIN_KEY if self.section_of(repo) is None else own_key_place(repo.name)

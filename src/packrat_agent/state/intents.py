@@ -36,6 +36,12 @@ class Intents:
             self._live.finish(intent, intent.files, written, now, withdrawn=intent.withdrawn, removed=intent.leaving)
             self.drop(intent.repo.name)
 
+    def give_up(self, intent: Intent) -> None:
+        """Forget what was about to be done; what stands where it was to replace other bytes may be the new ones."""
+        with self._db.transaction():
+            self._live.distrust(self._live.differing(intent.files))
+            self.drop(intent.repo.name)
+
     def drop(self, repo: str) -> None:
         """Forget what was about to be done."""
         with self._db.transaction() as db:

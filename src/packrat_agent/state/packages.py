@@ -4,7 +4,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -47,12 +47,16 @@ class WantedFile:
 
 @dataclass(frozen=True, slots=True)
 class IndexedFile:
-    """A package file that an index names: its record, its bytes, and its place relative to `root_dir`."""
+    """A package file that an index names: its record, its bytes, and its place relative to `root_dir`.
+
+    Two that differ in their mark alone are equal.
+    """
 
     uri: str
     sha256: str
     path: str
     file_name: str
+    yanked: bool = field(default=False, compare=False)
 
 
 class WantedFiles:
@@ -287,8 +291,10 @@ class WantedFiles:
         """List the files of a repository (all, or those of the named packages) that its published index names."""
         found: list[IndexedFile] = []
         for files, where, values in _chunks(packages):
-            sql = f"SELECT uri, sha256, coalesce(path, ''), file_name FROM {files} WHERE repo = ? AND state = ?{where}"
-            found += (IndexedFile(*row) for row in self._db.rows(sql, (repo, FileState.LIVE, *values)))
+            sql = f"SELECT uri, sha256, coalesce(path, ''), file_name, yanked FROM {files}"
+            sql += f" WHERE repo = ? AND state = ?{where}"
+            rows = self._db.rows(sql, (repo, FileState.LIVE, *values))
+            found += (IndexedFile(uri, sha256, path, name, bool(mark)) for uri, sha256, path, name, mark in rows)
         return found
 
     def live_count(self, repo: str | None) -> int:

@@ -60,6 +60,12 @@ class LiveFiles:
         sql = "SELECT path FROM live_files WHERE withdrawn_at IS NOT NULL"
         return frozenset(path for (path,) in self._among(sql, (), "path", frozenset(paths)))
 
+    def differing(self, files: Iterable[LiveFile]) -> list[str]:
+        """Give the paths of those files that were seen in place with other bytes."""
+        intended = {file.path: file.sha256 for file in files}
+        rows = self._among("SELECT path, sha256 FROM live_files WHERE inode > 0", (), "path", intended)
+        return [path for path, sha256 in rows if sha256 != intended[path]]
+
     def known_of(self, paths: Iterable[str]) -> frozenset[str]:
         """Give those of the paths that the agent has put, or was about to put, there."""
         sql = "SELECT path FROM live_files WHERE TRUE"
@@ -353,12 +359,13 @@ class LiveFiles:
                 db.execute("DELETE FROM live_files WHERE path = ?", (path,))
 
     def distrust(self, paths: Iterable[str]) -> None:
-        """Have files that can't be read written again, without taking them for gone; withdrawn files are left alone."""
+        """Have files that may have other bytes written again, not taken for gone; withdrawn ones are left alone."""
         with self._db.transaction() as db:
             for path in paths:
                 where = "FROM live_files WHERE path = ? AND withdrawn_at IS NULL"
                 row = db.execute(f"SELECT repo, publication {where}", (path,)).fetchone()
                 if row:
+                    self._revisions.advance(row[0])
                     db.execute("UPDATE publications SET identity = '' WHERE repo = ? AND name = ?", row)
                     db.execute("UPDATE live_files SET inode = 0 WHERE path = ?", (path,))
 

@@ -17,6 +17,13 @@ CREATE TABLE repos (
     tag TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 
+-- The tag by which the key of each repository is chosen, also of repositories that left the mirror.
+CREATE TABLE known_tags (
+    repo TEXT PRIMARY KEY,
+    directory TEXT NOT NULL,
+    tag TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- A row for each package file that a repository wants.
 --   wanted   the server names it; not in the index yet (to be downloaded, or failed and tried again)
 --   live     its bytes are verified, in place, and named by the index

@@ -9,6 +9,7 @@ from packrat_agent.state.facts import Facts
 from packrat_agent.state.fragments import Fragments
 from packrat_agent.state.generations import Generations
 from packrat_agent.state.intents import Intents
+from packrat_agent.state.known_tags import KnownTags
 from packrat_agent.state.listing import Listing
 from packrat_agent.state.packages import WantedFiles
 from packrat_agent.state.published import LiveFiles
@@ -27,6 +28,7 @@ class Store:
         self._directory = path.parent
         self.revisions = Revisions()
         self.wanted = WantedFiles(self._db, self.revisions)
+        self.known_tags = KnownTags(self._db)
         self.fragments = Fragments(self._db)
         self.generations = Generations(self._db)
         self.live = LiveFiles(self._db, self.revisions, self.generations)

@@ -1,12 +1,14 @@
 """Finds out which of the files that a listing lacks the server accounts for: an urgent withdrawal is never held.
 
 A server that offers `changes` names the packages that changed. What any server says of a file that failed or is
-deprecated stands in its record, which is read where more files are missing than may go without a word.
+deprecated stands in its record, which is read where more files are missing than may go without a word. Where the server
+also lists the deprecated files, for clients that know yanked ones, that a file is deprecated is no reason to lack it.
 """
 
 from collections.abc import Collection
 from itertools import islice
 
+from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.records import Repo, Wanted
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.removals import Missing, is_suspicious
@@ -45,18 +47,19 @@ async def account_for(repo: Repo, order: Order, wanted: Wanted, server: Packrat,
         return known
     # What went earlier counts, too, unless it went on purpose.
     earlier = await in_thread(lambda: store.removals.gone_uris(repo.name, store.removals.clock.now()))
-    marked = await _read_marked([*rest, *earlier], server)
+    lists_deprecated = server.has_kept and FORMATS[repo.kind].has_yanked
+    marked = await _read_marked([*rest, *earlier], server, deprecated_too=not lists_deprecated)
     await in_thread(store.removals.forget, repo.name, marked.intersection(earlier))
     return Missing(missing, named | marked)
 
 
-async def _read_marked(uris: Collection[str], server: Packrat) -> frozenset[str]:
+async def _read_marked(uris: Collection[str], server: Packrat, *, deprecated_too: bool) -> frozenset[str]:
     newest_first = sorted(uris, key=lambda uri: (len(uri), uri), reverse=True)
     waiting = iter(newest_first[:_READ_LIMIT])
     marked: set[str] = set()
     while portion := list(islice(waiting, _AT_ONCE)):
         try:
-            marked |= await server.read_marked(portion)
+            marked |= await server.read_marked(portion, deprecated_too=deprecated_too)
         except ServerRefused:
             # It shows some of them no longer, and accounts for none.
             continue

@@ -53,7 +53,7 @@ class Made:
     """What was made.
 
     packages: what is to stand in the live tree, from staging. fresh: what was read now. unneeded: staged package files
-    that are no longer needed.
+    that are no longer needed. changed: those of `failed` that have other bytes on disk than their SHA-256 says.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -63,6 +63,7 @@ class Made:
     unreadable: list[Refusal] = field(default_factory=list)
     disagreeing: list[Refusal] = field(default_factory=list)
     unneeded: list[Path] = field(default_factory=list)
+    changed: list[Placement] = field(default_factory=list)
     claims: ChainMap[str, str] = field(default_factory=ChainMap)
 
 
@@ -191,7 +192,8 @@ def _read_all(
         else:
             fresh[placement.file.sha256] = result
     # The package file is not at fault.
-    made.failed += [Refusal(p.file, changed[p.file.sha256]) for p in placements if p.file.sha256 in changed]
+    made.changed = [placement for placement in placements if placement.file.sha256 in changed]
+    made.failed += [Refusal(p.file, changed[p.file.sha256]) for p in made.changed]
     made.unreadable = [Refusal(p.file, reasons[p.file.sha256]) for p in placements if p.file.sha256 in reasons]
     made.unneeded = [
         staged

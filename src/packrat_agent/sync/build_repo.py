@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import structlog
 
 from packrat_agent.formats.interface import Change, Format, RenderRequest, Treatment, tell_ahead, tell_held
-from packrat_agent.model.entries import Entry, Fragment, Plan
+from packrat_agent.model.entries import Entry, Fragment, Placement, Plan
 from packrat_agent.model.tree import Publication, ReadyTree
 from packrat_agent.publish.gc import collect_garbage
 from packrat_agent.publish.signing import declare_unsigned, sign_tree
@@ -62,12 +62,16 @@ class Build:
         return self.context.store
 
 
-async def build_repo(build: Build, turn: RepoTurn) -> None:
+async def build_repo(build: Build, turn: RepoTurn, *, is_last_try: bool) -> Sequence[Placement]:
     """Take the last steps of a sync.
 
     Args:
         build: What was planned and fetched.
         turn: The turns of the repository, whose lock the caller holds.
+        is_last_try: Go on without the files that others have changed on disk.
+
+    Returns:
+        The files that others have changed; if there are any, nothing was published, and they are to be fetched again.
 
     Raises:
         Held: A published value that clients rely on would change.
@@ -77,11 +81,13 @@ async def build_repo(build: Build, turn: RepoTurn) -> None:
     publishing = build.context.turns.publishing
     # 5. Build: read what was fetched; sign or unpack it if its type asks for that.
     made = await in_thread(_make, build)
+    if made.changed and not is_last_try:
+        return made.changed
     async with publishing:
         await in_thread(_note, build, made)
         if _changes_nothing(build, made):
             await in_thread(_settle_unchanged, build, made)
-            return
+            return ()
     # 6. Render; the date is an input, rendering reads no clock.
     await turn.until_rested()
     rendered, now = await in_thread(_render, build, made)
@@ -89,6 +95,7 @@ async def build_repo(build: Build, turn: RepoTurn) -> None:
         await in_thread(_make_live, build, made, rendered, now)
     if build.result.publications:
         turn.rest()
+    return ()
 
 
 def _make(build: Build) -> Made:
@@ -147,7 +154,12 @@ def _make_live(build: Build, made: Made, rendered: Sequence[Publication], now: d
     build.context.last_renders.drop(repo.name)
     gone = set(store.live.pointers(repo.name)) - {"", *ready.publication_names}
     if ready.publications or made.packages or withdrawn or gone:
-        _publish(build, ready, made, withdrawn)
+        make_live(ready, made.packages, withdrawn, build.context)
+        result.publications = [publication.name for publication in ready.publications]
+        _tell_gains(build, made)
+    elif {file.uri for file in build.before.indexed} != {entry.file.uri for entry in made.entries}:
+        # What a crash cut off was completed before this sync began, and nobody was told what clients gained by it.
+        _tell_gains(build, made)
     facts |= {publication.name: publication.facts for publication in ready.publications}
     result.ahead = tell_ahead((facts[name] for name in ready.publication_names), now)
     _settle(build, made, held)
@@ -230,12 +242,19 @@ def _note(build: Build, made: Made) -> None:
     done("packages-made")
 
 
-def _publish(build: Build, tree: ReadyTree, made: Made, withdrawn: Sequence[str]) -> None:
+def _tell_gains(build: Build, made: Made) -> None:
     result, repo = build.result, build.scope.repo
-    make_live(tree, made.packages, withdrawn, build.context)
     now = of_entries(repo, made.entries)
     gains = find_gains(build.before.indexed, now, standing(now, build.order.untracked), build.form.treatment)
-    result.publications = [publication.name for publication in tree.publications]
     result.added, result.removed = gains.added, gains.removed
+    result.yanked, result.unyanked = gains.yanked, gains.unyanked
     publications = ",".join(result.publications) or None
-    log.info("published", repo=repo.name, publications=publications, added=len(gains.added), removed=len(gains.removed))
+    counts = {"yanked": len(gains.yanked), "unyanked": len(gains.unyanked)}
+    log.info(
+        "published",
+        repo=repo.name,
+        publications=publications,
+        added=len(gains.added),
+        removed=len(gains.removed),
+        **{word: count for word, count in counts.items() if count},
+    )

@@ -113,7 +113,8 @@ class Order:
 class SyncResult:
     """What the sync of one repository did, for the log and the summary; `bytes` counts what was downloaded.
 
-    `added` and `removed` name the package files that clients gained and lost. `newly_refused`: those of `refused` that
+    `added` and `removed` name the package files that clients gained and lost, `yanked` and `unyanked` those whose mark
+    changed. `newly_refused`: those of `refused` that
     the last sync did not refuse for the same reason. `outstanding`: how many files failed for a reason that passes,
     such as a server that is away. Only a dry run knows `planned`, what would stand in the index, and `downloads`, the
     paths of what is not on disk.
@@ -125,6 +126,8 @@ class SyncResult:
     adopted: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    yanked: list[str] = field(default_factory=list)
+    unyanked: list[str] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
     newly_refused: list[Refusal] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)

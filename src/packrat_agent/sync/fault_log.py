@@ -42,6 +42,8 @@ class _Result(Protocol):
     publications: list[str]
     added: list[str]
     removed: list[str]
+    yanked: list[str]
+    unyanked: list[str]
 
 
 class FaultLog:
@@ -64,9 +66,14 @@ class FaultLog:
             faults.append(("clock", "", result.ahead))
         self._tell(result.repo, faults, whole=whole)
         if result.publications or result.added or result.removed:
-            text = (
-                f"{', '.join(result.publications) or 'files'}: {len(result.added)} added, {len(result.removed)} removed"
-            )
+            marks = [(len(result.yanked), "yanked"), (len(result.unyanked), "no longer yanked")]
+            counts = [
+                (len(result.added), "added"),
+                (len(result.removed), "removed"),
+                *(mark for mark in marks if mark[0]),
+            ]
+            told = ", ".join(f"{count} {word}" for count, word in counts)
+            text = f"{', '.join(result.publications) or 'files'}: {told}"
             self._events.add(time.time(), "published", result.repo, text)
 
     def error(self, repo: str, reason: str) -> None:

@@ -27,6 +27,7 @@ from packrat_agent.state.rejections import MIRROR
 from packrat_agent.sync.collect import collect
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
 from packrat_agent.sync.disk_look import Look, find_untracked, look, look_without_a_touch, note_look
+from packrat_agent.sync.held_keys import hold_other_keys
 from packrat_agent.sync.kept_key import note_keys
 from packrat_agent.sync.lost_state import recall_suites
 from packrat_agent.sync.noted_sync import sync_and_note
@@ -273,7 +274,7 @@ async def ask_mirror(context: MirrorContext, server: Packrat) -> MirrorView:
     Raises:
         PackratError: The server doesn't answer, or refuses to.
     """
-    view = await server.view()
+    view = await in_thread(hold_other_keys, await server.view(), context.store.known_tags, context.keys)
     context.fault_log.rejected("", view.rejected)
     context.store.rejections.note(MIRROR, view.rejected)
     return view
@@ -295,6 +296,7 @@ def keep_repos(context: MirrorContext, view: MirrorView, confirmed: Confirmed) -
     leaving = _find_leaving(context, view, confirmed)
     results = _tell_leaving(context, leaving)
     context.store.wanted.save_repos(view.repos, view.unusable.union(left.repo for left in leaving))
+    context.store.known_tags.note(view.repos)
     for left in leaving:
         context.store.facts.update_repo(left.repo, held=left.reason)
     return results

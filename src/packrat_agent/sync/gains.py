@@ -26,10 +26,12 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class Gains:
-    """The names of the package files that clients gain and lose."""
+    """The names of the package files that clients gain and lose, and of those that are yanked now, or no longer."""
 
     added: list[str]
     removed: list[str]
+    yanked: list[str]
+    unyanked: list[str]
 
 
 def find_gains(
@@ -44,8 +46,18 @@ def find_gains(
         treatment: What is published of a package file.
     """
     had, has = set(before), set(now)
-    added, removed = has - had - set(stood), had - has
-    return Gains(sorted(_name(file, treatment) for file in added), sorted(_name(file, treatment) for file in removed))
+    marks = {file: file.yanked for file in before if file in has}
+    changed = [file for file in now if file.yanked is not marks.get(file, file.yanked)]
+
+    def names(files: Iterable[IndexedFile]) -> list[str]:
+        return sorted(_name(file, treatment) for file in files)
+
+    return Gains(
+        names(has - had - set(stood)),
+        names(had - has),
+        names(file for file in changed if file.yanked),
+        names(file for file in changed if not file.yanked),
+    )
 
 
 def of_entries(repo: Repo, entries: Iterable[Entry]) -> dict[IndexedFile, Parts]:
@@ -53,7 +65,7 @@ def of_entries(repo: Repo, entries: Iterable[Entry]) -> dict[IndexedFile, Parts]
     found = {}
     for entry in entries:
         path = path_in_root(repo, entry.path)
-        file = IndexedFile(entry.file.uri, entry.file.sha256, path, entry.file.file_name)
+        file = IndexedFile(entry.file.uri, entry.file.sha256, path, entry.file.file_name, entry.file.yanked)
         found[file] = parts_of(path, entry.file.sha256, entry.fragment)
     return found
 
@@ -61,7 +73,7 @@ def of_entries(repo: Repo, entries: Iterable[Entry]) -> dict[IndexedFile, Parts]
 def of_plan(plan: Plan) -> dict[IndexedFile, Parts]:
     """Map what an index is going to name to what will be published of it; of what is not read yet, the place alone."""
     return {
-        IndexedFile(p.file.uri, p.file.sha256, p.path, p.file.file_name): (
+        IndexedFile(p.file.uri, p.file.sha256, p.path, p.file.file_name, p.file.yanked): (
             plan.parts.get(p.file.uri) or {p.path: p.file.sha256}
         )
         for p in (*plan.keep, *plan.link, *plan.fetch)

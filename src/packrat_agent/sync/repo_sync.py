@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
+import structlog
+
 from packrat_agent.formats.interface import Format
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Fragment, Placement, Plan
@@ -35,6 +37,8 @@ from packrat_agent.upstream.client import Packrat
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import Held
 from packrat_core.failpoints import done
+
+log = structlog.get_logger()
 
 _FEW_DOWNLOADS = 10
 """Up to this number of files are downloaded at once; more are bulk work, which leaves the server time for others."""
@@ -271,8 +275,32 @@ async def _fetch(plan: Plan, share: Share, sync: _Sync) -> Fetched:
 
 
 async def _build(planned: _Planned, fetched: Fetched, share: Share, sync: _Sync) -> None:
+    changed = await build_repo(_to_build(planned, fetched, share, sync), sync.turn, is_last_try=False)
+    if not changed:
+        return
+    # Somebody changed files that the index names or is to name: it must not lack them until the next full sync.
+    fetched = await in_thread(_distrust, changed, fetched, sync)
+    planned = await in_thread(_plan_again, planned, sync)
+    again = await _fetch(_without(planned.plan, fetched), share, sync)
+    fetched = Fetched(fetched.staged | again.staged, fetched.failed | again.failed)
+    await build_repo(_to_build(planned, fetched, share, sync), sync.turn, is_last_try=True)
+
+
+def _distrust(changed: Sequence[Placement], fetched: Fetched, sync: _Sync) -> Fetched:
+    """Have files that others changed fetched again, from staging or their places."""
+    staged = dict(fetched.staged)
+    for placement in changed:
+        path = staged.pop(placement.file.sha256, None)
+        if path is not None:
+            path.unlink(missing_ok=True)
+        log.warning("damaged", repo=sync.repo.name, path=placement.path, text="changed on disk; it is replaced")
+    sync.context.store.live.distrust(placement.path for placement in changed)
+    return replace(fetched, staged=staged)
+
+
+def _to_build(planned: _Planned, fetched: Fetched, share: Share, sync: _Sync) -> Build:
     own = replace(sync.context, staging=share.staging)
-    build = Build(
+    return Build(
         planned.basis,
         planned.scope,
         sync.form,
@@ -285,7 +313,6 @@ async def _build(planned: _Planned, fetched: Fetched, share: Share, sync: _Sync)
         own,
         sync.result,
     )
-    await build_repo(build, sync.turn)
 
 
 def _why_held(repo: Repo, context: MirrorContext) -> str | None:
@@ -315,5 +342,6 @@ async def _tell_plan(sync: _Sync) -> None:
     before, now = context.store.wanted.indexed(repo.name, None), of_plan(plan)
     gains = find_gains(before, now, standing(now, order.untracked), sync.form.treatment)
     result.added, result.removed = gains.added, gains.removed
+    result.yanked, result.unyanked = gains.yanked, gains.unyanked
     result.refused = [*plan.refused, *refused_for_good(wanted_files)]
     result.newly_refused = new_refusals(result.refused, wanted_files)

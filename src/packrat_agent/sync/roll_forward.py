@@ -78,7 +78,7 @@ def _roll_forward(intent: Intent, store: Store, root: Path, kept: Collection[str
             log.info("completed", repo=repo.name or None, publications=publications)
             return
         log.warning("interrupted", repo=repo.name or None, path=lacking, text=f"can't be completed: {_MENDED}")
-    store.intents.drop(repo.name)
+    store.intents.give_up(intent)
     discard_pointers(root, repo)
 
 

@@ -294,14 +294,20 @@ class Packrat:
         """
         return await read_records(self._get_records, uris, bulk=True)
 
-    async def read_marked(self, uris: Sequence[str]) -> frozenset[str]:
+    async def read_marked(self, uris: Sequence[str], *, deprecated_too: bool) -> frozenset[str]:
         """Say which of some package files failed or are deprecated, by their records.
+
+        Args:
+            uris: The package files.
+            deprecated_too: Count the deprecated ones as well as those that failed.
 
         Raises:
             PackratError: The server does not answer, or refuses the request.
         """
         records = await self._get_records([read_id(uri, PACKAGE_FILE) for uri in uris], bulk=True)
-        return frozenset(uri for uri in uris if uri in records and is_marked(records[uri]))
+        return frozenset(
+            uri for uri in uris if uri in records and is_marked(records[uri], deprecated_too=deprecated_too)
+        )
 
     async def _get_records(self, ids: Sequence[str], *, bulk: bool) -> Mapping[str, Mapping[str, Any]]:
         return await self._asking(lambda: self._client.get_many(PACKAGE_FILE, ids, bulk=bulk))

@@ -152,9 +152,10 @@ def read_file(uri: str, record: Mapping[str, Any]) -> PackageFile:
     )
 
 
-def is_marked(record: Mapping[str, Any]) -> bool:
-    """Say whether the record of a package file says that it failed or is deprecated: it has the moment."""
-    return any(isinstance(record.get(mark), str) and record[mark] for mark in ("failed_at", "deprocated_at"))
+def is_marked(record: Mapping[str, Any], *, deprecated_too: bool) -> bool:
+    """Say whether the record of a package file says that it failed, or is deprecated: it has the moment."""
+    marks = ("failed_at", "deprocated_at") if deprecated_too else ("failed_at",)
+    return any(isinstance(record.get(mark), str) and record[mark] for mark in marks)
 
 
 def read_text(value: object, what: str) -> str:

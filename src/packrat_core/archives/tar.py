@@ -261,12 +261,15 @@ class UnpackedNames:
         # With each path all those above it are in here, and never one that is in _links.
         self._ways: set[str] = set()
         self._names = DirectoryNames()
+        # Of the names of files the hashes alone, since a name may be long.
+        self._files: set[int] = set()
 
     def add(self, member: TarMember) -> None:
         """Check the next member.
 
         Raises:
-            Refused: It is a device, leads out of the archive, or leads through a symbolic link.
+            Refused: It is a device, leads out of the archive or through a symbolic link, or is a hard link to a file
+                that the archive does not have before it.
         """
         refuse_unsafe(member)
         self._pass(member, posixpath.dirname(member.name))
@@ -276,7 +279,12 @@ class UnpackedNames:
             self._pass_back(member, posixpath.dirname(member.name) if is_symbolic else "")
         if member.kind is TarKind.HARD_LINK:
             # Of a symbolic link, it would be the same link in another place.
-            self._pass(member, resolve_link(member.name, member.target, symbolic=False))
+            target = resolve_link(member.name, member.target, symbolic=False)
+            self._pass(member, target)
+            if hash(target) not in self._files:
+                raise Refused(f"its hard link {member.name[:80]!r} is to no file before it in the archive")
+        if member.kind in (TarKind.FILE, TarKind.HARD_LINK):
+            self._files.add(hash(member.name))
         if is_symbolic:
             if member.name in self._ways:
                 raise Refused(f"its link {member.name[:80]!r} stands on the way of other members")

@@ -23,6 +23,7 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
+from packrat_core.cinp.bounded_head import BoundedConnector
 from packrat_core.cinp.failures import explain
 from packrat_core.cinp.route import bypasses
 from packrat_core.errors import ConfigError, ServerBroken, ServerUnavailable
@@ -69,9 +70,9 @@ class Transport:
         encrypted = any(str(url).startswith("https:") for url in (self._origin, self.proxy))
         tls = _ssl_context(self._ca_file) if encrypted else True
         # Callers limit how many requests are open. Idle connections are closed before most servers do it.
-        pooling = aiohttp.TCPConnector(ssl=tls, limit=0, keepalive_timeout=_IDLE_S)
+        pooling = BoundedConnector(ssl=tls, limit=0, keepalive_timeout=_IDLE_S)
         self._pooled = await self._open.enter_async_context(_session(pooling))
-        unpooling = aiohttp.TCPConnector(ssl=tls, limit=0, force_close=True)
+        unpooling = BoundedConnector(ssl=tls, limit=0, force_close=True)
         self._unpooled = await self._open.enter_async_context(_session(unpooling))
         return self
 
@@ -93,7 +94,7 @@ class Transport:
             request = replace(request, headers={**request.headers, "Content-Length": "0"})
         answered = False
         try:
-            # The next byte in time is not enough: answers of 1xx may come for ever.
+            # The next byte in time is not enough: answers of 1xx may come slowly for ever.
             async with asyncio.timeout(request.head_s):
                 opened = await self._send(request)
             async with opened as response:

@@ -39,6 +39,13 @@ def called(*arguments: str, module: str = "packrat_agent.cli", **environment: st
     )
 
 
+@pytest.mark.parametrize("package", ["packrat_agent", "packrat_server"])
+def test_a_program_runs_by_the_name_of_its_package(package: str) -> None:
+    shown = called("--help", module=package).stdout
+    assert shown.replace(f"-m {package} ", f"-m {package}.cli ") == called("--help", module=f"{package}.cli").stdout
+    assert "Usage:" in shown
+
+
 def told(done: subprocess.CompletedProcess[str], exit_code: int) -> str:
     """The one sentence that a program ended with."""
     assert done.returncode == exit_code, done.stderr

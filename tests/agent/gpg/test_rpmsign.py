@@ -144,3 +144,11 @@ def locked(tmp_path: Path) -> Iterator[tuple[SigningKey, Path]]:
     end_gpg_agent(home)
     yield signer, home
     end_gpg_agent(home)
+
+
+def test_a_package_that_somebody_writes_to_is_not_signed(hello: Path, tmp_path: Path, signer: SigningKey) -> None:
+    into = tmp_path / "into"
+    into.mkdir()
+    with hello.open("r+b"), pytest.raises(OtherBytes, match="somebody writes"):
+        sign_package(hello, sha256_of(hello), into, PackageSigner(signer))
+    assert list(into.iterdir()) == []

@@ -115,3 +115,11 @@ def test_what_is_begun_is_on_the_disk_and_not_withdrawn_any_more(store: Store) -
     store._db._connection.set_trace_callback(None)
     assert statements[:2] == ["PRAGMA synchronous = FULL", "BEGIN IMMEDIATE"]
     assert store.live.withdrawn("apt-dev") == frozenset()
+
+
+def test_what_is_distrusted_is_a_new_revision(store: Store) -> None:
+    before = store.revisions.of("apt-dev")
+    store.live.distrust(["apt-dev/pool1"])
+    assert store.revisions.of("apt-dev") == before, "it is withdrawn"
+    store.live.distrust(["apt-dev/pool2"])
+    assert store.revisions.of("apt-dev") != before

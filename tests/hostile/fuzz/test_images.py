@@ -2,8 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from support.fuzz.lane import run_slice
+
+pytestmark = pytest.mark.timeout(900)
+"""A busy machine takes its time."""
 
 
 def test_changed_images_are_read_or_refused(tmp_path: Path) -> None:
-    run_slice("images", tmp_path, cases=300)
+    run_slice("images", tmp_path, cases=850)

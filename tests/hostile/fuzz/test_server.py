@@ -2,8 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from support.fuzz.lane import run_slice
+
+pytestmark = pytest.mark.timeout(900)
+"""A busy machine takes its time."""
 
 
 def test_changed_requests_are_answered(tmp_path: Path) -> None:
-    run_slice("server", tmp_path, cases=40)
+    run_slice("server", tmp_path, cases=110)

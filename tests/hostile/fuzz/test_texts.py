@@ -2,8 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from support.fuzz.lane import run_slice
+
+pytestmark = pytest.mark.timeout(900)
+"""A busy machine takes its time."""
 
 
 def test_a_changed_configuration_is_read_or_refused(tmp_path: Path) -> None:
-    run_slice("texts", tmp_path, cases=800)
+    run_slice("texts", tmp_path, cases=2800)

@@ -14,7 +14,7 @@ from support.fuzz.engine import CURRENT, Case, Failure, keep
 _TESTS = Path(__file__).parents[2]
 KEPT = _TESTS / "hostile/fuzz/corpus"
 """Inputs that failed once, each in a directory with the name of its reader."""
-_SET_UP_S = 300.0
+_SET_UP_S = 800.0
 _SLICE_SEED = 20_261
 
 
