@@ -71,6 +71,6 @@ def _asked(token: str, file_name: str) -> dict[str, bytes | str]:
     return {"token_hash": digest(token), "file_name": file_name if is_storable(file_name) else ""}
 
 
-def _download(name: str, rows: list[tuple[str, str, float, str | None]]) -> Download:
-    caller = caller_of(name, rows[0][:3] if rows else None)
-    return Download(caller, rows[0][3])
+def _download(name: str, rows: list[tuple[str, str, float, str, str | None]]) -> Download:
+    caller = caller_of(name, rows[0][:4] if rows else None)
+    return Download(caller, rows[0][4])

@@ -8,9 +8,11 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from packrat_core.errors import ConfigError
 from packrat_server.accounts.passwords import hash_secret, new_password
+from packrat_server.admin.author import command_author
 from packrat_server.admin.checks import all_names, check_name, need, read_description
 from packrat_server.admin.record_change import Fields, RecordChange, with_secret
 from packrat_server.store.database import writing
+from packrat_server.store.events import Event, add_event
 from packrat_server.store.journal import note_mirror
 from packrat_server.store.membership import mirror_repo_names
 from packrat_server.store.tables import mirror_repos, mirrors, repos, sessions, users
@@ -68,7 +70,10 @@ def set_mirror(
         if after != before:
             connection.execute(update(mirrors).where(mirrors.c.name == name).values(updated=datetime.now(UTC)))
             note_mirror(connection, name)
-    return with_secret(RecordChange(before, after, secret), "psk")
+        change = with_secret(RecordChange(before, after, secret), "psk")
+        if change.before != change.after:
+            add_event(connection, command_author(), Event("set", "Repo/Mirror", name, change.before, change.after))
+    return change
 
 
 def remove_mirror(engine: Engine, name: str) -> None:
@@ -79,6 +84,8 @@ def remove_mirror(engine: Engine, name: str) -> None:
     """
     with writing(engine) as connection:
         need(connection, mirrors, name, "mirror")
+        fields = _read_fields(connection, name)
+        add_event(connection, command_author(), Event("remove", "Repo/Mirror", name, fields, None))
         connection.execute(delete(mirror_repos).where(mirror_repos.c.mirror == name))
         connection.execute(delete(sessions).where(sessions.c.name == name))
         connection.execute(delete(mirrors).where(mirrors.c.name == name))

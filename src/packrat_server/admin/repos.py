@@ -10,9 +10,11 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from packrat_core.errors import ConfigError
 from packrat_core.packages.repository_types import REPOSITORY_TYPES
+from packrat_server.admin.author import command_author
 from packrat_server.admin.checks import all_names, check_name, need, read_description
 from packrat_server.admin.record_change import Fields, RecordChange
 from packrat_server.store.database import writing
+from packrat_server.store.events import Event, add_event
 from packrat_server.store.journal import note_repo
 from packrat_server.store.membership import repo_distro_names
 from packrat_server.store.tables import distro_versions, mirror_repos, repo_distro_versions, repos, tags
@@ -67,6 +69,7 @@ def save_repo(engine: Engine, repo: NewRepo) -> RecordChange:
         if after != before:
             connection.execute(update(repos).where(repos.c.name == repo.name).values(updated=now))
             note_repo(connection, repo.name)
+            add_event(connection, command_author(), Event("set", "Repo/Repo", repo.name, before, after))
     return RecordChange(before, after)
 
 
@@ -80,6 +83,8 @@ def remove_repo(engine: Engine, name: str) -> None:
         need(connection, repos, name, "repository")
         # First, since it goes to the mirrors that have the repository.
         note_repo(connection, name)
+        fields = _read_fields(connection, name)
+        add_event(connection, command_author(), Event("remove", "Repo/Repo", name, fields, None))
         connection.execute(delete(mirror_repos).where(mirror_repos.c.repo == name))
         connection.execute(delete(repo_distro_versions).where(repo_distro_versions.c.repo == name))
         connection.execute(delete(repos).where(repos.c.name == name))

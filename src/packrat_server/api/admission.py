@@ -16,7 +16,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from weakref import WeakValueDictionary
 
-from packrat_server.accounts.sessions import Caller, Role
+from packrat_server.accounts.rights import Role
+from packrat_server.accounts.sessions import Caller
 from packrat_server.api.messages import CinpError
 
 STRANGERS_PER_ADDRESS = 256

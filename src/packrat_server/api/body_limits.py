@@ -15,7 +15,8 @@ import asyncio
 
 from starlette.requests import Request
 
-from packrat_server.accounts.sessions import Caller, Role
+from packrat_server.accounts.rights import Role
+from packrat_server.accounts.sessions import Caller
 from packrat_server.api.description import ROOT
 from packrat_server.api.messages import CinpError
 from packrat_server.api.permissions import may_call

@@ -34,6 +34,8 @@ _NOTHING = {"type": None}
 _TAG = Parameter("tag", "Model", {"uri": ROOT + "Attrib/Tag"})
 _UPLOAD = Parameter("file", "File", {"allowed_schemes": ["djfh"]})
 _TYPE = Parameter("type", "String", optional=True)
+# The original server takes none.
+_REASON = Parameter("reason", "String", optional=True)
 
 
 def _actions(*actions: Action) -> dict[str, Action]:
@@ -120,9 +122,9 @@ _PACKAGE_FILE = Model(
         _model("raw_tag_list", "Attrib/Tag", "RO", array=True, required=False),
     ),
     _actions(
-        Action("tag", _NOTHING, False, (_TAG, Parameter("change_control_id", "String", optional=True))),
-        Action("deprocate", _NOTHING),
-        Action("fail", _NOTHING),
+        Action("tag", _NOTHING, False, (_TAG, Parameter("change_control_id", "String", optional=True), _REASON)),
+        Action("deprocate", _NOTHING, False, (_REASON,)),
+        Action("fail", _NOTHING, False, (_REASON,)),
         Action("distroversionOptions", {"type": "String", "is_array": True}, True, (_UPLOAD, _TYPE)),
         Action(
             "create",
@@ -137,9 +139,21 @@ _PACKAGE_FILE = Model(
             ),
         ),
         Action("filenameInUse", {"type": "Boolean"}, True, (Parameter("file_name", "String"),)),
-        Action("untag", _NOTHING, False, (_TAG,)),
-        Action("unfail", _NOTHING),
-        Action("undeprocate", _NOTHING),
+        Action("untag", _NOTHING, False, (_TAG, _REASON)),
+        Action("unfail", _NOTHING, False, (_REASON,)),
+        Action("undeprocate", _NOTHING, False, (_REASON,)),
+        Action(
+            "history",
+            {"type": "Map", "is_array": True},
+            True,
+            (
+                Parameter("package", "String", optional=True),
+                Parameter("file_name", "String", optional=True),
+                Parameter("file", "Model", {"uri": ROOT + "Package/PackageFile"}, optional=True),
+                Parameter("after", "Integer", default=0, optional=True),
+                Parameter("count", "Integer", default=100, optional=True),
+            ),
+        ),
     ),
     not_allowed=("CREATE", "UPDATE"),
     filters={

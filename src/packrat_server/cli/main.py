@@ -26,6 +26,7 @@ for _command, _place, _summary in (
     ("repo", "repo:repo_group", "Repositories: which tag and distribution versions they take."),
     ("mirror", "mirror:mirror_group", "Mirrors: which repositories they build."),
     ("user", "user:user_group", "Users."),
+    ("export-events", "export_events:export_events_command", "Write what happened as JSON lines."),
     ("upload", "files:upload_command", "Upload package files and print the URI of each."),
     ("tag", "files:tag_command", "Promote package files, named by URI or file name, to a tag."),
     ("fail", "files:fail_command", "Withdraw as failed package files."),

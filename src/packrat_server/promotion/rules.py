@@ -12,7 +12,7 @@ Usage:
     check_tag(FileState(marks=(), tags=frozenset({"dev", "stage"})), rule, "CHG-1")
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +20,8 @@ CHANGE_CONTROL_LIMIT = 50
 
 Mark = Literal["failed", "deprocated"]
 MARKS: tuple[Mark, ...] = ("failed", "deprocated")
+MARKING: Mapping[Mark, str] = {"failed": "fail", "deprocated": "deprocate"}
+"""Mark → the action that puts it on; the one that takes it off has `un` before it."""
 
 
 class Rejected(Exception):
