@@ -69,6 +69,7 @@ def test_every_call_that_the_api_describes_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("call", [call for call in PERMISSIONS if "login" not in call and "logout" not in call])
 def test_the_server_keeps_to_the_table(server: World, call: str) -> None:
+    # Where the server is public, test_public.py has the same.
     for role, who in WHO.items():
         status = attempt(server, call, who)
         allowed = has_right(ROLES[role], PERMISSIONS[call]) or (role, PERMISSIONS[call]) == (Role.PROMOTER, Right.TAG)

@@ -14,6 +14,7 @@ from sqlalchemy import insert
 from packrat_server import admin
 from packrat_server.accounts.rights import Role
 from packrat_server.admin.new_server import init
+from packrat_server.api.serve_options import ServeOptions
 from packrat_server.serving.running import running
 from packrat_server.store.blobs import blob_path
 from packrat_server.store.database import open_database, writing
@@ -100,7 +101,7 @@ class Answer:
 
 
 @contextmanager
-def world(directory: Path, database: str | None = None) -> Iterator[World]:
+def world(directory: Path, database: str | None = None, options: ServeOptions | None = None) -> Iterator[World]:
     """Run such a server; database: the URL of an empty PostgreSQL database, or none for an SQLite file."""
     data = directory / "server"
     init(data, database)
@@ -120,7 +121,7 @@ def world(directory: Path, database: str | None = None) -> Iterator[World]:
     with writing(engine) as connection:
         _fill(connection, data)
     engine.dispose()
-    with running(data) as url:
+    with running(data, options=options) as url:
         yield World(data, url)
 
 

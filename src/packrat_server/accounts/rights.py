@@ -16,9 +16,13 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What a caller is: NOBODY has no session, MIRROR is a mirror, the others are users."""
+    """What a caller is: NOBODY has no session, MIRROR is a mirror, the others are users.
+
+    Where the server is public, PUBLIC takes the place of NOBODY.
+    """
 
     NOBODY = "nobody"
+    PUBLIC = "public"
     MIRROR = "mirror"
     READER = "reader"
     UPLOADER = "uploader"
@@ -62,6 +66,7 @@ _MANAGER = _UPLOADER | _PROMOTER | {Right.UPDATE_PACKAGE, Right.HEARTBEAT, TAG_A
 
 ROLES: Mapping[Role, frozenset[str]] = {
     Role.NOBODY: _EVERYBODY,
+    Role.PUBLIC: _EVERYBODY | {Right.READ, Right.HEARTBEAT},
     Role.MIRROR: _EVERYBODY | {Right.SESSION, Right.READ, Right.HEARTBEAT},
     Role.READER: _READER,
     Role.UPLOADER: _UPLOADER,

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 
 from packrat_server.accounts.passwords import UNMATCHED, hash_secret, matches
-from packrat_server.accounts.rights import ROLES, USER_ROLES, Role
+from packrat_server.accounts.rights import ROLES, Role
 from packrat_server.store.database import reading, writing
 from packrat_server.store.events import Author, Event, add_event
 from packrat_server.store.tables import mirrors, sessions, user_rights, users
@@ -44,12 +44,13 @@ class Caller:
         return ROLES[self.role] | self.further if self.further else ROLES[self.role]
 
     @property
-    def is_user(self) -> bool:
-        """Whether the caller is a user; users see all packages, repositories and mirrors."""
-        return self.role in USER_ROLES
+    def is_stranger(self) -> bool:
+        """Whether the caller has no session."""
+        return self.role in (Role.NOBODY, Role.PUBLIC)
 
 
 ANONYMOUS = Caller("AnonymousUser", Role.NOBODY)
+PUBLIC = Caller("AnonymousUser", Role.PUBLIC)
 
 
 class InvalidSession(Exception):

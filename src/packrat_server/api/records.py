@@ -149,7 +149,7 @@ def _read_repos(connection: Connection, caller: Caller, ids: Sequence[str]) -> d
 
 
 def _read_mirrors(connection: Connection, caller: Caller, ids: Sequence[str]) -> dict[str, Record]:
-    names = [name for name in ids if caller.is_user or name == caller.name]
+    names = [name for name in ids if caller.role != Role.MIRROR or name == caller.name]
     return {
         row.name: {
             "name": row.name,

@@ -14,6 +14,7 @@ from packrat_server.accounts.visibility import visible_packages, visible_repos
 from packrat_server.api.actions import ACTIONS
 from packrat_server.api.call import Call
 from packrat_server.api.context import ServerContext
+from packrat_server.api.cors import ALLOWED_HEADERS
 from packrat_server.api.description import MULTI_URI_MAX, ROOT, Model, uri
 from packrat_server.api.dialect import describe_in
 from packrat_server.api.in_thread import run_to_end
@@ -85,9 +86,7 @@ def _options(request: CinpRequest) -> CinpResponse:
     else:
         verbs = request.model.verbs() if request.model is not None else ["OPTIONS", "DESCRIBE"]
     headers = {"Allow": ", ".join(verbs), "Access-Control-Allow-Methods": ", ".join(verbs)}
-    headers["Access-Control-Allow-Headers"] = (
-        "Accept, Cinp-Version, Auth-Id, Auth-Token, Filter, Content-Type, Count, Position, Multi-Object, Id-Only"
-    )
+    headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
     return CinpResponse(None, 200, headers)
 
 
