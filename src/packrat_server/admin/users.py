@@ -9,11 +9,10 @@ from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 from packrat_core.errors import ConfigError
 from packrat_server.accounts.passwords import hash_secret, new_password
 from packrat_server.accounts.rights import GRANTABLE, USER_ROLES, Role, tag_right
-from packrat_server.admin.author import command_author
 from packrat_server.admin.checks import check_name, need
-from packrat_server.admin.record_change import Fields, RecordChange, with_secret
+from packrat_server.admin.note_change import note_change
+from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree, with_secret
 from packrat_server.store.database import writing
-from packrat_server.store.events import Event, add_event
 from packrat_server.store.tables import mirrors, sessions, tags, user_rights, users
 
 
@@ -30,6 +29,7 @@ def set_user(
     role: Role | None = None,
     password: str | None = None,
     rights: Sequence[str] | None = None,
+    decide: Decide = agree,
 ) -> RecordChange:
     """Make a user, or change what is given of the one of that name.
 
@@ -41,6 +41,7 @@ def set_user(
         role: None keeps the one that the user has; a new user becomes a manager.
         password: None keeps the one that the user has; a new user gets a generated one.
         rights: All rights beyond those of the role, such as `tag_dev`; None keeps those that the user has.
+        decide: Lets the change be committed, or raises.
 
     Returns:
         What changed, with the password where that is new.
@@ -48,9 +49,9 @@ def set_user(
     Raises:
         ConfigError: A value is wrong, or the last administrator would lose the role.
     """
-    check_name(name)
+    check_name(name, "user")
     if role is not None and role not in USER_ROLES:
-        raise ConfigError(f"{role!r} is not a role of a user", hint=f"give one of {', '.join(USER_ROLES)}")
+        raise ConfigError(f"--role: {role!r} is not a role of a user", hint=f"give one of {', '.join(USER_ROLES)}")
     with writing(engine) as connection:
         # A login names either a user or a mirror.
         if connection.execute(select(mirrors.c.name).where(mirrors.c.name == name)).first() is not None:
@@ -68,25 +69,36 @@ def set_user(
             connection.execute(update(users).where(users.c.name == name).values(updated=datetime.now(UTC)))
             connection.execute(delete(sessions).where(sessions.c.name == name))
         change = with_secret(RecordChange(before, after, secret), "password")
-        if change.before != change.after:
-            add_event(connection, command_author(), Event("set", "Auth/User", name, change.before, change.after))
+        note_change(connection, "Auth/User", name, change)
+        decide(change)
     return change
 
 
-def remove_user(engine: Engine, name: str) -> None:
+def remove_user(engine: Engine, name: str, decide: Decide = agree) -> RecordChange:
     """Lock a user out: no login, no session; the records of what the user did keep the name.
+
+    Args:
+        engine: The database.
+        name: The name of the user.
+        decide: Lets the change be committed, or raises.
+
+    Returns:
+        What changed.
 
     Raises:
         ConfigError: There is no such user, or it is the last administrator.
     """
     with writing(engine) as connection:
         need(connection, users, name, "user")
+        before = _fields(connection, connection.execute(select(users).where(users.c.name == name)).one())
         _check_not_last_admin(connection, name)
-        fields = _fields(connection, connection.execute(select(users).where(users.c.name == name)).one())
-        add_event(connection, command_author(), Event("remove", "Auth/User", name, fields, None))
         connection.execute(delete(user_rights).where(user_rights.c.user == name))
         connection.execute(update(users).where(users.c.name == name).values(active=False))
         connection.execute(delete(sessions).where(sessions.c.name == name))
+        change = RecordChange(before, _fields(connection, connection.execute(select(users).where(users.c.name == name)).one()))
+        note_change(connection, "Auth/User", name, change, "remove")
+        decide(change)
+    return change
 
 
 def _write(

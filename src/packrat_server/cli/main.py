@@ -23,6 +23,16 @@ def main() -> None:
 for _command, _place, _summary in (
     ("init", "init:init_command", "Make a new server."),
     ("serve", "serve:serve_command", "Serve the API until SIGTERM."),
+    (
+        "tag-type",
+        "tag_type:tag_type_group",
+        "Tags: which tags each requires, and whether it needs a change control id.",
+    ),
+    (
+        "distro",
+        "distro:distro_group",
+        "Distribution versions: what packages are built for, and the type of their files.",
+    ),
     ("repo", "repo:repo_group", "Repositories: which tag and distribution versions they take."),
     ("mirror", "mirror:mirror_group", "Mirrors: which repositories they build."),
     ("user", "user:user_group", "Users."),

@@ -283,6 +283,12 @@ def _id_of(uri: str) -> str:
 def _choose(wanted: Sequence[str], options: Any) -> list[str]:
     if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
         raise ServerBroken("the answer to distroversionOptions is not a list of names")
+    if not options:
+        raise ServerRefused(
+            "the server has no distribution version that it can go to",
+            hint="an administrator makes one, `packrat-server distro set NAME --type TYPE`; an rpm that names its "
+            "release, such as fc41, needs one that has it among its --release-names",
+        )
     if not wanted and len(options) != 1:
         raise ServerRefused(f"it can go to {', '.join(options)}: say which, with --distro")
     for name in wanted:

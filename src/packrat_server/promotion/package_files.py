@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from packrat_server.inspect_file import Inspected
 from packrat_server.promotion.rules import Rejected
-from packrat_server.promotion.uploads import distro_version_options
+from packrat_server.promotion.uploads import distro_version_options, explain_no_option
 from packrat_server.store.events import Author, Event, State, add_event, file_event
 from packrat_server.store.journal import note_file
 from packrat_server.store.tables import package_file_tags, package_files, packages
@@ -46,7 +46,7 @@ def create_file(connection: Connection, upload: Row[Any], inspected: Inspected, 
         Rejected: It can't go to that distribution version, has no package, or collides with another file.
     """
     if new.distro_version not in distro_version_options(connection, inspected):
-        raise Rejected("INVALID_DISTROVERSION", f'DistroVersion "{new.distro_version}" is not an option for this file')
+        raise Rejected("INVALID_DISTROVERSION", explain_no_option(connection, inspected, new.distro_version))
     package = _find_package(connection, inspected)
     if package is None:
         raise Rejected("NO_PACKAGE", f'Unable to find package "{inspected.package}"')

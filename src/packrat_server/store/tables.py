@@ -60,7 +60,7 @@ distro_versions = Table(
     metadata,
     Column("name", _text(20), primary_key=True),
     Column("ordinal", Integer, nullable=False),
-    Column("distro", _text(6), nullable=False),
+    Column("distro", _text(20), nullable=False),
     Column("version", _text(10)),
     Column("file_type", _text(20), nullable=False),
     Column("release_names", _text(100), nullable=False),

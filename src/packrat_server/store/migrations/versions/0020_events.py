@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: str = "0020"
-down_revision: str | None = "0003"
+down_revision: str | None = "0010"
 branch_labels = None
 depends_on = None
 
