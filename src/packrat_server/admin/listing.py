@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, select
 
 from packrat_server.admin.tag_types import read_requirements
+from packrat_server.promotion.find_files import moment
 from packrat_server.promotion.wanted_files import wanted_files
 from packrat_server.store.tables import (
     distro_versions,
@@ -137,12 +138,6 @@ def list_users(connection: Connection) -> list[Record]:
         }
         for row in connection.execute(select(*columns).order_by(users.c.name)).all()
     ]
-
-
-def moment(value: datetime | None) -> str | None:
-    """Write a moment for JSON."""
-    # SQLite keeps no time zone; all that is written is UTC.
-    return None if value is None else value.replace(tzinfo=UTC).isoformat(timespec="seconds")
 
 
 def _stamps(row: Any) -> Record:

@@ -42,6 +42,10 @@ def _actions(*actions: Action) -> dict[str, Action]:
     return {action.name: action for action in actions}
 
 
+def _optional(*names: str) -> tuple[Parameter, ...]:
+    return tuple(Parameter(name, "String", optional=True) for name in names)
+
+
 _USER = Model(
     ROOT + "Auth/User",
     actions=_actions(
@@ -79,7 +83,7 @@ _DISTRO_VERSION = Model(
     ROOT + "Attrib/DistroVersion",
     (
         _text("name", 20, "RC"),
-        _text("distro", 6, choices=list(_DISTROS)),
+        _text("distro", 20),
         _text("version", 10, required=False),
         _text("file_type", 20),
         _text("release_names", 100, required=False),
@@ -98,6 +102,31 @@ _PACKAGE = Model(
     ),
     not_allowed=("DELETE", "CALL"),
 )
+
+_FOUND = {"type": "Map"}
+_LIMIT = Parameter("limit", "Integer", default=1000, optional=True)
+_LOOKING = (
+    Action("find", _FOUND, True, (*_optional("name", "package", "tag", "distroversion", "state"), _LIMIT)),
+    Action("show", _FOUND, True, (Parameter("name", "String"),)),
+    Action(
+        "findPackages",
+        _FOUND,
+        True,
+        (*_optional("name"), Parameter("exact", "Boolean", default=False, optional=True), _LIMIT),
+    ),
+    Action(
+        "compare",
+        _FOUND,
+        True,
+        (
+            Parameter("first", "String"),
+            Parameter("second", "String"),
+            *_optional("package", "distroversion"),
+            _LIMIT,
+        ),
+    ),
+)
+"""Additions to the original API (look_actions.py)."""
 
 _PACKAGE_FILE = Model(
     ROOT + "Package/PackageFile",
@@ -154,6 +183,7 @@ _PACKAGE_FILE = Model(
                 Parameter("count", "Integer", default=100, optional=True),
             ),
         ),
+        *_LOOKING,
     ),
     not_allowed=("CREATE", "UPDATE"),
     filters={

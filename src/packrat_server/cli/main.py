@@ -37,11 +37,24 @@ for _command, _place, _summary in (
     ("mirror", "mirror:mirror_group", "Mirrors: which repositories they build."),
     ("user", "user:user_group", "Users."),
     ("export-events", "export_events:export_events_command", "Write what happened as JSON lines."),
-    ("upload", "files:upload_command", "Upload package files and print the URI of each."),
+    ("package", "package:package_group", "Packages: how many files they have, and how many of them are kept."),
+    ("file", "file:file_group", "Package files: what they are, and which repositories offer them."),
+    ("find", "look:find_command", "Find package files by their name, or that of their package."),
+    ("diff", "look:diff_command", "Show what only one of two tags or repositories has."),
+    ("upload", "upload:upload_command", "Upload package files and print the URI of each."),
     ("tag", "files:tag_command", "Promote package files, named by URI or file name, to a tag."),
-    ("fail", "files:fail_command", "Withdraw as failed package files."),
+    (
+        "promote",
+        "promote:promote_command",
+        "Promote package files, named by URI or file name, through the tags that a tag requires.",
+    ),
+    ("fail", "files:fail_command", "Mark package files as failed: they leave all repositories."),
     ("unfail", "files:unfail_command", "Undo the failure of package files."),
-    ("deprocate", "files:deprocate_command", "Withdraw as outdated package files."),
-    ("undeprocate", "files:undeprocate_command", "Undo the withdrawal of package files."),
+    (
+        "deprocate",
+        "files:deprocate_command",
+        "Mark package files as deprocated: they leave the repositories, or are yanked if they are Python files.",
+    ),
+    ("undeprocate", "files:undeprocate_command", "Undo the deprocation of package files."),
 ):
     main.add_command(CommandInModule(_command, f"packrat_server.cli.{_place}", _summary))

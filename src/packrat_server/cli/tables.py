@@ -21,7 +21,7 @@ _GAP = "  "
 
 
 def show_list(records: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
-    """Print records, one a line, under the names of the columns; nothing but an empty list in JSON if there are none.
+    """Print records, one a line, under the names of the columns.
 
     Args:
         records: The records; JSON has all of their fields.
@@ -37,6 +37,17 @@ def show_list(records: Sequence[Mapping[str, Any]], columns: Sequence[str], *, a
     click.echo(click.style(_aligned(heads, widths), bold=True))
     for row in rows:
         click.echo(_aligned(row, widths))
+
+
+def show_each(records: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Print records one after the other, a field a line, with an empty line between two; JSON is a list."""
+    if as_json:
+        click.echo(json.dumps(records, indent=2, ensure_ascii=False))
+        return
+    for number, record in enumerate(records):
+        if number:
+            click.echo()
+        show_one(record, as_json=False)
 
 
 def show_one(record: Mapping[str, Any], *, as_json: bool) -> None:

@@ -12,15 +12,14 @@ from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.responses import NotFound, SessionEnded
 from packrat_core.cinp.transport import NoAnswer
 from packrat_core.errors import ServerBroken, ServerRefused
-from packrat_server.client.find_file import FileFinder
+from packrat_server.client.catalog import Catalog
+from packrat_server.client.find_file import without_epoch
 from packrat_server.client.refusals import explain
 
 T = TypeVar("T")
 
 _ROOT = "/api/v2/"
 _PACKAGE_FILE = f"{_ROOT}Package/PackageFile"
-_EPOCH = re.compile(r"_\d+(?:%3[aA]|:)")
-"""An epoch, as apt puts it into the names of files that it downloads."""
 _MARKS = {
     "fail": ("failed_at", True),
     "unfail": ("failed_at", False),
@@ -35,7 +34,7 @@ class Uploader:
 
     def __init__(self, client: CinpClient) -> None:
         self._client = client
-        self._finder = FileFinder(client)
+        self.catalog = Catalog(client)
 
     async def upload(
         self,
@@ -62,7 +61,7 @@ class Uploader:
             ServerRefused: The server refuses it, it can't go to one of distro_versions, or none is given and it may go
                 to several.
         """
-        name = name or _EPOCH.sub("_", path.name)
+        name = name or without_epoch(path.name)
         try:
             there = await self._find_same(path, name)
             if distro_versions and all(name in there for name in distro_versions):
@@ -128,11 +127,11 @@ class Uploader:
 
     async def find(self, file_name: str) -> list[str]:
         """Find the URIs of the package files with that file name, in the order they were made."""
-        return list(await self._finder.find(_EPOCH.sub("_", file_name)))
+        return list(await self.catalog.find(file_name))
 
     async def _find_same(self, path: Path, name: str) -> dict[str, str]:
         """Find what the server has with this name and these bytes: distribution version → URI."""
-        records = await self._finder.find(name)
+        records = await self.catalog.find(name)
         if not records:
             return {}
         sha256 = await asyncio.to_thread(_hash, path)
@@ -192,7 +191,12 @@ class Uploader:
             except NotFound:
                 return None
 
-        await _once(lambda: self._client.create(model, {"name": name}), look)
+        try:
+            await _once(lambda: self._client.create(model, {"name": name}), look)
+        except ServerRefused:
+            # Another uploader may have made it a moment ago.
+            if await look() is None:
+                raise
 
     async def _change(
         self,
@@ -235,19 +239,20 @@ class Uploader:
 
 
 @asynccontextmanager
-async def signed_in(url: str, user: str, password: str) -> AsyncIterator[Uploader]:
+async def signed_in(url: str, user: str, password: str, ca_file: Path | None = None) -> AsyncIterator[Uploader]:
     """Hold a user's session.
 
     Args:
         url: The server.
         user: The user's name.
         password: The user's password.
+        ca_file: The certificates of the authorities to trust; None for those of the system.
 
     Raises:
         ServerUnavailable: The server can't be reached.
         ServerRefused: Name and password do not belong together.
     """
-    async with CinpClient(url) as client:
+    async with CinpClient(url, ca_file=ca_file) as client:
         try:
             await client.login(f"{_ROOT}Auth/User(login)", user, password)
         except ServerRefused as error:
