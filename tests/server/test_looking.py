@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Connection, insert, text
 
 from packrat_server import admin
-from packrat_server.accounts.sessions import Role
+from packrat_server.accounts.rights import Role
 from packrat_server.cli import main as cli
 from packrat_server.promotion.compare import Comparison, compare
 from packrat_server.promotion.find_files import FileQuery, files_query, find_files

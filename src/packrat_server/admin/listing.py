@@ -22,6 +22,7 @@ from packrat_server.store.tables import (
     repos,
     sessions,
     tags,
+    user_rights,
     users,
 )
 
@@ -127,11 +128,13 @@ def list_users(connection: Connection) -> list[Record]:
         select(sessions.c.name, func.count().label("count")).where(sessions.c.expires > now).group_by(sessions.c.name)
     )
     counts = {row[0]: row[1] for row in connection.execute(open_sessions)}
+    rights = _group(connection.execute(select(user_rights.c.user, user_rights.c.right).order_by(user_rights.c.right)))
     columns = (users.c.name, users.c.role, users.c.active, users.c.created, users.c.updated)
     return [
         {
             "name": row.name,
             "role": row.role,
+            "rights": rights.get(row.name, []),
             "state": "active" if row.active else "locked out",
             "sessions": counts.get(row.name, 0),
             **_stamps(row),

@@ -1,6 +1,6 @@
 """Makes, changes and removes mirrors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -70,8 +70,7 @@ def set_mirror(
         if after != before:
             connection.execute(update(mirrors).where(mirrors.c.name == name).values(updated=datetime.now(UTC)))
             note_mirror(connection, name)
-        gone = [] if repo_names is None else [repo for repo in had if repo not in repo_names]
-        losses = _losses_of(connection, name, gone)
+        losses = _losses_of(connection, name, [] if repo_names is None else set(had).difference(repo_names))
         change = with_secret(RecordChange(before, after, secret, losses), "psk")
         note_change(connection, "Repo/Mirror", name, change)
         decide(change)
@@ -105,9 +104,9 @@ def remove_mirror(engine: Engine, name: str, decide: Decide = agree) -> RecordCh
     return change
 
 
-def _losses_of(connection: Connection, mirror: str, repo_names: Sequence[str]) -> tuple[str, ...]:
+def _losses_of(connection: Connection, mirror: str, repo_names: Iterable[str]) -> tuple[str, ...]:
     """Say what clients lose by repositories that a mirror no longer builds; one without files is no loss."""
-    counts = {repo: len(wanted_files(connection, repo, None)) for repo in repo_names}
+    counts = {repo: len(wanted_files(connection, repo, None)) for repo in sorted(repo_names)}
     return tuple(
         f"clients of mirror {mirror} lose repository {repo} with {count_files(count)}"
         for repo, count in counts.items()

@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from packrat_core.errors import ConfigError
+from packrat_server.accounts.rights import tag_right
 from packrat_server.admin.checks import check_name, join_names, need
 from packrat_server.admin.note_change import note_change
 from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree
 from packrat_server.admin.repos import count_files
 from packrat_server.store.database import writing
-from packrat_server.store.tables import package_file_tags, repos, required_tags, tags
+from packrat_server.store.tables import package_file_tags, repos, required_tags, tags, user_rights
 
 NAME_LIMIT = 10
 """Characters of the name of a tag, as the API describes it."""
@@ -93,7 +94,7 @@ def remove_tag_type(engine: Engine, name: str, decide: Decide = agree) -> Record
         if uses := _uses(connection, name):
             raise ConfigError(
                 f"tag {name} is in use: {'; '.join(uses)}",
-                hint="take it off there first (`tag --off`, `repo set --tag`, `tag-type set --requires`)",
+                hint="take it off first: `tag --off`, `repo set --tag`, `tag-type set --requires`, `user set --right`",
             )
         change = RecordChange(_read_fields(connection, name), None)
         connection.execute(delete(required_tags).where(required_tags.c.tag == name))
@@ -118,6 +119,12 @@ def _uses(connection: Connection, name: str) -> list[str]:
         uses.append(f"on {count_files(files)}")
     if repo_names:
         uses.append(f"taken by repository {join_names(repo_names)}")
+    holders = connection.execute(
+        select(user_rights.c.user).where(user_rights.c.right == tag_right(name)).order_by(user_rights.c.user)
+    )
+    if user_names := holders.scalars().all():
+        # Whoever has the right to a removed tag would have it to a later one of that name.
+        uses.append(f"a right of user {join_names(user_names)}")
     if tag_names:
         uses.append(f"required by tag {join_names(tag_names)}")
     return uses

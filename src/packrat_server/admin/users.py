@@ -63,7 +63,7 @@ def set_user(
         secret = _write(connection, row, name, role, password)
         if rights is not None:
             _replace_rights(connection, name, rights)
-        after = _fields(connection, connection.execute(select(users).where(users.c.name == name)).one())
+        after = _read_fields(connection, name)
         _check_promoter(after, name)
         if after != before or secret is not None:
             connection.execute(update(users).where(users.c.name == name).values(updated=datetime.now(UTC)))
@@ -90,12 +90,14 @@ def remove_user(engine: Engine, name: str, decide: Decide = agree) -> RecordChan
     """
     with writing(engine) as connection:
         need(connection, users, name, "user")
-        before = _fields(connection, connection.execute(select(users).where(users.c.name == name)).one())
+        before = _read_fields(connection, name)
         _check_not_last_admin(connection, name)
         connection.execute(delete(user_rights).where(user_rights.c.user == name))
         connection.execute(update(users).where(users.c.name == name).values(active=False))
         connection.execute(delete(sessions).where(sessions.c.name == name))
-        change = RecordChange(before, _fields(connection, connection.execute(select(users).where(users.c.name == name)).one()))
+        change = RecordChange(
+            before, _fields(connection, connection.execute(select(users).where(users.c.name == name)).one())
+        )
         note_change(connection, "Auth/User", name, change, "remove")
         decide(change)
     return change
@@ -125,6 +127,10 @@ def _write(
     elif values:
         connection.execute(update(users).where(users.c.name == name).values(values))
     return secret
+
+
+def _read_fields(connection: Connection, name: str) -> Fields:
+    return _fields(connection, connection.execute(select(users).where(users.c.name == name)).one())
 
 
 def _fields(connection: Connection, row: Row[Any]) -> Fields:

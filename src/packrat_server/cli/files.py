@@ -5,7 +5,8 @@
 3. What takes a file away from clients asks first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -14,7 +15,7 @@ from packrat_core.errors import ServerRefused
 from packrat_server.cli.attempts import report
 from packrat_server.cli.change_files import FileChange, Record, change_files, state_of
 from packrat_server.cli.consent import Consent, with_consent
-from packrat_server.cli.session import of_a_session
+from packrat_server.cli.session import of_a_session, reason_option
 from packrat_server.client.uploader import Uploader
 from packrat_server.promotion.rules import Mark, Rejected, TagRule, check_mark, check_tag, check_untag
 
@@ -24,6 +25,7 @@ from packrat_server.promotion.rules import Mark, Rejected, TagRule, check_mark, 
 @click.argument("files", nargs=-1, required=True)
 @click.option("--change-control", help="The change control id, if the tag needs one.")
 @click.option("--off", is_flag=True, help="Take the tag off.")
+@reason_option
 @of_a_session
 @with_consent
 def tag_command(
@@ -34,12 +36,13 @@ def tag_command(
     Files that have the tag already are listed and left as they are. Files that are refused don't stop the others.
     Taking a tag off asks if a repository loses a file by it.
     """
-    change_files(session, files, _untag(tag) if off else _tag(tag, change_control), consent)
+    reason = session.pop("reason")
+    change_files(session, files, _untag(tag, reason) if off else _tag(tag, change_control, reason), consent)
 
 
-def _tag(tag: str, change_control: str | None) -> FileChange:
+def _tag(tag: str, change_control: str | None, reason: str) -> FileChange:
     async def carry_out(uploader: Uploader, uri: str, name: str) -> None:
-        if not await uploader.tag(uri, tag, change_control):
+        if not await uploader.tag(uri, tag, change_control, reason):
             report(uri, name, [f"already tagged {tag}"])
 
     async def check(uploader: Uploader, record: Record) -> str:
@@ -55,9 +58,9 @@ def _tag(tag: str, change_control: str | None) -> FileChange:
     return FileChange(f"tagged {tag}", carry_out, check)
 
 
-def _untag(tag: str) -> FileChange:
+def _untag(tag: str, reason: str) -> FileChange:
     async def carry_out(uploader: Uploader, uri: str, name: str) -> None:
-        if not await uploader.untag(uri, tag):
+        if not await uploader.untag(uri, tag, reason):
             report(uri, name, [f"already without {tag}"])
 
     async def check(uploader: Uploader, record: Record) -> str:
@@ -84,7 +87,7 @@ async def _rule_of(uploader: Uploader, tag: str) -> TagRule:
     return TagRule(tag, tuple(tags[tag].get("required") or ()), bool(tags[tag].get("change_control")))
 
 
-def _marking(action: str, what: str, change: FileChange) -> click.Command:
+def _marking(action: str, what: str, change: Callable[[str], FileChange]) -> click.Command:
     asks = "" if action.startswith("un") else " Asks if a repository loses a file by it."
 
     @click.command(
@@ -93,17 +96,18 @@ def _marking(action: str, what: str, change: FileChange) -> click.Command:
         f"don't stop the others.{asks}",
     )
     @click.argument("files", nargs=-1, required=True)
+    @reason_option
     @of_a_session
     @with_consent
-    def mark(files: tuple[str, ...], consent: Consent, **session: Any) -> None:
-        change_files(session, files, change, consent)
+    def mark(files: tuple[str, ...], reason: str, consent: Consent, **session: Any) -> None:
+        change_files(session, files, change(reason), consent)
 
     return mark
 
 
-def _mark(action: str, mark: Mark) -> FileChange:
+def _mark(action: str, mark: Mark, reason: str) -> FileChange:
     async def carry_out(uploader: Uploader, uri: str, _name: str) -> None:
-        await uploader.act(uri, action)
+        await uploader.act(uri, action, reason)
 
     async def check(_uploader: Uploader, record: Record) -> str:
         state = state_of(record)
@@ -120,9 +124,9 @@ def _mark(action: str, mark: Mark) -> FileChange:
     return FileChange(mark, carry_out, check, losing)
 
 
-def _unmark(action: str, mark: Mark) -> FileChange:
+def _unmark(action: str, mark: Mark, reason: str) -> FileChange:
     async def carry_out(uploader: Uploader, uri: str, _name: str) -> None:
-        await uploader.act(uri, action)
+        await uploader.act(uri, action, reason)
 
     async def check(_uploader: Uploader, record: Record) -> str:
         return "" if mark in state_of(record).marks else f"not {mark}"
@@ -130,13 +134,15 @@ def _unmark(action: str, mark: Mark) -> FileChange:
     return FileChange(f"no longer {mark}", carry_out, check)
 
 
-fail_command = _marking("fail", "Mark package files as failed: they leave all repositories.", _mark("fail", "failed"))
-unfail_command = _marking("unfail", "Undo the failure of package files.", _unmark("unfail", "failed"))
+fail_command = _marking(
+    "fail", "Mark package files as failed: they leave all repositories.", partial(_mark, "fail", "failed")
+)
+unfail_command = _marking("unfail", "Undo the failure of package files.", partial(_unmark, "unfail", "failed"))
 deprocate_command = _marking(
     "deprocate",
     "Mark package files as deprocated: they leave the repositories, or are yanked if they are Python files.",
-    _mark("deprocate", "deprocated"),
+    partial(_mark, "deprocate", "deprocated"),
 )
 undeprocate_command = _marking(
-    "undeprocate", "Undo the deprocation of package files.", _unmark("undeprocate", "deprocated")
+    "undeprocate", "Undo the deprocation of package files.", partial(_unmark, "undeprocate", "deprocated")
 )

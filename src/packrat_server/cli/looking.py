@@ -6,9 +6,9 @@
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -23,6 +23,8 @@ from packrat_server.store.database import open_database, reading
 
 if TYPE_CHECKING:
     from packrat_server.client.uploader import Uploader
+
+T = TypeVar("T")
 
 _session_options = session_options(None, "Ask this server, as a user, in place of reading the data directory.")
 _data_option = click.option(
@@ -61,14 +63,32 @@ def look(
     Raises:
         ConfigError: Both places are named on the command line, or a name is wrong.
     """
-    if _is_remote():
-        return with_session(dict(where), lambda uploader: _ask(uploader, action, arguments))
-    check_owner(where["data"])
     try:
-        with reading(open_database(where["data"])) as connection:
-            return read(connection)
+        return ask_or_read(where, lambda uploader: _ask(uploader, action, arguments), read)
     except NoSuchSide as error:
         raise ConfigError(str(error)) from None
+
+
+def ask_or_read(
+    where: Mapping[str, Any],
+    ask: "Callable[[Uploader], Awaitable[T]]",
+    read: Callable[[Connection], T],
+) -> T:
+    """Ask the API, or read the database, as the command line says.
+
+    Args:
+        where: The options of `where_options`, by name.
+        ask: Asks in a user's session.
+        read: Reads the same from the database.
+
+    Raises:
+        ConfigError: Both places are named on the command line.
+    """
+    if _is_remote():
+        return with_session(dict(where), ask)
+    check_owner(where["data"])
+    with reading(open_database(where["data"])) as connection:
+        return read(connection)
 
 
 def tell_more(found: Found, limit: int) -> None:

@@ -20,7 +20,7 @@ def user_group() -> None:
     """Users, their roles and rights."""
 
 
-add_looking(user_group, "user", list_users, ("name", "role", "state", "sessions", "updated"))
+add_looking(user_group, "user", list_users, ("name", "role", "rights", "state", "sessions", "updated"))
 
 
 @user_group.command("set")
@@ -43,9 +43,7 @@ add_looking(user_group, "user", list_users, ("name", "role", "state", "sessions"
 @click.option("--new-password", "renew", is_flag=True, help="Generate a new password for a user that exists.")
 @data_option
 @with_consent
-def user_set(
-    name: str, role: str | None, rights: tuple[str, ...], renew: bool, data: Path, consent: Consent
-) -> None:
+def user_set(name: str, role: str | None, rights: tuple[str, ...], renew: bool, data: Path, consent: Consent) -> None:
     """Make or change a user.
 
     What no option names stays as it is. Prints each field that changed, before → after, and the password of a new

@@ -6,6 +6,7 @@ Usage:
         records = await uploader.catalog.files("hello_2.10-3_amd64.deb")
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from packrat_server.client.find_file import FileFinder, Records, without_epoch
 _ROOT = "/api/v2/"
 _PACKAGE_FILE = f"{_ROOT}Package/PackageFile"
 _REPO = f"{_ROOT}Repo/Repo"
+_EVENTS_AT_ONCE = 1000
 
 
 class Catalog:
@@ -85,17 +87,53 @@ class Catalog:
             ServerRefused: The server has no such action, or an argument is wrong.
             ServerBroken: The answer has another shape.
         """
+        answer = await self._call(action, arguments)
+        records = answer.get("records") if isinstance(answer, dict) else None
+        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+            raise ServerBroken(f"the answer to {action} is not a list of records")
+        return dict(answer)
+
+    async def history(self, name: str, limit: int) -> list[dict[str, Any]]:
+        """Read the newest events of a package file or, if there is none of that name, of a package.
+
+        Args:
+            name: The URI or name of a file, or the name of a package.
+            limit: Number of events.
+
+        Raises:
+            ServerRefused: The server has no such action.
+            ServerBroken: The answer has another shape.
+        """
+        if name.startswith("/api/"):
+            return await self._newest_events({"file": name}, limit)
+        return await self._newest_events({"file_name": name}, limit) or await self._newest_events(
+            {"package": name}, limit
+        )
+
+    async def _newest_events(self, wanted: Mapping[str, str], limit: int) -> list[dict[str, Any]]:
+        newest: deque[dict[str, Any]] = deque(maxlen=limit)
+        after = 0
+        while True:
+            asked = {**wanted, "after": after, "count": _EVENTS_AT_ONCE}
+            found = await self._call("history", asked)
+            if not isinstance(found, list) or not all(
+                isinstance(event, dict) and isinstance(event.get("id"), int) for event in found
+            ):
+                raise ServerBroken("the answer to history is not a list of events")
+            newest.extend(found)
+            # A server that gave the same events again would be asked for ever.
+            if len(found) < _EVENTS_AT_ONCE or found[-1]["id"] <= after:
+                return list(newest)
+            after = found[-1]["id"]
+
+    async def _call(self, action: str, arguments: Mapping[str, Any]) -> Any:
         try:
-            answer = await self._client.call(f"{_PACKAGE_FILE}({action})", arguments, repeatable=True)
+            return await self._client.call(f"{_PACKAGE_FILE}({action})", arguments, repeatable=True)
         except NotFound:
             raise ServerRefused(
                 f"the server can't answer this: it has no action {action}",
                 hint="only packrat-server of this version or newer has it; upgrade the server",
             ) from None
-        records = answer.get("records") if isinstance(answer, dict) else None
-        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-            raise ServerBroken(f"the answer to {action} is not a list of records")
-        return dict(answer)
 
     async def _read_repos(self) -> Mapping[str, Mapping[str, Any]]:
         if self._repos is None:

@@ -83,13 +83,14 @@ class Uploader:
             raise ServerRefused(f"{name!r} is not taken: {explain(error)}") from None
         return made
 
-    async def tag(self, uri: str, tag: str, change_control_id: str | None = None) -> bool:
+    async def tag(self, uri: str, tag: str, change_control_id: str | None = None, reason: str = "") -> bool:
         """Promote a package file to a tag.
 
         Args:
             uri: The package file.
             tag: The name of the tag.
             change_control_id: What permits the change, where the tag needs that.
+            reason: Why, for the record; '' for no reason.
 
         Returns:
             False where the file has the tag already.
@@ -99,31 +100,47 @@ class Uploader:
             ServerRefused: A rule forbids it.
         """
         arguments: dict[str, Any] = {"tag": f"{_ROOT}Attrib/Tag:{tag}:", "change_control_id": change_control_id}
+        arguments |= _why(reason)
         return await self._change(
             f"{uri}(tag)", arguments, "ALLREADY_TAGGED", lambda record: tag in record.get("tags", ())
         )
 
-    async def untag(self, uri: str, tag: str) -> bool:
-        """Take a tag off a package file; False where it does not have the tag.
+    async def untag(self, uri: str, tag: str, reason: str = "") -> bool:
+        """Take a tag off a package file.
+
+        Args:
+            uri: The package file.
+            tag: The name of the tag.
+            reason: Why, for the record; '' for no reason.
+
+        Returns:
+            False where it does not have the tag.
 
         Raises:
             SessionEnded: The session is over.
             ServerRefused: A rule forbids it.
         """
-        arguments = {"tag": f"{_ROOT}Attrib/Tag:{tag}:"}
+        arguments = {"tag": f"{_ROOT}Attrib/Tag:{tag}:", **_why(reason)}
         return await self._change(
             f"{uri}(untag)", arguments, "NOT_TAGGED", lambda record: tag not in record.get("tags", (tag,))
         )
 
-    async def act(self, uri: str, action: str) -> None:
-        """Do one of fail, unfail, deprocate, undeprocate; doing it again changes nothing.
+    async def act(self, uri: str, action: str, reason: str = "") -> None:
+        """Mark a package file, or take a mark off; doing it again changes nothing.
+
+        Args:
+            uri: The package file.
+            action: One of fail, unfail, deprocate, undeprocate.
+            reason: Why, for the record; '' for no reason.
 
         Raises:
             SessionEnded: The session is over.
             ServerRefused: A rule forbids it.
         """
         field, marks = _MARKS[action]
-        await self._change(f"{uri}({action})", {}, None, lambda record: (record.get(field) is not None) == marks)
+        await self._change(
+            f"{uri}({action})", _why(reason), None, lambda record: (record.get(field) is not None) == marks
+        )
 
     async def find(self, file_name: str) -> list[str]:
         """Find the URIs of the package files with that file name, in the order they were made."""
@@ -279,6 +296,11 @@ async def _once(ask: Callable[[], Awaitable[T]], look: Callable[[], Awaitable[T 
     except NoAnswer:
         found = await look()
     return await ask() if found is None else found
+
+
+def _why(reason: str) -> dict[str, str]:
+    """The argument that gives a reason, which the original server doesn't know."""
+    return {"reason": reason} if reason else {}
 
 
 def _id_of(uri: str) -> str:
