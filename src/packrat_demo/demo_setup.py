@@ -13,7 +13,7 @@ from packrat_core.errors import ConfigError, SigningError
 from packrat_demo.table import DEMO_TYPES
 from packrat_server import admin
 from packrat_server.accounts.passwords import new_password
-from packrat_server.accounts.sessions import Role
+from packrat_server.accounts.rights import Role
 from packrat_server.admin.new_server import init
 from packrat_server.store.database import open_database
 

@@ -15,6 +15,7 @@ from packrat_demo.build_wheel import Python, write_sdist, write_wheel
 from packrat_server.api.schema import MODELS
 from packrat_server.promotion.package_files import delete_file
 from packrat_server.store.database import open_database, writing
+from packrat_server.store.events import SERVER
 from support.original_server import original_server
 from support.original_store import StoredRepo
 from support.python_clients import installed, pip, plain_server, uv
@@ -129,7 +130,7 @@ def test_a_yanked_file_that_is_failed_untagged_or_deleted_goes(shelf: Shelf) -> 
     def delete() -> None:
         engine = open_database(shelf.lab.server.data)
         with writing(engine) as connection:
-            delete_file(connection, int(shelf.uris[names[2]].rsplit(":", 2)[1]))
+            delete_file(connection, int(shelf.uris[names[2]].rsplit(":", 2)[1]), SERVER)
         engine.dispose()
 
     for number, name in enumerate(names):

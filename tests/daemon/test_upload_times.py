@@ -11,6 +11,7 @@ from packrat_server.admin.new_server import init
 from packrat_server.promotion.package_files import delete_file
 from packrat_server.serving.running import running
 from packrat_server.store.database import open_database, writing
+from packrat_server.store.events import SERVER
 from support.stage import Server, Stage, daemon
 
 TOOL = Python("tool", "1.0", ())
@@ -61,7 +62,7 @@ def test_a_file_that_is_deleted_and_uploaded_again_is_as_new_as_the_second_uploa
         assert upload_time(lab) == first
         engine = open_database(lab.server.data)
         with writing(engine) as connection:
-            delete_file(connection, int(uri.rsplit(":", 2)[1]))
+            delete_file(connection, int(uri.rsplit(":", 2)[1]), SERVER)
         engine.dispose()
         _, before, after = put(lab)
         lab.agent("sync")

@@ -92,7 +92,7 @@ def test_the_filter_is_described_and_its_arguments_are_checked(server: World) ->
     assert [parameter["name"] for parameter in filters["kept"]] == ["repo", "package_list", "deprocated"]
     assert filters["kept"][2] == {"name": "deprocated", "type": "Boolean", "default": False}
     assert listed(server, "kept", "x", deprocated="yes") == {
-        "deprocated": 'Invalid Value "Unable to convert to a bool"'
+        "deprocated": 'Invalid Value "Unable to convert to a bool: "yes", give true or false"'
     }
     assert "NotFound" in listed(server, "kept", "x", "apt-prod")["repo"]
     assert server.call("LIST", PACKAGE_FILE, {}, "lab", Filter="kept").value == {

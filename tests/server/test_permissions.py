@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from packrat_server import admin
-from packrat_server.accounts.sessions import Role
+from packrat_server.accounts.rights import ROLES, Right, Role, has_right
 from packrat_server.api.permissions import PERMISSIONS
 from packrat_server.api.schema import MODELS
 from packrat_server.store.database import open_database, reading, writing
@@ -18,8 +18,10 @@ from packrat_server.store.tables import metadata, sessions
 from support.world import World, world
 
 SECURITY = Path(__file__).parents[2] / "SECURITY.md"
-WHO = {Role.NOBODY: None, Role.MIRROR: "lab", Role.MANAGER: "manager", Role.ADMIN: "root"}
-COLUMNS = (Role.NOBODY, Role.MIRROR, Role.MANAGER, Role.ADMIN)
+WHO = {
+    **{Role.NOBODY: None, Role.MIRROR: "lab", Role.MANAGER: "manager", Role.ADMIN: "root"},
+    **{Role.READER: "reader", Role.UPLOADER: "uploader", Role.PROMOTER: "promoter"},
+}
 PASSWORD = "/api/v2/Auth/User(change_password)"
 FILES = "/api/v2/Package/PackageFile"
 DEV = {"tag": "/api/v2/Attrib/Tag:dev:"}
@@ -32,17 +34,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def _table() -> Iterator[str]:
-    """Write the table as the lines of Markdown that the page has, a line for each set of callers."""
-    yield f"| call | {' | '.join(COLUMNS)} |"
-    yield "|---" * (len(COLUMNS) + 1) + "|"
-    by_target: dict[tuple[str, frozenset[Role]], list[str]] = {}
-    for call, roles in PERMISSIONS.items():
+    """Write the table as the lines of Markdown that the page has, a line for each right of a model."""
+    yield f"| call | right | {' | '.join(Role)} |"
+    yield "|---" * (len(Role) + 2) + "|"
+    by_target: dict[tuple[str, Right], list[str]] = {}
+    for call, right in PERMISSIONS.items():
         verb, _, target = call.partition(" ")
         model, _, action = target.partition("(")
-        by_target.setdefault((model, roles), []).append(f"`{action.removesuffix(')') or verb}`")
-    for (model, roles), words in by_target.items():
+        by_target.setdefault((model, right), []).append(f"`{action.removesuffix(')') or verb}`")
+    for (model, right), words in by_target.items():
         shown = f"`{model}`: " if model else ""
-        yield f"| {shown}{', '.join(words)} | {' | '.join('yes' if role in roles else 'no' for role in COLUMNS)} |"
+        named = "`tag_NAME`" if right is Right.TAG else f"`{right}`"
+        cells = ("yes" if has_right(ROLES[role], right) else _further(role, right) for role in Role)
+        yield f"| {shown}{', '.join(words)} | {named} | {' | '.join(cells)} |"
+
+
+def _further(role: Role, right: Right) -> str:
+    return "its tags" if (role, right) == (Role.PROMOTER, Right.TAG) else "no"
 
 
 def test_security_md_has_the_table_of_the_code() -> None:
@@ -61,9 +69,10 @@ def test_every_call_that_the_api_describes_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("call", [call for call in PERMISSIONS if "login" not in call and "logout" not in call])
 def test_the_server_keeps_to_the_table(server: World, call: str) -> None:
+    # Where the server is public, test_public.py has the same.
     for role, who in WHO.items():
         status = attempt(server, call, who)
-        allowed = role in PERMISSIONS[call]
+        allowed = has_right(ROLES[role], PERMISSIONS[call]) or (role, PERMISSIONS[call]) == (Role.PROMOTER, Right.TAG)
         assert (status not in (401, 403)) is allowed, f"{role}: {status}"
 
 

@@ -18,9 +18,11 @@ from packrat_server.promotion.package_files import NewFile, create_file, create_
 from packrat_server.promotion.promote import mark_file, tag_file, untag_file
 from packrat_server.promotion.rules import Rejected
 from packrat_server.store.database import open_database, reading, writing
+from packrat_server.store.events import Author
 from packrat_server.store.tables import package_files, packages
 
 NOW = datetime.now(UTC)
+ADMIN = Author("admin")
 
 
 def add_file(connection: Connection, distro: str, **values: object) -> int:
@@ -35,14 +37,14 @@ def add_file(connection: Connection, distro: str, **values: object) -> int:
 def create_other_bytes(connection: Connection, _file_id: int) -> None:
     upload: Any = SimpleNamespace(file_name="hello_1.0_all.deb", sha256="1" * 64, size=1)
     inspected = Inspected("hello", "1.0", "deb", "all")
-    create_file(connection, upload, inspected, NewFile("", "", "bookworm"), "admin")
+    create_file(connection, upload, inspected, NewFile("", "", "bookworm"), ADMIN)
 
 
 REFUSED: dict[str, Callable[[Connection, int], None]] = {
-    "NOT_TAGGED": lambda connection, file_id: untag_file(connection, file_id, "dev"),
-    "TAG_REQUIRED": lambda connection, file_id: tag_file(connection, file_id, "prod", "CHG-1", "admin"),
-    "FAILED": lambda connection, file_id: mark_file(connection, file_id, "deprocated", "admin"),
-    "EXISTS": lambda connection, _file_id: create_package(connection, "hello"),
+    "NOT_TAGGED": lambda connection, file_id: untag_file(connection, file_id, "dev", ADMIN),
+    "TAG_REQUIRED": lambda connection, file_id: tag_file(connection, file_id, "prod", "CHG-1", ADMIN),
+    "FAILED": lambda connection, file_id: mark_file(connection, file_id, "deprocated", ADMIN),
+    "EXISTS": lambda connection, _file_id: create_package(connection, "hello", ADMIN),
     "FILENAME_USED": create_other_bytes,
 }
 
@@ -54,20 +56,20 @@ def test_what_others_write_is_seen_after_a_refusal(
     init(tmp_path / "server", new_database())
     engine, other = open_database(tmp_path / "server"), open_database(tmp_path / "server")
     with writing(engine) as connection:
-        create_package(connection, "hello")
+        create_package(connection, "hello", ADMIN)
         file_id = add_file(connection, "trixie")
         add_file(connection, "noble")
         if code == "FAILED":
-            mark_file(connection, file_id, "failed", "admin")
+            mark_file(connection, file_id, "failed", ADMIN)
     # `refusal` holds the frames of the refused change, as a garbage collection that has not come yet does.
     with pytest.raises(Rejected) as refusal, writing(engine) as connection:
         REFUSED[code](connection, file_id)
     assert refusal.value.code == code
     with writing(other) as connection:
-        create_package(connection, "later")
+        create_package(connection, "later", ADMIN)
     with reading(engine) as connection:
         assert "later" in connection.execute(select(packages.c.name)).scalars().all()
     with writing(engine) as connection:
-        create_package(connection, "last")
+        create_package(connection, "last", ADMIN)
     engine.dispose()
     other.dispose()

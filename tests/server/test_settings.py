@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
 from packrat_server import admin
-from packrat_server.accounts.sessions import InvalidLogin, Role, check_secret, find_caller, open_session
+from packrat_server.accounts.rights import Role
+from packrat_server.accounts.sessions import InvalidLogin, check_secret, find_caller, open_session
 from packrat_server.admin.new_server import init
 from packrat_server.cli import main as cli
 from packrat_server.store.database import open_database, reading, writing
@@ -222,7 +223,7 @@ def password_of(output: str) -> str:
 
 def test_of_a_user_only_what_is_named_changes(data: Path) -> None:
     made = run(data, "user", "set", "bob", "--role", "admin")
-    assert made.startswith("user bob made: role admin; state active\n")
+    assert made.startswith("user bob made: role admin; further rights none; state active\n")
     password = password_of(made)
     engine = open_database(data)
     token = log_in(engine, "bob", password)

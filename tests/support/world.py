@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import insert
 
 from packrat_server import admin
-from packrat_server.accounts.sessions import Role
+from packrat_server.accounts.rights import Role
 from packrat_server.admin.new_server import init
+from packrat_server.api.serve_options import ServeOptions
 from packrat_server.serving.running import running
 from packrat_server.store.blobs import blob_path
 from packrat_server.store.database import open_database, writing
@@ -22,6 +23,7 @@ from packrat_server.store.tables import package_file_tags, package_files, packag
 _SETS = {"apt": ("trusty", "xenial", "bionic", "bookworm"), "yum": ("rhel8", "sles12"), "docker": ("docker",)}
 _SETS |= {"pypi": ("pypi",), "json": ("resource",)}
 SECRETS = {"lab": "lab_psk", "prod": "prod_psk", "manager": "manager_pw", "root": "root_pw", "mcp": "mcp_pw"}
+SECRETS |= {"reader": "reader_pw", "uploader": "uploader_pw", "promoter": "promoter_pw"}
 _CONTENT = b'{"a": 1}\n'
 _SHA256 = "fdcd0c1f2ee5ed65bc7e2a8e3f3b6dd6e0c0be6c1dbc5a4f4c5ab9eb1d2c1d00"
 
@@ -99,7 +101,7 @@ class Answer:
 
 
 @contextmanager
-def world(directory: Path, database: str | None = None) -> Iterator[World]:
+def world(directory: Path, database: str | None = None, options: ServeOptions | None = None) -> Iterator[World]:
     """Run such a server; database: the URL of an empty PostgreSQL database, or none for an SQLite file."""
     data = directory / "server"
     init(data, database)
@@ -114,10 +116,12 @@ def world(directory: Path, database: str | None = None) -> Iterator[World]:
         admin.save_mirror(engine, mirror, repos, mirror.capitalize(), SECRETS[mirror])
     for user, role in (("manager", Role.MANAGER), ("root", Role.ADMIN), ("mcp", Role.MANAGER)):
         admin.save_user(engine, user, role, SECRETS[user])
+    for user, rights in (("reader", []), ("uploader", []), ("promoter", ["tag_stage"])):
+        admin.set_user(engine, user, Role(user), SECRETS[user], rights)
     with writing(engine) as connection:
         _fill(connection, data)
     engine.dispose()
-    with running(data) as url:
+    with running(data, options=options) as url:
         yield World(data, url)
 
 

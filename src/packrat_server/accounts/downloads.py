@@ -6,12 +6,13 @@ count from the next download on, whichever process made the change.
 
 from dataclasses import dataclass
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from packrat_server.accounts.sessions import Caller, caller_of, digest
 from packrat_server.accounts.visibility import served_file
 from packrat_server.store.database import reading
 from packrat_server.store.direct_reads import DirectQuery, DirectReads
+from packrat_server.store.tables import package_files
 from packrat_server.store.text import is_storable
 
 
@@ -61,6 +62,16 @@ class Downloads:
             rows = connection.execute(self._query.query, _asked(token, file_name)).all()
         return _download(name, [tuple(row) for row in rows])
 
+    def find_public(self, file_name: str) -> str | None:
+        """Find the SHA-256 of a file of a public server; None where there is none of that name.
+
+        Raises:
+            ServerUnavailable: The database can't be reached.
+        """
+        query = select(package_files.c.sha256).where(package_files.c.file_name == file_name).limit(1)
+        with reading(self._engine) as connection:
+            return connection.execute(query).scalar() if is_storable(file_name) else None
+
     def close(self) -> None:
         """Close what is open."""
         self._direct.close()
@@ -71,6 +82,6 @@ def _asked(token: str, file_name: str) -> dict[str, bytes | str]:
     return {"token_hash": digest(token), "file_name": file_name if is_storable(file_name) else ""}
 
 
-def _download(name: str, rows: list[tuple[str, str, float, str | None]]) -> Download:
-    caller = caller_of(name, rows[0][:3] if rows else None)
-    return Download(caller, rows[0][3])
+def _download(name: str, rows: list[tuple[str, str, float, str, str | None]]) -> Download:
+    caller = caller_of(name, rows[0][:4] if rows else None)
+    return Download(caller, rows[0][4])

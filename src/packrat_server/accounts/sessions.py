@@ -9,13 +9,14 @@ import string
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 
 from packrat_server.accounts.passwords import UNMATCHED, hash_secret, matches
+from packrat_server.accounts.rights import ROLES, Role
 from packrat_server.store.database import reading, writing
-from packrat_server.store.tables import mirrors, sessions, users
+from packrat_server.store.events import Author, Event, add_event
+from packrat_server.store.tables import mirrors, sessions, user_rights, users
 
 _SESSION_S = 14 * 86400.0
 _TOKEN_LENGTH = 32
@@ -23,32 +24,33 @@ _ALPHABET = string.ascii_lowercase + string.digits
 _SESSION = select(sessions).where(sessions.c.token_hash == bindparam("token_hash"))
 
 
-class Role(StrEnum):
-    """What a caller may do.
-
-    NOBODY sees nothing, MIRROR sees its own repositories, MANAGER uploads and promotes, ADMIN does everything.
-    """
-
-    NOBODY = "nobody"
-    MIRROR = "mirror"
-    MANAGER = "manager"
-    ADMIN = "admin"
-
-
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The user or mirror that a request comes from."""
+    """The user or mirror that a request comes from.
+
+    Attributes:
+        name: The name.
+        role: The role.
+        further: The rights that a user has beyond those of the role.
+    """
 
     name: str
     role: Role
+    further: frozenset[str] = frozenset()
 
     @property
-    def manages(self) -> bool:
-        """Whether the caller may upload and promote packages, and see all of them."""
-        return self.role in (Role.MANAGER, Role.ADMIN)
+    def rights(self) -> frozenset[str]:
+        """All rights of the caller."""
+        return ROLES[self.role] | self.further if self.further else ROLES[self.role]
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether the caller has no session."""
+        return self.role in (Role.NOBODY, Role.PUBLIC)
 
 
 ANONYMOUS = Caller("AnonymousUser", Role.NOBODY)
+PUBLIC = Caller("AnonymousUser", Role.PUBLIC)
 
 
 class InvalidSession(Exception):
@@ -66,10 +68,12 @@ class Secret:
     Attributes:
         hash: Its hash; UNMATCHED for a name that does not exist, or must not log in.
         role: The role of the name; NOBODY where it does not exist.
+        further: The rights that a user has beyond those of the role.
     """
 
     hash: bytes
     role: Role
+    further: frozenset[str] = frozenset()
 
     @property
     def is_usable(self) -> bool:
@@ -124,6 +128,8 @@ def open_session(engine: Engine, name: str, stored: Secret) -> str:
     token = "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_LENGTH))
     now = time.time()
     session = {"token_hash": digest(token), "name": name, "role": stored.role, "expires": now + _SESSION_S}
+    # A change of a user's rights ends the user's sessions, so those of a session never change.
+    session["rights"] = " ".join(sorted(stored.further))
     with writing(engine) as connection:
         if _secret_of(connection, name) != stored:
             raise InvalidLogin
@@ -169,22 +175,22 @@ def read_caller(connection: Connection, name: str | None, token: str | None) -> 
     if name is None or token is None:
         return ANONYMOUS
     row = connection.execute(_SESSION, {"token_hash": digest(token)}).first()
-    return caller_of(name, (row.name, row.role, row.expires) if row is not None else None)
+    return caller_of(name, (row.name, row.role, row.expires, row.rights) if row is not None else None)
 
 
-def caller_of(name: str, session: tuple[str, str, float] | None) -> Caller:
+def caller_of(name: str, session: tuple[str, str, float, str] | None) -> Caller:
     """Find the caller by the stored session of a token.
 
     Args:
         name: The header Auth-Id.
-        session: Its name, its role, and when it ends; None where no session has the token.
+        session: Its name, its role, when it ends, and its further rights; None where no session has the token.
 
     Raises:
         InvalidSession: It is not, or no longer, a session of this name.
     """
     if session is None or session[0] != name or session[2] < time.time():
         raise InvalidSession
-    return Caller(session[0], Role(session[1]))
+    return Caller(session[0], Role(session[1]), frozenset(session[3].split()))
 
 
 def log_out(engine: Engine, token: str) -> None:
@@ -213,15 +219,18 @@ def change_password(engine: Engine, name: str, old: str, new: str) -> None:
             raise InvalidLogin
         connection.execute(update(users).where(users.c.name == name).values(changed))
         connection.execute(delete(sessions).where(sessions.c.name == name))
+        states = {"password": "the old one"}, {"password": "a new one"}
+        add_event(connection, Author(name), Event("change_password", "Auth/User", name, *states))
 
 
 def _secret_of(connection: Connection, name: str) -> Secret:
     """The stored secret of a name; users and mirrors share one set of names."""
-    # Both are always asked, so that the number of queries does not tell which of them there is.
+    # All are always asked, so that the number of queries does not tell which of them there is.
     user = connection.execute(select(users).where(users.c.name == name)).first()
     mirror = connection.execute(select(mirrors.c.psk).where(mirrors.c.name == name)).first()
+    further = connection.execute(select(user_rights.c.right).where(user_rights.c.user == name)).scalars().all()
     if user is not None:
-        return Secret(user.password if user.active else UNMATCHED, Role(user.role))
+        return Secret(user.password if user.active else UNMATCHED, Role(user.role), frozenset(further))
     return Secret(mirror.psk, Role.MIRROR) if mirror is not None else Secret(UNMATCHED, Role.NOBODY)
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, bindparam, case, exists, select
 
-from packrat_server.accounts.sessions import Caller, Role
+from packrat_server.accounts.rights import Role
+from packrat_server.accounts.sessions import Caller
 from packrat_server.store.tables import (
     mirror_repos,
     package_file_tags,
@@ -64,7 +65,7 @@ def visible_packages(caller: Caller) -> Select[Any]:
 
 
 def served_file() -> Select[Any]:
-    """A session's name, role and end, and the SHA-256 of the file that its caller may download, as far as there is one.
+    """A session's name, role, end and rights, and the SHA-256 of the file that its caller may download, if any.
 
     Who asks and what the caller may see are one query, since downloads are the most frequent requests. Its parameters
     are `token_hash` and `file_name`. Several files of one name have the same bytes.
@@ -76,5 +77,5 @@ def served_file() -> Select[Any]:
         return query.where(named).limit(1).scalar_subquery()
 
     sha256 = case((sessions.c.role == Role.MIRROR, seen(Role.MIRROR)), else_=seen(Role.ADMIN))
-    columns = (sessions.c.name, sessions.c.role, sessions.c.expires, sha256.label("sha256"))
+    columns = (sessions.c.name, sessions.c.role, sessions.c.expires, sessions.c.rights, sha256.label("sha256"))
     return select(*columns).where(sessions.c.token_hash == bindparam("token_hash"))

@@ -1,26 +1,38 @@
-"""Checks what an administrator gives: names, descriptions, and references to things that must exist."""
+"""Checks what an administrator gives: names, descriptions, and references to things that must exist.
+
+Each refusal names the field, what was given, and what would do.
+"""
 
 import re
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, Table, select
 
 from packrat_core.errors import ConfigError
+from packrat_core.text import quote
 from packrat_server.store.text import is_storable
 
 _DESCRIPTION_LIMIT = 200
-_NAME = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,39}")
+_NAME_LIMIT = 40
+_NAME = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]*")
+_NAMES_SHOWN = 30
 
 
-def check_name(name: str) -> None:
-    """Check the name of a repository, mirror or user.
+def check_name(name: str, what: str, limit: int = _NAME_LIMIT) -> None:
+    """Check the name of a repository, mirror, user, tag or distribution version.
+
+    Args:
+        name: The name that is given.
+        what: What has it: `repository`.
+        limit: Number of characters that it may have.
 
     Raises:
         ConfigError: It can't be a name.
     """
-    if not _NAME.fullmatch(name):
+    if len(name) > limit or not _NAME.fullmatch(name):
         raise ConfigError(
-            f"{name!r} can't be a name",
-            hint="give one of up to 40 letters, digits, `_`, `-` and `.` that does not begin with `-` or `.`",
+            f"{shorten(name)} can't be a name of a {what}",
+            hint=f"give up to {limit} letters, digits, `_`, `-` and `.`, not `-` or `.` as the first",
         )
 
 
@@ -34,13 +46,13 @@ def read_description(text: str | None, name: str) -> str | None:
         return None
     if len(text) > _DESCRIPTION_LIMIT or not is_storable(text):
         raise ConfigError(
-            f"the description of {name} can't be stored",
-            hint=f"give one of up to {_DESCRIPTION_LIMIT} characters, without NUL",
+            f"--description: {shorten(text)} can't be the description of {name}",
+            hint=f"it has {len(text)} characters; give up to {_DESCRIPTION_LIMIT}, without NUL",
         )
     return text or name
 
 
-def need(connection: Connection, table: Table, name: str, what: str) -> None:
+def need(connection: Connection, table: Table, name: str, what: str, option: str = "") -> None:
     """Check that a table has an object of that name.
 
     Args:
@@ -48,15 +60,31 @@ def need(connection: Connection, table: Table, name: str, what: str) -> None:
         table: Where the object should be.
         name: The name of the object.
         what: What the object is called in the message: `repository`.
+        option: The option that names it; '' where it is the object that the command is about.
 
     Raises:
         ConfigError: It has none.
     """
-    if connection.execute(select(table.c.name).where(table.c.name == name)).first() is None:
-        raise ConfigError(f"there is no {what} {name!r}", hint=f"there are {all_names(connection, table)}")
+    if not is_storable(name) or connection.execute(select(table.c.name).where(table.c.name == name)).first() is None:
+        field = f"{option}: " if option else ""
+        raise ConfigError(
+            f"{field}there is no {what} {shorten(name)}", hint=f"there are {all_names(connection, table)}"
+        )
 
 
 def all_names(connection: Connection, table: Table) -> str:
     """List the names in a table, for a message."""
-    names = connection.execute(select(table.c.name).order_by(table.c.name)).scalars()
-    return ", ".join(names) or "none yet"
+    names = connection.execute(select(table.c.name).order_by(table.c.name).limit(_NAMES_SHOWN + 1)).scalars().all()
+    return join_names(names) or "none yet"
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Write names for a message, the first ones of many."""
+    more = ", …" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more
+
+
+def shorten(given: str) -> str:
+    """Write what was given for a message, the beginning of a long text, on one printable line."""
+    shown = given if len(given) <= 60 else given[:60] + "…"
+    return repr(shown) if shown.isprintable() else quote(shown)

@@ -1,6 +1,6 @@
 """Makes, changes and removes mirrors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +9,10 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 from packrat_core.errors import ConfigError
 from packrat_server.accounts.passwords import hash_secret, new_password
 from packrat_server.admin.checks import all_names, check_name, need, read_description
-from packrat_server.admin.record_change import Fields, RecordChange, with_secret
+from packrat_server.admin.note_change import note_change
+from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree, with_secret
+from packrat_server.admin.repos import count_files
+from packrat_server.promotion.wanted_files import wanted_files
 from packrat_server.store.database import writing
 from packrat_server.store.journal import note_mirror
 from packrat_server.store.membership import mirror_repo_names
@@ -29,6 +32,7 @@ def set_mirror(
     repo_names: Sequence[str] | None = None,
     description: str | None = None,
     psk: str | None = None,
+    decide: Decide = agree,
 ) -> RecordChange:
     """Make a mirror, or change what is given of the one of that name.
 
@@ -38,6 +42,7 @@ def set_mirror(
         repo_names: All its repositories, in their order; None keeps those that it has. A new mirror needs them.
         description: None keeps the one that it has; a new mirror gets its name. An empty one means the name, too.
         psk: None keeps the one that it has; a new mirror gets a generated one.
+        decide: Lets the change be committed, or raises.
 
     Returns:
         What changed, with the psk where that is new.
@@ -45,15 +50,12 @@ def set_mirror(
     Raises:
         ConfigError: A value is wrong, names something that does not exist, or is missing in a new mirror.
     """
-    check_name(name)
+    check_name(name, "mirror")
     checked_description = read_description(description, name)
     with writing(engine) as connection:
-        for repo in repo_names or ():
-            need(connection, repos, repo, "repository")
-        # A login names either a user or a mirror.
-        if connection.execute(select(users.c.name).where(users.c.name == name)).first() is not None:
-            raise ConfigError(f"{name} is the name of a user", hint="give the mirror another")
-        before = _read_fields(connection, name)
+        _check_names(connection, name, repo_names or ())
+        before = read_mirror_fields(connection, name)
+        had = mirror_repo_names(connection, name)
         if before is None and repo_names is None:
             there = all_names(connection, mirrors)
             raise ConfigError(f"there is no mirror {name!r} yet, and a new one needs --repo", hint=f"there are {there}")
@@ -63,25 +65,61 @@ def set_mirror(
         _write(connection, name, values, is_new=before is None)
         if repo_names is not None:
             _replace_repos(connection, name, repo_names)
-        after = _read_fields(connection, name) or {}
+        after = read_mirror_fields(connection, name) or {}
         # A new psk alone is not a change that the mirror must hear of.
         if after != before:
             connection.execute(update(mirrors).where(mirrors.c.name == name).values(updated=datetime.now(UTC)))
             note_mirror(connection, name)
-    return with_secret(RecordChange(before, after, secret), "psk")
+        losses = _losses_of(connection, name, [] if repo_names is None else set(had).difference(repo_names))
+        change = with_secret(RecordChange(before, after, secret, losses), "psk")
+        note_change(connection, "Repo/Mirror", name, change)
+        decide(change)
+    return change
 
 
-def remove_mirror(engine: Engine, name: str) -> None:
+def remove_mirror(engine: Engine, name: str, decide: Decide = agree) -> RecordChange:
     """Remove a mirror and end its sessions.
+
+    Args:
+        engine: The database.
+        name: The name of the mirror.
+        decide: Lets the change be committed, or raises.
+
+    Returns:
+        What was removed.
 
     Raises:
         ConfigError: There is no such mirror.
     """
     with writing(engine) as connection:
         need(connection, mirrors, name, "mirror")
+        before = read_mirror_fields(connection, name)
+        lost = f"clients of mirror {name} get no update any more: its psk ends, and its agent is refused"
         connection.execute(delete(mirror_repos).where(mirror_repos.c.mirror == name))
         connection.execute(delete(sessions).where(sessions.c.name == name))
         connection.execute(delete(mirrors).where(mirrors.c.name == name))
+        change = RecordChange(before, None, losses=(lost,))
+        note_change(connection, "Repo/Mirror", name, change)
+        decide(change)
+    return change
+
+
+def _losses_of(connection: Connection, mirror: str, repo_names: Iterable[str]) -> tuple[str, ...]:
+    """Say what clients lose by repositories that a mirror no longer builds; one without files is no loss."""
+    counts = {repo: len(wanted_files(connection, repo, None)) for repo in sorted(repo_names)}
+    return tuple(
+        f"clients of mirror {mirror} lose repository {repo} with {count_files(count)}"
+        for repo, count in counts.items()
+        if count
+    )
+
+
+def _check_names(connection: Connection, name: str, repo_names: Sequence[str]) -> None:
+    for repo in repo_names:
+        need(connection, repos, repo, "repository", "--repo")
+    # A login names either a user or a mirror.
+    if connection.execute(select(users.c.name).where(users.c.name == name)).first() is not None:
+        raise ConfigError(f"{name} is the name of a user", hint="give the mirror another")
 
 
 def _write(connection: Connection, name: str, values: dict[str, Any], *, is_new: bool) -> None:
@@ -102,7 +140,8 @@ def _replace_repos(connection: Connection, mirror: str, names: Sequence[str]) ->
         connection.execute(insert(mirror_repos).values(mirror=mirror, repo=repo, ordinal=ordinal))
 
 
-def _read_fields(connection: Connection, name: str) -> Fields | None:
+def read_mirror_fields(connection: Connection, name: str) -> Fields | None:
+    """Read a mirror as an administrator sees it; None where there is none of that name."""
     row = connection.execute(select(mirrors).where(mirrors.c.name == name)).first()
     if row is None:
         return None

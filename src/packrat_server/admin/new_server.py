@@ -10,7 +10,7 @@ from packrat_core.errors import ConfigError
 from packrat_core.fs.ownership import explain_unmakable, explain_unwritable
 from packrat_core.packages.repository_types import REPOSITORY_TYPES
 from packrat_server.accounts.passwords import hash_secret, new_password
-from packrat_server.accounts.sessions import Role
+from packrat_server.accounts.rights import Role
 from packrat_server.store.database import make_database
 from packrat_server.store.journal import begin
 from packrat_server.store.tables import distro_versions, required_tags, tags, users

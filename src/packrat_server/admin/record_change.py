@@ -1,7 +1,15 @@
-"""Tells an administrator what a command changed: each field of a record, before → after."""
+"""Tells an administrator what a command changes: each field of a record, before → after, and what clients lose.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+A change is decided on inside its transaction: `decide` is called with it before the commit, and raises to undo it.
+
+Usage:
+
+    change = save_repo(engine, repo, decide=refuse_losses)
+    print(*change.lines("repository apt-dev"), sep="\\n")
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from packrat_core.text import quote
 
@@ -11,22 +19,26 @@ Fields = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class RecordChange:
-    """One record that was made or changed.
+    """One record that is made, changed or removed.
 
     Attributes:
         before: The fields before the change; None where the record is new.
-        after: The fields after the change.
+        after: The fields after the change; None where the record is removed.
         secret: A new psk or password, which is stored nowhere; None where it stayed as it was.
+        losses: What clients lose by it, a sentence each.
     """
 
     before: Fields | None
-    after: Fields
+    after: Fields | None
     secret: str | None = None
+    losses: tuple[str, ...] = ()
 
     def lines(self, what: str) -> list[str]:
         """Write one line for each field that changed; what: `repository apt-dev`."""
+        if self.after is None:
+            return [f"{what} removed: " + _listed(self.before or {})]
         if self.before is None:
-            return [f"{what} made: " + "; ".join(f"{field} {_printable(value)}" for field, value in self.after.items())]
+            return [f"{what} made: " + _listed(self.after)]
         changes = [
             f"{what}: {field} {_printable(self.before[field])} → {_printable(value)}"
             for field, value in self.after.items()
@@ -35,11 +47,23 @@ class RecordChange:
         return changes or [f"{what}: nothing changed"]
 
 
+Decide = Callable[[RecordChange], None]
+"""Lets a change be committed, or raises to undo it."""
+
+
+def agree(_change: RecordChange) -> None:
+    """Let every change be committed."""
+
+
 def with_secret(change: RecordChange, name: str) -> RecordChange:
     """Add the line that a secret changed, which no field shows; name: `psk` or `password`."""
-    if change.before is None or change.secret is None:
+    if change.before is None or change.after is None or change.secret is None:
         return change
-    return RecordChange({**change.before, name: "the old one"}, {**change.after, name: "a new one"}, change.secret)
+    return replace(change, before={**change.before, name: "the old one"}, after={**change.after, name: "a new one"})
+
+
+def _listed(fields: Fields) -> str:
+    return "; ".join(f"{field} {_printable(value)}" for field, value in fields.items())
 
 
 def _printable(text: str) -> str:

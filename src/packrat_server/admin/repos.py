@@ -10,8 +10,10 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from packrat_core.errors import ConfigError
 from packrat_core.packages.repository_types import REPOSITORY_TYPES
-from packrat_server.admin.checks import all_names, check_name, need, read_description
-from packrat_server.admin.record_change import Fields, RecordChange
+from packrat_server.admin.checks import all_names, check_name, need, read_description, shorten
+from packrat_server.admin.note_change import note_change
+from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree
+from packrat_server.promotion.wanted_files import wanted_files
 from packrat_server.store.database import writing
 from packrat_server.store.journal import note_repo
 from packrat_server.store.membership import repo_distro_names
@@ -39,20 +41,31 @@ class NewRepo:
     show_only_latest: bool | None = None
 
 
-def save_repo(engine: Engine, repo: NewRepo) -> RecordChange:
+def save_repo(engine: Engine, repo: NewRepo, decide: Decide = agree) -> RecordChange:
     """Make a repository, or change what is given of the one of that name.
+
+    Args:
+        engine: The database.
+        repo: What is given.
+        decide: Lets the change be committed, or raises.
+
+    Returns:
+        What changed.
 
     Raises:
         ConfigError: A value is wrong, names something that does not exist, or is missing in a new repository.
     """
-    check_name(repo.name)
+    check_name(repo.name, "repository")
     values = _columns(repo)
     with writing(engine) as connection:
         if repo.tag is not None:
-            need(connection, tags, repo.tag, "tag")
+            need(connection, tags, repo.tag, "tag", "--tag")
         for name in repo.distro_versions or ():
-            need(connection, distro_versions, name, "distribution version")
-        before = _read_fields(connection, repo.name)
+            need(connection, distro_versions, name, "distribution version", "--distro")
+        before = read_repo_fields(connection, repo.name)
+        # A repository may have very many files, and a description takes none away.
+        may_lose = before is not None and set(values) - {"description"} | set(repo.distro_versions or ())
+        offered = wanted_files(connection, repo.name, None) if may_lose else []
         now = datetime.now(UTC)
         if before is None:
             _check_complete(connection, repo)
@@ -62,27 +75,81 @@ def save_repo(engine: Engine, repo: NewRepo) -> RecordChange:
             connection.execute(update(repos).where(repos.c.name == repo.name).values(values))
         if repo.distro_versions is not None:
             _replace_distro_versions(connection, repo.name, repo.distro_versions)
-        after = _read_fields(connection, repo.name) or {}
+        after = read_repo_fields(connection, repo.name) or {}
         # Mirrors read everything of a repository again when they hear of it, so they hear of real changes only.
         if after != before:
             connection.execute(update(repos).where(repos.c.name == repo.name).values(updated=now))
             note_repo(connection, repo.name)
-    return RecordChange(before, after)
+        losses = _find_losses(connection, repo.name, before, after, offered)
+        change = RecordChange(before, after, losses=losses)
+        note_change(connection, "Repo/Repo", repo.name, change)
+        decide(change)
+    return change
 
 
-def remove_repo(engine: Engine, name: str) -> None:
+def remove_repo(engine: Engine, name: str, decide: Decide = agree) -> RecordChange:
     """Remove a repository, also from its mirrors; the package files stay.
+
+    Args:
+        engine: The database.
+        name: The name of the repository.
+        decide: Lets the change be committed, or raises.
+
+    Returns:
+        What was removed.
 
     Raises:
         ConfigError: There is no such repository.
     """
     with writing(engine) as connection:
         need(connection, repos, name, "repository")
+        before = read_repo_fields(connection, name)
+        on = connection.execute(
+            select(mirror_repos.c.mirror).where(mirror_repos.c.repo == name).order_by(mirror_repos.c.mirror)
+        ).scalars()
+        where = ", ".join(on.all()) or "no mirror"
+        count = len(wanted_files(connection, name, None))
+        change = RecordChange(
+            before, None, losses=(f"clients lose repository {name} with {count_files(count)} (built by {where})",)
+        )
         # First, since it goes to the mirrors that have the repository.
         note_repo(connection, name)
         connection.execute(delete(mirror_repos).where(mirror_repos.c.repo == name))
         connection.execute(delete(repo_distro_versions).where(repo_distro_versions.c.repo == name))
         connection.execute(delete(repos).where(repos.c.name == name))
+        note_change(connection, "Repo/Repo", name, change)
+        decide(change)
+    return change
+
+
+def count_files(count: int) -> str:
+    """Write a number of files."""
+    return f"{count} file" + "s" * (count != 1)
+
+
+def _find_losses(
+    connection: Connection, name: str, before: Fields | None, after: Fields, offered: Sequence[int]
+) -> tuple[str, ...]:
+    """Say what clients of a repository lose.
+
+    Args:
+        connection: The transaction, after the change.
+        name: The name of the repository.
+        before: Its fields before the change; None where it is new.
+        after: Its fields after the change.
+        offered: The ids of the files that it offered before.
+    """
+    if before is None or before == after or not offered:
+        return ()
+    losses = []
+    if gone := set(offered).difference(wanted_files(connection, name, None)):
+        losses.append(f"{len(gone)} of {count_files(len(offered))} leave repository {name}")
+    for field, lost in (("directory", "their address"), ("type", "its format")):
+        if before[field] != after[field]:
+            losses.append(
+                f"clients of repository {name} lose {lost}: set them up again after {before[field]} → {after[field]}"
+            )
+    return tuple(losses)
 
 
 def _columns(repo: NewRepo) -> dict[str, Any]:
@@ -90,14 +157,16 @@ def _columns(repo: NewRepo) -> dict[str, Any]:
     directory = None if repo.directory is None else repo.directory or repo.name
     if directory is not None and (len(directory) > _DIRECTORY_LIMIT or not _DIRECTORY.fullmatch(directory)):
         raise ConfigError(
-            f"{directory!r} can't be the directory of {repo.name}",
+            f"--directory: {shorten(directory)} can't be the directory of {repo.name}",
             hint=(
                 f"give one to four names of letters, digits, "
                 f"`_`, `-` and `.` with `/` between them, {_DIRECTORY_LIMIT} characters at most, such as `debian/dev`"
             ),
         )
     if repo.kind is not None and repo.kind not in KINDS:
-        raise ConfigError(f"{repo.kind!r} is not a type of repository", hint=f"give one of {', '.join(KINDS)}")
+        raise ConfigError(
+            f"--type: {shorten(repo.kind)} is not a type of repository", hint=f"give one of {', '.join(KINDS)}"
+        )
     given = {
         "description": read_description(repo.description, repo.name),
         "directory": directory,
@@ -124,7 +193,8 @@ def _replace_distro_versions(connection: Connection, repo: str, names: Sequence[
         connection.execute(insert(repo_distro_versions).values(repo=repo, distro_version=name, ordinal=ordinal))
 
 
-def _read_fields(connection: Connection, name: str) -> Fields | None:
+def read_repo_fields(connection: Connection, name: str) -> Fields | None:
+    """Read a repository as an administrator sees it; None where there is none of that name."""
     row = connection.execute(select(repos).where(repos.c.name == name)).first()
     if row is None:
         return None

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from packrat_server.api import change_actions, file_actions, user_actions
+from packrat_server.api import change_actions, event_actions, file_actions, look_actions, user_actions
 from packrat_server.api.call import Call
 
 ACTIONS: dict[str, Callable[[Call], Awaitable[Any]]] = {
@@ -21,6 +21,11 @@ ACTIONS: dict[str, Callable[[Call], Awaitable[Any]]] = {
     "Package/PackageFile(create)": file_actions.create,
     "Package/PackageFile(distroversionOptions)": file_actions.distro_versions_for,
     "Package/PackageFile(filenameInUse)": file_actions.file_name_in_use,
+    "Package/PackageFile(history)": event_actions.history,
+    "Package/PackageFile(find)": look_actions.find,
+    "Package/PackageFile(show)": look_actions.show,
+    "Package/PackageFile(findPackages)": look_actions.find_packages,
+    "Package/PackageFile(compare)": look_actions.compare_sides,
     "Repo/Repo(poll)": change_actions.poll,
     "Repo/Mirror(heartbeat)": change_actions.heartbeat,
     "Repo/Mirror(changes)": change_actions.changes,

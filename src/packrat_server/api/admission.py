@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from weakref import WeakValueDictionary
 
-from packrat_server.accounts.sessions import Caller, Role
+from packrat_server.accounts.sessions import Caller
 from packrat_server.api.messages import CinpError
 
 STRANGERS_PER_ADDRESS = 256
@@ -50,7 +50,7 @@ class Admission:
         Raises:
             CinpError: 429, if the caller or the address has too many requests at work.
         """
-        is_stranger = caller.role == Role.NOBODY
+        is_stranger = caller.is_stranger
         key = ("address", address) if is_stranger else ("caller", caller.name)
         limit = STRANGERS_PER_ADDRESS if is_stranger else CALLER_LIMIT
         if self._at_work[key] >= limit or (is_stranger and self._strangers >= STRANGERS):

@@ -15,10 +15,12 @@ from starlette.types import Message, Receive, Scope, Send
 
 from packrat_core.errors import PackratError
 from packrat_server.accounts.sessions import ANONYMOUS, Caller
+from packrat_server.api.access_log import Access
 from packrat_server.api.addresses import Peer
 from packrat_server.api.body_limits import is_large, limit_of, read_body
 from packrat_server.api.call import Call
 from packrat_server.api.context import ServerContext
+from packrat_server.api.cors import allowing, find_allowed, preflight_headers
 from packrat_server.api.description import CINP_VERSION
 from packrat_server.api.dialect import explain_in, read_version
 from packrat_server.api.files import lower_headers, serve_file, upload
@@ -39,12 +41,21 @@ class App:
         """Answer one request; an internal error is answered by a 500 without details, which go to the log."""
         if scope["type"] != "http":
             return
+        access = Access(scope)
+        try:
+            allowed = find_allowed(scope, self._context.options)
+            await self._answer(scope, receive, allowing(access.counting(send), allowed), access)
+        finally:
+            if self._context.access_log is not None:
+                self._context.access_log.write(access.line())
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, access: Access) -> None:
         request = Request(scope, receive)
         version = read_version(request.headers) or CINP_VERSION
         # What is entered here counts as at work until the answer is sent.
         with ExitStack() as held:
             try:
-                response = await self._route(request, held)
+                response = await self._route(request, held, access)
             except CinpError as error:
                 response = CinpResponse(explain_in(error.body, version), error.status, error.headers)
                 # The frames that the error went through would keep a large body until the next garbage collection.
@@ -65,18 +76,21 @@ class App:
                 response.body = b""
             await response(scope, receive, _with_capitals(send))
 
-    async def _route(self, request: Request, held: ExitStack) -> Response:
+    async def _route(self, request: Request, held: ExitStack, access: Access) -> Response:
         path, headers = request.scope["path"], lower_headers(request)
         peer: Peer = request.scope["state"]["peer"]
         forwarded = request.headers.getlist("x-forwarded-for")
-        address = self._context.trusted_proxies.find_address(peer.host, forwarded)
+        access.address = address = self._context.options.trusted_proxies.find_address(peer.host, forwarded)
 
         def admit(caller: Caller) -> None:
             """Take note of who calls, as soon as that is known."""
-            peer.is_known = peer.is_known or caller is not ANONYMOUS
+            access.user = "-" if caller.is_stranger else caller.name
+            peer.is_known = peer.is_known or not caller.is_stranger
             held.enter_context(self._context.admission.at_work(caller, address))
 
         if path == "/files" or path.startswith("/files/"):
+            if request.method == "OPTIONS":
+                return CinpResponse(None, 200, preflight_headers("OPTIONS, GET, HEAD"))
             if request.method not in ("GET", "HEAD"):
                 raise CinpError(400, f'Invalid Verb (HTTP Method) "{request.method[:30]}"')
             name = path.removeprefix("/files").removeprefix("/")
@@ -85,6 +99,8 @@ class App:
             caller = await identify(headers, self._context)
             admit(caller)
             return await upload(request, caller, self._context)
+        if path == "/api/upload" and request.method == "OPTIONS":
+            return CinpResponse(None, 200, preflight_headers("OPTIONS, POST"))
         uri = unquote(request.scope["raw_path"].decode("ascii", "replace"))
         caller = await self._identify_cinp(request.method, uri, headers)
         admit(caller)

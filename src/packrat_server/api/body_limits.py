@@ -15,7 +15,7 @@ import asyncio
 
 from starlette.requests import Request
 
-from packrat_server.accounts.sessions import Caller, Role
+from packrat_server.accounts.sessions import Caller
 from packrat_server.api.description import ROOT
 from packrat_server.api.messages import CinpError
 from packrat_server.api.permissions import may_call
@@ -36,7 +36,7 @@ def limit_of(verb: str, path: str, caller: Caller) -> int:
         path: Its path, unquoted.
         caller: Who calls.
     """
-    if caller.role == Role.NOBODY:
+    if caller.is_stranger:
         return STRANGER_BYTES
     called = (verb, path.removeprefix(ROOT))
     return LARGE_BYTES if called in _LARGE and may_call(caller, *called) else SMALL_BYTES

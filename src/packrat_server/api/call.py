@@ -11,6 +11,7 @@ from packrat_server.api.context import ServerContext
 from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError
 from packrat_server.store.database import reading, writing
+from packrat_server.store.events import REASON_LIMIT, Author, Via
 
 T = TypeVar("T")
 
@@ -34,6 +35,18 @@ class Call:
     address: str
     id: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def author(self) -> Author:
+        """Who makes the change that is called for, and why.
+
+        Raises:
+            CinpError: The reason is too long.
+        """
+        reason = self.arguments.get("reason") or ""
+        if len(reason) > REASON_LIMIT:
+            raise CinpError(400, {"reason": f'Invalid Value "more than {REASON_LIMIT} characters"'})
+        return Author(self.caller.name, Via.API, reason)
 
 
 async def read(call: Call, query: Callable[[Connection], T], *, is_look: bool = False) -> T:

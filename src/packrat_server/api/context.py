@@ -8,8 +8,9 @@ from sqlalchemy import Engine
 from packrat_server.accounts.downloads import Downloads
 from packrat_server.accounts.login_delays import LoginDelays
 from packrat_server.accounts.login_queue import LoginQueue
-from packrat_server.api.addresses import TrustedProxies
+from packrat_server.api.access_log import AccessLog
 from packrat_server.api.admission import Admission
+from packrat_server.api.serve_options import ServeOptions
 from packrat_server.store.change_notifier import ChangeNotifier
 
 
@@ -22,6 +23,7 @@ class ServerContext:
     notifier: ChangeNotifier
     logins: LoginQueue
     downloads: Downloads
-    trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
+    options: ServeOptions = field(default_factory=ServeOptions)
+    access_log: AccessLog | None = None
     delays: LoginDelays = field(default_factory=LoginDelays)
     admission: Admission = field(default_factory=Admission)

@@ -1,10 +1,11 @@
 """Actions on package files and tags: upload, promote, mark as failed or deprocated."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from packrat_server.accounts.rights import may_tag
 from packrat_server.api.call import Call, read, write
 from packrat_server.api.description import ROOT, uri
 from packrat_server.api.in_thread import run_to_end
@@ -15,7 +16,7 @@ from packrat_server.promotion.package_files import NewFile, create_file
 from packrat_server.promotion.promote import mark_file, tag_file, unmark_file, untag_file
 from packrat_server.promotion.rules import Mark, Rejected
 from packrat_server.promotion.uploads import distro_version_options, find_upload, inspect_upload
-from packrat_server.store.tables import package_files, required_tags, tags
+from packrat_server.store.tables import package_file_tags, package_files, required_tags, tags
 
 
 async def tag_map(call: Call) -> dict[str, Any]:
@@ -39,7 +40,8 @@ async def tag(call: Call) -> None:
 
     def change(connection: Connection) -> None:
         _need_tag(connection, name)
-        tag_file(connection, _file_id(connection, call), name, change_control_id, call.caller.name)
+        _need_right(call, [name])
+        tag_file(connection, _file_id(connection, call), name, change_control_id, call.author)
 
     await _promote(call, change)
 
@@ -49,7 +51,8 @@ async def untag(call: Call) -> None:
 
     def change(connection: Connection) -> None:
         _need_tag(connection, call.arguments["tag"])
-        untag_file(connection, _file_id(connection, call), call.arguments["tag"])
+        _need_right(call, [call.arguments["tag"]])
+        untag_file(connection, _file_id(connection, call), call.arguments["tag"], call.author)
 
     await _promote(call, change)
 
@@ -75,12 +78,26 @@ def _file_id(connection: Connection, call: Call) -> int:
     raise CinpError(404, {"model_path": f"{ROOT}Package/PackageFile", "object_id": call.id or ""})
 
 
+def _markable_file(connection: Connection, call: Call) -> int:
+    """The file that a mark is put on or taken off, which changes all repositories that its tags put it in."""
+    file_id = _file_id(connection, call)
+    names = select(package_file_tags.c.tag).where(package_file_tags.c.package_file == file_id)
+    _need_right(call, connection.execute(names).scalars().all())
+    return file_id
+
+
+def _need_right(call: Call, names: Iterable[str]) -> None:
+    """Check that the caller has the right to each of some tags."""
+    if not all(may_tag(call.caller.rights, name) for name in names):
+        raise CinpError(403, "Not Authorized")
+
+
 def marking(mark: Mark) -> Callable[[Call], Awaitable[None]]:
     """Make the action that marks a file."""
 
     async def act(call: Call) -> None:
         def change(connection: Connection) -> None:
-            mark_file(connection, _file_id(connection, call), mark, call.caller.name)
+            mark_file(connection, _markable_file(connection, call), mark, call.author)
 
         await _promote(call, change)
 
@@ -92,7 +109,7 @@ def unmarking(mark: Mark) -> Callable[[Call], Awaitable[None]]:
 
     async def act(call: Call) -> None:
         def change(connection: Connection) -> None:
-            unmark_file(connection, _file_id(connection, call), mark)
+            unmark_file(connection, _markable_file(connection, call), mark, call.author)
 
         await _promote(call, change)
 
@@ -106,7 +123,7 @@ async def create(call: Call) -> str:
     upload, inspected = await _inspect(call)
 
     def change(connection: Connection) -> int:
-        return create_file(connection, upload, inspected, new, call.caller.name)
+        return create_file(connection, upload, inspected, new, call.author)
 
     try:
         return uri("Package/PackageFile", await write(call, change))

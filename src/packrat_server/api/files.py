@@ -14,8 +14,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
-from packrat_server.accounts.sessions import ANONYMOUS, Caller, InvalidSession
+from packrat_server.accounts.sessions import ANONYMOUS, PUBLIC, Caller, InvalidSession
 from packrat_server.api.context import ServerContext
+from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError, CinpResponse
 from packrat_server.api.permissions import may_call
 from packrat_server.store.blobs import Blob, blob_path, read_content, read_from_memory, receive
@@ -118,8 +119,10 @@ async def _find(
     """Find the SHA-256 of the file; None where the caller may see none of that name."""
     auth_id, token = headers.get("auth-id"), headers.get("auth-token")
     if auth_id is None or token is None:
-        admit(ANONYMOUS)
-        raise CinpError(403, "Not Authorized")
+        admit(PUBLIC if context.options.is_public else ANONYMOUS)
+        if not context.options.is_public:
+            raise CinpError(403, "Not Authorized")
+        return await run_to_end(context.downloads.find_public, name)
     try:
         found = context.downloads.find_now(auth_id, token, name)
         if found is None:

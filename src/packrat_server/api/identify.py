@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from starlette.concurrency import run_in_threadpool
 
-from packrat_server.accounts.sessions import ANONYMOUS, Caller, InvalidSession, find_caller
+from packrat_server.accounts.sessions import ANONYMOUS, PUBLIC, Caller, InvalidSession, find_caller
 from packrat_server.api.context import ServerContext
 from packrat_server.api.messages import CinpError
 
@@ -22,7 +22,7 @@ async def identify(headers: Mapping[str, str], context: ServerContext) -> Caller
     """
     name, token = headers.get("auth-id"), headers.get("auth-token")
     if name is None or token is None:
-        return ANONYMOUS
+        return PUBLIC if context.options.is_public else ANONYMOUS
     try:
         return await run_in_threadpool(find_caller, context.engine, name, token)
     except InvalidSession:

@@ -1,7 +1,9 @@
 """Says who may call what: one table, which the server checks at every request and SECURITY.md shows.
 
 1. Every action, and every verb that a model takes, is in the table. What is not in it, nobody may call.
-2. Which objects a mirror sees is decided by the queries (accounts/visibility.py): its own record, its repositories,
+2. Which rights a role has is in accounts/rights.py. Tags and marks also need the right to the tags of the file
+   (file_actions.py).
+3. Which objects a mirror sees is decided by the queries (accounts/visibility.py): its own record, its repositories,
    their files. All others do not exist for it.
 
 Usage:
@@ -12,55 +14,55 @@ Usage:
 
 from collections.abc import Mapping
 
-from packrat_server.accounts.sessions import Caller, Role
+from packrat_server.accounts.rights import Right, has_right
+from packrat_server.accounts.sessions import Caller
 
-_EVERYBODY = frozenset(Role)
-_SESSIONS = frozenset({Role.MIRROR, Role.MANAGER, Role.ADMIN})
-_USERS = frozenset({Role.MANAGER, Role.ADMIN})
-_ADMINS = frozenset({Role.ADMIN})
-
-PERMISSIONS: Mapping[str, frozenset[Role]] = {
-    "DESCRIBE": _EVERYBODY,
-    "OPTIONS": _EVERYBODY,
-    "CALL Auth/User(login)": _EVERYBODY,
-    "CALL Auth/User(whoami)": _EVERYBODY,
-    "CALL Auth/User(logout)": _SESSIONS,
-    "CALL Auth/User(change_password)": _USERS,
-    "GET Attrib/Tag": _SESSIONS,
-    "LIST Attrib/Tag": _SESSIONS,
-    "CALL Attrib/Tag(tagMap)": _SESSIONS,
-    "GET Attrib/DistroVersion": _SESSIONS,
-    "LIST Attrib/DistroVersion": _SESSIONS,
-    "GET Package/Package": _SESSIONS,
-    "LIST Package/Package": _SESSIONS,
-    "CREATE Package/Package": _USERS,
-    "UPDATE Package/Package": _USERS,
-    "GET Package/PackageFile": _SESSIONS,
-    "LIST Package/PackageFile": _SESSIONS,
-    # Deleting can't be undone, so managers may not.
-    "DELETE Package/PackageFile": _ADMINS,
-    "CALL Package/PackageFile(create)": _USERS,
-    "CALL Package/PackageFile(distroversionOptions)": _USERS,
-    "CALL Package/PackageFile(filenameInUse)": _USERS,
-    "CALL Package/PackageFile(tag)": _USERS,
-    "CALL Package/PackageFile(untag)": _USERS,
-    "CALL Package/PackageFile(fail)": _USERS,
-    "CALL Package/PackageFile(unfail)": _USERS,
-    "CALL Package/PackageFile(deprocate)": _USERS,
-    "CALL Package/PackageFile(undeprocate)": _USERS,
-    "GET Package/PackageFileTag": _SESSIONS,
-    "LIST Package/PackageFileTag": _SESSIONS,
-    "GET Repo/Repo": _SESSIONS,
-    "LIST Repo/Repo": _SESSIONS,
-    "CALL Repo/Repo(poll)": _SESSIONS,
-    "GET Repo/Mirror": _SESSIONS,
-    "LIST Repo/Mirror": _SESSIONS,
-    "CALL Repo/Mirror(heartbeat)": _SESSIONS,
-    "CALL Repo/Mirror(changes)": _SESSIONS,
-    "GET /files/NAME": _SESSIONS,
-    "POST /api/upload": _USERS,
+PERMISSIONS: Mapping[str, Right] = {
+    "DESCRIBE": Right.CALL,
+    "OPTIONS": Right.CALL,
+    "CALL Auth/User(login)": Right.CALL,
+    "CALL Auth/User(whoami)": Right.CALL,
+    "CALL Auth/User(logout)": Right.SESSION,
+    "CALL Auth/User(change_password)": Right.ACCOUNT,
+    "GET Attrib/Tag": Right.READ,
+    "LIST Attrib/Tag": Right.READ,
+    "CALL Attrib/Tag(tagMap)": Right.READ,
+    "GET Attrib/DistroVersion": Right.READ,
+    "LIST Attrib/DistroVersion": Right.READ,
+    "GET Package/Package": Right.READ,
+    "LIST Package/Package": Right.READ,
+    "CREATE Package/Package": Right.CREATE_PACKAGE,
+    "UPDATE Package/Package": Right.UPDATE_PACKAGE,
+    "GET Package/PackageFile": Right.READ,
+    "LIST Package/PackageFile": Right.READ,
+    "DELETE Package/PackageFile": Right.DELETE_FILE,
+    "CALL Package/PackageFile(create)": Right.UPLOAD,
+    "CALL Package/PackageFile(distroversionOptions)": Right.UPLOAD,
+    "CALL Package/PackageFile(filenameInUse)": Right.LOOK_UP,
+    "CALL Package/PackageFile(history)": Right.LOOK_UP,
+    "CALL Package/PackageFile(find)": Right.LOOK_UP,
+    "CALL Package/PackageFile(show)": Right.LOOK_UP,
+    "CALL Package/PackageFile(findPackages)": Right.LOOK_UP,
+    "CALL Package/PackageFile(compare)": Right.LOOK_UP,
+    "CALL Package/PackageFile(tag)": Right.TAG,
+    "CALL Package/PackageFile(untag)": Right.TAG,
+    "CALL Package/PackageFile(fail)": Right.FAIL,
+    "CALL Package/PackageFile(unfail)": Right.UNFAIL,
+    "CALL Package/PackageFile(deprocate)": Right.DEPROCATE,
+    "CALL Package/PackageFile(undeprocate)": Right.UNDEPROCATE,
+    "GET Package/PackageFileTag": Right.READ,
+    "LIST Package/PackageFileTag": Right.READ,
+    "GET Repo/Repo": Right.READ,
+    "LIST Repo/Repo": Right.READ,
+    "CALL Repo/Repo(poll)": Right.READ,
+    "GET Repo/Mirror": Right.READ,
+    "LIST Repo/Mirror": Right.READ,
+    "CALL Repo/Mirror(heartbeat)": Right.HEARTBEAT,
+    "CALL Repo/Mirror(changes)": Right.READ,
+    "GET /files/NAME": Right.READ,
+    "POST /api/upload": Right.UPLOAD,
 }
-"""Verb and what it is called on → the roles that may call it."""
+"""Verb and what it is called on → the right that it needs."""
 
 
 def may_call(caller: Caller, verb: str, called: str) -> bool:
@@ -71,4 +73,5 @@ def may_call(caller: Caller, verb: str, called: str) -> bool:
         verb: The verb: `CALL`.
         called: The model, action or path, without the root: `Repo/Mirror(heartbeat)`.
     """
-    return caller.role in PERMISSIONS.get(f"{verb} {called}", frozenset())
+    right = PERMISSIONS.get(f"{verb} {called}")
+    return right is not None and has_right(caller.rights, right)

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from sqlalchemy import ColumnElement, Connection, Row, select, true
 
-from packrat_server.accounts.sessions import Caller, Role
+from packrat_server.accounts.rights import Role
+from packrat_server.accounts.sessions import Caller
 from packrat_server.accounts.visibility import visible_files, visible_packages, visible_repos
 from packrat_server.api.description import uri
 from packrat_server.api.values import parse_id
@@ -148,7 +149,7 @@ def _read_repos(connection: Connection, caller: Caller, ids: Sequence[str]) -> d
 
 
 def _read_mirrors(connection: Connection, caller: Caller, ids: Sequence[str]) -> dict[str, Record]:
-    names = [name for name in ids if caller.manages or name == caller.name]
+    names = [name for name in ids if caller.role != Role.MIRROR or name == caller.name]
     return {
         row.name: {
             "name": row.name,

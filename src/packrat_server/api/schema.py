@@ -34,10 +34,16 @@ _NOTHING = {"type": None}
 _TAG = Parameter("tag", "Model", {"uri": ROOT + "Attrib/Tag"})
 _UPLOAD = Parameter("file", "File", {"allowed_schemes": ["djfh"]})
 _TYPE = Parameter("type", "String", optional=True)
+# The original server takes none.
+_REASON = Parameter("reason", "String", optional=True)
 
 
 def _actions(*actions: Action) -> dict[str, Action]:
     return {action.name: action for action in actions}
+
+
+def _optional(*names: str) -> tuple[Parameter, ...]:
+    return tuple(Parameter(name, "String", optional=True) for name in names)
 
 
 _USER = Model(
@@ -77,7 +83,7 @@ _DISTRO_VERSION = Model(
     ROOT + "Attrib/DistroVersion",
     (
         _text("name", 20, "RC"),
-        _text("distro", 6, choices=list(_DISTROS)),
+        _text("distro", 20),
         _text("version", 10, required=False),
         _text("file_type", 20),
         _text("release_names", 100, required=False),
@@ -96,6 +102,31 @@ _PACKAGE = Model(
     ),
     not_allowed=("DELETE", "CALL"),
 )
+
+_FOUND = {"type": "Map"}
+_LIMIT = Parameter("limit", "Integer", default=1000, optional=True)
+_LOOKING = (
+    Action("find", _FOUND, True, (*_optional("name", "package", "tag", "distroversion", "state"), _LIMIT)),
+    Action("show", _FOUND, True, (Parameter("name", "String"),)),
+    Action(
+        "findPackages",
+        _FOUND,
+        True,
+        (*_optional("name"), Parameter("exact", "Boolean", default=False, optional=True), _LIMIT),
+    ),
+    Action(
+        "compare",
+        _FOUND,
+        True,
+        (
+            Parameter("first", "String"),
+            Parameter("second", "String"),
+            *_optional("package", "distroversion"),
+            _LIMIT,
+        ),
+    ),
+)
+"""Additions to the original API (look_actions.py)."""
 
 _PACKAGE_FILE = Model(
     ROOT + "Package/PackageFile",
@@ -120,9 +151,9 @@ _PACKAGE_FILE = Model(
         _model("raw_tag_list", "Attrib/Tag", "RO", array=True, required=False),
     ),
     _actions(
-        Action("tag", _NOTHING, False, (_TAG, Parameter("change_control_id", "String", optional=True))),
-        Action("deprocate", _NOTHING),
-        Action("fail", _NOTHING),
+        Action("tag", _NOTHING, False, (_TAG, Parameter("change_control_id", "String", optional=True), _REASON)),
+        Action("deprocate", _NOTHING, False, (_REASON,)),
+        Action("fail", _NOTHING, False, (_REASON,)),
         Action("distroversionOptions", {"type": "String", "is_array": True}, True, (_UPLOAD, _TYPE)),
         Action(
             "create",
@@ -137,9 +168,22 @@ _PACKAGE_FILE = Model(
             ),
         ),
         Action("filenameInUse", {"type": "Boolean"}, True, (Parameter("file_name", "String"),)),
-        Action("untag", _NOTHING, False, (_TAG,)),
-        Action("unfail", _NOTHING),
-        Action("undeprocate", _NOTHING),
+        Action("untag", _NOTHING, False, (_TAG, _REASON)),
+        Action("unfail", _NOTHING, False, (_REASON,)),
+        Action("undeprocate", _NOTHING, False, (_REASON,)),
+        Action(
+            "history",
+            {"type": "Map", "is_array": True},
+            True,
+            (
+                Parameter("package", "String", optional=True),
+                Parameter("file_name", "String", optional=True),
+                Parameter("file", "Model", {"uri": ROOT + "Package/PackageFile"}, optional=True),
+                Parameter("after", "Integer", default=0, optional=True),
+                Parameter("count", "Integer", default=100, optional=True),
+            ),
+        ),
+        *_LOOKING,
     ),
     not_allowed=("CREATE", "UPDATE"),
     filters={

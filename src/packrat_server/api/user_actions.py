@@ -6,9 +6,9 @@ from functools import partial
 from typing import TypeVar
 
 from packrat_server.accounts.login_queue import RETRY_AFTER_S, QueueFull
+from packrat_server.accounts.rights import Role
 from packrat_server.accounts.sessions import (
     InvalidLogin,
-    Role,
     change_password,
     check_secret,
     find_secret,

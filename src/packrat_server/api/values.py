@@ -1,5 +1,6 @@
 """Converts the arguments of calls and filters to the types that the API describes."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from packrat_server.store.text import is_storable
 _ID = re.compile(r"0|[1-9][0-9]{0,16}")
 _INTEGER_LIMIT = 2**31
 _TEXT_LIMIT = 100_000
+_SHOWN_LENGTH = 60
 
 
 def read_arguments(parameters: Sequence[Parameter], data: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def _convert(parameter: Parameter, value: Any) -> Any:
 
 def _convert_value(parameter: Parameter, value: Any) -> Any:
     if isinstance(value, str) and not is_storable(value):
-        raise ValueError("Unable to store as a str")
+        raise ValueError("Unable to store as a str: it holds a NUL or half a surrogate pair")
     match parameter.type:
         case "Integer":
             return _integer(value)
@@ -92,14 +94,17 @@ def _integer(value: Any) -> int:
         number = int(value) if isinstance(value, int | float | str) else None
     except (ValueError, OverflowError):
         number = None
-    if number is None or abs(number) > _INTEGER_LIMIT:
+    if number is None:
+        # To the letter what the original server says.
         raise ValueError("Unable to convert to an int")
+    if abs(number) > _INTEGER_LIMIT:
+        raise ValueError(f"Unable to store as an int: {str(value)[:40]}, give {-_INTEGER_LIMIT} to {_INTEGER_LIMIT}")
     return number
 
 
 def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("Unable to convert to a bool")
+        raise ValueError(f"Unable to convert to a bool: {_shown(value)}, give true or false")
     return value
 
 
@@ -107,10 +112,10 @@ def _text(value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str | int | float):
-        raise ValueError("Unable to convert to a str")
+        raise ValueError(f"Unable to convert to a str: {_shown(value)}, give a text")
     text = str(value)
     if len(text) > _TEXT_LIMIT:
-        raise ValueError("Unable to store as a str")
+        raise ValueError(f"Unable to store as a str: it has {len(text)} characters, give up to {_TEXT_LIMIT}")
     return text
 
 
@@ -128,5 +133,11 @@ def _model_id(model: str, value: Any) -> str:
 
 def _handle(value: Any) -> str:
     if not isinstance(value, str) or not value.startswith("djfh://"):
-        raise ValueError("Unable to parse the URI of an upload, djfh://…")
+        raise ValueError(f"Unable to parse URI of an upload: {_shown(value)}, give what /api/upload answered, djfh://…")
     return value.removeprefix("djfh://")
+
+
+def _shown(value: Any) -> str:
+    """Write what was given, or the beginning of it."""
+    text = json.dumps(value)
+    return text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "…"

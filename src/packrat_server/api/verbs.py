@@ -4,14 +4,17 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
-from packrat_server.accounts.sessions import Caller, Role
+from sqlalchemy import Connection
+
+from packrat_server.accounts.rights import Role
+from packrat_server.accounts.sessions import Caller
 from packrat_server.accounts.visibility import visible_packages, visible_repos
 from packrat_server.api.actions import ACTIONS
 from packrat_server.api.call import Call
 from packrat_server.api.context import ServerContext
+from packrat_server.api.cors import ALLOWED_HEADERS
 from packrat_server.api.description import MULTI_URI_MAX, ROOT, Model, uri
 from packrat_server.api.dialect import describe_in
 from packrat_server.api.in_thread import run_to_end
@@ -21,7 +24,7 @@ from packrat_server.api.permissions import may_call
 from packrat_server.api.records import READERS, list_files, list_ids
 from packrat_server.api.schema import describe_namespace
 from packrat_server.api.values import object_not_found, read_arguments
-from packrat_server.promotion.package_files import create_package, delete_file
+from packrat_server.promotion.package_files import create_package, delete_file, update_package
 from packrat_server.promotion.rules import Rejected
 from packrat_server.promotion.wanted_files import kept_files, wanted_files
 from packrat_server.store.database import reading, writing
@@ -60,11 +63,11 @@ async def answer(request: CinpRequest, call: Call) -> CinpResponse:
         case "CALL":
             return await _call(request, call)
         case "CREATE":
-            return await run_to_end(_create, request, request.model, context)
+            return await run_to_end(_create, request, request.model, call)
         case "DELETE":
-            return await run_to_end(_delete, request, request.model, caller, context)
+            return await run_to_end(_delete, request, request.model, call)
         case _:
-            return await run_to_end(_update, request, request.model, context)
+            return await run_to_end(_update, request, request.model, call)
 
 
 def check_verb(request: CinpRequest) -> None:
@@ -83,9 +86,7 @@ def _options(request: CinpRequest) -> CinpResponse:
     else:
         verbs = request.model.verbs() if request.model is not None else ["OPTIONS", "DESCRIBE"]
     headers = {"Allow": ", ".join(verbs), "Access-Control-Allow-Methods": ", ".join(verbs)}
-    headers["Access-Control-Allow-Headers"] = (
-        "Accept, Cinp-Version, Auth-Id, Auth-Token, Filter, Content-Type, Count, Position, Multi-Object, Id-Only"
-    )
+    headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
     return CinpResponse(None, 200, headers)
 
 
@@ -122,11 +123,15 @@ def _get(request: CinpRequest, model: Model, caller: Caller, context: ServerCont
 
 
 def _read(request: CinpRequest, model: Model, caller: Caller, context: ServerContext) -> dict[str, Any]:
+    with reading(context.engine) as connection:
+        return _read_from(connection, request, model, caller)
+
+
+def _read_from(connection: Connection, request: CinpRequest, model: Model, caller: Caller) -> dict[str, Any]:
     ids = request.ids or ()
     if len(ids) > MULTI_URI_MAX:
         raise CinpError(400, f'id_list longer than supported length of "{MULTI_URI_MAX}"')
-    with reading(context.engine) as connection:
-        records = READERS[_short(model.path)](connection, caller, list(dict.fromkeys(ids)))
+    records = READERS[_short(model.path)](connection, caller, list(dict.fromkeys(ids)))
     for object_id in ids:
         if object_id not in records:
             raise CinpError(404, {"model_path": model.path, "object_id": object_id})
@@ -203,44 +208,42 @@ async def _call(request: CinpRequest, call: Call) -> CinpResponse:
     return CinpResponse(body, 200, {**headers, "Multi-Object": "True"})
 
 
-def _create(request: CinpRequest, model: Model, context: ServerContext) -> CinpResponse:
+def _create(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
     name, counts = request.data.get("name"), _counts(request)
     if name is None:
         raise CinpError(400, {"name": "Required Paramater"})
     if not isinstance(name, str) or len(name) > 200 or not _PACKAGE_NAME.fullmatch(name):
         raise CinpError(400, {"name": ["Invalid"]})
     try:
-        with writing(context.engine) as connection:
-            create_package(connection, name, **counts)
+        with writing(call.context.engine) as connection:
+            create_package(connection, name, call.author, counts)
     except Rejected as error:
         raise CinpError(400, {"name": [error.message]}) from None
     headers = {"Verb": "CREATE", "Cache-Control": "no-cache", "Multi-Object": "False"}
-    return CinpResponse(_one_package(name, context), 201, {**headers, "Object-Id": f"{model.path}:{name}:"})
+    return CinpResponse(_one_package(name, call.context), 201, {**headers, "Object-Id": f"{model.path}:{name}:"})
 
 
-def _update(request: CinpRequest, model: Model, context: ServerContext) -> CinpResponse:
+def _update(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
     counts = _counts(request)
     ids = request.ids or ()
     if len(ids) != 1:
         raise CinpError(400, "UPDATE takes one id")
-    with writing(context.engine) as connection:
+    with writing(call.context.engine) as connection:
         row = connection.execute(packages.select().where(packages.c.name == ids[0])).first()
         if row is None:
             raise CinpError(404, {"model_path": model.path, "object_id": ids[0]})
-        # An update that changes nothing leaves `updated` as it is.
-        if any(row._mapping[key] != value for key, value in counts.items()):
-            changed = {**counts, "updated": datetime.now(UTC)}
-            connection.execute(packages.update().where(packages.c.name == ids[0]).values(changed))
+        update_package(connection, row, call.author, counts)
     headers = {"Verb": "UPDATE", "Cache-Control": "no-cache", "Multi-Object": "False"}
-    return CinpResponse(_one_package(ids[0], context), 200, headers)
+    return CinpResponse(_one_package(ids[0], call.context), 200, headers)
 
 
-def _delete(request: CinpRequest, model: Model, caller: Caller, context: ServerContext) -> CinpResponse:
-    _read(request, model, caller, context)
-    with writing(context.engine) as connection:
-        for object_id in request.ids or ():
-            delete_file(connection, int(object_id))
-    context.notifier.notify()
+def _delete(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
+    with writing(call.context.engine) as connection:
+        # Read within the transaction: of two who delete the same file, the second is told that there is none.
+        _read_from(connection, request, model, call.caller)
+        for object_id in dict.fromkeys(request.ids or ()):
+            delete_file(connection, int(object_id), call.author)
+    call.context.notifier.notify()
     return CinpResponse(None, 200, {"Verb": "DELETE", "Cache-Control": "no-cache", "Multi-Object": str(request.many)})
 
 

@@ -6,14 +6,20 @@ import click
 
 from packrat_server import admin
 from packrat_server.accounts.passwords import new_password
+from packrat_server.admin.listing import list_mirrors
+from packrat_server.admin.record_change import Decide, RecordChange
+from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
-from packrat_server.cli.record_change import show_change
+from packrat_server.cli.records import add_looking
 from packrat_server.store.database import open_database
 
 
 @click.group("mirror")
 def mirror_group() -> None:
     """Mirrors: which repositories they build."""
+
+
+add_looking(mirror_group, "mirror", list_mirrors, ("name", "repositories", "last_heartbeat", "description"))
 
 
 @mirror_group.command("set")
@@ -27,15 +33,22 @@ def mirror_group() -> None:
 @click.option("--description", help="What it is. New: its name.")
 @click.option("--new-psk", is_flag=True, help="Generate a new psk for a mirror that exists; its sessions end.")
 @data_option
-def mirror_set(name: str, repos: tuple[str, ...], description: str | None, new_psk: bool, data: Path) -> None:
+@with_consent
+def mirror_set(
+    name: str, repos: tuple[str, ...], description: str | None, new_psk: bool, data: Path, consent: Consent
+) -> None:
     """Make or change a mirror.
 
     What no option names stays as it is. Prints each field that changed, before → after, and the psk of a new
-    mirror.
+    mirror. Asks if clients lose a repository by it.
     """
     psk = new_password() if new_psk else None
-    change = admin.set_mirror(open_database(data), name, repos or None, description, psk)
-    show_change(change, f"mirror {name}")
+    engine = open_database(data)
+
+    def change_it(decide: Decide) -> RecordChange:
+        return admin.set_mirror(engine, name, repos or None, description, psk, decide)
+
+    change = carry_out(f"mirror {name}", change_it, consent)
     if change.secret is not None:
         click.echo(f"mirror {name} has the psk {change.secret} (shown this once; put it into mirror.conf)")
 
@@ -43,6 +56,8 @@ def mirror_set(name: str, repos: tuple[str, ...], description: str | None, new_p
 @mirror_group.command("remove")
 @click.argument("name")
 @data_option
-def mirror_remove(name: str, data: Path) -> None:
-    """Remove a mirror."""
-    admin.remove_mirror(open_database(data), name)
+@with_consent
+def mirror_remove(name: str, data: Path, consent: Consent) -> None:
+    """Remove a mirror. Asks before."""
+    engine = open_database(data)
+    carry_out(f"mirror {name}", lambda decide: admin.remove_mirror(engine, name, decide), consent)

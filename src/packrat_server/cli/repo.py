@@ -5,14 +5,25 @@ from pathlib import Path
 import click
 
 from packrat_server import admin
+from packrat_server.admin.listing import count_wanted, list_repos
+from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
-from packrat_server.cli.record_change import show_change
+from packrat_server.cli.records import add_looking
 from packrat_server.store.database import open_database
 
 
 @click.group("repo")
 def repo_group() -> None:
     """Repositories: which tag and distribution versions they take."""
+
+
+add_looking(
+    repo_group,
+    "repository",
+    list_repos,
+    ("name", "type", "tag", "distros", "newest_only", "mirrors", "directory"),
+    lambda connection, name: {"files": count_wanted(connection, name)},
+)
 
 
 @repo_group.command("set")
@@ -34,19 +45,26 @@ def repo_group() -> None:
     help="Offer every version, or the newest only. New: the newest only.",
 )
 @data_option
-def repo_set(name: str, distros: tuple[str, ...], all_versions: bool | None, data: Path, **given: str | None) -> None:
+@with_consent
+def repo_set(
+    name: str, distros: tuple[str, ...], all_versions: bool | None, data: Path, consent: Consent, **given: str | None
+) -> None:
     """Make or change a repository.
 
-    What no option names stays as it is. Prints each field that changed, before → after.
+    What no option names stays as it is. Prints each field that changed, before → after. Asks if clients lose files or
+    their address by it.
     """
     show_only_latest = None if all_versions is None else not all_versions
     repo = admin.NewRepo(name, distro_versions=distros or None, show_only_latest=show_only_latest, **given)
-    show_change(admin.save_repo(open_database(data), repo), f"repository {name}")
+    engine = open_database(data)
+    carry_out(f"repository {name}", lambda decide: admin.save_repo(engine, repo, decide), consent)
 
 
 @repo_group.command("remove")
 @click.argument("name")
 @data_option
-def repo_remove(name: str, data: Path) -> None:
-    """Remove a repository; its package files stay."""
-    admin.remove_repo(open_database(data), name)
+@with_consent
+def repo_remove(name: str, data: Path, consent: Consent) -> None:
+    """Remove a repository; its package files stay. Asks before."""
+    engine = open_database(data)
+    carry_out(f"repository {name}", lambda decide: admin.remove_repo(engine, name, decide), consent)

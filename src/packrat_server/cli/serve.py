@@ -6,6 +6,7 @@ import click
 
 from packrat_core.listen import parse_listen
 from packrat_server.api.addresses import TrustedProxies
+from packrat_server.api.serve_options import ServeOptions, read_origins
 from packrat_server.cli.data_option import data_option
 from packrat_server.serving.running import serve
 
@@ -22,7 +23,40 @@ from packrat_server.serving.running import serve
     help="Addresses or networks of the reverse proxies in front, such as 127.0.0.1: the addresses of their clients are "
     "taken from X-Forwarded-For. From all others the header counts for nothing.",
 )
-def serve_command(data: Path, listen: str, trusted_proxies: str) -> None:
+@click.option(
+    "--access-log",
+    type=click.Path(path_type=Path, readable=False),
+    envvar="PACKRAT_ACCESS_LOG",
+    show_envvar=True,
+    help="Write a line for each request to this file, in the combined log format of web servers.",
+)
+@click.option(
+    "--public",
+    is_flag=True,
+    envvar="PACKRAT_PUBLIC",
+    show_envvar=True,
+    help="Everybody may read all records and files without a login, as on the original server; agents need no psk. "
+    "Uploads and other changes need a login still.",
+)
+@click.option(
+    "--cors-origin",
+    "cors_origins",
+    multiple=True,
+    envvar="PACKRAT_CORS_ORIGIN",
+    show_envvar=True,
+    metavar="ORIGIN",
+    help="Pages of this origin, such as https://packages.example.com, may call the API from a browser; * for all; may "
+    "be repeated.",
+)
+def serve_command(
+    data: Path,
+    listen: str,
+    trusted_proxies: str,
+    access_log: Path | None,
+    public: bool,
+    cors_origins: tuple[str, ...],
+) -> None:
     """Serve the API until SIGTERM."""
     host, port = parse_listen(listen)
-    serve(data, host, port, TrustedProxies(trusted_proxies))
+    options = ServeOptions(TrustedProxies(trusted_proxies), access_log, public, read_origins(cors_origins))
+    serve(data, host, port, options)

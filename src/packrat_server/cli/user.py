@@ -6,31 +6,56 @@ import click
 
 from packrat_server import admin
 from packrat_server.accounts.passwords import new_password
-from packrat_server.accounts.sessions import Role
+from packrat_server.accounts.rights import USER_ROLES, Role
+from packrat_server.admin.listing import list_users
+from packrat_server.admin.record_change import Decide, RecordChange
+from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
-from packrat_server.cli.record_change import show_change
+from packrat_server.cli.records import add_looking
 from packrat_server.store.database import open_database
 
 
 @click.group("user")
 def user_group() -> None:
-    """Users. Managers upload and promote, admins may do everything."""
+    """Users, their roles and rights."""
+
+
+add_looking(user_group, "user", list_users, ("name", "role", "rights", "state", "sessions", "updated"))
 
 
 @user_group.command("set")
 @click.argument("name")
-@click.option("--role", type=click.Choice(["manager", "admin"]), help="What the user may do. New: manager.")
+@click.option(
+    "--role",
+    type=click.Choice([str(role) for role in USER_ROLES]),
+    help="What the user may do: reader (see everything), uploader (also upload), promoter (see everything, put on the "
+    "tags that --right names, mark files), manager (upload, put on every tag, mark), admin (also delete files). "
+    "New: manager.",
+)
+@click.option(
+    "--right",
+    "rights",
+    multiple=True,
+    metavar="RIGHT",
+    help="A right beyond those of the role, such as tag_dev; may be repeated. Those given replace those before; "
+    "--right '' takes all of them away.",
+)
 @click.option("--new-password", "renew", is_flag=True, help="Generate a new password for a user that exists.")
 @data_option
-def user_set(name: str, role: str | None, renew: bool, data: Path) -> None:
+@with_consent
+def user_set(name: str, role: str | None, rights: tuple[str, ...], renew: bool, data: Path, consent: Consent) -> None:
     """Make or change a user.
 
     What no option names stays as it is. Prints each field that changed, before → after, and the password of a new
     user. After a change the user must log in again. A user who was locked out becomes a user again as if new.
     """
     password = new_password() if renew else None
-    change = admin.set_user(open_database(data), name, None if role is None else Role(role), password)
-    show_change(change, f"user {name}")
+    engine, new_role = open_database(data), None if role is None else Role(role)
+
+    def change_it(decide: Decide) -> RecordChange:
+        return admin.set_user(engine, name, new_role, password, rights or None, decide)
+
+    change = carry_out(f"user {name}", change_it, consent)
     if change.secret is not None:
         click.echo(f"user {name} has the password {change.secret} (shown this once)")
 
@@ -38,6 +63,8 @@ def user_set(name: str, role: str | None, renew: bool, data: Path) -> None:
 @user_group.command("remove")
 @click.argument("name")
 @data_option
-def user_remove(name: str, data: Path) -> None:
+@with_consent
+def user_remove(name: str, data: Path, consent: Consent) -> None:
     """Lock a user out."""
-    admin.remove_user(open_database(data), name)
+    engine = open_database(data)
+    carry_out(f"user {name}", lambda decide: admin.remove_user(engine, name, decide), consent)

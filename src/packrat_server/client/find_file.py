@@ -24,6 +24,8 @@ _PACKAGE = "/api/v2/Package/Package"
 _FILTER = "file_name"
 _NOT_IN_PACKAGE_NAME = re.compile(r"[^0-9A-Za-z_-]+")
 _PACKAGES_TRIED = 20
+_EPOCH = re.compile(r"_\d+(?:%3[aA]|:)")
+"""An epoch, as apt puts it into the names of files that it downloads."""
 _RECORDS_AT_ONCE = 2000
 
 Records = dict[str, Mapping[str, Any]]
@@ -83,6 +85,11 @@ class FileFinder:
                 if unquote(str(record.get("file")).rpartition("/")[2]) == file_name:
                     found[uri] = record
         return dict(sorted(found.items(), key=lambda pair: _number(pair[0])))
+
+
+def without_epoch(file_name: str) -> str:
+    """Take the epoch that apt puts into the names of downloaded files out of one."""
+    return _EPOCH.sub("_", file_name)
 
 
 def possible_packages(file_name: str) -> list[str]:

@@ -12,15 +12,14 @@ from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.responses import NotFound, SessionEnded
 from packrat_core.cinp.transport import NoAnswer
 from packrat_core.errors import ServerBroken, ServerRefused
-from packrat_server.client.find_file import FileFinder
+from packrat_server.client.catalog import Catalog
+from packrat_server.client.find_file import without_epoch
 from packrat_server.client.refusals import explain
 
 T = TypeVar("T")
 
 _ROOT = "/api/v2/"
 _PACKAGE_FILE = f"{_ROOT}Package/PackageFile"
-_EPOCH = re.compile(r"_\d+(?:%3[aA]|:)")
-"""An epoch, as apt puts it into the names of files that it downloads."""
 _MARKS = {
     "fail": ("failed_at", True),
     "unfail": ("failed_at", False),
@@ -35,7 +34,7 @@ class Uploader:
 
     def __init__(self, client: CinpClient) -> None:
         self._client = client
-        self._finder = FileFinder(client)
+        self.catalog = Catalog(client)
 
     async def upload(
         self,
@@ -62,7 +61,7 @@ class Uploader:
             ServerRefused: The server refuses it, it can't go to one of distro_versions, or none is given and it may go
                 to several.
         """
-        name = name or _EPOCH.sub("_", path.name)
+        name = name or without_epoch(path.name)
         try:
             there = await self._find_same(path, name)
             if distro_versions and all(name in there for name in distro_versions):
@@ -84,13 +83,14 @@ class Uploader:
             raise ServerRefused(f"{name!r} is not taken: {explain(error)}") from None
         return made
 
-    async def tag(self, uri: str, tag: str, change_control_id: str | None = None) -> bool:
+    async def tag(self, uri: str, tag: str, change_control_id: str | None = None, reason: str = "") -> bool:
         """Promote a package file to a tag.
 
         Args:
             uri: The package file.
             tag: The name of the tag.
             change_control_id: What permits the change, where the tag needs that.
+            reason: Why, for the record; '' for no reason.
 
         Returns:
             False where the file has the tag already.
@@ -100,39 +100,55 @@ class Uploader:
             ServerRefused: A rule forbids it.
         """
         arguments: dict[str, Any] = {"tag": f"{_ROOT}Attrib/Tag:{tag}:", "change_control_id": change_control_id}
+        arguments |= _why(reason)
         return await self._change(
             f"{uri}(tag)", arguments, "ALLREADY_TAGGED", lambda record: tag in record.get("tags", ())
         )
 
-    async def untag(self, uri: str, tag: str) -> bool:
-        """Take a tag off a package file; False where it does not have the tag.
+    async def untag(self, uri: str, tag: str, reason: str = "") -> bool:
+        """Take a tag off a package file.
+
+        Args:
+            uri: The package file.
+            tag: The name of the tag.
+            reason: Why, for the record; '' for no reason.
+
+        Returns:
+            False where it does not have the tag.
 
         Raises:
             SessionEnded: The session is over.
             ServerRefused: A rule forbids it.
         """
-        arguments = {"tag": f"{_ROOT}Attrib/Tag:{tag}:"}
+        arguments = {"tag": f"{_ROOT}Attrib/Tag:{tag}:", **_why(reason)}
         return await self._change(
             f"{uri}(untag)", arguments, "NOT_TAGGED", lambda record: tag not in record.get("tags", (tag,))
         )
 
-    async def act(self, uri: str, action: str) -> None:
-        """Do one of fail, unfail, deprocate, undeprocate; doing it again changes nothing.
+    async def act(self, uri: str, action: str, reason: str = "") -> None:
+        """Mark a package file, or take a mark off; doing it again changes nothing.
+
+        Args:
+            uri: The package file.
+            action: One of fail, unfail, deprocate, undeprocate.
+            reason: Why, for the record; '' for no reason.
 
         Raises:
             SessionEnded: The session is over.
             ServerRefused: A rule forbids it.
         """
         field, marks = _MARKS[action]
-        await self._change(f"{uri}({action})", {}, None, lambda record: (record.get(field) is not None) == marks)
+        await self._change(
+            f"{uri}({action})", _why(reason), None, lambda record: (record.get(field) is not None) == marks
+        )
 
     async def find(self, file_name: str) -> list[str]:
         """Find the URIs of the package files with that file name, in the order they were made."""
-        return list(await self._finder.find(_EPOCH.sub("_", file_name)))
+        return list(await self.catalog.find(file_name))
 
     async def _find_same(self, path: Path, name: str) -> dict[str, str]:
         """Find what the server has with this name and these bytes: distribution version → URI."""
-        records = await self._finder.find(name)
+        records = await self.catalog.find(name)
         if not records:
             return {}
         sha256 = await asyncio.to_thread(_hash, path)
@@ -192,7 +208,12 @@ class Uploader:
             except NotFound:
                 return None
 
-        await _once(lambda: self._client.create(model, {"name": name}), look)
+        try:
+            await _once(lambda: self._client.create(model, {"name": name}), look)
+        except ServerRefused:
+            # Another uploader may have made it a moment ago.
+            if await look() is None:
+                raise
 
     async def _change(
         self,
@@ -235,19 +256,20 @@ class Uploader:
 
 
 @asynccontextmanager
-async def signed_in(url: str, user: str, password: str) -> AsyncIterator[Uploader]:
+async def signed_in(url: str, user: str, password: str, ca_file: Path | None = None) -> AsyncIterator[Uploader]:
     """Hold a user's session.
 
     Args:
         url: The server.
         user: The user's name.
         password: The user's password.
+        ca_file: The certificates of the authorities to trust; None for those of the system.
 
     Raises:
         ServerUnavailable: The server can't be reached.
         ServerRefused: Name and password do not belong together.
     """
-    async with CinpClient(url) as client:
+    async with CinpClient(url, ca_file=ca_file) as client:
         try:
             await client.login(f"{_ROOT}Auth/User(login)", user, password)
         except ServerRefused as error:
@@ -276,6 +298,11 @@ async def _once(ask: Callable[[], Awaitable[T]], look: Callable[[], Awaitable[T 
     return await ask() if found is None else found
 
 
+def _why(reason: str) -> dict[str, str]:
+    """The argument that gives a reason, which the original server doesn't know."""
+    return {"reason": reason} if reason else {}
+
+
 def _id_of(uri: str) -> str:
     return uri.rsplit(":", 2)[1]
 
@@ -283,6 +310,12 @@ def _id_of(uri: str) -> str:
 def _choose(wanted: Sequence[str], options: Any) -> list[str]:
     if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
         raise ServerBroken("the answer to distroversionOptions is not a list of names")
+    if not options:
+        raise ServerRefused(
+            "the server has no distribution version that it can go to",
+            hint="an administrator makes one, `packrat-server distro set NAME --type TYPE`; an rpm that names its "
+            "release, such as fc41, needs one that has it among its --release-names",
+        )
     if not wanted and len(options) != 1:
         raise ServerRefused(f"it can go to {', '.join(options)}: say which, with --distro")
     for name in wanted:

@@ -1,4 +1,4 @@
-"""Makes packages and package files of uploads, and deletes package files."""
+"""Makes packages and package files of uploads, and deletes package files; each change comes with its event."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,13 +6,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from packaging.utils import canonicalize_name
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from packrat_server.inspect_file import Inspected
 from packrat_server.promotion.rules import Rejected
-from packrat_server.promotion.uploads import distro_version_options
+from packrat_server.promotion.uploads import distro_version_options, explain_no_option
+from packrat_server.store.events import Author, Event, State, add_event, file_event
 from packrat_server.store.journal import note_file
 from packrat_server.store.tables import package_file_tags, package_files, packages
+
+KEPT: Mapping[str, int] = {"deprocated_count": 10, "failed_count": 5}
+"""How many deprocated and failed files of a new package are kept."""
+_SHOWN = ("distro_version", "version", "type", "arch", "sha256", "size", "failed_by", "deprocated_by", "created_by")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,7 @@ class NewFile:
     distro_version: str
 
 
-def create_file(connection: Connection, upload: Row[Any], inspected: Inspected, new: NewFile, by: str) -> int:
+def create_file(connection: Connection, upload: Row[Any], inspected: Inspected, new: NewFile, author: Author) -> int:
     """Make a package file of an upload.
 
     Args:
@@ -32,7 +37,7 @@ def create_file(connection: Connection, upload: Row[Any], inspected: Inspected, 
         upload: What `find_upload` found.
         inspected: What `inspect_upload` found in it.
         new: What the uploader says of it.
-        by: The name of the user who uploads.
+        author: Who uploads it, and why.
 
     Returns:
         The id of the package file.
@@ -41,7 +46,7 @@ def create_file(connection: Connection, upload: Row[Any], inspected: Inspected, 
         Rejected: It can't go to that distribution version, has no package, or collides with another file.
     """
     if new.distro_version not in distro_version_options(connection, inspected):
-        raise Rejected("INVALID_DISTROVERSION", f'DistroVersion "{new.distro_version}" is not an option for this file')
+        raise Rejected("INVALID_DISTROVERSION", explain_no_option(connection, inspected, new.distro_version))
     package = _find_package(connection, inspected)
     if package is None:
         raise Rejected("NO_PACKAGE", f'Unable to find package "{inspected.package}"')
@@ -63,23 +68,25 @@ def create_file(connection: Connection, upload: Row[Any], inspected: Inspected, 
             file_name=upload.file_name,
             sha256=upload.sha256,
             size=upload.size,
-            created_by=by,
+            created_by=author.name,
             created=now,
             updated=now,
         )
     )
     assert made.inserted_primary_key is not None
-    return int(made.inserted_primary_key[0])
+    row = connection.execute(select(package_files).where(package_files.c.id == made.inserted_primary_key[0])).one()
+    add_event(connection, author, file_event("create", row, None, _state(row)))
+    return int(row.id)
 
 
-def create_package(connection: Connection, name: str, deprocated_count: int = 10, failed_count: int = 5) -> None:
+def create_package(connection: Connection, name: str, author: Author, counts: Mapping[str, int] = KEPT) -> None:
     """Make a package.
 
     Args:
         connection: A writing transaction.
         name: The name of the package.
-        deprocated_count: Number of deprocated files to keep, as clients of the API set it.
-        failed_count: Number of failed files to keep, as clients of the API set it.
+        author: Who makes it, and why.
+        counts: What differs from KEPT.
 
     Raises:
         Rejected: There is a package of that name.
@@ -87,18 +94,62 @@ def create_package(connection: Connection, name: str, deprocated_count: int = 10
     if connection.execute(select(packages.c.name).where(packages.c.name == name)).first() is not None:
         raise Rejected("EXISTS", "Package with this Name already exists.")
     now = datetime.now(UTC)
-    connection.execute(
-        insert(packages).values(
-            name=name, deprocated_count=deprocated_count, failed_count=failed_count, created=now, updated=now
-        )
+    values = {**KEPT, **counts}
+    connection.execute(insert(packages).values(name=name, created=now, updated=now, **values))
+    add_event(connection, author, package_event("create", name, None, values))
+
+
+def update_package(connection: Connection, row: Row[Any], author: Author, counts: Mapping[str, int]) -> None:
+    """Change how many files of a package are kept; an update that changes nothing leaves `updated` as it is.
+
+    Args:
+        connection: A writing transaction.
+        row: The package.
+        author: Who changes it, and why.
+        counts: What to change.
+    """
+    before = {key: row._mapping[key] for key in counts}
+    if before == dict(counts):
+        return
+    changed = {**counts, "updated": datetime.now(UTC)}
+    connection.execute(update(packages).where(packages.c.name == row.name).values(changed))
+    add_event(connection, author, package_event("update", row.name, before, counts))
+
+
+def package_event(action: str, name: str, before: State, after: State) -> Event:
+    """Describe a change of a package.
+
+    Args:
+        action: The action.
+        name: The name of the package.
+        before: What the change is about, before it.
+        after: The same afterwards.
+    """
+    return Event(action, "Package/Package", name, before, after, package=name)
+
+
+def delete_file(connection: Connection, file_id: int, author: Author) -> None:
+    """Delete a package file with its tags; its name is free for other bytes afterwards.
+
+    Args:
+        connection: A writing transaction.
+        file_id: The package file.
+        author: Who deletes it, and why.
+    """
+    row = connection.execute(select(package_files).where(package_files.c.id == file_id)).one()
+    tags = connection.execute(
+        select(package_file_tags.c.tag).where(package_file_tags.c.package_file == file_id).order_by("tag")
     )
-
-
-def delete_file(connection: Connection, file_id: int) -> None:
-    """Delete a package file with its tags; its name is free for other bytes afterwards."""
+    before = {**_state(row), "tags": list(tags.scalars())}
     note_file(connection, file_id)
+    add_event(connection, author, file_event("delete", row, before, None))
     connection.execute(delete(package_file_tags).where(package_file_tags.c.package_file == file_id))
     connection.execute(delete(package_files).where(package_files.c.id == file_id))
+
+
+def _state(row: Row[Any]) -> dict[str, Any]:
+    """What a package file is, for an event."""
+    return {name: getattr(row, name) for name in _SHOWN}
 
 
 def _check_free(connection: Connection, upload: Row[Any], identity: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ Usage:
     check_tag(FileState(marks=(), tags=frozenset({"dev", "stage"})), rule, "CHG-1")
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +20,8 @@ CHANGE_CONTROL_LIMIT = 50
 
 Mark = Literal["failed", "deprocated"]
 MARKS: tuple[Mark, ...] = ("failed", "deprocated")
+MARKING: Mapping[Mark, str] = {"failed": "fail", "deprocated": "deprocate"}
+"""Mark → the action that puts it on; the one that takes it off has `un` before it."""
 
 
 class Rejected(Exception):
@@ -70,6 +72,27 @@ def check_tag(file: FileState, tag: TagRule, change_control_id: str | None) -> N
         raise Rejected("CHANGECONTROL_REQUIRED", f'Change Control required to tag with "{tag.name}"')
     if change_control_id and len(change_control_id) > CHANGE_CONTROL_LIMIT:
         raise Rejected("CHANGECONTROL_INVALID", f"Change Control Id has more than {CHANGE_CONTROL_LIMIT} characters")
+
+
+def chain_to(tag: str, required: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """List the tags that a file needs for a tag, each after those that it requires; the last is the tag itself.
+
+    Args:
+        tag: The tag.
+        required: Tag → the tags that it requires.
+    """
+    chain: dict[str, None] = {}
+    waiting, entered = [(tag, False)], set[str]()
+    # Not by recursion: a server that is read through the API may have any number of tags.
+    while waiting:
+        name, requirements_done = waiting.pop()
+        if requirements_done:
+            chain[name] = None
+        elif name not in entered:
+            entered.add(name)
+            waiting.append((name, True))
+            waiting.extend((each, False) for each in reversed(required.get(name, ())))
+    return tuple(chain)
 
 
 def check_untag(file: FileState, tag: str, dependents: Iterable[str]) -> None:

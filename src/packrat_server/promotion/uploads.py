@@ -1,12 +1,12 @@
 """Reads what was uploaded: which package and version it is, and which distribution versions it may go to."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
 from packrat_server.inspect_file import Inspected, Unrecognized, inspect_file
+from packrat_server.promotion.release_names import find_release, options
 from packrat_server.store.blobs import blob_path
 from packrat_server.store.tables import distro_versions, uploads
 from packrat_server.store.text import is_storable
@@ -55,17 +55,32 @@ def inspect_upload(data_dir: Path, upload: Row[Any], kind: str | None) -> Inspec
 
 def distro_version_options(connection: Connection, inspected: Inspected) -> list[str]:
     """List the distribution versions that a file may go to: those that its version names, else all of its type."""
-    fitting = connection.execute(
-        select(distro_versions).where(distro_versions.c.file_type == inspected.type).order_by(distro_versions.c.ordinal)
-    ).all()
-    named = [row.name for row in fitting if _names_release(inspected.version, row.release_names)]
-    return named or [row.name for row in fitting]
+    return options(inspected.version, inspected.type, _release_names(connection, inspected.type))
 
 
-def _names_release(version: str, release_names: str) -> bool:
-    """Whether a version holds one of the names, such as `el9` in `1.0-3.el9_2`, but not in `1.0-3.el90`."""
-    return any(
-        re.search(rf"(?<![0-9A-Za-z.]){re.escape(name)}(?![0-9])", version.replace(".el", "-el"))
-        for name in release_names.split(",")
-        if name
+def explain_no_option(connection: Connection, inspected: Inspected, distro_version: str) -> str:
+    """Say why a file can't go to a distribution version.
+
+    Args:
+        connection: An open transaction.
+        inspected: What the file is.
+        distro_version: The distribution version that it can't go to.
+    """
+    known = _release_names(connection, inspected.type)
+    text = f'DistroVersion "{distro_version}" is not an option for this file'
+    fitting = options(inspected.version, inspected.type, known)
+    if fitting:
+        # To the letter what the original server says; `distroversionOptions` lists them.
+        return text
+    release = find_release(inspected.version, inspected.type, (name for names in known.values() for name in names))
+    if release is None:
+        return f"{text}, no distribution version takes the type {inspected.type}"
+    return f"{text}, it is built for the release {release}, which no distribution version has among its release names"
+
+
+def _release_names(connection: Connection, kind: str) -> dict[str, list[str]]:
+    """The distribution versions of a type, in their order → their release names."""
+    rows = connection.execute(
+        select(distro_versions).where(distro_versions.c.file_type == kind).order_by(distro_versions.c.ordinal)
     )
+    return {row.name: [name for name in row.release_names.split(",") if name] for row in rows.all()}

@@ -20,9 +20,10 @@ from starlette.types import Receive, Scope, Send
 from packrat_core.listen import open_listeners, show_url
 from packrat_server.accounts.downloads import Downloads
 from packrat_server.accounts.login_queue import LoginQueue
-from packrat_server.api.addresses import TrustedProxies
+from packrat_server.api.access_log import AccessLog
 from packrat_server.api.app import App
 from packrat_server.api.context import ServerContext
+from packrat_server.api.serve_options import ServeOptions
 from packrat_server.promotion.epochs import read_epochs
 from packrat_server.serving.change_watch import watching
 from packrat_server.serving.connections import KNOWN_IDLE_S, OpenConnections, connection_limit
@@ -75,20 +76,22 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(data_dir: Path, host: str, port: int, trusted_proxies: TrustedProxies) -> None:
+def serve(data_dir: Path, host: str, port: int, options: ServeOptions) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
         data_dir: The server's data directory.
         host: The address to listen on.
         port: The port to listen on.
-        trusted_proxies: The reverse proxies whose X-Forwarded-For counts.
+        options: What the operator chooses.
 
     Raises:
         ConfigError: There is no server in data_dir, or the address can't be listened on.
         ServerUnavailable: The database can't be reached.
     """
-    server, listeners = _prepare(data_dir, host, port, trusted_proxies)
+    server, listeners = _prepare(data_dir, host, port, options)
+    if options.is_public:
+        log.warning("public", text="everybody who reaches this server can read all records and files")
     log.info("serving", url=_url(listeners[0]), data=str(data_dir), database=server.database)
     _favour_short_requests()
     # uvicorn closes them.
@@ -97,13 +100,16 @@ def serve(data_dir: Path, host: str, port: int, trusted_proxies: TrustedProxies)
 
 
 @contextmanager
-def running(data_dir: Path, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+def running(
+    data_dir: Path, host: str = "127.0.0.1", port: int = 0, options: ServeOptions | None = None
+) -> Iterator[str]:
     """Serve in a thread beside the caller.
 
     Args:
         data_dir: The server's data directory.
         host: The address to listen on.
         port: The port to listen on; 0 for any free one.
+        options: What the operator chooses.
 
     Yields:
         The server's URL.
@@ -112,7 +118,7 @@ def running(data_dir: Path, host: str = "127.0.0.1", port: int = 0) -> Iterator[
         ConfigError: There is no server in data_dir, or the address can't be listened on.
         ServerUnavailable: The database can't be reached.
     """
-    server, listeners = _prepare(data_dir, host, port, TrustedProxies())
+    server, listeners = _prepare(data_dir, host, port, options or ServeOptions())
     # The socket listens already, so a request that comes before the thread runs waits instead of failing.
     thread = threading.Thread(target=server.run, kwargs={"sockets": listeners}, name="packrat-server", daemon=True)
     thread.start()
@@ -125,9 +131,7 @@ def running(data_dir: Path, host: str = "127.0.0.1", port: int = 0) -> Iterator[
             listener.close()
 
 
-def _prepare(
-    data_dir: Path, host: str, port: int, trusted_proxies: TrustedProxies
-) -> tuple[_Server, list[socket.socket]]:
+def _prepare(data_dir: Path, host: str, port: int, options: ServeOptions) -> tuple[_Server, list[socket.socket]]:
     engine = open_database(data_dir)
     with ExitStack() as undo:
         undo.callback(engine.dispose)
@@ -143,10 +147,11 @@ def _prepare(
             if lock.is_alone:
                 _remove_orphans(data_dir, named)
                 lock.share()
+        access_log = None if options.access_log is None else AccessLog(options.access_log)
         listeners = open_listeners(host, port, "--listen")
         undo.pop_all()
-    context = ServerContext(engine, data_dir, ChangeNotifier(), LoginQueue(), Downloads(engine), trusted_proxies)
-    connections = OpenConnections(connection_limit(), trusted_proxies)
+    context = ServerContext(engine, data_dir, ChangeNotifier(), LoginQueue(), Downloads(engine), options, access_log)
+    connections = OpenConnections(connection_limit(), options.trusted_proxies)
     config = uvicorn.Config(
         _Lifespan(App(context), context, lock),
         http=connections.protocol(),  # type: ignore[arg-type] # only ever called
@@ -211,6 +216,8 @@ class _Lifespan:
             await receive()
         await asyncio.to_thread(self._context.logins.close)
         self._context.downloads.close()
+        if self._context.access_log is not None:
+            self._context.access_log.close()
         await asyncio.to_thread(self._context.engine.dispose)
         self._lock.release()
         await send({"type": "lifespan.shutdown.complete"})

@@ -60,7 +60,7 @@ distro_versions = Table(
     metadata,
     Column("name", _text(20), primary_key=True),
     Column("ordinal", Integer, nullable=False),
-    Column("distro", _text(6), nullable=False),
+    Column("distro", _text(20), nullable=False),
     Column("version", _text(10)),
     Column("file_type", _text(20), nullable=False),
     Column("release_names", _text(100), nullable=False),
@@ -163,12 +163,22 @@ users = Table(
     *_stamps(),
 )
 
+user_rights = Table(
+    "user_rights",
+    metadata,
+    Column("user", ForeignKey("users.name"), primary_key=True),
+    # A right of accounts/rights.py beyond those of the user's role, such as `tag_dev`.
+    Column("right", _text(30), primary_key=True),
+)
+
 sessions = Table(
     "sessions",
     metadata,
     Column("token_hash", LargeBinary, primary_key=True),
     Column("name", _text(50), nullable=False),
     Column("role", _text(10), nullable=False),
+    # The rights beyond those of the role, with spaces between.
+    Column("rights", _text(), nullable=False, server_default=""),
     Column("expires", Float, nullable=False),
 )
 
@@ -196,5 +206,29 @@ journal = Table(
     Column("mirror", _text(50)),
     Index("journal_repo", "repo", "id"),
     Index("journal_mirror", "mirror", "id"),
+    sqlite_autoincrement=True,
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", _LARGE, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("by", _text(50), nullable=False),
+    Column("via", _text(10), nullable=False),
+    Column("action", _text(30), nullable=False),
+    Column("model", _text(30), nullable=False),
+    Column("object", _text(200), nullable=False),
+    # Of package files and packages, so that what was deleted is found, too.
+    Column("package", _text(200)),
+    Column("file_name", _text(200)),
+    Column("change_control_id", _text(50)),
+    Column("reason", _text()),
+    # The fields that the change is about, as JSON; NULL where the object does not exist.
+    Column("before", _text()),
+    Column("after", _text()),
+    Index("events_object", "model", "object", "id"),
+    Index("events_package", "package", "id"),
+    Index("events_file_name", "file_name", "id"),
     sqlite_autoincrement=True,
 )

@@ -1,0 +1,139 @@
+"""Changes package files by name, through the API: finds them, asks for what clients lose, and changes one by one.
+
+1. Files that are refused don't stop the others.
+2. What takes files away from clients is told before anything is changed: which file leaves which repositories.
+3. `--dry-run` checks the rules of promotion here, on the records as they are, and changes nothing.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from packrat_core.cinp.responses import SessionEnded
+from packrat_core.errors import ServerRefused
+from packrat_core.text import printable
+from packrat_server.cli.attempts import Attempts, report
+from packrat_server.cli.consent import Consent
+from packrat_server.cli.session import with_session
+from packrat_server.client.find_file import Records
+from packrat_server.client.refusals import explain
+from packrat_server.client.uploader import Uploader
+from packrat_server.promotion.rules import MARKS, FileState, Rejected
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """One kind of change.
+
+    Attributes:
+        described: What happens to the file, for a dry run: `failed`.
+        carry_out: Changes one package file, given its URI and the name on the command line.
+        check: Says what else is to be noted of a change of this record; raises Rejected where a rule forbids it.
+        losing: The tags whose repositories lose a file with this record; None for a change that takes nothing away.
+    """
+
+    described: str
+    carry_out: Callable[[Uploader, str, str], Awaitable[None]]
+    check: Callable[[Uploader, Record], Awaitable[str]]
+    losing: Callable[[Record], Sequence[str]] | None = None
+
+
+def change_files(session: dict[str, Any], names: Sequence[str], change: FileChange, consent: Consent) -> None:
+    """Change every package file of each of the names.
+
+    Args:
+        session: The options of the session.
+        names: URIs or file names.
+        change: What is to be done.
+        consent: What the command line says beforehand.
+    """
+
+    async def work(uploader: Uploader) -> None:
+        found: dict[str, Records] = {}
+        if change.losing is not None and not consent.dry_run and not consent.yes:
+            found = await _find_each(uploader, names)
+            losses = [
+                await _loss_of(uploader, uri, record, change)
+                for records in found.values()
+                for uri, record in records.items()
+            ]
+            consent.ask(list(filter(None, losses)))
+        attempts = Attempts(names)
+        for name in names:
+            with attempts.attempt(name):
+                # A URI needs no look at the record, unless nothing shall be changed.
+                is_uri = name.startswith("/api/") and not consent.dry_run
+                records = {name: {}} if is_uri else found.get(name) or await uploader.catalog.files(name)
+                await _change_all(uploader, name, records, change, consent)
+        attempts.finish()
+
+    with_session(session, work)
+
+
+def state_of(record: Record) -> FileState:
+    """How far a file is promoted and marked, by its record."""
+    marks = tuple(mark for mark in MARKS if record.get(f"{mark}_at") is not None)
+    return FileState(marks, frozenset(record.get("tags") or ()))
+
+
+async def _find_each(uploader: Uploader, names: Sequence[str]) -> dict[str, Records]:
+    """Find the package files of each name; a name that has none is told when its turn comes."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = await uploader.catalog.files(name)
+        except SessionEnded:
+            raise
+        except ServerRefused:
+            continue
+    return found
+
+
+async def _loss_of(uploader: Uploader, uri: str, record: Record, change: FileChange) -> str:
+    """Say which repositories lose a file; '' where none does."""
+    tags = change.losing(record) if change.losing is not None else ()
+    repos = await uploader.catalog.repos_with(record, uri, tags) if tags else []
+    if not repos:
+        return ""
+    file_name = printable(str(record.get("file")).rpartition("/")[2])
+    verb = "is marked as yanked in" if change.described == "deprocated" and record.get("type") == "python" else "leaves"
+    return f"{file_name} {verb} {', '.join(map(printable, repos))}"
+
+
+async def _change_all(uploader: Uploader, name: str, records: Records, change: FileChange, consent: Consent) -> None:
+    """Change the package files of a name, of which there may be one for each distribution version.
+
+    Args:
+        uploader: The session.
+        name: The URI of a package file, or a file name.
+        records: The package files, URI → record.
+        change: What is to be done.
+        consent: Whether it is a dry run.
+
+    Raises:
+        ServerRefused: One of them can't be changed.
+    """
+    refused: list[str] = []
+    for uri, record in records.items():
+        try:
+            if consent.dry_run:
+                await _show_dry_run(uploader, uri, record, name, change)
+            else:
+                await change.carry_out(uploader, uri, name)
+        except SessionEnded:
+            raise
+        except ServerRefused as error:
+            refused.append(f"{uri}: {error}" if len(records) > 1 else str(error))
+    if refused:
+        raise ServerRefused("; ".join(refused))
+
+
+async def _show_dry_run(uploader: Uploader, uri: str, record: Record, name: str, change: FileChange) -> None:
+    try:
+        note = await change.check(uploader, record)
+    except Rejected as error:
+        raise ServerRefused(explain(ServerRefused(error.message, error.code, said=error.message))) from None
+    loss = await _loss_of(uploader, uri, record, change)
+    report(uri, name, [part for part in (note or f"would be {change.described}", loss) if part])

@@ -1,0 +1,116 @@
+"""Asks before a command takes something away from clients.
+
+1. `--dry-run` shows what would change, and changes nothing.
+2. What takes something away is told first. On a terminal the command asks; elsewhere it refuses, and names `--yes`.
+3. Nobody holds up other writers while a question is open: the change is undone, and made anew after the answer. If
+   somebody else changed the same thing meanwhile, the command ends without a change.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import click
+
+from packrat_core.errors import ConfigError, Held
+from packrat_core.text import printable
+from packrat_server.admin.record_change import Decide, RecordChange
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What the command line says beforehand: `--yes` and `--dry-run`."""
+
+    yes: bool
+    dry_run: bool
+
+    def ask(self, losses: Sequence[str]) -> None:
+        """Ask for what takes something away from clients.
+
+        Raises:
+            Held: Nobody agreed.
+        """
+        if not losses or self.yes:
+            return
+        for loss in losses:
+            click.echo(printable(loss), err=True)
+        if not sys.stdin.isatty():
+            raise Held(
+                "nothing was changed: this takes something away from clients",
+                hint="add --yes if that is meant, or --dry-run to see what would change",
+            )
+        if not click.confirm("Go on?", err=True):
+            raise Held("nothing was changed")
+
+
+def with_consent(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--yes` and `--dry-run` to a command, which gets them as `consent`."""
+
+    @click.option("--yes", is_flag=True, help="Don't ask before taking something away from clients.")
+    @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+    @wraps(command)
+    def take(*, yes: bool, dry_run: bool, **given: Any) -> Any:
+        return command(consent=Consent(yes, dry_run), **given)
+
+    return take
+
+
+class _Withheld(Exception):
+    """A change was undone, since nobody has agreed to it yet."""
+
+    def __init__(self, change: RecordChange) -> None:
+        super().__init__()
+        self.change = change
+
+
+def carry_out(what: str, change: Callable[[Decide], RecordChange], consent: Consent) -> RecordChange:
+    """Make a change of one record, with consent if clients lose something by it, and print it.
+
+    Args:
+        what: The record: `repository apt-dev`.
+        change: Makes the change, and calls what it is given before it commits.
+        consent: What the command line says beforehand.
+
+    Returns:
+        The change; its secret is None where nothing was changed.
+
+    Raises:
+        Held: Nobody agreed.
+        ConfigError: Somebody else changed the record while the question was open.
+    """
+
+    def withhold(made: RecordChange) -> None:
+        if consent.dry_run or (made.losses and not consent.yes):
+            raise _Withheld(made)
+
+    try:
+        made = change(withhold)
+    except _Withheld as withheld:
+        made = withheld.change
+        if consent.dry_run:
+            return _show_dry_run(what, made)
+        consent.ask(made.losses)
+        made = _change_as_agreed(what, change, made)
+    for line in made.lines(what):
+        click.echo(line)
+    return made
+
+
+def _show_dry_run(what: str, made: RecordChange) -> RecordChange:
+    for line in (*made.lines(what), *map(printable, made.losses)):
+        click.echo(line)
+    click.echo("dry run: nothing was changed", err=True)
+    return RecordChange(made.before, made.after)
+
+
+def _change_as_agreed(what: str, change: Callable[[Decide], RecordChange], agreed: RecordChange) -> RecordChange:
+    def compare(made: RecordChange) -> None:
+        if (made.before, made.losses) != (agreed.before, agreed.losses):
+            raise ConfigError(
+                f"{what} was changed by somebody else meanwhile, so nothing was changed",
+                hint="look at it again, and repeat the command if it is still meant",
+            )
+
+    return change(compare)

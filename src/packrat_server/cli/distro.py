@@ -1,0 +1,60 @@
+"""`packrat-server distro`: defines distribution versions."""
+
+from pathlib import Path
+
+import click
+
+from packrat_server.admin.distro_versions import FILE_TYPES, GivenDistro, remove_distro, save_distro
+from packrat_server.admin.listing import list_distros
+from packrat_server.cli.consent import Consent, carry_out, with_consent
+from packrat_server.cli.data_option import data_option
+from packrat_server.cli.records import add_looking
+from packrat_server.store.database import open_database
+
+
+@click.group("distro")
+def distro_group() -> None:
+    """Distribution versions: what packages are built for, and the type of their files."""
+
+
+add_looking(
+    distro_group,
+    "distribution version",
+    list_distros,
+    ("name", "type", "distro", "version", "release_names", "files", "repositories"),
+)
+
+
+@distro_group.command("set")
+@click.argument("name")
+@click.option(
+    "--type", "file_type", type=click.Choice(FILE_TYPES), help="The type of its package files; a new one needs it."
+)
+@click.option("--distro", help="The distribution, such as fedora. New: from the name: `fedora` of fedora41.")
+@click.option("--version", help="The version of the distribution, such as 41. New: from the name.")
+@click.option(
+    "--release-names",
+    metavar="NAME,…",
+    help="How versions of packages name this release, such as fc41: a package that names a release goes nowhere else. "
+    "New: what the distribution usually has.",
+)
+@data_option
+@with_consent
+def distro_set(name: str, data: Path, consent: Consent, **given: str | None) -> None:
+    """Make or change a distribution version.
+
+    What no option names stays as it is. Prints each field that changed, before → after. One that has files, or that
+    repositories take, keeps its type.
+    """
+    engine, distro = open_database(data), GivenDistro(name, **given)
+    carry_out(f"distribution version {name}", lambda decide: save_distro(engine, distro, decide), consent)
+
+
+@distro_group.command("remove")
+@click.argument("name")
+@data_option
+@with_consent
+def distro_remove(name: str, data: Path, consent: Consent) -> None:
+    """Remove a distribution version that nothing uses."""
+    engine = open_database(data)
+    carry_out(f"distribution version {name}", lambda decide: remove_distro(engine, name, decide), consent)

@@ -1,0 +1,20 @@
+"""`packrat-server export-events`: writes what happened as JSON lines."""
+
+import json
+from pathlib import Path
+
+import click
+
+from packrat_server.cli.data_option import data_option
+from packrat_server.store.database import open_database, reading
+from packrat_server.store.events import all_events
+
+
+@click.command("export-events")
+@click.option("--after", default=0, metavar="ID", help="Only the events after this one: the last of an earlier export.")
+@data_option
+def export_events_command(after: int, data: Path) -> None:
+    """Write all events as JSON lines, the oldest first: who changed what, when, why, before and after."""
+    with reading(open_database(data)) as connection:
+        for event in all_events(connection, after):
+            click.echo(json.dumps(event, ensure_ascii=False))

@@ -1,0 +1,113 @@
+"""Where commands that look at package files read: the data directory on the server's machine, or the API.
+
+1. With `--url`, or PACKRAT_URL in the environment, the server is asked, in the session of a user.
+2. Else the database of the data directory is read. `--data` on the command line comes before PACKRAT_URL.
+3. Both give the same records.
+"""
+
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.core import ParameterSource
+from sqlalchemy import Connection
+
+from packrat_core.errors import ConfigError
+from packrat_server.cli.data_option import DEFAULT_DATA, check_owner
+from packrat_server.cli.session import session_options, with_session
+from packrat_server.promotion.compare import NoSuchSide
+from packrat_server.promotion.find_files import FOUND_LIMIT, Found
+from packrat_server.store.database import open_database, reading
+
+if TYPE_CHECKING:
+    from packrat_server.client.uploader import Uploader
+
+T = TypeVar("T")
+
+_session_options = session_options(None, "Ask this server, as a user, in place of reading the data directory.")
+_data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, readable=False),
+    default=DEFAULT_DATA,
+    show_default=True,
+    envvar="PACKRAT_DATA",
+    help="Read this data directory, on the server's machine.",
+)
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(1, FOUND_LIMIT),
+    default=200,
+    show_default=True,
+    help="Show no more than so many.",
+)
+
+
+def where_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say where a command reads."""
+    return _data_option(_session_options(command))
+
+
+def look(
+    where: Mapping[str, Any], action: str, arguments: Mapping[str, Any], read: Callable[[Connection], Found]
+) -> Found:
+    """Read records.
+
+    Args:
+        where: The options of `where_options`, by name.
+        action: The action of the API that gives them.
+        arguments: Its arguments.
+        read: Reads the same from the database.
+
+    Raises:
+        ConfigError: Both places are named on the command line, or a name is wrong.
+    """
+    try:
+        return ask_or_read(where, lambda uploader: _ask(uploader, action, arguments), read)
+    except NoSuchSide as error:
+        raise ConfigError(str(error)) from None
+
+
+def ask_or_read(
+    where: Mapping[str, Any],
+    ask: "Callable[[Uploader], Awaitable[T]]",
+    read: Callable[[Connection], T],
+) -> T:
+    """Ask the API, or read the database, as the command line says.
+
+    Args:
+        where: The options of `where_options`, by name.
+        ask: Asks in a user's session.
+        read: Reads the same from the database.
+
+    Raises:
+        ConfigError: Both places are named on the command line.
+    """
+    if _is_remote():
+        return with_session(dict(where), ask)
+    check_owner(where["data"])
+    with reading(open_database(where["data"])) as connection:
+        return read(connection)
+
+
+def tell_more(found: Found, limit: int) -> None:
+    """Say that there is more than was shown."""
+    if found.more:
+        click.echo(f"the first {limit} are shown; name what you look for more closely, or raise --limit", err=True)
+        sys.stderr.flush()
+
+
+async def _ask(uploader: "Uploader", action: str, arguments: Mapping[str, Any]) -> Found:
+    answer = await uploader.catalog.look(action, arguments)
+    return Found(answer["records"], bool(answer.get("more")))
+
+
+def _is_remote() -> bool:
+    context = click.get_current_context()
+    url, data = (context.get_parameter_source(name) for name in ("url", "data"))
+    if url is ParameterSource.COMMANDLINE and data is ParameterSource.COMMANDLINE:
+        raise ConfigError("--url and --data are both given", hint="give the one that is to be read")
+    return url is ParameterSource.COMMANDLINE or (
+        url is ParameterSource.ENVIRONMENT and data is not ParameterSource.COMMANDLINE
+    )

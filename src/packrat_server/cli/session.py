@@ -1,0 +1,102 @@
+"""The options of commands that work through the API, and the session that these open."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from packrat_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from packrat_server.client.uploader import Uploader
+
+T = TypeVar("T")
+
+DEFAULT_URL = "http://127.0.0.1:8888"
+
+reason_option = click.option("--reason", default="", help="Why, for the history of the files.")
+
+
+def session_options(default_url: str | None, url_help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make the decorator that adds --url, --user, --password-file and --ca-file to a command.
+
+    Args:
+        default_url: The server where none is named; None for none.
+        url_help: What --url means.
+    """
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in (
+            click.option(
+                "--ca-file",
+                type=click.Path(path_type=Path),
+                envvar="PACKRAT_CA_FILE",
+                show_envvar=True,
+                help="Trust the certificate authorities of this PEM file for https, in place of the system's.",
+            ),
+            click.option(
+                "--password-file",
+                type=click.Path(path_type=Path),
+                help="A file with the password; by default it is taken from PACKRAT_PASSWORD, or asked for.",
+            ),
+            click.option(
+                "--user",
+                default="admin",
+                show_default=True,
+                envvar="PACKRAT_USER",
+                show_envvar=True,
+                help="The user who logs in.",
+            ),
+            click.option(
+                "--url",
+                default=default_url,
+                show_default=default_url is not None,
+                envvar="PACKRAT_URL",
+                show_envvar=True,
+                help=url_help,
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
+of_a_session = session_options(DEFAULT_URL, "The server.")
+
+
+def with_session(session: dict[str, Any], work: "Callable[[Uploader], Awaitable[T]]") -> T:
+    """Log in and do something in the session.
+
+    Args:
+        session: The options of `session_options`, by name.
+        work: What is to be done.
+
+    Raises:
+        ConfigError: The password or the certificates can't be read.
+    """
+    # Commands that may read the database instead don't wait for what speaks HTTP.
+    from packrat_server.client.uploader import signed_in
+
+    password = _password(session["password_file"], session["user"])
+
+    async def do() -> T:
+        async with signed_in(session["url"], session["user"], password, session["ca_file"]) as uploader:
+            return await work(uploader)
+
+    return asyncio.run(do())
+
+
+def _password(path: Path | None, user: str) -> str:
+    if path is not None:
+        try:
+            return path.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"--password-file {path} can't be read: {error}", hint="give a text file that this user may read"
+            ) from None
+    given = os.environ.get("PACKRAT_PASSWORD")
+    return given if given else str(click.prompt(f"Password of {user}", hide_input=True, err=True))

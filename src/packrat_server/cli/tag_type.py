@@ -1,0 +1,60 @@
+"""`packrat-server tag-type`: defines the tags that package files are promoted to."""
+
+from pathlib import Path
+
+import click
+
+from packrat_server.admin.listing import list_tag_types
+from packrat_server.admin.tag_types import TagType, remove_tag_type, save_tag_type
+from packrat_server.cli.consent import Consent, carry_out, with_consent
+from packrat_server.cli.data_option import data_option
+from packrat_server.cli.records import add_looking
+from packrat_server.store.database import open_database
+
+
+@click.group("tag-type")
+def tag_type_group() -> None:
+    """Tags: which tags each requires, and whether it needs a change control id."""
+
+
+add_looking(tag_type_group, "tag", list_tag_types, ("name", "requires", "change_control", "files", "repositories"))
+
+
+@tag_type_group.command("set")
+@click.argument("name")
+@click.option(
+    "--requires",
+    multiple=True,
+    help="A tag that a file must have first; may be repeated. Those given replace those before; an empty one means "
+    "none. New: none.",
+)
+@click.option(
+    "--change-control/--no-change-control",
+    "needs_change_control",
+    default=None,
+    help="Whether it needs a change control id. New: no.",
+)
+@data_option
+@with_consent
+def tag_type_set(
+    name: str, requires: tuple[str, ...], needs_change_control: bool | None, data: Path, consent: Consent
+) -> None:
+    """Make or change a tag.
+
+    What no option names stays as it is. Prints each field that changed, before → after. A stricter rule applies to the
+    files that are tagged from now on.
+    """
+    required = tuple(filter(None, requires)) if requires else None
+    tag = TagType(name, required, needs_change_control)
+    engine = open_database(data)
+    carry_out(f"tag {name}", lambda decide: save_tag_type(engine, tag, decide), consent)
+
+
+@tag_type_group.command("remove")
+@click.argument("name")
+@data_option
+@with_consent
+def tag_type_remove(name: str, data: Path, consent: Consent) -> None:
+    """Remove a tag that no file, repository or other tag uses."""
+    engine = open_database(data)
+    carry_out(f"tag {name}", lambda decide: remove_tag_type(engine, name, decide), consent)

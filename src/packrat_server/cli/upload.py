@@ -1,0 +1,107 @@
+"""`packrat-server upload`: puts package files in, through the API.
+
+1. The command works through its whole list: a file that the server refuses is reported on stderr, the rest is done.
+2. Repeating a command that was carried out succeeds and changes nothing.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from packrat_core.cinp.responses import SessionEnded
+from packrat_core.errors import ConfigError, Refused, ServerRefused
+from packrat_core.packages.image.inspect import is_image_archive
+from packrat_core.packages.image.names import join_file_name, split_file_name
+from packrat_server.cli.attempts import Attempts, report
+from packrat_server.cli.session import of_a_session, with_session
+from packrat_server.client.uploader import Uploader
+
+
+@click.command("upload")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--distro", "distros", multiple=True, help="A distribution version of the files; may be repeated.")
+@click.option("--tag", "tags", multiple=True, help="Promote them to this tag; may be repeated, in order.")
+@click.option("--change-control", help="The change control id, if a tag needs one.")
+@click.option("--justification", default="", help="Why the files are needed.")
+@click.option("--provenance", default="", help="Where the files come from.")
+@click.option("--package", help="The name of the image, if the name of the file says another one; for one image.")
+@click.option("--version", help="The tag of the image, likewise.")
+@of_a_session
+def upload_command(files: tuple[Path, ...], **given: Any) -> None:
+    """Upload package files and print the URI of each.
+
+    Files that the server has already, with the same name and bytes, are left as they are and get the tags that they
+    lack. Files that are refused don't stop the others.
+    """
+    name = _name_image(files, given.pop("package"), given.pop("version"))
+
+    async def work(uploader: Uploader) -> None:
+        attempts = Attempts(files)
+        for path in files:
+            with attempts.attempt(path.name):
+                await _upload(uploader, path, name or path.name, given)
+        attempts.finish()
+
+    with_session(given, work)
+
+
+def _name_image(files: Sequence[Path], package: str | None, version: str | None) -> str:
+    """Return the name under which an image goes to the server, by which the server knows what it is.
+
+    Args:
+        files: What is to be uploaded.
+        package: The image as `--package` gives it.
+        version: Its tag as `--version` gives it.
+
+    Returns:
+        The name; '' if neither is given.
+
+    Raises:
+        ConfigError: There are several files, it is not an image archive, or registries do not allow the name.
+    """
+    if package is None and version is None:
+        return ""
+    if len(files) != 1 or not is_image_archive(files[0]):
+        raise ConfigError(
+            "--package and --version are for one image archive; other files say themselves what they are, or by their "
+            "names: rename them"
+        )
+    try:
+        if package is None or version is None:
+            named = split_file_name(files[0].name)
+            package, version = package or named[0], version or named[1]
+        return join_file_name(package, version)
+    except Refused as error:
+        raise ConfigError(f"{files[0].name}: {error}; give --package and --version") from None
+
+
+async def _upload(uploader: Uploader, path: Path, name: str, given: dict[str, Any]) -> None:
+    """Upload one file and tag it for each of its distribution versions.
+
+    Args:
+        uploader: The session.
+        path: The file.
+        name: The name that it gets on the server.
+        given: The options of the command.
+
+    Raises:
+        ServerRefused: It is not taken, or not tagged in one of them.
+    """
+    renamed = name if name != path.name else ""
+    uris = await uploader.upload(path, given["distros"], given["justification"], given["provenance"], renamed)
+    refused = ""
+    for uri, is_new in uris.items():
+        notes = [] if is_new else ["already uploaded"]
+        try:
+            for tag in given["tags"]:
+                if not await uploader.tag(uri, tag, given["change_control"]):
+                    notes.append(f"already tagged {tag}")
+        except SessionEnded:
+            raise
+        except ServerRefused as error:
+            refused = f"it is uploaded as {uri}, but not tagged {tag}: {error}"
+        report(uri, name, notes)
+    if refused:
+        raise ServerRefused(refused)

@@ -1,0 +1,103 @@
+"""Compares two tags, or two repositories: which package files only one of them has.
+
+A tag has its files as far as they are neither failed nor deprocated; a repository has those that it offers.
+
+Usage:
+
+    compare(connection, Comparison("dev", "prod"))  # [{"package": "hello", …, "only": {"dev": [{…}], "prod": []}}]
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from packrat_server.promotion.find_files import (
+    FOUND_LIMIT,
+    FileQuery,
+    Found,
+    Record,
+    describe_files,
+    files_query,
+    in_portions,
+)
+from packrat_server.promotion.wanted_files import wanted_files
+from packrat_server.store.tables import package_files, repos, tags
+
+_GROUPED = (
+    package_files.c.package,
+    package_files.c.distro_version,
+    package_files.c.type,
+    package_files.c.arch,
+)
+
+
+class NoSuchSide(Exception):
+    """There is neither a tag nor a repository of that name."""
+
+    def __init__(self, name: str, there_are: str) -> None:
+        super().__init__(f"there is neither a tag nor a repository {name!r}; there are {there_are}")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What is compared: two tags or repositories; of one package or distribution version if these are not ''."""
+
+    first: str
+    second: str
+    package: str = ""
+    distro: str = ""
+    limit: int = FOUND_LIMIT
+
+
+def compare(connection: Connection, asked: Comparison) -> Found:
+    """List what only one side has, by package, distribution version, type and architecture.
+
+    Raises:
+        NoSuchSide: A name is that of no tag and no repository.
+    """
+    sides = {name: _files_of(connection, name, asked) for name in (asked.first, asked.second)}
+    first, second = sides[asked.first], sides[asked.second]
+    # Two sides may differ by very many files, so only what they are grouped by is read of all.
+    columns = (package_files.c.id, *_GROUPED)
+    rows: list[Row[Any]] = []
+    for ids in in_portions(sorted(first ^ second)):
+        rows.extend(connection.execute(select(*columns).where(package_files.c.id.in_(ids))))
+    rows.sort(key=lambda row: (row[1:], row.id))
+    groups = [(group, [row.id for row in files]) for group, files in groupby(rows, key=lambda row: tuple(row[1:]))]
+    shown = groups[: asked.limit]
+    records = _read(connection, [number for _, ids in shown for number in ids])
+    listed = [
+        {
+            **dict(zip(("package", "distro", "type", "arch"), group, strict=True)),
+            "only": {name: [records[number] for number in ids if number in side] for name, side in sides.items()},
+        }
+        for group, ids in shown
+    ]
+    return Found(listed, len(groups) > asked.limit)
+
+
+def _files_of(connection: Connection, name: str, asked: Comparison) -> set[int]:
+    """The ids of the files that a tag or a repository has."""
+    if connection.execute(select(tags.c.name).where(tags.c.name == name)).first() is not None:
+        query = FileQuery(package=asked.package, distro=asked.distro, tag=name, state="active")
+        return set(connection.execute(files_query(query).with_only_columns(package_files.c.id)).scalars())
+    if connection.execute(select(repos.c.name).where(repos.c.name == name)).first() is None:
+        known = [*connection.execute(select(tags.c.name).order_by(tags.c.name)).scalars()]
+        raise NoSuchSide(name, ", ".join([*known, *connection.execute(select(repos.c.name)).scalars()]))
+    offered = set(wanted_files(connection, name, [asked.package] if asked.package else None))
+    if not asked.distro:
+        return offered
+    of_distro = select(package_files.c.id).where(package_files.c.distro_version == asked.distro)
+    return offered & set(connection.execute(of_distro).scalars())
+
+
+def _read(connection: Connection, numbers: Sequence[int]) -> dict[int, Record]:
+    found: dict[int, Record] = {}
+    for ids in in_portions(numbers):
+        rows = connection.execute(select(package_files).where(package_files.c.id.in_(ids))).all()
+        records = describe_files(connection, rows)
+        found.update((row.id, record) for row, record in zip(rows, records, strict=True))
+    return found
