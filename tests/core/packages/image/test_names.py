@@ -27,6 +27,12 @@ def test_what_is_split_is_allowed_and_stands_in_the_name(stem: str) -> None:
     assert stem in (f"{image}_{tag}", f"{image}~{tag}")
 
 
+@pytest.mark.parametrize("name", ["app.tar", "_1.0.tar", "app_.tar", "app~.tar"])
+def test_a_name_without_a_version_says_what_it_lacks(name: str) -> None:
+    with pytest.raises(Refused, match="no version: call it <image>_<version>"):
+        split_file_name(name)
+
+
 def test_a_slash_is_refused_with_another_name() -> None:
     with pytest.raises(Refused, match="call it 'org-app'"):
         check_image("org/app")
