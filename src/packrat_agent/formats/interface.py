@@ -1,6 +1,6 @@
 """The interface that every repository type implements, and the values that are passed to it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -11,6 +11,7 @@ from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.key_places import MAIN_KEY, KeyPlace
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Tree
+from packrat_agent.state.scratch import Scratch
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class RenderRequest:
         facts: name of a publication → the facts that its last generation remembered.
         memo: a cache that the format fills in one render and uses in the next; often empty. The result never depends
             on it.
+        scratch: where `memo` keeps what is too large for memory.
     """
 
     repo: Repo
@@ -91,6 +93,22 @@ class RenderRequest:
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     memo: dict[str, Any] = field(default_factory=dict)
     change: Change | None = None
+    scratch: Scratch = field(default_factory=Scratch)
+
+    def by_package(self, distro_versions: Collection[str]) -> Iterable[Entry]:
+        """List the entries for some distribution versions by package, the oldest record of each first."""
+        found = [entry for entry in self.entries if entry.file.distro_version in distro_versions]
+        return sorted(found, key=package_order)
+
+    def architectures(self, distro_versions: Collection[str]) -> frozenset[str]:
+        """Name the architectures of the entries for some distribution versions."""
+        return frozenset(entry.fragment.arch for entry in self.entries if entry.file.distro_version in distro_versions)
+
+
+def package_order(entry: Entry) -> tuple[tuple[str, str, str], tuple[int, str]]:
+    """Sorts entries by their packages."""
+    fragment = entry.fragment
+    return (fragment.name, fragment.version, fragment.arch), entry.file.record_order
 
 
 MOMENT = "Date"
@@ -201,12 +219,14 @@ class Format(Protocol):
         treatment: what is published of its package files.
         fragment_version: increased when the meaning of fragments changes, so that the package files are read again.
         has_yanked: clients know of yanked files, so that deprecated ones stay, marked in the index.
+        keeps_index: `render` keeps the index in `memo`: with a change it reads no entries but those of the change.
     """
 
     kind: str
     treatment: Treatment
     fragment_version: int
     has_yanked: bool
+    keeps_index: bool
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """Choose the path of the package file, relative to the repository's directory.

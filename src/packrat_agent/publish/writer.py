@@ -190,7 +190,7 @@ def _write_content(work: _Work, file: TreeFile | TreeLink) -> None:
         spare = work.staging / "writing"
         same = work.written.get(file.content.digest)
         if same is None:
-            write_new(spare, *file.content.parts)
+            write_new(spare, file.content.parts)
         else:
             _link(same, spare)
         rename(spare, target, work.root)
@@ -232,7 +232,7 @@ def _stage_pointer(work: _Work, file: TreeFile | TreeLink, directory: Path) -> N
         return
     same = work.written.get(file.content.digest)
     if same is None:
-        write_new(spare, *file.content.parts)
+        write_new(spare, file.content.parts)
     else:
         _link(same, spare)
     _advance_mtime(spare, target)

@@ -26,6 +26,7 @@ from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.download import Fetched
 from packrat_agent.sync.gains import Before, find_gains, new_refusals, of_entries, refused_for_good, standing
+from packrat_agent.sync.index_entries import IndexEntries, StoredEntries
 from packrat_agent.sync.last_renders import Basis
 from packrat_agent.sync.roll_forward import roll_forward
 from packrat_agent.sync.scope import Scope
@@ -119,14 +120,13 @@ def _settle_unchanged(build: Build, made: Made) -> None:
 def _render(build: Build, made: Made) -> tuple[Tree, datetime]:
     scope, now = build.scope, datetime.now(UTC)
     facts = build.store.live.facts(scope.repo.name)
-    entries, change = scope.last.entries, None
-    if scope.packages is None:
-        entries.replace((), made.entries)
-    else:
-        entries.replace(scope.packages, made.entries)
-        change = Change(scope.before, made.entries)
+    change = None if scope.packages is None else Change(scope.before, made.entries)
+    entries: Sequence[Entry] = made.entries
+    if isinstance(scope.last.entries, IndexEntries) and not build.form.keeps_index:
+        entries = scope.last.entries
+        entries.replace(scope.packages or (), made.entries)
     settings, chunks = build.context.settings_of(scope.repo), build.store.chunks
-    request = RenderRequest(scope.repo, entries, settings, now, chunks, facts, scope.memo, change)
+    request = RenderRequest(scope.repo, entries, settings, now, chunks, facts, scope.memo, change, build.store.scratch)
     return build.form.render(request), now
 
 
@@ -174,7 +174,10 @@ def _settle(build: Build, made: Made, held: str | None) -> None:
     if not (made.failed or made.unreadable or made.disagreeing):
         # Each file on disk now belongs to an entry or is withdrawn, so that the next sync may start from here.
         refused = frozenset(refusal.file.package for refusal in build.plan.refused)
-        build.context.last_renders.keep(build.basis, replace(build.scope.last, refused=refused, held=held))
+        last = replace(build.scope.last, refused=refused, held=held)
+        if build.form.keeps_index:
+            last = replace(last, entries=StoredEntries(repo, store.live_entries(repo, build.basis.source)))
+        build.context.last_renders.keep(build.basis, last)
 
 
 def _remove_old_indexes(build: Build) -> None:

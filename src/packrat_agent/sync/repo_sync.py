@@ -221,6 +221,10 @@ def _plan(sync: _Sync, asked: _Asked) -> _Planned:
     done("wanted-remembered")
     wanted_files, fragments, plan = reconcile(scope, sync.form, order, store, context)
     leaving = frozenset(indexed).difference(store.wanted.indexed(repo.name, scope.packages))
+    if leaving and order.reread:
+        # Until this sync has published, changes must not take what the database has for what the index names.
+        store.revisions.advance(repo.name)
+        basis = replace(basis, revision=basis.revision + 1)
     before = Before(indexed, wanted_files)
     return _Planned(basis, scope, before, leaving, wanted_files, fragments, plan, sync.turn.changes)
 

@@ -41,8 +41,7 @@ class Scope:
         """Those of `paths` that a standing entry needs, too."""
         if not paths:
             return frozenset()
-        claims = self.claims()
-        return frozenset(path for path in paths if path in claims)
+        return self.last.entries.shared(paths, self.before)
 
     def claims(self) -> Mapping[str, str]:
         """Map each path that a standing entry needs to the SHA-256 that stands there."""

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from packrat_agent.formats.apt.layout import ALL, by_hash_directory, index_directory, suite_directory, suite_of
 from packrat_agent.formats.apt.release import Listed, write_arch_release, write_release
 from packrat_agent.formats.apt.suite import Suite
-from packrat_agent.formats.compress import compress_gzip, compress_xz
-from packrat_agent.formats.interface import Change, RenderRequest
+from packrat_agent.formats.compress import GZIP, XZ
+from packrat_agent.formats.interface import RenderRequest
 from packrat_agent.formats.sharded_index import ShardedIndex
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion
@@ -31,12 +31,14 @@ def render_repository(request: RenderRequest) -> Tree:
     """
     publications = []
     for version in sorted(request.repo.distro_versions, key=lambda version: version.name):
-        suite = request.memo.get(version.name)
-        change = request.change
+        suite, change = request.memo.get(version.name), request.change
         if suite is None or change is None:
-            suite, change = Suite(), Change((), request.entries)
-            request.memo[version.name] = suite
-        suite.replace(*(_of_version(version, entries) for entries in (change.gone, change.new)))
+            suite = request.memo[version.name] = Suite(request.scratch)
+            names = {version.name}
+            suite.build(request.by_package(names), request.architectures(names), request.chunks)
+        else:
+            gone, new = (_of_version(version, entries) for entries in (change.gone, change.new))
+            suite.change(gone, new, request.chunks)
         publications.append(_render_suite(request, suite_of(version), suite))
     return Tree(request.repo, tuple(publications))
 
@@ -55,7 +57,9 @@ def _render_suite(request: RenderRequest, name: str, suite: Suite) -> Publicatio
     listed: list[Listed] = []
     for architecture in architectures:
         directory = index_directory(architecture)
-        for file, data in _arch_indexes(request, name, architecture, suite.index_of(architecture)).items():
+        for file, data in _arch_indexes(
+            request, name, architecture, suite.index_of(architecture, request.chunks)
+        ).items():
             listed.append(Listed(f"{directory}/{file}", data.size, data.digest))
             # apt asks for .xz or .gz. Plain indexes are ten times as large, so only a few generations are retained.
             retained = Retained.FEW_GENERATIONS if file == "Packages" else Retained.AS_INDEX
@@ -73,10 +77,9 @@ def _render_suite(request: RenderRequest, name: str, suite: Suite) -> Publicatio
 
 
 def _arch_indexes(request: RenderRequest, suite: str, architecture: str, index: ShardedIndex) -> dict[str, Content]:
-    shards = index.shards(0)
     return {
-        "Packages": Content(tuple(shard.plain for shard in shards)),
-        "Packages.gz": compress_gzip(shards, request.chunks),
-        "Packages.xz": compress_xz(shards, request.chunks),
+        "Packages": index.plain(0),
+        "Packages.gz": index.packed(0, GZIP),
+        "Packages.xz": index.packed(0, XZ),
         "Release": Content.of(write_arch_release(request, suite, architecture)),
     }
