@@ -16,7 +16,7 @@ from packrat_demo.build_deb import Deb
 from support.calls import CHANGES, Call, Watch, number, watch
 from support.stage import DEADLINE_S, Daemon, Stage
 
-BESIDE = ("Packages", "Packages.gz", "Packages.xz", "Release", "Release.gpg", "InRelease")
+BESIDE = ("Packages.gz", "Packages.xz", "Release", "Release.gpg", "InRelease")
 ERRORS = ("ENOSPC", "EDQUOT", "EROFS", "EIO", "EACCES")
 
 

@@ -143,7 +143,8 @@ class _Publication(Generic[F_co]):
 
     `identity` covers all that it says except dates and signatures: the same identity need not be written again.
     `content` may appear in any order; then `pointers` are replaced one by one, in this order. `facts` are remembered
-    with the publication and handed to the next `render`.
+    with the publication and handed to the next `render`. `former` are paths of pointers that earlier versions of the
+    agent wrote: what stands there is withdrawn like content; any other pointer that is left out is removed at once.
     """
 
     name: str
@@ -151,6 +152,7 @@ class _Publication(Generic[F_co]):
     content: tuple[F_co, ...]
     pointers: tuple[F_co, ...]
     facts: Mapping[str, str] = field(default_factory=dict)
+    former: tuple[str, ...] = ()
 
 
 Publication = _Publication[TreeFile | TreeLink | QuotingFile | PendingSignature]

@@ -72,6 +72,7 @@ def intend(
 def _leaving(tree: ReadyTree, pointers: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for publication in tree.publications:
         named = {path_in_root(tree.repo, file.path) for file in publication.pointers}
+        named.update(path_in_root(tree.repo, path) for path in publication.former)
         # Those of a directory that the repository left stay for the grace period.
         here = [path for path in pointers.get(publication.name, ()) if path.startswith(path_in_root(tree.repo, ""))]
         yield from (path for path in here if path not in named)

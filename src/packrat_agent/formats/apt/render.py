@@ -3,7 +3,9 @@
 1. Packages for the architecture `all` are listed in the index of every architecture, and in one of their own for
    clients of other architectures.
 2. A suite without packages has an index for amd64, since apt reports an error if it finds none.
-3. Clients read indexes by hash, so a new index never replaces one that a client is about to read. Release points at
+3. Release lists the plain indexes too, as Debian does: clients check what they decompress. They don't stand on disk,
+   since every client and mirror of our time downloads a compressed one.
+4. Clients read indexes by hash, so a new index never replaces one that a client is about to read. Release points at
    them, and becomes live last.
 """
 
@@ -17,7 +19,10 @@ from packrat_agent.formats.interface import RenderRequest
 from packrat_agent.formats.sharded_index import ShardedIndex
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion
-from packrat_agent.model.tree import Content, PendingSignature, Publication, Retained, SignatureForm, Tree, TreeFile
+from packrat_agent.model.tree import Content, PendingSignature, Publication, SignatureForm, Tree, TreeFile
+
+_PLAIN_INDEX = "Packages"
+"""Name of the index that is listed and not published."""
 
 _ARCHITECTURES = "Architectures"
 """Name of the fact that holds the architectures that stay though no package is of them."""
@@ -54,16 +59,17 @@ def _render_suite(request: RenderRequest, name: str, suite: Suite) -> Publicatio
     architectures = [ALL, *(sorted(suite.architectures().union(kept.split())) or ["amd64"])]
     content: list[TreeFile] = []
     pointers: list[TreeFile | PendingSignature] = []
+    former: list[str] = []
     listed: list[Listed] = []
     for architecture in architectures:
         directory = index_directory(architecture)
-        for file, data in _arch_indexes(
-            request, name, architecture, suite.index_of(architecture, request.chunks)
-        ).items():
+        index = suite.index_of(architecture, request.chunks)
+        plain = index.plain(0)
+        listed.append(Listed(f"{directory}/{_PLAIN_INDEX}", plain.size, plain.digest))
+        former.append(f"{top}/{directory}/{_PLAIN_INDEX}")
+        for file, data in _arch_indexes(request, name, architecture, index).items():
             listed.append(Listed(f"{directory}/{file}", data.size, data.digest))
-            # apt asks for .xz or .gz. Plain indexes are ten times as large, so only a few generations are retained.
-            retained = Retained.FEW_GENERATIONS if file == "Packages" else Retained.AS_INDEX
-            content.append(TreeFile(f"{by_hash_directory(f'{top}/{directory}')}/{data.digest}", data, retained))
+            content.append(TreeFile(f"{by_hash_directory(f'{top}/{directory}')}/{data.digest}", data))
             pointers.append(TreeFile(f"{top}/{directory}/{file}", data))
     release = write_release(request, name, architectures, listed)
     pointers.append(TreeFile(f"{top}/Release", Content.of(release.content)))
@@ -73,12 +79,11 @@ def _render_suite(request: RenderRequest, name: str, suite: Suite) -> Publicatio
             PendingSignature(f"{top}/InRelease", f"{top}/Release", SignatureForm.CLEAR, by_hash_directory(top)),
         ]
     facts = {**release.facts, _ARCHITECTURES: kept} if kept else release.facts
-    return Publication(name, release.identity, tuple(content), tuple(pointers), facts)
+    return Publication(name, release.identity, tuple(content), tuple(pointers), facts, tuple(former))
 
 
 def _arch_indexes(request: RenderRequest, suite: str, architecture: str, index: ShardedIndex) -> dict[str, Content]:
     return {
-        "Packages": index.plain(0),
         "Packages.gz": index.packed(0, GZIP),
         "Packages.xz": index.packed(0, XZ),
         "Release": Content.of(write_arch_release(request, suite, architecture)),
