@@ -25,7 +25,7 @@ from packrat_agent.formats.index_shards import Key, Record, ShardWriter, Texts, 
 from packrat_agent.formats.interface import ChunkCache
 from packrat_agent.formats.pieced_file import PiecedFile
 from packrat_agent.model.entries import Entry
-from packrat_agent.model.tree import Content
+from packrat_agent.model.tree import Content, sha256_of
 from packrat_agent.state.scratch import Extent, Region
 
 T = TypeVar("T")
@@ -111,6 +111,10 @@ class ShardedIndex:
         records = [piece.record for piece in first] + [*pieces.records] + [piece.record for piece in last]
         before = coding.head + b"".join(piece.data for piece in first)
         return pieces.content(before, b"".join(piece.data for piece in last) + coding.tail(records))
+
+    def digest(self) -> str:
+        """Hash the text of all files."""
+        return sha256_of(self.plain(file).digest.encode() for file in range(self._layout.files))
 
     def build(self, chunks: ChunkCache) -> "IndexBuilder":
         """Begin to make the index anew, from entries in the order of their packages."""

@@ -8,9 +8,9 @@ from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
 from packrat_agent.state.database import Database
+from packrat_agent.state.file_rows import FILE_COLUMNS, read_file
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragments import FragmentSource, read_products
-from packrat_agent.state.packages import FILE_COLUMNS, read_file
 
 _FRAGMENT_COLUMNS = "body, fragments.name, fragments.version, fragments.arch, products, fragments.size, path"
 _FRAGMENT_COLUMN_COUNT = len(_FRAGMENT_COLUMNS.split(","))
@@ -38,6 +38,44 @@ class LiveEntries:
             values = (*self._made_by(), self._repo.name, FileState.LIVE, *some)
             found += [self._entry(row) for row in self._db.rows(sql + _marks(some), values)]
         return found
+
+    def by_package(self, distro_versions: Collection[str], without: Collection[str]) -> Iterator[Entry]:
+        """Give the entries for some distribution versions, in the order of their packages, without holding them all.
+
+        Args:
+            distro_versions: The names of the distribution versions.
+            without: The URIs of files that are left out.
+        """
+        versions = tuple(distro_versions)
+        sql = (
+            "SELECT uri FROM files CROSS JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? "
+            "AND fragments.sha256 = files.sha256 WHERE repo = ? AND state = ? AND distro_version IN "
+            f"{_marks(versions)} ORDER BY fragments.name, fragments.version, fragments.arch, length(uri), uri"
+        )
+        rows = self._db.rows(sql, (*self._made_by(), self._repo.name, FileState.LIVE, *versions))
+        uris = (uri for (uri,) in rows if uri not in without)
+        while some := tuple(islice(uris, _PORTION)):
+            found = {entry.file.uri: entry for entry in self._read(some)}
+            yield from (found[uri] for uri in some if uri in found)
+
+    def architectures(self, distro_versions: Collection[str]) -> frozenset[str]:
+        """Name the architectures of the entries for some distribution versions."""
+        versions = tuple(distro_versions)
+        sql = (
+            "SELECT DISTINCT fragments.arch FROM files CROSS JOIN fragments ON format = ? AND fragment_version = ? "
+            "AND signer = ? AND fragments.sha256 = files.sha256 WHERE repo = ? AND state = ? AND distro_version IN "
+        )
+        values = (*self._made_by(), self._repo.name, FileState.LIVE, *versions)
+        return frozenset(arch for (arch,) in self._db.rows(sql + _marks(versions), values))
+
+    def _read(self, uris: Sequence[str]) -> list[Entry]:
+        sql = (
+            f"SELECT {_qualified(FILE_COLUMNS)}, {_FRAGMENT_COLUMNS} FROM files CROSS JOIN fragments ON format = ? AND "
+            "fragment_version = ? AND signer = ? AND fragments.sha256 = files.sha256 WHERE repo = ? AND uri IN "
+        )
+        return [
+            self._entry(row) for row in self._db.rows(sql + _marks(uris), (*self._made_by(), self._repo.name, *uris))
+        ]
 
     def standing(self, paths: Collection[str], without: Collection[str]) -> frozenset[str]:
         """Give those of some paths, relative to `root_dir`, that entries of other packages than `without` need."""

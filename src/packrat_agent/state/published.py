@@ -13,6 +13,7 @@ from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Intent, LiveFile, ReadyPublication, ReadyTree, Retained
 from packrat_agent.state.database import Database
+from packrat_agent.state.file_state import FileState
 from packrat_agent.state.generations import Generations
 from packrat_agent.state.revisions import Revisions
 
@@ -48,6 +49,15 @@ class LiveFiles:
         for start in range(0, len(ordered), _MANY):
             chunk = ordered[start : start + _MANY]
             yield from self._db.rows(f"{sql} AND {column} IN ({', '.join('?' * len(chunk))})", (*values, *chunk))
+
+    def unplaced(self, repo: str) -> list[str]:
+        """List the paths of package files in place that no wanted file has as its own, without withdrawn ones."""
+        sql = (
+            "SELECT path FROM live_files INDEXED BY live_files_by_repo WHERE repo = ? AND publication = '' "
+            "AND inode > 0 AND withdrawn_at IS NULL AND NOT EXISTS (SELECT 1 FROM files INDEXED BY files_by_path WHERE "
+            "files.repo = live_files.repo AND files.path = live_files.path AND state <> ?) ORDER BY path"
+        )
+        return [path for (path,) in self._db.rows(sql, (repo, FileState.REFUSED))]
 
     def withdrawn(self, repo: str) -> frozenset[str]:
         """Give the paths of a repository's package files that no index names any more."""

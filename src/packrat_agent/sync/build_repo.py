@@ -26,7 +26,7 @@ from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.download import Fetched
 from packrat_agent.sync.gains import Before, find_gains, new_refusals, of_entries, refused_for_good, standing
-from packrat_agent.sync.index_entries import IndexEntries, StoredEntries
+from packrat_agent.sync.index_entries import IndexEntries, SettledEntries, StoredEntries
 from packrat_agent.sync.last_renders import Basis
 from packrat_agent.sync.roll_forward import roll_forward
 from packrat_agent.sync.scope import Scope
@@ -126,8 +126,28 @@ def _render(build: Build, made: Made) -> tuple[Tree, datetime]:
         entries = scope.last.entries
         entries.replace(scope.packages or (), made.entries)
     settings, chunks = build.context.settings_of(scope.repo), build.store.chunks
-    request = RenderRequest(scope.repo, entries, settings, now, chunks, facts, scope.memo, change, build.store.scratch)
-    return build.form.render(request), now
+    settled = None
+    if scope.looked_at is not None:
+        settled = SettledEntries(build.store.live_entries(scope.repo, build.basis.source), scope.looked_at)
+    request = RenderRequest(
+        *(scope.repo, entries, settings, now, chunks, facts, scope.memo, change),
+        scratch=build.store.scratch,
+        standing=settled,
+    )
+    tree = build.form.render(request)
+    if build.scope.looked_at == frozenset() and not build.plan.withdraw:
+        _compare(build)
+    return tree, now
+
+
+def _compare(build: Build) -> None:
+    """Compare the indexes, made anew where nothing changed, with those that the changes before have left."""
+    kept = build.context.last_renders.look(build.basis)
+    if kept is None or not build.form.keeps_index:
+        return
+    for name in kept.memo.keys() & build.scope.memo.keys():
+        if kept.memo[name].digest() != build.scope.memo[name].digest():
+            log.warning("differs", repo=build.scope.repo.name, index=name, text="the index was made anew")
 
 
 def _make_live(build: Build, made: Made, tree: Tree, now: datetime) -> None:
@@ -169,7 +189,11 @@ def _settle(build: Build, made: Made, held: str | None) -> None:
     # Of what is linked, some parts may have been in place, withdrawn.
     known = (*build.plan.keep, *build.plan.link)
     store.live.reinstate(repo.name, (part.path for placement in known for part in placement.parts))
-    store.wanted.set_live(repo.name, made.entries, build.scope.packages)
+    looked_at = build.scope.looked_at
+    if looked_at is None:
+        store.wanted.set_live(repo.name, made.entries, build.scope.packages)
+    else:
+        store.wanted.set_live_among(repo.name, looked_at, {entry.file.uri for entry in made.entries})
     done("live-noted")
     if not (made.failed or made.unreadable or made.disagreeing):
         # Each file on disk now belongs to an entry or is withdrawn, so that the next sync may start from here.
@@ -192,7 +216,8 @@ def _remove_old_indexes(build: Build) -> None:
 
 def _material(build: Build) -> Material:
     plan = build.plan
-    paths = None if build.scope.packages is None else {p.path for p in (*plan.keep, *plan.link, *plan.fetch)}
+    is_part = build.scope.packages is not None or build.scope.looked_at is not None
+    paths = {p.path for p in (*plan.keep, *plan.link, *plan.fetch)} if is_part else None
     accompanied = build.form.treatment is Treatment.ACCOMPANIED
     if accompanied and plan.fetch:
         # Only the files themselves tell under which names clients are to find them.

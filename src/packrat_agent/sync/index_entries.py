@@ -151,6 +151,22 @@ class StoredEntries:
         return (part.path for entry in entries for part in _parts(self._repo, entry))
 
 
+class SettledEntries:
+    """The entries of an index that a full sync found settled; the state database has them."""
+
+    def __init__(self, live: LiveEntries, looked_at: Collection[str]) -> None:
+        self._live = live
+        self._looked_at = looked_at
+
+    def by_package(self, distro_versions: Collection[str]) -> Iterator[Entry]:
+        """List those for some distribution versions by package, the oldest record of each first."""
+        return self._live.by_package(distro_versions, self._looked_at)
+
+    def architectures(self, distro_versions: Collection[str]) -> frozenset[str]:
+        """Name the architectures of those for some distribution versions."""
+        return self._live.architectures(distro_versions)
+
+
 def _parts(repo: Repo, entry: Entry) -> tuple[Part, ...]:
     return parts_of(path_in_root(repo, entry.path), entry.file.sha256, entry.fragment)
 

@@ -59,6 +59,11 @@ class LastRenders:
         found = self._found.pop(basis.repo.name, None)
         return found[1] if found is not None and found[0] == basis else None
 
+    def look(self, basis: Basis) -> LastRender | None:
+        """Show what is held, if it has the same basis, and leave it."""
+        found = self._found.get(basis.repo.name)
+        return found[1] if found is not None and found[0] == basis else None
+
     def drop(self, repo: str) -> None:
         """Forget what is held of a repository."""
         self._found.pop(repo, None)

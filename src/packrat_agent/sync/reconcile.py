@@ -45,7 +45,8 @@ def reconcile(
     _adopt(repo, placements, order.untracked, context, shared=form.treatment is Treatment.UNPACKED)
     plan = _refuse(_plan(scope, form, placements, order, store, {}, context.root), refused)
     placed = (*plan.link, *plan.fetch) if order.packages is not None else (*plan.keep, *plan.link, *plan.fetch)
-    store.wanted.set_places(repo.name, [(p.file.uri, p.path) for p in placed])
+    known = {item.file.uri: item.path for item in wanted_files}
+    store.wanted.set_places(repo.name, [(p.file.uri, p.path) for p in placed if known.get(p.file.uri) != p.path])
     store.wanted.refuse(repo.name, plan.refused)
     return wanted_files, fragments, plan
 

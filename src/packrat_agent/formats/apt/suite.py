@@ -9,6 +9,7 @@ from packrat_agent.formats.index_shards import Record
 from packrat_agent.formats.interface import ChunkCache
 from packrat_agent.formats.sharded_index import IndexBuilder, ShardedIndex
 from packrat_agent.model.entries import Entry
+from packrat_agent.model.tree import sha256_of
 from packrat_agent.state.scratch import Scratch
 
 
@@ -39,6 +40,11 @@ class Suite:
                 builder.add_record(record)
             builder.end()
         return index
+
+    def digest(self) -> str:
+        """Hash all that the indexes with packages say."""
+        found = sorted((name, index.digest()) for name, index in self._indexes.items() if self._entries_of[name])
+        return sha256_of(f"{name} {digest}\n".encode() for name, digest in found)
 
     def build(self, entries: Iterable[Entry], architectures: Collection[str], chunks: ChunkCache) -> None:
         """Make the indexes of an empty suite.

@@ -68,6 +68,10 @@ class VersionIndex:
         """The directories, below that of the distribution version, in which packages are."""
         return frozenset(directory for directory, count in self._directories.items() if count)
 
+    def digest(self) -> str:
+        """Hash all that the three files say."""
+        return self._index.digest()
+
     def build(self, entries: Iterable[Entry], chunks: ChunkCache) -> None:
         """Make an empty index of its entries.
 
