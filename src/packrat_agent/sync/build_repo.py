@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from packrat_agent.formats.interface import Change, Format, RenderRequest, Treatment, tell_ahead, tell_held
+from packrat_agent.formats.interface import Change, Format, KeptIndex, RenderRequest, Treatment, tell_ahead, tell_held
 from packrat_agent.model.entries import Entry, Fragment, Plan
 from packrat_agent.model.tree import ReadyTree, Tree
 from packrat_agent.publish.gc import collect_garbage
@@ -146,7 +146,9 @@ def _compare(build: Build) -> None:
     if kept is None or not build.form.keeps_index:
         return
     for name in kept.memo.keys() & build.scope.memo.keys():
-        if kept.memo[name].digest() != build.scope.memo[name].digest():
+        left: KeptIndex = kept.memo[name]
+        made: KeptIndex = build.scope.memo[name]
+        if left.digest() != made.digest():
             log.warning("differs", repo=build.scope.repo.name, index=name, text="the index was made anew")
 
 
