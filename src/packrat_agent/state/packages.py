@@ -13,6 +13,7 @@ from packrat_agent.state.database import Database
 from packrat_agent.state.file_rows import FILE_COLUMN_COUNT, FILE_COLUMNS, insert_files, read_file
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragments import FragmentSource, read_products
+from packrat_agent.state.listing import missing_from
 from packrat_agent.state.revisions import Revisions
 
 _MANY = 500
@@ -148,7 +149,7 @@ class WantedFiles:
         """
         with self._db.transaction() as db:
             for uris in self.uris(repo, packages):
-                gone = [(repo, uri) for uri in uris if uri not in wanted.uris]
+                gone = [(repo, uri) for uri in missing_from(wanted.uris, uris)]
                 db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
             if wanted.files:
                 known = self.known(repo, packages)
@@ -192,7 +193,12 @@ class WantedFiles:
         return sorted(found, key=lambda wanted: wanted.file.record_order)
 
     def fragments(
-        self, repo: str, source: FragmentSource, packages: Collection[str] | None = None
+        self,
+        repo: str,
+        source: FragmentSource,
+        packages: Collection[str] | None = None,
+        *,
+        has_bodies: bool = True,
     ) -> dict[str, Fragment]:
         """Map SHA-256 → fragment for those wanted files of a repository that were read.
 
@@ -200,11 +206,13 @@ class WantedFiles:
             repo: The name of the repository.
             source: Whose fragments.
             packages: The packages whose files are asked for; None: all.
+            has_bodies: Without, their bodies are left empty: most of what has to be read.
         """
+        column = "body" if has_bodies else "x''"
         found: dict[str, Fragment] = {}
         for files, where, values in _chunks(packages):
             sql = (
-                "SELECT fragments.sha256, body, name, fragments.version, fragments.arch, products, size "
+                f"SELECT fragments.sha256, {column}, name, fragments.version, fragments.arch, products, size "
                 # A cross join is read in this order: fragments of all repositories may be many more.
                 f"FROM {files} CROSS JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? "
                 f"AND fragments.sha256 = files.sha256 WHERE repo = ?{where}"
@@ -349,7 +357,7 @@ class WantedFiles:
             packages: Only files of these packages; None: of all.
         """
         live = self.uris(repo, packages, FileState.LIVE)
-        return [uri for portion in live for uri in portion if uri not in offered]
+        return [uri for portion in live for uri in missing_from(offered, portion)]
 
     def awaited(self) -> frozenset[str]:
         """Give the SHA-256s of all files that are still to be downloaded."""

@@ -19,6 +19,7 @@ from packrat_agent.state.revisions import Revisions
 
 _STORED = "path, sha256, size, mtime_ns, inode"
 _MANY = 500
+_PAGE = 5000
 
 
 class LiveFiles:
@@ -77,7 +78,15 @@ class LiveFiles:
 
     def everything(self) -> dict[str, StoredFile]:
         """Map path → file for all that the agent has put, or was about to put, below `root_dir`."""
-        return {row[0]: StoredFile(*row) for row in self._db.rows(f"SELECT {_STORED} FROM live_files")}
+        return {file.path: file for file in self.each()}
+
+    def each(self) -> Iterator[StoredFile]:
+        """Give the same one by one, in the order of their paths; some are read at a time."""
+        after = ""
+        sql = f"SELECT {_STORED} FROM live_files WHERE path > ? ORDER BY path LIMIT {_PAGE}"
+        while rows := self._db.rows(sql, (after,)):
+            after = rows[-1][0]
+            yield from (StoredFile(*row) for row in rows)
 
     def has_files(self) -> bool:
         """Say whether anything is known of the tree below `root_dir`."""

@@ -28,16 +28,24 @@ log = structlog.get_logger()
 
 
 def reconcile(
-    scope: Scope, form: Format, order: Order, store: Store, context: MirrorContext
+    scope: Scope, form: Format, order: Order, store: Store, context: MirrorContext, *, has_bodies: bool = True
 ) -> tuple[list[WantedFile], dict[str, Fragment], Plan]:
     """Plan a sync; adopt what is found in its place, and remember places and refusals.
+
+    Args:
+        scope: What is decided anew.
+        form: The repository's type.
+        order: The piece of work.
+        store: The state database.
+        context: The mirror.
+        has_bodies: Without, the bodies of the fragments are left empty.
 
     Returns:
         The wanted files, the fragments of those that were read (by SHA-256), and the plan.
     """
     repo, source = scope.repo, context.source_of(form, scope.repo)
     wanted_files = store.wanted.wanted_files(repo.name, scope.packages)
-    fragments = store.wanted.fragments(repo.name, source, scope.packages)
+    fragments = store.wanted.fragments(repo.name, source, scope.packages, has_bodies=has_bodies)
     recalled = _recall(repo, wanted_files, fragments, form, order, context)
     store.fragments.save(source, recalled)
     fragments |= recalled

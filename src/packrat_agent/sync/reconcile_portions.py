@@ -82,7 +82,7 @@ def reconcile_in_portions(
     withdrawn = store.live.withdrawn(repo.name)
     for packages in store.wanted.packages(repo.name, _PACKAGES):
         portion = replace(everything(repo), packages=frozenset(packages))
-        wanted_files, fragments, plan = reconcile(portion, form, order, store, context)
+        wanted_files, fragments, plan = reconcile(portion, form, order, store, context, has_bodies=False)
         paths = {placement.file.uri: placement.path for placement in plan.keep}
         settled = {
             item.file.uri
@@ -94,6 +94,8 @@ def reconcile_in_portions(
         }
         open_files = [item for item in wanted_files if item.file.uri not in settled]
         if open_files:
+            of_open = {item.file.package for item in open_files}
+            fragments = store.wanted.fragments(repo.name, context.source_of(form, repo), of_open)
             keep = tuple(placement for placement in plan.keep if placement.file.uri not in settled)
             unsettled.add(open_files, fragments, replace(plan, keep=keep))
     return unsettled, _joined(scope, unsettled.plans, tuple(store.live.unplaced(repo.name)))
