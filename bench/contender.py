@@ -1,5 +1,6 @@
 """What everybody who is measured must be able to do."""
 
+import lzma
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ class Contender(Protocol):
 
     @property
     def index(self) -> Path:
-        """The plain Packages that clients would read."""
+        """The Packages that clients would read, plain or as Packages.xz."""
 
     def build(self, corpus: Corpus) -> Measured | None:
         """From nothing to a published repository of all packages."""
@@ -76,8 +77,10 @@ def _summarize(values: Sequence[Measured]) -> Measured | None:
 
 
 def count_packages(index: Path) -> int:
-    """How many packages a Packages file lists; 0 where there is none."""
+    """How many packages a Packages file lists, plain or compressed; 0 where there is none."""
     if not index.exists():
         return 0
     text = index.read_bytes()
+    if index.suffix == ".xz":
+        text = lzma.decompress(text)
     return text.count(b"\nPackage: ") + text.startswith(b"Package: ")

@@ -35,7 +35,7 @@ class Mirror:
         self.root = directory / "www"
         self.config = directory / "mirror.conf"
         self.dist = self.root / REPO / "dists" / SUITE
-        self.index = self.dist / "main/binary-amd64/Packages"
+        self.index = self.dist / "main/binary-amd64/Packages.xz"
         directory.mkdir()
         self.config.touch(mode=0o600)
         self.config.write_text(

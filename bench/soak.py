@@ -5,6 +5,7 @@ It gives samples, and says whether the mirror equals the server at the end; as a
 Run it with `python -m bench.soak --minutes 30`.
 """
 
+import lzma
 import random
 import subprocess
 import sys
@@ -147,8 +148,12 @@ def _wait(seen: Callable[[], bool], process: "subprocess.Popen[str]", said: Sequ
 
 def _offered(mirror: Mirror) -> set[str]:
     names: set[str] = set()
-    for index in mirror.dist.glob("main/binary-*/Packages"):
-        names |= {line.partition(": ")[2] for line in index.read_text().splitlines() if line.startswith("Package: ")}
+    for index in mirror.dist.glob("main/binary-*/Packages.xz"):
+        names |= {
+            line.partition(": ")[2]
+            for line in lzma.decompress(index.read_bytes()).decode().splitlines()
+            if line.startswith("Package: ")
+        }
     return names
 
 

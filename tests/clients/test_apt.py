@@ -241,6 +241,28 @@ def test_aptly_mirrors_the_mirror(lab: Stage, tmp_path: Path) -> None:
         assert name in shown
 
 
+def test_reprepro_pulls_from_the_mirror(lab: Stage, tmp_path: Path) -> None:
+    """Like every mirror program, it reads Packages from a compressed index; a plain one is not published."""
+    for deb in (HELLO, ARM, GREETING):
+        lab.server.put_deb(deb)
+    lab.agent("sync")
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/distributions").write_text(
+        "Codename: bookworm\nArchitectures: amd64 arm64\nComponents: main\nUpdate: lab\n"
+    )
+    with web_server(lab.www) as url:
+        # Whether the signature is right is looked at by others; reprepro takes keys from its user's own keyring alone.
+        (tmp_path / "conf/updates").write_text(
+            f"Name: lab\nMethod: {url}/apt-dev\nSuite: bookworm\nComponents: main\nArchitectures: amd64 arm64\n"
+            "VerifyRelease: blindtrust\n"
+        )
+        for command in ("update", "list"):
+            line = ["reprepro", "--basedir", str(tmp_path), command, "bookworm"]
+            done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+    assert {line.split(": ")[1] for line in done.stdout.splitlines()} >= {"hello 1.0-1", "greeting 2.0~rc1+b1-3"}
+
+
 @pytest.fixture(scope="module")
 def other_key() -> Iterator[Key]:
     with new_key("Somebody Else <else@example.com>") as key:

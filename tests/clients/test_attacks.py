@@ -119,8 +119,8 @@ def test_indexes_of_two_publications_do_not_mix(published: Publications, site: P
     for path in (site / indexes).rglob("*"):
         if path.is_file() and not path.is_symlink():
             former = published.old / indexes / path.relative_to(site / indexes)
-            plain = published.old / indexes / "binary-amd64/Packages"
-            path.write_bytes((former if former.is_file() else plain).read_bytes())
+            other = published.old / indexes / "binary-amd64/Packages.gz"
+            path.write_bytes((former if former.is_file() else other).read_bytes())
     metadata = site / "yum-prod/rhel/main/9/repodata"
     [former] = (published.old / "yum-prod/rhel/main/9/repodata").glob("*-primary.xml.gz")
     for path in metadata.glob("*-primary.xml.gz"):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from packrat_demo.private_apt import PrivateApt
+from support.apt_packages import read_packages
 from support.stage import DEADLINE_S, Stage
 from support.web import web_server
 
@@ -59,10 +60,10 @@ def test_real_packages_are_indexed_as_apt_ftparchive_does(lab: Stage, tmp_path: 
     for path in (*DEBS, *repacked):
         lab.server.put(path)
     lab.agent("sync")
-    arches = (lab.repo / "dists/bookworm/main").glob("binary-*/Packages")
+    arches = (lab.repo / "dists/bookworm/main").glob("binary-*")
     ours: dict[bytes, dict[bytes, bytes]] = {}
     for index in arches:
-        ours |= paragraphs(index.read_bytes())
+        ours |= paragraphs(read_packages(index).encode())
     oracle = subprocess.run(
         ["apt-ftparchive", "--md5=no", "--sha1=no", "--sha512=no", "packages", "pool"],
         cwd=lab.repo,

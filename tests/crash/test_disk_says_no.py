@@ -13,7 +13,7 @@ from packrat_demo.build_deb import Deb
 from support.calls import CHANGES, Call, Watch, number, watch
 from support.stage import DEADLINE_S, Stage, daemon
 
-BESIDE = ("Packages", "Packages.gz", "Packages.xz", "Release", "Release.gpg", "InRelease")
+BESIDE = ("Packages.gz", "Packages.xz", "Release", "Release.gpg", "InRelease")
 ERRORS = ("ENOSPC", "EDQUOT", "EROFS", "EIO", "EACCES")
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support.apt_packages import read_packages
 from support.stage import DEADLINE_S
 
 _COMMAND = [sys.executable, "-m", "packrat_agent.cli", "demo"]
@@ -83,8 +84,8 @@ def test_it_runs_until_ctrl_c_shows_a_package_arrive_and_leaves_nothing_running(
     for line in process.stdout:
         if "published repo=apt-dev" in line:
             break
-    packages = directory / "www/apt-dev/dists/bookworm/main/binary-amd64/Packages"
-    assert "Package: packrat-surprise" in packages.read_text()
+    packages = read_packages(directory / "www/apt-dev/dists/bookworm/main/binary-amd64")
+    assert "Package: packrat-surprise" in packages
     config = ("--config", str(directory / "mirror.conf"))
     subprocess.run([*_COMMAND[:-1], *config, "sync"], check=True, capture_output=True, timeout=DEADLINE_S)
     for line in process.stdout:

@@ -1,6 +1,8 @@
 """The full sync of a real `packrat-agent run`: it rereads everything, also after an outage, and mends what it finds."""
 
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from packrat_demo.build_deb import Deb, build_deb
@@ -47,4 +49,20 @@ def test_what_a_look_finds_damaged_of_the_site_is_mended(lab: Stage) -> None:
         agent.process.send_signal(signal.SIGUSR1)
         agent.until_logged("checked", 2)
         assert page.read_bytes() == good
+        assert agent.stop() == 0
+
+
+def test_an_index_that_differs_from_the_state_database_is_told_and_made_anew(lab: Stage) -> None:
+    lab.server.put_deb(Deb("first", "1", "amd64"))
+    with daemon(lab) as agent:
+        agent.until_logged("checked")
+        agent.process.send_signal(signal.SIGUSR1)
+        agent.until_logged("checked", 2)
+        assert agent.log.count("differs") == 0
+        with closing(sqlite3.connect(lab.directory / "state" / "state.db")) as db, db:
+            db.execute("UPDATE fragments SET body = CAST(replace(CAST(body AS TEXT), ': first', ': other') AS BLOB)")
+        agent.process.send_signal(signal.SIGUSR1)
+        agent.until_logged("differs repo=apt-dev")
+        agent.until_logged("published repo=apt-dev", 2)
+        assert "Package: other" in lab.packages()
         assert agent.stop() == 0

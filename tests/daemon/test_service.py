@@ -11,6 +11,7 @@ from packrat_demo.build_deb import Deb, build_deb
 from packrat_server import admin
 from packrat_server.client.uploader import Uploader
 from packrat_server.store.database import open_database
+from support.apt_packages import read_packages
 from support.stage import DEADLINE_S, Daemon, Stage, daemon
 
 FIRST = Deb("first", "1", "amd64")
@@ -98,11 +99,11 @@ def test_a_moved_directory_and_two_swapped_ones_cost_no_download(lab: Stage) -> 
         save_repos(lab, apt_repo("apt-dev", "dev", "two"), apt_repo("apt-stage", "stage", "one"))
         agent.until_logged("published repo=apt-dev", 2)
         agent.until_logged("published repo=apt-stage", 2)
-        assert "Package: first" in (lab.www / "two/dists/bookworm/main/binary-amd64/Packages").read_text()
-        assert "Package: first" not in (lab.www / "one/dists/bookworm/main/binary-amd64/Packages").read_text()
+        assert "Package: first" in read_packages(lab.www / "two/dists/bookworm/main/binary-amd64")
+        assert "Package: first" not in read_packages(lab.www / "one/dists/bookworm/main/binary-amd64")
         save_repos(lab, apt_repo("apt-dev", "dev", "three/deep"), apt_repo("apt-stage", "stage", "one"))
         agent.until_logged("published repo=apt-dev", 3)
-        assert "Package: first" in (lab.www / "three/deep/dists/bookworm/main/binary-amd64/Packages").read_text()
+        assert "Package: first" in read_packages(lab.www / "three/deep/dists/bookworm/main/binary-amd64")
         assert set(pool(lab.www).values()) == set(before.values())
 
 

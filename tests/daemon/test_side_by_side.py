@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from packrat_demo.build_deb import Deb, build_deb
+from support.apt_packages import read_packages
 from support.original_server import OriginalServer, Request, StoredRepo, original_server
 from support.stage import Daemon, Server, Stage, daemon
 
@@ -43,8 +44,7 @@ def put(server: OriginalServer, name: str, tag: str = "dev") -> int:
 
 
 def packages(mirror: Stage, repo: str) -> str:
-    path = mirror.www / repo / "dists/bookworm/main/binary-amd64/Packages"
-    return path.read_text() if path.exists() else ""
+    return read_packages(mirror.www / repo / "dists/bookworm/main/binary-amd64")
 
 
 def until(agent: Daemon, repo: str, is_there: Callable[[], bool]) -> None:

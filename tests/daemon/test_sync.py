@@ -1,12 +1,15 @@
 """A real `packrat-agent sync`: the disk becomes what the server says, and nothing else is touched."""
 
+import hashlib
 import json
 import shutil
 import sqlite3
 import subprocess
+from contextlib import closing
 
 import pytest
 
+from packrat_agent.verify.tree import verify_tree
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
@@ -118,9 +121,34 @@ def test_a_damaged_index_is_written_again(lab: Stage) -> None:
     lab.server.put_deb(FIRST)
     lab.agent("sync")
     packages = lab.packages()
-    (lab.repo / "dists/bookworm/main/binary-amd64/Packages").write_text("nonsense")
+    (lab.repo / "dists/bookworm/main/binary-amd64/Packages.xz").write_text("nonsense")
     lab.agent("sync")
     assert lab.packages() == packages
+
+
+def test_the_plain_index_of_an_earlier_version_goes_after_its_grace_period(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    lab.agent("sync")
+    directory = lab.repo / "dists/bookworm/main/binary-amd64"
+    plain, text = directory / "Packages", lab.packages()
+    plain.write_text(text)
+    with closing(sqlite3.connect(lab.directory / "state" / "state.db")) as db, db:
+        db.execute("CREATE TEMP TABLE copied AS SELECT * FROM live_files WHERE path LIKE '%/binary-amd64/Packages.xz'")
+        db.execute(
+            "UPDATE copied SET path = replace(path, '.xz', ''), sha256 = ?, size = ?, inode = ?",
+            (hashlib.sha256(text.encode()).hexdigest(), len(text), plain.stat().st_ino),
+        )
+        db.execute("INSERT INTO live_files SELECT * FROM copied")
+    lab.agent("sync")
+    lab.server.put_deb(SECOND)
+    lab.agent("sync")
+    assert plain.read_text() == text
+    assert not verify_tree(lab.www, None, lambda files, size: None).faults
+    lab.extra = {"grace_period": "0", "index_grace_period": "0", "keep_generations": "0"}
+    lab.write_config()
+    lab.agent("sync")
+    assert not plain.exists()
+    assert "Package: second" in lab.packages()
 
 
 def test_a_lost_state_database_costs_no_download(lab: Stage) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import lzma
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -96,6 +97,20 @@ def request(
 def one_suite(repo: Repo = REPO) -> Repo:
     """A repository of bookworm only."""
     return replace(repo, distro_versions=repo.distro_versions[:1])
+
+
+def read_packages(directory: Path) -> str:
+    """The text of the index in a directory of one architecture; '' where there is none."""
+    path = directory / "Packages.xz"
+    return lzma.decompress(path.read_bytes()).decode() if path.exists() else ""
+
+
+def with_plain(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Add to the files of a tree the plain indexes that only Release names, under their names."""
+    plain = {
+        path.removesuffix(".xz"): lzma.decompress(data) for path, data in files.items() if path.endswith("/Packages.xz")
+    }
+    return {**files, **plain}
 
 
 def files_of(tree: Sequence[Publication]) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from packrat_agent.verify.tree import verify_tree
 from packrat_demo.build_deb import Deb
 from support.stage import Stage
 
-_BESIDE = frozenset({"Packages", "Packages.gz", "Packages.xz", "Release", "Release.gpg", "InRelease"})
+_BESIDE = frozenset({"Packages.gz", "Packages.xz", "Release", "Release.gpg", "InRelease"})
 """Killed between the first pointer and InRelease, the last, those beside it may be newer; apt goes by InRelease."""
 
 

@@ -16,6 +16,7 @@ from packrat_server.admin.new_server import init
 from packrat_server.client.uploader import Uploader, signed_in
 from packrat_server.serving.running import running
 from packrat_server.store.database import open_database
+from support.apt_packages import read_packages
 from support.keys import Key
 from support.mirror_conf import write_mirror_conf
 
@@ -145,8 +146,7 @@ class Stage:
 
     def packages(self, suite: str = "bookworm", architecture: str = "amd64") -> str:
         """The text of a suite's Packages."""
-        path = self.repo / "dists" / suite / "main" / f"binary-{architecture}" / "Packages"
-        return path.read_text() if path.exists() else ""
+        return read_packages(self.repo / "dists" / suite / "main" / f"binary-{architecture}")
 
     def tree(self) -> dict[str, tuple[int, int]]:
         """Path → (inode, mtime in ns) of every file below root_dir."""

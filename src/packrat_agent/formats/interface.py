@@ -1,6 +1,7 @@
 """The interface that every repository type implements, and the values that are passed to it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import heapq
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -11,6 +12,7 @@ from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.key_places import MAIN_KEY, KeyPlace
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Publication
+from packrat_agent.state.scratch import Scratch
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,23 @@ class Change:
     new: Sequence[Entry]
 
 
+class KeptIndex(Protocol):
+    """An index that a format keeps in `memo` from one render to the next, where `keeps_index` says so."""
+
+    def digest(self) -> str:
+        """Hash all that it says; the same for the same entries, however it came about."""
+
+
+class StandingEntries(Protocol):
+    """Entries that are read when they are needed."""
+
+    def by_package(self, distro_versions: Collection[str]) -> Iterator[Entry]:
+        """List those for some distribution versions by package, the oldest record of each first."""
+
+    def architectures(self, distro_versions: Collection[str]) -> frozenset[str]:
+        """Name the architectures of those for some distribution versions; it may name more."""
+
+
 @dataclass(frozen=True, slots=True)
 class RenderRequest:
     """Everything that the indexes of one repository are rendered from.
@@ -81,6 +100,8 @@ class RenderRequest:
         facts: name of a publication → the facts that its last generation remembered.
         memo: a cache that the format fills in one render and uses in the next; often empty. The result never depends
             on it.
+        scratch: where `memo` keeps what is too large for memory.
+        standing: more entries of the repository, which are not held in memory; only for formats that keep their index.
     """
 
     repo: Repo
@@ -91,6 +112,27 @@ class RenderRequest:
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     memo: dict[str, Any] = field(default_factory=dict)
     change: Change | None = None
+    scratch: Scratch = field(default_factory=Scratch)
+    standing: StandingEntries | None = None
+
+    def by_package(self, distro_versions: Collection[str]) -> Iterable[Entry]:
+        """List the entries for some distribution versions by package, the oldest record of each first."""
+        found = [entry for entry in self.entries if entry.file.distro_version in distro_versions]
+        found.sort(key=package_order)
+        if self.standing is None:
+            return found
+        return heapq.merge(found, self.standing.by_package(distro_versions), key=package_order)
+
+    def architectures(self, distro_versions: Collection[str]) -> frozenset[str]:
+        """Name the architectures of the entries for some distribution versions."""
+        found = frozenset(entry.fragment.arch for entry in self.entries if entry.file.distro_version in distro_versions)
+        return found if self.standing is None else found | self.standing.architectures(distro_versions)
+
+
+def package_order(entry: Entry) -> tuple[tuple[str, str, str], tuple[int, str]]:
+    """Sorts entries by their packages."""
+    fragment = entry.fragment
+    return (fragment.name, fragment.version, fragment.arch), entry.file.record_order
 
 
 MOMENT = "Date"
@@ -201,12 +243,15 @@ class Format(Protocol):
         treatment: what is published of its package files.
         fragment_version: increased when the meaning of fragments changes, so that the package files are read again.
         has_yanked: clients know of yanked files, so that deprecated ones stay, marked in the index.
+        keeps_index: `render` keeps its indexes in `memo`, each a KeptIndex: with a change it reads no entries but those
+            of the change.
     """
 
     kind: str
     treatment: Treatment
     fragment_version: int
     has_yanked: bool
+    keeps_index: bool
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """Choose the path of the package file, relative to the repository's directory.

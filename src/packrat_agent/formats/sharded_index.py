@@ -1,9 +1,8 @@
 """Keeps the text of one index in order and cut into shards, so that a change writes only the shards that it touches.
 
-    records = NewestRecords(write)  # write(entry) gives its text in each file of the index
-    index = ShardedIndex(boundary)
-    index.replace(*records.replace(gone, new))  # costs what changed
-    index.shards(0)  # those of the first file, in the order of the index
+    index = ShardedIndex(layout, write, scratch.region())
+    index.change(gone, new, chunks)  # costs what changed
+    index.packed(0, GZIP)            # the first file of the index, compressed
 
 1. Packages stand in the order of name, version and architecture, as text: the order has to be the same in each render,
    and no client asks for another.
@@ -11,177 +10,235 @@
    behind the next such package as they are, and the same entries give the same shards, in whatever order they came.
 3. Of several records of the same package, that of the newest record stands in the index. The log names it where their
    files differ.
+4. The texts stand on disk, in a scratch file; memory holds where, and one key a shard.
 """
 
+import heapq
 import zlib
 from bisect import bisect_left, bisect_right
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
-import structlog
-
-from packrat_agent.formats.compress import Shard
+from packrat_agent.formats.compress import Coding
+from packrat_agent.formats.index_shards import Key, Record, ShardWriter, Texts, WrittenShard, read_shard
+from packrat_agent.formats.interface import ChunkCache
+from packrat_agent.formats.pieced_file import PiecedFile
 from packrat_agent.model.entries import Entry
+from packrat_agent.model.tree import Content, sha256_of
+from packrat_agent.state.scratch import Extent, Region
 
-log = structlog.get_logger()
+T = TypeVar("T")
 
 _SHARD_ENTRIES = 64
-"""Average number of entries in a shard, if there were no limit."""
+"""Average number of packages in a shard, if there were no limit."""
 _FEW = 0.05
 """The part of an index up to which its shards are cut one by one; beyond that, all are cut anew."""
 
-Key = tuple[str, str, str]
-"""Name, version and architecture of a package, as they are inside the file."""
-Texts = tuple[bytes, ...]
-"""What each file of an index says of one package."""
+
+@dataclass(frozen=True, slots=True)
+class IndexLayout:
+    """How an index is cut and compressed.
+
+    boundary: the text whose hash says whether a shard begins at a package. codings: how each file is compressed.
+    files: how many files the index has: the length of all texts. limit: the largest number of packages in a shard;
+    None for no limit.
+    """
+
+    boundary: Callable[[Key], str]
+    codings: tuple[Coding, ...]
+    files: int = 1
+    limit: int | None = None
+
+    def is_boundary(self, key: Key) -> bool:
+        """Tell whether a shard begins at a package."""
+        return zlib.crc32(self.boundary(key).encode()) % _SHARD_ENTRIES == 0
 
 
-class _Record(NamedTuple):
-    order: tuple[int, str]
-    sha256: str
-    file_name: str
-    texts: Texts
+class ShardedIndex:
+    """The packages of an index, in order, and the shards that they are cut into."""
 
+    def __init__(
+        self,
+        layout: IndexLayout,
+        write: Callable[[Entry], Texts],
+        region: Region,
+        tells: Callable[[Key], bool] = lambda key: True,
+    ) -> None:
+        """Make an empty index.
 
-class NewestRecords:
-    """The text of all entries of an index by package; the one of the newest record counts."""
-
-    def __init__(self, write: Callable[[Entry], Texts]) -> None:
+        Args:
+            layout: How it is cut and compressed.
+            write: Gives the text of an entry in each file of the index.
+            region: Where the texts are kept.
+            tells: Whether the log names a package of which several files are wanted.
+        """
+        self._layout = layout
         self._write = write
-        self._records: dict[Key, tuple[_Record, ...]] = {}
-        self._packages_of: Counter[str] = Counter()
+        self._region = region
+        self._tells = tells
+        # Of each shard its first key, the number of its packages and where its rows stand.
+        self._starts: list[Key] = []
+        self._counts: list[int] = []
+        self._rows: list[Extent] = []
+        self._plain = [PiecedFile(region) for _ in range(layout.files)]
+        self._packed = [[PiecedFile(region) for _ in layout.codings] for _ in range(layout.files)]
 
-    def architectures(self) -> frozenset[str]:
-        """The architectures of all packages."""
-        return frozenset(arch for arch, count in self._packages_of.items() if count)
+    def __len__(self) -> int:
+        return sum(self._counts)
 
-    def texts(self) -> Iterator[tuple[Key, Texts]]:
-        """List all packages with the text that counts."""
-        return ((key, records[-1].texts) for key, records in self._records.items())
+    def plain(self, file: int, head: bytes = b"", tail: bytes = b"") -> Content:
+        """Give one file of the index; it may be read until the index changes.
 
-    def replace(self, gone: Iterable[Entry], new: Iterable[Entry]) -> tuple[set[Key], dict[Key, Texts]]:
-        """Take entries out, and put others in.
+        Args:
+            file: Its number.
+            head: What stands before the first package.
+            tail: What stands behind the last one.
+        """
+        return self._plain[file].content(head, tail)
+
+    def packed(self, file: int, coding: Coding, head: bytes = b"", tail: bytes = b"") -> Content:
+        """Give one file of the index, compressed; it may be read until the index changes.
+
+        Args:
+            file: Its number.
+            coding: One of those of the layout.
+            head: What stands before the first package, plain.
+            tail: What stands behind the last one.
+        """
+        pieces = self._packed[file][self._layout.codings.index(coding)]
+        first, last = ([coding.piece(coding.pack(text))] if text else [] for text in (head, tail))
+        records = [piece.record for piece in first] + [*pieces.records] + [piece.record for piece in last]
+        before = coding.head + b"".join(piece.data for piece in first)
+        return pieces.content(before, b"".join(piece.data for piece in last) + coding.tail(records))
+
+    def digest(self) -> str:
+        """Hash the text of all files."""
+        return sha256_of(self.plain(file).digest.encode() for file in range(self._layout.files))
+
+    def build(self, chunks: ChunkCache) -> "IndexBuilder":
+        """Begin to make the index anew, from entries in the order of their packages."""
+        return IndexBuilder(self._new_writer(chunks, self._tells), self._write, self._put)
+
+    def records(self) -> Iterator[Record]:
+        """List the records of all packages, in order."""
+        for number in range(len(self._starts)):
+            yield from self._read(number)
+
+    def change(self, gone: Collection[Entry], new: Collection[Entry], chunks: ChunkCache) -> None:
+        """Take entries out, put others in, and write the shards anew that this touches.
 
         Args:
             gone: Entries that were put in before.
             new: Entries that are not in it.
+            chunks: The cache of compressed shards.
 
-        Returns:
-            The packages that are in it no more, and those whose text is another one now.
+        Raises:
+            KeyError: The index has not what is to go.
         """
-        before: dict[Key, tuple[_Record, ...]] = {}
-        for entry in gone:
-            key = _key(entry)
-            known = self._records.pop(key)
-            before.setdefault(key, known)
-            if rest := tuple(record for record in known if record.order != entry.file.record_order):
-                self._records[key] = rest
-        for entry in new:
-            key = _key(entry)
-            known = self._records.get(key, ())
-            before.setdefault(key, known)
-            record = _Record(entry.file.record_order, entry.file.sha256, entry.file.file_name, self._write(entry))
-            self._records[key] = tuple(sorted((*known, record)))
-        lost, changed = set(), {}
-        for key, known in before.items():
-            now = self._records.get(key, ())
-            self._packages_of[key[2]] += bool(now) - bool(known)
-            _tell_duplicate(key, now)
-            if not now:
-                lost.add(key)
-            elif not known or known[-1].texts != now[-1].texts:
-                changed[key] = now[-1].texts
-        return lost, changed
-
-
-class ShardedIndex:
-    """The text of each package of an index, in order, and the shards that it is cut into."""
-
-    def __init__(self, boundary: Callable[[Key], str], files: int = 1, limit: int | None = None) -> None:
-        """Make an empty index.
-
-        Args:
-            boundary: The text whose hash says whether a shard begins at a package.
-            files: How many files the index has: the length of all texts.
-            limit: The largest number of packages in a shard; None for no limit.
-        """
-        self._boundary = boundary
-        self._limit = limit
-        self._keys: list[Key] = []
-        self._texts: dict[Key, Texts] = {}
-        # The first key of each shard, and the shards of each file; side by side, to be searched and spliced quickly.
-        self._starts: list[Key] = []
-        self._shards: list[list[Shard]] = [[] for _ in range(files)]
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def shards(self, file: int) -> Sequence[Shard]:
-        """All shards of one file of the index, in order."""
-        return self._shards[file]
-
-    def replace(self, gone: Collection[Key], new: Mapping[Key, Texts]) -> None:
-        """Take packages out, put others in, and write the shards anew that this touches."""
-        touched = {*gone, *new}
-        for key in gone:
-            del self._texts[key]
-        self._texts.update(new)
-        if len(touched) > len(self._keys) * _FEW:
-            self._keys = sorted(self._texts)
-            self._cut(slice(0, len(self._starts)), 0, len(self._keys))
+        leaving = sorted(Record.of(entry).identity for entry in gone)
+        coming = sorted(Record.of(entry, self._write(entry)) for entry in new)
+        touched = frozenset(key for key, _ in leaving).union(record.key for record in coming)
+        if len(touched) > len(self) * _FEW:
+            self._cut(slice(0, len(self._starts)), leaving, coming, chunks, touched)
             return
-        for key in touched:
-            at = bisect_left(self._keys, key)
-            here = self._keys[at : at + 1] == [key]
-            if here and key not in new:
-                del self._keys[at]
-            elif not here and key in new:
-                self._keys.insert(at, key)
-        for start, end in sorted({self._around(key) for key in touched}):
-            # Position 0 stands for all keys before it, too: the first package of the index may have gone.
-            first = bisect_left(self._starts, self._keys[start]) if start else 0
-            last = bisect_left(self._starts, self._keys[end]) if end < len(self._keys) else len(self._starts)
-            self._cut(slice(first, last), start, end)
+        for where in reversed(self._touched_shards(sorted(touched))):
+            # The first shard takes what stands before it, the last one what stands behind it.
+            low = self._starts[where.start] if where.start else None
+            high = self._starts[where.stop] if where.stop < len(self._starts) else None
+            here = leaving[_between(leaving, low, high, lambda identity: identity[0])]
+            self._cut(where, here, coming[_between(coming, low, high, lambda record: record.key)], chunks, touched)
 
-    def _around(self, key: Key) -> tuple[int, int]:
-        """Give the positions from the last hash boundary before `key` up to the first one behind it."""
-        # A boundary that went with its package has joined two runs, so the one before is looked at, too.
-        start = max(bisect_left(self._keys, key) - 1, 0)
-        end = bisect_right(self._keys, key)
-        while start > 0 and not self._is_boundary(self._keys[start]):
+    def _touched_shards(self, keys: Iterable[Key]) -> list[slice]:
+        """Give the shards that a change of these packages may cut otherwise, as slices that don't overlap, in order."""
+        found: list[slice] = []
+        for key in keys:
+            around = self._around(key)
+            if found and around.start < found[-1].stop:
+                around = slice(found[-1].start, max(around.stop, found[-1].stop))
+                found.pop()
+            found.append(around)
+        return found
+
+    def _around(self, key: Key) -> slice:
+        """Give the shards from the last hash boundary before `key` up to the first one behind it."""
+        # A boundary that went with its package has joined two runs, so the shard before it is looked at, too.
+        start = max(bisect_left(self._starts, key) - 1, 0)
+        end = min(bisect_right(self._starts, key), len(self._starts))
+        while start > 0 and not self._layout.is_boundary(self._starts[start]):
             start -= 1
-        while end < len(self._keys) and not self._is_boundary(self._keys[end]):
+        while end < len(self._starts) and not self._layout.is_boundary(self._starts[end]):
             end += 1
-        return start, end
+        return slice(start, end)
 
-    def _cut(self, old: slice, start: int, end: int) -> None:
-        """Put shards of the packages from position `start` to `end` in the place of the `old` ones."""
-        runs = list(self._runs(start, end))
-        self._starts[old] = [run[0] for run in runs]
-        for number, shards in enumerate(self._shards):
-            shards[old] = [Shard.of(self._texts[key][number] for key in run) for run in runs]
+    def _cut(
+        self,
+        where: slice,
+        leaving: Sequence[tuple[Key, str]],
+        coming: Sequence[Record],
+        chunks: ChunkCache,
+        touched: frozenset[Key],
+    ) -> None:
+        """Put new shards in the place of some."""
+        there = (record for number in range(where.start, where.stop) for record in self._read(number))
+        missing = set(leaving)
+        writer = self._new_writer(chunks, lambda key: key in touched and self._tells(key))
+        for record in heapq.merge(there, coming):
+            if record.identity in missing:
+                missing.remove(record.identity)
+            else:
+                writer.add(record)
+        if missing:
+            raise KeyError(f"the index lacks {sorted(missing)[0]}")
+        self._put(where, writer.end())
 
-    def _runs(self, start: int, end: int) -> Iterator[list[Key]]:
-        run: list[Key] = []
-        for at in range(start, end):
-            key = self._keys[at]
-            if run and (len(run) == self._limit or self._is_boundary(key)):
-                yield run
-                run = []
-            run.append(key)
-        if run:
-            yield run
+    def _read(self, number: int) -> list[Record]:
+        return read_shard(self._region, self._rows[number], [file.extents[number] for file in self._plain])
 
-    def _is_boundary(self, key: Key) -> bool:
-        return zlib.crc32(self._boundary(key).encode()) % _SHARD_ENTRIES == 0
+    def _new_writer(self, chunks: ChunkCache, tells: Callable[[Key], bool]) -> ShardWriter:
+        layout = self._layout
+        return ShardWriter(self._region, chunks, layout.codings, layout.is_boundary, layout.limit, tells)
+
+    def _put(self, where: slice | None, shards: Sequence[WrittenShard]) -> None:
+        where = slice(0, len(self._starts)) if where is None else where
+        self._region.free(self._rows[where])
+        self._starts[where] = [shard.start for shard in shards]
+        self._counts[where] = [shard.count for shard in shards]
+        self._rows[where] = [shard.rows for shard in shards]
+        for file, pieces in enumerate(self._plain):
+            pieces.splice(where, [shard.texts[file] for shard in shards], [b""] * len(shards))
+            for coding, packed in enumerate(self._packed[file]):
+                made = [shard.packed[file][coding] for shard in shards]
+                packed.splice(where, [extent for extent, _ in made], [record for _, record in made])
 
 
-def _key(entry: Entry) -> Key:
-    fragment = entry.fragment
-    return fragment.name, fragment.version, fragment.arch
+def _between(items: Sequence[T], low: Key | None, high: Key | None, key: Callable[[T], Key]) -> slice:
+    """Find the items from one key up to another one; None is beyond all keys."""
+    start = 0 if low is None else bisect_left(items, low, key=key)
+    return slice(start, len(items) if high is None else bisect_left(items, high, key=key))
 
 
-def _tell_duplicate(key: Key, records: Sequence[_Record]) -> None:
-    if len({record.sha256 for record in records}) > 1:
-        log.warning("duplicate", package=key[0], version=key[1], arch=key[2], kept=records[-1].file_name)
+class IndexBuilder:
+    """Makes an index from nothing."""
+
+    def __init__(
+        self,
+        writer: ShardWriter,
+        write: Callable[[Entry], Texts],
+        put: Callable[[None, Sequence[WrittenShard]], None],
+    ) -> None:
+        self._writer = writer
+        self._write = write
+        self._put = put
+
+    def add(self, entry: Entry) -> None:
+        """Add an entry; its package must not stand before that of the last one."""
+        self.add_record(Record.of(entry, self._write(entry)))
+
+    def add_record(self, record: Record) -> None:
+        """Add a record that has its texts."""
+        self._writer.add(record)
+
+    def end(self) -> None:
+        """Put what was made in the place of what the index had."""
+        self._put(None, self._writer.end())

@@ -1,7 +1,7 @@
 """Builds paths below root_dir, and tells which of them the operator keeps."""
 
 from collections.abc import Collection, Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from packrat_agent.model.records import Repo
 
@@ -18,4 +18,9 @@ def kept_paths(root: Path, keep_files: Iterable[Path]) -> frozenset[str]:
 
 def is_kept(path: str, kept: Collection[str]) -> bool:
     """Tell whether `path` is a keep file, or is below a kept directory."""
-    return path in kept or any(str(parent) in kept for parent in PurePosixPath(path).parents)
+    # A full sync asks for each package file; pathlib would take most of its time.
+    while path:
+        if path in kept:
+            return True
+        path = path.rpartition("/")[0]
+    return "." in kept

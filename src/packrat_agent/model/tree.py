@@ -31,16 +31,30 @@ class Retained(IntEnum):
     AS_PACKAGE = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Content:
-    """The bytes of an index file, as a sequence of parts: a change replaces some and leaves the others as they are."""
+    """The bytes of an index file, in parts, which are read again each time: a large index stands on disk."""
 
-    parts: tuple[bytes, ...]
+    parts: Iterable[bytes]
 
     @classmethod
     def of(cls, *parts: bytes) -> "Content":
         """Make content of its parts, given one by one."""
         return cls(parts)
+
+    @classmethod
+    def known(cls, parts: Iterable[bytes], size: int, digest: str) -> "Content":
+        """Make content whose size and digest are known.
+
+        Args:
+            parts: All of it, in order.
+            size: Their length in bytes.
+            digest: Their SHA-256, in hex.
+        """
+        content = cls(parts)
+        # As a cached property keeps what it found out.
+        content.__dict__.update(size=size, digest=digest)
+        return content
 
     @cached_property
     def size(self) -> int:
@@ -54,6 +68,12 @@ class Content:
 
     def __bytes__(self) -> bytes:
         return b"".join(self.parts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Content) and (self.size, self.digest) == (other.size, other.digest)
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
 
 def sha256_of(parts: Iterable[bytes]) -> str:
@@ -112,7 +132,8 @@ class _Publication(Generic[F_co]):
 
     `identity` covers all that it says except dates and signatures: the same identity need not be written again.
     `content` may appear in any order; then `pointers` are replaced one by one, in this order. `facts` are remembered
-    with the publication and handed to the next `render`.
+    with the publication and handed to the next `render`. `former` are paths of pointers that earlier versions of the
+    agent wrote: what stands there is withdrawn like content; any other pointer that is left out is removed at once.
     """
 
     name: str
@@ -120,6 +141,7 @@ class _Publication(Generic[F_co]):
     content: tuple[F_co, ...]
     pointers: tuple[F_co, ...]
     facts: Mapping[str, str] = field(default_factory=dict)
+    former: tuple[str, ...] = ()
 
 
 Publication = _Publication[TreeFile | TreeLink | PendingFile]

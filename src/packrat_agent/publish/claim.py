@@ -120,7 +120,7 @@ def confirm(state_db: Path, confirmed: Confirmed) -> None:
     """
     for word, is_confirmed in zip(_WORDS, (confirmed.removals, confirmed.clock), strict=True):
         if is_confirmed:
-            write_new(state_db.with_name(f"{state_db.name}.{word}"), b"")
+            write_new(state_db.with_name(f"{state_db.name}.{word}"), ())
 
 
 def take_confirmed(state_db: Path) -> Confirmed:
@@ -235,6 +235,6 @@ def check_ownership(root: Path, mirror: str, keep: Sequence[Path], *, adopt: boo
     if not adopt and found:
         raise _not_ours(root, found)
     spare = root / AGENT_DIR / "mark.new"
-    write_new(spare, json.dumps({"mirror": mirror, "by": "packrat-agent"}).encode() + b"\n")
+    write_new(spare, [json.dumps({"mirror": mirror, "by": "packrat-agent"}).encode() + b"\n"])
     replace(spare, mark)
     flush_directories([mark.parent])

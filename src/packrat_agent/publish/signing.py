@@ -118,6 +118,7 @@ def _ready(
         (*_with_signatures(publication.content, made), *by_hash),
         _with_signatures(publication.pointers, made),
         publication.facts,
+        publication.former,
     )
 
 

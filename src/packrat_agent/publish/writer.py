@@ -72,6 +72,7 @@ def intend(
 def _leaving(tree: ReadyTree, pointers: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for publication in tree.publications:
         named = {path_in_root(tree.repo, file.path) for file in publication.pointers}
+        named.update(path_in_root(tree.repo, path) for path in publication.former)
         # Those of a directory that the repository left stay for the grace period.
         here = [path for path in pointers.get(publication.name, ()) if path.startswith(path_in_root(tree.repo, ""))]
         yield from (path for path in here if path not in named)
@@ -190,7 +191,7 @@ def _write_content(work: _Work, file: TreeFile | TreeLink) -> None:
         spare = work.staging / "writing"
         same = work.written.get(file.content.digest)
         if same is None:
-            write_new(spare, *file.content.parts)
+            write_new(spare, file.content.parts)
         else:
             _link(same, spare)
         rename(spare, target, work.root)
@@ -232,7 +233,7 @@ def _stage_pointer(work: _Work, file: TreeFile | TreeLink, directory: Path) -> N
         return
     same = work.written.get(file.content.digest)
     if same is None:
-        write_new(spare, *file.content.parts)
+        write_new(spare, file.content.parts)
     else:
         _link(same, spare)
     _advance_mtime(spare, target)

@@ -9,7 +9,9 @@ import time
 from packrat_agent.state.database import Database
 
 _KEEP_UNUSED_S = 3 * 86400
-_MEMORY_LIMIT_BYTES = 48 * 1024 * 1024
+_MEMORY_LIMIT_BYTES = 8 * 1024 * 1024
+_NEW_LIMIT_BYTES = 4 * 1024 * 1024
+"""New chunks are written down before `save` where they come to more than this."""
 
 
 class Chunks:
@@ -21,6 +23,7 @@ class Chunks:
         self._memory_size = 0
         self._used: set[tuple[str, str]] = set()
         self._new: dict[tuple[str, str], bytes] = {}
+        self._new_size = 0
         # Several repositories are rendered at the same time.
         self._lock = threading.Lock()
 
@@ -39,20 +42,21 @@ class Chunks:
         return chunk
 
     def put(self, coding: str, digest: str, chunk: bytes) -> None:
-        """Remember the compressed bytes; `save` writes them down."""
+        """Remember the compressed bytes; `save` writes down those that are not written yet."""
         with self._lock:
             self._new[coding, digest] = chunk
+            self._new_size += len(chunk)
+            is_much = self._new_size > _NEW_LIMIT_BYTES
+        if is_much:
+            self._write_new()
 
     def save(self) -> None:
         """Write the new chunks down, note which were used, and drop what was not used for three days."""
         now = time.time()
+        self._write_new()
         with self._lock:
-            new, used = dict(self._new), set(self._used)
+            used = set(self._used)
         with self._db.transaction() as db:
-            db.executemany(
-                "INSERT OR REPLACE INTO chunks (coding, digest, used_at, chunk) VALUES (?, ?, ?, ?)",
-                [(coding, digest, now, chunk) for (coding, digest), chunk in new.items()],
-            )
             # A use on the same day is not worth the write.
             stale = now - _KEEP_UNUSED_S / 3
             db.executemany(
@@ -61,10 +65,23 @@ class Chunks:
             )
             db.execute("DELETE FROM chunks WHERE used_at < ?", (now - _KEEP_UNUSED_S,))
         with self._lock:
+            self._used -= used
+
+    def _write_new(self) -> None:
+        now = time.time()
+        with self._lock:
+            new = dict(self._new)
+        if not new:
+            return
+        with self._db.transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO chunks (coding, digest, used_at, chunk) VALUES (?, ?, ?, ?)",
+                [(coding, digest, now, chunk) for (coding, digest), chunk in new.items()],
+            )
+        with self._lock:
             for key, chunk in new.items():
                 self._remember(key, chunk)
-                self._new.pop(key, None)
-            self._used -= used
+                self._new_size -= len(self._new.pop(key, b""))
 
     def _remember(self, key: tuple[str, str], chunk: bytes) -> None:
         self._memory_size -= len(self._memory.pop(key, b""))

@@ -15,6 +15,7 @@ from pathlib import Path
 from packrat_core.errors import DiskError
 
 PORTION = 1000
+_MANY = 500
 _CACHE_KIB = 4096
 
 
@@ -100,6 +101,20 @@ class Listing(Collection[str]):
             after = rows[-1][0]
             yield [uri for _, uri in rows]
 
+    def missing(self, uris: Sequence[str]) -> list[str]:
+        """Give those of some URIs that are not in the list.
+
+        Raises:
+            DiskError: The disk fails.
+        """
+        found: set[str] = set()
+        for start in range(0, len(uris), _MANY):
+            some = uris[start : start + _MANY]
+            with _disk_errors(self._directory):
+                sql = f"SELECT uri FROM listed WHERE uri IN ({', '.join('?' * len(some))})"
+                found.update(uri for (uri,) in self._db.execute(sql, some))
+        return [uri for uri in uris if uri not in found]
+
     def __contains__(self, uri: object) -> bool:
         with _disk_errors(self._directory):
             return self._db.execute("SELECT 1 FROM listed WHERE uri = ?", (uri,)).fetchone() is not None
@@ -111,6 +126,11 @@ class Listing(Collection[str]):
     def __iter__(self) -> Iterator[str]:
         for portion in self.portions():
             yield from portion
+
+
+def missing_from(offered: Collection[str], uris: Sequence[str]) -> list[str]:
+    """Give those of some URIs that are not offered; a long list on disk is asked for many at a time."""
+    return offered.missing(uris) if isinstance(offered, Listing) else [uri for uri in uris if uri not in offered]
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Remembers which repositories and package files the server wants, and what was read of these files."""
 
 import json
-import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +10,12 @@ from typing import Any
 from packrat_agent.model.entries import Entry, Fragment, Refusal
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo, Wanted
 from packrat_agent.state.database import Database
+from packrat_agent.state.file_rows import FILE_COLUMN_COUNT, FILE_COLUMNS, insert_files, read_file
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragments import FragmentSource, read_products
+from packrat_agent.state.listing import missing_from
 from packrat_agent.state.revisions import Revisions
 
-FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256, created, yanked"
-_FILE_COLUMN_COUNT = len(FILE_COLUMNS.split(","))
 _MANY = 500
 _PAGE = 5000
 """Number of URIs that are held in memory at a time."""
@@ -154,7 +153,7 @@ class WantedFiles:
         """
         with self._db.transaction() as db:
             for uris in self.uris(repo, packages):
-                gone = [(repo, uri) for uri in uris if uri not in wanted.uris]
+                gone = [(repo, uri) for uri in missing_from(wanted.uris, uris)]
                 db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
             if wanted.files:
                 known = self.known(repo, packages)
@@ -198,7 +197,12 @@ class WantedFiles:
         return sorted(found, key=lambda wanted: wanted.file.record_order)
 
     def fragments(
-        self, repo: str, source: FragmentSource, packages: Collection[str] | None = None
+        self,
+        repo: str,
+        source: FragmentSource,
+        packages: Collection[str] | None = None,
+        *,
+        has_bodies: bool = True,
     ) -> dict[str, Fragment]:
         """Map SHA-256 → fragment for those wanted files of a repository that were read.
 
@@ -206,11 +210,13 @@ class WantedFiles:
             repo: The name of the repository.
             source: Whose fragments.
             packages: The packages whose files are asked for; None: all.
+            has_bodies: Without, their bodies are left empty: most of what has to be read.
         """
+        column = "body" if has_bodies else "x''"
         found: dict[str, Fragment] = {}
         for files, where, values in _chunks(packages):
             sql = (
-                "SELECT fragments.sha256, body, name, fragments.version, fragments.arch, products, size "
+                f"SELECT fragments.sha256, {column}, name, fragments.version, fragments.arch, products, size "
                 # A cross join is read in this order: fragments of all repositories may be many more.
                 f"FROM {files} CROSS JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? "
                 f"AND fragments.sha256 = files.sha256 WHERE repo = ?{where}"
@@ -264,6 +270,52 @@ class WantedFiles:
                 ],
             )
 
+    def packages(self, repo: str, size: int) -> Iterator[list[str]]:
+        """Give the names of a repository's packages in order, so many at a time.
+
+        Args:
+            repo: The name of the repository.
+            size: The number of names in each portion but the last.
+        """
+        sql = (
+            "SELECT DISTINCT package FROM files INDEXED BY files_by_package WHERE repo = ? AND package > ? "
+            "ORDER BY package LIMIT ?"
+        )
+        after = ""
+        while rows := self._db.rows(sql, (repo, after, size)):
+            after = rows[-1][0]
+            yield [package for (package,) in rows]
+
+    def set_live_among(self, repo: str, uris: Iterable[str], named: Collection[str]) -> None:
+        """Remember which of some files the published index names; the others of them are no longer live.
+
+        Args:
+            repo: The name of the repository.
+            uris: The files.
+            named: Those that the index names.
+        """
+        with self._db.transaction() as db:
+            db.executemany(
+                "UPDATE files SET state = ?, reason = NULL, unreadable = ? WHERE repo = ? AND uri = ? AND state <> ?",
+                [(FileState.LIVE, Unreadable.NO, repo, uri, FileState.LIVE) for uri in named],
+            )
+            db.executemany(
+                "UPDATE files SET state = ? WHERE repo = ? AND uri = ? AND state = ?",
+                [(FileState.WANTED, repo, uri, FileState.LIVE) for uri in uris if uri not in named],
+            )
+
+    def indexed_among(self, repo: str, uris: Sequence[str]) -> list[IndexedFile]:
+        """List those of some files that the published index names."""
+        found: list[IndexedFile] = []
+        for start in range(0, len(uris), _MANY):
+            some = uris[start : start + _MANY]
+            sql = (
+                "SELECT uri, sha256, coalesce(path, ''), file_name FROM files WHERE repo = ? AND state = ? "
+                f"AND uri IN ({', '.join('?' * len(some))})"
+            )
+            found += (IndexedFile(*row) for row in self._db.rows(sql, (repo, FileState.LIVE, *some)))
+        return found
+
     def set_live(self, repo: str, entries: Sequence[Entry], packages: Collection[str] | None = None) -> None:
         """Remember the files that the published index names; the other ones are no longer live.
 
@@ -311,7 +363,7 @@ class WantedFiles:
             packages: Only files of these packages; None: of all.
         """
         live = self.uris(repo, packages, FileState.LIVE)
-        return [uri for portion in live for uri in portion if uri not in offered]
+        return [uri for portion in live for uri in missing_from(offered, portion)]
 
     def awaited(self) -> frozenset[str]:
         """Give the SHA-256s of all files that are still to be downloaded."""
@@ -323,47 +375,10 @@ class WantedFiles:
         return frozenset(sha256 for (sha256,) in self._db.rows("SELECT DISTINCT sha256 FROM files"))
 
 
-def insert_files(db: sqlite3.Connection, repo: str, files: Iterable[PackageFile], read_at: float) -> None:
-    """Write rows for new or changed records, which start as wanted.
-
-    Args:
-        db: An open transaction.
-        repo: The name of the repository.
-        files: The records.
-        read_at: When the server was asked for them, in epoch seconds.
-    """
-    db.executemany(
-        f"INSERT OR REPLACE INTO files (repo, {FILE_COLUMNS}, read_at) VALUES (?, ?{', ?' * _FILE_COLUMN_COUNT})",
-        [(repo, *_file_row(file), read_at) for file in files],
-    )
-
-
 def _wanted_file(row: tuple[Any, ...]) -> WantedFile:
-    path, state, reason, unreadable = row[_FILE_COLUMN_COUNT:]
-    file = read_file(row[:_FILE_COLUMN_COUNT])
+    path, state, reason, unreadable = row[FILE_COLUMN_COUNT:]
+    file = read_file(row[:FILE_COLUMN_COUNT])
     return WantedFile(file, path or "", FileState(state), reason or "", Unreadable(unreadable))
-
-
-def read_file(columns: Sequence[Any]) -> PackageFile:
-    """Make a record of its FILE_COLUMNS."""
-    values = (*columns[:-1], bool(columns[-1]))
-    return PackageFile(*values)
-
-
-def _file_row(file: PackageFile) -> tuple[str | bool, ...]:
-    return (
-        file.uri,
-        file.package,
-        file.distro_version,
-        file.version,
-        file.kind,
-        file.arch,
-        file.url,
-        file.file_name,
-        file.sha256,
-        file.created,
-        file.yanked,
-    )
 
 
 def _chunks(packages: Collection[str] | None) -> Iterator[tuple[str, str, tuple[str, ...]]]:

@@ -13,11 +13,13 @@ from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Intent, LiveFile, ReadyPublication, ReadyTree, Retained
 from packrat_agent.state.database import Database
+from packrat_agent.state.file_state import FileState
 from packrat_agent.state.generations import Generations
 from packrat_agent.state.revisions import Revisions
 
 _STORED = "path, sha256, size, mtime_ns, inode"
 _MANY = 500
+_PAGE = 5000
 
 
 class LiveFiles:
@@ -49,6 +51,15 @@ class LiveFiles:
             chunk = ordered[start : start + _MANY]
             yield from self._db.rows(f"{sql} AND {column} IN ({', '.join('?' * len(chunk))})", (*values, *chunk))
 
+    def unplaced(self, repo: str) -> list[str]:
+        """List the paths of package files in place that no wanted file has as its own, without withdrawn ones."""
+        sql = (
+            "SELECT path FROM live_files INDEXED BY live_files_by_repo WHERE repo = ? AND publication = '' "
+            "AND inode > 0 AND withdrawn_at IS NULL AND NOT EXISTS (SELECT 1 FROM files INDEXED BY files_by_path WHERE "
+            "files.repo = live_files.repo AND files.path = live_files.path AND state <> ?) ORDER BY path"
+        )
+        return [path for (path,) in self._db.rows(sql, (repo, FileState.REFUSED))]
+
     def withdrawn(self, repo: str) -> frozenset[str]:
         """Give the paths of a repository's package files that no index names any more."""
         # The + keeps the index by repository out: few files are withdrawn.
@@ -73,7 +84,15 @@ class LiveFiles:
 
     def everything(self) -> dict[str, StoredFile]:
         """Map path → file for all that the agent has put, or was about to put, below `root_dir`."""
-        return {row[0]: StoredFile(*row) for row in self._db.rows(f"SELECT {_STORED} FROM live_files")}
+        return {file.path: file for file in self.each()}
+
+    def each(self) -> Iterator[StoredFile]:
+        """Give the same one by one, in the order of their paths; some are read at a time."""
+        after = ""
+        sql = f"SELECT {_STORED} FROM live_files WHERE path > ? ORDER BY path LIMIT {_PAGE}"
+        while rows := self._db.rows(sql, (after,)):
+            after = rows[-1][0]
+            yield from (StoredFile(*row) for row in rows)
 
     def has_files(self) -> bool:
         """Say whether anything is known of the tree below `root_dir`."""

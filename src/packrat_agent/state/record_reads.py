@@ -14,7 +14,7 @@ import structlog
 from packrat_agent.model.records import PackageFile
 from packrat_agent.state.database import Database
 from packrat_agent.state.facts import Facts, TrustedRecords
-from packrat_agent.state.packages import FILE_COLUMNS, insert_files, read_file
+from packrat_agent.state.file_rows import FILE_COLUMNS, insert_files, read_file
 
 log = structlog.get_logger()
 

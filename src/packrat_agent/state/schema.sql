@@ -54,6 +54,7 @@ CREATE TABLE files (
     PRIMARY KEY (repo, uri)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX files_by_package ON files (repo, package);
+CREATE INDEX files_by_path ON files (repo, path);
 
 -- Live files that the server took away without saying why.
 --   uri    '': the repository itself left the mirror

@@ -2,21 +2,24 @@
 
 from pathlib import Path
 
+from packrat_agent.model.records import Repo
 from packrat_agent.state.chunks import Chunks
 from packrat_agent.state.database import Database
 from packrat_agent.state.events import Events
 from packrat_agent.state.facts import Facts
-from packrat_agent.state.fragments import Fragments
+from packrat_agent.state.fragments import Fragments, FragmentSource
 from packrat_agent.state.generations import Generations
 from packrat_agent.state.intents import Intents
 from packrat_agent.state.known_tags import KnownTags
 from packrat_agent.state.listing import Listing
+from packrat_agent.state.live_entries import LiveEntries
 from packrat_agent.state.packages import WantedFiles
 from packrat_agent.state.published import LiveFiles
 from packrat_agent.state.record_reads import RecordReads
 from packrat_agent.state.rejections import Rejections
 from packrat_agent.state.removals import Removals
 from packrat_agent.state.revisions import Revisions
+from packrat_agent.state.scratch import Scratch
 from packrat_agent.state.steady_clock import SteadyClock
 
 
@@ -39,6 +42,11 @@ class Store:
         self.events = Events(self._db)
         self.removals = Removals(self._db, SteadyClock(self.facts))
         self.record_reads = RecordReads(self._db, self.facts)
+        self.scratch = Scratch(path.parent)
+
+    def live_entries(self, repo: Repo, source: FragmentSource) -> LiveEntries:
+        """Give access to what the published index of a repository names."""
+        return LiveEntries(self._db, repo, source)
 
     def new_listing(self) -> Listing:
         """Make room for a list of the server, beside the state database.

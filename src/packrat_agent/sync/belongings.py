@@ -5,6 +5,7 @@ The signatures of an image belong to its manifest, and a metadata file to its wh
 1. What belongs to a withdrawn file is not removed before it.
 2. An untracked file that belongs to a file of this mirror is taken for withdrawn, not for somebody else's: a crash in
    the middle of a publication, or an older state database, leaves such files unknown.
+3. So is an index of the original agent that ours doesn't write: its clients may be about to read it.
 """
 
 import hashlib
@@ -16,8 +17,11 @@ import structlog
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import path_in_root
+from packrat_agent.model.records import Repo
+from packrat_agent.state.facts import TakeoverUnderWay
 from packrat_agent.state.store import Store
 from packrat_agent.sync.context import MirrorContext
+from packrat_agent.sync.original_places import keeps_path
 from packrat_core.fs.open import read_regular
 
 log = structlog.get_logger()
@@ -54,25 +58,38 @@ def owned_last(store: Store, paths: Iterable[str]) -> tuple[list[str], list[str]
 
 
 def take_for_withdrawn(context: MirrorContext, untracked: Iterable[str]) -> frozenset[str]:
-    """Remember those of the untracked files that belong to a file of this mirror, as withdrawn now; gives their paths.
+    """Remember those of the untracked files that are to stay for a while, as withdrawn now; gives their paths.
 
     Raises:
         DiskError: The state database can't be written.
     """
     live = context.store.live
-    owners = find_owners(context.store, untracked)
+    every = list(untracked)
+    owners = find_owners(context.store, every)
     ours = live.known_of(owners.values())
-    repos = {path_in_root(repo, ""): repo.name for repo in context.store.wanted.repos()}
+    reasons = {path: f"belongs to {owner}" for path, owner in owners.items() if owner in ours}
+    repos = {path_in_root(repo, ""): repo for repo in context.store.wanted.repos()}
+    if context.store.facts.read(TakeoverUnderWay) is not None:
+        reasons |= dict.fromkeys(_find_original_indexes(repos, every), "is an index of the original agent")
     taken: dict[str, list[StoredFile]] = {}
-    for path, owner in owners.items():
-        found = _look(context, path) if owner in ours else None
+    for path, reason in reasons.items():
+        found = _look(context, path)
         if found is not None:
             directory = next(directory for directory in repos if path.startswith(directory))
-            taken.setdefault(repos[directory], []).append(found)
-            log.info("untracked", path=path, text=f"belongs to {owner}; it is removed after the grace period")
+            taken.setdefault(repos[directory].name, []).append(found)
+            log.info("untracked", path=path, text=f"{reason}; it is removed after the grace period")
     for repo, files in taken.items():
         live.adopt_withdrawn(repo, files, time.time())
     return frozenset(file.path for files in taken.values() for file in files)
+
+
+def _find_original_indexes(repos: Mapping[str, Repo], paths: Iterable[str]) -> list[str]:
+    return [
+        path
+        for path in paths
+        for directory, repo in repos.items()
+        if path.startswith(directory) and keeps_path(repo.kind, path.removeprefix(directory))
+    ]
 
 
 def _look(context: MirrorContext, path: str) -> StoredFile | None:

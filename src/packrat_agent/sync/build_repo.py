@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from packrat_agent.formats.interface import Change, Format, RenderRequest, Treatment, tell_ahead, tell_held
+from packrat_agent.formats.interface import Change, Format, KeptIndex, RenderRequest, Treatment, tell_ahead, tell_held
 from packrat_agent.model.entries import Entry, Fragment, Placement, Plan
 from packrat_agent.model.tree import Publication, ReadyTree
 from packrat_agent.publish.gc import collect_garbage
@@ -26,6 +26,7 @@ from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.download import Fetched
 from packrat_agent.sync.gains import Before, find_gains, new_refusals, of_entries, refused_for_good, standing
+from packrat_agent.sync.index_entries import IndexEntries, SettledEntries, StoredEntries
 from packrat_agent.sync.last_renders import Basis
 from packrat_agent.sync.roll_forward import roll_forward
 from packrat_agent.sync.scope import Scope
@@ -126,15 +127,36 @@ def _settle_unchanged(build: Build, made: Made) -> None:
 def _render(build: Build, made: Made) -> tuple[Sequence[Publication], datetime]:
     scope, now = build.scope, datetime.now(UTC)
     facts = build.store.live.facts(scope.repo.name)
-    entries, change = scope.last.entries, None
-    if scope.packages is None:
-        entries.replace((), made.entries)
-    else:
-        entries.replace(scope.packages, made.entries)
-        change = Change(scope.before, made.entries)
+    change = None if scope.packages is None else Change(scope.before, made.entries)
+    entries: Sequence[Entry] = made.entries
+    if isinstance(scope.last.entries, IndexEntries) and not build.form.keeps_index:
+        entries = scope.last.entries
+        entries.replace(scope.packages or (), made.entries)
     settings, chunks = build.context.settings_of(scope.repo), build.store.chunks
-    request = RenderRequest(scope.repo, entries, settings, now, chunks, facts, scope.memo, change)
-    return build.form.render(request), now
+    settled = None
+    if scope.looked_at is not None:
+        settled = SettledEntries(build.store.live_entries(scope.repo, build.basis.source), scope.looked_at)
+    request = RenderRequest(
+        *(scope.repo, entries, settings, now, chunks, facts, scope.memo, change),
+        scratch=build.store.scratch,
+        standing=settled,
+    )
+    tree = build.form.render(request)
+    if build.scope.looked_at == frozenset() and not build.plan.withdraw:
+        _compare(build)
+    return tree, now
+
+
+def _compare(build: Build) -> None:
+    """Compare the indexes, made anew where nothing changed, with those that the changes before have left."""
+    kept = build.context.last_renders.look(build.basis)
+    if kept is None or not build.form.keeps_index:
+        return
+    for name in kept.memo.keys() & build.scope.memo.keys():
+        left: KeptIndex = kept.memo[name]
+        made: KeptIndex = build.scope.memo[name]
+        if left.digest() != made.digest():
+            log.warning("differs", repo=build.scope.repo.name, index=name, text="the index was made anew")
 
 
 def _make_live(build: Build, made: Made, rendered: Sequence[Publication], now: datetime) -> None:
@@ -183,12 +205,19 @@ def _settle(build: Build, made: Made, held: str | None) -> None:
         path.unlink(missing_ok=True)
     # Of what is linked, some parts may have been in place, withdrawn.
     store.live.reinstate(repo.name, (path for parts in build.plan.parts.values() for path in parts))
-    store.wanted.set_live(repo.name, made.entries, build.scope.packages)
+    looked_at = build.scope.looked_at
+    if looked_at is None:
+        store.wanted.set_live(repo.name, made.entries, build.scope.packages)
+    else:
+        store.wanted.set_live_among(repo.name, looked_at, {entry.file.uri for entry in made.entries})
     done("live-noted")
     if not (made.failed or made.unreadable or made.disagreeing):
         # Each file on disk now belongs to an entry or is withdrawn, so that the next sync may start from here.
         refused = frozenset(refusal.file.package for refusal in build.plan.refused)
-        build.context.last_renders.keep(build.basis, replace(build.scope.last, refused=refused, held=held))
+        last = replace(build.scope.last, refused=refused, held=held)
+        if build.form.keeps_index:
+            last = replace(last, entries=StoredEntries(repo, store.live_entries(repo, build.basis.source)))
+        build.context.last_renders.keep(build.basis, last)
 
 
 def _remove_old_indexes(build: Build) -> None:
@@ -203,7 +232,8 @@ def _remove_old_indexes(build: Build) -> None:
 
 def _material(build: Build) -> Material:
     plan = build.plan
-    paths = None if build.scope.packages is None else {p.path for p in (*plan.keep, *plan.link, *plan.fetch)}
+    is_part = build.scope.packages is not None or build.scope.looked_at is not None
+    paths = {p.path for p in (*plan.keep, *plan.link, *plan.fetch)} if is_part else None
     accompanied = build.form.treatment is Treatment.ACCOMPANIED
     if accompanied and plan.fetch:
         # Only the files themselves tell under which names clients are to find them.

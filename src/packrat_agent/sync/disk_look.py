@@ -71,10 +71,10 @@ def note_look(context: MirrorContext, seen: Look) -> frozenset[str]:
         DiskError: The state database or a file's mode can't be written.
     """
     store = context.store
-    now = store.live.everything()
     # What was published since the scan began is not what the scan saw.
-    same = {path for path, was in seen.remembered.items() if now.get(path) == was}
-    damaged = [path for path in seen.found.damaged if path in same]
+    changed_since = set(seen.remembered)
+    changed_since.difference_update(file.path for file in store.live.each() if seen.remembered.get(file.path) == file)
+    damaged = [path for path in seen.found.damaged if path in seen.remembered and path not in changed_since]
     for path in damaged:
         # Inode 0: it was about to be published when the agent died, so it was never in place.
         if seen.remembered[path].inode:
@@ -90,7 +90,7 @@ def note_look(context: MirrorContext, seen: Look) -> frozenset[str]:
     changed = [
         file
         for file in seen.found.good
-        if file.path in same
+        if file.path not in changed_since
         and ((was := seen.remembered[file.path]).inode != file.inode or was.mtime_ns != file.mtime_ns)
     ]
     store.live.seen(changed, time.time())
@@ -99,10 +99,10 @@ def note_look(context: MirrorContext, seen: Look) -> frozenset[str]:
 
 def find_untracked(context: MirrorContext, found: Scan) -> list[str]:
     """Name what a scan found that the state database doesn't know now, and that the operator doesn't keep."""
-    ours = context.store.live.everything()
     # A damaged file that nobody wants any more, such as one of an earlier generation, is not mended.
-    stale = [path for path in found.damaged if path not in ours and os.path.lexists(context.root / path)]
+    stale = [path for path in found.damaged if os.path.lexists(context.root / path)]
     paths = [*(file.path for file in found.untracked), *found.untracked_special, *stale]
+    ours = context.store.live.known_of(paths)
     return [path for path in paths if path not in ours and not is_kept(path, context.kept)]
 
 

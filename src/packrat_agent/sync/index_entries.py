@@ -1,12 +1,37 @@
-"""Holds the entries of one repository's index, so that a change costs what it changes, whatever the index holds."""
+"""Knows the entries of one repository's index, so that a change costs what it changes, whatever the index holds.
+
+`IndexEntries` holds them in memory, `StoredEntries` reads them from the state database: enough for a format that keeps
+its index itself.
+"""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import overload
+from typing import Protocol, overload
 
 from packrat_agent.model.entries import Entry, Parts
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
+from packrat_agent.state.live_entries import LiveEntries
 from packrat_agent.sync.build import parts_of
+
+
+class KnownEntries(Protocol):
+    """What a sync of some packages asks of the entries that its repository's index has."""
+
+    @property
+    def held(self) -> int:
+        """How many entries are held in memory."""
+
+    def of(self, packages: Collection[str]) -> list[Entry]:
+        """Give the entries of the named packages."""
+
+    def standing(self, without: Sequence[Entry]) -> Mapping[str, str]:
+        """Map each path that an entry needs to the SHA-256 there, those left out that only `without` needs."""
+
+    def shared(self, paths: Collection[str], without: Sequence[Entry]) -> frozenset[str]:
+        """Give those of some paths that other entries than `without`, all of their packages, need, too."""
+
+    def paths_of(self, entries: Iterable[Entry]) -> Iterator[str]:
+        """List the paths that entries need, relative to `root_dir`."""
 
 
 class IndexEntries(Sequence[Entry]):
@@ -21,6 +46,11 @@ class IndexEntries(Sequence[Entry]):
         # most repositories never ask.
         self._needed: dict[str, tuple[str, int]] | None = None
         self._add(entries)
+
+    @property
+    def held(self) -> int:
+        """How many entries are held in memory: all."""
+        return self._count
 
     def of(self, packages: Collection[str]) -> list[Entry]:
         """Give the entries of the named packages."""
@@ -41,13 +71,18 @@ class IndexEntries(Sequence[Entry]):
             self._count_parts((entry for entries in self._by_package.values() for entry in entries), 1)
         left_out: dict[str, int] = {}
         for entry in without:
-            for path in self._parts(entry):
+            for path in _parts(self._repo, entry):
                 left_out[path] = left_out.get(path, 0) + 1
         return StandingPaths(self._needed, left_out)
 
+    def shared(self, paths: Collection[str], without: Sequence[Entry]) -> frozenset[str]:
+        """Give those of some paths that entries beside `without` need, too."""
+        standing = self.standing(without)
+        return frozenset(path for path in paths if path in standing)
+
     def paths_of(self, entries: Iterable[Entry]) -> Iterator[str]:
         """List the paths that entries need, relative to `root_dir`."""
-        return (path for entry in entries for path in self._parts(entry))
+        return (path for entry in entries for path in _parts(self._repo, entry))
 
     def _add(self, entries: Iterable[Entry]) -> None:
         added = list(entries)
@@ -60,15 +95,12 @@ class IndexEntries(Sequence[Entry]):
         if self._needed is None:
             return
         for entry in entries:
-            for path, sha256 in self._parts(entry).items():
+            for path, sha256 in _parts(self._repo, entry).items():
                 count = self._needed.get(path, ("", 0))[1] + by
                 if count > 0:
                     self._needed[path] = (sha256, count)
                 else:
                     self._needed.pop(path, None)
-
-    def _parts(self, entry: Entry) -> Parts:
-        return parts_of(path_in_root(self._repo, entry.path), entry.file.sha256, entry.fragment)
 
     def _in_order(self) -> list[Entry]:
         if self._ordered is None:
@@ -88,6 +120,55 @@ class IndexEntries(Sequence[Entry]):
     def __getitem__(self, at: slice) -> Sequence[Entry]: ...
     def __getitem__(self, at: int | slice) -> Entry | Sequence[Entry]:
         return self._in_order()[at]
+
+
+class StoredEntries:
+    """The entries of an index that the state database has, of package files that share no places."""
+
+    def __init__(self, repo: Repo, live: LiveEntries) -> None:
+        self._repo = repo
+        self._live = live
+
+    @property
+    def held(self) -> int:
+        """How many entries are held in memory: none."""
+        return 0
+
+    def of(self, packages: Collection[str]) -> list[Entry]:
+        """Give the entries of the named packages."""
+        return self._live.of(packages)
+
+    def standing(self, without: Sequence[Entry]) -> Mapping[str, str]:
+        """Give nothing: only files that share places are asked for what stands there."""
+        return {}
+
+    def shared(self, paths: Collection[str], without: Sequence[Entry]) -> frozenset[str]:
+        """Give those of some paths that entries of other packages need, too."""
+        return self._live.standing(paths, {entry.file.package for entry in without})
+
+    def paths_of(self, entries: Iterable[Entry]) -> Iterator[str]:
+        """List the paths that entries need, relative to `root_dir`."""
+        return (path for entry in entries for path in _parts(self._repo, entry))
+
+
+class SettledEntries:
+    """The entries of an index that a full sync found settled; the state database has them."""
+
+    def __init__(self, live: LiveEntries, looked_at: Collection[str]) -> None:
+        self._live = live
+        self._looked_at = looked_at
+
+    def by_package(self, distro_versions: Collection[str]) -> Iterator[Entry]:
+        """List those for some distribution versions by package, the oldest record of each first."""
+        return self._live.by_package(distro_versions, self._looked_at)
+
+    def architectures(self, distro_versions: Collection[str]) -> frozenset[str]:
+        """Name the architectures of those for some distribution versions."""
+        return self._live.architectures(distro_versions)
+
+
+def _parts(repo: Repo, entry: Entry) -> Parts:
+    return parts_of(path_in_root(repo, entry.path), entry.file.sha256, entry.fragment)
 
 
 class StandingPaths(Mapping[str, str]):

@@ -8,7 +8,7 @@ from typing import Any
 
 from packrat_agent.model.records import Repo
 from packrat_agent.state.fragments import FragmentSource
-from packrat_agent.sync.index_entries import IndexEntries
+from packrat_agent.sync.index_entries import KnownEntries
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,14 @@ class LastRender:
     the publications leave out until the operator confirms it.
     """
 
-    entries: IndexEntries
+    entries: KnownEntries
     refused: frozenset[str]
     memo: dict[str, Any]
     held: str | None = None
 
 
 _ENTRIES_LIMIT = 50_000
-"""How many entries of all repositories are held, at some 2 to 3 KiB each; repositories that changed last stay."""
+"""How many entries of all repositories are held in memory, at some 2 to 3 KiB each; those that changed last stay."""
 
 
 class LastRenders:
@@ -51,12 +51,17 @@ class LastRenders:
         """Hold what a sync rendered that began on this basis."""
         self._found.pop(basis.repo.name, None)
         self._found[basis.repo.name] = (basis, render)
-        while len(self._found) > 1 and sum(len(render.entries) for _, render in self._found.values()) > _ENTRIES_LIMIT:
+        while len(self._found) > 1 and sum(render.entries.held for _, render in self._found.values()) > _ENTRIES_LIMIT:
             del self._found[next(iter(self._found))]
 
     def take(self, basis: Basis) -> LastRender | None:
         """Hand over what is held, if it has the same basis; a sync that fails puts nothing back."""
         found = self._found.pop(basis.repo.name, None)
+        return found[1] if found is not None and found[0] == basis else None
+
+    def look(self, basis: Basis) -> LastRender | None:
+        """Show what is held, if it has the same basis, and leave it."""
+        found = self._found.get(basis.repo.name)
         return found[1] if found is not None and found[0] == basis else None
 
     def drop(self, repo: str) -> None:

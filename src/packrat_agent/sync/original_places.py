@@ -79,7 +79,7 @@ def is_package(kind: str, path: str) -> bool:
 
 
 def keeps_path(kind: str, path: str) -> bool:
-    """Tell whether an index of the original agent at this path is one that ours replaces in its place."""
+    """Tell whether an index of the original agent at this path is one that ours replaces in its place, or withdraws."""
     pattern = _KEPT_INDEXES.get(kind)
     return pattern is not None and pattern.fullmatch(path) is not None
 

@@ -37,16 +37,24 @@ class _Placed:
 
 
 def reconcile(
-    scope: Scope, form: Format, order: Order, store: Store, context: MirrorContext
+    scope: Scope, form: Format, order: Order, store: Store, context: MirrorContext, *, has_bodies: bool = True
 ) -> tuple[list[WantedFile], dict[str, Fragment], Plan]:
     """Plan a sync; adopt what is found in its place, and remember places and refusals.
+
+    Args:
+        scope: What is decided anew.
+        form: The repository's type.
+        order: The piece of work.
+        store: The state database.
+        context: The mirror.
+        has_bodies: Without, the bodies of the fragments are left empty.
 
     Returns:
         The wanted files, the fragments of those that were read (by SHA-256), and the plan.
     """
     repo, source = scope.repo, context.source_of(form, scope.repo)
     wanted_files = store.wanted.wanted_files(repo.name, scope.packages)
-    fragments = store.wanted.fragments(repo.name, source, scope.packages)
+    fragments = store.wanted.fragments(repo.name, source, scope.packages, has_bodies=has_bodies)
     recalled = _recall(repo, wanted_files, fragments, form, order, context)
     store.fragments.save(source, recalled)
     fragments |= recalled
@@ -54,7 +62,8 @@ def reconcile(
     _adopt(repo, placed, order.untracked, context, shared=form.treatment is Treatment.UNPACKED)
     plan = _plan(scope, form, placed, order, store, {}, context.root)
     decided = (*plan.link, *plan.fetch) if order.packages is not None else (*plan.keep, *plan.link, *plan.fetch)
-    store.wanted.set_places(repo.name, [(p.file.uri, p.path) for p in decided])
+    known = {item.file.uri: item.path for item in wanted_files}
+    store.wanted.set_places(repo.name, [(p.file.uri, p.path) for p in decided if known.get(p.file.uri) != p.path])
     store.wanted.refuse(repo.name, plan.refused)
     return wanted_files, fragments, plan
 

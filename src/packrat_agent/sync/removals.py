@@ -69,14 +69,14 @@ def is_suspicious(repo: str, wanted: Wanted, missing: Missing, lost: int, store:
     if not lost:
         return False
     removals, now = store.removals, store.removals.clock.now()
-    live = store.wanted.live_count(repo)
-    if not wanted.uris and live <= len(missing.uris):
+    if not wanted.uris and store.wanted.live_count(repo) <= len(missing.uris):
         return True
-    gone = removals.gone(repo, now)
-    if limits.are_exceeded(lost + gone, live + gone):
-        return True
-    gone = removals.gone(None, now)
-    return limits.are_exceeded(lost + gone, store.wanted.live_count(None) + gone)
+    for of_repo in (repo, None):
+        gone = removals.gone(of_repo, now)
+        # To count all files takes a while where they are many.
+        if lost + gone >= _MANY_REMOVALS and limits.are_exceeded(lost + gone, store.wanted.live_count(of_repo) + gone):
+            return True
+    return False
 
 
 def hold_back_removals(
@@ -118,9 +118,10 @@ def hold_back_removals(
 
 def tell_held_back(repo: Repo, store: Store) -> str | None:
     """Say what is held back of a repository; None if nothing is."""
-    held, live = len(store.removals.held(repo.name)), store.wanted.live_count(repo.name)
+    held = len(store.removals.held(repo.name))
     if not held:
         return None
+    live = store.wanted.live_count(repo.name)
     offers = f"{held} files less" if held < live else "nothing"
     return f"the server suddenly offers {offers} for {repo.name}, where {live} files are live; {_UNTIL}"
 

@@ -27,6 +27,7 @@ from packrat_agent.sync.download import Fetched, fetch
 from packrat_agent.sync.gains import Before, find_gains, new_refusals, of_plan, refused_for_good, standing
 from packrat_agent.sync.last_renders import Basis
 from packrat_agent.sync.reconcile import reconcile, reconcile_dry
+from packrat_agent.sync.reconcile_portions import reconcile_in_portions
 from packrat_agent.sync.removals import Missing, hold_back_removals, tell_held_back
 from packrat_agent.sync.repo_work import WorkNotes
 from packrat_agent.sync.scope import Scope, everything, narrow
@@ -218,6 +219,8 @@ def _plan(sync: _Sync, asked: _Asked) -> _Planned:
     store.rejections.note(repo.name, wanted.rejected, None if order.packages is None else wanted.uris)
     wanted = _hold_back(sync, asked)
     # A full sync decides everything anew; what the last one left stays for the changes that come between.
+    if order.reread and sync.form.keeps_index:
+        return _plan_in_portions(sync, wanted, basis)
     left = None if order.reread else context.last_renders.take(basis)
     scope = narrow(repo, order.packages, left)
     indexed = store.wanted.indexed(repo.name, scope.packages)
@@ -229,8 +232,35 @@ def _plan(sync: _Sync, asked: _Asked) -> _Planned:
     return _Planned(basis, scope, before, leaving, wanted_files, fragments, plan, sync.turn.changes)
 
 
+def _plan_in_portions(sync: _Sync, wanted: Wanted, basis: Basis) -> _Planned:
+    """Plan a full sync, and hold only what is not settled."""
+    repo, store = sync.repo, sync.context.store
+    gone = store.wanted.indexed_among(repo.name, store.wanted.lost(repo.name, wanted.uris))
+    store.wanted.remember_wanted(repo.name, wanted, None)
+    done("wanted-remembered")
+    planned = _reconcile_in_portions(sync, basis, frozenset(gone))
+    if planned.leaving:
+        # Until this sync has published, changes must not take what the database has for what the index names.
+        store.revisions.advance(repo.name)
+        planned = replace(planned, basis=replace(basis, revision=basis.revision + 1))
+    return planned
+
+
+def _reconcile_in_portions(sync: _Sync, basis: Basis, gone: frozenset[IndexedFile]) -> _Planned:
+    scope = everything(sync.repo)
+    unsettled, plan = reconcile_in_portions(scope, sync.form, sync.order, sync.context.store, sync.context)
+    scope = replace(scope, looked_at=frozenset(item.file.uri for item in unsettled.wanted_files))
+    before = Before(gone.union(unsettled.indexed), unsettled.wanted_files)
+    leaving = gone.union(unsettled.moved)
+    files, fragments = unsettled.wanted_files, unsettled.fragments
+    return _Planned(basis, scope, before, leaving, files, fragments, plan, sync.turn.changes)
+
+
 def _plan_again(first: _Planned, sync: _Sync) -> _Planned:
     """Plan anew, since changes came between; these have told of what clients gained and lost by them."""
+    if sync.form.keeps_index:
+        again = _reconcile_in_portions(sync, _basis(sync), first.leaving)
+        return replace(again, leaving=first.leaving)
     basis, scope, store = _basis(sync), everything(sync.repo), sync.context.store
     before = Before(first.leaving.union(store.wanted.indexed(sync.repo.name, None)), first.before.wanted_files)
     wanted_files, fragments, plan = reconcile(scope, sync.form, sync.order, store, sync.context)

@@ -15,12 +15,15 @@ class Scope:
     """What a sync decides anew: the files of `packages`, None for all.
 
     last: what the last sync left; without entries where everything is decided anew. before: its entries of `packages`.
+    looked_at: the URIs of the files that are not settled; the state database has the entries of the others. None: none
+    was left out since it is settled.
     """
 
     repo: Repo
     last: LastRender
     packages: frozenset[str] | None = None
     before: Sequence[Entry] = ()
+    looked_at: frozenset[str] | None = None
 
     @property
     def memo(self) -> dict[str, Any]:
@@ -43,8 +46,7 @@ class Scope:
         """Those of `paths` that a standing entry needs, too."""
         if not paths:
             return frozenset()
-        claims = self.claims()
-        return frozenset(path for path in paths if path in claims)
+        return self.last.entries.shared(paths, self.before)
 
     def claims(self) -> Mapping[str, str]:
         """Map each path that a standing entry needs to the SHA-256 that stands there."""

@@ -98,7 +98,7 @@ class Sealer:
         if secret is None:
             secret = secrets.token_bytes(_SECRET_BYTES)
             spare = self.secret_path.with_name(f"{self.secret_path.name}.new")
-            write_new(spare, secret.hex().encode() + b"\n", mode=0o600)
+            write_new(spare, [secret.hex().encode() + b"\n"], mode=0o600)
             replace(spare, self.secret_path)
             flush_directories([self.secret_path.parent])
         return secret
@@ -194,7 +194,7 @@ class Seals:
     def _write(self, line: bytes, text: bytes, sealed: SealedList) -> None:
         directory = ensure_directory(self._root, MADE_DIR)
         spare = directory / f"{SEALED}.new"
-        write_new(spare, line, text)
+        write_new(spare, [line, text])
         done("seal-written")
         replace(spare, directory / SEALED)
         flush_directories([directory])

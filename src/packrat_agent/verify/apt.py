@@ -8,7 +8,7 @@ import hashlib
 import lzma
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -79,16 +79,23 @@ def _audit_suite(subject: Subject, directory: str, suite: str) -> Iterator[Findi
         yield Fault(f"{suite}/Release", "lists no index")
     yield from _audit_architectures(f"{suite}/Release", release, listed)
     yield from _audit_fields(subject, suite, release, listed)
-    # Clients fetch an index by its name or by its hash, so both paths must hold it.
+    # Clients fetch an index by its name or by its hash, so both paths must hold it. The plain form of a compressed one
+    # need not stand on disk; that of an earlier version of the agent stays for a while.
     for name, (sha256, size) in listed.items():
+        if name.endswith("/Packages") and _compressed(name, listed):
+            continue
         path = f"{suite}/{name}"
         yield Named(path, sha256, size, f"{suite}/Release")
         yield Named(f"{path.rpartition('/')[0]}/by-hash/SHA256/{sha256}", sha256, size, f"{suite}/Release")
     for name, (sha256, _) in listed.items():
         if name.endswith("/Packages"):
-            yield from _audit_packages(subject, directory, f"{suite}/{name}", sha256)
-        elif name.endswith((".gz", ".xz")):
-            yield from _audit_compressed(subject, suite, name, listed)
+            forms = [f"{suite}/{form}" for form in _compressed(name, listed)]
+            yield from _audit_index(subject, directory, f"{suite}/{name}", sha256, forms)
+
+
+def _compressed(name: str, listed: Iterable[str]) -> list[str]:
+    """Give the compressed forms of an index that Release lists."""
+    return [f"{name}{end}" for end in (".xz", ".gz") if f"{name}{end}" in listed]
 
 
 def _audit_signatures(subject: Subject, suite: str, release: bytes) -> Iterator[Finding]:
@@ -184,15 +191,32 @@ def _is_offered(subject: Subject, path: str) -> bool:
     return subject.offered is None or path.rpartition("/dists/")[0] in subject.offered
 
 
-def _audit_packages(subject: Subject, directory: str, path: str, sha256: str) -> Iterator[Finding]:
-    try:
-        text = read_index(subject.top, path)
-    except OSError:
-        # Reported when its hash is checked.
-        return
-    # The same holds for another hash; auditing a damaged index would only report consequences of the damage.
-    if hashlib.sha256(text).hexdigest() != sha256:
-        return
+def _audit_index(subject: Subject, directory: str, path: str, sha256: str, forms: Sequence[str]) -> Iterator[Finding]:
+    """Audit the packages of an index, and compare its compressed forms with what Release says of the plain one.
+
+    Args:
+        subject: The tree under audit.
+        directory: Directory of the repository.
+        path: Path of the plain index.
+        sha256: SHA-256 of the plain index.
+        forms: Paths of its compressed forms; without any, the plain one is read.
+    """
+    text = None
+    for form in forms or [path]:
+        unpacked = _read_unpacked(subject, form)
+        # What can't be read has another hash, which is reported when that is checked.
+        if unpacked is None:
+            continue
+        if hashlib.sha256(unpacked).hexdigest() == sha256:
+            text = text or unpacked
+        elif forms:
+            yield Fault(form, "unpacks to something else than the plain index")
+    # Auditing a damaged index would only report consequences of the damage.
+    if text is not None:
+        yield from _audit_packages(subject, directory, path, text)
+
+
+def _audit_packages(subject: Subject, directory: str, path: str, text: bytes) -> Iterator[Finding]:
     for stanza in text.split(b"\n\n"):
         if not stanza.strip():
             continue
@@ -228,15 +252,11 @@ def _find_refused(stanza: bytes) -> str | None:
     return None
 
 
-def _audit_compressed(
-    subject: Subject, suite: str, name: str, listed: Mapping[str, tuple[str, int]]
-) -> Iterator[Finding]:
-    plain = listed.get(name.rpartition(".")[0])
+def _read_unpacked(subject: Subject, path: str) -> bytes | None:
     try:
-        packed = read_index(subject.top, f"{suite}/{name}")
-        unpacked = gzip.decompress(packed) if name.endswith(".gz") else lzma.decompress(packed)
+        content = read_index(subject.top, path)
+        if path.endswith(".xz"):
+            return lzma.decompress(content)
+        return gzip.decompress(content) if path.endswith(".gz") else content
     except (OSError, EOFError, lzma.LZMAError, zlib.error):
-        # A truncated file has another hash, which is reported when that is checked.
-        return
-    if plain is not None and hashlib.sha256(unpacked).hexdigest() != plain[0]:
-        yield Fault(f"{suite}/{name}", "unpacks to something else than the plain index")
+        return None

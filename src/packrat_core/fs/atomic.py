@@ -2,12 +2,13 @@
 
 Write the new content beside the old, flush it, rename it, and flush the directory (see `flush`):
 
-    write_new(staging / "Release.new", content)
+    write_new(staging / "Release.new", [content])
     replace(staging / "Release.new", root / "Release")
     flush_directories([root])
 """
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +19,7 @@ _WRITE_BYTES = 256 * 1024
 """Small parts of a file are gathered to writes of this size."""
 
 
-def write_new(path: Path, *parts: bytes, mode: int = 0o644) -> None:
+def write_new(path: Path, parts: Iterable[bytes], mode: int = 0o644) -> None:
     """Write a file that no reader knows yet, part by part, and flush its content.
 
     Args:

@@ -1,5 +1,6 @@
 """What a format renders from a change is, byte for byte, what it renders from all entries."""
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.formats.interface import Change, RenderRequest, RenderSettings
+from packrat_agent.formats.interface import Change, RenderRequest, RenderSettings, package_order
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
@@ -21,6 +22,20 @@ VERSIONS = {
     "yum": (DistroVersion("el8", "rhel", "8", "rpm"), DistroVersion("el9", "rhel", "9", "rpm")),
 }
 ARCHITECTURES = {"apt": ("amd64", "all", "arm64"), "yum": ("x86_64", "noarch", "aarch64")}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Entries that are not held by the sync."""
+
+    entries: list[Entry]
+
+    def by_package(self, distro_versions: Collection[str]) -> Iterator[Entry]:
+        found = [entry for entry in self.entries if entry.file.distro_version in distro_versions]
+        return iter(sorted(found, key=package_order))
+
+    def architectures(self, distro_versions: Collection[str]) -> frozenset[str]:
+        return frozenset(entry.fragment.arch for entry in self.by_package(distro_versions))
 
 
 @dataclass
@@ -42,6 +57,9 @@ class Steps:
             replace(request, memo=self.memo, change=change, entries=entries if change is None else ())
         )
         assert changed == whole
+        # Some of the entries may be in the state database alone.
+        held, standing = entries[::2], Standing(entries[1::2])
+        assert FORMATS[self.kind].render(replace(request, entries=held, standing=standing)) == whole
         return whole
 
 

@@ -1,21 +1,35 @@
 """Compressed shard by shard: every decompressor reads the whole, every chunk is made once."""
 
 import gzip
+import hashlib
 import io
 import lzma
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.formats.compress import Shard, compress_gzip, compress_xz
+from packrat_agent.formats.compress import GZIP, XZ, Coding
+from packrat_agent.formats.sharded_index import IndexLayout, ShardedIndex
+from packrat_agent.model.entries import Entry, Fragment
+from packrat_agent.model.records import PackageFile
+from packrat_agent.state.scratch import Scratch
 from support.apt_packages import Chunks
 
 
-def shards_of(*parts: bytes) -> list[Shard]:
-    return [Shard.of([part]) for part in parts]
+def packed(coding: Coding, parts: Iterable[bytes], chunks: Chunks | None = None) -> bytes:
+    """A file of an index whose shards have these texts."""
+    layout = IndexLayout(lambda key: "", (coding,), limit=1)
+    index = ShardedIndex(layout, lambda entry: (entry.fragment.body,), Scratch().region())
+    builder = index.build(chunks or Chunks())
+    for number, part in enumerate(parts):
+        file = PackageFile(f"/f/{number}/", f"{number:09}", "sid", "1", "deb", "all", "/x", "x.deb", "a" * 64)
+        builder.add(Entry(file, "x", Fragment(part, f"{number:09}", "1", "all", size=1)))
+    builder.end()
+    return bytes(index.packed(0, coding))
 
 
 def filtered(command: list[str], data: bytes) -> bytes:
@@ -37,16 +51,15 @@ _parts = st.lists(
 @example([b"a"] * 300)
 @example([b"x" * 3_000_000, b"y"])
 def test_the_standard_library_reads_what_was_put_in(parts: list[bytes]) -> None:
-    shards = shards_of(*parts)
     chunks = Chunks()
-    packed = bytes(compress_gzip(shards, chunks)), bytes(compress_xz(shards, chunks))
-    assert gzip.decompress(packed[0]) == b"".join(parts)
-    assert lzma.decompress(packed[1], lzma.FORMAT_XZ) == b"".join(parts)
+    made = packed(GZIP, parts, chunks), packed(XZ, parts, chunks)
+    assert gzip.decompress(made[0]) == b"".join(parts)
+    assert lzma.decompress(made[1], lzma.FORMAT_XZ) == b"".join(parts)
     # Nothing is made again, and from the cache it is the same.
     chunks.made.clear()
-    assert (bytes(compress_gzip(shards, chunks)), bytes(compress_xz(shards, chunks))) == packed
+    assert (packed(GZIP, parts, chunks), packed(XZ, parts, chunks)) == made
     assert chunks.made == []
-    assert (bytes(compress_gzip(shards, Chunks())), bytes(compress_xz(shards, Chunks()))) == packed
+    assert (packed(GZIP, parts), packed(XZ, parts)) == made
 
 
 @settings(max_examples=25, deadline=None)
@@ -54,33 +67,32 @@ def test_the_standard_library_reads_what_was_put_in(parts: list[bytes]) -> None:
 @example([])
 @example([bytes([number]) * 50 for number in range(200)])
 def test_the_real_programs_read_it(parts: list[bytes]) -> None:
-    shards = shards_of(*parts)
-    packed = bytes(compress_xz(shards, Chunks()))
-    assert filtered(["xz", "--test", "-"], packed) == b""
-    assert filtered(["xz", "--decompress", "--stdout"], packed) == b"".join(parts)
-    assert filtered(["gzip", "--decompress", "--stdout"], bytes(compress_gzip(shards, Chunks()))) == b"".join(parts)
+    xz = packed(XZ, parts)
+    assert filtered(["xz", "--test", "-"], xz) == b""
+    assert filtered(["xz", "--decompress", "--stdout"], xz) == b"".join(parts)
+    assert filtered(["gzip", "--decompress", "--stdout"], packed(GZIP, parts)) == b"".join(parts)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 129])
 def test_xz_is_one_stream_with_a_block_a_shard(tmp_path: Path, count: int) -> None:
     path = tmp_path / "index.xz"
-    path.write_bytes(bytes(compress_xz(shards_of(*(b"%d" % number for number in range(count))), Chunks())))
+    path.write_bytes(packed(XZ, (b"%d" % number for number in range(count))))
     said = filtered(["xz", "--robot", "--list", str(path)], b"").decode()
     totals = next(line.split("\t") for line in said.splitlines() if line.startswith("totals"))
     assert totals[1:3] == ["1", str(count)]
 
 
 def test_the_bytes_carry_no_date_and_no_name() -> None:
-    packed = bytes(compress_gzip(shards_of(b"a", b"b"), Chunks()))
-    with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+    made = packed(GZIP, [b"a", b"b"])
+    with gzip.GzipFile(fileobj=io.BytesIO(made)) as file:
         file.read()
         assert file.mtime == 0
-    assert packed[3] == 0
+    assert made[3] == 0
 
 
 def test_shards_share_their_pieces_with_other_indexes() -> None:
     chunks = Chunks()
-    compress_gzip(shards_of(b"a", b"b", b"c"), chunks)
+    packed(GZIP, [b"a", b"b", b"c"], chunks)
     chunks.made.clear()
-    compress_gzip(shards_of(b"c", b"x", b"a"), chunks)
-    assert chunks.made == [("gz-6", Shard.of([b"x"]).digest)]
+    packed(GZIP, [b"c", b"x", b"a"], chunks)
+    assert chunks.made == [("gz-6", hashlib.sha256(b"x").hexdigest())]

@@ -1,15 +1,22 @@
 """An index that is changed step by step is the one that is built from nothing, and a change touches few shards."""
 
+import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
-from packrat_agent.formats.compress import Shard
-from packrat_agent.formats.sharded_index import Key, NewestRecords, ShardedIndex
+from packrat_agent.formats.compress import GZIP
+from packrat_agent.formats.index_shards import Key
+from packrat_agent.formats.interface import package_order
+from packrat_agent.formats.sharded_index import IndexLayout, ShardedIndex
 from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.records import PackageFile
+from packrat_agent.state.scratch import Scratch
+from support.apt_packages import Chunks
 
 
 def entry(package: int, record: int = 0, arch: str = "amd64") -> Entry:
@@ -31,23 +38,39 @@ def boundary(key: Key) -> str:
 
 
 class Index:
-    """The records of an index and its shards, as a format keeps them."""
+    """An index in a scratch file, and the shards that were compressed for it."""
 
     def __init__(
         self, entries: Sequence[Entry] = (), limit: int | None = 9, cut: Callable[[Key], str] = boundary
     ) -> None:
-        self._records = NewestRecords(write)
-        self._index = ShardedIndex(cut, limit=limit)
-        self.change((), entries)
+        self.chunks = Chunks()
+        self.index = ShardedIndex(IndexLayout(cut, (GZIP,), limit=limit), write, Scratch().region())
+        builder = self.index.build(self.chunks)
+        for entry in sorted(entries, key=package_order):
+            builder.add(entry)
+        builder.end()
 
     def change(self, gone: Sequence[Entry], new: Sequence[Entry]) -> None:
-        self._index.replace(*self._records.replace(gone, new))
+        self.index.change(gone, new, self.chunks)
 
-    def shards(self) -> list[tuple[bytes, ...]]:
-        shards = self._index.shards(0)
-        assert len(self._index) == sum(len(shard.texts) for shard in shards)
-        assert list(shards) == [Shard.of(shard.texts) for shard in shards]
-        return [shard.texts for shard in shards]
+    def files(self) -> tuple[int, bytes, list[bytes]]:
+        """The number of packages, the text of all, and the members of the compressed file: one a shard."""
+        plain, packed = self.index.plain(0), self.index.packed(0, GZIP)
+        for content in (plain, packed):
+            assert (content.size, content.digest) == (len(bytes(content)), hashlib.sha256(bytes(content)).hexdigest())
+        members = members_of(bytes(packed))
+        assert b"".join(members) == bytes(plain)
+        return len(self.index), bytes(plain), members
+
+
+def members_of(packed: bytes) -> list[bytes]:
+    """What the members of a gzip file hold; an empty file has one that is empty."""
+    members = []
+    while packed:
+        reader = zlib.decompressobj(31)
+        members.append(reader.decompress(packed))
+        packed = reader.unused_data
+    return members
 
 
 @st.composite
@@ -84,28 +107,60 @@ def test_any_sequence_of_changes_gives_what_is_built_from_nothing(
     for gone, new in steps:
         index.change(gone, new)
         present = [entry for entry in present if entry not in gone] + new
-        assert index.shards() == Index(present[::-1], limit).shards()
+        assert index.files() == Index(present[::-1], limit).files()
+
+
+def shown(entry: Entry) -> tuple[bytes, list[bytes]]:
+    return entry.path.encode(), [entry.path.encode()]
+
+
+def test_what_an_index_lacks_can_not_be_taken_out_of_it() -> None:
+    for count in (3, 400):
+        index = Index([entry(number) for number in range(count)])
+        with pytest.raises(KeyError, match="package00005"):
+            index.change([entry(5, 1)], ())
+
+
+def test_an_index_that_changes_again_and_again_needs_no_more_room_on_disk() -> None:
+    scratch = Scratch()
+    index = ShardedIndex(IndexLayout(boundary, (GZIP,), limit=9), write, scratch.region())
+    index.change((), [entry(number) for number in range(400)], Chunks())
+    for number in range(400):
+        index.change([entry(number)], [entry(number, 1)], Chunks())
+        index.change([entry(number, 1)], [entry(number)], Chunks())
+    assert scratch.size <= 2 * 1024 * 1024
+
+
+def test_the_log_names_a_package_of_which_two_files_are_wanted() -> None:
+    with capture_logs() as logs:
+        index = Index([entry(1, 1), entry(2)])
+        index.change((), [entry(3), entry(2, 2)])
+    assert [(log["event"], log["package"]) for log in logs] == [("duplicate", "package00002")]
 
 
 def test_the_newest_record_of_a_package_stands_in_the_index_and_the_one_before_comes_back() -> None:
     old, new = entry(1, 1), entry(1, 2)
     index = Index([new])
     index.change((), [old])
-    assert index.shards() == [(new.path.encode(),)]
+    assert index.files() == (1, *shown(new))
     index.change([new], ())
-    assert index.shards() == [(old.path.encode(),)]
+    assert index.files() == (1, *shown(old))
 
 
 def test_a_new_package_touches_few_shards() -> None:
     entries = [entry(number) for number in range(0, 4000, 2)]
     index = Index(entries, 128, " ".join)
-    before = index.shards()
+    before = index.files()[2]
+    index.chunks.made.clear()
     index.change((), [entry(1501)])
-    assert len(set(index.shards()) ^ set(before)) <= 4
+    after = index.files()[2]
+    assert len(set(after) ^ set(before)) <= 4
     assert len(before) > 20
+    assert len(index.chunks.made) <= 2
 
 
 def test_no_shard_is_longer_than_the_limit() -> None:
-    sizes = [len(shard) for shard in Index([entry(number) for number in range(20_000)], 128, " ".join).shards()]
+    shards = Index([entry(number) for number in range(20_000)], 128, " ".join).files()[2]
+    sizes = [shard.count(b"pool/") for shard in shards]
     assert max(sizes) == 128
     assert sum(sizes) / len(sizes) > 128 / 4

@@ -35,7 +35,7 @@ def test_write_new_does_not_write_through_a_link(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("safe")
     (tmp_path / "new").symlink_to(victim)
-    write_new(tmp_path / "new", b"content")
+    write_new(tmp_path / "new", [b"content"])
     assert victim.read_text() == "safe"
     assert (tmp_path / "new").read_bytes() == b"content"
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o644

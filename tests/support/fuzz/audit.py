@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import lzma
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +21,10 @@ _ARMORED = (
     b"V1d6AP9cC3aZ0p7m9mE2w0cV4uL8x4oQ3H0b2n3b7b5bC1a8fAD/T3mZqk9Wl0w0\n=abcd\n-----END PGP SIGNATURE-----\n"
 )
 _READ = re.compile(
-    r"index\.html|[^/]*\.json|[^/]*\.repo|mirrorlist|metalink|repomd\.xml|Release|Packages|SHA256SUMS|manifest\.[a-z]+|"
+    r"index\.html|[^/]*\.json|[^/]*\.repo|mirrorlist|metalink|repomd\.xml|Release|SHA256SUMS|manifest\.[a-z]+|"
     r"list|\.htaccess"
 )
-"""Files that an audit parses and that no other file names by its hash, but for Packages."""
+"""Files that an audit parses and that no other file names by its hash."""
 
 
 @contextmanager
@@ -56,7 +57,8 @@ def audit_targets(directory: Path) -> Iterator[list[Target]]:
             by_name.setdefault(f"audit.{place[0] if len(place) > 1 else 'site'}.{path.name}", []).append(path)
     for name, paths in by_name.items():
         targets.append(Target(name, [path.read_bytes() for path in paths], _Tree(top, paths[0]), may_raise=()))
-    yield targets
+    index = next(path for path in sorted(top.rglob("Packages.xz")) if path.parent.name == "binary-amd64")
+    yield [*targets, Target("audit.apt-dev.Packages", [lzma.decompress(index.read_bytes())], _Index(top, index))]
 
 
 class _Tree:
@@ -82,6 +84,30 @@ class _Tree:
         old, new = (hashlib.sha256(content).hexdigest().encode() for content in (self._sound, data))
         for path, content in self._naming.items():
             path.write_bytes(re.sub(old + rb"( +)\d+", new + rb"\g<1>%d" % len(data), content))
+
+
+class _Index(_Tree):
+    """Audits a tree with another index, which is compressed, and named by Release, as the agent does it."""
+
+    def __init__(self, top: Path, path: Path) -> None:
+        super().__init__(top, path)
+        self._release = next(one for one in path.parents if one.parent.name == "dists") / "Release"
+        self._plain = lzma.decompress(self._sound)
+        self._said = self._release.read_bytes()
+
+    def __call__(self, data: bytes) -> None:
+        packed = lzma.compress(data, preset=0)
+        said = self._said
+        for old, new in ((self._plain, data), (self._sound, packed)):
+            digests = [hashlib.sha256(content).hexdigest().encode() for content in (old, new)]
+            said = re.sub(digests[0] + rb"( +)\d+", digests[1] + rb"\g<1>%d" % len(new), said)
+        try:
+            self._path.write_bytes(packed)
+            self._release.write_bytes(said)
+            verify_tree(self._top, None, lambda _files, _bytes: None)
+        finally:
+            self._path.write_bytes(self._sound)
+            self._release.write_bytes(self._said)
 
 
 class _Packages:

@@ -27,6 +27,7 @@ class AptFormat:
     treatment = Treatment.AS_IS
     fragment_version = 2
     has_yanked = False
+    keeps_index = True
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """Place the file in the pool."""

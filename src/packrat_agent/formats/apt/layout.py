@@ -2,7 +2,7 @@
 
     pool/<first six characters of the package name>/<file>
     dists/<suite>/InRelease, Release, Release.gpg
-    dists/<suite>/main/binary-<architecture>/Packages, Packages.gz, Packages.xz, Release
+    dists/<suite>/main/binary-<architecture>/Packages.gz, Packages.xz, Release
     dists/<suite>/main/binary-<architecture>/by-hash/SHA256/<SHA-256 of one of these>
 
 Each distribution version of the repository is a suite. Source: Debian wiki, DebianRepository/Format.

@@ -3,7 +3,9 @@
 1. Packages for the architecture `all` are listed in the index of every architecture, and in one of their own for
    clients of other architectures.
 2. A suite without packages has an index for amd64, since apt reports an error if it finds none.
-3. Clients read indexes by hash, so a new index never replaces one that a client is about to read. Release points at
+3. Release lists the plain indexes too, as Debian does: clients check what they decompress. They don't stand on disk,
+   since every client and mirror of our time downloads a compressed one.
+4. Clients read indexes by hash, so a new index never replaces one that a client is about to read. Release points at
    them, and becomes live last.
 """
 
@@ -12,12 +14,15 @@ from collections.abc import Sequence
 from packrat_agent.formats.apt.layout import ALL, by_hash_directory, index_directory, suite_directory, suite_of
 from packrat_agent.formats.apt.release import Listed, write_arch_release, write_release
 from packrat_agent.formats.apt.suite import Suite
-from packrat_agent.formats.compress import compress_gzip, compress_xz
-from packrat_agent.formats.interface import Change, RenderRequest
+from packrat_agent.formats.compress import GZIP, XZ
+from packrat_agent.formats.interface import RenderRequest
 from packrat_agent.formats.sharded_index import ShardedIndex
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion
-from packrat_agent.model.tree import Content, PendingFile, Publication, Retained, SignatureForm, TreeFile
+from packrat_agent.model.tree import Content, PendingFile, Publication, SignatureForm, TreeFile
+
+_PLAIN_INDEX = "Packages"
+"""Name of the index that is listed and not published."""
 
 _ARCHITECTURES = "Architectures"
 """Name of the fact that holds the architectures that stay though no package is of them."""
@@ -31,12 +36,14 @@ def render_repository(request: RenderRequest) -> tuple[Publication, ...]:
     """
     publications = []
     for version in sorted(request.repo.distro_versions, key=lambda version: version.name):
-        suite = request.memo.get(version.name)
-        change = request.change
+        suite, change = request.memo.get(version.name), request.change
         if suite is None or change is None:
-            suite, change = Suite(), Change((), request.entries)
-            request.memo[version.name] = suite
-        suite.replace(*(_of_version(version, entries) for entries in (change.gone, change.new)))
+            suite = request.memo[version.name] = Suite(request.scratch)
+            names = {version.name}
+            suite.build(request.by_package(names), request.architectures(names), request.chunks)
+        else:
+            gone, new = (_of_version(version, entries) for entries in (change.gone, change.new))
+            suite.change(gone, new, request.chunks)
         publications.append(_render_suite(request, suite_of(version), suite))
     return tuple(publications)
 
@@ -52,14 +59,17 @@ def _render_suite(request: RenderRequest, name: str, suite: Suite) -> Publicatio
     architectures = [ALL, *(sorted(suite.architectures().union(kept.split())) or ["amd64"])]
     content: list[TreeFile] = []
     pointers: list[TreeFile | PendingFile] = []
+    former: list[str] = []
     listed: list[Listed] = []
     for architecture in architectures:
         directory = index_directory(architecture)
-        for file, data in _arch_indexes(request, name, architecture, suite.index_of(architecture)).items():
+        index = suite.index_of(architecture, request.chunks)
+        plain = index.plain(0)
+        listed.append(Listed(f"{directory}/{_PLAIN_INDEX}", plain.size, plain.digest))
+        former.append(f"{top}/{directory}/{_PLAIN_INDEX}")
+        for file, data in _arch_indexes(request, name, architecture, index).items():
             listed.append(Listed(f"{directory}/{file}", data.size, data.digest))
-            # apt asks for .xz or .gz. Plain indexes are ten times as large, so only a few generations are retained.
-            retained = Retained.FEW_GENERATIONS if file == "Packages" else Retained.AS_INDEX
-            content.append(TreeFile(f"{by_hash_directory(f'{top}/{directory}')}/{data.digest}", data, retained))
+            content.append(TreeFile(f"{by_hash_directory(f'{top}/{directory}')}/{data.digest}", data))
             pointers.append(TreeFile(f"{top}/{directory}/{file}", data))
     release = write_release(request, name, architectures, listed)
     signed = Content.of(release.content)
@@ -70,14 +80,12 @@ def _render_suite(request: RenderRequest, name: str, suite: Suite) -> Publicatio
             PendingFile(f"{top}/InRelease", SignatureForm.CLEAR, (signed,), by_hash_dir=by_hash_directory(top)),
         ]
     facts = {**release.facts, _ARCHITECTURES: kept} if kept else release.facts
-    return Publication(name, release.identity, tuple(content), tuple(pointers), facts)
+    return Publication(name, release.identity, tuple(content), tuple(pointers), facts, tuple(former))
 
 
 def _arch_indexes(request: RenderRequest, suite: str, architecture: str, index: ShardedIndex) -> dict[str, Content]:
-    shards = index.shards(0)
     return {
-        "Packages": Content(tuple(shard.plain for shard in shards)),
-        "Packages.gz": compress_gzip(shards, request.chunks),
-        "Packages.xz": compress_xz(shards, request.chunks),
+        "Packages.gz": index.packed(0, GZIP),
+        "Packages.xz": index.packed(0, XZ),
         "Release": Content.of(write_arch_release(request, suite, architecture)),
     }

@@ -25,6 +25,7 @@ class DockerFormat:
     treatment = Treatment.UNPACKED
     fragment_version = 1
     has_yanked = False
+    keeps_index = False
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """Place the image in v2/<image>; its version becomes a tag."""

@@ -19,6 +19,7 @@ class FilesFormat:
     treatment = Treatment.AS_IS
     fragment_version = 1
     has_yanked = False
+    keeps_index = False
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """Place the file in the directory of its package."""

@@ -23,7 +23,7 @@ def unpack_distribution(path: Path, into: Path) -> Fragment:
     products: tuple[Product, ...] = ()
     if found.kind is Kind.WHEEL:
         digest = hashlib.sha256(found.content).hexdigest()
-        write_new(into / digest, found.content)
+        write_new(into / digest, [found.content])
         products = (Product(METADATA, digest, len(found.content), beside=True),)
     size = path.stat().st_size
     if found.file_name:

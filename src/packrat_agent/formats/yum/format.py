@@ -26,6 +26,7 @@ class YumFormat:
     treatment = Treatment.SIGNED
     fragment_version = 1
     has_yanked = False
+    keeps_index = True
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """Place the file in the directory of its distribution version and architecture."""

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from urllib.parse import quote
 
-from packrat_agent.formats.interface import REPOSITORY, Change, RenderRequest, RenderSettings, is_named
+from packrat_agent.formats.interface import REPOSITORY, RenderRequest, RenderSettings, is_named
 from packrat_agent.formats.yum.client_files import write_metalink, write_mirrorlist, write_repo_file
 from packrat_agent.formats.yum.layout import generation_directory, version_directory
 from packrat_agent.formats.yum.repodata import AS_UPLOADED, Metadata, Tags, VersionIndex, write_repomd
@@ -33,9 +33,11 @@ def render_repository(request: RenderRequest) -> tuple[Publication, ...]:
         names = {version.name for version in versions}
         index, change = request.memo.get(top), request.change
         if index is None or change is None:
-            index, change = VersionIndex(f"{top}/"), Change((), request.entries)
-            request.memo[top] = index
-        index.replace(*(_of_versions(names, entries) for entries in (change.gone, change.new)))
+            index = request.memo[top] = VersionIndex(f"{top}/", request.scratch)
+            index.build(request.by_package(names), request.chunks)
+        else:
+            gone, new = (_of_versions(names, entries) for entries in (change.gone, change.new))
+            index.change(gone, new, request.chunks)
         publications.append(_render_version(request, top, versions[0], index))
     return tuple(publications)
 
@@ -48,7 +50,7 @@ def _render_version(request: RenderRequest, top: str, version: DistroVersion, in
     settings, repo = request.settings, request.repo
     # Named like its directory, so that no two publications share a pointer.
     name = f"{version.distro}/{version.version or version.name}"
-    metadata = index.write(request.chunks)
+    metadata = index.write()
     revision = _next_revision(request, name)
     tags = Tags(_content_tags(settings), repo.name if is_named(request.facts) else "")
     repomd = write_repomd(metadata, revision, tags)

@@ -7,17 +7,19 @@ Source: createrepo_c, `createrepo_c(8)`; the XML that yum, dnf and zypper read h
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from xml.sax.saxutils import escape
 
-from packrat_agent.formats.compress import Shard, compress_gzip
+from packrat_agent.formats.compress import GZIP
+from packrat_agent.formats.index_shards import Texts
 from packrat_agent.formats.interface import ChunkCache
-from packrat_agent.formats.sharded_index import NewestRecords, ShardedIndex, Texts
+from packrat_agent.formats.sharded_index import IndexLayout, ShardedIndex
 from packrat_agent.formats.yum.read_rpm import HREF_MARK, SHA256_MARK, SIZE_MARK
 from packrat_agent.model.entries import Entry
-from packrat_agent.model.tree import Content, sha256_of
+from packrat_agent.model.tree import Content
+from packrat_agent.state.scratch import Scratch
 
 AS_UPLOADED = "package-signatures:as-uploaded"
 """A content tag of repomd.xml: packages need not be signed by this mirror."""
@@ -28,6 +30,9 @@ _ROOTS = {
     "filelists": ("filelists", f'xmlns="{_LINUX}/filelists"'),
     "other": ("otherdata", f'xmlns="{_LINUX}/other"'),
 }
+
+# The files have no limit on a shard, and the architecture decides nothing: existing shards go on being used.
+_LAYOUT = IndexLayout(lambda key: " ".join(key[:2]), (GZIP,), files=len(_ROOTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +53,14 @@ class Metadata:
 class VersionIndex:
     """The packages of one distribution version, with their texts in each of the three files."""
 
-    def __init__(self, below: str) -> None:
+    def __init__(self, below: str, scratch: Scratch) -> None:
         """Make an empty index.
 
         Args:
             below: The directory that the packages' paths are relative to in the index, with a trailing slash.
+            scratch: Where it is kept.
         """
-        self._records = NewestRecords(partial(_fill, below=below))
-        # The files have no limit on a shard, and the architecture decides nothing: existing shards go on being used.
-        self._index = ShardedIndex(lambda key: " ".join(key[:2]), files=len(_ROOTS))
+        self._index = ShardedIndex(_LAYOUT, partial(_fill, below=below), scratch.region())
         self._directories: Counter[str] = Counter()
         self._below = below
 
@@ -64,20 +68,45 @@ class VersionIndex:
         """The directories, below that of the distribution version, in which packages are."""
         return frozenset(directory for directory, count in self._directories.items() if count)
 
-    def replace(self, gone: Sequence[Entry], new: Sequence[Entry]) -> None:
-        """Take entries out, and put others in."""
-        self._directories.subtract(self._directory(entry) for entry in gone)
-        self._directories.update(self._directory(entry) for entry in new)
-        self._index.replace(*self._records.replace(gone, new))
+    def digest(self) -> str:
+        """Hash all that the three files say."""
+        return self._index.digest()
 
-    def write(self, chunks: ChunkCache) -> tuple[Metadata, ...]:
-        """Write the three files, which list the packages in the same order.
+    def build(self, entries: Iterable[Entry], chunks: ChunkCache) -> None:
+        """Make an empty index of its entries.
 
         Args:
+            entries: All of them, in the order of their packages.
             chunks: The cache of compressed shards.
         """
-        count = len(self._index)
-        return tuple(_metadata(kind, count, self._index.shards(at), chunks) for at, kind in enumerate(_ROOTS))
+        builder = self._index.build(chunks)
+        for entry in entries:
+            self._directories[self._directory(entry)] += 1
+            builder.add(entry)
+        builder.end()
+
+    def change(self, gone: Collection[Entry], new: Collection[Entry], chunks: ChunkCache) -> None:
+        """Take entries out, and put others in.
+
+        Args:
+            gone: Entries that were put in before.
+            new: Entries that are not in it.
+            chunks: The cache of compressed shards.
+        """
+        self._directories.subtract(self._directory(entry) for entry in gone)
+        self._directories.update(self._directory(entry) for entry in new)
+        self._index.change(gone, new, chunks)
+
+    def write(self) -> tuple[Metadata, ...]:
+        """Write the three files, which list the packages in the same order."""
+        return tuple(self._metadata(file, kind) for file, kind in enumerate(_ROOTS))
+
+    def _metadata(self, file: int, kind: str) -> Metadata:
+        root, namespaces = _ROOTS[kind]
+        opening = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} {namespaces} packages="{len(self._index)}">\n'
+        frame = opening.encode(), f"</{root}>\n".encode()
+        plain = self._index.plain(file, *frame)
+        return Metadata(kind, self._index.packed(file, GZIP, *frame), plain.size, plain.digest)
 
     def _directory(self, entry: Entry) -> str:
         return entry.path.removeprefix(self._below).partition("/")[0]
@@ -137,14 +166,3 @@ def _fill(entry: Entry, *, below: str) -> Texts:
         filelists.replace(SHA256_MARK, sha256, 1),
         other.replace(SHA256_MARK, sha256, 1),
     )
-
-
-def _metadata(kind: str, count: int, shards: Sequence[Shard], chunks: ChunkCache) -> Metadata:
-    root, namespaces = _ROOTS[kind]
-    opening = Shard.of([f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} {namespaces} packages="{count}">\n'.encode()])
-    closing = Shard.of([f"</{root}>\n".encode()])
-    everything = (opening, *shards, closing)
-    content = compress_gzip(everything, chunks)
-    plain = sha256_of(shard.plain for shard in everything)
-    size = sum(shard.size for shard in everything)
-    return Metadata(kind, content, size, plain)

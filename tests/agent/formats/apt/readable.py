@@ -10,7 +10,7 @@ from pathlib import Path
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.tree import PendingFile
 from packrat_demo.build_deb import Deb
-from support.apt_packages import APT, entries, files_of, request
+from support.apt_packages import APT, entries, files_of, request, with_plain
 from support.rendered import signed_path
 
 EXPECTED = Path(__file__).parent / "expected"
@@ -46,11 +46,11 @@ def wanted_files(directory: Path) -> list[Entry]:
 
 
 def readable(directory: Path) -> dict[str, str]:
-    """Path → text of every plain index, and the order of publication; compressed ones are bytes of a library."""
+    """Path → text of every index, decompressed, and the order of publication."""
     tree = APT.render(request(wanted_files(directory)))
     texts = {
         path: _masked(data.decode())
-        for path, data in files_of(tree).items()
+        for path, data in with_plain(files_of(tree)).items()
         if "/by-hash/" not in path and not path.endswith((".gz", ".xz"))
     }
     order = []

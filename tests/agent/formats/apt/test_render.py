@@ -33,6 +33,7 @@ from support.apt_packages import (
     one_suite,
     package_file,
     request,
+    with_plain,
 )
 
 FACTS = {"bookworm": {"Origin": "Packrat", "Label": "Development packages", "Codename": "bookworm", "Date": "1000"}}
@@ -79,7 +80,7 @@ def test_the_tree_is_the_expected_one(tmp_path: Path) -> None:
 
 def test_release_lists_every_index_with_its_size_and_hash_and_by_hash_has_it(tmp_path: Path) -> None:
     tree = APT.render(request(wanted_files(tmp_path)))
-    files = files_of(tree)
+    files = with_plain(files_of(tree))
     for publication in tree:
         top = f"dists/{publication.name}"
         listed = {}
@@ -89,27 +90,24 @@ def test_release_lists_every_index_with_its_size_and_hash_and_by_hash_has_it(tmp
         pointers = {file.path for file in publication.pointers} - {
             f"{top}/{name}" for name in ("Release", "Release.gpg", "InRelease")
         }
-        assert set(listed) == pointers
+        # The plain index is listed, as clients check what they decompress, and stands nowhere.
+        plain = {path for path in listed if path.endswith("/Packages")}
+        assert len(plain) >= 2
+        assert set(listed) - plain == pointers
         for path, (sha256, size) in listed.items():
             assert (hashlib.sha256(files[path]).hexdigest(), len(files[path])) == (sha256, size)
-            assert files[f"{path.rpartition('/')[0]}/by-hash/SHA256/{sha256}"] == files[path]
+            by_hash = files.get(f"{path.rpartition('/')[0]}/by-hash/SHA256/{sha256}")
+            assert by_hash == (None if path in plain else files[path])
         for file in content_of(publication):
             assert file.path.endswith(hashlib.sha256(bytes(file.content)).hexdigest())
 
 
-def test_the_compressed_indexes_are_the_plain_one(tmp_path: Path) -> None:
+def test_the_compressed_indexes_are_the_same(tmp_path: Path) -> None:
     files = files_of(APT.render(request(wanted_files(tmp_path))))
-    plain = [path for path in files if path.endswith("/Packages")]
-    assert len(plain) == 7
-    for path in plain:
-        assert gzip.decompress(files[f"{path}.gz"]) == lzma.decompress(files[f"{path}.xz"]) == files[path]
-
-
-def test_only_the_plain_index_is_not_kept_for_long(tmp_path: Path) -> None:
-    (publication,) = APT.render(request(wanted_files(tmp_path), repo=one_suite()))
-    brief = [file for file in content_of(publication) if not file.retained]
-    assert len(brief) == 3
-    assert all(bytes(file.content).startswith(b"Package: ") for file in brief)
+    packed = [path for path in files if path.endswith("/Packages.xz")]
+    assert len(packed) == 7
+    for path in packed:
+        assert gzip.decompress(files[f"{path.removesuffix('.xz')}.gz"]) == lzma.decompress(files[path])
 
 
 def test_the_same_request_gives_the_same_tree_whatever_the_order_and_the_cache(tmp_path: Path) -> None:
@@ -127,8 +125,6 @@ def test_an_empty_repository_has_every_suite(tmp_path: Path) -> None:
     assert [publication.name for publication in publications] == ["bookworm", "noble", "trixie"]
     assert all(release_of(publication)["Architectures"] == "all amd64" for publication in publications)
     files = files_of(APT.render(request()))
-    assert files["dists/noble/main/binary-all/Packages"] == b""
-    assert files["dists/noble/main/binary-amd64/Packages"] == b""
     assert gzip.decompress(files["dists/noble/main/binary-amd64/Packages.gz"]) == b""
     assert lzma.decompress(files["dists/noble/main/binary-amd64/Packages.xz"]) == b""
 
@@ -137,7 +133,7 @@ def test_packages_for_all_stand_in_every_index_and_in_one_of_their_own(tmp_path:
     debs = [Deb("a", "1", "all"), Deb("b", "1", "amd64"), Deb("c", "1", "arm64"), Deb("d", "1", "all")]
     shelved = [entry(deb, tmp_path, number=number) for number, deb in enumerate(debs, 1)]
     (publication,) = APT.render(request(shelved, repo=one_suite()))
-    files = files_of(APT.render(request(shelved, repo=one_suite())))
+    files = with_plain(files_of(APT.render(request(shelved, repo=one_suite()))))
 
     def names(architecture: str) -> list[bytes]:
         index = files[f"dists/bookworm/main/binary-{architecture}/Packages"]
@@ -172,7 +168,7 @@ def test_without_a_key_nothing_is_to_be_signed(tmp_path: Path) -> None:
 
 
 def test_the_same_bytes_may_stand_in_several_suites_under_one_path(tmp_path: Path) -> None:
-    files = files_of(APT.render(request(wanted_files(tmp_path))))
+    files = with_plain(files_of(APT.render(request(wanted_files(tmp_path)))))
     line = b"Filename: pool/hello-/hello-doc_2.10~rc1-3+b1_all.deb\n"
     assert all(line in files[f"dists/{suite}/main/binary-amd64/Packages"] for suite in ("bookworm", "noble"))
 
@@ -182,7 +178,7 @@ def test_of_two_files_with_one_name_version_and_architecture_the_newest_record_s
     older = entry(Deb("x", "1", "amd64", compression="none"), tmp_path, number=9)
     newer = entry(Deb("x", "1", "amd64", files=(("/etc/x", b"2"),), compression="none"), tmp_path / "later", number=10)
     for order in ([older, newer], [newer, older]):
-        index = files_of(APT.render(request(order)))["dists/bookworm/main/binary-amd64/Packages"]
+        index = with_plain(files_of(APT.render(request(order))))["dists/bookworm/main/binary-amd64/Packages"]
         assert index.count(b"Package: x\n") == 1
         assert newer.file.sha256.encode() in index
 

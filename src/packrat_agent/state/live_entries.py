@@ -1,0 +1,110 @@
+"""Reads from the state database what the indexes name, so that nobody has to hold it in memory."""
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from packrat_agent.model.entries import Entry, Fragment
+from packrat_agent.model.paths import path_in_root
+from packrat_agent.model.records import Repo
+from packrat_agent.state.database import Database
+from packrat_agent.state.file_rows import FILE_COLUMNS, read_file
+from packrat_agent.state.file_state import FileState
+from packrat_agent.state.fragments import FragmentSource, read_products
+
+_FRAGMENT_COLUMNS = "body, fragments.name, fragments.version, fragments.arch, products, fragments.size, path"
+_FRAGMENT_COLUMN_COUNT = len(_FRAGMENT_COLUMNS.split(","))
+_PORTION = 500
+
+
+class LiveEntries:
+    """The entries of one repository's published index: its live files with the fragments that one source made."""
+
+    def __init__(self, db: Database, repo: Repo, source: FragmentSource) -> None:
+        self._db = db
+        self._repo = repo
+        self._source = source
+
+    def of(self, packages: Collection[str]) -> list[Entry]:
+        """List the entries of some packages."""
+        # A cross join is read in this order; SQLite prefers the primary key, and then reads all files.
+        sql = (
+            f"SELECT {_qualified(FILE_COLUMNS)}, {_FRAGMENT_COLUMNS} FROM files INDEXED BY files_by_package "
+            "CROSS JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? AND fragments.sha256 = "
+            "files.sha256 WHERE repo = ? AND state = ? AND package IN "
+        )
+        found = []
+        for some in _portions(packages):
+            values = (*self._made_by(), self._repo.name, FileState.LIVE, *some)
+            found += [self._entry(row) for row in self._db.rows(sql + _marks(some), values)]
+        return found
+
+    def by_package(self, distro_versions: Collection[str], without: Collection[str]) -> Iterator[Entry]:
+        """Give the entries for some distribution versions, in the order of their packages, without holding them all.
+
+        Args:
+            distro_versions: The names of the distribution versions.
+            without: The URIs of files that are left out.
+        """
+        versions = tuple(distro_versions)
+        sql = (
+            "SELECT uri FROM files CROSS JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? "
+            "AND fragments.sha256 = files.sha256 WHERE repo = ? AND state = ? AND distro_version IN "
+            f"{_marks(versions)} ORDER BY fragments.name, fragments.version, fragments.arch, length(uri), uri"
+        )
+        rows = self._db.rows(sql, (*self._made_by(), self._repo.name, FileState.LIVE, *versions))
+        uris = (uri for (uri,) in rows if uri not in without)
+        while some := tuple(islice(uris, _PORTION)):
+            found = {entry.file.uri: entry for entry in self._read(some)}
+            yield from (found[uri] for uri in some if uri in found)
+
+    def architectures(self, distro_versions: Collection[str]) -> frozenset[str]:
+        """Name the architectures of the entries for some distribution versions."""
+        versions = tuple(distro_versions)
+        sql = (
+            "SELECT DISTINCT fragments.arch FROM files CROSS JOIN fragments ON format = ? AND fragment_version = ? "
+            "AND signer = ? AND fragments.sha256 = files.sha256 WHERE repo = ? AND state = ? AND distro_version IN "
+        )
+        values = (*self._made_by(), self._repo.name, FileState.LIVE, *versions)
+        return frozenset(arch for (arch,) in self._db.rows(sql + _marks(versions), values))
+
+    def _read(self, uris: Sequence[str]) -> list[Entry]:
+        sql = (
+            f"SELECT {_qualified(FILE_COLUMNS)}, {_FRAGMENT_COLUMNS} FROM files CROSS JOIN fragments ON format = ? AND "
+            "fragment_version = ? AND signer = ? AND fragments.sha256 = files.sha256 WHERE repo = ? AND uri IN "
+        )
+        return [
+            self._entry(row) for row in self._db.rows(sql + _marks(uris), (*self._made_by(), self._repo.name, *uris))
+        ]
+
+    def standing(self, paths: Collection[str], without: Collection[str]) -> frozenset[str]:
+        """Give those of some paths, relative to `root_dir`, that entries of other packages than `without` need."""
+        found: set[str] = set()
+        for some in _portions(paths):
+            sql = "SELECT path, package FROM files INDEXED BY files_by_path WHERE repo = ? AND state = ? AND path IN "
+            rows = self._db.rows(sql + _marks(some), (self._repo.name, FileState.LIVE, *some))
+            found.update(path for path, package in rows if package not in without)
+        return frozenset(found)
+
+    def _made_by(self) -> tuple[str, int, str]:
+        return self._source.kind, self._source.version, self._source.signer
+
+    def _entry(self, row: Sequence[Any]) -> Entry:
+        body, name, version, arch, products, size, path = row[-_FRAGMENT_COLUMN_COUNT:]
+        fragment = Fragment(body, name, version, arch, read_products(products), size=size)
+        below = path.removeprefix(path_in_root(self._repo, ""))
+        return Entry(read_file(row[:-_FRAGMENT_COLUMN_COUNT]), below, fragment)
+
+
+def _qualified(columns: str) -> str:
+    return ", ".join(f"files.{column}" for column in columns.split(", "))
+
+
+def _marks(values: Sequence[str]) -> str:
+    return f"({', '.join('?' * len(values))})"
+
+
+def _portions(values: Collection[str]) -> Iterator[tuple[str, ...]]:
+    rest = iter(sorted(values))
+    while some := tuple(islice(rest, _PORTION)):
+        yield some

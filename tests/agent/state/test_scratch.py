@@ -1,0 +1,69 @@
+"""scratch: what is kept in a file without a name is read back, its space is used again, and nothing of it is left."""
+
+import gc
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from packrat_agent.state.scratch import Extent, Scratch
+from packrat_core.errors import DiskError
+
+SIZES = st.lists(st.one_of(st.integers(0, 3000), st.integers(900_000, 2_200_000)), max_size=8)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(SIZES, st.sets(st.integers(0, 7)), st.integers(0, 1)), max_size=6))
+def test_it_gives_what_it_was_given_whatever_was_freed_meanwhile(
+    steps: list[tuple[list[int], set[int], int]],
+) -> None:
+    scratch = Scratch()
+    regions = [scratch.region(), scratch.region()]
+    kept: list[dict[Extent, bytes]] = [{}, {}]
+    for number, (sizes, freed, which) in enumerate(steps):
+        gone = [extent for at, extent in enumerate(kept[which]) if at in freed]
+        regions[which].free(gone)
+        for extent in gone:
+            del kept[which][extent]
+        for at, size in enumerate(sizes):
+            data = bytes([16 * number + at]) * size
+            kept[which][regions[which].add(data)] = data
+        for region, extents in zip(regions, kept, strict=True):
+            assert [bytes(data) for data in region.read(extents)] == list(extents.values())
+
+
+def test_the_space_of_a_region_that_nothing_refers_to_is_used_again() -> None:
+    scratch = Scratch()
+    for _ in range(5):
+        region = scratch.region()
+        region.add(b"x" * 3_000_000)
+        del region
+        gc.collect()
+        for _ in range(3):
+            scratch.region().add(b"y")
+    assert scratch.size <= 5 * 3 * 1024 * 1024
+
+
+def test_what_was_freed_is_used_again() -> None:
+    scratch = Scratch()
+    region = scratch.region()
+    for number in range(3000):
+        extent = region.add(b"x" * (1000 + number % 20))
+        region.free([extent])
+    assert scratch.size == 1024 * 1024
+
+
+def test_nobody_else_finds_the_file(tmp_path: Path) -> None:
+    before = set(Path("/proc/self/fd").iterdir())
+    scratch = Scratch(tmp_path)
+    scratch.region().add(b"x")
+    assert list(tmp_path.iterdir()) == []
+    del scratch
+    gc.collect()
+    assert set(Path("/proc/self/fd").iterdir()) <= before
+
+
+def test_a_directory_that_takes_no_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DiskError, match="can't use a scratch file in"):
+        Scratch(tmp_path / "missing")
