@@ -7,6 +7,7 @@ against the hash that names it, and tell what is offered: (name, version, archit
 import gzip
 import hashlib
 import json
+import lzma
 import re
 import urllib.request
 import xml.etree.ElementTree as ET
@@ -109,8 +110,13 @@ def _read_apt(get: Get) -> Offered:
     for suite in ("bookworm", "trixie"):
         top = f"dists/{suite}"
         release = get(f"{top}/InRelease").decode()
-        for sha256, path in re.findall(r"^ ([0-9a-f]{64}) +\d+ (\S+/Packages)$", release, re.M):
-            index = hold(get, f"{top}/{path.rpartition('/')[0]}/by-hash/SHA256/{sha256}", sha256)
+        listed = {
+            path: sha256 for sha256, path in re.findall(r"^ ([0-9a-f]{64}) +\d+ (\S+/Packages\S*)$", release, re.M)
+        }
+        for path in (path for path in listed if path.endswith(".xz")):
+            packed = listed[path]
+            index = lzma.decompress(hold(get, f"{top}/{path.rpartition('/')[0]}/by-hash/SHA256/{packed}", packed))
+            assert hashlib.sha256(index).hexdigest() == listed[path.removesuffix(".xz")]
             for one in _stanzas(index.decode()):
                 hold(get, one["Filename"], one["SHA256"])
                 offered.add((one["Package"], one["Version"], one["Architecture"]))
