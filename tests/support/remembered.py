@@ -9,12 +9,18 @@ from pathlib import Path
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.publish.scan import Scan, ScanRequest, scan
 from packrat_agent.publish.scan_slices import Slice, everything
+from packrat_agent.state.scanned import KnownFile
 from packrat_agent.state.store import Store
 
 
 def remembered_files(store: Store) -> dict[str, StoredFile]:
     """Map path → file for all that the agent has put, or was about to put, below root_dir."""
-    return {known.file.path: known.file for known in store.scanned.every()}
+    return {known.file.path: known.file for known in known_files(store)}
+
+
+def known_files(store: Store) -> list[KnownFile]:
+    """All of these as a scan knows them."""
+    return [known for portion in store.scanned.paths() for known in store.scanned.look_up(portion).values()]
 
 
 @contextmanager

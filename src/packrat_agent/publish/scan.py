@@ -174,9 +174,10 @@ def _looks_as_before(item: Item, known: KnownFile) -> bool:
 
 def _known(was: KnownFile, item: Item, ctime_ns: int) -> KnownFile:
     """Return a file that is right as it stands there; the moment is the old one where nothing else has changed."""
-    file = replace(was.file, mtime_ns=item.status.st_mtime_ns, inode=item.status.st_ino)
-    is_same = file == was.file and ctime_ns == was.ctime_ns
-    return was if is_same else KnownFile(file, ctime_ns, time.time())
+    mtime_ns, inode = item.status.st_mtime_ns, item.status.st_ino
+    if (mtime_ns, inode, ctime_ns) == (was.file.mtime_ns, was.file.inode, was.ctime_ns):
+        return was
+    return KnownFile(replace(was.file, mtime_ns=mtime_ns, inode=inode), ctime_ns, time.time())
 
 
 def _link_digest_of(link: Path) -> str:
@@ -221,13 +222,13 @@ def _settled_ctime_ns(status: os.stat_result) -> int:
 
 def _find_missing(memory: ScannedFiles, visited: set[int], root: Path, found: Scan) -> None:
     """Add the remembered files that the walk did not come by, unless they were published since."""
-    for known in memory.every():
-        file = known.file
-        if hash(file.path) in visited or _is_in_place(root, file):
-            continue
-        found.damaged.append(file)
-        if any(file.path.startswith(f"{directory}/") for directory in found.directories.locked):
-            found.unreadable.add(file.path)
+    for portion in memory.paths():
+        for path, known in memory.look_up([path for path in portion if hash(path) not in visited]).items():
+            if _is_in_place(root, known.file):
+                continue
+            found.damaged.append(known.file)
+            if any(path.startswith(f"{directory}/") for directory in found.directories.locked):
+                found.unreadable.add(path)
 
 
 def _is_in_place(root: Path, file: StoredFile) -> bool:

@@ -41,13 +41,13 @@ class ScannedFiles:
             found.update((row[0], KnownFile(StoredFile(*row[:5]), *row[5:])) for row in rows)
         return found
 
-    def every(self) -> Iterator[KnownFile]:
-        """Give all files of the agent, in the order of their paths; what changes meanwhile may be left out."""
+    def paths(self) -> Iterator[list[str]]:
+        """Give the paths of all files, in their order and in portions; changes meanwhile may be missed."""
         last = ""
-        sql = f"SELECT {_COLUMNS} FROM live_files WHERE path > ? ORDER BY path LIMIT {_PORTION}"
-        while rows := self._db.rows(sql, (last,)):
-            yield from (KnownFile(StoredFile(*row[:5]), *row[5:]) for row in rows)
-            last = rows[-1][0]
+        sql = f"SELECT path FROM live_files WHERE path > ? ORDER BY path LIMIT {_PORTION}"
+        while portion := [path for (path,) in self._db.rows(sql, (last,))]:
+            yield portion
+            last = portion[-1]
 
     def total_bytes(self) -> int:
         """Add up the sizes of all files of the agent."""

@@ -16,7 +16,7 @@ from packrat_agent.publish.scan_slices import NEW_ROUND, ScanLimits, Slice, ever
 from packrat_agent.publish.walk import Directories, order_of, walk
 from packrat_agent.state.facts import ScanRound
 from packrat_core.fs.page_cache import find_uncached
-from support.remembered import remembering, scan_store
+from support.remembered import known_files, remembering, scan_store
 
 DAY_S = 86400.0
 NOW = 1_000_000_000.0
@@ -162,7 +162,7 @@ def test_a_file_that_was_written_to_a_moment_ago_is_read_again(tmp_path: Path) -
         while True:
             (tmp_path / "pool/a").write_bytes(b"x" * 100)
             scan_store(tmp_path, store)
-            [known] = store.scanned.every()
+            [known] = known_files(store)
             if time.time_ns() - (tmp_path / "pool/a").stat().st_ctime_ns < 10_000_000:
                 break
         assert known.ctime_ns == 1
@@ -198,7 +198,7 @@ def test_what_is_published_during_a_scan_is_neither_missing_nor_overwritten(tmp_
         request = ScanRequest(root, store.scanned, everything(NOW), publish)
         found = scan(request)
         assert found.damaged == []
-        assert {known.file.path: known.file.size for known in store.scanned.every()} == {"a/behind": 5, "pool/a": 5}
+        assert {known.file.path: known.file.size for known in known_files(store)} == {"a/behind": 5, "pool/a": 5}
 
 
 def test_a_file_behind_a_link_is_missing(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_an_interrupted_scan_has_noted_what_it_found(tmp_path: Path) -> None:
     with remembering(files) as store:
         with pytest.raises(KeyboardInterrupt):
             scan_store(tmp_path, store, on_progress=stop)
-        assert sum(1 for known in store.scanned.every() if known.ctime_ns > 1) == 500
+        assert sum(1 for known in known_files(store) if known.ctime_ns > 1) == 500
 
 
 def test_content_is_not_left_in_the_page_cache(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from packrat_agent.state.packages import Unreadable
 from packrat_agent.state.scanned import KnownFile
 from packrat_agent.state.store import Store
 from packrat_core.errors import ConfigError, DiskError
-from support.remembered import remembered_files
+from support.remembered import known_files, remembered_files
 
 REPO = Repo("apt-dev", "APT dev", "apt-dev", "apt", (DistroVersion("bookworm", "debian", "bookworm", "deb"),))
 
@@ -210,7 +210,7 @@ def test_what_was_only_begun_is_remembered_but_not_taken_for_there(store: Store)
     assert (store.live.has_files(), store.live.count_files()) == (True, 1)
     assert store.live.packages(REPO.name) == {}
     assert store.live.copies(["a" * 64]) == {}
-    [was] = store.scanned.every()
+    [was] = known_files(store)
     at = KnownFile(StoredFile("apt-dev/pool/x", "a" * 64, 1, 5, 7), 9, 1.0)
     store.scanned.note([(was, at)])
     assert store.live.packages(REPO.name) == {"apt-dev/pool/x": "a" * 64}
