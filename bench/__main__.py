@@ -89,6 +89,11 @@ class Results:
 @click.option(
     "--results", type=click.Path(path_type=Path), help="Where to keep JSON and plots; by default bench/results."
 )
+@click.option(
+    "--plots",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Where to draw the plots, such as docs; by default beside the JSON.",
+)
 def main(  # noqa: PLR0913, PLR0917
     kinds: tuple[str, ...],
     sizes: str | None,
@@ -99,6 +104,7 @@ def main(  # noqa: PLR0913, PLR0917
     only: tuple[str, ...],
     directory: Path | None,
     results: Path | None,
+    plots: Path | None,
 ) -> None:
     """Measure a full build, one package more, one less and nothing changed; signed, all on this machine."""
     names = {*OURS, *(name for peers in PEERS.values() for name in peers)}
@@ -122,7 +128,7 @@ def main(  # noqa: PLR0913, PLR0917
     _show(found, machine, plan.rounds)
     place = {"directory": results} if results else {}
     path = save(found.rows, found.arrivals, machine, **place)
-    drawn = draw_plots(found.rows, path.parent)
+    drawn = draw_plots(found.rows, plots or path.parent)
     click.echo(f"kept in {', '.join(item.name for item in (path, *drawn))}")
 
 

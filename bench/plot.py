@@ -5,8 +5,8 @@ from html import escape
 from math import ceil, floor, log10
 from pathlib import Path
 
-_WIDTH, _HEIGHT = 760, 420
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 250, 40, 50
+_WIDTH, _HEIGHT = 800, 420
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 290, 40, 50
 _COLOURS = ("#0b6e99", "#d9730d", "#4d6461", "#ad1a72", "#6940a5", "#9b9a97", "#0f7b6c", "#e03e3e")
 
 Line = Sequence[tuple[float, float]]
