@@ -25,6 +25,7 @@ from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.links import link_digest, open_directory
 from packrat_core.fs.open import open_unbuffered
 from packrat_core.fs.page_cache import read_sparingly
+from packrat_core.fs.verified import has_writer
 
 _PORTION = 500
 _OPEN_FILE = 0o444
@@ -207,7 +208,8 @@ def _hash(request: ScanRequest, path: str, found: Scan) -> tuple[str, int]:
     digest = hashlib.sha256()
     with open_unbuffered(os.fspath(request.root / path)) as file:
         status = os.fstat(file.fileno())
-        ctime_ns = _settled_ctime_ns(status)
+        # Who has it mapped may write later without a change of its ctime.
+        ctime_ns = _UNSETTLED_NS if has_writer(file.fileno()) else _settled_ctime_ns(status)
         for chunk in read_sparingly(file.fileno(), status.st_size):
             digest.update(chunk)
             found.read_bytes += len(chunk)

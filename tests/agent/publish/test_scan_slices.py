@@ -1,6 +1,7 @@
 """Which content a scan reads: a small tree at once, a larger one in slices; what looks otherwise in any case."""
 
 import hashlib
+import mmap
 import os
 import time
 from dataclasses import replace
@@ -178,6 +179,21 @@ def test_what_was_published_is_believed_until_its_turn_unless_it_was_changed_sin
         flip(tmp_path / "pool/b")
         found = scan_store(tmp_path, store, NOTHING)
         assert (found.read_bytes, damaged_paths(found)) == (100, ["pool/b"])
+
+
+def test_a_file_that_somebody_has_mapped_to_write_is_read_each_time(tmp_path: Path) -> None:
+    file = put(tmp_path, "pool/a", b"x" * 100)
+    with (
+        remembering([file]) as store,
+        (tmp_path / "pool/a").open("r+b") as opened,
+        mmap.mmap(opened.fileno(), 0) as mapped,
+    ):
+        mapped[0:1] = b"x"
+        settle(tmp_path)
+        scan_store(tmp_path, store)
+        # The page is writable already, so the kernel sees no write.
+        mapped[0:1] = b"y"
+        assert damaged_paths(scan_store(tmp_path, store, NOTHING)) == ["pool/a"]
 
 
 def test_what_is_published_during_a_scan_is_neither_missing_nor_overwritten(tmp_path: Path) -> None:
