@@ -10,6 +10,7 @@ import json
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -48,11 +49,12 @@ class Times:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--files", default=64, show_default=True, type=click.IntRange(16, 10_000), help="Of 16 MB each.")
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--files", default=48, show_default=True, type=click.IntRange(16, 10_000), help="Of 16 MB each.")
+@click.option("--rounds", default=4, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--rate", default="100M", show_default=True, help="scan_rate_limit.")
 def main(files: int, rounds: int, rate: str) -> None:
     """Measure a client's requests with and without a scan of a tree that is larger than memory."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with set_up(None) as setting, ExitStack() as held:
         corpus = build_corpus(setting.directory / "corpus", files, 0, lambda made: None, "json", file_bytes=_FILE_BYTES)
         server = held.enter_context(running_server(setting, corpus, [Run.lane]))
