@@ -19,8 +19,8 @@ from packrat_agent.state.record_reads import RecordReads
 from packrat_agent.state.rejections import Rejections
 from packrat_agent.state.removals import Removals
 from packrat_agent.state.revisions import Revisions
-from packrat_agent.state.scratch import Scratch
 from packrat_agent.state.scanned import ScannedFiles
+from packrat_agent.state.scratch import Scratch
 from packrat_agent.state.steady_clock import SteadyClock
 
 
