@@ -18,7 +18,7 @@ help:
 	@echo "make window            have real clients meet every tree of a publication that makes a difference to them"
 	@echo "make fuzz              feed all readers with inputs made wrong for 10 minutes; ARGS='--minutes 60', ARGS='--replay FILE'"
 	@echo "make mutants           change the program in 300 places, one at a time, and count which changes the tests notice"
-	@echo "make bench             measure against aptly, reprepro and apt-ftparchive"
+	@echo "make bench             measure beside aptly, reprepro, createrepo_c, dumb-pypi …; takes hours, ARGS=--quick minutes"
 	@echo "make clean             remove the virtual environment, the demo and what tests downloaded"
 
 $(VENV)/run: requirements/run.txt pyproject.toml src/packrat_core/__init__.py
@@ -68,6 +68,7 @@ requirements:
 	@$(COMPILE) --extra server --extra test pyproject.toml requirements/build.in -o requirements/test.txt
 	@$(COMPILE) requirements/clients.in -o requirements/clients.txt
 	@$(COMPILE) requirements/peers.in -o requirements/peers.txt
+	@$(COMPILE) requirements/bench.in -o requirements/bench.txt
 
 # sid changes daily, so it is not in `test`.
 test-sid: $(VENV)/test
@@ -91,9 +92,10 @@ mutants: $(VENV)/test
 	@tests/provision.sh gpg gpgv
 	@$(BIN)/python -m bench.mutants $(MUTANTS)
 
+# ARGS has the tests of `make test` where nobody sets it; BENCH is what it was called before.
 bench: $(VENV)/test
-	@tests/provision.sh aptly reprepro apt-ftparchive
-	@$(BIN)/python -m bench $(BENCH)
+	@tests/provision.sh aptly reprepro apt-ftparchive createrepo_c aria2c nginx dumb-pypi
+	@$(BIN)/python -m bench $(filter-out tests,$(ARGS)) $(BENCH)
 
 clean:
 	rm -rf $(VENV) packrat-demo .cache

@@ -1,9 +1,7 @@
-"""What everybody who is measured must be able to do."""
+"""What everybody who is measured must be able to do, and how they are led through it, in turn."""
 
-import lzma
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from bench.corpus import Corpus, Package
@@ -13,14 +11,10 @@ WORKS = ("full build", "one more", "one less", "nothing changed")
 
 
 class Contender(Protocol):
-    """One way to make a signed apt repository; a work that it can't be measured at gives None."""
+    """One way to make a repository; a work that it can't be measured at gives None."""
 
     name: str
     legend: str
-
-    @property
-    def index(self) -> Path:
-        """The Packages that clients would read, plain or as Packages.xz."""
 
     def build(self, corpus: Corpus) -> Measured | None:
         """From nothing to a published repository of all packages."""
@@ -34,53 +28,65 @@ class Contender(Protocol):
     def repeat(self, package: Package) -> Measured | None:
         """The same again, though nothing changed since."""
 
+    def count(self) -> int | None:
+        """How many packages its index has; None if it makes no index."""
+
+    def pulled_bytes(self, package: Package) -> int | None:
+        """What a client downloads to learn of a new package; None if that is nothing to compare."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """What was measured of one contender: work → value, None where it has no such work."""
 
     name: str
+    kind: str
     packages: int
+    bytes: int
     cells: dict[str, Measured | None]
+    pulled_bytes: int | None = None
     rounds: dict[str, list[Measured]] = field(default_factory=dict)
 
 
-def lead(contender: Contender, corpus: Corpus, on_progress: Callable[[str], None]) -> Row:
-    """Lead a contender through all works, the small ones once with each extra package, and check what it published.
+class Race:
+    """Leads contenders through all works: each builds, then they do the small works, round by round in turn."""
 
-    Raises: BenchError where it did not do what it was to do.
-    """
-    count = len(corpus.packages)
-    rounds: dict[str, list[Measured]] = {work: [] for work in WORKS}
+    def __init__(self, contenders: Sequence[Contender], corpus: Corpus, on_progress: Callable[[str], None]) -> None:
+        self._contenders = contenders
+        self._corpus = corpus
+        self._on_progress = on_progress
+        self._rounds: dict[str, dict[str, list[Measured]]] = {
+            contender.name: {work: [] for work in WORKS} for contender in contenders
+        }
+        self._pulled: dict[str, int | None] = {}
 
-    def note(work: str, measured: Measured | None, expected: int) -> None:
+    def run(self) -> Iterator[Row]:
+        """Measure everything, and yield a row a contender.
+
+        Raises: BenchError where one of them did not do what it was to do.
+        """
+        corpus, count = self._corpus, len(self._corpus.packages)
+        for contender in self._contenders:
+            self._on_progress(f"{contender.name}: {WORKS[0]} of {count}")
+            self._note(contender, WORKS[0], contender.build(corpus), count)
+        for number, package in enumerate(corpus.extra, start=1):
+            for contender in self._contenders:
+                self._on_progress(f"{contender.name}: changes at {count}, round {number} of {len(corpus.extra)}")
+                self._note(contender, WORKS[1], contender.add(package), count + 1)
+                if self._rounds[contender.name][WORKS[1]]:
+                    self._pulled[contender.name] = contender.pulled_bytes(package)
+                self._note(contender, WORKS[2], contender.remove(package), count)
+                self._note(contender, WORKS[3], contender.repeat(package), count)
+        for contender in self._contenders:
+            rounds = self._rounds[contender.name]
+            cells = {work: summarize(values) if values else None for work, values in rounds.items()}
+            pulled = self._pulled.get(contender.name)
+            yield Row(contender.name, corpus.kind, count, corpus.size, cells, pulled, rounds)
+
+    def _note(self, contender: Contender, work: str, measured: Measured | None, expected: int) -> None:
         if measured is None:
             return
-        rounds[work].append(measured)
-        found = count_packages(contender.index)
-        if found != expected:
+        self._rounds[contender.name][work].append(measured)
+        found = contender.count()
+        if found not in (None, expected):
             raise BenchError(f"{contender.name}: after `{work}` its index has {found} packages, not {expected}")
-
-    on_progress(f"{WORKS[0]} of {count}")
-    note(WORKS[0], contender.build(corpus), count)
-    for number, package in enumerate(corpus.extra, start=1):
-        on_progress(f"changes at {count}, round {number} of {len(corpus.extra)}")
-        note(WORKS[1], contender.add(package), count + 1)
-        note(WORKS[2], contender.remove(package), count)
-        note(WORKS[3], contender.repeat(package), count)
-    cells = {work: _summarize(values) for work, values in rounds.items()}
-    return Row(contender.name, count, cells, rounds)
-
-
-def _summarize(values: Sequence[Measured]) -> Measured | None:
-    return summarize(values) if values else None
-
-
-def count_packages(index: Path) -> int:
-    """How many packages a Packages file lists, plain or compressed; 0 where there is none."""
-    if not index.exists():
-        return 0
-    text = index.read_bytes()
-    if index.suffix == ".xz":
-        text = lzma.decompress(text)
-    return text.count(b"\nPackage: ") + text.startswith(b"Package: ")

@@ -14,6 +14,8 @@ _ASK = {
     "aptly": ["aptly", "version"],
     "reprepro": ["reprepro", "--version"],
     "apt-ftparchive": ["apt-ftparchive", "--version"],
+    "createrepo_c": ["createrepo_c", "--version"],
+    "aria2c": ["aria2c", "--version"],
     "gpg": ["gpg", "--version"],
 }
 

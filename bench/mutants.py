@@ -35,7 +35,11 @@ TESTS: dict[str, tuple[str, ...]] = {
     "packrat_agent/sync/plan.py": ("tests/agent/sync/test_plan.py",),
     "packrat_agent/sync/download.py": ("tests/agent/sync/test_download.py",),
     "packrat_agent/publish/writer.py": ("tests/agent/publish/test_writer.py",),
-    "packrat_agent/publish/scan.py": ("tests/agent/publish/test_scan_and_gc.py", "tests/agent/publish/test_writer.py"),
+    "packrat_agent/publish/scan.py": (
+        "tests/agent/publish/test_scan_and_gc.py",
+        "tests/agent/publish/test_scan_slices.py",
+    ),
+    "packrat_agent/publish/scan_slices.py": ("tests/agent/publish/test_scan_slices.py",),
     "packrat_agent/publish/gc.py": ("tests/agent/publish/test_scan_and_gc.py",),
     "packrat_agent/gpg/keyring.py": ("tests/agent/gpg/test_keyring.py", "tests/agent/gpg/test_verdict.py"),
     "packrat_core/packages/deb/": (

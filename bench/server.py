@@ -1,7 +1,8 @@
 """The packrat server that our own contenders mirror: filled at once, run as a process of its own.
 
-The corpus goes straight into the tables, since uploading it is not what is measured; what is promoted later goes
-through the HTTP API.
+Each contender has a lane: a mirror, a repository and a tag of its own, so that nobody works while another one is
+measured. The corpus goes straight into the tables, since uploading it is not what is measured; what is promoted later
+goes through the HTTP API.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,35 +20,40 @@ from sqlalchemy import Engine, insert, select
 
 from bench.corpus import Corpus, Package
 from bench.meter import BenchError
-from bench.setting import SUITE, Setting
+from bench.setting import Setting
+from bench.trees import TREES
 from packrat_server import admin
 from packrat_server.admin.new_server import init
 from packrat_server.client.uploader import Uploader, signed_in
 from packrat_server.store.blobs import blob_path
 from packrat_server.store.database import open_database, writing
-from packrat_server.store.tables import package_file_tags, package_files, packages
+from packrat_server.store.tables import package_file_tags, package_files, packages, tags
 
-MIRROR = "bench"
-REPO = "apt-bench"
-TAG = "dev"
+LANE = "bench"
+"""Name of a mirror, its repository and its tag."""
 _LOOK_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running packrat server with an uploader's open session; `uris`: package name → the URI of its file."""
+    """A running packrat server with an uploader's open session.
+
+    psks: lane → the password of its mirror. uris: file name → the URI of its record.
+    """
 
     url: str
-    psk: str
+    psks: Mapping[str, str]
     uris: dict[str, str]
     runner: asyncio.Runner
     uploader: Uploader
 
-    def promote(self, package: Package, *, there: bool) -> None:
+    def promote(self, package: Package, *, there: bool, lane: str = LANE) -> None:
         """Tag a package, or take the tag off."""
-        self.runner.run(self._promote(package, there))
+        self.runner.run(self._promote(package, there, lane))
 
-    def promote_until(self, package: Package, arrived: Callable[[], bool], within_s: float, *, there: bool) -> float:
+    def promote_until(
+        self, package: Package, arrived: Callable[[], bool], within_s: float, *, there: bool, lane: str = LANE
+    ) -> float:
         """The same, and wait until it has arrived; gives the seconds from before the request on.
 
         Raises: TimeoutError
@@ -56,41 +62,41 @@ class Server:
         async def do() -> float:
             started = time.perf_counter()
             async with asyncio.timeout(within_s), asyncio.TaskGroup() as group:
-                group.create_task(self._promote(package, there))
+                group.create_task(self._promote(package, there, lane))
                 while not arrived():
                     await asyncio.sleep(_LOOK_S)
                 return time.perf_counter() - started
 
         return self.runner.run(do())
 
-    async def _promote(self, package: Package, there: bool) -> None:
-        uri = self.uris[package.name]
-        await (self.uploader.tag(uri, TAG) if there else self.uploader.untag(uri, TAG))
+    async def _promote(self, package: Package, there: bool, lane: str) -> None:
+        uri = self.uris[package.path.name]
+        await (self.uploader.tag(uri, lane) if there else self.uploader.untag(uri, lane))
 
 
 @contextmanager
-def running_server(setting: Setting, corpus: Corpus) -> Iterator[Server]:
+def running_server(setting: Setting, corpus: Corpus, lanes: Sequence[str] = (LANE,)) -> Iterator[Server]:
     """Fill a new server and run it."""
     data = setting.directory / "server"
     password = init(data)
     engine = open_database(data)
-    admin.save_repo(engine, admin.NewRepo(REPO, "apt", TAG, (SUITE,), "Benchmark", show_only_latest=False))
-    psk = admin.save_mirror(engine, MIRROR, [REPO], "Benchmark")
-    assert psk is not None
-    uris = _fill(engine, data, corpus)
+    psks = {lane: _add_lane(engine, lane, corpus.kind) for lane in lanes}
+    uris = _fill(engine, data, corpus, lanes)
     engine.dispose()
     line = [sys.executable, "-m", "packrat_server.cli", "serve", "--data", str(data), "--listen", "127.0.0.1:0"]
     process = subprocess.Popen(line, env=setting.environment, stderr=subprocess.PIPE, text=True)
     try:
         url = _read_url(process)
+        setting.daemons.pids["server"] = process.pid
         with asyncio.Runner() as runner:
             session = signed_in(url, "admin", password)
             uploader = runner.run(_enter(session))
             try:
-                yield Server(url, psk, uris, runner, uploader)
+                yield Server(url, psks, uris, runner, uploader)
             finally:
                 runner.run(_leave(session))
     finally:
+        setting.daemons.pids.pop("server", None)
         process.terminate()
         process.communicate()
 
@@ -114,7 +120,19 @@ def _read_url(process: "subprocess.Popen[str]") -> str:
     raise BenchError(f"the packrat server did not start: {''.join(said)[-1500:]}")
 
 
-def _fill(engine: Engine, data: Path, corpus: Corpus) -> dict[str, str]:
+def _add_lane(engine: Engine, lane: str, kind: str) -> str:
+    now = datetime.now(UTC)
+    with writing(engine) as connection:
+        row = {"name": lane, "change_control_required": False, "created": now, "updated": now}
+        connection.execute(insert(tags), [row])
+    versions = (TREES[kind].distro_version,)
+    admin.save_repo(engine, admin.NewRepo(lane, kind, lane, versions, "Benchmark", show_only_latest=False))
+    psk = admin.save_mirror(engine, lane, [lane], "Benchmark")
+    assert psk is not None
+    return psk
+
+
+def _fill(engine: Engine, data: Path, corpus: Corpus, lanes: Sequence[str]) -> dict[str, str]:
     now = datetime.now(UTC)
     everything = (*corpus.packages, *corpus.extra)
     for package in everything:
@@ -124,32 +142,34 @@ def _fill(engine: Engine, data: Path, corpus: Corpus) -> dict[str, str]:
             os.link(package.path, target)
     with writing(engine) as connection:
         counts = {"deprocated_count": 10, "failed_count": 5, "created": now, "updated": now}
-        connection.execute(insert(packages), [{"name": package.name, **counts} for package in everything])
-        connection.execute(insert(package_files), [_row(package, now) for package in everything])
-        ids = {
-            row.package: row.id for row in connection.execute(select(package_files.c.package, package_files.c.id)).all()
-        }
-        connection.execute(insert(package_file_tags), _tagged(corpus.packages, ids, now))
+        names = dict.fromkeys(package.name for package in everything)
+        connection.execute(insert(packages), [{"name": name, **counts} for name in names])
+        connection.execute(insert(package_files), [_row(package, corpus.kind, now) for package in everything])
+        columns = package_files.c
+        ids = {row.file_name: row.id for row in connection.execute(select(columns.file_name, columns.id)).all()}
+        for lane in lanes:
+            connection.execute(insert(package_file_tags), _tagged(corpus.packages, ids, lane, now))
     return {name: f"/api/v2/Package/PackageFile:{number}:" for name, number in ids.items()}
 
 
-def _row(package: Package, now: datetime) -> dict[str, object]:
+def _row(package: Package, kind: str, now: datetime) -> dict[str, object]:
     return {
         "package": package.name,
-        "distro_version": SUITE,
+        "distro_version": TREES[kind].distro_version,
         "version": package.version,
-        "type": "deb",
+        "type": TREES[kind].file_type,
         "arch": {"amd64": "x86_64"}.get(package.architecture, package.architecture),
         "justification": "",
         "provenance": "",
         "file_name": package.path.name,
         "sha256": package.sha256,
         "size": package.size,
+        "epoch": 0 if kind == "yum" else None,
         "created_by": "admin",
         "created": now,
         "updated": now,
     }
 
 
-def _tagged(chosen: Sequence[Package], ids: dict[str, int], now: datetime) -> list[dict[str, object]]:
-    return [{"package_file": ids[package.name], "tag": TAG, "by": "admin", "at": now} for package in chosen]
+def _tagged(chosen: Sequence[Package], ids: dict[str, int], lane: str, now: datetime) -> list[dict[str, object]]:
+    return [{"package_file": ids[package.path.name], "tag": lane, "by": "admin", "at": now} for package in chosen]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.costs import Daemons
 from bench.meter import BenchError
 
 SUITE = "bookworm"
@@ -16,12 +17,13 @@ SUITE = "bookworm"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A directory for everything, a key without a passphrase, and the environment for all commands."""
+    """A directory for everything, a key without a passphrase, the environment of all commands, who works for them."""
 
     directory: Path
     gnupg_home: Path
     key: str
     environment: Mapping[str, str]
+    daemons: Daemons
 
 
 @contextmanager
@@ -46,7 +48,11 @@ def set_up(directory: Path | None) -> Iterator[Setting]:
             "PYTHONPATH": os.pathsep.join(_import_path()),
         }
         try:
-            yield Setting(Path(work), gnupg_home, _make_key(environment), environment)
+            key, daemons = _make_key(environment), Daemons()
+            ask = ["gpg-connect-agent", "--no-autostart", "getinfo pid", "/bye"]
+            told = subprocess.run(ask, env=environment, capture_output=True, text=True, check=True)
+            daemons.pids["gpg-agent"] = int(told.stdout.split()[1])
+            yield Setting(Path(work), gnupg_home, key, environment, daemons)
         finally:
             subprocess.run(["gpgconf", "--kill", "all"], env=environment, check=False, capture_output=True)
 

@@ -23,7 +23,7 @@ from bench.corpus import Corpus, build_corpus
 from bench.meter import BenchError
 from bench.ours import Mirror
 from bench.server import Server, running_server
-from bench.setting import Setting, set_up
+from bench.setting import SUITE, Setting, set_up
 from packrat_agent.verify.tree import verify_tree
 
 _PAUSE_S = (0.01, 0.3)
@@ -148,7 +148,7 @@ def _wait(seen: Callable[[], bool], process: "subprocess.Popen[str]", said: Sequ
 
 def _offered(mirror: Mirror) -> set[str]:
     names: set[str] = set()
-    for index in mirror.dist.glob("main/binary-*/Packages.xz"):
+    for index in (mirror.top / "dists" / SUITE).glob("main/binary-*/Packages.xz"):
         names |= {
             line.partition(": ")[2]
             for line in lzma.decompress(index.read_bytes()).decode().splitlines()

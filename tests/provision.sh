@@ -10,15 +10,30 @@ declare -A package_of=(
   [skopeo]=skopeo [podman]=podman [systemd-analyze]=systemd
   [debootstrap]=debootstrap [unshare]=util-linux [jq]=jq
   [gcc]="gcc libc6-dev" [faketime]=faketime [initdb]=postgresql [tinyproxy]=tinyproxy-bin
-  [squid]=squid [haproxy]=haproxy
+  [squid]=squid [haproxy]=haproxy [aria2c]=aria2
   [dnf]=dnf [zypper]=zypper [createrepo_c]=createrepo-c [rpmsign]=rpm [rpmkeys]=rpm
 )
 wanted=("$@")
 if [ ${#wanted[@]} -eq 0 ]; then
   wanted=(gpg gpgv gpgconf apt-get apt-ftparchive dpkg-deb xz aptly reprepro nginx apache2 curl openssl skopeo podman
     systemd-analyze dnf zypper createrepo_c rpmsign rpmkeys gcc faketime initdb debootstrap unshare jq tinyproxy
-    squid haproxy)
+    squid haproxy aria2c dumb-pypi)
 fi
+
+# dumb-pypi comes from PyPI, into a directory of its own.
+bench=.cache/bench
+for at in "${!wanted[@]}"; do
+  [ "${wanted[$at]}" = dumb-pypi ] || continue
+  unset "wanted[$at]"
+  if [ ! -e $bench/made ] || [ requirements/bench.txt -nt $bench/made ]; then
+    python=.venv/bin/python
+    [ -x $python ] || python=python3
+    echo "installing dumb-pypi into $bench ..."
+    $python -m venv --clear $bench
+    $bench/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.txt
+    touch $bench/made
+  fi
+done
 
 PATH=$PATH:/usr/sbin:/sbin
 # Debian keeps these out of everybody's way, a directory a version.

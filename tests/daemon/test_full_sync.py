@@ -1,5 +1,7 @@
 """The full sync of a real `packrat-agent run`: it rereads everything, also after an outage, and mends what it finds."""
 
+import json
+import os
 import signal
 import sqlite3
 from contextlib import closing
@@ -66,3 +68,31 @@ def test_an_index_that_differs_from_the_state_database_is_told_and_made_anew(lab
         agent.until_logged("published repo=apt-dev", 2)
         assert "Package: other" in lab.packages()
         assert agent.stop() == 0
+
+
+def test_a_file_that_somebody_wrote_to_is_mended_though_content_is_read_in_slices(lab: Stage) -> None:
+    lab.extra = {"scan_days": "30"}
+    lab.write_config()
+    lab.server.put_deb(Deb("first", "1", "amd64"))
+    lab.agent("sync")
+    # This one notes the change times.
+    lab.agent("sync")
+    (package,) = lab.repo.glob("pool/*/*.deb")
+    good, status = package.read_bytes(), package.stat()
+    package.write_bytes(b"?" * len(good))
+    os.utime(package, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with daemon(lab) as agent:
+        agent.until_logged("checked")
+        assert package.read_bytes() == good
+        told = json.loads(lab.agent("status", "--json").stdout)
+        of_bytes = sum(path.stat().st_size for path in lab.www.rglob("*") if path.is_file())
+        # Also read: the site, which is written at each start.
+        assert len(good) <= told["full_pass"]["bytes"] < of_bytes / 2
+        assert told["full_pass"]["files"] > 10
+        assert told["scan_round"]["ended"] <= told["scan_round"]["began"]
+        assert "content    every file read until" in lab.agent("status").stdout
+        agent.process.send_signal(signal.SIGUSR1)
+        agent.until_logged("checked", 2)
+        told = json.loads(lab.agent("status", "--json").stdout)
+        assert told["full_pass"]["bytes"] > of_bytes / 2, "who asks for a full sync wants to be sure"
+        assert told["scan_round"]["began"] is None

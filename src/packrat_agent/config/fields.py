@@ -52,6 +52,8 @@ FIELDS = (
     Field("mirror", "parallel_downloads", "parallel_downloads", types.integer_between(1, 64)),
     Field("mirror", "download_rate_limit", "download_bytes_per_s", types.bytes_up_to(" a second", 10**12)),
     Field("mirror", "max_file_size", "max_file_bytes", types.bytes_up_to("", 10**15)),
+    Field("mirror", "scan_rate_limit", "scan_bytes_per_s", types.bytes_up_to(" a second", 10**12)),
+    Field("mirror", "scan_days", "scan_days", types.integer_between(0, 366)),
     Field("mirror", "apt_origin", "apt_origin", types.read_line),
     Field("mirror", "apt_label", "apt_label", types.read_line),
     Field("mirror", "apt_valid_for", "apt_valid_for_s", types.integer_between(3600, 10 * 366 * 86400)),

@@ -1,148 +1,184 @@
-"""Reads every file below root_dir and says which are as remembered, which are damaged, and which are untracked.
+"""Looks at every file below root_dir and says which are as remembered, which are damaged, and which are untracked.
 
-It changes nothing, follows no link and does not cross a mount point.
+It changes nothing, follows no link and does not cross a mount point. Inode, size, mtime and ctime are looked at every
+time, and no program can set a ctime. A `Slice` decides of which files the content is read, too. What is read is not
+left in the page cache.
+
+    scan(ScanRequest(root, store.scanned, everything(time.time()), on_progress))
 """
 
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
-from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.entries import StoredFile
+from packrat_agent.publish.scan_slices import Slice
+from packrat_agent.publish.walk import Directories, Item, walk
+from packrat_agent.state.scanned import KnownFile, ScannedFiles
 from packrat_core.fs.disk_errors import as_disk_error
-from packrat_core.fs.links import link_digest
-from packrat_core.fs.open import open_regular
+from packrat_core.fs.links import link_digest, open_directory
+from packrat_core.fs.open import open_unbuffered
+from packrat_core.fs.page_cache import read_sparingly
+from packrat_core.fs.verified import has_writer
 
-_CHUNK_BYTES = 4 * 1024 * 1024
+_PORTION = 500
 _OPEN_FILE = 0o444
-_OPEN_DIRECTORY = 0o555
+_TICK_NS = 11_000_000
+"""Two writes within one tick of the kernel's clock, at most 10 ms, may leave the same ctime."""
+_UNSETTLED_NS = 1
+"""Noted as the ctime of a file that a write need not have changed: no file has it, so that one is read again."""
+_PUBLISHED_WITHIN_S = 60.0
+"""A publication ends with the removal of staged files, which changes the ctime of those that were linked to."""
 
 
 @dataclass(slots=True)
 class Scan:
     """What stands below `root_dir`; all paths are relative to it.
 
-    good: remembered files with the right bytes, as they are now. damaged: remembered, but missing, of another type or
-    with other bytes. untracked: regular files that nobody remembers, hashed. untracked_special: links, sockets, …
-    empty: directories without any file below, deepest first. mounts: directories of other filesystems, not entered.
-    closed: remembered files and directories that not everybody may read. locked: directories that this user may not
-    even look into. unreadable: those of the damaged files that we were not let read, which may be sound.
+    files, bytes: how many remembered files are right, and how large they are. read_bytes: how much content was read.
+    damaged: remembered, but missing, of another type or with other bytes. untracked: regular files that nobody
+    remembers; their SHA-256 is '' where they were not, or could not be, read. untracked_special: links, sockets, …
+    closed: remembered files and directories that not everybody may read. unreadable: paths of those of the damaged
+    files that we were not let read, which may be sound. directories: see there.
     """
 
-    good: list[StoredFile] = field(default_factory=list)
-    damaged: list[str] = field(default_factory=list)
+    files: int = 0
+    bytes: int = 0
+    read_bytes: int = 0
+    damaged: list[StoredFile] = field(default_factory=list)
     untracked: list[StoredFile] = field(default_factory=list)
     untracked_special: list[str] = field(default_factory=list)
-    empty: list[str] = field(default_factory=list)
-    mounts: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
-    locked: list[str] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
-
-
-def scan(
-    root: Path,
-    remembered: Mapping[str, StoredFile],
-    on_progress: Callable[[int, int], None],
-    unlock: Callable[[str], None] | None = None,
-) -> Scan:
-    """Walk `root` and hash every regular file.
-
-    Args:
-        root: root_dir.
-        remembered: path → file as last seen.
-        on_progress: called with (files, bytes) since the last call, every few MiB; what it raises ends the scan.
-        unlock: called with a directory that this user may not read, before it is tried once more.
-
-    Raises:
-        DiskError: the disk failed, or `root` itself can't be read: then nothing may be removed.
-    """
-    found = Scan()
-    with as_disk_error("read", root):
-        device = root.lstat().st_dev
-        _walk(root, "", device, _Visit(remembered, found, on_progress, unlock))
-    seen = {file.path for file in found.good} | set(found.damaged)
-    missing = sorted(path for path in remembered if path not in seen)
-    found.damaged += missing
-    found.unreadable += [path for path in missing if any(path.startswith(f"{locked}/") for locked in found.locked)]
-    return found
+    unreadable: set[str] = field(default_factory=set)
+    directories: Directories = field(default_factory=Directories)
 
 
 @dataclass(frozen=True, slots=True)
-class _Visit:
-    remembered: Mapping[str, StoredFile]
-    found: Scan
+class ScanRequest:
+    """What to scan, and how.
+
+    Attributes:
+        root: root_dir.
+        memory: The files as they were last seen. How those look that are right is noted there, in portions.
+        content: Of which remembered files to read the content.
+        on_progress: Called with (files, bytes read) since the last call, every MiB; what it raises ends the scan.
+        on_portion: Called after each portion of files.
+        unlock: Called with a directory that this user may not read, before it is tried once more.
+        reads_untracked: Whether the content of untracked files is read, too, so that they can be adopted.
+    """
+
+    root: Path
+    memory: ScannedFiles
+    content: Slice
     on_progress: Callable[[int, int], None]
-    unlock: Callable[[str], None] | None
+    on_portion: Callable[[], None] = lambda: None
+    unlock: Callable[[str], None] | None = None
+    reads_untracked: bool = True
 
 
-def _walk(directory: Path, relative: str, device: int, visit: _Visit) -> bool:
-    """Visit one directory; True if it holds anything but directories, at any depth.
+def scan(request: ScanRequest) -> Scan:
+    """Look at every file.
 
     Raises:
-        PermissionError: This user may not look into it; nothing of it was visited.
+        DiskError: The disk failed, or root_dir itself can't be read: then nothing may be removed.
     """
-    occupied = False
-    try:
-        with os.scandir(directory) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
-    except FileNotFoundError:
-        # Garbage-collected during the scan.
-        return False
-    for entry in listed:
-        path = f"{relative}/{entry.name}" if relative else entry.name
-        if path == AGENT_DIR:
-            continue
-        try:
-            status = entry.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            continue
-        if stat.S_ISDIR(status.st_mode):
-            occupied = _enter(entry, path, status, device, visit) or occupied
-            continue
-        occupied = True
-        if stat.S_ISREG(status.st_mode):
-            _look_at(Path(entry.path), path, status, visit)
-        elif path not in visit.remembered:
-            visit.found.untracked_special.append(path)
-        elif stat.S_ISLNK(status.st_mode):
-            was = visit.remembered[path]
-            if was.sha256 != _link_digest_of(Path(entry.path)):
-                continue
-            visit.found.good.append(StoredFile(path, was.sha256, was.size, status.st_mtime_ns, status.st_ino))
-    return occupied
+    found = Scan()
+    visited: set[int] = set()
+    with as_disk_error("read", request.root):
+        items = walk(request.root, found.directories, request.unlock)
+        while portion := tuple(islice(items, _PORTION)):
+            known = request.memory.look_up([item.path for item in portion])
+            right = [pair for item in portion if (pair := _look_at(item, known.get(item.path), request, found))]
+            # Hashes of paths: a set of all paths would take several times as much memory.
+            visited.update(map(hash, known))
+            _note(right, request.memory, found)
+            request.on_portion()
+    found.closed += found.directories.closed
+    _find_missing(request.memory, visited, request.root, found)
+    return found
 
 
-def _enter(entry: "os.DirEntry[str]", path: str, status: os.stat_result, device: int, visit: _Visit) -> bool:
-    """Visit a directory inside; True if it is not empty."""
-    if status.st_dev != device:
-        visit.found.mounts.append(path)
-        return True
-    occupied = _unlock_and_walk(Path(entry.path), path, device, visit)
-    if occupied is None:
-        visit.found.locked.append(path)
-        return True
-    if not occupied:
-        visit.found.empty.append(path)
-        return False
-    if status.st_mode & _OPEN_DIRECTORY != _OPEN_DIRECTORY:
-        visit.found.closed.append(path)
-    return True
-
-
-def _unlock_and_walk(directory: Path, path: str, device: int, visit: _Visit) -> bool | None:
-    """Visit a directory as `_walk` does; None if this user may not look into it."""
-    with suppress(PermissionError):
-        return _walk(directory, path, device, visit)
-    if visit.unlock is not None:
-        with suppress(PermissionError):
-            visit.unlock(path)
-            return _walk(directory, path, device, visit)
+def _look_at(
+    item: Item, known: KnownFile | None, request: ScanRequest, found: Scan
+) -> tuple[KnownFile, KnownFile] | None:
+    """Look at one item; return a remembered file that is right, as it was and as it is now."""
+    if stat.S_ISREG(item.status.st_mode):
+        if known is not None:
+            return _look_at_known(item, known, request, found)
+        sha256 = ""
+        if request.reads_untracked:
+            try:
+                sha256, _ = _hash(request, item.path, found)
+            except FileNotFoundError:
+                return None
+            except OSError:
+                # It is untracked even if it can't be read.
+                sha256 = ""
+        request.on_progress(1, 0)
+        status = item.status
+        found.untracked.append(StoredFile(item.path, sha256, status.st_size, status.st_mtime_ns, status.st_ino))
+    elif known is None:
+        found.untracked_special.append(item.path)
+    elif stat.S_ISLNK(item.status.st_mode) and _link_digest_of(request.root / item.path) == known.file.sha256:
+        return known, _known(known, item, _settled_ctime_ns(item.status))
+    else:
+        found.damaged.append(known.file)
     return None
+
+
+def _look_at_known(
+    item: Item, known: KnownFile, request: ScanRequest, found: Scan
+) -> tuple[KnownFile, KnownFile] | None:
+    file, ctime_ns = known.file, _settled_ctime_ns(item.status)
+    if file.size != item.status.st_size:
+        found.damaged.append(file)
+        return None
+    is_in_slice = request.content.takes(item.path)
+    if is_in_slice or not _looks_as_before(item, known):
+        try:
+            sha256, ctime_ns = _hash(request, item.path, found)
+        except FileNotFoundError:
+            # Removed since, or about to be replaced: what is missing is looked for at the end.
+            found.damaged.append(file)
+            return None
+        except OSError:
+            # EIO, EACCES: it is mended.
+            found.unreadable.add(item.path)
+            sha256 = ""
+        if is_in_slice:
+            request.content.note_read(item.path, file.size)
+        if sha256 != file.sha256:
+            found.damaged.append(file)
+            request.on_progress(1, 0)
+            return None
+    request.on_progress(1, 0)
+    if item.status.st_mode & _OPEN_FILE != _OPEN_FILE:
+        found.closed.append(item.path)
+    return known, _known(known, item, ctime_ns)
+
+
+def _looks_as_before(item: Item, known: KnownFile) -> bool:
+    """Return whether a file is, by its inode and times, the one that was found right or published."""
+    status = item.status
+    if (known.file.inode, known.file.mtime_ns) != (status.st_ino, status.st_mtime_ns):
+        return False
+    if known.ctime_ns == 0:
+        return status.st_ctime <= known.verified_at + _PUBLISHED_WITHIN_S
+    return known.ctime_ns == status.st_ctime_ns
+
+
+def _known(was: KnownFile, item: Item, ctime_ns: int) -> KnownFile:
+    """Return a file that is right as it stands there; the moment is the old one where nothing else has changed."""
+    mtime_ns, inode = item.status.st_mtime_ns, item.status.st_ino
+    if (mtime_ns, inode, ctime_ns) == (was.file.mtime_ns, was.file.inode, was.ctime_ns):
+        return was
+    return KnownFile(replace(was.file, mtime_ns=mtime_ns, inode=inode), ctime_ns, time.time())
 
 
 def _link_digest_of(link: Path) -> str:
@@ -151,37 +187,58 @@ def _link_digest_of(link: Path) -> str:
     return ""
 
 
-def _look_at(file: Path, path: str, status: os.stat_result, visit: _Visit) -> None:
-    remembered = visit.remembered.get(path)
-    if remembered is not None and remembered.size != status.st_size:
-        visit.found.damaged.append(path)
-        return
-    try:
-        sha256 = _hash(file, visit.on_progress)
-    except FileNotFoundError:
-        return
-    except OSError:
-        # EIO, EACCES: a remembered file is mended; an untracked one is untracked even if it can't be read.
-        sha256 = ""
-        if remembered is not None:
-            visit.found.unreadable.append(path)
-    visit.on_progress(1, 0)
-    now = StoredFile(path, sha256, status.st_size, status.st_mtime_ns, status.st_ino)
-    if remembered is None:
-        visit.found.untracked.append(now)
-    elif remembered.sha256 == sha256:
-        visit.found.good.append(now)
-        if status.st_mode & _OPEN_FILE != _OPEN_FILE:
-            visit.found.closed.append(path)
-    else:
-        visit.found.damaged.append(path)
+def _note(right: Sequence[tuple[KnownFile, KnownFile]], memory: ScannedFiles, found: Scan) -> None:
+    """Count the files that are right, and note how they look where that has changed."""
+    found.files += len(right)
+    found.bytes += sum(now.file.size for _, now in right)
+    changed = [(was, now) for was, now in right if was != now]
+    if changed:
+        memory.note(changed)
 
 
-def _hash(file: Path, on_progress: Callable[[int, int], None]) -> str:
-    """Hash one regular file without following a link; its SHA-256 in hex."""
+def _hash(request: ScanRequest, path: str, found: Scan) -> tuple[str, int]:
+    """Hash one regular file without following a link.
+
+    Returns:
+        Its SHA-256 in hex, and its ctime from before it was read.
+
+    Raises:
+        OSError: It can't be read.
+    """
     digest = hashlib.sha256()
-    with open_regular(file) as opened:
-        while chunk := opened.read(_CHUNK_BYTES):
+    with open_unbuffered(os.fspath(request.root / path)) as file:
+        status = os.fstat(file.fileno())
+        # Who has it mapped may write later without a change of its ctime.
+        ctime_ns = _UNSETTLED_NS if has_writer(file.fileno()) else _settled_ctime_ns(status)
+        for chunk in read_sparingly(file.fileno(), status.st_size):
             digest.update(chunk)
-            on_progress(0, len(chunk))
-    return digest.hexdigest()
+            found.read_bytes += len(chunk)
+            request.on_progress(0, len(chunk))
+    return digest.hexdigest(), ctime_ns
+
+
+def _settled_ctime_ns(status: os.stat_result) -> int:
+    """Return the ctime of a file, if a write since would have changed it."""
+    return _UNSETTLED_NS if 0 <= time.time_ns() - status.st_ctime_ns < _TICK_NS else status.st_ctime_ns
+
+
+def _find_missing(memory: ScannedFiles, visited: set[int], root: Path, found: Scan) -> None:
+    """Add the remembered files that the walk did not come by, unless they were published since."""
+    for portion in memory.paths():
+        for path, known in memory.look_up([path for path in portion if hash(path) not in visited]).items():
+            if _is_in_place(root, known.file):
+                continue
+            found.damaged.append(known.file)
+            if any(path.startswith(f"{directory}/") for directory in found.directories.locked):
+                found.unreadable.add(path)
+
+
+def _is_in_place(root: Path, file: StoredFile) -> bool:
+    """Return whether a file stands there as it was published, and not behind a link or on another filesystem."""
+    directory, _, name = file.path.rpartition("/")
+    try:
+        with open_directory(root, directory) as parent:
+            status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except OSError:
+        return False
+    return (status.st_ino, status.st_mtime_ns, status.st_size) == (file.inode, file.mtime_ns, file.size)

@@ -75,7 +75,7 @@ class RefusedConfig(Fact):
 
 @dataclass(frozen=True, slots=True)
 class LastFullSync(Fact):
-    """The last full sync that came to its end; `files` and `bytes` count what was read on disk."""
+    """The last full sync that came to its end: how many `files` it found right, how many `bytes` it read on disk."""
 
     NAME = "full_pass"
     began: float | None
@@ -97,6 +97,21 @@ class ScanProgress(Fact):
     files: int | None
     bytes: int | None
     of_files: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRound(Fact):
+    """How far the content of the tree is read, over several scans.
+
+    Of the round under way: `began`, the `position` (the last path that was read; None: none yet) and how many `bytes`
+    were read; None between two rounds. `ended`: when the last one ended; None: none did.
+    """
+
+    NAME = "scan_round"
+    began: float | None
+    ended: float | None
+    position: str | None
+    bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)

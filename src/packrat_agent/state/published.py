@@ -82,18 +82,6 @@ class LiveFiles:
         sql = "SELECT path FROM live_files WHERE TRUE"
         return frozenset(path for (path,) in self._among(sql, (), "path", frozenset(paths)))
 
-    def everything(self) -> dict[str, StoredFile]:
-        """Map path → file for all that the agent has put, or was about to put, below `root_dir`."""
-        return {file.path: file for file in self.each()}
-
-    def each(self) -> Iterator[StoredFile]:
-        """Give the same one by one, in the order of their paths; some are read at a time."""
-        after = ""
-        sql = f"SELECT {_STORED} FROM live_files WHERE path > ? ORDER BY path LIMIT {_PAGE}"
-        while rows := self._db.rows(sql, (after,)):
-            after = rows[-1][0]
-            yield from (StoredFile(*row) for row in rows)
-
     def has_files(self) -> bool:
         """Say whether anything is known of the tree below `root_dir`."""
         return bool(self._db.rows("SELECT 1 FROM live_files LIMIT 1"))
@@ -355,14 +343,6 @@ class LiveFiles:
                 "verified_at, pointer_rank, retained, withdrawn_at, withdrawn_generation) "
                 f"VALUES (?, ?, '', ?, ?, ?, ?, ?, 0, {Retained.AS_PACKAGE:d}, ?, 0)",
                 [(f.path, repo, f.sha256, f.size, f.mtime_ns, f.inode, now, now) for f in files],
-            )
-
-    def seen(self, files: Iterable[StoredFile], now: float) -> None:
-        """Note that files were seen in their places with the right bytes."""
-        with self._db.transaction() as db:
-            db.executemany(
-                "UPDATE live_files SET size = ?, mtime_ns = ?, inode = ?, verified_at = ? WHERE path = ?",
-                [(file.size, file.mtime_ns, file.inode, now, file.path) for file in files],
             )
 
     def forget(self, paths: Iterable[str]) -> None:

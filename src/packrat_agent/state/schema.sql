@@ -76,6 +76,7 @@ CREATE TABLE removals (
 --   withdrawn_at  NULL while a published index names it; else since when nothing does
 --   first_generation, withdrawn_generation  an index file: the first publication of its publication that named it (0: not
 --               known), and the one that named it no more (0: it goes by time alone)
+--   ctime_ns    of the file when a scan last found it right; 0: no scan did
 CREATE TABLE live_files (
     path TEXT PRIMARY KEY,
     repo TEXT NOT NULL,
@@ -89,7 +90,8 @@ CREATE TABLE live_files (
     retained INTEGER NOT NULL,
     withdrawn_at REAL,
     withdrawn_generation INTEGER,
-    first_generation INTEGER NOT NULL DEFAULT 0
+    first_generation INTEGER NOT NULL DEFAULT 0,
+    ctime_ns INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX live_files_by_repo ON live_files (repo, publication);
 CREATE INDEX live_files_by_sha256 ON live_files (sha256);

@@ -19,6 +19,7 @@ from packrat_agent.state.record_reads import RecordReads
 from packrat_agent.state.rejections import Rejections
 from packrat_agent.state.removals import Removals
 from packrat_agent.state.revisions import Revisions
+from packrat_agent.state.scanned import ScannedFiles
 from packrat_agent.state.scratch import Scratch
 from packrat_agent.state.steady_clock import SteadyClock
 
@@ -35,6 +36,7 @@ class Store:
         self.fragments = Fragments(self._db)
         self.generations = Generations(self._db)
         self.live = LiveFiles(self._db, self.revisions, self.generations)
+        self.scanned = ScannedFiles(self._db)
         self.intents = Intents(self._db, self.live)
         self.rejections = Rejections(self._db)
         self.chunks = Chunks(self._db)

@@ -129,11 +129,14 @@ def _of_full_syncs(status: Status) -> Iterator[Metric]:
     if (last := status.full_pass) is not None:
         yield from _known("full_pass_ended_timestamp_seconds", "When the last full sync ended.", last.ended)
         yield from _known("full_pass_duration_seconds", "How long the last full sync took.", last.seconds)
-        yield from _known("full_pass_files", "Files that the last full sync read on disk.", last.files)
+        yield from _known("full_pass_files", "Files that the last full sync found right.", last.files)
         yield from _known("full_pass_bytes", "Bytes that the last full sync read on disk.", last.bytes)
         yield from _known("full_pass_damaged_files", "Files that it found changed or missing.", last.damaged)
         yield from _known("full_pass_foreign_files", "Files that it found and were not the mirror's.", last.foreign)
         yield from _known("full_pass_complete", "1 where nothing was left out.", last.complete)
+    if (content := status.scan_round) is not None:
+        text = "When the content of all files had been read the last time."
+        yield from _known("content_read_timestamp_seconds", text, content.ended)
     yield _gauge("scan_running", "1 while a full sync reads the disk.", float(status.scan is not None))
     if (scan := status.scan) is not None:
         yield from _known("scan_files", "Files that the running full sync has read.", scan.files)

@@ -24,6 +24,7 @@ from packrat_agent.state.facts import (
     RepoHealth,
     RepoWork,
     ScanProgress,
+    ScanRound,
     ServerHealth,
     Started,
 )
@@ -92,6 +93,7 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
         full_pass=facts.read(LastFullSync),
         # A process that was killed could not take its progress back.
         scan=None if agent.state is AgentState.STOPPED else facts.read(ScanProgress),
+        scan_round=facts.read(ScanRound),
         key=facts.read(KeyInUse),
         disks=tuple(_disks(config)),
         events=tuple(Event(*row) for row in reversed(rows)),

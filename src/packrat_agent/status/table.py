@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from packrat_agent.state.facts import KeyInUse
+from packrat_agent.state.facts import KeyInUse, ScanRound
 from packrat_agent.status.values import AgentState, RepoStatus, Status
 from packrat_core.text import human_age, human_size, printable
 
@@ -57,6 +57,8 @@ def _head(status: Status) -> Iterator[tuple[str, str, str]]:
         since = f" for {human_age(status.at - server.login_refused_since)}" if server.login_refused_since else ""
         yield "login", f"refused{since}, the mirror is read without one: {server.login_refused}", "yellow"
     yield "full sync", _full_pass(status), ""
+    if (content := status.scan_round) is not None:
+        yield "content", _content(content, status.at), ""
     if (scan := status.scan) is not None:
         share = f" of {scan.of_files} files" if scan.of_files is not None else " files"
         began = f", began {human_age(status.at - scan.began)} ago" if scan.began is not None else ""
@@ -99,6 +101,16 @@ def _full_pass(status: Status) -> str:
     found += f", {last.foreign} untracked" if last.foreign else ""
     rest = ", incomplete" if last.complete is False else ""
     return f"ended {human_age(status.at - last.ended)} ago{took}{read}{found}{rest}"
+
+
+def _content(content: ScanRound, now: float) -> str:
+    told = []
+    if content.ended is not None:
+        told.append(f"every file read until {human_age(now - content.ended)} ago")
+    if content.began is not None:
+        read = human_size(content.bytes or 0)
+        told.append(f"{read} read {'again ' if told else ''}since {human_age(now - content.began)} ago")
+    return ", ".join(told) or "not read yet"
 
 
 def _key(key: KeyInUse, now: float) -> tuple[str, str]:

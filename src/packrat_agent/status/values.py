@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from packrat_agent.state.facts import Failure, KeyInUse, LastFullSync, ScanProgress
+from packrat_agent.state.facts import Failure, KeyInUse, LastFullSync, ScanProgress, ScanRound
 
 SCHEMA = 1
 """Raised when a field of the JSON form is removed or changes its meaning."""
@@ -140,6 +140,7 @@ class Status:
     config_error: str | None
     full_pass: LastFullSync | None
     scan: ScanProgress | None
+    scan_round: ScanRound | None
     key: KeyInUse | None
     disks: tuple[Disk, ...]
     events: tuple[Event, ...]

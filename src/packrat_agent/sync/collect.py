@@ -129,7 +129,7 @@ def _is_in_use(context: MirrorContext) -> Callable[[str], bool]:
 
 def _tidy_up(context: MirrorContext, seen: Look, is_whole: bool) -> dict[FragmentSource, list[str]]:
     store, root = context.store, context.root
-    remove_empty_directories(root, seen.found.empty, context.kept)
+    remove_empty_directories(root, seen.found.directories.empty, context.kept)
     clear_staging(context.staging, store.wanted.awaited(), context.turns.is_working)
     sources = _sources(context)
     store.fragments.forget_unneeded(sources)

@@ -3,65 +3,114 @@
     seen = look(context, on_progress)       # hashes every file; may take hours
     repos = note_look(context, seen)        # what is damaged is forgotten, so that a sync replaces it
 
-Files that were published between the two are left as they were noted then.
+Files that were published between the two are left as they were noted then. A look beside other work reads the content
+of a large tree in slices: `look_beside`.
 """
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
 
-from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import is_kept
 from packrat_agent.publish.claim import HARMLESS, check_mounted
 from packrat_agent.publish.gc import open_up, unlock
-from packrat_agent.publish.scan import Scan, scan
-from packrat_agent.state.facts import TakeoverUnderWay
+from packrat_agent.publish.scan import Scan, ScanRequest, scan
+from packrat_agent.publish.scan_slices import NEW_ROUND, Slice, everything, plan_slice, read_limits
+from packrat_agent.state.facts import ScanRound, TakeoverUnderWay
 from packrat_agent.sync.context import MirrorContext
 
 log = structlog.get_logger()
 
+_NOTE_POSITION_S = 10.0
+"""How much work a scan that is killed does again, at most."""
+
+OnProgress = Callable[[int, int], None]
+"""Called with (files, bytes read) since the last call."""
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the state database knew when a scan began, and what the scan found."""
+    """What a scan found; `is_first`: the state database knew of no file when it began."""
 
-    remembered: Mapping[str, StoredFile]
+    is_first: bool
     found: Scan
     began: float
 
 
-def look(context: MirrorContext, on_progress: Callable[[int, int], None]) -> Look:
+def look(context: MirrorContext, on_progress: OnProgress) -> Look:
     """Walk root_dir and hash every file.
 
     Raises:
         DiskError: root_dir can't be read, or is not the one that the agent marked (an unmounted filesystem).
     """
-    root, kept = context.root, context.kept
+    return _look(context, everything(time.time()), on_progress, reads_untracked=True)
+
+
+def look_beside(context: MirrorContext, on_progress: OnProgress, *, reads_everything: bool) -> Look:
+    """Do the same beside other work: look at every file, and read the content of those whose turn it is.
+
+    Args:
+        context: The mirror.
+        on_progress: Called with (files, bytes read) since the last call; what it raises ends the look.
+        reads_everything: Whether the content of all files is read, whatever `scan_days` says.
+
+    Raises:
+        DiskError: As `look`.
+    """
+    now, store = time.time(), context.store
+    content = everything(now)
+    if not reads_everything:
+        last = store.facts.read(ScanRound) or NEW_ROUND
+        content = plan_slice(read_limits(context.config.mirror), last, store.scanned.total_bytes(), now)
+    return _look(context, content, on_progress, reads_untracked=False)
+
+
+def _look(context: MirrorContext, content: Slice, on_progress: OnProgress, *, reads_untracked: bool) -> Look:
+    root, kept, facts = context.root, context.kept, context.store.facts
     check_mounted(root)
-    began = time.time()
-    remembered = context.store.live.everything()
-    found = scan(root, remembered, on_progress, lambda path: None if is_kept(path, kept) else unlock(root, path))
-    for path in found.locked:
+    began = noted_at = time.time()
+    is_first = not context.store.live.has_files()
+
+    def note_position() -> None:
+        nonlocal noted_at
+        if not 0 <= time.time() - noted_at < _NOTE_POSITION_S:
+            noted_at = time.time()
+            facts.write(content.round)
+
+    found = scan(
+        ScanRequest(
+            root=root,
+            memory=context.store.scanned,
+            content=content,
+            on_progress=on_progress,
+            on_portion=note_position,
+            unlock=lambda path: None if is_kept(path, kept) else unlock(root, path),
+            reads_untracked=reads_untracked,
+        )
+    )
+    facts.write(content.end(time.time()))
+    for path in found.directories.locked:
         if path not in HARMLESS and not is_kept(path, kept):
             log.warning(
                 "untracked", path=path, text="this user may not look into it: make it the agent's, or remove it"
             )
     found.closed = [path for path in found.closed if not is_kept(path, kept)]
-    for mount in found.mounts:
+    for mount in found.directories.mounts:
         log.warning("mount", path=mount, text="another filesystem inside root_dir is left alone")
-    return Look(remembered, found, began)
+    return Look(is_first, found, began)
 
 
-def look_without_a_touch(context: MirrorContext, on_progress: Callable[[int, int], None]) -> Look:
-    """Do the same for a dry run: no mode is changed, and root_dir need not exist."""
+def look_without_a_touch(context: MirrorContext, on_progress: OnProgress) -> Look:
+    """Do the same as `look` for a dry run: no mode is changed, and root_dir need not exist."""
     began = time.time()
     if not context.root.exists():
-        return Look({}, Scan(), began)
-    remembered = context.store.live.everything()
-    return Look(remembered, scan(context.root, remembered, on_progress), began)
+        return Look(True, Scan(), began)
+    is_first = not context.store.live.has_files()
+    request = ScanRequest(context.root, context.store.scanned, everything(began), on_progress)
+    return Look(is_first, scan(request), began)
 
 
 def note_look(context: MirrorContext, seen: Look) -> frozenset[str]:
@@ -71,36 +120,29 @@ def note_look(context: MirrorContext, seen: Look) -> frozenset[str]:
         DiskError: The state database or a file's mode can't be written.
     """
     store = context.store
-    # What was published since the scan began is not what the scan saw.
-    changed_since = set(seen.remembered)
-    changed_since.difference_update(file.path for file in store.live.each() if seen.remembered.get(file.path) == file)
-    damaged = [path for path in seen.found.damaged if path in seen.remembered and path not in changed_since]
-    for path in damaged:
+    now = store.scanned.look_up([file.path for file in seen.found.damaged])
+    # What was published since the scan is not what the scan saw.
+    damaged = [file for file in seen.found.damaged if file.path in now and now[file.path].file == file]
+    for file in damaged:
         # Inode 0: it was about to be published when the agent died, so it was never in place.
-        if seen.remembered[path].inode:
-            log.warning("damaged", path=path, text="missing or changed on disk; it is replaced")
-            store.events.add(time.time(), "damaged", None, path)
+        if file.inode:
+            log.warning("damaged", path=file.path, text="missing or changed on disk; it is replaced")
+            store.events.add(time.time(), "damaged", None, file.path)
     for path in seen.found.closed:
         log.warning("damaged", path=path, text="not everybody may read it; its mode is set right")
     open_up(context.root, seen.found.closed)
-    repos = store.live.repos_of(damaged)
-    unreadable = set(seen.found.unreadable)
-    store.live.forget(path for path in damaged if path not in unreadable)
-    store.live.distrust(path for path in damaged if path in unreadable)
-    changed = [
-        file
-        for file in seen.found.good
-        if file.path not in changed_since
-        and ((was := seen.remembered[file.path]).inode != file.inode or was.mtime_ns != file.mtime_ns)
-    ]
-    store.live.seen(changed, time.time())
+    paths = [file.path for file in damaged]
+    repos = store.live.repos_of(paths)
+    unreadable = seen.found.unreadable
+    store.live.forget(path for path in paths if path not in unreadable)
+    store.live.distrust(path for path in paths if path in unreadable)
     return repos
 
 
 def find_untracked(context: MirrorContext, found: Scan) -> list[str]:
     """Name what a scan found that the state database doesn't know now, and that the operator doesn't keep."""
     # A damaged file that nobody wants any more, such as one of an earlier generation, is not mended.
-    stale = [path for path in found.damaged if os.path.lexists(context.root / path)]
+    stale = [file.path for file in found.damaged if os.path.lexists(context.root / file.path)]
     paths = [*(file.path for file in found.untracked), *found.untracked_special, *stale]
     ours = context.store.live.known_of(paths)
     return [path for path in paths if path not in ours and not is_kept(path, context.kept)]

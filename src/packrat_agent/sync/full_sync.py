@@ -90,7 +90,7 @@ async def rehearse(
     full = DryRun(context, confirmed, on_progress)
     summary = await full.run(server)
     seen = full.seen
-    return summary, seen if seen is not None and not seen.found.locked else None
+    return summary, seen if seen is not None and not seen.found.directories.locked else None
 
 
 class FullSync:
@@ -176,7 +176,7 @@ class FullSync:
             self.summary.syncs += await in_thread(keep_repos, self._context, view, self.confirmed)
             if self._context.takeover is not None:
                 await in_thread(begin_with_suites, self._context, view.repos, self.untracked)
-            elif self._seen is not None and not self._seen.remembered:
+            elif self._seen is not None and self._seen.is_first:
                 await in_thread(recall_suites, self._context, view.repos, self.untracked)
             # The key is there before the first index that it signs, also on a disk that the packages fill.
             await in_thread(publish_site, self._context)
@@ -241,7 +241,7 @@ class DryRun(FullSync):
     async def look(self) -> None:
         """Look at the disk as it is; root_dir need not exist."""
         self._seen = seen = await in_thread(look_without_a_touch, self._context, self._count)
-        self.summary.unremembered = bool(seen.found.untracked) and not seen.remembered
+        self.summary.unremembered = bool(seen.found.untracked) and seen.is_first
         self.untracked = {file.path: file for file in seen.found.untracked}
 
     async def keep_repos(self, view: MirrorView) -> None:
@@ -317,15 +317,14 @@ def _tell_leaving(context: MirrorContext, leaving: tuple[Leaving, ...]) -> list[
 def _note_full_sync(context: MirrorContext, seen: Look, summary: Summary) -> None:
     """Remember how a full sync went, for `status`."""
     note_keys(context, at_start=False)
-    good = seen.found.good
     context.store.facts.write(
         LastFullSync(
             began=seen.began,
             ended=time.time(),
             seconds=summary.seconds,
-            files=len(good),
-            bytes=sum(file.size for file in good),
-            damaged=sum(1 for path in seen.found.damaged if path in seen.remembered),
+            files=seen.found.files,
+            bytes=seen.found.read_bytes,
+            damaged=len(seen.found.damaged),
             foreign=len(find_untracked(context, seen.found)),
             complete=summary.complete,
         )

@@ -1,7 +1,7 @@
 """Audits a whole tree offline, as its clients would: signatures → pointers → indexes → every file.
 
-The audit only reads the tree, and runs gpgv to verify signatures. It reports what was checked, what is wrong, and which
-files no index names.
+The audit only reads the tree, without leaving it in the page cache, and runs gpgv to verify signatures. It reports what
+was checked, what is wrong, and which files no index names.
 """
 
 import hashlib
@@ -28,9 +28,9 @@ from packrat_agent.verify.yum import audit_yum, is_yum
 from packrat_core.errors import ConfigError
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.open import open_unbuffered
+from packrat_core.fs.page_cache import read_sparingly
 
 _DEPTH = 5
-_CHUNK_BYTES = 1024 * 1024
 _OPEN_DIRECTORY = 0o005
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -194,16 +194,15 @@ def _check(tree: "_Paths", named: Named, on_progress: Callable[[int, int], None]
             # If the size is wrong, the hash is wrong, too: don't read the file.
             if named.size is not None and status.st_size != named.size:
                 return Fault(named.path, f"has {status.st_size} bytes, {named.by} says {named.size}"), 0
-            # One byte more than is there, so that a small file and its end take one read.
-            at_once = min(_CHUNK_BYTES, status.st_size + 1)
-            while chunk := file.read(at_once):
+            last = 0
+            for chunk in read_sparingly(file.fileno(), status.st_size):
                 digest.update(chunk)
-                if len(chunk) < at_once:
-                    break
-                on_progress(0, len(chunk))
+                if last:
+                    on_progress(0, last)
+                last = len(chunk)
     except OSError as error:
         return Fault(named.path, f"named by {named.by}: {told(error)}"), 0
-    on_progress(1, len(chunk))
+    on_progress(1, last)
     wrong = None
     if digest.hexdigest() != named.sha256:
         wrong = f"has SHA-256 {digest.hexdigest()}, {named.by} says {named.sha256}"

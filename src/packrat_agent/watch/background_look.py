@@ -4,11 +4,12 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Self
 
 from packrat_agent.state.facts import ScanProgress
 from packrat_agent.sync.context import MirrorContext
-from packrat_agent.sync.disk_look import Look, look
+from packrat_agent.sync.disk_look import Look, look_beside
 from packrat_agent.watch.throttle import Stopped, Throttle, be_gentle
 from packrat_core.errors import DiskError
 
@@ -30,10 +31,11 @@ class BackgroundLook:
         self._stopping.set()
         self._executor.shutdown()
 
-    def start(self) -> None:
-        """Begin to look; `on_end` is called when it is over."""
+    def start(self, *, reads_everything: bool) -> None:
+        """Begin to look; `on_end` is called when it is over. `reads_everything`: also what has its turn another day."""
         throttle = Throttle(self._context, self._stopping)
-        self._look = asyncio.get_running_loop().run_in_executor(self._executor, look, self._context, throttle)
+        work = partial(look_beside, self._context, throttle, reads_everything=reads_everything)
+        self._look = asyncio.get_running_loop().run_in_executor(self._executor, work)
         self._look.add_done_callback(self._end)
 
     @property

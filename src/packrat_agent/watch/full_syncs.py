@@ -107,11 +107,11 @@ class FullSyncs:
         finally:
             self.is_looking_first = False
         self.current = full
-        self._checks.begin(time.time() if self._is_asked else None)
-        self._is_asked = False
+        is_asked, self._is_asked = self._is_asked, False
+        self._checks.begin(time.time() if is_asked else None)
         self._queue.add_due(self._repos)
         if not look_first:
-            self._look.start()
+            self._look.start(reads_everything=is_asked)
 
     @property
     def is_over(self) -> bool:

@@ -21,7 +21,7 @@ class Stopped(Exception):
 
 
 class Throttle:
-    """Called with (files, bytes) since the last call; sleeps as long as was worked.
+    """Called with (files, bytes) since the last call; sleeps as long as was worked, or as `scan_rate_limit` asks for.
 
     Raises:
         Stopped: The agent stops.
@@ -33,22 +33,26 @@ class Throttle:
         self._stopping = stopping
         self._began = time.time()
         self._files = self._bytes = 0
+        self._bytes_per_s = context.config.mirror.scan_bytes_per_s
         self._worked_since = time.monotonic()
+        self._bytes_since = 0
         self._told_at = 0.0
 
     def __call__(self, files: int, size: int) -> None:
         """Count, tell now and then, sleep."""
         self._files += files
         self._bytes += size
+        self._bytes_since += size
         now = time.monotonic()
         if now - self._told_at > _TELL_S:
             self._told_at = now
             self._facts.write(ScanProgress(self._began, self._files, self._bytes, self._of_files))
         busy_s = now - self._worked_since
-        if busy_s > _AT_ONCE_S:
-            if self._stopping.wait(busy_s * (1 - _SHARE) / _SHARE):
+        whole_s = max(busy_s / _SHARE, self._bytes_since / self._bytes_per_s)
+        if whole_s > _AT_ONCE_S / _SHARE:
+            if self._stopping.wait(whole_s - busy_s):
                 raise Stopped
-            self._worked_since = time.monotonic()
+            self._worked_since, self._bytes_since = time.monotonic(), 0
 
 
 def be_gentle() -> None:

@@ -41,6 +41,8 @@ def test_the_smallest_file_gives_the_documented_defaults(conf: Path) -> None:
         "parallel_downloads": 8,
         "download_bytes_per_s": None,
         "max_file_bytes": 20_000_000_000,
+        "scan_bytes_per_s": 100_000_000,
+        "scan_days": None,
         "apt_origin": "Packrat",
         "apt_label": None,
         "apt_valid_for_s": None,
@@ -82,6 +84,8 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         "parallel_downloads: 64\r\n"
         "download_rate_limit: 2M\r\n"
         "max_file_size: 4G\r\n"
+        "scan_rate_limit: 20M\r\n"
+        "scan_days: 30\r\n"
         "apt_origin: Example Corp\r\n"
         "apt_label: Packages\r\n"
         "apt_valid_for: 1209600\r\n"
@@ -118,6 +122,8 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         64,
         2_000_000,
         4_000_000_000,
+        20_000_000,
+        30,
         "Example Corp",
         "Packages",
         1209600,

@@ -13,7 +13,8 @@ import pytest
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import is_kept, kept_paths
 from packrat_agent.publish.gc import collect_garbage, open_up, remove_empty_directories, unlock
-from packrat_agent.publish.scan import scan
+from packrat_agent.publish.scan import Scan
+from support.remembered import scan_all
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a filesystem")
 
@@ -30,8 +31,8 @@ def mounted(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", root / "repo/disk"], check=True)
 
 
-def quiet(files: int, size: int) -> None:
-    """No progress."""
+def damaged_paths(found: Scan) -> list[str]:
+    return sorted(file.path for file in found.damaged)
 
 
 def put(root: Path, path: str, content: bytes) -> StoredFile:
@@ -61,16 +62,16 @@ def test_each_fault_is_told_as_what_it_is(tmp_path: Path) -> None:
     os.mkfifo(root / "pipe")
     (root / "void/deep").mkdir(parents=True)
     put(root, ".packrat-agent/staging/x", b"own")
-    remembered = {file.path: file for file in (good, flipped, short, missing, linked, directory)}
+    remembered = (good, flipped, short, missing, linked, directory)
 
-    found = scan(root, remembered, quiet)
+    found = scan_all(root, remembered)
 
-    assert [file.path for file in found.good] == ["repo/good"]
-    assert sorted(found.damaged) == ["repo/directory", "repo/flipped", "repo/linked", "repo/missing", "repo/short"]
+    assert (found.files, found.bytes) == (1, good.size)
+    assert damaged_paths(found) == ["repo/directory", "repo/flipped", "repo/linked", "repo/missing", "repo/short"]
     assert [file.path for file in found.untracked] == ["repo/directory/inside"]
     assert found.untracked[0].sha256 == hashlib.sha256(b"x").hexdigest()
     assert sorted(found.untracked_special) == ["evil", "pipe"]
-    assert found.empty == ["void/deep", "void"]
+    assert found.directories.empty == ["void/deep", "void"]
 
 
 def test_what_not_everybody_may_read_is_told(tmp_path: Path) -> None:
@@ -84,9 +85,9 @@ def test_what_not_everybody_may_read_is_told(tmp_path: Path) -> None:
     remembered = [put(tmp_path, path, b"x") for path in modes]
     for path, mode in {**modes, "open": 0o755, "private": 0o751, "listed": 0o754}.items():
         (tmp_path / path).chmod(mode)
-    found = scan(tmp_path, {file.path: file for file in remembered}, quiet)
-    assert len(found.good) == len(modes)
-    assert found.closed == ["listed", "open/closed", "private"]
+    found = scan_all(tmp_path, remembered)
+    assert found.files == len(modes)
+    assert sorted(found.closed) == ["listed", "open/closed", "private"]
 
 
 @contextmanager
@@ -121,14 +122,15 @@ def test_what_this_user_may_not_read_is_told_apart_from_what_is_damaged(public: 
 
     with as_nobody():
         for unlock_it in (None, asked.append):
-            found = scan(public, {file.path: file for file in files}, quiet, unlock_it)
-            assert [file.path for file in found.good] == ["repo/good"]
-            assert found.locked == ["repo/locked"]
-            assert found.damaged == found.unreadable == ["repo/closed", "repo/locked/file"]
-        found = scan(public, {file.path: file for file in files}, quiet, unlock_as_root)
+            found = scan_all(public, files, unlock=unlock_it)
+            assert found.files == 1
+            assert found.directories.locked == ["repo/locked"]
+            assert damaged_paths(found) == sorted(found.unreadable) == ["repo/closed", "repo/locked/file"]
+        found = scan_all(public, files, unlock=unlock_as_root)
     assert asked == ["repo/locked"]
-    assert [file.path for file in found.good] == ["repo/good", "repo/locked/file"]
-    assert (found.locked, found.damaged, found.unreadable) == ([], ["repo/closed"], ["repo/closed"])
+    assert found.files == 2
+    assert found.directories.locked == []
+    assert damaged_paths(found) == sorted(found.unreadable) == ["repo/closed"]
 
 
 def test_progress_adds_up_to_all_files_and_bytes(tmp_path: Path) -> None:
@@ -136,7 +138,7 @@ def test_progress_adds_up_to_all_files_and_bytes(tmp_path: Path) -> None:
     for size in sizes:
         put(tmp_path, f"repo/{size}", bytes(size))
     told: list[tuple[int, int]] = []
-    scan(tmp_path, {}, lambda files, size: told.append((files, size)))
+    scan_all(tmp_path, (), lambda files, size: told.append((files, size)))
     assert (sum(files for files, _ in told), sum(size for _, size in told)) == (len(sizes), sum(sizes))
     assert all(files == 0 or size == 0 for files, size in told)
     assert min(min(pair) for pair in told) == 0
@@ -195,12 +197,12 @@ def test_a_scan_enters_no_other_filesystem(mounted: Path) -> None:
     untracked = put(mounted, "repo/disk/untracked", b"somebody else's")
     remembered = put(mounted, "repo/disk/deep/remembered", b"was here before the mount")
     (mounted / "repo/disk/empty").mkdir()
-    found = scan(mounted, {file.path: file for file in (good, remembered)}, quiet)
-    assert found.mounts == ["repo/disk"]
-    assert [file.path for file in found.good] == ["repo/good"]
+    found = scan_all(mounted, (good, remembered))
+    assert found.directories.mounts == ["repo/disk"]
+    assert found.files == 1
     assert untracked.path not in {file.path for file in found.untracked}
-    assert found.damaged == ["repo/disk/deep/remembered"]
-    assert found.empty == []
+    assert damaged_paths(found) == ["repo/disk/deep/remembered"]
+    assert found.directories.empty == []
 
 
 @only_root

@@ -11,8 +11,8 @@ from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Content, LiveFile, ReadyPublication, TreeFile, TreeLink, UnsignedTree
 from packrat_agent.publish.pointers import discard_pointers
-from packrat_agent.publish.scan import scan
 from packrat_agent.publish.writer import discard_staged, intend, publish
+from support.remembered import scan_all
 
 REPO = Repo("r", "R", "repo", "apt", ())
 
@@ -139,9 +139,9 @@ def test_a_link_is_published_flipped_and_recognized_by_the_scan(root: Path) -> N
         written = go(root, tree)
         assert (root / "repo/current/Index").read_text() == number
         remembered |= {file.path: file for file in written}
-    assert {file.path for file in scan(root, remembered, lambda files, size: None).good} == set(remembered)
+    assert scan_all(root, remembered.values()).files == len(remembered)
     (root / "repo/current").unlink()
     (root / "repo/current").symlink_to("/etc")
-    assert scan(root, remembered, lambda files, size: None).damaged == ["repo/current"]
+    assert scan_all(root, remembered.values()).damaged == [remembered["repo/current"]]
     go(root, tree_of([], [TreeLink("current", "gen/2")]))
     assert (root / "repo/current").readlink() == Path("gen/2")

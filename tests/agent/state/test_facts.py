@@ -19,6 +19,7 @@ from packrat_agent.state.facts import (
     RefusedConfig,
     RepoHealth,
     ScanProgress,
+    ScanRound,
     SealedList,
     ServerHealth,
     Started,
@@ -28,7 +29,7 @@ from packrat_agent.state.facts import (
 )
 from packrat_agent.state.store import Store
 
-# As version 0.1.0 wrote them; `records`, `sealed` and `steady_time` came later.
+# As version 0.1.0 wrote them; `records`, `scan_round`, `sealed` and `steady_time` came later.
 OLD: dict[str, tuple[dict[str, object], Fact]] = {
     "started": ({"pid": 7, "host": "h", "at": 1.5, "version": "0.1.0"}, Started(7, "h", 1.5, "0.1.0")),
     "server": (
@@ -48,6 +49,10 @@ OLD: dict[str, tuple[dict[str, object], Fact]] = {
     "takeover": ({"began": 6.5, "original": "/s.original"}, TakeoverUnderWay(6.5, "/s.original")),
     "sealed": ({"text": "a", "file": "b", "by": "c"}, SealedList("a", "b", "c")),
     "scan": ({"began": 1.0, "files": 2, "bytes": 3, "of_files": 4}, ScanProgress(1.0, 2, 3, 4)),
+    "scan_round": (
+        {"began": 1.0, "ended": 2.0, "position": "apt/pool/x", "bytes": 3},
+        ScanRound(1.0, 2.0, "apt/pool/x", 3),
+    ),
     "records": ({"since": 6.5, "server": "http://x"}, TrustedRecords(6.5, "http://x")),
     "steady_time": (
         {"at": 1.5, "boot": "b", "running": 2.5, "wall": 3.5},

@@ -10,6 +10,7 @@ from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import LiveFile, ReadyPublication, UnsignedTree
 from packrat_agent.state.store import Store
+from support.remembered import remembered_files
 
 APT = Repo("apt-dev", "", "apt-dev", "apt", ())
 NEAR = Repo("near", "", "apt-dev2", "apt", ())
@@ -97,7 +98,7 @@ def test_a_path_that_changes_hands_is_remembered_as_it_is_now(store: Store) -> N
     at = StoredFile(file.path, file.sha256, 9, 7, 8)
     store.live.finish(UnsignedTree(replace(NEAR, directory="apt-dev"), (), ("s",)), [file], [at], 3.0)
     assert store.live.packages("near")["apt-dev/pool2"] == at.sha256
-    assert store.live.everything()["apt-dev/pool2"] == at
+    assert remembered_files(store)["apt-dev/pool2"] == at
     assert "apt-dev/pool2" not in store.live.packages("apt-dev")
 
 

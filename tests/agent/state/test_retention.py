@@ -15,6 +15,7 @@ from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import LiveFile, ReadyPublication, Retained, UnsignedTree
 from packrat_agent.state.retention import Generation, choose_generations
 from packrat_agent.state.store import Store
+from support.remembered import remembered_files
 
 HOUR_S = 3600.0
 DAY_S = 86400.0
@@ -148,14 +149,14 @@ def test_what_a_retained_publication_names_is_there(steps: list[tuple[float, set
             publish_files(store, now, [*files, LiveFile(package, "", "a" * 64, 1)], withdrawn)
             named[generation] = {f"apt-dev/{name}" for name in names}
             collect_garbage(store, now, rule)
-            there = set(store.live.everything())
+            there = set(remembered_files(store))
             assert named[generation] <= there
             for kept in choose_generations(old, now, rule):
                 assert named[kept] <= there, "an index on disk lacks a file of its own"
                 assert packages[kept] in there, "an index on disk names a package file that is gone"
-        everything = set(store.live.everything())
+        everything = set(remembered_files(store))
         collect_garbage(store, now + 10 * DAY_S + rule.packages_s, Retention(0, 0, 0))
-        assert set(store.live.everything()) == named[generation] | {packages[generation]}, everything
+        assert set(remembered_files(store)) == named[generation] | {packages[generation]}, everything
         store.close()
 
 
@@ -180,7 +181,7 @@ def test_a_quiet_suite_holds_no_package_file_of_a_busy_one(store: Store) -> None
         files = [LiveFile(f"apt-dev/busy{now}", "s", "a" * 64, 1), LiveFile(f"apt-dev/pool/{now}", "", "a" * 64, 1)]
         publish_section(store, "s", float(now), files, (f"apt-dev/pool/{now - 1}",))
     collect_garbage(store, 1000.0, Retention(10, 10, 2))
-    there = store.live.everything()
+    there = remembered_files(store)
     assert {"apt-dev/quiet0", "apt-dev/quiet1", "apt-dev/quiet2"} <= set(there)
     assert sorted(path for path in there if "pool" in path) == [f"apt-dev/pool/{now}" for now in (17, 18, 19)]
 
@@ -211,7 +212,7 @@ def test_a_section_that_left_and_came_back_keeps_nothing_for_ever(store: Store) 
     store.live.drop_repo(REPO.name, 5.0)
     publish(store, 6.0, ["index6"])
     collect_garbage(store, 200.0, Retention(10, 100, 3))
-    assert set(store.live.everything()) == {"apt-dev/index6"}
+    assert set(remembered_files(store)) == {"apt-dev/index6"}
 
 
 def test_what_comes_back_is_kept_by_the_numbers_of_its_new_generations(store: Store) -> None:
@@ -221,7 +222,7 @@ def test_what_comes_back_is_kept_by_the_numbers_of_its_new_generations(store: St
     for now in range(10, 14):
         publish(store, float(now), [f"index{now}"])
     collect_garbage(store, 1000.0, Retention(10, 100, 2))
-    assert sorted(store.live.everything()) == [f"apt-dev/index{now}" for now in (11, 12, 13)]
+    assert sorted(remembered_files(store)) == [f"apt-dev/index{now}" for now in (11, 12, 13)]
 
 
 def test_each_publication_of_each_repository_goes_by_its_own_generations(store: Store) -> None:
@@ -274,7 +275,7 @@ def test_the_database_of_version_0_1_0_is_taken_over(tmp_path: Path) -> None:
     store = Store(tmp_path / "state.db")
     now = started + 60 * count
     gone = collect_garbage(store, now, DEFAULT)
-    there = sorted(store.live.everything())
+    there = sorted(remembered_files(store))
     # The hour before is whole, and of the one before that a publication or two.
     hour = {f"apt-dev/index{generation:03}" for generation in range(count - 61, count + 1)}
     assert hour <= set(there)
@@ -283,7 +284,7 @@ def test_the_database_of_version_0_1_0_is_taken_over(tmp_path: Path) -> None:
     assert len(gone) + len(there) == count + 2
     publish(store, now + 60, ["index999"])
     collect_garbage(store, now + 30 * DAY_S, DEFAULT)
-    assert sorted(store.live.everything()) == [
+    assert sorted(remembered_files(store)) == [
         *(f"apt-dev/index{generation:03}" for generation in range(count - 2, count + 1)),
         "apt-dev/index999",
     ]

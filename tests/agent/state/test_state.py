@@ -16,11 +16,12 @@ from packrat_agent.state.database import connect
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.packages import Unreadable
+from packrat_agent.state.scanned import KnownFile
 from packrat_agent.state.store import Store
 from packrat_core.errors import ConfigError, DiskError
+from support.remembered import known_files, remembered_files
 
 REPO = Repo("apt-dev", "APT dev", "apt-dev", "apt", (DistroVersion("bookworm", "debian", "bookworm", "deb"),))
-
 
 APT = FragmentSource("apt", 1)
 RULE = Retention(100, 100, 3)
@@ -205,13 +206,15 @@ def test_a_withdrawn_package_goes_after_the_grace_period_unless_it_is_wanted_aga
 def test_what_was_only_begun_is_remembered_but_not_taken_for_there(store: Store) -> None:
     assert (store.live.has_files(), store.live.count_files()) == (False, 0)
     store.live.begin(REPO.name, [LiveFile("apt-dev/pool/x", "", "a" * 64, 1)])
-    assert set(store.live.everything()) == {"apt-dev/pool/x"}
+    assert set(remembered_files(store)) == {"apt-dev/pool/x"}
     assert (store.live.has_files(), store.live.count_files()) == (True, 1)
     assert store.live.packages(REPO.name) == {}
     assert store.live.copies(["a" * 64]) == {}
-    store.live.seen([StoredFile("apt-dev/pool/x", "a" * 64, 1, 5, 7)], 1.0)
+    [was] = known_files(store)
+    at = KnownFile(StoredFile("apt-dev/pool/x", "a" * 64, 1, 5, 7), 9, 1.0)
+    store.scanned.note([(was, at)])
     assert store.live.packages(REPO.name) == {"apt-dev/pool/x": "a" * 64}
-    assert store.live.everything() == {"apt-dev/pool/x": StoredFile("apt-dev/pool/x", "a" * 64, 1, 5, 7)}
+    assert remembered_files(store) == {"apt-dev/pool/x": at.file}
 
 
 def test_forgetting_an_index_file_makes_its_section_due_again(store: Store) -> None:
@@ -335,18 +338,18 @@ def test_a_file_that_can_not_be_read_is_written_again_but_not_taken_for_gone(sto
         LiveFile("apt-dev/old", "", "b" * 64, 1),
     )
     publish(store, 2.0, LiveFile("apt-dev/x", "bookworm", "a" * 64, 1, pointer_rank=1), withdrawn=("apt-dev/old",))
-    before = store.live.everything()
+    before = remembered_files(store)
     store.live.distrust(["apt-dev/old"])
-    assert (store.live.everything(), store.live.identities(REPO.name)) == (before, {"bookworm": "identity 2.0"})
+    assert (remembered_files(store), store.live.identities(REPO.name)) == (before, {"bookworm": "identity 2.0"})
     store.live.distrust(["apt-dev/x"])
-    assert store.live.everything()["apt-dev/x"].inode == 0
+    assert remembered_files(store)["apt-dev/x"].inode == 0
     assert store.live.identities(REPO.name) == {"bookworm": ""}
 
 
 def test_what_publishing_removed_is_forgotten(store: Store) -> None:
     publish(store, 1.0, LiveFile("apt-dev/old", "", "a" * 64, 1), LiveFile("apt-dev/new", "", "b" * 64, 1))
     store.live.finish(UnsignedTree(REPO, (), ()), (), (), 2.0, removed=("apt-dev/old",))
-    assert set(store.live.everything()) == {"apt-dev/new"}
+    assert set(remembered_files(store)) == {"apt-dev/new"}
 
 
 def test_the_last_thousand_events_are_kept(store: Store) -> None:

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from packrat_agent.config.load import load
 from packrat_agent.config.settings import Config
 from packrat_agent.model.records import Repo
-from packrat_agent.state.facts import KeyInUse, LastFullSync, ScanProgress, ServerHealth, Started
+from packrat_agent.state.facts import KeyInUse, LastFullSync, ScanProgress, ScanRound, ServerHealth, Started
 from packrat_agent.state.store import Store
 from packrat_agent.status.prometheus import collect, serving_metrics
 from packrat_core.errors import ConfigError
@@ -38,6 +38,7 @@ def config(tmp_path: Path) -> Iterator[Config]:
         ServerHealth(url=None, up=True, since=2000, reason=None),
         LastFullSync(began=None, ended=3, seconds=4, files=5, bytes=6, damaged=7, foreign=8, complete=True),
         ScanProgress(began=None, files=1, bytes=2, of_files=3),
+        ScanRound(began=None, ended=9, position=None, bytes=None),
         KeyInUse("A", expires=5000),
     ):
         store.facts.write(fact)

@@ -1,0 +1,81 @@
+"""What a scan needs of `live_files`: how each file was last seen, looked up in portions, since a tree may be large."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from packrat_agent.model.entries import StoredFile
+from packrat_agent.state.database import Database
+
+_COLUMNS = "path, sha256, size, mtime_ns, inode, ctime_ns, verified_at"
+_PORTION = 500
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A file that the agent has put, or was about to put, below `root_dir`.
+
+    `verified_at`: when it was published or last found right, in epoch seconds. `ctime_ns` is that of the file when a
+    scan last found it right; 0: no scan did.
+    """
+
+    file: StoredFile
+    ctime_ns: int
+    verified_at: float
+
+
+class ScannedFiles:
+    """The files below `root_dir` as scans find them."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def look_up(self, paths: Sequence[str]) -> dict[str, KnownFile]:
+        """Map path → file for those of the paths that are the agent's."""
+        found: dict[str, KnownFile] = {}
+        # Paths that were planted need not be UTF-8; SQLite can't hold such a text, so no row has it.
+        texts = [path for path in paths if _is_utf8(path)]
+        for start in range(0, len(texts), _PORTION):
+            portion = texts[start : start + _PORTION]
+            places = ", ".join("?" * len(portion))
+            rows = self._db.rows(f"SELECT {_COLUMNS} FROM live_files WHERE path IN ({places})", portion)
+            found.update((row[0], KnownFile(StoredFile(*row[:5]), *row[5:])) for row in rows)
+        return found
+
+    def paths(self) -> Iterator[list[str]]:
+        """Give the paths of all files, in their order and in portions; changes meanwhile may be missed."""
+        last = ""
+        sql = f"SELECT path FROM live_files WHERE path > ? ORDER BY path LIMIT {_PORTION}"
+        while portion := [path for (path,) in self._db.rows(sql, (last,))]:
+            yield portion
+            last = portion[-1]
+
+    def total_bytes(self) -> int:
+        """Add up the sizes of all files of the agent."""
+        return int(self._db.rows("SELECT coalesce(sum(size), 0) FROM live_files")[0][0])
+
+    def note(self, found: Iterable[tuple[KnownFile, KnownFile]]) -> None:
+        """Note how files look that were found right.
+
+        Args:
+            found: Each file as it was looked up, and as it stands there. What was published since is left as it is.
+        """
+        with self._db.transaction() as db:
+            db.executemany(
+                "UPDATE live_files SET mtime_ns = ?, inode = ?, ctime_ns = ?, verified_at = ? "
+                "WHERE path = ? AND sha256 = ? AND mtime_ns = ? AND inode = ?",
+                [
+                    (
+                        *(at.file.mtime_ns, at.file.inode, at.ctime_ns, at.verified_at),
+                        *(was.file.path, was.file.sha256, was.file.mtime_ns, was.file.inode),
+                    )
+                    for was, at in found
+                ],
+            )
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
