@@ -216,7 +216,7 @@ def _check_unused(connection: Connection, name: str, refused: str) -> None:
     if uses:
         raise ConfigError(
             f"distribution version {name} is in use, so it can't {refused}: {'; '.join(uses)}",
-            hint="take it off these repositories (`repo set --distro`) and delete these files first",
+            hint="take it off these repositories (`repo set --distro`), and DELETE these files through the API, first",
         )
 
 
