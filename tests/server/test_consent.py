@@ -1,5 +1,6 @@
 """What takes something away from clients asks first; a promotion goes through the chain; a dry run changes nothing."""
 
+import asyncio
 import os
 import pty
 import subprocess
@@ -22,6 +23,7 @@ from packrat_server.admin.tag_types import TagType, save_tag_type
 from packrat_server.cli import main as cli
 from packrat_server.cli.consent import Consent, carry_out
 from packrat_server.client.plan_promotion import plan_promotion
+from packrat_server.client.uploader import signed_in
 from packrat_server.store.database import open_database, reading
 from packrat_server.store.tables import package_file_tags, package_files
 from support.certificates import make_certificates
@@ -258,16 +260,15 @@ def test_of_two_writers_one_wins_and_both_are_told(server: Server) -> None:
 
 
 def test_uploads_of_one_new_package_at_the_same_time_all_succeed(server: Server, tmp_path: Path) -> None:
-    debs = [write_deb(Deb("rival", f"1.{number}", "all"), tmp_path) for number in range(4)]
-    line = [sys.executable, "-m", "packrat_server.cli", "upload", "--url", server.url, "--distro", "bookworm"]
-    environment = {**os.environ, "PACKRAT_PASSWORD": server.password}
-    processes = [
-        subprocess.Popen([*line, str(deb)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-        for deb in debs
-    ]
-    for process in processes:
-        told = process.communicate(timeout=120)
-        assert process.returncode == 0, told
+    async def upload_all(name: str) -> None:
+        debs = [write_deb(Deb(name, f"1.{number}", "all"), tmp_path) for number in range(8)]
+        async with signed_in(server.url, "admin", server.password) as uploader:
+            # Each finds that there is no package yet, and makes it.
+            made = await asyncio.gather(*(uploader.upload(deb, ["bookworm"]) for deb in debs))
+        assert all(list(uris.values()) == [True] for uris in made)
+
+    for name in ("rival", "contender", "opponent"):
+        asyncio.run(upload_all(name))
 
 
 def test_a_promotion_goes_through_the_chain(server: Server, tmp_path: Path) -> None:

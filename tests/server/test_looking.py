@@ -1,6 +1,7 @@
 """Looking at what a server has: by name from an index, the same from the data directory and through the API."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,6 +108,7 @@ def test_a_name_is_a_package_or_the_beginning_of_a_file_name(server: Server) -> 
     assert found("p1999") == [f"p1999_1.{n}_amd64.deb" for n in range(10)]
     assert found("p1999_1.5") == ["p1999_1.5_amd64.deb"] == found("*1999_1.5_*") == found("P1999?1.5*")
     assert found(f"{1999:063d}5") == ["p1999_1.5_amd64.deb"]
+    assert found("x" * 201) == found("*" + "x*" * 60_000) == []
     assert found("%") == found("_1.5") == found("p1999_1.5%") == []
 
 
@@ -158,6 +160,7 @@ def test_repositories_mirrors_and_users_are_listed_without_secrets(server: Serve
         ["apt-dev"],
         "2026-01-02T03:04:05+00:00",
     )
+    assert run(server, "mirror", "list").splitlines()[1].split()[3:] == ["d", "ago", "lab"]
     assert json.loads(run(server, "repo", "show", "apt-dev", "--json"))["files"] == MANY // 10
     dev = json.loads(run(server, "tag-type", "show", "dev", "--json"))
     assert (dev["files"], dev["repositories"]) == (MANY, ["apt-dev"])
@@ -166,6 +169,17 @@ def test_repositories_mirrors_and_users_are_listed_without_secrets(server: Serve
     for words in (("mirror", "show", "lab"), ("user", "show", "reader")):
         assert not {"psk", "password"} & set(json.loads(run(server, *words, "--json")))
     assert "there is no mirror 'bal'; there are lab" in called(server, "mirror", "show", "bal").stderr
+
+
+def test_of_a_package_only_what_is_named_changes(server: Server) -> None:
+    words = ("package", "set", "p5", "--failed-count", "0")
+    assert run(server, *words, "--dry-run") == "package p5: failed files kept 5 → 0\n" == run(server, *words)
+    assert run(server, *words) == "package p5: nothing changed\n"
+    assert run(server, "package", "set", "p5", "--deprocated-count", "7").endswith("deprocated files kept 10 → 7\n")
+    shown = json.loads(run(server, "package", "show", "p5", "--json"))
+    assert (shown["failed_count"], shown["deprocated_count"]) == (0, 7)
+    assert [event["action"] for event in json.loads(run(server, "history", "p5", "--json"))] == ["update"] * 2
+    assert "there is no package 'nothere'" in called(server, "package", "set", "nothere").stderr
 
 
 def plan(connection: Connection, query: Any) -> str:
@@ -192,6 +206,16 @@ def test_a_name_is_looked_up_by_an_index(server: Server, query: FileQuery) -> No
         assert "SCAN package_files" not in told, told
         assert "Seq Scan on package_files" not in told, told
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "words", [("find",), ("file", "show"), ("package", "show"), ("package", "list"), ("history",), ("diff", "dev")]
+)
+def test_bytes_that_are_no_text_are_told(server: Server, words: tuple[str, ...]) -> None:
+    for remote in (False, True):
+        done = called(server, *words, os.fsdecode(b"p\xff"), remote=remote)
+        assert done.exit_code == 2, done.output
+        assert "is not text in UTF-8" in done.stderr
 
 
 def test_the_place_that_the_command_line_names_comes_first(server: Server, tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ def test_a_tag_that_can_not_be_is_refused_by_name(data: Path, words: tuple[str, 
     [
         ("precise", "deb", "type deb; distro debian; version precise; release names precise"),
         ("sid", "deb", "type deb; distro debian; version sid; release names sid"),
+        ("debian13", "deb", "type deb; distro debian; version debian13; release names debian13"),
         ("fedora41", "rpm", "type rpm; distro fedora; version 41; release names fc41"),
         ("amzn2023", "rpm", "type rpm; distro amzn; version 2023; release names amzn2023"),
         ("charts", "tar", "type tar; distro none; version none; release names none"),
@@ -156,6 +157,13 @@ def test_an_rpm_of_fedora_goes_to_fedora_alone(tmp_path: Path) -> None:
         words = ["upload", str(deb), "--url", server.url, "--distro", "sid"]
         assert CliRunner().invoke(cli.main, words, env=environment).exit_code == 0
         assert "1 file of it" in refused(server.data, "distro", "remove", "sid")
+        # The version is part of the addresses that clients have.
+        run(server.data, "repo", "set", "r", "--type", "apt", "--tag", "dev", "--distro", "sid")
+        words = ["distro", "set", "sid", "--version", "unstable", "--data", str(server.data)]
+        told = CliRunner().invoke(cli.main, words)
+        assert (told.exit_code, told.stdout) == (10, "")
+        assert told.stderr.startswith("clients of repository r lose the address of sid: ")
+        assert CliRunner().invoke(cli.main, [*words, "--yes"]).exit_code == 0
 
 
 @pytest.mark.parametrize(

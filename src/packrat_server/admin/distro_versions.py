@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, delete, exists, func, insert, select, update
 
 from packrat_core.errors import ConfigError
 from packrat_server.admin.checks import check_name, join_names, need, shorten
@@ -28,7 +28,7 @@ NAME_LIMIT = 20
 DISTRO_LIMIT = 20
 _VERSION_LIMIT = 10
 _RELEASE_NAMES_LIMIT = 100
-_WORD = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.+~-]*")
+_WORD = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.+-]*")
 _NUMBERED = re.compile(r"(?P<distro>[A-Za-z][A-Za-z_-]*?)-?(?P<version>[0-9][0-9.]*)")
 
 
@@ -75,7 +75,7 @@ def save_distro(engine: Engine, given: GivenDistro, decide: Decide = agree) -> R
             connection.execute(update(distro_versions).where(distro_versions.c.name == given.name).values(updated=now))
             for repo in _repos_with(connection, given.name):
                 note_repo(connection, repo)
-        change = RecordChange(before, after)
+        change = RecordChange(before, after, losses=_find_losses(connection, given.name, before, after))
         note_change(connection, "Attrib/DistroVersion", given.name, change)
         decide(change)
     return change
@@ -105,6 +105,26 @@ def remove_distro(engine: Engine, name: str, decide: Decide = agree) -> RecordCh
     return change
 
 
+def _find_losses(connection: Connection, name: str, before: Fields | None, after: Fields) -> tuple[str, ...]:
+    """Say which repositories get another address: the distribution and its version are part of it.
+
+    Args:
+        connection: The transaction, after the change.
+        name: The distribution version.
+        before: Its fields before the change; None where it is new.
+        after: Its fields after the change.
+    """
+    if before is None or all(before[field] == after[field] for field in ("distro", "version")):
+        return ()
+    has_files = exists().where(package_files.c.distro_version == name)
+    if not connection.execute(select(has_files)).scalar():
+        return ()
+    return tuple(
+        f"clients of repository {repo} lose the address of {name}: set them up again after this"
+        for repo in _repos_with(connection, name)
+    )
+
+
 def _columns(given: GivenDistro) -> dict[str, str | None]:
     """The columns that are given, checked."""
     if given.file_type is not None and given.file_type not in FILE_TYPES:
@@ -118,7 +138,7 @@ def _columns(given: GivenDistro) -> dict[str, str | None]:
         if text is not None and not (text == "" and may_be_empty) and (len(text) > limit or not _WORD.fullmatch(text)):
             raise ConfigError(
                 f"{option}: {shorten(text)} can't be stored",
-                hint=f"give up to {limit} letters, digits and `_.+~-`, such as {'41' if may_be_empty else 'fedora'}",
+                hint=f"give up to {limit} letters, digits and `_.+-`, such as {'41' if may_be_empty else 'fedora'}",
             )
     columns: dict[str, str | None] = {}
     if given.file_type is not None:
@@ -138,7 +158,7 @@ def _check_release_names(text: str) -> str:
     if len(joined) > _RELEASE_NAMES_LIMIT or not all(_WORD.fullmatch(name) for name in names):
         raise ConfigError(
             f"--release-names: {shorten(text)} can't be stored",
-            hint=f"give names of letters, digits and `_.+~-` with commas between, {_RELEASE_NAMES_LIMIT} characters "
+            hint=f"give names of letters, digits and `_.+-` with commas between, {_RELEASE_NAMES_LIMIT} characters "
             "at most, such as el9,centos9",
         )
     return joined
@@ -151,20 +171,24 @@ def _defaults(given: GivenDistro) -> dict[str, str | None]:
             f"there is no distribution version {given.name!r} yet, and a new one needs --type",
             hint=f"give the type of its package files: {', '.join(FILE_TYPES)}",
         )
-    numbered = _NUMBERED.fullmatch(given.name)
-    if given.file_type not in ("deb", "rpm"):
-        named: tuple[str, str | None] = ("none", None)
-    elif (
-        numbered is not None and len(numbered["distro"]) <= DISTRO_LIMIT and len(numbered["version"]) <= _VERSION_LIMIT
-    ):
-        named = (numbered["distro"].lower(), numbered["version"])
-    else:
-        # Debian's releases have names; as elsewhere, their version is the name.
-        named = ("debian" if given.file_type == "deb" else given.name, given.name[:_VERSION_LIMIT])
-    distro = given.distro or named[0]
-    version = given.version or named[1]
+    distro, version = _read_name(given.name, given.file_type)
+    distro = given.distro or distro
+    version = given.version or version
     names = release_names_of(given.file_type, given.name, distro, version or "")
     return {"distro": distro, "version": version, "release_names": ",".join(names)}
+
+
+def _read_name(name: str, file_type: str) -> tuple[str, str | None]:
+    """Tell the distribution and its version from the name of a distribution version."""
+    if file_type == "deb":
+        # The version is the name of the suite. Debian's releases have names, and Ubuntu's count as Debian's.
+        return "debian", name if len(name) <= _VERSION_LIMIT else None
+    if file_type != "rpm":
+        return "none", None
+    numbered = _NUMBERED.fullmatch(name)
+    if numbered is None or len(numbered["version"]) > _VERSION_LIMIT:
+        return name, None
+    return numbered["distro"].lower(), numbered["version"]
 
 
 def _next_ordinal(connection: Connection) -> int:
@@ -192,7 +216,7 @@ def _check_unused(connection: Connection, name: str, refused: str) -> None:
     if uses:
         raise ConfigError(
             f"distribution version {name} is in use, so it can't {refused}: {'; '.join(uses)}",
-            hint="take it off these repositories (`repo set --distro`) and delete these files first",
+            hint="take it off these repositories (`repo set --distro`), and DELETE these files through the API, first",
         )
 
 

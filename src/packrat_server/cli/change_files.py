@@ -59,7 +59,8 @@ def change_files(session: dict[str, Any], names: Sequence[str], change: FileChan
                 for records in found.values()
                 for uri, record in records.items()
             ]
-            consent.ask(list(filter(None, losses)))
+            # A file may leave the same repositories for several distribution versions.
+            consent.ask(list(dict.fromkeys(filter(None, losses))))
         attempts = Attempts(names)
         for name in names:
             with attempts.attempt(name):

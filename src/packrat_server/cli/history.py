@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from packrat_core.errors import ConfigError
 from packrat_core.text import printable
-from packrat_server.cli.looking import ask_or_read, where_options
+from packrat_server.cli.looking import ask_or_read, check_text, where_options
 from packrat_server.cli.tables import cell, json_option, show_list
 from packrat_server.store.events import EventFilter, read_events
 
@@ -39,6 +39,7 @@ def history_command(name: str, limit: int, as_json: bool, **where: Any) -> None:
     async def ask(uploader: "Uploader") -> Events:
         return await uploader.catalog.history(name, limit)
 
+    check_text("name", name)
     events = ask_or_read(where, ask, lambda connection: _read(connection, name, limit))
     if not events:
         raise ConfigError(
@@ -83,9 +84,10 @@ def _row(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _change(before: Any, after: Any) -> str:
-    """Write what changed: `tags dev → dev, stage`; nothing for an object that was made or deleted as a whole."""
+    """Write what changed: `tags dev → dev, stage`; of a file that was made or deleted, what it was for."""
     if not isinstance(before, dict) or not isinstance(after, dict):
-        return ""
+        whole = after if isinstance(after, dict) else before if isinstance(before, dict) else {}
+        return " ".join(cell(whole[field]) for field in ("version", "distro_version", "arch") if whole.get(field))
     return "; ".join(
         f"{field} {cell(before.get(field))} → {cell(value)}"
         for field, value in after.items()

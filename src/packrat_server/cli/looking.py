@@ -15,11 +15,13 @@ from click.core import ParameterSource
 from sqlalchemy import Connection
 
 from packrat_core.errors import ConfigError
+from packrat_core.text import quote
 from packrat_server.cli.data_option import DEFAULT_DATA, check_owner
 from packrat_server.cli.session import session_options, with_session
 from packrat_server.promotion.compare import NoSuchSide
 from packrat_server.promotion.find_files import FOUND_LIMIT, Found
 from packrat_server.store.database import open_database, reading
+from packrat_server.store.text import is_storable
 
 if TYPE_CHECKING:
     from packrat_server.client.uploader import Uploader
@@ -63,10 +65,23 @@ def look(
     Raises:
         ConfigError: Both places are named on the command line, or a name is wrong.
     """
+    for field, value in arguments.items():
+        if isinstance(value, str):
+            check_text(field, value)
     try:
         return ask_or_read(where, lambda uploader: _ask(uploader, action, arguments), read)
     except NoSuchSide as error:
         raise ConfigError(str(error)) from None
+
+
+def check_text(field: str, text: str) -> None:
+    """Check that a name from the command line can be looked for.
+
+    Raises:
+        ConfigError: It holds bytes that are no text.
+    """
+    if not is_storable(text):
+        raise ConfigError(f"{field}: {quote(text)} is not text in UTF-8, so nothing can have this name")
 
 
 def ask_or_read(

@@ -1,9 +1,13 @@
 """`packrat-server mirror`: sets up mirrors."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
+from packrat_core.text import human_age
 from packrat_server import admin
 from packrat_server.accounts.passwords import new_password
 from packrat_server.admin.listing import list_mirrors
@@ -19,7 +23,23 @@ def mirror_group() -> None:
     """Mirrors: which repositories they build."""
 
 
-add_looking(mirror_group, "mirror", list_mirrors, ("name", "repositories", "last_heartbeat", "description"))
+def _for_people(mirror: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**mirror, "last_heartbeat": _ago(mirror["last_heartbeat"])}
+
+
+def _ago(moment: str | None) -> str:
+    if moment is None:
+        return "never"
+    return f"{human_age((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())} ago"
+
+
+add_looking(
+    mirror_group,
+    "mirror",
+    list_mirrors,
+    ("name", "repositories", "last_heartbeat", "description"),
+    for_people=_for_people,
+)
 
 
 @mirror_group.command("set")

@@ -1,15 +1,22 @@
-"""`packrat-server package`: shows packages."""
+"""`packrat-server package`: shows packages, and sets how many of their files are kept."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from packrat_core.errors import ConfigError
 from packrat_core.text import printable
+from packrat_server.admin.packages import set_package
+from packrat_server.cli.consent import Consent, carry_out, with_consent
+from packrat_server.cli.data_option import data_option
 from packrat_server.cli.looking import limit_option, look, tell_more, where_options
 from packrat_server.cli.tables import json_option, show_list, show_one
 from packrat_server.promotion.find_files import Found
 from packrat_server.promotion.list_packages import list_packages, show_package
+from packrat_server.store.database import open_database
+
+_COUNT = click.IntRange(0, 1_000_000)
 
 
 @click.group("package")
@@ -54,3 +61,18 @@ def package_show(name: str, as_json: bool, **where: Any) -> None:
             f"there is no package {printable(name)!r}", hint="`packrat-server package list` looks for names"
         )
     show_one(found.records[0], as_json=as_json)
+
+
+@package_group.command("set")
+@click.argument("name")
+@click.option("--failed-count", type=_COUNT, help="Keep the newest so many of its failed files. New packages: 5.")
+@click.option("--deprocated-count", type=_COUNT, help="Keep the newest so many deprocated ones. New packages: 10.")
+@data_option
+@with_consent
+def package_set(name: str, data: Path, consent: Consent, **given: int | None) -> None:
+    """Change how many files of a package are kept.
+
+    What no option names stays as it is. Prints each field that changed, before → after.
+    """
+    engine, counts = open_database(data), {field: count for field, count in given.items() if count is not None}
+    carry_out(f"package {name}", lambda decide: set_package(engine, name, counts, decide), consent)

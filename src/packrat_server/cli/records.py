@@ -22,6 +22,7 @@ def add_looking(
     read: Callable[[Connection], Records],
     columns: Sequence[str],
     more: Callable[[Connection, str], Mapping[str, Any]] | None = None,
+    for_people: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
 ) -> None:
     """Add `list` and `show` to a group of commands.
 
@@ -31,6 +32,7 @@ def add_looking(
         read: Reads all records; each has a `name`.
         columns: The fields that the table of `list` has.
         more: Reads what `show` has of one record besides.
+        for_people: Makes a record easier to read than in JSON.
     """
     plural = what[:-1] + "ies" if what.endswith("y") else what + "s"
 
@@ -39,7 +41,8 @@ def add_looking(
     @data_option
     def list_records(data: Path, as_json: bool) -> None:
         with reading(open_database(data)) as connection:
-            show_list(read(connection), columns, as_json=as_json)
+            records = read(connection)
+        show_list(records if as_json else list(map(for_people, records)), columns, as_json=as_json)
 
     @group.command("show", help=f"Show all that is known of a {what}.")
     @click.argument("name")
@@ -49,7 +52,8 @@ def add_looking(
         with reading(open_database(data)) as connection:
             records = read(connection)
             record = _pick(records, name, what)
-            show_one({**record, **(more(connection, name) if more is not None else {})}, as_json=as_json)
+            shown = {**record, **(more(connection, name) if more is not None else {})}
+        show_one(shown if as_json else for_people(shown), as_json=as_json)
 
 
 def _pick(records: Records, name: str, what: str) -> Mapping[str, Any]:

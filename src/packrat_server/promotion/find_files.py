@@ -20,6 +20,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, exi
 
 from packrat_server.promotion.wanted_files import kept_files, wanted_files
 from packrat_server.store.tables import package_file_tags, package_files, repo_distro_versions, repos
+from packrat_server.store.text import is_storable
 
 Record = dict[str, Any]
 
@@ -27,6 +28,7 @@ STATES = ("active", "failed", "deprocated")
 FOUND_LIMIT = 10_000
 """Number of records that one question is answered with at most."""
 _IDS_AT_ONCE = 500
+_NAME_LIMIT = 200
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LAST = "\U0010ffff"
 """Sorts after every other letter."""
@@ -97,8 +99,8 @@ def describe_files(connection: Connection, rows: Sequence[Row[Any]]) -> list[Rec
 
 
 def show_files(connection: Connection, name: str) -> list[Record]:
-    """Show the package files of a name, or the one of a URI or number, with the repositories that offer each."""
-    number = re.fullmatch(r"(?:/api/v2/Package/PackageFile:)?(\d{1,17}):?", name)
+    """Show the package files of a name, or the one of a URI, with the repositories that offer each."""
+    number = re.fullmatch(r"/api/v2/Package/PackageFile:([0-9]{1,17}):", name)
     is_it = package_files.c.id == int(number[1]) if number is not None else package_files.c.file_name == name
     rows = connection.execute(select(package_files).where(is_it).order_by(package_files.c.id)).all()
     records = describe_files(connection, rows)
@@ -113,6 +115,9 @@ def in_portions(ids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 def name_condition(column: Column[Any], name: str) -> ColumnElement[bool]:
     """What a column must be for a name: begin with it, or fit its `*` and `?`."""
+    if len(name) > _NAME_LIMIT or not is_storable(name):
+        # Nothing has such a name, and a database may refuse to look for it.
+        return false()
     plain = name.removesuffix("*")
     if not plain:
         return column.is_not(None)

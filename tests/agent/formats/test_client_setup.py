@@ -27,6 +27,15 @@ def test_a_client_is_told_to_do_without_tls_only_where_there_is_none(kind: str, 
         assert "repo.example.com:81/there/r/" in setup
 
 
+@pytest.mark.parametrize(
+    ("distro", "client"), [("rhel", "dnf"), ("fedora", "dnf"), ("sles", "zypper"), ("opensuse-leap", "zypper")]
+)
+def test_a_distribution_is_told_the_lines_of_its_client(distro: str, client: str) -> None:
+    repo = Repo("r", "", "r", "yum", (DistroVersion("here", distro, "15", "rpm"),))
+    setup = FORMATS["yum"].client_setup(repo, "https://repo.example.com", MAIN_KEY)[0].lines
+    assert f"sudo {client} " in setup
+
+
 def test_the_lines_for_files_work_when_pasted(tmp_path: Path, key: Key) -> None:
     with type_stage(tmp_path, key, JSON) as made:
         made.put("hello", "1.0")

@@ -13,6 +13,9 @@ from packrat_agent.formats.yum.client_files import MIRROR_MARK
 from packrat_agent.formats.yum.layout import version_directory
 from packrat_agent.model.records import Repo
 
+_WITH_ZYPPER = ("sle", "opensuse")
+"""How distributions that have zypper are called."""
+
 _NGINX = """\
     # {name}: what a checksum names, and what stands in a generation, never changes.
     location ~ "^/{path}/.+/(repodata/[0-9a-f]{{64}}-[a-z]+\\.xml\\.gz|generations/[^/]+/repodata/[^/]+)$" {{
@@ -62,7 +65,7 @@ def client_setup(repo: Repo, url: str) -> str:
     """Give the commands that install the .repo file, and fill in the mirror's address if the file lacks it."""
     lines = []
     for version in repo.distro_versions:
-        top, is_zypper = version_directory(version), version.distro == "sles"
+        top, is_zypper = version_directory(version), version.distro.startswith(_WITH_ZYPPER)
         directory = "/etc/zypp/repos.d" if is_zypper else "/etc/yum.repos.d"
         lines += [
             f"# {version.distro} {version.version or version.name}",
