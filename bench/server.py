@@ -82,7 +82,7 @@ def running_server(setting: Setting, corpus: Corpus) -> Iterator[Server]:
     line = [sys.executable, "-m", "packrat_server.cli", "serve", "--data", str(data), "--listen", "127.0.0.1:0"]
     process = subprocess.Popen(line, env=setting.environment, stderr=subprocess.PIPE, text=True)
     try:
-        url = _read_url(process)
+        url = read_url(process)
         with asyncio.Runner() as runner:
             session = signed_in(url, "admin", password)
             uploader = runner.run(_enter(session))
@@ -103,7 +103,8 @@ async def _leave(session: AbstractAsyncContextManager[Uploader]) -> None:
     await session.__aexit__(None, None, None)
 
 
-def _read_url(process: "subprocess.Popen[str]") -> str:
+def read_url(process: "subprocess.Popen[str]") -> str:
+    """Read from the log of a server that starts where it listens."""
     assert process.stderr is not None
     said = []
     for line in process.stderr:

@@ -18,17 +18,18 @@ from sqlalchemy import Engine, delete, select
 from starlette.types import Receive, Scope, Send
 
 from packrat_core.listen import open_listeners, show_url
+from packrat_server.accounts.callers import Callers
 from packrat_server.accounts.downloads import Downloads
 from packrat_server.accounts.login_queue import LoginQueue
 from packrat_server.api.access_log import AccessLog
 from packrat_server.api.app import App
+from packrat_server.api.change_notifier import ChangeNotifier
 from packrat_server.api.context import ServerContext
 from packrat_server.api.serve_options import ServeOptions
 from packrat_server.promotion.epochs import read_epochs
 from packrat_server.serving.change_watch import watching
 from packrat_server.serving.connections import KNOWN_IDLE_S, OpenConnections, connection_limit
 from packrat_server.store.blobs import check_directories, explained, remove_orphans
-from packrat_server.store.change_notifier import ChangeNotifier
 from packrat_server.store.data_directory_lock import DataDirectoryLock
 from packrat_server.store.database import check_database, open_database, where, writing
 from packrat_server.store.journal import prune
@@ -150,7 +151,9 @@ def _prepare(data_dir: Path, host: str, port: int, options: ServeOptions) -> tup
         access_log = None if options.access_log is None else AccessLog(options.access_log)
         listeners = open_listeners(host, port, "--listen")
         undo.pop_all()
-    context = ServerContext(engine, data_dir, ChangeNotifier(), LoginQueue(), Downloads(engine), options, access_log)
+    context = ServerContext(
+        engine, data_dir, ChangeNotifier(engine), LoginQueue(), Downloads(engine), Callers(engine), options, access_log
+    )
     connections = OpenConnections(connection_limit(), options.trusted_proxies)
     config = uvicorn.Config(
         _Lifespan(App(context), context, lock),
@@ -216,6 +219,7 @@ class _Lifespan:
             await receive()
         await asyncio.to_thread(self._context.logins.close)
         self._context.downloads.close()
+        self._context.callers.close()
         if self._context.access_log is not None:
             self._context.access_log.close()
         await asyncio.to_thread(self._context.engine.dispose)
