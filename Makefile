@@ -93,7 +93,7 @@ mutants: $(VENV)/test
 	@$(BIN)/python -m bench.mutants $(MUTANTS)
 
 bench-server: $(VENV)/test
-	@tests/provision.sh postgres
+	@tests/provision.sh initdb
 	@PYTHONPATH=tests $(BIN)/python -m bench.wake $(WAKE)
 
 bench: $(VENV)/test

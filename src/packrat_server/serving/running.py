@@ -14,7 +14,8 @@ from types import FrameType
 
 import structlog
 import uvicorn
-from sqlalchemy import Engine, delete, select
+from anyio.to_thread import current_default_thread_limiter
+from sqlalchemy import Engine, select
 from starlette.types import Receive, Scope, Send
 
 from packrat_core.listen import open_listeners, show_url
@@ -29,15 +30,16 @@ from packrat_server.api.serve_options import ServeOptions
 from packrat_server.promotion.epochs import read_epochs
 from packrat_server.serving.change_watch import watching
 from packrat_server.serving.connections import KNOWN_IDLE_S, OpenConnections, connection_limit
-from packrat_server.store.blobs import check_directories, explained, remove_orphans
+from packrat_server.serving.housekeeping import forget_old, keeping_clean
+from packrat_server.store.blobs import check_directories, explained, list_unnamed, remove_parts
 from packrat_server.store.data_directory_lock import DataDirectoryLock
 from packrat_server.store.database import check_database, open_database, where, writing
-from packrat_server.store.journal import prune
+from packrat_server.store.orphans import note_unnamed
+from packrat_server.store.postgresql import THREADS
 from packrat_server.store.tables import package_files, uploads
 
 log = structlog.get_logger()
 
-_UPLOAD_KEPT_S = 24 * 3600.0
 _GRACEFUL_S = 2
 _ACCEPTED_AT_ONCE = 16
 """Connections that are accepted before those accepted earlier are counted; few, so that they fit into the limit."""
@@ -142,11 +144,12 @@ def _prepare(data_dir: Path, host: str, port: int, options: ServeOptions) -> tup
             undo.callback(lock.release)
             # In this order: while the lock is exclusive no server takes uploads in, so what no record names is an
             # orphan.
-            named = _remove_old_records(engine)
+            named = _forget_old_records(engine)
             check_directories(data_dir, bool(named))
             read_epochs(engine, data_dir)
             if lock.is_alone:
-                _remove_orphans(data_dir, named)
+                remove_parts(data_dir)
+                _note_unnamed(engine, data_dir, named)
                 lock.share()
         access_log = None if options.access_log is None else AccessLog(options.access_log)
         listeners = open_listeners(host, port, "--listen")
@@ -185,20 +188,18 @@ def _url(listener: socket.socket) -> str:
     return show_url(host, port)
 
 
-def _remove_old_records(engine: Engine) -> set[str]:
-    """Remove old uploads and the oldest changes; gives the hashes of the files that records still name."""
+def _forget_old_records(engine: Engine) -> set[str]:
+    """Forget old uploads, sessions and changes; gives the hashes of the files that records still name."""
     with writing(engine) as connection:
-        connection.execute(delete(uploads).where(uploads.c.at < time.time() - _UPLOAD_KEPT_S))
-        prune(connection)
+        forget_old(connection, time.time())
         named = set(connection.execute(select(package_files.c.sha256)).scalars())
         return named | set(connection.execute(select(uploads.c.sha256)).scalars())
 
 
-def _remove_orphans(data_dir: Path, named: set[str]) -> None:
-    """Remove the files that no record names."""
-    gone = remove_orphans(data_dir, named)
-    if gone:
-        log.info("tidied", files=gone)
+def _note_unnamed(engine: Engine, data_dir: Path, named: set[str]) -> None:
+    """Note the files that no record names; they go a day later (housekeeping.py)."""
+    with writing(engine) as connection:
+        note_unnamed(connection, set(list_unnamed(data_dir, named)), time.time())
 
 
 class _Lifespan:
@@ -214,7 +215,9 @@ class _Lifespan:
             await self._app(scope, receive, send)
             return
         await receive()
-        async with watching(self._context):
+        if self._context.engine.dialect.name == "postgresql":
+            current_default_thread_limiter().total_tokens = THREADS
+        async with watching(self._context), keeping_clean(self._context):
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await asyncio.to_thread(self._context.logins.close)

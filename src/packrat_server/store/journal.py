@@ -143,7 +143,7 @@ def read_since(connection: Connection, mirror: str, position: str) -> ChangesSin
     """
     names = connection.execute(select(mirror_repos.c.repo).where(mirror_repos.c.mirror == mirror)).scalars().all()
     present, all_repos = read_newest(connection), frozenset(names)
-    after = _find_id(connection, position)
+    after = find_entry(connection, position)
     if after is None:
         return ChangesSince(present, all_repos, dict.fromkeys(names), True)
     rows = connection.execute(
@@ -180,7 +180,7 @@ def prune(connection: Connection) -> None:
     connection.execute(delete(journal).where(journal.c.id <= newest(connection) - _KEPT_ROWS))
 
 
-def _find_id(connection: Connection, position: str) -> int | None:
+def find_entry(connection: Connection, position: str) -> int | None:
     """The id in a position; None where it is malformed, was pruned, or belongs to another history."""
     number, _, mark = position.partition("-")
     if not number.isascii() or not number.isdigit() or len(number) > 15:
