@@ -4,7 +4,6 @@ A file is written down before it is put in place (`begin`), and with what stands
 leaves no file that nobody knows. What an index no longer names is withdrawn; garbage collection removes it later.
 """
 
-import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -285,17 +284,6 @@ class LiveFiles:
         ):
             found.setdefault(publication, []).append(path)
         return found
-
-    def index_digest(self, repo: str) -> str:
-        """Hash the paths and contents of a repository's pointers on disk: the same index has the same digest."""
-        digest = hashlib.sha256()
-        for path, sha256 in self._db.rows(
-            "SELECT path, sha256 FROM live_files WHERE repo = ? AND publication > '' AND pointer_rank > 0 "
-            "AND withdrawn_at IS NULL ORDER BY path",
-            (repo,),
-        ):
-            digest.update(f"{sha256}  {path}\n".encode())
-        return digest.hexdigest()
 
     def begin_with(self, repo: str, publication: str, facts: Mapping[str, str]) -> None:
         """Remember facts of a publication that another agent made; what is known of one of ours stays."""

@@ -70,7 +70,7 @@ async def sync_and_note(
 
 
 async def _report(context: MirrorContext, server: Packrat, repo: Repo, position: str) -> None:
-    digest = await in_thread(context.store.live.index_digest, repo.name)
+    digest = await in_thread(context.store.hash_index, repo.name)
     server.reports.add(Published(f"{REPO}:{repo.name}:", position, digest))
 
 

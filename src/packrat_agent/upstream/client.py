@@ -339,11 +339,7 @@ class Packrat:
         if self._has_records:
             arguments[RECORDS] = True
         asked_at = time.time()
-        value = await self._asking(
-            lambda: self._client.call(
-                f"{self._mirror}(changes)", arguments, timeout_s + _CHANGES_MARGIN_S, repeatable=True
-            )
-        )
+        value = await self._call(f"{self._mirror}(changes)", arguments, timeout_s + _CHANGES_MARGIN_S)
         changes = read_changes(value, self._mirror, self._repos)
         self.reports.position = changes.position
         self._told.hear(changes.repos, value.get(RECORDS) if self._has_records else None, asked_at)
@@ -354,19 +350,16 @@ class Packrat:
     async def poll(self, repo: Repo, timeout_s: int) -> frozenset[str]:
         """Wait for a hint that a repository changed; an empty answer does not mean that nothing changed."""
         uri = f"{REPO}:{repo.name}:(poll)"
-        value = await self._asking(
-            lambda: self._client.call(uri, {"timeout": timeout_s}, timeout_s + _WAIT_MARGIN_S, repeatable=True)
-        )
-        return read_names(value, "poll")
+        return read_names(await self._call(uri, {"timeout": timeout_s}, timeout_s + _WAIT_MARGIN_S), "poll")
 
     async def heartbeat(self) -> None:
         """Tell the server that this mirror is alive, and what it has published since the last time."""
+        if not await self.reports.tell(partial(self._call, f"{self._mirror}(report)")):
+            await self._call(f"{self._mirror}(heartbeat)", {})
 
-        async def call(action: str, arguments: Mapping[str, Any]) -> None:
-            await self._asking(lambda: self._client.call(f"{self._mirror}({action})", arguments, repeatable=True))
-
-        if not await self.reports.tell(partial(call, "report")):
-            await call("heartbeat", {})
+    async def _call(self, uri: str, arguments: Mapping[str, Any], timeout_s: float | None = None) -> Any:
+        """Call an action that may be repeated."""
+        return await self._asking(lambda: self._client.call(uri, arguments, timeout_s, repeatable=True))
 
     @asynccontextmanager
     async def open_file(

@@ -63,7 +63,7 @@ class Reports:
             self.position = (await ask(None, 0)).position
         return self.position if self.is_taken else None
 
-    async def tell(self, send: Callable[[Mapping[str, Any]], Awaitable[None]]) -> bool:
+    async def tell(self, send: Callable[[Mapping[str, Any]], Awaitable[Any]]) -> bool:
         """Tell the server; gives whether something was told.
 
         Args:
