@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 ARGS ?= tests
 WORKERS ?= auto
 
-.PHONY: help demo-needs demo demo-once test check requirements bench kill window fuzz mutants test-sid clean
+.PHONY: bench-server help demo-needs demo demo-once test check requirements bench kill window fuzz mutants test-sid clean
 
 help:
 	@echo "make demo              try it out: a server, a mirror of it, packages that arrive; Ctrl-C ends it"
@@ -19,6 +19,7 @@ help:
 	@echo "make fuzz              feed all readers with inputs made wrong for 10 minutes; ARGS='--minutes 60', ARGS='--replay FILE'"
 	@echo "make mutants           change the program in 300 places, one at a time, and count which changes the tests notice"
 	@echo "make bench             measure beside aptly, reprepro, createrepo_c, dumb-pypi …; takes hours, ARGS=--quick minutes"
+	@echo "make bench-server      measure what a tag costs packrat-server with many mirrors"
 	@echo "make clean             remove the virtual environment, the demo and what tests downloaded"
 
 $(VENV)/run: requirements/run.txt pyproject.toml src/packrat_core/__init__.py
@@ -91,6 +92,10 @@ fuzz: $(VENV)/test
 mutants: $(VENV)/test
 	@tests/provision.sh gpg gpgv
 	@$(BIN)/python -m bench.mutants $(MUTANTS)
+
+bench-server: $(VENV)/test
+	@tests/provision.sh initdb
+	@PYTHONPATH=tests $(BIN)/python -m bench.wake $(WAKE)
 
 # ARGS has the tests of `make test` where nobody sets it; BENCH is what it was called before.
 bench: $(VENV)/test

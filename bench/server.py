@@ -86,7 +86,7 @@ def running_server(setting: Setting, corpus: Corpus, lanes: Sequence[str] = (LAN
     line = [sys.executable, "-m", "packrat_server.cli", "serve", "--data", str(data), "--listen", "127.0.0.1:0"]
     process = subprocess.Popen(line, env=setting.environment, stderr=subprocess.PIPE, text=True)
     try:
-        url = _read_url(process)
+        url = read_url(process)
         setting.daemons.pids["server"] = process.pid
         with asyncio.Runner() as runner:
             session = signed_in(url, "admin", password)
@@ -109,7 +109,8 @@ async def _leave(session: AbstractAsyncContextManager[Uploader]) -> None:
     await session.__aexit__(None, None, None)
 
 
-def _read_url(process: "subprocess.Popen[str]") -> str:
+def read_url(process: "subprocess.Popen[str]") -> str:
+    """Read from the log of a server that starts where it listens."""
     assert process.stderr is not None
     said = []
     for line in process.stderr:

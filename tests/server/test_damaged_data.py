@@ -223,7 +223,8 @@ def test_what_does_not_belong_there_is_left_alone(data: Path) -> None:
     with running(data):
         pass
     assert all(path.exists() for path in strays)
-    assert not orphan.exists()
+    # What is its own goes a day later (test_housekeeping.py).
+    assert orphan.exists()
 
 
 def test_missing_directories_that_lost_nothing_are_made_again(tmp_path: Path) -> None:

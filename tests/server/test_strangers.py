@@ -22,7 +22,7 @@ from packrat_server.accounts.passwords import hash_secret
 from packrat_server.api.admission import CALLER_LIMIT
 from packrat_server.serving import connections
 from packrat_server.store.database import open_database, writing
-from packrat_server.store.journal import read_position
+from packrat_server.store.journal import read_newest
 from packrat_server.store.tables import journal, mirror_repos, mirrors
 from server.test_several_processes import other_process
 from support.world import SECRETS, World, world
@@ -42,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp("world")) as made:
         engine = open_database(made.data)
         with writing(engine) as connection:
-            made.tokens["position"] = read_position(connection)
+            made.tokens["position"] = str(read_newest(connection))
             rows = [
                 {"mark": "x", "at": time.time(), "repo": "apt-dev", "package": f"p{n % 2000}"} for n in range(20_000)
             ]

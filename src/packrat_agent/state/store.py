@@ -9,6 +9,7 @@ from packrat_agent.state.events import Events
 from packrat_agent.state.facts import Facts
 from packrat_agent.state.fragments import Fragments, FragmentSource
 from packrat_agent.state.generations import Generations
+from packrat_agent.state.index_digest import hash_index
 from packrat_agent.state.intents import Intents
 from packrat_agent.state.known_tags import KnownTags
 from packrat_agent.state.listing import Listing
@@ -49,6 +50,10 @@ class Store:
     def live_entries(self, repo: Repo, source: FragmentSource) -> LiveEntries:
         """Give access to what the published index of a repository names."""
         return LiveEntries(self._db, repo, source)
+
+    def hash_index(self, repo: str) -> str:
+        """Hash the index of a repository as it is published."""
+        return hash_index(self._db, repo)
 
     def new_listing(self) -> Listing:
         """Make room for a list of the server, beside the state database.

@@ -98,7 +98,8 @@ class Order:
     packages: the only ones that changed; None for all. named: those that the server named, also where all are looked
     at. reread: it is part of a full sync, so what failed for good is
     tried again. heard_at: when the change was heard of, in epoch seconds; None: this sync finds out. untracked: path →
-    hashed files below `root_dir` that the state database doesn't know; those with wanted bytes are adopted.
+    hashed files below `root_dir` that the state database doesn't know; those with wanted bytes are adopted. position:
+    the server's position that was heard of last when this was given out; None: this sync finds out.
     """
 
     packages: Collection[str] | None = None
@@ -107,6 +108,7 @@ class Order:
     heard_at: float | None = None
     confirmed: Confirmed = NOTHING_CONFIRMED
     untracked: Mapping[str, StoredFile] = field(default_factory=dict)
+    position: str | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True)

@@ -13,6 +13,8 @@ from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, 
 from packrat_agent.sync.repo_sync import sync_repo
 from packrat_agent.sync.site import publish_own_keys, publish_site
 from packrat_agent.upstream.client import Packrat
+from packrat_agent.upstream.records import REPO
+from packrat_agent.upstream.reports import Published
 from packrat_core.aio.threads import in_thread
 from packrat_core.cinp.responses import LoginRefused
 from packrat_core.errors import DiskError, PackratError, ServerUnavailable
@@ -39,16 +41,13 @@ async def sync_and_note(
         LoginRefused: The server refuses the login; the same.
         DiskError: The disk is full or fails; the same.
     """
-    # A dry run works on a copy of the state database, which nobody reads afterwards.
     facts, began = context.store.facts, time.time()
-    settings = replace(context.settings, clock_confirmed=order.confirmed.clock)
-    confirmed = replace(context, settings=settings)
+    confirmed = replace(context, settings=replace(context.settings, clock_confirmed=order.confirmed.clock))
     try:
         if not context.dry_run:
-            check_mounted(context.root)
-            if context.keys.of_sections:
-                async with context.turns.publishing:
-                    await in_thread(publish_own_keys, context)
+            await _prepare(context)
+        # Before anything is asked: what changes later may be missing from what is published.
+        position = order.position or (None if context.dry_run else await server.reports.find_position(server.changes))
         count: Callable[[int, int], None] = partial(on_progress, repo.name)
         result = await sync_repo(repo, order, server, confirmed, count)
     except (ServerUnavailable, LoginRefused, DiskError) as error:
@@ -65,7 +64,21 @@ async def sync_and_note(
         async with context.turns.publishing:
             await in_thread(publish_site, context)
     _note(facts, result, order, began)
+    if position is not None and not (result.held or result.failed or result.refused or result.rejected):
+        await _report(context, server, repo, position)
     return result
+
+
+async def _report(context: MirrorContext, server: Packrat, repo: Repo, position: str) -> None:
+    digest = await in_thread(context.store.hash_index, repo.name)
+    server.reports.add(Published(f"{REPO}:{repo.name}:", position, digest))
+
+
+async def _prepare(context: MirrorContext) -> None:
+    check_mounted(context.root)
+    if context.keys.of_sections:
+        async with context.turns.publishing:
+            await in_thread(publish_own_keys, context)
 
 
 def _note(facts: Facts, result: SyncResult, order: Order, began: float) -> None:

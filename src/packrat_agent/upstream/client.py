@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from enum import Enum
+from functools import partial
 from typing import Any, TypeVar
 
 from packrat_agent.model.changes import Changes
@@ -32,12 +33,14 @@ from packrat_agent.upstream.records import (
     Unusable,
     find_overlaps,
     is_marked,
+    present,
     read_distro_version,
     read_id,
     read_ids,
     read_repo,
     read_text,
 )
+from packrat_agent.upstream.reports import Reports
 from packrat_agent.upstream.told_files import ToldFiles, ToldPackages
 from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.download import Download
@@ -90,6 +93,7 @@ class Packrat:
         """Whether the server offers the lossless `changes`."""
         self._has_records = False
         self._told = ToldPackages()
+        self.reports = Reports()
         self.has_kept = False
         """Whether the server lists deprecated files, too, for repositories that mark them."""
 
@@ -115,6 +119,7 @@ class Packrat:
         await self._login.open()
         actions = (await self._client.describe(MIRROR)).get("actions")
         self.has_changes = isinstance(actions, list) and f"{MIRROR}(changes)" in actions
+        self.reports.is_taken = isinstance(actions, list) and f"{MIRROR}(report)" in actions
         self._has_records = self.has_changes and await self._describes_records()
         # Without `changes`, a mark may change and nothing tells: the list of a repository's files stays the same.
         filters = (await self._client.describe(PACKAGE_FILE)).get("list-filters") if self.has_changes else None
@@ -183,7 +188,7 @@ class Packrat:
         for name in names:
             uri = f"{REPO}:{name}:"
             try:
-                repos.append(read_repo(name, _present(records, uri), distro_versions))
+                repos.append(read_repo(name, present(records, uri), distro_versions))
             except Unusable as error:
                 rejected.append(Rejection(uri, str(error)))
         overlaps = find_overlaps(repos)
@@ -206,7 +211,7 @@ class Packrat:
         found: dict[str, DistroVersion] = {}
         for name in names:
             try:
-                found[name] = read_distro_version(name, _present(records, f"{DISTRO_VERSION}:{name}:"))
+                found[name] = read_distro_version(name, present(records, f"{DISTRO_VERSION}:{name}:"))
             except Unusable:
                 continue
         return found
@@ -334,12 +339,9 @@ class Packrat:
         if self._has_records:
             arguments[RECORDS] = True
         asked_at = time.time()
-        value = await self._asking(
-            lambda: self._client.call(
-                f"{self._mirror}(changes)", arguments, timeout_s + _CHANGES_MARGIN_S, repeatable=True
-            )
-        )
+        value = await self._call(f"{self._mirror}(changes)", arguments, timeout_s + _CHANGES_MARGIN_S)
         changes = read_changes(value, self._mirror, self._repos)
+        self.reports.position = changes.position
         self._told.hear(changes.repos, value.get(RECORDS) if self._has_records else None, asked_at)
         if changes.mirror:
             self._told.clear()
@@ -348,14 +350,16 @@ class Packrat:
     async def poll(self, repo: Repo, timeout_s: int) -> frozenset[str]:
         """Wait for a hint that a repository changed; an empty answer does not mean that nothing changed."""
         uri = f"{REPO}:{repo.name}:(poll)"
-        value = await self._asking(
-            lambda: self._client.call(uri, {"timeout": timeout_s}, timeout_s + _WAIT_MARGIN_S, repeatable=True)
-        )
-        return read_names(value, "poll")
+        return read_names(await self._call(uri, {"timeout": timeout_s}, timeout_s + _WAIT_MARGIN_S), "poll")
 
     async def heartbeat(self) -> None:
-        """Tell the server that this mirror is alive."""
-        await self._asking(lambda: self._client.call(f"{self._mirror}(heartbeat)", {}, repeatable=True))
+        """Tell the server that this mirror is alive, and what it has published since the last time."""
+        if not await self.reports.tell(partial(self._call, f"{self._mirror}(report)")):
+            await self._call(f"{self._mirror}(heartbeat)", {})
+
+    async def _call(self, uri: str, arguments: Mapping[str, Any], timeout_s: float | None = None) -> Any:
+        """Call an action that may be repeated."""
+        return await self._asking(lambda: self._client.call(uri, arguments, timeout_s, repeatable=True))
 
     @asynccontextmanager
     async def open_file(
@@ -391,9 +395,3 @@ class Packrat:
             return await ask()
         except SessionEnded as error:
             raise self._login.explain(error) from None
-
-
-def _present(records: Mapping[str, Mapping[str, Any]], uri: str) -> Mapping[str, Any]:
-    if uri not in records:
-        raise Unusable("the server does not show it")
-    return records[uri]

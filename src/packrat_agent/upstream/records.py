@@ -230,3 +230,14 @@ def _moment(value: object) -> str:
 def shown(value: object) -> str:
     """Shorten and quote a value from the server, so that it is safe in messages and on terminals."""
     return repr(value)[:80] if isinstance(value, str | int | float | bool | None) else type(value).__name__
+
+
+def present(records: Mapping[str, Mapping[str, Any]], uri: str) -> Mapping[str, Any]:
+    """Give the record of a URI.
+
+    Raises:
+        Unusable: The server did not give it.
+    """
+    if uri not in records:
+        raise Unusable("the server does not show it")
+    return records[uri]

@@ -83,12 +83,16 @@ class Dispatcher:
         while (work := queue.take(self._busy(Lane.CHANGE), self._named_only())) is not None:
             self._context.turns.records.expect([work[0]])
             # What stops it is not the repository's fault: the work comes back.
-            workers.start(Lane.CHANGE, self._sync_change(server, *work), work[0], partial(queue.put_back, *work))
+            given = replace(work[1], position=server.reports.position)
+            workers.start(
+                Lane.CHANGE, self._sync_change(server, work[0], given), work[0], partial(queue.put_back, *work)
+            )
         while len(workers.busy(Lane.FULL)) < AT_ONCE:
             due = queue.take_due(self._busy(Lane.FULL))
             if due is None:
                 break
-            workers.start(Lane.FULL, self._sync_in_full(server, *due), due[0], partial(queue.put_back, *due))
+            given = replace(due[1], position=server.reports.position)
+            workers.start(Lane.FULL, self._sync_in_full(server, due[0], given), due[0], partial(queue.put_back, *due))
         if self._heartbeat.is_due:
             workers.start(Lane.HEALTH, self._heartbeat.beat(server))
 

@@ -44,6 +44,8 @@ class Right(StrEnum):
     LOOK_UP = "look_up"
     """Read what no mirror needs: the history, and which file names are in use."""
     HEARTBEAT = "heartbeat"
+    REPORT = "report"
+    """Say what a mirror has published, which the mirror alone knows."""
     UPLOAD = "upload"
     CREATE_PACKAGE = "create_package"
     UPDATE_PACKAGE = "update_package"
@@ -67,7 +69,7 @@ _MANAGER = _UPLOADER | _PROMOTER | {Right.UPDATE_PACKAGE, Right.HEARTBEAT, TAG_A
 ROLES: Mapping[Role, frozenset[str]] = {
     Role.NOBODY: _EVERYBODY,
     Role.PUBLIC: _EVERYBODY | {Right.READ, Right.HEARTBEAT},
-    Role.MIRROR: _EVERYBODY | {Right.SESSION, Right.READ, Right.HEARTBEAT},
+    Role.MIRROR: _EVERYBODY | {Right.SESSION, Right.READ, Right.HEARTBEAT, Right.REPORT},
     Role.READER: _READER,
     Role.UPLOADER: _UPLOADER,
     Role.PROMOTER: _PROMOTER,
@@ -77,7 +79,7 @@ ROLES: Mapping[Role, frozenset[str]] = {
 }
 USER_ROLES = (Role.READER, Role.UPLOADER, Role.PROMOTER, Role.MANAGER, Role.ADMIN)
 
-GRANTABLE = frozenset(Right) - _READER - {Right.TAG}
+GRANTABLE = frozenset(Right) - _READER - {Right.TAG, Right.REPORT}
 """Rights that a user may have beyond the role, besides those to tags."""
 
 

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Select, bindparam, delete, insert, select, update
 
 from packrat_server.accounts.passwords import UNMATCHED, hash_secret, matches
 from packrat_server.accounts.rights import ROLES, Role
@@ -21,7 +21,6 @@ from packrat_server.store.tables import mirrors, sessions, user_rights, users
 _SESSION_S = 14 * 86400.0
 _TOKEN_LENGTH = 32
 _ALPHABET = string.ascii_lowercase + string.digits
-_SESSION = select(sessions).where(sessions.c.token_hash == bindparam("token_hash"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,8 @@ class Caller:
 
 ANONYMOUS = Caller("AnonymousUser", Role.NOBODY)
 PUBLIC = Caller("AnonymousUser", Role.PUBLIC)
+READER = Caller("packrat-server", Role.READER)
+"""The server itself, where it reads what many callers are told."""
 
 
 class InvalidSession(Exception):
@@ -176,6 +177,15 @@ def read_caller(connection: Connection, name: str | None, token: str | None) -> 
         return ANONYMOUS
     row = connection.execute(_SESSION, {"token_hash": digest(token)}).first()
     return caller_of(name, (row.name, row.role, row.expires, row.rights) if row is not None else None)
+
+
+def session_query() -> Select[tuple[str, str, float, str]]:
+    """Build the query for what `caller_of` takes; its parameter is `token_hash`."""
+    columns = (sessions.c.name, sessions.c.role, sessions.c.expires, sessions.c.rights)
+    return select(*columns).where(sessions.c.token_hash == bindparam("token_hash"))
+
+
+_SESSION = session_query()
 
 
 def caller_of(name: str, session: tuple[str, str, float, str] | None) -> Caller:

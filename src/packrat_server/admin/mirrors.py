@@ -16,7 +16,7 @@ from packrat_server.promotion.wanted_files import wanted_files
 from packrat_server.store.database import writing
 from packrat_server.store.journal import note_mirror
 from packrat_server.store.membership import mirror_repo_names
-from packrat_server.store.tables import mirror_repos, mirrors, repos, sessions, users
+from packrat_server.store.tables import mirror_reports, mirror_repos, mirrors, repos, sessions, users
 
 
 def save_mirror(
@@ -96,6 +96,7 @@ def remove_mirror(engine: Engine, name: str, decide: Decide = agree) -> RecordCh
         before = read_mirror_fields(connection, name)
         lost = f"clients of mirror {name} get no update any more: its psk ends, and its agent is refused"
         connection.execute(delete(mirror_repos).where(mirror_repos.c.mirror == name))
+        connection.execute(delete(mirror_reports).where(mirror_reports.c.mirror == name))
         connection.execute(delete(sessions).where(sessions.c.name == name))
         connection.execute(delete(mirrors).where(mirrors.c.name == name))
         change = RecordChange(before, None, losses=(lost,))

@@ -17,7 +17,7 @@ from packrat_server.promotion.wanted_files import wanted_files
 from packrat_server.store.database import writing
 from packrat_server.store.journal import note_repo
 from packrat_server.store.membership import repo_distro_names
-from packrat_server.store.tables import distro_versions, mirror_repos, repo_distro_versions, repos, tags
+from packrat_server.store.tables import distro_versions, mirror_reports, mirror_repos, repo_distro_versions, repos, tags
 
 KINDS = tuple(name for kind, known in REPOSITORY_TYPES.items() for name in (kind, *known.other_names))
 _DIRECTORY_LIMIT = 50
@@ -115,6 +115,7 @@ def remove_repo(engine: Engine, name: str, decide: Decide = agree) -> RecordChan
         # First, since it goes to the mirrors that have the repository.
         note_repo(connection, name)
         connection.execute(delete(mirror_repos).where(mirror_repos.c.repo == name))
+        connection.execute(delete(mirror_reports).where(mirror_reports.c.repo == name))
         connection.execute(delete(repo_distro_versions).where(repo_distro_versions.c.repo == name))
         connection.execute(delete(repos).where(repos.c.name == name))
         note_change(connection, "Repo/Repo", name, change)

@@ -3,7 +3,14 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from packrat_server.api import change_actions, event_actions, file_actions, look_actions, user_actions
+from packrat_server.api import (
+    change_actions,
+    event_actions,
+    file_actions,
+    look_actions,
+    report_actions,
+    user_actions,
+)
 from packrat_server.api.call import Call
 
 ACTIONS: dict[str, Callable[[Call], Awaitable[Any]]] = {
@@ -26,7 +33,9 @@ ACTIONS: dict[str, Callable[[Call], Awaitable[Any]]] = {
     "Package/PackageFile(show)": look_actions.show,
     "Package/PackageFile(findPackages)": look_actions.find_packages,
     "Package/PackageFile(compare)": look_actions.compare_sides,
+    "Package/PackageFile(where)": report_actions.where,
     "Repo/Repo(poll)": change_actions.poll,
     "Repo/Mirror(heartbeat)": change_actions.heartbeat,
+    "Repo/Mirror(report)": report_actions.report,
     "Repo/Mirror(changes)": change_actions.changes,
 }

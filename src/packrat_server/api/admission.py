@@ -6,8 +6,10 @@
 3. Large bodies: one of a caller and LARGE_BODIES of all are in memory at the same time, and WORKERS of these are parsed
    and answered. The others wait; the network holds what their clients send.
 4. Polls: after a change, LOOKERS look at a time for what changed for them.
+5. Tokens that a thread looks up: IDENTIFIED_AT_ONCE at a time. STRANGERS_PER_ADDRESS of an address wait for that, so
+   that whoever sends made-up tokens keeps the threads from nobody.
 
-What is beyond 1 and 2 is answered with 429 before its body is read.
+What is beyond 1, 2 and 5 is answered with 429 before its body is read.
 """
 
 import asyncio
@@ -25,6 +27,7 @@ CALLER_LIMIT = 128
 LARGE_BODIES = 4
 WORKERS = 1
 LOOKERS = 4
+IDENTIFIED_AT_ONCE = 8
 RETRY_AFTER_S = 1
 
 
@@ -37,6 +40,7 @@ class Admission:
         self._large_bodies = asyncio.Semaphore(LARGE_BODIES)
         self._workers = asyncio.Semaphore(WORKERS)
         self._lookers = asyncio.Semaphore(LOOKERS)
+        self._identifying = asyncio.Semaphore(IDENTIFIED_AT_ONCE)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @contextmanager
@@ -52,6 +56,22 @@ class Admission:
         """
         is_stranger = caller.is_stranger
         key = ("address", address) if is_stranger else ("caller", caller.name)
+        with self._count(key, is_stranger=is_stranger):
+            yield
+
+    @asynccontextmanager
+    async def identifying(self, address: str) -> AsyncIterator[None]:
+        """Wait until a thread may look up a token; until it is known whose it is, the caller is a stranger.
+
+        Raises:
+            CinpError: 429, if too many from this address wait.
+        """
+        with self._count(("address", address), is_stranger=True):
+            async with self._identifying:
+                yield
+
+    @contextmanager
+    def _count(self, key: tuple[str, str], *, is_stranger: bool) -> Iterator[None]:
         limit = STRANGERS_PER_ADDRESS if is_stranger else CALLER_LIMIT
         if self._at_work[key] >= limit or (is_stranger and self._strangers >= STRANGERS):
             raise CinpError(

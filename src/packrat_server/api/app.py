@@ -94,26 +94,33 @@ class App:
             if request.method not in ("GET", "HEAD"):
                 raise CinpError(400, f'Invalid Verb (HTTP Method) "{request.method[:30]}"')
             name = path.removeprefix("/files").removeprefix("/")
-            return await serve_file(request, name, self._context, admit)
+            return await serve_file(request, name, self._context, address, admit)
         if path == "/api/upload" and request.method == "POST":
-            caller = await identify(headers, self._context)
+            caller = await identify(headers, self._context, address)
             admit(caller)
             return await upload(request, caller, self._context)
         if path == "/api/upload" and request.method == "OPTIONS":
             return CinpResponse(None, 200, preflight_headers("OPTIONS, POST"))
         uri = unquote(request.scope["raw_path"].decode("ascii", "replace"))
-        caller = await self._identify_cinp(request.method, uri, headers)
+        caller = await self._identify_cinp(request.method, uri, headers, address)
         admit(caller)
         call = Call(self._context, caller, headers.get("auth-token"), address)
         return await self._answer_cinp(request, uri, headers, call)
 
-    async def _identify_cinp(self, verb: str, uri: str, headers: Mapping[str, str]) -> Caller:
-        """Find out who calls, before the body of the request is read."""
+    async def _identify_cinp(self, verb: str, uri: str, headers: Mapping[str, str], address: str) -> Caller:
+        """Find out who calls, before the body of the request is read.
+
+        Args:
+            verb: The method of the request.
+            uri: Its path, unquoted.
+            headers: Its headers, under lower-case names.
+            address: Where it comes from.
+        """
         if verb == "OPTIONS":
             # A browser sends OPTIONS before it sends a token.
             return ANONYMOUS
         try:
-            return await identify(headers, self._context)
+            return await identify(headers, self._context, address)
         except CinpError:
             # The original server reports a wrong request before an invalid session, so clients expect that order.
             check_verb(read_request(verb, uri, headers, b""))

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from packrat_server.accounts.sessions import Caller, InvalidSession, read_caller
+from packrat_server.accounts.sessions import Caller, InvalidSession, digest, read_caller
 from packrat_server.api.context import ServerContext
 from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError
@@ -35,6 +35,11 @@ class Call:
     address: str
     id: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def token_hash(self) -> bytes | None:
+        """The hash of the session's token, as it is stored; None for a caller without a session."""
+        return None if self.caller.is_stranger or self.token is None else digest(self.token)
 
     @property
     def author(self) -> Author:

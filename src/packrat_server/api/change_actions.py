@@ -5,22 +5,20 @@ A poll of the original API names the packages that change while it waits; what c
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, update
 
 from packrat_server.api.call import Call, read
-from packrat_server.api.changed_records import ChangedRecords
+from packrat_server.api.change_batch import ChangeBatch, Waiter
+from packrat_server.api.changed_records import read_changed_records
 from packrat_server.api.description import uri
 from packrat_server.api.in_thread import run_to_end
-from packrat_server.api.messages import CinpError
+from packrat_server.api.messages import CinpError, JsonText
 from packrat_server.store.database import writing
-from packrat_server.store.journal import ChangesSince, newest, read_names, read_position, read_since
+from packrat_server.store.journal import ChangesSince, newest, read_names, read_newest, read_since
 from packrat_server.store.tables import mirrors
-
-T = TypeVar("T")
 
 _POLL_S = (10, 240)
 _CHANGES_S = (0, 240)
@@ -41,40 +39,69 @@ async def heartbeat(call: Call) -> None:
 
 async def poll(call: Call) -> list[str]:
     """Wait for a change of a repository; gives the names of the packages that changed, as the original server does."""
-    wait_s = _bounded(call.arguments["timeout"], _POLL_S)
-    after = await read(call, newest)
-    repo = call.id or ""
+    until = _deadline(_bounded(call.arguments["timeout"], _POLL_S))
+    notifier, repo = call.context.notifier, call.id or ""
+    after = max(notifier.newest_id, await read(call, newest))
+    known = after
+    while True:
+        waiter = Waiter(frozenset({repo}), None, known, call.token_hash)
+        batch = await notifier.wait(waiter, until - _now())
+        if batch is not None:
+            _check_session(batch, waiter)
+            return batch.names(repo, after)
+        names, known = await read(
+            call, lambda connection: (read_names(connection, repo, after), newest(connection)), is_look=True
+        )
+        if names or notifier.closed or _now() >= until:
+            return names
 
-    async def look() -> list[str]:
-        return await read(call, lambda connection: read_names(connection, repo, after), is_look=True)
 
-    return await _wait(call, look, wait_s)
-
-
-async def changes(call: Call) -> dict[str, Any]:
+async def changes(call: Call) -> JsonText | dict[str, Any]:
     """Tell a mirror what changed since a position; wait for a change where nothing did."""
     position, with_records = call.arguments["position"], call.arguments["records"]
-    mirror = call.id or ""
+    mirror, notifier = call.id or "", call.context.notifier
     if position is None:
-        started: dict[str, Any] = {"position": await read(call, read_position), "changes": {}}
+        started: dict[str, Any] = {"position": str(await read(call, read_newest)), "changes": {}}
         return {**started, "records": {}} if with_records else started
     wait_s = _bounded(call.arguments["timeout"], _CHANGES_S)
-    latest: list[dict[str, Any]] = []
+    until = _deadline(wait_s)
+    # Who asks to wait from the newest position need not look first.
+    repos = notifier.known_repos(mirror, position) if wait_s else None
+    after = notifier.newest_id
+    while True:
+        if repos is None:
+            since, told = await _look(call, mirror, position, with_records=with_records)
+            if told["changes"] or notifier.closed or _now() >= until:
+                return told
+            repos, after = since.all_repos, since.newest.id
+            notifier.remember_repos(mirror, repos, after)
+        waiter = Waiter(repos, mirror, after, call.token_hash, with_records)
+        batch = await notifier.wait(waiter, until - _now())
+        if batch is not None:
+            _check_session(batch, waiter)
+            answer = batch.answer(waiter)
+            if answer is not None:
+                return JsonText(answer)
+        repos = None
 
-    def query(connection: Connection) -> dict[str, Any]:
+
+async def _look(call: Call, mirror: str, position: str, *, with_records: bool) -> tuple[ChangesSince, dict[str, Any]]:
+    """Look into the database for what changed; gives it as it was found, and as it is told."""
+
+    def query(connection: Connection) -> tuple[ChangesSince, dict[str, Any]]:
         since = read_since(connection, mirror, position)
-        told: dict[str, Any] = {"position": since.position, "changes": _name_changes(mirror, since)}
+        told: dict[str, Any] = {"position": str(since.newest), "changes": _name_changes(mirror, since)}
         if with_records:
             # Where the mirror's own record changed, it must view that first.
-            told["records"] = {} if since.mirror else ChangedRecords(connection, call.caller).read(since.repos)
-        return told
+            told["records"] = {} if since.mirror else read_changed_records(connection, call.caller, since.repos)
+        return since, told
 
-    async def look() -> bool:
-        latest[:] = [await read(call, query, is_look=True)]
-        return bool(latest[0]["changes"])
+    return await read(call, query, is_look=True)
 
-    await _wait(call, look, wait_s)
-    return latest[0]
+
+def _check_session(batch: ChangeBatch, waiter: Waiter) -> None:
+    if not batch.is_live(waiter):
+        raise CinpError(401, "Invalid Session")
 
 
 def _name_changes(mirror: str, since: ChangesSince) -> dict[str, list[str] | None]:
@@ -86,21 +113,12 @@ def _name_changes(mirror: str, since: ChangesSince) -> dict[str, list[str] | Non
     return changed
 
 
-async def _wait(call: Call, look: Callable[[], Awaitable[T]], wait_s: float) -> T:
-    """Look after each change until there is something to see, at most for wait_s; gives what was seen last."""
-    notifier = call.context.notifier
-    loop = asyncio.get_running_loop()
-    until = loop.time() + wait_s
-    while True:
-        # Taken before the look, so that no change between the look and the wait is missed.
-        next_change = notifier.next_change()
-        try:
-            seen = await look()
-            if seen or notifier.closed or loop.time() >= until:
-                return seen
-            await asyncio.wait([next_change], timeout=until - loop.time())
-        finally:
-            next_change.cancel()
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _deadline(wait_s: float) -> float:
+    return _now() + wait_s
 
 
 def _bounded(timeout_s: int | None, limits: tuple[int, int]) -> int:

@@ -5,6 +5,7 @@ the transaction that found the change. Where there is much to tell, nothing is t
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -19,49 +20,82 @@ TEXT_LIMIT = 128 * 1024
 """Characters of justification and provenance, which may be long, in all records of an answer."""
 
 _Files = dict[str, Record]
+_Packages = Mapping[str, Mapping[str, _Files]]
 
 
-class ChangedRecords:
-    """Collects the records for one answer, within the limits."""
+@dataclass(frozen=True, slots=True)
+class RepoRecords:
+    """What the changed packages of one repository have now.
 
-    def __init__(self, connection: Connection, caller: Caller) -> None:
-        self._connection = connection
-        self._caller = caller
-        self._packages_left = PACKAGES_LIMIT
-        self._files_left = FILES_LIMIT
-        self._text_left = TEXT_LIMIT
+    Attributes:
+        packages: Name of a package → `wanted` and `deprocated`: URI of a file → its record.
+        files: Number of the files.
+        text: Number of characters of their texts.
+    """
 
-    def read(self, repos: Mapping[str, Collection[str] | None]) -> dict[str, dict[str, dict[str, _Files]]]:
-        """Read what the changed packages have now.
+    packages: _Packages
+    files: int
+    text: int
 
-        Args:
-            repos: Repository → names of its packages that changed; None: any package may have changed.
 
-        Returns:
-            URI of a repository → name of a package → `wanted` and `deprocated`: URI of a file → its record.
-        """
-        read = {uri("Repo/Repo", name): self._read(name, packages) for name, packages in repos.items() if packages}
-        return {name: packages for name, packages in read.items() if packages is not None}
+def read_changed_records(
+    connection: Connection, caller: Caller, repos: Mapping[str, Collection[str] | None]
+) -> dict[str, _Packages]:
+    """Read what the changed packages have now.
 
-    def _read(self, repo: str, packages: Collection[str]) -> dict[str, dict[str, _Files]] | None:
-        connection, names = self._connection, sorted(packages)
-        if len(names) > self._packages_left or has_more_files(connection, repo, names, self._files_left):
-            return None
-        wanted = wanted_files(connection, repo, names)
-        deprocated = kept_files(connection, repo, names, only_deprocated=True)
-        ids = [str(number) for number in (*wanted, *deprocated)]
-        records = READERS["Package/PackageFile"](connection, self._caller, ids)
-        text = sum(len(record["justification"]) + len(record["provenance"]) for record in records.values())
-        if text > self._text_left:
-            return None
-        self._packages_left -= len(names)
-        self._files_left -= len(ids)
-        self._text_left -= text
-        # A package that has no file any more is told, too.
-        told: dict[str, dict[str, _Files]] = {name: {"wanted": {}, "deprocated": {}} for name in names}
-        by_uri = {uri("Package/Package", name): files for name, files in told.items()}
-        for kind, numbers in (("wanted", wanted), ("deprocated", deprocated)):
-            for number in numbers:
-                record = records[str(number)]
-                by_uri[record["package"]][kind][uri("Package/PackageFile", number)] = record
-        return told
+    Args:
+        connection: An open transaction.
+        caller: Who asks.
+        repos: Repository → names of its packages that changed; None: any package may have changed.
+
+    Returns:
+        URI of a repository → name of a package → `wanted` and `deprocated`: URI of a file → its record.
+    """
+    return within_limits(
+        {name: read_repo_records(connection, caller, name, packages) for name, packages in repos.items() if packages}
+    )
+
+
+def within_limits(repos: Mapping[str, RepoRecords | None]) -> dict[str, _Packages]:
+    """Choose the repositories whose records fit into one answer, in their order; gives them by URI."""
+    packages = files = text = 0
+    chosen: dict[str, _Packages] = {}
+    for repo, records in repos.items():
+        if records is None:
+            continue
+        sums = (packages + len(records.packages), files + records.files, text + records.text)
+        if sums[0] <= PACKAGES_LIMIT and sums[1] <= FILES_LIMIT and sums[2] <= TEXT_LIMIT:
+            packages, files, text = sums
+            chosen[uri("Repo/Repo", repo)] = records.packages
+    return chosen
+
+
+def read_repo_records(
+    connection: Connection, caller: Caller, repo: str, packages: Collection[str]
+) -> RepoRecords | None:
+    """Read what the changed packages of one repository have now; None where that is too much for an answer.
+
+    Args:
+        connection: An open transaction.
+        caller: Who asks.
+        repo: The name of the repository.
+        packages: The names of its packages that changed.
+    """
+    names = sorted(packages)
+    if len(names) > PACKAGES_LIMIT or has_more_files(connection, repo, names, FILES_LIMIT):
+        return None
+    wanted = wanted_files(connection, repo, names)
+    deprocated = kept_files(connection, repo, names, only_deprocated=True)
+    ids = [str(number) for number in (*wanted, *deprocated)]
+    records = READERS["Package/PackageFile"](connection, caller, ids)
+    text = sum(len(record["justification"]) + len(record["provenance"]) for record in records.values())
+    if text > TEXT_LIMIT:
+        return None
+    # A package that has no file any more is told, too.
+    told: dict[str, dict[str, _Files]] = {name: {"wanted": {}, "deprocated": {}} for name in names}
+    by_uri = {uri("Package/Package", name): files for name, files in told.items()}
+    for kind, numbers in (("wanted", wanted), ("deprocated", deprocated)):
+        for number in numbers:
+            record = records[str(number)]
+            by_uri[record["package"]][kind][uri("Package/PackageFile", number)] = record
+    return RepoRecords(told, len(ids), text)

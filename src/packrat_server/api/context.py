@@ -5,13 +5,14 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from packrat_server.accounts.callers import Callers
 from packrat_server.accounts.downloads import Downloads
 from packrat_server.accounts.login_delays import LoginDelays
 from packrat_server.accounts.login_queue import LoginQueue
 from packrat_server.api.access_log import AccessLog
 from packrat_server.api.admission import Admission
+from packrat_server.api.change_notifier import ChangeNotifier
 from packrat_server.api.serve_options import ServeOptions
-from packrat_server.store.change_notifier import ChangeNotifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class ServerContext:
     notifier: ChangeNotifier
     logins: LoginQueue
     downloads: Downloads
+    callers: Callers
     options: ServeOptions = field(default_factory=ServeOptions)
     access_log: AccessLog | None = None
     delays: LoginDelays = field(default_factory=LoginDelays)

@@ -79,20 +79,23 @@ def _remember(context: ServerContext, handle: str, name: str | None, blob: Blob,
         )
 
 
-async def serve_file(request: Request, name: str, context: ServerContext, admit: Callable[[Caller], None]) -> Response:
+async def serve_file(
+    request: Request, name: str, context: ServerContext, address: str, admit: Callable[[Caller], None]
+) -> Response:
     """Serve a package file to a caller who may see it; supports Range, If-None-Match and HEAD.
 
     Args:
         request: The request.
         name: The file name.
         context: The server's.
+        address: Where the request comes from.
         admit: Is called with the caller, before anything is answered.
 
     Raises:
         CinpError: There is no session.
     """
     headers = lower_headers(request)
-    sha256 = await _find(context, headers, name, admit)
+    sha256 = await _find(context, headers, name, address, admit)
     if sha256 is None:
         return _missing(name)
     etag = f'"{sha256}"'
@@ -114,7 +117,7 @@ async def serve_file(request: Request, name: str, context: ServerContext, admit:
 
 
 async def _find(
-    context: ServerContext, headers: Mapping[str, str], name: str, admit: Callable[[Caller], None]
+    context: ServerContext, headers: Mapping[str, str], name: str, address: str, admit: Callable[[Caller], None]
 ) -> str | None:
     """Find the SHA-256 of the file; None where the caller may see none of that name."""
     auth_id, token = headers.get("auth-id"), headers.get("auth-token")
@@ -126,7 +129,8 @@ async def _find(
     try:
         found = context.downloads.find_now(auth_id, token, name)
         if found is None:
-            found = await run_in_threadpool(context.downloads.find, auth_id, token, name)
+            async with context.admission.identifying(address):
+                found = await run_to_end(context.downloads.find, auth_id, token, name)
     except InvalidSession:
         raise CinpError(401, "Invalid Session") from None
     admit(found.caller)

@@ -159,11 +159,18 @@ def _check_shape(request: CinpRequest, data: Any) -> None:
         raise CinpError(400, f"{verb} data must be a dict or None")
 
 
+@dataclass(frozen=True, slots=True)
+class JsonText:
+    """A value that is written as JSON already, since many callers get it."""
+
+    text: bytes
+
+
 class CinpResponse(Response):
     """A JSON answer; its header names keep their capitals."""
 
     def __init__(self, body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
-        content = b"" if body is None else json.dumps(body).encode()
+        content = _write(body)
         super().__init__(content, status)
         named = {_VERSION: CINP_VERSION, "Content-Type": _JSON, **(headers or {})}
         self.raw_headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in named.items()]
@@ -173,3 +180,9 @@ class CinpResponse(Response):
         """Name the version of CInP that the answer is written in; it is 0.9 unless this is called."""
         name = _VERSION.encode()
         self.raw_headers = [(key, version.encode() if key == name else value) for key, value in self.raw_headers]
+
+
+def _write(body: Any) -> bytes:
+    if isinstance(body, JsonText):
+        return body.text
+    return b"" if body is None else json.dumps(body).encode()

@@ -28,13 +28,14 @@ Record = dict[str, Any]
 Reader = Callable[[Connection, Caller, Sequence[str]], dict[str, Record]]
 
 
-def _moment(value: datetime | None) -> str | None:
+def write_moment(value: datetime | None) -> str | None:
+    """Write a moment as records have it."""
     # SQLite keeps no time zone; all that is written is UTC.
     return None if value is None else value.replace(tzinfo=UTC).isoformat(timespec="microseconds")
 
 
 def _stamps(row: Row[Any]) -> Record:
-    return {"created": _moment(row.created), "updated": _moment(row.updated)}
+    return {"created": write_moment(row.created), "updated": write_moment(row.updated)}
 
 
 def _read_tags(connection: Connection, _caller: Caller, ids: Sequence[str]) -> dict[str, Record]:
@@ -100,9 +101,9 @@ def _package_file(row: Row[Any], tagged: Iterable[Row[Any]]) -> Record:
         "provenance": row.provenance,
         "file": "/files/" + quote(row.file_name, safe="+~!"),
         "sha256": row.sha256,
-        "failed_at": _moment(row.failed_at),
+        "failed_at": write_moment(row.failed_at),
         "failed_by": row.failed_by,
-        "deprocated_at": _moment(row.deprocated_at),
+        "deprocated_at": write_moment(row.deprocated_at),
         "deprocated_by": row.deprocated_by,
         "created_by": row.created_by,
         **_stamps(row),
@@ -122,7 +123,7 @@ def _read_package_file_tags(connection: Connection, caller: Caller, ids: Sequenc
             "package_file": uri("Package/PackageFile", row.package_file),
             "tag": uri("Attrib/Tag", row.tag),
             "by": row.by,
-            "at": _moment(row.at),
+            "at": write_moment(row.at),
             "change_control_id": row.change_control_id,
         }
         for row in connection.execute(query)
@@ -154,7 +155,7 @@ def _read_mirrors(connection: Connection, caller: Caller, ids: Sequence[str]) ->
         row.name: {
             "name": row.name,
             "description": row.description,
-            "last_heartbeat": _moment(row.last_heartbeat),
+            "last_heartbeat": write_moment(row.last_heartbeat),
             **_stamps(row),
             "repo_list": [uri("Repo/Repo", name) for name in mirror_repo_names(connection, row.name)],
         }

@@ -171,6 +171,7 @@ _PACKAGE_FILE = Model(
         Action("untag", _NOTHING, False, (_TAG, _REASON)),
         Action("unfail", _NOTHING, False, (_REASON,)),
         Action("undeprocate", _NOTHING, False, (_REASON,)),
+        Action("where", {"type": "Map", "is_array": True}, True, (Parameter("file_name", "String"),)),
         Action(
             "history",
             {"type": "Map", "is_array": True},
@@ -242,6 +243,8 @@ _MIRROR = Model(
     ),
     _actions(
         Action("heartbeat", _NOTHING),
+        # The original server has neither this nor the next one.
+        Action("report", _NOTHING, False, (Parameter("published", "Map", {"is_array": True}),)),
         Action(
             "changes",
             {"type": "Map"},

@@ -85,8 +85,16 @@ def _convert_value(parameter: Parameter, value: Any) -> Any:
             return _model_id(str(parameter.more["uri"]), value)
         case "File":
             return _handle(value)
+        case "Map":
+            return _map(value)
         case _:
             return _text(value)
+
+
+def _map(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or not all(isinstance(text, str) and is_storable(text) for text in value.values()):
+        raise ValueError("Must be a Map of texts")
+    return value
 
 
 def _integer(value: Any) -> int:
@@ -117,6 +125,15 @@ def _text(value: Any) -> str | None:
     if len(text) > _TEXT_LIMIT:
         raise ValueError(f"Unable to store as a str: it has {len(text)} characters, give up to {_TEXT_LIMIT}")
     return text
+
+
+def read_id(model: str, value: Any) -> str:
+    """Read the id of an object from its URI; model: `Repo/Repo`.
+
+    Raises:
+        ValueError: It is not the URI of an object of this model.
+    """
+    return _model_id(ROOT + model, value)
 
 
 def _model_id(model: str, value: Any) -> str:

@@ -1,5 +1,6 @@
 """Makes packages and package files of uploads, and deletes package files; each change comes with its event."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from packrat_server.promotion.rules import Rejected
 from packrat_server.promotion.uploads import distro_version_options, explain_no_option
 from packrat_server.store.events import Author, Event, State, add_event, file_event
 from packrat_server.store.journal import note_file
+from packrat_server.store.orphans import add_orphans
 from packrat_server.store.tables import package_file_tags, package_files, packages
 
 KEPT: Mapping[str, int] = {"deprocated_count": 10, "failed_count": 5}
@@ -145,6 +147,7 @@ def delete_file(connection: Connection, file_id: int, author: Author) -> None:
     add_event(connection, author, file_event("delete", row, before, None))
     connection.execute(delete(package_file_tags).where(package_file_tags.c.package_file == file_id))
     connection.execute(delete(package_files).where(package_files.c.id == file_id))
+    add_orphans(connection, [row.sha256], time.time())
 
 
 def _state(row: Row[Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Notices changes that other processes make to the database, and wakes those who wait for them in this one."""
+"""Notices changes that other processes make to the database, and has those woken who wait for them in this one."""
 
 import asyncio
 import contextlib
@@ -26,13 +26,14 @@ _RETRY_S = 0.5
 @asynccontextmanager
 async def watching(context: ServerContext) -> AsyncIterator[None]:
     """Watch for changes until the context manager ends."""
-    task = asyncio.create_task(_Watch(context).run())
+    tasks = [asyncio.create_task(work) for work in (context.notifier.run(), _Watch(context).run())]
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 class _Watch:
@@ -70,8 +71,9 @@ class _Watch:
                 cursor = await connection.execute("SELECT max(id) FROM journal")
                 row = await cursor.fetchone()
                 self._notice(row[0] if row is not None else None)
-                async for _ in connection.notifies(timeout=_LISTEN_S, stop_after=1):
-                    pass
+                # A notification carries the id of the newest entry, so that nothing needs to be read for one's own.
+                async for notification in connection.notifies(timeout=_LISTEN_S):
+                    self._notice(int(notification.payload))
 
     def _notice(self, newest_id: int | None) -> None:
         if self._away:
@@ -79,4 +81,4 @@ class _Watch:
         self._away = False
         if newest_id != self._seen:
             self._seen = newest_id
-            self._context.notifier.notify()
+            self._context.notifier.notify(newest_id)

@@ -14,29 +14,32 @@ from types import FrameType
 
 import structlog
 import uvicorn
-from sqlalchemy import Engine, delete, select
+from anyio.to_thread import current_default_thread_limiter
+from sqlalchemy import Engine, select
 from starlette.types import Receive, Scope, Send
 
 from packrat_core.listen import open_listeners, show_url
+from packrat_server.accounts.callers import Callers
 from packrat_server.accounts.downloads import Downloads
 from packrat_server.accounts.login_queue import LoginQueue
 from packrat_server.api.access_log import AccessLog
 from packrat_server.api.app import App
+from packrat_server.api.change_notifier import ChangeNotifier
 from packrat_server.api.context import ServerContext
 from packrat_server.api.serve_options import ServeOptions
 from packrat_server.promotion.epochs import read_epochs
 from packrat_server.serving.change_watch import watching
 from packrat_server.serving.connections import KNOWN_IDLE_S, OpenConnections, connection_limit
-from packrat_server.store.blobs import check_directories, explained, remove_orphans
-from packrat_server.store.change_notifier import ChangeNotifier
+from packrat_server.serving.housekeeping import forget_old, keeping_clean
+from packrat_server.store.blobs import check_directories, explained, list_unnamed, remove_parts
 from packrat_server.store.data_directory_lock import DataDirectoryLock
 from packrat_server.store.database import check_database, open_database, where, writing
-from packrat_server.store.journal import prune
+from packrat_server.store.orphans import note_unnamed
+from packrat_server.store.postgresql import THREADS
 from packrat_server.store.tables import package_files, uploads
 
 log = structlog.get_logger()
 
-_UPLOAD_KEPT_S = 24 * 3600.0
 _GRACEFUL_S = 2
 _ACCEPTED_AT_ONCE = 16
 """Connections that are accepted before those accepted earlier are counted; few, so that they fit into the limit."""
@@ -141,16 +144,19 @@ def _prepare(data_dir: Path, host: str, port: int, options: ServeOptions) -> tup
             undo.callback(lock.release)
             # In this order: while the lock is exclusive no server takes uploads in, so what no record names is an
             # orphan.
-            named = _remove_old_records(engine)
+            named = _forget_old_records(engine)
             check_directories(data_dir, bool(named))
             read_epochs(engine, data_dir)
             if lock.is_alone:
-                _remove_orphans(data_dir, named)
+                remove_parts(data_dir)
+                _note_unnamed(engine, data_dir, named)
                 lock.share()
         access_log = None if options.access_log is None else AccessLog(options.access_log)
         listeners = open_listeners(host, port, "--listen")
         undo.pop_all()
-    context = ServerContext(engine, data_dir, ChangeNotifier(), LoginQueue(), Downloads(engine), options, access_log)
+    context = ServerContext(
+        engine, data_dir, ChangeNotifier(engine), LoginQueue(), Downloads(engine), Callers(engine), options, access_log
+    )
     connections = OpenConnections(connection_limit(), options.trusted_proxies)
     config = uvicorn.Config(
         _Lifespan(App(context), context, lock),
@@ -182,20 +188,18 @@ def _url(listener: socket.socket) -> str:
     return show_url(host, port)
 
 
-def _remove_old_records(engine: Engine) -> set[str]:
-    """Remove old uploads and the oldest changes; gives the hashes of the files that records still name."""
+def _forget_old_records(engine: Engine) -> set[str]:
+    """Forget old uploads, sessions and changes; gives the hashes of the files that records still name."""
     with writing(engine) as connection:
-        connection.execute(delete(uploads).where(uploads.c.at < time.time() - _UPLOAD_KEPT_S))
-        prune(connection)
+        forget_old(connection, time.time())
         named = set(connection.execute(select(package_files.c.sha256)).scalars())
         return named | set(connection.execute(select(uploads.c.sha256)).scalars())
 
 
-def _remove_orphans(data_dir: Path, named: set[str]) -> None:
-    """Remove the files that no record names."""
-    gone = remove_orphans(data_dir, named)
-    if gone:
-        log.info("tidied", files=gone)
+def _note_unnamed(engine: Engine, data_dir: Path, named: set[str]) -> None:
+    """Note the files that no record names; they go a day later (housekeeping.py)."""
+    with writing(engine) as connection:
+        note_unnamed(connection, set(list_unnamed(data_dir, named)), time.time())
 
 
 class _Lifespan:
@@ -211,11 +215,14 @@ class _Lifespan:
             await self._app(scope, receive, send)
             return
         await receive()
-        async with watching(self._context):
+        if self._context.engine.dialect.name == "postgresql":
+            current_default_thread_limiter().total_tokens = THREADS
+        async with watching(self._context), keeping_clean(self._context):
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await asyncio.to_thread(self._context.logins.close)
         self._context.downloads.close()
+        self._context.callers.close()
         if self._context.access_log is not None:
             self._context.access_log.close()
         await asyncio.to_thread(self._context.engine.dispose)

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import math
 import os
 import re
 import secrets
@@ -172,23 +173,48 @@ def explained(data_dir: Path) -> Iterator[None]:
         raise ConfigError(f"{path} can't be used: {why or error.strerror}", hint=hint) from None
 
 
-def remove_orphans(data_dir: Path, named: Collection[str]) -> int:
-    """Remove unfinished uploads and the files that no record names; gives the number of removed files.
-
-    No server may take uploads in meanwhile: a file that has just arrived has no record yet. What the server has not
-    made itself, by its name or type, stays where it is.
-    """
-    removed = 0
-    for part in (data_dir / "incoming").iterdir():
-        if part.is_file() and not part.is_symlink():
-            part.unlink(missing_ok=True)
+def list_unnamed(data_dir: Path, named: Collection[str]) -> Iterator[str]:
+    """List the stored files that no record names, by their SHA-256; what the server has not made itself is left out."""
     for directory in (data_dir / "files").iterdir():
         if directory.is_symlink() or not directory.is_dir():
             continue
         for path in directory.iterdir():
             if path.name not in named and _SHA256.fullmatch(path.name) and path.is_file():
-                path.unlink(missing_ok=True)
-                removed += 1
-        with suppress(OSError):
-            directory.rmdir()
-    return removed
+                yield path.name
+
+
+def remove_parts(data_dir: Path) -> None:
+    """Remove unfinished uploads; no server may take uploads in meanwhile."""
+    remove_old_parts(data_dir, math.inf)
+
+
+def remove_old_parts(data_dir: Path, until: float) -> None:
+    """Remove unfinished uploads that received nothing since a time, in seconds since the epoch."""
+    for part in (data_dir / "incoming").iterdir():
+        with suppress(FileNotFoundError):
+            if part.is_file() and not part.is_symlink() and part.stat().st_mtime < until:
+                part.unlink()
+
+
+def remove_blob(data_dir: Path, sha256: str, until: float) -> bool:
+    """Remove a stored file, unless it arrived again since a time; tells whether it is gone.
+
+    Args:
+        data_dir: The server's data directory.
+        sha256: The SHA-256 of the file.
+        until: The time, in seconds since the epoch.
+    """
+    path = blob_path(data_dir, sha256)
+    aside = data_dir / "incoming" / f"removed-{secrets.token_hex(8)}"
+    try:
+        # Aside first: an upload of the same bytes may put its file there at any moment.
+        path.rename(aside)
+    except FileNotFoundError:
+        return True
+    if aside.stat().st_mtime >= until:
+        aside.rename(path)
+        return False
+    aside.unlink()
+    with suppress(OSError):
+        path.parent.rmdir()
+    return True

@@ -16,7 +16,7 @@ Usage:
 
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, insert, or_, select
@@ -31,6 +31,30 @@ from packrat_server.store.tables import (
 )
 
 _KEPT_ROWS = 200_000
+_ROWS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the journal: after the entry with this id and mark."""
+
+    id: int
+    mark: str
+
+    def __str__(self) -> str:
+        """Write it as mirrors get it."""
+        return f"{self.id}-{self.mark}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry: a change of a package in a repository, or of a mirror's own record."""
+
+    id: int
+    mark: str
+    repo: str | None
+    package: str | None
+    mirror: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +62,14 @@ class ChangesSince:
     """What changed for a mirror since a position.
 
     Attributes:
-        position: The present position, to ask from next time.
+        newest: The present position, to ask from next time.
+        all_repos: The repositories of the mirror.
         repos: Repository → names of its packages that changed; None: any package may have changed.
         mirror: Whether the mirror's own record changed.
     """
 
-    position: str
+    newest: Position
+    all_repos: frozenset[str]
     repos: dict[str, set[str] | None]
     mirror: bool
 
@@ -67,19 +93,18 @@ def note_file(connection: Connection, package_file: int, tags: Iterable[str] | N
         .where(package_files.c.id == package_file, repos.c.tag.in_(list(tags)))
         .order_by(repos.c.name)
     )
-    for repo, package in connection.execute(concerned).all():
-        _append(connection, repo=repo, package=package)
+    _append(connection, [{"repo": row.name, "package": row.package} for row in connection.execute(concerned)])
 
 
 def note_repo(connection: Connection, repo: str) -> None:
     """Note that a repository's own record changed, for every mirror that has it."""
-    for mirror in connection.execute(select(mirror_repos.c.mirror).where(mirror_repos.c.repo == repo)).scalars().all():
-        note_mirror(connection, mirror)
+    names = connection.execute(select(mirror_repos.c.mirror).where(mirror_repos.c.repo == repo)).scalars()
+    _append(connection, [{"mirror": name} for name in names])
 
 
 def note_mirror(connection: Connection, mirror: str) -> None:
     """Note that a mirror's own record changed."""
-    _append(connection, mirror=mirror)
+    _append(connection, [{"mirror": mirror}])
 
 
 def newest(connection: Connection) -> int:
@@ -89,13 +114,20 @@ def newest(connection: Connection) -> int:
 
 def begin(connection: Connection) -> None:
     """Write the first entry, so that there always is a position."""
-    _append(connection)
+    _append(connection, [{}])
 
 
-def read_position(connection: Connection) -> str:
+def read_newest(connection: Connection) -> Position:
     """The present position."""
     row = connection.execute(select(journal.c.id, journal.c.mark).order_by(journal.c.id.desc()).limit(1)).one()
-    return f"{row.id}-{row.mark}"
+    return Position(row.id, row.mark)
+
+
+def read_entries(connection: Connection, after: int, count: int) -> list[Entry]:
+    """Read entries after an id, the oldest first, at most so many."""
+    query = select(journal.c.id, journal.c.mark, journal.c.repo, journal.c.package, journal.c.mirror)
+    rows = connection.execute(query.where(journal.c.id > after).order_by(journal.c.id).limit(count)).all()
+    return [Entry(*row) for row in rows]
 
 
 def read_since(connection: Connection, mirror: str, position: str) -> ChangesSince:
@@ -110,10 +142,10 @@ def read_since(connection: Connection, mirror: str, position: str) -> ChangesSin
         The changes; where the position is not known, everything may have changed.
     """
     names = connection.execute(select(mirror_repos.c.repo).where(mirror_repos.c.mirror == mirror)).scalars().all()
-    present = read_position(connection)
-    after = _find_id(connection, position)
+    present, all_repos = read_newest(connection), frozenset(names)
+    after = find_entry(connection, position)
     if after is None:
-        return ChangesSince(present, dict.fromkeys(names), True)
+        return ChangesSince(present, all_repos, dict.fromkeys(names), True)
     rows = connection.execute(
         # A mirror that was away for long would read many rows for each package that changes often.
         select(journal.c.repo, journal.c.package, journal.c.mirror)
@@ -130,7 +162,7 @@ def read_since(connection: Connection, mirror: str, position: str) -> ChangesSin
             names_of_repo = changed.setdefault(repo, set())
             if names_of_repo is not None:
                 names_of_repo.add(package)
-    return ChangesSince(present, changed, mirror_changed)
+    return ChangesSince(present, all_repos, changed, mirror_changed)
 
 
 def read_names(connection: Connection, repo: str, after: int) -> list[str]:
@@ -148,7 +180,7 @@ def prune(connection: Connection) -> None:
     connection.execute(delete(journal).where(journal.c.id <= newest(connection) - _KEPT_ROWS))
 
 
-def _find_id(connection: Connection, position: str) -> int | None:
+def find_entry(connection: Connection, position: str) -> int | None:
     """The id in a position; None where it is malformed, was pruned, or belongs to another history."""
     number, _, mark = position.partition("-")
     if not number.isascii() or not number.isdigit() or len(number) > 15:
@@ -157,9 +189,12 @@ def _find_id(connection: Connection, position: str) -> int | None:
     return int(number) if row is not None and row.mark == mark else None
 
 
-def _append(
-    connection: Connection, repo: str | None = None, package: str | None = None, mirror: str | None = None
-) -> None:
-    connection.execute(
-        insert(journal).values(mark=secrets.token_hex(4), at=time.time(), repo=repo, package=package, mirror=mirror)
-    )
+def _append(connection: Connection, entries: Sequence[Mapping[str, str]]) -> None:
+    """Add entries in one statement, which wakes each server process once."""
+    empty = {"repo": None, "package": None, "mirror": None}
+    rows = [{**empty, "mark": secrets.token_hex(4), "at": time.time(), **entry} for entry in entries]
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        some = rows[start : start + _ROWS_AT_ONCE]
+        # A list of parameters would be a statement, and so a notification, for each row.
+        statement = insert(journal).values(some[0] if len(some) == 1 else some)
+        connection.execute(statement)

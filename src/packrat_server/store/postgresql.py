@@ -19,7 +19,10 @@ CHANNEL = "packrat_journal"
 _WRITER = 0x7061636B726174
 """The key of the advisory lock that a writer holds: the letters `packrat`."""
 
-_CONNECTIONS = 20
+THREADS = 20
+"""Number of threads that answer requests: no more than connections, so that none waits for one that another has."""
+_CONNECTIONS = THREADS + 4
+"""Two more for logins, which have threads of their own, one for cleaning, one to spare."""
 _WAIT_FOR_CONNECTION_S = 10
 _RECYCLE_S = 3600
 _SCHEMES = ("postgresql://", "postgres://")

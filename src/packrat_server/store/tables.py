@@ -153,6 +153,26 @@ mirror_repos = Table(
     Column("ordinal", Integer, nullable=False),
 )
 
+mirror_reports = Table(
+    "mirror_reports",
+    metadata,
+    Column("mirror", _text(50), primary_key=True),
+    Column("repo", _text(50), primary_key=True),
+    # The position up to which the mirror has published the repository, and the journal's entry in it.
+    Column("position", _text(40), nullable=False),
+    Column("entry", _LARGE, nullable=False),
+    Column("digest", _text(64), nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+)
+
+orphans = Table(
+    "orphans",
+    metadata,
+    # A stored file that no record names any more, and since when.
+    Column("sha256", _text(64), primary_key=True),
+    Column("since", Float, nullable=False),
+)
+
 users = Table(
     "users",
     metadata,

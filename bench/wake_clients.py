@@ -1,0 +1,107 @@
+"""Callers of a packrat server that take little of the processors themselves: mirrors that wait, and users that tag."""
+
+import asyncio
+import json
+import multiprocessing.sharedctypes
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
+
+PACKAGE = "/api/v2/Package/PackageFile"
+_WAIT_S = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A caller's name and token."""
+
+    name: str
+    token: str
+
+
+class Line:
+    """One connection that stays open."""
+
+    def __init__(self, host: str, port: int, session: Session) -> None:
+        self._place = (host, port)
+        auth = f"Auth-Id: {session.name}\r\nAuth-Token: {session.token}\r\n"
+        self._head = f"Host: {host}\r\nCInP-Version: 0.9\r\nContent-Type: application/json\r\n{auth}"
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def send(self, verb: str, target: str, body: Mapping[str, Any] | None) -> None:
+        """Send a request."""
+        if self._writer is None:
+            self._reader, self._writer = await asyncio.open_connection(*self._place)
+        data = b"" if body is None else json.dumps(body).encode()
+        self._writer.write(
+            f"{verb} {target} HTTP/1.1\r\n{self._head}Content-Length: {len(data)}\r\n\r\n".encode() + data
+        )
+        await self._writer.drain()
+
+    async def receive(self) -> tuple[int, bytes]:
+        """Receive an answer: its status and body."""
+        assert self._reader is not None
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r")[0])
+        return int(head[9:12]), await self._reader.readexactly(length)
+
+    async def ask(self, verb: str, target: str, body: Mapping[str, Any] | None) -> tuple[int, bytes]:
+        """Send a request and receive its answer."""
+        await self.send(verb, target, body)
+        return await self.receive()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+@dataclass(slots=True)
+class Mirrors:
+    """Mirrors that wait for changes, for a process of their own.
+
+    Attributes:
+        heard: When a change of a package was heard: (its name, the time).
+    """
+
+    host: str
+    port: int
+    sessions: Sequence[Session]
+    waiting: "multiprocessing.sharedctypes.Synchronized[int]"
+    heard: list[tuple[str, float]] = field(default_factory=list)
+
+    def run(self, pipe: Connection) -> None:
+        """Wait until something comes through the pipe, then send what was heard."""
+        asyncio.run(self._run(pipe))
+        pipe.send(self.heard)
+
+    async def _run(self, pipe: Connection) -> None:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._follow(session)) for session in self.sessions]
+            await asyncio.to_thread(pipe.recv)
+            for task in tasks:
+                task.cancel()
+
+    async def _follow(self, session: Session) -> None:
+        line = Line(self.host, self.port, session)
+        target = f"/api/v2/Repo/Mirror:{session.name}:(changes)"
+        position = None
+        try:
+            while True:
+                arguments = {"position": position, "timeout": _WAIT_S, "records": True}
+                await line.send("CALL", target, arguments)
+                with self.waiting.get_lock():
+                    self.waiting.value += position is not None
+                status, body = await line.receive()
+                now = time.monotonic()
+                assert status == 200, body
+                told = json.loads(body)
+                if position is not None:
+                    names = [name for packages in told["changes"].values() for name in packages or ()]
+                    self.heard += [(name, now) for name in names]
+                position = told["position"]
+        finally:
+            line.close()

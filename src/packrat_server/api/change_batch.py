@@ -1,0 +1,89 @@
+"""Some new entries of the journal, and the answers for those who waited for them, each written once."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from packrat_server.api.changed_records import RepoRecords, within_limits
+from packrat_server.api.description import uri
+from packrat_server.store.journal import Entry, Position
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """Somebody who waits for a change.
+
+    Attributes:
+        repos: The repositories whose changes it waits for.
+        mirror: The mirror whose own changes it waits for; None for none.
+        after: The last entry of the journal that it knows.
+        token_hash: That of its session; None for a caller without one.
+        with_records: Whether it wants the records of the changed packages.
+        woken: Is completed by the change that concerns it; by None where it must ask the database.
+    """
+
+    repos: frozenset[str]
+    mirror: str | None
+    after: int
+    token_hash: bytes | None = None
+    with_records: bool = False
+    woken: "asyncio.Future[ChangeBatch | None]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def wake(self, batch: "ChangeBatch | None") -> None:
+        """Wake it, unless it is awake."""
+        if not self.woken.done():
+            self.woken.set_result(batch)
+
+
+@dataclass(eq=False, slots=True)
+class ChangeBatch:
+    """New entries of the journal.
+
+    Attributes:
+        before: The last entry before them.
+        entries: The entries, in their order.
+        records: Repository → the records of its changed packages; None where there are too many.
+        live: The hashes of the sessions that go on, of those that wait for one of the entries.
+    """
+
+    before: int
+    entries: tuple[Entry, ...]
+    records: Mapping[str, RepoRecords | None]
+    live: frozenset[bytes]
+    _answers: dict[tuple[frozenset[str], bool], bytes] = field(default_factory=dict)
+
+    @property
+    def newest(self) -> Position:
+        """The position after them."""
+        return Position(self.entries[-1].id, self.entries[-1].mark)
+
+    def is_live(self, waiter: Waiter) -> bool:
+        """Whether the session of a waiter goes on."""
+        return waiter.token_hash is None or waiter.token_hash in self.live
+
+    def names(self, repo: str, after: int) -> list[str]:
+        """List the packages of a repository that changed after an entry, newest first."""
+        found = [entry.package for entry in reversed(self.entries) if entry.repo == repo and entry.id > after]
+        return list(dict.fromkeys(name for name in found if name is not None))
+
+    def answer(self, waiter: Waiter) -> bytes | None:
+        """Write what `changes` answers; None where the mirror's own record changed: then the database must be asked."""
+        if any(entry.mirror == waiter.mirror and entry.mirror is not None for entry in self.entries):
+            return None
+        # A waiter that knows some of the entries already is told of them again, which does no harm.
+        concerned = frozenset(entry.repo for entry in self.entries if entry.repo is not None) & waiter.repos
+        key = (concerned, waiter.with_records)
+        if key not in self._answers:
+            self._answers[key] = self._write(concerned, with_records=waiter.with_records)
+        return self._answers[key]
+
+    def _write(self, repos: frozenset[str], *, with_records: bool) -> bytes:
+        changes = {uri("Repo/Repo", repo): sorted(self.names(repo, 0)) for repo in sorted(repos)}
+        told: dict[str, Any] = {"position": str(self.newest), "changes": changes}
+        if with_records:
+            told["records"] = within_limits({repo: self.records.get(repo) for repo in sorted(repos)})
+        return json.dumps(told).encode()

@@ -1,0 +1,242 @@
+"""Reads the journal once for all who wait for a change, and wakes those whom a change concerns.
+
+1. Who waits gives the repositories, and the mirror, whose changes it waits for, and the last entry of the journal that
+   it knows. It must know at least as much as the notifier has read.
+2. Whoever writes rings with `notify`. One thread then reads all new entries of the journal, and in the same transaction
+   what those who are concerned need: whether their sessions go on, and the records of the changed packages. Nobody else
+   is woken, and nobody reads again.
+3. Whoever came while the thread was reading, and may be concerned, is woken to look into the database itself.
+4. The repositories of a mirror are remembered from one question to the next, until the journal says that the mirror has
+   changed. So a mirror that asks again from the newest position begins to wait without a look into the database.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from packrat_core.errors import PackratError
+from packrat_server.accounts.sessions import READER
+from packrat_server.api.change_batch import ChangeBatch, Waiter
+from packrat_server.api.changed_records import RepoRecords, read_repo_records
+from packrat_server.api.in_thread import run_to_end
+from packrat_server.store.database import reading
+from packrat_server.store.journal import Entry, Position, read_entries, read_newest
+from packrat_server.store.tables import sessions
+
+_ENTRIES_AT_ONCE = 1000
+_HASHES_AT_ONCE = 500
+_RETRY_S = 0.5
+_UNKNOWN = Position(-1, "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    batch: ChangeBatch
+    woken: Collection[Waiter]
+    is_whole: bool
+
+
+class ChangeNotifier:
+    """Wakes whoever waits for a change; only `notify` and `close` may be called from any thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._rung = asyncio.Event()
+        self._waiting = _Waiting()
+        self._repos: dict[str, frozenset[str]] = {}
+        self._newest = _UNKNOWN
+        self.closed = False
+        """The server is about to stop: nobody waits any longer."""
+
+    def notify(self, newest_id: int | None = None) -> None:
+        """Say that something was written; newest_id: the last entry of the journal, where that is known."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._ring, newest_id)
+
+    def close(self) -> None:
+        """Wake all who wait, and let nobody wait from now on."""
+        self.closed = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake_all)
+
+    async def run(self) -> None:
+        """Read the journal whenever something was written."""
+        self._loop = asyncio.get_running_loop()
+        # What was written before this began.
+        self._rung.set()
+        while True:
+            await self._rung.wait()
+            self._rung.clear()
+            try:
+                await (self._begin() if self._newest == _UNKNOWN else self._tell())
+            except (PackratError, SQLAlchemyError):
+                # The database is away; the watch (serving/change_watch.py) says so.
+                await asyncio.sleep(_RETRY_S)
+                self._rung.set()
+
+    @property
+    def newest_id(self) -> int:
+        """The last entry of the journal that the notifier knows."""
+        return self._newest.id
+
+    def known_repos(self, mirror: str, position: str) -> frozenset[str] | None:
+        """The repositories of a mirror that asks from the newest position; None where the database must be asked."""
+        return self._repos.get(mirror) if str(self._newest) == position else None
+
+    def remember_repos(self, mirror: str, repos: frozenset[str], at: int) -> None:
+        """Remember the repositories of a mirror.
+
+        Args:
+            mirror: The name of the mirror.
+            repos: Its repositories.
+            at: The last entry of the journal when they were read.
+        """
+        if at >= self._newest.id:
+            self._repos[mirror] = repos
+
+    async def wait(self, waiter: Waiter, wait_s: float) -> ChangeBatch | None:
+        """Wait for a change.
+
+        Args:
+            waiter: What is waited for.
+            wait_s: How long at most.
+
+        Returns:
+            The change; None where the time is over, the server stops, or the database must be asked what changed.
+        """
+        if self.closed or waiter.after < self._newest.id:
+            return None
+        self._waiting.add(waiter)
+        try:
+            async with asyncio.timeout(max(0.0, wait_s)):
+                return await waiter.woken
+        except TimeoutError:
+            return None
+        finally:
+            self._waiting.discard(waiter)
+
+    def _ring(self, newest_id: int | None) -> None:
+        if newest_id is None or newest_id > self._newest.id:
+            self._rung.set()
+
+    def _wake_all(self) -> None:
+        for waiter in self._waiting.all():
+            waiter.wake(None)
+
+    async def _begin(self) -> None:
+        def read() -> Position:
+            with reading(self._engine) as connection:
+                return read_newest(connection)
+
+        self._newest = await run_to_end(read)
+        self._repos.clear()
+        self._wake_all()
+
+    async def _tell(self) -> None:
+        found = await run_to_end(self._read)
+        if isinstance(found, Position):
+            if found != self._newest:
+                # Another database took the place of this one, such as a standby that has not got everything.
+                self._newest = found
+                self._repos.clear()
+                self._wake_all()
+            return
+        self._newest = found.batch.newest
+        for entry in found.batch.entries:
+            if entry.mirror is not None:
+                self._repos.pop(entry.mirror, None)
+        late = self._waiting.concerned(found.batch.entries) - set(found.woken)
+        for waiter in found.woken:
+            waiter.wake(found.batch)
+        for waiter in late:
+            waiter.wake(None)
+        if not found.is_whole:
+            self._rung.set()
+
+    def _read(self) -> _Read | Position:
+        with reading(self._engine) as connection:
+            entries = read_entries(connection, self._newest.id, _ENTRIES_AT_ONCE)
+            if not entries:
+                return read_newest(connection)
+            woken = self._waiting.concerned(entries)
+            live = _live_sessions(connection, woken)
+            records = _read_records(connection, entries, woken)
+        batch = ChangeBatch(self._newest.id, tuple(entries), records, live)
+        return _Read(batch, woken, len(entries) < _ENTRIES_AT_ONCE)
+
+
+class _Waiting:
+    """Who waits, by what they wait for; a thread asks for those whom a change concerns."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._all: set[Waiter] = set()
+        self._by_repo: dict[str, set[Waiter]] = {}
+        self._by_mirror: dict[str, set[Waiter]] = {}
+
+    def add(self, waiter: Waiter) -> None:
+        with self._lock:
+            self._all.add(waiter)
+            for repo in waiter.repos:
+                self._by_repo.setdefault(repo, set()).add(waiter)
+            if waiter.mirror is not None:
+                self._by_mirror.setdefault(waiter.mirror, set()).add(waiter)
+
+    def discard(self, waiter: Waiter) -> None:
+        with self._lock:
+            self._all.discard(waiter)
+            for repo in waiter.repos:
+                _remove(self._by_repo, repo, waiter)
+            if waiter.mirror is not None:
+                _remove(self._by_mirror, waiter.mirror, waiter)
+
+    def all(self) -> list[Waiter]:
+        with self._lock:
+            return list(self._all)
+
+    def concerned(self, entries: Iterable[Entry]) -> set[Waiter]:
+        """Find those whom entries of the journal concern that they do not know yet."""
+        found: set[Waiter] = set()
+        with self._lock:
+            for entry in entries:
+                table, key = (self._by_repo, entry.repo) if entry.repo else (self._by_mirror, entry.mirror)
+                waiting = table.get(key or "", ())
+                found.update(waiter for waiter in waiting if entry.id > waiter.after)
+        return found
+
+
+def _remove(table: dict[str, set[Waiter]], key: str, waiter: Waiter) -> None:
+    waiters = table[key]
+    waiters.discard(waiter)
+    if not waiters:
+        del table[key]
+
+
+def _live_sessions(connection: Connection, waiters: Iterable[Waiter]) -> frozenset[bytes]:
+    """Find out whose sessions go on: they may have ended while their callers waited."""
+    hashes = sorted({waiter.token_hash for waiter in waiters if waiter.token_hash is not None})
+    live: set[bytes] = set()
+    for start in range(0, len(hashes), _HASHES_AT_ONCE):
+        some = hashes[start : start + _HASHES_AT_ONCE]
+        query = select(sessions.c.token_hash).where(sessions.c.token_hash.in_(some), sessions.c.expires >= time.time())
+        live.update(connection.execute(query).scalars())
+    return frozenset(live)
+
+
+def _read_records(
+    connection: Connection, entries: Iterable[Entry], waiters: Iterable[Waiter]
+) -> dict[str, RepoRecords | None]:
+    """Read the records of the changed packages, for the repositories that somebody wants them of."""
+    wanted = set().union(*(waiter.repos for waiter in waiters if waiter.with_records))
+    packages: dict[str, set[str]] = {}
+    for entry in entries:
+        if entry.repo in wanted and entry.repo is not None and entry.package is not None:
+            packages.setdefault(entry.repo, set()).add(entry.package)
+    # Whoever has a repository may see all that is read of it.
+    return {repo: read_repo_records(connection, READER, repo, names) for repo, names in packages.items()}

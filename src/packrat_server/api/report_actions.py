@@ -1,0 +1,69 @@
+"""Actions on what mirrors have published: a mirror reports it, users ask where a file is."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, update
+
+from packrat_server.api.call import Call, read
+from packrat_server.api.description import uri
+from packrat_server.api.in_thread import run_to_end
+from packrat_server.api.messages import CinpError
+from packrat_server.api.records import write_moment
+from packrat_server.api.values import read_id
+from packrat_server.promotion.whereabouts import find_whereabouts
+from packrat_server.store.database import writing
+from packrat_server.store.reports import Report, save_reports
+from packrat_server.store.tables import mirrors
+
+_LIMIT = 500
+_POSITION = re.compile(r"[0-9]{1,15}-[0-9a-f]{1,16}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+async def report(call: Call) -> None:
+    """Keep what a mirror says that it has published; this is a heartbeat, too."""
+    published = call.arguments["published"] or []
+    if len(published) > _LIMIT:
+        raise CinpError(400, {"published": f'Invalid Value "more than {_LIMIT} repositories at once"'})
+    reports = [_read(entry) for entry in published]
+    mirror, now = call.id or "", datetime.now(UTC)
+
+    def work() -> None:
+        with writing(call.context.engine) as connection:
+            connection.execute(update(mirrors).where(mirrors.c.name == mirror).values(last_heartbeat=now, updated=now))
+            save_reports(connection, mirror, reports)
+
+    # Nobody waits for it, so this wakes nobody.
+    await run_to_end(work)
+
+
+def _read(entry: dict[str, str]) -> Report:
+    position, digest = entry.get("position", ""), entry.get("digest", "")
+    for name, text, form in (("position", position, _POSITION), ("digest", digest, _DIGEST)):
+        if not form.fullmatch(text):
+            raise CinpError(400, {"published": f'Invalid Value "{name} {text[:50]!r}"'})
+    try:
+        repo = read_id("Repo/Repo", entry.get("repo"))
+    except ValueError as error:
+        raise CinpError(400, {"published": f'Invalid Value "{error}"'}) from None
+    return Report(repo, position, digest)
+
+
+async def where(call: Call) -> list[dict[str, Any]]:
+    """List the repositories of mirrors that offer a file, with when each mirror reported that it is published."""
+
+    def query(connection: Connection) -> list[dict[str, Any]]:
+        return [
+            {
+                "mirror": uri("Repo/Mirror", place.mirror),
+                "repo": uri("Repo/Repo", place.repo),
+                "file": uri("Package/PackageFile", place.file_id),
+                "published": place.published_at is not None,
+                "reported_at": write_moment(place.published_at),
+            }
+            for place in find_whereabouts(connection, call.arguments["file_name"] or "")
+        ]
+
+    return await read(call, query)

@@ -1,0 +1,84 @@
+"""Deletes the oldest deprocated and failed files of each package, as far as there are more than the package keeps.
+
+A deprocated file counts and goes only where no repository of a mirror lists it: Python files stay in the index of their
+tag, where clients may have pinned them.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Engine, Select, func, select
+
+from packrat_server.promotion.package_files import delete_file
+from packrat_server.promotion.rules import MARKS, Mark
+from packrat_server.store.database import reading, writing
+from packrat_server.store.events import Author, Via
+from packrat_server.store.tables import (
+    mirror_repos,
+    package_file_tags,
+    package_files,
+    packages,
+    repo_distro_versions,
+    repos,
+)
+
+
+def delete_surplus(engine: Engine) -> int:
+    """Delete what each package has too many of; gives the number of deleted records.
+
+    Raises:
+        ServerUnavailable: The database can't be reached.
+    """
+    deleted = 0
+    for mark in MARKS:
+        with reading(engine) as connection:
+            names = _crowded(connection, mark)
+        for name in names:
+            # A package in a transaction: uploads and tags of others come between.
+            with writing(engine) as connection:
+                deleted += _delete_of(connection, name, mark)
+    return deleted
+
+
+def _crowded(connection: Connection, mark: Mark) -> Sequence[str]:
+    """List the packages that may have too many files with a mark."""
+    marked = package_files.c[f"{mark}_at"].is_not(None)
+    kept = packages.c[f"{mark}_count"]
+    query = (
+        select(packages.c.name)
+        .join(package_files, package_files.c.package == packages.c.name)
+        .where(marked)
+        .group_by(packages.c.name, kept)
+        .having(func.count() > kept)
+        .order_by(packages.c.name)
+    )
+    return connection.execute(query).scalars().all()
+
+
+def _delete_of(connection: Connection, name: str, mark: Mark) -> int:
+    count = connection.execute(select(packages.c[f"{mark}_count"]).where(packages.c.name == name)).scalar()
+    at = package_files.c[f"{mark}_at"]
+    marked = select(package_files.c.id).where(package_files.c.package == name, at.is_not(None))
+    if mark == "deprocated":
+        marked = marked.where(package_files.c.id.not_in(_listed_python_files()))
+    found = connection.execute(marked.order_by(at.desc(), package_files.c.id.desc())).scalars().all()
+    surplus = found[count or 0 :]
+    author = Author("packrat-server", Via.SERVER, f"{mark}_count is {count}")
+    for file_id in reversed(surplus):
+        delete_file(connection, file_id, author)
+    return len(surplus)
+
+
+def _listed_python_files() -> Select[tuple[int]]:
+    """The Python files that a repository of a mirror lists, marked as yanked or not."""
+    return (
+        select(package_files.c.id)
+        .join(package_file_tags, package_file_tags.c.package_file == package_files.c.id)
+        .join(repos, repos.c.tag == package_file_tags.c.tag)
+        .join(
+            repo_distro_versions,
+            (repo_distro_versions.c.repo == repos.c.name)
+            & (repo_distro_versions.c.distro_version == package_files.c.distro_version),
+        )
+        .join(mirror_repos, mirror_repos.c.repo == repos.c.name)
+        .where(package_files.c.type == "python")
+    )

@@ -1,0 +1,58 @@
+"""Says which mirrors have published a package file."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from packrat_server.promotion.wanted_files import wanted_files
+from packrat_server.store.reports import has_published
+from packrat_server.store.tables import (
+    mirror_repos,
+    package_file_tags,
+    package_files,
+    repo_distro_versions,
+    repos,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """A mirror's repository that offers a file.
+
+    Attributes:
+        mirror: The name of the mirror.
+        repo: The name of the repository.
+        file_id: The package file.
+        published_at: When the mirror reported an index that has it; None where it has not yet.
+    """
+
+    mirror: str
+    repo: str
+    file_id: int
+    published_at: datetime | None
+
+
+def find_whereabouts(connection: Connection, file_name: str) -> Iterator[Whereabouts]:
+    """Find the repositories of mirrors that offer the files of a name, and which mirrors have published them."""
+    listed = (
+        select(package_files.c.id, package_files.c.package, repos.c.name)
+        .join(package_file_tags, package_file_tags.c.package_file == package_files.c.id)
+        .join(repos, repos.c.tag == package_file_tags.c.tag)
+        .join(
+            repo_distro_versions,
+            (repo_distro_versions.c.repo == repos.c.name)
+            & (repo_distro_versions.c.distro_version == package_files.c.distro_version),
+        )
+        .where(package_files.c.file_name == file_name)
+        .order_by(repos.c.name, package_files.c.id)
+    )
+    for row in connection.execute(listed).all():
+        # A newer version may have taken its place, or a mark may have taken it out.
+        if row.id not in wanted_files(connection, row.name, [row.package]):
+            continue
+        names = select(mirror_repos.c.mirror).where(mirror_repos.c.repo == row.name).order_by(mirror_repos.c.mirror)
+        for mirror in connection.execute(names).scalars().all():
+            published_at = has_published(connection, mirror, row.name, row.package)
+            yield Whereabouts(mirror, row.name, row.id, published_at)

@@ -1,0 +1,111 @@
+"""Keeps the data clean while the server runs.
+
+1. Retention: of each package the newest `deprocated_count` deprocated files and `failed_count` failed ones stay; the
+   others are deleted, the oldest first. A deprocated Python file stays as long as a mirror's repository lists it.
+2. Uploads that nobody made a package file of go after a day, sessions when they have ended, entries of the journal when
+   there are too many.
+3. A stored file goes a day after the last record that named it, so that a backup of the database, and then of the
+   files, has every file that its records name. An upload that arrives meanwhile with the same bytes keeps it.
+4. Events are never removed.
+
+Source: the original packrat server, its daily job (1).
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import structlog
+from sqlalchemy import Connection, Engine, delete, select
+
+from packrat_core.errors import PackratError
+from packrat_server.api.context import ServerContext
+from packrat_server.promotion.retention import delete_surplus
+from packrat_server.store.blobs import remove_blob, remove_old_parts
+from packrat_server.store.database import reading, writing
+from packrat_server.store.journal import prune
+from packrat_server.store.orphans import add_orphans, due_orphans, forget_orphan, is_named
+from packrat_server.store.tables import sessions, uploads
+
+log = structlog.get_logger()
+
+DAY_S = 86400.0
+_FIRST_S = 60.0
+_EVERY_S = 3600.0
+
+
+@asynccontextmanager
+async def keeping_clean(context: ServerContext) -> AsyncIterator[None]:
+    """Clean from time to time until the context manager ends."""
+    task = asyncio.create_task(_run(context))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _run(context: ServerContext) -> None:
+    # Several servers on one database do not all clean at the same moment.
+    await asyncio.sleep(_FIRST_S * random.uniform(1, 2))  # noqa: S311 # nothing depends on it
+    while True:
+        try:
+            await asyncio.to_thread(clean, context.engine, context.data_dir)
+            context.notifier.notify()
+        except (PackratError, OSError) as error:
+            log.error("cleaning", reason=str(error))
+        await asyncio.sleep(_EVERY_S * random.uniform(1, 2))  # noqa: S311
+
+
+def clean(engine: Engine, data_dir: Path, now: float | None = None) -> None:
+    """Remove what is not needed any more.
+
+    Args:
+        engine: The database.
+        data_dir: The server's data directory.
+        now: The time, in seconds since the epoch; None for the present.
+
+    Raises:
+        ServerUnavailable: The database can't be reached.
+        OSError: The disk fails.
+    """
+    now = time.time() if now is None else now
+    deleted = delete_surplus(engine)
+    with writing(engine) as connection:
+        forget_old(connection, now)
+    remove_old_parts(data_dir, now - DAY_S)
+    removed = _remove_files(engine, data_dir, now)
+    if deleted or removed:
+        log.info("tidied", records=deleted, files=removed)
+
+
+def forget_old(connection: Connection, now: float) -> None:
+    """Forget old uploads, sessions and entries of the journal; the files of the uploads go a day later.
+
+    Args:
+        connection: A writing transaction.
+        now: The time, in seconds since the epoch.
+    """
+    old = uploads.c.at < now - DAY_S
+    hashes = connection.execute(select(uploads.c.sha256).where(old)).scalars().all()
+    connection.execute(delete(uploads).where(old))
+    add_orphans(connection, hashes, now)
+    connection.execute(delete(sessions).where(sessions.c.expires < now))
+    prune(connection)
+
+
+def _remove_files(engine: Engine, data_dir: Path, now: float) -> int:
+    with reading(engine) as connection:
+        due = due_orphans(connection, now - DAY_S)
+    removed = 0
+    for sha256 in due:
+        # One file in a transaction: nobody makes a record of it meanwhile, and nobody waits for long.
+        with writing(engine) as connection:
+            if is_named(connection, sha256) or remove_blob(data_dir, sha256, now - DAY_S):
+                forget_orphan(connection, sha256)
+                removed += 1
+    return removed

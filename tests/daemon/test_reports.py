@@ -1,0 +1,72 @@
+"""A mirror tells the server what it has published, with its heartbeat."""
+
+import threading
+import time
+from typing import Any
+
+from packrat_demo.build_deb import Deb
+from packrat_server.promotion.whereabouts import find_whereabouts
+from packrat_server.store.database import open_database, reading
+from packrat_server.store.reports import read_reports
+from support.stage import Stage, daemon
+
+WITHIN_S = 60
+
+
+def published(lab: Stage, file_name: str) -> list[bool]:
+    engine = open_database(lab.server.data)
+    with reading(engine) as connection:
+        found = [place.published_at is not None for place in find_whereabouts(connection, file_name)]
+    engine.dispose()
+    return found
+
+
+def report(lab: Stage) -> dict[str, Any]:
+    engine = open_database(lab.server.data)
+    with reading(engine) as connection:
+        [found] = read_reports(connection, "lab")
+    engine.dispose()
+    return found
+
+
+def until_published(lab: Stage, file_name: str) -> None:
+    until = time.monotonic() + WITHIN_S
+    while published(lab, file_name) != [True]:
+        assert time.monotonic() < until
+        threading.Event().wait(0.05)
+
+
+def test_one_sync_reports_what_it_published(lab: Stage) -> None:
+    lab.server.put_deb(Deb("first", "1", "amd64"))
+    assert published(lab, "first_1_amd64.deb") == [False]
+    lab.agent("sync")
+    assert published(lab, "first_1_amd64.deb") == [True]
+    first = report(lab)
+    # Later files are not there before the next sync; the same index has the same digest.
+    [uri] = lab.server.put_deb(Deb("second", "1", "amd64"))
+    assert published(lab, "second_1_amd64.deb") == [False]
+    lab.server.act(uri, "fail")
+    lab.agent("sync")
+    second = report(lab)
+    assert second["digest"] == first["digest"]
+    assert second["position"] != first["position"]
+
+
+def test_an_agent_that_follows_reports_each_change(lab: Stage) -> None:
+    lab.server.put_deb(Deb("first", "1", "amd64"))
+    with daemon(lab) as agent:
+        agent.until_logged("checked")
+        until_published(lab, "first_1_amd64.deb")
+        before = report(lab)["digest"]
+        lab.server.put_deb(Deb("second", "1", "amd64"))
+        agent.until_logged("published repo=apt-dev", 2)
+        until_published(lab, "second_1_amd64.deb")
+        assert report(lab)["digest"] != before
+
+
+def test_what_could_not_be_published_is_not_reported(lab: Stage) -> None:
+    lab.server.put_deb(Deb("first", "1", "amd64"))
+    for path in (lab.server.data / "files").glob("*/*"):
+        path.unlink()
+    lab.agent("sync", expect=None)
+    assert published(lab, "first_1_amd64.deb") == [False]

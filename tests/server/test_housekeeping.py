@@ -1,0 +1,194 @@
+"""The data stay clean while the server runs: too many old files, abandoned uploads, files that no record names."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, insert, select, update
+
+from packrat_server import admin
+from packrat_server.accounts.sessions import digest
+from packrat_server.admin.new_server import init
+from packrat_server.promotion.package_files import create_package
+from packrat_server.serving import housekeeping
+from packrat_server.serving.housekeeping import DAY_S, clean
+from packrat_server.serving.running import running
+from packrat_server.store.blobs import blob_path
+from packrat_server.store.database import open_database, reading, writing
+from packrat_server.store.events import SERVER, EventFilter, read_events
+from packrat_server.store.tables import journal, orphans, package_file_tags, package_files, sessions, uploads
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def data(tmp_path: Path, new_database: Callable[[], str | None]) -> Path:
+    init(tmp_path / "server", new_database())
+    return tmp_path / "server"
+
+
+@pytest.fixture
+def engine(data: Path) -> Iterator[Engine]:
+    made = open_database(data)
+    with writing(made) as connection:
+        create_package(connection, "hello", SERVER, {"deprocated_count": 2, "failed_count": 1})
+        create_package(connection, "other", SERVER)
+    yield made
+    made.dispose()
+
+
+def add(engine: Engine, number: int, mark: str = "", kind: str = "deb", package: str = "hello") -> str:
+    """Add a file; a higher number was marked later. Gives its SHA-256."""
+    sha256 = f"{number:064x}"
+    row: dict[str, Any] = {
+        "package": package,
+        "distro_version": {"deb": "bookworm", "python": "pypi"}[kind],
+        "version": str(number),
+    }
+    row |= {"type": kind, "arch": "all", "justification": "", "provenance": "", "file_name": f"{package}_{number}"}
+    at = START + timedelta(minutes=number)
+    row |= {"sha256": sha256, "size": 1, "created_by": "admin", "created": at, "updated": at}
+    marked = {f"{mark}_at": at, f"{mark}_by": "admin"} if mark else {}
+    with writing(engine) as connection:
+        made = connection.execute(insert(package_files).values(**row, **marked)).inserted_primary_key
+        assert made is not None
+        connection.execute(insert(package_file_tags).values(package_file=made[0], tag="dev", by="admin", at=at))
+    return sha256
+
+
+def store(data: Path, sha256: str, age_s: float = 2 * DAY_S) -> Path:
+    path = blob_path(data, sha256)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    os.utime(path, (time.time() - age_s,) * 2)
+    return path
+
+
+def versions(engine: Engine, package: str = "hello") -> list[str]:
+    query = select(package_files.c.version).where(package_files.c.package == package).order_by(package_files.c.id)
+    with reading(engine) as connection:
+        return list(connection.execute(query).scalars())
+
+
+def test_the_newest_deprocated_and_failed_files_stay(engine: Engine, data: Path) -> None:
+    for number, mark in enumerate(("deprocated", "failed", "", "deprocated", "failed", "deprocated", "deprocated"), 1):
+        add(engine, number, mark)
+    for number in range(20, 26):
+        add(engine, number, "failed", package="other")
+    clean(engine, data)
+    assert versions(engine) == ["3", "5", "6", "7"]
+    # By default 10 deprocated and 5 failed ones.
+    assert versions(engine, "other") == ["21", "22", "23", "24", "25"]
+    with reading(engine) as connection:
+        told = [event for event in read_events(connection, EventFilter("hello"), 0, 100) if event["action"] == "delete"]
+    assert [(event["by"], event["via"], event["reason"], event["file_name"]) for event in told] == [
+        ("packrat-server", "server", "failed_count is 1", "hello_2"),
+        ("packrat-server", "server", "deprocated_count is 2", "hello_1"),
+        ("packrat-server", "server", "deprocated_count is 2", "hello_4"),
+    ]
+    clean(engine, data)
+    assert versions(engine) == ["3", "5", "6", "7"]
+
+
+def test_what_a_mirror_lists_stays(engine: Engine, data: Path) -> None:
+    for number in range(1, 6):
+        add(engine, number, "deprocated", "python")
+    admin.save_repo(engine, admin.NewRepo("pypi-dev", "pypi", "dev", ("pypi",), show_only_latest=False))
+    admin.set_mirror(engine, "lab", ["pypi-dev"])
+    clean(engine, data)
+    assert versions(engine) == ["1", "2", "3", "4", "5"]
+    admin.remove_mirror(engine, "lab")
+    clean(engine, data)
+    assert versions(engine) == ["4", "5"]
+
+
+def test_a_file_goes_a_day_after_its_record_and_not_before(engine: Engine, data: Path) -> None:
+    paths = [store(data, add(engine, number, "failed")) for number in (1, 2)]
+    now = time.time()
+    clean(engine, data, now)
+    assert versions(engine) == ["2"]
+    clean(engine, data, now + DAY_S - 60)
+    assert all(path.exists() for path in paths)
+    clean(engine, data, now + DAY_S + 60)
+    assert [path.exists() for path in paths] == [False, True]
+    assert list((data / "incoming").iterdir()) == []
+    with reading(engine) as connection:
+        assert connection.execute(select(orphans)).all() == []
+
+
+def test_a_file_that_is_named_again_or_arrives_again_stays(engine: Engine, data: Path) -> None:
+    named, arrived = store(data, add(engine, 1, "failed")), store(data, add(engine, 2, "failed"))
+    add(engine, 3, "failed")
+    now = time.time()
+    clean(engine, data, now)
+    assert versions(engine) == ["3"]
+    add(engine, 1, package="other")
+    os.utime(arrived, (now + DAY_S,) * 2)
+    clean(engine, data, now + DAY_S + 60)
+    assert named.exists()
+    assert arrived.read_bytes() == b"x"
+    # Two files of one name: the record of one goes, the file stays for the other.
+    clean(engine, data, now + 3 * DAY_S)
+    assert (named.exists(), arrived.exists()) == (True, False)
+
+
+def test_abandoned_uploads_sessions_and_parts_go(engine: Engine, data: Path) -> None:
+    now = time.time()
+    old, new = store(data, "a" * 64), store(data, "b" * 64)
+    with writing(engine) as connection:
+        for handle, sha256, age_s in (("old", "a" * 64, DAY_S + 60), ("new", "b" * 64, DAY_S - 60)):
+            values = {"handle": handle, "file_name": "x", "sha256": sha256, "size": 1, "by": "ci", "at": now - age_s}
+            connection.execute(insert(uploads).values(values))
+        for token, expires in (("ended", now - 1), ("going", now + 600)):
+            session = {"token_hash": digest(token), "name": "admin", "role": "admin", "expires": expires}
+            connection.execute(insert(sessions).values(session))
+    parts = [data / "incoming" / name for name in ("abandoned", "arriving")]
+    for part, age_s in zip(parts, (DAY_S + 60, 60), strict=True):
+        part.write_bytes(b"x")
+        os.utime(part, (now - age_s,) * 2)
+    clean(engine, data, now)
+    with reading(engine) as connection:
+        assert connection.execute(select(uploads.c.handle)).scalars().all() == ["new"]
+        assert connection.execute(select(sessions.c.expires)).scalars().all() == [pytest.approx(now + 600)]
+    assert [part.exists() for part in parts] == [False, True]
+    assert (old.exists(), new.exists()) == (True, True)
+    clean(engine, data, now + DAY_S + 60)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_the_journal_is_pruned_and_events_are_not(engine: Engine, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("packrat_server.store.journal._KEPT_ROWS", 5)
+    for number in range(10):
+        admin.set_mirror(engine, "lab", [], description=str(number))
+    with reading(engine) as connection:
+        before = read_events(connection, EventFilter(), 0, 1000)
+    clean(engine, data)
+    with reading(engine) as connection:
+        assert len(connection.execute(select(journal.c.id)).all()) == 5
+        assert read_events(connection, EventFilter(), 0, 1000) == before
+
+
+def test_a_running_server_cleans_and_keeps_orphans_for_a_day(
+    engine: Engine, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "_FIRST_S", 0.01)
+    monkeypatch.setattr(housekeeping, "_EVERY_S", 0.05)
+    for number in (1, 2):
+        add(engine, number, "failed")
+    orphan = store(data, "c" * 64)
+    until = time.monotonic() + 30
+    with running(data):
+        while versions(engine) != ["2"]:
+            assert time.monotonic() < until
+            threading.Event().wait(0.01)
+        assert orphan.exists()
+        with writing(engine) as connection:
+            connection.execute(update(orphans).values(since=time.time() - DAY_S))
+        while orphan.exists():
+            assert time.monotonic() < until
+            threading.Event().wait(0.01)

@@ -1,0 +1,133 @@
+"""What mirrors report that they have published, and where a file is because of that."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from packrat_server import admin
+from packrat_server.cli import main as cli
+from packrat_server.store.database import open_database, reading
+from packrat_server.store.reports import read_reports
+from support.world import Answer, World, world
+
+MIRROR = "/api/v2/Repo/Mirror"
+PACKAGE_FILE = "/api/v2/Package/PackageFile"
+HELLO = "hello_2.10-3_amd64.deb"
+DIGEST = "ab" * 32
+APT = "/api/v2/Repo/Repo:apt-dev:"
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[], str | None]) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("world"), new_database()) as made:
+        yield made
+
+
+def position(server: World, who: str = "lab") -> str:
+    asked = {"position": None, "timeout": 0}
+    return str(server.call("CALL", f"{MIRROR}:{who}:(changes)", asked, who).value["position"])
+
+
+def report(server: World, who: str, repo: str, at: str, mirror: str = "", **other: Any) -> Answer:
+    entry = {"repo": f"/api/v2/Repo/Repo:{repo}:", "position": at, "digest": DIGEST, **other}
+    return server.call("CALL", f"{MIRROR}:{mirror or who}:(report)", {"published": [entry]}, who)
+
+
+def where(server: World, file_name: str = HELLO) -> dict[tuple[str, str], bool]:
+    answer = server.call("CALL", f"{PACKAGE_FILE}(where)", {"file_name": file_name}, "reader")
+    assert answer.status == 200, answer.data
+    assert all((place["reported_at"] is not None) is place["published"] for place in answer.value)
+    return {(place["mirror"].split(":")[1], place["repo"].split(":")[1]): place["published"] for place in answer.value}
+
+
+def act(server: World, number: int, action: str, tag: str = "") -> None:
+    arguments = {"tag": f"/api/v2/Attrib/Tag:{tag}:", "change_control_id": "x"} if tag else {}
+    assert server.call("CALL", f"{PACKAGE_FILE}:{number}:({action})", arguments, "manager").status == 200
+
+
+def test_a_file_is_where_a_mirror_has_reported_what_came_after_it(server: World) -> None:
+    everywhere = {("lab", "apt-dev"): False, ("lab", "apt-stage"): False, ("prod", "apt-prod"): False}
+    assert where(server) == everywhere
+    assert report(server, "lab", "apt-dev", position(server)).status == 200
+    assert where(server) == {**everywhere, ("lab", "apt-dev"): True}
+    # A change of another package is none of this file.
+    act(server, 2, "fail")
+    assert where(server)["lab", "apt-dev"]
+    act(server, 1, "deprocate")
+    assert where(server) == {}
+    act(server, 1, "undeprocate")
+    assert where(server) == everywhere
+    assert report(server, "lab", "apt-dev", position(server)).status == 200
+    assert where(server) == {**everywhere, ("lab", "apt-dev"): True}
+
+
+def test_the_command_says_the_same(server: World) -> None:
+    report(server, "prod", "apt-prod", position(server, "prod"))
+
+    def run(name: str) -> tuple[int, str]:
+        done = CliRunner().invoke(cli.main, ["where", name, "--data", str(server.data)])
+        return done.exit_code, done.output
+
+    code, said = run(HELLO)
+    lines = said.splitlines()
+    assert code == 0
+    assert (lines[0], lines[2]) == ("lab apt-dev: not published yet", "lab apt-stage: not published yet")
+    prefix = "prod apt-prod: published, as reported at 20"
+    assert lines[1][: len(prefix)] == prefix
+    code, said = run("nowhere\x1b[2J.deb")
+    assert (code, "no repository of a mirror offers" in said, "\x1b" in said) == (2, True, False)
+
+
+def test_a_report_is_a_heartbeat_and_replaces_the_one_before(server: World) -> None:
+    first = position(server)
+    report(server, "lab", "apt-dev", first)
+    assert server.call("GET", f"{MIRROR}:lab:", None, "lab").value["last_heartbeat"] is not None
+    act(server, 7, "tag", "dev")
+    second = position(server)
+    report(server, "lab", "apt-dev", second, digest="cd" * 32)
+    engine = open_database(server.data)
+    with reading(engine) as connection:
+        reports = read_reports(connection, "lab")
+    engine.dispose()
+    assert [entry["repo"] for entry in reports][:2] == ["apt-dev", "apt-stage"]
+    assert (reports[0]["position"], reports[0]["digest"]) == (second, "cd" * 32)
+    assert reports[1] == {"repo": "apt-stage", "position": None, "digest": None, "at": None}
+
+
+def test_a_mirror_reports_for_itself_alone_and_nobody_for_it(server: World) -> None:
+    at = position(server)
+    assert report(server, "lab", "apt-prod", position(server, "prod"), "prod").status == 404
+    for who, status in (("manager", 403), ("root", 403), (None, 403)):
+        assert report(server, who, "apt-dev", at, "lab").status == status  # type: ignore[arg-type]
+    # What is not its own, and a position that nobody gave, count for nothing.
+    assert report(server, "lab", "apt-prod", at).status == 200
+    assert report(server, "lab", "apt-dev", "999999-abcd").status == 200
+    assert not any(where(server).values())
+
+
+def test_a_report_that_can_not_be_read_is_refused(server: World) -> None:
+    good = {"repo": APT, "position": position(server), "digest": DIGEST}
+    wrongs: list[dict[str, Any]] = [
+        *({"position": "x"}, {"position": "1-g"}, {"digest": "ab"}, {"digest": 1}),
+        *({"repo": "apt-dev"}, {"repo": None}, {"repo": "/api/v2/Repo/Mirror:lab:"}),
+    ]
+    for many in (*([{**good, **wrong}] for wrong in wrongs), [{}] * 501, ["x"], [{}]):
+        answer = server.call("CALL", f"{MIRROR}:lab:(report)", {"published": many}, "lab")
+        assert (answer.status, list(answer.value)) == (400, ["published"]), many
+    assert not any(where(server).values())
+
+
+def test_the_reports_of_a_mirror_or_repository_go_with_it(server: World) -> None:
+    for repo in ("apt-dev", "apt-stage"):
+        report(server, "lab", repo, position(server))
+    engine = open_database(server.data)
+    admin.remove_repo(engine, "apt-dev")
+    admin.save_repo(engine, admin.NewRepo("apt-dev", "apt", "dev", ("bookworm",), show_only_latest=False))
+    admin.set_mirror(engine, "lab", ["apt-dev", "apt-stage"])
+    assert (where(server)["lab", "apt-dev"], where(server)["lab", "apt-stage"]) == (False, True)
+    admin.remove_mirror(engine, "lab")
+    admin.set_mirror(engine, "lab", ["apt-stage"])
+    engine.dispose()
+    assert where(server) == {("lab", "apt-stage"): False, ("prod", "apt-prod"): False}
