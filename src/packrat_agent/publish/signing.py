@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
@@ -17,6 +18,7 @@ from packrat_agent.model.tree import (
     Publication,
     QuotingFile,
     ReadyPublication,
+    SignatureForm,
     SignedTree,
     Tree,
     TreeFile,
@@ -26,13 +28,17 @@ from packrat_agent.model.tree import (
 
 log = structlog.get_logger()
 
-_THREADS = 3
+_THREADS = 4
+"""gpg-agent signs one after the other; meanwhile the other ones start gpg and verify."""
+
+_Key = tuple[SignatureForm, str]
+"""What a signature depends on: its form, and the SHA-256 of what it signs."""
 
 
-def publication_identity(repo: Repo, publication: Publication, key: SigningKey | None) -> str:
+def publication_identity(repo: Repo, identity: str, key: SigningKey | None) -> str:
     """Identify a publication with its place and its signer: another key or directory makes everything anew."""
     signer = key.fingerprint if key else "-"
-    return hashlib.sha256(f"{publication.identity} {signer} {repo.directory}".encode()).hexdigest()
+    return hashlib.sha256(f"{identity} {signer} {repo.directory}".encode()).hexdigest()
 
 
 class SignatureCache(Protocol):
@@ -57,14 +63,19 @@ def sign_tree(tree: Tree, key: SigningKey, live: Mapping[str, str], made_before:
     Raises:
         SigningError: a signature could not be made, or is not valid.
     """
-    signed = []
-    for publication in _changed(tree, key, live):
-        pending = [file for file in (*publication.content, *publication.pointers) if isinstance(file, PendingSignature)]
-        made: dict[str, TreeFile] = {}
-        if pending:
+    changed = _changed(tree, key, live)
+    pending = [_pending(publication) for publication in changed]
+    for publication, files in zip(changed, pending, strict=True):
+        if files:
             log.info(f"{tree.repo.kind}: Signing distro {publication.name}")
-            made = _sign_all(publication, pending, key, made_before)
-        signed.append(_ready(tree.repo, publication, key, pending, made))
+    # Those of all publications at once: an image has only a few.
+    made = _sign_all([(data, file) for files in pending for file, data in files.items()], key, made_before)
+    signed = []
+    for publication, files in zip(changed, pending, strict=True):
+        signatures = {
+            file.path: TreeFile(file.path, made[file.form, data.digest], file.retained) for file, data in files.items()
+        }
+        signed.append(_ready(tree.repo, publication, key, signatures))
     return SignedTree(tree.repo, tuple(signed), _names(tree))
 
 
@@ -73,40 +84,52 @@ def declare_unsigned(tree: Tree, live: Mapping[str, str]) -> UnsignedTree:
 
     live: publication → identity as published.
     """
-    publications = tuple(_ready(tree.repo, publication, None, (), {}) for publication in _changed(tree, None, live))
+    publications = tuple(_ready(tree.repo, publication, None, {}) for publication in _changed(tree, None, live))
     return UnsignedTree(tree.repo, publications, _names(tree))
 
 
 def _changed(tree: Tree, key: SigningKey | None, live: Mapping[str, str]) -> list[Publication]:
-    return [
-        publication
-        for publication in tree.publications
-        if live.get(publication.name) != publication_identity(tree.repo, publication, key)
-    ]
+    """Choose the publications that differ, each with `since` only if that publication is live."""
+    changed = []
+    for publication in tree.publications:
+        known, since = live.get(publication.name), publication.since
+        if known == publication_identity(tree.repo, publication.identity, key):
+            continue
+        is_base_live = since is not None and known == publication_identity(tree.repo, since.identity, key)
+        changed.append(publication if is_base_live else replace(publication, since=None))
+    return changed
 
 
 def _names(tree: Tree) -> tuple[str, ...]:
     return tuple(publication.name for publication in tree.publications)
 
 
+def _pending(publication: Publication) -> dict[PendingSignature, Content]:
+    """Map the signatures to be made to what they sign."""
+    pointers = {file.path: file.content for file in publication.pointers if isinstance(file, TreeFile)}
+    return {
+        file: pointers[file.source] if file.data is None else Content.of(file.data)
+        for file in (*publication.content, *publication.pointers)
+        if isinstance(file, PendingSignature) and publication.is_looked_at(file.path)
+    }
+
+
 def _ready(
-    repo: Repo,
-    publication: Publication,
-    key: SigningKey | None,
-    pending: Sequence[PendingSignature],
-    made: Mapping[str, TreeFile],
+    repo: Repo, publication: Publication, key: SigningKey | None, made: Mapping[str, TreeFile]
 ) -> ReadyPublication:
     by_hash = [
         TreeFile(f"{file.by_hash_dir}/{made[file.path].content.digest}", made[file.path].content)
-        for file in pending
-        if file.by_hash_dir
+        for file in publication.pointers
+        if isinstance(file, PendingSignature) and file.by_hash_dir and file.path in made
     ]
+    content = [file for file in publication.content if publication.is_looked_at(file.path)]
     return ReadyPublication(
         publication.name,
-        publication_identity(repo, publication, key),
-        (*_with_signatures(publication.content, made), *by_hash),
+        publication_identity(repo, publication.identity, key),
+        (*_with_signatures(content, made), *by_hash),
         _with_signatures(publication.pointers, made),
         publication.facts,
+        publication.since,
     )
 
 
@@ -132,15 +155,15 @@ def _quote(file: QuotingFile, made: Mapping[str, TreeFile]) -> TreeFile:
 
 
 def _sign_all(
-    publication: Publication, pending: Sequence[PendingSignature], key: SigningKey, made_before: SignatureCache
-) -> dict[str, TreeFile]:
+    pending: Sequence[tuple[Content, PendingSignature]], key: SigningKey, made_before: SignatureCache
+) -> dict[_Key, Content]:
     """Make each signature once: the same form of the same bytes stands at several paths with the same bytes."""
-    pointers = {file.path: file.content for file in publication.pointers if isinstance(file, TreeFile)}
-    signs = {file.path: pointers[file.source] if file.data is None else Content.of(file.data) for file in pending}
-    wanted = {(file.form, signs[file.path].digest): file for file in pending}
+    wanted = {(file.form, data.digest): (data, file) for data, file in pending}
+    if not wanted:
+        return {}
 
-    def sign(file: PendingSignature) -> Content:
-        data, keep = signs[file.path], file.data is not None
+    def sign(data: Content, file: PendingSignature) -> Content:
+        keep = file.data is not None
         coding = f"signature-{file.form}-{key.fingerprint}"
         signature = made_before.get(coding, data.digest) if keep else None
         if signature is None:
@@ -150,5 +173,4 @@ def _sign_all(
         return Content.of(signature)
 
     with ThreadPoolExecutor(min(len(wanted), _THREADS)) as threads:
-        made = dict(zip(wanted, threads.map(sign, wanted.values()), strict=True))
-    return {file.path: TreeFile(file.path, made[file.form, signs[file.path].digest], file.retained) for file in pending}
+        return dict(zip(wanted, threads.map(lambda item: sign(*item), wanted.values()), strict=True))

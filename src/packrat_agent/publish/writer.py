@@ -53,6 +53,8 @@ def intend(
     for publication in tree.publications:
         for group, is_pointer in ((publication.content, False), (publication.pointers, True)):
             for rank, file in enumerate(group, start=1):
+                if not publication.is_looked_at(file.path):
+                    continue
                 path = path_in_root(tree.repo, file.path)
                 if isinstance(file, TreeLink):
                     digest, size = link_digest(file.target), len(file.target)
@@ -71,6 +73,9 @@ def intend(
 
 def _leaving(tree: ReadyTree, pointers: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for publication in tree.publications:
+        if publication.since is not None:
+            yield from (path_in_root(tree.repo, path) for path in publication.since.gone_pointers)
+            continue
         named = {path_in_root(tree.repo, file.path) for file in publication.pointers}
         # Those of a directory that the repository left stay for the grace period.
         here = [path for path in pointers.get(publication.name, ()) if path.startswith(path_in_root(tree.repo, ""))]
@@ -111,7 +116,7 @@ def publish(
     # 3. All new pointers, beside the tree.
     with staging_pointers(root, tree.repo) as directory:
         for publication in tree.publications:
-            for pointer in publication.pointers:
+            for pointer in filter(lambda file: publication.is_looked_at(file.path), publication.pointers):
                 _stage_pointer(work, pointer, directory)
         done("pointers-staged")
         flush_directories(work.directories)

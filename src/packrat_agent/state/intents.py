@@ -5,12 +5,12 @@
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import Intent, LiveFile, ReadyPublication, Retained
+from packrat_agent.model.tree import Intent, LiveFile, ReadyPublication, Retained, Since
 from packrat_agent.state.database import Database
 from packrat_agent.state.published import LiveFiles
 
@@ -51,7 +51,9 @@ def _write(intent: Intent) -> bytes:
     repo = intent.repo
     record = {
         "repo": [repo.name, repo.directory, repo.kind],
-        "publications": [[one.name, one.identity, dict(one.facts)] for one in intent.publications],
+        "publications": [
+            [one.name, one.identity, dict(one.facts), _write_since(one.since)] for one in intent.publications
+        ],
         "names": intent.publication_names,
         "files": [
             [file.path, file.publication, file.sha256, file.size, file.pointer_rank, file.retained, file.origin]
@@ -68,7 +70,11 @@ def _read(body: bytes) -> Intent:
     name, directory, kind = record["repo"]
     return Intent(
         Repo(name, "", directory, kind, ()),
-        tuple(ReadyPublication(name, identity, (), (), facts) for name, identity, facts in record["publications"]),
+        tuple(
+            ReadyPublication(name, identity, (), (), facts, _read_since(*since))
+            # One that an older agent wrote ends with the facts.
+            for name, identity, facts, *since in record["publications"]
+        ),
         tuple(record["names"]),
         tuple(
             LiveFile(path, publication, sha256, size, rank, Retained(retained), origin)
@@ -77,3 +83,15 @@ def _read(body: bytes) -> Intent:
         tuple(record["leaving"]),
         tuple(record["withdrawn"]),
     )
+
+
+def _write_since(since: Since | None) -> list[Any] | None:
+    # What changed is in the list of files.
+    return [since.identity, since.gone_content, since.gone_pointers] if since is not None else None
+
+
+def _read_since(written: Sequence[Any] | None = None) -> Since | None:
+    if written is None:
+        return None
+    identity, gone_content, gone_pointers = written
+    return Since(identity, frozenset(), tuple(gone_content), tuple(gone_pointers))

@@ -193,11 +193,14 @@ class LiveFiles:
                 "SELECT generation FROM publications WHERE repo = ? AND name = ?", (repo.name, publication.name)
             ).fetchone()
             generation = (row[0] if row else 0) + 1
-            rows = db.execute(
-                "SELECT path, retained FROM live_files WHERE repo = ? AND publication = ? AND withdrawn_at IS NULL",
-                (repo.name, publication.name),
-            ).fetchall()
-            gone = [(path, retained) for path, retained in rows if path not in named]
+            sql = "SELECT path, retained FROM live_files WHERE repo = ? AND publication = ? AND withdrawn_at IS NULL"
+            of_publication, since = (repo.name, publication.name), publication.since
+            if since is None:
+                gone = [row for row in db.execute(sql, of_publication) if row[0] not in named]
+            else:
+                paths = [path_in_root(repo, path) for path in (*since.gone_content, *since.gone_pointers)]
+                # The + has SQLite look the paths up, one by one.
+                gone = list(self._among(sql.replace(" repo", " +repo"), of_publication, "path", paths))
             inside = path_in_root(repo, "")
             here = [(path, retained) for path, retained in gone if path.startswith(inside)]
             # Before the first generation there is only what a publish that was cut off left behind. It goes by time
