@@ -46,6 +46,17 @@ class WantedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Uris:
+    """Some files, given by their URIs where others are given by the names of their packages."""
+
+    uris: frozenset[str]
+
+
+Some = Collection[str] | Uris
+"""The files of some packages, or some files."""
+
+
+@dataclass(frozen=True, slots=True)
 class IndexedFile:
     """A package file that an index names: its record, its bytes, and its place relative to `root_dir`."""
 
@@ -148,9 +159,10 @@ class WantedFiles:
             wanted: The server's answer.
             packages: The packages that were asked for; None: all.
         """
+        offered = _held(wanted.uris)
         with self._db.transaction() as db:
             for uris in self.uris(repo, packages):
-                gone = [(repo, uri) for uri in uris if uri not in wanted.uris]
+                gone = [(repo, uri) for uri in uris if uri not in offered]
                 db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
             if wanted.files:
                 known = self.known(repo, packages)
@@ -185,26 +197,33 @@ class WantedFiles:
                 if marks:
                     yield marks
 
-    def wanted_files(self, repo: str, packages: Collection[str] | None = None) -> list[WantedFile]:
-        """List the wanted files of a repository (all, or those of the named packages), the oldest record first."""
-        found: list[WantedFile] = []
+    def marks(self, repo: str, packages: Collection[str]) -> dict[str, bool | None]:
+        """Map the URI of each wanted file of the named packages to whether it is yanked; None if it is not live."""
+        found: dict[str, bool | None] = {}
         for files, where, values in _chunks(packages):
+            sql = f"SELECT uri, CASE state WHEN ? THEN yanked END FROM {files} WHERE repo = ?{where}"
+            for uri, yanked in self._db.rows(sql, (FileState.LIVE, repo, *values)):
+                found[uri] = None if yanked is None else bool(yanked)
+        return found
+
+    def wanted_files(self, repo: str, some: Some | None = None) -> list[WantedFile]:
+        """List the wanted files of a repository (all, or some), the oldest record first."""
+        found: list[WantedFile] = []
+        for files, where, values in _chunks(some):
             sql = f"SELECT {FILE_COLUMNS}, path, state, reason, unreadable FROM {files} WHERE repo = ?{where}"
             found += (_wanted_file(row) for row in self._db.rows(sql, (repo, *values)))
         return sorted(found, key=lambda wanted: wanted.file.record_order)
 
-    def fragments(
-        self, repo: str, source: FragmentSource, packages: Collection[str] | None = None
-    ) -> dict[str, Fragment]:
+    def fragments(self, repo: str, source: FragmentSource, some: Some | None = None) -> dict[str, Fragment]:
         """Map SHA-256 → fragment for those wanted files of a repository that were read.
 
         Args:
             repo: The name of the repository.
             source: Whose fragments.
-            packages: The packages whose files are asked for; None: all.
+            some: The files that are asked for; None: all.
         """
         found: dict[str, Fragment] = {}
-        for files, where, values in _chunks(packages):
+        for files, where, values in _chunks(some):
             sql = (
                 "SELECT fragments.sha256, body, name, fragments.version, fragments.arch, products, size "
                 # A cross join is read in this order: fragments of all repositories may be many more.
@@ -260,17 +279,17 @@ class WantedFiles:
                 ],
             )
 
-    def set_live(self, repo: str, entries: Sequence[Entry], packages: Collection[str] | None = None) -> None:
+    def set_live(self, repo: str, entries: Sequence[Entry], some: Some | None = None) -> None:
         """Remember the files that the published index names; the other ones are no longer live.
 
         Args:
             repo: The name of the repository.
             entries: What the index names.
-            packages: The packages that it is about; None: all.
+            some: The files that it is about; None: all.
         """
         with self._db.transaction() as db:
             live: set[str] = set()
-            for files, where, values in _chunks(packages):
+            for files, where, values in _chunks(some):
                 sql = f"SELECT uri FROM {files} WHERE repo = ? AND state = ?{where}"
                 live.update(uri for (uri,) in db.execute(sql, (repo, FileState.LIVE, *values)))
             named = {entry.file.uri for entry in entries}
@@ -304,8 +323,8 @@ class WantedFiles:
             offered: The URIs.
             packages: Only files of these packages; None: of all.
         """
-        live = self.uris(repo, packages, FileState.LIVE)
-        return [uri for portion in live for uri in portion if uri not in offered]
+        live, held = self.uris(repo, packages, FileState.LIVE), _held(offered)
+        return [uri for portion in live for uri in portion if uri not in held]
 
     def awaited(self) -> frozenset[str]:
         """Give the SHA-256s of all files that are still to be downloaded."""
@@ -360,12 +379,19 @@ def _file_row(file: PackageFile) -> tuple[str | bool, ...]:
     )
 
 
-def _chunks(packages: Collection[str] | None) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    if packages is None:
+def _held(uris: Collection[str]) -> Collection[str]:
+    """Read a short list into memory: looking each URI up in a list on disk takes much longer."""
+    return frozenset(uris) if len(uris) <= _PAGE else uris
+
+
+def _chunks(some: Some | None) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    if some is None:
         yield "files", "", ()
         return
-    names = sorted(packages)
+    # SQLite prefers the primary key, and with packages then reads all files of the repository.
+    by_uri = isinstance(some, Uris)
+    files, column = ("files", "files.uri") if by_uri else ("files INDEXED BY files_by_package", "package")
+    names = sorted(some.uris if isinstance(some, Uris) else some)
     for start in range(0, len(names), _MANY):
-        some = tuple(names[start : start + _MANY])
-        # SQLite prefers the primary key, and then reads all files of the repository.
-        yield "files INDEXED BY files_by_package", f" AND package IN ({', '.join('?' * len(some))})", some
+        portion = tuple(names[start : start + _MANY])
+        yield files, f" AND {column} IN ({', '.join('?' * len(portion))})", portion

@@ -252,13 +252,14 @@ class LiveFiles:
                 [(path,) for path in paths if path in withdrawn],
             )
 
-    def pointers(self, repo: str) -> dict[str, list[str]]:
-        """Map publication → its pointers on disk, the last published first."""
+    def pointers(self, repo: str, but: Collection[str] = ()) -> dict[str, list[str]]:
+        """Map publication → its pointers on disk, the last published first; those of `but` are left out."""
         found: dict[str, list[str]] = {}
         for publication, path in self._db.rows(
             "SELECT publication, path FROM live_files WHERE repo = ? AND publication > '' AND pointer_rank > 0 "
-            "AND withdrawn_at IS NULL ORDER BY pointer_rank DESC",
-            (repo,),
+            "AND publication NOT IN (SELECT value FROM json_each(?)) AND withdrawn_at IS NULL "
+            "ORDER BY pointer_rank DESC",
+            (repo, json.dumps(list(but))),
         ):
             found.setdefault(publication, []).append(path)
         return found

@@ -123,7 +123,7 @@ def _render(build: Build, made: Made) -> tuple[Tree, datetime]:
     if scope.packages is None:
         entries.replace((), made.entries)
     else:
-        entries.replace(scope.packages, made.entries)
+        entries.replace(scope.before, made.entries)
         change = Change(scope.before, made.entries)
     settings, chunks = build.context.settings_of(scope.repo), build.store.chunks
     request = RenderRequest(scope.repo, entries, settings, now, chunks, facts, scope.memo, change)
@@ -142,7 +142,7 @@ def _make_live(build: Build, made: Made, tree: Tree, now: datetime) -> None:
     placed = {package.path for package in made.packages}
     withdrawn = [path for path in build.plan.withdraw if path not in placed]
     build.context.last_renders.drop(repo.name)
-    gone = set(store.live.pointers(repo.name)) - {"", *ready.publication_names}
+    gone = store.live.pointers(repo.name, ready.publication_names)
     if ready.publications or made.packages or withdrawn or gone:
         _publish(build, ready, made, withdrawn)
     facts |= {publication.name: publication.facts for publication in ready.publications}
@@ -169,7 +169,7 @@ def _settle(build: Build, made: Made, held: str | None) -> None:
     # Of what is linked, some parts may have been in place, withdrawn.
     known = (*build.plan.keep, *build.plan.link)
     store.live.reinstate(repo.name, (part.path for placement in known for part in placement.parts))
-    store.wanted.set_live(repo.name, made.entries, build.scope.packages)
+    store.wanted.set_live(repo.name, made.entries, build.scope.files)
     done("live-noted")
     if not (made.failed or made.unreadable or made.disagreeing):
         # Each file on disk now belongs to an entry or is withdrawn, so that the next sync may start from here.

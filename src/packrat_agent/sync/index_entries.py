@@ -26,9 +26,13 @@ class IndexEntries(Sequence[Entry]):
         """Give the entries of the named packages."""
         return [entry for package in packages for entry in self._by_package.get(package, ())]
 
-    def replace(self, packages: Collection[str], entries: Sequence[Entry]) -> None:
-        """Put `entries` in the place of all entries of `packages`."""
-        gone = [entry for package in packages for entry in self._by_package.pop(package, ())]
+    def replace(self, gone: Sequence[Entry], entries: Sequence[Entry]) -> None:
+        """Put `entries` in the place of `gone`."""
+        uris = {entry.file.uri for entry in gone}
+        for package in {entry.file.package for entry in gone}:
+            rest = [entry for entry in self._by_package.pop(package) if entry.file.uri not in uris]
+            if rest:
+                self._by_package[package] = rest
         self._count -= len(gone)
         self._count_parts(gone, -1)
         self._ordered = None
