@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from packrat_agent.model.dates import rising
 from packrat_agent.model.entries import StoredFile
@@ -32,6 +32,9 @@ from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.flush import flush_directories, flush_files
 from packrat_core.fs.links import ensure_directory, link_digest
 from packrat_core.fs.open import open_regular
+
+_MANY = 64
+"""Number of pointers from which on they are flushed together."""
 
 
 def intend(
@@ -105,7 +108,7 @@ def publish(
         DiskError: the disk failed. Before the first pointer is replaced, all publications stay as they were; after it,
             `complete` ends what was begun.
     """
-    work = _Work(root, staging, tree.repo)
+    work = _Work(root, staging, tree.repo, has_many=len(intent.pointers) >= _MANY)
     # 1. Package files, flushed, then linked into the pool.
     _place_packages(work, packages)
     # 2. Content under names that nothing points at yet.
@@ -119,6 +122,7 @@ def publish(
             for pointer in filter(lambda file: publication.is_looked_at(file.path), publication.pointers):
                 _stage_pointer(work, pointer, directory)
         done("pointers-staged")
+        flush_files(work.unflushed)
         flush_directories(work.directories)
         done("content-flushed")
     done("pointers-ready")
@@ -142,6 +146,9 @@ class _Work:
     root: Path
     staging: Path
     repo: Repo
+    has_many: bool
+    """There are so many pointers that one flush of the filesystem takes less time than one of each."""
+    unflushed: list[Path] = field(default_factory=list)
     known: dict[str, Path] = field(default_factory=dict)
     directories: set[Path] = field(default_factory=set)
     written: dict[str, Path] = field(default_factory=dict)
@@ -149,16 +156,22 @@ class _Work:
 
     def target(self, path: str) -> Path:
         """The place of `path` (relative to root), its directory made, and noted for the flush."""
-        parent = str(PurePosixPath(path).parent)
+        parent, _, name = path.rpartition("/")
         directory = self.known.get(parent)
         if directory is None:
-            directory = self.known[parent] = ensure_directory(self.root, parent)
+            directory = self.known[parent] = ensure_directory(self.root, parent or ".")
             at = directory
             while at != self.root:
                 at = at.parent
                 self.directories.add(at)
         self.directories.add(directory)
-        return directory / PurePosixPath(path).name
+        return directory / name
+
+    def write_pointer(self, spare: Path, content: Content) -> None:
+        """Write a new pointer beside the tree; many are flushed together when all are written."""
+        write_new(spare, *content.parts, flush=not self.has_many)
+        if self.has_many:
+            self.unflushed.append(spare)
 
 
 def _place_packages(work: _Work, packages: Sequence[LiveFile]) -> None:
@@ -237,7 +250,7 @@ def _stage_pointer(work: _Work, file: TreeFile | TreeLink, directory: Path) -> N
         return
     same = work.written.get(file.content.digest)
     if same is None:
-        write_new(spare, *file.content.parts)
+        work.write_pointer(spare, file.content)
     else:
         _link(same, spare)
     _advance_mtime(spare, target)

@@ -15,6 +15,8 @@ from packrat_agent.state.database import Database
 from packrat_agent.state.published import LiveFiles
 
 _FAST = 1
+_LARGE_BYTES = 1024 * 1024
+"""An intent of this size is written faster when it is compressed; a smaller one, mostly of hashes, is not."""
 
 
 class Intents:
@@ -62,7 +64,8 @@ def _write(intent: Intent) -> bytes:
         "leaving": intent.leaving,
         "withdrawn": intent.withdrawn,
     }
-    return zlib.compress(json.dumps(record, separators=(",", ":")).encode(), _FAST)
+    text = json.dumps(record, separators=(",", ":")).encode()
+    return zlib.compress(text, _FAST if len(text) > _LARGE_BYTES else 0)
 
 
 def _read(body: bytes) -> Intent:

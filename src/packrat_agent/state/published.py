@@ -88,6 +88,10 @@ class LiveFiles:
         sql = "SELECT path, sha256 FROM published_names WHERE path > ? AND path < ?"
         return dict(self._among(sql, (low, high), "path", paths))
 
+    def names_of(self, repo_directory: str) -> "PublishedNames":
+        """The same for all paths of one repository, each looked up when somebody asks for it."""
+        return PublishedNames(self, repo_directory)
+
     def all_published_names(self) -> dict[str, str]:
         """Map path → the SHA-256 that was ever published under it, for all repositories, also former ones."""
         return dict(self._db.rows("SELECT path, sha256 FROM published_names"))
@@ -365,6 +369,23 @@ class LiveFiles:
                 if row:
                     db.execute("UPDATE publications SET identity = '' WHERE repo = ? AND name = ?", row)
                     db.execute("UPDATE live_files SET inode = 0 WHERE path = ?", (path,))
+
+
+class PublishedNames(Mapping[str, str]):
+    """Maps path → the SHA-256 that was ever published under it; reads nothing before it is asked."""
+
+    def __init__(self, live: LiveFiles, repo_directory: str) -> None:
+        self._live = live
+        self._directory = repo_directory
+
+    def __getitem__(self, path: str) -> str:
+        return self._live.published_names(self._directory, (path,))[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._live.published_names(self._directory))
+
+    def __len__(self) -> int:
+        return len(self._live.published_names(self._directory))
 
 
 def _is_utf8(text: str) -> bool:

@@ -188,13 +188,10 @@ def _remove_old_indexes(build: Build) -> None:
 
 
 def _material(build: Build) -> Material:
-    plan = build.plan
-    paths = None if build.scope.packages is None else {p.path for p in (*plan.keep, *plan.link, *plan.fetch)}
+    live, directory = build.store.live, build.scope.repo.directory
     accompanied = build.form.treatment is Treatment.ACCOMPANIED
-    if accompanied and plan.fetch:
-        # Only the files themselves tell under which names clients are to find them.
-        paths = None
-    names = build.store.live.published_names(build.scope.repo.directory, paths)
+    # Only the files themselves tell under which names clients are to find them: those of a change are looked up late.
+    names = live.published_names(directory) if build.scope.packages is None else live.names_of(directory)
     return Material(
         build.context.root,
         build.context.staging,

@@ -8,7 +8,7 @@ import pytest
 
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import LiveFile, ReadyPublication, UnsignedTree
+from packrat_agent.model.tree import LiveFile, ReadyPublication, Since, UnsignedTree
 from packrat_agent.state.store import Store
 
 APT = Repo("apt-dev", "", "apt-dev", "apt", ())
@@ -114,3 +114,23 @@ def test_what_is_begun_is_on_the_disk_and_not_withdrawn_any_more(store: Store) -
     store._db._connection.set_trace_callback(None)
     assert statements[:2] == ["PRAGMA synchronous = FULL", "BEGIN IMMEDIATE"]
     assert store.live.withdrawn("apt-dev") == frozenset()
+
+
+def test_of_a_publication_that_tells_its_difference_all_else_stays(store: Store) -> None:
+    new = LiveFile("apt-dev/index3", "s", "c" * 64, 1)
+    store.live.begin("apt-dev", [new])
+    since = Since("apt-dev 2.0", frozenset({"index3"}), ("index2",), ("index2.pointer",))
+    tree = UnsignedTree(APT, (ReadyPublication("s", "apt-dev 3.0", (), (), {}, since),), ("s",))
+    at = StoredFile(new.path, new.sha256, 1, 1, 1)
+    store.live.finish(tree, [new], [at], 3.0, removed=["apt-dev/index2.pointer"])
+    assert store.live.withdrawn_of(["apt-dev/index2", "apt-dev/index3", "apt-dev/Release"]) == {"apt-dev/index2"}
+    assert store.live.pointers("apt-dev") == {"s": ["apt-dev/Release"]}
+    assert store.live.pointers("apt-dev", ["s"]) == {}
+    assert store.live.pointers("near") != {}
+
+
+def test_names_are_looked_up_when_they_are_asked_for(store: Store) -> None:
+    names = store.live.names_of("apt-dev")
+    assert names.get("apt-dev/pool1", "") == "1" * 64
+    assert names.get("apt-dev2/pool1") is None
+    assert dict(names) == store.live.published_names("apt-dev")
