@@ -6,6 +6,7 @@ and the state database goes one after the other.
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -33,6 +34,7 @@ from packrat_agent.sync.turns import RepoTurn
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import ServerBroken, ServerUnavailable
 from packrat_core.failpoints import done
+from packrat_core.fs.flush import flush_files
 
 log = structlog.get_logger()
 
@@ -84,7 +86,7 @@ async def build_repo(build: Build, turn: RepoTurn) -> None:
             return
     # 6. Render; the date is an input, rendering reads no clock.
     await turn.until_rested()
-    tree, now = await in_thread(_render, build, made)
+    tree, now = await in_thread(_render_beside_flush, build, made)
     async with publishing:
         await in_thread(_make_live, build, made, tree, now)
     if build.result.publications:
@@ -114,6 +116,16 @@ def _settle_unchanged(build: Build, made: Made) -> None:
     facts = build.store.live.facts(build.scope.repo.name)
     build.result.ahead = tell_ahead(facts.values(), datetime.now(UTC))
     _settle(build, made, build.scope.last.held)
+
+
+def _render_beside_flush(build: Build, made: Made) -> tuple[Tree, datetime]:
+    """Render while the staged package files reach the disk: nobody else should wait for that when it is published."""
+    staged = sorted({build.context.staging / package.sha256 for package in made.packages})
+    with ThreadPoolExecutor(1) as beside:
+        flushed = beside.submit(flush_files, staged)
+        rendered = _render(build, made)
+        flushed.result()
+    return rendered
 
 
 def _render(build: Build, made: Made) -> tuple[Tree, datetime]:
