@@ -175,7 +175,7 @@ class _Work:
 
 
 def _place_packages(work: _Work, packages: Sequence[LiveFile]) -> None:
-    flush_files(sorted({work.staging / package.sha256 for package in packages}))
+    flush_files([work.staging / sha256 for sha256 in sorted({package.sha256 for package in packages})])
     done("packages-flushed")
     spare = work.staging / "placing"
     for package in packages:
