@@ -88,10 +88,6 @@ class LiveFiles:
         sql = "SELECT path, sha256 FROM published_names WHERE path > ? AND path < ?"
         return dict(self._among(sql, (low, high), "path", paths))
 
-    def names_of(self, repo_directory: str) -> "PublishedNames":
-        """The same for all paths of one repository, each looked up when somebody asks for it."""
-        return PublishedNames(self, repo_directory)
-
     def all_published_names(self) -> dict[str, str]:
         """Map path → the SHA-256 that was ever published under it, for all repositories, also former ones."""
         return dict(self._db.rows("SELECT path, sha256 FROM published_names"))
@@ -286,6 +282,11 @@ class LiveFiles:
         rows = self._db.rows("SELECT name, facts FROM publications WHERE repo = ?", (repo,))
         return {name: json.loads(facts) for name, facts in rows}
 
+    def facts_with(self, repo: str, fact: str) -> dict[str, Mapping[str, str]]:
+        """The same, of those publications alone that have the named fact: others may remember a great deal."""
+        sql = "SELECT name, facts FROM publications WHERE repo = ? AND instr(facts, ?)"
+        return {name: json.loads(facts) for name, facts in self._db.rows(sql, (repo, json.dumps(fact)))}
+
     def published_repos(self) -> frozenset[str]:
         """Name the repositories that have files on disk that are not withdrawn."""
         rows = self._db.rows(
@@ -369,23 +370,6 @@ class LiveFiles:
                 if row:
                     db.execute("UPDATE publications SET identity = '' WHERE repo = ? AND name = ?", row)
                     db.execute("UPDATE live_files SET inode = 0 WHERE path = ?", (path,))
-
-
-class PublishedNames(Mapping[str, str]):
-    """Maps path → the SHA-256 that was ever published under it; reads nothing before it is asked."""
-
-    def __init__(self, live: LiveFiles, repo_directory: str) -> None:
-        self._live = live
-        self._directory = repo_directory
-
-    def __getitem__(self, path: str) -> str:
-        return self._live.published_names(self._directory, (path,))[path]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._live.published_names(self._directory))
-
-    def __len__(self) -> int:
-        return len(self._live.published_names(self._directory))
 
 
 def _is_utf8(text: str) -> bool:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from packrat_agent.formats.interface import Change, Format, RenderRequest, Treatment, tell_ahead, tell_held
+from packrat_agent.formats.interface import MOMENT, Change, Format, RenderRequest, Treatment, tell_ahead, tell_held
 from packrat_agent.model.entries import Entry, Fragment, Plan
 from packrat_agent.model.tree import ReadyTree, Tree
 from packrat_agent.publish.gc import collect_garbage
@@ -20,6 +20,7 @@ from packrat_agent.publish.signing import declare_unsigned, sign_tree
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragment_backup import keep
 from packrat_agent.state.packages import WantedFile
+from packrat_agent.state.published_names import PublishedNames
 from packrat_agent.state.store import Store
 from packrat_agent.sync.belongings import without_needed
 from packrat_agent.sync.build import Made, Material, make
@@ -113,7 +114,7 @@ def _by_uri(entries: Sequence[Entry]) -> Mapping[str, tuple[Entry, bool]]:
 
 
 def _settle_unchanged(build: Build, made: Made) -> None:
-    facts = build.store.live.facts(build.scope.repo.name)
+    facts = build.store.live.facts_with(build.scope.repo.name, MOMENT)
     build.result.ahead = tell_ahead(facts.values(), datetime.now(UTC))
     _settle(build, made, build.scope.last.held)
 
@@ -150,7 +151,7 @@ def _make_live(build: Build, made: Made, tree: Tree, now: datetime) -> None:
     key = build.context.key_of(repo)
     ready = declare_unsigned(tree, identities) if key is None else sign_tree(tree, key, identities, store.chunks)
     # 8. Make live, recorded before and after.
-    facts = store.live.facts(repo.name)
+    facts = store.live.facts_with(repo.name, MOMENT)
     placed = {package.path for package in made.packages}
     withdrawn = [path for path in build.plan.withdraw if path not in placed]
     build.context.last_renders.drop(repo.name)
@@ -158,7 +159,7 @@ def _make_live(build: Build, made: Made, tree: Tree, now: datetime) -> None:
     if ready.publications or made.packages or withdrawn or gone:
         _publish(build, ready, made, withdrawn)
     facts |= {publication.name: publication.facts for publication in ready.publications}
-    result.ahead = tell_ahead((facts[name] for name in ready.publication_names), now)
+    result.ahead = tell_ahead((facts.get(name, {}) for name in ready.publication_names), now)
     _settle(build, made, held)
     store.chunks.save()
     # 9. Collect garbage.
@@ -203,7 +204,7 @@ def _material(build: Build) -> Material:
     live, directory = build.store.live, build.scope.repo.directory
     accompanied = build.form.treatment is Treatment.ACCOMPANIED
     # Only the files themselves tell under which names clients are to find them: those of a change are looked up late.
-    names = live.published_names(directory) if build.scope.packages is None else live.names_of(directory)
+    names = live.published_names(directory) if build.scope.packages is None else PublishedNames(live, directory)
     return Material(
         build.context.root,
         build.context.staging,

@@ -9,6 +9,7 @@ import pytest
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import LiveFile, ReadyPublication, Since, UnsignedTree
+from packrat_agent.state.published_names import PublishedNames
 from packrat_agent.state.store import Store
 
 APT = Repo("apt-dev", "", "apt-dev", "apt", ())
@@ -53,7 +54,8 @@ def test_package_files_are_those_of_the_repository_and_no_index_files(store: Sto
 
 def test_publications_are_those_of_the_repository(store: Store) -> None:
     assert store.live.identities("near") == {"s": "near 2.0"}
-    assert store.live.facts("near") == {"s": {"of": "near"}}
+    assert store.live.facts("near") == store.live.facts_with("near", "of") == {"s": {"of": "near"}}
+    assert store.live.facts_with("near", "Date") == {}
     assert store.live.pointers("near") == {"s": ["apt-dev2/index2.pointer", "apt-dev2/Release"]}
 
 
@@ -130,7 +132,7 @@ def test_of_a_publication_that_tells_its_difference_all_else_stays(store: Store)
 
 
 def test_names_are_looked_up_when_they_are_asked_for(store: Store) -> None:
-    names = store.live.names_of("apt-dev")
+    names = PublishedNames(store.live, "apt-dev")
     assert names.get("apt-dev/pool1", "") == "1" * 64
     assert names.get("apt-dev2/pool1") is None
     assert dict(names) == store.live.published_names("apt-dev")
