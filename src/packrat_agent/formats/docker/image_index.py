@@ -107,7 +107,9 @@ def render_image(
     tags = _tag_files(image, _add_latest(entries), last)
     ends = {digest: end for made in tags.values() for digest, end in (*made.body.manifests, *made.body.artifacts)}
     before = last.history if last is not None and facts == last.publication.facts else _History.read(facts)
-    signed = update_names(before.signed, _name_manifests(tags), now_s, naming.kept_s)
+    signed: SignedNames = {}
+    if naming.scope is not None:
+        signed = update_names(before.signed, _name_manifests(tags), now_s, naming.kept_s)
     manifests = _manifest_files(image, ends, signed, naming, last)
     earlier = _earlier(before, ends)
     others = _other_pointers(image, tags, manifests, earlier)
@@ -116,16 +118,15 @@ def render_image(
         _EARLIER: " ".join(f"{digest}.{end}" for digest, end in earlier.items()),
     }
     good_until = None
+    # An unsigned publication remembers no names.
     if naming.scope is not None:
         remembered[_SIGNED] = write_names(signed)
         good_until = next_expiry(signed, naming.kept_s)
-    else:
-        # An unsigned publication remembers no names.
-        signed = {}
     publication = _publish(image, (tags, manifests, others), remembered, last)
     if last is not None and (publication.identity, remembered) == (last.publication.identity, last.publication.facts):
         publication = last.publication
-    history = _History(ends, earlier, signed)
+    # In the order in which the facts have them.
+    history = _History({digest: ends[digest] for digest in manifests}, earlier, signed)
     return ImageIndex(naming, facts, tags, manifests, others, history, publication, good_until)
 
 
@@ -168,7 +169,7 @@ def _manifest_files(
     public_name = f"{naming.scope}/{image}" if naming.scope is not None else None
     made = {}
     for digest in sorted(ends):
-        references, files = tuple(signed[digest]), known.get(digest)
+        references, files = tuple(signed.get(digest, ())), known.get(digest)
         if files is None or files.references != references:
             files = ManifestFiles.of(
                 image, (digest, ends[digest]), references, public_name, listed=naming.signature_api
