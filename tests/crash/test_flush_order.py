@@ -6,7 +6,10 @@ from pathlib import Path
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_demo.build_deb import Deb
 from support.calls import Call, watch
+from support.keys import Key
+from support.kinds import PYPI
 from support.stage import Stage
+from support.type_stage import type_stage
 
 POINTERS = ("Packages.gz", "Packages.xz", "Release", "Release.gpg", "InRelease")
 
@@ -53,6 +56,9 @@ def unflushed(calls: list[Call]) -> list[Call]:
                 dirty.discard(call.path)
             if call.name == "rename":
                 dirty.discard(call.source)
+                # With a directory comes all that is in it.
+                moved = {path for path in dirty if path.startswith(f"{call.source}/")}
+                dirty = dirty - moved | {call.path + path.removeprefix(call.source) for path in moved}
                 found += [call] if call.path in dirty else []
     return found
 
@@ -68,6 +74,17 @@ def test_many_files_are_flushed_too(lab: Stage, tmp_path: Path) -> None:
     calls = record(lab, tmp_path, packages=70)
     assert not [call for call in unflushed(calls) if call in [one for _, one in entering(lab, calls)]]
     assert sum(call.path.endswith(".deb") for _, call in entering(lab, calls)) == 70
+
+
+def test_many_pointers_are_flushed_before_the_first_is_shown(key: Key, tmp_path: Path) -> None:
+    with type_stage(tmp_path, key, PYPI) as made:
+        made.put_many([(f"project{number}", "1.0") for number in range(35)])
+        watched = watch(tmp_path, [made.lab.www])
+        assert made.lab.sync(watched.environment()).returncode == 0
+        calls = watched.calls()
+        pages = [call for _, call in entering(made.lab, calls) if call.path.endswith(("index.html", "index.v1_json"))]
+        assert len(pages) >= 2 * 35
+        assert not [call for call in unflushed(calls) if call in pages]
 
 
 def test_a_directory_is_flushed_after_the_renames_into_it(lab: Stage, tmp_path: Path) -> None:

@@ -122,6 +122,20 @@ class PendingFile:
     retained: Retained = Retained.AS_INDEX
 
 
+@dataclass(frozen=True, slots=True)
+class Since:
+    """How a publication differs from an earlier one; every other file stands as that one left it.
+
+    identity: that of the earlier publication. changed: the paths of files that are new or have other bytes.
+    gone_content, gone_pointers: the paths that are named no more, the pointer that was published last first.
+    """
+
+    identity: str
+    changed: frozenset[str]
+    gone_content: tuple[str, ...]
+    gone_pointers: tuple[str, ...]
+
+
 F_co = TypeVar("F_co", covariant=True)
 
 
@@ -134,6 +148,8 @@ class _Publication(Generic[F_co]):
     `content` may appear in any order; then `pointers` are replaced one by one, in this order. `facts` are remembered
     with the publication and handed to the next `render`. `former` are paths of pointers that earlier versions of the
     agent wrote: what stands there is withdrawn like content; any other pointer that is left out is removed at once.
+    `since` spares the files that stand already, where the publication of that identity is live; None: all are looked
+    at.
     """
 
     name: str
@@ -142,6 +158,11 @@ class _Publication(Generic[F_co]):
     pointers: tuple[F_co, ...]
     facts: Mapping[str, str] = field(default_factory=dict)
     former: tuple[str, ...] = ()
+    since: Since | None = field(default=None, compare=False)
+
+    def is_looked_at(self, path: str) -> bool:
+        """Tell whether the file at this path may differ from what stands there."""
+        return self.since is None or path in self.since.changed
 
 
 Publication = _Publication[TreeFile | TreeLink | PendingFile]

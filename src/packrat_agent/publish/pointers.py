@@ -181,7 +181,8 @@ def _has_size(path: Path, file: LiveFile) -> bool:
 def _look(root: Path, intended: Sequence[LiveFile]) -> tuple[StoredFile, ...]:
     seen: list[StoredFile] = []
     for file in intended:
-        with as_disk_error("read", root / file.path):
-            status = (root / file.path).lstat()
+        path = root / file.path
+        with as_disk_error("read", path):
+            status = path.lstat()
         seen.append(StoredFile(file.path, file.sha256, file.size, status.st_mtime_ns, status.st_ino))
     return tuple(seen)

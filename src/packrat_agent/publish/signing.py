@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
@@ -25,13 +26,17 @@ from packrat_agent.model.tree import (
 
 log = structlog.get_logger()
 
-_THREADS = 3
+_THREADS = 4
+"""gpg-agent signs one after the other; meanwhile the other ones start gpg and verify."""
+
+_Key = tuple[SignatureForm, str]
+"""What a signature depends on: its form, and the SHA-256 of what it signs."""
 
 
-def publication_identity(repo: Repo, publication: Publication, key: SigningKey | None) -> str:
+def publication_identity(repo: Repo, identity: str, key: SigningKey | None) -> str:
     """Identify a publication with its place and its signer: another key or directory makes everything anew."""
     signer = key.fingerprint if key else "-"
-    return hashlib.sha256(f"{publication.identity} {signer} {repo.directory}".encode()).hexdigest()
+    return hashlib.sha256(f"{identity} {signer} {repo.directory}".encode()).hexdigest()
 
 
 class SignatureCache(Protocol):
@@ -63,14 +68,17 @@ def sign_tree(
     Raises:
         SigningError: a signature could not be made, or is not valid.
     """
-    signed = []
-    for publication in _changed(repo, rendered, key, live):
-        pending = [file for file in (*publication.content, *publication.pointers) if isinstance(file, PendingFile)]
-        made: dict[str, TreeFile] = {}
-        if pending:
+    changed = _changed(repo, rendered, key, live)
+    pending = [_pending(publication) for publication in changed]
+    for publication, files in zip(changed, pending, strict=True):
+        if files:
             log.info(f"{repo.kind}: Signing distro {publication.name}")
-            made = _complete_all(pending, key, made_before)
-        signed.append(_ready(repo, publication, key, pending, made))
+    # Those of all publications at once: an image has only a few.
+    made = _sign_all([file for files in pending for file in files], key, made_before)
+    signed = []
+    for publication, files in zip(changed, pending, strict=True):
+        completed = {file.path: TreeFile(file.path, _complete(file, made), file.retained) for file in files}
+        signed.append(_ready(repo, publication, key, completed))
     return SignedTree(repo, tuple(signed), _names(rendered))
 
 
@@ -82,43 +90,51 @@ def declare_unsigned(repo: Repo, rendered: Sequence[Publication], live: Mapping[
         rendered: all its publications.
         live: publication → identity as published.
     """
-    changed = tuple(_ready(repo, publication, None, (), {}) for publication in _changed(repo, rendered, None, live))
+    changed = tuple(_ready(repo, publication, None, {}) for publication in _changed(repo, rendered, None, live))
     return UnsignedTree(repo, changed, _names(rendered))
 
 
 def _changed(
     repo: Repo, rendered: Sequence[Publication], key: SigningKey | None, live: Mapping[str, str]
 ) -> list[Publication]:
-    return [
-        publication
-        for publication in rendered
-        if live.get(publication.name) != publication_identity(repo, publication, key)
-    ]
+    """Choose the publications that differ, each with `since` only if that publication is live."""
+    changed = []
+    for publication in rendered:
+        known, since = live.get(publication.name), publication.since
+        if known == publication_identity(repo, publication.identity, key):
+            continue
+        is_base_live = since is not None and known == publication_identity(repo, since.identity, key)
+        changed.append(publication if is_base_live else replace(publication, since=None))
+    return changed
 
 
 def _names(publications: Sequence[Publication]) -> tuple[str, ...]:
     return tuple(publication.name for publication in publications)
 
 
+def _pending(publication: Publication) -> list[PendingFile]:
+    """List the files that wait for the key."""
+    files = (*publication.content, *publication.pointers)
+    return [file for file in files if isinstance(file, PendingFile) and publication.is_looked_at(file.path)]
+
+
 def _ready(
-    repo: Repo,
-    publication: Publication,
-    key: SigningKey | None,
-    pending: Sequence[PendingFile],
-    made: Mapping[str, TreeFile],
+    repo: Repo, publication: Publication, key: SigningKey | None, made: Mapping[str, TreeFile]
 ) -> ReadyPublication:
     by_hash = [
         TreeFile(f"{file.by_hash_dir}/{made[file.path].content.digest}", made[file.path].content)
-        for file in pending
-        if file.by_hash_dir
+        for file in publication.pointers
+        if isinstance(file, PendingFile) and file.by_hash_dir and file.path in made
     ]
+    content = [file for file in publication.content if publication.is_looked_at(file.path)]
     return ReadyPublication(
         publication.name,
-        publication_identity(repo, publication, key),
-        (*_with_signatures(publication.content, made), *by_hash),
+        publication_identity(repo, publication.identity, key),
+        (*_with_signatures(content, made), *by_hash),
         _with_signatures(publication.pointers, made),
         publication.facts,
         publication.former,
+        publication.since,
     )
 
 
@@ -134,9 +150,11 @@ def _with_signatures(
     return tuple(found)
 
 
-def _complete_all(pending: Sequence[PendingFile], key: SigningKey, made_before: SignatureCache) -> dict[str, TreeFile]:
-    """Map path → file with its signatures, each made once: several files may hold the same form of the same bytes."""
+def _sign_all(pending: Sequence[PendingFile], key: SigningKey, made_before: SignatureCache) -> dict[_Key, Content]:
+    """Make each signature once: several files may hold the same form of the same bytes."""
     wanted = {(file.form, data.digest): (file.form, data, file.lasting) for file in pending for data in file.signs}
+    if not wanted:
+        return {}
 
     def sign(what: tuple[SignatureForm, Content, bool]) -> Content:
         form, data, lasting = what
@@ -149,15 +167,12 @@ def _complete_all(pending: Sequence[PendingFile], key: SigningKey, made_before: 
         return Content.of(signature)
 
     with ThreadPoolExecutor(min(len(wanted), _THREADS)) as threads:
-        made = dict(zip(wanted, threads.map(sign, wanted.values()), strict=True))
-    files = {}
-    for file in pending:
-        content = _complete(file, [made[file.form, data.digest] for data in file.signs])
-        files[file.path] = TreeFile(file.path, content, file.retained)
-    return files
+        return dict(zip(wanted, threads.map(sign, wanted.values()), strict=True))
 
 
-def _complete(file: PendingFile, signatures: Sequence[Content]) -> Content:
+def _complete(file: PendingFile, made: Mapping[_Key, Content]) -> Content:
+    """Make a file of its signatures."""
+    signatures = [made[file.form, data.digest] for data in file.signs]
     if not file.quoting:
         return signatures[0]
     parts = [file.quoting[0]]

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from packrat_agent.model.dates import rising
 from packrat_agent.model.entries import StoredFile
@@ -33,6 +33,9 @@ from packrat_core.fs.flush import flush_directories, flush_files
 from packrat_core.fs.links import ensure_directory, link_digest
 from packrat_core.fs.open import open_regular
 
+_MANY = 64
+"""Number of pointers from which on they are flushed together."""
+
 
 def intend(
     tree: ReadyTree,
@@ -53,6 +56,8 @@ def intend(
     for publication in tree.publications:
         for group, is_pointer in ((publication.content, False), (publication.pointers, True)):
             for rank, file in enumerate(group, start=1):
+                if not publication.is_looked_at(file.path):
+                    continue
                 path = path_in_root(tree.repo, file.path)
                 if isinstance(file, TreeLink):
                     digest, size = link_digest(file.target), len(file.target)
@@ -71,6 +76,9 @@ def intend(
 
 def _leaving(tree: ReadyTree, pointers: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for publication in tree.publications:
+        if publication.since is not None:
+            yield from (path_in_root(tree.repo, path) for path in publication.since.gone_pointers)
+            continue
         named = {path_in_root(tree.repo, file.path) for file in publication.pointers}
         named.update(path_in_root(tree.repo, path) for path in publication.former)
         # Those of a directory that the repository left stay for the grace period.
@@ -101,7 +109,7 @@ def publish(
         DiskError: the disk failed. Before the first pointer is replaced, all publications stay as they were; after it,
             `complete` ends what was begun.
     """
-    work = _Work(root, staging, tree.repo)
+    work = _Work(root, staging, tree.repo, has_many=len(intent.pointers) >= _MANY)
     # 1. Package files, flushed, then linked into the pool.
     _place_packages(work, packages)
     # 2. Content under names that nothing points at yet.
@@ -112,9 +120,10 @@ def publish(
     # 3. All new pointers, beside the tree.
     with staging_pointers(root, tree.repo) as directory:
         for publication in tree.publications:
-            for pointer in publication.pointers:
+            for pointer in filter(lambda file: publication.is_looked_at(file.path), publication.pointers):
                 _stage_pointer(work, pointer, directory)
         done("pointers-staged")
+        flush_files(work.unflushed)
         flush_directories(work.directories)
         done("content-flushed")
     done("pointers-ready")
@@ -138,6 +147,9 @@ class _Work:
     root: Path
     staging: Path
     repo: Repo
+    has_many: bool
+    """There are so many pointers that one flush of the filesystem takes less time than one of each."""
+    unflushed: list[Path] = field(default_factory=list)
     known: dict[str, Path] = field(default_factory=dict)
     directories: set[Path] = field(default_factory=set)
     written: dict[str, Path] = field(default_factory=dict)
@@ -145,20 +157,26 @@ class _Work:
 
     def target(self, path: str) -> Path:
         """The place of `path` (relative to root), its directory made, and noted for the flush."""
-        parent = str(PurePosixPath(path).parent)
+        parent, _, name = path.rpartition("/")
         directory = self.known.get(parent)
         if directory is None:
-            directory = self.known[parent] = ensure_directory(self.root, parent)
+            directory = self.known[parent] = ensure_directory(self.root, parent or ".")
             at = directory
             while at != self.root:
                 at = at.parent
                 self.directories.add(at)
         self.directories.add(directory)
-        return directory / PurePosixPath(path).name
+        return directory / name
+
+    def write_pointer(self, spare: Path, content: Content) -> None:
+        """Write a new pointer beside the tree; many are flushed together when all are written."""
+        write_new(spare, content.parts, flush=not self.has_many)
+        if self.has_many:
+            self.unflushed.append(spare)
 
 
 def _place_packages(work: _Work, packages: Sequence[LiveFile]) -> None:
-    flush_files(sorted({work.staging / package.sha256 for package in packages}))
+    flush_files([work.staging / sha256 for sha256 in sorted({package.sha256 for package in packages})])
     done("packages-flushed")
     spare = work.staging / "placing"
     for package in packages:
@@ -233,7 +251,7 @@ def _stage_pointer(work: _Work, file: TreeFile | TreeLink, directory: Path) -> N
         return
     same = work.written.get(file.content.digest)
     if same is None:
-        write_new(spare, file.content.parts)
+        work.write_pointer(spare, file.content)
     else:
         _link(same, spare)
     _advance_mtime(spare, target)

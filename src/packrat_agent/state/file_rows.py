@@ -1,13 +1,27 @@
-"""Turns the server's records of package files into rows of the state database, and back."""
+"""Turns the server's records of package files into rows of the state database, and back, and chooses rows."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from packrat_agent.model.records import PackageFile
 
 FILE_COLUMNS = "uri, package, distro_version, version, kind, arch, url, file_name, sha256, created, yanked"
 FILE_COLUMN_COUNT = len(FILE_COLUMNS.split(","))
+_MANY = 500
+"""Number of values that a statement asks for at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Uris:
+    """Some files, given by their URIs where others are given by the names of their packages."""
+
+    uris: frozenset[str]
+
+
+Some = Collection[str] | Uris
+"""The files of some packages, or some files."""
 
 
 def insert_files(db: sqlite3.Connection, repo: str, files: Iterable[PackageFile], read_at: float) -> None:
@@ -45,3 +59,20 @@ def _file_row(file: PackageFile) -> tuple[str | bool, ...]:
         file.created,
         file.yanked,
     )
+
+
+def chunks_of(some: Some | None) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Split what is asked for into portions: what to read from, the condition that `AND` begins, and its values.
+
+    some: The files that are asked for; None: all, in one portion.
+    """
+    if some is None:
+        yield "files", "", ()
+        return
+    # SQLite prefers the primary key, and with packages then reads all files of the repository.
+    by_uri = isinstance(some, Uris)
+    files, column = ("files", "files.uri") if by_uri else ("files INDEXED BY files_by_package", "package")
+    names = sorted(some.uris if isinstance(some, Uris) else some)
+    for start in range(0, len(names), _MANY):
+        portion = tuple(names[start : start + _MANY])
+        yield files, f" AND {column} IN ({', '.join('?' * len(portion))})", portion

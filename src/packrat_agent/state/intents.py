@@ -5,16 +5,18 @@
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import Intent, LiveFile, ReadyPublication, Retained
+from packrat_agent.model.tree import Intent, LiveFile, ReadyPublication, Retained, Since
 from packrat_agent.state.database import Database
 from packrat_agent.state.published import LiveFiles
 
 _FAST = 1
+_LARGE_BYTES = 1024 * 1024
+"""An intent of this size is written faster when it is compressed; a smaller one, mostly of hashes, is not."""
 
 
 class Intents:
@@ -57,7 +59,9 @@ def _write(intent: Intent) -> bytes:
     repo = intent.repo
     record = {
         "repo": [repo.name, repo.directory, repo.kind],
-        "publications": [[one.name, one.identity, dict(one.facts)] for one in intent.publications],
+        "publications": [
+            [one.name, one.identity, dict(one.facts), _write_since(one.since)] for one in intent.publications
+        ],
         "names": intent.publication_names,
         "files": [
             [file.path, file.publication, file.sha256, file.size, file.pointer_rank, file.retained, file.origin]
@@ -66,7 +70,8 @@ def _write(intent: Intent) -> bytes:
         "leaving": intent.leaving,
         "withdrawn": intent.withdrawn,
     }
-    return zlib.compress(json.dumps(record, separators=(",", ":")).encode(), _FAST)
+    text = json.dumps(record, separators=(",", ":")).encode()
+    return zlib.compress(text, _FAST if len(text) > _LARGE_BYTES else 0)
 
 
 def _read(body: bytes) -> Intent:
@@ -74,7 +79,11 @@ def _read(body: bytes) -> Intent:
     name, directory, kind = record["repo"]
     return Intent(
         Repo(name, "", directory, kind, ()),
-        tuple(ReadyPublication(name, identity, (), (), facts) for name, identity, facts in record["publications"]),
+        tuple(
+            ReadyPublication(name, identity, (), (), facts, since=_read_since(*since))
+            # One that an older agent wrote ends with the facts.
+            for name, identity, facts, *since in record["publications"]
+        ),
         tuple(record["names"]),
         tuple(
             LiveFile(path, publication, sha256, size, rank, Retained(retained), origin)
@@ -83,3 +92,15 @@ def _read(body: bytes) -> Intent:
         tuple(record["leaving"]),
         tuple(record["withdrawn"]),
     )
+
+
+def _write_since(since: Since | None) -> list[Any] | None:
+    # What changed is in the list of files.
+    return [since.identity, since.gone_content, since.gone_pointers] if since is not None else None
+
+
+def _read_since(written: Sequence[Any] | None = None) -> Since | None:
+    if written is None:
+        return None
+    identity, gone_content, gone_pointers = written
+    return Since(identity, frozenset(), tuple(gone_content), tuple(gone_pointers))

@@ -78,12 +78,12 @@ class LiveEntries:
         ]
 
     def standing(self, paths: Collection[str], without: Collection[str]) -> frozenset[str]:
-        """Give those of some paths, relative to `root_dir`, that entries of other packages than `without` need."""
+        """Give those of some paths, relative to `root_dir`, that other entries than those of `without` (URIs) need."""
         found: set[str] = set()
         for some in _portions(paths):
-            sql = "SELECT path, package FROM files INDEXED BY files_by_path WHERE repo = ? AND state = ? AND path IN "
+            sql = "SELECT path, uri FROM files INDEXED BY files_by_path WHERE repo = ? AND state = ? AND path IN "
             rows = self._db.rows(sql + _marks(some), (self._repo.name, FileState.LIVE, *some))
-            found.update(path for path, package in rows if package not in without)
+            found.update(path for path, uri in rows if uri not in without)
         return frozenset(found)
 
     def _made_by(self) -> tuple[str, int, str]:

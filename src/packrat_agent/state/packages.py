@@ -10,7 +10,7 @@ from typing import Any
 from packrat_agent.model.entries import Entry, Fragment, Refusal
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo, Wanted
 from packrat_agent.state.database import Database
-from packrat_agent.state.file_rows import FILE_COLUMN_COUNT, FILE_COLUMNS, insert_files, read_file
+from packrat_agent.state.file_rows import FILE_COLUMN_COUNT, FILE_COLUMNS, Some, chunks_of, insert_files, read_file
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragments import FragmentSource, read_products
 from packrat_agent.state.listing import missing_from
@@ -109,7 +109,7 @@ class WantedFiles:
     def known(self, repo: str, packages: Collection[str] | None) -> dict[str, PackageFile]:
         """Map the URIs of a repository's wanted files (of all, or of the named packages) to what they are."""
         found: dict[str, PackageFile] = {}
-        for files, where, values in _chunks(packages):
+        for files, where, values in chunks_of(packages):
             sql = f"SELECT {FILE_COLUMNS} FROM {files} WHERE repo = ?{where}"
             for row in self._db.rows(sql, (repo, *values)):
                 found[row[0]] = read_file(row)
@@ -119,7 +119,7 @@ class WantedFiles:
         """Count a repository's wanted files, of all or of the named packages."""
         return sum(
             self._db.rows(f"SELECT count(*) FROM {files} WHERE repo = ?{where}", (repo, *values))[0][0]
-            for files, where, values in _chunks(packages)
+            for files, where, values in chunks_of(packages)
         )
 
     def uris(self, repo: str, packages: Collection[str] | None, state: FileState | None = None) -> Iterator[list[str]]:
@@ -131,7 +131,7 @@ class WantedFiles:
             state: Only those in this state; None: in any.
         """
         narrow, state_values = ("", ()) if state is None else (" AND state = ?", (state,))
-        for files, where, values in _chunks(packages):
+        for files, where, values in chunks_of(packages):
             after = ""
             while True:
                 sql = f"SELECT uri FROM {files} WHERE repo = ? AND uri > ?{narrow}{where} ORDER BY uri LIMIT {_PAGE}"
@@ -177,7 +177,7 @@ class WantedFiles:
         """Give (yanked, repository, URI) of the known files that are not marked so, some at a time."""
         # Most repositories have no yanked files: then only those with a mark are looked at.
         narrow = "" if len(yanked) else " AND yanked = 1"
-        for files, where, values in _chunks(packages):
+        for files, where, values in chunks_of(packages):
             after = ""
             while rows := self._db.rows(
                 f"SELECT uri, yanked FROM {files} WHERE repo = ? AND uri > ?{narrow}{where} ORDER BY uri LIMIT {_PAGE}",
@@ -188,10 +188,19 @@ class WantedFiles:
                 if marks:
                     yield marks
 
-    def wanted_files(self, repo: str, packages: Collection[str] | None = None) -> list[WantedFile]:
-        """List the wanted files of a repository (all, or those of the named packages), the oldest record first."""
+    def marks(self, repo: str, packages: Collection[str]) -> dict[str, bool | None]:
+        """Map the URI of each wanted file of the named packages to whether it is yanked; None if it is not live."""
+        found: dict[str, bool | None] = {}
+        for files, where, values in chunks_of(packages):
+            sql = f"SELECT uri, CASE state WHEN ? THEN yanked END FROM {files} WHERE repo = ?{where}"
+            for uri, yanked in self._db.rows(sql, (FileState.LIVE, repo, *values)):
+                found[uri] = None if yanked is None else bool(yanked)
+        return found
+
+    def wanted_files(self, repo: str, some: Some | None = None) -> list[WantedFile]:
+        """List the wanted files of a repository (all, or some), the oldest record first."""
         found: list[WantedFile] = []
-        for files, where, values in _chunks(packages):
+        for files, where, values in chunks_of(some):
             sql = f"SELECT {FILE_COLUMNS}, path, state, reason, unreadable FROM {files} WHERE repo = ?{where}"
             found += (_wanted_file(row) for row in self._db.rows(sql, (repo, *values)))
         return sorted(found, key=lambda wanted: wanted.file.record_order)
@@ -200,7 +209,7 @@ class WantedFiles:
         self,
         repo: str,
         source: FragmentSource,
-        packages: Collection[str] | None = None,
+        some: Some | None = None,
         *,
         has_bodies: bool = True,
     ) -> dict[str, Fragment]:
@@ -209,12 +218,12 @@ class WantedFiles:
         Args:
             repo: The name of the repository.
             source: Whose fragments.
-            packages: The packages whose files are asked for; None: all.
+            some: The files that are asked for; None: all.
             has_bodies: Without, their bodies are left empty: most of what has to be read.
         """
         column = "body" if has_bodies else "x''"
         found: dict[str, Fragment] = {}
-        for files, where, values in _chunks(packages):
+        for files, where, values in chunks_of(some):
             sql = (
                 f"SELECT fragments.sha256, {column}, name, fragments.version, fragments.arch, products, size "
                 # A cross join is read in this order: fragments of all repositories may be many more.
@@ -316,17 +325,17 @@ class WantedFiles:
             found += (IndexedFile(*row) for row in self._db.rows(sql, (repo, FileState.LIVE, *some)))
         return found
 
-    def set_live(self, repo: str, entries: Sequence[Entry], packages: Collection[str] | None = None) -> None:
+    def set_live(self, repo: str, entries: Sequence[Entry], some: Some | None = None) -> None:
         """Remember the files that the published index names; the other ones are no longer live.
 
         Args:
             repo: The name of the repository.
             entries: What the index names.
-            packages: The packages that it is about; None: all.
+            some: The files that it is about; None: all.
         """
         with self._db.transaction() as db:
             live: set[str] = set()
-            for files, where, values in _chunks(packages):
+            for files, where, values in chunks_of(some):
                 sql = f"SELECT uri FROM {files} WHERE repo = ? AND state = ?{where}"
                 live.update(uri for (uri,) in db.execute(sql, (repo, FileState.LIVE, *values)))
             named = {entry.file.uri for entry in entries}
@@ -342,7 +351,7 @@ class WantedFiles:
     def indexed(self, repo: str, packages: Collection[str] | None) -> list[IndexedFile]:
         """List the files of a repository (all, or those of the named packages) that its published index names."""
         found: list[IndexedFile] = []
-        for files, where, values in _chunks(packages):
+        for files, where, values in chunks_of(packages):
             sql = f"SELECT uri, sha256, coalesce(path, ''), file_name, yanked FROM {files}"
             sql += f" WHERE repo = ? AND state = ?{where}"
             rows = self._db.rows(sql, (repo, FileState.LIVE, *values))
@@ -379,14 +388,3 @@ def _wanted_file(row: tuple[Any, ...]) -> WantedFile:
     path, state, reason, unreadable = row[FILE_COLUMN_COUNT:]
     file = read_file(row[:FILE_COLUMN_COUNT])
     return WantedFile(file, path or "", FileState(state), reason or "", Unreadable(unreadable))
-
-
-def _chunks(packages: Collection[str] | None) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    if packages is None:
-        yield "files", "", ()
-        return
-    names = sorted(packages)
-    for start in range(0, len(names), _MANY):
-        some = tuple(names[start : start + _MANY])
-        # SQLite prefers the primary key, and then reads all files of the repository.
-        yield "files INDEXED BY files_by_package", f" AND package IN ({', '.join('?' * len(some))})", some

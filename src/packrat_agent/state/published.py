@@ -206,11 +206,14 @@ class LiveFiles:
                 "SELECT generation FROM publications WHERE repo = ? AND name = ?", (repo.name, publication.name)
             ).fetchone()
             generation = (row[0] if row else 0) + 1
-            rows = db.execute(
-                "SELECT path, retained FROM live_files WHERE repo = ? AND publication = ? AND withdrawn_at IS NULL",
-                (repo.name, publication.name),
-            ).fetchall()
-            gone = [(path, retained) for path, retained in rows if path not in named]
+            sql = "SELECT path, retained FROM live_files WHERE repo = ? AND publication = ? AND withdrawn_at IS NULL"
+            of_publication, since = (repo.name, publication.name), publication.since
+            if since is None:
+                gone = [row for row in db.execute(sql, of_publication) if row[0] not in named]
+            else:
+                paths = [path_in_root(repo, path) for path in (*since.gone_content, *since.gone_pointers)]
+                # The + has SQLite look the paths up, one by one.
+                gone = list(self._among(sql.replace(" repo", " +repo"), of_publication, "path", paths))
             inside = path_in_root(repo, "")
             here = [(path, retained) for path, retained in gone if path.startswith(inside)]
             # Before the first generation there is only what a publish that was cut off left behind. It goes by time
@@ -262,13 +265,14 @@ class LiveFiles:
                 [(path,) for path in paths if path in withdrawn],
             )
 
-    def pointers(self, repo: str) -> dict[str, list[str]]:
-        """Map publication → its pointers on disk, the last published first."""
+    def pointers(self, repo: str, but: Collection[str] = ()) -> dict[str, list[str]]:
+        """Map publication → its pointers on disk, the last published first; those of `but` are left out."""
         found: dict[str, list[str]] = {}
         for publication, path in self._db.rows(
             "SELECT publication, path FROM live_files WHERE repo = ? AND publication > '' AND pointer_rank > 0 "
-            "AND withdrawn_at IS NULL ORDER BY pointer_rank DESC",
-            (repo,),
+            "AND publication NOT IN (SELECT value FROM json_each(?)) AND withdrawn_at IS NULL "
+            "ORDER BY pointer_rank DESC",
+            (repo, json.dumps(list(but))),
         ):
             found.setdefault(publication, []).append(path)
         return found
@@ -290,6 +294,11 @@ class LiveFiles:
         """Map publication → the facts that were remembered with its last generation."""
         rows = self._db.rows("SELECT name, facts FROM publications WHERE repo = ?", (repo,))
         return {name: json.loads(facts) for name, facts in rows}
+
+    def facts_with(self, repo: str, fact: str) -> dict[str, Mapping[str, str]]:
+        """The same, of those publications alone that have the named fact: others may remember a great deal."""
+        sql = "SELECT name, facts FROM publications WHERE repo = ? AND instr(facts, ?)"
+        return {name: json.loads(facts) for name, facts in self._db.rows(sql, (repo, json.dumps(fact)))}
 
     def published_repos(self) -> frozenset[str]:
         """Name the repositories that have files on disk that are not withdrawn."""

@@ -28,7 +28,9 @@ from packrat_core.fs.verified import OtherBytes, read_verified
 
 T = TypeVar("T")
 
-_THREADS = 2
+_SIGNING_THREADS = 4
+"""gpg-agent signs one after the other; meanwhile the others check packages, start gpg, and verify."""
+_READING_THREADS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +177,12 @@ def _read_all(
         return _caught(lambda: _read(*source(placement), signed, form, material.staging))
 
     if signer is not None and len(once) > 1:
-        # gpg is a process of its own, so that two threads use two processors. All are signed before the first one is
-        # read: what was written a moment ago has to be waited for (see `read_verified`).
-        with ThreadPoolExecutor(_THREADS) as threads:
-            results = list(threads.map(read, once, list(threads.map(sign, once))))
+        # gpg is a process of its own, so that several threads use two processors. All are signed before the first one
+        # is read: what was written a moment ago has to be waited for (see `read_verified`).
+        with ThreadPoolExecutor(_SIGNING_THREADS) as threads:
+            signed = list(threads.map(sign, once))
+        with ThreadPoolExecutor(_READING_THREADS) as threads:
+            results = list(threads.map(read, once, signed))
     else:
         results = [read(placement, sign(placement)) for placement in once]
     fresh = {}

@@ -6,12 +6,22 @@ and the state database goes one after the other.
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
 
-from packrat_agent.formats.interface import Change, Format, KeptIndex, RenderRequest, Treatment, tell_ahead, tell_held
+from packrat_agent.formats.interface import (
+    MOMENT,
+    Change,
+    Format,
+    KeptIndex,
+    RenderRequest,
+    Treatment,
+    tell_ahead,
+    tell_held,
+)
 from packrat_agent.model.entries import Entry, Fragment, Placement, Plan
 from packrat_agent.model.tree import Publication, ReadyTree
 from packrat_agent.publish.gc import collect_garbage
@@ -19,6 +29,7 @@ from packrat_agent.publish.signing import declare_unsigned, sign_tree
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragment_backup import keep
 from packrat_agent.state.packages import WantedFile
+from packrat_agent.state.published_names import PublishedNames
 from packrat_agent.state.store import Store
 from packrat_agent.sync.belongings import without_needed
 from packrat_agent.sync.build import Made, Material, make
@@ -34,6 +45,7 @@ from packrat_agent.sync.turns import RepoTurn
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import ServerBroken, ServerUnavailable
 from packrat_core.failpoints import done
+from packrat_core.fs.flush import flush_files
 
 log = structlog.get_logger()
 
@@ -91,7 +103,7 @@ async def build_repo(build: Build, turn: RepoTurn, *, is_last_try: bool) -> Sequ
             return ()
     # 6. Render; the date is an input, rendering reads no clock.
     await turn.until_rested()
-    rendered, now = await in_thread(_render, build, made)
+    rendered, now = await in_thread(_render_beside_flush, build, made)
     async with publishing:
         await in_thread(_make_live, build, made, rendered, now)
     if build.result.publications:
@@ -119,9 +131,19 @@ def _by_uri(entries: Sequence[Entry]) -> Mapping[str, tuple[Entry, bool]]:
 
 
 def _settle_unchanged(build: Build, made: Made) -> None:
-    facts = build.store.live.facts(build.scope.repo.name)
+    facts = build.store.live.facts_with(build.scope.repo.name, MOMENT)
     build.result.ahead = tell_ahead(facts.values(), datetime.now(UTC))
     _settle(build, made, build.scope.last.held)
+
+
+def _render_beside_flush(build: Build, made: Made) -> tuple[Sequence[Publication], datetime]:
+    """Render while the staged package files reach the disk: nobody else should wait for that when it is published."""
+    staged = [build.context.staging / sha256 for sha256 in sorted({package.sha256 for package in made.packages})]
+    with ThreadPoolExecutor(1) as beside:
+        flushed = beside.submit(flush_files, staged)
+        rendered = _render(build, made)
+        flushed.result()
+    return rendered
 
 
 def _render(build: Build, made: Made) -> tuple[Sequence[Publication], datetime]:
@@ -131,7 +153,7 @@ def _render(build: Build, made: Made) -> tuple[Sequence[Publication], datetime]:
     entries: Sequence[Entry] = made.entries
     if isinstance(scope.last.entries, IndexEntries) and not build.form.keeps_index:
         entries = scope.last.entries
-        entries.replace(scope.packages or (), made.entries)
+        entries.replace(scope.before, made.entries)
     settings, chunks = build.context.settings_of(scope.repo), build.store.chunks
     settled = None
     if scope.looked_at is not None:
@@ -170,11 +192,11 @@ def _make_live(build: Build, made: Made, rendered: Sequence[Publication], now: d
     else:
         ready = sign_tree(repo, rendered, key, identities, store.chunks)
     # 8. Make live, recorded before and after.
-    facts = store.live.facts(repo.name)
+    facts = store.live.facts_with(repo.name, MOMENT)
     placed = {package.path for package in made.packages}
     withdrawn = [path for path in build.plan.withdraw if path not in placed]
     build.context.last_renders.drop(repo.name)
-    gone = set(store.live.pointers(repo.name)) - {"", *ready.publication_names}
+    gone = store.live.pointers(repo.name, ready.publication_names)
     if ready.publications or made.packages or withdrawn or gone:
         make_live(ready, made.packages, withdrawn, build.context)
         result.publications = [publication.name for publication in ready.publications]
@@ -183,7 +205,7 @@ def _make_live(build: Build, made: Made, rendered: Sequence[Publication], now: d
         # What a crash cut off was completed before this sync began, and nobody was told what clients gained by it.
         _tell_gains(build, made)
     facts |= {publication.name: publication.facts for publication in ready.publications}
-    result.ahead = tell_ahead((facts[name] for name in ready.publication_names), now)
+    result.ahead = tell_ahead((facts.get(name, {}) for name in ready.publication_names), now)
     _settle(build, made, held)
     store.chunks.save()
     # 9. Collect garbage.
@@ -207,7 +229,7 @@ def _settle(build: Build, made: Made, held: str | None) -> None:
     store.live.reinstate(repo.name, (path for parts in build.plan.parts.values() for path in parts))
     looked_at = build.scope.looked_at
     if looked_at is None:
-        store.wanted.set_live(repo.name, made.entries, build.scope.packages)
+        store.wanted.set_live(repo.name, made.entries, build.scope.files)
     else:
         store.wanted.set_live_among(repo.name, looked_at, {entry.file.uri for entry in made.entries})
     done("live-noted")
@@ -231,14 +253,14 @@ def _remove_old_indexes(build: Build) -> None:
 
 
 def _material(build: Build) -> Material:
-    plan = build.plan
-    is_part = build.scope.packages is not None or build.scope.looked_at is not None
-    paths = {p.path for p in (*plan.keep, *plan.link, *plan.fetch)} if is_part else None
+    live, plan, directory = build.store.live, build.plan, build.scope.repo.directory
     accompanied = build.form.treatment is Treatment.ACCOMPANIED
-    if accompanied and plan.fetch:
-        # Only the files themselves tell under which names clients are to find them.
-        paths = None
-    names = build.store.live.published_names(build.scope.repo.directory, paths)
+    # Only the files themselves tell under which names clients are to find them: those of a change are looked up late.
+    names: Mapping[str, str] = PublishedNames(live, directory)
+    if build.scope.packages is None:
+        is_part = build.scope.looked_at is not None and not (accompanied and plan.fetch)
+        paths = {placement.path for placement in (*plan.keep, *plan.link, *plan.fetch)} if is_part else None
+        names = live.published_names(directory, paths)
     return Material(
         build.context.root,
         build.context.staging,

@@ -34,7 +34,10 @@ def make_live(tree: ReadyTree, packages: Sequence[LiveFile], withdrawn: Sequence
         DiskError: the disk failed; what can't be completed stays as it was published before.
     """
     store = context.store
-    intent = intend(tree, packages, withdrawn, store.live.pointers(tree.repo.name))
+    # Of what does not change, and of what tells how it changes, no pointer leaves unsaid.
+    whole = {publication.name for publication in tree.publications if publication.since is None}
+    pointers = store.live.pointers(tree.repo.name, frozenset(tree.publication_names) - whole)
+    intent = intend(tree, packages, withdrawn, pointers)
     store.intents.begin(intent)
     done("publish-noted")
     written = publish(tree, packages, intent, context.root, context.staging)

@@ -28,7 +28,7 @@ class KnownEntries(Protocol):
         """Map each path that an entry needs to the SHA-256 there, those left out that only `without` needs."""
 
     def shared(self, paths: Collection[str], without: Sequence[Entry]) -> frozenset[str]:
-        """Give those of some paths that other entries than `without`, all of their packages, need, too."""
+        """Give those of some paths that other entries than `without` need, too."""
 
     def paths_of(self, entries: Iterable[Entry]) -> Iterator[str]:
         """List the paths that entries need, relative to `root_dir`."""
@@ -56,9 +56,13 @@ class IndexEntries(Sequence[Entry]):
         """Give the entries of the named packages."""
         return [entry for package in packages for entry in self._by_package.get(package, ())]
 
-    def replace(self, packages: Collection[str], entries: Sequence[Entry]) -> None:
-        """Put `entries` in the place of all entries of `packages`."""
-        gone = [entry for package in packages for entry in self._by_package.pop(package, ())]
+    def replace(self, gone: Sequence[Entry], entries: Sequence[Entry]) -> None:
+        """Put `entries` in the place of `gone`."""
+        uris = {entry.file.uri for entry in gone}
+        for package in {entry.file.package for entry in gone}:
+            rest = [entry for entry in self._by_package.pop(package) if entry.file.uri not in uris]
+            if rest:
+                self._by_package[package] = rest
         self._count -= len(gone)
         self._count_parts(gone, -1)
         self._ordered = None
@@ -143,8 +147,8 @@ class StoredEntries:
         return {}
 
     def shared(self, paths: Collection[str], without: Sequence[Entry]) -> frozenset[str]:
-        """Give those of some paths that entries of other packages need, too."""
-        return self._live.standing(paths, {entry.file.package for entry in without})
+        """Give those of some paths that entries beside `without` need, too."""
+        return self._live.standing(paths, {entry.file.uri for entry in without})
 
     def paths_of(self, entries: Iterable[Entry]) -> Iterator[str]:
         """List the paths that entries need, relative to `root_dir`."""

@@ -53,8 +53,8 @@ def reconcile(
         The wanted files, the fragments of those that were read (by SHA-256), and the plan.
     """
     repo, source = scope.repo, context.source_of(form, scope.repo)
-    wanted_files = store.wanted.wanted_files(repo.name, scope.packages)
-    fragments = store.wanted.fragments(repo.name, source, scope.packages, has_bodies=has_bodies)
+    wanted_files = store.wanted.wanted_files(repo.name, scope.files)
+    fragments = store.wanted.fragments(repo.name, source, scope.files, has_bodies=has_bodies)
     recalled = _recall(repo, wanted_files, fragments, form, order, context)
     store.fragments.save(source, recalled)
     fragments |= recalled

@@ -5,7 +5,7 @@ The numbered comments are these steps; no other module knows their order. `_sync
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +16,7 @@ from packrat_agent.formats.interface import Format
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Fragment, Placement, Plan
 from packrat_agent.model.paths import is_kept
-from packrat_agent.model.records import PackageFile, Repo, Wanted
+from packrat_agent.model.records import Repo, Wanted
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.packages import IndexedFile, WantedFile
 from packrat_agent.sync.account_for import account_for
@@ -24,7 +24,7 @@ from packrat_agent.sync.ask import ask_wanted
 from packrat_agent.sync.build_repo import Build, build_repo
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.download import Fetched, fetch
-from packrat_agent.sync.gains import Before, find_gains, new_refusals, of_plan, refused_for_good, standing
+from packrat_agent.sync.gains import Before, find_gains, new_refusals, of_entries, of_plan, refused_for_good, standing
 from packrat_agent.sync.last_renders import Basis
 from packrat_agent.sync.reconcile import reconcile, reconcile_dry
 from packrat_agent.sync.reconcile_portions import reconcile_in_portions
@@ -125,9 +125,9 @@ async def _sync_change(sync: _Sync) -> None:
     async with turn.lock:
         try:
             # 1. Ask.
-            known = await in_thread(_known, sync)
+            is_known = await in_thread(_is_known, sync)
             asked = await _ask(sync)
-            if sync.order.packages is not None and not asked.wanted.uris and not known:
+            if sync.order.packages is not None and not asked.wanted.uris and not is_known:
                 # The news was about another repository.
                 return
             async with _working(sync) as share:
@@ -195,8 +195,8 @@ def _hold_back(sync: _Sync, asked: _Asked) -> Wanted:
     return wanted
 
 
-def _known(sync: _Sync) -> Mapping[str, PackageFile]:
-    return sync.context.store.wanted.known(sync.repo.name, sync.order.packages)
+def _is_known(sync: _Sync) -> bool:
+    return sync.context.store.wanted.count(sync.repo.name, sync.order.packages) > 0
 
 
 @asynccontextmanager
@@ -223,11 +223,19 @@ def _plan(sync: _Sync, asked: _Asked) -> _Planned:
         return _plan_in_portions(sync, wanted, basis)
     left = None if order.reread else context.last_renders.take(basis)
     scope = narrow(repo, order.packages, left)
-    indexed = store.wanted.indexed(repo.name, scope.packages)
+    indexed: Collection[IndexedFile] = ()
+    if scope.packages is None:
+        indexed = store.wanted.indexed(repo.name, None)
     store.wanted.remember_wanted(repo.name, wanted, order.packages)
     done("wanted-remembered")
+    if scope.packages is None:
+        leaving = frozenset(indexed).difference(store.wanted.indexed(repo.name, None))
+    else:
+        marks = store.wanted.marks(repo.name, scope.packages)
+        scope = scope.without_standing(marks)
+        indexed = of_entries(repo, scope.before)
+        leaving = frozenset(file for file in indexed if marks.get(file.uri) is None)
     wanted_files, fragments, plan = reconcile(scope, sync.form, order, store, context)
-    leaving = frozenset(indexed).difference(store.wanted.indexed(repo.name, scope.packages))
     before = Before(indexed, wanted_files)
     return _Planned(basis, scope, before, leaving, wanted_files, fragments, plan, sync.turn.changes)
 

@@ -1,20 +1,24 @@
-"""Narrows a sync to the packages that changed; the index's entries for all others stay as they are."""
+"""Narrows a sync to the packages that changed; the index's entries for all others stay as they are.
+
+Of these packages, the files that are live as the index has them stay, too: an image may have thousands of tags.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from packrat_agent.model.entries import Entry, Parts, Placement
 from packrat_agent.model.records import Repo
+from packrat_agent.state.file_rows import Some, Uris
 from packrat_agent.sync.index_entries import IndexEntries
 from packrat_agent.sync.last_renders import LastRender
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a sync decides anew: the files of `packages`, None for all.
+    """What a sync decides anew: the files of `packages`, None for all; of these only `uris`, None for all.
 
-    last: what the last sync left; without entries where everything is decided anew. before: its entries of `packages`.
+    last: what the last sync left; without entries where everything is decided anew. before: its entries of these files.
     looked_at: the URIs of the files that are not settled; the state database has the entries of the others. None: none
     was left out since it is settled.
     """
@@ -24,6 +28,22 @@ class Scope:
     packages: frozenset[str] | None = None
     before: Sequence[Entry] = ()
     looked_at: frozenset[str] | None = None
+    uris: frozenset[str] | None = None
+
+    @property
+    def files(self) -> Some | None:
+        """The files that are decided anew, None for all."""
+        return self.packages if self.uris is None else Uris(self.uris)
+
+    def without_standing(self, marks: Mapping[str, bool | None]) -> "Scope":
+        """Leave out the files that are live, and marked, as the index has them.
+
+        Args:
+            marks: The URI of each wanted file of `packages` → whether it is yanked, None if it is not live.
+        """
+        standing = {entry.file.uri for entry in self.before if marks.get(entry.file.uri) == entry.file.yanked}
+        before = [entry for entry in self.before if entry.file.uri not in standing]
+        return replace(self, before=before, uris=frozenset(marks.keys() - standing))
 
     @property
     def memo(self) -> dict[str, Any]:

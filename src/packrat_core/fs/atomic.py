@@ -19,13 +19,14 @@ _WRITE_BYTES = 256 * 1024
 """Small parts of a file are gathered to writes of this size."""
 
 
-def write_new(path: Path, parts: Iterable[bytes], mode: int = 0o644) -> None:
+def write_new(path: Path, parts: Iterable[bytes], mode: int = 0o644, *, flush: bool = True) -> None:
     """Write a file that no reader knows yet, part by part, and flush its content.
 
     Args:
         path: Where to write it; a file or link there is removed.
         parts: All of it, in order.
         mode: Its permissions, whatever the umask.
+        flush: Whether its content is flushed now; if not, the caller does so before any reader knows the file.
 
     Raises:
         DiskError: It can't be written.
@@ -38,7 +39,8 @@ def write_new(path: Path, parts: Iterable[bytes], mode: int = 0o644) -> None:
             file.writelines(parts)
             file.flush()
             os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
 
 
 def replace(source: Path, target: Path, below: Path | None = None) -> None:
@@ -67,5 +69,10 @@ def _rename(source: Path, target: Path, below: Path | None) -> None:
     if below is None:
         source.replace(target)
         return
-    with open_directory(below, str(target.parent.relative_to(below))) as directory:
-        os.rename(source, target.name, dst_dir_fd=directory)
+    # As text, since a full build places many thousands of files, and pathlib takes longer than the kernel.
+    top, place = os.path.join(below, ""), str(target)  # noqa: PTH118
+    if not place.startswith(top):
+        raise ValueError(f"{target} is not below {below}")
+    parent, _, name = place[len(top) :].rpartition("/")
+    with open_directory(below, parent or ".") as directory:
+        os.rename(source, name, dst_dir_fd=directory)

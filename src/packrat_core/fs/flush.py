@@ -18,10 +18,10 @@ def flush_directories(directories: Iterable[Path]) -> None:
     Raises:
         DiskError: A directory can't be flushed.
     """
-    waiting = sorted(set(directories))
-    if len(waiting) >= _SYNCFS_FROM and _flush_filesystem(waiting[0]):
+    waiting = set(directories)
+    if len(waiting) >= _SYNCFS_FROM and _flush_filesystem(next(iter(waiting))):
         return
-    for directory in waiting:
+    for directory in sorted(waiting):
         with as_disk_error("flush", directory):
             descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
             try:

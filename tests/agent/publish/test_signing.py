@@ -62,7 +62,7 @@ def test_a_signature_is_made_once_and_stands_wherever_it_belongs(signer: Signing
 
 
 def test_what_is_published_already_is_not_signed_again(signer: SigningKey) -> None:
-    live = {"s": publication_identity(REPO, RENDERED[0], signer)}
+    live = {"s": publication_identity(REPO, RENDERED[0].identity, signer)}
     tree = sign_tree(REPO, RENDERED, signer, live, Made())
     assert (tree.publications, tree.publication_names) == ((), ("s",))
 

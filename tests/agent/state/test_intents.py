@@ -1,6 +1,8 @@
 """What is being published is remembered as it is, from its begin to its end."""
 
+import json
 import time
+import zlib
 from pathlib import Path
 
 from hypothesis import given
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import Intent, LiveFile, ReadyPublication, Retained
+from packrat_agent.model.tree import Intent, LiveFile, ReadyPublication, Retained, Since
 from packrat_agent.state.intents import _read, _write
 from packrat_agent.state.store import Store
 
@@ -19,7 +21,14 @@ _FILES = st.builds(
     LiveFile, _TEXT, _TEXT, _TEXT, st.integers(0, 1 << 50), st.integers(0, 9), st.sampled_from(Retained), _TEXT
 )
 _PUBLICATIONS = st.builds(
-    ReadyPublication, _TEXT, _TEXT, st.just(()), st.just(()), st.dictionaries(_TEXT, _TEXT, max_size=3)
+    ReadyPublication,
+    _TEXT,
+    _TEXT,
+    st.just(()),
+    st.just(()),
+    st.dictionaries(_TEXT, _TEXT, max_size=3),
+    # What changed is in the list of files.
+    st.none() | st.builds(Since, _TEXT, st.just(frozenset()), _TEXTS, _TEXTS),
 )
 _INTENTS = st.builds(
     Intent,
@@ -34,7 +43,16 @@ _INTENTS = st.builds(
 
 @given(_INTENTS)
 def test_an_intent_is_read_as_it_was_written(intent: Intent) -> None:
-    assert _read(_write(intent)) == intent
+    read = _read(_write(intent))
+    assert read == intent
+    assert [of.since for of in read.publications] == [of.since for of in intent.publications]
+
+
+def test_an_intent_of_an_agent_that_knew_no_differences_is_read() -> None:
+    intent = Intent(REPO, (ReadyPublication("s", "identity", (), (), {"date": "1"}),), ("s",), (), (), ())
+    record = json.loads(zlib.decompress(_write(intent)))
+    record["publications"] = [of[:3] for of in record["publications"]]
+    assert _read(zlib.compress(json.dumps(record).encode())) == intent
 
 
 def test_it_is_there_from_its_begin_to_its_end(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import LiveFile, ReadyPublication, UnsignedTree
+from packrat_agent.model.tree import LiveFile, ReadyPublication, Since, UnsignedTree
+from packrat_agent.state.published_names import PublishedNames
 from packrat_agent.state.store import Store
 from support.remembered import remembered_files
 
@@ -54,7 +55,8 @@ def test_package_files_are_those_of_the_repository_and_no_index_files(store: Sto
 
 def test_publications_are_those_of_the_repository(store: Store) -> None:
     assert store.live.identities("near") == {"s": "near 2.0"}
-    assert store.live.facts("near") == {"s": {"of": "near"}}
+    assert store.live.facts("near") == store.live.facts_with("near", "of") == {"s": {"of": "near"}}
+    assert store.live.facts_with("near", "Date") == {}
     assert store.live.pointers("near") == {"s": ["apt-dev2/index2.pointer", "apt-dev2/Release"]}
 
 
@@ -124,3 +126,23 @@ def test_what_is_distrusted_is_a_new_revision(store: Store) -> None:
     assert store.revisions.of("apt-dev") == before, "it is withdrawn"
     store.live.distrust(["apt-dev/pool2"])
     assert store.revisions.of("apt-dev") != before
+
+
+def test_of_a_publication_that_tells_its_difference_all_else_stays(store: Store) -> None:
+    new = LiveFile("apt-dev/index3", "s", "c" * 64, 1)
+    store.live.begin("apt-dev", [new])
+    since = Since("apt-dev 2.0", frozenset({"index3"}), ("index2",), ("index2.pointer",))
+    tree = UnsignedTree(APT, (ReadyPublication("s", "apt-dev 3.0", (), (), {}, since=since),), ("s",))
+    at = StoredFile(new.path, new.sha256, 1, 1, 1)
+    store.live.finish(tree, [new], [at], 3.0, removed=["apt-dev/index2.pointer"])
+    assert store.live.withdrawn_of(["apt-dev/index2", "apt-dev/index3", "apt-dev/Release"]) == {"apt-dev/index2"}
+    assert store.live.pointers("apt-dev") == {"s": ["apt-dev/Release"]}
+    assert store.live.pointers("apt-dev", ["s"]) == {}
+    assert store.live.pointers("near") != {}
+
+
+def test_names_are_looked_up_when_they_are_asked_for(store: Store) -> None:
+    names = PublishedNames(store.live, "apt-dev")
+    assert names.get("apt-dev/pool1", "") == "1" * 64
+    assert names.get("apt-dev2/pool1") is None
+    assert dict(names) == store.live.published_names("apt-dev")

@@ -2,6 +2,7 @@
 
 from packrat_agent.model.entries import Entry, Fragment, Placement, Product
 from packrat_agent.model.records import PackageFile, Repo
+from packrat_agent.state.file_rows import Uris
 from packrat_agent.sync.index_entries import IndexEntries
 from packrat_agent.sync.last_renders import LastRender
 from packrat_agent.sync.scope import narrow
@@ -42,3 +43,13 @@ def test_the_decision_depends_on_where_the_packages_stand_and_where_they_are_to_
     new, parts = Placement(THREE.file, "r/v2/new"), {THREE.file.uri: {"r/v2/new/blobs/d": "d" * 64}}
     old = frozenset({"r/v2/shared/blobs/b", "r/v2/shared/blobs/c"})
     assert scope.paths([new], parts) == old | {"r/v2/new", "r/v2/new/blobs/d"}
+
+
+def test_what_is_live_as_the_index_has_it_is_not_decided_again() -> None:
+    scope = narrow(REPO, ["one", "two"], LEFT)
+    one, two, three = (entry.file.uri for entry in (ONE, TWO, THREE))
+    narrowed = scope.without_standing({one: False, two: True, three: False, "/uri/new": None})
+    assert (narrowed.files, list(narrowed.before)) == (Uris(frozenset({two, "/uri/new"})), [TWO])
+    gone = scope.without_standing({one: None, three: False})
+    assert gone.files == Uris(frozenset({one}))
+    assert {entry.file.uri for entry in gone.before} == {one, two}

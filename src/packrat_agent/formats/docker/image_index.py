@@ -1,28 +1,31 @@
 """Renders the files that lead to one image's manifests: tags, types and digests, referrers, signatures.
 
+What the last render made of a tag or a manifest is taken again while it stays the same. So a change of one tag costs a
+walk through the names of the others, and the publication tells which of its files differ.
+
 Source: OCI Distribution Specification 1.1, "Pulling manifests" and "Listing Referrers".
 """
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from packrat_agent.formats.docker.body import read_body
 from packrat_agent.formats.docker.htaccess import Named, write_htaccess
+from packrat_agent.formats.docker.image_files import File, ManifestFiles, TagFiles
 from packrat_agent.formats.docker.layout import LATEST
-from packrat_agent.formats.docker.signatures import sign_manifest
 from packrat_agent.formats.docker.signed_names import SignedNames, next_expiry, read_names, update_names, write_names
 from packrat_agent.model.entries import Entry
-from packrat_agent.model.tree import Content, PendingFile, TreeFile, TreeLink
+from packrat_agent.model.tree import Content, Publication, Since, TreeFile
 from packrat_core.packages.image.referrers import write_referrers
 from packrat_core.packages.image.versions import latest_of, version_order
 
-File = TreeFile | TreeLink | PendingFile
 _EARLIER_LIMIT = 200
 """Number of withdrawn manifests whose types Apache still knows: their files stay on disk for a while."""
-SIGNED = "signed"
+_SIGNED = "signed"
 """Name of the fact that holds by which names the manifests are signed."""
+_MANIFESTS, _EARLIER = "manifests", "earlier"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +44,55 @@ class Naming:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageIndex:
-    """The index files of one image, and what is remembered until its next render.
+class _History:
+    """What a publication remembers: digest → file name ending of its manifests and of earlier ones; signed names."""
 
-    `good_until` is the moment, in epoch seconds, from which on a render gives other files; None if the date changes
-    nothing.
+    manifests: Mapping[str, str]
+    earlier: Mapping[str, str]
+    signed: SignedNames
+
+    @classmethod
+    def read(cls, facts: Mapping[str, str]) -> "_History":
+        """Read the facts of a publication."""
+        manifests, earlier = (_split(facts.get(name, "")) for name in (_MANIFESTS, _EARLIER))
+        return cls(manifests, earlier, read_names(facts.get(_SIGNED, "")))
+
+
+@dataclass(frozen=True, slots=True)
+class ImageIndex:
+    """The publication of one image, what it was made from, and what the next render takes of it.
+
+    Attributes:
+        facts: what was remembered of the publication before.
+        others: the pointers that are of no single tag or manifest, by their paths.
+        history: what the facts of `publication` say.
+        good_until: the moment, in epoch seconds, from which on a render gives other files; None if the date changes
+            nothing.
     """
 
-    content: Sequence[File]
-    pointers: Sequence[File]
+    naming: Naming
     facts: Mapping[str, str]
+    tags: Mapping[str, TagFiles]
+    manifests: Mapping[str, ManifestFiles]
+    others: Mapping[str, TreeFile]
+    history: _History
+    publication: Publication
     good_until: float | None
+
+    def still_holds(self, naming: Naming, facts: Mapping[str, str], now_s: int) -> bool:
+        """Tell whether rendering the same entries would give the same publication again."""
+        if self.good_until is not None and now_s >= self.good_until:
+            return False
+        return self.naming == naming and facts in (self.publication.facts, self.facts)
 
 
 def render_image(
-    image: str, entries: Mapping[str, Entry], naming: Naming, facts: Mapping[str, str], now_s: int
+    image: str,
+    entries: Mapping[str, Entry],
+    naming: Naming,
+    facts: Mapping[str, str],
+    now_s: int,
+    last: ImageIndex | None = None,
 ) -> ImageIndex:
     """Render one image.
 
@@ -65,44 +102,32 @@ def render_image(
         naming: how it is signed.
         facts: what was remembered of its last publication.
         now_s: the date of the publication, in epoch seconds.
+        last: the last render of the image, to be quicker.
     """
-    tagged = _add_latest(entries)
-    ends: dict[str, str] = {}
-    named_as: dict[str, list[str]] = {}
-    referrers: dict[str, dict[str, Mapping[str, Any]]] = {}
-    named: list[Named] = []
-    pointers: list[File] = []
-    for tag, entry in tagged.items():
-        body = read_body(entry.fragment.body)
-        ends.update(body.manifests)
-        ends.update(body.artifacts)
-        for digest, _ in body.manifests:
-            named_as.setdefault(digest, []).append(f":{tag}")
-        for digest, _ in body.artifacts:
-            named_as.setdefault(digest, [])
-        for subject, described in body.referrers.items():
-            referrers.setdefault(subject, {}).update((one["digest"], one) for one in described)
-        top, end = body.manifests[0]
-        named.append(Named(tag, end, top))
-        pointers.append(TreeLink(f"v2/{image}/_refs/{tag}", top))
-        pointers.append(TreeFile(f"v2/{image}/manifests/{tag}", Content.of(body.top)))
-    # No tag leads to an artifact, so it is signed by its digest.
-    current = {digest: names or [f"@{digest}"] for digest, names in sorted(named_as.items())}
-    signed = update_names(read_names(facts.get(SIGNED, "")), current, now_s, naming.kept_s)
-    content = _sign(image, {digest: signed[digest] for digest in current}, naming)
-    earlier = _earlier(facts, ends)
-    named += [Named(digest, end, digest) for digest, end in sorted({**earlier, **ends}.items())]
-    # First, so that Apache knows the type of a manifest before the manifest appears.
-    pointers.insert(0, TreeFile(f"v2/{image}/manifests/.htaccess", Content.of(write_htaccess(named))))
-    for subject, listed in sorted(referrers.items()):
-        pointers.append(TreeFile(f"v2/{image}/referrers/{subject}", Content.of(write_referrers(listed.values()))))
-    tags = {"name": image, "tags": sorted(tagged)}
-    pointers.append(TreeFile(f"v2/{image}/tags/list", Content.of(json.dumps(tags).encode() + b"\n")))
-    remembered = {"manifests": _joined(ends), "earlier": _joined(earlier)}
+    tags = _tag_files(image, _add_latest(entries), last)
+    ends = {digest: end for made in tags.values() for digest, end in (*made.body.manifests, *made.body.artifacts)}
+    before = last.history if last is not None and facts == last.publication.facts else _History.read(facts)
+    signed: SignedNames = {}
     if naming.scope is not None:
-        remembered[SIGNED] = write_names(signed)
-    good_until = next_expiry(signed, naming.kept_s) if naming.scope is not None else None
-    return ImageIndex(content, pointers, remembered, good_until)
+        signed = update_names(before.signed, _name_manifests(tags), now_s, naming.kept_s)
+    manifests = _manifest_files(image, ends, signed, naming, last)
+    earlier = _earlier(before, ends)
+    others = _other_pointers(image, tags, manifests, earlier)
+    remembered = {
+        _MANIFESTS: " ".join(made.named for made in manifests.values()),
+        _EARLIER: " ".join(f"{digest}.{end}" for digest, end in earlier.items()),
+    }
+    good_until = None
+    # An unsigned publication remembers no names.
+    if naming.scope is not None:
+        remembered[_SIGNED] = write_names(signed)
+        good_until = next_expiry(signed, naming.kept_s)
+    publication = _publish(image, (tags, manifests, others), remembered, last)
+    if last is not None and (publication.identity, remembered) == (last.publication.identity, last.publication.facts):
+        publication = last.publication
+    # In the order in which the facts have them.
+    history = _History({digest: ends[digest] for digest in manifests}, earlier, signed)
+    return ImageIndex(naming, facts, tags, manifests, others, history, publication, good_until)
 
 
 def _add_latest(entries: Mapping[str, Entry]) -> dict[str, Entry]:
@@ -114,20 +139,113 @@ def _add_latest(entries: Mapping[str, Entry]) -> dict[str, Entry]:
     return tagged
 
 
-def _sign(image: str, names: SignedNames, naming: Naming) -> list[File]:
+def _tag_files(image: str, tagged: Mapping[str, Entry], last: ImageIndex | None) -> dict[str, TagFiles]:
+    known = last.tags if last is not None else {}
+    made = {}
+    for tag, entry in tagged.items():
+        files = known.get(tag)
+        made[tag] = (
+            files if files is not None and files.archive == entry.file.sha256 else TagFiles.of(image, tag, entry)
+        )
+    return made
+
+
+def _name_manifests(tags: Mapping[str, TagFiles]) -> dict[str, list[str]]:
+    """Map the digest of each manifest, in their order, to the references by which clients get it."""
+    named: dict[str, list[str]] = {}
+    for tag, made in tags.items():
+        for digest, _ in made.body.manifests:
+            named.setdefault(digest, []).append(f":{tag}")
+        for digest, _ in made.body.artifacts:
+            named.setdefault(digest, [])
+    # No tag leads to an artifact, so it is signed by its digest.
+    return {digest: named[digest] or [f"@{digest}"] for digest in sorted(named)}
+
+
+def _manifest_files(
+    image: str, ends: Mapping[str, str], signed: SignedNames, naming: Naming, last: ImageIndex | None
+) -> dict[str, ManifestFiles]:
+    known = last.manifests if last is not None and last.naming == naming else {}
     public_name = f"{naming.scope}/{image}" if naming.scope is not None else None
-    content: list[File] = []
-    for digest, of_one in names.items():
-        content += sign_manifest(image, public_name, digest, list(of_one), listed=naming.signature_api)
-    return content
+    made = {}
+    for digest in sorted(ends):
+        references, files = tuple(signed.get(digest, ())), known.get(digest)
+        if files is None or files.references != references:
+            files = ManifestFiles.of(
+                image, (digest, ends[digest]), references, public_name, listed=naming.signature_api
+            )
+        made[digest] = files
+    return made
 
 
-def _earlier(facts: Mapping[str, str], ends: Mapping[str, str]) -> dict[str, str]:
+def _other_pointers(
+    image: str, tags: Mapping[str, TagFiles], manifests: Mapping[str, ManifestFiles], earlier: Mapping[str, str]
+) -> dict[str, TreeFile]:
+    """Write the rules for Apache, the lists of what refers to a manifest, and the list of the tags."""
+    of_manifests = {digest: made.htaccess for digest, made in manifests.items()}
+    of_manifests |= {digest: write_htaccess([Named(digest, end, digest)]) for digest, end in earlier.items()}
+    rules = [*(made.htaccess for made in tags.values()), *(of_manifests[digest] for digest in sorted(of_manifests))]
+    content = {f"v2/{image}/manifests/.htaccess": b"".join(rules)}
+    referrers: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for made in tags.values():
+        for subject, described in made.body.referrers.items():
+            referrers.setdefault(subject, {}).update((referrer["digest"], referrer) for referrer in described)
+    for subject, listed in sorted(referrers.items()):
+        content[f"v2/{image}/referrers/{subject}"] = write_referrers(listed.values())
+    content[f"v2/{image}/tags/list"] = json.dumps({"name": image, "tags": sorted(tags)}).encode() + b"\n"
+    return {path: TreeFile(path, Content.of(data)) for path, data in content.items()}
+
+
+def _publish(
+    image: str,
+    parts: tuple[Mapping[str, TagFiles], Mapping[str, ManifestFiles], Mapping[str, TreeFile]],
+    facts: Mapping[str, str],
+    last: ImageIndex | None,
+) -> Publication:
+    tags, manifests, others = parts
+    # The names of a tree by an agent that did not remember them yet are published once more, to be remembered.
+    digest = hashlib.sha256(f"2 {_SIGNED if _SIGNED in facts else ''}".encode())
+    digest.update(b"".join([*(made.digest for made in manifests.values()), *(made.digest for made in tags.values())]))
+    for file in others.values():
+        digest.update(f"{file.path} {file.content.digest}\0".encode())
+    # First the rules, so that Apache knows the type of a manifest before the manifest appears.
+    rules, *rest = others.values()
+    content = tuple(file for made in manifests.values() for file in made.files)
+    pointers = (rules, *(file for made in tags.values() for file in made.files), *rest)
+    since = _compare(parts, last) if last is not None else None
+    return Publication(image, digest.hexdigest(), content, pointers, facts, since=since)
+
+
+def _compare(
+    parts: tuple[Mapping[str, TagFiles], Mapping[str, ManifestFiles], Mapping[str, TreeFile]], last: ImageIndex
+) -> Since:
+    """Tell which files differ from those of the last render."""
+    tags, manifests, others = parts
+    changed = {path for path, file in others.items() if last.others.get(path) != file}
+    changed.update(_paths(made.files for tag, made in tags.items() if last.tags.get(tag) is not made))
+    gone = [path for path in last.others if path not in others]
+    gone[:0] = _paths(made.files for tag, made in last.tags.items() if tag not in tags)
+    gone_content: set[str] = set()
+    for digest, made in manifests.items():
+        before = last.manifests.get(digest)
+        if before is not made:
+            paths = frozenset(_paths([made.files]))
+            changed |= paths
+            gone_content.update(path for path in _paths([before.files] if before else ()) if path not in paths)
+    gone_content.update(_paths(made.files for digest, made in last.manifests.items() if digest not in manifests))
+    return Since(last.publication.identity, frozenset(changed), tuple(sorted(gone_content)), tuple(reversed(gone)))
+
+
+def _paths(groups: Iterable[Sequence[File]]) -> Iterator[str]:
+    return (file.path for files in groups for file in files)
+
+
+def _earlier(before: _History, ends: Mapping[str, str]) -> dict[str, str]:
     """Return digest → file name ending of the manifests that left the image, the most recent last."""
-    known = [*facts.get("earlier", "").split(), *facts.get("manifests", "").split()]
-    gone = {digest: end for digest, _, end in (manifest.partition(".") for manifest in known) if digest not in ends}
+    known = (*before.earlier.items(), *before.manifests.items())
+    gone = {digest: end for digest, end in known if digest not in ends}
     return dict(list(gone.items())[-_EARLIER_LIMIT:])
 
 
-def _joined(ends: Mapping[str, str]) -> str:
-    return " ".join(f"{digest}.{end}" for digest, end in ends.items())
+def _split(text: str) -> dict[str, str]:
+    return {digest: end for digest, _, end in (manifest.partition(".") for manifest in text.split())}

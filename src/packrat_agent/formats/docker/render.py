@@ -1,84 +1,61 @@
 """Renders a docker repository: a publication for each image, and one for the list of images.
 
+A change renders the images that it touches; the other ones are those of the last render.
+
 Source: OCI Distribution Specification 1.1.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
-from packrat_agent.formats.docker.image_index import SIGNED, File, Naming, render_image
+from packrat_agent.formats.docker.image_files import File, hash_files
+from packrat_agent.formats.docker.image_index import ImageIndex, Naming, render_image
 from packrat_agent.formats.docker.layout import HOST_CATALOG, NO_REFERRERS, SIGNATURE_API, public_host, public_prefix
 from packrat_agent.formats.docker.serving import EMPTY_REFERRERS, ERRORS
 from packrat_agent.formats.docker.signatures import write_policy, write_registries
-from packrat_agent.formats.interface import RenderRequest, RenderSettings
-from packrat_agent.model.entries import Entry
+from packrat_agent.formats.docker.tagged_images import TaggedImages
+from packrat_agent.formats.interface import Change, RenderRequest, RenderSettings
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import Content, PendingFile, Publication, TreeFile, TreeLink
+from packrat_agent.model.tree import Content, Publication, TreeFile
 
 log = structlog.get_logger()
 
 CATALOG = "_catalog"
 """Name of the publication with the list of images."""
-_IMAGES = "images"
-"""Key in the memo for the images of the last render."""
+_LAST = "last"
+"""Key in the memo for the last render."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Rendered:
-    """An image's publication and its inputs; `known` holds a pair of tag and SHA-256 of the package file for each tag.
+@dataclass(slots=True)
+class _LastRender:
+    """What is tagged, and the index of each image."""
 
-    Until `good_until` (epoch seconds), rendering with the facts that the publication remembers gives it again.
-    """
-
-    naming: Naming
-    facts: Mapping[str, str]
-    known: frozenset[tuple[str, str]]
-    publication: Publication
-    good_until: float | None
-
-    def still_holds(
-        self, naming: Naming, facts: Mapping[str, str], known: frozenset[tuple[str, str]], now_s: int
-    ) -> bool:
-        """Return whether rendering would give the same publication again."""
-        if self.good_until is not None and now_s >= self.good_until:
-            return False
-        return (self.naming, self.known) == (naming, known) and facts in (self.facts, self.publication.facts)
+    images: TaggedImages = field(default_factory=TaggedImages)
+    indexes: dict[str, ImageIndex] = field(default_factory=dict)
 
 
 def render_images(request: RenderRequest) -> tuple[Publication, ...]:
-    """Render all images, then the list of them; images that did not change since the last render are taken from it."""
-    images: dict[str, dict[str, Entry]] = {}
-    for entry in request.entries:
-        tags = images.setdefault(entry.file.package, {})
-        other = tags.setdefault(entry.file.version, entry)
-        # A tag can name one image only, so of two different archives the newer record wins.
-        if other.file.sha256 != entry.file.sha256:
-            newest = max(other, entry, key=lambda entry: entry.file.record_order)
-            tags[entry.file.version] = newest
-            log.warning("duplicate", image=entry.file.package, tag=entry.file.version, kept=newest.file.uri)
+    """Render the images that changed, and the list of all."""
+    last: _LastRender = request.memo.setdefault(_LAST, _LastRender())
+    change = request.change
+    if change is None:
+        last.images, change = TaggedImages(), Change((), request.entries)
+    touched = last.images.replace(change.gone, change.new)
     scope = _scope(request.repo, request.settings)
     naming = Naming(scope, request.settings.signature_api, request.settings.grace_s)
     now_s = int(request.now.timestamp())
-    before: dict[str, _Rendered] = request.memo.get(_IMAGES, {})
-    rendered = {}
-    for name, tags in sorted(images.items()):
-        facts = request.facts.get(name, {})
-        known = frozenset((tag, entry.file.sha256) for tag, entry in tags.items())
-        last = before.get(name)
-        if last is None or not last.still_holds(naming, facts, known, now_s):
-            index = render_image(name, tags, naming, facts, now_s)
-            # The names of a tree by an agent that did not remember them yet are published once more, to be remembered.
-            identity = _identity(index.content, index.pointers, version=SIGNED if SIGNED in index.facts else "")
-            publication = Publication(name, identity, tuple(index.content), tuple(index.pointers), index.facts)
-            last = _Rendered(naming, facts, known, publication, index.good_until)
-        rendered[name] = last
-    request.memo[_IMAGES] = rendered
-    catalog = _render_catalog(request.settings, scope, list(rendered))
-    return (*(image.publication for image in rendered.values()), catalog)
+    indexes = {}
+    for name in sorted(last.images.names()):
+        facts, index = request.facts.get(name, {}), last.indexes.get(name)
+        if index is None or name in touched or not index.still_holds(naming, facts, now_s):
+            index = render_image(name, last.images.tags(name), naming, facts, now_s, index)
+        indexes[name] = index
+    last.indexes = indexes
+    catalog = _render_catalog(request.settings, scope, list(indexes))
+    return (*(index.publication for index in indexes.values()), catalog)
 
 
 def render_host(registries: Mapping[str, Iterable[str]], *, signature_api: bool) -> list[TreeFile]:
@@ -121,19 +98,4 @@ def _render_catalog(settings: RenderSettings, scope: str | None, images: Sequenc
         pointers.append(TreeFile("sigstore/registries.yaml", Content.of(write_registries(scope, url))))
     pointers.append(TreeFile("v2/index.html", Content.of(b"{}\n")))
     pointers.append(TreeFile("v2/_catalog", Content.of(json.dumps({"repositories": images}).encode() + b"\n")))
-    return Publication(CATALOG, _identity((), pointers), (), tuple(pointers))
-
-
-def _identity(*groups: Sequence[File], version: str = "") -> str:
-    """Hash the whole content of a publication; a signature counts by the data that it signs."""
-    digest = hashlib.sha256(version.encode())
-    for file in (file for group in groups for file in group):
-        match file:
-            case TreeFile():
-                said: tuple[bytes, ...] = (bytes(file.content),)
-            case TreeLink():
-                said = (file.target.encode(),)
-            case PendingFile():
-                said = file.quoting or tuple(map(bytes, file.signs))
-        digest.update(f"{file.path}\0{' '.join(str(len(part)) for part in said)}\0".encode() + b"".join(said))
-    return digest.hexdigest()
+    return Publication(CATALOG, hash_files(pointers).hex(), (), tuple(pointers))

@@ -46,7 +46,10 @@ def update_names(before: SignedNames, current: Mapping[str, Sequence[str]], now_
 
 def _update(
     before: Mapping[str, int | None], current: Sequence[str], now_s: int, kept_s: float
-) -> dict[str, int | None]:
+) -> Mapping[str, int | None]:
+    if len(before) == len(current) and all(before.get(name, 0) is None for name in current):
+        # As with nearly all manifests of a large image, no name comes or leaves.
+        return before
     # A clock that was ahead must not keep a name for longer.
     left = {name: min(now_s if at is None else at, now_s) for name, at in before.items() if name not in current}
     stay = [name for name, at in left.items() if now_s - at < kept_s]

@@ -1,34 +1,31 @@
-"""Writes the lists of a json repository: a manifest for programs, and checksums for sha256sum.
-
-Each path must occur once among the entries.
+"""Writes the texts of the lists of a json repository: a manifest for programs, and checksums for sha256sum.
 
 Source: docs/MANIFEST_all.schema.json; sha256sum(1).
 """
 
-from collections.abc import Iterable, Mapping
-from itertools import groupby
+from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring_ascii as quoted
 
 from packrat_agent.model.entries import Entry
 
 
-def write_manifest(entries: Iterable[Entry]) -> bytes:
-    """Write a JSON object that maps each package to its files, with sorted keys and an indent of two blanks.
+def write_package(package: str, entries: Sequence[Entry]) -> bytes:
+    """Write a package of the manifest with its files, in the order of their paths.
 
     The result is that of `json.dumps(…, sort_keys=True, indent=2)`, which takes five times as long.
     """
-    by_package = sorted(entries, key=lambda entry: (entry.file.package, entry.path))
-    packages = []
-    for package, files in groupby(by_package, key=lambda entry: entry.file.package):
-        listed = ",\n".join(_object(_told(entry)) for entry in files)
-        packages.append(f"  {quoted(package)}: [\n{listed}\n  ]")
-    body = ",\n".join(packages)
-    return (f"{{\n{body}\n}}\n" if packages else "{}\n").encode()
+    listed = ",\n".join(_object(_told(entry)) for entry in entries)
+    return f"  {quoted(package)}: [\n{listed}\n  ]".encode()
 
 
-def write_sums(entries: Iterable[Entry]) -> bytes:
-    """List SHA-256 and path of each file, for `sha256sum -c` in the repository's directory."""
-    return "".join(f"{entry.sha256}  {entry.path}\n" for entry in sorted(entries, key=lambda e: e.path)).encode()
+def join_manifest(packages: Sequence[bytes]) -> bytes:
+    """Join the packages, in the order of their names, to a JSON object with an indent of two blanks."""
+    return b"{\n" + b",\n".join(packages) + b"\n}\n" if packages else b"{}\n"
+
+
+def write_line(entry: Entry) -> bytes:
+    """Write the line of a file in SHA256SUMS."""
+    return f"{entry.sha256}  {entry.path}\n".encode()
 
 
 def _told(entry: Entry) -> Mapping[str, str]:

@@ -1,19 +1,22 @@
-"""Renders a json repository: a manifest and a list of checksums, and signatures of both.
+"""Renders a json repository: a manifest and a list of checksums, and signatures of both."""
 
-The lists name each path once. The same file may have been uploaded for several distribution versions.
-"""
-
-from packrat_agent.formats.interface import RenderRequest
+from packrat_agent.formats.interface import Change, RenderRequest
+from packrat_agent.formats.json.file_lists import FileLists
 from packrat_agent.formats.json.layout import MANIFEST, SIGNED_SUMS, SUMS
-from packrat_agent.formats.json.manifest import write_manifest, write_sums
 from packrat_agent.model.tree import Content, PendingFile, Publication, SignatureForm, TreeFile, sha256_of
+
+_LISTS = "lists"
+"""Key in the memo for the lists of the last render."""
 
 
 def render_repository(request: RenderRequest) -> tuple[Publication, ...]:
     """Render one publication that lists each path with its oldest record."""
-    entries = {entry.path: entry for entry in reversed(request.entries)}.values()
-    sums = TreeFile(SUMS, Content.of(write_sums(entries)))
-    manifest = TreeFile(MANIFEST, Content.of(write_manifest(entries)))
+    lists, change = request.memo.get(_LISTS), request.change
+    if lists is None or change is None:
+        lists, change = FileLists(), Change((), request.entries)
+        request.memo[_LISTS] = lists
+    lists.replace(change.gone, change.new)
+    sums, manifest = TreeFile(SUMS, Content.of(lists.sums())), TreeFile(MANIFEST, Content.of(lists.manifest()))
     pointers: tuple[TreeFile | PendingFile, ...] = (sums, manifest)
     if request.settings.signed:
         pointers = (

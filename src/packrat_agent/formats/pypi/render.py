@@ -1,21 +1,17 @@
 """Renders a pypi repository: a page for each project, and the root page that lists the projects.
 
-1. A project's name is normalized, so that all spellings of it share a page (PEP 503).
-2. A file that was uploaded for several distribution versions is listed once, with its oldest record. It is yanked if
-   it is for all of them.
-3. The page of a project is a publication of its own. An upload changes one page, and only that one is written again.
+The page of a project is a publication of its own. A change renders the pages of the projects that it touches, and the
+root page if a project came or went; the other ones are those of the last render.
 """
 
 import hashlib
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from packaging.utils import canonicalize_name
-
-from packrat_agent.formats.interface import ChunkCache, RenderRequest
-from packrat_agent.formats.pypi.former_place import former_place
+from packrat_agent.formats.interface import Change, ChunkCache, RenderRequest
 from packrat_agent.formats.pypi.layout import HTML_PAGE, JSON_PAGE, SIMPLE, project_directory
-from packrat_agent.formats.pypi.pages import Page, project_identity, published_path, write_project, write_root
+from packrat_agent.formats.pypi.pages import Page, project_identity, write_project, write_root
+from packrat_agent.formats.pypi.projects import Projects
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.tree import Content, Publication, TreeFile, TreeLink
 
@@ -23,37 +19,35 @@ _ROOT_PUBLICATION = f"{SIMPLE}/"
 """Name of the root page's publication; a project can't have it."""
 
 _CODING = "pypi-pages-1"
+_LAST = "last"
+"""Key in the memo for the last render."""
+
+
+@dataclass(slots=True)
+class _LastRender:
+    """The projects, and their publications in the order of their names; '' is the root page's."""
+
+    projects: Projects = field(default_factory=Projects)
+    publications: dict[str, Publication] = field(default_factory=dict)
 
 
 def render_repository(request: RenderRequest) -> tuple[Publication, ...]:
     """Render one publication for each project, then that of the root page."""
-    spellings: dict[str, dict[str, Entry]] = {}
-    for entry in request.entries:
-        found = spellings.setdefault(entry.fragment.name, {})
-        path = published_path(entry)
-        listed = found.setdefault(path, entry)
-        if listed.file.yanked and not entry.file.yanked:
-            found[path] = replace(listed, file=replace(listed.file, yanked=False))
-    # Normalized once for each spelling, not for each file.
-    projects: dict[str, dict[str, Entry]] = {}
-    for name, found in spellings.items():
-        projects.setdefault(canonicalize_name(name), {}).update(found)
-    taken = {path for found in spellings.values() for path in found}.union(entry.path for entry in request.entries)
-    publications = []
-    for name, found in sorted(projects.items()):
-        entries = [found[path] for path in sorted(found)]
-        publications.append(_render_project(name, entries, _former_links(entries, taken), request.chunks))
-    return (*publications, _render_root(sorted(projects)))
-
-
-def _former_links(entries: Sequence[Entry], taken: Collection[str]) -> tuple[TreeLink, ...]:
-    """Link the places that mirrors of the original agent have to today's, where they differ and are free."""
-    links = {former_place(entry.file.file_name): entry.path for entry in entries}
-    return tuple(
-        TreeLink(place, f"../{path.removeprefix('packages/')}")
-        for place, path in sorted(links.items())
-        if place not in taken
-    )
+    last: _LastRender | None = request.memo.get(_LAST)
+    change = request.change
+    if last is None or change is None:
+        last, change = _LastRender(), Change((), request.entries)
+        request.memo[_LAST] = last
+    projects, before = last.projects, last.publications
+    touched = projects.replace(change.gone, change.new)
+    present = projects.names()
+    is_list_same = "" in before and before.keys() - {""} == present
+    for name in touched.intersection(present):
+        before[name] = _render_project(name, projects.files(name), projects.links(name), request.chunks)
+    if not is_list_same:
+        names = sorted(present)
+        last.publications = {name: before[name] for name in names} | {"": _render_root(names)}
+    return tuple(last.publications.values())
 
 
 def _render_project(name: str, entries: Sequence[Entry], links: Sequence[TreeLink], chunks: ChunkCache) -> Publication:

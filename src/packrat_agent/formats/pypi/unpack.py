@@ -1,11 +1,14 @@
 """Takes out of a Python distribution what the index needs: Requires-Python, and the metadata file of a wheel."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from packrat_agent.formats.pypi.layout import METADATA
 from packrat_agent.model.entries import Fragment, Product
-from packrat_core.fs.atomic import write_new
+from packrat_core.fs.atomic import replace
+from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.open import open_new
 from packrat_core.packages.python.inspect import Kind, read_distribution
 
 
@@ -23,13 +26,23 @@ def unpack_distribution(path: Path, into: Path) -> Fragment:
     products: tuple[Product, ...] = ()
     if found.kind is Kind.WHEEL:
         digest = hashlib.sha256(found.content).hexdigest()
-        write_new(into / digest, [found.content])
+        _write(into / digest, found.content)
         products = (Product(METADATA, digest, len(found.content), beside=True),)
     size = path.stat().st_size
     if found.file_name:
         products = (*products, Product(found.file_name, "", size, beside=True))
     body = f"{found.kind}\n{found.core.requires_python}".encode()
     return Fragment(body, found.core.name, found.core.version, "all", products, size=size)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a product; all are flushed together before one is published."""
+    spare = path.with_name("unpacking")
+    with as_disk_error("write", path):
+        with open_new(spare) as file:
+            file.write(content)
+            os.fchmod(file.fileno(), 0o644)
+        replace(spare, path)
 
 
 def kind_of(fragment: Fragment) -> str:
