@@ -72,3 +72,4 @@ def test_a_path_is_needed_as_long_as_another_entry_has_it(live: LiveEntries, sto
     paths = [f"{below}pool/package1_1.deb", f"{below}pool/waiting_5000.deb", f"{below}pool/other.deb"]
     assert live.standing(paths, ()) == {paths[0]}
     assert live.standing(paths, {"/f/1/"}) == frozenset()
+    assert live.standing(paths, {"/f/8/"}) == {paths[0]}, "another file of the same package leaves"
