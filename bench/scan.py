@@ -51,7 +51,7 @@ class Times:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--files", default=48, show_default=True, type=click.IntRange(16, 10_000), help="Of 16 MB each.")
 @click.option("--rounds", default=4, show_default=True, type=click.IntRange(1, 1000))
-@click.option("--rate", default="100M", show_default=True, help="scan_rate_limit.")
+@click.option("--rate", default="50M", show_default=True, help="scan_rate_limit.")
 def main(files: int, rounds: int, rate: str) -> None:
     """Measure a client's requests with and without a scan of a tree that is larger than memory."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))

@@ -171,8 +171,8 @@ def test_clients_of_the_original_mirror_notice_nothing(made: TakeoverStage, tmp_
         clients.use_all()
         assert (www / "repo-key").read_bytes() == repo_key
         # An i386 client of a suite without any i386 package still finds its index.
-        for name in ("Packages", "Release"):
-            run(tmp_path, "curl", "-fsS", f"{url}/apt-dev/dists/trixie/main/binary-i386/{name}")
+        for name in ("Packages.xz", "Release"):
+            run(tmp_path, "curl", "-fsS", "-o", "/dev/null", f"{url}/apt-dev/dists/trixie/main/binary-i386/{name}")
         # What nobody could use before: the index of Python packages. It names today's place.
         page = run(tmp_path, "curl", "-fsS", f"{url}/pypi-dev/simple/my-tool/index.html")
         assert "../../packages/my-too/my-tool-2.0.tar.gz#" in page

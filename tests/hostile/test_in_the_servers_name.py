@@ -1,6 +1,7 @@
 """By plain http, whoever answers in the server's name decides what the mirror's key signs."""
 
 import hashlib
+import lzma
 
 from packrat_demo.build_deb import Deb
 from support.evil import Victim
@@ -15,7 +16,7 @@ def test_what_is_answered_in_the_servers_name_is_signed_and_what_is_withheld_goe
     lured.evil.add("2", Deb("planted", "1", "all"))
     assert lured.sync().code == 0
     [signed] = (lured.www / "apt-dev/dists").glob("*/InRelease")
-    indexes = [path.read_bytes() for path in signed.parent.rglob("Packages")]
+    indexes = [lzma.decompress(path.read_bytes()) for path in signed.parent.rglob("Packages.xz")]
     planted = [index for index in indexes if b"Package: planted\n" in index]
     assert planted
     release = signed.read_text()

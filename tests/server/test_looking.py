@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,8 @@ from packrat_server.promotion.compare import Comparison, compare
 from packrat_server.promotion.find_files import FileQuery, files_query, find_files
 from packrat_server.promotion.list_packages import list_packages
 from packrat_server.store.database import open_database, reading, writing
+from packrat_server.store.journal import read_newest
+from packrat_server.store.reports import Report, save_reports
 from packrat_server.store.tables import mirrors, package_file_tags, package_files, packages
 from support.stage import Server, packrat_server
 
@@ -180,6 +183,22 @@ def test_of_a_package_only_what_is_named_changes(server: Server) -> None:
     assert (shown["failed_count"], shown["deprocated_count"]) == (0, 7)
     assert [event["action"] for event in json.loads(run(server, "history", "p5", "--json"))] == ["update"] * 2
     assert "there is no package 'nothere'" in called(server, "package", "set", "nothere").stderr
+
+
+def test_a_mirror_is_shown_with_what_it_reported(server: Server) -> None:
+    def published() -> list[dict[str, Any]]:
+        return list(json.loads(run(server, "mirror", "show", "lab", "--json"))["published"])
+
+    assert published() == [{"repo": "apt-dev", "position": None, "digest": None, "at": None}]
+    assert "apt-dev never" in run(server, "mirror", "show", "lab")
+    engine = open_database(server.data)
+    with writing(engine) as connection:
+        position = str(read_newest(connection))
+        save_reports(connection, "lab", [Report("apt-dev", position, "d" * 64)])
+    engine.dispose()
+    (report,) = published()
+    assert (report["position"], report["digest"]) == (position, "d" * 64)
+    assert re.search(r"apt-dev \d+(\.\d)? s ago", run(server, "mirror", "show", "lab"))
 
 
 def plan(connection: Connection, query: Any) -> str:

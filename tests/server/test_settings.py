@@ -30,7 +30,7 @@ MIRROR = ("mirror", "set", "lab")
 
 
 def log_in(engine: Engine, name: str, secret: str) -> str:
-    return open_session(engine, name, check_secret(engine, name, secret))
+    return open_session(engine, name, check_secret(engine, name, secret), b"proof")
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ class MirrorSettings:
     parallel_downloads: int = 8
     download_bytes_per_s: int | None = None
     max_file_bytes: int = 20_000_000_000
-    scan_bytes_per_s: int = 100_000_000
+    scan_bytes_per_s: int = 50_000_000
     scan_days: int | None = None
     """None: 0, all content in each full sync, for a small tree, and 7 for a larger one."""
     apt_origin: str = "Packrat"

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from packrat_agent.model.entries import Fragment, Product
 from packrat_agent.state.database import Database
 
+# In order: SQLite writes this list to a temporary file, again and again where hashes come as they are.
+_WANTED = "(SELECT sha256 FROM files ORDER BY sha256)"
+
 
 @dataclass(frozen=True, slots=True)
 class FragmentSource:
@@ -60,7 +63,8 @@ class Fragments:
         """Map SHA-256 → that of the backup, or None, for the wanted package files of a source that need one."""
         sql = (
             "SELECT sha256, backup FROM fragments WHERE format = ? AND fragment_version = ? AND signer = ? "
-            "AND backup IS NOT '' AND sha256 IN (SELECT sha256 FROM files)"
+            # The + has the files read only if there is a backup.
+            f"AND backup IS NOT '' AND +sha256 IN {_WANTED}"
         )
         return dict(self._db.rows(sql, _row(source)))
 
@@ -80,9 +84,10 @@ class Fragments:
         made = f"format || ' ' || fragment_version || ' ' || signer IN (?{', ?' * (len(present) - 1)})"
         with self._db.transaction() as db:
             db.execute(
-                f"DELETE FROM fragments WHERE NOT (sha256 IN (SELECT sha256 FROM files) AND {made}) "
-                "AND sha256 NOT IN (SELECT sha256 FROM live_files) AND NOT EXISTS (SELECT 1 FROM json_each(products) "
-                "JOIN live_files ON live_files.sha256 = json_extract(json_each.value, '$[1]'))",
+                f"DELETE FROM fragments WHERE NOT (sha256 IN {_WANTED} AND {made}) AND NOT EXISTS (SELECT 1 FROM "
+                "live_files WHERE live_files.sha256 = fragments.sha256) AND NOT EXISTS "
+                "(SELECT 1 FROM json_each(products) JOIN live_files ON "
+                "live_files.sha256 = json_extract(json_each.value, '$[1]'))",
                 present,
             )
 

@@ -61,9 +61,11 @@ def reconcile(
     placed = _place(repo, form, wanted_files, fragments, context, order)
     _adopt(repo, placed, order.untracked, context, shared=form.treatment is Treatment.UNPACKED)
     plan = _plan(scope, form, placed, order, store, {}, context.root)
-    decided = (*plan.link, *plan.fetch) if order.packages is not None else (*plan.keep, *plan.link, *plan.fetch)
+    # What is kept has no place yet, too, where a file is wanted again before it was removed from disk.
+    decided = (*plan.keep, *plan.link, *plan.fetch)
     known = {item.file.uri: item.path for item in wanted_files}
-    store.wanted.set_places(repo.name, [(p.file.uri, p.path) for p in decided if known.get(p.file.uri) != p.path])
+    places = [(p.file.uri, p.path) for p in decided if known.get(p.file.uri, p.path) != p.path]
+    store.wanted.set_places(repo.name, places)
     store.wanted.refuse(repo.name, plan.refused)
     return wanted_files, fragments, plan
 

@@ -62,7 +62,7 @@ class Unsettled:
 def reconcile_in_portions(
     scope: Scope, form: Format, order: Order, store: Store, context: MirrorContext
 ) -> tuple[Unsettled, Plan]:
-    """Plan a full sync; adopt what is found in its place, and remember places and refusals.
+    """Plan a sync of all packages; adopt what is found in its place, and remember places and refusals.
 
     Args:
         scope: Of all packages.

@@ -219,10 +219,10 @@ def _plan(sync: _Sync, asked: _Asked) -> _Planned:
     store.rejections.note(repo.name, wanted.rejected, None if order.packages is None else wanted.uris)
     wanted = _hold_back(sync, asked)
     # A full sync decides everything anew; what the last one left stays for the changes that come between.
-    if order.reread and sync.form.keeps_index:
-        return _plan_in_portions(sync, wanted, basis)
     left = None if order.reread else context.last_renders.take(basis)
     scope = narrow(repo, order.packages, left)
+    if scope.packages is None and sync.form.keeps_index:
+        return _plan_in_portions(sync, wanted, basis)
     indexed: Collection[IndexedFile] = ()
     if scope.packages is None:
         indexed = store.wanted.indexed(repo.name, None)
@@ -241,13 +241,13 @@ def _plan(sync: _Sync, asked: _Asked) -> _Planned:
 
 
 def _plan_in_portions(sync: _Sync, wanted: Wanted, basis: Basis) -> _Planned:
-    """Plan a full sync, and hold only what is not settled."""
-    repo, store = sync.repo, sync.context.store
-    gone = store.wanted.indexed_among(repo.name, store.wanted.lost(repo.name, wanted.uris))
-    store.wanted.remember_wanted(repo.name, wanted, None)
+    """Decide everything anew, and hold only what is not settled."""
+    repo, order, store = sync.repo, sync.order, sync.context.store
+    gone = store.wanted.indexed_among(repo.name, store.wanted.lost(repo.name, wanted.uris, order.packages))
+    store.wanted.remember_wanted(repo.name, wanted, order.packages)
     done("wanted-remembered")
     planned = _reconcile_in_portions(sync, basis, frozenset(gone))
-    if planned.leaving:
+    if planned.leaving and order.reread:
         # Until this sync has published, changes must not take what the database has for what the index names.
         store.revisions.advance(repo.name)
         planned = replace(planned, basis=replace(basis, revision=basis.revision + 1))

@@ -6,10 +6,11 @@
    DELAY_LIMIT_S. A pair is forgotten FORGOTTEN_S after its last failure, and when it logs in.
 3. A secret that was wrong a moment ago is wrong at once, and not counted again: an agent with an old psk, or a program
    that repeats itself, neither takes time nor delays the pair.
-4. A mirror that logged in from an address is never delayed there. A psk is random, so nobody guesses it between two
-   delays; a user's password may be guessable, and is delayed in any case.
+4. A mirror that gives the psk it logged in with before is never delayed, and comes first in the queue. The proof of
+   that is in the database, so this holds after a restart, too. A psk is random, so nobody guesses it; a user's password
+   may be guessable, and is delayed in any case.
 
-Secrets are remembered as a hash with a key of this process, in memory only. Unknown names are treated as known ones.
+Secrets are remembered as a hash with a key, those of users in memory only. Unknown names are treated as known ones.
 """
 
 import hashlib
@@ -57,9 +58,10 @@ class _Failures:
 class LoginDelays:
     """What one server process remembers of logins; call its methods from one event loop only."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, key: bytes | None = None) -> None:
+        """Take the clock, and the key of proofs that outlive this process; None for a key of its own."""
         self._clock = clock
-        self._key = secrets.token_bytes(32)
+        self._key = key or secrets.token_bytes(32)
         self._failures: OrderedDict[tuple[str, str], _Failures] = OrderedDict()
         self._proven: OrderedDict[tuple[str, str], bytes] = OrderedDict()
 

@@ -7,7 +7,7 @@ import hashlib
 import secrets
 import string
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, Select, bindparam, delete, insert, select, update
@@ -70,11 +70,13 @@ class Secret:
         hash: Its hash; UNMATCHED for a name that does not exist, or must not log in.
         role: The role of the name; NOBODY where it does not exist.
         further: The rights that a user has beyond those of the role.
+        proof: What a mirror proved its psk with the last time; None for a user, and before the first login.
     """
 
     hash: bytes
     role: Role
     further: frozenset[str] = frozenset()
+    proof: bytes | None = field(default=None, compare=False)
 
     @property
     def is_usable(self) -> bool:
@@ -112,13 +114,14 @@ def check_secret(engine: Engine, name: str, secret: str) -> Secret:
     return stored
 
 
-def open_session(engine: Engine, name: str, stored: Secret) -> str:
+def open_session(engine: Engine, name: str, stored: Secret, proof: bytes) -> str:
     """Open a session for a user or a mirror.
 
     Args:
         engine: The database.
         name: The name of the user or mirror.
         stored: What was stored when the secret was checked.
+        proof: What a mirror proves its psk with from now on.
 
     Returns:
         The token of the new session.
@@ -136,6 +139,8 @@ def open_session(engine: Engine, name: str, stored: Secret) -> str:
             raise InvalidLogin
         connection.execute(delete(sessions).where(sessions.c.expires < now))
         connection.execute(insert(sessions).values(session))
+        if stored.role == Role.MIRROR and stored.proof != proof:
+            connection.execute(update(mirrors).where(mirrors.c.name == name).values(proof=proof))
     return token
 
 
@@ -237,11 +242,13 @@ def _secret_of(connection: Connection, name: str) -> Secret:
     """The stored secret of a name; users and mirrors share one set of names."""
     # All are always asked, so that the number of queries does not tell which of them there is.
     user = connection.execute(select(users).where(users.c.name == name)).first()
-    mirror = connection.execute(select(mirrors.c.psk).where(mirrors.c.name == name)).first()
+    mirror = connection.execute(select(mirrors.c.psk, mirrors.c.proof).where(mirrors.c.name == name)).first()
     further = connection.execute(select(user_rights.c.right).where(user_rights.c.user == name)).scalars().all()
     if user is not None:
         return Secret(user.password if user.active else UNMATCHED, Role(user.role), frozenset(further))
-    return Secret(mirror.psk, Role.MIRROR) if mirror is not None else Secret(UNMATCHED, Role.NOBODY)
+    if mirror is not None:
+        return Secret(mirror.psk, Role.MIRROR, proof=mirror.proof)
+    return Secret(UNMATCHED, Role.NOBODY)
 
 
 def digest(token: str) -> bytes:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Table, func, select
 from packrat_server.admin.tag_types import read_requirements
 from packrat_server.promotion.find_files import moment
 from packrat_server.promotion.wanted_files import wanted_files
+from packrat_server.store.reports import read_reports
 from packrat_server.store.tables import (
     distro_versions,
     mirror_repos,
@@ -119,6 +120,11 @@ def list_mirrors(connection: Connection) -> list[Record]:
         }
         for row in connection.execute(select(*columns).order_by(mirrors.c.name)).all()
     ]
+
+
+def show_reports(connection: Connection, mirror: str) -> list[Record]:
+    """List what a mirror says that it has published of each of its repositories; None where it has said nothing yet."""
+    return [{**report, "at": moment(report["at"])} for report in read_reports(connection, mirror)]
 
 
 def list_users(connection: Connection) -> list[Record]:

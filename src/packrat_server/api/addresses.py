@@ -33,8 +33,8 @@ class Peer:
 class TrustedProxies:
     """The reverse proxies whose X-Forwarded-For counts."""
 
-    def __init__(self, text: str = "") -> None:
-        """Read addresses and networks, separated by commas.
+    def __init__(self, text: str = "", option: str = "--trusted-proxies") -> None:
+        """Read addresses and networks, separated by commas; option: where they stand on the command line.
 
         Raises:
             ConfigError: A part is neither.
@@ -44,7 +44,7 @@ class TrustedProxies:
             self._networks = [ip_network(part, strict=False) for part in parts]
         except ValueError as error:
             raise ConfigError(
-                f"--trusted-proxies: {error}", hint="write addresses or networks, such as 127.0.0.1,10.0.0.0/8"
+                f"{option}: {error}", hint="write addresses or networks, such as 127.0.0.1,10.0.0.0/8"
             ) from None
 
     def has(self, host: str) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import traceback
+from collections import Counter
 from collections.abc import Coroutine, Mapping, MutableMapping
 from contextlib import ExitStack
 from typing import Any
@@ -26,6 +27,7 @@ from packrat_server.api.dialect import explain_in, read_version
 from packrat_server.api.files import lower_headers, serve_file, upload
 from packrat_server.api.identify import identify
 from packrat_server.api.messages import CinpError, CinpResponse, read_request
+from packrat_server.api.monitoring import serve_health, serve_metrics
 from packrat_server.api.verbs import answer, check_verb
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ class App:
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
+        self._statuses: Counter[int] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; an internal error is answered by a 500 without details, which go to the log."""
@@ -46,6 +49,7 @@ class App:
             allowed = find_allowed(scope, self._context.options)
             await self._answer(scope, receive, allowing(access.counting(send), allowed), access)
         finally:
+            self._statuses[access.status] += 1
             if self._context.access_log is not None:
                 self._context.access_log.write(access.line())
 
@@ -88,6 +92,10 @@ class App:
             peer.is_known = peer.is_known or not caller.is_stranger
             held.enter_context(self._context.admission.at_work(caller, address))
 
+        if path == "/health" and request.method in ("GET", "HEAD"):
+            return await serve_health(self._context, address)
+        if path == "/metrics" and request.method in ("GET", "HEAD"):
+            return await serve_metrics(request, self._context, address, self._statuses)
         if path == "/files" or path.startswith("/files/"):
             if request.method == "OPTIONS":
                 return CinpResponse(None, 200, preflight_headers("OPTIONS, GET, HEAD"))

@@ -81,6 +81,11 @@ class ChangeNotifier:
                 self._rung.set()
 
     @property
+    def waiting(self) -> int:
+        """Number of those who wait."""
+        return len(self._waiting.all())
+
+    @property
     def newest_id(self) -> int:
         """The last entry of the journal that the notifier knows."""
         return self._newest.id

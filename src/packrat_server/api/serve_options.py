@@ -7,6 +7,7 @@ from pathlib import Path
 from packrat_core.errors import ConfigError
 from packrat_server.api.addresses import TrustedProxies
 
+LOCAL = "127.0.0.1,::1"
 _ORIGIN = re.compile(r"https?://[0-9A-Za-z.\-\[\]:]+")
 
 
@@ -19,12 +20,14 @@ class ServeOptions:
         access_log: The file for a line of each request; None for none.
         is_public: Whether reading needs no session, as on the original server.
         cors_origins: The origins of pages that may call the API from a browser; `*` for every one.
+        metrics_from: The addresses that may read the metrics.
     """
 
     trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
     access_log: Path | None = None
     is_public: bool = False
     cors_origins: frozenset[str] = frozenset()
+    metrics_from: TrustedProxies = field(default_factory=lambda: TrustedProxies(LOCAL))
 
 
 def read_origins(origins: tuple[str, ...]) -> frozenset[str]:

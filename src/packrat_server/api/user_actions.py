@@ -1,5 +1,6 @@
 """Actions of a user or mirror on its own account: log in, log out, change the password."""
 
+import hmac
 import math
 from collections.abc import Callable
 from functools import partial
@@ -27,7 +28,8 @@ async def login(call: Call) -> str:
     name, secret = call.arguments["username"] or "", call.arguments["password"] or ""
     try:
         stored = await _with_secret(call, name, secret, partial(check_secret, call.context.engine, name, secret))
-        return await run_to_end(open_session, call.context.engine, name, stored)
+        proof = call.context.delays.attempt(name, call.address, secret, stored.hash).proof
+        return await run_to_end(open_session, call.context.engine, name, stored, proof)
     except InvalidLogin:
         raise CinpError(400, "Invalid Login") from None
 
@@ -72,18 +74,21 @@ async def _with_secret(call: Call, name: str, secret: str, work: Callable[[], T]
     delays, logins = call.context.delays, call.context.logins
     stored = await run_to_end(find_secret, call.context.engine, name)
     attempt = delays.attempt(name, call.address, secret, stored.hash)
+    # Only mirrors have one, whose psk is random.
+    is_proven = stored.proof is not None and hmac.compare_digest(stored.proof, attempt.proof)
 
     def check() -> None:
         # Called before and after the wait in the queue, since logins of the same pair may have failed meanwhile.
         if delays.is_known_wrong(attempt):
             raise InvalidLogin
-        wait_s = delays.wait_s(attempt, is_mirror=stored.role == Role.MIRROR)
+        wait_s = 0.0 if is_proven else delays.wait_s(attempt, is_mirror=stored.role == Role.MIRROR)
         if wait_s > 0:
             raise _too_many("too many failed logins", wait_s)
 
     check()
+    is_first = is_proven or delays.has_logged_in(attempt)
     try:
-        done = await logins.run(name, call.address, work, check, is_first=delays.has_logged_in(attempt))
+        done = await logins.run(name, call.address, work, check, is_first=is_first)
     except QueueFull:
         raise _too_many("too many logins at once", RETRY_AFTER_S) from None
     except InvalidLogin:

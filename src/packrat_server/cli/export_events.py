@@ -14,7 +14,10 @@ from packrat_server.store.events import all_events
 @click.option("--after", default=0, metavar="ID", help="Only the events after this one: the last of an earlier export.")
 @data_option
 def export_events_command(after: int, data: Path) -> None:
-    """Write all events as JSON lines, the oldest first: who changed what, when, why, before and after."""
+    """Write what happened as JSON lines.
+
+    Each line is an event, the oldest first: who changed what, when, why, before and after.
+    """
     with reading(open_database(data)) as connection:
         for event in all_events(connection, after):
             click.echo(json.dumps(event, ensure_ascii=False))

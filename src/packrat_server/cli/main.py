@@ -42,7 +42,7 @@ for _command, _place, _summary in (
     ("find", "look:find_command", "Find package files by their name, or that of their package."),
     ("diff", "look:diff_command", "Show what only one of two tags or repositories has."),
     ("history", "history:history_command", "Tell what happened to a package file or a package."),
-    ("where", "where:where_command", "Say which mirrors have published a package file."),
+    ("where", "where:where_command", "Say which mirrors have published a package file, by the name of the file."),
     ("upload", "upload:upload_command", "Upload package files and print the URI of each."),
     ("tag", "files:tag_command", "Promote package files, named by URI or file name, to a tag."),
     (

@@ -10,7 +10,7 @@ import click
 from packrat_core.text import human_age
 from packrat_server import admin
 from packrat_server.accounts.passwords import new_password
-from packrat_server.admin.listing import list_mirrors
+from packrat_server.admin.listing import list_mirrors, show_reports
 from packrat_server.admin.record_change import Decide, RecordChange
 from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
@@ -24,7 +24,10 @@ def mirror_group() -> None:
 
 
 def _for_people(mirror: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**mirror, "last_heartbeat": _ago(mirror["last_heartbeat"])}
+    shown = {**mirror, "last_heartbeat": _ago(mirror["last_heartbeat"])}
+    if "published" in mirror:
+        shown["published"] = {report["repo"]: _ago(report["at"]) for report in mirror["published"]}
+    return shown
 
 
 def _ago(moment: str | None) -> str:
@@ -38,6 +41,7 @@ add_looking(
     "mirror",
     list_mirrors,
     ("name", "repositories", "last_heartbeat", "description"),
+    lambda connection, name: {"published": show_reports(connection, name)},
     for_people=_for_people,
 )
 

@@ -6,7 +6,7 @@ import click
 
 from packrat_core.listen import parse_listen
 from packrat_server.api.addresses import TrustedProxies
-from packrat_server.api.serve_options import ServeOptions, read_origins
+from packrat_server.api.serve_options import LOCAL, ServeOptions, read_origins
 from packrat_server.cli.data_option import data_option
 from packrat_server.serving.running import serve
 
@@ -48,6 +48,15 @@ from packrat_server.serving.running import serve
     help="Pages of this origin, such as https://packages.example.com, may call the API from a browser; * for all; may "
     "be repeated.",
 )
+@click.option(
+    "--metrics-from",
+    default=LOCAL,
+    show_default=True,
+    envvar="PACKRAT_METRICS_FROM",
+    show_envvar=True,
+    metavar="ADDRESS,…",
+    help="Addresses or networks that may read /metrics, which name the mirrors. /health is open to everybody.",
+)
 def serve_command(
     data: Path,
     listen: str,
@@ -55,8 +64,15 @@ def serve_command(
     access_log: Path | None,
     public: bool,
     cors_origins: tuple[str, ...],
+    metrics_from: str,
 ) -> None:
     """Serve the API until SIGTERM."""
     host, port = parse_listen(listen)
-    options = ServeOptions(TrustedProxies(trusted_proxies), access_log, public, read_origins(cors_origins))
+    options = ServeOptions(
+        TrustedProxies(trusted_proxies),
+        access_log,
+        public,
+        read_origins(cors_origins),
+        TrustedProxies(metrics_from, "--metrics-from"),
+    )
     serve(data, host, port, options)

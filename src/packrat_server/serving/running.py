@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from packrat_core.listen import open_listeners, show_url
 from packrat_server.accounts.callers import Callers
 from packrat_server.accounts.downloads import Downloads
+from packrat_server.accounts.login_delays import LoginDelays
 from packrat_server.accounts.login_queue import LoginQueue
 from packrat_server.api.access_log import AccessLog
 from packrat_server.api.app import App
@@ -34,6 +35,7 @@ from packrat_server.serving.housekeeping import forget_old, keeping_clean
 from packrat_server.store.blobs import check_directories, explained, list_unnamed, remove_parts
 from packrat_server.store.data_directory_lock import DataDirectoryLock
 from packrat_server.store.database import check_database, open_database, where, writing
+from packrat_server.store.login_key import read_login_key
 from packrat_server.store.orphans import note_unnamed
 from packrat_server.store.postgresql import THREADS
 from packrat_server.store.tables import package_files, uploads
@@ -151,11 +153,21 @@ def _prepare(data_dir: Path, host: str, port: int, options: ServeOptions) -> tup
                 remove_parts(data_dir)
                 _note_unnamed(engine, data_dir, named)
                 lock.share()
+        with explained(data_dir):
+            delays = LoginDelays(key=read_login_key(data_dir))
         access_log = None if options.access_log is None else AccessLog(options.access_log)
         listeners = open_listeners(host, port, "--listen")
         undo.pop_all()
     context = ServerContext(
-        engine, data_dir, ChangeNotifier(engine), LoginQueue(), Downloads(engine), Callers(engine), options, access_log
+        engine,
+        data_dir,
+        ChangeNotifier(engine),
+        LoginQueue(),
+        Downloads(engine),
+        Callers(engine),
+        options,
+        access_log,
+        delays,
     )
     connections = OpenConnections(connection_limit(), options.trusted_proxies)
     config = uvicorn.Config(

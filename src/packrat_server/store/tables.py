@@ -141,6 +141,8 @@ mirrors = Table(
     Column("name", _text(50), primary_key=True),
     Column("description", _text(200), nullable=False),
     Column("psk", LargeBinary, nullable=False),
+    # A keyed hash of the psk that the mirror logged in with last; the key is in the data directory.
+    Column("proof", LargeBinary),
     Column("last_heartbeat", DateTime(timezone=True)),
     *_stamps(),
 )

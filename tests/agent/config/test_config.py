@@ -41,7 +41,7 @@ def test_the_smallest_file_gives_the_documented_defaults(conf: Path) -> None:
         "parallel_downloads": 8,
         "download_bytes_per_s": None,
         "max_file_bytes": 20_000_000_000,
-        "scan_bytes_per_s": 100_000_000,
+        "scan_bytes_per_s": 50_000_000,
         "scan_days": None,
         "apt_origin": "Packrat",
         "apt_label": None,

@@ -120,6 +120,17 @@ def test_the_memory_that_chunks_hold_is_limited(store: Store) -> None:
         tracemalloc.stop()
 
 
+def test_new_chunks_don_t_wait_in_memory_for_the_save(store: Store) -> None:
+    tracemalloc.start()
+    try:
+        for number in range(72):
+            store.chunks.put("xz", str(number), os.urandom(_MIB))
+        held, _ = tracemalloc.get_traced_memory()
+        assert held < 50 * _MIB
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_chunk_that_is_saved_again_counts_once_and_is_served_from_memory(store: Store) -> None:
     store.chunks.put("xz", "other", b"other")
     for _ in range(72):

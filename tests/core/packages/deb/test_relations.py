@@ -16,7 +16,7 @@ from packrat_core.packages.deb.relations import STANZA_LIMIT, WORD_LIMIT, find_f
 from packrat_core.packages.deb.stanza import read_stanza
 from packrat_demo.build_deb import Deb
 from packrat_demo.private_apt import PrivateApt
-from support.apt_packages import APT, NOW, SETTINGS, Chunks, files_of, one_suite, package_file
+from support.apt_packages import APT, NOW, SETTINGS, Chunks, files_of, one_suite, package_file, with_plain
 from support.other_debian import RELEASES, write_programs
 
 HERE = "here"
@@ -63,7 +63,7 @@ def index_of(body: bytes) -> bytes:
         file = package_file(deb, hashlib.sha256(fragment.body).hexdigest(), number=number)
         entries.append(Entry(file, f"pool/x/{fragment.name}_1_amd64.deb", fragment))
     tree = APT.render(RenderRequest(one_suite(), entries, SETTINGS, NOW, Chunks()))
-    return files_of(tree)["dists/bookworm/main/binary-amd64/Packages"]
+    return with_plain(files_of(tree))["dists/bookworm/main/binary-amd64/Packages"]
 
 
 def _bystander() -> bytes:

@@ -1,0 +1,98 @@
+"""Answers /health and /metrics, for those who watch the server.
+
+1. /health is open to everybody: 200 and `ok` where the database answers, else 503. It names nothing.
+2. /metrics names mirrors, so it is answered to the addresses of `metrics_from` alone. A request that came through a
+   proxy that is not trusted is not from the proxy's address: nobody knows where it is from.
+
+Source: Prometheus, "Exposition formats".
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC
+
+from sqlalchemy import Connection, func, select
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from packrat_core.errors import PackratError
+from packrat_server.api.context import ServerContext
+from packrat_server.api.in_thread import run_to_end
+from packrat_server.api.messages import CinpError
+from packrat_server.store.database import reading
+from packrat_server.store.tables import events, mirrors, package_files, sessions, uploads
+
+_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_COUNTED = {"package_files": package_files, "uploads": uploads, "sessions": sessions}
+
+
+async def serve_health(context: ServerContext, address: str) -> Response:
+    """Tell whether the database answers."""
+
+    def look() -> None:
+        with reading(context.engine) as connection:
+            connection.execute(select(1)).all()
+
+    try:
+        async with context.admission.identifying(address):
+            await run_to_end(look)
+    except PackratError:
+        return PlainTextResponse("the database can't be used just now\n", 503)
+    return PlainTextResponse("ok\n")
+
+
+async def serve_metrics(request: Request, context: ServerContext, address: str, statuses: Counter[int]) -> Response:
+    """Give the metrics to those who may see them.
+
+    Args:
+        request: The request.
+        context: The server's.
+        address: Where it comes from.
+        statuses: Status → number of answers so far.
+
+    Raises:
+        CinpError: 403, for everybody else.
+    """
+    peer = request.scope["state"]["peer"].host
+    is_hidden = "x-forwarded-for" in request.headers and not context.options.trusted_proxies.has(peer)
+    if is_hidden or not context.options.metrics_from.has(address):
+        raise CinpError(403, "Not Authorized")
+
+    def look() -> list[str]:
+        with reading(context.engine) as connection:
+            return list(_read(connection))
+
+    try:
+        async with context.admission.identifying(address):
+            told = await run_to_end(look)
+    except PackratError:
+        told = ["packrat_server_database_up 0"]
+    told += _describe_process(context, statuses)
+    return Response("\n".join(told) + "\n", media_type=_TYPE)
+
+
+def _describe_process(context: ServerContext, statuses: Counter[int]) -> Iterator[str]:
+    yield from _head("requests_total", "counter", "Answers of this process, by status.")
+    for status, count in sorted(statuses.items()):
+        yield f'packrat_server_requests_total{{status="{status}"}} {count}'
+    yield from _head("waiting", "gauge", "Requests that wait for a change.")
+    yield f"packrat_server_waiting {context.notifier.waiting}"
+
+
+def _read(connection: Connection) -> Iterator[str]:
+    yield from _head("database_up", "gauge", "Whether the database answers.")
+    yield "packrat_server_database_up 1"
+    for name, table in _COUNTED.items():
+        yield from _head(name, "gauge", "Number of records.")
+        yield f"packrat_server_{name} {connection.execute(select(func.count()).select_from(table)).scalar()}"
+    yield from _head("events", "counter", "Number of the last event.")
+    yield f"packrat_server_events {connection.execute(select(func.max(events.c.id))).scalar() or 0}"
+    yield from _head("mirror_last_heartbeat_timestamp_seconds", "gauge", "When a mirror was last heard of; 0: never.")
+    for row in connection.execute(select(mirrors.c.name, mirrors.c.last_heartbeat).order_by(mirrors.c.name)).all():
+        at = 0.0 if row.last_heartbeat is None else row.last_heartbeat.replace(tzinfo=UTC).timestamp()
+        yield f'packrat_server_mirror_last_heartbeat_timestamp_seconds{{mirror="{row.name}"}} {at:.3f}'
+
+
+def _head(name: str, kind: str, text: str) -> Iterator[str]:
+    yield f"# HELP packrat_server_{name} {text}"
+    yield f"# TYPE packrat_server_{name} {kind}"

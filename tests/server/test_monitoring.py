@@ -1,0 +1,67 @@
+"""/health and /metrics: whether the server is well, for everybody; who is there, for those who may know."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+from packrat_server.api.addresses import TrustedProxies
+from packrat_server.api.serve_options import ServeOptions
+from packrat_server.cli import main as cli
+from packrat_server.serving.running import running
+from support.postgres import Cluster
+from support.world import World, world
+
+LINE = re.compile(r'(# (HELP|TYPE) packrat_server_\w+ .+|packrat_server_\w+(\{\w+="[^"]*"\})? [0-9.]+)')
+BEHIND = ServeOptions(trusted_proxies=TrustedProxies("127.0.0.1"))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("world"), None, BEHIND) as made:
+        yield made
+
+
+def test_a_server_that_is_well_says_so_to_everybody(server: World) -> None:
+    for headers in ({}, {"X-Forwarded-For": "10.1.2.3"}):
+        answer = server.ask("GET", "/health", headers)
+        assert (answer.status, answer.data) == (200, b"ok\n")
+
+
+def test_the_metrics_count_answers_and_name_the_mirrors(server: World) -> None:
+    server.call("CALL", "/api/v2/Repo/Mirror:lab:(heartbeat)", {}, "lab")
+    lines = server.ask("GET", "/metrics", {}).data.decode().splitlines()
+    assert [line for line in lines if not LINE.fullmatch(line)] == []
+    told = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[0] != "#"}
+    assert told["packrat_server_database_up"] == 1
+    assert told["packrat_server_package_files"] == 45
+    assert told['packrat_server_requests_total{status="200"}'] >= 2
+    assert told['packrat_server_mirror_last_heartbeat_timestamp_seconds{mirror="lab"}'] > 1e9
+    assert told['packrat_server_mirror_last_heartbeat_timestamp_seconds{mirror="prod"}'] == 0
+
+
+def test_others_get_no_metrics(server: World) -> None:
+    assert server.ask("GET", "/metrics", {"X-Forwarded-For": "10.1.2.3"}).status == 403
+    for options, status in (
+        # Behind a proxy that is not named, everybody seems to be here.
+        (ServeOptions(), 403),
+        (replace(BEHIND, metrics_from=TrustedProxies("10.0.0.0/8")), 200),
+    ):
+        with running(server.data, options=options) as url:
+            answer = World(server.data, url).ask("GET", "/metrics", {"X-Forwarded-For": "10.1.2.3"})
+            assert answer.status == status
+    done = CliRunner().invoke(cli.main, ["serve", "--metrics-from", "x", "--data", str(server.data)])
+    assert (done.exit_code, "--metrics-from: " in done.output) == (2, True)
+
+
+def test_a_database_that_is_away_is_told(postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with world(tmp_path_factory.mktemp("world"), postgresql.new_database()) as server:
+        postgresql.stop()
+        try:
+            assert server.ask("GET", "/health", {}).status == 503
+            assert b"packrat_server_database_up 0\n" in server.ask("GET", "/metrics", {}).data
+        finally:
+            postgresql.start()
+        assert server.ask("GET", "/health", {}).status == 200
