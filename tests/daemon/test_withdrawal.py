@@ -67,3 +67,21 @@ def test_small_steps_count_together_but_not_what_failed(lab: Stage) -> None:
         assert "4 files less" in lab.agent(command, expect=None).stdout
     lab.agent("sync", "--accept-removals")
     assert lab.packages().count("Package: package-") == 2
+
+
+def test_what_is_wanted_again_before_it_left_the_disk_has_its_place_again(lab: Stage) -> None:
+    (uri,) = lab.server.put_deb(Deb("again", "1", "all"))
+    lab.server.put_deb(Deb("other", "1", "all"))
+    lab.agent("sync")
+    with daemon(lab) as agent:
+        agent.until_logged("checked")
+        lab.server.untag(uri, "dev")
+        until(lambda: "Package: again\n" not in lab.packages())
+        lab.server.tag(uri, "dev")
+        until(lambda: "Package: again\n" in lab.packages())
+        # The next sync of the package reads what the former one noted of it.
+        lab.server.put_deb(Deb("again", "2", "all"))
+        until(lambda: "again_2_all.deb" in lab.packages())
+        assert "again_1_all.deb" in lab.packages()
+        assert agent.process.poll() is None
+    lab.agent("verify")
