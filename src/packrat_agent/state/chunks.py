@@ -44,8 +44,8 @@ class Chunks:
     def put(self, coding: str, digest: str, chunk: bytes) -> None:
         """Remember the compressed bytes; `save` writes down those that are not written yet."""
         with self._lock:
+            self._new_size += len(chunk) - len(self._new.get((coding, digest), b""))
             self._new[coding, digest] = chunk
-            self._new_size += len(chunk)
             is_much = self._new_size > _NEW_LIMIT_BYTES
         if is_much:
             self._write_new()

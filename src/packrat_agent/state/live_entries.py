@@ -71,11 +71,12 @@ class LiveEntries:
     def _read(self, uris: Sequence[str]) -> list[Entry]:
         sql = (
             f"SELECT {_qualified(FILE_COLUMNS)}, {_FRAGMENT_COLUMNS} FROM files CROSS JOIN fragments ON format = ? AND "
-            "fragment_version = ? AND signer = ? AND fragments.sha256 = files.sha256 WHERE repo = ? AND uri IN "
+            "fragment_version = ? AND signer = ? AND fragments.sha256 = files.sha256 WHERE repo = ? AND state = ? AND "
+            "uri IN "
         )
-        return [
-            self._entry(row) for row in self._db.rows(sql + _marks(uris), (*self._made_by(), self._repo.name, *uris))
-        ]
+        # The state is asked for again: a record may have been read anew since the URIs were listed.
+        values = (*self._made_by(), self._repo.name, FileState.LIVE, *uris)
+        return [self._entry(row) for row in self._db.rows(sql + _marks(uris), values)]
 
     def standing(self, paths: Collection[str], without: Collection[str]) -> frozenset[str]:
         """Give those of some paths, relative to `root_dir`, that other entries than those of `without` (URIs) need."""

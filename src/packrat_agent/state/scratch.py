@@ -57,7 +57,8 @@ class Scratch:
             self._descriptor, path = tempfile.mkstemp(prefix=".scratch-", dir=directory)
             weakref.finalize(self, os.close, self._descriptor)
             Path(path).unlink()
-        self._lock = threading.Lock()
+        # A region is given back when it is collected, which may happen in the middle of a call of the same thread.
+        self._lock = threading.RLock()
         self._end = 0
         self._free: list[int] = []
 

@@ -244,9 +244,14 @@ def _plan_in_portions(sync: _Sync, wanted: Wanted, basis: Basis) -> _Planned:
     """Decide everything anew, and hold only what is not settled."""
     repo, order, store = sync.repo, sync.order, sync.context.store
     gone = store.wanted.indexed_among(repo.name, store.wanted.lost(repo.name, wanted.uris, order.packages))
-    store.wanted.remember_wanted(repo.name, wanted, order.packages)
-    done("wanted-remembered")
-    planned = _reconcile_in_portions(sync, basis, frozenset(gone))
+    try:
+        store.wanted.remember_wanted(repo.name, wanted, order.packages)
+        done("wanted-remembered")
+        planned = _reconcile_in_portions(sync, basis, frozenset(gone))
+    except BaseException:
+        # The state database may have lost what the index still names, so no change may start from that index.
+        sync.context.last_renders.drop(repo.name)
+        raise
     if planned.leaving and order.reread:
         # Until this sync has published, changes must not take what the database has for what the index names.
         store.revisions.advance(repo.name)

@@ -131,6 +131,13 @@ def test_new_chunks_don_t_wait_in_memory_for_the_save(store: Store) -> None:
         tracemalloc.stop()
 
 
+def test_a_new_chunk_that_is_put_again_counts_once(store: Store) -> None:
+    for _ in range(5):
+        store.chunks.put("xz", "same", bytes(_MIB))
+    # No more than the limit of new chunks, so nothing was written down.
+    assert store._db.rows("SELECT digest FROM chunks") == []
+
+
 def test_a_chunk_that_is_saved_again_counts_once_and_is_served_from_memory(store: Store) -> None:
     store.chunks.put("xz", "other", b"other")
     for _ in range(72):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -31,8 +32,14 @@ ENTRIES = [*(entry(number) for number in range(1, 1200)), *(entry(number, "trixi
 
 @pytest.fixture(scope="module", params=["apt-dev", ""])
 def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, Repo]]:
-    store = Store(tmp_path_factory.mktemp("state") / "state.db")
-    repo = Repo("apt-dev", "", request.param, "apt", VERSIONS)
+    store, repo = fill(tmp_path_factory.mktemp("state"), request.param)
+    yield store, repo
+    store.close()
+
+
+def fill(directory: Path, top: str) -> tuple[Store, Repo]:
+    store = Store(directory / "state.db")
+    repo = Repo("apt-dev", "", top, "apt", VERSIONS)
     store.wanted.save_repos([repo])
     waiting = entry(5000, package="waiting")
     files = [each.file for each in (*ENTRIES, waiting)]
@@ -42,8 +49,7 @@ def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     below = f"{repo.directory}/" if repo.directory else ""
     store.wanted.set_places(repo.name, [(each.file.uri, below + each.path) for each in (*ENTRIES, waiting)])
     store.wanted.set_live(repo.name, ENTRIES)
-    yield store, repo
-    store.close()
+    return store, repo
 
 
 @pytest.fixture
@@ -73,3 +79,17 @@ def test_a_path_is_needed_as_long_as_another_entry_has_it(live: LiveEntries, sto
     assert live.standing(paths, ()) == {paths[0]}
     assert live.standing(paths, {"/f/1/"}) == frozenset()
     assert live.standing(paths, {"/f/8/"}) == {paths[0]}, "another file of the same package leaves"
+
+
+def test_a_record_that_is_read_anew_meanwhile_is_left_out(tmp_path: Path) -> None:
+    store, repo = fill(tmp_path, "apt-dev")
+    uris = [each.file.uri for each in (*ENTRIES, entry(5000, package="waiting"))]
+    found = store.live_entries(repo, SOURCE).by_package(["bookworm"], ())
+    first = next(found)
+    # Another file that is known, under the URIs that are still to come.
+    changed = [replace(each.file, sha256=first.file.sha256) for each in ENTRIES if each.file.uri != first.file.uri]
+    store.wanted.remember_wanted(repo.name, Wanted(uris, tuple(changed), ()), None)
+    rest = list(found)
+    assert 0 < len(rest) < len(ENTRIES) - 1
+    assert all(each.fragment.body == b"%d" % int(each.file.version) for each in rest)
+    store.close()
