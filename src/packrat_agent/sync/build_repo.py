@@ -133,6 +133,7 @@ def _by_uri(entries: Sequence[Entry]) -> Mapping[str, tuple[Entry, bool]]:
 def _settle_unchanged(build: Build, made: Made) -> None:
     facts = build.store.live.facts_with(build.scope.repo.name, MOMENT)
     build.result.ahead = tell_ahead(facts.values(), datetime.now(UTC))
+    _reinstate(build)
     _settle(build, made, build.scope.last.held)
 
 
@@ -196,6 +197,8 @@ def _make_live(build: Build, made: Made, rendered: Sequence[Publication], now: d
     placed = {package.path for package in made.packages}
     withdrawn = [path for path in build.plan.withdraw if path not in placed]
     build.context.last_renders.drop(repo.name)
+    # Before the index names them: if this sync dies in between, nothing may collect them as withdrawn.
+    _reinstate(build)
     gone = store.live.pointers(repo.name, ready.publication_names)
     if ready.publications or made.packages or withdrawn or gone:
         make_live(ready, made.packages, withdrawn, build.context)
@@ -213,6 +216,11 @@ def _make_live(build: Build, made: Made, rendered: Sequence[Publication], now: d
         _remove_old_indexes(build)
 
 
+def _reinstate(build: Build) -> None:
+    """Count as live what is kept or linked: some of it may have been in place, withdrawn."""
+    build.store.live.reinstate(build.scope.repo.name, (path for parts in build.plan.parts.values() for path in parts))
+
+
 def _settle(build: Build, made: Made, held: str | None) -> None:
     """Note what is live now, and leave the next sync what it may start from.
 
@@ -225,8 +233,6 @@ def _settle(build: Build, made: Made, held: str | None) -> None:
     build.result.held = "; ".join(reason for reason in (build.result.held, held) if reason) or None
     for path in made.unneeded:
         path.unlink(missing_ok=True)
-    # Of what is linked, some parts may have been in place, withdrawn.
-    store.live.reinstate(repo.name, (path for parts in build.plan.parts.values() for path in parts))
     looked_at = build.scope.looked_at
     if looked_at is None:
         store.wanted.set_live(repo.name, made.entries, build.scope.files)
