@@ -63,7 +63,7 @@ def test_real_packages_are_indexed_as_apt_ftparchive_does(lab: Stage, tmp_path: 
     arches = (lab.repo / "dists/bookworm/main").glob("binary-*")
     ours: dict[bytes, dict[bytes, bytes]] = {}
     for index in arches:
-        ours |= paragraphs(read_packages(index).encode())
+        ours |= paragraphs(read_packages(index).encode("utf-8", "surrogateescape"))
     oracle = subprocess.run(
         ["apt-ftparchive", "--md5=no", "--sha1=no", "--sha512=no", "packages", "pool"],
         cwd=lab.repo,

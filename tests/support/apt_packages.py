@@ -102,7 +102,7 @@ def one_suite(repo: Repo = REPO) -> Repo:
 def read_packages(directory: Path) -> str:
     """The text of the index in a directory of one architecture; '' where there is none."""
     path = directory / "Packages.xz"
-    return lzma.decompress(path.read_bytes()).decode() if path.exists() else ""
+    return lzma.decompress(path.read_bytes()).decode("utf-8", "surrogateescape") if path.exists() else ""
 
 
 def with_plain(files: Mapping[str, bytes]) -> dict[str, bytes]:
