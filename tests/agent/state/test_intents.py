@@ -27,7 +27,8 @@ _PUBLICATIONS = st.builds(
     st.just(()),
     st.just(()),
     st.dictionaries(_TEXT, _TEXT, max_size=3),
-    # What changed is in the list of files.
+    # What changed, and what earlier versions published, is in the lists of files.
+    st.just(()),
     st.none() | st.builds(Since, _TEXT, st.just(frozenset()), _TEXTS, _TEXTS),
 )
 _INTENTS = st.builds(
