@@ -1,4 +1,4 @@
-"""20,000 answers made wrong at random: none crashes the agent, holds it up, or has it write outside root_dir."""
+"""Thousands of answers made wrong at random: none crashes the agent, holds it up, or has it write outside root_dir."""
 
 import asyncio
 import itertools
