@@ -25,7 +25,7 @@ from support.fuzz.small_mirror import SmallMirror
 from support.replay import recorded
 from support.wire import connect_to
 
-ANSWERS = 6_000
+ANSWERS = 3_500
 IN_FULL_PASSES = 3_000
 _SEED = 20_261
 
