@@ -1,4 +1,4 @@
-"""Thousands of answers made wrong at random: none crashes the agent, holds it up, or has it write outside root_dir."""
+"""20,000 answers made wrong at random: none crashes the agent, holds it up, or has it write outside root_dir."""
 
 import asyncio
 import itertools
@@ -25,7 +25,7 @@ from support.fuzz.small_mirror import SmallMirror
 from support.replay import recorded
 from support.wire import connect_to
 
-ANSWERS = 3_500
+ANSWERS = 20_000
 IN_FULL_PASSES = 3_000
 _SEED = 20_261
 

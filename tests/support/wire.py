@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp.client_proto import ResponseHandler
+
+from packrat_core.cinp import transport
+from packrat_core.cinp.bounded_head import BoundedConnector
 
 Answerer = Callable[[str, str], bytes]
 """(verb, target) → the bytes that come back, before the connection ends."""
@@ -58,11 +60,11 @@ class _Transport(asyncio.Transport):
 def connect_to(answer: Answerer, patch: pytest.MonkeyPatch) -> None:
     """Have every new client of this process talk to `answer`."""
 
-    class Wire(aiohttp.TCPConnector):
+    class Wire(BoundedConnector):
         async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> ResponseHandler:
             loop = asyncio.get_running_loop()
-            protocol = ResponseHandler(loop)
+            protocol = self._factory()
             protocol.connection_made(_Transport(loop, protocol, answer))
             return protocol
 
-    patch.setattr(aiohttp, "TCPConnector", Wire)
+    patch.setattr(transport, "BoundedConnector", Wire)

@@ -81,9 +81,11 @@ class _Wire:
     def __init__(self, mirror: SmallMirror) -> None:
         self._mirror = mirror
         self.told: tuple[str, bytes] = ("", b"")
+        self.said = 0
 
     def say(self, verb: str, target: str) -> bytes:
         """Answer."""
+        self.said += 1
         question, data = self.told
         if question:
             of_verb, part = QUESTIONS[question]
@@ -101,7 +103,9 @@ class _Asking:
 
     def __call__(self, data: bytes) -> None:
         self._wire.told = (self._question, data)
+        self._wire.said = 0
         asyncio.run(self._ask(), debug=False)
+        assert self._wire.said, "the client asked somebody else"
 
     async def _ask(self) -> None:
         async with CinpClient("http://packrat.test", timeouts=Timeouts(5, 5, 10)) as client:
