@@ -156,7 +156,7 @@ def test_a_lost_state_database_costs_no_download(lab: Stage) -> None:
     lab.server.put_deb(SECOND)
     lab.agent("sync")
     pool = {path: path.stat().st_ino for path in lab.repo.glob("pool/*/*")}
-    lose_state(lab)
+    lab.lose_state()
     said = lab.agent("sync")
     assert "adopted" in said.stderr
     assert " 0 B downloaded" in said.stdout
@@ -173,21 +173,16 @@ def test_a_lost_state_database_changes_no_label_that_clients_know(lab: Stage) ->
     lab.extra = {}
     lab.write_config()
     told = "would change Label from 'Old words' to 'apt-dev'"
-    lose_state(lab)
+    lab.lose_state()
     assert told in lab.agent("sync", expect=12).stdout
     assert "\nLabel: Old words\n" in release.read_text()
     assert "\nRepository: apt-dev\n" in release.read_text()
     # A Release that the key did not sign says nothing of what clients know.
     for path in lab.repo.glob("dists/*/Release"):
         path.write_text(path.read_text().replace("Old words", "Evil words"))
-    lose_state(lab)
+    lab.lose_state()
     assert "would change" not in lab.agent("sync").stdout
     assert "\nLabel: apt-dev\n" in release.read_text()
-
-
-def lose_state(lab: Stage) -> None:
-    for path in (lab.directory / "state").glob("state.db*"):
-        path.unlink()
 
 
 def test_publishing_one_package_opens_no_other(lab: Stage) -> None:

@@ -1,9 +1,11 @@
 """Both stores that the server's tests run on."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from packrat_server.admin.new_server import init
 from support.postgres import Cluster
 
 
@@ -14,3 +16,10 @@ def new_database(request: pytest.FixtureRequest) -> Callable[[], str | None]:
         return lambda: None
     made: Cluster = request.getfixturevalue("postgresql")
     return made.new_database
+
+
+@pytest.fixture
+def data(tmp_path: Path, new_database: Callable[[], str | None]) -> Path:
+    """The data directory of a new server, in which nothing is yet."""
+    init(tmp_path / "server", new_database())
+    return tmp_path / "server"

@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from sqlalchemy import Engine, insert, select, update
 
 from packrat_server import admin
 from packrat_server.accounts.sessions import digest
-from packrat_server.admin.new_server import init
 from packrat_server.promotion.package_files import create_package
 from packrat_server.serving import housekeeping
 from packrat_server.serving.housekeeping import DAY_S, clean
@@ -24,12 +23,6 @@ from packrat_server.store.events import SERVER, EventFilter, read_events
 from packrat_server.store.tables import journal, orphans, package_file_tags, package_files, sessions, uploads
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def data(tmp_path: Path, new_database: Callable[[], str | None]) -> Path:
-    init(tmp_path / "server", new_database())
-    return tmp_path / "server"
 
 
 @pytest.fixture

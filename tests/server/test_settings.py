@@ -3,7 +3,6 @@
 import itertools
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,6 @@ MIRROR = ("mirror", "set", "lab")
 
 def log_in(engine: Engine, name: str, secret: str) -> str:
     return open_session(engine, name, check_secret(engine, name, secret), b"proof")
-
-
-@pytest.fixture
-def data(tmp_path: Path, new_database: Callable[[], str | None]) -> Path:
-    init(tmp_path / "server", new_database())
-    return tmp_path / "server"
 
 
 def run(data: Path, *words: str) -> str:

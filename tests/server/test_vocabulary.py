@@ -1,7 +1,6 @@
 """An administrator defines tags and distribution versions; what is in use stays, packages go where they belong."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from sqlalchemy import inspect, select
 
 from packrat_demo.build_deb import Deb, write_deb
 from packrat_demo.build_rpm import Rpm, write_rpm
-from packrat_server.admin.new_server import DISTRO_VERSIONS, init
+from packrat_server.admin.new_server import DISTRO_VERSIONS
 from packrat_server.cli import main as cli
 from packrat_server.promotion.release_names import options
 from packrat_server.promotion.rules import chain_to
@@ -24,12 +23,6 @@ from packrat_server.store.tables import distro_versions
 from support.stage import packrat_server
 
 RPMS = {name: tuple(filter(None, words.split(","))) for name, _, _, kind, words in DISTRO_VERSIONS if kind == "rpm"}
-
-
-@pytest.fixture
-def data(tmp_path: Path, new_database: Callable[[], str | None]) -> Path:
-    init(tmp_path / "server", new_database())
-    return tmp_path / "server"
 
 
 def run(data: Path, *words: str) -> str:

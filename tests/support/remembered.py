@@ -1,5 +1,6 @@
-"""What a state database remembers of files below root_dir, and scans against it."""
+"""Files below root_dir that a state database remembers, and scans against it."""
 
+import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +12,15 @@ from packrat_agent.publish.scan import Scan, ScanRequest, scan
 from packrat_agent.publish.scan_slices import Slice, everything
 from packrat_agent.state.scanned import KnownFile
 from packrat_agent.state.store import Store
+
+
+def put_file(root: Path, path: str, content: bytes) -> StoredFile:
+    """Write a file, and give it as it is remembered."""
+    target = root / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+    status = target.stat()
+    return StoredFile(path, hashlib.sha256(content).hexdigest(), status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def remembered_files(store: Store) -> dict[str, StoredFile]:

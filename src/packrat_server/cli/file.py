@@ -7,9 +7,9 @@ import click
 from packrat_core.errors import ConfigError
 from packrat_core.text import printable
 from packrat_server.cli.look import find_and_show
-from packrat_server.cli.looking import limit_option, look, where_options
+from packrat_server.cli.looking import filter_options, limit_option, look, where_options
 from packrat_server.cli.tables import json_option, show_each
-from packrat_server.promotion.find_files import STATES, FileQuery, Found, show_files
+from packrat_server.promotion.find_files import FileQuery, Found, show_files
 
 
 @click.group("file")
@@ -18,10 +18,7 @@ def file_group() -> None:
 
 
 @file_group.command("list")
-@click.option("--package", default="", help="Only files of this package.")
-@click.option("--tag", default="", help="Only files with this tag.")
-@click.option("--distro", default="", help="Only files for this distribution version.")
-@click.option("--state", type=click.Choice(STATES), help="Only files in this state.")
+@filter_options
 @limit_option
 @json_option
 @where_options

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from packrat_server.cli.looking import limit_option, look, tell_more, where_options
+from packrat_server.cli.looking import filter_options, limit_option, look, tell_more, where_options
 from packrat_server.cli.tables import json_option, show_list
 from packrat_server.promotion.compare import Comparison, compare
-from packrat_server.promotion.find_files import STATES, FileQuery, find_files
+from packrat_server.promotion.find_files import FileQuery, find_files
 
 FILE_COLUMNS = ("file", "package", "version", "distro", "arch", "tags", "state")
 
@@ -37,10 +37,7 @@ def find_and_show(query: FileQuery, where: Mapping[str, Any], *, as_json: bool) 
 
 @click.command("find")
 @click.argument("name")
-@click.option("--package", default="", help="Only files of this package.")
-@click.option("--tag", default="", help="Only files with this tag.")
-@click.option("--distro", default="", help="Only files for this distribution version.")
-@click.option("--state", type=click.Choice(STATES), help="Only files in this state.")
+@filter_options
 @limit_option
 @json_option
 @where_options

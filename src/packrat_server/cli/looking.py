@@ -19,7 +19,7 @@ from packrat_core.text import quote
 from packrat_server.cli.data_option import DEFAULT_DATA, check_owner
 from packrat_server.cli.session import session_options, with_session
 from packrat_server.promotion.compare import NoSuchSide
-from packrat_server.promotion.find_files import FOUND_LIMIT, Found
+from packrat_server.promotion.find_files import FOUND_LIMIT, STATES, Found
 from packrat_server.store.database import open_database, reading
 from packrat_server.store.text import is_storable
 
@@ -44,6 +44,18 @@ limit_option = click.option(
     show_default=True,
     help="Show no more than so many.",
 )
+
+
+def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which package files are meant: package, tag, distro and state."""
+    for option in (
+        click.option("--state", type=click.Choice(STATES), help="Only files in this state."),
+        click.option("--distro", default="", help="Only files for this distribution version."),
+        click.option("--tag", default="", help="Only files with this tag."),
+        click.option("--package", default="", help="Only files of this package."),
+    ):
+        command = option(command)
+    return command
 
 
 def where_options(command: Callable[..., Any]) -> Callable[..., Any]:

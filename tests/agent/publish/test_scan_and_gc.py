@@ -14,7 +14,7 @@ from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import is_kept, kept_paths
 from packrat_agent.publish.gc import collect_garbage, open_up, remove_empty_directories, unlock
 from packrat_agent.publish.scan import Scan
-from support.remembered import scan_all
+from support.remembered import put_file, scan_all
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a filesystem")
 
@@ -35,33 +35,25 @@ def damaged_paths(found: Scan) -> list[str]:
     return sorted(file.path for file in found.damaged)
 
 
-def put(root: Path, path: str, content: bytes) -> StoredFile:
-    target = root / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
-    status = target.stat()
-    return StoredFile(path, hashlib.sha256(content).hexdigest(), status.st_size, status.st_mtime_ns, status.st_ino)
-
-
 def test_each_fault_is_told_as_what_it_is(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
-    outside = put(tmp_path, "outside/secret", b"secret")
-    good = put(root, "repo/good", b"good")
-    flipped = put(root, "repo/flipped", b"right")
+    outside = put_file(tmp_path, "outside/secret", b"secret")
+    good = put_file(root, "repo/good", b"good")
+    flipped = put_file(root, "repo/flipped", b"right")
     (root / "repo/flipped").write_bytes(b"wrong")
-    short = put(root, "repo/short", b"whole")
+    short = put_file(root, "repo/short", b"whole")
     (root / "repo/short").write_bytes(b"who")
     missing = StoredFile("repo/missing", "0" * 64, 1, 1, 1)
-    linked = put(root, "repo/linked", b"content")
+    linked = put_file(root, "repo/linked", b"content")
     (root / "repo/linked").unlink()
     (root / "repo/linked").symlink_to(tmp_path / outside.path)
     directory = StoredFile("repo/directory", "0" * 64, 1, 1, 1)
-    put(root, "repo/directory/inside", b"x")
+    put_file(root, "repo/directory/inside", b"x")
     (root / "evil").symlink_to(tmp_path / "outside")
     os.mkfifo(root / "pipe")
     (root / "void/deep").mkdir(parents=True)
-    put(root, ".packrat-agent/staging/x", b"own")
+    put_file(root, ".packrat-agent/staging/x", b"own")
     remembered = (good, flipped, short, missing, linked, directory)
 
     found = scan_all(root, remembered)
@@ -82,7 +74,7 @@ def test_what_not_everybody_may_read_is_told(tmp_path: Path) -> None:
         "private/file": 0o644,
         "listed/file": 0o444,
     }
-    remembered = [put(tmp_path, path, b"x") for path in modes]
+    remembered = [put_file(tmp_path, path, b"x") for path in modes]
     for path, mode in {**modes, "open": 0o755, "private": 0o751, "listed": 0o754}.items():
         (tmp_path / path).chmod(mode)
     found = scan_all(tmp_path, remembered)
@@ -110,7 +102,7 @@ def public() -> Iterator[Path]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_what_this_user_may_not_read_is_told_apart_from_what_is_damaged(public: Path) -> None:
-    files = [put(public, path, b"x") for path in ("repo/good", "repo/closed", "repo/locked/file")]
+    files = [put_file(public, path, b"x") for path in ("repo/good", "repo/closed", "repo/locked/file")]
     (public / "repo/closed").chmod(0o600)
     (public / "repo/locked").chmod(0o700)
     asked: list[str] = []
@@ -136,7 +128,7 @@ def test_what_this_user_may_not_read_is_told_apart_from_what_is_damaged(public: 
 def test_progress_adds_up_to_all_files_and_bytes(tmp_path: Path) -> None:
     sizes = [0, 1, 4 * 1024 * 1024, 9 * 1024 * 1024]
     for size in sizes:
-        put(tmp_path, f"repo/{size}", bytes(size))
+        put_file(tmp_path, f"repo/{size}", bytes(size))
     told: list[tuple[int, int]] = []
     scan_all(tmp_path, (), lambda files, size: told.append((files, size)))
     assert (sum(files for files, _ in told), sum(size for _, size in told)) == (len(sizes), sum(sizes))
@@ -145,7 +137,7 @@ def test_progress_adds_up_to_all_files_and_bytes(tmp_path: Path) -> None:
 
 
 def test_a_directory_is_unlocked_for_its_owner_and_a_file_left_alone(tmp_path: Path) -> None:
-    put(tmp_path, "locked/file", b"x")
+    put_file(tmp_path, "locked/file", b"x")
     (tmp_path / "locked/file").chmod(0o040)
     unlock(tmp_path, "locked/file")
     assert (tmp_path / "locked/file").stat().st_mode & 0o7777 == 0o040
@@ -156,8 +148,8 @@ def test_a_directory_is_unlocked_for_its_owner_and_a_file_left_alone(tmp_path: P
 
 def test_sweep_removes_files_links_and_the_directories_left_empty(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    put(root, "a/b/one", b"1")
-    put(root, "a/two", b"2")
+    put_file(root, "a/b/one", b"1")
+    put_file(root, "a/two", b"2")
     victim = tmp_path / "victim"
     victim.write_text("safe")
     (root / "link").symlink_to(victim)
@@ -169,7 +161,7 @@ def test_sweep_removes_files_links_and_the_directories_left_empty(tmp_path: Path
 
 def test_sweep_never_goes_through_a_linked_directory(tmp_path: Path) -> None:
     root, outside = tmp_path / "root", tmp_path / "outside"
-    put(outside, "file", b"safe")
+    put_file(outside, "file", b"safe")
     root.mkdir()
     (root / "pool").symlink_to(outside)
     collect_garbage(root, ["pool/file"], ())
@@ -179,9 +171,9 @@ def test_sweep_never_goes_through_a_linked_directory(tmp_path: Path) -> None:
 
 
 def test_sweep_leaves_keep_files_and_the_agents_own(tmp_path: Path) -> None:
-    put(tmp_path, "repo-key", b"key")
-    put(tmp_path, "kept/below/file", b"x")
-    put(tmp_path, ".packrat-agent/mark", b"{}")
+    put_file(tmp_path, "repo-key", b"key")
+    put_file(tmp_path, "kept/below/file", b"x")
+    put_file(tmp_path, ".packrat-agent/mark", b"{}")
     kept = kept_paths(tmp_path, [tmp_path / "repo-key", tmp_path / "kept", Path("/elsewhere/file")])
     assert kept == {"repo-key", "kept"}
     assert is_kept("kept/below/file", kept)
@@ -193,9 +185,9 @@ def test_sweep_leaves_keep_files_and_the_agents_own(tmp_path: Path) -> None:
 
 @only_root
 def test_a_scan_enters_no_other_filesystem(mounted: Path) -> None:
-    good = put(mounted, "repo/good", b"good")
-    untracked = put(mounted, "repo/disk/untracked", b"somebody else's")
-    remembered = put(mounted, "repo/disk/deep/remembered", b"was here before the mount")
+    good = put_file(mounted, "repo/good", b"good")
+    untracked = put_file(mounted, "repo/disk/untracked", b"somebody else's")
+    remembered = put_file(mounted, "repo/disk/deep/remembered", b"was here before the mount")
     (mounted / "repo/disk/empty").mkdir()
     found = scan_all(mounted, (good, remembered))
     assert found.directories.mounts == ["repo/disk"]
@@ -207,8 +199,8 @@ def test_a_scan_enters_no_other_filesystem(mounted: Path) -> None:
 
 @only_root
 def test_garbage_collection_removes_nothing_on_another_filesystem(mounted: Path) -> None:
-    put(mounted, "repo/ours", b"ours")
-    put(mounted, "repo/disk/deep/theirs", b"theirs")
+    put_file(mounted, "repo/ours", b"ours")
+    put_file(mounted, "repo/disk/deep/theirs", b"theirs")
     (mounted / "repo/disk/empty").mkdir()
     collect_garbage(mounted, ["repo/ours", "repo/disk/deep/theirs"], ())
     remove_empty_directories(mounted, ["repo/disk/empty", "repo/disk"], ())
@@ -219,7 +211,7 @@ def test_garbage_collection_removes_nothing_on_another_filesystem(mounted: Path)
 
 @only_root
 def test_no_mode_is_changed_on_another_filesystem(mounted: Path) -> None:
-    put(mounted, "repo/disk/deep/theirs", b"theirs")
+    put_file(mounted, "repo/disk/deep/theirs", b"theirs")
     (mounted / "repo/disk/deep/theirs").chmod(0o600)
     (mounted / "repo/disk/deep").chmod(0o000)
     open_up(mounted, ["repo/disk/deep", "repo/disk/deep/theirs"])

@@ -1,6 +1,5 @@
 """Which content a scan reads: a small tree at once, a larger one in slices; what looks otherwise in any case."""
 
-import hashlib
 import mmap
 import os
 import time
@@ -11,26 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrat_agent.model.entries import StoredFile
 from packrat_agent.publish.scan import Scan, ScanRequest, scan
 from packrat_agent.publish.scan_slices import NEW_ROUND, ScanLimits, Slice, everything, plan_slice
 from packrat_agent.publish.walk import Directories, order_of, walk
 from packrat_agent.state.facts import ScanRound
 from packrat_core.fs.page_cache import find_uncached
-from support.remembered import known_files, remembering, scan_store
+from support.remembered import known_files, put_file, remembering, scan_store
 
 DAY_S = 86400.0
 NOW = 1_000_000_000.0
 LIMITS = ScanLimits(bytes_per_s=100, days=None, interval_s=900)
 NOTHING = Slice(NEW_ROUND, 0)
-
-
-def put(root: Path, path: str, content: bytes) -> StoredFile:
-    target = root / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
-    status = target.stat()
-    return StoredFile(path, hashlib.sha256(content).hexdigest(), status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def settle(root: Path) -> None:
@@ -113,14 +103,14 @@ def test_a_whole_scan_goes_on_where_it_was_interrupted_but_not_after_a_day() -> 
 
 def test_the_walk_is_in_the_order_of_positions(tmp_path: Path) -> None:
     for path in ("a/b/c", "a-b", "a/b-c", "a.b/c", "ab", "a/B"):
-        put(tmp_path, path, b"x")
+        put_file(tmp_path, path, b"x")
     paths = [item.path for item in walk(tmp_path, Directories())]
     assert paths == sorted(paths, key=order_of)
     assert len(paths) == 6
 
 
 def test_bytes_that_changed_without_a_time_are_found_when_their_turn_comes(tmp_path: Path) -> None:
-    files = [put(tmp_path, f"pool/{name}", name.encode() * 100) for name in "abcd"]
+    files = [put_file(tmp_path, f"pool/{name}", name.encode() * 100) for name in "abcd"]
     settle(tmp_path)
     with remembering(files) as store:
         assert scan_store(tmp_path, store).read_bytes == 400
@@ -138,7 +128,7 @@ def test_bytes_that_changed_without_a_time_are_found_when_their_turn_comes(tmp_p
 
 
 def test_what_looks_otherwise_is_read_though_it_is_not_its_turn(tmp_path: Path) -> None:
-    files = [put(tmp_path, f"pool/{name}", name.encode() * 100) for name in "abcdef"]
+    files = [put_file(tmp_path, f"pool/{name}", name.encode() * 100) for name in "abcdef"]
     settle(tmp_path)
     with remembering(files) as store:
         scan_store(tmp_path, store)
@@ -158,7 +148,7 @@ def test_what_looks_otherwise_is_read_though_it_is_not_its_turn(tmp_path: Path) 
 
 
 def test_a_file_that_was_written_to_a_moment_ago_is_read_again(tmp_path: Path) -> None:
-    file = put(tmp_path, "pool/a", b"x" * 100)
+    file = put_file(tmp_path, "pool/a", b"x" * 100)
     with remembering([file]) as store:
         while True:
             (tmp_path / "pool/a").write_bytes(b"x" * 100)
@@ -170,7 +160,7 @@ def test_a_file_that_was_written_to_a_moment_ago_is_read_again(tmp_path: Path) -
 
 
 def test_what_was_published_is_believed_until_its_turn_unless_it_was_changed_since(tmp_path: Path) -> None:
-    files = [put(tmp_path, f"pool/{name}", b"x" * 100) for name in "ab"]
+    files = [put_file(tmp_path, f"pool/{name}", b"x" * 100) for name in "ab"]
     now = time.time()
     with remembering(()) as store:
         store.live.adopt("repo", [(files[0], files[0].sha256)], now)
@@ -182,7 +172,7 @@ def test_what_was_published_is_believed_until_its_turn_unless_it_was_changed_sin
 
 
 def test_a_file_that_somebody_has_mapped_to_write_is_read_each_time(tmp_path: Path) -> None:
-    file = put(tmp_path, "pool/a", b"x" * 100)
+    file = put_file(tmp_path, "pool/a", b"x" * 100)
     with (
         remembering([file]) as store,
         (tmp_path / "pool/a").open("r+b") as opened,
@@ -198,14 +188,14 @@ def test_a_file_that_somebody_has_mapped_to_write_is_read_each_time(tmp_path: Pa
 
 def test_what_is_published_during_a_scan_is_neither_missing_nor_overwritten(tmp_path: Path) -> None:
     root = tmp_path / "www"
-    old = put(root, "pool/a", b"old")
+    old = put_file(root, "pool/a", b"old")
     settle(root)
     with remembering([old]) as store:
 
         def publish(files: int, size: int) -> None:
             """While the old file is read, put a new one in its place, and another before it."""
             if size and not (root / "new").exists():
-                fresh = [put(root, path, b"fresh") for path in ("a/behind", "new")]
+                fresh = [put_file(root, path, b"fresh") for path in ("a/behind", "new")]
                 (root / "new").rename(root / "pool/a")
                 (root / "new").write_text("untracked")
                 fresh[1] = replace(fresh[1], path="pool/a")
@@ -219,7 +209,7 @@ def test_what_is_published_during_a_scan_is_neither_missing_nor_overwritten(tmp_
 
 def test_a_file_behind_a_link_is_missing(tmp_path: Path) -> None:
     root = tmp_path / "www"
-    file = put(root, "pool/a", b"x")
+    file = put_file(root, "pool/a", b"x")
     with remembering([file]) as store:
         (root / "pool").rename(tmp_path / "elsewhere")
         (root / "pool").symlink_to(tmp_path / "elsewhere")
@@ -229,7 +219,7 @@ def test_a_file_behind_a_link_is_missing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [499, 500, 501, 1001])
 def test_portions_join_without_a_gap(tmp_path: Path, count: int) -> None:
-    files = [put(tmp_path, f"pool/{number:05}", b"%d" % number) for number in range(count)]
+    files = [put_file(tmp_path, f"pool/{number:05}", b"%d" % number) for number in range(count)]
     for file in files[::100]:
         (tmp_path / file.path).unlink()
     with remembering(files) as store:
@@ -240,7 +230,7 @@ def test_portions_join_without_a_gap(tmp_path: Path, count: int) -> None:
 
 
 def test_an_interrupted_scan_has_noted_what_it_found(tmp_path: Path) -> None:
-    files = [put(tmp_path, f"pool/{number:05}", b"x" * 10) for number in range(600)]
+    files = [put_file(tmp_path, f"pool/{number:05}", b"x" * 10) for number in range(600)]
     settle(tmp_path)
     left = 550
 
@@ -257,7 +247,7 @@ def test_an_interrupted_scan_has_noted_what_it_found(tmp_path: Path) -> None:
 
 
 def test_content_is_not_left_in_the_page_cache(tmp_path: Path) -> None:
-    file = put(tmp_path, "pool/a", os.urandom(3_000_000))
+    file = put_file(tmp_path, "pool/a", os.urandom(3_000_000))
     with (tmp_path / "pool/a").open("rb") as opened, remembering([file]) as store:
         os.fsync(opened.fileno())
         os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
