@@ -125,6 +125,20 @@ def test_a_table_has_a_line_a_file_and_says_if_there_are_more(server: Server) ->
     assert [line.split()[-1] for line in run(server, "find", "p7_").splitlines()[4:6]] == ["failed", "deprocated"]
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("find", "missing"), "nothing fits"),
+        (("package", "list", "missing"), "nothing fits"),
+        (("diff", "dev", "dev"), "dev and dev have the same"),
+    ],
+)
+def test_an_empty_table_is_explained(server: Server, words: tuple[str, ...], told: str) -> None:
+    done = called(server, *words)
+    assert (done.exit_code, done.stderr) == (0, f"{told}\n")
+    assert len(done.stdout.splitlines()) == 1
+
+
 def test_a_file_is_shown_with_the_repositories_that_offer_it(server: Server) -> None:
     def offering(number: int) -> list[str]:
         (record,) = json.loads(run(server, "file", "show", f"p9_1.{number}_amd64.deb", "--json"))

@@ -78,4 +78,4 @@ def diff_command(first: str, second: str, package: str, distro: str, limit: int,
             for group in found.records
         ]
         show_list(rows, ("package", "distro", "arch", *only.values()), as_json=False)
-    tell_more(found, limit)
+    tell_more(found, limit, nothing=f"{first} and {second} have the same")

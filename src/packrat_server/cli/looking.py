@@ -118,8 +118,16 @@ def ask_or_read(
         return read(connection)
 
 
-def tell_more(found: Found, limit: int) -> None:
-    """Say that there is more than was shown."""
+def tell_more(found: Found, limit: int, nothing: str = "nothing fits") -> None:
+    """Say that nothing was found, or that there is more than was shown.
+
+    Args:
+        found: What was shown.
+        limit: The limit that it kept to.
+        nothing: What to say where nothing was found.
+    """
+    if not found.records:
+        click.echo(nothing, err=True)
     if found.more:
         click.echo(f"the first {limit} are shown; name what you look for more closely, or raise --limit", err=True)
         sys.stderr.flush()
