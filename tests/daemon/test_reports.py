@@ -1,14 +1,19 @@
 """A mirror tells the server what it has published, with its heartbeat."""
 
+import signal
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
+
+import pytest
+from sqlalchemy import text
 
 from packrat_demo.build_deb import Deb
 from packrat_server.promotion.whereabouts import find_whereabouts
-from packrat_server.store.database import open_database, reading
+from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.reports import read_reports
-from support.stage import Stage, daemon
+from support.stage import Stage, daemon, relayed
 
 WITHIN_S = 60
 
@@ -70,3 +75,55 @@ def test_what_could_not_be_published_is_not_reported(lab: Stage) -> None:
         path.unlink()
     lab.agent("sync", expect=None)
     assert published(lab, "first_1_amd64.deb") == [False]
+
+
+def spoil_record(lab: Stage) -> None:
+    engine = open_database(lab.server.data)
+    with writing(engine) as connection:
+        connection.execute(text("UPDATE package_files SET sha256 = 'unusable' WHERE package = 'bad'"))
+    engine.dispose()
+
+
+def spoil_bytes(lab: Stage) -> None:
+    [path] = (path for path in (lab.server.data / "files").glob("*/*") if path.is_file())
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize("spoil", [spoil_record, spoil_bytes], ids=["record that can't be used", "refused bytes"])
+def test_a_change_is_not_reported_while_something_else_in_the_repository_is_left_out(
+    lab: Stage, spoil: Callable[[Stage], None]
+) -> None:
+    [bad] = lab.server.put_deb(Deb("bad", "1", "amd64"))
+    spoil(lab)
+    with relayed(lab) as relay, daemon(lab) as agent:
+        agent.until_logged("checked")
+        relay.until_asked("(heartbeat)")
+        relay.reset()
+        lab.server.put_deb(Deb("second", "1", "amd64"))
+        agent.until_logged("published repo=apt-dev", 2)
+        assert "Package: second\n" in lab.packages()
+        relay.until_asked("(heartbeat)")
+        assert not any("(report)" in line for line in relay.asked)
+        assert report(lab)["position"] is None
+        # The next full sync finds nothing wrong any more.
+        lab.server.act(bad, "fail")
+        agent.process.send_signal(signal.SIGUSR1)
+        until_published(lab, "second_1_amd64.deb")
+
+
+def test_a_change_is_not_reported_while_the_first_full_sync_still_downloads(lab: Stage) -> None:
+    lab.server.put_deb(Deb("large", "1", "amd64"))
+    with relayed(lab) as relay:
+        relay.held = "/files/large"
+        with daemon(lab) as agent:
+            relay.until_asked("/files/large")
+            lab.server.put_deb(Deb("second", "1", "amd64"))
+            agent.until_logged("published repo=apt-dev")
+            assert "Package: second\n" in lab.packages()
+            assert "Package: large\n" not in lab.packages()
+            relay.until_asked("(heartbeat)")
+            assert report(lab)["position"] is None
+            relay.passes.set()
+            until_published(lab, "large_1_amd64.deb")
+            assert published(lab, "second_1_amd64.deb") == [True]
+            assert "Package: large\n" in lab.packages()

@@ -1,26 +1,15 @@
 """A small change costs the server no question: what changed, the answer to `changes` tells."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from packrat_demo.build_deb import Deb
 from packrat_demo.build_wheel import Python, build_wheel
 from support.keys import Key
-from support.relay import Relay, relay_to
-from support.stage import Stage, daemon, stage
+from support.relay import Relay
+from support.stage import Stage, daemon, relayed, stage
 
 QUESTION = re.compile(r"(LIST|GET) /api/v2/Package/")
-
-
-@contextmanager
-def relayed(made: Stage) -> Iterator[Relay]:
-    with relay_to(made.server.url) as relay:
-        there, made.server.url = made.server.url, relay.url
-        made.write_config()
-        made.server.url = there
-        yield relay
 
 
 def questions(relay: Relay) -> list[str]:

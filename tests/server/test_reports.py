@@ -90,10 +90,14 @@ def test_a_report_is_a_heartbeat_and_replaces_the_one_before(server: World) -> N
     engine = open_database(server.data)
     with reading(engine) as connection:
         reports = read_reports(connection, "lab")
-    engine.dispose()
     assert [entry["repo"] for entry in reports][:2] == ["apt-dev", "apt-stage"]
     assert (reports[0]["position"], reports[0]["digest"]) == (second, "cd" * 32)
+    # What comes late says less.
+    report(server, "lab", "apt-dev", first)
+    with reading(engine) as connection:
+        assert read_reports(connection, "lab") == reports
     assert reports[1] == {"repo": "apt-stage", "position": None, "digest": None, "at": None}
+    engine.dispose()
 
 
 def test_a_mirror_reports_for_itself_alone_and_nobody_for_it(server: World) -> None:

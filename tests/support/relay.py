@@ -1,8 +1,9 @@
-"""A relay in front of an HTTP server that counts what clients ask and how many bytes they get."""
+"""A relay in front of an HTTP server: counts what clients ask and how many bytes they get, and holds requests back."""
 
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,11 +14,23 @@ _REQUEST = re.compile(rb"^([A-Z]+ /\S*) HTTP/1\.1\r$", re.MULTILINE)
 
 @dataclass(slots=True)
 class Relay:
-    """`asked`: the request lines so far, without the protocol; `received_bytes`: what the clients got."""
+    """`asked`: the request lines so far, without the protocol; `received_bytes`: what the clients got.
+
+    `held`: requests with this text in them are not passed on while `passes` is not set.
+    """
 
     url: str
     asked: list[str] = field(default_factory=list)
     received_bytes: int = 0
+    held: str | None = None
+    passes: threading.Event = field(default_factory=threading.Event)
+
+    def until_asked(self, text: str, within_s: float = 60.0) -> None:
+        """Wait until a request line has this text in it."""
+        until = time.monotonic() + within_s
+        while not any(text in line for line in self.asked):
+            assert time.monotonic() < until, f"nobody asked for {text}"
+            threading.Event().wait(0.02)
 
     def reset(self) -> None:
         """Count from here on."""
@@ -28,7 +41,10 @@ class Relay:
         with suppress(OSError):
             while data := source.recv(65536):
                 if to_server:
-                    self.asked += [line.decode() for line in _REQUEST.findall(data)]
+                    lines = [line.decode() for line in _REQUEST.findall(data)]
+                    self.asked += lines
+                    if self.held is not None and any(self.held in line for line in lines):
+                        self.passes.wait()
                 else:
                     self.received_bytes += len(data)
                 target.sendall(data)
@@ -59,4 +75,5 @@ def relay_to(url: str) -> Iterator[Relay]:
     try:
         yield relay
     finally:
+        relay.passes.set()
         listener.close()

@@ -19,6 +19,7 @@ from packrat_server.store.database import open_database
 from support.apt_packages import read_packages
 from support.keys import Key
 from support.mirror_conf import write_mirror_conf
+from support.relay import Relay, relay_to
 
 T = TypeVar("T")
 
@@ -185,6 +186,16 @@ def stage(
         set_up = Stage(directory, server, psk, key, dict(extra or {}), kind)
         set_up.write_config()
         yield set_up
+
+
+@contextmanager
+def relayed(made: Stage) -> Iterator[Relay]:
+    """Have the agent ask through a relay; the test itself goes to the server."""
+    with relay_to(made.server.url) as relay:
+        there, made.server.url = made.server.url, relay.url
+        made.write_config()
+        made.server.url = there
+        yield relay
 
 
 class Daemon:

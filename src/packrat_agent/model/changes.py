@@ -28,6 +28,19 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """A position of the server, as the agent has heard of it.
+
+    Attributes:
+        text: What the server calls it; two of these can't be compared.
+        number: Its number among those that were heard of on this connection: the later of two has the higher one.
+    """
+
+    text: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """For how many seconds replaced indexes and withdrawn package files stay, and how many generations at least."""
 

@@ -9,7 +9,7 @@ from packrat_agent.formats.interface import Format, RenderSettings, Treatment
 from packrat_agent.gpg.rpmsign import PackageSigner
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.signing_keys import SigningKeys
-from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed, Retention
+from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed, Position, Retention
 from packrat_agent.model.entries import Placement, Refusal, StoredFile
 from packrat_agent.model.records import Rejection, Repo
 from packrat_agent.state.fragments import FragmentSource
@@ -96,19 +96,21 @@ class Order:
     """A piece of work: what the sync of one repository is asked to do.
 
     packages: the only ones that changed; None for all. named: those that the server named, also where all are looked
-    at. reread: it is part of a full sync, so what failed for good is
-    tried again. heard_at: when the change was heard of, in epoch seconds; None: this sync finds out. untracked: path →
-    hashed files below `root_dir` that the state database doesn't know; those with wanted bytes are adopted. position:
-    the server's position that was heard of last when this was given out; None: this sync finds out.
+    at. rest_waits: of some packages, whether more was heard of the repository by then. reread: it is part of a
+    full sync, so what failed for good is tried again. heard_at: when the change was heard of, in epoch seconds; None:
+    this sync finds out. untracked: path → hashed files below `root_dir` that the state database doesn't know; those
+    with wanted bytes are adopted. position: the server's position that was heard of last when this was given out; None:
+    this sync finds out.
     """
 
     packages: Collection[str] | None = None
     named: Collection[str] = field(default=(), compare=False)
+    rest_waits: bool = field(default=False, compare=False)
     reread: bool = False
     heard_at: float | None = None
     confirmed: Confirmed = NOTHING_CONFIRMED
     untracked: Mapping[str, StoredFile] = field(default_factory=dict)
-    position: str | None = field(default=None, compare=False)
+    position: Position | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True)
@@ -116,10 +118,10 @@ class SyncResult:
     """What the sync of one repository did, for the log and the summary; `bytes` counts what was downloaded.
 
     `added` and `removed` name the package files that clients gained and lost, `yanked` and `unyanked` those whose mark
-    changed. `newly_refused`: those of `refused` that
-    the last sync did not refuse for the same reason. `outstanding`: how many files failed for a reason that passes,
-    such as a server that is away. Only a dry run knows `planned`, what would stand in the index, and `downloads`, the
-    paths of what is not on disk.
+    changed. `newly_refused`: those of `refused` that the last sync did not refuse for the same reason. `outstanding`:
+    how many files failed for a reason that passes, such as a server that is away. `left`: how many files are left to a
+    full sync that is downloading them. Only a dry run knows `planned`, what would stand in the index, and `downloads`,
+    the paths of what is not on disk.
     """
 
     repo: str
@@ -138,6 +140,7 @@ class SyncResult:
     ahead: str | None = None
     publications: list[str] = field(default_factory=list)
     outstanding: int = 0
+    left: int = 0
     bytes: int = 0
     seconds: float = 0.0
 

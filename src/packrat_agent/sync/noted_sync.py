@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from packrat_agent.formats.docker.render import CATALOG
+from packrat_agent.model.changes import Position
 from packrat_agent.model.records import Repo
 from packrat_agent.publish.claim import check_mounted
 from packrat_agent.state.facts import Facts, RepoChanges
@@ -13,8 +14,7 @@ from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, 
 from packrat_agent.sync.repo_sync import sync_repo
 from packrat_agent.sync.site import publish_own_keys, publish_site
 from packrat_agent.upstream.client import Packrat
-from packrat_agent.upstream.records import REPO
-from packrat_agent.upstream.reports import Published
+from packrat_agent.upstream.reports import Begun, Reports
 from packrat_core.aio.threads import in_thread
 from packrat_core.cinp.responses import LoginRefused
 from packrat_core.errors import DiskError, PackratError, ServerUnavailable
@@ -42,6 +42,7 @@ async def sync_and_note(
         DiskError: The disk is full or fails; the same.
     """
     facts, began = context.store.facts, time.time()
+    begun = server.reports.begin(repo)
     confirmed = replace(context, settings=replace(context.settings, clock_confirmed=order.confirmed.clock))
     try:
         if not context.dry_run:
@@ -54,6 +55,7 @@ async def sync_and_note(
         facts.update_repo(repo.name, error=str(error))
         raise
     except PackratError as error:
+        server.reports.note_fault(repo.name)
         context.fault_log.error(repo.name, str(error))
         summary.errors[repo.name] = str(error)
         facts.update_repo(repo.name, error=str(error))
@@ -64,14 +66,27 @@ async def sync_and_note(
         async with context.turns.publishing:
             await in_thread(publish_site, context)
     _note(facts, result, order, began)
-    if position is not None and not (result.held or result.failed or result.refused or result.rejected):
-        await _report(context, server, repo, position)
+    await _report(context, server.reports, begun, order, position, result)
     return result
 
 
-async def _report(context: MirrorContext, server: Packrat, repo: Repo, position: str) -> None:
-    digest = await in_thread(context.store.hash_index, repo.name)
-    server.reports.add(Published(f"{REPO}:{repo.name}:", position, digest))
+async def _report(
+    context: MirrorContext, reports: Reports, begun: Begun, order: Order, position: Position | None, result: SyncResult
+) -> None:
+    """Note whether a sync left something out, and report the repository if nothing is left out of it now."""
+    repo = begun.repo
+    if result.held or result.failed or result.refused or result.rejected:
+        reports.note_fault(repo.name)
+        return
+    if result.left:
+        reports.doubt(repo.name)
+    elif order.packages is None:
+        reports.note_whole(begun)
+    if position is not None and not order.rest_waits:
+        reports.reach(repo.name, position)
+        # Hashing a large index takes time, so it is done only for a server that wants to know.
+        if reports.is_taken and reports.is_whole(repo):
+            reports.add(repo, await in_thread(context.store.hash_index, repo.name))
 
 
 async def _prepare(context: MirrorContext) -> None:

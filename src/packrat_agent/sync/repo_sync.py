@@ -294,6 +294,7 @@ def _leave_to_full_sync(planned: _Planned, sync: _Sync) -> _Planned:
     """Take out of a plan what a full sync is downloading meanwhile, unless it is what changed."""
     fetching, packages = sync.turn.fetching, frozenset(sync.order.packages or ())
     fetch = tuple(p for p in planned.plan.fetch if p.file.sha256 not in fetching or p.file.package in packages)
+    sync.result.left = len(planned.plan.fetch) - len(fetch)
     return replace(planned, plan=replace(planned.plan, fetch=fetch))
 
 

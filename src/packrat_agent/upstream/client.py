@@ -86,14 +86,15 @@ class Packrat:
         self._name = name
         self._psk = psk
         self._mirror = f"{MIRROR}:{name}:"
-        self._login = Login(client, name, psk, login or LoginState())
+        state = login or LoginState()
+        self._login = Login(client, name, psk, state)
         self._records_limit = records_limit
         self._repos: frozenset[str] = frozenset()
         self.has_changes = False
         """Whether the server offers the lossless `changes`."""
         self._has_records = False
         self._told = ToldPackages()
-        self.reports = Reports()
+        self.reports = Reports(self._login, state)
         self.has_kept = False
         """Whether the server lists deprecated files, too, for repositories that mark them."""
 
@@ -119,7 +120,7 @@ class Packrat:
         await self._login.open()
         actions = (await self._client.describe(MIRROR)).get("actions")
         self.has_changes = isinstance(actions, list) and f"{MIRROR}(changes)" in actions
-        self.reports.is_taken = isinstance(actions, list) and f"{MIRROR}(report)" in actions
+        self.reports.offer(is_offered=isinstance(actions, list) and f"{MIRROR}(report)" in actions)
         self._has_records = self.has_changes and await self._describes_records()
         # Without `changes`, a mark may change and nothing tells: the list of a repository's files stays the same.
         filters = (await self._client.describe(PACKAGE_FILE)).get("list-filters") if self.has_changes else None
@@ -341,7 +342,7 @@ class Packrat:
         asked_at = time.time()
         value = await self._call(f"{self._mirror}(changes)", arguments, timeout_s + _CHANGES_MARGIN_S)
         changes = read_changes(value, self._mirror, self._repos)
-        self.reports.position = changes.position
+        self.reports.hear(changes.position)
         self._told.hear(changes.repos, value.get(RECORDS) if self._has_records else None, asked_at)
         if changes.mirror:
             self._told.clear()

@@ -35,11 +35,13 @@ class LoginState:
         tell: Called with `refused` whenever it may have changed.
         refused: Why the server refused the psk, while the mirror is read without a login; else None.
         tried: Whether the psk was sent since the last full sync began.
+        reports_refused: Whether the log has that the server takes no reports of the mirror.
     """
 
     tell: Callable[[str | None], None] = _tell_nobody
     refused: str | None = None
     tried: bool = False
+    reports_refused: bool = False
 
     def become(self, refused: str | None) -> None:
         """Set `refused` and call `tell`."""

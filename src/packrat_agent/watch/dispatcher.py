@@ -83,7 +83,7 @@ class Dispatcher:
         while (work := queue.take(self._busy(Lane.CHANGE), self._named_only())) is not None:
             self._context.turns.records.expect([work[0]])
             # What stops it is not the repository's fault: the work comes back.
-            given = replace(work[1], position=server.reports.position)
+            given = self._give(server, *work)
             workers.start(
                 Lane.CHANGE, self._sync_change(server, work[0], given), work[0], partial(queue.put_back, *work)
             )
@@ -91,7 +91,7 @@ class Dispatcher:
             due = queue.take_due(self._busy(Lane.FULL))
             if due is None:
                 break
-            given = replace(due[1], position=server.reports.position)
+            given = self._give(server, *due)
             workers.start(Lane.FULL, self._sync_in_full(server, due[0], given), due[0], partial(queue.put_back, *due))
         if self._heartbeat.is_due:
             workers.start(Lane.HEALTH, self._heartbeat.beat(server))
@@ -108,8 +108,18 @@ class Dispatcher:
         """The repositories of which only named packages are synced now; nothing else is listed."""
         if len(self._workers.busy(Lane.CHANGE)) >= _LISTED_AT_ONCE:
             return frozenset(self.repos)
-        # A full sync reads them for the first time, or is about to.
+        return self._unread()
+
+    def _unread(self) -> frozenset[str]:
+        """The repositories that a full sync reads for the first time, or is about to."""
         return (self.queue.due | self._workers.busy(Lane.FULL)) - self.repos.read
+
+    def _give(self, server: Packrat, name: str, order: Order) -> Order:
+        """Add what is known when work is given out: the server's position, and whether more of the repository waits."""
+        if name in self._unread():
+            server.reports.doubt(name)
+        rest_waits = order.packages is not None and self.queue.has_change(name)
+        return replace(order, position=server.reports.position, rest_waits=rest_waits)
 
     def _next_step(self, server: Packrat) -> Coroutine[Any, Any, None] | None:
         """The next step for the mirror as a whole."""

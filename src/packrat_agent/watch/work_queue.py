@@ -101,6 +101,10 @@ class WorkQueue:
         """The repositories that wait to be asked for anew."""
         return frozenset(self._due)
 
+    def has_change(self, name: str) -> bool:
+        """Whether a change of a repository waits."""
+        return name in self._changed
+
     def ready(self, busy: Collection[str], named_only: Collection[str]) -> frozenset[str]:
         """Name the repositories whose changes `take` would give out now; the arguments are the same."""
         now = asyncio.get_running_loop().time()

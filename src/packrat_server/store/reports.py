@@ -30,7 +30,7 @@ class Report:
 
 
 def save_reports(connection: Connection, mirror: str, reports: Iterable[Report]) -> None:
-    """Keep reports of a mirror; those of repositories that it does not have, or of unknown positions, are left out.
+    """Keep reports of a mirror, but none of a repository that it does not have, or of an unknown or older position.
 
     Args:
         connection: A writing transaction.
@@ -44,6 +44,9 @@ def save_reports(connection: Connection, mirror: str, reports: Iterable[Report])
         if report.repo not in own or entry is None:
             continue
         where = (mirror_reports.c.mirror == mirror, mirror_reports.c.repo == report.repo)
+        # Syncs may end in another order than they began in.
+        if (connection.execute(select(mirror_reports.c.entry).where(*where)).scalar() or 0) > entry:
+            continue
         connection.execute(delete(mirror_reports).where(*where))
         values = {"mirror": mirror, "repo": report.repo, "position": report.position, "entry": entry}
         connection.execute(insert(mirror_reports).values(**values, digest=report.digest, at=now))

@@ -69,6 +69,8 @@ def test_of_a_repository_that_is_read_for_the_first_time_only_named_packages_are
         reading = frozenset({"apt", "yum"})
         assert queue.ready((), reading) == {"apt"}
         assert [(name, order.packages) for name, order in drain(queue, reading)] == [("apt", {"a"})]
+        # The rest of it waits, so its sync says nothing of the whole repository.
+        assert queue.has_change("apt")
         assert sorted((name, order.packages) for name, order in drain(queue)) == [("apt", None), ("yum", None)]
 
     asyncio.run(test())
