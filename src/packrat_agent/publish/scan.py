@@ -32,7 +32,8 @@ _OPEN_FILE = 0o444
 _TICK_NS = 11_000_000
 """Two writes within one tick of the kernel's clock, at most 10 ms, may leave the same ctime."""
 _UNSETTLED_NS = 1
-"""Noted as the ctime of a file that a write need not have changed: no file has it, so that one is read again."""
+"""Noted as the ctime of a file that a write need not have changed, or that is damaged: no file has it, so that one is
+read again."""
 _PUBLISHED_WITHIN_S = 60.0
 """A publication ends with the removal of staged files, which changes the ctime of those that were linked to."""
 
@@ -65,7 +66,8 @@ class ScanRequest:
 
     Attributes:
         root: root_dir.
-        memory: The files as they were last seen. How those look that are right is noted there, in portions.
+        memory: The files as they were last seen. How those look that are right is noted there, in portions, and of the
+            damaged ones that they are to be read again.
         content: Of which remembered files to read the content.
         on_progress: Called with (files, bytes read) since the last call, every MiB; what it raises ends the scan.
         on_portion: Called after each portion of files.
@@ -93,11 +95,12 @@ def scan(request: ScanRequest) -> Scan:
     with as_disk_error("read", request.root):
         items = walk(request.root, found.directories, request.unlock)
         while portion := tuple(islice(items, _PORTION)):
-            known = request.memory.look_up([item.path for item in portion])
+            known, before = request.memory.look_up([item.path for item in portion]), len(found.damaged)
             right = [pair for item in portion if (pair := _look_at(item, known.get(item.path), request, found))]
             # Hashes of paths: a set of all paths would take several times as much memory.
             visited.update(map(hash, known))
             _note(right, request.memory, found)
+            _doubt([known[file.path] for file in found.damaged[before:]], request.memory)
             request.on_portion()
     found.closed += found.directories.closed
     _find_missing(request.memory, visited, request.root, found)
@@ -194,6 +197,13 @@ def _note(right: Sequence[tuple[KnownFile, KnownFile]], memory: ScannedFiles, fo
     changed = [(was, now) for was, now in right if was != now]
     if changed:
         memory.note(changed)
+
+
+def _doubt(damaged: Sequence[KnownFile], memory: ScannedFiles) -> None:
+    """Have damaged files read again by the next scan: their turn is over, and whoever mends them may die before."""
+    doubted = [(file, replace(file, ctime_ns=_UNSETTLED_NS)) for file in damaged if file.ctime_ns != _UNSETTLED_NS]
+    if doubted:
+        memory.note(doubted)
 
 
 def _hash(request: ScanRequest, path: str, found: Scan) -> tuple[str, int]:

@@ -1,0 +1,112 @@
+"""A look at the disk that is interrupted loses neither its place nor what it found."""
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.config.load import load
+from packrat_agent.model.entries import StoredFile
+from packrat_agent.state.facts import ScanRound
+from packrat_agent.sync import disk_look
+from packrat_agent.sync.context import MirrorContext
+from packrat_agent.sync.disk_look import look_beside, note_look
+from packrat_agent.sync.mirror import ready
+from support.mirror_conf import write_mirror_conf
+
+COUNT = 1200
+"""More than two portions of a scan."""
+SIZE = 10
+
+
+class Stopped(Exception):
+    """What ends a look."""
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Iterator[MirrorContext]:
+    """A mirror that has published files, and read none of them since."""
+    (tmp_path / "state").mkdir()
+    with ready(load(write_mirror_conf(tmp_path))) as made:
+        files = [put(made, f"pool/{number:05}") for number in range(COUNT)]
+        made.store.live.adopt("repo", [(file, file.sha256) for file in files], time.time())
+        newest = (made.root / files[-1].path).stat().st_ctime_ns
+        # A later write has another ctime.
+        while time.time_ns() - newest < 20_000_000:
+            os.sched_yield()
+        yield made
+
+
+def put(context: MirrorContext, path: str) -> StoredFile:
+    target = context.root / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(b"x" * SIZE)
+    status, sha256 = target.stat(), hashlib.sha256(b"x" * SIZE).hexdigest()
+    return StoredFile(path, sha256, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def rot(context: MirrorContext, path: str) -> None:
+    """Change the bytes of a file as a disk does that forgets: no time of it changes."""
+    target = context.root / path
+    status = target.stat()
+    target.write_bytes(b"y" * SIZE)
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+    # Its ctime can't be set, so the one is noted that it has now.
+    known = context.store.scanned.look_up([path])[path]
+    context.store.scanned.note([(known, replace(known, ctime_ns=target.stat().st_ctime_ns))])
+
+
+def damaged(context: MirrorContext) -> list[str]:
+    seen = look_beside(context, lambda files, size: None, reads_everything=False)
+    return [file.path for file in seen.found.damaged]
+
+
+def look_until(context: MirrorContext, files: int) -> int:
+    """Look, and be stopped after so many files; gives how many bytes were read."""
+    seen = read = 0
+
+    def stop(more: int, size: int) -> None:
+        nonlocal seen, read
+        seen, read = seen + more, read + size
+        if seen > files:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        look_beside(context, stop, reads_everything=False)
+    return read
+
+
+def test_a_look_that_is_stopped_goes_on_where_it_was(context: MirrorContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    # It notes its place every ten seconds.
+    monkeypatch.setattr(disk_look, "_NOTE_POSITION_S", 0.0)
+    assert look_until(context, 1100) > 1000 * SIZE
+    place = context.store.facts.read(ScanRound)
+    assert place is not None
+    assert place.position == "pool/00999"
+    seen = look_beside(context, lambda files, size: None, reads_everything=False)
+    assert (seen.found.files, seen.found.read_bytes) == (COUNT, (COUNT - 1000) * SIZE)
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["after the look", "during the look"])
+def test_what_was_found_is_found_again_if_the_agent_dies_before_it_is_mended(
+    context: MirrorContext, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    monkeypatch.setattr(disk_look, "_NOTE_POSITION_S", 0.0)
+    assert damaged(context) == []
+    rot(context, "pool/00100")
+    # As in a large tree: the next look reads none of these files again.
+    if ends:
+        assert damaged(context) == ["pool/00100"]
+        now = time.time()
+        context.store.facts.write(ScanRound(now, None, "pool/99999", 0))
+    else:
+        look_until(context, 1100)
+    seen = look_beside(context, lambda files, size: None, reads_everything=False)
+    assert [file.path for file in seen.found.damaged] == ["pool/00100"]
+    assert seen.found.read_bytes <= (COUNT - 1000 + 1) * SIZE
+    note_look(context, seen)
+    assert context.store.scanned.look_up(["pool/00100"]) == {}
