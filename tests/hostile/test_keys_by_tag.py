@@ -131,3 +131,28 @@ def test_a_tag_that_chooses_no_other_key_may_change(lured: Victim, keys: tuple[K
     lured.extra += f"[tag stage]\ngpg_sign_key: {keys[1].fingerprint}\n"
     assert lured.sync().code == 0
     assert signer(lured, "apt-dev") == keys[1].fingerprint
+
+
+def test_a_directory_keeps_its_key_after_its_repository_moved_away(lured: Victim, keys: tuple[Key, Key]) -> None:
+    _, prod = keys
+    evil = lured.evil
+    # One step: the repository of prod moves, with its tag. That changes no key.
+    evil.repos["apt-prod"] = evil.repos["apt-prod"] | {"filesystem_dir": "elsewhere"}
+    assert lured.sync().code == 0
+    assert signer(lured, "elsewhere") == prod.fingerprint
+    # The next step: another one, or one that is new, takes its place.
+    evil.repos["apt-live"] = repo_record("apt-live", "apt-prod") | {"tag": DEV}
+    ended = lured.sync()
+    assert ended.code == 12
+    assert "[repo apt-live] of mirror.conf" in ended.said
+    assert not (lured.www / "apt-prod/dists/12/InRelease").exists() or signer(lured, "apt-prod") == prod.fingerprint
+    # The name keeps its key, too, wherever its directory is.
+    del evil.repos["apt-live"]
+    give(evil, "apt-prod", DEV)
+    assert lured.sync().code == 12
+    assert signer(lured, "elsewhere") == prod.fingerprint
+    # What chooses the former key may take the place.
+    give(evil, "apt-prod", PROD)
+    evil.repos["apt-live"] = repo_record("apt-live", "apt-prod") | {"tag": PROD}
+    assert lured.sync().code == 0
+    assert signer(lured, "apt-prod") == prod.fingerprint

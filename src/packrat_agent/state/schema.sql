@@ -17,11 +17,12 @@ CREATE TABLE repos (
     tag TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 
--- The tag by which the key of each repository is chosen, also of repositories that left the mirror.
+-- The tag by which the key of each repository was chosen that had a name, or a directory; also after it left the mirror.
 CREATE TABLE known_tags (
-    repo TEXT PRIMARY KEY,
-    directory TEXT NOT NULL,
-    tag TEXT NOT NULL
+    kind TEXT NOT NULL CHECK (kind IN ('repo', 'directory')),
+    name TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    PRIMARY KEY (kind, name)
 ) STRICT, WITHOUT ROWID;
 
 -- A row for each package file that a repository wants.

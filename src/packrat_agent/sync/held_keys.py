@@ -2,10 +2,12 @@
 
 1. Sections of mirror.conf choose the key: that of the repository, else that of its tag, else `[mirror]`. The operator
    may change them at any time.
-2. The server says which tag a repository has. The agent remembers the tag, also after the repository left the mirror.
-   Where the tag that the server names now would choose another key, the repository stays as it was published.
+2. The server says which tag a repository has. The agent remembers the tag of its name and that of its directory, also
+   after the repository moved or left the mirror. Where the tag that the server names now would choose another key than
+   either, the repository stays as it was published.
 3. A repository whose record names no tag stays, too, where mirror.conf has keys for tags.
-4. `[repo NAME]` in mirror.conf confirms a key for good, whatever the tag.
+4. So does one that is new where the agent remembers as many tags as it can.
+5. `[repo NAME]` in mirror.conf confirms a key for good, whatever the tag.
 """
 
 from dataclasses import replace
@@ -49,6 +51,8 @@ def _why_held(repo: Repo, known: KnownTags, keys: SigningKeys) -> str | None:
     for before in sorted(known.of(repo)):
         if _fingerprint(replace(repo, tag=before), keys) != now:
             return f"its tag was {before!r} and is now {repo.tag!r}, so another key would sign it; {confirm}"
+    if not known.can_remember(repo):
+        return f"there were too many repositories to remember the tag of a new one, which chooses its key; {confirm}"
     return None
 
 
