@@ -22,4 +22,5 @@ def test_twenty_kills_in_a_row_do_no_harm(lab: Stage) -> None:
 def test_kills_at_counted_calls_do_no_harm(tmp_path: Path, key: Key, kind: Kind) -> None:
     tally = kill_at_counted_calls(tmp_path, key, kind, 2, random.SystemRandom().randrange(1 << 32))
     assert not tally.failures, "\n".join(tally.failures)
+    assert tally.is_enough(2), str(tally)
     assert tally.client_runs > 0

@@ -25,12 +25,10 @@ from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.links import link_digest, open_directory
 from packrat_core.fs.open import open_unbuffered
 from packrat_core.fs.page_cache import read_sparingly
-from packrat_core.fs.verified import has_writer
+from packrat_core.fs.verified import has_writer, is_settled
 
 _PORTION = 500
 _OPEN_FILE = 0o444
-_TICK_NS = 11_000_000
-"""Two writes within one tick of the kernel's clock, at most 10 ms, may leave the same ctime."""
 _UNSETTLED_NS = 1
 """Noted as the ctime of a file that a write need not have changed, or that is damaged: no file has it, so that one is
 read again."""
@@ -229,7 +227,7 @@ def _hash(request: ScanRequest, path: str, found: Scan) -> tuple[str, int]:
 
 def _settled_ctime_ns(status: os.stat_result) -> int:
     """Return the ctime of a file, if a write since would have changed it."""
-    return _UNSETTLED_NS if 0 <= time.time_ns() - status.st_ctime_ns < _TICK_NS else status.st_ctime_ns
+    return status.st_ctime_ns if is_settled(status.st_ctime_ns) else _UNSETTLED_NS
 
 
 def _find_missing(memory: ScannedFiles, visited: set[int], root: Path, found: Scan) -> None:

@@ -26,6 +26,7 @@ class Chunks:
         self._new_size = 0
         # Several repositories are rendered at the same time.
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
 
     def get(self, coding: str, digest: str) -> bytes | None:
         """Look up compressed bytes; None if they have to be made."""
@@ -46,14 +47,17 @@ class Chunks:
         with self._lock:
             self._new_size += len(chunk) - len(self._new.get((coding, digest), b""))
             self._new[coding, digest] = chunk
-            is_much = self._new_size > _NEW_LIMIT_BYTES
-        if is_much:
-            self._write_new()
+        if self._has_much():
+            with self._writing:
+                # Another thread may have written them down meanwhile.
+                if self._has_much():
+                    self._write_new()
 
     def save(self) -> None:
         """Write the new chunks down, note which were used, and drop what was not used for three days."""
         now = time.time()
-        self._write_new()
+        with self._writing:
+            self._write_new()
         with self._lock:
             used = set(self._used)
         with self._db.transaction() as db:
@@ -67,7 +71,12 @@ class Chunks:
         with self._lock:
             self._used -= used
 
+    def _has_much(self) -> bool:
+        with self._lock:
+            return self._new_size > _NEW_LIMIT_BYTES
+
     def _write_new(self) -> None:
+        """Write the new chunks down; the caller holds `_writing`, so that each is written once."""
         now = time.time()
         with self._lock:
             new = dict(self._new)

@@ -54,9 +54,9 @@ class Scratch:
         """
         self._directory = directory or Path(tempfile.gettempdir())
         with as_disk_error("use a scratch file in", self._directory):
-            self._descriptor, path = tempfile.mkstemp(prefix=".scratch-", dir=directory)
-            weakref.finalize(self, os.close, self._descriptor)
-            Path(path).unlink()
+            file = tempfile.TemporaryFile(buffering=0, prefix=".scratch-", dir=directory)  # noqa: SIM115 closed below
+        self._descriptor = file.fileno()
+        weakref.finalize(self, file.close)
         # A region is given back when it is collected, which may happen in the middle of a call of the same thread.
         self._lock = threading.RLock()
         self._end = 0

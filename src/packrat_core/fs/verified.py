@@ -61,9 +61,7 @@ def read_verified(path: Path, sha256: str, read: Callable[[Path], T]) -> T:
                 continue
             file.seek(0)
             if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                raise OtherBytes(
-                    f"{path} has other bytes than its SHA-256 says", hint="it is fetched again by the next full sync"
-                )
+                raise OtherBytes(f"{path} has other bytes than its SHA-256 says", hint="it is fetched again")
             result = read(Path(f"/proc/self/fd/{descriptor}"))
             if os.fstat(descriptor).st_ctime_ns == before:
                 return result
@@ -82,10 +80,15 @@ def has_writer(descriptor: int) -> bool:
     return False
 
 
+def is_settled(ctime_ns: int) -> bool:
+    """Tell whether a file that is written to from now on gets another ctime than this one."""
+    return not 0 <= time.time_ns() - ctime_ns < _TICK_NS
+
+
 def _wait_for_tick(descriptor: int) -> int:
     """Return the ctime of a file, in ns, once a later write would change it."""
     while True:
         ctime_ns = os.fstat(descriptor).st_ctime_ns
-        if not 0 <= time.time_ns() - ctime_ns < _TICK_NS:
+        if is_settled(ctime_ns):
             return ctime_ns
         time.sleep(_TICK_NS / 1e9)

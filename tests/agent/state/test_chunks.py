@@ -1,9 +1,11 @@
 """The chunk cache keeps what is used, forgets what is not, and holds little in memory."""
 
 import os
+import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -146,3 +148,22 @@ def test_a_chunk_that_is_saved_again_counts_once_and_is_served_from_memory(store
     with store._db.transaction() as db:
         db.execute("DELETE FROM chunks")
     assert store.chunks.get("xz", "other") == b"other"
+
+
+def test_new_chunks_are_written_once_though_other_threads_put_meanwhile(store: Store) -> None:
+    written: list[str] = []
+    store._db._connection.set_trace_callback(lambda sql: written.append(sql) if sql.startswith("INSERT") else None)
+    puts = [partial(store.chunks.put, "xz", str(number), bytes(4 * _MIB + number)) for number in range(4)]
+    threads = [threading.Thread(target=put) for put in puts]
+    # Those that exceed the limit wait for the database.
+    with store._db._lock:
+        for thread in threads:
+            thread.start()
+        until = time.monotonic() + 10
+        while len(store.chunks._new) < len(threads):
+            assert time.monotonic() < until
+            threading.Event().wait(0.01)
+    for thread in threads:
+        thread.join(10)
+    store.chunks.save()
+    assert len(written) == len(threads)
