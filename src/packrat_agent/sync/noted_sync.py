@@ -42,6 +42,7 @@ async def sync_and_note(
         DiskError: The disk is full or fails; the same.
     """
     facts, began = context.store.facts, time.time()
+    order = _widen(order, server)
     begun = server.reports.begin(repo)
     confirmed = replace(context, settings=replace(context.settings, clock_confirmed=order.confirmed.clock))
     try:
@@ -87,6 +88,13 @@ async def _report(
         # Hashing a large index takes time, so it is done only for a server that wants to know.
         if reports.is_taken and reports.is_whole(repo):
             reports.add(repo, await in_thread(context.store.hash_index, repo.name))
+
+
+def _widen(order: Order, server: Packrat) -> Order:
+    """Have the whole repository listed where so many packages changed that the server would not take their names."""
+    if order.packages is None or server.login.can_name(order.packages):
+        return order
+    return replace(order, packages=None, named=order.packages)
 
 
 async def _prepare(context: MirrorContext) -> None:

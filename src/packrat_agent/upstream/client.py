@@ -86,15 +86,15 @@ class Packrat:
         self._name = name
         self._psk = psk
         self._mirror = f"{MIRROR}:{name}:"
-        state = login or LoginState()
-        self._login = Login(client, name, psk, state)
+        self.login = Login(client, name, psk, login or LoginState())
+        """The session."""
         self._records_limit = records_limit
         self._repos: frozenset[str] = frozenset()
         self.has_changes = False
         """Whether the server offers the lossless `changes`."""
         self._has_records = False
         self._told = ToldPackages()
-        self.reports = Reports(self._login, state)
+        self.reports = Reports(self.login)
         self.has_kept = False
         """Whether the server lists deprecated files, too, for repositories that mark them."""
 
@@ -117,7 +117,7 @@ class Packrat:
                 f"the server has packrat's API {str(version)[:20]!r}, this packrat-agent speaks {_API_MAJOR}.x",
                 hint="upgrade the older one",
             )
-        await self._login.open()
+        await self.login.open()
         actions = (await self._client.describe(MIRROR)).get("actions")
         self.has_changes = isinstance(actions, list) and f"{MIRROR}(changes)" in actions
         self.reports.offer(is_offered=isinstance(actions, list) and f"{MIRROR}(report)" in actions)
@@ -141,7 +141,7 @@ class Packrat:
             ServerUnavailable: The server can't be reached.
             ServerBroken: Its answer can't be read.
         """
-        await self._login.renew()
+        await self.login.renew()
 
     async def view(self) -> MirrorView:
         """Ask for the mirror and its repositories.
@@ -175,8 +175,8 @@ class Packrat:
         except LoginRefused:
             raise
         except ServerRefused as error:
-            if self._login.is_refused:
-                raise self._login.explain(error) from None
+            if self.login.is_refused:
+                raise self.login.explain(error) from None
             hint = "set psk in [packrat]" if self._psk is None else "check name and psk in [packrat]"
             raise ServerRefused(str(error), hint=hint) from None
 
@@ -387,12 +387,12 @@ class Packrat:
     async def _asking(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Send a request; if the session has ended, log in again, once, and repeat it."""
         # Taken before the request, so that of several requests that fail together only one logs in.
-        generation = self._login.generation
+        generation = self.login.generation
         try:
             return await ask()
         except SessionEnded as error:
-            await self._login.replace(generation, error)
+            await self.login.replace(generation, error)
         try:
             return await ask()
         except SessionEnded as error:
-            raise self._login.explain(error) from None
+            raise self.login.explain(error) from None

@@ -11,7 +11,8 @@ The original server has no users for mirrors: it refuses every psk and shows eve
 """
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from packrat_agent.upstream.records import MIRROR, ROOT
@@ -20,6 +21,8 @@ from packrat_core.cinp.responses import LoginRefused
 from packrat_core.errors import ServerRefused
 
 _LOGIN = f"{ROOT}Auth/User(login)"
+_STRANGER_NAMES_BYTES = 4096
+"""Size of the package names that are sent without a session: packrat-server takes requests of 8 KiB then."""
 _HINT = "check name and psk in [packrat], and whether the server has a user for this mirror"
 
 
@@ -56,16 +59,21 @@ class Login:
         self._client = client
         self._name = name
         self._psk = psk
-        self._state = state
+        self.state = state
         self._lock = asyncio.Lock()
         self._refused: str | None = None
         self.generation = 0
         """Increases when a session is opened, and when the agent continues without one."""
 
+    def can_name(self, packages: Collection[str]) -> bool:
+        """Whether the server takes a question that names these packages."""
+        is_stranger = self._psk is None or self.is_refused
+        return not is_stranger or len(json.dumps(list(packages))) <= _STRANGER_NAMES_BYTES
+
     @property
     def is_refused(self) -> bool:
         """Whether the mirror is read without a login because its psk was refused."""
-        return self._state.refused is not None
+        return self.state.refused is not None
 
     async def open(self) -> None:
         """Log in at the start of a connection, unless the psk was refused and no full sync has begun since.
@@ -76,7 +84,7 @@ class Login:
             ServerBroken: Its answer can't be read.
         """
         if self._psk is None:
-            self._state.become(None)
+            self.state.become(None)
         elif not self.is_refused:
             async with self._lock:
                 await self._log_in(self._psk)
@@ -90,11 +98,11 @@ class Login:
             ServerBroken: Its answer can't be read.
         """
         # A connection that was opened since the last full sync may have tried the psk already.
-        tried, self._state.tried = self._state.tried, False
+        tried, self.state.tried = self.state.tried, False
         if self._psk is not None and self.is_refused and not tried:
             async with self._lock:
                 await self._log_in(self._psk)
-            self._state.tried = False
+            self.state.tried = False
 
     async def replace(self, generation: int, ended: ServerRefused) -> None:
         """Log in again after the server demanded a new session.
@@ -120,11 +128,11 @@ class Login:
         """Return an error that names both causes if the server had refused the psk before it refused a request."""
         if self._refused is None and not self.is_refused:
             return error
-        said = self._refused or self._state.refused
+        said = self._refused or self.state.refused
         return LoginRefused(f"{said}; without a login it refuses too ({error}): {_HINT}")
 
     async def _log_in(self, psk: str) -> None:
-        self._state.tried = True
+        self.state.tried = True
         try:
             await self._client.login(_LOGIN, self._name, psk)
         except ServerRefused as error:
@@ -132,13 +140,13 @@ class Login:
             return
         self.generation += 1
         self._refused = None
-        self._state.become(None)
+        self.state.become(None)
 
     async def _go_on_without(self, refusal: ServerRefused) -> None:
         self._refused = said = f"the server refuses to log in mirror {self._name} ({refusal})"
         # Rule 2: a proxy or web server in front of the API knows nothing about the psk.
         if not refusal.by_api:
-            self._state.become(None)
+            self.state.become(None)
             raise LoginRefused(
                 f"{said}: {_HINT}; it was not the packrat API that said so, so look at what stands in front of it, too"
             ) from None
@@ -146,7 +154,7 @@ class Login:
         try:
             await self._client.get(f"{MIRROR}:{self._name}:")
         except ServerRefused as error:
-            self._state.become(None)
+            self.state.become(None)
             raise self.explain(error) from None
         self.generation += 1
-        self._state.become(said)
+        self.state.become(said)

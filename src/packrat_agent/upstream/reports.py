@@ -20,7 +20,7 @@ import structlog
 
 from packrat_agent.model.changes import Changes, Position
 from packrat_agent.model.records import Repo
-from packrat_agent.upstream.login import Login, LoginState
+from packrat_agent.upstream.login import Login
 from packrat_agent.upstream.records import REPO
 from packrat_core.cinp.responses import LoginRefused
 from packrat_core.errors import ServerRefused
@@ -60,10 +60,9 @@ class Begun:
 class Reports:
     """What the server has not been told yet, and what may be told; for one connection."""
 
-    def __init__(self, login: Login, state: LoginState) -> None:
-        """Take the session, and what outlives the connection: whether the log has the server's refusal already."""
+    def __init__(self, login: Login) -> None:
+        """Take the session; its state outlives the connection, and knows what the log has of a refusal already."""
         self._login = login
-        self._state = state
         self._is_offered = False
         self._refused_in: int | None = None
         self._heard: Position | None = None
@@ -154,7 +153,7 @@ class Reports:
                 # Such as a mirror that is read without a login: it is alive, and reports nothing.
                 self._take_refusal(error)
                 return told
-            told, self._state.reports_refused = True, False
+            told, self._login.state.reports_refused = True, False
             for published in some:
                 if self._pending.get(published.repo) is published:
                     del self._pending[published.repo]
@@ -165,6 +164,6 @@ class Reports:
         self._refused_in = self._login.generation
         # What is published when reports are taken again is reported then.
         self._pending.clear()
-        if not self._state.reports_refused:
-            self._state.reports_refused = True
+        if not self._login.state.reports_refused:
+            self._login.state.reports_refused = True
             log.warning("unreported", reason=str(error), text="the server is not told what the mirror has published")
