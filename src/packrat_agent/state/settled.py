@@ -1,4 +1,4 @@
-"""Finds the packages of a repository of which something may be left to do, without reading the others."""
+"""Finds what may be left to do in a repository, without reading what is settled."""
 
 from packrat_agent.state.database import Database
 from packrat_agent.state.file_state import FileState
@@ -39,3 +39,18 @@ def find_open_packages(db: Database, repo: str, source: FragmentSource) -> list[
         "signer": source.signer,
     }
     return sorted({package for (package,) in db.rows(sql, values)})
+
+
+def has_unwanted(db: Database, repo: str) -> bool:
+    """Tell whether more package files are remembered on disk than wanted files have places.
+
+    Where all wanted files of the repository are settled, each has a place of its own or shares it with the same bytes.
+    So no other file is there if the numbers are equal.
+
+    Args:
+        db: The state database.
+        repo: The name of the repository.
+    """
+    on_disk = "SELECT count(*) FROM live_files INDEXED BY live_files_by_repo WHERE repo = ? AND publication = ''"
+    places = "SELECT count(DISTINCT path) FROM files INDEXED BY files_by_path WHERE repo = ?"
+    return bool(db.rows(on_disk, (repo,))[0][0] != db.rows(places, (repo,))[0][0])

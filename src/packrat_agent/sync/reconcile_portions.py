@@ -80,8 +80,13 @@ def reconcile_in_portions(
     repo, source = scope.repo, context.source_of(form, scope.repo)
     unsettled = Unsettled()
     withdrawn = store.live.withdrawn(repo.name)
-    every = store.wanted.packages(repo.name, _PACKAGES)
-    for packages in _portions(store.open_packages(repo.name, source)) if is_placed else every:
+    portions: Iterable[Sequence[str]] = store.wanted.packages(repo.name, _PACKAGES)
+    if is_placed:
+        left = store.open_packages(repo.name, source)
+        if not left and not store.has_unwanted(repo.name):
+            return unsettled, _joined(scope, (), ())
+        portions = _portions(left)
+    for packages in portions:
         portion = replace(everything(repo), packages=frozenset(packages))
         wanted_files, fragments, plan = reconcile(portion, form, order, store, context, has_bodies=False)
         paths = {placement.file.uri: placement.path for placement in plan.keep}

@@ -129,6 +129,14 @@ def test_a_package_is_open_if_another_file_was_published_in_its_place(settled: S
     assert settled.open_packages(REPO.name, SOURCE) == ["package4"]
 
 
+def test_a_file_that_nobody_wants_is_noticed_where_all_is_settled(settled: Store) -> None:
+    assert not settled.has_unwanted(REPO.name)
+    settled.live.adopt(REPO.name, [on_disk(9)], 1.0)
+    assert settled.has_unwanted(REPO.name)
+    settled.live.forget(["apt-dev/pool/9.deb"])
+    assert not settled.has_unwanted(REPO.name)
+
+
 def test_fragments_of_another_source_leave_all_open(settled: Store) -> None:
     assert len(settled.open_packages(REPO.name, FragmentSource("apt", 3))) == len(FEW)
     assert len(settled.open_packages(REPO.name, FragmentSource("apt", 2, "KEY"))) == len(FEW)
