@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
-from packrat_agent.model.entries import Entry, Fragment
+from packrat_agent.model.entries import Entry, Fragment, IndexedPackage
 from packrat_agent.model.key_places import MAIN_KEY, KeyPlace
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.model.tree import Publication
@@ -77,12 +77,18 @@ class KeptIndex(Protocol):
     def digest(self) -> str:
         """Hash all that it says; the same for the same entries, however it came about."""
 
+    def is_of(self, packages: Iterable[IndexedPackage]) -> bool:
+        """Tell whether it says what one would that is made anew of these, in the order of `package_order`."""
+
 
 class StandingEntries(Protocol):
     """Entries that are read when they are needed."""
 
     def by_package(self, distro_versions: Collection[str]) -> Iterator[Entry]:
         """List those for some distribution versions by package, the oldest record of each first."""
+
+    def indexed(self, distro_versions: Collection[str]) -> Iterator[IndexedPackage]:
+        """List the same without the server's records."""
 
     def architectures(self, distro_versions: Collection[str]) -> frozenset[str]:
         """Name the architectures of those for some distribution versions; it may name more."""
@@ -101,6 +107,8 @@ class RenderRequest:
         memo: a cache that the format fills in one render and uses in the next; often empty. The result never depends
             on it.
         scratch: where `memo` keeps what is too large for memory.
+        kept: indexes that changes have left; one that says the same as `standing` is used as it is. Only where there
+            are no other entries.
         standing: more entries of the repository, which are not held in memory; only for formats that keep their index.
     """
 
@@ -114,6 +122,7 @@ class RenderRequest:
     change: Change | None = None
     scratch: Scratch = field(default_factory=Scratch)
     standing: StandingEntries | None = None
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
     def by_package(self, distro_versions: Collection[str]) -> Iterable[Entry]:
         """List the entries for some distribution versions by package, the oldest record of each first."""
@@ -122,6 +131,10 @@ class RenderRequest:
         if self.standing is None:
             return found
         return heapq.merge(found, self.standing.by_package(distro_versions), key=package_order)
+
+    def is_kept(self, index: KeptIndex, distro_versions: Collection[str]) -> bool:
+        """Tell whether one of `kept` says what the index for some distribution versions is to say."""
+        return self.standing is not None and index.is_of(self.standing.indexed(distro_versions))
 
     def architectures(self, distro_versions: Collection[str]) -> frozenset[str]:
         """Name the architectures of the entries for some distribution versions."""

@@ -21,11 +21,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from packrat_agent.formats.compress import Coding
+from packrat_agent.formats.index_hash import join_digests
 from packrat_agent.formats.index_shards import Key, Record, ShardWriter, Texts, WrittenShard, read_shard
 from packrat_agent.formats.interface import ChunkCache
 from packrat_agent.formats.pieced_file import PiecedFile
 from packrat_agent.model.entries import Entry
-from packrat_agent.model.tree import Content, sha256_of
+from packrat_agent.model.tree import Content
 from packrat_agent.state.scratch import Extent, Region
 
 T = TypeVar("T")
@@ -114,7 +115,7 @@ class ShardedIndex:
 
     def digest(self) -> str:
         """Hash the text of all files."""
-        return sha256_of(self.plain(file).digest.encode() for file in range(self._layout.files))
+        return join_digests(self.plain(file).digest for file in range(self._layout.files))
 
     def build(self, chunks: ChunkCache) -> "IndexBuilder":
         """Begin to make the index anew, from entries in the order of their packages."""

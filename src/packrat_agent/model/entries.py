@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 from packrat_agent.model.records import PackageFile, Repo
 
@@ -63,6 +64,11 @@ class Entry:
     fragment: Fragment
 
     @property
+    def body(self) -> bytes:
+        """What its format read of it."""
+        return self.fragment.body
+
+    @property
     def sha256(self) -> str:
         """The SHA-256 of the published file at `path`."""
         return next((product.sha256 for product in self.fragment.products if not product.name), self.file.sha256)
@@ -71,6 +77,36 @@ class Entry:
     def size(self) -> int:
         """The size of the published file at `path`, in bytes."""
         return next((product.size for product in self.fragment.products if not product.name), self.fragment.size)
+
+
+class Indexed(Protocol):
+    """A package file that stands in the index: all that the index says of it is made of these; see `Entry`."""
+
+    @property
+    def body(self) -> bytes:
+        """What its format read of it."""
+
+    @property
+    def path(self) -> str:
+        """Where it stands, relative to the repository's directory."""
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of what stands there."""
+
+    @property
+    def size(self) -> int:
+        """The size of what stands there, in bytes."""
+
+
+class IndexedPackage(NamedTuple):
+    """The same without the server's record, for those who read very many; `key`: name, version and architecture."""
+
+    key: tuple[str, str, str]
+    path: str
+    sha256: str
+    size: int
+    body: bytes
 
 
 Parts = Mapping[str, str]

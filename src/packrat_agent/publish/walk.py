@@ -5,11 +5,13 @@ import stat
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 
 from packrat_agent.config.settings import AGENT_DIR
 
 _OPEN_DIRECTORY = 0o555
+_NAME = attrgetter("name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def walk(root: Path, found: Directories, unlock: Callable[[str], None] | None = 
     Raises:
         OSError: The disk failed, or `root` itself can't be read.
     """
-    return _walk(root, "", _Visit(root.lstat().st_dev, found, unlock))
+    return _walk(os.fspath(root), "", _Visit(root.lstat().st_dev, found, unlock))
 
 
 def order_of(path: str) -> list[str]:
@@ -64,7 +66,7 @@ class _Visit:
     unlock: Callable[[str], None] | None
 
 
-def _walk(directory: Path, relative: str, visit: _Visit) -> Walk:
+def _walk(directory: str, relative: str, visit: _Visit) -> Walk:
     """Visit one directory.
 
     Raises:
@@ -73,12 +75,13 @@ def _walk(directory: Path, relative: str, visit: _Visit) -> Walk:
     occupied = False
     try:
         with os.scandir(directory) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
+            listed = sorted(entries, key=_NAME)
     except FileNotFoundError:
         # Garbage-collected during the walk.
         return False
+    above = f"{relative}/" if relative else ""
     for entry in listed:
-        path = f"{relative}/{entry.name}" if relative else entry.name
+        path = above + entry.name
         if path == AGENT_DIR:
             continue
         try:
@@ -98,7 +101,7 @@ def _enter(entry: "os.DirEntry[str]", path: str, status: os.stat_result, visit: 
     if status.st_dev != visit.device:
         visit.found.mounts.append(path)
         return True
-    occupied = yield from _unlock_and_walk(Path(entry.path), path, visit)
+    occupied = yield from _unlock_and_walk(entry.path, path, visit)
     if occupied is None:
         visit.found.locked.append(path)
         return True
@@ -110,7 +113,7 @@ def _enter(entry: "os.DirEntry[str]", path: str, status: os.stat_result, visit: 
     return True
 
 
-def _unlock_and_walk(directory: Path, path: str, visit: _Visit) -> Generator[Item, None, bool | None]:
+def _unlock_and_walk(directory: str, path: str, visit: _Visit) -> Generator[Item, None, bool | None]:
     """Visit a directory as `_walk` does; returns None if this user may not look into it."""
     with suppress(PermissionError):
         return (yield from _walk(directory, path, visit))

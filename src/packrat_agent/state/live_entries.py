@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from packrat_agent.model.entries import Entry, Fragment
+from packrat_agent.model.entries import Entry, Fragment, IndexedPackage
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
 from packrat_agent.state.database import Database
@@ -58,6 +58,35 @@ class LiveEntries:
             found = {entry.file.uri: entry for entry in self._read(some)}
             yield from (found[uri] for uri in some if uri in found)
 
+    def indexed(self, distro_versions: Collection[str]) -> Iterator[IndexedPackage]:
+        """Give the same for some distribution versions, in the same order, without the server's records.
+
+        Args:
+            distro_versions: The names of the distribution versions.
+        """
+        versions = tuple(distro_versions)
+        sql = (
+            "SELECT fragments.rowid, path FROM files CROSS JOIN fragments ON format = ? AND fragment_version = ? AND "
+            "signer = ? AND fragments.sha256 = files.sha256 WHERE repo = ? AND state = ? AND distro_version IN "
+            f"{_marks(versions)} ORDER BY fragments.name, fragments.version, fragments.arch, length(uri), uri"
+        )
+        rows = iter(self._db.rows(sql, (*self._made_by(), self._repo.name, FileState.LIVE, *versions)))
+        inside = len(path_in_root(self._repo, ""))
+        columns = "rowid, name, version, arch, products, sha256, size, body"
+        while some := tuple(islice(rows, _PORTION)):
+            numbers = [number for number, _ in some]
+            found = {
+                row[0]: row[1:]
+                for row in self._db.rows(f"SELECT {columns} FROM fragments WHERE rowid IN {_marks(numbers)}", numbers)
+            }
+            for number, path in some:
+                # One that is gone has been read anew since, by another source.
+                if row := found.get(number):
+                    name, version, arch, products, sha256, size, body = row
+                    if products != "[]":
+                        sha256, size = _published(products, sha256, size)
+                    yield IndexedPackage((name, version, arch), path[inside:], sha256, size, body)
+
     def architectures(self, distro_versions: Collection[str]) -> frozenset[str]:
         """Name the architectures of the entries for some distribution versions."""
         versions = tuple(distro_versions)
@@ -97,11 +126,19 @@ class LiveEntries:
         return Entry(read_file(row[:-_FRAGMENT_COLUMN_COUNT]), below, fragment)
 
 
+def _published(products: str, sha256: str, size: int) -> tuple[str, int]:
+    """Give SHA-256 and size of what stands in the place of a package file."""
+    for product in read_products(products):
+        if not product.name:
+            return product.sha256, product.size
+    return sha256, size
+
+
 def _qualified(columns: str) -> str:
     return ", ".join(f"files.{column}" for column in columns.split(", "))
 
 
-def _marks(values: Sequence[str]) -> str:
+def _marks(values: Sequence[object]) -> str:
     return f"({', '.join('?' * len(values))})"
 
 

@@ -33,7 +33,7 @@ class ScannedFiles:
         """Map path → file for those of the paths that are the agent's."""
         found: dict[str, KnownFile] = {}
         # Paths that were planted need not be UTF-8; SQLite can't hold such a text, so no row has it.
-        texts = [path for path in paths if _is_utf8(path)]
+        texts = [path for path in paths if path.isascii() or _is_utf8(path)]
         for start in range(0, len(texts), _PORTION):
             portion = texts[start : start + _PORTION]
             places = ", ".join("?" * len(portion))

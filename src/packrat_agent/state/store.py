@@ -22,6 +22,7 @@ from packrat_agent.state.removals import Removals
 from packrat_agent.state.revisions import Revisions
 from packrat_agent.state.scanned import ScannedFiles
 from packrat_agent.state.scratch import Scratch
+from packrat_agent.state.settled import find_open_packages, has_unwanted
 from packrat_agent.state.steady_clock import SteadyClock
 
 
@@ -50,6 +51,14 @@ class Store:
     def live_entries(self, repo: Repo, source: FragmentSource) -> LiveEntries:
         """Give access to what the published index of a repository names."""
         return LiveEntries(self._db, repo, source)
+
+    def open_packages(self, repo: str, source: FragmentSource) -> list[str]:
+        """Name the packages of a repository with files that are not settled, for a source of fragments."""
+        return find_open_packages(self._db, repo, source)
+
+    def has_unwanted(self, repo: str) -> bool:
+        """Tell whether other package files may be on disk than wanted ones, where all of these are settled."""
+        return has_unwanted(self._db, repo)
 
     def hash_index(self, repo: str) -> str:
         """Hash the index of a repository as it is published."""

@@ -159,27 +159,26 @@ def _render(build: Build, made: Made) -> tuple[Sequence[Publication], datetime]:
     settled = None
     if scope.looked_at is not None:
         settled = SettledEntries(build.store.live_entries(scope.repo, build.basis.source), scope.looked_at)
+    kept = _find_kept(build)
     request = RenderRequest(
         *(scope.repo, entries, settings, now, chunks, facts, scope.memo, change),
         scratch=build.store.scratch,
         standing=settled,
+        kept=kept,
     )
     tree = build.form.render(request)
-    if build.scope.looked_at == frozenset() and not build.plan.withdraw:
-        _compare(build)
+    for name in kept.keys() & scope.memo.keys():
+        if kept[name] is not scope.memo[name]:
+            log.warning("differs", repo=scope.repo.name, index=name, text="the index was made anew")
     return tree, now
 
 
-def _compare(build: Build) -> None:
-    """Compare the indexes, made anew where nothing changed, with those that the changes before have left."""
-    kept = build.context.last_renders.look(build.basis)
-    if kept is None or not build.form.keeps_index:
-        return
-    for name in kept.memo.keys() & build.scope.memo.keys():
-        left: KeptIndex = kept.memo[name]
-        made: KeptIndex = build.scope.memo[name]
-        if left.digest() != made.digest():
-            log.warning("differs", repo=build.scope.repo.name, index=name, text="the index was made anew")
+def _find_kept(build: Build) -> Mapping[str, KeptIndex]:
+    """Give the indexes that the changes before have left, where a full sync finds nothing to do."""
+    if not build.form.keeps_index or build.scope.looked_at != frozenset() or build.plan.withdraw:
+        return {}
+    last = build.context.last_renders.look(build.basis)
+    return last.memo if last is not None else {}
 
 
 def _make_live(build: Build, made: Made, rendered: Sequence[Publication], now: datetime) -> None:

@@ -7,7 +7,7 @@ its index itself.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, overload
 
-from packrat_agent.model.entries import Entry, Parts
+from packrat_agent.model.entries import Entry, IndexedPackage, Parts
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
 from packrat_agent.state.live_entries import LiveEntries
@@ -165,6 +165,10 @@ class SettledEntries:
     def by_package(self, distro_versions: Collection[str]) -> Iterator[Entry]:
         """List those for some distribution versions by package, the oldest record of each first."""
         return self._live.by_package(distro_versions, self._looked_at)
+
+    def indexed(self, distro_versions: Collection[str]) -> Iterator[IndexedPackage]:
+        """List the same without the server's records, if all entries of the index are settled."""
+        return self._live.indexed(distro_versions)
 
     def architectures(self, distro_versions: Collection[str]) -> frozenset[str]:
         """Name the architectures of those for some distribution versions."""

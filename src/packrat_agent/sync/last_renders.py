@@ -46,6 +46,7 @@ class LastRenders:
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[Basis, LastRender]] = {}
+        self._placed: dict[str, tuple[Repo, FragmentSource]] = {}
 
     def keep(self, basis: Basis, render: LastRender) -> None:
         """Hold what a sync rendered that began on this basis."""
@@ -67,3 +68,15 @@ class LastRenders:
     def drop(self, repo: str) -> None:
         """Forget what is held of a repository."""
         self._found.pop(repo, None)
+
+    def is_placed(self, basis: Basis) -> bool:
+        """Tell whether all files of the repository were placed with this record and source."""
+        return self._placed.get(basis.repo.name) == (basis.repo, basis.source)
+
+    def begin_placing(self, basis: Basis) -> None:
+        """Forget how the files of the repository were placed."""
+        self._placed.pop(basis.repo.name, None)
+
+    def end_placing(self, basis: Basis) -> None:
+        """Note that all of them were placed; those that come later are placed as they come."""
+        self._placed[basis.repo.name] = (basis.repo, basis.source)

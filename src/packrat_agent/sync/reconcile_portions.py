@@ -3,11 +3,13 @@
 A file is settled where nothing is to be done: the index names it, it stands in its place, and it was read. A full sync
 of a large repository finds nearly all files so. This is for formats whose package files share no places.
 
-1. What a portion decides is in the state database before the next one is looked at.
-2. A path that a file of another portion claims has been published under that file's SHA-256, or `build` finds the two.
+1. Where this process has placed all files of the repository on the same basis before, the state database tells which
+   packages are settled, and only the others are looked at.
+2. What a portion decides is in the state database before the next one is looked at.
+3. A path that a file of another portion claims has been published under that file's SHA-256, or `build` finds the two.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from packrat_agent.formats.interface import Format
@@ -60,7 +62,7 @@ class Unsettled:
 
 
 def reconcile_in_portions(
-    scope: Scope, form: Format, order: Order, store: Store, context: MirrorContext
+    scope: Scope, form: Format, order: Order, store: Store, context: MirrorContext, *, is_placed: bool
 ) -> tuple[Unsettled, Plan]:
     """Plan a sync of all packages; adopt what is found in its place, and remember places and refusals.
 
@@ -70,14 +72,21 @@ def reconcile_in_portions(
         order: The piece of work.
         store: The state database.
         context: The mirror.
+        is_placed: Every live file stands where the format puts it, and agrees with its record.
 
     Returns:
         What is not settled, and the plan for it.
     """
-    repo = scope.repo
+    repo, source = scope.repo, context.source_of(form, scope.repo)
     unsettled = Unsettled()
     withdrawn = store.live.withdrawn(repo.name)
-    for packages in store.wanted.packages(repo.name, _PACKAGES):
+    portions: Iterable[Sequence[str]] = store.wanted.packages(repo.name, _PACKAGES)
+    if is_placed:
+        left = store.open_packages(repo.name, source)
+        if not left and not store.has_unwanted(repo.name):
+            return unsettled, _joined(scope, (), ())
+        portions = _portions(left)
+    for packages in portions:
         portion = replace(everything(repo), packages=frozenset(packages))
         wanted_files, fragments, plan = reconcile(portion, form, order, store, context, has_bodies=False)
         paths = {placement.file.uri: placement.path for placement in plan.keep}
@@ -92,10 +101,14 @@ def reconcile_in_portions(
         open_files = [item for item in wanted_files if item.file.uri not in settled]
         if open_files:
             of_open = {item.file.package for item in open_files}
-            fragments = store.wanted.fragments(repo.name, context.source_of(form, repo), of_open)
+            fragments = store.wanted.fragments(repo.name, source, of_open)
             keep = tuple(placement for placement in plan.keep if placement.file.uri not in settled)
             unsettled.add(open_files, fragments, replace(plan, keep=keep))
     return unsettled, _joined(scope, unsettled.plans, tuple(store.live.unplaced(repo.name)))
+
+
+def _portions(packages: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (packages[start : start + _PACKAGES] for start in range(0, len(packages), _PACKAGES))
 
 
 def _joined(scope: Scope, plans: Iterable[Plan], withdraw: tuple[str, ...]) -> Plan:

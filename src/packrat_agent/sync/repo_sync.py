@@ -260,8 +260,14 @@ def _plan_in_portions(sync: _Sync, wanted: Wanted, basis: Basis) -> _Planned:
 
 
 def _reconcile_in_portions(sync: _Sync, basis: Basis, gone: frozenset[IndexedFile]) -> _Planned:
-    scope = everything(sync.repo)
-    unsettled, plan = reconcile_in_portions(scope, sync.form, sync.order, sync.context.store, sync.context)
+    scope, renders = everything(sync.repo), sync.context.last_renders
+    is_placed = renders.is_placed(basis)
+    if not is_placed:
+        renders.begin_placing(basis)
+    unsettled, plan = reconcile_in_portions(
+        scope, sync.form, sync.order, sync.context.store, sync.context, is_placed=is_placed
+    )
+    renders.end_placing(basis)
     scope = replace(scope, looked_at=frozenset(item.file.uri for item in unsettled.wanted_files))
     before = Before(gone.union(unsettled.indexed), unsettled.wanted_files)
     leaving = gone.union(unsettled.moved)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from packrat_agent.formats.docker.body import Body, write_body
 from packrat_agent.formats.interface import Change, RenderRequest, RenderSettings, package_order
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.entries import Entry, Fragment, Product
+from packrat_agent.model.entries import Entry, Fragment, IndexedPackage, Product
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.model.tree import Publication
 from support.apt_packages import Chunks
@@ -40,6 +40,12 @@ class Standing:
     def by_package(self, distro_versions: Collection[str]) -> Iterator[Entry]:
         found = [entry for entry in self.entries if entry.file.distro_version in distro_versions]
         return iter(sorted(found, key=package_order))
+
+    def indexed(self, distro_versions: Collection[str]) -> Iterator[IndexedPackage]:
+        for entry in self.by_package(distro_versions):
+            fragment = entry.fragment
+            key = (fragment.name, fragment.version, fragment.arch)
+            yield IndexedPackage(key, entry.path, entry.sha256, entry.size, entry.body)
 
     def architectures(self, distro_versions: Collection[str]) -> frozenset[str]:
         return frozenset(entry.fragment.arch for entry in self.by_package(distro_versions))
@@ -72,9 +78,23 @@ class Steps:
             # Some of the entries may be in the state database alone.
             held, standing = entries[::2], Standing(entries[1::2])
             assert FORMATS[self.kind].render(replace(request, entries=held, standing=standing)) == whole
+            self.check_kept(request, whole)
         self.check_differences(changed)
         self.published = {publication.name: publication for publication in whole}
         self.now += timedelta(seconds=1)
+
+    def check_kept(self, request: RenderRequest, whole: Sequence[Publication]) -> None:
+        """What changes have left is used as long as it is true, and not where an entry is another one."""
+        all_standing = replace(request, entries=(), standing=Standing(list(request.entries)), kept=self.memo, memo={})
+        assert FORMATS[self.kind].render(all_standing) == whole
+        assert all(all_standing.memo[name] is index for name, index in self.memo.items())
+        if request.entries:
+            newest = request.entries[-1]
+            other = [*request.entries[:-1], replace(newest, fragment=replace(newest.fragment, body=newest.body + b"x"))]
+            made = replace(request, entries=other, memo={})
+            changed = replace(all_standing, standing=Standing(other), memo={})
+            assert FORMATS[self.kind].render(changed) == FORMATS[self.kind].render(made)
+            assert any(changed.memo[name] is not index for name, index in self.memo.items())
 
     def check_differences(self, changed: Sequence[Publication]) -> None:
         """What a publication says that it changes of the one before makes it of that one."""

@@ -1,13 +1,14 @@
 """What a sync asks of many files at once: which packages there are, what is live, which paths belong to none."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from packrat_agent.model.entries import Refusal, StoredFile
+from packrat_agent.model.entries import Fragment, Product, Refusal, StoredFile
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo, Wanted
 from packrat_agent.state.file_state import FileState
+from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.listing import Listing, missing_from
 from packrat_agent.state.store import Store
 
@@ -57,9 +58,6 @@ def test_only_the_files_that_were_looked_at_change_their_state(store: Store) -> 
 
 
 def test_what_stands_in_the_place_of_no_wanted_file_is_to_be_withdrawn(store: Store) -> None:
-    def on_disk(number: int) -> tuple[StoredFile, str]:
-        return StoredFile(f"apt-dev/pool/{number}.deb", f"{number:064x}", 1, 1, 1), f"{number:064x}"
-
     store.live.adopt(REPO.name, [on_disk(number) for number in (1, 2, 3, 4000, 5000)], 1.0)
     store.live.adopt_withdrawn(REPO.name, [on_disk(6000)[0]], 1.0)
     store.wanted.refuse(REPO.name, [Refusal(FILES[3], "wrong")])
@@ -71,3 +69,74 @@ def test_what_a_list_lacks_is_found_wherever_the_list_is(tmp_path: Path) -> None
     listing.add(URIS[:1100])
     for offered in (listing, frozenset(URIS[:1100])):
         assert missing_from(offered, [*URIS[1000:], "/other/"]) == [*URIS[1100:], "/other/"]
+
+
+SOURCE = FragmentSource("apt", 2)
+FEW = FILES[:8]
+
+
+def on_disk(number: int, sha256: str | None = None, inode: int = 1) -> tuple[StoredFile, str]:
+    own = f"{number:064x}"
+    return StoredFile(f"apt-dev/pool/{number}.deb", sha256 or own, 1, 1, inode), own
+
+
+@pytest.fixture
+def settled(tmp_path: Path) -> Iterator[Store]:
+    made = Store(tmp_path / "state.db")
+    made.wanted.save_repos([REPO])
+    made.wanted.remember_wanted(REPO.name, Wanted([file.uri for file in FEW], FEW, ()), None)
+    made.wanted.set_places(REPO.name, [(file.uri, f"apt-dev/pool/{file.file_name}") for file in FEW])
+    fragments = {file.sha256: Fragment(b"", file.package, file.version, "all", size=1) for file in FEW}
+    # The last one is published as a signed copy.
+    fragments[FEW[7].sha256] = Fragment(b"", "package7", "7", "all", (Product("", "7" * 64, 1),), size=1)
+    made.fragments.save(SOURCE, fragments)
+    made.live.adopt(REPO.name, [on_disk(number) for number in range(7)] + [on_disk(7, "7" * 64)], 1.0)
+    made.wanted.set_live_among(REPO.name, (), {file.uri for file in FEW})
+    yield made
+    made.close()
+
+
+def test_where_all_is_settled_no_package_is_open(settled: Store) -> None:
+    assert settled.open_packages(REPO.name, SOURCE) == []
+
+
+@pytest.mark.parametrize(
+    "disturb",
+    [
+        lambda store: store.wanted.set_live_among(REPO.name, [FILES[3].uri], set()),
+        lambda store: store.wanted.refuse(REPO.name, [Refusal(FILES[3], "wrong")]),
+        lambda store: store.wanted.refuse(REPO.name, [Refusal(FILES[3], "wrong")], unreadable=True),
+        lambda store: store.wanted.set_places(REPO.name, [(FILES[3].uri, "apt-dev/pool/other.deb")]),
+        lambda store: store.live.forget(["apt-dev/pool/3.deb"]),
+        lambda store: store.live.distrust(["apt-dev/pool/3.deb"]),
+        lambda store: store.live.adopt(REPO.name, [on_disk(3, "f" * 64)], 1.0),
+        lambda store: store.live.adopt("other", [on_disk(3)], 1.0),
+        lambda store: store.live.adopt_withdrawn(REPO.name, [on_disk(3)[0]], 1.0),
+    ],
+    ids=[
+        *("not live", "refused", "unreadable", "elsewhere", "gone", "distrusted"),
+        *("other bytes", "of another repository", "withdrawn"),
+    ],
+)
+def test_a_package_is_open_whatever_is_not_as_it_was(settled: Store, disturb: Callable[[Store], None]) -> None:
+    disturb(settled)
+    assert settled.open_packages(REPO.name, SOURCE) == ["package3"]
+
+
+def test_a_package_is_open_if_another_file_was_published_in_its_place(settled: Store) -> None:
+    settled.live.forget(["apt-dev/pool/4.deb"])
+    settled.wanted.set_places(REPO.name, [(FILES[4].uri, "apt-dev/pool/5.deb")])
+    assert settled.open_packages(REPO.name, SOURCE) == ["package4"]
+
+
+def test_a_file_that_nobody_wants_is_noticed_where_all_is_settled(settled: Store) -> None:
+    assert not settled.has_unwanted(REPO.name)
+    settled.live.adopt(REPO.name, [on_disk(9)], 1.0)
+    assert settled.has_unwanted(REPO.name)
+    settled.live.forget(["apt-dev/pool/9.deb"])
+    assert not settled.has_unwanted(REPO.name)
+
+
+def test_fragments_of_another_source_leave_all_open(settled: Store) -> None:
+    assert len(settled.open_packages(REPO.name, FragmentSource("apt", 3))) == len(FEW)
+    assert len(settled.open_packages(REPO.name, FragmentSource("apt", 2, "KEY"))) == len(FEW)

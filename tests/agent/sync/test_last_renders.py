@@ -42,3 +42,14 @@ def test_of_many_repositories_those_that_changed_last_are_held() -> None:
     held = holding("one", "two", "three", entries=20_000)
     assert [held.take(of(name)) is not None for name in ("one", "two", "three")] == [False, True, True]
     assert holding("large", entries=60_000).take(of("large")) is not None
+
+
+def test_files_are_placed_on_the_basis_on_which_they_were_placed_last() -> None:
+    held, moved = LastRenders(), replace(BASIS, repo=replace(BASIS.repo, directory="elsewhere"))
+    assert not held.is_placed(BASIS)
+    held.end_placing(BASIS)
+    assert held.is_placed(replace(BASIS, revision=7)), "that the disk changed moves no place"
+    assert not held.is_placed(replace(BASIS, source=FragmentSource("apt", 2)))
+    assert not held.is_placed(moved)
+    held.begin_placing(moved)
+    assert not held.is_placed(BASIS), "some files may stand elsewhere by now"

@@ -6,7 +6,7 @@ Source: Debian wiki, DebianRepository/Format, "Packages" indices.
 from packrat_agent.formats.compress import GZIP, XZ
 from packrat_agent.formats.index_shards import Texts
 from packrat_agent.formats.sharded_index import IndexLayout, ShardedIndex
-from packrat_agent.model.entries import Entry
+from packrat_agent.model.entries import Indexed
 from packrat_agent.state.scratch import Region
 
 _SHARD_LIMIT = 128
@@ -25,6 +25,6 @@ def packages_index(architecture: str, region: Region) -> ShardedIndex:
     return ShardedIndex(_LAYOUT, write_stanza, region, lambda key: key[2] == architecture)
 
 
-def write_stanza(entry: Entry) -> Texts:
+def write_stanza(package: Indexed) -> Texts:
     """Write the stanza of a package."""
-    return (entry.fragment.body + f"Filename: {entry.path}\nSize: {entry.size}\nSHA256: {entry.sha256}\n\n".encode(),)
+    return (package.body + f"Filename: {package.path}\nSize: {package.size}\nSHA256: {package.sha256}\n\n".encode(),)

@@ -38,14 +38,22 @@ def render_repository(request: RenderRequest) -> tuple[Publication, ...]:
     for version in sorted(request.repo.distro_versions, key=lambda version: version.name):
         suite, change = request.memo.get(version.name), request.change
         if suite is None or change is None:
-            suite = request.memo[version.name] = Suite(request.scratch)
-            names = {version.name}
-            suite.build(request.by_package(names), request.architectures(names), request.chunks)
+            suite = request.memo[version.name] = _make_suite(request, version)
         else:
             gone, new = (_of_version(version, entries) for entries in (change.gone, change.new))
             suite.change(gone, new, request.chunks)
         publications.append(_render_suite(request, suite_of(version), suite))
     return tuple(publications)
+
+
+def _make_suite(request: RenderRequest, version: DistroVersion) -> Suite:
+    names = {version.name}
+    kept: Suite | None = request.kept.get(version.name)
+    if kept is not None and request.is_kept(kept, names):
+        return kept
+    suite = Suite(request.scratch)
+    suite.build(request.by_package(names), request.architectures(names), request.chunks)
+    return suite
 
 
 def _of_version(version: DistroVersion, entries: Sequence[Entry]) -> list[Entry]:

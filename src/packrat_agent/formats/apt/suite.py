@@ -5,10 +5,11 @@ from collections.abc import Collection, Iterable
 
 from packrat_agent.formats.apt.layout import ALL
 from packrat_agent.formats.apt.packages_index import packages_index, write_stanza
+from packrat_agent.formats.index_hash import IndexHash
 from packrat_agent.formats.index_shards import Record
 from packrat_agent.formats.interface import ChunkCache
 from packrat_agent.formats.sharded_index import IndexBuilder, ShardedIndex
-from packrat_agent.model.entries import Entry
+from packrat_agent.model.entries import Entry, IndexedPackage
 from packrat_agent.model.tree import sha256_of
 from packrat_agent.state.scratch import Scratch
 
@@ -45,6 +46,21 @@ class Suite:
         """Hash all that the indexes with packages say."""
         found = sorted((name, index.digest()) for name, index in self._indexes.items() if self._entries_of[name])
         return sha256_of(f"{name} {digest}\n".encode() for name, digest in found)
+
+    def is_of(self, packages: Iterable[IndexedPackage]) -> bool:
+        """Tell whether a suite made of these, in the order of the index, would say the same."""
+        hashes = {name: IndexHash() for name in self._indexes}
+        counts: Counter[str] = Counter()
+        for package in packages:
+            architecture = package.key[2]
+            counts[architecture] += 1
+            if architecture not in hashes:
+                return False
+            stanza = write_stanza(package)
+            for found in hashes.values() if architecture == ALL else (hashes[architecture],):
+                found.add(package.key, stanza)
+        same = all(self._indexes[name].digest() == found.digest() for name, found in hashes.items())
+        return same and counts == self._entries_of
 
     def build(self, entries: Iterable[Entry], architectures: Collection[str], chunks: ChunkCache) -> None:
         """Make the indexes of an empty suite.

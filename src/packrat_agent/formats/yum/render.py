@@ -33,13 +33,21 @@ def render_repository(request: RenderRequest) -> tuple[Publication, ...]:
         names = {version.name for version in versions}
         index, change = request.memo.get(top), request.change
         if index is None or change is None:
-            index = request.memo[top] = VersionIndex(f"{top}/", request.scratch)
-            index.build(request.by_package(names), request.chunks)
+            index = request.memo[top] = _make_index(request, top, names)
         else:
             gone, new = (_of_versions(names, entries) for entries in (change.gone, change.new))
             index.change(gone, new, request.chunks)
         publications.append(_render_version(request, top, versions[0], index))
     return tuple(publications)
+
+
+def _make_index(request: RenderRequest, top: str, names: Collection[str]) -> VersionIndex:
+    kept: VersionIndex | None = request.kept.get(top)
+    if kept is not None and request.is_kept(kept, names):
+        return kept
+    index = VersionIndex(f"{top}/", request.scratch)
+    index.build(request.by_package(names), request.chunks)
+    return index
 
 
 def _of_versions(names: Collection[str], entries: Sequence[Entry]) -> list[Entry]:

@@ -13,11 +13,12 @@ from functools import partial
 from xml.sax.saxutils import escape
 
 from packrat_agent.formats.compress import GZIP
+from packrat_agent.formats.index_hash import IndexHash
 from packrat_agent.formats.index_shards import Texts
 from packrat_agent.formats.interface import ChunkCache
 from packrat_agent.formats.sharded_index import IndexLayout, ShardedIndex
 from packrat_agent.formats.yum.read_rpm import HREF_MARK, SHA256_MARK, SIZE_MARK
-from packrat_agent.model.entries import Entry
+from packrat_agent.model.entries import Entry, Indexed, IndexedPackage
 from packrat_agent.model.tree import Content
 from packrat_agent.state.scratch import Scratch
 
@@ -72,6 +73,14 @@ class VersionIndex:
         """Hash all that the three files say."""
         return self._index.digest()
 
+    def is_of(self, packages: Iterable[IndexedPackage]) -> bool:
+        """Tell whether an index made of these, in the order of the index, would say the same."""
+        found, directories = IndexHash(len(_ROOTS)), Counter[str]()
+        for package in packages:
+            directories[self._directory(package)] += 1
+            found.add(package.key, _fill(package, below=self._below))
+        return found.digest() == self.digest() and directories == self._directories
+
     def build(self, entries: Iterable[Entry], chunks: ChunkCache) -> None:
         """Make an empty index of its entries.
 
@@ -108,8 +117,8 @@ class VersionIndex:
         plain = self._index.plain(file, *frame)
         return Metadata(kind, self._index.packed(file, GZIP, *frame), plain.size, plain.digest)
 
-    def _directory(self, entry: Entry) -> str:
-        return entry.path.removeprefix(self._below).partition("/")[0]
+    def _directory(self, package: Indexed) -> str:
+        return package.path.removeprefix(self._below).partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +164,14 @@ def write_repomd(metadata: Sequence[Metadata], revision: int, tags: Tags) -> byt
     return ("\n".join([*lines, "</repomd>"]) + "\n").encode()
 
 
-def _fill(entry: Entry, *, below: str) -> Texts:
+def _fill(package: Indexed, *, below: str) -> Texts:
     """Replace the marks in a package's fragments by the values of the index."""
-    sha256 = entry.sha256.encode()
-    href = escape(entry.path.removeprefix(below), {'"': "&quot;"}).encode()
-    primary, filelists, other = entry.fragment.body.split(b"\0")
+    sha256 = package.sha256.encode()
+    href = escape(package.path.removeprefix(below), {'"': "&quot;"}).encode()
+    primary, filelists, other = package.body.split(b"\0")
     primary = primary.replace(SHA256_MARK, sha256, 1).replace(HREF_MARK, href, 1)
     return (
-        primary.replace(SIZE_MARK, str(entry.size).encode(), 1),
+        primary.replace(SIZE_MARK, str(package.size).encode(), 1),
         filelists.replace(SHA256_MARK, sha256, 1),
         other.replace(SHA256_MARK, sha256, 1),
     )

@@ -1,0 +1,48 @@
+"""Hashes what an index says of given entries, without cutting, compressing or keeping anything."""
+
+import hashlib
+from collections.abc import Iterable
+
+from packrat_agent.formats.index_shards import Key, Texts
+from packrat_agent.model.tree import sha256_of
+
+
+def join_digests(digests: Iterable[str]) -> str:
+    """Hash the SHA-256s of an index's files to one of all."""
+    return sha256_of(digest.encode() for digest in digests)
+
+
+class IndexHash:
+    """The hash of an index whose records come in order; of one package the last record counts."""
+
+    def __init__(self, files: int = 1) -> None:
+        """Begin with an empty index.
+
+        Args:
+            files: How many files the index has.
+        """
+        self._files = [hashlib.sha256() for _ in range(files)]
+        self._key: Key | None = None
+        self._texts: Texts = ()
+
+    def add(self, key: Key, texts: Texts) -> None:
+        """Add a record; its package must not stand before that of the last one.
+
+        Args:
+            key: The package.
+            texts: What each file says of it.
+        """
+        if key != self._key:
+            self._flush()
+            self._key = key
+        self._texts = texts
+
+    def digest(self) -> str:
+        """Give the hash of all files, as `ShardedIndex.digest` does."""
+        self._flush()
+        self._texts = ()
+        return join_digests(file.hexdigest() for file in self._files)
+
+    def _flush(self) -> None:
+        for file, text in zip(self._files, self._texts, strict=False):
+            file.update(text)

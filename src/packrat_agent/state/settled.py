@@ -1,0 +1,56 @@
+"""Finds what may be left to do in a repository, without reading what is settled."""
+
+from packrat_agent.state.database import Database
+from packrat_agent.state.file_state import FileState
+from packrat_agent.state.fragments import FragmentSource
+
+# What is published of a package file: itself, or the one product that stands in its very place.
+_PUBLISHED = (
+    "CASE WHEN products = '[]' THEN fragments.sha256 WHEN json_array_length(products) = 1 AND "
+    "json_extract(products, '$[0][0]') = '' AND NOT json_extract(products, '$[0][3]') "
+    "THEN json_extract(products, '$[0][1]') END"
+)
+
+
+def find_open_packages(db: Database, repo: str, source: FragmentSource) -> list[str]:
+    """Name the packages with files that are not settled, in order.
+
+    A file is settled where the index names it, it was read, and what is published of it stands in its place, not
+    withdrawn, and has always stood for it. Whether that is still the right place, only its format can tell.
+
+    Args:
+        db: The state database.
+        repo: The name of the repository.
+        source: Whose fragments count.
+    """
+    sql = (
+        "SELECT package FROM files WHERE repo = :repo AND NOT (state = :live AND unreadable = 0 AND EXISTS ("
+        "SELECT 1 FROM fragments CROSS JOIN live_files ON live_files.path = files.path WHERE format = :kind AND "
+        "fragment_version = :version AND signer = :signer AND fragments.sha256 = files.sha256 AND "
+        "live_files.repo = files.repo AND publication = '' AND inode > 0 AND withdrawn_at IS NULL AND "
+        f"live_files.sha256 = {_PUBLISHED}) AND NOT EXISTS (SELECT 1 FROM published_names WHERE "
+        "published_names.path = files.path AND published_names.sha256 <> files.sha256))"
+    )
+    values = {
+        "repo": repo,
+        "live": FileState.LIVE,
+        "kind": source.kind,
+        "version": source.version,
+        "signer": source.signer,
+    }
+    return sorted({package for (package,) in db.rows(sql, values)})
+
+
+def has_unwanted(db: Database, repo: str) -> bool:
+    """Tell whether more package files are remembered on disk than wanted files have places.
+
+    Where all wanted files of the repository are settled, each has a place of its own or shares it with the same bytes.
+    So no other file is there if the numbers are equal.
+
+    Args:
+        db: The state database.
+        repo: The name of the repository.
+    """
+    on_disk = "SELECT count(*) FROM live_files INDEXED BY live_files_by_repo WHERE repo = ? AND publication = ''"
+    places = "SELECT count(DISTINCT path) FROM files INDEXED BY files_by_path WHERE repo = ?"
+    return bool(db.rows(on_disk, (repo,))[0][0] != db.rows(places, (repo,))[0][0])
