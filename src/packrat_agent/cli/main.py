@@ -19,7 +19,7 @@ _EXIT_CODES = """
 Exit codes: 0 all good; 1 internal error; 2 configuration or command line; 3 the server can't be reached;
 4 the server refused the request; 5 the server's answers are broken; 6 the signing key; 7 the disk; 8 another agent is
 at work; 9 root_dir holds unmanaged files; 10 held back until confirmed; 12 done, but something was left out;
-13 verify found faults. `check` has codes of its own: see there.
+13 verify found faults. `check` and `doctor` have codes of their own: see there.
 """
 
 
@@ -64,6 +64,7 @@ for _command, _summary in (
     ("run", "Do a full sync, then follow the server until SIGTERM."),
     ("serve", "Serve root_dir over HTTP, for a small site or to try things out."),
     ("site", "Print the site file for nginx or Apache."),
+    ("doctor", "Look at everything that can be wrong, and say what to do."),
     ("demo", "Try it out on this machine."),
     ("status", "Say how the mirror stands; touches nothing."),
     ("check", "Judge the mirror as a monitoring plugin does."),

@@ -51,3 +51,11 @@ def has_systemd() -> bool:
     Source: sd_booted(3).
     """
     return Path("/run/systemd/system").is_dir()
+
+
+def read_unit_setting(unit: str, name: str) -> str:
+    """Read a setting of a unit as systemd has it in force, drop-ins included; '' where it says none."""
+    try:
+        return run_command("systemctl", "show", "--property", name, "--value", unit).strip()
+    except ConfigError:
+        return ""

@@ -8,12 +8,13 @@ from importlib import resources
 from pathlib import Path
 
 from packrat_agent.config.settings import Config
-from packrat_agent.setup.account import Account
+from packrat_agent.setup.account import Account, find_account
 from packrat_agent.setup.answers import ROOT_DIR, STATE_DIR, USER
-from packrat_agent.setup.commands import run_command
+from packrat_agent.setup.commands import has_systemd, read_unit_setting, run_command
 from packrat_core.errors import ConfigError, PackratError
 from packrat_core.fs.atomic import replace, write_new
 from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.ownership import user_name
 
 UNIT = "packrat-agent.service"
 DEFAULT_CONFIG = Path("/etc/packrat/mirror.conf")
@@ -98,14 +99,40 @@ def write_drop_in(text: str) -> None:
     _write(DROP_IN, text)
 
 
+def is_active() -> bool:
+    """Tell whether the service runs."""
+    return _agrees("is-active")
+
+
+def is_enabled() -> bool:
+    """Tell whether the service starts with the machine."""
+    return _agrees("is-enabled")
+
+
 def is_running() -> bool:
     """Tell whether the service runs, and starts again with the machine."""
+    return is_active() and is_enabled()
+
+
+def _agrees(question: str) -> bool:
     try:
-        run_command("systemctl", "is-enabled", "--quiet", UNIT)
-        run_command("systemctl", "is-active", "--quiet", UNIT)
+        run_command("systemctl", question, "--quiet", UNIT)
     except ConfigError:
         return False
     return True
+
+
+def find_agent_account(config: Config) -> Account | None:
+    """Find the user that the agent runs as: the one that its unit names, else the owner of its state; None for none."""
+    if has_systemd() and find_unit() is not None and (named := read_unit_setting(UNIT, "User")):
+        return find_account(named)
+    state_db = config.mirror.state_db
+    for path in (state_db, state_db.parent, config.mirror.root_dir):
+        try:
+            return find_account(user_name(path.stat().st_uid))
+        except OSError:
+            continue
+    return None
 
 
 def start_service() -> None:
