@@ -7,14 +7,12 @@ from typing import Any, TypeVar
 import click
 
 from packrat_agent.config.load import load
-from packrat_agent.config.settings import Config
-from packrat_agent.status.nagios import Level, Limit, Limits, judge, tell
+from packrat_agent.status.nagios import Level, Limit, Limits, judge, pass_age_limit, tell
 from packrat_agent.status.reading import read_status
 from packrat_core.errors import PackratError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_FULL_SYNCS_MISSED = (3, 10)
 _NUMBER = r"(\d{1,9}(?:\.\d{1,3})?)?"
 
 
@@ -75,8 +73,10 @@ def check_command(ctx: click.Context, /, **given: Any) -> None:
     """
     try:
         config = load(ctx.obj)
-        interval = Limit(float(config.mirror.full_sync_interval_s))
-        limits = Limits(**{**given, "pass_age_s": given["pass_age_s"] or _pass_age(config), "pass_s": interval})
+        interval_s = float(config.mirror.full_sync_interval_s)
+        limits = Limits(
+            **{**given, "pass_age_s": given["pass_age_s"] or pass_age_limit(interval_s), "pass_s": Limit(interval_s)}
+        )
         verdict = judge(read_status(config), limits)
     except PackratError as error:
         verdict = tell(Level.UNKNOWN, str(error))
@@ -84,8 +84,3 @@ def check_command(ctx: click.Context, /, **given: Any) -> None:
         verdict = tell(Level.UNKNOWN, f"internal error: {type(error).__name__}: {error}")
     click.echo(verdict.line)
     ctx.exit(verdict.level)
-
-
-def _pass_age(config: Config) -> Limit:
-    warning, critical = (float(count * config.mirror.full_sync_interval_s) for count in _FULL_SYNCS_MISSED)
-    return Limit(warning, critical)

@@ -12,12 +12,14 @@ from packrat_core.log import set_up_log
 _READING_PACKAGES = ("sync", "run")
 # They log nothing; monitoring calls them every minute, and setting up the log takes as long as they do.
 _WITHOUT_LOG = ("status", "check")
+# They say on stdout what others say in the log.
+_QUIET = ("init", "doctor")
 DEFAULT_CONFIG = Path("/etc/packrat/mirror.conf")
 _EXIT_CODES = """
 Exit codes: 0 all good; 1 internal error; 2 configuration or command line; 3 the server can't be reached;
 4 the server refused the request; 5 the server's answers are broken; 6 the signing key; 7 the disk; 8 another agent is
 at work; 9 root_dir holds unmanaged files; 10 held back until confirmed; 12 done, but something was left out;
-13 verify found faults. `check` has codes of its own: see there.
+13 verify found faults. `check` and `doctor` have codes of their own: see there.
 """
 
 
@@ -48,18 +50,21 @@ def main(ctx: click.Context, config_path: Path, log_level: str) -> None:
 
         log_library_output()
     if ctx.invoked_subcommand not in _WITHOUT_LOG:
-        set_up_log(log_level)
+        is_default = ctx.get_parameter_source("log_level") is click.core.ParameterSource.DEFAULT
+        set_up_log("error" if is_default and ctx.invoked_subcommand in _QUIET else log_level)
     # What is published is for everyone to read, whoever starts us.
     os.umask(0o022)
     ctx.obj = config_path
 
 
 for _command, _summary in (
+    ("init", "Set up a mirror: user, directories, key, mirror.conf, first sync, site file, service."),
     ("config", "Check the configuration and print what is in force."),
     ("sync", "Do one full sync and exit."),
     ("run", "Do a full sync, then follow the server until SIGTERM."),
     ("serve", "Serve root_dir over HTTP, for a small site or to try things out."),
     ("site", "Print the site file for nginx or Apache."),
+    ("doctor", "Look at everything that can be wrong, and say what to do."),
     ("demo", "Try it out on this machine."),
     ("status", "Say how the mirror stands; touches nothing."),
     ("check", "Judge the mirror as a monitoring plugin does."),

@@ -1,18 +1,12 @@
 """`packrat-agent site`: prints the site file for nginx or Apache."""
 
-import socket
-import tempfile
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 
 from packrat_agent.config.load import load
 from packrat_agent.formats.interface import WebServer
-from packrat_agent.formats.table import FORMATS
-from packrat_agent.state.database import copy_database
-from packrat_agent.state.store import Store
-from packrat_agent.web.site_files import Site, write_site
+from packrat_agent.web.mirror_site import write_mirror_site
 
 
 @click.command("site")
@@ -21,12 +15,4 @@ from packrat_agent.web.site_files import Site, write_site
 @click.pass_obj
 def site_command(config_path: Path, server: str, host: str | None) -> None:
     """Print the site file for nginx or Apache. Run it again when repositories were added."""
-    mirror = load(config_path).mirror
-    public = urlsplit(mirror.public_url or "")
-    name = host or public.hostname or socket.getfqdn()
-    port = public.port if public.scheme == "http" else None
-    with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
-        store = Store(copy_database(mirror.state_db, Path(scratch) / "state.db"))
-        repos = store.wanted.repos()
-        store.close()
-    click.echo(write_site(WebServer(server), mirror.root_dir, Site(name, port or 80), repos, FORMATS), nl=False)
+    click.echo(write_mirror_site(load(config_path).mirror, WebServer(server), host), nl=False)

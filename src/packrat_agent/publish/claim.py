@@ -48,7 +48,7 @@ def claim(root: Path, state_db: Path, command: str) -> Iterator[Path]:
         raise ConfigError(f"root_dir {root} is not a directory of its own", hint="give the real directory's path")
     with as_disk_error("make the directory", state_db.parent):
         state_db.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    _check_writable(root, state_db)
+    check_writable(root, state_db)
     own = ensure_directory(root, AGENT_DIR)
     with as_disk_error("close to others", own):
         own.chmod(0o700)
@@ -63,7 +63,7 @@ def claim(root: Path, state_db: Path, command: str) -> Iterator[Path]:
         yield ensure_directory(root, f"{AGENT_DIR}/staging")
 
 
-def _check_writable(root: Path, state_db: Path) -> None:
+def check_writable(root: Path, state_db: Path) -> None:
     """Report together all that this user may not change, such as files that were made as root.
 
     Raises:

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from packrat_agent.status.values import AgentState, RepoStatus, Status
+from packrat_agent.status.values import AgentState, Disk, RepoStatus, Status
 from packrat_core.text import human_age, human_size, printable
 
 _NAMED = 3
+_FULL_SYNCS_MISSED = (3, 10)
 _DAY_S = 86400
 _LONGEST_LINE = 2000
 _LONGEST_REASON = 400
@@ -60,6 +61,12 @@ class Limits:
     allow_plain_http: bool = False
 
 
+def pass_age_limit(full_sync_interval_s: float) -> Limit:
+    """Give the age of the last full sync that is too much: so many of them were missed."""
+    warning, critical = (count * full_sync_interval_s for count in _FULL_SYNCS_MISSED)
+    return Limit(warning, critical)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a monitoring system shows: the level and one line."""
@@ -68,21 +75,13 @@ class Verdict:
     line: str
 
 
-_Finding = tuple[Level, str]
+Finding = tuple[Level, str]
+"""A level, and what was found."""
 
 
 def judge(status: Status, limits: Limits) -> Verdict:
     """Judge a mirror by all limits; the line names the worst findings first, then the figures."""
-    found = [
-        *_agent(status, limits),
-        *_failures(status),
-        *_server(status, limits),
-        *_full_syncs(status, limits),
-        *_repos(status, limits),
-        *_keys(status, limits),
-        *_disks(status, limits),
-        *_old_indexes(status, limits),
-    ]
+    found = list_findings(status, limits)
     bad = sorted((finding for finding in found if finding[0] is not Level.OK), key=lambda finding: -finding[0])
     level = bad[0][0] if bad else Level.OK
     if not bad:
@@ -94,6 +93,20 @@ def judge(status: Status, limits: Limits) -> Verdict:
     return tell(level, said, _figures(status, limits))
 
 
+def list_findings(status: Status, limits: Limits) -> list[Finding]:
+    """List what is judged, each with its level, also what is good."""
+    return [
+        *_agent(status, limits),
+        *_failures(status),
+        *_server(status, limits),
+        *_full_syncs(status, limits),
+        *_repos(status, limits),
+        *_keys(status, limits),
+        *(finding for disk in status.disks for finding in judge_disk(disk, limits)),
+        *_old_indexes(status, limits),
+    ]
+
+
 def tell(level: Level, text: str, figures: str = "") -> Verdict:
     """Put the line together."""
     # A `|` in the text would begin the figures.
@@ -101,7 +114,7 @@ def tell(level: Level, text: str, figures: str = "") -> Verdict:
     return Verdict(level, f"PACKRAT {level.name} - {shown}{f' | {figures}' if figures else ''}")
 
 
-def _agent(status: Status, limits: Limits) -> Iterator[_Finding]:
+def _agent(status: Status, limits: Limits) -> Iterator[Finding]:
     agent = status.agent
     if limits.allow_stopped or agent.state in (AgentState.RUNNING, AgentState.ELSEWHERE):
         return
@@ -111,7 +124,7 @@ def _agent(status: Status, limits: Limits) -> Iterator[_Finding]:
         yield Level.CRITICAL, "the agent is not running"
 
 
-def _failures(status: Status) -> Iterator[_Finding]:
+def _failures(status: Status) -> Iterator[Finding]:
     if status.failure is not None:
         yield Level.CRITICAL, f"the agent can't work: {status.failure.reason}"
     if status.config_error is not None:
@@ -120,7 +133,7 @@ def _failures(status: Status) -> Iterator[_Finding]:
         yield Level.CRITICAL, f"{_count(rejected, 'record', 'records')} of the mirror can't be used: {_some(rejected)}"
 
 
-def _server(status: Status, limits: Limits) -> Iterator[_Finding]:
+def _server(status: Status, limits: Limits) -> Iterator[Finding]:
     server = status.server
     # Where a timer starts `sync`, the server counts as it was when the last one asked it.
     if server.up is False and (status.agent.state is not AgentState.STOPPED or limits.allow_stopped):
@@ -133,7 +146,7 @@ def _server(status: Status, limits: Limits) -> Iterator[_Finding]:
         yield Level.WARNING, server.plain_http
 
 
-def _full_syncs(status: Status, limits: Limits) -> Iterator[_Finding]:
+def _full_syncs(status: Status, limits: Limits) -> Iterator[Finding]:
     last = status.full_pass
     if last is not None and last.ended is not None:
         # The longer full syncs take, the less often they come, so the time that this one took does not count.
@@ -147,7 +160,7 @@ def _full_syncs(status: Status, limits: Limits) -> Iterator[_Finding]:
         yield limits.pass_age_s.judge(age_s), f"no full sync has ended in {human_age(age_s)}"
 
 
-def _repos(status: Status, limits: Limits) -> Iterator[_Finding]:
+def _repos(status: Status, limits: Limits) -> Iterator[Finding]:
     repos = status.repos
     if broken := [f"{repo.name} ({repo.error})" for repo in repos if repo.error]:
         yield Level.CRITICAL, f"{_count(broken, 'repository', 'repositories')} can't be built: {_some(broken)}"
@@ -171,7 +184,7 @@ def _behind(repo: RepoStatus) -> str:
     return f"{repo.name} by {human_age(repo.lag_s or 0.0)}{work}"
 
 
-def _keys(status: Status, limits: Limits) -> Iterator[_Finding]:
+def _keys(status: Status, limits: Limits) -> Iterator[Finding]:
     for name, key in status.named_keys():
         yield from ((Level.WARNING, text) for text in (key.stale, key.unused) if text is not None)
         if key.expires is None:
@@ -183,15 +196,15 @@ def _keys(status: Status, limits: Limits) -> Iterator[_Finding]:
             yield limits.key_days.judge(left_s / _DAY_S, low=True), f"{name} expires in {human_age(left_s)}"
 
 
-def _disks(status: Status, limits: Limits) -> Iterator[_Finding]:
-    for disk in status.disks:
-        text = f"the disk of {disk.holds} has {disk.free_percent:g} % left"
-        yield limits.disk_percent.judge(disk.free_percent, low=True), text
-        if not disk.writable:
-            yield Level.CRITICAL, f"the disk of {disk.holds} is mounted read-only"
+def judge_disk(disk: Disk, limits: Limits) -> Iterator[Finding]:
+    """Judge the room on one filesystem."""
+    text = f"the disk of {disk.holds} has {disk.free_percent:g} % left"
+    yield limits.disk_percent.judge(disk.free_percent, low=True), text
+    if not disk.writable:
+        yield Level.CRITICAL, f"the disk of {disk.holds} is mounted read-only"
 
 
-def _old_indexes(status: Status, limits: Limits) -> Iterator[_Finding]:
+def _old_indexes(status: Status, limits: Limits) -> Iterator[Finding]:
     size_bytes = next((disk.size_bytes for disk in status.disks if disk.holds == "root_dir"), 0)
     if size_bytes:
         old_bytes = _old_index_bytes(status)

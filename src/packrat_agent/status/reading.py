@@ -95,7 +95,7 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
         scan=None if agent.state is AgentState.STOPPED else facts.read(ScanProgress),
         scan_round=facts.read(ScanRound),
         key=facts.read(KeyInUse),
-        disks=tuple(_disks(config)),
+        disks=tuple(read_disks(config)),
         events=tuple(Event(*row) for row in reversed(rows)),
         section_keys=tuple(SectionKey(section, key) for section, key in facts.section_keys().items()),
     )
@@ -256,7 +256,8 @@ def _server(config: Config, facts: FactsRead) -> ServerStatus:
     )
 
 
-def _disks(config: Config) -> Iterator[Disk]:
+def read_disks(config: Config) -> Iterator[Disk]:
+    """Read how full the filesystems of root_dir and the state database are, in bytes and in inodes."""
     for holds, path in (("root_dir", config.mirror.root_dir), ("state_db", config.mirror.state_db.parent)):
         try:
             sizes = os.statvfs(path)

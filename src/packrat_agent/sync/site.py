@@ -52,9 +52,8 @@ def publish_site(context: MirrorContext) -> None:
     """
     store, settings = context.store, context.config.mirror
     roll_forward(SITE.name, store, context.root, context.kept)
-    shown = [repo for repo in sorted(store.wanted.repos(), key=lambda repo: repo.name) if repo.kind in FORMATS]
-    url = settings.public_url or "http://THIS-HOST"
-    introductions = {repo.name: _introduce(context, repo, url) for repo in shown}
+    introduced = introduce_repos(context)
+    shown, introductions = list(introduced), {repo.name: introduced[repo] for repo in introduced}
     main = context.keys.main.public if context.keys.main is not None else None
     key = (main.armored, main.binary) if main is not None else None
     publications = [render_site(settings.description, shown, introductions, key, context.kept)]
@@ -97,6 +96,13 @@ def _own_keys(context: MirrorContext, repos: Sequence[Repo]) -> list[TreeFile]:
         if prepared is not None and context.keys.section_of(repo) is not None:
             keys[context.keys.place_of(repo)] = (prepared.public.armored, prepared.public.binary)
     return list_own_keys(keys)
+
+
+def introduce_repos(context: MirrorContext) -> dict[Repo, Introduction]:
+    """Say of each repository, by name, how clients use it."""
+    shown = [repo for repo in sorted(context.store.wanted.repos(), key=lambda repo: repo.name) if repo.kind in FORMATS]
+    url = context.config.mirror.public_url or "http://THIS-HOST"
+    return {repo: _introduce(context, repo, url) for repo in shown}
 
 
 def _introduce(context: MirrorContext, repo: Repo, url: str) -> Introduction:

@@ -1,0 +1,117 @@
+"""The user that the agent runs as, and work that is done as that user.
+
+    account = find_account("packrat")
+    key = account.do(lambda: find_key(name, home, None, now))
+
+Files that this process may read as root, the agent may not; what is tried as its user shows that.
+"""
+
+import grp
+import os
+import pickle
+import pwd
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from packrat_core.errors import ConfigError, PackratError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user with its main group and its home directory."""
+
+    name: str
+    uid: int
+    gid: int
+    home: Path
+
+    @property
+    def group(self) -> str:
+        """The name of the main group; its number where it has no name."""
+        try:
+            return grp.getgrgid(self.gid).gr_name
+        except KeyError:
+            return str(self.gid)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a service of this user has in its environment."""
+        path = os.environ.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        return {"PATH": path, "HOME": str(self.home), "USER": self.name, "LOGNAME": self.name, "LC_ALL": "C.UTF-8"}
+
+    def do(self, work: Callable[[], T]) -> T:
+        """Do something in a process of this user, and return what it returns.
+
+        Args:
+            work: What it returns, and the errors that it raises on purpose, have to be values that can be pickled.
+
+        Raises:
+            PackratError: The error that it raised.
+            RuntimeError: It ended in another way; stderr says how.
+        """
+        if os.geteuid() == self.uid:
+            return work()
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            self._answer(work, writing)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as answers:
+            answer = answers.read()
+        _, status = os.waitpid(child, 0)
+        if not answer:
+            raise RuntimeError(f"a process of user {self.name} ended with {os.waitstatus_to_exitcode(status)}")
+        # Written by our own child, from our own program.
+        is_error, value = pickle.loads(answer)  # noqa: S301
+        if is_error:
+            raise value
+        result: T = value
+        return result
+
+    def _answer(self, work: Callable[[], T], writing: int) -> None:
+        """Become this user, do the work, write the answer to a pipe, and end without the parent's clean-up."""
+        try:
+            os.initgroups(self.name, self.gid)
+            os.setgid(self.gid)
+            os.setuid(self.uid)
+            os.chdir("/")
+            os.environ.clear()
+            os.environ.update(self.environment)
+            try:
+                answer = (False, work())
+            except PackratError as error:
+                answer = (True, error)  # type: ignore[assignment]
+            with os.fdopen(writing, "wb") as file:
+                pickle.dump(answer, file)
+            os._exit(0)
+        except BaseException:  # Whatever it is, this copy of the program must not go on.
+            import traceback
+
+            traceback.print_exc()
+            os._exit(1)
+
+
+def find_account(name: str) -> Account | None:
+    """Find a user of this machine; None if there is none of that name."""
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError:
+        return None
+    return Account(found.pw_name, found.pw_uid, found.pw_gid, Path(found.pw_dir))
+
+
+def need_account(name: str) -> Account:
+    """Find a user of this machine.
+
+    Raises:
+        ConfigError: There is no user of that name.
+    """
+    found = find_account(name)
+    if found is None:
+        raise ConfigError(f"there is no user {name} on this machine", hint="run `packrat-agent init`, which makes it")
+    return found

@@ -1,0 +1,61 @@
+"""Runs the programs of the system that set things up: useradd, systemctl, a web server's own."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from packrat_core.errors import ConfigError
+
+_TIMEOUT_S = 120
+_SHOWN_LINES = 4
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def find_program(name: str) -> str | None:
+    """Find a program, also one that only root has in its PATH."""
+    return shutil.which(name) or shutil.which(name, path=_SYSTEM_PATH)
+
+
+def run_command(*command: str) -> str:
+    """Run a program to its end, and return what it printed.
+
+    Raises:
+        ConfigError: It is not there, takes too long, or fails; with the last of what it said.
+    """
+    program = find_program(command[0])
+    if program is None:
+        raise ConfigError(f"{command[0]} is not installed", hint="install it, and run `packrat-agent init` again")
+    shown = " ".join(command)
+    try:
+        done = subprocess.run(
+            [program, *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"`{shown}` did not end within {_TIMEOUT_S} seconds") from None
+    if done.returncode != 0:
+        said = " / ".join(done.stdout.strip().splitlines()[-_SHOWN_LINES:])
+        raise ConfigError(f"`{shown}` ended with exit code {done.returncode}: {said}")
+    return done.stdout
+
+
+def has_systemd() -> bool:
+    """Tell whether systemd runs this machine.
+
+    Source: sd_booted(3).
+    """
+    return Path("/run/systemd/system").is_dir()
+
+
+def read_unit_setting(unit: str, name: str) -> str:
+    """Read a setting of a unit as systemd has it in force, drop-ins included; '' where it says none."""
+    try:
+        return run_command("systemctl", "show", "--property", name, "--value", unit).strip()
+    except ConfigError:
+        return ""

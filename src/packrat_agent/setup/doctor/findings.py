@@ -1,0 +1,51 @@
+"""What `packrat-agent doctor` found: one value for each thing that it looked at."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from packrat_core.errors import PackratError
+
+
+class Level(StrEnum):
+    """How a thing is: good; allowed, but not wise, or soon to fail; or wrong."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        topic: What it belongs to, a word: `key`, `server`.
+        level: How it is.
+        text: What was found.
+        hint: What to do; '' where nothing is to be done, or the text says it.
+    """
+
+    topic: str
+    level: Level
+    text: str
+    hint: str = ""
+
+
+def ok(topic: str, text: str) -> Finding:
+    """Say that something is good."""
+    return Finding(topic, Level.OK, text)
+
+
+def warning(topic: str, text: str, hint: str = "") -> Finding:
+    """Say that something is not wise, or will fail soon."""
+    return Finding(topic, Level.WARNING, text, hint)
+
+
+def fault(topic: str, text: str, hint: str = "") -> Finding:
+    """Say that something is wrong."""
+    return Finding(topic, Level.FAULT, text, hint)
+
+
+def fault_of(topic: str, error: PackratError) -> Finding:
+    """Tell an error that stops a command as a finding."""
+    return Finding(topic, Level.FAULT, error.message, error.hint)

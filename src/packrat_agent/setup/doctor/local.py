@@ -1,0 +1,86 @@
+"""Looks at what lies on this machine: configuration, directories and keys, all as the agent's user meets them."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from packrat_agent.config.checks import warn as warn_of_config
+from packrat_agent.config.load import load
+from packrat_agent.config.settings import Config
+from packrat_agent.gpg.keyring import find_key
+from packrat_agent.gpg.keyring import warn as warn_of_key
+from packrat_agent.gpg.signing_key import SigningKey
+from packrat_agent.publish.claim import check_writable, refuse_unmanaged
+from packrat_agent.setup.account import Account
+from packrat_agent.setup.doctor.findings import Finding, fault_of, ok, warning
+from packrat_core.errors import PackratError
+
+
+def look_at_configuration(config: Config, account: Account) -> Iterator[Finding]:
+    """Look whether the agent's user may read mirror.conf, and at what is unwise in it."""
+    try:
+        account.do(lambda: load(config.source))
+    except PackratError as error:
+        yield fault_of("config", error)
+        return
+    found = [warning("config", text) for text in warn_of_config(config)]
+    yield from found or [ok("config", f"{config.source} can be used, and user {account.name} may read it")]
+
+
+def look_at_directories(config: Config, account: Account) -> Iterator[Finding]:
+    """Look whether the agent's user may work in its directories, and whether what is there is the agent's."""
+    mirror = config.mirror
+    if account.uid != 0 and os.geteuid() not in (0, account.uid):
+        yield warning("user", f"this is not user {account.name}, as whom the agent runs", "ask as root to see all")
+    missing = [str(path) for path in (mirror.root_dir, mirror.state_db.parent) if not path.is_dir()]
+    if missing:
+        yield warning("directories", f"not there yet: {', '.join(missing)}", "run `packrat-agent init`")
+        return
+    try:
+        refuse_unmanaged(mirror.root_dir, mirror.state_db, sorted(mirror.keep_files))
+        account.do(lambda: check_writable(mirror.root_dir, mirror.state_db))
+    except PackratError as error:
+        yield fault_of("directories", error)
+        return
+    yield ok("directories", f"user {account.name} may write to {mirror.root_dir} and {mirror.state_db.parent}")
+
+
+def look_at_keys(config: Config, account: Account) -> Iterator[Finding]:
+    """Look whether each key can sign, as the agent's user, and which clients refuse it."""
+    mirror = config.mirror
+    names = {"": mirror.gpg_sign_key} if mirror.gpg_sign_key else {}
+    names |= {f"[{section}] ": key for section, key in config.section_keys.items()}
+    if not mirror.gpg_sign_key:
+        others = "only repositories with a key of their own are signed" if names else "nothing is signed"
+        yield warning("key", f"gpg_sign_key is not set in [mirror]: {others}", "see docs/signing.md")
+    for section, name in names.items():
+        yield from _look_at_key(config, account, section, name)
+
+
+def _look_at_key(config: Config, account: Account, section: str, name: str) -> Iterator[Finding]:
+    mirror, now = config.mirror, datetime.now(UTC)
+
+    def find() -> SigningKey:
+        return find_key(name, mirror.gnupg_home, mirror.passphrase_file, now)
+
+    try:
+        key = account.do(find)
+    except PackratError as error:
+        yield fault_of("key", type(error)(f"{section}{error.message}", hint=error.hint))
+        return
+    yield from (warning("key", f"{section}{text}") for text in warn_of_key(key, now))
+    until = f"expires on {key.expires:%Y-%m-%d}" if key.expires is not None else "does not expire"
+    yield ok("key", f"{section}{key.algorithm}-{key.bits} {key.fingerprint} signs, and {until}")
+
+
+def look_at_libraries(kinds: frozenset[str]) -> Iterator[Finding]:
+    """Look whether this machine has what repositories of these types need."""
+    if "yum" not in kinds:
+        return
+    try:
+        import createrepo_c  # noqa: F401 only whether it can be
+    except ImportError as error:
+        hint = "install GLib: `apt-get install libglib2.0-0`"
+        yield fault_of("libraries", PackratError(f"yum repositories can't be built: {error}", hint=hint))
+    else:
+        yield ok("libraries", "yum repositories can be built")

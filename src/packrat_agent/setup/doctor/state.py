@@ -1,0 +1,84 @@
+"""Looks at how the mirror stands, by the judgement of `check`, and at the service that keeps it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from packrat_agent.config.settings import Config
+from packrat_agent.setup import service
+from packrat_agent.setup.commands import has_systemd, read_unit_setting
+from packrat_agent.setup.doctor.findings import Finding, Level, fault, fault_of, ok, warning
+from packrat_agent.status import nagios
+from packrat_agent.status.reading import read_disks, read_status
+from packrat_core.errors import PackratError
+
+_SEE = "see `packrat-agent status`, and docs/operations.md for what to do"
+# These are looked at as they are now: the server and the key. Whether the agent runs, systemd says better.
+_LIMITS = nagios.Limits(away_s=nagios.Limit(), key_days=nagios.Limit(), allow_plain_http=True)
+_LEVELS = {nagios.Level.WARNING: Level.WARNING, nagios.Level.CRITICAL: Level.FAULT, nagios.Level.UNKNOWN: Level.FAULT}
+
+
+def look_at_disks(config: Config) -> Iterator[Finding]:
+    """Look whether there is room, in bytes and in inodes, by the limits of `check`."""
+    for disk in read_disks(config):
+        found = [(level, text) for level, text in nagios.judge_disk(disk, _LIMITS) if level is not nagios.Level.OK]
+        hint = f"make room below {disk.path}, or give it a filesystem of its own"
+        yield from (Finding("disk", _LEVELS[level], text, hint) for level, text in found)
+        if not found:
+            yield ok("disk", f"the disk of {disk.holds} has {disk.free_percent:g} % left, of bytes and of inodes")
+
+
+def look_at_state(config: Config) -> Iterator[Finding]:
+    """Look at what the state database says, by the rules and limits of `check`."""
+    if not config.mirror.state_db.exists():
+        yield warning("state", "no full sync was done yet", "run `packrat-agent init`, or `packrat-agent sync`")
+        return
+    try:
+        status = read_status(config)
+    except PackratError as error:
+        yield fault_of("state", error)
+        return
+    by_systemd = has_systemd() and service.find_unit() is not None
+    interval_s = float(config.mirror.full_sync_interval_s)
+    limits = replace(
+        _LIMITS,
+        pass_age_s=nagios.pass_age_limit(interval_s),
+        pass_s=nagios.Limit(interval_s),
+        allow_stopped=by_systemd,
+    )
+    found = [
+        Finding("state", _LEVELS[level], text, _SEE)
+        for level, text in nagios.list_findings(status, limits)
+        if level is not nagios.Level.OK and not text.startswith("the disk of")
+    ]
+    yield from found
+    if not found:
+        live = sum(repo.live for repo in status.repos)
+        yield ok("state", f"{len(status.repos)} repositories with {live} package files are as the server wants them")
+
+
+def look_at_service(config: Config) -> Iterator[Finding]:
+    """Look whether systemd keeps the agent running, now and after a restart of the machine."""
+    if not has_systemd():
+        return
+    if service.find_unit() is None:
+        hint = "run `packrat-agent init`, or have `packrat-agent sync` started by a timer"
+        yield warning("service", f"there is no unit {service.UNIT}", hint)
+        return
+    found = list(_look_at_unit(config))
+    yield from found
+    if not found:
+        yield ok("service", f"{service.UNIT} runs, and starts with the machine")
+
+
+def _look_at_unit(config: Config) -> Iterator[Finding]:
+    if not service.is_active():
+        hint = f"`journalctl -u {service.UNIT} -e` says why; start it: `systemctl start {service.UNIT}`"
+        yield fault("service", f"{service.UNIT} does not run", hint)
+    if not service.is_enabled():
+        yield warning("service", "it does not start with the machine", f"`systemctl enable {service.UNIT}`")
+    writable = read_unit_setting(service.UNIT, "ReadWritePaths")
+    strict = read_unit_setting(service.UNIT, "ProtectSystem") == "strict"
+    root = config.mirror.root_dir
+    if strict and writable and not any(root.is_relative_to(path.lstrip("-+")) for path in writable.split()):
+        hint = f"`systemctl edit {service.UNIT}`: ReadWritePaths={root} in [Service]"
+        yield fault("service", f"the unit does not let the agent write to root_dir {root}", hint)

@@ -1,0 +1,144 @@
+"""What `packrat-agent init` is to set up, and the checks that refuse what can't work before anything is changed."""
+
+import asyncio
+import os
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+
+from packrat_agent.config.settings import Config
+from packrat_agent.model.records import MirrorView
+from packrat_agent.publish.claim import refuse_unmanaged
+from packrat_agent.setup.account import Account, find_account
+from packrat_agent.setup.answers import Answers
+from packrat_agent.setup.directories import OwnDirectory
+from packrat_agent.setup.service import check_program
+from packrat_agent.setup.signing import check_new_home, find_own_key, try_key_file
+from packrat_agent.setup.web_server import InstalledServer
+from packrat_agent.upstream.connection import connected
+from packrat_agent.upstream.login import LoginState
+from packrat_core.errors import ConfigError, ServerRefused
+
+
+@dataclass(frozen=True, slots=True)
+class NewMirror:
+    """A mirror that is to be set up, in part or whole.
+
+    Attributes:
+        config: As mirror.conf has it, or, before that is there, as it follows from the answers but for the key's id.
+        answers: What mirror.conf is written from; None if it is there already.
+        user: The name of the user that the agent runs as.
+        key_file: A file with the secret key to take; None to make one, or to use the one in the keyring.
+        key_id: Which key of the keyring is meant; '' if it is the only one.
+        web_server: The web server that gets a site file; None for none.
+        starts: Whether the service is started.
+    """
+
+    config: Config
+    answers: Answers | None
+    user: str
+    key_file: Path | None
+    key_id: str
+    web_server: InstalledServer | None
+    starts: bool
+
+    @property
+    def gnupg_home(self) -> Path | None:
+        """The directory of the keyring, if the mirror signs and has one of its own."""
+        mirror = self.config.mirror
+        return mirror.gnupg_home if mirror.gpg_sign_key else None
+
+    @property
+    def directories(self) -> tuple[OwnDirectory, ...]:
+        """The directories that belong to the agent's user, those above before those in them."""
+        mirror = self.config.mirror
+        own = [OwnDirectory(mirror.root_dir, 0o755), OwnDirectory(mirror.state_db.parent, 0o750)]
+        if self.gnupg_home is not None:
+            own.append(OwnDirectory(self.gnupg_home, 0o700, closed=True))
+        return tuple(own)
+
+
+def check_rights(mirror: NewMirror) -> None:
+    """Make sure that this user may set up what is to be set up.
+
+    Raises:
+        ConfigError: It may not; the message names what, and the hint how to go on.
+    """
+    if os.geteuid() == 0:
+        return
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    if mirror.user != me:
+        raise ConfigError(
+            f"only root can set up a mirror for user {mirror.user}",
+            hint=f"run `packrat-agent init` as root, or give --user {me}, --state-dir, --root-dir and, before `init`, "
+            "--config",
+        )
+    paths = [mirror.config.source, *(directory.path for directory in mirror.directories)]
+    for path in paths:
+        above = next(parent for parent in (path, *path.parents) if parent.exists())
+        if not os.access(above, os.W_OK):
+            raise ConfigError(
+                f"user {me} may not make {path}", hint="run `packrat-agent init` as root, or choose other paths"
+            )
+
+
+def check_places(mirror: NewMirror) -> None:
+    """Make sure that the directories can be made, and that what stands there is this agent's.
+
+    Raises:
+        ConfigError: A directory can't be made, or the agent's user may not run this program.
+        NotOurs: root_dir holds unmanaged files, or the state database is that of the original agent.
+        DiskError: They can't be read.
+    """
+    account = find_account(mirror.user)
+    for directory in mirror.directories:
+        directory.check(account)
+    settings = mirror.config.mirror
+    refuse_unmanaged(settings.root_dir, settings.state_db, sorted(settings.keep_files))
+    if account is not None:
+        check_program(account)
+
+
+def check_key(mirror: NewMirror) -> None:
+    """Make sure that the mirror will have a key that can sign.
+
+    Raises:
+        SigningError: gpg or the key can't be used.
+    """
+    home, passphrase_file = mirror.gnupg_home, mirror.config.mirror.passphrase_file
+    if home is None:
+        return
+    account = find_account(mirror.user)
+    if mirror.answers is not None:
+        check_new_home(home)
+    if account is not None and _own_key_is_there(mirror, account, home):
+        return
+    if mirror.key_file is not None:
+        try_key_file(mirror.key_file, passphrase_file)
+
+
+def _own_key_is_there(mirror: NewMirror, account: Account, home: Path) -> bool:
+    return find_own_key(account, home, mirror.key_id, mirror.config.mirror.passphrase_file) is not None
+
+
+def ask_server(config: Config) -> MirrorView:
+    """Log in to the packrat server, and ask what it offers this mirror.
+
+    Raises:
+        ServerUnavailable: It can't be reached.
+        ServerRefused: It refuses the name or the psk.
+        ServerBroken: It is no packrat server.
+    """
+    state = LoginState()
+
+    async def ask() -> MirrorView:
+        async with connected(config, state) as server:
+            return await server.view()
+
+    view = asyncio.run(ask())
+    if state.refused is not None:
+        raise ServerRefused(
+            state.refused,
+            hint="it shows this mirror to everybody, too: give the right psk, or leave it empty if it has none",
+        )
+    return view

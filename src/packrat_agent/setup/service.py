@@ -1,0 +1,185 @@
+"""Installs the systemd unit where no package has, adapts it to other paths, and runs the agent as its user."""
+
+import os
+import shlex
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+from packrat_agent.config.settings import Config
+from packrat_agent.setup.account import Account, find_account
+from packrat_agent.setup.answers import ROOT_DIR, STATE_DIR, USER
+from packrat_agent.setup.commands import has_systemd, read_unit_setting, run_command
+from packrat_core.errors import ConfigError, PackratError
+from packrat_core.fs.atomic import replace, write_new
+from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.ownership import user_name
+
+UNIT = "packrat-agent.service"
+DEFAULT_CONFIG = Path("/etc/packrat/mirror.conf")
+_INSTALLED_IN = "/opt/packrat-agent/bin/packrat-agent"
+_OWN_UNITS = Path("/etc/systemd/system")
+_UNIT_DIRECTORIES = (_OWN_UNITS, *map(Path, ("/usr/local/lib/systemd/system", "/usr/lib/systemd/system")))
+DROP_IN = _OWN_UNITS / f"{UNIT}.d" / "mirror.conf"
+
+
+class FirstSyncFailed(PackratError):
+    """The first sync ended with an error, whose exit code is that of `init` too."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(
+            f"the first sync ended with exit code {exit_code}, see above",
+            hint="mend what it names, and run `packrat-agent init` again: it goes on from here",
+        )
+        self.exit_code = exit_code
+
+
+def program() -> tuple[str, ...]:
+    """Give the command line, without arguments, by which others start this program."""
+    script = Path(sys.executable).with_name("packrat-agent")
+    return (str(script),) if script.is_file() else (sys.executable, "-P", "-m", "packrat_agent")
+
+
+def check_program(account: Account) -> None:
+    """Make sure that the agent's user may run this program.
+
+    Raises:
+        ConfigError: It lies where that user may not read it.
+    """
+    needed = (Path(sys.executable), Path(__file__))
+
+    def unreadable() -> str | None:
+        return next((str(path) for path in needed if not os.access(path, os.R_OK)), None)
+
+    found = account.do(unreadable)
+    if found is not None:
+        raise ConfigError(
+            f"user {account.name} may not read this program ({found})",
+            hint="install it for all users: the .deb package, `pipx install --global`, or an environment in /opt",
+        )
+
+
+def find_unit() -> Path | None:
+    """Find the agent's unit, as it was installed by a package or by hand."""
+    return next((path for directory in _UNIT_DIRECTORIES if (path := directory / UNIT).is_file()), None)
+
+
+def install_unit() -> None:
+    """Write the unit for this program, as the agent's package has it.
+
+    Raises:
+        DiskError: It can't be written.
+    """
+    text = (resources.files(__package__) / UNIT).read_text(encoding="utf-8")
+    _write(_OWN_UNITS / UNIT, text.replace(_INSTALLED_IN, shlex.join(program())))
+
+
+def describe_differences(config: Config, user: str, group: str) -> str:
+    """Write the drop-in that the unit needs for a mirror with other paths or another user than its own; '' for none."""
+    root, state = config.mirror.root_dir, config.mirror.state_db.parent
+    usual = (ROOT_DIR, STATE_DIR, USER, DEFAULT_CONFIG)
+    if (root, state, user, config.source) == usual:
+        return ""
+    unit, service = [f"RequiresMountsFor={root}"], [f"User={user}", f"Group={group}", f"ReadWritePaths={root} {state}"]
+    if any(path.is_relative_to(home) for path in (root, state) for home in ("/home", "/root", "/run/user")):
+        service.append("ProtectHome=no")
+    if config.source != DEFAULT_CONFIG:
+        command = shlex.join([*program(), "--config", str(config.source), "run"])
+        service += ["ExecStart=", f"ExecStart={command}"]
+    return "\n".join(["[Unit]", *unit, "", "[Service]", *service, ""])
+
+
+def write_drop_in(text: str) -> None:
+    """Write the drop-in of the unit.
+
+    Raises:
+        DiskError: It can't be written.
+    """
+    _write(DROP_IN, text)
+
+
+def is_active() -> bool:
+    """Tell whether the service runs."""
+    return _agrees("is-active")
+
+
+def is_enabled() -> bool:
+    """Tell whether the service starts with the machine."""
+    return _agrees("is-enabled")
+
+
+def is_running() -> bool:
+    """Tell whether the service runs, and starts again with the machine."""
+    return is_active() and is_enabled()
+
+
+def _agrees(question: str) -> bool:
+    try:
+        run_command("systemctl", question, "--quiet", UNIT)
+    except ConfigError:
+        return False
+    return True
+
+
+def find_agent_account(config: Config) -> Account | None:
+    """Find the user that the agent runs as: the one that its unit names, else the owner of its state; None for none."""
+    if has_systemd() and find_unit() is not None and (named := read_unit_setting(UNIT, "User")):
+        return find_account(named)
+    state_db = config.mirror.state_db
+    for path in (state_db, state_db.parent, config.mirror.root_dir):
+        try:
+            return find_account(user_name(path.stat().st_uid))
+        except OSError:
+            continue
+    return None
+
+
+def start_service() -> None:
+    """Start the service, now and with the machine.
+
+    Raises:
+        ConfigError: It does not start.
+    """
+    try:
+        run_command("systemctl", "daemon-reload")
+        run_command("systemctl", "enable", "--now", UNIT)
+    except ConfigError as error:
+        hint = f"`journalctl -u {UNIT} -e` says why; mend it, and run `packrat-agent init` again"
+        raise ConfigError(error.message, hint=hint) from None
+
+
+def run_first_sync(account: Account, config_path: Path) -> None:
+    """Run `packrat-agent sync` as the agent's user; what it prints is for the operator.
+
+    Raises:
+        FirstSyncFailed: It ended with an error; one that only left files out is none.
+    """
+    command = [*program(), "--config", str(config_path), "sync"]
+    if os.geteuid() == account.uid:
+        done = subprocess.run(command, check=False)
+    else:
+        groups = os.getgrouplist(account.name, account.gid)
+        done = subprocess.run(
+            command,
+            check=False,
+            user=account.uid,
+            group=account.gid,
+            extra_groups=groups,
+            cwd="/",
+            env={**account.environment, **_terminal()},
+        )
+    if done.returncode not in (0, 12):
+        raise FirstSyncFailed(done.returncode)
+
+
+def _terminal() -> dict[str, str]:
+    return {name: os.environ[name] for name in ("TERM", "NO_COLOR") if name in os.environ}
+
+
+def _write(path: Path, text: str) -> None:
+    with as_disk_error("make the directory", path.parent):
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    write_new(fresh, [text.encode()])
+    replace(fresh, path)

@@ -1,0 +1,154 @@
+"""Makes the signing key of a new mirror, or takes one from a file; and finds the one that the mirror has.
+
+A new key is as docs/signing.md recommends it: RSA with 3072 bits, which every client accepts; a primary key that
+certifies and does not expire, and a subkey that signs for two years.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from packrat_agent.gpg.keyring import find_key
+from packrat_agent.gpg.listing import ListedKeys, list_keys
+from packrat_agent.gpg.run import run_gpg, stop_gpg_agent
+from packrat_agent.gpg.signing_key import SigningKey
+from packrat_agent.setup.account import Account
+from packrat_core.errors import SigningError
+from packrat_core.fs.open import read_regular
+
+_ALGORITHM = "rsa3072"
+_FILE_LIMIT = 4 << 20
+_SOCKET_PATH_LIMIT = 80
+"""The sockets of gpg-agent are in the keyring's directory, and the path of a socket may have 107 bytes."""
+
+
+def find_own_key(account: Account, home: Path, name: str, passphrase_file: Path | None) -> SigningKey | None:
+    """Find the key that the mirror signs with in its keyring, as the user that will sign with it.
+
+    Args:
+        account: The agent's user.
+        home: The directory of the keyring.
+        name: The id of the key; '' if it is the only one.
+        passphrase_file: Holds its passphrase; None for a key without one.
+
+    Returns:
+        The key; None if the keyring has no secret key, only one that was not finished, or does not exist.
+
+    Raises:
+        SigningError: The key can't be used, or there are several.
+    """
+
+    def find() -> SigningKey | None:
+        if not home.is_dir():
+            return None
+        listed = list_keys(home, secret=True)
+        if not name and len(listed) > 1:
+            shown = ", ".join(key.primary.fingerprint for key in listed)
+            raise SigningError(f"{home} has several keys ({shown})", hint="name one of them with --key")
+        if not name and (not listed or _is_half_made(listed[0])):
+            return None
+        return find_key(name or listed[0].primary.fingerprint, home, passphrase_file, datetime.now(UTC))
+
+    return account.do(find)
+
+
+def check_new_home(home: Path) -> None:
+    """Make sure that gpg is there and can work in a directory that does not exist yet.
+
+    Raises:
+        SigningError: It is not installed, or the path is too long for it.
+    """
+    if len(os.fsencode(home)) > _SOCKET_PATH_LIMIT:
+        raise SigningError(f"the path {home} is too long for gpg", hint="give a shorter --state-dir")
+    with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
+        list_keys(Path(scratch), secret=True)
+        stop_gpg_agent(Path(scratch))
+
+
+def try_key_file(file: Path, passphrase_file: Path | None) -> SigningKey:
+    """Sign with the secret key of a file, in a keyring that is gone afterwards.
+
+    Raises:
+        SigningError: The file can't be read, is no secret key, or its key can't sign.
+    """
+    with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
+        home = Path(scratch)
+        try:
+            _import(home, _read(file), file)
+            listed = list_keys(home, secret=True)
+            if len(listed) != 1:
+                raise SigningError(
+                    f"{file} holds {len(listed)} secret keys",
+                    hint="export the one to sign with: `gpg --armor --export-secret-keys KEY`",
+                )
+            return find_key(listed[0].primary.fingerprint, home, passphrase_file, datetime.now(UTC))
+        finally:
+            stop_gpg_agent(home)
+
+
+def take_key(account: Account, home: Path, file: Path) -> None:
+    """Import the secret key of a file into the agent's keyring.
+
+    Raises:
+        SigningError: gpg does not take it.
+    """
+    data = _read(file)
+    _in_home(account, home, lambda: _import(home, data, file))
+
+
+def make_key(account: Account, home: Path, user_id: str) -> None:
+    """Make a key in the agent's keyring, or finish the one that an interrupted `init` began.
+
+    Raises:
+        SigningError: gpg can't make it.
+    """
+
+    def make() -> None:
+        if not list_keys(home, secret=True):
+            _gpg(home, "--passphrase", "", "--quick-generate-key", user_id, _ALGORITHM, "cert", "never")
+        primary = list_keys(home, secret=True)[0].primary.fingerprint
+        _gpg(home, "--passphrase", "", "--quick-add-key", primary, _ALGORITHM, "sign", "2y")
+
+    _in_home(account, home, make)
+
+
+def _is_half_made(key: ListedKeys) -> bool:
+    """Tell whether this is a primary key that only certifies, to which no subkey was added yet."""
+    return not key.subkeys and "s" not in key.primary.capabilities
+
+
+def _in_home(account: Account, home: Path, work: Callable[[], None]) -> None:
+    def do() -> None:
+        try:
+            work()
+        finally:
+            # One that runs on keeps the sandbox of this command; the service starts its own.
+            stop_gpg_agent(home)
+
+    account.do(do)
+
+
+def _import(home: Path, data: bytes, file: Path) -> None:
+    done = run_gpg(home, "--import", data=data)
+    if "IMPORT_OK" not in done.status:
+        raise SigningError(
+            f"gpg does not take {file} as a key: {done.reason}",
+            hint="give what `gpg --armor --export-secret-keys KEY` prints",
+        )
+
+
+def _gpg(home: Path, *arguments: str) -> None:
+    done = run_gpg(home, *arguments)
+    if done.returncode != 0:
+        raise SigningError(f"gpg can't make a key in {home}: {done.reason}", hint="look whether gpg works there")
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return read_regular(file, _FILE_LIMIT)
+    except OSError as error:
+        raise SigningError(
+            f"the key file {file} can't be read: {error.strerror or error}", hint="give another --key"
+        ) from None
