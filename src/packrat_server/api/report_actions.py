@@ -60,8 +60,8 @@ async def where(call: Call) -> list[dict[str, Any]]:
                 "mirror": uri("Repo/Mirror", place.mirror),
                 "repo": uri("Repo/Repo", place.repo),
                 "file": uri("Package/PackageFile", place.file_id),
-                "published": place.published_at is not None,
-                "reported_at": write_moment(place.published_at),
+                "published": place.publication.is_there,
+                "reported_at": write_moment(place.publication.reported_at),
             }
             for place in find_whereabouts(connection, call.arguments["file_name"] or "")
         ]
