@@ -13,13 +13,15 @@ from sqlalchemy import Engine, insert, select, update
 
 from packrat_server import admin
 from packrat_server.accounts.sessions import digest
-from packrat_server.promotion.package_files import create_package
+from packrat_server.admin.distro_versions import GivenDistro, save_distro
+from packrat_server.promotion.package_files import create_package, delete_file
 from packrat_server.serving import housekeeping
 from packrat_server.serving.housekeeping import DAY_S, clean
 from packrat_server.serving.running import running
 from packrat_server.store.blobs import blob_path
 from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.events import SERVER, EventFilter, read_events
+from packrat_server.store.orphans import add_orphans
 from packrat_server.store.tables import journal, orphans, package_file_tags, package_files, sessions, uploads
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -128,6 +130,33 @@ def test_a_file_that_is_named_again_or_arrives_again_stays(engine: Engine, data:
     # Two files of one name: the record of one goes, the file stays for the other.
     clean(engine, data, now + 3 * DAY_S)
     assert (named.exists(), arrived.exists()) == (True, False)
+
+
+def test_a_file_that_was_named_again_has_its_day_from_the_last_record_on(engine: Engine, data: Path) -> None:
+    path = store(data, f"{1:064x}")
+    now = time.time()
+    with writing(engine) as connection:
+        add_orphans(connection, [path.name], now - DAY_S)
+    add(engine, 1)
+    with writing(engine) as connection:
+        file_id = connection.execute(select(package_files.c.id)).scalar_one()
+        delete_file(connection, file_id, SERVER)
+    clean(engine, data, now + 3600)
+    assert path.exists()
+    clean(engine, data, now + DAY_S + 3600)
+    assert not path.exists()
+
+
+def test_a_python_file_goes_where_no_repository_takes_its_distribution_version(engine: Engine, data: Path) -> None:
+    save_distro(engine, GivenDistro("internal", "python"))
+    admin.save_repo(engine, admin.NewRepo("pypi-dev", "pypi", "dev", ("pypi",), show_only_latest=False))
+    admin.set_mirror(engine, "lab", ["pypi-dev"])
+    for number in range(1, 6):
+        add(engine, number, "deprocated", "python")
+    with writing(engine) as connection:
+        connection.execute(update(package_files).values(distro_version="internal"))
+    clean(engine, data)
+    assert versions(engine) == ["4", "5"]
 
 
 def test_abandoned_uploads_sessions_and_parts_go(engine: Engine, data: Path) -> None:
