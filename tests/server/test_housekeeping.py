@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, insert, select, update
+from structlog.testing import capture_logs
 
 from packrat_server import admin
 from packrat_server.accounts.sessions import digest
 from packrat_server.admin.distro_versions import GivenDistro, save_distro
 from packrat_server.promotion.package_files import create_package, delete_file
+from packrat_server.promotion.retention import delete_surplus
 from packrat_server.serving import housekeeping
 from packrat_server.serving.housekeeping import DAY_S, clean
 from packrat_server.serving.running import running
@@ -124,7 +126,10 @@ def test_a_file_that_is_named_again_or_arrives_again_stays(engine: Engine, data:
     assert versions(engine) == ["3"]
     add(engine, 1, package="other")
     os.utime(arrived, (now + DAY_S,) * 2)
-    clean(engine, data, now + DAY_S + 60)
+    with capture_logs() as logged:
+        clean(engine, data, now + DAY_S + 60)
+    # Nothing was removed, so nothing is told.
+    assert logged == []
     assert named.exists()
     assert arrived.read_bytes() == b"x"
     # Two files of one name: the record of one goes, the file stays for the other.
@@ -214,3 +219,27 @@ def test_a_running_server_cleans_and_keeps_orphans_for_a_day(
         while orphan.exists():
             assert time.monotonic() < until
             threading.Event().wait(0.01)
+
+
+def test_cleaning_goes_on_after_an_unexpected_failure(
+    engine: Engine, data: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(housekeeping, "_FIRST_S", 0.01)
+    monkeypatch.setattr(housekeeping, "_EVERY_S", 0.05)
+    for number in (1, 2):
+        add(engine, number, "failed")
+    failures = iter([ValueError("once")])
+
+    def fail_once(engine: Engine) -> int:
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        return delete_surplus(engine)
+
+    monkeypatch.setattr(housekeeping, "delete_surplus", fail_once)
+    until = time.monotonic() + 30
+    with running(data):
+        while versions(engine) != ["2"]:
+            assert time.monotonic() < until
+            threading.Event().wait(0.01)
+    told = capfd.readouterr()
+    assert (told.out + told.err).count("internal error: ValueError('once')") == 1

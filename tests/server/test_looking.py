@@ -189,7 +189,7 @@ def test_repositories_mirrors_and_users_are_listed_without_secrets(server: Serve
 
 
 def test_of_a_package_only_what_is_named_changes(server: Server) -> None:
-    words = ("package", "set", "p5", "--failed-count", "0")
+    words = ("package", "set", "p5", "--failed-count", "0", "--yes")
     assert run(server, *words, "--dry-run") == "package p5: failed files kept 5 → 0\n" == run(server, *words)
     assert run(server, *words) == "package p5: nothing changed\n"
     assert run(server, "package", "set", "p5", "--deprocated-count", "7").endswith("deprocated files kept 10 → 7\n")
