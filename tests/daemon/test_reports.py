@@ -18,10 +18,10 @@ from support.stage import Stage, daemon, relayed
 WITHIN_S = 60
 
 
-def published(lab: Stage, file_name: str) -> list[bool]:
+def published(lab: Stage, file_name: str) -> list[bool | None]:
     engine = open_database(lab.server.data)
     with reading(engine) as connection:
-        found = [place.published_at is not None for place in find_whereabouts(connection, file_name)]
+        found = [place.publication.is_there for place in find_whereabouts(connection, file_name)]
     engine.dispose()
     return found
 

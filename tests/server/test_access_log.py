@@ -1,11 +1,12 @@
 """The access log: a line for each request in the combined format, which nothing that a client sends can break."""
 
 import re
+import secrets
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -35,54 +36,70 @@ def server(tmp_path_factory: pytest.TempPathFactory, path: Path) -> Iterator[Wor
         yield made
 
 
-@dataclass
+@dataclass(frozen=True)
 class Log:
-    """The lines of a log that come from now on."""
+    """The lines of the requests of one test, which are known by a mark in their query.
+
+    A line is written after its answer, so lines of earlier requests may come at any time.
+    """
 
     path: Path
-    before: int = 0
+    mark: str = field(default_factory=lambda: f"mark={secrets.token_hex(8)}")
 
-    def __post_init__(self) -> None:
-        self.before = len(self.path.read_text().splitlines()) if self.path.is_file() else 0
-
-    def new(self, count: int) -> list[dict[str, str]]:
-        """Wait for so many lines, which are written after the answers; all must be in the format."""
+    def lines(self, count: int, path: Path | None = None) -> list[dict[str, str]]:
+        """Wait for so many lines of the test; all lines of the file must be in the format."""
         until = time.monotonic() + 30
-        while len(found := self.path.read_text().splitlines()[self.before :] if self.path.is_file() else []) < count:
-            assert time.monotonic() < until, found
+        while len(own := [line for line in self._all(path or self.path) if self.mark in line]) < count:
+            assert time.monotonic() < until, own
             threading.Event().wait(0.01)
-        matches = [LINE.fullmatch(line) for line in found]
-        assert all(matches), found
-        assert len(found) >= count
+        matches = [LINE.fullmatch(line) for line in own]
+        assert all(matches), own
+        assert len(own) == count
         return [match.groupdict() for match in matches if match]
 
+    def _all(self, path: Path) -> list[str]:
+        if not path.is_file():
+            return []
+        # The last line may not be whole yet.
+        *whole, _rest = path.read_text().split("\n")
+        assert all(map(LINE.fullmatch, whole)), whole
+        return whole
 
-def test_each_request_is_a_line_with_who_asked_from_where(server: World, path: Path) -> None:
-    log = Log(path)
-    answer = server.ask("GET", "/files/hello_2.10-3_amd64.deb?a=b", {**server.auth("root"), "User-Agent": "apt/2.6"})
-    server.ask(
-        "GET", "/files/hello_2.10-3_amd64.deb", {"X-Forwarded-For": "10.1.2.3", "Referer": "https://example.com"}
-    )
-    server.call("CALL", "/api/v2/Auth/User(whoami)", {}, None)
-    first, second, third = log.new(3)
-    assert first == {
+
+@pytest.fixture
+def log(path: Path) -> Log:
+    return Log(path)
+
+
+def whoami(server: World, log: Log, number: int = 0) -> None:
+    assert server.call("CALL", f"/api/v2/Auth/User(whoami)?{log.mark}&{number}", {}, "root").status == 200
+
+
+def test_each_request_is_a_line_with_who_asked_from_where(server: World, log: Log) -> None:
+    target = f"/files/hello_2.10-3_amd64.deb?{log.mark}"
+    answer = server.ask("GET", target, {**server.auth("root"), "User-Agent": "apt/2.6"})
+    server.ask("GET", target, {"X-Forwarded-For": "10.1.2.3", "Referer": "https://example.com"})
+    server.ask("GET", target, {"X-Forwarded-For": "2001:db8::7"})
+    server.call("CALL", f"/api/v2/Auth/User(whoami)?{log.mark}", {}, None)
+    told = {(line["address"], line["user"], line["request"].partition(" ")[0]): line for line in log.lines(4)}
+    assert told["127.0.0.1", "root", "GET"] == {
         "address": "127.0.0.1",
         "user": "root",
-        "request": "GET /files/hello_2.10-3_amd64.deb?a=b HTTP/1.1",
+        "request": f"GET {target} HTTP/1.1",
         "status": "200",
         "sent": str(len(answer.data)),
         "referer": "-",
         "agent": "apt/2.6",
     }
-    assert (second["address"], second["user"], second["status"]) == ("10.1.2.3", "-", "403")
-    assert second["referer"] == "https://example.com"
-    assert (third["request"], third["status"]) == ("CALL /api/v2/Auth/User(whoami) HTTP/1.1", "200")
+    assert told["10.1.2.3", "-", "GET"]["status"] == "403"
+    assert told["10.1.2.3", "-", "GET"]["referer"] == "https://example.com"
+    assert told["2001:db8::7", "-", "GET"]["status"] == "403"
+    assert told["127.0.0.1", "-", "CALL"]["status"] == "200"
 
 
-def test_nothing_that_a_client_sends_breaks_a_line(server: World, path: Path) -> None:
-    log = Log(path)
+def test_nothing_that_a_client_sends_breaks_a_line(server: World, path: Path, log: Log) -> None:
     nasty = 'a" 200 1 "-" "\\\x1b[2J\t\x80'
-    target = '/files/"quoted"\\'
+    target = f'/files/"quoted"\\?{log.mark}'
     with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as client:
         request = (
             f"GET {target} HTTP/1.1\r\nHost: x\r\nUser-Agent: {nasty}\r\nAuth-Id: a b\r\nConnection: close\r\n\r\n"
@@ -90,52 +107,53 @@ def test_nothing_that_a_client_sends_breaks_a_line(server: World, path: Path) ->
         client.sendall(request.encode("latin-1"))
         while client.recv(65536):
             pass
-    (line,) = log.new(1)
+    (line,) = log.lines(1)
     assert '"' not in line["agent"] + line["request"]
     assert path.read_bytes().isascii()
     assert "\x1b" not in path.read_text()
     assert "\\x22quoted\\x22\\x5c" in line["request"]
 
 
-def test_who_hangs_up_before_the_answer_is_on_record(server: World, path: Path) -> None:
-    log = Log(path)
+def test_who_hangs_up_before_the_answer_is_on_record(server: World, log: Log) -> None:
     target = "/api/v2/Repo/Mirror:lab:(changes)"
     position = server.call("CALL", target, {"position": None, "timeout": 0}, "lab").value["position"]
     body = b'{"position": "%s", "timeout": 200}' % position.encode()
     headers = {"CInP-Version": "0.9", "Content-Type": "application/json", **server.auth("lab")}
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    log.new(2 if "lab" in server.tokens else 1)
-    log = Log(path)
     with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as client:
         length = f"Content-Length: {len(body)}"
-        client.sendall(f"CALL {target} HTTP/1.1\r\nHost: x\r\n{head}{length}\r\n\r\n".encode() + body)
-    (line,) = log.new(1)
+        client.sendall(f"CALL {target}?{log.mark} HTTP/1.1\r\nHost: x\r\n{head}{length}\r\n\r\n".encode() + body)
+    (line,) = log.lines(1)
     assert (line["user"], line["status"], line["sent"]) == ("lab", "499", "0")
 
 
-def test_the_file_may_be_moved_away(server: World, path: Path) -> None:
-    log, moved = Log(path), path.with_suffix(".1")
-    server.call("CALL", "/api/v2/Auth/User(whoami)", {}, "root")
-    log.new(1)
-    path.rename(moved)
-    before = moved.read_text()
-    server.call("GET", "/api/v2/Repo/Repo:apt-dev:", None, "root")
-    log.before = 0
-    (line,) = log.new(1)
-    assert line["request"] == "GET /api/v2/Repo/Repo:apt-dev: HTTP/1.1"
-    assert moved.read_text() == before
+def test_the_file_may_be_moved_away(server: World, path: Path, log: Log) -> None:
+    whoami(server, log, 1)
+    log.lines(1)
+    moved = path.rename(path.with_suffix(".1"))
+    whoami(server, log, 2)
+    (line,) = log.lines(1)
+    assert line["request"] == f"CALL /api/v2/Auth/User(whoami)?{log.mark}&2 HTTP/1.1"
+    (line,) = log.lines(1, moved)
+    assert line["request"] == f"CALL /api/v2/Auth/User(whoami)?{log.mark}&1 HTTP/1.1"
 
 
-def test_a_disk_that_takes_no_line_stops_no_answer(server: World, path: Path) -> None:
-    path.unlink(missing_ok=True)
+def test_a_file_that_can_not_be_made_stops_no_answer_and_is_made_later(server: World, path: Path, log: Log) -> None:
+    whoami(server, log, 1)
+    log.lines(1)
+    moved = path.rename(path.with_suffix(".2"))
     path.mkdir()
     try:
-        assert server.call("CALL", "/api/v2/Auth/User(whoami)", {}, "root").status == 200
+        for number in (2, 3):
+            whoami(server, log, number)
+        # No line is lost meanwhile.
+        log.lines(3, moved)
     finally:
         path.rmdir()
-    log = Log(path)
-    assert server.call("CALL", "/api/v2/Auth/User(whoami)", {}, "root").status == 200
-    assert log.new(1)[-1]["status"] == "200"
+    whoami(server, log, 4)
+    (line,) = log.lines(1)
+    assert line["status"] == "200"
+    log.lines(3, moved)
 
 
 def test_a_file_that_can_not_be_written_is_told_at_the_start(server: World, tmp_path: Path) -> None:

@@ -65,6 +65,21 @@ def test_a_change_wakes_the_one_who_waits(server: World) -> None:
     assert got[0]["changes"] == {APT: ["p7"]}
 
 
+def test_who_asks_from_an_earlier_position_is_told_at_once_also_if_its_repositories_are_known(server: World) -> None:
+    position = ask(server, None)["position"]
+    # From the wait on the server knows the repositories of the mirror.
+    waiter = threading.Thread(target=ask, args=(server, position, 60))
+    waiter.start()
+    until = time.monotonic() + 30
+    while b"packrat_server_waiting 1\n" not in server.ask("GET", "/metrics", {}).data:
+        assert time.monotonic() < until
+    tag(server, 7)
+    waiter.join(30)
+    began = time.monotonic()
+    assert ask(server, position, 60)["changes"] == {APT: ["p7"]}
+    assert time.monotonic() - began < 30
+
+
 def test_changes_of_other_mirrors_are_not_told(server: World) -> None:
     position = ask(server, None, who="prod")["position"]
     tag(server, 7)

@@ -190,6 +190,28 @@ def test_a_setting_that_takes_something_away_is_held(
     assert [called(server, kind, "list", "--json").stdout for kind in ("repo", "mirror")] == before
 
 
+def test_keeping_fewer_marked_files_is_held_since_the_others_are_deleted(server: Server, tmp_path: Path) -> None:
+    package = upload(server, tmp_path, "marked").partition("_")[0]
+    place = ("--data", str(server.data))
+    cli_runner = CliRunner()
+
+    def set_count(*words: str) -> tuple[int, str]:
+        done = cli_runner.invoke(cli.main, ["package", "set", package, *words, *place])
+        return done.exit_code, done.output
+
+    code, said = set_count("--failed-count", "0")
+    assert (code, said.splitlines()[0]) == (
+        10,
+        "each file of package marked that is failed from now on will be deleted for good within two hours",
+    )
+    assert called(server, "fail", "marked_1.0_all.deb", "--yes").exit_code == 0
+    code, said = set_count("--failed-count", "0")
+    assert (code, said.splitlines()[0]) == (10, "1 file of package marked, failed, will be deleted for good")
+    assert set_count("--failed-count", "1", "--deprocated-count", "1")[0] == 0
+    assert set_count("--failed-count", "0", "--yes")[0] == 0
+    assert set_count("--failed-count", "3")[0] == 0
+
+
 def test_what_only_adds_is_not_held(server: Server) -> None:
     for words in (
         ("repo", "set", "apt-dev", "--distro", "bookworm", "--distro", "trixie", "--distro", "sid"),

@@ -14,10 +14,12 @@ from packrat_core.errors import ServerUnavailable
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_server import admin
 from packrat_server.accounts.rights import Role
+from packrat_server.admin.new_server import init
 from packrat_server.cli import main as cli
 from packrat_server.promotion.promote import tag_file
 from packrat_server.store.database import open_database, reading, writing
-from packrat_server.store.events import Author, EventFilter, read_events
+from packrat_server.store.events import SERVER, Author, Event, EventFilter, add_event, read_events
+from support.postgres import Cluster
 from support.world import Answer, World, world
 
 PACKAGE_FILE = "/api/v2/Package/PackageFile"
@@ -147,6 +149,18 @@ def test_events_are_only_added(server: World, change: str) -> None:
         forge()
     engine.dispose()
     assert all_of(server) == before
+
+
+def test_events_are_not_truncated(postgresql: Cluster, tmp_path: Path) -> None:
+    init(tmp_path / "server", postgresql.new_database())
+    engine = open_database(tmp_path / "server")
+    with writing(engine) as connection:
+        add_event(connection, SERVER, Event("set", "Repo/Repo", "apt-dev", None, {}))
+    with pytest.raises((DBAPIError, ServerUnavailable), match="events are only added"), writing(engine) as connection:
+        connection.execute(text("TRUNCATE events"))
+    with reading(engine) as connection:
+        assert len(read_events(connection, EventFilter(), 0, 10)) > 0
+    engine.dispose()
 
 
 def test_what_commands_and_users_change_is_on_record(tmp_path: Path) -> None:

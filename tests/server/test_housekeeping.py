@@ -10,16 +10,20 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, insert, select, update
+from structlog.testing import capture_logs
 
 from packrat_server import admin
 from packrat_server.accounts.sessions import digest
-from packrat_server.promotion.package_files import create_package
+from packrat_server.admin.distro_versions import GivenDistro, save_distro
+from packrat_server.promotion.package_files import create_package, delete_file
+from packrat_server.promotion.retention import delete_surplus
 from packrat_server.serving import housekeeping
 from packrat_server.serving.housekeeping import DAY_S, clean
 from packrat_server.serving.running import running
 from packrat_server.store.blobs import blob_path
 from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.events import SERVER, EventFilter, read_events
+from packrat_server.store.orphans import add_orphans
 from packrat_server.store.tables import journal, orphans, package_file_tags, package_files, sessions, uploads
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -122,12 +126,42 @@ def test_a_file_that_is_named_again_or_arrives_again_stays(engine: Engine, data:
     assert versions(engine) == ["3"]
     add(engine, 1, package="other")
     os.utime(arrived, (now + DAY_S,) * 2)
-    clean(engine, data, now + DAY_S + 60)
+    with capture_logs() as logged:
+        clean(engine, data, now + DAY_S + 60)
+    # Nothing was removed, so nothing is told.
+    assert logged == []
     assert named.exists()
     assert arrived.read_bytes() == b"x"
     # Two files of one name: the record of one goes, the file stays for the other.
     clean(engine, data, now + 3 * DAY_S)
     assert (named.exists(), arrived.exists()) == (True, False)
+
+
+def test_a_file_that_was_named_again_has_its_day_from_the_last_record_on(engine: Engine, data: Path) -> None:
+    path = store(data, f"{1:064x}")
+    now = time.time()
+    with writing(engine) as connection:
+        add_orphans(connection, [path.name], now - DAY_S)
+    add(engine, 1)
+    with writing(engine) as connection:
+        file_id = connection.execute(select(package_files.c.id)).scalar_one()
+        delete_file(connection, file_id, SERVER)
+    clean(engine, data, now + 3600)
+    assert path.exists()
+    clean(engine, data, now + DAY_S + 3600)
+    assert not path.exists()
+
+
+def test_a_python_file_goes_where_no_repository_takes_its_distribution_version(engine: Engine, data: Path) -> None:
+    save_distro(engine, GivenDistro("internal", "python"))
+    admin.save_repo(engine, admin.NewRepo("pypi-dev", "pypi", "dev", ("pypi",), show_only_latest=False))
+    admin.set_mirror(engine, "lab", ["pypi-dev"])
+    for number in range(1, 6):
+        add(engine, number, "deprocated", "python")
+    with writing(engine) as connection:
+        connection.execute(update(package_files).values(distro_version="internal"))
+    clean(engine, data)
+    assert versions(engine) == ["4", "5"]
 
 
 def test_abandoned_uploads_sessions_and_parts_go(engine: Engine, data: Path) -> None:
@@ -185,3 +219,27 @@ def test_a_running_server_cleans_and_keeps_orphans_for_a_day(
         while orphan.exists():
             assert time.monotonic() < until
             threading.Event().wait(0.01)
+
+
+def test_cleaning_goes_on_after_an_unexpected_failure(
+    engine: Engine, data: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(housekeeping, "_FIRST_S", 0.01)
+    monkeypatch.setattr(housekeeping, "_EVERY_S", 0.05)
+    for number in (1, 2):
+        add(engine, number, "failed")
+    failures = iter([ValueError("once")])
+
+    def fail_once(engine: Engine) -> int:
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        return delete_surplus(engine)
+
+    monkeypatch.setattr(housekeeping, "delete_surplus", fail_once)
+    until = time.monotonic() + 30
+    with running(data):
+        while versions(engine) != ["2"]:
+            assert time.monotonic() < until
+            threading.Event().wait(0.01)
+    told = capfd.readouterr()
+    assert (told.out + told.err).count("internal error: ValueError('once')") == 1

@@ -56,6 +56,22 @@ def test_others_get_no_metrics(server: World) -> None:
     assert (done.exit_code, "--metrics-from: " in done.output) == (2, True)
 
 
+def test_the_metrics_are_answered_over_ipv6_to_the_exact_address(server: World) -> None:
+    with running(server.data, "::1", options=replace(BEHIND, trusted_proxies=TrustedProxies("::1"))) as url:
+        here = World(server.data, url)
+        assert url.startswith("http://[::1]:")
+        assert b"packrat_server_database_up 1\n" in here.ask("GET", "/metrics", {}).data
+        # Of the same network of 64 bits as this machine's address.
+        assert here.ask("GET", "/metrics", {"X-Forwarded-For": "::2"}).status == 403
+    named = replace(BEHIND, metrics_from=TrustedProxies("2001:db8::7,2001:db8:1::/48"))
+    with running(server.data, options=named) as url:
+        asked = {
+            address: World(server.data, url).ask("GET", "/metrics", {"X-Forwarded-For": address}).status
+            for address in ("2001:db8::7", "2001:db8::8", "[2001:db8:1:2::3]:443", "2001:db8:2::1", "::1")
+        }
+    assert list(asked.values()) == [200, 403, 200, 403, 403]
+
+
 def test_a_database_that_is_away_is_told(postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
     with world(tmp_path_factory.mktemp("world"), postgresql.new_database()) as server:
         postgresql.stop()

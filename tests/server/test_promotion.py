@@ -5,10 +5,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
-from packrat_core.errors import Refused
+from packrat_core.errors import Refused, ServerRefused
 from packrat_core.packages.deb.control import check_file_name
 from packrat_demo.build_deb import Deb, build_deb
+from packrat_server.cli import main as cli
+from packrat_server.client.refusals import explain
+from packrat_server.promotion.retention import delete_surplus
+from packrat_server.store.database import open_database
 from support.recorded import WIRE
 from support.world import Answer, World, world
 
@@ -257,7 +262,60 @@ def test_only_an_administrator_deletes(server: World) -> None:
     assert server.call("DELETE", uri, who="manager").status == 403
     assert server.call("DELETE", uri, who="root").status == 200
     assert server.call("GET", uri).status == 404
-    assert new_file(server, Deb("deleted", "1", "all", (("Section", "net"),))) != uri
+    # The same bytes may come back.
+    assert new_file(server, Deb("deleted", "1", "all")) != uri
+
+
+def test_only_an_administrator_says_how_many_marked_files_stay(server: World) -> None:
+    package = "/api/v2/Package/Package"
+    for who in ("uploader", "manager"):
+        assert server.call("UPDATE", f"{package}:hello:", {"failed_count": 0}, who).status == 403
+        assert server.call("CREATE", package, {"name": f"by-{who}", "deprocated_count": 9}, who).status == 403
+        # As the original's page sends it.
+        whole = {"name": f"by-{who}", "deprocated_count": 10, "failed_count": 5}
+        assert server.call("CREATE", package, whole, who).status == 201
+    assert server.call("UPDATE", f"{package}:hello:", {"failed_count": 4}, "root").value["failed_count"] == 4
+    assert server.call("CREATE", package, {"name": "by-root", "failed_count": 0}, "root").status == 201
+
+
+def test_a_name_belongs_to_its_bytes_also_when_the_file_is_deleted(server: World) -> None:
+    first, second = (Deb("bound", "1", "all", (("Section", section),)) for section in ("net", "web"))
+
+    def put(deb: Deb) -> Answer:
+        return create(server, upload(server, deb))
+
+    def free() -> tuple[int, str]:
+        words = ["file", "free", first.file_name, "--yes", "--data", str(server.data)]
+        done = CliRunner().invoke(cli.main, words)
+        return done.exit_code, done.output
+
+    uri = new_file(server, first)
+    sha256 = server.call("GET", uri).value["sha256"]
+    assert free()[0] == 2
+    server.call("UPDATE", "/api/v2/Package/Package:bound:", {"failed_count": 0}, "root")
+    server.call("CALL", f"{uri}(fail)", {}, "manager")
+    engine = open_database(server.data)
+    assert delete_surplus(engine) == 1
+    engine.dispose()
+    refused = put(second)
+    assert refused.status == 400
+    told = f'File name "bound_1_all.deb" allready used by a deleted file with the SHA-256 {sha256}'
+    assert told in refused.value["message"]
+    assert "packrat-server file free bound_1_all.deb" in explain(ServerRefused(str(refused.value)))
+    assert put(first).status == 200
+    code, said = free()
+    assert (code, "a package file has it" in said) == (2, True)
+    server.call("DELETE", put_uri(server, first.file_name), who="root")
+    assert free() == (0, f"file name bound_1_all.deb: belongs to SHA-256 {sha256} → nobody\n")
+    again = put(second)
+    assert again.status == 200, again.data
+    server.call("DELETE", again.value, who="root")
+    assert put(first).status == 400
+
+
+def put_uri(server: World, file_name: str) -> str:
+    found = server.call("LIST", PACKAGE_FILE, {"file_name": file_name}, "root", Filter="file_name").value
+    return str(found[0])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What mirrors report that they have published, and where a file is because of that."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,7 +9,8 @@ from click.testing import CliRunner
 
 from packrat_server import admin
 from packrat_server.cli import main as cli
-from packrat_server.store.database import open_database, reading
+from packrat_server.store.database import open_database, reading, writing
+from packrat_server.store.journal import prune
 from packrat_server.store.reports import read_reports
 from support.world import Answer, World, world
 
@@ -35,10 +37,10 @@ def report(server: World, who: str, repo: str, at: str, mirror: str = "", **othe
     return server.call("CALL", f"{MIRROR}:{mirror or who}:(report)", {"published": [entry]}, who)
 
 
-def where(server: World, file_name: str = HELLO) -> dict[tuple[str, str], bool]:
+def where(server: World, file_name: str = HELLO) -> dict[tuple[str, str], bool | None]:
     answer = server.call("CALL", f"{PACKAGE_FILE}(where)", {"file_name": file_name}, "reader")
     assert answer.status == 200, answer.data
-    assert all((place["reported_at"] is not None) is place["published"] for place in answer.value)
+    assert all((place["reported_at"] is None) is (place["published"] is False) for place in answer.value)
     return {(place["mirror"].split(":")[1], place["repo"].split(":")[1]): place["published"] for place in answer.value}
 
 
@@ -135,3 +137,69 @@ def test_the_reports_of_a_mirror_or_repository_go_with_it(server: World) -> None
     admin.set_mirror(engine, "lab", ["apt-stage"])
     engine.dispose()
     assert where(server) == {("lab", "apt-stage"): False, ("prod", "apt-prod"): False}
+
+
+def test_a_distribution_version_that_is_added_is_not_published_by_an_earlier_report(server: World) -> None:
+    engine = open_database(server.data)
+    others = ("trusty", "xenial")
+    admin.save_repo(engine, admin.NewRepo("apt-dev", distro_versions=others))
+    before = position(server)
+    report(server, "lab", "apt-dev", before)
+    assert ("lab", "apt-dev") not in where(server)
+    admin.save_repo(engine, admin.NewRepo("apt-dev", distro_versions=(*others, "bookworm")))
+    engine.dispose()
+    assert where(server)["lab", "apt-dev"] is False
+    # Such as one that was on its way meanwhile.
+    report(server, "lab", "apt-dev", before)
+    assert where(server)["lab", "apt-dev"] is False
+    report(server, "lab", "apt-dev", position(server))
+    assert where(server)["lab", "apt-dev"] is True
+
+
+def test_a_change_of_one_repository_leaves_the_reports_of_the_others(server: World) -> None:
+    for repo in ("apt-dev", "apt-stage"):
+        report(server, "lab", repo, position(server))
+    engine = open_database(server.data)
+    admin.save_repo(engine, admin.NewRepo("apt-stage", description="Stage"))
+    engine.dispose()
+    assert (where(server)["lab", "apt-dev"], where(server)["lab", "apt-stage"]) == (True, False)
+
+
+def test_a_repository_that_a_mirror_gets_back_is_not_published_until_it_says_so(server: World) -> None:
+    engine = open_database(server.data)
+    before = position(server)
+    report(server, "lab", "apt-dev", before)
+    admin.set_mirror(engine, "lab", ["apt-stage"])
+    admin.set_mirror(engine, "lab", ["apt-dev", "apt-stage"])
+    with reading(engine) as connection:
+        assert [each["at"] for each in read_reports(connection, "lab")] == [None, None]
+    engine.dispose()
+    assert where(server)["lab", "apt-dev"] is False
+    report(server, "lab", "apt-dev", before)
+    assert where(server)["lab", "apt-dev"] is False
+
+
+def test_what_the_journal_does_not_know_any_more_is_said_to_be_unknown(
+    server: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = position(server)
+    for repo in ("apt-dev", "apt-stage"):
+        report(server, "lab", repo, at)
+    act(server, 1, "untag", "prod")
+    act(server, 1, "untag", "stage")
+    act(server, 1, "tag", "stage")
+    assert where(server) == {("lab", "apt-dev"): True, ("lab", "apt-stage"): False}
+    engine = open_database(server.data)
+    monkeypatch.setattr("packrat_server.store.journal._KEPT_ROWS", 3)
+    for _ in range(2):
+        act(server, 2, "fail")
+        act(server, 2, "unfail")
+    with writing(engine) as connection:
+        prune(connection)
+    engine.dispose()
+    assert where(server) == {("lab", "apt-dev"): None, ("lab", "apt-stage"): None}
+    said = CliRunner().invoke(cli.main, ["where", HELLO, "--data", str(server.data)]).output.splitlines()
+    told = r"lab apt-dev: not known: reported at 20\S+ \S+ UTC, and the journal doesn't go back to then"
+    assert re.fullmatch(told, said[0])
+    report(server, "lab", "apt-dev", position(server))
+    assert where(server) == {("lab", "apt-dev"): True, ("lab", "apt-stage"): None}

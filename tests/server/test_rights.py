@@ -155,7 +155,7 @@ def test_users_and_sessions_of_before_go_on_as_they_were(
     caller = find_caller(engine, "bob", "token")
     engine.dispose()
     assert (caller.role, caller.further) == (Role.MANAGER, frozenset())
-    assert {"upload", "tag_*", "fail", "update_package", "heartbeat"} <= caller.rights
+    assert {"upload", "tag_*", "fail", "heartbeat"} <= caller.rights
     with running(data) as address:
         login = {"username": "bob", "password": "bob_pw"}
         assert World(data, address).call("CALL", "/api/v2/Auth/User(login)", login, None).status == 200

@@ -272,7 +272,7 @@ def test_an_update_changes_what_it_names(tmp_path: Path) -> None:
     package = "/api/v2/Package/Package:hello:"
 
     def update(server: World, values: dict[str, Any]) -> dict[str, Any]:
-        answer = server.call("UPDATE", package, values, "manager")
+        answer = server.call("UPDATE", package, values, "root")
         assert answer.status == 200, answer.data
         return dict(answer.value)
 
@@ -287,5 +287,5 @@ def test_an_update_changes_what_it_names(tmp_path: Path) -> None:
         second = update(server, {"failed_count": 9})
         assert (second["deprocated_count"], second["failed_count"]) == (7, 9)
         assert second["updated"] > first["updated"]
-        assert server.call("UPDATE", "/api/v2/Package/Package:nowhere:", {}, "manager").status == 404
-        assert server.call("UPDATE", package, {"failed_count": True}, "manager").status == 400
+        assert server.call("UPDATE", "/api/v2/Package/Package:nowhere:", {}, "root").status == 404
+        assert server.call("UPDATE", package, {"failed_count": True}, "root").status == 400

@@ -64,7 +64,7 @@ _EVERYBODY = frozenset({Right.CALL})
 _READER = _EVERYBODY | {Right.SESSION, Right.ACCOUNT, Right.READ, Right.LOOK_UP}
 _UPLOADER = _READER | {Right.UPLOAD, Right.CREATE_PACKAGE}
 _PROMOTER = _READER | {Right.FAIL, Right.UNFAIL, Right.DEPROCATE, Right.UNDEPROCATE}
-_MANAGER = _UPLOADER | _PROMOTER | {Right.UPDATE_PACKAGE, Right.HEARTBEAT, TAG_ALL}
+_MANAGER = _UPLOADER | _PROMOTER | {Right.HEARTBEAT, TAG_ALL}
 
 ROLES: Mapping[Role, frozenset[str]] = {
     Role.NOBODY: _EVERYBODY,
@@ -74,8 +74,8 @@ ROLES: Mapping[Role, frozenset[str]] = {
     Role.UPLOADER: _UPLOADER,
     Role.PROMOTER: _PROMOTER,
     Role.MANAGER: _MANAGER,
-    # Deleting can't be undone, so managers may not.
-    Role.ADMIN: _MANAGER | {Right.DELETE_FILE},
+    # Deleting can't be undone, so managers may not, nor say how many marked files stay.
+    Role.ADMIN: _MANAGER | {Right.UPDATE_PACKAGE, Right.DELETE_FILE},
 }
 USER_ROLES = (Role.READER, Role.UPLOADER, Role.PROMOTER, Role.MANAGER, Role.ADMIN)
 

@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, select
 
 from packrat_server.admin.tag_types import read_requirements
-from packrat_server.promotion.find_files import moment
 from packrat_server.promotion.wanted_files import wanted_files
 from packrat_server.store.reports import read_reports
 from packrat_server.store.tables import (
@@ -26,6 +25,7 @@ from packrat_server.store.tables import (
     user_rights,
     users,
 )
+from packrat_server.store.text import write_moment
 
 Record = dict[str, Any]
 
@@ -115,7 +115,7 @@ def list_mirrors(connection: Connection) -> list[Record]:
             "name": row.name,
             "description": row.description,
             "repositories": built.get(row.name, []),
-            "last_heartbeat": moment(row.last_heartbeat),
+            "last_heartbeat": write_moment(row.last_heartbeat, "seconds"),
             **_stamps(row),
         }
         for row in connection.execute(select(*columns).order_by(mirrors.c.name)).all()
@@ -124,7 +124,7 @@ def list_mirrors(connection: Connection) -> list[Record]:
 
 def show_reports(connection: Connection, mirror: str) -> list[Record]:
     """List what a mirror says that it has published of each of its repositories; None where it has said nothing yet."""
-    return [{**report, "at": moment(report["at"])} for report in read_reports(connection, mirror)]
+    return [{**report, "at": write_moment(report["at"], "seconds")} for report in read_reports(connection, mirror)]
 
 
 def list_users(connection: Connection) -> list[Record]:
@@ -150,7 +150,7 @@ def list_users(connection: Connection) -> list[Record]:
 
 
 def _stamps(row: Any) -> Record:
-    return {"created": moment(row.created), "updated": moment(row.updated)}
+    return {"created": write_moment(row.created, "seconds"), "updated": write_moment(row.updated, "seconds")}
 
 
 def _count(connection: Connection, table: Table, column: str) -> Mapping[str, int]:

@@ -16,7 +16,8 @@ from packrat_server.promotion.wanted_files import wanted_files
 from packrat_server.store.database import writing
 from packrat_server.store.journal import note_mirror
 from packrat_server.store.membership import mirror_repo_names
-from packrat_server.store.tables import mirror_reports, mirror_repos, mirrors, repos, sessions, users
+from packrat_server.store.reports import expect_reports, forget_reports
+from packrat_server.store.tables import mirror_repos, mirrors, repos, sessions, users
 
 
 def save_mirror(
@@ -57,8 +58,7 @@ def set_mirror(
         before = read_mirror_fields(connection, name)
         had = mirror_repo_names(connection, name)
         if before is None and repo_names is None:
-            there = all_names(connection, mirrors)
-            raise ConfigError(f"there is no mirror {name!r} yet, and a new one needs --repo", hint=f"there are {there}")
+            raise _incomplete(connection, name)
         secret = psk or (new_password() if before is None else None)
         values: dict[str, Any] = {} if secret is None else {"psk": hash_secret(secret)}
         values |= {} if checked_description is None else {"description": checked_description}
@@ -68,8 +68,7 @@ def set_mirror(
         after = read_mirror_fields(connection, name) or {}
         # A new psk alone is not a change that the mirror must hear of.
         if after != before:
-            connection.execute(update(mirrors).where(mirrors.c.name == name).values(updated=datetime.now(UTC)))
-            note_mirror(connection, name)
+            _note(connection, name, added=set(repo_names or ()).difference(had))
         losses = _losses_of(connection, name, [] if repo_names is None else set(had).difference(repo_names))
         change = with_secret(RecordChange(before, after, secret, losses), "psk")
         note_change(connection, "Repo/Mirror", name, change)
@@ -96,13 +95,26 @@ def remove_mirror(engine: Engine, name: str, decide: Decide = agree) -> RecordCh
         before = read_mirror_fields(connection, name)
         lost = f"clients of mirror {name} get no update any more: its psk ends, and its agent is refused"
         connection.execute(delete(mirror_repos).where(mirror_repos.c.mirror == name))
-        connection.execute(delete(mirror_reports).where(mirror_reports.c.mirror == name))
+        forget_reports(connection, name)
         connection.execute(delete(sessions).where(sessions.c.name == name))
         connection.execute(delete(mirrors).where(mirrors.c.name == name))
         change = RecordChange(before, None, losses=(lost,))
         note_change(connection, "Repo/Mirror", name, change)
         decide(change)
     return change
+
+
+def _incomplete(connection: Connection, name: str) -> ConfigError:
+    there = all_names(connection, mirrors)
+    return ConfigError(f"there is no mirror {name!r} yet, and a new one needs --repo", hint=f"there are {there}")
+
+
+def _note(connection: Connection, name: str, added: Iterable[str]) -> None:
+    """Note that a mirror changed, and let no earlier report count of the repositories that it got."""
+    connection.execute(update(mirrors).where(mirrors.c.name == name).values(updated=datetime.now(UTC)))
+    note_mirror(connection, name)
+    for repo in added:
+        expect_reports(connection, repo, [name])
 
 
 def _losses_of(connection: Connection, mirror: str, repo_names: Iterable[str]) -> tuple[str, ...]:
@@ -137,6 +149,7 @@ def _write(connection: Connection, name: str, values: dict[str, Any], *, is_new:
 
 def _replace_repos(connection: Connection, mirror: str, names: Sequence[str]) -> None:
     connection.execute(delete(mirror_repos).where(mirror_repos.c.mirror == mirror))
+    forget_reports(connection, mirror, names)
     for ordinal, repo in enumerate(dict.fromkeys(names)):
         connection.execute(insert(mirror_repos).values(mirror=mirror, repo=repo, ordinal=ordinal))
 

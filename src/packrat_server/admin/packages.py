@@ -1,4 +1,7 @@
-"""Changes how many failed and deprocated files of a package are kept."""
+"""Changes how many failed and deprocated files of a package are kept.
+
+The others are deleted for good while the server runs (promotion/retention.py), so a lower number is a loss.
+"""
 
 from collections.abc import Mapping
 
@@ -7,7 +10,10 @@ from sqlalchemy import Connection, Engine, select
 from packrat_server.admin.author import command_author
 from packrat_server.admin.checks import need
 from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree
+from packrat_server.admin.repos import count_files
 from packrat_server.promotion.package_files import update_package
+from packrat_server.promotion.retention import find_surplus
+from packrat_server.promotion.rules import MARKS, Mark
 from packrat_server.store.database import writing
 from packrat_server.store.tables import packages
 
@@ -32,9 +38,35 @@ def set_package(engine: Engine, name: str, counts: Mapping[str, int], decide: De
         row = connection.execute(select(packages).where(packages.c.name == name)).one()
         before = _read_fields(connection, name)
         update_package(connection, row, command_author(), counts)
-        change = RecordChange(before, _read_fields(connection, name))
+        losses = _find_losses(connection, name, {mark: getattr(row, f"{mark}_count") for mark in MARKS}, counts)
+        change = RecordChange(before, _read_fields(connection, name), losses=losses)
         decide(change)
     return change
+
+
+def _find_losses(
+    connection: Connection, name: str, before: Mapping[Mark, int], counts: Mapping[str, int]
+) -> tuple[str, ...]:
+    """Say which files are deleted because fewer are kept.
+
+    Args:
+        connection: The transaction, after the change.
+        name: The name of the package.
+        before: Mark → how many files with it were kept until now.
+        counts: What is given of `failed_count` and `deprocated_count`.
+    """
+    losses = []
+    for mark, kept in before.items():
+        given = counts.get(f"{mark}_count", kept)
+        if given >= kept:
+            continue
+        if surplus := len(find_surplus(connection, name, mark)):
+            losses.append(f"{count_files(surplus)} of package {name}, {mark}, will be deleted for good")
+        if given == 0:
+            losses.append(
+                f"each file of package {name} that is {mark} from now on will be deleted for good within two hours"
+            )
+    return tuple(losses)
 
 
 def _read_fields(connection: Connection, name: str) -> Fields:

@@ -5,7 +5,8 @@
 1. A line is written when the answer has been sent, so that of a long poll comes at its end.
 2. Of a client that hung up before the answer, the status is 499, as nginx writes it.
 3. What clients send can't break a line: quotes, backslashes and everything but printable ASCII is written as `\\xNN`.
-4. The file may be moved away at any time, as logrotate does: the next line goes to a new one.
+4. The file may be moved away at any time, as logrotate does: the next line goes to a new one. While none can be made,
+   lines go on into the old one.
 
 Source: Apache HTTP Server, "Log Files"; nginx, ngx_http_log_module.
 """
@@ -50,17 +51,28 @@ class AccessLog:
 
     def write(self, line: str) -> None:
         """Write a line; a disk that takes none stops no answer, and is reported once."""
+        reason = self._follow()
         try:
-            if not self._is_current():
-                self._file.close()
-                self._file = self._open()
             self._file.write(line)
             self._file.flush()
-            self._failed = False
         except (OSError, ValueError) as error:
-            if not self._failed:
-                self._failed = True
-                log.error("access-log", path=str(self._path), reason=str(error))
+            reason = reason or str(error)
+        if reason and not self._failed:
+            log.error("access-log", path=str(self._path), reason=reason)
+        self._failed = bool(reason)
+
+    def _follow(self) -> str:
+        """Go on in a new file if this one was moved away; gives why that failed, or ''."""
+        try:
+            if self._is_current():
+                return ""
+            # First, since the old file takes the lines for as long as there is no new one.
+            opened = self._open()
+        except OSError as error:
+            return str(error)
+        self.close()
+        self._file = opened
+        return ""
 
     def close(self) -> None:
         """Close the file."""

@@ -3,7 +3,8 @@
 1. Behind a trusted proxy, the address is the one that the proxy has seen: the rightmost of X-Forwarded-For that is not
    a trusted proxy itself. What stands further left the client may have made up.
 2. From all others the header counts for nothing.
-3. Of an IPv6 address the first 64 bits count: whoever has one address of such a network has all.
+3. For limits the first 64 bits of an IPv6 address count: whoever has one address of such a network has all. For
+   permissions and the log the whole address does.
 
 Source: RFC 7239, RFC 4291.
 """
@@ -55,14 +56,23 @@ class TrustedProxies:
         return address is not None and any(address in network for network in self._networks)
 
     def find_address(self, host: str, forwarded: Sequence[str]) -> str:
-        """Find the address that a request comes from.
+        """Find the address that a request comes from, as it is counted: of an IPv6 address, its network.
+
+        Args:
+            host: The address at the other end of the connection.
+            forwarded: The values of all headers X-Forwarded-For, in their order.
+        """
+        return name_network(self.find_client(host, forwarded))
+
+    def find_client(self, host: str, forwarded: Sequence[str]) -> str:
+        """Find the exact address that a request comes from.
 
         Args:
             host: The address at the other end of the connection.
             forwarded: The values of all headers X-Forwarded-For, in their order.
 
         Returns:
-            The address; of an IPv6 address, its network.
+            The address.
         """
         hops = ",".join(forwarded).split(",")
         found = host
@@ -71,7 +81,8 @@ class TrustedProxies:
             if _parse(hop) is None:
                 break
             found = hop
-        return name_network(found)
+        address = _parse(found)
+        return found if address is None else str(address)
 
 
 def name_network(host: str) -> str:

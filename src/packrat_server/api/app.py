@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from packrat_core.errors import PackratError
 from packrat_server.accounts.sessions import ANONYMOUS, Caller
 from packrat_server.api.access_log import Access
-from packrat_server.api.addresses import Peer
+from packrat_server.api.addresses import Peer, name_network
 from packrat_server.api.body_limits import is_large, limit_of, read_body
 from packrat_server.api.call import Call
 from packrat_server.api.context import ServerContext
@@ -84,7 +84,8 @@ class App:
         path, headers = request.scope["path"], lower_headers(request)
         peer: Peer = request.scope["state"]["peer"]
         forwarded = request.headers.getlist("x-forwarded-for")
-        access.address = address = self._context.options.trusted_proxies.find_address(peer.host, forwarded)
+        access.address = self._context.options.trusted_proxies.find_client(peer.host, forwarded)
+        address = name_network(access.address)
 
         def admit(caller: Caller) -> None:
             """Take note of who calls, as soon as that is known."""
@@ -95,7 +96,7 @@ class App:
         if path == "/health" and request.method in ("GET", "HEAD"):
             return await serve_health(self._context, address)
         if path == "/metrics" and request.method in ("GET", "HEAD"):
-            return await serve_metrics(request, self._context, address, self._statuses)
+            return await serve_metrics(request, self._context, access.address, self._statuses)
         if path == "/files" or path.startswith("/files/"):
             if request.method == "OPTIONS":
                 return CinpResponse(None, 200, preflight_headers("OPTIONS, GET, HEAD"))

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from packrat_core.errors import PackratError
+from packrat_server.api.addresses import name_network
 from packrat_server.api.context import ServerContext
 from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError
@@ -47,7 +48,7 @@ async def serve_metrics(request: Request, context: ServerContext, address: str, 
     Args:
         request: The request.
         context: The server's.
-        address: Where it comes from.
+        address: The exact address that it comes from.
         statuses: Status → number of answers so far.
 
     Raises:
@@ -63,7 +64,7 @@ async def serve_metrics(request: Request, context: ServerContext, address: str, 
             return list(_read(connection))
 
     try:
-        async with context.admission.identifying(address):
+        async with context.admission.identifying(name_network(address)):
             told = await run_to_end(look)
     except PackratError:
         told = ["packrat_server_database_up 0"]

@@ -1,7 +1,6 @@
 """Turns rows of the database into the records that GET and LIST answer, as far as the caller may see them."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -23,15 +22,10 @@ from packrat_server.store.tables import (
     required_tags,
     tags,
 )
+from packrat_server.store.text import write_moment
 
 Record = dict[str, Any]
 Reader = Callable[[Connection, Caller, Sequence[str]], dict[str, Record]]
-
-
-def write_moment(value: datetime | None) -> str | None:
-    """Write a moment as records have it."""
-    # SQLite keeps no time zone; all that is written is UTC.
-    return None if value is None else value.replace(tzinfo=UTC).isoformat(timespec="microseconds")
 
 
 def _stamps(row: Row[Any]) -> Record:

@@ -10,12 +10,12 @@ from packrat_server.api.call import Call, read
 from packrat_server.api.description import uri
 from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError
-from packrat_server.api.records import write_moment
 from packrat_server.api.values import read_id
 from packrat_server.promotion.whereabouts import find_whereabouts
 from packrat_server.store.database import writing
 from packrat_server.store.reports import Report, save_reports
 from packrat_server.store.tables import mirrors
+from packrat_server.store.text import write_moment
 
 _LIMIT = 500
 _POSITION = re.compile(r"[0-9]{1,15}-[0-9a-f]{1,16}")
@@ -60,8 +60,8 @@ async def where(call: Call) -> list[dict[str, Any]]:
                 "mirror": uri("Repo/Mirror", place.mirror),
                 "repo": uri("Repo/Repo", place.repo),
                 "file": uri("Package/PackageFile", place.file_id),
-                "published": place.published_at is not None,
-                "reported_at": write_moment(place.published_at),
+                "published": place.publication.is_there,
+                "reported_at": write_moment(place.publication.reported_at),
             }
             for place in find_whereabouts(connection, call.arguments["file_name"] or "")
         ]

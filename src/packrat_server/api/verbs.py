@@ -24,7 +24,7 @@ from packrat_server.api.permissions import may_call
 from packrat_server.api.records import READERS, list_files, list_ids
 from packrat_server.api.schema import describe_namespace
 from packrat_server.api.values import object_not_found, read_arguments
-from packrat_server.promotion.package_files import create_package, delete_file, update_package
+from packrat_server.promotion.package_files import KEPT, create_package, delete_file, update_package
 from packrat_server.promotion.rules import Rejected
 from packrat_server.promotion.wanted_files import kept_files, wanted_files
 from packrat_server.store.database import reading, writing
@@ -35,6 +35,7 @@ _PAGE_LIMIT = 1_000_000
 _WHOLE_LIST = 1000
 """Number of entries of a list that is written whole; a longer one is written while it is sent."""
 _KEPT_LIMIT = 1_000_000
+_PACKAGE = "Package/Package"
 
 
 async def answer(request: CinpRequest, call: Call) -> CinpResponse:
@@ -221,6 +222,9 @@ def _create(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
         raise CinpError(400, {"name": "Required Paramater"})
     if not isinstance(name, str) or len(name) > 200 or not _PACKAGE_NAME.fullmatch(name):
         raise CinpError(400, {"name": ["Invalid"]})
+    if any(count < KEPT[key] for key, count in counts.items()) and not may_call(call.caller, "UPDATE", _PACKAGE):
+        # Whoever may not change how many files stay makes no package that keeps fewer.
+        raise CinpError(403, "Not Authorized")
     try:
         with writing(call.context.engine) as connection:
             create_package(connection, name, call.author, counts)
@@ -268,4 +272,4 @@ def _counts(request: CinpRequest) -> dict[str, int]:
 
 def _one_package(name: str, context: ServerContext) -> dict[str, Any]:
     with reading(context.engine) as connection:
-        return READERS["Package/Package"](connection, Caller("", Role.ADMIN), [name])[name]
+        return READERS[_PACKAGE](connection, Caller("", Role.ADMIN), [name])[name]

@@ -1,15 +1,20 @@
-"""`packrat-server file`: shows package files."""
+"""`packrat-server file`: shows package files, and frees the names of deleted ones."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from packrat_core.errors import ConfigError
 from packrat_core.text import printable
+from packrat_server.admin.file_names import free_file_name
+from packrat_server.cli.consent import Consent, carry_out, with_consent
+from packrat_server.cli.data_option import data_option
 from packrat_server.cli.look import find_and_show
 from packrat_server.cli.looking import filter_options, limit_option, look, where_options
 from packrat_server.cli.tables import json_option, show_each
 from packrat_server.promotion.find_files import FileQuery, Found, show_files
+from packrat_server.store.database import open_database
 
 
 @click.group("file")
@@ -42,3 +47,16 @@ def file_show(name: str, as_json: bool, **where: Any) -> None:
     if not found.records:
         raise ConfigError(f"there is no package file {printable(name)!r}", hint="`packrat-server find` looks for names")
     show_each(found.records, as_json=as_json)
+
+
+@file_group.command("free")
+@click.argument("name")
+@data_option
+@with_consent
+def file_free(name: str, data: Path, consent: Consent) -> None:
+    """Let other bytes have the name of a deleted package file. Asks before.
+
+    Without that, only the bytes that the file had may come back under its name.
+    """
+    engine = open_database(data)
+    carry_out(f"file name {printable(name)}", lambda decide: free_file_name(engine, name, decide), consent)

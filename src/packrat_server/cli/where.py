@@ -9,6 +9,7 @@ from packrat_core.text import quote
 from packrat_server.cli.data_option import data_option
 from packrat_server.promotion.whereabouts import find_whereabouts
 from packrat_server.store.database import open_database, reading
+from packrat_server.store.reports import Publication
 
 
 @click.command("where")
@@ -28,6 +29,13 @@ def where_command(file_name: str, data: Path) -> None:
             hint="check the spelling, its tags, and whether it failed or a newer version took its place",
         )
     for place in found:
-        at = place.published_at
-        told = "not published yet" if at is None else f"published, as reported at {at:%Y-%m-%d %H:%M:%S} UTC"
-        click.echo(f"{place.mirror} {place.repo}: {told}")
+        click.echo(f"{place.mirror} {place.repo}: {_describe(place.publication)}")
+
+
+def _describe(publication: Publication) -> str:
+    if publication.is_there is False:
+        return "not published yet"
+    reported = f"reported at {publication.reported_at:%Y-%m-%d %H:%M:%S} UTC"
+    if publication.is_there is None:
+        return f"not known: {reported}, and the journal doesn't go back to then"
+    return f"published, as {reported}"

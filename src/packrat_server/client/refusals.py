@@ -21,6 +21,7 @@ REASONS = {
 """What the server says → what it means, and what to do about it."""
 
 
+_DELETED = re.compile(r'File name "([^"]+)" allready used by a deleted file with the SHA-256 ([0-9a-f]+)')
 _NO_SUCH = re.compile(r'Object "\S+/(\w+):([^":]+):" for model "\S+" NotFound')
 _TAG_FIRST = re.compile(r'Required tag "([^"]+)" missing')
 _THINGS = {"Tag": "tag", "DistroVersion": "distribution version", "Package": "package"}
@@ -32,6 +33,11 @@ def explain(error: ServerRefused) -> str:
     text = str(error)
     found = re.search(r"PackageException \(([A-Z_/]+)\)|(Invalid Content-Disposition)", text)
     rule = error.code or (found[1] or found[2] if found is not None else "")
+    if (deleted := _DELETED.search(text)) is not None:
+        return (
+            f"a deleted file had this name with other bytes (SHA-256 {deleted[2]}); give what has changed another "
+            f"version, or have an administrator free the name, `packrat-server file free {deleted[1]}`"
+        )
     if rule in REASONS:
         return REASONS[rule]
     if (first := _TAG_FIRST.search(text)) is not None:

@@ -13,14 +13,13 @@ Usage:
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, exists, false, or_, select, union
 
 from packrat_server.promotion.wanted_files import kept_files, wanted_files
 from packrat_server.store.tables import package_file_tags, package_files, repo_distro_versions, repos
-from packrat_server.store.text import is_storable
+from packrat_server.store.text import is_storable, write_moment
 
 Record = dict[str, Any]
 
@@ -128,12 +127,6 @@ def name_condition(column: Column[Any], name: str) -> ColumnElement[bool]:
     return column.ilike(escaped.replace("*", "%").replace("?", "_"), escape="\\")
 
 
-def moment(value: datetime | None) -> str | None:
-    """Write a moment for JSON."""
-    # SQLite keeps no time zone; all that is written is UTC.
-    return None if value is None else value.replace(tzinfo=UTC).isoformat(timespec="seconds")
-
-
 def _fits(name: str) -> ColumnElement[bool]:
     if set(name.removesuffix("*")) & set("*?"):
         return or_(name_condition(package_files.c.file_name, name), name_condition(package_files.c.package, name))
@@ -158,13 +151,13 @@ def _describe(row: Row[Any], tags: Sequence[str]) -> Record:
         "distro": row.distro_version,
         "tags": list(tags),
         "state": state,
-        "failed_at": moment(row.failed_at),
+        "failed_at": write_moment(row.failed_at, "seconds"),
         "failed_by": row.failed_by,
-        "deprocated_at": moment(row.deprocated_at),
+        "deprocated_at": write_moment(row.deprocated_at, "seconds"),
         "deprocated_by": row.deprocated_by,
         "size": row.size,
         "sha256": row.sha256,
-        "created": moment(row.created),
+        "created": write_moment(row.created, "seconds"),
         "created_by": row.created_by,
         "justification": row.justification,
         "provenance": row.provenance,

@@ -5,8 +5,9 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, select
 
-from packrat_server.promotion.find_files import Found, Record, in_portions, moment, name_condition
+from packrat_server.promotion.find_files import Found, Record, in_portions, name_condition
 from packrat_server.store.tables import package_file_tags, package_files, packages
+from packrat_server.store.text import write_moment
 
 
 def list_packages(connection: Connection, name: str = "", limit: int = 10_000) -> Found:
@@ -63,8 +64,8 @@ def _describe(connection: Connection, rows: Sequence[Any]) -> list[Record]:
             "deprocated": int(counts[row.name].deprocated) if row.name in counts else 0,
             "failed_count": row.failed_count,
             "deprocated_count": row.deprocated_count,
-            "created": moment(row.created),
-            "updated": moment(row.updated),
+            "created": write_moment(row.created, "seconds"),
+            "updated": write_moment(row.updated, "seconds"),
         }
         for row in rows
     ]

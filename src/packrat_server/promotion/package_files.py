@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from packrat_server.inspect_file import Inspected
+from packrat_server.promotion.file_names import find_deleted
 from packrat_server.promotion.rules import Rejected
 from packrat_server.promotion.uploads import distro_version_options, explain_no_option
 from packrat_server.store.events import Author, Event, State, add_event, file_event
@@ -131,7 +132,7 @@ def package_event(action: str, name: str, before: State, after: State) -> Event:
 
 
 def delete_file(connection: Connection, file_id: int, author: Author) -> None:
-    """Delete a package file with its tags; its name is free for other bytes afterwards.
+    """Delete a package file with its tags; its name stays with its bytes (file_names.py).
 
     Args:
         connection: A writing transaction.
@@ -159,13 +160,19 @@ def _check_free(connection: Connection, upload: Row[Any], identity: Mapping[str,
     """Check that neither the file name nor what identifies the file is taken.
 
     Raises:
-        Rejected: Another file has it.
+        Rejected: Another file has it, or a deleted one had the name with other bytes.
     """
     # A file is downloaded by its name alone, so a name stands for the same bytes in every distribution version.
     same_name = select(package_files.c.sha256).where(package_files.c.file_name == upload.file_name)
     # All rows are read, since a cursor left open keeps the old view of an SQLite database on this connection.
     if any(sha256 != upload.sha256 for sha256 in connection.execute(same_name).scalars().all()):
         raise Rejected("FILENAME_USED", f'File name "{upload.file_name}" allready used')
+    deleted = find_deleted(connection, upload.file_name)
+    if deleted is not None and deleted.sha256 != upload.sha256:
+        raise Rejected(
+            "FILENAME_USED",
+            f'File name "{upload.file_name}" allready used by a deleted file with the SHA-256 {deleted.sha256}',
+        )
     # A version of a Python project has many files: wheels, and the source distribution.
     taken = {**identity, "file_name": upload.file_name} if identity["type"] == "python" else identity
     if connection.execute(select(package_files.c.id).filter_by(**taken)).first() is not None:

@@ -55,17 +55,30 @@ def _crowded(connection: Connection, mark: Mark) -> Sequence[str]:
 
 
 def _delete_of(connection: Connection, name: str, mark: Mark) -> int:
+    surplus = find_surplus(connection, name, mark)
+    if surplus:
+        count = connection.execute(select(packages.c[f"{mark}_count"]).where(packages.c.name == name)).scalar()
+        author = Author("packrat-server", Via.SERVER, f"{mark}_count is {count}")
+        for file_id in surplus:
+            delete_file(connection, file_id, author)
+    return len(surplus)
+
+
+def find_surplus(connection: Connection, name: str, mark: Mark) -> Sequence[int]:
+    """List the files with a mark that a package has too many of, the oldest first.
+
+    Args:
+        connection: An open transaction.
+        name: The name of the package.
+        mark: The mark.
+    """
     count = connection.execute(select(packages.c[f"{mark}_count"]).where(packages.c.name == name)).scalar()
     at = package_files.c[f"{mark}_at"]
     marked = select(package_files.c.id).where(package_files.c.package == name, at.is_not(None))
     if mark == "deprocated":
         marked = marked.where(package_files.c.id.not_in(_listed_python_files()))
     found = connection.execute(marked.order_by(at.desc(), package_files.c.id.desc())).scalars().all()
-    surplus = found[count or 0 :]
-    author = Author("packrat-server", Via.SERVER, f"{mark}_count is {count}")
-    for file_id in reversed(surplus):
-        delete_file(connection, file_id, author)
-    return len(surplus)
+    return found[count or 0 :][::-1]
 
 
 def _listed_python_files() -> Select[tuple[int]]:

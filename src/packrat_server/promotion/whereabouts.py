@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import Connection, select
 
 from packrat_server.promotion.wanted_files import wanted_files
-from packrat_server.store.reports import has_published
+from packrat_server.store.reports import Publication, find_publication
 from packrat_server.store.tables import (
     mirror_repos,
     package_file_tags,
@@ -25,13 +24,13 @@ class Whereabouts:
         mirror: The name of the mirror.
         repo: The name of the repository.
         file_id: The package file.
-        published_at: When the mirror reported an index that has it; None where it has not yet.
+        publication: Whether the mirror has published it.
     """
 
     mirror: str
     repo: str
     file_id: int
-    published_at: datetime | None
+    publication: Publication
 
 
 def find_whereabouts(connection: Connection, file_name: str) -> Iterator[Whereabouts]:
@@ -54,5 +53,5 @@ def find_whereabouts(connection: Connection, file_name: str) -> Iterator[Whereab
             continue
         names = select(mirror_repos.c.mirror).where(mirror_repos.c.repo == row.name).order_by(mirror_repos.c.mirror)
         for mirror in connection.execute(names).scalars().all():
-            published_at = has_published(connection, mirror, row.name, row.package)
-            yield Whereabouts(mirror, row.name, row.id, published_at)
+            publication = find_publication(connection, mirror, row.name, row.package)
+            yield Whereabouts(mirror, row.name, row.id, publication)

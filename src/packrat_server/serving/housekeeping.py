@@ -58,6 +58,9 @@ async def _run(context: ServerContext) -> None:
             context.notifier.notify()
         except (PackratError, OSError) as error:
             log.error("cleaning", reason=str(error))
+        except Exception as error:
+            # What fails unexpectedly once may work in an hour, and must not end unseen.
+            log.exception("cleaning", reason=f"internal error: {error!r}")
         await asyncio.sleep(_EVERY_S * random.uniform(1, 2))  # noqa: S311
 
 
@@ -105,7 +108,9 @@ def _remove_files(engine: Engine, data_dir: Path, now: float) -> int:
     for sha256 in due:
         # One file in a transaction: nobody makes a record of it meanwhile, and nobody waits for long.
         with writing(engine) as connection:
-            if is_named(connection, sha256) or remove_blob(data_dir, sha256, now - DAY_S):
+            named = is_named(connection, sha256)
+            gone = not named and remove_blob(data_dir, sha256, now - DAY_S)
+            if named or gone:
                 forget_orphan(connection, sha256)
-                removed += 1
+            removed += gone
     return removed

@@ -25,6 +25,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select
 
 from packrat_server.store.tables import events
+from packrat_server.store.text import write_moment
 
 REASON_LIMIT = 1000
 _AT_ONCE = 1000
@@ -165,10 +166,9 @@ def _write(state: State) -> str | None:
 
 
 def _show(row: Row[Any]) -> dict[str, Any]:
-    # SQLite keeps no time zone; all that is written is UTC.
     return {
         "id": row.id,
-        "at": row.at.replace(tzinfo=UTC).isoformat(timespec="microseconds"),
+        "at": write_moment(row.at),
         "by": row.by,
         "via": row.via,
         "action": row.action,

@@ -1,16 +1,19 @@
 """Keeps what each mirror says that it has published: the position that the index of a repository stands for.
 
-A mirror reports after a sync of a repository that left nothing undone. The last report of each repository is kept.
+1. A mirror reports after a sync of a repository that left nothing undone. The last report of each repository is kept.
+2. When a repository changes for a mirror, what the mirror reported of it counts no more, nor does a report that is on
+   its way: a row without a digest stands for the position that the next report must have reached.
+3. Where the journal does not go back to a report, nobody knows what changed since.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from packrat_server.store.journal import find_entry
+from packrat_server.store.journal import find_entry, newest
 from packrat_server.store.tables import journal, mirror_reports, mirror_repos
 
 
@@ -29,8 +32,22 @@ class Report:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """Whether a mirror has published the present files of a package.
+
+    Attributes:
+        is_there: None where the journal does not go back to the mirror's last report, so that nobody knows.
+        reported_at: When the mirror reported; None where it is not there.
+    """
+
+    is_there: bool | None
+    reported_at: datetime | None
+
+
 def save_reports(connection: Connection, mirror: str, reports: Iterable[Report]) -> None:
-    """Keep reports of a mirror, but none of a repository that it does not have, or of an unknown or older position.
+    """Keep reports of a mirror; those of repositories that it does not have, or of positions that are unknown or older
+    than what is known already, are left out.
 
     Args:
         connection: A writing transaction.
@@ -44,12 +61,31 @@ def save_reports(connection: Connection, mirror: str, reports: Iterable[Report])
         if report.repo not in own or entry is None:
             continue
         where = (mirror_reports.c.mirror == mirror, mirror_reports.c.repo == report.repo)
-        # Syncs may end in another order than they began in.
-        if (connection.execute(select(mirror_reports.c.entry).where(*where)).scalar() or 0) > entry:
-            continue
-        connection.execute(delete(mirror_reports).where(*where))
-        values = {"mirror": mirror, "repo": report.repo, "position": report.position, "entry": entry}
-        connection.execute(insert(mirror_reports).values(**values, digest=report.digest, at=now))
+        known = connection.execute(select(mirror_reports.c.entry).where(*where)).scalar()
+        if known is None or entry >= known:
+            _replace(connection, mirror, report, entry, now)
+
+
+def expect_reports(connection: Connection, repo: str, mirrors: Iterable[str] | None = None) -> None:
+    """Let no report of a repository count that was made before now, since the repository changed.
+
+    Args:
+        connection: The transaction that makes the change, after it was noted in the journal.
+        repo: The name of the repository.
+        mirrors: The mirrors for which it changed; None for all that have it.
+    """
+    entry, now = newest(connection), datetime.now(UTC)
+    if mirrors is None:
+        mirrors = connection.execute(select(mirror_repos.c.mirror).where(mirror_repos.c.repo == repo)).scalars().all()
+    for mirror in mirrors:
+        _replace(connection, mirror, Report(repo, "", ""), entry, now)
+
+
+def _replace(connection: Connection, mirror: str, report: Report, entry: int, at: datetime) -> None:
+    where = (mirror_reports.c.mirror == mirror, mirror_reports.c.repo == report.repo)
+    connection.execute(delete(mirror_reports).where(*where))
+    values = {"mirror": mirror, "repo": report.repo, "position": report.position, "entry": entry}
+    connection.execute(insert(mirror_reports).values(**values, digest=report.digest, at=at))
 
 
 def read_reports(connection: Connection, mirror: str) -> list[dict[str, Any]]:
@@ -58,7 +94,9 @@ def read_reports(connection: Connection, mirror: str) -> list[dict[str, Any]]:
         select(mirror_repos.c.repo, mirror_reports.c.position, mirror_reports.c.digest, mirror_reports.c.at)
         .outerjoin(
             mirror_reports,
-            (mirror_reports.c.mirror == mirror_repos.c.mirror) & (mirror_reports.c.repo == mirror_repos.c.repo),
+            (mirror_reports.c.mirror == mirror_repos.c.mirror)
+            & (mirror_reports.c.repo == mirror_repos.c.repo)
+            & (mirror_reports.c.digest != ""),
         )
         .where(mirror_repos.c.mirror == mirror)
         .order_by(mirror_repos.c.ordinal)
@@ -66,8 +104,8 @@ def read_reports(connection: Connection, mirror: str) -> list[dict[str, Any]]:
     return [{"repo": row.repo, "position": row.position, "digest": row.digest, "at": row.at} for row in rows]
 
 
-def has_published(connection: Connection, mirror: str, repo: str, package: str) -> datetime | None:
-    """Tell since when a mirror's index of a repository has the present files of a package; None where it has not.
+def find_publication(connection: Connection, mirror: str, repo: str, package: str) -> Publication:
+    """Tell whether a mirror's index of a repository has the present files of a package.
 
     Args:
         connection: An open transaction.
@@ -75,12 +113,25 @@ def has_published(connection: Connection, mirror: str, repo: str, package: str) 
         repo: The name of the repository.
         package: The name of the package.
     """
-    where = (mirror_reports.c.mirror == mirror, mirror_reports.c.repo == repo)
-    report = connection.execute(select(mirror_reports).where(*where)).first()
+    where = (mirror_reports.c.mirror == mirror, mirror_reports.c.repo == repo, mirror_reports.c.digest != "")
+    report = connection.execute(select(mirror_reports.c.entry, mirror_reports.c.at).where(*where)).first()
     changed = connection.execute(
         select(func.max(journal.c.id)).where(journal.c.repo == repo, journal.c.package == package)
     ).scalar()
     if report is None or report.entry < (changed or 0):
-        return None
-    at: datetime = report.at
-    return at
+        return Publication(False, None)
+    oldest = connection.execute(select(func.min(journal.c.id))).scalar()
+    # A change after the report may have been pruned.
+    return Publication(None if report.entry < (oldest or 0) else True, report.at)
+
+
+def forget_reports(connection: Connection, mirror: str, kept: Collection[str] = ()) -> None:
+    """Forget what a mirror said of repositories that it does not build any more.
+
+    Args:
+        connection: A writing transaction.
+        mirror: The name of the mirror.
+        kept: The repositories that it builds.
+    """
+    gone = (mirror_reports.c.mirror == mirror, mirror_reports.c.repo.not_in(list(kept)))
+    connection.execute(delete(mirror_reports).where(*gone))
