@@ -49,9 +49,11 @@ async def poll(call: Call) -> list[str]:
         if batch is not None:
             _check_session(batch, waiter)
             return batch.names(repo, after)
+        before = notifier.newest_id
         names, known = await read(
             call, lambda connection: (read_names(connection, repo, after), newest(connection)), is_look=True
         )
+        notifier.compare(before, known)
         if names or notifier.closed or _now() >= until:
             return names
 
@@ -70,7 +72,9 @@ async def changes(call: Call) -> JsonText | dict[str, Any]:
     after = notifier.newest_id
     while True:
         if repos is None:
+            before = notifier.newest_id
             since, told = await _look(call, mirror, position, with_records=with_records)
+            notifier.compare(before, since.newest.id)
             if told["changes"] or notifier.closed or _now() >= until:
                 return told
             repos, after = since.all_repos, since.newest.id
