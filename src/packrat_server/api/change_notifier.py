@@ -96,7 +96,7 @@ class ChangeNotifier:
     @property
     def waiting(self) -> int:
         """Number of those who wait."""
-        return len(self._waiting.all())
+        return len(self.all_waiting())
 
     @property
     def newest_id(self) -> int:
@@ -139,16 +139,28 @@ class ChangeNotifier:
         Returns:
             The change; None where the time is over, the server stops, or the database must be asked what changed.
         """
-        if self.closed or waiter.after < self._newest.id:
-            return None
-        self._waiting.add(waiter)
+        self.add(waiter)
         try:
             async with asyncio.timeout(max(0.0, wait_s)):
                 return await waiter.woken
         except TimeoutError:
             return None
         finally:
-            self._waiting.discard(waiter)
+            self.discard(waiter)
+
+    def add(self, waiter: Waiter) -> None:
+        """Wake a waiter from now on; at once where it knows less than the notifier, or the server stops."""
+        self._waiting.add(waiter)
+        if self.closed or waiter.after < self._newest.id:
+            waiter.wake(None)
+
+    def discard(self, waiter: Waiter) -> None:
+        """Wake a waiter no longer."""
+        self._waiting.discard(waiter)
+
+    def all_waiting(self) -> list[Waiter]:
+        """List those who wait."""
+        return self._waiting.all()
 
     def _ring(self, newest_id: int | None) -> None:
         if newest_id is None or newest_id > self._newest.id:
@@ -218,7 +230,7 @@ class ChangeNotifier:
             if not entries or Position(last.id, last.mark) != known:
                 return read_newest(connection)
             woken = self._waiting.concerned(entries)
-            live = _live_sessions(connection, woken)
+            live = read_live_sessions(connection, woken)
             records = _read_records(connection, entries, woken)
         batch = ChangeBatch(known.id, tuple(entries), records, live)
         return _Read(batch, woken, len(entries) < _ENTRIES_AT_ONCE)
@@ -271,7 +283,7 @@ def _remove(table: dict[str, set[Waiter]], key: str, waiter: Waiter) -> None:
         del table[key]
 
 
-def _live_sessions(connection: Connection, waiters: Iterable[Waiter]) -> frozenset[bytes]:
+def read_live_sessions(connection: Connection, waiters: Iterable[Waiter]) -> frozenset[bytes]:
     """Find out whose sessions go on: they may have ended while their callers waited."""
     hashes = sorted({waiter.token_hash for waiter in waiters if waiter.token_hash is not None})
     live: set[bytes] = set()

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import Engine
 
 from packrat_server.api.change_notifier import ChangeNotifier
+from packrat_server.api.change_stream import keep_beating
 from packrat_server.api.context import ServerContext
 from packrat_server.store.database import read_url, reading, where
 from packrat_server.store.journal import newest
@@ -28,7 +29,8 @@ _RETRY_S = 0.5
 async def watching(context: ServerContext) -> AsyncIterator[None]:
     """Watch for changes until the context manager ends."""
     watch = ChangeWatch(context.engine, read_url(context.data_dir), context.notifier)
-    tasks = [asyncio.create_task(work) for work in (context.notifier.run(), watch.run())]
+    works = (context.notifier.run(), watch.run(), keep_beating(context.engine, context.notifier))
+    tasks = [asyncio.create_task(work) for work in works]
     try:
         yield
     finally:
