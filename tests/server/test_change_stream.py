@@ -3,9 +3,10 @@
 import asyncio
 import http.client
 import json
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -188,13 +189,17 @@ def test_who_can_not_read_it_gets_one_answer(server: World) -> None:
     assert ask(server, None, stream=True)["changes"] == {}
     assert server.call("CALL", CHANGES, {**plain, "stream": True}, "lab").value == expected
     assert server.call("CALL", CHANGES, asked, "lab", Multi_Object="true").value == {MIRROR: expected}
-    body, auth = json.dumps(asked), server.auth("lab")
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=60)
-    connection._http_vsn, connection._http_vsn_str = 10, "HTTP/1.0"  # type: ignore[attr-defined]
-    connection.request("CALL", CHANGES, body, {"CInP-Version": "0.9", "Content-Type": "application/json", **auth})
-    response = connection.getresponse()
-    assert response.headers["Content-Type"] == "application/json;charset=utf-8"
-    assert json.loads(response.read()) == expected
+    fields = {"Content-Type": "application/json", "CInP-Version": "0.9", **server.auth("lab")}
+    assert json.loads(ask_in_http_1_0(server, fields, json.dumps(asked).encode())) == expected
+
+
+def ask_in_http_1_0(server: World, fields: Mapping[str, str], body: bytes) -> bytes:
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        head = "".join(f"{name}: {text}\r\n" for name, text in {**fields, "Content-Length": len(body)}.items())
+        connection.sendall(f"CALL {CHANGES} HTTP/1.0\r\n{head}\r\n".encode() + body)
+        with connection.makefile("rb") as answer:
+            return answer.read().partition(b"\r\n\r\n")[2]
 
 
 def test_a_server_that_stops_ends_the_answers(tmp_path: Path) -> None:
