@@ -27,7 +27,7 @@ from packrat_server.api.in_thread import run_to_end
 from packrat_server.store.database import reading
 from packrat_server.store.journal import Entry, Position, read_entries, read_newest
 from packrat_server.store.postgresql import first_line
-from packrat_server.store.tables import repos, sessions
+from packrat_server.store.tables import sessions
 
 log = structlog.get_logger()
 
@@ -303,9 +303,5 @@ def _read_records(
     for entry in entries:
         if entry.repo in wanted and entry.repo is not None and entry.package is not None:
             packages.setdefault(entry.repo, set()).add(entry.package)
-    if not packages:
-        return {}
-    # A repository may have been removed since its entry was written.
-    there = connection.execute(select(repos.c.name).where(repos.c.name.in_(sorted(packages)))).scalars().all()
     # Whoever has a repository may see all that is read of it.
-    return {repo: read_repo_records(connection, READER, repo, packages[repo]) for repo in there}
+    return {repo: read_repo_records(connection, READER, repo, names) for repo, names in packages.items()}
