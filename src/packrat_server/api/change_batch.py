@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,11 @@ class Waiter:
         """Wake it, unless it is awake."""
         if not self.woken.done():
             self.woken.set_result(batch)
+
+
+def token_hashes(waiters: Iterable[Waiter]) -> set[bytes]:
+    """Collect the hashes of the tokens of those who have a session."""
+    return {waiter.token_hash for waiter in waiters if waiter.token_hash is not None}
 
 
 @dataclass(eq=False, slots=True)

@@ -12,27 +12,25 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine
 
 from packrat_core.errors import PackratError
+from packrat_server.accounts.live_sessions import read_live_sessions
 from packrat_server.accounts.sessions import READER
-from packrat_server.api.change_batch import ChangeBatch, Waiter
+from packrat_server.api.change_batch import ChangeBatch, Waiter, token_hashes
 from packrat_server.api.changed_records import RepoRecords, read_repo_records
 from packrat_server.api.in_thread import run_to_end
 from packrat_server.store.database import reading
 from packrat_server.store.journal import Entry, Position, read_entries, read_newest
 from packrat_server.store.postgresql import first_line
-from packrat_server.store.tables import sessions
 
 log = structlog.get_logger()
 
 _ENTRIES_AT_ONCE = 1000
-_HASHES_AT_ONCE = 500
 _RETRY_S = 0.5
 _UNKNOWN = Position(-1, "")
 _NO_ENTRY = Entry(-1, "", None, None, None)
@@ -230,7 +228,7 @@ class ChangeNotifier:
             if not entries or Position(last.id, last.mark) != known:
                 return read_newest(connection)
             woken = self._waiting.concerned(entries)
-            live = read_live_sessions(connection, woken)
+            live = read_live_sessions(connection, token_hashes(woken))
             records = _read_records(connection, entries, woken)
         batch = ChangeBatch(known.id, tuple(entries), records, live)
         return _Read(batch, woken, len(entries) < _ENTRIES_AT_ONCE)
@@ -281,17 +279,6 @@ def _remove(table: dict[str, set[Waiter]], key: str, waiter: Waiter) -> None:
     waiters.discard(waiter)
     if not waiters:
         del table[key]
-
-
-def read_live_sessions(connection: Connection, waiters: Iterable[Waiter]) -> frozenset[bytes]:
-    """Find out whose sessions go on: they may have ended while their callers waited."""
-    hashes = sorted({waiter.token_hash for waiter in waiters if waiter.token_hash is not None})
-    live: set[bytes] = set()
-    for start in range(0, len(hashes), _HASHES_AT_ONCE):
-        some = hashes[start : start + _HASHES_AT_ONCE]
-        query = select(sessions.c.token_hash).where(sessions.c.token_hash.in_(some), sessions.c.expires >= time.time())
-        live.update(connection.execute(query).scalars())
-    return frozenset(live)
 
 
 def _read_records(

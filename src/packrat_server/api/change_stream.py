@@ -16,8 +16,9 @@ from typing import Any
 from sqlalchemy import Engine
 from starlette.types import Receive, Scope, Send
 
-from packrat_server.api.change_batch import ChangeBatch, Waiter, frame
-from packrat_server.api.change_notifier import ChangeNotifier, read_live_sessions
+from packrat_server.accounts.live_sessions import read_live_sessions
+from packrat_server.api.change_batch import ChangeBatch, Waiter, frame, token_hashes
+from packrat_server.api.change_notifier import ChangeNotifier
 from packrat_server.api.change_question import Found, Question
 from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError, CinpResponse
@@ -145,7 +146,7 @@ async def keep_beating(engine: Engine, notifier: ChangeNotifier) -> None:
 async def _beat(engine: Engine, listening: Sequence[Listener]) -> None:
     def look() -> frozenset[bytes]:
         with reading(engine) as connection:
-            return read_live_sessions(connection, listening)
+            return read_live_sessions(connection, token_hashes(listening))
 
     try:
         live = await run_to_end(look)
