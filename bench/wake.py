@@ -38,6 +38,7 @@ _DEADLINE_S = 120
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _CONTENT = b"0" * 1000
 _SHA256 = "86b34a4d33e4c5f6e7c8aa8b2a3c4eac1f0d3f6cd0d6b9d4b3d1f7a4b6a7c8d9"
+WAYS = {"stream": "with one question that stays open", "again": "which ask again after each answer"}
 USER = Session("admin", "bench-admin")
 
 
@@ -55,40 +56,60 @@ class Server:
         return (int(fields[11]) + int(fields[12])) * _TICK_S
 
 
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Mirrors that wait: how many, and which of WAYS is theirs."""
+
+    count: int
+    way: str
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--mirrors", "count", default=200, show_default=True, help="Number of mirrors.")
 @click.option("--tags", default=40, show_default=True, help="Number of tags for each figure.")
 @click.option("--uploaders", default=20, show_default=True, help="Number of users who tag at the same time.")
+@click.option("--ask", type=click.Choice([*WAYS, "both"]), default="both", show_default=True)
 @click.option("--database", type=click.Choice(["sqlite", "postgresql", "both"]), default="both", show_default=True)
-def main(count: int, tags: int, uploaders: int, database: str) -> None:
+def main(count: int, tags: int, uploaders: int, database: str, ask: str) -> None:
     """Measure a tag without mirrors, with mirrors that it concerns and with others; and downloads."""
     for name in ("sqlite", "postgresql") if database == "both" else (database,):
         with _new_database(name) as url, tempfile.TemporaryDirectory() as directory:
             data = Path(directory) / "server"
             _fill(data, url, count, uploaders)
             click.echo(f"{name}, load {os.getloadavg()[0]:.1f}")
-            _measure(data, count, tags, uploaders)
+            with _serving(data) as server:
+                bare = asyncio.run(_tag_alone(server, tags))
+                click.echo(f"  a tag without mirrors      {bare * 1000:7.1f} ms of the server's processor time")
+                for way in WAYS if ask == "both" else (ask,):
+                    click.echo(f"  {count} mirrors, {WAYS[way]}:")
+                    _measure_cost(server, Crowd(count, way), tags, bare)
+                    _measure_delays(server, Crowd(count, way), uploaders, max(2, tags // uploaders))
+                _measure_downloads(server)
 
 
-def _measure(data: Path, count: int, tags: int, uploaders: int) -> None:
-    with _serving(data) as server:
-        bare = asyncio.run(_tag_alone(server, tags))
-        click.echo(f"  a tag without mirrors      {bare * 1000:7.1f} ms of the server's processor time")
-        for kind in ("idle", "busy"):
-            with _following(server, kind, count) as (waiting, pipe):
-                cost = asyncio.run(_tag_alone(server, tags, waiting, count if kind == "busy" else 0))
-                label = {"idle": "that it does not concern", "busy": "that it concerns"}[kind]
-                click.echo(f"  with {count} {label:25}{cost * 1000:7.1f} ms, {cost / bare:.1f} times as much")
-                pipe.send("end")
-                pipe.recv()
-        with _following(server, "busy", count) as (_, pipe):
-            asked, answered = asyncio.run(_tag_together(server, uploaders, max(2, tags // uploaders)))
-            time.sleep(2)
+def _measure_cost(server: Server, crowd: Crowd, tags: int, bare: float) -> None:
+    for kind, label in (("idle", "that it does not concern"), ("busy", "that it concerns")):
+        with _following(server, kind, crowd) as (waiting, pipe):
+            cost = asyncio.run(_tag_alone(server, tags, waiting, crowd.count if kind == "busy" else 0))
+            click.echo(f"    a tag {label:25}{cost * 1000:7.1f} ms, {cost / bare:.1f} times as much")
             pipe.send("end")
-            _show_delays(pipe.recv(), asked, answered, count)
-        for together in (1, 40):
-            rate, cpu_s = asyncio.run(_download(server, together))
-            click.echo(f"  /files, {together:2} at a time      {rate:7.0f} a second, {cpu_s * 1000:.2f} ms each")
+            pipe.recv()
+
+
+def _measure_delays(server: Server, crowd: Crowd, uploaders: int, each: int) -> None:
+    # The files that are tagged for the first way have the tag already for the second one.
+    first = 2 + uploaders * each * list(WAYS).index(crowd.way)
+    with _following(server, "busy", crowd) as (_, pipe):
+        asked, answered = asyncio.run(_tag_together(server, uploaders, each, first))
+        time.sleep(2)
+        pipe.send("end")
+        _show_delays(pipe.recv(), asked, answered, crowd.count)
+
+
+def _measure_downloads(server: Server) -> None:
+    for together in (1, 40):
+        rate, cpu_s = asyncio.run(_download(server, together))
+        click.echo(f"  /files, {together:2} at a time      {rate:7.0f} a second, {cpu_s * 1000:.2f} ms each")
 
 
 def _show_delays(
@@ -136,14 +157,23 @@ async def _tag_alone(
     return used / tags
 
 
-async def _tag_together(server: Server, uploaders: int, each: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Tag a file of each package at the same time; gives when each was asked for, and when it was answered."""
+async def _tag_together(
+    server: Server, uploaders: int, each: int, first: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Tag a file of each package at the same time; gives when each was asked for, and when it was answered.
+
+    Args:
+        server: The server.
+        uploaders: Number of users.
+        each: Number of tags of each user.
+        first: The id of the first file.
+    """
     asked: dict[str, float] = {}
     answered: dict[str, float] = {}
 
     async def upload(number: int) -> None:
         line = Line(server.host, server.port, USER)
-        for file_id in range(2 + number * each, 2 + number * each + each):
+        for file_id in range(first + number * each, first + number * each + each):
             asked[f"p{file_id}"] = time.monotonic()
             await _act(line, file_id, "tag")
             answered[f"p{file_id}"] = time.monotonic()
@@ -181,19 +211,19 @@ async def _download(server: Server, together: int) -> tuple[float, float]:
 
 @contextmanager
 def _following(
-    server: Server, kind: str, count: int
+    server: Server, kind: str, crowd: Crowd
 ) -> "Iterator[tuple[multiprocessing.sharedctypes.Synchronized[int], Connection]]":
     """Have mirrors of a kind wait in a process of their own."""
     waiting = multiprocessing.Value("i", 0)
     ours, theirs = multiprocessing.Pipe()
-    chosen = [Session(f"{kind}{number}", f"bench-{kind}{number}") for number in range(count)]
-    made = Mirrors(server.host, server.port, chosen, waiting)
+    chosen = [Session(f"{kind}{number}", f"bench-{kind}{number}") for number in range(crowd.count)]
+    made = Mirrors(server.host, server.port, chosen, waiting, crowd.way == "stream")
     process = multiprocessing.Process(target=made.run, args=(theirs,), daemon=True)
     process.start()
     until = time.monotonic() + _DEADLINE_S
-    while waiting.value < count and time.monotonic() < until:
+    while waiting.value < crowd.count and time.monotonic() < until:
         time.sleep(0.01)
-    assert waiting.value >= count, f"only {waiting.value} of {count} mirrors wait"
+    assert waiting.value >= crowd.count, f"only {waiting.value} of {crowd.count} mirrors wait"
     time.sleep(_SETTLE_S)
     try:
         yield waiting, ours

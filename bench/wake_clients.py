@@ -53,6 +53,17 @@ class Line:
         await self.send(verb, target, body)
         return await self.receive()
 
+    async def receive_head(self) -> bytes:
+        """Receive the head of an answer whose body comes in chunks."""
+        assert self._reader is not None
+        return await self._reader.readuntil(b"\r\n\r\n")
+
+    async def receive_chunk(self) -> bytes:
+        """Receive a chunk of a body; empty at its end."""
+        assert self._reader is not None
+        length = int(await self._reader.readline(), 16)
+        return (await self._reader.readexactly(length + 2))[:-2]
+
     def close(self) -> None:
         """Close the connection."""
         if self._writer is not None:
@@ -64,6 +75,8 @@ class Mirrors:
     """Mirrors that wait for changes, for a process of their own.
 
     Attributes:
+        waiting: How many times a mirror has begun to wait, again for each change that it has heard of.
+        stream: Whether their question stays open; else they ask again after each answer.
         heard: When a change of a package was heard: (its name, the time).
     """
 
@@ -71,6 +84,7 @@ class Mirrors:
     port: int
     sessions: Sequence[Session]
     waiting: "multiprocessing.sharedctypes.Synchronized[int]"
+    stream: bool = True
     heard: list[tuple[str, float]] = field(default_factory=list)
 
     def run(self, pipe: Connection) -> None:
@@ -88,20 +102,41 @@ class Mirrors:
     async def _follow(self, session: Session) -> None:
         line = Line(self.host, self.port, session)
         target = f"/api/v2/Repo/Mirror:{session.name}:(changes)"
-        position = None
+        asked = {"position": None, "timeout": _WAIT_S, "records": True, "stream": self.stream}
         try:
-            while True:
-                arguments = {"position": position, "timeout": _WAIT_S, "records": True}
-                await line.send("CALL", target, arguments)
-                with self.waiting.get_lock():
-                    self.waiting.value += position is not None
-                status, body = await line.receive()
-                now = time.monotonic()
-                assert status == 200, body
-                told = json.loads(body)
-                if position is not None:
-                    names = [name for packages in told["changes"].values() for name in packages or ()]
-                    self.heard += [(name, now) for name in names]
-                position = told["position"]
+            _, body = await line.ask("CALL", target, asked)
+            asked["position"] = json.loads(body)["position"]
+            await (self._read_stream(line, target, asked) if self.stream else self._ask_again(line, target, asked))
         finally:
             line.close()
+
+    async def _ask_again(self, line: Line, target: str, asked: dict[str, Any]) -> None:
+        while True:
+            await line.send("CALL", target, asked)
+            self._count()
+            status, body = await line.receive()
+            assert status == 200, body
+            asked["position"] = self._hear(body)
+
+    async def _read_stream(self, line: Line, target: str, asked: dict[str, Any]) -> None:
+        while True:
+            await line.send("CALL", target, asked)
+            head = await line.receive_head()
+            assert b" 200 " in head, head
+            is_first = True
+            while chunk := await line.receive_chunk():
+                if chunk.strip():
+                    asked["position"] = self._hear(chunk)
+                    # The first line says only that the mirror waits, as the first question of the others does.
+                    if is_first or b'"changes": {}' not in chunk:
+                        self._count()
+                    is_first = False
+
+    def _count(self) -> None:
+        with self.waiting.get_lock():
+            self.waiting.value += 1
+
+    def _hear(self, body: bytes) -> str:
+        now, told = time.monotonic(), json.loads(body)
+        self.heard += [(name, now) for packages in told["changes"].values() for name in packages or ()]
+        return str(told["position"])

@@ -30,6 +30,8 @@ def test_a_file_that_comes_and_goes_is_published_without_a_question(lab: Stage) 
         assert "Package: second\n" not in lab.packages()
         assert [line for line in relay.asked if "GET /files/" in line]
         assert questions(relay) == []
+        # One question, which stays open, tells of all changes.
+        assert not [line for line in relay.asked if "(changes)" in line]
         assert agent.stop() == 0
     tree = lab.packages()
     lab.agent("sync")

@@ -5,12 +5,14 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, delete, text
+from sqlalchemy import Engine, delete, event, text, update
+from structlog.testing import capture_logs
 
 from packrat_server import admin
 from packrat_server.admin.new_server import init
 from packrat_server.api.change_batch import ChangeBatch, Waiter
 from packrat_server.api.change_notifier import ChangeNotifier
+from packrat_server.serving.change_watch import ChangeWatch
 from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.journal import Position, note_mirror, note_repo, read_newest
 from packrat_server.store.tables import journal
@@ -51,6 +53,13 @@ def run(engine: Engine, work: Callable[[ChangeNotifier], Awaitable[None]]) -> No
         task.cancel()
 
     asyncio.run(do())
+
+
+def notice(engine: Engine, notifier: ChangeNotifier, seen: int, found: int) -> None:
+    """Tell the notifier, as the watch does, that the last entry is another one than it was."""
+    watch = ChangeWatch(engine, None, notifier)
+    watch.notice(seen)
+    watch.notice(found)
 
 
 def waiting(notifier: ChangeNotifier, waiter: Waiter) -> "asyncio.Task[ChangeBatch | None]":
@@ -107,12 +116,137 @@ def test_another_database_in_place_of_this_one_wakes_everybody(engine: Engine) -
         position = str(newest_of(engine))
         assert notifier.known_repos("lab", position) == frozenset({"one"})
         await asyncio.sleep(0)
+        before = notifier.newest_id
         with writing(engine) as connection:
-            connection.execute(delete(journal).where(journal.c.id == notifier.newest_id))
-        notifier.notify()
+            connection.execute(delete(journal).where(journal.c.id == before))
+        notice(engine, notifier, seen=before, found=newest_of(engine).id)
         assert await task is None
         assert notifier.newest_id == newest_of(engine).id
         assert notifier.known_repos("lab", position) is None
+
+    run(engine, work)
+
+
+def test_who_finds_less_than_the_notifier_knows_waits_until_that_is_read_anew(engine: Engine) -> None:
+    note(engine, "one", "hello")
+
+    async def work(notifier: ChangeNotifier) -> None:
+        before = notifier.newest_id
+        with writing(engine) as connection:
+            connection.execute(delete(journal).where(journal.c.id == before))
+        found = newest_of(engine).id
+        notifier.compare(before, found)
+        task = waiting(notifier, Waiter(frozenset({"one"}), None, found))
+        await asyncio.sleep(0)
+        # It does not look again and again meanwhile.
+        assert not task.done()
+        assert await task is None
+        assert notifier.newest_id == found
+        # A look that began before the notifier read on says nothing.
+        note(engine, "one", "hello")
+        notifier.notify()
+        while notifier.newest_id == found:
+            await asyncio.sleep(0)
+        notifier.compare(found, found)
+        assert notifier.newest_id == newest_of(engine).id
+
+    run(engine, work)
+
+
+def test_another_database_that_has_more_entries_wakes_everybody(engine: Engine) -> None:
+    note(engine, "one", "hello")
+
+    async def work(notifier: ChangeNotifier) -> None:
+        task = waiting(notifier, Waiter(frozenset({"two"}), None, notifier.newest_id))
+        await asyncio.sleep(0)
+        with writing(engine) as connection:
+            connection.execute(update(journal).where(journal.c.id == notifier.newest_id).values(mark="other"))
+        note(engine, "one", "hello")
+        notifier.notify()
+        assert await task is None
+        assert str(notifier.newest_id) == str(newest_of(engine).id)
+
+    run(engine, work)
+
+
+def test_a_repository_that_is_removed_before_its_entry_is_read_holds_up_nobody(engine: Engine) -> None:
+    async def work(notifier: ChangeNotifier) -> None:
+        waiters = [
+            Waiter(frozenset({name}), None, notifier.newest_id, with_records=True) for name in ("one", "two", "three")
+        ]
+        tasks = [waiting(notifier, waiter) for waiter in waiters]
+        await asyncio.sleep(0)
+        note(engine, "one", "hello")
+        admin.remove_repo(engine, "one")
+        note(engine, "two", "hello")
+        notifier.notify()
+        batch = await tasks[1]
+        assert batch is not None
+        records = batch.answer(waiters[1])
+        assert records is not None
+        assert b'"records": {"/api/v2/Repo/Repo:two:": {"hello"' in records
+        assert await tasks[0] is batch
+        answer = batch.answer(waiters[0])
+        assert answer is not None
+        assert b'"records": {}' in answer
+        assert not tasks[2].done()
+        tasks[2].cancel()
+
+    run(engine, work)
+
+
+def test_an_error_that_nobody_foresaw_is_logged_and_holds_up_nobody(engine: Engine) -> None:
+    def rename(old: str, new: str) -> None:
+        with writing(engine) as connection:
+            connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
+
+    async def work(notifier: ChangeNotifier) -> None:
+        hashed = b"0" * 32
+        task = waiting(notifier, Waiter(frozenset({"one"}), None, notifier.newest_id, hashed))
+        await asyncio.sleep(0)
+        rename("sessions", "elsewhere")
+        note(engine, "one", "hello")
+        with capture_logs() as logged:
+            notifier.notify()
+            assert await task is None
+        rename("elsewhere", "sessions")
+        assert [(entry["event"], entry["log_level"]) for entry in logged] == [("notifying", "error")]
+        while notifier.newest_id < newest_of(engine).id:
+            await asyncio.sleep(0)
+        task = waiting(notifier, Waiter(frozenset({"one"}), None, notifier.newest_id))
+        await asyncio.sleep(0)
+        note(engine, "one", "again")
+        notifier.notify()
+        batch = await task
+        assert batch is not None
+        assert batch.names("one", 0) == ["again"]
+
+    run(engine, work)
+
+
+def test_who_comes_while_the_journal_is_read_is_woken_to_look(engine: Engine) -> None:
+    async def work(notifier: ChangeNotifier) -> None:
+        after = notifier.newest_id
+        early = waiting(notifier, Waiter(frozenset({"one"}), None, after, b"a token's hash"))
+        await asyncio.sleep(0)
+        late: list[asyncio.Task[ChangeBatch | None]] = []
+
+        async def come() -> None:
+            late.append(waiting(notifier, Waiter(frozenset({"one"}), None, after)))
+            await asyncio.sleep(0)
+
+        def come_late(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            # The query for the sessions comes after those who wait were looked up.
+            if "FROM sessions" in statement:
+                asyncio.run_coroutine_threadsafe(come(), loop).result()
+
+        loop = asyncio.get_running_loop()
+        note(engine, "one", "hello")
+        event.listen(engine, "before_cursor_execute", come_late)
+        notifier.notify()
+        assert await early is not None
+        event.remove(engine, "before_cursor_execute", come_late)
+        assert await late[0] is None
 
     run(engine, work)
 

@@ -1,5 +1,7 @@
 """The documented sites for nginx and Apache in front of packrat-server: they work, and their limits hold."""
 
+import http.client
+import json
 import re
 import socket
 import subprocess
@@ -89,6 +91,17 @@ def test_the_documented_site_works_within_its_limits(
     name = "lab" if start is start_nginx else "prod"
     with behind(server, tmp_path, start) as proxy:
         assert proxy.call("GET", f"/api/v2/Repo/Mirror:{name}:", None, name).status == 200
+        # What the server tells line by line is not held back.
+        target = f"/api/v2/Repo/Mirror:{name}:(changes)"
+        asked = {"position": None, "timeout": 0}
+        asked = {"position": proxy.call("CALL", target, asked, name).value["position"], "timeout": 200, "stream": True}
+        headers = {"CInP-Version": "0.9", "Content-Type": "application/json", **proxy.auth(name)}
+        following = http.client.HTTPConnection(proxy.url.removeprefix("http://"), timeout=30)
+        following.request("CALL", target, json.dumps(asked), headers)
+        with following.getresponse() as lines:
+            assert json.loads(lines.readline()) == {"position": asked["position"], "changes": {}}
+            assert lines.readline() == b"\n"
+        following.close()
         # The largest bodies of the API, and uploads of any size, go through; larger ones don't.
         filtered = {"Filter": "repo", "CInP-Version": "0.9", "Content-Type": "application/json", **proxy.auth("root")}
         body = b'{"repo": "/api/v2/Repo/Repo:apt-dev:", "package_list": ["hello"]}'.ljust(LARGE_BYTES)

@@ -3,7 +3,6 @@
 Answers are checked values; a record that can't be used becomes a Rejection.
 """
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from enum import Enum
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 
 from packrat_agent.model.changes import Changes
 from packrat_agent.model.records import DistroVersion, MirrorView, PackageFile, Rejection, Repo, Wanted
+from packrat_agent.upstream.change_feed import BEGIN_S, SILENT_S, ChangeFeed
 from packrat_agent.upstream.login import Login, LoginState
 from packrat_agent.upstream.package_files import (
     RECORDS_AT_ONCE,
@@ -23,7 +23,7 @@ from packrat_agent.upstream.package_files import (
     read_unread,
     reject_uri,
 )
-from packrat_agent.upstream.read_changes import RECORDS, describes_records, read_changes, read_names
+from packrat_agent.upstream.read_changes import RECORDS, read_changes, read_names
 from packrat_agent.upstream.records import (
     DISTRO_VERSION,
     MIRROR,
@@ -44,6 +44,7 @@ from packrat_agent.upstream.reports import Reports
 from packrat_agent.upstream.told_files import ToldFiles, ToldPackages
 from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.download import Download
+from packrat_core.cinp.line_stream import LineStream
 from packrat_core.cinp.listing import ENTRIES_LIMIT, Sink, UriQuery
 from packrat_core.cinp.responses import LoginRefused, NotFound, SessionEnded, TooMany
 from packrat_core.errors import ServerBroken, ServerRefused
@@ -53,8 +54,6 @@ T = TypeVar("T")
 _API_MAJOR = "2"
 _WAIT_MARGIN_S = 60.0
 """How late the answer to a poll may be: on a small server polls queue behind each other."""
-_CHANGES_MARGIN_S = 15.0
-"""How late the answer to changes may be: that server answers on time, so a dead connection is noticed soon."""
 
 _REPOS_LIMIT = 2000
 _KEPT = "kept"
@@ -92,8 +91,8 @@ class Packrat:
         self._repos: frozenset[str] = frozenset()
         self.has_changes = False
         """Whether the server offers the lossless `changes`."""
-        self._has_records = False
         self._told = ToldPackages()
+        self._feed = ChangeFeed(partial(self._call, f"{self._mirror}(changes)"), self._open_changes)
         self.reports = Reports(self.login)
         self.has_kept = False
         """Whether the server lists deprecated files, too, for repositories that mark them."""
@@ -121,17 +120,16 @@ class Packrat:
         actions = (await self._client.describe(MIRROR)).get("actions")
         self.has_changes = isinstance(actions, list) and f"{MIRROR}(changes)" in actions
         self.reports.offer(is_offered=isinstance(actions, list) and f"{MIRROR}(report)" in actions)
-        self._has_records = self.has_changes and await self._describes_records()
+        self._feed.learn(await self._describe_changes() if self.has_changes else {})
         # Without `changes`, a mark may change and nothing tells: the list of a repository's files stays the same.
         filters = (await self._client.describe(PACKAGE_FILE)).get("list-filters") if self.has_changes else None
         self.has_kept = isinstance(filters, dict) and _KEPT in filters
 
-    async def _describes_records(self) -> bool:
-        """Find out whether `changes` can give the records of the files that changed."""
+    async def _describe_changes(self) -> Mapping[str, Any]:
         try:
-            return describes_records(await self._client.describe(f"{MIRROR}(changes)"))
+            return await self._client.describe(f"{MIRROR}(changes)")
         except NotFound:
-            return False
+            return {}
 
     async def renew_login(self) -> None:
         """Try a refused psk again, at the start of a full sync.
@@ -336,17 +334,17 @@ class Packrat:
             ServerBroken: The answer can't be used.
             PackratError: The server does not answer, or refuses the request.
         """
-        arguments: dict[str, Any] = {"position": position, "timeout": timeout_s}
-        if self._has_records:
-            arguments[RECORDS] = True
-        asked_at = time.time()
-        value = await self._call(f"{self._mirror}(changes)", arguments, timeout_s + _CHANGES_MARGIN_S)
-        changes = read_changes(value, self._mirror, self._repos)
+        heard = await self._feed.hear(position, timeout_s)
+        changes = read_changes(heard.value, self._mirror, self._repos)
         self.reports.hear(changes.position)
-        self._told.hear(changes.repos, value.get(RECORDS) if self._has_records else None, asked_at)
+        self._told.hear(changes.repos, heard.value.get(RECORDS) if self._feed.has_records else None, heard.asked_at)
         if changes.mirror:
             self._told.clear()
         return changes
+
+    async def _open_changes(self, arguments: Mapping[str, Any]) -> LineStream:
+        uri = f"{self._mirror}(changes)"
+        return await self._asking(lambda: self._client.open_lines(uri, arguments, begin_s=BEGIN_S, silent_s=SILENT_S))
 
     async def poll(self, repo: Repo, timeout_s: int) -> frozenset[str]:
         """Wait for a hint that a repository changed; an empty answer does not mean that nothing changed."""

@@ -1,4 +1,4 @@
-"""Checks what a server says of changes, and whether it can give the records of the files that changed."""
+"""Checks what a server says of changes, and what else its `changes` can give."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -9,14 +9,16 @@ from packrat_core.errors import ServerBroken
 
 RECORDS = "records"
 """The argument of `changes` for the records of the files that changed, and where the answer has them."""
+STREAM = "stream"
+"""The argument of `changes` for an answer that stays open, with a line for each change."""
 
 
-def describes_records(described: Mapping[str, Any]) -> bool:
-    """Say whether the description of `changes` has the argument for records."""
+def takes(described: Mapping[str, Any], name: str) -> bool:
+    """Say whether an action, by its description, takes an argument of this name."""
     # CInP 2.0 corrects the word.
     parameters = described.get("paramaters", described.get("parameters"))
     listed = parameters if isinstance(parameters, list) else []
-    return RECORDS in [parameter.get("name") for parameter in listed if isinstance(parameter, dict)]
+    return name in [parameter.get("name") for parameter in listed if isinstance(parameter, dict)]
 
 
 def read_changes(value: object, mirror: str, known: Collection[str]) -> Changes:

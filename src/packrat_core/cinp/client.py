@@ -9,8 +9,9 @@
 Source: the CInP protocol, versions 0.9 to 2.0.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +22,7 @@ from packrat_core.cinp.bulk_pace import Pace
 from packrat_core.cinp.bulk_work import BulkWork
 from packrat_core.cinp.download import Download
 from packrat_core.cinp.limits import RECORDS
+from packrat_core.cinp.line_stream import LineStream, Silent
 from packrat_core.cinp.listing import Sink, UriQuery, list_uris
 from packrat_core.cinp.rate_limit import RateLimit
 from packrat_core.cinp.responses import (
@@ -191,6 +193,31 @@ class CinpClient:
             NoAnswer: the connection died unanswered; what is not repeatable may have been carried out.
         """
         return (await self._session.ask("CALL", uri, {}, arguments, timeout_s=timeout_s, repeatable=repeatable)).value
+
+    async def open_lines(
+        self, uri: str, arguments: Mapping[str, Any], *, begin_s: float, silent_s: float
+    ) -> LineStream:
+        """CALL an action whose answer stays open; the caller closes it.
+
+        Args:
+            uri: of the action, which may be carried out twice.
+            arguments: by name.
+            begin_s: within so many seconds the answer must begin.
+            silent_s: within so many seconds the next byte must come.
+
+        Raises:
+            Silent: it does not begin.
+        """
+        async with AsyncExitStack() as opened:
+            try:
+                async with asyncio.timeout(begin_s):
+                    response = await opened.enter_async_context(self._session.open(uri, arguments, silent_s))
+                    lines = LineStream(f"CALL {uri[:200]}", response)
+                    await lines.begin()
+            except TimeoutError:
+                raise Silent(f"CALL {uri[:200]}: the answer does not begin") from None
+            lines.close_with(opened.pop_all())
+            return lines
 
     async def create(self, model: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """CREATE an object.

@@ -9,7 +9,8 @@ Source: the CInP protocol, versions 0.9 to 2.0.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ import structlog
 
 from packrat_core.backoff import lengthen
 from packrat_core.cinp.limits import LISTING, RECORDS
+from packrat_core.cinp.line_stream import MEDIA_TYPE
 from packrat_core.cinp.responses import Answer, raise_for, read_answer
 from packrat_core.cinp.transport import HttpRequest, Transport
 from packrat_core.errors import ServerBroken, ServerUnavailable
@@ -120,6 +122,29 @@ class CinpSession:
             else:
                 self._busy = False
                 return answer
+
+    @asynccontextmanager
+    async def open(
+        self, uri: str, arguments: Mapping[str, Any], silent_s: float
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Call an action that may be carried out twice and whose answer stays open; it lasts as long as the context.
+
+        Args:
+            uri: of the action.
+            arguments: by name.
+            silent_s: within so many seconds the next byte must come.
+
+        Raises:
+            PackratError: the server can't be reached, or refuses the request.
+        """
+        sent = {"CInP-Version": self._version, "Accept": f"{MEDIA_TYPE}, application/json", **self.auth}
+        sent["Content-Type"] = "application/json;charset=utf-8"
+        body = json.dumps(arguments).encode()
+        request = HttpRequest("CALL", uri, sent, body, self.until(silent_s), repeatable=True)
+        async with self._transport.send(request) as response:
+            if not 200 <= response.status < 300:
+                await raise_for(response, f"CALL {uri[:200]}", self._transport.proxy)
+            yield response
 
     async def _ask_now(self, request: HttpRequest, read: ReadBody) -> Answer:
         what = f"{request.verb} {request.path[:200]}"

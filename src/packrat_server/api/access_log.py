@@ -12,6 +12,7 @@ Source: Apache HTTP Server, "Log Files"; nginx, ngx_http_log_module.
 """
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -118,6 +119,16 @@ class Access:
                 self.status = message["status"]
             await send(message)
             self.sent += len(message.get("body", b""))
+
+        return counted
+
+    def counting_parts(self, write: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
+        """Count what is written to the connection directly."""
+
+        def counted(part: bytes) -> bool:
+            is_written = write(part)
+            self.sent += len(part) if is_written else 0
+            return is_written
 
         return counted
 

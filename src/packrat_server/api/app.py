@@ -45,6 +45,7 @@ class App:
         if scope["type"] != "http":
             return
         access = Access(scope)
+        scope["state"]["write_part"] = access.counting_parts(scope["state"]["write_part"])
         try:
             allowed = find_allowed(scope, self._context.options)
             await self._answer(scope, receive, allowing(access.counting(send), allowed), access)
@@ -113,7 +114,8 @@ class App:
         uri = unquote(request.scope["raw_path"].decode("ascii", "replace"))
         caller = await self._identify_cinp(request.method, uri, headers, address)
         admit(caller)
-        call = Call(self._context, caller, headers.get("auth-token"), address)
+        can_stream = request.scope["http_version"] == "1.1"
+        call = Call(self._context, caller, headers.get("auth-token"), address, can_stream=can_stream)
         return await self._answer_cinp(request, uri, headers, call)
 
     async def _identify_cinp(self, verb: str, uri: str, headers: Mapping[str, str], address: str) -> Caller:

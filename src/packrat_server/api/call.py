@@ -27,6 +27,7 @@ class Call:
         address: Where the call comes from.
         id: The object that an action is called on; None for a static action.
         arguments: Those of an action, checked and converted, by name.
+        can_stream: Whether the answer may stay open: one object is called, by a client that reads chunks.
     """
 
     context: ServerContext
@@ -35,6 +36,7 @@ class Call:
     address: str
     id: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    can_stream: bool = False
 
     @property
     def token_hash(self) -> bytes | None:

@@ -1,23 +1,24 @@
 """Actions of mirrors: heartbeat, and waiting for a change without holding a thread.
 
 A poll of the original API names the packages that change while it waits; what changes between two polls is lost to it.
-`changes` takes a position and loses nothing; with `records`, it gives the records of a small change, too.
+`changes` takes a position and loses nothing. With `records`, it gives the records of a small change, too. With
+`stream`, its answer stays open, and has a line for each change.
 """
 
 import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, update
+from sqlalchemy import update
 
 from packrat_server.api.call import Call, read
 from packrat_server.api.change_batch import ChangeBatch, Waiter
-from packrat_server.api.changed_records import read_changed_records
-from packrat_server.api.description import uri
+from packrat_server.api.change_question import Question
+from packrat_server.api.change_stream import ChangeStream
 from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError, JsonText
 from packrat_server.store.database import writing
-from packrat_server.store.journal import ChangesSince, newest, read_names, read_newest, read_since
+from packrat_server.store.journal import newest, read_names, read_newest
 from packrat_server.store.tables import mirrors
 
 _POLL_S = (10, 240)
@@ -49,33 +50,41 @@ async def poll(call: Call) -> list[str]:
         if batch is not None:
             _check_session(batch, waiter)
             return batch.names(repo, after)
+        before = notifier.newest_id
         names, known = await read(
             call, lambda connection: (read_names(connection, repo, after), newest(connection)), is_look=True
         )
+        notifier.compare(before, known)
         if names or notifier.closed or _now() >= until:
             return names
 
 
-async def changes(call: Call) -> JsonText | dict[str, Any]:
-    """Tell a mirror what changed since a position; wait for a change where nothing did."""
+async def changes(call: Call) -> ChangeStream | JsonText | dict[str, Any]:
+    """Tell a mirror what changed since a position; wait for a change where nothing did, or tell of all that follow."""
     position, with_records = call.arguments["position"], call.arguments["records"]
-    mirror, notifier = call.id or "", call.context.notifier
     if position is None:
         started: dict[str, Any] = {"position": str(await read(call, read_newest)), "changes": {}}
         return {**started, "records": {}} if with_records else started
     wait_s = _bounded(call.arguments["timeout"], _CHANGES_S)
-    until = _deadline(wait_s)
+    asked, until = Question(call, call.id or "", with_records), _deadline(wait_s)
+    if wait_s and call.arguments["stream"] and call.can_stream:
+        return ChangeStream(asked, await asked.look(position), until)
+    return await _wait_for_change(asked, position, wait_s, until)
+
+
+async def _wait_for_change(asked: Question, position: str, wait_s: int, until: float) -> JsonText | dict[str, Any]:
+    notifier = asked.notifier
     # Who asks to wait from the newest position need not look first.
-    repos = notifier.known_repos(mirror, position) if wait_s else None
+    repos = notifier.known_repos(asked.mirror, position) if wait_s else None
     after = notifier.newest_id
     while True:
         if repos is None:
-            since, told = await _look(call, mirror, position, with_records=with_records)
-            if told["changes"] or notifier.closed or _now() >= until:
-                return told
-            repos, after = since.all_repos, since.newest.id
-            notifier.remember_repos(mirror, repos, after)
-        waiter = Waiter(repos, mirror, after, call.token_hash, with_records)
+            found = await asked.look(position)
+            if found.told["changes"] or notifier.closed or _now() >= until:
+                return found.told
+            repos, after = found.since.all_repos, found.since.newest.id
+            notifier.remember_repos(asked.mirror, repos, after)
+        waiter = Waiter(repos, asked.mirror, after, asked.call.token_hash, asked.with_records)
         batch = await notifier.wait(waiter, until - _now())
         if batch is not None:
             _check_session(batch, waiter)
@@ -85,32 +94,9 @@ async def changes(call: Call) -> JsonText | dict[str, Any]:
         repos = None
 
 
-async def _look(call: Call, mirror: str, position: str, *, with_records: bool) -> tuple[ChangesSince, dict[str, Any]]:
-    """Look into the database for what changed; gives it as it was found, and as it is told."""
-
-    def query(connection: Connection) -> tuple[ChangesSince, dict[str, Any]]:
-        since = read_since(connection, mirror, position)
-        told: dict[str, Any] = {"position": str(since.newest), "changes": _name_changes(mirror, since)}
-        if with_records:
-            # Where the mirror's own record changed, it must view that first.
-            told["records"] = {} if since.mirror else read_changed_records(connection, call.caller, since.repos)
-        return since, told
-
-    return await read(call, query, is_look=True)
-
-
 def _check_session(batch: ChangeBatch, waiter: Waiter) -> None:
     if not batch.is_live(waiter):
         raise CinpError(401, "Invalid Session")
-
-
-def _name_changes(mirror: str, since: ChangesSince) -> dict[str, list[str] | None]:
-    changed: dict[str, list[str] | None] = {
-        uri("Repo/Repo", name): None if names is None else sorted(names) for name, names in since.repos.items()
-    }
-    if since.mirror:
-        changed[uri("Repo/Mirror", mirror)] = None
-    return changed
 
 
 def _now() -> float:

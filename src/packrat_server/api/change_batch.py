@@ -2,13 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from packrat_server.api.changed_records import RepoRecords, within_limits
 from packrat_server.api.description import uri
 from packrat_server.store.journal import Entry, Position
+
+
+def frame(part: bytes) -> bytes:
+    """Put a part of an answer into the form that it has on the connection (RFC 9112, chunked transfer coding)."""
+    return b"%x\r\n%b\r\n" % (len(part), part)
 
 
 @dataclass(eq=False, slots=True)
@@ -39,6 +44,11 @@ class Waiter:
             self.woken.set_result(batch)
 
 
+def token_hashes(waiters: Iterable[Waiter]) -> set[bytes]:
+    """Collect the hashes of the tokens of those who have a session."""
+    return {waiter.token_hash for waiter in waiters if waiter.token_hash is not None}
+
+
 @dataclass(eq=False, slots=True)
 class ChangeBatch:
     """New entries of the journal.
@@ -54,12 +64,17 @@ class ChangeBatch:
     entries: tuple[Entry, ...]
     records: Mapping[str, RepoRecords | None]
     live: frozenset[bytes]
-    _answers: dict[tuple[frozenset[str], bool], bytes] = field(default_factory=dict)
+    newest: Position = field(init=False)
+    """The position after them."""
+    _repos: frozenset[str] = field(init=False)
+    _mirrors: frozenset[str] = field(init=False)
+    _answers: dict[tuple[frozenset[str], bool], tuple[bytes, bytes]] = field(default_factory=dict)
 
-    @property
-    def newest(self) -> Position:
-        """The position after them."""
-        return Position(self.entries[-1].id, self.entries[-1].mark)
+    def __post_init__(self) -> None:
+        """Find out once what is asked for each waiter."""
+        self.newest = Position(self.entries[-1].id, self.entries[-1].mark)
+        self._repos = frozenset(entry.repo for entry in self.entries if entry.repo is not None)
+        self._mirrors = frozenset(entry.mirror for entry in self.entries if entry.mirror is not None)
 
     def is_live(self, waiter: Waiter) -> bool:
         """Whether the session of a waiter goes on."""
@@ -72,13 +87,22 @@ class ChangeBatch:
 
     def answer(self, waiter: Waiter) -> bytes | None:
         """Write what `changes` answers; None where the mirror's own record changed: then the database must be asked."""
-        if any(entry.mirror == waiter.mirror and entry.mirror is not None for entry in self.entries):
+        written = self._written(waiter)
+        return None if written is None else written[0]
+
+    def line(self, waiter: Waiter) -> bytes | None:
+        """Write the answer as a line of a stream, in the form in which it goes over the connection."""
+        written = self._written(waiter)
+        return None if written is None else written[1]
+
+    def _written(self, waiter: Waiter) -> tuple[bytes, bytes] | None:
+        if waiter.mirror in self._mirrors:
             return None
         # A waiter that knows some of the entries already is told of them again, which does no harm.
-        concerned = frozenset(entry.repo for entry in self.entries if entry.repo is not None) & waiter.repos
-        key = (concerned, waiter.with_records)
+        key = (self._repos & waiter.repos, waiter.with_records)
         if key not in self._answers:
-            self._answers[key] = self._write(concerned, with_records=waiter.with_records)
+            text = self._write(key[0], with_records=waiter.with_records)
+            self._answers[key] = (text, frame(text + b"\n"))
         return self._answers[key]
 
     def _write(self, repos: frozenset[str], *, with_records: bool) -> bytes:

@@ -12,26 +12,28 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, select
-from sqlalchemy.exc import SQLAlchemyError
+import structlog
+from sqlalchemy import Connection, Engine
 
 from packrat_core.errors import PackratError
+from packrat_server.accounts.live_sessions import read_live_sessions
 from packrat_server.accounts.sessions import READER
-from packrat_server.api.change_batch import ChangeBatch, Waiter
+from packrat_server.api.change_batch import ChangeBatch, Waiter, token_hashes
 from packrat_server.api.changed_records import RepoRecords, read_repo_records
 from packrat_server.api.in_thread import run_to_end
 from packrat_server.store.database import reading
 from packrat_server.store.journal import Entry, Position, read_entries, read_newest
-from packrat_server.store.tables import sessions
+from packrat_server.store.postgresql import first_line
+
+log = structlog.get_logger()
 
 _ENTRIES_AT_ONCE = 1000
-_HASHES_AT_ONCE = 500
 _RETRY_S = 0.5
 _UNKNOWN = Position(-1, "")
+_NO_ENTRY = Entry(-1, "", None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class ChangeNotifier:
         self._waiting = _Waiting()
         self._repos: dict[str, frozenset[str]] = {}
         self._newest = _UNKNOWN
+        self._reported = ""
         self.closed = False
         """The server is about to stop: nobody waits any longer."""
 
@@ -66,24 +69,32 @@ class ChangeNotifier:
             self._loop.call_soon_threadsafe(self._wake_all)
 
     async def run(self) -> None:
-        """Read the journal whenever something was written."""
+        """Read the journal whenever something was written; no error ends this."""
         self._loop = asyncio.get_running_loop()
         # What was written before this began.
         self._rung.set()
+        has_failed = False
         while True:
             await self._rung.wait()
             self._rung.clear()
             try:
-                await (self._begin() if self._newest == _UNKNOWN else self._tell())
-            except (PackratError, SQLAlchemyError):
-                # The database is away; the watch (serving/change_watch.py) says so.
+                await (self._begin() if self._newest == _UNKNOWN else self._tell(self._newest))
+                self._reported, has_failed = "", False
+            except Exception as error:
+                # The database may be away; the watch (serving/change_watch.py) says so. It is not if the journal can
+                # be read. Then whoever waits looks into the database: what can't be told must not hold them up.
+                is_away = isinstance(error, PackratError) and not (has_failed and await self._is_readable())
+                if not is_away:
+                    self._report(error)
+                    self._forget()
+                has_failed = True
                 await asyncio.sleep(_RETRY_S)
                 self._rung.set()
 
     @property
     def waiting(self) -> int:
         """Number of those who wait."""
-        return len(self._waiting.all())
+        return len(self.all_waiting())
 
     @property
     def newest_id(self) -> int:
@@ -93,6 +104,17 @@ class ChangeNotifier:
     def known_repos(self, mirror: str, position: str) -> frozenset[str] | None:
         """The repositories of a mirror that asks from the newest position; None where the database must be asked."""
         return self._repos.get(mirror) if str(self._newest) == position else None
+
+    def compare(self, known_id: int, found_id: int) -> None:
+        """Compare the notifier with the database, and read anew if the database is another one by now.
+
+        Args:
+            known_id: The last entry of the journal that the notifier knew before somebody looked into the database.
+            found_id: The last entry that was found there.
+        """
+        if found_id < known_id <= self._newest.id:
+            self._forget()
+            self._rung.set()
 
     def remember_repos(self, mirror: str, repos: frozenset[str], at: int) -> None:
         """Remember the repositories of a mirror.
@@ -115,16 +137,28 @@ class ChangeNotifier:
         Returns:
             The change; None where the time is over, the server stops, or the database must be asked what changed.
         """
-        if self.closed or waiter.after < self._newest.id:
-            return None
-        self._waiting.add(waiter)
+        self.add(waiter)
         try:
             async with asyncio.timeout(max(0.0, wait_s)):
                 return await waiter.woken
         except TimeoutError:
             return None
         finally:
-            self._waiting.discard(waiter)
+            self.discard(waiter)
+
+    def add(self, waiter: Waiter) -> None:
+        """Wake a waiter from now on; at once where it knows less than the notifier, or the server stops."""
+        self._waiting.add(waiter)
+        if self.closed or waiter.after < self._newest.id:
+            waiter.wake(None)
+
+    def discard(self, waiter: Waiter) -> None:
+        """Wake a waiter no longer."""
+        self._waiting.discard(waiter)
+
+    def all_waiting(self) -> list[Waiter]:
+        """List those who wait."""
+        return self._waiting.all()
 
     def _ring(self, newest_id: int | None) -> None:
         if newest_id is None or newest_id > self._newest.id:
@@ -134,19 +168,41 @@ class ChangeNotifier:
         for waiter in self._waiting.all():
             waiter.wake(None)
 
-    async def _begin(self) -> None:
-        def read() -> Position:
-            with reading(self._engine) as connection:
-                return read_newest(connection)
+    def _forget(self) -> None:
+        """Know nothing: the journal is read anew, and whoever waits is woken to look into the database."""
+        self._newest = _UNKNOWN
+        self._repos.clear()
 
-        self._newest = await run_to_end(read)
+    def _report(self, error: Exception) -> None:
+        """Log an error that nobody foresaw, once as long as it stays the same."""
+        told = f"{type(error).__name__}: {first_line(error)}"
+        if told != self._reported:
+            self._reported = told
+            log.error("notifying", reason=told, text="who waits for a change looks into the database")
+
+    async def _is_readable(self) -> bool:
+        try:
+            await run_to_end(self._read_newest)
+        except Exception:
+            return False
+        return True
+
+    async def _begin(self) -> None:
+        self._newest = await run_to_end(self._read_newest)
         self._repos.clear()
         self._wake_all()
 
-    async def _tell(self) -> None:
-        found = await run_to_end(self._read)
+    def _read_newest(self) -> Position:
+        with reading(self._engine) as connection:
+            return read_newest(connection)
+
+    async def _tell(self, known: Position) -> None:
+        found = await run_to_end(self._read, known)
+        if self._newest != known:
+            # Forgotten meanwhile: everything is read anew.
+            return
         if isinstance(found, Position):
-            if found != self._newest:
+            if found != known:
                 # Another database took the place of this one, such as a standby that has not got everything.
                 self._newest = found
                 self._repos.clear()
@@ -164,15 +220,17 @@ class ChangeNotifier:
         if not found.is_whole:
             self._rung.set()
 
-    def _read(self) -> _Read | Position:
+    def _read(self, known: Position) -> _Read | Position:
+        """Read the entries after those that are known; gives the newest position where nobody is to be told of them."""
         with reading(self._engine) as connection:
-            entries = read_entries(connection, self._newest.id, _ENTRIES_AT_ONCE)
-            if not entries:
+            # From the last known one on, which tells whether this is still the same journal.
+            last, *entries = read_entries(connection, known.id - 1, _ENTRIES_AT_ONCE + 1) or [_NO_ENTRY]
+            if not entries or Position(last.id, last.mark) != known:
                 return read_newest(connection)
             woken = self._waiting.concerned(entries)
-            live = _live_sessions(connection, woken)
+            live = read_live_sessions(connection, token_hashes(woken))
             records = _read_records(connection, entries, woken)
-        batch = ChangeBatch(self._newest.id, tuple(entries), records, live)
+        batch = ChangeBatch(known.id, tuple(entries), records, live)
         return _Read(batch, woken, len(entries) < _ENTRIES_AT_ONCE)
 
 
@@ -221,17 +279,6 @@ def _remove(table: dict[str, set[Waiter]], key: str, waiter: Waiter) -> None:
     waiters.discard(waiter)
     if not waiters:
         del table[key]
-
-
-def _live_sessions(connection: Connection, waiters: Iterable[Waiter]) -> frozenset[bytes]:
-    """Find out whose sessions go on: they may have ended while their callers waited."""
-    hashes = sorted({waiter.token_hash for waiter in waiters if waiter.token_hash is not None})
-    live: set[bytes] = set()
-    for start in range(0, len(hashes), _HASHES_AT_ONCE):
-        some = hashes[start : start + _HASHES_AT_ONCE]
-        query = select(sessions.c.token_hash).where(sessions.c.token_hash.in_(some), sessions.c.expires >= time.time())
-        live.update(connection.execute(query).scalars())
-    return frozenset(live)
 
 
 def _read_records(

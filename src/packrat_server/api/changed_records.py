@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from packrat_server.accounts.sessions import Caller
 from packrat_server.api.description import uri
 from packrat_server.api.records import READERS, Record
-from packrat_server.promotion.wanted_files import has_more_files, kept_files, wanted_files
+from packrat_server.promotion.wanted_files import split_files
 
 PACKAGES_LIMIT = 20
 FILES_LIMIT = 100
@@ -73,7 +73,7 @@ def within_limits(repos: Mapping[str, RepoRecords | None]) -> dict[str, _Package
 def read_repo_records(
     connection: Connection, caller: Caller, repo: str, packages: Collection[str]
 ) -> RepoRecords | None:
-    """Read what the changed packages of one repository have now; None where that is too much for an answer.
+    """Read what the changed packages of one repository have now; None where that is too much, or it is gone.
 
     Args:
         connection: An open transaction.
@@ -82,11 +82,10 @@ def read_repo_records(
         packages: The names of its packages that changed.
     """
     names = sorted(packages)
-    if len(names) > PACKAGES_LIMIT or has_more_files(connection, repo, names, FILES_LIMIT):
+    files = split_files(connection, repo, names, FILES_LIMIT) if len(names) <= PACKAGES_LIMIT else None
+    if files is None:
         return None
-    wanted = wanted_files(connection, repo, names)
-    deprocated = kept_files(connection, repo, names, only_deprocated=True)
-    ids = [str(number) for number in (*wanted, *deprocated)]
+    ids = [str(number) for number in (*files.wanted, *files.deprocated)]
     records = READERS["Package/PackageFile"](connection, caller, ids)
     text = sum(len(record["justification"]) + len(record["provenance"]) for record in records.values())
     if text > TEXT_LIMIT:
@@ -94,7 +93,7 @@ def read_repo_records(
     # A package that has no file any more is told, too.
     told: dict[str, dict[str, _Files]] = {name: {"wanted": {}, "deprocated": {}} for name in names}
     by_uri = {uri("Package/Package", name): files for name, files in told.items()}
-    for kind, numbers in (("wanted", wanted), ("deprocated", deprocated)):
+    for kind, numbers in (("wanted", files.wanted), ("deprocated", files.deprocated)):
         for number in numbers:
             record = records[str(number)]
             by_uri[record["package"]][kind][uri("Package/PackageFile", number)] = record

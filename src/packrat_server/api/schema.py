@@ -253,6 +253,7 @@ _MIRROR = Model(
                 Parameter("position", "String"),
                 Parameter("timeout", "Integer"),
                 Parameter("records", "Boolean", default=False, optional=True),
+                Parameter("stream", "Boolean", default=False, optional=True),
             ),
         ),
     ),

@@ -203,7 +203,10 @@ async def _call(request: CinpRequest, call: Call) -> CinpResponse:
     if not _is_own_mirror(request, call.caller):
         await run_to_end(_read, request, model, call.caller, call.context)
     arguments = read_arguments(action.parameters, request.data)
-    values = await asyncio.gather(*(run(replace(call, id=object_id, arguments=arguments)) for object_id in request.ids))
+    call = replace(call, arguments=arguments, can_stream=call.can_stream and not many)
+    values = await asyncio.gather(*(run(replace(call, id=object_id)) for object_id in request.ids))
+    if not many and isinstance(values[0], CinpResponse):
+        return values[0]
     if not many:
         return CinpResponse(values[0], 200, headers)
     body = {f"{model.path}:{object_id}:": value for object_id, value in zip(request.ids, values, strict=True)}

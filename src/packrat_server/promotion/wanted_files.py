@@ -6,6 +6,7 @@
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -82,21 +83,36 @@ def _collect(numbers: Iterable[int]) -> Sequence[int]:
     return array("q", sorted(array("q", numbers)))
 
 
-def has_more_files(connection: Connection, repo: str, names: Sequence[str], count: int) -> bool:
-    """Whether more than `count` files of some packages have the repository's tag and distribution versions.
+@dataclass(frozen=True, slots=True)
+class SplitFiles:
+    """The ids of the files of some packages: those that a repository wants, and the deprocated ones that it keeps."""
+
+    wanted: Sequence[int]
+    deprocated: Sequence[int]
+
+
+def split_files(connection: Connection, repo: str, names: Sequence[str], limit: int) -> SplitFiles | None:
+    """List the files of a few packages as `wanted_files` and `kept_files` do, with two queries.
 
     Args:
         connection: An open transaction.
         repo: The name of the repository.
         names: The names of the packages, of which a query can take so many.
-        count: The number of files.
+        limit: The largest number of files that are looked at.
+
+    Returns:
+        The files; None where there are more, or the repository is gone.
     """
-    query = (
-        _offered_files(_read_repo(connection, repo))
-        .with_only_columns(package_files.c.id)
-        .where(package_files.c.package.in_(names))
-    )
-    return len(connection.execute(query.limit(count + 1)).all()) > count
+    row = connection.execute(select(repos).where(repos.c.name == repo)).first()
+    if row is None:
+        return None
+    query = _offered_files(row).with_only_columns(*_RANKED).where(package_files.c.package.in_(names))
+    files = connection.execute(query.order_by(package_files.c.id).limit(limit + 1)).all()
+    if len(files) > limit:
+        return None
+    wanted = [file.id for file in _offer(row, [file for file in files if file.deprocated_at is None])]
+    deprocated = [file.id for file in _offer(row, files) if file.deprocated_at is not None]
+    return SplitFiles(sorted(wanted), sorted(deprocated))
 
 
 def _read_repo(connection: Connection, repo: str) -> Row[Any]:

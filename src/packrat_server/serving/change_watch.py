@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 
 import psycopg
 import structlog
+from sqlalchemy import Engine
 
-from packrat_core.errors import PackratError
+from packrat_server.api.change_notifier import ChangeNotifier
+from packrat_server.api.change_stream import keep_beating
 from packrat_server.api.context import ServerContext
 from packrat_server.store.database import read_url, reading, where
 from packrat_server.store.journal import newest
@@ -26,7 +28,9 @@ _RETRY_S = 0.5
 @asynccontextmanager
 async def watching(context: ServerContext) -> AsyncIterator[None]:
     """Watch for changes until the context manager ends."""
-    tasks = [asyncio.create_task(work) for work in (context.notifier.run(), _Watch(context).run())]
+    watch = ChangeWatch(context.engine, read_url(context.data_dir), context.notifier)
+    works = (context.notifier.run(), watch.run(), keep_beating(context.engine, context.notifier))
+    tasks = [asyncio.create_task(work) for work in works]
     try:
         yield
     finally:
@@ -36,20 +40,25 @@ async def watching(context: ServerContext) -> AsyncIterator[None]:
                 await task
 
 
-class _Watch:
-    def __init__(self, context: ServerContext) -> None:
-        self._context = context
-        self._url = read_url(context.data_dir)
+class ChangeWatch:
+    """Watches one database for a notifier."""
+
+    def __init__(self, engine: Engine, url: str | None, notifier: ChangeNotifier) -> None:
+        """Prepare to watch; url: that of a PostgreSQL database, None for an SQLite file."""
+        self._engine = engine
+        self._url = url
+        self._notifier = notifier
         self._seen: int | None = None
         self._away = False
 
     async def run(self) -> None:
         """Watch for changes; if the database is away, go on when it is back and notice what changed meanwhile."""
-        database = where(self._context.engine)
+        database = where(self._engine)
         while True:
             try:
                 await (self._look_often() if self._url is None else self._listen(self._url))
-            except (PackratError, psycopg.Error, OSError) as error:
+            except Exception as error:
+                # Whatever it is, the next look may succeed; without a watch nobody would hear of other processes.
                 if not self._away:
                     log.error("waiting", database=database, reason=first_line(error))
                 self._away = True
@@ -57,11 +66,11 @@ class _Watch:
 
     async def _look_often(self) -> None:
         def look() -> int:
-            with reading(self._context.engine) as connection:
+            with reading(self._engine) as connection:
                 return newest(connection)
 
         while True:
-            self._notice(await asyncio.to_thread(look))
+            self.notice(await asyncio.to_thread(look))
             await asyncio.sleep(_LOOK_S)
 
     async def _listen(self, url: str) -> None:
@@ -70,15 +79,20 @@ class _Watch:
             while True:
                 cursor = await connection.execute("SELECT max(id) FROM journal")
                 row = await cursor.fetchone()
-                self._notice(row[0] if row is not None else None)
+                self.notice(row[0] if row is not None else None)
                 # A notification carries the id of the newest entry, so that nothing needs to be read for one's own.
                 async for notification in connection.notifies(timeout=_LISTEN_S):
-                    self._notice(int(notification.payload))
+                    self.notice(int(notification.payload))
 
-    def _notice(self, newest_id: int | None) -> None:
+    def notice(self, newest_id: int | None) -> None:
+        """Take note of the last entry of the journal; None where there is none."""
         if self._away:
-            log.info("recovered", database=where(self._context.engine))
+            log.info("recovered", database=where(self._engine))
         self._away = False
-        if newest_id != self._seen:
-            self._seen = newest_id
-            self._context.notifier.notify(newest_id)
+        if newest_id == self._seen:
+            return
+        # Fewer entries than before: another database, such as a standby that lacks some, took the place of this one.
+        # Without an id, the notifier reads in any case.
+        is_rewound = newest_id is None or (self._seen is not None and newest_id < self._seen)
+        self._seen = newest_id
+        self._notifier.notify(None if is_rewound else newest_id)

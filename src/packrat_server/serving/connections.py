@@ -149,6 +149,7 @@ class LimitedConnection(H11Protocol):
 
     async def _run(self, scope: Any, receive: Any, send: Any) -> None:
         scope["state"]["peer"] = self.peer
+        scope["state"]["write_part"] = self.write_part
         await self._loaded_app(scope, receive, send)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -168,6 +169,20 @@ class LimitedConnection(H11Protocol):
         super().data_received(data)
         if self.phase() is Phase.DROP and self._received > DROP_BYTES and not self.peer.is_known:
             self.end()
+
+    def write_part(self, part: bytes) -> bool:
+        """Write a part of an answer that has begun, without waiting and without a task.
+
+        Args:
+            part: The part, in chunked transfer coding.
+
+        Returns:
+            False where the client has not read what was sent before, or is gone; then nothing is written.
+        """
+        if self.flow.write_paused or self.transport.is_closing():
+            return False
+        self.transport.write(part)
+        return True
 
     def end(self) -> None:
         """Close the connection at once, whatever is under way."""

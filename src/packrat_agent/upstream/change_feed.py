@@ -1,0 +1,181 @@
+"""Asks `changes`, where the server can by one question that stays open, so that a change costs no further question.
+
+1. A value is heard in the order in which the server tells it; where the answer ends, the question is asked again from
+   the last position that was heard of.
+2. The first value comes at once. Where it does not, a proxy holds back what the server says. Then each change is asked
+   for by a question of its own, for REST_S. The same holds where an answer falls silent, since the server writes an
+   empty line every ten seconds.
+3. Where a connection breaks off, a question of the other kind tells whether the server is still there.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from packrat_agent.upstream.read_changes import RECORDS, STREAM, takes
+from packrat_core.cinp.line_stream import LineStream, Silent
+from packrat_core.errors import ServerUnavailable
+
+log = structlog.get_logger()
+
+BEGIN_S = 5.0
+"""Within this time an answer that stays open must begin."""
+SILENT_S = 25.0
+"""Within this time its next line must come."""
+_OPEN_S = 240
+"""For how long an answer stays open."""
+REST_S = 900.0
+
+_MARGIN_S = 15.0
+"""How late an answer may be: the server answers on time, so a dead connection is noticed soon."""
+
+Ask = Callable[[Mapping[str, Any], float], Awaitable[Any]]
+"""Asks one question: its arguments, and how many seconds the server may take."""
+OpenLines = Callable[[Mapping[str, Any]], Awaitable[LineStream]]
+"""Asks a question that stays open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the server said, unchecked, and the last moment at which it can't have known that yet (epoch seconds)."""
+
+    value: Any
+    asked_at: float
+
+
+class ChangeFeed:
+    """The questions of one mirror."""
+
+    def __init__(self, ask: Ask, open_lines: OpenLines, clock: Callable[[], float] = time.monotonic) -> None:
+        """Prepare to ask, as any server with `changes` can be asked.
+
+        Args:
+            ask: Asks one question.
+            open_lines: Asks a question that stays open.
+            clock: Tells seconds.
+        """
+        self._ask = ask
+        self._open_lines = open_lines
+        self._clock = clock
+        self._lines: LineStream | None = None
+        self._position: str | None = None
+        self._asked_at = 0.0
+        self._rests_until = 0.0
+        self._is_held_back = False
+        self._is_logged = False
+        self._can_stream = False
+        self._further: Mapping[str, Any] = {}
+
+    @property
+    def has_records(self) -> bool:
+        """Whether the server gives the records of the files that changed."""
+        return RECORDS in self._further
+
+    def learn(self, described: Mapping[str, Any]) -> None:
+        """Learn from the description of `changes` what else the server can give."""
+        self._can_stream = takes(described, STREAM)
+        self._further = {RECORDS: True} if takes(described, RECORDS) else {}
+
+    async def hear(self, position: str | None, timeout_s: float) -> Heard:
+        """Wait for what changes after a position.
+
+        Args:
+            position: The last one that the caller knows; None asks for the present one.
+            timeout_s: Seconds to wait at most.
+
+        Returns:
+            What changed, perhaps nothing.
+
+        Raises:
+            PackratError: The server refuses the question, or can't be reached, or its answer can't be used.
+        """
+        if self._can_stream and position is not None and timeout_s and self._clock() >= self._rests_until:
+            heard = await self._hear_lines(position, timeout_s)
+            if heard is not None:
+                return heard
+        asked_at = time.time()
+        asked = {"position": position, "timeout": timeout_s, **self._further}
+        value = await self._ask(asked, timeout_s + _MARGIN_S)
+        # That it answers tells a proxy that holds lines back from a server that is away.
+        self._note_way()
+        return Heard(value, asked_at)
+
+    async def _hear_lines(self, position: str, timeout_s: float) -> Heard | None:
+        """Give what the open question tells; None where that is not to be had."""
+        try:
+            heard = await self._read(position, asyncio.get_running_loop().time() + timeout_s)
+        except Silent:
+            self._is_held_back = True
+        except ServerUnavailable:
+            if self._lines is None:
+                raise
+        except BaseException:
+            await self.close()
+            raise
+        else:
+            self._note_way()
+            return heard
+        await self.close()
+        return None
+
+    def _note_way(self) -> None:
+        if self._is_held_back:
+            self._is_held_back = False
+            self._rests_until = self._clock() + REST_S
+            if not self._is_logged:
+                log.info("buffered", reason="a proxy holds back what the server says; each change is asked for")
+            self._is_logged = True
+        elif self._lines is not None:
+            self._is_logged = False
+
+    async def close(self) -> None:
+        """End the question."""
+        lines, self._lines = self._lines, None
+        if lines is not None:
+            await lines.close()
+
+    async def _read(self, position: str, until: float) -> Heard:
+        heard = Heard({"position": position, "changes": {}}, time.time())
+        was_opened = False
+        while True:
+            if self._lines is None or self._position != position:
+                if was_opened:
+                    # It ended at once; the caller waits before it asks again.
+                    return heard
+                was_opened = True
+                value = await self._open(position)
+            else:
+                try:
+                    async with asyncio.timeout_at(until):
+                        value = await self._lines.read()
+                except TimeoutError:
+                    return heard
+            if value is None:
+                await self.close()
+                continue
+            heard = Heard(value, self._asked_at)
+            self._asked_at = time.time()
+            changes, self._position = _read_roughly(value)
+            if changes or self._position is None:
+                return heard
+            position = self._position
+
+    async def _open(self, position: str) -> Any:
+        await self.close()
+        self._asked_at, self._position = time.time(), position
+        asked = {"position": position, "timeout": _OPEN_S, STREAM: True, **self._further}
+        self._lines = await self._open_lines(asked)
+        # Through a proxy that speaks an older HTTP to the server, this is an answer that ends.
+        self._is_held_back = not self._lines.is_stream
+        return await self._lines.read()
+
+
+def _read_roughly(value: Any) -> tuple[object, str | None]:
+    """Take changes and position out of a value that is not checked yet; the caller checks it."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("position"), str):
+        return None, None
+    return value.get("changes"), value["position"]
