@@ -2,8 +2,12 @@
 
 import asyncio
 import sqlite3
+import threading
+import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,8 +19,11 @@ from packrat_agent.sync.mirror import ready
 from packrat_agent.sync.repo_sync import sync_repo
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
+from packrat_demo.build_deb import Deb, build_deb
 from support.keys import Key
 from support.kinds import DOCKER, JSON, PYPI, Kind
+from support.original_server import OriginalServer, original_server
+from support.stage import Server, Stage
 from support.type_stage import TypeStage, type_stage
 
 
@@ -61,3 +68,63 @@ def test_after_changes_a_full_sync_finds_nothing_to_publish(kind: Kind, key: Key
 
         asyncio.run(follow())
         assert made.lab.agent("verify").returncode == 0
+
+
+def put_deb(server: OriginalServer, name: str) -> int:
+    deb = Deb(name, "1", "all")
+    return server.put(name, "1", deb.file_name, build_deb(deb))
+
+
+def hold_open(reads: Any) -> tuple[threading.Event, threading.Event]:
+    """Let time pass after the next records are remembered; gives what is set then, and what ends it."""
+    noted, over, note = threading.Event(), threading.Event(), reads.note
+
+    def note_and_wait(*arguments: Any) -> Any:
+        reads.note = note
+        result = note(*arguments)
+        noted.set()
+        assert over.wait(30)
+        return result
+
+    reads.note = note_and_wait
+    return noted, over
+
+
+def test_a_change_adds_no_file_to_an_index_that_has_the_former_file_of_its_record(tmp_path: Path) -> None:
+    with original_server() as original:
+        first = put_deb(original, "first")
+        put_deb(original, "other")
+        made = Stage(tmp_path, Server(tmp_path, "", original.url), original.psk, None)
+        made.write_config()
+
+        async def follow() -> None:
+            with ready(load(made.config)) as mirror:
+                async with connected(mirror.config) as server:
+
+                    async def run(order: Order) -> None:
+                        result = await sync_repo(repo, order, server, mirror, lambda files, size: None)
+                        assert not result.failed
+
+                    await sync(mirror, server, NOTHING_CONFIRMED, lambda what, files, size: None)
+                    [repo] = mirror.store.wanted.repos()
+                    await run(Order(["other"]))
+                    # The server is rebuilt: the URI of the first file is that of another one.
+                    second = put_deb(original, "second")
+                    original.files[first] = replace(original.files[second], number=first)
+                    original.delete(second)
+                    mirror.store.record_reads.distrust(time.time())
+                    noted, over = hold_open(mirror.store.record_reads)
+                    full = asyncio.ensure_future(run(Order(None, reread=True)))
+                    assert await asyncio.to_thread(noted.wait, 30)
+                    changed = asyncio.ensure_future(run(Order(["second"])))
+                    # It is published at once, or waits for the other one.
+                    await asyncio.wait([changed], timeout=1.5)
+                    over.set()
+                    await changed
+                    names = [line for line in made.packages().splitlines() if line.startswith("Package: ")]
+                    assert names == ["Package: other", "Package: second"]
+                    await full
+
+        asyncio.run(follow())
+        names = [line for line in made.packages().splitlines() if line.startswith("Package: ")]
+        assert names == ["Package: other", "Package: second"]

@@ -1,12 +1,17 @@
 """A real `packrat-agent run`: it follows the server until it is told to stop."""
 
 import signal
+import subprocess
+import time
 from collections.abc import Callable
+
+import pytest
 
 from packrat_demo.build_deb import Deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
-from support.stage import Stage, daemon
+from support.calls import watch
+from support.stage import DEADLINE_S, Stage, daemon
 
 
 def test_a_tagged_package_arrives_and_a_failed_one_disappears(lab: Stage) -> None:
@@ -75,6 +80,29 @@ def test_a_second_agent_says_who_is_at_work_and_exits(lab: Stage) -> None:
         agent.until_logged("checked")
         told = lab.agent("run", expect=8).stderr
         assert str(agent.process.pid) in told
+
+
+def test_a_stop_ends_the_publication_that_clients_can_see_half_of(lab: Stage) -> None:
+    lab.server.put_deb(Deb("first", "1", "amd64"))
+    lab.agent("sync")
+    hold, watched = lab.directory / "hold", watch(lab.directory, [lab.www])
+    # The last pointer of the suite waits; those before it are in place already.
+    with daemon(lab, watched.environment(fail="rename", path="bookworm/InRelease", hold=str(hold))) as agent:
+        agent.until_logged("checked")
+        watched.log.unlink(missing_ok=True)
+        hold.touch()
+        lab.server.put_deb(Deb("second", "1", "amd64"))
+        until = time.monotonic() + DEADLINE_S
+        while not any(call.name == "rename" and call.path.endswith("bookworm/InRelease") for call in watched.calls()):
+            assert time.monotonic() < until
+        agent.process.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):
+            # Longer than other work may take after a SIGTERM.
+            agent.process.wait(5)
+        hold.unlink()
+        assert agent.stop() == 0
+    assert "0 faults" in lab.agent("verify").stdout
+    assert "Package: second\n" in lab.packages()
 
 
 def test_an_interrupted_sync_leaves_what_is_published(lab: Stage) -> None:

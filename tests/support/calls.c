@@ -8,6 +8,7 @@
  * CALLS_FROM   the first that fails, counted from 1
  * CALLS_COUNT  how many fail; without it, all from there on
  * CALLS_KILL   the number of the change, counted from 1, before which the process is killed as by SIGKILL
+ * CALLS_HOLD   a file: for as long as it exists, the calls that may fail wait instead
  * CALLS_WHILE  a file: calls fail only while it exists; with CALLS_ERRNO unset it holds the number
  */
 #define _GNU_SOURCE
@@ -92,7 +93,9 @@ static int refuse(const char *call, const char *path, const char *second) {
     if (last && !listed(reading, call, ',') && ++changes == atol(last))
         kill(getpid(), SIGKILL);
     const char *part = getenv("CALLS_PATH"), *from = getenv("CALLS_FROM"), *count = getenv("CALLS_COUNT");
-    if (fail && listed(fail, call, ',') && (!part || strstr(second ? second : path, part))) {
+    const char *hold = getenv("CALLS_HOLD");
+    int may_fail = fail && listed(fail, call, ',') && (!part || strstr(second ? second : path, part));
+    if (may_fail && !hold) {
         number = number_to_fail_with();
         if (number) {
             long first = from ? atol(from) : 1;
@@ -112,6 +115,8 @@ static int refuse(const char *call, const char *path, const char *second) {
         }
     }
     pthread_mutex_unlock(&lock);
+    while (may_fail && hold && !syscall(SYS_faccessat, AT_FDCWD, hold, F_OK))
+        usleep(10000);
     errno = number ? number : kept;
     return number != 0;
 }

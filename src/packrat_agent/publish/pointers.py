@@ -10,6 +10,7 @@
 import hashlib
 import os
 import stat
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,9 @@ from packrat_core.fs.links import ensure_directory, link_digest, open_directory,
 from packrat_core.fs.open import open_regular
 
 PUBLISHING_DIR = f"{AGENT_DIR}/publishing"
+
+_showing = threading.Lock()
+"""Held while the pointers of a publication are renamed, in this process."""
 
 
 def staged_name(path: str) -> str:
@@ -80,17 +84,27 @@ def show_pointers(intent: Intent, root: Path) -> tuple[StoredFile, ...]:
     """
     ready = _directory(root, intent.repo, "repo")
     directories: set[Path] = set()
-    for file in intent.pointers:
-        staged = ready / staged_name(file.path)
-        if os.path.lexists(staged):
-            directory = ensure_directory(root, str(PurePosixPath(file.path).parent))
-            directories.add(directory)
-            replace(staged, directory / PurePosixPath(file.path).name, root)
-            done("pointer-renamed")
-    directories.update(_remove_pointers(root, intent.leaving))
+    with _showing:
+        for file in intent.pointers:
+            staged = ready / staged_name(file.path)
+            if os.path.lexists(staged):
+                directory = ensure_directory(root, str(PurePosixPath(file.path).parent))
+                directories.add(directory)
+                replace(staged, directory / PurePosixPath(file.path).name, root)
+                done("pointer-renamed")
+        directories.update(_remove_pointers(root, intent.leaving))
     flush_directories(directories)
     done("pointers-flushed")
     return _look(root, intent.files)
+
+
+def stop_showing(within_s: float) -> None:
+    """Before the process ends: wait until no pointers are being replaced, and let none be from then on.
+
+    Args:
+        within_s: After this time it is given up; the next start completes what is left half done.
+    """
+    _showing.acquire(timeout=within_s)
 
 
 def find_lacking(intent: Intent, root: Path) -> str | None:

@@ -7,7 +7,6 @@
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import structlog
 
@@ -19,14 +18,6 @@ from packrat_agent.state.file_rows import FILE_COLUMNS, insert_files, read_file
 log = structlog.get_logger()
 
 _MANY = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """How many records are of files that were not known, and whether one differs from what was known under its URI."""
-
-    new: int
-    differs: bool
 
 
 class RecordReads:
@@ -107,8 +98,25 @@ class RecordReads:
         """Map the URIs of a repository's known files to when their records were last read."""
         return dict(self._db.rows("SELECT uri, read_at FROM files WHERE repo = ?", (repo,)))
 
-    def note(self, repo: str, files: Sequence[PackageFile], asked_at: float) -> Noted:
-        """Remember records that a sync has read.
+    def note_unless_other(self, repo: str, files: Sequence[PackageFile], asked_at: float) -> int | None:
+        """Do the same as `note`; but if a record differs from what is known under its URI, remember none and give None.
+
+        Args:
+            repo: The name of the repository.
+            files: The records.
+            asked_at: When the server was asked for them.
+
+        Raises:
+            DiskError: The state database can't be written.
+        """
+        with self._db.transaction():
+            known = self._known(repo, files)
+            if any(file.uri in known and known[file.uri][0] != file for file in files):
+                return None
+            return self.note(repo, files, asked_at)
+
+    def note(self, repo: str, files: Sequence[PackageFile], asked_at: float) -> int:
+        """Remember records that a sync has read; gives how many are of files that were not known.
 
         Args:
             repo: The name of the repository.
@@ -125,7 +133,7 @@ class RecordReads:
             self._set_dates(repo, [file.uri for file in files], asked_at)
             differing = [file.uri for file in new if file.uri in known]
             self._distrust_if_other(differing, known, asked_at)
-        return Noted(len(new) - len(differing), bool(differing))
+        return len(new) - len(differing)
 
     def confirm(self, repo: str, files: Sequence[PackageFile], asked_at: float) -> None:
         """Compare records that were read beside the syncs with the known ones; distrust all if one differs.

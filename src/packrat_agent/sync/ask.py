@@ -8,13 +8,15 @@
 """
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.records import PackageFile, Rejection, Repo, Wanted
 from packrat_agent.state.listing import Listing
+from packrat_agent.state.store import Store
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.repo_work import WorkNotes
 from packrat_agent.upstream.client import Packrat, Which
@@ -23,8 +25,13 @@ from packrat_agent.upstream.told_files import ToldFiles
 from packrat_core.aio.threads import in_thread
 from packrat_core.cinp.listing import Sink
 
+Alone = Callable[[], AbstractAsyncContextManager[None]]
+"""Makes a context in which no other sync of a repository goes on."""
 
-async def ask_wanted(repo: Repo, order: Order, server: Packrat, context: MirrorContext, work: WorkNotes) -> Wanted:
+
+async def ask_wanted(
+    repo: Repo, order: Order, server: Packrat, context: MirrorContext, work: WorkNotes, alone: Alone
+) -> Wanted:
     """Ask which files a repository wants.
 
     Args:
@@ -33,6 +40,7 @@ async def ask_wanted(repo: Repo, order: Order, server: Packrat, context: MirrorC
         server: Whom to ask.
         context: The mirror: what is known, and whose turn it is.
         work: Takes how far it has come.
+        alone: Makes a context in which no other sync of the repository goes on.
 
     Raises:
         PackratError: The server does not answer, or refuses the request; the disk fails.
@@ -61,11 +69,7 @@ async def ask_wanted(repo: Repo, order: Order, server: Packrat, context: MirrorC
             # A dry run remembers nothing, not even the repository that the records are of.
             files.extend(read)
         else:
-            noted = await in_thread(store.record_reads.note, repo.name, read, told.asked_at if told else asked_at)
-            new -= noted.new
-            if noted.differs:
-                # It holds what the index says of the URI's former file.
-                store.revisions.advance(repo.name)
+            new -= await _note(repo.name, read, told.asked_at if told else asked_at, store, alone)
         work.read(left, min(new, left))
 
     turn = partial(context.turns.records.one, urgent=not order.reread)
@@ -73,6 +77,18 @@ async def ask_wanted(repo: Repo, order: Order, server: Packrat, context: MirrorC
     await server.read_unread(unread, compared.rejected, remember, turn, told)
     marked = (replace(file, yanked=True) if file.uri in yanked else file for file in files)
     return Wanted(listing, tuple(marked), compared.rejected.all(), yanked)
+
+
+async def _note(repo: str, read: Sequence[PackageFile], asked_at: float, store: Store, alone: Alone) -> int:
+    """Remember records; gives how many are of files that were not known."""
+    new = await in_thread(store.record_reads.note_unless_other, repo, read, asked_at)
+    if new is not None:
+        return new
+    # A change that begins between the two would add the URI's new file to an index that still has the former one. The
+    # revision comes first, so that it is counted also where this is broken off.
+    async with alone():
+        store.revisions.advance(repo)
+        return await in_thread(store.record_reads.note, repo, read, asked_at)
 
 
 async def _take_told(repo: Repo, order: Order, server: Packrat, context: MirrorContext) -> ToldFiles | None:

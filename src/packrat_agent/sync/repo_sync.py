@@ -6,7 +6,7 @@ The numbered comments are these steps; no other module knows their order. `_sync
 
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -126,7 +126,7 @@ async def _sync_change(sync: _Sync) -> None:
         try:
             # 1. Ask.
             is_known = await in_thread(_is_known, sync)
-            asked = await _ask(sync)
+            asked = await _ask(sync, is_alone=True)
             if sync.order.packages is not None and not asked.wanted.uris and not is_known:
                 # The news was about another repository.
                 return
@@ -146,12 +146,12 @@ async def _sync_in_full(sync: _Sync) -> None:
     turn = sync.turn
     before = turn.changes
     # 1. Ask.
-    asked = await _ask(sync)
+    asked = await _ask(sync, is_alone=False)
     async with AsyncExitStack() as held:
         async with turn.lock:
             if turn.changes != before:
                 # What a change brought or took is in no list that was made before it.
-                asked = await _ask(sync)
+                asked = await _ask(sync, is_alone=True)
             share = await held.enter_async_context(_working(sync))
             # 2. Remember. 3. Reconcile.
             planned = await in_thread(_plan, sync, asked)
@@ -182,8 +182,9 @@ class _Asked:
     missing: Missing
 
 
-async def _ask(sync: _Sync) -> _Asked:
-    wanted = await ask_wanted(sync.repo, sync.order, sync.server, sync.context, sync.work)
+async def _ask(sync: _Sync, *, is_alone: bool) -> _Asked:
+    alone = nullcontext if is_alone else lambda: sync.turn.lock
+    wanted = await ask_wanted(sync.repo, sync.order, sync.server, sync.context, sync.work, alone)
     return _Asked(wanted, await account_for(sync.repo, sync.order, wanted, sync.server, sync.context))
 
 
@@ -376,7 +377,7 @@ def _why_held(repo: Repo, context: MirrorContext) -> str | None:
 async def _tell_plan(sync: _Sync) -> None:
     """Say what a sync would do, and remember nothing."""
     repo, order, context, result = sync.repo, sync.order, sync.context, sync.result
-    asked = await _ask(sync)
+    asked = await _ask(sync, is_alone=False)
     result.rejected = list(asked.wanted.rejected)
     wanted = await in_thread(_hold_back, sync, asked)
     held = await in_thread(context.store.removals.held, repo.name)

@@ -7,9 +7,12 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
+from packrat_agent.publish.pointers import stop_showing
+
 T = TypeVar("T")
 
 _END_WITHIN_S = 4.0
+_RENAME_WITHIN_S = 20.0
 
 EndWork = Callable[[], None]
 """Ends the work as a signal does."""
@@ -21,13 +24,14 @@ def until_signalled(
 ) -> T | None:
     """Run to the end, or until SIGTERM or SIGINT; then None.
 
-    Work that does not stop within four seconds is abandoned with the process: every step is safe against that.
+    Work that does not stop within four seconds is abandoned with the process: every step is safe against that. Only a
+    publication that clients can see half of is ended first, for up to 20 seconds more.
 
     Args:
         start: Makes the work.
         others: What to call on other signals, with a function that ends the work.
     """
-    abandon = threading.Timer(_END_WITHIN_S, os._exit, (0,))
+    abandon = threading.Timer(_END_WITHIN_S, _abandon)
     abandon.daemon = True
 
     async def guarded() -> T | None:
@@ -55,3 +59,8 @@ def until_signalled(
         return asyncio.run(guarded())
     finally:
         abandon.cancel()
+
+
+def _abandon() -> None:
+    stop_showing(_RENAME_WITHIN_S)
+    os._exit(0)

@@ -7,7 +7,6 @@ import pytest
 
 from packrat_agent.model.records import PackageFile, Repo, Wanted
 from packrat_agent.state.file_state import FileState
-from packrat_agent.state.record_reads import Noted
 from packrat_agent.state.store import Store
 
 REPO = "apt-dev"
@@ -44,7 +43,7 @@ def test_what_is_distrusted_is_unread_until_it_is_read(store: Store) -> None:
     store.record_reads.distrust(NOW + 5)
     assert told == [1], "what is distrusted from later on says it all"
     assert unread(store) == {"apt-dev/f/1", "apt-dev/f/2", "other/f/1"}
-    assert not store.record_reads.note(REPO, [a_file(1)], NOW + 10).differs
+    assert store.record_reads.note_unless_other(REPO, [a_file(1)], NOW + 10) == 0
     assert unread(store) == {"apt-dev/f/2", "other/f/1"}
 
 
@@ -55,11 +54,19 @@ def test_a_date_of_a_clock_that_was_ahead_is_not_trusted(store: Store) -> None:
 @pytest.mark.parametrize("beside", [False, True], ids=["in a sync", "beside the syncs"])
 def test_a_record_that_differs_has_all_others_read_again(store: Store, beside: bool) -> None:
     read = store.record_reads.confirm if beside else store.record_reads.note
-    differs = read(REPO, [a_file(1, "b"), a_file(2)], NOW + 10)
+    read(REPO, [a_file(1, "b"), a_file(2)], NOW + 10)
     # Beside the syncs the row stays: it is what the index names.
     assert store.wanted.known(REPO, None)["/f/1"] == a_file(1, "a" if beside else "b")
     assert unread(store) == {"other/f/1", *(["apt-dev/f/1"] if beside else [])}
-    assert differs == (None if beside else Noted(0, differs=True))
+
+
+def test_where_one_record_differs_none_is_remembered_unless_it_may_be(store: Store) -> None:
+    read = [a_file(1, "b"), a_file(2), a_file(3)]
+    assert store.record_reads.note_unless_other(REPO, read, NOW + 10) is None
+    assert store.record_reads.dates(REPO) == {"/f/1": NOW, "/f/2": NOW}
+    assert store.record_reads.note(REPO, read, NOW + 10) == 1
+    assert store.record_reads.note_unless_other(REPO, [*read, a_file(4)], NOW + 20) == 1
+    assert store.record_reads.dates(REPO) == {f"/f/{number}": NOW + 20 for number in range(1, 5)}
 
 
 def test_a_difference_in_what_was_distrusted_already_says_nothing_new(store: Store) -> None:
@@ -110,7 +117,7 @@ def test_a_mark_is_of_the_lists_and_makes_no_record_another_one(store: Store) ->
     yanked = replace(a_file(1), yanked=True)
     wanted = Wanted(frozenset({"/f/1", "/f/2"}), (yanked, a_file(2)), (), frozenset({"/f/1"}))
     store.wanted.remember_wanted(REPO, wanted, None)
-    assert store.record_reads.note(REPO, [a_file(1), a_file(2)], NOW + 10) == Noted(new=0, differs=False)
+    assert store.record_reads.note(REPO, [a_file(1), a_file(2)], NOW + 10) == 0
     store.record_reads.confirm(REPO, [a_file(1)], NOW + 20)
     assert unread(store) == set()
     assert store.wanted.known(REPO, None)["/f/1"].yanked
