@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 ARGS ?= tests
 WORKERS ?= auto
 
-.PHONY: bench-server help demo-needs demo demo-once test check requirements bench kill window fuzz mutants test-sid clean
+.PHONY: bench-server deb test-deb release help demo-needs demo demo-once test check requirements bench kill window fuzz mutants test-sid clean
 
 help:
 	@echo "make demo              try it out: a server, a mirror of it, packages that arrive; Ctrl-C ends it"
@@ -13,6 +13,9 @@ help:
 	@echo "make test ARGS='tests/agent -k plan'   run some of them"
 	@echo "make check             ruff, mypy, import-linter, deptry, vulture and the rules of the architecture"
 	@echo "make requirements      pin what pyproject.toml asks for, with hashes; what is pinned stays as it is"
+	@echo "make deb               build the Debian packages of agent and server for bookworm and trixie into dist/"
+	@echo "make test-deb          build and install them in fresh roots of both, with lintian and a real client"
+	@echo "make release           build what a release consists of, from a clean clone at its tag, into dist/"
 	@echo "make test-sid          the tests with clients of other releases, on Debian sid"
 	@echo "make kill              kill the agent 200 times at random moments, and look after each; KILL=--counted: at system calls"
 	@echo "make window            have real clients meet every tree of a publication that makes a difference to them"
@@ -70,6 +73,18 @@ requirements:
 	@$(COMPILE) requirements/clients.in -o requirements/clients.txt
 	@$(COMPILE) requirements/peers.in -o requirements/peers.txt
 	@$(COMPILE) requirements/bench.in -o requirements/bench.txt
+
+# What it downloads stays in .cache/deb. DEB=--release trixie builds for one.
+deb: $(VENV)/run
+	@$(BIN)/python packaging/deb/build.py $(DEB)
+
+release: $(VENV)/run
+	@packaging/release
+
+test-deb: $(VENV)/test
+	@tests/provision.sh
+	@tests/provision.sh lintian
+	@PACKRAT_DEB=all $(BIN)/pytest tests/clients/test_deb.py
 
 # sid changes daily, so it is not in `test`.
 test-sid: $(VENV)/test

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 declare -A package_of=(
   [gpg]=gnupg [gpgv]=gpgv [gpgconf]=gpgconf [apt-get]=apt [apt-ftparchive]=apt-utils [dpkg-deb]=dpkg [xz]=xz-utils
   [aptly]=aptly [reprepro]=reprepro [nginx]=nginx-light [apache2]=apache2-bin [curl]=curl [openssl]=openssl
-  [skopeo]=skopeo [podman]=podman [systemd-analyze]=systemd
+  [skopeo]=skopeo [podman]=podman [systemd-analyze]=systemd [lintian]=lintian
   [debootstrap]=debootstrap [unshare]=util-linux [jq]=jq
   [gcc]="gcc libc6-dev" [faketime]=faketime [initdb]=postgresql [tinyproxy]=tinyproxy-bin
   [squid]=squid [haproxy]=haproxy [aria2c]=aria2
@@ -148,6 +148,7 @@ if [ ! -e $fresh/made ]; then
   debootstrap --variant=minbase bookworm $fresh/root http://deb.debian.org/debian >$fresh/log ||
     { tail $fresh/log >&2; exit 1; }
   read -ra walked <<<"$(sed -n 's/^apt-get install \([a-z].*\)/\1/p' README.md | tr '\n' ' ')"
-  chroot $fresh/root apt-get -q -y -o Acquire::Retries=3 --download-only install "${walked[@]}" >/dev/null
+  chroot $fresh/root apt-get -q -y -o Acquire::Retries=3 --download-only install "${walked[@]}" \
+    systemd-standalone-sysusers systemd-standalone-tmpfiles >/dev/null
   touch $fresh/made
 fi

@@ -53,7 +53,11 @@ def test_a_wheel_has_the_version_of_the_source(bumped: Path) -> None:
 
 def test_the_version_is_written_nowhere_else() -> None:
     number = re.compile(rf"(?<![\d.]){re.escape(__version__)}(?![\d.])")
-    places = [ROOT / "pyproject.toml", ROOT / "Makefile", *(ROOT / "packaging").iterdir()]
+    places = [
+        ROOT / "pyproject.toml",
+        ROOT / "Makefile",
+        *(path for path in (ROOT / "packaging").rglob("*") if path.is_file()),
+    ]
     places += [path for path in (ROOT / "src").rglob("*") if path.suffix in (".py", ".sql", ".toml", ".in")]
     assert [path.relative_to(ROOT) for path in places if number.search(path.read_text())] == [PLACE]
 

@@ -1,4 +1,4 @@
-"""A fresh Debian 12 in a directory, with nothing in it but what debootstrap puts there."""
+"""A fresh Debian in a directory, with nothing in it but what debootstrap puts there."""
 
 import ast
 import os
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TOP = Path(__file__).parents[2]
-_CACHE = _TOP / ".cache/debian-12"
+BOOKWORM = "debian-12"
 _PROJECT = "/root/packrat-agent"
 _NOT_IN_A_CLONE = shutil.ignore_patterns(
     ".git", ".venv*", ".cache", "__pycache__", ".*_cache", ".hypothesis", "results"
@@ -56,10 +56,11 @@ class FreshRoot:
 
 
 @contextmanager
-def fresh_root(directory: Path) -> Iterator[FreshRoot]:
+def fresh_root(directory: Path, release: str = BOOKWORM) -> Iterator[FreshRoot]:
     """Copy the cached root to `directory`, with the project in /root/packrat-agent; ends all that it starts."""
-    assert (_CACHE / "made").exists(), "there is no fresh Debian: run `make test` or tests/provision.sh as root"
-    subprocess.run(["cp", "-a", "--reflink=auto", _CACHE / "root", directory], check=True)
+    cache = _TOP / ".cache" / release
+    assert (cache / "made").exists(), "there is no fresh Debian: run `make test` or tests/provision.sh as root"
+    subprocess.run(["cp", "-a", "--reflink=auto", cache / "root", directory], check=True)
     shutil.copytree(_TOP, directory / _PROJECT.lstrip("/"), symlinks=True, ignore=_NOT_IN_A_CLONE)
     shutil.copy(_TOP / "tests/support/systemctl.py", directory / "usr/bin/systemctl")
     (directory / "usr/bin/systemctl").chmod(0o755)
@@ -69,10 +70,10 @@ def fresh_root(directory: Path) -> Iterator[FreshRoot]:
     (directory / "etc/apt/apt.conf.d/90test").write_text('APT::Get::Assume-Yes "true";\nAcquire::Retries "3";\n')
     # Without a flush for each file: the root does not outlive the test.
     (directory / "etc/dpkg/dpkg.cfg.d/90test").write_text("force-unsafe-io\n")
-    for cache in (_CACHE / "pip", directory / "root/.cache/pip"):
-        cache.mkdir(parents=True, exist_ok=True)
+    for pip in (cache / "pip", directory / "root/.cache/pip"):
+        pip.mkdir(parents=True, exist_ok=True)
     command = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
-    command += ["sh", "-c", _MOUNTS, str(directory), str(_CACHE / "pip")]
+    command += ["sh", "-c", _MOUNTS, str(directory), str(cache / "pip")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         try:
             assert holder.stdout is not None

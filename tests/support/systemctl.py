@@ -2,8 +2,8 @@
 """Stands in for systemctl in a root without systemd: starts a unit's ExecStart as the unit says.
 
 It does what decides whether an agent can work there: User, Group, StateDirectory with owner and mode, ReadWritePaths
-that must exist, UMask, no capabilities, no inherited environment, Type=notify. It does not build the sandbox
-(ProtectSystem and the like); services without a unit in /etc/systemd/system go to their init script.
+that must exist, UMask, no capabilities, no environment but that of EnvironmentFile, Type=notify. It does not build the
+sandbox (ProtectSystem and the like); services without a unit in UNITS go to their init script.
 
 Takes the command line of systemctl. It runs in a fresh root, with that root's Python.
 """
@@ -19,7 +19,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-UNITS = Path("/etc/systemd/system")
+UNITS = (Path("/etc/systemd/system"), Path("/usr/lib/systemd/system"))
+OURS = ("packrat-agent", "packrat-server")
 STATE = Path("/var/lib")
 PIDS = Path("/run/stand-in")
 _USER, _NAMESPACE = 217, 226
@@ -31,6 +32,37 @@ def read_unit(path: Path) -> dict[str, str]:
     lines = [line.strip() for line in path.read_text().splitlines()]
     pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith(("#", ";")))
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def find_unit(name: str) -> "Path | None":
+    """Find a unit of ours; services of others have init scripts here."""
+    paths = [directory / f"{name}.service" for directory in UNITS if name in OURS or directory == UNITS[0]]
+    return next((path for path in paths if path.exists()), None)
+
+
+def read_options(unit: dict[str, str]) -> dict[str, str]:
+    """Read the variables of the unit's EnvironmentFile."""
+    path = Path(unit.get("EnvironmentFile", "-/nonexistent").lstrip("-"))
+    lines = path.read_text().splitlines() if path.exists() else []
+    pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))
+    return {name: " ".join(shlex.split(value)) for name, _, value in pairs}
+
+
+def read_command(unit: dict[str, str]) -> list[str]:
+    """Read ExecStart; a word that is a variable is replaced by the words that it has."""
+    options = read_options(unit)
+    words = shlex.split(unit["ExecStart"])
+    parts = [shlex.split(options.get(word[1:], "")) if word.startswith("$") else [word] for word in words]
+    return [part for found in parts for part in found]
+
+
+def is_active(name: str) -> bool:
+    """Tell whether the process of a unit lives."""
+    try:
+        os.kill(int((PIDS / f"{name}.pid").read_text()), 0)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def make_state_directory(unit: dict[str, str], user: str, group: str) -> None:
@@ -48,7 +80,9 @@ def make_state_directory(unit: dict[str, str], user: str, group: str) -> None:
 
 def start(name: str) -> int:
     """Start a unit; gives 0 once it is up, for Type=notify once it says so."""
-    unit = read_unit(UNITS / f"{name}.service")
+    file = find_unit(name)
+    assert file is not None
+    unit = read_unit(file)
     user, group = unit.get("User", "root"), unit.get("Group", "root")
     try:
         home = pwd.getpwnam(user).pw_dir
@@ -71,7 +105,7 @@ def start(name: str) -> int:
     limit += ["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
     with Path(f"/var/log/{name}.log").open("ab") as log:
         process = subprocess.Popen(
-            [*limit, *shlex.split(unit["ExecStart"])],
+            [*limit, *read_command(unit)],
             cwd="/",
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -107,13 +141,23 @@ def main(arguments: list[str]) -> int:
     """Do one command of systemctl."""
     command, *units = [one for one in arguments if not one.startswith("-")]
     # The scripts of packages say more, such as `preset`, which needs no answer here.
-    if command not in ("enable", "start", "stop", "restart", "reload"):
+    if command in ("is-active", "is-enabled"):
+        names = [unit.removesuffix(".service") for unit in units]
+        return 0 if all(is_active(name) for name in names if find_unit(name) is not None) else 3
+    if command not in ("enable", "start", "stop", "restart", "try-restart", "reload"):
         return 0
     for unit in units:
         name = unit.removesuffix(".service")
-        if not (UNITS / f"{name}.service").exists():
+        if command in ("stop", "restart", "try-restart") and find_unit(name) is not None:
+            if not is_active(name):
+                if command != "restart":
+                    continue
+            elif command != "stop":
+                stop(name)
+        if find_unit(name) is None:
             action = "restart" if command in ("enable", "reload") else command
-            code = subprocess.run(["service", name, action], check=False).returncode
+            # Not by service(8): where it takes systemd for running, it comes back here.
+            code = subprocess.run([f"/etc/init.d/{name}", action], check=False).returncode
         else:
             code = stop(name) if command == "stop" else start(name)
         if code != 0:

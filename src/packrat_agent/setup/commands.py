@@ -2,12 +2,14 @@
 
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from packrat_core.errors import ConfigError
 
 _TIMEOUT_S = 120
 _SHOWN_LINES = 4
+_OUTPUT_LIMIT = 1 << 20
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -26,23 +28,25 @@ def run_command(*command: str) -> str:
     if program is None:
         raise ConfigError(f"{command[0]} is not installed", hint="install it, and run `packrat-agent init` again")
     shown = " ".join(command)
-    try:
-        done = subprocess.run(
-            [program, *command[1:]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise ConfigError(f"`{shown}` did not end within {_TIMEOUT_S} seconds") from None
+    # Into a file: a service that it starts may hold a pipe open for as long as it runs.
+    with tempfile.TemporaryFile() as output:
+        try:
+            done = subprocess.run(
+                [program, *command[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                timeout=_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ConfigError(f"`{shown}` did not end within {_TIMEOUT_S} seconds") from None
+        output.seek(0)
+        said = output.read(_OUTPUT_LIMIT).decode("utf-8", "replace")
     if done.returncode != 0:
-        said = " / ".join(done.stdout.strip().splitlines()[-_SHOWN_LINES:])
-        raise ConfigError(f"`{shown}` ended with exit code {done.returncode}: {said}")
-    return done.stdout
+        last = " / ".join(said.strip().splitlines()[-_SHOWN_LINES:])
+        raise ConfigError(f"`{shown}` ended with exit code {done.returncode}: {last}")
+    return said
 
 
 def has_systemd() -> bool:
