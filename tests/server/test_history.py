@@ -5,14 +5,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
+from packrat_core.cli import CommandInModule
 from packrat_demo.build_deb import Deb, write_deb
 from packrat_server import admin
 from packrat_server.accounts.rights import Role
 from packrat_server.cli import main as cli
-from packrat_server.store.database import open_database
+from packrat_server.promotion.package_files import delete_file
+from packrat_server.store.database import open_database, writing
+from packrat_server.store.events import SERVER
 from support.stage import Server, packrat_server
 
 
@@ -96,3 +100,72 @@ def test_the_words_of_an_administrator_are_on_record(server: Server) -> None:
     events = [event for event in map(json.loads, told) if event["model"].startswith("Attrib/")]
     assert [(event["action"], event["object"], event["before"]) for event in events] == [("set", "qa", None)]
     assert events[0]["after"] == {"required tags": "dev", "change control": "not needed"}
+
+
+CHANGES = (
+    "distro set sid --type deb",
+    "tag-type set why --requires dev",
+    "tag-type remove why",
+    "repo set apt-why --type apt --tag dev --distro sid",
+    "mirror set why --repo apt-why",
+    "mirror remove why --yes",
+    "repo remove apt-why --yes",
+    "distro remove sid",
+    "user set whose",
+    "user remove whose",
+    "package set why --failed-count 7",
+    "file free why_1.0_all.deb --yes",
+)
+
+
+def test_each_change_has_its_reason_on_record(server: Server, tmp_path: Path) -> None:
+    deb = write_deb(Deb("why", "1.0", "all"), tmp_path)
+    for words in (("upload", str(deb), "--distro", "bookworm", "--tag", "dev"), ("tag", "--off", "dev", deb.name)):
+        done = called(server, *words, "--reason", f"since {words[0]}")
+        assert done.exit_code == 0, done.output
+    told = [json.loads(line) for line in called(server, "export-events", remote=False).stdout.splitlines()]
+    engine = open_database(server.data)
+    with writing(engine) as connection:
+        delete_file(connection, int(told[-1]["object"]), SERVER)
+    engine.dispose()
+    for line in CHANGES:
+        done = called(server, *line.split(), "--reason", f"since {line}", remote=False)
+        assert done.exit_code == 0, done.output
+    last = told[-1]["id"] - 4
+    told = [
+        json.loads(line)
+        for line in called(server, "export-events", "--after", str(last), remote=False).stdout.splitlines()
+    ]
+    # The package, its file and the tag are three events of the upload.
+    said = ["since upload"] * 3 + ["since tag", None, *(f"since {line}" for line in CHANGES)]
+    assert [event["reason"] for event in told] == said
+
+
+def test_every_command_that_changes_something_takes_a_reason() -> None:
+    looking = {"list", "show", "find", "diff", "history", "where", "export-events", "init", "serve"}
+
+    def leaves(command: click.Command) -> Iterator[click.Command]:
+        if isinstance(command, CommandInModule):
+            command = command.load()
+        if not isinstance(command, click.Group):
+            yield command
+            return
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from leaves(found)
+
+    for command in leaves(cli.main):
+        taken = any("--reason" in parameter.opts for parameter in command.params)
+        assert taken is (command.name not in looking), command.name
+
+
+def test_a_reason_that_can_not_be_kept_is_refused_before_anything_is_done(server: Server) -> None:
+    for wrong, told in (
+        ("x" * 1001, "--reason: it has 1001 characters; give up to 1000"),
+        ("\udcff", "is not text in"),
+    ):
+        for words in (("user", "set", "whose"), ("fail", "why_1.0_all.deb", "--url", server.url)):
+            done = CliRunner().invoke(cli.main, [*words, "--reason", wrong])
+            assert (done.exit_code, told in done.output) == (2, True), done.output

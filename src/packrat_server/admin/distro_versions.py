@@ -44,13 +44,14 @@ class GivenDistro:
     release_names: str | None = None
 
 
-def save_distro(engine: Engine, given: GivenDistro, decide: Decide = agree) -> RecordChange:
+def save_distro(engine: Engine, given: GivenDistro, decide: Decide = agree, reason: str = "") -> RecordChange:
     """Make a distribution version, or change what is given of the one of that name.
 
     Args:
         engine: The database.
         given: What is given.
         decide: Lets the change be committed, or raises.
+        reason: Why, for the record; '' for no reason.
 
     Returns:
         What changed.
@@ -78,18 +79,19 @@ def save_distro(engine: Engine, given: GivenDistro, decide: Decide = agree) -> R
                 note_repo(connection, repo)
                 expect_reports(connection, repo)
         change = RecordChange(before, after, losses=_find_losses(connection, given.name, before, after))
-        note_change(connection, "Attrib/DistroVersion", given.name, change)
+        note_change(connection, "Attrib/DistroVersion", given.name, change, reason)
         decide(change)
     return change
 
 
-def remove_distro(engine: Engine, name: str, decide: Decide = agree) -> RecordChange:
+def remove_distro(engine: Engine, name: str, decide: Decide = agree, reason: str = "") -> RecordChange:
     """Remove a distribution version that nothing uses.
 
     Args:
         engine: The database.
         name: The name of the distribution version.
         decide: Lets the change be committed, or raises.
+        reason: Why, for the record; '' for no reason.
 
     Returns:
         What was removed.
@@ -102,7 +104,7 @@ def remove_distro(engine: Engine, name: str, decide: Decide = agree) -> RecordCh
         _check_unused(connection, name, "be removed")
         change = RecordChange(_read_fields(connection, name), None)
         connection.execute(delete(distro_versions).where(distro_versions.c.name == name))
-        note_change(connection, "Attrib/DistroVersion", name, change)
+        note_change(connection, "Attrib/DistroVersion", name, change, reason)
         decide(change)
     return change
 

@@ -12,13 +12,14 @@ from packrat_server.store.tables import package_files
 from packrat_server.store.text import is_storable
 
 
-def free_file_name(engine: Engine, name: str, decide: Decide = agree) -> RecordChange:
+def free_file_name(engine: Engine, name: str, decide: Decide = agree, reason: str = "") -> RecordChange:
     """Free the name of a deleted package file.
 
     Args:
         engine: The database.
         name: The name of the file.
         decide: Lets the change be committed, or raises.
+        reason: Why, for the record; '' for no reason.
 
     Returns:
         What changed.
@@ -39,7 +40,7 @@ def free_file_name(engine: Engine, name: str, decide: Decide = agree) -> RecordC
             {"belongs to": "nobody"},
             losses=(f"mirrors that have published {name} refuse other bytes under this name, and clients may, too",),
         )
-        free_name(connection, name, deleted, command_author())
+        free_name(connection, name, deleted, command_author(reason))
         decide(change)
     return change
 

@@ -34,6 +34,7 @@ def set_mirror(
     description: str | None = None,
     psk: str | None = None,
     decide: Decide = agree,
+    reason: str = "",
 ) -> RecordChange:
     """Make a mirror, or change what is given of the one of that name.
 
@@ -44,6 +45,7 @@ def set_mirror(
         description: None keeps the one that it has; a new mirror gets its name. An empty one means the name, too.
         psk: None keeps the one that it has; a new mirror gets a generated one.
         decide: Lets the change be committed, or raises.
+        reason: Why, for the record; '' for no reason.
 
     Returns:
         What changed, with the psk where that is new.
@@ -71,18 +73,19 @@ def set_mirror(
             _note(connection, name, added=set(repo_names or ()).difference(had))
         losses = _losses_of(connection, name, [] if repo_names is None else set(had).difference(repo_names))
         change = with_secret(RecordChange(before, after, secret, losses), "psk")
-        note_change(connection, "Repo/Mirror", name, change)
+        note_change(connection, "Repo/Mirror", name, change, reason)
         decide(change)
     return change
 
 
-def remove_mirror(engine: Engine, name: str, decide: Decide = agree) -> RecordChange:
+def remove_mirror(engine: Engine, name: str, decide: Decide = agree, reason: str = "") -> RecordChange:
     """Remove a mirror and end its sessions.
 
     Args:
         engine: The database.
         name: The name of the mirror.
         decide: Lets the change be committed, or raises.
+        reason: Why, for the record; '' for no reason.
 
     Returns:
         What was removed.
@@ -99,7 +102,7 @@ def remove_mirror(engine: Engine, name: str, decide: Decide = agree) -> RecordCh
         connection.execute(delete(sessions).where(sessions.c.name == name))
         connection.execute(delete(mirrors).where(mirrors.c.name == name))
         change = RecordChange(before, None, losses=(lost,))
-        note_change(connection, "Repo/Mirror", name, change)
+        note_change(connection, "Repo/Mirror", name, change, reason)
         decide(change)
     return change
 

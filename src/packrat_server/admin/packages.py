@@ -18,7 +18,9 @@ from packrat_server.store.database import writing
 from packrat_server.store.tables import packages
 
 
-def set_package(engine: Engine, name: str, counts: Mapping[str, int], decide: Decide = agree) -> RecordChange:
+def set_package(
+    engine: Engine, name: str, counts: Mapping[str, int], decide: Decide = agree, reason: str = ""
+) -> RecordChange:
     """Change what is given of a package; it is made by its first upload.
 
     Args:
@@ -26,6 +28,7 @@ def set_package(engine: Engine, name: str, counts: Mapping[str, int], decide: De
         name: The name of the package.
         counts: What is given of `failed_count` and `deprocated_count`.
         decide: Lets the change be committed, or raises.
+        reason: Why, for the record; '' for no reason.
 
     Returns:
         What changed.
@@ -37,7 +40,7 @@ def set_package(engine: Engine, name: str, counts: Mapping[str, int], decide: De
         need(connection, packages, name, "package")
         row = connection.execute(select(packages).where(packages.c.name == name)).one()
         before = _read_fields(connection, name)
-        update_package(connection, row, command_author(), counts)
+        update_package(connection, row, command_author(reason), counts)
         losses = _find_losses(connection, name, {mark: getattr(row, f"{mark}_count") for mark in MARKS}, counts)
         change = RecordChange(before, _read_fields(connection, name), losses=losses)
         decide(change)

@@ -42,13 +42,14 @@ class NewRepo:
     show_only_latest: bool | None = None
 
 
-def save_repo(engine: Engine, repo: NewRepo, decide: Decide = agree) -> RecordChange:
+def save_repo(engine: Engine, repo: NewRepo, decide: Decide = agree, reason: str = "") -> RecordChange:
     """Make a repository, or change what is given of the one of that name.
 
     Args:
         engine: The database.
         repo: What is given.
         decide: Lets the change be committed, or raises.
+        reason: Why, for the record; '' for no reason.
 
     Returns:
         What changed.
@@ -84,18 +85,19 @@ def save_repo(engine: Engine, repo: NewRepo, decide: Decide = agree) -> RecordCh
             expect_reports(connection, repo.name)
         losses = _find_losses(connection, repo.name, before, after, offered)
         change = RecordChange(before, after, losses=losses)
-        note_change(connection, "Repo/Repo", repo.name, change)
+        note_change(connection, "Repo/Repo", repo.name, change, reason)
         decide(change)
     return change
 
 
-def remove_repo(engine: Engine, name: str, decide: Decide = agree) -> RecordChange:
+def remove_repo(engine: Engine, name: str, decide: Decide = agree, reason: str = "") -> RecordChange:
     """Remove a repository, also from its mirrors; the package files stay.
 
     Args:
         engine: The database.
         name: The name of the repository.
         decide: Lets the change be committed, or raises.
+        reason: Why, for the record; '' for no reason.
 
     Returns:
         What was removed.
@@ -120,7 +122,7 @@ def remove_repo(engine: Engine, name: str, decide: Decide = agree) -> RecordChan
         connection.execute(delete(mirror_reports).where(mirror_reports.c.repo == name))
         connection.execute(delete(repo_distro_versions).where(repo_distro_versions.c.repo == name))
         connection.execute(delete(repos).where(repos.c.name == name))
-        note_change(connection, "Repo/Repo", name, change)
+        note_change(connection, "Repo/Repo", name, change, reason)
         decide(change)
     return change
 

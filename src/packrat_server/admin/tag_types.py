@@ -34,13 +34,14 @@ class TagType:
     needs_change_control: bool | None = None
 
 
-def save_tag_type(engine: Engine, tag: TagType, decide: Decide = agree) -> RecordChange:
+def save_tag_type(engine: Engine, tag: TagType, decide: Decide = agree, reason: str = "") -> RecordChange:
     """Make a tag, or change what is given of the one of that name.
 
     Args:
         engine: The database.
         tag: What is given.
         decide: Lets the change be committed, or raises.
+        reason: Why, for the record; '' for no reason.
 
     Returns:
         What changed.
@@ -70,18 +71,19 @@ def save_tag_type(engine: Engine, tag: TagType, decide: Decide = agree) -> Recor
         if after != before:
             connection.execute(update(tags).where(tags.c.name == tag.name).values(updated=now))
         change = RecordChange(before, after)
-        note_change(connection, "Attrib/Tag", tag.name, change)
+        note_change(connection, "Attrib/Tag", tag.name, change, reason)
         decide(change)
     return change
 
 
-def remove_tag_type(engine: Engine, name: str, decide: Decide = agree) -> RecordChange:
+def remove_tag_type(engine: Engine, name: str, decide: Decide = agree, reason: str = "") -> RecordChange:
     """Remove a tag that nothing uses.
 
     Args:
         engine: The database.
         name: The name of the tag.
         decide: Lets the change be committed, or raises.
+        reason: Why, for the record; '' for no reason.
 
     Returns:
         What was removed.
@@ -99,7 +101,7 @@ def remove_tag_type(engine: Engine, name: str, decide: Decide = agree) -> Record
         change = RecordChange(_read_fields(connection, name), None)
         connection.execute(delete(required_tags).where(required_tags.c.tag == name))
         connection.execute(delete(tags).where(tags.c.name == name))
-        note_change(connection, "Attrib/Tag", name, change)
+        note_change(connection, "Attrib/Tag", name, change, reason)
         decide(change)
     return change
 

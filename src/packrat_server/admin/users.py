@@ -30,6 +30,7 @@ def set_user(
     password: str | None = None,
     rights: Sequence[str] | None = None,
     decide: Decide = agree,
+    reason: str = "",
 ) -> RecordChange:
     """Make a user, or change what is given of the one of that name.
 
@@ -42,6 +43,7 @@ def set_user(
         password: None keeps the one that the user has; a new user gets a generated one.
         rights: All rights beyond those of the role, such as `tag_dev`; None keeps those that the user has.
         decide: Lets the change be committed, or raises.
+        reason: Why, for the record; '' for no reason.
 
     Returns:
         What changed, with the password where that is new.
@@ -49,9 +51,7 @@ def set_user(
     Raises:
         ConfigError: A value is wrong, or the last administrator would lose the role.
     """
-    check_name(name, "user")
-    if role is not None and role not in USER_ROLES:
-        raise ConfigError(f"--role: {role!r} is not a role of a user", hint=f"give one of {', '.join(USER_ROLES)}")
+    _check_given(name, role)
     with writing(engine) as connection:
         # A login names either a user or a mirror.
         if connection.execute(select(mirrors.c.name).where(mirrors.c.name == name)).first() is not None:
@@ -69,18 +69,19 @@ def set_user(
             connection.execute(update(users).where(users.c.name == name).values(updated=datetime.now(UTC)))
             connection.execute(delete(sessions).where(sessions.c.name == name))
         change = with_secret(RecordChange(before, after, secret), "password")
-        note_change(connection, "Auth/User", name, change)
+        note_change(connection, "Auth/User", name, change, reason)
         decide(change)
     return change
 
 
-def remove_user(engine: Engine, name: str, decide: Decide = agree) -> RecordChange:
+def remove_user(engine: Engine, name: str, decide: Decide = agree, reason: str = "") -> RecordChange:
     """Lock a user out: no login, no session; the records of what the user did keep the name.
 
     Args:
         engine: The database.
         name: The name of the user.
         decide: Lets the change be committed, or raises.
+        reason: Why, for the record; '' for no reason.
 
     Returns:
         What changed.
@@ -98,9 +99,15 @@ def remove_user(engine: Engine, name: str, decide: Decide = agree) -> RecordChan
         change = RecordChange(
             before, _fields(connection, connection.execute(select(users).where(users.c.name == name)).one())
         )
-        note_change(connection, "Auth/User", name, change, "remove")
+        note_change(connection, "Auth/User", name, change, reason, "remove")
         decide(change)
     return change
+
+
+def _check_given(name: str, role: Role | None) -> None:
+    check_name(name, "user")
+    if role is not None and role not in USER_ROLES:
+        raise ConfigError(f"--role: {role!r} is not a role of a user", hint=f"give one of {', '.join(USER_ROLES)}")
 
 
 def _write(

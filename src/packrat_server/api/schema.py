@@ -34,8 +34,8 @@ _NOTHING = {"type": None}
 _TAG = Parameter("tag", "Model", {"uri": ROOT + "Attrib/Tag"})
 _UPLOAD = Parameter("file", "File", {"allowed_schemes": ["djfh"]})
 _TYPE = Parameter("type", "String", optional=True)
-# The original server takes none.
-_REASON = Parameter("reason", "String", optional=True)
+# Of every change; the original server takes none.
+REASON = Parameter("reason", "String", optional=True)
 
 
 def _actions(*actions: Action) -> dict[str, Action]:
@@ -151,9 +151,9 @@ _PACKAGE_FILE = Model(
         _model("raw_tag_list", "Attrib/Tag", "RO", array=True, required=False),
     ),
     _actions(
-        Action("tag", _NOTHING, False, (_TAG, Parameter("change_control_id", "String", optional=True), _REASON)),
-        Action("deprocate", _NOTHING, False, (_REASON,)),
-        Action("fail", _NOTHING, False, (_REASON,)),
+        Action("tag", _NOTHING, False, (_TAG, Parameter("change_control_id", "String", optional=True), REASON)),
+        Action("deprocate", _NOTHING, False, (REASON,)),
+        Action("fail", _NOTHING, False, (REASON,)),
         Action("distroversionOptions", {"type": "String", "is_array": True}, True, (_UPLOAD, _TYPE)),
         Action(
             "create",
@@ -165,12 +165,13 @@ _PACKAGE_FILE = Model(
                 Parameter("provenance", "String"),
                 Parameter("distroversion", "String"),
                 _TYPE,
+                REASON,
             ),
         ),
         Action("filenameInUse", {"type": "Boolean"}, True, (Parameter("file_name", "String"),)),
-        Action("untag", _NOTHING, False, (_TAG, _REASON)),
-        Action("unfail", _NOTHING, False, (_REASON,)),
-        Action("undeprocate", _NOTHING, False, (_REASON,)),
+        Action("untag", _NOTHING, False, (_TAG, REASON)),
+        Action("unfail", _NOTHING, False, (REASON,)),
+        Action("undeprocate", _NOTHING, False, (REASON,)),
         Action("where", {"type": "Map", "is_array": True}, True, (Parameter("file_name", "String"),)),
         Action(
             "history",

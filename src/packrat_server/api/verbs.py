@@ -22,12 +22,13 @@ from packrat_server.api.list_response import ListResponse
 from packrat_server.api.messages import CinpError, CinpRequest, CinpResponse
 from packrat_server.api.permissions import may_call
 from packrat_server.api.records import READERS, list_files, list_ids
-from packrat_server.api.schema import describe_namespace
+from packrat_server.api.schema import REASON, describe_namespace
 from packrat_server.api.values import object_not_found, read_arguments
 from packrat_server.promotion.package_files import KEPT, create_package, delete_file, update_package
 from packrat_server.promotion.rules import Rejected
 from packrat_server.promotion.wanted_files import kept_files, wanted_files
 from packrat_server.store.database import reading, writing
+from packrat_server.store.events import Author
 from packrat_server.store.tables import package_files, packages, repos
 
 _PACKAGE_NAME = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.+-]*")
@@ -230,7 +231,7 @@ def _create(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
         raise CinpError(403, "Not Authorized")
     try:
         with writing(call.context.engine) as connection:
-            create_package(connection, name, call.author, counts)
+            create_package(connection, name, _author(request, call), counts)
     except Rejected as error:
         raise CinpError(400, {"name": [error.message]}) from None
     headers = {"Verb": "CREATE", "Cache-Control": "no-cache", "Multi-Object": "False"}
@@ -246,7 +247,7 @@ def _update(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
         row = connection.execute(packages.select().where(packages.c.name == ids[0])).first()
         if row is None:
             raise CinpError(404, {"model_path": model.path, "object_id": ids[0]})
-        update_package(connection, row, call.author, counts)
+        update_package(connection, row, _author(request, call), counts)
     headers = {"Verb": "UPDATE", "Cache-Control": "no-cache", "Multi-Object": "False"}
     return CinpResponse(_one_package(ids[0], call.context), 200, headers)
 
@@ -259,6 +260,11 @@ def _delete(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
             delete_file(connection, int(object_id), call.author)
     call.context.notifier.notify()
     return CinpResponse(None, 200, {"Verb": "DELETE", "Cache-Control": "no-cache", "Multi-Object": str(request.many)})
+
+
+def _author(request: CinpRequest, call: Call) -> Author:
+    """Who makes a change that is not an action, and the reason, which is beside the values."""
+    return replace(call, arguments=read_arguments((REASON,), request.data)).author
 
 
 def _counts(request: CinpRequest) -> dict[str, int]:

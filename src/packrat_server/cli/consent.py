@@ -17,14 +17,16 @@ import click
 from packrat_core.errors import ConfigError, Held
 from packrat_core.text import printable
 from packrat_server.admin.record_change import Decide, RecordChange
+from packrat_server.cli.reason_option import reason_option
 
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What the command line says beforehand: `--yes` and `--dry-run`."""
+    """What the command line says beforehand: `--yes`, `--dry-run` and `--reason`."""
 
     yes: bool
     dry_run: bool
+    reason: str = ""
 
     def ask(self, losses: Sequence[str]) -> None:
         """Ask for what takes something away from clients.
@@ -46,13 +48,14 @@ class Consent:
 
 
 def with_consent(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--yes` and `--dry-run` to a command, which gets them as `consent`."""
+    """Add `--yes`, `--dry-run` and `--reason` to a command, which gets them as `consent`."""
 
+    @reason_option
     @click.option("--yes", is_flag=True, help="Don't ask before taking something away from clients.")
     @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
     @wraps(command)
-    def take(*, yes: bool, dry_run: bool, **given: Any) -> Any:
-        return command(consent=Consent(yes, dry_run), **given)
+    def take(*, yes: bool, dry_run: bool, reason: str, **given: Any) -> Any:
+        return command(consent=Consent(yes, dry_run, reason), **given)
 
     return take
 

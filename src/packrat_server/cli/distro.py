@@ -47,7 +47,9 @@ def distro_set(name: str, data: Path, consent: Consent, **given: str | None) -> 
     repositories take, keeps its type.
     """
     engine, distro = open_database(data), GivenDistro(name, **given)
-    carry_out(f"distribution version {name}", lambda decide: save_distro(engine, distro, decide), consent)
+    carry_out(
+        f"distribution version {name}", lambda decide: save_distro(engine, distro, decide, consent.reason), consent
+    )
 
 
 @distro_group.command("remove")
@@ -57,4 +59,6 @@ def distro_set(name: str, data: Path, consent: Consent, **given: str | None) -> 
 def distro_remove(name: str, data: Path, consent: Consent) -> None:
     """Remove a distribution version that nothing uses."""
     engine = open_database(data)
-    carry_out(f"distribution version {name}", lambda decide: remove_distro(engine, name, decide), consent)
+    carry_out(
+        f"distribution version {name}", lambda decide: remove_distro(engine, name, decide, consent.reason), consent
+    )

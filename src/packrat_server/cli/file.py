@@ -59,4 +59,6 @@ def file_free(name: str, data: Path, consent: Consent) -> None:
     Without that, only the bytes that the file had may come back under its name.
     """
     engine = open_database(data)
-    carry_out(f"file name {printable(name)}", lambda decide: free_file_name(engine, name, decide), consent)
+    carry_out(
+        f"file name {printable(name)}", lambda decide: free_file_name(engine, name, decide, consent.reason), consent
+    )

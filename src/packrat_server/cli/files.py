@@ -15,7 +15,7 @@ from packrat_core.errors import ServerRefused
 from packrat_server.cli.attempts import report
 from packrat_server.cli.change_files import FileChange, Record, change_files, state_of
 from packrat_server.cli.consent import Consent, with_consent
-from packrat_server.cli.session import of_a_session, reason_option
+from packrat_server.cli.session import of_a_session
 from packrat_server.client.uploader import Uploader
 from packrat_server.promotion.rules import Mark, Rejected, TagRule, check_mark, check_tag, check_untag
 
@@ -25,7 +25,6 @@ from packrat_server.promotion.rules import Mark, Rejected, TagRule, check_mark, 
 @click.argument("files", nargs=-1, required=True)
 @click.option("--change-control", help="The change control id, if the tag needs one.")
 @click.option("--off", is_flag=True, help="Take the tag off.")
-@reason_option
 @of_a_session
 @with_consent
 def tag_command(
@@ -36,8 +35,8 @@ def tag_command(
     Files that have the tag already are listed and left as they are. Files that are refused don't stop the others.
     Taking a tag off asks if a repository loses a file by it.
     """
-    reason = session.pop("reason")
-    change_files(session, files, _untag(tag, reason) if off else _tag(tag, change_control, reason), consent)
+    change = _untag(tag, consent.reason) if off else _tag(tag, change_control, consent.reason)
+    change_files(session, files, change, consent)
 
 
 def _tag(tag: str, change_control: str | None, reason: str) -> FileChange:
@@ -96,11 +95,10 @@ def _marking(action: str, what: str, change: Callable[[str], FileChange]) -> cli
         f"don't stop the others.{asks}",
     )
     @click.argument("files", nargs=-1, required=True)
-    @reason_option
     @of_a_session
     @with_consent
-    def mark(files: tuple[str, ...], reason: str, consent: Consent, **session: Any) -> None:
-        change_files(session, files, change(reason), consent)
+    def mark(files: tuple[str, ...], consent: Consent, **session: Any) -> None:
+        change_files(session, files, change(consent.reason), consent)
 
     return mark
 

@@ -70,7 +70,7 @@ def mirror_set(
     engine = open_database(data)
 
     def change_it(decide: Decide) -> RecordChange:
-        return admin.set_mirror(engine, name, repos or None, description, psk, decide)
+        return admin.set_mirror(engine, name, repos or None, description, psk, decide, consent.reason)
 
     change = carry_out(f"mirror {name}", change_it, consent)
     if change.secret is not None:
@@ -84,4 +84,4 @@ def mirror_set(
 def mirror_remove(name: str, data: Path, consent: Consent) -> None:
     """Remove a mirror. Asks before."""
     engine = open_database(data)
-    carry_out(f"mirror {name}", lambda decide: admin.remove_mirror(engine, name, decide), consent)
+    carry_out(f"mirror {name}", lambda decide: admin.remove_mirror(engine, name, decide, consent.reason), consent)

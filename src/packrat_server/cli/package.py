@@ -75,4 +75,4 @@ def package_set(name: str, data: Path, consent: Consent, **given: int | None) ->
     What no option names stays as it is. Prints each field that changed, before → after.
     """
     engine, counts = open_database(data), {field: count for field, count in given.items() if count is not None}
-    carry_out(f"package {name}", lambda decide: set_package(engine, name, counts, decide), consent)
+    carry_out(f"package {name}", lambda decide: set_package(engine, name, counts, decide, consent.reason), consent)

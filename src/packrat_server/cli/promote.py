@@ -8,7 +8,8 @@ import click
 from packrat_core.cinp.responses import SessionEnded
 from packrat_core.errors import ServerRefused
 from packrat_server.cli.attempts import Attempts, report
-from packrat_server.cli.session import of_a_session, reason_option, with_session
+from packrat_server.cli.reason_option import reason_option
+from packrat_server.cli.session import of_a_session, with_session
 from packrat_server.client.plan_promotion import plan_promotion
 from packrat_server.client.uploader import Uploader
 

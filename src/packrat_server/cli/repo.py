@@ -57,7 +57,7 @@ def repo_set(
     show_only_latest = None if all_versions is None else not all_versions
     repo = admin.NewRepo(name, distro_versions=distros or None, show_only_latest=show_only_latest, **given)
     engine = open_database(data)
-    carry_out(f"repository {name}", lambda decide: admin.save_repo(engine, repo, decide), consent)
+    carry_out(f"repository {name}", lambda decide: admin.save_repo(engine, repo, decide, consent.reason), consent)
 
 
 @repo_group.command("remove")
@@ -67,4 +67,4 @@ def repo_set(
 def repo_remove(name: str, data: Path, consent: Consent) -> None:
     """Remove a repository; its package files stay. Asks before."""
     engine = open_database(data)
-    carry_out(f"repository {name}", lambda decide: admin.remove_repo(engine, name, decide), consent)
+    carry_out(f"repository {name}", lambda decide: admin.remove_repo(engine, name, decide, consent.reason), consent)

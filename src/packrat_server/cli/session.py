@@ -17,8 +17,6 @@ T = TypeVar("T")
 
 DEFAULT_URL = "http://127.0.0.1:8888"
 
-reason_option = click.option("--reason", default="", help="Why, for the history of the files.")
-
 
 def session_options(default_url: str | None, url_help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make the decorator that adds --url, --user, --password-file and --ca-file to a command.

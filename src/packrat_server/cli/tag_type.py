@@ -47,7 +47,7 @@ def tag_type_set(
     required = tuple(filter(None, requires)) if requires else None
     tag = TagType(name, required, needs_change_control)
     engine = open_database(data)
-    carry_out(f"tag {name}", lambda decide: save_tag_type(engine, tag, decide), consent)
+    carry_out(f"tag {name}", lambda decide: save_tag_type(engine, tag, decide, consent.reason), consent)
 
 
 @tag_type_group.command("remove")
@@ -57,4 +57,4 @@ def tag_type_set(
 def tag_type_remove(name: str, data: Path, consent: Consent) -> None:
     """Remove a tag that no file, repository or other tag uses."""
     engine = open_database(data)
-    carry_out(f"tag {name}", lambda decide: remove_tag_type(engine, name, decide), consent)
+    carry_out(f"tag {name}", lambda decide: remove_tag_type(engine, name, decide, consent.reason), consent)

@@ -15,6 +15,7 @@ from packrat_core.errors import ConfigError, Refused, ServerRefused
 from packrat_core.packages.image.inspect import is_image_archive
 from packrat_core.packages.image.names import join_file_name, split_file_name
 from packrat_server.cli.attempts import Attempts, report
+from packrat_server.cli.reason_option import reason_option
 from packrat_server.cli.session import of_a_session, with_session
 from packrat_server.client.uploader import Uploader
 
@@ -28,6 +29,7 @@ from packrat_server.client.uploader import Uploader
 @click.option("--provenance", default="", help="Where the files come from.")
 @click.option("--package", help="The name of the image, if the name of the file says another one; for one image.")
 @click.option("--version", help="The tag of the image, likewise.")
+@reason_option
 @of_a_session
 def upload_command(files: tuple[Path, ...], **given: Any) -> None:
     """Upload package files and print the URI of each.
@@ -90,13 +92,14 @@ async def _upload(uploader: Uploader, path: Path, name: str, given: dict[str, An
         ServerRefused: It is not taken, or not tagged in one of them.
     """
     renamed = name if name != path.name else ""
-    uris = await uploader.upload(path, given["distros"], given["justification"], given["provenance"], renamed)
+    reason = given["reason"]
+    uris = await uploader.upload(path, given["distros"], given["justification"], given["provenance"], renamed, reason)
     refused = ""
     for uri, is_new in uris.items():
         notes = [] if is_new else ["already uploaded"]
         try:
             for tag in given["tags"]:
-                if not await uploader.tag(uri, tag, given["change_control"]):
+                if not await uploader.tag(uri, tag, given["change_control"], reason):
                     notes.append(f"already tagged {tag}")
         except SessionEnded:
             raise

@@ -53,7 +53,7 @@ def user_set(name: str, role: str | None, rights: tuple[str, ...], renew: bool, 
     engine, new_role = open_database(data), None if role is None else Role(role)
 
     def change_it(decide: Decide) -> RecordChange:
-        return admin.set_user(engine, name, new_role, password, rights or None, decide)
+        return admin.set_user(engine, name, new_role, password, rights or None, decide, consent.reason)
 
     change = carry_out(f"user {name}", change_it, consent)
     if change.secret is not None:
@@ -67,4 +67,4 @@ def user_set(name: str, role: str | None, rights: tuple[str, ...], renew: bool, 
 def user_remove(name: str, data: Path, consent: Consent) -> None:
     """Lock a user out."""
     engine = open_database(data)
-    carry_out(f"user {name}", lambda decide: admin.remove_user(engine, name, decide), consent)
+    carry_out(f"user {name}", lambda decide: admin.remove_user(engine, name, decide, consent.reason), consent)

@@ -43,6 +43,7 @@ class Uploader:
         justification: str = "",
         provenance: str = "",
         name: str = "",
+        reason: str = "",
     ) -> dict[str, bool]:
         """Upload a file, where the server doesn't have these bytes under this name already.
 
@@ -52,6 +53,7 @@ class Uploader:
             justification: Why it is wanted.
             provenance: Where it comes from.
             name: The name that it gets on the server; '' for its own.
+            reason: Why, for the record; '' for no reason.
 
         Returns:
             The URI of a package file for each distribution version → True where it is new.
@@ -72,11 +74,12 @@ class Uploader:
             )
             chosen = _choose(distro_versions, options)
             made = {}
+            described = {"justification": justification, "provenance": provenance, **_why(reason)}
             for distro_version in chosen:
                 if distro_version in there:
                     made[there[distro_version]] = False
                 else:
-                    made[await self._create(handle, name, distro_version, justification, provenance)] = True
+                    made[await self._create(handle, name, distro_version, described)] = True
         except SessionEnded:
             raise
         except ServerRefused as error:
@@ -174,13 +177,8 @@ class Uploader:
             raise ServerBroken(f"the upload of {name} was answered without a handle")
         return str(answer["uri"])
 
-    async def _create(self, handle: str, name: str, distro_version: str, justification: str, provenance: str) -> str:
-        arguments = {
-            "file": handle,
-            "distroversion": distro_version,
-            "justification": justification,
-            "provenance": provenance,
-        }
+    async def _create(self, handle: str, name: str, distro_version: str, described: Mapping[str, str]) -> str:
+        arguments = {"file": handle, "distroversion": distro_version, **described}
 
         async def create() -> str:
             return str(await self._client.call(f"{_PACKAGE_FILE}(create)", arguments))
@@ -196,10 +194,10 @@ class Uploader:
             missing = re.search(r'NO_PACKAGE\): Unable to find package "([^"]+)"', str(error))
             if missing is None:
                 raise
-        await self._create_package(missing[1])
+        await self._create_package(missing[1], described.get("reason", ""))
         return await _once(create, look)
 
-    async def _create_package(self, name: str) -> None:
+    async def _create_package(self, name: str, reason: str = "") -> None:
         model = f"{_ROOT}Package/Package"
 
         async def look() -> Mapping[str, Any] | None:
@@ -209,7 +207,7 @@ class Uploader:
                 return None
 
         try:
-            await _once(lambda: self._client.create(model, {"name": name}), look)
+            await _once(lambda: self._client.create(model, {"name": name, **_why(reason)}), look)
         except ServerRefused:
             # Another uploader may have made it a moment ago.
             if await look() is None:
