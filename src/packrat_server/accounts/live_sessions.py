@@ -12,9 +12,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from packrat_server.store.tables import sessions
 
 _AT_ONCE = 500
-_BY_ARRAY = select(sessions.c.token_hash).where(
-    sessions.c.token_hash == any_(bindparam("hashes", type_=ARRAY(LargeBinary))), sessions.c.expires >= bindparam("now")
-)
+_LIVE = select(sessions.c.token_hash).where(sessions.c.expires >= bindparam("now"))
+_BY_ARRAY = _LIVE.where(sessions.c.token_hash == any_(bindparam("hashes", type_=ARRAY(LargeBinary))))
+_BY_LIST = _LIVE.where(sessions.c.token_hash.in_(bindparam("hashes", expanding=True)))
 
 
 def read_live_sessions(connection: Connection, token_hashes: Collection[bytes]) -> frozenset[bytes]:
@@ -30,6 +30,5 @@ def read_live_sessions(connection: Connection, token_hashes: Collection[bytes]) 
     live: set[bytes] = set()
     for start in range(0, len(hashes), _AT_ONCE):
         some = hashes[start : start + _AT_ONCE]
-        query = select(sessions.c.token_hash).where(sessions.c.token_hash.in_(some), sessions.c.expires >= now)
-        live.update(connection.execute(query).scalars())
+        live.update(connection.execute(_BY_LIST, {"hashes": some, "now": now}).scalars())
     return frozenset(live)

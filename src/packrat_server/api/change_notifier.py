@@ -50,6 +50,8 @@ class ChangeNotifier:
         self._engine = engine
         self._loop: asyncio.AbstractEventLoop | None = None
         self._rung = asyncio.Event()
+        self._rung_id = 0
+        self._must_read = False
         self._waiting = _Waiting()
         self._repos: dict[str, frozenset[str]] = {}
         self._newest = _UNKNOWN
@@ -72,11 +74,15 @@ class ChangeNotifier:
         """Read the journal whenever something was written; no error ends this."""
         self._loop = asyncio.get_running_loop()
         # What was written before this began.
-        self._rung.set()
+        self._ring(None)
         has_failed = False
         while True:
             await self._rung.wait()
             self._rung.clear()
+            if not self._must_read and self._rung_id <= self._newest.id:
+                # Of one's own change PostgreSQL tells, too, and it was read meanwhile.
+                continue
+            self._must_read = False
             try:
                 await (self._begin() if self._newest == _UNKNOWN else self._tell(self._newest))
                 self._reported, has_failed = "", False
@@ -89,7 +95,7 @@ class ChangeNotifier:
                     self._forget()
                 has_failed = True
                 await asyncio.sleep(_RETRY_S)
-                self._rung.set()
+                self._ring(None)
 
     @property
     def waiting(self) -> int:
@@ -114,7 +120,7 @@ class ChangeNotifier:
         """
         if found_id < known_id <= self._newest.id:
             self._forget()
-            self._rung.set()
+            self._ring(None)
 
     def remember_repos(self, mirror: str, repos: frozenset[str], at: int) -> None:
         """Remember the repositories of a mirror.
@@ -161,7 +167,11 @@ class ChangeNotifier:
         return self._waiting.all()
 
     def _ring(self, newest_id: int | None) -> None:
-        if newest_id is None or newest_id > self._newest.id:
+        if newest_id is None:
+            self._must_read = True
+            self._rung.set()
+        elif newest_id > self._newest.id:
+            self._rung_id = max(newest_id, self._rung_id)
             self._rung.set()
 
     def _wake_all(self) -> None:
@@ -188,7 +198,10 @@ class ChangeNotifier:
         return True
 
     async def _begin(self) -> None:
-        self._newest = await run_to_end(self._read_newest)
+        self._begin_at(await run_to_end(self._read_newest))
+
+    def _begin_at(self, newest: Position) -> None:
+        self._newest, self._rung_id = newest, 0
         self._repos.clear()
         self._wake_all()
 
@@ -204,9 +217,7 @@ class ChangeNotifier:
         if isinstance(found, Position):
             if found != known:
                 # Another database took the place of this one, such as a standby that has not got everything.
-                self._newest = found
-                self._repos.clear()
-                self._wake_all()
+                self._begin_at(found)
             return
         self._newest = found.batch.newest
         for entry in found.batch.entries:
@@ -218,15 +229,17 @@ class ChangeNotifier:
         for waiter in late:
             waiter.wake(None)
         if not found.is_whole:
-            self._rung.set()
+            self._ring(None)
 
     def _read(self, known: Position) -> _Read | Position:
         """Read the entries after those that are known; gives the newest position where nobody is to be told of them."""
         with reading(self._engine) as connection:
             # From the last known one on, which tells whether this is still the same journal.
             last, *entries = read_entries(connection, known.id - 1, _ENTRIES_AT_ONCE + 1) or [_NO_ENTRY]
-            if not entries or Position(last.id, last.mark) != known:
+            if Position(last.id, last.mark) != known:
                 return read_newest(connection)
+            if not entries:
+                return known
             woken = self._waiting.concerned(entries)
             live = read_live_sessions(connection, token_hashes(woken))
             records = _read_records(connection, entries, woken)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, bindparam, select
 
 from packrat_server.latest import pick_latest
 from packrat_server.store.tables import package_file_tags, package_files, repo_distro_versions, repos
@@ -103,11 +103,11 @@ def split_files(connection: Connection, repo: str, names: Sequence[str], limit: 
     Returns:
         The files; None where there are more, or the repository is gone.
     """
-    row = connection.execute(select(repos).where(repos.c.name == repo)).first()
+    row = connection.execute(_REPO, {"repo": repo}).first()
     if row is None:
         return None
-    query = _offered_files(row).with_only_columns(*_RANKED).where(package_files.c.package.in_(names))
-    files = connection.execute(query.order_by(package_files.c.id).limit(limit + 1)).all()
+    given = {"tag": row.tag, "repo": repo, "packages": names, "count": limit + 1}
+    files = connection.execute(_OFFERED_OF_PACKAGES, given).all()
     if len(files) > limit:
         return None
     wanted = [file.id for file in _offer(row, [file for file in files if file.deprocated_at is None])]
@@ -116,7 +116,7 @@ def split_files(connection: Connection, repo: str, names: Sequence[str], limit: 
 
 
 def _read_repo(connection: Connection, repo: str) -> Row[Any]:
-    return connection.execute(select(repos).where(repos.c.name == repo)).one()
+    return connection.execute(_REPO, {"repo": repo}).one()
 
 
 def _read_packages(
@@ -128,32 +128,43 @@ def _read_packages(
         The files of a package, in the order they were made. Take all: an open cursor would keep the old view of an
         SQLite database on this connection.
     """
-    offered: Select[Any] = _offered_files(repo).with_only_columns(*_RANKED)
-    query = offered.order_by(package_files.c.package, package_files.c.id)
+    query = _offered_files().order_by(package_files.c.package, package_files.c.id)
     if not deprocated_too:
         query = query.where(package_files.c.deprocated_at.is_(None))
     if names and len(names) <= _PARAMETERS_LIMIT:
         query = query.where(package_files.c.package.in_(names))
     # A database takes a limited number of parameters, so a long list is filtered here.
     packages = set(names) if names and len(names) > _PARAMETERS_LIMIT else None
-    found = connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE})
+    given = {"tag": repo.tag, "repo": repo.name}
+    found = connection.execute(query, given, execution_options={"yield_per": _ROWS_AT_ONCE})
     for package, files in groupby(found, key=lambda file: file.package):
         listed = list(files)
         if packages is None or package in packages:
             yield listed
 
 
-def _offered_files(repo: Row[Any]) -> Select[Any]:
+def _offered_files() -> Select[Any]:
+    """Build the query for the files that a repository offers; its parameters are `tag` and `repo`."""
     return (
-        select(package_files)
+        select(*_RANKED)
         .join(package_file_tags, package_file_tags.c.package_file == package_files.c.id)
         .join(repo_distro_versions, repo_distro_versions.c.distro_version == package_files.c.distro_version)
         .where(
-            package_file_tags.c.tag == repo.tag,
-            repo_distro_versions.c.repo == repo.name,
+            package_file_tags.c.tag == bindparam("tag"),
+            repo_distro_versions.c.repo == bindparam("repo"),
             package_files.c.failed_at.is_(None),
         )
     )
+
+
+# Built once: they are run for every change.
+_REPO = select(repos).where(repos.c.name == bindparam("repo"))
+_OFFERED_OF_PACKAGES = (
+    _offered_files()
+    .where(package_files.c.package.in_(bindparam("packages", expanding=True)))
+    .order_by(package_files.c.id)
+    .limit(bindparam("count"))
+)
 
 
 def _offer(repo: Row[Any], files: Sequence[Row[Any]]) -> Sequence[Row[Any]]:

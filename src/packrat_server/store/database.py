@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect
@@ -13,7 +13,7 @@ from packrat_core.errors import ConfigError, PackratError, ServerUnavailable
 from packrat_core.fs.ownership import explain_unreadable
 from packrat_server.store.postgresql import connect_postgresql, first_line, place, refusal
 from packrat_server.store.schema import is_newest, upgrade
-from packrat_server.store.sqlite import connect_sqlite, explain_sqlite
+from packrat_server.store.sqlite import connect_sqlite, explain_sqlite, writers_turn
 
 _AWAY = (OperationalError, InterfaceError, InternalError, NoConnection)
 _TABLES_NAMED = 3
@@ -160,6 +160,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """
     with (
         _as_unavailable(engine),
+        writers_turn(engine) if engine.dialect.name == "sqlite" else nullcontext(),
         engine.connect().execution_options(writes=True) as connection,
         connection.begin(),
     ):

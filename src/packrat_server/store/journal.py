@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, or_, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select
 
 from packrat_server.store.tables import (
     journal,
@@ -32,6 +32,13 @@ from packrat_server.store.tables import (
 
 _KEPT_ROWS = 200_000
 _ROWS_AT_ONCE = 1000
+# Built once: it is run for every change.
+_ENTRIES = (
+    select(journal.c.id, journal.c.mark, journal.c.repo, journal.c.package, journal.c.mirror)
+    .where(journal.c.id > bindparam("after"))
+    .order_by(journal.c.id)
+    .limit(bindparam("count"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +132,7 @@ def read_newest(connection: Connection) -> Position:
 
 def read_entries(connection: Connection, after: int, count: int) -> list[Entry]:
     """Read entries after an id, the oldest first, at most so many."""
-    query = select(journal.c.id, journal.c.mark, journal.c.repo, journal.c.package, journal.c.mirror)
-    rows = connection.execute(query.where(journal.c.id > after).order_by(journal.c.id).limit(count)).all()
+    rows = connection.execute(_ENTRIES, {"after": after, "count": count}).all()
     return [Entry(*row) for row in rows]
 
 

@@ -1,8 +1,12 @@
 """Connects to a database that is an SQLite file, and explains why it can't be used."""
 
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, create_engine, event
 
@@ -13,6 +17,7 @@ _BUSY_TIMEOUT_S = 30
 _CONNECTIONS = 40
 _LOG_BYTES = 256 * 1024
 """Room that the write-ahead log needs at least."""
+_turns: WeakKeyDictionary[Engine, threading.Lock] = WeakKeyDictionary()
 
 
 def connect_sqlite(path: Path) -> Engine:
@@ -40,6 +45,24 @@ def connect_sqlite(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+@contextmanager
+def writers_turn(engine: Engine) -> Iterator[None]:
+    """Be the only writer of this process.
+
+    SQLite has those who wait for a lock try again after up to 100 ms, so of many writers some would wait for seconds.
+
+    Raises:
+        ServerUnavailable: Another writer of this process does not end.
+    """
+    turn = _turns.setdefault(engine, threading.Lock())
+    if not turn.acquire(timeout=_BUSY_TIMEOUT_S):
+        raise ServerUnavailable(f"{engine.logging_name} has been written by others for {_BUSY_TIMEOUT_S} s")
+    try:
+        yield
+    finally:
+        turn.release()
 
 
 def explain_sqlite(path: Path, reason: str) -> PackratError:

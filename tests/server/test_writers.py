@@ -1,0 +1,62 @@
+"""Writers take turns: none waits for long because others were quicker to try again."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event, func, select
+
+from packrat_core.errors import ServerUnavailable
+from packrat_server.admin.new_server import init
+from packrat_server.store import sqlite
+from packrat_server.store.database import open_database, reading, writing
+from packrat_server.store.journal import note_mirror
+from packrat_server.store.tables import journal
+
+WRITERS, EACH = 10, 5
+
+
+def fail_at_once(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA busy_timeout=0")
+
+
+def test_many_writers_need_no_second_try(tmp_path: Path, new_database: Callable[[], str | None]) -> None:
+    init(tmp_path / "server", new_database())
+    engine = open_database(tmp_path / "server")
+    if engine.dialect.name == "sqlite":
+        engine.dispose()
+        event.listen(engine, "connect", fail_at_once)
+    together = threading.Barrier(WRITERS)
+
+    def work(_: int) -> None:
+        together.wait()
+        for _number in range(EACH):
+            with writing(engine) as connection:
+                note_mirror(connection, "lab")
+
+    with ThreadPoolExecutor(WRITERS) as threads:
+        list(threads.map(work, range(WRITERS)))
+    with reading(engine) as connection:
+        count = select(func.count()).select_from(journal).where(journal.c.mirror == "lab")
+        assert connection.execute(count).scalar() == WRITERS * EACH
+    engine.dispose()
+
+
+def test_a_writer_that_does_not_end_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "_BUSY_TIMEOUT_S", 0.1)
+    init(tmp_path / "server")
+    engine = open_database(tmp_path / "server")
+    with ThreadPoolExecutor(1) as thread, writing(engine):
+
+        def work() -> None:
+            with writing(engine):
+                pass
+
+        with pytest.raises(ServerUnavailable, match="written by others"):
+            thread.submit(work).result()
+    with writing(engine):
+        pass
+    engine.dispose()
