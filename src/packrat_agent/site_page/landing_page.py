@@ -55,7 +55,7 @@ def write_page(description: str, introductions: Sequence[Introduction], key: Key
         '<html lang="en"><head>',
         # Before anything that it is about.
         f'<meta http-equiv="Content-Security-Policy" content="{escape(PAGE_POLICY, quote=False)}">',
-        f'{HEAD}<link rel="icon" href="data:,"><title>{title}</title>',
+        f"{HEAD}<title>{title}</title>",
         f'<script src="{SCRIPT_PATH}" integrity="{SCRIPT_SOURCE}" defer></script>',
         f"</head><body><main><h1>{title}</h1>",
         f"<p>{_tell_key(introductions, key)}</p>",

@@ -29,18 +29,20 @@ SCRIPT_SOURCE = _source(SCRIPT)
 LISTING_STYLE_PATH = f"{PAGE_DIR}/listing.css"
 """The style again, for listings of web servers that take an address of one."""
 
-_STYLED = f"default-src 'none'; style-src '{_source(STYLE.encode())}'; base-uri 'none'; form-action 'none'"
-LISTING_POLICY = f"{_STYLED}; img-src 'self'; frame-ancestors 'none'"
+_STYLED = (
+    f"default-src 'none'; style-src '{_source(STYLE.encode())}'; img-src data:; base-uri 'none'; form-action 'none'"
+)
+LISTING_POLICY = f"{_STYLED}; frame-ancestors 'none'"
 """Content-Security-Policy of a page without a script, as a header."""
 PAGE_POLICY = (
-    f"{_STYLED}; script-src '{SCRIPT_SOURCE}'; connect-src 'self'; img-src data:; "
+    f"{_STYLED}; script-src '{SCRIPT_SOURCE}'; connect-src 'self'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 """Content-Security-Policy of the landing page, as it says it itself."""
 
 HEAD = (
     '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-    '<meta name="referrer" content="no-referrer">'
+    '<meta name="referrer" content="no-referrer"><link rel="icon" href="data:,">'
     f"<style>{STYLE}</style>"
 )
 """What the head of each page begins with."""

@@ -5,6 +5,7 @@
 
 const ROWS_LIMIT = 200;
 const AT_ONCE = 6;
+const INDEX_KEPT_MS = 30000;
 const here = new URL(".", window.location.href);
 const isServed = here.protocol === "http:" || here.protocol === "https:";
 
@@ -94,6 +95,7 @@ class PackageList {
     this.image = section.dataset.image || "";
     this.kept = new Map();
     this.index = null;
+    this.readAt = 0;
   }
 
   async get(file, cache) {
@@ -104,7 +106,10 @@ class PackageList {
 
   // The shards, those first that may have names that begin with the words.
   async shards(words) {
-    if (this.index === null) this.index = this.get("index.json", "no-cache");
+    if (this.index === null || Date.now() - this.readAt > INDEX_KEPT_MS) {
+      this.index = this.get("index.json", "no-cache");
+      this.readAt = Date.now();
+    }
     try {
       const { shards } = await this.index;
       const begins = (number) => {
