@@ -70,6 +70,7 @@ class Agent:
                     notify.stopping()
                     for task in beside:
                         task.cancel()
+                    await asyncio.gather(*beside, return_exceptions=True)
 
     def _note_start(self) -> None:
         packrat, facts = self._context.config.packrat, self._context.store.facts

@@ -22,20 +22,30 @@ _AGAIN_S = 30.0
 async def keep_page(context: MirrorContext) -> None:
     """Publish the page after what is published, until it is cancelled; what stops it is tried again."""
     news = context.page.arrived
-    while True:
-        await news.wait()
-        await asyncio.sleep(_SETTLE_S)
-        news.clear()
-        try:
-            async with context.turns.publishing:
-                await in_thread(_publish, context)
-        except PackratError as error:
-            log.warning("page", reason=str(error), text="the landing page is behind; it is tried again")
-            news.set()
-            await asyncio.sleep(_AGAIN_S)
-        await asyncio.sleep(_REST_S)
+    try:
+        while True:
+            await news.wait()
+            await asyncio.sleep(_SETTLE_S)
+            await asyncio.sleep(_REST_S if await _publish(context) else _AGAIN_S)
+    finally:
+        if news.is_set():
+            # Nobody knows for how long the agent will be away.
+            await _publish(context)
 
 
-def _publish(context: MirrorContext) -> None:
+async def _publish(context: MirrorContext) -> bool:
+    """Publish the page; return whether that was possible."""
+    context.page.arrived.clear()
+    try:
+        async with context.turns.publishing:
+            await in_thread(_publish_now, context)
+    except PackratError as error:
+        log.warning("page", reason=str(error), text="the landing page is behind; it is tried again")
+        context.page.arrived.set()
+        return False
+    return True
+
+
+def _publish_now(context: MirrorContext) -> None:
     check_mounted(context.root)
     publish_site(context)
