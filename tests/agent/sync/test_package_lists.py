@@ -47,7 +47,7 @@ class Mirror:
         for name in gone:
             del self.entries[name]
         files = tuple(each.file for each in self.entries.values())
-        store.wanted.remember_wanted(REPO.name, Wanted([file.uri for file in files], files, ()), None)
+        store.wanted.remember_wanted(REPO.name, Wanted(frozenset(file.uri for file in files), files, ()), None)
         fragments = {self.entries[name].file.sha256: self.entries[name].fragment for name in new}
         store.fragments.save(self.context.source_of(FORMATS["apt"], REPO), fragments)
         self.number += 1
