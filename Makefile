@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 ARGS ?= tests
 WORKERS ?= auto
 
-.PHONY: bench-server deb test-deb release help demo-needs demo demo-once test check requirements bench kill window fuzz mutants test-sid clean
+.PHONY: reference bench-server deb test-deb release help demo-needs demo demo-once test check requirements bench kill window fuzz mutants test-sid clean
 
 help:
 	@echo "make demo              try it out: a server, a mirror of it, packages that arrive; Ctrl-C ends it"
@@ -12,6 +12,7 @@ help:
 	@echo "make test              run all tests; installs the clients that they need"
 	@echo "make test ARGS='tests/agent -k plan'   run some of them"
 	@echo "make check             ruff, mypy, import-linter, deptry, vulture and the rules of the architecture"
+	@echo "make reference         write docs/reference.md anew, from the code"
 	@echo "make requirements      pin what pyproject.toml asks for, with hashes; what is pinned stays as it is"
 	@echo "make deb               build the Debian packages of agent and server for bookworm and trixie into dist/"
 	@echo "make test-deb          build and install them in fresh roots of both, with lintian and a real client"
@@ -61,6 +62,9 @@ check: $(VENV)/test
 	@$(BIN)/vulture
 	@$(BIN)/vulture src bench tests
 	@$(BIN)/pytest tests/project/test_architecture.py
+
+reference: $(VENV)/test
+	@PYTHONPATH=tests $(BIN)/python -m support.reference
 
 # Pins are for all platforms and for every Python that we support; no registry's address gets into the files.
 COMPILE = $(UV) pip compile -q $(UPGRADE:%=--upgrade-package %) --universal --python-version 3.11 --generate-hashes --no-header --no-annotate

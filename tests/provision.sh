@@ -11,13 +11,14 @@ declare -A package_of=(
   [debootstrap]=debootstrap [unshare]=util-linux [jq]=jq
   [gcc]="gcc libc6-dev" [faketime]=faketime [initdb]=postgresql [tinyproxy]=tinyproxy-bin
   [squid]=squid [haproxy]=haproxy [aria2c]=aria2
+  [chromium]=chromium
   [dnf]=dnf [zypper]=zypper [createrepo_c]=createrepo-c [rpmsign]=rpm [rpmkeys]=rpm
 )
 wanted=("$@")
 if [ ${#wanted[@]} -eq 0 ]; then
   wanted=(gpg gpgv gpgconf apt-get apt-ftparchive dpkg-deb xz aptly reprepro nginx apache2 curl openssl skopeo podman
     systemd-analyze dnf zypper createrepo_c rpmsign rpmkeys gcc faketime initdb debootstrap unshare jq tinyproxy
-    squid haproxy aria2c dumb-pypi)
+    squid haproxy aria2c dumb-pypi chromium)
 fi
 
 # dumb-pypi comes from PyPI, into a directory of its own.
@@ -87,6 +88,16 @@ if [ ! -e $peers/made ] || stale; then
     "${pip[@]}" --no-deps --no-build-isolation --target "$peers/$(basename "$file" .txt)" -r "$file"
   done
   touch $peers/made
+fi
+
+# What looks for barriers in pages; only the script of the package is used, so that what drives a browser isn't needed.
+axe=.cache/axe
+if [ ! -e $axe/made ] || [ requirements/axe.txt -nt $axe/made ]; then
+  python=.venv/bin/python
+  [ -x $python ] || python=python3
+  rm -rf $axe
+  $python -m pip install -q --disable-pip-version-check --require-hashes --no-deps --target $axe -r requirements/axe.txt
+  touch $axe/made
 fi
 
 # dnf's reposync. The package can't be installed: it breaks zypper.

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from packrat_agent.model.entries import Entry, Fragment, IndexedPackage
 from packrat_agent.model.key_places import MAIN_KEY, KeyPlace
-from packrat_agent.model.records import PackageFile, Repo
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.model.tree import Publication
 from packrat_agent.state.scratch import Scratch
 
@@ -240,10 +240,12 @@ class ClientSetup:
     """One way to use a repository, as the landing page shows it.
 
     Attributes:
-        title: what the lines are for, a sentence; '' for the usual way.
+        client: the program that it is for, and how it is used where there are several ways.
+        title: what to know about the lines, in sentences; '' for nothing.
         lines: what a user pastes on a client.
     """
 
+    client: str
     title: str
     lines: str
 
@@ -304,14 +306,20 @@ class Format(Protocol):
         A change of a published value that clients rely on is left out until it is confirmed, and told in the fact HELD.
         """
 
-    def client_setup(self, repo: Repo, url: str, key: KeyPlace | None) -> Sequence[ClientSetup]:
+    def client_setup(
+        self, repo: Repo, url: str, key: KeyPlace | None, example: str | None = None
+    ) -> Sequence[ClientSetup]:
         """Give the lines that a user pastes on a client to use the repository, the usual way first.
 
         Args:
             repo: the repository.
             url: the address of root_dir as the client knows it, without a trailing slash.
             key: where the public key that the client needs is published; None if nothing is signed.
+            example: the name of a package of the repository, for lines that need one; None: a word for it.
         """
+
+    def release_name(self, version: DistroVersion) -> str:
+        """Name a distribution version as clients call it; '' if they don't choose one."""
 
     def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Say which files of the repository are signed, as the end of `Signed: …`; None if none is."""

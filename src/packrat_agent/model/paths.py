@@ -5,6 +5,9 @@ from pathlib import Path
 
 from packrat_agent.model.records import Repo
 
+PAGE_DIR = "repo-page"
+"""The directory, in root_dir, of what belongs to the landing page."""
+
 
 def path_in_root(repo: Repo, path: str) -> str:
     """Turn a path of the repository into one that is relative to `root_dir`."""

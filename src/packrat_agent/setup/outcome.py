@@ -36,8 +36,8 @@ def list_client_lines(account: Account, config: Config) -> list[ClientLines]:
     def read() -> list[ClientLines]:
         with ready_for_dry_run(config) as context:
             return [
-                ClientLines(repo.name, repo.kind, introduction.setups[0].lines)
-                for repo, introduction in introduce_repos(context).items()
+                ClientLines(introduction.repo.name, introduction.repo.kind, introduction.setups[0].lines)
+                for introduction in introduce_repos(context, {})
             ]
 
     return account.do(read)

@@ -15,6 +15,11 @@ from packrat_agent.state.fragments import FragmentSource, read_products
 _FRAGMENT_COLUMNS = "body, fragments.name, fragments.version, fragments.arch, products, fragments.size, path"
 _FRAGMENT_COLUMN_COUNT = len(_FRAGMENT_COLUMNS.split(","))
 _PORTION = 500
+_BEYOND = "\U0010ffff"
+"""Sorts behind every name."""
+
+ListedRow = tuple[str, str, str, str, str]
+"""Package on the server, name, version, architecture and distribution version of a live file."""
 
 
 class LiveEntries:
@@ -115,6 +120,33 @@ class LiveEntries:
             rows = self._db.rows(sql + _marks(some), (self._repo.name, FileState.LIVE, *some))
             found.update(path for path, uri in rows if uri not in without)
         return frozenset(found)
+
+    def listed(self, low: str, high: str | None) -> Iterator[ListedRow]:
+        """Give what the landing page lists of the live files of some packages, in portions of whole packages.
+
+        Args:
+            low: No package before this name, on the server.
+            high: Only packages before this name; None: to the end.
+
+        Yields:
+            For each file its package on the server, its name, version and architecture as clients know them, and its
+            distribution version: package by package, the newest record of each first.
+        """
+        ends = "SELECT DISTINCT package FROM files WHERE repo = ? AND package >= ? ORDER BY package LIMIT 1 OFFSET ?"
+        sql = (
+            "SELECT package, coalesce(nullif(fragments.name, ''), package), "
+            "coalesce(nullif(fragments.version, ''), files.version), coalesce(nullif(fragments.arch, ''), files.arch), "
+            "distro_version FROM files INDEXED BY files_by_package LEFT JOIN fragments ON format = ? AND "
+            "fragment_version = ? AND signer = ? AND fragments.sha256 = files.sha256 WHERE repo = ? AND state = ? "
+            "AND package >= ? AND package < ? ORDER BY package, length(uri) DESC, uri DESC"
+        )
+        at: str | None = low
+        while at is not None and (high is None or at < high):
+            found = self._db.rows(ends, (self._repo.name, at, _PORTION))
+            following = found[0][0] if found else None
+            end = min(following or _BEYOND, high or _BEYOND)
+            yield from self._db.rows(sql, (*self._made_by(), self._repo.name, FileState.LIVE, at, end))
+            at = following
 
     def _made_by(self) -> tuple[str, int, str]:
         return self._source.kind, self._source.version, self._source.signer

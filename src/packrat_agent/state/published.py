@@ -290,6 +290,11 @@ class LiveFiles:
         """Map publication → the identity that was last published."""
         return dict(self._db.rows("SELECT name, identity FROM publications WHERE repo = ?", (repo,)))
 
+    def published_at(self, repo: str) -> float | None:
+        """Tell when anything of a repository was last published, in epoch seconds; None where nothing was."""
+        rows = self._db.rows("SELECT max(published_at) FROM publications WHERE repo = ?", (repo,))
+        return rows[0][0] or None
+
     def facts(self, repo: str) -> dict[str, Mapping[str, str]]:
         """Map publication → the facts that were remembered with its last generation."""
         rows = self._db.rows("SELECT name, facts FROM publications WHERE repo = ?", (repo,))

@@ -4,7 +4,6 @@ Reading, signing packages and rendering go on beside the syncs of other reposito
 and the state database goes one after the other.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -24,15 +23,14 @@ from packrat_agent.formats.interface import (
 )
 from packrat_agent.model.entries import Entry, Fragment, Placement, Plan
 from packrat_agent.model.tree import Publication, ReadyTree
-from packrat_agent.publish.gc import collect_garbage
 from packrat_agent.publish.signing import declare_unsigned, sign_tree
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragment_backup import keep
 from packrat_agent.state.packages import WantedFile
 from packrat_agent.state.published_names import PublishedNames
 from packrat_agent.state.store import Store
-from packrat_agent.sync.belongings import without_needed
 from packrat_agent.sync.build import Made, Material, make
+from packrat_agent.sync.collect import remove_old_indexes
 from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.download import Fetched
@@ -202,9 +200,11 @@ def _make_live(build: Build, made: Made, rendered: Sequence[Publication], now: d
     if ready.publications or made.packages or withdrawn or gone:
         make_live(ready, made.packages, withdrawn, build.context)
         result.publications = [publication.name for publication in ready.publications]
+        build.context.page.note(repo.name, build.scope.packages)
         _tell_gains(build, made)
     elif {file.uri for file in build.before.indexed} != {entry.file.uri for entry in made.entries}:
         # What a crash cut off was completed before this sync began, and nobody was told what clients gained by it.
+        build.context.page.note(repo.name, build.scope.packages)
         _tell_gains(build, made)
     facts |= {publication.name: publication.facts for publication in ready.publications}
     result.ahead = tell_ahead((facts.get(name, {}) for name in ready.publication_names), now)
@@ -212,7 +212,7 @@ def _make_live(build: Build, made: Made, rendered: Sequence[Publication], now: d
     store.chunks.save()
     # 9. Collect garbage.
     if result.publications:
-        _remove_old_indexes(build)
+        remove_old_indexes(repo.name, build.context)
 
 
 def _reinstate(build: Build) -> None:
@@ -237,6 +237,7 @@ def _settle(build: Build, made: Made, held: str | None) -> None:
         store.wanted.set_live(repo.name, made.entries, build.scope.files)
     else:
         store.wanted.set_live_among(repo.name, looked_at, {entry.file.uri for entry in made.entries})
+    build.context.page.note_synced(repo.name)
     done("live-noted")
     if not (made.failed or made.unreadable or made.disagreeing):
         # Each file on disk now belongs to an entry or is withdrawn, so that the next sync may start from here.
@@ -245,16 +246,6 @@ def _settle(build: Build, made: Made, held: str | None) -> None:
         if build.form.keeps_index:
             last = replace(last, entries=StoredEntries(repo, store.live_entries(repo, build.basis.source)))
         build.context.last_renders.keep(build.basis, last)
-
-
-def _remove_old_indexes(build: Build) -> None:
-    """Remove indexes that no client can still want: a busy repository would fill the disk before the full sync."""
-    store, context = build.store, build.context
-    expired = store.generations.expired_indexes(build.scope.repo.name, time.time(), context.retention)
-    expired = without_needed(store, expired)
-    collect_garbage(context.root, expired, context.kept)
-    store.live.forget(expired)
-    done("indexes-collected")
 
 
 def _material(build: Build) -> Material:

@@ -70,6 +70,20 @@ async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[
     return removed
 
 
+def remove_old_indexes(repo: str, context: MirrorContext) -> None:
+    """Remove indexes that no client can still want: a busy repository would fill the disk before the full sync.
+
+    Raises:
+        DiskError: root_dir or the state database can't be written.
+    """
+    store = context.store
+    expired = store.generations.expired_indexes(repo, time.time(), context.retention)
+    expired = without_needed(store, expired)
+    collect_garbage(context.root, expired, context.kept)
+    store.live.forget(expired)
+    done("indexes-collected")
+
+
 def _seal(context: MirrorContext, summary: Summary) -> None:
     # Nobody waits for the signature: it changes nothing in the live tree.
     try:

@@ -17,6 +17,7 @@ from packrat_agent.state.original import OriginalState
 from packrat_agent.state.store import Store
 from packrat_agent.sync.fault_log import FaultLog
 from packrat_agent.sync.last_renders import LastRenders
+from packrat_agent.sync.page_news import PageNews
 from packrat_agent.sync.removals import RemovalLimits
 from packrat_agent.sync.sealed_list import Seals
 from packrat_agent.sync.turns import Turns
@@ -58,6 +59,7 @@ class MirrorContext:
     retention: Retention
     last_renders: LastRenders
     seals: Seals
+    page: PageNews = field(default_factory=PageNews)
     kept: frozenset[str] = frozenset()
     dry_run: bool = False
     takeover: Takeover | None = None

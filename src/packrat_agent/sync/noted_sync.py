@@ -63,6 +63,8 @@ async def sync_and_note(
         return None
     context.fault_log.result(result, whole=order.packages is None)
     summary.syncs.append(result)
+    if result.publications:
+        context.page.arrived.set()
     if CATALOG in result.publications and not context.dry_run:
         async with context.turns.publishing:
             await in_thread(publish_site, context)

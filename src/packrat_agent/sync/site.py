@@ -1,28 +1,33 @@
-"""Publishes the files of the site itself: the landing page and the public key."""
+"""Publishes the files of the site itself: the landing page, its lists of packages, and the public keys."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import structlog
 
 from packrat_agent.formats.docker.format import DockerFormat
 from packrat_agent.formats.docker.layout import public_prefix
-from packrat_agent.formats.docker.render import render_host
+from packrat_agent.formats.docker.render import CATALOG, render_host
 from packrat_agent.formats.table import FORMATS
+from packrat_agent.model.key_places import MAIN_KEY
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import TreeFile
-from packrat_agent.publish.landing_page import (
+from packrat_agent.publish.signing import declare_unsigned
+from packrat_agent.site_page.repository_section import PLACEHOLDER, Images, Introduction, KeyShown
+from packrat_agent.site_page.site_files import (
     OWN_KEYS,
     SITE,
-    Introduction,
+    MainKey,
     list_further_files,
     list_own_keys,
     render_site,
 )
-from packrat_agent.publish.signing import declare_unsigned
+from packrat_agent.sync.collect import remove_old_indexes
 from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import MirrorContext
+from packrat_agent.sync.package_lists import render_lists
 from packrat_agent.sync.roll_forward import roll_forward
 
 log = structlog.get_logger()
@@ -45,30 +50,33 @@ def keep_site(context: MirrorContext) -> None:
 
 
 def publish_site(context: MirrorContext) -> None:
-    """Publish the site's own files, if they changed, among them the list of the images of the whole host.
+    """Publish the site's own files, if they changed: the page, lists of packages, keys, the list of the host's images.
 
     Raises:
         DiskError: root_dir or the state database can't be written.
     """
     store, settings = context.store, context.config.mirror
     roll_forward(SITE.name, store, context.root, context.kept)
-    introduced = introduce_repos(context)
-    shown, introductions = list(introduced), {repo.name: introduced[repo] for repo in introduced}
-    main = context.keys.main.public if context.keys.main is not None else None
-    key = (main.armored, main.binary) if main is not None else None
-    publications = [render_site(settings.description, shown, introductions, key, context.kept)]
+    lists = render_lists(context, shown_repos(context))
+    introductions = introduce_repos(context, lists.packages)
+    shown = [introduction.repo for introduction in introductions]
+    publications = [*lists.publications]
+    publications.append(render_site(settings.description, introductions, _main_key(context), context.kept))
     publications += list_further_files(OWN_KEYS, _own_keys(context, shown), context.kept)
     # Clients can't name the images of a directory that is not part of a name.
     reachable = [repo for repo in shown if repo.kind == DockerFormat.kind and public_prefix(repo) is not None]
-    registries = {repo.directory: store.live.identities(repo.name) for repo in reachable}
+    registries = {repo.directory: _list_images(context, repo) for repo in reachable}
     if registries:
         files = render_host(registries, signature_api=context.settings.signature_api)
         publications += list_further_files("registry", files, context.kept)
     known = store.live.identities(SITE.name)
     tree = declare_unsigned(SITE, publications, known)
+    tree = replace(tree, publication_names=(*tree.publication_names, *lists.kept))
     # The page need not change where a key or the list of images goes: the operator may keep it.
     if tree.publications or known.keys() - set(tree.publication_names):
         make_live(tree, (), (), context)
+        remove_old_indexes(SITE.name, context)
+    context.page.note_current(lists.current)
 
 
 def publish_own_keys(context: MirrorContext) -> None:
@@ -98,15 +106,43 @@ def _own_keys(context: MirrorContext, repos: Sequence[Repo]) -> list[TreeFile]:
     return list_own_keys(keys)
 
 
-def introduce_repos(context: MirrorContext) -> dict[Repo, Introduction]:
-    """Say of each repository, by name, how clients use it."""
-    shown = [repo for repo in sorted(context.store.wanted.repos(), key=lambda repo: repo.name) if repo.kind in FORMATS]
-    url = context.config.mirror.public_url or "http://THIS-HOST"
-    return {repo: _introduce(context, repo, url) for repo in shown}
+def shown_repos(context: MirrorContext) -> list[Repo]:
+    """List the repositories that the landing page shows, by name."""
+    return [repo for repo in sorted(context.store.wanted.repos(), key=lambda repo: repo.name) if repo.kind in FORMATS]
 
 
-def _introduce(context: MirrorContext, repo: Repo, url: str) -> Introduction:
-    form = FORMATS[repo.kind]
-    key = context.keys.place_of(repo) if context.keys.of(repo) is not None else None
-    signed = form.signed_part(repo, context.settings_of(repo)) if key is not None else None
-    return Introduction(form.client_setup(repo, url, key if signed is not None else None), signed, key)
+def introduce_repos(context: MirrorContext, packages: Mapping[str, int]) -> list[Introduction]:
+    """Say of each repository, by name, how clients use it; `packages`: repository → the number of those in its list."""
+    return [_introduce(context, repo, packages.get(repo.name)) for repo in shown_repos(context)]
+
+
+def _main_key(context: MirrorContext) -> MainKey | None:
+    main = context.keys.main
+    if main is None:
+        return None
+    return MainKey(main.public.armored, main.public.binary, KeyShown(MAIN_KEY, main.key.primary))
+
+
+def _list_images(context: MirrorContext, repo: Repo) -> list[str]:
+    if repo.kind != DockerFormat.kind:
+        return []
+    return sorted(name for name in context.store.live.identities(repo.name) if name != CATALOG)
+
+
+def _introduce(context: MirrorContext, repo: Repo, packages: int | None) -> Introduction:
+    form, public_url = FORMATS[repo.kind], context.config.mirror.public_url
+    prepared, place = context.keys.of(repo), context.keys.place_of(repo)
+    signed = form.signed_part(repo, context.settings_of(repo)) if prepared is not None else None
+    key, images = place if signed is not None else None, _list_images(context, repo)
+    url, example = public_url or f"http://{PLACEHOLDER}", images[0] if images else None
+    prefix = public_prefix(repo) if images else None
+    return Introduction(
+        repo,
+        form.client_setup(repo, url, key, example),
+        form.client_setup(repo, f"https://{PLACEHOLDER}", key, example) if public_url is None else (),
+        signed,
+        KeyShown(place, prepared.key.primary) if prepared is not None else None,
+        context.store.live.published_at(repo.name),
+        packages,
+        Images(f"{urlsplit(url).netloc}/{prefix}", images) if images and prefix is not None else None,
+    )

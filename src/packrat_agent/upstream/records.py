@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from packrat_agent.model.key_places import MAIN_KEY, OWN_KEYS_DIR
+from packrat_agent.model.paths import PAGE_DIR
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_core.packages.repository_types import REPOSITORY_TYPES
 
@@ -23,7 +24,7 @@ _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~-]*")
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SEGMENT_LIMIT = 200
-_RESERVED = frozenset({"index.html", MAIN_KEY.armored, MAIN_KEY.binary, OWN_KEYS_DIR})
+_RESERVED = frozenset({"index.html", MAIN_KEY.armored, MAIN_KEY.binary, OWN_KEYS_DIR, PAGE_DIR})
 _KINDS = {name: kind for kind, known in REPOSITORY_TYPES.items() for name in known.other_names}
 
 

@@ -14,10 +14,10 @@ from packrat_agent.verify.docker_images import audit_image
 from packrat_agent.verify.docker_policy import audit_policy
 from packrat_agent.verify.docker_signatures import Signing
 from packrat_agent.verify.findings import Fault, Finding, Subject, check_bytes, read_pointer
-from packrat_agent.verify.names import IMAGE, NO_REFERRERS, REGISTRY_ANSWER, REGISTRY_ERRORS
+from packrat_agent.verify.names import IMAGE, NO_REFERRERS, PAGE_DIR, REGISTRY_ANSWER, REGISTRY_ERRORS
 
-_CATALOG, _SIGNATURES = "_catalog", "_signatures"
-_OF_HOST: Mapping[str, bytes | None] = {_CATALOG: None, _SIGNATURES: b"1\n", "_no_referrers": NO_REFERRERS}
+_CATALOG, _SIGNATURES, _NO_REFERRERS = "_catalog", "_signatures", "_no_referrers"
+_OF_HOST: Mapping[str, bytes | None] = {_CATALOG: None, _SIGNATURES: b"1\n", _NO_REFERRERS: NO_REFERRERS}
 """Files in v2/ at the top of a mirror → their content; None for the list of images."""
 
 
@@ -71,6 +71,9 @@ def _audit_host(subject: Subject, found: list[Finding]) -> None:
     for name, wanted in _OF_HOST.items():
         path = f"v2/{name}"
         if not os.path.lexists(subject.top / path):
+            # Only old agents, which wrote no script for the landing page, left it out beside the catalog.
+            if name == _NO_REFERRERS and all(os.path.lexists(subject.top / at) for at in (PAGE_DIR, f"v2/{_CATALOG}")):
+                found.append(Fault(path, "is missing: Apache answers with it where nothing refers to an image"))
             continue
         if wanted is not None:
             content = read_pointer(subject, path, found)

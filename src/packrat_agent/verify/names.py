@@ -12,6 +12,10 @@ OWN_KEYS = "repo-keys"
 """The directory of the keys of repositories that have one of their own, by name."""
 
 LANDING_PAGE = "index.html"
+PAGE_DIR = "repo-page"
+LISTING_STYLE = f"{PAGE_DIR}/listing.css"
+PACKAGE_LIST = "_repo_main/packages"
+"""The directory of the list of packages that the landing page searches, in that of a repository."""
 
 SUMS = "SHA256SUMS"
 SIGNED_SUMS = "SHA256SUMS.signed"

@@ -21,6 +21,7 @@ from packrat_agent.verify.docker import audit_docker, is_docker
 from packrat_agent.verify.files import audit_files, is_files
 from packrat_agent.verify.findings import Auditor, Fault, Finding, Named, Subject, Warned, told
 from packrat_agent.verify.interrupted import find_interrupted
+from packrat_agent.verify.package_lists import audit_list
 from packrat_agent.verify.pypi import audit_pypi, is_pypi
 from packrat_agent.verify.repo_keys import GivenKeys, RepoKeys, read_repo_keys
 from packrat_agent.verify.site import audit_site, read_offered
@@ -122,6 +123,7 @@ def _audit(subject: Subject, repositories: Sequence[tuple[str, str]], keys: Repo
     for kind, directory in repositories:
         try:
             yield from AUDITORS[kind][1](keys.subject_of(subject, directory), directory)
+            yield from audit_list(subject, directory)
         except OSError as error:
             yield Fault(directory, f"can't be audited to its end: {told(error)}")
 

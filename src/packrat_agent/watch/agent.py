@@ -23,6 +23,7 @@ from packrat_agent.upstream.login import LoginState
 from packrat_agent.watch import systemd as notify
 from packrat_agent.watch.changes import follow
 from packrat_agent.watch.dispatcher import Dispatcher
+from packrat_agent.watch.landing_page import keep_page
 from packrat_agent.watch.news import News
 from packrat_agent.watch.outage_log import OutageLog
 from packrat_core import __version__
@@ -60,6 +61,7 @@ class Agent:
                 beside = [
                     asyncio.ensure_future(full_syncs.keep_due(self._bell)),
                     asyncio.ensure_future(self._give_signs_of_life()),
+                    asyncio.ensure_future(keep_page(self._context)),
                 ]
                 notify.ready()
                 try:
@@ -68,6 +70,7 @@ class Agent:
                     notify.stopping()
                     for task in beside:
                         task.cancel()
+                    await asyncio.gather(*beside, return_exceptions=True)
 
     def _note_start(self) -> None:
         packrat, facts = self._context.config.packrat, self._context.store.facts

@@ -7,20 +7,19 @@ Source: RFC 9110 (conditional and range requests).
 import asyncio
 import os
 import re
-import stat
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
-from html import escape
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 import structlog
 from aiohttp import web
 
+from packrat_agent.web.listing import HEADERS, write_listing
 from packrat_agent.web.negotiate import TYPES, choose_index
 from packrat_agent.web.registry import answer_registry, is_registry_path
 from packrat_core.aio.serve_http import serving_http
@@ -34,10 +33,12 @@ _CHUNK_BYTES = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _TYPES = {
     "asc": "application/pgp-signature",
+    "css": "text/css; charset=utf-8",
     "deb": "application/vnd.debian.binary-package",
     "gpg": "application/pgp-keys",
     "gz": "application/gzip",
     "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
     "json": "application/json",
     "rpm": "application/x-rpm",
     "txt": "text/plain; charset=utf-8",
@@ -119,7 +120,7 @@ class _Files:
             index = await asyncio.to_thread(self._choose_index, path, request.headers.get("Accept", ""))
             if index is None:
                 listing = await asyncio.to_thread(self._list, path, raw)
-                return web.Response(text=listing, content_type="text/html", charset="utf-8")
+                return web.Response(text=listing, content_type="text/html", charset="utf-8", headers=HEADERS)
             return await _send(request, *index)
         if raw.endswith("/"):
             raise web.HTTPNotFound
@@ -156,7 +157,7 @@ class _Files:
 
     def _list(self, directory: Path, raw: str) -> str:
         names = (entry.name for entry in os.scandir(directory) if not entry.name.startswith("."))
-        return _page(((name, target) for name in names if (target := self._inside(directory / name))), raw)
+        return write_listing(((name, target) for name in names if (target := self._inside(directory / name))), raw)
 
 
 async def _send(request: web.Request, path: Path, more_headers: Mapping[str, str]) -> web.StreamResponse:
@@ -240,25 +241,3 @@ def _moment(text: str | None) -> datetime | None:
         moment = parsedate_to_datetime(text)
         return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     return None
-
-
-def _page(listed: Iterable[tuple[str, Path]], raw: str) -> str:
-    rows = []
-    for name, target in sorted(listed, key=lambda entry: (not entry[1].is_dir(), entry[0])):
-        with suppress(OSError):
-            status = target.stat()
-            end = "/" if stat.S_ISDIR(status.st_mode) else ""
-            size = "-" if end else str(status.st_size)
-            moment = datetime.fromtimestamp(status.st_mtime, UTC).strftime("%Y-%m-%d %H:%M")
-            rows.append(
-                f'<tr><td><a href="./{quote(name, safe="+~@=,")}{end}">{escape(name)}{end}</a></td>'
-                f"<td>{moment}</td><td>{size}</td></tr>"
-            )
-    shown = escape(unquote_to_bytes(raw).decode("utf-8", "replace"))
-    up = '<tr><td><a href="../">../</a></td><td></td><td></td></tr>' if raw.strip("/") else ""
-    style = "td{padding:0 1em;font-family:monospace}td:last-child{text-align:right}"
-    return (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{shown}</title>'
-        f"<style>{style}</style></head>"
-        f"<body><h1>{shown}</h1><table>{up}{''.join(rows)}</table></body></html>\n"
-    )

@@ -10,9 +10,9 @@ from packrat_agent.gpg.signing_key import PublicKey, SigningKey
 from packrat_agent.gpg.signing_keys import PreparedKey, SigningKeys
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Content, ReadyPublication, TreeFile, UnsignedTree
-from packrat_agent.publish.landing_page import SITE
 from packrat_agent.publish.pointers import staged_name, staging_pointers
 from packrat_agent.publish.writer import intend
+from packrat_agent.site_page.site_files import SITE
 from packrat_agent.sync.mirror import ready
 from packrat_agent.sync.site import publish_own_keys, publish_site
 from support.mirror_conf import write_mirror_conf

@@ -5,14 +5,14 @@
 
 from pathlib import Path
 
-from packrat_agent.formats.apt.layout import place_package
+from packrat_agent.formats.apt.layout import place_package, suite_of
 from packrat_agent.formats.apt.render import render_repository
 from packrat_agent.formats.apt.serving import client_setup
 from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.formats.record_names import check_record
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.key_places import KeyPlace
-from packrat_agent.model.records import PackageFile, Repo
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.model.tree import Publication
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.architectures import server_name
@@ -53,9 +53,15 @@ class AptFormat:
         """Render one publication for each suite."""
         return render_repository(request)
 
-    def client_setup(self, repo: Repo, url: str, key: KeyPlace | None) -> tuple[ClientSetup, ...]:
+    def client_setup(
+        self, repo: Repo, url: str, key: KeyPlace | None, example: str | None = None
+    ) -> tuple[ClientSetup, ...]:
         """Give the commands that install the key and the list file; also with a deb822 file in its place."""
         return client_setup(repo, url, key)
+
+    def release_name(self, version: DistroVersion) -> str:
+        """Give the name of the suite."""
+        return suite_of(version)
 
     def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Name the Release files; their hashes cover everything else."""

@@ -17,7 +17,7 @@ from packrat_agent.model.records import Repo
 
 _KEYRINGS = "/etc/apt/keyrings"
 _PARTS = "/etc/apt/sources.list.d"
-_DEB822 = "The same as a deb822 file, in place of the one above:"
+_OWN_SUITE = "The lines take the suite of the client's own release, by its /etc/os-release."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,10 @@ def client_setup(repo: Repo, url: str, key: KeyPlace | None) -> tuple[ClientSetu
     ]
     stanza = f"printf '%s\\n' {' '.join(fields)}"
     return (
-        ClientSetup("", _script(repo, url, key, _Form("list", "sources", line, ","))),
-        ClientSetup(_DEB822, _script(repo, url, key, _Form("sources", "list", stanza, " "))),
+        ClientSetup("apt", _OWN_SUITE, _script(repo, url, key, _Form("list", "sources", line, ","))),
+        ClientSetup(
+            "apt, as a deb822 file", _OWN_SUITE, _script(repo, url, key, _Form("sources", "list", stanza, " "))
+        ),
     )
 
 

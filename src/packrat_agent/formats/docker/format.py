@@ -7,6 +7,7 @@ Source: OCI Distribution Specification 1.1.
 
 from pathlib import Path
 
+from packrat_agent.formats.docker.client_lines import client_setup
 from packrat_agent.formats.docker.layout import owner_of, place_image, public_host, public_prefix
 from packrat_agent.formats.docker.render import render_images
 from packrat_agent.formats.docker.serving import write_rules
@@ -14,7 +15,7 @@ from packrat_agent.formats.docker.unpack import unpack_image
 from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.key_places import KeyPlace
-from packrat_agent.model.records import PackageFile, Repo
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.model.tree import Publication
 
 
@@ -46,18 +47,15 @@ class DockerFormat:
         """Render one publication for each image, then the catalog; unchanged images are not rendered again."""
         return render_images(request)
 
-    def client_setup(self, repo: Repo, url: str, key: KeyPlace | None) -> tuple[ClientSetup, ...]:
-        """Give the command that pulls an image, and a note on the signature policy if images are signed."""
-        scheme, _, rest = url.partition("://")
-        without_tls = "--tls-verify=false " if scheme == "http" else ""
-        lines = []
-        if key is not None:
-            sigstore = f"{url}/{repo.directory}/sigstore"
-            name = repo.directory.replace("/", "-")
-            lines.append(f"# Signatures: add the entry of {sigstore}/policy.json to /etc/containers/policy.json")
-            lines.append(f"curl -fsSL -o /etc/containers/registries.d/{name}.yaml {sigstore}/registries.yaml")
-        lines.append(f"podman pull {without_tls}{rest.partition('/')[0]}/{repo.directory}/IMAGE:latest")
-        return (ClientSetup("", "\n".join(lines)),)
+    def client_setup(
+        self, repo: Repo, url: str, key: KeyPlace | None, example: str | None = None
+    ) -> tuple[ClientSetup, ...]:
+        """Give the commands that pull an image, and those that make podman check signatures if images are signed."""
+        return client_setup(repo, url, key, example or "IMAGE")
+
+    def release_name(self, version: DistroVersion) -> str:
+        """Name none: an image is for any distribution."""
+        return ""
 
     def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Name the manifests, if the name that clients pull by is known; a signature covers this name."""

@@ -8,7 +8,7 @@ from packrat_agent.formats.json.render import render_repository
 from packrat_agent.formats.json.serving import client_setup
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.key_places import KeyPlace
-from packrat_agent.model.records import PackageFile, Repo
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.model.tree import Publication
 
 
@@ -40,9 +40,15 @@ class FilesFormat:
         """Render one publication, with all files."""
         return render_repository(request)
 
-    def client_setup(self, repo: Repo, url: str, key: KeyPlace | None) -> tuple[ClientSetup, ...]:
+    def client_setup(
+        self, repo: Repo, url: str, key: KeyPlace | None, example: str | None = None
+    ) -> tuple[ClientSetup, ...]:
         """Give the commands that download and check the list and a file."""
-        return (ClientSetup("", client_setup(repo, url, key)),)
+        return (ClientSetup("curl and sha256sum", "", client_setup(repo, url, key)),)
+
+    def release_name(self, version: DistroVersion) -> str:
+        """Name none: files are for any distribution."""
+        return ""
 
     def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Name the lists; their hashes cover the files."""

@@ -15,7 +15,7 @@ from packrat_agent.formats.pypi.unpack import kind_of, unpack_distribution
 from packrat_agent.formats.record_names import means, published_name
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.key_places import KeyPlace
-from packrat_agent.model.records import PackageFile, Repo
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.model.tree import Publication
 from packrat_core.errors import Refused
 from packrat_core.packages.python.inspect import check_file_name
@@ -57,9 +57,15 @@ class PypiFormat:
         """Render one publication for each project, and that of the root page."""
         return render_repository(request)
 
-    def client_setup(self, repo: Repo, url: str, key: KeyPlace | None) -> tuple[ClientSetup, ...]:
+    def client_setup(
+        self, repo: Repo, url: str, key: KeyPlace | None, example: str | None = None
+    ) -> tuple[ClientSetup, ...]:
         """Give the commands that make it the only index of pip, uv and poetry, and how to use it beside PyPI."""
         return client_setup(repo, url)
+
+    def release_name(self, version: DistroVersion) -> str:
+        """Name none: Python packages are for any distribution."""
+        return ""
 
     def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Return None: Python clients do not check signatures."""

@@ -22,8 +22,8 @@ _ONLY = (
     "As the only index of a client. With pip there is no other safe way: with --extra-index-url, pip takes the highest "
     "version from any index, so anybody could publish your project's name on PyPI and have it installed."
 )
-_WITH_UV = "Together with PyPI, for the named projects alone: with uv, in pyproject.toml."
-_WITH_POETRY = "The same with poetry."
+_WITH_UV = "The named projects alone come from here. In pyproject.toml:"
+_WITH_POETRY = "The named projects alone come from here."
 
 _NGINX_OUTSIDE = f"""\
 # Python clients that ask for JSON get the JSON form of an index page.
@@ -119,7 +119,7 @@ def client_setup(repo: Repo, url: str) -> tuple[ClientSetup, ...]:
     ]
     poetry = [f"poetry source add --priority=explicit {name} {index}", f"poetry add --source {name} YOUR-PROJECT"]
     return (
-        ClientSetup(_ONLY, "\n".join(only)),
-        ClientSetup(_WITH_UV, "\n".join(uv)),
-        ClientSetup(_WITH_POETRY, "\n".join(poetry)),
+        ClientSetup("pip, uv or poetry, with this index alone", _ONLY, "\n".join(only)),
+        ClientSetup("uv, together with PyPI", _WITH_UV, "\n".join(uv)),
+        ClientSetup("poetry, together with PyPI", _WITH_POETRY, "\n".join(poetry)),
     )

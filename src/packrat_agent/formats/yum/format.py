@@ -13,7 +13,7 @@ from packrat_agent.formats.yum.render import render_repository
 from packrat_agent.formats.yum.serving import client_setup, write_rules
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.key_places import KeyPlace
-from packrat_agent.model.records import PackageFile, Repo
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.model.tree import Publication
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm import architectures
@@ -50,9 +50,15 @@ class YumFormat:
         """Render one publication for each distribution version."""
         return render_repository(request)
 
-    def client_setup(self, repo: Repo, url: str, key: KeyPlace | None) -> tuple[ClientSetup, ...]:
+    def client_setup(
+        self, repo: Repo, url: str, key: KeyPlace | None, example: str | None = None
+    ) -> tuple[ClientSetup, ...]:
         """Give the commands that install the .repo file, which says itself what is signed."""
-        return (ClientSetup("", client_setup(repo, url)),)
+        return client_setup(repo, url)
+
+    def release_name(self, version: DistroVersion) -> str:
+        """Give the name and version of the distribution."""
+        return f"{version.distro} {version.version or version.name}"
 
     def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:
         """Name the metadata, and the packages if all of them are signed."""

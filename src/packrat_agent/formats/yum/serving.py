@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
-from packrat_agent.formats.interface import IMMUTABLE, WebRules, WebServer
+from packrat_agent.formats.interface import IMMUTABLE, ClientSetup, WebRules, WebServer
 from packrat_agent.formats.yum.client_files import MIRROR_MARK
 from packrat_agent.formats.yum.layout import version_directory
 from packrat_agent.model.records import Repo
@@ -61,16 +61,18 @@ def write_rules(server: WebServer, repo: Repo, root: Path) -> WebRules:
     return WebRules(inside=template.format(**values, immutable=IMMUTABLE))
 
 
-def client_setup(repo: Repo, url: str) -> str:
-    """Give the commands that install the .repo file, and fill in the mirror's address if the file lacks it."""
-    lines = []
+def client_setup(repo: Repo, url: str) -> tuple[ClientSetup, ...]:
+    """Give the commands that install each .repo file, and fill in the mirror's address if the file lacks it."""
+    setups = []
     for version in repo.distro_versions:
         top, is_zypper = version_directory(version), version.distro.startswith(_WITH_ZYPPER)
         directory = "/etc/zypp/repos.d" if is_zypper else "/etc/yum.repos.d"
-        lines += [
-            f"# {version.distro} {version.version or version.name}",
+        lines = (
             f"curl -fsSL {url}/{quote(f'{repo.directory}/{top}/{repo.name}')}.repo "
             f"| sed 's|{MIRROR_MARK}|{url}|' | sudo tee {directory}/{repo.name}.repo",
             f"sudo zypper refresh {repo.name}" if is_zypper else f"sudo dnf makecache --repo {repo.name}",
-        ]
-    return "\n".join(lines)
+        )
+        client = "zypper" if is_zypper else "dnf or yum"
+        release = f"{version.distro} {version.version or version.name}"
+        setups.append(ClientSetup(f"{client}, on {release}", "", "\n".join(lines)))
+    return tuple(setups)

@@ -1,0 +1,33 @@
+"""Tells users how their clients pull the images of a docker repository."""
+
+from packrat_agent.formats.interface import ClientSetup
+from packrat_agent.model.key_places import KeyPlace
+from packrat_agent.model.records import Repo
+
+_NO_TLS = "Without TLS, the host must stand in insecure-registries in docker's daemon.json."
+
+
+def client_setup(repo: Repo, url: str, key: KeyPlace | None, image: str) -> tuple[ClientSetup, ...]:
+    """Give the commands of podman, docker and skopeo, and those that make podman check signatures.
+
+    Args:
+        repo: the repository.
+        url: the address of root_dir as the client knows it.
+        key: where the public key is published that the images are signed with; None if they are not.
+        image: the name of an image of the repository.
+    """
+    scheme, _, rest = url.partition("://")
+    without_tls = "--tls-verify=false " if scheme == "http" else ""
+    name = f"{rest.partition('/')[0]}/{repo.directory}/{image}"
+    lines = []
+    if key is not None:
+        sigstore = f"{url}/{repo.directory}/sigstore"
+        file = repo.directory.replace("/", "-")
+        lines.append(f"# Signatures: add the entry of {sigstore}/policy.json to /etc/containers/policy.json")
+        lines.append(f"curl -fsSL -o /etc/containers/registries.d/{file}.yaml {sigstore}/registries.yaml")
+    lines.append(f"podman pull {without_tls}{name}:latest")
+    return (
+        ClientSetup("podman", "", "\n".join(lines)),
+        ClientSetup("docker", _NO_TLS if without_tls else "", f"docker pull {name}:latest"),
+        ClientSetup("skopeo", "", f"skopeo list-tags {without_tls}docker://{name}"),
+    )

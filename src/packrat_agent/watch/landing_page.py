@@ -1,0 +1,51 @@
+"""Keeps the landing page and its lists of packages up to date, beside the syncs, which never wait for it."""
+
+import asyncio
+
+import structlog
+
+from packrat_agent.publish.claim import check_mounted
+from packrat_agent.sync.context import MirrorContext
+from packrat_agent.sync.site import publish_site
+from packrat_core.aio.threads import in_thread
+from packrat_core.errors import PackratError
+
+log = structlog.get_logger()
+
+_SETTLE_S = 1.0
+"""What is published together shows together, and the page's turn comes after that of a burst's first changes."""
+_REST_S = 9.0
+"""Between two versions of the page."""
+_AGAIN_S = 30.0
+
+
+async def keep_page(context: MirrorContext) -> None:
+    """Publish the page after what is published, until it is cancelled; what stops it is tried again."""
+    news = context.page.arrived
+    try:
+        while True:
+            await news.wait()
+            await asyncio.sleep(_SETTLE_S)
+            await asyncio.sleep(_REST_S if await _publish(context) else _AGAIN_S)
+    finally:
+        if news.is_set():
+            # Nobody knows for how long the agent will be away.
+            await _publish(context)
+
+
+async def _publish(context: MirrorContext) -> bool:
+    """Publish the page; return whether that was possible."""
+    context.page.arrived.clear()
+    try:
+        async with context.turns.publishing:
+            await in_thread(_publish_now, context)
+    except PackratError as error:
+        log.warning("page", reason=str(error), text="the landing page is behind; it is tried again")
+        context.page.arrived.set()
+        return False
+    return True
+
+
+def _publish_now(context: MirrorContext) -> None:
+    check_mounted(context.root)
+    publish_site(context)
