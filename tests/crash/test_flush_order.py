@@ -26,9 +26,9 @@ def record(lab: Stage, directory: Path, packages: int = 1) -> list[Call]:
 
 
 def entering(lab: Stage, calls: list[Call]) -> list[tuple[int, Call]]:
-    """The renames that make something visible to clients, each with its number."""
+    """The renames and links that make something visible to clients, each with its number."""
     hidden = str(lab.www / AGENT_DIR)
-    found = [(at, call) for at, call in enumerate(calls) if call.name == "rename"]
+    found = [(at, call) for at, call in enumerate(calls) if call.name in ("rename", "link")]
     live = [(at, call) for at, call in found if call.path.startswith(f"{lab.www}/")]
     return [(at, call) for at, call in live if not call.path.startswith(hidden)]
 
@@ -39,7 +39,7 @@ def last(calls: list[Call], fits: Callable[[Call], bool]) -> int:
 
 
 def unflushed(calls: list[Call]) -> list[Call]:
-    """The renames whose file was not flushed after it was last written; a link has the state of its file."""
+    """The renames and links whose file was not flushed after it was last written."""
     dirty: set[str] = set()
     found = []
     for call in calls:
@@ -59,7 +59,7 @@ def unflushed(calls: list[Call]) -> list[Call]:
                 # With a directory comes all that is in it.
                 moved = {path for path in dirty if path.startswith(f"{call.source}/")}
                 dirty = dirty - moved | {call.path + path.removeprefix(call.source) for path in moved}
-                found += [call] if call.path in dirty else []
+            found += [call] if call.path in dirty else []
     return found
 
 

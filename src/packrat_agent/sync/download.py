@@ -260,7 +260,7 @@ class _Source:
         done("download-done")
         target = staging / file.sha256
         with as_disk_error("rename", path):
-            path.replace(target)
+            os.replace(path, target)  # noqa: PTH105
         done("download-renamed")
         return target
 

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 from packrat_agent.verify.debs import find_wrong_deb
 from packrat_agent.verify.findings import (
@@ -49,7 +48,7 @@ _DATES = frozenset({"Date", "Valid-Until"})
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _FACTS = re.compile(rb"^(Filename|Size|SHA256|Package|Version|Architecture): (.+)$", re.MULTILINE)
 _IDENTITY = ("Package", "Version", "Architecture")
-_STANZA_FIELD = re.compile(rb"^([!-9;-~]+):.*(?:\n[ \t].*)*", re.MULTILINE)
+_STANZA_FIELD = re.compile(rb"^(([!-9;-~]+):.*(?:\n[ \t].*)*)", re.MULTILINE)
 _SIZE = re.compile(rb"[0-9]{1,15}")
 _LISTED = re.compile(rb"^ ([0-9a-f]{64}) +(\d{1,15}) (\S+)$")
 
@@ -233,19 +232,17 @@ def _audit_packages(subject: Subject, directory: str, path: str, text: bytes) ->
             continue
         digest = fields.get(b"SHA256", b"").decode("ascii", "replace")
         named = {key: fields[key.encode()].decode("utf-8", "replace") for key in _IDENTITY if key.encode() in fields}
-        # One path from one text: 10,000 of them, made of three parts each, take a noticeable time.
-        look = partial(find_wrong_deb, Path(f"{subject.top}/{directory}/{name}"), named)
-        yield Named(f"{directory}/{name}", digest, int(size), path, look)
+        yield Named(f"{directory}/{name}", digest, int(size), path, read=partial(find_wrong_deb, named))
 
 
 def _find_refused(stanza: bytes) -> str | None:
     """Return why apt would refuse the whole index because of this stanza, or None."""
-    fields: dict[bytes, bytes] = {}
-    for match in _STANZA_FIELD.finditer(stanza):
-        name = match[1].lower()
-        if name in fields:
-            return f"it has the field {match[1].decode('ascii', 'replace')} twice"
-        fields[name] = match[0]
+    found = _STANZA_FIELD.findall(stanza)
+    fields: dict[bytes, bytes] = {name.lower(): lines for lines, name in found}
+    if len(fields) < len(found):
+        names = [name.lower() for _, name in found]
+        twice = next(name for number, (_, name) in enumerate(found) if name.lower() in names[:number])
+        return f"it has the field {twice.decode('ascii', 'replace')} twice"
     try:
         check_fields(fields)
         check_stanza_size(len(stanza) + len(b"\n\n"))

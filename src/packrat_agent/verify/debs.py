@@ -1,22 +1,22 @@
 """Audits a .deb by the rules of the upload, and holds it against what the index says of it."""
 
 from collections.abc import Mapping
-from pathlib import Path
+from typing import BinaryIO
 
 from packrat_core.errors import Refused
-from packrat_core.packages.deb.control import read_control
+from packrat_core.packages.deb.control import read_open_control
 from packrat_core.packages.deb.stanza import read_stanza
 
 
-def find_wrong_deb(path: Path, fields: Mapping[str, str]) -> str | None:
+def find_wrong_deb(fields: Mapping[str, str], file: BinaryIO) -> str | None:
     """Return what is wrong with a .deb, or None; its members and control file are read, not its data.
 
     Args:
-        path: The file.
         fields: Package, Version and Architecture, as the index has them.
+        file: The open file.
     """
     try:
-        facts = read_stanza(read_control(path)).facts
+        facts = read_stanza(read_open_control(file)).facts
     except OSError as error:
         return f"can't be read: {error.strerror or error}"
     except Refused as error:

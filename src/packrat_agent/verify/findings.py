@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from packrat_agent.verify.armor import find_armor_fault, find_signature_fault
 from packrat_agent.verify.signatures import Keyring
@@ -36,6 +36,7 @@ class Named:
         size: Its size in bytes; None if the index does not say.
         by: The index that names it, for messages.
         look: A further check, called from any thread once the bytes are right; returns what is wrong, or None.
+        read: The same, for a check that reads the file: it gets it open, at any position.
     """
 
     path: str
@@ -43,6 +44,7 @@ class Named:
     size: int | None
     by: str
     look: Callable[[], str | None] | None = None
+    read: Callable[[BinaryIO], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

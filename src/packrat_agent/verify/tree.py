@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from io import FileIO
+from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
+from typing import BinaryIO
 
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.verify.apt import audit_apt, is_apt
@@ -107,7 +108,7 @@ def verify_tree(
         elif finding is not other:
             # Two indexes name the same file: keep what either of them knows about it.
             fuller = finding if other.size is None else other
-            named[finding.path] = replace(fuller, look=other.look or finding.look)
+            named[finding.path] = replace(fuller, look=other.look or finding.look, read=other.read or finding.read)
     if not (found or named or faults):
         faults.append(Fault(".", "holds no mirror: is it the right directory, and its filesystem mounted?"))
     found_wrong, sizes = _check_all(_Paths(top), named.values(), on_progress)
@@ -196,23 +197,36 @@ def _check(tree: "_Paths", named: Named, on_progress: Callable[[int, int], None]
             # If the size is wrong, the hash is wrong, too: don't read the file.
             if named.size is not None and status.st_size != named.size:
                 return Fault(named.path, f"has {status.st_size} bytes, {named.by} says {named.size}"), 0
-            last = 0
+            chunk, last = b"", 0
             for chunk in read_sparingly(file.fileno(), status.st_size):
                 digest.update(chunk)
                 if last:
                     on_progress(0, last)
                 last = len(chunk)
+            on_progress(1, last)
+            # A small file that was read in one piece is not read once more.
+            content = BytesIO(chunk) if last == status.st_size else BufferedReader(file)
+            wrong = _look_into(named, content, status, digest.hexdigest())
     except OSError as error:
         return Fault(named.path, f"named by {named.by}: {told(error)}"), 0
-    on_progress(1, last)
-    wrong = None
-    if digest.hexdigest() != named.sha256:
-        wrong = f"has SHA-256 {digest.hexdigest()}, {named.by} says {named.sha256}"
-    elif not status.st_mode & stat.S_IROTH:
-        wrong = "is not readable for a web server; its mode should be 0644"
-    elif named.look is not None:
-        wrong = named.look()
     return (Fault(named.path, wrong) if wrong is not None else None), status.st_size
+
+
+def _look_into(named: Named, content: BinaryIO, status: os.stat_result, sha256: str) -> str | None:
+    """Return what is wrong with a file that was read to its end, or None.
+
+    Args:
+        named: The file, and what its index says about it.
+        content: What was read, once more.
+        status: That of the file.
+        sha256: Its SHA-256.
+    """
+    if sha256 != named.sha256:
+        return f"has SHA-256 {sha256}, {named.by} says {named.sha256}"
+    if not status.st_mode & stat.S_IROTH:
+        return "is not readable for a web server; its mode should be 0644"
+    wrong = named.look() if named.look is not None else None
+    return named.read(content) if wrong is None and named.read is not None else wrong
 
 
 class _Paths:

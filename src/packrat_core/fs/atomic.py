@@ -9,12 +9,12 @@ Write the new content beside the old, flush it, rename it, and flush the directo
 
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.links import open_directory, remove_tree
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _WRITE_BYTES = 256 * 1024
 """Small parts of a file are gathered to writes of this size."""
 
@@ -32,9 +32,11 @@ def write_new(path: Path, parts: Iterable[bytes], mode: int = 0o644, *, flush: b
         DiskError: It can't be written.
     """
     with as_disk_error("write", path):
-        with suppress(FileNotFoundError):
-            path.unlink()
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        try:
+            descriptor = os.open(path, _NEW, mode)
+        except FileExistsError:
+            path.unlink(missing_ok=True)
+            descriptor = os.open(path, _NEW, mode)
         with os.fdopen(descriptor, "wb", _WRITE_BYTES) as file:
             file.writelines(parts)
             file.flush()
@@ -61,15 +63,15 @@ def replace(source: Path, target: Path, below: Path | None = None) -> None:
             remove_tree(target)
             _rename(source, target, below)
         # Where both are names of one inode, rename(2) does nothing and leaves the source.
-        with suppress(FileNotFoundError):
-            source.unlink()
+        if os.access(source, os.F_OK, follow_symlinks=False):
+            source.unlink(missing_ok=True)
 
 
 def _rename(source: Path, target: Path, below: Path | None) -> None:
     if below is None:
-        source.replace(target)
+        os.replace(source, target)  # noqa: PTH105
         return
-    # As text, since a full build places many thousands of files, and pathlib takes longer than the kernel.
+    # As text, since pathlib takes longer than the kernel.
     top, place = os.path.join(below, ""), str(target)  # noqa: PTH118
     if not place.startswith(top):
         raise ValueError(f"{target} is not below {below}")

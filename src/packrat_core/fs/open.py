@@ -59,6 +59,9 @@ def open_to_resume(path: Path) -> BufferedRandom:
         OSError: It can't be opened or made.
         DiskError: What stands there can't be removed.
     """
+    # Nearly always nothing is there yet.
+    with suppress(FileExistsError):
+        return os.fdopen(_open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL), "r+b")
     with suppress(FileNotFoundError):
         try:
             file = os.fdopen(_open(path, os.O_RDWR), "r+b")
@@ -81,6 +84,8 @@ def open_new(path: Path) -> BufferedWriter:
         OSError: It can't be made.
         DiskError: What stands there can't be removed.
     """
+    with suppress(FileExistsError):
+        return os.fdopen(_open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb")
     remove_any(path)
     return os.fdopen(_open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb")
 

@@ -16,6 +16,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ from packrat_core.fs.open import open_regular
 
 T = TypeVar("T")
 
+_SMALL_BYTES = 256 * 1024
 _TRIES = 5
 _TICK_NS = 11_000_000
 """Two writes within one tick of the kernel's clock, at most 10 ms, may leave the same ctime."""
@@ -59,13 +61,24 @@ def read_verified(path: Path, sha256: str, read: Callable[[Path], T]) -> T:
             # Another name of the file that comes or goes changes its ctime, too.
             if has_writer(descriptor):
                 continue
-            file.seek(0)
-            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+            if _hash(file) != sha256:
                 raise OtherBytes(f"{path} has other bytes than its SHA-256 says", hint="it is fetched again")
             result = read(Path(f"/proc/self/fd/{descriptor}"))
             if os.fstat(descriptor).st_ctime_ns == before:
                 return result
     raise OtherBytes(f"somebody writes to {path} while it is read", hint="let no other program write below root_dir")
+
+
+def _hash(file: BufferedReader) -> str:
+    """Hash an open file from its beginning."""
+    size = os.fstat(file.fileno()).st_size
+    if size <= _SMALL_BYTES:
+        # `file_digest` would fill a buffer of 256 KiB with zeros first.
+        data = os.pread(file.fileno(), size + 1, 0)
+        if len(data) == size:
+            return hashlib.sha256(data).hexdigest()
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def has_writer(descriptor: int) -> bool:

@@ -15,7 +15,8 @@ FIELDS = {"Package": "hello", "Version": "1:2.0-1", "Architecture": "amd64"}
 def wrong(directory: Path, data: bytes) -> str | None:
     path = directory / "it.deb"
     path.write_bytes(data)
-    return find_wrong_deb(path, FIELDS)
+    with path.open("rb") as file:
+        return find_wrong_deb(FIELDS, file)
 
 
 def test_a_good_deb_is_sound(tmp_path: Path) -> None:

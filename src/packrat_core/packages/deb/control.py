@@ -59,14 +59,23 @@ def read_control(path: Path) -> bytes:
         Refused: the file is not such a package, is torn, or could mislead a client.
     """
     with path.open("rb") as file:
-        control, _ = find_archives(file)
-        if control.size > CONTROL_ARCHIVE_LIMIT:
-            raise Refused(f"its control archive has {control.size} bytes, the limit is {CONTROL_ARCHIVE_LIMIT}")
-        coding = control.name.removeprefix("control.tar")
-        if coding not in _CONTROL_CODINGS:
-            raise Refused(f"its control archive is compressed as {coding!r}; none, .gz, .xz and .zst can be read")
-        with naming("its control archive"):
-            return _read_control_file(open_archive(file, control, CONTROL_ARCHIVE_LIMIT))
+        return read_open_control(file)
+
+
+def read_open_control(file: BinaryIO) -> bytes:
+    """Do the same for a package that is open.
+
+    Raises:
+        Refused: as `read_control`.
+    """
+    control, _ = find_archives(file)
+    if control.size > CONTROL_ARCHIVE_LIMIT:
+        raise Refused(f"its control archive has {control.size} bytes, the limit is {CONTROL_ARCHIVE_LIMIT}")
+    coding = control.name.removeprefix("control.tar")
+    if coding not in _CONTROL_CODINGS:
+        raise Refused(f"its control archive is compressed as {coding!r}; none, .gz, .xz and .zst can be read")
+    with naming("its control archive"):
+        return _read_control_file(open_archive(file, control, CONTROL_ARCHIVE_LIMIT))
 
 
 def find_archives(file: BinaryIO) -> tuple[ArMember, ArMember]:
