@@ -17,7 +17,7 @@ from packrat_agent.formats.docker.image_files import File, ManifestFiles, TagFil
 from packrat_agent.formats.docker.layout import LATEST
 from packrat_agent.formats.docker.signed_names import SignedNames, next_expiry, read_names, update_names, write_names
 from packrat_agent.model.entries import Entry
-from packrat_agent.model.tree import Content, Publication, Since, TreeFile
+from packrat_agent.model.tree import Content, Publication, Signer, Since, TreeFile
 from packrat_core.packages.image.referrers import write_referrers
 from packrat_core.packages.image.versions import latest_of, version_order
 
@@ -36,11 +36,13 @@ class Naming:
         scope: `<host>/<directory>`, with which the signed references begin; None if nothing is signed.
         signature_api: whether the registry hands out signatures.
         kept_s: how long a manifest stays signed by a name that it lost.
+        signers: who signs each name.
     """
 
     scope: str | None
     signature_api: bool
     kept_s: float
+    signers: tuple[Signer, ...] = (Signer.KEY,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,12 @@ def _manifest_files(
         references, files = tuple(signed.get(digest, ())), known.get(digest)
         if files is None or files.references != references:
             files = ManifestFiles.of(
-                image, (digest, ends[digest]), references, public_name, listed=naming.signature_api
+                image,
+                (digest, ends[digest]),
+                references,
+                public_name,
+                signers=naming.signers,
+                listed=naming.signature_api,
             )
         made[digest] = files
     return made
