@@ -74,7 +74,7 @@ class RepoKeys:
         return replace(
             subject,
             keyring=self.keyring_of(directory),
-            package_keyring=self.own_of_packages.get(name or "", self.main_of_packages),
+            package_keyring=_for_packages(self.own_of_packages.get(name or "", self.main_of_packages), subject.now),
             key_path=f"{OWN_KEYS}/{shown}.asc" if has_file else KEY_ARMORED,
             name=name,
             others=frozenset(self.names.values()) - {name},
@@ -167,6 +167,16 @@ def _with_former(top: Path, path: str, current: Keyring) -> Keyring:
     """Read the armored form of a key, in which former keys may follow; as it is where the two forms differ."""
     armored = _read_in_tree(top, path)
     return armored if armored is not None and armored.keys.startswith(current.keys) else current
+
+
+def _for_packages(keyring: Keyring | None, now: datetime) -> Keyring | None:
+    if keyring is None:
+        return None
+    try:
+        parts = read_public_keys(keyring.keys, now)
+    except SigningError:
+        return keyring
+    return replace(keyring, outlives=any(part.wrong is None for part in parts))
 
 
 def _join(main: Keyring | None, top: Path) -> Keyring | None:

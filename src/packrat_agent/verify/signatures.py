@@ -34,9 +34,13 @@ def suffices_for_rpm(exit_code: int, verdict: SignatureVerdict) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """Public keys in binary form."""
+    """Public keys in binary form.
+
+    `outlives`: one of them is good, so that packages which an expired one has signed stay good, as with rpm.
+    """
 
     keys: bytes
+    outlives: bool = False
 
     def verify(self, signed: bytes, detached: bytes | None, judge: Judge = is_well_signed) -> str | None:
         """Return what is wrong with a signature, None if it is good; `detached` is None if it is part of `signed`."""
