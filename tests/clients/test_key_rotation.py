@@ -1,7 +1,6 @@
 """Real clients go through the whole rotation of a key, each in the state that the phase before has left it in."""
 
 import os
-import re
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -17,7 +16,6 @@ from support.rotation_stage import RotationStage, SkopeoClient, rotation_stage
 from support.stage import DEADLINE_S
 
 PHASES = (None, "offered", "switched", "retired")
-_SHORT_ID = re.compile(r"[0-9A-F]{16}$")
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +68,7 @@ class Clients:
             assert said.exit_code == 0, said.output
         assert self._skopeo.pull(version) == ""
         assert self._skopeo.pull("0.0") == ""
-        for name in ("SHA256SUMS.signed",):
-            (self._files / name).write_bytes(self._fetch(f"json-dev/{name}"))
+        (self._files / "SHA256SUMS.signed").write_bytes(self._fetch("json-dev/SHA256SUMS.signed"))
         gpgv = ["gpgv", "--keyring", str(self._keyring), "--output", os.devnull, "SHA256SUMS.signed"]
         done = subprocess.run(gpgv, cwd=self._files, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
         assert done.returncode == 0, done.stderr
@@ -79,15 +76,6 @@ class Clients:
     def _fetch(self, path: str) -> bytes:
         answer: bytes = urllib.request.urlopen(f"{self._made.url}/{path}", timeout=DEADLINE_S).read()
         return answer
-
-
-def signers(made: RotationStage, signature: str, signed: str | None = None) -> set[str]:
-    """Name the keys whose good signatures a file has: `old`, `new`."""
-    files = [str(made.lab.www / name) for name in (signature, signed) if name is not None]
-    gpg = ["gpg", "--homedir", str(made.old.home), "--batch", "--status-fd", "1", "--verify", *files]
-    told = subprocess.run(gpg, capture_output=True, text=True, check=False, timeout=DEADLINE_S).stdout
-    names = {made.old.fingerprint: "old", made.new.fingerprint: "new"}
-    return {names[line.split()[2]] for line in told.splitlines() if line.startswith("[GNUPG:] VALIDSIG ")}
 
 
 def keys_in(path: Path) -> int:
@@ -99,7 +87,7 @@ def test_all_clients_go_through_the_rotation_without_one_failure(
     made: RotationStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     www, lab = made.lab.www, made.lab
-    steps = ([], ["--begin", made.new.fingerprint], ["--switch"], ["--finish"])
+    steps: tuple[list[str], ...] = ([], ["--begin", made.new.fingerprint], ["--switch"], ["--finish"])
     repomd = "yum-dev/rhel/main/9/repodata/repomd.xml"
     by = [{"old"}, {"old"}, {"old", "new"}, {"new"}]
     clients: Clients | None = None
@@ -112,9 +100,9 @@ def test_all_clients_go_through_the_rotation_without_one_failure(
         assert made.faults() == []
         assert made.status()["phase"] == phase
         # apt reads these two, and takes either key; all else has one signature.
-        assert signers(made, "apt-dev/dists/bookworm/InRelease") == by[number]
-        assert signers(made, "apt-dev/dists/bookworm/Release.gpg", "apt-dev/dists/bookworm/Release") == by[number]
-        assert signers(made, f"{repomd}.asc", repomd) == ({"old"} if number < 2 else {"new"})
+        assert made.signers("apt-dev/dists/bookworm/InRelease") == by[number]
+        assert made.signers("apt-dev/dists/bookworm/Release.gpg", "apt-dev/dists/bookworm/Release") == by[number]
+        assert made.signers(f"{repomd}.asc", repomd) == ({"old"} if number < 2 else {"new"})
         assert (keys_in(www / "repo-key"), keys_in(www / "repo-key.gpg")) == ((1, 1), (2, 2), (2, 2), (2, 1))[number]
         rpm = (www / "yum-dev/rhel/main/9/noarch/hello-0.0-1.noarch.rpm").read_bytes()
         first_rpm = first_rpm or rpm

@@ -19,6 +19,7 @@ from support.stage import DEADLINE_S, Stage, packrat_server
 from support.web import web_server
 
 REPOS = {"apt": ("bookworm",), "yum": ("rhel9", "sles15"), "docker": ("docker",), "json": ("resource",)}
+_OLD_SINCE = "20200101T000000"
 _LAYERS = ((("base", b"base\n"),),)
 
 
@@ -40,6 +41,31 @@ class RotationStage:
             packrat=f"psk: {self.lab.psk}\n",
             mirror=f"public_url: {self.url}\ngnupg_home: {self.old.home}\n{keys}\n",
         )
+
+    def set_phase(self, phase: str | None) -> None:
+        """Write mirror.conf as it is in a phase, from None up to `retired`."""
+        old, new = self.old.fingerprint, self.new.fingerprint
+        lines = {
+            None: f"gpg_sign_key: {old}",
+            "offered": f"gpg_sign_key: {old}\ngpg_next_key: {new}",
+            "switched": f"gpg_sign_key: {new}\ngpg_former_key: {old}",
+            "retired": f"gpg_sign_key: {new}\ngpg_retired_keys: {old}",
+        }
+        self.configure(lines[phase])
+
+    def signers(self, signature: str, signed: str | None = None) -> set[str]:
+        """Name the keys whose right signatures a file has: `old`, `new`."""
+        files = [str(self.lab.www / name) for name in (signature, signed) if name is not None]
+        gpg = ["gpg", "--homedir", str(self.old.home), "--batch", "--status-fd", "1", "--verify", *files]
+        told = subprocess.run(gpg, capture_output=True, text=True, check=False, timeout=DEADLINE_S).stdout
+        names = {self.old.fingerprint: "old", self.new.fingerprint: "new"}
+        return {names[line.split()[2]] for line in told.splitlines() if line.startswith("[GNUPG:] VALIDSIG ")}
+
+    def expire_old(self) -> None:
+        """Let the old key have expired some years ago."""
+        gpg = ["gpg", "--homedir", str(self.old.home), "--batch", "--faked-system-time", "20200201T000000"]
+        expire = ["--quick-set-expire", self.old.fingerprint, "20200301T000000"]
+        subprocess.run([*gpg, *expire], check=True, capture_output=True, timeout=DEADLINE_S)
 
     def put(self, version: str) -> None:
         """Upload a package `hello` of every type."""
@@ -89,7 +115,8 @@ def rotation_stage(directory: Path, home: Path, kinds: tuple[str, ...] = tuple(R
         psk = admin.save_mirror(engine, "lab", [f"{kind}-dev" for kind in suites], "Lab")
         engine.dispose()
         assert psk is not None
-        old, new = (make_key(home, name, "rsa2048") for name in ("Old <o@example.com>", "New <n@example.com>"))
+        old = make_key(home, "Old <o@example.com>", "rsa2048", faked_time=_OLD_SINCE)
+        new = make_key(home, "New <n@example.com>", "rsa2048")
         made = RotationStage(Stage(directory, server, psk, old), url, old, new, suites)
         made.configure(f"gpg_sign_key: {old.fingerprint}")
         yield made

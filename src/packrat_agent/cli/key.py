@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,9 +13,9 @@ from packrat_agent.cli.key_status import read_noted
 from packrat_agent.config.load import load
 from packrat_agent.config.settings import Config, KeyNames
 from packrat_agent.gpg.back_up import encrypt, export_secret
-from packrat_agent.gpg.keyring import find_key, warn
+from packrat_agent.gpg.keyring import find_key, find_primary, warn
 from packrat_agent.gpg.new_key import KINDS, NewKey, make_key, make_single_key
-from packrat_agent.gpg.signing_key import PublicKey, SigningKey
+from packrat_agent.gpg.signing_key import PublicKey
 from packrat_agent.status.rotation import tell_phase
 from packrat_agent.sync.find_keys import find_keys
 from packrat_core.errors import ConfigError, SigningError
@@ -45,25 +44,27 @@ def show_command(config_path: Path) -> None:
         click.echo("no key is configured, so nothing is signed; make one with `packrat-agent key new`")
         return
 
-    def look() -> list[str]:
-        return [line for section, names in sections.items() for line in _describe(config, section, names)]
+    def look() -> dict[str, list[str]]:
+        return {section: _describe(config, names) for section, names in sections.items()}
 
-    click.echo("\n".join(as_owner(config, look)))
+    for section, lines in as_owner(config, look).items():
+        click.echo("\n".join([f"[{section}]", *lines, *_describe_rotation(config, section)]))
 
 
-def _describe(config: Config, section: str, names: KeyNames) -> list[str]:
-    lines = [f"[{section}]"]
+def _describe(config: Config, names: KeyNames) -> list[str]:
+    lines: list[str] = []
     settings = [("gpg_sign_key", names.sign_key), ("gpg_next_key", names.next_key)]
     settings += [("gpg_former_key", names.former_key)]
     for setting, name in settings:
         if name is not None:
             lines += _describe_key(config, setting, name)
-    lines += [f"  gpg_retired_keys: {name}" for name in sorted(names.retired_keys)]
+    return lines + [f"  gpg_retired_keys: {name}" for name in sorted(names.retired_keys)]
+
+
+def _describe_rotation(config: Config, section: str) -> list[str]:
     noted = read_noted(config, section)
-    now = datetime.now(UTC).timestamp()
-    if noted is not None and (phase := tell_phase(noted, now)) is not None:
-        lines += [f"  rotation: {phase}", "  next: see `packrat-agent key rotate`"]
-    return lines
+    phase = tell_phase(noted, datetime.now(UTC).timestamp()) if noted is not None else None
+    return [f"  rotation: {phase}", "  next: see `packrat-agent key rotate`"] if phase is not None else []
 
 
 def _describe_key(config: Config, setting: str, name: str) -> list[str]:
@@ -150,7 +151,7 @@ def backup_command(config_path: Path, file: Path, passphrase_file: Path | None) 
         raise ConfigError(f"{file} lies in root_dir, where the web server would show it", hint="choose another place")
     if os.path.lexists(target):
         raise ConfigError(f"{file} exists already", hint="give another name, or move it away")
-    data = as_owner(config, lambda: export_secret(_all_keys(config)))
+    data = as_owner(config, lambda: _export_all(config))
     if passphrase_file is not None:
         data = encrypt(data, passphrase_file)
     spare = target.with_name(f"{target.name}.new")
@@ -168,16 +169,17 @@ def backup_command(config_path: Path, file: Path, passphrase_file: Path | None) 
     )
 
 
-def _all_keys(config: Config) -> Sequence[SigningKey]:
-    mirror, now = config.mirror, datetime.now(UTC)
-    found = []
+def _export_all(config: Config) -> bytes:
+    mirror = config.mirror
+    found: dict[str, None] = {}
     for names in _sections(config).values():
-        for name in (names.sign_key, names.next_key, names.former_key):
+        found[find_primary("gpg_sign_key", names.sign_key, mirror.gnupg_home)] = None
+        for setting, name in (("gpg_next_key", names.next_key), ("gpg_former_key", names.former_key)):
             if name is not None:
-                found.append(find_key(name, mirror.gnupg_home, mirror.passphrase_file, now))
+                found[find_primary(setting, name, mirror.gnupg_home)] = None
     if not found:
         raise SigningError(f"{config.source} names no key", hint="make one with `packrat-agent key new`")
-    return found
+    return export_secret(list(found), mirror.gnupg_home, mirror.passphrase_file)
 
 
 def _sections(config: Config) -> dict[str, KeyNames]:

@@ -21,7 +21,7 @@ from packrat_agent.config.settings import Config, KeyNames
 from packrat_agent.gpg.keyring import find_key
 from packrat_agent.gpg.rotation import Phase
 from packrat_agent.status.rotation import tell_phase, tell_rotation_trouble
-from packrat_core.errors import ConfigError, Held, SigningError
+from packrat_core.errors import ConfigError, DiskError, Held, SigningError
 
 _Change = Mapping[str, str | None]
 _STEPS = ("begin", "switch", "finish", "forget", "now")
@@ -35,7 +35,7 @@ _STEPS = ("begin", "switch", "finish", "forget", "now")
 @click.option("--forget", is_flag=True, help="Stop publishing retired keys, once no package needs them.")
 @click.option("--now", metavar="KEY", help="The present key was stolen: sign all with KEY at once. Breaks clients.")
 @click.pass_obj
-def rotate_command(config_path: Path, section: str, **steps: str | bool | None) -> None:
+def rotate_command(config_path: Path, /, section: str, **steps: str | bool | None) -> None:
     """Replace the signing key in phases; without an option, say where that stands and what comes next.
 
     Each step changes mirror.conf, and counts once the agent has read it again.
@@ -175,8 +175,8 @@ class _Rotation:
             raise Held("it is not known yet whether packages need the retired keys", hint="do a full sync first")
         if noted.kept_packages:
             raise Held(
-                f"{noted.kept_packages:,} published packages have the signature of a retired key, and clients need that "
-                "key for them",
+                f"{noted.kept_packages:,} published packages have the signature of a retired key, and clients need it "
+                "for them",
                 hint="wait until they are withdrawn. To have them signed anew, with other bytes under the same names, "
                 "take gpg_retired_keys out of mirror.conf",
             )
@@ -211,11 +211,12 @@ class _Rotation:
             return
         try:
             save(path, changed)
-        except OSError as error:
+        except (OSError, DiskError) as error:
             lines = [f"  {key}: {value}" for key, value in values.items() if value is not None]
             lines += [f"  (no {key})" for key, value in values.items() if value is None]
+            reason = error.strerror if isinstance(error, OSError) else error
             raise ConfigError(
-                f"{path} can't be changed by this user ({error.strerror}); nothing was done",
+                f"{path} can't be changed ({reason}); nothing was done",
                 hint="run this as root, or have [" + self._section + "] say:\n" + "\n".join(lines),
             ) from None
         click.echo(f"{path} is changed; the agent has not read it yet")

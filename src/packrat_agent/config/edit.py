@@ -50,22 +50,25 @@ def change(text: str, section: str, values: Mapping[str, str | None]) -> str:
 def _find(lines: list[str], section: str, keys: frozenset[str]) -> dict[str, tuple[int, int]]:
     """Map key → the lines of its value, from and up to, as `ini.parse` reads them."""
     found: dict[str, tuple[int, int]] = {}
-    here, last = False, ""
+    here = False
+    # The key whose value the next line may continue, also one that nobody asked for.
+    last: str | None = None
     for number, raw in enumerate(lines):
         line = raw.strip().lstrip("\ufeff")
         if not line:
-            last = ""
+            last = None
         elif line[0] in "#;":
             continue
-        elif raw[0] in " \t" and last:
-            found[last] = (found[last][0], number + 1)
+        elif raw[0] in " \t" and last is not None:
+            if last in found:
+                found[last] = (found[last][0], number + 1)
         elif (match := SECTION.fullmatch(line)) is not None:
-            here, last = " ".join(match[1].split()) == section, ""
-        else:
-            key = match[1].strip().lower() if (match := KEY.fullmatch(line)) is not None else ""
-            last = key if here and key in keys else ""
-            if last:
-                found[last] = (number, number + 1)
+            here, last = " ".join(match[1].split()) == section, None
+        elif (match := KEY.fullmatch(line)) is not None:
+            key = match[1].strip().lower()
+            last = key if here else ""
+            if here and key in keys:
+                found[key] = (number, number + 1)
     return found
 
 

@@ -7,26 +7,25 @@ from pathlib import Path
 
 from packrat_agent.gpg.listing import list_keys
 from packrat_agent.gpg.run import read_home, run_gpg, stop_gpg_agent, unlock_options
-from packrat_agent.gpg.signing_key import SigningKey
 from packrat_core.errors import SigningError
 
 _REVOCATIONS = "openpgp-revocs.d"
 
 
-def export_secret(keys: Sequence[SigningKey]) -> bytes:
+def export_secret(primaries: Sequence[str], home: Path | None, passphrase_file: Path | None) -> bytes:
     """Export secret keys, armored, with the revocation certificates that gpg made with them.
 
     A certificate has a colon before its first line, so that importing the backup revokes nothing.
 
     Args:
-        keys: Keys of one keyring.
+        primaries: The fingerprints of the primary keys.
+        home: The directory of the keyring; None for this user's own.
+        passphrase_file: Holds the passphrase of the keys; None for keys without one.
 
     Raises:
         SigningError: gpg does not give them out, as with a key on a card or behind another host's agent.
     """
-    home, unlock = keys[0].home, unlock_options(keys[0].passphrase_file)
-    primaries = list(dict.fromkeys(key.primary for key in keys))
-    exported = run_gpg(home, *unlock, "--armor", "--export-secret-keys", *primaries)
+    exported = run_gpg(home, *unlock_options(passphrase_file), "--armor", "--export-secret-keys", *primaries)
     if exported.returncode != 0 or not exported.output:
         raise SigningError(
             f"gpg does not give out the secret keys: {exported.reason or 'no reason given'}",

@@ -95,6 +95,27 @@ def warn(key: SigningKey, now: datetime) -> tuple[str, ...]:
     return tuple(found)
 
 
+def find_primary(setting: str, name: str, home: Path | None) -> str:
+    """Find the fingerprint of the primary key that is meant, whose secret part is here, whether it is valid or not.
+
+    Args:
+        setting: The key of mirror.conf that names it, for messages.
+        name: Short id, long id or fingerprint of a primary key or a subkey.
+        home: The directory of the keyring; None for this user's own.
+
+    Raises:
+        SigningError: The keyring doesn't have it, or more than one.
+    """
+    wanted = _read_id(setting, name)
+    _check_home(home)
+    matches = _matches(list_keys(home, secret=True), wanted)
+    if not matches:
+        raise _explain_missing(setting, wanted, home)
+    if len(matches) > 1:
+        raise SigningError(f"{setting} {name} fits more than one key", hint="give the whole fingerprint")
+    return matches[0][0].primary.fingerprint
+
+
 def find_silent(setting: str, name: str, home: Path | None, reason: str = "") -> SilentKey:
     """Find the public part of a key that signs no more.
 
