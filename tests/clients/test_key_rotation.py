@@ -1,6 +1,7 @@
 """Real clients go through the whole rotation of a key, each in the state that the phase before has left it in."""
 
 import os
+import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ class Clients:
         self._apts = [PrivateApt(place / f"apt-{number}", source) for number in range(len(self._paths))]
         yum = made.lab.www / "yum-dev"
         rhel, sles = ((yum / f"{part}/yum-dev.repo").read_text() for part in ("rhel/main/9", "sles/main/15"))
+        self._dnf_root = place / "dnf"
         self._dnf, self._zypper = PrivateDnf(place / "dnf", rhel), PrivateZypper(place / "zypper", sles)
         self._zypper_root = place / "zypper"
         self._skopeo = SkopeoClient(made.url, place / "skopeo")
@@ -48,8 +50,13 @@ class Clients:
         self._skopeo.fetch()
         armored = self._files / "repo-key"
         armored.write_bytes(self._fetch("repo-key"))
-        rpm = ["rpm", "--root", str(self._zypper_root), "--import", str(armored)]
-        subprocess.run(rpm, check=True, capture_output=True, timeout=DEADLINE_S)
+        for root in (self._zypper_root, self._dnf_root / "target"):
+            rpm = ["rpm", "--root", str(root), "--import", str(armored)]
+            subprocess.run(rpm, check=True, capture_output=True, timeout=DEADLINE_S)
+        for keys in self._dnf_root.glob("cache/*/pubring"):
+            shutil.rmtree(keys)
+        said = self._dnf.run("makecache", "--refresh")
+        assert said.exit_code == 0, said.output
 
     def update(self, monkeypatch: pytest.MonkeyPatch, version: str, *, is_first: bool) -> None:
         """Get the newest package of each type, with every signature checked."""
@@ -60,8 +67,11 @@ class Clients:
             said = apt.run("download", f"hello={version}-1")
             assert said.exit_code == 0, said.output
         monkeypatch.setenv("PATH", self._paths[0])
-        said = self._dnf.run("--refresh", "install", f"hello-{version}")
+        # As a timer does, which takes no key by itself.
+        said = self._dnf.run("--assumeno", "makecache", "--refresh")
         assert said.exit_code == 0, said.output
+        said = self._dnf.run("install", f"hello-{version}")
+        assert (said.exit_code, "Importing GPG key" in said.output) == (0, False), said.output
         for words in (("refresh", "--force"), ("install", f"hello-{version}")):
             # It takes no key by itself but the first one.
             said = self._zypper.run(*words, trust_new_keys=is_first)

@@ -13,7 +13,7 @@ to replace the key:
 _OFFERED = """\
 Give every client the new key now; repo-key and repo-key.gpg hold both keys. Nothing breaks meanwhile.
   apt       curl -fsSL -o /etc/apt/keyrings/packrat-mirror.gpg URL/repo-key.gpg
-  dnf, yum  rpm --import URL/repo-key && rm -rf /var/cache/dnf/*/pubring && dnf -y makecache --refresh
+  dnf, yum  rpm --import URL/repo-key; rm -rf /var/cache/dnf/*/pubring; dnf -y makecache --refresh
   zypper    rpm --import URL/repo-key
   images    fetch policy.json again: it accepts both keys
   files     fetch repo-key.gpg again

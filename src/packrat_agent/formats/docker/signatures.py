@@ -57,8 +57,13 @@ def sign_manifest(
     if len(signers) > 1:
         # Clients read on until a number is missing. Written from the end, what is inserted in the middle hides nothing.
         signatures.reverse()
-    if not listed:
-        return signatures
+    return [*signatures, _list_signatures(path_of_list, digest, statements, by)] if listed else signatures
+
+
+def _list_signatures(
+    path: str, digest: str, statements: tuple[Content, ...], signers: tuple[Signer, ...]
+) -> PendingFile:
+    """Write OpenShift's list of the signatures of a manifest."""
     text = []
     before = '{"signatures":['
     for number in range(1, len(statements) + 1):
@@ -67,10 +72,9 @@ def sign_manifest(
         before = '"},'
     text.append('"}]}\n')
     chunks = tuple(chunk.encode() for chunk in text)
-    signature_list = PendingFile(
-        path_of_list, SignatureForm.OPAQUE, statements, chunks, lasting=True, retained=Retained.AS_PACKAGE, signers=by
+    return PendingFile(
+        path, SignatureForm.OPAQUE, statements, chunks, lasting=True, retained=Retained.AS_PACKAGE, signers=signers
     )
-    return [*signatures, signature_list]
 
 
 def _statement(reference: str, digest: str) -> bytes:
