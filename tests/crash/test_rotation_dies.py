@@ -127,3 +127,13 @@ def test_a_switch_waits_for_the_key_to_be_published(made: RotationStage) -> None
     text = made.lab.config.read_text()
     assert f"gpg_sign_key: {new}\ngpg_former_key: {old}\n" in text
     assert json.loads(made.lab.agent("status", "--json").stdout)["key"]["phase"] == "offered"
+
+
+def test_a_release_that_two_keys_signed_is_still_ours_after_a_lost_state_database(made: RotationStage) -> None:
+    made.set_phase("switched")
+    made.lab.agent("sync")
+    # apt would ask its users about another label, so the published one holds; the former key is known no more.
+    made.configure(f"gpg_sign_key: {made.new.fingerprint}\napt_label: other")
+    made.lab.lose_state()
+    made.lab.agent("sync", expect=None)
+    assert "Label: apt-dev\n" in (made.lab.www / "apt-dev/dists/bookworm/Release").read_text()

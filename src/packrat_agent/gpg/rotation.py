@@ -7,7 +7,6 @@
 No phase begins or ends by itself, and none is remembered elsewhere: the state database only has the dates.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -53,9 +52,9 @@ class Rotation:
         return Phase.RETIRED if self.silent else None
 
     @property
-    def accepted(self) -> Collection[str]:
+    def accepted(self) -> frozenset[str]:
         """The fingerprints of the other keys whose signed packages stay as they are."""
-        found = {key.fingerprint for key in (self.next, self.former) if key is not None}
+        found = frozenset(key.fingerprint for key in (self.next, self.former) if key is not None)
         return found.union(*(key.fingerprints for key in self.silent))
 
 

@@ -59,12 +59,12 @@ def verifies_by_family(key: SigningKey, data: bytes, signature: bytes, others: f
     """
     verified = _verify(key, data, signature)
     verdict = read_verdict(verified.status)
-    made_by = {*verdict.signers, *verdict.expired}
-    if made_by and made_by <= others and not verdict.is_bad:
-        return True
     # The last word is the fingerprint of the primary key. Source: doc/DETAILS of GnuPG, VALIDSIG.
-    primaries = {line.split()[-1] for line in verified.status.splitlines() if line.startswith(_VALID)}
-    return verdict.wrong is None and primaries == {key.primary}
+    words = [line.removeprefix(_VALID).split() for line in verified.status.splitlines() if line.startswith(_VALID)]
+    family = {made_by[0] for made_by in words if made_by[-1] == key.primary}
+    # One of ours is proof, whoever has signed it besides: two keys do while one takes over from the other.
+    proves = family.union(others).intersection(verdict.signers) or others.intersection(verdict.expired)
+    return bool(proves) and not verdict.is_bad
 
 
 def message_verifies(keys: Sequence[SigningKey], data: bytes, message: bytes, *, is_text: bool) -> bool:

@@ -23,4 +23,4 @@ def take_over_signed(fragments: Fragments, keys: SigningKeys) -> None:
 
 def trusted_of(keys: SigningKeys) -> frozenset[str]:
     """Name the other keys whose seals count: those of the rotation of the main key."""
-    return frozenset(keys.main.rotation.accepted) if keys.main is not None else frozenset()
+    return keys.main.rotation.accepted if keys.main is not None else frozenset()
