@@ -39,10 +39,10 @@ def sign_manifest(
     if public_name is None:
         return [TreeFile(path_of_list, Content.of(_UNSIGNED), Retained.AS_PACKAGE)] if listed else []
     _, _, path = public_name.partition("/")
-    of_one = tuple(Content.of(_statement(f"{public_name}{reference}", digest)) for reference in references)
-    statements = of_one * len(signers)
-    # All of the older key first: a second key adds signatures behind them.
-    by = tuple(signer for signer in signers for _ in references)
+    of_each = [Content.of(_statement(f"{public_name}{reference}", digest)) for reference in references]
+    # Those of one name stand together: a name that is added moves no other.
+    statements = tuple(statement for statement in of_each for _ in signers)
+    by = tuple(signers) * len(references)
     signatures: list[TreeFile | PendingFile] = [
         PendingFile(
             f"sigstore/{path}@{digest.replace(':', '=')}/signature-{number}",
