@@ -96,6 +96,8 @@ def test_an_old_key_that_expires_before_the_new_one_signs_stops_the_agent(made: 
 
 
 def test_without_overlap_all_is_signed_anew(made: RotationStage) -> None:
+    made.set_phase("switched")
+    made.lab.agent("sync")
     before = first_rpm(made)[1]
     said = made.lab.agent("key", "rotate", "--now", made.new.fingerprint).stdout
     assert "this breaks all clients until they have the new key" in said
