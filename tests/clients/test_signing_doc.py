@@ -49,7 +49,7 @@ def _subkeys(listing: str) -> list[str]:
 
 
 def test_the_key_of_the_instructions_signs_with_its_subkey(home: Path) -> None:
-    (subkey,) = _subkeys(_run(home, _commands("Make a key", 1)))
+    (subkey,) = _subkeys(_run(home, _commands("Make a key", 2)))
     now = datetime.now(UTC)
     for name in (subkey, subkey[-16:], subkey[-8:]):
         key = find_key(name, home / "gnupg", None, now)
@@ -59,8 +59,8 @@ def test_the_key_of_the_instructions_signs_with_its_subkey(home: Path) -> None:
 
 
 def test_the_ed25519_key_of_the_instructions_signs(home: Path) -> None:
-    assert _commands("Make a key", 1).count("rsa3072") == 2
-    (subkey,) = _subkeys(_run(home, _commands("Make a key", 1).replace("rsa3072", "ed25519")))
+    assert _commands("Make a key", 2).count("rsa3072") == 2
+    (subkey,) = _subkeys(_run(home, _commands("Make a key", 2).replace("rsa3072", "ed25519")))
     assert find_key(subkey, home / "gnupg", None, datetime.now(UTC)).algorithm == "EdDSA"
 
 
@@ -75,7 +75,7 @@ def test_the_key_with_a_passphrase_signs_with_its_file(home: Path) -> None:
 
 
 def test_the_backup_restores_the_key_and_the_primary_may_leave(home: Path) -> None:
-    make, (save, restore, remove) = _commands("Make a key", 1), (_commands("Back it up", n) for n in range(3))
+    make, (save, restore, remove) = _commands("Make a key", 2), (_commands("Back it up", n) for n in range(3))
     shown = "gpg --list-secret-keys --with-subkey-fingerprint"
     before = _subkeys(_run(home, make, save, remove))
     reduced = _run(home, "export GNUPGHOME=/var/lib/packratAgent/gnupg", shown)
@@ -91,12 +91,12 @@ def test_the_backup_restores_the_key_and_the_primary_may_leave(home: Path) -> No
 
 
 def test_the_key_is_extended_before_it_expires(home: Path) -> None:
-    shorter = _commands("Make a key", 1).replace("sign 2y", "sign 3d")
+    shorter = _commands("Make a key", 2).replace("sign 2y", "sign 3d")
     (subkey,) = _subkeys(_run(home, shorter))
     now = datetime.now(UTC)
     (warning,) = warn(find_key(subkey, home / "gnupg", None, now), now)
     assert "expires" in warning
-    who = _commands("Make a key", 1).splitlines()
+    who = _commands("Make a key", 2).splitlines()
     again = [line for line in who if line.startswith(("export ", "WHO=", "KEY="))]
     _run(home, *again, _commands("When it expires"))
     extended = find_key(subkey, home / "gnupg", None, now)
@@ -106,7 +106,7 @@ def test_the_key_is_extended_before_it_expires(home: Path) -> None:
 
 
 def test_a_new_subkey_is_published_before_it_signs(home: Path) -> None:
-    make = _commands("Make a key", 1)
+    make = _commands("Make a key", 2)
     add = re.search(r"^1\. Add a subkey: `(.*)`$", _DOC, re.MULTILINE)
     assert add is not None
     listing = _run(home, make, add[1], "gpg --list-secret-keys --with-subkey-fingerprint")
@@ -122,21 +122,3 @@ def test_a_new_subkey_is_published_before_it_signs(home: Path) -> None:
     )
     command = ["gpgv", "--keyring", *(f"{home}/{name}" for name in ("repo-key.gpg", "data.sig", "data"))]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-def test_another_key_goes_to_the_clients_in_one_file_with_the_old_one(home: Path) -> None:
-    make = _commands("Make a key", 1)
-    join = re.search(r"`(gpg --export-options export-minimal --export) OLD NEW > both.gpg`", _DOC)
-    assert join is not None
-    (old,) = _subkeys(_run(home, make))
-    both = _subkeys(_run(home, make.replace("repo.example.com", "repo2.example.com")))
-    (new,) = set(both) - {old}
-    _run(home, f"GNUPGHOME={home}/gnupg {join[1]} {old} {new} > {home}/both.gpg")
-    now = datetime.now(UTC)
-    (home / "data").write_bytes(b"text")
-    for name in (old, new):
-        (home / "data.sig").write_bytes(
-            make_signature(find_key(name, home / "gnupg", None, now), b"text", SignatureForm.BINARY)
-        )
-        command = ["gpgv", "--keyring", *(f"{home}/{name}" for name in ("both.gpg", "data.sig", "data"))]
-        assert subprocess.run(command, capture_output=True, check=False).returncode == 0, name

@@ -10,6 +10,7 @@ from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.yum.format import YumFormat
 from packrat_agent.formats.yum.read_rpm import read_rpm
 from packrat_agent.gpg.keyring import export_public, find_key
+from packrat_agent.gpg.signers import Signers
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
@@ -73,7 +74,7 @@ class Publisher:
         left_out = self.count % PACKAGES
         chosen = [entry for number, entry in enumerate(self._entries) if number // 2 != left_out]
         request = RenderRequest(REPO, chosen, self._settings, datetime.now(UTC), self._chunks, self._facts)
-        tree = sign_tree(request.repo, YumFormat().render(request), self._key, {}, self._chunks)
+        tree = sign_tree(request.repo, YumFormat().render(request), Signers(self._key), {}, self._chunks)
         self._facts = {publication.name: publication.facts for publication in tree.publications}
         publish(tree, (), intend(tree, ()), self._root, self._root / ".packrat-agent")
         self.count += 1

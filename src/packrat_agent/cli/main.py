@@ -69,5 +69,6 @@ for _command, _summary in (
     ("status", "Say how the mirror stands; touches nothing."),
     ("check", "Judge the mirror as a monitoring plugin does."),
     ("verify", "Audit a tree as its clients would."),
+    ("key", "Show, make, replace, export and back up the signing key."),
 ):
     main.add_command(CommandInModule(_command, f"packrat_agent.cli.{_command}:{_command}_command", _summary))

@@ -8,6 +8,8 @@ from pathlib import Path
 from packrat_agent.config.ini import Value
 from packrat_agent.config.settings import Config
 
+_ROTATION = ("gpg_next_key", "gpg_former_key", "gpg_retired_keys")
+
 
 def check_together(
     mirror: Mapping[str, object], given: Mapping[tuple[str, str], Sequence[Value]], path: Path
@@ -50,6 +52,32 @@ def check_together(
             faults.append(f"{path}, line {given['mirror', key][0].line}: {key}: {secret} {hazard}")
     if _lies_in(path, root):
         faults.append(f"{path}: {path.name} {hazard}")
+    return faults
+
+
+def check_keys(given: Mapping[tuple[str, str], Sequence[Value]], path: Path) -> list[str]:
+    """Check of each section that the keys of a rotation fit together.
+
+    Args:
+        given: (section, key) → the values with their lines.
+        path: The configuration file.
+
+    Returns:
+        What is wrong, each with its line and what to do.
+    """
+    faults: list[str] = []
+    for section in sorted({section for section, _ in given}):
+        lines = {key: given[section, key][0].line for key in _ROTATION if (section, key) in given}
+        if lines and (section, "gpg_sign_key") not in given:
+            key = min(lines, key=lambda key: lines[key])
+            faults.append(
+                f"{path}, line {lines[key]}: {key}: [{section}] has no gpg_sign_key; name the key that signs, too"
+            )
+        if {"gpg_next_key", "gpg_former_key"} <= lines.keys():
+            faults.append(
+                f"{path}, line {lines['gpg_next_key']}: gpg_next_key: [{section}] has a gpg_former_key, so its last "
+                "rotation is not over; end that one first, see `packrat-agent key rotate`"
+            )
     return faults
 
 

@@ -23,8 +23,11 @@ def describe(config: Config) -> str:
             elif isinstance(value, bool):
                 value = "yes" if value else "no"
             lines.append(f"{key}: {shown.get(key, '' if value is None else value)}".rstrip())
-    for section, key in config.section_keys.items():
-        lines += [f"[{section}]", f"gpg_sign_key: {key}"]
+    for section, keys in config.section_keys.items():
+        others = {"gpg_next_key": keys.next_key, "gpg_former_key": keys.former_key}
+        others["gpg_retired_keys"] = ", ".join(sorted(keys.retired_keys))
+        lines += [f"[{section}]", f"gpg_sign_key: {keys.sign_key}"]
+        lines += [f"{key}: {value}" for key, value in others.items() if value]
     return "\n".join(lines) + "\n"
 
 

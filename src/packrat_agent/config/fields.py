@@ -26,6 +26,9 @@ class Field:
     repeatable: bool = False
 
 
+NAMED_SECTIONS = ("repo NAME", "tag NAME")
+"""Sections of which there may be one for each repository, and for each tag, of the packrat server."""
+
 FIELDS = (
     Field("packrat", "host", "url", types.read_origin, "the packrat server's host name"),
     Field("packrat", "name", "name", types.read_mirror_name, "this mirror's name on the packrat server"),
@@ -38,6 +41,9 @@ FIELDS = (
     Field("mirror", "description", "description", types.read_line),
     Field("mirror", "root_dir", "root_dir", types.read_root, "the directory to build the repositories in"),
     Field("mirror", "gpg_sign_key", "gpg_sign_key", types.read_line),
+    Field("mirror", "gpg_next_key", "gpg_next_key", types.read_line),
+    Field("mirror", "gpg_former_key", "gpg_former_key", types.read_line),
+    Field("mirror", "gpg_retired_keys", "gpg_retired_keys", types.read_words),
     Field("mirror", "gnupg_home", "gnupg_home", types.read_path),
     Field("mirror", "passphrase_file", "passphrase_file", types.read_file),
     Field("mirror", "state_db", "state_db", types.read_file, "the path of the state database"),
@@ -63,6 +69,14 @@ FIELDS = (
     Field("mirror", "docker_signature_api", "docker_signature_api", types.read_switch),
     Field("mirror", "metrics_file", "metrics_file", types.read_metrics_file),
     Field("mirror", "metrics_listen", "metrics_listen", types.read_loopback),
-    Field("repo NAME", "gpg_sign_key", "gpg_sign_key", types.read_line),
-    Field("tag NAME", "gpg_sign_key", "gpg_sign_key", types.read_line),
+    *(
+        Field(section, key, key, read)
+        for section in NAMED_SECTIONS
+        for key, read in (
+            ("gpg_sign_key", types.read_line),
+            ("gpg_next_key", types.read_line),
+            ("gpg_former_key", types.read_line),
+            ("gpg_retired_keys", types.read_words),
+        )
+    ),
 )

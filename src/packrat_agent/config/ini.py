@@ -9,11 +9,11 @@ from pathlib import Path
 from packrat_core.errors import ConfigError
 from packrat_core.fs.ownership import explain_unreadable
 
-_SECTION = re.compile(r"\[([^\]]*)\]\s*(?:[#;].*)?")
+SECTION = re.compile(r"\[([^\]]*)\]\s*(?:[#;].*)?")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~-]{0,199}")
-_KEY = re.compile(r"([^:=]+)[:=](.*)")
+KEY = re.compile(r"([^:=]+)[:=](.*)")
 # What editors count as lines: str.splitlines splits at more characters.
-_LINE_END = re.compile(r"\r\n|\n|\r")
+LINE_END = re.compile(r"\r\n|\n|\r")
 _SHOWN = 60
 
 
@@ -68,7 +68,7 @@ def parse(
     faults: list[str] = []
     section: str | None = None
     last: tuple[str, str] | None = None
-    for number, raw in enumerate(_LINE_END.split(text), start=1):
+    for number, raw in enumerate(LINE_END.split(text), start=1):
         line = raw.strip()
         if not line or line[0] in "#;":
             # A comment may stand between the lines of one value; an empty line ends the value.
@@ -94,7 +94,7 @@ def parse(
 
 
 def _section(line: str, keys: Mapping[str, frozenset[str]]) -> tuple[str, str]:
-    match = _SECTION.fullmatch(line)
+    match = SECTION.fullmatch(line)
     if match is None:
         return "", f"{line[:_SHOWN]!r} is not a section; it should be [packrat] or [mirror]"
     name = " ".join(match[1].split())
@@ -119,7 +119,7 @@ def _key(
     found: dict[tuple[str, str], list[Value]],
     repeatable: frozenset[str],
 ) -> tuple[tuple[str, str] | None, str]:
-    match = _KEY.fullmatch(line)
+    match = KEY.fullmatch(line)
     if match is None:
         return None, "this line is not `key: value`"
     name = match[1].strip().lower()

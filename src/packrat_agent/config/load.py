@@ -3,15 +3,13 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from packrat_agent.config.checks import check_together
-from packrat_agent.config.fields import FIELDS, Field
+from packrat_agent.config.checks import check_keys, check_together
+from packrat_agent.config.fields import FIELDS, NAMED_SECTIONS, Field
 from packrat_agent.config.ini import Value, parse, read_text
-from packrat_agent.config.settings import INDEX_GRACE_S, Config, MirrorSettings, PackratSettings
+from packrat_agent.config.settings import INDEX_GRACE_S, Config, KeyNames, MirrorSettings, PackratSettings
 from packrat_core.errors import ConfigError
 
 _SECTIONS = ("packrat", "mirror")
-_NAMED_SECTIONS = ("repo NAME", "tag NAME")
-"""Sections of which there may be one for each repository, and for each tag, of the packrat server."""
 
 
 def load(path: Path) -> Config:
@@ -20,7 +18,7 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: Names each fault with its line, and what to do.
     """
-    sections = (*_SECTIONS, *_NAMED_SECTIONS)
+    sections = (*_SECTIONS, *NAMED_SECTIONS)
     keys = {section: frozenset(row.key for row in FIELDS if row.section == section) for section in sections}
     repeatable = frozenset(row.key for row in FIELDS if row.repeatable)
     given, faults = parse(read_text(path), path, keys, repeatable)
@@ -28,13 +26,14 @@ def load(path: Path) -> Config:
     asks_for_missing = not faults
     read: dict[str, dict[str, object]] = {section: {} for section in _SECTIONS}
     for row in FIELDS:
-        if row.section in _NAMED_SECTIONS:
+        if row.section in NAMED_SECTIONS:
             continue
         values = given.get((row.section, row.key), [])
         if not values and row.required and asks_for_missing:
             faults.append(f"{path}: [{row.section}] needs {row.key}: {row.required}")
         faults += _read_field(row, values, read[row.section], path)
     section_keys = _read_section_keys(given, faults, path)
+    faults += check_keys(given, path)
     faults += check_together(read["mirror"], given, path)
     if faults:
         raise ConfigError("\n".join(faults))
@@ -43,7 +42,7 @@ def load(path: Path) -> Config:
 
 def _read_section_keys(
     given: Mapping[tuple[str, str], Sequence[Value]], faults: list[str], path: Path
-) -> dict[str, str]:
+) -> dict[str, KeyNames]:
     """Read the signing keys of repositories and tags.
 
     Args:
@@ -52,18 +51,20 @@ def _read_section_keys(
         path: The configuration file.
 
     Returns:
-        Section → its gpg_sign_key.
+        Section → its keys.
     """
-    read: dict[str, object] = {}
+    read: dict[str, dict[str, object]] = {}
     for row in FIELDS:
-        if row.section not in _NAMED_SECTIONS:
+        if row.section not in NAMED_SECTIONS:
             continue
         for (section, key), values in given.items():
             if key == row.key and section.startswith(row.section.removesuffix("NAME")):
-                own: dict[str, object] = {}
-                faults += _read_field(row, values, own, path)
-                read[section] = own.get(row.field)
-    return {section: value for section, value in sorted(read.items()) if isinstance(value, str)}
+                faults += _read_field(row, values, read.setdefault(section, {}), path)
+    return {
+        section: KeyNames(**{field.removeprefix("gpg_"): value for field, value in own.items()})  # type: ignore[arg-type]
+        for section, own in sorted(read.items())
+        if "gpg_sign_key" in own
+    }
 
 
 def _read_field(row: Field, values: Sequence[Value], read: dict[str, object], path: Path) -> list[str]:
@@ -82,7 +83,7 @@ def _read_field(row: Field, values: Sequence[Value], read: dict[str, object], pa
 
 
 def _with_defaults(
-    packrat: dict[str, object], mirror: dict[str, object], path: Path, section_keys: Mapping[str, str]
+    packrat: dict[str, object], mirror: dict[str, object], path: Path, section_keys: Mapping[str, KeyNames]
 ) -> Config:
     """Add the defaults that depend on other keys; all others stand in `settings`."""
     mirror = {"description": packrat["name"], **mirror}

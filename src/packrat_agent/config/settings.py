@@ -35,6 +35,20 @@ class PackratSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyNames:
+    """The signing key of one section of mirror.conf, and the other keys of a rotation, as they are named there.
+
+    `next_key`: clients are to get it, and it does not sign yet. `former_key`: it signs beside the new key for a while.
+    `retired_keys`: they sign no more, and packages that they have signed stay.
+    """
+
+    sign_key: str
+    next_key: str | None = None
+    former_key: str | None = None
+    retired_keys: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class MirrorSettings:
     """[mirror]: what the agent builds, and where."""
 
@@ -42,6 +56,9 @@ class MirrorSettings:
     root_dir: Path
     state_db: Path
     gpg_sign_key: str | None = None
+    gpg_next_key: str | None = None
+    gpg_former_key: str | None = None
+    gpg_retired_keys: frozenset[str] = frozenset()
     gnupg_home: Path | None = None
     passphrase_file: Path | None = None
     full_sync_interval_s: int = 900
@@ -68,15 +85,22 @@ class MirrorSettings:
     metrics_file: Path | None = None
     metrics_listen: str | None = None
 
+    @property
+    def keys(self) -> KeyNames | None:
+        """The main key; None if there is none."""
+        if not self.gpg_sign_key:
+            return None
+        return KeyNames(self.gpg_sign_key, self.gpg_next_key, self.gpg_former_key, self.gpg_retired_keys)
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration, and the file that it came from.
 
-    `section_keys` maps a section, such as `repo apt-prod` or `tag prod`, to its gpg_sign_key.
+    `section_keys` maps a section, such as `repo apt-prod` or `tag prod`, to its keys.
     """
 
     packrat: PackratSettings
     mirror: MirrorSettings
     source: Path
-    section_keys: Mapping[str, str] = field(default_factory=dict)
+    section_keys: Mapping[str, KeyNames] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from packrat_agent.model.entries import Entry, Fragment, IndexedPackage
 from packrat_agent.model.key_places import MAIN_KEY, KeyPlace
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
-from packrat_agent.model.tree import Publication
+from packrat_agent.model.tree import Publication, Signer
 from packrat_agent.state.scratch import Scratch
 
 
@@ -26,7 +26,8 @@ class RenderSettings:
         public_key: the armored public key.
         key_place: where clients find it.
         standalone_subkey: the signing subkey as a key of its own, for clients that do not support subkeys; None if the
-            primary key signs.
+            primary key signs. During a rotation: all keys that sign images, each in the form that all clients support.
+        image_signers: who signs each name of an image.
         apt_origin: Origin in Release.
         apt_label: Label in Release; None for the description of the repository.
         apt_valid_for_s: seconds from Date to Valid-Until; None for no Valid-Until.
@@ -43,6 +44,7 @@ class RenderSettings:
     public_key: bytes | None = None
     key_place: KeyPlace = MAIN_KEY
     standalone_subkey: bytes | None = None
+    image_signers: tuple[Signer, ...] = (Signer.KEY,)
     apt_origin: str = "Packrat"
     apt_label: str | None = None
     apt_valid_for_s: int | None = None

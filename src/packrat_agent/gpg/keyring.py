@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from packrat_agent.gpg.listing import ListedKey, ListedKeys, is_weakly_certified, list_keys
+from packrat_agent.gpg.rotation import SilentKey
 from packrat_agent.gpg.run import run_gpg
 from packrat_agent.gpg.signatures import explain_closed_home, try_key
 from packrat_agent.gpg.signing_key import PublicKey, SigningKey
@@ -23,7 +24,9 @@ _USES = {"c": "certify", "e": "encrypt", "a": "authenticate"}
 """Capabilities as gpg lists them, besides `s`, sign."""
 
 
-def find_key(name: str, home: Path | None, passphrase_file: Path | None, now: datetime) -> SigningKey:
+def find_key(
+    name: str, home: Path | None, passphrase_file: Path | None, now: datetime, setting: str = "gpg_sign_key"
+) -> SigningKey:
     """Find the key that is meant, and try it.
 
     A primary key signs with its newest signing subkey, or by itself; so does a subkey that can't sign (many
@@ -34,24 +37,20 @@ def find_key(name: str, home: Path | None, passphrase_file: Path | None, now: da
         home: The directory of the keyring; None for this user's own.
         passphrase_file: Holds the passphrase of the key; None for a key without one.
         now: The time at which the key has to be valid.
+        setting: The key of mirror.conf that names it, for messages.
 
     Raises:
         SigningError: The key is missing, expired, revoked, locked or can't sign.
     """
-    wanted = name.replace(" ", "").removeprefix("0x").upper()
-    if len(wanted) not in _ID_LENGTHS or any(c not in "0123456789ABCDEF" for c in wanted):
-        raise SigningError(
-            f"gpg_sign_key {name!r} is not a key id: give the 8, 16 or 40 hex digits that `gpg --list-secret-keys "
-            "--with-subkey-fingerprints` shows"
-        )
+    wanted = _read_id(setting, name)
     if passphrase_file is not None:
         _check_readable(passphrase_file)
     _check_home(home)
     matches = _matches(list_keys(home, secret=True), wanted)
     if not matches:
-        raise _explain_missing(wanted, home)
+        raise _explain_missing(setting, wanted, home)
     if len(matches) > 1:
-        raise SigningError(f"gpg_sign_key {name} fits more than one key", hint="give the whole fingerprint")
+        raise SigningError(f"{setting} {name} fits more than one key", hint="give the whole fingerprint")
     found, named = matches[0]
     chosen = _choose(found, named, now)
     if chosen.fingerprint != named:
@@ -96,18 +95,87 @@ def warn(key: SigningKey, now: datetime) -> tuple[str, ...]:
     return tuple(found)
 
 
+def find_primary(setting: str, name: str, home: Path | None) -> str:
+    """Find the fingerprint of the primary key that is meant, whose secret part is here, whether it is valid or not.
+
+    Args:
+        setting: The key of mirror.conf that names it, for messages.
+        name: Short id, long id or fingerprint of a primary key or a subkey.
+        home: The directory of the keyring; None for this user's own.
+
+    Raises:
+        SigningError: The keyring doesn't have it, or more than one.
+    """
+    wanted = _read_id(setting, name)
+    _check_home(home)
+    matches = _matches(list_keys(home, secret=True), wanted)
+    if not matches:
+        raise _explain_missing(setting, wanted, home)
+    if len(matches) > 1:
+        raise SigningError(f"{setting} {name} fits more than one key", hint="give the whole fingerprint")
+    return matches[0][0].primary.fingerprint
+
+
+def find_silent(setting: str, name: str, home: Path | None, reason: str = "") -> SilentKey:
+    """Find the public part of a key that signs no more.
+
+    Args:
+        setting: The key of mirror.conf that names it, for messages.
+        name: Short id, long id or fingerprint; that of a primary key stands for all its subkeys, too.
+        home: The directory of the keyring; None for this user's own.
+        reason: Why it does not sign though it should; '' if it need not.
+
+    Raises:
+        SigningError: The keyring doesn't have it, or more than one.
+    """
+    wanted = _read_id(setting, name)
+    _check_home(home)
+    matches = _matches(list_keys(home, secret=False), wanted)
+    if len(matches) != 1:
+        what = "fits more than one key" if matches else "is not in the keyring"
+        hint = "give the whole fingerprint" if matches else f"import its public key, or take it out of {setting}"
+        raise SigningError(f"{setting} {name} {what}", hint=hint)
+    found, named = matches[0]
+    fingerprints = found.fingerprints if named == found.primary.fingerprint else (named,)
+    return SilentKey(name, fingerprints, export_public_of(found.primary.fingerprint, home).binary, reason)
+
+
 def export_public(key: SigningKey) -> PublicKey:
     """Export the public key without the signatures of others.
 
     Raises:
         SigningError: gpg does not export it.
     """
-    export = ("--export-options", "export-minimal", "--export", key.primary)
-    armored = run_gpg(key.home, "--armor", *export).output
-    binary = run_gpg(key.home, *export).output
+    return export_public_of(key.primary, key.home)
+
+
+def export_public_of(primary: str, home: Path | None) -> PublicKey:
+    """Export a public key by the fingerprint of its primary key, without the signatures of others.
+
+    Raises:
+        SigningError: gpg does not export it.
+    """
+    export = ("--export-options", "export-minimal", "--export", primary)
+    armored = run_gpg(home, "--armor", *export).output
+    binary = run_gpg(home, *export).output
     if not armored or not binary:
-        raise SigningError(f"gpg did not export the public key {key.primary}", hint="is the keyring readable?")
+        raise SigningError(f"gpg did not export the public key {primary}", hint="is the keyring readable?")
     return PublicKey(armored, binary)
+
+
+def _read_id(setting: str, name: str) -> str:
+    """Read a key id as it is written in mirror.conf.
+
+    Raises:
+        SigningError: It is none.
+    """
+    wanted = name.replace(" ", "").removeprefix("0x").upper()
+    if len(wanted) not in _ID_LENGTHS or any(c not in "0123456789ABCDEF" for c in wanted):
+        raise SigningError(
+            f"{setting} {name!r} is not a key id: give the 8, 16 or 40 hex digits that `gpg --list-secret-keys "
+            "--with-subkey-fingerprints` shows"
+        )
+    return wanted
 
 
 def _check_readable(passphrase_file: Path) -> None:
@@ -134,18 +202,18 @@ def _matches(keys: Sequence[ListedKeys], wanted: str) -> list[tuple[ListedKeys, 
     return [(key, fingerprint) for key in keys for fingerprint in key.fingerprints if fingerprint.endswith(wanted)]
 
 
-def _explain_missing(wanted: str, home: Path | None) -> SigningError:
+def _explain_missing(setting: str, wanted: str, home: Path | None) -> SigningError:
     where = f"the keyring in {home}" if home else "the default keyring of this user"
     closed = explain_closed_home(home)
     if closed is not None:
-        return SigningError(f"gpg_sign_key {wanted} is not found in {where}: {closed}")
+        return SigningError(f"{setting} {wanted} is not found in {where}: {closed}")
     if _matches(list_keys(home, secret=False), wanted):
         return SigningError(
-            f"gpg_sign_key {wanted} is in {where}, but without its secret part",
+            f"{setting} {wanted} is in {where}, but without its secret part",
             hint="import the secret key (`gpg --import secret-key.asc`), or set gnupg_home",
         )
     return SigningError(
-        f"gpg_sign_key {wanted} is not in {where}",
+        f"{setting} {wanted} is not in {where}",
         hint="see `gpg --list-secret-keys`, import the key, or set gnupg_home",
     )
 

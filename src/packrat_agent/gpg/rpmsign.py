@@ -37,7 +37,11 @@ class PackageSigner:
     @property
     def identity(self) -> str:
         """Names what this signer makes of a package: another identity, other bytes."""
-        return f"unsigned {self.key.fingerprint}" if self.only_unsigned else self.key.fingerprint
+        return self.identity_of(self.key.fingerprint)
+
+    def identity_of(self, fingerprint: str) -> str:
+        """Name what another key would make in its place."""
+        return f"unsigned {fingerprint}" if self.only_unsigned else fingerprint
 
 
 def sign_package(rpm: Path, sha256: str, into: Path, signer: PackageSigner) -> Product | None:

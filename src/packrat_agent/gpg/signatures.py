@@ -1,10 +1,11 @@
 """Makes signatures with exactly the operator's key, and verifies each before anybody else sees it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from packrat_agent.gpg.run import GpgResult, run_gpg, unlock_options
 from packrat_agent.gpg.signing_key import SigningKey
-from packrat_agent.gpg.verify import message_verifies, verifies
+from packrat_agent.gpg.verify import message_verifies, verifies_by_all
 from packrat_agent.model.tree import SignatureForm
 from packrat_core.errors import SigningError
 from packrat_core.fs.ownership import first_unusable
@@ -33,20 +34,40 @@ def make_signature(
     Raises:
         SigningError: gpg fails, signs with another key, or its signature does not verify.
     """
+    return make_signatures((key,), data, form, digest=digest, moment_s=moment_s)
+
+
+def make_signatures(
+    keys: Sequence[SigningKey], data: bytes, form: SignatureForm, *, digest: str = "SHA512", moment_s: int | None = None
+) -> bytes:
+    """Sign data with exactly these keys, in one file, and verify what came out.
+
+    Args:
+        keys: The only keys that may sign; they are in one keyring.
+        data: What to sign.
+        form: How the signatures and the data stand together.
+        digest: The hash algorithm, by gpg's name.
+        moment_s: The time that the signatures bear, in epoch seconds; None for now.
+
+    Raises:
+        SigningError: gpg fails, signs with another key, or a signature does not verify.
+    """
+    key = keys[0]
     # gpg's --default-key, and a name without `!`, sign with another key without a word if this one can't.
-    signer = ("--local-user", f"{key.fingerprint}!", "--digest-algo", digest)
+    signers = [option for signer in keys for option in ("--local-user", f"{signer.fingerprint}!")]
     # The `!` stops gpg's clock at that time.
     time = () if moment_s is None else ("--faked-system-time", f"{moment_s}!")
-    made = run_gpg(key.home, *signer, *time, *unlock_options(key.passphrase_file), *_COMMANDS[form], data=data)
-    if made.returncode != 0 or _signers(made) != [key.fingerprint] or not made.output:
-        raise _explain_failure(key, made)
+    options = (*signers, "--digest-algo", digest, *time, *unlock_options(key.passphrase_file))
+    made = run_gpg(key.home, *options, *_COMMANDS[form], data=data)
+    if made.returncode != 0 or not _is_by(keys, made) or not made.output:
+        raise _explain_failure(keys, made)
     if form in (SignatureForm.CLEAR, SignatureForm.OPAQUE):
-        is_good = message_verifies(key, data, made.output, is_text=form is SignatureForm.CLEAR)
+        is_good = message_verifies(keys, data, made.output, is_text=form is SignatureForm.CLEAR)
     else:
-        is_good = verifies(key, data, made.output)
+        is_good = verifies_by_all(keys, data, made.output)
     if not is_good:
         raise SigningError(
-            f"the signature that gpg made with {key.fingerprint} does not verify; nothing was published",
+            f"the signature that gpg made with {_name(keys)} does not verify; nothing was published",
             hint="look whether the gpg in PATH is the system's own, and check the disk and memory of this machine",
         )
     return made.output
@@ -74,12 +95,21 @@ def _signers(made: GpgResult) -> list[str]:
     return [line.split()[-1] for line in made.status.splitlines() if line.startswith("[GNUPG:] SIG_CREATED ")]
 
 
-def _explain_failure(key: SigningKey, made: GpgResult) -> SigningError:
+def _is_by(keys: Sequence[SigningKey], made: GpgResult) -> bool:
+    return sorted(_signers(made)) == sorted(key.fingerprint for key in keys)
+
+
+def _name(keys: Sequence[SigningKey]) -> str:
+    return " and ".join(key.fingerprint for key in keys)
+
+
+def _explain_failure(keys: Sequence[SigningKey], made: GpgResult) -> SigningError:
+    key = keys[0]
     # gpg has succeeded, so its messages explain nothing.
-    if made.returncode == 0 and _signers(made) != [key.fingerprint]:
+    if made.returncode == 0 and not _is_by(keys, made):
         others = ", ".join(_signers(made)) or "nothing"
         return SigningError(
-            f"gpg signed with {others}, not with the configured {key.fingerprint} alone; nothing was published",
+            f"gpg signed with {others}, not with the configured {_name(keys)} alone; nothing was published",
             hint="remove default keys and local-user from gpg.conf",
         )
     # No status line tells a locked key apart in all versions of gpg, so the messages are searched too.
@@ -87,8 +117,8 @@ def _explain_failure(key: SigningKey, made: GpgResult) -> SigningError:
     if "pinentry" in said.lower() or "No passphrase" in said or "Bad passphrase" in said or "cancelled" in said.lower():
         what = "the passphrase in passphrase_file is wrong" if key.passphrase_file else "it has a passphrase"
         return SigningError(
-            f"the signing key {key.fingerprint} is locked: {what}",
+            f"the signing key {_name(keys)} is locked: {what}",
             hint="set passphrase_file to a file (mode 0600) with it",
         )
     why = explain_closed_home(key.home) or made.reason or "no reason given"
-    return SigningError(f"gpg can't sign with {key.fingerprint}: {why}")
+    return SigningError(f"gpg can't sign with {_name(keys)}: {why}")

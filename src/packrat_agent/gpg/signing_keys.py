@@ -11,6 +11,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from packrat_agent.gpg.rotation import NO_ROTATION, Rotation
+from packrat_agent.gpg.signers import Signers
 from packrat_agent.gpg.signing_key import PublicKey, SigningKey
 from packrat_agent.model.key_places import MAIN_KEY, KeyPlace, own_key_place
 from packrat_agent.model.records import Repo
@@ -20,12 +22,19 @@ from packrat_agent.model.records import Repo
 class PreparedKey:
     """A key that signs, and what clients need of it.
 
-    `standalone_subkey`: the signing subkey as a key of its own; None if the primary key signs.
+    `public` holds all keys that clients need in this phase of a rotation. `standalone_subkey`: the signing subkey as a
+    key of its own; None if the primary key signs.
     """
 
     key: SigningKey
     public: PublicKey
     standalone_subkey: bytes | None = None
+    rotation: Rotation = NO_ROTATION
+
+    @property
+    def signers(self) -> Signers:
+        """The key and those that sign beside it."""
+        return Signers(self.key, self.rotation.next, self.rotation.former)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,11 @@ class SigningKeys:
         """Return the key that signs a repository; None if it is not signed."""
         section = self.section_of(repo)
         return self.main if section is None else self.of_sections[section]
+
+    def all(self) -> tuple[PreparedKey, ...]:
+        """Give the main key and those of all sections."""
+        main = () if self.main is None else (self.main,)
+        return (*main, *self.of_sections.values())
 
     def depends_on_tag(self, repo: Repo) -> bool:
         """Tell whether the tag of a repository may decide which key signs it."""

@@ -4,6 +4,7 @@ Their exit codes don't tell: gpgv ends with 0 for a signature of an expired or r
 
 1. A signature is good if it has both a GOODSIG and a VALIDSIG line.
 2. A file is well signed if it has a signature, and all its signatures are good.
+3. apt asks for less: one good signature, and none that the signed bytes contradict.
 
     verdict = read_verdict(status)
     if verdict.wrong is None and verdict.signers == (fingerprint,): ...
@@ -29,18 +30,27 @@ class SignatureVerdict:
     """What gpg says of all signatures of a file.
 
     `signers` are the fingerprints of the keys and subkeys whose signatures are good; `wrong` is None if there is at
-    least one signature, and each one is good.
+    least one signature, and each one is good. `expired` are those whose signatures would be good if their keys had not
+    expired; `is_bad`: the bytes or a signature were changed.
     """
 
     signers: tuple[str, ...]
     wrong: str | None
+    expired: tuple[str, ...] = ()
+    is_bad: bool = False
+
+    @property
+    def suffices_for_apt(self) -> bool:
+        """Whether apt takes the file: it passes over signatures of keys that it doesn't have, or that have expired."""
+        return bool(self.signers) and not self.is_bad
 
 
 def read_verdict(text: str) -> SignatureVerdict:
     """Read the status lines of one run of gpg or gpgv."""
     signers: list[str] = []
     faults: list[str] = []
-    is_good = False
+    expired: list[str] = []
+    is_good, is_expired, is_bad = False, False, False
     for line in text.splitlines():
         word, _, rest = line.removeprefix(_PREFIX).partition(" ")
         if not line.startswith(_PREFIX):
@@ -48,15 +58,16 @@ def read_verdict(text: str) -> SignatureVerdict:
         first = rest.partition(" ")[0]
         # GOODSIG stands before VALIDSIG; what is left of an earlier signature must not make the next one good.
         if word == "NEWSIG":
-            is_good = False
+            is_good, is_expired = False, False
         elif word == "GOODSIG":
-            is_good = True
-        elif word == "VALIDSIG" and is_good:
-            signers.append(first)
-            is_good = False
+            is_good, is_expired = True, False
+        elif word == "VALIDSIG" and (is_good or is_expired):
+            (signers if is_good else expired).append(first)
+            is_good, is_expired = False, False
         elif word in _FAULTS:
-            is_good = False
+            is_good, is_expired = False, word == "EXPKEYSIG"
+            is_bad = is_bad or word == "BADSIG"
             faults.append(_FAULTS[word].format(key=first))
     if not signers and not faults:
         faults.append("gpg found no good signature")
-    return SignatureVerdict(tuple(signers), faults[0] if faults else None)
+    return SignatureVerdict(tuple(signers), faults[0] if faults else None, tuple(expired), is_bad)

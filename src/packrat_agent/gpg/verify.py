@@ -1,6 +1,7 @@
 """Checks that a signature is a valid one of exactly one key."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from packrat_agent.gpg.run import GpgResult, run_gpg
@@ -25,10 +26,24 @@ def verifies(key: SigningKey, data: bytes, signature: bytes) -> bool:
     Raises:
         SigningError: gpg can't be used.
     """
-    return _is_of(key, _verify(key, data, signature))
+    return verifies_by_all((key,), data, signature)
 
 
-def verifies_by_family(key: SigningKey, data: bytes, signature: bytes) -> bool:
+def verifies_by_all(keys: Sequence[SigningKey], data: bytes, signature: bytes) -> bool:
+    """Tell whether detached signatures of `data` in one file are valid, one of each of these keys and of no other.
+
+    Args:
+        keys: The keys, of one keyring.
+        data: What is signed.
+        signature: Armored or binary.
+
+    Raises:
+        SigningError: gpg can't be used.
+    """
+    return _is_of(keys, _verify(keys[0], data, signature))
+
+
+def verifies_by_family(key: SigningKey, data: bytes, signature: bytes, others: frozenset[str] = frozenset()) -> bool:
     """Tell whether a detached signature is a valid one of this key, of its primary key or of a sister subkey.
 
     Who trusts the public key trusts all of these.
@@ -37,21 +52,26 @@ def verifies_by_family(key: SigningKey, data: bytes, signature: bytes) -> bool:
         key: The key that signs now.
         data: What is signed.
         signature: Armored or binary.
+        others: The fingerprints of other keys of the same keyring that count too, also after they have expired.
 
     Raises:
         SigningError: gpg can't be used.
     """
     verified = _verify(key, data, signature)
+    verdict = read_verdict(verified.status)
     # The last word is the fingerprint of the primary key. Source: doc/DETAILS of GnuPG, VALIDSIG.
-    primaries = {line.split()[-1] for line in verified.status.splitlines() if line.startswith(_VALID)}
-    return read_verdict(verified.status).wrong is None and primaries == {key.primary}
+    words = [line.removeprefix(_VALID).split() for line in verified.status.splitlines() if line.startswith(_VALID)]
+    family = {made_by[0] for made_by in words if made_by[-1] == key.primary}
+    # One of ours is proof, whoever has signed it besides: two keys do while one takes over from the other.
+    proves = family.union(others).intersection(verdict.signers) or others.intersection(verdict.expired)
+    return bool(proves) and not verdict.is_bad
 
 
-def message_verifies(key: SigningKey, data: bytes, message: bytes, *, is_text: bool) -> bool:
-    """Tell whether a signed message holds `data`, and is validly signed by exactly this key.
+def message_verifies(keys: Sequence[SigningKey], data: bytes, message: bytes, *, is_text: bool) -> bool:
+    """Tell whether a signed message holds `data`, and is validly signed by each of these keys and by no other.
 
     Args:
-        key: The only key that may have signed it.
+        keys: The keys, of one keyring.
         data: What the message has to say.
         message: The data and its signature in one.
         is_text: It is clear-signed. Such a signature does not cover blanks at the ends of lines.
@@ -59,8 +79,8 @@ def message_verifies(key: SigningKey, data: bytes, message: bytes, *, is_text: b
     Raises:
         SigningError: gpg can't be used.
     """
-    verified = run_gpg(key.home, *_WITHOUT_TRUST, "--output", "-", "--verify", data=message)
-    if not _is_of(key, verified):
+    verified = run_gpg(keys[0].home, *_WITHOUT_TRUST, "--output", "-", "--verify", data=message)
+    if not _is_of(keys, verified):
         return False
     return _without_blanks(verified.output) == _without_blanks(data) if is_text else verified.output == data
 
@@ -72,9 +92,9 @@ def _verify(key: SigningKey, data: bytes, signature: bytes) -> GpgResult:
         return run_gpg(key.home, *_WITHOUT_TRUST, "--verify", str(file), "-", data=data)
 
 
-def _is_of(key: SigningKey, verified: GpgResult) -> bool:
+def _is_of(keys: Sequence[SigningKey], verified: GpgResult) -> bool:
     verdict = read_verdict(verified.status)
-    return verdict.wrong is None and verdict.signers == (key.fingerprint,)
+    return verdict.wrong is None and sorted(verdict.signers) == sorted(key.fingerprint for key in keys)
 
 
 def _without_blanks(text: bytes) -> list[bytes]:

@@ -39,7 +39,7 @@ class Fragment:
 
     `body` belongs to the format that read it. name, version and arch are those inside the file, not the server's.
     `size` is that of the package file. `products` are published in its place; if none is, the package file is
-    published as it is.
+    published as it is. `made_by` names the former key that signed them, '' for the key that signs now.
     """
 
     body: bytes
@@ -48,6 +48,7 @@ class Fragment:
     arch: str
     products: tuple[Product, ...] = ()
     size: int = field(kw_only=True)
+    made_by: str = field(default="", kw_only=True)
 
     @property
     def file_name(self) -> str:

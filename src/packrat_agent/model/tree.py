@@ -19,6 +19,15 @@ class SignatureForm(StrEnum):
     OPAQUE = "opaque"
 
 
+class Signer(StrEnum):
+    """Which of a repository's keys makes a signature; ALL: each that signs Release files now, in one file."""
+
+    KEY = "key"
+    NEXT = "next"
+    FORMER = "former"
+    ALL = "all"
+
+
 class Retained(IntEnum):
     """How long an index file stays on disk that the index no longer names. The state database has these numbers.
 
@@ -108,9 +117,10 @@ class TreeLink:
 class PendingFile:
     """An index file that waits for the key: it is one signature, or quotes several in base64 between chunks of text.
 
-    signs: What its signatures sign. quoting: The text around them, one chunk more than signatures; () if the file is
-    its one signature. by_hash_dir: Where a copy goes as content, named by its SHA-256. lasting: What is signed never
-    changes, so its signatures are kept and used again; those of pointers, which carry a date, are made anew.
+    signs: What its signatures sign. signers: Who makes each of them; (): the key. quoting: The text around them, one
+    chunk more than signatures; () if the file is its one signature. by_hash_dir: Where a copy goes as content, named by
+    its SHA-256. lasting: What is signed never changes, so its signatures are kept and used again; those of pointers,
+    which carry a date, are made anew.
     """
 
     path: str
@@ -120,6 +130,13 @@ class PendingFile:
     by_hash_dir: str | None = None
     lasting: bool = False
     retained: Retained = Retained.AS_INDEX
+    signers: tuple[Signer, ...] = ()
+
+    @property
+    def wanted(self) -> tuple[tuple[Content, Signer], ...]:
+        """What is signed, each with who signs it."""
+        signers = self.signers or (Signer.KEY,) * len(self.signs)
+        return tuple(zip(self.signs, signers, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import structlog
 
-from packrat_agent.gpg.signatures import make_signature
-from packrat_agent.gpg.signing_key import SigningKey
+from packrat_agent.gpg.signatures import make_signatures
+from packrat_agent.gpg.signers import Signers
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import (
     Content,
@@ -19,6 +19,7 @@ from packrat_agent.model.tree import (
     ReadyPublication,
     SignatureForm,
     SignedTree,
+    Signer,
     TreeFile,
     TreeLink,
     UnsignedTree,
@@ -29,13 +30,13 @@ log = structlog.get_logger()
 _THREADS = 4
 """gpg-agent signs one after the other; meanwhile the other ones start gpg and verify."""
 
-_Key = tuple[SignatureForm, str]
-"""What a signature depends on: its form, and the SHA-256 of what it signs."""
+_Key = tuple[SignatureForm, str, Signer]
+"""What a signature depends on: its form, the SHA-256 of what it signs, and who signs."""
 
 
-def publication_identity(repo: Repo, identity: str, key: SigningKey | None) -> str:
-    """Identify a publication with its place and its signer: another key or directory makes everything anew."""
-    signer = key.fingerprint if key else "-"
+def publication_identity(repo: Repo, identity: str, signers: Signers | None) -> str:
+    """Identify a publication with its place and its signers: other keys or another directory make everything anew."""
+    signer = signers.identity if signers else "-"
     return hashlib.sha256(f"{identity} {signer} {repo.directory}".encode()).hexdigest()
 
 
@@ -52,7 +53,7 @@ class SignatureCache(Protocol):
 def sign_tree(
     repo: Repo,
     rendered: Sequence[Publication],
-    key: SigningKey,
+    signers: Signers,
     live: Mapping[str, str],
     made_before: SignatureCache,
 ) -> SignedTree:
@@ -61,24 +62,24 @@ def sign_tree(
     Args:
         repo: the repository.
         rendered: all its publications.
-        key: the key that signs.
+        signers: the keys that sign.
         live: publication → identity as published.
         made_before: signatures of unchanging data.
 
     Raises:
         SigningError: a signature could not be made, or is not valid.
     """
-    changed = _changed(repo, rendered, key, live)
+    changed = _changed(repo, rendered, signers, live)
     pending = [_pending(publication) for publication in changed]
     for publication, files in zip(changed, pending, strict=True):
         if files:
             log.info(f"{repo.kind}: Signing distro {publication.name}")
     # Those of all publications at once: an image has only a few.
-    made = _sign_all([file for files in pending for file in files], key, made_before)
+    made = _sign_all([file for files in pending for file in files], signers, made_before)
     signed = []
     for publication, files in zip(changed, pending, strict=True):
         completed = {file.path: TreeFile(file.path, _complete(file, made), file.retained) for file in files}
-        signed.append(_ready(repo, publication, key, completed))
+        signed.append(_ready(repo, publication, signers, completed))
     return SignedTree(repo, tuple(signed), _names(rendered))
 
 
@@ -95,15 +96,15 @@ def declare_unsigned(repo: Repo, rendered: Sequence[Publication], live: Mapping[
 
 
 def _changed(
-    repo: Repo, rendered: Sequence[Publication], key: SigningKey | None, live: Mapping[str, str]
+    repo: Repo, rendered: Sequence[Publication], signers: Signers | None, live: Mapping[str, str]
 ) -> list[Publication]:
     """Choose the publications that differ, each with `since` only if that publication is live."""
     changed = []
     for publication in rendered:
         known, since = live.get(publication.name), publication.since
-        if known == publication_identity(repo, publication.identity, key):
+        if known == publication_identity(repo, publication.identity, signers):
             continue
-        is_base_live = since is not None and known == publication_identity(repo, since.identity, key)
+        is_base_live = since is not None and known == publication_identity(repo, since.identity, signers)
         changed.append(publication if is_base_live else replace(publication, since=None))
     return changed
 
@@ -119,7 +120,7 @@ def _pending(publication: Publication) -> list[PendingFile]:
 
 
 def _ready(
-    repo: Repo, publication: Publication, key: SigningKey | None, made: Mapping[str, TreeFile]
+    repo: Repo, publication: Publication, signers: Signers | None, made: Mapping[str, TreeFile]
 ) -> ReadyPublication:
     by_hash = [
         TreeFile(f"{file.by_hash_dir}/{made[file.path].content.digest}", made[file.path].content)
@@ -129,7 +130,7 @@ def _ready(
     content = [file for file in publication.content if publication.is_looked_at(file.path)]
     return ReadyPublication(
         publication.name,
-        publication_identity(repo, publication.identity, key),
+        publication_identity(repo, publication.identity, signers),
         (*_with_signatures(content, made), *by_hash),
         _with_signatures(publication.pointers, made),
         publication.facts,
@@ -150,18 +151,23 @@ def _with_signatures(
     return tuple(found)
 
 
-def _sign_all(pending: Sequence[PendingFile], key: SigningKey, made_before: SignatureCache) -> dict[_Key, Content]:
+def _sign_all(pending: Sequence[PendingFile], signers: Signers, made_before: SignatureCache) -> dict[_Key, Content]:
     """Make each signature once: several files may hold the same form of the same bytes."""
-    wanted = {(file.form, data.digest): (file.form, data, file.lasting) for file in pending for data in file.signs}
+    wanted = {
+        (file.form, data.digest, signer): (file.form, data, signer, file.lasting)
+        for file in pending
+        for data, signer in file.wanted
+    }
     if not wanted:
         return {}
 
-    def sign(what: tuple[SignatureForm, Content, bool]) -> Content:
-        form, data, lasting = what
-        coding = f"signature-{form}-{key.fingerprint}"
+    def sign(what: tuple[SignatureForm, Content, Signer, bool]) -> Content:
+        form, data, signer, lasting = what
+        keys = signers.of(signer)
+        coding = f"signature-{form}-{' '.join(key.fingerprint for key in keys)}"
         signature = made_before.get(coding, data.digest) if lasting else None
         if signature is None:
-            signature = make_signature(key, bytes(data), form)
+            signature = make_signatures(keys, bytes(data), form)
             if lasting:
                 made_before.put(coding, data.digest, signature)
         return Content.of(signature)
@@ -172,7 +178,7 @@ def _sign_all(pending: Sequence[PendingFile], key: SigningKey, made_before: Sign
 
 def _complete(file: PendingFile, made: Mapping[_Key, Content]) -> Content:
     """Make a file of its signatures."""
-    signatures = [made[file.form, data.digest] for data in file.signs]
+    signatures = [made[file.form, data.digest, signer] for data, signer in file.wanted]
     if not file.quoting:
         return signatures[0]
     parts = [file.quoting[0]]

@@ -121,6 +121,11 @@ class KeyInUse(Fact):
     The key of a section of mirror.conf stands under `key:` and the section, such as `key:repo apt-prod`.
     `stale` says what is wrong with a public key that the operator keeps in root_dir, `unused` why the key of a section
     signs nothing; None if nothing is wrong.
+
+    Of a rotation: `phase` is a gpg.rotation.Phase, None where none is under way. `next`, `former` and `retired`
+    (several are separated by spaces) are fingerprints. `silent`: why the former key does not sign. Each phase has the
+    moment from which on all of it was published; None: it is not yet. `kept_packages`: how many packages stand with the
+    signature of another key.
     """
 
     NAME = "key"
@@ -130,6 +135,17 @@ class KeyInUse(Fact):
     expires: float | None = None
     stale: str | None = None
     unused: str | None = None
+    phase: str | None = None
+    next: str | None = None
+    next_expires: float | None = None
+    former: str | None = None
+    former_expires: float | None = None
+    silent: str | None = None
+    retired: str | None = None
+    offered_at: float | None = None
+    switched_at: float | None = None
+    retired_at: float | None = None
+    kept_packages: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +282,10 @@ class Facts:
                 return
             if since is None or known.behind_since >= since:
                 self._write(_REPO + repo, replace(known, behind_since=None))
+
+    def section_key(self, section: str) -> KeyInUse | None:
+        """Read what is known of the key of a section of mirror.conf."""
+        return self._read(KeyInUse, _KEY + section)
 
     def write_section_keys(self, keys: Mapping[str, KeyInUse]) -> None:
         """Remember the keys of sections of mirror.conf, by section, in place of all that were known."""

@@ -211,6 +211,8 @@ def _write(sha256: str, fragment: Fragment) -> bytes:
         "products": list_products(fragment),
         "body": base64.b64encode(fragment.body).decode(),
     }
+    if fragment.made_by:
+        record["made_by"] = fragment.made_by
     # Earlier versions believe this checksum.
     checksum = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
     return json.dumps({**record, "checksum": checksum}).encode() + b"\n"
@@ -236,7 +238,9 @@ def _parse(data: bytes, sha256: str) -> Fragment:
     name, version, arch = (_text(record[field]) for field in ("name", "version", "arch"))
     products = tuple(_product(product) for product in record["products"])
     body = base64.b64decode(record["body"], validate=True)
-    return Fragment(body, name, version, arch, products, size=_size(record["size"]))
+    return Fragment(
+        body, name, version, arch, products, size=_size(record["size"]), made_by=_text(record.get("made_by", ""))
+    )
 
 
 def _product(value: Any) -> Product:

@@ -5,7 +5,7 @@ the version of its fragments, and a new signing key makes new products: either h
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from packrat_agent.model.entries import Fragment, Product
@@ -40,13 +40,14 @@ class Fragments:
         with self._db.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO fragments (format, fragment_version, signer, sha256, size, name, version, "
-                "arch, body, products, backup) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "arch, body, products, backup, made_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         *(source.kind, source.version, source.signer, sha256, fragment.size),
                         *(fragment.name, fragment.version, fragment.arch, fragment.body),
                         json.dumps(list_products(fragment)),
                         None if needs_backup(fragment) else "",
+                        fragment.made_by,
                     )
                     for sha256, fragment in read.items()
                 ],
@@ -71,12 +72,48 @@ class Fragments:
     def read(self, source: FragmentSource, sha256: str) -> Fragment | None:
         """Give the fragment of one package file; None if it is not known."""
         sql = (
-            "SELECT size, body, name, version, arch, products FROM fragments WHERE format = ? AND fragment_version = ? "
-            "AND signer = ? AND sha256 = ?"
+            "SELECT size, body, name, version, arch, products, made_by FROM fragments WHERE format = ? "
+            "AND fragment_version = ? AND signer = ? AND sha256 = ?"
         )
-        for size, body, name, version, arch, products in self._db.rows(sql, (*_row(source), sha256)):
-            return Fragment(body, name, version, arch, read_products(products), size=size)
+        for size, body, name, version, arch, products, made_by in self._db.rows(sql, (*_row(source), sha256)):
+            return Fragment(body, name, version, arch, read_products(products), size=size, made_by=made_by)
         return None
+
+    def take_over(self, signer: str, accepted: Collection[str]) -> None:
+        """Count what other keys have signed as made for this one, and forget what no accepted key has signed.
+
+        Args:
+            signer: The key that signs now, as a source names it.
+            accepted: The other keys, as sources name them.
+
+        Raises:
+            DiskError: The state database can't be written.
+        """
+        marks = f"({', '.join('?' * len(accepted))})"
+        maker = "CASE made_by WHEN '' THEN signer ELSE made_by END"
+        with self._db.transaction() as db:
+            db.execute(
+                f"DELETE FROM fragments WHERE signer = ? AND made_by <> '' AND made_by NOT IN {marks}",
+                (signer, *accepted),
+            )
+            if not accepted:
+                return
+            db.execute(
+                "INSERT OR IGNORE INTO fragments (format, fragment_version, signer, sha256, size, name, version, arch, "
+                "body, products, backup, made_by) SELECT format, fragment_version, ?, sha256, size, name, version, "
+                "arch, body, products, CASE backup WHEN '' THEN '' END, CASE "
+                f"{maker} WHEN ? THEN '' ELSE {maker} END FROM fragments "
+                f"WHERE signer IN {marks} AND {maker} IN (?, {marks[1:]}",
+                (signer, signer, *accepted, signer, *accepted),
+            )
+
+    def made_by_others(self, signer: str) -> dict[str, int]:
+        """Map another key → how many package files that are live somewhere stand with its signature."""
+        sql = (
+            "SELECT made_by, count(*) FROM fragments WHERE signer IN (?1, 'unsigned ' || ?1) AND made_by <> '' "
+            f"AND products <> '[]' AND +sha256 IN {_WANTED} GROUP BY 1"
+        )
+        return {made_by.split()[-1]: int(count) for made_by, count in self._db.rows(sql, (signer,))}
 
     def forget_unneeded(self, sources: Iterable[FragmentSource]) -> None:
         """Forget the fragments of files that nobody wants and of which nothing is on disk, and what no source made."""

@@ -12,7 +12,7 @@ from packrat_agent.state.file_rows import FILE_COLUMNS, read_file
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragments import FragmentSource, read_products
 
-_FRAGMENT_COLUMNS = "body, fragments.name, fragments.version, fragments.arch, products, fragments.size, path"
+_FRAGMENT_COLUMNS = "body, fragments.name, fragments.version, fragments.arch, products, fragments.size, made_by, path"
 _FRAGMENT_COLUMN_COUNT = len(_FRAGMENT_COLUMNS.split(","))
 _PORTION = 500
 _BEYOND = "\U0010ffff"
@@ -152,8 +152,8 @@ class LiveEntries:
         return self._source.kind, self._source.version, self._source.signer
 
     def _entry(self, row: Sequence[Any]) -> Entry:
-        body, name, version, arch, products, size, path = row[-_FRAGMENT_COLUMN_COUNT:]
-        fragment = Fragment(body, name, version, arch, read_products(products), size=size)
+        body, name, version, arch, products, size, made_by, path = row[-_FRAGMENT_COLUMN_COUNT:]
+        fragment = Fragment(body, name, version, arch, read_products(products), size=size, made_by=made_by)
         below = path.removeprefix(path_in_root(self._repo, ""))
         return Entry(read_file(row[:-_FRAGMENT_COLUMN_COUNT]), below, fragment)
 

@@ -225,15 +225,16 @@ class WantedFiles:
         found: dict[str, Fragment] = {}
         for files, where, values in chunks_of(some):
             sql = (
-                f"SELECT fragments.sha256, {column}, name, fragments.version, fragments.arch, products, size "
+                f"SELECT fragments.sha256, {column}, name, fragments.version, fragments.arch, products, size, made_by "
                 # A cross join is read in this order: fragments of all repositories may be many more.
                 f"FROM {files} CROSS JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? "
                 f"AND fragments.sha256 = files.sha256 WHERE repo = ?{where}"
             )
-            for sha256, body, name, version, arch, products, size in self._db.rows(
+            for sha256, body, name, version, arch, products, size, made_by in self._db.rows(
                 sql, (source.kind, source.version, source.signer, repo, *values)
             ):
-                found[sha256] = Fragment(body, name, version, arch, read_products(products), size=size)
+                products_read = read_products(products)
+                found[sha256] = Fragment(body, name, version, arch, products_read, size=size, made_by=made_by)
         return found
 
     def set_places(self, repo: str, places: Iterable[tuple[str, str]]) -> None:

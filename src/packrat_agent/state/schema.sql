@@ -105,7 +105,8 @@ CREATE TABLE published_names (
 ) STRICT, WITHOUT ROWID;
 
 -- What the index needs to know of a file, read once in its life.
---   signer    the fingerprint of the key that its published copy is signed with, '' where it is published as it is
+--   signer    the fingerprint of the key that signs its repository, '' where it is published as it is
+--   made_by   the former key that its published copy is signed with, '' where `signer` has signed it
 --   sha256, size  of the package file as the server has it
 --   products  what is published in its place, or beside it: a JSON list of [name, SHA-256, size, beside]
 --   backup    the SHA-256 of its backup in root_dir, '' where it needs none, NULL where that is not written
@@ -121,8 +122,10 @@ CREATE TABLE fragments (
     body BLOB NOT NULL,
     products TEXT NOT NULL,
     backup TEXT,
+    made_by TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (format, fragment_version, signer, sha256)
 ) STRICT;
+CREATE INDEX fragments_by_others ON fragments (signer) WHERE made_by <> '';
 
 -- What is being published, from before its first file is written until `live_files` and `publications` have all of it.
 --   body     a compressed JSON object, see intents.py

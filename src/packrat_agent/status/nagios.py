@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from packrat_agent.status.rotation import tell_rotation_trouble
 from packrat_agent.status.values import AgentState, Disk, RepoStatus, Status
 from packrat_core.text import human_age, human_size, printable
 
@@ -186,7 +187,11 @@ def _behind(repo: RepoStatus) -> str:
 
 def _keys(status: Status, limits: Limits) -> Iterator[Finding]:
     for name, key in status.named_keys():
-        yield from ((Level.WARNING, text) for text in (key.stale, key.unused) if text is not None)
+        found = (key.stale, key.unused, tell_rotation_trouble(key, status.at))
+        yield from ((Level.WARNING, text) for text in found if text is not None)
+        if key.next_expires is not None and key.next_expires > status.at:
+            left_s = key.next_expires - status.at
+            yield limits.key_days.judge(left_s / _DAY_S, low=True), f"the next key expires in {human_age(left_s)}"
         if key.expires is None:
             continue
         left_s = key.expires - status.at

@@ -16,6 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from packrat_agent.config.settings import Config
+from packrat_agent.gpg.rotation import Phase
 from packrat_agent.status.reading import read_status
 from packrat_agent.status.values import AgentState, Status
 from packrat_core import __version__
@@ -188,6 +189,12 @@ def _of_key_and_disks(status: Status) -> Iterator[Metric]:
         if one.key.expires is not None:
             expiry.add_metric((one.section,), one.key.expires)
     yield expiry
+    phases = [phase.value for phase in Phase]
+    rotation = _family("key_rotation_phase", "1 offered, 2 the new key signs, 3 the former signs no more.", "section")
+    for section, key in [("mirror", status.key), *((one.section, one.key) for one in status.section_keys)]:
+        if key is not None and key.phase in phases:
+            rotation.add_metric((section,), 1 + phases.index(key.phase))
+    yield rotation
     size = _family("disk_size_bytes", "Size of the filesystem.", "holds")
     free = _family("disk_free_bytes", "Bytes that are free for the agent.", "holds")
     for disk in status.disks:

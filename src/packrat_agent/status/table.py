@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from packrat_agent.state.facts import KeyInUse, ScanRound
+from packrat_agent.status.rotation import tell_phase, tell_rotation_trouble
 from packrat_agent.status.values import AgentState, RepoStatus, Status
 from packrat_core.text import human_age, human_size, printable
 
@@ -66,16 +67,24 @@ def _head(status: Status) -> Iterator[tuple[str, str, str]]:
     for repo in status.repos:
         if repo.work is not None:
             yield "at work", repo.work, "cyan"
+    yield from _keys(status)
+    for disk in status.disks:
+        free = f"{human_size(disk.free_bytes)} of {human_size(disk.size_bytes)} free ({disk.free_percent:g} %)"
+        yield "disk", f"{free} for {disk.holds} {disk.path}", ""
+
+
+def _keys(status: Status) -> Iterator[tuple[str, str, str]]:
     if (key := status.key) is not None:
         text, style = _key(key, status.at)
         own = key.fingerprint is None and status.section_keys
         yield "key", "none of [mirror]: only repositories with a key of their own are signed" if own else text, style
+        if (phase := tell_phase(key, status.at)) is not None:
+            yield "rotation", phase, "cyan"
     for one in status.section_keys:
         text, style = _key(one.key, status.at)
         yield "key", f"[{one.section}] {text}", style
-    for disk in status.disks:
-        free = f"{human_size(disk.free_bytes)} of {human_size(disk.size_bytes)} free ({disk.free_percent:g} %)"
-        yield "disk", f"{free} for {disk.holds} {disk.path}", ""
+        if (phase := tell_phase(one.key, status.at)) is not None:
+            yield "rotation", f"[{one.section}] {phase}", "cyan"
 
 
 def _agent(status: Status) -> tuple[str, str]:
@@ -174,7 +183,8 @@ def list_troubles(status: Status) -> Iterator[tuple[str, str]]:
     if status.server.plain_http is not None:
         yield status.server.plain_http, "yellow"
     for _, key in status.named_keys():
-        yield from ((text, "yellow") for text in (key.stale, key.unused) if text is not None)
+        found = (key.stale, key.unused, tell_rotation_trouble(key, status.at))
+        yield from ((text, "yellow") for text in found if text is not None)
     # Thousands of files may be left out for one reason; the terminal gets a sample of them.
     for rejected in status.rejected[:_LISTED]:
         yield f"rejected {rejected.record}: {rejected.reason}", "red"

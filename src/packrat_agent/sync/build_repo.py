@@ -184,11 +184,11 @@ def _make_live(build: Build, made: Made, rendered: Sequence[Publication], now: d
     held = tell_held({publication.name: publication.facts for publication in rendered})
     # 7. Sign what changed.
     identities = store.live.identities(repo.name)
-    key = build.context.key_of(repo)
-    if key is None:
+    signers = build.context.signers_of(repo)
+    if signers is None:
         ready: ReadyTree = declare_unsigned(repo, rendered, identities)
     else:
-        ready = sign_tree(repo, rendered, key, identities, store.chunks)
+        ready = sign_tree(repo, rendered, signers, identities, store.chunks)
     # 8. Make live, recorded before and after.
     facts = store.live.facts_with(repo.name, MOMENT)
     placed = {package.path for package in made.packages}

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from packrat_agent.config.settings import Config, PackageSigning
 from packrat_agent.formats.interface import Format, RenderSettings, Treatment
 from packrat_agent.gpg.rpmsign import PackageSigner
+from packrat_agent.gpg.signers import Signers
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.signing_keys import SigningKeys
 from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed, Position, Retention
 from packrat_agent.model.entries import Placement, Refusal, StoredFile
 from packrat_agent.model.records import Rejection, Repo
+from packrat_agent.model.tree import Signer
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.original import OriginalState
 from packrat_agent.state.store import Store
@@ -69,21 +72,37 @@ class MirrorContext:
         prepared = self.keys.of(repo)
         return prepared.key if prepared is not None else None
 
+    def signers_of(self, repo: Repo) -> Signers | None:
+        """Return the key that signs a repository, and those beside it that can sign now; None if it is not signed."""
+        prepared = self.keys.of(repo)
+        return prepared.signers.at(datetime.now(UTC)) if prepared is not None else None
+
     def settings_of(self, repo: Repo) -> RenderSettings:
         """Return the settings for the indexes of a repository, with the key that signs it."""
-        prepared = self.keys.of(repo)
+        prepared, signers = self.keys.of(repo), self.signers_of(repo)
         return replace(
             self.settings,
             signed=prepared is not None,
             key_place=self.keys.place_of(repo),
             public_key=prepared.public.armored if prepared is not None else None,
             standalone_subkey=prepared.standalone_subkey if prepared is not None else None,
+            image_signers=signers.of_images if signers is not None else (Signer.KEY,),
         )
 
     def source_of(self, form: Format, repo: Repo) -> FragmentSource:
         """Make the cache key of this format's fragments, which changes with the repository's signing key."""
         signer = self.signer_of(form, repo)
         return FragmentSource(form.kind, form.fragment_version, signer.identity if signer is not None else "")
+
+    def former_sources_of(self, form: Format, repo: Repo) -> tuple[FragmentSource, ...]:
+        """Make the cache keys of fragments that other keys of a rotation made, and that are taken over."""
+        signer, prepared = self.signer_of(form, repo), self.keys.of(repo)
+        if signer is None or prepared is None:
+            return ()
+        return tuple(
+            FragmentSource(form.kind, form.fragment_version, signer.identity_of(fingerprint))
+            for fingerprint in sorted(prepared.rotation.accepted)
+        )
 
     def signer_of(self, form: Format, repo: Repo) -> PackageSigner | None:
         """Return what signs the packages of a repository of this format; None if they are published as they are."""

@@ -316,7 +316,7 @@ def _tell_leaving(context: MirrorContext, leaving: tuple[Leaving, ...]) -> list[
 
 def _note_full_sync(context: MirrorContext, seen: Look, summary: Summary) -> None:
     """Remember how a full sync went, for `status`."""
-    note_keys(context, at_start=False)
+    note_keys(context, at_start=False, is_published=not (summary.errors or summary.rejected))
     context.store.facts.write(
         LastFullSync(
             began=seen.began,

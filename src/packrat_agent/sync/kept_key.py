@@ -4,6 +4,7 @@ A `repo-key` in keep_file_list is not written by the agent. After the key was re
 the kept one refuse the mirror, or soon will.
 """
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +13,12 @@ import structlog
 
 from packrat_agent.gpg.public_keys import read_public_keys
 from packrat_agent.gpg.signing_key import SigningKey
+from packrat_agent.gpg.signing_keys import PreparedKey
 from packrat_agent.model.key_places import MAIN_KEY, KeyPlace
 from packrat_agent.model.paths import is_kept
 from packrat_agent.state.facts import KeyInUse
 from packrat_agent.sync.context import MirrorContext
+from packrat_agent.sync.note_rotation import with_rotation
 from packrat_core.errors import SigningError
 from packrat_core.fs.open import read_regular
 
@@ -24,20 +27,24 @@ log = structlog.get_logger()
 _KEY_LIMIT = 16 * 1024 * 1024
 
 
-def note_keys(context: MirrorContext, *, at_start: bool) -> None:
+def note_keys(context: MirrorContext, *, at_start: bool, is_published: bool = False) -> None:
     """Remember the signing keys for `status` and `check`.
 
     Args:
         context: The mirror.
         at_start: Log what is wrong: a kept public key that is not its, or a section that is of no repository.
+        is_published: A full sync has just published all that the keys sign.
 
     Raises:
         DiskError: The state database can't be written.
     """
     keys, facts, repos = context.keys, context.store.facts, context.store.wanted.repos()
+    published_at = time.time() if is_published else None
     in_use = KeyInUse(None)
     if keys.main is not None:
-        in_use = _describe(keys.main.key, _find_stale(context, keys.main.key, MAIN_KEY))
+        in_use = _describe(keys.main.key, _find_stale(context, keys.main, MAIN_KEY))
+        before = facts.read(KeyInUse)
+        in_use = with_rotation(in_use, keys.main, before, context.store.fragments, published_at)
         if at_start:
             _warn(keys.main.key, in_use.stale)
     facts.write(in_use)
@@ -45,9 +52,11 @@ def note_keys(context: MirrorContext, *, at_start: bool) -> None:
     found = {}
     for section, prepared in keys.of_sections.items():
         places = [keys.place_of(repo) for repo in repos if keys.section_of(repo) == section]
-        stale = [text for place in places if (text := _find_stale(context, prepared.key, place)) is not None]
+        stale = [text for place in places if (text := _find_stale(context, prepared, place)) is not None]
         text = f"[{section}] in mirror.conf is of no repository of this mirror: its key signs nothing"
         in_use = replace(_describe(prepared.key, next(iter(stale), None)), unused=text if section in unused else None)
+        before = facts.section_key(section)
+        in_use = with_rotation(in_use, prepared, before, context.store.fragments, published_at)
         if at_start:
             _warn(prepared.key, in_use.stale)
             _warn(prepared.key, in_use.unused)
@@ -65,7 +74,13 @@ def _warn(key: SigningKey, stale: str | None) -> None:
         log.warning("key", fingerprint=key.fingerprint, text=stale)
 
 
-def _find_stale(context: MirrorContext, key: SigningKey, place: KeyPlace) -> str | None:
+def _find_stale(context: MirrorContext, prepared: PreparedKey, place: KeyPlace) -> str | None:
+    keys = (prepared.key, prepared.rotation.next)
+    found = (_find_stale_of(context, key, place) for key in keys if key is not None)
+    return next((text for text in found if text is not None), None)
+
+
+def _find_stale_of(context: MirrorContext, key: SigningKey, place: KeyPlace) -> str | None:
     for name in (place.armored, place.binary):
         if is_kept(name, context.kept) and (wrong := _find_wrong(context.root / name, key)) is not None:
             return (

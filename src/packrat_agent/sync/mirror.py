@@ -21,6 +21,7 @@ from packrat_agent.state.store import Store
 from packrat_agent.sync.context import MirrorContext, Takeover
 from packrat_agent.sync.fault_log import FaultLog
 from packrat_agent.sync.find_keys import find_keys
+from packrat_agent.sync.former_signers import take_over_signed, trusted_of
 from packrat_agent.sync.kept_key import note_keys
 from packrat_agent.sync.last_renders import LastRenders
 from packrat_agent.sync.removals import RemovalLimits
@@ -127,6 +128,7 @@ def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> M
     mirror = config.mirror
     store.record_reads.trust_server(config.packrat.url, time.time())
     keys = find_keys(config)
+    take_over_signed(store.fragments, keys)
     settings = RenderSettings(
         mirror_description=mirror.description,
         signed=keys.main is not None,
@@ -142,7 +144,7 @@ def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> M
         grace_s=mirror.grace_period_s,
     )
     secret = mirror.state_db.with_name(f"{mirror.state_db.name}.secret")
-    sealer = Sealer(keys.main.key if keys.main is not None else None, secret)
+    sealer = Sealer(keys.main.key if keys.main is not None else None, secret, trusted_of(keys))
     seals = Seals(mirror.root_dir, store, sealer, config.packrat.name)
     seals.restore_names()
     return MirrorContext(

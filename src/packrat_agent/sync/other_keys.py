@@ -49,6 +49,6 @@ def is_ours(context: MirrorContext, repo: Repo, index: str, signature: str) -> b
     with suppress(OSError):
         data = read_regular(context.root / index, _INDEX_LIMIT)
         made = read_regular(context.root / signature, _SIGNATURE_LIMIT)
-        key = context.key_of(repo)
-        return key is not None and verifies_by_family(key, data, made)
+        prepared = context.keys.of(repo)
+        return prepared is not None and verifies_by_family(prepared.key, data, made, prepared.rotation.accepted)
     return False

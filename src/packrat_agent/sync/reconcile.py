@@ -107,6 +107,9 @@ def _recall(
     """Read the fragments that a lost state database, or one of the original agent's, leaves to be found elsewhere."""
     unread = find_unread(wanted_files, fragments)
     found = recall(context.root, context.source_of(form, repo), unread, context.seals.backups)
+    for former in context.former_sources_of(form, repo):
+        recalled = recall(context.root, former, unread - found.keys(), context.seals.backups)
+        found |= {sha256: replace(read, made_by=read.made_by or former.signer) for sha256, read in recalled.items()}
     return found | recall_signed(context, repo, form, unread - found.keys(), order.untracked)
 
 

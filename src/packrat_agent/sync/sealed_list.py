@@ -8,7 +8,8 @@
    with its seal, so that one rename replaces both.
 2. The seal is a signature by the mirror's main key, also for what other keys signed. A mirror without one has a secret
    beside its state database instead; if that is lost, too, nothing is believed.
-3. A signature counts if the key that signs now made it, its primary key or another subkey of that.
+3. A signature counts if the key that signs now made it, its primary key or another subkey of that; so does one of a
+   former key that mirror.conf names.
 4. What was backed up or published since the list was sealed is not in it, and is not believed until it is sealed.
 """
 
@@ -51,10 +52,14 @@ _NOTHING: Mapping[str, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class Sealer:
-    """Who seals: the mirror's key, and where the secret stands that takes its place if there is none."""
+    """Who seals: the mirror's key, and where the secret stands that takes its place if there is none.
+
+    `trusted` are the fingerprints of other keys whose seals count.
+    """
 
     key: SigningKey | None
     secret_path: Path
+    trusted: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -85,7 +90,7 @@ class Sealer:
             proof = json.loads(line)
             if self.key is not None and "signature" in proof:
                 signature = base64.b64decode(proof["signature"], validate=True)
-                return verifies_by_family(self.key, _statement(digest), signature)
+                return verifies_by_family(self.key, _statement(digest), signature, self.trusted)
             secret = _read_secret(self.secret_path)
             if secret is None:
                 return False

@@ -27,6 +27,7 @@ from packrat_agent.verify.findings import (
     read_index,
     told,
 )
+from packrat_agent.verify.signatures import suffices_for_apt
 from packrat_agent.verify.withdrawn import is_withdrawn_suite
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.relations import check_fields, check_stanza_size
@@ -100,8 +101,8 @@ def _compressed(name: str, listed: Iterable[str]) -> list[str]:
 
 def _audit_signatures(subject: Subject, suite: str, release: bytes) -> Iterator[Finding]:
     path, inside = f"{suite}/Release", f"{suite}/InRelease"
-    yield from check_detached(subject, path, release, f"{path}.gpg")
-    for finding in check_clear_signed(subject, path, release, inside):
+    yield from check_detached(subject, path, release, f"{path}.gpg", suffices_for_apt)
+    for finding in check_clear_signed(subject, path, release, inside, suffices_for_apt):
         if isinstance(finding, Named) and finding.size is not None:
             sha256 = finding.sha256
             yield Named(f"{suite}/by-hash/SHA256/{sha256}", sha256, finding.size, inside)

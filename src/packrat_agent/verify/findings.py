@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from packrat_agent.verify.armor import find_armor_fault, find_signature_fault
-from packrat_agent.verify.signatures import Keyring
+from packrat_agent.verify.signatures import Judge, Keyring, is_well_signed
 from packrat_core.fs.open import read_regular
 
 _INDEX_LIMIT = 1024 * 1024 * 1024
@@ -79,6 +79,7 @@ class Subject:
         key_path: Where the armored key of the repository under audit is published.
         name: The name of the repository under audit; None if it is not known.
         others: The names of the tree's other repositories.
+        package_keyring: The keys to verify signatures of packages with, among them those of former keys.
     """
 
     top: Path
@@ -88,6 +89,7 @@ class Subject:
     key_path: str = "repo-key"
     name: str | None = None
     others: frozenset[str] = frozenset()
+    package_keyring: Keyring | None = None
 
 
 Auditor = Callable[[Subject, str], Iterator[Finding]]
@@ -189,7 +191,9 @@ def pointer(path: str, content: bytes) -> Named:
     return Named(path, hashlib.sha256(content).hexdigest(), len(content), "itself")
 
 
-def check_detached(subject: Subject, path: str, signed: bytes, signature: str) -> Iterator[Finding]:
+def check_detached(
+    subject: Subject, path: str, signed: bytes, signature: str, judge: Judge = is_well_signed
+) -> Iterator[Finding]:
     """Check the detached signature of a file, if there is a key.
 
     Args:
@@ -197,6 +201,7 @@ def check_detached(subject: Subject, path: str, signed: bytes, signature: str) -
         path: Path of the signed file.
         signed: Its content.
         signature: Path of the file with the signature.
+        judge: Whether the clients accept the signatures in it.
     """
     if subject.keyring is None:
         if os.path.lexists(subject.top / signature):
@@ -207,14 +212,16 @@ def check_detached(subject: Subject, path: str, signed: bytes, signature: str) -
     yield from found
     if content is None:
         return
-    wrong = subject.keyring.verify(signed, content)
+    wrong = subject.keyring.verify(signed, content, judge)
     if wrong is None:
         wrong = find_signature_fault(content, signed)
     if wrong is not None:
         yield Fault(signature, f"{path}: {wrong}")
 
 
-def check_clear_signed(subject: Subject, path: str, text: bytes, message: str) -> Iterator[Finding]:
+def check_clear_signed(
+    subject: Subject, path: str, text: bytes, message: str, judge: Judge = is_well_signed
+) -> Iterator[Finding]:
     """Check a clear-signed message that repeats another file, if there is a key.
 
     Args:
@@ -222,6 +229,7 @@ def check_clear_signed(subject: Subject, path: str, text: bytes, message: str) -
         path: Path of the file that the message repeats.
         text: Its content.
         message: Path of the file with the text and its signature.
+        judge: Whether the clients accept the signatures in it.
     """
     if subject.keyring is None:
         if os.path.lexists(subject.top / message):
@@ -232,7 +240,7 @@ def check_clear_signed(subject: Subject, path: str, text: bytes, message: str) -
     yield from found
     if content is None:
         return
-    wrong = subject.keyring.verify(content, None)
+    wrong = subject.keyring.verify(content, None, judge)
     if wrong is not None:
         yield Fault(message, wrong)
     # gpgv accepts variations around the signed text, so compare that text and check the form of the signature, too.

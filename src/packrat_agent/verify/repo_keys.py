@@ -50,6 +50,8 @@ class RepoKeys:
         names: Directory of a repository → its name.
         own: Name of a repository → its own key.
         own_paths: Name of a repository → where that stands, for messages.
+        main_of_packages: As `main`, for packages: those that a former key has signed stay.
+        own_of_packages: As `own`, for packages.
     """
 
     main: Keyring | None
@@ -57,6 +59,8 @@ class RepoKeys:
     names: Mapping[str, str]
     own: Mapping[str, Keyring]
     own_paths: Mapping[str, str]
+    main_of_packages: Keyring | None
+    own_of_packages: Mapping[str, Keyring]
 
     def keyring_of(self, directory: str) -> Keyring | None:
         """Return the key of the repository in a directory; None if no key is known."""
@@ -70,6 +74,7 @@ class RepoKeys:
         return replace(
             subject,
             keyring=self.keyring_of(directory),
+            package_keyring=_for_packages(self.own_of_packages.get(name or "", self.main_of_packages), subject.now),
             key_path=f"{OWN_KEYS}/{shown}.asc" if has_file else KEY_ARMORED,
             name=name,
             others=frozenset(self.names.values()) - {name},
@@ -113,17 +118,21 @@ def read_repo_keys(top: Path, given: GivenKeys) -> RepoKeys:
     main = _read_given(given.general) if given.general is not None else _read_in_tree(top, KEY_BINARY)
     own_paths = {name: str(path) for name, path in given.of_repos.items()}
     own = {name: _read_given(path) for name, path in given.of_repos.items()}
+    main_of_packages, own_of_packages = main, dict(own)
     if given.general is None:
         for name in sorted(set(names.values()) - own.keys()):
             path = f"{OWN_KEYS}/{name}.gpg"
             keyring = _read_in_tree(top, path)
             if keyring is not None:
                 own[name], own_paths[name] = keyring, path
+                own_of_packages[name] = _with_former(top, f"{OWN_KEYS}/{name}.asc", keyring)
+        if main is not None:
+            main_of_packages = _with_former(top, KEY_ARMORED, main)
         if not names:
-            main = _join(main, top)
+            main, main_of_packages = _join(main, top), _join(main_of_packages, top)
     if (main is not None or own) and shutil.which("gpgv") is None:
         raise ConfigError("gpgv is needed to verify signatures: `apt-get install gpgv`")
-    return RepoKeys(main, str(given.general or KEY_BINARY), names, own, own_paths)
+    return RepoKeys(main, str(given.general or KEY_BINARY), names, own, own_paths, main_of_packages, own_of_packages)
 
 
 def _read_names(top: Path) -> dict[str, str]:
@@ -154,6 +163,22 @@ def _read_in_tree(top: Path, path: str) -> Keyring | None:
         return Keyring(b"")
 
 
+def _with_former(top: Path, path: str, current: Keyring) -> Keyring:
+    """Read the armored form of a key, in which former keys may follow; as it is where the two forms differ."""
+    armored = _read_in_tree(top, path)
+    return armored if armored is not None and armored.keys.startswith(current.keys) else current
+
+
+def _for_packages(keyring: Keyring | None, now: datetime) -> Keyring | None:
+    if keyring is None:
+        return None
+    try:
+        parts = read_public_keys(keyring.keys, now)
+    except SigningError:
+        return keyring
+    return replace(keyring, outlives=any(part.wrong is None for part in parts))
+
+
 def _join(main: Keyring | None, top: Path) -> Keyring | None:
     """Give one keyring with all keys of a tree whose landing page does not say which is whose."""
     read = [_read_in_tree(top, f"{OWN_KEYS}/{path.name}") for path in sorted((top / OWN_KEYS).glob("*.gpg"))]
@@ -181,7 +206,10 @@ def _audit_files(subject: Subject, name: str) -> Iterator[Finding]:
         return
     armored, binary = (content or b"" for content in contents)
     try:
-        wrong = find_armor_fault(armored) if read_keys(armored) == binary else f"is another key than {paths[1]}"
+        # As of the main key, those of former keys may follow.
+        wrong = (
+            find_armor_fault(armored) if read_keys(armored).startswith(binary) else f"is another key than {paths[1]}"
+        )
     except ValueError as error:
         wrong = str(error)
     if wrong is not None:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from packrat_agent.verify.signatures import Keyring
+from packrat_agent.verify.signatures import Keyring, is_well_signed, suffices_for_rpm
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm.header import RpmFile, walk
 from packrat_core.packages.rpm.signatures import RpmSignature, read_signatures
@@ -35,9 +35,10 @@ def find_wrong_signature(keyring: Keyring, rpm: Path) -> str | None:
 
 
 def _verify(keyring: Keyring, front: RpmFile, file: BinaryIO, signature: RpmSignature) -> str | None:
+    judge = suffices_for_rpm if keyring.outlives else is_well_signed
     if not signature.covers_payload:
-        return keyring.verify(front.header.blob, signature.data)
+        return keyring.verify(front.header.blob, signature.data, judge)
     if os.fstat(file.fileno()).st_size > _PAYLOAD_LIMIT:
         return "it has a signature of header and payload together, and is too large to verify that"
     file.seek(front.start)
-    return keyring.verify(file.read(), signature.data)
+    return keyring.verify(file.read(), signature.data, judge)

@@ -2,31 +2,57 @@
 
 import base64
 import binascii
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from packrat_agent.gpg.run import GpgKilled, StatusTooLong, run_gpgv
-from packrat_agent.gpg.verdict import read_verdict
+from packrat_agent.gpg.verdict import SignatureVerdict, read_verdict
 
 _STATEMENT_LIMIT = 64 * 1024
 _BEGIN = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
 _END = b"-----END PGP PUBLIC KEY BLOCK-----"
 
 
+Judge = Callable[[int, SignatureVerdict], bool]
+"""(gpgv's exit code, its verdict) → whether a client accepts the file."""
+
+
+def is_well_signed(exit_code: int, verdict: SignatureVerdict) -> bool:
+    """Judge as most clients do: all signatures are good."""
+    return exit_code == 0 and verdict.wrong is None
+
+
+def suffices_for_apt(_exit_code: int, verdict: SignatureVerdict) -> bool:
+    """Judge as apt does; gpgv fails for each key that it doesn't have."""
+    return verdict.suffices_for_apt
+
+
+def suffices_for_rpm(exit_code: int, verdict: SignatureVerdict) -> bool:
+    """Judge as rpm does: a signature that was made before its key expired counts for ever."""
+    return is_well_signed(exit_code, verdict) or (bool(verdict.expired) and not verdict.signers and not verdict.is_bad)
+
+
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """Public keys in binary form."""
+    """Public keys in binary form.
+
+    `outlives`: one of them is good, so that packages which an expired one has signed stay good, as with rpm.
+    """
 
     keys: bytes
+    outlives: bool = False
 
-    def verify(self, signed: bytes, detached: bytes | None) -> str | None:
+    def verify(self, signed: bytes, detached: bytes | None, judge: Judge = is_well_signed) -> str | None:
         """Return what is wrong with a signature, None if it is good; `detached` is None if it is part of `signed`."""
-        return self._gpgv(signed, detached, None)[1]
+        return self._gpgv(signed, detached, None, judge)[1]
 
     def read_message(self, message: bytes) -> tuple[bytes, str | None]:
         """Return the content of a signed message, and what is wrong with its signature, or None."""
-        return self._gpgv(message, None, _STATEMENT_LIMIT)
+        return self._gpgv(message, None, _STATEMENT_LIMIT, is_well_signed)
 
-    def _gpgv(self, signed: bytes, detached: bytes | None, output_limit: int | None) -> tuple[bytes, str | None]:
+    def _gpgv(
+        self, signed: bytes, detached: bytes | None, output_limit: int | None, judge: Judge
+    ) -> tuple[bytes, str | None]:
         try:
             verified = run_gpgv(self.keys, signed, detached, output_limit)
         except StatusTooLong:
@@ -36,7 +62,7 @@ class Keyring:
         if verified.is_cut:
             return b"", f"is a signed message of more than {output_limit} bytes"
         verdict = read_verdict(verified.status)
-        if verified.returncode == 0 and verdict.wrong is None:
+        if judge(verified.returncode, verdict):
             return verified.output, None
         # gpgv reports a signature by an expired key as good, in its messages and by its exit code.
         lines = [line.removeprefix("gpgv: ") for line in verified.messages.splitlines() if line.strip()]

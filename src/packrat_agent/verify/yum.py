@@ -84,7 +84,7 @@ def _audit_version(subject: Subject, place: str) -> Iterator[Finding]:
     yield from found
     yield from files
     are_signed = AS_UPLOADED not in read_content_tags(repomd)
-    yield from _name_packages(subject, place, packages, subject.keyring if are_signed else None)
+    yield from _name_packages(subject, place, packages, subject.package_keyring if are_signed else None)
     directories = {package.href.partition("/")[0] for package in packages if "/" in package.href}
     generation = yield from audit_addresses(subject, place, repomd, usable.values(), directories)
     if generation is not None:

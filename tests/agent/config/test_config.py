@@ -29,6 +29,9 @@ def test_the_smallest_file_gives_the_documented_defaults(conf: Path) -> None:
         "root_dir": Path("/srv/mirror/www"),
         "state_db": Path("/srv/mirror/state/state.db"),
         "gpg_sign_key": None,
+        "gpg_next_key": None,
+        "gpg_former_key": None,
+        "gpg_retired_keys": frozenset(),
         "gnupg_home": None,
         "passphrase_file": None,
         "full_sync_interval_s": 900,
@@ -73,6 +76,8 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         "root_dir = /srv//mirror/./www/\r\n"
         "state_db = /srv/mirror/state/state.db\r\n"
         "gpg_sign_key: 8BFE 3D3D\r\n"
+        "gpg_next_key: 8BFE 3D3E\r\n"
+        "gpg_retired_keys: AABBCCDD, AABBCCEE\r\n"
         "gnupg_home: /srv/mirror/gnupg\r\n"
         "passphrase_file: /srv/mirror/passphrase\r\n"
         "full_sync_interval = 3600\r\n"
@@ -110,6 +115,9 @@ def test_every_key_can_be_given_with_either_separator_and_any_space_around_it(co
         Path("/srv/mirror/www"),
         Path("/srv/mirror/state/state.db"),
         "8BFE 3D3D",
+        "8BFE 3D3E",
+        None,
+        frozenset({"AABBCCDD", "AABBCCEE"}),
         Path("/srv/mirror/gnupg"),
         Path("/srv/mirror/passphrase"),
         3600,

@@ -7,6 +7,7 @@ import pytest
 from agent.config.conf_file import faults, written
 from packrat_agent.config.describe import describe
 from packrat_agent.config.load import load
+from packrat_agent.config.settings import KeyNames
 
 
 def with_sections(conf: Path, text: str) -> Path:
@@ -20,7 +21,7 @@ def test_each_section_has_its_key(conf: Path) -> None:
         "[repo apt-prod]\ngpg_sign_key: AA\n[ tag   prod ] ; for all\ngpg_sign_key = BB\n[repo empty]\ngpg_sign_key:\n"
     )
     config = load(with_sections(conf, text))
-    assert config.section_keys == {"repo apt-prod": "AA", "tag prod": "BB"}
+    assert config.section_keys == {"repo apt-prod": KeyNames("AA"), "tag prod": KeyNames("BB")}
     assert describe(config).endswith("[repo apt-prod]\ngpg_sign_key: AA\n[tag prod]\ngpg_sign_key: BB\n")
     assert load(written(conf)).section_keys == {}
 

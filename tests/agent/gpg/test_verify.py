@@ -28,7 +28,7 @@ def test_verifying_waits_for_no_check_of_the_web_of_trust(key: Key) -> None:
         try:
             verified = [
                 threads.submit(verifies, signer, b"data", detached),
-                threads.submit(message_verifies, signer, b"data", message, is_text=False),
+                threads.submit(message_verifies, (signer,), b"data", message, is_text=False),
             ]
             assert all(done.result(_WITHIN_S) for done in verified)
         finally:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from packrat_agent.gpg.keyring import find_key
-from packrat_agent.gpg.signing_key import SigningKey
+from packrat_agent.gpg.signers import Signers
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Content, PendingFile, Publication, Retained, SignatureForm, TreeFile
 from packrat_agent.publish.signing import declare_unsigned, publication_identity, sign_tree
@@ -38,11 +38,11 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def signer(key: Key) -> SigningKey:
-    return find_key(key.fingerprint, key.home, None, datetime.now(UTC))
+def signer(key: Key) -> Signers:
+    return Signers(find_key(key.fingerprint, key.home, None, datetime.now(UTC)))
 
 
-def test_a_signature_is_made_once_and_stands_wherever_it_belongs(signer: SigningKey) -> None:
+def test_a_signature_is_made_once_and_stands_wherever_it_belongs(signer: Signers) -> None:
     cache = Made()
     (publication,) = sign_tree(REPO, RENDERED, signer, {}, cache).publications
     content = {file.path: file for file in publication.content if isinstance(file, TreeFile)}
@@ -61,7 +61,7 @@ def test_a_signature_is_made_once_and_stands_wherever_it_belongs(signer: Signing
     assert again.content[:2] == publication.content[:2]
 
 
-def test_what_is_published_already_is_not_signed_again(signer: SigningKey) -> None:
+def test_what_is_published_already_is_not_signed_again(signer: Signers) -> None:
     live = {"s": publication_identity(REPO, RENDERED[0].identity, signer)}
     tree = sign_tree(REPO, RENDERED, signer, live, Made())
     assert (tree.publications, tree.publication_names) == ((), ("s",))

@@ -61,7 +61,11 @@ OLD: dict[str, tuple[dict[str, object], Fact]] = {
     "key": ({"fingerprint": "A", "algorithm": "rsa", "bits": 4096, "expires": None}, KeyInUse("A", "rsa", 4096, None)),
 }
 
-NEWER: dict[str, dict[str, object]] = {"key": {"stale": None, "unused": None}}
+_OF_A_ROTATION = (
+    *("phase", "next", "next_expires", "former", "former_expires", "silent", "retired"),
+    *("offered_at", "switched_at", "retired_at", "kept_packages"),
+)
+NEWER: dict[str, dict[str, object]] = {"key": dict.fromkeys(("stale", "unused", *_OF_A_ROTATION))}
 """Fields that came later."""
 
 

@@ -19,7 +19,7 @@ from packrat_agent.formats.interface import RenderRequest
 from packrat_agent.formats.sharded_index import ShardedIndex
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion
-from packrat_agent.model.tree import Content, PendingFile, Publication, SignatureForm, TreeFile
+from packrat_agent.model.tree import Content, PendingFile, Publication, SignatureForm, Signer, TreeFile
 
 _PLAIN_INDEX = "Packages"
 """Name of the index that is listed and not published."""
@@ -83,9 +83,11 @@ def _render_suite(request: RenderRequest, name: str, suite: Suite) -> Publicatio
     signed = Content.of(release.content)
     pointers.append(TreeFile(f"{top}/Release", signed))
     if request.settings.signed:
+        # apt takes a file that one of its keys has signed, whoever has signed it besides.
+        by_all, by_hash = (Signer.ALL,), by_hash_directory(top)
         pointers += [
-            PendingFile(f"{top}/Release.gpg", SignatureForm.ARMOR, (signed,)),
-            PendingFile(f"{top}/InRelease", SignatureForm.CLEAR, (signed,), by_hash_dir=by_hash_directory(top)),
+            PendingFile(f"{top}/Release.gpg", SignatureForm.ARMOR, (signed,), signers=by_all),
+            PendingFile(f"{top}/InRelease", SignatureForm.CLEAR, (signed,), by_hash_dir=by_hash, signers=by_all),
         ]
     facts = {**release.facts, _ARCHITECTURES: kept} if kept else release.facts
     return Publication(name, release.identity, tuple(content), tuple(pointers), facts, tuple(former))

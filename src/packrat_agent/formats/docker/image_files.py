@@ -11,7 +11,7 @@ from packrat_agent.formats.docker.body import Body, read_body
 from packrat_agent.formats.docker.htaccess import Named, write_htaccess
 from packrat_agent.formats.docker.signatures import sign_manifest
 from packrat_agent.model.entries import Entry
-from packrat_agent.model.tree import Content, PendingFile, TreeFile, TreeLink
+from packrat_agent.model.tree import Content, PendingFile, Signer, TreeFile, TreeLink
 
 File = TreeFile | TreeLink | PendingFile
 
@@ -71,6 +71,7 @@ class ManifestFiles:
         references: tuple[str, ...],
         public_name: str | None,
         *,
+        signers: tuple[Signer, ...],
         listed: bool,
     ) -> "ManifestFiles":
         """Make the files of a manifest.
@@ -80,10 +81,11 @@ class ManifestFiles:
             manifest: Its digest, and the ending that stands for its type.
             references: What clients append to the name of the image to get it.
             public_name: The image as clients name it; None if it is not signed.
+            signers: Who signs each of its names.
             listed: Whether the registry hands out signatures.
         """
         digest, end = manifest
-        files = tuple(sign_manifest(image, public_name, digest, references, listed=listed))
+        files = tuple(sign_manifest(image, public_name, digest, references, signers=signers, listed=listed))
         htaccess = write_htaccess([Named(digest, end, digest)])
         return cls(references, files, htaccess, f"{digest}.{end}", hash_files(files))
 

@@ -9,7 +9,7 @@ Source: OCI Distribution Specification 1.1, "Pulling manifests" and "Listing Ref
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from packrat_agent.formats.docker.htaccess import Named, write_htaccess
@@ -17,7 +17,7 @@ from packrat_agent.formats.docker.image_files import File, ManifestFiles, TagFil
 from packrat_agent.formats.docker.layout import LATEST
 from packrat_agent.formats.docker.signed_names import SignedNames, next_expiry, read_names, update_names, write_names
 from packrat_agent.model.entries import Entry
-from packrat_agent.model.tree import Content, Publication, Since, TreeFile
+from packrat_agent.model.tree import Content, Publication, Signer, Since, TreeFile
 from packrat_core.packages.image.referrers import write_referrers
 from packrat_core.packages.image.versions import latest_of, version_order
 
@@ -25,6 +25,9 @@ _EARLIER_LIMIT = 200
 """Number of withdrawn manifests whose types Apache still knows: their files stay on disk for a while."""
 _SIGNED = "signed"
 """Name of the fact that holds by which names the manifests are signed."""
+_SLOTS = "slots"
+"""Name of the fact that holds how many signatures each name has, where it is more than one."""
+_SLOT_COUNTS = ("1", "2")
 _MANIFESTS, _EARLIER = "manifests", "earlier"
 
 
@@ -36,11 +39,13 @@ class Naming:
         scope: `<host>/<directory>`, with which the signed references begin; None if nothing is signed.
         signature_api: whether the registry hands out signatures.
         kept_s: how long a manifest stays signed by a name that it lost.
+        signers: who signs each name.
     """
 
     scope: str | None
     signature_api: bool
     kept_s: float
+    signers: tuple[Signer, ...] = (Signer.KEY,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,8 @@ def render_image(
     signed: SignedNames = {}
     if naming.scope is not None:
         signed = update_names(before.signed, _name_manifests(tags), now_s, naming.kept_s)
-    manifests = _manifest_files(image, ends, signed, naming, last)
+    signers = _with_slots(naming.signers, facts)
+    manifests = _manifest_files(image, ends, signed, replace(naming, signers=signers), last)
     earlier = _earlier(before, ends)
     others = _other_pointers(image, tags, manifests, earlier)
     remembered = {
@@ -122,12 +128,25 @@ def render_image(
     if naming.scope is not None:
         remembered[_SIGNED] = write_names(signed)
         good_until = next_expiry(signed, naming.kept_s)
+        if len(signers) > 1:
+            remembered[_SLOTS] = str(len(signers))
     publication = _publish(image, (tags, manifests, others), remembered, last)
     if last is not None and (publication.identity, remembered) == (last.publication.identity, last.publication.facts):
         publication = last.publication
     # In the order in which the facts have them.
     history = _History({digest: ends[digest] for digest in manifests}, earlier, signed)
     return ImageIndex(naming, facts, tags, manifests, others, history, publication, good_until)
+
+
+def _with_slots(signers: tuple[Signer, ...], facts: Mapping[str, str]) -> tuple[Signer, ...]:
+    """Have each name keep its number of signatures when a rotation of the key is over.
+
+    With fewer, the signatures behind would get lower numbers, and a client that reads one after the other would miss
+    the one that moves past it.
+    """
+    known = facts.get(_SLOTS, "")
+    slots = int(known) if known in _SLOT_COUNTS else 1
+    return signers + signers[-1:] * (slots - len(signers))
 
 
 def _add_latest(entries: Mapping[str, Entry]) -> dict[str, Entry]:
@@ -165,14 +184,20 @@ def _name_manifests(tags: Mapping[str, TagFiles]) -> dict[str, list[str]]:
 def _manifest_files(
     image: str, ends: Mapping[str, str], signed: SignedNames, naming: Naming, last: ImageIndex | None
 ) -> dict[str, ManifestFiles]:
-    known = last.manifests if last is not None and last.naming == naming else {}
+    signers = _with_slots(last.naming.signers, last.publication.facts) if last is not None else ()
+    known = last.manifests if last is not None and replace(last.naming, signers=signers) == naming else {}
     public_name = f"{naming.scope}/{image}" if naming.scope is not None else None
     made = {}
     for digest in sorted(ends):
         references, files = tuple(signed.get(digest, ())), known.get(digest)
         if files is None or files.references != references:
             files = ManifestFiles.of(
-                image, (digest, ends[digest]), references, public_name, listed=naming.signature_api
+                image,
+                (digest, ends[digest]),
+                references,
+                public_name,
+                signers=naming.signers,
+                listed=naming.signature_api,
             )
         made[digest] = files
     return made

@@ -45,7 +45,7 @@ def render_images(request: RenderRequest) -> tuple[Publication, ...]:
         last.images, change = TaggedImages(), Change((), request.entries)
     touched = last.images.replace(change.gone, change.new)
     scope = _scope(request.repo, request.settings)
-    naming = Naming(scope, request.settings.signature_api, request.settings.grace_s)
+    naming = Naming(scope, request.settings.signature_api, request.settings.grace_s, request.settings.image_signers)
     now_s = int(request.now.timestamp())
     indexes = {}
     for name in sorted(last.images.names()):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from packrat_agent.config.checks import warn as warn_of_config
 from packrat_agent.config.load import load
-from packrat_agent.config.settings import Config
+from packrat_agent.config.settings import Config, KeyNames
 from packrat_agent.gpg.keyring import find_key
 from packrat_agent.gpg.keyring import warn as warn_of_key
 from packrat_agent.gpg.signing_key import SigningKey
@@ -48,13 +48,22 @@ def look_at_directories(config: Config, account: Account) -> Iterator[Finding]:
 def look_at_keys(config: Config, account: Account) -> Iterator[Finding]:
     """Look whether each key can sign, as the agent's user, and which clients refuse it."""
     mirror = config.mirror
-    names = {"": mirror.gpg_sign_key} if mirror.gpg_sign_key else {}
-    names |= {f"[{section}] ": key for section, key in config.section_keys.items()}
+    names: dict[str, str] = {}
+    if mirror.gpg_sign_key:
+        names |= _name_keys("", KeyNames(mirror.gpg_sign_key, mirror.gpg_next_key, mirror.gpg_former_key))
+    for section, keys in config.section_keys.items():
+        names |= _name_keys(f"[{section}] ", keys)
     if not mirror.gpg_sign_key:
         others = "only repositories with a key of their own are signed" if names else "nothing is signed"
         yield warning("key", f"gpg_sign_key is not set in [mirror]: {others}", "see docs/signing.md")
     for section, name in names.items():
         yield from _look_at_key(config, account, section, name)
+
+
+def _name_keys(section: str, keys: KeyNames) -> dict[str, str]:
+    """Name the keys of a section that have to be able to sign, now or later in a rotation."""
+    named = {"": keys.sign_key, "next key: ": keys.next_key, "former key: ": keys.former_key}
+    return {f"{section}{what}": key for what, key in named.items() if key is not None}
 
 
 def _look_at_key(config: Config, account: Account, section: str, name: str) -> Iterator[Finding]:

@@ -1,0 +1,187 @@
+"""`packrat-agent key`: shows, makes, replaces, exports and backs up the signing key."""
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from packrat_agent.cli.as_root import as_owner
+from packrat_agent.cli.key_rotate import rotate_command
+from packrat_agent.cli.key_status import read_noted
+from packrat_agent.config.load import load
+from packrat_agent.config.settings import Config, KeyNames
+from packrat_agent.gpg.back_up import encrypt, export_secret
+from packrat_agent.gpg.keyring import find_key, find_primary, warn
+from packrat_agent.gpg.new_key import KINDS, NewKey, make_key, make_single_key
+from packrat_agent.gpg.signing_key import PublicKey
+from packrat_agent.status.rotation import tell_phase
+from packrat_agent.sync.find_keys import find_keys
+from packrat_core.errors import ConfigError, SigningError
+from packrat_core.fs.atomic import replace, write_new
+from packrat_core.fs.flush import flush_directories
+
+
+@click.group("key")
+def key_command() -> None:
+    """Show, make, replace, export and back up the signing key.
+
+    Run by root, gpg works as the agent's user.
+    """
+
+
+key_command.add_command(rotate_command)
+
+
+@key_command.command("show")
+@click.pass_obj
+def show_command(config_path: Path) -> None:
+    """Show which keys sign, what clients refuse about them, and how far a rotation is."""
+    config = load(config_path)
+    sections = _sections(config)
+    if not sections:
+        click.echo("no key is configured, so nothing is signed; make one with `packrat-agent key new`")
+        return
+
+    def look() -> dict[str, list[str]]:
+        return {section: _describe(config, names) for section, names in sections.items()}
+
+    for section, lines in as_owner(config, look).items():
+        click.echo("\n".join([f"[{section}]", *lines, *_describe_rotation(config, section)]))
+
+
+def _describe(config: Config, names: KeyNames) -> list[str]:
+    lines: list[str] = []
+    settings = [("gpg_sign_key", names.sign_key), ("gpg_next_key", names.next_key)]
+    settings += [("gpg_former_key", names.former_key)]
+    for setting, name in settings:
+        if name is not None:
+            lines += _describe_key(config, setting, name)
+    return lines + [f"  gpg_retired_keys: {name}" for name in sorted(names.retired_keys)]
+
+
+def _describe_rotation(config: Config, section: str) -> list[str]:
+    noted = read_noted(config, section)
+    phase = tell_phase(noted, datetime.now(UTC).timestamp()) if noted is not None else None
+    return [f"  rotation: {phase}", "  next: see `packrat-agent key rotate`"] if phase is not None else []
+
+
+def _describe_key(config: Config, setting: str, name: str) -> list[str]:
+    mirror, now = config.mirror, datetime.now(UTC)
+    try:
+        key = find_key(name, mirror.gnupg_home, mirror.passphrase_file, now, setting)
+    except SigningError as error:
+        return [f"  {setting}: {name}", f"    ! {error}"]
+    until = f"expires on {key.expires:%Y-%m-%d}" if key.expires is not None else "never expires"
+    lines = [f"  {setting}: {key.fingerprint}", f"    {key.algorithm} {key.bits}, {until}, {key.user}"]
+    if key.primary != key.fingerprint:
+        lines.append(f"    a subkey of {key.primary}")
+    return lines + [f"    ! {text}" for text in warn(key, now)]
+
+
+@key_command.command("new")
+@click.option("--name", help="The user id; by default the description of the mirror.")
+@click.option("--kind", type=click.Choice(KINDS), default="rsa3072", show_default=True, help="The algorithm.")
+@click.option("--expires", default="2y", show_default=True, metavar="WHEN", help="As gpg spells it: 2y, 6m, never.")
+@click.option("--without-subkey", is_flag=True, help="The primary key signs: for rpm of RHEL 7 and older.")
+@click.pass_obj
+def new_command(config_path: Path, name: str | None, kind: str, expires: str, without_subkey: bool) -> None:
+    """Make a signing key that all clients accept; it signs nothing until mirror.conf names it.
+
+    RSA with 3072 bits is the one kind that the apt, dnf, yum, zypper and skopeo of all releases accept.
+    """
+    config = load(config_path)
+    mirror = config.mirror
+    make = make_single_key if without_subkey else make_key
+
+    def work() -> NewKey:
+        return make(mirror.gnupg_home, mirror.passphrase_file, name or mirror.description, kind, expires)
+
+    made = as_owner(config, work)
+    click.echo(made.signing)
+    told = [
+        f"revocation certificate: {made.revocation}",
+        "next: `packrat-agent key backup FILE`, once mirror.conf names the key; it exists nowhere else",
+    ]
+    if mirror.keys is None:
+        told.append(f"to sign with it, write into [mirror] of {config.source}:\n  gpg_sign_key: {made.signing}")
+    else:
+        told.append(f"to replace the present key by it: `packrat-agent key rotate --begin {made.signing}`")
+    click.echo("\n".join(told), err=True)
+
+
+@key_command.command("export")
+@click.option("--section", default="mirror", show_default=True, help="The section whose key it is: `repo apt-prod`.")
+@click.option("--binary", is_flag=True, help="In the form for a file that ends in .gpg.")
+@click.pass_obj
+def export_command(config_path: Path, section: str, binary: bool) -> None:
+    """Print the public key as it is published: in a rotation, all keys that clients need."""
+    config = load(config_path)
+    if section not in _sections(config):
+        raise ConfigError(f"[{section}] of {config.source} has no gpg_sign_key", hint="see `packrat-agent key show`")
+
+    def work() -> PublicKey:
+        keys = find_keys(config)
+        prepared = keys.main if section == "mirror" else keys.of_sections[section]
+        assert prepared is not None
+        return prepared.public
+
+    public = as_owner(config, work)
+    sys.stdout.buffer.write(public.binary if binary else public.armored)
+
+
+@key_command.command("backup")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--encrypt-with",
+    "passphrase_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A file with a passphrase to encrypt the backup with.",
+)
+@click.pass_obj
+def backup_command(config_path: Path, file: Path, passphrase_file: Path | None) -> None:
+    """Write all secret keys that mirror.conf names, with their revocation certificates, into FILE.
+
+    The backup is read back before it is written. Only this user can read FILE.
+    """
+    config = load(config_path)
+    target = file.absolute()
+    if target.resolve().is_relative_to(config.mirror.root_dir.resolve()):
+        raise ConfigError(f"{file} lies in root_dir, where the web server would show it", hint="choose another place")
+    if os.path.lexists(target):
+        raise ConfigError(f"{file} exists already", hint="give another name, or move it away")
+    data = as_owner(config, lambda: _export_all(config))
+    if passphrase_file is not None:
+        data = encrypt(data, passphrase_file)
+    spare = target.with_name(f"{target.name}.new")
+    write_new(spare, [data], mode=0o600)
+    replace(spare, target)
+    flush_directories([target.parent])
+    restore = "gpg --decrypt FILE | gpg --import" if passphrase_file is not None else "gpg --import FILE"
+    how = "encrypted" if passphrase_file is not None else "NOT encrypted, unless the keys have a passphrase"
+    click.echo(f"{target}: {how}, mode 0600", err=True)
+    click.echo(
+        "next: move it to a safe place off this machine, such as an encrypted disk in a drawer, and remove it here. "
+        f"To restore: `{restore}` as the agent's user. The revocation certificates in it have a colon before their "
+        "first line; take it away to use one.",
+        err=True,
+    )
+
+
+def _export_all(config: Config) -> bytes:
+    mirror = config.mirror
+    found: dict[str, None] = {}
+    for names in _sections(config).values():
+        found[find_primary("gpg_sign_key", names.sign_key, mirror.gnupg_home)] = None
+        for setting, name in (("gpg_next_key", names.next_key), ("gpg_former_key", names.former_key)):
+            if name is not None:
+                found[find_primary(setting, name, mirror.gnupg_home)] = None
+    if not found:
+        raise SigningError(f"{config.source} names no key", hint="make one with `packrat-agent key new`")
+    return export_secret(list(found), mirror.gnupg_home, mirror.passphrase_file)
+
+
+def _sections(config: Config) -> dict[str, KeyNames]:
+    main = {"mirror": config.mirror.keys} if config.mirror.keys is not None else {}
+    return {**main, **config.section_keys}

@@ -1,0 +1,237 @@
+"""`packrat-agent key rotate`: replaces a signing key, phase by phase, by changing which keys mirror.conf names.
+
+The phase is what mirror.conf says, so each step is one change of that file: it has happened or it has not. A step that
+has happened already is told, and changes nothing.
+"""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from packrat_agent.cli import rotation_advice as advice
+from packrat_agent.cli.as_root import as_owner
+from packrat_agent.cli.key_status import read_noted
+from packrat_agent.config.edit import change, save
+from packrat_agent.config.ini import read_text
+from packrat_agent.config.load import load
+from packrat_agent.config.settings import Config, KeyNames
+from packrat_agent.gpg.keyring import find_key
+from packrat_agent.gpg.rotation import Phase
+from packrat_agent.status.rotation import tell_phase, tell_rotation_trouble
+from packrat_core.errors import ConfigError, DiskError, Held, SigningError
+
+_Change = Mapping[str, str | None]
+_STEPS = ("begin", "switch", "finish", "forget", "now")
+
+
+@click.command("rotate")
+@click.option("--section", default="mirror", show_default=True, help="The section whose key it is: `repo apt-prod`.")
+@click.option("--begin", metavar="KEY", help="Phase 1: offer KEY to clients. The present key goes on signing.")
+@click.option("--switch", is_flag=True, help="Phase 2: sign with the new key; the former one signs beside it.")
+@click.option("--finish", is_flag=True, help="Phase 3: the former key signs no more.")
+@click.option("--forget", is_flag=True, help="Stop publishing retired keys, once no package needs them.")
+@click.option("--now", metavar="KEY", help="The present key was stolen: sign all with KEY at once. Breaks clients.")
+@click.pass_obj
+def rotate_command(config_path: Path, /, section: str, **steps: str | bool | None) -> None:
+    """Replace the signing key in phases; without an option, say where that stands and what comes next.
+
+    Each step changes mirror.conf, and counts once the agent has read it again.
+    """
+    config = load(config_path)
+    asked = [step for step in _STEPS if steps[step]]
+    if len(asked) > 1:
+        raise ConfigError(f"--{asked[0]} and --{asked[1]} are steps of their own", hint="give one at a time")
+    names = config.mirror.keys if section == "mirror" else config.section_keys.get(section)
+    if names is None:
+        raise ConfigError(
+            f"[{section}] of {config.source} has no gpg_sign_key, so there is nothing to rotate",
+            hint="see `packrat-agent key show`",
+        )
+    rotation = _Rotation(config, section, names)
+    if not asked:
+        rotation.tell()
+    elif asked[0] in ("begin", "now"):
+        getattr(rotation, asked[0])(str(steps[asked[0]]))
+    else:
+        getattr(rotation, asked[0])()
+
+
+class _Rotation:
+    """The rotation of the key of one section, and its steps."""
+
+    def __init__(self, config: Config, section: str, names: KeyNames) -> None:
+        self._config = config
+        self._section = section
+        self._names = names
+        self._noted = read_noted(config, section)
+
+    def tell(self) -> None:
+        """Say where the rotation stands, and what comes next."""
+        names, noted = self._names, self._noted
+        phase = _phase(names)
+        if phase is None:
+            click.echo(f"[{self._section}] signs with {names.sign_key}; no rotation is under way")
+            click.echo(advice.HOW_TO_BEGIN)
+            return
+        is_noted = noted is not None and noted.phase == phase.value
+        now = time.time()
+        if noted is not None and is_noted:
+            click.echo(f"[{self._section}] phase {tell_phase(noted, now)}")
+            if (trouble := tell_rotation_trouble(noted, now)) is not None:
+                click.echo(f"! {trouble}")
+        else:
+            click.echo(f"[{self._section}] phase {phase.value}: mirror.conf says so, and the agent has not read it yet")
+            click.echo(advice.RELOAD)
+        click.echo(advice.WHAT_NEXT[phase])
+
+    def begin(self, name: str) -> None:
+        """Offer a new key to clients.
+
+        Raises:
+            ConfigError: Another rotation is under way.
+            SigningError: The new or the present key can't be used.
+        """
+        names = self._names
+        if names.former_key is not None:
+            raise ConfigError(
+                f"the last rotation of [{self._section}] is not over: {names.former_key} still signs beside the key",
+                hint="end it with `packrat-agent key rotate --finish`",
+            )
+        present, new = self._find(names.sign_key), self._find(name)
+        if new == present:
+            raise SigningError(
+                f"{name} is the key that signs already", hint="make another with `packrat-agent key new`"
+            )
+        if names.next_key is not None and self._find(names.next_key) != new:
+            raise ConfigError(
+                f"[{self._section}] offers another key already, {names.next_key}",
+                hint="take gpg_next_key out of mirror.conf to give that one up",
+            )
+        # A primary key stands for its newest subkey, which may be the new one.
+        self._apply(Phase.OFFERED, {"gpg_sign_key": present, "gpg_next_key": new})
+
+    def switch(self) -> None:
+        """Let the new key sign.
+
+        Raises:
+            ConfigError: No key is offered.
+            Held: Clients can't have it yet.
+        """
+        names = self._names
+        if names.former_key is not None:
+            self._tell_done("the new key signs already")
+            return
+        if names.next_key is None:
+            raise ConfigError(
+                f"[{self._section}] offers no other key", hint="begin with `packrat-agent key rotate --begin KEY`"
+            )
+        present, new = self._find(names.sign_key), self._find(names.next_key)
+        noted = self._noted
+        if noted is None or noted.phase != Phase.OFFERED or noted.next != new or noted.offered_at is None:
+            raise Held(
+                f"{new} is not published yet, so no client can have it",
+                hint="let the agent read mirror.conf again (`systemctl reload packrat-agent`) and do a full sync, then "
+                "give the clients time to fetch the key",
+            )
+        self._apply(Phase.SWITCHED, {"gpg_sign_key": new, "gpg_next_key": None, "gpg_former_key": present})
+
+    def finish(self) -> None:
+        """Let the former key sign no more; its public part stays for packages that it has signed.
+
+        Raises:
+            ConfigError: There is no former key.
+            Held: The new key has not signed everything yet.
+        """
+        names, noted = self._names, self._noted
+        if names.former_key is None:
+            if names.retired_keys:
+                self._tell_done("the former key signs no more")
+                return
+            raise ConfigError(f"[{self._section}] has no gpg_former_key, so there is nothing to end")
+        if noted is None or noted.phase != Phase.SWITCHED or noted.switched_at is None or noted.former is None:
+            raise Held(
+                "the new key has not signed everything yet",
+                hint="let the agent read mirror.conf again (`systemctl reload packrat-agent`) and do a full sync",
+            )
+        retired = set(names.retired_keys)
+        if noted.kept_packages:
+            retired.add(noted.former)
+        self._apply(Phase.RETIRED, {"gpg_former_key": None, "gpg_retired_keys": ", ".join(sorted(retired)) or None})
+
+    def forget(self) -> None:
+        """Stop publishing retired keys.
+
+        Raises:
+            Held: Packages need them.
+        """
+        names, noted = self._names, self._noted
+        if not names.retired_keys:
+            self._tell_done("no key is retired")
+            return
+        if names.former_key is not None or noted is None or noted.phase != Phase.RETIRED or noted.kept_packages is None:
+            raise Held("it is not known yet whether packages need the retired keys", hint="do a full sync first")
+        if noted.kept_packages:
+            raise Held(
+                f"{noted.kept_packages:,} published packages have the signature of a retired key, and clients need it "
+                "for them",
+                hint="wait until they are withdrawn. To have them signed anew, with other bytes under the same names, "
+                "take gpg_retired_keys out of mirror.conf",
+            )
+        self._apply(None, {"gpg_retired_keys": None})
+
+    def now(self, name: str) -> None:
+        """Sign everything with another key at once.
+
+        Raises:
+            SigningError: The key can't be used.
+        """
+        new = self._find(name)
+        gone = dict.fromkeys(("gpg_next_key", "gpg_former_key", "gpg_retired_keys"))
+        self._apply(None, {"gpg_sign_key": new, **gone})
+        click.echo(advice.WITHOUT_OVERLAP)
+
+    def _find(self, name: str) -> str:
+        """Find the fingerprint that signs under a name, and try it."""
+        mirror = self._config.mirror
+
+        def work() -> str:
+            return find_key(name, mirror.gnupg_home, mirror.passphrase_file, datetime.now(UTC), "KEY").fingerprint
+
+        return as_owner(self._config, work)
+
+    def _apply(self, phase: Phase | None, values: _Change) -> None:
+        path = self._config.source
+        text = read_text(path)
+        changed = change(text, self._section, values)
+        if changed == text:
+            self._tell_done("mirror.conf says so already")
+            return
+        try:
+            save(path, changed)
+        except (OSError, DiskError) as error:
+            lines = [f"  {key}: {value}" for key, value in values.items() if value is not None]
+            lines += [f"  (no {key})" for key, value in values.items() if value is None]
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError(
+                f"{path} can't be changed ({reason}); nothing was done",
+                hint="run this as root, or have [" + self._section + "] say:\n" + "\n".join(lines),
+            ) from None
+        click.echo(f"{path} is changed; the agent has not read it yet")
+        click.echo(advice.RELOAD)
+        if phase is not None:
+            click.echo(advice.WHAT_NEXT[phase])
+
+    def _tell_done(self, what: str) -> None:
+        click.echo(f"nothing to do: {what}")
+        self.tell()
+
+
+def _phase(names: KeyNames) -> Phase | None:
+    if names.next_key is not None:
+        return Phase.OFFERED
+    if names.former_key is not None:
+        return Phase.SWITCHED
+    return Phase.RETIRED if names.retired_keys else None

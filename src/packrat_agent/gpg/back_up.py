@@ -1,0 +1,77 @@
+"""Writes out secret keys with their revocation certificates, and proves that they can be read back."""
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from packrat_agent.gpg.listing import list_keys
+from packrat_agent.gpg.run import read_home, run_gpg, stop_gpg_agent, unlock_options
+from packrat_core.errors import SigningError
+
+_REVOCATIONS = "openpgp-revocs.d"
+
+
+def export_secret(primaries: Sequence[str], home: Path | None, passphrase_file: Path | None) -> bytes:
+    """Export secret keys, armored, with the revocation certificates that gpg made with them.
+
+    A certificate has a colon before its first line, so that importing the backup revokes nothing.
+
+    Args:
+        primaries: The fingerprints of the primary keys.
+        home: The directory of the keyring; None for this user's own.
+        passphrase_file: Holds the passphrase of the keys; None for keys without one.
+
+    Raises:
+        SigningError: gpg does not give them out, as with a key on a card or behind another host's agent.
+    """
+    exported = run_gpg(home, *unlock_options(passphrase_file), "--armor", "--export-secret-keys", *primaries)
+    if exported.returncode != 0 or not exported.output:
+        raise SigningError(
+            f"gpg does not give out the secret keys: {exported.reason or 'no reason given'}",
+            hint="a key on a card or behind another host's gpg-agent is backed up there",
+        )
+    _prove(exported.output, primaries)
+    parts = [exported.output]
+    for primary in primaries:
+        with suppress(OSError):
+            parts.append((read_home(home) / _REVOCATIONS / f"{primary}.rev").read_bytes())
+    return b"\n".join(parts)
+
+
+def encrypt(data: bytes, passphrase_file: Path) -> bytes:
+    """Encrypt data with a passphrase; `gpg --decrypt` asks for that.
+
+    Raises:
+        SigningError: gpg can't read the passphrase, or fails.
+    """
+    if not passphrase_file.is_file() or not passphrase_file.read_bytes().strip():
+        raise SigningError(f"{passphrase_file} holds no passphrase", hint="write one into it, on one line")
+    with tempfile.TemporaryDirectory(prefix="pb-", ignore_cleanup_errors=True) as scratch:
+        home = Path(scratch)
+        try:
+            unlock = unlock_options(passphrase_file)
+            made = run_gpg(home, *unlock, "--armor", "--cipher-algo", "AES256", "--symmetric", data=data)
+        finally:
+            stop_gpg_agent(home)
+    if made.returncode != 0 or not made.output:
+        raise SigningError(f"gpg can't encrypt the backup: {made.reason or 'no reason given'}")
+    return made.output
+
+
+def _prove(exported: bytes, primaries: Sequence[str]) -> None:
+    """Import a backup into a keyring of its own.
+
+    Raises:
+        SigningError: It lacks a key.
+    """
+    with tempfile.TemporaryDirectory(prefix="pb-", ignore_cleanup_errors=True) as scratch:
+        home = Path(scratch)
+        try:
+            run_gpg(home, "--import", data=exported)
+            read = {key.primary.fingerprint for key in list_keys(home, secret=True)}
+        finally:
+            stop_gpg_agent(home)
+    missing = [primary for primary in primaries if primary not in read]
+    if missing:
+        raise SigningError(f"the backup can't be read back: it lacks {', '.join(missing)}; nothing was written")

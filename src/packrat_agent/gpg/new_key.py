@@ -1,0 +1,106 @@
+"""Makes a signing key that every client accepts, with an expiry date and a revocation certificate.
+
+RSA with 3072 bits, as apt, dnf, yum, zypper and skopeo of all releases that are in use accept it. Ed25519 is refused by
+RHEL 8 and Ubuntu 16.04, DSA and shorter RSA keys by Debian 13.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from packrat_agent.gpg.listing import list_keys
+from packrat_agent.gpg.run import GpgResult, read_home, run_gpg, unlock_options
+from packrat_core.errors import SigningError
+
+KINDS = ("rsa3072", "rsa4096", "ed25519")
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that was made: `primary` and `signing` are fingerprints, the same where the primary key signs."""
+
+    primary: str
+    signing: str
+    revocation: Path
+
+
+def make_key(home: Path | None, passphrase_file: Path | None, name: str, kind: str, expires: str) -> NewKey:
+    """Make a primary key that never expires, and a subkey that signs.
+
+    Args:
+        home: The directory of the keyring, made if it is missing; None for this user's own.
+        passphrase_file: Holds the passphrase that it gets; None: it gets none.
+        name: The user id.
+        kind: The algorithm, as gpg spells it.
+        expires: When the subkey expires, as gpg spells it.
+
+    Raises:
+        SigningError: gpg can't make it, or there is one of that name.
+    """
+    primary = _make_primary(home, passphrase_file, name, kind, ("cert", "never"))
+    added = run_gpg(home, *_unlock(passphrase_file), "--quick-add-key", primary, kind, "sign", expires)
+    if added.returncode != 0:
+        raise _explain("add a signing subkey to it", added)
+    return NewKey(primary, _newest_signing(home, primary), _revocation(home, primary))
+
+
+def make_single_key(home: Path | None, passphrase_file: Path | None, name: str, kind: str, expires: str) -> NewKey:
+    """Make a primary key that signs by itself, for rpm of RHEL 7 and older, which looks at no subkey.
+
+    Args:
+        home: The directory of the keyring, made if it is missing; None for this user's own.
+        passphrase_file: Holds the passphrase that it gets; None: it gets none.
+        name: The user id.
+        kind: The algorithm, as gpg spells it.
+        expires: When it expires, as gpg spells it.
+
+    Raises:
+        SigningError: gpg can't make it, or there is one of that name.
+    """
+    primary = _make_primary(home, passphrase_file, name, kind, ("sign", expires))
+    return NewKey(primary, primary, _revocation(home, primary))
+
+
+def _make_primary(home: Path | None, passphrase_file: Path | None, name: str, kind: str, use: tuple[str, str]) -> str:
+    if home is not None:
+        _make_home(home)
+    before = {key.primary.fingerprint for key in list_keys(home, secret=True)}
+    if any(key.user == name for key in list_keys(home, secret=False)):
+        raise SigningError(
+            f"the keyring has a key of the name {name!r} already",
+            hint="see `packrat-agent key show`; give the new one another --name, such as one with the year",
+        )
+    made = run_gpg(home, *_unlock(passphrase_file), "--quick-generate-key", name, kind, *use)
+    if made.returncode != 0:
+        raise _explain("make a key", made)
+    new = [key.primary.fingerprint for key in list_keys(home, secret=True) if key.primary.fingerprint not in before]
+    if len(new) != 1:
+        raise SigningError("gpg made a key, but it is not in the keyring", hint="see `gpg --list-secret-keys`")
+    return new[0]
+
+
+def _make_home(home: Path) -> None:
+    try:
+        home.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise SigningError(
+            f"gnupg_home {home} can't be made: {error.strerror}", hint="make the directory above it, for this user"
+        ) from None
+
+
+def _newest_signing(home: Path | None, primary: str) -> str:
+    parts = [part for key in list_keys(home, secret=True, name=primary) for part in key.subkeys]
+    signing = [part for part in parts if "s" in part.capabilities]
+    return max(signing, key=lambda part: part.created_s).fingerprint
+
+
+def _revocation(home: Path | None, primary: str) -> Path:
+    return read_home(home) / "openpgp-revocs.d" / f"{primary}.rev"
+
+
+def _unlock(passphrase_file: Path | None) -> tuple[str, ...]:
+    # An empty passphrase makes a key without one.
+    return unlock_options(passphrase_file) if passphrase_file else ("--pinentry-mode", "loopback", "--passphrase", "")
+
+
+def _explain(what: str, result: GpgResult) -> SigningError:
+    return SigningError(f"gpg can't {what}: {result.reason or 'no reason given'}")

@@ -1,0 +1,61 @@
+"""Says in which phase the rotation of a signing key is, since when, and what comes next."""
+
+from datetime import UTC, datetime
+
+from packrat_agent.gpg.rotation import Phase
+from packrat_agent.state.facts import KeyInUse
+
+
+def tell_phase(key: KeyInUse, now: float) -> str | None:
+    """Say it in one line; None where no rotation is under way.
+
+    Args:
+        key: What is noted of the key.
+        now: In epoch seconds.
+    """
+    match key.phase:
+        case Phase.OFFERED:
+            return f"1 of 3: {key.next} is offered to clients {_since(key.offered_at, now)}"
+        case Phase.SWITCHED:
+            beside = "does not sign any more" if key.silent is not None else "signs beside it"
+            return f"2 of 3: the new key signs {_since(key.switched_at, now)}; {key.former} {beside}"
+        case Phase.RETIRED:
+            kept = key.kept_packages or 0
+            return (
+                f"3 of 3: {key.retired} signs no more {_since(key.retired_at, now)}; {kept:,} packages stand with its "
+                "signature"
+            )
+        case _:
+            return None
+
+
+def tell_rotation_trouble(key: KeyInUse, now: float) -> str | None:
+    """Say what is wrong with the other keys of a rotation; None if nothing is.
+
+    Args:
+        key: What is noted of the key.
+        now: In epoch seconds.
+    """
+    if key.silent is not None:
+        return (
+            f"the former key {key.former} does not sign any more, so apt and image clients without the new key refuse "
+            f"the mirror: {key.silent}; go on with `packrat-agent key rotate --finish`"
+        )
+    for what, name, expires in (
+        ("next", key.next, key.next_expires),
+        ("former", key.former, key.former_expires),
+    ):
+        if expires is not None and expires <= now:
+            return f"the {what} key {name} of the rotation expired on {_day(expires)}; see `packrat-agent key rotate`"
+    return None
+
+
+def _since(at: float | None, now: float) -> str:
+    if at is None:
+        return "from the next full sync on"
+    days = int((now - at) // 86400)
+    return f"since {_day(at)}" + (f" ({days} days)" if days > 0 else "")
+
+
+def _day(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}"

@@ -1,0 +1,141 @@
+"""A kill, a lost state database and an expired key in the middle of a rotation."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.keys import gnupg_home
+from support.rotation_stage import RotationStage, rotation_stage
+
+IN_RELEASE = "apt-dev/dists/bookworm/InRelease"
+REPOMD = "yum-dev/rhel/main/9/repodata/repomd.xml"
+FIRST = "yum-dev/rhel/main/9/noarch/hello-1-1.noarch.rpm"
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[RotationStage]:
+    """A mirror with a package that the old key has signed, which offers the new key."""
+    with gnupg_home() as home, rotation_stage(tmp_path, home, ("apt", "yum")) as stage:
+        stage.put("1")
+        stage.set_phase("offered")
+        stage.lab.agent("sync")
+        yield stage
+
+
+def first_rpm(made: RotationStage) -> tuple[int, bytes]:
+    path = made.lab.www / FIRST
+    return path.stat().st_ino, path.read_bytes()
+
+
+def signed_by(made: RotationStage) -> tuple[set[str], set[str]]:
+    return made.signers(IN_RELEASE), made.signers(f"{REPOMD}.asc", REPOMD)
+
+
+def test_a_kill_between_two_phases_loses_nothing(made: RotationStage) -> None:
+    rpm = first_rpm(made)
+    for number, step in enumerate(("publish-noted", "pointer-renamed:2", "published-noted:2"), start=2):
+        made.put(str(number))
+        made.set_phase("switched")
+        died = made.lab.sync({**os.environ, "PACKRAT_AGENT_DIE_AT": step})
+        assert died.returncode == -signal.SIGKILL, died.stderr
+        made.lab.agent("sync")
+        assert made.faults() == []
+        assert (signed_by(made), first_rpm(made)) == (({"old", "new"}, {"new"}), rpm)
+        # Back again: what the new key has signed meanwhile stays as well.
+        made.set_phase("offered")
+        made.lab.agent("sync")
+        assert (signed_by(made), first_rpm(made)) == (({"old"}, {"old"}), rpm)
+
+
+def test_a_lost_state_database_changes_no_phase_and_no_package(made: RotationStage) -> None:
+    rpm = first_rpm(made)
+    for phase, by in (("switched", {"old", "new"}), ("retired", {"new"})):
+        made.set_phase(phase)
+        # Lost at the worst moment, too: before anything of the new phase is remembered.
+        made.lab.lose_state()
+        made.lab.agent("sync")
+        made.lab.lose_state()
+        made.lab.agent("sync")
+        assert (signed_by(made), first_rpm(made)) == ((by, {"new"}), rpm)
+        assert made.faults() == []
+        told = made.status()
+        assert (told["phase"], told["kept_packages"]) == (phase, 1)
+
+
+def test_a_former_key_that_expires_no_longer_signs_and_stops_nothing(made: RotationStage) -> None:
+    made.set_phase("switched")
+    made.lab.agent("sync")
+    rpm = first_rpm(made)
+    made.expire_old()
+    said = made.lab.agent("sync").stderr
+    assert "the former key does not sign any more" in said
+    assert (signed_by(made), first_rpm(made)) == (({"new"}, {"new"}), rpm)
+    # rpm takes what was signed before the key expired.
+    assert made.faults() == []
+    told = made.status()
+    assert (told["phase"], told["former"]) == ("switched", made.old.fingerprint)
+    assert "is expired" in str(told["silent"])
+    assert "does not sign any more" in made.lab.agent("check", "--allow-stopped", expect=None).stdout
+    made.lab.agent("key", "rotate", "--finish")
+    made.lab.agent("sync")
+    assert made.faults() == []
+
+
+def test_an_old_key_that_expires_before_the_new_one_signs_stops_the_agent(made: RotationStage) -> None:
+    made.expire_old()
+    refused = made.lab.agent("sync", expect=6).stderr
+    assert "is expired" in refused
+    # The new key is at hand, so moving on is one way to mend it; clients that have it go on.
+    made.set_phase("switched")
+    made.lab.agent("sync")
+    assert signed_by(made) == ({"new"}, {"new"})
+
+
+def test_without_overlap_all_is_signed_anew(made: RotationStage) -> None:
+    made.set_phase("switched")
+    made.lab.agent("sync")
+    before = first_rpm(made)[1]
+    said = made.lab.agent("key", "rotate", "--now", made.new.fingerprint).stdout
+    assert "this breaks all clients until they have the new key" in said
+    made.lab.agent("sync")
+    assert signed_by(made) == ({"new"}, {"new"})
+    assert first_rpm(made)[1] != before
+    assert made.faults() == []
+    assert made.status()["phase"] is None
+
+
+def test_a_switch_waits_for_the_key_to_be_published(made: RotationStage) -> None:
+    old, new = made.old.fingerprint, made.new.fingerprint
+    made.set_phase(None)
+    made.lab.agent("sync")
+    made.lab.agent("key", "rotate", "--begin", new)
+    for step in ("--switch", "--finish"):
+        refused = made.lab.agent("key", "rotate", step, expect=None)
+        assert refused.returncode in (2, 10), refused.stdout
+    told = made.lab.agent("key", "rotate").stdout
+    assert "the agent has not read it yet" in told
+    again = made.lab.agent("key", "rotate", "--begin", new).stdout
+    assert "nothing to do" in again
+    made.lab.agent("sync")
+    told = made.lab.agent("key", "rotate").stdout
+    assert f"phase 1 of 3: {new} is offered to clients since " in told
+    assert "repo-key.gpg" in told
+    assert "rotation   1 of 3" in made.lab.agent("status").stdout
+    made.lab.agent("key", "rotate", "--switch")
+    text = made.lab.config.read_text()
+    assert f"gpg_sign_key: {new}\ngpg_former_key: {old}\n" in text
+    assert json.loads(made.lab.agent("status", "--json").stdout)["key"]["phase"] == "offered"
+
+
+def test_a_release_that_two_keys_signed_is_still_ours_after_a_lost_state_database(made: RotationStage) -> None:
+    made.set_phase("switched")
+    made.lab.agent("sync")
+    # apt would ask its users about another label, so the published one holds; the former key is known no more.
+    made.configure(f"gpg_sign_key: {made.new.fingerprint}\napt_label: other")
+    made.lab.lose_state()
+    made.lab.agent("sync", expect=None)
+    assert "Label: apt-dev\n" in (made.lab.www / "apt-dev/dists/bookworm/Release").read_text()
