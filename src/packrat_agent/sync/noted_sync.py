@@ -63,14 +63,19 @@ async def sync_and_note(
         return None
     context.fault_log.result(result, whole=order.packages is None)
     summary.syncs.append(result)
+    await _renew_site(context, result)
+    _note(facts, result, order, began)
+    await _report(context, server.reports, begun, order, position, result)
+    return result
+
+
+async def _renew_site(context: MirrorContext, result: SyncResult) -> None:
+    """Have the landing page written anew, and at once the list of the host's images where it changed."""
     if result.publications:
         context.page.arrived.set()
     if CATALOG in result.publications and not context.dry_run:
         async with context.turns.publishing:
             await in_thread(publish_site, context)
-    _note(facts, result, order, began)
-    await _report(context, server.reports, begun, order, position, result)
-    return result
 
 
 async def _report(

@@ -48,9 +48,7 @@ def look_at_directories(config: Config, account: Account) -> Iterator[Finding]:
 def look_at_keys(config: Config, account: Account) -> Iterator[Finding]:
     """Look whether each key can sign, as the agent's user, and which clients refuse it."""
     mirror = config.mirror
-    names: dict[str, str] = {}
-    if mirror.gpg_sign_key:
-        names |= _name_keys("", KeyNames(mirror.gpg_sign_key, mirror.gpg_next_key, mirror.gpg_former_key))
+    names = _name_keys("", mirror.keys) if mirror.keys is not None else {}
     for section, keys in config.section_keys.items():
         names |= _name_keys(f"[{section}] ", keys)
     if not mirror.gpg_sign_key:
