@@ -23,6 +23,7 @@ from packrat_agent.model.tree import (
     TreeFile,
     TreeLink,
     UnsignedTree,
+    find_looked_at,
 )
 
 log = structlog.get_logger()
@@ -115,8 +116,8 @@ def _names(publications: Sequence[Publication]) -> tuple[str, ...]:
 
 def _pending(publication: Publication) -> list[PendingFile]:
     """List the files that wait for the key."""
-    files = (*publication.content, *publication.pointers)
-    return [file for file in files if isinstance(file, PendingFile) and publication.is_looked_at(file.path)]
+    groups = (find_looked_at(group, publication.since) for group in (publication.content, publication.pointers))
+    return [file for group in groups for file in group if isinstance(file, PendingFile)]
 
 
 def _ready(
@@ -124,10 +125,10 @@ def _ready(
 ) -> ReadyPublication:
     by_hash = [
         TreeFile(f"{file.by_hash_dir}/{made[file.path].content.digest}", made[file.path].content)
-        for file in publication.pointers
+        for file in find_looked_at(publication.pointers, publication.since)
         if isinstance(file, PendingFile) and file.by_hash_dir and file.path in made
     ]
-    content = [file for file in publication.content if publication.is_looked_at(file.path)]
+    content = find_looked_at(publication.content, publication.since)
     return ReadyPublication(
         publication.name,
         publication_identity(repo, publication.identity, signers),
@@ -142,13 +143,11 @@ def _ready(
 def _with_signatures(
     files: Sequence[TreeFile | TreeLink | PendingFile], made: Mapping[str, TreeFile]
 ) -> tuple[TreeFile | TreeLink, ...]:
-    found: list[TreeFile | TreeLink] = []
-    for file in files:
-        if not isinstance(file, PendingFile):
-            found.append(file)
-        elif file.path in made:
-            found.append(made[file.path])
-    return tuple(found)
+    return tuple(
+        made[file.path] if isinstance(file, PendingFile) else file
+        for file in files
+        if not isinstance(file, PendingFile) or file.path in made
+    )
 
 
 def _sign_all(pending: Sequence[PendingFile], signers: Signers, made_before: SignatureCache) -> dict[_Key, Content]:

@@ -24,6 +24,7 @@ from packrat_agent.model.tree import (
     Retained,
     TreeFile,
     TreeLink,
+    find_looked_at,
 )
 from packrat_agent.publish.pointers import show_pointers, staged_name, staging_pointers
 from packrat_core.failpoints import done
@@ -55,9 +56,10 @@ def intend(
     """
     files = list(packages)
     for publication in tree.publications:
+        changed = publication.since.changed if publication.since is not None else None
         for group, is_pointer in ((publication.content, False), (publication.pointers, True)):
             for rank, file in enumerate(group, start=1):
-                if not publication.is_looked_at(file.path):
+                if changed is not None and file.path not in changed:
                     continue
                 path = path_in_root(tree.repo, file.path)
                 if isinstance(file, TreeLink):
@@ -121,7 +123,7 @@ def publish(
     # 3. All new pointers, beside the tree.
     with staging_pointers(root, tree.repo) as directory:
         for publication in tree.publications:
-            for pointer in filter(lambda file: publication.is_looked_at(file.path), publication.pointers):
+            for pointer in find_looked_at(publication.pointers, publication.since):
                 _stage_pointer(work, pointer, directory)
         done("pointers-staged")
         flush_files(work.unflushed)

@@ -27,8 +27,9 @@ class Rejections:
             if asked is None:
                 db.execute("DELETE FROM rejections WHERE repo = ?", (repo,))
             else:
-                values = [(repo, record) for record in asked]
-                db.executemany("DELETE FROM rejections WHERE repo = ? AND record = ?", values)
+                # Few are known, and very many may have been asked for.
+                gone = [(repo, record) for record in self.known(repo) if record in asked]
+                db.executemany("DELETE FROM rejections WHERE repo = ? AND record = ?", gone)
             db.executemany(
                 "INSERT OR REPLACE INTO rejections (repo, record, reason) VALUES (?, ?, ?)",
                 [(repo, rejection.record, rejection.reason) for rejection in rejections],

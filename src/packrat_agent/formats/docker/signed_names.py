@@ -17,6 +17,7 @@ SignedNames = Mapping[str, Mapping[str, int | None]]
 """Digest → name (`:<tag>` or `@<digest>`) → when it left the manifest, in epoch seconds; None while it is one of its
 names. The names are in the order of their signatures."""
 
+_NO_NAMES: Mapping[str, int | None] = {}
 _EARLIER_LIMIT = 100
 """Number of earlier names that a manifest keeps."""
 _WITHDRAWN_LIMIT = 200
@@ -37,18 +38,21 @@ def update_names(before: SignedNames, current: Mapping[str, Sequence[str]], now_
     """
     # Those that were withdrawn last come first: they stood among the current ones.
     withdrawn = [digest for digest in before if digest not in current][:_WITHDRAWN_LIMIT]
-    names = {
-        digest: _update(before.get(digest, {}), current.get(digest, ()), now_s, kept_s)
-        for digest in (*current, *withdrawn)
-    }
-    return {digest: of_one for digest, of_one in names.items() if of_one}
+    names = {}
+    for digest in (*current, *withdrawn):
+        was, now = before.get(digest, _NO_NAMES), current.get(digest, ())
+        # As with nearly all manifests of a large image, no name comes or leaves.
+        is_same = len(was) == len(now) == 1 and was.get(now[0], 0) is None
+        of_one = was if is_same else _update(was, now, now_s, kept_s)
+        if of_one:
+            names[digest] = of_one
+    return names
 
 
 def _update(
     before: Mapping[str, int | None], current: Sequence[str], now_s: int, kept_s: float
 ) -> Mapping[str, int | None]:
     if len(before) == len(current) and all(before.get(name, 0) is None for name in current):
-        # As with nearly all manifests of a large image, no name comes or leaves.
         return before
     # A clock that was ahead must not keep a name for longer.
     left = {name: min(now_s if at is None else at, now_s) for name, at in before.items() if name not in current}

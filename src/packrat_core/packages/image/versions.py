@@ -58,7 +58,7 @@ def read_version(tag: str) -> TagVersion | None:
 
 def belongs_to_digest(tag: str) -> bool:
     """Return whether a tag names a signature, attestation or the like, which belongs to a manifest."""
-    return _BELONGS_TO_DIGEST.fullmatch(tag) is not None
+    return tag.startswith("sha") and _BELONGS_TO_DIGEST.fullmatch(tag) is not None
 
 
 def latest_of(tags: Collection[str]) -> str | None:
