@@ -78,10 +78,12 @@ class TypeStage:
         dated = re.compile(r"(.*/)?(In)?Release(\.gpg)?$|.*repomd\.xml(\.asc)?$|.*\.(asc|gpg|signed)$|.*by-hash/")
         packages = self.packages()
         named = "".join(path.read_text() for path in self.lab.repo.rglob("repomd.xml"))
+        named += "".join(path.read_text() for path in self.lab.repo.rglob("_repo_main/packages/index.json"))
         found = {}
         for path in sorted(path for path in self.lab.repo.rglob("*") if path.is_file()):
             name = str(path.relative_to(self.lab.repo))
             is_former = path.parent.name == "repodata" and path.suffix == ".gz" and path.name not in named
+            is_former |= path.parent.match("_repo_main/packages") and path.stem not in (*named.split('"'), "index")
             if name not in packages and not dated.match(name) and not is_former:
                 found[name] = re.sub(rb'"upload-time": ?"[^"]*"', b"", path.read_bytes())
         return found

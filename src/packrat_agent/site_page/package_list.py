@@ -15,6 +15,7 @@
 
 import hashlib
 import json
+import re
 import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,12 +24,14 @@ from itertools import groupby
 
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Content, Publication, Since, TreeFile
+from packrat_core.packages.version_numbers import number_key
 
 DIRECTORY = "_repo_main/packages"
 """Where it stands in a repository's directory; no package can be called like the first part."""
 INDEX = "index.json"
 _SHARD_PACKAGES = 256
 """Average number of packages in a shard."""
+_NUMBER = re.compile("([0-9]+)")
 _SHARDS = "Shards"
 _PLACE = "Place"
 _OF = "Of"
@@ -84,7 +87,7 @@ Reader = Callable[[str, str | None], Iterable[ListedFile]]
 def cut(files: Iterable[ListedFile]) -> Cut:
     """Cut a list into shards.
 
-    files: in the order of their packages; those of one package as they are to be shown.
+    files: in the order of their packages.
     """
     shards: list[Shard] = []
     made: dict[str, Content] = {}
@@ -152,7 +155,15 @@ def _describe(files: Sequence[ListedFile]) -> list[object]:
         # An image for several architectures has them all in one text, with commas.
         arches = dict.fromkeys(file.arch.replace(",", " ").split())
         versions.setdefault((file.version, file.release), {}).update(arches)
-    return [files[0].name, [[*key, " ".join(sorted(arches))] for key, arches in versions.items()]]
+    # In whatever order they arrived; the highest version first, as people read numbers.
+    ordered = sorted(versions, key=lambda key: (_as_read(key[0]), key), reverse=True)
+    return [min(file.name for file in files), [[*key, " ".join(sorted(versions[key]))] for key in ordered]]
+
+
+def _as_read(version: str) -> list[tuple[int, str]]:
+    """Split a version so that 1.10 comes after 1.9; it is only shown in this order."""
+    parts = _NUMBER.split(version)
+    return [number_key(part) if number % 2 else (0, part) for number, part in enumerate(parts)]
 
 
 def list_name(repo: Repo) -> str:

@@ -130,7 +130,7 @@ class LiveEntries:
 
         Yields:
             For each file its package on the server, its name, version and architecture as clients know them, and its
-            distribution version: package by package, the newest record of each first.
+            distribution version, in the order of their packages.
         """
         ends = "SELECT DISTINCT package FROM files WHERE repo = ? AND package >= ? ORDER BY package LIMIT 1 OFFSET ?"
         sql = (
@@ -138,7 +138,7 @@ class LiveEntries:
             "coalesce(nullif(fragments.version, ''), files.version), coalesce(nullif(fragments.arch, ''), files.arch), "
             "distro_version FROM files INDEXED BY files_by_package LEFT JOIN fragments ON format = ? AND "
             "fragment_version = ? AND signer = ? AND fragments.sha256 = files.sha256 WHERE repo = ? AND state = ? "
-            "AND package >= ? AND package < ? ORDER BY package, length(uri) DESC, uri DESC"
+            "AND package >= ? AND package < ? ORDER BY package"
         )
         at: str | None = low
         while at is not None and (high is None or at < high):

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packrat_agent.formats.interface import ClientSetup
@@ -52,6 +52,7 @@ def introduce(text: str) -> Introduction:
     )
 
 
+@settings(deadline=None)
 @given(_ODD)
 def test_no_text_becomes_an_element_or_an_attribute(text: str) -> None:
     plain, odd = (read(write_page(word, [introduce(word)], None)) for word in ("word", text or "x"))

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packrat_agent.model.records import Repo
@@ -36,6 +36,7 @@ class _Live:
         return [ListedFile(name, name, "1.0", "bookworm", "amd64") for name in found]
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.sets(_NAMES), st.lists(st.sets(_NAMES, max_size=5), max_size=4), st.integers(0, 1))
 def test_a_change_gives_what_a_build_from_nothing_gives(names: set[str], steps: list[set[str]], many: int) -> None:
     # Few of these names begin a shard, so half of the lists have all of them.
@@ -71,17 +72,28 @@ def test_a_change_of_one_of_many_packages_makes_one_shard_and_reads_few_packages
     assert index.content.size < 64 * 1024
 
 
-def test_a_package_has_its_versions_as_given_and_the_architectures_of_each() -> None:
+def test_a_package_has_its_versions_the_highest_first_and_the_architectures_of_each() -> None:
     files = [
+        ListedFile("libstdc6", "libstdc++6", "1.9", "bookworm", "amd64"),
+        ListedFile("libstdc6", "libstdc++6", "1.10", "bookworm", "amd64"),
         ListedFile("libstdc6", "libstdc++6", "2", "trixie", "amd64"),
         ListedFile("libstdc6", "libstdc++6", "2", "bookworm", "arm64"),
         ListedFile("libstdc6", "libstdc++6", "2", "bookworm", "amd64"),
         ListedFile("web", "web", "1.0", "", "amd64,arm64"),
     ]
     [content] = cut(files).made.values()
+    assert cut([*files[4::-1], *files[5:]]).made.keys() == cut(files).made.keys()
     assert json.loads(bytes(content)) == {
         "packages": [
-            ["libstdc++6", [["2", "trixie", "amd64"], ["2", "bookworm", "amd64 arm64"]]],
+            [
+                "libstdc++6",
+                [
+                    ["2", "trixie", "amd64"],
+                    ["2", "bookworm", "amd64 arm64"],
+                    ["1.10", "bookworm", "amd64"],
+                    ["1.9", "bookworm", "amd64"],
+                ],
+            ],
             ["web", [["1.0", "", "amd64 arm64"]]],
         ]
     }
