@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -139,3 +140,43 @@ def test_a_release_that_two_keys_signed_is_still_ours_after_a_lost_state_databas
     made.lab.lose_state()
     made.lab.agent("sync", expect=None)
     assert "Label: apt-dev\n" in (made.lab.www / "apt-dev/dists/bookworm/Release").read_text()
+
+
+def test_a_subkey_and_the_key_of_a_section_are_rotated_in_the_same_way(made: RotationStage) -> None:
+    """The main key changes to a subkey of its own; apt has a section with the old key."""
+    lab, old = made.lab, made.old.fingerprint
+    gpg = ["gpg", "--homedir", str(made.old.home), "--batch", "--passphrase", ""]
+    subprocess.run([*gpg, "--quick-add-key", old, "rsa2048", "sign"], check=True, capture_output=True)
+    listed = subprocess.run([*gpg, "--with-colons", "--list-keys", old], check=True, capture_output=True, text=True)
+    subkey = [line.split(":")[9] for line in listed.stdout.splitlines() if line.startswith("fpr:")][1]
+    # The section keeps the key itself; that of [mirror] would sign with its newest subkey at once.
+    section = f"[repo apt-dev]\ngpg_sign_key: {made.new.fingerprint}\n"
+    made.configure(f"gpg_sign_key: {made.new.fingerprint}\n{section}")
+    lab.agent("sync")
+    lab.agent("key", "rotate", "--section", "repo apt-dev", "--begin", subkey)
+    lab.agent("sync")
+    told = json.loads(lab.agent("status", "--json").stdout)
+    assert told["key"]["phase"] is None
+    assert [(one["section"], one["key"]["phase"]) for one in told["section_keys"]] == [("repo apt-dev", "offered")]
+    lab.agent("key", "rotate", "--section", "repo apt-dev", "--switch")
+    lab.agent("sync")
+    # Nothing of the other repository has changed.
+    assert made.signers(f"{REPOMD}.asc", REPOMD) == {"new"}
+    assert made.faults() == []
+    said = lab.agent("key", "rotate", "--section", "repo apt-dev", "--finish").stdout
+    # apt has no signed packages, so there is nothing to retire.
+    assert "gpg_retired_keys" not in lab.config.read_text(), said
+    # Another subkey of the same primary key.
+    subprocess.run([*gpg, "--quick-add-key", old, "rsa2048", "sign"], check=True, capture_output=True)
+    listed = subprocess.run([*gpg, "--with-colons", "--list-keys", old], check=True, capture_output=True, text=True)
+    later = [line.split(":")[9] for line in listed.stdout.splitlines() if line.startswith("fpr:")][2]
+    lab.agent("key", "rotate", "--section", "repo apt-dev", "--begin", later)
+    assert f"gpg_sign_key: {subkey}\ngpg_next_key: {later}\n" in lab.config.read_text()
+    lab.agent("sync")
+    lab.agent("key", "rotate", "--section", "repo apt-dev", "--switch")
+    lab.agent("sync")
+    assert made.faults() == []
+    verified = subprocess.run(
+        [*gpg[:-2], "--status-fd", "1", "--verify", lab.www / IN_RELEASE], capture_output=True, text=True, check=False
+    ).stdout
+    assert all(f"VALIDSIG {part} " in verified for part in (subkey, later))

@@ -37,7 +37,10 @@ key_command.add_command(rotate_command)
 @key_command.command("show")
 @click.pass_obj
 def show_command(config_path: Path) -> None:
-    """Show which keys sign, what clients refuse about them, and how far a rotation is."""
+    """Show the keys that sign, and what clients refuse.
+
+    Also how far a rotation is.
+    """
     config = load(config_path)
     sections = _sections(config)
     if not sections:
@@ -87,8 +90,9 @@ def _describe_key(config: Config, setting: str, name: str) -> list[str]:
 @click.option("--without-subkey", is_flag=True, help="The primary key signs: for rpm of RHEL 7 and older.")
 @click.pass_obj
 def new_command(config_path: Path, name: str | None, kind: str, expires: str, without_subkey: bool) -> None:
-    """Make a signing key that all clients accept; it signs nothing until mirror.conf names it.
+    """Make a signing key that all clients accept.
 
+    It signs nothing until mirror.conf names it.
     RSA with 3072 bits is the one kind that the apt, dnf, yum, zypper and skopeo of all releases accept.
     """
     config = load(config_path)
@@ -116,7 +120,10 @@ def new_command(config_path: Path, name: str | None, kind: str, expires: str, wi
 @click.option("--binary", is_flag=True, help="In the form for a file that ends in .gpg.")
 @click.pass_obj
 def export_command(config_path: Path, section: str, binary: bool) -> None:
-    """Print the public key as it is published: in a rotation, all keys that clients need."""
+    """Print the public key as it is published.
+
+    In a rotation: all keys that clients need.
+    """
     config = load(config_path)
     if section not in _sections(config):
         raise ConfigError(f"[{section}] of {config.source} has no gpg_sign_key", hint="see `packrat-agent key show`")
@@ -141,8 +148,9 @@ def export_command(config_path: Path, section: str, binary: bool) -> None:
 )
 @click.pass_obj
 def backup_command(config_path: Path, file: Path, passphrase_file: Path | None) -> None:
-    """Write all secret keys that mirror.conf names, with their revocation certificates, into FILE.
+    """Write the secret keys into FILE.
 
+    These are all that mirror.conf names, with their revocation certificates.
     The backup is read back before it is written. Only this user can read FILE.
     """
     config = load(config_path)

@@ -36,8 +36,9 @@ _STEPS = ("begin", "switch", "finish", "forget", "now")
 @click.option("--now", metavar="KEY", help="The present key was stolen: sign all with KEY at once. Breaks clients.")
 @click.pass_obj
 def rotate_command(config_path: Path, /, section: str, **steps: str | bool | None) -> None:
-    """Replace the signing key in phases; without an option, say where that stands and what comes next.
+    """Replace the signing key, in phases.
 
+    Without an option, say where that stands and what comes next.
     Each step changes mirror.conf, and counts once the agent has read it again.
     """
     config = load(config_path)

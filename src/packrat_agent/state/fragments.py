@@ -107,13 +107,14 @@ class Fragments:
                 (signer, signer, *accepted, signer, *accepted),
             )
 
-    def made_by_others(self, signer: str) -> dict[str, int]:
-        """Map another key → how many package files that are live somewhere stand with its signature."""
+    def made_by_others(self, signer: str, repos: Collection[str]) -> int:
+        """Count the package files that some repositories want and that stand with the signature of another key."""
+        marks = ", ".join("?" * len(repos))
         sql = (
-            "SELECT made_by, count(*) FROM fragments WHERE signer IN (?1, 'unsigned ' || ?1) AND made_by <> '' "
-            f"AND products <> '[]' AND +sha256 IN {_WANTED} GROUP BY 1"
+            "SELECT count(DISTINCT sha256) FROM fragments WHERE signer IN (?, 'unsigned ' || ?) AND made_by <> '' "
+            f"AND products <> '[]' AND +sha256 IN (SELECT sha256 FROM files WHERE repo IN ({marks}))"
         )
-        return {made_by.split()[-1]: int(count) for made_by, count in self._db.rows(sql, (signer,))}
+        return int(self._db.rows(sql, (signer, signer, *repos))[0][0])
 
     def forget_unneeded(self, sources: Iterable[FragmentSource]) -> None:
         """Forget the fragments of files that nobody wants and of which nothing is on disk, and what no source made."""

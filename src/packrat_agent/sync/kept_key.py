@@ -5,6 +5,7 @@ the kept one refuse the mirror, or soon will.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.signing_keys import PreparedKey
 from packrat_agent.model.key_places import MAIN_KEY, KeyPlace
 from packrat_agent.model.paths import is_kept
+from packrat_agent.model.records import Repo
 from packrat_agent.state.facts import KeyInUse
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.note_rotation import with_rotation
@@ -44,24 +46,30 @@ def note_keys(context: MirrorContext, *, at_start: bool, is_published: bool = Fa
     if keys.main is not None:
         in_use = _describe(keys.main.key, _find_stale(context, keys.main, MAIN_KEY))
         before = facts.read(KeyInUse)
-        in_use = with_rotation(in_use, keys.main, before, context.store.fragments, published_at)
+        kept = _count_kept(context, keys.main, [repo for repo in repos if keys.section_of(repo) is None])
+        in_use = with_rotation(in_use, keys.main, before, kept, published_at)
         if at_start:
             _warn(keys.main.key, in_use.stale)
     facts.write(in_use)
     unused = keys.unused(repos)
     found = {}
     for section, prepared in keys.of_sections.items():
-        places = [keys.place_of(repo) for repo in repos if keys.section_of(repo) == section]
+        own = [repo for repo in repos if keys.section_of(repo) == section]
+        places = [keys.place_of(repo) for repo in own]
         stale = [text for place in places if (text := _find_stale(context, prepared, place)) is not None]
         text = f"[{section}] in mirror.conf is of no repository of this mirror: its key signs nothing"
         in_use = replace(_describe(prepared.key, next(iter(stale), None)), unused=text if section in unused else None)
         before = facts.section_key(section)
-        in_use = with_rotation(in_use, prepared, before, context.store.fragments, published_at)
+        in_use = with_rotation(in_use, prepared, before, _count_kept(context, prepared, own), published_at)
         if at_start:
             _warn(prepared.key, in_use.stale)
             _warn(prepared.key, in_use.unused)
         found[section] = in_use
     facts.write_section_keys(found)
+
+
+def _count_kept(context: MirrorContext, prepared: PreparedKey, repos: Sequence[Repo]) -> int:
+    return context.store.fragments.made_by_others(prepared.key.fingerprint, [repo.name for repo in repos])
 
 
 def _describe(key: SigningKey, stale: str | None) -> KeyInUse:

@@ -10,13 +10,12 @@ from datetime import datetime
 from packrat_agent.gpg.rotation import Phase
 from packrat_agent.gpg.signing_keys import PreparedKey
 from packrat_agent.state.facts import KeyInUse
-from packrat_agent.state.fragments import Fragments
 
 _PHASES = list(Phase)
 
 
 def with_rotation(
-    in_use: KeyInUse, prepared: PreparedKey, before: KeyInUse | None, fragments: Fragments, published_at: float | None
+    in_use: KeyInUse, prepared: PreparedKey, before: KeyInUse | None, kept_packages: int, published_at: float | None
 ) -> KeyInUse:
     """Add the rotation to what is noted of a key.
 
@@ -24,11 +23,8 @@ def with_rotation(
         in_use: The key.
         prepared: The key, with the others of its rotation.
         before: What was noted last.
-        fragments: Tells which packages other keys have signed.
+        kept_packages: How many packages stand with the signature of another key.
         published_at: When all that this phase asks for was published; None: that is not known yet.
-
-    Raises:
-        DiskError: The state database can't be read.
     """
     rotation = prepared.rotation
     if rotation.phase is None:
@@ -44,7 +40,7 @@ def with_rotation(
         former_expires=_expiry(rotation.former.expires) if rotation.former is not None else None,
         silent=unable.reason if unable is not None else None,
         retired=" ".join(key.fingerprints[0] for key in rotation.silent if not key.reason) or None,
-        kept_packages=sum(fragments.made_by_others(prepared.key.fingerprint).values()),
+        kept_packages=kept_packages,
     )
     return _with_dates(noted, before, rotation.phase, published_at)
 

@@ -106,10 +106,18 @@ def _recall(
 ) -> dict[str, Fragment]:
     """Read the fragments that a lost state database, or one of the original agent's, leaves to be found elsewhere."""
     unread = find_unread(wanted_files, fragments)
-    found = recall(context.root, context.source_of(form, repo), unread, context.seals.backups)
-    for former in context.former_sources_of(form, repo):
-        recalled = recall(context.root, former, unread - found.keys(), context.seals.backups)
-        found |= {sha256: replace(read, made_by=read.made_by or former.signer) for sha256, read in recalled.items()}
+    source, formers = context.source_of(form, repo), context.former_sources_of(form, repo)
+    accepted = {former.signer for former in formers}
+    found: dict[str, Fragment] = {}
+    for made_for in (source, *formers):
+        recalled = recall(context.root, made_for, unread - found.keys(), context.seals.backups)
+        for sha256, fragment in recalled.items():
+            maker = fragment.made_by or made_for.signer
+            # What a key has signed that mirror.conf names no more, as a stolen one, is to be signed anew.
+            if maker == source.signer:
+                found[sha256] = replace(fragment, made_by="")
+            elif maker in accepted:
+                found[sha256] = replace(fragment, made_by=maker)
     return found | recall_signed(context, repo, form, unread - found.keys(), order.untracked)
 
 
