@@ -1,17 +1,20 @@
 """What mirrors report that they have published, and where a file is because of that."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import insert, select
 
 from packrat_server import admin
 from packrat_server.cli import main as cli
 from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.journal import prune
 from packrat_server.store.reports import read_reports
+from packrat_server.store.tables import package_file_tags, package_files
 from support.world import Answer, World, world
 
 MIRROR = "/api/v2/Repo/Mirror"
@@ -80,6 +83,45 @@ def test_the_command_says_the_same(server: World) -> None:
     assert lines[1][: len(prefix)] == prefix
     code, said = run("nowhere\x1b[2J.deb")
     assert (code, "no repository of a mirror offers" in said, "\x1b" in said) == (2, True, False)
+
+
+def test_the_command_reads_the_data_or_asks_the_server_and_gives_json(server: World) -> None:
+    # Of two distribution versions, so that the lines must tell them apart.
+    engine = open_database(server.data)
+    with writing(engine) as connection:
+        row = connection.execute(select(package_files).where(package_files.c.file_name == HELLO)).one()._asdict()
+        connection.execute(insert(package_files).values({**row, "id": 900, "distro_version": "trusty"}))
+        tag = {"package_file": 900, "tag": "dev", "by": "root", "at": row["created"]}
+        connection.execute(insert(package_file_tags).values(tag))
+    engine.dispose()
+    report(server, "lab", "apt-stage", position(server))
+
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(cli.main, ["where", HELLO, *words], env={"PACKRAT_PASSWORD": "reader_pw"})
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    places = (("--data", str(server.data)), ("--url", server.url, "--user", "reader"))
+    told, asked = (run(*place) for place in places)
+    assert told == asked
+    assert [line.partition(":")[0] for line in told.splitlines()] == [
+        *("lab apt-dev (bookworm)", "lab apt-dev (trusty)"),
+        *("prod apt-prod", "lab apt-stage"),
+    ]
+    as_json, asked = (run(*place, "--json") for place in places)
+    assert as_json == asked
+    assert [place["published"] for place in json.loads(as_json)] == [False, False, False, True]
+
+
+def test_a_yanked_file_is_still_there(server: World) -> None:
+    tag = {"tag": "/api/v2/Attrib/Tag:dev:"}
+    server.call("CALL", f"{PACKAGE_FILE}:11:(tag)", tag, "manager")
+    assert where(server, "p11_11.x") == {("lab", "pypi-dev"): False}
+    report(server, "lab", "pypi-dev", position(server))
+    act(server, 11, "deprocate")
+    assert where(server, "p11_11.x") == {("lab", "pypi-dev"): False}
+    report(server, "lab", "pypi-dev", position(server))
+    assert where(server, "p11_11.x") == {("lab", "pypi-dev"): True}
 
 
 def test_a_report_is_a_heartbeat_and_replaces_the_one_before(server: World) -> None:

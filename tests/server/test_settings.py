@@ -121,9 +121,9 @@ def test_a_refused_change_changes_nothing(data: Path) -> None:
 SAID = st.fixed_dictionaries(
     {},
     optional={
-        "kind": st.sampled_from(admin.KINDS),
+        "kind": st.sampled_from(["apt", "json"]),
         "tag": st.sampled_from(["dev", "stage", "prod"]),
-        "distro_versions": st.lists(st.sampled_from(["bookworm", "trixie", "rhel8"]), max_size=3, unique=True).map(
+        "distro_versions": st.lists(st.sampled_from(["bookworm", "trixie", "noble"]), max_size=3, unique=True).map(
             tuple
         ),
         "description": st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=50),
@@ -289,3 +289,17 @@ def test_an_update_changes_what_it_names(tmp_path: Path) -> None:
         assert second["updated"] > first["updated"]
         assert server.call("UPDATE", "/api/v2/Package/Package:nowhere:", {}, "root").status == 404
         assert server.call("UPDATE", package, {"failed_count": True}, "root").status == 400
+
+
+def test_a_repository_takes_distribution_versions_of_its_type_only(data: Path) -> None:
+    new = ("repo", "set", "yum-dev", "--type", "yum", "--tag", "dev")
+    told = refused(data, *new, "--distro", "rhel9", "--distro", "bookworm", "--distro", "pypi")
+    assert "--distro: a repository of type yum takes rpm files, not those of bookworm (deb), pypi (python); " in told
+    assert "rhel9" in told.partition("distribution versions of rpm are ")[2]
+    run(data, *new, "--distro", "rhel9")
+    assert "--type: a repository of type apt takes deb files, not those of rhel9 (rpm)" in refused(
+        data, "repo", "set", "yum-dev", "--type", "apt"
+    )
+    run(data, "repo", "set", "yum-dev", "--type", "yast")
+    # One of JSON takes the files of all types.
+    run(data, "repo", "set", "all", "--type", "json", "--tag", "dev", "--distro", "rhel9", "--distro", "bookworm")

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from packrat_core.errors import ConfigError
 from packrat_core.packages.repository_types import REPOSITORY_TYPES
-from packrat_server.admin.checks import all_names, check_name, need, read_description, shorten
+from packrat_server.admin.checks import all_names, check_name, join_names, need, read_description, shorten
 from packrat_server.admin.note_change import note_change
 from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree
 from packrat_server.promotion.wanted_files import wanted_files
@@ -77,6 +77,8 @@ def save_repo(engine: Engine, repo: NewRepo, decide: Decide = agree, reason: str
             connection.execute(update(repos).where(repos.c.name == repo.name).values(values))
         if repo.distro_versions is not None:
             _replace_distro_versions(connection, repo.name, repo.distro_versions)
+        if repo.kind is not None or repo.distro_versions is not None:
+            _check_types(connection, repo.name, "--type" if repo.distro_versions is None else "--distro")
         after = read_repo_fields(connection, repo.name) or {}
         # Mirrors read everything of a repository again when they hear of it, so they hear of real changes only.
         if after != before:
@@ -189,6 +191,30 @@ def _check_complete(connection: Connection, repo: NewRepo) -> None:
         raise ConfigError(
             f"there is no repository {repo.name!r} yet, and a new one needs {', '.join(missing)}",
             hint=f"there are {all_names(connection, repos)}",
+        )
+
+
+def _check_types(connection: Connection, repo: str, option: str) -> None:
+    """Check that the distribution versions of a repository have files of its type; one of JSON takes all files.
+
+    Args:
+        connection: The transaction, after the change.
+        repo: The name of the repository.
+        option: The option to name in the message.
+
+    Raises:
+        ConfigError: One of them has files of another type, so none of them would ever be in the repository.
+    """
+    kind = connection.execute(select(repos.c.kind).where(repos.c.name == repo)).scalar_one()
+    taken = next(known.file_type for name, known in REPOSITORY_TYPES.items() if kind in (name, *known.other_names))
+    rows = connection.execute(select(distro_versions.c.name, distro_versions.c.file_type)).all()
+    types = {row.name: row.file_type for row in rows}
+    wrong = [f"{name} ({types[name]})" for name in repo_distro_names(connection, repo) if types[name] != taken]
+    if taken is not None and wrong:
+        fitting = join_names([name for name, file_type in sorted(types.items()) if file_type == taken])
+        raise ConfigError(
+            f"{option}: a repository of type {kind} takes {taken} files, not those of {join_names(wrong)}",
+            hint=f"distribution versions of {taken} are {fitting or 'not there yet'}; `distro set` makes one",
         )
 
 

@@ -94,7 +94,7 @@ def remove_user(engine: Engine, name: str, decide: Decide = agree, reason: str =
         before = _read_fields(connection, name)
         _check_not_last_admin(connection, name)
         connection.execute(delete(user_rights).where(user_rights.c.user == name))
-        connection.execute(update(users).where(users.c.name == name).values(active=False))
+        connection.execute(update(users).where(users.c.name == name).values(active=False, updated=datetime.now(UTC)))
         connection.execute(delete(sessions).where(sessions.c.name == name))
         change = RecordChange(
             before, _fields(connection, connection.execute(select(users).where(users.c.name == name)).one())

@@ -60,6 +60,7 @@ async def where(call: Call) -> list[dict[str, Any]]:
                 "mirror": uri("Repo/Mirror", place.mirror),
                 "repo": uri("Repo/Repo", place.repo),
                 "file": uri("Package/PackageFile", place.file_id),
+                "distroversion": uri("Attrib/DistroVersion", place.distro),
                 "published": place.publication.is_there,
                 "reported_at": write_moment(place.publication.reported_at),
             }

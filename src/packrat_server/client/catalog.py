@@ -110,6 +110,28 @@ class Catalog:
             {"package": name}, limit
         )
 
+    async def where(self, file_name: str) -> list[dict[str, Any]]:
+        """List the repositories of mirrors that offer a file, and whether each mirror has published it.
+
+        Raises:
+            ServerRefused: The server has no such action.
+            ServerBroken: The answer has another shape.
+        """
+        places = await self._call("where", {"file_name": file_name})
+        if not isinstance(places, list) or not all(isinstance(place, dict) for place in places):
+            raise ServerBroken("the answer to where is not a list of places")
+        return [
+            {
+                "mirror": _id_of(place.get("mirror")),
+                "repo": _id_of(place.get("repo")),
+                "distro": _id_of(place.get("distroversion")),
+                "uri": place.get("file"),
+                "published": place.get("published"),
+                "reported_at": place.get("reported_at"),
+            }
+            for place in places
+        ]
+
     async def _newest_events(self, wanted: Mapping[str, str], limit: int) -> list[dict[str, Any]]:
         newest: deque[dict[str, Any]] = deque(maxlen=limit)
         after = 0

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, exists, false, or_, select, union
 
-from packrat_server.promotion.wanted_files import kept_files, wanted_files
+from packrat_server.promotion.wanted_files import listed_files
 from packrat_server.store.tables import package_file_tags, package_files, repo_distro_versions, repos
 from packrat_server.store.text import is_storable, write_moment
 
@@ -167,16 +167,14 @@ def _describe(row: Row[Any], tags: Sequence[str]) -> Record:
 def _offering(connection: Connection, row: Row[Any]) -> list[str]:
     """The repositories that offer a file."""
     candidates = (
-        select(repos.c.name, repos.c.kind)
+        select(repos.c.name)
         .join(repo_distro_versions, repo_distro_versions.c.repo == repos.c.name)
         .join(package_file_tags, package_file_tags.c.tag == repos.c.tag)
         .where(package_file_tags.c.package_file == row.id, repo_distro_versions.c.distro_version == row.distro_version)
         .order_by(repos.c.name)
     )
     offering = []
-    for repo in connection.execute(candidates).all():
-        # Python repositories keep deprocated files, marked as yanked.
-        listed = kept_files if repo.kind == "pypi" else wanted_files
-        if row.id in listed(connection, repo.name, [row.package]):
-            offering.append(repo.name)
+    for repo in connection.execute(candidates).scalars().all():
+        if row.id in listed_files(connection, repo, [row.package]):
+            offering.append(repo)
     return offering

@@ -78,6 +78,18 @@ def kept_files(
     )
 
 
+def listed_files(connection: Connection, repo: str, names: Sequence[str]) -> Sequence[int]:
+    """List the files that clients of a repository see: those of Python stay there, marked as yanked, when deprocated.
+
+    Args:
+        connection: An open transaction.
+        repo: The name of the repository.
+        names: The packages.
+    """
+    list_them = kept_files if _read_repo(connection, repo).kind == "pypi" else wanted_files
+    return list_them(connection, repo, names)
+
+
 def _collect(numbers: Iterable[int]) -> Sequence[int]:
     """Sort ids, which may be very many, in little memory."""
     return array("q", sorted(array("q", numbers)))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from packrat_server.promotion.wanted_files import wanted_files
+from packrat_server.promotion.wanted_files import listed_files
 from packrat_server.store.reports import Publication, find_publication
 from packrat_server.store.tables import (
     mirror_repos,
@@ -24,19 +24,21 @@ class Whereabouts:
         mirror: The name of the mirror.
         repo: The name of the repository.
         file_id: The package file.
+        distro: Its distribution version.
         publication: Whether the mirror has published it.
     """
 
     mirror: str
     repo: str
     file_id: int
+    distro: str
     publication: Publication
 
 
 def find_whereabouts(connection: Connection, file_name: str) -> Iterator[Whereabouts]:
     """Find the repositories of mirrors that offer the files of a name, and which mirrors have published them."""
     listed = (
-        select(package_files.c.id, package_files.c.package, repos.c.name)
+        select(package_files.c.id, package_files.c.package, package_files.c.distro_version, repos.c.name)
         .join(package_file_tags, package_file_tags.c.package_file == package_files.c.id)
         .join(repos, repos.c.tag == package_file_tags.c.tag)
         .join(
@@ -49,9 +51,9 @@ def find_whereabouts(connection: Connection, file_name: str) -> Iterator[Whereab
     )
     for row in connection.execute(listed).all():
         # A newer version may have taken its place, or a mark may have taken it out.
-        if row.id not in wanted_files(connection, row.name, [row.package]):
+        if row.id not in listed_files(connection, row.name, [row.package]):
             continue
         names = select(mirror_repos.c.mirror).where(mirror_repos.c.repo == row.name).order_by(mirror_repos.c.mirror)
         for mirror in connection.execute(names).scalars().all():
             publication = find_publication(connection, mirror, row.name, row.package)
-            yield Whereabouts(mirror, row.name, row.id, publication)
+            yield Whereabouts(mirror, row.name, row.id, row.distro_version, publication)
