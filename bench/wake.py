@@ -139,18 +139,22 @@ async def _tag_alone(
         Seconds of processor time, without those that the server takes while nothing happens.
     """
     line = Line(server.host, server.port, USER)
-    await _act(line, 1, "tag")
-    await _act(line, 1, "untag")
+
+    async def tag(number: int) -> None:
+        start = waiting.value if waiting is not None else 0
+        await _act(line, 1, "untag" if number % 2 else "tag")
+        while waiting is not None and waiting.value < start + count:
+            await asyncio.sleep(0.002)
+
+    for number in range(2):
+        await tag(number)
     await asyncio.sleep(_SETTLE_S)
     before = server.cpu_s()
     await asyncio.sleep(_IDLE_S)
     idle = (server.cpu_s() - before) / _IDLE_S
     before, started = server.cpu_s(), time.monotonic()
     for number in range(tags):
-        start = waiting.value if waiting is not None else 0
-        await _act(line, 1, "untag" if number % 2 else "tag")
-        while waiting is not None and waiting.value < start + count:
-            await asyncio.sleep(0.002)
+        await tag(number)
     await asyncio.sleep(_SETTLE_S)
     used = server.cpu_s() - before - idle * (time.monotonic() - started)
     line.close()
