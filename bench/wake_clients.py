@@ -11,6 +11,7 @@ from typing import Any
 
 PACKAGE = "/api/v2/Package/PackageFile"
 _WAIT_S = 240
+_AGAIN_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,12 @@ class Mirrors:
         target = f"/api/v2/Repo/Mirror:{session.name}:(changes)"
         asked = {"position": None, "timeout": _WAIT_S, "records": True, "stream": self.stream}
         try:
-            _, body = await line.ask("CALL", target, asked)
+            status = 429
+            while status == 429:
+                # The questions of a crowd that was here before may count still.
+                await asyncio.sleep(_AGAIN_S)
+                status, body = await line.ask("CALL", target, asked)
+            assert status == 200, body
             asked["position"] = json.loads(body)["position"]
             await (self._read_stream(line, target, asked) if self.stream else self._ask_again(line, target, asked))
         finally:
