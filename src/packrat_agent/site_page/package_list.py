@@ -33,9 +33,8 @@ _SHARD_PACKAGES = 256
 """Average number of packages in a shard."""
 _NUMBER = re.compile("([0-9]+)")
 _SHARDS = "Shards"
-_PLACE = "Place"
 _OF = "Of"
-"""Names of the facts that hold the shards, the directory of the list, and which index it was made from."""
+"""Names of the facts that hold the shards, and which index they were made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +166,8 @@ def _as_read(version: str) -> list[tuple[int, str]]:
 
 
 def list_name(repo: Repo) -> str:
-    """Name the publication of a repository's list."""
-    return f"packages/{repo.name}"
+    """Name the publication of a repository's list, by its place: repositories may swap their directories."""
+    return f"packages/{repo.directory}"
 
 
 def is_made_of(index: str, facts: Mapping[str, str]) -> bool:
@@ -181,12 +180,9 @@ def is_made_of(index: str, facts: Mapping[str, str]) -> bool:
     return facts.get(_OF) == index
 
 
-def read_facts(repo: Repo, facts: Mapping[str, str]) -> tuple[Shard, ...] | None:
-    """Give the shards that a list was published with; None where it was not, or in another directory.
-
-    facts: those of the list's publication.
-    """
-    if facts.get(_PLACE) != repo.directory:
+def read_facts(facts: Mapping[str, str]) -> tuple[Shard, ...] | None:
+    """Give the shards that a list was published with, of the facts of its publication; None where it was not."""
+    if _SHARDS not in facts:
         return None
     return tuple(Shard(*row) for row in json.loads(facts[_SHARDS]))
 
@@ -217,7 +213,7 @@ def publish_list(repo: Repo, now: Cut, before: Sequence[Shard] | None, index: st
         changed = frozenset(file.path for file in (*content, pointer))
         since = Since(list_identity(repo, before), changed, gone, ())
     rows = [[shard.first, shard.sha256, shard.size, shard.packages] for shard in now.shards]
-    facts = {_PLACE: repo.directory, _OF: index, _SHARDS: json.dumps(rows, separators=(",", ":"))}
+    facts = {_OF: index, _SHARDS: json.dumps(rows, separators=(",", ":"))}
     return Publication(list_name(repo), list_identity(repo, now.shards), content, (pointer,), facts, since=since)
 
 

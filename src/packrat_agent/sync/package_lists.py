@@ -48,7 +48,7 @@ def render_lists(context: MirrorContext, repos: Sequence[Repo]) -> PackageLists:
     publications, kept, packages, current = list[Publication](), list[str](), dict[str, int](), list[Repo]()
     for repo in repos:
         name = list_name(repo)
-        shards = read_facts(repo, facts.get(name, {}))
+        shards = read_facts(facts.get(name, {}))
         if not context.page.is_synced(repo):
             if name in known:
                 kept.append(name)
@@ -60,7 +60,7 @@ def render_lists(context: MirrorContext, repos: Sequence[Repo]) -> PackageLists:
         if shards is not None and known.get(name) != publication_identity(SITE, list_identity(repo, shards), None):
             # A file of it was damaged.
             shards = None
-        index = hashlib.sha256(json.dumps(sorted(published.items())).encode()).hexdigest()
+        index = hashlib.sha256(json.dumps([repo.name, sorted(published.items())]).encode()).hexdigest()
         changed = context.page.take(repo)
         if shards is not None and changed is None and is_made_of(index, facts[name]):
             changed = frozenset()

@@ -13,6 +13,7 @@ from packrat_agent.site_page.package_list import (
     ListedFile,
     change,
     cut,
+    is_made_of,
     list_identity,
     publish_list,
     read_facts,
@@ -99,12 +100,13 @@ def test_a_package_has_its_versions_the_highest_first_and_the_architectures_of_e
     }
 
 
-def test_what_was_published_is_known_again_in_the_same_place_alone() -> None:
+def test_what_was_published_is_known_again() -> None:
     made = cut([ListedFile("a", "a", "1", "", "")])
     publication = publish_list(REPO, made, None, "index")
     assert publication.pointers[0].path == f"prod/apt/{DIRECTORY}/index.json"
-    assert read_facts(REPO, publication.facts) == made.shards
+    assert read_facts(publication.facts) == made.shards
+    assert read_facts({}) is None
+    assert is_made_of("index", publication.facts)
+    assert not is_made_of("other", publication.facts)
     moved = Repo("apt-prod", "", "elsewhere", "apt", ())
-    assert read_facts(moved, publication.facts) is None
     assert list_identity(moved, made.shards) != list_identity(REPO, made.shards)
-    assert read_facts(REPO, {}) is None

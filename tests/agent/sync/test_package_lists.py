@@ -125,3 +125,27 @@ def test_a_list_goes_with_its_repository(tmp_path: Path) -> None:
         # Shards stay for the grace period, and nothing leads to them.
         assert "index.json" not in made.shards()
         assert made.context.store.live.identities("").keys() == {"site"}
+
+
+def test_repositories_that_swap_their_directories_swap_their_lists(tmp_path: Path) -> None:
+    """Each has the other's paths, and neither takes them away again."""
+    with mirror(tmp_path) as made:
+        store, context = made.context.store, made.context
+        for one, other in (("one", "two"), ("two", "one")):
+            repos = [replace(REPO, name="a", directory=one), replace(REPO, name="b", directory=other)]
+            store.wanted.save_repos(repos)
+            for repo in repos:
+                listed = entry(f"of-{repo.name}")
+                store.wanted.remember_wanted(repo.name, Wanted([listed.file.uri], (listed.file,), ()), None)
+                index = TreeFile("dists/bookworm/Release", Content.of(repo.directory.encode()))
+                release = ReadyPublication("bookworm", repo.directory, (), (index,), {})
+                make_live(UnsignedTree(repo, (release,), ("bookworm",)), (), (), context)
+                store.wanted.set_live(repo.name, [listed], None)
+                context.page.note(repo.name, None)
+                context.page.note_synced(repo.name)
+            publish_site(context)
+            for repo in repos:
+                directory = context.root / repo.directory / DIRECTORY
+                index_of = (directory / "index.json").read_text()
+                assert f'"of-{repo.name}"' in index_of
+                assert (directory / f"{index_of.split(chr(34))[7]}.json").is_file()
