@@ -161,7 +161,10 @@ class _Rotation:
         retired = set(names.retired_keys)
         if noted.kept_packages:
             retired.add(noted.former)
-        self._apply(Phase.RETIRED, {"gpg_former_key": None, "gpg_retired_keys": ", ".join(sorted(retired)) or None})
+        values = {"gpg_former_key": None, "gpg_retired_keys": ", ".join(sorted(retired)) or None}
+        self._apply(Phase.RETIRED if retired else None, values)
+        if not retired:
+            click.echo(advice.ENDED)
 
     def forget(self) -> None:
         """Stop publishing retired keys.
