@@ -4,6 +4,7 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
@@ -84,7 +85,7 @@ def _describe_key(config: Config, setting: str, name: str) -> list[str]:
 
 
 @key_command.command("new")
-@click.option("--name", help="The user id; by default the description of the mirror.")
+@click.option("--name", help="The user id; by default the host of public_url, else the description of the mirror.")
 @click.option("--kind", type=click.Choice(KINDS), default="rsa3072", show_default=True, help="The algorithm.")
 @click.option("--expires", default="2y", show_default=True, metavar="WHEN", help="As gpg spells it: 2y, 6m, never.")
 @click.option("--without-subkey", is_flag=True, help="The primary key signs: for rpm of RHEL 7 and older.")
@@ -98,9 +99,10 @@ def new_command(config_path: Path, name: str | None, kind: str, expires: str, wi
     config = load(config_path)
     mirror = config.mirror
     make = make_single_key if without_subkey else make_key
+    user = name or (urlsplit(mirror.public_url or "").hostname or mirror.description)
 
     def work() -> NewKey:
-        return make(mirror.gnupg_home, mirror.passphrase_file, name or mirror.description, kind, expires)
+        return make(mirror.gnupg_home, mirror.passphrase_file, user, kind, expires)
 
     made = as_owner(config, work)
     click.echo(made.signing)

@@ -129,15 +129,16 @@ class _Rotation:
             raise ConfigError(
                 f"[{self._section}] offers no other key", hint="begin with `packrat-agent key rotate --begin KEY`"
             )
-        present, new = self._find(names.sign_key), self._find(names.next_key)
-        noted = self._noted
+        new, noted = self._find(names.next_key), self._noted
         if noted is None or noted.phase != Phase.OFFERED or noted.next != new or noted.offered_at is None:
             raise Held(
                 f"{new} is not published yet, so no client can have it",
                 hint="let the agent read mirror.conf again (`systemctl reload packrat-agent`) and do a full sync, then "
                 "give the clients time to fetch the key",
             )
-        self._apply(Phase.SWITCHED, {"gpg_sign_key": new, "gpg_next_key": None, "gpg_former_key": present})
+        # The present key is not tried: it may have expired, and going on is the way out of that.
+        values = {"gpg_sign_key": new, "gpg_next_key": None, "gpg_former_key": noted.fingerprint}
+        self._apply(Phase.SWITCHED, values)
 
     def finish(self) -> None:
         """Let the former key sign no more; its public part stays for packages that it has signed.
@@ -160,7 +161,10 @@ class _Rotation:
         retired = set(names.retired_keys)
         if noted.kept_packages:
             retired.add(noted.former)
-        self._apply(Phase.RETIRED, {"gpg_former_key": None, "gpg_retired_keys": ", ".join(sorted(retired)) or None})
+        values = {"gpg_former_key": None, "gpg_retired_keys": ", ".join(sorted(retired)) or None}
+        self._apply(Phase.RETIRED if retired else None, values)
+        if not retired:
+            click.echo(advice.ENDED)
 
     def forget(self) -> None:
         """Stop publishing retired keys.

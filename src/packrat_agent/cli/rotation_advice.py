@@ -33,6 +33,12 @@ The former key signs no more; its secret part may leave this machine. repo-key.g
   dnf, yum, zypper  keep the former key: packages that it has signed are still published, and repo-key holds it
 When such packages are gone: packrat-agent key rotate --forget"""
 
+ENDED = """\
+The former key signs no more, and no package needs it: its secret part may leave this machine.
+  apt       fetch repo-key.gpg once more, so that the former key is trusted no longer
+  images    fetch policy.json once more
+  dnf, yum, zypper  may forget it: rpm -e gpg-pubkey-…"""
+
 WHAT_NEXT = {Phase.OFFERED: _OFFERED, Phase.SWITCHED: _SWITCHED, Phase.RETIRED: _RETIRED}
 
 WITHOUT_OVERLAP = """\
