@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -293,3 +295,47 @@ def test_letters_of_others_do_not_steer_the_terminal(server: Server) -> None:
     engine.dispose()
     assert "\x1b" not in run(server, "repo", "show", "apt-dev")
     assert json.loads(run(server, "repo", "show", "apt-dev", "--json"))["description"] == "evil \x1b[2J"
+
+
+def test_a_server_that_can_not_be_asked_is_told_with_the_options_of_the_command(server: Server) -> None:
+    def refused(*words: str) -> str:
+        done = CliRunner().invoke(cli.main, ["find", "hello", *words], env={"PACKRAT_PASSWORD": "x"})
+        assert done.exit_code in (2, 3), done.output
+        assert "[packrat]" not in done.output
+        assert "ca_file" not in done.output
+        return done.stderr
+
+    assert "is the server up? Else check --url\n" in refused("--url", "http://127.0.0.1:1")
+    secure = server.url.replace("http:", "https:")
+    assert "if that server has plain HTTP only, check --url\n" in refused("--url", secure)
+    assert "--ca-file /nonexistent can't be used: " in refused("--url", secure, "--ca-file", "/nonexistent")
+
+
+def test_without_a_password_and_a_terminal_the_command_says_how_to_give_one(server: Server) -> None:
+    command = [sys.executable, "-m", "packrat_server", "find", "hello", "--url", server.url]
+    environment = {name: value for name, value in os.environ.items() if name != "PACKRAT_PASSWORD"}
+    done = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    told = "packrat-server: there is no password of admin; set PACKRAT_PASSWORD, or name a file with --password-file\n"
+    assert (done.returncode, done.stderr[-len(told) :]) == (2, told)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://x",
+        "packrat.example.com",
+        "http://u:secret@x",
+        "http://x:99999",
+        "http://x:y",
+        "",
+        "http://",
+        "http://x?a",
+    ],
+)
+def test_an_address_that_is_none_is_refused_before_anything_is_asked(url: str) -> None:
+    for words in (("find", "hello", "--url", url), ("fail", "hello.deb", "--url", url)):
+        done = CliRunner().invoke(cli.main, words, env={"PACKRAT_PASSWORD": "x"})
+        assert (done.exit_code, "is not the address of a server; give http:// or https://" in done.output) == (2, True)
+        assert "secret" not in done.output

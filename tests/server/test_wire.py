@@ -1,13 +1,15 @@
 """The server answers as the original one did: same status, same shape of body, same words of its errors."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from packrat_server.api.serve_options import ServeOptions
 from support.recorded import Exchange, read_wire
-from support.world import World, world
+from support.world import Answer, World, world
 
 _CHECKED = "a wrong number or null is the caller's fault: 400, not 500"
 _OWN = "a mirror's session sees its own mirror, its repositories and their files, nothing else"
@@ -64,11 +66,28 @@ def replayed() -> list[Exchange]:
 
 @pytest.mark.parametrize("exchange", replayed(), ids=lambda exchange: exchange.id)
 def test_the_answer_is_that_of_the_original_server(server: World, exchange: Exchange) -> None:
-    answer = replay(server, exchange)
-    if exchange.id in BETTER:
-        assert answer.status == BETTER[exchange.id][0], answer.data
+    check_answer(replay(server, exchange), exchange, BETTER)
+
+
+def test_a_public_server_answers_who_has_no_session_as_the_original_does(tmp_path: Path) -> None:
+    better = {name: what for name, what in BETTER.items() if what[1] != _SESSION}
+    with world(tmp_path, None, ServeOptions(is_public=True)) as public:
+        for exchange in replayed():
+            check_answer(replay(public, exchange, who_reads=None), exchange, better)
+
+
+def check_answer(answer: Answer, exchange: Exchange, better: Mapping[str, tuple[int, str]]) -> None:
+    """Compare an answer with the recorded one.
+
+    Args:
+        answer: The answer.
+        exchange: The exchange that it belongs to.
+        better: Where the server does better on purpose.
+    """
+    if exchange.id in better:
+        assert answer.status == better[exchange.id][0], (exchange.id, answer.data)
         return
-    assert answer.status == exchange.status, answer.data
+    assert answer.status == exchange.status, (exchange.id, answer.data)
     recorded = parsed(exchange.answer)
     if exchange.verb == "HEAD":
         assert answer.data == b""
@@ -83,8 +102,15 @@ def test_the_answer_is_that_of_the_original_server(server: World, exchange: Exch
             assert answer.headers.get(name) == value, name
 
 
-def replay(server: World, exchange: Exchange, version: str | None = None) -> Any:
-    """Send a recorded request again, in another version of CInP if one is given."""
+def replay(server: World, exchange: Exchange, version: str | None = None, who_reads: str | None = "root") -> Any:
+    """Send a recorded request again.
+
+    Args:
+        server: The server.
+        exchange: What was recorded.
+        version: Another version of CInP; None for the recorded one.
+        who_reads: In whose session is read what the original server tells everybody; None for no session.
+    """
     headers = {name: value for name, value in exchange.headers if name.lower() not in ("auth-id", "auth-token")}
     who, token = exchange.header("auth-id"), exchange.header("auth-token")
     good = who is not None and token is not None and len(token) == 32 and "wrong" not in token
@@ -94,7 +120,7 @@ def replay(server: World, exchange: Exchange, version: str | None = None) -> Any
         headers |= server.auth(who)
     elif not any(f"({action})" in exchange.target for action in _OPEN_TO_ALL) and exchange.status not in (401, 403):
         # The original server asked nobody who he is.
-        headers |= server.auth("root")
+        headers |= server.auth(who_reads)
     if version is not None:
         headers = {name: value for name, value in headers.items() if name.lower() != "cinp-version"}
         headers["CInP-Version"] = version

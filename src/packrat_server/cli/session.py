@@ -2,20 +2,51 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
-from packrat_core.errors import ConfigError
+from packrat_core.errors import ConfigError, PackratError
+from packrat_core.text import quote
 
 if TYPE_CHECKING:
     from packrat_server.client.uploader import Uploader
 
 T = TypeVar("T")
 
+_OPTIONS = (
+    ("host in [packrat]", "--url"),
+    (", or raise connect_timeout", ""),
+    (", or raise stall_timeout", ""),
+    ("ca_file ", "--ca-file "),
+)
+"""What an error calls a setting → what it is here."""
+
 DEFAULT_URL = "http://127.0.0.1:8888"
+
+
+def _check_url(_ctx: click.Context, _param: click.Parameter, url: str | None) -> str | None:
+    """Check the address of a server; what is wrong would fail later in words of the network."""
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good or "@" in parts.netloc or parts.query or parts.fragment:
+        # Not what was given if it may hold a password.
+        given = "what is given" if "@" in url else quote(url[:100])
+        raise ConfigError(
+            f"--url: {given} is not the address of a server",
+            hint="give http:// or https:// with its name, and its port if it has one of its own, such as "
+            "https://packrat.example.com; the user goes into --user",
+        )
+    return url
 
 
 def session_options(default_url: str | None, url_help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -53,6 +84,7 @@ def session_options(default_url: str | None, url_help: str) -> Callable[[Callabl
                 default=default_url,
                 show_default=default_url is not None,
                 envvar="PACKRAT_URL",
+                callback=_check_url,
                 show_envvar=True,
                 help=url_help,
             ),
@@ -85,7 +117,18 @@ def with_session(session: dict[str, Any], work: "Callable[[Uploader], Awaitable[
         async with signed_in(session["url"], session["user"], password, session["ca_file"]) as uploader:
             return await work(uploader)
 
-    return asyncio.run(do())
+    try:
+        return asyncio.run(do())
+    except PackratError as error:
+        error.message, error.hint = _name_options(error.message), _name_options(error.hint)
+        raise
+
+
+def _name_options(text: str) -> str:
+    """Write the options of a command in place of the settings of an agent, which the errors of the protocol name."""
+    for setting, option in _OPTIONS:
+        text = text.replace(setting, option)
+    return text
 
 
 def _password(path: Path | None, user: str) -> str:
@@ -96,5 +139,13 @@ def _password(path: Path | None, user: str) -> str:
             raise ConfigError(
                 f"--password-file {path} can't be read: {error}", hint="give a text file that this user may read"
             ) from None
-    given = os.environ.get("PACKRAT_PASSWORD")
-    return given if given else str(click.prompt(f"Password of {user}", hide_input=True, err=True))
+    if given := os.environ.get("PACKRAT_PASSWORD"):
+        return given
+    try:
+        return str(click.prompt(f"Password of {user}", hide_input=True, err=True))
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise ConfigError(
+            f"there is no password of {user}", hint="set PACKRAT_PASSWORD, or name a file with --password-file"
+        ) from None
