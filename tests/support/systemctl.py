@@ -94,28 +94,54 @@ def _until_up(process: "subprocess.Popen[bytes]", listener: socket.socket) -> in
     return process.returncode
 
 
+def running(name: str) -> int | None:
+    """The process of a unit, while it runs."""
+    path = PIDS / f"{name}.pid"
+    if not path.exists():
+        return None
+    pid = int(path.read_text())
+    # One that has ended and that nobody has waited for is still there, but runs nothing.
+    return pid if Path(f"/proc/{pid}/exe").exists() else None
+
+
 def stop(name: str) -> int:
     """Send SIGTERM to a unit's process, and wait for its end."""
-    process = os.pidfd_open(int((PIDS / f"{name}.pid").read_text()))
-    signal.pidfd_send_signal(process, signal.SIGTERM)
-    select.select([process], [], [])
-    os.close(process)
+    pid = running(name)
+    if pid is not None:
+        process = os.pidfd_open(pid)
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        select.select([process], [], [])
+        os.close(process)
     return 0
+
+
+def do(command: str, name: str) -> int:
+    """Do one command with one unit of ours."""
+    pid = running(name)
+    if command == "reload":
+        # As ExecReload of the units says.
+        if pid is not None:
+            os.kill(pid, signal.SIGHUP)
+        return 0 if pid is not None else 1
+    if command in ("stop", "restart"):
+        stop(name)
+    return start(name) if command == "restart" or (command == "start" and pid is None) else 0
 
 
 def main(arguments: list[str]) -> int:
     """Do one command of systemctl."""
     command, *units = [one for one in arguments if not one.startswith("-")]
+    if command == "enable" and "--now" in arguments:
+        command = "start"
     # The scripts of packages say more, such as `preset`, which needs no answer here.
-    if command not in ("enable", "start", "stop", "restart", "reload"):
+    if command not in ("start", "stop", "restart", "reload"):
         return 0
     for unit in units:
         name = unit.removesuffix(".service")
-        if not (UNITS / f"{name}.service").exists():
-            action = "restart" if command in ("enable", "reload") else command
-            code = subprocess.run(["service", name, action], check=False).returncode
+        if (UNITS / f"{name}.service").exists():
+            code = do(command, name)
         else:
-            code = stop(name) if command == "stop" else start(name)
+            code = subprocess.run(["service", name, command], check=False).returncode
         if code != 0:
             log = Path(f"/var/log/{name}.log")
             sys.stderr.write(f"{unit}: {command} failed with {code}\n{log.read_text() if log.exists() else ''}")
