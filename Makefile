@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 ARGS ?= tests
 WORKERS ?= auto
 
-.PHONY: reference bench-server deb test-deb release help demo-needs demo demo-once test check requirements bench kill window fuzz mutants test-sid clean
+.PHONY: reference bench-server deb test-deb release help demo-needs demo demo-once test check requirements bench kill window fuzz mutants test-sid test-trixie clean
 
 help:
 	@echo "make demo              try it out: a server, a mirror of it, packages that arrive; Ctrl-C ends it"
@@ -18,6 +18,7 @@ help:
 	@echo "make test-deb          build and install them in fresh roots of both, with lintian and a real client"
 	@echo "make release           build what a release consists of, from a clean clone at its tag, into dist/"
 	@echo "make test-sid          the tests with clients of other releases, on Debian sid"
+	@echo "make test-trixie       follow the README and the pages of docs/ in Debian 13"
 	@echo "make kill              kill the agent 200 times at random moments, and look after each; KILL=--counted: at system calls"
 	@echo "make window            have real clients meet every tree of a publication that makes a difference to them"
 	@echo "make fuzz              feed all readers with inputs made wrong for 10 minutes; ARGS='--minutes 60', ARGS='--replay FILE'"
@@ -95,6 +96,11 @@ test-sid: $(VENV)/test
 	@rm -rf .cache/debian-sid
 	@PACKRAT_MORE_RELEASES=debian-sid tests/provision.sh
 	@PACKRAT_MORE_RELEASES=debian-sid $(BIN)/pytest -k debian-sid tests
+
+# Of the roots, only those of Debian 12 are made for `test`.
+test-trixie: $(VENV)/test
+	@PACKRAT_WALK_RELEASE=debian-13 tests/provision.sh
+	@PACKRAT_WALK_RELEASE=debian-13 $(BIN)/pytest tests/clients/test_readme_walk.py tests/clients/test_docs_*.py
 
 kill: $(VENV)/test
 	@tests/provision.sh gpg gpgv

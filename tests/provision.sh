@@ -163,3 +163,8 @@ if [ ! -e $fresh/made ]; then
     systemd-standalone-sysusers systemd-standalone-tmpfiles >/dev/null
   touch $fresh/made
 fi
+
+# The same with the clients and servers that the pages of docs/ use, to follow those pages in.
+python=.venv/bin/python
+[ -x $python ] || python=python3
+PYTHONPATH=tests $python -m support.walk_root

@@ -15,7 +15,7 @@ import pytest
 from packrat_demo.build_deb import Deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
-from support.fresh_root import BOOKWORM, FreshRoot, fresh_root
+from support.fresh_root import BOOKWORM, FreshRoot, cached_root, fresh_root
 from support.other_debian import TRIXIE
 from support.stage import packrat_server
 
@@ -76,7 +76,7 @@ def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         psk = admin.save_mirror(engine, "prod", ["apt-prod"], "Prod")
         engine.dispose()
         server.put_deb(Deb("walked", "1.0", "all"), (codename,), tags=("dev", "stage", "prod"))
-        with fresh_root(tmp_path_factory.mktemp("fresh") / "root", request.param) as root:
+        with fresh_root(tmp_path_factory.mktemp("fresh") / "root", cached_root(request.param)) as root:
             shutil.copy(package, root.path("/root"))
             # As on a machine that systemd runs, whose systemctl is the stand-in here.
             root.path("/run/systemd/system").mkdir(parents=True)
@@ -165,7 +165,7 @@ def test_upgrade_remove_and_purge_leave_what_nobody_can_make_again(installed: _I
 @pytest.mark.parametrize("release", _CODENAMES)
 def test_the_servers_package_runs_a_server(release: str, tmp_path: Path) -> None:
     package = build_package("packrat-server", _CODENAMES[release], tmp_path)
-    with fresh_root(tmp_path / "root", release) as root:
+    with fresh_root(tmp_path / "root", cached_root(release)) as root:
         shutil.copy(package, root.path("/root"))
         root.run(f"apt-get update; apt-get install --no-install-recommends curl /root/{package.name}")
         root.run("runuser -u packrat-server -- packrat-server init --data /var/lib/packrat-server")

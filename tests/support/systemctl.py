@@ -56,15 +56,6 @@ def read_command(unit: dict[str, str]) -> list[str]:
     return [part for found in parts for part in found]
 
 
-def is_active(name: str) -> bool:
-    """Tell whether the process of a unit lives."""
-    try:
-        os.kill(int((PIDS / f"{name}.pid").read_text()), 0)
-    except (OSError, ValueError):
-        return False
-    return True
-
-
 def make_state_directory(unit: dict[str, str], user: str, group: str) -> None:
     """Make the StateDirectory, or give it to the unit's user, as systemd does."""
     name = unit.get("StateDirectory")
@@ -128,38 +119,61 @@ def _until_up(process: "subprocess.Popen[bytes]", listener: socket.socket) -> in
     return process.returncode
 
 
+def running(name: str) -> int | None:
+    """The process of a unit, while it runs."""
+    path = PIDS / f"{name}.pid"
+    if not path.exists():
+        return None
+    pid = int(path.read_text())
+    # One that has ended and that nobody has waited for is still there, but runs nothing.
+    return pid if Path(f"/proc/{pid}/exe").exists() else None
+
+
 def stop(name: str) -> int:
     """Send SIGTERM to a unit's process, and wait for its end."""
-    process = os.pidfd_open(int((PIDS / f"{name}.pid").read_text()))
-    signal.pidfd_send_signal(process, signal.SIGTERM)
-    select.select([process], [], [])
-    os.close(process)
+    pid = running(name)
+    if pid is not None:
+        process = os.pidfd_open(pid)
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        select.select([process], [], [])
+        os.close(process)
     return 0
+
+
+def do(command: str, name: str) -> int:
+    """Do one command with one unit of ours."""
+    pid = running(name)
+    if command == "reload":
+        # As ExecReload of the units says.
+        if pid is not None:
+            os.kill(pid, signal.SIGHUP)
+        return 0 if pid is not None else 1
+    if command == "try-restart" and pid is None:
+        return 0
+    if command in ("stop", "restart", "try-restart"):
+        stop(name)
+    return start(name) if command.endswith("restart") or (command == "start" and pid is None) else 0
 
 
 def main(arguments: list[str]) -> int:
     """Do one command of systemctl."""
     command, *units = [one for one in arguments if not one.startswith("-")]
+    if command == "enable" and "--now" in arguments:
+        command = "start"
     # The scripts of packages say more, such as `preset`, which needs no answer here.
     if command in ("is-active", "is-enabled"):
         names = [unit.removesuffix(".service") for unit in units]
-        return 0 if all(is_active(name) for name in names if find_unit(name) is not None) else 3
-    if command not in ("enable", "start", "stop", "restart", "try-restart", "reload"):
+        return 0 if all(running(name) is not None for name in names if find_unit(name) is not None) else 3
+    if command not in ("start", "stop", "restart", "try-restart", "reload"):
         return 0
     for unit in units:
         name = unit.removesuffix(".service")
-        if command in ("stop", "restart", "try-restart") and find_unit(name) is not None:
-            if not is_active(name):
-                if command != "restart":
-                    continue
-            elif command != "stop":
-                stop(name)
         if find_unit(name) is None:
-            action = "restart" if command in ("enable", "reload") else command
             # Not by service(8): where it takes systemd for running, it comes back here.
+            action = "restart" if command == "reload" else command
             code = subprocess.run([f"/etc/init.d/{name}", action], check=False).returncode
         else:
-            code = stop(name) if command == "stop" else start(name)
+            code = do(command, name)
         if code != 0:
             log = Path(f"/var/log/{name}.log")
             sys.stderr.write(f"{unit}: {command} failed with {code}\n{log.read_text() if log.exists() else ''}")

@@ -1,0 +1,63 @@
+"""The fenced blocks of the pages, and which of them no test can follow."""
+
+import re
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_TOP = Path(__file__).parents[2]
+
+NOT_RUN: Mapping[tuple[str, str], str] = {
+    ("server.md", "runuser -u packrat-server -- /opt/packrat-agent/bin/packrat-server init --database \\"): (
+        "the database is on another host, which has a certificate; tests/server tries TLS and passwords"
+    ),
+    ("operations.md", "content    every file read until 2 days ago, 812 GB read again since 2 days ago"): (
+        "a tree must be larger than tests make them to be read in slices"
+    ),
+}
+"""Page and first line of a block that is not run → why."""
+
+NOT_FOLLOWED: Mapping[str, str] = {
+    "benchmarks.md": "its commands take hours: tests/project/test_bench.py runs short ones",
+}
+"""Pages with blocks that are no how-to pages → why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block: where it stands, its language, its text, and the heading and text before it."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+    before: str
+
+    @property
+    def first(self) -> str:
+        """Its first line, by which NOT_RUN names it."""
+        return self.text.partition("\n")[0]
+
+
+def page_text(page: str) -> str:
+    """The text of a page of docs/, or of the README."""
+    return (_TOP / ("" if page == "README.md" else "docs") / page).read_text()
+
+
+def pages() -> list[str]:
+    """All pages of docs/."""
+    return sorted(path.name for path in _TOP.glob("docs/*.md"))
+
+
+def blocks(page: str) -> list[Block]:
+    """All blocks of a page, from top to bottom."""
+    text = page_text(page)
+    found = []
+    end = 0
+    for fence in re.finditer(r"^( *)```(\w*)\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL):
+        line = text.count("\n", 0, fence.start()) + 1
+        inside = textwrap.dedent(fence[3])
+        found.append(Block(page, line, fence[2], inside, text[end : fence.start()].strip()))
+        end = fence.end()
+    return found
