@@ -84,7 +84,7 @@ def test_each_client_is_given_the_key_of_its_repository(mirror: TwoTags) -> None
     published = {path.name for path in (www / "repo-keys").iterdir()}
     assert published == {f"{kind}-prod.{form}" for kind in ("apt", "yum", "json") for form in ("asc", "gpg")}
     page = (www / "index.html").read_text()
-    for_dev, for_prod = (page[page.index(f">{name}</a>") :].partition("<h2>")[0] for name in ("apt-dev", "apt-prod"))
+    for_dev, for_prod = (page[page.rindex(f">{name}</a>") :].partition("<h2>")[0] for name in ("apt-dev", "apt-prod"))
     assert "/repo-key.gpg" in for_dev
     assert "repo-keys" not in for_dev
     assert (

@@ -98,7 +98,8 @@ def test_pointers_come_after_the_content_that_they_name_has_reached_the_disk(lab
     calls = record(lab, tmp_path)
     shown = entering(lab, calls)
     pointers = [(at, call) for at, call in shown if Path(call.path).name in POINTERS and "by-hash" not in call.path]
-    content = [(at, call) for at, call in shown if (at, call) not in pointers]
+    listed = [call for _, call in shown if "_repo_main/packages/" in call.path]
+    content = [(at, call) for at, call in shown if (at, call) not in pointers and call not in listed]
     first = pointers[0][0]
     assert max(at for at, _ in content) < first
     for at, call in content:
@@ -108,6 +109,8 @@ def test_pointers_come_after_the_content_that_they_name_has_reached_the_disk(lab
     assert Path(pointers[-1][1].path).name == "InRelease"
     names = [Path(call.path).name for _, call in pointers]
     assert names.index("Packages.xz") < names.index("Release") < names.index("InRelease")
+    # The list of packages is published after that, its index last.
+    assert [Path(call.path).name == "index.json" for call in listed] == [False, True]
 
 
 def test_the_state_database_knows_on_disk_what_is_about_to_appear(lab: Stage, tmp_path: Path) -> None:

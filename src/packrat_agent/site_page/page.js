@@ -21,8 +21,9 @@ function make(name, text, attributes = {}) {
 function fillAddress() {
   const address = here.href.replace(/\/$/, "");
   for (const element of document.querySelectorAll("[data-host]")) {
-    const lines = (here.protocol === "https:" && element.dataset.https) || element.textContent;
-    element.textContent = lines
+    const shown = element.querySelector("pre") || element;
+    const lines = (here.protocol === "https:" && element.dataset.https) || shown.textContent;
+    shown.textContent = lines
       .replaceAll(/https?:\/\/THIS-HOST/g, () => address)
       .replaceAll("THIS-HOST", () => here.host);
   }
@@ -71,7 +72,7 @@ function addCopyButtons() {
   const told = document.getElementById("told");
   for (const lines of document.querySelectorAll("pre")) {
     const button = make("button", "Copy", { type: "button", class: "copy" });
-    button.setAttribute("aria-label", `Copy the lines: ${lines.dataset.label}`);
+    button.setAttribute("aria-label", `Copy the lines: ${lines.parentElement.dataset.label}`);
     button.addEventListener("click", async () => {
       try {
         await copy(lines.textContent);

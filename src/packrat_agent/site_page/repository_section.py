@@ -135,7 +135,7 @@ def _write_setup(repo: Repo, setup: ClientSetup, with_tls: str | None, *, is_ope
     return [
         f"<details{' open' if is_open else ''}><summary>{escape(setup.client)}</summary>",
         *title,
-        f'<pre data-label="{_quoted(label)}" data-host{tls}>{escape(setup.lines)}</pre>',
+        f'<div data-label="{_quoted(label)}" data-host{tls}><pre>{escape(setup.lines)}</pre></div>',
         "</details>",
     ]
 
