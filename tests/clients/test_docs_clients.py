@@ -21,7 +21,9 @@ cat /tmp/second >> $site
 """
 _CERTIFICATE = """\
 new() { openssl req -x509 -newkey rsa:2048 -nodes -days 30 "$@" 2>&1; }
-new -subj /CN=ca -keyout /root/ca.key -out /usr/local/share/ca-certificates/ca.crt
+# Python 3.13 takes no authority that does not say what its key is for.
+new -subj /CN=ca -addext keyUsage=critical,keyCertSign,cRLSign \
+  -keyout /root/ca.key -out /usr/local/share/ca-certificates/ca.crt
 update-ca-certificates
 new -subj /CN=repo.example.com -addext subjectAltName=DNS:repo.example.com -addext basicConstraints=CA:FALSE \
   -CA /usr/local/share/ca-certificates/ca.crt -CAkey /root/ca.key \
