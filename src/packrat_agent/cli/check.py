@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 
 import click
 
+from packrat_agent.cli.config_option import config_option
 from packrat_agent.config.load import load
-from packrat_agent.status.nagios import Level, Limit, Limits, judge, pass_age_limit, tell
+from packrat_agent.status.nagios import Level, Limit, Limits, judge, pass_age_limit, tell_unknown
 from packrat_agent.status.reading import read_status
 from packrat_core.errors import PackratError
 
@@ -65,8 +66,10 @@ def _limit(name: str, field: str, default: Limit | None, text: str) -> Callable[
 )
 @click.option("--allow-stopped", is_flag=True, help="The agent need not be running: a timer starts `sync`.")
 @click.option("--allow-plain-http", is_flag=True, help="The way to the server is safe without https.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object in place of the line.")
+@config_option
 @click.pass_context
-def check_command(ctx: click.Context, /, **given: Any) -> None:
+def check_command(ctx: click.Context, /, as_json: bool, **given: Any) -> None:
     """Judge the mirror as a monitoring plugin does.
 
     Each limit is WARNING or WARNING:CRITICAL. Exit codes: 0 OK; 1 WARNING; 2 CRITICAL; 3 UNKNOWN.
@@ -79,8 +82,8 @@ def check_command(ctx: click.Context, /, **given: Any) -> None:
         )
         verdict = judge(read_status(config), limits)
     except PackratError as error:
-        verdict = tell(Level.UNKNOWN, str(error))
+        verdict = tell_unknown(str(error))
     except Exception as error:  # An error of ours says nothing about the mirror.
-        verdict = tell(Level.UNKNOWN, f"internal error: {type(error).__name__}: {error}")
-    click.echo(verdict.line)
+        verdict = tell_unknown(f"internal error: {type(error).__name__}: {error}")
+    click.echo(verdict.as_json() if as_json else verdict.line, nl=not as_json)
     ctx.exit(verdict.level)

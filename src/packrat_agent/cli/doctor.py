@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import click
 
+from packrat_agent.cli.config_option import config_option
 from packrat_agent.setup.doctor.examine import examine
 from packrat_agent.setup.doctor.findings import Finding, Level
 from packrat_core.text import printable
@@ -13,6 +14,7 @@ from packrat_core.text import printable
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object.")
+@config_option
 @click.pass_context
 def doctor_command(ctx: click.Context, as_json: bool) -> None:
     """Look at everything that can be wrong, and say what to do. Run it as root; it changes nothing.

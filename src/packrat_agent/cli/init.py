@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from packrat_agent.cli.config_option import config_option
 from packrat_agent.cli.init_questions import ask, refuse_contradiction
 from packrat_agent.config.load import load
 from packrat_agent.config.settings import Config
@@ -52,6 +53,7 @@ from packrat_core.text import printable
 )
 @click.option("--no-start", is_flag=True, help="Don't start the service.")
 @click.option("--dry-run", is_flag=True, help="Say what would be made; change nothing.")
+@config_option
 @click.pass_obj
 def init_command(config_path: Path, /, **given: Any) -> None:
     """Set up a mirror: user, directories, key, mirror.conf, first sync, site file, service.

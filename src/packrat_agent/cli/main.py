@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from packrat_agent import DEFAULT_CONFIG
 from packrat_core import __version__
 from packrat_core.cli import CommandInModule, ErrorTellingGroup
 from packrat_core.log import set_up_log
@@ -14,7 +15,6 @@ _READING_PACKAGES = ("sync", "run")
 _WITHOUT_LOG = ("status", "check")
 # They say on stdout what others say in the log.
 _QUIET = ("init", "doctor")
-DEFAULT_CONFIG = Path("/etc/packrat/mirror.conf")
 _EXIT_CODES = """
 Exit codes: 0 all good; 1 internal error; 2 configuration or command line; 3 the server can't be reached;
 4 the server refused the request; 5 the server's answers are broken; 6 the signing key; 7 the disk; 8 another agent is
@@ -26,8 +26,9 @@ at work; 9 root_dir holds unmanaged files; 10 held back until confirmed; 12 done
 @click.group(
     "packrat-agent", cls=ErrorTellingGroup, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
 )
-@click.version_option(__version__, prog_name="packrat-agent")
+@click.version_option(__version__, "-V", "--version", prog_name="packrat-agent")
 @click.option(
+    "-c",
     "--config",
     "config_path",
     type=click.Path(path_type=Path, readable=False),

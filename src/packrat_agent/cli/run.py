@@ -4,6 +4,7 @@ import asyncio
 import signal
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import click
@@ -11,9 +12,11 @@ import structlog
 
 from packrat_agent.cli.as_root import refuse_as_root
 from packrat_agent.cli.config import load_and_warn
+from packrat_agent.cli.config_option import config_option
 from packrat_agent.config.settings import Config
 from packrat_agent.state.facts import RefusedConfig
-from packrat_agent.status.sync_report import show_progress
+from packrat_agent.status.progress import show_progress
+from packrat_agent.status.reading import read_totals
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.mirror import ready
 from packrat_agent.watch import memory
@@ -26,6 +29,7 @@ log = structlog.get_logger()
 
 
 @click.command("run")
+@config_option
 @click.pass_obj
 def run_command(config_path: Path) -> None:
     """Do a full sync, then follow the server until SIGTERM. SIGHUP reads the configuration again."""
@@ -70,7 +74,7 @@ def _run_until_reload(config: Config, refused: str | None) -> Config | None:
     def ring(end: EndWork) -> None:
         bell.set()
 
-    with ready(config, "run") as context, show_progress() as on_progress:
+    with ready(config, "run") as context, show_progress(partial(read_totals, config)) as on_progress:
         _note_refused(context, refused)
         others = {signal.SIGHUP: reload, signal.SIGUSR1: ring}
         until_signalled(Agent(context, on_progress, bell).run, others)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from packrat_agent.cli.config_option import config_option
 from packrat_agent.config.load import load
 from packrat_agent.watch.signals import until_signalled
 from packrat_agent.web.static import serve_until
@@ -14,6 +15,7 @@ from packrat_core.listen import parse_listen
 @click.command("serve")
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="HOST:PORT to serve root_dir on.")
 @click.option("--root", type=click.Path(path_type=Path), help="Serve this directory instead of root_dir.")
+@config_option
 @click.pass_obj
 def serve_command(config_path: Path, listen: str, root: Path | None) -> None:
     """Serve root_dir over HTTP, for a small site or to try things out."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from packrat_agent.cli.config_option import config_option
 from packrat_agent.config.load import load
 from packrat_agent.status.reading import read_status
 
@@ -14,6 +15,7 @@ from packrat_agent.status.reading import read_status
 @click.option(
     "--events", type=click.IntRange(0, 1000), default=10, show_default=True, help="How many of the last events to show."
 )
+@config_option
 @click.pass_obj
 def status_command(config_path: Path, as_json: bool, events: int) -> None:
     """Say how the mirror stands; touches nothing."""

@@ -4,17 +4,23 @@ import os
 import signal
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import click
 
 from packrat_agent.cli.as_root import refuse_as_root
 from packrat_agent.cli.config import load_and_warn
+from packrat_agent.cli.config_option import config_option
+from packrat_agent.cli.next_step import command_line, tell_next
 from packrat_agent.config.settings import Config
 from packrat_agent.model.changes import Confirmed
 from packrat_agent.publish.claim import confirm
+from packrat_agent.setup.service import BY_INIT
 from packrat_agent.state.facts import Failure
-from packrat_agent.status.sync_report import show_progress, show_summary
+from packrat_agent.status.progress import show_progress
+from packrat_agent.status.reading import read_totals
+from packrat_agent.status.sync_report import show_summary
 from packrat_agent.sync.context import MirrorContext, Progress, Summary
 from packrat_agent.sync.disk_look import Look
 from packrat_agent.sync.full_sync import rehearse, sync
@@ -52,6 +58,7 @@ from packrat_core.errors import (
 @click.option(
     "--trust-clock", is_flag=True, help="Confirm that this host's clock is right where a Release is dated ahead of it."
 )
+@config_option
 @click.pass_obj
 def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals: bool, trust_clock: bool) -> None:
     """Do one full sync and exit. Mends, publishes and removes untracked files.
@@ -62,11 +69,12 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
     config = load_and_warn(config_path)
     confirmed = Confirmed(accept_removals, trust_clock)
     refuse_as_root(config, asks_a_running_agent=not (dry_run or adopt))
+    is_first = not os.path.exists(config.mirror.state_db) and BY_INIT not in os.environ  # noqa: PTH110 it never raises
 
     seen = _rehearse(config, confirmed) if adopt and not dry_run and finds_takeover(config) else None
     holding = ready_for_dry_run(config) if dry_run else ready(config, adopt=adopt)
     try:
-        with holding as context, show_progress() as on_progress:
+        with holding as context, show_progress(partial(read_totals, config)) as on_progress:
             summary = until_signalled(lambda: _sync(context, confirmed, on_progress, seen))
     except Busy as busy:
         if busy.runner is None or dry_run or adopt:
@@ -82,6 +90,10 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
     show_summary(summary, dry_run=dry_run)
     if dry_run:
         _hold_takeover(summary, confirmed)
+        tell_next(f"{command_line(config_path, 'sync', *(['--adopt'] if adopt else []))} does it")
+    elif is_first:
+        serve, run = command_line(config_path, "site", "nginx"), command_line(config_path, "run")
+        tell_next(f"{serve} (or apache) prints the site file that serves it, {run} follows the server from now on")
     if not summary.complete:
         raise Incomplete("the full sync is done, but not everything could be published", hint="see above")
 
@@ -93,7 +105,7 @@ def _rehearse(config: Config, confirmed: Confirmed) -> Look | None:
         Held: Clients would lose something by it that the operator has not confirmed; nothing was touched.
         Incomplete: A signal stopped it.
     """
-    with ready_for_dry_run(config) as context, show_progress() as on_progress:
+    with ready_for_dry_run(config) as context, show_progress(partial(read_totals, config)) as on_progress:
         rehearsed = until_signalled(lambda: _ask_and_rehearse(context, confirmed, on_progress))
     if rehearsed is None:
         raise Incomplete("stopped by a signal; nothing was touched")

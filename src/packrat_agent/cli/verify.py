@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
+from packrat_agent.cli.config_option import config_option
 from packrat_agent.config.load import load
 from packrat_agent.config.settings import Config
+from packrat_agent.status.progress import show_progress
 from packrat_agent.status.reading import read_status
-from packrat_agent.status.sync_report import show_progress
 from packrat_agent.status.table import list_troubles
 from packrat_agent.verify.findings import Warned
 from packrat_agent.verify.real_clients import Visits, visit_tree
@@ -60,6 +61,7 @@ def _read_keys(_context: click.Context, _option: click.Parameter, values: Sequen
     is_flag=True,
     help="Let the real clients that this machine has read the tree, too: apt-get, dnf, zypper (as root), pip, skopeo.",
 )
+@config_option
 @click.pass_obj
 def verify_command(
     config_path: Path, root: Path | None, keys: GivenKeys, as_json: bool, unnamed: bool, clients: bool
@@ -73,13 +75,17 @@ def verify_command(
     top = root if config is None else config.mirror.root_dir
     assert top is not None
     one_at_a_time = threading.Lock()
-    with show_progress() as on_progress:
+    totals: dict[str, int] = {}
+    with show_progress(lambda: totals) as on_progress:
 
         def count(files: int, size: int) -> None:
             with one_at_a_time:
                 on_progress("verifying", files, size)
 
-        audit = verify_tree(top.absolute(), keys.general, count, keys.of_repos)
+        def expect(files: int) -> None:
+            totals["verifying"] = files
+
+        audit = verify_tree(top.absolute(), keys.general, count, keys.of_repos, expect)
     if config is not None:
         audit = replace(audit, warnings=(*audit.warnings, *_known_troubles(config)))
     told = asdict(audit)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from shlex import join, quote
 from urllib.parse import urlsplit
 
+from packrat_agent import DEFAULT_CONFIG
 from packrat_agent.config.settings import Config
 from packrat_agent.setup.account import Account
 from packrat_agent.setup.commands import has_systemd
 from packrat_agent.setup.new_mirror import NewMirror
-from packrat_agent.setup.service import DEFAULT_CONFIG
 from packrat_agent.sync.mirror import ready_for_dry_run
 from packrat_agent.sync.site import introduce_repos
 

@@ -7,6 +7,7 @@ import sys
 from importlib import resources
 from pathlib import Path
 
+from packrat_agent import DEFAULT_CONFIG
 from packrat_agent.config.settings import Config
 from packrat_agent.setup.account import Account, find_account
 from packrat_agent.setup.answers import ROOT_DIR, STATE_DIR, USER
@@ -17,7 +18,8 @@ from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.ownership import user_name
 
 UNIT = "packrat-agent.service"
-DEFAULT_CONFIG = Path("/etc/packrat/mirror.conf")
+BY_INIT = "PACKRAT_AGENT_BY_INIT"
+"""The variable that is set for the first sync: what comes next, `init` says."""
 _INSTALLED_IN = "/opt/packrat-agent/bin/packrat-agent"
 _OWN_UNITS = Path("/etc/systemd/system")
 _UNIT_DIRECTORIES = (_OWN_UNITS, *map(Path, ("/usr/local/lib/systemd/system", "/usr/lib/systemd/system")))
@@ -157,7 +159,7 @@ def run_first_sync(account: Account, config_path: Path) -> None:
     """
     command = [*program(), "--config", str(config_path), "sync"]
     if os.geteuid() == account.uid:
-        done = subprocess.run(command, check=False)
+        done = subprocess.run(command, check=False, env={**os.environ, BY_INIT: "1"})
     else:
         groups = os.getgrouplist(account.name, account.gid)
         done = subprocess.run(
@@ -167,7 +169,7 @@ def run_first_sync(account: Account, config_path: Path) -> None:
             group=account.gid,
             extra_groups=groups,
             cwd="/",
-            env={**account.environment, **_terminal()},
+            env={**account.environment, **_terminal(), BY_INIT: "1"},
         )
     if done.returncode not in (0, 12):
         raise FirstSyncFailed(done.returncode)

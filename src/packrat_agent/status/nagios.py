@@ -3,6 +3,7 @@
 Source: Monitoring Plugins Development Guidelines (return codes, thresholds, performance data).
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -69,29 +70,62 @@ def pass_age_limit(full_sync_interval_s: float) -> Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a monitoring system shows: the level and one line."""
+class Figure:
+    """A figure of a mirror: its name, value and unit, and the limit by which it is judged, if any."""
 
-    level: Level
-    line: str
+    name: str
+    value: float
+    limit: Limit | None = None
+    unit: str = ""
 
 
 Finding = tuple[Level, str]
 """A level, and what was found."""
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a monitoring system shows, the level and one line; and what both are made of, the worst finding first."""
+
+    level: Level
+    line: str
+    findings: tuple[Finding, ...]
+    figures: tuple[Figure, ...] = ()
+
+    def as_json(self) -> str:
+        """Write it as one JSON object; docs/operations.md describes the fields."""
+        told = {
+            "schema": 1,
+            "level": self.level.name,
+            "code": int(self.level),
+            "line": self.line,
+            "findings": [{"level": level.name, "text": text} for level, text in self.findings],
+            "figures": [
+                {
+                    "name": figure.name,
+                    "value": round(figure.value, 1),
+                    "unit": figure.unit,
+                    "warning": figure.limit.warning if figure.limit is not None else None,
+                    "critical": figure.limit.critical if figure.limit is not None else None,
+                }
+                for figure in self.figures
+            ],
+        }
+        return json.dumps(told, indent=2) + "\n"
+
+
 def judge(status: Status, limits: Limits) -> Verdict:
     """Judge a mirror by all limits; the line names the worst findings first, then the figures."""
     found = list_findings(status, limits)
     bad = sorted((finding for finding in found if finding[0] is not Level.OK), key=lambda finding: -finding[0])
-    level = bad[0][0] if bad else Level.OK
+    level, figures = bad[0][0] if bad else Level.OK, tuple(_figures(status, limits))
     if not bad:
-        return tell(level, _good(status), _figures(status, limits))
+        return _tell(level, _good(status), (), figures)
     # Whether the server answers is said in every case: it may be why the rest is wrong.
     is_said = status.server.up is not False or any(text.startswith(_AWAY) for _, text in bad)
     note = "" if is_said else f"; {_server_said(status)}"
     said = "; ".join(text for _, text in bad)[: _LONGEST_LINE - len(note)] + note
-    return tell(level, said, _figures(status, limits))
+    return _tell(level, said, tuple(bad), figures)
 
 
 def list_findings(status: Status, limits: Limits) -> list[Finding]:
@@ -108,11 +142,17 @@ def list_findings(status: Status, limits: Limits) -> list[Finding]:
     ]
 
 
-def tell(level: Level, text: str, figures: str = "") -> Verdict:
+def tell_unknown(text: str) -> Verdict:
+    """Say why a mirror can't be judged."""
+    return _tell(Level.UNKNOWN, text, ((Level.UNKNOWN, text),), ())
+
+
+def _tell(level: Level, text: str, findings: tuple[Finding, ...], figures: tuple[Figure, ...]) -> Verdict:
     """Put the line together."""
     # A `|` in the text would begin the figures.
     shown = printable(text, " ").replace("|", "/")[:_LONGEST_LINE]
-    return Verdict(level, f"PACKRAT {level.name} - {shown}{f' | {figures}' if figures else ''}")
+    told = " ".join(_write_figure(figure) for figure in figures)
+    return Verdict(level, f"PACKRAT {level.name} - {shown}{f' | {told}' if told else ''}", findings, figures)
 
 
 def _agent(status: Status, limits: Limits) -> Iterator[Finding]:
@@ -244,25 +284,26 @@ def _server_said(status: Status) -> str:
     return f"server away {since}{f': {server.reason[:_LONGEST_REASON]}' if server.reason else ''}"
 
 
-def _figures(status: Status, limits: Limits) -> str:
+def _figures(status: Status, limits: Limits) -> list[Figure]:
     shown = [
-        _figure("live", sum(repo.live for repo in status.repos)),
-        _figure("pending", sum(repo.pending for repo in status.repos)),
-        _figure("refused", status.troubles_total, limits.refused),
-        _figure("lag", max((repo.lag_s or 0.0 for repo in status.repos), default=0.0), limits.lag_s, "s"),
+        Figure("live", sum(repo.live for repo in status.repos)),
+        Figure("pending", sum(repo.pending for repo in status.repos)),
+        Figure("refused", status.troubles_total, limits.refused),
+        Figure("lag", max((repo.lag_s or 0.0 for repo in status.repos), default=0.0), limits.lag_s, "s"),
     ]
     if status.full_pass and status.full_pass.ended is not None:
         age_s = max(0.0, status.at - status.full_pass.ended)
-        shown.append(_figure("pass_age", age_s, unit="s"))
+        shown.append(Figure("pass_age", age_s, unit="s"))
     expiries = [key.expires for _, key in status.named_keys() if key.expires is not None]
     if expiries:
-        shown.append(_figure("key_days", (min(expiries) - status.at) / _DAY_S))
-    shown.append(_figure("old_indexes", _old_index_bytes(status), unit="B"))
-    shown += [_figure(f"{disk.holds}_free", disk.free_percent, unit="%") for disk in status.disks]
-    return " ".join(shown)
+        shown.append(Figure("key_days", (min(expiries) - status.at) / _DAY_S))
+    shown.append(Figure("old_indexes", _old_index_bytes(status), unit="B"))
+    shown += [Figure(f"{disk.holds}_free", disk.free_percent, unit="%") for disk in status.disks]
+    return shown
 
 
-def _figure(name: str, value: float, limit: Limit | None = None, unit: str = "") -> str:
+def _write_figure(figure: Figure) -> str:
+    name, value, limit, unit = figure.name, figure.value, figure.limit, figure.unit
     shown = str(value) if isinstance(value, int) else f"{round(value, 1):.10g}"
     text = f"{name}={shown}{unit}"
     if limit is None:

@@ -8,7 +8,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from packrat_agent.config.plain_http import warn_of_plain_http
@@ -99,6 +99,22 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
         events=tuple(Event(*row) for row in reversed(rows)),
         section_keys=tuple(SectionKey(section, key) for section, key in facts.section_keys().items()),
     )
+
+
+def read_totals(config: Config) -> dict[str, int]:
+    """Read how many files the work that is under way has in all: that of each repository, and `checking`, the scan.
+
+    What can't be read now is left out.
+    """
+    path, totals = config.mirror.state_db, {}
+    with suppress(ConfigError, DiskError, PermissionError), _reading(path) as db:
+        facts = FactsRead(db)
+        totals["checking"] = int(db.execute("SELECT count(*) FROM live_files").fetchone()[0])
+        for (name,) in db.execute("SELECT name FROM repos"):
+            work = facts.work(name)
+            if work is not None and work.of is not None:
+                totals[name] = work.of
+    return totals
 
 
 @contextmanager

@@ -1,13 +1,9 @@
-"""Shows a person what a sync does: progress on stderr while it runs, a summary on stdout when it is over."""
+"""Shows a person what a sync did: a summary on stdout when it is over."""
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Protocol
 
 import click
-from rich.console import Console
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from packrat_agent.model.entries import Refusal
 from packrat_agent.model.records import Rejection
@@ -42,27 +38,6 @@ class _SummaryReport(Protocol):
 
     @property
     def syncs(self) -> Sequence[_RepoReport]: ...
-
-
-@contextmanager
-def show_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Give a callback (what, files, bytes since the last call); it draws on stderr where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda what, files, size: None
-        return
-    columns = (TextColumn("{task.description:<24}"), TextColumn("{task.fields[told]}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        tasks: dict[str, list[int]] = {}
-
-        def on_progress(what: str, files: int, size: int) -> None:
-            state = tasks.get(what)
-            if state is None:
-                state = tasks[what] = [int(bars.add_task(what, total=None, told="")), 0, 0]
-            state[1] += files
-            state[2] += size
-            bars.update(state[0], told=f"{state[1]} files, {human_size(state[2])}")  # type: ignore[arg-type]
-
-        yield on_progress
 
 
 def show_summary(summary: _SummaryReport, *, dry_run: bool) -> None:

@@ -73,7 +73,11 @@ class Audit:
 
 
 def verify_tree(
-    top: Path, key: Path | None, on_progress: Callable[[int, int], None], of_repos: Mapping[str, Path] | None = None
+    top: Path,
+    key: Path | None,
+    on_progress: Callable[[int, int], None],
+    of_repos: Mapping[str, Path] | None = None,
+    on_total: Callable[[int], None] = lambda files: None,
 ) -> Audit:
     """Audit the tree below `top`.
 
@@ -82,16 +86,13 @@ def verify_tree(
         key: File with a public key, binary or armored; None for the tree's own key, if it has one.
         on_progress: Called with (files, bytes) since the last call, from several threads.
         of_repos: Name of a repository → file with its public key; others have `key`.
+        on_total: Called once with the number of files, before the first of them is checked.
 
     Raises:
         ConfigError: `top` is not a directory, or signatures can't be verified on this host.
         DiskError: `top` can't be read.
     """
-    with as_disk_error("read", top):
-        try:
-            os.scandir(top).close()
-        except (FileNotFoundError, NotADirectoryError):
-            raise ConfigError(f"{top} is not a directory", hint="give the top of a mirror with --root") from None
+    _check_directory(top)
     keys = read_repo_keys(top, GivenKeys(key, of_repos or {}))
     subject = Subject(top, keys.main, offered=read_offered(top))
     named: dict[str, Named] = {}
@@ -111,11 +112,20 @@ def verify_tree(
             named[finding.path] = replace(fuller, look=other.look or finding.look, read=other.read or finding.read)
     if not (found or named or faults):
         faults.append(Fault(".", "holds no mirror: is it the right directory, and its filesystem mounted?"))
+    on_total(len(named))
     found_wrong, sizes = _check_all(_Paths(top), named.values(), on_progress)
     unnamed, odd = _look_around(top, named)
     faults = [*map(keys.explain, faults), *found_wrong]
     ordered = tuple(sorted({*faults, *odd}, key=lambda one: (one.path, one.what)))
     return Audit(found, len(named), sizes, ordered, unnamed, tuple(warnings))
+
+
+def _check_directory(top: Path) -> None:
+    with as_disk_error("read", top):
+        try:
+            os.scandir(top).close()
+        except (FileNotFoundError, NotADirectoryError):
+            raise ConfigError(f"{top} is not a directory", hint="give the top of a mirror with --root") from None
 
 
 def _audit(subject: Subject, repositories: Sequence[tuple[str, str]], keys: RepoKeys) -> Iterator[Finding]:

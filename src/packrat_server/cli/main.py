@@ -11,7 +11,7 @@ from packrat_core.log import set_up_log
 
 
 @click.group("packrat-server", cls=ErrorTellingGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="packrat-server")
+@click.version_option(__version__, "-V", "--version", prog_name="packrat-server")
 def main() -> None:
     """Keep package files and promote them through tags, for packrat-agents to mirror."""
     set_up_log()

@@ -1,6 +1,7 @@
 """The command lines: help that is complete, exit codes as documented, one sentence in place of a traceback."""
 
 import asyncio
+import json
 import os
 import re
 import socket
@@ -232,3 +233,26 @@ def test_a_demo_without_gpg_or_in_a_place_that_is_none_is_told(tmp_path: Path) -
 )
 def test_an_address_is_read_as_people_write_it(text: str, address: tuple[str, int]) -> None:
     assert parse_listen(text) == address
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_configuration_may_be_named_before_the_command_or_behind_it(tmp_path: Path, before: bool) -> None:
+    path = str(write_mirror_conf(tmp_path))
+    named = ["-c", path, "config"] if before else ["-c", str(tmp_path / "no.conf"), "config", "-c", path]
+    assert f"# in force, from {path}" in called(*named).stdout
+
+
+@pytest.mark.parametrize("module", PROGRAMS)
+def test_the_short_option_prints_the_version(module: str) -> None:
+    assert called("-V", module=module).stdout == called("--version", module=module).stdout != ""
+
+
+def test_check_as_json_keeps_its_exit_code(tmp_path: Path) -> None:
+    done = called("check", "--json", "-c", str(write_mirror_conf(tmp_path)))
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["level"] == "UNKNOWN"
+
+
+def test_commands_say_what_comes_next(tmp_path: Path) -> None:
+    path = str(write_mirror_conf(tmp_path))
+    assert f"next: `packrat-agent --config {path} sync --dry-run`" in called("config", "-c", path).stderr

@@ -103,7 +103,9 @@ def test_monitoring_imports_what_reads_the_state_and_nothing_that_changes_it(con
 def test_a_commands_own_help_imports_that_command_alone() -> None:
     found = imported("packrat_agent.cli", "site", "--help")
     assert {name for name in found if name.startswith("packrat_agent.cli.")} == {
+        "packrat_agent.cli.config_option",
         "packrat_agent.cli.main",
+        "packrat_agent.cli.next_step",
         "packrat_agent.cli.site",
     }
 

@@ -17,7 +17,7 @@ from packrat_agent.model.records import Rejection, Wanted
 from packrat_agent.model.tree import LiveFile, ReadyPublication, UnsignedTree
 from packrat_agent.state.rejections import MIRROR
 from packrat_agent.state.store import Store
-from packrat_agent.status.nagios import Level, Limit, Limits, judge, tell
+from packrat_agent.status.nagios import Level, Limit, Limits, judge, tell_unknown
 from packrat_agent.status.prometheus import render_metrics
 from packrat_agent.status.reading import TROUBLES_LIMIT, read_status
 from packrat_agent.status.sync_report import show_summary
@@ -304,8 +304,22 @@ def test_the_worst_comes_first(bench: Bench) -> None:
     assert line.index("can't be built") < min(line.index("held back"), line.index("away for"))
 
 
+def test_as_json_it_has_the_same_level_line_and_figures(bench: Bench) -> None:
+    bench.say_good()
+    bench.say(repo={"held": "h", "error": "e"})
+    verdict = judge(read_status(bench.config, now=_NOW), Limits())
+    told = json.loads(verdict.as_json())
+    assert (told["level"], told["code"], told["line"]) == (verdict.level.name, int(verdict.level), verdict.line)
+    levels = [finding["level"] for finding in told["findings"]]
+    assert levels == sorted(levels, key=["CRITICAL", "WARNING"].index)
+    assert len(levels) > 1
+    for figure in told["figures"]:
+        assert f"{figure['name']}={figure['value']:g}" in verdict.line
+    assert json.loads(tell_unknown("no state").as_json())["findings"] == [{"level": "UNKNOWN", "text": "no state"}]
+
+
 def test_a_long_line_is_cut() -> None:
-    assert len(tell(Level.OK, "x" * 10_000).line) < 2100
+    assert len(tell_unknown("x" * 10_000).line) < 2100
 
 
 def test_the_time_is_read_where_none_is_given(bench: Bench) -> None:

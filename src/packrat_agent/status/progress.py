@@ -1,0 +1,88 @@
+"""Shows a person at a terminal how far long work has come: what is done of how much, how fast, and the time left."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+from packrat_core.text import human_size
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with (what, files, bytes) since the last call."""
+Totals = Callable[[], Mapping[str, int]]
+"""Returns how many files there are in all, of each `what` of which that is known."""
+
+_ASK_TOTALS_S = 1.0
+_MEASURED_S = 2.0
+"""Before, a rate says little."""
+
+
+@dataclass(slots=True)
+class Work:
+    """One piece of work that is shown: what of it is done, and since when."""
+
+    began_s: float
+    files: int = 0
+    size: int = 0
+
+    def describe(self, now_s: float, total: int | None) -> str:
+        """Write how far it has come.
+
+        Args:
+            now_s: By the same clock as `began_s`.
+            total: The number of files in all; None if it is not known.
+        """
+        took_s = now_s - self.began_s
+        of = f"{self.files:,} of {total:,} files" if total and total >= self.files else f"{self.files:,} files"
+        parts = [of, human_size(self.size)]
+        if took_s >= _MEASURED_S:
+            parts.append(f"{human_size(int(self.size / took_s))}/s" if self.size else f"{self.files / took_s:,.0f}/s")
+            if total and 0 < self.files <= total:
+                parts.append(f"{_clock((total - self.files) * took_s / self.files)} left")
+        return ", ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def _no_totals() -> Mapping[str, int]:
+    return {}
+
+
+@contextmanager
+def show_progress(totals: Totals = _no_totals) -> Iterator[OnProgress]:
+    """Give a callback that draws on stderr where that is a terminal; elsewhere it does nothing.
+
+    Args:
+        totals: Asked about once a second.
+    """
+    if not sys.stderr.isatty():
+        yield lambda what, files, size: None
+        return
+    columns = (TextColumn("{task.description:<24}"), TextColumn("{task.fields[told]}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        shown: dict[str, tuple[int, Work]] = {}
+        known: dict[str, int] = {}
+        asked_s = 0.0
+
+        def on_progress(what: str, files: int, size: int) -> None:
+            nonlocal asked_s
+            now_s = time.monotonic()
+            if what not in shown:
+                shown[what] = (int(bars.add_task(what, total=None, told="")), Work(now_s))
+            if now_s - asked_s > _ASK_TOTALS_S:
+                asked_s = now_s
+                known.update(totals())
+            task, work = shown[what]
+            work.files += files
+            work.size += size
+            bars.update(task, told=work.describe(now_s, known.get(what)))  # type: ignore[arg-type]
+
+        yield on_progress
