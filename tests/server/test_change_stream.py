@@ -146,12 +146,12 @@ def test_whoever_may_not_hear_any_more_hears_nothing_more(server: World, end: Ca
 
 def test_a_change_is_not_told_to_a_session_that_has_ended(server: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Listener, "beat", lambda _: None)
-    monkeypatch.setattr(change_stream, "read_live_sessions", lambda *_: frozenset(all_hashes))
     engine = open_database(server.data)
     stream = Stream(server, ask(server, None)["position"])
     with engine.connect() as connection:
-        all_hashes = connection.execute(sessions.select()).scalars().all()
+        all_hashes = frozenset(connection.execute(sessions.select()).scalars().all())
     engine.dispose()
+    monkeypatch.setattr(change_stream, "read_live_sessions", lambda *_: all_hashes)
     stream.next()
     change(server, end_session)
     tag(server, 7)
@@ -228,7 +228,12 @@ def test_an_answer_that_is_not_read_ends_and_nothing_is_written_behind_the_end()
         slow = listener(lambda _: False)
         slow.wake(batch)
         assert slow.is_over
-        quick = listener(lambda part: written.append(part) is None)
+
+        def write(part: bytes) -> bool:
+            written.append(part)
+            return True
+
+        quick = listener(write)
         quick.wake(batch)
         assert (quick.after, quick.position) == (2, "2-b")
         assert not quick.woken.done()

@@ -56,6 +56,8 @@ class Wire:
         self.acts = list(acts)
         self.asked: list[Any] = []
         self.now = 0.0
+        self.go_on = asyncio.Event()
+        """What an act may wait for."""
         self.feed = ChangeFeed(self._ask, self._open, lambda: self.now)
         self.feed.learn(DESCRIBED)
 
@@ -133,7 +135,6 @@ def test_a_wait_that_is_given_up_in_the_middle_of_a_line_loses_nothing() -> None
         writer.write(line[20:])
 
     wire = Wire(act)
-    wire.go_on = asyncio.Event()  # type: ignore[attr-defined]
     wire.run(work)
 
 
