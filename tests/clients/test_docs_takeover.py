@@ -1,6 +1,7 @@
 """docs/takeover.md, followed from top to bottom where the original agent kept a mirror as root."""
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 
@@ -54,7 +55,11 @@ def test_the_page_of_the_takeover(left: tuple[TakeoverStage, FreshRoot]) -> None
     assert len(stage.downloads()) == before
     assert "apt-dev" in root.run("packrat-agent status").stdout
     # A client of the original's, which goes on as it is.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"127.0.0.1:{listener.getsockname()[1]}"
+    root.run(f"packrat-agent serve --listen {url} > /var/log/serve.log 2>&1 < /dev/null &")
+    root.run(f"curl -fsS --retry 30 --retry-connrefused --retry-delay 1 -o /dev/null http://{url}/repo-key.gpg")
     root.path("/etc/apt/sources.list.d/mirror.list").write_text(
-        f"deb [signed-by={_WWW}/repo-key.gpg] file:{_WWW}/apt-dev bookworm main\n"
+        f"deb [signed-by={_WWW}/repo-key.gpg] http://{url}/apt-dev bookworm main\n"
     )
-    root.run("apt-get update; apt-get install jq=1.6-2.1+deb12u3")
+    root.run("apt-get update; apt-get install --allow-downgrades jq=1.6-2.1+deb12u3")
