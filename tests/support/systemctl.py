@@ -156,8 +156,9 @@ def main(arguments: list[str]) -> int:
                 stop(name)
         if find_unit(name) is None:
             action = "restart" if command in ("enable", "reload") else command
-            # Not by service(8): where it takes systemd for running, it comes back here.
-            code = subprocess.run([f"/etc/init.d/{name}", action], check=False).returncode
+            # service(8) comes back here where it takes systemd for running.
+            script = [f"/etc/init.d/{name}"] if Path("/run/systemd/system").is_dir() else ["service", name]
+            code = subprocess.run([*script, action], check=False).returncode
         else:
             code = stop(name) if command == "stop" else start(name)
         if code != 0:
