@@ -169,9 +169,10 @@ def main(arguments: list[str]) -> int:
     for unit in units:
         name = unit.removesuffix(".service")
         if find_unit(name) is None:
-            # Not by service(8): where it takes systemd for running, it comes back here.
             action = "restart" if command == "reload" else command
-            code = subprocess.run([f"/etc/init.d/{name}", action], check=False).returncode
+            # service(8) comes back here where it takes systemd for running.
+            script = [f"/etc/init.d/{name}"] if Path("/run/systemd/system").is_dir() else ["service", name]
+            code = subprocess.run([*script, action], check=False).returncode
         else:
             code = do(command, name)
         if code != 0:
