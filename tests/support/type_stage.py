@@ -131,9 +131,15 @@ class TypeStage:
 
 @contextmanager
 def type_stage(directory: Path, key: Key, kind: Kind, more_suites: Sequence[str] = ()) -> Iterator[TypeStage]:
-    """Set up a signed mirror of a repository of that type."""
-    with stage(directory, key, (*kind.suites, *more_suites), kind.name) as lab:
-        yield TypeStage(lab, kind)
+    """Set up a signed mirror of a repository of that type; `more_suites`: of other types, which only a server says."""
+    with stage(directory, key, kind.suites, kind.name) as lab:
+        made = TypeStage(lab, kind)
+        values = (
+            f"('{kind.name}-dev', '{name}', {100 + n})" for n, name in enumerate(set(more_suites) - {*kind.suites})
+        )
+        for value in values:
+            made.sql(f"INSERT INTO repo_distro_versions (repo, distro_version, ordinal) VALUES {value}")
+        yield made
 
 
 def add_repo(made: TypeStage, name: str, tag: str) -> None:

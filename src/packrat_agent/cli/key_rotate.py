@@ -17,9 +17,9 @@ from packrat_agent.cli.key_status import read_noted
 from packrat_agent.config.edit import change, save
 from packrat_agent.config.ini import read_text
 from packrat_agent.config.load import load
+from packrat_agent.config.rotation_phase import Phase
 from packrat_agent.config.settings import Config, KeyNames
 from packrat_agent.gpg.keyring import find_key
-from packrat_agent.gpg.rotation import Phase
 from packrat_agent.status.rotation import tell_phase, tell_rotation_trouble
 from packrat_core.errors import ConfigError, DiskError, Held, SigningError
 

@@ -1,6 +1,6 @@
 """What operators and clients have to do in each phase of a rotation; docs/signing.md says the same at length."""
 
-from packrat_agent.gpg.rotation import Phase
+from packrat_agent.config.rotation_phase import Phase
 
 RELOAD = "next: `systemctl reload packrat-agent`, or `packrat-agent sync` where no agent runs"
 

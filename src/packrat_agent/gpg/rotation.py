@@ -8,17 +8,9 @@ No phase begins or ends by itself, and none is remembered elsewhere: the state d
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
+from packrat_agent.config.rotation_phase import Phase
 from packrat_agent.gpg.signing_key import SigningKey
-
-
-class Phase(StrEnum):
-    """A phase of a rotation."""
-
-    OFFERED = "offered"
-    SWITCHED = "switched"
-    RETIRED = "retired"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Metri
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from packrat_agent.config.rotation_phase import Phase
 from packrat_agent.config.settings import Config
-from packrat_agent.gpg.rotation import Phase
 from packrat_agent.status.reading import read_status
 from packrat_agent.status.values import AgentState, Status
 from packrat_core import __version__

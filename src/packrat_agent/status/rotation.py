@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from packrat_agent.gpg.rotation import Phase
+from packrat_agent.config.rotation_phase import Phase
 from packrat_agent.state.facts import KeyInUse
 
 

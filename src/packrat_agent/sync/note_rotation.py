@@ -7,7 +7,7 @@ clients can't act on it earlier. A lost state database loses these dates, and no
 from dataclasses import replace
 from datetime import datetime
 
-from packrat_agent.gpg.rotation import Phase
+from packrat_agent.config.rotation_phase import Phase
 from packrat_agent.gpg.signing_keys import PreparedKey
 from packrat_agent.state.facts import KeyInUse
 

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from packrat_agent.gpg.rotation import Phase, Rotation, SilentKey
+from packrat_agent.config.rotation_phase import Phase
+from packrat_agent.gpg.rotation import Rotation, SilentKey
 from packrat_agent.gpg.signers import Signers
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.model.tree import Signer
