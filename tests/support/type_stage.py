@@ -134,11 +134,9 @@ def type_stage(directory: Path, key: Key, kind: Kind, more_suites: Sequence[str]
     """Set up a signed mirror of a repository of that type; `more_suites`: of other types, which only a server says."""
     with stage(directory, key, kind.suites, kind.name) as lab:
         made = TypeStage(lab, kind)
-        values = (
-            f"('{kind.name}-dev', '{name}', {100 + n})" for n, name in enumerate(set(more_suites) - {*kind.suites})
-        )
-        for value in values:
-            made.sql(f"INSERT INTO repo_distro_versions (repo, distro_version, ordinal) VALUES {value}")
+        for place, name in enumerate(sorted({*more_suites} - {*kind.suites}), start=100):
+            row = f"('{kind.name}-dev', '{name}', {place})"
+            made.sql(f"INSERT INTO repo_distro_versions (repo, distro_version, ordinal) VALUES {row}")
         yield made
 
 

@@ -1,4 +1,4 @@
-"""Names the phases in which one signing key follows another; mirror.conf says in which a mirror is (gpg/rotation.py)."""
+"""Names the phases of a rotation of the signing key; mirror.conf says in which a mirror is (gpg/rotation.py)."""
 
 from enum import StrEnum
 
