@@ -374,13 +374,18 @@ def test_the_landing_page_and_the_key_are_published(lab: Stage) -> None:
     assert (lab.www / "repo-key").read_text().startswith("-----BEGIN PGP PUBLIC KEY BLOCK-----")
 
 
-def test_a_keep_file_in_place_of_the_key_is_left_to_the_operator(lab: Stage) -> None:
+@pytest.mark.parametrize("text", ["exported by hand", ""], ids=["written", "as it was published"])
+def test_a_keep_file_in_place_of_the_key_is_left_to_the_operator(lab: Stage, text: str) -> None:
+    if not text:
+        lab.agent("sync")
     lab.extra = {"keep_file_list": f"{lab.www}/repo-key"}
     lab.write_config()
-    lab.www.mkdir()
-    (lab.www / "repo-key").write_text("exported by hand")
+    lab.www.mkdir(exist_ok=True)
+    key = lab.www / "repo-key"
+    expected = text or key.read_text()
+    key.write_text(expected)
     lab.agent("sync")
-    assert (lab.www / "repo-key").read_text() == "exported by hand"
+    assert key.read_text() == expected
 
 
 def test_files_are_readable_for_a_web_server_whatever_the_umask(lab: Stage) -> None:

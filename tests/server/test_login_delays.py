@@ -18,7 +18,7 @@ from packrat_server import admin
 from packrat_server.accounts.login_delays import DELAY_LIMIT_S, FORGOTTEN_S, FREE_FAILURES, Attempt, LoginDelays
 from packrat_server.accounts.login_queue import LoginQueue, QueueFull
 from packrat_server.accounts.sessions import InvalidLogin, check_secret
-from packrat_server.api.addresses import TrustedProxies
+from packrat_server.api.addresses import TrustedProxies, name_network
 from packrat_server.store.database import open_database
 from support.world import SECRETS, Answer, World, world
 
@@ -206,15 +206,15 @@ def test_unknown_names_take_the_work_of_known_ones(tmp_path: Path, monkeypatch: 
     ],
 )
 def test_the_address_is_what_the_trusted_proxy_saw(trusted: str, host: str, forwarded: list[str], found: str) -> None:
-    assert TrustedProxies(trusted).find_address(host, forwarded) == found
+    assert name_network(TrustedProxies(trusted).find_client(host, forwarded)) == found
 
 
 @given(st.lists(st.text(max_size=30), max_size=4), st.ip_addresses(v=4))
 def test_nothing_that_a_client_sends_changes_what_the_proxy_saw(forged: list[str], seen: Any) -> None:
     proxies = TrustedProxies("127.0.0.1")
-    expected = proxies.find_address("127.0.0.1", [str(seen)])
+    expected = proxies.find_client("127.0.0.1", [str(seen)])
     if not proxies.has(str(seen)):
-        assert proxies.find_address("127.0.0.1", [*forged, str(seen)]) == expected
+        assert proxies.find_client("127.0.0.1", [*forged, str(seen)]) == expected
 
 
 @pytest.mark.parametrize("text", ["nonsense", "10.0.0.0/33", "1.2.3.4;5.6.7.8"])

@@ -5,7 +5,7 @@ has happened already is told, and changes nothing.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,12 +52,14 @@ def rotate_command(config_path: Path, /, section: str, **steps: str | bool | Non
             hint="see `packrat-agent key show`",
         )
     rotation = _Rotation(config, section, names)
-    if not asked:
-        rotation.tell()
-    elif asked[0] in ("begin", "now"):
-        getattr(rotation, asked[0])(str(steps[asked[0]]))
-    else:
-        getattr(rotation, asked[0])()
+    take: Mapping[str, Callable[[], None]] = {
+        "begin": lambda: rotation.begin(str(steps["begin"])),
+        "switch": rotation.switch,
+        "finish": rotation.finish,
+        "forget": rotation.forget,
+        "now": lambda: rotation.now(str(steps["now"])),
+    }
+    take.get(asked[0] if asked else "", rotation.tell)()
 
 
 class _Rotation:

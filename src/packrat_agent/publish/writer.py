@@ -6,7 +6,7 @@ Nothing else writes there but `pointers`, which has the last step. The caller no
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packrat_agent.model.dates import rising
 from packrat_agent.model.entries import StoredFile
-from packrat_agent.model.paths import path_in_root
+from packrat_agent.model.paths import is_kept, path_in_root
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import (
     Content,
@@ -44,6 +44,7 @@ def intend(
     packages: Sequence[LiveFile],
     withdrawn: Sequence[str] = (),
     pointers: Mapping[str, Sequence[str]] | None = None,
+    kept: Collection[str] = (),
 ) -> Intent:
     """List everything that publishing a tree is about to do.
 
@@ -53,6 +54,7 @@ def intend(
         withdrawn: package files that no index names any more.
         pointers: publication → the paths of its pointers on disk, last published first; those that the new tree
             no longer names are removed.
+        kept: the paths below root_dir that the operator keeps: they are left where they are.
     """
     files = list(packages)
     for publication in tree.publications:
@@ -73,7 +75,7 @@ def intend(
                     LiveFile(path, publication.name, content.digest, content.size, rank * is_pointer, file.retained)
                 )
     named = tuple(replace(publication, content=(), pointers=()) for publication in tree.publications)
-    leaving = tuple(_leaving(tree, pointers or {}))
+    leaving = tuple(path for path in _leaving(tree, pointers or {}) if not is_kept(path, kept))
     return Intent(tree.repo, named, tree.publication_names, tuple(files), leaving, tuple(withdrawn))
 
 

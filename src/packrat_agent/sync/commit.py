@@ -37,7 +37,7 @@ def make_live(tree: ReadyTree, packages: Sequence[LiveFile], withdrawn: Sequence
     # Of what does not change, and of what tells how it changes, no pointer leaves unsaid.
     whole = {publication.name for publication in tree.publications if publication.since is None}
     pointers = store.live.pointers(tree.repo.name, frozenset(tree.publication_names) - whole)
-    intent = intend(tree, packages, withdrawn, pointers)
+    intent = intend(tree, packages, withdrawn, pointers, context.kept)
     store.intents.begin(intent)
     done("publish-noted")
     written = publish(tree, packages, intent, context.root, context.staging)

@@ -55,15 +55,6 @@ class TrustedProxies:
         address = _parse(host)
         return address is not None and any(address in network for network in self._networks)
 
-    def find_address(self, host: str, forwarded: Sequence[str]) -> str:
-        """Find the address that a request comes from, as it is counted: of an IPv6 address, its network.
-
-        Args:
-            host: The address at the other end of the connection.
-            forwarded: The values of all headers X-Forwarded-For, in their order.
-        """
-        return name_network(self.find_client(host, forwarded))
-
     def find_client(self, host: str, forwarded: Sequence[str]) -> str:
         """Find the exact address that a request comes from.
 
