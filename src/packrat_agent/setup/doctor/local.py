@@ -18,8 +18,12 @@ from packrat_core.errors import PackratError
 
 def look_at_configuration(config: Config, account: Account) -> Iterator[Finding]:
     """Look whether the agent's user may read mirror.conf, and at what is unwise in it."""
+
+    def read() -> None:
+        load(config.source)
+
     try:
-        account.do(lambda: load(config.source))
+        account.do(read)
     except PackratError as error:
         yield fault_of("config", error)
         return
