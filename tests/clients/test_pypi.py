@@ -312,7 +312,7 @@ def test_a_lost_state_costs_no_download(tmp_path: Path) -> None:
 
 
 def test_a_file_that_does_not_fit_is_left_out_by_name(tmp_path: Path) -> None:
-    with stage(tmp_path, None, ("pypi", "resource"), "pypi") as lab:
+    with stage(tmp_path, None, ("pypi",), "pypi", misfit_suites=("resource",)) as lab:
         lab.server.put(write_wheel(FIRST, tmp_path), ("pypi",))
         other = tmp_path / "notes_1.0.txt"
         other.write_text("not Python\n")

@@ -17,18 +17,26 @@ _TOP = Path(__file__).parents[2]
 _PAGES = [_TOP / "README.md", _TOP / "SECURITY.md", _TOP / "CONTRIBUTING.md", *sorted(_TOP.glob("docs/*.md"))]
 _PROGRAMS: dict[str, click.Group] = {"packrat-agent": agent_cli.main, "packrat-server": server_cli.main}
 _OTHERS = {
+    "--baseurl": "createrepo_c",
     "--collector.textfile.directory": "node_exporter",
+    "--compress-type": "createrepo_c",
+    "--deltas": "createrepo_c",
     "--extra-index-url": "pip",
     "--gpg-auto-import-keys": "zypper",
+    "--groupfile": "createrepo_c",
     "--index-strategy": "uv",
     "--index-url": "pip",
+    "--location-prefix": "createrepo_c",
+    "--newest-only": "dnf reposync",
     "--output": "gpgv",
     "--real-sizes": "make bench",
     "--refresh": "zypper",
     "--remove-signatures": "skopeo",
     "--require-hashes": "pip",
+    "--retain-old-md": "createrepo_c",
     "--update": "make bench",
     "--with-subkey-fingerprint": "gpg",
+    "--zck": "createrepo_c",
 }
 """Options in a page's text that belong to other programs → those."""
 

@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from sqlalchemy import insert
+
 from packrat_demo.build_deb import Deb, write_deb
 from packrat_server import admin
 from packrat_server.admin.new_server import init
 from packrat_server.client.uploader import Uploader, signed_in
 from packrat_server.serving.running import running
-from packrat_server.store.database import open_database
+from packrat_server.store.database import open_database, writing
+from packrat_server.store.tables import repo_distro_versions
 from support.apt_packages import read_packages
 from support.keys import Key
 from support.mirror_conf import write_mirror_conf
@@ -166,6 +169,7 @@ def stage(
     kind: str = "apt",
     database: str | None = None,
     extra: Mapping[str, str] | None = None,
+    misfit_suites: Sequence[str] = (),
 ) -> Iterator[Stage]:
     """Set up a Stage whose repository takes every version tagged dev.
 
@@ -176,11 +180,16 @@ def stage(
         kind: the type of the repository.
         database: the URL of an empty PostgreSQL database for the server; None for SQLite.
         extra: further keys of [mirror].
+        misfit_suites: distribution versions of other types, which ours takes for no repository, and the original does.
     """
     with packrat_server(directory, database) as server:
         engine = open_database(server.data)
         admin.save_repo(engine, admin.NewRepo(f"{kind}-dev", kind, "dev", tuple(suites), show_only_latest=False))
         psk = admin.save_mirror(engine, "lab", [f"{kind}-dev"], "Lab")
+        with writing(engine) as connection:
+            for ordinal, name in enumerate(misfit_suites, start=100):
+                row = {"repo": f"{kind}-dev", "distro_version": name, "ordinal": ordinal}
+                connection.execute(insert(repo_distro_versions).values(**row))
         engine.dispose()
         assert psk is not None
         set_up = Stage(directory, server, psk, key, dict(extra or {}), kind)

@@ -132,12 +132,8 @@ class TypeStage:
 @contextmanager
 def type_stage(directory: Path, key: Key, kind: Kind, more_suites: Sequence[str] = ()) -> Iterator[TypeStage]:
     """Set up a signed mirror of a repository of that type; `more_suites`: of other types, which only a server says."""
-    with stage(directory, key, kind.suites, kind.name) as lab:
-        made = TypeStage(lab, kind)
-        for place, name in enumerate(sorted({*more_suites} - {*kind.suites}), start=100):
-            row = f"('{kind.name}-dev', '{name}', {place})"
-            made.sql(f"INSERT INTO repo_distro_versions (repo, distro_version, ordinal) VALUES {row}")
-        yield made
+    with stage(directory, key, kind.suites, kind.name, misfit_suites=sorted({*more_suites} - {*kind.suites})) as lab:
+        yield TypeStage(lab, kind)
 
 
 def add_repo(made: TypeStage, name: str, tag: str) -> None:
