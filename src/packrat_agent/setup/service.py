@@ -26,17 +26,6 @@ _UNIT_DIRECTORIES = (_OWN_UNITS, *map(Path, ("/usr/local/lib/systemd/system", "/
 DROP_IN = _OWN_UNITS / f"{UNIT}.d" / "mirror.conf"
 
 
-class FirstSyncFailed(PackratError):
-    """The first sync ended with an error, whose exit code is that of `init` too."""
-
-    def __init__(self, exit_code: int) -> None:
-        super().__init__(
-            f"the first sync ended with exit code {exit_code}, see above",
-            hint="mend what it names, and run `packrat-agent init` again: it goes on from here",
-        )
-        self.exit_code = exit_code
-
-
 def program() -> tuple[str, ...]:
     """Give the command line, without arguments, by which others start this program."""
     script = Path(sys.executable).with_name("packrat-agent")
@@ -155,7 +144,7 @@ def run_first_sync(account: Account, config_path: Path) -> None:
     """Run `packrat-agent sync` as the agent's user; what it prints is for the operator.
 
     Raises:
-        FirstSyncFailed: It ended with an error; one that only left files out is none.
+        PackratError: It ended with an error, whose exit code this one has, too; one that only left files out is none.
     """
     command = [*program(), "--config", str(config_path), "sync"]
     if os.geteuid() == account.uid:
@@ -172,7 +161,11 @@ def run_first_sync(account: Account, config_path: Path) -> None:
             env={**account.environment, **_terminal(), BY_INIT: "1"},
         )
     if done.returncode not in (0, 12):
-        raise FirstSyncFailed(done.returncode)
+        kinds = (kind for kind in PackratError.__subclasses__() if kind.exit_code == done.returncode)
+        raise next(kinds, PackratError)(
+            f"the first sync ended with exit code {done.returncode}, see above",
+            hint="mend what it names, and run `packrat-agent init` again: it goes on from here",
+        )
 
 
 def _terminal() -> dict[str, str]:
