@@ -57,7 +57,8 @@ def read_content(lab: Stage) -> list[tuple[str, bytes]]:
     content = []
     for path in lab.tree():
         data = (lab.www / path).read_bytes()
-        undated = re.sub(rb"(?m)^(?:Date|Valid-Until): .*$|^-----BEGIN PGP SIGNATURE-----(?s:.*)", b"", data)
+        dates = rb"(?m)^(?:Date|Valid-Until): .*$|<time [^/]*</time>|^-----BEGIN PGP SIGNATURE-----(?s:.*)"
+        undated = re.sub(dates, b"", data)
         # A dated file under its hash has the date in its name, and the sync that died may leave one of its own.
         if "/by-hash/" not in path or undated == data:
             content.append((path, undated))

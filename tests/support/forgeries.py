@@ -64,7 +64,7 @@ def read_tree(www: Path) -> dict[str, bytes]:
         assert FORGED not in data, name
         assert not name.endswith(".gz") or FORGED not in gzip.decompress(data), name
         if not _DATED.fullmatch(name):
-            found[name] = re.sub(rb'"upload-time": ?"[^"]*"', b"", data)
+            found[name] = re.sub(rb'"upload-time": ?"[^"]*"|<time [^/]*</time>', b"", data)
     return found
 
 

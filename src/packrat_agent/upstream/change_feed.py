@@ -29,7 +29,8 @@ SILENT_S = 25.0
 _OPEN_S = 240
 """For how long an answer stays open."""
 REST_S = 900.0
-
+_LATE_S = 0.5
+"""A line was read from the server's database no longer than this before it came, on a way where nothing waits."""
 _MARGIN_S = 15.0
 """How late an answer may be: the server answers on time, so a dead connection is noticed soon."""
 
@@ -63,12 +64,16 @@ class ChangeFeed:
         self._clock = clock
         self._lines: LineStream | None = None
         self._position: str | None = None
-        self._asked_at = 0.0
         self._rests_until = 0.0
         self._is_held_back = False
         self._is_logged = False
         self._can_stream = False
         self._further: Mapping[str, Any] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the next change will be heard without another question."""
+        return self._lines is not None
 
     @property
     def has_records(self) -> bool:
@@ -146,7 +151,7 @@ class ChangeFeed:
                 if was_opened:
                     # It ended at once; the caller waits before it asks again.
                     return heard
-                was_opened = True
+                was_opened, known_at = True, time.time()
                 value = await self._open(position)
             else:
                 try:
@@ -154,11 +159,11 @@ class ChangeFeed:
                         value = await self._lines.read()
                 except TimeoutError:
                     return heard
+                known_at = self._lines.rested_at - _LATE_S
             if value is None:
                 await self.close()
                 continue
-            heard = Heard(value, self._asked_at)
-            self._asked_at = time.time()
+            heard = Heard(value, known_at)
             changes, self._position = _read_roughly(value)
             if changes or self._position is None:
                 return heard
@@ -166,7 +171,7 @@ class ChangeFeed:
 
     async def _open(self, position: str) -> Any:
         await self.close()
-        self._asked_at, self._position = time.time(), position
+        self._position = position
         asked = {"position": position, "timeout": _OPEN_S, STREAM: True, **self._further}
         self._lines = await self._open_lines(asked)
         # Through a proxy that speaks an older HTTP to the server, this is an answer that ends.

@@ -92,7 +92,7 @@ class Packrat:
         self.has_changes = False
         """Whether the server offers the lossless `changes`."""
         self._told = ToldPackages()
-        self._feed = ChangeFeed(partial(self._call, f"{self._mirror}(changes)"), self._open_changes)
+        self.feed = ChangeFeed(partial(self._call, f"{self._mirror}(changes)"), self._open_changes)
         self.reports = Reports(self.login)
         self.has_kept = False
         """Whether the server lists deprecated files, too, for repositories that mark them."""
@@ -120,7 +120,7 @@ class Packrat:
         actions = (await self._client.describe(MIRROR)).get("actions")
         self.has_changes = isinstance(actions, list) and f"{MIRROR}(changes)" in actions
         self.reports.offer(is_offered=isinstance(actions, list) and f"{MIRROR}(report)" in actions)
-        self._feed.learn(await self._describe_changes() if self.has_changes else {})
+        self.feed.learn(await self._describe_changes() if self.has_changes else {})
         # Without `changes`, a mark may change and nothing tells: the list of a repository's files stays the same.
         filters = (await self._client.describe(PACKAGE_FILE)).get("list-filters") if self.has_changes else None
         self.has_kept = isinstance(filters, dict) and _KEPT in filters
@@ -334,10 +334,10 @@ class Packrat:
             ServerBroken: The answer can't be used.
             PackratError: The server does not answer, or refuses the request.
         """
-        heard = await self._feed.hear(position, timeout_s)
+        heard = await self.feed.hear(position, timeout_s)
         changes = read_changes(heard.value, self._mirror, self._repos)
         self.reports.hear(changes.position)
-        self._told.hear(changes.repos, heard.value.get(RECORDS) if self._feed.has_records else None, heard.asked_at)
+        self._told.hear(changes.repos, heard.value.get(RECORDS) if self.feed.has_records else None, heard.asked_at)
         if changes.mirror:
             self._told.clear()
         return changes

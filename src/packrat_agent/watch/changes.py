@@ -58,7 +58,8 @@ async def _hear_changes(
             tell(News(told, mirror, history_lost=None in changes.repos.values()))
         if (told or mirror) and not stuck:
             hasty = 0
-            await asyncio.sleep(pace.pause_s)
+            # A question gathers what changes until it is asked; lines would wait one behind the other.
+            await asyncio.sleep(0 if server.feed.is_open else pace.pause_s)
         elif loop.time() - asked < pace.changes_s / 2:
             # Nothing new, at once: a server that is going down, or a fault in it. Never run hot.
             hasty += 1

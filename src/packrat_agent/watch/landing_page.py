@@ -35,11 +35,15 @@ async def keep_page(context: MirrorContext) -> None:
 
 async def _publish(context: MirrorContext) -> bool:
     """Publish the page; return whether that was possible."""
-    context.page.arrived.clear()
     try:
         async with context.turns.publishing:
+            # Not before: who is cancelled while waiting for the turn must find it again.
+            context.page.arrived.clear()
             await in_thread(_publish_now, context)
-    except PackratError as error:
+    except Exception as error:
+        # Whatever it is, the page must not stay as it is for good.
+        if not isinstance(error, PackratError):
+            log.exception("page")
         log.warning("page", reason=str(error), text="the landing page is behind; it is tried again")
         context.page.arrived.set()
         return False

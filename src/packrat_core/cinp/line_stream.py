@@ -1,6 +1,7 @@
 """An answer that stays open, and has one JSON value a line."""
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -32,6 +33,8 @@ class LineStream:
         self._has_ended = False
         self.is_stream = response.content_type == MEDIA_TYPE
         """Whether the server keeps the answer open; if not, its only line is the answer to the one request."""
+        self.rested_at = time.time()
+        """When all that had come was read last, in epoch seconds: what is read after that was sent after that."""
 
     def close_with(self, opened: AsyncExitStack) -> None:
         """Close something, too, when this is closed."""
@@ -77,6 +80,9 @@ class LineStream:
                 return line or None
             if len(self._data) > LISTING.size:
                 raise ServerBroken(f"{self._what} answered with a line of more than {LISTING.size} bytes")
+            # Two rounds of the loop: whatever has come to this machine is at hand then.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
             await self._read_more()
         line = self._data[:end]
         del self._data[: end + 1]
@@ -85,7 +91,11 @@ class LineStream:
 
     async def _read_more(self) -> None:
         try:
-            part = await self._response.content.readany()
+            part = self._response.content.read_nowait()
+            if not part:
+                if not self._data:
+                    self.rested_at = time.time()
+                part = await self._response.content.readany()
         except TimeoutError:
             raise Silent(f"{self._what} says nothing any more", hint="look whether the server is up") from None
         except (aiohttp.ClientError, OSError) as error:

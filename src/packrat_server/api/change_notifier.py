@@ -202,6 +202,8 @@ class ChangeNotifier:
 
     def _begin_at(self, newest: Position) -> None:
         self._newest, self._rung_id = newest, 0
+        # Somebody rang while that was read; which entry it was for is not known any more.
+        self._must_read = self._must_read or self._rung.is_set()
         self._repos.clear()
         self._wake_all()
 

@@ -148,13 +148,14 @@ async def _beat(engine: Engine, listening: Sequence[Listener]) -> None:
         with reading(engine) as connection:
             return read_live_sessions(connection, token_hashes(listening))
 
+    # First of all: the mirrors take a silence for a proxy that holds lines back, and a look may take long.
+    for listener in listening:
+        listener.beat()
     try:
         live = await run_to_end(look)
     except Exception:
         # The database is away, as the watch (serving/change_watch.py) says; nobody hears of a change meanwhile.
-        live = None
+        return
     for listener in listening:
-        if live is None or listener.token_hash is None or listener.token_hash in live:
-            listener.beat()
-        else:
+        if listener.token_hash is not None and listener.token_hash not in live:
             listener.end()
