@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -353,6 +355,19 @@ def test_nothing_is_lost_in_a_burst(ours: Stage) -> None:
         await ear.until(lambda: all(ear.heard("apt-dev", deb.name) for deb in debs))
 
     assert asyncio.run(following(ours.server.url, ours.psk, test)) is None
+
+
+def test_of_changes_that_come_one_by_one_none_waits_for_another(ours: Stage) -> None:
+    """Whoever paused after each of them would be the further behind the more there are."""
+
+    async def test(ear: Ear) -> None:
+        await ear.until(lambda: bool(ear.news))
+        for number in range(3):
+            name = f"pkg-{number}"
+            await asyncio.to_thread(ours.server.put_deb, Deb(name, "1", "all"))
+            await ear.until(partial(ear.heard, "apt-dev", name))
+
+    assert asyncio.run(following(ours.server.url, ours.psk, test, replace(QUICK, pause_s=3600.0))) is None
 
 
 def test_a_server_that_forgot_its_history_is_told_of(ours: Stage) -> None:
