@@ -1,0 +1,72 @@
+"""The landing page follows what is published, whatever is in its way."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.config.load import load
+from packrat_agent.sync.context import MirrorContext
+from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.site import publish_site
+from packrat_agent.watch import landing_page
+from packrat_agent.watch.landing_page import keep_page
+from support.mirror_conf import write_mirror_conf
+
+ROUNDS = 20
+"""Rounds of the event loop in which a task comes to where it has to wait."""
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landing_page, "_SETTLE_S", 0.0)
+    monkeypatch.setattr(landing_page, "_AGAIN_S", 0.0)
+
+
+async def pass_rounds() -> None:
+    for _ in range(ROUNDS):
+        await asyncio.sleep(0)
+
+
+def test_a_stop_while_the_page_waits_for_its_turn_does_not_lose_it(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+
+    async def stop(context: MirrorContext) -> None:
+        async with context.turns.publishing:
+            keeping = asyncio.create_task(keep_page(context))
+            context.page.arrived.set()
+            await pass_rounds()
+            keeping.cancel()
+            await pass_rounds()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+    with ready(load(write_mirror_conf(tmp_path))) as context:
+        asyncio.run(stop(context))
+        assert (context.root / "index.html").is_file()
+
+
+def test_what_nobody_foresaw_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "state").mkdir()
+    failed: list[bool] = []
+
+    def fail_once(context: MirrorContext) -> None:
+        if not failed:
+            failed.append(True)
+            raise OSError("nobody foresaw this")
+        publish_site(context)
+
+    monkeypatch.setattr(landing_page, "publish_site", fail_once)
+
+    async def keep(context: MirrorContext) -> None:
+        keeping = asyncio.create_task(keep_page(context))
+        context.page.arrived.set()
+        async with asyncio.timeout(60):
+            while not (context.root / "index.html").is_file():
+                assert not keeping.done()
+                await asyncio.sleep(0)
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+    with ready(load(write_mirror_conf(tmp_path))) as context:
+        asyncio.run(keep(context))
+    assert failed
