@@ -132,6 +132,20 @@ def test_a_switch_waits_for_the_key_to_be_published(made: RotationStage) -> None
     assert json.loads(made.lab.agent("status", "--json").stdout)["key"]["phase"] == "offered"
 
 
+def test_a_rotation_goes_back_to_a_retired_key(made: RotationStage) -> None:
+    old, new = made.old.fingerprint, made.new.fingerprint
+    rpm = first_rpm(made)
+    made.set_phase("retired")
+    made.lab.agent("sync")
+    made.lab.agent("key", "rotate", "--begin", old)
+    assert "gpg_retired_keys" not in made.lab.config.read_text()
+    made.lab.agent("sync")
+    made.lab.agent("key", "rotate", "--switch")
+    assert f"gpg_sign_key: {old}\ngpg_former_key: {new}\n" in made.lab.config.read_text()
+    made.lab.agent("sync")
+    assert (signed_by(made), first_rpm(made)) == (({"old", "new"}, {"old"}), rpm)
+
+
 def test_a_release_that_two_keys_signed_is_still_ours_after_a_lost_state_database(made: RotationStage) -> None:
     made.set_phase("switched")
     made.lab.agent("sync")

@@ -14,10 +14,10 @@ from packrat_agent.setup.account import find_account, need_account
 from packrat_agent.setup.answers import ROOT_DIR, STATE_DIR, USER, try_conf
 from packrat_agent.setup.new_mirror import NewMirror, ask_server, check_key, check_places, check_rights
 from packrat_agent.setup.outcome import describe_outcome, list_client_lines, list_next
+from packrat_agent.setup.owner import find_owner
 from packrat_agent.setup.steps import Step, has_synced, list_steps
 from packrat_agent.setup.web_server import find_web_server
 from packrat_core.errors import ConfigError, PackratError
-from packrat_core.fs.ownership import user_name
 from packrat_core.text import printable
 
 
@@ -138,7 +138,7 @@ def _read_mirror(path: Path, given: dict[str, Any]) -> NewMirror:
 
 def _owner_of_state(config: Config) -> str:
     """Name the user of a mirror that is there; the usual one where nothing of it is."""
-    state = config.mirror.state_db.parent
-    if not state.exists() or (state.stat().st_uid == 0 and find_account(USER) is None):
+    owner = find_owner(config) if config.mirror.state_db.parent.exists() else None
+    if owner is None or (owner.uid == 0 and find_account(USER) is None):
         return USER
-    return user_name(state.stat().st_uid)
+    return owner.name

@@ -6,6 +6,7 @@ has happened already is told, and changes nothing.
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from packrat_agent.config.ini import read_text
 from packrat_agent.config.load import load
 from packrat_agent.config.rotation_phase import Phase
 from packrat_agent.config.settings import Config, KeyNames
-from packrat_agent.gpg.keyring import find_key
+from packrat_agent.gpg.keyring import find_key, find_silent
 from packrat_agent.status.rotation import tell_phase, tell_rotation_trouble
+from packrat_agent.sync.find_keys import find_keys
 from packrat_core.errors import ConfigError, DiskError, Held, SigningError
 
 _Change = Mapping[str, str | None]
@@ -114,7 +116,8 @@ class _Rotation:
                 hint="take gpg_next_key out of mirror.conf to give that one up",
             )
         # A primary key stands for its newest subkey, which may be the new one.
-        self._apply(Phase.OFFERED, {"gpg_sign_key": present, "gpg_next_key": new})
+        values = {"gpg_sign_key": present, "gpg_next_key": new}
+        self._apply(Phase.OFFERED, {**values, **self._without_retired(new)})
 
     def switch(self) -> None:
         """Let the new key sign.
@@ -140,7 +143,7 @@ class _Rotation:
             )
         # The present key is not tried: it may have expired, and going on is the way out of that.
         values = {"gpg_sign_key": new, "gpg_next_key": None, "gpg_former_key": noted.fingerprint}
-        self._apply(Phase.SWITCHED, values)
+        self._apply(Phase.SWITCHED, {**values, **self._without_retired(new)})
 
     def finish(self) -> None:
         """Let the former key sign no more; its public part stays for packages that it has signed.
@@ -209,6 +212,40 @@ class _Rotation:
 
         return as_owner(self._config, work)
 
+    def _without_retired(self, new: str) -> _Change:
+        """Give the change that a rotation back to a retired key needs: a key that signs is not retired."""
+        home, retired = self._config.mirror.gnupg_home, self._names.retired_keys
+
+        def work() -> set[str]:
+            found = {name: find_silent("gpg_retired_keys", name, home).fingerprints for name in retired}
+            return {name for name, fingerprints in found.items() if new not in fingerprints}
+
+        left = as_owner(self._config, work) if retired else set()
+        return {} if left == retired else {"gpg_retired_keys": ", ".join(sorted(left)) or None}
+
+    def _try(self, values: _Change) -> None:
+        """Find the keys as the agent will, so that mirror.conf never gets what the agent refuses.
+
+        Raises:
+            SigningError: The agent would refuse them.
+        """
+        names = self._names
+        retired = values.get("gpg_retired_keys", ", ".join(names.retired_keys)) or ""
+        mirror = replace(
+            self._config.mirror,
+            gpg_sign_key=values.get("gpg_sign_key", names.sign_key),
+            gpg_next_key=values.get("gpg_next_key", names.next_key),
+            gpg_former_key=values.get("gpg_former_key", names.former_key),
+            gpg_retired_keys=frozenset(retired.split(", ")) if retired else frozenset(),
+        )
+        # The keys of other sections may be broken; this one is replaced all the same.
+        trial = replace(self._config, mirror=mirror, section_keys={})
+
+        def work() -> None:
+            find_keys(trial)
+
+        as_owner(self._config, work)
+
     def _apply(self, phase: Phase | None, values: _Change) -> None:
         path = self._config.source
         text = read_text(path)
@@ -216,6 +253,7 @@ class _Rotation:
         if changed == text:
             self._tell_done("mirror.conf says so already")
             return
+        self._try(values)
         try:
             save(path, changed)
         except (OSError, DiskError) as error:

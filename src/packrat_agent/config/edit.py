@@ -76,20 +76,17 @@ def save(path: Path, text: str) -> None:
     """Replace a configuration file in one step, with the owner and the mode that it has.
 
     Raises:
-        OSError: This user may not write it, or not give it its owner.
-        DiskError: The disk fails.
+        OSError: This user may not write there.
+        DiskError: The disk fails, or this user may not give it its owner.
     """
     target = path.resolve()
-    known = target.stat()
+    known = target.lstat()
     if not os.access(target.parent, os.W_OK):
         raise PermissionError(13, "this user may not write there", str(target.parent))
     spare = target.with_name(f".{target.name}.new")
-    # Closed to all others until it has its owner: it may hold the psk.
-    write_new(spare, [text.encode()], mode=0o600)
+    owner = (known.st_uid, known.st_gid)
     try:
-        if (known.st_uid, known.st_gid) != (spare.stat().st_uid, spare.stat().st_gid):
-            os.chown(spare, known.st_uid, known.st_gid)
-        spare.chmod(known.st_mode & 0o7777)
+        write_new(spare, [text.encode()], known.st_mode & 0o777, owner=owner)
         replace(spare, target)
     finally:
         spare.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ from packrat_core.errors import ConfigError, PackratError
 
 T = TypeVar("T")
 
+_NO_GROUP = 65534
 _MODULES_OF_VALUES = ("packrat_agent", "packrat_core", "datetime", "pathlib")
 _VALUES = (PackratError, Enum, date, timedelta, timezone, PurePath)
 
@@ -123,6 +124,15 @@ def find_account(name: str) -> Account | None:
         found = pwd.getpwnam(name)
     except KeyError:
         return None
+    return Account(found.pw_name, found.pw_uid, found.pw_gid, Path(found.pw_dir))
+
+
+def account_of(uid: int) -> Account:
+    """Give the user of a number, which need not have a name."""
+    try:
+        found = pwd.getpwuid(uid)
+    except KeyError:
+        return Account(str(uid), uid, _NO_GROUP, Path("/"))
     return Account(found.pw_name, found.pw_uid, found.pw_gid, Path(found.pw_dir))
 
 

@@ -12,10 +12,10 @@ from packrat_agent.config.settings import Config
 from packrat_agent.setup.account import Account, find_account
 from packrat_agent.setup.answers import ROOT_DIR, STATE_DIR, USER
 from packrat_agent.setup.commands import has_systemd, read_unit_setting, run_command
+from packrat_agent.setup.owner import find_owner
 from packrat_core.errors import ConfigError, PackratError
 from packrat_core.fs.atomic import replace, write_new
 from packrat_core.fs.disk_errors import as_disk_error
-from packrat_core.fs.ownership import user_name
 
 UNIT = "packrat-agent.service"
 BY_INIT = "PACKRAT_AGENT_BY_INIT"
@@ -114,16 +114,17 @@ def _agrees(question: str) -> bool:
 
 
 def find_agent_account(config: Config) -> Account | None:
-    """Find the user that the agent runs as: the one that its unit names, else the owner of its state; None for none."""
+    """Find the user that the agent runs as: the one that its unit names, else the owner of its state; None for none.
+
+    Args:
+        config: Names the places.
+
+    Raises:
+        ConfigError: No unit names the user, and it is not clear whose mirror this is.
+    """
     if has_systemd() and find_unit() is not None and (named := read_unit_setting(UNIT, "User")):
         return find_account(named)
-    state_db = config.mirror.state_db
-    for path in (state_db, state_db.parent, config.mirror.root_dir):
-        try:
-            return find_account(user_name(path.stat().st_uid))
-        except OSError:
-            continue
-    return None
+    return find_owner(config)
 
 
 def start_service() -> None:

@@ -129,12 +129,12 @@ def _configuration(mirror: NewMirror, answers: Answers) -> Step:
         with as_disk_error("make the directory", path.parent):
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}.new")
+        text = write_conf(answers, fingerprint).encode()
         # The psk is in it: nobody else may read it, at no moment.
-        write_new(fresh, [write_conf(answers, fingerprint).encode()], 0o600)
         if os.geteuid() == 0:
-            with as_disk_error("give to the agent's group", fresh):
-                os.chown(fresh, 0, account.gid)
-                fresh.chmod(0o640)
+            write_new(fresh, [text], 0o640, owner=(0, account.gid))
+        else:
+            write_new(fresh, [text], 0o600)
         replace(fresh, path)
 
     return Step(f"configuration {path}", path.exists, make)

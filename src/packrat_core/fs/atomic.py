@@ -19,7 +19,14 @@ _WRITE_BYTES = 256 * 1024
 """Small parts of a file are gathered to writes of this size."""
 
 
-def write_new(path: Path, parts: Iterable[bytes], mode: int = 0o644, *, flush: bool = True) -> None:
+def write_new(
+    path: Path,
+    parts: Iterable[bytes],
+    mode: int = 0o644,
+    *,
+    flush: bool = True,
+    owner: tuple[int, int] | None = None,
+) -> None:
     """Write a file that no reader knows yet, part by part, and flush its content.
 
     Args:
@@ -27,17 +34,22 @@ def write_new(path: Path, parts: Iterable[bytes], mode: int = 0o644, *, flush: b
         parts: All of it, in order.
         mode: Its permissions, whatever the umask.
         flush: Whether its content is flushed now; if not, the caller does so before any reader knows the file.
+        owner: User and group to give it to; nobody else can read it before. None: it stays this user's.
 
     Raises:
         DiskError: It can't be written.
     """
+    first_mode = mode if owner is None else 0o600
     with as_disk_error("write", path):
         try:
-            descriptor = os.open(path, _NEW, mode)
+            descriptor = os.open(path, _NEW, first_mode)
         except FileExistsError:
             path.unlink(missing_ok=True)
-            descriptor = os.open(path, _NEW, mode)
+            descriptor = os.open(path, _NEW, first_mode)
         with os.fdopen(descriptor, "wb", _WRITE_BYTES) as file:
+            if owner is not None:
+                # By the descriptor: who may write to the directory could put a link in the place of the path.
+                os.fchown(file.fileno(), *owner)
             file.writelines(parts)
             file.flush()
             os.fchmod(file.fileno(), mode)

@@ -146,10 +146,12 @@ def _this_command() -> str:
 def _owners(paths: Iterable[tuple[str, Path]]) -> list[tuple[str, Path, int]]:
     found = []
     for name, path in paths:
-        try:
-            found.append((name, path, path.stat().st_uid))
-        except OSError:
-            continue
+        # A link counts by its own owner too: it may lead to what is root's.
+        for follow in (False, True):
+            try:
+                found.append((name, path, path.stat(follow_symlinks=follow).st_uid))
+            except OSError:
+                continue
     return found
 
 

@@ -1,6 +1,7 @@
 """`packrat-agent key`: makes, shows, exports and backs up keys."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -132,3 +133,28 @@ def test_root_leaves_no_file_of_its_own_in_the_keyring(place: Place) -> None:
             os.chown(path, 0, 0, follow_symlinks=False)
         for path, mode in zip(parents, modes, strict=True):
             path.chmod(mode)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root works for another user")
+def test_a_keyring_that_the_agents_user_replaced_starts_nothing_as_root(place: Place, tmp_path: Path) -> None:
+    """gpg.conf in it names a program, which notes as whom it runs; the keyring itself is in a directory of root's."""
+    with gnupg_home() as top:
+        top.chmod(0o755)
+        theirs, state, told = top / "theirs", top / "state", top / "told"
+        shutil.copytree(place.home, theirs, ignore=shutil.ignore_patterns("S.*"))
+        theirs.chmod(0o777)
+        program = top / "program"
+        program.write_text(f"#!/bin/sh\nid -u >> {told}\n")
+        program.chmod(0o755)
+        told.touch()
+        told.chmod(0o666)
+        (theirs / "gpg.conf").write_text(f"agent-program {program}\n")
+        state.mkdir()
+        (state / "gnupg").symlink_to(theirs)
+        for path in (state, state / "gnupg"):
+            os.chown(path, 65534, 65534, follow_symlinks=False)
+        trap = Place(tmp_path, state / "gnupg")
+        (tmp_path / "www").mkdir()
+        trap.configure((place.top / "mirror.conf").read_text().split(f"{place.home}\n")[1])
+        trap.run("show")
+        assert set(told.read_text().split()) <= {"65534"}

@@ -1,5 +1,8 @@
 """Changing keys of mirror.conf leaves every other line as it is."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +72,54 @@ def test_a_file_keeps_its_mode_and_may_be_reached_by_a_link(tmp_path: Path) -> N
     save(link, "new")
     assert (link.is_symlink(), path.read_text(), path.stat().st_mode & 0o777) == (True, "new", 0o640)
     assert sorted(found.name for found in tmp_path.iterdir()) == ["mirror.conf", "real.conf"]
+
+
+_SWAPPED = """
+import os, sys
+from pathlib import Path
+from packrat_agent.config.edit import save
+
+conf, victim = Path(sys.argv[1]), sys.argv[2]
+spare = conf.with_name(f".{conf.name}.new")
+swapped = []
+
+def swap(event, arguments):
+    # Just before the system is told to change owner or mode.
+    if event in ("os.chown", "os.chmod") and not swapped:
+        swapped.append(event)
+        spare.unlink()
+        spare.symlink_to(victim)
+
+sys.addaudithook(swap)
+save(conf, "new")
+print(*swapped)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
+def test_a_link_that_the_directorys_owner_swaps_in_gives_that_user_no_file_of_roots(tmp_path: Path) -> None:
+    directory, victim = tmp_path / "etc", tmp_path / "shadow"
+    directory.mkdir()
+    conf = directory / "mirror.conf"
+    conf.write_text("old")
+    conf.chmod(0o644)
+    for path in (directory, conf):
+        os.chown(path, 65534, 65534)
+    victim.write_text("secret")
+    victim.chmod(0o600)
+    command = [sys.executable, "-c", _SWAPPED, str(conf), str(victim)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split(), "nothing was swapped in"
+    found = victim.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (0, 0, 0o600)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
+def test_a_file_that_root_changes_keeps_its_owner(tmp_path: Path) -> None:
+    conf = tmp_path / "mirror.conf"
+    conf.write_text("old")
+    conf.chmod(0o640)
+    os.chown(conf, 65534, 4242)
+    save(conf, "new")
+    found = conf.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777, conf.read_text()) == (65534, 4242, 0o640, "new")

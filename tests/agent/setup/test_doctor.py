@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.config.load import load
-from packrat_agent.setup.account import find_account
+from packrat_agent.setup.account import Account, find_account
 from packrat_agent.setup.doctor.serving import look_at_site
 from packrat_agent.status.reading import read_status
 from packrat_core.errors import ConfigError, ServerRefused
@@ -239,10 +239,7 @@ def test_an_agent_on_another_machine_holds_the_state(lab: Stage) -> None:
     assert _has(_doctor(lab)["fault"], "lock", "process 77 on elsewhere")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_what_the_agents_user_may_not_do_is_found_by_root(lab: Stage) -> None:
-    """The state belongs to a user who may not read mirror.conf, nor write to root_dir."""
-    lab.agent("sync")
+def _give_state_to_nobody(lab: Stage) -> Account:
     nobody = find_account("nobody")
     assert nobody is not None
     for path in (lab.directory / "state", *(lab.directory / "state").iterdir()):
@@ -251,10 +248,28 @@ def test_what_the_agents_user_may_not_do_is_found_by_root(lab: Stage) -> None:
         if above.owner() == "root" and str(above).startswith("/tmp/"):
             above.chmod(0o755)
     lab.directory.chmod(0o755)
+    return nobody
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_what_the_agents_user_may_not_do_is_found_by_root(lab: Stage) -> None:
+    """The state belongs to a user who may not read mirror.conf, nor write to root_dir."""
+    lab.agent("sync")
+    nobody = _give_state_to_nobody(lab)
     found = _doctor(lab)
     assert _has(found["fault"], "config", "belongs to root:root")
     assert _has(found["fault"], "directories", f"chown -R nobody:{nobody.group}")
     assert _has(found["fault"], "key", "nobody")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_state_database_that_leads_to_a_file_of_roots_makes_nothing_work_as_root(lab: Stage) -> None:
+    nobody = _give_state_to_nobody(lab)
+    (lab.directory / "state/state.db").symlink_to("/etc/hostname")
+    found = _doctor(lab)
+    assert _has(found["fault"], "config", "belongs to root:root")
+    os.chown(lab.directory / "state/state.db", nobody.uid + 1, 0, follow_symlinks=False)
+    assert [topic for topic, _ in _doctor(lab)["fault"]] == ["user"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

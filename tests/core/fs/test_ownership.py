@@ -1,6 +1,7 @@
 """ownership: a message names the file, its owner and mode, this user, and the command that mends it."""
 
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -138,5 +139,10 @@ def test_root_may_work_where_what_an_agent_made_is_roots_whoever_owns_the_place(
         refuse_root([("own", own)], [("root_dir", around)])
     own.mkdir()
     shutil.chown(own, _OTHER)
+    with pytest.raises(ConfigError, match=r"own .* belongs to user"):
+        refuse_root([("own", own)], [])
+    own.rmdir()
+    own.symlink_to("/etc/hostname")
+    os.chown(own, pwd.getpwnam(_OTHER).pw_uid, -1, follow_symlinks=False)
     with pytest.raises(ConfigError, match=r"own .* belongs to user"):
         refuse_root([("own", own)], [])

@@ -6,18 +6,18 @@ from pathlib import Path
 
 from packrat_agent.config.load import load
 from packrat_agent.config.settings import Config
-from packrat_agent.setup.account import Account, find_account
+from packrat_agent.setup.account import Account, account_of
 from packrat_agent.setup.doctor.findings import Finding, fault, fault_of, warning
 from packrat_agent.setup.doctor.local import look_at_configuration, look_at_directories, look_at_keys, look_at_libraries
 from packrat_agent.setup.doctor.serving import look_at_site
 from packrat_agent.setup.doctor.state import look_at_disks, look_at_service, look_at_state
 from packrat_agent.setup.doctor.upstream import look_at_server
+from packrat_agent.setup.owner import find_owner
 from packrat_agent.setup.service import check_program, find_agent_account
 from packrat_agent.status.lock_holder import find_holder
 from packrat_agent.status.reading import read_status
 from packrat_agent.status.values import RepoStatus
 from packrat_core.errors import PackratError
-from packrat_core.fs.ownership import user_name
 
 
 def examine(path: Path) -> Iterator[Finding]:
@@ -31,10 +31,19 @@ def examine(path: Path) -> Iterator[Finding]:
     except PackratError as error:
         yield fault_of("config", error)
         return
-    named = find_agent_account(config)
-    if named is None:
-        yield warning("user", "the agent's user does not exist yet", "run `packrat-agent init`")
-    account = named if named is not None and os.geteuid() in (0, named.uid) else _this_user()
+    account = account_of(os.geteuid())
+    try:
+        named = find_agent_account(config)
+        if named is None:
+            yield warning("user", "the agent's user does not exist yet", "run `packrat-agent init`")
+        if os.geteuid() == 0:
+            # The unit may name a user that is gone; what is there need not be root's for that.
+            account = named or find_owner(config) or account
+    except PackratError as error:
+        yield fault_of("user", error)
+        if os.geteuid() == 0:
+            # As root, what lies there could have gpg start anything.
+            return
     for look in _list_looks(config, account):
         try:
             yield from look()
@@ -59,11 +68,6 @@ def _list_looks(config: Config, account: Account) -> list[Callable[[], Iterator[
         lambda: look_at_state(config),
         lambda: look_at_site(config, repos),
     ]
-
-
-def _this_user() -> Account:
-    name = user_name(os.geteuid())
-    return find_account(name) or Account(name, os.geteuid(), os.getegid(), Path("/"))
 
 
 def _look_at_program(account: Account) -> Iterator[Finding]:
