@@ -5,9 +5,10 @@ Source: doc/DETAILS of GnuPG, "Format of the colon listings".
 
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
+from packrat_agent.gpg.extension import write_command
 from packrat_agent.gpg.run import run_gpg
 
 _PRIMARY = ("pub", "sec")
@@ -35,14 +36,22 @@ class ListedKey:
     has_secret: bool
     keygrip: str
 
-    def why_unusable(self, now: datetime) -> str | None:
-        """Say why this key can't be used now, and what to do; None if it can."""
+    @property
+    def expires(self) -> datetime | None:
+        """When this part expires by itself; None if it never does."""
+        return datetime.fromtimestamp(self.expires_s, UTC) if self.expires_s else None
+
+    def why_unusable(self, now: datetime, primary: str) -> str | None:
+        """Say why this part of the key `primary` can't be used now, and what to do; None if it can."""
         if self.validity == "r":
             return "is revoked; make a new key, publish it, and configure it"
         if "D" in self.capabilities:
             return "is disabled; enable it with `gpg --edit-key`"
         if self.validity == "e" or (self.expires_s is not None and self.expires_s <= now.timestamp()):
-            return "is expired; extend it with `gpg --quick-set-expire`, and bring the new public key to the clients"
+            # gpg calls a subkey expired, too, where only its primary key is.
+            part = self.fingerprint if self.expires is not None and self.expires <= now else primary
+            command = write_command(primary, part)
+            return f"is expired; extend it with {command}, and bring the new public key to the clients"
         if not self.has_secret:
             return "has no secret part in this keyring; import it"
         return None
