@@ -99,13 +99,17 @@ def warn(key: SigningKey, now: datetime) -> tuple[str, ...]:
     return tuple(found)
 
 
-def find_primary(setting: str, name: str, home: Path | None) -> str:
-    """Find the fingerprint of the primary key that is meant, whose secret part is here, whether it is valid or not.
+def find_parts(setting: str, name: str, home: Path | None, now: datetime) -> tuple[str, str]:
+    """Find the primary key that is meant, and its part that signs, whether they are valid or not.
 
     Args:
         setting: The key of mirror.conf that names it, for messages.
         name: Short id, long id or fingerprint of a primary key or a subkey.
         home: The directory of the keyring; None for this user's own.
+        now: The time at which a part has to be valid to be preferred.
+
+    Returns:
+        The fingerprints of both, the same where the primary key signs.
 
     Raises:
         SigningError: The keyring doesn't have it, or more than one.
@@ -117,7 +121,14 @@ def find_primary(setting: str, name: str, home: Path | None) -> str:
         raise _explain_missing(setting, wanted, home)
     if len(matches) > 1:
         raise SigningError(f"{setting} {name} fits more than one key", hint="give the whole fingerprint")
-    return matches[0][0].primary.fingerprint
+    found, named = matches[0]
+    try:
+        signs = _choose(found, named, now)
+    except SigningError:
+        parts = [part for part in found.subkeys if "s" in part.capabilities]
+        newest = max(parts, key=lambda part: part.created_s, default=found.primary)
+        signs = next((part for part in parts if part.fingerprint == named), newest)
+    return found.primary.fingerprint, signs.fingerprint
 
 
 def find_silent(setting: str, name: str, home: Path | None, reason: str = "") -> SilentKey:

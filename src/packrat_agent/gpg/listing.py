@@ -23,7 +23,8 @@ _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 class ListedKey:
     """A primary key or subkey; the field names are those of GnuPG's description.
 
-    capabilities: of this key itself in lower case, of the whole key in upper case, D if it is disabled.
+    capabilities: of this key itself in lower case, of the whole key in upper case, D if it is disabled. is_on_disk: its
+    secret part lies in the keyring itself, not on a card; has_secret says only that gpg knows where it is.
     """
 
     fingerprint: str
@@ -34,6 +35,7 @@ class ListedKey:
     expires_s: int | None
     capabilities: str
     has_secret: bool
+    is_on_disk: bool
     keygrip: str
 
     @property
@@ -145,6 +147,7 @@ def _read_key(fields: list[str]) -> ListedKey:
         expires_s=_number(fields[6]),
         capabilities=fields[11],
         has_secret=fields[14] != "#",
+        is_on_disk=fields[14] == "+",
         keygrip="",
     )
 
