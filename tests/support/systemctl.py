@@ -143,6 +143,8 @@ def stop(name: str) -> int:
 def do(command: str, name: str) -> int:
     """Do one command with one unit of ours."""
     pid = running(name)
+    if command == "reload-or-restart":
+        command = "start" if pid is None else "reload"
     if command == "reload":
         # As ExecReload of the units says.
         if pid is not None:
@@ -164,12 +166,12 @@ def main(arguments: list[str]) -> int:
     if command in ("is-active", "is-enabled"):
         names = [unit.removesuffix(".service") for unit in units]
         return 0 if all(running(name) is not None for name in names if find_unit(name) is not None) else 3
-    if command not in ("start", "stop", "restart", "try-restart", "reload"):
+    if command not in ("start", "stop", "restart", "try-restart", "reload", "reload-or-restart"):
         return 0
     for unit in units:
         name = unit.removesuffix(".service")
         if find_unit(name) is None:
-            action = "restart" if command == "reload" else command
+            action = "restart" if command.startswith("reload") else command
             # service(8) comes back here where it takes systemd for running.
             script = [f"/etc/init.d/{name}"] if Path("/run/systemd/system").is_dir() else ["service", name]
             code = subprocess.run([*script, action], check=False).returncode

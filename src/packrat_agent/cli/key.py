@@ -14,7 +14,7 @@ from packrat_agent.cli.key_status import read_noted
 from packrat_agent.config.load import load
 from packrat_agent.config.settings import Config, KeyNames
 from packrat_agent.gpg.back_up import encrypt, export_secret
-from packrat_agent.gpg.keyring import find_key, find_primary, warn
+from packrat_agent.gpg.keyring import find_key, find_parts, warn
 from packrat_agent.gpg.new_key import KINDS, NewKey, make_key, make_single_key
 from packrat_agent.gpg.signing_key import PublicKey
 from packrat_agent.status.rotation import tell_phase
@@ -180,16 +180,17 @@ def backup_command(config_path: Path, file: Path, passphrase_file: Path | None) 
 
 
 def _export_all(config: Config) -> bytes:
-    mirror = config.mirror
-    found: dict[str, None] = {}
+    mirror, now = config.mirror, datetime.now(UTC)
+    found: dict[str, str] = {}
     for names in _sections(config).values():
-        found[find_primary("gpg_sign_key", names.sign_key, mirror.gnupg_home)] = None
-        for setting, name in (("gpg_next_key", names.next_key), ("gpg_former_key", names.former_key)):
+        settings = [("gpg_sign_key", names.sign_key), ("gpg_next_key", names.next_key)]
+        for setting, name in (*settings, ("gpg_former_key", names.former_key)):
             if name is not None:
-                found[find_primary(setting, name, mirror.gnupg_home)] = None
+                primary, signing = find_parts(setting, name, mirror.gnupg_home, now)
+                found[signing] = primary
     if not found:
         raise SigningError(f"{config.source} names no key", hint="make one with `packrat-agent key new`")
-    return export_secret(list(found), mirror.gnupg_home, mirror.passphrase_file)
+    return export_secret(found, mirror.gnupg_home, mirror.passphrase_file)
 
 
 def _sections(config: Config) -> dict[str, KeyNames]:

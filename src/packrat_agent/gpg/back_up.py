@@ -1,7 +1,7 @@
 """Writes out secret keys with their revocation certificates, and proves that they can be read back."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,28 +10,30 @@ from packrat_agent.gpg.run import read_home, run_gpg, stop_gpg_agent, unlock_opt
 from packrat_core.errors import SigningError
 
 _REVOCATIONS = "openpgp-revocs.d"
+_ELSEWHERE = "a key on a card or behind another host's gpg-agent is backed up there"
 
 
-def export_secret(primaries: Sequence[str], home: Path | None, passphrase_file: Path | None) -> bytes:
+def export_secret(signing: Mapping[str, str], home: Path | None, passphrase_file: Path | None) -> bytes:
     """Export secret keys, armored, with the revocation certificates that gpg made with them.
 
     A certificate has a colon before its first line, so that importing the backup revokes nothing.
 
     Args:
-        primaries: The fingerprints of the primary keys.
+        signing: The fingerprint of each part that signs → that of its primary key.
         home: The directory of the keyring; None for this user's own.
         passphrase_file: Holds the passphrase of the keys; None for keys without one.
 
     Raises:
         SigningError: gpg does not give them out, as with a key on a card or behind another host's agent.
     """
+    primaries = list(dict.fromkeys(signing.values()))
     exported = run_gpg(home, *unlock_options(passphrase_file), "--armor", "--export-secret-keys", *primaries)
     if exported.returncode != 0 or not exported.output:
         raise SigningError(
             f"gpg does not give out the secret keys: {exported.reason or 'no reason given'}",
-            hint="a key on a card or behind another host's gpg-agent is backed up there",
+            hint=_ELSEWHERE,
         )
-    _prove(exported.output, primaries)
+    _prove(exported.output, signing)
     parts = [exported.output]
     for primary in primaries:
         with suppress(OSError):
@@ -59,19 +61,24 @@ def encrypt(data: bytes, passphrase_file: Path) -> bytes:
     return made.output
 
 
-def _prove(exported: bytes, primaries: Sequence[str]) -> None:
+def _prove(exported: bytes, signing: Mapping[str, str]) -> None:
     """Import a backup into a keyring of its own.
 
     Raises:
-        SigningError: It lacks a key.
+        SigningError: It lacks a part that signs, or only refers to it.
     """
     with tempfile.TemporaryDirectory(prefix="pb-", ignore_cleanup_errors=True) as scratch:
         home = Path(scratch)
         try:
             run_gpg(home, "--import", data=exported)
-            read = {key.primary.fingerprint for key in list_keys(home, secret=True)}
+            parts = [part for key in list_keys(home, secret=True) for part in (key.primary, *key.subkeys)]
         finally:
             stop_gpg_agent(home)
-    missing = [primary for primary in primaries if primary not in read]
+    # gpg exports a secret part that it does not have, too: as a stub, which signs nothing.
+    read = {part.fingerprint for part in parts if part.is_on_disk}
+    missing = [part for part in signing if part not in read]
     if missing:
-        raise SigningError(f"the backup can't be read back: it lacks {', '.join(missing)}; nothing was written")
+        raise SigningError(
+            f"the backup can't be read back: it lacks the secret part of {', '.join(missing)}; nothing was written",
+            hint=_ELSEWHERE,
+        )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from packrat_agent.gpg.extension import write_extension
 from packrat_agent.gpg.listing import ListedKey, ListedKeys, is_weakly_certified, list_keys
 from packrat_agent.gpg.rotation import SilentKey
 from packrat_agent.gpg.run import run_gpg
@@ -67,6 +68,8 @@ def find_key(
         home,
         passphrase_file,
         is_weakly_certified(home, found.primary.fingerprint),
+        _extension(found.primary, chosen),
+        found.primary.expires is not None,
     )
     try_key(key)
     return key
@@ -77,14 +80,15 @@ def warn(key: SigningKey, now: datetime) -> tuple[str, ...]:
     found: list[str] = []
     if key.expires is not None and key.expires - now < _WARN_BEFORE:
         found.append(
-            f"the key expires on {key.expires:%Y-%m-%d}; extend it with `gpg --quick-set-expire {key.primary} 2y` "
-            "and bring the new public key to the clients"
+            f"the key expires on {key.expires:%Y-%m-%d}; extend it with {key.extension}, and bring the new public "
+            "key to the clients"
         )
     if key.weakly_certified:
+        until = "2y" if key.primary_ends else "0"
         found.append(
             f"the key's signature on itself uses SHA-1, which Debian 13 and RHEL 9 refuse; renew it with "
-            f"`gpg --cert-digest-algo SHA512 --quick-set-expire {key.primary} 2y`, and bring the new public key to the "
-            "clients"
+            f"`gpg --cert-digest-algo SHA512 --quick-set-expire {key.primary} {until}`, and bring the new public key "
+            "to the clients"
         )
     if key.algorithm == "DSA" or (key.algorithm == "RSA" and key.bits < 2048):
         found.append(f"{key.algorithm}-{key.bits} is refused by Debian 13 and later; make a new key")
@@ -95,13 +99,17 @@ def warn(key: SigningKey, now: datetime) -> tuple[str, ...]:
     return tuple(found)
 
 
-def find_primary(setting: str, name: str, home: Path | None) -> str:
-    """Find the fingerprint of the primary key that is meant, whose secret part is here, whether it is valid or not.
+def find_parts(setting: str, name: str, home: Path | None, now: datetime) -> tuple[str, str]:
+    """Find the primary key that is meant, and its part that signs, whether they are valid or not.
 
     Args:
         setting: The key of mirror.conf that names it, for messages.
         name: Short id, long id or fingerprint of a primary key or a subkey.
         home: The directory of the keyring; None for this user's own.
+        now: The time at which a part has to be valid to be preferred.
+
+    Returns:
+        The fingerprints of both, the same where the primary key signs.
 
     Raises:
         SigningError: The keyring doesn't have it, or more than one.
@@ -113,7 +121,14 @@ def find_primary(setting: str, name: str, home: Path | None) -> str:
         raise _explain_missing(setting, wanted, home)
     if len(matches) > 1:
         raise SigningError(f"{setting} {name} fits more than one key", hint="give the whole fingerprint")
-    return matches[0][0].primary.fingerprint
+    found, named = matches[0]
+    try:
+        signs = _choose(found, named, now)
+    except SigningError:
+        parts = [part for part in found.subkeys if "s" in part.capabilities]
+        newest = max(parts, key=lambda part: part.created_s, default=found.primary)
+        signs = next((part for part in parts if part.fingerprint == named), newest)
+    return found.primary.fingerprint, signs.fingerprint
 
 
 def find_silent(setting: str, name: str, home: Path | None, reason: str = "") -> SilentKey:
@@ -231,39 +246,39 @@ def _choose(key: ListedKeys, named: str, now: datetime) -> ListedKey:
     """
     primary = key.primary
     # The secret part of a primary key may be kept offline while its subkeys sign.
-    reason = primary.why_unusable(now)
+    reason = primary.why_unusable(now, primary.fingerprint)
     if reason is not None and primary.has_secret:
         raise SigningError(f"the signing key {primary.fingerprint} {reason}")
     signing = [subkey for subkey in key.subkeys if "s" in subkey.capabilities]
     # Who names a subkey wants no other in its place, not even when it has expired.
     for subkey in signing:
         if subkey.fingerprint == named:
-            reason = subkey.why_unusable(now)
+            reason = subkey.why_unusable(now, primary.fingerprint)
             if reason is not None:
                 raise SigningError(f"the signing key {named} {reason}")
             return subkey
-    usable = [subkey for subkey in signing if subkey.why_unusable(now) is None]
+    usable = [subkey for subkey in signing if subkey.why_unusable(now, primary.fingerprint) is None]
     if usable:
         return max(usable, key=lambda subkey: subkey.created_s)
-    if "s" in primary.capabilities and primary.why_unusable(now) is None:
+    if "s" in primary.capabilities and primary.why_unusable(now, primary.fingerprint) is None:
         return primary
     raise _explain_unable(key, now)
 
 
 def _explain_unable(key: ListedKeys, now: datetime) -> SigningError:
     """Say of each part of a key what it may be used for, and why it does not sign."""
-    parts = [_explain_part("the primary key", key.primary, now)]
-    parts += [_explain_part("the subkey", subkey, now) for subkey in key.subkeys]
     primary = key.primary.fingerprint
+    parts = [_explain_part("the primary key", key.primary, primary, now)]
+    parts += [_explain_part("the subkey", subkey, primary, now) for subkey in key.subkeys]
     return SigningError(
         f"key {primary} can't sign: {', '.join(parts)}",
         hint=f"add a subkey that may sign with `gpg --quick-add-key {primary} rsa3072 sign 2y`, or name another key",
     )
 
 
-def _explain_part(what: str, part: ListedKey, now: datetime) -> str:
+def _explain_part(what: str, part: ListedKey, primary: str, now: datetime) -> str:
     if "s" in part.capabilities:
-        return f"{what} {part.fingerprint} may sign, but {part.why_unusable(now)}"
+        return f"{what} {part.fingerprint} may sign, but {part.why_unusable(now, primary)}"
     uses = [use for letter, use in _USES.items() if letter in part.capabilities]
     return (
         f"{what} {part.fingerprint} may only {' and '.join(uses)}" if uses else f"{what} {part.fingerprint} has no use"
@@ -272,5 +287,8 @@ def _explain_part(what: str, part: ListedKey, now: datetime) -> str:
 
 def _expiry(primary: ListedKey, chosen: ListedKey) -> datetime | None:
     """A subkey does not outlive its primary key."""
-    moments = [key.expires_s for key in (primary, chosen) if key.expires_s]
-    return datetime.fromtimestamp(min(moments), UTC) if moments else None
+    return min((key.expires for key in (primary, chosen) if key.expires is not None), default=None)
+
+
+def _extension(primary: ListedKey, chosen: ListedKey) -> str:
+    return write_extension(primary.fingerprint, {part.fingerprint: part.expires for part in (primary, chosen)})

@@ -5,9 +5,10 @@ Source: doc/DETAILS of GnuPG, "Format of the colon listings".
 
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
+from packrat_agent.gpg.extension import write_command
 from packrat_agent.gpg.run import run_gpg
 
 _PRIMARY = ("pub", "sec")
@@ -22,7 +23,8 @@ _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 class ListedKey:
     """A primary key or subkey; the field names are those of GnuPG's description.
 
-    capabilities: of this key itself in lower case, of the whole key in upper case, D if it is disabled.
+    capabilities: of this key itself in lower case, of the whole key in upper case, D if it is disabled. is_on_disk: its
+    secret part lies in the keyring itself, not on a card; has_secret says only that gpg knows where it is.
     """
 
     fingerprint: str
@@ -33,16 +35,25 @@ class ListedKey:
     expires_s: int | None
     capabilities: str
     has_secret: bool
+    is_on_disk: bool
     keygrip: str
 
-    def why_unusable(self, now: datetime) -> str | None:
-        """Say why this key can't be used now, and what to do; None if it can."""
+    @property
+    def expires(self) -> datetime | None:
+        """When this part expires by itself; None if it never does."""
+        return datetime.fromtimestamp(self.expires_s, UTC) if self.expires_s else None
+
+    def why_unusable(self, now: datetime, primary: str) -> str | None:
+        """Say why this part of the key `primary` can't be used now, and what to do; None if it can."""
         if self.validity == "r":
             return "is revoked; make a new key, publish it, and configure it"
         if "D" in self.capabilities:
             return "is disabled; enable it with `gpg --edit-key`"
         if self.validity == "e" or (self.expires_s is not None and self.expires_s <= now.timestamp()):
-            return "is expired; extend it with `gpg --quick-set-expire`, and bring the new public key to the clients"
+            # gpg calls a subkey expired, too, where only its primary key is.
+            part = self.fingerprint if self.expires is not None and self.expires <= now else primary
+            command = write_command(primary, part)
+            return f"is expired; extend it with {command}, and bring the new public key to the clients"
         if not self.has_secret:
             return "has no secret part in this keyring; import it"
         return None
@@ -136,6 +147,7 @@ def _read_key(fields: list[str]) -> ListedKey:
         expires_s=_number(fields[6]),
         capabilities=fields[11],
         has_secret=fields[14] != "#",
+        is_on_disk=fields[14] == "+",
         keygrip="",
     )
 

@@ -37,7 +37,7 @@ def make_key(home: Path | None, passphrase_file: Path | None, name: str, kind: s
         SigningError: gpg can't make it, or there is one of that name.
     """
     primary = _make_primary(home, passphrase_file, name, kind, ("cert", "never"))
-    added = run_gpg(home, *_unlock(passphrase_file), "--quick-add-key", primary, kind, "sign", expires)
+    added = run_gpg(home, *unlock_new(passphrase_file), "--quick-add-key", primary, kind, "sign", expires)
     if added.returncode != 0:
         raise _explain("add a signing subkey to it", added)
     return NewKey(primary, _newest_signing(home, primary), _revocation(home, primary))
@@ -69,7 +69,7 @@ def _make_primary(home: Path | None, passphrase_file: Path | None, name: str, ki
             f"the keyring has a key of the name {name!r} already",
             hint="see `packrat-agent key show`; give the new one another --name, such as one with the year",
         )
-    made = run_gpg(home, *_unlock(passphrase_file), "--quick-generate-key", name, kind, *use)
+    made = run_gpg(home, *unlock_new(passphrase_file), "--quick-generate-key", name, kind, *use)
     if made.returncode != 0:
         raise _explain("make a key", made)
     new = [key.primary.fingerprint for key in list_keys(home, secret=True) if key.primary.fingerprint not in before]
@@ -97,7 +97,8 @@ def _revocation(home: Path | None, primary: str) -> Path:
     return read_home(home) / "openpgp-revocs.d" / f"{primary}.rev"
 
 
-def _unlock(passphrase_file: Path | None) -> tuple[str, ...]:
+def unlock_new(passphrase_file: Path | None) -> tuple[str, ...]:
+    """Give the options that give a new key its passphrase, or unlock one that was just made."""
     # An empty passphrase makes a key without one.
     return unlock_options(passphrase_file) if passphrase_file else ("--pinentry-mode", "loopback", "--passphrase", "")
 

@@ -100,7 +100,7 @@ def _sign_header(front: RpmFile, key: SigningKey) -> bytes:
         # gpg would not notice: it is told that the time is that of the package.
         raise SigningError(
             f"the signing key {key.fingerprint} expired on {key.expires:%Y-%m-%d}",
-            hint="extend it with `gpg --quick-set-expire`, and bring the new public key to the clients",
+            hint=f"extend it with {key.extension}, and bring the new public key to the clients",
         )
     moment_s = _choose_time_s(front, key, now)
     return make_signature(key, front.header.blob, SignatureForm.BINARY, digest=_DIGEST, moment_s=moment_s)

@@ -10,6 +10,8 @@ class SigningKey:
     """One key that signs: `fingerprint` is that of the key or subkey itself, `primary` that of the primary key.
 
     Both can sign from `created` on. `weakly_certified`: the newest signature of the key on itself uses SHA-1 or MD5.
+    `extension`: the commands that extend what expires first; '' if nothing does. `primary_ends`: the primary key
+    expires.
     """
 
     fingerprint: str
@@ -22,6 +24,8 @@ class SigningKey:
     home: Path | None
     passphrase_file: Path | None
     weakly_certified: bool = False
+    extension: str = ""
+    primary_ends: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packrat_agent.config.settings import Config
+from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.model.records import MirrorView
 from packrat_agent.publish.claim import refuse_unmanaged
 from packrat_agent.setup.account import Account, find_account
 from packrat_agent.setup.answers import Answers
 from packrat_agent.setup.directories import OwnDirectory
 from packrat_agent.setup.service import check_program
-from packrat_agent.setup.signing import check_new_home, find_own_key, try_key_file
+from packrat_agent.setup.signing import check_new_home, check_passphrase, find_own_key, try_key_file
 from packrat_agent.setup.web_server import InstalledServer
 from packrat_agent.upstream.connection import connected
 from packrat_agent.upstream.login import LoginState
@@ -47,6 +48,11 @@ class NewMirror:
         """The directory of the keyring, if the mirror signs and has one of its own."""
         mirror = self.config.mirror
         return mirror.gnupg_home if mirror.gpg_sign_key else None
+
+    @property
+    def key_name(self) -> str:
+        """The id of the key that signs: that of mirror.conf, once it is there; '' for the only key of the keyring."""
+        return self.key_id if self.answers is not None else self.config.mirror.gpg_sign_key or ""
 
     @property
     def directories(self) -> tuple[OwnDirectory, ...]:
@@ -111,14 +117,22 @@ def check_key(mirror: NewMirror) -> None:
     account = find_account(mirror.user)
     if mirror.answers is not None:
         check_new_home(home)
-    if account is not None and _own_key_is_there(mirror, account, home):
+    if account is not None and find_mirror_key(mirror, account, home) is not None:
         return
     if mirror.key_file is not None:
-        try_key_file(mirror.key_file, passphrase_file)
+        try_key_file(mirror.key_file, mirror.key_name, passphrase_file)
+    elif passphrase_file is not None:
+        check_passphrase(passphrase_file)
 
 
-def _own_key_is_there(mirror: NewMirror, account: Account, home: Path) -> bool:
-    return find_own_key(account, home, mirror.key_id, mirror.config.mirror.passphrase_file) is not None
+def find_mirror_key(mirror: NewMirror, account: Account, home: Path) -> SigningKey | None:
+    """Find the key that signs; None if there is no key yet, or if it is still to come from a file.
+
+    Raises:
+        SigningError: The key can't be used, or the keyring has several.
+    """
+    unlock = mirror.config.mirror.passphrase_file
+    return find_own_key(account, home, mirror.key_name, unlock, may_lack=mirror.key_file is not None)
 
 
 def ask_server(config: Config) -> MirrorView:

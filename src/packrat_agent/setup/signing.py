@@ -6,12 +6,13 @@ certifies and does not expire, and a subkey that signs for two years.
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from packrat_agent.gpg.keyring import find_key
 from packrat_agent.gpg.listing import ListedKeys, list_keys
+from packrat_agent.gpg.new_key import unlock_new
 from packrat_agent.gpg.run import run_gpg, stop_gpg_agent
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.setup.account import Account
@@ -24,7 +25,9 @@ _SOCKET_PATH_LIMIT = 80
 """The sockets of gpg-agent are in the keyring's directory, and the path of a socket may have 107 bytes."""
 
 
-def find_own_key(account: Account, home: Path, name: str, passphrase_file: Path | None) -> SigningKey | None:
+def find_own_key(
+    account: Account, home: Path, name: str, passphrase_file: Path | None, *, may_lack: bool
+) -> SigningKey | None:
     """Find the key that the mirror signs with in its keyring, as the user that will sign with it.
 
     Args:
@@ -32,22 +35,24 @@ def find_own_key(account: Account, home: Path, name: str, passphrase_file: Path 
         home: The directory of the keyring.
         name: The id of the key; '' if it is the only one.
         passphrase_file: Holds its passphrase; None for a key without one.
+        may_lack: Whether the key of that id may still have to be imported.
 
     Returns:
-        The key; None if the keyring has no secret key, only one that was not finished, or does not exist.
+        The key; None if the keyring has no secret key, only one that was not finished, or does not exist, or if it
+        lacks the key and may do so.
 
     Raises:
         SigningError: The key can't be used, or there are several.
     """
 
     def find() -> SigningKey | None:
-        if not home.is_dir():
-            return None
-        listed = list_keys(home, secret=True)
+        listed = list_keys(home, secret=True) if home.is_dir() else ()
         if not name and len(listed) > 1:
             shown = ", ".join(key.primary.fingerprint for key in listed)
             raise SigningError(f"{home} has several keys ({shown})", hint="name one of them with --key")
         if not name and (not listed or _is_half_made(listed[0])):
+            return None
+        if may_lack and name and not _has(listed, name):
             return None
         return find_key(name or listed[0].primary.fingerprint, home, passphrase_file, datetime.now(UTC))
 
@@ -67,11 +72,16 @@ def check_new_home(home: Path) -> None:
         stop_gpg_agent(Path(scratch))
 
 
-def try_key_file(file: Path, passphrase_file: Path | None) -> SigningKey:
+def try_key_file(file: Path, name: str, passphrase_file: Path | None) -> SigningKey:
     """Sign with the secret key of a file, in a keyring that is gone afterwards.
 
+    Args:
+        file: What gpg exported.
+        name: The id of the key in mirror.conf; '' if that names none yet.
+        passphrase_file: Holds its passphrase; None for a key without one.
+
     Raises:
-        SigningError: The file can't be read, is no secret key, or its key can't sign.
+        SigningError: The file can't be read, is no secret key or not the one of that id, or its key can't sign.
     """
     with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
         home = Path(scratch)
@@ -83,7 +93,12 @@ def try_key_file(file: Path, passphrase_file: Path | None) -> SigningKey:
                     f"{file} holds {len(listed)} secret keys",
                     hint="export the one to sign with: `gpg --armor --export-secret-keys KEY`",
                 )
-            return find_key(listed[0].primary.fingerprint, home, passphrase_file, datetime.now(UTC))
+            if name and not _has(listed, name):
+                raise SigningError(
+                    f"{file} holds the key {listed[0].primary.fingerprint}, but mirror.conf names {name}",
+                    hint="give the file of that key; to replace it, see `packrat-agent key rotate`",
+                )
+            return find_key(name or listed[0].primary.fingerprint, home, passphrase_file, datetime.now(UTC))
         finally:
             stop_gpg_agent(home)
 
@@ -98,20 +113,55 @@ def take_key(account: Account, home: Path, file: Path) -> None:
     _in_home(account, home, lambda: _import(home, data, file))
 
 
-def make_key(account: Account, home: Path, user_id: str) -> None:
-    """Make a key in the agent's keyring, or finish the one that an interrupted `init` began.
+def check_passphrase(passphrase_file: Path) -> None:
+    """Make sure that a new key can get a passphrase.
 
     Raises:
-        SigningError: gpg can't make it.
+        SigningError: The file can't be read, or holds none; gpg would make a key without one.
+    """
+    try:
+        held = read_regular(passphrase_file, _FILE_LIMIT).partition(b"\n")[0].strip()
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise SigningError(
+            f"passphrase_file {passphrase_file} can't be read: {why}",
+            hint="give a file that the agent's user can read, or leave --passphrase-file out",
+        ) from None
+    if not held:
+        raise SigningError(
+            f"passphrase_file {passphrase_file} holds no passphrase",
+            hint="write one into its first line, or leave --passphrase-file out",
+        )
+
+
+def make_key(account: Account, home: Path, user_id: str, passphrase_file: Path | None) -> None:
+    """Make a key in the agent's keyring, or finish the one that an interrupted `init` began.
+
+    Args:
+        account: The agent's user.
+        home: The directory of the keyring.
+        user_id: The user id of the key.
+        passphrase_file: Holds the passphrase that it gets; None: it gets none.
+
+    Raises:
+        SigningError: gpg can't make it, or the passphrase can't be read.
     """
 
     def make() -> None:
+        if passphrase_file is not None:
+            check_passphrase(passphrase_file)
+        unlock = unlock_new(passphrase_file)
         if not list_keys(home, secret=True):
-            _gpg(home, "--passphrase", "", "--quick-generate-key", user_id, _ALGORITHM, "cert", "never")
+            _gpg(home, *unlock, "--quick-generate-key", user_id, _ALGORITHM, "cert", "never")
         primary = list_keys(home, secret=True)[0].primary.fingerprint
-        _gpg(home, "--passphrase", "", "--quick-add-key", primary, _ALGORITHM, "sign", "2y")
+        _gpg(home, *unlock, "--quick-add-key", primary, _ALGORITHM, "sign", "2y")
 
     _in_home(account, home, make)
+
+
+def _has(keys: Sequence[ListedKeys], name: str) -> bool:
+    wanted = name.replace(" ", "").removeprefix("0x").upper()
+    return any(fingerprint.endswith(wanted) for key in keys for fingerprint in key.fingerprints)
 
 
 def _is_half_made(key: ListedKeys) -> bool:

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from packrat_agent.config.settings import Config
 from packrat_agent.setup import service, signing
-from packrat_agent.setup.account import Account, find_account, need_account
+from packrat_agent.setup.account import find_account, need_account
 from packrat_agent.setup.answers import Answers, write_conf
 from packrat_agent.setup.commands import has_systemd, run_command
-from packrat_agent.setup.new_mirror import NewMirror
+from packrat_agent.setup.new_mirror import NewMirror, find_mirror_key
 from packrat_agent.setup.web_server import install_site
 from packrat_agent.status.reading import read_status
 from packrat_core.errors import PackratError, SigningError
@@ -93,26 +93,19 @@ def _directories(mirror: NewMirror) -> list[Step]:
 def _key(mirror: NewMirror, home: Path) -> Step:
     def has_key() -> bool:
         account = find_account(mirror.user)
-        return account is not None and _find_key(mirror, account, home) is not None
+        return account is not None and find_mirror_key(mirror, account, home) is not None
 
     def make() -> None:
         account = need_account(mirror.user)
         if mirror.key_file is not None:
             signing.take_key(account, home, mirror.key_file)
         else:
-            signing.make_key(account, home, urlsplit(mirror.config.mirror.public_url or "").hostname or mirror.user)
+            settings = mirror.config.mirror
+            user_id = urlsplit(settings.public_url or "").hostname or mirror.user
+            signing.make_key(account, home, user_id, settings.passphrase_file)
 
     source = f"from {mirror.key_file}" if mirror.key_file is not None else f"in {home}"
     return Step(f"signing key {source}", has_key, make)
-
-
-def _find_key(mirror: NewMirror, account: Account, home: Path) -> str | None:
-    """Give the fingerprint of the key that signs; None if there is no key yet."""
-    settings = mirror.config.mirror
-    # Before mirror.conf is written, its key is not known by an id.
-    name = mirror.key_id if mirror.answers is not None else settings.gpg_sign_key or ""
-    key = signing.find_own_key(account, home, name, settings.passphrase_file)
-    return None if key is None else key.fingerprint
 
 
 def _configuration(mirror: NewMirror, answers: Answers) -> Step:
@@ -122,10 +115,10 @@ def _configuration(mirror: NewMirror, answers: Answers) -> Step:
         account = need_account(mirror.user)
         fingerprint = ""
         if mirror.gnupg_home is not None:
-            found = _find_key(mirror, account, mirror.gnupg_home)
+            found = find_mirror_key(mirror, account, mirror.gnupg_home)
             if found is None:
                 raise SigningError(f"there is no key in {mirror.gnupg_home}", hint="run `packrat-agent init` again")
-            fingerprint = found
+            fingerprint = found.fingerprint
         with as_disk_error("make the directory", path.parent):
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}.new")

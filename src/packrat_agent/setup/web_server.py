@@ -32,10 +32,6 @@ class InstalledServer:
         """Tell whether a site file is there, and the web server reads it."""
         return self.site.is_file() and self.enabled.exists()
 
-    def is_running(self, port: int) -> bool:
-        """Tell whether it listens on a port."""
-        return find_listener(port) == self.service
-
 
 _NGINX = InstalledServer(
     WebServer.NGINX,
@@ -97,7 +93,7 @@ def install_site(server: InstalledServer, mirror: MirrorSettings) -> None:
     """Write the site file, enable it, and have the web server read it.
 
     Raises:
-        ConfigError: The web server does not accept it; it is taken away again.
+        ConfigError: The web server does not accept it, or does not come up with it; it is taken away again.
         DiskError: It can't be written.
     """
     if not server.site.exists():
@@ -111,24 +107,40 @@ def install_site(server: InstalledServer, mirror: MirrorSettings) -> None:
         run_command(*server.check)
     except ConfigError as error:
         # Else the web server would not start again either.
-        with suppress(FileNotFoundError), as_disk_error("remove", server.enabled):
-            (server.enabled if server.enable else server.site).unlink()
+        _disable(server)
         raise ConfigError(
             f"{server.service} does not accept the site file: {error.message}",
             hint="mend what it names, and run `packrat-agent init` again",
         ) from None
-    reload_web_server(server, site_of(mirror).port)
+    try:
+        _reload(server)
+    except ConfigError:
+        # Else the next run would take this step for done, though nothing is served.
+        _disable(server)
+        raise
 
 
-def reload_web_server(server: InstalledServer, port: int) -> None:
+def _disable(server: InstalledServer) -> None:
+    with suppress(FileNotFoundError), as_disk_error("remove", server.enabled):
+        (server.enabled if server.enable else server.site).unlink()
+
+
+def _reload(server: InstalledServer) -> None:
     """Have a web server read its configuration, and start it where it does not run.
 
     Raises:
         ConfigError: It can't be started.
     """
-    is_running = server.is_running(port) or server.is_running(80) or server.is_running(443)
-    verb = "reload" if is_running else "start"
+    # Its ports tell nothing: it may run, and serve others than that of the mirror.
     if has_systemd():
-        run_command("systemctl", verb, server.service)
+        run_command("systemctl", "reload-or-restart", server.service)
     else:
-        run_command("service", server.service, verb)
+        run_command("service", server.service, "reload" if _runs(server) else "start")
+
+
+def _runs(server: InstalledServer) -> bool:
+    try:
+        run_command("service", server.service, "status")
+    except ConfigError:
+        return False
+    return True

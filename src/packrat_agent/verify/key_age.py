@@ -29,9 +29,9 @@ def audit_key_age(keys: bytes, path: str, now: datetime) -> Iterator[Finding]:
         told = ", ".join(f"{part.fingerprint} {part.wrong}" for part in parts)
         yield Fault(path, f"verifies nothing any more: {told}")
     elif all(part.expires is not None and part.expires - now < _WARN_BEFORE for part in good):
-        last = max(part.expires for part in good if part.expires is not None)
+        last = max(good, key=lambda part: part.expires or now)
         yield Warned(
             path,
-            f"its key expires on {last:%Y-%m-%d}; extend it with `gpg --quick-set-expire`, and bring the new public "
+            f"its key expires on {last.expires:%Y-%m-%d}; extend it with {last.extension}, and bring the new public "
             "key to the clients",
         )

@@ -105,6 +105,26 @@ def test_a_backup_restores_the_key(place: Place, tmp_path: Path, is_encrypted: b
     assert "lies in root_dir" in inside
 
 
+def test_a_backup_that_lacks_the_part_that_signs_is_refused(place: Place, tmp_path: Path) -> None:
+    with gnupg_home() as home:
+        place.gpg(home, "--import", data=place.gpg(place.home, "--armor", "--export-secret-keys").encode())
+        listed = [line.split(":") for line in place.gpg(home, "-K").splitlines()]
+        primary, subkey = (line[9] for line in listed if line[0] == "fpr")
+        grips = [line[9] for line in listed if line[0] == "grp"]
+        other = Place(tmp_path, home)
+        for name in (primary, subkey):
+            other.configure(f"gpg_sign_key: {name}")
+            other.run("backup", str(tmp_path / f"{name}.good"))
+        end_gpg_agent(home)
+        # Its secret part is on a card, or was lost: gpg exports a stub in its place.
+        (home / f"private-keys-v1.d/{grips[1]}.key").unlink()
+        for name in (primary, subkey):
+            other.configure(f"gpg_sign_key: {name}")
+            said = other.run("backup", str(tmp_path / f"{name}.bad"), expect=6).stderr.decode()
+            assert f"lacks the secret part of {subkey}; nothing was written" in said
+            assert not (tmp_path / f"{name}.bad").exists()
+
+
 def test_without_a_key_the_next_step_is_told(tmp_path: Path) -> None:
     with gnupg_home() as home:
         place = Place(tmp_path, home)

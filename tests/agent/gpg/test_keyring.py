@@ -188,7 +188,7 @@ def test_an_expired_key_is_refused_and_the_other_key_of_the_ring_never_signs_for
     for name in (expired, expired[-8:]):
         said = ring.refuses(name)
         assert expired in said
-        assert "is expired; extend it with `gpg --quick-set-expire`" in said
+        assert f"is expired; extend it with `gpg --quick-set-expire {expired} 2y`" in said
     assert signer(ring, ring.find(other)) == other
     stale = SigningKey(expired, expired, "", "EdDSA", 255, None, NOW, ring.home, None)
     with pytest.raises(SigningError, match=expired):
@@ -218,7 +218,11 @@ def test_an_expired_subkey_is_refused_by_name_and_passed_over_by_its_primary(rin
     primary = ring.make(past=True)
     expired = ring.add(primary, past=True)
     ring.gpg("--quick-set-expire", primary, "1y")
-    assert f"the signing key {expired} is expired" in ring.refuses(expired)
+    refused = ring.refuses(expired)
+    assert (
+        f"the signing key {expired} is expired; extend it with `gpg --quick-set-expire {primary} 2y {expired}`"
+        in refused
+    )
     assert signer(ring, ring.find(primary)) == primary
 
 
@@ -361,7 +365,7 @@ def test_a_key_that_clients_refuse_is_warned_of(ring: Keyring, kind: str, warned
 
 def test_a_key_that_expires_soon_is_warned_of_thirty_days_ahead(ring: Keyring) -> None:
     primary = ring.make()
-    ring.add(primary)
+    subkey = ring.add(primary)
     key = ring.find(primary)
     assert key.expires is not None
     # The subkey goes before its primary: six months, not a year.
@@ -369,12 +373,25 @@ def test_a_key_that_expires_soon_is_warned_of_thirty_days_ahead(ring: Keyring) -
     assert not any("expires on" in text for text in warn(key, key.expires - timedelta(days=31)))
     [found] = [text for text in warn(key, key.expires - timedelta(days=29)) if "expires on" in text]
     assert f"the key expires on {key.expires:%Y-%m-%d}" in found
-    assert f"gpg --quick-set-expire {primary} 2y" in found
+    assert f"extend it with `gpg --quick-set-expire {primary} 2y {subkey}`, and" in found
+    # What it says works; then the primary key is the part that expires first.
+    ring.gpg(*unlocked(""), "--quick-set-expire", primary, "2y", subkey)
+    extended = ring.find(primary)
+    assert extended.expires is not None
+    assert extended.expires - key.expires > timedelta(days=150)
+    [found] = [text for text in warn(extended, extended.expires) if "expires on" in text]
+    assert f"extend it with `gpg --quick-set-expire {primary} 2y`, and" in found
 
 
-def test_a_key_that_certified_itself_by_sha1_is_warned_of_until_it_is_renewed(ring: Keyring) -> None:
-    ring.gpg(*unlocked(""), "--cert-digest-algo", "SHA1", "--quick-generate-key", "weak", "rsa3072", "sign", "1y")
+@pytest.mark.parametrize(("expires", "renewed"), [("1y", "2y"), ("never", "0")])
+def test_a_key_that_certified_itself_by_sha1_is_warned_of_until_it_is_renewed(
+    ring: Keyring, expires: str, renewed: str
+) -> None:
+    ring.gpg(*unlocked(""), "--cert-digest-algo", "SHA1", "--quick-generate-key", "weak", "rsa3072", "sign", expires)
     [weak] = ring.fingerprints()
-    assert any("SHA-1" in text for text in warn(ring.find(weak), NOW))
-    ring.gpg(*unlocked(""), "--cert-digest-algo", "SHA512", "--quick-set-expire", weak, "2y")
-    assert not any("SHA-1" in text for text in warn(ring.find(weak), NOW))
+    [found] = [text for text in warn(ring.find(weak), NOW) if "SHA-1" in text]
+    assert f"`gpg --cert-digest-algo SHA512 --quick-set-expire {weak} {renewed}`" in found
+    ring.gpg(*unlocked(""), "--cert-digest-algo", "SHA512", "--quick-set-expire", weak, renewed)
+    key = ring.find(weak)
+    assert not any("SHA-1" in text for text in warn(key, NOW))
+    assert (key.expires is None) == (expires == "never")

@@ -46,7 +46,7 @@ def test_the_agent_signs_with_a_key_that_lies_on_another_host() -> None:
         assert verifies(key, b"data", made)
         assert not list(here.glob("private-keys-v1.d/*"))
         # As the documentation says: the full socket gives the key away, and shows no subkey as a key of its own.
-        assert b"PRIVATE KEY" in export_secret([key.primary], key.home, None)
+        assert b"PRIVATE KEY" in export_secret({key.fingerprint: key.primary}, key.home, None)
         with pytest.raises(SigningError):
             export_standalone(key)
         # Nothing ends the agent of the other home by this way.

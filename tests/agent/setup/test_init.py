@@ -3,6 +3,7 @@
 import os
 import pty
 import pwd
+import shutil
 import socket
 import stat
 import subprocess
@@ -148,6 +149,11 @@ def _wrong_psk(place: _Place) -> None:
     (place.directory / "psk").write_text("wrong\n")
 
 
+def _empty_passphrase(place: _Place) -> None:
+    (place.directory / "psk").write_text("")
+    place.options["--passphrase-file"] = str(place.directory / "psk")
+
+
 def _two_lines(place: _Place) -> None:
     (place.directory / "psk").write_text(f"{place.psk}\n[mirror]\nroot_dir: /etc\n")
 
@@ -193,6 +199,7 @@ _IMPOSSIBLE: dict[str, tuple[Callable[[_Place], object], int, str]] = {
     ),
     "files of others": (_files_of_others, 9, "no packrat-agent put there"),
     "a key file without a key": (_no_key, 6, "gpg --armor --export-secret-keys"),
+    "no passphrase": (_empty_passphrase, 6, "holds no passphrase"),
     "no key file": (lambda place: place.options.update({"--key": "/no/such.asc"}), 2, "there is no key file"),
     "port taken": (_port_taken, 2, "listens on port"),
 }
@@ -249,6 +256,37 @@ def test_a_key_of_the_operators_is_taken(place: _Place, rsa_key: Key, by: str) -
         place.options["--key"] = rsa_key.fingerprint
     place.init()
     assert f"gpg_sign_key: {rsa_key.fingerprint}\n" in place.config.read_text()
+    # As for a rotation: mirror.conf says which one signs.
+    make_key(place.gnupg, "Next <next@example.com>")
+    place.options["--key"] = ""
+    assert f"in place signing key in {place.gnupg}" in place.init().stdout
+
+
+def test_a_backup_of_the_key_is_taken_where_mirror_conf_is_there_already(place: _Place, rsa_key: Key) -> None:
+    place.init()
+    key, other = place.directory / "key.asc", place.directory / "other.asc"
+    for home, file in ((place.gnupg, key), (rsa_key.home, other)):
+        export = ["gpg", "--homedir", str(home), "--batch", "--armor", "--export-secret-keys"]
+        file.write_bytes(subprocess.run(export, check=True, capture_output=True).stdout)
+    end_gpg_agent(place.gnupg)
+    shutil.rmtree(place.gnupg)
+    assert "is not a directory" in place.init(expect=6).stderr, "no other key is made"
+    place.gnupg.mkdir(mode=0o700)
+    assert "but mirror.conf names" in place.init("--key", str(other), expect=6).stderr
+    assert f"made     signing key from {key}" in place.init("--key", str(key)).stdout
+    assert "in place signing key" in place.init().stdout
+
+
+def test_a_new_key_gets_the_passphrase_of_the_file(place: _Place) -> None:
+    passphrase = place.directory / "passphrase"
+    passphrase.write_text("correct horse\n")
+    place.options["--passphrase-file"] = str(passphrase)
+    assert "made     first sync" in place.init().stdout
+    end_gpg_agent(place.gnupg)
+    export = ["gpg", "--homedir", str(place.gnupg), "--batch", "--pinentry-mode", "loopback"]
+    for unlock, expected in ((("--passphrase", ""), False), (("--passphrase-file", str(passphrase)), True)):
+        done = subprocess.run([*export, *unlock, "--export-secret-keys"], capture_output=True, check=False)
+        assert bool(done.stdout) is expected, done.stderr
 
 
 def test_an_expired_key_is_refused_before_anything_is_made(place: _Place, tmp_path: Path) -> None:
