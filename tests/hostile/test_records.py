@@ -154,7 +154,7 @@ def test_repositories_that_lie_are_named_and_left_out(lured: Victim) -> None:
     assert lured.pool() == [GOOD]
     names = [name for name in lured.evil.repos if name != "apt-dev"]
     assert [name for name in names if f"{REPO}:{name}:" not in ended.said] == []
-    assert {path.name for path in lured.www.iterdir()} == {".packrat-agent", "apt-dev", "index.html"}
+    assert {path.name for path in lured.www.iterdir()} == {".packrat-agent", "apt-dev", "index.html", "repo-page"}
 
 
 def test_a_directory_that_is_the_parent_of_another_ones_is_refused(lured: Victim) -> None:
