@@ -132,6 +132,26 @@ def test_a_switch_waits_for_the_key_to_be_published(made: RotationStage) -> None
     assert json.loads(made.lab.agent("status", "--json").stdout)["key"]["phase"] == "offered"
 
 
+def test_after_a_lost_state_database_no_retired_key_is_forgotten_before_packages_are_counted(
+    made: RotationStage,
+) -> None:
+    made.set_phase("retired")
+    made.lab.agent("sync")
+    made.lab.lose_state()
+    psk, made.lab.psk = made.lab.psk, "wrong"
+    made.set_phase("retired")
+    # It notes the keys, and gets no further.
+    made.lab.agent("sync", expect=None)
+    assert (made.status()["phase"], made.status()["kept_packages"]) == ("retired", 0)
+    refused = made.lab.agent("key", "rotate", "--forget", expect=10).stderr
+    assert "not known yet whether packages need the retired keys" in refused
+    made.lab.psk = psk
+    made.set_phase("retired")
+    made.lab.agent("sync")
+    refused = made.lab.agent("key", "rotate", "--forget", expect=10).stderr
+    assert "1 published packages have the signature of a retired key" in refused
+
+
 def test_a_rotation_goes_back_to_a_retired_key(made: RotationStage) -> None:
     old, new = made.old.fingerprint, made.new.fingerprint
     rpm = first_rpm(made)

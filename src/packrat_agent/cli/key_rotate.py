@@ -181,7 +181,9 @@ class _Rotation:
         if not names.retired_keys:
             self._tell_done("no key is retired")
             return
-        if names.former_key is not None or noted is None or noted.phase != Phase.RETIRED or noted.kept_packages is None:
+        is_noted = names.former_key is None and noted is not None and noted.phase == Phase.RETIRED
+        # After a lost state database no package is counted before the next full sync has ended, which sets the date.
+        if noted is None or not is_noted or noted.retired_at is None or noted.kept_packages is None:
             raise Held("it is not known yet whether packages need the retired keys", hint="do a full sync first")
         if noted.kept_packages:
             raise Held(
