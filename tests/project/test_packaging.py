@@ -2,7 +2,9 @@
 
 import ast
 import configparser
+import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -327,3 +329,18 @@ def test_links_between_the_documents_lead_somewhere(name: str) -> None:
         target = path.parent / file if file else path
         assert target.is_file(), link
         assert not anchor or anchor in _anchors(target), link
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("systemd-tmpfiles"), reason="only root gives files away")
+def test_the_state_directory_keeps_the_owner_that_it_has(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("packrat:x:990:990::/:/bin/sh\n")
+    (tmp_path / "etc/group").write_text("packrat:x:990:\n")
+    state = tmp_path / "var/lib/packratAgent"
+    file = Path(__file__).parents[2] / "packaging/deb/packrat-agent/tmpfiles"
+    for owner in (990, 991):
+        # As at each boot.
+        subprocess.run(["systemd-tmpfiles", f"--root={tmp_path}", "--create", file], check=True)
+        assert {path.stat().st_uid for path in (state, state / "gnupg")} == {owner}
+        os.chown(state, 991, 991)
+        os.chown(state / "gnupg", 991, 991)

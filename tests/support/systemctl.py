@@ -80,7 +80,7 @@ def start(name: str) -> int:
     except KeyError:
         return _USER
     make_state_directory(unit, user, group)
-    for path in unit.get("ReadWritePaths", "").split():
+    for path in shlex.split(unit.get("ReadWritePaths", "").replace("%%", "%")):
         if not path.startswith("-") and not Path(path).exists():
             return _NAMESPACE
     PIDS.mkdir(exist_ok=True)

@@ -1,6 +1,7 @@
 """Installs the systemd unit where no package has, adapts it to other paths, and runs the agent as its user."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -23,6 +24,7 @@ BY_INIT = "PACKRAT_AGENT_BY_INIT"
 _INSTALLED_IN = "/opt/packrat-agent/bin/packrat-agent"
 _OWN_UNITS = Path("/etc/systemd/system")
 _UNIT_DIRECTORIES = (_OWN_UNITS, *map(Path, ("/usr/local/lib/systemd/system", "/usr/lib/systemd/system")))
+_PLAIN = re.compile(r"[\w@%+=:,./$-]+", re.ASCII)
 DROP_IN = _OWN_UNITS / f"{UNIT}.d" / "mirror.conf"
 
 
@@ -69,25 +71,59 @@ def install_unit() -> None:
 def describe_differences(config: Config, user: str, group: str) -> str:
     """Write the drop-in that the unit needs for a mirror with other paths or another user than its own; '' for none."""
     root, state = config.mirror.root_dir, config.mirror.state_db.parent
+    elsewhere = [path for path in _list_further(config) if not any(path.is_relative_to(own) for own in (root, state))]
     usual = (ROOT_DIR, STATE_DIR, USER, DEFAULT_CONFIG)
-    if (root, state, user, config.source) == usual:
+    if (root, state, user, config.source) == usual and not elsewhere:
         return ""
-    unit, service = [f"RequiresMountsFor={root}"], [f"User={user}", f"Group={group}", f"ReadWritePaths={root} {state}"]
-    if any(path.is_relative_to(home) for path in (root, state) for home in ("/home", "/root", "/run/user")):
+    # The dash: the agent tells better than systemd what is missing.
+    writable = " ".join(_quote(path) for path in (str(root), str(state), *(f"-{path}" for path in elsewhere)))
+    unit = [f"RequiresMountsFor={_quote(str(root))}"]
+    service = [f"User={user}", f"Group={group}", f"ReadWritePaths={writable}"]
+    if any(path.is_relative_to(home) for path in (root, state, *elsewhere) for home in ("/home", "/root", "/run/user")):
         service.append("ProtectHome=no")
     if config.source != DEFAULT_CONFIG:
-        command = shlex.join([*program(), "--config", str(config.source), "run"])
+        words = (*program(), "--config", str(config.source), "run")
+        command = " ".join(_quote(word.replace("$", "$$")) for word in words)
         service += ["ExecStart=", f"ExecStart={command}"]
     return "\n".join(["[Unit]", *unit, "", "[Service]", *service, ""])
 
 
+def _list_further(config: Config) -> list[Path]:
+    """List the directories besides root_dir and state that the agent writes into."""
+    settings = config.mirror
+    names_keys = settings.keys is not None or bool(config.section_keys)
+    home = [settings.gnupg_home] if names_keys and settings.gnupg_home is not None else []
+    metrics = [settings.metrics_file.parent] if settings.metrics_file is not None else []
+    return home + metrics
+
+
+def _quote(word: str) -> str:
+    """Write one word as systemd reads it: a space ends it, a percent sign begins a specifier.
+
+    Source: systemd.syntax(7), "Quoting"; systemd.unit(5), "Specifiers".
+    """
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return escaped if _PLAIN.fullmatch(escaped) else f'"{escaped}"'
+
+
+def has_drop_in(text: str) -> bool:
+    """Tell whether the drop-in of the unit says what it should."""
+    try:
+        return DROP_IN.read_text(encoding="utf-8") == text
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
 def write_drop_in(text: str) -> None:
-    """Write the drop-in of the unit.
+    """Write the drop-in of the unit, and have a running service follow it.
 
     Raises:
+        ConfigError: The service does not start with it.
         DiskError: It can't be written.
     """
     _write(DROP_IN, text)
+    run_command("systemctl", "daemon-reload")
+    run_command("systemctl", "try-restart", UNIT)
 
 
 def is_active() -> bool:

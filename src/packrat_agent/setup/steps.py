@@ -139,5 +139,6 @@ def _service(mirror: NewMirror) -> list[Step]:
     drop_in = service.describe_differences(mirror.config, mirror.user, group)
     steps = [Step(f"unit {service.UNIT}", lambda: service.find_unit() is not None, service.install_unit)]
     if drop_in:
-        steps.append(Step(f"drop-in {service.DROP_IN}", service.DROP_IN.exists, lambda: service.write_drop_in(drop_in)))
+        is_there, write = lambda: service.has_drop_in(drop_in), lambda: service.write_drop_in(drop_in)
+        steps.append(Step(f"drop-in {service.DROP_IN}", is_there, write))
     return [*steps, Step("service packrat-agent, now and at boot", service.is_running, service.start_service)]
