@@ -240,7 +240,7 @@ def test_another_key_of_a_repository_signs_only_this_one_anew(mirror: TwoTags) -
         after = mirror.lab.tree()
         changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
         # The page says when each was published.
-            assert {path.split("/")[0] for path in changed} == {"apt-prod", "yum-prod", "repo-keys", "index.html"}
+        assert {path.split("/")[0] for path in changed} == {"apt-prod", "yum-prod", "repo-keys", "index.html"}
         keys = {path for path in changed if path.startswith("repo-keys/")}
         assert keys == {f"repo-keys/{kind}-prod.{form}" for kind in ("apt", "yum") for form in ("asc", "gpg")}
         # The same package file, key and version of the agent give the same bytes.
