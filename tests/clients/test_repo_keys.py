@@ -277,7 +277,7 @@ def test_a_mirror_may_sign_prod_alone(one_key: TwoTags, tmp_path: Path) -> None:
     assert one_key.faults(www) == []
     page = (www / "index.html").read_text()
     assert "each repository that is signed says what is signed, and with which key" in page
-    assert "trusted=yes" in page[page.index(">apt-dev</a>") : page.index(">apt-prod</a>")]
+    assert "trusted=yes" in page[page.index('id="repository-apt-dev') : page.index('id="repository-apt-prod')]
     assert (
         "none of [mirror]: only repositories with a key of their own are signed" in one_key.lab.agent("status").stdout
     )
