@@ -42,9 +42,8 @@ async def _publish(context: MirrorContext) -> bool:
             await in_thread(_publish_now, context)
     except Exception as error:
         # Whatever it is, the page must not stay as it is for good.
-        if not isinstance(error, PackratError):
-            log.exception("page")
-        log.warning("page", reason=str(error), text="the landing page is behind; it is tried again")
+        reason = str(error) if isinstance(error, PackratError) else f"internal error: {error!r}"
+        log.warning("page", reason=reason, text="the landing page is behind; it is tried again")
         context.page.arrived.set()
         return False
     return True
