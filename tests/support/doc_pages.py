@@ -9,6 +9,30 @@ from pathlib import Path
 _TOP = Path(__file__).parents[2]
 
 NOT_RUN: Mapping[tuple[str, str], str] = {
+    ("server.md", "runuser -u packrat-server -- packrat-server init"): (
+        "the way of the package: `make test-deb` starts a server so"
+    ),
+    ("operations.md", "packrat-agent init --server https://packrat.example.com --name prod --psk-file /root/psk \\"): (
+        "tests/clients/test_deb.py sets up a mirror so, and apt installs from it"
+    ),
+    (
+        "operations.md",
+        'packrat-agent --config ~/mirror/mirror.conf init --user "$USER" --root-dir ~/mirror/www '
+        "--state-dir ~/mirror/state \\",
+    ): ("tests/agent/setup/test_init.py sets up a mirror of a user who is not root"),
+    ("signing.md", "packrat-agent key new --name repo.example.com"): (
+        "tests/clients/test_key_rotation.py makes keys so; the walk makes its own by gpg, the page's other way"
+    ),
+    ("signing.md", "packrat-agent key backup /root/repo-keys.asc [--encrypt-with PASSPHRASE_FILE]"): (
+        "a form with a choice in it: tests/agent/cli/test_key.py backs up both ways"
+    ),
+    ("signing.md", "# packrat-agent key rotate"): (
+        "tests/clients/test_key_rotation.py goes through all phases, with all clients"
+    ),
+    (
+        "signing.md",
+        "# the path on the mirror:     gpgconf --homedir /var/lib/packratAgent/gnupg --list-dirs agent-socket",
+    ): ("two hosts: tests/agent/gpg/test_remote_agent.py signs by another's socket"),
     ("server.md", "runuser -u packrat-server -- /opt/packrat-agent/bin/packrat-server init --database \\"): (
         "the database is on another host, which has a certificate; tests/server tries TLS and passwords"
     ),
