@@ -6,6 +6,7 @@ clients never read it.
 
 import base64
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -56,6 +57,10 @@ def audit_list(subject: Subject, directory: str) -> Iterator[Finding]:
     here = f"{directory}/{PACKAGE_LIST}"
     path = f"{here}/index.json"
     if not (subject.top / here).is_dir():
+        return
+    is_offered = subject.offered is None or directory in subject.offered
+    if not is_offered and not os.path.lexists(subject.top / path):
+        # Of a repository that has left the directory, the shards stay for a while.
         return
     found: list[Finding] = []
     content = read_pointer(subject, path, found)
