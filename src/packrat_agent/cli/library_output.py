@@ -13,12 +13,22 @@ import structlog
 
 log = structlog.get_logger()
 
+_STDERR = 2
 _LINE_LIMIT = 500
 _END_S = 0.5
 
 
 def log_library_output() -> None:
-    """Log what is printed on file descriptor 2 as warnings with the word `library`, until the program ends."""
+    """Log what is printed on file descriptor 2 as warnings with the word `library`, until the program ends.
+
+    Where Python's stderr leads elsewhere, somebody else has this process, and its file descriptors stay as they are.
+    """
+    try:
+        if sys.stderr.fileno() != _STDERR:
+            return
+    except (AttributeError, OSError):
+        # It is closed, or no file.
+        return
     sys.stderr.flush()
     before = os.dup(2)
     sys.stderr = os.fdopen(before, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
