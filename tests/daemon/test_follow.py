@@ -2,46 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
-from sqlalchemy import update
 
-from packrat_agent.model.changes import Changes
-from packrat_agent.model.records import Repo
-from packrat_agent.upstream.client import Packrat
-from packrat_agent.watch.changes import follow
 from packrat_agent.watch.news import News, Pace
-from packrat_core.backoff import BackOff
-from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.responses import LoginRefused
-from packrat_core.errors import PackratError, ServerUnavailable
-from packrat_demo.build_deb import Deb
-from packrat_server import admin
-from packrat_server.store.database import open_database
-from packrat_server.store.tables import journal
+from packrat_core.errors import ServerUnavailable
+from support.ear import DEADLINE_S, Ear, following
 from support.original_server import OriginalServer, StoredRepo, original_server
-from support.stage import Stage, stage
 
-DEADLINE_S = 30.0
-QUICK = Pace(
-    changes_s=2,
-    poll_s=(1, 1),
-    late_s=0.5,
-    echo_s=(0.05, 0.1),
-    rest_s=(0.02, 0.05),
-    list_s=(0.6, 2.0),
-    list_each_s=0.2,
-    mirror_s=(0.8, 1.0),
-    first_poll_s=0.0,
-    back_off=BackOff(0.1, 2.0),
-    strained_s=30.0,
-)
-"""All but the polls ten times as fast; only what polls can't tell is told by listing."""
 ONLY_POLLS = Pace(
     poll_s=(1, 1),
     echo_s=(500.0, 500.0),
@@ -58,69 +29,6 @@ def original() -> Iterator[OriginalServer]:
     with original_server() as server:
         server.manners.minimum_s = 0.5
         yield server
-
-
-class Counting(Packrat):
-    """Remembers when it was asked for changes."""
-
-    def __init__(self, client: CinpClient, name: str, psk: str | None) -> None:
-        super().__init__(client, name, psk)
-        self.asked: list[float] = []
-        self.fourth = asyncio.Event()
-
-    async def changes(self, position: str | None, timeout_s: int) -> Changes:
-        self.asked.append(time.monotonic())
-        if len(self.asked) == 4:
-            self.fourth.set()
-        return await super().changes(position, timeout_s)
-
-
-class Ear:
-    """Gathers what `follow` tells, as the agent would."""
-
-    def __init__(self, packrat: Counting, repos: tuple[Repo, ...], pace: Pace) -> None:
-        self.packrat = packrat
-        self.repos = repos
-        self.news: list[News] = []
-        self._came = asyncio.Event()
-        self.following: asyncio.Task[None] = asyncio.create_task(follow(packrat, lambda: self.repos, self.tell, pace))
-
-    def tell(self, news: News) -> None:
-        self.news.append(news)
-        self._came.set()
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait for news after which it holds."""
-        async with asyncio.timeout(DEADLINE_S):
-            while not holds():
-                self._came.clear()
-                await self._came.wait()
-
-    def heard(self, repo: str, package: str | None, since: int = 0) -> bool:
-        """Whether a package of a repository, or all of it (None), was told."""
-        told = [news.repos[repo] for news in self.news[since:] if repo in news.repos]
-        return any(names is None if package is None else names is not None and package in names for names in told)
-
-    async def listed(self, repo: str) -> frozenset[str]:
-        """Ask what the agent would ask."""
-        one = next(one for one in self.repos if one.name == repo)
-        return frozenset((await self.packrat.wanted(one, None, {})).uris)
-
-
-async def following(
-    url: str, psk: str | None, test: Callable[[Ear], Awaitable[None]], pace: Pace = QUICK
-) -> PackratError | None:
-    """Run a test while following; gives the error that following ended with."""
-    async with CinpClient(url) as client:
-        packrat = Counting(client, "lab", psk)
-        await packrat.open()
-        ear = Ear(packrat, (await packrat.view()).repos, pace)
-        try:
-            await test(ear)
-        finally:
-            ear.following.cancel()
-            done = await asyncio.gather(ear.following, return_exceptions=True)
-        return done[0] if isinstance(done[0], PackratError) else None
 
 
 def test_the_first_news_is_everything(original: OriginalServer) -> None:
@@ -324,89 +232,3 @@ def test_repositories_may_come_while_following(original: OriginalServer) -> None
         await ear.until(lambda: ear.heard("apt-new", None) and original.count("apt-new:(poll)") > 0)
 
     assert asyncio.run(following(original.url, None, test)) is None
-
-
-# The same against our own server, which loses nothing.
-
-
-@pytest.fixture
-def ours(tmp_path: Path) -> Iterator[Stage]:
-    with stage(tmp_path, None) as set_up:
-        yield set_up
-
-
-def test_changes_are_told_by_name_on_one_connection(ours: Stage) -> None:
-    async def test(ear: Ear) -> None:
-        assert ear.packrat.has_changes
-        await ear.until(lambda: bool(ear.news))
-        assert ear.news[0] == News({"apt-dev": None}, mirror=True)
-        await asyncio.to_thread(ours.server.put_deb, Deb("first", "1", "all"))
-        await ear.until(lambda: ear.heard("apt-dev", "first"))
-
-    assert asyncio.run(following(ours.server.url, ours.psk, test)) is None
-
-
-def test_nothing_is_lost_in_a_burst(ours: Stage) -> None:
-    async def test(ear: Ear) -> None:
-        await ear.until(lambda: bool(ear.news))
-        debs = [Deb(f"burst{number}", "1", "all") for number in range(8)]
-        for deb in debs:
-            await asyncio.to_thread(ours.server.put_deb, deb)
-        await ear.until(lambda: all(ear.heard("apt-dev", deb.name) for deb in debs))
-
-    assert asyncio.run(following(ours.server.url, ours.psk, test)) is None
-
-
-def test_of_changes_that_come_one_by_one_none_waits_for_another(ours: Stage) -> None:
-    """Whoever paused after each of them would be the further behind the more there are."""
-
-    async def test(ear: Ear) -> None:
-        await ear.until(lambda: bool(ear.news))
-        for number in range(3):
-            name = f"pkg-{number}"
-            await asyncio.to_thread(ours.server.put_deb, Deb(name, "1", "all"))
-            await ear.until(partial(ear.heard, "apt-dev", name))
-
-    assert asyncio.run(following(ours.server.url, ours.psk, test, replace(QUICK, pause_s=3600.0))) is None
-
-
-def test_a_server_that_forgot_its_history_is_told_of(ours: Stage) -> None:
-    """As after a restore: the position that the agent has is of another history."""
-
-    async def test(ear: Ear) -> None:
-        await ear.until(lambda: bool(ear.news))
-        engine = open_database(ours.server.data)
-        with engine.begin() as connection:
-            connection.execute(update(journal).values(mark="another"))
-        engine.dispose()
-        await asyncio.to_thread(ours.server.put_deb, Deb("first", "1", "all"))
-        await ear.until(lambda: any(news.history_lost for news in ear.news))
-        assert [news.repos for news in ear.news if news.history_lost] == [{"apt-dev": None}]
-
-    assert asyncio.run(following(ours.server.url, ours.psk, test)) is None
-
-
-def test_a_repository_that_nobody_knew_is_news_of_the_mirror(ours: Stage) -> None:
-    async def test(ear: Ear) -> None:
-        await ear.until(lambda: bool(ear.news))
-        before = len(ear.news)
-        engine = open_database(ours.server.data)
-        admin.save_repo(engine, admin.NewRepo("apt-stage", "apt", "stage", ("bookworm",)))
-        admin.save_mirror(engine, "lab", ["apt-dev", "apt-stage"])
-        engine.dispose()
-        await ear.until(lambda: any(news.mirror for news in ear.news[before:]))
-        assert not any("apt-stage" in news.repos for news in ear.news[before:])
-
-    assert asyncio.run(following(ours.server.url, ours.psk, test)) is None
-
-
-def test_idle_changes_are_asked_for_seldom(ours: Stage) -> None:
-    """A question with nothing to tell takes its two seconds."""
-
-    async def test(ear: Ear) -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            await ear.packrat.fourth.wait()
-        # The first asks for the position.
-        assert ear.packrat.asked[3] - ear.packrat.asked[1] > 3
-
-    assert asyncio.run(following(ours.server.url, ours.psk, test)) is None

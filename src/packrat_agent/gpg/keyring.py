@@ -43,16 +43,9 @@ def find_key(
     Raises:
         SigningError: The key is missing, expired, revoked, locked or can't sign.
     """
-    wanted = _read_id(setting, name)
     if passphrase_file is not None:
         _check_readable(passphrase_file)
-    _check_home(home)
-    matches = _matches(list_keys(home, secret=True), wanted)
-    if not matches:
-        raise _explain_missing(setting, wanted, home)
-    if len(matches) > 1:
-        raise SigningError(f"{setting} {name} fits more than one key", hint="give the whole fingerprint")
-    found, named = matches[0]
+    found, named = _find_one(setting, name, home)
     chosen = _choose(found, named, now)
     if chosen.fingerprint != named:
         part = "primary key" if chosen is found.primary else "signing subkey"
@@ -114,14 +107,7 @@ def find_parts(setting: str, name: str, home: Path | None, now: datetime) -> tup
     Raises:
         SigningError: The keyring doesn't have it, or more than one.
     """
-    wanted = _read_id(setting, name)
-    _check_home(home)
-    matches = _matches(list_keys(home, secret=True), wanted)
-    if not matches:
-        raise _explain_missing(setting, wanted, home)
-    if len(matches) > 1:
-        raise SigningError(f"{setting} {name} fits more than one key", hint="give the whole fingerprint")
-    found, named = matches[0]
+    found, named = _find_one(setting, name, home)
     try:
         signs = _choose(found, named, now)
     except SigningError:
@@ -210,6 +196,22 @@ def _check_home(home: Path | None) -> None:
     if why is not None:
         raise SigningError(f"gnupg_home {home} can't be used: {why}")
     raise SigningError(f"gnupg_home {home} is not a directory", hint="mend gnupg_home, or import the key there")
+
+
+def _find_one(setting: str, name: str, home: Path | None) -> tuple[ListedKeys, str]:
+    """Find the one key that has a part of that name, and the fingerprint of the part.
+
+    Raises:
+        SigningError: The keyring has none, or several, or can't be used.
+    """
+    wanted = _read_id(setting, name)
+    _check_home(home)
+    matches = _matches(list_keys(home, secret=True), wanted)
+    if not matches:
+        raise _explain_missing(setting, wanted, home)
+    if len(matches) > 1:
+        raise SigningError(f"{setting} {name} fits more than one key", hint="give the whole fingerprint")
+    return matches[0]
 
 
 def _matches(keys: Sequence[ListedKeys], wanted: str) -> list[tuple[ListedKeys, str]]:
