@@ -50,32 +50,24 @@ def main() -> None:
     given.output.mkdir(exist_ok=True)
     for name in given.release or RELEASES:
         release = RELEASES[name]
-        wheels = given.wheels / f"{name}-{architecture}"
-        download(_TOP / "requirements/run.txt", release, architecture, wheels)
-        for package in PACKAGES:
-            if given.package and package.name not in given.package:
-                continue
-            with tempfile.TemporaryDirectory(prefix="packrat-deb-") as scratch:
-                tree = Path(scratch) / "tree"
-                own = _with_own_wheel(wheels, Path(scratch))
-                lay_out(package, release, architecture, own, tree / "usr/lib" / package.name)
+        with tempfile.TemporaryDirectory(prefix="packrat-deb-") as scratch:
+            wheels = Path(scratch) / "wheels"
+            wheels.mkdir()
+            cache = given.wheels / f"{name}-{architecture}"
+            download(_TOP / "requirements/run.txt", release, architecture, wheels, cache)
+            command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels)]
+            subprocess.run(command, cwd=_TOP, check=True, stdout=subprocess.DEVNULL)
+            for package in PACKAGES:
+                if given.package and package.name not in given.package:
+                    continue
+                tree = Path(scratch) / package.name
+                lay_out(package, release, architecture, wheels, tree / "usr/lib" / package.name)
                 _add_files(package, version + release.suffix, tree)
                 _write_control(package, release, version + release.suffix, architecture, tree)
                 target = given.output / f"{package.name}_{version}{release.suffix}_{architecture}.deb"
                 # xz, which every dpkg reads.
                 how = ["-Zgzip", "-z1"] if given.fast else ["-Zxz"]
                 subprocess.run(["dpkg-deb", "--root-owner-group", *how, "--build", tree, target], check=True)
-
-
-def _with_own_wheel(wheels: Path, scratch: Path) -> Path:
-    """Build the project's wheel beside links to those that were downloaded."""
-    together = scratch / "wheels"
-    together.mkdir()
-    for wheel in wheels.glob("*.whl"):
-        (together / wheel.name).symlink_to(wheel.absolute())
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(together)]
-    subprocess.run(command, cwd=_TOP, check=True, stdout=subprocess.DEVNULL)
-    return together
 
 
 def _add_files(package: Package, version: str, tree: Path) -> None:

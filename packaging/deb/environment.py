@@ -57,18 +57,22 @@ def lay_out(package: Package, release: Release, architecture: str, wheels: Path,
     launcher.chmod(0o755)
 
 
-def download(requirements: Path, release: Release, architecture: str, wheels: Path) -> None:
+def download(requirements: Path, release: Release, architecture: str, wheels: Path, cache: Path) -> None:
     """Download the wheels of all pinned requirements, checked against their hashes.
 
     Args:
         requirements: The pins.
         release: Whose Python will run them.
         architecture: As Debian calls it.
-        wheels: The directory for them; those that are there are not downloaded again.
+        wheels: An empty directory for them, so that no wheel of other pins is taken for one of these.
+        cache: Where they are kept; those that are there are not downloaded again.
     """
-    wheels.mkdir(parents=True, exist_ok=True)
-    pinned = ["--no-deps", "--require-hashes", "--find-links", str(wheels), "--dest", str(wheels)]
+    cache.mkdir(parents=True, exist_ok=True)
+    pinned = ["--no-deps", "--require-hashes", "--find-links", str(cache), "--dest", str(wheels)]
     _pip("download", *pinned, *_target(release, architecture), "-r", str(requirements))
+    for wheel in wheels.glob("*.whl"):
+        if not (cache / wheel.name).exists():
+            shutil.copy(wheel, cache)
 
 
 def _target(release: Release, architecture: str) -> list[str]:

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from sqlalchemy import insert, select
 
 from packrat_server import admin
+from packrat_server.admin.distro_versions import GivenDistro, save_distro
 from packrat_server.cli import main as cli
 from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.journal import prune
@@ -196,6 +197,18 @@ def test_a_distribution_version_that_is_added_is_not_published_by_an_earlier_rep
     assert where(server)["lab", "apt-dev"] is False
     report(server, "lab", "apt-dev", position(server))
     assert where(server)["lab", "apt-dev"] is True
+
+
+def test_files_that_get_another_address_are_not_published_by_an_earlier_report(server: World) -> None:
+    report(server, "lab", "apt-dev", position(server))
+    assert where(server)["lab", "apt-dev"] is True
+    engine = open_database(server.data)
+    for version in ("twelve", "12"):
+        save_distro(engine, GivenDistro("bookworm", version=version))
+        assert where(server)["lab", "apt-dev"] is False
+        report(server, "lab", "apt-dev", position(server))
+        assert where(server)["lab", "apt-dev"] is True
+    engine.dispose()
 
 
 def test_a_change_of_one_repository_leaves_the_reports_of_the_others(server: World) -> None:

@@ -1,4 +1,4 @@
-"""A fresh Debian in a directory, with nothing in it but what debootstrap puts there."""
+"""A Debian in a directory, like a cached one: by default with nothing in it but what debootstrap puts there."""
 
 import ast
 import os

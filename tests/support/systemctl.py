@@ -28,7 +28,7 @@ _USER, _NAMESPACE = 217, 226
 
 
 def read_unit(path: Path) -> dict[str, str]:
-    """Read the settings of a unit's publications together; the last line of a setting counts."""
+    """Read the settings of all sections of a unit together; the last line of a setting counts."""
     lines = [line.strip() for line in path.read_text().splitlines()]
     pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith(("#", ";")))
     return {name.strip(): value.strip() for name, _, value in pairs}
@@ -140,6 +140,17 @@ def stop(name: str) -> int:
     return 0
 
 
+def _enable(name: str, *, is_enabled: bool) -> None:
+    PIDS.mkdir(exist_ok=True)
+    mark = PIDS / f"{name}.enabled"
+    mark.touch() if is_enabled else mark.unlink(missing_ok=True)
+
+
+def is_enabled(name: str) -> bool:
+    """Tell whether a unit starts with the machine."""
+    return (PIDS / f"{name}.enabled").exists()
+
+
 def do(command: str, name: str) -> int:
     """Do one command with one unit of ours."""
     pid = running(name)
@@ -160,16 +171,21 @@ def do(command: str, name: str) -> int:
 def main(arguments: list[str]) -> int:
     """Do one command of systemctl."""
     command, *units = [one for one in arguments if not one.startswith("-")]
-    if command == "enable" and "--now" in arguments:
-        command = "start"
+    names = [unit.removesuffix(".service") for unit in units]
+    if command in ("enable", "disable"):
+        for name in names:
+            _enable(name, is_enabled=command == "enable")
+        if "--now" not in arguments:
+            return 0
+        command = "start" if command == "enable" else "stop"
     # The scripts of packages say more, such as `preset`, which needs no answer here.
     if command in ("is-active", "is-enabled"):
-        names = [unit.removesuffix(".service") for unit in units]
-        return 0 if all(running(name) is not None for name in names if find_unit(name) is not None) else 3
+        ours = [name for name in names if find_unit(name) is not None]
+        asked = running if command == "is-active" else is_enabled
+        return 0 if all(asked(name) for name in ours) else 3
     if command not in ("start", "stop", "restart", "try-restart", "reload", "reload-or-restart"):
         return 0
-    for unit in units:
-        name = unit.removesuffix(".service")
+    for unit, name in zip(units, names, strict=True):
         if find_unit(name) is None:
             action = "restart" if command.startswith("reload") else command
             # service(8) comes back here where it takes systemd for running.

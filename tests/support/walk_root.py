@@ -1,4 +1,4 @@
-"""A Debian with the programs that the pages of docs/ use, and the project in it; no packet of it leaves it."""
+"""A Debian with the programs that the pages of docs/ use, and the project in it, with a network that may be its own."""
 
 import hashlib
 import re

@@ -20,8 +20,7 @@ from packrat_agent.gpg.signing_key import PublicKey
 from packrat_agent.status.rotation import tell_phase
 from packrat_agent.sync.find_keys import find_keys
 from packrat_core.errors import ConfigError, SigningError
-from packrat_core.fs.atomic import replace, write_new
-from packrat_core.fs.flush import flush_directories
+from packrat_core.fs.atomic import write_whole
 
 
 @click.group("key")
@@ -164,10 +163,7 @@ def backup_command(config_path: Path, file: Path, passphrase_file: Path | None) 
     data = as_owner(config, lambda: _export_all(config))
     if passphrase_file is not None:
         data = encrypt(data, passphrase_file)
-    spare = target.with_name(f"{target.name}.new")
-    write_new(spare, [data], mode=0o600)
-    replace(spare, target)
-    flush_directories([target.parent])
+    write_whole(target, data, 0o600)
     restore = "gpg --decrypt FILE | gpg --import" if passphrase_file is not None else "gpg --import FILE"
     how = "encrypted" if passphrase_file is not None else "NOT encrypted, unless the keys have a passphrase"
     click.echo(f"{target}: {how}, mode 0600", err=True)

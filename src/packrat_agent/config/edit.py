@@ -11,8 +11,7 @@ from pathlib import Path
 
 from packrat_agent.config.ini import KEY, SECTION
 from packrat_core.errors import ConfigError
-from packrat_core.fs.atomic import replace, write_new
-from packrat_core.fs.flush import flush_directories
+from packrat_core.fs.atomic import write_whole
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|\Z)")
 
@@ -83,11 +82,4 @@ def save(path: Path, text: str) -> None:
     known = target.lstat()
     if not os.access(target.parent, os.W_OK):
         raise PermissionError(13, "this user may not write there", str(target.parent))
-    spare = target.with_name(f".{target.name}.new")
-    owner = (known.st_uid, known.st_gid)
-    try:
-        write_new(spare, [text.encode()], known.st_mode & 0o777, owner=owner)
-        replace(spare, target)
-    finally:
-        spare.unlink(missing_ok=True)
-    flush_directories([target.parent])
+    write_whole(target, text.encode(), known.st_mode & 0o777, owner=(known.st_uid, known.st_gid))

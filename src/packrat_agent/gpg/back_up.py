@@ -57,7 +57,10 @@ def encrypt(data: bytes, passphrase_file: Path) -> bytes:
         finally:
             stop_gpg_agent(home)
     if made.returncode != 0 or not made.output:
-        raise SigningError(f"gpg can't encrypt the backup: {made.reason or 'no reason given'}")
+        raise SigningError(
+            f"gpg can't encrypt the backup: {made.reason or 'no reason given'}",
+            hint=f"try another passphrase in {passphrase_file}, or leave --encrypt-with out",
+        )
     return made.output
 
 

@@ -40,7 +40,9 @@ def run_command(*command: str) -> str:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise ConfigError(f"`{shown}` did not end within {_TIMEOUT_S} seconds") from None
+            raise ConfigError(
+                f"`{shown}` did not end within {_TIMEOUT_S} seconds", hint="run it by hand to see what it waits for"
+            ) from None
         output.seek(0)
         said = output.read(_OUTPUT_LIMIT).decode("utf-8", "replace")
     if done.returncode != 0:

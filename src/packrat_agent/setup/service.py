@@ -15,8 +15,7 @@ from packrat_agent.setup.answers import ROOT_DIR, STATE_DIR, USER
 from packrat_agent.setup.commands import has_systemd, read_unit_setting, run_command
 from packrat_agent.setup.owner import find_owner
 from packrat_core.errors import ConfigError, PackratError
-from packrat_core.fs.atomic import replace, write_new
-from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.atomic import write_whole
 
 UNIT = "packrat-agent.service"
 BY_INIT = "PACKRAT_AGENT_BY_INIT"
@@ -65,7 +64,7 @@ def install_unit() -> None:
         DiskError: It can't be written.
     """
     text = (resources.files(__package__) / UNIT).read_text(encoding="utf-8")
-    _write(_OWN_UNITS / UNIT, text.replace(_INSTALLED_IN, shlex.join(program())))
+    write_whole(_OWN_UNITS / UNIT, text.replace(_INSTALLED_IN, shlex.join(program())).encode())
 
 
 def describe_differences(config: Config, user: str, group: str) -> str:
@@ -82,8 +81,9 @@ def describe_differences(config: Config, user: str, group: str) -> str:
     if any(path.is_relative_to(home) for path in (root, state, *elsewhere) for home in ("/home", "/root", "/run/user")):
         service.append("ProtectHome=no")
     if config.source != DEFAULT_CONFIG:
-        words = (*program(), "--config", str(config.source), "run")
-        command = " ".join(_quote(word.replace("$", "$$")) for word in words)
+        words = [_quote(word.replace("$", "$$")) for word in (*program(), "--config", str(config.source))]
+        # As the unit has it: the options of /etc/default, each a word; nothing where there are none.
+        command = " ".join([*words, "$PACKRAT_AGENT_OPTIONS", "run"])
         service += ["ExecStart=", f"ExecStart={command}"]
     return "\n".join(["[Unit]", *unit, "", "[Service]", *service, ""])
 
@@ -121,9 +121,8 @@ def write_drop_in(text: str) -> None:
         ConfigError: The service does not start with it.
         DiskError: It can't be written.
     """
-    _write(DROP_IN, text)
-    run_command("systemctl", "daemon-reload")
-    run_command("systemctl", "try-restart", UNIT)
+    write_whole(DROP_IN, text.encode())
+    _systemctl("try-restart")
 
 
 def is_active() -> bool:
@@ -169,9 +168,14 @@ def start_service() -> None:
     Raises:
         ConfigError: It does not start.
     """
+    _systemctl("enable", "--now")
+
+
+def _systemctl(*words: str) -> None:
+    """Have systemd read the unit again, and do something with it."""
     try:
         run_command("systemctl", "daemon-reload")
-        run_command("systemctl", "enable", "--now", UNIT)
+        run_command("systemctl", *words, UNIT)
     except ConfigError as error:
         hint = f"`journalctl -u {UNIT} -e` says why; mend it, and run `packrat-agent init` again"
         raise ConfigError(error.message, hint=hint) from None
@@ -207,11 +211,3 @@ def run_first_sync(account: Account, config_path: Path) -> None:
 
 def _terminal() -> dict[str, str]:
     return {name: os.environ[name] for name in ("TERM", "NO_COLOR") if name in os.environ}
-
-
-def _write(path: Path, text: str) -> None:
-    with as_disk_error("make the directory", path.parent):
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    write_new(fresh, [text.encode()])
-    replace(fresh, path)

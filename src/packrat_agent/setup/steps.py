@@ -20,8 +20,7 @@ from packrat_agent.setup.new_mirror import NewMirror, find_mirror_key
 from packrat_agent.setup.web_server import install_site
 from packrat_agent.status.reading import read_status
 from packrat_core.errors import PackratError, SigningError
-from packrat_core.fs.atomic import replace, write_new
-from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.atomic import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +118,10 @@ def _configuration(mirror: NewMirror, answers: Answers) -> Step:
             if found is None:
                 raise SigningError(f"there is no key in {mirror.gnupg_home}", hint="run `packrat-agent init` again")
             fingerprint = found.fingerprint
-        with as_disk_error("make the directory", path.parent):
-            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.new")
-        text = write_conf(answers, fingerprint).encode()
         # The psk is in it: nobody else may read it, at no moment.
-        if os.geteuid() == 0:
-            write_new(fresh, [text], 0o640, owner=(0, account.gid))
-        else:
-            write_new(fresh, [text], 0o600)
-        replace(fresh, path)
+        is_root = os.geteuid() == 0
+        owner, mode = ((0, account.gid), 0o640) if is_root else (None, 0o600)
+        write_whole(path, write_conf(answers, fingerprint).encode(), mode, owner=owner)
 
     return Step(f"configuration {path}", path.exists, make)
 

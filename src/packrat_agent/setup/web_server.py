@@ -13,7 +13,7 @@ from packrat_agent.setup.commands import find_program, has_systemd, run_command
 from packrat_agent.setup.listeners import find_listener
 from packrat_agent.web.mirror_site import site_of, write_mirror_site
 from packrat_core.errors import ConfigError
-from packrat_core.fs.atomic import replace, write_new
+from packrat_core.fs.atomic import write_whole
 from packrat_core.fs.disk_errors import as_disk_error
 
 
@@ -97,10 +97,7 @@ def install_site(server: InstalledServer, mirror: MirrorSettings) -> None:
         DiskError: It can't be written.
     """
     if not server.site.exists():
-        text = write_mirror_site(mirror, server.kind)
-        fresh = server.site.with_name(f".{server.site.name}.new")
-        write_new(fresh, [text.encode()])
-        replace(fresh, server.site)
+        write_whole(server.site, write_mirror_site(mirror, server.kind).encode())
     try:
         for command in () if server.is_enabled() else server.enable:
             run_command(*command)

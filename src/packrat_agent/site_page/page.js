@@ -181,10 +181,11 @@ class Search {
     }
   }
 
-  // Stop when there is more than is shown: the shards that are likely to hold the best come first.
+  // Stop when a list alone has more than is shown: of its shards those that are likely to hold the best come first.
   async look(list, words, found, turn) {
+    const before = found.length;
     const shards = await list.shards(words);
-    for (let at = 0; at < shards.length && found.length <= ROWS_LIMIT; at += AT_ONCE) {
+    for (let at = 0; at < shards.length && found.length - before <= ROWS_LIMIT; at += AT_ONCE) {
       const some = await Promise.all(shards.slice(at, at + AT_ONCE).map((sha256) => list.shard(sha256)));
       if (turn !== this.turn) return;
       for (const { packages } of some) this.match(list, packages, words, found);

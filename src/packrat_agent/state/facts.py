@@ -122,7 +122,7 @@ class KeyInUse(Fact):
     `stale` says what is wrong with a public key that the operator keeps in root_dir, `unused` why the key of a section
     signs nothing; None if nothing is wrong.
 
-    Of a rotation: `phase` is a gpg.rotation.Phase, None where none is under way. `next`, `former` and `retired`
+    Of a rotation: `phase` is a Phase of config, None where none is under way. `next`, `former` and `retired`
     (several are separated by spaces) are fingerprints. `silent`: why the former key does not sign. Each phase has the
     moment from which on all of it was published; None: it is not yet. `kept_packages`: how many packages stand with the
     signature of another key.

@@ -227,11 +227,15 @@ def _behind(repo: RepoStatus) -> str:
 
 def _keys(status: Status, limits: Limits) -> Iterator[Finding]:
     for name, key in status.named_keys():
-        found = (key.stale, key.unused, tell_rotation_trouble(key, status.at))
-        yield from ((Level.WARNING, text) for text in found if text is not None)
-        if key.next_expires is not None and key.next_expires > status.at:
-            left_s = key.next_expires - status.at
-            yield limits.key_days.judge(left_s / _DAY_S, low=True), f"the next key expires in {human_age(left_s)}"
+        yield from ((Level.WARNING, text) for text in (key.stale, key.unused) if text is not None)
+        if (trouble := tell_rotation_trouble(key, status.at)) is not None:
+            yield Level.WARNING, f"{name}: {trouble}"
+        for which, expires in (("next", key.next_expires), ("former", key.former_expires)):
+            # One that has expired is told above.
+            if expires is not None and expires > status.at:
+                left_s = expires - status.at
+                told = f"{name}: the {which} key expires in {human_age(left_s)}; see `packrat-agent key rotate`"
+                yield limits.key_days.judge(left_s / _DAY_S, low=True), told
         if key.expires is None:
             continue
         left_s = key.expires - status.at

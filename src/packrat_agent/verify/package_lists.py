@@ -10,8 +10,9 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
+from html import unescape
 from itertools import pairwise
-from typing import Any
+from typing import Any, BinaryIO
 
 from packrat_agent.verify.findings import (
     Fault,
@@ -21,7 +22,6 @@ from packrat_agent.verify.findings import (
     check_bytes,
     is_plain,
     parse_json,
-    read_index,
     read_pointer,
 )
 from packrat_agent.verify.names import LANDING_PAGE, LISTING_STYLE, PACKAGE_LIST, PAGE_DIR
@@ -29,6 +29,7 @@ from packrat_agent.verify.names import LANDING_PAGE, LISTING_STYLE, PACKAGE_LIST
 _SCRIPT = re.compile(
     rf'<script src="({PAGE_DIR}/[a-z0-9.-]{{1,100}})" integrity="sha256-([A-Za-z0-9+/]{{43}}=)" defer></script>'
 )
+_SEARCHED = re.compile(r'<section [^>]*\bdata-packages="\./([^"]{1,1000})"')
 _SHARD = re.compile(r"[0-9a-f]{64}")
 _SHARD_LIMIT = 256 * 1024 * 1024
 
@@ -45,6 +46,14 @@ def audit_script(subject: Subject, page: str) -> Iterator[Finding]:
             style = page.partition("<style>")[2].partition("</style>")[0]
             found += check_bytes(LISTING_STYLE, content, style.encode())
         yield from found
+
+
+def find_lost_lists(subject: Subject, page: str) -> Iterator[Finding]:
+    """Find the lists that the page searches and that are not there at all; pages of earlier agents search none."""
+    for match in _SEARCHED.finditer(page):
+        path = unescape(match[1])
+        if not is_plain(path) or not (subject.top / path).is_dir():
+            yield Fault(path, f"is missing, though {LANDING_PAGE} searches it")
 
 
 def audit_list(subject: Subject, directory: str) -> Iterator[Finding]:
@@ -73,8 +82,8 @@ def audit_list(subject: Subject, directory: str) -> Iterator[Finding]:
             found += check_bytes(path, content, json.dumps(told, separators=(",", ":")).encode() + b"\n")
             for first, sha256, size, packages in rows:
                 shard = f"{here}/{sha256}.json"
-                look = partial(_look_at_shard, subject, shard, first, packages)
-                found.append(Named(shard, sha256, size, path, look))
+                read = partial(_look_at_shard, first, packages)
+                found.append(Named(shard, sha256, size, path, read=read))
     yield from found
 
 
@@ -94,10 +103,11 @@ def _read_shards(told: Any) -> Sequence[tuple[str, str, int, int]] | None:
     return None
 
 
-def _look_at_shard(subject: Subject, path: str, first: str, packages: int) -> str | None:
+def _look_at_shard(first: str, packages: int, file: BinaryIO) -> str | None:
     """Check a shard whose bytes are those that the index names; return what is wrong, or None."""
+    file.seek(0)
     try:
-        told = json.loads(read_index(subject.top, path, _SHARD_LIMIT))
+        told = json.loads(file.read(_SHARD_LIMIT))
     except (OSError, ValueError, RecursionError):
         return "is not JSON that can be read"
     match told:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from packrat_agent.verify.armor import find_armor_fault
 from packrat_agent.verify.findings import Fault, Finding, Subject, is_plain, read_index, read_pointer
 from packrat_agent.verify.names import KEY_ARMORED, KEY_BINARY, LANDING_PAGE
-from packrat_agent.verify.package_lists import audit_script
+from packrat_agent.verify.package_lists import audit_script, find_lost_lists
 from packrat_agent.verify.signatures import read_keys
 from packrat_agent.verify.withdrawn import is_withdrawn_suite, is_withdrawn_version
 
@@ -76,6 +76,7 @@ def _audit_page(subject: Subject, content: bytes | None, repositories: Sequence[
     """
     page = (content or b"")[:_PAGE_LIMIT].decode("utf-8", "replace")
     yield from audit_script(subject, page)
+    yield from find_lost_lists(subject, page)
     heads = list(_REPOSITORY.finditer(page))
     for head, following in zip_longest(heads, heads[1:]):
         directory, kind = unescape(head[1]), head[2]

@@ -5,6 +5,8 @@ Write the new content beside the old, flush it, rename it, and flush the directo
     write_new(staging / "Release.new", [content])
     replace(staging / "Release.new", root / "Release")
     flush_directories([root])
+
+A single file that stands alone: `write_whole(path, content)`.
 """
 
 import os
@@ -12,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.flush import flush_directories
 from packrat_core.fs.links import open_directory, remove_tree
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -55,6 +58,30 @@ def write_new(
             os.fchmod(file.fileno(), mode)
             if flush:
                 os.fsync(file.fileno())
+
+
+def write_whole(path: Path, content: bytes, mode: int = 0o644, *, owner: tuple[int, int] | None = None) -> None:
+    """Write a file in the place of what stands there, so that a power cut leaves the one or the other, whole.
+
+    Args:
+        path: Where to write it; its directory is made if it is missing.
+        content: All of it.
+        mode: Its permissions, whatever the umask.
+        owner: User and group to give it to, as `write_new` does.
+
+    Raises:
+        DiskError: It can't be written.
+    """
+    with as_disk_error("make the directory", path.parent):
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        write_new(fresh, [content], mode, owner=owner)
+        replace(fresh, path)
+    finally:
+        # What failed leaves nothing, which may hold a secret.
+        fresh.unlink(missing_ok=True)
+    flush_directories([path.parent])
 
 
 def replace(source: Path, target: Path, below: Path | None = None) -> None:

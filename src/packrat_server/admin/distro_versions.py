@@ -19,8 +19,7 @@ from packrat_server.admin.record_change import Decide, Fields, RecordChange, agr
 from packrat_server.admin.repos import count_files
 from packrat_server.promotion.release_names import release_names_of
 from packrat_server.store.database import writing
-from packrat_server.store.journal import note_repo
-from packrat_server.store.reports import expect_reports
+from packrat_server.store.reports import note_changed_repo
 from packrat_server.store.tables import distro_versions, package_files, repo_distro_versions
 
 FILE_TYPES = ("deb", "rpm", "python", "docker", "json", "ova", "tar", "img", "appimage", "resource", "respkg")
@@ -76,8 +75,7 @@ def save_distro(engine: Engine, given: GivenDistro, decide: Decide = agree, reas
         if before is not None and after != before:
             connection.execute(update(distro_versions).where(distro_versions.c.name == given.name).values(updated=now))
             for repo in _repos_with(connection, given.name):
-                note_repo(connection, repo)
-                expect_reports(connection, repo)
+                note_changed_repo(connection, repo)
         change = RecordChange(before, after, losses=_find_losses(connection, given.name, before, after))
         note_change(connection, "Attrib/DistroVersion", given.name, change, reason)
         decide(change)

@@ -30,11 +30,13 @@ def free_file_name(engine: Engine, name: str, decide: Decide = agree, reason: st
     with writing(engine) as connection:
         deleted = find_deleted(connection, name) if is_storable(name) else None
         if deleted is None or _is_used(connection, name):
-            used = "a package file has it" if deleted is not None else "no deleted package file has it"
-            raise ConfigError(
-                f"file name {shorten(name)} can't be freed: {used}",
-                hint="check the spelling; `packrat-server history NAME` tells what happened to a file",
+            used, hint = (
+                "no deleted package file has it",
+                "check the spelling; `packrat-server history NAME` tells of a file",
             )
+            if deleted is not None:
+                used, hint = "a package file has it", "give what has changed another version, and so another file name"
+            raise ConfigError(f"file name {shorten(name)} can't be freed: {used}", hint=hint)
         change = RecordChange(
             {"belongs to": f"SHA-256 {deleted.sha256}"},
             {"belongs to": "nobody"},

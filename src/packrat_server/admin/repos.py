@@ -17,7 +17,7 @@ from packrat_server.promotion.wanted_files import wanted_files
 from packrat_server.store.database import writing
 from packrat_server.store.journal import note_repo
 from packrat_server.store.membership import repo_distro_names
-from packrat_server.store.reports import expect_reports
+from packrat_server.store.reports import note_changed_repo
 from packrat_server.store.tables import distro_versions, mirror_reports, mirror_repos, repo_distro_versions, repos, tags
 
 KINDS = tuple(name for kind, known in REPOSITORY_TYPES.items() for name in (kind, *known.other_names))
@@ -83,8 +83,7 @@ def save_repo(engine: Engine, repo: NewRepo, decide: Decide = agree, reason: str
         # Mirrors read everything of a repository again when they hear of it, so they hear of real changes only.
         if after != before:
             connection.execute(update(repos).where(repos.c.name == repo.name).values(updated=now))
-            note_repo(connection, repo.name)
-            expect_reports(connection, repo.name)
+            note_changed_repo(connection, repo.name)
         losses = _find_losses(connection, repo.name, before, after, offered)
         change = RecordChange(before, after, losses=losses)
         note_change(connection, "Repo/Repo", repo.name, change, reason)

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from packrat_server.store.journal import find_entry, newest
+from packrat_server.store.journal import find_entry, newest, note_repo
 from packrat_server.store.tables import journal, mirror_reports, mirror_repos
 
 
@@ -64,6 +64,12 @@ def save_reports(connection: Connection, mirror: str, reports: Iterable[Report])
         known = connection.execute(select(mirror_reports.c.entry).where(*where)).scalar()
         if known is None or entry >= known:
             _replace(connection, mirror, report, entry, now)
+
+
+def note_changed_repo(connection: Connection, repo: str) -> None:
+    """Note in the journal that a repository changed, so that no report of before counts any more."""
+    note_repo(connection, repo)
+    expect_reports(connection, repo)
 
 
 def expect_reports(connection: Connection, repo: str, mirrors: Iterable[str] | None = None) -> None:

@@ -58,7 +58,10 @@ def writers_turn(engine: Engine) -> Iterator[None]:
     """
     turn = _turns.setdefault(engine, threading.Lock())
     if not turn.acquire(timeout=_BUSY_TIMEOUT_S):
-        raise ServerUnavailable(f"{engine.logging_name} has been written by others for {_BUSY_TIMEOUT_S} s")
+        raise ServerUnavailable(
+            f"{engine.logging_name} has been written by others for {_BUSY_TIMEOUT_S} s",
+            hint="wait for that to end, and try again",
+        )
     try:
         yield
     finally:

@@ -32,7 +32,9 @@ def test_every_path_is_one_word(tmp_path: Path, name: str) -> None:
     root, state = str(config.mirror.root_dir), str(config.mirror.state_db.parent)
     assert _read(found["RequiresMountsFor"]) == [root]
     assert _read(found["ReadWritePaths"]) == [root, state]
-    assert [word.replace("$$", "$") for word in _read(found["ExecStart"])][-2:] == [str(config.source), "run"]
+    assert [word.replace("$$", "$") for word in _read(found["ExecStart"])][-3:] == [
+        *(str(config.source), "$PACKRAT_AGENT_OPTIONS", "run")
+    ]
 
 
 def test_the_agent_may_write_all_that_mirror_conf_names(tmp_path: Path) -> None:

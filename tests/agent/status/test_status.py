@@ -187,6 +187,15 @@ def test_all_good_is_ok(bench: Bench) -> None:
         ("key", {"fingerprint": "A", "expires": _NOW + 6 * _DAY_S}, Level.CRITICAL, "the signing key expires in 6 d"),
         ("key", {"fingerprint": "A", "expires": _NOW - 9}, Level.CRITICAL, "the signing key expired 9.0 s ago"),
         ("key", {"fingerprint": "A", "expires": None}, Level.OK, ""),
+        *(
+            ("key", {f"{which}_expires": at, which: "B"}, level, f"the signing key: the {which} key{said}")
+            for which in ("next", "former")
+            for at, level, said in (
+                (_NOW + 29 * _DAY_S, Level.WARNING, " expires in 29 d; see `packrat-agent key rotate`"),
+                (_NOW + 6 * _DAY_S, Level.CRITICAL, " expires in 6 d; see `packrat-agent key rotate`"),
+                (_NOW - 9, Level.WARNING, " B of the rotation expired on"),
+            )
+        ),
         ("key", {"fingerprint": None}, Level.OK, ""),
         ("failure", {"at": _NOW, "reason": "no room"}, Level.CRITICAL, "the agent can't work: no room"),
         ("config_error", {"at": _NOW, "reason": "line 3"}, Level.WARNING, "can't be used: line 3"),
