@@ -91,6 +91,30 @@ def test_a_package_of_each_type_is_found_with_its_version_and_architecture(
     assert search(page, "no-such-package") == []
 
 
+def test_the_exact_name_is_shown_first_however_much_another_repository_has(
+    browser: Browser, site: tuple[Stage, str]
+) -> None:
+    page = browser.open(site[1])
+    # Only what comes over the network is made up.
+    found = page.run(
+        """(async () => {
+        const list = (name, packages) => {
+          const made = new PackageList({ dataset: { repository: name, packages: "none" } });
+          const index = { packages: packages.length, shards: [["", "shard", 1, packages.length]] };
+          made.get = async (file) => (file === "index.json" ? index : { packages });
+          return made;
+        };
+        const versions = [["1", "", "all"]];
+        const many = Array.from({ length: 300 }, (_, number) => [`python3-lib${number}`, versions]);
+        const search = new Search([list("first", many), list("second", [["python3", versions]])]);
+        search.words.value = "python3";
+        await search.run();
+        return document.querySelector("#found tbody tr").cells[0].innerText;
+        })()"""
+    )
+    assert found == "python3"
+
+
 def test_the_address_is_filled_in_by_the_script_and_explained_without_it(
     browser: Browser, site: tuple[Stage, str]
 ) -> None:
