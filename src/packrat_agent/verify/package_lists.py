@@ -23,6 +23,7 @@ from packrat_agent.verify.findings import (
     is_plain,
     parse_json,
     read_pointer,
+    told,
 )
 from packrat_agent.verify.names import LANDING_PAGE, LISTING_STYLE, PACKAGE_LIST, PAGE_DIR
 
@@ -52,7 +53,13 @@ def find_lost_lists(subject: Subject, page: str) -> Iterator[Finding]:
     """Find the lists that the page searches and that are not there at all; pages of earlier agents search none."""
     for match in _SEARCHED.finditer(page):
         path = unescape(match[1])
-        if not is_plain(path) or not (subject.top / path).is_dir():
+        try:
+            is_there = is_plain(path) and (subject.top / path).is_dir()
+        except OSError as error:
+            # One of its directories is closed to this user, or its name is longer than any file's.
+            yield Fault(path, f"can't be looked at: {told(error)}")
+            continue
+        if not is_there:
             yield Fault(path, f"is missing, though {LANDING_PAGE} searches it")
 
 
@@ -73,13 +80,13 @@ def audit_list(subject: Subject, directory: str) -> Iterator[Finding]:
         return
     found: list[Finding] = []
     content = read_pointer(subject, path, found)
-    told = parse_json(path, content, found)
-    if content is not None and told is not None:
-        rows = _read_shards(told)
+    index = parse_json(path, content, found)
+    if content is not None and index is not None:
+        rows = _read_shards(index)
         if rows is None:
             found.append(Fault(path, "is not a list of shards"))
         else:
-            found += check_bytes(path, content, json.dumps(told, separators=(",", ":")).encode() + b"\n")
+            found += check_bytes(path, content, json.dumps(index, separators=(",", ":")).encode() + b"\n")
             for first, sha256, size, packages in rows:
                 shard = f"{here}/{sha256}.json"
                 read = partial(_look_at_shard, first, packages)
@@ -87,10 +94,10 @@ def audit_list(subject: Subject, directory: str) -> Iterator[Finding]:
     yield from found
 
 
-def _read_shards(told: Any) -> Sequence[tuple[str, str, int, int]] | None:
+def _read_shards(index: Any) -> Sequence[tuple[str, str, int, int]] | None:
     """Read the index; None if it is not one."""
-    match told:
-        case {"packages": int(packages), "shards": list(rows)} if len(told) == 2:
+    match index:
+        case {"packages": int(packages), "shards": list(rows)} if len(index) == 2:
             shards = []
             for row in rows:
                 match row:
@@ -107,11 +114,11 @@ def _look_at_shard(first: str, packages: int, file: BinaryIO) -> str | None:
     """Check a shard whose bytes are those that the index names; return what is wrong, or None."""
     file.seek(0)
     try:
-        told = json.loads(file.read(_SHARD_LIMIT))
+        shard = json.loads(file.read(_SHARD_LIMIT))
     except (OSError, ValueError, RecursionError):
         return "is not JSON that can be read"
-    match told:
-        case {"packages": list(rows)} if len(told) == 1 and len(rows) == packages and all(map(_is_package, rows)):
+    match shard:
+        case {"packages": list(rows)} if len(shard) == 1 and len(rows) == packages and all(map(_is_package, rows)):
             return None if is_plain(first) else f"begins with {first[:100]!r}, which is no package"
     return f"does not list the {packages} packages that its index says"
 

@@ -129,14 +129,31 @@ def _check_directory(top: Path) -> None:
 
 
 def _audit(subject: Subject, repositories: Sequence[tuple[str, str]], keys: RepoKeys) -> Iterator[Finding]:
-    yield from audit_site(subject, repositories)
-    yield from keys.audit(subject)
+    yield from _to_its_end(".", audit_site(subject, repositories))
+    yield from _to_its_end(".", keys.audit(subject))
     for kind, directory in repositories:
-        try:
-            yield from AUDITORS[kind][1](keys.subject_of(subject, directory), directory)
-            yield from audit_list(subject, directory)
-        except OSError as error:
-            yield Fault(directory, f"can't be audited to its end: {told(error)}")
+        yield from _to_its_end(directory, _audit_repository(subject, kind, directory, keys))
+
+
+def _audit_repository(subject: Subject, kind: str, directory: str, keys: RepoKeys) -> Iterator[Finding]:
+    """Audit one repository.
+
+    Args:
+        subject: The tree under audit.
+        kind: Type of the repository.
+        directory: Its directory.
+        keys: The keys that its signatures are held to.
+    """
+    yield from AUDITORS[kind][1](keys.subject_of(subject, directory), directory)
+    yield from audit_list(subject, directory)
+
+
+def _to_its_end(place: str, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Pass on what an audit finds; what it may not look at ends this one, not the whole `verify`."""
+    try:
+        yield from findings
+    except OSError as error:
+        yield Fault(place, f"can't be audited to its end: {told(error)}")
 
 
 def _repositories(subject: Subject, directory: str, depth: int, faults: list[Fault]) -> Iterator[tuple[str, str]]:
@@ -322,8 +339,14 @@ def _is_closed(entry: "os.DirEntry[str]") -> bool:
 
 
 def _look_at_link(top: Path, path: str) -> Iterator[Fault]:
-    target = (top / path).resolve()
-    if not target.is_relative_to(top.resolve()):
-        yield Fault(path, f"is a symbolic link that leads out of the tree, to {target}")
-    elif not target.exists():
-        yield Fault(path, "is a symbolic link that leads nowhere")
+    try:
+        target = (top / path).resolve()
+        if not target.is_relative_to(top.resolve()):
+            yield Fault(path, f"is a symbolic link that leads out of the tree, to {target}")
+        elif not target.exists():
+            yield Fault(path, "is a symbolic link that leads nowhere")
+    except OSError as error:
+        yield Fault(path, f"is a symbolic link that can't be followed: {told(error)}")
+    except RuntimeError:
+        # So pathlib tells a circle.
+        yield Fault(path, "is a symbolic link that leads round in a circle")

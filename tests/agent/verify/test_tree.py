@@ -100,6 +100,10 @@ EDITS: dict[str, tuple[Callable[[Path, Path], None], set[tuple[str, str]]]] = {
         lambda tree, place: (place / "tool-1/1.0/gone").symlink_to("nothing"),
         {(f"{REPO}/tool-1/1.0/gone", "is a symbolic link that leads nowhere")},
     ),
+    "a link leads round in a circle": (
+        lambda tree, place: (place / "round").symlink_to("round"),
+        {(f"{REPO}/round", "is a symbolic link that leads round in a circle")},
+    ),
     "a pipe beside a file": (
         lambda tree, place: os.mkfifo(place / "tool-1/pipe"),
         {(f"{REPO}/tool-1/pipe", "is neither file nor directory")},

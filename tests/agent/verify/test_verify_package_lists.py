@@ -76,3 +76,11 @@ def test_a_list_that_is_lost_is_found(tmp_path: Path) -> None:
     write_list(tmp_path, lambda *_: None)
     assert list(find_lost_lists(subject, page)) == []
     assert list(find_lost_lists(subject, '<section id="repository-apt-dev">')) == []
+
+
+def test_a_list_that_can_not_be_looked_at_is_found(tmp_path: Path) -> None:
+    name = "x" * 300
+    page = f'<section id="repository-apt-dev" data-packages="./{name}">'
+    assert list(find_lost_lists(Subject(tmp_path, None), page)) == [
+        Fault(name, "can't be looked at: File name too long")
+    ]
