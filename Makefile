@@ -51,7 +51,7 @@ demo-once: demo-needs $(VENV)/run
 
 test: $(VENV)/test
 	@tests/provision.sh
-	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --max-worker-restart 3 --durations 20 $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 3 --durations 20 $(ARGS)
 
 check: $(VENV)/test
 	@$(BIN)/ruff check .

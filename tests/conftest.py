@@ -7,6 +7,7 @@ import pytest
 
 from support.keys import Key, new_key
 from support.postgres import Cluster, cluster
+from support.run_order import put_long_first
 from support.slow_tests import SlowTests
 from support.stage import Stage, stage
 
@@ -16,6 +17,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     # A worker has a reporter, too, which nobody reads.
     if reporter is not None and not hasattr(session.config, "workerinput"):
         session.config.pluginmanager.register(SlowTests(reporter))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    put_long_first(items)
 
 
 @pytest.fixture(scope="session")
