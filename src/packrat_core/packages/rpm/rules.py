@@ -3,8 +3,8 @@
 - Each tag has the type that rpm gives it, and tags that belong together have the same number of values: createrepo_c
   does not check this, and would read beyond the values.
 - The paths of the files are not too long together: a few bytes can name a great many long paths.
-- Rich dependencies, such as `(a if (b or c))`, are not nested too deeply: dnf and zypper read them recursively, and crash
-  when they read a repository that has one of 200,000 levels.
+- Rich dependencies, such as `(a if (b or c))`, are not nested too deeply: dnf and zypper read them recursively, and
+  crash when they read a repository that has one of 200,000 levels.
 
     check_header(walk(file).header)
 
