@@ -3,6 +3,7 @@
 apt fails on
 
 - a field of `RELATION_FIELDS` in which `find_fault` finds a fault: `a (= )`, `a >= 1`, `a (>= 1`, `a b`, `a,, b`;
+- one of them, but Provides, that ends with `|`: `apt-get update` reads it, and `apt-get install` crashes;
 - a field of `NEVER_EMPTY` that is empty;
 - a name, version, section or source of more than `WORD_LIMIT` bytes;
 - a Description-md5 that does not have the length of an MD5;
@@ -34,7 +35,8 @@ RELATION_FIELDS = frozenset(
 )
 """Relation fields that apt reads, in lower case. It ignores others, such as Built-Using and Obsoletes."""
 
-NEVER_EMPTY = frozenset({b"provides"})
+_PROVIDES = b"provides"
+NEVER_EMPTY = frozenset({_PROVIDES})
 """Fields that apt 2.6 can't read empty; apt 3.0 can."""
 
 _WORDS = frozenset(b"package version architecture section source".split())
@@ -49,6 +51,7 @@ _USUAL = re.compile(
 )
 """Matches the usual values, for speed: a value that matches has no fault; one that does not may have one."""
 
+_ALTERNATIVE = "it ends with |, and no alternative follows"
 _SHOWN_LIMIT = 60
 
 
@@ -75,7 +78,8 @@ def check_fields(fields: Mapping[bytes, bytes]) -> None:
 
 def _fault_of(name: bytes, value: bytes) -> str | None:
     if name in RELATION_FIELDS and value:
-        return find_fault(value)
+        # Of Provides, apt makes no groups of alternatives.
+        return find_fault(value) or (_ALTERNATIVE if value.endswith(b"|") and name != _PROVIDES else None)
     if name in NEVER_EMPTY and not value:
         return "it is empty"
     if name in _WORDS and len(value) > WORD_LIMIT:
@@ -128,7 +132,7 @@ def find_fault(value: bytes) -> str | None:
         if value[at : at + 1] not in (b",", b"|"):
             return f"{_show(value, at)} stands behind a name or version, where only a comma or | can"
         at = _skip(value, at + 1)
-        # A trailing separator is not a fault.
+        # A trailing separator is not a fault of the grammar.
         if at == len(value):
             return None
 

@@ -3,22 +3,30 @@
 - Each tag has the type that rpm gives it, and tags that belong together have the same number of values: createrepo_c
   does not check this, and would read beyond the values.
 - The paths of the files are not too long together: a few bytes can name a great many long paths.
+- Rich dependencies, such as `(a if (b or c))`, are not nested too deeply: dnf and zypper read them recursively, and
+  crash when they read a repository that has one of 200,000 levels.
 
     check_header(walk(file).header)
 
 Source: rpm.org, "Tags"; createrepo_c's Python binding.
 """
 
+import re
+
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm.header import I18N, INT16, INT32, INT64, STRING, STRINGS, Header
 from packrat_core.packages.rpm.tags import BASE_NAMES, DIR_INDEXES, DIR_NAMES
 
 _PATHS_LIMIT = 32 * 1024 * 1024
-_TOGETHER = (
+_NESTING_LIMIT = 100
+_PARENTHESES = re.compile(rb"[()]")
+_DEPENDENCIES = (
     *((1047, 1112, 1113), (1049, 1048, 1050), (1054, 1053, 1055), (1090, 1114, 1115)),
     *((5046, 5048, 5047), (5049, 5051, 5050), (5052, 5054, 5053), (5055, 5057, 5056)),
-    *((1081, 1080, 1082), (BASE_NAMES, DIR_INDEXES, BASE_NAMES)),
 )
+"""Tags of what a package provides, requires, conflicts with … (names, flags, versions)."""
+
+_TOGETHER = (*_DEPENDENCIES, (1081, 1080, 1082), (BASE_NAMES, DIR_INDEXES, BASE_NAMES))
 """Groups of tags (names, numbers, texts) whose values belong together one by one."""
 
 _KINDS: dict[int, tuple[int, ...]] = {
@@ -38,7 +46,7 @@ _KINDS: dict[int, tuple[int, ...]] = {
 
 
 def check_header(header: Header) -> None:
-    """Check the types and numbers of values that the index uses, and the total length of the paths.
+    """Check types and numbers of the values that the index uses, the length of the paths, and rich dependencies.
 
     Raises:
         Refused: clients or createrepo_c could not read the header.
@@ -49,6 +57,9 @@ def check_header(header: Header) -> None:
     for together in _TOGETHER:
         if len({header.items[tag].count for tag in together if tag in header.items}) > 1:
             raise Refused(f"its header is broken: tags {together} differ in length")
+    for dependencies, *_ in _DEPENDENCIES:
+        for text in header.texts(dependencies):
+            _check_nesting(text)
     # Every file repeats the name of its directory in the index, so one long name can be multiplied by many files.
     lengths = [len(name) for name in header.texts(DIR_NAMES)]
     try:
@@ -57,3 +68,17 @@ def check_header(header: Header) -> None:
         raise Refused("its header is broken: a file stands in a directory that is not listed") from None
     if paths > _PATHS_LIMIT:
         raise Refused(f"the paths of its files have more than {_PATHS_LIMIT} bytes")
+
+
+def _check_nesting(dependency: bytes) -> None:
+    # Only what begins so is a rich dependency; names such as `libc.so.6()(64bit)` have parentheses as well.
+    if not dependency.startswith(b"(") or dependency.count(b"(") <= _NESTING_LIMIT:
+        return
+    depth = 0
+    for parenthesis in _PARENTHESES.finditer(dependency):
+        depth = depth + 1 if parenthesis[0] == b"(" else max(depth - 1, 0)
+        if depth > _NESTING_LIMIT:
+            raise Refused(
+                f"its header has a rich dependency with more than {_NESTING_LIMIT} nested parentheses, which can crash "
+                f"clients: {dependency[:60].decode('ascii', 'backslashreplace')!r}; build it anew without"
+            )

@@ -140,6 +140,15 @@ def test_a_few_bytes_that_name_very_many_paths_are_refused(tmp_path: Path) -> No
         read(tmp_path, build_rpm(Rpm("bomb", "1", "noarch", files=files)))
 
 
+def test_a_rich_dependency_that_is_nested_so_deeply_that_clients_crash_is_refused(tmp_path: Path) -> None:
+    within = "(a or " * 99 + "(b if c)" + ")" * 99
+    wide = "(" + " and ".join(f"libx{number}.so()(64bit)" for number in range(200)) + ")"
+    assert read(tmp_path, build_rpm(Rpm("rich", "1", "noarch", requires=((within, ""), (wide, ""))))).name == "rich"
+    for levels in (101, 200_000):
+        with pytest.raises(Refused, match="rich dependency with more than 100 nested"):
+            read(tmp_path, build_rpm(Rpm("rich", "1", "noarch", requires=(("(" * levels + "a", ""),))))
+
+
 @pytest.mark.parametrize(
     ("summary", "shown"),
     [
