@@ -22,8 +22,7 @@ from packrat_agent.status.progress import show_progress
 from packrat_agent.status.reading import read_totals
 from packrat_agent.status.sync_report import show_summary
 from packrat_agent.sync.context import MirrorContext, Progress, Summary
-from packrat_agent.sync.disk_look import Look
-from packrat_agent.sync.full_sync import rehearse, sync
+from packrat_agent.sync.full_sync import Rehearsal, rehearse, sync
 from packrat_agent.sync.mirror import finds_takeover, ready, ready_for_dry_run
 from packrat_agent.upstream.connection import connected
 from packrat_agent.upstream.login import LoginState
@@ -71,11 +70,11 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
     refuse_as_root(config, asks_a_running_agent=not (dry_run or adopt))
     is_first = not os.path.exists(config.mirror.state_db) and BY_INIT not in os.environ  # noqa: PTH110 it never raises
 
-    seen = _rehearse(config, confirmed) if adopt and not dry_run and finds_takeover(config) else None
+    rehearsal = _rehearse(config, confirmed) if adopt and not dry_run and finds_takeover(config) else None
     holding = ready_for_dry_run(config) if dry_run else ready(config, adopt=adopt)
     try:
         with holding as context, show_progress(partial(read_totals, config)) as on_progress:
-            summary = until_signalled(lambda: _sync(context, confirmed, on_progress, seen))
+            summary = until_signalled(lambda: _sync(context, confirmed, on_progress, rehearsal))
     except Busy as busy:
         if busy.runner is None or dry_run or adopt:
             raise
@@ -98,8 +97,8 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
         raise Incomplete("the full sync is done, but not everything could be published", hint="see above")
 
 
-def _rehearse(config: Config, confirmed: Confirmed) -> Look | None:
-    """Do a dry run of a takeover, and give its look at the disk, so that nothing is hashed twice.
+def _rehearse(config: Config, confirmed: Confirmed) -> Rehearsal:
+    """Do a dry run of a takeover, and give what it leaves to it, so that nothing is hashed or read twice.
 
     Raises:
         Held: Clients would lose something by it that the operator has not confirmed; nothing was touched.
@@ -109,11 +108,11 @@ def _rehearse(config: Config, confirmed: Confirmed) -> Look | None:
         rehearsed = until_signalled(lambda: _ask_and_rehearse(context, confirmed, on_progress))
     if rehearsed is None:
         raise Incomplete("stopped by a signal; nothing was touched")
-    summary, seen = rehearsed
+    summary, rehearsal = rehearsed
     if summary.changes or (summary.losses and not confirmed.removals):
         show_summary(summary, dry_run=True)
     _hold_takeover(summary, confirmed)
-    return seen
+    return rehearsal
 
 
 def _hold_takeover(summary: Summary, confirmed: Confirmed) -> None:
@@ -132,16 +131,18 @@ def _hold_takeover(summary: Summary, confirmed: Confirmed) -> None:
 
 async def _ask_and_rehearse(
     context: MirrorContext, confirmed: Confirmed, on_progress: Progress
-) -> tuple[Summary, Look | None]:
+) -> tuple[Summary, Rehearsal]:
     async with connected(context.config, LoginState(context.fault_log.login)) as server:
         return await rehearse(context, server, confirmed, on_progress)
 
 
-async def _sync(context: MirrorContext, confirmed: Confirmed, on_progress: Progress, seen: Look | None) -> Summary:
+async def _sync(
+    context: MirrorContext, confirmed: Confirmed, on_progress: Progress, rehearsal: Rehearsal | None
+) -> Summary:
     url, facts = context.config.packrat.url, context.store.facts
     try:
         async with connected(context.config, LoginState(context.fault_log.login)) as server:
-            summary = await sync(context, server, confirmed, on_progress, seen)
+            summary = await sync(context, server, confirmed, on_progress, rehearsal)
     except PackratError as error:
         with suppress(DiskError):
             if isinstance(error, ServerUnavailable | ServerRefused | ServerBroken):

@@ -18,7 +18,6 @@ from packrat_agent.verify.findings import Warned
 from packrat_agent.verify.real_clients import Visits, visit_tree
 from packrat_agent.verify.repo_keys import GivenKeys, read_repo_keys
 from packrat_agent.verify.tree import Audit, verify_tree
-from packrat_agent.web.in_thread import serving_in_thread
 from packrat_core.errors import PackratError, Unsound
 from packrat_core.text import human_size, printable
 
@@ -90,6 +89,9 @@ def verify_command(
         audit = replace(audit, warnings=(*audit.warnings, *_known_troubles(config)))
     told = asdict(audit)
     if clients:
+        # Only then, since the web server and its libraries take longer to import than a small tree to verify.
+        from packrat_agent.web.in_thread import serving_in_thread
+
         with serving_in_thread(top.absolute()) as url:
             visits = visit_tree(top.absolute(), read_repo_keys(top.absolute(), keys), url, audit.repositories)
         audit = replace(audit, faults=(*audit.faults, *visits.faults))

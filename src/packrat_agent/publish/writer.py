@@ -167,9 +167,9 @@ class _Work:
         directory = self.known.get(parent)
         if directory is None:
             directory = self.known[parent] = ensure_directory(self.root, parent or ".")
+            # With each directory all those above it are noted.
             at = directory
-            while at != self.root:
-                at = at.parent
+            while at != self.root and (at := at.parent) not in self.directories:
                 self.directories.add(at)
         self.directories.add(directory)
         return directory / name

@@ -110,8 +110,11 @@ def recall(root: Path, source: FragmentSource, lacking: Collection[str], sealed:
         SHA-256 → fragment of those that have a sealed backup.
     """
     directory = root / _directory(source)
-    paths = {sha256: path for sha256 in lacking if (path := directory / f"{sha256}{_ENDING}").exists()}
     found: dict[str, Fragment] = {}
+    # Types that are published as they are have no backups, so there is nothing to look for file by file.
+    if not directory.is_dir():
+        return found
+    paths = {sha256: path for sha256 in lacking if (path := directory / f"{sha256}{_ENDING}").exists()}
     if paths:
         digests = sealed(source)
         for sha256, path in paths.items():

@@ -21,6 +21,7 @@ from packrat_agent.state.store import Store
 from packrat_agent.sync.fault_log import FaultLog
 from packrat_agent.sync.last_renders import LastRenders
 from packrat_agent.sync.page_news import PageNews
+from packrat_agent.sync.rehearsed import Rehearsed
 from packrat_agent.sync.removals import RemovalLimits
 from packrat_agent.sync.sealed_list import Seals
 from packrat_agent.sync.turns import Turns
@@ -120,8 +121,8 @@ class Order:
     at. rest_waits: of some packages, whether more was heard of the repository by then. reread: it is part of a
     full sync, so what failed for good is tried again. heard_at: when the change was heard of, in epoch seconds; None:
     this sync finds out. untracked: path → hashed files below `root_dir` that the state database doesn't know; those
-    with wanted bytes are adopted. position: the server's position that was heard of last when this was given out; None:
-    this sync finds out.
+    with wanted bytes are adopted. rehearsed: what a rehearsal of a takeover read of them. position: the server's
+    position that was heard of last when this was given out; None: this sync finds out.
     """
 
     packages: Collection[str] | None = None
@@ -131,6 +132,7 @@ class Order:
     heard_at: float | None = None
     confirmed: Confirmed = NOTHING_CONFIRMED
     untracked: Mapping[str, StoredFile] = field(default_factory=dict)
+    rehearsed: Rehearsed = field(default_factory=Rehearsed, compare=False)
     position: Position | None = field(default=None, compare=False)
 
 

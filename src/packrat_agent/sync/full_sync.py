@@ -15,7 +15,7 @@ A dry run takes the same steps and writes nothing.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -31,6 +31,7 @@ from packrat_agent.sync.held_keys import hold_other_keys
 from packrat_agent.sync.kept_key import note_keys
 from packrat_agent.sync.lost_state import recall_suites
 from packrat_agent.sync.noted_sync import sync_and_note
+from packrat_agent.sync.rehearsed import Rehearsed
 from packrat_agent.sync.removals import Leaving, hold_back_leaving
 from packrat_agent.sync.roll_forward import roll_forward_all
 from packrat_agent.sync.site import keep_site, publish_site
@@ -47,12 +48,23 @@ AT_ONCE = 4
 """How many repositories a full sync works on at a time; each holds in memory what its index names."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What a rehearsal of a takeover leaves to it, so that nothing is done twice.
+
+    seen: its look at the disk; None where a sync may see more, as it opens closed directories.
+    """
+
+    seen: Look | None
+    rehearsed: Rehearsed
+
+
 async def sync(
     context: MirrorContext,
     server: Packrat,
     confirmed: Confirmed,
     on_progress: Progress,
-    seen: Look | None = None,
+    rehearsal: Rehearsal | None = None,
 ) -> Summary:
     """Do one full sync at once; in the context of a dry run, say what it would do.
 
@@ -61,18 +73,18 @@ async def sync(
         server: Whom to ask.
         confirmed: What the operator confirms for this once.
         on_progress: Called with what was done since the last call.
-        seen: A look that `rehearse` took a moment ago; None to look now.
+        rehearsal: What `rehearse` gave a moment ago; None to look now.
 
     Raises:
         PackratError: The sync could not begin, or not go on; what stops one repository stands in the summary.
     """
     full = (DryRun if context.dry_run else FullSync)(context, confirmed, on_progress)
-    return await full.run(server, seen)
+    return await full.run(server, rehearsal)
 
 
 async def rehearse(
     context: MirrorContext, server: Packrat, confirmed: Confirmed, on_progress: Progress
-) -> tuple[Summary, Look | None]:
+) -> tuple[Summary, Rehearsal]:
     """Do a dry run before a takeover.
 
     Args:
@@ -82,7 +94,7 @@ async def rehearse(
         on_progress: Called with what was done since the last call.
 
     Returns:
-        What a sync would do, and its look at the disk; None where a sync may see more, as it opens closed directories.
+        What a sync would do, and what this leaves to it.
 
     Raises:
         PackratError: As `sync`.
@@ -90,7 +102,8 @@ async def rehearse(
     full = DryRun(context, confirmed, on_progress)
     summary = await full.run(server)
     seen = full.seen
-    return summary, seen if seen is not None and not seen.found.directories.locked else None
+    seen = seen if seen is not None and not seen.found.directories.locked else None
+    return summary, Rehearsal(seen, full.rehearsed)
 
 
 class FullSync:
@@ -101,6 +114,7 @@ class FullSync:
         self.confirmed = confirmed
         self.untracked: Mapping[str, StoredFile] = {}
         """Files to adopt; none where the look goes on beside the syncs, since it may be overtaken by them."""
+        self.rehearsed = Rehearsed()
         self.to_mend: set[str] = set()
         """What the look found damaged: repositories, or the site; those that are synced since are left out."""
         self._context = context
@@ -108,8 +122,8 @@ class FullSync:
         self._started = time.monotonic()
         self._seen: Look | None = None
 
-    async def run(self, server: Packrat, seen: Look | None = None) -> Summary:
-        """Take all steps at once; a look that is over is not taken again.
+    async def run(self, server: Packrat, rehearsal: Rehearsal | None = None) -> Summary:
+        """Take all steps at once; what a rehearsal has looked at and read is not looked at or read again.
 
         Raises:
             PackratError: What stops all repositories.
@@ -119,10 +133,12 @@ class FullSync:
         # Somebody who starts a sync wants to be sure: nothing that was read earlier counts.
         await in_thread(self._context.store.record_reads.distrust, time.time())
         await in_thread(self._context.store.facts.drop_work)
-        if seen is None:
+        if rehearsal is not None:
+            self.rehearsed = rehearsal.rehearsed
+        if rehearsal is None or rehearsal.seen is None:
             await self.look()
         else:
-            await self._take_look(seen)
+            await self._take_look(rehearsal.seen)
         await self.keep_repos(view)
         await self._sync_repos(server, view.repos)
         await self.finish(server)
@@ -187,7 +203,7 @@ class FullSync:
         Raises:
             ServerUnavailable: This, LoginRefused and DiskError stop all repositories.
         """
-        order = replace(order, confirmed=self.confirmed, untracked=self.untracked)
+        order = replace(order, confirmed=self.confirmed, untracked=self.untracked, rehearsed=self.rehearsed)
         # What the look finds damaged while this goes on is mended by a later sync.
         mends = repo.name in self.to_mend and order.packages is None
         result = await sync_and_note(self._context, server, repo, order, self.summary, self._on_progress)

@@ -1,44 +1,50 @@
 """Reads, for a dry run of a takeover, the package files that are on disk already, to learn which will be refused."""
 
+import os
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from packrat_agent.formats.interface import Format, Treatment
-from packrat_agent.model.entries import Fragment, Parts, Placement, Refusal, StoredFile
+from packrat_agent.model.entries import Fragment, Parts, Placement, Refusal
+from packrat_agent.model.records import Repo
+from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.sync.build import parts_of
-from packrat_agent.sync.context import MirrorContext
+from packrat_agent.sync.context import MirrorContext, Order
 from packrat_core.errors import DiskError, Refused
+from packrat_core.fs.verified import OtherBytes, read_verified
 
 log = structlog.get_logger()
 
 
 def read_at_hand(
-    placements: Sequence[Placement], form: Format, context: MirrorContext, untracked: Mapping[str, StoredFile]
+    repo: Repo, placements: Sequence[Placement], form: Format, context: MirrorContext, order: Order
 ) -> tuple[list[Placement], dict[str, Parts], list[Refusal]]:
     """Read each package file whose bytes stand anywhere below root_dir, and hold it against the server's record.
 
     Args:
+        repo: The repository.
         placements: The wanted files with their places.
-        form: The repository's type.
+        form: Its type.
         context: The mirror.
-        untracked: Path → hashed files below `root_dir` that the state database doesn't know.
+        order: The piece of work: what is read is noted in its `rehearsed`.
 
     Returns:
         The placements that are not refused, URI → what is published of the file (where only its content tells), and the
         refusals.
     """
-    paths = {file.sha256: path for path, file in untracked.items()}
-    read: dict[str, Fragment | str | None] = {}
+    # One directory for all: on some disks, making and removing one takes longer than reading a small package.
+    with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
+        read = _read_all(placements, _Reader(form, context.source_of(form, repo), context.root, order, Path(scratch)))
     usable: list[Placement] = []
     parts: dict[str, Parts] = {}
     refused: list[Refusal] = []
     for placement in placements:
         sha256 = placement.file.sha256
-        if sha256 in paths and sha256 not in read:
-            read[sha256] = _read(context.root / paths[sha256], form)
         found = read.get(sha256)
         reason = found if isinstance(found, str) else _disagreement(placement, form, found)
         if reason is not None:
@@ -50,17 +56,55 @@ def read_at_hand(
     return usable, parts, refused
 
 
-def _read(path: Path, form: Format) -> Fragment | str | None:
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """What is read for, and a directory for what is unpacked, which is empty between two files."""
+
+    form: Format
+    source: FragmentSource
+    root: Path
+    order: Order
+    scratch: Path
+
+
+def _read_all(placements: Sequence[Placement], reader: _Reader) -> dict[str, Fragment | str | None]:
+    """Read each file at hand once; gives SHA-256 → what `_read` gives."""
+    paths = {file.sha256: path for path, file in reader.order.untracked.items()}
+    read: dict[str, Fragment | str | None] = {}
+    for placement in placements:
+        sha256 = placement.file.sha256
+        if sha256 in paths and sha256 not in read:
+            read[sha256] = _read(paths[sha256], sha256, reader)
+            _empty(reader.scratch)
+    return read
+
+
+def _read(path: str, sha256: str, reader: _Reader) -> Fragment | str | None:
     """Read one file; gives why it is refused, or None where it can't be said."""
+    whole = reader.root / path
+
+    def read(opened: Path) -> tuple[os.stat_result, Fragment]:
+        return opened.stat(), reader.form.read(opened, reader.scratch)
+
     try:
-        # Images are unpacked, so this may need as much room as an image.
-        with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
-            return form.read(path, Path(scratch))
+        status, fragment = read_verified(whole, sha256, read)
     except Refused as error:
         return str(error)
-    except (DiskError, OSError) as error:
-        log.warning("unread", path=str(path), reason=str(error), text="the dry run can't tell whether it is refused")
+    except (DiskError, OSError, OtherBytes) as error:
+        log.warning("unread", path=str(whole), reason=str(error), text="the dry run can't tell whether it is refused")
         return None
+    reader.order.rehearsed.note(reader.source, sha256, path, status, fragment)
+    return fragment
+
+
+def _empty(directory: Path) -> None:
+    """Remove what a format has unpacked: of images, all together might not fit on the disk."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)  # noqa: PTH108
 
 
 def _disagreement(placement: Placement, form: Format, fragment: Fragment | None) -> str | None:

@@ -80,7 +80,7 @@ def reconcile_dry(
     fragments |= _recall(repo, wanted_files, fragments, form, order, context)
     placed = _place(repo, form, wanted_files, fragments, context, order)
     if context.takeover is not None:
-        placed.placements, parts, unusable = read_at_hand(placed.placements, form, context, order.untracked)
+        placed.placements, parts, unusable = read_at_hand(repo, placed.placements, form, context, order)
         placed.parts |= parts
         placed.refused += unusable
     elif form.treatment is Treatment.ACCOMPANIED:
@@ -108,7 +108,7 @@ def _recall(
     unread = find_unread(wanted_files, fragments)
     source, formers = context.source_of(form, repo), context.former_sources_of(form, repo)
     accepted = {former.signer for former in formers}
-    found: dict[str, Fragment] = {}
+    found = order.rehearsed.recall(context.root, source, unread)
     for made_for in (source, *formers):
         recalled = recall(context.root, made_for, unread - found.keys(), context.seals.backups)
         for sha256, fragment in recalled.items():

@@ -286,7 +286,7 @@ class _Paths:
             directory = directory.rpartition("/")[0]
         is_behind = self._behind_link[directory]
         for one in reversed(below):
-            is_behind = is_behind or Path(f"{self._top}/{one}").is_symlink()
+            is_behind = is_behind or os.path.islink(f"{self._top}/{one}")  # noqa: PTH114 there may be thousands
             self._behind_link[one] = is_behind
         return is_behind
 

@@ -16,12 +16,12 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from io import BufferedReader
+from io import FileIO
 from pathlib import Path
 from typing import TypeVar
 
 from packrat_core.errors import Incomplete
-from packrat_core.fs.open import open_regular
+from packrat_core.fs.open import open_unbuffered
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ def read_verified(path: Path, sha256: str, read: Callable[[Path], T]) -> T:
         OtherBytes: The file has another SHA-256, is gone or no regular file, or somebody goes on writing to it.
     """
     try:
-        opened = open_regular(path)
+        opened = open_unbuffered(os.fspath(path))
     except OSError as error:
         raise OtherBytes(f"{path} can't be read ({error.strerror})", hint="it is fetched again") from error
     with opened as file:
@@ -69,7 +69,7 @@ def read_verified(path: Path, sha256: str, read: Callable[[Path], T]) -> T:
     raise OtherBytes(f"somebody writes to {path} while it is read", hint="let no other program write below root_dir")
 
 
-def _hash(file: BufferedReader) -> str:
+def _hash(file: FileIO) -> str:
     """Hash an open file from its beginning."""
     size = os.fstat(file.fileno()).st_size
     if size <= _SMALL_BYTES:

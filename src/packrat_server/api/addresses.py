@@ -11,11 +11,15 @@ Source: RFC 7239, RFC 4291.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from packrat_core.errors import ConfigError
 
 _PREFIX_BITS = 64
+_USUAL_LENGTH = 64
+"""Characters of an address that is remembered; longer text comes from who wants the memory to be full."""
+_REMEMBERED = 1024
 
 
 @dataclass(slots=True)
@@ -86,6 +90,11 @@ def name_network(host: str) -> str:
 
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
     """Read an address, also `[::1]`, `[::1]:443`, `1.2.3.4:443` and `fe80::1%eth0`; None for anything else."""
+    # A mirror that downloads sends thousands of requests from one address.
+    return (_parse_once if len(text) <= _USUAL_LENGTH else _parse_text)(text)
+
+
+def _parse_text(text: str) -> IPv4Address | IPv6Address | None:
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
@@ -96,3 +105,6 @@ def _parse(text: str) -> IPv4Address | IPv6Address | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
+
+
+_parse_once = lru_cache(_REMEMBERED)(_parse_text)

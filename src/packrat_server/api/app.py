@@ -6,6 +6,7 @@ import traceback
 from collections import Counter
 from collections.abc import Coroutine, Mapping, MutableMapping
 from contextlib import ExitStack
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -31,6 +32,9 @@ from packrat_server.api.monitoring import serve_health, serve_metrics
 from packrat_server.api.verbs import answer, check_verb
 
 log = logging.getLogger(__name__)
+
+_HEADER_NAMES = 256
+"""More than answers have: clients don't choose the names of their headers."""
 
 
 class App:
@@ -104,7 +108,7 @@ class App:
             if request.method not in ("GET", "HEAD"):
                 raise CinpError(400, f'Invalid Verb (HTTP Method) "{request.method[:30]}"')
             name = path.removeprefix("/files").removeprefix("/")
-            return await serve_file(request, name, self._context, address, admit)
+            return await serve_file(request, headers, name, self._context, address, admit)
         if path == "/api/upload" and request.method == "POST":
             caller = await identify(headers, self._context, address)
             admit(caller)
@@ -180,5 +184,6 @@ def _with_capitals(send: Send) -> Send:
     return capitalised
 
 
+@lru_cache(_HEADER_NAMES)
 def _capitals(name: bytes) -> bytes:
     return b"ETag" if name.lower() == b"etag" else b"-".join(part.capitalize() for part in name.split(b"-"))

@@ -80,12 +80,18 @@ def _remember(context: ServerContext, handle: str, name: str | None, blob: Blob,
 
 
 async def serve_file(
-    request: Request, name: str, context: ServerContext, address: str, admit: Callable[[Caller], None]
+    request: Request,
+    headers: Mapping[str, str],
+    name: str,
+    context: ServerContext,
+    address: str,
+    admit: Callable[[Caller], None],
 ) -> Response:
     """Serve a package file to a caller who may see it; supports Range, If-None-Match and HEAD.
 
     Args:
         request: The request.
+        headers: Its headers, under lower-case names.
         name: The file name.
         context: The server's.
         address: Where the request comes from.
@@ -94,7 +100,6 @@ async def serve_file(
     Raises:
         CinpError: There is no session.
     """
-    headers = lower_headers(request)
     sha256 = await _find(context, headers, name, address, admit)
     if sha256 is None:
         return _missing(name)

@@ -3,6 +3,7 @@
 `read` opens the package file; every other method works on values alone.
 """
 
+import os
 from pathlib import Path
 
 from packrat_agent.formats.apt.layout import place_package, suite_of
@@ -37,7 +38,7 @@ class AptFormat:
         """Read the control paragraph and clean it."""
         stanza = read_stanza(read_control(path))
         facts = stanza.facts
-        return Fragment(stanza.body, facts.name, facts.version, facts.arch, size=path.stat().st_size)
+        return Fragment(stanza.body, facts.name, facts.version, facts.arch, size=os.stat(path).st_size)  # noqa: PTH116
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
         """Check that name, version and architecture are those of the record."""

@@ -22,7 +22,7 @@ NO_REFERRERS = "v2/_no_referrers"
 """What Apache answers for a manifest to which nothing refers, relative to root_dir."""
 _EXTENSION = "extensions/v2"
 _DEPTH_LIMIT = 4
-_OF_OTHER_TYPES = ("dists", "simple", "repodata", "_repo_main")
+_OF_OTHER_TYPES = frozenset({"dists", "simple", "repodata", "_repo_main"})
 """Directories that repositories of other types have, below which no docker repository is."""
 
 _OF_MANIFEST = re.compile(
@@ -61,29 +61,23 @@ def has_signature_api(root: Path) -> bool:
     """
     if os.path.lexists(root / HOST_CATALOG):
         return os.path.lexists(root / SIGNATURE_API)
-    return _has_extension(root, _DEPTH_LIMIT)
+    return _has_extension(os.fspath(root), _DEPTH_LIMIT)
 
 
-def _has_extension(directory: Path, depth: int) -> bool:
+def _has_extension(directory: str, depth: int) -> bool:
+    # As text: the directories of a pool may be many thousands, and each start of the agent looks at them.
     try:
         with os.scandir(directory) as entries:
-            below = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+            below = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return False
-    below = [path for path in below if not path.name.startswith(".")]
-    if any(_is_directory(path / _EXTENSION) for path in below):
+    below = [name for name in below if not name.startswith(".")]
+    # What lies in a closed directory is not known.
+    if any(os.path.isdir(f"{directory}/{name}/{_EXTENSION}") for name in below):  # noqa: PTH112
         return True
-    if depth <= 1 or any(path.name in _OF_OTHER_TYPES for path in below):
+    if depth <= 1 or not _OF_OTHER_TYPES.isdisjoint(below):
         return False
-    return any(_has_extension(path, depth - 1) for path in below)
-
-
-def _is_directory(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        # What lies in a closed directory is not known.
-        return False
+    return any(_has_extension(f"{directory}/{name}", depth - 1) for name in below)
 
 
 def public_prefix(repo: Repo) -> str | None:

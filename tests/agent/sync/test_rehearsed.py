@@ -1,0 +1,72 @@
+"""rehearsed: what a rehearsal read counts only as long as nobody has touched the file."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.model.entries import Fragment, Product
+from packrat_agent.state.fragments import FragmentSource
+from packrat_agent.sync import rehearsed
+from packrat_agent.sync.rehearsed import Rehearsed
+from packrat_core.fs.verified import is_settled
+
+SHA, OTHER = "1" * 64, "2" * 64
+SOURCE = FragmentSource("apt", 2)
+FRAGMENT = Fragment(b"Package: tool\n", "tool", "1.0", "all", size=7)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "tool.deb"
+    path.write_bytes(b"content")
+    while not is_settled(path.stat().st_ctime_ns):
+        pass
+    return path
+
+
+def note(memory: Rehearsed, file: Path, source: FragmentSource = SOURCE, fragment: Fragment = FRAGMENT) -> None:
+    memory.note(source, SHA, file.name, file.stat(), fragment)
+
+
+def test_what_was_read_is_known_by_its_hash_and_its_source(file: Path) -> None:
+    memory = Rehearsed()
+    note(memory, file)
+    assert memory.recall(file.parent, SOURCE, {SHA, OTHER}) == {SHA: FRAGMENT}
+    assert memory.recall(file.parent, SOURCE, {OTHER}) == {}
+    assert memory.recall(file.parent, replace(SOURCE, version=3), {SHA}) == {}
+
+
+def test_a_file_that_was_written_to_counts_no_more_whatever_its_times_say(file: Path) -> None:
+    memory, status = Rehearsed(), file.stat()
+    note(memory, file)
+    file.write_bytes(b"CONTENT")
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert memory.recall(file.parent, SOURCE, {SHA}) == {}
+
+
+def test_a_file_that_was_replaced_or_is_gone_counts_no_more(file: Path) -> None:
+    memory = Rehearsed()
+    note(memory, file)
+    spare = file.with_name("spare")
+    file.rename(spare)
+    assert memory.recall(file.parent, SOURCE, {SHA}) == {}
+    file.symlink_to(spare)
+    assert memory.recall(file.parent, SOURCE, {SHA}) == {}
+
+
+def test_what_is_signed_or_made_beside_the_file_is_not_held(file: Path) -> None:
+    memory = Rehearsed()
+    note(memory, file, replace(SOURCE, signer="A" * 40))
+    note(memory, file, fragment=replace(FRAGMENT, products=(Product(".metadata", SHA, 7, beside=True),)))
+    assert memory.recall(file.parent, SOURCE, {SHA}) == {}
+    assert memory.recall(file.parent, replace(SOURCE, signer="A" * 40), {SHA}) == {}
+
+
+def test_no_more_is_held_than_the_limit(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsed, "_LIMIT_BYTES", len(FRAGMENT.body) + 1)
+    memory = Rehearsed()
+    note(memory, file)
+    memory.note(SOURCE, OTHER, file.name, file.stat(), FRAGMENT)
+    assert memory.recall(file.parent, SOURCE, {SHA, OTHER}) == {SHA: FRAGMENT}
