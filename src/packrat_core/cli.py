@@ -6,12 +6,36 @@ import. So the group lists names and summaries:
     main.add_command(CommandInModule("status", "packrat_agent.cli.status:status_command", "Say how the mirror stands."))
 """
 
+import errno
+import os
+import sys
 from importlib import import_module
+from traceback import walk_tb
 from typing import Any
 
 import click
 
-from packrat_core.errors import PackratError
+from packrat_core.errors import DiskError, PackratError
+
+_WRITERS = ("click", "rich")
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def tell_next(text: str, *, at_terminal: bool = False) -> None:
+    """Say, behind what a command printed, what comes next; on stderr, since stdout is the answer.
+
+    Args:
+        text: What comes next.
+        at_terminal: Say it to people alone: scripts repeat this command every day.
+    """
+    if not at_terminal or sys.stderr.isatty():
+        click.echo(f"next: {text}", err=True)
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Tell whether an error comes from what writes to stdout, not from a file that a command writes."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__")).partition(".")[0] in _WRITERS or frames[-1].f_globals is globals()
 
 
 class CommandInModule(click.Command):
@@ -38,6 +62,29 @@ class CommandInModule(click.Command):
 
 class ErrorTellingGroup(click.Group):
     """A group of commands whose errors are told after the group's name, which is that of the program."""
+
+    def main(self, *args: Any, **more: Any) -> Any:
+        """Run the program; that its output can't be written is told, too, also where the last of it is written."""
+        try:
+            try:
+                return super().main(*args, **more)
+            finally:
+                if sys.stdout is not None and not sys.stdout.closed:
+                    sys.stdout.flush()
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, *_UNWRITABLE) or not _is_of_output(error):
+                raise
+            # Python would try to write the rest at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            if error.errno == errno.EPIPE:
+                # Whoever read it wants no more.
+                sys.exit(1)
+            told = DiskError(
+                f"the output can't be written: {error.strerror}",
+                hint="make room where it goes to, and give the command again",
+            )
+            click.echo(f"{self.name}: {told}", err=True)
+            sys.exit(told.exit_code)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -130,6 +131,22 @@ def test_two_commands_lead_to_a_signed_repository_that_apt_uses(installed: _Inst
     assert root.run(before.args[-1].partition("\n")[2].partition("\n")[2]).stdout == before.stdout
     looked = root.run("packrat-agent doctor")
     assert "0 faults" in looked.stdout, looked.stdout
+
+
+def test_a_drop_in_has_the_unit_follow_a_mirror_with_paths_of_its_own(installed: _Installed) -> None:
+    root, top = installed.root, "/srv/our $1 mirror, 100%"
+    words = shlex.split(installed.options)
+    places = ["--config", f"{top}/mirror.conf", "--root-dir", f"{top}/www", "--state-dir", f"{top}/state"]
+    root.path(top).mkdir()
+    root.run("rm -rf /var/www/other && mv /var/www/repo /var/www/other")
+    try:
+        root.run(shlex.join(["packrat-agent", "init", *words, *places, "--no-key", "--web-server", "none"]))
+        command = root.run("tr '\\0' '\\n' < /proc/$(cat /run/stand-in/packrat-agent.pid)/cmdline").stdout.splitlines()
+        assert command[-3:] == ["--config", f"{top}/mirror.conf", "run"]
+        assert root.path(f"{top}/www/apt-prod/dists").is_dir()
+    finally:
+        root.run("mv /var/www/other /var/www/repo; rm -r /etc/systemd/system/packrat-agent.service.d")
+        root.run("systemctl daemon-reload && systemctl restart packrat-agent")
 
 
 def test_upgrade_remove_and_purge_leave_what_nobody_can_make_again(installed: _Installed, tmp_path: Path) -> None:

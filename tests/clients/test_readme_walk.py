@@ -15,7 +15,7 @@ from packrat_demo.build_deb import Deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
 from support.apt_packages import read_packages
-from support.fresh_root import FreshRoot, fresh_root
+from support.fresh_root import BOOKWORM, RELEASE, FreshRoot, fresh_root
 from support.stage import DEADLINE_S, Server, packrat_server
 
 _README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -128,7 +128,9 @@ def _check_needs(root: FreshRoot) -> None:
     command = re.search(r"apt-get install (.*)", told)
     assert command is not None, told
     install, _ = _blocks("Try it")[:2]
-    assert set(command[1].split()) | {"make"} == set(install.text.split()[4:]), told
+    named, listed = set(command[1].split()) | {"make"}, set(install.text.split()[4:])
+    # A root of another release has clients for other tests, and lacks less.
+    assert named == listed if RELEASE == BOOKWORM else named <= listed, told
     root.run(install.text)
     root.run("packaging/check-needs python demo")
 

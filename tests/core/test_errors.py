@@ -32,13 +32,24 @@ def test_who_must_act_tells_the_exit_code() -> None:
         assert {special.exit_code for special in kinds(kind)} == {kind.exit_code}
 
 
+@pytest.mark.parametrize("module", ["packrat_agent.cli", "packrat_server.cli"])
+def test_an_output_that_cannot_be_written_is_told(module: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", module, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    (line,) = ended.stderr.splitlines()
+    assert "the output can't be written: No space left on device; make room where it goes to" in line
+    assert ended.returncode == 7
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (
             ("packrat_agent.cli", "--config", "{missing}", "status"),
-            "packrat-agent: there is no configuration file {missing}; write one (see the README), or name another with "
-            "--config\n",
+            "packrat-agent: there is no configuration file {missing}; `packrat-agent init` makes one; or name another "
+            "with --config\n",
         ),
         (
             ("packrat_server.cli", "repo", "remove", "apt-dev", "--data", "{missing}"),

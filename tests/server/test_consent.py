@@ -35,6 +35,7 @@ TAGS = {
     "stage": {"required": ["dev"], "change_control": False},
     "prod": {"required": ["stage"], "change_control": True},
 }
+DRY = "dry run: nothing was changed\nnext: the same command without --dry-run does it\n"
 HELD = "nothing was changed: this takes something away from clients; add --yes if that is meant, or --dry-run"
 
 
@@ -185,7 +186,7 @@ def test_a_setting_that_takes_something_away_is_held(
     assert loss in held.stderr.splitlines()[0]
     assert HELD in held.stderr
     dry = called(server, *words, "--dry-run")
-    assert (dry.exit_code, dry.stderr) == (0, "dry run: nothing was changed\n")
+    assert (dry.exit_code, dry.stderr) == (0, DRY)
     assert loss in dry.stdout
     assert [called(server, kind, "list", "--json").stdout for kind in ("repo", "mirror")] == before
 
@@ -232,7 +233,7 @@ def test_a_dry_run_of_a_new_thing_makes_none(server: Server) -> None:
         ("user", "set", "new"),
     ):
         done = called(server, *words, "--dry-run")
-        assert (done.exit_code, done.stderr) == (0, "dry run: nothing was changed\n")
+        assert (done.exit_code, done.stderr) == (0, DRY)
         assert "made: " in done.stdout
         assert "shown this once" not in done.stdout
         assert called(server, words[0], "show", "new").exit_code == 2

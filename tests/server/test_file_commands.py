@@ -231,16 +231,21 @@ def test_a_refusal_is_told_without_the_protocol_around_it(server: Server, tmp_pa
     run(server, "tag", "stage", deb.name)
     told.append(run(server, "tag", "prod", deb.name))
     name = f"packrat-server: {deb.name}: "
+    renewing = (
+        "check --user, and the password in PACKRAT_PASSWORD or --password-file; on the server's machine, "
+        "`packrat-server user set admin --new-password` makes another"
+    )
+    in_order = "tag it stage first; `packrat-server promote` puts on all tags that one requires"
     assert [one.err for one in told] == [
-        [f"{name}it is uploaded as {uri}, but not tagged prod: tag it stage first"],
-        [f"{name}tag it stage first"],
-        [f"packrat-server: {uri}: tag it stage first"],
+        [f"{name}it is uploaded as {uri}, but not tagged prod: {in_order}"],
+        [f"{name}{in_order}"],
+        [f"packrat-server: {uri}: {in_order}"],
         [f"{name}the server has no tag nonesuch; check the spelling"],
         [f"{name}the server has no tag nonesuch; check the spelling"],
         [
             "packrat-server: /api/v2/Package/PackageFile:999999:: the server has no such package file; check its URI",
         ],
-        [f"packrat-server: {server.url} refuses user 'admin' with this password: Invalid Login"],
+        [f"packrat-server: {server.url} refuses user 'admin' with this password: Invalid Login; {renewing}"],
         [f"{name}this tag needs a change control id: give --change-control"],
     ]
     assert {one.code for one in told} == {4}

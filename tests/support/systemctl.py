@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """Stands in for systemctl in a root without systemd: starts a unit's ExecStart as the unit says.
 
-It does what decides whether an agent can work there: User, Group, StateDirectory with owner and mode, ReadWritePaths
-that must exist, UMask, no capabilities, no environment but that of EnvironmentFile, Type=notify. It does not build the
-sandbox (ProtectSystem and the like); services without a unit in UNITS go to their init script.
+It does what decides whether an agent can work there: drop-ins, User, Group, StateDirectory with owner and mode,
+ReadWritePaths that must exist, UMask, no capabilities, no environment but that of Environment and EnvironmentFile,
+Type=notify. It does not build the sandbox (ProtectSystem and the like); services without a unit in UNITS go to their
+init script.
 
 Takes the command line of systemctl. It runs in a fresh root, with that root's Python.
 """
@@ -23,15 +24,23 @@ UNITS = (Path("/etc/systemd/system"), Path("/usr/lib/systemd/system"))
 OURS = ("packrat-agent", "packrat-server")
 STATE = Path("/var/lib")
 PIDS = Path("/run/stand-in")
+_LISTS = ("Environment", "ExecStart", "ReadWritePaths")
+"""Settings whose lines add up; one without a value begins anew. Source: systemd.exec(5), systemd.service(5)."""
 _USER, _NAMESPACE = 217, 226
 """Exit codes of systemd for a unit whose user, or whose ReadWritePaths, are not there. Source: systemd.exec(5)."""
 
 
 def read_unit(path: Path) -> dict[str, str]:
-    """Read the settings of all sections of a unit together; the last line of a setting counts."""
-    lines = [line.strip() for line in path.read_text().splitlines()]
-    pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith(("#", ";")))
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    """Read the settings of all sections of a unit and its drop-ins together; the last line of a setting counts."""
+    drop_ins = [file for top in UNITS for file in top.glob(f"{path.name}.d/*.conf")]
+    unit: dict[str, str] = {}
+    for file in (path, *sorted(drop_ins, key=lambda file: file.name)):
+        lines = [line.strip() for line in file.read_text().splitlines()]
+        for line in lines:
+            name, is_setting, value = (part.strip() for part in line.partition("="))
+            if is_setting and not line.startswith(("#", ";")):
+                unit[name] = f"{unit.get(name, '')} {value}".strip() if name in _LISTS and value else value
+    return unit
 
 
 def find_unit(name: str) -> "Path | None":
@@ -52,8 +61,14 @@ def read_command(unit: dict[str, str]) -> list[str]:
     """Read ExecStart; a word that is a variable is replaced by the words that it has."""
     options = read_options(unit)
     words = shlex.split(unit["ExecStart"])
-    parts = [shlex.split(options.get(word[1:], "")) if word.startswith("$") else [word] for word in words]
-    return [part for found in parts for part in found]
+    return [part for word in words for part in _expand(word, options)]
+
+
+def _expand(word: str, options: dict[str, str]) -> list[str]:
+    """Put the words of a variable in its place; `$$` and `%%` stand for one of them."""
+    if word.startswith("$") and not word.startswith("$$"):
+        return shlex.split(options.get(word[1:], ""))
+    return [word.replace("$$", "$").replace("%%", "%")]
 
 
 def make_state_directory(unit: dict[str, str], user: str, group: str) -> None:
@@ -92,6 +107,7 @@ def start(name: str) -> int:
     listener.settimeout(1)
     environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "HOME": home, "USER": user}
     environment |= {"LOGNAME": user, "NOTIFY_SOCKET": str(notify)}
+    environment |= dict(pair.split("=", 1) for pair in shlex.split(unit.get("Environment", "")))
     limit = ["setpriv", "--reuid", user, "--regid", group, "--init-groups"]
     limit += ["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
     with Path(f"/var/log/{name}.log").open("ab") as log:

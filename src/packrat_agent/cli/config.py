@@ -7,12 +7,13 @@ import click
 import structlog
 
 from packrat_agent.cli.config_option import config_option
-from packrat_agent.cli.next_step import command_line, tell_next
+from packrat_agent.cli.next_step import command_line
 from packrat_agent.config.checks import warn as warn_of_config
 from packrat_agent.config.describe import describe
 from packrat_agent.config.load import load
 from packrat_agent.config.plain_http import warn_of_plain_http
 from packrat_agent.config.settings import Config
+from packrat_core.cli import tell_next
 
 log = structlog.get_logger()
 

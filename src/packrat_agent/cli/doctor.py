@@ -9,6 +9,7 @@ import click
 from packrat_agent.cli.config_option import config_option
 from packrat_agent.setup.doctor.examine import examine
 from packrat_agent.setup.doctor.findings import Finding, Level
+from packrat_core.cli import tell_next
 from packrat_core.text import printable
 
 
@@ -36,7 +37,7 @@ def doctor_command(ctx: click.Context, as_json: bool) -> None:
     else:
         click.echo(f"{_count(faults, 'fault')}, {_count(warnings, 'warning')}")
         if faults:
-            click.echo("next: do what the lines that begin with -> say, then run it again", err=True)
+            tell_next("do what the lines that begin with -> say, then run it again")
     ctx.exit(1 if faults else 0)
 
 

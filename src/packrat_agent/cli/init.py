@@ -17,6 +17,7 @@ from packrat_agent.setup.outcome import describe_outcome, list_client_lines, lis
 from packrat_agent.setup.owner import find_owner
 from packrat_agent.setup.steps import Step, has_synced, list_steps
 from packrat_agent.setup.web_server import find_web_server
+from packrat_core.cli import tell_next
 from packrat_core.errors import ConfigError, PackratError
 from packrat_core.text import printable
 
@@ -74,7 +75,8 @@ def init_command(config_path: Path, /, **given: Any) -> None:
     if given["dry_run"]:
         for step in steps:
             click.echo(f"{'in place' if step.is_done() else 'to make '} {step.what}")
-        click.echo("nothing was changed; run it without --dry-run to go on", err=True)
+        click.echo("nothing was changed", err=True)
+        tell_next("the same command without --dry-run does it")
         return
     _take(steps)
     mirror = _read_mirror(config_path.absolute(), {**given, "psk_file": None, "key": None, "no_key": False})
@@ -83,7 +85,7 @@ def init_command(config_path: Path, /, **given: Any) -> None:
     for line in describe_outcome(mirror, account, list_client_lines(account, mirror.config)):
         click.echo(printable(line))
     for line in list_next(mirror):
-        click.echo(f"next: {line}", err=True)
+        tell_next(line)
 
 
 def _take(steps: list[Step]) -> None:

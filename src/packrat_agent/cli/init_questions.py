@@ -54,7 +54,7 @@ def ask(given: Mapping[str, Any]) -> Answers:
     further |= {("mirror", "passphrase_file"): given["passphrase_file"]}
     for option, path in (("--ca-file", given["ca_file"]), ("--passphrase-file", given["passphrase_file"])):
         if path is not None and not path.is_file():
-            raise ConfigError(f"{option}: there is no file {path}")
+            raise ConfigError(f"{option}: there is no file {path}", hint="give the path of one that is there")
     return Answers(
         host,
         name,

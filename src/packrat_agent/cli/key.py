@@ -11,6 +11,7 @@ import click
 from packrat_agent.cli.as_root import as_owner
 from packrat_agent.cli.key_rotate import rotate_command
 from packrat_agent.cli.key_status import read_noted
+from packrat_agent.cli.next_step import command_line
 from packrat_agent.config.load import load
 from packrat_agent.config.settings import Config, KeyNames
 from packrat_agent.gpg.back_up import encrypt, export_secret
@@ -19,6 +20,7 @@ from packrat_agent.gpg.new_key import KINDS, NewKey, make_key, make_single_key
 from packrat_agent.gpg.signing_key import PublicKey
 from packrat_agent.status.rotation import tell_phase
 from packrat_agent.sync.find_keys import find_keys
+from packrat_core.cli import tell_next
 from packrat_core.errors import ConfigError, SigningError
 from packrat_core.fs.atomic import write_whole
 
@@ -50,8 +52,13 @@ def show_command(config_path: Path) -> None:
     def look() -> dict[str, list[str]]:
         return {section: _describe(config, names) for section, names in sections.items()}
 
+    rotates = False
     for section, lines in as_owner(config, look).items():
-        click.echo("\n".join([f"[{section}]", *lines, *_describe_rotation(config, section)]))
+        rotation = _describe_rotation(config, section)
+        rotates = rotates or bool(rotation)
+        click.echo("\n".join([f"[{section}]", *lines, *rotation]))
+    if rotates:
+        tell_next(f"{command_line(config_path, 'key', 'rotate')} says what to do in this phase")
 
 
 def _describe(config: Config, names: KeyNames) -> list[str]:
@@ -67,7 +74,7 @@ def _describe(config: Config, names: KeyNames) -> list[str]:
 def _describe_rotation(config: Config, section: str) -> list[str]:
     noted = read_noted(config, section)
     phase = tell_phase(noted, datetime.now(UTC).timestamp()) if noted is not None else None
-    return [f"  rotation: {phase}", "  next: see `packrat-agent key rotate`"] if phase is not None else []
+    return [f"  rotation: {phase}"] if phase is not None else []
 
 
 def _describe_key(config: Config, setting: str, name: str) -> list[str]:
@@ -105,15 +112,13 @@ def new_command(config_path: Path, name: str | None, kind: str, expires: str, wi
 
     made = as_owner(config, work)
     click.echo(made.signing)
-    told = [
-        f"revocation certificate: {made.revocation}",
-        "next: `packrat-agent key backup FILE`, once mirror.conf names the key; it exists nowhere else",
-    ]
+    click.echo(f"revocation certificate: {made.revocation}", err=True)
+    backup = f"{command_line(config_path, 'key', 'backup', 'FILE')}, since the key exists nowhere else"
     if mirror.keys is None:
-        told.append(f"to sign with it, write into [mirror] of {config.source}:\n  gpg_sign_key: {made.signing}")
+        tell_next(f"`gpg_sign_key: {made.signing}` in [mirror] of {config.source} signs with it; then {backup}")
     else:
-        told.append(f"to replace the present key by it: `packrat-agent key rotate --begin {made.signing}`")
-    click.echo("\n".join(told), err=True)
+        begin = command_line(config_path, "key", "rotate", "--begin", made.signing)
+        tell_next(f"{begin} begins to replace the present key by it; then {backup}")
 
 
 @key_command.command("export")
@@ -168,11 +173,11 @@ def backup_command(config_path: Path, file: Path, passphrase_file: Path | None) 
     how = "encrypted" if passphrase_file is not None else "NOT encrypted, unless the keys have a passphrase"
     click.echo(f"{target}: {how}, mode 0600", err=True)
     click.echo(
-        "next: move it to a safe place off this machine, such as an encrypted disk in a drawer, and remove it here. "
-        f"To restore: `{restore}` as the agent's user. The revocation certificates in it have a colon before their "
-        "first line; take it away to use one.",
+        f"to restore: `{restore}` as the agent's user; the revocation certificates in it have a colon before their "
+        "first line: take it away to use one",
         err=True,
     )
+    tell_next("move it to a safe place off this machine, such as an encrypted disk in a drawer, and remove it here")
 
 
 def _export_all(config: Config) -> bytes:

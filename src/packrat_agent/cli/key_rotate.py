@@ -15,6 +15,7 @@ import click
 from packrat_agent.cli import rotation_advice as advice
 from packrat_agent.cli.as_root import as_owner
 from packrat_agent.cli.key_status import read_noted
+from packrat_agent.cli.next_step import command_line
 from packrat_agent.config.edit import change, save
 from packrat_agent.config.ini import read_text
 from packrat_agent.config.load import load
@@ -23,6 +24,7 @@ from packrat_agent.config.settings import Config, KeyNames
 from packrat_agent.gpg.keyring import find_key, find_silent
 from packrat_agent.status.rotation import tell_phase, tell_rotation_trouble
 from packrat_agent.sync.find_keys import find_keys
+from packrat_core.cli import tell_next
 from packrat_core.errors import ConfigError, DiskError, Held, SigningError
 
 _Change = Mapping[str, str | None]
@@ -89,8 +91,9 @@ class _Rotation:
                 click.echo(f"! {trouble}")
         else:
             click.echo(f"[{self._section}] phase {phase.value}: mirror.conf says so, and the agent has not read it yet")
-            click.echo(advice.RELOAD)
         click.echo(advice.WHAT_NEXT[phase])
+        if not is_noted:
+            tell_next(advice.RELOAD)
 
     def begin(self, name: str) -> None:
         """Offer a new key to clients.
@@ -157,7 +160,10 @@ class _Rotation:
             if names.retired_keys:
                 self._tell_done("the former key signs no more")
                 return
-            raise ConfigError(f"[{self._section}] has no gpg_former_key, so there is nothing to end")
+            raise ConfigError(
+                f"[{self._section}] has no gpg_former_key, so there is nothing to end",
+                hint="`packrat-agent key rotate` says where the rotation stands, and which step comes next",
+            )
         if noted is None or noted.phase != Phase.SWITCHED or noted.switched_at is None or noted.former is None:
             raise Held(
                 "the new key has not signed everything yet",
@@ -267,9 +273,13 @@ class _Rotation:
                 hint="run this as root, or have [" + self._section + "] say:\n" + "\n".join(lines),
             ) from None
         click.echo(f"{path} is changed; the agent has not read it yet")
-        click.echo(advice.RELOAD)
         if phase is not None:
             click.echo(advice.WHAT_NEXT[phase])
+        if phase is Phase.OFFERED:
+            backup = command_line(path, "key", "backup", "FILE")
+            tell_next(f"{backup}, since the new key exists nowhere else; then {advice.RELOAD}")
+        else:
+            tell_next(advice.RELOAD)
 
     def _tell_done(self, what: str) -> None:
         click.echo(f"nothing to do: {what}")

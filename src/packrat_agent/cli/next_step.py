@@ -1,16 +1,9 @@
-"""Says, behind what a command printed, what comes next; on stderr, since stdout is the answer."""
+"""Writes the command that comes next, for the same configuration."""
 
 from pathlib import Path
 from shlex import join
 
-import click
-
 from packrat_agent import DEFAULT_CONFIG
-
-
-def tell_next(text: str) -> None:
-    """Say what comes next."""
-    click.echo(f"next: {text}", err=True)
 
 
 def command_line(config_path: Path, *words: str) -> str:

@@ -2,13 +2,13 @@
 
 from packrat_agent.config.rotation_phase import Phase
 
-RELOAD = "next: `systemctl reload packrat-agent`, or `packrat-agent sync` where no agent runs"
+RELOAD = "`systemctl reload packrat-agent`, or `packrat-agent sync` where no agent runs"
 
 HOW_TO_BEGIN = """\
 to replace the key:
   1. packrat-agent key new --name NAME
-  2. packrat-agent key backup FILE
-  3. packrat-agent key rotate --begin KEY"""
+  2. packrat-agent key rotate --begin KEY
+  3. packrat-agent key backup FILE"""
 
 _OFFERED = """\
 Give every client the new key now; repo-key and repo-key.gpg hold both keys. Nothing breaks meanwhile.

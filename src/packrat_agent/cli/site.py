@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from packrat_agent.cli.config_option import config_option
-from packrat_agent.cli.next_step import tell_next
 from packrat_agent.config.load import load
 from packrat_agent.formats.interface import WebServer
 from packrat_agent.web.mirror_site import write_mirror_site
+from packrat_core.cli import tell_next
 
 _ENABLE = {
     WebServer.NGINX: "write it to /etc/nginx/sites-available/repo, link that into sites-enabled, then `nginx -t` and "

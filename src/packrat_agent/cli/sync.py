@@ -12,7 +12,7 @@ import click
 from packrat_agent.cli.as_root import refuse_as_root
 from packrat_agent.cli.config import load_and_warn
 from packrat_agent.cli.config_option import config_option
-from packrat_agent.cli.next_step import command_line, tell_next
+from packrat_agent.cli.next_step import command_line
 from packrat_agent.config.settings import Config
 from packrat_agent.model.changes import Confirmed
 from packrat_agent.publish.claim import confirm
@@ -27,6 +27,7 @@ from packrat_agent.sync.mirror import finds_takeover, ready, ready_for_dry_run
 from packrat_agent.upstream.connection import connected
 from packrat_agent.upstream.login import LoginState
 from packrat_agent.watch.signals import until_signalled
+from packrat_core.cli import tell_next
 from packrat_core.errors import (
     Busy,
     DiskError,

@@ -103,8 +103,11 @@ def verify_command(
         if clients:
             click.echo(f"clients: {', '.join(visits.driven) or 'none'}{_left_out(visits)}")
     if audit.faults:
+        is_elsewhere = root is not None and not audit.repositories
+        hint = "a full sync of its agent mends them (`packrat-agent sync`)"
         raise Unsound(
-            f"{len(audit.faults)} faults in {top}", hint="a full sync of its agent mends them (`packrat-agent sync`)"
+            f"{len(audit.faults)} faults in {top}",
+            hint="give the top of a mirror with --root" if is_elsewhere else hint,
         )
 
 

@@ -35,13 +35,17 @@ def read_text(path: Path) -> str:
         data = path.read_bytes()
     except FileNotFoundError:
         raise ConfigError(
-            f"there is no configuration file {path}", hint="write one (see the README), or name another with --config"
+            f"there is no configuration file {path}",
+            hint="`packrat-agent init` makes one; or name another with --config",
         ) from None
     except OSError as error:
         why = explain_unreadable(path) if isinstance(error, PermissionError) else None
-        raise ConfigError(f"can't read {path}: {why or error.strerror or error}") from None
+        hint = "" if why is not None else "name the file with --config"
+        raise ConfigError(f"can't read {path}: {why or error.strerror or error}", hint=hint) from None
     if len(data) > 1 << 20:
-        raise ConfigError(f"{path} has {len(data)} bytes; that can't be a mirror.conf")
+        raise ConfigError(
+            f"{path} has {len(data)} bytes, so it is no mirror.conf", hint="name the right file with --config"
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -4,13 +4,17 @@ RSA with 3072 bits, as apt, dnf, yum, zypper and skopeo of all releases that are
 RHEL 8 and Ubuntu 16.04, DSA and shorter RSA keys by Debian 13.
 """
 
+import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from packrat_agent.gpg.listing import list_keys
 from packrat_agent.gpg.run import GpgResult, read_home, run_gpg, unlock_options
 from packrat_core.errors import SigningError
 
+_LIFETIME = re.compile(r"[1-9]\d{0,4}[dwmy]?|never|none|0")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 KINDS = ("rsa3072", "rsa4096", "ed25519")
 
 
@@ -34,8 +38,9 @@ def make_key(home: Path | None, passphrase_file: Path | None, name: str, kind: s
         expires: When the subkey expires, as gpg spells it.
 
     Raises:
-        SigningError: gpg can't make it, or there is one of that name.
+        SigningError: gpg can't make it, there is one of that name, or it would never be good.
     """
+    _check_expires(expires)
     primary = _make_primary(home, passphrase_file, name, kind, ("cert", "never"))
     added = run_gpg(home, *unlock_new(passphrase_file), "--quick-add-key", primary, kind, "sign", expires)
     if added.returncode != 0:
@@ -54,10 +59,25 @@ def make_single_key(home: Path | None, passphrase_file: Path | None, name: str, 
         expires: When it expires, as gpg spells it.
 
     Raises:
-        SigningError: gpg can't make it, or there is one of that name.
+        SigningError: gpg can't make it, there is one of that name, or it would never be good.
     """
+    _check_expires(expires)
     primary = _make_primary(home, passphrase_file, name, kind, ("sign", expires))
     return NewKey(primary, primary, _revocation(home, primary))
+
+
+def _check_expires(expires: str) -> None:
+    """Refuse what gpg would refuse, which it does for a subkey when the primary key is made already.
+
+    Source: gpg(1), --quick-generate-key; the date is one of UTC.
+    """
+    is_date = _DATE.fullmatch(expires) is not None
+    if not is_date and _LIFETIME.fullmatch(expires) is None:
+        raise SigningError(
+            f"--expires: {expires[:40]!r} says no time", hint="give a time such as 2y, 6m, 90d, a date or `never`"
+        )
+    if is_date and expires <= f"{datetime.now(UTC):%Y-%m-%d}":
+        raise SigningError(f"--expires: {expires} is not in the future", hint="give a later date, or a time such as 2y")
 
 
 def _make_primary(home: Path | None, passphrase_file: Path | None, name: str, kind: str, use: tuple[str, str]) -> str:

@@ -41,7 +41,10 @@ def export_standalone(key: SigningKey) -> bytes:
         finally:
             stop_gpg_agent(home)
     if not exported:
-        raise SigningError(f"gpg can't show {key.fingerprint} as a key of its own")
+        raise SigningError(
+            f"gpg can't show {key.fingerprint} as a key of its own, which rpm needs for its signatures",
+            hint="make a key that signs without a subkey, `packrat-agent key new --without-subkey`",
+        )
     return exported
 
 

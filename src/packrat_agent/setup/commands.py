@@ -47,7 +47,10 @@ def run_command(*command: str) -> str:
         said = output.read(_OUTPUT_LIMIT).decode("utf-8", "replace")
     if done.returncode != 0:
         last = " / ".join(said.strip().splitlines()[-_SHOWN_LINES:])
-        raise ConfigError(f"`{shown}` ended with exit code {done.returncode}: {last}")
+        raise ConfigError(
+            f"`{shown}` ended with exit code {done.returncode}: {last or 'it said nothing'}",
+            hint="run it by hand, mend what it says, and repeat this command",
+        )
     return said
 
 

@@ -77,7 +77,8 @@ def describe_differences(config: Config, user: str, group: str) -> str:
     # The dash: the agent tells better than systemd what is missing.
     writable = " ".join(_quote(path) for path in (str(root), str(state), *(f"-{path}" for path in elsewhere)))
     unit = [f"RequiresMountsFor={_quote(str(root))}"]
-    service = [f"User={user}", f"Group={group}", f"ReadWritePaths={writable}"]
+    # Without the first line, the unit's own directory would have to be there, too.
+    service = [f"User={user}", f"Group={group}", "ReadWritePaths=", f"ReadWritePaths={writable}"]
     if any(path.is_relative_to(home) for path in (root, state, *elsewhere) for home in ("/home", "/root", "/run/user")):
         service.append("ProtectHome=no")
     if config.source != DEFAULT_CONFIG:

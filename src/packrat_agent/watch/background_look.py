@@ -59,7 +59,10 @@ class BackgroundLook:
         except DiskError:
             raise
         except Exception as error:
-            raise DiskError(f"the scan of root_dir failed: {error!r}") from error
+            raise DiskError(
+                f"the scan of {self._context.config.mirror.root_dir} failed: {type(error).__name__}: {error}",
+                hint="the next full sync scans it again; look for errors of this disk in the kernel's log (`dmesg`)",
+            ) from error
 
     def _end(self, look: "asyncio.Future[Look]") -> None:
         if not look.cancelled():

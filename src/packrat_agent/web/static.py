@@ -19,6 +19,7 @@ from urllib.parse import unquote_to_bytes
 import structlog
 from aiohttp import web
 
+from packrat_agent.web.caching import ASK_AGAIN, choose_caching
 from packrat_agent.web.listing import HEADERS, write_listing
 from packrat_agent.web.negotiate import TYPES, choose_index
 from packrat_agent.web.registry import answer_registry, is_registry_path
@@ -56,6 +57,10 @@ _NAMED = {
     "Release.gpg": "application/pgp-signature",
     "repo-key": "application/pgp-keys",
 }
+
+
+_ASK_AGAIN = {"Cache-Control": ASK_AGAIN}
+_LISTING = {**_ASK_AGAIN, **HEADERS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,23 +113,28 @@ class _Files:
         if is_registry_path(raw):
             answer = await asyncio.to_thread(answer_registry, self._root, raw)
             if answer.path is not None:
-                return await _send(request, answer.path, answer.headers)
-            return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+                return await _send(request, answer.path, {**await self._caching(raw), **answer.headers})
+            # No cache remembers what is missing.
+            caching = _ASK_AGAIN if answer.status == 200 else {}
+            return web.Response(status=answer.status, body=answer.body, headers={**caching, **answer.headers})
         path = await asyncio.to_thread(self._find, raw)
         if path is None:
             raise web.HTTPNotFound
         if path.is_dir():
             if not raw.endswith("/"):
                 # A first segment with a colon would be read as a scheme.
-                raise web.HTTPMovedPermanently(f"./{raw.rpartition('/')[2]}/")
+                raise web.HTTPMovedPermanently(f"./{raw.rpartition('/')[2]}/", headers=_ASK_AGAIN)
             index = await asyncio.to_thread(self._choose_index, path, request.headers.get("Accept", ""))
             if index is None:
                 listing = await asyncio.to_thread(self._list, path, raw)
-                return web.Response(text=listing, content_type="text/html", charset="utf-8", headers=HEADERS)
-            return await _send(request, *index)
+                return web.Response(text=listing, content_type="text/html", charset="utf-8", headers=_LISTING)
+            return await _send(request, index[0], {**_ASK_AGAIN, **index[1]})
         if raw.endswith("/"):
             raise web.HTTPNotFound
-        return await _send(request, path, {})
+        return await _send(request, path, await self._caching(raw))
+
+    async def _caching(self, raw: str) -> Mapping[str, str]:
+        return {"Cache-Control": await asyncio.to_thread(choose_caching, self._root, raw)}
 
     def _find(self, raw: str) -> Path | None:
         """Find the file or directory that a path names; None if it is hidden, outside the root or not valid."""

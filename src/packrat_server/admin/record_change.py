@@ -33,6 +33,11 @@ class RecordChange:
     secret: str | None = None
     losses: tuple[str, ...] = ()
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the record was made by it."""
+        return self.before is None
+
     def lines(self, what: str) -> list[str]:
         """Write one line for each field that changed; what: `repository apt-dev`."""
         if self.after is None:

@@ -178,4 +178,6 @@ def _check_promoter(fields: Fields, name: str) -> None:
 def _check_not_last_admin(connection: Connection, name: str) -> None:
     others = select(users.c.name).where(users.c.role == Role.ADMIN, users.c.active, users.c.name != name)
     if connection.execute(others).first() is None:
-        raise ConfigError(f"{name} is the last administrator", hint="make another first: `user set NAME --role admin`")
+        raise ConfigError(
+            f"{name} is the last administrator", hint="make another first: `packrat-server user set NAME --role admin`"
+        )

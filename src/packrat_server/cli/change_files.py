@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from packrat_core.cinp.responses import SessionEnded
+from packrat_core.cli import tell_next
 from packrat_core.errors import ServerRefused
 from packrat_core.text import printable
 from packrat_server.cli.attempts import Attempts, report
@@ -71,6 +72,8 @@ def change_files(session: dict[str, Any], names: Sequence[str], change: FileChan
         attempts.finish()
 
     with_session(session, work)
+    if consent.dry_run:
+        tell_next("the same command without --dry-run does it", at_terminal=True)
 
 
 def state_of(record: Record) -> FileState:

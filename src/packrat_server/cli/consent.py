@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from packrat_core.cli import tell_next
 from packrat_core.errors import ConfigError, Held
 from packrat_core.text import printable
 from packrat_server.admin.record_change import Decide, RecordChange
@@ -105,6 +106,7 @@ def _show_dry_run(what: str, made: RecordChange) -> RecordChange:
     for line in (*made.lines(what), *map(printable, made.losses)):
         click.echo(line)
     click.echo("dry run: nothing was changed", err=True)
+    tell_next("the same command without --dry-run does it")
     return RecordChange(made.before, made.after)
 
 

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+from packrat_core.cli import tell_next
 from packrat_server.admin.distro_versions import FILE_TYPES, GivenDistro, remove_distro, save_distro
 from packrat_server.admin.listing import list_distros
 from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
+from packrat_server.cli.next_step import command_line
 from packrat_server.cli.records import add_looking
 from packrat_server.store.database import open_database
 
@@ -47,9 +49,12 @@ def distro_set(name: str, data: Path, consent: Consent, **given: str | None) -> 
     repositories take, keeps its type.
     """
     engine, distro = open_database(data), GivenDistro(name, **given)
-    carry_out(
+    change = carry_out(
         f"distribution version {name}", lambda decide: save_distro(engine, distro, decide, consent.reason), consent
     )
+    if change.is_new and not consent.dry_run:
+        repo = command_line("repo", "set", "NAME", "--type", "TYPE", "--tag", "TAG", "--distro", name)
+        tell_next(f"{repo} makes a repository for it")
 
 
 @distro_group.command("remove")

@@ -1,10 +1,12 @@
 """`packrat-server file`: shows package files, and frees the names of deleted ones."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
 
+from packrat_core.cli import tell_next
 from packrat_core.errors import ConfigError
 from packrat_core.text import printable
 from packrat_server.admin.file_names import free_file_name
@@ -62,3 +64,5 @@ def file_free(name: str, data: Path, consent: Consent) -> None:
     carry_out(
         f"file name {printable(name)}", lambda decide: free_file_name(engine, name, decide, consent.reason), consent
     )
+    if not consent.dry_run:
+        tell_next(f"`packrat-server upload {quote(printable(name))} --distro DISTRO` puts the other bytes in")

@@ -15,6 +15,7 @@ from packrat_core.errors import ServerRefused
 from packrat_server.cli.attempts import report
 from packrat_server.cli.change_files import FileChange, Record, change_files, state_of
 from packrat_server.cli.consent import Consent, with_consent
+from packrat_server.cli.next_step import tell_where
 from packrat_server.cli.session import of_a_session
 from packrat_server.client.uploader import Uploader
 from packrat_server.promotion.rules import Mark, Rejected, TagRule, check_mark, check_tag, check_untag
@@ -37,6 +38,8 @@ def tag_command(
     """
     change = _untag(tag, consent.reason) if off else _tag(tag, change_control, consent.reason)
     change_files(session, files, change, consent)
+    if not (off or consent.dry_run):
+        tell_where(files)
 
 
 def _tag(tag: str, change_control: str | None, reason: str) -> FileChange:
@@ -82,7 +85,7 @@ def _untag(tag: str, reason: str) -> FileChange:
 async def _rule_of(uploader: Uploader, tag: str) -> TagRule:
     tags = await uploader.catalog.tag_map()
     if tag not in tags:
-        raise ServerRefused(f"the server has no tag {tag}; check the spelling")
+        raise ServerRefused(f"the server has no tag {tag}", hint=f"there are {', '.join(sorted(tags))}")
     return TagRule(tag, tuple(tags[tag].get("required") or ()), bool(tags[tag].get("change_control")))
 
 

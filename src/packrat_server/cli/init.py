@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 
+from packrat_core.cli import tell_next
 from packrat_server.admin.new_server import init
 from packrat_server.cli.data_option import data_option
+from packrat_server.cli.next_step import command_line
 from packrat_server.store.postgresql import place
 
 
@@ -25,3 +27,5 @@ def init_command(data: Path, database: str | None) -> None:
     password = init(data, database)
     click.echo(f"made {data}" + (f", with its records in {place(database)}" if database is not None else ""))
     click.echo(f"user admin has the password {password} (shown this once)")
+    repo = command_line("repo", "set", "apt-dev", "--type", "apt", "--tag", "dev", "--distro", "bookworm")
+    tell_next(f"{command_line('serve')} starts it; {repo} makes a first repository")

@@ -14,10 +14,12 @@ import click
 from click.core import ParameterSource
 from sqlalchemy import Connection
 
-from packrat_core.errors import ConfigError
+from packrat_core.cinp.responses import SessionEnded
+from packrat_core.errors import ConfigError, ServerRefused
 from packrat_core.text import quote
 from packrat_server.cli.data_option import DEFAULT_DATA, check_owner
 from packrat_server.cli.session import session_options, with_session
+from packrat_server.client.refusals import explain
 from packrat_server.promotion.compare import NoSuchSide
 from packrat_server.promotion.find_files import FOUND_LIMIT, STATES, Found
 from packrat_server.store.database import open_database, reading
@@ -134,7 +136,15 @@ def tell_more(found: Found, limit: int, nothing: str = "nothing fits") -> None:
 
 
 async def _ask(uploader: "Uploader", action: str, arguments: Mapping[str, Any]) -> Found:
-    answer = await uploader.catalog.look(action, arguments)
+    try:
+        answer = await uploader.catalog.look(action, arguments)
+    except SessionEnded:
+        raise
+    except ServerRefused as error:
+        if not error.said:
+            raise
+        # Without the request: what was asked for is an argument of the command.
+        raise ServerRefused(explain(error), error.code, hint=error.hint) from None
     return Found(answer["records"], bool(answer.get("more")))
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
 
+from packrat_core.cli import tell_next
 from packrat_core.text import human_age
 from packrat_server import admin
 from packrat_server.accounts.passwords import new_password
@@ -75,6 +77,10 @@ def mirror_set(
     change = carry_out(f"mirror {name}", change_it, consent)
     if change.secret is not None:
         click.echo(f"mirror {name} has the psk {change.secret} (shown this once; put it into mirror.conf)")
+    if change.is_new and not consent.dry_run:
+        tell_next(f"`packrat-agent init --name {quote(name)}` on the mirror's machine sets it up, and asks for the psk")
+    elif change.secret is not None:
+        tell_next("put it into mirror.conf on the mirror's machine, then `systemctl reload packrat-agent` there")
 
 
 @mirror_group.command("remove")

@@ -6,8 +6,10 @@ from typing import Any
 import click
 
 from packrat_core.cinp.responses import SessionEnded
+from packrat_core.cli import tell_next
 from packrat_core.errors import ServerRefused
 from packrat_server.cli.attempts import Attempts, report
+from packrat_server.cli.next_step import tell_where
 from packrat_server.cli.reason_option import reason_option
 from packrat_server.cli.session import of_a_session, with_session
 from packrat_server.client.plan_promotion import plan_promotion
@@ -50,6 +52,10 @@ def promote_command(
         attempts.finish()
 
     with_session(session, work)
+    if dry_run:
+        tell_next("the same command without --dry-run does it", at_terminal=True)
+    else:
+        tell_where(files)
 
 
 async def _promote_all(uploader: Uploader, name: str, asked: _Promotion) -> None:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+from packrat_core.cli import tell_next
 from packrat_server import admin
 from packrat_server.admin.listing import count_wanted, list_repos
 from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
+from packrat_server.cli.next_step import command_line
 from packrat_server.cli.records import add_looking
 from packrat_server.store.database import open_database
 
@@ -57,7 +59,12 @@ def repo_set(
     show_only_latest = None if all_versions is None else not all_versions
     repo = admin.NewRepo(name, distro_versions=distros or None, show_only_latest=show_only_latest, **given)
     engine = open_database(data)
-    carry_out(f"repository {name}", lambda decide: admin.save_repo(engine, repo, decide, consent.reason), consent)
+    change = carry_out(
+        f"repository {name}", lambda decide: admin.save_repo(engine, repo, decide, consent.reason), consent
+    )
+    if change.is_new and not consent.dry_run:
+        mirror = command_line("mirror", "set", "MIRROR", "--repo", name)
+        tell_next(f"{mirror} has a mirror build it; name the other repositories of that mirror, too")
 
 
 @repo_group.command("remove")

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+from packrat_core.cli import tell_next
 from packrat_server.admin.listing import list_tag_types
 from packrat_server.admin.tag_types import TagType, remove_tag_type, save_tag_type
 from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
+from packrat_server.cli.next_step import command_line
 from packrat_server.cli.records import add_looking
 from packrat_server.store.database import open_database
 
@@ -47,7 +49,10 @@ def tag_type_set(
     required = tuple(filter(None, requires)) if requires else None
     tag = TagType(name, required, needs_change_control)
     engine = open_database(data)
-    carry_out(f"tag {name}", lambda decide: save_tag_type(engine, tag, decide, consent.reason), consent)
+    change = carry_out(f"tag {name}", lambda decide: save_tag_type(engine, tag, decide, consent.reason), consent)
+    if change.is_new and not consent.dry_run:
+        repo = command_line("repo", "set", "NAME", "--type", "TYPE", "--tag", name, "--distro", "DISTRO")
+        tell_next(f"{repo} makes a repository of the files that have it")
 
 
 @tag_type_group.command("remove")

@@ -11,13 +11,17 @@ from typing import Any
 import click
 
 from packrat_core.cinp.responses import SessionEnded
+from packrat_core.cli import tell_next
 from packrat_core.errors import ConfigError, Refused, ServerRefused
 from packrat_core.packages.image.inspect import is_image_archive
 from packrat_core.packages.image.names import join_file_name, split_file_name
 from packrat_server.cli.attempts import Attempts, report
+from packrat_server.cli.next_step import command_line, tell_where
 from packrat_server.cli.reason_option import reason_option
 from packrat_server.cli.session import of_a_session, with_session
 from packrat_server.client.uploader import Uploader
+
+_SHOWN = 3
 
 
 @click.command("upload")
@@ -47,6 +51,11 @@ def upload_command(files: tuple[Path, ...], **given: Any) -> None:
         attempts.finish()
 
     with_session(given, work)
+    if given["tags"]:
+        tell_where([name] if name else files)
+    else:
+        tag = command_line("tag", "TAG", *([name] if name else [path.name for path in files[:_SHOWN]]))
+        tell_next(f"{tag} offers it to the repositories that take TAG", at_terminal=True)
 
 
 def _name_image(files: Sequence[Path], package: str | None, version: str | None) -> str:

@@ -1,9 +1,11 @@
 """`packrat-server user`: sets up users."""
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
+from packrat_core.cli import tell_next
 from packrat_server import admin
 from packrat_server.accounts.passwords import new_password
 from packrat_server.accounts.rights import USER_ROLES, Role
@@ -58,6 +60,17 @@ def user_set(name: str, role: str | None, rights: tuple[str, ...], renew: bool, 
     change = carry_out(f"user {name}", change_it, consent)
     if change.secret is not None:
         click.echo(f"user {name} has the password {change.secret} (shown this once)")
+    if change.is_new and not consent.dry_run:
+        tell_next(_first_command(name, (change.after or {})["role"]))
+
+
+def _first_command(name: str, role: str) -> str:
+    """Write what a new user can do now."""
+    if role == Role.READER:
+        return f"`packrat-server find PACKAGE --url URL --user {quote(name)}` looks for package files"
+    if role == Role.PROMOTER:
+        return f"`packrat-server promote FILE --to TAG --url URL --user {quote(name)}` promotes package files"
+    return f"`packrat-server upload FILE --distro DISTRO --url URL --user {quote(name)}` uploads package files"
 
 
 @user_group.command("remove")

@@ -24,6 +24,8 @@ REASONS = {
 _DELETED = re.compile(r'File name "([^"]+)" allready used by a deleted file with the SHA-256 ([0-9a-f]+)')
 _NO_SUCH = re.compile(r'Object "\S+/(\w+):([^":]+):" for model "\S+" NotFound')
 _TAG_FIRST = re.compile(r'Required tag "([^"]+)" missing')
+_BROKEN = re.compile(r'Invalid Result Value: "(.+ is not a package in \w+ format)"')
+_UNPARSED = re.compile(r'Unable to Parse "/api/')
 _THINGS = {"Tag": "tag", "DistroVersion": "distribution version", "Package": "package"}
 
 
@@ -41,11 +43,20 @@ def explain(error: ServerRefused) -> str:
     if rule in REASONS:
         return REASONS[rule]
     if (first := _TAG_FIRST.search(text)) is not None:
-        return f"tag it {first[1]} first"
+        return f"tag it {first[1]} first; `packrat-server promote` puts on all tags that one requires"
     if (missing := _NO_SUCH.search(text)) is not None:
         return f"the server has no {_THINGS.get(missing[1], missing[1])} {missing[2]}; check the spelling"
     if error.said == "Not Authorized":
         return "this user has no right to do this; an administrator gives rights, `user set NAME --right RIGHT`"
     if isinstance(error, NotFound) and error.object_id is not None:
         return "the server has no such package file; check its URI"
-    return error.said or text
+    return _explain_words(error.said) or text
+
+
+def _explain_words(said: str) -> str:
+    """Say what words of the server mean that stand for no rule; others stay as they are."""
+    if (broken := _BROKEN.fullmatch(said)) is not None:
+        return f"{broken[1]}; is the file whole? Build or download it again"
+    if _UNPARSED.search(said) is not None:
+        return "it is no URI of a package file; give one as `upload` prints it, or the name of the file"
+    return said

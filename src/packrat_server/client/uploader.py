@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any, TypeVar
 
 from packrat_core.cinp.client import CinpClient
@@ -273,7 +274,11 @@ async def signed_in(url: str, user: str, password: str, ca_file: Path | None = N
         except ServerRefused as error:
             if not error.by_api:
                 raise
-            raise ServerRefused(f"{url} refuses user {user!r} with this password: {error.said}") from None
+            raise ServerRefused(
+                f"{url} refuses user {user!r} with this password: {error.said}",
+                hint="check --user, and the password in PACKRAT_PASSWORD or --password-file; on the server's machine, "
+                f"`packrat-server user set {quote(user)} --new-password` makes another",
+            ) from None
         yield Uploader(client)
 
 

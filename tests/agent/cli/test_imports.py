@@ -105,7 +105,6 @@ def test_a_commands_own_help_imports_that_command_alone() -> None:
     assert {name for name in found if name.startswith("packrat_agent.cli.")} == {
         "packrat_agent.cli.config_option",
         "packrat_agent.cli.main",
-        "packrat_agent.cli.next_step",
         "packrat_agent.cli.site",
     }
 

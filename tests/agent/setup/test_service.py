@@ -10,13 +10,17 @@ from packrat_agent.setup import service
 from support.mirror_conf import write_mirror_conf
 
 
-def _settings(directory: Path, more: str = "") -> dict[str, str]:
-    """Read the drop-in for a mirror in a directory; of a setting that comes twice, the last."""
+def _lines(directory: Path, more: str = "") -> list[str]:
+    """Read the drop-in for a mirror in a directory."""
     directory.mkdir(exist_ok=True)
     mirror = f"description: the lab\n{more}"
     write_mirror_conf(directory, "http://127.0.0.1:1", packrat="psk: x\n", mirror=mirror)
-    text = service.describe_differences(load(directory / "mirror.conf"), "repo", "repo")
-    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return service.describe_differences(load(directory / "mirror.conf"), "repo", "repo").splitlines()
+
+
+def _settings(directory: Path, more: str = "") -> dict[str, str]:
+    """Read the drop-in for a mirror in a directory; of a setting that comes twice, the last."""
+    return dict(line.split("=", 1) for line in _lines(directory, more) if "=" in line)
 
 
 def _read(value: str) -> list[str]:
@@ -35,6 +39,12 @@ def test_every_path_is_one_word(tmp_path: Path, name: str) -> None:
     assert [word.replace("$$", "$") for word in _read(found["ExecStart"])][-3:] == [
         *(str(config.source), "$PACKRAT_AGENT_OPTIONS", "run")
     ]
+
+
+def test_the_directory_that_the_unit_names_need_not_be_there(tmp_path: Path) -> None:
+    # systemd adds the lines up, and starts nothing where a directory is missing.
+    lines = [line for line in _lines(tmp_path) if line.startswith("ReadWritePaths=")]
+    assert (lines[0], len(lines)) == ("ReadWritePaths=", 2)
 
 
 def test_the_agent_may_write_all_that_mirror_conf_names(tmp_path: Path) -> None:
