@@ -6,19 +6,19 @@ import. So the group lists names and summaries:
     main.add_command(CommandInModule("status", "packrat_agent.cli.status:status_command", "Say how the mirror stands."))
 """
 
-import errno
+import io
 import os
+import stat
 import sys
+from contextlib import suppress
 from importlib import import_module
-from traceback import walk_tb
+from pathlib import Path
 from typing import Any
 
 import click
 
 from packrat_core.errors import DiskError, PackratError
-
-_WRITERS = ("click", "rich")
-_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+from packrat_core.text import printable
 
 
 def tell_next(text: str, *, at_terminal: bool = False) -> None:
@@ -30,12 +30,6 @@ def tell_next(text: str, *, at_terminal: bool = False) -> None:
     """
     if not at_terminal or sys.stderr.isatty():
         click.echo(f"next: {text}", err=True)
-
-
-def _is_of_output(error: OSError) -> bool:
-    """Tell whether an error comes from what writes to stdout, not from a file that a command writes."""
-    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
-    return str(frames[-1].f_globals.get("__name__")).partition(".")[0] in _WRITERS or frames[-1].f_globals is globals()
 
 
 class CommandInModule(click.Command):
@@ -60,31 +54,38 @@ class CommandInModule(click.Command):
         return command
 
 
+class GivenFile(click.Path):
+    """A file that a command reads: a path, refused before any work where there is none or this user may not read it."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Make sure that the file can be opened.
+
+        Args:
+            value: The path.
+            param: The option or argument.
+            ctx: The command.
+
+        Raises:
+            click.BadParameter: It can't be.
+        """
+        from packrat_core.fs.open import open_given
+        from packrat_core.fs.ownership import explain_unread
+
+        path = Path(value)
+        try:
+            open_given(path).close()
+        except FileNotFoundError:
+            self.fail(f"there is no file {printable(str(path))}", param, ctx)
+        except OSError as error:
+            self.fail(f"{printable(str(path))} can't be read: {explain_unread(path, error)}", param, ctx)
+        return path
+
+
 class ErrorTellingGroup(click.Group):
     """A group of commands whose errors are told after the group's name, which is that of the program."""
-
-    def main(self, *args: Any, **more: Any) -> Any:
-        """Run the program; that its output can't be written is told, too, also where the last of it is written."""
-        try:
-            try:
-                return super().main(*args, **more)
-            finally:
-                if sys.stdout is not None and not sys.stdout.closed:
-                    sys.stdout.flush()
-        except OSError as error:
-            if error.errno not in (errno.EPIPE, *_UNWRITABLE) or not _is_of_output(error):
-                raise
-            # Python would try to write the rest at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            if error.errno == errno.EPIPE:
-                # Whoever read it wants no more.
-                sys.exit(1)
-            told = DiskError(
-                f"the output can't be written: {error.strerror}",
-                hint="make room where it goes to, and give the command again",
-            )
-            click.echo(f"{self.name}: {told}", err=True)
-            sys.exit(told.exit_code)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -93,10 +94,66 @@ class ErrorTellingGroup(click.Group):
         name, command, rest = super().resolve_command(ctx, args)
         return name, command.load() if isinstance(command, CommandInModule) else command, rest
 
+    def main(self, *args: Any, **more: Any) -> Any:
+        """Run the program; what the system refuses, and nothing nearer has told, goes to stderr in a sentence."""
+        if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+            # An answer must not fail for a character that the terminal lacks, or a name that is not UTF-8.
+            sys.stdout.reconfigure(errors="backslashreplace")
+        try:
+            return super().main(*args, **more)
+        except OSError as error:
+            told = _tell_system_error(error)
+        self._tell(told)
+        sys.exit(told.exit_code)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a PackratError goes to stderr."""
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                # At its end Python would flush it, too, but tell an error with a traceback.
+                if sys.stdout is not None:
+                    sys.stdout.flush()
         except PackratError as error:
-            click.echo(f"{self.name}: {error}", err=True)
+            self._tell(error)
             ctx.exit(error.exit_code)
+
+    def _tell(self, error: PackratError) -> None:
+        # Where stderr takes nothing, the exit code says it.
+        with suppress(OSError):
+            click.echo(f"{self.name}: {error}", err=True)
+
+
+def _tell_system_error(error: OSError) -> PackratError:
+    """Say in a sentence what the system refused.
+
+    Raises:
+        OSError: It is not one of the disk.
+    """
+    # Imported here, since monitoring calls the programs every minute.
+    from packrat_core.fs.disk_errors import tell_os_error
+
+    told = tell_os_error(error)
+    if told is None:
+        raise error
+    if error.filename is None and _is_refused_by_stdout(error):
+        return DiskError(f"can't write to stdout: {error.strerror}", hint="make room there, or send it elsewhere")
+    return told
+
+
+def _is_refused_by_stdout(error: OSError) -> bool:
+    """Tell whether it was stdout that refused; then drop what it did not take, which Python would write at its end."""
+    try:
+        descriptor = sys.stdout.fileno()
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode) or os.isatty(descriptor):
+            return False
+        os.write(descriptor, b"\n")
+    except (OSError, ValueError, AttributeError) as again:
+        if getattr(again, "errno", None) != error.errno:
+            return False
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+        return True
+    return False

@@ -52,7 +52,8 @@ def play(directory: Path, host: str, port: int, *, once: bool) -> None:
             "apt-get is not installed, so nothing can be proved", hint="run `packrat-agent demo` without --once"
         )
     kinds = _possible_kinds()
-    setup = set_up(directory.resolve(), kinds)
+    # Unlike Path.resolve, this raises nothing where a link leads round in a circle.
+    setup = set_up(Path(os.path.realpath(directory)), kinds)
     try:
         with running(setup.server_data) as server_url:
             demo = _Demo(setup, kinds, (host, port), server_url, asyncio.Event())

@@ -10,6 +10,7 @@ from pathlib import Path
 from packrat_agent.gpg.listing import list_keys
 from packrat_agent.gpg.run import run_gpg
 from packrat_core.errors import ConfigError, SigningError
+from packrat_core.text import printable
 from packrat_demo.table import DEMO_TYPES
 from packrat_server import admin
 from packrat_server.accounts.passwords import new_password
@@ -67,6 +68,10 @@ def set_up(directory: Path, kinds: tuple[str, ...]) -> DemoSetup:
     """
     if shutil.which("gpg") is None:
         raise ConfigError("gpg is not installed, and the demo signs its repositories: `apt-get install gnupg`")
+    if not str(directory).isprintable():
+        raise ConfigError(
+            f"{printable(str(directory))} has characters that mirror.conf can't hold", hint="give another --directory"
+        )
     try:
         for name in ("packages", "state", "www"):
             (directory / name).mkdir(parents=True, exist_ok=True)

@@ -273,6 +273,23 @@ def test_what_belongs_to_another_user_is_told(data: Path, closed: str, command: 
     assert "Traceback" not in done.stderr
 
 
+def test_init_makes_no_server_over_files_that_it_may_not_look_at(data: Path) -> None:
+    (data / "packrat.db").unlink()
+    (data / "files").chmod(0)
+    rights = "-dac_override,-dac_read_search"
+    limit = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*limit, sys.executable, "-m", "packrat_server.cli", "init", "--data", str(data)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    (data / "files").chmod(0o755)
+    refused(Outcome(done.returncode, done.stderr), 2, "chmod u+rwx", str(data / "files"))
+    assert not (data / "packrat.db").exists()
+
+
 MOUNTED = """
 set -e
 mount -t tmpfs -o size=4m none {mounted}

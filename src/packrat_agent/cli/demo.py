@@ -13,7 +13,7 @@ from packrat_core.listen import parse_listen
 @click.option("--once", is_flag=True, help="Prove it with the real clients, then end.")
 @click.option(
     "--directory",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     default=Path("packrat-demo"),
     show_default=True,
     help="Where everything of the demo is kept.",

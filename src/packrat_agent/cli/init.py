@@ -19,14 +19,20 @@ from packrat_agent.setup.steps import Step, has_synced, list_steps
 from packrat_agent.setup.web_server import find_web_server
 from packrat_core.cli import tell_next
 from packrat_core.errors import ConfigError, PackratError
+from packrat_core.fs.open import open_given
+from packrat_core.fs.ownership import explain_unread
 from packrat_core.text import printable
+
+_PATH = click.Path(path_type=Path, readable=False)
 
 
 @click.command("init")
 @click.option("--server", help="The packrat server: a host name, or a URL.")
 @click.option("--name", help="This mirror's name on the packrat server.")
 @click.option(
-    "--psk-file", type=click.File(), help="A file with the mirror's psk, `-` for stdin; an empty one for no psk."
+    "--psk-file",
+    type=_PATH,
+    help="A file with the mirror's psk, `-` for stdin; an empty one for no psk.",
 )
 @click.option("--public-url", help="The address at which clients will reach this mirror.")
 @click.option(
@@ -35,16 +41,24 @@ from packrat_core.text import printable
     help="Sign with this secret key: a file, or the id of a key in the keyring. By default a key is made.",
 )
 @click.option("--no-key", is_flag=True, help="Sign nothing.")
-@click.option("--passphrase-file", type=click.Path(path_type=Path), help="Holds the passphrase of the key.")
+@click.option("--passphrase-file", type=_PATH, help="Holds the passphrase of the key.")
 @click.option(
-    "--root-dir", type=click.Path(path_type=Path), help=f"Where to build repositories.  [default: {ROOT_DIR}]"
+    "--root-dir",
+    type=_PATH,
+    help=f"Where to build repositories.  [default: {ROOT_DIR}]",
 )
 @click.option(
-    "--state-dir", type=click.Path(path_type=Path), help=f"Where to keep state and keyring.  [default: {STATE_DIR}]"
+    "--state-dir",
+    type=_PATH,
+    help=f"Where to keep state and keyring.  [default: {STATE_DIR}]",
 )
 @click.option("--user", help=f"The user that the agent runs as.  [default: {USER}]")
 @click.option("--proxy", help="The HTTP proxy by which the packrat server is reached.")
-@click.option("--ca-file", type=click.Path(path_type=Path), help="CA certificates to trust for the packrat server.")
+@click.option(
+    "--ca-file",
+    type=_PATH,
+    help="CA certificates to trust for the packrat server.",
+)
 @click.option(
     "--web-server",
     type=click.Choice(["auto", "nginx", "apache", "none"]),
@@ -116,7 +130,7 @@ def _read_mirror(path: Path, given: dict[str, Any]) -> NewMirror:
         ConfigError: Something can't be used, an answer is missing, or an option contradicts mirror.conf.
     """
     answers = None
-    if os.path.lexists(path):
+    if _may_be_there(path):
         config = load(path)
         refuse_contradiction(config, given)
     else:
@@ -124,9 +138,7 @@ def _read_mirror(path: Path, given: dict[str, Any]) -> NewMirror:
         draft = try_conf(answers, path)
         config = Config(draft.packrat, draft.mirror, path, draft.section_keys)
     named = given["key"] or ""
-    key_file = Path(named).absolute() if named and Path(named).is_file() else None
-    if "/" in named and key_file is None:
-        raise ConfigError(f"there is no key file {named}", hint="give another --key")
+    key_file = _find_key_file(named)
     return NewMirror(
         config,
         answers,
@@ -138,9 +150,41 @@ def _read_mirror(path: Path, given: dict[str, Any]) -> NewMirror:
     )
 
 
+def _may_be_there(path: Path) -> bool:
+    """Tell whether mirror.conf is there, or can't be: `load` says why."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _find_key_file(named: str) -> Path | None:
+    """Find the file that --key names; None where it names no file, but a key.
+
+    Raises:
+        ConfigError: It can only be a file, and there is none, or it can't be read.
+    """
+    # Unlike Path.is_file, this raises nothing.
+    if "/" not in named and not os.path.isfile(named):  # noqa: PTH113
+        return None
+    path = Path(named).absolute()
+    try:
+        open_given(path).close()
+    except FileNotFoundError:
+        raise ConfigError(f"there is no key file {named}", hint="give another --key") from None
+    except OSError as error:
+        raise ConfigError(
+            f"the key file {named} can't be read: {explain_unread(path, error)}", hint="give another --key"
+        ) from None
+    return path
+
+
 def _owner_of_state(config: Config) -> str:
     """Name the user of a mirror that is there; the usual one where nothing of it is."""
-    owner = find_owner(config) if config.mirror.state_db.parent.exists() else None
+    owner = find_owner(config) if os.path.lexists(config.mirror.state_db.parent) else None
     if owner is None or (owner.uid == 0 and find_account(USER) is None):
         return USER
     return owner.name

@@ -1,5 +1,6 @@
 """The four questions of `packrat-agent init`, answered by options or at a terminal."""
 
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from packrat_agent.config.settings import Config
 from packrat_agent.setup.answers import ROOT_DIR, STATE_DIR, Answers
 from packrat_agent.web.mirror_site import this_host
 from packrat_core.errors import ConfigError
+from packrat_core.fs.open import read_given
+from packrat_core.fs.ownership import explain_unread
 
 _PSK_LIMIT = 1000
 
@@ -43,7 +46,7 @@ def ask(given: Mapping[str, Any]) -> Answers:
         raise ConfigError(f"there is no terminal to ask at, and {', '.join(missing)} not given", hint="give all four")
     host, name = (_answer(question, given, None) for question in (_SERVER, _NAME))
     if given["psk_file"] is not None:
-        psk = given["psk_file"].read(_PSK_LIMIT + 1).strip()
+        psk = _read_psk(given["psk_file"])
     else:
         psk = click.prompt("The mirror's psk (empty if it has none)", default="", hide_input=True, err=True)
     _check("--psk-file", value_types.read_line, psk)
@@ -53,8 +56,8 @@ def ask(given: Mapping[str, Any]) -> Answers:
     further = {("packrat", "proxy"): given["proxy"], ("packrat", "ca_file"): given["ca_file"]}
     further |= {("mirror", "passphrase_file"): given["passphrase_file"]}
     for option, path in (("--ca-file", given["ca_file"]), ("--passphrase-file", given["passphrase_file"])):
-        if path is not None and not path.is_file():
-            raise ConfigError(f"{option}: there is no file {path}", hint="give the path of one that is there")
+        if path is not None:
+            _check_file(option, path)
     return Answers(
         host,
         name,
@@ -65,6 +68,39 @@ def ask(given: Mapping[str, Any]) -> Answers:
         not given["no_key"],
         {key: str(value.absolute() if isinstance(value, Path) else value) for key, value in further.items() if value},
     )
+
+
+def _read_psk(path: Path) -> str:
+    """Read the psk from its file, or for `-` from stdin.
+
+    Raises:
+        ConfigError: The file can't be read, or is not text.
+    """
+    try:
+        data = sys.stdin.buffer.read(4 * _PSK_LIMIT) if path == Path("-") else read_given(path, 4 * _PSK_LIMIT)
+        return data.decode("utf-8-sig").strip()
+    except OSError as error:
+        raise ConfigError(
+            f"--psk-file: {path} can't be read: {explain_unread(path, error)}", hint="give another --psk-file"
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"--psk-file: {path} is not text", hint="give a text file, in UTF-8") from None
+
+
+def _check_file(option: str, path: Path) -> None:
+    """Make sure that there is a file, which perhaps only the agent's user may read.
+
+    Raises:
+        ConfigError: There is none, or nobody can tell.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise ConfigError(
+            f"{option}: {path} can't be read: {explain_unread(path, error)}", hint=f"give another {option}"
+        ) from None
+    if not stat.S_ISREG(mode):
+        raise ConfigError(f"{option}: {path} is not a file", hint=f"give another {option}")
 
 
 def _answer(question: _Question, given: Mapping[str, Any], default: str | None) -> str:

@@ -1,7 +1,6 @@
 """`packrat-agent key`: shows, makes, replaces, exports and backs up the signing key."""
 
 import os
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,7 +19,7 @@ from packrat_agent.gpg.new_key import KINDS, NewKey, make_key, make_single_key
 from packrat_agent.gpg.signing_key import PublicKey
 from packrat_agent.status.rotation import tell_phase
 from packrat_agent.sync.find_keys import find_keys
-from packrat_core.cli import tell_next
+from packrat_core.cli import GivenFile, tell_next
 from packrat_core.errors import ConfigError, SigningError
 from packrat_core.fs.atomic import write_whole
 
@@ -141,7 +140,7 @@ def export_command(config_path: Path, section: str, binary: bool) -> None:
         return prepared.public
 
     public = as_owner(config, work)
-    sys.stdout.buffer.write(public.binary if binary else public.armored)
+    click.echo(public.binary if binary else public.armored, nl=False)
 
 
 @key_command.command("backup")
@@ -149,7 +148,7 @@ def export_command(config_path: Path, section: str, binary: bool) -> None:
 @click.option(
     "--encrypt-with",
     "passphrase_file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=GivenFile(),
     help="A file with a passphrase to encrypt the backup with.",
 )
 @click.pass_obj
@@ -161,7 +160,8 @@ def backup_command(config_path: Path, file: Path, passphrase_file: Path | None) 
     """
     config = load(config_path)
     target = file.absolute()
-    if target.resolve().is_relative_to(config.mirror.root_dir.resolve()):
+    # Unlike Path.resolve, this raises nothing where a link leads round in a circle.
+    if Path(os.path.realpath(target)).is_relative_to(os.path.realpath(config.mirror.root_dir)):
         raise ConfigError(f"{file} lies in root_dir, where the web server would show it", hint="choose another place")
     if os.path.lexists(target):
         raise ConfigError(f"{file} exists already", hint="give another name, or move it away")

@@ -14,7 +14,9 @@ from packrat_core.listen import parse_listen
 
 @click.command("serve")
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="HOST:PORT to serve root_dir on.")
-@click.option("--root", type=click.Path(path_type=Path), help="Serve this directory instead of root_dir.")
+@click.option(
+    "--root", type=click.Path(path_type=Path, readable=False), help="Serve this directory instead of root_dir."
+)
 @config_option
 @click.pass_obj
 def serve_command(config_path: Path, listen: str, root: Path | None) -> None:

@@ -1,6 +1,7 @@
 """`packrat-agent verify`: audits a tree as its clients would."""
 
 import json
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -18,33 +19,35 @@ from packrat_agent.verify.findings import Warned
 from packrat_agent.verify.real_clients import Visits, visit_tree
 from packrat_agent.verify.repo_keys import GivenKeys, read_repo_keys
 from packrat_agent.verify.tree import Audit, verify_tree
+from packrat_core.cli import GivenFile
 from packrat_core.errors import PackratError, Unsound
 from packrat_core.text import human_size, printable
 
 _SHOWN = 1000
 
 
-def _read_keys(_context: click.Context, _option: click.Parameter, values: Sequence[str]) -> GivenKeys:
+def _read_keys(context: click.Context, option: click.Parameter, values: Sequence[str]) -> GivenKeys:
     """Read the keys that were given; each is a file, or a repository's name and a file.
 
     Raises:
-        click.BadParameter: A file does not exist, or one repository was given two.
+        click.BadParameter: A file can't be read, or one repository was given two.
     """
     given: dict[str, Path] = {}
     for value in values:
         name, separator, file = value.partition("=")
-        if not separator or Path(value).is_file():
+        if not separator or os.path.isfile(value):  # noqa: PTH113 it never raises
             name, file = "", value
-        if not Path(file).is_file():
-            raise click.BadParameter(f"there is no file {file}")
+        read = GivenFile().convert(file, option, context)
         if name in given:
             raise click.BadParameter(f"{name or 'the key of all repositories'} was given twice")
-        given[name] = Path(file).absolute()
+        given[name] = read.absolute()
     return GivenKeys(given.pop("", None), given)
 
 
 @click.command("verify")
-@click.option("--root", type=click.Path(path_type=Path), help="The top of the tree; by default root_dir.")
+@click.option(
+    "--root", type=click.Path(path_type=Path, readable=False), help="The top of the tree; by default root_dir."
+)
 @click.option(
     "--key",
     "keys",

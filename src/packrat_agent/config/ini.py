@@ -1,13 +1,15 @@
 """Reads an INI file, with the line of each value, so that every fault can name its line."""
 
 import difflib
+import errno
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from packrat_core.errors import ConfigError
-from packrat_core.fs.ownership import explain_unreadable
+from packrat_core.fs.open import read_given
+from packrat_core.fs.ownership import explain_unread
 
 SECTION = re.compile(r"\[([^\]]*)\]\s*(?:[#;].*)?")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~-]{0,199}")
@@ -15,6 +17,7 @@ KEY = re.compile(r"([^:=]+)[:=](.*)")
 # What editors count as lines: str.splitlines splits at more characters.
 LINE_END = re.compile(r"\r\n|\n|\r")
 _SHOWN = 60
+_SIZE_LIMIT = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +35,19 @@ def read_text(path: Path) -> str:
         ConfigError: It is missing, can't be read, is too long or is not UTF-8.
     """
     try:
-        data = path.read_bytes()
+        data = read_given(path, _SIZE_LIMIT)
     except FileNotFoundError:
         raise ConfigError(
             f"there is no configuration file {path}",
             hint="`packrat-agent init` makes one; or name another with --config",
         ) from None
+    except PermissionError as error:
+        raise ConfigError(f"can't read {path}: {explain_unread(path, error)}") from None
     except OSError as error:
-        why = explain_unreadable(path) if isinstance(error, PermissionError) else None
-        hint = "" if why is not None else "name the file with --config"
-        raise ConfigError(f"can't read {path}: {why or error.strerror or error}", hint=hint) from None
-    if len(data) > 1 << 20:
-        raise ConfigError(
-            f"{path} has {len(data)} bytes, so it is no mirror.conf", hint="name the right file with --config"
-        )
+        if error.errno == errno.EFBIG:
+            raise ConfigError(f"{path} {error.strerror}; that can't be a mirror.conf") from None
+        hint = "name the file with --config"
+        raise ConfigError(f"can't read {path}: {error.strerror or error}", hint=hint) from None
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

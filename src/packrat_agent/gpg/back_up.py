@@ -8,8 +8,11 @@ from pathlib import Path
 from packrat_agent.gpg.listing import list_keys
 from packrat_agent.gpg.run import read_home, run_gpg, stop_gpg_agent, unlock_options
 from packrat_core.errors import SigningError
+from packrat_core.fs.open import read_given
+from packrat_core.fs.ownership import explain_unread
 
 _REVOCATIONS = "openpgp-revocs.d"
+_PASSPHRASE_LIMIT = 1 << 20
 _ELSEWHERE = "a key on a card or behind another host's gpg-agent is backed up there"
 
 
@@ -47,7 +50,14 @@ def encrypt(data: bytes, passphrase_file: Path) -> bytes:
     Raises:
         SigningError: gpg can't read the passphrase, or fails.
     """
-    if not passphrase_file.is_file() or not passphrase_file.read_bytes().strip():
+    try:
+        passphrase = read_given(passphrase_file, _PASSPHRASE_LIMIT)
+    except OSError as error:
+        raise SigningError(
+            f"{passphrase_file} can't be read: {explain_unread(passphrase_file, error)}",
+            hint="give a file with the passphrase, on one line",
+        ) from None
+    if not passphrase.strip():
         raise SigningError(f"{passphrase_file} holds no passphrase", hint="write one into it, on one line")
     with tempfile.TemporaryDirectory(prefix="pb-", ignore_cleanup_errors=True) as scratch:
         home = Path(scratch)

@@ -10,11 +10,10 @@ import structlog
 from packrat_agent.gpg.extension import write_extension
 from packrat_agent.gpg.listing import ListedKey, ListedKeys, is_weakly_certified, list_keys
 from packrat_agent.gpg.rotation import SilentKey
-from packrat_agent.gpg.run import run_gpg
+from packrat_agent.gpg.run import check_passphrase_file, run_gpg
 from packrat_agent.gpg.signatures import explain_closed_home, try_key
 from packrat_agent.gpg.signing_key import PublicKey, SigningKey
 from packrat_core.errors import SigningError
-from packrat_core.fs.ownership import first_unusable
 
 log = structlog.get_logger()
 
@@ -44,7 +43,7 @@ def find_key(
         SigningError: The key is missing, expired, revoked, locked or can't sign.
     """
     if passphrase_file is not None:
-        _check_readable(passphrase_file)
+        check_passphrase_file(passphrase_file)
     found, named = _find_one(setting, name, home)
     chosen = _choose(found, named, now)
     if chosen.fingerprint != named:
@@ -177,14 +176,6 @@ def _read_id(setting: str, name: str) -> str:
             "--with-subkey-fingerprints` shows"
         )
     return wanted
-
-
-def _check_readable(passphrase_file: Path) -> None:
-    try:
-        passphrase_file.open("rb").close()
-    except OSError as error:
-        why = first_unusable(passphrase_file) if isinstance(error, PermissionError) else None
-        raise SigningError(f"passphrase_file {passphrase_file} can't be read: {why or error.strerror}") from None
 
 
 def _check_home(home: Path | None) -> None:

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import IO
 
 from packrat_core.errors import SigningError
+from packrat_core.fs.open import open_given
+from packrat_core.fs.ownership import first_unusable
 
 _TIMEOUT_S = 300.0
 _OUTPUT_LIMIT = 256 * 1024 * 1024
@@ -116,10 +118,28 @@ def stop_gpg_agent(home: Path) -> None:
 
 
 def unlock_options(passphrase_file: Path | None) -> tuple[str, ...]:
-    """Give the options that unlock a secret key without asking anybody."""
+    """Give the options that unlock a secret key without asking anybody.
+
+    Raises:
+        SigningError: The file with its passphrase can't be read.
+    """
     if passphrase_file is None:
         return ("--pinentry-mode", "error")
+    check_passphrase_file(passphrase_file)
     return ("--pinentry-mode", "loopback", "--passphrase-file", str(passphrase_file))
+
+
+def check_passphrase_file(path: Path) -> None:
+    """Make sure that gpg can read a file with a passphrase; of a named pipe or a device, it would read without an end.
+
+    Raises:
+        SigningError: It can't.
+    """
+    try:
+        open_given(path).close()
+    except OSError as error:
+        why = first_unusable(path) if isinstance(error, PermissionError) else None
+        raise SigningError(f"passphrase_file {path} can't be read: {why or error.strerror}") from None
 
 
 def _environment() -> dict[str, str]:

@@ -44,7 +44,8 @@ def claim(root: Path, state_db: Path, command: str) -> Iterator[Path]:
     """
     with as_disk_error("make the directory", root):
         root.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if not root.is_dir() or root.is_symlink():
+        is_directory = root.is_dir() and not root.is_symlink()
+    if not is_directory:
         raise ConfigError(f"root_dir {root} is not a directory of its own", hint="give the real directory's path")
     with as_disk_error("make the directory", state_db.parent):
         state_db.parent.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from packrat_core.errors import ConfigError, PackratError
+from packrat_core.fs.disk_errors import tell_os_error
 
 T = TypeVar("T")
 
@@ -108,6 +109,8 @@ class Account:
                 answer = (False, work())
             except PackratError as error:
                 answer = (True, error)  # type: ignore[assignment]
+            except OSError as error:
+                answer = (True, _told(error))  # type: ignore[assignment]
             with os.fdopen(writing, "wb") as file:
                 pickle.dump(answer, file)
             os._exit(0)
@@ -116,6 +119,14 @@ class Account:
 
             traceback.print_exc()
             os._exit(1)
+
+
+def _told(error: OSError) -> PackratError:
+    """Say in a sentence what the system refused; one that is not of the disk is raised again."""
+    told = tell_os_error(error)
+    if told is None:
+        raise error
+    return told
 
 
 def find_account(name: str) -> Account | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from packrat_agent.config.load import load
 from packrat_agent.config.settings import Config
 from packrat_core.errors import ConfigError
+from packrat_core.text import printable
 
 USER = "packrat"
 ROOT_DIR = Path("/var/www/repo")
@@ -62,6 +63,20 @@ def write_conf(answers: Answers, fingerprint: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _check_encoding(line: str) -> None:
+    """Make sure that a line of mirror.conf is UTF-8; the name of a file need not be.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        key, _, value = line.partition(": ")
+        shown = key if key == "psk" else f"{key} {printable(value)}"
+        raise ConfigError(f"{shown} is not UTF-8, so mirror.conf can't hold it", hint="give another") from None
+
+
 def try_conf(answers: Answers, path: Path) -> Config:
     """Read the configuration that follows from the answers as it would be read at `path`, before it is there.
 
@@ -69,10 +84,13 @@ def try_conf(answers: Answers, path: Path) -> Config:
         ConfigError: It can't be used; the message names the keys.
     """
     with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
-        draft = Path(scratch) / path.name
+        draft = Path(scratch) / "mirror.conf"
         draft.touch(0o600)
         # Any id will do: the keys are not looked at here.
-        draft.write_text(write_conf(answers, "0" * 40))
+        text = write_conf(answers, "0" * 40)
+        for line in text.splitlines():
+            _check_encoding(line)
+        draft.write_text(text, encoding="utf-8")
         try:
             return load(draft)
         except ConfigError as error:

@@ -39,7 +39,12 @@ class OwnDirectory:
 
         Raises:
             ConfigError: Something else stands there, or files of another user do, or it can't be reached.
+            DiskError: It can't be looked at.
         """
+        with as_disk_error("look at", self.path):
+            self._check(account)
+
+    def _check(self, account: Account | None) -> None:
         for above in _existing_parents(self.path):
             if not above.is_dir():
                 raise ConfigError(f"{above} is not a directory, so {self.path} can't be made", hint="give another path")

@@ -17,7 +17,8 @@ from packrat_agent.gpg.run import run_gpg, stop_gpg_agent
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.setup.account import Account
 from packrat_core.errors import SigningError
-from packrat_core.fs.open import read_regular
+from packrat_core.fs.open import read_given
+from packrat_core.fs.ownership import explain_unread
 
 _ALGORITHM = "rsa3072"
 _FILE_LIMIT = 4 << 20
@@ -46,7 +47,7 @@ def find_own_key(
     """
 
     def find() -> SigningKey | None:
-        listed = list_keys(home, secret=True) if home.is_dir() else ()
+        listed = list_keys(home, secret=True) if _is_directory(home) else ()
         if not name and len(listed) > 1:
             shown = ", ".join(key.primary.fingerprint for key in listed)
             raise SigningError(f"{home} has several keys ({shown})", hint="name one of them with --key")
@@ -57,6 +58,20 @@ def find_own_key(
         return find_key(name or listed[0].primary.fingerprint, home, passphrase_file, datetime.now(UTC))
 
     return account.do(find)
+
+
+def _is_directory(home: Path) -> bool:
+    """Tell whether the directory of a keyring is there.
+
+    Raises:
+        SigningError: It can't be looked at.
+    """
+    try:
+        return home.is_dir()
+    except OSError as error:
+        raise SigningError(
+            f"gnupg_home {home} can't be used: {explain_unread(home, error)}", hint="mend it, or give another path"
+        ) from None
 
 
 def check_new_home(home: Path) -> None:
@@ -120,11 +135,10 @@ def check_passphrase(passphrase_file: Path) -> None:
         SigningError: The file can't be read, or holds none; gpg would make a key without one.
     """
     try:
-        held = read_regular(passphrase_file, _FILE_LIMIT).partition(b"\n")[0].strip()
+        held = read_given(passphrase_file, _FILE_LIMIT).partition(b"\n")[0].strip()
     except OSError as error:
-        why = error.strerror or str(error)
         raise SigningError(
-            f"passphrase_file {passphrase_file} can't be read: {why}",
+            f"passphrase_file {passphrase_file} can't be read: {explain_unread(passphrase_file, error)}",
             hint="give a file that the agent's user can read, or leave --passphrase-file out",
         ) from None
     if not held:
@@ -197,8 +211,8 @@ def _gpg(home: Path, *arguments: str) -> None:
 
 def _read(file: Path) -> bytes:
     try:
-        return read_regular(file, _FILE_LIMIT)
+        return read_given(file, _FILE_LIMIT)
     except OSError as error:
         raise SigningError(
-            f"the key file {file} can't be read: {error.strerror or error}", hint="give another --key"
+            f"the key file {file} can't be read: {explain_unread(file, error)}", hint="give another --key"
         ) from None

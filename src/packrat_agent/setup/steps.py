@@ -123,7 +123,7 @@ def _configuration(mirror: NewMirror, answers: Answers) -> Step:
         owner, mode = ((0, account.gid), 0o640) if is_root else (None, 0o600)
         write_whole(path, write_conf(answers, fingerprint).encode(), mode, owner=owner)
 
-    return Step(f"configuration {path}", path.exists, make)
+    return Step(f"configuration {path}", lambda: os.path.lexists(path), make)
 
 
 def _service(mirror: NewMirror) -> list[Step]:

@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import stat
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from packrat_core.errors import ConfigError, DiskError
+from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.ownership import explain_unmakable, explain_unwritable
 
 _NUMBER = re.compile(r"(\d{4})_\w+\.sql")
@@ -72,6 +74,24 @@ def migrations() -> list[tuple[int, str]]:
     return sorted((int(match[1]), item.read_text(encoding="utf-8")) for match, item in found)
 
 
+def is_there(path: Path) -> bool:
+    """Tell whether a state database is there; SQLite would wait for good at a named pipe in its place.
+
+    Raises:
+        ConfigError: Something else than a file stands there.
+        OSError: It can't be looked at.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    if not stat.S_ISREG(mode):
+        raise ConfigError(
+            f"the state database {path} is not a file", hint="set state_db to another path, or move away what is there"
+        )
+    return True
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """Open the database at `path`, made if it is missing, and migrate it.
 
@@ -79,6 +99,8 @@ def connect(path: Path) -> sqlite3.Connection:
         DiskError: It can't be made or read.
         ConfigError: It is not a state database of packrat-agent, or one of a newer version.
     """
+    with as_disk_error("open the state database", path):
+        is_there(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
@@ -109,20 +131,17 @@ def copy_database(source: Path, target: Path) -> Path:
     Raises:
         DiskError: It can't be read.
     """
+    with as_disk_error("read the state database", source):
+        if not is_there(source):
+            return target
     try:
-        # A directory that is closed to this user raises PermissionError here.
-        if source.exists():
-            with (
-                closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as read,
-                closing(sqlite3.connect(target)) as copy,
-            ):
-                read.backup(copy)
-    except (sqlite3.DatabaseError, PermissionError) as error:
-        hint = (
-            "ask as root or as the agent's user"
-            if isinstance(error, PermissionError | sqlite3.OperationalError)
-            else ""
-        )
+        with (
+            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as read,
+            closing(sqlite3.connect(target)) as copy,
+        ):
+            read.backup(copy)
+    except sqlite3.DatabaseError as error:
+        hint = "ask as root or as the agent's user" if isinstance(error, sqlite3.OperationalError) else ""
         raise DiskError(f"can't read the state database {source}: {error}", hint=hint) from error
     return target
 

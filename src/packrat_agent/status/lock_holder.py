@@ -7,6 +7,8 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from packrat_core.fs.open import read_regular
+
 _LOCK = re.compile(r"^\d+: (?:FLOCK|POSIX) +\S+ +WRITE +(\d+) [0-9a-f:]+:(\d+) ", re.MULTILINE)
 _LONGEST_BYTES = 4096
 
@@ -29,12 +31,11 @@ def find_holder(state_db: Path) -> Holder | None:
     # Taking the lock to try it would make an agent that starts in this moment give up.
     lock = state_db.with_name(state_db.name + ".lock")
     try:
-        with lock.with_name(lock.name + ".holder").open("rb") as file:
-            said = json.loads(file.read(_LONGEST_BYTES))
+        said = json.loads(read_regular(lock.with_name(lock.name + ".holder"), _LONGEST_BYTES))
         pid, host = int(said["pid"]), str(said["host"])[:100]
     except PermissionError:
         raise
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     if pid <= 0:
         return None

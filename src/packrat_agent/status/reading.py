@@ -13,7 +13,7 @@ from pathlib import Path
 
 from packrat_agent.config.plain_http import warn_of_plain_http
 from packrat_agent.config.settings import Config
-from packrat_agent.state.database import migrations
+from packrat_agent.state.database import is_there, migrations
 from packrat_agent.state.facts import (
     FactsRead,
     Failure,
@@ -75,8 +75,8 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
             troubles, total = _troubles(db)
             rejected = _rejected(db)
             rows = db.execute("SELECT at, word, repo, text FROM events ORDER BY id DESC LIMIT ?", (events,)).fetchall()
-    except PermissionError:
-        raise DiskError(f"may not read the state database {path}", hint="ask as root or as the agent's user") from None
+    except OSError as error:
+        raise _unread(path, error) from None
     agent = _agent(holder, facts.read(Started))
     failure, refused_config = facts.read(Failure), facts.read(RefusedConfig)
     return Status(
@@ -101,13 +101,20 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
     )
 
 
+def _unread(path: Path, error: OSError) -> DiskError:
+    if isinstance(error, PermissionError):
+        return DiskError(f"may not read the state database {path}", hint="ask as root or as the agent's user")
+    reason = error.strerror or str(error)
+    return DiskError(f"can't read the state database {path}: {reason}", hint="set state_db to the right file")
+
+
 def read_totals(config: Config) -> dict[str, int]:
     """Read how many files the work that is under way has in all: that of each repository, and `checking`, the scan.
 
     What can't be read now is left out.
     """
     path, totals = config.mirror.state_db, {}
-    with suppress(ConfigError, DiskError, PermissionError), _reading(path) as db:
+    with suppress(ConfigError, DiskError, OSError), _reading(path) as db:
         facts = FactsRead(db)
         totals["checking"] = int(db.execute("SELECT count(*) FROM live_files").fetchone()[0])
         for (name,) in db.execute("SELECT name FROM repos"):
@@ -119,13 +126,15 @@ def read_totals(config: Config) -> dict[str, int]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    if not path.exists():
+    if not is_there(path):
         raise ConfigError(
             f"there is no state database {path}: no packrat-agent has worked with this configuration yet",
             hint="start one with `packrat-agent run`, or name its configuration with --config",
         )
     # Without a WAL nobody writes to it. Opening it the usual way would make one, and this only reads.
-    way = "mode=ro" if path.with_name(path.name + "-wal").exists() else "mode=ro&immutable=1"
+    # Unlike Path.exists, this raises nothing where a link leads round in a circle.
+    has_wal = os.path.exists(f"{path}-wal")  # noqa: PTH110
+    way = "mode=ro" if has_wal else "mode=ro&immutable=1"
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{way}", uri=True, timeout=5)) as db:
             db.execute("PRAGMA query_only = ON")
@@ -138,7 +147,8 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
         if "no such" in str(error) or "not a database" in str(error):
             raise _not_ours(path, str(error)) from None
         raise DiskError(
-            f"can't read the state database {path}: {error}", hint="ask as root or as the agent's user"
+            f"can't read the state database {path}: {error}",
+            hint=f"ask as root or as the agent's user, and see that {path.name}-wal and -shm beside it are files",
         ) from error
 
 

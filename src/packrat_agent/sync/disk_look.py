@@ -21,6 +21,7 @@ from packrat_agent.publish.scan import Scan, ScanRequest, scan
 from packrat_agent.publish.scan_slices import NEW_ROUND, Slice, everything, plan_slice, read_limits
 from packrat_agent.state.facts import ScanRound, TakeoverUnderWay
 from packrat_agent.sync.context import MirrorContext
+from packrat_core.fs.disk_errors import as_disk_error
 
 log = structlog.get_logger()
 
@@ -106,7 +107,9 @@ def _look(context: MirrorContext, content: Slice, on_progress: OnProgress, *, re
 def look_without_a_touch(context: MirrorContext, on_progress: OnProgress) -> Look:
     """Do the same as `look` for a dry run: no mode is changed, and root_dir need not exist."""
     began = time.time()
-    if not context.root.exists():
+    with as_disk_error("read", context.root):
+        is_there = context.root.exists()
+    if not is_there:
         return Look(True, Scan(), began)
     is_first = not context.store.live.has_files()
     request = ScanRequest(context.root, context.store.scanned, everything(began), on_progress)

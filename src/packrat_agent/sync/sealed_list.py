@@ -221,7 +221,7 @@ class Seals:
         except FileNotFoundError:
             return SealedText(self._mirror, {}, {})
         except (OSError, ValueError) as error:
-            reason = str(error)
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         text_of_log = "not believed; what it names is downloaded again"
         log.warning("sealed", path=str(self._path), reason=reason, text=text_of_log)
         return SealedText(self._mirror, {}, {})

@@ -25,6 +25,7 @@ from packrat_agent.web.negotiate import TYPES, choose_index
 from packrat_agent.web.registry import answer_registry, is_registry_path
 from packrat_core.aio.serve_http import serving_http
 from packrat_core.errors import ConfigError
+from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.open import open_regular
 from packrat_core.listen import show_url
 
@@ -91,7 +92,9 @@ async def serving(root: Path, host: str, port: int) -> AsyncIterator[int]:
     Raises:
         ConfigError: root is not a directory, or the address can't be listened on.
     """
-    if not root.is_dir():
+    with as_disk_error("serve", root):
+        is_directory = root.is_dir()
+    if not is_directory:
         raise ConfigError(f"{root} is not a directory", hint="`packrat-agent sync` makes and fills root_dir")
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", _Files(root.resolve()).answer)
@@ -109,6 +112,12 @@ class _Files:
         """Answer one request."""
         if request.method not in ("GET", "HEAD"):
             raise web.HTTPMethodNotAllowed(request.method, ("GET", "HEAD"))
+        try:
+            return await self._answer(request)
+        except PermissionError:
+            raise web.HTTPForbidden from None
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         raw = request.raw_path.partition("?")[0]
         if is_registry_path(raw):
             answer = await asyncio.to_thread(answer_registry, self._root, raw)

@@ -27,7 +27,8 @@ from packrat_core.cinp.bounded_head import BoundedConnector
 from packrat_core.cinp.failures import explain
 from packrat_core.cinp.route import bypasses
 from packrat_core.errors import ConfigError, ServerBroken, ServerUnavailable
-from packrat_core.fs.ownership import explain_unreadable
+from packrat_core.fs.open import open_given
+from packrat_core.fs.ownership import explain_unread
 
 _IDLE_S = 4.0
 _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
@@ -153,11 +154,15 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
 
 def _ssl_context(ca_file: Path | None) -> ssl.SSLContext:
     try:
+        if ca_file is not None:
+            # Of a named pipe it would wait for a writer.
+            open_given(ca_file).close()
         return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     except (OSError, ssl.SSLError) as error:
-        why = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
-        if isinstance(error, PermissionError) and ca_file is not None:
-            why = explain_unreadable(ca_file) or why
+        if isinstance(error, ssl.SSLError) or ca_file is None:
+            why = "it holds no certificate in PEM form"
+        else:
+            why = explain_unread(ca_file, error)
         raise ConfigError(
             f"ca_file {ca_file} can't be used: {why}", hint="name a file with the certificate of a CA"
         ) from None

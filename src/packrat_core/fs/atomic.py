@@ -11,6 +11,7 @@ A single file that stands alone: `write_whole(path, content)`.
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from packrat_core.fs.disk_errors import as_disk_error
@@ -80,7 +81,8 @@ def write_whole(path: Path, content: bytes, mode: int = 0o644, *, owner: tuple[i
         replace(fresh, path)
     finally:
         # What failed leaves nothing, which may hold a secret.
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):
+            fresh.unlink()
     flush_directories([path.parent])
 
 

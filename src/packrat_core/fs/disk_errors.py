@@ -1,6 +1,8 @@
 """Raises DiskError in place of an OSError, with what was done to which path and what to do next."""
 
 import errno
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,14 @@ _WHAT_TO_DO = {
     errno.EPERM: "give this user access to it",
     errno.EXDEV: "it is another filesystem: root_dir must be one filesystem without mount points inside",
     errno.EIO: "check the disk and its logs",
+    errno.ELOOP: "it is a link that leads round in a circle, or one where none may be: remove it, or give another path",
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.ENOENT: "make it, or give another path",
+    errno.ENOTDIR: "a part of the path is not a directory: move that away, or give another path",
+    errno.EISDIR: "move the directory away, or give another path",
+    errno.EEXIST: "move what is there away, or give another path",
+    errno.ENXIO: "it is a pipe or a socket: give a file",
+    errno.EINVAL: "give the path of a file or directory as it has to be there",
 }
 
 
@@ -35,7 +45,23 @@ def as_disk_error(doing: str, path: Path | str) -> Iterator[None]:
     except OSError as error:
         failed = error.filename
         where = failed if isinstance(failed, str) and failed.startswith(f"{path}/") else path
-        hint = _WHAT_TO_DO.get(error.errno or 0, "see the message of the system")
-        if error.errno in (errno.EACCES, errno.EPERM):
-            hint = explain_denied(Path(where)) or hint
-        raise DiskError(f"can't {doing} {where}: {error.strerror or error}", hint=hint) from error
+        raise _tell(doing, where, error) from error
+
+
+def tell_os_error(error: OSError) -> DiskError | None:
+    """Say what the system refused, of an error that nothing nearer has told; None where it is not of the disk."""
+    if isinstance(error.filename, str | bytes):
+        return _tell("use", os.fsdecode(error.filename), error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO):
+        hint = f"look at the filesystems of the paths that this command uses, also at {tempfile.gettempdir()}"
+        return DiskError(f"can't write a file: {error.strerror}", hint=hint)
+    if error.errno == errno.ENOENT and "temporary directory" in (error.strerror or ""):
+        return DiskError(f"can't make a file: {error.strerror}", hint="make room in one of them, or set TMPDIR")
+    return None
+
+
+def _tell(doing: str, where: Path | str, error: OSError) -> DiskError:
+    hint = _WHAT_TO_DO.get(error.errno or 0, "see the message of the system")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        hint = explain_denied(Path(where)) or hint
+    return DiskError(f"can't {doing} {where}: {error.strerror or error}", hint=hint)

@@ -45,11 +45,20 @@ def explain_unreadable(path: Path) -> str | None:
     if not _is_there(path) or _may(path, os.R_OK):
         return None
     group = _group_name(os.getegid())
-    change = "" if path.stat().st_gid == os.getegid() else f"chgrp {group} {quote(str(path))} && "
+    found = path.stat()
+    if found.st_uid == os.geteuid():
+        return f"{describe_owner(path)}; {_own_again(path)}"
+    change = "" if found.st_gid == os.getegid() else f"chgrp {group} {quote(str(path))} && "
     return (
         f"{describe_owner(path)}; if the agent runs as this user: `{change}chmod 0640 {quote(str(path))}`, "
         "else run this as root or as the agent's user"
     )
+
+
+def explain_unread(path: Path, error: OSError) -> str:
+    """Say why a file could not be read: whose it is and what to do where that is why, else what the system says."""
+    why = explain_unreadable(path) if isinstance(error, PermissionError) else None
+    return why or error.strerror or str(error)
 
 
 def explain_unwritable(*paths: Path) -> str | None:
@@ -62,10 +71,14 @@ def explain_unwritable(*paths: Path) -> str | None:
         closed = _closed_directory(path)
         if closed is not None:
             return closed
-        if _is_there(path) and not _is_read_only(path) and not _may(path, os.W_OK | (os.X_OK if path.is_dir() else 0)):
+        needed = os.W_OK | (os.X_OK if _is_directory(path) else 0)
+        if _is_there(path) and not _is_read_only(path) and not _may(path, needed):
             denied.append(path)
     if not denied:
         return None
+    closed_own = next((path for path in denied if path.stat().st_uid == os.geteuid()), None)
+    if closed_own is not None:
+        return f"{describe_owner(closed_own)}; {_own_again(closed_own)}"
     return f"{describe_owner(denied[0])}; as root: `chown -R {_this_user()} {_shown(denied)}`"
 
 
@@ -79,6 +92,8 @@ def explain_unmakable(directory: Path) -> str | None:
         above = above.parent
     if _is_read_only(above) or _may(above, os.W_OK | os.X_OK):
         return None
+    if above.stat().st_uid == os.geteuid():
+        return f"{describe_owner(above)}; {_own_again(above)}"
     user, _, group = _this_user().partition(":")
     return f"{describe_owner(above)}; as root: `install -d -o {user} -g {group} {quote(str(directory))}`"
 
@@ -109,7 +124,9 @@ def first_unusable(directory: Path, depth: int = 2) -> str | None:
     if closed is not None:
         return closed
     for path in _below(directory, depth):
-        if not _may(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
+        if not _may(path, os.R_OK | (os.X_OK if _is_directory(path) else 0)):
+            if path.stat(follow_symlinks=False).st_uid == os.geteuid():
+                return f"{describe_owner(path)}; {_own_again(path)}"
             return f"{describe_owner(path)}; as root: `chown -R {_this_user()} {quote(str(directory))}`"
     return None
 
@@ -157,12 +174,12 @@ def _owners(paths: Iterable[tuple[str, Path]]) -> list[tuple[str, Path, int]]:
 
 def _below(directory: Path, depth: int) -> Iterable[Path]:
     yield directory
-    if depth == 0 or not directory.is_dir() or not _may(directory, os.R_OK | os.X_OK):
+    if depth == 0 or not _is_directory(directory) or not _may(directory, os.R_OK | os.X_OK):
         return
     for path in sorted(directory.iterdir()):
         if path.is_symlink():
             continue
-        if path.is_dir():
+        if _is_directory(path):
             yield from _below(path, depth - 1)
         else:
             # A socket too: that of a gpg-agent which root started here is closed to this user.
@@ -173,14 +190,26 @@ def _closed_directory(path: Path) -> str | None:
     """Find the first directory on the way to `path` that this user may not go through."""
     for directory in reversed(path.absolute().parents):
         if not _may(directory, os.X_OK):
-            if not directory.is_dir():
+            if not _is_directory(directory):
                 return None
+            if directory.stat().st_uid == os.geteuid():
+                return f"{describe_owner(directory)}, who may not go through it; {_own_again(directory)}"
             shown = quote(str(directory))
             return (
                 f"{describe_owner(directory)}, who may not go through it; as root: `chmod o+x {shown}`, or where it is "
                 f"the agent's own, `chown -R {_this_user()} {shown}`"
             )
     return None
+
+
+def _own_again(path: Path) -> str:
+    """Name the command by which this user may use again what is its own."""
+    return f"it is this user's own: `chmod u+{'rwx' if _is_directory(path) else 'rw'} {quote(str(path))}`"
+
+
+def _is_directory(path: Path) -> bool:
+    """Like Path.is_dir, but False where a directory on the way is closed, or the name is too long."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def _may(path: Path, mode: int) -> bool:

@@ -1,5 +1,6 @@
 """Makes a new server: its data directory, the usual tags and distribution versions, user `admin`."""
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,10 +8,11 @@ from pathlib import Path
 from sqlalchemy import Connection, insert
 
 from packrat_core.errors import ConfigError
-from packrat_core.fs.ownership import explain_unmakable, explain_unwritable
+from packrat_core.fs.ownership import explain_unmakable, explain_unreadable, explain_unwritable
 from packrat_core.packages.repository_types import REPOSITORY_TYPES
 from packrat_server.accounts.passwords import hash_secret, new_password
 from packrat_server.accounts.rights import Role
+from packrat_server.store.blobs import holds_files
 from packrat_server.store.database import make_database
 from packrat_server.store.journal import begin
 from packrat_server.store.tables import distro_versions, required_tags, tags, users
@@ -66,12 +68,12 @@ def init(data_dir: Path, database: str | None = None) -> str:
         ConfigError: There is a server already, or the directory or database can't be used.
         ServerUnavailable: PostgreSQL can't be reached.
     """
-    if any((data_dir / name).exists() for name in ("packrat.db", "database")):
-        raise ConfigError(f"{data_dir} holds a packrat server already", hint="`packrat-server serve` starts it")
     password = new_password()
     try:
+        if any(_is_there(data_dir / name) for name in ("packrat.db", "database")):
+            raise ConfigError(f"{data_dir} holds a packrat server already", hint="`packrat-server serve` starts it")
         # A new server would take the files of the old one for leftovers, and remove them.
-        if any((data_dir / "files").glob("*/*")):
+        if holds_files(data_dir):
             raise ConfigError(
                 f"{data_dir / 'files'} holds package files of a server whose database is missing",
                 hint="restore packrat.db, or the file `database`, or move `files` away",
@@ -81,9 +83,33 @@ def init(data_dir: Path, database: str | None = None) -> str:
             (data_dir / name).mkdir(exist_ok=True)
         make_database(data_dir, database, lambda connection: _seed(connection, password))
     except OSError as error:
-        why = (explain_unmakable(data_dir) if not data_dir.exists() else explain_unwritable(data_dir)) or error.strerror
-        raise ConfigError(f"{data_dir} can't be written: {why}; or give another --data") from None
+        raise ConfigError(f"{data_dir} can't be written: {_explain(data_dir, error)}; or give another --data") from None
     return password
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether anything stands at a path, also a link that leads nowhere.
+
+    Raises:
+        OSError: A directory on the way is closed, or it can't be the path of a file.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _explain(data_dir: Path, error: OSError) -> str:
+    if not os.path.exists(data_dir):  # noqa: PTH110 it raises nothing
+        why = explain_unmakable(data_dir)
+    elif not os.path.isdir(data_dir):  # noqa: PTH112
+        why = "it is not a directory"
+    else:
+        # What is refused need not be the directory itself.
+        failed = Path(error.filename) if isinstance(error.filename, str) else data_dir
+        why = explain_unwritable(data_dir, failed) or explain_unreadable(failed)
+    return why or error.strerror or str(error)
 
 
 def _seed(connection: Connection, password: str) -> None:

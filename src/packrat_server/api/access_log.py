@@ -23,6 +23,7 @@ import structlog
 from starlette.types import Message, Scope, Send
 
 from packrat_core.errors import ConfigError
+from packrat_core.fs.ownership import explain_denied
 
 log = structlog.get_logger()
 
@@ -45,8 +46,9 @@ class AccessLog:
         try:
             self._file = self._open()
         except OSError as error:
+            why = explain_denied(path) if isinstance(error, PermissionError) else None
             raise ConfigError(
-                f"--access-log {path} can't be written: {error.strerror}",
+                f"--access-log {path} can't be written: {why or error.strerror}",
                 hint="give a file in a directory that the server's user may write to",
             ) from None
 
@@ -81,7 +83,10 @@ class AccessLog:
             self._file.close()
 
     def _open(self) -> TextIO:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        # O_NONBLOCK for the open alone: of a named pipe that nobody reads, it would wait forever.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        descriptor = os.open(self._path, flags, 0o640)
+        os.set_blocking(descriptor, True)
         return os.fdopen(descriptor, "w", encoding="ascii", errors="backslashreplace")
 
     def _is_current(self) -> bool:

@@ -1,8 +1,5 @@
 """The command line of the server: lists the commands, each in a module of its own."""
 
-import io
-import sys
-
 import click
 
 from packrat_core import __version__
@@ -15,9 +12,6 @@ from packrat_core.log import set_up_log
 def main() -> None:
     """Keep package files and promote them through tags, for packrat-agents to mirror."""
     set_up_log()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # An answer must not fail for a character that the terminal lacks.
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 for _command, _place, _summary in (

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import click
 
 from packrat_core.errors import ConfigError, PackratError
+from packrat_core.fs.open import read_given
+from packrat_core.fs.ownership import explain_unread
 from packrat_core.text import quote
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ _OPTIONS = (
     ("ca_file ", "--ca-file "),
 )
 """What an error calls a setting → what it is here."""
+
+_PASSWORD_LIMIT = 64 * 1024
 
 DEFAULT_URL = "http://127.0.0.1:8888"
 
@@ -61,14 +65,14 @@ def session_options(default_url: str | None, url_help: str) -> Callable[[Callabl
         for option in (
             click.option(
                 "--ca-file",
-                type=click.Path(path_type=Path),
+                type=click.Path(path_type=Path, readable=False),
                 envvar="PACKRAT_CA_FILE",
                 show_envvar=True,
                 help="Trust the certificate authorities of this PEM file for https, in place of the system's.",
             ),
             click.option(
                 "--password-file",
-                type=click.Path(path_type=Path),
+                type=click.Path(path_type=Path, readable=False),
                 help="A file with the password; by default it is taken from PACKRAT_PASSWORD, or asked for.",
             ),
             click.option(
@@ -134,11 +138,14 @@ def _name_options(text: str) -> str:
 def _password(path: Path | None, user: str) -> str:
     if path is not None:
         try:
-            return path.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
+            return read_given(path, _PASSWORD_LIMIT).decode().strip()
+        except OSError as error:
             raise ConfigError(
-                f"--password-file {path} can't be read: {error}", hint="give a text file that this user may read"
+                f"--password-file {path} can't be read: {explain_unread(path, error)}",
+                hint="give a text file that this user may read",
             ) from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"--password-file {path} is not text", hint="give a text file, in UTF-8") from None
     if given := os.environ.get("PACKRAT_PASSWORD"):
         return given
     try:

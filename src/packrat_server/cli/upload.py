@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from packrat_core.cinp.responses import SessionEnded
-from packrat_core.cli import tell_next
+from packrat_core.cli import GivenFile, tell_next
 from packrat_core.errors import ConfigError, Refused, ServerRefused
 from packrat_core.packages.image.inspect import is_image_archive
 from packrat_core.packages.image.names import join_file_name, split_file_name
@@ -25,7 +25,7 @@ _SHOWN = 3
 
 
 @click.command("upload")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("files", nargs=-1, required=True, type=GivenFile())
 @click.option("--distro", "distros", multiple=True, help="A distribution version of the files; may be repeated.")
 @click.option("--tag", "tags", multiple=True, help="Promote them to this tag; may be repeated, in order.")
 @click.option("--change-control", help="The change control id, if a tag needs one.")

@@ -87,6 +87,25 @@ def _keep(part: Path, path: Path) -> None:
         os.close(descriptor)
 
 
+def holds_files(data_dir: Path) -> bool:
+    """Tell whether package files are stored in a data directory, without the help of its database.
+
+    Raises:
+        OSError: It can't be looked into; that says nothing of what is there.
+    """
+    # Unlike this, Path.glob finds nothing in a directory that is closed to this user.
+    try:
+        with os.scandir(data_dir / "files") as directories:
+            for directory in directories:
+                if directory.is_dir(follow_symlinks=False):
+                    with os.scandir(directory) as files:
+                        if any(files):
+                            return True
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return False
+
+
 def check_directories(data_dir: Path, has_records: bool) -> None:
     """Check the directories of a data directory before it is served, and make those that may be missing.
 
@@ -99,9 +118,10 @@ def check_directories(data_dir: Path, has_records: bool) -> None:
         DiskError: The disk is full.
     """
     files, incoming = data_dir / "files", data_dir / "incoming"
-    if has_records and not files.exists():
-        raise ConfigError(f"{files} is missing, but records name files", hint="restore it from a backup")
     with explained(data_dir):
+        if has_records and not files.exists():
+            state = "is a link that leads nowhere" if files.is_symlink() else "is missing"
+            raise ConfigError(f"{files} {state}, but records name files", hint="restore it from a backup")
         for directory in (files, incoming):
             if directory.exists() and not directory.is_dir():
                 raise ConfigError(

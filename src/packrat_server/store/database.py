@@ -10,13 +10,16 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, InternalEr
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from packrat_core.errors import ConfigError, PackratError, ServerUnavailable
-from packrat_core.fs.ownership import explain_unreadable
+from packrat_core.fs.open import read_given
+from packrat_core.fs.ownership import explain_unread
+from packrat_server.store.blobs import holds_files
 from packrat_server.store.postgresql import connect_postgresql, first_line, place, refusal
 from packrat_server.store.schema import is_newest, upgrade
 from packrat_server.store.sqlite import connect_sqlite, explain_sqlite, writers_turn
 
 _AWAY = (OperationalError, InterfaceError, InternalError, NoConnection)
 _TABLES_NAMED = 3
+_URL_LIMIT = 64 * 1024
 
 
 def read_url(data_dir: Path) -> str | None:
@@ -27,15 +30,24 @@ def read_url(data_dir: Path) -> str | None:
     """
     path = data_dir / "database"
     try:
-        url = path.read_text().strip()
+        url = read_given(path, _URL_LIMIT).decode().strip()
         place(url)
     except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        why = explain_unreadable(path) or error.strerror
+        if not path.is_symlink():
+            return None
         raise ConfigError(
-            f"{path} can't be read: {why}", hint="it holds the URL of the database, in one line"
+            f"{path} is a link that leads nowhere", hint="it holds the URL of the database; restore it"
         ) from None
+    except OSError as error:
+        why = explain_unread(path, error)
+        # Where the directory can't be looked into, nobody knows whether the file is there.
+        where, hint = (
+            (path, "it holds the URL of the database, in one line")
+            if os.path.lexists(path)
+            else (data_dir, "name the server's data directory with --data")
+        )
+        # Where the way is closed, `why` says what to do.
+        raise ConfigError(f"{where} can't be read: {why}", hint="" if "`" in why else hint) from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not text", hint="write the URL of the database into it, or restore it") from None
     except ConfigError as error:
@@ -85,14 +97,20 @@ def _check_sqlite_is_there(path: Path) -> None:
     try:
         if path.exists():
             return
-        has_files = any((path.parent / "files").glob("*/*"))
+        has_files = holds_files(path.parent)
     except OSError as error:
-        why = explain_unreadable(path) or error.strerror
-        raise ConfigError(f"{path} can't be read: {why}") from None
+        raise ConfigError(f"{path} can't be read: {explain_unread(path, error)}") from None
+    if path.is_symlink():
+        raise ConfigError(f"{path} is a link that leads nowhere", hint="mount what it leads to, or restore it")
     if has_files:
         raise ConfigError(
             f"{path} is missing, but the package files are there",
             hint="restore it, or the file `database`, from a backup",
+        )
+    if os.path.lexists(path.parent) and not path.parent.is_dir():
+        raise ConfigError(
+            f"{path.parent} is not a directory, so it holds no packrat server",
+            hint="name the server's data directory with --data, or make a server elsewhere with `packrat-server init`",
         )
     raise ConfigError(
         f"{path.parent} holds no packrat server", hint=f"make one with `packrat-server init --data {path.parent}`"

@@ -4,6 +4,8 @@ import os
 import secrets
 from pathlib import Path
 
+from packrat_core.fs.open import open_given
+
 _BYTES = 32
 
 
@@ -16,7 +18,7 @@ def read_login_key(data_dir: Path) -> bytes:
     path = data_dir / "login-key"
     for _ in range(2):
         try:
-            key = path.read_bytes()
+            key = _read(path)
             if len(key) == _BYTES:
                 return key
             path.unlink()
@@ -33,4 +35,10 @@ def read_login_key(data_dir: Path) -> bytes:
             pass
         finally:
             part.unlink()
-    return path.read_bytes()
+    return _read(path)
+
+
+def _read(path: Path) -> bytes:
+    with open_given(path) as file:
+        # One byte more shows a file that is no key.
+        return file.read(_BYTES + 1)

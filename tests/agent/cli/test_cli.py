@@ -256,3 +256,14 @@ def test_check_as_json_keeps_its_exit_code(tmp_path: Path) -> None:
 def test_commands_say_what_comes_next(tmp_path: Path) -> None:
     path = str(write_mirror_conf(tmp_path))
     assert f"next: `packrat-agent --config {path} sync --dry-run`" in called("config", "-c", path).stderr
+
+
+@pytest.mark.parametrize("program", ["packrat_agent.cli", "packrat_server.cli"])
+def test_an_answer_that_the_disk_does_not_take_is_told(program: str) -> None:
+    words = ("-c", "/etc/hostname", "site", "--help") if program == "packrat_agent.cli" else ("--help",)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", program, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (7, 1), done.stderr
+    assert "can't write to stdout: No space left on device" in done.stderr

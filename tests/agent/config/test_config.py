@@ -287,7 +287,7 @@ def test_a_file_that_is_missing_unreadable_or_no_text_is_one_clear_sentence(tmp_
     with pytest.raises(ConfigError, match="line 3: not UTF-8"):
         load(conf)
     conf.write_bytes(b"#" * (1 << 20) + b"#")
-    with pytest.raises(ConfigError, match="1048577 bytes"):
+    with pytest.raises(ConfigError, match="larger than 1048576 bytes"):
         load(conf)
 
 

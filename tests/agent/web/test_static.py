@@ -5,6 +5,8 @@ import http.client
 import os
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -388,3 +390,19 @@ def test_a_client_that_goes_away_harms_nobody(site: Site) -> None:
         connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
         connection.recv(1000)
     assert site.ask(FILE).status == 200
+
+
+def test_a_directory_that_the_server_may_not_read_is_forbidden(site: Site) -> None:
+    rights = "-dac_override,-dac_read_search"
+    limit = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"] if os.geteuid() == 0 else []
+    command = [sys.executable, "-m", "packrat_agent.cli", "serve", "--root", str(site.root), "--listen", "127.0.0.1:0"]
+    (site.root / "apt-dev").chmod(0)
+    with subprocess.Popen([*limit, *command], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            match = re.search(r"url=http://127.0.0.1:(\d+)/", process.stderr.readline())
+            assert match is not None
+            assert Site(site.root, int(match[1])).ask("/apt-dev/").status == 403
+        finally:
+            process.terminate()
+            (site.root / "apt-dev").chmod(0o755)

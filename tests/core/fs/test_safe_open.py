@@ -12,7 +12,7 @@ import pytest
 
 from packrat_core.fs.flush import flush_files
 from packrat_core.fs.locks import FileLock
-from packrat_core.fs.open import open_new, open_regular, open_to_resume, read_regular
+from packrat_core.fs.open import open_new, open_regular, open_to_resume, read_given, read_regular
 
 _LIMIT = 10
 
@@ -71,6 +71,34 @@ def test_a_file_is_read_up_to_the_limit_and_not_beyond(tmp_path: Path) -> None:
     file.write_bytes(b"x" * (_LIMIT + 1))
     with pytest.raises(OSError, match="larger than 10 bytes"):
         read_regular(file, _LIMIT)
+
+
+def test_a_file_that_the_operator_names_may_be_a_link_or_the_shell_s_pipe(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "file").write_text("secret")
+    assert read_given(tmp_path / "link", _LIMIT) == b"secret"
+    assert read_given(Path("/dev/null"), _LIMIT) == b""
+    reading, writing = os.pipe()
+    os.write(writing, b"piped")
+    os.close(writing)
+    assert read_given(Path(f"/dev/fd/{reading}"), _LIMIT) == b"piped"
+    os.close(reading)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("pipe", "is a named pipe"), ("directory", "is a directory"), ("device", "is a device"), ("endless", "is larger")],
+)
+def test_a_file_that_the_operator_names_is_read_to_an_end(kind: str, told: str, tmp_path: Path) -> None:
+    planted = tmp_path / "planted"
+    if kind == "device":
+        planted.symlink_to("/dev/zero")
+    elif kind == "endless":
+        planted.write_bytes(b"x" * (_LIMIT + 1))
+    else:
+        _plant(kind, planted)
+    with pytest.raises(OSError, match=told):
+        read_given(planted, _LIMIT)
 
 
 def test_a_small_file_takes_little_memory_whatever_the_limit(tmp_path: Path) -> None:

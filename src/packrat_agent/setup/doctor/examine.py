@@ -18,6 +18,7 @@ from packrat_agent.status.lock_holder import find_holder
 from packrat_agent.status.reading import read_status
 from packrat_agent.status.values import RepoStatus
 from packrat_core.errors import PackratError
+from packrat_core.fs.disk_errors import tell_os_error
 
 
 def examine(path: Path) -> Iterator[Finding]:
@@ -50,7 +51,7 @@ def examine(path: Path) -> Iterator[Finding]:
         except PackratError as error:
             yield fault_of("doctor", error)
         except OSError as error:
-            yield fault("doctor", f"{error.filename or 'a file'} can't be read: {error.strerror}", "ask as root")
+            yield fault_of("doctor", tell_os_error(error) or PackratError(str(error), hint="ask as root"))
 
 
 def _list_looks(config: Config, account: Account) -> list[Callable[[], Iterator[Finding]]]:

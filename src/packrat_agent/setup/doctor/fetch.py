@@ -47,7 +47,8 @@ def fetch(url: str, headers: Mapping[str, str] | None = None) -> Answered | Unan
         with error:
             return _read(error, error.code)
     except urllib.error.URLError as error:
-        return Unanswered(str(error.reason))
+        reason = error.reason
+        return Unanswered(reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason))
     except (OSError, http.client.HTTPException, ValueError) as error:
         return Unanswered(str(error) or type(error).__name__)
 

@@ -13,7 +13,8 @@ from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.publish.claim import check_writable, refuse_unmanaged
 from packrat_agent.setup.account import Account
 from packrat_agent.setup.doctor.findings import Finding, fault_of, ok, warning
-from packrat_core.errors import PackratError
+from packrat_core.errors import DiskError, PackratError
+from packrat_core.fs.disk_errors import as_disk_error
 
 
 def look_at_configuration(config: Config, account: Account) -> Iterator[Finding]:
@@ -36,7 +37,14 @@ def look_at_directories(config: Config, account: Account) -> Iterator[Finding]:
     mirror = config.mirror
     if account.uid != 0 and os.geteuid() not in (0, account.uid):
         yield warning("user", f"this is not user {account.name}, as whom the agent runs", "ask as root to see all")
-    missing = [str(path) for path in (mirror.root_dir, mirror.state_db.parent) if not path.is_dir()]
+    missing = []
+    for path in (mirror.root_dir, mirror.state_db.parent):
+        try:
+            with as_disk_error("look at", path):
+                missing += [] if path.is_dir() else [str(path)]
+        except DiskError as error:
+            yield fault_of("directories", error)
+            return
     if missing:
         yield warning("directories", f"not there yet: {', '.join(missing)}", "run `packrat-agent init`")
         return
