@@ -4,12 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.keys import Key, new_key
 from support.postgres import Cluster, cluster
 from support.run_order import put_long_first
 from support.slow_tests import SlowTests
 from support.stage import Stage, stage
+
+# Hypothesis gives an example 200 ms, which a busy machine may take for any. pytest-timeout ends what hangs.
+settings.register_profile("any load", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any load")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

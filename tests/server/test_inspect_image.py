@@ -10,7 +10,7 @@ from packrat_agent.formats.docker.format import DockerFormat
 from packrat_core.errors import Refused
 from packrat_demo.build_image import Image, build_classic, build_oci, tar
 from packrat_server.inspect_file import Unrecognized, inspect_file
-from support.odd_images import bad_images, classic, sound_images
+from support.odd_images import bad_images, classic, misread_images, sound_images
 
 TOOL_LIMIT_S = 30
 
@@ -56,6 +56,23 @@ def test_a_bad_archive_is_refused_at_upload_for_the_reason_that_the_agent_has(tm
         told = upload_refuses(path, kind)
         assert told is not None
         assert reason in told
+
+
+def test_what_clients_misread_is_refused_by_both(tmp_path: Path) -> None:
+    path = tmp_path / "web.tar"
+    for name, data in misread_images().items():
+        path.write_bytes(data)
+        reason = agent_refuses(path, tmp_path / "into")
+        assert reason is not None, name
+        assert reason in (upload_refuses(path) or ""), name
+        source = f"oci-archive:{path}"
+        # `inspect` reads the configuration, `copy` does not; what a manifest lacks only `copy` asks for.
+        assert any(
+            subprocess.run(
+                ["skopeo", "--insecure-policy", *command], capture_output=True, check=False, timeout=TOOL_LIMIT_S
+            ).returncode
+            for command in (["inspect", source], ["copy", source, f"dir:{tmp_path / 'copy'}"])
+        ), name
 
 
 @pytest.mark.parametrize("name", sorted(sound_images()))

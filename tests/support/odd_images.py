@@ -129,6 +129,21 @@ def frames(data: bytes) -> bytes:
     return zstd.compress(data[:half]) + zstd.compress(data[half:]) + skipped
 
 
+def _described_in_full() -> bytes:
+    settings = {
+        "Env": ["A=1"],
+        "Cmd": ["sh"],
+        "Labels": {"A": "1", "a": "2"},
+        "User": "",
+        "WorkingDir": "/",
+        "Volumes": None,
+    }
+    history = [{"created": "2024-02-01T10:00:00.123456789+01:00", "created_by": "x", "empty_layer": True}, {}]
+    config = config_of([digest(LAYER)], created="0001-01-01T00:00:00Z", config=settings, history=history, variant="v8")
+    manifest = manifest_of(config, (LAYER, PLAIN), annotations={"A": "1", "a": "2"})
+    return layout(described(manifest, MANIFEST), blobs=[config, LAYER, manifest])
+
+
 def sound_images() -> dict[str, bytes]:
     web = Image("web", "1.0")
     half = len(LAYER) // 2
@@ -149,7 +164,48 @@ def sound_images() -> dict[str, bytes]:
         "an artifact beside it": with_artifact(),
         "an artifact by the fallback tag": with_artifact(in_index=False),
         "an attestation": attested(),
+        "null for what may be missing": oci(annotations=None, subject=None, artifactType=None),
+        "a configuration in full": _described_in_full(),
     }
+
+
+def misread_images() -> dict[str, bytes]:
+    """What Python reads in a manifest or a configuration, and clients don't, or not as Python does."""
+    config = config_of([digest(LAYER)])
+    manifest = manifest_of(config, (LAYER, PLAIN))
+    as_int, as_float = b'"schemaVersion": 2', b'"schemaVersion": 2.0'
+    described_layer = described(LAYER, PLAIN)
+    strange = {"mediaType": PLAIN, "digest": f"sha256:{'1' * 64}", "size": 3}
+    manifests = {
+        "in UTF-16": manifest.decode().encode("utf-16"),
+        "behind a byte order mark": b"\xef\xbb\xbf" + manifest,
+        "with NaN": manifest[:-1] + b', "x": NaN}',
+        "with a fraction for a version": manifest.replace(as_int, as_float),
+        "with other Layers": manifest_of(config, (LAYER, PLAIN), Layers=[strange]),
+        "with another Config": manifest_of(config, (LAYER, PLAIN), Config=strange),
+        "with Manifests": manifest_of(config, (LAYER, PLAIN), Manifests=[]),
+        "with a number for an annotation": manifest_of(config, (LAYER, PLAIN), annotations={"a": 1}),
+        "with a list of annotations": manifest_of(config, (LAYER, PLAIN), annotations=[1]),
+        "with a text of URLs": manifest_of(config, layers=[{**described_layer, "urls": "http://x"}]),
+        "with a text for a platform": manifest_of(config, layers=[{**described_layer, "platform": "amd64"}]),
+    }
+    configs = {
+        "in UTF-16": config.decode().encode("utf-16"),
+        "with Infinity": config[:-1] + b', "x": Infinity}',
+        "with a number for an architecture": config_of([digest(LAYER)], architecture=5),
+        "with a word for a date": config_of([digest(LAYER)], created="yesterday"),
+        "with a list of settings": config_of([digest(LAYER)], config=[1]),
+        "with a text for an environment": config_of([digest(LAYER)], config={"Env": "A=1"}),
+        "with a text for a history": config_of([digest(LAYER)], history="none"),
+    }
+    made = {
+        f"a manifest {name}": layout(described(data, MANIFEST), blobs=[config, LAYER, data])
+        for name, data in manifests.items()
+    }
+    for name, data in configs.items():
+        top = manifest_of(data, (LAYER, PLAIN))
+        made[f"a configuration {name}"] = layout(described(top, MANIFEST), blobs=[data, LAYER, top])
+    return made
 
 
 def _member(name: str, kind: bytes, data: bytes = b"", target: str = "") -> bytes:

@@ -36,6 +36,7 @@ from packrat_core.packages.image.manifest import (
     Manifest,
     read_manifest,
 )
+from packrat_core.packages.image.rules import check_manifest
 
 _TYPES = {end: media_type for media_type, end in MANIFEST_TYPES.items()}
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -153,6 +154,7 @@ def _audit_manifest(
         return
     try:
         manifest = read_manifest(content, _TYPES[end])
+        check_manifest(content)
     except Refused as error:
         yield Fault(path, str(error))
         return

@@ -9,6 +9,7 @@ from packrat_core.errors import Refused
 from packrat_core.packages.image.archive import ImageArchive
 from packrat_core.packages.image.config import read_architecture, read_diff_ids
 from packrat_core.packages.image.manifest import CONFIG_LIMIT, MANIFEST_LIMIT, read_json, read_list
+from packrat_core.packages.image.rules import check_config
 
 CLASSIC_FILE = "manifest.json"
 
@@ -45,6 +46,7 @@ def read_classic(archive: ImageArchive) -> ClassicImage:
     config = archive.read(config_name, CONFIG_LIMIT)
     names = read_list(images[0].get("Layers") or [], "list of layers")
     diff_ids = read_diff_ids(config)
+    check_config(config)
     if len(names) != len(diff_ids):
         raise Refused(f"it has {len(names)} layers, its configuration names {len(diff_ids)}")
     for name in names:

@@ -24,6 +24,7 @@ from packrat_core.packages.image.manifest import (
     write_index,
 )
 from packrat_core.packages.image.referrers import FALLBACK_TAG
+from packrat_core.packages.image.rules import check_config, check_manifest
 
 INDEX_FILE = "index.json"
 _DEPTH_LIMIT = 4
@@ -172,6 +173,7 @@ class _Walk:
         if depth > _DEPTH_LIMIT:
             raise Refused(f"its indexes are nested more than {_DEPTH_LIMIT} deep")
         manifest = read_manifest(data, media_type)
+        check_manifest(data)
         found = _Found()
         if manifest.is_index:
             kept = [child for child in manifest.children if self._add(found, child, depth + 1)]
@@ -221,7 +223,7 @@ def pair_layers(manifest: Manifest, config: bytes) -> set[tuple[str, str]]:
     """Pair the layers of an image with the diff_ids in its configuration; an artifact's blobs have none.
 
     Raises:
-        Refused: the configuration names another number of layers.
+        Refused: the configuration names another number of layers, or clients can't read it.
     """
     is_layer = [layer.media_type.startswith(_LAYERS) for layer in manifest.layers]
     # Signatures and attestations come with the configuration of an image too, but none of their blobs is a layer.
@@ -230,6 +232,7 @@ def pair_layers(manifest: Manifest, config: bytes) -> set[tuple[str, str]]:
     diff_ids = read_diff_ids(config)
     if len(diff_ids) != len(manifest.layers):
         raise Refused(f"it has {len(manifest.layers)} layers, its configuration names {len(diff_ids)}")
+    check_config(config)
     pairs = zip(manifest.layers, diff_ids, is_layer, strict=True)
     return {(layer.digest, diff_id) for layer, diff_id, held in pairs if held}
 

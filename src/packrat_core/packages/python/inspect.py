@@ -22,13 +22,13 @@ from packrat_core.errors import Refused
 from packrat_core.packages.python.file_names import parse_file_name, split_sdist_name
 from packrat_core.packages.python.metadata import CoreMetadata, check_text, read_metadata
 from packrat_core.packages.python.requirements import check_requirements
+from packrat_core.packages.python.wheel import read_wheel_file
 
 METADATA_LIMIT = 4 * 1024 * 1024
 """Bytes of METADATA or PKG-INFO; real ones have some kilobytes."""
 
 _BUFFER_BYTES = 16 * 1024
 
-_WHEEL_FILE_LIMIT = 64 * 1024
 _TAGS_LIMIT = 500
 
 _WHEEL_METADATA = re.compile(r"([^/]+)\.dist-info/METADATA")
@@ -138,7 +138,8 @@ def _from_zip(file: BinaryIO) -> Distribution:
         core = read_metadata(content)
         check_requirements(content)
         _check_info_directory(wheels[0].name, core)
-        return Distribution(Kind.WHEEL, content, core, _wheel_name(archive, wheels[0], core))
+        info = wheels[0].name.removesuffix("/METADATA")
+        return Distribution(Kind.WHEEL, content, core, _wheel_name(read_wheel_file(archive, info), info, core))
     sdists = [member for member in named if _SDIST_METADATA.fullmatch(member.name)]
     if sdists:
         content = archive.read(_only(sdists), METADATA_LIMIT)
@@ -192,14 +193,10 @@ def _stem_of(directory: str, core: CoreMetadata) -> str:
     return f"{re.sub(r'[-_.]+', '_', core.name)}-{core.version}"
 
 
-def _wheel_name(archive: ZipArchive, metadata: ZipMember, core: CoreMetadata) -> str:
+def _wheel_name(wheel_file: str, info: str, core: CoreMetadata) -> str:
     """Return the name that a wheel's own WHEEL file gives it; '' if that has no usable tags."""
-    info = metadata.name.removesuffix("/METADATA")
-    found = [member for member in archive.members if member.name == f"{info}/WHEEL"]
-    if len(found) != 1:
-        return ""
-    lines = archive.read(found[0], _WHEEL_FILE_LIMIT).decode("utf-8", "replace").splitlines()
-    values = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+    lines = (line.partition(":") for line in wheel_file.splitlines())
+    values = [(name.strip().lower(), value.strip()) for name, _, value in lines]
     tags = [_WHEEL_TAG.fullmatch(value) for name, value in values if name == "tag"]
     build = next((value for name, value in values if name == "build"), None)
     if not tags or len(tags) > _TAGS_LIMIT or (build is not None and not _WHEEL_BUILD.fullmatch(build)):

@@ -1,0 +1,136 @@
+"""Checks that clients read a manifest and a configuration as they are read here; nearly all clients are written in Go.
+
+1. Both are JSON in UTF-8 without a byte order mark, and without the NaN and Infinity that Python takes.
+2. No key that is read is spelled in other letters: Go takes `Layers` for `layers`, and the last of both counts.
+3. Values have the types that clients give them: any other is an error to them, whatever the key is for.
+
+    check_manifest(data)
+    check_config(config)
+
+Source: OCI Image Format Specification 1.1; Go's encoding/json; Docker Image Specification 1.2.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from packrat_core.errors import Refused
+
+_SIZE_LIMIT = 2**63
+_SHOWN_LIMIT = 60
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+_Check = Callable[[Any, str], None]
+
+
+def check_manifest(data: bytes) -> None:
+    """Check the form of a manifest or index.
+
+    Raises:
+        Refused: clients can't read it, or read something else in it.
+    """
+    _check_object(_parse(data, "image manifest"), "image manifest", _MANIFEST)
+
+
+def check_config(config: bytes) -> None:
+    """Check the form of an image's configuration.
+
+    Raises:
+        Refused: clients can't read it, or read something else in it.
+    """
+    _check_object(_parse(config, "configuration"), "configuration", _CONFIG)
+
+
+def _parse(data: bytes, what: str) -> Any:
+    try:
+        return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise Refused(f"its {what} is not JSON in UTF-8 as clients read it") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _check_object(value: Any, what: str, checks: Mapping[str, _Check]) -> None:
+    if not isinstance(value, dict):
+        raise Refused(f"its {what} is not a JSON object")
+    for key, below in value.items():
+        if key not in checks and key.casefold() in checks:
+            raise Refused(f"its {what} has the key {key[:_SHOWN_LIMIT]!r}, which clients take for {key.casefold()!r}")
+        # To clients, null is as good as nothing.
+        if key in checks and below is not None:
+            checks[key](below, f"{key} of its {what}")
+
+
+def _object(checks: Mapping[str, _Check]) -> _Check:
+    return lambda value, what: _check_object(value, what, checks)
+
+
+def _list(check: _Check) -> _Check:
+    def check_all(value: Any, what: str) -> None:
+        if not isinstance(value, list):
+            raise Refused(f"the {what} is not a list")
+        for item in value:
+            if item is not None:
+                check(item, what)
+
+    return check_all
+
+
+def _text(value: Any, what: str) -> None:
+    if not isinstance(value, str):
+        raise Refused(f"the {what} is not text")
+
+
+def _texts_by_name(value: Any, what: str) -> None:
+    if not isinstance(value, dict):
+        raise Refused(f"the {what} is not a JSON object")
+    for text in value.values():
+        if text is not None:
+            _text(text, what)
+
+
+def _number(value: Any, what: str) -> None:
+    if type(value) is not int or not 0 <= value < _SIZE_LIMIT:
+        raise Refused(f"the {what} is not a number that clients can read")
+
+
+def _moment(value: Any, what: str) -> None:
+    if not isinstance(value, str) or not _MOMENT.fullmatch(value):
+        raise Refused(f"the {what} is not a date as clients read it")
+
+
+_PLATFORM = _object(
+    {"architecture": _text, "os": _text, "os.version": _text, "os.features": _list(_text), "variant": _text}
+)
+_DESCRIPTOR = _object(
+    {
+        "mediaType": _text,
+        "digest": _text,
+        "size": _number,
+        "urls": _list(_text),
+        "annotations": _texts_by_name,
+        "platform": _PLATFORM,
+        "artifactType": _text,
+    }
+)
+_MANIFEST: Mapping[str, _Check] = {
+    "schemaVersion": _number,
+    "mediaType": _text,
+    "artifactType": _text,
+    "config": _DESCRIPTOR,
+    "layers": _list(_DESCRIPTOR),
+    "manifests": _list(_DESCRIPTOR),
+    "subject": _DESCRIPTOR,
+    "annotations": _texts_by_name,
+}
+_CONFIG: Mapping[str, _Check] = {
+    "architecture": _text,
+    "os": _text,
+    "created": _moment,
+    "config": _object({"Env": _list(_text), "Labels": _texts_by_name, "User": _text, "WorkingDir": _text}),
+    "rootfs": _object({"type": _text, "diff_ids": _list(_text)}),
+    "history": _list(_object({})),
+}
