@@ -214,7 +214,7 @@ def _hash(request: ScanRequest, path: str, found: Scan) -> tuple[str, int]:
         OSError: It can't be read.
     """
     digest = hashlib.sha256()
-    with open_unbuffered(os.fspath(request.root / path)) as file:
+    with open_unbuffered(f"{request.root}/{path}") as file:
         status = os.fstat(file.fileno())
         # Who has it mapped may write later without a change of its ctime.
         ctime_ns = _UNSETTLED_NS if has_writer(file.fileno()) else _settled_ctime_ns(status)

@@ -182,7 +182,7 @@ def _adopt(
 
 def _is_as_seen(root: Path, file: StoredFile) -> bool:
     try:
-        status = (root / file.path).lstat()
+        status = os.lstat(f"{root}/{file.path}")
     except OSError:
         return False
     return (status.st_ino, status.st_size, status.st_mtime_ns) == (file.inode, file.size, file.mtime_ns)
