@@ -4,11 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from support.keys import Key, new_key
 from support.postgres import Cluster, cluster
 from support.slow_tests import SlowTests
 from support.stage import Stage, stage
+
+# A busy machine takes its time over an example; pytest's own time-out ends what hangs.
+settings.register_profile("packrat", deadline=None)
+settings.load_profile("packrat")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
