@@ -12,6 +12,7 @@ from support.odd_images import (
     LAYER,
     MANIFEST,
     OCI,
+    OTHER_LAYER,
     PLAIN,
     as_json,
     config_of,
@@ -53,6 +54,15 @@ def test_the_manifests_of_an_index_may_stand_beside_it() -> None:
         read(layout(top, described(OTHER, MANIFEST), blobs=BLOBS))
     with pytest.raises(Refused, match="it holds 2 images"):
         read(layout(top, named(WEB, MANIFEST, "2.0"), blobs=BLOBS))
+
+
+def test_a_platform_whose_layer_is_not_in_the_archive_is_left_out() -> None:
+    other = manifest_of(CONFIG, (OTHER_LAYER, PLAIN))
+    tops = [described(WEB, MANIFEST), described(other, MANIFEST)]
+    index = as_json({"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": tops})
+    image = read(layout(described(index, f"{OCI}.index.v1+json"), blobs=[*BLOBS, other, index]))
+    assert set(image.manifests) - {image.top} == {digest(WEB)}
+    assert set(image.blobs) == {digest(CONFIG), digest(LAYER)}
 
 
 def test_the_index_of_several_platforms_is_taken_as_it_is_unless_an_artifact_stands_in_it() -> None:

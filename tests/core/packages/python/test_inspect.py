@@ -338,7 +338,8 @@ def test_unusable_metadata_is_refused(content: bytes, reason: str) -> None:
 
 def test_odd_but_usable_metadata_is_read() -> None:
     core = read_metadata(
-        b"\xef\xbb\xbfname: a.B\r\nLICENSE: x\r\n\tName: no\r\nVersion: 1.0RC1\r\nRequires-Python: >=3,\r\n <4"
+        b"\xef\xbb\xbfname: a.B\r\nClassifier: x\r\nClassifier: y\r\nLICENSE: x\r\n\tName: no\r\n"
+        b"Version: 1.0RC1\r\nRequires-Python: >=3,\r\n <4"
     )
     assert (core.name, core.version, core.requires_python) == ("a.B", "1.0RC1", ">=3, <4")
 
