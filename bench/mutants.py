@@ -1,97 +1,132 @@
 """`python -m bench.mutants`: changes the program in one place, runs the tests of that module, and counts who notices.
 
-The sample is fixed by the seed, so that figures of two versions can be compared. Each mutant runs in a private copy of
-`src`; the tests are those that TESTS names for the module. What survives is listed in a file under bench/results.
+The sample is fixed by the seed, so that figures of two versions can be compared. The tests are those that TESTS names
+for the module: first the closest file of them for all mutants, then the others for those that it missed. Each verdict
+is written at once to a file under bench/results, from which a later run can go on.
 """
 
 import json
-import os
 import random
-import shutil
-import subprocess
-import sys
-import tempfile
-import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from queue import SimpleQueue
+from typing import Any
 
 import click
 
-from bench.mutate import Mutation, apply, find_mutations
+from bench.mutant_trials import TOP, Mutant, Verdict, open_trials
+from bench.mutate import Mutation, find_mutations
 from bench.table import RESULTS
 
-_TOP = Path(__file__).parents[1]
 _SEED = 10
 _COUNT = 300
-_TIMEOUT_S = 180.0
 
 TESTS: dict[str, tuple[str, ...]] = {
-    "packrat_agent/sync/plan.py": ("tests/agent/sync/test_plan.py",),
-    "packrat_agent/sync/download.py": ("tests/agent/sync/test_download.py",),
-    "packrat_agent/publish/writer.py": ("tests/agent/publish/test_writer.py",),
-    "packrat_agent/publish/scan.py": (
+    "packrat_agent/sync/plan.py": ("tests/agent/sync/test_plan.py", "tests/agent/sync/test_build.py"),
+    "packrat_agent/sync/download.py": (
+        "tests/agent/sync/test_download.py",
+        "tests/agent/sync/test_shared_downloads.py",
+        "tests/hostile/test_answers.py",
+    ),
+    "packrat_agent/publish/writer.py": (
+        "tests/agent/publish/test_writer.py",
+        "tests/agent/publish/test_pointers.py",
+        "tests/agent/publish/test_signing.py",
+        "tests/agent/publish/test_scan_and_gc.py",
+        "tests/agent/sync/test_roll_forward.py",
+        "tests/crash/test_flush_order.py",
+    ),
+    "packrat_agent/publish/pointers.py": (
+        "tests/agent/publish/test_pointers.py",
+        "tests/agent/publish/test_writer.py",
+        "tests/crash/test_flush_order.py",
+    ),
+    "packrat_agent/publish/signing.py": (
+        "tests/agent/publish/test_signing.py",
+        "tests/agent/gpg/test_wrong_signature.py",
+    ),
+    "packrat_agent/publish/claim.py": ("tests/agent/publish/test_claim.py", "tests/hostile/test_forged.py"),
+    "packrat_agent/publish/walk.py": (
         "tests/agent/publish/test_scan_and_gc.py",
         "tests/agent/publish/test_scan_slices.py",
     ),
+    "packrat_agent/publish/scan.py": (
+        "tests/agent/publish/test_scan_and_gc.py",
+        "tests/agent/publish/test_scan_slices.py",
+        "tests/agent/publish/test_writer.py",
+    ),
     "packrat_agent/publish/scan_slices.py": ("tests/agent/publish/test_scan_slices.py",),
     "packrat_agent/publish/gc.py": ("tests/agent/publish/test_scan_and_gc.py",),
-    "packrat_agent/gpg/keyring.py": ("tests/agent/gpg/test_keyring.py", "tests/agent/gpg/test_verdict.py"),
+    "packrat_agent/gpg/keyring.py": (
+        "tests/agent/gpg/test_keyring.py",
+        "tests/agent/gpg/test_key_files.py",
+        "tests/agent/gpg/test_verdict.py",
+    ),
+    "packrat_core/packages/deb/relations.py": ("tests/core/packages/deb/test_relations.py",),
+    "packrat_core/packages/deb/control.py": ("tests/core/packages/deb/test_read_deb.py",),
+    "packrat_core/packages/deb/architectures.py": ("tests/core/packages/test_architectures.py",),
+    "packrat_core/packages/deb/versions.py": ("tests/server/test_latest.py",),
     "packrat_core/packages/deb/": (
         "tests/core/packages/deb/test_stanza.py",
-        "tests/core/packages/deb/test_read_deb.py",
-        "tests/core/packages/deb/test_relations.py",
+        "tests/agent/formats/apt/test_render.py",
         "tests/core/packages/test_payload_differential.py",
-        "tests/server/test_latest.py",
+        "tests/core/packages/test_unpack_differential.py",
+        "tests/core/packages/deb/test_relations.py",
+        "tests/core/packages/deb/test_read_deb.py",
     ),
+    "packrat_core/packages/rpm/architectures.py": ("tests/core/packages/test_architectures.py",),
+    "packrat_core/packages/rpm/payload.py": ("tests/core/packages/test_payload_differential.py",),
+    "packrat_core/packages/rpm/signatures.py": ("tests/clients/test_rpm_signatures.py",),
+    "packrat_core/packages/rpm/versions.py": ("tests/server/test_latest.py",),
     "packrat_core/packages/rpm/": (
         "tests/core/packages/rpm/test_read_rpm.py",
         "tests/agent/formats/yum/test_render.py",
         "tests/core/packages/test_payload_differential.py",
-        "tests/server/test_latest.py",
         "tests/clients/test_rpm_signatures.py",
     ),
+    "packrat_core/packages/python/file_names.py": ("tests/core/packages/python/test_file_names.py",),
+    "packrat_core/packages/python/metadata.py": ("tests/core/packages/python/test_metadata_differential.py",),
+    "packrat_core/packages/python/payload.py": ("tests/core/packages/test_payload_differential.py",),
+    "packrat_core/packages/python/requirements.py": (
+        "tests/core/packages/python/test_requirements_differential.py",
+        "tests/agent/formats/pypi/test_render.py",
+    ),
+    "packrat_core/packages/python/versions.py": ("tests/server/test_latest.py",),
     "packrat_core/packages/python/": (
         "tests/core/packages/python/test_inspect.py",
-        "tests/core/packages/python/test_metadata_differential.py",
         "tests/server/test_inspect_python.py",
+        "tests/core/packages/python/test_file_names.py",
+        "tests/core/packages/test_unpack_differential.py",
+        "tests/core/packages/python/test_metadata_differential.py",
         "tests/core/packages/test_payload_differential.py",
+    ),
+    "packrat_core/packages/image/inspect.py": ("tests/server/test_inspect_image.py",),
+    "packrat_core/packages/image/manifest.py": ("tests/core/packages/image/test_manifest.py",),
+    "packrat_core/packages/image/layout.py": ("tests/core/packages/image/test_layout.py",),
+    "packrat_core/packages/image/referrers.py": ("tests/core/packages/image/test_manifest.py",),
+    "packrat_core/packages/image/names.py": ("tests/core/packages/image/test_names.py",),
+    "packrat_core/packages/image/payload.py": ("tests/core/packages/test_payload_differential.py",),
+    "packrat_core/packages/image/versions.py": (
+        "tests/core/packages/image/test_versions.py",
         "tests/server/test_latest.py",
     ),
     "packrat_core/packages/image/": (
-        "tests/core/packages/image/test_versions.py",
-        "tests/core/packages/image/test_names.py",
-        "tests/server/test_inspect_image.py",
         "tests/agent/formats/docker/test_unpack.py",
+        "tests/core/packages/image/test_names.py",
         "tests/agent/formats/docker/test_render.py",
+        "tests/agent/formats/docker/test_two_signers.py",
+        "tests/server/test_inspect_image.py",
         "tests/core/packages/test_payload_differential.py",
-        "tests/server/test_latest.py",
     ),
+    "packrat_core/packages/file/": ("tests/core/packages/file/test_payload.py",),
+    "packrat_core/packages/version_numbers.py": ("tests/server/test_latest.py",),
 }
-"""Module or folder below src → its tests; a fast one first, since the first failure ends a run."""
+"""Module or folder below src → its tests, the closest first, since the first failure ends a run.
 
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """A module, one mutation of it, and the tests that should notice."""
-
-    module: str
-    mutation: Mutation
-    tests: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of a mutant: killed, survived or timeout."""
-
-    mutant: Mutant
-    outcome: str
-    seconds: float
+The tests of a module are those of all rows that it falls under.
+"""
 
 
 def draw_sample(seed: int, count: int, only: str = "") -> list[Mutant]:
@@ -106,116 +141,23 @@ def draw_sample(seed: int, count: int, only: str = "") -> list[Mutant]:
         The mutants, in the order in which to try them: a run that is stopped has tried a fair sample.
     """
     every = [
-        Mutant(str(path.relative_to(_TOP / "src")), mutation, tests)
-        for place, tests in TESTS.items()
-        for path in _modules(place)
-        if only in str(path)
-        for mutation in find_mutations(path.read_text())
+        Mutant(module, mutation, find_tests(module))
+        for module in sorted({module for place in TESTS for module in _modules(place)})
+        if only in module
+        for mutation in find_mutations((TOP / "src" / module).read_text())
     ]
     return random.Random(seed).sample(every, min(count, len(every)))
 
 
-def _modules(place: str) -> Iterator[Path]:
-    path = _TOP / "src" / place
-    yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
+def find_tests(module: str) -> tuple[str, ...]:
+    """The files of tests that should notice a change of a module, in the order in which to ask them."""
+    return tuple(dict.fromkeys(name for place, tests in TESTS.items() if module.startswith(place) for name in tests))
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """A private copy of the source, whose tests run on it in place of the project's own."""
-
-    directory: Path
-
-    def judge(self, mutant: Mutant) -> Verdict:
-        """Make the change, run the tests, and undo the change."""
-        file = self.directory / "src" / mutant.module
-        source = file.read_text()
-        began = time.monotonic()
-        file.write_text(apply(source, mutant.mutation))
-        try:
-            outcome = "survived" if self.passes(mutant.tests) else "killed"
-        except subprocess.TimeoutExpired:
-            outcome = "timeout"
-        finally:
-            file.write_text(source)
-        return Verdict(mutant, outcome, time.monotonic() - began)
-
-    def passes(self, tests: Sequence[str]) -> bool:
-        """Whether the tests pass.
-
-        Raises: TimeoutExpired where they take too long.
-        """
-        command = [sys.executable, "-m", "pytest", "-x", "-q", *tests]
-        environment = {**os.environ, "PYTHONPATH": str(self.directory / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-        temporary = self.directory / "tmp"
-        temporary.mkdir(exist_ok=True)
-        try:
-            with subprocess.Popen(
-                [*command, f"--basetemp={temporary / 'pytest'}"],
-                cwd=self.directory,
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            ) as process:
-                try:
-                    return process.wait(_TIMEOUT_S) == 0
-                finally:
-                    _end(process)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a session of processes: a mutant may have left servers behind."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, 9)
-    process.wait()
-
-
-def make_copy(directory: Path) -> Copy:
-    """Copy what the tests need; what was downloaded for them is linked."""
-    for name in ("src", "tests", "bench", "docs", "packaging", "requirements"):
-        shutil.copytree(_TOP / name, directory / name, ignore=shutil.ignore_patterns("__pycache__", "results"))
-    for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "Makefile"):
-        shutil.copy(_TOP / name, directory / name)
-    for name in (".cache", ".venv"):
-        if (_TOP / name).exists():
-            (directory / name).symlink_to((_TOP / name).resolve())
-    return Copy(directory)
-
-
-def judge_all(mutants: Sequence[Mutant], workers: int, minutes: float) -> Iterator[Verdict]:
-    """Judge mutants side by side until all are done or time is up.
-
-    Raises: ClickException where the tests fail on the source as it is, since they would kill any mutant.
-    """
-    until = time.monotonic() + minutes * 60
-    with tempfile.TemporaryDirectory(prefix="packrat-mutants-", ignore_cleanup_errors=True) as top:
-        free: SimpleQueue[Copy] = SimpleQueue()
-        for number in range(workers):
-            free.put(make_copy(Path(top) / str(number)))
-
-        def check(tests: tuple[str, ...]) -> str:
-            copy = free.get()
-            try:
-                return "" if copy.passes(tests) else " ".join(tests)
-            finally:
-                free.put(copy)
-
-        def work(mutant: Mutant) -> Verdict | None:
-            if time.monotonic() > until:
-                return None
-            copy = free.get()
-            try:
-                return copy.judge(mutant)
-            finally:
-                free.put(copy)
-
-        with ThreadPoolExecutor(workers) as pool:
-            if failing := [tests for tests in pool.map(check, sorted({mutant.tests for mutant in mutants})) if tests]:
-                raise click.ClickException(f"these tests fail without any mutation: {', '.join(failing)}")
-            yield from (verdict for verdict in pool.map(work, mutants) if verdict is not None)
+def _modules(place: str) -> Iterator[str]:
+    path = TOP / "src" / place
+    for file in path.rglob("*.py") if path.is_dir() else [path]:
+        yield str(file.relative_to(TOP / "src"))
 
 
 @click.command()
@@ -224,36 +166,77 @@ def judge_all(mutants: Sequence[Mutant], workers: int, minutes: float) -> Iterat
 @click.option("--only", default="", help="Only modules with this in their path.")
 @click.option("--workers", default=2, show_default=True)
 @click.option("--minutes", default=240.0, show_default=True, help="Stop after so long; the order is random.")
-def mutants(count: int, seed: int, only: str, workers: int, minutes: float) -> None:
+@click.option(
+    "--resume",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Take over the verdicts of an earlier run on the same source, and try what is left.",
+)
+@click.option(
+    "--again",
+    type=click.Choice(["survived", "timeout"]),
+    multiple=True,
+    help="With --resume: try those with this verdict again, for instance with new tests.",
+)
+def mutants(
+    count: int, seed: int, only: str, workers: int, minutes: float, resume: Path | None, again: tuple[str, ...]
+) -> None:
     """Count how many of a fixed sample of mutations the tests notice."""
     sample = draw_sample(seed, count, only)
-    verdicts = []
-    for verdict in judge_all(sample, workers, minutes):
-        verdicts.append(verdict)
-        if verdict.outcome == "survived":
-            click.echo(_line(verdict))
-        elif len(verdicts) % 10 == 0:
-            click.echo(f"{len(verdicts)} of {len(sample)}", err=True)
-    path = _save(seed, verdicts)
-    counts = Counter(verdict.outcome for verdict in verdicts)
-    share = (counts["killed"] + counts["timeout"]) / max(1, len(verdicts))
-    click.echo(
-        f"{len(verdicts)} of {len(sample)} tried with seed {seed}: {share:.0%} noticed ({counts['killed']} killed, "
-        f"{counts['timeout']} ran too long), {counts['survived']} survived; see {path}"
+    file = RESULTS / f"mutants-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
+    verdicts = load(resume, sample) if resume else {}
+    verdicts = {mutant: verdict for mutant, verdict in verdicts.items() if verdict.outcome not in again}
+    with open_trials(workers, minutes) as trials:
+        # The closest tests first for all: that is most of what is to be known, in a small part of the time.
+        for verdict in trials.judge(
+            [replace(mutant, tests=mutant.tests[:1]) for mutant in sample if mutant not in verdicts]
+        ):
+            missed = verdict.outcome == "survived" and len(find_tests(verdict.mutant.module)) > 1
+            _note(replace(verdict, outcome="missed") if missed else verdict, verdicts, file, seed)
+        left = [mutant for mutant in sample if mutant in verdicts and verdicts[mutant].outcome == "missed"]
+        for verdict in trials.judge([replace(mutant, tests=mutant.tests[1:]) for mutant in left]):
+            _note(verdict, verdicts, file, seed)
+    click.echo(f"{_summarize(sample, verdicts)}; see {file}")
+
+
+def _note(verdict: Verdict, verdicts: dict[Mutant, Verdict], file: Path, seed: int) -> None:
+    verdicts[verdict.mutant] = verdict
+    save(file, seed, verdicts.values())
+    mutation = verdict.mutant.mutation
+    place = f"{verdict.mutant.module}:{mutation.line} {mutation.function}"
+    click.echo(f"{verdict.outcome}: {place}: {mutation.what}", err=verdict.outcome in ("killed", "missed"))
+
+
+def _summarize(sample: Sequence[Mutant], verdicts: Mapping[Mutant, Verdict]) -> str:
+    counts = Counter(verdict.outcome for verdict in verdicts.values())
+    judged = counts["killed"] + counts["timeout"] + counts["survived"]
+    return (
+        f"{judged} of {len(sample)} tried: {(judged - counts['survived']) / max(1, judged):.0%} noticed "
+        f"({counts['killed']} killed, {counts['timeout']} ran too long), {counts['survived']} survived; "
+        f"the closest tests alone missed {counts['missed']}"
     )
 
 
-def _line(verdict: Verdict) -> str:
-    mutation = verdict.mutant.mutation
-    return f"survived: {verdict.mutant.module}:{mutation.line} {mutation.function}: {mutation.what}"
-
-
-def _save(seed: int, verdicts: Sequence[Verdict]) -> Path:
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    path = RESULTS / f"mutants-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
+def save(file: Path, seed: int, verdicts: Iterable[Verdict]) -> None:
+    """Write all verdicts to a file, in one step: a run may be ended at any time."""
     document = {"seed": seed, "verdicts": [asdict(verdict) for verdict in verdicts]}
-    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    return path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_suffix(".new")
+    new.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    new.replace(file)
+
+
+def load(file: Path, sample: Iterable[Mutant]) -> dict[Mutant, Verdict]:
+    """Read the verdicts of an earlier run on those mutants of a sample that have one."""
+    document: dict[str, Any] = json.loads(file.read_text())
+    known = {
+        (verdict["mutant"]["module"], Mutation(**verdict["mutant"]["mutation"])): verdict
+        for verdict in document["verdicts"]
+    }
+    return {
+        mutant: Verdict(mutant, verdict["outcome"], verdict["seconds"], verdict["noticed_by"])
+        for mutant in sample
+        if (verdict := known.get((mutant.module, mutant.mutation))) is not None
+    }
 
 
 if __name__ == "__main__":

@@ -5,10 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from bench.mutants import TESTS, draw_sample
+from bench.mutant_trials import Copy, Mutant, Verdict
+from bench.mutants import TESTS, draw_sample, find_tests, load, save
 from bench.mutate import apply, find_mutations
 
 _TOP = Path(__file__).parents[2]
+_LOOP = """\
+def count(most: int) -> int:
+    at = 0
+    while at < most:
+        at += 1
+    return at
+"""
+_ITS_TEST = """\
+from loop import count
+
+def test_it_counts():
+    assert count(3) == 3
+"""
 _SOURCE = '''\
 LIMIT = 5
 
@@ -65,3 +79,39 @@ def test_a_seed_draws_the_same_sample_each_time() -> None:
     assert draw_sample(1, 20) == draw_sample(1, 20)
     assert draw_sample(1, 20) != draw_sample(2, 20)
     assert len(set(draw_sample(1, 300))) == 300
+
+
+def test_the_tests_of_a_module_are_those_of_its_own_row_and_then_of_its_folders() -> None:
+    module = "packrat_core/packages/deb/relations.py"
+    assert find_tests(module) == tuple(dict.fromkeys((*TESTS[module], *TESTS["packrat_core/packages/deb/"])))
+
+
+def test_a_later_run_takes_over_the_verdicts_on_what_is_still_in_the_sample(tmp_path: Path) -> None:
+    first, second, third = draw_sample(1, 3)
+    file = tmp_path / "results" / "verdicts.json"
+    verdicts = [Verdict(first, "killed", 1.5, "FAILED tests/test_x.py::test_y"), Verdict(second, "survived", 2.0, "")]
+    save(file, 1, verdicts)
+    # Its tests are others today.
+    changed = Mutant(first.module, first.mutation, (*first.tests, "tests/test_new.py"))
+    assert load(file, [changed, third]) == {changed: Verdict(changed, "killed", 1.5, "FAILED tests/test_x.py::test_y")}
+
+
+@pytest.mark.parametrize(
+    ("what", "outcome", "noticed_by"),
+    [
+        ("swap the comparison `at < most`", "killed", "FAILED tests/test_loop.py::test_it_counts - assert 4 == 3"),
+        ("drop `at += 1`", "timeout", "exit code -24"),
+        ("3 → 4", "survived", ""),
+    ],
+)
+def test_a_mutant_is_judged_by_its_tests(tmp_path: Path, what: str, outcome: str, noticed_by: str) -> None:
+    for folder in ("src", "tests"):
+        (tmp_path / folder).mkdir()
+    source = _LOOP + "\n\ndef unused() -> int:\n    return 3\n"
+    (tmp_path / "src" / "loop.py").write_text(source)
+    (tmp_path / "tests" / "test_loop.py").write_text(_ITS_TEST)
+    [mutation] = [mutation for mutation in find_mutations(source) if mutation.what == what]
+    verdict = Copy(tmp_path).judge(Mutant("loop.py", mutation, ("tests/test_loop.py",)), limit_cpu_s=2)
+    assert verdict.outcome == outcome
+    assert verdict.noticed_by.startswith(noticed_by)
+    assert (tmp_path / "src" / "loop.py").read_text() == source

@@ -1,11 +1,13 @@
 """The signing key: found by every name that gpg gives it, used alone, and told in words where it can't be."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from structlog.testing import capture_logs
@@ -288,6 +290,21 @@ def test_a_passphrase_file_is_no_hindrance_to_a_key_without_a_passphrase(ring: K
 def test_a_home_that_is_none_is_told(tmp_path: Path) -> None:
     with pytest.raises(SigningError, match="mend gnupg_home"):
         find_key("01234567", tmp_path / "missing", None, NOW)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_a_home_behind_a_closed_directory_is_told_with_that_directory() -> None:
+    with TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        closed = Path(directory) / "closed"
+        (closed / "home").mkdir(parents=True)
+        closed.chmod(0o700)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(SigningError, match=f"gnupg_home {closed}/home can't be used: {closed} "):
+                find_key("01234567", closed / "home", None, NOW)
+        finally:
+            os.seteuid(0)
 
 
 @pytest.mark.parametrize("form", list(SignatureForm))

@@ -2,11 +2,14 @@
 
 import json
 import os
+import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from packrat_agent.publish.claim import check_ownership, claim
+from packrat_agent.publish.claim import check_mounted, check_ownership, claim, refuse_unmanaged
 from packrat_core.errors import Busy, DiskError, NotOurs
 
 
@@ -65,3 +68,52 @@ def test_a_directory_that_is_suddenly_empty_is_taken_for_unmounted(tmp_path: Pat
     with pytest.raises(DiskError, match="is its filesystem mounted"):
         own(tmp_path / "root", had_files=True)
     own(tmp_path / "root", had_files=True, adopt=True)
+
+
+HERE = {"pid": os.getpid(), "host": socket.gethostname(), "command": "run"}
+
+
+@pytest.mark.parametrize(
+    ("holder", "runner"),
+    [
+        (HERE, os.getpid()),
+        (HERE | {"command": "sync"}, None),
+        (HERE | {"host": "elsewhere"}, None),
+        (HERE | {"pid": 1}, None),
+        (HERE | {"pid": -os.getpid()}, None),
+    ],
+)
+def test_only_a_run_on_this_host_is_named_as_one_that_can_be_signalled(
+    tmp_path: Path, holder: dict[str, object], runner: int | None
+) -> None:
+    state_db = tmp_path / "state" / "state.db"
+    with claim(tmp_path / "root", state_db, "run"):
+        state_db.with_name("state.db.lock.holder").write_text(json.dumps(holder))
+        with pytest.raises(Busy) as caught, claim(tmp_path / "root2", state_db, "sync"):
+            pass
+        assert caught.value.runner == runner
+        # Others may be able to write to root_dir: nobody is signalled for what stands there.
+        (tmp_path / "root/.packrat-agent/lock.holder").write_text(json.dumps(HERE))
+        with pytest.raises(Busy, match="root_dir") as caught, claim(tmp_path / "root", tmp_path / "other.db", "sync"):
+            pass
+        assert caught.value.runner is None
+
+
+def test_a_directory_without_its_mark_is_taken_for_unmounted(tmp_path: Path) -> None:
+    own(tmp_path / "root")
+    check_mounted(tmp_path / "root")
+    (tmp_path / "root/.packrat-agent/mark").unlink()
+    with pytest.raises(DiskError, match="no longer has this agent's mark; is its filesystem mounted"):
+        check_mounted(tmp_path / "root")
+
+
+def test_the_state_of_the_original_agent_is_refused_and_left_alone(tmp_path: Path) -> None:
+    state_db = tmp_path / "state.db"
+    refuse_unmanaged(tmp_path / "root", state_db, ())
+    with closing(sqlite3.connect(state_db)) as db:
+        db.executescript("CREATE TABLE control (a); CREATE TABLE repos (a); CREATE TABLE files (a);")
+    before = state_db.read_bytes()
+    with pytest.raises(NotOurs, match="is that of the original packrat agent, and nothing was touched"):
+        refuse_unmanaged(tmp_path / "root", state_db, ())
+    assert [path.name for path in tmp_path.iterdir()] == ["state.db"]
+    assert state_db.read_bytes() == before

@@ -96,3 +96,15 @@ def test_a_failure_leaves_nothing_and_what_nobody_knows_is_removed(root: Path) -
     assert are_pointers_ready(root, REPO)
     discard_unknown_pointers(root, [])
     assert list((root / PUBLISHING_DIR).iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["new", "repo"])
+def test_what_a_killed_publication_left_is_not_taken_for_the_next_ones(tmp_path: Path, kind: str) -> None:
+    left = tmp_path / PUBLISHING_DIR / f"{kind}-r"
+    left.mkdir(parents=True)
+    (left / staged_name("repo/Stale")).write_bytes(b"stale")
+    with staging_pointers(tmp_path, REPO) as directory:
+        (directory / staged_name("repo/Index")).write_bytes(b"index")
+    ready = tmp_path / PUBLISHING_DIR / "repo-r"
+    assert [path.name for path in ready.iterdir()] == [staged_name("repo/Index")]
+    assert [path.name for path in ready.parent.iterdir()] == ["repo-r"]

@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +15,7 @@ from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import is_kept, kept_paths
 from packrat_agent.publish.gc import collect_garbage, open_up, remove_empty_directories, unlock
 from packrat_agent.publish.scan import Scan
+from packrat_core.errors import DiskError
 from support.remembered import put_file, scan_all
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a filesystem")
@@ -125,12 +127,44 @@ def test_what_this_user_may_not_read_is_told_apart_from_what_is_damaged(public: 
     assert damaged_paths(found) == sorted(found.unreadable) == ["repo/closed"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_what_this_user_may_not_remove_is_left_and_told(public: Path) -> None:
+    (public / "repo").mkdir()
+    (public / "ours").mkdir()
+    os.chown(public / "ours", 65534, -1)
+    for path in ("repo/theirs", "ours/file"):
+        put_file(public, path, b"x")
+    denied: list[str] = []
+    with as_nobody():
+        with pytest.raises(DiskError, match="repo/theirs"):
+            collect_garbage(public, ["repo/theirs"], ())
+        assert collect_garbage(public, ["repo/theirs", "ours/file"], (), denied.append) == ["ours/file"]
+    assert denied == ["repo/theirs"]
+    assert (public / "repo/theirs").exists()
+    assert not (public / "ours/file").exists()
+
+
+def test_files_and_directories_are_opened_to_everybody_and_nothing_else_is(tmp_path: Path) -> None:
+    put_file(tmp_path, "repo/file", b"x")
+    os.mkfifo(tmp_path / "repo/pipe")
+    modes = {"repo/file": 0o644, "repo/pipe": 0o600, "repo": 0o755}
+    for path in ("repo/file", "repo/pipe"):
+        (tmp_path / path).chmod(0o600)
+    (tmp_path / "repo").chmod(0o700)
+    open_up(tmp_path, ["repo", "repo/file", "repo/pipe", "repo/gone"])
+    assert {path: (tmp_path / path).stat().st_mode & 0o7777 for path in modes} == modes
+
+
 def test_progress_adds_up_to_all_files_and_bytes(tmp_path: Path) -> None:
     sizes = [0, 1, 4 * 1024 * 1024, 9 * 1024 * 1024]
-    for size in sizes:
-        put_file(tmp_path, f"repo/{size}", bytes(size))
+    right, damaged, *_ = [put_file(tmp_path, f"repo/deep/{size}", bytes(size)) for size in reversed(sizes)]
     told: list[tuple[int, int]] = []
-    scan_all(tmp_path, (), lambda files, size: told.append((files, size)))
+    found = scan_all(
+        tmp_path, (right, replace(damaged, sha256="0" * 64)), lambda files, size: told.append((files, size))
+    )
+    assert (found.files, len(found.damaged), len(found.untracked)) == (1, 1, 2)
+    # A directory that holds nothing but another one is not empty.
+    assert found.directories.empty == []
     assert (sum(files for files, _ in told), sum(size for _, size in told)) == (len(sizes), sum(sizes))
     assert all(files == 0 or size == 0 for files, size in told)
     assert min(min(pair) for pair in told) == 0

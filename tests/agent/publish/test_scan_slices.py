@@ -116,15 +116,20 @@ def test_bytes_that_changed_without_a_time_are_found_when_their_turn_comes(tmp_p
         assert scan_store(tmp_path, store).read_bytes == 400
         # What a disk returns that forgot: the change time, too, is as it was.
         flip(tmp_path / "pool/c")
+        settle(tmp_path)
         ctime_ns = (tmp_path / "pool/c").stat().st_ctime_ns
         was = store.scanned.look_up(["pool/c"])["pool/c"]
         store.scanned.note([(was, replace(was, ctime_ns=ctime_ns))])
-        first = scan_store(tmp_path, store, Slice(NEW_ROUND, 150))
+        begun = Slice(NEW_ROUND, 150)
+        first = scan_store(tmp_path, store, begun)
         assert (first.files, first.read_bytes, first.damaged) == (4, 200, [])
+        assert (begun.round.position, begun.round.bytes) == ("pool/b", 200)
         second = Slice(ScanRound(NOW, None, "pool/b", 200), 150)
         found = scan_store(tmp_path, store, second)
         assert (found.files, damaged_paths(found)) == (3, ["pool/c"])
         assert second.round.position == "pool/d"
+        # Its turn is over, and nobody has mended it yet.
+        assert damaged_paths(scan_store(tmp_path, store, NOTHING)) == ["pool/c"]
 
 
 def test_what_looks_otherwise_is_read_though_it_is_not_its_turn(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import base64
 from datetime import UTC, datetime
 
 import pytest
+from structlog.testing import capture_logs
 
 from packrat_agent.gpg.keyring import find_key
 from packrat_agent.gpg.signers import Signers
@@ -44,7 +45,10 @@ def signer(key: Key) -> Signers:
 
 def test_a_signature_is_made_once_and_stands_wherever_it_belongs(signer: Signers) -> None:
     cache = Made()
-    (publication,) = sign_tree(REPO, RENDERED, signer, {}, cache).publications
+    bare = Publication("bare", "identity", (), POINTERS[:1])
+    with capture_logs() as logged:
+        publication, _ = sign_tree(REPO, (*RENDERED, bare), signer, {}, cache).publications
+    assert [event["event"] for event in logged] == ["apt: Signing distro s"]
     content = {file.path: file for file in publication.content if isinstance(file, TreeFile)}
     alone = content[ALONE]
     encoded = base64.b64encode(bytes(alone.content))

@@ -4,12 +4,13 @@ import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import Content, LiveFile, ReadyPublication, TreeFile, TreeLink, UnsignedTree
+from packrat_agent.model.tree import Content, LiveFile, ReadyPublication, Since, TreeFile, TreeLink, UnsignedTree
 from packrat_agent.publish.pointers import discard_pointers
 from packrat_agent.publish.writer import discard_staged, intend, publish
 from support.remembered import scan_all
@@ -145,3 +146,40 @@ def test_a_link_is_published_flipped_and_recognized_by_the_scan(root: Path) -> N
     assert scan_all(root, remembered.values()).damaged == [remembered["repo/current"]]
     go(root, tree_of([], [TreeLink("current", "gen/2")]))
     assert (root / "repo/current").readlink() == Path("gen/2")
+
+
+def test_of_a_publication_that_changed_in_part_only_that_part_is_looked_at(root: Path) -> None:
+    before = tree_of([index_file("by-hash/1", b"same")], [index_file("Old", b"old"), index_file("Index", b"one")])
+    go(root, before)
+    (root / "repo/by-hash/1").unlink()
+    since = Since("id", frozenset({"Index", "by-hash/2"}), (), ("Old",))
+    content = (index_file("by-hash/1", b"same"), index_file("by-hash/2", b"two"))
+    publication = ReadyPublication("s", "id2", content, (index_file("Index", b"two"),), {}, (), since)
+    tree = UnsignedTree(REPO, (publication,), ("s",))
+    intent = intend(tree, (), (), {"s": ["repo/Old", "repo/Index"]})
+    assert [(file.path, file.pointer_rank) for file in intent.files] == [("repo/by-hash/2", 0), ("repo/Index", 1)]
+    # The pointer that is named no more goes at once, also where the others were not looked at.
+    assert intent.leaving == ("repo/Old",)
+    assert [file.path for file in go(root, tree)] == ["repo/by-hash/2", "repo/Index"]
+    assert sorted(path.name for path in (root / "repo").iterdir()) == ["Index", "by-hash"]
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or Path("/proc/sys/fs/protected_hardlinks").read_text() != "1\n",
+    reason="needs another user, whose links the kernel refuses",
+)
+def test_where_no_links_can_be_made_files_are_copied() -> None:
+    with TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        root = Path(directory) / "root"
+        (root / ".packrat-agent/staging").mkdir(parents=True)
+        for path in (root, root / ".packrat-agent", root / ".packrat-agent/staging"):
+            os.chown(path, 65534, -1)
+        placed = place(root, "x.deb", b"package")
+        os.seteuid(65534)
+        try:
+            go(root, tree_of([], []), placed)
+        finally:
+            os.seteuid(0)
+        assert (root / "repo/pool/x.deb").read_bytes() == b"package"
+        assert not (root / "repo/pool/x.deb").samefile(root / ".packrat-agent/staging" / placed.sha256)

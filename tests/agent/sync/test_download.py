@@ -55,7 +55,7 @@ class Server:
     async def open_file(self, url: str, offset: int, validator: str | None) -> AsyncIterator[Answer]:
         self.asked.append((url, offset))
         self.asked_with.append(validator)
-        if self.down:
+        if self.down or url not in self.files:
             raise ServerUnavailable("down")
         start = offset if self.honours_range else 0
         cut = self.cuts.pop(0) if self.cuts else None
@@ -75,6 +75,7 @@ def run(
     missing: Mapping[str, Parts] | None = None,
     sources: Mapping[str, str] | None = None,
     told: list[tuple[int, int]] | None = None,
+    parallel: int = 4,
 ) -> Fetched:
     staging = root / "staging"
     staging.mkdir(exist_ok=True)
@@ -87,7 +88,7 @@ def run(
         if told is not None:
             told.append((files, size))
 
-    with SharedDownloads(4).share(staging, urgent=True) as share:
+    with SharedDownloads(parallel).share(staging, urgent=True) as share:
         return asyncio.run(fetch(plan, share, root, server.open_file, on_progress, QUICK))
 
 
@@ -172,6 +173,43 @@ def test_a_file_that_changed_meanwhile_is_taken_from_its_start(tmp_path: Path) -
     assert wanted.file.sha256 in run(server, tmp_path, wanted).staged
     assert server.asked == [("/files/a", 0), ("/files/a", 3 * 65536), ("/files/a", 0)]
     assert server.asked_with == [None, '"1"', None]
+
+
+def test_a_download_that_never_begins_ends_after_all_its_tries(tmp_path: Path) -> None:
+    server = Server({}, down=True)
+    run(server, tmp_path, placement("a", b"a"))
+    assert len(server.asked) == QUICK.tries
+
+
+def test_a_file_that_arrives_shows_that_the_server_is_there_again(tmp_path: Path) -> None:
+    """One file after the other: two that fail, one that arrives, and more that fail."""
+    server = Server({"/files/2": b"2"})
+    run(server, tmp_path, *(placement(f"{number}", b"%d" % number) for number in range(8)), parallel=1)
+    tries = {number: sum(url == f"/files/{number}" for url, _ in server.asked) for number in range(8)}
+    assert tries == {0: 3, 1: 3, 2: 1, 3: 3, 4: 3, 5: 3, 6: 1, 7: 1}
+
+
+def test_a_large_download_is_flushed_as_it_arrives_and_a_small_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    flush = os.fdatasync
+
+    def count(descriptor: int) -> None:
+        flushed.append(os.fstat(descriptor).st_size)
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", count)
+    content = bytes(2 * FLUSH_BYTES + 5)
+    wanted = placement("a", content)
+    before = os.umask(0o077)
+    try:
+        staged = run(Server({"/files/a": content, "/files/b": b"b"}), tmp_path, wanted, placement("b", b"b")).staged
+    finally:
+        os.umask(before)
+    assert flushed == [FLUSH_BYTES, 2 * FLUSH_BYTES, len(content)]
+    # The file becomes the published one, which everybody may read.
+    assert [path.stat().st_mode & 0o7777 for path in staged.values()] == [0o644, 0o644]
 
 
 def test_files_of_a_server_that_is_away_get_one_try_each_after_some(tmp_path: Path) -> None:

@@ -164,6 +164,15 @@ def test_a_wheel_that_python_finds_damaged_is_refused(tmp_path: Path) -> None:
     assert damaged > 15
 
 
+def test_a_check_begins_at_the_start_wherever_the_file_stands(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    for check, data in ((check_rpm, GOOD_RPM), (check_python, wheel()), (check_python, gzip.compress(PLAIN))):
+        path.write_bytes(data)
+        with path.open("rb") as file:
+            file.seek(7)
+            check(file)
+
+
 def test_an_sdist_whose_gzip_is_damaged_is_refused(tmp_path: Path) -> None:
     good, path = gzip.compress(PLAIN), tmp_path / "x-1.tar.gz"
     path.write_bytes(good)

@@ -108,7 +108,7 @@ def test_an_index_json_may_itself_be_the_index(tmp_path: Path) -> None:
     found = dict(files(archive))
     inner = json.loads(found["index.json"])["manifests"][0]["digest"]
     fragment = read(change(archive, index__json=found[f"blobs/sha256/{inner[7:]}"]), tmp_path)  # type: ignore[arg-type]
-    assert top(fragment)[0].endswith(".ocii")
+    assert top(fragment)[0] == f"{inner}.ocii"
 
 
 @pytest.mark.parametrize("index", [None, b"", b"{", b"[]", b'{"manifests": 7}', b'{"manifests": []}', b"[" * 100_000])
@@ -197,6 +197,15 @@ def test_a_layer_under_a_thousand_names_is_compressed_once(tmp_path: Path) -> No
     links: list[tuple[str, bytes | str]] = [(name, names[0]) for name in names[1:]]
     fragment = read(tar([("c", config), ("manifest.json", listed), (names[0], layer), *links]), tmp_path)
     assert len(fragment.products) == 4
+
+
+def test_a_layer_may_be_a_link_into_the_directory_of_another(tmp_path: Path) -> None:
+    """So docker saves a layer that occurs twice."""
+    layer = tar(BASE)
+    config = json.dumps({"rootfs": {"diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"] * 2}}).encode()
+    listed = json.dumps([{"Config": "c", "Layers": ["a/layer.tar", "b/layer.tar"]}]).encode()
+    archive = tar([("c", config), ("manifest.json", listed), ("b/layer.tar", "../a/layer.tar"), ("a/layer.tar", layer)])
+    assert_products_are_there(read(archive, tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize("limit", [512, 1024, -1024, -2048, -5000])

@@ -77,6 +77,7 @@ GOOD: dict[str, Callable[[], bytes]] = {
     "format 2.1": lambda: ar(
         ("debian-binary", b"2.1\nx\n"), ("control.tar", tar(("./control", CONTROL))), ("data.tar", b"")
     ),
+    "the longest debian-binary": lambda: ar(("debian-binary", b"2.0\n".ljust(64, b"\n")), *MEMBERS[1:]),
     "a signature before control": lambda: ar(DEBIAN_BINARY, ("_gpgbuilder", b"x"), *MEMBERS[1:]),
     "a signature before data": lambda: ar(*MEMBERS[:2], ("_gpgbuilder", b"xy"), DATA),
     "signatures at the end": lambda: ar(*MEMBERS, ("_gpgorigin", b"x"), ("_gpgbuilder", b"xyz")),
@@ -110,7 +111,10 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
         "size",
     ),
     "another format": (lambda: ar(("debian-binary", b"3.0\n"), ("control.tar", b"")), "format version other than 2"),
-    "a huge debian-binary": (lambda: ar(("debian-binary", b"2.0\n" * 20)), "format version other than 2"),
+    "a huge debian-binary": (
+        lambda: ar(("debian-binary", b"2.0\n".ljust(65, b"\n")), *MEMBERS[1:]),
+        "format version other than 2",
+    ),
     "a member before control": (
         lambda: ar(DEBIAN_BINARY, ("gpgbuilder", b"x"), ("control.tar", tar(("control", CONTROL))), DATA),
         "its second member is 'gpgbuilder', not the control archive",

@@ -282,6 +282,37 @@ def test_the_metadata_must_be_that_of_the_wheel(read: Callable[[bytes], object])
         read(pack_zip([("other-1.0.dist-info/METADATA", METADATA)]))
 
 
+def test_a_wheel_whose_metadata_pip_cannot_read_as_text_is_refused(read: Callable[[bytes], object]) -> None:
+    for content, reason in ((METADATA + b"\xff\n", "is not UTF-8"), (b"\xef\xbb\xbf" + METADATA, "byte order mark")):
+        with pytest.raises(Refused, match=reason):
+            read(pack_zip([(f"{INFO}/METADATA", content)]))
+
+
+ANY = "py3-none-any"
+
+
+@pytest.mark.parametrize(
+    ("wheel", "file_name"),
+    [
+        (f"Tag: {ANY}\n", f"My.Tool-1.0-{ANY}.whl"),
+        (f"Build: 1b\nTag: {ANY}\n", f"My.Tool-1.0-1b-{ANY}.whl"),
+        (f"Build: one\nTag: {ANY}\n", ""),
+        (f"Build: 1/../x\nTag: {ANY}\n", ""),
+        ("Tag: py2-none-any\nTag: py3-none-any\n", "My.Tool-1.0-py2.py3-none-any.whl"),
+        (f"Tag: {ANY}\n" * 500, f"My.Tool-1.0-{ANY}.whl"),
+        (f"Tag: {ANY}\n" * 501, ""),
+        ("Tag: of no shape\n", ""),
+        ("", ""),
+        (None, ""),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_wheel_is_named_by_its_own_tags(tmp_path: Path, wheel: str | None, file_name: str) -> None:
+    tags = [(f"{INFO}/WHEEL", wheel.encode())] if wheel is not None else []
+    (tmp_path / "file").write_bytes(pack_zip([(f"{INFO}/METADATA", METADATA), *tags]))
+    assert read_distribution(tmp_path / "file").file_name == file_name
+
+
 def test_two_headers_of_one_member_must_agree(read: Callable[[bytes], object]) -> None:
     at = WHEEL.index(f"{INFO}/METADATA".encode())
     with pytest.raises(Refused, match="disagree"):
@@ -308,7 +339,8 @@ def test_unusable_metadata_is_refused(content: bytes, reason: str) -> None:
 
 def test_odd_but_usable_metadata_is_read() -> None:
     core = read_metadata(
-        b"\xef\xbb\xbfname: a.B\r\nLICENSE: x\r\n\tName: no\r\nVersion: 1.0RC1\r\nRequires-Python: >=3,\r\n <4"
+        b"\xef\xbb\xbfname: a.B\r\nClassifier: x\r\nClassifier: y\r\nLICENSE: x\r\n\tName: no\r\n"
+        b"Version: 1.0RC1\r\nRequires-Python: >=3,\r\n <4"
     )
     assert (core.name, core.version, core.requires_python) == ("a.B", "1.0RC1", ">=3, <4")
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from packrat_agent.formats.yum.read_rpm import read_rpm
 from packrat_agent.model.entries import Fragment
 from packrat_core.errors import Refused
-from packrat_core.packages.rpm.header import BINARY, walk
-from packrat_core.packages.rpm.tags import NAME
+from packrat_core.packages.rpm.header import BINARY, INT32, STRING, STRINGS, Header, Item, walk
+from packrat_core.packages.rpm.rules import check_header
+from packrat_core.packages.rpm.tags import DIR_INDEXES, DIR_NAMES, NAME
 from packrat_demo.build_rpm import Rpm, build_rpm, write_rpm
 
 GOOD = build_rpm(
@@ -131,6 +132,28 @@ def test_a_value_of_another_type_is_not_there(tmp_path: Path) -> None:
     assert (front.signature.text(1500), front.signature.numbers(1500)) == (None, ())
     assert (front.header.text(NAME), front.header.binary(NAME), front.header.numbers(NAME)) == (b"hello", None, ())
     assert (front.header.text(9999), front.header.binary(9999), front.header.numbers(9999)) == (None, None, ())
+
+
+def test_a_text_without_an_end_is_refused(tmp_path: Path) -> None:
+    data = large_entry(STRING, 1)
+    at = data.index(struct.pack(">IIII", 1500, STRING, 0, 1)) + 16
+    assert read(tmp_path, data).name == "hello"
+    with pytest.raises(Refused, match="the values of tag 1500 lie outside it"):
+        read(tmp_path, data[:at] + b"x" + data[at + 1 :])
+
+
+@pytest.mark.parametrize(("index", "is_taken"), [(1023, True), (1024, False)])
+def test_the_paths_of_a_header_have_a_limit(index: int, is_taken: bool) -> None:
+    """As many files as `index` in a directory with a long name, and one in another."""
+    long, short = b"d" * 32_768, b"d" * 32_768 if is_taken else b"d"
+    store = long + b"\0" + short + b"\0" + struct.pack(f">{index + 1}I", *[0] * index, 1)
+    at, end = len(long) + len(short) + 2, len(store)
+    items = {DIR_NAMES: Item(STRINGS, 0, at, 2), DIR_INDEXES: Item(INT32, at, end, index + 1)}
+    if is_taken:
+        check_header(Header(store, 0, items))
+    else:
+        with pytest.raises(Refused, match="have more than 33554432 bytes"):
+            check_header(Header(store, 0, items))
 
 
 def test_a_few_bytes_that_name_very_many_paths_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""Which manifest of an OCI layout is the image, and what is about it."""
+
+import io
+from typing import Any
+
+import pytest
+
+from packrat_core.errors import Refused
+from packrat_core.packages.image.archive import ImageArchive
+from packrat_core.packages.image.layout import LayoutImage, read_layout
+from support.odd_images import (
+    LAYER,
+    MANIFEST,
+    OCI,
+    OTHER_LAYER,
+    PLAIN,
+    as_json,
+    config_of,
+    described,
+    digest,
+    layout,
+    manifest_of,
+    with_artifact,
+)
+
+CONFIG = config_of([digest(LAYER)])
+WEB, OTHER = manifest_of(CONFIG, (LAYER, PLAIN)), manifest_of(CONFIG, (LAYER, PLAIN), annotations={"a": "b"})
+INDEX = as_json({"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": [described(WEB, MANIFEST)]})
+BLOBS = [CONFIG, LAYER, WEB, OTHER, INDEX]
+
+
+def read(archive: bytes) -> LayoutImage:
+    return read_layout(ImageArchive(io.BytesIO(archive)))
+
+
+def named(data: bytes, media_type: str, name: str) -> dict[str, Any]:
+    return described(data, media_type, annotations={"org.opencontainers.image.ref.name": name})
+
+
+@pytest.mark.parametrize("in_index", [True, False])
+def test_an_artifact_is_found_in_the_index_and_by_the_fallback_tag(in_index: bool) -> None:
+    image = read(with_artifact(in_index=in_index))
+    assert len(image.manifests) == len(image.artifacts) == 1
+    [(_, about)] = image.artifacts.values()
+    assert image.top.encode() in about
+
+
+def test_the_manifests_of_an_index_may_stand_beside_it() -> None:
+    top = named(INDEX, f"{OCI}.index.v1+json", "1.0")
+    image = read(layout(top, described(WEB, MANIFEST), blobs=BLOBS))
+    assert image.top == digest(INDEX)
+    assert set(image.manifests) == {digest(INDEX), digest(WEB)}
+    with pytest.raises(Refused, match="it holds 2 images"):
+        read(layout(top, described(OTHER, MANIFEST), blobs=BLOBS))
+    with pytest.raises(Refused, match="it holds 2 images"):
+        read(layout(top, named(WEB, MANIFEST, "2.0"), blobs=BLOBS))
+
+
+def test_a_platform_whose_layer_is_not_in_the_archive_is_left_out() -> None:
+    other = manifest_of(CONFIG, (OTHER_LAYER, PLAIN))
+    tops = [described(WEB, MANIFEST), described(other, MANIFEST)]
+    index = as_json({"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": tops})
+    image = read(layout(described(index, f"{OCI}.index.v1+json"), blobs=[*BLOBS, other, index]))
+    assert set(image.manifests) - {image.top} == {digest(WEB)}
+    assert set(image.blobs) == {digest(CONFIG), digest(LAYER)}
+
+
+def test_the_index_of_several_platforms_is_taken_as_it_is_unless_an_artifact_stands_in_it() -> None:
+    tops = [described(WEB, MANIFEST), described(OTHER, MANIFEST)]
+    archive = layout(*tops, blobs=BLOBS)
+    index = as_json({"schemaVersion": 2, "manifests": tops})
+    assert index in archive
+    assert read(archive).top == digest(index)
+    about = manifest_of(b"{}", subject=tops[0])
+    image = read(layout(*tops, described(about, MANIFEST), blobs=[*BLOBS, b"{}", about]))
+    assert set(image.artifacts) == {digest(about)}
+    assert digest(about).encode() not in image.manifests[image.top][1]
