@@ -1,6 +1,5 @@
 """Reads an INI file, with the line of each value, so that every fault can name its line."""
 
-import difflib
 import errno
 import re
 from collections.abc import Mapping
@@ -139,5 +138,8 @@ def _key(
 
 
 def _nearest(name: str, known: Mapping[str, object] | frozenset[str]) -> str:
+    # Most files have no wrong name, and monitoring reads one every minute.
+    import difflib
+
     close = difflib.get_close_matches(name[:_SHOWN].lower(), sorted(known), 1, 0.5)
     return f"; did you mean {close[0]}?" if close else f"; it may be one of: {', '.join(sorted(known))}"

@@ -6,7 +6,6 @@ import stat
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.ownership import explain_unmakable, explain_unwritable
 
 _NUMBER = re.compile(r"(\d{4})_\w+\.sql")
+# Not by importlib.resources: to import that takes as long as all that `status` does with the database.
+_MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 class Database:
@@ -69,9 +70,17 @@ class Database:
 
 def migrations() -> list[tuple[int, str]]:
     """List the migrations in order: (number, SQL)."""
-    folder = resources.files("packrat_agent.state") / "migrations"
-    found = [(match, item) for item in folder.iterdir() if (match := _NUMBER.fullmatch(item.name))]
-    return sorted((int(match[1]), item.read_text(encoding="utf-8")) for match, item in found)
+    return [(number, path.read_text(encoding="utf-8")) for number, path in _numbered()]
+
+
+def newest_schema() -> int:
+    """Give the number of the last migration."""
+    return _numbered()[-1][0]
+
+
+def _numbered() -> list[tuple[int, Path]]:
+    found = [(match, path) for path in _MIGRATIONS.iterdir() if (match := _NUMBER.fullmatch(path.name))]
+    return sorted((int(match[1]), path) for match, path in found)
 
 
 def is_there(path: Path) -> bool:
@@ -176,12 +185,14 @@ def _set_up(db: sqlite3.Connection, path: Path) -> None:
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:
     have = int(db.execute("PRAGMA user_version").fetchone()[0])
-    steps = migrations()
-    if have > steps[-1][0]:
+    newest = newest_schema()
+    if have > newest:
         raise ConfigError(
-            f"{path} was written by a newer packrat-agent (schema {have}, this one knows {steps[-1][0]})",
+            f"{path} was written by a newer packrat-agent (schema {have}, this one knows {newest})",
             hint="upgrade packrat-agent, or move the file away to have it rebuilt from disk",
         )
-    for number, sql in steps:
+    if have == newest:
+        return
+    for number, sql in migrations():
         if number > have:
             db.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")

@@ -143,7 +143,7 @@ def tidy(
     Raises:
         DiskError: the backups can't be listed.
     """
-    needed = {source: fragments.backups(source) for source in sources}
+    needed = fragments.backups(sources)
     expected = {source.label: backups for source, backups in needed.items() if backups}
     present: dict[str, set[str]] = {}
     for name in _list(root, MADE_DIR, directories=True):

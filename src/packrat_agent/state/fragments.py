@@ -60,14 +60,16 @@ class Fragments:
         with self._db.transaction() as db:
             db.executemany(f"UPDATE fragments SET backup = ? WHERE {where}", values)
 
-    def backups(self, source: FragmentSource) -> dict[str, str | None]:
-        """Map SHA-256 → that of the backup, or None, for the wanted package files of a source that need one."""
+    def backups(self, sources: Iterable[FragmentSource]) -> dict[FragmentSource, dict[str, str | None]]:
+        """Map source → SHA-256 → that of the backup, or None, for the wanted package files that need a backup."""
+        # By the index, each row would be looked up by itself, which takes six times as long as to read all rows.
+        rows = "FROM fragments NOT INDEXED WHERE backup IS NOT ''"
+        having = set(self._db.rows(f"SELECT DISTINCT format, fragment_version, signer {rows}"))
         sql = (
-            "SELECT sha256, backup FROM fragments WHERE format = ? AND fragment_version = ? AND signer = ? "
-            # The + has the files read only if there is a backup.
-            f"AND backup IS NOT '' AND +sha256 IN {_WANTED}"
+            f"SELECT sha256, backup {rows} AND format = ? AND fragment_version = ? AND signer = ? "
+            f"AND sha256 IN {_WANTED}"
         )
-        return dict(self._db.rows(sql, _row(source)))
+        return {source: dict(self._db.rows(sql, row)) if (row := _row(source)) in having else {} for source in sources}
 
     def read(self, source: FragmentSource, sha256: str) -> Fragment | None:
         """Give the fragment of one package file; None if it is not known."""
@@ -122,7 +124,9 @@ class Fragments:
         made = f"format || ' ' || fragment_version || ' ' || signer IN (?{', ?' * (len(present) - 1)})"
         with self._db.transaction() as db:
             db.execute(
-                f"DELETE FROM fragments WHERE NOT (sha256 IN {_WANTED} AND {made}) AND NOT EXISTS (SELECT 1 FROM "
+                # The index tells of nearly all that they are needed.
+                "DELETE FROM fragments WHERE rowid IN (SELECT rowid FROM fragments WHERE NOT "
+                f"(sha256 IN {_WANTED} AND {made})) AND NOT EXISTS (SELECT 1 FROM "
                 "live_files WHERE live_files.sha256 = fragments.sha256) AND NOT EXISTS "
                 "(SELECT 1 FROM json_each(products) JOIN live_files ON "
                 "live_files.sha256 = json_extract(json_each.value, '$[1]'))",

@@ -1,7 +1,7 @@
-"""Keeps a list of URIs on disk while a sync works with it, since a server may list very many.
+"""Keeps a list of URIs while a sync works with it: a short one in memory, a long one on disk.
 
-It stands in a file of its own beside the state database, which has no name any more from the moment it is open: nothing
-is left of it after a crash. A short list never leaves SQLite's cache.
+A server may list very many. A long list stands in a file of its own beside the state database, which has no name any
+more from the moment it is open: nothing is left of it after a crash.
 """
 
 import os
@@ -10,6 +10,7 @@ import tempfile
 import weakref
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 from packrat_core.errors import DiskError
@@ -17,17 +18,127 @@ from packrat_core.errors import DiskError
 PORTION = 1000
 _MANY = 500
 _CACHE_KIB = 4096
+_SHORT_SIZE = 2_000_000
+"""Size of the longest list that is held in memory: about 15,000 URIs."""
+_URI_SIZE = 100
+"""What each URI takes beside its characters, roughly."""
 
 
 class Listing(Collection[str]):
     """URIs, each once, in the order in which they came; some of them are marked as unread."""
 
     def __init__(self, directory: Path) -> None:
-        """Make an empty list, with its file in `directory`.
+        """Make an empty list; `directory` is where it stands on disk once it is long."""
+        self._directory = directory
+        self._held: _InMemory | _OnDisk = _InMemory()
+
+    def clear(self) -> None:
+        """Forget all URIs.
 
         Raises:
-            DiskError: It can't be made.
+            DiskError: The disk fails.
         """
+        self._held.clear()
+
+    def add(self, uris: Sequence[str]) -> None:
+        """Add URIs; those that are there already are passed over.
+
+        Raises:
+            DiskError: The disk is full, or fails.
+        """
+        self._held.add(uris)
+        if isinstance(self._held, _InMemory) and self._held.size > _SHORT_SIZE:
+            on_disk = _OnDisk(self._directory)
+            on_disk.add(list(self._held.uris))
+            on_disk.mark_unread([uri for uri, is_unread in self._held.uris.items() if is_unread])
+            self._held = on_disk
+
+    def mark_unread(self, uris: Sequence[str]) -> None:
+        """Mark some of the URIs as unread.
+
+        Raises:
+            DiskError: The disk is full, or fails.
+        """
+        self._held.mark_unread(uris)
+
+    @property
+    def unread_count(self) -> int:
+        """The number of URIs that are marked as unread."""
+        return self._held.unread_count
+
+    def portions(self, size: int = PORTION, *, unread: bool = False) -> Iterator[list[str]]:
+        """Give the URIs, so many at a time, in order; they can be marked meanwhile.
+
+        Args:
+            size: The number of URIs in each portion but the last.
+            unread: Only those that are marked as unread.
+
+        Raises:
+            DiskError: The disk fails.
+        """
+        return self._held.portions(size, unread=unread)
+
+    def missing(self, uris: Sequence[str]) -> list[str]:
+        """Give those of some URIs that are not in the list.
+
+        Raises:
+            DiskError: The disk fails.
+        """
+        return self._held.missing(uris)
+
+    def __contains__(self, uri: object) -> bool:
+        return uri in self._held
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __iter__(self) -> Iterator[str]:
+        for portion in self.portions():
+            yield from portion
+
+
+class _InMemory:
+    """A short list: `uris` maps each URI to whether it is unread."""
+
+    def __init__(self) -> None:
+        self.uris: dict[str, bool] = {}
+        self.size = 0
+
+    def clear(self) -> None:
+        self.uris.clear()
+        self.size = 0
+
+    def add(self, uris: Sequence[str]) -> None:
+        for uri in uris:
+            self.uris.setdefault(uri, False)
+        self.size += sum(map(len, uris)) + _URI_SIZE * len(uris)
+
+    def mark_unread(self, uris: Sequence[str]) -> None:
+        self.uris.update((uri, True) for uri in uris if uri in self.uris)
+
+    @property
+    def unread_count(self) -> int:
+        return sum(self.uris.values())
+
+    def portions(self, size: int, *, unread: bool) -> Iterator[list[str]]:
+        rest = iter([uri for uri, is_unread in self.uris.items() if is_unread or not unread])
+        while portion := list(islice(rest, size)):
+            yield portion
+
+    def missing(self, uris: Sequence[str]) -> list[str]:
+        return [uri for uri in uris if uri not in self.uris]
+
+    def __contains__(self, uri: object) -> bool:
+        return uri in self.uris
+
+    def __len__(self) -> int:
+        return len(self.uris)
+
+
+class _OnDisk:
+    """A long list, in an SQLite file; whatever reads or writes it raises DiskError where the disk fails."""
+
+    def __init__(self, directory: Path) -> None:
         with _disk_errors(directory):
             handle, path = tempfile.mkstemp(prefix=".listing-", dir=directory)
             os.close(handle)
@@ -46,50 +157,25 @@ class Listing(Collection[str]):
         weakref.finalize(self, self._db.close)
 
     def clear(self) -> None:
-        """Forget all URIs.
-
-        Raises:
-            DiskError: The disk fails.
-        """
         with _disk_errors(self._directory):
             self._db.execute("DELETE FROM listed")
             self._db.execute("DELETE FROM unread")
 
     def add(self, uris: Sequence[str]) -> None:
-        """Add URIs; those that are there already are passed over.
-
-        Raises:
-            DiskError: The disk is full, or fails.
-        """
         with _disk_errors(self._directory):
             self._db.executemany("INSERT OR IGNORE INTO listed (uri) VALUES (?)", ((uri,) for uri in uris))
 
     def mark_unread(self, uris: Sequence[str]) -> None:
-        """Mark some of the URIs as unread.
-
-        Raises:
-            DiskError: The disk is full, or fails.
-        """
         with _disk_errors(self._directory):
             sql = "INSERT OR IGNORE INTO unread (number) SELECT number FROM listed WHERE uri = ?"
             self._db.executemany(sql, ((uri,) for uri in uris))
 
     @property
     def unread_count(self) -> int:
-        """The number of URIs that are marked as unread."""
         with _disk_errors(self._directory):
             return int(self._db.execute("SELECT count(*) FROM unread").fetchone()[0])
 
-    def portions(self, size: int = PORTION, *, unread: bool = False) -> Iterator[list[str]]:
-        """Give the URIs, so many at a time, in order.
-
-        Args:
-            size: The number of URIs in each portion but the last.
-            unread: Only those that are marked as unread.
-
-        Raises:
-            DiskError: The disk fails.
-        """
+    def portions(self, size: int, *, unread: bool) -> Iterator[list[str]]:
         which = "listed JOIN unread USING (number)" if unread else "listed"
         sql = f"SELECT number, uri FROM {which} WHERE number > ? ORDER BY number LIMIT ?"
         after = 0
@@ -102,11 +188,6 @@ class Listing(Collection[str]):
             yield [uri for _, uri in rows]
 
     def missing(self, uris: Sequence[str]) -> list[str]:
-        """Give those of some URIs that are not in the list.
-
-        Raises:
-            DiskError: The disk fails.
-        """
         found: set[str] = set()
         for start in range(0, len(uris), _MANY):
             some = uris[start : start + _MANY]
@@ -123,13 +204,9 @@ class Listing(Collection[str]):
         with _disk_errors(self._directory):
             return int(self._db.execute("SELECT count(*) FROM listed").fetchone()[0])
 
-    def __iter__(self) -> Iterator[str]:
-        for portion in self.portions():
-            yield from portion
-
 
 def missing_from(offered: Collection[str], uris: Sequence[str]) -> list[str]:
-    """Give those of some URIs that are not offered; a long list on disk is asked for many at a time."""
+    """Give those of some URIs that are not offered; a Listing is asked for many at a time."""
     return offered.missing(uris) if isinstance(offered, Listing) else [uri for uri in uris if uri not in offered]
 
 

@@ -34,11 +34,6 @@ class Extent(NamedTuple):
     offset: int
     size: int
 
-    @property
-    def end(self) -> int:
-        """Where the next extent may begin."""
-        return self.offset + _rounded(self.size)
-
 
 class Scratch:
     """A file without a name; any thread may use it."""
@@ -140,8 +135,8 @@ class Region:
         for run in _runs(extents):
             start = run[0].offset
             data = memoryview(self._scratch.read(start, run[-1].offset + run[-1].size - start))
-            for extent in run:
-                yield data[extent.offset - start : extent.offset - start + extent.size]
+            for offset, size in run:
+                yield data[offset - start : offset - start + size]
 
     def free(self, extents: Iterable[Extent]) -> None:
         """Let what is added later take the place of some extents."""
@@ -166,11 +161,17 @@ class Region:
 def _runs(extents: Iterable[Extent]) -> Iterator[list[Extent]]:
     """Group extents that lie one behind the other."""
     run: list[Extent] = []
+    start = end = 0
+    # An index has thousands of extents, and each is read with every change: so properties and calls are left out.
     for extent in extents:
-        if run and (extent.offset != run[-1].end or extent.offset + extent.size - run[0].offset > _READ_BYTES):
+        offset, size = extent
+        if not run:
+            start = offset
+        elif offset != end or offset + size - start > _READ_BYTES:
             yield run
-            run = []
+            run, start = [], offset
         run.append(extent)
+        end = offset - (-size // _ROUND_BYTES) * _ROUND_BYTES
     if run:
         yield run
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from packrat_agent.config.plain_http import warn_of_plain_http
 from packrat_agent.config.settings import Config
-from packrat_agent.state.database import is_there, migrations
+from packrat_agent.state.database import is_there, newest_schema
 from packrat_agent.state.facts import (
     FactsRead,
     Failure,
@@ -160,7 +160,7 @@ def _check_schema(db: sqlite3.Connection, path: Path) -> None:
     Raises:
         ConfigError: It is of another version, or not a state database of packrat-agent.
     """
-    schema, newest = int(db.execute("PRAGMA user_version").fetchone()[0]), migrations()[-1][0]
+    schema, newest = int(db.execute("PRAGMA user_version").fetchone()[0]), newest_schema()
     if schema == newest:
         return
     if schema > newest:

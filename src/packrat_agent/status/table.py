@@ -1,12 +1,14 @@
-"""Shows a Status to people: a table on a terminal, aligned lines elsewhere."""
+"""Shows a Status to people, with colours on a terminal.
 
-from collections.abc import Iterable, Iterator
+It draws the table itself: to import what draws tables takes longer than all else that `status` does.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import IO
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import click
 
 from packrat_agent.state.facts import KeyInUse, ScanRound
 from packrat_agent.status.rotation import tell_phase, tell_rotation_trouble
@@ -15,29 +17,35 @@ from packrat_core.text import human_age, human_size, printable
 
 _LISTED = 20
 _FIGURES = ("wanted", "live", "refused", "pending", "changed", "checked", "lag", "old indexes")
-_WIDTH = 10_000
+_COLUMNS = ("repository", "kind", *_FIGURES, "state")
+_PLAIN_TERMINALS = ("dumb", "unknown")
+_GAP = "  "
 _DAY_S = 86400
 _KEY_SOON_S = 30 * _DAY_S
 
 
 def show_status(status: Status, stream: IO[str]) -> None:
     """Write all of it; names and reasons come from the network, so nothing in them may steer the terminal."""
-    # A table squeezed into a narrow terminal can't be read; let the terminal wrap long lines.
-    console = Console(file=stream, width=_WIDTH, force_terminal=stream.isatty(), highlight=False)
-    for name, text, style in _head(status):
-        console.print(Text.assemble((f"{name:<10}", "bold"), " ", (printable(text), style)))
+    has_styles = stream.isatty() and os.environ.get("TERM") not in _PLAIN_TERMINALS
+    has_colours = has_styles and not os.environ.get("NO_COLOR")
+
+    def style(text: str, name: str) -> str:
+        if name == "bold":
+            return click.style(text, bold=True) if has_styles else text
+        return click.style(text, fg=name) if name and has_colours else text
+
+    lines = [f"{style(f'{name:<10}', 'bold')} {style(printable(text), colour)}" for name, text, colour in _head(status)]
     if status.repos:
-        console.print()
-        with console.capture() as drawn:
-            console.print(_table(status))
-        # The table pads its last column up to its width.
-        for line in drawn.get().splitlines():
-            stream.write(line.rstrip() + "\n")
+        cells = [[(name, "bold") for name in _COLUMNS], *(_row(status.at, repo) for repo in status.repos)]
+        widths = [
+            max(map(_width, column)) for column in zip(*([text for text, _ in row] for row in cells), strict=True)
+        ]
+        # Lines are not wrapped: a table squeezed into a narrow terminal can't be read.
+        lines += ["", *(_draw(row, widths, style) for row in cells)]
     for part in (_mark(list_troubles(status)), list(_events(status))):
         if part:
-            console.print()
-        for text, style in part:
-            console.print(Text(printable(text), style))
+            lines += ["", *(style(printable(text), colour) for text, colour in part)]
+    click.echo("\n".join(lines), file=stream)
 
 
 def _head(status: Status) -> Iterator[tuple[str, str, str]]:
@@ -136,26 +144,40 @@ def _key(key: KeyInUse, now: float) -> tuple[str, str]:
     return f"{name}, expires on {day}, in {human_age(left_s)}", "yellow" if left_s < _KEY_SOON_S else ""
 
 
-def _table(status: Status) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("repository", "kind", *_FIGURES, "state"):
-        table.add_column(name, justify="right" if name in _FIGURES else "left", no_wrap=True)
-    for repo in status.repos:
-        state, style = _state(repo)
-        table.add_row(
-            Text(printable(repo.name)),
-            Text(printable(repo.kind)),
-            str(repo.wanted),
-            str(repo.live),
-            Text(str(repo.refused), "yellow" if repo.refused else ""),
-            str(repo.pending),
-            _ago(status.at, repo.published),
-            _ago(status.at, repo.checked),
-            "-" if repo.lag_s is None else human_age(repo.lag_s),
-            _old_indexes(repo),
-            Text(printable(state), style),
-        )
-    return table
+def _row(now: float, repo: RepoStatus) -> list[tuple[str, str]]:
+    """Give the cells of a repository: text and style."""
+    state, style = _state(repo)
+    return [
+        (printable(repo.name), ""),
+        (printable(repo.kind), ""),
+        (str(repo.wanted), ""),
+        (str(repo.live), ""),
+        (str(repo.refused), "yellow" if repo.refused else ""),
+        (str(repo.pending), ""),
+        (_ago(now, repo.published), ""),
+        (_ago(now, repo.checked), ""),
+        ("-" if repo.lag_s is None else human_age(repo.lag_s), ""),
+        (_old_indexes(repo), ""),
+        (printable(state), style),
+    ]
+
+
+def _draw(row: Sequence[tuple[str, str]], widths: Sequence[int], style: Callable[[str, str], str]) -> str:
+    """Draw one line of the table; figures stand on the right."""
+    drawn = []
+    for column, (text, name), width in zip(_COLUMNS, row, widths, strict=True):
+        padding = " " * (width - _width(text))
+        drawn.append(padding + style(text, name) if column in _FIGURES else style(text, name) + padding)
+    return _GAP.join(drawn).rstrip()
+
+
+def _width(text: str) -> int:
+    """Count the columns of a terminal that a text takes."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(char) else 1 + (east_asian_width(char) in "WF") for char in text)
 
 
 def _old_indexes(repo: RepoStatus) -> str:

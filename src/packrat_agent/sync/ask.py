@@ -1,7 +1,8 @@
 """Asks the server which files a repository wants: the first step of its sync.
 
-1. The server lists URIs; they go to disk as they come. Records that are known already are not read again, unless they
-   are distrusted. Where clients of the repository know yanked files, deprecated ones are listed, too, and marked.
+1. The server lists URIs; a long list goes to disk as it comes. Records that are known already are not read again,
+   unless they are distrusted. Where clients of the repository know yanked files, deprecated ones are listed, too, and
+   marked.
 2. What is read is remembered portion by portion, so that a sync that breaks off goes on where it was.
 3. Of a small change the server has told the files already, with their records; then it is asked for nothing.
 4. A list that differs from what is known is a change; from that moment on the repository is behind the server.
@@ -116,7 +117,10 @@ async def _list(
     if told is not None:
         await in_thread(listing.add, _told_uris(told, which))
     else:
-        sink = Sink(listing.clear, lambda uris: in_thread(listing.add, uris))
+        expected = 0
+        if which is not Which.DEPRECATED:
+            expected = await in_thread(context.store.wanted.count, repo.name, order.packages)
+        sink = Sink(listing.clear, lambda uris: in_thread(listing.add, uris), expected)
         await server.list_wanted_into(sink, repo, order.packages, which)
     return listing
 

@@ -171,7 +171,8 @@ class Seals:
             SigningError: The key does not sign.
             DiskError: The list can't be written.
         """
-        backups = {source.label: _sealable(self._store.fragments.backups(source)) for source in sources}
+        known_backups = self._store.fragments.backups(sources)
+        backups = {source.label: _sealable(found) for source, found in known_backups.items()}
         if not is_whole:
             # A repository that is not known yet may have a key, and so a source, of its own.
             former = self._former().backups

@@ -20,6 +20,8 @@ from packrat_core.errors import ServerBroken
 ENTRIES_LIMIT = 1_000_000
 
 _FIRST_COUNT = 1000
+_MORE_COUNT = 100
+"""Room on a page for what is added meanwhile."""
 _PAGES_LIMIT = 20
 _SHORT_PAGES_LIMIT = 3
 """Number of pages with fewer entries than the server says that it has, after which it is not asked again."""
@@ -40,11 +42,12 @@ class Sink:
     """Takes a list.
 
     begin: Called before each page: what was taken before it doesn't count. take: Called with some URIs at a time; one
-    may come twice.
+    may come twice. expected: How many will come, probably, so that they are asked for at once.
     """
 
     begin: Callable[[], None]
     take: Callable[[Sequence[str]], Awaitable[None]]
+    expected: int = 0
 
 
 class Fingerprint:
@@ -91,7 +94,7 @@ async def list_uris(session: CinpSession, query: UriQuery, sink: Sink) -> None:
         sink.begin()
         return Answer((await read_texts(response, what, limit, sink.take), total), {})
 
-    count, short = _FIRST_COUNT, 0
+    count, short = max(_FIRST_COUNT, sink.expected + _MORE_COUNT), 0
     for _ in range(_PAGES_LIMIT):
         headers = {"Position": "0", "Count": str(count)}
         if query.filter_name:
@@ -103,5 +106,5 @@ async def list_uris(session: CinpSession, query: UriQuery, sink: Sink) -> None:
         short += given < min(count, total)
         if short >= _SHORT_PAGES_LIMIT:
             break
-        count = total + 100
+        count = total + _MORE_COUNT
     raise ServerBroken(f"LIST {model} never gave as many entries as it says there are")

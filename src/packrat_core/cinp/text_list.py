@@ -16,6 +16,7 @@ from packrat_core.cinp.limits import TooMuch
 _SPACE = b" \t\r\n"
 _TEXT_LIMIT = 16 * 1024
 """Bytes of the longest text that is read; a URI has some dozens."""
+_SEPARATORS = frozenset((",", ", "))
 _TEXT = re.compile(rb'[ \t\r\n]*"((?:[^"\\\x00-\x1f]|\\.)*+)"[ \t\r\n]*([,\]])', re.DOTALL)
 
 
@@ -71,8 +72,7 @@ class TextList:
             raise NotAList
 
     def _take(self, rest: bytes) -> list[str]:
-        found: list[str] = []
-        at = 0
+        found, at = ([], 0) if self._ended else _take_plain(rest)
         while not self._ended and (match := _TEXT.match(rest, at)):
             found.append(_decode(match[1]))
             at = match.end()
@@ -86,6 +86,20 @@ class TextList:
             raise NotAList
         self._rest = rest
         return found
+
+
+def _take_plain(rest: bytes) -> tuple[list[str], int]:
+    """Take texts without escapes all at once, up to the last comma; gives them, and where they end."""
+    end = rest.rfind(b",") + 1
+    plain = rest[:end]
+    if not plain.isascii() or b"\\" in plain or not (text := plain.decode("ascii")).isprintable():
+        return [], 0
+    # Without escapes, each quotation mark begins or ends a text.
+    before, *parts = text.split('"')
+    texts, between = parts[::2], parts[1::2]
+    if before or len(texts) != len(between) or not _SEPARATORS.issuperset(between):
+        return [], 0
+    return texts, end
 
 
 def _decode(text: bytes) -> str:

@@ -3,7 +3,6 @@
 import grp
 import os
 import pwd
-import shutil
 import stat
 import sys
 from collections.abc import Iterable, Sequence
@@ -156,6 +155,9 @@ def refuse_root(own: Sequence[tuple[str, Path]], around: Sequence[tuple[str, Pat
 
 def _this_command() -> str:
     """Give the command line of this process, to be given again as another user."""
+    # It imports what reads archives, which takes longer than all else here.
+    import shutil
+
     program = Path(sys.argv[0])
     return join([program.name if shutil.which(program.name) else str(program.absolute()), *sys.argv[1:]])
 

@@ -50,7 +50,7 @@ class Tree:
         keep(self.root, source, self.store.fragments, read)
 
     def sealed(self, source: FragmentSource) -> Mapping[str, str]:
-        return {sha256: digest for sha256, digest in self.store.fragments.backups(source).items() if digest}
+        return {sha256: digest for sha256, digest in self.store.fragments.backups([source])[source].items() if digest}
 
     def tidy(self, *, removes: bool = True) -> None:
         for source, missing in tidy(self.root, self.store.fragments, [YUM], removes=removes).items():

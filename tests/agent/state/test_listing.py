@@ -1,13 +1,14 @@
-"""listing: a list of URIs on disk is a set in the order in which it came, and leaves nothing behind."""
+"""listing: a list of URIs, short or long, is a set in the order in which it came, and leaves nothing behind."""
 
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from packrat_agent.state import listing as listing_module
 from packrat_agent.state.listing import Listing
 from packrat_core.errors import DiskError
 
@@ -18,17 +19,30 @@ def flat(portions: Iterator[list[str]]) -> list[str]:
     return list(chain.from_iterable(portions))
 
 
-@given(URIS, URIS, URIS, st.integers(1, 7))
+@pytest.mark.parametrize("short_size", [0, 1500, 1_000_000])
+@settings(deadline=None)
+@given(first=URIS, more=URIS, unread=URIS, size=st.integers(1, 7))
 def test_it_is_a_set_in_order(
-    tmp_path_factory: pytest.TempPathFactory, first: list[str], more: list[str], unread: list[str], size: int
+    tmp_path_factory: pytest.TempPathFactory,
+    short_size: int,
+    first: list[str],
+    more: list[str],
+    unread: list[str],
+    size: int,
 ) -> None:
-    directory = tmp_path_factory.getbasetemp()
-    listing = Listing(directory)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listing_module, "_SHORT_SIZE", short_size)
+        check_set(Listing(tmp_path_factory.getbasetemp()), first, more, unread, size)
+
+
+def check_set(listing: Listing, first: list[str], more: list[str], unread: list[str], size: int) -> None:
     listing.add(["old"])
     listing.mark_unread(["old"])
     listing.clear()
     listing.add(first)
+    listing.mark_unread(unread)
     listing.add(more)
+    assert listing.unread_count == len({*first} & {*unread}), "moved to disk, it stays marked"
     listing.mark_unread(unread)
     expected = list(dict.fromkeys([*first, *more]))
     assert list(listing) == expected == flat(listing.portions(size))
@@ -37,6 +51,7 @@ def test_it_is_a_set_in_order(
     assert "not there" not in listing
     assert flat(listing.portions(size, unread=True)) == [uri for uri in expected if uri in unread]
     assert listing.unread_count == len({*expected} & {*unread})
+    assert listing.missing([*unread, "not there"]) == [uri for uri in [*unread, "not there"] if uri not in expected]
 
 
 def test_nothing_of_it_is_left(tmp_path: Path) -> None:
@@ -46,6 +61,9 @@ def test_nothing_of_it_is_left(tmp_path: Path) -> None:
     assert len(listing) == 50_000
 
 
-def test_a_directory_that_takes_no_file_is_an_error_of_the_disk(tmp_path: Path) -> None:
+def test_a_short_list_is_held_in_memory_and_a_long_one_is_not(tmp_path: Path) -> None:
+    listing = Listing(tmp_path / "missing")
+    listing.add(["/short/"] * 1000)
+    assert list(listing) == ["/short/"]
     with pytest.raises(DiskError, match="can't keep a list"):
-        Listing(tmp_path / "missing")
+        listing.add([f"/long/{number}/" for number in range(20_000)])

@@ -36,7 +36,7 @@ def test_a_signed_copy_is_taken_over_with_the_name_of_its_signer(store: Store) -
     assert taken is not None
     assert (taken.products, taken.made_by) == ((Product("", "c" * 64, 9),), "OLD")
     # Its backup is written under the new key's name.
-    assert store.fragments.backups(NEW) == {}
+    assert store.fragments.backups([NEW]) == {NEW: {}}
     assert store.fragments.read(NEW, PUBLISHED_AS_IT_IS) is not None
     store.fragments.take_over("NEW", ["OLD"])
     assert maker(store, NEW) == "OLD"

@@ -1,10 +1,13 @@
 """Lists of the server are whole, whatever their order, or are given up."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from agent.upstream.ways import FILES, WAYS, Line
+from agent.upstream.ways import FILES, REPO, WAYS, Line, packrat
+from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.listing import Sink
 from packrat_core.errors import ServerBroken
 from support.replay import Request, answer_of
 
@@ -25,6 +28,26 @@ def test_the_list_is_whole_though_its_order_changes_and_it_grows(line: Line) -> 
     found = line.ask(WAYS["list_uris"], answer)
     assert asked == [1000, 2601]
     assert sorted(found) == sorted(rows)
+
+
+def test_a_list_of_about_as_many_as_expected_is_asked_for_once(line: Line) -> None:
+    rows = [f"{FILES}:{number}:" for number in range(2001)]
+    asked: list[str] = []
+    taken: list[str] = []
+
+    async def take(uris: Sequence[str]) -> None:
+        taken.extend(uris)
+
+    async def ask(client: CinpClient) -> None:
+        await packrat(client).list_wanted_into(Sink(taken.clear, take, expected=2000), REPO)
+
+    def answer(request: Request) -> bytes:
+        asked.append(request.headers["count"])
+        return answer_of(rows, Total=len(rows))
+
+    line.ask(ask, answer)
+    assert asked == ["2100"]
+    assert taken == rows
 
 
 def test_a_list_that_never_becomes_whole_is_given_up(line: Line) -> None:

@@ -24,6 +24,12 @@ def test_a_list_of_texts_is_read_as_json_reads_it(texts: list[str], piece: int, 
     assert read(data, 1_000_000, piece) == texts
 
 
+@given(st.lists(st.text("/:ab,]\x7f\n ", max_size=9)), st.integers(1, 200), st.sampled_from([",", ", ", " ,", ",\n"]))
+def test_plain_texts_are_read_as_json_reads_them(texts: list[str], piece: int, comma: str) -> None:
+    data = json.dumps(texts, separators=(comma, ":")).encode()
+    assert read(data, 1_000_000, piece) == texts
+
+
 @given(st.binary(max_size=30) | st.text(alphabet='[]",ab\\ ').map(str.encode), st.integers(1, 5))
 def test_what_json_does_not_read_as_a_list_of_texts_is_refused(data: bytes, piece: int) -> None:
     try:
@@ -41,6 +47,13 @@ def test_what_json_does_not_read_as_a_list_of_texts_is_refused(data: bytes, piec
 def test_what_is_no_list_is_refused(data: bytes) -> None:
     with pytest.raises(NotAList):
         read(data)
+
+
+def test_nothing_follows_a_list() -> None:
+    texts = TextList(100)
+    assert texts.feed(b'["a"]') == ["a"]
+    with pytest.raises(NotAList):
+        texts.feed(b'"b",')
 
 
 def test_a_list_has_as_many_bytes_as_it_may_have_and_no_more() -> None:
