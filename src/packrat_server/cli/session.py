@@ -10,21 +10,13 @@ from urllib.parse import urlsplit
 
 import click
 
-from packrat_core.errors import ConfigError, PackratError
+from packrat_core.errors import ConfigError, ServerRefused
 from packrat_core.text import quote
 
 if TYPE_CHECKING:
     from packrat_server.client.uploader import Uploader
 
 T = TypeVar("T")
-
-_OPTIONS = (
-    ("host in [packrat]", "--url"),
-    (", or raise connect_timeout", ""),
-    (", or raise stall_timeout", ""),
-    ("ca_file ", "--ca-file "),
-)
-"""What an error calls a setting → what it is here."""
 
 DEFAULT_URL = "http://127.0.0.1:8888"
 
@@ -107,8 +99,10 @@ def with_session(session: dict[str, Any], work: "Callable[[Uploader], Awaitable[
 
     Raises:
         ConfigError: The password or the certificates can't be read.
+        ServerRefused: The server refuses the user or the work, or the session ended.
     """
     # Commands that may read the database instead don't wait for what speaks HTTP.
+    from packrat_core.cinp.responses import SessionEnded
     from packrat_server.client.uploader import signed_in
 
     password = _password(session["password_file"], session["user"])
@@ -119,16 +113,11 @@ def with_session(session: dict[str, Any], work: "Callable[[Uploader], Awaitable[
 
     try:
         return asyncio.run(do())
-    except PackratError as error:
-        error.message, error.hint = _name_options(error.message), _name_options(error.hint)
-        raise
-
-
-def _name_options(text: str) -> str:
-    """Write the options of a command in place of the settings of an agent, which the errors of the protocol name."""
-    for setting, option in _OPTIONS:
-        text = text.replace(setting, option)
-    return text
+    except SessionEnded:
+        raise ServerRefused(
+            f"the session of {session['user']} was ended meanwhile, since an administrator changed the user",
+            hint="repeat the command: what is done already stays",
+        ) from None
 
 
 def _password(path: Path | None, user: str) -> str:
