@@ -18,8 +18,8 @@ from packrat_core.errors import ConfigError
 from packrat_core.text import quote
 from packrat_server.cli.data_option import DEFAULT_DATA, check_owner
 from packrat_server.cli.session import session_options, with_session
-from packrat_server.promotion.compare import NoSuchSide
 from packrat_server.promotion.find_files import FOUND_LIMIT, STATES, Found
+from packrat_server.promotion.known_names import NoSuchName
 from packrat_server.store.database import open_database, reading
 from packrat_server.store.text import is_storable
 
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_GIVEN_BY = {
+    "package": "--package",
+    "tag": "--tag",
+    "distroversion": "--distro",
+    "first": "FIRST",
+    "second": "SECOND",
+}
+"""Argument of an action → what gives it on the command line."""
 _session_options = session_options(None, "Ask this server, as a user, in place of reading the data directory.")
 _data_option = click.option(
     "--data",
@@ -82,8 +90,8 @@ def look(
             check_text(field, value)
     try:
         return ask_or_read(where, lambda uploader: _ask(uploader, action, arguments), read)
-    except NoSuchSide as error:
-        raise ConfigError(str(error)) from None
+    except NoSuchName as error:
+        raise ConfigError(f"{_GIVEN_BY[error.field]}: {error.problem}", hint=error.hint) from None
 
 
 def check_text(field: str, text: str) -> None:
