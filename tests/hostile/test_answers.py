@@ -15,7 +15,7 @@ from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.download import Retries, fetch
 from packrat_agent.sync.shared_downloads import SharedDownloads
-from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.client import CinpClient, DownloadLimits
 from packrat_core.cinp.session import Timeouts
 from packrat_core.errors import ServerBroken, ServerUnavailable
 from packrat_demo.build_deb import Deb
@@ -162,7 +162,7 @@ def trickle(first: bytes) -> Lie:
 @asynccontextmanager
 async def client_of(evil: Evil) -> AsyncIterator[CinpClient]:
     timeouts = Timeouts(connect_s=1.0, stall_s=0.5, total_s=1.0)
-    async with CinpClient(evil.url, timeouts=timeouts, max_file_bytes=MIB) as client:
+    async with CinpClient(evil.url, timeouts=timeouts, downloads=DownloadLimits(file_bytes=MIB)) as client:
         yield client
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from packrat_agent.upstream.client import Packrat
 from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.failures import MIRROR_CONF, SettingNames
 from packrat_core.cinp.session import Timeouts
 from packrat_core.errors import ConfigError, PackratError, ServerBroken, ServerUnavailable
 from support.certificates import Certificates, make_certificates
@@ -74,11 +75,17 @@ def reset(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-def failure(origin: str, kind: type[PackratError], proxy: str | None = None, ca_file: Path | None = None) -> str:
+def failure(
+    origin: str,
+    kind: type[PackratError],
+    proxy: str | None = None,
+    ca_file: Path | None = None,
+    names: SettingNames = MIRROR_CONF,
+) -> str:
     """Ask, and give the sentence that says why it failed."""
 
     async def ask() -> None:
-        async with CinpClient(origin, proxy=proxy, ca_file=ca_file, timeouts=QUICK) as client:
+        async with CinpClient(origin, proxy=proxy, ca_file=ca_file, timeouts=QUICK, names=names) as client:
             await Packrat(client, "lab", None).open()
 
     with pytest.raises(kind) as caught:
@@ -117,7 +124,7 @@ def test_the_proxy_is_named_where_it_is_the_proxy() -> None:
 @pytest.mark.parametrize("origin", ["http://packrat.example.com", "https://packrat.example.com"])
 def test_a_proxy_that_wants_a_password_or_another_one(origin: str) -> None:
     with running_proxy("user:right") as proxy:
-        assert "wants a password (407); set proxy to" in failure(origin, ServerUnavailable, proxy.url)
+        assert "wants a password (407); set proxy in [packrat] to" in failure(origin, ServerUnavailable, proxy.url)
         said = failure(origin, ServerUnavailable, f"http://user:wrong@127.0.0.1:{proxy.port}")
     assert f"the proxy {proxy.url} refuses user and password (407)" in said
     assert "wrong" not in said
@@ -229,3 +236,30 @@ def test_a_ca_file_that_is_none(tmp_path: Path, content: bytes | None) -> None:
     said = failure("https://127.0.0.1:1", ConfigError, ca_file=path)
     assert said.startswith(f"ca_file {path} can't be used: ")
     assert "name a file with the certificate of a CA" in said
+
+
+def test_a_client_calls_its_settings_by_its_own_names(certificates: Certificates) -> None:
+    names = SettingNames("--url", "--ca-file")
+
+    def told(serve: Serve, kind: type[PackratError] = ServerUnavailable, scheme: str = "http") -> str:
+        with served(serve) as port:
+            said = failure(f"{scheme}://127.0.0.1:{port}", kind, names=names)
+        assert not re.search(r"packrat\]|\bhost\b|_timeout|ca_file|proxy in", said), said
+        return said
+
+    moved = b"HTTP/1.1 301 Moved\r\nLocation: http://elsewhere.example.com/\r\nContent-Length: 0\r\n\r\n"
+    assert told(say(moved), ServerBroken).endswith("; set --url to where the server really is")
+    assert told(say(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")).endswith("(407); check --url")
+    assert told(say(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")).endswith("; check scheme, name and port of --url")
+    assert told(encrypt(certificates.context()), scheme="https").endswith(
+        "; set --ca-file to the certificate of the CA that issued it"
+    )
+    ended = threading.Event()
+    with served(lambda _: ended.wait(20)) as port:
+        said = failure(f"http://127.0.0.1:{port}", ServerUnavailable, names=names)
+        assert said.endswith("no answer in time; look what keeps the server busy")
+        said = failure(f"https://127.0.0.1:{port}", ServerUnavailable, names=names)
+        assert said.endswith("no firewall is in between, check --url")
+        ended.set()
+    said = failure("https://127.0.0.1:1", ConfigError, ca_file=Path("/nonexistent"), names=names)
+    assert said.startswith("--ca-file /nonexistent can't be used: ")

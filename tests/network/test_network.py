@@ -18,7 +18,7 @@ from packrat_agent.sync.download import Fetched, Retries, fetch
 from packrat_agent.sync.shared_downloads import SharedDownloads
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
-from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.client import CinpClient, DownloadLimits
 from packrat_core.cinp.session import Timeouts
 from packrat_core.errors import PackratError, ServerBroken, ServerRefused, ServerUnavailable
 from support.certificates import Certificates, make_certificates
@@ -249,7 +249,7 @@ def get(
 
     async def work() -> Fetched:
         timeouts = Timeouts(connect_s=5, stall_s=5)
-        async with CinpClient(server.url, timeouts=timeouts, download_bytes_per_s=rate) as client:
+        async with CinpClient(server.url, timeouts=timeouts, downloads=DownloadLimits(rate)) as client:
             packrat = Packrat(client, "lab", None)
             retries = Retries(wait_s=(0.0, 0.0))
             plan = Plan(REPO, (), tuple(placements), (), (), (), {}, {}, {})

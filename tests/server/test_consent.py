@@ -147,6 +147,23 @@ def test_on_a_terminal_the_answer_decides(server: Server, tmp_path: Path) -> Non
     assert called(server, "repo", "remove", "empty", answer="y").exit_code == 0
 
 
+def test_a_file_is_deleted_for_good_with_consent_alone(server: Server, tmp_path: Path) -> None:
+    name = upload(server, tmp_path, "mistake", "--tag", "dev")
+    told = called(server, "file", "delete", name)
+    assert (told.exit_code, told.stderr.splitlines()[0]) == (10, f"{name} is deleted for good and leaves apt-dev")
+    told = called(server, "file", "delete", name, "--dry-run")
+    assert f"(would be deleted, {name} is deleted for good and leaves apt-dev)" in told.stdout
+    assert state(server, name)[0] == ["dev"]
+    told = called(server, "file", "delete", name, "--yes", "--reason", "built from the wrong branch")
+    assert (told.exit_code, told.stdout.endswith(f"{name} (deleted)\n")) == (0, True)
+    assert "no package file of this name" in called(server, "file", "delete", name, "--yes").stderr
+    last = called(server, "history", name).stdout.splitlines()[-1]
+    assert " delete " in last and last.endswith("built from the wrong branch")
+    name = upload(server, tmp_path, "unused")
+    told = called(server, "file", "delete", name)
+    assert (told.exit_code, told.stderr.splitlines()[0]) == (10, f"{name} is deleted for good")
+
+
 def test_what_is_in_no_repository_needs_no_consent(server: Server, tmp_path: Path) -> None:
     untagged, other = upload(server, tmp_path, "untagged"), upload(server, tmp_path, "other", "--tag", "dev")
     assert called(server, "fail", untagged).exit_code == 0

@@ -128,6 +128,42 @@ def test_a_table_has_a_line_a_file_and_says_if_there_are_more(server: Server) ->
 
 
 @pytest.mark.parametrize(
+    ("words", "problem", "argument"),
+    [
+        (("diff", "dev", "prod", "--distro", "bokworm"), "there is no distribution version 'bokworm'", "distroversion"),
+        (("diff", "dev", "prod", "--package", "nope"), "there is no package 'nope'", "package"),
+        (("find", "p7", "--tag", "Dev"), "there is no tag 'Dev'", "tag"),
+        (("file", "list", "--distro", "\n"), 'there is no distribution version "\\n"', "distroversion"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, tuple) else None,
+)
+def test_a_name_that_does_not_exist_is_not_taken_for_one_that_nothing_fits(
+    server: Server, words: tuple[str, ...], problem: str, argument: str
+) -> None:
+    told = called(server, *words)
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert told.stderr.startswith(f"packrat-server: {words[-2]}: {problem}; there are ")
+    told = called(server, *words, remote=True)
+    assert (told.exit_code, told.stdout) == (4, "")
+    assert told.stderr.startswith(f"packrat-server: {argument}: {problem}, there are ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("history", "p7", "--limit", "99999999999999999999"),
+        ("history", "/api/v2/Repo/Repo:apt-dev:"),
+        ("export-events", "--after", "99999999999999999999"),
+        ("export-events", "--after", "-1"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_out_of_range_is_refused(server: Server, words: tuple[str, ...]) -> None:
+    told = called(server, *words)
+    assert (told.exit_code, told.stdout) == (2, "")
+
+
+@pytest.mark.parametrize(
     ("words", "told"),
     [
         (("find", "missing"), "nothing fits"),

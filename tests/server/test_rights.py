@@ -134,6 +134,23 @@ def test_a_role_has_what_the_one_before_has() -> None:
     assert not GRANTABLE & ROLES[Role.READER]
 
 
+def test_who_deletes_needs_the_right_to_each_tag_of_the_file(server: World) -> None:
+    user(server, "cleaner", Role.UPLOADER, "delete_file", "tag_dev")
+    assert server.call("CREATE", "/api/v2/Package/Package", {"name": "torn"}, "cleaner").status == 201
+    handle = server.upload("torn_1_all.deb", build_deb(Deb("torn", "1", "all")), "cleaner").value["uri"]
+    given = {"file": handle, "justification": "", "provenance": "", "distroversion": "bookworm"}
+    uri = server.call("CALL", f"{PACKAGE_FILE}(create)", given, "cleaner").value
+    number = int(uri.split(":")[-2])
+    assert [act(server, "root", number, "tag", tag) for tag in ("dev", "stage")] == [200, 200]
+    assert server.call("DELETE", uri, None, "cleaner").status == 403
+    assert act(server, "root", number, "untag", "stage") == 200
+    assert server.call("DELETE", uri, {"reason": "x" * 1001}, "cleaner").status == 400
+    assert server.call("DELETE", uri, {"other": "x"}, "cleaner").status == 400
+    assert server.call("DELETE", uri, {"reason": "torn"}, "cleaner").status == 200
+    [*_, last] = server.call("CALL", f"{PACKAGE_FILE}(history)", {"file": uri}, "root").value
+    assert (last["action"], last["by"], last["reason"]) == ("delete", "cleaner", "torn")
+
+
 def test_users_and_sessions_of_before_go_on_as_they_were(
     tmp_path: Path, new_database: Callable[[], str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

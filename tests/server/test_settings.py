@@ -303,3 +303,22 @@ def test_a_repository_takes_distribution_versions_of_its_type_only(data: Path) -
     run(data, "repo", "set", "yum-dev", "--type", "yast")
     # One of JSON takes the files of all types.
     run(data, "repo", "set", "all", "--type", "json", "--tag", "dev", "--distro", "rhel9", "--distro", "bookworm")
+
+
+def test_directories_that_contain_each_other_on_one_mirror_are_told(data: Path) -> None:
+    def held(*words: str) -> str:
+        result = CliRunner().invoke(cli.main, [*words, "--data", str(data)])
+        assert result.exit_code == 10, result.output
+        return result.stderr.splitlines()[0]
+
+    for name, directory in (("a", "debian"), ("b", "debian/dev"), ("c", "debian-dev")):
+        run(data, "repo", "set", name, *NEW_REPO[3:], "--directory", directory)
+    told = "mirror lab leaves repository b out: its directory debian/dev and debian of a contain each other"
+    assert held("mirror", "set", "lab", "--repo", "a", "--repo", "c", "--repo", "b") == told
+    run(data, "mirror", "set", "lab", "--repo", "a", "--repo", "c")
+    told = "mirror lab leaves repository c out: its directory debian and debian of a contain each other"
+    assert held("repo", "set", "c", "--directory", "debian") == told
+    run(data, "repo", "set", "c", "--directory", "debian", "--yes")
+    # What is so already is not told again.
+    run(data, "mirror", "set", "lab", "--repo", "a", "--repo", "c", "--description", "Lab")
+    run(data, "repo", "set", "c", "--directory", "ubuntu")

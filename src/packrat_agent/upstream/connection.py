@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from packrat_agent.config.settings import Config
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.login import LoginState
-from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.client import CinpClient, DownloadLimits
 from packrat_core.cinp.session import Timeouts
 
 
@@ -31,8 +31,7 @@ async def connected(config: Config, login: LoginState | None = None) -> AsyncIte
         no_proxy=packrat.no_proxy,
         ca_file=packrat.ca_file,
         timeouts=Timeouts(connect_s=packrat.connect_timeout_s, stall_s=packrat.stall_timeout_s),
-        download_bytes_per_s=config.mirror.download_bytes_per_s,
-        max_file_bytes=config.mirror.max_file_bytes,
+        downloads=DownloadLimits(config.mirror.download_bytes_per_s, config.mirror.max_file_bytes),
     )
     async with client:
         server = Packrat(client, packrat.name, packrat.psk, login, records_limit=config.mirror.max_records)

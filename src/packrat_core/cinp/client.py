@@ -12,6 +12,7 @@ Source: the CInP protocol, versions 0.9 to 2.0.
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +22,7 @@ from packrat_core.cinp.batches import split_ids
 from packrat_core.cinp.bulk_pace import Pace
 from packrat_core.cinp.bulk_work import BulkWork
 from packrat_core.cinp.download import Download
+from packrat_core.cinp.failures import MIRROR_CONF, SettingNames
 from packrat_core.cinp.limits import RECORDS
 from packrat_core.cinp.line_stream import LineStream, Silent
 from packrat_core.cinp.listing import Sink, UriQuery, list_uris
@@ -48,6 +50,19 @@ _MEASURED_IDS = 50
 _RECORDS_LIMIT = 16 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class DownloadLimits:
+    """What downloads may take; None for any.
+
+    Attributes:
+        bytes_per_s: Bytes a second, of all downloads together.
+        file_bytes: The size of a file.
+    """
+
+    bytes_per_s: int | None = None
+    file_bytes: int | None = None
+
+
 class CinpClient:
     """A connection pool to one origin, with a session of the server's where one was opened by `login`.
 
@@ -55,7 +70,7 @@ class CinpClient:
     may raise ServerUnavailable (waiting may help), ServerRefused (it does not) and ServerBroken (the answer can't be
     used); where a method has a `Raises:` of its own, it names what else, or when.
 
-    no_proxy: hosts reached without the proxy (see `route.bypasses`). download_bytes_per_s: for all downloads together.
+    no_proxy: hosts reached without the proxy (see `route.bypasses`). names: what the user calls the settings.
     """
 
     def __init__(
@@ -66,12 +81,13 @@ class CinpClient:
         no_proxy: Collection[str] = (),
         ca_file: Path | None = None,
         timeouts: Timeouts | None = None,
-        download_bytes_per_s: int | None = None,
-        max_file_bytes: int | None = None,
+        downloads: DownloadLimits | None = None,
+        names: SettingNames = MIRROR_CONF,
     ) -> None:
-        self._transport = Transport(origin, proxy, no_proxy, ca_file)
-        self._rate = RateLimit(download_bytes_per_s)
-        self._max_file_bytes = max_file_bytes
+        self._transport = Transport(origin, proxy, no_proxy, ca_file, names)
+        limits = downloads or DownloadLimits()
+        self._rate = RateLimit(limits.bytes_per_s)
+        self._max_file_bytes = limits.file_bytes
         self._timeouts = timeouts or Timeouts()
         self._session = CinpSession(self._transport, self._timeouts)
         self._bulk_records = BulkWork(Pace(_BULK_AT_ONCE))
@@ -229,6 +245,19 @@ class CinpClient:
             (await self._session.ask("CREATE", model, {}, arguments, repeatable=False)).value, f"CREATE {model}"
         )
 
+    async def delete(self, uri: str, arguments: Mapping[str, Any] | None = None) -> None:
+        """DELETE one object.
+
+        Args:
+            uri: of the object.
+            arguments: by name; None for none, which every server takes.
+
+        Raises:
+            NotFound: There is none.
+            NoAnswer: The connection died; it may have been deleted.
+        """
+        await self._session.ask("DELETE", uri, {}, arguments, repeatable=False)
+
     async def login(self, action: str, username: str, password: str) -> None:
         """Open a session by calling the login action.
 
@@ -241,6 +270,11 @@ class CinpClient:
         if not isinstance(token, str) or not 1 <= len(token) <= 500 or not token.isascii() or not token.isprintable():
             raise ServerBroken("the login answered with something that is not a token")
         self._session.log_in(username, token)
+
+    async def logout(self, action: str) -> None:
+        """End the session by calling the logout action."""
+        await self.call(action, {}, repeatable=True)
+        self._session.log_out()
 
     @asynccontextmanager
     async def open_file_in_turn(
@@ -282,7 +316,7 @@ class CinpClient:
                 yield Download(offset, what, None, self._rate)
                 return
             if response.status not in (200, 206):
-                await raise_for(response, what, self._transport.proxy)
+                await raise_for(response, what, self._transport.proxy, self._transport.names)
             start = 0
             if response.status == 206:
                 start = range_start(response.headers.get("Content-Range", ""), what)
@@ -302,5 +336,5 @@ class CinpClient:
         asked = HttpRequest("POST", path, headers, body, self._session.until(self._timeouts.total_s), repeatable=False)
         async with self._transport.send(asked) as response:
             if response.status >= 300:
-                await raise_for(response, f"the upload of {name}", self._transport.proxy)
+                await raise_for(response, f"the upload of {name}", self._transport.proxy, self._transport.names)
             return (await read_answer(response, f"the upload of {name}", RECORDS)).value

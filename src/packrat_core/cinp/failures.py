@@ -1,10 +1,13 @@
 """Explains why a request got no answer: what failed, where, and what to do next.
 
+What to do is often to change a setting. Each client says what its user calls the settings (`SettingNames`).
+
 Source: X509_STORE_CTX_get_error(3) for the codes of certificates.
 """
 
 import errno
 import ssl
+from dataclasses import dataclass
 
 import aiohttp
 from yarl import URL
@@ -17,6 +20,33 @@ _OTHER_NAME = (62, 64)
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "UNEXPECTED_EOF")
 _TOLD_LIMIT = 300
 
+
+@dataclass(frozen=True, slots=True)
+class SettingNames:
+    """What the user of a client calls its settings; '' for one that the user can't set.
+
+    Attributes:
+        origin: The address of the server.
+        ca_file: The certificates of the authorities to trust.
+        connect_timeout: How long to wait for a connection.
+        stall_timeout: How long to wait for the next byte.
+        proxy: The proxy to go through.
+        no_proxy: What is reached without the proxy.
+    """
+
+    origin: str
+    ca_file: str
+    connect_timeout: str = ""
+    stall_timeout: str = ""
+    proxy: str = ""
+    no_proxy: str = ""
+
+
+MIRROR_CONF = SettingNames(
+    "host in [packrat]", "ca_file", "connect_timeout", "stall_timeout", "proxy in [packrat]", "no_proxy"
+)
+"""As mirror.conf has them."""
+
 _ROUTES = {
     errno.EHOSTUNREACH: "there is no route to it",
     errno.ENETUNREACH: "there is no route to its network",
@@ -24,31 +54,41 @@ _ROUTES = {
 }
 
 
-def explain(error: BaseException, what: str, origin: str, proxy: URL | None) -> ServerUnavailable:
-    """Explain why a request (`what`) to `origin` failed; a password in the address of the proxy is not shown."""
+def explain(
+    error: BaseException, what: str, origin: str, proxy: URL | None, names: SettingNames = MIRROR_CONF
+) -> ServerUnavailable:
+    """Explain why a request failed; a password in the address of the proxy is not shown.
+
+    Args:
+        error: What was raised.
+        what: The request.
+        origin: The server.
+        proxy: What the request went through; None for nothing.
+        names: What the settings are called.
+    """
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return explain_proxy_status(error.status, proxy)
+        return explain_proxy_status(error.status, proxy, names)
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):
         by_proxy = proxy is not None and (error.host, error.port) == (proxy.host, proxy.port)
-        where, setting = (f"the proxy {proxy.origin()}", "proxy") if proxy and by_proxy else (origin, "host")
-        return _explain_connecting(error, where, setting)
+        where = f"the proxy {proxy.origin()}" if proxy and by_proxy else origin
+        return _explain_connecting(error, where, names.proxy if by_proxy else names.origin, names)
     way = way_through(proxy)
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return ServerUnavailable(
             f"{origin} can't be reached{way}: no answer in time when connecting",
             hint=(
-                "look whether the server is up and "
-                "no firewall is in between, check host in [packrat], or raise connect_timeout"
+                f"look whether the server is up and no firewall is in between"
+                f"{_or_raise(f', check {names.origin}', names.connect_timeout)}"
             ),
         )
     if isinstance(error, TimeoutError):
         return ServerUnavailable(
             f"{what} at {origin}{way}: no answer in time",
-            hint="look what keeps the server busy, or raise stall_timeout",
+            hint=f"look what keeps the server busy{_or_raise('', names.stall_timeout)}",
         )
     if isinstance(error, aiohttp.ClientResponseError):
         return ServerUnavailable(
-            f"{what} at {origin}{way}: the answer is not HTTP", hint="check scheme, name and port of host in [packrat]"
+            f"{what} at {origin}{way}: the answer is not HTTP", hint=f"check scheme, name and port of {names.origin}"
         )
     return ServerUnavailable(f"{what} at {origin}{way}: {why_broken(error)}", hint="look at the log of the server")
 
@@ -58,17 +98,24 @@ def way_through(proxy: URL | None) -> str:
     return f" through the proxy {proxy.origin()}" if proxy is not None else ""
 
 
-def explain_proxy_status(status: int, proxy: URL | None) -> ServerUnavailable:
-    """Explain with what status a proxy refused."""
+def explain_proxy_status(status: int, proxy: URL | None, names: SettingNames = MIRROR_CONF) -> ServerUnavailable:
+    """Explain with what status a proxy refused.
+
+    Args:
+        status: The status.
+        proxy: The proxy; None where the client goes through none, and one answers nevertheless.
+        names: What the settings are called.
+    """
     where = f"the proxy {proxy.origin()}" if proxy is not None else "the proxy"
     if status != 407:
         return ServerUnavailable(
             f"{where} refuses to open a connection ({status})",
-            hint="look whether the server is up and the proxy allows it, and check proxy and no_proxy in [packrat]",
+            hint=f"look whether the server is up and the proxy allows it; check {names.proxy}, and {names.no_proxy}",
         )
     if proxy is not None and proxy.user:
-        return ServerUnavailable(f"{where} refuses user and password (407)", hint="check them in proxy in [packrat]")
-    return ServerUnavailable(f"{where} wants a password (407)", hint="set proxy to http://user:password@host:port")
+        return ServerUnavailable(f"{where} refuses user and password (407)", hint=f"check them in {names.proxy}")
+    hint = f"set {names.proxy} to http://user:password@host:port" if names.proxy else f"check {names.origin}"
+    return ServerUnavailable(f"{where} wants a password (407)", hint=hint)
 
 
 def why_broken(error: BaseException) -> str:
@@ -95,11 +142,22 @@ def clean(text: str) -> str:
 
 
 def _explain_connecting(
-    error: aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError, where: str, setting: str
+    error: aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError,
+    where: str,
+    setting: str,
+    names: SettingNames,
 ) -> ServerUnavailable:
-    check = f"check {setting} in [packrat]"
+    """Explain why there is no connection.
+
+    Args:
+        error: What was raised.
+        where: The server or the proxy.
+        setting: The name of the setting that leads there.
+        names: What the settings are called.
+    """
+    check = f"check {setting}"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return _explain_certificate(error.certificate_error, where, setting)
+        return _explain_certificate(error.certificate_error, where, setting, names.ca_file)
     cause = error.os_error
     unreachable = f"{where} can't be reached"
     # aiohttp derives its errors from each other, so the narrow ones come first.
@@ -113,7 +171,7 @@ def _explain_connecting(
     if isinstance(cause, ssl.SSLError):
         return _explain_tls(cause, unreachable, check)
     if isinstance(cause, ConnectionRefusedError):
-        up = "is the proxy up" if setting == "proxy" else "is the server up"
+        up = "is the server up" if setting == names.origin else "is the proxy up"
         return ServerUnavailable(
             f"{unreachable}: nothing listens on port {error.port} (connection refused)", hint=f"{up}? Else {check}"
         )
@@ -139,7 +197,15 @@ def _explain_tls(cause: ssl.SSLError, unreachable: str, check: str) -> ServerUna
     )
 
 
-def _explain_certificate(cause: Exception, where: str, setting: str) -> ServerUnavailable:
+def _explain_certificate(cause: Exception, where: str, setting: str, ca_file: str) -> ServerUnavailable:
+    """Explain why a certificate is not trusted.
+
+    Args:
+        cause: What the TLS library raised.
+        where: The server or the proxy.
+        setting: The name of the setting that leads there.
+        ca_file: The name of the setting that says which authorities to trust.
+    """
     code = getattr(cause, "verify_code", None)
     message = clean(str(getattr(cause, "verify_message", "") or cause)).rstrip(".")
     text = f"the certificate of {where} is not trusted"
@@ -153,6 +219,11 @@ def _explain_certificate(cause: Exception, where: str, setting: str) -> ServerUn
         )
     if code in _OTHER_NAME:
         return ServerUnavailable(
-            f"{text}: it is for another name ({message})", hint=f"set {setting} in [packrat] to a name that it is for"
+            f"{text}: it is for another name ({message})", hint=f"set {setting} to a name that it is for"
         )
-    return ServerUnavailable(f"{text} ({message})", hint="set ca_file to the certificate of the CA that issued it")
+    return ServerUnavailable(f"{text} ({message})", hint=f"set {ca_file} to the certificate of the CA that issued it")
+
+
+def _or_raise(check: str, timeout: str) -> str:
+    """End a hint that may name a limit of time: `, check host, or raise connect_timeout`."""
+    return f"{check}, or raise {timeout}" if timeout else check

@@ -11,7 +11,7 @@ import aiohttp
 from yarl import URL
 
 from packrat_core.cinp.download import CHUNK_BYTES
-from packrat_core.cinp.failures import clean, explain_proxy_status, way_through
+from packrat_core.cinp.failures import MIRROR_CONF, SettingNames, clean, explain_proxy_status, way_through
 from packrat_core.cinp.limits import Bounds, TooMuch, parse_json
 from packrat_core.cinp.retry_after import read_retry_after
 from packrat_core.cinp.text_list import NotAList, TextList
@@ -128,24 +128,35 @@ async def read_texts(
     return texts.count
 
 
-async def raise_for(response: aiohttp.ClientResponse, what: str, proxy: URL | None = None) -> None:
-    """Raise what an answer outside 2xx means, with the server's own words; where there is a proxy, it may be its own.
+async def raise_for(
+    response: aiohttp.ClientResponse, what: str, proxy: URL | None = None, names: SettingNames = MIRROR_CONF
+) -> None:
+    """Raise what an answer outside 2xx means, with the server's own words.
 
-    Raises: PackratError
+    Args:
+        response: The answer.
+        what: The request.
+        proxy: What the request went through, whose answer it may be; None for nothing.
+        names: What the settings are called.
+
+    Raises:
+        PackratError: Always.
     """
     status = response.status
     message, fields = _message(await _body(response, _ERROR_LIMIT))
     where = f"{response.url.origin()}{way_through(proxy)}"
     text = f"{what} at {where}: {status}{f', {message}' if message else ''}"
     if 300 <= status < 400:
-        raise ServerBroken(f"{text}: redirects are not followed", hint="set host to where the server really is")
+        raise ServerBroken(
+            f"{text}: redirects are not followed", hint=f"set {names.origin} to where the server really is"
+        )
     # The API explains a refusal in a JSON object; a proxy or web server in front of it has HTML or text.
     by_api = bool(fields) and status in _REFUSALS
     said = message if by_api else ""
     if status == 401:
         raise SessionEnded(text, by_api=by_api, said=said)
     if status == 407:
-        raise explain_proxy_status(status, proxy)
+        raise explain_proxy_status(status, proxy, names)
     if status == 404:
         object_id = fields.get("object_id")
         raise NotFound(text, object_id if isinstance(object_id, str) else None, by_api=by_api, said=said)

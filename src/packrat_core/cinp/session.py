@@ -143,7 +143,7 @@ class CinpSession:
         request = HttpRequest("CALL", uri, sent, body, self.until(silent_s), repeatable=True)
         async with self._transport.send(request) as response:
             if not 200 <= response.status < 300:
-                await raise_for(response, f"CALL {uri[:200]}", self._transport.proxy)
+                await self._refuse(response, f"CALL {uri[:200]}")
             yield response
 
     async def _ask_now(self, request: HttpRequest, read: ReadBody) -> Answer:
@@ -157,8 +157,11 @@ class CinpSession:
                     return await read(response, what)
                 if response.status == 400 and self._speaks_another_version(response):
                     continue
-                await raise_for(response, what, self._transport.proxy)
+                await self._refuse(response, what)
         raise ServerBroken(f"{what}: the server accepts none of the CInP versions {', '.join(VERSIONS)}")
+
+    async def _refuse(self, response: aiohttp.ClientResponse, what: str) -> None:
+        await raise_for(response, what, self._transport.proxy, self._transport.names)
 
     def _speaks_another_version(self, response: aiohttp.ClientResponse) -> bool:
         version = response.headers.get("Cinp-Version")
@@ -166,7 +169,7 @@ class CinpSession:
             return False
         if version not in VERSIONS:
             raise ServerBroken(
-                f"the server speaks CInP {version[:20]!r}, this packrat-agent {', '.join(VERSIONS)}",
+                f"the server speaks CInP {version[:20]!r}, this program {', '.join(VERSIONS)}",
                 hint="upgrade the older one",
             )
         self._version = version

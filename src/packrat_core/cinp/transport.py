@@ -24,7 +24,7 @@ import aiohttp
 from yarl import URL
 
 from packrat_core.cinp.bounded_head import BoundedConnector
-from packrat_core.cinp.failures import explain
+from packrat_core.cinp.failures import MIRROR_CONF, SettingNames, explain
 from packrat_core.cinp.route import bypasses
 from packrat_core.errors import ConfigError, ServerBroken, ServerUnavailable
 from packrat_core.fs.open import open_given
@@ -57,10 +57,23 @@ class HttpRequest:
 
 
 class Transport:
-    """The connections to one origin."""
+    """The connections to one origin.
 
-    def __init__(self, origin: str, proxy: str | None, no_proxy: Collection[str], ca_file: Path | None) -> None:
+    Attributes:
+        proxy: What requests go through; None where the origin is reached without.
+        names: What the user calls the settings, for errors.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        proxy: str | None,
+        no_proxy: Collection[str],
+        ca_file: Path | None,
+        names: SettingNames = MIRROR_CONF,
+    ) -> None:
         self._origin = origin
+        self.names = names
         self.proxy = URL(proxy) if proxy and not bypasses(URL(origin).host or "", no_proxy) else None
         self._ca_file = ca_file
         self._open = AsyncExitStack()
@@ -69,7 +82,7 @@ class Transport:
 
     async def __aenter__(self) -> Self:
         encrypted = any(str(url).startswith("https:") for url in (self._origin, self.proxy))
-        tls = _ssl_context(self._ca_file) if encrypted else True
+        tls = _ssl_context(self._ca_file, self.names.ca_file) if encrypted else True
         # Callers limit how many requests are open. Idle connections are closed before most servers do it.
         pooling = BoundedConnector(ssl=tls, limit=0, keepalive_timeout=_IDLE_S)
         self._pooled = await self._open.enter_async_context(_session(pooling))
@@ -102,7 +115,7 @@ class Transport:
                 answered = True
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-            told = explain(error, f"{request.verb} {request.path[:200]}", self._origin, self.proxy)
+            told = explain(error, f"{request.verb} {request.path[:200]}", self._origin, self.proxy, self.names)
             sent = isinstance(error, _LOST) and not isinstance(error, _UNCONNECTED)
             if sent and not answered and not request.repeatable:
                 raise NoAnswer(str(told), hint="it may have been carried out: look before you repeat it") from None
@@ -152,7 +165,7 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
     )
 
 
-def _ssl_context(ca_file: Path | None) -> ssl.SSLContext:
+def _ssl_context(ca_file: Path | None, setting: str) -> ssl.SSLContext:
     try:
         if ca_file is not None:
             # Of a named pipe it would wait for a writer.
@@ -164,5 +177,5 @@ def _ssl_context(ca_file: Path | None) -> ssl.SSLContext:
         else:
             why = explain_unread(ca_file, error)
         raise ConfigError(
-            f"ca_file {ca_file} can't be used: {why}", hint="name a file with the certificate of a CA"
+            f"{setting} {ca_file} can't be used: {why}", hint="name a file with the certificate of a CA"
         ) from None

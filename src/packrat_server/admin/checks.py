@@ -4,18 +4,16 @@ Each refusal names the field, what was given, and what would do.
 """
 
 import re
-from collections.abc import Sequence
 
 from sqlalchemy import Connection, Table, select
 
 from packrat_core.errors import ConfigError
 from packrat_core.text import quote
-from packrat_server.store.text import is_storable
+from packrat_server.store.text import NAMES_SHOWN, is_storable, join_names
 
 _DESCRIPTION_LIMIT = 200
 _NAME_LIMIT = 40
 _NAME = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]*")
-_NAMES_SHOWN = 30
 
 
 def check_name(name: str, what: str, limit: int = _NAME_LIMIT) -> None:
@@ -45,10 +43,10 @@ def read_description(text: str | None, name: str) -> str | None:
     if text is None:
         return None
     if len(text) > _DESCRIPTION_LIMIT or not is_storable(text):
-        raise ConfigError(
-            f"--description: {shorten(text)} can't be the description of {name}",
-            hint=f"it has {len(text)} characters; give up to {_DESCRIPTION_LIMIT}, without NUL",
-        )
+        hint = f"it has {len(text)} characters; give up to {_DESCRIPTION_LIMIT}"
+        if not is_storable(text):
+            hint = "it is not text in UTF-8; check the encoding of the terminal"
+        raise ConfigError(f"--description: {shorten(text)} can't be the description of {name}", hint=hint)
     return text or name
 
 
@@ -74,14 +72,8 @@ def need(connection: Connection, table: Table, name: str, what: str, option: str
 
 def all_names(connection: Connection, table: Table) -> str:
     """List the names in a table, for a message."""
-    names = connection.execute(select(table.c.name).order_by(table.c.name).limit(_NAMES_SHOWN + 1)).scalars().all()
+    names = connection.execute(select(table.c.name).order_by(table.c.name).limit(NAMES_SHOWN + 1)).scalars().all()
     return join_names(names) or "none yet"
-
-
-def join_names(names: Sequence[str]) -> str:
-    """Write names for a message, the first ones of many."""
-    more = ", …" if len(names) > _NAMES_SHOWN else ""
-    return ", ".join(names[:_NAMES_SHOWN]) + more
 
 
 def shorten(given: str) -> str:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, Engine, delete, exists, func, insert, select, update
 
 from packrat_core.errors import ConfigError
-from packrat_server.admin.checks import check_name, join_names, need, shorten
+from packrat_server.admin.checks import check_name, need, shorten
 from packrat_server.admin.note_change import note_change
 from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree
 from packrat_server.admin.repos import count_files
@@ -21,6 +21,7 @@ from packrat_server.promotion.release_names import release_names_of
 from packrat_server.store.database import writing
 from packrat_server.store.reports import note_changed_repo
 from packrat_server.store.tables import distro_versions, package_files, repo_distro_versions
+from packrat_server.store.text import join_names
 
 FILE_TYPES = ("deb", "rpm", "python", "docker", "json", "ova", "tar", "img", "appimage", "resource", "respkg")
 NAME_LIMIT = 20
@@ -218,7 +219,7 @@ def _check_unused(connection: Connection, name: str, refused: str) -> None:
     if uses:
         raise ConfigError(
             f"distribution version {name} is in use, so it can't {refused}: {'; '.join(uses)}",
-            hint="take it off these repositories (`repo set --distro`), and DELETE these files through the API, first",
+            hint="take it off these repositories (`repo set --distro`), and delete these files (`file delete`), first",
         )
 
 

@@ -10,6 +10,7 @@ from packrat_core.errors import ConfigError
 from packrat_server.accounts.passwords import hash_secret, new_password
 from packrat_server.admin.checks import all_names, check_name, need, read_description
 from packrat_server.admin.note_change import note_change
+from packrat_server.admin.overlaps import find_overlaps
 from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree, with_secret
 from packrat_server.admin.repos import count_files
 from packrat_server.promotion.wanted_files import wanted_files
@@ -71,7 +72,7 @@ def set_mirror(
         # A new psk alone is not a change that the mirror must hear of.
         if after != before:
             _note(connection, name, added=set(repo_names or ()).difference(had))
-        losses = _losses_of(connection, name, [] if repo_names is None else set(had).difference(repo_names))
+        losses = () if repo_names is None else _find_losses(connection, name, had, repo_names)
         change = with_secret(RecordChange(before, after, secret, losses), "psk")
         note_change(connection, "Repo/Mirror", name, change, reason)
         decide(change)
@@ -120,14 +121,22 @@ def _note(connection: Connection, name: str, added: Iterable[str]) -> None:
         expect_reports(connection, repo, [name])
 
 
-def _losses_of(connection: Connection, mirror: str, repo_names: Iterable[str]) -> tuple[str, ...]:
-    """Say what clients lose by repositories that a mirror no longer builds; one without files is no loss."""
-    counts = {repo: len(wanted_files(connection, repo, None)) for repo in sorted(repo_names)}
-    return tuple(
+def _find_losses(connection: Connection, mirror: str, had: Sequence[str], repo_names: Sequence[str]) -> tuple[str, ...]:
+    """Say what clients of a mirror lose by other repositories; one without files is no loss.
+
+    Args:
+        connection: The transaction, after the change.
+        mirror: The name of the mirror.
+        had: Its repositories before the change.
+        repo_names: Its repositories after the change.
+    """
+    counts = {repo: len(wanted_files(connection, repo, None)) for repo in sorted(set(had).difference(repo_names))}
+    lost = [
         f"clients of mirror {mirror} lose repository {repo} with {count_files(count)}"
         for repo, count in counts.items()
         if count
-    )
+    ]
+    return (*lost, *find_overlaps(connection, mirror, set(repo_names).difference(had)))
 
 
 def _check_names(connection: Connection, name: str, repo_names: Sequence[str]) -> None:

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from packrat_core.errors import ConfigError
 from packrat_core.packages.repository_types import REPOSITORY_TYPES
-from packrat_server.admin.checks import all_names, check_name, join_names, need, read_description, shorten
+from packrat_server.admin.checks import all_names, check_name, need, read_description, shorten
 from packrat_server.admin.note_change import note_change
+from packrat_server.admin.overlaps import find_overlaps_of
 from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree
 from packrat_server.promotion.wanted_files import wanted_files
 from packrat_server.store.database import writing
@@ -19,6 +20,7 @@ from packrat_server.store.journal import note_repo
 from packrat_server.store.membership import repo_distro_names
 from packrat_server.store.reports import note_changed_repo
 from packrat_server.store.tables import distro_versions, mirror_reports, mirror_repos, repo_distro_versions, repos, tags
+from packrat_server.store.text import join_names
 
 KINDS = tuple(name for kind, known in REPOSITORY_TYPES.items() for name in (kind, *known.other_names))
 _DIRECTORY_LIMIT = 50
@@ -145,9 +147,11 @@ def _find_losses(
         after: Its fields after the change.
         offered: The ids of the files that it offered before.
     """
-    if before is None or before == after or not offered:
+    if before is None or before == after:
         return ()
-    losses = []
+    losses = list(find_overlaps_of(connection, name)) if before["directory"] != after["directory"] else []
+    if not offered:
+        return tuple(losses)
     if gone := set(offered).difference(wanted_files(connection, name, None)):
         losses.append(f"{len(gone)} of {count_files(len(offered))} leave repository {name}")
     for field, lost in (("directory", "their address"), ("type", "its format")):

@@ -14,12 +14,13 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from packrat_core.errors import ConfigError
 from packrat_server.accounts.rights import tag_right
-from packrat_server.admin.checks import check_name, join_names, need
+from packrat_server.admin.checks import check_name, need
 from packrat_server.admin.note_change import note_change
 from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree
 from packrat_server.admin.repos import count_files
 from packrat_server.store.database import writing
 from packrat_server.store.tables import package_file_tags, repos, required_tags, tags, user_rights
+from packrat_server.store.text import join_names
 
 NAME_LIMIT = 10
 """Characters of the name of a tag, as the API describes it."""

@@ -10,8 +10,9 @@ from sqlalchemy import Connection
 
 from packrat_server.api.call import Call, read
 from packrat_server.api.messages import CinpError
-from packrat_server.promotion.compare import Comparison, NoSuchSide, compare
+from packrat_server.promotion.compare import Comparison, compare
 from packrat_server.promotion.find_files import FOUND_LIMIT, STATES, FileQuery, Found, find_files, show_files
+from packrat_server.promotion.known_names import NoSuchName
 from packrat_server.promotion.list_packages import list_packages, show_package
 
 
@@ -52,10 +53,7 @@ async def compare_sides(call: Call) -> dict[str, Any]:
     asked = Comparison(
         given["first"] or "", given["second"] or "", given["package"] or "", given["distroversion"] or "", _limit(call)
     )
-    try:
-        return await _answer(call, lambda connection: compare(connection, asked))
-    except NoSuchSide as error:
-        raise CinpError(400, str(error)) from None
+    return await _answer(call, lambda connection: compare(connection, asked))
 
 
 def _limit(call: Call) -> int:
@@ -66,5 +64,8 @@ def _limit(call: Call) -> int:
 
 
 async def _answer(call: Call, query: Callable[[Connection], Found]) -> dict[str, Any]:
-    found = await read(call, query)
+    try:
+        found = await read(call, query)
+    except NoSuchName as error:
+        raise CinpError(400, {error.field: f'Invalid Value "{error}"'}) from None
     return {"records": found.records, "more": found.more}

@@ -153,7 +153,9 @@ def _check_shape(request: CinpRequest, data: Any) -> None:
         raise CinpError(400, f'Verb "{verb}" requires id')
     if verb in ("LIST", "CREATE") and request.ids is not None:
         raise CinpError(400, f'Invalid Verb "{verb}" for request with id')
-    if verb in ("GET", "DELETE") and data is not None:
+    # A reason may come with DELETE, as with every change; the original server takes nothing with it.
+    has_reason = verb == "DELETE" and isinstance(data, dict) and set(data) == {"reason"}
+    if verb in ("GET", "DELETE") and data is not None and not has_reason:
         raise CinpError(400, f'Invalid verb "{verb}" for request with data')
     if data is not None and not isinstance(data, dict):
         raise CinpError(400, f"{verb} data must be a dict or None")

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from packrat_server.accounts.rights import Role
+from packrat_server.accounts.rights import Role, may_tag
 from packrat_server.accounts.sessions import Caller
 from packrat_server.accounts.visibility import visible_packages, visible_repos
 from packrat_server.api.actions import ACTIONS
@@ -253,11 +253,15 @@ def _update(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
 
 
 def _delete(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
+    author = _author(request, call)
     with writing(call.context.engine) as connection:
         # Read within the transaction: of two who delete the same file, the second is told that there is none.
-        _read_from(connection, request, model, call.caller)
+        found = _read_from(connection, request, model, call.caller)
+        # It takes the file out of all repositories of its tags, as a mark does.
+        if not all(may_tag(call.caller.rights, tag) for record in found.values() for tag in record["tags"]):
+            raise CinpError(403, "Not Authorized")
         for object_id in dict.fromkeys(request.ids or ()):
-            delete_file(connection, int(object_id), call.author)
+            delete_file(connection, int(object_id), author)
     call.context.notifier.notify()
     return CinpResponse(None, 200, {"Verb": "DELETE", "Cache-Control": "no-cache", "Multi-Object": str(request.many)})
 

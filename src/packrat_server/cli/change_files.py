@@ -33,12 +33,14 @@ class FileChange:
         carry_out: Changes one package file, given its URI and the name on the command line.
         check: Says what else is to be noted of a change of this record; raises Rejected where a rule forbids it.
         losing: The tags whose repositories lose a file with this record; None for a change that takes nothing away.
+        lost: What is lost in any case, also of a file that is in no repository: `is deleted for good`.
     """
 
     described: str
     carry_out: Callable[[Uploader, str, str], Awaitable[None]]
     check: Callable[[Uploader, Record], Awaitable[str]]
     losing: Callable[[Record], Sequence[str]] | None = None
+    lost: str = ""
 
 
 def change_files(session: dict[str, Any], names: Sequence[str], change: FileChange, consent: Consent) -> None:
@@ -96,14 +98,13 @@ async def _find_each(uploader: Uploader, names: Sequence[str]) -> dict[str, Reco
 
 
 async def _loss_of(uploader: Uploader, uri: str, record: Record, change: FileChange) -> str:
-    """Say which repositories lose a file; '' where none does."""
+    """Say what is lost of a file, and which repositories lose it; '' where nothing is."""
     tags = change.losing(record) if change.losing is not None else ()
     repos = await uploader.catalog.repos_with(record, uri, tags) if tags else []
-    if not repos:
-        return ""
-    file_name = printable(str(record.get("file")).rpartition("/")[2])
     verb = "is marked as yanked in" if change.described == "deprocated" and record.get("type") == "python" else "leaves"
-    return f"{file_name} {verb} {', '.join(map(printable, repos))}"
+    leaving = f"{verb} {', '.join(map(printable, repos))}" if repos else ""
+    lost = " and ".join(filter(None, (change.lost, leaving)))
+    return f"{printable(str(record.get('file')).rpartition('/')[2])} {lost}" if lost else ""
 
 
 async def _change_all(uploader: Uploader, name: str, records: Records, change: FileChange, consent: Consent) -> None:

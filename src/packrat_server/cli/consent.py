@@ -6,8 +6,11 @@
    somebody else changed the same thing meanwhile, the command ends without a change.
 """
 
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -44,8 +47,26 @@ class Consent:
                 "nothing was changed: this takes something away from clients",
                 hint="add --yes if that is meant, or --dry-run to see what would change",
             )
-        if not click.confirm("Go on?", err=True):
+        with _interruptible():
+            agreed = click.confirm("Go on?", err=True)
+        if not agreed:
             raise Held("nothing was changed")
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a question at once.
+
+    In an event loop it would cancel the task instead, which waits for the answer and so never hears of it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def with_consent(command: Callable[..., Any]) -> Callable[..., Any]:

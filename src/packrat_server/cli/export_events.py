@@ -11,7 +11,13 @@ from packrat_server.store.events import all_events
 
 
 @click.command("export-events")
-@click.option("--after", default=0, metavar="ID", help="Only the events after this one: the last of an earlier export.")
+@click.option(
+    "--after",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    metavar="ID",
+    help="Only the events after this one: the last of an earlier export.",
+)
 @data_option
 def export_events_command(after: int, data: Path) -> None:
     """Write what happened as JSON lines.

@@ -1,4 +1,4 @@
-"""`packrat-server file`: shows package files, and frees the names of deleted ones."""
+"""`packrat-server file`: shows and deletes package files, and frees the names of deleted ones."""
 
 from pathlib import Path
 from shlex import quote
@@ -14,6 +14,7 @@ from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
 from packrat_server.cli.look import find_and_show
 from packrat_server.cli.looking import filter_options, limit_option, look, where_options
+from packrat_server.cli.session import of_a_session
 from packrat_server.cli.tables import json_option, show_each
 from packrat_server.promotion.find_files import FileQuery, Found, show_files
 from packrat_server.store.database import open_database
@@ -21,7 +22,7 @@ from packrat_server.store.database import open_database
 
 @click.group("file")
 def file_group() -> None:
-    """Package files: what they are, and which repositories offer them."""
+    """Package files: what they are, which repositories offer them; deletes those that were uploaded by mistake."""
 
 
 @file_group.command("list")
@@ -49,6 +50,24 @@ def file_show(name: str, as_json: bool, **where: Any) -> None:
     if not found.records:
         raise ConfigError(f"there is no package file {printable(name)!r}", hint="`packrat-server find` looks for names")
     show_each(found.records, as_json=as_json)
+
+
+@file_group.command("delete")
+@click.argument("files", nargs=-1, required=True)
+@of_a_session
+@with_consent
+def file_delete(files: tuple[str, ...], consent: Consent, **session: Any) -> None:
+    """Delete package files, named by URI or file name, for good. Asks before.
+
+    It needs the right to delete files, which administrators have, and the right to each tag of a file. The history
+    keeps what they were, and the name of a file stays with its bytes. To take a file away from clients and keep it, use
+    `fail` or `deprocate`. Files that are refused don't stop the others.
+    """
+
+    # `list` and `show` may read the database, and don't wait for what speaks HTTP.
+    from packrat_server.cli.delete_files import delete_files
+
+    delete_files(session, files, consent)
 
 
 @file_group.command("free")

@@ -10,7 +10,7 @@ import click
 from sqlalchemy import Connection
 
 from packrat_core.errors import ConfigError
-from packrat_core.text import printable
+from packrat_core.text import printable, quote
 from packrat_server.cli.looking import ask_or_read, check_text, where_options
 from packrat_server.cli.tables import cell, json_option, show_list
 from packrat_server.store.events import EventFilter, read_events
@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 Events = list[dict[str, Any]]
 
 _AT_ONCE = 1000
+_URI = re.compile(r"/api/v2/Package/PackageFile:([0-9]+):")
 _COLUMNS = ("at", "by", "action", "file", "change", "change_control", "reason")
 
 
 @click.command("history")
 @click.argument("name")
-@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="Show the newest so many.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1_000_000), default=200, show_default=True, help="Show the newest so many."
+)
 @json_option
 @where_options
 def history_command(name: str, limit: int, as_json: bool, **where: Any) -> None:
@@ -40,6 +43,10 @@ def history_command(name: str, limit: int, as_json: bool, **where: Any) -> None:
         return await uploader.catalog.history(name, limit)
 
     check_text("name", name)
+    if name.startswith("/api/") and _URI.fullmatch(name) is None:
+        raise ConfigError(
+            f"{quote(name[:100])} is not the URI of a package file", hint="give /api/v2/Package/PackageFile:NUMBER:"
+        )
     events = ask_or_read(where, ask, lambda connection: _read(connection, name, limit))
     if not events:
         raise ConfigError(
@@ -54,7 +61,7 @@ def history_command(name: str, limit: int, as_json: bool, **where: Any) -> None:
 
 def _read(connection: Connection, name: str, limit: int) -> Events:
     """Read the newest events of a file or, if there is none of that name, of a package."""
-    number = re.fullmatch(r"/api/v2/Package/PackageFile:(\d+):", name)
+    number = _URI.fullmatch(name)
     if number is not None:
         return _newest(connection, EventFilter(file_id=number[1]), limit)
     return _newest(connection, EventFilter(file_name=name), limit) or _newest(

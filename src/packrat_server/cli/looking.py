@@ -14,14 +14,12 @@ import click
 from click.core import ParameterSource
 from sqlalchemy import Connection
 
-from packrat_core.cinp.responses import SessionEnded
-from packrat_core.errors import ConfigError, ServerRefused
+from packrat_core.errors import ConfigError
 from packrat_core.text import quote
 from packrat_server.cli.data_option import DEFAULT_DATA, check_owner
 from packrat_server.cli.session import session_options, with_session
-from packrat_server.client.refusals import explain
-from packrat_server.promotion.compare import NoSuchSide
 from packrat_server.promotion.find_files import FOUND_LIMIT, STATES, Found
+from packrat_server.promotion.known_names import NoSuchName
 from packrat_server.store.database import open_database, reading
 from packrat_server.store.text import is_storable
 
@@ -30,6 +28,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_GIVEN_BY = {
+    "package": "--package",
+    "tag": "--tag",
+    "distroversion": "--distro",
+    "first": "FIRST",
+    "second": "SECOND",
+}
+"""Argument of an action → what gives it on the command line."""
 _session_options = session_options(None, "Ask this server, as a user, in place of reading the data directory.")
 _data_option = click.option(
     "--data",
@@ -84,8 +90,8 @@ def look(
             check_text(field, value)
     try:
         return ask_or_read(where, lambda uploader: _ask(uploader, action, arguments), read)
-    except NoSuchSide as error:
-        raise ConfigError(str(error)) from None
+    except NoSuchName as error:
+        raise ConfigError(f"{_GIVEN_BY[error.field]}: {error.problem}", hint=error.hint) from None
 
 
 def check_text(field: str, text: str) -> None:
@@ -136,15 +142,7 @@ def tell_more(found: Found, limit: int, nothing: str = "nothing fits") -> None:
 
 
 async def _ask(uploader: "Uploader", action: str, arguments: Mapping[str, Any]) -> Found:
-    try:
-        answer = await uploader.catalog.look(action, arguments)
-    except SessionEnded:
-        raise
-    except ServerRefused as error:
-        if not error.said:
-            raise
-        # Without the request: what was asked for is an argument of the command.
-        raise ServerRefused(explain(error), error.code, hint=error.hint) from None
+    answer = await uploader.catalog.look(action, arguments)
     return Found(answer["records"], bool(answer.get("more")))
 
 

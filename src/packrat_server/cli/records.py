@@ -8,10 +8,11 @@ import click
 from sqlalchemy import Connection
 
 from packrat_core.errors import ConfigError
-from packrat_server.admin.checks import join_names, shorten
+from packrat_server.admin.checks import shorten
 from packrat_server.cli.data_option import data_option
 from packrat_server.cli.tables import json_option, show_list, show_one
 from packrat_server.store.database import open_database, reading
+from packrat_server.store.text import join_names
 
 Records = Sequence[Mapping[str, Any]]
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from packrat_core.errors import ConfigError, PackratError
+from packrat_core.errors import ConfigError, ServerRefused
 from packrat_core.fs.open import read_given
 from packrat_core.fs.ownership import explain_unread
 from packrat_core.text import quote
@@ -19,14 +19,6 @@ if TYPE_CHECKING:
     from packrat_server.client.uploader import Uploader
 
 T = TypeVar("T")
-
-_OPTIONS = (
-    ("host in [packrat]", "--url"),
-    (", or raise connect_timeout", ""),
-    (", or raise stall_timeout", ""),
-    ("ca_file ", "--ca-file "),
-)
-"""What an error calls a setting → what it is here."""
 
 _PASSWORD_LIMIT = 64 * 1024
 
@@ -111,8 +103,10 @@ def with_session(session: dict[str, Any], work: "Callable[[Uploader], Awaitable[
 
     Raises:
         ConfigError: The password or the certificates can't be read.
+        ServerRefused: The server refuses the user or the work, or the session ended.
     """
     # Commands that may read the database instead don't wait for what speaks HTTP.
+    from packrat_core.cinp.responses import SessionEnded
     from packrat_server.client.uploader import signed_in
 
     password = _password(session["password_file"], session["user"])
@@ -123,16 +117,11 @@ def with_session(session: dict[str, Any], work: "Callable[[Uploader], Awaitable[
 
     try:
         return asyncio.run(do())
-    except PackratError as error:
-        error.message, error.hint = _name_options(error.message), _name_options(error.hint)
-        raise
-
-
-def _name_options(text: str) -> str:
-    """Write the options of a command in place of the settings of an agent, which the errors of the protocol name."""
-    for setting, option in _OPTIONS:
-        text = text.replace(setting, option)
-    return text
+    except SessionEnded:
+        raise ServerRefused(
+            f"the session of {session['user']} was ended meanwhile, since an administrator changed the user",
+            hint="repeat the command: what is done already stays",
+        ) from None
 
 
 def _password(path: Path | None, user: str) -> str:

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from packrat_core.cinp.client import CinpClient
-from packrat_core.cinp.responses import NotFound
+from packrat_core.cinp.responses import NotFound, SessionEnded
 from packrat_core.errors import ServerBroken, ServerRefused
 from packrat_server.client.find_file import FileFinder, Records, without_epoch
+from packrat_server.client.refusals import explain
 
 _ROOT = "/api/v2/"
 _PACKAGE_FILE = f"{_ROOT}Package/PackageFile"
@@ -156,6 +157,10 @@ class Catalog:
                 f"the server can't answer this: it has no action {action}",
                 hint="only packrat-server of this version or newer has it; upgrade the server",
             ) from None
+        except SessionEnded:
+            raise
+        except ServerRefused as error:
+            raise ServerRefused(explain(error), error.code) from None
 
     async def _read_repos(self) -> Mapping[str, Mapping[str, Any]]:
         if self._repos is None:

@@ -4,6 +4,7 @@ import re
 
 from packrat_core.cinp.responses import NotFound
 from packrat_core.errors import ServerRefused
+from packrat_server.promotion.rules import CHANGE_CONTROL_LIMIT
 
 REASONS = {
     "Invalid Content-Disposition": "its name may have up to 200 letters, digits and _ . + ~ ! ^ -, and begins with a "
@@ -15,6 +16,8 @@ REASONS = {
     "FILENAME_USED": "the server has other bytes under this name; give what has changed another version",
     "DEPROCATED/FAILED": "it is failed or deprocated, so it takes no tags; `unfail` or `undeprocate` undoes that",
     "FAILED": "it is failed, so it can't be deprocated; `unfail` undoes that",
+    "CHANGECONTROL_INVALID": f"the change control id is too long: give --change-control up to {CHANGE_CONTROL_LIMIT} "
+    "characters",
     "CHANGECONTROL_REQUIRED": "this tag needs a change control id: give --change-control",
     "DEPROCATED": "it is deprocated, so it can't be failed; `undeprocate` undoes that",
 }
@@ -23,6 +26,7 @@ REASONS = {
 
 _DELETED = re.compile(r'File name "([^"]+)" allready used by a deleted file with the SHA-256 ([0-9a-f]+)')
 _NO_SUCH = re.compile(r'Object "\S+/(\w+):([^":]+):" for model "\S+" NotFound')
+_INVALID = re.compile(r'(?:(\w+): Invalid Value|Invalid Result Value:) "(.+)"')
 _TAG_FIRST = re.compile(r'Required tag "([^"]+)" missing')
 _BROKEN = re.compile(r'Invalid Result Value: "(.+ is not a package in \w+ format)"')
 _UNPARSED = re.compile(r'Unable to Parse "/api/')
@@ -59,4 +63,6 @@ def _explain_words(said: str) -> str:
         return f"{broken[1]}; is the file whole? Build or download it again"
     if _UNPARSED.search(said) is not None:
         return "it is no URI of a package file; give one as `upload` prints it, or the name of the file"
+    if (invalid := _INVALID.fullmatch(said)) is not None:
+        return f"{invalid[1]}: {invalid[2]}" if invalid[1] else invalid[2]
     return said

@@ -4,15 +4,16 @@ import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from shlex import quote
 from typing import Any, TypeVar
 
 from packrat_core.cinp.client import CinpClient
+from packrat_core.cinp.failures import SettingNames
 from packrat_core.cinp.responses import NotFound, SessionEnded
 from packrat_core.cinp.transport import NoAnswer
-from packrat_core.errors import ServerBroken, ServerRefused
+from packrat_core.errors import PackratError, ServerBroken, ServerRefused
 from packrat_server.client.catalog import Catalog
 from packrat_server.client.find_file import without_epoch
 from packrat_server.client.refusals import explain
@@ -21,6 +22,9 @@ T = TypeVar("T")
 
 _ROOT = "/api/v2/"
 _PACKAGE_FILE = f"{_ROOT}Package/PackageFile"
+_LOGOUT_S = 5.0
+_OPTIONS = SettingNames("--url", "--ca-file")
+"""What a command calls the settings of the client."""
 _MARKS = {
     "fail": ("failed_at", True),
     "unfail": ("failed_at", False),
@@ -146,6 +150,36 @@ class Uploader:
             f"{uri}({action})", _why(reason), None, lambda record: (record.get(field) is not None) == marks
         )
 
+    async def delete(self, uri: str, reason: str = "") -> None:
+        """Delete a package file.
+
+        Args:
+            uri: The package file.
+            reason: Why, for the record; '' for no reason.
+
+        Raises:
+            SessionEnded: The session is over.
+            ServerRefused: There is none, or the user has no right to delete it.
+        """
+
+        async def ask() -> bool:
+            await self._client.delete(uri, _why(reason) or None)
+            return True
+
+        async def look() -> bool | None:
+            try:
+                await self._client.get(uri)
+            except NotFound:
+                return True
+            return None
+
+        try:
+            await _once(ask, look)
+        except SessionEnded:
+            raise
+        except ServerRefused as error:
+            raise ServerRefused(explain(error), error.code) from None
+
     async def find(self, file_name: str) -> list[str]:
         """Find the URIs of the package files with that file name, in the order they were made."""
         return list(await self.catalog.find(file_name))
@@ -256,7 +290,7 @@ class Uploader:
 
 @asynccontextmanager
 async def signed_in(url: str, user: str, password: str, ca_file: Path | None = None) -> AsyncIterator[Uploader]:
-    """Hold a user's session.
+    """Hold a user's session, and end it however the context ends.
 
     Args:
         url: The server.
@@ -268,7 +302,7 @@ async def signed_in(url: str, user: str, password: str, ca_file: Path | None = N
         ServerUnavailable: The server can't be reached.
         ServerRefused: Name and password do not belong together.
     """
-    async with CinpClient(url, ca_file=ca_file) as client:
+    async with CinpClient(url, ca_file=ca_file, names=_OPTIONS) as client:
         try:
             await client.login(f"{_ROOT}Auth/User(login)", user, password)
         except ServerRefused as error:
@@ -279,7 +313,17 @@ async def signed_in(url: str, user: str, password: str, ca_file: Path | None = N
                 hint="check --user, and the password in PACKRAT_PASSWORD or --password-file; on the server's machine, "
                 f"`packrat-server user set {quote(user)} --new-password` makes another",
             ) from None
-        yield Uploader(client)
+        try:
+            yield Uploader(client)
+        finally:
+            await _log_out(client)
+
+
+async def _log_out(client: CinpClient) -> None:
+    """End the session. Nothing depends on it, so nobody hears that it failed, or waits for it for long."""
+    with suppress(PackratError, TimeoutError):
+        async with asyncio.timeout(_LOGOUT_S):
+            await client.logout(f"{_ROOT}Auth/User(logout)")
 
 
 async def _once(ask: Callable[[], Awaitable[T]], look: Callable[[], Awaitable[T | None]]) -> T:

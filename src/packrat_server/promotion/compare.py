@@ -23,8 +23,9 @@ from packrat_server.promotion.find_files import (
     files_query,
     in_portions,
 )
+from packrat_server.promotion.known_names import check_known, is_tag
 from packrat_server.promotion.wanted_files import wanted_files
-from packrat_server.store.tables import package_files, repos, tags
+from packrat_server.store.tables import package_files
 
 _GROUPED = (
     package_files.c.package,
@@ -32,13 +33,6 @@ _GROUPED = (
     package_files.c.type,
     package_files.c.arch,
 )
-
-
-class NoSuchSide(Exception):
-    """There is neither a tag nor a repository of that name."""
-
-    def __init__(self, name: str, there_are: str) -> None:
-        super().__init__(f"there is neither a tag nor a repository {name!r}; there are {there_are}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +50,11 @@ def compare(connection: Connection, asked: Comparison) -> Found:
     """List what only one side has, by package, distribution version, type and architecture.
 
     Raises:
-        NoSuchSide: A name is that of no tag and no repository.
+        NoSuchName: A side is no tag and no repository, or there is no such package or distribution version.
     """
-    sides = {name: _files_of(connection, name, asked) for name in (asked.first, asked.second)}
+    check_known(connection, {"package": asked.package, "distroversion": asked.distro})
+    given = {"first": asked.first, "second": asked.second}
+    sides = {name: _files_of(connection, field, name, asked) for field, name in given.items()}
     first, second = sides[asked.first], sides[asked.second]
     # Two sides may differ by very many files, so only what they are grouped by is read of all.
     columns = (package_files.c.id, *_GROUPED)
@@ -79,14 +75,18 @@ def compare(connection: Connection, asked: Comparison) -> Found:
     return Found(listed, len(groups) > asked.limit)
 
 
-def _files_of(connection: Connection, name: str, asked: Comparison) -> set[int]:
-    """The ids of the files that a tag or a repository has."""
-    if connection.execute(select(tags.c.name).where(tags.c.name == name)).first() is not None:
+def _files_of(connection: Connection, field: str, name: str, asked: Comparison) -> set[int]:
+    """Read the ids of the files that a tag or a repository has.
+
+    Args:
+        connection: An open transaction.
+        field: The argument that names it.
+        name: Its name.
+        asked: What is compared.
+    """
+    if is_tag(connection, field, name):
         query = FileQuery(package=asked.package, distro=asked.distro, tag=name, state="active")
         return set(connection.execute(files_query(query).with_only_columns(package_files.c.id)).scalars())
-    if connection.execute(select(repos.c.name).where(repos.c.name == name)).first() is None:
-        known = [*connection.execute(select(tags.c.name).order_by(tags.c.name)).scalars()]
-        raise NoSuchSide(name, ", ".join([*known, *connection.execute(select(repos.c.name)).scalars()]))
     offered = set(wanted_files(connection, name, [asked.package] if asked.package else None))
     if not asked.distro:
         return offered

@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, exists, false, or_, select, union
 
+from packrat_server.promotion.known_names import check_known
 from packrat_server.promotion.wanted_files import listed_files
 from packrat_server.store.tables import package_file_tags, package_files, repo_distro_versions, repos
 from packrat_server.store.text import is_storable, write_moment
@@ -54,7 +55,12 @@ class Found:
 
 
 def find_files(connection: Connection, query: FileQuery) -> Found:
-    """Find package files, sorted by package, distribution version and age."""
+    """Find package files, sorted by package, distribution version and age.
+
+    Raises:
+        NoSuchName: There is no such package, tag or distribution version.
+    """
+    check_known(connection, {"package": query.package, "tag": query.tag, "distroversion": query.distro})
     order = (package_files.c.package, package_files.c.distro_version, package_files.c.id)
     rows = connection.execute(files_query(query).order_by(*order).limit(query.limit + 1)).all()
     return Found(describe_files(connection, rows[: query.limit]), len(rows) > query.limit)
