@@ -14,14 +14,14 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from packrat_agent.cli import main as agent_cli
-from packrat_core.cli import CommandInModule
-from packrat_server.cli import main as server_cli
+import click
 
-_PROGRAMS = {"agent": agent_cli.main, "server": server_cli.main}
+from packrat_core.cli import CommandInModule
+
 _LIMIT_S = 30
 """A command that takes longer hangs."""
 
@@ -81,6 +81,16 @@ _STATES: Mapping[str, Callable[[Path], object]] = {
 }
 
 
+def _load(program: str) -> click.Group:
+    """Import a program with all its commands."""
+    group = import_module(f"packrat_{program}.cli.main").main
+    assert isinstance(group, click.Group)
+    for name, command in group.commands.items():
+        if isinstance(command, CommandInModule):
+            group.commands[name] = command.load()
+    return group
+
+
 def _run(case: Mapping[str, Any], output: Path) -> NoReturn:
     """Be the command, with its output in a file."""
     signal.alarm(_LIMIT_S)
@@ -93,7 +103,7 @@ def _run(case: Mapping[str, Any], output: Path) -> NoReturn:
     sys.argv = [f"packrat-{program}", *case["words"]]
     code = 1
     try:
-        _PROGRAMS[program](args=case["words"], prog_name=f"packrat-{program}")
+        _load(program)(args=case["words"], prog_name=f"packrat-{program}")
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
     except BaseException:
@@ -131,11 +141,9 @@ def _try(case: Mapping[str, Any], template: Path, work: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Run all cases."""
-    for program in _PROGRAMS.values():
-        for name, command in program.commands.items():
-            if isinstance(command, CommandInModule):
-                program.commands[name] = command.load()
     cases = json.load(sys.stdin)
+    for program in {case["program"] for case in cases}:
+        _load(program)
     json.dump([_try(case, Path(sys.argv[1]), Path(sys.argv[2])) for case in cases], sys.stdout)
 
 

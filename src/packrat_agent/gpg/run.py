@@ -139,7 +139,8 @@ def check_passphrase_file(path: Path) -> None:
         open_given(path).close()
     except OSError as error:
         why = first_unusable(path) if isinstance(error, PermissionError) else None
-        raise SigningError(f"passphrase_file {path} can't be read: {why or error.strerror}") from None
+        hint = "" if why else "name the file with the passphrase"
+        raise SigningError(f"passphrase_file {path} can't be read: {why or error.strerror}", hint=hint) from None
 
 
 def _environment() -> dict[str, str]:

@@ -278,7 +278,8 @@ def test_a_passphrase_file_that_is_missing_is_named(ring: Keyring, tmp_path: Pat
     fingerprint = ring.make(passphrase="open sesame")
     ring.forget_passphrases()
     said = ring.refuses(fingerprint, tmp_path / "missing")
-    assert said == f"passphrase_file {tmp_path / 'missing'} can't be read: No such file or directory"
+    told = f"passphrase_file {tmp_path / 'missing'} can't be read: No such file or directory"
+    assert said == f"{told}; name the file with the passphrase"
 
 
 def test_a_passphrase_file_is_no_hindrance_to_a_key_without_a_passphrase(ring: Keyring, tmp_path: Path) -> None:
