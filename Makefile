@@ -2,7 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?= tests
-WORKERS ?= auto
+# Most tests wait for programs and for the disk half of their time.
+WORKERS ?= $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
 
 .PHONY: reference bench-server deb test-deb release help demo-needs demo demo-once test check requirements bench kill window fuzz mutants test-sid test-trixie clean
 
