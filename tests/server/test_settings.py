@@ -35,7 +35,7 @@ def log_in(engine: Engine, name: str, secret: str) -> str:
 def run(data: Path, *words: str) -> str:
     result = CliRunner().invoke(cli.main, [*words, "--data", str(data)])
     assert result.exit_code == 0, result.output
-    return result.output
+    return result.stdout
 
 
 def refused(data: Path, *words: str) -> str:

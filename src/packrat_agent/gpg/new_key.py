@@ -13,7 +13,7 @@ from packrat_agent.gpg.listing import list_keys
 from packrat_agent.gpg.run import GpgResult, read_home, run_gpg, unlock_options
 from packrat_core.errors import SigningError
 
-_LIFETIME = re.compile(r"[1-9]\d{0,4}[dwmy]?|never|none|0")
+_LIFETIME = re.compile(r"[1-9]\d{0,4}[dwmy]?|seconds=\d+|\d{8}T\d{6}|never|none|-|0")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 KINDS = ("rsa3072", "rsa4096", "ed25519")
 
@@ -44,7 +44,8 @@ def make_key(home: Path | None, passphrase_file: Path | None, name: str, kind: s
     primary = _make_primary(home, passphrase_file, name, kind, ("cert", "never"))
     added = run_gpg(home, *unlock_new(passphrase_file), "--quick-add-key", primary, kind, "sign", expires)
     if added.returncode != 0:
-        raise _explain("add a signing subkey to it", added)
+        hint = f"`gpg --delete-secret-and-public-key {primary}` removes the primary key, which was made already"
+        raise _explain(f"add a signing subkey to {primary}", added, hint)
     return NewKey(primary, _newest_signing(home, primary), _revocation(home, primary))
 
 
@@ -123,5 +124,5 @@ def unlock_new(passphrase_file: Path | None) -> tuple[str, ...]:
     return unlock_options(passphrase_file) if passphrase_file else ("--pinentry-mode", "loopback", "--passphrase", "")
 
 
-def _explain(what: str, result: GpgResult) -> SigningError:
-    return SigningError(f"gpg can't {what}: {result.reason or 'no reason given'}")
+def _explain(what: str, result: GpgResult, hint: str = "see that gpg and gpg-agent work there") -> SigningError:
+    return SigningError(f"gpg can't {what}: {result.reason or 'no reason given'}", hint=hint)

@@ -66,6 +66,35 @@ def test_a_new_key_has_a_subkey_that_expires_and_a_revocation_certificate(place:
     assert "has a key of the name 'the lab' already" in again
 
 
+@pytest.mark.parametrize("expires", ["99q", "2020-01-01", "soon", "0d"])
+def test_no_half_of_a_key_is_made_where_the_time_is_wrong(place: Place, expires: str) -> None:
+    before = place.gpg(place.home, "-K")
+    said = place.run("new", "--name", "half", "--expires", expires, expect=6).stderr.decode()
+    assert f"--expires: '{expires}'" in said or f"--expires: {expires} is not in the future" in said
+    assert place.gpg(place.home, "-K") == before
+
+
+def test_a_new_key_names_the_steps_that_follow(place: Place) -> None:
+    told = place.run("new", "--kind", "ed25519", "--name", "follows", "--expires", "6m")
+    fingerprint = told.stdout.decode().strip()
+    (line,) = (line for line in told.stderr.decode().splitlines() if line.startswith("next: "))
+    assert f"key rotate --begin {fingerprint}`" in line
+    assert "key backup FILE`" in line
+    place.gpg(
+        place.home,
+        "--yes",
+        "--pinentry-mode",
+        "loopback",
+        "--delete-secret-and-public-key",
+        _primary_of(place, fingerprint),
+    )
+
+
+def _primary_of(place: Place, fingerprint: str) -> str:
+    listed = [line.split(":") for line in place.gpg(place.home, "-K", fingerprint).splitlines()]
+    return next(line[9] for line in listed if line[0] == "fpr")
+
+
 def test_show_names_the_key_and_what_clients_refuse(place: Place) -> None:
     said = place.run("show").stdout.decode()
     assert "EdDSA 255, expires on" in said
