@@ -211,8 +211,9 @@ def _summarize(sample: Sequence[Mutant], verdicts: Mapping[Mutant, Verdict]) -> 
     judged = counts["killed"] + counts["timeout"] + counts["survived"]
     return (
         f"{judged} of {len(sample)} tried: {(judged - counts['survived']) / max(1, judged):.0%} noticed "
-        f"({counts['killed']} killed, {counts['timeout']} ran too long), {counts['survived']} survived; "
-        f"the closest tests alone missed {counts['missed']}"
+        f"({counts['killed']} killed, {counts['timeout']} ran too long), {counts['survived']} survived"
+        + f"; {counts['missed']} that the closest tests missed are left"
+        * bool(counts["missed"])
     )
 
 
