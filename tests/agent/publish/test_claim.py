@@ -82,6 +82,7 @@ HERE = {"pid": os.getpid(), "host": socket.gethostname(), "command": "run"}
         (HERE | {"pid": 1}, None),
         (HERE | {"pid": -os.getpid()}, None),
     ],
+    ids=["run here", "another command", "another host", "another process", "no process"],
 )
 def test_only_a_run_on_this_host_is_named_as_one_that_can_be_signalled(
     tmp_path: Path, holder: dict[str, object], runner: int | None
