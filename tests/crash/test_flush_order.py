@@ -103,10 +103,14 @@ def test_pointers_come_after_the_content_that_they_name_has_reached_the_disk(lab
     others = [call for _, call in shown if call in listed or Path(call.path) == lab.www / "index.html"]
     content = [(at, call) for at, call in shown if (at, call) not in pointers and call not in others]
     first = pointers[0][0]
+    waiting = lab.www / AGENT_DIR / "publishing"
     assert max(at for at, _ in content) < first
     for at, call in content:
         parent = str(Path(call.path).parent)
         assert any(one.name == "fsync" and one.path == parent for one in calls[at:first]), call
+    # All of them wait beside the tree; after a loss of power before the first of them, they must still be there.
+    ready = last(calls[:first], lambda call: call.name == "rename" and call.path.startswith(f"{waiting}/repo"))
+    assert -1 < ready < last(calls[:first], lambda call: call.name == "fsync" and call.path == str(waiting))
     # The one that clients begin with is the last.
     assert Path(pointers[-1][1].path).name == "InRelease"
     names = [Path(call.path).name for _, call in pointers]
