@@ -43,7 +43,8 @@ export-events
 def said(data: Path, command: str) -> str:
     """Run a command; gives its exit code and what it said, without what is another each time."""
     done = CliRunner().invoke(cli.main, [*shlex.split(command), "--data", str(data)], env={"PACKRAT_URL": ""})
-    text = re.sub(r"20\d\d-\d\d-\d\d[T ][0-9:.]+", "WHEN", f"{done.exit_code}\n{done.stdout}{done.stderr}")
+    said_of = f"{done.exit_code}\n{done.stdout}{done.stderr}".replace(str(data), "DATA")
+    text = re.sub(r"20\d\d-\d\d-\d\d[T ][0-9:.]+", "WHEN", said_of)
     text = re.sub(r"the (psk|password) [0-9A-Za-z]+", r"the \1", text)
     # A transaction that is undone takes a number of PostgreSQL's, and none of SQLite's.
     return re.sub(r'^\{"id": \d+', '{"id": N', text, flags=re.MULTILINE)

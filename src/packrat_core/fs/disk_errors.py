@@ -2,7 +2,6 @@
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +52,9 @@ def tell_os_error(error: OSError) -> DiskError | None:
     if isinstance(error.filename, str | bytes):
         return _tell("use", os.fsdecode(error.filename), error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO):
+        # Imported here: monitoring calls the programs every minute.
+        import tempfile
+
         hint = f"look at the filesystems of the paths that this command uses, also at {tempfile.gettempdir()}"
         return DiskError(f"can't write a file: {error.strerror}", hint=hint)
     if error.errno == errno.ENOENT and "temporary directory" in (error.strerror or ""):

@@ -12,7 +12,6 @@ what it points to stays as it is:
 import errno
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,6 +75,9 @@ def remove_tree(path: Path) -> None:
         DiskError: Something below it can't be removed.
     """
     with as_disk_error("remove", path):
+        # Imported here: it imports what reads archives, and monitoring calls the programs every minute.
+        import shutil
+
         shutil.rmtree(path)
 
 

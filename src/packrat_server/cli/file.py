@@ -22,7 +22,7 @@ from packrat_server.store.database import open_database
 
 @click.group("file")
 def file_group() -> None:
-    """Package files: what they are, which repositories offer them; deletes those that were uploaded by mistake."""
+    """Package files: what they are, which repositories offer them; deletes files."""
 
 
 @file_group.command("list")

@@ -32,7 +32,7 @@ for _command, _place, _summary in (
     ("user", "user:user_group", "Users, their roles and rights."),
     ("export-events", "export_events:export_events_command", "Write what happened as JSON lines."),
     ("package", "package:package_group", "Packages: how many files they have, and how many of them are kept."),
-    ("file", "file:file_group", "Package files: what they are, which repositories offer them; deletes and frees."),
+    ("file", "file:file_group", "Package files: what they are, which repositories offer them; deletes files."),
     ("find", "look:find_command", "Find package files by their name, or that of their package."),
     ("diff", "look:diff_command", "Show what only one of two tags or repositories has."),
     ("history", "history:history_command", "Tell what happened to a package file or a package."),

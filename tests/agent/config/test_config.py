@@ -278,7 +278,7 @@ def test_a_wrong_value_is_told_with_its_line_and_no_secret(conf: Path, section: 
 
 
 def test_a_file_that_is_missing_unreadable_or_no_text_is_one_clear_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"there is no configuration file .*missing\.conf; write one"):
+    with pytest.raises(ConfigError, match=r"no configuration file .*missing\.conf; `packrat-agent init` makes one"):
         load(tmp_path / "missing.conf")
     with pytest.raises(ConfigError, match="can't read"):
         load(tmp_path)

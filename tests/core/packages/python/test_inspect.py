@@ -308,7 +308,7 @@ ANY = "py3-none-any"
     ids=lambda value: str(value)[:40],
 )
 def test_a_wheel_is_named_by_its_own_tags(tmp_path: Path, wheel: str | None, file_name: str) -> None:
-    tags = [(f"{INFO}/WHEEL", wheel.encode())] if wheel is not None else []
+    tags = [(f"{INFO}/WHEEL", f"Wheel-Version: 1.0\n{wheel}".encode())] if wheel is not None else []
     (tmp_path / "file").write_bytes(pack_zip([(f"{INFO}/METADATA", METADATA), *tags]))
     assert read_distribution(tmp_path / "file").file_name == file_name
 
