@@ -61,6 +61,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "packrat_agent/publish/gc.py": ("tests/agent/publish/test_scan_and_gc.py",),
     "packrat_agent/gpg/keyring.py": (
         "tests/agent/gpg/test_keyring.py",
+        "tests/agent/gpg/test_key_warnings.py",
         "tests/agent/gpg/test_key_files.py",
         "tests/agent/gpg/test_verdict.py",
     ),
@@ -87,7 +88,10 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/clients/test_rpm_signatures.py",
     ),
     "packrat_core/packages/python/file_names.py": ("tests/core/packages/python/test_file_names.py",),
-    "packrat_core/packages/python/metadata.py": ("tests/core/packages/python/test_metadata_differential.py",),
+    "packrat_core/packages/python/metadata.py": (
+        "tests/core/packages/python/test_metadata.py",
+        "tests/core/packages/python/test_metadata_differential.py",
+    ),
     "packrat_core/packages/python/payload.py": ("tests/core/packages/test_payload_differential.py",),
     "packrat_core/packages/python/requirements.py": (
         "tests/core/packages/python/test_requirements_differential.py",

@@ -15,7 +15,7 @@ from packrat_server.client.refusals import explain
         ),
         (
             'Unable to Parse "/api/nonsense(tag)"',
-            "it is no URI of a package file; give one as `upload` prints it, or the name of the file",
+            "that is not the URI of a package file; give one as `upload` prints it, or the name of the file",
         ),
         ('Required tag "dev" missing', "tag it dev first; `packrat-server promote` puts on all tags that one requires"),
         ("something new", "something new"),

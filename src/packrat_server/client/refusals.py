@@ -62,7 +62,7 @@ def _explain_words(said: str) -> str:
     if (broken := _BROKEN.fullmatch(said)) is not None:
         return f"{broken[1]}; is the file whole? Build or download it again"
     if _UNPARSED.search(said) is not None:
-        return "it is no URI of a package file; give one as `upload` prints it, or the name of the file"
+        return "that is not the URI of a package file; give one as `upload` prints it, or the name of the file"
     if (invalid := _INVALID.fullmatch(said)) is not None:
         return f"{invalid[1]}: {invalid[2]}" if invalid[1] else invalid[2]
     return said

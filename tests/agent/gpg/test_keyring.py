@@ -2,94 +2,22 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from structlog.testing import capture_logs
 
-from packrat_agent.gpg.keyring import export_public, find_key, warn
+from packrat_agent.gpg.keyring import export_public, find_key
 from packrat_agent.gpg.signatures import make_signature
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.standalone_subkey import export_standalone
 from packrat_agent.model.tree import SignatureForm
 from packrat_core.errors import SigningError
-from support.keys import end_gpg_agent, gnupg_home
+from support.keyring import NOW, Keyring, keyring, unlocked
+from support.keys import gnupg_home
 
-NOW = datetime.now(UTC)
-LONG_AGO = "20200101T000000"
 DETACHED = (SignatureForm.ARMOR, SignatureForm.BINARY)
-
-
-@dataclass(frozen=True, slots=True)
-class Keyring:
-    """A GNUPGHOME for one test."""
-
-    home: Path
-
-    def gpg(self, *arguments: str, data: bytes | None = None) -> bytes:
-        command = ["gpg", "--homedir", str(self.home), "--batch", "--no-tty", *arguments]
-        done = subprocess.run(command, input=data, capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr.decode()
-        return done.stdout
-
-    def make(self, *, use: str = "sign", kind: str = "ed25519", passphrase: str = "", past: bool = False) -> str:
-        """Make a key and give its fingerprint; `past`: one that was made long ago for a year."""
-        faked = ["--faked-system-time", LONG_AGO] if past else []
-        before = set(self.fingerprints())
-        self.gpg(*faked, *unlocked(passphrase), "--quick-generate-key", f"{kind} {len(before)}", kind, use, "1y")
-        (made,) = set(self.fingerprints()) - before
-        return made
-
-    def add(
-        self, primary: str, *, use: str = "sign", passphrase: str = "", past: bool = False, kind: str = "ed25519"
-    ) -> str:
-        """Add a subkey and give its fingerprint."""
-        faked = ["--faked-system-time", LONG_AGO] if past else []
-        kind = "cv25519" if use == "encr" else kind
-        before = set(self.fingerprints())
-        self.gpg(*faked, *unlocked(passphrase), "--quick-add-key", primary, kind, use, "6m")
-        (made,) = set(self.fingerprints()) - before
-        return made
-
-    def fingerprints(self) -> list[str]:
-        """Of all keys and subkeys, in the order of the keyring."""
-        listed = self.gpg("--list-keys", "--with-colons", "--with-subkey-fingerprint").decode()
-        return [line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:")]
-
-    def find(self, name: str, passphrase_file: Path | None = None) -> SigningKey:
-        return find_key(name, self.home, passphrase_file, NOW)
-
-    def refuses(self, name: str, passphrase_file: Path | None = None) -> str:
-        """What find_key says of a key that it doesn't take."""
-        with pytest.raises(SigningError) as caught:
-            self.find(name, passphrase_file)
-        assert caught.value.exit_code == 6
-        return str(caught.value)
-
-    def forget_passphrases(self) -> None:
-        end_gpg_agent(self.home)
-
-
-def unlocked(passphrase: str) -> list[str]:
-    return ["--pinentry-mode", "loopback", "--passphrase", passphrase]
-
-
-@contextmanager
-def keyring() -> Iterator[Keyring]:
-    """Make an empty keyring; its path is short, as gpg-agent's sockets need."""
-    with gnupg_home() as home:
-        yield Keyring(home)
-
-
-@pytest.fixture
-def ring() -> Iterator[Keyring]:
-    with keyring() as made:
-        yield made
 
 
 def signer(ring: Keyring, key: SigningKey) -> str:
@@ -362,54 +290,3 @@ def test_a_signing_subkey_is_shown_as_a_key_of_its_own(
     # The last word names the primary key of what signed.
     (valid,) = [line for line in verified.stdout.splitlines() if b"VALIDSIG" in line]
     assert (valid.split()[2], valid.split()[-1]) == (subkey.encode(), subkey.encode())
-
-
-@pytest.mark.parametrize(
-    ("kind", "warned"),
-    [
-        ("rsa1024", "RSA-1024 is refused by Debian 13 and later"),
-        ("dsa1024", "DSA-1024 is refused by Debian 13 and later"),
-        ("rsa2048", "RSA-2048 will be refused by Debian from 2030 on"),
-        ("rsa3072", None),
-        ("ed25519", "EdDSA is refused by RHEL 8 and Ubuntu 16.04"),
-    ],
-)
-def test_a_key_that_clients_refuse_is_warned_of(ring: Keyring, kind: str, warned: str | None) -> None:
-    key = ring.find(ring.make(kind=kind))
-    found = warn(key, NOW)
-    assert bool(found) == (warned is not None)
-    assert warned is None or any(text.startswith(warned) for text in found)
-
-
-def test_a_key_that_expires_soon_is_warned_of_thirty_days_ahead(ring: Keyring) -> None:
-    primary = ring.make()
-    subkey = ring.add(primary)
-    key = ring.find(primary)
-    assert key.expires is not None
-    # The subkey goes before its primary: six months, not a year.
-    assert timedelta(days=150) < key.expires - NOW < timedelta(days=200)
-    assert not any("expires on" in text for text in warn(key, key.expires - timedelta(days=31)))
-    [found] = [text for text in warn(key, key.expires - timedelta(days=29)) if "expires on" in text]
-    assert f"the key expires on {key.expires:%Y-%m-%d}" in found
-    assert f"extend it with `gpg --quick-set-expire {primary} 2y {subkey}`, and" in found
-    # What it says works; then the primary key is the part that expires first.
-    ring.gpg(*unlocked(""), "--quick-set-expire", primary, "2y", subkey)
-    extended = ring.find(primary)
-    assert extended.expires is not None
-    assert extended.expires - key.expires > timedelta(days=150)
-    [found] = [text for text in warn(extended, extended.expires) if "expires on" in text]
-    assert f"extend it with `gpg --quick-set-expire {primary} 2y`, and" in found
-
-
-@pytest.mark.parametrize(("expires", "renewed"), [("1y", "2y"), ("never", "0")])
-def test_a_key_that_certified_itself_by_sha1_is_warned_of_until_it_is_renewed(
-    ring: Keyring, expires: str, renewed: str
-) -> None:
-    ring.gpg(*unlocked(""), "--cert-digest-algo", "SHA1", "--quick-generate-key", "weak", "rsa3072", "sign", expires)
-    [weak] = ring.fingerprints()
-    [found] = [text for text in warn(ring.find(weak), NOW) if "SHA-1" in text]
-    assert f"`gpg --cert-digest-algo SHA512 --quick-set-expire {weak} {renewed}`" in found
-    ring.gpg(*unlocked(""), "--cert-digest-algo", "SHA512", "--quick-set-expire", weak, renewed)
-    key = ring.find(weak)
-    assert not any("SHA-1" in text for text in warn(key, NOW))
-    assert (key.expires is None) == (expires == "never")

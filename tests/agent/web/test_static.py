@@ -1,14 +1,11 @@
 """The built-in web server: conditional and range requests, listings, and nothing from outside the root."""
 
 import asyncio
-import http.client
 import os
 import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 
@@ -16,54 +13,7 @@ import pytest
 
 from packrat_agent.web.static import serving
 from packrat_core.errors import ConfigError
-from support.web import web_server
-
-DATA = bytes(range(256)) * 4
-MTIME_S = 1_700_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A served directory; requests go out as they are written here."""
-
-    root: Path
-    port: int
-
-    def ask(self, target: str, verb: str = "GET", **headers: str) -> Answer:
-        """`_` in a header's name stands for `-`."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.putrequest(verb, target, skip_accept_encoding=True)
-            for name, value in headers.items():
-                connection.putheader(name.replace("_", "-"), value)
-            connection.endheaders()
-            response = connection.getresponse()
-            body = response.read()
-            return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
-        finally:
-            connection.close()
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    root = tmp_path / "www"
-    (root / "apt-dev" / "pool").mkdir(parents=True)
-    file = root / "apt-dev" / "pool" / "g++_1~2_amd64.deb"
-    file.write_bytes(DATA)
-    os.utime(file, (MTIME_S, MTIME_S))
-    (root / ".packrat-agent").mkdir()
-    (root / ".packrat-agent" / "lock").write_text("secret")
-    (tmp_path / "outside").write_text("secret")
-    with web_server(root) as url:
-        yield Site(root, int(url.rpartition(":")[2]))
-
+from support.site import DATA, MTIME_S, Site
 
 FILE = "/apt-dev/pool/g++_1~2_amd64.deb"
 
@@ -214,66 +164,6 @@ def test_each_file_has_its_type_and_no_encoding(site: Site, name: str, kind: str
     answer = site.ask(f"/{name}")
     assert answer.headers["content-type"] == kind
     assert "content-encoding" not in answer.headers
-
-
-_HASH = "0123456789abcdef" * 4
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "apt-dev/pool/h/hello_1_amd64.deb",
-        "apt-dev/pool/h/g%2B%2B_1_amd64.ddeb",
-        f"apt-dev/dists/dev/main/binary-amd64/by-hash/SHA256/{_HASH}",
-        f"yum/fedora/40/repodata/{_HASH}-primary.xml.gz",
-        "yum/fedora/40/generations/17/repodata/repomd.xml",
-        "python/packages/one/one-1-py3-none-any.whl",
-    ],
-)
-def test_caches_keep_what_never_changes(site: Site, path: str) -> None:
-    (site.root / "python/simple").mkdir(parents=True)
-    file = site.root / path.replace("%2B", "+")
-    file.parent.mkdir(parents=True)
-    file.write_bytes(b"x")
-    answer = site.ask(f"/{path}")
-    assert (answer.status, answer.headers["cache-control"]) == (200, "public, max-age=31536000, immutable")
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "apt-dev/dists/dev/InRelease",
-        f"apt-dev/by-hash/{_HASH}",
-        "apt-dev/pool/h/index.html",
-        "yum/fedora/40/repodata/repomd.xml",
-        "python/simple/one/index.html",
-        "files/packages/one/one.zip",
-        "repo-key",
-    ],
-)
-def test_caches_ask_again_for_what_may_change(site: Site, path: str) -> None:
-    file = site.root / path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(b"x")
-    for target in (f"/{path}", "/", "/apt-dev"):
-        assert site.ask(target).headers["cache-control"] == "no-cache", target
-    again = site.ask(f"/{path}", If_None_Match="*")
-    assert (again.status, again.headers["cache-control"]) == (304, "no-cache")
-
-
-def test_no_cache_remembers_that_a_file_was_missing(site: Site) -> None:
-    for target in ("/apt-dev/pool/h/none_1_amd64.deb", f"/v2/docker/one/blobs/sha256:{_HASH}"):
-        answer = site.ask(target)
-        assert answer.status == 404
-        assert "cache-control" not in answer.headers
-
-
-def test_caches_keep_a_blob_and_ask_again_for_the_names_of_images(site: Site) -> None:
-    blobs = site.root / "docker/v2/one/blobs"
-    blobs.mkdir(parents=True)
-    (blobs / f"sha256:{_HASH}").write_bytes(b"x")
-    assert "immutable" in site.ask(f"/v2/docker/one/blobs/sha256:{_HASH}").headers["cache-control"]
-    assert site.ask("/v2/").headers["cache-control"] == "no-cache"
 
 
 def test_a_directory_lists_what_is_in_it_directories_first(site: Site) -> None:

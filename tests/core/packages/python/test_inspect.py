@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from packrat_core.errors import Refused
 from packrat_core.packages.python.inspect import Kind, NoDistribution, check_file_name, read_distribution
-from packrat_core.packages.python.metadata import read_metadata
 from packrat_demo.build_wheel import (
     Python,
     build_sdist,
@@ -320,32 +319,6 @@ def test_two_headers_of_one_member_must_agree(read: Callable[[bytes], object]) -
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"Version: 1\n", "no Name"),
-        (b"Name: a\n\nVersion: 1\n", "no Version"),
-        (b"Name: a\nName: b\nVersion: 1\n", "Name twice"),
-        (b"Name: a/../b\nVersion: 1\n", "unusable Name"),
-        (b"Name: \xff\nVersion: 1\n", "not UTF-8"),
-        (b"Name: a\nVersion: one\n", "none by PEP 440"),
-        (b"Name: a\nVersion: 1" + b"0" * 5000 + b"\n", "unusable Version"),
-        (b"Name: a\nVersion: 1\nRequires-Python: >=3\x00\n", "unusable Requires-Python"),
-    ],
-)
-def test_unusable_metadata_is_refused(content: bytes, reason: str) -> None:
-    with pytest.raises(Refused, match=reason):
-        read_metadata(content)
-
-
-def test_odd_but_usable_metadata_is_read() -> None:
-    core = read_metadata(
-        b"\xef\xbb\xbfname: a.B\r\nClassifier: x\r\nClassifier: y\r\nLICENSE: x\r\n\tName: no\r\n"
-        b"Version: 1.0RC1\r\nRequires-Python: >=3,\r\n <4"
-    )
-    assert (core.name, core.version, core.requires_python) == ("a.B", "1.0RC1", ">=3, <4")
-
-
-@pytest.mark.parametrize(
     ("file_name", "kind", "reason"),
     [
         ("my_tool-1.0-py3-none-any.whl", "wheel", None),
@@ -404,12 +377,3 @@ def test_a_file_with_changed_bytes_is_read_or_refused(sound: bytes, draw: st.Dat
 def test_a_torn_file_is_refused(wheel: int, sdist: int) -> None:
     read_or_refuse(WHEEL[:wheel])
     read_or_refuse(SDIST[:sdist])
-
-
-@given(st.binary(max_size=300))
-def test_any_metadata_is_read_or_refused(content: bytes) -> None:
-    try:
-        core = read_metadata(b"Name: a\nVersion: 1\n" + content)
-    except Refused:
-        return
-    assert core.requires_python.isprintable()

@@ -1,0 +1,59 @@
+"""What is said of a signing key that clients refuse, or that expires soon."""
+
+from datetime import timedelta
+
+import pytest
+
+from packrat_agent.gpg.keyring import warn
+from support.keyring import NOW, Keyring, unlocked
+
+
+@pytest.mark.parametrize(
+    ("kind", "warned"),
+    [
+        ("rsa1024", "RSA-1024 is refused by Debian 13 and later"),
+        ("dsa1024", "DSA-1024 is refused by Debian 13 and later"),
+        ("rsa2048", "RSA-2048 will be refused by Debian from 2030 on"),
+        ("rsa3072", None),
+        ("ed25519", "EdDSA is refused by RHEL 8 and Ubuntu 16.04"),
+    ],
+)
+def test_a_key_that_clients_refuse_is_warned_of(ring: Keyring, kind: str, warned: str | None) -> None:
+    key = ring.find(ring.make(kind=kind))
+    found = warn(key, NOW)
+    assert bool(found) == (warned is not None)
+    assert warned is None or any(text.startswith(warned) for text in found)
+
+
+def test_a_key_that_expires_soon_is_warned_of_thirty_days_ahead(ring: Keyring) -> None:
+    primary = ring.make()
+    subkey = ring.add(primary)
+    key = ring.find(primary)
+    assert key.expires is not None
+    # The subkey goes before its primary: six months, not a year.
+    assert timedelta(days=150) < key.expires - NOW < timedelta(days=200)
+    assert not any("expires on" in text for text in warn(key, key.expires - timedelta(days=31)))
+    [found] = [text for text in warn(key, key.expires - timedelta(days=29)) if "expires on" in text]
+    assert f"the key expires on {key.expires:%Y-%m-%d}" in found
+    assert f"extend it with `gpg --quick-set-expire {primary} 2y {subkey}`, and" in found
+    # What it says works; then the primary key is the part that expires first.
+    ring.gpg(*unlocked(""), "--quick-set-expire", primary, "2y", subkey)
+    extended = ring.find(primary)
+    assert extended.expires is not None
+    assert extended.expires - key.expires > timedelta(days=150)
+    [found] = [text for text in warn(extended, extended.expires) if "expires on" in text]
+    assert f"extend it with `gpg --quick-set-expire {primary} 2y`, and" in found
+
+
+@pytest.mark.parametrize(("expires", "renewed"), [("1y", "2y"), ("never", "0")])
+def test_a_key_that_certified_itself_by_sha1_is_warned_of_until_it_is_renewed(
+    ring: Keyring, expires: str, renewed: str
+) -> None:
+    ring.gpg(*unlocked(""), "--cert-digest-algo", "SHA1", "--quick-generate-key", "weak", "rsa3072", "sign", expires)
+    [weak] = ring.fingerprints()
+    [found] = [text for text in warn(ring.find(weak), NOW) if "SHA-1" in text]
+    assert f"`gpg --cert-digest-algo SHA512 --quick-set-expire {weak} {renewed}`" in found
+    ring.gpg(*unlocked(""), "--cert-digest-algo", "SHA512", "--quick-set-expire", weak, renewed)
+    key = ring.find(weak)
+    assert not any("SHA-1" in text for text in warn(key, NOW))
+    assert (key.expires is None) == (expires == "never")
