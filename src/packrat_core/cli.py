@@ -1,14 +1,13 @@
-"""The click group of both programs: it imports a command when that is called, and tells errors in one sentence.
+"""What the command lines of both programs share: the group of commands, files that are given, and what comes next.
 
-`--help` shows one line a command, and monitoring calls `check` every minute: neither waits for what the other commands
-import. So the group lists names and summaries:
+The group imports a command when that is called, and tells errors in one sentence. `--help` shows one line a command, and
+monitoring calls `check` every minute: neither waits for what the other commands import. So the group lists names and
+summaries:
 
     main.add_command(CommandInModule("status", "packrat_agent.cli.status:status_command", "Say how the mirror stands."))
 """
 
 import io
-import os
-import stat
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -17,7 +16,7 @@ from typing import Any
 
 import click
 
-from packrat_core.errors import DiskError, PackratError
+from packrat_core.errors import PackratError
 from packrat_core.text import printable
 
 
@@ -102,7 +101,10 @@ class ErrorTellingGroup(click.Group):
         try:
             return super().main(*args, **more)
         except OSError as error:
-            told = _tell_system_error(error)
+            # Imported here, since monitoring calls the programs every minute.
+            from packrat_core.fs.system_errors import tell_system_error
+
+            told = tell_system_error(error)
         self._tell(told)
         sys.exit(told.exit_code)
 
@@ -123,37 +125,3 @@ class ErrorTellingGroup(click.Group):
         # Where stderr takes nothing, the exit code says it.
         with suppress(OSError):
             click.echo(f"{self.name}: {error}", err=True)
-
-
-def _tell_system_error(error: OSError) -> PackratError:
-    """Say in a sentence what the system refused.
-
-    Raises:
-        OSError: It is not one of the disk.
-    """
-    # Imported here, since monitoring calls the programs every minute.
-    from packrat_core.fs.disk_errors import tell_os_error
-
-    told = tell_os_error(error)
-    if told is None:
-        raise error
-    if error.filename is None and _is_refused_by_stdout(error):
-        return DiskError(f"can't write to stdout: {error.strerror}", hint="make room there, or send it elsewhere")
-    return told
-
-
-def _is_refused_by_stdout(error: OSError) -> bool:
-    """Tell whether it was stdout that refused; then drop what it did not take, which Python would write at its end."""
-    try:
-        descriptor = sys.stdout.fileno()
-        if stat.S_ISFIFO(os.fstat(descriptor).st_mode) or os.isatty(descriptor):
-            return False
-        os.write(descriptor, b"\n")
-    except (OSError, ValueError, AttributeError) as again:
-        if getattr(again, "errno", None) != error.errno:
-            return False
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
-        return True
-    return False
