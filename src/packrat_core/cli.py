@@ -1,8 +1,8 @@
 """What the command lines of both programs share: the group of commands, files that are given, and what comes next.
 
-The group imports a command when that is called, and tells errors in one sentence. `--help` shows one line a command, and
-monitoring calls `check` every minute: neither waits for what the other commands import. So the group lists names and
-summaries:
+The group imports a command when that is called, and tells errors in one sentence. `--help` shows one line a command,
+and monitoring calls `check` every minute: neither waits for what the other commands import. So the group lists names
+and summaries:
 
     main.add_command(CommandInModule("status", "packrat_agent.cli.status:status_command", "Say how the mirror stands."))
 """
