@@ -15,10 +15,10 @@ from packrat_agent.config.settings import Config
 from packrat_agent.status.progress import show_progress
 from packrat_agent.status.reading import read_status
 from packrat_agent.status.table import list_troubles
-from packrat_agent.verify.findings import Warned
+from packrat_agent.verify.findings import Audit, Warned
 from packrat_agent.verify.real_clients import Visits, visit_tree
 from packrat_agent.verify.repo_keys import GivenKeys, read_repo_keys
-from packrat_agent.verify.tree import Audit, verify_tree
+from packrat_agent.verify.tree import verify_tree
 from packrat_core.cli import GivenFile
 from packrat_core.errors import PackratError, Unsound
 from packrat_core.text import human_size, printable

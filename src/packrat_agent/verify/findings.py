@@ -68,6 +68,27 @@ Finding = Named | Fault | Warned
 
 
 @dataclass(frozen=True, slots=True)
+class Audit:
+    """The result of an audit.
+
+    Attributes:
+        repositories: (type, directory) of each repository.
+        files: Number of files that an index names.
+        bytes: Total size of those that could be read.
+        faults: What is wrong, in the order of the paths.
+        warnings: What is going to be wrong, or is left out, and no fault of the tree.
+        unnamed: Paths of the files that no index names.
+    """
+
+    repositories: tuple[tuple[str, str], ...]
+    files: int
+    bytes: int
+    faults: tuple[Fault, ...]
+    unnamed: tuple[str, ...]
+    warnings: tuple[Warned, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """A tree under audit.
 

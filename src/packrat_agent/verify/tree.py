@@ -4,37 +4,29 @@ The audit only reads the tree, without leaving it in the page cache, and runs gp
 was checked, what is wrong, and which files no index names.
 """
 
-import hashlib
 import os
-import re
-import stat
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from io import BufferedReader, BytesIO, FileIO
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
 
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.verify.apt import audit_apt, is_apt
+from packrat_agent.verify.check_files import check_files
 from packrat_agent.verify.docker import audit_docker, is_docker
 from packrat_agent.verify.files import audit_files, is_files
-from packrat_agent.verify.findings import Auditor, Fault, Finding, Named, Subject, Warned, told
-from packrat_agent.verify.interrupted import find_interrupted
+from packrat_agent.verify.findings import Audit, Auditor, Fault, Finding, Named, Subject, Warned, told
+from packrat_agent.verify.interrupted import find_interrupted, is_followed
 from packrat_agent.verify.package_lists import audit_list
 from packrat_agent.verify.pypi import audit_pypi, is_pypi
 from packrat_agent.verify.repo_keys import GivenKeys, RepoKeys, read_repo_keys
+from packrat_agent.verify.settle import settle
 from packrat_agent.verify.site import audit_site, read_offered
 from packrat_agent.verify.yum import audit_yum, is_yum
 from packrat_core.errors import ConfigError
 from packrat_core.fs.disk_errors import as_disk_error
-from packrat_core.fs.open import open_unbuffered
-from packrat_core.fs.page_cache import read_sparingly
 
 _DEPTH = 5
 _OPEN_DIRECTORY = 0o005
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 Recognize = Callable[[Subject, str], bool]
 
@@ -51,27 +43,6 @@ AUDITORS: Mapping[str, tuple[Recognize, Auditor]] = {
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """The result of an audit.
-
-    Attributes:
-        repositories: (type, directory) of each repository.
-        files: Number of files that an index names.
-        bytes: Total size of those that could be read.
-        faults: What is wrong, in the order of the paths.
-        warnings: What is going to be wrong, or is left out, and no fault of the tree.
-        unnamed: Paths of the files that no index names.
-    """
-
-    repositories: tuple[tuple[str, str], ...]
-    files: int
-    bytes: int
-    faults: tuple[Fault, ...]
-    unnamed: tuple[str, ...]
-    warnings: tuple[Warned, ...] = ()
-
-
 def verify_tree(
     top: Path,
     key: Path | None,
@@ -79,7 +50,7 @@ def verify_tree(
     of_repos: Mapping[str, Path] | None = None,
     on_total: Callable[[int], None] = lambda files: None,
 ) -> Audit:
-    """Audit the tree below `top`.
+    """Audit the tree below `top`; what its agent changes meanwhile is no fault.
 
     Args:
         top: Top of the tree.
@@ -93,31 +64,12 @@ def verify_tree(
         DiskError: `top` can't be read.
     """
     _check_directory(top)
-    keys = read_repo_keys(top, GivenKeys(key, of_repos or {}))
-    subject = Subject(top, keys.main, offered=read_offered(top))
-    named: dict[str, Named] = {}
-    faults: list[Fault] = []
-    warnings: list[Warned] = list(find_interrupted(top))
-    found = tuple(_repositories(subject, "", 0, faults))
-    for finding in _audit(subject, found, keys):
-        if not isinstance(finding, Named):
-            (faults if isinstance(finding, Fault) else warnings).append(finding)  # type: ignore[arg-type]
-            continue
-        other = named.setdefault(finding.path, finding)
-        if finding.sha256 != other.sha256 or (None not in (finding.size, other.size) and finding.size != other.size):
-            faults.append(Fault(finding.path, f"{finding.by} and {other.by} name different bytes for it"))
-        elif finding is not other:
-            # Two indexes name the same file: keep what either of them knows about it.
-            fuller = finding if other.size is None else other
-            named[finding.path] = replace(fuller, look=other.look or finding.look, read=other.read or finding.read)
-    if not (found or named or faults):
-        faults.append(Fault(".", "holds no mirror: is it the right directory, and its filesystem mounted?"))
-    on_total(len(named))
-    found_wrong, sizes = _check_all(_Paths(top), named.values(), on_progress)
-    unnamed, odd = _look_around(top, named)
-    faults = [*map(keys.explain, faults), *found_wrong]
-    ordered = tuple(sorted({*faults, *odd}, key=lambda one: (one.path, one.what)))
-    return Audit(found, len(named), sizes, ordered, unnamed, tuple(warnings))
+    was_followed = is_followed(top)
+    looks = _Looks(top, GivenKeys(key, of_repos or {}))
+    audit = looks.look(on_progress, on_total)
+    if not audit.faults or not (was_followed or is_followed(top)):
+        return audit
+    return settle(top, audit, lambda: looks.look(lambda files, size: None, lambda files: None))
 
 
 def _check_directory(top: Path) -> None:
@@ -126,6 +78,63 @@ def _check_directory(top: Path) -> None:
             os.scandir(top).close()
         except (FileNotFoundError, NotADirectoryError):
             raise ConfigError(f"{top} is not a directory", hint="give the top of a mirror with --root") from None
+
+
+class _Looks:
+    """Looks at a tree, once or again; a file that was right is read once."""
+
+    def __init__(self, top: Path, given: GivenKeys) -> None:
+        self._top = top
+        self._given = given
+        self._right: dict[str, str] = {}
+        """Path → SHA-256."""
+
+    def look(self, on_progress: Callable[[int, int], None], on_total: Callable[[int], None]) -> Audit:
+        """Audit the tree as it stands."""
+        top = self._top
+        # A tree that changes may have another key, too.
+        keys = read_repo_keys(top, self._given)
+        subject = Subject(top, keys.main, offered=read_offered(top))
+        warnings: list[Warned] = list(find_interrupted(top))
+        faults: list[Fault] = []
+        found = tuple(_repositories(subject, "", 0, faults))
+        named: dict[str, Named] = {}
+        for finding in _audit(subject, found, keys):
+            if isinstance(finding, Named):
+                faults += _add_named(named, finding)
+            elif isinstance(finding, Fault):
+                faults.append(finding)
+            else:
+                warnings.append(finding)
+        if not (found or named or faults):
+            faults.append(Fault(".", "holds no mirror: is it the right directory, and its filesystem mounted?"))
+        on_total(len(named))
+        found_wrong, sizes = check_files(top, named.values(), self._right, on_progress)
+        unnamed, odd = _look_around(top, named)
+        faults = [*map(keys.explain, faults), *found_wrong]
+        ordered = tuple(sorted({*faults, *odd}, key=lambda one: (one.path, one.what)))
+        wrong = {fault.path for fault in ordered}
+        self._right = {path: one.sha256 for path, one in named.items() if path not in wrong}
+        return Audit(found, len(named), sizes, ordered, unnamed, tuple(warnings))
+
+
+def _add_named(named: dict[str, Named], finding: Named) -> Iterator[Fault]:
+    """Add a file that an index names to those that others name.
+
+    Args:
+        named: Path → what is known of the file.
+        finding: What one more index says about it.
+
+    Yields:
+        A fault if another index says something else.
+    """
+    other = named.setdefault(finding.path, finding)
+    if finding.sha256 != other.sha256 or (None not in (finding.size, other.size) and finding.size != other.size):
+        yield Fault(finding.path, f"{finding.by} and {other.by} name different bytes for it")
+    elif finding is not other:
+        # Two indexes name the same file: keep what either of them knows about it.
+        fuller = finding if other.size is None else other
+        named[finding.path] = replace(fuller, look=other.look or finding.look, read=other.read or finding.read)
 
 
 def _audit(subject: Subject, repositories: Sequence[tuple[str, str]], keys: RepoKeys) -> Iterator[Finding]:
@@ -178,117 +187,6 @@ def _repositories(subject: Subject, directory: str, depth: int, faults: list[Fau
         for entry in entries:
             if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
                 yield from _repositories(subject, f"{directory}/{entry.name}".lstrip("/"), depth + 1, faults)
-
-
-def _check_all(
-    tree: "_Paths", named: Iterable[Named], on_progress: Callable[[int, int], None]
-) -> tuple[list[Fault], int]:
-    """Check all named files, with as many threads as there are cores; give the faults, and the sum of the sizes."""
-    waiting = iter(named)
-
-    def check_waiting() -> list[tuple[Fault | None, int]]:
-        # The threads share the iterator: a task for each file takes longer than to read a small file.
-        try:
-            return [_check(tree, item, on_progress) for item in waiting]
-        finally:
-            # If it was stopped by an error, leave nothing for the other threads to do.
-            deque(waiting, maxlen=0)
-
-    cores = os.cpu_count() or 1
-    with ThreadPoolExecutor(cores) as threads:
-        try:
-            parts = [task.result() for task in [threads.submit(check_waiting) for _ in range(cores)]]
-        finally:
-            # The same if this thread is interrupted while it waits.
-            deque(waiting, maxlen=0)
-    return [fault for part in parts for fault, _ in part if fault is not None], sum(
-        s for part in parts for _, s in part
-    )
-
-
-def _check(tree: "_Paths", named: Named, on_progress: Callable[[int, int], None]) -> tuple[Fault | None, int]:
-    """Check one named file.
-
-    Args:
-        tree: Opens the files of the tree.
-        named: The file, and what its index says about it.
-        on_progress: Called with (files, bytes) since the last call.
-
-    Returns:
-        What is wrong with it, or None, and its size in bytes; 0 if it was not read to its end.
-    """
-    digest = hashlib.sha256()
-    try:
-        with tree.open(named.path) as file:
-            status = os.fstat(file.fileno())
-            # If the size is wrong, the hash is wrong, too: don't read the file.
-            if named.size is not None and status.st_size != named.size:
-                return Fault(named.path, f"has {status.st_size} bytes, {named.by} says {named.size}"), 0
-            chunk, last = b"", 0
-            for chunk in read_sparingly(file.fileno(), status.st_size):
-                digest.update(chunk)
-                if last:
-                    on_progress(0, last)
-                last = len(chunk)
-            on_progress(1, last)
-            # A small file that was read in one piece is not read once more.
-            content = BytesIO(chunk) if last == status.st_size else BufferedReader(file)
-            wrong = _look_into(named, content, status, digest.hexdigest())
-    except OSError as error:
-        return Fault(named.path, f"named by {named.by}: {told(error)}"), 0
-    return (Fault(named.path, wrong) if wrong is not None else None), status.st_size
-
-
-def _look_into(named: Named, content: BinaryIO, status: os.stat_result, sha256: str) -> str | None:
-    """Return what is wrong with a file that was read to its end, or None.
-
-    Args:
-        named: The file, and what its index says about it.
-        content: What was read, once more.
-        status: That of the file.
-        sha256: Its SHA-256.
-    """
-    if sha256 != named.sha256:
-        return f"has SHA-256 {sha256}, {named.by} says {named.sha256}"
-    if not status.st_mode & stat.S_IROTH:
-        return "is not readable for a web server; its mode should be 0644"
-    wrong = named.look() if named.look is not None else None
-    return named.read(content) if wrong is None and named.read is not None else wrong
-
-
-class _Paths:
-    """Opens files of the tree by their paths in indexes, and looks at each directory above them once."""
-
-    def __init__(self, top: Path) -> None:
-        self._top = str(top)
-        # '' is the top, which may be a link.
-        self._behind_link: dict[str, bool] = {"": False}
-
-    def open(self, path: str) -> FileIO:
-        """Open a file.
-
-        Raises:
-            OSError: It is not a regular file, or its path leads through a symbolic link.
-        """
-        # Names come from untrusted indexes; NUL and surrogates would raise other errors below.
-        if "\0" in path or _SURROGATE.search(path):
-            raise OSError("can't be a file's name")
-        if self._is_behind_link(path.rpartition("/")[0]):
-            raise OSError("stands behind a symbolic link")
-        return open_unbuffered(f"{self._top}/{path}")
-
-    def _is_behind_link(self, directory: str) -> bool:
-        """Return whether a directory or one above it is a symbolic link; several threads may look at the same one."""
-        # Without recursion: an index may name a path with more directories than Python can call.
-        below: list[str] = []
-        while directory not in self._behind_link:
-            below.append(directory)
-            directory = directory.rpartition("/")[0]
-        is_behind = self._behind_link[directory]
-        for one in reversed(below):
-            is_behind = is_behind or os.path.islink(f"{self._top}/{one}")  # noqa: PTH114 there may be thousands
-            self._behind_link[one] = is_behind
-        return is_behind
 
 
 def _look_around(top: Path, named: Mapping[str, Named]) -> tuple[tuple[str, ...], list[Fault]]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.verify.tree import Audit, verify_tree
+from packrat_agent.verify.findings import Audit
+from packrat_agent.verify.tree import verify_tree
 
 CHUNK = 1024 * 1024
 SIZES = (0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK)
