@@ -65,7 +65,9 @@ def _compare(url: str, root: Path, path: str, topic: str) -> Iterator[Finding]:
     at = f"{url}/{quote(path)}"
     expected = _read(root / path)
     answer = fetch(at, {"Accept-Encoding": "gzip"})
-    if expected is None:
+    # The agent may publish between the two reads, and remove what it published before.
+    now = _read(root / path)
+    if expected is None or now is None:
         return
     if isinstance(answer, Unanswered):
         hint = "is the web server running? Is the address right, and does its name lead here?"
@@ -79,8 +81,7 @@ def _compare(url: str, root: Path, path: str, topic: str) -> Iterator[Finding]:
     elif "content-encoding" in answer.headers:
         text = f"{at} comes with Content-Encoding {answer.headers['content-encoding'][:40]!r}"
         yield fault(topic, f"{text}: clients unpack it once too often, or find another hash", _SITE_FILE)
-    # The agent may publish between the two reads.
-    elif answer.body != expected and answer.body != _read(root / path):
+    elif answer.body not in (expected, now):
         yield fault(topic, f"{at} is not what {root / path} holds", f"does it serve {root}, or is a cache between?")
     elif not _may_be_cached(path) and "no-cache" not in answer.headers.get("cache-control", ""):
         text = f"{at} comes without `Cache-Control: no-cache`: a cache in between may hand out an old index"
