@@ -16,6 +16,7 @@ from packrat_server.accounts.rights import Role
 from packrat_server.admin.listing import list_users
 from packrat_server.cli import main as cli
 from packrat_server.store.database import open_database, reading
+from support.prompts import until_reading
 from support.stage import Server, packrat_server
 
 FILE = "hello_1.0_amd64.deb"
@@ -55,6 +56,7 @@ def fail_at_terminal(server: Server, answer: Callable[["subprocess.Popen[str]", 
             letter = process.stderr.read(1)
             assert letter, said
             said += letter
+        until_reading(process)
         answer(process, ours)
         said = process.communicate(timeout=60)[1]
     os.close(ours)
