@@ -64,8 +64,7 @@ def test_a_lost_state_database_and_two_deaths_cost_no_download(tmp_path: Path, k
         relay.reset()
         made.lose_state()
         # The first comes to its end with the site, so that the state database knows of some files.
-        for step in ("published-noted", "packages-made"):
-            die(made.lab, step, "run")
-        made.lab.agent("sync")
-        assert downloads(relay) == []
+        said = [die(made.lab, step, "run") for step in ("published-noted", "packages-made")]
+        said.append(made.lab.agent("sync").stderr)
+        assert downloads(relay) == [], "\n".join(said)
         assert made.offered() == made.expected(*there)

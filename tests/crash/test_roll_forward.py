@@ -21,13 +21,14 @@ NOBODY = "http://127.0.0.1:9"
 STEPS = ("pointers-ready", "pointer-renamed", "pointer-renamed:2", "pointers-flushed")
 
 
-def die(lab: Stage, step: str, command: str = "sync") -> None:
-    """Run the agent until it is killed at a step."""
+def die(lab: Stage, step: str, command: str = "sync") -> str:
+    """Run the agent until it is killed at a step; gives its log."""
     environment = {**os.environ, "PACKRAT_AGENT_DIE_AT": step}
     done = subprocess.run(
         lab.command(command), env=environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False
     )
     assert done.returncode == -signal.SIGKILL, f"it never came to {step}:\n{done.stderr}"
+    return done.stderr
 
 
 def faults(lab: Stage) -> tuple[str, ...]:

@@ -190,7 +190,9 @@ def _find_local(sha256: str, source_path: str | None, staging: Path, root: Path)
         source = Path(f"/proc/self/fd/{directory}/{name}")
         with open_regular(source) as file:
             if _has_digest(file, sha256):
-                link_or_copy(source, target)
+                # Package files may share parts, as images do layers, and another task may have been quicker.
+                with suppress(FileExistsError):
+                    link_or_copy(source, target)
                 # Another file may have taken the name since the hash.
                 if os.path.samestat(target.lstat(), os.fstat(file.fileno())) or _is_of(sha256, target):
                     return target

@@ -9,6 +9,7 @@ died is used by whichever sync wants it next.
 
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -44,12 +45,21 @@ def link_or_copy(source: Path, target: Path) -> None:
     """Make a staged file of a copy, by a hard link where the filesystem has these.
 
     Raises:
+        FileExistsError: One is there already, and was left as it is: it may be a link to `source` itself.
         OSError: It can't be made.
     """
     try:
         os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        raise
     except OSError:
-        shutil.copyfile(source, target, follow_symlinks=False)
+        # Nobody else may see it half copied.
+        spare = target.with_name(f"{target.name}-{secrets.token_hex(8)}")
+        try:
+            shutil.copyfile(source, spare, follow_symlinks=False)
+            spare.replace(target)
+        finally:
+            spare.unlink(missing_ok=True)
 
 
 def find_left_over(staging: Path) -> dict[str, Path]:

@@ -354,3 +354,27 @@ def test_parts_that_are_at_hand_are_staged_and_the_package_is_fetched_only_where
     else:
         assert set(fetched.staged) == {whole.file.sha256}
         assert server.asked == [("/files/image.tar", 0)]
+
+
+_AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a filesystem")
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, pytest.param(True, marks=_AS_ROOT)], ids=["linked", "copied"])
+def test_a_part_that_several_packages_need_at_once_is_staged_for_each(tmp_path: Path, is_elsewhere: bool) -> None:
+    layer = CONTENT * 8
+    sha256, wanted = hashlib.sha256(layer).hexdigest(), [placement(f"{n}.tar", b"%d" % n) for n in range(8)]
+    missing = {one.file.uri: {f"{one.path}/layer": sha256} for one in wanted}
+    (tmp_path / "disk").mkdir()
+    if is_elsewhere:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "test", tmp_path / "disk"], check=True)
+    try:
+        (tmp_path / "disk/layer").write_bytes(layer)
+        server = Server({one.file.url: b"" for one in wanted})
+        # Each task has the layer hashed before the first of them has staged it.
+        found = run(server, tmp_path, *wanted, missing=missing, sources={sha256: "disk/layer"}, parallel=8)
+        assert (server.asked, found.failed) == ([], {})
+        assert found.staged[sha256].read_bytes() == layer
+        assert [path.name for path in (tmp_path / "staging").iterdir()] == [sha256]
+    finally:
+        if is_elsewhere:
+            subprocess.run(["umount", tmp_path / "disk"], check=True)
