@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
+from support.ports import hold_port
+
 
 class Proxy:
     """The proxy; `heads` are the heads of the requests that it could read."""
@@ -18,7 +20,8 @@ class Proxy:
         self.heads: list[str] = []
         self.silent = False
         """Requests are read and never answered."""
-        self.port = 0
+        self._holder = hold_port()
+        self.port = int(self._holder.getsockname()[1])
         self._wanted = None if password is None else "Basic " + base64.b64encode(password.encode()).decode()
         self._listener: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
@@ -39,7 +42,6 @@ class Proxy:
 
     async def _start(self) -> None:
         self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._listener.sockets[0].getsockname()[1]
 
     async def _die(self) -> None:
         if self._listener is not None:
@@ -110,6 +112,7 @@ def running_proxy(password: str | None = None) -> Iterator[Proxy]:
         proxy._loop.call_soon_threadsafe(proxy._loop.stop)
         thread.join(10)
         proxy._loop.close()
+        proxy._holder.close()
 
 
 class ForgetfulProxy:
