@@ -49,7 +49,7 @@ def served(serve: Serve) -> Iterator[int]:
         thread.start()
         yield listener.getsockname()[1]
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
+        thread.join(60)
 
 
 def say(answer: bytes) -> Serve:

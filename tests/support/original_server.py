@@ -157,7 +157,7 @@ class OriginalServer(Store):
         async def do() -> None:
             await work()
 
-        asyncio.run_coroutine_threadsafe(do(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(do(), self._loop).result(60)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request, then close: it never keeps a connection."""
@@ -350,6 +350,6 @@ def original_server(
     finally:
         server.stop()
         server._loop.call_soon_threadsafe(server._loop.stop)
-        thread.join(10)
+        thread.join(60)
         server._loop.close()
         server._holder.close()

@@ -34,11 +34,11 @@ class Proxy:
 
     def start(self) -> None:
         """Listen."""
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(60)
 
     def die(self) -> None:
         """Close the port and every connection."""
-        asyncio.run_coroutine_threadsafe(self._die(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._die(), self._loop).result(60)
 
     async def _start(self) -> None:
         self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
@@ -110,7 +110,7 @@ def running_proxy(password: str | None = None) -> Iterator[Proxy]:
     finally:
         proxy.die()
         proxy._loop.call_soon_threadsafe(proxy._loop.stop)
-        thread.join(10)
+        thread.join(60)
         proxy._loop.close()
         proxy._holder.close()
 
@@ -191,11 +191,11 @@ def forgetful_proxy(upstream: str) -> Iterator[ForgetfulProxy]:
     thread = threading.Thread(target=proxy._loop.run_forever, name="forgetful-proxy", daemon=True)
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(proxy.start(), proxy._loop).result(10)
+        asyncio.run_coroutine_threadsafe(proxy.start(), proxy._loop).result(60)
         yield proxy
     finally:
         proxy._loop.call_soon_threadsafe(proxy._loop.stop)
-        thread.join(10)
+        thread.join(60)
         for task in asyncio.all_tasks(proxy._loop):
             task.cancel()
         proxy._loop.run_until_complete(asyncio.sleep(0))
