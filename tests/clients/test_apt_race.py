@@ -1,6 +1,7 @@
 """Clients that update all the time while the agent publishes never see a half-made repository."""
 
 import threading
+import time
 import urllib.request
 from pathlib import Path
 
@@ -36,7 +37,16 @@ def test_clients_succeed_always_during_twenty_publishes(lab: Stage, tmp_path: Pa
             clients = [threading.Thread(target=update, args=(number,)) for number in range(CLIENTS)]
             for client in clients:
                 client.start()
+            counts: list[list[int]] = []
             for number in range(PUBLISHES):
+                counts.append([len(client_said) for client_said in said])
+                # However slow a client is, no more publications come during one of its updates than are kept.
+                until = time.monotonic() + DEADLINE_S
+                while number >= 2 and not all(
+                    len(client_said) > count for client_said, count in zip(said, counts[-3], strict=True)
+                ):
+                    assert time.monotonic() < until, "an update does not end"
+                    threading.Event().wait(0.02)
                 lab.server.put_deb(Deb(f"package-{number}", "1", "amd64"))
                 agent.until_logged("published repo=apt-dev", number + 2)
             done.set()

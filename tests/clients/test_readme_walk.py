@@ -14,7 +14,7 @@ import pytest
 from packrat_demo.build_deb import Deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
-from support.apt_packages import read_packages
+from support.apt_packages import is_offered
 from support.fresh_root import BOOKWORM, RELEASE, FreshRoot, fresh_root
 from support.stage import DEADLINE_S, Server, packrat_server
 
@@ -221,9 +221,9 @@ def test_a_real_apt_installs_from_the_site(arrived: _Arrived, name: str) -> None
 
 
 def _until_served(root: FreshRoot, text: str) -> None:
-    packages = root.path("/var/www/repo/apt-prod/dists/bookworm/main/binary-amd64")
+    suite = root.path("/var/www/repo/apt-prod/dists/bookworm")
     end = time.monotonic() + DEADLINE_S
-    while text not in read_packages(packages):
+    while not is_offered(suite, text):
         assert time.monotonic() < end, root.path(_LOG).read_text()
         os.sched_yield()
 

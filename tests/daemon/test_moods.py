@@ -10,6 +10,7 @@ import pytest
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_server.serving.running import running
 from support.original_server import Manners, OriginalServer, StoredRepo, original_server
+from support.ports import held_port
 from support.proxy import Proxy, running_proxy
 from support.stage import Daemon, Server, Stage, daemon
 
@@ -140,25 +141,24 @@ def test_a_server_that_restarts(original: OriginalServer, mirror: Stage) -> None
 def test_our_own_server_restarts(lab: Stage) -> None:
     """With `changes` open; the change is made while the server is down, and found by listing."""
     lab.server.put_deb(Deb("first", "1", "all"))
-    with running(lab.server.data) as url:
-        lab.server.url = url
-        lab.write_config()
+    with held_port() as port:
+        with running(lab.server.data, port=port) as lab.server.url:
+            lab.write_config()
+            with daemon(lab) as agent:
+                agent.until_logged("checked")
+                assert agent.stop() == 0
         with daemon(lab) as agent:
-            agent.until_logged("checked")
-            assert agent.stop() == 0
-    port = int(url.rpartition(":")[2])
-    with daemon(lab) as agent:
-        agent.until_logged("waiting")
-        with running(lab.server.data, port=port):
-            lab.server.put_deb(Deb("second", "1", "all"))
-            agent.until_logged("recovered")
-            until_published(agent, lab, "second")
-        agent.until_logged("waiting", 2)
-        with running(lab.server.data, port=port):
-            agent.until_logged("recovered", 2)
-            lab.server.put_deb(Deb("third", "1", "all"))
-            until_published(agent, lab, "third")
-            assert agent.stop() == 0
+            agent.until_logged("waiting")
+            with running(lab.server.data, port=port):
+                lab.server.put_deb(Deb("second", "1", "all"))
+                agent.until_logged("recovered")
+                until_published(agent, lab, "second")
+            agent.until_logged("waiting", 2)
+            with running(lab.server.data, port=port):
+                agent.until_logged("recovered", 2)
+                lab.server.put_deb(Deb("third", "1", "all"))
+                until_published(agent, lab, "third")
+                assert agent.stop() == 0
 
 
 def test_a_revoked_session_is_opened_again_without_a_word(original: OriginalServer, mirror: Stage) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_demo.private_apt import PrivateApt
+from support.apt_packages import is_offered
 from support.original_server import OriginalServer, original_server
 from support.stage import Daemon, Server, Stage, daemon
 from support.web import web_server
@@ -49,7 +50,7 @@ def offered(apt: PrivateApt) -> list[str]:
 
 def until_published(agent: Daemon, mirror: Stage, text: str) -> None:
     count = agent.log.count("published repo=apt-dev")
-    while text not in mirror.packages():
+    while not is_offered(mirror.repo / "dists/bookworm", text):
         count += 1
         agent.until_logged("published repo=apt-dev", count)
 

@@ -50,6 +50,21 @@ def test_sync_asks_the_running_agent(lab: Stage) -> None:
         agent.until_logged("checked", 2)
 
 
+def test_signals_that_come_before_the_agent_is_ready_are_obeyed_once_it_is(lab: Stage) -> None:
+    holder = lab.directory / "state/state.db.lock.holder"
+    with daemon(lab) as agent:
+        # From here on `sync` sends it a signal; the state database and the key are still to be opened.
+        while not holder.exists():
+            assert agent.process.poll() is None, agent.log
+        agent.process.send_signal(signal.SIGUSR1)
+        agent.process.send_signal(signal.SIGHUP)
+        agent.until_logged("asked")
+        agent.until_logged("read again")
+        agent.until_logged("started", 2)
+        agent.until_logged("checked")
+        assert agent.stop() == 0
+
+
 def test_a_reload_takes_a_good_configuration_and_leaves_a_bad_one(lab: Stage) -> None:
     lab.server.put_deb(FIRST)
     with daemon(lab) as agent:

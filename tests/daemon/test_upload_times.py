@@ -12,6 +12,7 @@ from packrat_server.promotion.package_files import delete_file
 from packrat_server.serving.running import running
 from packrat_server.store.database import open_database, writing
 from packrat_server.store.events import SERVER
+from support.ports import held_port
 from support.stage import Server, Stage, daemon
 
 TOOL = Python("tool", "1.0", ())
@@ -75,24 +76,24 @@ def test_a_restored_server_that_takes_a_file_in_again_tells_the_later_time(tmp_p
     lab = set_up(tmp_path)
     data, backup = lab.server.data, tmp_path / "backup"
     shutil.copytree(data, backup)
-    with running(data) as lab.server.url:
-        lab.write_config()
-        port = int(lab.server.url.rpartition(":")[2])
-        uri, _, after = put(lab)
-        lab.agent("sync")
-        first = upload_time(lab)
-    with daemon(lab) as agent:
-        with running(data, port=port):
-            agent.until_logged("checked")
-        shutil.rmtree(data)
-        shutil.copytree(backup, data)
-        # Uploaded before the agent sees the server again: the record has the URI of the lost one.
-        with running(data) as lab.server.url:
-            again, before, _ = put(lab)
-        assert again == uri
+    with held_port() as port:
         with running(data, port=port) as lab.server.url:
-            agent.until_logged("published repo=pypi-dev")
-            second = upload_time(lab)
+            lab.write_config()
+            uri, _, after = put(lab)
+            lab.agent("sync")
+            first = upload_time(lab)
+        with daemon(lab) as agent:
+            with running(data, port=port):
+                agent.until_logged("checked")
+            shutil.rmtree(data)
+            shutil.copytree(backup, data)
+            # Uploaded before the agent sees the server again: the record has the URI of the lost one.
+            with running(data) as lab.server.url:
+                again, before, _ = put(lab)
+            assert again == uri
+            with running(data, port=port) as lab.server.url:
+                agent.until_logged("published repo=pypi-dev")
+                second = upload_time(lab)
     assert first is not None
     assert second is not None
     assert first <= after < before <= second

@@ -22,6 +22,9 @@ from support.proxy import running_proxy
 
 NOBODY = "http://127.0.0.1:1"
 QUICK = Timeouts(connect_s=0.5, stall_s=0.5, total_s=5.0)
+"""For what never answers."""
+PATIENT = Timeouts(connect_s=60.0, stall_s=60.0, total_s=60.0)
+"""For what answers: on a busy machine a handshake may take a second, and would be told as no answer in time."""
 RAW = re.compile(r"ssl:default|Errno|_ssl\.c|Error|message=|<|\[SSL|b'")
 """What only a programmer reads."""
 
@@ -46,7 +49,7 @@ def served(serve: Serve) -> Iterator[int]:
         thread.start()
         yield listener.getsockname()[1]
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
+        thread.join(60)
 
 
 def say(answer: bytes) -> Serve:
@@ -81,11 +84,12 @@ def failure(
     proxy: str | None = None,
     ca_file: Path | None = None,
     names: SettingNames = MIRROR_CONF,
+    timeouts: Timeouts = PATIENT,
 ) -> str:
     """Ask, and give the sentence that says why it failed."""
 
     async def ask() -> None:
-        async with CinpClient(origin, proxy=proxy, ca_file=ca_file, timeouts=QUICK, names=names) as client:
+        async with CinpClient(origin, proxy=proxy, ca_file=ca_file, timeouts=timeouts, names=names) as client:
             await Packrat(client, "lab", None).open()
 
     with pytest.raises(kind) as caught:
@@ -171,8 +175,8 @@ def test_a_connection_that_is_torn_down() -> None:
 def test_a_server_that_is_silent() -> None:
     ended = threading.Event()
     with served(lambda connection: ended.wait(20)) as port:
-        assert "no answer in time; look" in failure(f"http://127.0.0.1:{port}", ServerUnavailable)
-        assert "when connecting" in failure(f"https://127.0.0.1:{port}", ServerUnavailable)
+        assert "no answer in time; look" in failure(f"http://127.0.0.1:{port}", ServerUnavailable, timeouts=QUICK)
+        assert "when connecting" in failure(f"https://127.0.0.1:{port}", ServerUnavailable, timeouts=QUICK)
         ended.set()
 
 
@@ -256,9 +260,9 @@ def test_a_client_calls_its_settings_by_its_own_names(certificates: Certificates
     )
     ended = threading.Event()
     with served(lambda _: ended.wait(20)) as port:
-        said = failure(f"http://127.0.0.1:{port}", ServerUnavailable, names=names)
+        said = failure(f"http://127.0.0.1:{port}", ServerUnavailable, names=names, timeouts=QUICK)
         assert said.endswith("no answer in time; look what keeps the server busy")
-        said = failure(f"https://127.0.0.1:{port}", ServerUnavailable, names=names)
+        said = failure(f"https://127.0.0.1:{port}", ServerUnavailable, names=names, timeouts=QUICK)
         assert said.endswith("no firewall is in between, check --url")
         ended.set()
     said = failure("https://127.0.0.1:1", ConfigError, ca_file=Path("/nonexistent"), names=names)

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -248,7 +248,7 @@ def get(
         placements.append(Placement(file, f"repo/{name}"))
 
     async def work() -> Fetched:
-        timeouts = Timeouts(connect_s=5, stall_s=5)
+        timeouts = Timeouts(connect_s=30, stall_s=30)
         async with CinpClient(server.url, timeouts=timeouts, downloads=DownloadLimits(rate)) as client:
             packrat = Packrat(client, "lab", None)
             retries = Retries(wait_s=(0.0, 0.0))
@@ -325,7 +325,12 @@ def test_the_rate_limit_holds_over_all_downloads(tmp_path: Path, original: Origi
 
 def test_no_socket_is_left_behind(tmp_path: Path, original: OriginalServer) -> None:
     def sockets() -> int:
-        return sum("socket:" in str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+        found = 0
+        for link in Path("/proc/self/fd").iterdir():
+            # The server's thread may close it meanwhile.
+            with suppress(OSError):
+                found += "socket:" in str(link.readlink())
+        return found
 
     original.put("a", "1", "a", CONTENT)
     reach(tmp_path, original.url)
@@ -336,5 +341,7 @@ def test_no_socket_is_left_behind(tmp_path: Path, original: OriginalServer) -> N
         (tmp_path / "staging" / hashlib.sha256(CONTENT).hexdigest()).unlink()
         reach(tmp_path, original.url)
     # The server runs in this process too; its side of a connection may take a moment to go.
-    assert sockets() <= before + 2
-    assert threading.active_count() <= threads + 2
+    until = time.monotonic() + 60
+    while sockets() > before + 2 or threading.active_count() > threads + 2:
+        assert time.monotonic() < until, (sockets(), before, threading.active_count(), threads)
+        threading.Event().wait(0.01)

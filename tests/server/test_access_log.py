@@ -48,7 +48,7 @@ class Log:
 
     def lines(self, count: int, path: Path | None = None) -> list[dict[str, str]]:
         """Wait for so many lines of the test; all lines of the file must be in the format."""
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while len(own := [line for line in self._all(path or self.path) if self.mark in line]) < count:
             assert time.monotonic() < until, own
             threading.Event().wait(0.01)

@@ -17,7 +17,7 @@ from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.journal import Position, note_mirror, note_repo, read_newest
 from packrat_server.store.tables import journal
 
-WITHIN_S = 30
+WITHIN_S = 60
 
 
 @pytest.fixture

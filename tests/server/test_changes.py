@@ -70,7 +70,7 @@ def test_who_asks_from_an_earlier_position_is_told_at_once_also_if_its_repositor
     # From the wait on the server knows the repositories of the mirror.
     waiter = threading.Thread(target=ask, args=(server, position, 60))
     waiter.start()
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while b"packrat_server_waiting 1\n" not in server.ask("GET", "/metrics", {}).data:
         assert time.monotonic() < until
     tag(server, 7)

@@ -208,7 +208,7 @@ def test_a_running_server_cleans_and_keeps_orphans_for_a_day(
     for number in (1, 2):
         add(engine, number, "failed")
     orphan = store(data, "c" * 64)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     with running(data):
         while versions(engine) != ["2"]:
             assert time.monotonic() < until
@@ -236,7 +236,7 @@ def test_cleaning_goes_on_after_an_unexpected_failure(
         return delete_surplus(engine)
 
     monkeypatch.setattr(housekeeping, "delete_surplus", fail_once)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     with capture_logs() as told, running(data):
         while versions(engine) != ["2"]:
             assert time.monotonic() < until

@@ -96,10 +96,10 @@ def test_callers_that_hang_up_leave_the_number_of_threads_bounded(server: World)
         with ExitStack() as first:
             for _ in range(30):
                 first.enter_context(beat(server))
-            assert comes(lambda: beating() == 30, 20)
+            assert comes(lambda: beating() == 30, 60)
         with ExitStack() as second:
             for _ in range(30):
                 second.enter_context(beat(server))
-            assert comes(lambda: beating() >= THREADS - 2, 20)
+            assert comes(lambda: beating() >= THREADS - 2, 60)
             assert not comes(lambda: beating() > THREADS, 1)
     assert server.call("CALL", HEARTBEAT, None, "lab").status == 200

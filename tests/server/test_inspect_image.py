@@ -12,7 +12,7 @@ from packrat_demo.build_image import Image, build_classic, build_oci, tar
 from packrat_server.inspect_file import Unrecognized, inspect_file
 from support.odd_images import bad_images, classic, misread_images, sound_images
 
-TOOL_LIMIT_S = 30
+TOOL_LIMIT_S = 120
 
 
 def upload_refuses(path: Path, kind: str | None = None, name: str = "web_1.0.tar") -> str | None:

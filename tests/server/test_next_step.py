@@ -77,6 +77,9 @@ def test_what_scripts_repeat_tells_people_alone(tmp_path: Path) -> None:
         ):
             command = [sys.executable, "-m", "packrat_server.cli", *map(str, words)]
             subprocess.run(command, stderr=theirs, check=True, capture_output=False, env={**os.environ, **environment})
-            assert expected in os.read(ours, 4096).decode()
+            told = ""
+            # What a process wrote comes out of its terminal in portions, perhaps after its end.
+            while expected not in told:
+                told += os.read(ours, 4096).decode()
         os.close(ours)
         os.close(theirs)

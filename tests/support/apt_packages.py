@@ -105,6 +105,17 @@ def read_packages(directory: Path) -> str:
     return lzma.decompress(path.read_bytes()).decode("utf-8", "surrogateescape") if path.exists() else ""
 
 
+def is_offered(suite: Path, text: str, architecture: str = "amd64") -> bool:
+    """Say whether apt finds a text in a suite: Release, shown after the index, names the bytes that have it."""
+    directory = suite / "main" / f"binary-{architecture}"
+    release = suite / "InRelease"
+    if not release.exists():
+        release = suite / "Release"
+    if text not in read_packages(directory) or not release.exists():
+        return False
+    return hashlib.sha256((directory / "Packages.xz").read_bytes()).hexdigest() in release.read_text()
+
+
 def with_plain(files: Mapping[str, bytes]) -> dict[str, bytes]:
     """Add to the files of a tree the plain indexes that only Release names, under their names."""
     plain = {

@@ -13,7 +13,7 @@ from packrat_core.backoff import BackOff
 from packrat_core.cinp.client import CinpClient
 from packrat_core.errors import PackratError
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 QUICK = Pace(
     changes_s=2,

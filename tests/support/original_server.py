@@ -27,6 +27,7 @@ from support.original_http import HTML, JSON, Request, read, send, send_chunked
 from support.original_manners import HeldBack, Manners
 from support.original_polls import Polls
 from support.original_store import API, FILE, MIRROR, REPO, Refusal, Store, StoredPackage, StoredRepo
+from support.ports import hold_port
 from support.recorded import read_wire
 
 __all__ = ["HeldBack", "Manners", "OriginalServer", "Request", "StoredPackage", "StoredRepo", "original_server"]
@@ -64,7 +65,8 @@ class OriginalServer(Store):
         self._polls = Polls()
         self._held: list[HeldBack] = []
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
-        self._port = 0
+        self._holder = hold_port(host)
+        self._port = int(self._holder.getsockname()[1])
         self._listener: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
         self._free = asyncio.Semaphore(workers)
@@ -130,7 +132,6 @@ class OriginalServer(Store):
 
         async def listen() -> None:
             self._listener = await asyncio.start_server(self._serve, self._host, self._port, ssl=self._tls)
-            self._port = self._listener.sockets[0].getsockname()[1]
 
         self._run(listen)
 
@@ -156,7 +157,7 @@ class OriginalServer(Store):
         async def do() -> None:
             await work()
 
-        asyncio.run_coroutine_threadsafe(do(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(do(), self._loop).result(60)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request, then close: it never keeps a connection."""
@@ -349,5 +350,6 @@ def original_server(
     finally:
         server.stop()
         server._loop.call_soon_threadsafe(server._loop.stop)
-        thread.join(10)
+        thread.join(60)
         server._loop.close()
+        server._holder.close()

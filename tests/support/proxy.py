@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
+from support.ports import hold_port
+
 
 class Proxy:
     """The proxy; `heads` are the heads of the requests that it could read."""
@@ -18,7 +20,8 @@ class Proxy:
         self.heads: list[str] = []
         self.silent = False
         """Requests are read and never answered."""
-        self.port = 0
+        self._holder = hold_port()
+        self.port = int(self._holder.getsockname()[1])
         self._wanted = None if password is None else "Basic " + base64.b64encode(password.encode()).decode()
         self._listener: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
@@ -31,15 +34,14 @@ class Proxy:
 
     def start(self) -> None:
         """Listen."""
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(60)
 
     def die(self) -> None:
         """Close the port and every connection."""
-        asyncio.run_coroutine_threadsafe(self._die(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._die(), self._loop).result(60)
 
     async def _start(self) -> None:
         self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._listener.sockets[0].getsockname()[1]
 
     async def _die(self) -> None:
         if self._listener is not None:
@@ -108,8 +110,9 @@ def running_proxy(password: str | None = None) -> Iterator[Proxy]:
     finally:
         proxy.die()
         proxy._loop.call_soon_threadsafe(proxy._loop.stop)
-        thread.join(10)
+        thread.join(60)
         proxy._loop.close()
+        proxy._holder.close()
 
 
 class ForgetfulProxy:
@@ -188,11 +191,11 @@ def forgetful_proxy(upstream: str) -> Iterator[ForgetfulProxy]:
     thread = threading.Thread(target=proxy._loop.run_forever, name="forgetful-proxy", daemon=True)
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(proxy.start(), proxy._loop).result(10)
+        asyncio.run_coroutine_threadsafe(proxy.start(), proxy._loop).result(60)
         yield proxy
     finally:
         proxy._loop.call_soon_threadsafe(proxy._loop.stop)
-        thread.join(10)
+        thread.join(60)
         for task in asyncio.all_tasks(proxy._loop):
             task.cancel()
         proxy._loop.run_until_complete(asyncio.sleep(0))

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-_DEADLINE_S = 30.0
+from support.ports import held_port
+
+_DEADLINE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +89,16 @@ def running_real_proxy(proxy: RealProxy, directory: Path, server_url: str) -> It
         server_url: The packrat server that a reverse proxy stands before.
     """
     directory.mkdir(exist_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = list(proxy.command(directory, port, urlsplit(server_url).netloc))
-    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-    command[0] = shutil.which(command[0], path=path) or command[0]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            _await_port(process, port)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
+    with held_port() as port:
+        command = list(proxy.command(directory, port, urlsplit(server_url).netloc))
+        path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+        command[0] = shutil.which(command[0], path=path) or command[0]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                _await_port(process, port)
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                process.terminate()
 
 
 def _await_port(process: "subprocess.Popen[bytes]", port: int) -> None:

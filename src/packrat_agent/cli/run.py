@@ -22,7 +22,7 @@ from packrat_agent.sync.mirror import ready
 from packrat_agent.watch import memory
 from packrat_agent.watch import systemd as notify
 from packrat_agent.watch.agent import Agent
-from packrat_agent.watch.signals import EndWork, until_signalled
+from packrat_agent.watch.signals import CaughtSignals, EndWork, until_signalled
 from packrat_core.errors import DiskError, PackratError
 
 log = structlog.get_logger()
@@ -37,25 +37,30 @@ def run_command(config_path: Path) -> None:
     config = in_force = load_and_warn(config_path)
     refuse_as_root(config)
     refused: str | None = None
-    while True:
-        try:
-            following = _run_until_reload(config, refused)
-        except PackratError as error:
-            if config is in_force:
-                raise
-            log.error("config", reason=str(error), text="the configuration before it stays in force")
-            config, refused = in_force, str(error)
-            continue
-        if following is None:
-            break
-        in_force, config, refused = config, following, None
+    # Before the lock is taken: from then on `sync` asks this process, which may not be ready yet.
+    with CaughtSignals((signal.SIGHUP, signal.SIGUSR1)) as caught:
+        while True:
+            try:
+                following = _run_until_reload(config, refused, caught)
+            except PackratError as error:
+                if config is in_force:
+                    raise
+                log.error("config", reason=str(error), text="the configuration before it stays in force")
+                config, refused = in_force, str(error)
+                continue
+            if following is None:
+                break
+            in_force, config, refused = config, following, None
     log.info("stopped")
 
 
-def _run_until_reload(config: Config, refused: str | None) -> Config | None:
+def _run_until_reload(config: Config, refused: str | None, caught: CaughtSignals) -> Config | None:
     """Run with one configuration; gives the next one after a SIGHUP, None after SIGTERM.
 
-    refused: why the configuration on disk can't be used, where it is not the one in force.
+    Args:
+        config: The configuration.
+        refused: Why the configuration on disk can't be used, where it is not the one in force.
+        caught: Keeps the signals that come before this one is ready, or between two configurations.
     """
     found: list[Config] = []
     bell = asyncio.Event()
@@ -77,7 +82,7 @@ def _run_until_reload(config: Config, refused: str | None) -> Config | None:
     with ready(config, "run") as context, show_progress(partial(read_totals, config)) as on_progress:
         _note_refused(context, refused)
         others = {signal.SIGHUP: reload, signal.SIGUSR1: ring}
-        until_signalled(Agent(context, on_progress, bell).run, others)
+        until_signalled(Agent(context, on_progress, bell).run, others, caught)
     return found[-1] if found else None
 
 

@@ -57,9 +57,10 @@ async def sync_and_note(
         raise
     except PackratError as error:
         server.reports.note_fault(repo.name)
+        # First: what the log has told, `check` knows.
+        facts.update_repo(repo.name, error=str(error))
         context.fault_log.error(repo.name, str(error))
         summary.errors[repo.name] = str(error)
-        facts.update_repo(repo.name, error=str(error))
         return None
     context.fault_log.result(result, whole=order.packages is None)
     summary.syncs.append(result)

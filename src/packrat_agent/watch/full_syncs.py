@@ -66,7 +66,9 @@ class FullSyncs:
         """Make a full sync due at every interval, and whenever the bell rings; until it is cancelled."""
         while True:
             try:
-                await asyncio.wait_for(bell.wait(), self._context.config.mirror.full_sync_interval_s)
+                # Not wait_for: in Python 3.11 it goes on where it is cancelled at the moment that the bell rings.
+                async with asyncio.timeout(self._context.config.mirror.full_sync_interval_s):
+                    await bell.wait()
                 bell.clear()
                 self._is_asked = True
                 log.info("asked", text="a full sync was asked for")

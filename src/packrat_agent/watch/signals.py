@@ -4,8 +4,12 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from types import FrameType
+from typing import Any, Self, TypeVar
 
 from packrat_agent.publish.pointers import stop_showing
 
@@ -18,9 +22,56 @@ EndWork = Callable[[], None]
 """Ends the work as a signal does."""
 
 
+class CaughtSignals:
+    """Keeps signals that come while no work listens, such as before it begins, for the work that comes next.
+
+    To be used as a context. By default such a signal ends the process.
+    """
+
+    def __init__(self, numbers: Iterable[signal.Signals]) -> None:
+        """Take the signals to catch."""
+        self._numbers = tuple(numbers)
+        self._kept: deque[int] = deque()
+        self._wake: Callable[[], object] = _wake_nobody
+        self._former: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._former = {number: signal.signal(number, self._catch) for number in self._numbers}
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+
+    @contextmanager
+    def calling(self, calls: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+        """Call back in the event loop that runs; first for each signal that was kept."""
+        loop = asyncio.get_running_loop()
+
+        def call_back() -> None:
+            while self._kept:
+                calls[signal.Signals(self._kept.popleft())]()
+
+        self._wake = partial(loop.call_soon_threadsafe, call_back)
+        self._wake()
+        try:
+            yield
+        finally:
+            self._wake = _wake_nobody
+
+    def _catch(self, number: int, _frame: FrameType | None) -> None:
+        self._kept.append(number)
+        self._wake()
+
+
+def _wake_nobody() -> None:
+    """Leave what was caught for the next work."""
+
+
 def until_signalled(
     start: Callable[[], Coroutine[Any, Any, T]],
     others: Mapping[signal.Signals, Callable[[EndWork], None]] | None = None,
+    caught: CaughtSignals | None = None,
 ) -> T | None:
     """Run to the end, or until SIGTERM or SIGINT; then None.
 
@@ -30,7 +81,11 @@ def until_signalled(
     Args:
         start: Makes the work.
         others: What to call on other signals, with a function that ends the work.
+        caught: Catches the other signals also while this function does not run.
     """
+    if caught is None:
+        with CaughtSignals(others or {}) as caught_meanwhile:
+            return until_signalled(start, others, caught_meanwhile)
     abandon = threading.Timer(_END_WITHIN_S, _abandon)
     abandon.daemon = True
 
@@ -48,12 +103,11 @@ def until_signalled(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, end)
-        for number, call in (others or {}).items():
-            loop.add_signal_handler(number, call, cancel)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            return None
+        with caught.calling({number: partial(call, cancel) for number, call in (others or {}).items()}):
+            try:
+                return await task
+            except asyncio.CancelledError:
+                return None
 
     try:
         return asyncio.run(guarded())

@@ -86,7 +86,9 @@ class WorkQueue:
         end = loop.time() + _LONGEST_BURST_S
         while (left_s := end - loop.time()) > 0:
             try:
-                await asyncio.wait_for(self._woken.wait(), min(_QUIET_S, left_s))
+                # Not wait_for: in Python 3.11 it goes on where it is cancelled at the moment that something comes.
+                async with asyncio.timeout(min(_QUIET_S, left_s)):
+                    await self._woken.wait()
             except TimeoutError:
                 return
             self._woken.clear()

@@ -23,6 +23,7 @@ from packrat_core.errors import ConfigError, ServerRefused
 from packrat_core.fs.ownership import user_name
 from support.every_type import fill, mirror_of_all
 from support.keys import Key, end_gpg_agent, make_key
+from support.ports import held_port
 from support.stage import Stage, daemon
 from support.web_servers import start_apache, start_nginx
 
@@ -70,9 +71,7 @@ def served(rsa_key: Key) -> Iterator[_Served]:
     directory = Path(tempfile.mkdtemp(prefix="doctor-", dir="/tmp"))
     directory.chmod(0o755)
     (directory / "log").mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    with mirror_of_all(directory, rsa_key) as lab:
+    with held_port() as port, mirror_of_all(directory, rsa_key) as lab:
         lab.extra["public_url"] = f"http://localhost:{port}"
         lab.write_config()
         fill(lab)

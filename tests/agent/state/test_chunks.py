@@ -159,11 +159,11 @@ def test_new_chunks_are_written_once_though_other_threads_put_meanwhile(store: S
     with store._db._lock:
         for thread in threads:
             thread.start()
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while len(store.chunks._new) < len(threads):
             assert time.monotonic() < until
             threading.Event().wait(0.01)
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     store.chunks.save()
     assert len(written) == len(threads)

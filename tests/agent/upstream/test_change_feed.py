@@ -21,6 +21,8 @@ from packrat_core.errors import ServerBroken, ServerRefused, ServerUnavailable
 URI = "/api/v2/Repo/Mirror:lab:(changes)"
 DESCRIBED = {"paramaters": [{"name": name} for name in ("position", "timeout", "records", "stream")]}
 SILENT_S = 0.5
+"""After so long a silence the feed gives up, where a test is about that; a busy machine may be silent as long."""
+PATIENT_S = 60.0
 Act = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -56,6 +58,7 @@ class Wire:
         self.acts = list(acts)
         self.asked: list[Any] = []
         self.now = 0.0
+        self.silent_s = PATIENT_S
         self.go_on = asyncio.Event()
         """What an act may wait for."""
         self.feed = ChangeFeed(self._ask, self._open, lambda: self.now)
@@ -81,7 +84,7 @@ class Wire:
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with asyncio.timeout(60), CinpClient(origin, timeouts=Timeouts(5, 5, 10)) as self.client:
+        async with asyncio.timeout(120), CinpClient(origin, timeouts=Timeouts(30, 30, 60)) as self.client:
             await work(self)
         for task in serving:
             if task is not None:
@@ -92,7 +95,7 @@ class Wire:
         return await self.client.call(URI, arguments, timeout_s, repeatable=True)
 
     async def _open(self, arguments: Mapping[str, Any]) -> Any:
-        return await self.client.open_lines(URI, arguments, begin_s=SILENT_S, silent_s=SILENT_S)
+        return await self.client.open_lines(URI, arguments, begin_s=self.silent_s, silent_s=self.silent_s)
 
 
 def test_one_question_tells_of_all_changes() -> None:
@@ -154,10 +157,12 @@ def test_where_lines_are_held_back_each_change_is_asked_for(held_back: Act) -> N
 
     async def work(wire: Wire) -> None:
         with capture_logs() as logged:
+            wire.silent_s = SILENT_S
             heard = await wire.hear("1-a")
             if heard == told("1-a"):
                 heard = await wire.hear("1-a")
             assert heard == told("2-b", "x")
+            wire.silent_s = PATIENT_S
             assert wire.asked[-1] == {"position": "1-a", "timeout": 30, "records": True}
             await wire.hear("2-b")
             assert wire.asked[-1]["timeout"] == 30
@@ -171,9 +176,11 @@ def test_where_lines_are_held_back_each_change_is_asked_for(held_back: Act) -> N
 
 def test_a_server_that_is_away_is_not_taken_for_a_proxy_that_holds_back() -> None:
     async def work(wire: Wire) -> None:
+        wire.silent_s = SILENT_S
         with capture_logs() as logged, pytest.raises(ServerUnavailable):
             await wire.hear("1-a")
         assert logged == []
+        wire.silent_s = PATIENT_S
         assert await wire.hear("1-a") == told("2-b", "x")
         assert wire.asked[-1]["stream"] is True
 
@@ -255,6 +262,7 @@ def test_lines_are_the_same_however_they_are_cut(cuts: list[int]) -> None:
 
 def test_the_open_question_says_what_is_wrong() -> None:
     async def work(wire: Wire) -> None:
+        wire.silent_s = SILENT_S
         with pytest.raises(Silent, match="does not begin"):
             await wire._open({})
 

@@ -2,10 +2,12 @@
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from packrat_agent.sync.context import Order
+from packrat_agent.watch import work_queue
 from packrat_agent.watch.work_queue import WorkQueue
 
 _REPOS = st.sampled_from(["apt", "yum", "pypi"])
@@ -91,7 +93,10 @@ def test_a_busy_repository_waits_and_the_others_do_not() -> None:
     asyncio.run(test())
 
 
-def test_a_published_repository_rests_and_the_queue_wakes_when_it_may_go_on() -> None:
+def test_a_published_repository_rests_and_the_queue_wakes_when_it_may_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Longer than this process may be kept from going on.
+    monkeypatch.setattr(work_queue, "_REST_S", 2.5)
+
     async def test() -> None:
         loop = asyncio.get_running_loop()
         queue = WorkQueue()
@@ -101,9 +106,9 @@ def test_a_published_repository_rests_and_the_queue_wakes_when_it_may_go_on() ->
         await queue.wait()
         assert queue.take() == ("yum", Order(None))
         assert queue.take() is None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await queue.wait()
-        assert loop.time() - published_at >= 1.0
+        assert loop.time() - published_at >= 2.5
         assert queue.take() == ("apt", Order(None))
 
     asyncio.run(test())
@@ -129,3 +134,25 @@ def test_the_mirrors_own_record_is_taken_once() -> None:
     queue.add({}, mirror=True)
     assert queue.take_mirror()
     assert not queue.take_mirror()
+
+
+def test_a_wait_that_is_cancelled_when_something_comes_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    # No burst ends by itself meanwhile, however long this process rests.
+    monkeypatch.setattr(work_queue, "_QUIET_S", 60.0)
+    monkeypatch.setattr(work_queue, "_LONGEST_BURST_S", 60.0)
+
+    async def test(rounds: int) -> None:
+        queue = WorkQueue()
+        queue.wake()
+        waiting = asyncio.create_task(queue.wait())
+        await asyncio.sleep(0)
+        queue.wake()
+        # What comes wakes the wait in a few steps, each in a round of the event loop.
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting], timeout=60)
+        assert waiting.cancelled()
+
+    for rounds in range(6):
+        asyncio.run(test(rounds))

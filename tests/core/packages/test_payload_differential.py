@@ -37,7 +37,7 @@ CODINGS: dict[str, Callable[[bytes], bytes]] = {
     ".bz2": bz2.compress,
     ".lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
 }
-TOOL_LIMIT_S = 20
+TOOL_LIMIT_S = 120
 
 
 def refuses(check: Callable[[BinaryIO], None], path: Path) -> str | None:

@@ -26,7 +26,7 @@ from support.apt_packages import ar
 _TOP = Path(__file__).parents[3]
 _METADATA = b"Metadata-Version: 2.1\nName: t\nVersion: 1\n"
 _CONTROL = b"Package: x\nVersion: 1\nArchitecture: amd64\n"
-_LIMIT_S = 60
+_LIMIT_S = 120
 FILE, LINK, HARD = tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
 PIPE, DIR = tarfile.FIFOTYPE, tarfile.DIRTYPE
 

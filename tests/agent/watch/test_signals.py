@@ -1,0 +1,44 @@
+"""Signals that call back: none ends the process, whenever it comes."""
+
+import asyncio
+import os
+import signal
+
+from packrat_agent.watch.signals import CaughtSignals, until_signalled
+
+
+def test_a_signal_that_comes_while_no_work_listens_is_for_the_next_work() -> None:
+    heard: list[str] = []
+
+    def run(name: str, caught: CaughtSignals) -> None:
+        async def work() -> None:
+            await asyncio.wait_for(asyncio.Event().wait(), 60)
+
+        def end(end_work: object) -> None:
+            heard.append(name)
+            assert callable(end_work)
+            end_work()
+
+        assert until_signalled(work, {signal.SIGUSR1: end}, caught) is None
+
+    with CaughtSignals([signal.SIGUSR1]) as caught:
+        for name in ("first", "second"):
+            os.kill(os.getpid(), signal.SIGUSR1)
+            run(name, caught)
+    assert heard == ["first", "second"]
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+
+
+def test_a_signal_during_the_work_is_heard_at_once_and_once() -> None:
+    heard: list[int] = []
+
+    async def work() -> int:
+        for number in range(3):
+            os.kill(os.getpid(), signal.SIGHUP)
+            async with asyncio.timeout(60):
+                while len(heard) == number:
+                    await asyncio.sleep(0)
+        return len(heard)
+
+    assert until_signalled(work, {signal.SIGHUP: lambda _: heard.append(1)}) == 3
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
