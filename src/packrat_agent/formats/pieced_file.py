@@ -1,14 +1,37 @@
-"""Keeps a file of an index in pieces on disk, and hashes it from the first piece on that changed."""
+"""Keeps the files of an index in pieces on disk, and hashes each from the first piece on that changed.
+
+A file is made of its head, its pieces and its tail:
+
+    file.splice(slice(3, 5), extents, records)  # others in the place of the pieces 3 and 4
+    read_contents([(file, Frame(head, tail)), (other, Frame())])  # hashed side by side
+"""
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from packrat_agent.model.tree import Content
 from packrat_agent.state.scratch import Extent, Region
 
 _STRIDE = 4
 """The hash is kept as it stands after each so many pieces."""
+_HEADS = 2
+"""It is kept for so many heads. Those of yum count the packages, and return when a package comes and goes again."""
+_THREADS = 2
+_ALONE_BYTES = 2 * 1024 * 1024
+"""Number of bytes that are hashed in about the time that it takes to start threads for them."""
+
+
+class Frame(NamedTuple):
+    """What stands before the first piece of a file, and what stands behind the last one."""
+
+    head: bytes = b""
+    tail: bytes = b""
+
+
+_NO_FRAME = Frame()
 
 
 class PiecedFile:
@@ -18,9 +41,9 @@ class PiecedFile:
         self._region = region
         self._extents: list[Extent] = []
         self._records: list[bytes] = []
-        self._head = b""
-        # The first state covers the head, each further one _STRIDE pieces more.
-        self._states = [hashlib.sha256()]
+        # Head → states of the hash; the first covers the head, each further one _STRIDE pieces more. The head that was
+        # used last is the last one.
+        self._states: dict[bytes, list[hashlib._Hash]] = {}
 
     @property
     def extents(self) -> Sequence[Extent]:
@@ -43,34 +66,58 @@ class PiecedFile:
         self._region.free(self._extents[where])
         self._extents[where] = extents
         self._records[where] = records
-        del self._states[where.start // _STRIDE + 1 :]
+        for states in self._states.values():
+            del states[where.start // _STRIDE + 1 :]
 
-    def content(self, head: bytes = b"", tail: bytes = b"") -> Content:
+    def content(self, frame: Frame = _NO_FRAME) -> Content:
         """Give the file as it stands now; it may be read until the pieces change."""
-        size = len(head) + sum(extent.size for extent in self._extents) + len(tail)
-        return Content.known(_Parts(self._region, head, tuple(self._extents), tail), size, self._digest(head, tail))
+        size = len(frame.head) + sum(extent.size for extent in self._extents) + len(frame.tail)
+        return Content.known(_Parts(self._region, tuple(self._extents), frame), size, self._digest(frame))
 
-    def _digest(self, head: bytes, tail: bytes) -> str:
-        if head != self._head:
-            self._head, self._states = head, [hashlib.sha256(head)]
-        done = (len(self._states) - 1) * _STRIDE
-        state = self._states[-1].copy()
+    def unhashed_bytes(self, head: bytes) -> int:
+        """Tell how many bytes of the pieces `content` has to hash."""
+        states = self._states.get(head)
+        return sum(extent.size for extent in self._extents[_hashed(states) if states else 0 :])
+
+    def _digest(self, frame: Frame) -> str:
+        states = self._states.pop(frame.head, None) or [hashlib.sha256(frame.head)]
+        self._states[frame.head] = states
+        if len(self._states) > _HEADS:
+            del self._states[next(iter(self._states))]
+        done = _hashed(states)
+        state = states[-1].copy()
         for number, piece in enumerate(self._region.read(self._extents[done:]), start=done + 1):
             state.update(piece)
             if number % _STRIDE == 0:
-                self._states.append(state.copy())
-        state.update(tail)
+                states.append(state.copy())
+        state.update(frame.tail)
         return state.hexdigest()
+
+
+def _hashed(states: Sequence[object]) -> int:
+    """Give the number of pieces that the last state of the hash covers."""
+    return (len(states) - 1) * _STRIDE
+
+
+def read_contents(files: Sequence[tuple[PiecedFile, Frame]]) -> list[Content]:
+    """Give several files as they stand now, hashed side by side; they may be read until the pieces change.
+
+    files: Each with what stands around its pieces; none stands there twice.
+    """
+    if sum(file.unhashed_bytes(frame.head) for file, frame in files) < _ALONE_BYTES:
+        return [file.content(frame) for file, frame in files]
+    # Threads help here, because hashlib and reading release the GIL.
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return list(threads.map(lambda job: job[0].content(job[1]), files))
 
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
     region: Region
-    head: bytes
     extents: tuple[Extent, ...]
-    tail: bytes
+    frame: Frame
 
     def __iter__(self) -> Iterator[bytes]:
-        yield self.head
+        yield self.frame.head
         yield from map(bytes, self.region.read(self.extents))
-        yield self.tail
+        yield self.frame.tail

@@ -2,7 +2,7 @@
 
     index = ShardedIndex(layout, write, scratch.region())
     index.change(gone, new, chunks)  # costs what changed
-    index.packed(0, GZIP)            # the first file of the index, compressed
+    index.files()[0].plain           # the first file of the index; `packed` has its compressed forms
 
 1. Packages stand in the order of name, version and architecture, as text: the order has to be the same in each render,
    and no client asks for another.
@@ -16,15 +16,15 @@
 import heapq
 import zlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from packrat_agent.formats.compress import Coding
+from packrat_agent.formats.compress import Coding, Piece
 from packrat_agent.formats.index_hash import join_digests
 from packrat_agent.formats.index_shards import Key, Record, ShardWriter, Texts, WrittenShard, read_shard
 from packrat_agent.formats.interface import ChunkCache
-from packrat_agent.formats.pieced_file import PiecedFile
+from packrat_agent.formats.pieced_file import Frame, PiecedFile, read_contents
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.tree import Content
 from packrat_agent.state.scratch import Extent, Region
@@ -54,6 +54,14 @@ class IndexLayout:
     def is_boundary(self, key: Key) -> bool:
         """Tell whether a shard begins at a package."""
         return zlib.crc32(self.boundary(key).encode()) % _SHARD_ENTRIES == 0
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFile:
+    """A file of an index: as it is, and compressed in each coding of the layout."""
+
+    plain: Content
+    packed: Mapping[Coding, Content]
 
 
 class ShardedIndex:
@@ -88,34 +96,24 @@ class ShardedIndex:
     def __len__(self) -> int:
         return sum(self._counts)
 
-    def plain(self, file: int, head: bytes = b"", tail: bytes = b"") -> Content:
-        """Give one file of the index; it may be read until the index changes.
+    def files(self, *frames: Frame) -> list[IndexFile]:
+        """Give all files of the index, which may be read until it changes.
 
-        Args:
-            file: Its number.
-            head: What stands before the first package.
-            tail: What stands behind the last one.
+        frames: What stands around the packages in each file, plain; none for nothing.
         """
-        return self._plain[file].content(head, tail)
-
-    def packed(self, file: int, coding: Coding, head: bytes = b"", tail: bytes = b"") -> Content:
-        """Give one file of the index, compressed; it may be read until the index changes.
-
-        Args:
-            file: Its number.
-            coding: One of those of the layout.
-            head: What stands before the first package, plain.
-            tail: What stands behind the last one.
-        """
-        pieces = self._packed[file][self._layout.codings.index(coding)]
-        first, last = ([coding.piece(coding.pack(text))] if text else [] for text in (head, tail))
-        records = [piece.record for piece in first] + [*pieces.records] + [piece.record for piece in last]
-        before = coding.head + b"".join(piece.data for piece in first)
-        return pieces.content(before, b"".join(piece.data for piece in last) + coding.tail(records))
+        around, codings = frames or (Frame(),) * len(self._plain), self._layout.codings
+        wanted = list(zip(self._plain, around, strict=True))
+        for frame, forms in zip(around, self._packed, strict=True):
+            wanted += [
+                (pieces, _pack_frame(frame, coding, pieces)) for coding, pieces in zip(codings, forms, strict=True)
+            ]
+        contents = iter(read_contents(wanted))
+        plain = [next(contents) for _ in self._plain]
+        return [IndexFile(content, {coding: next(contents) for coding in codings}) for content in plain]
 
     def digest(self) -> str:
         """Hash the text of all files."""
-        return join_digests(self.plain(file).digest for file in range(self._layout.files))
+        return join_digests(content.digest for content in read_contents([(file, Frame()) for file in self._plain]))
 
     def build(self, chunks: ChunkCache) -> "IndexBuilder":
         """Begin to make the index anew, from entries in the order of their packages."""
@@ -211,6 +209,24 @@ class ShardedIndex:
             for coding, packed in enumerate(self._packed[file]):
                 made = [shard.packed[file][coding] for shard in shards]
                 packed.splice(where, [extent for extent, _ in made], [record for _, record in made])
+
+
+def _pack_frame(frame: Frame, coding: Coding, pieces: PiecedFile) -> Frame:
+    """Compress what stands around the packages of a file, and add what the coding wants around that.
+
+    Args:
+        frame: What stands around them, plain.
+        coding: How it is compressed.
+        pieces: The compressed packages.
+    """
+
+    def pack(text: bytes) -> list[Piece]:
+        return [coding.piece(coding.pack(text))] if text else []
+
+    first, last = pack(frame.head), pack(frame.tail)
+    records = [*(piece.record for piece in first), *pieces.records, *(piece.record for piece in last)]
+    head = b"".join((coding.head, *(piece.data for piece in first)))
+    return Frame(head, b"".join((*(piece.data for piece in last), coding.tail(records))))
 
 
 def _between(items: Sequence[T], low: Key | None, high: Key | None, key: Callable[[T], Key]) -> slice:

@@ -29,7 +29,7 @@ def packed(coding: Coding, parts: Iterable[bytes], chunks: Chunks | None = None)
         file = PackageFile(f"/f/{number}/", f"{number:09}", "sid", "1", "deb", "all", "/x", "x.deb", "a" * 64)
         builder.add(Entry(file, "x", Fragment(part, f"{number:09}", "1", "all", size=1)))
     builder.end()
-    return bytes(index.packed(0, coding))
+    return bytes(index.files()[0].packed[coding])
 
 
 def filtered(command: list[str], data: bytes) -> bytes:

@@ -55,7 +55,8 @@ class Index:
 
     def files(self) -> tuple[int, bytes, list[bytes]]:
         """The number of packages, the text of all, and the members of the compressed file: one a shard."""
-        plain, packed = self.index.plain(0), self.index.packed(0, GZIP)
+        [file] = self.index.files()
+        plain, packed = file.plain, file.packed[GZIP]
         for content in (plain, packed):
             assert (content.size, content.digest) == (len(bytes(content)), hashlib.sha256(bytes(content)).hexdigest())
         members = members_of(bytes(packed))

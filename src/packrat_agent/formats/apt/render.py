@@ -16,7 +16,7 @@ from packrat_agent.formats.apt.release import Listed, write_arch_release, write_
 from packrat_agent.formats.apt.suite import Suite
 from packrat_agent.formats.compress import GZIP, XZ
 from packrat_agent.formats.interface import RenderRequest
-from packrat_agent.formats.sharded_index import ShardedIndex
+from packrat_agent.formats.sharded_index import IndexFile
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion
 from packrat_agent.model.tree import Content, PendingFile, Publication, SignatureForm, Signer, TreeFile
@@ -72,10 +72,10 @@ def _render_suite(request: RenderRequest, name: str, suite: Suite) -> Publicatio
     for architecture in architectures:
         directory = index_directory(architecture)
         index = suite.index_of(architecture, request.chunks)
-        plain = index.plain(0)
-        listed.append(Listed(f"{directory}/{_PLAIN_INDEX}", plain.size, plain.digest))
+        [packages] = index.files()
+        listed.append(Listed(f"{directory}/{_PLAIN_INDEX}", packages.plain.size, packages.plain.digest))
         former.append(f"{top}/{directory}/{_PLAIN_INDEX}")
-        for file, data in _arch_indexes(request, name, architecture, index).items():
+        for file, data in _arch_indexes(request, name, architecture, packages).items():
             listed.append(Listed(f"{directory}/{file}", data.size, data.digest))
             content.append(TreeFile(f"{by_hash_directory(f'{top}/{directory}')}/{data.digest}", data))
             pointers.append(TreeFile(f"{top}/{directory}/{file}", data))
@@ -93,9 +93,9 @@ def _render_suite(request: RenderRequest, name: str, suite: Suite) -> Publicatio
     return Publication(name, release.identity, tuple(content), tuple(pointers), facts, tuple(former))
 
 
-def _arch_indexes(request: RenderRequest, suite: str, architecture: str, index: ShardedIndex) -> dict[str, Content]:
+def _arch_indexes(request: RenderRequest, suite: str, architecture: str, packages: IndexFile) -> dict[str, Content]:
     return {
-        "Packages.gz": index.packed(0, GZIP),
-        "Packages.xz": index.packed(0, XZ),
+        "Packages.gz": packages.packed[GZIP],
+        "Packages.xz": packages.packed[XZ],
         "Release": Content.of(write_arch_release(request, suite, architecture)),
     }

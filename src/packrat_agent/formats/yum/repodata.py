@@ -16,6 +16,7 @@ from packrat_agent.formats.compress import GZIP
 from packrat_agent.formats.index_hash import IndexHash
 from packrat_agent.formats.index_shards import Texts
 from packrat_agent.formats.interface import ChunkCache
+from packrat_agent.formats.pieced_file import Frame
 from packrat_agent.formats.sharded_index import IndexLayout, ShardedIndex
 from packrat_agent.formats.yum.read_rpm import HREF_MARK, SHA256_MARK, SIZE_MARK
 from packrat_agent.model.entries import Entry, Indexed, IndexedPackage
@@ -108,14 +109,11 @@ class VersionIndex:
 
     def write(self) -> tuple[Metadata, ...]:
         """Write the three files, which list the packages in the same order."""
-        return tuple(self._metadata(file, kind) for file, kind in enumerate(_ROOTS))
-
-    def _metadata(self, file: int, kind: str) -> Metadata:
-        root, namespaces = _ROOTS[kind]
-        opening = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} {namespaces} packages="{len(self._index)}">\n'
-        frame = opening.encode(), f"</{root}>\n".encode()
-        plain = self._index.plain(file, *frame)
-        return Metadata(kind, self._index.packed(file, GZIP, *frame), plain.size, plain.digest)
+        files = self._index.files(*(_frame(kind, len(self._index)) for kind in _ROOTS))
+        return tuple(
+            Metadata(kind, file.packed[GZIP], file.plain.size, file.plain.digest)
+            for kind, file in zip(_ROOTS, files, strict=True)
+        )
 
     def _directory(self, package: Indexed) -> str:
         return package.path.removeprefix(self._below).partition("/")[0]
@@ -162,6 +160,13 @@ def write_repomd(metadata: Sequence[Metadata], revision: int, tags: Tags) -> byt
             "  </data>",
         ]
     return ("\n".join([*lines, "</repomd>"]) + "\n").encode()
+
+
+def _frame(kind: str, count: int) -> Frame:
+    """Write what stands around the packages of a file."""
+    root, namespaces = _ROOTS[kind]
+    opening = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} {namespaces} packages="{count}">\n'
+    return Frame(opening.encode(), f"</{root}>\n".encode())
 
 
 def _fill(package: Indexed, *, below: str) -> Texts:
