@@ -53,8 +53,9 @@ class Share:
     def want(self, sha256s: Collection[str]) -> None:
         """Get what an earlier process left, what other syncs have in staging now, and what they download later."""
         self._wanted.update(sha256s)
-        for sha256 in sha256s:
-            self._take_left_over(sha256)
+        if self._downloads.left_over:
+            for sha256 in sha256s:
+                self._take_left_over(sha256)
         for other in self._downloads.shares:
             for sha256, staged in list(other._staged.items()):
                 self._take(sha256, staged)

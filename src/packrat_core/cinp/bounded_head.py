@@ -1,5 +1,6 @@
-"""Bounds how much a server may send before an answer begins, such as answers of 1xx without an end."""
+"""Bounds how much a server may send before an answer begins, and tells which connections were used before."""
 
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,11 @@ from packrat_core.errors import ServerBroken
 
 _BEFORE_ANSWER_BYTES = 2 * 1024 * 1024
 """The longest head that aiohttp takes (128 lines of 8,190 bytes), and answers of 1xx before it."""
+IS_REUSED: ContextVar[bool] = ContextVar("IS_REUSED", default=False)
+"""Set in the context of a task when its request takes a connection that had one before; the task clears it.
+
+aiohttp's own tracing tells the same, and calls eight hooks for each request.
+"""
 
 
 class BoundedConnector(aiohttp.TCPConnector):
@@ -26,9 +32,13 @@ class _BoundedHandler(ResponseHandler):
 
     _before_answer = 0
     _has_begun = False
+    _is_used = False
 
     def set_response_params(self, **options: Any) -> None:
-        # The next request on this connection.
+        # The next request on this connection, which is not sent yet.
+        if self._is_used:
+            IS_REUSED.set(True)
+        self._is_used = True
         self._before_answer, self._has_begun = 0, False
         super().set_response_params(**options)
 

@@ -71,6 +71,9 @@ class Pace:
         quiet_s = min(shortest_s for _, shortest_s in quiet)
         if answer.took_s > quiet_s * _SLOW_FACTOR + self.margin_s:
             return self._slower(answer, quiet)
+        if self.at_once >= self.most and not self.rest_s and quiet is self._quiet:
+            # As fast as it may be: how many came in good time is counted anew once the number was lowered.
+            return self
         good = self._good + 1
         if self.at_once < self.most and (not self._was_slow or good >= self.at_once):
             return replace(self, at_once=self.at_once + 1, rest_s=0.0, _quiet=quiet, _good=0)
@@ -93,6 +96,8 @@ class Pace:
 
 
 def _remember(quiet: tuple[tuple[float, float], ...], answer: Answered) -> tuple[tuple[float, float], ...]:
+    if not answer.alone and quiet and answer.ended_s - quiet[0][0] < _MEMORY_S:
+        return quiet
     kept = {start_s: shortest_s for start_s, shortest_s in quiet if answer.ended_s - start_s < _MEMORY_S}
     if answer.alone:
         start_s = answer.ended_s // _BUCKET_S * _BUCKET_S

@@ -48,12 +48,12 @@ class Download:
         size = min(CHUNK_BYTES, self.rate.chunk_bytes or CHUNK_BYTES)
         at = self.start
         since, at_since = time.monotonic(), at
-        content = self.response.content.iter_chunked(size)
+        content = self.response.content
         try:
             # Bytes that are not part of the file, such as chunk extensions, may come for ever.
             while True:
                 async with asyncio.timeout(self.stall_s):
-                    chunk = await anext(content, b"")
+                    chunk = await content.read(size)
                 if not chunk:
                     return
                 at += len(chunk)
@@ -63,6 +63,9 @@ class Download:
                     )
                 await self.rate.take(len(chunk))
                 yield chunk
+                # Most files are small and arrive whole.
+                if content.at_eof():
+                    return
                 passed_s = time.monotonic() - since
                 if passed_s >= self.stall_s:
                     if at - at_since < self.rate.slowest_bytes_per_s * passed_s:

@@ -12,6 +12,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
@@ -72,8 +73,7 @@ class CinpSession:
 
     def until(self, read_s: float, total_s: float | None = None) -> aiohttp.ClientTimeout:
         """Limit a request: seconds for the next byte, and for the whole answer where that is limited, too."""
-        connect_s = self._timeouts.connect_s
-        return aiohttp.ClientTimeout(total=total_s, connect=connect_s, sock_connect=connect_s, sock_read=read_s)
+        return _limit(self._timeouts.connect_s, read_s, total_s)
 
     async def ask(
         self,
@@ -174,6 +174,11 @@ class CinpSession:
             )
         self._version = version
         return True
+
+
+@lru_cache(64)
+def _limit(connect_s: float, read_s: float, total_s: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total_s, connect=connect_s, sock_connect=connect_s, sock_read=read_s)
 
 
 def _read_whole(verb: str) -> ReadBody:

@@ -17,13 +17,12 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Self
 
 import aiohttp
 from yarl import URL
 
-from packrat_core.cinp.bounded_head import BoundedConnector
+from packrat_core.cinp.bounded_head import IS_REUSED, BoundedConnector
 from packrat_core.cinp.failures import MIRROR_CONF, SettingNames, explain
 from packrat_core.cinp.route import bypasses
 from packrat_core.errors import ConfigError, ServerBroken, ServerUnavailable
@@ -125,17 +124,15 @@ class Transport:
         if self._pooled is None or self._unpooled is None:
             raise RuntimeError("the transport is used outside its context")
         if request.repeatable:
-            way = SimpleNamespace(reused=False)
+            IS_REUSED.set(False)
             try:
-                return await self._ask(self._pooled, request, way)
+                return await self._ask(self._pooled, request)
             except _LOST:
-                if not way.reused:
+                if not IS_REUSED.get():
                     raise
-        return await self._ask(self._unpooled, request, None)
+        return await self._ask(self._unpooled, request)
 
-    async def _ask(
-        self, session: aiohttp.ClientSession, request: HttpRequest, way: SimpleNamespace | None
-    ) -> aiohttp.ClientResponse:
+    async def _ask(self, session: aiohttp.ClientSession, request: HttpRequest) -> aiohttp.ClientResponse:
         return await session.request(
             request.verb,
             URL(self._origin + request.path, encoded=True),
@@ -144,24 +141,15 @@ class Transport:
             proxy=self.proxy,
             timeout=request.timeout,
             allow_redirects=False,
-            trace_request_ctx=way,
         )
 
 
-async def _note_reuse(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-    if context.trace_request_ctx is not None:
-        context.trace_request_ctx.reused = True
-
-
 def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-    tracing = aiohttp.TraceConfig()
-    tracing.on_connection_reuseconn.append(_note_reuse)
     return aiohttp.ClientSession(
         connector=connector,
         auto_decompress=False,
         trust_env=False,
         cookie_jar=aiohttp.DummyCookieJar(),
-        trace_configs=[tracing],
     )
 
 

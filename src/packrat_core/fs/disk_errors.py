@@ -2,8 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from packrat_core.errors import DiskError
@@ -28,8 +27,7 @@ _WHAT_TO_DO = {
 }
 
 
-@contextmanager
-def as_disk_error(doing: str, path: Path | str) -> Iterator[None]:
+def as_disk_error(doing: str, path: Path | str) -> AbstractContextManager[None]:
     """Raise DiskError in place of an OSError.
 
     Args:
@@ -39,12 +37,26 @@ def as_disk_error(doing: str, path: Path | str) -> Iterator[None]:
     Raises:
         DiskError: The body raised an OSError.
     """
-    try:
-        yield
-    except OSError as error:
-        failed = error.filename
-        where = failed if isinstance(failed, str) and failed.startswith(f"{path}/") else path
-        raise _tell(doing, where, error) from error
+    return _AsDiskError(doing, path)
+
+
+class _AsDiskError(AbstractContextManager[None]):
+    """Does that; a generator would cost three times as much, several times for each file."""
+
+    __slots__ = ("_doing", "_path")
+
+    def __init__(self, doing: str, path: Path | str) -> None:
+        self._doing = doing
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError):
+            failed = error.filename
+            where = failed if isinstance(failed, str) and failed.startswith(f"{self._path}/") else self._path
+            raise _tell(self._doing, where, error) from error
 
 
 def tell_os_error(error: OSError) -> DiskError | None:

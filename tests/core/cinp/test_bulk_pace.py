@@ -52,6 +52,18 @@ def test_where_one_request_is_slow_the_next_one_waits_as_long() -> None:
     assert answers(pace, 0.5, at_s=4.0).rest_s == 0.0
 
 
+def test_at_full_pace_answers_in_good_time_change_nothing_and_a_slow_one_still_halves_it() -> None:
+    full = answers(Pace(4), *[1.0] * 4)
+    beside = [Answered(4.0 + at, 5.0 + at, alone=False) for at in range(9)]
+    pace = full
+    for answer in beside:
+        pace = pace.after(answer)
+    assert pace.at_once == 4
+    assert pace.after(Answered(13.0, 16.0, alone=False)).at_once == 2
+    # The quiet time is forgotten all the same, though no answer of those beside each other tells a new one.
+    assert pace.after(Answered(699.0, 700.0, alone=False)).at_once == 1
+
+
 def test_a_trifle_is_not_slow() -> None:
     """A server that answers in two milliseconds may take ten times as long."""
     assert answers(Pace(4), 0.002, 0.02, 0.05, 0.1).at_once == 4

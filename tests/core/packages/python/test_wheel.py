@@ -1,12 +1,19 @@
 """A wheel is refused where pip would end with it, whatever its METADATA says; pip's own reader is the judge."""
 
+import io
+import re
 import subprocess
+from email.parser import HeaderParser
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from packrat_core.archives.zip_archive import ZipArchive
 from packrat_core.errors import Refused
 from packrat_core.packages.python.inspect import read_distribution
+from packrat_core.packages.python.wheel import read_wheel_file
 from packrat_demo.build_wheel import pack_zip
 
 _PIP = Path(__file__).parents[4] / ".cache/clients/bin/python"
@@ -36,6 +43,7 @@ BROKEN = {
     "another version": ({f"{_INFO}/WHEEL": b"Wheel-Version: 2.0\n"}, "the Wheel-Version '2.0'"),
     "no version": ({f"{_INFO}/WHEEL": b"Tag: py3-none-any\n"}, "no Wheel-Version"),
     "a word for a version": ({f"{_INFO}/WHEEL": b"Wheel-Version: new\n"}, "the Wheel-Version 'new'"),
+    "a version that goes on": ({f"{_INFO}/WHEEL": b"Wheel-Version: 1.0\n .x\n"}, "the Wheel-Version '1.0"),
     "an empty one": ({f"{_INFO}/WHEEL": b""}, "no Wheel-Version"),
     "a byte order mark": ({f"{_INFO}/WHEEL": b"\xef\xbb\xbf" + _WHEEL}, "no Wheel-Version"),
     "latin-1": ({f"{_INFO}/WHEEL": _WHEEL.replace(b"test", b"caf\xe9")}, "WHEEL is not UTF-8"),
@@ -61,3 +69,15 @@ def test_a_wheel_is_refused_where_pip_ends_with_it(tmp_path: Path) -> None:
     for path, (_, reason) in zip(broken, BROKEN.values(), strict=True):
         with pytest.raises(Refused, match=reason):
             read_distribution(path)
+
+
+@given(st.text(".01x \t\r\n\f:", max_size=12))
+def test_what_is_read_quickly_is_what_the_parser_reads(end: str) -> None:
+    text = f"Wheel-Version: 1{end}"
+    version = str(HeaderParser().parsestr(text)["Wheel-Version"]).strip()
+    archive = ZipArchive(io.BytesIO(pack_zip([(f"{_INFO}/WHEEL", text.encode())])))
+    if re.fullmatch(r"1(\.[0-9]{1,9})*", version):
+        assert read_wheel_file(archive, _INFO) == text
+    else:
+        with pytest.raises(Refused, match="Wheel-Version"):
+            read_wheel_file(archive, _INFO)
