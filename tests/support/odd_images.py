@@ -144,6 +144,20 @@ def _described_in_full() -> bytes:
     return layout(described(manifest, MANIFEST), blobs=[config, LAYER, manifest])
 
 
+def _without_layers(diff_ids: object, **layers: object) -> bytes:
+    config = as_json({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}})
+    described_config = described(config, f"{OCI}.config.v1+json")
+    manifest = as_json({"schemaVersion": 2, "mediaType": MANIFEST, "config": described_config, **layers})
+    return layout(described(manifest, MANIFEST), blobs=[config, manifest])
+
+
+def _without_types() -> bytes:
+    config = config_of([digest(LAYER)])
+    layers = [{**described(LAYER, PLAIN), "mediaType": None}]
+    manifest = manifest_of(config, layers=layers)
+    return layout({**described(manifest, MANIFEST), "mediaType": None}, blobs=[config, LAYER, manifest])
+
+
 def sound_images() -> dict[str, bytes]:
     web = Image("web", "1.0")
     half = len(LAYER) // 2
@@ -161,6 +175,11 @@ def sound_images() -> dict[str, bytes]:
             described(manifest_of(config_of([])), MANIFEST),
             blobs=[config_of([]), manifest_of(config_of([]))],
         ),
+        "null for layers and diff_ids": _without_layers(None, layers=None),
+        "null for layers": _without_layers([], layers=None),
+        "no list of layers": _without_layers(None),
+        "null for the types of descriptors": _without_types(),
+        "classic with null for layers": classic(diff_ids=None, Layers=None),
         "an artifact beside it": with_artifact(),
         "an artifact by the fallback tag": with_artifact(in_index=False),
         "an attestation": attested(),

@@ -8,7 +8,7 @@ from packrat_core.packages.python.inspect import check_file_name, read_distribut
 
 
 def find_wrong_distribution(path: Path, name: str, metadata: str) -> str | None:
-    """Return what is wrong with a distribution, or None; of a wheel, only its list of files and metadata are read.
+    """Return what is wrong with a distribution, or None; of a wheel, only names and the .dist-info directory are read.
 
     Args:
         path: The file.

@@ -140,6 +140,8 @@ def wheel() -> bytes:
     with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x/__init__.py", b"hello = 1\n" * 200)
         archive.writestr("x-1.dist-info/METADATA", b"Metadata-Version: 2.1\nName: x\nVersion: 1\n")
+        archive.writestr("x-1.dist-info/WHEEL", b"Wheel-Version: 1.0\n")
+        archive.writestr("x-1.dist-info/RECORD", b"")
     return output.getvalue()
 
 

@@ -139,14 +139,17 @@ def read_manifest(data: bytes, described_as: str) -> Manifest:
     if record.get("schemaVersion") != 2:
         raise Refused("its manifest is not of schema version 2")
     if end in _INDEX_ENDS:
-        # Clients that do not check the type could read such a file as something else (CVE-2021-41190).
+        # Clients that do not check the type could read such a file as something else (CVE-2021-41190). containerd
+        # refuses it also where the value is null.
         if "layers" in record or "config" in record:
             raise Refused("its manifest is an index and an image at once")
         return Manifest(end, read_descriptors(record.get("manifests"), "list of manifests"), None, (), subject)
     if "manifests" in record:
         raise Refused("its manifest is an index and an image at once")
     config = _read_descriptor(record.get("config"), "configuration")
-    return Manifest(end, (), config, read_descriptors(record.get("layers"), "list of layers"), subject)
+    # To clients, null is an empty list; Go's encoder writes it for an image without layers.
+    listed = record["layers"] if record.get("layers") is not None else []
+    return Manifest(end, (), config, read_descriptors(listed, "list of layers"), subject)
 
 
 def read_descriptors(value: object, what: str) -> tuple[Descriptor, ...]:
@@ -161,7 +164,8 @@ def read_descriptors(value: object, what: str) -> tuple[Descriptor, ...]:
 def _read_descriptor(value: object, what: str) -> Descriptor:
     if not isinstance(value, dict):
         raise Refused(f"its {what} has no descriptor")
-    digest, size, media_type = value.get("digest"), value.get("size"), value.get("mediaType", "")
+    digest, size = value.get("digest"), value.get("size")
+    media_type = value["mediaType"] if value.get("mediaType") is not None else ""
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
         raise Refused(f"its {what} names the digest {repr(digest)[:100]}, which is not a SHA-256")
     # In Python, bool is a subclass of int; `true` is not a size.

@@ -14,6 +14,7 @@ from packaging.utils import InvalidSdistFilename, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from packrat_core.archives.gzip_stream import GZIP_MAGIC, GzipStream
+from packrat_core.archives.limits import DirectoryNames
 from packrat_core.archives.member_names import MetadataNames, normalize_name
 from packrat_core.archives.tar import TarReader, UnpackedNames
 from packrat_core.archives.zip_archive import ZipArchive
@@ -129,6 +130,7 @@ def _from_tar(file: BinaryIO) -> Distribution:
 def _from_zip(file: BinaryIO) -> Distribution:
     archive = ZipArchive(file)
     _refuse_doubles(archive.members)
+    _refuse_files_on_the_way(archive.members)
     # Few names end like this, and the test is cheaper than a regular expression on every name.
     named = [member for member in archive.members if member.name.endswith(("/METADATA", "/PKG-INFO"))]
     wheels = [member for member in named if _WHEEL_METADATA.fullmatch(member.name)]
@@ -160,6 +162,25 @@ def _refuse_doubles(members: Iterable[ZipMember]) -> None:
             raise Refused(f"it has two members called {name[:80]!r}")
         seen.add(name)
         names.add(member.name)
+
+
+def _refuse_files_on_the_way(members: Iterable[ZipMember]) -> None:
+    """Refuse an archive in which one name is that of a file and of a directory, so that clients can't unpack it.
+
+    Raises:
+        Refused: there is such a name.
+    """
+    files = {normalize_name(member.name) for member in members if not member.name.endswith("/")}
+    directories, names = set[str](), DirectoryNames()
+    for name in files:
+        directory = name.rpartition("/")[0]
+        # Those above a known directory are known, too.
+        while directory and directory not in directories:
+            if directory in files:
+                raise Refused(f"its file {directory[:80]!r} stands on the way to {name[:80]!r}")
+            names.count(directory)
+            directories.add(directory)
+            directory = directory.rpartition("/")[0]
 
 
 def _only(found: list[ZipMember]) -> ZipMember:

@@ -147,9 +147,8 @@ def test_nothing_leads_through_a_link(read: Callable[[bytes], object], case: str
 def test_metadata_that_is_one_file_to_some_file_systems_is_refused(read: Callable[[bytes], object], other: str) -> None:
     output = io.BytesIO()
     with zipfile.ZipFile(output, "w") as archive:
-        for name in ("METADATA", "RECORD"):
-            archive.writestr(f"my_tool-1.0.dist-info/{name}", METADATA)
-        archive.writestr("my_tool-1.0.dist-info/WHEEL", b"Wheel-Version: 1.0\n")
+        for name, content in (("METADATA", METADATA), ("RECORD", b""), ("WHEEL", b"Wheel-Version: 1.0\n")):
+            archive.writestr(f"my_tool-1.0.dist-info/{name}", content)
         archive.writestr("my_tool/Case.h", b"x")
         archive.writestr("my_tool/case.h", b"y")
     assert read(output.getvalue()), "headers of Linux differ in case alone"
@@ -302,13 +301,12 @@ ANY = "py3-none-any"
         (f"Tag: {ANY}\n" * 501, ""),
         ("Tag: of no shape\n", ""),
         ("", ""),
-        (None, ""),
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_wheel_is_named_by_its_own_tags(tmp_path: Path, wheel: str | None, file_name: str) -> None:
-    tags = [(f"{INFO}/WHEEL", f"Wheel-Version: 1.0\n{wheel}".encode())] if wheel is not None else []
-    (tmp_path / "file").write_bytes(pack_zip([(f"{INFO}/METADATA", METADATA), *tags]))
+def test_a_wheel_is_named_by_its_own_tags(tmp_path: Path, wheel: str, file_name: str) -> None:
+    tags = (f"{INFO}/WHEEL", f"Wheel-Version: 1.0\n{wheel}".encode())
+    (tmp_path / "file").write_bytes(pack_zip([(f"{INFO}/METADATA", METADATA), tags, (f"{INFO}/RECORD", b"")]))
     assert read_distribution(tmp_path / "file").file_name == file_name
 
 
