@@ -31,6 +31,7 @@ from packrat_core.errors import ConfigError
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.open import open_unbuffered
 from packrat_core.fs.page_cache import read_sparingly
+from packrat_core.text import count_of
 
 _DEPTH = 5
 _OPEN_DIRECTORY = 0o005
@@ -223,7 +224,7 @@ def _check(tree: "_Paths", named: Named, on_progress: Callable[[int, int], None]
             status = os.fstat(file.fileno())
             # If the size is wrong, the hash is wrong, too: don't read the file.
             if named.size is not None and status.st_size != named.size:
-                return Fault(named.path, f"has {status.st_size} bytes, {named.by} says {named.size}"), 0
+                return Fault(named.path, f"has {count_of(status.st_size, 'byte')}, {named.by} says {named.size}"), 0
             chunk, last = b"", 0
             for chunk in read_sparingly(file.fileno(), status.st_size):
                 digest.update(chunk)

@@ -7,12 +7,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from packrat_core.errors import ConfigError
+from packrat_core.text import count_of
 from packrat_server.accounts.passwords import hash_secret, new_password
 from packrat_server.admin.checks import all_names, check_name, need, read_description
 from packrat_server.admin.note_change import note_change
 from packrat_server.admin.overlaps import find_overlaps
 from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree, with_secret
-from packrat_server.admin.repos import count_files
 from packrat_server.promotion.wanted_files import wanted_files
 from packrat_server.store.database import writing
 from packrat_server.store.journal import note_mirror
@@ -132,7 +132,7 @@ def _find_losses(connection: Connection, mirror: str, had: Sequence[str], repo_n
     """
     counts = {repo: len(wanted_files(connection, repo, None)) for repo in sorted(set(had).difference(repo_names))}
     lost = [
-        f"clients of mirror {mirror} lose repository {repo} with {count_files(count)}"
+        f"clients of mirror {mirror} lose repository {repo} with {count_of(count, 'file')}"
         for repo, count in counts.items()
         if count
     ]
