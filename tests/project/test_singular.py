@@ -17,7 +17,9 @@ def _find_plurals(source: str) -> Iterator[str]:
         if not isinstance(node, ast.JoinedStr):
             continue
         for value, text in zip(node.values, node.values[1:], strict=False):
-            if isinstance(value, ast.FormattedValue) and isinstance(text, ast.Constant) and _COUNTED.match(text.value):
+            if not (isinstance(value, ast.FormattedValue) and isinstance(text, ast.Constant)):
+                continue
+            if _COUNTED.match(str(text.value)):
                 yield ast.unparse(value.value)
 
 

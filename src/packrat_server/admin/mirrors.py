@@ -62,6 +62,7 @@ def set_mirror(
         had = mirror_repo_names(connection, name)
         if before is None and repo_names is None:
             raise _incomplete(connection, name)
+        had_login = _has_logged_in(connection, name)
         secret = psk or (new_password() if before is None else None)
         values: dict[str, Any] = {} if secret is None else {"psk": hash_secret(secret)}
         values |= {} if checked_description is None else {"description": checked_description}
@@ -73,6 +74,8 @@ def set_mirror(
         if after != before:
             _note(connection, name, added=set(repo_names or ()).difference(had))
         losses = () if repo_names is None else _find_losses(connection, name, had, repo_names)
+        if before is not None and psk is not None and had_login:
+            losses = (f"the agent of mirror {name} is refused until the new psk is in its mirror.conf", *losses)
         change = with_secret(RecordChange(before, after, secret, losses), "psk")
         note_change(connection, "Repo/Mirror", name, change, reason)
         decide(change)
@@ -137,6 +140,13 @@ def _find_losses(connection: Connection, mirror: str, had: Sequence[str], repo_n
         if count
     ]
     return (*lost, *find_overlaps(connection, mirror, set(repo_names).difference(had)))
+
+
+def _has_logged_in(connection: Connection, name: str) -> bool:
+    """Return whether an agent has used the psk of a mirror, as far as is known."""
+    heard = select(mirrors.c.last_heartbeat).where(mirrors.c.name == name)
+    session = select(sessions.c.name).where(sessions.c.name == name).limit(1)
+    return connection.execute(heard).scalar() is not None or connection.execute(session).scalar() is not None
 
 
 def _check_names(connection: Connection, name: str, repo_names: Sequence[str]) -> None:
