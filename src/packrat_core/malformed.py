@@ -1,4 +1,4 @@
-"""Logs that a client sent something that is not HTTP: HTTP libraries say it in words of their own, with what was sent."""
+"""Logs that a client sent what is not HTTP: HTTP libraries say it in words of their own, with the bytes that came."""
 
 import structlog
 

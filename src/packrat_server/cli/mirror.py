@@ -60,7 +60,7 @@ add_looking(
 @click.option(
     "--new-psk",
     is_flag=True,
-    help="Generate a new psk for a mirror that exists: its sessions end, and its agent is refused until it has the new one.",
+    help="Generate a new psk for a mirror that exists; its agent is refused until mirror.conf has it.",
 )
 @data_option
 @with_consent
