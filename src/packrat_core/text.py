@@ -2,6 +2,7 @@
 
 Sizes and spans of time are written here, too, so that all commands write them alike.
 
+    count_of(1, "file")        # '1 file'
     printable("evil\\x1b[2J")   # 'evil?[2J'
     quote("two\\nlines")        # '"two\\\\nlines"'
 """
@@ -30,6 +31,18 @@ def human_size(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+def count_of(number: int, one: str, many: str = "", *, grouped: bool = False) -> str:
+    """Write a number of things, with the singular where it is one: `1 repository`, `2 repositories`.
+
+    Args:
+        number: How many there are.
+        one: The word for one of them.
+        many: The word for several; empty if that is `one` with an s.
+        grouped: Write 4,000 in the place of 4000.
+    """
+    return f"{number:{',' if grouped else ''}} {one if number == 1 else many or one + 's'}"
 
 
 def human_age(seconds: float) -> str:

@@ -24,6 +24,7 @@ from packrat_agent.watch.agent import Agent
 from packrat_agent.watch.signals import EndWork, until_signalled
 from packrat_agent.web.static import serving
 from packrat_core.errors import ConfigError, Incomplete
+from packrat_core.text import count_of
 from packrat_demo.build_deb import write_deb
 from packrat_demo.demo_setup import USER, DemoSetup, set_up, write_config
 from packrat_demo.packages import NEXT, upload_samples
@@ -95,7 +96,7 @@ async def _run(demo: _Demo, *, once: bool) -> None:
         write_deb(NEXT, setup.packages)
         async with signed_in(server_url, USER, setup.password) as uploader:
             count = await upload_samples(uploader, setup.packages, samples_of(kinds))
-        click.echo(f"server   packrat-server on {server_url}, {count} package files uploaded and tagged")
+        click.echo(f"server   packrat-server on {server_url}, {count_of(count, 'package file')} uploaded and tagged")
         with ready(load(setup.config), "run") as mirror:
             async with connected(mirror.config) as server:
                 summary = await sync(mirror, server, NOTHING_CONFIRMED, lambda what, files, size: None)
@@ -113,7 +114,9 @@ async def _run(demo: _Demo, *, once: bool) -> None:
 
 def _show_published(setup: DemoSetup, summary: Summary) -> None:
     added = sum(len(repo_sync.added) for repo_sync in summary.syncs)
-    click.echo(f"agent    published {added} new files in {summary.seconds:.2f} s, signed with {setup.key[-16:]}")
+    click.echo(
+        f"agent    published {count_of(added, 'new file')} in {summary.seconds:.2f} s, signed with {setup.key[-16:]}"
+    )
     click.echo(f"         {setup.directory / 'www'}")
 
 
@@ -155,8 +158,10 @@ def _prove(setup: DemoSetup, kinds: tuple[str, ...], url: str) -> None:
     for fault in audit.faults:
         click.echo(f"! {fault.path}: {fault.what}")
     if audit.faults:
-        raise Incomplete(f"`packrat-agent verify` finds {len(audit.faults)} faults in {setup.directory / 'www'}")
-    click.echo(f"verified {len(audit.repositories)} repositories, {audit.files} files: no faults")
+        faults = count_of(len(audit.faults), "fault")
+        raise Incomplete(f"`packrat-agent verify` finds {faults} in {setup.directory / 'www'}")
+    repositories = count_of(len(audit.repositories), "repository", "repositories")
+    click.echo(f"verified {repositories}, {count_of(audit.files, 'file')}: no faults")
 
 
 def _prove_one(kind: str, proof: Proof, site: Site) -> None:

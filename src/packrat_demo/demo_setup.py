@@ -9,7 +9,8 @@ from pathlib import Path
 
 from packrat_agent.gpg.listing import list_keys
 from packrat_agent.gpg.run import run_gpg
-from packrat_core.errors import ConfigError, SigningError
+from packrat_core.errors import ConfigError, DiskError, SigningError
+from packrat_core.fs.room import is_full
 from packrat_core.text import printable
 from packrat_demo.table import DEMO_TYPES
 from packrat_server import admin
@@ -65,6 +66,7 @@ def set_up(directory: Path, kinds: tuple[str, ...]) -> DemoSetup:
     Raises:
         ConfigError: gpg is not installed, or the directory can't be written.
         SigningError: gpg can't make a key.
+        DiskError: The disk is full.
     """
     if shutil.which("gpg") is None:
         raise ConfigError("gpg is not installed, and the demo signs its repositories: `apt-get install gnupg`")
@@ -135,6 +137,9 @@ def _make_key(home: Path) -> str:
     if not listed:
         made = run_gpg(home, "--passphrase", "", "--quick-generate-key", _KEY_NAME, "rsa3072", "sign", "never")
         if made.returncode != 0:
-            raise SigningError(f"gpg can't make a key in {home}: {made.reason}", hint="look whether gpg works there")
+            text = f"gpg can't make a key in {home}: {made.reason}"
+            if is_full(home):
+                raise DiskError(f"{text}; its disk is full", hint="make room there, or give another --directory")
+            raise SigningError(text, hint="look whether gpg works there")
         listed = list_keys(home, secret=True)
     return listed[0].primary.fingerprint

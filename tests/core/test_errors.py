@@ -63,3 +63,37 @@ def test_both_commands_show_the_hint(tmp_path: Path, arguments: tuple[str, ...],
     command = [sys.executable, "-m", *(word.format(missing=missing) for word in arguments)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr, ended.stdout) == (2, said.format(missing=missing), "")
+
+
+_SOMETHING_ELSE = """
+import errno, sys
+from packrat_core.fs.system_errors import tell_system_error
+print("an answer")
+sys.stderr.write(str(tell_system_error(OSError(errno.EIO, "Input/output error"))))
+"""
+
+
+def test_an_error_that_is_not_of_stdout_adds_nothing_to_it(tmp_path: Path) -> None:
+    answer = tmp_path / "answer"
+    with answer.open("wb") as file:
+        done = subprocess.run(
+            [sys.executable, "-c", _SOMETHING_ELSE], stdout=file, stderr=subprocess.PIPE, text=True, check=True
+        )
+    assert answer.read_text() == "an answer\n"
+    assert "Input/output error" in done.stderr
+    assert "stdout" not in done.stderr
+
+
+@pytest.mark.parametrize("size", [10, 100_000], ids=["short", "long"])
+def test_an_answer_of_any_length_that_stdout_does_not_take(size: int) -> None:
+    code = f"""
+import sys
+from packrat_core.fs.system_errors import tell_system_error
+try:
+    print("x" * {size}, flush=True)
+except OSError as error:
+    sys.stderr.write(str(tell_system_error(error)))
+"""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr.partition(";")[0]) == (0, "can't write to stdout: No space left on device")

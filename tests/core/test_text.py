@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrat_core.text import human_age, human_size, printable, quote
+from packrat_core.text import count_of, human_age, human_size, printable, quote
 
 _ANY_TEXT = st.text(st.characters() | st.sampled_from('\x00\x07\x1b\x7f\x85\x9b\u2028\u202e\ud800\n\r\t"\\'))
 
@@ -55,3 +55,18 @@ def test_sizes(size: int, shown: str) -> None:
 )
 def test_spans_of_time(seconds: float, shown: str) -> None:
     assert human_age(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "grouped", "written"),
+    [
+        (0, ("file",), False, "0 files"),
+        (1, ("file",), False, "1 file"),
+        (2, ("repository", "repositories"), False, "2 repositories"),
+        (1, ("repository", "repositories"), True, "1 repository"),
+        (4000, ("file",), False, "4000 files"),
+        (4000, ("file is live", "files are live"), True, "4,000 files are live"),
+    ],
+)
+def test_a_number_of_things(number: int, words: tuple[str, ...], grouped: bool, written: str) -> None:
+    assert count_of(number, *words, grouped=grouped) == written

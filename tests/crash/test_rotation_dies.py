@@ -149,7 +149,7 @@ def test_after_a_lost_state_database_no_retired_key_is_forgotten_before_packages
     made.set_phase("retired")
     made.lab.agent("sync")
     refused = made.lab.agent("key", "rotate", "--forget", expect=10).stderr
-    assert "1 published packages have the signature of a retired key" in refused
+    assert "1 published package has the signature of a retired key" in refused
 
 
 def test_a_rotation_goes_back_to_a_retired_key(made: RotationStage) -> None:

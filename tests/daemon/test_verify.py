@@ -85,7 +85,7 @@ def test_a_mirror_without_a_landing_page_is_verified(built: Stage, tmp_path: Pat
     copy = tmp_path / "copy"
     shutil.copytree(built.repo, copy / "apt-dev", symlinks=True)
     key = str(built.www / "repo-key.gpg")
-    assert "1 repositories" in built.agent("verify", "--root", str(copy), "--key", key).stdout
+    assert "1 repository, " in built.agent("verify", "--root", str(copy), "--key", key).stdout
 
 
 def test_without_a_state_database_and_from_elsewhere(built: Stage, tmp_path: Path) -> None:

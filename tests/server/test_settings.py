@@ -192,7 +192,11 @@ def test_of_a_mirror_only_what_is_named_changes(data: Path) -> None:
         # The psk and the session go on.
         assert find_caller(engine, "lab", token).role == Role.MIRROR
         assert log_in(engine, "lab", psk)
-    renewed = run(data, *MIRROR, "--new-psk")
+    held = CliRunner().invoke(cli.main, [*MIRROR, "--new-psk", "--data", str(data)])
+    assert held.exit_code == 10
+    assert "the agent of mirror lab is refused until the new psk is in its mirror.conf" in held.stderr
+    assert log_in(engine, "lab", psk)
+    renewed = run(data, *MIRROR, "--new-psk", "--yes")
     assert renewed.startswith("mirror lab: psk the old one → a new one\n")
     assert state()[0] == ["c", "a"]
     assert log_in(engine, "lab", psk_of(renewed))

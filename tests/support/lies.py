@@ -142,7 +142,7 @@ LIES: Mapping[str, tuple[Lie, str, str]] = {
     "primary counts wrongly": (
         lambda tree, _, __: edit_metadata(tree, "primary", 'packages="3"', 'packages="4"'),
         f"{SLES}/repodata/",
-        "says 4 packages and has 3",
+        "has 3 packages and says 4",
     ),
     "filelists has other packages": (
         lambda tree, _, __: edit_metadata(tree, "filelists", 'pkgid="', 'pkgid="0'),

@@ -10,7 +10,7 @@ from packrat_agent.cli.config_option import config_option
 from packrat_agent.setup.doctor.examine import examine
 from packrat_agent.setup.doctor.findings import Finding, Level
 from packrat_core.cli import tell_next
-from packrat_core.text import printable
+from packrat_core.text import count_of, printable
 
 
 @click.command("doctor")
@@ -35,7 +35,7 @@ def doctor_command(ctx: click.Context, as_json: bool) -> None:
         told = {"schema": 1, "faults": faults, "warnings": warnings, "findings": [asdict(finding) for finding in found]}
         click.echo(json.dumps(told, indent=2))
     else:
-        click.echo(f"{_count(faults, 'fault')}, {_count(warnings, 'warning')}")
+        click.echo(f"{count_of(faults, 'fault')}, {count_of(warnings, 'warning')}")
         if faults:
             tell_next("do what the lines that begin with -> say, then run it again")
     ctx.exit(1 if faults else 0)
@@ -45,7 +45,3 @@ def _show(finding: Finding) -> None:
     click.echo(f"{finding.level.value:<8} {finding.topic}: {printable(finding.text)}")
     if finding.hint:
         click.echo(f"      -> {printable(finding.hint)}")
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"

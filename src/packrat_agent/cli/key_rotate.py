@@ -26,6 +26,7 @@ from packrat_agent.status.rotation import tell_phase, tell_rotation_trouble
 from packrat_agent.sync.find_keys import find_keys
 from packrat_core.cli import tell_next
 from packrat_core.errors import ConfigError, DiskError, Held, SigningError
+from packrat_core.text import count_of
 
 _Change = Mapping[str, str | None]
 _STEPS = ("begin", "switch", "finish", "forget", "now")
@@ -192,9 +193,10 @@ class _Rotation:
         if noted is None or not is_noted or noted.retired_at is None or noted.kept_packages is None:
             raise Held("it is not known yet whether packages need the retired keys", hint="do a full sync first")
         if noted.kept_packages:
+            packages = "published package has", "published packages have"
+            kept = count_of(noted.kept_packages, *packages, grouped=True)
             raise Held(
-                f"{noted.kept_packages:,} published packages have the signature of a retired key, and clients need it "
-                "for them",
+                f"{kept} the signature of a retired key, and clients need it for them",
                 hint="wait until they are withdrawn. To have them signed anew, with other bytes under the same names, "
                 "take gpg_retired_keys out of mirror.conf",
             )

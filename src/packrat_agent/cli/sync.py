@@ -38,6 +38,7 @@ from packrat_core.errors import (
     ServerRefused,
     ServerUnavailable,
 )
+from packrat_core.text import count_of
 
 
 @click.command("sync")
@@ -123,10 +124,10 @@ def _hold_takeover(summary: Summary, confirmed: Confirmed) -> None:
             "that begin with ~ say what to set in [mirror]"
         )
     if summary.losses and not confirmed.removals:
+        losses = count_of(len(summary.losses), "line that begins with ? names", "lines that begin with ? name")
         raise Held(
-            f"the takeover is held, and nothing was touched: clients would lose what the {len(summary.losses)} lines "
-            "that begin with ? name. Mend it on the server, or confirm with "
-            "`packrat-agent sync --adopt --accept-removals`"
+            f"the takeover is held, and nothing was touched: clients would lose what {losses}. Mend it on the server, "
+            "or confirm with `packrat-agent sync --adopt --accept-removals`"
         )
 
 

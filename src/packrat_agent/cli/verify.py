@@ -21,7 +21,7 @@ from packrat_agent.verify.repo_keys import GivenKeys, read_repo_keys
 from packrat_agent.verify.tree import verify_tree
 from packrat_core.cli import GivenFile
 from packrat_core.errors import PackratError, Unsound
-from packrat_core.text import human_size, printable
+from packrat_core.text import count_of, human_size, printable
 
 _SHOWN = 1000
 
@@ -109,7 +109,7 @@ def verify_command(
         is_elsewhere = root is not None and not audit.repositories
         hint = "a full sync of its agent mends them (`packrat-agent sync`)"
         raise Unsound(
-            f"{len(audit.faults)} faults in {top}",
+            f"{count_of(len(audit.faults), 'fault')} in {top}",
             hint="give the top of a mirror with --root" if is_elsewhere else hint,
         )
 
@@ -142,7 +142,9 @@ def _show(audit: Audit, *, unnamed: bool) -> None:
     if unnamed:
         for path in audit.unnamed:
             click.echo(f"? {printable(path)}")
+    repositories = count_of(len(audit.repositories), "repository", "repositories")
     click.echo(
-        f"{len(audit.repositories)} repositories, {audit.files} files ({human_size(audit.bytes)}) verified, "
-        f"{len(audit.faults)} faults, {len(audit.warnings)} warnings, {len(audit.unnamed)} files that no index names"
+        f"{repositories}, {count_of(audit.files, 'file')} ({human_size(audit.bytes)}) verified, "
+        f"{count_of(len(audit.faults), 'fault')}, {count_of(len(audit.warnings), 'warning')}, "
+        f"{count_of(len(audit.unnamed), 'file')} that no index names"
     )

@@ -2,12 +2,14 @@
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from packrat_agent.config.ini import Value
 from packrat_agent.config.settings import Config
 
+_FILES = {"state_db": "state.db", "metrics_file": "packrat.prom", "passphrase_file": "passphrase"}
+"""Keys that name a file, and a name for one."""
 _ROTATION = ("gpg_next_key", "gpg_former_key", "gpg_retired_keys")
 
 
@@ -25,7 +27,7 @@ def check_together(
         What is wrong, each with its line and what to do.
     """
     root, state_db, metrics = mirror.get("root_dir"), mirror.get("state_db"), mirror.get("metrics_file")
-    faults: list[str] = []
+    faults = _find_wrong_kinds(mirror, given, path)
     if not isinstance(root, Path):
         # It has a fault of its own, which is told already.
         return faults
@@ -52,6 +54,29 @@ def check_together(
             faults.append(f"{path}, line {given['mirror', key][0].line}: {key}: {secret} {hazard}")
     if _lies_in(path, root):
         faults.append(f"{path}: {path.name} {hazard}")
+    return faults
+
+
+def _find_wrong_kinds(
+    mirror: Mapping[str, object], given: Mapping[tuple[str, str], Sequence[Value]], path: Path
+) -> list[str]:
+    """Find files where directories should be, and the reverse.
+
+    Args:
+        mirror: The fields of [mirror] that could be read.
+        given: (section, key) → the values with their lines.
+        path: The configuration file.
+    """
+    faults = []
+    for key, example in _FILES.items():
+        named = mirror.get(key)
+        if isinstance(named, Path) and _mode(named, stat.S_ISDIR):
+            line = given["mirror", key][0].line
+            faults.append(f"{path}, line {line}: {key}: {named} is a directory; name a file, such as {named / example}")
+    home = mirror.get("gnupg_home")
+    if isinstance(home, Path) and _mode(home, stat.S_ISREG):
+        line = given["mirror", "gnupg_home"][0].line
+        faults.append(f"{path}, line {line}: gnupg_home: {home} is a file; name the directory that holds the keys")
     return faults
 
 
@@ -92,6 +117,12 @@ def warn(config: Config) -> tuple[str, ...]:
             found.append(f"{config.source} holds the psk and everyone can read it; `chmod 0640 {config.source}`")
     else:
         found.append("psk is not set: the agent asks the server anonymously")
+    metrics = config.mirror.metrics_file
+    if metrics is not None and not _mode(metrics.parent, stat.S_ISDIR):
+        found.append(
+            f"metrics_file {metrics}: there is no directory {metrics.parent}, so no figures are written; make it, for "
+            "the agent's user to write to, or name a file in another one"
+        )
     root = config.mirror.root_dir
     found += [
         f"keep_file {path} does not lie in root_dir {root}: it has no effect"
@@ -104,6 +135,14 @@ def warn(config: Config) -> tuple[str, ...]:
 def _lies_in(path: Path, directory: Path) -> bool:
     """Tell whether a path is a directory or lies below it, links resolved; neither has to exist."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory))
+
+
+def _mode(path: Path, is_kind: Callable[[int], bool]) -> bool:
+    """Tell whether something of a kind stands there, as far as this user can see."""
+    try:
+        return is_kind(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def _is_open_to_all(path: Path) -> bool:

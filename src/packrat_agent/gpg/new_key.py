@@ -11,7 +11,8 @@ from pathlib import Path
 
 from packrat_agent.gpg.listing import list_keys
 from packrat_agent.gpg.run import GpgResult, read_home, run_gpg, unlock_options
-from packrat_core.errors import SigningError
+from packrat_core.errors import DiskError, PackratError, SigningError
+from packrat_core.fs.room import is_full
 
 _LIFETIME = re.compile(r"[1-9]\d{0,4}[dwmy]?|seconds=\d+|\d{8}T\d{6}|never|none|-|0")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -39,13 +40,14 @@ def make_key(home: Path | None, passphrase_file: Path | None, name: str, kind: s
 
     Raises:
         SigningError: gpg can't make it, there is one of that name, or it would never be good.
+        DiskError: The disk of the keyring is full.
     """
     _check_expires(expires)
     primary = _make_primary(home, passphrase_file, name, kind, ("cert", "never"))
     added = run_gpg(home, *unlock_new(passphrase_file), "--quick-add-key", primary, kind, "sign", expires)
     if added.returncode != 0:
         hint = f"`gpg --delete-secret-and-public-key {primary}` removes the primary key, which was made already"
-        raise _explain(f"add a signing subkey to {primary}", added, hint)
+        raise _explain(f"add a signing subkey to {primary}", home, added, hint)
     return NewKey(primary, _newest_signing(home, primary), _revocation(home, primary))
 
 
@@ -61,6 +63,7 @@ def make_single_key(home: Path | None, passphrase_file: Path | None, name: str, 
 
     Raises:
         SigningError: gpg can't make it, there is one of that name, or it would never be good.
+        DiskError: The disk of the keyring is full.
     """
     _check_expires(expires)
     primary = _make_primary(home, passphrase_file, name, kind, ("sign", expires))
@@ -92,7 +95,7 @@ def _make_primary(home: Path | None, passphrase_file: Path | None, name: str, ki
         )
     made = run_gpg(home, *unlock_new(passphrase_file), "--quick-generate-key", name, kind, *use)
     if made.returncode != 0:
-        raise _explain("make a key", made)
+        raise _explain("make a key", home, made)
     new = [key.primary.fingerprint for key in list_keys(home, secret=True) if key.primary.fingerprint not in before]
     if len(new) != 1:
         raise SigningError("gpg made a key, but it is not in the keyring", hint="see `gpg --list-secret-keys`")
@@ -124,5 +127,10 @@ def unlock_new(passphrase_file: Path | None) -> tuple[str, ...]:
     return unlock_options(passphrase_file) if passphrase_file else ("--pinentry-mode", "loopback", "--passphrase", "")
 
 
-def _explain(what: str, result: GpgResult, hint: str = "see that gpg and gpg-agent work there") -> SigningError:
-    return SigningError(f"gpg can't {what}: {result.reason or 'no reason given'}", hint=hint)
+def _explain(what: str, home: Path | None, result: GpgResult, hint: str = "") -> PackratError:
+    place = read_home(home)
+    text = f"gpg can't {what} in gnupg_home {place}: {result.reason or 'no reason given'}"
+    if is_full(place):
+        # gpg-agent doesn't start on a full disk, and gpg then says no more than that there is none.
+        return DiskError(f"{text}; its disk is full", hint="make room there" + (f"; {hint}" if hint else ""))
+    return SigningError(text, hint=hint or "see that gpg and gpg-agent work there")

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 from packrat_agent.status.rotation import tell_rotation_trouble
 from packrat_agent.status.values import AgentState, Disk, RepoStatus, Status
-from packrat_core.text import human_age, human_size, printable
+from packrat_core.text import count_of, human_age, human_size, printable
 
 _NAMED = 3
 _FULL_SYNCS_MISSED = (3, 10)
@@ -171,7 +171,7 @@ def _failures(status: Status) -> Iterator[Finding]:
     if status.config_error is not None:
         yield Level.WARNING, f"the configuration that it was told to read can't be used: {status.config_error}"
     if rejected := [f"{record.record} ({record.reason})" for record in status.rejected]:
-        yield Level.CRITICAL, f"{_count(rejected, 'record', 'records')} of the mirror can't be used: {_some(rejected)}"
+        yield Level.CRITICAL, f"{count_of(len(rejected), 'record')} of the mirror can't be used: {_some(rejected)}"
 
 
 def _server(status: Status, limits: Limits) -> Iterator[Finding]:
@@ -204,11 +204,11 @@ def _full_syncs(status: Status, limits: Limits) -> Iterator[Finding]:
 def _repos(status: Status, limits: Limits) -> Iterator[Finding]:
     repos = status.repos
     if broken := [f"{repo.name} ({repo.error})" for repo in repos if repo.error]:
-        yield Level.CRITICAL, f"{_count(broken, 'repository', 'repositories')} can't be built: {_some(broken)}"
+        yield Level.CRITICAL, f"{count_of(len(broken), 'repository', 'repositories')} can't be built: {_some(broken)}"
     if ahead := [f"{repo.name} ({repo.ahead})" for repo in repos if repo.ahead]:
-        yield Level.CRITICAL, f"{_count(ahead, 'repository', 'repositories')} dated ahead: {_some(ahead)}"
+        yield Level.CRITICAL, f"{count_of(len(ahead), 'repository', 'repositories')} dated ahead: {_some(ahead)}"
     if held := [f"{repo.name} ({repo.held})" for repo in repos if repo.held]:
-        yield Level.WARNING, f"{_count(held, 'repository', 'repositories')} held back: {_some(held)}"
+        yield Level.WARNING, f"{count_of(len(held), 'repository', 'repositories')} held back: {_some(held)}"
     if status.troubles_total:
         files = [f"{trouble.repo}: {trouble.file} ({trouble.reason})" for trouble in status.troubles]
         text = f"left out {_some(files)}, {status.troubles_total} in all"
@@ -269,7 +269,7 @@ def _old_index_bytes(status: Status) -> int:
 def _good(status: Status) -> str:
     last = status.full_pass.ended if status.full_pass else None
     parts = [
-        _count(status.repos, "repository", "repositories"),
+        count_of(len(status.repos), "repository", "repositories"),
         f"{sum(repo.live for repo in status.repos)} live",
         _server_said(status),
         f"last full sync {human_age(status.at - last)} ago" if last is not None else "no full sync yet",
@@ -318,7 +318,3 @@ def _write_figure(figure: Figure) -> str:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(name[:200] for name in names[:_NAMED]) + (" and more" if len(names) > _NAMED else "")
-
-
-def _count(things: Sequence[object], one: str, many: str) -> str:
-    return f"{len(things)} {one if len(things) == 1 else many}"

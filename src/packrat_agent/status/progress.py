@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from packrat_core.text import human_size
+from packrat_core.text import count_of, human_size
 
 OnProgress = Callable[[str, int, int], None]
 """Called with (what, files, bytes) since the last call."""
@@ -37,8 +37,9 @@ class Work:
             total: The number of files in all; None if it is not known.
         """
         took_s = now_s - self.began_s
-        of = f"{self.files:,} of {total:,} files" if total and total >= self.files else f"{self.files:,} files"
-        parts = [of, human_size(self.size)]
+        of = f"{self.files:,} of " if total and total >= self.files else ""
+        files = count_of(total if total and of else self.files, "file", grouped=True)
+        parts = [of + files, human_size(self.size)]
         if took_s >= _MEASURED_S:
             parts.append(f"{human_size(int(self.size / took_s))}/s" if self.size else f"{self.files / took_s:,.0f}/s")
             if total and 0 < self.files <= total:

@@ -40,7 +40,7 @@ def collect(config: Config) -> None:
     try:
         _replace(path, render_metrics(read_status(config)))
     except (OSError, PackratError) as error:
-        reason = f"can't write {path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        reason = f"metrics_file {path} can't be written: {error.strerror}" if isinstance(error, OSError) else str(error)
         if _complaints.get(path) != reason:
             log.warning("metrics", reason=reason)
         _complaints[path] = reason

@@ -43,6 +43,7 @@ from packrat_agent.status.values import (
     Trouble,
 )
 from packrat_core.errors import ConfigError, DiskError
+from packrat_core.text import count_of
 
 TROUBLES_LIMIT = 1000
 
@@ -230,8 +231,8 @@ def _lag_s(health: RepoHealth, at: float) -> float | None:
 
 def _describe_work(repo: str, work: RepoWork) -> str | None:
     if work.reading is not None:
-        which = "new records" if work.new else "known records again"
-        return f"reading {work.reading:,} {which} of {repo}"
+        words = ("new record", "new records") if work.new else ("known record again", "known records again")
+        return f"reading {count_of(work.reading, *words, grouped=True)} of {repo}"
     return None if work.of is None else f"syncing {repo}, {work.done or 0:,} of {work.of:,}"
 
 

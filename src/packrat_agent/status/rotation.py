@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from packrat_agent.config.rotation_phase import Phase
 from packrat_agent.state.facts import KeyInUse
+from packrat_core.text import count_of
 
 
 def tell_phase(key: KeyInUse, now: float) -> str | None:
@@ -20,11 +21,8 @@ def tell_phase(key: KeyInUse, now: float) -> str | None:
             beside = "does not sign any more" if key.silent is not None else "signs beside it"
             return f"2 of 3: the new key signs {_since(key.switched_at, now)}; {key.former} {beside}"
         case Phase.RETIRED:
-            kept = key.kept_packages or 0
-            return (
-                f"3 of 3: {key.retired} signs no more {_since(key.retired_at, now)}; {kept:,} packages stand with its "
-                "signature"
-            )
+            kept = count_of(key.kept_packages or 0, "package stands", "packages stand", grouped=True)
+            return f"3 of 3: {key.retired} signs no more {_since(key.retired_at, now)}; {kept} with its signature"
         case _:
             return None
 
@@ -54,7 +52,7 @@ def _since(at: float | None, now: float) -> str:
     if at is None:
         return "from the next full sync on"
     days = int((now - at) // 86400)
-    return f"since {_day(at)}" + (f" ({days} days)" if days > 0 else "")
+    return f"since {_day(at)}" + (f" ({count_of(days, 'day')})" if days > 0 else "")
 
 
 def _day(at: float) -> str:

@@ -7,7 +7,7 @@ import click
 
 from packrat_agent.model.entries import Refusal
 from packrat_agent.model.records import Rejection
-from packrat_core.text import human_size, printable
+from packrat_core.text import count_of, human_size, printable
 
 _LISTED = 20
 
@@ -53,11 +53,11 @@ def show_summary(summary: _SummaryReport, *, dry_run: bool) -> None:
         _show_untracked(summary)
         _show_takeover(summary)
     _print_line(
-        f"{len(summary.syncs)} repositories: "
+        f"{count_of(len(summary.syncs), 'repository', 'repositories')}: "
         f"{sum(len(p.added) for p in summary.syncs)} {would}added, "
         f"{sum(len(p.removed) for p in summary.syncs)} {would}withdrawn, "
         f"{sum(len(p.refused) + len(p.rejected) + len(p.failed) for p in summary.syncs)} refused, "
-        f"{len(summary.collected)} files {would}removed from disk, "
+        f"{count_of(len(summary.collected), 'file')} {would}removed from disk, "
         f"{human_size(sum(p.bytes for p in summary.syncs))} downloaded in {summary.seconds:.1f} s"
     )
 
@@ -85,10 +85,12 @@ def _show_takeover(summary: _SummaryReport) -> None:
         for line in lines:
             _print_line(f"{mark} {line}")
     if summary.unremembered:
-        _print_line(
-            f"{sum(len(p.adopted) for p in summary.syncs)} files of packages would be kept in their places, "
-            f"{sum(len(p.downloads) for p in summary.syncs)} packages downloaded"
+        kept = (
+            "file of a package would be kept in its place",
+            "files of packages would be kept in their places",
         )
+        adopted = count_of(sum(len(p.adopted) for p in summary.syncs), *kept)
+        _print_line(f"{adopted}, {count_of(sum(len(p.downloads) for p in summary.syncs), 'package')} downloaded")
 
 
 def _told_added(report: _RepoReport) -> list[str]:

@@ -13,7 +13,7 @@ import click
 from packrat_agent.state.facts import KeyInUse, ScanRound
 from packrat_agent.status.rotation import tell_phase, tell_rotation_trouble
 from packrat_agent.status.values import AgentState, RepoStatus, Status
-from packrat_core.text import human_age, human_size, printable
+from packrat_core.text import count_of, human_age, human_size, printable
 
 _LISTED = 20
 _FIGURES = ("wanted", "live", "refused", "pending", "changed", "checked", "lag", "old indexes")
@@ -69,9 +69,10 @@ def _head(status: Status) -> Iterator[tuple[str, str, str]]:
     if (content := status.scan_round) is not None:
         yield "content", _content(content, status.at), ""
     if (scan := status.scan) is not None:
-        share = f" of {scan.of_files} files" if scan.of_files is not None else " files"
+        of = f"{scan.files or 0} of " if scan.of_files is not None else ""
+        files = count_of((scan.files or 0) if scan.of_files is None else scan.of_files, "file")
         began = f", began {human_age(status.at - scan.began)} ago" if scan.began is not None else ""
-        yield "checking", f"{scan.files or 0}{share}, {human_size(scan.bytes or 0)}{began}", "cyan"
+        yield "checking", f"{of}{files}, {human_size(scan.bytes or 0)}{began}", "cyan"
     for repo in status.repos:
         if repo.work is not None:
             yield "at work", repo.work, "cyan"
@@ -113,7 +114,7 @@ def _full_pass(status: Status) -> str:
     if last is None or last.ended is None:
         return "none has ended yet"
     took = f", took {human_age(last.seconds)}" if last.seconds is not None else ""
-    read = f", {last.files} files, {human_size(last.bytes or 0)} read" if last.files is not None else ""
+    read = f", {count_of(last.files, 'file')}, {human_size(last.bytes or 0)} read" if last.files is not None else ""
     found = f", {last.damaged} damaged" if last.damaged else ""
     found += f", {last.foreign} untracked" if last.foreign else ""
     rest = ", incomplete" if last.complete is False else ""

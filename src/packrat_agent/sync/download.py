@@ -255,7 +255,7 @@ class _Source:
         if part.sha256 != file.sha256:
             path.unlink()
             raise ServerBroken(
-                f"{file.url} ({file.uri}) has {part.size} bytes with SHA-256 {part.sha256}, "
+                f"{file.url} ({file.uri}) has the size {part.size} and the SHA-256 {part.sha256}, "
                 f"its record says {file.sha256}",
                 hint="it was thrown away: have the file uploaded again on the server",
             )

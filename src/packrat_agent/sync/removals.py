@@ -15,6 +15,7 @@ import structlog
 
 from packrat_agent.model.records import Repo, Wanted
 from packrat_agent.state.store import Store
+from packrat_core.text import count_of
 
 log = structlog.get_logger()
 
@@ -122,8 +123,12 @@ def tell_held_back(repo: Repo, store: Store) -> str | None:
     if not held:
         return None
     live = store.wanted.live_count(repo.name)
-    offers = f"{held} files less" if held < live else "nothing"
-    return f"the server suddenly offers {offers} for {repo.name}, where {live} files are live; {_UNTIL}"
+    offers = f"{count_of(held, 'file')} less" if held < live else "nothing"
+    return f"the server suddenly offers {offers} for {repo.name}, where {_live(live)}; {_UNTIL}"
+
+
+def _live(files: int) -> str:
+    return count_of(files, "file is live", "files are live")
 
 
 def hold_back_leaving(
@@ -150,8 +155,8 @@ def hold_back_leaving(
         since = [removals.repo_held_since(name) for name in left]
         if not accepted and not all(at is not None and now - at >= limits.confirm_after_s for at in since):
             removals.hold_repos(left, now)
-            names = f"{len(left)} repositories less" if named else "no repositories"
-            reason = f"the server suddenly names {names} for this mirror, where {live} files are live; {_UNTIL}"
+            names = f"{count_of(len(left), 'repository', 'repositories')} less" if named else "no repositories"
+            reason = f"the server suddenly names {names} for this mirror, where {_live(live)}; {_UNTIL}"
             return tuple(Leaving(name, reason) for name in left)
         log.info("confirmed", repo=",".join(left), removals=lost)
     else:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from packrat_agent.model.records import PackageFile, Rejection
 from packrat_agent.upstream.records import PACKAGE_FILE, Unusable, read_file, read_id, shown
+from packrat_core.text import count_of
 
 RECORDS_AT_ONCE = 300
 """Number of raw records fetched, and held in memory, at once: a batch, which other work waits for."""
@@ -63,8 +64,9 @@ class Rejected:
 
     def all(self) -> tuple[Rejection, ...]:
         """Return the listed records, and one more entry that counts the others."""
-        rest = (Rejection("others", f"{self._more} more records can't be used either"),) if self._more else ()
-        return (*self._named, *rest)
+        if not self._more:
+            return tuple(self._named)
+        return (*self._named, Rejection("others", f"{count_of(self._more, 'more record')} can't be used either"))
 
 
 async def read_records(get: GetRecords, uris: Sequence[str], *, bulk: bool) -> ReadRecords:

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from packrat_agent.verify.findings import Fault, Named, told
 from packrat_core.fs.open import open_unbuffered
 from packrat_core.fs.page_cache import read_sparingly
+from packrat_core.text import count_of
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -84,7 +85,7 @@ def _check(tree: "_Paths", named: Named, on_progress: Callable[[int, int], None]
             status = os.fstat(file.fileno())
             # If the size is wrong, the hash is wrong, too: don't read the file.
             if named.size is not None and status.st_size != named.size:
-                return Fault(named.path, f"has {status.st_size} bytes, {named.by} says {named.size}"), 0
+                return Fault(named.path, f"has {count_of(status.st_size, 'byte')}, {named.by} says {named.size}"), 0
             chunk, last = b"", 0
             for chunk in read_sparingly(file.fileno(), status.st_size):
                 digest.update(chunk)

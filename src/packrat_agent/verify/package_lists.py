@@ -26,6 +26,7 @@ from packrat_agent.verify.findings import (
     told,
 )
 from packrat_agent.verify.names import LANDING_PAGE, LISTING_STYLE, PACKAGE_LIST, PAGE_DIR
+from packrat_core.text import count_of
 
 _SCRIPT = re.compile(
     rf'<script src="({PAGE_DIR}/[a-z0-9.-]{{1,100}})" integrity="sha256-([A-Za-z0-9+/]{{43}}=)" defer></script>'
@@ -120,7 +121,7 @@ def _look_at_shard(first: str, packages: int, file: BinaryIO) -> str | None:
     match shard:
         case {"packages": list(rows)} if len(shard) == 1 and len(rows) == packages and all(map(_is_package, rows)):
             return None if is_plain(first) else f"begins with {first[:100]!r}, which is no package"
-    return f"does not list the {packages} packages that its index says"
+    return f"does not list the {count_of(packages, 'package')} that its index says"
 
 
 def _is_package(row: Any) -> bool:

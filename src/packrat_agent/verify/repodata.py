@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from packrat_agent.verify.read_xml import Element, read_elements, unpack
+from packrat_core.text import count_of
 
 _OPEN_LIMIT = 8 * 1024**3
 _PACKAGES_LIMIT = 2_000_000
@@ -131,7 +132,7 @@ def read_packages(kind: str, packed: bytes, told: Metadata) -> list[Package]:
     if digest.hexdigest() != told.open_sha256:
         raise ValueError("unpacks to something else than repomd.xml says")
     if count != str(len(packages)):
-        raise ValueError(f"says {str(count)[:20]} packages and has {len(packages)}")
+        raise ValueError(f"has {count_of(len(packages), 'package')} and says {str(count)[:20]}")
     return packages
 
 

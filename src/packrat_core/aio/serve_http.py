@@ -1,11 +1,14 @@
 """Serves an aiohttp application."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from packrat_core.listen import open_listeners
+from packrat_core.malformed import log_malformed
 
 _STOP_S = 2.0
 
@@ -26,7 +29,10 @@ async def serving_http(application: web.Application, host: str, port: int, setti
     Raises:
         ConfigError: The address can't be listened on.
     """
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_STOP_S)
+    # A logger that no one else gets, so that what aiohttp says as a client is not touched.
+    logger = logging.Logger(__name__)
+    logger.addHandler(_ServerLog())
+    runner = web.AppRunner(application, access_log=None, logger=logger, shutdown_timeout=_STOP_S)
     await runner.setup()
     try:
         listeners = open_listeners(host, port, setting)
@@ -36,3 +42,15 @@ async def serving_http(application: web.Application, host: str, port: int, setti
         yield bound
     finally:
         await runner.cleanup()
+
+
+class _ServerLog(logging.Handler):
+    """Takes what aiohttp's server logs; what it says of a malformed request holds the bytes of the client."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it in our words if it is about a malformed request, or pass it on."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            log_malformed(str(record.args[0]) if isinstance(record.args, tuple) and record.args else None)
+        elif (library := logging.getLogger("aiohttp.server")).isEnabledFor(record.levelno):
+            library.handle(record)

@@ -27,6 +27,7 @@ from packrat_core.archives.zip_directory import (
     widen,
 )
 from packrat_core.errors import Refused
+from packrat_core.text import count_of
 
 __all__ = ["ZipArchive", "ZipMember"]
 
@@ -49,9 +50,8 @@ class ZipArchive:
         directory = find_directory(file, size)
         self.members = list(read_entries(read_at(file, directory.offset, directory.size)))
         if len(self.members) != directory.members:
-            raise Refused(
-                f"it is torn: its central directory has {len(self.members)} members and says {directory.members}"
-            )
+            members = count_of(len(self.members), "member")
+            raise Refused(f"it is torn: its central directory has {members} and says {directory.members}")
         check_unpacked(sum(map(attrgetter("unpacked"), self.members)), size)
         self._starts = self._check_locals(directory.offset)
 

@@ -38,6 +38,7 @@ from packrat_core.cinp.responses import (
 from packrat_core.cinp.session import CinpSession, Timeouts
 from packrat_core.cinp.transport import HttpRequest, Transport
 from packrat_core.errors import ServerBroken
+from packrat_core.text import count_of
 
 _REQUESTS_AT_ONCE = 3
 _BULK_AT_ONCE = 2
@@ -137,7 +138,8 @@ class CinpClient:
                 records, again, more = await get_some(model, waiting.pop())
                 size += more
                 if size > _RECORDS_LIMIT:
-                    raise ServerBroken(f"GET {model}: {len(ids)} records take more than {_RECORDS_LIMIT} bytes")
+                    take = count_of(len(ids), "record takes", "records take")
+                    raise ServerBroken(f"GET {model}: {take} more than {_RECORDS_LIMIT} bytes")
                 found.update(records)
                 waiting.extend(again)
 

@@ -16,6 +16,7 @@ from packrat_core.cinp.limits import Bounds, TooMuch, parse_json
 from packrat_core.cinp.retry_after import read_retry_after
 from packrat_core.cinp.text_list import NotAList, TextList
 from packrat_core.errors import ServerBroken, ServerRefused, ServerUnavailable
+from packrat_core.text import count_of
 
 _ERROR_LIMIT = 64 * 1024
 _MESSAGE_LIMIT = 300
@@ -164,7 +165,9 @@ async def raise_for(
     if status in (429, 503):
         wait_s = read_retry_after(response.headers.get("Retry-After"), response.headers.get("Date"), time.time())
         if wait_s is not None:
-            raise ServerUnavailable(f"{text}; it is busy, and asks to wait for {wait_s:.0f} seconds", wait_s)
+            raise ServerUnavailable(
+                f"{text}; it is busy, and asks to wait for {count_of(round(wait_s), 'second')}", wait_s
+            )
     if status == 429:
         raise ServerUnavailable(f"{text}; it is busy: wait a while")
     if status >= 500 and any(words in message.lower() for words in _LOST_DATABASE):

@@ -1,5 +1,6 @@
 """Tells what the system refused where nothing nearer has told it; stdout may be what refused."""
 
+import errno
 import os
 import stat
 import sys
@@ -26,14 +27,17 @@ def _is_refused_by_stdout(error: OSError) -> bool:
     """Tell whether it was stdout that refused; then drop what it did not take, which Python would write at its end."""
     try:
         descriptor = sys.stdout.fileno()
-        if stat.S_ISFIFO(os.fstat(descriptor).st_mode) or os.isatty(descriptor):
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISFIFO(mode) or os.isatty(descriptor):
             return False
-        os.write(descriptor, b"\n")
+        # Only what the command has to say, and then nothing: a probe would stay in a file that does take it.
+        sys.stdout.flush()
+        os.write(descriptor, b"")
+        is_full = error.errno == errno.ENOSPC and stat.S_ISREG(mode) and os.fstatvfs(descriptor).f_bavail == 0
     except (OSError, ValueError, AttributeError) as again:
-        if getattr(again, "errno", None) != error.errno:
-            return False
+        is_full = getattr(again, "errno", None) == error.errno
+    if is_full:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
         os.close(null)
-        return True
-    return False
+    return is_full

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, Engine, delete, exists, func, insert, select, update
 
 from packrat_core.errors import ConfigError
+from packrat_core.text import count_of
 from packrat_server.admin.checks import check_name, need, shorten
 from packrat_server.admin.note_change import note_change
 from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree
-from packrat_server.admin.repos import count_files
 from packrat_server.promotion.release_names import release_names_of
 from packrat_server.store.database import writing
 from packrat_server.store.reports import note_changed_repo
@@ -213,7 +213,7 @@ def _check_unused(connection: Connection, name: str, refused: str) -> None:
     counted = select(func.count()).select_from(package_files).where(package_files.c.distro_version == name)
     uses = []
     if files := connection.execute(counted).scalar_one():
-        uses.append(f"{count_files(files)} of it")
+        uses.append(f"{count_of(files, 'file')} of it")
     if repo_names := _repos_with(connection, name):
         uses.append(f"taken by repository {join_names(repo_names)}")
     if uses:

@@ -7,12 +7,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from packrat_core.errors import ConfigError
+from packrat_core.text import count_of
 from packrat_server.accounts.passwords import hash_secret, new_password
 from packrat_server.admin.checks import all_names, check_name, need, read_description
 from packrat_server.admin.note_change import note_change
 from packrat_server.admin.overlaps import find_overlaps
 from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree, with_secret
-from packrat_server.admin.repos import count_files
 from packrat_server.promotion.wanted_files import wanted_files
 from packrat_server.store.database import writing
 from packrat_server.store.journal import note_mirror
@@ -62,10 +62,9 @@ def set_mirror(
         had = mirror_repo_names(connection, name)
         if before is None and repo_names is None:
             raise _incomplete(connection, name)
+        refused = () if psk is None else _find_refused(connection, name)
         secret = psk or (new_password() if before is None else None)
-        values: dict[str, Any] = {} if secret is None else {"psk": hash_secret(secret)}
-        values |= {} if checked_description is None else {"description": checked_description}
-        _write(connection, name, values, is_new=before is None)
+        _write(connection, name, _columns(secret, checked_description), is_new=before is None)
         if repo_names is not None:
             _replace_repos(connection, name, repo_names)
         after = read_mirror_fields(connection, name) or {}
@@ -73,7 +72,7 @@ def set_mirror(
         if after != before:
             _note(connection, name, added=set(repo_names or ()).difference(had))
         losses = () if repo_names is None else _find_losses(connection, name, had, repo_names)
-        change = with_secret(RecordChange(before, after, secret, losses), "psk")
+        change = with_secret(RecordChange(before, after, secret, (*refused, *losses)), "psk")
         note_change(connection, "Repo/Mirror", name, change, reason)
         decide(change)
     return change
@@ -132,11 +131,26 @@ def _find_losses(connection: Connection, mirror: str, had: Sequence[str], repo_n
     """
     counts = {repo: len(wanted_files(connection, repo, None)) for repo in sorted(set(had).difference(repo_names))}
     lost = [
-        f"clients of mirror {mirror} lose repository {repo} with {count_files(count)}"
+        f"clients of mirror {mirror} lose repository {repo} with {count_of(count, 'file')}"
         for repo, count in counts.items()
         if count
     ]
     return (*lost, *find_overlaps(connection, mirror, set(repo_names).difference(had)))
+
+
+def _columns(secret: str | None, description: str | None) -> dict[str, Any]:
+    """Give what is to be written of a mirror's row; None leaves a column as it is."""
+    values = {} if secret is None else {"psk": hash_secret(secret)}
+    return values | ({} if description is None else {"description": description})
+
+
+def _find_refused(connection: Connection, name: str) -> tuple[str, ...]:
+    """Say that a new psk shuts an agent out, where one has used the old one as far as is known."""
+    heard = select(mirrors.c.last_heartbeat).where(mirrors.c.name == name)
+    session = select(sessions.c.name).where(sessions.c.name == name).limit(1)
+    if connection.execute(heard).scalar() is None and connection.execute(session).scalar() is None:
+        return ()
+    return (f"the agent of mirror {name} is refused until the new psk is in its mirror.conf",)
 
 
 def _check_names(connection: Connection, name: str, repo_names: Sequence[str]) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, Engine, select
 
+from packrat_core.text import count_of
 from packrat_server.admin.author import command_author
 from packrat_server.admin.checks import need
 from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree
-from packrat_server.admin.repos import count_files
 from packrat_server.promotion.package_files import update_package
 from packrat_server.promotion.retention import find_surplus
 from packrat_server.promotion.rules import MARKS, Mark
@@ -64,7 +64,7 @@ def _find_losses(
         if given >= kept:
             continue
         if surplus := len(find_surplus(connection, name, mark)):
-            losses.append(f"{count_files(surplus)} of package {name}, {mark}, will be deleted for good")
+            losses.append(f"{count_of(surplus, 'file')} of package {name}, {mark}, will be deleted for good")
         if given == 0:
             losses.append(
                 f"each file of package {name} that is {mark} from now on will be deleted for good within two hours"

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from packrat_core.errors import ConfigError
 from packrat_core.packages.repository_types import REPOSITORY_TYPES
+from packrat_core.text import count_of
 from packrat_server.admin.checks import all_names, check_name, need, read_description, shorten
 from packrat_server.admin.note_change import note_change
 from packrat_server.admin.overlaps import find_overlaps_of
@@ -117,7 +118,7 @@ def remove_repo(engine: Engine, name: str, decide: Decide = agree, reason: str =
         where = ", ".join(on.all()) or "no mirror"
         count = len(wanted_files(connection, name, None))
         change = RecordChange(
-            before, None, losses=(f"clients lose repository {name} with {count_files(count)} (built by {where})",)
+            before, None, losses=(f"clients lose repository {name} with {count_of(count, 'file')} (built by {where})",)
         )
         # First, since it goes to the mirrors that have the repository.
         note_repo(connection, name)
@@ -128,11 +129,6 @@ def remove_repo(engine: Engine, name: str, decide: Decide = agree, reason: str =
         note_change(connection, "Repo/Repo", name, change, reason)
         decide(change)
     return change
-
-
-def count_files(count: int) -> str:
-    """Write a number of files."""
-    return f"{count} file" + "s" * (count != 1)
 
 
 def _find_losses(
@@ -153,7 +149,8 @@ def _find_losses(
     if not offered:
         return tuple(losses)
     if gone := set(offered).difference(wanted_files(connection, name, None)):
-        losses.append(f"{len(gone)} of {count_files(len(offered))} leave repository {name}")
+        leave = "leaves" if len(gone) == 1 else "leave"
+        losses.append(f"{len(gone)} of {count_of(len(offered), 'file')} {leave} repository {name}")
     for field, lost in (("directory", "their address"), ("type", "its format")):
         if before[field] != after[field]:
             losses.append(

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from packrat_core.errors import ConfigError
+from packrat_core.text import count_of
 from packrat_server.accounts.rights import tag_right
 from packrat_server.admin.checks import check_name, need
 from packrat_server.admin.note_change import note_change
 from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree
-from packrat_server.admin.repos import count_files
 from packrat_server.store.database import writing
 from packrat_server.store.tables import package_file_tags, repos, required_tags, tags, user_rights
 from packrat_server.store.text import join_names
@@ -119,7 +119,7 @@ def _uses(connection: Connection, name: str) -> list[str]:
     files = connection.execute(tagged).scalar_one()
     uses = []
     if files:
-        uses.append(f"on {count_files(files)}")
+        uses.append(f"on {count_of(files, 'file')}")
     if repo_names:
         uses.append(f"taken by repository {join_names(repo_names)}")
     holders = connection.execute(

@@ -1,7 +1,6 @@
 """The server as an ASGI application."""
 
 import asyncio
-import logging
 import traceback
 from collections import Counter
 from collections.abc import Coroutine, Mapping, MutableMapping
@@ -10,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
+import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -31,7 +31,7 @@ from packrat_server.api.messages import CinpError, CinpResponse, read_request
 from packrat_server.api.monitoring import serve_health, serve_metrics
 from packrat_server.api.verbs import answer, check_verb
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 _HEADER_NAMES = 256
 """More than answers have: clients don't choose the names of their headers."""
@@ -72,12 +72,14 @@ class App:
             except ClientDisconnect:
                 return
             except PackratError as error:
-                log.error("%s %s: %s", request.method, scope["path"], error)
+                log.error("unanswered", method=request.method, path=scope["path"], reason=str(error))
                 response = CinpResponse(
                     {"message": "the server's database can't be used just now; try again later"}, 500
                 )
             except Exception:
-                log.exception("internal error: %s %s", request.method, scope["path"])
+                # In one quoted line: the path is what the client has chosen, line breaks and all.
+                told = traceback.format_exc()
+                log.error("internal", method=request.method, path=scope["path"], traceback=told)
                 response = CinpResponse({"message": "the server failed; its log says why"}, 500)
             if isinstance(response, CinpResponse):
                 response.name_version(version)

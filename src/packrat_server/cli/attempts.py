@@ -7,6 +7,7 @@ import click
 
 from packrat_core.cinp.responses import SessionEnded
 from packrat_core.errors import ServerRefused
+from packrat_core.text import count_of
 
 
 class Attempts:
@@ -45,7 +46,7 @@ class Attempts:
         if self._refused:
             done = self._total - self._refused
             raise ServerRefused(
-                f"{self._refused} of {self._total} files refused, {done} done", hint="see the lines above"
+                f"{self._refused} of {count_of(self._total, 'file')} refused, {done} done", hint="see the lines above"
             )
 
 

@@ -57,7 +57,11 @@ add_looking(
     help="A repository; may be repeated. Those given replace those before; a new mirror needs them.",
 )
 @click.option("--description", help="What it is. New: its name.")
-@click.option("--new-psk", is_flag=True, help="Generate a new psk for a mirror that exists; its sessions end.")
+@click.option(
+    "--new-psk",
+    is_flag=True,
+    help="Generate a new psk for a mirror that exists; its agent is refused until mirror.conf has it.",
+)
 @data_option
 @with_consent
 def mirror_set(
@@ -66,7 +70,7 @@ def mirror_set(
     """Make or change a mirror.
 
     What no option names stays as it is. Prints each field that changed, before → after, and the psk of a new
-    mirror. Asks if clients lose a repository by it.
+    mirror. Asks if clients lose a repository by it, or if an agent uses the psk that it replaces.
     """
     psk = new_password() if new_psk else None
     engine = open_database(data)

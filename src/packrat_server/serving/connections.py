@@ -13,6 +13,7 @@
 import asyncio
 import fcntl
 import functools
+import logging
 import resource
 import struct
 import termios
@@ -26,6 +27,7 @@ import structlog
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from packrat_core.malformed import log_malformed
 from packrat_server.api.addresses import Peer, TrustedProxies, name_network
 
 log = structlog.get_logger()
@@ -45,6 +47,9 @@ OTHER_DESCRIPTORS = 256
 _SWEEP_S = 1.0
 _REPLACED_PART = 16
 _INT = struct.Struct("i")
+_SERIOUS = logging.getLogger("uvicorn.error.serious")
+"""What uvicorn warns of are malformed requests, which are logged here, and upgrades to WebSocket, which do no harm."""
+_SERIOUS.setLevel(logging.ERROR)
 
 
 class Phase(StrEnum):
@@ -137,6 +142,7 @@ class LimitedConnection(H11Protocol):
 
     def __init__(self, connections: OpenConnections, config: uvicorn.Config, *args: Any, **more: Any) -> None:
         super().__init__(config, *args, **more)
+        self.logger = _SERIOUS
         self._connections = connections
         self._loaded_app = self.app
         self.app = self._run
@@ -168,6 +174,15 @@ class LimitedConnection(H11Protocol):
         self._received += len(data)
         super().data_received(data)
         if self.phase() is Phase.DROP and self._received > DROP_BYTES and not self.peer.is_known:
+            self.end()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP."""
+        log_malformed(self.peer.host or None)
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            # An answer has begun or ended already, and h11 takes no second one.
             self.end()
 
     def write_part(self, part: bytes) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config.conf_file import SECRET, written
+from agent.config.conf_file import SECRET, faults, written
 from packrat_agent.config.checks import warn
 from packrat_agent.config.load import load
 from packrat_agent.config.plain_http import warn_of_plain_http
@@ -76,3 +76,23 @@ def test_a_keep_file_outside_root_dir_is_warned_of(conf: Path) -> None:
     conf.chmod(0o600)
     (found,) = warn(load(conf))
     assert found == "keep_file /srv/mirror/wwww/a does not lie in root_dir /srv/mirror/www: it has no effect"
+
+
+@pytest.mark.parametrize("key", ["state_db", "metrics_file", "passphrase_file"])
+def test_a_directory_in_the_place_of_a_file_is_refused_by_its_key(conf: Path, tmp_path: Path, key: str) -> None:
+    directory = tmp_path / "figures.prom"
+    directory.mkdir()
+    (fault,) = faults(written(conf, mirror={key: str(directory)}))
+    assert f": {key}: {directory} is a directory; name a file, such as {directory}/" in fault
+
+
+def test_a_file_in_the_place_of_gnupg_home_is_refused(conf: Path) -> None:
+    (fault,) = faults(written(conf, mirror={"gnupg_home": str(conf)}))
+    assert f": gnupg_home: {conf} is a file; name the directory" in fault
+
+
+def test_a_missing_directory_of_the_figures_is_warned_of(conf: Path, tmp_path: Path) -> None:
+    config = load(written(conf, mirror={"metrics_file": f"{tmp_path}/missing/packrat.prom"}))
+    assert any(text.startswith(f"metrics_file {tmp_path}/missing/packrat.prom: there is no") for text in warn(config))
+    (tmp_path / "missing").mkdir()
+    assert not any("metrics_file" in text for text in warn(config))

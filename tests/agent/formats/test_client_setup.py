@@ -36,6 +36,16 @@ def test_a_distribution_is_told_the_lines_of_its_client(distro: str, client: str
     assert f"sudo {client} " in setup
 
 
+@pytest.mark.parametrize("kind", sorted(set(FORMATS) - {"docker"}))
+def test_no_line_has_what_bash_takes_for_an_earlier_command(kind: str) -> None:
+    # An image name has no `!`, so a docker repository with such a directory is refused.
+    versions = (DistroVersion("here", "rhel", "9", "rpm"),)
+    repo = Repo("r", "", "a!b/c!!", kind, versions)
+    setups = FORMATS[kind].client_setup(repo, "https://repo.example.com", MAIN_KEY)
+    assert any("/a%21b/c%21%21/" in setup.lines or "/a%21b/c%21%21 " in setup.lines for setup in setups)
+    assert not any("!" in setup.lines for setup in setups)
+
+
 def test_the_lines_for_files_work_when_pasted(tmp_path: Path, key: Key) -> None:
     with type_stage(tmp_path, key, JSON) as made:
         made.put("hello", "1.0")

@@ -22,6 +22,8 @@ from support.stage import Stage
         (Work(100.0, 1_000, 50 << 20), 110.0, 4_000, "1,000 of 4,000 files, 50.0 MiB, 5.0 MiB/s, 0:00:30 left"),
         (Work(0.0, 1, 1 << 20), 3600.0, 3, "1 of 3 files, 1.0 MiB, 291 B/s, 2:00:00 left"),
         (Work(0.0, 0, 10 << 20), 10.0, 3, "0 of 3 files, 10.0 MiB, 1.0 MiB/s"),
+        (Work(0.0, 1, 7), 1.0, None, "1 file, 7 B"),
+        (Work(0.0, 0, 0), 1.0, 1, "0 of 1 file, 0 B"),
         (Work(0.0, 50, 0), 10.0, None, "50 files, 0 B, 5/s"),
         # More than was there when it was counted.
         (Work(0.0, 5, 10), 10.0, 3, "5 files, 10 B, 1 B/s"),

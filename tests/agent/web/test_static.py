@@ -10,6 +10,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from packrat_agent.web.static import serving
 from packrat_core.errors import ConfigError
@@ -296,3 +297,17 @@ def test_a_directory_that_the_server_may_not_read_is_forbidden(site: Site) -> No
         finally:
             process.terminate()
             (site.root / "apt-dev").chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    "sent", [b"\x16\x03\x01\x02\x00\x01SECRET\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nno header SECRET\r\n\r\n"]
+)
+def test_what_is_not_http_is_one_line_without_its_bytes(
+    site: Site, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with capture_logs() as logged, socket.create_connection(("127.0.0.1", site.port), timeout=30) as connection:
+        connection.sendall(sent)
+        assert connection.recv(65536).startswith(b"HTTP/1.0 400 ")
+    assert [(line["event"], line["address"]) for line in logged] == [("malformed", "127.0.0.1")]
+    assert "SECRET" not in str(logged)
+    assert not caplog.records

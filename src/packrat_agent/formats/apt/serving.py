@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from packrat_agent.formats.apt.layout import COMPONENT, suite_directory, suite_of
 from packrat_agent.formats.interface import ClientSetup
+from packrat_agent.formats.pasted import in_url
 from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import Repo
 
@@ -38,7 +39,7 @@ def client_setup(repo: Repo, url: str, key: KeyPlace | None) -> tuple[ClientSetu
         url: the address of root_dir as the client knows it.
         key: where the public key is published that the Release files are signed with; None if they are not.
     """
-    place = f"{url}/{repo.directory}"
+    place = f"{url}/{in_url(repo.directory)}"
     option = f"signed-by={_keyring(key)}" if key is not None else "trusted=yes"
     line = f'echo "deb [${{archs:+arch=$archs }}{option}] {place} $suite {COMPONENT}"'
     fields = [
@@ -71,7 +72,7 @@ def _script(repo: Repo, url: str, key: KeyPlace | None, form: _Form) -> str:
         f"""*) echo "{repo.name} has no packages for this system's release '$suite'; """
         f"""it has: {", ".join(suites) or "none"}" >&2; exit 1 ;;""",
         "esac",
-        f'has=$(curl -fsSL "{url}/{repo.directory}/{suite_directory("$suite")}/Release"'
+        f'has=$(curl -fsSL "{url}/{in_url(repo.directory)}/{suite_directory("$suite")}/Release"'
         " | sed -n 's/^Architectures: //p' | tr ' ' '\\n')",
         "archs=$({ dpkg --print-architecture; dpkg --print-foreign-architectures; }"
         f" | grep -Fx \"$has\" | paste -s -d '{form.separator}' -)",

@@ -1,6 +1,7 @@
 """Tells users how to download from a json repository. Web servers need no rules for it: clients read plain files."""
 
 from packrat_agent.formats.json.layout import SIGNED_SUMS, SUMS
+from packrat_agent.formats.pasted import in_url
 from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import Repo
 
@@ -15,7 +16,7 @@ def client_setup(repo: Repo, url: str, key: KeyPlace | None) -> str:
         url: the address of root_dir as the client knows it.
         key: where the public key is published that the list is signed with; None if it is not.
     """
-    here = f"{url}/{repo.directory}"
+    here = f"{url}/{in_url(repo.directory)}"
     get = f"curl -fsS --create-dirs -o PACKAGE/FILE {here}/PACKAGE/FILE"
     check = f"sha256sum -c --ignore-missing {SUMS}"
     if key is None:

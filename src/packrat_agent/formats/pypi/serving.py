@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from packrat_agent.formats.interface import IMMUTABLE, ClientSetup, WebRules, WebServer
+from packrat_agent.formats.pasted import in_url
 from packrat_agent.formats.pypi.pages import JSON_TYPE
 from packrat_agent.model.records import Repo
 
@@ -102,7 +103,7 @@ def client_setup(repo: Repo, url: str) -> tuple[ClientSetup, ...]:
         repo: the repository.
         url: the address of root_dir as the client knows it.
     """
-    index = f"{url}/{repo.directory}/simple/"
+    index = f"{url}/{in_url(repo.directory)}/simple/"
     only = [f"pip config set global.index-url {index}"]
     if url.startswith("http://"):
         # Without TLS, pip ignores an index that it is not told to trust.

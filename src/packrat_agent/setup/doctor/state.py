@@ -10,6 +10,7 @@ from packrat_agent.setup.doctor.findings import Finding, Level, fault, fault_of,
 from packrat_agent.status import nagios
 from packrat_agent.status.reading import read_disks, read_status
 from packrat_core.errors import PackratError
+from packrat_core.text import count_of
 
 _SEE = "see `packrat-agent status`, and docs/operations.md for what to do"
 # These are looked at as they are now: the server and the key. Whether the agent runs, systemd says better.
@@ -53,7 +54,9 @@ def look_at_state(config: Config) -> Iterator[Finding]:
     yield from found
     if not found:
         live = sum(repo.live for repo in status.repos)
-        yield ok("state", f"{len(status.repos)} repositories with {live} package files are as the server wants them")
+        repositories = count_of(len(status.repos), "repository", "repositories")
+        are = "is as the server wants it" if len(status.repos) == 1 else "are as the server wants them"
+        yield ok("state", f"{repositories} with {count_of(live, 'package file')} {are}")
 
 
 def look_at_service(config: Config) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from packrat_agent.setup.doctor.findings import Finding, fault, fault_of, ok, wa
 from packrat_agent.setup.new_mirror import ask_server
 from packrat_agent.upstream.server_clock import read_server_date
 from packrat_core.errors import PackratError, ServerUnavailable
+from packrat_core.text import count_of
 
 _CLOCK_WARNING_S = 5
 _CLOCK_FAULT_S = 60
@@ -68,7 +69,7 @@ def _look_at_clock(config: Config, account: Account) -> Iterator[Finding]:
     if date is None:
         return
     ahead_s = (datetime.now(UTC) - (date if date.tzinfo else date.replace(tzinfo=UTC))).total_seconds()
-    where = f"{abs(ahead_s):.0f} seconds {'ahead of' if ahead_s > 0 else 'behind'} that of the server"
+    where = f"{count_of(round(abs(ahead_s)), 'second')} {'ahead of' if ahead_s > 0 else 'behind'} that of the server"
     # The header has whole seconds, and the answer took its time.
     if abs(ahead_s) > _CLOCK_FAULT_S:
         yield fault("clock", f"this machine's clock is {where}", _SET_CLOCK)

@@ -23,6 +23,7 @@ import re
 from collections.abc import Mapping
 
 from packrat_core.errors import Refused
+from packrat_core.text import count_of
 
 STANZA_LIMIT = 1024 * 1024
 """Bytes of a stanza with the empty line after it. apt 2.6 reads 1,048,703, whatever comes before and after it."""
@@ -85,7 +86,7 @@ def _fault_of(name: bytes, value: bytes) -> str | None:
     if name in _WORDS and len(value) > WORD_LIMIT:
         return f"it has {len(value)} bytes, the limit is {WORD_LIMIT}"
     if name == _MD5 and len(value) not in (0, _MD5_LENGTH):
-        return f"it has {len(value)} characters, an MD5 has {_MD5_LENGTH}"
+        return f"it has {count_of(len(value), 'character')}, an MD5 has {_MD5_LENGTH}"
     return None
 
 

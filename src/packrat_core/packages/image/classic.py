@@ -10,6 +10,7 @@ from packrat_core.packages.image.archive import ImageArchive
 from packrat_core.packages.image.config import read_architecture, read_diff_ids
 from packrat_core.packages.image.manifest import CONFIG_LIMIT, MANIFEST_LIMIT, read_json, read_list
 from packrat_core.packages.image.rules import check_config
+from packrat_core.text import count_of
 
 CLASSIC_FILE = "manifest.json"
 
@@ -48,7 +49,7 @@ def read_classic(archive: ImageArchive) -> ClassicImage:
     diff_ids = read_diff_ids(config)
     check_config(config)
     if len(names) != len(diff_ids):
-        raise Refused(f"it has {len(names)} layers, its configuration names {len(diff_ids)}")
+        raise Refused(f"it has {count_of(len(names), 'layer')}, its configuration names {len(diff_ids)}")
     for name in names:
         if not isinstance(name, str):
             raise Refused(f"its {CLASSIC_FILE} names a layer that is not text")

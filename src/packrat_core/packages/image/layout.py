@@ -25,6 +25,7 @@ from packrat_core.packages.image.manifest import (
 )
 from packrat_core.packages.image.referrers import FALLBACK_TAG
 from packrat_core.packages.image.rules import check_config, check_manifest
+from packrat_core.text import count_of
 
 INDEX_FILE = "index.json"
 _DEPTH_LIMIT = 4
@@ -231,7 +232,7 @@ def pair_layers(manifest: Manifest, config: bytes) -> set[tuple[str, str]]:
         return set()
     diff_ids = read_diff_ids(config)
     if len(diff_ids) != len(manifest.layers):
-        raise Refused(f"it has {len(manifest.layers)} layers, its configuration names {len(diff_ids)}")
+        raise Refused(f"it has {count_of(len(manifest.layers), 'layer')}, its configuration names {len(diff_ids)}")
     check_config(config)
     pairs = zip(manifest.layers, diff_ids, is_layer, strict=True)
     return {(layer.digest, diff_id) for layer, diff_id, held in pairs if held}
