@@ -84,9 +84,12 @@ class Wanted:
 
     uris: All that it names, usable or not; of a large repository they are on disk. files: The records that are not
     remembered in the state database. yanked: Those of the URIs whose files are deprecated, and stay all the same.
+    names_all_known: Each file that is known of the whole repository was found among the URIs, so that nobody need look
+    for one that is gone.
     """
 
     uris: Collection[str]
     files: tuple[PackageFile, ...]
     rejected: tuple[Rejection, ...]
     yanked: Collection[str] = frozenset()
+    names_all_known: bool = False

@@ -44,7 +44,8 @@ class Scan:
     damaged: remembered, but missing, of another type or with other bytes. untracked: regular files that nobody
     remembers; their SHA-256 is '' where they were not, or could not be, read. untracked_special: links, sockets, …
     closed: remembered files and directories that not everybody may read. unreadable: paths of those of the damaged
-    files that we were not let read, which may be sound. directories: see there.
+    files that we were not let read, which may be sound. directories: see there. untold: how many files of a portion
+    were looked at without a call of `on_progress`.
     """
 
     files: int = 0
@@ -56,6 +57,7 @@ class Scan:
     closed: list[str] = field(default_factory=list)
     unreadable: set[str] = field(default_factory=set)
     directories: Directories = field(default_factory=Directories)
+    untold: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ class ScanRequest:
         memory: The files as they were last seen. How those look that are right is noted there, in portions, and of the
             damaged ones that they are to be read again.
         content: Of which remembered files to read the content.
-        on_progress: Called with (files, bytes read) since the last call, every MiB; what it raises ends the scan.
+        on_progress: Called with (files, bytes read) since the last call, every MiB, after each file that was read, and
+            after each portion; what it raises ends the scan.
         on_portion: Called after each portion of files.
         unlock: Called with a directory that this user may not read, before it is tried once more.
         reads_untracked: Whether the content of untracked files is read, too, so that they can be adopted.
@@ -94,11 +97,14 @@ def scan(request: ScanRequest) -> Scan:
         items = walk(request.root, found.directories, request.unlock)
         while portion := tuple(islice(items, _PORTION)):
             known, before = request.memory.look_up([item.path for item in portion]), len(found.damaged)
+            found.untold = 0
             right = [pair for item in portion if (pair := _look_at(item, known.get(item.path), request, found))]
             # Hashes of paths: a set of all paths would take several times as much memory.
             visited.update(map(hash, known))
             _note(right, request.memory, found)
             _doubt([known[file.path] for file in found.damaged[before:]], request.memory)
+            # One call for all that were only looked at: it takes as long as the look at one.
+            request.on_progress(found.untold, 0)
             request.on_portion()
     found.closed += found.directories.closed
     _find_missing(request.memory, visited, request.root, found)
@@ -158,7 +164,9 @@ def _look_at_known(
             found.damaged.append(file)
             request.on_progress(1, 0)
             return None
-    request.on_progress(1, 0)
+        request.on_progress(1, 0)
+    else:
+        found.untold += 1
     if item.status.st_mode & _OPEN_FILE != _OPEN_FILE:
         found.closed.append(item.path)
     return known, _known(known, item, ctime_ns)
@@ -192,14 +200,14 @@ def _note(right: Sequence[tuple[KnownFile, KnownFile]], memory: ScannedFiles, fo
     """Count the files that are right, and note how they look where that has changed."""
     found.files += len(right)
     found.bytes += sum(now.file.size for _, now in right)
-    changed = [(was, now) for was, now in right if was != now]
+    changed = [(was, now) for was, now in right if was is not now and was != now]
     if changed:
         memory.note(changed)
 
 
 def _doubt(damaged: Sequence[KnownFile], memory: ScannedFiles) -> None:
     """Have damaged files read again by the next scan: their turn is over, and whoever mends them may die before."""
-    doubted = [(file, replace(file, ctime_ns=_UNSETTLED_NS)) for file in damaged if file.ctime_ns != _UNSETTLED_NS]
+    doubted = [(file, file._replace(ctime_ns=_UNSETTLED_NS)) for file in damaged if file.ctime_ns != _UNSETTLED_NS]
     if doubted:
         memory.note(doubted)
 

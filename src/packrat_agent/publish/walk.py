@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from packrat_agent.config.settings import AGENT_DIR
 
@@ -14,9 +15,11 @@ _OPEN_DIRECTORY = 0o555
 _NAME = attrgetter("name")
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """What stands below root_dir and is not a directory; `path` is relative to it, `status` that of the item itself."""
+class Item(NamedTuple):
+    """What stands below root_dir and is not a directory; `path` is relative to it, `status` that of the item itself.
+
+    A tuple, since a walk makes one for each file.
+    """
 
     path: str
     status: os.stat_result

@@ -152,7 +152,7 @@ class WantedFiles:
             packages: The packages that were asked for; None: all.
         """
         with self._db.transaction() as db:
-            for uris in self.uris(repo, packages):
+            for uris in () if wanted.names_all_known else self.uris(repo, packages):
                 gone = [(repo, uri) for uri in missing_from(wanted.uris, uris)]
                 db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
             if wanted.files:

@@ -1,7 +1,7 @@
 """What a scan needs of `live_files`: how each file was last seen, looked up in portions, since a tree may be large."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.state.database import Database
@@ -10,12 +10,11 @@ _COLUMNS = "path, sha256, size, mtime_ns, inode, ctime_ns, verified_at"
 _PORTION = 500
 
 
-@dataclass(frozen=True, slots=True)
-class KnownFile:
+class KnownFile(NamedTuple):
     """A file that the agent has put, or was about to put, below `root_dir`.
 
     `verified_at`: when it was published or last found right, in epoch seconds. `ctime_ns` is that of the file when a
-    scan last found it right; 0: no scan did.
+    scan last found it right; 0: no scan did. A tuple, since a scan makes one for each file.
     """
 
     file: StoredFile

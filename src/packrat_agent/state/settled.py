@@ -11,6 +11,19 @@ _PUBLISHED = (
     "THEN json_extract(products, '$[0][1]') END"
 )
 
+# One pass that joins: to ask for each file whether it is settled takes half as long again.
+_UNSETTLED = (
+    "SELECT package FROM files LEFT JOIN fragments ON format = :kind AND fragment_version = :version AND "
+    "signer = :signer AND fragments.sha256 = files.sha256 LEFT JOIN live_files ON live_files.path = files.path AND "
+    "live_files.repo = files.repo AND publication = '' AND inode > 0 AND withdrawn_at IS NULL AND "
+    f"live_files.sha256 = {_PUBLISHED} "
+    "WHERE files.repo = :repo AND (state <> :live OR unreadable <> 0 OR live_files.path IS NULL)"
+)
+_OF_ANOTHER_NAME = (
+    "SELECT package FROM files CROSS JOIN published_names ON published_names.path = files.path WHERE repo = :repo AND "
+    "published_names.sha256 <> files.sha256"
+)
+
 
 def find_open_packages(db: Database, repo: str, source: FragmentSource) -> list[str]:
     """Name the packages with files that are not settled, in order.
@@ -23,14 +36,6 @@ def find_open_packages(db: Database, repo: str, source: FragmentSource) -> list[
         repo: The name of the repository.
         source: Whose fragments count.
     """
-    sql = (
-        "SELECT package FROM files WHERE repo = :repo AND NOT (state = :live AND unreadable = 0 AND EXISTS ("
-        "SELECT 1 FROM fragments CROSS JOIN live_files ON live_files.path = files.path WHERE format = :kind AND "
-        "fragment_version = :version AND signer = :signer AND fragments.sha256 = files.sha256 AND "
-        "live_files.repo = files.repo AND publication = '' AND inode > 0 AND withdrawn_at IS NULL AND "
-        f"live_files.sha256 = {_PUBLISHED}) AND NOT EXISTS (SELECT 1 FROM published_names WHERE "
-        "published_names.path = files.path AND published_names.sha256 <> files.sha256))"
-    )
     values = {
         "repo": repo,
         "live": FileState.LIVE,
@@ -38,7 +43,8 @@ def find_open_packages(db: Database, repo: str, source: FragmentSource) -> list[
         "version": source.version,
         "signer": source.signer,
     }
-    return sorted({package for (package,) in db.rows(sql, values)})
+    rows = (*db.rows(_UNSETTLED, values), *db.rows(_OF_ANOTHER_NAME, values))
+    return sorted({package for (package,) in rows})
 
 
 def has_unwanted(db: Database, repo: str) -> bool:

@@ -35,6 +35,8 @@ async def account_for(repo: Repo, order: Order, wanted: Wanted, server: Packrat,
         PackratError: The server does not answer, or the disk fails.
     """
     store = context.store
+    if wanted.names_all_known:
+        return Missing((), ())
     missing = await in_thread(store.wanted.lost, repo.name, wanted.uris, order.packages)
     if server.has_changes and order.packages is not None:
         return Missing(missing, missing)

@@ -60,9 +60,8 @@ async def ask_wanted(
     compared = await in_thread(_compare, listing, repo, order, unusable, context, asked_at)
     if compared.is_change or await in_thread(store.wanted.are_marks_other, repo.name, order.packages, yanked):
         await in_thread(store.facts.note_behind, repo.name, order.heard_at or asked_at)
-    new = compared.new
+    new, files = compared.new, list(compared.files)
     work.read(listing.unread_count, new)
-    files = list(compared.files)
 
     async def remember(read: Sequence[PackageFile], left: int) -> None:
         nonlocal new
@@ -77,7 +76,7 @@ async def ask_wanted(
     unread = Unread(listing.unread_count, listing.portions(RECORDS_AT_ONCE, unread=True))
     await server.read_unread(unread, compared.rejected, remember, turn, told)
     marked = (replace(file, yanked=True) if file.uri in yanked else file for file in files)
-    return Wanted(listing, tuple(marked), compared.rejected.all(), yanked)
+    return Wanted(listing, tuple(marked), compared.rejected.all(), yanked, compared.names_all_known)
 
 
 async def _note(repo: str, read: Sequence[PackageFile], asked_at: float, store: Store, alone: Alone) -> int:
@@ -129,10 +128,12 @@ async def _list(
 class _Compared:
     """How a listing differs from what is known.
 
-    new: The number of files to read that are not known. files: The trusted records, in a dry run.
+    names_all_known: Whether each known file of the whole repository is listed. new: The number of files to read that
+    are not known. files: The trusted records, in a dry run.
     """
 
     is_change: bool
+    names_all_known: bool
     new: int
     rejected: Rejected
     files: Sequence[PackageFile]
@@ -158,11 +159,12 @@ def _compare(
             if rejection is not None:
                 rejected.add(rejection)
                 continue
-            unread.append(uri)
             new += uri not in known
+            unread.append(uri)
         listing.mark_unread(unread)
         if context.dry_run:
             files += reads.read_among(repo.name, [uri for uri in portion if known.get(uri)])
     # Each known file that is listed was counted once, so any other is gone.
-    is_change = is_change or known_count < context.store.wanted.count(repo.name, order.packages)
-    return _Compared(is_change, new, rejected, files)
+    is_any_gone = known_count < context.store.wanted.count(repo.name, order.packages)
+    names_all_known = order.packages is None and not is_any_gone
+    return _Compared(is_change or is_any_gone, names_all_known, new, rejected, files)

@@ -244,7 +244,8 @@ def _plan(sync: _Sync, asked: _Asked) -> _Planned:
 def _plan_in_portions(sync: _Sync, wanted: Wanted, basis: Basis) -> _Planned:
     """Decide everything anew, and hold only what is not settled."""
     repo, order, store = sync.repo, sync.order, sync.context.store
-    gone = store.wanted.indexed_among(repo.name, store.wanted.lost(repo.name, wanted.uris, order.packages))
+    lost = () if wanted.names_all_known else store.wanted.lost(repo.name, wanted.uris, order.packages)
+    gone = store.wanted.indexed_among(repo.name, lost)
     try:
         store.wanted.remember_wanted(repo.name, wanted, order.packages)
         done("wanted-remembered")

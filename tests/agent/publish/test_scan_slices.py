@@ -119,7 +119,7 @@ def test_bytes_that_changed_without_a_time_are_found_when_their_turn_comes(tmp_p
         settle(tmp_path)
         ctime_ns = (tmp_path / "pool/c").stat().st_ctime_ns
         was = store.scanned.look_up(["pool/c"])["pool/c"]
-        store.scanned.note([(was, replace(was, ctime_ns=ctime_ns))])
+        store.scanned.note([(was, was._replace(ctime_ns=ctime_ns))])
         begun = Slice(NEW_ROUND, 150)
         first = scan_store(tmp_path, store, begun)
         assert (first.files, first.read_bytes, first.damaged) == (4, 200, [])
@@ -249,6 +249,21 @@ def test_an_interrupted_scan_has_noted_what_it_found(tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
             scan_store(tmp_path, store, on_progress=stop)
         assert sum(1 for known in known_files(store) if known.ctime_ns > 1) == 500
+
+
+def test_files_that_are_only_looked_at_are_told_together(tmp_path: Path) -> None:
+    files = [put_file(tmp_path, f"pool/{number:05}", b"x" * 10) for number in range(600)]
+    settle(tmp_path)
+    told: list[tuple[int, int]] = []
+    with remembering(files) as store:
+        scan_store(tmp_path, store)
+        (tmp_path / "pool/00300").write_bytes(b"y" * 10)
+        settle(tmp_path)
+        found = scan_store(
+            tmp_path, store, Slice(NEW_ROUND, 0), on_progress=lambda done, size: told.append((done, size))
+        )
+    assert (found.files, damaged_paths(found)) == (599, ["pool/00300"])
+    assert told == [(0, 10), (1, 0), (499, 0), (100, 0)]
 
 
 def test_content_is_not_left_in_the_page_cache(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,7 +56,7 @@ def rot(context: MirrorContext, path: str) -> None:
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
     # Its ctime can't be set, so the one is noted that it has now.
     known = context.store.scanned.look_up([path])[path]
-    context.store.scanned.note([(known, replace(known, ctime_ns=target.stat().st_ctime_ns))])
+    context.store.scanned.note([(known, known._replace(ctime_ns=target.stat().st_ctime_ns))])
 
 
 def damaged(context: MirrorContext) -> list[str]:
