@@ -4,22 +4,20 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from packrat_agent.model.entries import Parts, Placement, Plan
+from packrat_agent.model.entries import Placement, Plan
+from packrat_agent.sync.local_copies import find_local, find_parts
 from packrat_agent.sync.shared_downloads import Share
-from packrat_agent.sync.staging import link_or_copy
 from packrat_core.backoff import BackOff
 from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerUnavailable, TooLarge
 from packrat_core.failpoints import done
 from packrat_core.fs.disk_errors import as_disk_error
-from packrat_core.fs.links import open_directory, remove_any
-from packrat_core.fs.open import open_regular, open_to_resume
+from packrat_core.fs.open import open_to_resume
 
 _READ_BYTES = 1 << 20
 FLUSH_BYTES = 16 * 1024 * 1024
@@ -142,71 +140,15 @@ async def _stage(placement: Placement, plan: Plan, root: Path, source: "_Source"
     staging = share.staging
     missing = plan.missing.get(placement.file.uri)
     if missing is not None:
-        staged = await asyncio.to_thread(_find_parts, missing, plan.sources, staging, root)
+        staged = await asyncio.to_thread(find_parts, missing, plan.sources, staging, root)
         if staged is not None:
             return staged
     sha256 = placement.file.sha256
     found = share.find(sha256)
     # Most files have no local copy yet, and a thread for each would cost more than the download of a small file.
     if found is None and (sha256 in plan.sources or os.path.lexists(staging / sha256)):
-        found = await asyncio.to_thread(_find_local, sha256, plan.sources.get(sha256), staging, root)
+        found = await asyncio.to_thread(find_local, sha256, plan.sources.get(sha256), staging, root)
     return {sha256: found or await share.get(sha256, lambda: source.download(placement, staging))}
-
-
-def _find_parts(missing: Parts, sources: Mapping[str, str], staging: Path, root: Path) -> dict[str, Path] | None:
-    """Stage the parts of a package file that are not in place.
-
-    Args:
-        missing: These parts.
-        sources: SHA-256 → a copy in the tree.
-        staging: The staging directory.
-        root: Top of the tree.
-
-    Returns:
-        SHA-256 → staged part; None if one of them is gone.
-    """
-    found: dict[str, Path] = {}
-    for sha256 in set(missing.values()):
-        staged = _find_local(sha256, sources.get(sha256), staging, root)
-        if staged is None:
-            return None
-        found[sha256] = staged
-    return found
-
-
-def _find_local(sha256: str, source_path: str | None, staging: Path, root: Path) -> Path | None:
-    target = staging / sha256
-    if os.path.lexists(target):
-        # A crash may have left a damaged file, and anybody anything, so verify before use.
-        with suppress(OSError):
-            if _is_of(sha256, target):
-                return target
-        remove_any(target)
-    if source_path is None:
-        return None
-    parent, _, name = source_path.rpartition("/")
-    # A copy in the tree is only an optimization: if it can't be used, the file is downloaded.
-    with suppress(OSError), open_directory(root, parent, crosses_mounts=True) as directory:
-        source = Path(f"/proc/self/fd/{directory}/{name}")
-        with open_regular(source) as file:
-            if _has_digest(file, sha256):
-                # Package files may share parts, as images do layers, and another task may have been quicker.
-                with suppress(FileExistsError):
-                    link_or_copy(source, target)
-                # Another file may have taken the name since the hash.
-                if os.path.samestat(target.lstat(), os.fstat(file.fileno())) or _is_of(sha256, target):
-                    return target
-                remove_any(target)
-    return None
-
-
-def _is_of(sha256: str, path: Path) -> bool:
-    with open_regular(path) as file:
-        return _has_digest(file, sha256)
-
-
-def _has_digest(file: BufferedReader, sha256: str) -> bool:
-    return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
 
 @dataclass(slots=True)
