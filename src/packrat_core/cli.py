@@ -125,3 +125,23 @@ class ErrorTellingGroup(click.Group):
         # Where stderr takes nothing, the exit code says it.
         with suppress(OSError):
             click.echo(f"{self.name}: {error}", err=True)
+
+
+class Between(click.IntRange):
+    """An integer within bounds, both of which a wrong value is told."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the value.
+
+        Args:
+            value: The number as text.
+            param: The option or argument.
+            ctx: The command.
+
+        Raises:
+            click.BadParameter: It is something else.
+        """
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{str(value)[:100]!r} is not an integer between {self.min} and {self.max}", param, ctx)

@@ -14,7 +14,7 @@ _LISTEN = re.compile(r"(?:(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z_.-]*):)?(?P<por
 _BACKLOG = 1024
 
 
-def parse_listen(text: str) -> tuple[str, int]:
+def parse_listen(text: str, setting: str = "--listen") -> tuple[str, int]:
     """Split `8080`, `:8080`, `127.0.0.1:8080`, `[::1]:8080`; without a host, every address of this machine is meant.
 
     Raises:
@@ -22,7 +22,9 @@ def parse_listen(text: str) -> tuple[str, int]:
     """
     match = _LISTEN.fullmatch(text.strip())
     if match is None or int(match["port"]) > 65535:
-        raise ConfigError(f"{text[:100]!r} is not HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080")
+        raise ConfigError(
+            f"{setting}: {text[:100]!r} is not HOST:PORT", hint="give an address such as 127.0.0.1:8080 or [::1]:8080"
+        )
     host = (match["host"] or "").strip("[]")
     return host or "0.0.0.0", int(match["port"])  # noqa: S104 asked for
 

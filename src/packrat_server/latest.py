@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from packrat_core.packages.deb.versions import version_key as deb_key
 from packrat_core.packages.image.versions import BEFORE_RELEASE, read_version
@@ -16,8 +15,8 @@ _PRE_RELEASE = re.compile(rf"[-._+~]?(?<![A-Za-z])(?=(?:{'|'.join(BEFORE_RELEASE
 _FREE = re.compile(r"(?P<line>[A-Za-z._-]*)(?P<version>[0-9].*)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rank:
+# A tuple, since a repository may need 100,000 of them: a frozen dataclass takes four times as long to make.
+class _Rank(NamedTuple):
     """Rank of a version: the line of versions it belongs to, its sort key there, whether it is a pre-release."""
 
     line: str
@@ -38,6 +37,8 @@ def pick_latest(items: Iterable[T], group: Callable[[T], Any], kind_version: Cal
         if it is newer or there is no release; and those whose version can't be ranked, such as the tags of signatures.
     """
     listed = list(items)
+    if len(listed) == 1:
+        return listed
     groups: dict[Any, list[int]] = {}
     for number, item in enumerate(listed):
         groups.setdefault(group(item), []).append(number)

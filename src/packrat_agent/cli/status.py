@@ -8,12 +8,13 @@ import click
 from packrat_agent.cli.config_option import config_option
 from packrat_agent.config.load import load
 from packrat_agent.status.reading import read_status
+from packrat_core.cli import Between
 
 
 @click.command("status")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; docs/operations.md describes it.")
 @click.option(
-    "--events", type=click.IntRange(0, 1000), default=10, show_default=True, help="How many of the last events to show."
+    "--events", type=Between(0, 1000), default=10, show_default=True, help="How many of the last events to show."
 )
 @config_option
 @click.pass_obj

@@ -58,7 +58,7 @@ async def serving_metrics(config: Config) -> AsyncIterator[int | None]:
     if config.mirror.metrics_listen is None:
         yield None
         return
-    host, port = parse_listen(config.mirror.metrics_listen)
+    host, port = parse_listen(config.mirror.metrics_listen, "metrics_listen")
     reading = asyncio.Lock()
 
     async def answer(_request: web.Request) -> web.Response:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from packrat_core.cli import Between
 from packrat_server.cli.data_option import data_option
 from packrat_server.store.database import open_database, reading
 from packrat_server.store.events import all_events
@@ -13,7 +14,7 @@ from packrat_server.store.events import all_events
 @click.command("export-events")
 @click.option(
     "--after",
-    type=click.IntRange(0, 2**63 - 1),
+    type=Between(0, 2**63 - 1),
     default=0,
     metavar="ID",
     help="Only the events after this one: the last of an earlier export.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from sqlalchemy import Connection
 
+from packrat_core.cli import Between
 from packrat_core.errors import ConfigError
 from packrat_core.text import printable, quote
 from packrat_server.cli.looking import ask_or_read, check_text, where_options
@@ -27,9 +28,7 @@ _COLUMNS = ("at", "by", "action", "file", "change", "change_control", "reason")
 
 @click.command("history")
 @click.argument("name")
-@click.option(
-    "--limit", type=click.IntRange(1, 1_000_000), default=200, show_default=True, help="Show the newest so many."
-)
+@click.option("--limit", type=Between(1, 1_000_000), default=200, show_default=True, help="Show the newest so many.")
 @json_option
 @where_options
 def history_command(name: str, limit: int, as_json: bool, **where: Any) -> None:

@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 from sqlalchemy import Connection
 
+from packrat_core.cli import Between
 from packrat_core.errors import ConfigError
 from packrat_core.text import quote
 from packrat_server.cli.data_option import DEFAULT_DATA, check_owner
@@ -47,7 +48,7 @@ _data_option = click.option(
 )
 limit_option = click.option(
     "--limit",
-    type=click.IntRange(1, FOUND_LIMIT),
+    type=Between(1, FOUND_LIMIT),
     default=200,
     show_default=True,
     help="Show no more than so many.",

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from packrat_core.cli import Between
 from packrat_core.errors import ConfigError
 from packrat_core.text import printable
 from packrat_server.admin.packages import set_package
@@ -16,7 +17,7 @@ from packrat_server.promotion.find_files import Found
 from packrat_server.promotion.list_packages import list_packages, show_package
 from packrat_server.store.database import open_database
 
-_COUNT = click.IntRange(0, 1_000_000)
+_COUNT = Between(0, 1_000_000)
 
 
 @click.group("package")

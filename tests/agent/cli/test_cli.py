@@ -199,7 +199,8 @@ def test_a_dry_run_needs_no_root_dir_and_makes_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("listen", ["x:y", "127.0.0.1:70000", "[::1", "127.0.0.1", "http://127.0.0.1:80"])
 def test_an_address_that_is_none_is_told(tmp_path: Path, listen: str) -> None:
     said = told(called("serve", "--root", str(tmp_path), "--listen", listen), 2)
-    assert "is not HOST:PORT, such as 127.0.0.1:8080" in said
+    assert "--listen: " in said
+    assert "is not HOST:PORT; give an address such as 127.0.0.1:8080" in said
 
 
 def test_a_port_in_use_is_told(tmp_path: Path) -> None:
@@ -267,3 +268,10 @@ def test_an_answer_that_the_disk_does_not_take_is_told(program: str) -> None:
         )
     assert (done.returncode, done.stderr.count("\n")) == (7, 1), done.stderr
     assert "can't write to stdout: No space left on device" in done.stderr
+
+
+@pytest.mark.parametrize("given", ["x", "1001", "-1", "1.5"])
+def test_a_wrong_number_is_told_its_bounds(given: str) -> None:
+    said = called("status", "--events", given)
+    assert said.returncode == 2
+    assert f"Invalid value for '--events': '{given}' is not an integer between 0 and 1000" in said.stderr
