@@ -13,7 +13,7 @@ from packrat_agent.verify.tree import verify_tree
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
-from support.stage import Stage, daemon
+from support.stage import Stage, daemon, relayed
 
 FIRST = Deb("first", "1", "amd64")
 SECOND = Deb("second", "1", "amd64")
@@ -104,6 +104,21 @@ def test_a_web_root_of_somebody_else_is_not_cleaned_unless_told(lab: Stage) -> N
     assert (lab.www / "shop/cart.php").read_text() == "<?php"
     lab.agent("sync", "--adopt")
     assert not (lab.www / "shop").exists()
+
+
+def test_a_takeover_asks_for_each_record_once(lab: Stage) -> None:
+    for deb in (FIRST, SECOND):
+        lab.server.put_deb(deb)
+        path = lab.repo / "pool" / deb.name / deb.file_name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(build_deb(deb))
+    with relayed(lab) as relay:
+        said = lab.agent("sync", "--adopt")
+    assert "adopted repo=apt-dev files=2" in said.stderr
+    assert len([line for line in relay.asked if line.startswith("GET /api/v2/Package/PackageFile")]) == 1
+    assert {line for line in lab.packages().splitlines() if line.startswith("Package: ")} == {
+        f"Package: {deb.name}" for deb in (FIRST, SECOND)
+    }
 
 
 def test_a_damaged_package_is_replaced(lab: Stage) -> None:

@@ -4,7 +4,8 @@
    unless they are distrusted. Where clients of the repository know yanked files, deprecated ones are listed, too, and
    marked.
 2. What is read is remembered portion by portion, so that a sync that breaks off goes on where it was.
-3. Of a small change the server has told the files already, with their records; then it is asked for nothing.
+3. Of a small change the server has told the files already, with their records; then it is asked for nothing. Nor is it
+   asked for records that the rehearsal of a takeover has read a moment ago.
 4. A list that differs from what is known is a change; from that moment on the repository is behind the server.
 """
 
@@ -21,7 +22,7 @@ from packrat_agent.state.store import Store
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.repo_work import WorkNotes
 from packrat_agent.upstream.client import Packrat, Which
-from packrat_agent.upstream.package_files import RECORDS_AT_ONCE, Rejected, Unread, reject_uri
+from packrat_agent.upstream.package_files import RECORDS_AT_ONCE, OnRead, Rejected, Unread, reject_uri
 from packrat_agent.upstream.told_files import ToldFiles
 from packrat_core.aio.threads import in_thread
 from packrat_core.cinp.listing import Sink
@@ -68,15 +69,22 @@ async def ask_wanted(
         if context.dry_run:
             # A dry run remembers nothing, not even the repository that the records are of.
             files.extend(read)
+            order.rehearsed.note_records(repo.name, read)
         else:
             new -= await _note(repo.name, read, told.asked_at if told else asked_at, store, alone)
         work.read(left, min(new, left))
 
+    await _in_portions(compared.rehearsed, remember, listing.unread_count)
     turn = partial(context.turns.records.one, urgent=not order.reread)
     unread = Unread(listing.unread_count, listing.portions(RECORDS_AT_ONCE, unread=True))
     await server.read_unread(unread, compared.rejected, remember, turn, told)
     marked = (replace(file, yanked=True) if file.uri in yanked else file for file in files)
     return Wanted(listing, tuple(marked), compared.rejected.all(), yanked, compared.names_all_known)
+
+
+async def _in_portions(records: Sequence[PackageFile], take: OnRead, left: int) -> None:
+    for start in range(0, len(records), RECORDS_AT_ONCE):
+        await take(records[start : start + RECORDS_AT_ONCE], left)
 
 
 async def _note(repo: str, read: Sequence[PackageFile], asked_at: float, store: Store, alone: Alone) -> int:
@@ -129,7 +137,7 @@ class _Compared:
     """How a listing differs from what is known.
 
     names_all_known: Whether each known file of the whole repository is listed. new: The number of files to read that
-    are not known. files: The trusted records, in a dry run.
+    are not known. files: The trusted records, in a dry run. rehearsed: Those that a rehearsal has read.
     """
 
     is_change: bool
@@ -137,6 +145,7 @@ class _Compared:
     new: int
     rejected: Rejected
     files: Sequence[PackageFile]
+    rehearsed: Sequence[PackageFile]
 
 
 def _compare(
@@ -144,7 +153,9 @@ def _compare(
 ) -> _Compared:
     """Mark what is to be read, and look for what differs."""
     reads, rejected = context.store.record_reads, Rejected()
+    read_before = order.rehearsed.take_records(repo.name)
     files: list[PackageFile] = []
+    rehearsed: list[PackageFile] = []
     new = known_count = 0
     is_change = False
     for portion in listing.portions():
@@ -160,11 +171,14 @@ def _compare(
                 rejected.add(rejection)
                 continue
             new += uri not in known
-            unread.append(uri)
+            if uri in read_before:
+                rehearsed.append(read_before[uri])
+            else:
+                unread.append(uri)
         listing.mark_unread(unread)
         if context.dry_run:
             files += reads.read_among(repo.name, [uri for uri in portion if known.get(uri)])
     # Each known file that is listed was counted once, so any other is gone.
     is_any_gone = known_count < context.store.wanted.count(repo.name, order.packages)
     names_all_known = order.packages is None and not is_any_gone
-    return _Compared(is_change or is_any_gone, names_all_known, new, rejected, files)
+    return _Compared(is_change or is_any_gone, names_all_known, new, rejected, files, rehearsed)

@@ -39,6 +39,7 @@ from packrat_agent.sync.takeover import begin_with_suites, find_changed_names, f
 from packrat_agent.upstream.client import Packrat
 from packrat_core.aio.threads import in_thread
 from packrat_core.aio.workers import run_workers
+from packrat_core.errors import ServerBroken, ServerRefused
 
 log = structlog.get_logger()
 
@@ -100,10 +101,20 @@ async def rehearse(
         PackratError: As `sync`.
     """
     full = DryRun(context, confirmed, on_progress)
+    full.rehearsed.position = await _find_position(server)
     summary = await full.run(server)
     seen = full.seen
     seen = seen if seen is not None and not seen.found.directories.locked else None
     return summary, Rehearsal(seen, full.rehearsed)
+
+
+async def _find_position(server: Packrat) -> str | None:
+    """Ask for the server's position as it is now; None where it tells none."""
+    try:
+        return (await server.changes(None, 0)).position if server.has_changes else None
+    except (ServerRefused, ServerBroken):
+        # It may give the mirror and its files all the same; if not, the next question tells.
+        return None
 
 
 class FullSync:
@@ -135,6 +146,7 @@ class FullSync:
         await in_thread(self._context.store.facts.drop_work)
         if rehearsal is not None:
             self.rehearsed = rehearsal.rehearsed
+            self.rehearsed.keep_records(await _find_position(server))
         if rehearsal is None or rehearsal.seen is None:
             await self.look()
         else:

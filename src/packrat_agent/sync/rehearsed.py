@@ -4,21 +4,28 @@
 2. It counts only as long as the file at its path is the one that was read, and nobody has written to it since: its
    inode and its ctime, which no program can set, are the same.
 3. What is beyond the limit on memory, or differs for a signing key, is read again.
+4. The server's records count only if the server is at the same position as before the rehearsal.
 
     rehearsed.note(source, sha256, path, descriptor, fragment)
     rehearsed.recall(root, source, {sha256})   # {sha256: fragment}
+    rehearsed.note_records(repo, records)
+    rehearsed.keep_records(position)
+    rehearsed.take_records(repo)               # {uri: record}
 """
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from packrat_agent.model.entries import Fragment
+from packrat_agent.model.records import PackageFile
 from packrat_agent.state.fragments import FragmentSource
 
 _LIMIT_BYTES = 32 * 1024 * 1024
 """Bytes of the bodies that are held; that of a deb has about one kilobyte."""
+_RECORDS_LIMIT = 100_000
+"""Number of records that are held, each of which has about one kilobyte; the rehearsal itself holds all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +40,13 @@ class _Reading:
 
 @dataclass(slots=True)
 class Rehearsed:
-    """What a rehearsal read."""
+    """What a rehearsal read; `position`: that of the server before it began, None where it has none."""
 
+    position: str | None = None
     _readings: dict[tuple[FragmentSource, str], _Reading] = field(default_factory=dict)
     _bytes: int = 0
+    _records: dict[str, dict[str, PackageFile]] = field(default_factory=dict)
+    _records_left: int = field(default_factory=lambda: _RECORDS_LIMIT)
 
     def note(self, source: FragmentSource, sha256: str, path: str, status: os.stat_result, fragment: Fragment) -> None:
         """Remember a fragment.
@@ -71,6 +81,24 @@ class Rehearsed:
             if reading is not None and _is_untouched(above + reading.path, reading):
                 found[sha256] = reading.fragment
         return found
+
+    def note_records(self, repo: str, records: Iterable[PackageFile]) -> None:
+        """Remember records of a repository that the server gave."""
+        # Without a position nobody could tell later whether they are still right.
+        if self.position is None:
+            return
+        some = list(records)[: self._records_left]
+        self._records_left -= len(some)
+        self._records.setdefault(repo, {}).update((file.uri, file) for file in some)
+
+    def keep_records(self, position: str | None) -> None:
+        """Forget the records, unless the server's position is still the one from before the rehearsal."""
+        if position != self.position:
+            self._records.clear()
+
+    def take_records(self, repo: str) -> Mapping[str, PackageFile]:
+        """Give the records of a repository by their URIs, once: who takes them remembers them."""
+        return self._records.pop(repo, {})
 
 
 def _is_untouched(path: str, reading: _Reading) -> bool:

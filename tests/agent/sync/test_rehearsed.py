@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.model.entries import Fragment, Product
+from packrat_agent.model.records import PackageFile
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.sync import rehearsed
 from packrat_agent.sync.rehearsed import Rehearsed
@@ -14,6 +15,7 @@ from packrat_core.fs.verified import is_settled
 
 SHA, OTHER = "1" * 64, "2" * 64
 SOURCE = FragmentSource("apt", 2)
+RECORD = PackageFile("/f/1/", "tool", "bookworm", "1.0", "deb", "all", "/files/tool.deb", "tool.deb", SHA)
 FRAGMENT = Fragment(b"Package: tool\n", "tool", "1.0", "all", size=7)
 
 
@@ -54,6 +56,34 @@ def test_a_file_that_was_replaced_or_is_gone_counts_no_more(file: Path) -> None:
     assert memory.recall(file.parent, SOURCE, {SHA}) == {}
     file.symlink_to(spare)
     assert memory.recall(file.parent, SOURCE, {SHA}) == {}
+
+
+def test_records_are_given_once_while_the_server_stands_where_it_stood() -> None:
+    memory = Rehearsed(position="7")
+    memory.note_records("apt-dev", [RECORD])
+    memory.keep_records("7")
+    assert memory.take_records("apt-prod") == {}
+    assert memory.take_records("apt-dev") == {RECORD.uri: RECORD}
+    assert memory.take_records("apt-dev") == {}
+
+
+@pytest.mark.parametrize(("before", "after"), [("7", "8"), ("7", None), (None, None), (None, "7")])
+def test_records_are_forgotten_where_the_server_moved_or_tells_no_position(
+    before: str | None, after: str | None
+) -> None:
+    memory = Rehearsed(position=before)
+    memory.note_records("apt-dev", [RECORD])
+    memory.keep_records(after)
+    assert memory.take_records("apt-dev") == {}
+
+
+def test_records_beyond_the_limit_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsed, "_RECORDS_LIMIT", 2)
+    memory = Rehearsed(position="7")
+    others = [replace(RECORD, uri=f"/f/{number}/") for number in range(4)]
+    memory.note_records("apt-dev", others[:1])
+    memory.note_records("apt-dev", others[1:])
+    assert set(memory.take_records("apt-dev")) == {"/f/0/", "/f/1/"}
 
 
 def test_what_is_signed_or_made_beside_the_file_is_not_held(file: Path) -> None:
