@@ -18,6 +18,7 @@ from packrat_server import admin
 from packrat_server.store.database import open_database
 from support.fresh_root import BOOKWORM, FreshRoot, cached_root, fresh_root
 from support.other_debian import TRIXIE
+from support.ports import held_port
 from support.stage import packrat_server
 
 _TOP = Path(__file__).parents[2]
@@ -69,9 +70,7 @@ class _Installed:
 def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Installed]:
     codename = _CODENAMES[request.param]
     package = build_package("packrat-agent", codename, tmp_path_factory.mktemp("deb"))
-    with packrat_server(tmp_path_factory.mktemp("server")) as server, socket.create_server(("", 0)) as probe:
-        port = probe.getsockname()[1]
-        probe.close()
+    with packrat_server(tmp_path_factory.mktemp("server")) as server, held_port("::") as port:
         engine = open_database(server.data)
         admin.save_repo(engine, admin.NewRepo("apt-prod", "apt", "prod", (codename,)))
         psk = admin.save_mirror(engine, "prod", ["apt-prod"], "Prod")

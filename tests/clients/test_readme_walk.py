@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import stat
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from packrat_server import admin
 from packrat_server.store.database import open_database
 from support.apt_packages import is_offered
 from support.fresh_root import BOOKWORM, RELEASE, FreshRoot, fresh_root
+from support.ports import held_port
 from support.stage import DEADLINE_S, Server, packrat_server
 
 _README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -74,11 +74,6 @@ class _Walk:
             self.next()
 
 
-def _free_port() -> int:
-    with socket.create_server(("", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 @dataclass(frozen=True, slots=True)
 class _Arrived:
     """The end of the walk, with the server that the mirror follows."""
@@ -104,13 +99,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, s
 def arrived(server: tuple[Server, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Arrived]:
     """The walk up to a running service; each thing on the way is looked at in here, in the README's order."""
     packrat, psk = server
-    ours = {
-        "packrat.example.com": packrat.url,
-        "prod_psk": psk,
-        "http://repo.example.com": f"http://localhost:{_free_port()}",
-        "YOUR-PACKAGE": _PACKAGE.name,
-    }
-    with fresh_root(tmp_path_factory.mktemp("fresh") / "root") as root:
+    ours = {"packrat.example.com": packrat.url, "prod_psk": psk, "YOUR-PACKAGE": _PACKAGE.name}
+    # One web server after the other listens on the port, with minutes between.
+    with held_port("::") as port, fresh_root(tmp_path_factory.mktemp("fresh") / "root") as root:
+        ours["http://repo.example.com"] = f"http://localhost:{port}"
         _check_needs(root)
         walk = _Walk(root, ours)
         walk.until("--list-secret-keys --with-subkey-fingerprint")
