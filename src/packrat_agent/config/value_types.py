@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 _SYSTEM = (
     *("/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt", "/proc", "/root"),
@@ -96,8 +96,16 @@ def read_proxy(text: str) -> str:
 
 
 def read_public_url(text: str) -> str:
-    """Read the URL that clients have for the mirror, without a slash at its end."""
-    return _url(text, ("http", "https")).rstrip("/")
+    """Read the URL that clients have for the mirror, without a slash at its end.
+
+    Users paste it into a shell, within lines of the landing page. What has a meaning there is percent-encoded, which
+    means the same to a web server.
+    """
+    parts = urlsplit(_url(text, ("http", "https")).rstrip("/"))
+    if "?" in text or "#" in text:
+        raise ValueError("must have neither '?' nor '#', since the paths of files are added to it")
+    netloc, path = quote(parts.netloc, safe="[]:@%+,=~"), quote(parts.path, safe="/:@%+,=~")
+    return urlunsplit(parts._replace(netloc=netloc, path=path))
 
 
 def _url(text: str, schemes: tuple[str, ...]) -> str:

@@ -1,7 +1,9 @@
 """mirror.conf: every documented form is understood, every fault is told with its line, no secret shows."""
 
 import dataclasses
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -156,6 +158,25 @@ def test_indexes_stay_for_an_hour_unless_everything_stays_for_less(
     assert f"index_grace_period: {in_force}\n" in describe(config)
 
 
+@pytest.mark.parametrize(
+    ("given", "understood"),
+    [
+        ("https://repo.example.com/", "https://repo.example.com"),
+        ("http://[2001:db8::1]:8080/packages/~me/a+b,c=d@e/", "http://[2001:db8::1]:8080/packages/~me/a+b,c=d@e"),
+        ("http://me:s%40x@host/a%20b", "http://me:s%40x@host/a%20b"),
+        ("http://host/a b&c;d$(e)`f`!g'h\"i*|<>é", None),
+        ("http://$(a)'&@host/", None),
+    ],
+)
+def test_a_public_url_can_be_pasted_into_a_shell(conf: Path, given: str, understood: str | None) -> None:
+    url = load(written(conf, mirror={"public_url": given})).mirror.public_url
+    assert url is not None
+    assert understood is None or url == understood
+    assert unquote(url) == unquote(given).rstrip("/")
+    # None of these has a meaning within a word, quoted or not; brackets only if a file is called like that.
+    assert re.fullmatch(r"[A-Za-z0-9\[\]:/@%+,=~._-]+", url)
+
+
 def test_keep_files_come_from_every_line_comma_and_key(conf: Path) -> None:
     written(conf)
     with conf.open("a") as file:
@@ -266,6 +287,8 @@ def test_all_faults_are_told_at_once(conf: Path) -> None:
         ("mirror", "keep_file", "robots.txt"),
         ("mirror", "keep_file_list", "/srv/mirror/www/a, b"),
         ("mirror", "public_url", "repo.example.com"),
+        ("mirror", "public_url", "http://repo.example.com/?a=b"),
+        ("mirror", "public_url", "http://repo.example.com/#top"),
         ("mirror", "docker_signature_api", "true"),
     ],
 )

@@ -38,6 +38,7 @@ _WHEEL_BUILD = re.compile(r"[0-9][A-Za-z0-9_.]{0,60}")
 _SDIST_METADATA = re.compile(r"[^/]+/PKG-INFO")
 _IN_METADATA = re.compile(r"([^/]+/PKG-INFO|[^/]+\.dist-info(/.*)?)")
 """What pip, uv and importlib.metadata read by name."""
+_PROJECT_FILES = frozenset({"pyproject.toml", "setup.py"})
 
 
 class Kind(StrEnum):
@@ -110,8 +111,9 @@ def _from_tar(file: BinaryIO) -> Distribution:
     archive = TarReader(GzipStream(file))
     found: bytes | None = None
     top = ""
-    unpacked, names = UnpackedNames(), MetadataNames(_SDIST_METADATA)
+    unpacked, names, root = UnpackedNames(), MetadataNames(_SDIST_METADATA), _Root()
     for member in archive:
+        root.add(member.name)
         unpacked.add(member)
         names.add(member.name)
         if not _SDIST_METADATA.fullmatch(member.name):
@@ -124,6 +126,7 @@ def _from_tar(file: BinaryIO) -> Distribution:
         top = member.name.partition("/")[0]
     if found is None:
         raise NoDistribution("it has no PKG-INFO: it is not a source distribution")
+    root.check(top)
     return _sdist(found, top, ".tar.gz")
 
 
@@ -145,8 +148,41 @@ def _from_zip(file: BinaryIO) -> Distribution:
     sdists = [member for member in named if _SDIST_METADATA.fullmatch(member.name)]
     if sdists:
         content = archive.read(_only(sdists), METADATA_LIMIT)
-        return _sdist(content, sdists[0].name.partition("/")[0], ".zip")
+        root, top = _Root(), sdists[0].name.partition("/")[0]
+        for member in archive.members:
+            root.add(member.name)
+        root.check(top)
+        return _sdist(content, top, ".zip")
     raise NoDistribution("it has neither .dist-info/METADATA nor PKG-INFO: it is not a Python distribution")
+
+
+class _Root:
+    """The top of a source distribution, where clients look for a project if not all is in one directory."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._has_project = False
+
+    def add(self, name: str) -> None:
+        """Look at the name of a member."""
+        self._has_project = self._has_project or name in _PROJECT_FILES
+        name = name.partition("/")[0]
+        # The first two that differ tell enough.
+        if len(self._names) < 2 and name not in self._names and name != ".":
+            self._names.append(name)
+
+    def check(self, top: str) -> None:
+        """Check that clients find the project whose PKG-INFO is in the directory `top`.
+
+        Raises:
+            Refused: something else is beside the directory, and no project.
+        """
+        beside = [name for name in self._names if name != top]
+        if beside and not self._has_project:
+            raise Refused(
+                f"it has {beside[0][:80]!r} beside the directory {top[:80]!r}, so pip and uv look for a project in the "
+                "place of both and find none; build it anew, with all files in one directory"
+            )
 
 
 def _refuse_doubles(members: Iterable[ZipMember]) -> None:

@@ -168,6 +168,18 @@ def test_a_name_that_occurs_twice_in_a_wheel_is_refused(read: Callable[[bytes], 
         read(output.getvalue())
 
 
+def test_what_is_beside_the_directory_of_an_sdist_needs_a_project_there(read: Callable[[bytes], object]) -> None:
+    # pip and uv leave out the first directory only if all members are in it; checked with pip 23.0 and 26, and uv.
+    other, project = "pax_global_header", "pyproject.toml"
+    for name in (other, "other/file"):
+        with pytest.raises(Refused, match="beside the directory 't-1'"):
+            read(tar([(file_entry(name), b"")]))
+        with pytest.raises(Refused, match="beside the directory 't-1'"):
+            read(pack_zip([(name, b""), ("t-1/PKG-INFO", METADATA)]))
+    assert read(tar([(file_entry(other), b""), (file_entry(project), b"")]))
+    assert read(pack_zip([("t-1/PKG-INFO", METADATA), (other, b""), (project, b"")]))
+
+
 def test_a_second_spelling_of_pkg_info_is_refused(read: Callable[[bytes], object]) -> None:
     with pytest.raises(Refused, match="are one file where case"):
         read(tar([(file_entry("t-1/pkg-info", METADATA), METADATA)]))
