@@ -243,7 +243,8 @@ def test_the_unit_lets_the_agent_write_to_its_two_places_only() -> None:
 def _logged() -> set[tuple[str, str]]:
     """(word, level) of each event that the agent logs; of a word that is put together, the fixed part."""
     found = set()
-    for path in sorted(path for name in ("agent", "core") for path in (_TOP / f"src/packrat_{name}").rglob("*.py")):
+    # What the core logs, the agent logs.
+    for path in sorted(path for room in ("agent", "core") for path in (_TOP / f"src/packrat_{room}").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=level), args=[said, *_]):

@@ -87,7 +87,7 @@ def test_all_dialects_are_read_as_zipfile_reads_them(archive: bytes) -> None:
         (pack(Entry(), before=b"#!/bin/sh\n"), "bytes before"),
         (pack(before=b"#!/bin/sh\n"), "bytes before"),
         # The end
-        (pack(Entry(), end={8: b"\2", 10: b"\2"}), "has 1 members and says 2"),
+        (pack(Entry(), end={8: b"\2", 10: b"\2"}), "has 1 member and says 2"),
         (pack(Entry(), Entry(b"b"), end={8: b"\1\0\1\0"}), "has 2 members and says 1"),
         (pack(Entry(), end={8: b"\2"}), "several parts"),
         (pack(Entry(), end={4: b"\1"}), "several parts"),

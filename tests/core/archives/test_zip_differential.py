@@ -15,7 +15,7 @@ REASONS = re.compile(
             # Bytes that zipfile passes over, others don't.
             "bytes before|bytes follow|belong to nothing|overlaps",
             # What only one of the two headers says, or the numbers that zipfile doesn't look at.
-            "disagree|members and says|several parts|two ends|zip64|is broken|cut off|extra field|another name",
+            "disagree|members? and says|several parts|two ends|zip64|is broken|cut off|extra field|another name",
             "ends too early|points outside|not a zip archive",
             # Members that harm, or that no client of ours needs.
             "impossible name|absolute name|leads out|a link or device|encrypted|can't read|not UTF-8|method \\d+",
