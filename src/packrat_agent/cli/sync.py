@@ -26,6 +26,7 @@ from packrat_agent.sync.full_sync import Rehearsal, rehearse, sync
 from packrat_agent.sync.mirror import finds_takeover, ready, ready_for_dry_run
 from packrat_agent.upstream.connection import connected
 from packrat_agent.upstream.login import LoginState
+from packrat_agent.watch import memory
 from packrat_agent.watch.signals import until_signalled
 from packrat_core.cli import tell_next
 from packrat_core.errors import (
@@ -67,6 +68,7 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
     It reads every record of the server again and checks every file on disk. (The full syncs of `run` compare the lists,
     and read new records and a sample of the known ones.)
     """
+    memory.be_sparing()
     config = load_and_warn(config_path)
     confirmed = Confirmed(accept_removals, trust_clock)
     refuse_as_root(config, asks_a_running_agent=not (dry_run or adopt))

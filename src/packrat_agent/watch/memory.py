@@ -1,4 +1,4 @@
-"""Keeps the memory of an agent that runs for months small, and its garbage collector out of the way.
+"""Keeps the memory of an agent small, also after months, and its garbage collector out of the way.
 
 Source: mallopt(3), malloc_trim(3).
 """
@@ -11,7 +11,7 @@ _THRESHOLDS = (10_000, 20, 50)
 
 
 def be_sparing() -> None:
-    """Prepare for long running: to be called before any thread is started."""
+    """Prepare for a full sync, or many: to be called before any thread is started."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         # Each arena keeps what a thread once needed; work wanders from thread to thread, and an index is large.
