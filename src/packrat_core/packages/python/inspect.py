@@ -30,6 +30,9 @@ METADATA_LIMIT = 4 * 1024 * 1024
 
 _BUFFER_BYTES = 16 * 1024
 
+_FILE_NAME_BYTES = 255
+"""The longest name that Linux, macOS and Windows create."""
+
 _TAGS_LIMIT = 500
 
 _WHEEL_METADATA = re.compile(r"([^/]+)\.dist-info/METADATA")
@@ -186,16 +189,18 @@ class _Root:
 
 
 def _refuse_doubles(members: Iterable[ZipMember]) -> None:
-    """Refuse metadata that stand under one name to some file systems, and names that occur twice.
+    """Refuse metadata that stand under one name to some file systems, names that occur twice, and too long ones.
 
     Raises:
-        Refused: clients would unpack one over the other.
+        Refused: clients would unpack one over the other, or can't create a file.
     """
     names, seen = MetadataNames(_IN_METADATA), set[str]()
     for member in members:
         name = normalize_name(member.name)
         if name in seen:
             raise Refused(f"it has two members called {name[:80]!r}")
+        if max(map(len, member.raw_name.split(b"/"))) > _FILE_NAME_BYTES:
+            raise Refused(f"its member {name[:80]!r} has a name of more than {_FILE_NAME_BYTES} bytes")
         seen.add(name)
         names.add(member.name)
 

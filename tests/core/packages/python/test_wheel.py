@@ -64,6 +64,7 @@ SOUND: dict[str, dict[str, bytes]] = {
     "another group": _script("x = !!! no", "plugins"),
     "lines above all groups": {_SCRIPTS: b"no entry\n# [a]\n\n[console_scripts\ntool = tool\n"},
     "no script": {_SCRIPTS: b""},
+    "a file with a name just short enough": {"tool/" + "é" * 127 + "x/" + "y" * 255: b""},
     "placed files": {"tool-1.0.data/scripts/x": b"", "tool-1.0.data/data/etc/x": b"", "other-1.data/purelib/x.py": b""},
 }
 BROKEN: dict[str, tuple[Mapping[str, bytes | None], str]] = {
@@ -100,6 +101,7 @@ BROKEN: dict[str, tuple[Mapping[str, bytes | None], str]] = {
     "an unknown place": ({"tool-1.0.data/nonsense/x": b""}, "a .data directory has only"),
     "a file without a place": ({"tool-1.0.data/x": b""}, "a .data directory has only"),
     "a file like such a directory": ({"other.data": b""}, "a .data directory has only"),
+    "a file with a long name": ({"tool/" + "é" * 128: b""}, "a name of more than 255 bytes"),
     "a file on the way": ({"tool/a": b"", "tool/a/b/c": b""}, "'tool/a' stands on the way"),
     "METADATA on the way": ({f"{_INFO}/METADATA/x": b""}, "METADATA' stands on the way"),
 }
