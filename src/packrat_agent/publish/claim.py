@@ -170,6 +170,13 @@ def refuse_unmanaged(root: Path, state_db: Path, keep: Sequence[Path]) -> None:
         NotOurs: with what was found, and what to do.
         DiskError: one of them can't be read.
     """
+    outer = _find_outer(root)
+    if outer is not None:
+        raise NotOurs(
+            f"root_dir {root} lies in {outer}, which is the root_dir of another mirror",
+            hint="give each mirror a directory of its own, neither inside the other; if no packrat-agent works in "
+            f"{outer} any more, remove {outer / AGENT_DIR}",
+        )
     if is_original(state_db):
         raise NotOurs(
             f"the state database {state_db} is that of the original packrat agent, and nothing was touched. Stop that "
@@ -191,6 +198,16 @@ def find_unmanaged(root: Path, keep: Sequence[Path]) -> list[str]:
         if not root.is_dir() or _is_marked(root):
             return []
         return sorted(path.name for path in root.iterdir() if path.name not in HARMLESS and path not in keep)
+
+
+def _find_outer(root: Path) -> Path | None:
+    """Find the root_dir of another agent around a new one; an agent does not touch other filesystems inside its own."""
+    with as_disk_error("read", root):
+        if _is_marked(root):
+            return None
+        above = [path for path in Path(os.path.realpath(root)).parents if path.exists()]
+        device = (root if root.exists() else above[0]).stat().st_dev
+        return next((path for path in above if path.stat().st_dev == device and _is_marked(path)), None)
 
 
 def _is_marked(root: Path) -> bool:

@@ -29,12 +29,14 @@ class Item(NamedTuple):
 class Directories:
     """What a walk finds out about directories; all paths are relative to root_dir.
 
-    empty: without any file below, deepest first. mounts: of other filesystems, not entered. closed: not everybody may
-    look into them. locked: this user may not look into them.
+    empty: without any file below, deepest first. mounts: of other filesystems, not entered. nested: each is the
+    root_dir of another agent of this user, not entered. closed: not everybody may look into them. locked: this user may
+    not look into them.
     """
 
     empty: list[str] = field(default_factory=list)
     mounts: list[str] = field(default_factory=list)
+    nested: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     locked: list[str] = field(default_factory=list)
 
@@ -104,6 +106,9 @@ def _enter(entry: "os.DirEntry[str]", path: str, status: os.stat_result, visit: 
     if status.st_dev != visit.device:
         visit.found.mounts.append(path)
         return True
+    if _is_root_dir(entry.path):
+        visit.found.nested.append(path)
+        return True
     occupied = yield from _unlock_and_walk(entry.path, path, visit)
     if occupied is None:
         visit.found.locked.append(path)
@@ -114,6 +119,16 @@ def _enter(entry: "os.DirEntry[str]", path: str, status: os.stat_result, visit: 
     if status.st_mode & _OPEN_DIRECTORY != _OPEN_DIRECTORY:
         visit.found.closed.append(path)
     return True
+
+
+def _is_root_dir(directory: str) -> bool:
+    """Tell whether an agent of this user works in a directory; what others made there protects no file of theirs."""
+    own = f"{directory}/{AGENT_DIR}"
+    try:
+        status, mark = os.lstat(own), os.lstat(f"{own}/mark")
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and stat.S_ISREG(mark.st_mode) and status.st_uid == mark.st_uid == os.geteuid()
 
 
 def _unlock_and_walk(directory: str, path: str, visit: _Visit) -> Generator[Item, None, bool | None]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.paths import is_kept
 from packrat_agent.publish.claim import HARMLESS, check_mounted
 from packrat_agent.publish.gc import open_up, unlock
@@ -101,6 +102,10 @@ def _look(context: MirrorContext, content: Slice, on_progress: OnProgress, *, re
     found.closed = [path for path in found.closed if not is_kept(path, kept)]
     for mount in found.directories.mounts:
         log.warning("mount", path=mount, text="another filesystem inside root_dir is left alone")
+    for path in found.directories.nested:
+        if not is_kept(path, kept):
+            text = f"root_dir of another mirror; it is left alone: move it elsewhere, or remove its {AGENT_DIR}"
+            log.warning("untracked", path=path, text=text)
     return Look(is_first, found, began)
 
 

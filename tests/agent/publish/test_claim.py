@@ -118,3 +118,17 @@ def test_the_state_of_the_original_agent_is_refused_and_left_alone(tmp_path: Pat
         refuse_unmanaged(tmp_path / "root", state_db, ())
     assert [path.name for path in tmp_path.iterdir()] == ["state.db"]
     assert state_db.read_bytes() == before
+
+
+def test_a_new_root_dir_in_that_of_another_mirror_is_refused_and_left_alone(tmp_path: Path) -> None:
+    outer = tmp_path / "outer"
+    own(outer)
+    (outer / "apt" / "dists").mkdir(parents=True)
+    for inner in (outer / "inner", outer / "apt" / "dists"):
+        with pytest.raises(NotOurs, match=f"root_dir {inner} lies in {outer}, which is the root_dir of"):
+            refuse_unmanaged(inner, tmp_path / "state.db", ())
+    assert not (outer / "inner").exists()
+    refuse_unmanaged(tmp_path / "beside", tmp_path / "state.db", ())
+    # What has gone on inside for long goes on.
+    own(outer / "inner")
+    refuse_unmanaged(outer / "inner", tmp_path / "state.db", ())

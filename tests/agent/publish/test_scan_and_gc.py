@@ -13,9 +13,10 @@ import pytest
 
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import is_kept, kept_paths
+from packrat_agent.publish.claim import refuse_unmanaged
 from packrat_agent.publish.gc import collect_garbage, open_up, remove_empty_directories, unlock
 from packrat_agent.publish.scan import Scan
-from packrat_core.errors import DiskError
+from packrat_core.errors import DiskError, NotOurs
 from support.remembered import put_file, scan_all
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a filesystem")
@@ -229,6 +230,37 @@ def test_a_scan_enters_no_other_filesystem(mounted: Path) -> None:
     assert untracked.path not in {file.path for file in found.untracked}
     assert damaged_paths(found) == ["repo/disk/deep/remembered"]
     assert found.directories.empty == []
+
+
+def test_a_scan_does_not_enter_the_root_dir_of_another_mirror(tmp_path: Path) -> None:
+    put_file(tmp_path, "inner/.packrat-agent/mark", b"{}")
+    put_file(tmp_path, "inner/repo/theirs", b"somebody else's")
+    (tmp_path / "inner/.packrat-agent").chmod(0o700)
+    (tmp_path / "inner/empty").mkdir()
+    remembered = put_file(tmp_path, "inner/repo/ours", b"remembered")
+    found = scan_all(tmp_path, (remembered,))
+    assert found.directories.nested == ["inner"]
+    assert (found.untracked, found.directories.closed, found.directories.empty) == ([], [], [])
+    (tmp_path / "inner/repo/ours").write_bytes(b"changed")
+    assert damaged_paths(scan_all(tmp_path, (remembered,))) == ["inner/repo/ours"]
+
+
+@only_root
+@pytest.mark.parametrize("theirs", ["inner/.packrat-agent", "inner/.packrat-agent/mark"])
+def test_a_mark_that_another_user_made_protects_nothing(tmp_path: Path, theirs: str) -> None:
+    put_file(tmp_path, "inner/.packrat-agent/mark", b"{}")
+    os.chown(tmp_path / theirs, 12345, 12345)
+    found = scan_all(tmp_path, ())
+    assert found.directories.nested == []
+    assert [file.path for file in found.untracked] == ["inner/.packrat-agent/mark"]
+
+
+@only_root
+def test_another_filesystem_in_a_root_dir_may_be_the_root_dir_of_another_mirror(mounted: Path) -> None:
+    put_file(mounted, ".packrat-agent/mark", b"{}")
+    refuse_unmanaged(mounted / "repo/disk", mounted.with_name("state.db"), ())
+    with pytest.raises(NotOurs):
+        refuse_unmanaged(mounted / "repo/beside", mounted.with_name("state.db"), ())
 
 
 @only_root
