@@ -21,7 +21,7 @@ from packrat_core.fs.ownership import explain_unwritable
 
 _WORDS = ("accept-removals", "trust-clock")
 _SHOWN = 5
-_HOLDER_LIMIT = 4096
+_READ_LIMIT = 4096
 HARMLESS = frozenset({AGENT_DIR, "lost+found"})
 
 
@@ -104,7 +104,7 @@ def _lock(path: Path, what: str, command: str) -> Iterator[None]:
 def _read_holder(path: Path) -> tuple[str, int | None]:
     """Tell who holds a lock, and its process id where it is a `run` on this host."""
     try:
-        holder = json.loads(read_regular(path, _HOLDER_LIMIT))
+        holder = json.loads(read_regular(path, _READ_LIMIT))
         pid, host, command = int(holder["pid"]), str(holder["host"])[:100], str(holder["command"])[:20]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another packrat-agent", None
@@ -237,22 +237,41 @@ def check_ownership(root: Path, mirror: str, keep: Sequence[Path], *, adopt: boo
         had_files: the state database remembers files below `root`.
 
     Raises:
-        NotOurs: unmanaged files were found.
+        NotOurs: unmanaged files were found, or the files of another mirror.
         DiskError: a marked directory is suddenly empty (not mounted?).
     """
     mark = root / AGENT_DIR / "mark"
     with as_disk_error("read", root):
-        if mark.is_file():
+        is_marked = mark.is_file()
+    if is_marked:
+        marked_for = _read_mirror(mark)
+        if marked_for in (None, mirror):
             return
-    found = find_unmanaged(root, keep)
-    if not adopt and had_files and not found:
-        raise DiskError(
-            f"root_dir {root} is empty, but its files are remembered",
-            hint="is its filesystem mounted? If it was emptied on purpose, run `packrat-agent sync --adopt`",
-        )
-    if not adopt and found:
-        raise _not_ours(root, found)
+        # A state database that remembers files stays with them: the mirror may have got another name.
+        if not (adopt or had_files):
+            raise NotOurs(
+                f"root_dir {root} is that of mirror {marked_for!r}, whose files mirror {mirror!r} would remove",
+                hint="set root_dir to a directory of this mirror's own; if that mirror is no more, or this is its new "
+                "name, run `packrat-agent sync --adopt`",
+            )
+    elif not adopt:
+        found = find_unmanaged(root, keep)
+        if had_files and not found:
+            raise DiskError(
+                f"root_dir {root} is empty, but its files are remembered",
+                hint="is its filesystem mounted? If it was emptied on purpose, run `packrat-agent sync --adopt`",
+            )
+        if found:
+            raise _not_ours(root, found)
     spare = root / AGENT_DIR / "mark.new"
     write_new(spare, [json.dumps({"mirror": mirror, "by": "packrat-agent"}).encode() + b"\n"])
     replace(spare, mark)
     flush_directories([mark.parent])
+
+
+def _read_mirror(mark: Path) -> str | None:
+    """Read which mirror a mark names; None where it names none."""
+    try:
+        return str(json.loads(read_regular(mark, _READ_LIMIT))["mirror"])[:100]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None

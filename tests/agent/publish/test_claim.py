@@ -57,6 +57,35 @@ def test_somebody_elses_directory_is_named_and_left_alone_until_adopted(tmp_path
     own(root)
 
 
+def test_the_root_dir_of_another_mirror_is_named_and_left_alone_until_adopted(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    own(root)
+    mark = root / ".packrat-agent/mark"
+    mark.write_text(mark.read_text().replace("prod", "other"))
+    with pytest.raises(NotOurs, match=r"root_dir .* is that of mirror 'other'.* mirror 'prod'.*sync --adopt"):
+        own(root)
+    assert json.loads(mark.read_text())["mirror"] == "other"
+    own(root, adopt=True)
+    own(root)
+
+
+def test_a_mirror_that_got_another_name_keeps_its_directory(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    own(root)
+    mark = root / ".packrat-agent/mark"
+    mark.write_text(mark.read_text().replace("prod", "former"))
+    own(root, had_files=True)
+    own(root)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", "nonsense", '{"mirror": ' + "[" * 2000], ids=str.__len__)
+def test_a_mark_that_names_no_mirror_is_of_any(tmp_path: Path, content: str) -> None:
+    root = tmp_path / "root"
+    own(root)
+    (root / ".packrat-agent/mark").write_text(content)
+    own(root)
+
+
 def test_keep_files_do_not_make_a_directory_somebody_elses(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
