@@ -19,7 +19,7 @@ from packrat_core.errors import Refused
 from packrat_core.packages.rpm import architectures
 
 _COMPONENT = "main"
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^:-]*\.rpm")
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~^:-]*\.rpm")
 
 
 def place_package(repo: Repo, file: PackageFile) -> str:

@@ -7,7 +7,7 @@ from packrat_core.packages.facts import PackageFacts
 from packrat_core.packages.rpm.header import Header
 from packrat_core.packages.rpm.tags import ARCH, EPOCH, NAME, RELEASE, SOURCE_PACKAGE, SOURCE_RPM, VERSION
 
-_WORD = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._+~^-]*")
+_WORD = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9._+~^-]*")
 _VERSION_WORD = re.compile(rb"[!#-%(-,.0-;=?-~]+")
 _ARCH_WORD = re.compile(rb"[a-z0-9_]+")
 

@@ -209,7 +209,7 @@ def test_a_record_renamed_for_the_server_is_the_package_inside(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("rpm", "directory"),
-    [(HELLO, "x86_64"), (OLD_PC, "i386"), (GREETING, "noarch"), (Rpm("a", "1", "aarch64"), "aarch64")],
+    [(HELLO, "x86_64"), (OLD_PC, "i386"), (GREETING, "noarch"), (Rpm("_a", "1", "aarch64"), "aarch64")],
 )
 def test_packages_stand_by_architecture(tmp_path: Path, rpm: Rpm, directory: str) -> None:
     one = entry(tmp_path, rpm)

@@ -97,6 +97,11 @@ def test_a_bad_file_is_refused_with_the_reason(tmp_path: Path, data: bytes, reas
         read(tmp_path, data)
 
 
+@pytest.mark.parametrize("name", ["_x", "0x", "x_.+-x"])
+def test_names_that_rpmbuild_takes_are_read(tmp_path: Path, name: str) -> None:
+    assert read(tmp_path, build_rpm(Rpm(name, "1", "noarch"))).name == name
+
+
 @pytest.mark.parametrize(("length", "is_read"), [(255, True), (256, False)])
 def test_the_longest_name_that_is_read(tmp_path: Path, length: int, is_read: bool) -> None:
     data = build_rpm(Rpm("x" * length, "1", "noarch"))
