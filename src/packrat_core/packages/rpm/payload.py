@@ -54,6 +54,8 @@ def check_payload(file: BinaryIO) -> None:
 def _check_header(rpm: RpmFile) -> None:
     for tag, name in ((SIGNATURE_SHA256, "sha256"), (SIGNATURE_SHA1, "sha1")):
         expected = rpm.signature.text(tag)
+        if expected is None and tag in rpm.signature.items:
+            raise Refused(f"its signature header is broken: the {name.upper()} in it is no text")
         found = hashlib.new(name, rpm.header.blob, usedforsecurity=False).hexdigest()
         if expected is not None and expected != found.encode():
             raise Refused(f"its header is damaged: the {name.upper()} in its signature header is of other bytes")
