@@ -34,6 +34,9 @@ mount -t devpts -o newinstance,ptmxmode=0666 devpts "$0/dev/pts"
 ln -sf pts/ptmx "$0/dev/ptmx"
 mkdir -p "$2" "$0/root/.cache/pip"
 mount --bind "$2" "$0/root/.cache/pip"
+# What pip downloads is shared, what it builds is not: it writes the project's wheel over that of another root.
+mkdir -p "$0/root/.cache/pip/wheels"
+mount -t tmpfs wheels "$0/root/.cache/pip/wheels"
 exec chroot "$0" sh -c 'echo ready; sleep infinity & wait'
 """
 
