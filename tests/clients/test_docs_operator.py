@@ -66,7 +66,8 @@ def test_signing(mirror: DocsMirror) -> None:
     root = mirror.root
     with page_walk(root, "signing.md", {"B2CAFB61": "root@example.com"}) as walk:
         # The page makes the key that the README's lines have made.
-        walk.type(f"systemctl stop packrat-agent; rm -r {_STATE}/gnupg")
+        # -f: gpg-agent ends when its directory goes, and removes its sockets meanwhile.
+        walk.type(f"systemctl stop packrat-agent; rm -rf {_STATE}/gnupg")
         walk.type(f"install -d -o packrat -g packrat -m 0700 {_STATE}/gnupg")
         assert "packrat" in walk.run("su -s", typed="whoami\n")
         made = walk.run("export GNUPGHOME", "packrat")
@@ -107,7 +108,7 @@ def _with_a_passphrase(walk: Walk) -> None:
     walk.type(f"install -d -m 700 {_STATE}/other {_STATE}/other/gnupg; cp /tmp/shell-of-packrat /tmp/kept", "packrat")
     ours, walk.ours = walk.ours, {_STATE: f"{_STATE}/other"}
     walk.run("umask 077", "packrat")
-    walk.type(f"rm -r {_STATE}/other", "packrat")
+    walk.type(f"rm -rf {_STATE}/other", "packrat")
     walk.type("cp /tmp/kept /tmp/shell-of-packrat")
     walk.ours = ours
 
