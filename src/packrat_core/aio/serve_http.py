@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from packrat_core.aio.malformed import log_malformed
 from packrat_core.listen import open_listeners
-from packrat_core.malformed import log_malformed
 
 _STOP_S = 2.0
 

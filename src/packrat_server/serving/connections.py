@@ -27,7 +27,7 @@ import structlog
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from packrat_core.malformed import log_malformed
+from packrat_core.aio.malformed import log_malformed
 from packrat_server.api.addresses import Peer, TrustedProxies, name_network
 
 log = structlog.get_logger()
