@@ -15,6 +15,7 @@ from packrat_agent.model.entries import Fragment
 from packrat_core.errors import ConfigError, Refused
 from packrat_core.packages.rpm.header import I18N, STRING, STRINGS, Header, RpmFile, walk
 from packrat_core.packages.rpm.inspect import identify
+from packrat_core.packages.rpm.payload import check_digests
 from packrat_core.packages.rpm.rules import check_header
 
 SHA256_MARK, HREF_MARK, SIZE_MARK = b"\1", b"\2", b"\3"
@@ -46,13 +47,14 @@ def read_rpm(path: Path) -> Fragment:
         A fragment whose body is the entries in primary, filelists and other, separated by NUL bytes.
 
     Raises:
-        Refused: the file is not an .rpm, is torn, is a source package, or is malicious.
+        Refused: the file is not an .rpm, is torn or without digests, is a source package, or is malicious.
         ConfigError: createrepo_c can't be loaded.
     """
     with path.open("rb") as file:
         rpm = walk(file)
     facts = identify(rpm.header)
     check_header(rpm.header)
+    check_digests(rpm)
     primary, filelists, other = _dump(rpm)
     body = b"\0".join((primary, filelists, other))
     if len(body) > _FRAGMENT_LIMIT:

@@ -1,43 +1,43 @@
-"""Checks the digests of an rpm, as `rpm --checksig` does; if none covers the payload, the payload is decompressed."""
+"""Checks the digests of an rpm as `rpm --checksig` does: rpm installs no package whose digests don't cover all of it.
+
+1. Each digest that is there must be right.
+2. Header and payload must be covered: both by the MD5, or the header by one of its own and the payload by its SHA-256.
+   Newer digests of the payload count for newer versions of rpm alone.
+
+Source: rpm.org, "RPM V4 Package format", "RPM V6 Package format"; rpmvs.c.
+"""
 
 import hashlib
-from collections.abc import Mapping
 from typing import BinaryIO
 
-from packrat_core.archives.compressed_stream import open_compressed
 from packrat_core.archives.plain_stream import READ_BYTES
 from packrat_core.errors import Refused
-from packrat_core.packages.parts import naming
-from packrat_core.packages.rpm.header import RpmFile, walk
+from packrat_core.packages.rpm.header import STRING, STRINGS, Header, RpmFile, walk
 from packrat_core.packages.rpm.tags import (
-    PAYLOAD_COMPRESSOR,
-    PAYLOAD_DIGEST_ALGORITHM,
-    PAYLOAD_DIGESTS,
+    PAYLOAD_ALT,
+    PAYLOAD_SHA3_256,
+    PAYLOAD_SHA256,
+    PAYLOAD_SHA512,
     SIGNATURE_MD5,
     SIGNATURE_SHA1,
+    SIGNATURE_SHA3_256,
     SIGNATURE_SHA256,
 )
 
-_ALGORITHMS: Mapping[int, str] = {1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224"}
-"""Number of a hash algorithm in OpenPGP → its name."""
-
-_SHA256 = 8
-_CODINGS = frozenset({"gzip", "xz", "zstd", "bzip2", "lzma"})
+_OF_HEADER = ((SIGNATURE_SHA3_256, "sha3_256"), (SIGNATURE_SHA256, "sha256"), (SIGNATURE_SHA1, "sha1"))
+_OF_PAYLOAD = ((PAYLOAD_SHA256, "sha256"), (PAYLOAD_SHA512, "sha512"), (PAYLOAD_SHA3_256, "sha3_256"))
 
 
 def check_payload(file: BinaryIO) -> None:
     """Check the digests of header and payload.
 
     Raises:
-        Refused: a digest differs; or none covers the payload, and it is torn, damaged or a decompression bomb.
+        Refused: a digest differs, or header or payload have none.
     """
     file.seek(0)
     rpm = walk(file)
-    _check_header(rpm)
+    check_digests(rpm)
     expected = _payload_digests(rpm)
-    if not expected:
-        _decompress(file, rpm)
-        return
     found = {name: hashlib.new(name, usedforsecurity=False) for name in expected}
     # The MD5 in the signature header begins with the header; all other digests cover the payload alone.
     if "md5" in found:
@@ -48,35 +48,63 @@ def check_payload(file: BinaryIO) -> None:
             digest.update(data)
     for name, value in expected.items():
         if found[name].hexdigest() != value:
-            raise Refused(f"its payload is damaged: the {name.upper()} in its headers is of other bytes")
+            raise Refused(f"its payload is damaged: the {_shown(name)} in its headers is of other bytes")
 
 
-def _check_header(rpm: RpmFile) -> None:
-    for tag, name in ((SIGNATURE_SHA256, "sha256"), (SIGNATURE_SHA1, "sha1")):
-        expected = rpm.signature.text(tag)
-        if expected is None and tag in rpm.signature.items:
-            raise Refused(f"its signature header is broken: the {name.upper()} in it is no text")
-        found = hashlib.new(name, rpm.header.blob, usedforsecurity=False).hexdigest()
-        if expected is not None and expected != found.encode():
-            raise Refused(f"its header is damaged: the {name.upper()} in its signature header is of other bytes")
+def check_digests(rpm: RpmFile) -> None:
+    """Check the digests of the header, and that there are some of the payload, which is not read.
+
+    Raises:
+        Refused: a digest differs, or header or payload have none.
+    """
+    is_covered = False
+    for tag, name in _OF_HEADER:
+        expected = _hex(rpm.signature, tag, STRING, name)
+        if expected is None:
+            continue
+        is_covered = True
+        if expected != hashlib.new(name, rpm.header.blob, usedforsecurity=False).hexdigest():
+            raise Refused(f"its header is damaged: the {_shown(name)} in its signature header is of other bytes")
+    digests = _payload_digests(rpm)
+    if PAYLOAD_ALT in rpm.header.items and "sha256" not in digests:
+        # rpm compares it with the packed payload then, and refuses the package.
+        raise Refused("its header has a digest of the unpacked payload alone, so no client would install it")
+    if "md5" not in digests and not (is_covered and "sha256" in digests):
+        lacking = "payload" if is_covered else "header"
+        raise Refused(f"its {lacking} has no digest that every rpm knows, so no client would install it")
 
 
 def _payload_digests(rpm: RpmFile) -> dict[str, str]:
     """Map algorithms to the digests that cover the payload, in hex; MD5 covers the header and the payload."""
     expected: dict[str, str] = {}
-    text = rpm.header.text(PAYLOAD_DIGESTS)
-    algorithm = next(iter(rpm.header.numbers(PAYLOAD_DIGEST_ALGORITHM)), _SHA256)
-    if text is not None and algorithm in _ALGORITHMS:
-        expected[_ALGORITHMS[algorithm]] = text.decode("ascii", "replace")
-    md5 = rpm.signature.binary(SIGNATURE_MD5)
-    if md5 is not None:
-        expected["md5"] = md5.hex()
+    for tag, name in _OF_PAYLOAD:
+        value = _hex(rpm.header, tag, STRINGS, name)
+        if value is not None:
+            expected[name] = value
+    if SIGNATURE_MD5 in rpm.signature.items:
+        expected["md5"] = (rpm.signature.binary(SIGNATURE_MD5) or b"").hex()
     return expected
 
 
-def _decompress(file: BinaryIO, rpm: RpmFile) -> None:
-    coding = (rpm.header.text(PAYLOAD_COMPRESSOR) or b"gzip").decode("ascii", "replace")
-    if coding in _CODINGS:
-        file.seek(rpm.end)
-        with naming("its payload"):
-            open_compressed(file, coding).drain()
+def _hex(header: Header, tag: int, kind: int, name: str) -> str | None:
+    """Give a digest in hex, the first under its tag; None if there is none.
+
+    Args:
+        header: one of the two headers.
+        tag: that of the digest.
+        kind: the type that rpm knows it by; it takes no other.
+        name: the algorithm.
+
+    Raises:
+        Refused: it is of another type.
+    """
+    item = header.items.get(tag)
+    if item is None:
+        return None
+    if item.kind != kind:
+        raise Refused(f"its headers are broken: the {_shown(name)} in them is of type {item.kind}, not {kind}")
+    return header.texts(tag)[0].decode("ascii", "replace").lower()
+
+
+def _shown(name: str) -> str:
+    return name.upper().replace("_", "-")

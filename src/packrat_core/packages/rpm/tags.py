@@ -6,7 +6,12 @@ Source: rpm.org, "Tags"; rpmtag.h.
 NAME, VERSION, RELEASE, EPOCH, BUILD_TIME, ARCH = 1000, 1001, 1002, 1003, 1006, 1022
 SOURCE_RPM, SOURCE_PACKAGE = 1044, 1106
 DIR_INDEXES, BASE_NAMES, DIR_NAMES = 1116, 1117, 1118
-PAYLOAD_COMPRESSOR, PAYLOAD_DIGESTS, PAYLOAD_DIGEST_ALGORITHM = 1125, 5092, 5093
+
+PAYLOAD_SHA256, PAYLOAD_ALT, PAYLOAD_SHA512, PAYLOAD_SHA3_256 = 5092, 5097, 5121, 5123
+"""Digests of the payload as it is packed, save the second, which is of the unpacked one.
+
+Every rpm takes the first for a SHA-256, whatever tag 5093 says.
+"""
 
 SIGNATURE_DSA, SIGNATURE_RSA, SIGNATURE_OPENPGP = 267, 268, 278
 """In the signature header: signatures of the header, by DSA or EdDSA; by RSA; by any algorithm, in base64 (rpm 6)."""
@@ -14,8 +19,8 @@ SIGNATURE_DSA, SIGNATURE_RSA, SIGNATURE_OPENPGP = 267, 268, 278
 SIGNATURES = frozenset({259, 262, 263, SIGNATURE_DSA, SIGNATURE_RSA, SIGNATURE_OPENPGP, 1002, 1005, 1006})
 """In the signature header: every tag that holds an OpenPGP signature, of the header or of header and payload."""
 
-SIGNATURE_SHA1, SIGNATURE_SHA256, SIGNATURE_MD5 = 269, 273, 1004
-"""In the signature header: SHA-1 and SHA-256 of the header; MD5 of header and payload together."""
+SIGNATURE_SHA1, SIGNATURE_SHA256, SIGNATURE_SHA3_256, SIGNATURE_MD5 = 269, 273, 279, 1004
+"""In the signature header: SHA-1, SHA-256 and SHA3-256 of the header; MD5 of header and payload together."""
 
 SIGNATURE_SIZE, SIGNATURE_LONG_SIZE = 1000, 270
 """In the signature header: size of header and payload together, in bytes, as 32-bit and as 64-bit number."""
