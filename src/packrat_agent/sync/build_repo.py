@@ -286,7 +286,7 @@ def _note(build: Build, made: Made) -> None:
     build.result.outstanding = sum(isinstance(error, ServerUnavailable) for error in build.fetched.failed.values())
     known = refused_for_good(build.wanted_files)
     build.result.refused = [*build.plan.refused, *known, *made.unreadable, *made.disagreeing]
-    build.result.newly_refused = new_refusals(build.result.refused, build.before.wanted_files)
+    build.result.newly_refused += new_refusals(build.result.refused, build.before.wanted_files)
     done("packages-made")
 
 
@@ -294,7 +294,7 @@ def _tell_gains(build: Build, made: Made) -> None:
     result, repo = build.result, build.scope.repo
     now = of_entries(repo, made.entries)
     gains = find_gains(build.before.indexed, now, standing(now, build.order.untracked), build.form.treatment)
-    result.added, result.removed = gains.added, gains.removed
+    result.added, result.removed = sorted([*result.placed_ahead, *gains.added]), gains.removed
     result.yanked, result.unyanked = gains.yanked, gains.unyanked
     publications = ",".join(result.publications) or None
     counts = {"yanked": len(gains.yanked), "unyanked": len(gains.unyanked)}
@@ -302,7 +302,7 @@ def _tell_gains(build: Build, made: Made) -> None:
         "published",
         repo=repo.name,
         publications=publications,
-        added=len(gains.added),
+        added=len(result.added),
         removed=len(gains.removed),
         **{word: count for word, count in counts.items() if count},
     )

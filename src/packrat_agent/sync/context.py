@@ -144,7 +144,7 @@ class SyncResult:
     changed. `newly_refused`: those of `refused` that the last sync did not refuse for the same reason. `outstanding`:
     how many files failed for a reason that passes, such as a server that is away. `left`: how many files are left to a
     full sync that is downloading them. Only a dry run knows `planned`, what would stand in the index, and `downloads`,
-    the paths of what is not on disk.
+    the paths of what is not on disk. `placed_ahead`: those of `added` that were placed before the index was made.
     """
 
     repo: str
@@ -152,6 +152,7 @@ class SyncResult:
     downloads: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
+    placed_ahead: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     yanked: list[str] = field(default_factory=list)
     unyanked: list[str] = field(default_factory=list)

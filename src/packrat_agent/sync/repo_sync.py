@@ -8,11 +8,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 
 import structlog
 
-from packrat_agent.formats.interface import Format
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Fragment, Placement, Plan
 from packrat_agent.model.paths import is_kept
@@ -23,26 +21,23 @@ from packrat_agent.sync.account_for import account_for
 from packrat_agent.sync.ask import ask_wanted
 from packrat_agent.sync.build_repo import Build, build_repo
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
-from packrat_agent.sync.download import Fetched, fetch
+from packrat_agent.sync.download import Fetched
 from packrat_agent.sync.gains import Before, find_gains, new_refusals, of_entries, of_plan, refused_for_good, standing
+from packrat_agent.sync.job import Job
 from packrat_agent.sync.last_renders import Basis
+from packrat_agent.sync.place_ahead import place_ahead
 from packrat_agent.sync.reconcile import reconcile, reconcile_dry
 from packrat_agent.sync.reconcile_portions import reconcile_in_portions
 from packrat_agent.sync.removals import Missing, hold_back_removals, tell_held_back
 from packrat_agent.sync.repo_work import WorkNotes
 from packrat_agent.sync.scope import Scope, everything, narrow
 from packrat_agent.sync.shared_downloads import Share
-from packrat_agent.sync.staging import own_staging
-from packrat_agent.sync.turns import RepoTurn
 from packrat_agent.upstream.client import Packrat
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import Held
 from packrat_core.failpoints import done
 
 log = structlog.get_logger()
-
-_FEW_DOWNLOADS = 10
-"""Up to this number of files are downloaded at once; more are bulk work, which leaves the server time for others."""
 
 
 async def sync_repo(
@@ -72,7 +67,7 @@ async def sync_repo(
     result.held = _why_held(repo, context)
     if form is None or result.held is not None:
         return result
-    sync = _Sync(repo, form, order, server, context, context.turns.of(repo.name), result, work, count)
+    sync = Job(repo, form, order, server, context, context.turns.of(repo.name), result, work, count)
     try:
         if context.dry_run:
             await _tell_plan(sync)
@@ -86,21 +81,6 @@ async def sync_repo(
         await work.end()
     result.seconds = time.monotonic() - started
     return result
-
-
-@dataclass(frozen=True, slots=True)
-class _Sync:
-    """One sync of one repository: what it works on, and what it notes."""
-
-    repo: Repo
-    form: Format
-    order: Order
-    server: Packrat
-    context: MirrorContext
-    turn: RepoTurn
-    result: SyncResult
-    work: WorkNotes
-    on_progress: Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +100,7 @@ class _Planned:
     at: int
 
 
-async def _sync_change(sync: _Sync) -> None:
+async def _sync_change(sync: Job) -> None:
     turn = sync.turn
     async with turn.lock:
         try:
@@ -142,11 +122,12 @@ async def _sync_change(sync: _Sync) -> None:
             turn.changes += 1
 
 
-async def _sync_in_full(sync: _Sync) -> None:
+async def _sync_in_full(sync: Job) -> None:
     turn = sync.turn
     before = turn.changes
     # 1. Ask.
     asked = await _ask(sync, is_alone=False)
+    await place_ahead(sync, asked.wanted, before)
     async with AsyncExitStack() as held:
         async with turn.lock:
             if turn.changes != before:
@@ -182,13 +163,13 @@ class _Asked:
     missing: Missing
 
 
-async def _ask(sync: _Sync, *, is_alone: bool) -> _Asked:
+async def _ask(sync: Job, *, is_alone: bool) -> _Asked:
     alone = nullcontext if is_alone else lambda: sync.turn.lock
     wanted = await ask_wanted(sync.repo, sync.order, sync.server, sync.context, sync.work, alone)
     return _Asked(wanted, await account_for(sync.repo, sync.order, wanted, sync.server, sync.context))
 
 
-def _hold_back(sync: _Sync, asked: _Asked) -> Wanted:
+def _hold_back(sync: Job, asked: _Asked) -> Wanted:
     """Add to what is wanted what is not to go yet, and tell of it."""
     repo, context, accepted = sync.repo, sync.context, sync.order.confirmed.removals
     wanted = hold_back_removals(repo, asked.wanted, asked.missing, context.store, context.removals, accepted=accepted)
@@ -196,23 +177,19 @@ def _hold_back(sync: _Sync, asked: _Asked) -> Wanted:
     return wanted
 
 
-def _is_known(sync: _Sync) -> bool:
+def _is_known(sync: Job) -> bool:
     return sync.context.store.wanted.count(sync.repo.name, sync.order.packages) > 0
 
 
 @asynccontextmanager
-async def _working(sync: _Sync) -> AsyncIterator[Share]:
+async def _working(sync: Job) -> AsyncIterator[Share]:
     """Keep garbage collection away, and give the sync its staging directory."""
-    context, full = sync.context, sync.order.reread
-    async with context.turns.working(sync.repo.name):
-        with (
-            own_staging(context.staging, sync.repo.name, full=full) as staging,
-            context.turns.downloads.share(staging, urgent=not full) as share,
-        ):
+    async with sync.context.turns.working(sync.repo.name):
+        with sync.staging() as share:
             yield share
 
 
-def _plan(sync: _Sync, asked: _Asked) -> _Planned:
+def _plan(sync: Job, asked: _Asked) -> _Planned:
     """Remember what the server said, and reconcile it with the disk."""
     repo, order, context, store = sync.repo, sync.order, sync.context, sync.context.store
     basis, wanted = _basis(sync), asked.wanted
@@ -241,7 +218,7 @@ def _plan(sync: _Sync, asked: _Asked) -> _Planned:
     return _Planned(basis, scope, before, leaving, wanted_files, fragments, plan, sync.turn.changes)
 
 
-def _plan_in_portions(sync: _Sync, wanted: Wanted, basis: Basis) -> _Planned:
+def _plan_in_portions(sync: Job, wanted: Wanted, basis: Basis) -> _Planned:
     """Decide everything anew, and hold only what is not settled."""
     repo, order, store = sync.repo, sync.order, sync.context.store
     lost = () if wanted.names_all_known else store.wanted.lost(repo.name, wanted.uris, order.packages)
@@ -261,7 +238,7 @@ def _plan_in_portions(sync: _Sync, wanted: Wanted, basis: Basis) -> _Planned:
     return planned
 
 
-def _reconcile_in_portions(sync: _Sync, basis: Basis, gone: frozenset[IndexedFile]) -> _Planned:
+def _reconcile_in_portions(sync: Job, basis: Basis, gone: frozenset[IndexedFile]) -> _Planned:
     scope, renders = everything(sync.repo), sync.context.last_renders
     is_placed = renders.is_placed(basis)
     if not is_placed:
@@ -277,7 +254,7 @@ def _reconcile_in_portions(sync: _Sync, basis: Basis, gone: frozenset[IndexedFil
     return _Planned(basis, scope, before, leaving, files, fragments, plan, sync.turn.changes)
 
 
-def _plan_again(first: _Planned, sync: _Sync) -> _Planned:
+def _plan_again(first: _Planned, sync: Job) -> _Planned:
     """Plan anew, since changes came between; these have told of what clients gained and lost by them."""
     if sync.form.keeps_index:
         again = _reconcile_in_portions(sync, _basis(sync), first.leaving)
@@ -288,7 +265,7 @@ def _plan_again(first: _Planned, sync: _Sync) -> _Planned:
     return _Planned(basis, scope, before, first.leaving, wanted_files, fragments, plan, sync.turn.changes)
 
 
-def _basis(sync: _Sync) -> Basis:
+def _basis(sync: Job) -> Basis:
     revision = sync.context.store.revisions.of(sync.repo.name)
     return Basis(sync.repo, sync.context.source_of(sync.form, sync.repo), revision)
 
@@ -298,7 +275,7 @@ def _names_what_is_missing(planned: _Planned) -> bool:
     return any(item.state is FileState.LIVE and item.file.uri in missing for item in planned.wanted_files)
 
 
-def _leave_to_full_sync(planned: _Planned, sync: _Sync) -> _Planned:
+def _leave_to_full_sync(planned: _Planned, sync: Job) -> _Planned:
     """Take out of a plan what a full sync is downloading meanwhile, unless it is what changed."""
     fetching, packages = sync.turn.fetching, frozenset(sync.order.packages or ())
     fetch = tuple(p for p in planned.plan.fetch if p.file.sha256 not in fetching or p.file.package in packages)
@@ -320,13 +297,12 @@ def _without(plan: Plan, fetched: Fetched) -> Plan:
     )
 
 
-async def _fetch(plan: Plan, share: Share, sync: _Sync) -> Fetched:
+async def _fetch(plan: Plan, share: Share, sync: Job) -> Fetched:
     sync.work.fetch(len(plan.fetch) + len(plan.link))
-    open_file = partial(sync.server.open_file, bulk=len(plan.fetch) > _FEW_DOWNLOADS)
-    return await fetch(plan, share, sync.context.root, open_file, sync.on_progress)
+    return await sync.fetch(plan, share)
 
 
-async def _build(planned: _Planned, fetched: Fetched, share: Share, sync: _Sync) -> None:
+async def _build(planned: _Planned, fetched: Fetched, share: Share, sync: Job) -> None:
     changed = await build_repo(_to_build(planned, fetched, share, sync), sync.turn, is_last_try=False)
     if not changed:
         return
@@ -338,7 +314,7 @@ async def _build(planned: _Planned, fetched: Fetched, share: Share, sync: _Sync)
     await build_repo(_to_build(planned, fetched, share, sync), sync.turn, is_last_try=True)
 
 
-def _distrust(changed: Sequence[Placement], fetched: Fetched, sync: _Sync) -> Fetched:
+def _distrust(changed: Sequence[Placement], fetched: Fetched, sync: Job) -> Fetched:
     """Have files that others changed fetched again, from staging or their places."""
     staged = dict(fetched.staged)
     for placement in changed:
@@ -350,7 +326,7 @@ def _distrust(changed: Sequence[Placement], fetched: Fetched, sync: _Sync) -> Fe
     return replace(fetched, staged=staged)
 
 
-def _to_build(planned: _Planned, fetched: Fetched, share: Share, sync: _Sync) -> Build:
+def _to_build(planned: _Planned, fetched: Fetched, share: Share, sync: Job) -> Build:
     own = replace(sync.context, staging=share.staging)
     return Build(
         planned.basis,
@@ -375,7 +351,7 @@ def _why_held(repo: Repo, context: MirrorContext) -> str | None:
     return None
 
 
-async def _tell_plan(sync: _Sync) -> None:
+async def _tell_plan(sync: Job) -> None:
     """Say what a sync would do, and remember nothing."""
     repo, order, context, result = sync.repo, sync.order, sync.context, sync.result
     asked = await _ask(sync, is_alone=False)

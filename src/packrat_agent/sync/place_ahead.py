@@ -1,0 +1,138 @@
+"""Puts the package files of a large new repository in place some at a time, so that its first sync needs little memory.
+
+1. Only as long as nothing of the repository is published, so that nobody looks for its files yet.
+2. Some packages at a time are planned, fetched, read and put in place, and the state database learns that they are
+   live. What is not as it should be is left alone: the sync that follows finds it unsettled, and tells of it.
+3. The index is made by that sync, from the state database. Each portion makes a new revision of the database, so that a
+   change that comes between looks at everything, too.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from packrat_agent.model.entries import Fragment, Plan
+from packrat_agent.model.records import Wanted
+from packrat_agent.model.tree import UnsignedTree
+from packrat_agent.state.fragment_backup import keep
+from packrat_agent.state.packages import WantedFile
+from packrat_agent.sync.build import Made, Material, make
+from packrat_agent.sync.commit import make_live
+from packrat_agent.sync.download import Fetched
+from packrat_agent.sync.gains import find_gains, new_refusals, of_entries, standing
+from packrat_agent.sync.job import Job
+from packrat_agent.sync.reconcile import reconcile
+from packrat_agent.sync.roll_forward import roll_forward
+from packrat_agent.sync.scope import everything
+from packrat_core.aio.threads import in_thread
+from packrat_core.errors import ServerUnavailable
+from packrat_core.failpoints import done
+
+MANY = 20_000
+"""Up to so many package files are planned and built at once, at some 4 KiB each."""
+_PACKAGES = 4000
+
+
+async def place_ahead(job: Job, wanted: Wanted, changes: int) -> None:
+    """Place the package files of a repository of which nothing is published, if there are very many.
+
+    Args:
+        job: A full sync of it.
+        wanted: What the server said.
+        changes: How many changes were synced when it was asked.
+
+    Raises:
+        DiskError: The disk failed; what is in place stays there.
+        SigningError: The key does not sign.
+    """
+    repo, store, turn = job.repo, job.context.store, job.turn
+    async with turn.lock:
+        # What came between is in no list that was made before it.
+        if turn.changes != changes or not await in_thread(_is_due, job):
+            return
+        await in_thread(store.wanted.remember_wanted, repo.name, wanted, None)
+        awaited = await in_thread(store.wanted.awaited)
+    job.work.fetch(len(awaited))
+    turn.fetching = awaited
+    try:
+        async with job.context.turns.working(repo.name):
+            portions = store.wanted.packages(repo.name, _PACKAGES)
+            while packages := await in_thread(next, portions, None):
+                if not await _place_some(job, packages):
+                    return
+    finally:
+        turn.fetching = frozenset()
+
+
+def _is_due(job: Job) -> bool:
+    repo, store = job.repo.name, job.context.store
+    if not job.form.keeps_index or store.live.identities(repo):
+        return False
+    return store.wanted.count(repo, None) - store.wanted.live_count(repo) > MANY
+
+
+async def _place_some(job: Job, packages: Collection[str]) -> bool:
+    """Place the files of some packages; tells whether to go on."""
+    with job.staging() as share:
+        async with job.turn.lock:
+            portion = await in_thread(_plan, job, packages)
+            changes = job.turn.changes
+        fetched = await job.fetch(portion.plan, share)
+        own = replace(job, context=replace(job.context, staging=share.staging))
+        async with job.turn.lock:
+            if job.turn.changes == changes:
+                made = await in_thread(_make, own, portion, fetched)
+                async with job.context.turns.publishing:
+                    await in_thread(_settle, own, portion, made)
+    # Where the server is away, one sync that tries all that is left is enough.
+    return not any(isinstance(error, ServerUnavailable) for error in fetched.failed.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Portion:
+    """Some packages: their wanted files, what was read of these before, and what is to be done."""
+
+    wanted_files: Sequence[WantedFile]
+    fragments: Mapping[str, Fragment]
+    plan: Plan
+
+
+def _plan(job: Job, packages: Collection[str]) -> _Portion:
+    scope = replace(everything(job.repo), packages=frozenset(packages))
+    wanted_files, fragments, plan = reconcile(scope, job.form, job.order, job.context.store, job.context)
+    # It is remembered with the reason from now on, and would not be new to the sync that follows.
+    job.result.newly_refused += new_refusals(plan.refused, wanted_files)
+    return _Portion(wanted_files, fragments, plan)
+
+
+def _make(job: Job, portion: _Portion, fetched: Fetched) -> Made:
+    plan, context = portion.plan, job.context
+    paths = {placement.path for placement in (*plan.keep, *plan.link, *plan.fetch)}
+    names = context.store.live.published_names(job.repo.directory, paths)
+    material = Material(context.root, context.staging, fetched.staged, fetched.failed, portion.fragments, names, {})
+    return make(plan, job.form, context.signer_of(job.form, job.repo), material)
+
+
+def _settle(job: Job, portion: _Portion, made: Made) -> None:
+    """Put what was made in place, and note that it is live; nothing else is noted."""
+    repo, context, store = job.repo, job.context, job.context.store
+    # What a failing disk left half published would mislead.
+    roll_forward(repo.name, store, context.root, context.kept)
+    source = context.source_of(job.form, repo)
+    good = {entry.file.sha256: entry.fragment for entry in made.entries}
+    store.fragments.save(source, {sha256: made.fresh[sha256] for sha256 in good.keys() & made.fresh.keys()})
+    keep(context.root, source, store.fragments, good)
+    store.revisions.advance(repo.name)
+    store.live.reinstate(repo.name, (path for parts in portion.plan.parts.values() for path in parts))
+    if made.packages:
+        # A change may have published something meanwhile: nothing of that goes.
+        tree = UnsignedTree(repo, (), tuple(store.live.identities(repo.name)))
+        make_live(tree, made.packages, (), context)
+    for path in made.unneeded:
+        path.unlink(missing_ok=True)
+    live_before = store.wanted.indexed_among(repo.name, [item.file.uri for item in portion.wanted_files])
+    uris = {entry.file.uri for entry in made.entries}
+    store.wanted.set_live_among(repo.name, uris, uris)
+    done("placed-ahead")
+    now = of_entries(repo, made.entries)
+    gains = find_gains(live_before, now, standing(now, job.order.untracked), job.form.treatment)
+    job.result.placed_ahead += gains.added
