@@ -25,7 +25,6 @@ from packrat_agent.sync.roll_forward import roll_forward
 from packrat_agent.sync.scope import everything
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import ServerUnavailable
-from packrat_core.failpoints import done
 
 MANY = 20_000
 """Up to so many package files are planned and built at once, at some 4 KiB each."""
@@ -132,7 +131,6 @@ def _settle(job: Job, portion: _Portion, made: Made) -> None:
     live_before = store.wanted.indexed_among(repo.name, [item.file.uri for item in portion.wanted_files])
     uris = {entry.file.uri for entry in made.entries}
     store.wanted.set_live_among(repo.name, uris, uris)
-    done("placed-ahead")
     now = of_entries(repo, made.entries)
     gains = find_gains(live_before, now, standing(now, job.order.untracked), job.form.treatment)
     job.result.placed_ahead += gains.added

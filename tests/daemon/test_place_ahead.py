@@ -1,0 +1,219 @@
+"""The files of a large new repository are placed some at a time, and nobody can tell by what comes out."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.config.load import load
+from packrat_agent.model.changes import NOTHING_CONFIRMED
+from packrat_agent.model.entries import Refusal
+from packrat_agent.sync import download, place_ahead
+from packrat_agent.sync.build import Made
+from packrat_agent.sync.context import Order, Summary, SyncResult
+from packrat_agent.sync.download import Retries
+from packrat_agent.sync.full_sync import sync
+from packrat_agent.sync.job import Job
+from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.repo_sync import sync_repo
+from packrat_agent.upstream.connection import connected
+from packrat_demo.build_deb import Deb, build_deb
+from support.keys import Key
+from support.kinds import APT, YUM, Kind
+from support.original_server import OriginalServer, original_server
+from support.stage import Server, Stage
+from support.type_stage import type_stage
+
+PACKAGES = [(f"package{number}", "1.0") for number in range(7)]
+
+
+@contextmanager
+def few_at_once(monkeypatch: pytest.MonkeyPatch, many: int = 3) -> Iterator[list[int]]:
+    """Place more than so many files two packages at a time; gives how many entries each portion had."""
+    placed: list[int] = []
+    settle = place_ahead._settle
+
+    def note(job: Job, portion: place_ahead._Portion, made: Made) -> None:
+        settle(job, portion, made)
+        placed.append(len(made.entries))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place_ahead, "MANY", many)
+        patched.setattr(place_ahead, "_PACKAGES", 2)
+        patched.setattr(place_ahead, "_settle", note)
+        yield placed
+
+
+def sync_now(config: Path) -> Summary:
+    async def work() -> Summary:
+        with ready(load(config)) as mirror:
+            async with connected(mirror.config) as server:
+                return await sync(mirror, server, NOTHING_CONFIRMED, lambda what, files, size: None)
+
+    return asyncio.run(work())
+
+
+@pytest.mark.parametrize("kind", [APT, YUM], ids=lambda kind: kind.name)
+def test_a_new_repository_comes_out_as_ever(
+    kind: Kind, key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with type_stage(tmp_path, key, kind) as made:
+        made.put_many(PACKAGES)
+        with few_at_once(monkeypatch) as placed:
+            [result] = sync_now(made.lab.config).syncs
+            assert placed == [2, 2, 2, 1]
+            assert len(result.added) == len(set(result.added)) == len(PACKAGES)
+            assert result.added == sorted(result.added)
+            assert made.offered() == made.expected(*PACKAGES)
+            assert made.lab.agent("verify").returncode == 0
+            indexes = made.indexes()
+            # Once something is published, clients see all that comes at one time.
+            made.put_many([(f"later{number}", "1.0") for number in range(5)])
+            [result] = sync_now(made.lab.config).syncs
+            assert len(placed) == 4
+            assert len(result.added) == 5
+        assert not [name for one in sync_now(made.lab.config).syncs for name in one.publications]
+        made.lab.agent("verify")
+        assert made.indexes() != indexes
+
+
+def test_the_index_is_the_same_as_that_of_one_go(key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with original_server() as original:
+        for name, version in PACKAGES:
+            put_deb(original, name, version)
+        found = []
+        for name, many in (("one-go", 1000), ("ahead", 3)):
+            made = mirror_of(original, tmp_path / name, key)
+            with few_at_once(monkeypatch, many):
+                assert sync_now(made.config).complete
+            found.append(made.packages())
+            made.agent("verify")
+        assert found[0] == found[1]
+        assert found[0].count("Package: ") == len(PACKAGES)
+
+
+def put_deb(server: OriginalServer, name: str, version: str, content: bytes | None = None) -> int:
+    deb = Deb(name, version, "all")
+    return server.put(name, version, deb.file_name, build_deb(deb) if content is None else content)
+
+
+def mirror_of(server: OriginalServer, directory: Path, key: Key | None = None) -> Stage:
+    directory.mkdir(exist_ok=True)
+    made = Stage(directory, Server(directory, "", server.url), server.psk, key)
+    made.write_config()
+    return made
+
+
+def test_what_can_not_be_placed_is_told_as_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with original_server() as original:
+        for name, version in PACKAGES:
+            put_deb(original, name, version)
+        put_deb(original, "another", "1.0", build_deb(Deb("other", "1.0", "all")))
+        put_deb(original, "torn", "1.0", b"!<arch>\n")
+        # Its place is that of another file.
+        original.put("twice", "1.0", Deb("package3", "1.0", "all").file_name, build_deb(Deb("package3", "1.0", "i386")))
+        found = []
+        for name, many in (("one-go", 1000), ("ahead", 3)):
+            made = mirror_of(original, tmp_path / name)
+            with few_at_once(monkeypatch, many) as placed:
+                summary = sync_now(made.config)
+            [result] = summary.syncs
+            told = [sorted((refusal.file.package, refusal.reason) for refusal in some) for some in told_of(result)]
+            found.append((summary.complete, result.added, told, made.packages()))
+            assert bool(placed) == (many == 3)
+            # What is refused for good is told once.
+            [again] = sync_now(made.config).syncs
+            assert (again.newly_refused, again.added) == ([], [])
+        assert found[0] == found[1]
+        assert [package for some in found[0][2] for package, _ in some]
+
+
+def told_of(result: SyncResult) -> tuple[list[Refusal], ...]:
+    return result.refused, result.newly_refused, result.failed
+
+
+def test_a_change_that_comes_between_is_published_at_once_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with original_server(workers=8) as original:
+        for name, version in PACKAGES:
+            put_deb(original, name, version)
+        made = mirror_of(original, tmp_path / "mirror")
+
+        async def work() -> None:
+            with ready(load(made.config)) as mirror:
+                async with connected(mirror.config) as server:
+
+                    async def run(order: Order) -> None:
+                        assert not (await sync_repo(repo, order, server, mirror, lambda files, size: None)).failed
+
+                    mirror.store.wanted.save_repos([*(await server.view()).repos])
+                    [repo] = mirror.store.wanted.repos()
+                    with original.holding("package4_") as held:
+                        full = asyncio.ensure_future(run(Order(None, reread=True)))
+                        await asyncio.to_thread(held.until_waiting, 1)
+                        await asyncio.to_thread(put_deb, original, "urgent", "1.0")
+                        await run(Order(["urgent"]))
+                        assert "Package: urgent\n" in made.packages()
+                        assert not full.done()
+                        original.delete(min(original.files))
+                        await run(Order(["package0"]))
+                        assert "Package: package0\n" not in made.packages()
+                        held.let_go()
+                        await full
+                    await run(Order(["urgent"]))
+                    [again] = (await sync(mirror, server, NOTHING_CONFIRMED, lambda what, files, size: None)).syncs
+                    assert not again.publications
+
+        with few_at_once(monkeypatch) as placed:
+            asyncio.run(work())
+        assert sum(placed) >= 4
+        names = {f"Package: {name}" for name, _ in PACKAGES[1:]} | {"Package: urgent"}
+        assert {line for line in made.packages().splitlines() if line.startswith("Package: ")} == names
+        made.agent("verify")
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["download-renamed:3", "publish-noted:2", "package-placed:3", "content-flushed:2", "published-noted:2"],
+)
+def test_killed_between_two_portions(step: str, key: Key, tmp_path: Path) -> None:
+    program = (
+        "import packrat_agent.sync.place_ahead as ahead; ahead.MANY, ahead._PACKAGES = 3, 2; "
+        "from packrat_agent.cli.main import main; main()"
+    )
+    with original_server() as original:
+        for name, version in PACKAGES:
+            put_deb(original, name, version)
+        made = mirror_of(original, tmp_path / "mirror", key)
+        line = [sys.executable, "-c", program, "--config", str(made.config), "sync"]
+        died = subprocess.run(
+            line, env={**os.environ, "PACKRAT_AGENT_DIE_AT": step}, capture_output=True, check=False, timeout=120
+        )
+        assert died.returncode == -9, died.stderr
+        # Nothing of it is published yet.
+        assert not list(made.repo.rglob("*Release*"))
+        before = original.count("GET /files/")
+        subprocess.run(line, check=True, capture_output=True, timeout=120)
+        assert original.count("GET /files/") - before < len(PACKAGES)
+        assert made.packages().count("Package: ") == len(PACKAGES)
+        made.agent("verify")
+
+
+def test_where_the_server_goes_away_one_sync_tries_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with original_server() as original:
+        for name, version in PACKAGES:
+            put_deb(original, name, version)
+        made = mirror_of(original, tmp_path / "mirror")
+        original.manners.cut_files = 1000
+        monkeypatch.setattr(download, "Retries", lambda: Retries(tries=1, given_up=1))
+        with few_at_once(monkeypatch) as placed:
+            [result] = sync_now(made.config).syncs
+        assert placed == [0]
+        assert len(result.failed) == result.outstanding == len(PACKAGES)
+        assert original.count("GET /files/") == 2 + len(PACKAGES)
