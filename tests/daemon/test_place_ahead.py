@@ -116,7 +116,7 @@ def test_what_can_not_be_placed_is_told_as_ever(tmp_path: Path, monkeypatch: pyt
         put_deb(original, "another", "1.0", build_deb(Deb("other", "1.0", "all")))
         put_deb(original, "torn", "1.0", b"!<arch>\n")
         # Its place is that of another file.
-        original.put("twice", "1.0", Deb("package3", "1.0", "all").file_name, build_deb(Deb("package3", "1.0", "i386")))
+        put_deb(original, "package3", "1.0", build_deb(Deb("package3", "1.0", "all", (("Section", "other"),))))
         found = []
         for name, many in (("one-go", 1000), ("ahead", 3)):
             made = mirror_of(original, tmp_path / name)
@@ -145,37 +145,52 @@ def test_a_change_that_comes_between_is_published_at_once_and_nothing_is_lost(
             put_deb(original, name, version)
         made = mirror_of(original, tmp_path / "mirror")
 
-        async def work() -> None:
+        async def work() -> SyncResult:
             with ready(load(made.config)) as mirror:
                 async with connected(mirror.config) as server:
 
-                    async def run(order: Order) -> None:
-                        assert not (await sync_repo(repo, order, server, mirror, lambda files, size: None)).failed
+                    async def run(order: Order) -> SyncResult:
+                        result = await sync_repo(repo, order, server, mirror, lambda files, size: None)
+                        assert not result.failed
+                        return result
 
                     mirror.store.wanted.save_repos([*(await server.view()).repos])
                     [repo] = mirror.store.wanted.repos()
-                    with original.holding("package4_") as held:
+                    with original.holding("package2_") as second, original.holding("package4_") as third:
                         full = asyncio.ensure_future(run(Order(None, reread=True)))
-                        await asyncio.to_thread(held.until_waiting, 1)
+                        await asyncio.to_thread(second.until_waiting, 1)
                         await asyncio.to_thread(put_deb, original, "urgent", "1.0")
                         await run(Order(["urgent"]))
-                        assert "Package: urgent\n" in made.packages()
-                        assert not full.done()
-                        original.delete(min(original.files))
-                        await run(Order(["package0"]))
-                        assert "Package: package0\n" not in made.packages()
-                        held.let_go()
-                        await full
+                        assert indexed(made) == ["package0", "package1", "urgent"]
+                        second.end()
+                        await asyncio.to_thread(third.until_waiting, 1)
+                        # What is placed takes nothing away from those who read the index now.
+                        assert indexed(made) == ["package0", "package1", "urgent"]
+                        numbers = {file.package: number for number, file in original.files.items()}
+                        original.delete(numbers["package4"])
+                        await run(Order(["package4"]))
+                        await asyncio.to_thread(put_deb, original, "urgent", "2.0")
+                        await run(Order(["urgent"]))
+                        assert indexed(made) == ["package0", "package1", "package2", "package3", "urgent", "urgent"]
+                        third.end()
+                        result = await full
                     await run(Order(["urgent"]))
                     [again] = (await sync(mirror, server, NOTHING_CONFIRMED, lambda what, files, size: None)).syncs
                     assert not again.publications
+                    return result
 
         with few_at_once(monkeypatch) as placed:
-            asyncio.run(work())
+            result = asyncio.run(work())
         assert sum(placed) >= 4
-        names = {f"Package: {name}" for name, _ in PACKAGES[1:]} | {"Package: urgent"}
-        assert {line for line in made.packages().splitlines() if line.startswith("Package: ")} == names
+        assert indexed(made) == [*(name for name, _ in PACKAGES if name != "package4"), "urgent", "urgent"]
+        assert not [path for path in result.added if "package4" in path]
         made.agent("verify")
+
+
+def indexed(made: Stage) -> list[str]:
+    """The packages that the index names, by their names."""
+    lines = made.packages().splitlines()
+    return sorted(line.removeprefix("Package: ") for line in lines if line.startswith("Package: "))
 
 
 @pytest.mark.parametrize(

@@ -78,10 +78,11 @@ async def _place_some(job: Job, packages: Collection[str]) -> bool:
         fetched = await job.fetch(portion.plan, share)
         own = replace(job, context=replace(job.context, staging=share.staging))
         async with job.turn.lock:
-            if job.turn.changes == changes:
-                made = await in_thread(_make, own, portion, fetched)
-                async with job.context.turns.publishing:
-                    await in_thread(_settle, own, portion, made)
+            if job.turn.changes != changes:
+                portion = await in_thread(_plan, job, packages)
+            made = await in_thread(_make, own, portion, fetched)
+            async with job.context.turns.publishing:
+                await in_thread(_settle, own, portion, made)
     # Where the server is away, one sync that tries all that is left is enough.
     return not any(isinstance(error, ServerUnavailable) for error in fetched.failed.values())
 
