@@ -13,7 +13,7 @@ import stat
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -29,6 +29,9 @@ from packrat_core.fs.verified import has_writer, is_settled
 
 _PORTION = 500
 _OPEN_FILE = 0o444
+_FILE_MODE = 0o170000 | _OPEN_FILE
+"""The bits of a mode that tell the type of a file, and who may read it."""
+_OPEN_FILE_MODE = stat.S_IFREG | _OPEN_FILE
 _UNSETTLED_NS = 1
 """Noted as the ctime of a file that a write need not have changed, or that is damaged: no file has it, so that one is
 read again."""
@@ -98,7 +101,8 @@ def scan(request: ScanRequest) -> Scan:
         while portion := tuple(islice(items, _PORTION)):
             known, before = request.memory.look_up([item.path for item in portion]), len(found.damaged)
             found.untold = 0
-            right = [pair for item in portion if (pair := _look_at(item, known.get(item.path), request, found))]
+            changed = [item for item in portion if not _is_unchanged(item, known.get(item.path), request, found)]
+            right = [pair for item in changed if (pair := _look_at(item, known.get(item.path), request, found))]
             # Hashes of paths: a set of all paths would take several times as much memory.
             visited.update(map(hash, known))
             _note(right, request.memory, found)
@@ -109,6 +113,30 @@ def scan(request: ScanRequest) -> Scan:
     found.closed += found.directories.closed
     _find_missing(request.memory, visited, request.root, found)
     return found
+
+
+def _is_unchanged(item: Item, known: KnownFile | None, request: ScanRequest, found: Scan) -> bool:
+    """Count a remembered file of which nothing has changed since a scan found it right, as is so of nearly all.
+
+    Args:
+        item: What stands there.
+        known: What is remembered.
+        request: What to scan; a file whose content is to be read counts as changed.
+        found: Takes the count.
+    """
+    status = item.status
+    if (
+        known is None
+        or not known.looks_like(status)
+        or status.st_mode & _FILE_MODE != _OPEN_FILE_MODE
+        or not is_settled(status.st_ctime_ns)
+        or request.content.takes(item.path)
+    ):
+        return False
+    found.files += 1
+    found.bytes += known.size
+    found.untold += 1
+    return True
 
 
 def _look_at(
@@ -132,7 +160,7 @@ def _look_at(
         found.untracked.append(StoredFile(item.path, sha256, status.st_size, status.st_mtime_ns, status.st_ino))
     elif known is None:
         found.untracked_special.append(item.path)
-    elif stat.S_ISLNK(item.status.st_mode) and _link_digest_of(request.root / item.path) == known.file.sha256:
+    elif stat.S_ISLNK(item.status.st_mode) and _link_digest_of(request.root / item.path) == known.sha256:
         return known, _known(known, item, _settled_ctime_ns(item.status))
     else:
         found.damaged.append(known.file)
@@ -175,7 +203,7 @@ def _look_at_known(
 def _looks_as_before(item: Item, known: KnownFile) -> bool:
     """Return whether a file is, by its inode and times, the one that was found right or published."""
     status = item.status
-    if (known.file.inode, known.file.mtime_ns) != (status.st_ino, status.st_mtime_ns):
+    if (known.inode, known.mtime_ns) != (status.st_ino, status.st_mtime_ns):
         return False
     if known.ctime_ns == 0:
         return status.st_ctime <= known.verified_at + _PUBLISHED_WITHIN_S
@@ -185,9 +213,9 @@ def _looks_as_before(item: Item, known: KnownFile) -> bool:
 def _known(was: KnownFile, item: Item, ctime_ns: int) -> KnownFile:
     """Return a file that is right as it stands there; the moment is the old one where nothing else has changed."""
     mtime_ns, inode = item.status.st_mtime_ns, item.status.st_ino
-    if (mtime_ns, inode, ctime_ns) == (was.file.mtime_ns, was.file.inode, was.ctime_ns):
+    if (mtime_ns, inode, ctime_ns) == (was.mtime_ns, was.inode, was.ctime_ns):
         return was
-    return KnownFile(replace(was.file, mtime_ns=mtime_ns, inode=inode), ctime_ns, time.time())
+    return was._replace(mtime_ns=mtime_ns, inode=inode, ctime_ns=ctime_ns, verified_at=time.time())
 
 
 def _link_digest_of(link: Path) -> str:
@@ -199,7 +227,7 @@ def _link_digest_of(link: Path) -> str:
 def _note(right: Sequence[tuple[KnownFile, KnownFile]], memory: ScannedFiles, found: Scan) -> None:
     """Count the files that are right, and note how they look where that has changed."""
     found.files += len(right)
-    found.bytes += sum(now.file.size for _, now in right)
+    found.bytes += sum(now.size for _, now in right)
     changed = [(was, now) for was, now in right if was is not now and was != now]
     if changed:
         memory.note(changed)

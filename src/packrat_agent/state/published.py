@@ -105,6 +105,13 @@ class LiveFiles:
         """Map path → the SHA-256 that was ever published under it, for all repositories, also former ones."""
         return dict(self._db.rows("SELECT path, sha256 FROM published_names"))
 
+    def names_in_order(self) -> Iterator[tuple[str, str]]:
+        """Give the same as (path, SHA-256) in the order of the paths, without holding them all."""
+        after, sql = "", f"SELECT path, sha256 FROM published_names WHERE path > ? ORDER BY path LIMIT {_PAGE}"
+        while rows := self._db.rows(sql, (after,)):
+            yield from rows
+            after = rows[-1][0]
+
     def restore_names(self, names: Mapping[str, str]) -> int:
         """Remember which package files were published under which names, where nothing is known; gives how many."""
         with self._db.transaction() as db:

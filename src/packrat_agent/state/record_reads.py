@@ -65,6 +65,22 @@ class RecordReads:
         sql = "SELECT uri FROM files WHERE repo = ? AND (read_at < ? OR read_at > ?)"
         return frozenset(uri for (uri,) in self._db.rows(sql, (repo, self._since(), now)))
 
+    def are_trusted(self, repo: str, uris: Sequence[str], now: float) -> bool:
+        """Say whether all of some URIs are of known files whose records are trusted.
+
+        Args:
+            repo: The name of the repository.
+            uris: The URIs, each once.
+            now: As for `known_among`.
+        """
+        since = self._since()
+        for some in _portions(uris):
+            where, values = _among(some)
+            sql = f"SELECT count(*) FROM files WHERE repo = ?{where} AND read_at >= ? AND read_at <= ?"
+            if self._db.rows(sql, (repo, *values, since, now))[0][0] != len(some):
+                return False
+        return True
+
     def known_among(self, repo: str, uris: Sequence[str], now: float) -> dict[str, bool]:
         """Map those of some URIs that are of known files to whether their records are trusted.
 
@@ -113,7 +129,7 @@ class RecordReads:
             known = self._known(repo, files)
             if any(file.uri in known and known[file.uri][0] != file for file in files):
                 return None
-            return self.note(repo, files, asked_at)
+            return self._note(repo, files, known, asked_at)
 
     def note(self, repo: str, files: Sequence[PackageFile], asked_at: float) -> int:
         """Remember records that a sync has read; gives how many are of files that were not known.
@@ -126,12 +142,17 @@ class RecordReads:
         Raises:
             DiskError: The state database can't be written.
         """
+        with self._db.transaction():
+            return self._note(repo, files, self._known(repo, files), asked_at)
+
+    def _note(
+        self, repo: str, files: Sequence[PackageFile], known: Mapping[str, tuple[PackageFile, float]], asked_at: float
+    ) -> int:
+        new = {file.uri: file for file in files if known.get(file.uri, (None, 0.0))[0] != file}
         with self._db.transaction() as db:
-            known = self._known(repo, files)
-            new = [file for file in files if known.get(file.uri, (None, 0.0))[0] != file]
-            insert_files(db, repo, new, asked_at)
-            self._set_dates(repo, [file.uri for file in files], asked_at)
-            differing = [file.uri for file in new if file.uri in known]
+            insert_files(db, repo, new.values(), asked_at)
+            self._set_dates(repo, [file.uri for file in files if file.uri not in new], asked_at)
+            differing = [uri for uri in new if uri in known]
             self._distrust_if_other(differing, known, asked_at)
         return len(new) - len(differing)
 

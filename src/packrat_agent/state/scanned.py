@@ -1,5 +1,6 @@
 """What a scan needs of `live_files`: how each file was last seen, looked up in portions, since a tree may be large."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,12 +15,25 @@ class KnownFile(NamedTuple):
     """A file that the agent has put, or was about to put, below `root_dir`.
 
     `verified_at`: when it was published or last found right, in epoch seconds. `ctime_ns` is that of the file when a
-    scan last found it right; 0: no scan did. A tuple, since a scan makes one for each file.
+    scan last found it right; 0: no scan did. A row as it was read, since a scan makes one for each file.
     """
 
-    file: StoredFile
+    path: str
+    sha256: str
+    size: int
+    mtime_ns: int
+    inode: int
     ctime_ns: int
     verified_at: float
+
+    @property
+    def file(self) -> StoredFile:
+        """The file without what a scan noted of it."""
+        return StoredFile(*self[:5])
+
+    def looks_like(self, status: os.stat_result) -> bool:
+        """Tell whether size, times and inode are those of the file when a scan last found it right."""
+        return self[2:6] == (status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
 
 
 class ScannedFiles:
@@ -37,7 +51,7 @@ class ScannedFiles:
             portion = texts[start : start + _PORTION]
             places = ", ".join("?" * len(portion))
             rows = self._db.rows(f"SELECT {_COLUMNS} FROM live_files WHERE path IN ({places})", portion)
-            found.update((row[0], KnownFile(StoredFile(*row[:5]), *row[5:])) for row in rows)
+            found.update((row[0], KnownFile._make(row)) for row in rows)
         return found
 
     def paths(self) -> Iterator[list[str]]:
@@ -64,8 +78,8 @@ class ScannedFiles:
                 "WHERE path = ? AND sha256 = ? AND mtime_ns = ? AND inode = ?",
                 [
                     (
-                        *(at.file.mtime_ns, at.file.inode, at.ctime_ns, at.verified_at),
-                        *(was.file.path, was.file.sha256, was.file.mtime_ns, was.file.inode),
+                        *(at.mtime_ns, at.inode, at.ctime_ns, at.verified_at),
+                        *(was.path, was.sha256, was.mtime_ns, was.inode),
                     )
                     for was, at in found
                 ],

@@ -10,9 +10,11 @@
 The first line is that of no other text that the mirror's key signs, so nothing else can be taken for such a list.
 """
 
+import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 FIRST_LINE = "packrat-agent sealed list 1"
 _PORTION = 1000
@@ -32,24 +34,43 @@ class SealedText:
     names: Mapping[str, str]
 
 
+Backups = Mapping[str, Mapping[str, str]]
+
+
 def write_sealed_text(sealed: SealedText) -> bytes:
     """Write a list; the same content gives the same bytes."""
-    lines = _lines(sealed)
-    parts = []
+    return b"".join(_portions(sealed.mirror, sealed.backups, sorted(sealed.names.items())))
+
+
+def hash_sealed_text(mirror: str, backups: Backups, names: Iterable[tuple[str, str]]) -> str:
+    """Give the SHA-256 of the list that `write_sealed_text` writes, and hold no more of it than a portion.
+
+    Args:
+        mirror: The name of the mirror.
+        backups: As in `SealedText`.
+        names: Each path with its SHA-256, in the order of the paths.
+    """
+    digest = hashlib.sha256()
+    for portion in _portions(mirror, backups, names):
+        digest.update(portion)
+    return digest.hexdigest()
+
+
+def _portions(mirror: str, backups: Backups, names: Iterable[tuple[str, str]]) -> Iterator[bytes]:
+    lines = _lines(mirror, backups, names)
     # A large list is joined in portions, since a string of Python is larger than its text.
-    while portion := [line for _, line in zip(range(_PORTION), lines, strict=False)]:
-        parts.append("".join(f"{line}\n" for line in portion).encode())
-    return b"".join(parts)
+    while portion := list(islice(lines, _PORTION)):
+        yield "".join(portion).encode()
 
 
-def _lines(sealed: SealedText) -> Iterator[str]:
-    yield FIRST_LINE
-    yield f"mirror {sealed.mirror}"
-    for label, backups in sorted(sealed.backups.items()):
-        yield f"backups {label}"
-        yield from (f"{sha256} {digest}" for sha256, digest in sorted(backups.items()))
-    yield "names"
-    yield from (f"{sha256} {path}" for path, sha256 in sorted(sealed.names.items()) if path.isprintable())
+def _lines(mirror: str, backups: Backups, names: Iterable[tuple[str, str]]) -> Iterator[str]:
+    yield f"{FIRST_LINE}\n"
+    yield f"mirror {mirror}\n"
+    for label, found in sorted(backups.items()):
+        yield f"backups {label}\n"
+        yield from (f"{sha256} {digest}\n" for sha256, digest in sorted(found.items()))
+    yield "names\n"
+    yield from (f"{sha256} {path}\n" for path, sha256 in names if path.isprintable())
 
 
 def read_sealed_text(text: bytes) -> SealedText:

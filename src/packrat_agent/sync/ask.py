@@ -157,9 +157,14 @@ def _compare(
     files: list[PackageFile] = []
     rehearsed: list[PackageFile] = []
     new = known_count = 0
-    is_change = False
+    is_change, is_trusted = False, not context.dry_run
     for portion in listing.portions():
+        # To count costs less than to read; where nothing of the last portion was trusted, the next is not tried.
+        if is_trusted and reads.are_trusted(repo.name, portion, asked_at):
+            known_count += len(portion)
+            continue
         known = reads.known_among(repo.name, portion, asked_at)
+        is_trusted = any(known.values()) and not context.dry_run
         known_count += len(known)
         unread: list[str] = []
         for uri in portion:

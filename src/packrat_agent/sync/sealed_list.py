@@ -32,7 +32,13 @@ from packrat_agent.model.tree import SignatureForm
 from packrat_agent.state.facts import SealedList
 from packrat_agent.state.fragment_backup import MADE_DIR
 from packrat_agent.state.fragments import FragmentSource
-from packrat_agent.state.sealed_text import FIRST_LINE, SealedText, read_sealed_text, write_sealed_text
+from packrat_agent.state.sealed_text import (
+    FIRST_LINE,
+    SealedText,
+    hash_sealed_text,
+    read_sealed_text,
+    write_sealed_text,
+)
 from packrat_agent.state.store import Store
 from packrat_core.failpoints import done
 from packrat_core.fs.atomic import replace, write_new
@@ -178,18 +184,23 @@ class Seals:
             former = self._former().backups
             backups = {label: {**former.get(label, {}), **backups.get(label, {})} for label in {*former, *backups}}
         backups = {label: found for label, found in backups.items() if found}
-        names = self._store.live.all_published_names()
         self._read = None
+        if self._is_sealed(backups):
+            return
+        names = self._store.live.all_published_names()
         if not (backups or names):
             return
         text = write_sealed_text(SealedText(self._mirror, backups, names))
         digest = hashlib.sha256(text).hexdigest()
-        sealed = SealedList(digest, "", self._sealer.name)
+        self._write(self._sealer.seal(digest), text, SealedList(digest, "", self._sealer.name))
+
+    def _is_sealed(self, backups: Mapping[str, Mapping[str, str]]) -> bool:
+        """Tell whether the list that stands there has these backups and all names, which may be very many."""
         known = self._store.facts.read(SealedList)
-        is_same = known is not None and (known.text, known.by) == (sealed.text, sealed.by)
-        if is_same and self._stands_there(known):
-            return
-        self._write(self._sealer.seal(digest), text, sealed)
+        if known is None or known.by != self._sealer.name:
+            return False
+        names = self._store.live.names_in_order()
+        return known.text == hash_sealed_text(self._mirror, backups, names) and self._stands_there(known)
 
     def _former(self) -> SealedText:
         # Several repositories are planned at the same time; a list that two of them read is the same list.

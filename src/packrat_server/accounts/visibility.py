@@ -29,10 +29,11 @@ def visible_repos(caller: Caller) -> Select[Any]:
 
 def visible_files(caller: Caller) -> Select[Any]:
     """The package files that a caller may see; a mirror sees those of its repositories, by tag and distribution."""
-    return _visible_to(caller.role, caller.name)
+    return visible_files_of(caller.role, caller.name)
 
 
-def _visible_to(role: Role, name: str | ColumnElement[Any]) -> Select[Any]:
+def visible_files_of(role: Role, name: str | ColumnElement[Any]) -> Select[Any]:
+    """The package files that a caller of this role and name may see; the name may be a parameter or a column."""
     query = select(package_files)
     if role == Role.MIRROR:
         mine = (
@@ -73,7 +74,7 @@ def served_file() -> Select[Any]:
     named = package_files.c.file_name == bindparam("file_name")
 
     def seen(role: Role) -> ScalarSelect[Any]:
-        query = _visible_to(role, sessions.c.name).with_only_columns(package_files.c.sha256)
+        query = visible_files_of(role, sessions.c.name).with_only_columns(package_files.c.sha256)
         return query.where(named).limit(1).scalar_subquery()
 
     sha256 = case((sessions.c.role == Role.MIRROR, seen(Role.MIRROR)), else_=seen(Role.ADMIN))

@@ -15,7 +15,7 @@ from packrat_server.api.actions import ACTIONS
 from packrat_server.api.call import Call
 from packrat_server.api.context import ServerContext
 from packrat_server.api.cors import ALLOWED_HEADERS
-from packrat_server.api.description import MULTI_URI_MAX, ROOT, Model, uri
+from packrat_server.api.description import MULTI_URI_MAX, ROOT, Model
 from packrat_server.api.dialect import describe_in
 from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.list_response import ListResponse
@@ -158,13 +158,10 @@ def _list(request: CinpRequest, model: Model, caller: Caller, context: ServerCon
     id_only = request.headers.get("id-only", "").lower() == "true"
     headers = {"Count": str(len(page)), "Position": str(position), "Total": str(len(found)), "Id-Only": str(id_only)}
     headers = {"Verb": "LIST", "Cache-Control": "no-cache", **headers}
-
-    def show(object_id: object) -> str:
-        return str(object_id) if id_only else uri(_short(model.path), object_id)
-
+    before, after = ("", "") if id_only else (f"{model.path}:", ":")
     if len(page) <= _WHOLE_LIST:
-        return CinpResponse([show(object_id) for object_id in page], 200, headers)
-    return ListResponse(page, show, headers)
+        return CinpResponse([f"{before}{object_id}{after}" for object_id in page], 200, headers)
+    return ListResponse(page, before, after, headers)
 
 
 def _filtered(request: CinpRequest, model: Model, caller: Caller, connection: Any, name: str) -> Sequence[object]:

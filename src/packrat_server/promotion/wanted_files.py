@@ -8,9 +8,10 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, select
+from sqlalchemy import Connection, Result, Row, Select, bindparam, select
 
 from packrat_server.latest import pick_latest
 from packrat_server.store.tables import package_file_tags, package_files, repo_distro_versions, repos
@@ -29,6 +30,8 @@ _RANKED = (
     package_files.c.deprocated_at,
 )
 """The columns that tell which files are offered; others hold long texts."""
+# By their places: a column that is looked up by its name takes several times as long.
+_ID, _PACKAGE = 0, 1
 
 
 def wanted_files(connection: Connection, repo: str, names: Sequence[str] | None) -> Sequence[int]:
@@ -43,8 +46,14 @@ def wanted_files(connection: Connection, repo: str, names: Sequence[str] | None)
         The ids of the files, in the order they were made.
     """
     row = _read_repo(connection, repo)
+    if not row.show_only_latest and (names is None or len(names) <= _PARAMETERS_LIMIT):
+        # No file makes way for another, so nothing but their ids has to be read.
+        query = _narrow(names, deprocated_too=False).with_only_columns(package_files.c.id)
+        return _collect(_run(connection, query, row).scalars())
     return _collect(
-        file.id for files in _read_packages(connection, row, names, deprocated_too=False) for file in _offer(row, files)
+        file[_ID]
+        for files in _read_packages(connection, row, names, deprocated_too=False)
+        for file in _offer(row, files)
     )
 
 
@@ -140,19 +149,28 @@ def _read_packages(
         The files of a package, in the order they were made. Take all: an open cursor would keep the old view of an
         SQLite database on this connection.
     """
-    query = _offered_files().order_by(package_files.c.package, package_files.c.id)
+    query = _narrow(names, deprocated_too=deprocated_too).order_by(package_files.c.package, package_files.c.id)
+    # A database takes a limited number of parameters, so a long list is filtered here.
+    packages = set(names) if names and len(names) > _PARAMETERS_LIMIT else None
+    for package, files in groupby(_run(connection, query, repo), key=itemgetter(_PACKAGE)):
+        listed = list(files)
+        if packages is None or package in packages:
+            yield listed
+
+
+def _narrow(names: Sequence[str] | None, *, deprocated_too: bool) -> Select[Any]:
+    """Build the query for the files that a repository offers, of the named packages where they are not too many."""
+    query = _offered_files()
     if not deprocated_too:
         query = query.where(package_files.c.deprocated_at.is_(None))
     if names and len(names) <= _PARAMETERS_LIMIT:
         query = query.where(package_files.c.package.in_(names))
-    # A database takes a limited number of parameters, so a long list is filtered here.
-    packages = set(names) if names and len(names) > _PARAMETERS_LIMIT else None
+    return query
+
+
+def _run(connection: Connection, query: Select[Any], repo: Row[Any]) -> Result[Any]:
     given = {"tag": repo.tag, "repo": repo.name}
-    found = connection.execute(query, given, execution_options={"yield_per": _ROWS_AT_ONCE})
-    for package, files in groupby(found, key=lambda file: file.package):
-        listed = list(files)
-        if packages is None or package in packages:
-            yield listed
+    return connection.execute(query, given, execution_options={"yield_per": _ROWS_AT_ONCE})
 
 
 def _offered_files() -> Select[Any]:
@@ -181,7 +199,7 @@ _OFFERED_OF_PACKAGES = (
 
 def _offer(repo: Row[Any], files: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
     """Choose those of the files that the repository offers if it has no others."""
-    if not repo.show_only_latest:
+    if len(files) == 1 or not repo.show_only_latest:
         return files
     # Files of other architectures or distribution versions are never versions of each other.
     return pick_latest(

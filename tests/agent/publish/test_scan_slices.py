@@ -21,6 +21,8 @@ DAY_S = 86400.0
 NOW = 1_000_000_000.0
 LIMITS = ScanLimits(bytes_per_s=100, days=None, interval_s=900)
 NOTHING = Slice(NEW_ROUND, 0)
+TICK_NS = 10_000_000
+"""Within this time after a write another one need not change the ctime."""
 
 
 def settle(root: Path) -> None:
@@ -130,6 +132,32 @@ def test_bytes_that_changed_without_a_time_are_found_when_their_turn_comes(tmp_p
         assert second.round.position == "pool/d"
         # Its turn is over, and nobody has mended it yet.
         assert damaged_paths(scan_store(tmp_path, store, NOTHING)) == ["pool/c"]
+
+
+def test_a_file_that_looks_as_before_is_told_as_closed_by_each_scan(tmp_path: Path) -> None:
+    files = [put_file(tmp_path, f"pool/{name}", b"x") for name in "abc"]
+    (tmp_path / "pool/b").chmod(0o604)
+    settle(tmp_path)
+    with remembering(files) as store:
+        for found in (scan_store(tmp_path, store), *(scan_store(tmp_path, store, NOTHING) for _ in range(2))):
+            assert (found.files, found.bytes, found.closed) == (3, 3, ["pool/b"])
+
+
+def test_a_ctime_that_a_write_need_not_change_is_not_believed(tmp_path: Path) -> None:
+    file = put_file(tmp_path, "pool/a", b"x")
+    with remembering([file]) as store:
+        is_soon_enough = False
+        while not is_soon_enough:
+            (tmp_path / "pool/a").write_bytes(b"y")
+            status = (tmp_path / "pool/a").stat()
+            [was] = known_files(store)
+            seen = was._replace(mtime_ns=status.st_mtime_ns, ctime_ns=status.st_ctime_ns)
+            store.scanned.note([(was, seen)])
+            found = scan_store(tmp_path, store, NOTHING)
+            is_soon_enough = time.time_ns() - status.st_ctime_ns < TICK_NS
+        assert (found.files, found.read_bytes) == (1, 0)
+        # Whoever wrote since may have done so within the same tick, so it is read by the next scan.
+        assert damaged_paths(scan_store(tmp_path, store, NOTHING)) == ["pool/a"]
 
 
 def test_what_looks_otherwise_is_read_though_it_is_not_its_turn(tmp_path: Path) -> None:

@@ -1,10 +1,14 @@
 """What is asked of the files on disk is answered of the right repository, and of the right kind of file."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
@@ -146,3 +150,17 @@ def test_names_are_looked_up_when_they_are_asked_for(store: Store) -> None:
     assert names.get("apt-dev/pool1", "") == "1" * 64
     assert names.get("apt-dev2/pool1") is None
     assert dict(names) == store.live.published_names("apt-dev")
+
+
+@given(st.sets(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), max_size=20))
+def test_names_come_in_the_order_of_their_paths(names: set[str]) -> None:
+    with TemporaryDirectory() as directory, closing(Store(Path(directory) / "state.db")) as store:
+        store.live.restore_names({f"a/{name}": "a" * 64 for name in names})
+        assert list(store.live.names_in_order()) == sorted(store.live.all_published_names().items())
+
+
+def test_very_many_names_come_each_once(store: Store) -> None:
+    store.live.restore_names({f"a/{number:05}": f"{number:064}" for number in range(10_001)})
+    listed = list(store.live.names_in_order())
+    assert listed == sorted(store.live.all_published_names().items())
+    assert len(listed) > 10_001

@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from packrat_agent.model.records import PackageFile, Repo, Wanted
 from packrat_agent.state.file_state import FileState
@@ -26,6 +28,13 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store = Store(tmp_path_factory.mktemp("state") / "state.db")
+    store.wanted.save_repos([Repo(REPO, "", REPO, "apt", ())])
+    return store
+
+
 def unread(store: Store, now: float = NOW + 100) -> set[str]:
     return {f"{repo}{uri}" for repo in (REPO, "other") for uri in store.record_reads.unread(repo, now)}
 
@@ -34,6 +43,27 @@ def test_what_was_read_is_known_and_trusted(store: Store) -> None:
     assert store.wanted.known(REPO, None) == {"/f/1": a_file(1), "/f/2": a_file(2)}
     assert store.record_reads.dates(REPO) == {"/f/1": NOW, "/f/2": NOW}
     assert unread(store) == set()
+
+
+@settings(max_examples=50)
+@given(
+    read=st.dictionaries(st.integers(1, 1300), st.integers(-3, 3), max_size=20),
+    asked=st.one_of(
+        st.lists(st.integers(1, 1300), unique=True, max_size=20),
+        st.integers(1, 1300).map(lambda count: list(range(1, count + 1))),
+    ),
+)
+def test_files_are_trusted_together_where_each_is_known_and_trusted(
+    stored: Store, read: dict[int, int], asked: list[int]
+) -> None:
+    reads = stored.record_reads
+    reads.note(REPO, [a_file(number) for number in range(1, 1201)], NOW)
+    for number, later in read.items():
+        reads.note(REPO, [a_file(number)], NOW + later)
+    reads.distrust(NOW - 1)
+    uris = [f"/f/{number}" for number in asked]
+    known = reads.known_among(REPO, uris, NOW + 1)
+    assert reads.are_trusted(REPO, uris, NOW + 1) is (len(known) == len(uris) and all(known.values()))
 
 
 def test_what_is_distrusted_is_unread_until_it_is_read(store: Store) -> None:

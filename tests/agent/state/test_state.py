@@ -211,7 +211,7 @@ def test_what_was_only_begun_is_remembered_but_not_taken_for_there(store: Store)
     assert store.live.packages(REPO.name) == {}
     assert store.live.copies(["a" * 64]) == {}
     [was] = known_files(store)
-    at = KnownFile(StoredFile("apt-dev/pool/x", "a" * 64, 1, 5, 7), 9, 1.0)
+    at = KnownFile("apt-dev/pool/x", "a" * 64, 1, 5, 7, 9, 1.0)
     store.scanned.note([(was, at)])
     assert store.live.packages(REPO.name) == {"apt-dev/pool/x": "a" * 64}
     assert remembered_files(store) == {"apt-dev/pool/x": at.file}

@@ -1,14 +1,16 @@
 """The sealed list: what a former one says stays in it until all repositories are known again."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from packrat_agent.model.entries import Fragment, Product
 from packrat_agent.model.records import PackageFile, Repo, Wanted
+from packrat_agent.state.fragment_backup import MADE_DIR
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.store import Store
-from packrat_agent.sync.sealed_list import Sealer, Seals
+from packrat_agent.sync.sealed_list import SEALED, Sealer, Seals
 
 SHA, BACKUP = "a" * 64, "b" * 64
 MAIN, OWN = FragmentSource("yum", 1, "A" * 40), FragmentSource("yum", 1, "B" * 40)
@@ -36,6 +38,38 @@ def test_backups_of_a_repository_that_is_not_known_yet_stay_sealed(tmp_path: Pat
     assert seals(lost).backups(MAIN) == {SHA: BACKUP}
     assert seals(lost).backups(OWN) == ({} if is_whole else {SHA: BACKUP})
     lost.close()
+
+
+def test_a_list_is_sealed_again_only_where_it_says_something_else(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    path = root / MADE_DIR / SEALED
+    with closing(Store(tmp_path / "state.db")) as store:
+        sealed = Seals(root, store, Sealer(None, tmp_path / "secret"), "mirror")
+
+        def is_written_by_next() -> bool:
+            before = path.stat().st_ino if path.exists() else None
+            sealed.seal([MAIN], is_whole=True)
+            return path.exists() and path.stat().st_ino != before
+
+        assert not is_written_by_next(), "there is nothing to seal"
+        store.live.restore_names({f"yum-dev/{number}": SHA for number in range(12_000)})
+        assert is_written_by_next()
+        assert not is_written_by_next()
+        store.live.restore_names({"yum-dev/ü/new": BACKUP, "yum-dev/\U0001f600": SHA, "yum-dev/\ufb01": SHA})
+        assert is_written_by_next()
+        assert not is_written_by_next()
+        fill(store, MAIN)
+        assert is_written_by_next()
+        assert not is_written_by_next()
+        path.write_bytes(path.read_bytes()[:-1])
+        assert is_written_by_next()
+        path.unlink()
+        assert is_written_by_next()
+        other = Seals(root, store, Sealer(None, tmp_path / "other"), "mirror")
+        before = path.read_bytes()
+        other.seal([MAIN], is_whole=True)
+        assert path.read_bytes() != before
 
 
 def fill(store: Store, source: FragmentSource) -> None:

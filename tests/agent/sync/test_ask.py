@@ -1,0 +1,73 @@
+"""What is to be read of a list, and whether it is a change, is the same in whatever portions it is compared."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from packrat_agent.config.load import load
+from packrat_agent.model.records import PackageFile, Repo, Wanted
+from packrat_agent.sync.ask import _compare
+from packrat_agent.sync.context import MirrorContext, Order
+from packrat_agent.sync.mirror import ready
+from support.mirror_conf import write_mirror_conf
+
+REPO = Repo("apt-dev", "", "apt-dev", "apt", ())
+COUNT = 2100
+"""More than two portions of a list."""
+NOW = 1_800_000_000.0
+
+
+def a_file(number: int) -> PackageFile:
+    uri = f"/api/v2/Package/PackageFile:{number}:"
+    return PackageFile(uri, f"package{number}", "bookworm", "1", "deb", "all", "/files/x.deb", "x.deb", "a" * 64)
+
+
+FILES = [a_file(number) for number in range(COUNT)]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Numbers of files: those that the server lists no longer, those it lists newly, those to be read again."""
+
+    gone: frozenset[int]
+    added: frozenset[int]
+    distrusted: frozenset[int]
+
+
+SOME = st.frozensets(st.integers(0, COUNT - 1), max_size=4) | st.just(frozenset(range(COUNT)))
+ANSWERS = st.builds(Answer, SOME, st.frozensets(st.integers(COUNT, COUNT + 5), max_size=4), SOME)
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MirrorContext]:
+    top: Path = tmp_path_factory.mktemp("mirror")
+    (top / "state").mkdir()
+    with ready(load(write_mirror_conf(top))) as made:
+        made.store.wanted.save_repos([REPO])
+        yield made
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@settings(max_examples=10)
+@given(answer=ANSWERS)
+def test_a_list_is_compared_as_a_whole(context: MirrorContext, dry_run: bool, answer: Answer) -> None:
+    store, listing = context.store, context.store.new_listing()
+    store.wanted.remember_wanted(REPO.name, Wanted([file.uri for file in FILES], (), ()), None)
+    store.record_reads.note(REPO.name, FILES, NOW)
+    store.record_reads.note(REPO.name, [FILES[number] for number in answer.distrusted], NOW + 10)
+    listed = [number for number in range(COUNT + 6) if number in answer.added or number < COUNT]
+    listed = [number for number in listed if number not in answer.gone]
+    listing.add([a_file(number).uri for number in listed])
+    found = _compare(listing, REPO, Order(None), {}, replace(context, dry_run=dry_run), NOW + 5)
+    assert found.is_change is bool(answer.gone or answer.added)
+    assert found.names_all_known is not bool(answer.gone)
+    assert found.new == len(answer.added)
+    unread = [uri for portion in listing.portions(unread=True) for uri in portion]
+    assert unread == [a_file(n).uri for n in listed if n in answer.added or n in answer.distrusted]
+    trusted = [n for n in listed if n not in answer.added and n not in answer.distrusted]
+    assert found.files == ([FILES[number] for number in trusted] if dry_run else [])
+    assert found.rejected.all() == ()
