@@ -322,8 +322,9 @@ def _without(plan: Plan, fetched: Fetched) -> Plan:
 
 async def _fetch(plan: Plan, share: Share, sync: _Sync) -> Fetched:
     sync.work.fetch(len(plan.fetch) + len(plan.link))
-    open_file = partial(sync.server.open_file, bulk=len(plan.fetch) > _FEW_DOWNLOADS)
-    return await fetch(plan, share, sync.context.root, open_file, sync.on_progress)
+    bulk = len(plan.fetch) > _FEW_DOWNLOADS
+    open_file, open_bundle = partial(sync.server.open_file, bulk=bulk), sync.server.bundles.opener(bulk=bulk)
+    return await fetch(plan, share, sync.context.root, open_file, sync.on_progress, open_bundle=open_bundle)
 
 
 async def _build(planned: _Planned, fetched: Fetched, share: Share, sync: _Sync) -> None:
