@@ -10,12 +10,13 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Protocol
 
 from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.sync.shared_downloads import Claim, Share
-from packrat_agent.upstream.bundles import OpenBundle
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import DiskError, PackratError, ServerUnavailable
 from packrat_core.failpoints import done
@@ -26,6 +27,21 @@ AT_ONCE = 150
 _WRITTEN_BYTES = 1024 * 1024
 """Files of so many bytes are written together, and held in memory until then."""
 _FAILURES = 3
+
+
+class OpenedBundle(Protocol):
+    """The server's answer with several files."""
+
+    @property
+    def looked_at(self) -> int:
+        """Of how many files that were asked for, the first ones, it speaks."""
+
+    def files(self) -> AsyncIterator[tuple[str, bytes]]:
+        """The files as they come: URI and content."""
+
+
+OpenBundle = Callable[[Sequence[str]], AbstractAsyncContextManager[OpenedBundle]]
+"""URIs of package files → the answer with those that are small."""
 
 
 def for_bundles(waiting: Sequence[Placement], plan: Plan, staging: Path) -> list[Placement]:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from packrat_agent.model.entries import Placement, Plan
-from packrat_agent.sync.bundles import BundledFetch, for_bundles
+from packrat_agent.sync.bundles import BundledFetch, OpenBundle, for_bundles
 from packrat_agent.sync.local_copies import find_local, find_parts
 from packrat_agent.sync.shared_downloads import Share
-from packrat_agent.upstream.bundles import OpenBundle
 from packrat_core.backoff import BackOff
 from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerUnavailable, TooLarge
 from packrat_core.failpoints import done

@@ -21,7 +21,7 @@ class Asking(Protocol):
         """Send it."""
 
 
-class OpenedBundle:
+class ReceivedBundle:
     """The answer, while it is open."""
 
     def __init__(self, download: Download, asked: Sequence[str], max_file_bytes: int | None) -> None:
@@ -56,10 +56,6 @@ class OpenedBundle:
         self._reader.end()
 
 
-OpenBundle = Callable[[Sequence[str]], AbstractAsyncContextManager[OpenedBundle]]
-"""URIs of package files → the answer with those that are small."""
-
-
 class Bundles:
     """The bundles of one server, which offers none until `offer` says so."""
 
@@ -72,16 +68,16 @@ class Bundles:
         """Learn from the described actions of package files whether the server offers bundles."""
         self._is_offered = isinstance(actions, list) and _BUNDLE in actions
 
-    def opener(self, *, bulk: bool) -> OpenBundle | None:
+    def opener(self, *, bulk: bool) -> Callable[[Sequence[str]], AbstractAsyncContextManager[ReceivedBundle]] | None:
         """Give what opens a bundle; None where the server offers none, or there are too few files for it (`bulk`)."""
         return self._open if bulk and self._is_offered else None
 
     @asynccontextmanager
-    async def _open(self, uris: Sequence[str]) -> AsyncIterator[OpenedBundle]:
+    async def _open(self, uris: Sequence[str]) -> AsyncIterator[ReceivedBundle]:
         async with AsyncExitStack() as stack:
 
             def ask() -> Awaitable[Download]:
                 opening = self._client.open_bytes_in_turn(_BUNDLE, {"files": list(uris)})
                 return stack.enter_async_context(opening)
 
-            yield OpenedBundle(await self._asking(ask), uris, self._client.max_file_bytes)
+            yield ReceivedBundle(await self._asking(ask), uris, self._client.max_file_bytes)
