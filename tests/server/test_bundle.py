@@ -1,16 +1,24 @@
 """The action `bundle`: many small files in one answer, to whoever may download each of them, within bounds."""
 
+import asyncio
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import insert, update
 
-from packrat_server.api.admission import CALLER_LIMIT
-from packrat_server.api.bundle import ASKED_LIMIT, BUNDLE_BYTES, FILE_BYTES
+from packrat_server.accounts.rights import Role
+from packrat_server.accounts.sessions import Caller
+from packrat_server.api.admission import CALLER_LIMIT, Admission
+from packrat_server.api.bundle import ASKED_LIMIT, BUNDLE_BYTES, FILE_BYTES, Bundle, Stored, bundle
+from packrat_server.api.call import Call
+from packrat_server.api.context import ServerContext
+from packrat_server.api.messages import CinpError
 from packrat_server.api.serve_options import ServeOptions
 from packrat_server.store.blobs import blob_path
 from packrat_server.store.database import open_database, writing
@@ -205,3 +213,67 @@ def test_many_at_once_are_all_answered(server: World) -> None:
     with ThreadPoolExecutor(32) as pool:
         answers = pool.map(lambda _: got(server, [1, 5], "root"), range(CALLER_LIMIT))
         assert all(answer == [uri(1), uri(5)] for answer in answers)
+
+
+def called(server: World, token: str | None = None) -> Call:
+    """A call of the mirror lab, as it comes to the action."""
+    context = SimpleNamespace(engine=open_database(server.data), data_dir=server.data, admission=Admission())
+    lab = Caller("lab", Role.MIRROR)
+    return Call(cast(ServerContext, context), lab, token, "", arguments={"files": ["1", "7"]})
+
+
+def test_whose_session_ends_while_the_question_waits_gets_nothing(server: World) -> None:
+    token = server.auth("lab")["Auth-Token"]
+    assert asyncio.run(bundle(called(server, token))).status_code == 200
+    with pytest.raises(CinpError) as caught:
+        asyncio.run(bundle(called(server, "ended")))
+    assert caught.value.status == 401
+
+
+async def send_all(files: Sequence[Stored], gone: Path | None = None) -> tuple[int, list[bytes]]:
+    """Send a bundle, and have a file go away after the first part; gives the length that was told, and the parts."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if gone is not None and len(sent) == 2:
+            gone.unlink()
+
+    async def receive() -> Any:
+        raise AssertionError("the question was read before")
+
+    call = Call(cast(ServerContext, SimpleNamespace(admission=Admission())), Caller("lab", Role.MIRROR), None, "")
+    await Bundle(call, len(files), files)({"type": "http"}, receive, send)
+    start, *parts = sent
+    assert start["type"] == "http.response.start"
+    is_whole = [part.get("more_body", False) for part in parts] == [True] * (len(parts) - 1) + [False]
+    assert is_whole is (gone is None)
+    return int(dict(start["headers"])[b"Content-Length"]), [part["body"] for part in parts]
+
+
+def stored(directory: Path, sizes: Sequence[int]) -> list[Stored]:
+    files = []
+    for number, size in enumerate(sizes):
+        path = directory / str(number)
+        path.write_bytes(bytes([number % 256]) * size)
+        files.append(Stored(str(number), path, size))
+    return files
+
+
+@pytest.mark.parametrize(
+    "sizes", [(), (0,), (FILE_BYTES,) * 3, (1, FILE_BYTES, 1), (1000,) * 300, (0, FILE_BYTES // 2, FILE_BYTES // 2, 1)]
+)
+def test_no_more_is_held_than_of_a_single_file(tmp_path: Path, sizes: Sequence[int]) -> None:
+    length, parts = asyncio.run(send_all(stored(tmp_path, sizes)))
+    head, _, first = parts[0].partition(b"\n")
+    assert json.loads(head)["files"] == [[uri(number), size] for number, size in enumerate(sizes)]
+    assert max(len(first), *(len(part) for part in parts[1:]), 0) <= FILE_BYTES
+    assert first + b"".join(parts[1:]) == b"".join(bytes([n % 256]) * size for n, size in enumerate(sizes))
+    assert length == sum(len(part) for part in parts)
+
+
+def test_where_a_file_goes_away_while_it_is_sent_the_answer_breaks_off(tmp_path: Path) -> None:
+    files = stored(tmp_path, (FILE_BYTES, FILE_BYTES))
+    length, parts = asyncio.run(send_all(files, gone=files[1].path))
+    assert len(parts) == 1
+    assert length - len(parts[0]) == FILE_BYTES

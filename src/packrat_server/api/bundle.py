@@ -44,7 +44,7 @@ _MODEL = "Package/PackageFile"
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
+class Stored:
     """A file that is sent: its id, where it is stored, and its size."""
 
     id: str
@@ -71,7 +71,7 @@ async def bundle(call: Call) -> "Bundle":
 def _prepare(call: Call, asked: Sequence[str]) -> "Bundle":
     with reading(call.context.engine) as connection:
         sha256s = _find(connection, call, asked)
-    files: list[_Stored] = []
+    files: list[Stored] = []
     looked_at = size = 0
     for object_id in asked:
         if size >= BUNDLE_BYTES:
@@ -83,7 +83,7 @@ def _prepare(call: Call, asked: Sequence[str]) -> "Bundle":
             path = blob_path(call.context.data_dir, sha256)
             stored = find_size(path)
             if stored is not None and stored <= FILE_BYTES:
-                files.append(_Stored(object_id, path, stored))
+                files.append(Stored(object_id, path, stored))
                 size += stored
     return Bundle(call, looked_at, files)
 
@@ -114,7 +114,7 @@ def _find(connection: Connection, call: Call, asked: Sequence[str]) -> dict[str,
 class Bundle(CinpResponse):
     """The answer; its length is known beforehand."""
 
-    def __init__(self, call: Call, looked_at: int, files: Sequence[_Stored]) -> None:
+    def __init__(self, call: Call, looked_at: int, files: Sequence[Stored]) -> None:
         """Prepare the answer.
 
         Args:
@@ -147,7 +147,7 @@ class Bundle(CinpResponse):
         await send({"type": "http.response.body", "body": part})
 
 
-def _portions(files: Sequence[_Stored]) -> Iterator[Sequence[_Stored]]:
+def _portions(files: Sequence[Stored]) -> Iterator[Sequence[Stored]]:
     start = size = 0
     for at, file in enumerate(files):
         if size + file.size > FILE_BYTES:
@@ -158,7 +158,7 @@ def _portions(files: Sequence[_Stored]) -> Iterator[Sequence[_Stored]]:
         yield files[start:]
 
 
-def _read(files: Sequence[_Stored]) -> bytes | None:
+def _read(files: Sequence[Stored]) -> bytes | None:
     """Read files; None where one was removed or damaged since its size was read."""
     contents = []
     for file in files:
