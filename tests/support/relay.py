@@ -1,4 +1,4 @@
-"""A relay in front of an HTTP server: counts what clients ask and how many bytes they get, and holds requests back."""
+"""A relay in front of an HTTP server: counts what clients ask and get, holds requests back, and breaks answers off."""
 
 import re
 import socket
@@ -16,7 +16,8 @@ _REQUEST = re.compile(rb"^([A-Z]+ /\S*) HTTP/1\.1\r$", re.MULTILINE)
 class Relay:
     """`asked`: the request lines so far, without the protocol; `received_bytes`: what the clients got.
 
-    `held`: requests with this text in them are not passed on while `passes` is not set.
+    `held`: requests with this text in them are not passed on while `passes` is not set. `cut`: the answers to the next
+    requests with this text break off after so many bytes, one for each number in `cuts`.
     """
 
     url: str
@@ -24,6 +25,9 @@ class Relay:
     received_bytes: int = 0
     held: str | None = None
     passes: threading.Event = field(default_factory=threading.Event)
+    cut: str | None = None
+    cuts: list[int] = field(default_factory=list)
+    _left: dict[socket.socket, int] = field(default_factory=dict)
 
     def until_asked(self, text: str, within_s: float = 60.0) -> None:
         """Wait until a request line has this text in it."""
@@ -45,7 +49,14 @@ class Relay:
                     self.asked += lines
                     if self.held is not None and any(self.held in line for line in lines):
                         self.passes.wait()
+                    if self.cut is not None and self.cuts and any(self.cut in line for line in lines):
+                        self._left[target] = self.cuts.pop(0)
                 else:
+                    if source in self._left:
+                        data = data[: self._left[source]]
+                        self._left[source] -= len(data)
+                        if not data:
+                            break
                     self.received_bytes += len(data)
                 target.sendall(data)
         for one in (source, target):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from packrat_agent.model.entries import Placement, Plan
+from packrat_agent.sync.bundles import BundledFetch, OpenBundle, for_bundles
 from packrat_agent.sync.local_copies import find_local, find_parts
 from packrat_agent.sync.shared_downloads import Share
 from packrat_core.backoff import BackOff
@@ -82,6 +83,7 @@ async def fetch(
     open_file: OpenFile,
     on_progress: Callable[[int, int], None],
     retries: Retries | None = None,
+    open_bundle: OpenBundle | None = None,
 ) -> Fetched:
     """Stage every wanted SHA-256 once, from staging itself, a copy in the tree, or the server, in this order.
 
@@ -97,6 +99,7 @@ async def fetch(
         open_file: Opens a file of the server.
         on_progress: Called with (files done, bytes downloaded) since the last call.
         retries: How to retry; None for the defaults.
+        open_bundle: Asks for many small files at once; None where each is to be asked for by itself.
 
     Returns:
         The staged files, and the errors of the others.
@@ -111,6 +114,11 @@ async def fetch(
     fetched = Fetched({}, {})
     source = _Source(open_file, share, on_progress, retries or Retries())
     try:
+        if open_bundle is not None:
+            bundled = BundledFetch(for_bundles(waiting, plan, share.staging), share, open_bundle, on_progress)
+            await bundled.run()
+            fetched.staged.update(bundled.staged)
+            waiting = [placement for placement in waiting if placement.file.sha256 not in bundled.staged]
         async with asyncio.TaskGroup() as group:
             for _ in range(min(share.parallel, len(waiting))):
                 group.create_task(_stage_waiting(waiting, plan, root, source, fetched))

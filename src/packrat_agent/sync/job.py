@@ -54,5 +54,6 @@ class Job:
         Raises:
             DiskError: Staging can't be written. Any other error fails only its own file.
         """
-        open_file = partial(self.server.open_file, bulk=len(plan.fetch) > _FEW_DOWNLOADS)
-        return await fetch(plan, share, self.context.root, open_file, self.on_progress)
+        bulk = len(plan.fetch) > _FEW_DOWNLOADS
+        open_file, open_bundle = partial(self.server.open_file, bulk=bulk), self.server.bundles.opener(bulk=bulk)
+        return await fetch(plan, share, self.context.root, open_file, self.on_progress, open_bundle=open_bundle)

@@ -5,12 +5,13 @@ Each sync has a staging directory of its own. Of a file that is complete, the ot
     with downloads.share(staging, urgent=True) as share:
         share.want(sha256s)
         staged = await share.get(sha256, download)
+        async with share.claim(sha256s) as claim: ...  # several with one request
 """
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from packrat_agent.sync.slots import Slots
@@ -90,13 +91,28 @@ class Share:
                     await self._download(sha256, download)
         return staged
 
+    @asynccontextmanager
+    async def claim(self, sha256s: Iterable[str]) -> AsyncIterator["Claim"]:
+        """Take a slot, and those files that nobody has or downloads; others that want them wait, as for a download."""
+        async with self._downloads.slots.one(urgent=self._urgent):
+            in_flight, loop = self._downloads.in_flight, asyncio.get_running_loop()
+            open_ = [sha256 for sha256 in sha256s if sha256 not in in_flight and sha256 not in self._staged]
+            claim = Claim(self._note, {sha256: loop.create_future() for sha256 in open_}, in_flight)
+            try:
+                yield claim
+            finally:
+                claim.give_up()
+
+    def _note(self, sha256: str, staged: Path) -> None:
+        self._staged[sha256] = staged
+        for share in self._downloads.shares:
+            share._take(sha256, staged)
+
     async def _download(self, sha256: str, download: Callable[[], Awaitable[Path]]) -> None:
         in_flight = self._downloads.in_flight
         in_flight[sha256] = over = asyncio.get_running_loop().create_future()
         try:
-            staged = self._staged[sha256] = await download()
-            for share in self._downloads.shares:
-                share._take(sha256, staged)
+            self._note(sha256, await download())
         finally:
             del in_flight[sha256]
             over.set_result(None)
@@ -113,3 +129,45 @@ class Share:
         with suppress(OSError):
             os.link(staged, target, follow_symlinks=False)
             self._staged[sha256] = target
+
+
+class Claim:
+    """Files that one request is to bring."""
+
+    def __init__(
+        self,
+        note: Callable[[str, Path], None],
+        over: dict[str, "asyncio.Future[None]"],
+        in_flight: dict[str, "asyncio.Future[None]"],
+    ) -> None:
+        """Say of these files that they are in flight.
+
+        Args:
+            note: Takes note of a staged file.
+            over: SHA-256 → what others wait for.
+            in_flight: What is in flight in all syncs.
+        """
+        self._note = note
+        self._over = over
+        self._in_flight = in_flight
+        in_flight.update(over)
+
+    @property
+    def sha256s(self) -> Collection[str]:
+        """Those that are still in flight."""
+        return self._over.keys()
+
+    def have(self, staged: Mapping[str, Path]) -> None:
+        """Note files that are staged and verified, each of them one of these."""
+        for sha256, path in staged.items():
+            self._note(sha256, path)
+            self._end(sha256)
+
+    def give_up(self) -> None:
+        """Leave the files that have not come to others."""
+        for sha256 in list(self._over):
+            self._end(sha256)
+
+    def _end(self, sha256: str) -> None:
+        del self._in_flight[sha256]
+        self._over.pop(sha256).set_result(None)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from packrat_agent.model.changes import Changes
 from packrat_agent.model.records import DistroVersion, MirrorView, PackageFile, Rejection, Repo, Wanted
+from packrat_agent.upstream.bundles import Bundles
 from packrat_agent.upstream.change_feed import BEGIN_S, SILENT_S, ChangeFeed
 from packrat_agent.upstream.login import Login, LoginState
 from packrat_agent.upstream.package_files import (
@@ -94,6 +95,7 @@ class Packrat:
         self._told = ToldPackages()
         self.feed = ChangeFeed(partial(self._call, f"{self._mirror}(changes)"), self._open_changes)
         self.reports = Reports(self.login)
+        self.bundles = Bundles(client, self._asking)
         self.has_kept = False
         """Whether the server lists deprecated files, too, for repositories that mark them."""
 
@@ -122,8 +124,10 @@ class Packrat:
         self.reports.offer(is_offered=isinstance(actions, list) and f"{MIRROR}(report)" in actions)
         self.feed.learn(await self._describe_changes() if self.has_changes else {})
         # Without `changes`, a mark may change and nothing tells: the list of a repository's files stays the same.
-        filters = (await self._client.describe(PACKAGE_FILE)).get("list-filters") if self.has_changes else None
+        files = await self._client.describe(PACKAGE_FILE) if self.has_changes else {}
+        filters = files.get("list-filters")
         self.has_kept = isinstance(filters, dict) and _KEPT in filters
+        self.bundles.offer(files.get("actions"))
 
     async def _describe_changes(self) -> Mapping[str, Any]:
         try:

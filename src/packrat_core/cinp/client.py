@@ -24,7 +24,7 @@ from packrat_core.cinp.bulk_work import BulkWork
 from packrat_core.cinp.download import Download
 from packrat_core.cinp.failures import MIRROR_CONF, SettingNames
 from packrat_core.cinp.limits import RECORDS
-from packrat_core.cinp.line_stream import LineStream, Silent
+from packrat_core.cinp.line_stream import MEDIA_TYPE, LineStream, Silent
 from packrat_core.cinp.listing import Sink, UriQuery, list_uris
 from packrat_core.cinp.rate_limit import RateLimit
 from packrat_core.cinp.responses import (
@@ -49,6 +49,8 @@ _DOWNLOAD_MARGIN_S = 0.5
 _MEASURED_IDS = 50
 """An answer of fewer records says nothing about the server's pace."""
 _RECORDS_LIMIT = 16 * 1024 * 1024
+_LINES = {"Accept": f"{MEDIA_TYPE}, application/json"}
+_BYTES = {"Accept": "application/octet-stream, application/json", "Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,11 @@ class CinpClient:
     def is_busy(self) -> bool:
         """Whether bulk work is under way."""
         return self._bulk_records.is_busy or self._bulk_downloads.is_busy
+
+    @property
+    def max_file_bytes(self) -> int | None:
+        """The largest size that a downloaded file may have; None for any."""
+        return self._max_file_bytes
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -229,13 +236,34 @@ class CinpClient:
         async with AsyncExitStack() as opened:
             try:
                 async with asyncio.timeout(begin_s):
-                    response = await opened.enter_async_context(self._session.open(uri, arguments, silent_s))
+                    opening = self._session.open(uri, arguments, _LINES, self._session.until(silent_s))
+                    response = await opened.enter_async_context(opening)
                     lines = LineStream(f"CALL {uri[:200]}", response)
                     await lines.begin()
             except TimeoutError:
                 raise Silent(f"CALL {uri[:200]}: the answer does not begin") from None
             lines.close_with(opened.pop_all())
             return lines
+
+    @asynccontextmanager
+    async def open_bytes_in_turn(self, uri: str, arguments: Mapping[str, Any]) -> AsyncIterator[Download]:
+        """CALL an action whose answer is bytes, as a part of bulk work; its limits of time are those of downloads.
+
+        Args:
+            uri: of the action, which may be carried out twice.
+            arguments: by name.
+
+        Raises:
+            SessionEnded: The session is over.
+        """
+        limits = self._timeouts
+        timeout = self._session.until(limits.stall_s, limits.download_s)
+        async with self._bulk_downloads.turn() as turn:
+            opening = self._session.open(uri, arguments, _BYTES, timeout, limits.connect_s + limits.stall_s)
+            async with opening as response:
+                turn.note_answer()
+                what = f"CALL {uri[:200]} at {response.url.origin()}"
+                yield Download(0, what, response, self._rate, stall_s=limits.stall_s)
 
     async def create(self, model: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """CREATE an object.

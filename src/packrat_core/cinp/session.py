@@ -20,7 +20,6 @@ import structlog
 
 from packrat_core.backoff import lengthen
 from packrat_core.cinp.limits import LISTING, RECORDS
-from packrat_core.cinp.line_stream import MEDIA_TYPE
 from packrat_core.cinp.responses import Answer, raise_for, read_answer
 from packrat_core.cinp.transport import HttpRequest, Transport
 from packrat_core.errors import ServerBroken, ServerUnavailable
@@ -125,22 +124,29 @@ class CinpSession:
 
     @asynccontextmanager
     async def open(
-        self, uri: str, arguments: Mapping[str, Any], silent_s: float
+        self,
+        uri: str,
+        arguments: Mapping[str, Any],
+        accepted: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,
+        head_s: float | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Call an action that may be carried out twice and whose answer stays open; it lasts as long as the context.
+        """Call an action that may be carried out twice; the answer, which the caller reads, is open for the context.
 
         Args:
             uri: of the action.
             arguments: by name.
-            silent_s: within so many seconds the next byte must come.
+            accepted: the headers that say which answers are accepted.
+            timeout: the limits of time (see `until`).
+            head_s: within so many seconds the head of the answer must come; None where `timeout` limits that.
 
         Raises:
             PackratError: the server can't be reached, or refuses the request.
         """
-        sent = {"CInP-Version": self._version, "Accept": f"{MEDIA_TYPE}, application/json", **self.auth}
+        sent = {"CInP-Version": self._version, **accepted, **self.auth}
         sent["Content-Type"] = "application/json;charset=utf-8"
         body = json.dumps(arguments).encode()
-        request = HttpRequest("CALL", uri, sent, body, self.until(silent_s), repeatable=True)
+        request = HttpRequest("CALL", uri, sent, body, timeout, repeatable=True, head_s=head_s)
         async with self._transport.send(request) as response:
             if not 200 <= response.status < 300:
                 await self._refuse(response, f"CALL {uri[:200]}")

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from packrat_server.api import (
+    bundle,
     change_actions,
     event_actions,
     file_actions,
@@ -28,6 +29,7 @@ ACTIONS: dict[str, Callable[[Call], Awaitable[Any]]] = {
     "Package/PackageFile(create)": file_actions.create,
     "Package/PackageFile(distroversionOptions)": file_actions.distro_versions_for,
     "Package/PackageFile(filenameInUse)": file_actions.file_name_in_use,
+    "Package/PackageFile(bundle)": bundle.bundle,
     "Package/PackageFile(history)": event_actions.history,
     "Package/PackageFile(find)": look_actions.find,
     "Package/PackageFile(show)": look_actions.show,

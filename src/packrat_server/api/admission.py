@@ -8,6 +8,7 @@
 4. Polls: after a change, LOOKERS look at a time for what changed for them.
 5. Tokens that a thread looks up: IDENTIFIED_AT_ONCE at a time. STRANGERS_PER_ADDRESS of an address wait for that, so
    that whoever sends made-up tokens keeps the threads from nobody.
+6. Bundles of files: BUNDLERS threads look for or read files at a time.
 
 What is beyond 1, 2 and 5 is answered with 429 before its body is read.
 """
@@ -28,6 +29,7 @@ LARGE_BODIES = 4
 WORKERS = 1
 LOOKERS = 4
 IDENTIFIED_AT_ONCE = 8
+BUNDLERS = 4
 RETRY_AFTER_S = 1
 
 
@@ -40,6 +42,7 @@ class Admission:
         self._large_bodies = asyncio.Semaphore(LARGE_BODIES)
         self._workers = asyncio.Semaphore(WORKERS)
         self._lookers = asyncio.Semaphore(LOOKERS)
+        self._bundlers = asyncio.Semaphore(BUNDLERS)
         self._identifying = asyncio.Semaphore(IDENTIFIED_AT_ONCE)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -105,4 +108,10 @@ class Admission:
     async def looking(self) -> AsyncIterator[None]:
         """Wait until a poll may look for changes."""
         async with self._lookers:
+            yield
+
+    @asynccontextmanager
+    async def bundling(self) -> AsyncIterator[None]:
+        """Wait until a thread may look for, or read, files of a bundle."""
+        async with self._bundlers:
             yield

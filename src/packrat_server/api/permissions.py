@@ -36,6 +36,7 @@ PERMISSIONS: Mapping[str, Right] = {
     "GET Package/PackageFile": Right.READ,
     "LIST Package/PackageFile": Right.READ,
     "DELETE Package/PackageFile": Right.DELETE_FILE,
+    "CALL Package/PackageFile(bundle)": Right.READ,
     "CALL Package/PackageFile(create)": Right.UPLOAD,
     "CALL Package/PackageFile(distroversionOptions)": Right.UPLOAD,
     "CALL Package/PackageFile(filenameInUse)": Right.LOOK_UP,

@@ -128,6 +128,7 @@ _LOOKING = (
 )
 """Additions to the original API (look_actions.py)."""
 
+_FILE_URI = ROOT + "Package/PackageFile"
 _PACKAGE_FILE = Model(
     ROOT + "Package/PackageFile",
     (
@@ -180,12 +181,14 @@ _PACKAGE_FILE = Model(
             (
                 Parameter("package", "String", optional=True),
                 Parameter("file_name", "String", optional=True),
-                Parameter("file", "Model", {"uri": ROOT + "Package/PackageFile"}, optional=True),
+                Parameter("file", "Model", {"uri": _FILE_URI}, optional=True),
                 Parameter("after", "Integer", default=0, optional=True),
                 Parameter("count", "Integer", default=100, optional=True),
             ),
         ),
         *_LOOKING,
+        # Answers with bytes (bundle.py); an addition to the original API, too.
+        Action("bundle", {"type": "File"}, True, (Parameter("files", "Model", {"uri": _FILE_URI, "is_array": True}),)),
     ),
     not_allowed=("CREATE", "UPDATE"),
     filters={

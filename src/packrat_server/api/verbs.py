@@ -193,7 +193,8 @@ async def _call(request: CinpRequest, call: Call) -> CinpResponse:
     run = ACTIONS[_short(f"{model.path}({action.name})")]
     if action.static:
         arguments = read_arguments(action.parameters, request.data)
-        return CinpResponse(await run(replace(call, arguments=arguments)), 200, headers)
+        value = await run(replace(call, arguments=arguments))
+        return value if isinstance(value, CinpResponse) else CinpResponse(value, 200, headers)
     if request.ids is None:
         raise CinpError(400, "Non-Static Actions should be passed ids")
     many = request.many

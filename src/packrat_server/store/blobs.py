@@ -174,6 +174,30 @@ def read_from_memory(path: Path, read_up_to: int) -> Content | None:
         os.close(descriptor)
 
 
+def find_size(path: Path) -> int | None:
+    """Give the size of a stored file; None where there is none that can be read whole."""
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def read_whole(path: Path, size: int) -> bytes | None:
+    """Read a stored file of a known size; None where it has another one by now, or can't be read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        content = os.read(descriptor, size + 1)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return content if len(content) == size else None
+
+
 @contextmanager
 def explained(data_dir: Path) -> Iterator[None]:
     """Turn what the system says of the data directory into a sentence for the operator.

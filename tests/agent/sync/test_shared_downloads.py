@@ -139,3 +139,57 @@ def test_a_full_sync_waits_for_changes_that_are_expected() -> None:
         await full
 
     asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
+
+
+def test_what_is_claimed_is_waited_for_and_what_did_not_come_is_left_to_others(two: tuple[Path, Path]) -> None:
+    async def test() -> None:
+        server, downloads = Server(), SharedDownloads(4)
+        server.may.set()
+        with downloads.share(two[0], urgent=False) as one, downloads.share(two[1], urgent=True) as other:
+            one.want([A, B])
+            other.want([A, B])
+            async with one.claim([A, B]) as claim:
+                assert set(claim.sha256s) == {A, B}
+                getting = [asyncio.create_task(other.get(sha256, server.of(other, sha256))) for sha256 in (A, B)]
+                async with other.claim([A, B]) as nothing:
+                    assert not nothing.sha256s
+                (two[0] / A).write_text("content")
+                claim.have({A: two[0] / A})
+                # A is there before the claim is over, B is not.
+                assert await getting[0] == two[1] / A
+                assert set(claim.sha256s) == {B}
+                assert not server.asked
+            assert await getting[1] == two[1] / B
+            assert server.asked == [B]
+            async with one.claim([A, B]) as again:
+                # The other one has B, and this one wants it.
+                assert not again.sha256s
+        assert not downloads.in_flight
+
+    asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
+
+
+def test_a_claim_takes_one_slot_and_leaves_nothing_when_it_is_cancelled(two: tuple[Path, Path]) -> None:
+    async def test() -> None:
+        downloads = SharedDownloads(2)
+        with downloads.share(two[0], urgent=False) as share:
+            claimed = asyncio.Event()
+
+            async def hold() -> None:
+                async with share.claim([A, B]):
+                    claimed.set()
+                    await asyncio.Event().wait()
+
+            first, second = asyncio.create_task(hold()), asyncio.create_task(hold())
+            await claimed.wait()
+            assert set(downloads.in_flight) == {A, B}
+            claimed.clear()
+            first.cancel()
+            # Full syncs have one slot of two, so the second waits for the first.
+            await claimed.wait()
+            assert set(downloads.in_flight) == {A, B}
+            second.cancel()
+            await asyncio.wait([first, second])
+        assert not downloads.in_flight
+
+    asyncio.run(asyncio.wait_for(test(), DEADLINE_S))

@@ -34,6 +34,15 @@ async def _download_of_a_mirror(client: CinpClient) -> bytes:
         return b"".join([chunk async for chunk in download.chunks()])
 
 
+async def _bundle(client: CinpClient) -> list[tuple[str, bytes]]:
+    server = packrat(client)
+    server.bundles.offer([f"{FILES}(bundle)"])
+    opener = server.bundles.opener(bulk=True)
+    assert opener is not None
+    async with opener([f"{FILES}:1:", f"{FILES}:2:"]) as opened:
+        return [file async for file in opened.files()]
+
+
 def packrat(client: CinpClient, psk: str | None = "psk") -> Packrat:
     """The server as the agent of the mirror lab sees it."""
     return Packrat(client, "lab", psk)
@@ -58,6 +67,7 @@ WAYS: dict[str, Way] = {
     "poll": lambda client: packrat(client).poll(REPO, 1),
     "heartbeat": lambda client: packrat(client).heartbeat(),
     "file": _download_of_a_mirror,
+    "bundle": _bundle,
 }
 
 

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
+from packrat_agent.upstream.bundle_reader import BundleReader
 from packrat_agent.upstream.client import Packrat
 from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.limits import TooMuch
 from packrat_core.cinp.retry_after import read_retry_after
 from packrat_core.cinp.session import Timeouts
 from packrat_core.cinp.text_list import NotAList, TextList
+from packrat_core.errors import ServerBroken, ServerUnavailable
 from support.evil import DISTRO_VERSION, FILE, MIRROR, REPO, answer, head
 from support.fuzz.engine import Target
 from support.fuzz.questions import ask_everything
@@ -53,6 +55,11 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 ).map(lambda value: json.dumps(value).encode())
+_URIS = [f"{FILE}:{number}:" for number in range(4)]
+_BUNDLES = [
+    b'{"looked_at": 4, "files": [["%b", 5], ["%b", 0]]}\nhello' % (_URIS[0].encode(), _URIS[2].encode()),
+    b'{"looked_at": 1, "files": []}\n',
+]
 _DATES = [b"120", b"Sun, 22 Nov 2026 11:07:00 GMT", b"Sunday, 22-Nov-26 11:07:00 GMT"]
 
 
@@ -62,6 +69,7 @@ def agent_targets(_directory: Path) -> Iterator[list[Target]]:
     mirror, heads = SmallMirror(), [one.raw for one in recorded() if one.raw and len(one.raw) < 5000]
     targets = [
         Target("agent.text_list", [b'["a","b\\u00e9", "c"]', b"[]"], _read_texts, _JSON, (NotAList, TooMuch)),
+        Target("agent.bundle", _BUNDLES, _read_bundle, st.binary(max_size=60), (ServerBroken, ServerUnavailable)),
         Target("agent.retry_after", _DATES, _read_retry_after),
     ]
     with pytest.MonkeyPatch.context() as patch:
@@ -131,6 +139,15 @@ def _read_texts(data: bytes) -> None:
         for at in range(0, min(len(data), 10_000), size):
             texts.feed(data[at : at + size])
         texts.end()
+
+
+def _read_bundle(data: bytes) -> None:
+    for size in (7, 1, 10_000):
+        reader = BundleReader("x", _URIS)
+        found = [file for at in range(0, len(data), size) for file in reader.feed(data[at : at + size])]
+        reader.end()
+        assert b"".join(content for _, content in found) == data.partition(b"\n")[2]
+        assert [uri for uri in _URIS if uri in dict(found)] == [uri for uri, _ in found]
 
 
 def _read_retry_after(data: bytes) -> None:

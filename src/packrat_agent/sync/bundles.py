@@ -1,0 +1,175 @@
+"""Puts small package files into staging, many with each request; what comes in no bundle is left to single downloads.
+
+1. Nothing in a bundle is trusted: a file with another SHA-256 than its record says is dropped, and so asked for again
+   alone, where what is wrong with it is told.
+2. A bundle that breaks off has brought what was complete by then. After FAILURES in a row, or one that is refused or
+   can't be read, no more are asked for in this fetch.
+3. A bundle takes one slot, and its files count as in flight until each is staged or the bundle is over.
+"""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Protocol
+
+from packrat_agent.model.entries import Placement, Plan
+from packrat_agent.sync.shared_downloads import Claim, Share
+from packrat_core.aio.threads import in_thread
+from packrat_core.errors import DiskError, PackratError, ServerUnavailable
+from packrat_core.failpoints import done
+from packrat_core.fs.disk_errors import as_disk_error
+
+AT_ONCE = 150
+"""Files in one question; with more, it would be too long for a server that the mirror has no login for."""
+_WRITTEN_BYTES = 1024 * 1024
+"""Files of so many bytes are written together, and held in memory until then."""
+_FAILURES = 3
+
+
+class OpenedBundle(Protocol):
+    """The server's answer with several files."""
+
+    @property
+    def looked_at(self) -> int:
+        """Of how many files that were asked for, the first ones, it speaks."""
+
+    def files(self) -> AsyncIterator[tuple[str, bytes]]:
+        """The files as they come: URI and content."""
+
+
+OpenBundle = Callable[[Sequence[str]], AbstractAsyncContextManager[OpenedBundle]]
+"""URIs of package files → the answer with those that are small."""
+
+
+def for_bundles(waiting: Sequence[Placement], plan: Plan, staging: Path) -> list[Placement]:
+    """Choose the files that nothing on this machine can be used for, not even the beginning of an earlier download.
+
+    Args:
+        waiting: What is wanted.
+        plan: What of it is elsewhere in the tree.
+        staging: The staging directory.
+
+    Raises:
+        DiskError: Staging can't be read.
+    """
+    with as_disk_error("read", staging):
+        names = {name.removesuffix(".part") for name in os.listdir(staging)}  # noqa: PTH208
+    names.update(plan.sources)
+    return [one for one in waiting if one.file.uri not in plan.missing and one.file.sha256 not in names]
+
+
+class BundledFetch:
+    """The bundles of one fetch."""
+
+    def __init__(
+        self,
+        waiting: list[Placement],
+        share: Share,
+        open_bundle: OpenBundle,
+        on_progress: Callable[[int, int], None],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            waiting: The files, each SHA-256 once; those at the end come first.
+            share: The sync's part in the downloads of the mirror.
+            open_bundle: Opens a bundle.
+            on_progress: Called with (files done, bytes downloaded) since the last call.
+        """
+        self._waiting = waiting
+        self._share = share
+        self._open_bundle = open_bundle
+        self._on_progress = on_progress
+        self._writing = asyncio.Lock()
+        self._failures = 0
+        self.staged: dict[str, Path] = {}
+        """SHA-256 → verified file in staging."""
+
+    async def run(self) -> None:
+        """Ask for bundles until nothing waits, or it is no use.
+
+        Raises:
+            ExceptionGroup: DiskErrors: staging can't be written.
+        """
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self._share.parallel, -(-len(self._waiting) // AT_ONCE))):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while self._waiting and self._failures < _FAILURES:
+            portion = self._waiting[: -AT_ONCE - 1 : -1]
+            del self._waiting[-len(portion) :]
+            async with self._share.claim(one.file.sha256 for one in portion) as claim:
+                claimed = [one for one in portion if one.file.sha256 in claim.sha256s]
+                if claimed:
+                    await self._get(claimed, claim)
+
+    async def _get(self, claimed: Sequence[Placement], claim: Claim) -> None:
+        sha256s = {one.file.uri: one.file.sha256 for one in claimed}
+        come: list[tuple[str, bytes]] = []
+        size = 0
+        try:
+            async with self._open_bundle(list(sha256s)) as bundle:
+                async for uri, content in bundle.files():
+                    come.append((sha256s[uri], content))
+                    size += len(content)
+                    self._on_progress(0, len(content))
+                    if size >= _WRITTEN_BYTES:
+                        come, size, together = [], 0, come
+                        await self._keep(together, claim)
+            # The server left these for another bundle.
+            self._waiting += reversed(claimed[bundle.looked_at :])
+            self._failures = 0
+        except DiskError:
+            raise
+        except ServerUnavailable:
+            self._failures += 1
+        except PackratError:
+            self._failures = _FAILURES
+        await self._keep(come, claim)
+
+    async def _keep(self, come: Sequence[tuple[str, bytes]], claim: Claim) -> None:
+        if not come:
+            return
+        # Several threads that make files in one directory mostly wait for each other, in the system, and keep it busy.
+        async with self._writing:
+            staged = await in_thread(_write, self._share.staging, come)
+        claim.have(staged)
+        self.staged.update(staged)
+        self._on_progress(len(staged), 0)
+
+
+def _write(staging: Path, come: Sequence[tuple[str, bytes]]) -> dict[str, Path]:
+    """Stage those files that have the SHA-256 that they ought to have.
+
+    Raises:
+        DiskError: Staging can't be written.
+    """
+    staged: dict[str, Path] = {}
+    for sha256, content in come:
+        if hashlib.sha256(content).hexdigest() == sha256 and _stage(staging, sha256, content):
+            staged[sha256] = staging / sha256
+    return staged
+
+
+def _stage(staging: Path, sha256: str, content: bytes) -> bool:
+    """Stage one file; where somebody has put something into its place, that is left to a single download."""
+    target = f"{staging}/{sha256}"
+    path = f"{target}.part"
+    with as_disk_error("write", path):
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        except FileExistsError:
+            return False
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            os.fchmod(descriptor, 0o644)
+    done("download-part")
+    done("download-done")
+    with as_disk_error("rename", path):
+        os.replace(path, target)  # noqa: PTH105
+    done("download-renamed")
+    return True

@@ -1,0 +1,314 @@
+"""Bundles: only verified bytes reach staging; what a bundle doesn't bring is downloaded alone; each file comes once."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.sync.test_download import REPO, Answer, placement
+from packrat_agent.model.entries import Placement, Plan
+from packrat_agent.sync.bundles import AT_ONCE
+from packrat_agent.sync.download import Fetched, Retries, fetch
+from packrat_agent.sync.shared_downloads import SharedDownloads
+from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerRefused, ServerUnavailable
+
+DEADLINE_S = 60
+QUICK = Retries(tries=2, total_tries=4, wait_s=(0.0, 0.0))
+
+
+@dataclass
+class Opened:
+    """A bundle that is open: its files, and what becomes of it after some."""
+
+    looked_at: int
+    content: Sequence[tuple[str, bytes]]
+    fails: PackratError | None
+
+    async def files(self) -> AsyncIterator[tuple[str, bytes]]:
+        for file in self.content:
+            await asyncio.sleep(0)
+            yield file
+        if self.fails is not None:
+            raise self.fails
+
+
+@dataclass
+class Server:
+    """Has files by URI, of which some come only alone; bundles that end early, break off, or are refused on demand."""
+
+    files: dict[str, bytes]
+    large: set[str] = field(default_factory=set)
+    most: int = AT_ONCE
+    cuts: list[int] = field(default_factory=list)
+    refuses: list[PackratError | None] = field(default_factory=list)
+    bundles: list[list[str]] = field(default_factory=list)
+    alone: list[str] = field(default_factory=list)
+    may: asyncio.Event | None = None
+
+    @asynccontextmanager
+    async def open_bundle(self, uris: Sequence[str]) -> AsyncIterator[Opened]:
+        self.bundles.append(list(uris))
+        assert len(uris) == len(set(uris)) <= AT_ONCE
+        if self.may is not None:
+            await self.may.wait()
+        if self.refuses and (refusal := self.refuses.pop(0)) is not None:
+            raise refusal
+        asked = uris[: self.most]
+        content = [(uri, self.files[uri]) for uri in asked if uri in self.files and uri not in self.large]
+        fails = None
+        if self.cuts:
+            content, fails = content[: self.cuts.pop()], ServerUnavailable("broke off")
+        yield Opened(len(asked), content, fails)
+
+    @asynccontextmanager
+    async def open_file(self, url: str, offset: int, _validator: str | None) -> AsyncIterator[Answer]:
+        self.alone.append(url.replace("/files/", "/uri/"))
+        content = self.files.get(self.alone[-1])
+        if content is None:
+            raise ServerRefused("not found")
+        yield Answer(offset, content[offset:], None, None)
+
+
+def make(count: int) -> tuple[list[Placement], Server]:
+    contents = {f"p{number}": f"content of {number}".encode() * (number % 7) or b"" for number in range(1, count + 1)}
+    # Several are empty, and have the same bytes: they are wanted once.
+    placements = [placement(name, content) for name, content in contents.items()]
+    return placements, Server({f"/uri/{name}": content for name, content in contents.items()})
+
+
+def run(server: Server, root: Path, placements: Sequence[Placement], **more: Any) -> Fetched:
+    return asyncio.run(asyncio.wait_for(fetching(server, root, placements, **more), DEADLINE_S))
+
+
+async def fetching(
+    server: Server,
+    root: Path,
+    placements: Sequence[Placement],
+    downloads: SharedDownloads | None = None,
+    told: list[tuple[int, int]] | None = None,
+    sources: dict[str, str] | None = None,
+    name: str = "staging",
+) -> Fetched:
+    staging = root / name
+    staging.mkdir(exist_ok=True)
+    plan = Plan(REPO, (), tuple(placements), (), (), (), {}, {}, sources or {})
+    note = told if told is not None else []
+
+    def on_progress(files: int, size: int) -> None:
+        note.append((files, size))
+
+    with (downloads or SharedDownloads(4)).share(staging, urgent=False) as share:
+        fetched = await fetch(plan, share, root, server.open_file, on_progress, QUICK, server.open_bundle)
+    for sha256, path in fetched.staged.items():
+        assert path == staging / sha256
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+        assert path.stat().st_mode & 0o777 == 0o644
+    return fetched
+
+
+def in_staging(root: Path) -> set[str]:
+    return {path.name for path in (root / "staging").iterdir()}
+
+
+def sha256s(placements: Sequence[Placement]) -> set[str]:
+    return {one.file.sha256 for one in placements}
+
+
+@pytest.mark.parametrize("count", [1, 2, AT_ONCE, AT_ONCE + 1, 700])
+def test_all_files_come_in_bundles_in_their_order_and_are_counted(tmp_path: Path, count: int) -> None:
+    placements, server = make(count)
+    told: list[tuple[int, int]] = []
+    fetched = run(server, tmp_path, placements, told=told)
+    assert set(fetched.staged) == sha256s(placements)
+    assert not fetched.failed
+    assert not server.alone
+    asked = [uri for uris in server.bundles for uri in uris]
+    wanted = {one.file.sha256: one.file.uri for one in reversed(placements)}
+    assert sorted(asked) == sorted(wanted.values())
+    large = [uri for uri in asked if server.files[uri]]
+    assert large == [one.file.uri for one in placements if server.files[one.file.uri]]
+    assert sum(files for files, _ in told) == len(wanted)
+    assert sum(size for _, size in told) == sum(len(server.files[uri]) for uri in wanted.values())
+    assert in_staging(tmp_path) == set(wanted)
+
+
+def test_a_file_with_wrong_bytes_is_asked_for_alone_and_fails_as_ever(tmp_path: Path) -> None:
+    placements, server = make(50)
+    bad = placements[10]
+    server.files[bad.file.uri] = b"evil"
+    fetched = run(server, tmp_path, placements)
+    assert set(fetched.staged) == sha256s(placements) - {bad.file.sha256}
+    assert "its record says" in str(fetched.failed[bad.file.sha256])
+    assert server.alone == [bad.file.uri]
+    assert in_staging(tmp_path) == set(fetched.staged)
+
+
+def test_what_a_bundle_leaves_out_is_asked_for_alone(tmp_path: Path) -> None:
+    placements, server = make(50)
+    server.large = {placements[1].file.uri, placements[40].file.uri}
+    del server.files[placements[2].file.uri]
+    fetched = run(server, tmp_path, placements)
+    assert set(fetched.staged) == sha256s(placements) - {placements[2].file.sha256}
+    assert "not found" in str(fetched.failed[placements[2].file.sha256])
+    assert sorted(server.alone) == sorted(placements[number].file.uri for number in (1, 2, 40))
+
+
+@pytest.mark.parametrize("most", [1, 7, AT_ONCE - 1])
+def test_what_an_answer_does_not_speak_of_goes_into_the_next_bundle(tmp_path: Path, most: int) -> None:
+    placements, server = make(AT_ONCE)
+    server.most = most
+    assert set(run(server, tmp_path, placements).staged) == sha256s(placements)
+    assert not server.alone
+    asked_first = [uris[0] for uris in server.bundles]
+    assert len(asked_first) == len(set(asked_first)) == -(-len(sha256s(placements)) // most)
+    come = [uri for uris in server.bundles for uri in uris[:most] if server.files[uri]]
+    assert come == [one.file.uri for one in placements if server.files[one.file.uri]]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 20, 49])
+def test_of_a_bundle_that_breaks_off_what_came_stays_and_the_rest_comes_alone(tmp_path: Path, cut: int) -> None:
+    placements, server = make(50)
+    server.cuts = [cut]
+    told: list[tuple[int, int]] = []
+    fetched = run(server, tmp_path, placements, told=told)
+    assert set(fetched.staged) == sha256s(placements)
+    (asked,) = server.bundles
+    assert sorted(server.alone) == sorted(asked[cut:])
+    assert sum(files for files, _ in told) == len(sha256s(placements))
+
+
+@pytest.mark.parametrize("error", [ServerRefused("no"), ServerBroken("nonsense")])
+def test_after_a_refusal_no_more_bundles_are_asked_for(tmp_path: Path, error: PackratError) -> None:
+    placements, server = make(6 * AT_ONCE)
+    server.refuses = [error]
+    fetched = run(server, tmp_path, placements, downloads=SharedDownloads(1))
+    assert set(fetched.staged) == sha256s(placements)
+    assert len(server.bundles) == 1
+    assert len(server.alone) == len(sha256s(placements))
+
+
+def test_after_some_that_break_off_no_more_bundles_are_asked_for(tmp_path: Path) -> None:
+    placements, server = make(9 * AT_ONCE)
+    server.cuts = [1] * 9
+    assert set(run(server, tmp_path, placements, downloads=SharedDownloads(1)).staged) == sha256s(placements)
+    assert len(server.bundles) == 3
+
+
+def test_failures_that_are_not_in_a_row_stop_nothing(tmp_path: Path) -> None:
+    placements, server = make(8 * AT_ONCE)
+    away = ServerUnavailable("away")
+    server.refuses = [away, away, None, away, away, None, away]
+    run(server, tmp_path, placements, downloads=SharedDownloads(1))
+    assert len(server.bundles) == -(-len(sha256s(placements)) // AT_ONCE) == 7
+
+
+def test_what_is_at_hand_or_was_begun_is_in_no_bundle(tmp_path: Path) -> None:
+    placements, server = make(20)
+    staging = tmp_path / "staging"
+    staging.mkdir()
+    whole, begun, damaged, copied = placements[1], placements[2], placements[3], placements[4]
+    (staging / whole.file.sha256).write_bytes(server.files[whole.file.uri])
+    (staging / f"{begun.file.sha256}.part").write_bytes(server.files[begun.file.uri][:5])
+    (staging / damaged.file.sha256).write_bytes(b"damaged")
+    (tmp_path / "copy").write_bytes(server.files[copied.file.uri])
+    fetched = run(server, tmp_path, placements, sources={copied.file.sha256: "copy"})
+    assert set(fetched.staged) == sha256s(placements)
+    assert sorted(server.alone) == sorted([begun.file.uri, damaged.file.uri])
+    asked = {uri for uris in server.bundles for uri in uris}
+    assert not asked & {one.file.uri for one in (whole, begun, damaged, copied)}
+
+
+def test_nothing_is_written_through_what_somebody_puts_into_the_way(tmp_path: Path) -> None:
+    placements, server = make(20)
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    part = tmp_path / "staging" / f"{placements[5].file.sha256}.part"
+    opened = server.open_bundle
+
+    @asynccontextmanager
+    async def open_bundle(uris: Sequence[str]) -> AsyncIterator[Opened]:
+        async with opened(uris) as bundle:
+            part.symlink_to(outside)
+            yield bundle
+
+    server.open_bundle = open_bundle  # type: ignore[method-assign]
+    assert set(run(server, tmp_path, placements).staged) == sha256s(placements)
+    assert outside.read_text() == "mine"
+    assert server.alone == [placements[5].file.uri]
+
+
+def test_a_disk_that_takes_nothing_ends_the_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    placements, server = make(50)
+    real = os.open
+
+    def refuse(path: str, flags: int, *more: int, **others: int) -> int:
+        if str(path).endswith(".part"):
+            raise OSError(28, "No space left on device", path)
+        return real(path, flags, *more, **others)
+
+    downloads = SharedDownloads(4)
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(DiskError, match="No space left"):
+        run(server, tmp_path, placements, downloads=downloads)
+    assert not downloads.in_flight
+
+
+def test_two_syncs_that_want_the_same_get_each_file_once(tmp_path: Path) -> None:
+    placements, server = make(1000)
+
+    async def both() -> tuple[Fetched, Fetched]:
+        downloads = SharedDownloads(4)
+        return await asyncio.gather(
+            fetching(server, tmp_path, placements, downloads, name="one"),
+            fetching(server, tmp_path, placements[::-1], downloads, name="two"),
+        )
+
+    one, two = asyncio.run(asyncio.wait_for(both(), DEADLINE_S))
+    assert set(one.staged) == set(two.staged) == sha256s(placements)
+    asked = [uri for uris in server.bundles for uri in uris] + server.alone
+    assert len(asked) == len(sha256s(placements))
+
+
+def test_of_a_fetch_that_is_cancelled_nothing_stays_in_flight(tmp_path: Path) -> None:
+    async def test() -> None:
+        placements, server = make(1000)
+        server.may = asyncio.Event()
+        downloads = SharedDownloads(4)
+        task = asyncio.create_task(fetching(server, tmp_path, placements, downloads))
+        await until(lambda: len(downloads.in_flight) >= 3 * AT_ONCE)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not downloads.in_flight
+        server.may.set()
+        # A change finds all slots free, and gets what the other one gave up.
+        fetched = await fetching(server, tmp_path, placements[:30], downloads, name="other")
+        assert set(fetched.staged) == sha256s(placements[:30])
+
+    asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
+
+
+def test_bundles_of_a_full_sync_leave_a_slot_to_changes(tmp_path: Path) -> None:
+    async def test() -> None:
+        placements, server = make(1000)
+        server.may = asyncio.Event()
+        downloads = SharedDownloads(2)
+        task = asyncio.create_task(fetching(server, tmp_path, placements, downloads))
+        await until(lambda: bool(server.bundles))
+        async with downloads.slots.one(urgent=True):
+            assert len(server.bundles) == 1
+        server.may.set()
+        await task
+
+    asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():
+        await asyncio.sleep(0)
