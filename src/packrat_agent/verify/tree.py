@@ -222,11 +222,13 @@ def _look_around(top: Path, named: Mapping[str, Named]) -> tuple[tuple[str, ...]
         directory = waiting.pop()
         try:
             with os.scandir(f"{top}/{directory}") as entries:
-                listed = [(entry, f"{directory}/{entry.name}".lstrip("/")) for entry in entries]
+                listed = list(entries)
         except OSError as error:
             odd.append(Fault(directory or ".", f"can't be looked into: {told(error)}"))
             continue
-        for entry, path in listed:
+        above = f"{directory}/" if directory else ""
+        for entry in listed:
+            path = above + entry.name
             if entry.is_file(follow_symlinks=False):
                 if path not in named:
                     unnamed.append(path)
