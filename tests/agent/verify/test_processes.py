@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from packrat_agent.verify.findings import Named
 from packrat_agent.verify.process_main import answer_batches
 from packrat_agent.verify.processes import Processes
 from packrat_agent.verify.repo_keys import GivenKeys, read_repo_keys
+from packrat_agent.verify.signatures import Keyring
 from packrat_core.errors import ConfigError, PackratError
 from packrat_demo.build_deb import Deb, build_deb
 from support.faults import close_to_others, flip_a_byte, link_outside, make_a_directory, make_a_pipe, remove, truncate
@@ -71,6 +73,17 @@ def check_alone(top: Path, named: list[Named]) -> Checked:
 
 def ordered(checked: Checked) -> tuple[list[tuple[str, str]], int]:
     return sorted((fault.path, fault.what) for fault in checked.faults), checked.size
+
+
+def until(holds: Callable[[], bool]) -> None:
+    latest = time.monotonic() + DEADLINE_S
+    while not holds():
+        assert time.monotonic() < latest
+        os.sched_yield()
+
+
+def until_ended(pids: list[int]) -> None:
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
 
 def children() -> list[str]:
@@ -159,7 +172,7 @@ def test_a_killed_process_is_an_error(tmp_path: Path, named: list[Named]) -> Non
         Processes(tmp_path) as helped,
     ):
         helped.expect(named[0])
-        os.kill(int(children()[0]), signal.SIGKILL)
+        os.kill(helped.started[0].pid, signal.SIGKILL)
         with checking(tmp_path, named, {}, lambda files, size: None, helped) as wait:
             wait()
     assert children() == []
@@ -214,6 +227,28 @@ def test_an_error_here_ends_the_processes(tmp_path: Path) -> None:
     assert children() == []
 
 
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_what_a_process_has_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/gpgv").write_text("#!/bin/sh\nexec sleep 1000\n")
+    (tmp_path / "bin/gpgv").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    named = waiting_for(tmp_path, partial(Keyring(b"key").verify, b"signed", b"signature"))
+    with Processes(tmp_path) as helped, ThreadPoolExecutor(1) as thread:
+        helped.expect(named[0])
+        pid = helped.started[0].pid
+        checked = thread.submit(helped.started[0].check, named[:1], lambda files, size: None)
+        until(lambda: any(b"sleep" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children_of(pid)))
+        gpgv = children_of(pid)
+        helped.stop()
+        with pytest.raises(PackratError, match="ended with exit code 0"):
+            checked.result()
+    until_ended(gpgv)
+
+
 _WAITS = """
 import hashlib, os, sys
 from functools import partial
@@ -226,7 +261,7 @@ top = Path(sys.argv[1])
 named = [Named("file", hashlib.sha256(b"").hexdigest(), 0, "SHA256SUMS", partial(os.read, 0, 1))] * 1000
 with processes.Processes(top) as helped:
     helped.expect(named[0])
-    print(*(process._process.pid for process in helped.started), flush=True)
+    print(*(process.pid for process in helped.started), flush=True)
     with checking(top, named, {}, lambda files, size: None, helped) as wait:
         wait()
 """
@@ -250,13 +285,6 @@ def waiting(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", list[int]
         assert len(pids) == 2
         yield program, pids
         program.kill()
-
-
-def until_ended(pids: list[int]) -> None:
-    latest = time.monotonic() + DEADLINE_S
-    while left := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
-        assert time.monotonic() < latest, f"still there: {left}"
-        os.sched_yield()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
