@@ -29,7 +29,7 @@ from packrat_demo.build_deb import Deb, build_deb
 from support.faults import close_to_others, flip_a_byte, link_outside, make_a_directory, make_a_pipe, remove, truncate
 
 FILES = 300
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 
 
 @pytest.fixture(autouse=True)
