@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.verify import processes
+from packrat_agent.verify import check_files, processes
 from packrat_agent.verify.check_files import Checked, checking
 from packrat_agent.verify.debs import find_wrong_deb
 from packrat_agent.verify.findings import Named
@@ -34,8 +34,9 @@ DEADLINE_S = 120.0
 
 @pytest.fixture(autouse=True)
 def three_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two processes are started as soon as a file is expected, whatever this machine has."""
+    """Two processes are started as soon as a file is expected, whatever this machine has, and get many batches."""
     monkeypatch.setattr(processes, "_ENOUGH_FILES", 1)
+    monkeypatch.setattr(check_files, "_BATCH_FILES", 7)
     monkeypatch.setattr(processes, "count_cores", lambda: 3)
 
 
@@ -91,9 +92,14 @@ def children() -> list[str]:
     return [pid for path in Path("/proc/self/task").iterdir() for pid in (path / "children").read_text().split()]
 
 
-def test_the_same_is_found_by_one_process_and_by_many(tmp_path: Path, named: list[Named]) -> None:
+def test_the_same_is_found_by_one_process_and_by_many(
+    tmp_path: Path, named: list[Named], monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone = check_alone(tmp_path, named)
     assert len(alone.faults) == FILES // 10 + 2
+    assert ordered(check(tmp_path, named)) == ordered(alone)
+    # By a single thread, which leaves all to its process.
+    monkeypatch.setattr(check_files, "ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))
     assert ordered(check(tmp_path, named)) == ordered(alone)
     assert children() == []
 
@@ -176,6 +182,18 @@ def test_a_killed_process_is_an_error(tmp_path: Path, named: list[Named]) -> Non
         with checking(tmp_path, named, {}, lambda files, size: None, helped) as wait:
             wait()
     assert children() == []
+
+
+def test_an_error_is_told_before_all_is_checked(tmp_path: Path, named: list[Named]) -> None:
+    whole = [item for number, item in enumerate(named[:FILES]) if number % 10]
+    seen: list[int] = []
+    with pytest.raises(PackratError, match="was killed"), Processes(tmp_path) as helped:
+        helped.expect(named[0])
+        # Not the first one, whose result is waited for first.
+        os.kill(helped.started[1].pid, signal.SIGKILL)
+        with checking(tmp_path, whole * 50, {}, lambda files, size: seen.append(files), helped) as wait:
+            wait()
+    assert sum(seen) < len(whole) * 25
 
 
 def waiting_for(top: Path, look: Callable[[], str | None]) -> list[Named]:
@@ -299,7 +317,8 @@ def test_no_process_is_left_by_one_that_was_killed(
 
 def test_no_process_is_left_by_ctrl_c(waiting: tuple["subprocess.Popen[str]", list[int]]) -> None:
     program, pids = waiting
-    # As the terminal does.
+    # As the terminal does, which tells only this one.
+    assert all(os.getpgid(pid) != program.pid for pid in pids)
     os.killpg(program.pid, signal.SIGINT)
     assert program.wait(DEADLINE_S) == -signal.SIGINT
     until_ended(pids)
