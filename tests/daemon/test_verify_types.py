@@ -15,6 +15,7 @@ from packrat_agent.verify.tree import verify_tree
 from packrat_demo.build_image import Image, build_oci, write_image
 from packrat_demo.build_rpm import Rpm, write_rpm
 from packrat_demo.build_wheel import Python, write_wheel
+from support.by_process import audit_by_process
 from support.every_type import REPOS, faults_of, fill, mirror_of_all
 from support.faults import close_to_others, flip_a_byte, link_outside, make_a_directory, make_a_pipe, remove, truncate
 from support.keys import Key, new_key
@@ -177,6 +178,7 @@ def test_spoiled_packages_are_found(tree: Path, plant: Plant) -> None:
     for path in spoiled:
         plant(tree / path)
     assert sorted(faults_of(tree).keys() - links) == spoiled
+    assert audit_by_process(tree) == verify_tree(tree, None, lambda files, size: None)
 
 
 def test_spoiled_indexes_are_found(tree: Path, mirror: Stage) -> None:
@@ -255,6 +257,9 @@ def test_a_lie_is_found_though_nothing_is_torn(mirror: Stage, tree: Path, strang
     found = faults_of(tree)
     told = [what for path, all_told in found.items() if path.startswith(where) for what in all_told]
     assert any(word in what for what in told), found
+    assert [(fault.path, fault.what) for fault in audit_by_process(tree).faults] == [
+        (path, what) for path, all_told in found.items() for what in all_told
+    ]
 
 
 def test_a_tree_of_signatures_without_a_key_is_not_sound(mirror: Stage, tree: Path, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from packrat_core.cli import CommandInModule, ErrorTellingGroup
 from packrat_core.log import set_up_log
 
 _READING_PACKAGES = ("sync", "run")
-# They log nothing; monitoring calls them every minute, and setting up the log takes as long as they do.
-_WITHOUT_LOG = ("status", "check")
+# They log nothing, or set up the log where they do; setting it up takes as long as they do.
+_WITHOUT_LOG = ("status", "check", "verify")
 # They say on stdout what others say in the log.
 _QUIET = ("init", "doctor")
 _EXIT_CODES = """

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,12 +17,14 @@ from packrat_agent.status.progress import show_progress
 from packrat_agent.status.reading import read_status
 from packrat_agent.status.table import list_troubles
 from packrat_agent.verify.findings import Audit, Warned
-from packrat_agent.verify.real_clients import Visits, visit_tree
 from packrat_agent.verify.repo_keys import GivenKeys, read_repo_keys
 from packrat_agent.verify.tree import verify_tree
 from packrat_core.cli import GivenFile
 from packrat_core.errors import PackratError, Unsound
 from packrat_core.text import count_of, human_size, printable
+
+if TYPE_CHECKING:
+    from packrat_agent.verify.real_clients import Visits
 
 _SHOWN = 1000
 
@@ -92,11 +95,7 @@ def verify_command(
         audit = replace(audit, warnings=(*audit.warnings, *_known_troubles(config)))
     told = asdict(audit)
     if clients:
-        # Only then, since the web server and its libraries take longer to import than a small tree to verify.
-        from packrat_agent.web.in_thread import serving_in_thread
-
-        with serving_in_thread(top.absolute()) as url:
-            visits = visit_tree(top.absolute(), read_repo_keys(top.absolute(), keys), url, audit.repositories)
+        visits = _visit(top.absolute(), keys, audit)
         audit = replace(audit, faults=(*audit.faults, *visits.faults))
         told = {**asdict(audit), "clients": visits.driven}
     if as_json:
@@ -126,7 +125,25 @@ def _known_troubles(config: Config) -> Iterator[Warned]:
         yield Warned("status", text)
 
 
-def _left_out(visits: Visits) -> str:
+def _visit(top: Path, keys: GivenKeys, audit: Audit) -> "Visits":
+    """Let the real clients read a tree that was audited.
+
+    Args:
+        top: Top of the tree.
+        keys: The keys that were given.
+        audit: What the audit found.
+    """
+    # Only then, since the web server, its libraries and the log take longer to import than a small tree to verify.
+    from packrat_agent.verify.real_clients import visit_tree
+    from packrat_agent.web.in_thread import serving_in_thread
+    from packrat_core.log import set_up_log
+
+    set_up_log(click.get_current_context().find_root().params["log_level"])
+    with serving_in_thread(top) as url:
+        return visit_tree(top, read_repo_keys(top, keys), url, audit.repositories)
+
+
+def _left_out(visits: "Visits") -> str:
     return f"; not usable on this machine: {', '.join(visits.left_out)}" if visits.left_out else ""
 
 

@@ -6,9 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from rich.console import Console
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
-
 from packrat_core.text import count_of, human_size
 
 OnProgress = Callable[[str, int, int], None]
@@ -67,6 +64,10 @@ def show_progress(totals: Totals = _no_totals) -> Iterator[OnProgress]:
     if not sys.stderr.isatty():
         yield lambda what, files, size: None
         return
+    # Only then, since they take longer to import than many a verify or sync lasts.
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
     columns = (TextColumn("{task.description:<24}"), TextColumn("{task.fields[told]}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         shown: dict[str, tuple[int, Work]] = {}

@@ -9,6 +9,7 @@ import lzma
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -47,8 +48,8 @@ _TOLERATED = timedelta(seconds=10)
 
 _DATES = frozenset({"Date", "Valid-Until"})
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_FACTS = re.compile(rb"^(Filename|Size|SHA256|Package|Version|Architecture): (.+)$", re.MULTILINE)
-_IDENTITY = ("Package", "Version", "Architecture")
+_IDENTITY = (b"Package", b"Version", b"Architecture")
+_FACTS = frozenset({b"Filename", b"Size", b"SHA256", *_IDENTITY})
 _STANZA_FIELD = re.compile(rb"^(([!-9;-~]+):.*(?:\n[ \t].*)*)", re.MULTILINE)
 _SIZE = re.compile(rb"[0-9]{1,15}")
 _LISTED = re.compile(rb"^ ([0-9a-f]{64}) +(\d{1,15}) (\S+)$")
@@ -202,27 +203,39 @@ def _audit_index(subject: Subject, directory: str, path: str, sha256: str, forms
         sha256: SHA-256 of the plain index.
         forms: Paths of its compressed forms; without any, the plain one is read.
     """
-    text = None
-    for form in forms or [path]:
-        unpacked = _read_unpacked(subject, form)
-        # What can't be read has another hash, which is reported when that is checked.
-        if unpacked is None:
-            continue
-        if hashlib.sha256(unpacked).hexdigest() == sha256:
-            text = text or unpacked
-        elif forms:
-            yield Fault(form, "unpacks to something else than the plain index")
-    # Auditing a damaged index would only report consequences of the damage.
-    if text is not None:
-        yield from _audit_packages(subject, directory, path, text)
+    places = forms or [path]
+    is_audited = False
+    # While one form is unpacked, another one is audited.
+    with ThreadPoolExecutor(len(places)) as threads:
+        unpacking = {threads.submit(_read_unpacked, subject, place): place for place in places}
+        for done in as_completed(unpacking):
+            unpacked = done.result()
+            # What can't be read has another hash, which is reported when that is checked.
+            if unpacked is None:
+                continue
+            if hashlib.sha256(unpacked).hexdigest() != sha256:
+                # Auditing a damaged index would only report consequences of the damage.
+                if forms:
+                    yield Fault(unpacking[done], "unpacks to something else than the plain index")
+            elif not is_audited:
+                is_audited = True
+                yield from _audit_packages(directory, path, unpacked)
 
 
-def _audit_packages(subject: Subject, directory: str, path: str, text: bytes) -> Iterator[Finding]:
+def _audit_packages(directory: str, path: str, text: bytes) -> Iterator[Finding]:
+    """Audit the stanzas of an index.
+
+    Args:
+        directory: Directory of the repository.
+        path: Path of the plain index.
+        text: Its content.
+    """
     for stanza in text.split(b"\n\n"):
-        if not stanza.strip():
+        if not stanza or stanza.isspace():
             continue
-        fields = dict(_FACTS.findall(stanza))
-        wrong = _find_refused(stanza)
+        found: list[tuple[bytes, bytes]] = _STANZA_FIELD.findall(stanza)
+        fields = read_facts(found)
+        wrong = _find_refused(stanza, found)
         if wrong is not None:
             shown = stanza.partition(b"\n")[0][:60].decode("utf-8", "replace")
             yield Fault(path, f"has a stanza that apt can't read, {shown!r}: {wrong}")
@@ -232,14 +245,29 @@ def _audit_packages(subject: Subject, directory: str, path: str, text: bytes) ->
             yield Fault(path, f"names a package without a usable Filename and Size: {name or stanza[:60]!r}")
             continue
         digest = fields.get(b"SHA256", b"").decode("ascii", "replace")
-        named = {key: fields[key.encode()].decode("utf-8", "replace") for key in _IDENTITY if key.encode() in fields}
+        named = {key.decode(): fields[key].decode("utf-8", "replace") for key in _IDENTITY if key in fields}
         yield Named(f"{directory}/{name}", digest, int(size), path, read=partial(find_wrong_deb, named))
 
 
-def _find_refused(stanza: bytes) -> str | None:
-    """Return why apt would refuse the whole index because of this stanza, or None."""
-    found = _STANZA_FIELD.findall(stanza)
-    fields: dict[bytes, bytes] = {name.lower(): lines for lines, name in found}
+def read_facts(found: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return the facts that the audit needs of a stanza, by their names, given (lines, name) of each of its fields."""
+    facts: dict[bytes, bytes] = {}
+    for lines, name in found:
+        if name in _FACTS:
+            colon, _, value = lines[len(name) :].partition(b"\n")[0].partition(b" ")
+            if value and colon == b":":
+                facts[name] = value
+    return facts
+
+
+def _find_refused(stanza: bytes, found: Sequence[tuple[bytes, bytes]]) -> str | None:
+    """Return why apt would refuse the whole index because of a stanza, or None.
+
+    Args:
+        stanza: The stanza.
+        found: (lines, name) of each of its fields.
+    """
+    fields = {name.lower(): lines for lines, name in found}
     if len(fields) < len(found):
         names = [name.lower() for _, name in found]
         twice = next(name for number, (_, name) in enumerate(found) if name.lower() in names[:number])

@@ -1,153 +1,121 @@
-"""Checks the files that the indexes of a tree name: each is read to its end, and held against what its index says."""
+"""Checks the files that the indexes of a tree name, each once, with all cores.
 
-import hashlib
-import os
-import re
-import stat
+Threads share the files. Large files keep all cores busy that way, since Python hashes without its lock. Many small ones
+do not, so that all threads but one then have a process that checks files for them (`processes.py`).
+"""
+
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from io import BufferedReader, BytesIO, FileIO
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
-from packrat_agent.verify.findings import Fault, Named, told
-from packrat_core.fs.open import open_unbuffered
-from packrat_core.fs.page_cache import read_sparingly
-from packrat_core.text import count_of
+from packrat_agent.verify.check_file import Paths, check_file, pass_file
+from packrat_agent.verify.findings import Fault, Named
+from packrat_agent.verify.processes import Process, Processes, count_cores
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_BATCH_FILES = 64
+_BATCH_BYTES = 16 * 1024 * 1024
+"""What a process is given at once: enough to be busy, little enough that all are done at the same time."""
 
 
-def check_files(
-    top: Path, named: Iterable[Named], right: Mapping[str, str], on_progress: Callable[[int, int], None]
-) -> tuple[list[Fault], int]:
-    """Check all named files, with as many threads as there are cores.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is wrong with files, and the sum of the sizes of those that were read to their end, now or before."""
+
+    faults: tuple[Fault, ...]
+    size: int
+
+
+@contextmanager
+def checking(
+    top: Path,
+    named: Iterable[Named],
+    right: Mapping[str, str],
+    on_progress: Callable[[int, int], None],
+    processes: Processes,
+) -> Iterator[Callable[[], Checked]]:
+    """Check all named files while the context lasts; yields what waits for the result.
 
     Args:
         top: Top of the tree.
         named: The files, and what their indexes say about them.
         right: Path → SHA-256 of the files that were read before and found right; they are not read again.
         on_progress: Called with (files, bytes) since the last call, from several threads.
-
-    Returns:
-        The faults, and the sum of the sizes in bytes of the files that were read to their end, now or before.
+        processes: Those that were started to help.
     """
-    tree = _Paths(top)
-    waiting = iter(named)
-
-    def check_waiting() -> list[tuple[Fault | None, int]]:
-        # The threads share the iterator: a task for each file takes longer than to read a small file.
+    work = _Work(Paths(top), named, right, on_progress)
+    alone = max(count_cores() - len(processes.started), 1)
+    with ThreadPoolExecutor(len(processes.started) + alone) as threads:
         try:
-            return [
-                _pass(tree, item) if right.get(item.path) == item.sha256 else _check(tree, item, on_progress)
-                for item in waiting
+            tasks = [threads.submit(work.check_by, process) for process in processes.started]
+            tasks += [threads.submit(work.check) for _ in range(alone)]
+            yield lambda: _join([task.result() for task in tasks])
+        except BaseException:
+            # Also if this thread is interrupted: leave nothing to do, and nobody to wait for.
+            work.end()
+            processes.stop()
+            raise
+
+
+def _join(parts: Sequence[Checked]) -> Checked:
+    return Checked(tuple(fault for part in parts for fault in part.faults), sum(part.size for part in parts))
+
+
+class _Work:
+    """The files that wait to be checked; threads take from them until none is left."""
+
+    def __init__(
+        self, tree: Paths, named: Iterable[Named], right: Mapping[str, str], on_progress: Callable[[int, int], None]
+    ) -> None:
+        self._tree = tree
+        self._right = right
+        self._on_progress = on_progress
+        # The threads share iterators: a task for each file takes longer than to read a small file.
+        files = list(named)
+        self._sharing = iter([item for item in files if item.shares])
+        self._others = iter([item for item in files if not item.shares])
+
+    def check(self) -> Checked:
+        """Check files in this thread."""
+        try:
+            checked = [
+                pass_file(self._tree, item)
+                if self._right.get(item.path) == item.sha256
+                else check_file(self._tree, item, self._on_progress)
+                for files in (self._sharing, self._others)
+                for item in files
             ]
         finally:
             # If it was stopped by an error, leave nothing for the other threads to do.
-            deque(waiting, maxlen=0)
+            self.end()
+        return Checked(tuple(fault for fault, _ in checked if fault is not None), sum(size for _, size in checked))
 
-    cores = os.cpu_count() or 1
-    with ThreadPoolExecutor(cores) as threads:
+    def check_by(self, process: Process) -> Checked:
+        """Have files checked by a process, and then those that it can't check by this thread."""
+        faults: list[Fault] = []
+        total = 0
         try:
-            parts = [task.result() for task in [threads.submit(check_waiting) for _ in range(cores)]]
-        finally:
-            # The same if this thread is interrupted while it waits.
-            deque(waiting, maxlen=0)
-    return [fault for part in parts for fault, _ in part if fault is not None], sum(
-        s for part in parts for _, s in part
-    )
+            while batch := self._take():
+                found, size = process.check(batch, self._on_progress)
+                faults += found
+                total += size
+        except BaseException:
+            self.end()
+            raise
+        checked = self.check()
+        return Checked((*faults, *checked.faults), total + checked.size)
 
+    def _take(self) -> list[Named]:
+        batch: list[Named] = []
+        size = 0
+        while len(batch) < _BATCH_FILES and size < _BATCH_BYTES and (item := next(self._others, None)) is not None:
+            batch.append(item)
+            size += item.size or 0
+        return batch
 
-def _pass(tree: "_Paths", named: Named) -> tuple[Fault | None, int]:
-    """Look only whether a file that was right is still there; give what is wrong, or None, and its size in bytes."""
-    try:
-        with tree.open(named.path) as file:
-            return None, os.fstat(file.fileno()).st_size
-    except OSError as error:
-        return Fault(named.path, f"named by {named.by}: {told(error)}"), 0
-
-
-def _check(tree: "_Paths", named: Named, on_progress: Callable[[int, int], None]) -> tuple[Fault | None, int]:
-    """Check one named file.
-
-    Args:
-        tree: Opens the files of the tree.
-        named: The file, and what its index says about it.
-        on_progress: Called with (files, bytes) since the last call.
-
-    Returns:
-        What is wrong with it, or None, and its size in bytes; 0 if it was not read to its end.
-    """
-    digest = hashlib.sha256()
-    try:
-        with tree.open(named.path) as file:
-            status = os.fstat(file.fileno())
-            # If the size is wrong, the hash is wrong, too: don't read the file.
-            if named.size is not None and status.st_size != named.size:
-                return Fault(named.path, f"has {count_of(status.st_size, 'byte')}, {named.by} says {named.size}"), 0
-            chunk, last = b"", 0
-            for chunk in read_sparingly(file.fileno(), status.st_size):
-                digest.update(chunk)
-                if last:
-                    on_progress(0, last)
-                last = len(chunk)
-            on_progress(1, last)
-            # A small file that was read in one piece is not read once more.
-            content = BytesIO(chunk) if last == status.st_size else BufferedReader(file)
-            wrong = _look_into(named, content, status, digest.hexdigest())
-    except OSError as error:
-        return Fault(named.path, f"named by {named.by}: {told(error)}"), 0
-    return (Fault(named.path, wrong) if wrong is not None else None), status.st_size
-
-
-def _look_into(named: Named, content: BinaryIO, status: os.stat_result, sha256: str) -> str | None:
-    """Return what is wrong with a file that was read to its end, or None.
-
-    Args:
-        named: The file, and what its index says about it.
-        content: What was read, once more.
-        status: That of the file.
-        sha256: Its SHA-256.
-    """
-    if sha256 != named.sha256:
-        return f"has SHA-256 {sha256}, {named.by} says {named.sha256}"
-    if not status.st_mode & stat.S_IROTH:
-        return "is not readable for a web server; its mode should be 0644"
-    wrong = named.look() if named.look is not None else None
-    return named.read(content) if wrong is None and named.read is not None else wrong
-
-
-class _Paths:
-    """Opens files of the tree by their paths in indexes, and looks at each directory above them once."""
-
-    def __init__(self, top: Path) -> None:
-        self._top = str(top)
-        # '' is the top, which may be a link.
-        self._behind_link: dict[str, bool] = {"": False}
-
-    def open(self, path: str) -> FileIO:
-        """Open a file.
-
-        Raises:
-            OSError: It is not a regular file, or its path leads through a symbolic link.
-        """
-        # Names come from untrusted indexes; NUL and surrogates would raise other errors below.
-        if "\0" in path or _SURROGATE.search(path):
-            raise OSError("can't be a file's name")
-        if self._is_behind_link(path.rpartition("/")[0]):
-            raise OSError("stands behind a symbolic link")
-        return open_unbuffered(f"{self._top}/{path}")
-
-    def _is_behind_link(self, directory: str) -> bool:
-        """Return whether a directory or one above it is a symbolic link; several threads may look at the same one."""
-        # Without recursion: an index may name a path with more directories than Python can call.
-        below: list[str] = []
-        while directory not in self._behind_link:
-            below.append(directory)
-            directory = directory.rpartition("/")[0]
-        is_behind = self._behind_link[directory]
-        for one in reversed(below):
-            is_behind = is_behind or os.path.islink(f"{self._top}/{one}")  # noqa: PTH114 there may be thousands
-            self._behind_link[one] = is_behind
-        return is_behind
+    def end(self) -> None:
+        """Leave nothing for the threads to do."""
+        for files in (self._sharing, self._others):
+            deque(files, maxlen=0)

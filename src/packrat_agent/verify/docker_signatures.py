@@ -139,7 +139,7 @@ def _look_at(
     for path, content in signatures:
         named = pointer(path, content)
         check = None if keyring is None else lambda content=content: look(content)
-        yield Named(named.path, named.sha256, named.size, named.by, check)
+        yield Named(named.path, named.sha256, named.size, named.by, check, shares=True)
 
 
 def _look_for_names(
@@ -172,7 +172,9 @@ def _look_for_names(
     for number, (path, content) in enumerate(signatures):
         named = pointer(path, content)
         yield Named(
-            named.path, named.sha256, named.size, named.by, look if keyring is not None and not number else None
+            *(named.path, named.sha256, named.size, named.by),
+            look if keyring is not None and not number else None,
+            shares=True,
         )
 
 

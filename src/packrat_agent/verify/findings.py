@@ -37,6 +37,8 @@ class Named:
         by: The index that names it, for messages.
         look: A further check, called from any thread once the bytes are right; returns what is wrong, or None.
         read: The same, for a check that reads the file: it gets it open, at any position.
+        shares: Its checks share something with those of other files, so they are called in this process; others are
+            pickled.
     """
 
     path: str
@@ -45,6 +47,7 @@ class Named:
     by: str
     look: Callable[[], str | None] | None = None
     read: Callable[[BinaryIO], str | None] | None = None
+    shares: bool = False
 
 
 @dataclass(frozen=True, slots=True)

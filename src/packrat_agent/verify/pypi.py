@@ -10,13 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from packaging.utils import parse_sdist_filename, parse_wheel_filename
-from packaging.version import Version
-
-from packrat_agent.verify.distributions import find_wrong_distribution
 from packrat_agent.verify.findings import (
     Fault,
     Finding,
@@ -30,6 +26,10 @@ from packrat_agent.verify.findings import (
 )
 from packrat_agent.verify.pypi_spelling import find_unusual, spell_project, spell_root
 from packrat_agent.verify.read_page import read_page
+
+# Imported where they are needed, since that takes longer than to verify a small tree of another type.
+if TYPE_CHECKING:
+    from packaging.version import Version
 
 _HTML, _JSON = "index.html", "index.v1_json"
 _UP = "../../"
@@ -148,15 +148,19 @@ def _check_pages(subject: Subject, directory: str, wanted: tuple[bytes, bytes]) 
             yield from check_bytes(f"{directory}/{name}", read_index(subject.top, f"{directory}/{name}"), text)
 
 
-def _version_in(file_name: str) -> Version | None:
+def _version_in(file_name: str) -> "Version | None":
     """Return the version in a file name; None if the name does not reveal it."""
+    from packaging.utils import parse_sdist_filename, parse_wheel_filename
+
     parse = parse_wheel_filename if file_name.endswith(".whl") else parse_sdist_filename
     with suppress(ValueError):
         return parse(file_name)[1]
     return None
 
 
-def _read_version(text: str) -> Version | None:
+def _read_version(text: str) -> "Version | None":
+    from packaging.version import Version
+
     with suppress(ValueError):
         return Version(text)
     return None
@@ -165,6 +169,8 @@ def _read_version(text: str) -> Version | None:
 def _audit_files(
     subject: Subject, directory: str, page: str, links: Sequence[_Link | None], sizes: Sequence[int | None]
 ) -> Iterator[Finding]:
+    from packrat_agent.verify.distributions import find_wrong_distribution
+
     for link, size in zip(links, sizes, strict=True):
         path = unquote(link.url.removeprefix(_UP), errors="replace") if link is not None else ""
         if link is None or not link.url.startswith(_UP) or not is_plain(path):

@@ -5,7 +5,6 @@ import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from packrat_agent.gpg.run import GpgKilled, StatusTooLong, run_gpgv
 from packrat_agent.gpg.verdict import SignatureVerdict, read_verdict
 
 _STATEMENT_LIMIT = 64 * 1024
@@ -53,6 +52,9 @@ class Keyring:
     def _gpgv(
         self, signed: bytes, detached: bytes | None, output_limit: int | None, judge: Judge
     ) -> tuple[bytes, str | None]:
+        # Few of the processes that check files verify signatures, and this takes a quarter of their start.
+        from packrat_agent.gpg.run import GpgKilled, StatusTooLong, run_gpgv
+
         try:
             verified = run_gpgv(self.keys, signed, detached, output_limit)
         except StatusTooLong:

@@ -6,17 +6,18 @@ was checked, what is wrong, and which files no index names.
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.verify.apt import audit_apt, is_apt
-from packrat_agent.verify.check_files import check_files
+from packrat_agent.verify.check_files import checking
 from packrat_agent.verify.docker import audit_docker, is_docker
 from packrat_agent.verify.files import audit_files, is_files
 from packrat_agent.verify.findings import Audit, Auditor, Fault, Finding, Named, Subject, Warned, told
 from packrat_agent.verify.interrupted import find_interrupted, is_followed
 from packrat_agent.verify.package_lists import audit_list
+from packrat_agent.verify.processes import Processes
 from packrat_agent.verify.pypi import audit_pypi, is_pypi
 from packrat_agent.verify.repo_keys import GivenKeys, RepoKeys, read_repo_keys
 from packrat_agent.verify.settle import settle
@@ -95,27 +96,44 @@ class _Looks:
         # A tree that changes may have another key, too.
         keys = read_repo_keys(top, self._given)
         subject = Subject(top, keys.main, offered=read_offered(top))
-        warnings: list[Warned] = list(find_interrupted(top))
-        faults: list[Fault] = []
-        found = tuple(_repositories(subject, "", 0, faults))
-        named: dict[str, Named] = {}
-        for finding in _audit(subject, found, keys):
-            if isinstance(finding, Named):
-                faults += _add_named(named, finding)
-            elif isinstance(finding, Fault):
-                faults.append(finding)
-            else:
-                warnings.append(finding)
-        if not (found or named or faults):
-            faults.append(Fault(".", "holds no mirror: is it the right directory, and its filesystem mounted?"))
-        on_total(len(named))
-        found_wrong, sizes = check_files(top, named.values(), self._right, on_progress)
-        unnamed, odd = _look_around(top, named)
-        faults = [*map(keys.explain, faults), *found_wrong]
-        ordered = tuple(sorted({*faults, *odd}, key=lambda one: (one.path, one.what)))
+        told = _Told(list(find_interrupted(top)))
+        with Processes(top) as processes:
+            repositories = tuple(_repositories(subject, "", 0, told.faults))
+            for finding in _audit(subject, repositories, keys):
+                told.add(finding)
+                if isinstance(finding, Named) and self._right.get(finding.path) != finding.sha256:
+                    processes.expect(finding)
+            named = told.named
+            if not (repositories or named or told.faults):
+                told.add(Fault(".", "holds no mirror: is it the right directory, and its filesystem mounted?"))
+            on_total(len(named))
+            with checking(top, named.values(), self._right, on_progress, processes) as wait:
+                unnamed, odd = _look_around(top, named)
+                checked = wait()
+        faults = {*map(keys.explain, told.faults), *checked.faults, *odd}
+        ordered = tuple(sorted(faults, key=lambda one: (one.path, one.what)))
         wrong = {fault.path for fault in ordered}
         self._right = {path: one.sha256 for path, one in named.items() if path not in wrong}
-        return Audit(found, len(named), sizes, ordered, unnamed, tuple(warnings))
+        return Audit(repositories, len(named), checked.size, ordered, unnamed, tuple(told.warnings))
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the audits of the repositories tell: what is known of each file that is named, and what is wrong."""
+
+    warnings: list[Warned]
+    faults: list[Fault] = field(default_factory=list)
+    named: dict[str, Named] = field(default_factory=dict)
+    """By path."""
+
+    def add(self, finding: Finding) -> None:
+        """Add one more finding."""
+        if isinstance(finding, Named):
+            self.faults += _add_named(self.named, finding)
+        elif isinstance(finding, Fault):
+            self.faults.append(finding)
+        else:
+            self.warnings.append(finding)
 
 
 def _add_named(named: dict[str, Named], finding: Named) -> Iterator[Fault]:
@@ -134,7 +152,12 @@ def _add_named(named: dict[str, Named], finding: Named) -> Iterator[Fault]:
     elif finding is not other:
         # Two indexes name the same file: keep what either of them knows about it.
         fuller = finding if other.size is None else other
-        named[finding.path] = replace(fuller, look=other.look or finding.look, read=other.read or finding.read)
+        named[finding.path] = replace(
+            fuller,
+            look=other.look or finding.look,
+            read=other.read or finding.read,
+            shares=other.shares or finding.shares,
+        )
 
 
 def _audit(subject: Subject, repositories: Sequence[tuple[str, str]], keys: RepoKeys) -> Iterator[Finding]:
@@ -199,11 +222,13 @@ def _look_around(top: Path, named: Mapping[str, Named]) -> tuple[tuple[str, ...]
         directory = waiting.pop()
         try:
             with os.scandir(f"{top}/{directory}") as entries:
-                listed = [(entry, f"{directory}/{entry.name}".lstrip("/")) for entry in entries]
+                listed = list(entries)
         except OSError as error:
             odd.append(Fault(directory or ".", f"can't be looked into: {told(error)}"))
             continue
-        for entry, path in listed:
+        above = f"{directory}/" if directory else ""
+        for entry in listed:
+            path = above + entry.name
             if entry.is_file(follow_symlinks=False):
                 if path not in named:
                     unnamed.append(path)

@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from xml.sax.saxutils import escape, unescape
+from html import escape
 
 from packrat_agent.verify.repodata import Metadata
 
@@ -40,8 +40,8 @@ def spell_repomd(
         contents: Texts of the content tags.
         repository: Text of the repo tag; None if there is none.
     """
-    tags = "".join(f"    <content>{escape(text)}</content>\n" for text in contents)
-    tags += f"    <repo>{escape(repository)}</repo>\n" if repository is not None else ""
+    tags = "".join(f"    <content>{escape(text, quote=False)}</content>\n" for text in contents)
+    tags += f"    <repo>{escape(repository, quote=False)}</repo>\n" if repository is not None else ""
     tags = f"  <tags>\n{tags}  </tags>\n" if tags else ""
     data = "".join(
         f'  <data type="{kind}">\n'
@@ -63,13 +63,18 @@ def spell_repomd(
 
 def read_content_tags(repomd: bytes) -> list[str]:
     """Return the texts of the content tags of a repomd.xml."""
-    return [unescape(text.decode("utf-8", "replace")) for text in _CONTENT.findall(repomd)]
+    return [_unescape(text.decode("utf-8", "replace")) for text in _CONTENT.findall(repomd)]
 
 
 def read_repository(repomd: bytes) -> str | None:
     """Return the name of the repository that a repomd.xml is of; None if it says none."""
     match = _REPOSITORY.search(repomd)
-    return unescape(match[1].decode("utf-8", "replace")) if match else None
+    return _unescape(match[1].decode("utf-8", "replace")) if match else None
+
+
+def _unescape(text: str) -> str:
+    """Undo `escape`; other references stay as they are."""
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
 def spell_metalink(url: str, repomd: bytes, revision: str) -> bytes:
@@ -89,7 +94,7 @@ def spell_metalink(url: str, repomd: bytes, revision: str) -> bytes:
         f"      <mm0:timestamp>{revision}</mm0:timestamp>\n      <size>{len(repomd)}</size>\n"
         f'      <verification>\n        <hash type="sha256">{hashlib.sha256(repomd).hexdigest()}</hash>\n'
         '      </verification>\n      <resources maxconnections="1">\n'
-        f'        <url protocol="{scheme}" type="{scheme}" preference="100">{escape(url)}</url>\n'
+        f'        <url protocol="{scheme}" type="{scheme}" preference="100">{escape(url, quote=False)}</url>\n'
         "      </resources>\n    </file>\n  </files>\n</metalink>\n"
     ).encode()
 

@@ -102,6 +102,13 @@ def test_monitoring_imports_what_reads_the_state_and_nothing_that_changes_it(con
     assert not {"importlib.resources", "tempfile", "shutil", "difflib", "asyncio"} & found
 
 
+def test_verify_imports_neither_the_log_nor_what_only_some_trees_and_terminals_need(config: str) -> None:
+    # Each takes longer to import than most trees to verify.
+    found = imported("packrat_agent.cli", "--config", config, "verify")
+    assert libraries(found) <= {"click", "backports"}
+    assert not {"asyncio", "email.parser", "http.client", "packrat_agent.verify.real_clients"} & found
+
+
 def test_a_commands_own_help_imports_that_command_alone() -> None:
     found = imported("packrat_agent.cli", "site", "--help")
     assert {name for name in found if name.startswith("packrat_agent.cli.")} == {

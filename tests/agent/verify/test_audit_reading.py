@@ -2,6 +2,8 @@
 
 import base64
 import gzip
+from collections.abc import Iterator
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from packrat_agent.verify.findings import is_plain
 from packrat_agent.verify.read_page import read_page
-from packrat_agent.verify.read_xml import read_elements, unpack
+from packrat_agent.verify.read_xml import Element, read_elements, unpack
 from packrat_agent.verify.repodata import read_metalink, read_repomd
 from packrat_agent.verify.signatures import read_keys
 
@@ -33,6 +35,30 @@ def test_elements_are_the_same_however_the_document_is_cut(texts: list[bytes]) -
         chunks = [document[at : at + size] for at in range(0, len(document), size)]
         found = list(read_elements(chunks, {"a/b"}))
         assert [one.text for one in found] == [one.attributes["n"] for one in found] == wanted
+
+
+def _documents(children: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    inside = st.lists(children | st.sampled_from(["x", " ", "&amp;", "\n"]), max_size=4).map("".join)
+    return st.tuples(st.sampled_from("abc"), st.sampled_from(["", ' n="1"']), inside).map(
+        lambda part: f"<{part[0]}{part[1]}>{part[2]}</{part[0]}>"
+    )
+
+
+def _expected(element: ElementTree.Element, path: str, wanted: set[str]) -> Iterator[Element]:
+    for child in element:
+        yield from _expected(child, f"{path}/{child.tag}", wanted)
+    if path in wanted:
+        text = element[-1].tail if len(element) else element.text
+        yield Element(path, element.attrib, (text or "").strip())
+
+
+@given(
+    st.recursive(st.just("<a/>"), _documents, max_leaves=20),
+    st.sets(st.sampled_from(["a", "b", "a/a", "a/b/c", "b/a"])),
+)
+def test_the_wanted_elements_are_those_that_another_reader_finds(document: str, wanted: set[str]) -> None:
+    root = ElementTree.fromstring(document)
+    assert list(read_elements([document.encode()], wanted)) == list(_expected(root, root.tag, wanted))
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
 """`verify` finds what stops apt on every client, though every hash is right."""
 
 import hashlib
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from packrat_agent.verify.apt import audit_apt
+from packrat_agent.verify.apt import audit_apt, read_facts
 from packrat_agent.verify.findings import Fault, Subject
 
 NOW = datetime(2026, 11, 26, 0, 23, 21, tzinfo=UTC)
@@ -96,3 +99,28 @@ def test_dates_at_which_apt_refuses_a_suite_are_found(tmp_path: Path, date: str,
         assert all(told in what for what in found.values() if told), found
     # Nobody renews what was taken off the mirror.
     assert (faults(tmp_path, "", date, frozenset({"other"})) == {}) == ("Valid-Until" in date)
+
+
+_FIELD = re.compile(rb"^(([!-9;-~]+):.*(?:\n[ \t].*)*)", re.MULTILINE)
+_FACT = re.compile(rb"^(Filename|Size|SHA256|Package|Version|Architecture): (.+)$", re.MULTILINE)
+_PIECES = [
+    b"Filename",
+    b"filename",
+    b"Size",
+    b"X-Size",
+    b"SHA256",
+    b":",
+    b": ",
+    b" ",
+    b"\t",
+    b"\r",
+    b"\n",
+    b"\n ",
+    b"a",
+    b"\xff",
+]
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=30).map(b"".join))
+def test_the_facts_of_a_stanza_are_its_lines_that_say_them(stanza: bytes) -> None:
+    assert read_facts(_FIELD.findall(stanza)) == dict(_FACT.findall(stanza))
