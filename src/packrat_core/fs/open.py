@@ -18,7 +18,7 @@ _DEV_NULL = os.makedev(1, 3)
 _GROWN_BYTES = 64 * 1024
 
 
-def open_regular(path: Path) -> BufferedReader:
+def open_regular(path: Path | str) -> BufferedReader:
     """Open a regular file to read.
 
     Raises:
