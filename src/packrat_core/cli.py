@@ -7,11 +7,13 @@ and summaries:
     main.add_command(CommandInModule("status", "packrat_agent.cli.status:status_command", "Say how the mirror stands."))
 """
 
+import gc
 import io
 import sys
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
@@ -48,9 +50,20 @@ class CommandInModule(click.Command):
     def load(self) -> click.Command:
         """Import the command."""
         module, _, name = self._place.partition(":")
-        command = getattr(import_module(module), name)
+        command = getattr(_import(module), name)
         assert isinstance(command, click.Command)
         return command
+
+
+def _import(module: str) -> ModuleType:
+    """Import a module, and don't look for garbage meanwhile: nearly all that modules make stays."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return import_module(module)
+    finally:
+        if collects:
+            gc.enable()
 
 
 class GivenFile(click.Path):

@@ -280,10 +280,16 @@ class Format(Protocol):
             Refused: the file can't be in a repository of this type.
         """
 
-    def read(self, path: Path, into: Path) -> Fragment:
+    def read(self, path: Path, into: Path, content: bytes | None = None) -> Fragment:
         """Read what the index needs from a verified file; no other method opens it.
 
-        If the treatment is UNPACKED or ACCOMPANIED, write each product of the fragment to `into`, named by its SHA-256.
+        If the treatment is UNPACKED or ACCOMPANIED, write each product of the fragment to `into`, named by its
+        SHA-256; if not, write nothing.
+
+        Args:
+            path: The file.
+            into: Where its products go.
+            content: All of its bytes, where they are in memory anyway, so that the file need not be opened.
 
         Raises:
             Refused: the file is torn, of another type, or hostile; with the reason.

@@ -65,7 +65,7 @@ def sign_package(rpm: Path, sha256: str, into: Path, signer: PackageSigner) -> P
     """
     with as_disk_error("read", rpm):
         # What is checked, signed and copied are the bytes that were hashed.
-        return read_verified(rpm, sha256, lambda path: _sign(path, into, signer))
+        return read_verified(rpm, sha256, lambda opened: _sign(opened.path, into, signer))
 
 
 def _sign(rpm: Path, into: Path, signer: PackageSigner) -> Product | None:

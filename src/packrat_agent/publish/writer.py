@@ -157,7 +157,8 @@ class _Work:
     """There are so many pointers that one flush of the filesystem takes less time than one of each."""
     unflushed: list[Path] = field(default_factory=list)
     known: dict[str, Path] = field(default_factory=dict)
-    directories: set[Path] = field(default_factory=set)
+    noted: set[str] = field(default_factory=set)
+    """The directories that are to be flushed, relative to root; '' for root itself."""
     written: dict[str, Path] = field(default_factory=dict)
     """SHA-256 → content in its place: other files with these bytes become links to it."""
 
@@ -166,13 +167,18 @@ class _Work:
         parent, _, name = path.rpartition("/")
         directory = self.known.get(parent)
         if directory is None:
-            directory = self.known[parent] = ensure_directory(self.root, parent or ".")
+            directory = self.known[parent] = ensure_directory(self.root, parent)
             # With each directory all those above it are noted.
-            at = directory
-            while at != self.root and (at := at.parent) not in self.directories:
-                self.directories.add(at)
-        self.directories.add(directory)
+            at = parent
+            while at not in self.noted:
+                self.noted.add(at)
+                at = at.rpartition("/")[0]
         return directory / name
+
+    @property
+    def directories(self) -> list[str]:
+        """The directories of all targets, and all those above them."""
+        return [f"{self.root}/{directory}" for directory in self.noted]
 
     def write_pointer(self, spare: Path, content: Content) -> None:
         """Write a new pointer beside the tree; many are flushed together when all are written."""
@@ -182,13 +188,13 @@ class _Work:
 
 
 def _place_packages(work: _Work, packages: Sequence[LiveFile]) -> None:
-    flush_files([work.staging / sha256 for sha256 in sorted({package.sha256 for package in packages})])
+    flush_files([f"{work.staging}/{sha256}" for sha256 in sorted({package.sha256 for package in packages})])
     done("packages-flushed")
     by_path = sorted(packages, key=lambda package: package.path)
     for parent, group in groupby(by_path, key=lambda package: package.path.rpartition("/")[0]):
         # <directory>/pool/<pool6>, and what other types have in its place
         work.target(f"{parent}/")
-        with as_disk_error("publish", work.root / parent), open_directory(work.root, parent or ".") as directory:
+        with as_disk_error("publish", f"{work.root}/{parent}"), open_directory(work.root, parent or ".") as directory:
             for package in group:
                 _place(work, package, directory)
                 done("package-placed")

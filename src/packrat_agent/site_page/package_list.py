@@ -149,6 +149,10 @@ def _runs(files: Iterable[ListedFile]) -> Iterator[tuple[str, list[object]]]:
 
 def _describe(files: Sequence[ListedFile]) -> list[object]:
     """Say `[name, [[version, release, architectures], …]]` of a package; the architectures are one text."""
+    # As most packages are.
+    if len(files) == 1 and files[0].arch.isalnum():
+        file = files[0]
+        return [file.name, [[file.version, file.release, file.arch]]]
     versions: dict[tuple[str, str], dict[str, None]] = {}
     for file in files:
         # An image for several architectures has them all in one text, with commas.

@@ -24,7 +24,7 @@ from packrat_agent.model.entries import Fragment, Product, StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.sync.context import MirrorContext
 from packrat_core.errors import Refused
-from packrat_core.fs.verified import OtherBytes, read_verified
+from packrat_core.fs.verified import Opened, OtherBytes, read_verified
 from packrat_core.packages.rpm.header import walk
 from packrat_core.packages.rpm.payload import check_payload
 from packrat_core.packages.rpm.signatures import read_signatures
@@ -78,14 +78,14 @@ def recall_signed(
 def _read(sha256: str, path: Path, form: Format, key: SigningKey, scratch: Path) -> Fragment | None:
     """Read a signed copy; None where it is not what the database says, or not signed with this key."""
 
-    def read(path: Path) -> Fragment | None:
-        with path.open("rb") as file:
+    def read(opened: Opened) -> Fragment | None:
+        with opened.path.open("rb") as file:
             front = walk(file)
             found = {s.data for listed in read_signatures(front).values() for s in listed if not s.covers_payload}
             if not any(verifies_by_family(key, front.header.blob, signature) for signature in found):
                 return None
             check_payload(file)
-        fragment = form.read(path, scratch)
+        fragment = form.read(opened.path, scratch)
         # The size is that of the copy. That of the package file is not needed where another file stands in its place.
         return replace(fragment, products=(Product("", sha256, fragment.size),))
 

@@ -24,7 +24,7 @@ from packrat_agent.model.tree import LiveFile
 from packrat_agent.sync.plan import published_before
 from packrat_core.errors import PackratError, Refused
 from packrat_core.fs.disk_errors import as_disk_error
-from packrat_core.fs.verified import OtherBytes, read_verified
+from packrat_core.fs.verified import Opened, OtherBytes, read_verified
 
 T = TypeVar("T")
 
@@ -228,8 +228,8 @@ def _read(path: Path, sha256: str, signed: Product | None, form: Format, staging
     What is read stands in signed indexes, so nothing is taken from bytes that were not hashed here.
     """
 
-    def read(path: Path) -> Fragment:
-        return form.read(path, staging)
+    def read(opened: Opened) -> Fragment:
+        return form.read(opened.path, staging, opened.content)
 
     if signed is None:
         return read_verified(path, sha256, read)

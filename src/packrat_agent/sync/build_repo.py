@@ -137,7 +137,8 @@ def _settle_unchanged(build: Build, made: Made) -> None:
 
 def _render_beside_flush(build: Build, made: Made) -> tuple[Sequence[Publication], datetime]:
     """Render while the staged package files reach the disk: nobody else should wait for that when it is published."""
-    staged = [build.context.staging / sha256 for sha256 in sorted({package.sha256 for package in made.packages})]
+    staging = build.context.staging
+    staged = [f"{staging}/{sha256}" for sha256 in sorted({package.sha256 for package in made.packages})]
     with ThreadPoolExecutor(1) as beside:
         flushed = beside.submit(flush_files, staged)
         rendered = _render(build, made)

@@ -16,9 +16,11 @@ from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.sync.build import parts_of
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_core.errors import DiskError, Refused
-from packrat_core.fs.verified import OtherBytes, read_verified
+from packrat_core.fs.verified import Opened, OtherBytes, read_verified
 
 log = structlog.get_logger()
+
+_WITH_PRODUCTS = (Treatment.UNPACKED, Treatment.ACCOMPANIED)
 
 
 def read_at_hand(
@@ -75,23 +77,25 @@ def _read_all(placements: Sequence[Placement], reader: _Reader) -> dict[str, Fra
         sha256 = placement.file.sha256
         if sha256 in paths and sha256 not in read:
             read[sha256] = _read(paths[sha256], sha256, reader)
-            _empty(reader.scratch)
+            if reader.form.treatment in _WITH_PRODUCTS:
+                _empty(reader.scratch)
     return read
 
 
 def _read(path: str, sha256: str, reader: _Reader) -> Fragment | str | None:
     """Read one file; gives why it is refused, or None where it can't be said."""
-    whole = reader.root / path
+    # As text, since pathlib takes as long as the kernel.
+    whole = f"{reader.root}/{path}"
 
-    def read(opened: Path) -> tuple[os.stat_result, Fragment]:
-        return opened.stat(), reader.form.read(opened, reader.scratch)
+    def read(opened: Opened) -> tuple[os.stat_result, Fragment]:
+        return opened.status, reader.form.read(opened.path, reader.scratch, opened.content)
 
     try:
         status, fragment = read_verified(whole, sha256, read)
     except Refused as error:
         return str(error)
     except (DiskError, OSError, OtherBytes) as error:
-        log.warning("unread", path=str(whole), reason=str(error), text="the dry run can't tell whether it is refused")
+        log.warning("unread", path=whole, reason=str(error), text="the dry run can't tell whether it is refused")
         return None
     reader.order.rehearsed.note(reader.source, sha256, path, status, fragment)
     return fragment

@@ -18,6 +18,8 @@ def be_sparing() -> None:
         mallopt(_ARENA_MAX, 1)
     # What the indexes name is held: to look through it for garbage again and again costs more than a publication.
     gc.set_threshold(*_THRESHOLDS)
+    # Nor is there garbage in what was imported.
+    gc.freeze()
 
 
 def settle() -> None:

@@ -8,12 +8,13 @@ as parallel compressors write them. Any other bytes after a stream, except zeros
 
 import bz2
 import lzma
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from backports import zstd
 
-from packrat_core.archives.gzip_stream import GzipStream
+from packrat_core.archives.gzip_stream import WITH_GZIP_HEADER, GzipStream
 from packrat_core.archives.plain_stream import READ_BYTES, PlainStream, Readable
 from packrat_core.errors import Refused
 
@@ -38,6 +39,8 @@ _DECOMPRESSORS: Mapping[str, Callable[[], _Decompressor]] = {
     "bzip2": bz2.BZ2Decompressor,
 }
 
+_ERRORS = (lzma.LZMAError, zstd.ZstdError, OSError, MemoryError)
+
 
 def open_compressed(file: Readable, coding: str, limit: int | None = None, *, several: bool = False) -> PlainStream:
     """Open a compressed file.
@@ -52,6 +55,26 @@ def open_compressed(file: Readable, coding: str, limit: int | None = None, *, se
         The stream of decompressed bytes.
     """
     return GzipStream(file, limit) if coding == "gzip" else CompressedStream(file, coding, limit, several=several)
+
+
+def unpack_at_once(packed: bytes, coding: str, limit: int) -> bytes | None:
+    """Unpack a few bytes in one step, where they are one sound stream and nothing else.
+
+    Args:
+        packed: All of the compressed bytes; so few that no stream of this size takes long.
+        coding: As that of `open_compressed`.
+        limit: The largest number of decompressed bytes.
+
+    Returns:
+        What the stream of `open_compressed` gives; None where that has to say what is wrong, or has more bytes.
+    """
+    decompressor = zlib.decompressobj(WITH_GZIP_HEADER) if coding == "gzip" else _DECOMPRESSORS[coding]()
+    try:
+        # One byte more shows that there is more.
+        plain = decompressor.decompress(packed, limit + 1)
+    except (zlib.error, *_ERRORS):
+        return None
+    return plain if decompressor.eof and not decompressor.unused_data and len(plain) <= limit else None
 
 
 class CompressedStream(PlainStream):
@@ -78,7 +101,7 @@ class CompressedStream(PlainStream):
                     raise Refused(f"it is torn: the {self._coding} stream has no end")
             try:
                 self._buffer = self._decompressor.decompress(data, READ_BYTES)
-            except (lzma.LZMAError, zstd.ZstdError, OSError, MemoryError) as error:
+            except _ERRORS as error:
                 raise Refused(f"it is not valid {self._coding}: {error}") from None
             self._count()
         return True

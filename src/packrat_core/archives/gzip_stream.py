@@ -13,7 +13,7 @@ from packrat_core.errors import Refused
 
 GZIP_MAGIC = b"\x1f\x8b"
 
-_WITH_GZIP_HEADER = 31
+WITH_GZIP_HEADER = 31
 
 
 class GzipStream(PlainStream):
@@ -21,7 +21,7 @@ class GzipStream(PlainStream):
 
     def __init__(self, file: Readable, limit: int | None = None) -> None:
         super().__init__(file, limit)
-        self._inflate = zlib.decompressobj(_WITH_GZIP_HEADER)
+        self._inflate = zlib.decompressobj(WITH_GZIP_HEADER)
         self._input = b""
         self._padded = False
 
@@ -58,7 +58,7 @@ class GzipStream(PlainStream):
         if self._padded:
             # Python reads further members after padding; GNU gzip and Go don't.
             raise Refused("it has bytes after the padding at the end of the gzip stream")
-        self._inflate = zlib.decompressobj(_WITH_GZIP_HEADER)
+        self._inflate = zlib.decompressobj(WITH_GZIP_HEADER)
         return True
 
 

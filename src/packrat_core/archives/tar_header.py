@@ -8,7 +8,7 @@ Source: POSIX.1-2017 pax and ustar; GNU tar manual, "Basic Tar Format"; star(5).
 
 import re
 import zlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from packrat_core.errors import Refused
 
@@ -27,9 +27,11 @@ _USUAL_DEVICE = frozenset({bytes(16), b"0000000\0" * 2, b"0000000 " * 2, b"00000
 _UNUSED_NUMBERS = (slice(100, 108), slice(108, 116), slice(116, 124), slice(136, 148), slice(329, 337), slice(337, 345))
 
 
-@dataclass(frozen=True, slots=True)
-class TarHeader:
-    """The relevant fields of one header, undecoded; `name_field` is the name without the ustar prefix."""
+class TarHeader(NamedTuple):
+    """The relevant fields of one header, undecoded; `name_field` is the name without the ustar prefix.
+
+    A tuple, since an archive may have 200,000.
+    """
 
     kind: bytes
     size: int

@@ -15,7 +15,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from packrat_core.fs.disk_errors import as_disk_error
 
@@ -26,19 +26,24 @@ def ensure_directory(root: Path, relative: str) -> Path:
     Raises:
         DiskError: A directory can't be made.
     """
-    directory = root
-    for part in Path(relative).parts:
-        directory = directory / part
+    # As text: a pool may have many thousands of directories, and pathlib takes longer than the kernel.
+    directory = os.fspath(root)
+    for part in _parts(relative):
+        directory = os.path.join(directory, part)  # noqa: PTH118
         with as_disk_error("make the directory", directory):
             try:
-                mode = directory.lstat().st_mode
+                mode = os.lstat(directory).st_mode
             except FileNotFoundError:
-                directory.mkdir(mode=0o755)
+                os.mkdir(directory, 0o755)  # noqa: PTH102
                 continue
             if not stat.S_ISDIR(mode):
-                directory.unlink()
-                directory.mkdir(mode=0o755)
-    return directory
+                os.unlink(directory)  # noqa: PTH108
+                os.mkdir(directory, 0o755)  # noqa: PTH102
+    return Path(directory)
+
+
+def _parts(relative: str) -> list[str]:
+    return [part for part in relative.split("/") if part not in ("", ".")]
 
 
 @contextmanager
@@ -57,7 +62,7 @@ def open_directory(root: Path, relative: str, *, crosses_mounts: bool = False) -
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         device = os.fstat(descriptor).st_dev
-        for part in PurePosixPath(relative).parts:
+        for part in _parts(relative):
             below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = below

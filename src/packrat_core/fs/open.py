@@ -18,7 +18,7 @@ _DEV_NULL = os.makedev(1, 3)
 _GROWN_BYTES = 64 * 1024
 
 
-def open_regular(path: Path) -> BufferedReader:
+def open_regular(path: Path | str) -> BufferedReader:
     """Open a regular file to read.
 
     Raises:
@@ -34,6 +34,15 @@ def open_unbuffered(path: str) -> FileIO:
         OSError: As `open_regular`.
     """
     return FileIO(_open(path, os.O_RDONLY), "rb")
+
+
+def open_descriptor(path: str) -> tuple[int, os.stat_result]:
+    """Open a regular file to read; gives its descriptor, which the caller closes, and what the system says of it.
+
+    Raises:
+        OSError: As `open_regular`.
+    """
+    return _open_and_look(path, os.O_RDONLY)
 
 
 def read_regular(path: Path, limit: int) -> bytes:
@@ -137,14 +146,19 @@ def open_new(path: Path) -> BufferedWriter:
 
 
 def _open(path: str | Path, flags: int) -> int:
+    return _open_and_look(path, flags)[0]
+
+
+def _open_and_look(path: str | Path, flags: int) -> tuple[int, os.stat_result]:
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
     except ValueError:
         raise _no_name(path) from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "is not a regular file", str(path))
-    return descriptor
+    return descriptor, status
 
 
 def _read_up_to(file: BufferedReader, limit: int) -> bytes:

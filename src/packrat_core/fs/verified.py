@@ -4,7 +4,7 @@
 2. Nobody has it open to write, or mapped, when the hash begins; a filesystem without leases can't tell.
 3. Its ctime, which no program can set, is the same at the end: nobody has written to it since.
 
-    fragment = read_verified(staging / sha256, sha256, lambda path: form.read(path, into))
+    fragment = read_verified(staging / sha256, sha256, lambda opened: form.read(opened.path, into))
 
 Source: fcntl(2), "Leases"; inode(7), "Last status change timestamp".
 """
@@ -16,12 +16,12 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from io import FileIO
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from packrat_core.errors import Incomplete
-from packrat_core.fs.open import open_unbuffered
+from packrat_core.fs.open import open_descriptor
 
 T = TypeVar("T")
 
@@ -35,14 +35,30 @@ class OtherBytes(Incomplete):
     """A file has not, or no longer, the bytes that it is named by."""
 
 
-def read_verified(path: Path, sha256: str, read: Callable[[Path], T]) -> T:
+class Opened(NamedTuple):
+    """A file whose bytes were hashed a moment ago; a tuple, since one is made for each package file.
+
+    descriptor: where it is open. status: what the system said of it before it was hashed. content: the bytes that were
+    hashed, all of them, if they are few; else None.
+    """
+
+    descriptor: int
+    status: os.stat_result
+    content: bytes | None
+
+    @property
+    def path(self) -> Path:
+        """Where it can be opened once more, whatever stands at its own path."""
+        return _path_of(self.descriptor)
+
+
+def read_verified(path: Path | str, sha256: str, read: Callable[[Opened], T]) -> T:
     """Read a file that has that SHA-256.
 
     Args:
         path: A regular file.
         sha256: In hex.
-        read: Reads the file at the path that it is given, and may be called again. What it gives for other bytes is
-            thrown away.
+        read: Reads the file that it is given, and may be called again. What it gives for other bytes is thrown away.
 
     Returns:
         What `read` gave.
@@ -51,34 +67,38 @@ def read_verified(path: Path, sha256: str, read: Callable[[Path], T]) -> T:
         OtherBytes: The file has another SHA-256, is gone or no regular file, or somebody goes on writing to it.
     """
     try:
-        opened = open_unbuffered(os.fspath(path))
+        descriptor, status = open_descriptor(os.fspath(path))
     except OSError as error:
         raise OtherBytes(f"{path} can't be read ({error.strerror})", hint="it is fetched again") from error
-    with opened as file:
-        descriptor = file.fileno()
+    try:
         for _ in range(_TRIES):
-            before = _wait_for_tick(descriptor)
+            status = _wait_for_tick(descriptor, status)
             # Another name of the file that comes or goes changes its ctime, too.
-            if has_writer(descriptor):
-                continue
-            if _hash(file) != sha256:
-                raise OtherBytes(f"{path} has other bytes than its SHA-256 says", hint="it is fetched again")
-            result = read(Path(f"/proc/self/fd/{descriptor}"))
-            if os.fstat(descriptor).st_ctime_ns == before:
-                return result
+            if not has_writer(descriptor):
+                digest, content = _hash(descriptor, status.st_size)
+                if digest != sha256:
+                    raise OtherBytes(f"{path} has other bytes than its SHA-256 says", hint="it is fetched again")
+                result = read(Opened(descriptor, status, content))
+                before, status = status, os.fstat(descriptor)
+                if status.st_ctime_ns == before.st_ctime_ns:
+                    return result
+            else:
+                status = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
     raise OtherBytes(f"somebody writes to {path} while it is read", hint="let no other program write below root_dir")
 
 
-def _hash(file: FileIO) -> str:
-    """Hash an open file from its beginning."""
-    size = os.fstat(file.fileno()).st_size
+def _hash(descriptor: int, size: int) -> tuple[str, bytes | None]:
+    """Hash an open file from its beginning; gives its bytes, too, if these are few."""
     if size <= _SMALL_BYTES:
-        # `file_digest` would fill a buffer of 256 KiB with zeros first.
-        data = os.pread(file.fileno(), size + 1, 0)
+        # One byte more shows that it has grown.
+        data = os.pread(descriptor, size + 1, 0)
         if len(data) == size:
-            return hashlib.sha256(data).hexdigest()
-    file.seek(0)
-    return hashlib.file_digest(file, "sha256").hexdigest()
+            return hashlib.sha256(data).hexdigest(), data
+    with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest(), None
 
 
 def has_writer(descriptor: int) -> bool:
@@ -98,10 +118,22 @@ def is_settled(ctime_ns: int) -> bool:
     return not 0 <= time.time_ns() - ctime_ns < _TICK_NS
 
 
-def _wait_for_tick(descriptor: int) -> int:
-    """Return the ctime of a file, in ns, once a later write would change it."""
-    while True:
-        ctime_ns = os.fstat(descriptor).st_ctime_ns
-        if is_settled(ctime_ns):
-            return ctime_ns
-        time.sleep(_TICK_NS / 1e9)
+def _wait_for_tick(descriptor: int, status: os.stat_result) -> os.stat_result:
+    """Wait until a later write would change the ctime of a file.
+
+    Args:
+        descriptor: Of the file.
+        status: What the system said of it a moment ago.
+
+    Returns:
+        What it says now.
+    """
+    while not is_settled(status.st_ctime_ns):
+        time.sleep(max(0, status.st_ctime_ns + _TICK_NS - time.time_ns()) / 1e9)
+        status = os.fstat(descriptor)
+    return status
+
+
+@lru_cache(maxsize=64)
+def _path_of(descriptor: int) -> Path:
+    return Path(f"/proc/self/fd/{descriptor}")

@@ -1,5 +1,6 @@
 """What a command imports before it works: those that people and monitoring call all the time import little."""
 
+import gc
 import pkgutil
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import packages_distributions, requires
+from pathlib import Path
 from types import ModuleType
 
 import click
@@ -155,3 +157,23 @@ def test_completion_in_a_shell_imports_no_command_before_one_is_named(monkeypatc
     monkeypatch.setenv("COMP_CWORD", "2")
     lines, _ = ended("packrat_agent.cli")
     assert {"plain,--json", "plain,--events"} <= set(lines)
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_garbage_is_not_looked_for_while_a_command_is_imported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, collects: bool
+) -> None:
+    (tmp_path / "quiet_command.py").write_text("import click, gc\nSEEN = gc.isenabled()\nrun = click.Command('run')\n")
+    (tmp_path / "broken_command.py").write_text("raise ImportError('no')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = gc.isenabled()
+    try:
+        (gc.enable if collects else gc.disable)()
+        CommandInModule("run", "quiet_command:run", "Run.").load()
+        assert gc.isenabled() is collects
+        with pytest.raises(ImportError):
+            CommandInModule("run", "broken_command:run", "Run.").load()
+        assert gc.isenabled() is collects
+        assert sys.modules.pop("quiet_command").SEEN is False
+    finally:
+        (gc.enable if before else gc.disable)()

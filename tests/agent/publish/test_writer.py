@@ -12,7 +12,7 @@ from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Content, LiveFile, ReadyPublication, Since, TreeFile, TreeLink, UnsignedTree
 from packrat_agent.publish.pointers import discard_pointers
-from packrat_agent.publish.writer import discard_staged, intend, publish
+from packrat_agent.publish.writer import _Work, discard_staged, intend, publish
 from support.remembered import scan_all
 
 REPO = Repo("r", "R", "repo", "apt", ())
@@ -183,3 +183,13 @@ def test_where_no_links_can_be_made_files_are_copied() -> None:
             os.seteuid(0)
         assert (root / "repo/pool/x.deb").read_bytes() == b"package"
         assert not (root / "repo/pool/x.deb").samefile(root / ".packrat-agent/staging" / placed.sha256)
+
+
+def test_each_directory_above_a_target_is_to_be_flushed(root: Path) -> None:
+    work = _Work(root, root / ".packrat-agent" / "staging", REPO, has_many=False)
+    assert work.target("repo/pool/ab/x.deb") == root / "repo/pool/ab/x.deb"
+    assert work.target("repo/pool/cd/") == root / "repo/pool/cd"
+    assert work.target("index.html") == root / "index.html"
+    above = {root, root / "repo", root / "repo/pool", root / "repo/pool/ab", root / "repo/pool/cd"}
+    assert {Path(directory) for directory in work.directories} == above
+    assert all(directory.is_dir() for directory in above)

@@ -110,3 +110,12 @@ def test_what_was_published_is_known_again() -> None:
     assert not is_made_of("other", publication.facts)
     moved = Repo("apt-prod", "", "elsewhere", "apt", ())
     assert list_identity(moved, made.shards) != list_identity(REPO, made.shards)
+
+
+_ARCHES = st.sampled_from(["amd64", "all", "", "arm64,amd64", "arm64 amd64", "musl-linux-armhf", "b,,a", " x "])
+
+
+@given(st.text(max_size=5), st.text(max_size=5), st.one_of(_ARCHES, st.text(max_size=4)))
+def test_a_package_of_one_file_is_described_as_one_of_several(name: str, version: str, arch: str) -> None:
+    file = ListedFile("p", name, version, "bookworm", arch)
+    assert cut([file]).made.keys() == cut([file, file]).made.keys()

@@ -12,7 +12,7 @@ from packrat_core.errors import DiskError
 from packrat_core.fs.atomic import replace, write_new
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.flush import flush_directories, flush_files
-from packrat_core.fs.links import change_mode, ensure_directory
+from packrat_core.fs.links import change_mode, ensure_directory, open_directory
 
 
 def test_a_planted_link_on_the_way_gives_way_and_its_target_is_untouched(tmp_path: Path) -> None:
@@ -29,6 +29,17 @@ def test_a_planted_link_on_the_way_gives_way_and_its_target_is_untouched(tmp_pat
 def test_a_file_on_the_way_gives_way(tmp_path: Path) -> None:
     (tmp_path / "pool").write_text("in the way")
     assert ensure_directory(tmp_path, "pool/abc").is_dir()
+
+
+@pytest.mark.parametrize("relative", ["", ".", "a", "a/b", "./a//b/", "a/./b/."])
+def test_a_directory_is_made_whatever_way_it_is_written(tmp_path: Path, relative: str) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "a").symlink_to(tmp_path)
+    made = ensure_directory(tmp_path / "x", relative)
+    assert made == tmp_path / "x" / relative
+    assert made.is_dir()
+    with open_directory(tmp_path / "x", relative) as descriptor:
+        assert os.path.samestat(os.fstat(descriptor), made.stat())
 
 
 def test_write_new_does_not_write_through_a_link(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from packrat_core.fs.links import open_directory, remove_any
-from packrat_core.fs.verified import OtherBytes, has_writer, read_verified
+from packrat_core.fs.verified import Opened, OtherBytes, has_writer, is_settled, read_verified
 
 GENUINE, FORGED = b"genuine" * 9000, b"forged!" * 9000
 SHA = hashlib.sha256(GENUINE).hexdigest()
@@ -30,7 +30,42 @@ def overwrite(path: Path, data: bytes) -> None:
 
 
 def test_a_file_with_its_bytes_is_read(file: Path) -> None:
-    assert read_verified(file, SHA, lambda path: path.read_bytes()) == GENUINE
+    assert read_verified(file, SHA, lambda opened: opened.path.read_bytes()) == GENUINE
+
+
+def test_what_was_hashed_is_given_with_what_the_system_says_of_it(file: Path) -> None:
+    def read(opened: Opened) -> bytes | None:
+        assert os.path.samestat(opened.status, file.stat())
+        assert opened.status.st_ctime_ns == file.stat().st_ctime_ns
+        return opened.content
+
+    assert read_verified(str(file), SHA, read) == GENUINE
+
+
+@pytest.mark.parametrize(("size", "is_given"), [(0, True), (256 * 1024, True), (256 * 1024 + 1, False)])
+def test_only_few_bytes_are_held_in_memory(file: Path, size: int, is_given: bool) -> None:
+    data = bytes(size)
+    file.write_bytes(data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    assert read_verified(file, sha256, lambda opened: opened.content) == (data if is_given else None)
+
+
+def test_bytes_in_memory_are_those_that_were_hashed_whatever_somebody_writes(file: Path) -> None:
+    seen: list[bytes | None] = []
+
+    def read(opened: Opened) -> None:
+        overwrite(file, FORGED)
+        seen.append(opened.content)
+
+    with pytest.raises(OtherBytes):
+        read_verified(file, SHA, read)
+    assert seen == [GENUINE]
+
+
+def test_a_file_that_was_written_to_a_moment_ago_is_waited_for(file: Path) -> None:
+    """A write within the same tick would leave no trace."""
+    file.write_bytes(GENUINE)
+    assert read_verified(file, SHA, lambda opened: is_settled(opened.status.st_ctime_ns))
 
 
 @pytest.mark.parametrize("kind", ["gone", "bytes", "link", "pipe", "directory"])
@@ -47,7 +82,7 @@ def test_what_is_not_that_file_is_not_read(file: Path, kind: str) -> None:
             case "directory":
                 file.mkdir()
 
-    def read(path: Path) -> None:
+    def read(opened: Opened) -> None:
         raise AssertionError("it was read")
 
     with pytest.raises(OtherBytes):
@@ -60,9 +95,9 @@ def rename_other(path: Path) -> None:
 
 
 def test_a_path_that_leads_elsewhere_meanwhile_changes_nothing(file: Path) -> None:
-    def read(path: Path) -> bytes:
+    def read(opened: Opened) -> bytes:
         rename_other(file)
-        return path.read_bytes()
+        return opened.path.read_bytes()
 
     assert read_verified(file, SHA, read) == GENUINE
 
@@ -72,9 +107,9 @@ def test_what_somebody_writes_between_hash_and_read_is_not_taken(file: Path, swa
     """Neither where size, inode and time of the last change are the same, and the bytes are put back afterwards."""
     seen: list[bytes] = []
 
-    def read(path: Path) -> bytes:
+    def read(opened: Opened) -> bytes:
         overwrite(file, FORGED)
-        seen.append(path.read_bytes())
+        seen.append(opened.path.read_bytes())
         if swaps_back:
             overwrite(file, GENUINE)
         return seen[-1]
@@ -87,15 +122,15 @@ def test_what_somebody_writes_between_hash_and_read_is_not_taken(file: Path, swa
 def test_a_file_that_was_written_to_once_is_read_again(file: Path) -> None:
     number = 0
 
-    def read(path: Path) -> bytes:
+    def read(opened: Opened) -> bytes:
         nonlocal number
         number += 1
         if number == 1:
             overwrite(file, FORGED)
-            found = path.read_bytes()
+            found = opened.path.read_bytes()
             overwrite(file, GENUINE)
             return found
-        return path.read_bytes()
+        return opened.path.read_bytes()
 
     assert read_verified(file, SHA, read) == GENUINE
     assert number == 2
@@ -104,11 +139,11 @@ def test_a_file_that_was_written_to_once_is_read_again(file: Path) -> None:
 def test_another_name_of_the_file_does_no_harm(file: Path) -> None:
     names = iter(range(2))
 
-    def read(path: Path) -> bytes:
+    def read(opened: Opened) -> bytes:
         number = next(names, None)
         if number is not None:
             file.with_name(f"name-{number}").hardlink_to(file)
-        return path.read_bytes()
+        return opened.path.read_bytes()
 
     assert read_verified(file, SHA, read) == GENUINE
 
@@ -123,7 +158,7 @@ def test_who_has_it_open_to_write_or_mapped_is_found(file: Path) -> None:
             mapped = mmap.mmap(write.fileno(), 0)
         assert has_writer(read.fileno())
         with pytest.raises(OtherBytes, match="somebody writes"):
-            read_verified(file, SHA, lambda path: path.read_bytes())
+            read_verified(file, SHA, lambda opened: opened.path.read_bytes())
         mapped.close()
         assert not has_writer(read.fileno())
 

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.gpg.rpm_signature_header import replace_signatures
+from packrat_agent.model.entries import Fragment
+from packrat_core.errors import PackratError
 from packrat_core.packages.deb.relations import find_fault
 from packrat_core.packages.deb.stanza import read_stanza
 from packrat_core.packages.deb.versions import version_key as deb_version
@@ -86,10 +88,24 @@ class PackageReader:
         try:
             with suppress(Unrecognized):
                 inspect_file(self._file, self._file.name)
-            self._format.read(self._file, self._into)
+            self._read(data)
         finally:
             for path in self._into.iterdir():
                 path.unlink()
+
+    def _read(self, data: bytes) -> None:
+        """Read it by its path, and from memory, as the agent does with few bytes: both find the same."""
+        by_path, in_memory = self._outcome(None), self._outcome(data)
+        if repr(by_path) != repr(in_memory):
+            raise AssertionError(f"by its path {by_path!r:.200}, in memory {in_memory!r:.200}")
+        if isinstance(by_path, PackratError):
+            raise by_path
+
+    def _outcome(self, content: bytes | None) -> Fragment | PackratError:
+        try:
+            return self._format.read(self._file, self._into, content)
+        except PackratError as error:
+            return error
 
 
 class _HeaderReader:

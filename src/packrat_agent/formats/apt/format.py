@@ -17,7 +17,7 @@ from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.model.tree import Publication
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.architectures import server_name
-from packrat_core.packages.deb.control import read_control
+from packrat_core.packages.deb.control import read_control, read_control_of
 from packrat_core.packages.deb.stanza import read_stanza
 
 
@@ -34,11 +34,12 @@ class AptFormat:
         """Place the file in the pool."""
         return place_package(repo, file)
 
-    def read(self, path: Path, into: Path) -> Fragment:
+    def read(self, path: Path, into: Path, content: bytes | None = None) -> Fragment:
         """Read the control paragraph and clean it."""
-        stanza = read_stanza(read_control(path))
+        stanza = read_stanza(read_control(path) if content is None else read_control_of(content))
         facts = stanza.facts
-        return Fragment(stanza.body, facts.name, facts.version, facts.arch, size=os.stat(path).st_size)  # noqa: PTH116
+        size = os.stat(path).st_size if content is None else len(content)  # noqa: PTH116 pathlib takes longer
+        return Fragment(stanza.body, facts.name, facts.version, facts.arch, size=size)
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
         """Check that name, version and architecture are those of the record."""

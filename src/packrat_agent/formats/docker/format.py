@@ -32,7 +32,7 @@ class DockerFormat:
         """Place the image in v2/<image>; its version becomes a tag."""
         return place_image(repo, file)
 
-    def read(self, path: Path, into: Path) -> Fragment:
+    def read(self, path: Path, into: Path, content: bytes | None = None) -> Fragment:
         """Take the manifests and the blobs out of the archive as products."""
         return unpack_image(path, into)
 

@@ -35,9 +35,9 @@ class PypiFormat:
         """Place the file below packages/."""
         return place_package(repo, file)
 
-    def read(self, path: Path, into: Path) -> Fragment:
+    def read(self, path: Path, into: Path, content: bytes | None = None) -> Fragment:
         """Read kind and Requires-Python; a wheel's METADATA becomes the product `.metadata`."""
-        return unpack_distribution(path, into)
+        return unpack_distribution(path, into, content)
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
         """Check that name and version are those of the record and of the published file's name, in any spelling."""

@@ -12,8 +12,13 @@ from packrat_core.fs.open import open_new
 from packrat_core.packages.python.inspect import Kind, read_distribution
 
 
-def unpack_distribution(path: Path, into: Path) -> Fragment:
-    """Read a distribution, and write a wheel's METADATA to the directory `into`, named by its SHA-256.
+def unpack_distribution(path: Path, into: Path, content: bytes | None = None) -> Fragment:
+    """Read a distribution, and write a wheel's METADATA to a directory, named by its SHA-256.
+
+    Args:
+        path: The file.
+        into: The directory.
+        content: All bytes of the file, where they are in memory anyway.
 
     Returns:
         A fragment whose body is the kind of the distribution and its Requires-Python, a line each.
@@ -22,13 +27,13 @@ def unpack_distribution(path: Path, into: Path) -> Fragment:
         Refused: the file is torn, not a distribution, or malicious.
         DiskError: the metadata can't be written.
     """
-    found = read_distribution(path)
+    found = read_distribution(path, content)
     products: tuple[Product, ...] = ()
     if found.kind is Kind.WHEEL:
         digest = hashlib.sha256(found.content).hexdigest()
         _write(into / digest, found.content)
         products = (Product(METADATA, digest, len(found.content), beside=True),)
-    size = path.stat().st_size
+    size = path.stat().st_size if content is None else len(content)
     if found.file_name:
         products = (*products, Product(found.file_name, "", size, beside=True))
     body = f"{found.kind}\n{found.core.requires_python}".encode()

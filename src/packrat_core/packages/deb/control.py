@@ -18,7 +18,7 @@ from packrat_core.archives.compressed_stream import open_compressed
 from packrat_core.archives.tar import TarLimits, TarReader, UnpackedNames
 from packrat_core.archives.tar_source import SectionSource, Source
 from packrat_core.errors import Refused
-from packrat_core.packages.deb.usual_archive import SIZE_LIMIT, find_control
+from packrat_core.packages.deb.usual_archive import SIZE_LIMIT, find_control, find_in_package
 from packrat_core.packages.parts import naming
 
 CONTROL_ARCHIVE_LIMIT = 64 * 1024 * 1024
@@ -39,8 +39,8 @@ CODINGS: Mapping[str, str | None] = {
 _DATA_NAMES = frozenset(f"data.tar{ending}" for ending in CODINGS)
 _CONTROL_CODINGS = frozenset({"", ".gz", ".xz", ".zst"})
 _TAR_MEMBERS_LIMIT = 10_000
-_SMALL_BYTES = 64 * 1024
-"""Bytes up to which a package is read at once: seeking in it would take longer."""
+_FRONT_BYTES = 64 * 1024
+"""Bytes of a package that are read at once: seeking in it would take longer. Nearly all control archives end there."""
 
 
 def check_file_name(name: str) -> None:
@@ -65,10 +65,24 @@ def read_control(path: Path) -> bytes:
     """
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 pathlib takes as long as the kernel
         size = os.fstat(file.fileno()).st_size
-        if size <= _SMALL_BYTES:
-            return read_open_control(BytesIO(file.read(size + 1)))
+        front = file.read(min(size + 1, _FRONT_BYTES))
+        if size < _FRONT_BYTES:
+            return read_control_of(front)
+        found = find_in_package(front, size)
+        if found is not None:
+            return found
     with path.open("rb") as file:
         return read_open_control(file)
+
+
+def read_control_of(package: bytes) -> bytes:
+    """Do the same for all bytes of a package.
+
+    Raises:
+        Refused: as `read_control`.
+    """
+    found = find_in_package(package[:_FRONT_BYTES], len(package))
+    return read_open_control(BytesIO(package)) if found is None else found
 
 
 def read_open_control(file: BinaryIO) -> bytes:

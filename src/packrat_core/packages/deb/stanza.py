@@ -11,6 +11,9 @@ from packrat_core.packages.deb.relations import check_fields, check_stanza_size
 from packrat_core.packages.facts import PackageFacts
 
 _FIELD = re.compile(rb"([!\"$-,.-9;-~][!-9;-~]*):[ \t]*(.*)", re.DOTALL)
+_USUAL_FIELD = re.compile(rb"(([A-Za-z][A-Za-z0-9-]*+):.*+(?:\n[ \t]++[^ \t\n\v\f].*+)*+)\n")
+"""Matches a field of the usual form, for speed: all of its lines, and its name."""
+
 _NAME = re.compile(rb"[A-Za-z0-9][A-Za-z0-9+._-]*")
 _VERSION = re.compile(rb"[A-Za-z0-9.+:~_-]+")
 _ARCHITECTURE = re.compile(rb"[a-z0-9][a-z0-9-]*")
@@ -61,9 +64,29 @@ def split_fields(control: bytes) -> dict[bytes, bytes]:
     """
     if len(control) > CONTROL_FILE_LIMIT:
         raise Refused(f"its control file has {len(control)} bytes, the limit is {CONTROL_FILE_LIMIT}")
+    text = control.strip(b"\n") + b"\n"
+    return _split_usual(text) or _split_any(text)
+
+
+def _split_usual(text: bytes) -> dict[bytes, bytes] | None:
+    """Do the same where all fields are of the usual form; else give None."""
+    if b"\r" in text:
+        return None
+    fields = {name.lower(): lines for lines, name in _USUAL_FIELD.findall(text)}
+    # If the fields and their newlines are all of the text, nothing stands between them, and none is there twice.
+    size = sum(map(len, fields.values())) + len(fields)
+    return fields if size == len(text) else None
+
+
+def _split_any(text: bytes) -> dict[bytes, bytes]:
+    """Do the same for fields of any form.
+
+    Raises:
+        Refused: as `split_fields`.
+    """
     fields: dict[bytes, list[bytes]] = {}
     lines: list[bytes] = []
-    for line in control.strip(b"\n").split(b"\n"):
+    for line in text.removesuffix(b"\n").split(b"\n"):
         if not line.strip(b" \t\r\v\f"):
             raise Refused("its control file has an empty line: a second paragraph would get into the index")
         if line[:1] in (b" ", b"\t"):

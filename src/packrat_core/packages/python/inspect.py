@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -72,15 +73,20 @@ class Distribution:
     file_name: str
 
 
-def read_distribution(path: Path) -> Distribution:
+def read_distribution(path: Path, content: bytes | None = None) -> Distribution:
     """Read a wheel or source distribution, judging by its content and not by its name.
+
+    Args:
+        path: The file.
+        content: All of its bytes, where they are in memory anyway.
 
     Raises:
         NoDistribution: the file is something else.
         Refused: the file is torn, or could harm or mislead a client.
     """
     # Small members lie close together, so one read into a buffer of this size fetches several of their headers.
-    with path.open("rb", buffering=_BUFFER_BYTES) as file:
+    opened = path.open("rb", buffering=_BUFFER_BYTES) if content is None else BytesIO(content)
+    with opened as file:
         start = file.read(4)
         file.seek(0)
         if start[:2] == GZIP_MAGIC:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.relations import STANZA_LIMIT
-from packrat_core.packages.deb.stanza import CONTROL_FILE_LIMIT, read_stanza
+from packrat_core.packages.deb.stanza import CONTROL_FILE_LIMIT, _split_any, _split_usual, read_stanza
 from packrat_core.packages.facts import PackageFacts
 
 START = b"Package: x\nVersion: 1\nArchitecture: amd64\n"
@@ -110,3 +110,39 @@ def test_any_control_file_gives_one_stanza_or_is_refused(control: bytes, complet
     assert set(lines) <= {line.rstrip(b"\r") for line in control.split(b"\n")} | set(control.split(b"\n"))
     # Cleaning what is clean changes nothing.
     assert read_stanza(stanza.body) == stanza
+
+
+_PARTS = st.sampled_from(
+    [
+        b"Package",
+        b"package",
+        b"X-1",
+        b"1x",
+        b"#",
+        b":",
+        b" ",
+        b"\t",
+        b"\r",
+        b"\f",
+        b"\v",
+        b"\n",
+        b"\n ",
+        b"\n.",
+        b"x\xff",
+    ]
+)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.one_of(st.lists(_lines, max_size=8).map(b"\n".join), st.lists(_PARTS, max_size=12).map(b"".join)))
+@example(b"Package:\n \n")
+@example(b"Package: x\r")
+def test_the_quick_way_to_split_gives_what_the_long_one_gives(text: bytes) -> None:
+    text = text.strip(b"\n") + b"\n"
+    found = _split_usual(text)
+    if found:
+        assert list(found.items()) == list(_split_any(text).items())
+
+
+def test_usual_control_files_are_split_the_quick_way() -> None:
+    assert _split_usual(START + b"Description: a\n b\n .\n\tc\nX-Y:\n \xff\n")

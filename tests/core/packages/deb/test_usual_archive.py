@@ -1,16 +1,30 @@
-"""usual_archive: what it finds in a control archive is what the reader of all forms finds, and it never refuses."""
+"""usual_archive: what it finds in a package is what the readers of all forms find, and it never refuses."""
 
+import bz2
+import gzip
 import io
+import lzma
+import random
 
 import pytest
+from backports import zstd
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.archives.tar_blocks import END, GNU, USTAR, V7, Header
 from packrat_core.archives.tar_source import FileSource
 from packrat_core.errors import Refused
-from packrat_core.packages.deb.control import _read_control_file
-from packrat_core.packages.deb.usual_archive import SIZE_LIMIT, find_control
+from packrat_core.packages.deb.control import (
+    CONTROL_ARCHIVE_LIMIT,
+    _read_control_file,
+    find_archives,
+    open_archive,
+    read_control_of,
+)
+from packrat_core.packages.deb.usual_archive import SIZE_LIMIT, find_control, find_in_package
+from packrat_demo.build_deb import Compression, Deb, build_deb
+from support.apt_packages import ar
+from support.fuzz.mutate import mutate
 
 CONTROL = b"Package: x\n"
 NAMES = [b"./control", b"control", b"./", b".", b"./md5sums", b"postinst", b"./control/", b"./a/b", b"../x", b"", b"."]
@@ -92,3 +106,115 @@ BLOCKS = st.one_of(
 def test_what_it_finds_the_reader_of_all_forms_finds(blocks: bytes, end: bytes) -> None:
     found = find_control(blocks + end)
     assert found is None or found == read_whole(blocks + end)
+
+
+def read_slowly(package: bytes) -> bytes | None:
+    """What the readers of all forms find in a package; None if they refuse."""
+    file = io.BytesIO(package)
+    try:
+        control, _ = find_archives(file)
+        return _read_control_file(open_archive(file, control, CONTROL_ARCHIVE_LIMIT))
+    # Neither do they know a control archive that is compressed in a way that dpkg doesn't unpack.
+    except (Refused, KeyError):
+        return None
+
+
+ARCHIVE = TOP + part() + part(b"./md5sums", b"x" * 600) + END
+VERSION = ("debian-binary", b"2.0\n")
+DATA = ("data.tar.xz", lzma.compress(END))
+PACKED = {
+    "control.tar": ARCHIVE,
+    "control.tar.gz": gzip.compress(ARCHIVE),
+    "control.tar.xz": lzma.compress(ARCHIVE),
+    "control.tar.zst": zstd.compress(ARCHIVE),
+}
+LARGE = part() + bytes(SIZE_LIMIT)
+
+
+@pytest.mark.parametrize("name", PACKED)
+@pytest.mark.parametrize("data", ["data.tar", "data.tar.gz", "data.tar.zst", "data.tar.bz2", "data.tar.lzma/"])
+def test_the_usual_packages_are_known(name: str, data: str) -> None:
+    package = ar(VERSION, (name, PACKED[name]), (data, b"odd"))
+    assert find_in_package(package, len(package)) == read_slowly(package) == CONTROL
+
+
+@pytest.mark.parametrize("compression", ["none", "gz", "xz", "zst"])
+def test_packages_that_dpkg_takes_are_known(compression: Compression) -> None:
+    package = build_deb(Deb("x", "1", "amd64", compression=compression))
+    found = find_in_package(package, len(package))
+    assert found is not None
+    assert found == read_slowly(package)
+
+
+def test_the_data_archive_need_not_be_at_hand() -> None:
+    package = ar(VERSION, ("control.tar", ARCHIVE), ("data.tar", bytes(10_000)))
+    start = len(package) - 10_000
+    assert find_in_package(package[:start], len(package)) == CONTROL
+    assert find_in_package(package[: start - 1], len(package)) is None
+
+
+ODD = {
+    "nothing": b"",
+    "another version": ar(("debian-binary", b"2.1\n"), ("control.tar", ARCHIVE), DATA),
+    "a longer version": ar(("debian-binary", b"2.0\n\n\n"), ("control.tar", ARCHIVE), DATA),
+    "no data": ar(VERSION, ("control.tar", ARCHIVE)),
+    "a signature between": ar(VERSION, ("control.tar", ARCHIVE), ("_gpg", b"x"), DATA),
+    "a signature at the end": ar(VERSION, ("control.tar", ARCHIVE), DATA, ("_gpg", b"x")),
+    "data of another name": ar(VERSION, ("control.tar", ARCHIVE), ("data.tar.Z", b"x")),
+    "control of another compression": ar(VERSION, ("control.tar.bz2", bz2.compress(ARCHIVE)), DATA),
+    "control with more behind it": ar(VERSION, ("control.tar.gz", gzip.compress(ARCHIVE) + b"x"), DATA),
+    "control of two streams": ar(VERSION, ("control.tar.gz", gzip.compress(ARCHIVE) * 2), DATA),
+    "control that is torn": ar(VERSION, ("control.tar.xz", lzma.compress(ARCHIVE)[:-1]), DATA),
+    "control with a wrong checksum": ar(VERSION, ("control.tar.gz", gzip.compress(ARCHIVE)[:-8] + bytes(8)), DATA),
+    "control that unpacks to much": ar(VERSION, ("control.tar.gz", gzip.compress(LARGE)), DATA),
+    "control that is large": ar(VERSION, ("control.tar", LARGE), DATA),
+    "torn": ar(VERSION, ("control.tar", ARCHIVE), DATA)[:-1],
+    "longer than its members": ar(VERSION, ("control.tar", ARCHIVE), DATA) + b"\n",
+}
+
+
+@pytest.mark.parametrize("package", ODD.values(), ids=ODD)
+def test_other_packages_are_left_to_the_readers_of_all_forms(package: bytes) -> None:
+    assert find_in_package(package, len(package)) is None
+
+
+MEMBERS = st.one_of(
+    st.sampled_from([VERSION, DATA, ("data.tar", b"x"), ("data.tar.gz/", b""), ("_gpg", b"x"), ("control.tar.Z", b"")]),
+    st.sampled_from(sorted(PACKED.items())),
+    st.sampled_from(sorted(PACKED)).map(lambda name: (name, PACKED["control.tar.gz"])),
+    st.sampled_from([USUAL["padded"], OTHER["two control files"], OTHER["a link"]]).map(
+        lambda tar: ("control.tar", tar)
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.one_of(
+        st.lists(MEMBERS, max_size=4),
+        st.tuples(st.just(VERSION), MEMBERS, MEMBERS).map(list),
+        st.tuples(st.just(VERSION), MEMBERS, MEMBERS, MEMBERS).map(list),
+    ),
+    st.integers(0, 2**32),
+    st.booleans(),
+)
+def test_what_it_finds_in_a_package_the_readers_of_all_forms_find(
+    members: list[tuple[str, bytes]], seed: int, is_changed: bool
+) -> None:
+    package = ar(*members)
+    if is_changed:
+        package = mutate(random.Random(seed), package, [ar(VERSION, item, DATA) for item in PACKED.items()])
+    found = find_in_package(package, len(package))
+    assert found is None or found == read_slowly(package)
+    if found is not None:
+        assert read_control_of(package) == found
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_no_changed_byte_makes_it_find_what_the_readers_of_all_forms_refuse(name: str) -> None:
+    package = ar(VERSION, (name, PACKED[name]), DATA)
+    for at in range(len(package)):
+        for changed in (package[at] ^ 1, package[at] ^ 0x20, 0):
+            other = package[:at] + bytes([changed]) + package[at + 1 :]
+            found = find_in_package(other, len(other))
+            assert found is None or found == read_slowly(other), (at, changed)

@@ -1,0 +1,69 @@
+"""compressed_stream: what is unpacked at once is what the stream gives, and what the stream refuses is not unpacked."""
+
+import bz2
+import gzip
+import io
+import lzma
+import random
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+from backports import zstd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from packrat_core.archives.compressed_stream import open_compressed, unpack_at_once
+from packrat_core.errors import Refused
+from support.fuzz.mutate import mutate
+
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "xz": lzma.compress,
+    "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
+    "bzip2": bz2.compress,
+    "zstd": zstd.compress,
+}
+LIMIT = 2000
+
+
+def read(packed: bytes, coding: str) -> bytes | None:
+    """What the stream gives; None if it refuses."""
+    try:
+        return open_compressed(io.BytesIO(packed), coding).read(1 << 20)
+    except Refused:
+        return None
+
+
+@pytest.mark.parametrize("coding", PACK)
+@pytest.mark.parametrize("size", [0, 1, LIMIT])
+def test_few_bytes_are_unpacked_at_once(coding: str, size: int) -> None:
+    plain = bytes(range(256)) * 10
+    assert unpack_at_once(PACK[coding](plain[:size]), coding, LIMIT) == plain[:size]
+
+
+@pytest.mark.parametrize("coding", PACK)
+def test_all_else_is_left_to_the_stream(coding: str) -> None:
+    pack = PACK[coding]
+    packed = pack(b"a" * 1000)
+    for other in (b"", packed[:-1], packed[:-9], packed + b"x", packed + b"\0", packed * 2, pack(bytes(LIMIT + 1))):
+        assert unpack_at_once(other, coding, LIMIT) is None
+
+
+@pytest.mark.parametrize("coding", PACK)
+def test_a_bomb_takes_no_more_memory_than_its_dictionary(coding: str) -> None:
+    packed = PACK[coding](bytes(64 << 20))
+    tracemalloc.start()
+    try:
+        assert unpack_at_once(packed, coding, LIMIT) is None
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(sorted(PACK)), st.binary(max_size=300), st.integers(0, 2**32))
+def test_what_is_unpacked_at_once_the_stream_gives(coding: str, plain: bytes, seed: int) -> None:
+    packed = mutate(random.Random(seed), PACK[coding](plain), [pack(plain) for pack in PACK.values()])
+    found = unpack_at_once(packed, coding, LIMIT)
+    assert found is None or found == read(packed, coding)
