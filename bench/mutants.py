@@ -38,6 +38,10 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/agent/sync/test_roll_forward.py",
         "tests/crash/test_flush_order.py",
     ),
+    "packrat_agent/publish/directories.py": (
+        "tests/agent/publish/test_directories.py",
+        "tests/agent/publish/test_writer.py",
+    ),
     "packrat_agent/publish/pointers.py": (
         "tests/agent/publish/test_pointers.py",
         "tests/agent/publish/test_writer.py",
@@ -92,11 +96,16 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/core/packages/python/test_metadata.py",
         "tests/core/packages/python/test_metadata_differential.py",
     ),
+    "packrat_core/packages/python/names_inside.py": (
+        "tests/core/packages/python/test_names_inside.py",
+        "tests/core/packages/python/test_inspect.py",
+    ),
     "packrat_core/packages/python/payload.py": ("tests/core/packages/test_payload_differential.py",),
     "packrat_core/packages/python/requirements.py": (
         "tests/core/packages/python/test_requirements_differential.py",
         "tests/agent/formats/pypi/test_render.py",
     ),
+    "packrat_core/packages/python/spellings.py": ("tests/core/packages/python/test_spellings.py",),
     "packrat_core/packages/python/versions.py": ("tests/server/test_latest.py",),
     "packrat_core/packages/python/": (
         "tests/core/packages/python/test_inspect.py",

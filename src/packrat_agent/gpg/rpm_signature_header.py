@@ -47,7 +47,7 @@ def replace_signatures(header: Header, signature: bytes, *, by_rsa: bool) -> byt
     """
     own = SIGNATURE_RSA if by_rsa else SIGNATURE_DSA
     entries = [
-        _Entry(tag, item.kind, item.count, header.data(tag))
+        _Entry(tag, item.kind, item.number, header.data(tag))
         for tag, item in header.items.items()
         if tag not in SIGNATURES and tag not in _RESERVED
     ]

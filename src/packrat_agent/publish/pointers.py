@@ -13,12 +13,13 @@ import stat
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Intent, LiveFile
+from packrat_agent.publish.directories import OpenDirectories
 from packrat_core.failpoints import done
 from packrat_core.fs.atomic import replace
 from packrat_core.fs.disk_errors import as_disk_error
@@ -82,20 +83,44 @@ def show_pointers(intent: Intent, root: Path) -> tuple[StoredFile, ...]:
     Raises:
         DiskError: the disk failed; the same call goes on with it later.
     """
-    ready = _directory(root, intent.repo, "repo")
-    directories: set[Path] = set()
     with _showing:
-        for file in intent.pointers:
-            staged = ready / staged_name(file.path)
-            if os.path.lexists(staged):
-                directory = ensure_directory(root, str(PurePosixPath(file.path).parent))
-                directories.add(directory)
-                replace(staged, directory / PurePosixPath(file.path).name, root)
-                done("pointer-renamed")
+        directories = _show(intent.pointers, _directory(root, intent.repo, "repo"), root)
         directories.update(_remove_pointers(root, intent.leaving))
     flush_directories(directories)
     done("pointers-flushed")
     return _look(root, intent.files)
+
+
+def _show(pointers: Sequence[LiveFile], ready: Path, root: Path) -> set[Path]:
+    """Rename those pointers that stand ready into their places; gives the directories that these are in."""
+    with as_disk_error("read", ready):
+        try:
+            source = os.open(ready, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return set()
+    parents: set[str] = set()
+    try:
+        waiting = frozenset(os.listdir(source))  # noqa: PTH208
+        with OpenDirectories(root) as way:
+            for file in pointers:
+                staged = staged_name(file.path)
+                if staged not in waiting:
+                    continue
+                parent, _, name = file.path.rpartition("/")
+                directory = way.enter(parent)
+                parents.add(parent)
+                with as_disk_error("publish", f"{root}/{file.path}"):
+                    try:
+                        os.rename(staged, name, src_dir_fd=source, dst_dir_fd=directory)
+                    except IsADirectoryError:
+                        replace(ready / staged, root / file.path, root)
+                    # Where both are names of one inode, rename(2) does nothing and leaves the source.
+                    if os.access(staged, os.F_OK, dir_fd=source, follow_symlinks=False):
+                        os.unlink(staged, dir_fd=source)
+                done("pointer-renamed")
+    finally:
+        os.close(source)
+    return {root / parent for parent in parents}
 
 
 def stop_showing(within_s: float) -> None:
@@ -194,9 +219,11 @@ def _has_size(path: Path, file: LiveFile) -> bool:
 
 def _look(root: Path, intended: Sequence[LiveFile]) -> tuple[StoredFile, ...]:
     seen: list[StoredFile] = []
+    top = os.path.join(root, "")  # noqa: PTH118
     for file in intended:
-        path = root / file.path
+        # As text, since there may be many thousands, and pathlib takes longer than the kernel.
+        path = top + file.path
         with as_disk_error("read", path):
-            status = path.lstat()
+            status = os.lstat(path)
         seen.append(StoredFile(file.path, file.sha256, file.size, status.st_mtime_ns, status.st_ino))
     return tuple(seen)

@@ -26,13 +26,14 @@ from packrat_agent.model.tree import (
     TreeLink,
     find_looked_at,
 )
+from packrat_agent.publish.directories import OpenDirectories
 from packrat_agent.publish.pointers import show_pointers, staged_name, staging_pointers
 from packrat_core.failpoints import done
 from packrat_core.fs.atomic import replace as rename
 from packrat_core.fs.atomic import write_new
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.flush import flush_directories, flush_files
-from packrat_core.fs.links import ensure_directory, link_digest, open_directory
+from packrat_core.fs.links import link_digest, open_directory
 from packrat_core.fs.open import open_regular
 
 _MANY = 64
@@ -114,7 +115,14 @@ def publish(
         DiskError: the disk failed. Before the first pointer is replaced, all publications stay as they were; after it,
             `complete` ends what was begun.
     """
-    work = _Work(root, staging, tree.repo, has_many=len(intent.pointers) >= _MANY)
+    with OpenDirectories(root) as way:
+        _make_ready(_Work(root, staging, tree.repo, way, has_many=len(intent.pointers) >= _MANY), tree, packages)
+    done("pointers-ready")
+    # 4. Each is renamed into its place; from here on nothing is needed but what is on disk.
+    return show_pointers(intent, root)
+
+
+def _make_ready(work: "_Work", tree: ReadyTree, packages: Sequence[LiveFile]) -> None:
     # 1. Package files, flushed, then linked into the pool.
     _place_packages(work, packages)
     # 2. Content under names that nothing points at yet.
@@ -123,7 +131,7 @@ def publish(
             _write_content(work, file)
             done("content-written")
     # 3. All new pointers, beside the tree.
-    with staging_pointers(root, tree.repo) as directory:
+    with staging_pointers(work.root, tree.repo) as directory:
         for publication in tree.publications:
             for pointer in find_looked_at(publication.pointers, publication.since):
                 _stage_pointer(work, pointer, directory)
@@ -131,9 +139,6 @@ def publish(
         flush_files(work.unflushed)
         flush_directories(work.directories)
         done("content-flushed")
-    done("pointers-ready")
-    # 4. Each is renamed into its place; from here on nothing is needed but what is on disk.
-    return show_pointers(intent, root)
 
 
 def discard_staged(packages: Sequence[LiveFile], staging: Path) -> None:
@@ -153,12 +158,15 @@ class _Work:
     root: Path
     staging: Path
     repo: Repo
+    way: OpenDirectories
     has_many: bool
     """There are so many pointers that one flush of the filesystem takes less time than one of each."""
     unflushed: list[Path] = field(default_factory=list)
     known: dict[str, Path] = field(default_factory=dict)
     noted: set[str] = field(default_factory=set)
     """The directories that are to be flushed, relative to root; '' for root itself."""
+    made: set[str] = field(default_factory=set)
+    """Directories that were made for this publish: no pointer stands there yet."""
     written: dict[str, Path] = field(default_factory=dict)
     """SHA-256 → content in its place: other files with these bytes become links to it."""
 
@@ -167,7 +175,10 @@ class _Work:
         parent, _, name = path.rpartition("/")
         directory = self.known.get(parent)
         if directory is None:
-            directory = self.known[parent] = ensure_directory(self.root, parent)
+            self.way.enter(parent)
+            directory = self.known[parent] = self.root / parent
+            if self.way.is_new:
+                self.made.add(parent)
             # With each directory all those above it are noted.
             at = parent
             while at not in self.noted:
@@ -275,18 +286,20 @@ def _stage_pointer(work: _Work, file: TreeFile | TreeLink, directory: Path) -> N
     """Write a pointer beside the tree, unless the one in its place has these bytes already."""
     path = path_in_root(work.repo, file.path)
     target, spare = work.target(path), directory / staged_name(path)
+    is_first = path.rpartition("/")[0] in work.made
     if isinstance(file, TreeLink):
-        if not _is_link(target, file.target):
+        if is_first or not _is_link(target, file.target):
             _write_link(spare, file.target)
         return
-    if _has_content(target, file.content):
+    if not is_first and _has_content(target, file.content):
         return
     same = work.written.get(file.content.digest)
     if same is None:
         work.write_pointer(spare, file.content)
     else:
         _link(same, spare)
-    _advance_mtime(spare, target)
+    if not is_first:
+        _advance_mtime(spare, target)
 
 
 def _advance_mtime(spare: Path, target: Path) -> None:

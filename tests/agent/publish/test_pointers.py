@@ -108,3 +108,23 @@ def test_what_a_killed_publication_left_is_not_taken_for_the_next_ones(tmp_path:
     ready = tmp_path / PUBLISHING_DIR / "repo-r"
     assert [path.name for path in ready.iterdir()] == [staged_name("repo/Index")]
     assert [path.name for path in ready.parent.iterdir()] == ["repo-r"]
+
+
+def test_a_directory_in_the_place_of_a_pointer_gives_way_to_it(root: Path, intent: Intent) -> None:
+    (root / "repo/InRelease/below").mkdir(parents=True)
+    show_pointers(intent, root)
+    assert (root / "repo/InRelease").read_bytes() == b"signed"
+
+
+def test_a_pointer_that_is_a_second_name_of_what_stands_there_does_not_stay_behind(root: Path, intent: Intent) -> None:
+    staged = root / PUBLISHING_DIR / "repo-r" / staged_name("repo/InRelease")
+    (root / "repo/InRelease").hardlink_to(staged)
+    show_pointers(intent, root)
+    assert (root / "repo/InRelease").read_bytes() == b"signed"
+    assert not list(staged.parent.iterdir())
+
+
+def test_what_no_longer_stands_ready_is_in_its_place_already(root: Path, intent: Intent) -> None:
+    written = show_pointers(intent, root)
+    (root / PUBLISHING_DIR / "repo-r").rmdir()
+    assert show_pointers(intent, root) == written

@@ -1,12 +1,16 @@
 """Whatever zip archive we accept, zipfile reads the same in it, and so does who reads it from front to back."""
 
+import io
 import re
 import struct
+from collections.abc import Callable
+from functools import partial
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.archives.zip_parts import Entry, pack, patched, read_forward, read_ours, read_theirs, written_by_zipfile
+from packrat_core.archives.zip_archive import ZipArchive, ZipMember
 from packrat_core.errors import Refused
 
 REASONS = re.compile(
@@ -93,6 +97,35 @@ def made_of_parts(draw: st.DrawFn) -> bytes:
 @given(made_of_parts())
 def test_any_combination_of_headers_is_read_alike_or_refused(archive: bytes) -> None:
     compare(archive)
+
+
+def outcome(read: Callable[[], bytes]) -> bytes | str:
+    try:
+        return read()
+    except Refused as refused:
+        return str(refused)
+
+
+def join(archive: ZipArchive, member: ZipMember) -> bytes:
+    return b"".join(archive.chunks(member))
+
+
+@settings(max_examples=500, deadline=None)
+@given(written_by_zipfile() | made_of_parts(), st.data())
+def test_a_member_that_is_read_at_once_is_read_as_in_chunks(archive: bytes, draw: st.DataObject) -> None:
+    data = bytearray(archive)
+    end = max(1, archive.find(b"PK\1\2"))
+    for _ in range(draw.draw(st.integers(0, 2))):
+        data[draw.draw(st.integers(0, min(end, len(data)) - 1))] = draw.draw(st.integers(0, 255))
+    try:
+        ours = ZipArchive(io.BytesIO(bytes(data)))
+    except Refused:
+        return
+    for member in ours.members:
+        # Also what its directory says wrongly.
+        unpacked = member.unpacked + draw.draw(st.sampled_from([0, 0, 0, 1, -1, -member.unpacked]))
+        told = member._replace(unpacked=max(0, unpacked), method=draw.draw(st.sampled_from([member.method, 8])))
+        assert outcome(partial(ours.read, told, 1 << 24)) == outcome(partial(join, ours, told))
 
 
 @settings(deadline=None)

@@ -8,8 +8,10 @@ from packrat_agent.formats.pypi.layout import METADATA
 from packrat_agent.model.entries import Fragment, Product
 from packrat_core.fs.atomic import replace
 from packrat_core.fs.disk_errors import as_disk_error
-from packrat_core.fs.open import open_new
+from packrat_core.fs.links import remove_any
 from packrat_core.packages.python.inspect import Kind, read_distribution
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
 def unpack_distribution(path: Path, into: Path, content: bytes | None = None) -> Fragment:
@@ -33,7 +35,7 @@ def unpack_distribution(path: Path, into: Path, content: bytes | None = None) ->
         digest = hashlib.sha256(found.content).hexdigest()
         _write(into / digest, found.content)
         products = (Product(METADATA, digest, len(found.content), beside=True),)
-    size = path.stat().st_size if content is None else len(content)
+    size = os.stat(path).st_size if content is None else len(content)  # noqa: PTH116
     if found.file_name:
         products = (*products, Product(found.file_name, "", size, beside=True))
     body = f"{found.kind}\n{found.core.requires_python}".encode()
@@ -44,9 +46,19 @@ def _write(path: Path, content: bytes) -> None:
     """Write a product; all are flushed together before one is published."""
     spare = path.with_name("unpacking")
     with as_disk_error("write", path):
-        with open_new(spare) as file:
-            file.write(content)
-            os.fchmod(file.fileno(), 0o644)
+        try:
+            descriptor = os.open(spare, _NEW, 0o644)
+        except FileExistsError:
+            remove_any(spare)
+            descriptor = os.open(spare, _NEW, 0o644)
+        # By single calls, since a repository may have 100,000 wheels, and their metadata are some hundred bytes each.
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fchmod(descriptor, 0o644)
+        finally:
+            os.close(descriptor)
         replace(spare, path)
 
 

@@ -10,10 +10,11 @@ Source: Binary distribution format (PEP 427), Source distribution format (PEP 62
 
 import re
 
-from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from packrat_core.errors import Refused
+from packrat_core.packages.python.spellings import normalize, version_of
 
 SDIST_ENDINGS = (".tar.gz", ".zip")
 
@@ -62,7 +63,7 @@ def parse_file_name(file_name: str, project: str) -> tuple[str, Version]:
         if file_name.endswith(".whl"):
             return parse_wheel_filename(file_name)[:2]
         spelled, version = split_sdist_name(file_name, project)
-        return canonicalize_name(spelled), version
+        return normalize(spelled), version
     except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion, ValueError) as error:
         raise Refused(f"its file name can't be used: {error}") from None
 
@@ -86,10 +87,10 @@ def split_sdist_name(file_name: str, project: str) -> tuple[str, Version]:
         raise InvalidSdistFilename(f"{file_name} ends neither with .tar.gz nor with .zip")
     stem = file_name.removesuffix(ending)
     for at, letter in enumerate(stem):
-        if letter == "-" and canonicalize_name(stem[:at]) == project:
-            return stem[:at], Version(stem[at + 1 :])
+        if letter == "-" and normalize(stem[:at]) == project:
+            return stem[:at], version_of(stem[at + 1 :])
     # The name is of another project: split at the last dash, so that the caller can report both names.
     name, dash, version = stem.rpartition("-")
     if not dash:
         raise InvalidSdistFilename(f"{file_name} has no version")
-    return name, Version(version)
+    return name, version_of(version)

@@ -3,45 +3,47 @@
 Source: Binary distribution format (PEP 427), Source distribution format (PEP 643, 625).
 """
 
+import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from io import BytesIO
+from functools import lru_cache
+from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
 from typing import BinaryIO
 
-from packaging.utils import InvalidSdistFilename, canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.utils import InvalidSdistFilename
+from packaging.version import InvalidVersion
 
 from packrat_core.archives.gzip_stream import GZIP_MAGIC, GzipStream
-from packrat_core.archives.limits import DirectoryNames
-from packrat_core.archives.member_names import MetadataNames, normalize_name
+from packrat_core.archives.member_names import MetadataNames
 from packrat_core.archives.tar import TarReader, UnpackedNames
 from packrat_core.archives.zip_archive import ZipArchive
 from packrat_core.archives.zip_directory import ZipMember
 from packrat_core.errors import Refused
 from packrat_core.packages.python.file_names import parse_file_name, split_sdist_name
 from packrat_core.packages.python.metadata import CoreMetadata, check_text, read_metadata
+from packrat_core.packages.python.names_inside import check_names
 from packrat_core.packages.python.requirements import check_requirements
+from packrat_core.packages.python.spellings import normalize, version_of
 from packrat_core.packages.python.wheel import read_wheel_file
 
 METADATA_LIMIT = 4 * 1024 * 1024
 """Bytes of METADATA or PKG-INFO; real ones have some kilobytes."""
 
 _BUFFER_BYTES = 16 * 1024
-
-_FILE_NAME_BYTES = 255
-"""The longest name that Linux, macOS and Windows create."""
+_AT_ONCE_BYTES = 256 * 1024
+"""Size up to which a file is read at once: most wheels are smaller, and each read takes as long as parsing a header."""
 
 _TAGS_LIMIT = 500
+_KNOWN_WHEEL_FILES = 256
+_KNOWN_WHEEL_FILE_LIMIT = 2048
+"""Characters of a WHEEL file whose tags are remembered."""
 
 _WHEEL_METADATA = re.compile(r"([^/]+)\.dist-info/METADATA")
 _WHEEL_TAG = re.compile(r"([a-z0-9_.]+)-([a-z0-9_.]+)-([a-z0-9_.]+)", re.IGNORECASE)
 _WHEEL_BUILD = re.compile(r"[0-9][A-Za-z0-9_.]{0,60}")
 _SDIST_METADATA = re.compile(r"[^/]+/PKG-INFO")
-_IN_METADATA = re.compile(r"([^/]+/PKG-INFO|[^/]+\.dist-info(/.*)?)")
-"""What pip, uv and importlib.metadata read by name."""
 _PROJECT_FILES = frozenset({"pyproject.toml", "setup.py"})
 
 
@@ -84,15 +86,24 @@ def read_distribution(path: Path, content: bytes | None = None) -> Distribution:
         NoDistribution: the file is something else.
         Refused: the file is torn, or could harm or mislead a client.
     """
-    # Small members lie close together, so one read into a buffer of this size fetches several of their headers.
-    opened = path.open("rb", buffering=_BUFFER_BYTES) if content is None else BytesIO(content)
-    with opened as file:
-        start = file.read(4)
-        file.seek(0)
-        if start[:2] == GZIP_MAGIC:
-            return _from_tar(file)
-        if start == b"PK\3\4":
-            return _from_zip(file)
+    if content is not None:
+        return _read(BytesIO(content))
+    with FileIO(path) as raw:
+        size = os.fstat(raw.fileno()).st_size
+        if size <= _AT_ONCE_BYTES and len(whole := raw.read(size + 1)) == size:
+            return _read(BytesIO(whole))
+        raw.seek(0)
+        # Small members lie close together, so one read into a buffer of this size fetches several of their headers.
+        return _read(BufferedReader(raw, _BUFFER_BYTES))
+
+
+def _read(file: BinaryIO) -> Distribution:
+    start = file.read(4)
+    file.seek(0)
+    if start[:2] == GZIP_MAGIC:
+        return _from_tar(file)
+    if start == b"PK\3\4":
+        return _from_zip(file)
     raise NoDistribution("it is neither a zip archive nor a .tar.gz: no wheel and no source distribution")
 
 
@@ -108,7 +119,7 @@ def check_file_name(file_name: str, kind: str, name: str, version: str) -> None:
     Raises:
         Refused: they differ, or the file name is invalid.
     """
-    project, inside = canonicalize_name(name), Version(version)
+    project, inside = normalize(name), version_of(version)
     if file_name.endswith(".whl") != (kind == Kind.WHEEL):
         raise Refused(f"it is called {file_name}, but inside it is a {kind}")
     found = parse_file_name(file_name, project)
@@ -141,8 +152,7 @@ def _from_tar(file: BinaryIO) -> Distribution:
 
 def _from_zip(file: BinaryIO) -> Distribution:
     archive = ZipArchive(file)
-    _refuse_doubles(archive.members)
-    _refuse_files_on_the_way(archive.members)
+    check_names(archive.members)
     # Few names end like this, and the test is cheaper than a regular expression on every name.
     named = [member for member in archive.members if member.name.endswith(("/METADATA", "/PKG-INFO"))]
     wheels = [member for member in named if _WHEEL_METADATA.fullmatch(member.name)]
@@ -194,42 +204,6 @@ class _Root:
             )
 
 
-def _refuse_doubles(members: Iterable[ZipMember]) -> None:
-    """Refuse metadata that stand under one name to some file systems, names that occur twice, and too long ones.
-
-    Raises:
-        Refused: clients would unpack one over the other, or can't create a file.
-    """
-    names, seen = MetadataNames(_IN_METADATA), set[str]()
-    for member in members:
-        name = normalize_name(member.name)
-        if name in seen:
-            raise Refused(f"it has two members called {name[:80]!r}")
-        if max(map(len, member.raw_name.split(b"/"))) > _FILE_NAME_BYTES:
-            raise Refused(f"its member {name[:80]!r} has a name of more than {_FILE_NAME_BYTES} bytes")
-        seen.add(name)
-        names.add(member.name)
-
-
-def _refuse_files_on_the_way(members: Iterable[ZipMember]) -> None:
-    """Refuse an archive in which one name is that of a file and of a directory, so that clients can't unpack it.
-
-    Raises:
-        Refused: there is such a name.
-    """
-    files = {normalize_name(member.name) for member in members if not member.name.endswith("/")}
-    directories, names = set[str](), DirectoryNames()
-    for name in files:
-        directory = name.rpartition("/")[0]
-        # Those above a known directory are known, too.
-        while directory and directory not in directories:
-            if directory in files:
-                raise Refused(f"its file {directory[:80]!r} stands on the way to {name[:80]!r}")
-            names.count(directory)
-            directories.add(directory)
-            directory = directory.rpartition("/")[0]
-
-
 def _only(found: list[ZipMember]) -> ZipMember:
     if len(found) > 1:
         raise Refused(f"it has more than one metadata file: {found[0].name}, {found[1].name}")
@@ -239,7 +213,7 @@ def _only(found: list[ZipMember]) -> ZipMember:
 def _check_info_directory(member: str, core: CoreMetadata) -> None:
     match = _WHEEL_METADATA.fullmatch(member)
     name = match[1].rpartition("-")[0] if match is not None else ""
-    if canonicalize_name(name) != canonicalize_name(core.name):
+    if normalize(name) != normalize(core.name):
         raise Refused(f"its metadata stands in {member}, but is that of {core.name}")
 
 
@@ -252,9 +226,9 @@ def _sdist(content: bytes, top: str, ending: str) -> Distribution:
 def _stem_of(directory: str, core: CoreMetadata) -> str:
     """Return name and version as the directory in the archive spells them; spelled anew if they are others."""
     try:
-        project = canonicalize_name(core.name)
+        project = normalize(core.name)
         spelled, version = split_sdist_name(f"{directory}.zip", project)
-        if (canonicalize_name(spelled), version) == (project, Version(core.version)):
+        if (normalize(spelled), version) == (project, version_of(core.version)):
             return directory
     except (InvalidSdistFilename, InvalidVersion):
         pass
@@ -263,6 +237,13 @@ def _stem_of(directory: str, core: CoreMetadata) -> str:
 
 def _wheel_name(wheel_file: str, info: str, core: CoreMetadata) -> str:
     """Return the name that a wheel's own WHEEL file gives it; '' if that has no usable tags."""
+    # Most wheels that one tool has built have the same bytes there.
+    tags = (_known_tags if len(wheel_file) <= _KNOWN_WHEEL_FILE_LIMIT else _read_tags)(wheel_file)
+    return f"{_stem_of(info.removesuffix('.dist-info'), core)}-{tags}.whl" if tags else ""
+
+
+def _read_tags(wheel_file: str) -> str:
+    """Return what follows the version in the name of a wheel, its build and its tags; '' if some can't be used."""
     lines = (line.partition(":") for line in wheel_file.splitlines())
     values = [(name.strip().lower(), value.strip()) for name, _, value in lines]
     tags = [_WHEEL_TAG.fullmatch(value) for name, value in values if name == "tag"]
@@ -271,5 +252,7 @@ def _wheel_name(wheel_file: str, info: str, core: CoreMetadata) -> str:
         return ""
     # Each line is one combination of what the file's name joins by dots.
     joined = [".".join(dict.fromkeys(tag[part] for tag in tags if tag is not None)) for part in (1, 2, 3)]
-    stem = _stem_of(info.removesuffix(".dist-info"), core)
-    return "-".join([stem, *([build] if build is not None else []), *joined]) + ".whl" if all(joined) else ""
+    return "-".join([*([build] if build is not None else []), *joined]) if all(joined) else ""
+
+
+_known_tags = lru_cache(_KNOWN_WHEEL_FILES)(_read_tags)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from packaging.version import InvalidVersion, Version
 
 from packrat_core.errors import Refused
+from packrat_core.packages.python.spellings import version_of
 
 _FIELD = re.compile(rb"([!-9;-~]+):[ \t]*(.*)")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -60,7 +61,7 @@ def read_version(text: str, where: str) -> Version:
     try:
         if len(text) > _VERSION_LIMIT:
             raise InvalidVersion
-        return Version(text)
+        return version_of(text)
     except (InvalidVersion, ValueError):
         raise Refused(f"{where} has version {text[:60]!r}, which is none by PEP 440") from None
 

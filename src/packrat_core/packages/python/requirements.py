@@ -15,6 +15,7 @@ Source: PEP 508, PEP 440; packaging 21, which has the grammar of earlier release
 
 import re
 from email.parser import HeaderParser
+from functools import lru_cache
 
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
@@ -23,6 +24,11 @@ from packaging.version import InvalidVersion
 from packrat_core.errors import Refused
 
 _COUNT_LIMIT = 5000
+_KNOWN = 2048
+_KNOWN_LIMIT = 200
+"""Characters of a requirement that is remembered as sound."""
+_USUAL_HEADER = re.compile(r"(?:[!-9;-~]+:[^\r\n]*\n)+\n?")
+"""A header with a field in each line: the parser would find the same, in ten times as long."""
 _FREE_VERSION = re.compile(r"(==|!=|<=|>=|<|>)\s*[^,;\s)]+")
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _UNCONVERTED = re.compile(r"[0-9]{4301}")
@@ -51,14 +57,28 @@ def check_requirements(content: bytes) -> None:
     Raises:
         Refused: one of them can't be parsed or evaluated, or there are too many.
     """
-    # Reading the header takes longer than all else about a small wheel.
-    if b"requires-dist" not in content.lower():
-        return
-    found = HeaderParser().parsestr(content.decode("utf-8"), headersonly=True).get_all("Requires-Dist", [])
+    found = _find_requirements(content)
     if len(found) > _COUNT_LIMIT:
         raise Refused(f"its METADATA has more than {_COUNT_LIMIT} times Requires-Dist")
     for text in found:
-        _check(str(text).strip())
+        # The versions of a project mostly require the same.
+        (_check_once if len(text) <= _KNOWN_LIMIT else _check)(text)
+
+
+def _find_requirements(content: bytes) -> list[str]:
+    """List the values of Requires-Dist, as the parser of email finds them, by which pip reads."""
+    # The description behind the first empty line may be long, and no field stands there.
+    end = content.find(b"\n\n")
+    head = content[: end + 2] if end >= 0 else content
+    # Even so, reading the header takes longer than all else about a small wheel.
+    if b"requires-dist" not in head.lower():
+        return []
+    text = head.decode("utf-8")
+    if _USUAL_HEADER.fullmatch(text):
+        fields = (line.partition(":") for line in text.split("\n"))
+        return [value.strip() for name, _, value in fields if name.lower() == "requires-dist"]
+    values = HeaderParser().parsestr(text, headersonly=True).get_all("Requires-Dist", [])
+    return [str(value).strip() for value in values]
 
 
 def _check(text: str) -> None:
@@ -83,6 +103,9 @@ def _check(text: str) -> None:
             f"its METADATA has a Requires-Dist with a condition that ends pip: {text[:60]!r}; correct it and build the "
             "wheel anew"
         ) from None
+
+
+_check_once = lru_cache(_KNOWN)(_check)
 
 
 def _read_as_earlier(text: str) -> Requirement:

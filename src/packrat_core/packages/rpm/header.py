@@ -8,7 +8,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm.tags import SIGNATURE_LONG_SIZE, SIGNATURE_SIZE
@@ -27,20 +27,23 @@ _MAGIC = b"\x8e\xad\xe8\x01" + bytes(4)
 _IMAGE, _SIGNATURES, _IMMUTABLE = 61, 62, 63
 """Tags of regions: what is hashed or signed of a header. Early packages end that of signatures by the first."""
 _FIRST_TAG = 100
+_ENTRY = struct.Struct(">IIII")
 
 INT16, INT32, INT64, STRING, BINARY, STRINGS, I18N = 3, 4, 5, 6, 7, 8, 9
 _WIDTH = {0: 1, 1: 1, 2: 1, INT16: 2, INT32: 4, INT64: 8, BINARY: 1}
 _TEXTS = (STRING, STRINGS, I18N)
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """An entry of a header: its type, its number of values, and the part of the store that it may use."""
+class Item(NamedTuple):
+    """An entry of a header: its type, its number of values, and the part of the store that it may use.
+
+    A named tuple, since an rpm has some fifty, and making a frozen dataclass takes several times as long.
+    """
 
     kind: int
     start: int
     end: int
-    count: int
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class Header:
         item = self.items.get(tag)
         if item is None or item.kind not in _TEXTS:
             return []
-        return self.blob[self.store + item.start : self.store + item.end].split(b"\0")[: item.count]
+        return self.blob[self.store + item.start : self.store + item.end].split(b"\0")[: item.number]
 
     def text(self, tag: int) -> bytes | None:
         """Return the first string under a tag; None if there is none."""
@@ -74,14 +77,14 @@ class Header:
         letter = {INT16: "H", INT32: "I", INT64: "Q"}.get(item.kind) if item is not None else None
         if item is None or letter is None:
             return ()
-        return struct.unpack_from(f">{item.count}{letter}", self.blob, self.store + item.start)
+        return struct.unpack_from(f">{item.number}{letter}", self.blob, self.store + item.start)
 
     def binary(self, tag: int) -> bytes | None:
         """Return the bytes under a tag; None if it is missing or is not binary."""
         item = self.items.get(tag)
         if item is None or item.kind != BINARY:
             return None
-        return self.blob[self.store + item.start : self.store + item.start + item.count]
+        return self.blob[self.store + item.start : self.store + item.start + item.number]
 
     def data(self, tag: int) -> bytes:
         """Return the values under a tag as they are stored; empty if it is missing."""
@@ -91,7 +94,7 @@ class Header:
         if item.kind in _TEXTS:
             return b"".join(text + b"\0" for text in self.texts(tag))
         start = self.store + item.start
-        return self.blob[start : start + item.count * _WIDTH[item.kind]]
+        return self.blob[start : start + item.number * _WIDTH[item.kind]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,26 +193,29 @@ def _items(blob: bytes, entries: int, size: int, name: str, *, first: int) -> di
         name: what the header is called.
         first: the number of the first entry that is not that of the region, which counts differently.
     """
-    raw = [struct.unpack_from(">IIII", blob, 16 + 16 * number) for number in range(entries)]
-    bounds = sorted({offset for _, _, offset, _ in raw} | {size})
     store = 16 + 16 * entries
+    raw = list(_ENTRY.iter_unpack(blob[16:store]))
+    bounds = sorted({offset for _, _, offset, _ in raw} | {size})
+    binary_limit = max(_COUNT_LIMIT, size)
     items: dict[int, Item] = {}
     done = 0
     for tag, kind, offset, count in raw[first:]:
         if tag < _FIRST_TAG:
             raise Refused(f"its {name} is broken: tag {tag} does not stand there")
-        if kind > I18N or not 0 < count <= max(_COUNT_LIMIT, size * (kind == BINARY)) or not done <= offset < size:
+        limit = binary_limit if kind == BINARY else _COUNT_LIMIT
+        if kind > I18N or not 0 < count <= limit or not done <= offset < size:
             raise Refused(f"its {name} is broken: tag {tag} has type {kind}, {count} values at {offset}")
         end = bounds[bisect_right(bounds, offset)]
-        # Text has no length of its own: it fits if enough NUL bytes come before the next entry's offset.
         if kind in _TEXTS:
+            # Text has no length of its own: it fits if enough NUL bytes come before the next entry's offset.
             fits = blob.count(b"\0", store + offset, store + end) >= count and (kind != STRING or count == 1)
+            done = offset + 1
         else:
-            fits = count * _WIDTH[kind] <= end - offset
+            done = offset + count * _WIDTH[kind]
+            fits = done <= end
         if not fits:
             raise Refused(f"its {name} is broken: the values of tag {tag} lie outside it")
         if tag in items:
             raise Refused(f"its {name} has tag {tag} twice")
         items[tag] = Item(kind, offset, end, count)
-        done = offset + (1 if kind in _TEXTS else count * _WIDTH[kind])
     return items

@@ -55,7 +55,7 @@ def check_header(header: Header) -> None:
         if item.kind not in _KINDS.get(tag, (item.kind,)):
             raise Refused(f"its header is broken: tag {tag} has type {item.kind}")
     for together in _TOGETHER:
-        if len({header.items[tag].count for tag in together if tag in header.items}) > 1:
+        if len({header.items[tag].number for tag in together if tag in header.items}) > 1:
             raise Refused(f"its header is broken: tags {together} differ in length")
     for dependencies, *_ in _DEPENDENCIES:
         for text in header.texts(dependencies):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from email.parser import HeaderParser
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from packrat_core.errors import Refused
+from packrat_core.packages.python import requirements
 from packrat_core.packages.python.requirements import check_requirements
 
 _TOP = Path(__file__).parents[4]
@@ -87,6 +89,51 @@ def test_what_ends_pip_is_refused_and_nothing_else(pips: dict[str, Judge], texts
         return
     # What today's pip takes stays, also where an earlier one ends.
     assert refused == (newer == "ends" or (newer == "passes" and pips["earlier"](content) == "ends"))
+
+
+_LINES = st.sampled_from(
+    [
+        *("Requires-Dist: foo", "requires-dist:bar;x", "REQUIRES-DIST:  a\u2028b\u00a0", "Requires-Dist : no"),
+        *(
+            "Name: x",
+            "X: \u0085",
+            "Requires-Dist",
+            "From Requires-Dist: y",
+            ":z",
+            "\u00e9: y",
+            "Requires-Dist:",
+            "text",
+        ),
+        *(" folded", "\tRequires-Dist: folded", "", " ", "Requires-Dist: a\x0bRequires-Dist: b", "\ufeffName: x"),
+    ]
+)
+
+
+@settings(max_examples=1000)
+@given(st.lists(st.builds("".join, st.tuples(_LINES, st.sampled_from(["\n"] * 5 + ["\r\n", "\r", ""]))), max_size=8))
+@example(["Name: x\n", "\n", "Requires-Dist: foo\n"])
+@example(["Name: x\r\n", "\r\n", "Requires-Dist: foo\n", "\n", "Requires-Dist: foo\n"])
+def test_requirements_are_found_where_the_parser_finds_them(lines: list[str]) -> None:
+    text = "".join(lines)
+    expected = HeaderParser().parsestr(text, headersonly=True).get_all("Requires-Dist", [])
+    assert requirements._find_requirements(text.encode()) == [value.strip() for value in expected]
+
+
+def test_what_is_refused_once_is_refused_again() -> None:
+    for text in ("foo", "foo bar", "x" * 200 + " y"):
+        content = f"Name: x\nRequires-Dist: {text}\n".encode()
+        for _ in range(2):
+            if text == "foo":
+                check_requirements(content)
+            else:
+                with pytest.raises(Refused, match="can't read"):
+                    check_requirements(content)
+
+
+def test_a_long_requirement_is_not_kept() -> None:
+    kept = requirements._check_once.cache_info().currsize
+    check_requirements(b"Name: x\nRequires-Dist: " + b"x" * 201)
+    assert requirements._check_once.cache_info().currsize == kept
 
 
 @pytest.mark.parametrize("depth", [5000, 100_000])

@@ -8,11 +8,12 @@ from email.parser import HeaderParser
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from packrat_core.archives.zip_archive import ZipArchive
 from packrat_core.errors import Refused
+from packrat_core.packages.python import wheel
 from packrat_core.packages.python.inspect import read_distribution
 from packrat_core.packages.python.wheel import read_wheel_file
 from packrat_demo.build_wheel import pack_zip
@@ -154,6 +155,36 @@ def _knows(version: str) -> bool:
     except ValueError:
         return False
     return major <= 1
+
+
+@settings(max_examples=400)
+@given(
+    st.lists(st.sampled_from(["a,b", ",", " ", '"', "\n", "\n", "\r", "\r\n", "\0", "\x0b", "\t", "é", "\u2028"])).map(
+        "".join
+    )
+)
+@example("a,,\n\n")
+@example("a,,\rb")
+def test_a_table_without_quotes_is_read_as_the_reader_of_tables_reads_it(record: str) -> None:
+    files = {"WHEEL": _WHEEL, "RECORD": record.encode()}
+    archive = ZipArchive(io.BytesIO(pack_zip([(f"{_INFO}/{name}", data) for name, data in files.items()])))
+    found = _outcome(archive)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wheel, "_USUAL_RECORD", re.compile(rb"(?!)"))
+        assert found == _outcome(archive)
+
+
+def _outcome(archive: ZipArchive) -> str:
+    try:
+        return read_wheel_file(archive, _INFO)
+    except Refused as refused:
+        return str(refused)
+
+
+def test_the_name_follows_from_a_wheel_file_of_any_length(tmp_path: Path) -> None:
+    for more in (0, 3000):
+        text = _WHEEL.replace(b"Tag:", b"Build: 7\nTag:") + b"X: y\n" * more
+        assert read_distribution(_write(tmp_path, {f"{_INFO}/WHEEL": text})).file_name == "tool-1.0-7-py3-none-any.whl"
 
 
 def test_a_row_of_a_record_is_bounded(tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""Directories are made and entered as `ensure_directory` makes them, and no link is followed on the way."""
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from packrat_agent.publish.directories import OpenDirectories
+from packrat_core.errors import DiskError
+from packrat_core.fs.links import ensure_directory
+
+NAMES = st.sampled_from(["a", "b", "c"])
+PATHS = st.lists(NAMES, max_size=4).map("/".join)
+PLANTED = st.sampled_from(["file", "link", "dangling", "directory"])
+
+
+def plant(top: Path, path: str, what: str, outside: Path) -> None:
+    at = top / path
+    if at == top or any(above.is_symlink() or above.is_file() for above in (at, *at.parents)) or at.exists():
+        return
+    at.parent.mkdir(parents=True, exist_ok=True)
+    if what == "file":
+        at.write_text("in the way")
+    elif what == "directory":
+        at.mkdir()
+    else:
+        at.symlink_to(outside if what == "link" else outside / "none")
+
+
+def look(top: Path) -> dict[str, str]:
+    found = {}
+    for directory, directories, files in os.walk(top):
+        for name in (*directories, *files):
+            path = Path(directory, name)
+            kind = "link" if path.is_symlink() else "directory" if path.is_dir() else "file"
+            found[str(path.relative_to(top))] = kind
+    return found
+
+
+@given(st.dictionaries(PATHS, PLANTED, max_size=4), st.lists(PATHS, min_size=1, max_size=8))
+def test_they_are_made_as_one_by_one(planted: dict[str, str], entered: list[str]) -> None:
+    with TemporaryDirectory() as scratch:
+        one, many, outside = (Path(scratch, name) for name in ("one", "many", "outside"))
+        for directory in (one, many, outside):
+            directory.mkdir()
+        for top in (one, many):
+            for path, what in planted.items():
+                plant(top, path, what, outside)
+        descriptors = set(Path("/proc/self/fd").iterdir())
+        with OpenDirectories(many) as way:
+            for path in entered:
+                was_there = (one / path).is_dir() and (one / path).resolve() == one / path
+                directory = ensure_directory(one, path or ".")
+                assert os.fstat(way.enter(path)).st_ino == (many / path).lstat().st_ino
+                assert directory.is_dir()
+                # It stays new for as long as it is not left.
+                assert way.is_new or was_there
+        assert set(Path("/proc/self/fd").iterdir()) == descriptors
+        assert look(one) == look(many)
+        assert not list(outside.iterdir())
+
+
+def test_what_was_there_is_not_new(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    with OpenDirectories(tmp_path) as way:
+        assert not way.is_new
+        way.enter("old/new")
+        assert way.is_new
+        way.enter("old")
+        assert not way.is_new
+        way.enter("old/new")
+        assert not way.is_new
+
+
+def test_a_link_that_takes_the_place_of_a_directory_meanwhile_is_not_followed(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    (root / "simple/one").mkdir(parents=True)
+    outside.mkdir()
+    with OpenDirectories(root) as way:
+        way.enter("simple/one")
+        (root / "simple").rename(root / "moved")
+        (root / "simple").symlink_to(outside)
+        way.enter("simple/two")
+    assert not list(outside.iterdir())
+
+
+def test_what_can_not_be_opened_is_told_with_its_path(tmp_path: Path) -> None:
+    with pytest.raises(DiskError, match=f"{tmp_path}/none"):
+        OpenDirectories(tmp_path / "none")
+    with OpenDirectories(tmp_path) as way, pytest.raises(DiskError, match="x" * 256):
+        way.enter("a/" + "x" * 256)
