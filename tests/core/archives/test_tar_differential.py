@@ -160,11 +160,12 @@ def test_any_sequence_of_headers_is_read_alike_or_refused(archive: bytes) -> Non
 def gnu_names(archive: bytes) -> list[str] | None:
     command = ["tar", "--list", "--absolute-names", "--quoting-style=literal", "-f", "-"]
     done = subprocess.run(command, input=archive, check=False, capture_output=True)
-    # A mode, an owner or a time that this machine can't represent is complained of, but the member is listed.
+    # A mode, an owner or a time that is none, or that this machine can't represent, is complained of, but the member
+    # is listed.
     complaints = [
         line
         for line in done.stderr.splitlines()
-        if not re.search(rb"out of (uid|gid|mode|time)_t range|Exiting with", line)
+        if not re.search(rb"out of (uid|gid|mode|time)_t range|extended header: invalid mtime=|Exiting with", line)
     ]
     if done.returncode != 0 and (complaints or not done.stderr):
         return None
