@@ -2,8 +2,9 @@
 
 1. Nothing in a bundle is trusted: a file with another SHA-256 than its record says is dropped, and so asked for again
    alone, where what is wrong with it is told.
-2. A bundle that breaks off has brought what was complete by then. After FAILURES in a row, or one that is refused or
-   can't be read, no more are asked for in this fetch.
+2. A bundle that breaks off, or is cancelled, has brought what was complete by then. The next one waits a while, as long
+   as the server asks for. After _FAILURES in a row, or one that is refused or can't be read, no more are asked for in
+   this fetch.
 3. A bundle takes one slot, and its files count as in flight until each is staged or the bundle is over.
 """
 
@@ -18,6 +19,7 @@ from typing import Protocol
 from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.sync.shared_downloads import Claim, Share
 from packrat_core.aio.threads import in_thread
+from packrat_core.backoff import BackOff
 from packrat_core.errors import DiskError, PackratError, ServerUnavailable
 from packrat_core.failpoints import done
 from packrat_core.fs.disk_errors import as_disk_error
@@ -26,7 +28,11 @@ AT_ONCE = 150
 """Files in one question; with more, it would be too long for a server that the mirror has no login for."""
 _WRITTEN_BYTES = 1024 * 1024
 """Files of so many bytes are written together, and held in memory until then."""
+_WRITTEN_S = 5.0
+"""On a slow line they are written after so many seconds."""
 _FAILURES = 3
+_WAIT_S = (0.5, 10.0)
+"""The first and the longest delay after a bundle that broke off."""
 
 
 class OpenedBundle(Protocol):
@@ -85,6 +91,8 @@ class BundledFetch:
         self._on_progress = on_progress
         self._writing = asyncio.Lock()
         self._failures = 0
+        self._failed_at = 0.0
+        self._is_over = False
         self.staged: dict[str, Path] = {}
         """SHA-256 → verified file in staging."""
 
@@ -99,37 +107,56 @@ class BundledFetch:
                 group.create_task(self._work())
 
     async def _work(self) -> None:
-        while self._waiting and self._failures < _FAILURES:
+        wait_s = 0.0
+        while self._waiting and self._failures < _FAILURES and not self._is_over:
+            if wait_s:
+                # Nobody else wants what waits, but others may have the slot.
+                await asyncio.sleep(wait_s)
+                wait_s = 0.0
+                continue
             portion = self._waiting[: -AT_ONCE - 1 : -1]
             del self._waiting[-len(portion) :]
             async with self._share.claim(one.file.sha256 for one in portion) as claim:
                 claimed = [one for one in portion if one.file.sha256 in claim.sha256s]
-                if claimed:
-                    await self._get(claimed, claim)
+                wait_s = await self._get(claimed, claim) if claimed else 0.0
 
-    async def _get(self, claimed: Sequence[Placement], claim: Claim) -> None:
+    async def _get(self, claimed: Sequence[Placement], claim: Claim) -> float:
+        """Get one bundle; gives for how many seconds to wait before the next one."""
         sha256s = {one.file.uri: one.file.sha256 for one in claimed}
         come: list[tuple[str, bytes]] = []
-        size = 0
+        size, wait_s = 0, 0.0
+        began = written = asyncio.get_running_loop().time()
         try:
             async with self._open_bundle(list(sha256s)) as bundle:
                 async for uri, content in bundle.files():
                     come.append((sha256s[uri], content))
                     size += len(content)
                     self._on_progress(0, len(content))
-                    if size >= _WRITTEN_BYTES:
-                        come, size, together = [], 0, come
+                    now = asyncio.get_running_loop().time()
+                    if size >= _WRITTEN_BYTES or now - written >= _WRITTEN_S:
+                        come, size, written, together = [], 0, now, come
                         await self._keep(together, claim)
             # The server left these for another bundle.
             self._waiting += reversed(claimed[bundle.looked_at :])
             self._failures = 0
+        except asyncio.CancelledError:
+            await self._keep(come, claim)
+            raise
         except DiskError:
             raise
-        except ServerUnavailable:
-            self._failures += 1
+        except ServerUnavailable as error:
+            wait_s = self._note_failure(began, error)
         except PackratError:
-            self._failures = _FAILURES
+            self._is_over = True
         await self._keep(come, claim)
+        return wait_s
+
+    def _note_failure(self, began: float, error: ServerUnavailable) -> float:
+        # Several that are open when the server goes away say the same.
+        if began >= self._failed_at:
+            self._failures += 1
+            self._failed_at = asyncio.get_running_loop().time()
+        return BackOff(*_WAIT_S).delay_s(self._failures, error.wait_s)
 
     async def _keep(self, come: Sequence[tuple[str, bytes]], claim: Claim) -> None:
         if not come:

@@ -103,7 +103,7 @@ class BundleReader:
     def _read_looked_at(self, value: Any) -> int:
         # Of none, and the same question would be asked for ever.
         if type(value) is not int or not min(1, len(self._asked)) <= value <= len(self._asked):
-            raise self._broken(f"a bundle of {str(value)[:20]} files; {len(self._asked)} were asked for")
+            raise self._broken(f"{str(value)[:20]!r} in place of how many files it speaks of")
         return value
 
     def _read_listed(self, entries: list[Any]) -> list[tuple[str, int]]:

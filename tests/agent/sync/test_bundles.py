@@ -16,6 +16,7 @@ from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.sync.bundles import AT_ONCE
 from packrat_agent.sync.download import Fetched, Retries, fetch
 from packrat_agent.sync.shared_downloads import SharedDownloads
+from packrat_core.backoff import BackOff
 from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerRefused, ServerUnavailable
 
 DEADLINE_S = 60
@@ -29,6 +30,7 @@ class Opened:
     looked_at: int
     content: Sequence[tuple[str, bytes]]
     fails: PackratError | None
+    stays_open: bool = False
 
     async def files(self) -> AsyncIterator[tuple[str, bytes]]:
         for file in self.content:
@@ -36,6 +38,8 @@ class Opened:
             yield file
         if self.fails is not None:
             raise self.fails
+        if self.stays_open:
+            await asyncio.Event().wait()
 
 
 @dataclass
@@ -50,6 +54,7 @@ class Server:
     bundles: list[list[str]] = field(default_factory=list)
     alone: list[str] = field(default_factory=list)
     may: asyncio.Event | None = None
+    stays_open: bool = False
 
     @asynccontextmanager
     async def open_bundle(self, uris: Sequence[str]) -> AsyncIterator[Opened]:
@@ -64,7 +69,7 @@ class Server:
         fails = None
         if self.cuts:
             content, fails = content[: self.cuts.pop()], ServerUnavailable("broke off")
-        yield Opened(len(asked), content, fails)
+        yield Opened(len(asked), content, fails, self.stays_open)
 
     @asynccontextmanager
     async def open_file(self, url: str, offset: int, _validator: str | None) -> AsyncIterator[Answer]:
@@ -305,6 +310,51 @@ def test_bundles_of_a_full_sync_leave_a_slot_to_changes(tmp_path: Path) -> None:
             assert len(server.bundles) == 1
         server.may.set()
         await task
+
+    asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
+
+
+def test_what_has_come_when_a_fetch_is_cancelled_is_kept(tmp_path: Path) -> None:
+    async def test() -> None:
+        placements, server = make(100)
+        server.stays_open = True
+        told: list[tuple[int, int]] = []
+        task = asyncio.create_task(fetching(server, tmp_path, placements, told=told))
+        await until(lambda: len(told) >= len(sha256s(placements)))
+        assert not in_staging(tmp_path)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert in_staging(tmp_path) == sha256s(placements)
+
+    asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
+
+
+def test_the_next_bundle_waits_for_as_long_as_the_server_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    placements, server = make(300)
+    server.refuses = [ServerUnavailable("busy", 7.0), ServerUnavailable("busy", 9.0)]
+    asked: list[tuple[int, float]] = []
+
+    def delay_s(_: BackOff, failures: int, asked_s: float = 0.0) -> float:
+        asked.append((failures, asked_s))
+        return 0.001
+
+    monkeypatch.setattr(BackOff, "delay_s", delay_s)
+    run(server, tmp_path, placements, downloads=SharedDownloads(1))
+    assert asked == [(1, 7.0), (2, 9.0)]
+
+
+def test_several_that_are_open_when_the_server_goes_away_count_as_one(tmp_path: Path) -> None:
+    async def test() -> None:
+        placements, server = make(20 * AT_ONCE)
+        server.refuses = [ServerUnavailable("away")] * 5
+        server.may = asyncio.Event()
+        task = asyncio.create_task(fetching(server, tmp_path, placements, SharedDownloads(6)))
+        await until(lambda: len(server.bundles) == 5)
+        server.may.set()
+        await task
+        # Those that were refused are downloaded alone, all others come in bundles.
+        assert len(server.alone) == 5 * AT_ONCE
 
     asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
 
