@@ -13,7 +13,7 @@ import pytest
 from packrat_agent.config.load import load
 from packrat_agent.model.changes import NOTHING_CONFIRMED
 from packrat_agent.model.entries import Refusal
-from packrat_agent.sync import download, place_ahead
+from packrat_agent.sync import download, place_ahead, repo_sync
 from packrat_agent.sync.build import Made
 from packrat_agent.sync.context import Order, Summary, SyncResult
 from packrat_agent.sync.download import Retries
@@ -232,3 +232,54 @@ def test_where_the_server_goes_away_one_sync_tries_the_rest(tmp_path: Path, monk
         assert placed == [0]
         assert len(result.failed) == result.outstanding == len(PACKAGES)
         assert original.count("GET /files/") == 2 + len(PACKAGES)
+
+
+def test_one_file_that_can_not_be_had_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with original_server() as original:
+        for name, version in PACKAGES:
+            put_deb(original, name, version)
+        made = mirror_of(original, tmp_path / "mirror")
+        original.manners.cut_files = 1
+        monkeypatch.setattr(download, "Retries", lambda: Retries(tries=1))
+        with few_at_once(monkeypatch) as placed:
+            [result] = sync_now(made.config).syncs
+        assert placed == [1, 2, 2, 1]
+        # The sync that follows has tried it again.
+        assert (result.failed, len(result.added)) == ([], len(PACKAGES))
+
+
+def test_what_clients_may_read_is_not_replaced_before_its_index(
+    key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with original_server() as original:
+        for name, version in PACKAGES:
+            put_deb(original, name, version)
+        made = mirror_of(original, tmp_path / "mirror", key)
+        assert sync_now(made.config).complete
+        made.lose_state()
+        with few_at_once(monkeypatch) as placed:
+            sync_now(made.config)
+        # The tree has an index that the state database knows nothing of.
+        assert placed == []
+        assert indexed(made) == [name for name, _ in PACKAGES]
+
+
+def test_no_change_takes_over_what_is_left_before_that_is_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    sync_asked = repo_sync._sync_asked
+
+    async def note(job: Job, asked: repo_sync._Asked, before: int) -> None:
+        seen.append(len(job.turn.fetching))
+        await sync_asked(job, asked, before)
+        seen.append(len(job.turn.fetching))
+
+    with original_server() as original:
+        for name, version in PACKAGES:
+            put_deb(original, name, version)
+        made = mirror_of(original, tmp_path / "mirror")
+        monkeypatch.setattr(repo_sync, "_sync_asked", note)
+        with few_at_once(monkeypatch):
+            sync_now(made.config)
+    assert seen == [len(PACKAGES), 0]

@@ -203,8 +203,9 @@ def _make_live(build: Build, made: Made, rendered: Sequence[Publication], now: d
         result.publications = [publication.name for publication in ready.publications]
         build.context.page.note(repo.name, build.scope.packages)
         _tell_gains(build, made)
-    elif {file.uri for file in build.before.indexed} != {entry.file.uri for entry in made.entries}:
-        # What a crash cut off was completed before this sync began, and nobody was told what clients gained by it.
+    elif result.placed_ahead or {file.uri for file in build.before.indexed} != {e.file.uri for e in made.entries}:
+        # What a crash cut off was completed before this sync began, and nobody was told what clients gained by it. Or
+        # a change has published what was placed ahead.
         build.context.page.note(repo.name, build.scope.packages)
         _tell_gains(build, made)
     facts |= {publication.name: publication.facts for publication in ready.publications}

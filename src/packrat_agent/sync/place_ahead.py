@@ -1,6 +1,7 @@
 """Puts the package files of a large new repository in place some at a time, so that its first sync needs little memory.
 
-1. Only as long as nothing of the repository is published, so that nobody looks for its files yet.
+1. Only as long as nothing of the repository is published, so that nobody looks for its files yet. Where anything stands
+   in its directory that the state database does not know, a former index may be among it.
 2. Some packages at a time are planned, fetched, read and put in place, and the state database learns that they are
    live. What is not as it should be is left alone: the sync that follows finds it unsettled, and tells of it.
 3. The index is made by that sync, from the state database. Each portion makes a new revision of the database, so that a
@@ -11,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from packrat_agent.model.entries import Fragment, Plan
+from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Wanted
 from packrat_agent.model.tree import UnsignedTree
 from packrat_agent.state.fragment_backup import keep
@@ -25,6 +27,7 @@ from packrat_agent.sync.roll_forward import roll_forward
 from packrat_agent.sync.scope import everything
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import ServerUnavailable
+from packrat_core.fs.flush import flush_files
 
 MANY = 20_000
 """Up to so many package files are planned and built at once, at some 4 KiB each."""
@@ -33,6 +36,8 @@ _PACKAGES = 4000
 
 async def place_ahead(job: Job, wanted: Wanted, changes: int) -> None:
     """Place the package files of a repository of which nothing is published, if there are very many.
+
+    What is awaited stays this full sync's (`turn.fetching`) until it has planned the rest.
 
     Args:
         job: A full sync of it.
@@ -58,13 +63,17 @@ async def place_ahead(job: Job, wanted: Wanted, changes: int) -> None:
             while packages := await in_thread(next, portions, None):
                 if not await _place_some(job, packages):
                     return
-    finally:
+    except BaseException:
         turn.fetching = frozenset()
+        raise
 
 
 def _is_due(job: Job) -> bool:
     repo, store = job.repo.name, job.context.store
     if not job.form.keeps_index or store.live.identities(repo):
+        return False
+    below = path_in_root(job.repo, "")
+    if any(path.startswith(below) for path in job.order.untracked):
         return False
     return store.wanted.count(repo, None) - store.wanted.live_count(repo) > MANY
 
@@ -84,7 +93,8 @@ async def _place_some(job: Job, packages: Collection[str]) -> bool:
             async with job.context.turns.publishing:
                 await in_thread(_settle, own, portion, made)
     # Where the server is away, one sync that tries all that is left is enough.
-    return not any(isinstance(error, ServerUnavailable) for error in fetched.failed.values())
+    is_away = any(isinstance(error, ServerUnavailable) for error in fetched.failed.values())
+    return not is_away or bool(fetched.staged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +119,10 @@ def _make(job: Job, portion: _Portion, fetched: Fetched) -> Made:
     paths = {placement.path for placement in (*plan.keep, *plan.link, *plan.fetch)}
     names = context.store.live.published_names(job.repo.directory, paths)
     material = Material(context.root, context.staging, fetched.staged, fetched.failed, portion.fragments, names, {})
-    return make(plan, job.form, context.signer_of(job.form, job.repo), material)
+    made = make(plan, job.form, context.signer_of(job.form, job.repo), material)
+    # Nobody else should wait for the disk when they are placed.
+    flush_files([f"{context.staging}/{sha256}" for sha256 in sorted({package.sha256 for package in made.packages})])
+    return made
 
 
 def _settle(job: Job, portion: _Portion, made: Made) -> None:

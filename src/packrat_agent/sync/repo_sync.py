@@ -84,6 +84,14 @@ async def sync_repo(
 
 
 @dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the server wants in the repository, and what it lacks of what is live."""
+
+    wanted: Wanted
+    missing: Missing
+
+
+@dataclass(frozen=True, slots=True)
 class _Planned:
     """A plan, what it was made from, and on which of the repository's turns.
 
@@ -123,13 +131,29 @@ async def _sync_change(sync: Job) -> None:
 
 
 async def _sync_in_full(sync: Job) -> None:
-    turn = sync.turn
-    before = turn.changes
+    before = sync.turn.changes
     # 1. Ask.
     asked = await _ask(sync, is_alone=False)
-    await place_ahead(sync, asked.wanted, before)
+    try:
+        await place_ahead(sync, asked.wanted, before)
+        await _sync_asked(sync, asked, before)
+    finally:
+        sync.turn.fetching = frozenset()
+
+
+async def _sync_asked(sync: Job, asked: _Asked, before: int) -> None:
+    """Do the rest of a full sync.
+
+    Args:
+        sync: The full sync.
+        asked: What the server said.
+        before: How many changes were synced when it was asked.
+    """
+    turn = sync.turn
     async with AsyncExitStack() as held:
         async with turn.lock:
+            # What is planned here is fetched by this sync, and no change plans before that is said.
+            turn.fetching = frozenset()
             if turn.changes != before:
                 # What a change brought or took is in no list that was made before it.
                 asked = await _ask(sync, is_alone=True)
@@ -142,25 +166,15 @@ async def _sync_in_full(sync: Job) -> None:
                 await _build(planned, fetched, share, sync)
                 return
         turn.fetching = frozenset(placement.file.sha256 for placement in planned.plan.fetch)
-        try:
-            fetched = await _fetch(planned.plan, share, sync)
-            await held.enter_async_context(turn.lock)
-        finally:
-            turn.fetching = frozenset()
+        fetched = await _fetch(planned.plan, share, sync)
+        await held.enter_async_context(turn.lock)
+        turn.fetching = frozenset()
         if turn.changes != planned.at:
             planned = await in_thread(_plan_again, planned, sync)
             rest = await _fetch(_without(planned.plan, fetched), share, sync)
             fetched = Fetched(fetched.staged | rest.staged, fetched.failed | rest.failed)
         # 5. to 9. Build, render, sign, make live, collect garbage.
         await _build(planned, fetched, share, sync)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What the server wants in the repository, and what it lacks of what is live."""
-
-    wanted: Wanted
-    missing: Missing
 
 
 async def _ask(sync: Job, *, is_alone: bool) -> _Asked:
