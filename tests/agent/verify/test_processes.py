@@ -32,6 +32,9 @@ FILES = 300
 DEADLINE_S = 120.0
 
 
+_OTHERS: set[str] = set()
+
+
 @pytest.fixture(autouse=True)
 def three_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes are started as soon as a file is expected, whatever this machine has, and get many batches."""
@@ -87,9 +90,18 @@ def until_ended(pids: list[int]) -> None:
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
 
+@pytest.fixture(autouse=True)
+def others() -> Iterator[None]:
+    """What other tests of this process have left running is none of ours."""
+    _OTHERS.update(children())
+    yield
+    _OTHERS.clear()
+
+
 def children() -> list[str]:
     """The processes that this one has started, and that have not been waited for."""
-    return [pid for path in Path("/proc/self/task").iterdir() for pid in (path / "children").read_text().split()]
+    every = (pid for path in Path("/proc/self/task").iterdir() for pid in (path / "children").read_text().split())
+    return [pid for pid in every if pid not in _OTHERS]
 
 
 def test_the_same_is_found_by_one_process_and_by_many(
