@@ -25,7 +25,12 @@ from packrat_core.packages.rpm.tags import (
 )
 
 _OF_HEADER = ((SIGNATURE_SHA3_256, "sha3_256"), (SIGNATURE_SHA256, "sha256"), (SIGNATURE_SHA1, "sha1"))
-_OF_PAYLOAD = ((PAYLOAD_SHA256, "sha256"), (PAYLOAD_SHA512, "sha512"), (PAYLOAD_SHA3_256, "sha3_256"))
+_OF_PAYLOAD = (
+    (PAYLOAD_SHA256, STRINGS, "sha256"),
+    (PAYLOAD_SHA512, STRING, "sha512"),
+    (PAYLOAD_SHA3_256, STRING, "sha3_256"),
+)
+"""Tags, the types that rpm knows them by, and algorithms; the last two are those of packages of format 6."""
 
 
 def check_payload(file: BinaryIO) -> None:
@@ -77,8 +82,8 @@ def check_digests(rpm: RpmFile) -> None:
 def _payload_digests(rpm: RpmFile) -> dict[str, str]:
     """Map algorithms to the digests that cover the payload, in hex; MD5 covers the header and the payload."""
     expected: dict[str, str] = {}
-    for tag, name in _OF_PAYLOAD:
-        value = _hex(rpm.header, tag, STRINGS, name)
+    for tag, kind, name in _OF_PAYLOAD:
+        value = _hex(rpm.header, tag, kind, name)
         if value is not None:
             expected[name] = value
     if SIGNATURE_MD5 in rpm.signature.items:

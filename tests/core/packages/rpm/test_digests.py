@@ -16,7 +16,7 @@ from packrat_demo.build_rpm import Rpm, Tags, Value, build_rpm, write_header
 
 STRING, BINARY, STRINGS, I18N = 6, 7, 8, 9
 MD5, SHA1, SHA256, SHA3_256 = 1004, 269, 273, 279
-PAYLOAD_SHA256, ALGORITHM, PAYLOAD_ALT, PAYLOAD_SHA512 = 5092, 5093, 5097, 5121
+PAYLOAD_SHA256, ALGORITHM, PAYLOAD_ALT, PAYLOAD_SHA512, PAYLOAD_SHA3_256 = 5092, 5093, 5097, 5121, 5123
 GOOD = build_rpm(Rpm("digests", "1.0", "noarch", files=(("/opt/digests/data", b"data\n" * 200),)))
 
 Change = Callable[[Tags], object]
@@ -150,7 +150,8 @@ def test_rpm_and_ours_agree_on_how_digests_are_written(
 @pytest.mark.parametrize(
     ("in_header", "in_signature"),
     [
-        (lambda values: values.update({PAYLOAD_SHA512: (STRINGS, ("0" * 128,))}), NOTHING),
+        (lambda values: values.update({PAYLOAD_SHA512: (STRING, "0" * 128)}), NOTHING),
+        (lambda values: values.update({PAYLOAD_SHA3_256: (STRING, "0" * 64)}), NOTHING),
         (NOTHING, lambda values: values.update({SHA3_256: (STRING, "0" * 64)})),
     ],
 )
@@ -159,3 +160,20 @@ def test_wrong_digests_that_only_newer_versions_of_rpm_know_are_refused(
 ) -> None:
     path = rebuilt(tmp_path / "x.rpm", in_header, in_signature)
     assert "damaged: the SHA" in why_refused(path)
+
+
+def test_the_digests_of_format_6_are_taken(tmp_path: Path) -> None:
+    """Such packages have no MD5 and no SHA-1, and digests of the payload by two more algorithms."""
+    path = tmp_path / "x.rpm"
+    path.write_bytes(GOOD)
+    with path.open("rb") as file:
+        payload = GOOD[walk(file).end :]
+
+    def in_header(values: Tags) -> None:
+        values[PAYLOAD_SHA512] = (STRING, hashlib.sha512(payload).hexdigest())
+        values[PAYLOAD_SHA3_256] = (STRING, hashlib.sha3_256(payload).hexdigest())
+
+    rebuilt(path, in_header, without(MD5, SHA1))
+    assert does_rpm_take(path)
+    assert why_refused(path) == ""
+    assert read_rpm(path).name == "digests"
