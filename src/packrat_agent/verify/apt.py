@@ -33,6 +33,8 @@ from packrat_agent.verify.withdrawn import is_withdrawn_suite
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.relations import check_fields, check_stanza_size
 
+_FORMS_AT_ONCE = 2
+"""Compressed forms of an index that are unpacked, and held, at the same time."""
 _FIELD = re.compile(rb"^([A-Z][A-Za-z-]*): *(.*)$", re.MULTILINE)
 _PACKAGES = re.compile(r"/binary-([^/]+)/Packages$")
 _FIELDS = (
@@ -206,20 +208,23 @@ def _audit_index(subject: Subject, directory: str, path: str, sha256: str, forms
     places = forms or [path]
     is_audited = False
     # While one form is unpacked, another one is audited.
-    with ThreadPoolExecutor(len(places)) as threads:
+    with ThreadPoolExecutor(min(len(places), _FORMS_AT_ONCE)) as threads:
         unpacking = {threads.submit(_read_unpacked, subject, place): place for place in places}
         for done in as_completed(unpacking):
-            unpacked = done.result()
+            # Nobody holds it any longer than it takes: an index may be large.
+            unpacked, place = done.result(), unpacking.pop(done)
+            del done
             # What can't be read has another hash, which is reported when that is checked.
             if unpacked is None:
                 continue
             if hashlib.sha256(unpacked).hexdigest() != sha256:
                 # Auditing a damaged index would only report consequences of the damage.
                 if forms:
-                    yield Fault(unpacking[done], "unpacks to something else than the plain index")
+                    yield Fault(place, "unpacks to something else than the plain index")
             elif not is_audited:
                 is_audited = True
                 yield from _audit_packages(directory, path, unpacked)
+            del unpacked
 
 
 def _audit_packages(directory: str, path: str, text: bytes) -> Iterator[Finding]:

@@ -73,9 +73,12 @@ class _Work:
         self._right = right
         self._on_progress = on_progress
         # The threads share iterators: a task for each file takes longer than to read a small file.
-        files = list(named)
-        self._sharing = iter([item for item in files if item.shares])
-        self._others = iter([item for item in files if not item.shares])
+        here: list[Named] = []
+        anywhere: list[Named] = []
+        for item in named:
+            # A process knows nothing of what was found right before.
+            (here if item.shares or right.get(item.path) == item.sha256 else anywhere).append(item)
+        self._here, self._anywhere = iter(here), iter(anywhere)
 
     def check(self) -> Checked:
         """Check files in this thread."""
@@ -84,7 +87,7 @@ class _Work:
                 pass_file(self._tree, item)
                 if self._right.get(item.path) == item.sha256
                 else check_file(self._tree, item, self._on_progress)
-                for files in (self._sharing, self._others)
+                for files in (self._here, self._anywhere)
                 for item in files
             ]
         finally:
@@ -110,12 +113,12 @@ class _Work:
     def _take(self) -> list[Named]:
         batch: list[Named] = []
         size = 0
-        while len(batch) < _BATCH_FILES and size < _BATCH_BYTES and (item := next(self._others, None)) is not None:
+        while len(batch) < _BATCH_FILES and size < _BATCH_BYTES and (item := next(self._anywhere, None)) is not None:
             batch.append(item)
             size += item.size or 0
         return batch
 
     def end(self) -> None:
         """Leave nothing for the threads to do."""
-        for files in (self._sharing, self._others):
+        for files in (self._here, self._anywhere):
             deque(files, maxlen=0)

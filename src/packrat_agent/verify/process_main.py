@@ -93,4 +93,6 @@ def _check_batch(tree: Paths, batch: Sequence[Named], answers: BinaryIO) -> dict
 
 
 def _tell(answers: BinaryIO, answer: dict[str, Any]) -> None:
-    answers.write(json.dumps(answer).encode() + b"\n")
+    rest = memoryview(json.dumps(answer).encode() + b"\n")
+    while rest:
+        rest = rest[answers.write(rest) :]

@@ -128,6 +128,22 @@ def test_progress_comes_to_what_was_read(tmp_path: Path, named: list[Named]) -> 
     assert seen == [len(whole), checked.size]
 
 
+def test_what_was_found_right_before_is_not_read_again(tmp_path: Path, named: list[Named]) -> None:
+    whole = [item for number, item in enumerate(named[:FILES]) if number % 10]
+    right = {item.path: item.sha256 for item in whole[5:]}
+    read = [0]
+
+    def count(files: int, size: int) -> None:
+        read[0] += size
+
+    with Processes(tmp_path) as helped:
+        helped.expect(whole[0])
+        assert helped.started
+        with checking(tmp_path, whole, right, count, helped) as wait:
+            wait()
+    assert read[0] == sum((tmp_path / item.path).stat().st_size for item in whole[:5])
+
+
 def test_a_process_looks_into_files_as_well(tmp_path: Path) -> None:
     deb = build_deb(Deb("web", "1.0", "all"))
     (tmp_path / "web.deb").write_bytes(deb)
