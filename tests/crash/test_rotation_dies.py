@@ -96,6 +96,17 @@ def test_an_old_key_that_expires_before_the_new_one_signs_stops_the_agent(made: 
     assert signed_by(made) == ({"new"}, {"new"})
 
 
+def test_a_next_key_that_expires_stops_the_agent_until_it_is_given_up(made: RotationStage) -> None:
+    made.expire_old()
+    made.configure(f"gpg_sign_key: {made.new.fingerprint}\ngpg_next_key: {made.old.fingerprint}")
+    refused = made.lab.agent("sync", expect=6).stderr
+    assert "is expired" in refused
+    assert "take gpg_next_key out of mirror.conf" in refused
+    made.configure(f"gpg_sign_key: {made.new.fingerprint}")
+    made.lab.agent("sync")
+    assert signed_by(made) == ({"new"}, {"new"})
+
+
 def test_without_overlap_all_is_signed_anew(made: RotationStage) -> None:
     made.set_phase("switched")
     made.lab.agent("sync")

@@ -1,5 +1,7 @@
 """Writes what users paste into a shell."""
 
+import shlex
+
 
 def in_url(path: str) -> str:
     """Write a path below root_dir for a URL in a command line.
@@ -8,3 +10,12 @@ def in_url(path: str) -> str:
     earlier command in its place, within double quotes, too.
     """
     return path.replace("!", "%21")
+
+
+def quoted(url: str) -> str:
+    """Write a URL as one word of a command line.
+
+    Most stay as they are. The brackets of an IPv6 address are a pattern of file names to a shell: zsh refuses one that
+    matches no file.
+    """
+    return shlex.quote(url)

@@ -65,10 +65,9 @@ def _find_rotation(mirror: MirrorSettings, names: KeyNames, key: SigningKey, now
         SigningError: The next key can't be used, a former or retired one is not in the keyring, or one of them is the
             key that signs.
     """
-    home, unlock = mirror.gnupg_home, mirror.passphrase_file
     upcoming = None
     if names.next_key is not None:
-        upcoming = find_key(names.next_key, home, unlock, now, "gpg_next_key")
+        upcoming = _find_next(names.next_key, mirror, now)
         _refuse_same("gpg_next_key", (upcoming.fingerprint,), key)
         _warn(upcoming, now)
     former: SigningKey | SilentKey | None = None
@@ -76,12 +75,30 @@ def _find_rotation(mirror: MirrorSettings, names: KeyNames, key: SigningKey, now
         former = _find_former(mirror, names.former_key, now)
         fingerprints = former.fingerprints if isinstance(former, SilentKey) else (former.fingerprint,)
         _refuse_same("gpg_former_key", fingerprints, key)
-    silent = [find_silent("gpg_retired_keys", name, home) for name in sorted(names.retired_keys)]
+    silent = [find_silent("gpg_retired_keys", name, mirror.gnupg_home) for name in sorted(names.retired_keys)]
     for retired in silent:
         _refuse_same("gpg_retired_keys", retired.fingerprints, key)
     if isinstance(former, SilentKey):
         return Rotation(upcoming, None, (former, *silent))
     return Rotation(upcoming, former, tuple(silent))
+
+
+def _find_next(name: str, mirror: MirrorSettings, now: datetime) -> SigningKey:
+    """Find the next key.
+
+    Args:
+        name: How mirror.conf names it.
+        mirror: The section that has the keyring.
+        now: The time at which it has to be valid.
+
+    Raises:
+        SigningError: It can't be used. The hint says, too, how to go on without it: nothing is published meanwhile.
+    """
+    try:
+        return find_key(name, mirror.gnupg_home, mirror.passphrase_file, now, "gpg_next_key")
+    except SigningError as error:
+        give_up = "take gpg_next_key out of mirror.conf to give that key up"
+        raise SigningError(error.message, hint=f"{error.hint}; or {give_up}" if error.hint else give_up) from error
 
 
 def _find_former(mirror: MirrorSettings, name: str, now: datetime) -> SigningKey | SilentKey:

@@ -24,7 +24,7 @@ _REPOSITORY = re.compile(
 _SUITES = re.compile(r"^case &#x27;([^\n]{0,65536}) &#x27; in$", re.MULTILINE)
 _OLD_SUITE = re.compile(r"echo &quot;deb \[[^\]\n]*\] (\S+) ([^\s$]+) main&quot;")
 """Pages of earlier agents have a line for each suite."""
-_REPO_FILE = re.compile(r"curl -fsSL \S+?://[^/\s]+/(\S+)\.repo ")
+_REPO_FILE = re.compile(r"curl -fsSL \S+?://[^/\s]+/(\S+)\.repo(?:&#x27;)? ")
 
 
 def read_offered(top: Path) -> frozenset[str] | None:

@@ -46,6 +46,23 @@ def test_no_line_has_what_bash_takes_for_an_earlier_command(kind: str) -> None:
     assert not any("!" in setup.lines for setup in setups)
 
 
+@pytest.mark.parametrize("kind", sorted(FORMATS))
+def test_the_address_of_an_ipv6_host_is_a_word_and_no_pattern(kind: str) -> None:
+    versions = (DistroVersion("bookworm", "debian" if kind == "apt" else "rhel", "12", "rpm"),)
+    repo = Repo("r", "", "there/r", kind, versions)
+    setups = FORMATS[kind].client_setup(repo, "http://[2001:db8::1]:81", MAIN_KEY)
+    commands = "curl sudo sed tee pip poetry podman docker skopeo gpgv sha256sum dpkg grep paste tr"
+    nothing = " ".join(f"{command}() {{ return 0; }};" for command in commands.split())
+    for setup in setups:
+        if "[[tool.uv" in setup.lines:
+            continue  # This one goes into a file.
+        # As zsh always does, bash refuses with `failglob` a pattern that no file matches.
+        lines = re.sub(r"suite=.*", "suite=12", setup.lines)
+        shell = ["bash", "-O", "failglob", "-c", f"{nothing}\n{lines}"]
+        done = subprocess.run(shell, capture_output=True, text=True, check=False)
+        assert "no match" not in done.stderr, setup.lines
+
+
 def test_the_lines_for_files_work_when_pasted(tmp_path: Path, key: Key) -> None:
     with type_stage(tmp_path, key, JSON) as made:
         made.put("hello", "1.0")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from packrat_agent.formats.apt.layout import COMPONENT, suite_directory, suite_of
 from packrat_agent.formats.interface import ClientSetup
-from packrat_agent.formats.pasted import in_url
+from packrat_agent.formats.pasted import in_url, quoted
 from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import Repo
 
@@ -79,7 +79,8 @@ def _script(repo: Repo, url: str, key: KeyPlace | None, form: _Form) -> str:
     ]
     if key is not None:
         # Releases before Debian 12 and Ubuntu 22.04 do not have this directory.
-        lines += [f"sudo install -d -m 0755 {_KEYRINGS}", f"sudo curl -fsSL -o {_keyring(key)} {url}/{key.binary}"]
+        key_url = quoted(f"{url}/{key.binary}")
+        lines += [f"sudo install -d -m 0755 {_KEYRINGS}", f"sudo curl -fsSL -o {_keyring(key)} {key_url}"]
     lines += [
         # Both at once would make apt warn that each index is configured twice.
         f"sudo rm -f {_PARTS}/{repo.name}.{form.other}",

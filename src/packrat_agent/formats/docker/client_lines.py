@@ -1,6 +1,7 @@
 """Tells users how their clients pull the images of a docker repository."""
 
 from packrat_agent.formats.interface import ClientSetup
+from packrat_agent.formats.pasted import quoted
 from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import Repo
 
@@ -24,10 +25,10 @@ def client_setup(repo: Repo, url: str, key: KeyPlace | None, image: str) -> tupl
         sigstore = f"{url}/{repo.directory}/sigstore"
         file = repo.directory.replace("/", "-")
         lines.append(f"# Signatures: add the entry of {sigstore}/policy.json to /etc/containers/policy.json")
-        lines.append(f"curl -fsSL -o /etc/containers/registries.d/{file}.yaml {sigstore}/registries.yaml")
-    lines.append(f"podman pull {without_tls}{name}:latest")
+        lines.append(f"curl -fsSL -o /etc/containers/registries.d/{file}.yaml {quoted(f'{sigstore}/registries.yaml')}")
+    lines.append(f"podman pull {without_tls}{quoted(f'{name}:latest')}")
     return (
         ClientSetup("podman", "", "\n".join(lines)),
-        ClientSetup("docker", _NO_TLS if without_tls else "", f"docker pull {name}:latest"),
-        ClientSetup("skopeo", "", f"skopeo list-tags {without_tls}docker://{name}"),
+        ClientSetup("docker", _NO_TLS if without_tls else "", f"docker pull {quoted(f'{name}:latest')}"),
+        ClientSetup("skopeo", "", f"skopeo list-tags {without_tls}{quoted(f'docker://{name}')}"),
     )

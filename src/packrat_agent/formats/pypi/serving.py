@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from packrat_agent.formats.interface import IMMUTABLE, ClientSetup, WebRules, WebServer
-from packrat_agent.formats.pasted import in_url
+from packrat_agent.formats.pasted import in_url, quoted
 from packrat_agent.formats.pypi.pages import JSON_TYPE
 from packrat_agent.model.records import Repo
 
@@ -104,13 +104,14 @@ def client_setup(repo: Repo, url: str) -> tuple[ClientSetup, ...]:
         url: the address of root_dir as the client knows it.
     """
     index = f"{url}/{in_url(repo.directory)}/simple/"
-    only = [f"pip config set global.index-url {index}"]
+    word = quoted(index)
+    only = [f"pip config set global.index-url {word}"]
     if url.startswith("http://"):
         # Without TLS, pip ignores an index that it is not told to trust.
-        only.append(f"pip config set global.trusted-host {urlsplit(url).netloc}")
+        only.append(f"pip config set global.trusted-host {quoted(urlsplit(url).netloc)}")
     only += [
-        f"export UV_DEFAULT_INDEX={index}",
-        f"poetry source add --priority=primary {repo.name} {index}",
+        f"export UV_DEFAULT_INDEX={word}",
+        f"poetry source add --priority=primary {repo.name} {word}",
     ]
     # Names of uv's indexes have fewer characters than those of repositories.
     name = re.sub(r"[^A-Za-z0-9_.-]", "-", repo.name)
@@ -118,7 +119,7 @@ def client_setup(repo: Repo, url: str) -> tuple[ClientSetup, ...]:
         *("[[tool.uv.index]]", f'name = "{name}"', f'url = "{index}"', "explicit = true"),
         *("", "[tool.uv.sources]", f'YOUR-PROJECT = {{ index = "{name}" }}'),
     ]
-    poetry = [f"poetry source add --priority=explicit {name} {index}", f"poetry add --source {name} YOUR-PROJECT"]
+    poetry = [f"poetry source add --priority=explicit {name} {word}", f"poetry add --source {name} YOUR-PROJECT"]
     return (
         ClientSetup("pip, uv or poetry, with this index alone", _ONLY, "\n".join(only)),
         ClientSetup("uv, together with PyPI", _WITH_UV, "\n".join(uv)),

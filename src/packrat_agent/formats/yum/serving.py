@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from packrat_agent.formats.interface import IMMUTABLE, ClientSetup, WebRules, WebServer
+from packrat_agent.formats.pasted import quoted
 from packrat_agent.formats.yum.client_files import MIRROR_MARK
 from packrat_agent.formats.yum.layout import version_directory
 from packrat_agent.model.records import Repo
@@ -67,9 +68,9 @@ def client_setup(repo: Repo, url: str) -> tuple[ClientSetup, ...]:
     for version in repo.distro_versions:
         top, is_zypper = version_directory(version), version.distro.startswith(_WITH_ZYPPER)
         directory = "/etc/zypp/repos.d" if is_zypper else "/etc/yum.repos.d"
+        file = f"{url}/{quote(f'{repo.directory}/{top}/{repo.name}')}.repo"
         lines = (
-            f"curl -fsSL {url}/{quote(f'{repo.directory}/{top}/{repo.name}')}.repo "
-            f"| sed 's|{MIRROR_MARK}|{url}|' | sudo tee {directory}/{repo.name}.repo",
+            f"curl -fsSL {quoted(file)} | sed 's|{MIRROR_MARK}|{url}|' | sudo tee {directory}/{repo.name}.repo",
             f"sudo zypper refresh {repo.name}" if is_zypper else f"sudo dnf makecache --repo {repo.name}",
         )
         client = "zypper" if is_zypper else "dnf or yum"
