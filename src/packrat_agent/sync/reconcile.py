@@ -80,7 +80,9 @@ def reconcile_dry(
     fragments |= _recall(repo, wanted_files, fragments, form, order, context)
     placed = _place(repo, form, wanted_files, fragments, context, order)
     if context.takeover is not None:
-        placed.placements, parts, unusable = read_at_hand(repo, placed.placements, form, context, order)
+        # Of one that something is made of, that is nowhere yet.
+        read = {sha256: fragment for sha256, fragment in fragments.items() if not fragment.products}
+        placed.placements, parts, unusable = read_at_hand(repo, placed.placements, read, form, context, order)
         placed.parts |= parts
         placed.refused += unusable
     elif form.treatment is Treatment.ACCOMPANIED:
