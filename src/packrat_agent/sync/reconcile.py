@@ -211,6 +211,13 @@ def _standing(placed: _Placed, untracked: Mapping[str, StoredFile], *, shared: b
     return standing
 
 
+def _left_in_place(lacking: Mapping[str, str], root: Path) -> dict[str, str]:
+    """Choose what stands at its path, whatever it is; of a new repository not even the directory is there."""
+    if not lacking or not os.path.lexists(root / os.path.commonpath(list(lacking.values()))):
+        return {}
+    return {sha256: path for sha256, path in lacking.items() if os.path.lexists(f"{root}/{path}")}
+
+
 def _plan(
     scope: Scope,
     form: Format,
@@ -245,7 +252,7 @@ def _plan(
     if root is not None:
         # What a crash left in its place is no longer in staging, or not known as published. It is hashed before it is
         # used; where it is something else, the package file is downloaded.
-        copies = {sha: path for sha, path in lacking.items() if os.path.lexists(root / path)} | copies
+        copies = _left_in_place(lacking, root) | copies
     names = store.live.published_names(repo.directory, paths)
     exclusive = form.treatment is not Treatment.UNPACKED
     plan = decide(repo, placed.placements, placed.parts, on_disk, copies, names, exclusive=exclusive)
