@@ -23,7 +23,7 @@ from packrat_agent.publish.walk import Directories, Item, walk
 from packrat_agent.state.scanned import KnownFile, ScannedFiles
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.links import link_digest, open_directory
-from packrat_core.fs.open import open_unbuffered
+from packrat_core.fs.open import open_descriptor
 from packrat_core.fs.page_cache import read_sparingly
 from packrat_core.fs.verified import SMALL_BYTES, Opened, has_writer, is_settled
 
@@ -261,17 +261,19 @@ def _hash(request: ScanRequest, path: str, found: Scan, on_hashed: OnHashed | No
         OSError: It can't be read.
     """
     digest, chunk = hashlib.sha256(), b""
-    with open_unbuffered(f"{request.root}/{path}") as file:
-        status = os.fstat(file.fileno())
+    descriptor, status = open_descriptor(f"{request.root}/{path}")
+    try:
         # Who has it mapped may write later without a change of its ctime.
-        ctime_ns = _UNSETTLED_NS if has_writer(file.fileno()) else _settled_ctime_ns(status)
-        for chunk in read_sparingly(file.fileno(), status.st_size):
+        ctime_ns = _UNSETTLED_NS if has_writer(descriptor) else _settled_ctime_ns(status)
+        for chunk in read_sparingly(descriptor, status.st_size):
             digest.update(chunk)
             found.read_bytes += len(chunk)
             request.on_progress(0, len(chunk))
         sha256 = digest.hexdigest()
         if on_hashed is not None and ctime_ns != _UNSETTLED_NS and len(chunk) == status.st_size <= SMALL_BYTES:
-            on_hashed(path, sha256, Opened(file.fileno(), status, chunk))
+            on_hashed(path, sha256, Opened(descriptor, status, chunk))
+    finally:
+        os.close(descriptor)
     return sha256, ctime_ns
 
 
