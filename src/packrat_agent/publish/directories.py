@@ -74,7 +74,7 @@ class OpenDirectories:
             self._names.pop()
             self._made.pop()
         for part in parts[same:]:
-            with as_disk_error("make the directory", self._root / relative):
+            with as_disk_error("make the directory", f"{self._root}/{relative}"):
                 descriptor, made = _enter(part, self._open[-1])
             self._open.append(descriptor)
             self._names.append(part)

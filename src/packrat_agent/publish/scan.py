@@ -23,9 +23,11 @@ from packrat_agent.publish.walk import Directories, Item, walk
 from packrat_agent.state.scanned import KnownFile, ScannedFiles
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.links import link_digest, open_directory
-from packrat_core.fs.open import open_unbuffered
+from packrat_core.fs.open import open_descriptor
 from packrat_core.fs.page_cache import read_sparingly
-from packrat_core.fs.verified import has_writer, is_settled
+from packrat_core.fs.verified import SMALL_BYTES, Opened, has_writer, is_settled
+
+OnHashed = Callable[[str, str, Opened], None]
 
 _PORTION = 500
 _OPEN_FILE = 0o444
@@ -77,6 +79,8 @@ class ScanRequest:
         on_portion: Called after each portion of files.
         unlock: Called with a directory that this user may not read, before it is tried once more.
         reads_untracked: Whether the content of untracked files is read, too, so that they can be adopted.
+        on_hashed: Called with the path, the SHA-256 and the open file, for each small untracked file that was hashed
+            and that nobody can have written to since without a change of its ctime.
     """
 
     root: Path
@@ -86,6 +90,7 @@ class ScanRequest:
     on_portion: Callable[[], None] = lambda: None
     unlock: Callable[[str], None] | None = None
     reads_untracked: bool = True
+    on_hashed: OnHashed | None = None
 
 
 def scan(request: ScanRequest) -> Scan:
@@ -149,7 +154,7 @@ def _look_at(
         sha256 = ""
         if request.reads_untracked:
             try:
-                sha256, _ = _hash(request, item.path, found)
+                sha256, _ = _hash(request, item.path, found, request.on_hashed)
             except FileNotFoundError:
                 return None
             except OSError:
@@ -240,8 +245,14 @@ def _doubt(damaged: Sequence[KnownFile], memory: ScannedFiles) -> None:
         memory.note(doubted)
 
 
-def _hash(request: ScanRequest, path: str, found: Scan) -> tuple[str, int]:
+def _hash(request: ScanRequest, path: str, found: Scan, on_hashed: OnHashed | None = None) -> tuple[str, int]:
     """Hash one regular file without following a link.
+
+    Args:
+        request: What to scan.
+        path: Of the file, relative to root_dir.
+        found: Takes the count of what was read.
+        on_hashed: As in the request.
 
     Returns:
         Its SHA-256 in hex, and its ctime from before it was read.
@@ -249,16 +260,21 @@ def _hash(request: ScanRequest, path: str, found: Scan) -> tuple[str, int]:
     Raises:
         OSError: It can't be read.
     """
-    digest = hashlib.sha256()
-    with open_unbuffered(f"{request.root}/{path}") as file:
-        status = os.fstat(file.fileno())
+    digest, chunk = hashlib.sha256(), b""
+    descriptor, status = open_descriptor(f"{request.root}/{path}")
+    try:
         # Who has it mapped may write later without a change of its ctime.
-        ctime_ns = _UNSETTLED_NS if has_writer(file.fileno()) else _settled_ctime_ns(status)
-        for chunk in read_sparingly(file.fileno(), status.st_size):
+        ctime_ns = _UNSETTLED_NS if has_writer(descriptor) else _settled_ctime_ns(status)
+        for chunk in read_sparingly(descriptor, status.st_size):
             digest.update(chunk)
             found.read_bytes += len(chunk)
             request.on_progress(0, len(chunk))
-    return digest.hexdigest(), ctime_ns
+        sha256 = digest.hexdigest()
+        if on_hashed is not None and ctime_ns != _UNSETTLED_NS and len(chunk) == status.st_size <= SMALL_BYTES:
+            on_hashed(path, sha256, Opened(descriptor, status, chunk))
+    finally:
+        os.close(descriptor)
+    return sha256, ctime_ns
 
 
 def _settled_ctime_ns(status: os.stat_result) -> int:

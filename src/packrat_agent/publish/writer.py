@@ -33,7 +33,7 @@ from packrat_core.fs.atomic import replace as rename
 from packrat_core.fs.atomic import write_new
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.flush import flush_directories, flush_files
-from packrat_core.fs.links import link_digest, open_directory
+from packrat_core.fs.links import link_digest
 from packrat_core.fs.open import open_regular
 
 _MANY = 64
@@ -57,7 +57,8 @@ def intend(
             no longer names are removed.
         kept: the paths below root_dir that the operator keeps: they are left where they are.
     """
-    files = list(packages)
+    # In the order of their paths the state database writes them in half the time.
+    files = sorted(packages, key=lambda package: package.path)
     for publication in tree.publications:
         changed = publication.since.changed if publication.since is not None else None
         for group, is_pointer in ((publication.content, False), (publication.pointers, True)):
@@ -163,6 +164,7 @@ class _Work:
     """There are so many pointers that one flush of the filesystem takes less time than one of each."""
     unflushed: list[Path] = field(default_factory=list)
     known: dict[str, Path] = field(default_factory=dict)
+    entered: set[str] = field(default_factory=set)
     noted: set[str] = field(default_factory=set)
     """The directories that are to be flushed, relative to root; '' for root itself."""
     made: set[str] = field(default_factory=set)
@@ -175,8 +177,15 @@ class _Work:
         parent, _, name = path.rpartition("/")
         directory = self.known.get(parent)
         if directory is None:
-            self.way.enter(parent)
+            self.enter(parent)
             directory = self.known[parent] = self.root / parent
+        return directory / name
+
+    def enter(self, parent: str) -> int:
+        """Make a directory (relative to root), and note it for the flush; its descriptor, until the next is entered."""
+        descriptor = self.way.enter(parent)
+        if parent not in self.entered:
+            self.entered.add(parent)
             if self.way.is_new:
                 self.made.add(parent)
             # With each directory all those above it are noted.
@@ -184,7 +193,7 @@ class _Work:
             while at not in self.noted:
                 self.noted.add(at)
                 at = at.rpartition("/")[0]
-        return directory / name
+        return descriptor
 
     @property
     def directories(self) -> list[str]:
@@ -204,8 +213,8 @@ def _place_packages(work: _Work, packages: Sequence[LiveFile]) -> None:
     by_path = sorted(packages, key=lambda package: package.path)
     for parent, group in groupby(by_path, key=lambda package: package.path.rpartition("/")[0]):
         # <directory>/pool/<pool6>, and what other types have in its place
-        work.target(f"{parent}/")
-        with as_disk_error("publish", f"{work.root}/{parent}"), open_directory(work.root, parent or ".") as directory:
+        directory = work.enter(parent)
+        with as_disk_error("publish", f"{work.root}/{parent}"):
             for package in group:
                 _place(work, package, directory)
                 done("package-placed")

@@ -1,7 +1,7 @@
 """Turns the server's records of package files into rows of the state database, and back, and chooses rows."""
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,9 @@ Some = Collection[str] | Uris
 """The files of some packages, or some files."""
 
 
-def insert_files(db: sqlite3.Connection, repo: str, files: Iterable[PackageFile], read_at: float) -> None:
+def insert_files(
+    db: sqlite3.Connection, repo: str, files: Iterable[PackageFile], read_at: float, places: Mapping[str, str]
+) -> None:
     """Write rows for new or changed records, which start as wanted.
 
     Args:
@@ -32,10 +34,12 @@ def insert_files(db: sqlite3.Connection, repo: str, files: Iterable[PackageFile]
         repo: The name of the repository.
         files: The records.
         read_at: When the server was asked for them, in epoch seconds.
+        places: URI → the path of each file that has a place already, relative to `root_dir`.
     """
     db.executemany(
-        f"INSERT OR REPLACE INTO files (repo, {FILE_COLUMNS}, read_at) VALUES (?, ?{', ?' * FILE_COLUMN_COUNT})",
-        [(repo, *_file_row(file), read_at) for file in files],
+        f"INSERT OR REPLACE INTO files (repo, {FILE_COLUMNS}, read_at, path) "
+        f"VALUES (?{', ?' * FILE_COLUMN_COUNT}, ?, ?)",
+        [(repo, *_file_row(file), read_at, places.get(file.uri)) for file in files],
     )
 
 

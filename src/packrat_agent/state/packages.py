@@ -1,6 +1,7 @@
 """Remembers which repositories and package files the server wants, and what was read of these files."""
 
 import json
+import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,15 @@ from typing import Any
 from packrat_agent.model.entries import Entry, Fragment, Refusal
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo, Wanted
 from packrat_agent.state.database import Database
-from packrat_agent.state.file_rows import FILE_COLUMN_COUNT, FILE_COLUMNS, Some, chunks_of, insert_files, read_file
+from packrat_agent.state.file_rows import (
+    FILE_COLUMN_COUNT,
+    FILE_COLUMNS,
+    Some,
+    Uris,
+    chunks_of,
+    insert_files,
+    read_file,
+)
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragments import FragmentSource, read_products
 from packrat_agent.state.listing import missing_from
@@ -157,7 +166,7 @@ class WantedFiles:
                 db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
             if wanted.files:
                 known = self.known(repo, packages)
-                insert_files(db, repo, [file for file in wanted.files if known.get(file.uri) != file], time.time())
+                insert_files(db, repo, [file for file in wanted.files if known.get(file.uri) != file], time.time(), {})
             for marks in self._other_marks(repo, packages, wanted.yanked):
                 db.executemany("UPDATE files SET yanked = ? WHERE repo = ? AND uri = ?", marks)
 
@@ -274,10 +283,7 @@ class WantedFiles:
         with self._db.transaction() as db:
             db.executemany(
                 "UPDATE files SET state = ?, reason = ?, unreadable = ? WHERE repo = ? AND uri = ?",
-                [
-                    (FileState.WANTED, failure.reason, mark(failure.file), repo, failure.file.uri)
-                    for failure in failures
-                ],
+                [(FileState.WANTED, one.reason, mark(one.file), repo, one.file.uri) for one in failures],
             )
 
     def packages(self, repo: str, size: int) -> Iterator[list[str]]:
@@ -305,10 +311,7 @@ class WantedFiles:
             named: Those that the index names.
         """
         with self._db.transaction() as db:
-            db.executemany(
-                "UPDATE files SET state = ?, reason = NULL, unreadable = ? WHERE repo = ? AND uri = ? AND state <> ?",
-                [(FileState.LIVE, Unreadable.NO, repo, uri, FileState.LIVE) for uri in named],
-            )
+            _mark_live(db, repo, named)
             db.executemany(
                 "UPDATE files SET state = ? WHERE repo = ? AND uri = ? AND state = ?",
                 [(FileState.WANTED, repo, uri, FileState.LIVE) for uri in uris if uri not in named],
@@ -340,10 +343,7 @@ class WantedFiles:
                 sql = f"SELECT uri FROM {files} WHERE repo = ? AND state = ?{where}"
                 live.update(uri for (uri,) in db.execute(sql, (repo, FileState.LIVE, *values)))
             named = {entry.file.uri for entry in entries}
-            db.executemany(
-                "UPDATE files SET state = ?, reason = NULL, unreadable = ? WHERE repo = ? AND uri = ?",
-                [(FileState.LIVE, Unreadable.NO, repo, uri) for uri in named - live],
-            )
+            _mark_live(db, repo, named - live)
             db.executemany(
                 "UPDATE files SET state = ? WHERE repo = ? AND uri = ?",
                 [(FileState.WANTED, repo, uri) for uri in live - named],
@@ -353,9 +353,8 @@ class WantedFiles:
         """List the files of a repository (all, or those of the named packages) that its published index names."""
         found: list[IndexedFile] = []
         for files, where, values in chunks_of(packages):
-            sql = f"SELECT uri, sha256, coalesce(path, ''), file_name, yanked FROM {files}"
-            sql += f" WHERE repo = ? AND state = ?{where}"
-            rows = self._db.rows(sql, (repo, FileState.LIVE, *values))
+            sql = f"SELECT uri, sha256, coalesce(path, ''), file_name, yanked FROM {files} WHERE repo = ? AND state = ?"
+            rows = self._db.rows(f"{sql}{where}", (repo, FileState.LIVE, *values))
             found += (IndexedFile(uri, sha256, path, name, bool(mark)) for uri, sha256, path, name, mark in rows)
         return found
 
@@ -383,6 +382,15 @@ class WantedFiles:
     def hashes(self) -> frozenset[str]:
         """Give the SHA-256s of all files that any repository wants."""
         return frozenset(sha256 for (sha256,) in self._db.rows("SELECT DISTINCT sha256 FROM files"))
+
+
+def _mark_live(db: sqlite3.Connection, repo: str, uris: Collection[str]) -> None:
+    """Make files live that are not; many with each statement, which takes a third of the time of one each."""
+    for files, where, values in chunks_of(Uris(frozenset(uris))):
+        db.execute(
+            f"UPDATE {files} SET state = ?, reason = NULL, unreadable = ? WHERE repo = ? AND state <> ?{where}",
+            (FileState.LIVE, Unreadable.NO, repo, FileState.LIVE, *values),
+        )
 
 
 def _wanted_file(row: tuple[Any, ...]) -> WantedFile:

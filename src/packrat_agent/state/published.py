@@ -99,6 +99,8 @@ class LiveFiles:
         """Map path → the SHA-256 that was ever published under it, for all or some paths of one repository."""
         low, high = repo_directory + "/", repo_directory + "0"
         sql = "SELECT path, sha256 FROM published_names WHERE path > ? AND path < ?"
+        if not self._db.rows(f"{sql} LIMIT 1", (low, high)):
+            return {}
         return dict(self._among(sql, (low, high), "path", paths))
 
     def all_published_names(self) -> dict[str, str]:
@@ -128,17 +130,9 @@ class LiveFiles:
                 "pointer_rank, retained, first_generation) VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, ?, ?) "
                 "ON CONFLICT (path) DO UPDATE SET withdrawn_at = NULL, withdrawn_generation = NULL",
                 [
-                    (
-                        f.path,
-                        repo,
-                        f.publication,
-                        f.sha256,
-                        f.size,
-                        f.pointer_rank,
-                        f.retained,
-                        first.get(f.publication, 1),
-                    )
+                    (f.path, repo, name, f.sha256, f.size, f.pointer_rank, f.retained, first.get(name, 1))
                     for f in intended
+                    for name in (f.publication,)
                 ],
             )
 
@@ -188,22 +182,29 @@ class LiveFiles:
 
     def _note_written(self, repo: str, written: Iterable[StoredFile], intended: Iterable[LiveFile], now: float) -> None:
         seen = {file.path: file for file in written}
+        rows = [
+            (f.path, repo, f.publication, at.sha256, at.size, at.mtime_ns, at.inode, f.pointer_rank, f.retained, now)
+            for f in intended
+            if (at := seen.get(f.path)) is not None
+        ]
         with self._db.transaction() as db:
+            # Most rows are as `begin` wrote them. An upsert would write what the indexes hold of them anew.
+            known = db.executemany(
+                "UPDATE live_files SET size = ?5, mtime_ns = ?6, inode = ?7, pointer_rank = ?8, retained = ?9, "
+                "verified_at = ?10, withdrawn_at = NULL, withdrawn_generation = NULL "
+                "WHERE path = ?1 AND repo = ?2 AND publication = ?3 AND sha256 = ?4",
+                rows,
+            )
+            if known.rowcount == len(rows):
+                return
             db.executemany(
-                "INSERT INTO live_files (path, repo, publication, sha256, size, mtime_ns, inode, verified_at, "
-                "pointer_rank, retained) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
+                "INSERT INTO live_files (path, repo, publication, sha256, size, mtime_ns, inode, pointer_rank, "
+                "retained, verified_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
                 "repo = excluded.repo, publication = excluded.publication, sha256 = excluded.sha256, "
                 "size = excluded.size, mtime_ns = excluded.mtime_ns, inode = excluded.inode, "
                 "verified_at = excluded.verified_at, pointer_rank = excluded.pointer_rank, "
                 "retained = excluded.retained, withdrawn_at = NULL, withdrawn_generation = NULL",
-                [
-                    (
-                        *(f.path, repo, f.publication, at.sha256, at.size, at.mtime_ns, at.inode, now),
-                        *(f.pointer_rank, f.retained),
-                    )
-                    for f in intended
-                    if (at := seen.get(f.path)) is not None
-                ],
+                rows,
             )
 
     def _note_publication(self, repo: Repo, publication: ReadyPublication, named: Collection[str], now: float) -> None:
@@ -233,14 +234,7 @@ class LiveFiles:
             db.execute(
                 "INSERT OR REPLACE INTO publications (repo, name, identity, generation, facts, published_at) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    repo.name,
-                    publication.name,
-                    publication.identity,
-                    generation,
-                    json.dumps(dict(publication.facts)),
-                    now,
-                ),
+                (*of_publication, publication.identity, generation, json.dumps(dict(publication.facts)), now),
             )
 
     def _drop_publications(self, repo: str, keep: Collection[str], now: float) -> None:
@@ -346,7 +340,7 @@ class LiveFiles:
             files: Each with the SHA-256 of the package file that it was made from.
             now: The moment, in epoch seconds.
         """
-        adopted = list(files)
+        adopted = sorted(files, key=lambda found: found[0].path)
         with self._db.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO live_files (path, repo, publication, sha256, size, mtime_ns, inode, "

@@ -18,6 +18,8 @@ from packrat_agent.state.file_rows import FILE_COLUMNS, insert_files, read_file
 log = structlog.get_logger()
 
 _MANY = 500
+NOWHERE: Mapping[str, str] = {}
+"""Of no file a place is known."""
 
 
 class RecordReads:
@@ -114,13 +116,16 @@ class RecordReads:
         """Map the URIs of a repository's known files to when their records were last read."""
         return dict(self._db.rows("SELECT uri, read_at FROM files WHERE repo = ?", (repo,)))
 
-    def note_unless_other(self, repo: str, files: Sequence[PackageFile], asked_at: float) -> int | None:
+    def note_unless_other(
+        self, repo: str, files: Sequence[PackageFile], asked_at: float, places: Mapping[str, str] = NOWHERE
+    ) -> int | None:
         """Do the same as `note`; but if a record differs from what is known under its URI, remember none and give None.
 
         Args:
             repo: The name of the repository.
             files: The records.
             asked_at: When the server was asked for them.
+            places: As for `note`.
 
         Raises:
             DiskError: The state database can't be written.
@@ -129,28 +134,36 @@ class RecordReads:
             known = self._known(repo, files)
             if any(file.uri in known and known[file.uri][0] != file for file in files):
                 return None
-            return self._note(repo, files, known, asked_at)
+            return self._note(repo, files, known, asked_at, places)
 
-    def note(self, repo: str, files: Sequence[PackageFile], asked_at: float) -> int:
+    def note(
+        self, repo: str, files: Sequence[PackageFile], asked_at: float, places: Mapping[str, str] = NOWHERE
+    ) -> int:
         """Remember records that a sync has read; gives how many are of files that were not known.
 
         Args:
             repo: The name of the repository.
             files: The records.
             asked_at: When the server was asked for them.
+            places: URI → where the file goes, relative to `root_dir`; it is remembered of files that are new.
 
         Raises:
             DiskError: The state database can't be written.
         """
         with self._db.transaction():
-            return self._note(repo, files, self._known(repo, files), asked_at)
+            return self._note(repo, files, self._known(repo, files), asked_at, places)
 
     def _note(
-        self, repo: str, files: Sequence[PackageFile], known: Mapping[str, tuple[PackageFile, float]], asked_at: float
+        self,
+        repo: str,
+        files: Sequence[PackageFile],
+        known: Mapping[str, tuple[PackageFile, float]],
+        asked_at: float,
+        places: Mapping[str, str],
     ) -> int:
         new = {file.uri: file for file in files if known.get(file.uri, (None, 0.0))[0] != file}
         with self._db.transaction() as db:
-            insert_files(db, repo, new.values(), asked_at)
+            insert_files(db, repo, new.values(), asked_at, places)
             self._set_dates(repo, [file.uri for file in files if file.uri not in new], asked_at)
             differing = [uri for uri in new if uri in known]
             self._distrust_if_other(differing, known, asked_at)

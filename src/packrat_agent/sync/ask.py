@@ -18,8 +18,8 @@ from functools import partial
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.records import PackageFile, Rejection, Repo, Wanted
 from packrat_agent.state.listing import Listing
-from packrat_agent.state.store import Store
 from packrat_agent.sync.context import MirrorContext, Order
+from packrat_agent.sync.places import places_of
 from packrat_agent.sync.repo_work import WorkNotes
 from packrat_agent.upstream.client import Packrat, Which
 from packrat_agent.upstream.package_files import RECORDS_AT_ONCE, OnRead, Rejected, Unread, reject_uri
@@ -71,7 +71,7 @@ async def ask_wanted(
             files.extend(read)
             order.rehearsed.note_records(repo.name, read)
         else:
-            new -= await _note(repo.name, read, told.asked_at if told else asked_at, store, alone)
+            new -= await _note(repo, read, told.asked_at if told else asked_at, context, alone)
         work.read(left, min(new, left))
 
     await _in_portions(compared.rehearsed, remember, listing.unread_count)
@@ -87,16 +87,23 @@ async def _in_portions(records: Sequence[PackageFile], take: OnRead, left: int) 
         await take(records[start : start + RECORDS_AT_ONCE], left)
 
 
-async def _note(repo: str, read: Sequence[PackageFile], asked_at: float, store: Store, alone: Alone) -> int:
-    """Remember records; gives how many are of files that were not known."""
-    new = await in_thread(store.record_reads.note_unless_other, repo, read, asked_at)
+async def _note(repo: Repo, read: Sequence[PackageFile], asked_at: float, context: MirrorContext, alone: Alone) -> int:
+    """Remember records, and where their files go; gives how many are of files that were not known."""
+    store = context.store
+
+    def note() -> int | None:
+        # To write the places into the rows later takes longer than to write the rows.
+        places = places_of(repo, FORMATS[repo.kind], read, context.kept)
+        return store.record_reads.note_unless_other(repo.name, read, asked_at, places)
+
+    new = await in_thread(note)
     if new is not None:
         return new
     # A change that begins between the two would add the URI's new file to an index that still has the former one. The
     # revision comes first, so that it is counted also where this is broken off.
     async with alone():
-        store.revisions.advance(repo)
-        return await in_thread(store.record_reads.note, repo, read, asked_at)
+        store.revisions.advance(repo.name)
+        return await in_thread(store.record_reads.note, repo.name, read, asked_at)
 
 
 async def _take_told(repo: Repo, order: Order, server: Packrat, context: MirrorContext) -> ToldFiles | None:

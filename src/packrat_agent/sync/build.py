@@ -23,7 +23,6 @@ from packrat_agent.model.entries import (
 from packrat_agent.model.tree import LiveFile
 from packrat_agent.sync.plan import published_before
 from packrat_core.errors import PackratError, Refused
-from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.verified import Opened, OtherBytes, read_verified
 
 T = TypeVar("T")
@@ -71,6 +70,8 @@ class Made:
 
 def parts_of(path: str, sha256: str, fragment: Fragment) -> Parts:
     """Tell what is published of a package file with that place and SHA-256."""
+    if not fragment.products:
+        return {path: sha256}
     directory, slash, file_name = path.rpartition("/")
     # What a renamed file lacks in its place stands where clients find it.
     found = f"{directory}{slash}{published_name(file_name, fragment)}"
@@ -166,7 +167,8 @@ def _read_all(
 
     def source(placement: Placement) -> tuple[Path, str]:
         sha256 = placement.file.sha256
-        return material.staged.get(sha256, material.root / placement.path), sha256
+        # A path is made only where it is needed: that takes as long as to open a small file.
+        return material.staged.get(sha256) or material.root / placement.path, sha256
 
     def sign(placement: Placement) -> Product | str | OtherBytes | None:
         return _caught(lambda: sign_package(*source(placement), material.staging, signer) if signer else None)
@@ -205,11 +207,6 @@ def _read_all(
         if fragment.products and (staged := material.staged.get(sha256)) is not None
     ]
     return fresh
-
-
-def _size_of(path: Path) -> int:
-    with as_disk_error("read", path):
-        return path.lstat().st_size
 
 
 def _caught(step: Callable[[], T]) -> T | str | OtherBytes:
@@ -261,8 +258,7 @@ def _packages(
             return f"{path} is already the place of another file, which has other bytes"
         if path in made.claims or in_place.get(path) == sha256:
             continue
-        staged = material.staged.get(sha256)
-        size = sizes[sha256] if staged is None else _size_of(staged)
+        size = fragment.size if sha256 == file.sha256 else sizes[sha256]
         origin = file.sha256 if path == placement.path else ""
         packages.append(LiveFile(path, "", sha256, size, origin=origin))
     return packages

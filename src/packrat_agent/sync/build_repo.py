@@ -257,7 +257,9 @@ def _material(build: Build) -> Material:
     names: Mapping[str, str] = PublishedNames(live, directory)
     if build.scope.packages is None:
         is_part = build.scope.looked_at is not None and not (accompanied and plan.fetch)
-        paths = {placement.path for placement in (*plan.keep, *plan.link, *plan.fetch)} if is_part else None
+        # What is kept and was read before was checked when it was published, or when it was planned.
+        read_now = (placement for placement in plan.keep if placement.file.sha256 not in build.fragments)
+        paths = {placement.path for placement in (*read_now, *plan.link, *plan.fetch)} if is_part else None
         names = live.published_names(directory, paths)
     return Material(
         build.context.root,

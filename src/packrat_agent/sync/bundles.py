@@ -191,9 +191,13 @@ def _stage(staging: Path, sha256: str, content: bytes) -> bool:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         except FileExistsError:
             return False
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+        try:
+            left = memoryview(content)
+            while left:
+                left = left[os.write(descriptor, left) :]
             os.fchmod(descriptor, 0o644)
+        finally:
+            os.close(descriptor)
     done("download-part")
     done("download-done")
     with as_disk_error("rename", path):

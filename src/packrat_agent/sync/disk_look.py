@@ -18,7 +18,7 @@ from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.paths import is_kept
 from packrat_agent.publish.claim import HARMLESS, check_mounted
 from packrat_agent.publish.gc import open_up, unlock
-from packrat_agent.publish.scan import Scan, ScanRequest, scan
+from packrat_agent.publish.scan import OnHashed, Scan, ScanRequest, scan
 from packrat_agent.publish.scan_slices import NEW_ROUND, Slice, everything, plan_slice, read_limits
 from packrat_agent.state.facts import ScanRound, TakeoverUnderWay
 from packrat_agent.sync.context import MirrorContext
@@ -109,15 +109,24 @@ def _look(context: MirrorContext, content: Slice, on_progress: OnProgress, *, re
     return Look(is_first, found, began)
 
 
-def look_without_a_touch(context: MirrorContext, on_progress: OnProgress) -> Look:
-    """Do the same as `look` for a dry run: no mode is changed, and root_dir need not exist."""
+def look_without_a_touch(context: MirrorContext, on_progress: OnProgress, on_hashed: OnHashed | None = None) -> Look:
+    """Do the same as `look` for a dry run: no mode is changed, and root_dir need not exist.
+
+    Args:
+        context: The mirror.
+        on_progress: As for `look`.
+        on_hashed: Called with small untracked files as soon as they are hashed, while they are open.
+
+    Raises:
+        DiskError: root_dir can't be read.
+    """
     began = time.time()
     with as_disk_error("read", context.root):
         is_there = context.root.exists()
     if not is_there:
         return Look(True, Scan(), began)
     is_first = not context.store.live.has_files()
-    request = ScanRequest(context.root, context.store.scanned, everything(began), on_progress)
+    request = ScanRequest(context.root, context.store.scanned, everything(began), on_progress, on_hashed=on_hashed)
     return Look(is_first, scan(request), began)
 
 

@@ -31,6 +31,7 @@ from packrat_agent.sync.held_keys import hold_other_keys
 from packrat_agent.sync.kept_key import note_keys
 from packrat_agent.sync.lost_state import recall_suites
 from packrat_agent.sync.noted_sync import sync_and_note
+from packrat_agent.sync.read_at_hand import read_as_hashed
 from packrat_agent.sync.rehearsed import Rehearsed
 from packrat_agent.sync.removals import Leaving, hold_back_leaving
 from packrat_agent.sync.roll_forward import roll_forward_all
@@ -266,15 +267,21 @@ class DryRun(FullSync):
 
     _view: MirrorView
 
+    async def ask(self, server: Packrat) -> MirrorView:
+        """Ask as a sync does; the look knows from it what the files on disk are."""
+        self._view = await super().ask(server)
+        return self._view
+
     async def look(self) -> None:
         """Look at the disk as it is; root_dir need not exist."""
-        self._seen = seen = await in_thread(look_without_a_touch, self._context, self._count)
+        context = self._context
+        reading = None if context.takeover is None else read_as_hashed(self._view.repos, context, self.rehearsed)
+        self._seen = seen = await in_thread(look_without_a_touch, context, self._count, reading)
         self.summary.unremembered = bool(seen.found.untracked) and seen.is_first
         self.untracked = {file.path: file for file in seen.found.untracked}
 
     async def keep_repos(self, view: MirrorView) -> None:
         """Tell which repositories would stay though the server doesn't name them."""
-        self._view = view
         leaving = _find_leaving(self._context, view, self.confirmed)
         self.summary.syncs += _tell_leaving(self._context, leaving)
 

@@ -84,11 +84,15 @@ def standing(files: Mapping[IndexedFile, Parts], untracked: Mapping[str, StoredF
     """Choose those whose published files all stood in their places, unknown to the agent."""
     if not untracked:
         return frozenset()
-    return frozenset(
-        file
-        for file, parts in files.items()
-        if all((there := untracked.get(path)) is not None and there.sha256 == sha for path, sha in parts.items())
-    )
+    return frozenset(file for file, parts in files.items() if _all_stood(parts, untracked))
+
+
+def _all_stood(parts: Parts, untracked: Mapping[str, StoredFile]) -> bool:
+    for path, sha256 in parts.items():
+        there = untracked.get(path)
+        if there is None or there.sha256 != sha256:
+            return False
+    return True
 
 
 def refused_for_good(wanted_files: Iterable[WantedFile]) -> list[Refusal]:

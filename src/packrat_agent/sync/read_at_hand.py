@@ -1,36 +1,54 @@
-"""Reads, for a dry run of a takeover, the package files that are on disk already, to learn which will be refused."""
+"""Reads, for a dry run of a takeover, the package files that are on disk already, to learn which will be refused.
+
+1. Small ones are read while the look at the disk has them open, so that nearly all are opened and hashed once.
+2. The others, and those of which something was made, are read once the server has told which files are wanted.
+"""
 
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from packrat_agent.formats.interface import Format, Treatment
+from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Fragment, Parts, Placement, Refusal
+from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
+from packrat_agent.publish.scan import OnHashed
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.sync.build import parts_of
 from packrat_agent.sync.context import MirrorContext, Order
+from packrat_agent.sync.original_places import is_package
+from packrat_agent.sync.rehearsed import Rehearsed
 from packrat_core.errors import DiskError, Refused
 from packrat_core.fs.verified import Opened, OtherBytes, read_verified
 
 log = structlog.get_logger()
 
 _WITH_PRODUCTS = (Treatment.UNPACKED, Treatment.ACCOMPANIED)
+_NOWHERE = Path(os.devnull)
+"""Into what files are unpacked whose type unpacks none."""
 
 
 def read_at_hand(
-    repo: Repo, placements: Sequence[Placement], form: Format, context: MirrorContext, order: Order
+    repo: Repo,
+    placements: Sequence[Placement],
+    known: Mapping[str, Fragment],
+    form: Format,
+    context: MirrorContext,
+    order: Order,
 ) -> tuple[list[Placement], dict[str, Parts], list[Refusal]]:
     """Read each package file whose bytes stand anywhere below root_dir, and hold it against the server's record.
 
     Args:
         repo: The repository.
         placements: The wanted files with their places.
+        known: SHA-256 → what was read a moment ago; it was held against the record already.
         form: Its type.
         context: The mirror.
         order: The piece of work: what is read is noted in its `rehearsed`.
@@ -40,13 +58,17 @@ def read_at_hand(
         refusals.
     """
     # One directory for all: on some disks, making and removing one takes longer than reading a small package.
+    unread = [placement for placement in placements if placement.file.sha256 not in known]
     with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
-        read = _read_all(placements, _Reader(form, context.source_of(form, repo), context.root, order, Path(scratch)))
+        read = _read_all(unread, _Reader(form, context.source_of(form, repo), context.root, order, Path(scratch)))
     usable: list[Placement] = []
     parts: dict[str, Parts] = {}
     refused: list[Refusal] = []
     for placement in placements:
         sha256 = placement.file.sha256
+        if sha256 in known:
+            usable.append(placement)
+            continue
         found = read.get(sha256)
         reason = found if isinstance(found, str) else _disagreement(placement, form, found)
         if reason is not None:
@@ -56,6 +78,35 @@ def read_at_hand(
         if isinstance(found, Fragment) and form.treatment is Treatment.ACCOMPANIED:
             parts[placement.file.uri] = parts_of(placement.path, sha256, found)
     return usable, parts, refused
+
+
+def read_as_hashed(repos: Iterable[Repo], context: MirrorContext, rehearsed: Rehearsed) -> OnHashed:
+    """Give what reads package files in the places of the original agent while a look at the disk has them open.
+
+    What can't be read is read once more by `read_at_hand`, which says why.
+
+    Args:
+        repos: The repositories of the mirror.
+        context: The mirror.
+        rehearsed: Takes what is read.
+    """
+    below = {
+        path_in_root(repo, ""): (form, source)
+        for repo in repos
+        if (form := FORMATS.get(repo.kind)) is not None
+        and form.treatment not in _WITH_PRODUCTS
+        and not (source := context.source_of(form, repo)).signer
+    }
+
+    def read(path: str, sha256: str, opened: Opened) -> None:
+        for directory, (form, source) in below.items():
+            if path.startswith(directory) and is_package(form.kind, path.removeprefix(directory)):
+                with suppress(Refused, OSError):
+                    fragment = form.read(opened.path, _NOWHERE, opened.content)
+                    rehearsed.note(source, sha256, path, opened.status, fragment)
+                return
+
+    return read
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ import structlog
 
 from packrat_agent.formats.interface import Format, Treatment
 from packrat_agent.model.entries import Fragment, Parts, Placement, Plan, Refusal, StoredFile
-from packrat_agent.model.paths import is_kept, path_in_root
 from packrat_agent.model.records import Repo, Wanted
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragment_backup import recall
@@ -19,6 +18,7 @@ from packrat_agent.state.store import Store
 from packrat_agent.sync.adopt_signed import recall_signed
 from packrat_agent.sync.build import parts_of, read_parts
 from packrat_agent.sync.context import MirrorContext, Order
+from packrat_agent.sync.places import place_of
 from packrat_agent.sync.plan import decide, missing_parts
 from packrat_agent.sync.read_at_hand import read_at_hand
 from packrat_agent.sync.scope import Scope, everything
@@ -80,7 +80,9 @@ def reconcile_dry(
     fragments |= _recall(repo, wanted_files, fragments, form, order, context)
     placed = _place(repo, form, wanted_files, fragments, context, order)
     if context.takeover is not None:
-        placed.placements, parts, unusable = read_at_hand(repo, placed.placements, form, context, order)
+        # Of one that something is made of, that is nowhere yet.
+        read = {sha256: fragment for sha256, fragment in fragments.items() if not fragment.products}
+        placed.placements, parts, unusable = read_at_hand(repo, placed.placements, read, form, context, order)
         placed.parts |= parts
         placed.refused += unusable
     elif form.treatment is Treatment.ACCOMPANIED:
@@ -151,9 +153,7 @@ def _place(
         file, path, fragment = item.file, item.path, fragments.get(item.file.sha256)
         if not trust_places or item.state is not FileState.LIVE or not path:
             try:
-                path = path_in_root(repo, form.place(repo, file))
-                if is_kept(path, context.kept):
-                    raise Refused(f"{path} is kept by keep_file in mirror.conf, so it is not written")
+                path = place_of(repo, form, file, context.kept)
                 if fragment is not None:
                     form.agree(file, fragment)
             except Refused as error:
@@ -211,6 +211,13 @@ def _standing(placed: _Placed, untracked: Mapping[str, StoredFile], *, shared: b
     return standing
 
 
+def _left_in_place(lacking: Mapping[str, str], root: Path) -> dict[str, str]:
+    """Choose what stands at its path, whatever it is; of a new repository not even the directory is there."""
+    if not lacking or not os.path.lexists(root / os.path.commonpath(list(lacking.values()))):
+        return {}
+    return {sha256: path for sha256, path in lacking.items() if os.path.lexists(f"{root}/{path}")}
+
+
 def _plan(
     scope: Scope,
     form: Format,
@@ -245,7 +252,7 @@ def _plan(
     if root is not None:
         # What a crash left in its place is no longer in staging, or not known as published. It is hashed before it is
         # used; where it is something else, the package file is downloaded.
-        copies = {sha: path for sha, path in lacking.items() if os.path.lexists(root / path)} | copies
+        copies = _left_in_place(lacking, root) | copies
     names = store.live.published_names(repo.directory, paths)
     exclusive = form.treatment is not Treatment.UNPACKED
     plan = decide(repo, placed.placements, placed.parts, on_disk, copies, names, exclusive=exclusive)

@@ -101,7 +101,8 @@ def reconcile_in_portions(
         open_files = [item for item in wanted_files if item.file.uri not in settled]
         if open_files:
             of_open = {item.file.package for item in open_files}
-            fragments = store.wanted.fragments(repo.name, source, of_open)
+            if any(not fragment.body for item in open_files if (fragment := fragments.get(item.file.sha256))):
+                fragments = store.wanted.fragments(repo.name, source, of_open)
             keep = tuple(placement for placement in plan.keep if placement.file.uri not in settled)
             unsettled.add(open_files, fragments, replace(plan, keep=keep))
     return unsettled, _joined(scope, unsettled.plans, tuple(store.live.unplaced(repo.name)))

@@ -25,7 +25,8 @@ from packrat_core.fs.open import open_descriptor
 
 T = TypeVar("T")
 
-_SMALL_BYTES = 256 * 1024
+SMALL_BYTES = 256 * 1024
+"""The content of files up to this size is held in memory while they are read."""
 _TRIES = 5
 _TICK_NS = 11_000_000
 """Two writes within one tick of the kernel's clock, at most 10 ms, may leave the same ctime."""
@@ -91,7 +92,7 @@ def read_verified(path: Path | str, sha256: str, read: Callable[[Opened], T]) ->
 
 def _hash(descriptor: int, size: int) -> tuple[str, bytes | None]:
     """Hash an open file from its beginning; gives its bytes, too, if these are few."""
-    if size <= _SMALL_BYTES:
+    if size <= SMALL_BYTES:
         # One byte more shows that it has grown.
         data = os.pread(descriptor, size + 1, 0)
         if len(data) == size:

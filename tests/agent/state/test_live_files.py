@@ -164,3 +164,20 @@ def test_very_many_names_come_each_once(store: Store) -> None:
     listed = list(store.live.names_in_order())
     assert listed == sorted(store.live.all_published_names().items())
     assert len(listed) > 10_001
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_what_was_written_is_noted_also_where_the_row_is_that_of_other_bytes_or_of_another_repository(
+    store: Store, is_moved: bool
+) -> None:
+    files = [LiveFile("apt-dev/pool2", "", "2" * 64, 1), LiveFile("apt-dev/pool9", "", "9" * 64, 1)]
+    if is_moved:
+        files[0] = LiveFile("apt-dev2/pool2", "", "7" * 64, 1)
+    store.live.begin("apt-dev", files)
+    written = [StoredFile(file.path, file.sha256, 5, 6, 7) for file in files]
+    store.live.finish(UnsignedTree(APT, (), ("s",)), files, written, 8.0)
+    known = store.scanned.look_up([file.path for file in files])
+    assert [known[file.path][:5] for file in files] == [(file.path, file.sha256, 5, 6, 7) for file in files]
+    packages = store.live.packages("apt-dev", [file.path for file in files])
+    assert packages == {file.path: file.sha256 for file in files}
+    assert store.live.repos_of([files[0].path]) == {"apt-dev"}

@@ -151,3 +151,19 @@ def test_a_mark_is_of_the_lists_and_makes_no_record_another_one(store: Store) ->
     store.record_reads.confirm(REPO, [a_file(1)], NOW + 20)
     assert unread(store) == set()
     assert store.wanted.known(REPO, None)["/f/1"].yanked
+
+
+def test_places_are_remembered_of_files_that_are_new_or_other_ones(store: Store) -> None:
+    places = {"/f/1": "apt-dev/pool/pkg/1.deb", "/f/2": "apt-dev/pool/pkg/2.deb", "/f/4": "apt-dev/pool/pkg/4.deb"}
+    read = [a_file(1), a_file(2, "b"), a_file(3), a_file(4)]
+    assert store.record_reads.note_unless_other(REPO, read, NOW + 10, places) is None
+    assert {item.path for item in store.wanted.wanted_files(REPO)} == {""}
+    assert store.record_reads.note(REPO, read, NOW + 10, places) == 2
+    found = {item.file.uri: item.path for item in store.wanted.wanted_files(REPO)}
+    assert found == {"/f/1": "", "/f/2": places["/f/2"], "/f/3": "", "/f/4": places["/f/4"]}
+    assert store.record_reads.note_unless_other(REPO, [a_file(5)], NOW + 10, {"/f/5": "apt-dev/pool/pkg/5.deb"}) == 1
+    assert {item.path for item in store.wanted.wanted_files(REPO) if item.file.uri == "/f/5"} == {
+        "apt-dev/pool/pkg/5.deb"
+    }
+    # A place that no file on disk has changes nothing for those that are there.
+    assert store.live.unplaced(REPO) == []

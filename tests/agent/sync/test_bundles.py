@@ -362,3 +362,14 @@ def test_several_that_are_open_when_the_server_goes_away_count_as_one(tmp_path: 
 async def until(holds: Callable[[], bool]) -> None:
     while not holds():
         await asyncio.sleep(0)
+
+
+def test_a_disk_that_takes_a_few_bytes_at_a_time_gets_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    placements, server = make(3)
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:2]))
+    fetched = run(server, tmp_path, placements)
+    assert server.alone == []
+    contents = {sha256: hashlib.sha256(path.read_bytes()).hexdigest() for sha256, path in fetched.staged.items()}
+    assert contents == {sha256: sha256 for sha256 in sha256s(placements)}
+    assert {path.stat().st_mode & 0o777 for path in fetched.staged.values()} == {0o644}

@@ -1,0 +1,45 @@
+"""Decides where package files go below root_dir, whatever their type."""
+
+from collections.abc import Collection, Iterable
+
+from packrat_agent.formats.interface import Format
+from packrat_agent.model.paths import is_kept, path_in_root
+from packrat_agent.model.records import PackageFile, Repo
+from packrat_core.errors import Refused
+
+
+def place_of(repo: Repo, form: Format, file: PackageFile, kept: Collection[str]) -> str:
+    """Give the place of a package file, relative to root_dir.
+
+    Args:
+        repo: Its repository.
+        form: The type of the repository.
+        file: The package file.
+        kept: What the operator keeps below root_dir.
+
+    Raises:
+        Refused: It can't be in the repository, or the operator keeps what stands in its place.
+    """
+    path = path_in_root(repo, form.place(repo, file))
+    if is_kept(path, kept):
+        raise Refused(f"{path} is kept by keep_file in mirror.conf, so it is not written")
+    return path
+
+
+def places_of(repo: Repo, form: Format, files: Iterable[PackageFile], kept: Collection[str]) -> dict[str, str]:
+    """Map URI → place of those files that may be in a repository.
+
+    Args:
+        repo: The repository.
+        form: Its type.
+        files: The package files.
+        kept: What the operator keeps below root_dir.
+    """
+    places: dict[str, str] = {}
+    for file in files:
+        try:
+            places[file.uri] = place_of(repo, form, file, kept)
+        except Refused:
+            # The sync says why.
+            continue
+    return places

@@ -1,0 +1,79 @@
+"""read_at_hand: what a look at the disk reads counts only if nobody can have written to it unseen."""
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.config.load import load
+from packrat_agent.formats.table import FORMATS
+from packrat_agent.model.entries import Fragment
+from packrat_agent.model.records import Repo
+from packrat_agent.publish import scan
+from packrat_agent.sync.context import MirrorContext
+from packrat_agent.sync.disk_look import look_without_a_touch
+from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.read_at_hand import read_as_hashed
+from packrat_agent.sync.rehearsed import Rehearsed
+from packrat_core.fs.verified import SMALL_BYTES, is_settled
+from packrat_demo.build_deb import Deb, build_deb
+from support.mirror_conf import write_mirror_conf
+
+REPOS = [Repo("pypi-dev", "", "pypi-dev", "pypi", ()), Repo("apt-dev", "", "apt-dev", "apt", ())]
+FORM = FORMATS["apt"]
+USUAL = "apt-dev/pool/tool/tool_1_all.deb"
+
+
+def a_deb(name: str, files: tuple[tuple[str, bytes], ...] = ()) -> bytes:
+    return build_deb(Deb(name, "1", "all", files=files))
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Iterator[MirrorContext]:
+    (tmp_path / "state").mkdir()
+    with ready(load(write_mirror_conf(tmp_path))) as made:
+        yield made
+
+
+def put(context: MirrorContext, path: str, content: bytes) -> str:
+    target = context.root / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+    while not is_settled(target.stat().st_ctime_ns):
+        time.sleep(0.001)
+    return hashlib.sha256(content).hexdigest()
+
+
+def look(context: MirrorContext, wanted: set[str]) -> dict[str, Fragment]:
+    rehearsed = Rehearsed()
+    seen = look_without_a_touch(context, lambda files, size: None, read_as_hashed(REPOS, context, rehearsed))
+    assert wanted <= {file.sha256 for file in seen.found.untracked}
+    return rehearsed.recall(context.root, context.source_of(FORM, REPOS[1]), wanted)
+
+
+def test_small_packages_in_their_places_are_read_as_they_are_hashed(context: MirrorContext) -> None:
+    large = a_deb("large", (("usr/share/large", os.urandom(SMALL_BYTES)),))
+    usual = put(context, USUAL, a_deb("tool"))
+    others = {
+        put(context, "apt-dev/pool/tool/tool_2_all.deb", b"no package"),
+        put(context, "apt-dev/pool/tool/tool_3_all.txt", a_deb("text")),
+        put(context, "apt-dev/dists/12/main/binary-amd64/Packages", b"Package: tool\n"),
+        put(context, "apt-dev2/pool/tool/tool_1_all.deb", a_deb("elsewhere")),
+        put(context, "pypi-dev/pool/tool/tool_1_all.deb", a_deb("of-another-type")),
+        put(context, "apt-dev/pool/large/large_1_all.deb", large),
+    }
+    assert look(context, {usual, *others}) == {usual: FORM.read(context.root / USUAL, context.root)}
+
+
+def test_a_file_that_somebody_may_write_to_unseen_is_not_read(
+    context: MirrorContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = put(context, USUAL, a_deb("tool"))
+    with (context.root / USUAL).open("r+b"):
+        assert look(context, {usual}) == {}
+    assert look(context, {usual}).keys() == {usual}
+    monkeypatch.setattr(scan, "is_settled", lambda ctime_ns: False)
+    assert look(context, {usual}) == {}
