@@ -8,7 +8,7 @@ Source: OCI Distribution Specification 1.1.
 from pathlib import Path
 
 from packrat_agent.formats.docker.client_lines import client_setup
-from packrat_agent.formats.docker.layout import owner_of, place_image, public_host, public_prefix
+from packrat_agent.formats.docker.layout import KIND, owner_of, place_image, public_host, public_prefix
 from packrat_agent.formats.docker.render import render_images
 from packrat_agent.formats.docker.serving import write_rules
 from packrat_agent.formats.docker.unpack import unpack_image
@@ -22,7 +22,7 @@ from packrat_agent.model.tree import Publication
 class DockerFormat:
     """`Format` for docker."""
 
-    kind = "docker"
+    kind = KIND
     treatment = Treatment.UNPACKED
     fragment_version = 1
     has_yanked = False
