@@ -32,8 +32,10 @@ class DockerFormat:
         """Place the image in v2/<image>; its version becomes a tag."""
         return place_image(repo, file)
 
-    def read(self, path: Path, into: Path, content: bytes | None = None) -> Fragment:
+    def read(self, path: Path, into: Path | dict[str, bytes], content: bytes | None = None) -> Fragment:
         """Take the manifests and the blobs out of the archive as products."""
+        if not isinstance(into, Path):
+            raise TypeError("blobs are too large for memory")
         return unpack_image(path, into)
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
