@@ -136,6 +136,13 @@ def make(plan: Plan, form: Format, signer: PackageSigner | None, material: Mater
         made.packages += packages
         made.entries.append(Entry(placement.file, placement.path[below:], fragment))
     made.fresh = fresh
+    # Those that are published go from staging with all that was placed.
+    placed = {package.sha256 for package in made.packages}
+    made.unneeded = [
+        staged
+        for sha256, fragment in fresh.items()
+        if fragment.products and sha256 not in placed and (staged := material.staged.get(sha256)) is not None
+    ]
     return made
 
 
@@ -167,7 +174,8 @@ def _read_all(
 
     def source(placement: Placement) -> tuple[Path, str]:
         sha256 = placement.file.sha256
-        return material.staged.get(sha256, material.root / placement.path), sha256
+        staged = material.staged.get(sha256)
+        return material.root / placement.path if staged is None else staged, sha256
 
     def sign(placement: Placement) -> Product | str | OtherBytes | None:
         return _caught(lambda: sign_package(*source(placement), material.staging, signer) if signer else None)
@@ -203,11 +211,6 @@ def _read_all(
     made.changed = [placement for placement in placements if placement.file.sha256 in changed]
     made.failed += [Refusal(p.file, changed[p.file.sha256]) for p in made.changed]
     made.unreadable = [Refusal(p.file, reasons[p.file.sha256]) for p in placements if p.file.sha256 in reasons]
-    made.unneeded = [
-        staged
-        for sha256, fragment in fresh.items()
-        if fragment.products and (staged := material.staged.get(sha256)) is not None
-    ]
     return fresh
 
 

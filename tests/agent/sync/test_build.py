@@ -57,6 +57,17 @@ def test_the_bytes_of_the_record_are_read(tmp_path: Path, kind: Kind) -> None:
     assert len(made.fresh) == 1
 
 
+@pytest.mark.parametrize(("kind", "is_published"), [("docker", False), ("pypi", True)])
+def test_a_staged_file_that_is_not_published_itself_is_not_needed(
+    tmp_path: Path, kind: str, is_published: bool
+) -> None:
+    made = build(tmp_path, next(one for one in KINDS if one.name == kind), is_staged=True, forged=False)
+    [sha256] = made.fresh
+    assert any(package.sha256 == sha256 for package in made.packages) is is_published
+    # What is published leaves staging with all that was placed.
+    assert [path.name for path in made.unneeded] == ([] if is_published else [sha256])
+
+
 @pytest.mark.parametrize("is_held", [True, False])
 def test_what_was_read_with_its_products_is_not_read_again(tmp_path: Path, is_held: bool) -> None:
     kind = next(kind for kind in KINDS if kind.name == "pypi")
