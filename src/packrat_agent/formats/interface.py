@@ -280,7 +280,7 @@ class Format(Protocol):
             Refused: the file can't be in a repository of this type.
         """
 
-    def read(self, path: Path, into: Path, content: bytes | None = None) -> Fragment:
+    def read(self, path: Path, into: Path | dict[str, bytes], content: bytes | None = None) -> Fragment:
         """Read what the index needs from a verified file; no other method opens it.
 
         If the treatment is UNPACKED or ACCOMPANIED, write each product of the fragment to `into`, named by its
@@ -288,7 +288,8 @@ class Format(Protocol):
 
         Args:
             path: The file.
-            into: Where its products go.
+            into: The directory where its products go; if the treatment is ACCOMPANIED, it may be a mapping that takes
+                them: SHA-256 → bytes.
             content: All of its bytes, where they are in memory anyway, so that the file need not be opened.
 
         Raises:

@@ -121,7 +121,7 @@ class Fragments:
     def forget_unneeded(self, sources: Iterable[FragmentSource]) -> None:
         """Forget the fragments of files that nobody wants and of which nothing is on disk, and what no source made."""
         present = [f"{source.kind} {source.version} {source.signer}" for source in sources]
-        made = f"format || ' ' || fragment_version || ' ' || signer IN (?{', ?' * (len(present) - 1)})"
+        made = f"format || ' ' || fragment_version || ' ' || signer IN ({', '.join('?' * len(present))})"
         with self._db.transaction() as db:
             db.execute(
                 # The index tells of nearly all that they are needed.

@@ -1,6 +1,5 @@
 """Builds what is published from package files: reads each once, and signs or unpacks it if its type asks for that."""
 
-import tempfile
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from packrat_agent.model.entries import (
 from packrat_agent.model.tree import LiveFile
 from packrat_agent.sync.plan import published_before
 from packrat_core.errors import PackratError, Refused
+from packrat_core.fs.atomic import write_new
 from packrat_core.fs.verified import Opened, OtherBytes, read_verified
 
 T = TypeVar("T")
@@ -38,6 +38,7 @@ class Material:
 
     known: what was read before. published_names: path → the package file that it has always stood for.
     claims: path → the SHA-256 that stands there for a file outside the plan; needed where files share products.
+    products: SHA-256 → the bytes of what is made of files that were read before.
     """
 
     root: Path
@@ -47,6 +48,7 @@ class Material:
     known: Mapping[str, Fragment]
     published_names: Mapping[str, str]
     claims: Mapping[str, str]
+    products: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -82,10 +84,9 @@ def parts_of(path: str, sha256: str, fragment: Fragment) -> Parts:
 
 
 def read_parts(path: Path, placement: Placement, form: Format) -> Parts | None:
-    """Read what is published of the package file at `path`, and keep nothing; None if it can't be read."""
+    """Read what is published of and beside the package file at `path`, and keep nothing; None if it can't be read."""
     try:
-        with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
-            return parts_of(placement.path, placement.file.sha256, form.read(path, Path(scratch)))
+        return parts_of(placement.path, placement.file.sha256, form.read(path, {}))
     except (Refused, OSError):
         return None
 
@@ -136,6 +137,13 @@ def make(plan: Plan, form: Format, signer: PackageSigner | None, material: Mater
         made.packages += packages
         made.entries.append(Entry(placement.file, placement.path[below:], fragment))
     made.fresh = fresh
+    # Those that are published go from staging with all that was placed.
+    placed = {package.sha256 for package in made.packages}
+    made.unneeded = [
+        staged
+        for sha256, fragment in fresh.items()
+        if fragment.products and sha256 not in placed and (staged := material.staged.get(sha256)) is not None
+    ]
     return made
 
 
@@ -176,6 +184,9 @@ def _read_all(
     def read(placement: Placement, signed: Product | str | OtherBytes | None) -> Fragment | str | OtherBytes:
         if isinstance(signed, str | OtherBytes):
             return signed
+        known = material.known.get(placement.file.sha256)
+        if known is not None and _write_products(known, material):
+            return known
         return _caught(lambda: _read(*source(placement), signed, form, material.staging))
 
     if signer is not None and len(once) > 1:
@@ -201,12 +212,18 @@ def _read_all(
     made.changed = [placement for placement in placements if placement.file.sha256 in changed]
     made.failed += [Refusal(p.file, changed[p.file.sha256]) for p in made.changed]
     made.unreadable = [Refusal(p.file, reasons[p.file.sha256]) for p in placements if p.file.sha256 in reasons]
-    made.unneeded = [
-        staged
-        for sha256, fragment in fresh.items()
-        if fragment.products and (staged := material.staged.get(sha256)) is not None
-    ]
     return fresh
+
+
+def _write_products(fragment: Fragment, material: Material) -> bool:
+    """Write to staging what is made of a file that was read before; tells whether all of that is known."""
+    needed = [product.sha256 for product in fragment.products if product.sha256]
+    if any(sha256 not in material.products for sha256 in needed):
+        return False
+    for sha256 in needed:
+        # All are flushed together before one is published.
+        write_new(material.staging / sha256, [material.products[sha256]], flush=False)
+    return True
 
 
 def _caught(step: Callable[[], T]) -> T | str | OtherBytes:

@@ -269,6 +269,7 @@ def _material(build: Build) -> Material:
         build.fragments,
         names,
         build.scope.claims() if accompanied or build.form.treatment is Treatment.UNPACKED else {},
+        build.order.rehearsed.products,
     )
 
 

@@ -151,6 +151,7 @@ def _tidy_up(context: MirrorContext, seen: Look, is_whole: bool) -> dict[Fragmen
 
 
 def _sources(context: MirrorContext) -> set[FragmentSource]:
-    repos = [repo for repo in context.store.wanted.repos() if repo.kind in FORMATS]
-    unsigned = {FragmentSource(form.kind, form.fragment_version) for form in FORMATS.values()}
-    return unsigned | {context.source_of(FORMATS[repo.kind], repo) for repo in repos}
+    """Say what makes the fragments of the repositories, with and without a key."""
+    repos = [(FORMATS[repo.kind], repo) for repo in context.store.wanted.repos() if repo.kind in FORMATS]
+    unsigned = {FragmentSource(form.kind, form.fragment_version) for form, _ in repos}
+    return unsigned | {context.source_of(form, repo) for form, repo in repos}

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol
 
 from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.sync.bundles import BundledFetch, OpenBundle, for_bundles
-from packrat_agent.sync.local_copies import find_local, find_parts
+from packrat_agent.sync.local_copies import LocalCopies
 from packrat_agent.sync.shared_downloads import Share
 from packrat_core.backoff import BackOff
 from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerUnavailable, TooLarge
@@ -25,6 +25,10 @@ FLUSH_BYTES = 16 * 1024 * 1024
 """A download is flushed to disk whenever another so many bytes of it have arrived."""
 _PROGRESS_BYTES = 16 * 1024
 """An attempt that receives less than this counts as one that received nothing."""
+_TOGETHER = 64
+"""So many files are looked for in one thread: to start one takes longer than to hash a small file."""
+_SHARES = 8
+"""Of what is left, each task takes one in so many, so that all of them end at about the same time."""
 
 
 class OpenedFile(Protocol):
@@ -130,9 +134,55 @@ async def fetch(
 async def _stage_waiting(waiting: list[Placement], plan: Plan, root: Path, source: "_Source", fetched: Fetched) -> None:
     """Stage what waits, one file after the other, beside other tasks that do the same."""
     while waiting:
-        placement = waiting.pop()
+        count = 1 + min(_TOGETHER, len(waiting) // (_SHARES * source.share.parallel))
+        some = [waiting.pop() for _ in range(min(count, len(waiting)))]
+        at_hand, looked_at = await _find_at_hand(some, plan, root, source.share)
+        waiting += reversed(some[looked_at:])
+        await _stage(some[:looked_at], at_hand, source, fetched)
+
+
+async def _find_at_hand(
+    some: Sequence[Placement], plan: Plan, root: Path, share: Share
+) -> tuple[Mapping[str, Mapping[str, Path]], int]:
+    """Look for files in staging and in the tree; gives what `LocalCopies.stage` gives."""
+    staging, sources = share.staging, plan.sources
+
+    def may_be_there(placement: Placement) -> bool:
+        sha256 = placement.file.sha256
+        if placement.file.uri in plan.missing:
+            return True
+        return share.find(sha256) is None and (sha256 in sources or os.path.lexists(staging / sha256))
+
+    # Most files have no local copy yet.
+    near = [placement for placement in some if may_be_there(placement)]
+    if not near:
+        return {}, len(some)
+
+    def find() -> tuple[Mapping[str, Mapping[str, Path]], int]:
+        with LocalCopies(plan, staging, root) as copies:
+            return copies.stage(near)
+
+    found, looked_at = await asyncio.to_thread(find)
+    return found, len(some) if looked_at == len(near) else some.index(near[looked_at])
+
+
+async def _stage(
+    some: Sequence[Placement], at_hand: Mapping[str, Mapping[str, Path]], source: "_Source", fetched: Fetched
+) -> None:
+    """Take what is at hand, and download the rest, one file after the other.
+
+    Args:
+        some: The files.
+        at_hand: URI → SHA-256 → staged file.
+        source: Where the others come from.
+        fetched: Takes what was staged, and what failed.
+
+    Raises:
+        DiskError: Staging can't be written.
+    """
+    for placement in some:
         try:
-            fetched.staged.update(await _stage(placement, plan, root, source))
+            fetched.staged.update(at_hand.get(placement.file.uri) or await _get(placement, source))
             source.on_progress(1, 0)
         except DiskError:
             # Without a writable staging directory no other file can succeed.
@@ -143,20 +193,10 @@ async def _stage_waiting(waiting: list[Placement], plan: Plan, root: Path, sourc
             fetched.failed[placement.file.sha256] = error
 
 
-async def _stage(placement: Placement, plan: Plan, root: Path, source: "_Source") -> dict[str, Path]:
-    share = source.share
-    staging = share.staging
-    missing = plan.missing.get(placement.file.uri)
-    if missing is not None:
-        staged = await asyncio.to_thread(find_parts, missing, plan.sources, staging, root)
-        if staged is not None:
-            return staged
-    sha256 = placement.file.sha256
+async def _get(placement: Placement, source: "_Source") -> dict[str, Path]:
+    sha256, share = placement.file.sha256, source.share
     found = share.find(sha256)
-    # Most files have no local copy yet, and a thread for each would cost more than the download of a small file.
-    if found is None and (sha256 in plan.sources or os.path.lexists(staging / sha256)):
-        found = await asyncio.to_thread(find_local, sha256, plan.sources.get(sha256), staging, root)
-    return {sha256: found or await share.get(sha256, lambda: source.download(placement, staging))}
+    return {sha256: found or await share.get(sha256, lambda: source.download(placement, share.staging))}
 
 
 @dataclass(slots=True)

@@ -1,80 +1,127 @@
-"""Stages files that are at hand: those that an earlier process left in staging, and copies in the tree."""
+"""Stages files that are at hand: those that an earlier process left in staging, and copies in the tree.
 
-import hashlib
+with LocalCopies(plan, staging, root) as copies:
+    found, looked_at = copies.stage(placements)   # URI → SHA-256 → staged file
+"""
+
 import os
-from collections.abc import Mapping
-from contextlib import suppress
-from io import BufferedReader
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Self
 
-from packrat_agent.model.entries import Parts
+from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.sync.staging import link_or_copy
 from packrat_core.fs.links import open_directory, remove_any
-from packrat_core.fs.open import open_regular
+from packrat_core.fs.open import open_descriptor
+from packrat_core.fs.verified import hash_descriptor
+
+_PORTION_BYTES = 64 * 1024 * 1024
+"""After so many bytes a portion ends: the thread that hashes them can't be stopped."""
 
 
-def find_parts(missing: Parts, sources: Mapping[str, str], staging: Path, root: Path) -> dict[str, Path] | None:
-    """Stage the parts of a package file that are not in place.
+class LocalCopies:
+    """Files at hand; the directory of the last copy stays open, since the next one mostly stands in it, too."""
 
-    Args:
-        missing: These parts.
-        sources: SHA-256 → a copy in the tree.
-        staging: The staging directory.
-        root: Top of the tree.
+    def __init__(self, plan: Plan, staging: Path, root: Path) -> None:
+        """Look for files without the server.
 
-    Returns:
-        SHA-256 → staged part; None if one of them is gone.
-    """
-    found: dict[str, Path] = {}
-    for sha256 in set(missing.values()):
-        staged = find_local(sha256, sources.get(sha256), staging, root)
-        if staged is None:
-            return None
-        found[sha256] = staged
-    return found
+        Args:
+            plan: What is missing of a file, and where copies are.
+            staging: The staging directory.
+            root: Top of the tree.
+        """
+        self._plan = plan
+        self._staging = staging
+        self._root = root
+        self._open = ExitStack()
+        self._entered: tuple[str, int] | None = None
+        self._hashed_bytes = 0
 
+    def __enter__(self) -> Self:
+        return self
 
-def find_local(sha256: str, source_path: str | None, staging: Path, root: Path) -> Path | None:
-    """Stage a file without the server.
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
 
-    Args:
-        sha256: Its SHA-256.
-        source_path: Where a copy may stand in the tree; None for nowhere.
-        staging: The staging directory.
-        root: Top of the tree.
+    def stage(self, placements: Sequence[Placement]) -> tuple[dict[str, dict[str, Path]], int]:
+        """Stage the files that are at hand, and of a linked one the parts that are not in place.
 
-    Returns:
-        The staged file; None if there is no copy with these bytes.
-    """
-    target = staging / sha256
-    if os.path.lexists(target):
-        # A crash may have left a damaged file, and anybody anything, so verify before use.
-        with suppress(OSError):
-            if _is_of(sha256, target):
-                return target
-        remove_any(target)
-    if source_path is None:
-        return None
-    parent, _, name = source_path.rpartition("/")
-    # A copy in the tree is only an optimization: if it can't be used, the file is downloaded.
-    with suppress(OSError), open_directory(root, parent, crosses_mounts=True) as directory:
-        source = Path(f"/proc/self/fd/{directory}/{name}")
-        with open_regular(source) as file:
-            if _has_digest(file, sha256):
-                # Package files may share parts, as images do layers, and another task may have been quicker.
-                with suppress(FileExistsError):
-                    link_or_copy(source, target)
-                # Another file may have taken the name since the hash.
-                if os.path.samestat(target.lstat(), os.fstat(file.fileno())) or _is_of(sha256, target):
+        Args:
+            placements: The files.
+
+        Returns:
+            URI → SHA-256 → staged file of those that were found, and how many were looked for: all, or the first ones
+            where these are so large that nothing else should wait for the rest.
+        """
+        found: dict[str, dict[str, Path]] = {}
+        for count, placement in enumerate(placements):
+            if self._hashed_bytes >= _PORTION_BYTES:
+                return found, count
+            file = placement.file
+            missing = self._plan.missing.get(file.uri)
+            staged = self._stage_all(set(missing.values())) if missing is not None else None
+            if staged is None:
+                # One of the parts is gone.
+                staged = self._stage_all((file.sha256,))
+            if staged is not None:
+                found[file.uri] = staged
+        return found, len(placements)
+
+    def _stage_all(self, sha256s: Collection[str]) -> dict[str, Path] | None:
+        """Stage some files; None if one of them is not at hand."""
+        found: dict[str, Path] = {}
+        for sha256 in sha256s:
+            staged = self._stage_one(sha256)
+            if staged is None:
+                return None
+            found[sha256] = staged
+        return found
+
+    def _stage_one(self, sha256: str) -> Path | None:
+        target = self._staging / sha256
+        if os.path.lexists(target):
+            # A crash may have left a damaged file, and anybody anything, so verify before use.
+            with suppress(OSError):
+                if self._is_of(sha256, str(target)):
                     return target
-                remove_any(target)
-    return None
+            remove_any(target)
+        place = self._plan.sources.get(sha256)
+        if place is None:
+            return None
+        parent, _, name = place.rpartition("/")
+        # A copy in the tree is only an optimization: if it can't be used, the file is downloaded.
+        with suppress(OSError):
+            source = f"/proc/self/fd/{self._enter(parent)}/{name}"
+            descriptor, status = open_descriptor(source)
+            try:
+                if self._has_digest(descriptor, status.st_size, sha256):
+                    # Package files may share parts, as images do layers, and another task may have been quicker.
+                    with suppress(FileExistsError):
+                        link_or_copy(Path(source), target)
+                    # Another file may have taken the name since the hash.
+                    if os.path.samestat(os.lstat(target), status) or self._is_of(sha256, str(target)):
+                        return target
+                    remove_any(target)
+            finally:
+                os.close(descriptor)
+        return None
 
+    def _enter(self, parent: str) -> int:
+        if self._entered is None or self._entered[0] != parent:
+            self._entered = None
+            self._open.close()
+            descriptor = self._open.enter_context(open_directory(self._root, parent, crosses_mounts=True))
+            self._entered = parent, descriptor
+        return self._entered[1]
 
-def _is_of(sha256: str, path: Path) -> bool:
-    with open_regular(path) as file:
-        return _has_digest(file, sha256)
+    def _is_of(self, sha256: str, path: str) -> bool:
+        descriptor, status = open_descriptor(path)
+        try:
+            return self._has_digest(descriptor, status.st_size, sha256)
+        finally:
+            os.close(descriptor)
 
-
-def _has_digest(file: BufferedReader, sha256: str) -> bool:
-    return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    def _has_digest(self, descriptor: int, size: int, sha256: str) -> bool:
+        self._hashed_bytes += size
+        return hash_descriptor(descriptor, size)[0] == sha256

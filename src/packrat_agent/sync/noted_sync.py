@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from packrat_agent.formats.docker.render import CATALOG
+from packrat_agent.formats.docker.layout import CATALOG
 from packrat_agent.model.changes import Position
 from packrat_agent.model.records import Repo
 from packrat_agent.publish.claim import check_mounted

@@ -103,7 +103,7 @@ def read_as_hashed(repos: Iterable[Repo], context: MirrorContext, rehearsed: Reh
             if path.startswith(directory) and is_package(form.kind, path.removeprefix(directory)):
                 with suppress(Refused, OSError):
                     fragment = form.read(opened.path, _NOWHERE, opened.content)
-                    rehearsed.note(source, sha256, path, opened.status, fragment)
+                    rehearsed.note(source, sha256, path, opened.status, fragment, {})
                 return
 
     return read
@@ -128,7 +128,7 @@ def _read_all(placements: Sequence[Placement], reader: _Reader) -> dict[str, Fra
         sha256 = placement.file.sha256
         if sha256 in paths and sha256 not in read:
             read[sha256] = _read(paths[sha256], sha256, reader)
-            if reader.form.treatment in _WITH_PRODUCTS:
+            if reader.form.treatment is Treatment.UNPACKED:
                 _empty(reader.scratch)
     return read
 
@@ -138,8 +138,12 @@ def _read(path: str, sha256: str, reader: _Reader) -> Fragment | str | None:
     # As text, since pathlib takes as long as the kernel.
     whole = f"{reader.root}/{path}"
 
+    # Nothing is left on disk of what stands beside a file; of an image there may be too much for memory.
+    products: dict[str, bytes] = {}
+    into = products if reader.form.treatment is Treatment.ACCOMPANIED else reader.scratch
+
     def read(opened: Opened) -> tuple[os.stat_result, Fragment]:
-        return opened.status, reader.form.read(opened.path, reader.scratch, opened.content)
+        return opened.status, reader.form.read(opened.path, into, opened.content)
 
     try:
         status, fragment = read_verified(whole, sha256, read)
@@ -148,7 +152,7 @@ def _read(path: str, sha256: str, reader: _Reader) -> Fragment | str | None:
     except (DiskError, OSError, OtherBytes) as error:
         log.warning("unread", path=whole, reason=str(error), text="the dry run can't tell whether it is refused")
         return None
-    reader.order.rehearsed.note(reader.source, sha256, path, status, fragment)
+    reader.order.rehearsed.note(reader.source, sha256, path, status, fragment, products)
     return fragment
 
 

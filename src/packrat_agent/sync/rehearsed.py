@@ -3,10 +3,11 @@
 1. A fragment stands under the SHA-256 of the bytes that it was read from, which were hashed at that moment.
 2. It counts only as long as the file at its path is the one that was read, and nobody has written to it since: its
    inode and its ctime, which no program can set, are the same.
-3. What is beyond the limit on memory, or differs for a signing key, is read again.
+3. What is beyond the limit on memory, or differs for a signing key, is read again. So is what has products, unless
+   these are held, too: the takeover writes them then.
 4. The server's records count only if the server is at the same position as before the rehearsal.
 
-    rehearsed.note(source, sha256, path, descriptor, fragment)
+    rehearsed.note(source, sha256, path, status, fragment, products)
     rehearsed.recall(root, source, {sha256})   # {sha256: fragment}
     rehearsed.note_records(repo, records)
     rehearsed.keep_records(position)
@@ -23,7 +24,7 @@ from packrat_agent.model.records import PackageFile
 from packrat_agent.state.fragments import FragmentSource
 
 _LIMIT_BYTES = 32 * 1024 * 1024
-"""Bytes of the bodies that are held; that of a deb has about one kilobyte."""
+"""Bytes of the bodies and products that are held; those of a deb or wheel have about one kilobyte."""
 _RECORDS_LIMIT = 100_000
 """Number of records that are held, each of which has about one kilobyte; the rehearsal itself holds all."""
 
@@ -40,15 +41,29 @@ class _Reading:
 
 @dataclass(slots=True)
 class Rehearsed:
-    """What a rehearsal read; `position`: that of the server before it began, None where it has none."""
+    """What a rehearsal read.
+
+    Attributes:
+        position: that of the server before it began, None where it has none.
+        products: SHA-256 → bytes, of what is published beside files that were read.
+    """
 
     position: str | None = None
+    products: dict[str, bytes] = field(default_factory=dict)
     _readings: dict[tuple[FragmentSource, str], _Reading] = field(default_factory=dict)
     _bytes: int = 0
     _records: dict[str, dict[str, PackageFile]] = field(default_factory=dict)
     _records_left: int = field(default_factory=lambda: _RECORDS_LIMIT)
 
-    def note(self, source: FragmentSource, sha256: str, path: str, status: os.stat_result, fragment: Fragment) -> None:
+    def note(
+        self,
+        source: FragmentSource,
+        sha256: str,
+        path: str,
+        status: os.stat_result,
+        fragment: Fragment,
+        products: Mapping[str, bytes],
+    ) -> None:
         """Remember a fragment.
 
         Args:
@@ -57,11 +72,15 @@ class Rehearsed:
             path: Where the file stands, relative to root_dir.
             status: That of the open file, from before it was hashed.
             fragment: What was read.
+            products: SHA-256 → bytes, of what is made of it, if that is held in memory.
         """
-        # What a key signs, or what is made beside the file, has to be made in the takeover itself.
-        if source.signer or fragment.products or self._bytes + len(fragment.body) > _LIMIT_BYTES:
+        # What a key signs, or what is large, has to be made in the takeover itself.
+        needed = {product.sha256 for product in fragment.products if product.sha256}
+        size = len(fragment.body) + sum(map(len, products.values()))
+        if source.signer or needed - products.keys() or self._bytes + size > _LIMIT_BYTES:
             return
-        self._bytes += len(fragment.body)
+        self._bytes += size
+        self.products.update(products)
         self._readings[source, sha256] = _Reading(path, status.st_ino, status.st_ctime_ns, fragment)
 
     def recall(self, root: Path, source: FragmentSource, lacking: Collection[str]) -> dict[str, Fragment]:

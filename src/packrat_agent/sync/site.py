@@ -7,9 +7,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from packrat_agent.formats.docker.format import DockerFormat
-from packrat_agent.formats.docker.layout import public_prefix
-from packrat_agent.formats.docker.render import CATALOG, render_host
+from packrat_agent.formats.docker.layout import CATALOG, KIND, public_prefix
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.key_places import MAIN_KEY
 from packrat_agent.model.records import Repo
@@ -64,9 +62,12 @@ def publish_site(context: MirrorContext) -> None:
     publications.append(render_site(settings.description, introductions, _main_key(context), context.kept))
     publications += list_further_files(OWN_KEYS, _own_keys(context, shown), context.kept)
     # Clients can't name the images of a directory that is not part of a name.
-    reachable = [repo for repo in shown if repo.kind == DockerFormat.kind and public_prefix(repo) is not None]
+    reachable = [repo for repo in shown if repo.kind == KIND and public_prefix(repo) is not None]
     registries = {repo.directory: _list_images(context, repo) for repo in reachable}
     if registries:
+        # Imported here, since few mirrors have images (see `formats/table.py`).
+        from packrat_agent.formats.docker.render import render_host
+
         files = render_host(registries, signature_api=context.settings.signature_api)
         publications += list_further_files("registry", files, context.kept)
     known = store.live.identities(SITE.name)
@@ -124,7 +125,7 @@ def _main_key(context: MirrorContext) -> MainKey | None:
 
 
 def _list_images(context: MirrorContext, repo: Repo) -> list[str]:
-    if repo.kind != DockerFormat.kind:
+    if repo.kind != KIND:
         return []
     return sorted(name for name in context.store.live.identities(repo.name) if name != CATALOG)
 

@@ -76,7 +76,7 @@ def read_verified(path: Path | str, sha256: str, read: Callable[[Opened], T]) ->
             status = _wait_for_tick(descriptor, status)
             # Another name of the file that comes or goes changes its ctime, too.
             if not has_writer(descriptor):
-                digest, content = _hash(descriptor, status.st_size)
+                digest, content = hash_descriptor(descriptor, status.st_size)
                 if digest != sha256:
                     raise OtherBytes(f"{path} has other bytes than its SHA-256 says", hint="it is fetched again")
                 result = read(Opened(descriptor, status, content))
@@ -90,7 +90,7 @@ def read_verified(path: Path | str, sha256: str, read: Callable[[Opened], T]) ->
     raise OtherBytes(f"somebody writes to {path} while it is read", hint="let no other program write below root_dir")
 
 
-def _hash(descriptor: int, size: int) -> tuple[str, bytes | None]:
+def hash_descriptor(descriptor: int, size: int) -> tuple[str, bytes | None]:
     """Hash an open file from its beginning; gives its bytes, too, if these are few."""
     if size <= SMALL_BYTES:
         # One byte more shows that it has grown.

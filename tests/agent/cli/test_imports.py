@@ -111,6 +111,28 @@ def test_verify_imports_neither_the_log_nor_what_only_some_trees_and_terminals_n
     assert not {"asyncio", "email.parser", "http.client", "packrat_agent.verify.real_clients"} & found
 
 
+@pytest.mark.parametrize("command", ["sync", "run"])
+def test_a_sync_imports_the_types_that_its_repositories_have_when_it_comes_to_them(command: str) -> None:
+    found = imported("packrat_agent.cli", command, "--help")
+    assert "packrat_agent.formats.table" in found
+    assert not {name for name in found if re.fullmatch(r"packrat_agent\.formats\.\w+\.(format|render|unpack)", name)}
+    # What only wheels, and only images, are read with.
+    assert not {"packaging", "packrat_core.packages.image.layout"} & found
+
+
+def test_a_format_is_imported_when_it_is_asked_for() -> None:
+    code = """
+import sys
+from packrat_agent.formats.table import FORMATS
+assert "apt" in FORMATS and "deb" not in FORMATS and FORMATS.get("deb") is None and len(FORMATS) == len([*FORMATS])
+for kind in FORMATS:
+    assert f"packrat_agent.formats.{kind}.format" not in sys.modules
+    assert FORMATS[kind] is FORMATS[kind]
+    assert f"packrat_agent.formats.{kind}.format" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_a_commands_own_help_imports_that_command_alone() -> None:
     found = imported("packrat_agent.cli", "site", "--help")
     assert {name for name in found if name.startswith("packrat_agent.cli.")} == {

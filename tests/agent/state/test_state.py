@@ -128,6 +128,9 @@ def test_fragments_go_with_what_they_were_read_from(store: Store, tmp_path: Path
     assert {name for (name,) in db.execute("SELECT name FROM fragments")} == {"a", "c", "d"}
     store.fragments.forget_unneeded([FragmentSource("apt", 2), rpm])
     assert {name for (name,) in db.execute("SELECT name FROM fragments")} == {"c", "d"}
+    # Without a repository nothing makes any.
+    store.fragments.forget_unneeded([])
+    assert {name for (name,) in db.execute("SELECT name FROM fragments")} == {"c", "d"}
 
 
 def test_a_fragment_that_is_read_again_takes_the_place_of_the_former(store: Store) -> None:

@@ -1,6 +1,7 @@
 """build: what is read for an index is read from the bytes of the record, wherever they lie."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,41 @@ def test_the_bytes_of_the_record_are_read(tmp_path: Path, kind: Kind) -> None:
     assert not made.failed
     assert not made.unreadable
     assert len(made.fresh) == 1
+
+
+@pytest.mark.parametrize(("kind", "is_published"), [("docker", False), ("pypi", True)])
+def test_a_staged_file_that_is_not_published_itself_is_not_needed(
+    tmp_path: Path, kind: str, is_published: bool
+) -> None:
+    made = build(tmp_path, next(one for one in KINDS if one.name == kind), is_staged=True, forged=False)
+    [sha256] = made.fresh
+    assert any(package.sha256 == sha256 for package in made.packages) is is_published
+    # What is published leaves staging with all that was placed.
+    assert [path.name for path in made.unneeded] == ([] if is_published else [sha256])
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_what_was_read_with_its_products_is_not_read_again(tmp_path: Path, is_held: bool) -> None:
+    kind = next(kind for kind in KINDS if kind.name == "pypi")
+    name, data = kind.build("hello", "1", "all", b"genuine")
+    sha256, products = hashlib.sha256(data).hexdigest(), dict[str, bytes]()
+    fragment = FORMATS["pypi"].read(tmp_path / name, products, data)
+    staging = tmp_path / "staging"
+    staging.mkdir()
+    # What is read would be found to be of other bytes.
+    (staging / sha256).write_bytes(b"not a wheel")
+    record = PackageFile("/f/1", "hello", "x", "1", "python", "all", "/files/1", name, sha256)
+    plan = Plan(REPO, (), (Placement(record, f"dev/packages/hello/{name}"),), (), (), (), {}, {}, {})
+    material = Material(tmp_path, staging, {sha256: staging / sha256}, {}, {sha256: fragment}, {}, {})
+    made = make(plan, FORMATS["pypi"], None, replace(material, products=products) if is_held else material)
+    [(digest, content)] = products.items()
+    assert digest == hashlib.sha256(content).hexdigest()
+    if is_held:
+        assert ([entry.fragment for entry in made.entries], made.failed) == ([fragment], [])
+        assert (staging / digest).read_bytes() == content
+        assert {live.path.rpartition("/")[2]: live.sha256 for live in made.packages} == {
+            name: sha256,
+            f"{name}.metadata": digest,
+        }
+    else:
+        assert [refusal.file for refusal in made.failed] == [record]

@@ -14,6 +14,7 @@ import pytest
 
 from packrat_agent.model.entries import Parts, Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
+from packrat_agent.sync import local_copies
 from packrat_agent.sync.download import FLUSH_BYTES, Fetched, Retries, fetch
 from packrat_agent.sync.shared_downloads import SharedDownloads
 from packrat_core.errors import DiskError, ServerUnavailable
@@ -354,6 +355,31 @@ def test_parts_that_are_at_hand_are_staged_and_the_package_is_fetched_only_where
     else:
         assert set(fetched.staged) == {whole.file.sha256}
         assert server.asked == [("/files/image.tar", 0)]
+
+
+@pytest.mark.parametrize("portion_bytes", [1, 3 * 3, 1 << 20])
+def test_many_copies_are_staged_in_portions_and_what_is_damaged_or_gone_is_fetched(
+    tmp_path: Path, portion_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_copies, "_PORTION_BYTES", portion_bytes)
+    contents = {f"{number:03}": b"%03d" % number for number in range(500)}
+    wanted = [placement(name, content) for name, content in contents.items()]
+    sources = {one.file.sha256: f"d{one.file.file_name[-1]}/{one.file.file_name}" for one in wanted[:450]}
+    for place in sources.values():
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_bytes(contents[place[-3:]])
+    (tmp_path / "d3/123").write_bytes(b"xyz")
+    (tmp_path / "d4/124").unlink()
+    told: list[tuple[int, int]] = []
+    server = Server({one.file.url: contents[one.file.file_name] for one in wanted})
+    fetched = run(server, tmp_path, *wanted, sources=sources, told=told, parallel=3)
+    assert not fetched.failed
+    assert {staged.read_bytes() for staged in fetched.staged.values()} == set(contents.values())
+    assert sorted(path for path, _ in server.asked) == sorted(
+        ["/files/123", "/files/124", *(one.file.url for one in wanted[450:])]
+    )
+    assert fetched.staged[wanted[0].file.sha256].samefile(tmp_path / "d0/000")
+    assert sum(files for files, _ in told) == 500
 
 
 _AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a filesystem")

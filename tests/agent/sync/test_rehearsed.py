@@ -1,6 +1,7 @@
 """rehearsed: what a rehearsal read counts only as long as nobody has touched the file."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,8 +29,14 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def note(memory: Rehearsed, file: Path, source: FragmentSource = SOURCE, fragment: Fragment = FRAGMENT) -> None:
-    memory.note(source, SHA, file.name, file.stat(), fragment)
+def note(
+    memory: Rehearsed,
+    file: Path,
+    source: FragmentSource = SOURCE,
+    fragment: Fragment = FRAGMENT,
+    products: Mapping[str, bytes] | None = None,
+) -> None:
+    memory.note(source, SHA, file.name, file.stat(), fragment, products or {})
 
 
 def test_what_was_read_is_known_by_its_hash_and_its_source(file: Path) -> None:
@@ -86,10 +93,31 @@ def test_records_beyond_the_limit_are_read_again(monkeypatch: pytest.MonkeyPatch
     assert set(memory.take_records("apt-dev")) == {"/f/0/", "/f/1/"}
 
 
-def test_what_is_signed_or_made_beside_the_file_is_not_held(file: Path) -> None:
+WITH_METADATA = replace(
+    FRAGMENT, products=(Product(".metadata", OTHER, 7, beside=True), Product("tool.whl", "", 7, beside=True))
+)
+
+
+def test_what_is_made_beside_the_file_is_held_with_it(file: Path) -> None:
+    memory = Rehearsed()
+    note(memory, file, fragment=WITH_METADATA, products={OTHER: b"Name: x"})
+    assert memory.recall(file.parent, SOURCE, {SHA}) == {SHA: WITH_METADATA}
+    assert memory.products == {OTHER: b"Name: x"}
+
+
+def test_what_is_made_beside_the_file_counts_for_the_limit(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, products in ((len(FRAGMENT.body) + 7, {OTHER: b"Name: x"}), (len(FRAGMENT.body) + 6, {})):
+        monkeypatch.setattr(rehearsed, "_LIMIT_BYTES", limit)
+        memory = Rehearsed()
+        note(memory, file, fragment=WITH_METADATA, products={OTHER: b"Name: x"})
+        assert memory.products == products
+        assert bool(memory.recall(file.parent, SOURCE, {SHA})) is bool(products)
+
+
+def test_what_is_signed_or_made_on_disk_is_not_held(file: Path) -> None:
     memory = Rehearsed()
     note(memory, file, replace(SOURCE, signer="A" * 40))
-    note(memory, file, fragment=replace(FRAGMENT, products=(Product(".metadata", SHA, 7, beside=True),)))
+    note(memory, file, fragment=WITH_METADATA)
     assert memory.recall(file.parent, SOURCE, {SHA}) == {}
     assert memory.recall(file.parent, replace(SOURCE, signer="A" * 40), {SHA}) == {}
 
@@ -98,5 +126,5 @@ def test_no_more_is_held_than_the_limit(file: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(rehearsed, "_LIMIT_BYTES", len(FRAGMENT.body) + 1)
     memory = Rehearsed()
     note(memory, file)
-    memory.note(SOURCE, OTHER, file.name, file.stat(), FRAGMENT)
+    memory.note(SOURCE, OTHER, file.name, file.stat(), FRAGMENT, {})
     assert memory.recall(file.parent, SOURCE, {SHA, OTHER}) == {SHA: FRAGMENT}

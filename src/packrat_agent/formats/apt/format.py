@@ -34,7 +34,7 @@ class AptFormat:
         """Place the file in the pool."""
         return place_package(repo, file)
 
-    def read(self, path: Path, into: Path, content: bytes | None = None) -> Fragment:
+    def read(self, path: Path, into: Path | dict[str, bytes], content: bytes | None = None) -> Fragment:
         """Read the control paragraph and clean it."""
         stanza = read_stanza(read_control(path) if content is None else read_control_of(content))
         facts = stanza.facts

@@ -8,7 +8,7 @@ Source: OCI Distribution Specification 1.1.
 from pathlib import Path
 
 from packrat_agent.formats.docker.client_lines import client_setup
-from packrat_agent.formats.docker.layout import owner_of, place_image, public_host, public_prefix
+from packrat_agent.formats.docker.layout import KIND, owner_of, place_image, public_host, public_prefix
 from packrat_agent.formats.docker.render import render_images
 from packrat_agent.formats.docker.serving import write_rules
 from packrat_agent.formats.docker.unpack import unpack_image
@@ -22,7 +22,7 @@ from packrat_agent.model.tree import Publication
 class DockerFormat:
     """`Format` for docker."""
 
-    kind = "docker"
+    kind = KIND
     treatment = Treatment.UNPACKED
     fragment_version = 1
     has_yanked = False
@@ -32,8 +32,10 @@ class DockerFormat:
         """Place the image in v2/<image>; its version becomes a tag."""
         return place_image(repo, file)
 
-    def read(self, path: Path, into: Path, content: bytes | None = None) -> Fragment:
+    def read(self, path: Path, into: Path | dict[str, bytes], content: bytes | None = None) -> Fragment:
         """Take the manifests and the blobs out of the archive as products."""
+        if not isinstance(into, Path):
+            raise TypeError("blobs are too large for memory")
         return unpack_image(path, into)
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:

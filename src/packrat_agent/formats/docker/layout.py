@@ -13,7 +13,11 @@ from packrat_agent.model.records import PackageFile, Repo
 from packrat_core.errors import Refused
 from packrat_core.packages.image.names import IMAGE, NAME_LIMIT, check_image, check_tag
 
+KIND = "docker"
+"""Name of the type."""
 LATEST = "latest"
+CATALOG = "_catalog"
+"""Name of the publication with the list of images."""
 HOST_CATALOG = "v2/_catalog"
 """The list of the images of all repositories, relative to root_dir."""
 SIGNATURE_API = "v2/_signatures"

@@ -13,7 +13,14 @@ import structlog
 
 from packrat_agent.formats.docker.image_files import File, hash_files
 from packrat_agent.formats.docker.image_index import ImageIndex, Naming, render_image
-from packrat_agent.formats.docker.layout import HOST_CATALOG, NO_REFERRERS, SIGNATURE_API, public_host, public_prefix
+from packrat_agent.formats.docker.layout import (
+    CATALOG,
+    HOST_CATALOG,
+    NO_REFERRERS,
+    SIGNATURE_API,
+    public_host,
+    public_prefix,
+)
 from packrat_agent.formats.docker.serving import EMPTY_REFERRERS, ERRORS
 from packrat_agent.formats.docker.signatures import write_policy, write_registries
 from packrat_agent.formats.docker.tagged_images import TaggedImages
@@ -23,8 +30,6 @@ from packrat_agent.model.tree import Content, Publication, TreeFile
 
 log = structlog.get_logger()
 
-CATALOG = "_catalog"
-"""Name of the publication with the list of images."""
 _LAST = "last"
 """Key in the memo for the last render."""
 

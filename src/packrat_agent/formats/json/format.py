@@ -25,7 +25,7 @@ class FilesFormat:
         """Place the file in the directory of its package."""
         return place_file(repo, file)
 
-    def read(self, path: Path, into: Path, content: bytes | None = None) -> Fragment:
+    def read(self, path: Path, into: Path | dict[str, bytes], content: bytes | None = None) -> Fragment:
         """Return a fragment with nothing but the size: the rest of what the manifest says is in the server's record."""
         return Fragment(b"", "", "", "", size=path.stat().st_size if content is None else len(content))
 

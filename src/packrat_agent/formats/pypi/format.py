@@ -35,7 +35,7 @@ class PypiFormat:
         """Place the file below packages/."""
         return place_package(repo, file)
 
-    def read(self, path: Path, into: Path, content: bytes | None = None) -> Fragment:
+    def read(self, path: Path, into: Path | dict[str, bytes], content: bytes | None = None) -> Fragment:
         """Read kind and Requires-Python; a wheel's METADATA becomes the product `.metadata`."""
         return unpack_distribution(path, into, content)
 

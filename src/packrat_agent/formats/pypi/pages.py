@@ -9,22 +9,22 @@ Source: Simple repository API (PEP 503, 592, 629, 658, 691, 700, 714).
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 from urllib.parse import quote
 
-from packaging.version import Version
-
 from packrat_agent.formats.pypi.unpack import requires_python_of
 from packrat_agent.formats.record_names import published_name
 from packrat_agent.model.entries import Entry
+from packrat_core.packages.python.spellings import version_of
 
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 HTML_VERSION = "1.0"
 JSON_VERSION = "1.1"
 
+_JSON = json.JSONEncoder(sort_keys=True)
 _TOP = "../../"
 """Way from a project's page to the repository's directory."""
 
@@ -62,21 +62,22 @@ class IndexedFile:
     yanked: bool
 
 
-def project_identity(entries: Sequence[Entry]) -> str:
-    """Hash everything that a project's pages contain, which is much faster than writing them."""
+def project_identity(files: Iterable[tuple[str, Entry]]) -> str:
+    """Hash all that a project's pages say of files, given with their paths; much faster than writing them."""
     digest = hashlib.sha256(b"pypi 1\n")
-    for entry in entries:
+    for path, entry in files:
         file, fragment = entry.file, entry.fragment
         metadata = _metadata(entry) or "-"
-        line = f"{published_path(entry)} {file.sha256} {entry.size} {file.created} {fragment.version} {metadata}\n"
+        line = f"{path} {file.sha256} {entry.size} {file.created} {fragment.version} {metadata}\n"
         # Pages without yanked files keep the identity that they had before there were any.
         digest.update(line.encode() + fragment.body + (b"\nyanked\n" if file.yanked else b"\n"))
     return digest.hexdigest()
 
 
-def write_project(project: str, entries: Sequence[Entry]) -> Page:
-    """Write the page of a project, given by its normalized name."""
-    files = sorted(map(_indexed, entries), key=lambda file: (Version(file.version), file.name))
+def write_project(project: str, found: Iterable[tuple[str, Entry]]) -> Page:
+    """Write the page of a project, given by its normalized name; `found`: its files with their paths."""
+    files = [_indexed(path, entry) for path, entry in found]
+    files.sort(key=lambda file: (version_of(file.version), file.name))
     return Page(_project_html(project, files), _project_json(project, files))
 
 
@@ -94,15 +95,17 @@ def published_path(entry: Entry) -> str:
 
 
 def _metadata(entry: Entry) -> str | None:
-    return next((product.sha256 for product in entry.fragment.products if product.sha256), None)
+    for product in entry.fragment.products:
+        if product.sha256:
+            return product.sha256
+    return None
 
 
-def _indexed(entry: Entry) -> IndexedFile:
-    path = published_path(entry)
+def _indexed(path: str, entry: Entry) -> IndexedFile:
     return IndexedFile(
         path.rpartition("/")[2],
         _TOP + quote(path),
-        str(Version(entry.fragment.version)),
+        str(version_of(entry.fragment.version)),
         entry.file.sha256,
         entry.size,
         requires_python_of(entry.fragment),
@@ -129,7 +132,7 @@ def _project_html(project: str, files: Sequence[IndexedFile]) -> bytes:
 
 def _project_json(project: str, files: Sequence[IndexedFile]) -> bytes:
     versions = list(dict.fromkeys(file.version for file in files))
-    listed = ",\n".join(json.dumps(_file_json(file), sort_keys=True) for file in files)
+    listed = ",\n".join(_JSON.encode(_file_json(file)) for file in files)
     return _json(f'"name": {json.dumps(project)}, "versions": {json.dumps(versions)}, "files"', listed)
 
 

@@ -6,7 +6,6 @@
 3. The place that mirrors of the original agent have for a file links to today's, if it differs and is free.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -28,24 +27,24 @@ class Projects:
     def __init__(self) -> None:
         self._records: dict[str, dict[str, tuple[Entry, ...]]] = {}
         # How many files stand at each path, and which projects have files that stood there on older mirrors.
-        self._taken: Counter[str] = Counter()
-        self._former: dict[str, Counter[str]] = {}
+        self._taken: dict[str, int] = {}
+        self._former: dict[str, dict[str, int]] = {}
 
     def names(self) -> Collection[str]:
         """The normalized names of all projects."""
         return self._records.keys()
 
-    def files(self, project: str) -> list[Entry]:
-        """List the files of a project in the order of their paths."""
-        return [_choose(records) for _, records in sorted(self._records[project].items())]
+    def files(self, project: str) -> list[tuple[str, Entry]]:
+        """List the files of a project in the order of the paths under which clients find them, with these."""
+        return [(path, _choose(records)) for path, records in sorted(self._records[project].items())]
 
-    def links(self, project: str) -> tuple[TreeLink, ...]:
-        """List the links from the former places of a project's files."""
-        links = {former_place(entry.file.file_name): entry.path for entry in self.files(project)}
+    def links(self, files: Iterable[tuple[str, Entry]]) -> tuple[TreeLink, ...]:
+        """List the links from the former places of files."""
+        links = {former_place(entry.file.file_name): entry.path for _, entry in files}
         return tuple(
             TreeLink(place, f"../{path.removeprefix('packages/')}")
             for place, path in sorted(links.items())
-            if not self._taken[place]
+            if place not in self._taken
         )
 
     def replace(self, gone: Iterable[Entry], new: Iterable[Entry]) -> set[str]:
@@ -57,23 +56,18 @@ class Projects:
                 project, path = _normalize(entry.fragment.name), published_path(entry)
                 touched.add(project)
                 for taken in {path, entry.path}:
-                    were_taken.setdefault(taken, self._taken[taken] > 0)
-                    self._count(self._taken, taken, by)
-                place = former_place(entry.file.file_name)
-                self._count(self._former.setdefault(place, Counter()), project, by)
+                    were_taken.setdefault(taken, taken in self._taken)
+                    _count(self._taken, taken, by)
+                _count(self._former.setdefault(former_place(entry.file.file_name), {}), project, by)
                 records = self._records.setdefault(project, {})
-                known = tuple(other for other in records.get(path, ()) if other.file.uri != entry.file.uri)
+                known = records.get(path, ())
+                if known:
+                    known = tuple(other for other in known if other.file.uri != entry.file.uri)
                 records[path] = (*known, entry) if by > 0 else known
         for project in touched:
             self._drop_empty(project)
-        toggled = (path for path, was_taken in were_taken.items() if was_taken != (self._taken[path] > 0))
+        toggled = (path for path, was_taken in were_taken.items() if was_taken != (path in self._taken))
         return touched.union(*(self._former.get(path, ()) for path in toggled))
-
-    @staticmethod
-    def _count(counts: Counter[str], key: str, by: int) -> None:
-        counts[key] += by
-        if not counts[key]:
-            del counts[key]
 
     def _drop_empty(self, project: str) -> None:
         rest = {path: records for path, records in self._records[project].items() if records}
@@ -88,7 +82,17 @@ def _normalize(name: str) -> str:
     return canonicalize_name(name)
 
 
+def _count(counts: dict[str, int], key: str, by: int) -> None:
+    count = counts.get(key, 0) + by
+    if count:
+        counts[key] = count
+    else:
+        del counts[key]
+
+
 def _choose(records: Sequence[Entry]) -> Entry:
+    if len(records) == 1:
+        return records[0]
     oldest = min(records, key=lambda entry: entry.file.record_order)
     is_yanked = all(entry.file.yanked for entry in records)
     return oldest if oldest.file.yanked == is_yanked else replace(oldest, file=replace(oldest.file, yanked=is_yanked))

@@ -43,18 +43,29 @@ def render_repository(request: RenderRequest) -> tuple[Publication, ...]:
     present = projects.names()
     is_list_same = "" in before and before.keys() - {""} == present
     for name in touched.intersection(present):
-        before[name] = _render_project(name, projects.files(name), projects.links(name), request.chunks)
+        files = projects.files(name)
+        before[name] = _render_project(name, files, projects.links(files), request.chunks)
     if not is_list_same:
         names = sorted(present)
         last.publications = {name: before[name] for name in names} | {"": _render_root(names)}
     return tuple(last.publications.values())
 
 
-def _render_project(name: str, entries: Sequence[Entry], links: Sequence[TreeLink], chunks: ChunkCache) -> Publication:
-    pages = project_identity(entries)
+def _render_project(
+    name: str, files: Sequence[tuple[str, Entry]], links: Sequence[TreeLink], chunks: ChunkCache
+) -> Publication:
+    """Render the page of a project.
+
+    Args:
+        name: its normalized name.
+        files: its files, each behind the path under which clients find it.
+        links: the links from the former places of these.
+        chunks: what was rendered before.
+    """
+    pages = project_identity(files)
     page = _cached_page(pages, chunks)
     if page is None:
-        page = write_project(name, entries)
+        page = write_project(name, files)
         chunks.put(_CODING, pages, len(page.html).to_bytes(8, "big") + page.html + page.json)
     # Projects without such links keep the identity that they had before there were any.
     told = "".join(f"\n{link.path} {link.target}" for link in links)

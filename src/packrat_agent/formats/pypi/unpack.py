@@ -6,7 +6,6 @@ from pathlib import Path
 
 from packrat_agent.formats.pypi.layout import METADATA
 from packrat_agent.model.entries import Fragment, Product
-from packrat_core.fs.atomic import replace
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.links import remove_any
 from packrat_core.packages.python.inspect import Kind, read_distribution
@@ -14,12 +13,12 @@ from packrat_core.packages.python.inspect import Kind, read_distribution
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
-def unpack_distribution(path: Path, into: Path, content: bytes | None = None) -> Fragment:
-    """Read a distribution, and write a wheel's METADATA to a directory, named by its SHA-256.
+def unpack_distribution(path: Path, into: Path | dict[str, bytes], content: bytes | None = None) -> Fragment:
+    """Read a distribution, and write a wheel's METADATA to a directory, named by its SHA-256, or keep it in a mapping.
 
     Args:
         path: The file.
-        into: The directory.
+        into: The directory, or the mapping: SHA-256 → bytes.
         content: All bytes of the file, where they are in memory anyway.
 
     Returns:
@@ -33,7 +32,10 @@ def unpack_distribution(path: Path, into: Path, content: bytes | None = None) ->
     products: tuple[Product, ...] = ()
     if found.kind is Kind.WHEEL:
         digest = hashlib.sha256(found.content).hexdigest()
-        _write(into / digest, found.content)
+        if isinstance(into, Path):
+            _write(f"{into}/{digest}", found.content)
+        else:
+            into[digest] = found.content
         products = (Product(METADATA, digest, len(found.content), beside=True),)
     size = os.stat(path).st_size if content is None else len(content)  # noqa: PTH116
     if found.file_name:
@@ -42,24 +44,29 @@ def unpack_distribution(path: Path, into: Path, content: bytes | None = None) ->
     return Fragment(body, found.core.name, found.core.version, "all", products, size=size)
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write a product; all are flushed together before one is published."""
-    spare = path.with_name("unpacking")
+def _write(path: str, content: bytes) -> None:
+    """Write a product; all are flushed together before one is published.
+
+    What a crash leaves torn under this name is found by its hash, as is what a loss of power leaves of any staged file.
+    """
+    # As text and by single calls, since a repository may have 100,000 wheels with some hundred bytes of METADATA each.
     with as_disk_error("write", path):
         try:
-            descriptor = os.open(spare, _NEW, 0o644)
+            descriptor = os.open(path, _NEW, 0o644)
         except FileExistsError:
-            remove_any(spare)
-            descriptor = os.open(spare, _NEW, 0o644)
-        # By single calls, since a repository may have 100,000 wheels, and their metadata are some hundred bytes each.
+            # Of another wheel with the same METADATA, or left there.
+            remove_any(Path(path))
+            descriptor = os.open(path, _NEW, 0o644)
         try:
             rest = memoryview(content)
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
             os.fchmod(descriptor, 0o644)
+        except BaseException:
+            os.unlink(path)  # noqa: PTH108
+            raise
         finally:
             os.close(descriptor)
-        replace(spare, path)
 
 
 def kind_of(fragment: Fragment) -> str:

@@ -32,7 +32,7 @@ class YumFormat:
         """Place the file in the directory of its distribution version and architecture."""
         return place_package(repo, file)
 
-    def read(self, path: Path, into: Path, content: bytes | None = None) -> Fragment:
+    def read(self, path: Path, into: Path | dict[str, bytes], content: bytes | None = None) -> Fragment:
         """Read the package's three XML fragments."""
         return read_rpm(path)
 
