@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.verify import check_files, processes
+from packrat_agent.verify import check_files, early_checks, processes
 from packrat_agent.verify.findings import Audit
 from packrat_agent.verify.tree import verify_tree
 
@@ -15,6 +15,8 @@ def audit_by_process(tree: Path) -> Audit:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "_ENOUGH_FILES", 1)
         patch.setattr(processes, "count_cores", lambda: 2)
+        # Some of them while the indexes are still read.
+        patch.setattr(early_checks, "_BATCH_FILES", 1)
         # The thread with the process comes first, and leaves nothing for the one without.
         patch.setattr(check_files, "ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))
         return verify_tree(tree, None, lambda files, size: None)

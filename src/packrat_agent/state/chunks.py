@@ -9,6 +9,8 @@ import time
 from packrat_agent.state.database import Database
 
 _KEEP_UNUSED_S = 3 * 86400
+_DROP_INTERVAL_S = 3600
+"""To find what was not used for so long means to read the whole table, which no single change is worth."""
 _MEMORY_LIMIT_BYTES = 8 * 1024 * 1024
 _NEW_LIMIT_BYTES = 4 * 1024 * 1024
 """New chunks are written down before `save` where they come to more than this."""
@@ -27,6 +29,7 @@ class Chunks:
         # Several repositories are rendered at the same time.
         self._lock = threading.Lock()
         self._writing = threading.Lock()
+        self._dropped_at: float | None = None
 
     def get(self, coding: str, digest: str) -> bytes | None:
         """Look up compressed bytes; None if they have to be made."""
@@ -54,12 +57,13 @@ class Chunks:
                     self._write_new()
 
     def save(self) -> None:
-        """Write the new chunks down, note which were used, and drop what was not used for three days."""
-        now = time.time()
+        """Write the new chunks down, note which were used, and once an hour drop what was not used for three days."""
+        now, running_s = time.time(), time.monotonic()
         with self._writing:
             self._write_new()
         with self._lock:
             used = set(self._used)
+            drops = self._dropped_at is None or running_s - self._dropped_at >= _DROP_INTERVAL_S
         with self._db.transaction() as db:
             # A use on the same day is not worth the write.
             stale = now - _KEEP_UNUSED_S / 3
@@ -67,9 +71,12 @@ class Chunks:
                 "UPDATE chunks SET used_at = ? WHERE coding = ? AND digest = ? AND used_at < ?",
                 [(now, coding, digest, stale) for coding, digest in used],
             )
-            db.execute("DELETE FROM chunks WHERE used_at < ?", (now - _KEEP_UNUSED_S,))
+            if drops:
+                db.execute("DELETE FROM chunks WHERE used_at < ?", (now - _KEEP_UNUSED_S,))
         with self._lock:
             self._used -= used
+            if drops:
+                self._dropped_at = running_s
 
     def _has_much(self) -> bool:
         with self._lock:

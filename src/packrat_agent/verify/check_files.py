@@ -9,15 +9,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import length_hint
 from pathlib import Path
 
 from packrat_agent.verify.check_file import Paths, check_file, pass_file
 from packrat_agent.verify.findings import Fault, Named
 from packrat_agent.verify.processes import Process, Processes, count_cores
 
-_BATCH_FILES = 64
+_BATCH_FILES = 256
 _BATCH_BYTES = 16 * 1024 * 1024
-"""What a process is given at once: enough to be busy, little enough that all are done at the same time."""
+"""What a process is given at once: so much that it is worth the wait for the thread that gives it the next ones."""
+_PARTS, _LAST_FILES = 8, 16
+"""It is given no more than this part of what is left, but so many files: all are done at about the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,8 @@ class _Work:
     def _take(self) -> list[Named]:
         batch: list[Named] = []
         size = 0
-        while len(batch) < _BATCH_FILES and size < _BATCH_BYTES and (item := next(self._anywhere, None)) is not None:
+        limit = max(min(_BATCH_FILES, length_hint(self._anywhere) // _PARTS), _LAST_FILES)
+        while len(batch) < limit and size < _BATCH_BYTES and (item := next(self._anywhere, None)) is not None:
             batch.append(item)
             size += item.size or 0
         return batch

@@ -19,6 +19,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from signal import Signals
 from types import TracebackType
@@ -39,6 +40,11 @@ _END_S = 2.0
 _ERRORS = {error.__name__: error for error in (ConfigError, DiskError, SigningError)}
 
 
+def is_small(named: Named) -> bool:
+    """Tell whether a file is read in less time than it takes to look into it; True where its size is not known."""
+    return (named.size or 0) <= _SMALL_BYTES
+
+
 def count_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0))
@@ -47,14 +53,18 @@ def count_cores() -> int:
 class Process:
     """A process that checks files of one tree."""
 
-    def __init__(self, top: Path) -> None:
+    def __init__(self, top: Path, reader: str) -> None:
         """Start it.
+
+        Args:
+            top: Top of the tree.
+            reader: The module that reads the files that are expected, imported before the first of them comes.
 
         Raises:
             OSError: It can't be started.
         """
         # It imports from where this process does. Without -P, it would look in the current directory first.
-        program = f"import sys; sys.path[:] = {sys.path!r}; from {main.__module__} import main; main()"
+        program = f"import sys; sys.path[:] = {sys.path!r}; import {reader}; from {main.__module__} import main; main()"
         self._process = subprocess.Popen(
             [sys.executable, "-I" if sys.flags.isolated else "-P", "-c", program, str(top)],
             stdin=subprocess.PIPE,
@@ -144,10 +154,10 @@ class Processes:
 
     def expect(self, named: Named) -> None:
         """Count a file that will have to be checked, and start the processes if that makes enough."""
-        if (named.size or 0) <= _SMALL_BYTES:
+        if is_small(named):
             self._expected += 1
             if self._expected == _ENOUGH_FILES:
-                self._start()
+                self._start(_reader_of(named))
 
     def stop(self) -> None:
         """End all, whatever they do, while others may still wait for their answers."""
@@ -156,8 +166,14 @@ class Processes:
         for process in self.started:
             process.wait()
 
-    def _start(self) -> None:
+    def _start(self, reader: str) -> None:
         # Where no more can be started, threads do the work.
         with suppress(OSError):
             while len(self.started) < min(count_cores(), _LIMIT) - 1:
-                self.started.append(Process(self._top))
+                self.started.append(Process(self._top, reader))
+
+
+def _reader_of(named: Named) -> str:
+    """Name the module that looks into a file; one that is there in any case where nothing does."""
+    read = named.read.func if isinstance(named.read, partial) else named.read
+    return main.__module__ if read is None else read.__module__

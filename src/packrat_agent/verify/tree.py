@@ -13,6 +13,7 @@ from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.verify.apt import audit_apt, is_apt
 from packrat_agent.verify.check_files import checking
 from packrat_agent.verify.docker import audit_docker, is_docker
+from packrat_agent.verify.early_checks import EarlyChecks
 from packrat_agent.verify.files import audit_files, is_files
 from packrat_agent.verify.findings import Audit, Auditor, Fault, Finding, Named, Subject, Warned, told
 from packrat_agent.verify.interrupted import find_interrupted, is_followed
@@ -97,24 +98,30 @@ class _Looks:
         keys = read_repo_keys(top, self._given)
         subject = Subject(top, keys.main, offered=read_offered(top))
         told = _Told(list(find_interrupted(top)))
-        with Processes(top) as processes:
+        with Processes(top) as processes, EarlyChecks(processes) as early:
             repositories = tuple(_repositories(subject, "", 0, told.faults))
             for finding in _audit(subject, repositories, keys):
                 told.add(finding)
-                if isinstance(finding, Named) and self._right.get(finding.path) != finding.sha256:
-                    processes.expect(finding)
+                # A file that was right is not read again, nor one that an index has named before.
+                if told.named.get(finding.path) is finding and self._right.get(finding.path) != finding.sha256:
+                    early.expect(finding)
             named = told.named
             if not (repositories or named or told.faults):
                 told.add(Fault(".", "holds no mirror: is it the right directory, and its filesystem mounted?"))
             on_total(len(named))
-            with checking(top, named.values(), self._right, on_progress, processes) as wait:
+            batches = early.end(named, on_progress)
+            done = {file.path for batch in batches for file in batch.files}
+            rest = [file for file in named.values() if file.path not in done]
+            with checking(top, rest, self._right, on_progress, processes) as wait:
                 unnamed, odd = _look_around(top, named)
                 checked = wait()
-        faults = {*map(keys.explain, told.faults), *checked.faults, *odd}
+        found = [fault for batch in batches for fault in batch.faults]
+        faults = {*map(keys.explain, told.faults), *found, *checked.faults, *odd}
         ordered = tuple(sorted(faults, key=lambda one: (one.path, one.what)))
         wrong = {fault.path for fault in ordered}
         self._right = {path: one.sha256 for path, one in named.items() if path not in wrong}
-        return Audit(repositories, len(named), checked.size, ordered, unnamed, tuple(told.warnings))
+        size = checked.size + sum(batch.size for batch in batches)
+        return Audit(repositories, len(named), size, ordered, unnamed, tuple(told.warnings))
 
 
 @dataclass(slots=True)
@@ -152,12 +159,10 @@ def _add_named(named: dict[str, Named], finding: Named) -> Iterator[Fault]:
     elif finding is not other:
         # Two indexes name the same file: keep what either of them knows about it.
         fuller = finding if other.size is None else other
-        named[finding.path] = replace(
-            fuller,
-            look=other.look or finding.look,
-            read=other.read or finding.read,
-            shares=other.shares or finding.shares,
-        )
+        look, read = other.look or finding.look, other.read or finding.read
+        shares = other.shares or finding.shares
+        if (look, read, shares) != (other.look, other.read, other.shares) or fuller is not other:
+            named[finding.path] = replace(fuller, look=look, read=read, shares=shares)
 
 
 def _audit(subject: Subject, repositories: Sequence[tuple[str, str]], keys: RepoKeys) -> Iterator[Finding]:

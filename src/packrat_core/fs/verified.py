@@ -6,7 +6,7 @@
 
     fragment = read_verified(staging / sha256, sha256, lambda opened: form.read(opened.path, into))
 
-Source: fcntl(2), "Leases"; inode(7), "Last status change timestamp".
+Source: fcntl(2), "Leases"; inode(7), "Last status change timestamp"; clock_getres(2), "CLOCK_REALTIME_COARSE".
 """
 
 import errno
@@ -28,8 +28,10 @@ T = TypeVar("T")
 SMALL_BYTES = 256 * 1024
 """The content of files up to this size is held in memory while they are read."""
 _TRIES = 5
-_TICK_NS = 11_000_000
-"""Two writes within one tick of the kernel's clock, at most 10 ms, may leave the same ctime."""
+_CLOCK_REALTIME_COARSE = 5
+"""The clock of which the kernel takes a ctime: it stands still between two ticks, which are up to 10 ms apart."""
+_SHORT_S = 0.0005
+"""Of a tick, so that little of the next one is lost."""
 
 
 class OtherBytes(Incomplete):
@@ -116,7 +118,8 @@ def has_writer(descriptor: int) -> bool:
 
 def is_settled(ctime_ns: int) -> bool:
     """Tell whether a file that is written to from now on gets another ctime than this one."""
-    return not 0 <= time.time_ns() - ctime_ns < _TICK_NS
+    # A ctime of the future is that of a clock that was wrong.
+    return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE) > ctime_ns or ctime_ns > time.time_ns()
 
 
 def _wait_for_tick(descriptor: int, status: os.stat_result) -> os.stat_result:
@@ -130,7 +133,7 @@ def _wait_for_tick(descriptor: int, status: os.stat_result) -> os.stat_result:
         What it says now.
     """
     while not is_settled(status.st_ctime_ns):
-        time.sleep(max(0, status.st_ctime_ns + _TICK_NS - time.time_ns()) / 1e9)
+        time.sleep(_SHORT_S)
         status = os.fstat(descriptor)
     return status
 

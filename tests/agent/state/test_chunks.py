@@ -13,6 +13,7 @@ import pytest
 from packrat_agent.state.store import Store
 
 _DAY_S = 86400
+_HOUR_S = 3600
 _MIB = 1 << 20
 
 
@@ -35,6 +36,12 @@ def last_used(store: Store, age_s: float) -> None:
         db.execute("UPDATE chunks SET used_at = ?", (time.time() - age_s,))
 
 
+def look_again(store: Store, age_s: float = _HOUR_S) -> None:
+    """Let the last look for unused chunks have been so long ago."""
+    assert store.chunks._dropped_at is not None
+    store.chunks._dropped_at -= age_s
+
+
 def ages_s(store: Store) -> dict[str, float]:
     rows = store._db.rows("SELECT digest, used_at FROM chunks")
     return {digest: time.time() - used_at for digest, used_at in rows}
@@ -55,6 +62,7 @@ def test_a_chunk_survives_a_restart_under_its_coding(tmp_path: Path) -> None:
 def test_what_was_not_used_for_three_days_goes_and_what_is_used_stays(store: Store) -> None:
     save(store, "used", "unused")
     last_used(store, 3 * _DAY_S + 60)
+    look_again(store)
     assert store.chunks.get("gz", "used") == b"used"
     save(store, "new")
     assert set(ages_s(store)) == {"used", "new"}
@@ -65,6 +73,7 @@ def test_a_use_under_one_coding_keeps_no_chunk_of_another(store: Store) -> None:
     store.chunks.put("xz", "same", b"other coding")
     save(store, "same")
     last_used(store, 3 * _DAY_S + 60)
+    look_again(store)
     assert store.chunks.get("gz", "same") == b"same"
     save(store)
     assert store._db.rows("SELECT coding FROM chunks") == [("gz",)]
@@ -85,6 +94,7 @@ def test_a_chunk_is_read_from_the_disk_once(tmp_path: Path) -> None:
 def test_what_was_not_used_for_two_days_stays(store: Store) -> None:
     save(store, "unused")
     last_used(store, 3 * _DAY_S - 60)
+    look_again(store)
     save(store, "new")
     assert set(ages_s(store)) == {"unused", "new"}
 
@@ -102,8 +112,25 @@ def test_a_use_counts_for_one_save_only(store: Store) -> None:
     assert store.chunks.get("gz", "used") == b"used"
     save(store)
     last_used(store, 3 * _DAY_S + 60)
+    look_again(store)
     save(store)
     assert ages_s(store) == {}
+
+
+def test_unused_chunks_are_looked_for_once_an_hour_and_after_a_start(tmp_path: Path) -> None:
+    """To look for them is to read the whole table, which takes longer than a small publication."""
+    store = Store(tmp_path / "again.db")
+    save(store, "d")
+    last_used(store, 3 * _DAY_S + 60)
+    store.chunks._used.clear()
+    look_again(store, _HOUR_S - 60)
+    save(store)
+    assert set(ages_s(store)) == {"d"}
+    store.close()
+    again = Store(tmp_path / "again.db")
+    save(again)
+    assert ages_s(again) == {}
+    again.close()
 
 
 def test_the_memory_that_chunks_hold_is_limited(store: Store) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import mmap
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from packrat_core.fs.links import open_directory, remove_any
 from packrat_core.fs.verified import Opened, OtherBytes, has_writer, is_settled, read_verified
 
 GENUINE, FORGED = b"genuine" * 9000, b"forged!" * 9000
+_CLOCK_REALTIME_COARSE = 5
 SHA = hashlib.sha256(GENUINE).hexdigest()
 
 
@@ -66,6 +68,25 @@ def test_a_file_that_was_written_to_a_moment_ago_is_waited_for(file: Path) -> No
     """A write within the same tick would leave no trace."""
     file.write_bytes(GENUINE)
     assert read_verified(file, SHA, lambda opened: is_settled(opened.status.st_ctime_ns))
+
+
+def test_a_ctime_is_settled_from_the_next_tick_of_the_kernels_clock_on() -> None:
+    """The kernel takes a ctime of that clock, so until then another write may get the same one."""
+    while True:
+        tick_ns = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
+        is_at_once = is_settled(tick_ns)
+        if time.clock_gettime_ns(_CLOCK_REALTIME_COARSE) == tick_ns:
+            break
+    assert not is_at_once
+    assert is_settled(tick_ns - 1)
+    while time.clock_gettime_ns(_CLOCK_REALTIME_COARSE) == tick_ns:
+        pass
+    assert is_settled(tick_ns)
+
+
+def test_a_ctime_of_the_future_is_settled() -> None:
+    """It is that of a clock that was wrong; waiting for it could take years."""
+    assert is_settled(time.time_ns() + 10**9)
 
 
 @pytest.mark.parametrize("kind", ["gone", "bytes", "link", "pipe", "directory"])

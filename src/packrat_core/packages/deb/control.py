@@ -72,7 +72,7 @@ def read_control(path: Path) -> bytes:
         if found is not None:
             return found
     with path.open("rb") as file:
-        return read_open_control(file)
+        return _read_any(file)
 
 
 def read_control_of(package: bytes) -> bytes:
@@ -82,11 +82,23 @@ def read_control_of(package: bytes) -> bytes:
         Refused: as `read_control`.
     """
     found = find_in_package(package[:_FRONT_BYTES], len(package))
-    return read_open_control(BytesIO(package)) if found is None else found
+    return _read_any(BytesIO(package)) if found is None else found
 
 
 def read_open_control(file: BinaryIO) -> bytes:
-    """Do the same for a package that is open.
+    """Do the same for a package that is open, at any position.
+
+    Raises:
+        Refused: as `read_control`.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    found = find_in_package(file.read(_FRONT_BYTES), size)
+    return _read_any(file) if found is None else found
+
+
+def _read_any(file: BinaryIO) -> bytes:
+    """Do the same for a package of any form.
 
     Raises:
         Refused: as `read_control`.

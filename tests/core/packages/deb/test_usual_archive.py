@@ -20,6 +20,7 @@ from packrat_core.packages.deb.control import (
     find_archives,
     open_archive,
     read_control_of,
+    read_open_control,
 )
 from packrat_core.packages.deb.usual_archive import SIZE_LIMIT, find_control, find_in_package
 from packrat_demo.build_deb import Compression, Deb, build_deb
@@ -136,6 +137,17 @@ LARGE = part() + bytes(SIZE_LIMIT)
 def test_the_usual_packages_are_known(name: str, data: str) -> None:
     package = ar(VERSION, (name, PACKED[name]), (data, b"odd"))
     assert find_in_package(package, len(package)) == read_slowly(package) == CONTROL
+
+
+@pytest.mark.parametrize("further", [[], [("_gpgorigin", b"")]])
+@pytest.mark.parametrize("size", [3, 200_000])
+def test_an_open_package_of_any_form_is_read_from_any_position(further: list[tuple[str, bytes]], size: int) -> None:
+    package = ar(VERSION, ("control.tar.xz", PACKED["control.tar.xz"]), ("data.tar", bytes(size)), *further)
+    assert (find_in_package(package, len(package)) is None) == bool(further)
+    for position in (0, 100, len(package)):
+        file = io.BytesIO(package)
+        file.seek(position)
+        assert read_open_control(file) == CONTROL
 
 
 @pytest.mark.parametrize("compression", ["none", "gz", "xz", "zst"])
