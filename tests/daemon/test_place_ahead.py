@@ -13,6 +13,8 @@ import pytest
 from packrat_agent.config.load import load
 from packrat_agent.model.changes import NOTHING_CONFIRMED
 from packrat_agent.model.entries import Refusal
+from packrat_agent.model.records import Wanted
+from packrat_agent.state.fragment_backup import MADE_DIR
 from packrat_agent.sync import download, place_ahead, repo_sync
 from packrat_agent.sync.build import Made
 from packrat_agent.sync.context import Order, Summary, SyncResult
@@ -267,13 +269,13 @@ def test_what_clients_may_read_is_not_replaced_before_its_index(
 def test_no_change_takes_over_what_is_left_before_that_is_planned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[int] = []
+    seen: list[bool] = []
     sync_asked = repo_sync._sync_asked
 
     async def note(job: Job, asked: repo_sync._Asked, before: int) -> None:
-        seen.append(len(job.turn.fetching))
+        seen.append("a" * 64 in job.turn.fetching)
         await sync_asked(job, asked, before)
-        seen.append(len(job.turn.fetching))
+        seen.append("a" * 64 in job.turn.fetching)
 
     with original_server() as original:
         for name, version in PACKAGES:
@@ -282,4 +284,46 @@ def test_no_change_takes_over_what_is_left_before_that_is_planned(
         monkeypatch.setattr(repo_sync, "_sync_asked", note)
         with few_at_once(monkeypatch):
             sync_now(made.config)
-    assert seen == [len(PACKAGES), 0]
+    assert seen == [True, False]
+
+
+def test_what_is_placed_has_its_backup_at_once(key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[set[str]] = []
+    settle = place_ahead._settle
+
+    def note(job: Job, portion: place_ahead._Portion, made: Made) -> None:
+        settle(job, portion, made)
+        [directory] = (job.context.root / MADE_DIR).iterdir()
+        there = {path.stem for path in directory.iterdir()}
+        assert {entry.file.sha256 for entry in made.entries} <= there
+        [source] = job.context.store.fragments.backups([job.context.source_of(job.form, job.repo)]).values()
+        assert all(source[entry.file.sha256] for entry in made.entries)
+        seen.append(there)
+
+    with type_stage(tmp_path, key, YUM) as lab:
+        lab.put_many(PACKAGES)
+        with few_at_once(monkeypatch):
+            monkeypatch.setattr(place_ahead, "_settle", note)
+            sync_now(lab.lab.config)
+    assert [len(there) for there in seen] == [2, 4, 6, 7]
+
+
+def test_nothing_is_placed_by_a_list_that_is_older_than_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = place_ahead.place_ahead
+
+    async def place_late(job: Job, wanted: Wanted, changes: int) -> None:
+        # News of another repository: it publishes nothing, but it could have brought or taken something.
+        await sync_repo(job.repo, Order(["unknown"]), job.server, job.context, lambda files, size: None)
+        await place(job, wanted, changes)
+
+    with original_server() as original:
+        for name, version in PACKAGES:
+            put_deb(original, name, version)
+        made = mirror_of(original, tmp_path / "mirror")
+        monkeypatch.setattr(repo_sync, "place_ahead", place_late)
+        with few_at_once(monkeypatch) as placed:
+            [result] = sync_now(made.config).syncs
+    assert placed == []
+    assert len(result.added) == len(PACKAGES)

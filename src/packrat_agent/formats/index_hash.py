@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from packrat_agent.formats.index_shards import Key, Texts
 from packrat_agent.model.tree import sha256_of
 
+_AT_ONCE = 100
+"""Number of packages that are hashed together."""
+
 
 def join_digests(digests: Iterable[str]) -> str:
     """Hash the SHA-256s of an index's files to one of all."""
@@ -24,6 +27,8 @@ class IndexHash:
         self._files = [hashlib.sha256() for _ in range(files)]
         self._key: Key | None = None
         self._texts: Texts = ()
+        # Texts of packages that are complete: to hash many at once takes less time than one by one.
+        self._waiting: list[Texts] = []
 
     def add(self, key: Key, texts: Texts) -> None:
         """Add a record; its package must not stand before that of the last one.
@@ -33,16 +38,24 @@ class IndexHash:
             texts: What each file says of it.
         """
         if key != self._key:
-            self._flush()
+            self._end_package()
             self._key = key
         self._texts = texts
 
     def digest(self) -> str:
         """Give the hash of all files, as `ShardedIndex.digest` does."""
+        self._end_package()
         self._flush()
         self._texts = ()
         return join_digests(file.hexdigest() for file in self._files)
 
+    def _end_package(self) -> None:
+        if self._texts:
+            self._waiting.append(self._texts)
+        if len(self._waiting) >= _AT_ONCE:
+            self._flush()
+
     def _flush(self) -> None:
-        for file, text in zip(self._files, self._texts, strict=False):
-            file.update(text)
+        for file, texts in zip(self._files, zip(*self._waiting, strict=True), strict=False):
+            file.update(b"".join(texts))
+        self._waiting = []

@@ -379,6 +379,11 @@ class WantedFiles:
         rows = self._db.rows("SELECT sha256 FROM files WHERE state = ?", (FileState.WANTED,))
         return frozenset(sha256 for (sha256,) in rows)
 
+    def awaited_count(self, repo: str) -> int:
+        """Count the files of a repository that are still to be downloaded."""
+        sql = "SELECT count(*) FROM files WHERE repo = ? AND state = ?"
+        return int(self._db.rows(sql, (repo, FileState.WANTED))[0][0])
+
     def hashes(self) -> frozenset[str]:
         """Give the SHA-256s of all files that any repository wants."""
         return frozenset(sha256 for (sha256,) in self._db.rows("SELECT DISTINCT sha256 FROM files"))

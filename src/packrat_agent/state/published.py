@@ -103,12 +103,12 @@ class LiveFiles:
             return {}
         return dict(self._among(sql, (low, high), "path", paths))
 
-    def all_published_names(self) -> dict[str, str]:
-        """Map path → the SHA-256 that was ever published under it, for all repositories, also former ones."""
-        return dict(self._db.rows("SELECT path, sha256 FROM published_names"))
+    def has_published_names(self) -> bool:
+        """Say whether any repository, also a former one, has ever published a package file."""
+        return bool(self._db.rows("SELECT 1 FROM published_names LIMIT 1"))
 
     def names_in_order(self) -> Iterator[tuple[str, str]]:
-        """Give the same as (path, SHA-256) in the order of the paths, without holding them all."""
+        """Give each path ever published, also by former repositories, with its SHA-256, in order, not held at once."""
         after, sql = "", f"SELECT path, sha256 FROM published_names WHERE path > ? ORDER BY path LIMIT {_PAGE}"
         while rows := self._db.rows(sql, (after,)):
             yield from rows

@@ -55,7 +55,7 @@ CREATE TABLE files (
     PRIMARY KEY (repo, uri)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX files_by_package ON files (repo, package);
-CREATE INDEX files_by_path ON files (repo, path);
+CREATE INDEX files_by_path ON files (repo, path, sha256);
 
 -- Live files that the server took away without saying why.
 --   uri    '': the repository itself left the mirror
@@ -126,6 +126,8 @@ CREATE TABLE fragments (
     PRIMARY KEY (format, fragment_version, signer, sha256)
 ) STRICT;
 CREATE INDEX fragments_by_others ON fragments (signer) WHERE made_by <> '';
+CREATE INDEX fragments_in_order ON fragments (format, fragment_version, signer, sha256, name, version, arch);
+CREATE INDEX fragments_with_products ON fragments (format, fragment_version, signer) WHERE products <> '[]';
 
 -- What is being published, from before its first file is written until `live_files` and `publications` have all of it.
 --   body     a compressed JSON object, see intents.py

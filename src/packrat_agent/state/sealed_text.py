@@ -10,7 +10,6 @@
 The first line is that of no other text that the mirror's key signs, so nothing else can be taken for such a list.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -37,26 +36,14 @@ class SealedText:
 Backups = Mapping[str, Mapping[str, str]]
 
 
-def write_sealed_text(sealed: SealedText) -> bytes:
-    """Write a list; the same content gives the same bytes."""
-    return b"".join(_portions(sealed.mirror, sealed.backups, sorted(sealed.names.items())))
-
-
-def hash_sealed_text(mirror: str, backups: Backups, names: Iterable[tuple[str, str]]) -> str:
-    """Give the SHA-256 of the list that `write_sealed_text` writes, and hold no more of it than a portion.
+def write_in_portions(mirror: str, backups: Backups, names: Iterable[tuple[str, str]]) -> Iterator[bytes]:
+    """Write a list, and give it some lines at a time; the same content gives the same bytes.
 
     Args:
         mirror: The name of the mirror.
         backups: As in `SealedText`.
         names: Each path with its SHA-256, in the order of the paths.
     """
-    digest = hashlib.sha256()
-    for portion in _portions(mirror, backups, names):
-        digest.update(portion)
-    return digest.hexdigest()
-
-
-def _portions(mirror: str, backups: Backups, names: Iterable[tuple[str, str]]) -> Iterator[bytes]:
     lines = _lines(mirror, backups, names)
     # A large list is joined in portions, since a string of Python is larger than its text.
     while portion := list(islice(lines, _PORTION)):

@@ -19,9 +19,27 @@ _UNSETTLED = (
     f"live_files.sha256 = {_PUBLISHED} "
     "WHERE files.repo = :repo AND (state <> :live OR unreadable <> 0 OR live_files.path IS NULL)"
 )
+
+# Where all package files are published as they are, the rows of fragments need not be read. What an index has of each
+# file is then compared in the order of the paths, in which both tables are stored.
+_HAS_PRODUCTS = (
+    "SELECT 1 FROM fragments INDEXED BY fragments_with_products WHERE format = :kind AND fragment_version = :version "
+    "AND signer = :signer AND products <> '[]' LIMIT 1"
+)
+_UNREAD = (
+    "SELECT package FROM files LEFT JOIN fragments ON format = :kind AND fragment_version = :version AND "
+    "signer = :signer AND fragments.sha256 = files.sha256 WHERE files.repo = :repo AND (state <> :live OR "
+    "unreadable <> 0 OR fragments.rowid IS NULL)"
+)
+_PACKAGES_OF = "SELECT package FROM files WHERE repo = :repo AND uri IN "
+_NOT_IN_PLACE = (
+    f"{_PACKAGES_OF} (SELECT uri FROM files INDEXED BY files_by_path LEFT JOIN live_files ON live_files.path = "
+    "files.path AND live_files.repo = files.repo AND publication = '' AND inode > 0 AND withdrawn_at IS NULL AND "
+    "live_files.sha256 = files.sha256 WHERE files.repo = :repo AND live_files.path IS NULL)"
+)
 _OF_ANOTHER_NAME = (
-    "SELECT package FROM files CROSS JOIN published_names ON published_names.path = files.path WHERE repo = :repo AND "
-    "published_names.sha256 <> files.sha256"
+    f"{_PACKAGES_OF} (SELECT uri FROM files INDEXED BY files_by_path CROSS JOIN published_names ON "
+    "published_names.path = files.path WHERE repo = :repo AND published_names.sha256 <> files.sha256)"
 )
 
 
@@ -43,8 +61,8 @@ def find_open_packages(db: Database, repo: str, source: FragmentSource) -> list[
         "version": source.version,
         "signer": source.signer,
     }
-    rows = (*db.rows(_UNSETTLED, values), *db.rows(_OF_ANOTHER_NAME, values))
-    return sorted({package for (package,) in rows})
+    asked = [_UNSETTLED] if db.rows(_HAS_PRODUCTS, values) else [_UNREAD, _NOT_IN_PLACE]
+    return sorted({package for sql in (*asked, _OF_ANOTHER_NAME) for (package,) in db.rows(sql, values)})
 
 
 def has_unwanted(db: Database, repo: str) -> bool:

@@ -25,19 +25,20 @@ from packrat_agent.sync.job import Job
 from packrat_agent.sync.reconcile import reconcile
 from packrat_agent.sync.roll_forward import roll_forward
 from packrat_agent.sync.scope import everything
+from packrat_agent.sync.turns import EVERYTHING
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import ServerUnavailable
 from packrat_core.fs.flush import flush_files
 
 MANY = 20_000
 """Up to so many package files are planned and built at once, at some 4 KiB each."""
-_PACKAGES = 4000
+_PACKAGES = 2000
 
 
 async def place_ahead(job: Job, wanted: Wanted, changes: int) -> None:
     """Place the package files of a repository of which nothing is published, if there are very many.
 
-    What is awaited stays this full sync's (`turn.fetching`) until it has planned the rest.
+    Whatever is awaited stays this full sync's (`turn.fetching`) until it has planned the rest.
 
     Args:
         job: A full sync of it.
@@ -54,18 +55,14 @@ async def place_ahead(job: Job, wanted: Wanted, changes: int) -> None:
         if turn.changes != changes or not await in_thread(_is_due, job):
             return
         await in_thread(store.wanted.remember_wanted, repo.name, wanted, None)
-        awaited = await in_thread(store.wanted.awaited)
-    job.work.fetch(len(awaited))
-    turn.fetching = awaited
-    try:
-        async with job.context.turns.working(repo.name):
-            portions = store.wanted.packages(repo.name, _PACKAGES)
-            while packages := await in_thread(next, portions, None):
-                if not await _place_some(job, packages):
-                    return
-    except BaseException:
-        turn.fetching = frozenset()
-        raise
+        job.work.fetch(await in_thread(store.wanted.awaited_count, repo.name))
+        # The sync that follows plans all of it, so no change has to know what it is.
+        turn.fetching = EVERYTHING
+    async with job.context.turns.working(repo.name):
+        portions = store.wanted.packages(repo.name, _PACKAGES)
+        while packages := await in_thread(next, portions, None):
+            if not await _place_some(job, packages):
+                return
 
 
 def _is_due(job: Job) -> bool:

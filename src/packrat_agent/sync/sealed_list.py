@@ -18,7 +18,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,16 +28,15 @@ import structlog
 from packrat_agent.gpg.signatures import make_signature
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.verify import verifies_by_family
-from packrat_agent.model.tree import SignatureForm
+from packrat_agent.model.tree import SignatureForm, sha256_of
 from packrat_agent.state.facts import SealedList
 from packrat_agent.state.fragment_backup import MADE_DIR
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.sealed_text import (
     FIRST_LINE,
     SealedText,
-    hash_sealed_text,
     read_sealed_text,
-    write_sealed_text,
+    write_in_portions,
 )
 from packrat_agent.state.store import Store
 from packrat_core.failpoints import done
@@ -187,11 +186,11 @@ class Seals:
         self._read = None
         if self._is_sealed(backups):
             return
-        names = self._store.live.all_published_names()
-        if not (backups or names):
+        # The text alone is held in memory, once: the names as objects would take several times as much.
+        text = list(write_in_portions(self._mirror, backups, self._store.live.names_in_order()))
+        if not backups and not self._store.live.has_published_names():
             return
-        text = write_sealed_text(SealedText(self._mirror, backups, names))
-        digest = hashlib.sha256(text).hexdigest()
+        digest = sha256_of(text)
         self._write(self._sealer.seal(digest), text, SealedList(digest, "", self._sealer.name))
 
     def _is_sealed(self, backups: Mapping[str, Mapping[str, str]]) -> bool:
@@ -200,7 +199,8 @@ class Seals:
         if known is None or known.by != self._sealer.name:
             return False
         names = self._store.live.names_in_order()
-        return known.text == hash_sealed_text(self._mirror, backups, names) and self._stands_there(known)
+        text = write_in_portions(self._mirror, backups, names)
+        return known.text == sha256_of(text) and self._stands_there(known)
 
     def _former(self) -> SealedText:
         # Several repositories are planned at the same time; a list that two of them read is the same list.
@@ -208,17 +208,15 @@ class Seals:
         self._read = read
         return read
 
-    def _write(self, line: bytes, text: bytes, sealed: SealedList) -> None:
+    def _write(self, line: bytes, text: Sequence[bytes], sealed: SealedList) -> None:
         directory = ensure_directory(self._root, MADE_DIR)
         spare = directory / f"{SEALED}.new"
-        write_new(spare, [line, text])
+        write_new(spare, [line, *text])
         done("seal-written")
         replace(spare, directory / SEALED)
         flush_directories([directory])
         done("seal-renamed")
-        digest = hashlib.sha256(line)
-        digest.update(text)
-        self._store.facts.write(SealedList(sealed.text, digest.hexdigest(), sealed.by))
+        self._store.facts.write(SealedList(sealed.text, sha256_of([line, *text]), sealed.by))
         log.info("sealed", text="what is believed below root_dir if the state database is lost")
 
     def _load(self) -> SealedText:

@@ -8,7 +8,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -16,6 +16,17 @@ from packrat_agent.sync.shared_downloads import SharedDownloads
 from packrat_agent.sync.slots import Slots
 
 _REST_S = 1.0
+
+
+class _Everything(Container[str]):
+    """Has each SHA-256."""
+
+    def __contains__(self, sha256: object) -> bool:
+        return True
+
+
+EVERYTHING = _Everything()
+"""What a full sync is downloading that will plan all that is left."""
 
 
 @dataclass(slots=True)
@@ -28,7 +39,7 @@ class RepoTurn:
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     changes: int = 0
-    fetching: frozenset[str] = frozenset()
+    fetching: Container[str] = frozenset()
     _rests_until: float = 0.0
 
     def rest(self) -> None:

@@ -1,7 +1,5 @@
 """The text of the sealed list: what is written comes back, and nothing else is taken for one."""
 
-import hashlib
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,14 +7,17 @@ from hypothesis import strategies as st
 from packrat_agent.state.sealed_text import (
     FIRST_LINE,
     SealedText,
-    hash_sealed_text,
     read_sealed_text,
-    write_sealed_text,
+    write_in_portions,
 )
 
 SHA256 = st.text("0123456789abcdef", min_size=64, max_size=64)
 NAMES = st.text(st.characters(codec="ascii", categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=30)
 LABELS = st.sampled_from(["yum-1-none", "docker-1-none", "yum-1-unsigned " + "F" * 40])
+
+
+def written(sealed: SealedText) -> bytes:
+    return b"".join(write_in_portions(sealed.mirror, sealed.backups, sorted(sealed.names.items())))
 
 
 @given(
@@ -26,17 +27,15 @@ LABELS = st.sampled_from(["yum-1-none", "docker-1-none", "yum-1-unsigned " + "F"
 )
 def test_what_is_written_comes_back(mirror: str, backups: dict[str, dict[str, str]], names: dict[str, str]) -> None:
     sealed = SealedText(mirror, backups, names)
-    text = write_sealed_text(sealed)
+    text = written(sealed)
     assert read_sealed_text(text) == sealed
-    assert text == write_sealed_text(SealedText(mirror, dict(reversed(backups.items())), names))
-    assert hash_sealed_text(mirror, backups, sorted(names.items())) == hashlib.sha256(text).hexdigest()
+    assert text == written(SealedText(mirror, dict(reversed(backups.items())), names))
 
 
 def test_a_large_list_comes_back() -> None:
     sealed = SealedText("lab", {}, {f"apt-dev/pool/{number}": f"{number:064x}" for number in range(2500)})
-    text = write_sealed_text(sealed)
+    text = written(sealed)
     assert read_sealed_text(text) == sealed
-    assert hash_sealed_text("lab", {}, sorted(sealed.names.items())) == hashlib.sha256(text).hexdigest()
 
 
 @given(st.one_of(st.binary(max_size=100), st.text(max_size=100).map(lambda text: f"{FIRST_LINE}\n{text}".encode())))

@@ -1,12 +1,15 @@
 """What a sync asks of many files at once: which packages there are, what is live, which paths belong to none."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from packrat_agent.model.entries import Fragment, Product, Refusal, StoredFile
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo, Wanted
+from packrat_agent.state.database import copy_database
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.listing import Listing, missing_from
@@ -80,17 +83,19 @@ def on_disk(number: int, sha256: str | None = None, inode: int = 1) -> tuple[Sto
     return StoredFile(f"apt-dev/pool/{number}.deb", sha256 or own, 1, 1, inode), own
 
 
-@pytest.fixture
-def settled(tmp_path: Path) -> Iterator[Store]:
+@pytest.fixture(params=["some signed", "all as they are"])
+def settled(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
     made = Store(tmp_path / "state.db")
     made.wanted.save_repos([REPO])
     made.wanted.remember_wanted(REPO.name, Wanted([file.uri for file in FEW], FEW, ()), None)
     made.wanted.set_places(REPO.name, [(file.uri, f"apt-dev/pool/{file.file_name}") for file in FEW])
     fragments = {file.sha256: Fragment(b"", file.package, file.version, "all", size=1) for file in FEW}
-    # The last one is published as a signed copy.
-    fragments[FEW[7].sha256] = Fragment(b"", "package7", "7", "all", (Product("", "7" * 64, 1),), size=1)
+    last = on_disk(7)
+    if request.param == "some signed":
+        fragments[FEW[7].sha256] = Fragment(b"", "package7", "7", "all", (Product("", "7" * 64, 1),), size=1)
+        last = on_disk(7, "7" * 64)
     made.fragments.save(SOURCE, fragments)
-    made.live.adopt(REPO.name, [on_disk(number) for number in range(7)] + [on_disk(7, "7" * 64)], 1.0)
+    made.live.adopt(REPO.name, [*(on_disk(number) for number in range(7)), last], 1.0)
     made.wanted.set_live_among(REPO.name, (), {file.uri for file in FEW})
     yield made
     made.close()
@@ -112,10 +117,24 @@ def test_where_all_is_settled_no_package_is_open(settled: Store) -> None:
         lambda store: store.live.adopt(REPO.name, [on_disk(3, "f" * 64)], 1.0),
         lambda store: store.live.adopt("other", [on_disk(3)], 1.0),
         lambda store: store.live.adopt_withdrawn(REPO.name, [on_disk(3)[0]], 1.0),
+        lambda store: store.fragments.save(
+            SOURCE, {FILES[3].sha256: Fragment(b"", "p", "3", "all", (Product("", "3" * 64, 1),), size=1)}
+        ),
+        lambda store: store._db.rows("DELETE FROM fragments WHERE sha256 = ?", (FILES[3].sha256,)),
+        lambda store: store._db.rows("UPDATE files SET unreadable = 2 WHERE uri = ?", (FILES[3].uri,)),
+        lambda store: store._db.rows("UPDATE files SET path = NULL WHERE uri = ?", (FILES[3].uri,)),
     ],
     ids=[
         *("not live", "refused", "unreadable", "elsewhere", "gone", "distrusted"),
-        *("other bytes", "of another repository", "withdrawn"),
+        *(
+            "other bytes",
+            "of another repository",
+            "withdrawn",
+            "to be signed",
+            "unread",
+            "wrong bytes",
+            "without place",
+        ),
     ],
 )
 def test_a_package_is_open_whatever_is_not_as_it_was(settled: Store, disturb: Callable[[Store], None]) -> None:
@@ -127,6 +146,19 @@ def test_a_package_is_open_if_another_file_was_published_in_its_place(settled: S
     settled.live.forget(["apt-dev/pool/4.deb"])
     settled.wanted.set_places(REPO.name, [(FILES[4].uri, "apt-dev/pool/5.deb")])
     assert settled.open_packages(REPO.name, SOURCE) == ["package4"]
+
+
+def test_an_older_database_gets_its_indexes_and_all_stays_settled(tmp_path: Path, settled: Store) -> None:
+    copy = copy_database(tmp_path / "state.db", tmp_path / "old.db")
+    with closing(sqlite3.connect(copy)) as old:
+        old.executescript(
+            "DROP INDEX files_by_path; CREATE INDEX files_by_path ON files (repo, path); "
+            "DROP INDEX fragments_with_products; DROP INDEX fragments_in_order; PRAGMA user_version = 15;"
+        )
+    with closing(Store(copy)) as upgraded:
+        assert upgraded.open_packages(REPO.name, SOURCE) == []
+        assert not upgraded.has_unwanted(REPO.name)
+        assert upgraded.fragments.backups([SOURCE]) == settled.fragments.backups([SOURCE])
 
 
 def test_a_file_that_nobody_wants_is_noticed_where_all_is_settled(settled: Store) -> None:

@@ -304,6 +304,7 @@ def test_only_files_to_be_downloaded_are_awaited_and_only_live_ones_can_be_lost(
     store.wanted.set_live(REPO.name, [Entry(files[0], "p", Fragment(b"", "x", "1", "all", size=1))])
     store.wanted.refuse(REPO.name, [Refusal(files[1], "torn")])
     assert store.wanted.awaited() == {"c" * 64}
+    assert (store.wanted.awaited_count(REPO.name), store.wanted.awaited_count("other")) == (1, 0)
     assert store.wanted.hashes() == {"a" * 64, "b" * 64, "c" * 64}
     assert store.wanted.lost(REPO.name, [files[1].uri]) == [files[0].uri]
     assert store.wanted.lost(REPO.name, [files[1].uri], ["other"]) == []
