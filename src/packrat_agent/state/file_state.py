@@ -1,6 +1,6 @@
 """The words for how far a wanted file has come; apart from the tables, for those who only read or count them."""
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class FileState(StrEnum):
@@ -13,3 +13,11 @@ class FileState(StrEnum):
     WANTED = "wanted"
     LIVE = "live"
     REFUSED = "refused"
+
+
+class Unreadable(IntEnum):
+    """Whether the bytes of a file are at fault, and when they are read again. The state database has these numbers."""
+
+    NO = 0
+    UNTIL_RECORD_CHANGES = 1
+    UNTIL_FULL_SYNC = 2

@@ -5,7 +5,6 @@ import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any
 
 from packrat_agent.model.entries import Entry, Fragment, Refusal
@@ -20,7 +19,7 @@ from packrat_agent.state.file_rows import (
     insert_files,
     read_file,
 )
-from packrat_agent.state.file_state import FileState
+from packrat_agent.state.file_state import FileState, Unreadable
 from packrat_agent.state.fragments import FragmentSource, read_products
 from packrat_agent.state.listing import missing_from
 from packrat_agent.state.revisions import Revisions
@@ -28,14 +27,6 @@ from packrat_agent.state.revisions import Revisions
 _MANY = 500
 _PAGE = 5000
 """Number of URIs that are held in memory at a time."""
-
-
-class Unreadable(IntEnum):
-    """Whether the bytes of a file are at fault, and when they are read again. The state database has these numbers."""
-
-    NO = 0
-    UNTIL_RECORD_CHANGES = 1
-    UNTIL_FULL_SYNC = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from packrat_agent.formats.interface import Treatment
 from packrat_agent.model.entries import Entry, Parts, Plan, Refusal, StoredFile
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
-from packrat_agent.state.file_state import FileState
-from packrat_agent.state.packages import IndexedFile, Unreadable, WantedFile
+from packrat_agent.state.file_state import FileState, Unreadable
+from packrat_agent.state.packages import IndexedFile, WantedFile
 from packrat_agent.sync.build import parts_of
 
 

@@ -11,9 +11,9 @@ import structlog
 from packrat_agent.formats.interface import Format, Treatment
 from packrat_agent.model.entries import Fragment, Parts, Placement, Plan, Refusal, StoredFile
 from packrat_agent.model.records import Repo, Wanted
-from packrat_agent.state.file_state import FileState
+from packrat_agent.state.file_state import FileState, Unreadable
 from packrat_agent.state.fragment_backup import recall
-from packrat_agent.state.packages import Unreadable, WantedFile
+from packrat_agent.state.packages import WantedFile
 from packrat_agent.state.store import Store
 from packrat_agent.sync.adopt_signed import recall_signed
 from packrat_agent.sync.build import parts_of, read_parts

@@ -13,9 +13,8 @@ from packrat_agent.model.entries import Entry, Fragment, Product, Refusal, Store
 from packrat_agent.model.records import DistroVersion, PackageFile, Rejection, Repo, Wanted
 from packrat_agent.model.tree import LiveFile, ReadyPublication, Retained, UnsignedTree
 from packrat_agent.state.database import connect
-from packrat_agent.state.file_state import FileState
+from packrat_agent.state.file_state import FileState, Unreadable
 from packrat_agent.state.fragments import FragmentSource
-from packrat_agent.state.packages import Unreadable
 from packrat_agent.state.scanned import KnownFile
 from packrat_agent.state.store import Store
 from packrat_core.errors import ConfigError, DiskError

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.records import PackageFile
-from packrat_agent.state.packages import Unreadable, WantedFile
+from packrat_agent.state.file_state import Unreadable
+from packrat_agent.state.packages import WantedFile
 from packrat_agent.sync.reconcile import _left_in_place, find_unread
 
 
