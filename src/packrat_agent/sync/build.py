@@ -114,16 +114,17 @@ def make(plan: Plan, form: Format, signer: PackageSigner | None, material: Mater
     made = Made(claims=ChainMap({}, cast(dict[str, str], material.claims)))
     for kept in plan.keep:
         made.claims.update(plan.parts[kept.file.uri])
-    waiting = [
-        placement for placement in (*plan.keep, *plan.link, *plan.fetch) if _at_hand(placement, plan, material, made)
-    ]
-    fresh = _read_all([p for p in waiting if not _is_known(p, plan, material)], form, signer, material, made)
+    waiting = [item for item in (*plan.keep, *plan.link, *plan.fetch) if _at_hand(item, plan, material, made)]
+    unread = [item for item in waiting if not _is_known(item, plan, material)]
+    fresh = _read_all(unread, form, signer, material, made)
+    # Of one that could not be read again, what is known is of no use: its products are nowhere.
+    failed = {item.file.sha256 for item in unread} - fresh.keys()
     below = len(plan.repo.directory) + 1
     for placement in waiting:
         sha256 = placement.file.sha256
-        fragment = fresh.get(sha256) or material.known.get(sha256)
-        if fragment is None:
+        if sha256 in failed:
             continue
+        fragment = fresh.get(sha256) or material.known[sha256]
         # What was checked when it was published need not be checked at every sync.
         known_before = sha256 not in fresh and plan.keeps(placement)
         reason = None if known_before else _disagreement(placement, form, fragment, material)

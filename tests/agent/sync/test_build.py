@@ -93,3 +93,5 @@ def test_what_was_read_with_its_products_is_not_read_again(tmp_path: Path, is_he
         }
     else:
         assert [refusal.file for refusal in made.failed] == [record]
+        # An index that names it would lead to a metadata file that is nowhere.
+        assert (made.entries, made.packages) == ([], [])
