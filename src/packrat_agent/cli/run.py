@@ -14,6 +14,7 @@ from packrat_agent.cli.as_root import refuse_as_root
 from packrat_agent.cli.config import load_and_warn
 from packrat_agent.cli.config_option import config_option
 from packrat_agent.config.settings import Config
+from packrat_agent.formats.table import FORMATS
 from packrat_agent.state.facts import RefusedConfig
 from packrat_agent.status.progress import show_progress
 from packrat_agent.status.reading import read_totals
@@ -79,6 +80,8 @@ def _run_until_reload(config: Config, refused: str | None, caught: CaughtSignals
     def ring(end: EndWork) -> None:
         bell.set()
 
+    # Those of all types now: the server may name a new one weeks later, when other modules are installed here.
+    list(FORMATS.values())
     with ready(config, "run") as context, show_progress(partial(read_totals, config)) as on_progress:
         _note_refused(context, refused)
         others = {signal.SIGHUP: reload, signal.SIGUSR1: ring}

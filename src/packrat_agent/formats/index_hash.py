@@ -7,7 +7,8 @@ from packrat_agent.formats.index_shards import Key, Texts
 from packrat_agent.model.tree import sha256_of
 
 _AT_ONCE = 100
-"""Number of packages that are hashed together."""
+_AT_ONCE_BYTES = 1024 * 1024
+"""So many packages are hashed together, or as many as have so many bytes: a kernel's list of files has megabytes."""
 
 
 def join_digests(digests: Iterable[str]) -> str:
@@ -29,6 +30,7 @@ class IndexHash:
         self._texts: Texts = ()
         # Texts of packages that are complete: to hash many at once takes less time than one by one.
         self._waiting: list[Texts] = []
+        self._waiting_bytes = 0
 
     def add(self, key: Key, texts: Texts) -> None:
         """Add a record; its package must not stand before that of the last one.
@@ -52,10 +54,11 @@ class IndexHash:
     def _end_package(self) -> None:
         if self._texts:
             self._waiting.append(self._texts)
-        if len(self._waiting) >= _AT_ONCE:
+            self._waiting_bytes += sum(map(len, self._texts))
+        if len(self._waiting) >= _AT_ONCE or self._waiting_bytes >= _AT_ONCE_BYTES:
             self._flush()
 
     def _flush(self) -> None:
         for file, texts in zip(self._files, zip(*self._waiting, strict=True), strict=False):
             file.update(b"".join(texts))
-        self._waiting = []
+        self._waiting, self._waiting_bytes = [], 0

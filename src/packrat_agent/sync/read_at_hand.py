@@ -25,12 +25,11 @@ from packrat_agent.sync.build import parts_of
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.original_places import is_package
 from packrat_agent.sync.rehearsed import Rehearsed
-from packrat_core.errors import DiskError, Refused
+from packrat_core.errors import DiskError, PackratError, Refused
 from packrat_core.fs.verified import Opened, OtherBytes, read_verified
 
 log = structlog.get_logger()
 
-_WITH_PRODUCTS = (Treatment.UNPACKED, Treatment.ACCOMPANIED)
 _NOWHERE = Path(os.devnull)
 """Into what files are unpacked whose type unpacks none."""
 
@@ -83,7 +82,8 @@ def read_at_hand(
 def read_as_hashed(repos: Iterable[Repo], context: MirrorContext, rehearsed: Rehearsed) -> OnHashed:
     """Give what reads package files in the places of the original agent while a look at the disk has them open.
 
-    What can't be read is read once more by `read_at_hand`, which says why.
+    What can't be read is read once more by `read_at_hand`, if a record names it, which says why. Anybody may have put
+    files there, so only our own readers read them here, out of the bytes that were hashed.
 
     Args:
         repos: The repositories of the mirror.
@@ -94,14 +94,16 @@ def read_as_hashed(repos: Iterable[Repo], context: MirrorContext, rehearsed: Reh
         path_in_root(repo, ""): (form, source)
         for repo in repos
         if (form := FORMATS.get(repo.kind)) is not None
-        and form.treatment not in _WITH_PRODUCTS
+        and form.treatment is Treatment.AS_IS
         and not (source := context.source_of(form, repo)).signer
     }
 
     def read(path: str, sha256: str, opened: Opened) -> None:
+        if rehearsed.is_full:
+            return
         for directory, (form, source) in below.items():
             if path.startswith(directory) and is_package(form.kind, path.removeprefix(directory)):
-                with suppress(Refused, OSError):
+                with suppress(PackratError, OSError):
                     fragment = form.read(opened.path, _NOWHERE, opened.content)
                     rehearsed.note(source, sha256, path, opened.status, fragment, {})
                 return

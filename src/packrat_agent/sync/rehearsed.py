@@ -46,10 +46,12 @@ class Rehearsed:
     Attributes:
         position: that of the server before it began, None where it has none.
         products: SHA-256 → bytes, of what is published beside files that were read.
+        is_full: whether something did not fit, so that it is of little use to read more for it.
     """
 
     position: str | None = None
     products: dict[str, bytes] = field(default_factory=dict)
+    is_full: bool = False
     _readings: dict[tuple[FragmentSource, str], _Reading] = field(default_factory=dict)
     _bytes: int = 0
     _records: dict[str, dict[str, PackageFile]] = field(default_factory=dict)
@@ -77,7 +79,10 @@ class Rehearsed:
         # What a key signs, or what is large, has to be made in the takeover itself.
         needed = {product.sha256 for product in fragment.products if product.sha256}
         size = len(fragment.body) + sum(map(len, products.values()))
-        if source.signer or needed - products.keys() or self._bytes + size > _LIMIT_BYTES:
+        if source.signer or needed - products.keys():
+            return
+        if self._bytes + size > _LIMIT_BYTES:
+            self.is_full = True
             return
         self._bytes += size
         self.products.update(products)

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,11 +14,13 @@ from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.records import Repo
 from packrat_agent.publish import scan
+from packrat_agent.sync import rehearsed
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.disk_look import look_without_a_touch
 from packrat_agent.sync.mirror import ready
 from packrat_agent.sync.read_at_hand import read_as_hashed
 from packrat_agent.sync.rehearsed import Rehearsed
+from packrat_core.errors import ConfigError, Refused
 from packrat_core.fs.verified import SMALL_BYTES, is_settled
 from packrat_demo.build_deb import Deb, build_deb
 from support.mirror_conf import write_mirror_conf
@@ -48,10 +51,10 @@ def put(context: MirrorContext, path: str, content: bytes) -> str:
 
 
 def look(context: MirrorContext, wanted: set[str]) -> dict[str, Fragment]:
-    rehearsed = Rehearsed()
-    seen = look_without_a_touch(context, lambda files, size: None, read_as_hashed(REPOS, context, rehearsed))
+    reads = Rehearsed()
+    seen = look_without_a_touch(context, lambda files, size: None, read_as_hashed(REPOS, context, reads))
     assert wanted <= {file.sha256 for file in seen.found.untracked}
-    return rehearsed.recall(context.root, context.source_of(FORM, REPOS[1]), wanted)
+    return reads.recall(context.root, context.source_of(FORM, REPOS[1]), wanted)
 
 
 def test_small_packages_in_their_places_are_read_as_they_are_hashed(context: MirrorContext) -> None:
@@ -76,4 +79,32 @@ def test_a_file_that_somebody_may_write_to_unseen_is_not_read(
         assert look(context, {usual}) == {}
     assert look(context, {usual}).keys() == {usual}
     monkeypatch.setattr(scan, "is_settled", lambda ctime_ns: False)
+    assert look(context, {usual}) == {}
+
+
+def test_nothing_more_is_read_than_can_be_held(context: MirrorContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {put(context, f"apt-dev/pool/tool/tool_{number}_all.deb", a_deb(f"tool{number}")) for number in range(4)}
+    monkeypatch.setattr(rehearsed, "_LIMIT_BYTES", 1)
+    read = []
+    whole = type(FORM).read
+
+    def note(*values: Any) -> Fragment:
+        read.append(values)
+        return whole(*values)
+
+    monkeypatch.setattr(type(FORM), "read", note)
+    assert look(context, wanted) == {}
+    assert len(read) == 1
+
+
+@pytest.mark.parametrize("error", [Refused("torn"), ConfigError("a library is missing"), OSError("unreadable")])
+def test_a_look_at_the_disk_goes_on_where_a_package_file_cant_be_read(
+    context: MirrorContext, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    usual = put(context, USUAL, a_deb("tool"))
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(type(FORM), "read", fail)
     assert look(context, {usual}) == {}
