@@ -121,6 +121,9 @@ def connect(path: Path) -> sqlite3.Connection:
             raise
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                hint = "make room there, and where temporary files go (TMPDIR, or else /var/tmp)"
+                raise DiskError(f"can't open the state database {path}: its disk is full", hint=hint) from error
             beside = (path.with_name(path.name + end) for end in ("", "-wal", "-shm"))
             hint = explain_unwritable(path.parent, *beside) or "check its directory's permissions"
             raise DiskError(f"can't open the state database {path}: {error}", hint=hint) from error

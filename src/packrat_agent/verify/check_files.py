@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packrat_agent.verify.check_file import Paths, check_file, pass_file
 from packrat_agent.verify.findings import Fault, Named
-from packrat_agent.verify.processes import Process, Processes, count_cores
+from packrat_agent.verify.processes import Process, Processes, count_cores, wait_for
 
 _BATCH_FILES = 256
 _BATCH_BYTES = 16 * 1024 * 1024
@@ -54,7 +54,7 @@ def checking(
         try:
             tasks = [threads.submit(work.check_by, process) for process in processes.started]
             tasks += [threads.submit(work.check) for _ in range(alone)]
-            yield lambda: _join([task.result() for task in tasks])
+            yield lambda: _join(wait_for(tasks))
         except BaseException:
             # Also if this thread is interrupted: leave nothing to do, and nobody to wait for.
             work.end()

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from packrat_agent.verify.findings import Fault, Named
-from packrat_agent.verify.processes import Process, Processes, is_small
+from packrat_agent.verify.processes import Process, Processes, is_small, wait_for
 
 _BATCH_FILES = 64
 """What a process is given at once: at the end of the indexes, this one waits for the last that was given."""
@@ -51,9 +51,12 @@ class EarlyChecks:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Wait for nothing any longer, if an error ends it."""
-        if error is not None:
-            self._processes.stop()
-        self._stop()
+        try:
+            if error is not None:
+                self._processes.stop()
+        finally:
+            # Also where Ctrl-C comes once more meanwhile: a thread that nobody wakes would wait for files for ever.
+            self._stop()
         if self._threads is not None:
             self._threads.shutdown()
 
@@ -68,7 +71,8 @@ class EarlyChecks:
             self._files = []
             if self._threads is None and self._processes.started:
                 self._threads = ThreadPoolExecutor(len(self._processes.started))
-                self._tasks = [self._threads.submit(self._check_by, process) for process in self._processes.started]
+                for process in self._processes.started:
+                    self._tasks.append(self._threads.submit(self._check_by, process))
 
     def end(self, named: Mapping[str, Named], on_progress: Callable[[int, int], None]) -> Sequence[Batch]:
         """Give no more files to the processes.
@@ -84,8 +88,7 @@ class EarlyChecks:
             PackratError: A process met with an error that concerns all files, or has ended.
         """
         self._stop()
-        for task in self._tasks:
-            task.result()
+        wait_for(self._tasks)
         counting = [batch for batch in self._checked if all(named[file.path] is file for file in batch.files)]
         for batch in counting:
             on_progress(len(batch.files), batch.size)
@@ -98,5 +101,5 @@ class EarlyChecks:
 
     def _stop(self) -> None:
         self._is_over = True
-        for _ in self._tasks:
+        for _ in self._processes.started:
             self._batches.put(())

@@ -18,12 +18,13 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from signal import Signals
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from packrat_agent.verify.findings import Fault, Named
 from packrat_agent.verify.process_main import main
@@ -37,6 +38,10 @@ _LIMIT = 8
 """Of processes, this one included: each takes 25 MB of memory."""
 _END_S = 2.0
 
+_LOOK_S = 0.2
+
+T = TypeVar("T")
+
 _ERRORS = {error.__name__: error for error in (ConfigError, DiskError, SigningError)}
 
 
@@ -48,6 +53,20 @@ def is_small(named: Named) -> bool:
 def count_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def wait_for(tasks: Sequence[Future[T]]) -> list[T]:
+    """Wait for the results of tasks, and be open to Ctrl-C meanwhile; raises the error of the first one that fails.
+
+    A signal that comes the moment before a wait without a limit of time begins does not end it: Python would look at
+    it only once a task is done.
+    """
+    pending = set(tasks)
+    while pending:
+        done, pending = wait(pending, _LOOK_S, FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+    return [task.result() for task in tasks]
 
 
 class Process:

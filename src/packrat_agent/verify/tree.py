@@ -59,7 +59,7 @@ def verify_tree(
         key: File with a public key, binary or armored; None for the tree's own key, if it has one.
         on_progress: Called with (files, bytes) since the last call, from several threads.
         of_repos: Name of a repository → file with its public key; others have `key`.
-        on_total: Called once with the number of files, before the first of them is checked.
+        on_total: Called once with the number of files, before any progress is told.
 
     Raises:
         ConfigError: `top` is not a directory, or signatures can't be verified on this host.

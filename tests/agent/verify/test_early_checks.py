@@ -155,3 +155,18 @@ def test_an_error_here_waits_for_no_process(tmp_path: Path, named: list[Named]) 
         pids = [process.pid for process in others.started]
         raise KeyboardInterrupt
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_an_error_on_the_way_out_leaves_no_thread_waiting(
+    tmp_path: Path, named: list[Named], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> None:
+        """Ctrl-C comes a second time while the processes are ended."""
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), Processes(tmp_path) as others, EarlyChecks(others) as early:
+        expect_all(early, named)
+        monkeypatch.setattr(others, "stop", interrupt)
+        raise KeyboardInterrupt
+    until(lambda: all(task.done() for task in early._tasks))
