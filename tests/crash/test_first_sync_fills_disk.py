@@ -1,7 +1,6 @@
 """A first sync that fills the disk: what is signed is there with the key that signed it, or not at all."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from packrat_demo.build_deb import Deb
 from packrat_demo.private_apt import PrivateApt
 from packrat_server import admin
 from packrat_server.store.database import open_database
+from support.small_disk import resize, small_disk
 from support.stage import Stage
 from support.web import web_server
 
@@ -19,18 +19,14 @@ KEY_FILES = ["index.html", "repo-key", "repo-key.gpg"]
 
 
 @pytest.fixture
-def small_disk(lab: Stage) -> Iterator[Stage]:
+def small(lab: Stage) -> Iterator[Stage]:
     """A mirror whose root_dir is a filesystem of 2 MiB."""
-    lab.www.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "test", lab.www], check=True)
-    try:
+    with small_disk(lab.www, "2m"):
         yield lab
-    finally:
-        subprocess.run(["umount", lab.www], check=True)
 
 
-def test_the_key_is_there_before_the_disk_is_full(small_disk: Stage, tmp_path: Path) -> None:
-    lab = small_disk
+def test_the_key_is_there_before_the_disk_is_full(small: Stage, tmp_path: Path) -> None:
+    lab = small
     engine = open_database(lab.server.data)
     admin.save_repo(engine, admin.NewRepo("apt-stage", "apt", "stage", ("bookworm",), show_only_latest=False))
     admin.save_mirror(engine, "lab", ["apt-stage", "apt-dev"], "Lab", lab.psk)
@@ -43,7 +39,7 @@ def test_the_key_is_there_before_the_disk_is_full(small_disk: Stage, tmp_path: P
     assert "No space left on device" in done.stderr
     assert [path.name for path in sorted(lab.www.iterdir()) if path.is_file()] == KEY_FILES
     # Once it fits, a client that begins with the key gets on.
-    subprocess.run(["mount", "-o", "remount,size=64m", lab.www], check=True)
+    resize(lab.www, "64m")
     lab.agent("sync")
     with web_server(lab.www) as url:
         apt = PrivateApt(tmp_path / "apt", f"deb [signed-by={lab.www}/repo-key.gpg] {url}/apt-dev bookworm main\n")

@@ -9,20 +9,16 @@ import pytest
 
 from packrat_agent.gpg.new_key import make_key
 from packrat_core.errors import DiskError
+from support.small_disk import small_disk
 
 
 @pytest.fixture
 def full(tmp_path: Path) -> Iterator[Path]:
     """A directory on a filesystem that is full."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "test", disk], check=True)
-    try:
+    with small_disk(tmp_path / "disk", "64k") as disk:
         with pytest.raises(OSError, match="No space left"):
             (disk / "filling").write_bytes(bytes(1 << 20))
         yield disk
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 def test_key_new_names_the_disk_that_is_full(full: Path) -> None:

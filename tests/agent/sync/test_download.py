@@ -4,9 +4,8 @@ import asyncio
 import hashlib
 import os
 import resource
-import subprocess
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from packrat_agent.sync import local_copies
 from packrat_agent.sync.download import FLUSH_BYTES, Fetched, Retries, fetch
 from packrat_agent.sync.shared_downloads import SharedDownloads
 from packrat_core.errors import DiskError, ServerUnavailable
+from support.small_disk import small_disk
 
 CONTENT = bytes(range(256)) * 4096
 REPO = Repo("r", "R", "repo", "apt", ())
@@ -256,15 +256,12 @@ def test_a_copy_in_the_tree_is_linked_when_its_bytes_are_right(tmp_path: Path) -
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a filesystem")
 def test_a_copy_on_another_filesystem_is_copied(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "test", tmp_path / "disk"], check=True)
-    try:
+    with small_disk(tmp_path / "disk", "1m"):
         (tmp_path / "disk/right").write_bytes(b"one")
         wanted, server = placement("a", b"one"), Server({})
         fetched = run(server, tmp_path, wanted, sources={wanted.file.sha256: "disk/right"})
         assert fetched.staged[wanted.file.sha256].read_bytes() == b"one"
         assert server.asked == []
-    finally:
-        subprocess.run(["umount", tmp_path / "disk"], check=True)
 
 
 def test_progress_adds_up_to_all_files_and_bytes(tmp_path: Path) -> None:
@@ -391,9 +388,7 @@ def test_a_part_that_several_packages_need_at_once_is_staged_for_each(tmp_path: 
     sha256, wanted = hashlib.sha256(layer).hexdigest(), [placement(f"{n}.tar", b"%d" % n) for n in range(8)]
     missing = {one.file.uri: {f"{one.path}/layer": sha256} for one in wanted}
     (tmp_path / "disk").mkdir()
-    if is_elsewhere:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "test", tmp_path / "disk"], check=True)
-    try:
+    with small_disk(tmp_path / "disk", "64m") if is_elsewhere else nullcontext():
         (tmp_path / "disk/layer").write_bytes(layer)
         server = Server({one.file.url: b"" for one in wanted})
         # Each task has the layer hashed before the first of them has staged it.
@@ -401,6 +396,3 @@ def test_a_part_that_several_packages_need_at_once_is_staged_for_each(tmp_path: 
         assert (server.asked, found.failed) == ([], {})
         assert found.staged[sha256].read_bytes() == layer
         assert [path.name for path in (tmp_path / "staging").iterdir()] == [sha256]
-    finally:
-        if is_elsewhere:
-            subprocess.run(["umount", tmp_path / "disk"], check=True)
