@@ -23,6 +23,7 @@ from packrat_agent.sync.rehearsed import Rehearsed
 from packrat_core.errors import ConfigError, Refused
 from packrat_core.fs.verified import SMALL_BYTES, is_settled
 from packrat_demo.build_deb import Deb, build_deb
+from packrat_demo.build_rpm import Rpm, write_rpm
 from support.mirror_conf import write_mirror_conf
 
 REPOS = [Repo("pypi-dev", "", "pypi-dev", "pypi", ()), Repo("apt-dev", "", "apt-dev", "apt", ())]
@@ -108,3 +109,13 @@ def test_a_look_at_the_disk_goes_on_where_a_package_file_cant_be_read(
 
     monkeypatch.setattr(type(FORM), "read", fail)
     assert look(context, {usual}) == {}
+
+
+def test_what_nobody_asked_for_is_read_by_our_own_readers_alone(context: MirrorContext, tmp_path: Path) -> None:
+    repo, rehearsal = Repo("yum-dev", "", "yum-dev", "yum", ()), Rehearsed()
+    rpm = write_rpm(Rpm("tool", "1", "noarch"), tmp_path)
+    sha256 = put(context, f"yum-dev/rhel/main/9/noarch/{rpm.name}", rpm.read_bytes())
+    seen = look_without_a_touch(context, lambda files, size: None, read_as_hashed([repo], context, rehearsal))
+    assert [file.sha256 for file in seen.found.untracked] == [sha256]
+    source = context.source_of(FORMATS["yum"], repo)
+    assert rehearsal.recall(context.root, source, {sha256}) == {}
