@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -121,8 +122,8 @@ def _show_published(setup: DemoSetup, summary: Summary) -> None:
 
 
 def _show_use(setup: DemoSetup, url: str, server_url: str) -> None:
-    deb = setup.packages / NEXT.file_name
-    server = Path(sys.argv[0]).with_name("packrat-server")
+    deb = shlex.quote(str(setup.packages / NEXT.file_name))
+    server = _server_command()
     click.echo(f"""\
 mirror   {url}/
 
@@ -143,6 +144,13 @@ Withdraw it again:
 
 Ctrl-C ends the demo; {setup.directory} stays and is used again.
 """)
+
+
+def _server_command() -> str:
+    """Return how a shell calls the `packrat-server` that belongs to this program."""
+    beside = Path(sys.argv[0]).with_name("packrat-server")
+    # `python -m packrat_agent` has no programs beside it.
+    return shlex.join([str(beside)] if beside.is_file() else [sys.executable, "-m", "packrat_server"])
 
 
 def _prove(setup: DemoSetup, kinds: tuple[str, ...], url: str) -> None:
