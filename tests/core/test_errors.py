@@ -53,13 +53,14 @@ def test_an_output_that_cannot_be_written_is_told(module: str) -> None:
         ),
         (
             ("packrat_server.cli", "repo", "remove", "apt-dev", "--data", "{missing}"),
-            "packrat-server: {missing} holds no packrat server; make one with `packrat-server init --data {missing}`\n",
+            "packrat-server: {missing} holds no packrat server; make one with `packrat-server init --data "
+            "'{missing}'`\n",
         ),
     ],
     ids=["packrat-agent", "packrat-server"],
 )
 def test_both_commands_show_the_hint(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
-    missing = str(tmp_path / "missing")
+    missing = str(tmp_path / "not there")
     command = [sys.executable, "-m", *(word.format(missing=missing) for word in arguments)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr, ended.stdout) == (2, said.format(missing=missing), "")

@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 
 from packrat_agent.config.ini import Value
 from packrat_agent.config.settings import Config
@@ -111,10 +112,12 @@ def warn(config: Config) -> tuple[str, ...]:
     found: list[str] = []
     if config.mirror.passphrase_file is not None and _is_open_to_all(config.mirror.passphrase_file):
         path = config.mirror.passphrase_file
-        found.append(f"{path} holds the passphrase and everyone can read it; `chmod 0600 {path}`")
+        found.append(f"{path} holds the passphrase and everyone can read it; `chmod 0600 {quote(str(path))}`")
     if config.packrat.psk:
         if _is_open_to_all(config.source):
-            found.append(f"{config.source} holds the psk and everyone can read it; `chmod 0640 {config.source}`")
+            found.append(
+                f"{config.source} holds the psk and everyone can read it; `chmod 0640 {quote(str(config.source))}`"
+            )
     else:
         found.append("psk is not set: the agent asks the server anonymously")
     metrics = config.mirror.metrics_file

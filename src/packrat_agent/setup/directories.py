@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from packrat_agent.publish.claim import HARMLESS
 from packrat_agent.setup.account import Account
@@ -52,7 +53,7 @@ class OwnDirectory:
             if not owns and not above.stat().st_mode & stat.S_IXOTH:
                 raise ConfigError(
                     f"others may not go through {above}, so the agent could not reach {self.path}",
-                    hint=f"give another path, or `chmod o+x {above}`",
+                    hint=f"give another path, or `chmod o+x {quote(str(above))}`",
                 )
         if not os.path.lexists(self.path) or self.is_made(account):
             return

@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 from packrat_agent.config.settings import Config
 from packrat_agent.setup.account import Account, account_of
@@ -77,7 +78,7 @@ def _check_way(path: Path, uid: int) -> None:
         if uid == _ROOT and others and stat.S_ISDIR(found.st_mode) and not found.st_mode & stat.S_ISVTX:
             raise ConfigError(
                 f"others may write to {step}, on the way to {path}, so root does not work there",
-                hint=f"`chmod go-w {step}`, or give the mirror to the agent's user",
+                hint=f"`chmod go-w {quote(str(step))}`, or give the mirror to the agent's user",
             )
 
 

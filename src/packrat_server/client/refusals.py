@@ -1,6 +1,7 @@
 """Says what to do about the refusals of a packrat server, which name a rule of the API."""
 
 import re
+from shlex import quote
 
 from packrat_core.cinp.responses import NotFound
 from packrat_core.errors import ServerRefused
@@ -42,7 +43,7 @@ def explain(error: ServerRefused) -> str:
     if (deleted := _DELETED.search(text)) is not None:
         return (
             f"a deleted file had this name with other bytes (SHA-256 {deleted[2]}); give what has changed another "
-            f"version, or have an administrator free the name, `packrat-server file free {deleted[1]}`"
+            f"version, or have an administrator free the name, `packrat-server file free {quote(deleted[1])}`"
         )
     if rule in REASONS:
         return REASONS[rule]

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from shlex import quote
 
 from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, InternalError, OperationalError
@@ -113,7 +114,8 @@ def _check_sqlite_is_there(path: Path) -> None:
             hint="name the server's data directory with --data, or make a server elsewhere with `packrat-server init`",
         )
     raise ConfigError(
-        f"{path.parent} holds no packrat server", hint=f"make one with `packrat-server init --data {path.parent}`"
+        f"{path.parent} holds no packrat server",
+        hint=f"make one with `packrat-server init --data {quote(str(path.parent))}`",
     )
 
 

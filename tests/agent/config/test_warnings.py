@@ -60,14 +60,14 @@ def test_who_may_answer_in_the_servers_place_is_told(
 
 
 def test_a_passphrase_that_everyone_can_read_is_warned_of(conf: Path, tmp_path: Path) -> None:
-    passphrase = tmp_path / "passphrase"
+    passphrase = tmp_path / "pass phrase"
     passphrase.touch(0o600)
     conf = written(conf, {"host": "localhost"}, {"passphrase_file": str(passphrase)})
     conf.chmod(0o600)
     assert warn(load(conf)) == ()
     passphrase.chmod(0o644)
     assert warn(load(conf)) == (
-        f"{passphrase} holds the passphrase and everyone can read it; `chmod 0600 {passphrase}`",
+        f"{passphrase} holds the passphrase and everyone can read it; `chmod 0600 '{passphrase}'`",
     )
 
 

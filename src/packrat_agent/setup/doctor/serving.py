@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -74,7 +75,9 @@ def _compare(url: str, root: Path, path: str, topic: str) -> Iterator[Finding]:
         yield fault(topic, f"{at} can't be fetched: {answer.reason}", hint)
     elif answer.status == 403:
         yield fault(
-            topic, f"{at}: the web server may not read it", f"`namei -l {root / path}`: each part needs `r` or `x`"
+            topic,
+            f"{at}: the web server may not read it",
+            f"`namei -l {shlex.quote(str(root / path))}`: each part needs `r` or `x`",
         )
     elif answer.status != 200:
         yield fault(topic, f"{at}: the web server answers {answer.status}", f"does it serve {root}? Else {_SITE_FILE}")
