@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,8 @@ class _Place:
     server: Server
     psk: str
     options: dict[str, str] = field(default_factory=dict)
+    opened: ExitStack = field(default_factory=ExitStack)
+    """What is closed once the test is over."""
 
     @property
     def config(self) -> Path:
@@ -102,7 +105,8 @@ def place(server: tuple[Server, str]) -> Iterator[_Place]:
         Path(directory).chmod(0o755)
         made = _Place(Path(directory), *server)
         (made.directory / "psk").write_text(f"{made.psk}\n")
-        yield made
+        with made.opened:
+            yield made
         end_gpg_agent(made.gnupg)
 
 
@@ -169,10 +173,9 @@ def _no_key(place: _Place) -> None:
 
 
 def _port_taken(place: _Place) -> None:
-    place.options |= {"--web-server": "nginx", "--public-url": f"http://localhost:{_TAKEN.getsockname()[1]}"}
+    port = place.opened.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+    place.options |= {"--web-server": "nginx", "--public-url": f"http://localhost:{port}"}
 
-
-_TAKEN = socket.create_server(("127.0.0.1", 0))
 
 _IMPOSSIBLE: dict[str, tuple[Callable[[_Place], object], int, str]] = {
     "no server": (_no_server, 3, "can't be reached"),
