@@ -1,7 +1,6 @@
 """Directories are made and entered as `ensure_directory` makes them, and no link is followed on the way."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from packrat_agent.publish.directories import OpenDirectories
 from packrat_core.errors import DiskError
 from packrat_core.fs.links import ensure_directory
+from support.descriptors import open_below
 
 NAMES = st.sampled_from(["a", "b", "c"])
 PATHS = st.lists(NAMES, max_size=4).map("/".join)
@@ -41,15 +41,6 @@ def look(top: Path) -> dict[str, str]:
     return found
 
 
-def open_below(top: str) -> list[str]:
-    """What this process has open below a directory; other threads open and close other things at any moment."""
-    found = []
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):
-            found.append(str(link.readlink()))
-    return [path for path in found if path.startswith(top)]
-
-
 @given(st.dictionaries(PATHS, PLANTED, max_size=4), st.lists(PATHS, min_size=1, max_size=8))
 def test_they_are_made_as_one_by_one(planted: dict[str, str], entered: list[str]) -> None:
     with TemporaryDirectory() as scratch:
@@ -67,7 +58,7 @@ def test_they_are_made_as_one_by_one(planted: dict[str, str], entered: list[str]
                 assert directory.is_dir()
                 # It stays new for as long as it is not left.
                 assert way.is_new or was_there
-        assert open_below(scratch) == []
+        assert open_below(Path(scratch)) == []
         assert look(one) == look(many)
         assert not list(outside.iterdir())
 
