@@ -21,6 +21,7 @@ from packrat_demo.build_deb import Deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
 from support.keys import Key, end_gpg_agent, make_key
+from support.ports import held_port, hold_port
 from support.stage import Server, packrat_server
 
 _ME = pwd.getpwuid(os.geteuid()).pw_name
@@ -145,8 +146,7 @@ def test_one_run_makes_a_signed_mirror_and_a_second_changes_nothing(place: _Plac
 
 
 def _no_server(place: _Place) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        place.options["--server"] = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    place.options["--server"] = f"http://127.0.0.1:{place.opened.enter_context(held_port())}"
 
 
 def _wrong_psk(place: _Place) -> None:
@@ -342,7 +342,8 @@ def test_without_a_terminal_it_names_the_answers_that_are_missing(place: _Place)
 
 
 def test_the_program_that_listens_on_a_port_is_found() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    with hold_port() as ours:
+        port = ours.getsockname()[1]
+        assert find_listener(port) is None
+        ours.listen()
         assert find_listener(port) == Path("/proc/self/comm").read_text().strip()
-    assert find_listener(port) is None
