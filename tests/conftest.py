@@ -13,8 +13,11 @@ from support.slow_tests import SlowTests
 from support.stage import Stage, stage
 
 # Hypothesis gives an example 200 ms, which a busy machine may take for any. pytest-timeout ends what hangs.
-settings.register_profile("any load", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any load")
+_ANY_LOAD = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples each time, so that a failure tells of a change; `--hypothesis-profile search` tries others.
+settings.register_profile("same examples", _ANY_LOAD, derandomize=True)
+settings.register_profile("search", _ANY_LOAD)
+settings.load_profile("same examples")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

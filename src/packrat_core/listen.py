@@ -7,11 +7,15 @@ sockets = open_listeners(host, port, "--listen")
 import errno
 import re
 import socket
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from typing import Any
 
 from packrat_core.errors import ConfigError
 
 _LISTEN = re.compile(r"(?:(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z_.-]*):)?(?P<port>[0-9]{1,5})")
 _BACKLOG = 1024
+_TRIES = 20
 
 
 def parse_listen(text: str, setting: str = "--listen") -> tuple[str, int]:
@@ -45,23 +49,32 @@ def open_listeners(host: str, port: int, setting: str) -> list[socket.socket]:
     Raises:
         ConfigError: The host is unknown, or the port can't be had.
     """
-    listeners: list[socket.socket] = []
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+        addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+        for _ in range(0 if port else _TRIES - 1):
+            # A port that is free on the first address may be taken on another one.
+            with suppress(OSError):
+                return _listen_at(addresses, 0)
+        return _listen_at(addresses, port)
+    except (OSError, UnicodeError) as error:
+        raise _explain(error, host, port, setting) from None
+
+
+def _listen_at(addresses: Sequence[tuple[int, tuple[Any, ...]]], port: int) -> list[socket.socket]:
+    listeners: list[socket.socket] = []
+    with ExitStack() as opened:
+        for family, address in addresses:
             # With the protocol named, asyncio sets TCP_NODELAY; without, each answer waits 40 ms for an ACK.
-            listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            listener = opened.enter_context(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP))
             listeners.append(listener)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6 and len(found) > 1:
+            if family == socket.AF_INET6 and len(addresses) > 1:
                 # Its IPv4 addresses get sockets of their own.
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listener.bind((address[0], port or listeners[0].getsockname()[1], *address[2:]))
             listener.listen(_BACKLOG)
-    except (OSError, UnicodeError) as error:
-        for listener in listeners:
-            listener.close()
-        raise _explain(error, host, port, setting) from None
+        opened.pop_all()
     return listeners
 
 

@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -181,12 +180,10 @@ def test_upgrade_remove_and_purge_leave_what_nobody_can_make_again(installed: _I
 @pytest.mark.parametrize("release", _CODENAMES)
 def test_the_servers_package_runs_a_server(release: str, tmp_path: Path) -> None:
     package = build_package("packrat-server", _CODENAMES[release], tmp_path)
-    with fresh_root(tmp_path / "root", cached_root(release)) as root:
+    with fresh_root(tmp_path / "root", cached_root(release)) as root, held_port() as port:
         shutil.copy(package, root.path("/root"))
         root.run(f"apt-get update; apt-get install --no-install-recommends curl /root/{package.name}")
         root.run("runuser -u packrat-server -- packrat-server init --data /var/lib/packrat-server")
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
         root.path("/etc/default/packrat-server").write_text(f'PACKRAT_SERVER_OPTIONS="--listen 127.0.0.1:{port}"\n')
         root.run("systemctl start packrat-server")
         asked = f"curl -fsS --retry 20 --retry-all-errors --retry-delay 1 http://127.0.0.1:{port}/api/v2/"

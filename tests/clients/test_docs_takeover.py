@@ -1,7 +1,6 @@
 """docs/takeover.md, followed from top to bottom where the original agent kept a mirror as root."""
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 
@@ -10,6 +9,7 @@ import pytest
 from support.doc_walk import page_walk
 from support.fresh_root import FreshRoot
 from support.keys import Key
+from support.ports import held_port
 from support.takeover_stage import TakeoverStage, takeover_stage
 from support.walk_root import walk_root
 
@@ -43,7 +43,13 @@ def left(tmp_path_factory: pytest.TempPathFactory, key: Key) -> Iterator[tuple[T
         yield stage, root
 
 
-def test_the_page_of_the_takeover(left: tuple[TakeoverStage, FreshRoot]) -> None:
+@pytest.fixture
+def port() -> Iterator[int]:
+    with held_port() as held:
+        yield held
+
+
+def test_the_page_of_the_takeover(left: tuple[TakeoverStage, FreshRoot], port: int) -> None:
     stage, root = left
     before = len(stage.downloads())
     with page_walk(root, "takeover.md") as walk:
@@ -55,8 +61,7 @@ def test_the_page_of_the_takeover(left: tuple[TakeoverStage, FreshRoot]) -> None
     assert len(stage.downloads()) == before
     assert "apt-dev" in root.run("packrat-agent status").stdout
     # A client of the original's, which goes on as it is.
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"127.0.0.1:{listener.getsockname()[1]}"
+    url = f"127.0.0.1:{port}"
     root.run(f"packrat-agent serve --listen {url} > /var/log/serve.log 2>&1 < /dev/null &")
     root.run(f"curl -fsS --retry 30 --retry-connrefused --retry-delay 1 -o /dev/null http://{url}/repo-key.gpg")
     root.path("/etc/apt/sources.list.d/mirror.list").write_text(

@@ -75,11 +75,11 @@ class _Site:
     def get(self, path: str, **headers: str) -> _Answer:
         """GET as `repo.example.com`; underscores in header names stand for dashes."""
         if self.certificate is None:
-            connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+            connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
         else:
             context = create_default_context(cafile=str(self.certificate))
             context.check_hostname = False
-            connection = HTTPSConnection("127.0.0.1", self.port, timeout=10, context=context)
+            connection = HTTPSConnection("127.0.0.1", self.port, timeout=60, context=context)
         try:
             sent = {"Host": "repo.example.com", **{name.replace("_", "-"): value for name, value in headers.items()}}
             connection.request("GET", path, headers=sent)

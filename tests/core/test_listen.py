@@ -1,6 +1,7 @@
 """listen: addresses as people write them, and sockets on each address of a name."""
 
 import socket
+from contextlib import ExitStack
 
 import pytest
 
@@ -39,6 +40,29 @@ def test_a_name_is_listened_on_at_all_its_addresses_with_one_port() -> None:
     finally:
         for listener in listeners:
             listener.close()
+
+
+def test_a_port_that_is_free_on_one_address_only_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = [(socket.AF_INET, 0, 0, "", (host, 0)) for host in ("127.0.0.1", "127.0.0.2")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **more: addresses)
+    with ExitStack() as stack:
+        taken: list[int] = []
+
+        class Faster(socket.socket):
+            """While nothing is taken, another program listens on the second address as soon as we do on the first."""
+
+            def listen(self, backlog: int = 1) -> None:
+                super().listen(backlog)
+                if not taken:
+                    taken.append(self.getsockname()[1])
+                    stack.enter_context(socket.create_server(("127.0.0.2", taken[0])))
+
+        monkeypatch.setattr(socket, "socket", Faster)
+        listeners = open_listeners("both", 0, "--listen")
+        names = [stack.enter_context(listener).getsockname() for listener in listeners]
+        [port] = {port for _, port in names}
+        assert [host for host, _ in names] == ["127.0.0.1", "127.0.0.2"]
+        assert [port] != taken
 
 
 def test_a_port_that_is_taken_is_told_with_the_setting_to_change() -> None:

@@ -83,7 +83,7 @@ def hold_open(reads: Any) -> tuple[threading.Event, threading.Event]:
         reads.note = note
         result = note(*arguments)
         noted.set()
-        assert over.wait(30)
+        assert over.wait(120)
         return result
 
     reads.note = note_and_wait
@@ -115,7 +115,7 @@ def test_a_change_adds_no_file_to_an_index_that_has_the_former_file_of_its_recor
                     mirror.store.record_reads.distrust(time.time())
                     noted, over = hold_open(mirror.store.record_reads)
                     full = asyncio.ensure_future(run(Order(None, reread=True)))
-                    assert await asyncio.to_thread(noted.wait, 30)
+                    assert await asyncio.to_thread(noted.wait, 120)
                     changed = asyncio.ensure_future(run(Order(["second"])))
                     # It is published at once, or waits for the other one.
                     await asyncio.wait([changed], timeout=1.5)

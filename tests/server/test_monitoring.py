@@ -11,6 +11,7 @@ from packrat_server.api.addresses import TrustedProxies
 from packrat_server.api.serve_options import ServeOptions
 from packrat_server.cli import main as cli
 from packrat_server.serving.running import running
+from support.ports import has_ipv6
 from support.postgres import Cluster
 from support.world import World, world
 
@@ -56,6 +57,7 @@ def test_others_get_no_metrics(server: World) -> None:
     assert (done.exit_code, "--metrics-from: " in done.output) == (2, True)
 
 
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 def test_the_metrics_are_answered_over_ipv6_to_the_exact_address(server: World) -> None:
     with running(server.data, "::1", options=replace(BEHIND, trusted_proxies=TrustedProxies("::1"))) as url:
         here = World(server.data, url)

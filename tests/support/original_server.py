@@ -56,6 +56,7 @@ class OriginalServer(Store):
         """The most requests that were ever worked on at the same time."""
         self.gets_at_once = 0
         """The most GETs of package files that were ever worked on at the same time."""
+        self.answered: list[Request] = []
         self.waits: list[Request] = []
         """Requests that found all workers busy."""
         self._gets = 0
@@ -89,6 +90,11 @@ class OriginalServer(Store):
         with self._news:
             assert self._news.wait_for(lambda: self.count(part, since) >= number, 120), f"{number} × {part}"
         return time.monotonic() - since
+
+    def until_answered(self, since: float) -> None:
+        """Wait until one of the requests that came since then was answered."""
+        with self._news:
+            assert self._news.wait_for(lambda: any(request.at >= since for request in self.answered), 120)
 
     def until_polled(self, repo: str) -> None:
         """Wait until a poll of that repository is open."""
@@ -190,6 +196,9 @@ class OriginalServer(Store):
                 await held.wait(request)
             await asyncio.sleep(self.manners.slow_s)
             await self._answer(request, writer)
+            with self._news:
+                self.answered.append(request)
+                self._news.notify_all()
         finally:
             self._working -= 1
 

@@ -81,7 +81,10 @@ def rename(name: str, by: str = ".") -> str:
 
 
 class Store:
-    """The records and the files."""
+    """The records and the files.
+
+    The test changes them while the server's thread reads: a list that is read has each file at every moment.
+    """
 
     def __init__(self) -> None:
         self.mirror = "lab"
@@ -136,12 +139,15 @@ class Store:
     def put_many(self, count: int, kind: str = "rpm", tag: str = "dev") -> range:
         """Add files that nobody is told of, by default of a type that an apt repository refuses; gives the numbers."""
         first = self._next()
-        for number in range(first, first + count):
-            name = f"many{number}_1_all.x"
-            file = StoredPackage(number, f"many{number}", "1", "bookworm", name, b"", {tag}, kind=kind)
-            self.files[number] = file
-            self._order.append(number)
-        return range(first, first + count)
+        numbers = range(first, first + count)
+        names = {number: f"many{number}" for number in numbers}
+        self.files = self.files | {
+            number: StoredPackage(number, name, "1", "bookworm", f"{name}_1_all.x", b"", {tag}, kind=kind)
+            for number, name in names.items()
+        }
+        # Whoever lists files meanwhile finds all of them or none.
+        self._order = [*self._order, *numbers]
+        return numbers
 
     def restore(self, newest: int) -> None:
         """Take the database back to when `newest` was the newest file, as a backup does; nobody is told."""
@@ -165,8 +171,8 @@ class Store:
 
     def delete(self, number: int) -> None:
         """Delete a record, without a word to anybody; the file stays, so that its name is not free again."""
-        self._order.remove(number)
-        del self.files[number]
+        self._order = [one for one in self._order if one != number]
+        self.files = {one: file for one, file in self.files.items() if one != number}
 
     def changed(self, number: int) -> None:
         """Do what follows a change of a file."""
@@ -183,15 +189,14 @@ class Store:
 
     def _add(self, file: StoredPackage, tags: Sequence[str]) -> int:
         self.files[file.number] = file
-        self._order.append(file.number)
+        self._order = [*self._order, file.number]
         self._stored[file.name] = file.content
         for tag in tags:
             self.tag(file.number, tag)
         return file.number
 
     def _touch(self, number: int) -> None:
-        self._order.remove(number)
-        self._order.append(number)
+        self._order = [*(one for one in self._order if one != number), number]
         self.changed(number)
 
     # What the server says of it.
@@ -199,7 +204,7 @@ class Store:
     def content(self, target: str) -> bytes | None:
         """The bytes below /files/, also those of a deleted record."""
         name = target.removeprefix("/files/")
-        current = next((file.content for file in self.files.values() if file.name == name), None)
+        current = next((file.content for file in list(self.files.values()) if file.name == name), None)
         return current if current is not None else self._stored.get(name)
 
     def wanted(self, repo: StoredRepo, packages: Sequence[str] | None) -> list[str]:
@@ -207,7 +212,8 @@ class Store:
         return [
             f"{FILE}:{number}:"
             for number in self._order
-            if repo.tag in (file := self.files[number]).tags
+            if (file := self.files.get(number)) is not None
+            and repo.tag in file.tags
             and file.suite in repo.suites
             and not (file.failed or file.deprocated)
             and (packages is None or file.package in packages)

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 def hold_port(host: str = "127.0.0.1") -> socket.socket:
@@ -14,6 +14,14 @@ def hold_port(host: str = "127.0.0.1") -> socket.socket:
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     holder.bind((host, 0))
     return holder
+
+
+def has_ipv6() -> bool:
+    """Tell whether this machine has its own address of IPv6."""
+    with suppress(OSError):
+        hold_port("::1").close()
+        return True
+    return False
 
 
 @contextmanager

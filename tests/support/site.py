@@ -25,7 +25,7 @@ class Site:
 
     def ask(self, target: str, verb: str = "GET", **headers: str) -> Answer:
         """`_` in a header's name stands for `-`."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.putrequest(verb, target, skip_accept_encoding=True)
             for name, value in headers.items():

@@ -3,6 +3,7 @@
 import mmap
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,12 @@ CLOCK_REALTIME_COARSE = 5
 def is_same_tick(ctime_ns: int) -> bool:
     """Tell whether the clock of which the kernel takes a ctime has not gone on, so that a write need not change it."""
     return time.clock_gettime_ns(CLOCK_REALTIME_COARSE) <= ctime_ns
+
+
+def tries() -> Iterator[int]:
+    """Count tries to scan a file before the kernel's clock goes on; give up where it always does."""
+    yield from range(2000)
+    pytest.skip("the clock of this kernel goes on faster than a file can be scanned")
 
 
 def settle(root: Path) -> None:
@@ -150,15 +157,15 @@ def test_a_file_that_looks_as_before_is_told_as_closed_by_each_scan(tmp_path: Pa
 def test_a_ctime_that_a_write_need_not_change_is_not_believed(tmp_path: Path) -> None:
     file = put_file(tmp_path, "pool/a", b"x")
     with remembering([file]) as store:
-        is_soon_enough = False
-        while not is_soon_enough:
+        for _ in tries():
             (tmp_path / "pool/a").write_bytes(b"y")
             status = (tmp_path / "pool/a").stat()
             [was] = known_files(store)
             seen = was._replace(mtime_ns=status.st_mtime_ns, ctime_ns=status.st_ctime_ns)
             store.scanned.note([(was, seen)])
             found = scan_store(tmp_path, store, NOTHING)
-            is_soon_enough = is_same_tick(status.st_ctime_ns)
+            if is_same_tick(status.st_ctime_ns):
+                break
         assert (found.files, found.read_bytes) == (1, 0)
         # Whoever wrote since may have done so within the same tick, so it is read by the next scan.
         assert damaged_paths(scan_store(tmp_path, store, NOTHING)) == ["pool/a"]
@@ -187,7 +194,7 @@ def test_what_looks_otherwise_is_read_though_it_is_not_its_turn(tmp_path: Path) 
 def test_a_file_that_was_written_to_a_moment_ago_is_read_again(tmp_path: Path) -> None:
     file = put_file(tmp_path, "pool/a", b"x" * 100)
     with remembering([file]) as store:
-        while True:
+        for _ in tries():
             (tmp_path / "pool/a").write_bytes(b"x" * 100)
             scan_store(tmp_path, store)
             [known] = known_files(store)

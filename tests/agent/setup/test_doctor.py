@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -172,11 +171,11 @@ def test_a_fault_in_the_configuration_is_named_with_its_line(lab: Stage) -> None
 
 
 def test_the_server_away_and_a_proxy_in_the_environment(lab: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        lab.server.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    lab.write_config()
     monkeypatch.setenv("https_proxy", "http://proxy.example.com:3128")
-    found = _doctor(lab)
+    with held_port() as port:
+        lab.server.url = f"http://127.0.0.1:{port}"
+        lab.write_config()
+        found = _doctor(lab)
     assert _has(found["fault"], "server", "can't be reached")
     assert _has(found["warning"], "proxy", "set `proxy: http://proxy.example.com:3128`")
 

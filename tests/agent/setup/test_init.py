@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from packrat_demo.build_deb import Deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
 from support.keys import Key, end_gpg_agent, make_key
+from support.ports import held_port, hold_port
 from support.stage import Server, packrat_server
 
 _ME = pwd.getpwuid(os.geteuid()).pw_name
@@ -34,6 +36,8 @@ class _Place:
     server: Server
     psk: str
     options: dict[str, str] = field(default_factory=dict)
+    opened: ExitStack = field(default_factory=ExitStack)
+    """What is closed once the test is over."""
 
     @property
     def config(self) -> Path:
@@ -102,7 +106,8 @@ def place(server: tuple[Server, str]) -> Iterator[_Place]:
         Path(directory).chmod(0o755)
         made = _Place(Path(directory), *server)
         (made.directory / "psk").write_text(f"{made.psk}\n")
-        yield made
+        with made.opened:
+            yield made
         end_gpg_agent(made.gnupg)
 
 
@@ -141,8 +146,7 @@ def test_one_run_makes_a_signed_mirror_and_a_second_changes_nothing(place: _Plac
 
 
 def _no_server(place: _Place) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        place.options["--server"] = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    place.options["--server"] = f"http://127.0.0.1:{place.opened.enter_context(held_port())}"
 
 
 def _wrong_psk(place: _Place) -> None:
@@ -169,10 +173,9 @@ def _no_key(place: _Place) -> None:
 
 
 def _port_taken(place: _Place) -> None:
-    place.options |= {"--web-server": "nginx", "--public-url": f"http://localhost:{_TAKEN.getsockname()[1]}"}
+    port = place.opened.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+    place.options |= {"--web-server": "nginx", "--public-url": f"http://localhost:{port}"}
 
-
-_TAKEN = socket.create_server(("127.0.0.1", 0))
 
 _IMPOSSIBLE: dict[str, tuple[Callable[[_Place], object], int, str]] = {
     "no server": (_no_server, 3, "can't be reached"),
@@ -339,7 +342,8 @@ def test_without_a_terminal_it_names_the_answers_that_are_missing(place: _Place)
 
 
 def test_the_program_that_listens_on_a_port_is_found() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    with hold_port() as ours:
+        port = ours.getsockname()[1]
+        assert find_listener(port) is None
+        ours.listen()
         assert find_listener(port) == Path("/proc/self/comm").read_text().strip()
-    assert find_listener(port) is None

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from packrat_agent.state.scratch import Extent, Scratch
 from packrat_core.errors import DiskError
+from support.descriptors import open_below
 
 SIZES = st.lists(st.one_of(st.integers(0, 3000), st.integers(900_000, 2_200_000)), max_size=8)
 
@@ -55,13 +56,13 @@ def test_what_was_freed_is_used_again() -> None:
 
 
 def test_nobody_else_finds_the_file(tmp_path: Path) -> None:
-    before = set(Path("/proc/self/fd").iterdir())
     scratch = Scratch(tmp_path)
     scratch.region().add(b"x")
     assert list(tmp_path.iterdir()) == []
+    assert len(open_below(tmp_path)) == 1
     del scratch
     gc.collect()
-    assert set(Path("/proc/self/fd").iterdir()) <= before
+    assert open_below(tmp_path) == []
 
 
 def test_a_directory_that_takes_no_file_is_told(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from packrat_agent.state.store import Store
 from packrat_agent.status.prometheus import collect, serving_metrics
 from packrat_core.errors import ConfigError
 from support.mirror_conf import write_mirror_conf
+from support.ports import has_ipv6
 
 _DOC = (Path(__file__).parents[3] / "docs/operations.md").read_text()
 
@@ -117,7 +118,10 @@ def _at(config: Config, listen: str) -> Config:
     return replace(config, mirror=replace(config.mirror, metrics_listen=listen))
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+_NO_IPV6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("[::1]", marks=_NO_IPV6)])
 def test_the_port_tells_the_same_as_the_file(config: Config, host: str) -> None:
     async def scrape() -> tuple[str, str, int, int]:
         async with serving_metrics(_at(config, f"{host}:0")) as port, aiohttp.ClientSession() as client:

@@ -11,7 +11,7 @@ from packrat_agent.sync.slots import Slots
 from packrat_core.errors import ServerUnavailable
 
 A, B = "a" * 64, "b" * 64
-DEADLINE_S = 30
+DEADLINE_S = 60
 
 
 class Server:

@@ -31,7 +31,8 @@ def test_a_busy_server_is_asked_again_when_it_says(line: Line, status: int, way:
     with structlog.testing.capture_logs() as logged:
         line.ask(WAYS[way], busy_at_first(answer_of({"message": "Busy"}, status, Retry_After=1), later, asked))
     assert len(asked) == 2
-    assert 1.0 <= asked[1] - asked[0] < 5
+    # A little is added to it, and a busy machine adds more.
+    assert 1.0 <= asked[1] - asked[0] < 30
     [told] = logged
     assert (told["event"], told["log_level"]) == ("waiting", "warning")
     assert "asks to wait for 1 second" in told["reason"]

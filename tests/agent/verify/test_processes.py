@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -100,7 +101,11 @@ def others() -> Iterator[None]:
 
 def children() -> list[str]:
     """The processes that this one has started, and that have not been waited for."""
-    every = (pid for path in Path("/proc/self/task").iterdir() for pid in (path / "children").read_text().split())
+    every: list[str] = []
+    for path in Path("/proc/self/task").iterdir():
+        # A thread that was joined may take a moment to go.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            every += (path / "children").read_text().split()
     return [pid for pid in every if pid not in _OTHERS]
 
 

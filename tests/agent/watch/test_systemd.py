@@ -21,7 +21,7 @@ def heard(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     ):
         path, abstract = str(Path(directory) / "notify"), f"packrat-{os.getpid()}"
         listener.bind(path if request.param == "path" else "\0" + abstract)
-        listener.settimeout(10)
+        listener.settimeout(60)
         monkeypatch.setenv("NOTIFY_SOCKET", path if request.param == "path" else "@" + abstract)
         yield listener
 

@@ -26,7 +26,7 @@ def run_planted(name: str, tmp_path: Path) -> Failure | None:
 
 @pytest.mark.parametrize(("name", "cause"), [("error", "KeyError"), ("time", "Overtime"), ("memory", "MemoryError")])
 def test_each_way_to_fail_is_noticed(name: str, cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "CPU_S", 0.2)
+    monkeypatch.setattr(engine, "CPU_S", 1.0)
     failure = run_planted(f"planted.{name}", tmp_path)
     assert failure is not None
     assert failure.cause.startswith(cause)

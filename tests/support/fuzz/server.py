@@ -25,7 +25,7 @@ from support.world import SECRETS, World, world
 
 _PATIENCE_S = 0.2
 """A server that waits for more of a request is told after this time that nothing comes."""
-_CLOSED_S = 15.0
+_CLOSED_S = 45.0
 _CINP = "CInP-Version: 0.9\r\nContent-Type: application/json;charset=utf-8\r\n"
 _FILE, _REPO = "/api/v2/Package/PackageFile", "/api/v2/Repo/Repo"
 _TAG = "/api/v2/Attrib/Tag:dev:"
@@ -114,10 +114,11 @@ class _Sender:
         for who in SECRETS:
             if who in self._server.tokens:
                 data = data.replace(_placeholder(who).encode(), self._server.tokens[who].encode())
-        with socket.create_connection(self._address, timeout=_PATIENCE_S) as connection:
+        with socket.create_connection(self._address, timeout=_CLOSED_S) as connection:
             answer = bytearray()
             with suppress(ConnectionError):
                 connection.sendall(data)
+                connection.settimeout(_PATIENCE_S)
                 with suppress(TimeoutError):
                     _read_into(answer, connection)
                     return self._check(answer)

@@ -253,9 +253,9 @@ def test_only_headers_and_the_control_archive_are_read(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.write(data)
         file.truncate(len(data) + size)
-    started = time.process_time()
+    started = time.thread_time()
     assert read_control(path) == CONTROL
-    assert time.process_time() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 def dpkg_deb_refuses(path: Path) -> bool:

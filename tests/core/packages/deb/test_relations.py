@@ -251,7 +251,7 @@ def test_any_text_is_read_or_has_a_fault_that_can_be_shown(value: bytes) -> None
     assert fault is None or fault.isprintable()
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("unit", [b"(", b" ", b"a (", b"a|", b"a (= 1), ", b"a (= 1"])
 def test_a_long_field_costs_no_more_than_its_length(unit: bytes) -> None:
     find_fault(b"a" + unit * (STANZA_LIMIT // len(unit)))
