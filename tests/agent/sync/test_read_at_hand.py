@@ -24,6 +24,7 @@ from packrat_core.errors import ConfigError, Refused
 from packrat_core.fs.verified import SMALL_BYTES, is_settled
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_demo.build_rpm import Rpm, write_rpm
+from packrat_demo.build_wheel import Python, build_wheel
 from support.mirror_conf import write_mirror_conf
 
 REPOS = [Repo("pypi-dev", "", "pypi-dev", "pypi", ()), Repo("apt-dev", "", "apt-dev", "apt", ())]
@@ -119,3 +120,14 @@ def test_what_nobody_asked_for_is_read_by_our_own_readers_alone(context: MirrorC
     assert [file.sha256 for file in seen.found.untracked] == [sha256]
     source = context.source_of(FORMATS["yum"], repo)
     assert rehearsal.recall(context.root, source, {sha256}) == {}
+
+
+def test_a_wheel_is_read_as_it_is_hashed_with_its_metadata_file(context: MirrorContext, tmp_path: Path) -> None:
+    reads, form = Rehearsed(), FORMATS["pypi"]
+    wheel = put(context, "pypi-dev/packages/tool/tool-1.0-py3-none-any.whl", build_wheel(Python("tool", "1.0")))
+    put(context, "pypi-dev/packages/tool/torn-1.0-py3-none-any.whl", build_wheel(Python("torn", "1.0"))[:-9])
+    look_without_a_touch(context, lambda files, size: None, read_as_hashed(REPOS, context, reads))
+    fragment = form.read(context.root / "pypi-dev/packages/tool/tool-1.0-py3-none-any.whl", tmp_path)
+    assert reads.recall(context.root, context.source_of(form, REPOS[0]), {wheel}) == {wheel: fragment}
+    [metadata] = [product.sha256 for product in fragment.products if product.sha256]
+    assert reads.products == {metadata: (tmp_path / metadata).read_bytes()}
