@@ -8,6 +8,7 @@ import os
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Self
 
 from packrat_agent.model.entries import Placement, Plan
@@ -19,6 +20,8 @@ from packrat_core.fs.verified import hash_descriptor
 
 _PORTION_BYTES = 64 * 1024 * 1024
 """After so many bytes a portion ends: the thread that hashes them can't be stopped."""
+_making = Lock()
+"""Held while a file is made in staging: threads that do that in one directory keep the system busy with waiting."""
 
 
 class LocalCopies:
@@ -92,7 +95,8 @@ class LocalCopies:
         held = self._plan.held.get(sha256)
         if held is not None:
             # All are flushed together before one is published.
-            write_new(target, [held], flush=False)
+            with _making:
+                write_new(target, [held], flush=False)
             return target
         place = self._plan.sources.get(sha256)
         if place is None:
@@ -143,7 +147,8 @@ def _link_or_copy(name: str, directory: int, target: Path) -> None:
         OSError: It can't be made.
     """
     try:
-        os.link(name, target, src_dir_fd=directory, follow_symlinks=False)
+        with _making:
+            os.link(name, target, src_dir_fd=directory, follow_symlinks=False)
     except FileExistsError:
         raise
     except OSError:
