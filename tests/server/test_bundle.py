@@ -256,7 +256,7 @@ def stored(directory: Path, sizes: Sequence[int]) -> list[Stored]:
     for number, size in enumerate(sizes):
         path = directory / str(number)
         path.write_bytes(bytes([number % 256]) * size)
-        files.append(Stored(str(number), path, size))
+        files.append(Stored(str(number), str(path), size))
     return files
 
 
@@ -274,6 +274,6 @@ def test_no_more_is_held_than_of_a_single_file(tmp_path: Path, sizes: Sequence[i
 
 def test_where_a_file_goes_away_while_it_is_sent_the_answer_breaks_off(tmp_path: Path) -> None:
     files = stored(tmp_path, (FILE_BYTES, FILE_BYTES))
-    length, parts = asyncio.run(send_all(files, gone=files[1].path))
+    length, parts = asyncio.run(send_all(files, gone=Path(files[1].path)))
     assert len(parts) == 1
     assert length - len(parts[0]) == FILE_BYTES

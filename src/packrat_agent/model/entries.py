@@ -141,7 +141,7 @@ class Plan:
     keep: all that is published of them is in place. link: some of it is not, but can be copied. fetch: the package file
     is needed. withdraw: paths that no index will name any more. parts: URI → what is published of a file that is kept
     or linked. missing: URI → the parts of a linked file that are not in place. sources: SHA-256 → a verified file in
-    the live tree with these bytes.
+    the live tree with these bytes. held: SHA-256 → the bytes of parts that are in memory.
     """
 
     repo: Repo
@@ -153,6 +153,7 @@ class Plan:
     parts: Mapping[str, Parts]
     missing: Mapping[str, Parts]
     sources: Mapping[str, str]
+    held: Mapping[str, bytes] = field(default_factory=dict)
 
     def keeps(self, placement: Placement) -> bool:
         """Tell whether all that is published of a package file is in place."""

@@ -12,6 +12,7 @@ No link is followed: one that stands in the way is replaced by a directory.
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -75,20 +76,25 @@ class OpenDirectories:
             self._made.pop()
         for part in parts[same:]:
             with as_disk_error("make the directory", f"{self._root}/{relative}"):
-                descriptor, made = _enter(part, self._open[-1])
+                descriptor, made = _enter(part, self._open[-1], is_above_new=self.is_new)
             self._open.append(descriptor)
             self._names.append(part)
             self._made.append(made)
         return self._open[-1]
 
 
-def _enter(name: str, above: int) -> tuple[int, bool]:
+def _enter(name: str, above: int, *, is_above_new: bool) -> tuple[int, bool]:
     """Open a directory, and tell whether it was made for that.
 
     Args:
         name: its name.
         above: the descriptor of the directory that it is in.
+        is_above_new: whether that was made a moment ago, so that this one most likely has to be made, too.
     """
+    if is_above_new:
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o755, dir_fd=above)
+            return os.open(name, _DIRECTORY, dir_fd=above), True
     try:
         return os.open(name, _DIRECTORY, dir_fd=above), False
     except FileNotFoundError:

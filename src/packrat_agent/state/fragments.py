@@ -45,7 +45,7 @@ class Fragments:
                     (
                         *(source.kind, source.version, source.signer, sha256, fragment.size),
                         *(fragment.name, fragment.version, fragment.arch, fragment.body),
-                        json.dumps(list_products(fragment)),
+                        json.dumps(list_products(fragment)) if fragment.products else "[]",
                         None if needs_backup(fragment) else "",
                         fragment.made_by,
                     )

@@ -22,6 +22,7 @@ from packrat_core.aio.threads import in_thread
 from packrat_core.backoff import BackOff
 from packrat_core.errors import DiskError, PackratError, ServerUnavailable
 from packrat_core.failpoints import done
+from packrat_core.fs.atomic import write_all
 from packrat_core.fs.disk_errors import as_disk_error
 
 AT_ONCE = 150
@@ -30,6 +31,7 @@ _WRITTEN_BYTES = 1024 * 1024
 """Files of so many bytes are written together, and held in memory until then."""
 _WRITTEN_S = 5.0
 """On a slow line they are written after so many seconds."""
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FAILURES = 3
 _WAIT_S = (0.5, 10.0)
 """The first and the longest delay after a bundle that broke off."""
@@ -183,24 +185,27 @@ def _write(staging: Path, come: Sequence[tuple[str, bytes]]) -> dict[str, Path]:
 
 
 def _stage(staging: Path, sha256: str, content: bytes) -> bool:
-    """Stage one file; where somebody has put something into its place, that is left to a single download."""
-    target = f"{staging}/{sha256}"
-    path = f"{target}.part"
+    """Stage one file; where somebody has put something into its place, that is left to a single download.
+
+    It gets its name at once. What a crash or a loss of power left in staging is hashed before it is used: neither of
+    them leaves only whole files there, since small ones are not flushed before they are published.
+    """
+    path = f"{staging}/{sha256}"
     with as_disk_error("write", path):
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(path, _NEW, 0o644)
         except FileExistsError:
             return False
         try:
-            left = memoryview(content)
-            while left:
-                left = left[os.write(descriptor, left) :]
+            write_all(descriptor, content)
+            done("download-part")
             os.fchmod(descriptor, 0o644)
+        except BaseException:
+            # What is torn would be taken for what it is called, by this process.
+            os.unlink(path)  # noqa: PTH108
+            raise
         finally:
             os.close(descriptor)
-    done("download-part")
     done("download-done")
-    with as_disk_error("rename", path):
-        os.replace(path, target)  # noqa: PTH105
     done("download-renamed")
     return True

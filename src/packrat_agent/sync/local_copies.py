@@ -1,4 +1,4 @@
-"""Stages files that are at hand: those that an earlier process left in staging, and copies in the tree.
+"""Stages files that are at hand: what an earlier process left in staging, copies in the tree, what is held in memory.
 
 with LocalCopies(plan, staging, root) as copies:
     found, looked_at = copies.stage(placements)   # URI → SHA-256 → staged file
@@ -8,16 +8,20 @@ import os
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Self
 
 from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.sync.staging import link_or_copy
+from packrat_core.fs.atomic import write_new
 from packrat_core.fs.links import open_directory, remove_any
 from packrat_core.fs.open import open_descriptor
 from packrat_core.fs.verified import hash_descriptor
 
 _PORTION_BYTES = 64 * 1024 * 1024
 """After so many bytes a portion ends: the thread that hashes them can't be stopped."""
+_making = Lock()
+"""Held while a file is made in staging: threads that do that in one directory keep the system busy with waiting."""
 
 
 class LocalCopies:
@@ -80,27 +84,35 @@ class LocalCopies:
 
     def _stage_one(self, sha256: str) -> Path | None:
         target = self._staging / sha256
-        if os.path.lexists(target):
+        # As text below, since there may be very many small files, and pathlib takes as long as the kernel.
+        staged = str(target)
+        if os.path.lexists(staged):
             # A crash may have left a damaged file, and anybody anything, so verify before use.
             with suppress(OSError):
-                if self._is_of(sha256, str(target)):
+                if self._is_of(sha256, staged):
                     return target
             remove_any(target)
+        held = self._plan.held.get(sha256)
+        if held is not None:
+            # All are flushed together before one is published.
+            with _making:
+                write_new(target, [held], flush=False)
+            return target
         place = self._plan.sources.get(sha256)
         if place is None:
             return None
         parent, _, name = place.rpartition("/")
         # A copy in the tree is only an optimization: if it can't be used, the file is downloaded.
         with suppress(OSError):
-            source = f"/proc/self/fd/{self._enter(parent)}/{name}"
-            descriptor, status = open_descriptor(source)
+            directory = self._enter(parent)
+            descriptor, status = open_descriptor(name, directory)
             try:
                 if self._has_digest(descriptor, status.st_size, sha256):
                     # Package files may share parts, as images do layers, and another task may have been quicker.
                     with suppress(FileExistsError):
-                        link_or_copy(Path(source), target)
+                        _link_or_copy(name, directory, target)
                     # Another file may have taken the name since the hash.
-                    if os.path.samestat(os.lstat(target), status) or self._is_of(sha256, str(target)):
+                    if os.path.samestat(os.lstat(staged), status) or self._is_of(sha256, staged):
                         return target
                     remove_any(target)
             finally:
@@ -125,3 +137,19 @@ class LocalCopies:
     def _has_digest(self, descriptor: int, size: int, sha256: str) -> bool:
         self._hashed_bytes += size
         return hash_descriptor(descriptor, size)[0] == sha256
+
+
+def _link_or_copy(name: str, directory: int, target: Path) -> None:
+    """Stage a copy that is called `name` in an open directory.
+
+    Raises:
+        FileExistsError: A staged file is there already.
+        OSError: It can't be made.
+    """
+    try:
+        with _making:
+            os.link(name, target, src_dir_fd=directory, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:
+        link_or_copy(Path(f"/proc/self/fd/{directory}/{name}"), target)

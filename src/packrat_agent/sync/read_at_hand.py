@@ -94,7 +94,7 @@ def read_as_hashed(repos: Iterable[Repo], context: MirrorContext, rehearsed: Reh
         path_in_root(repo, ""): (form, source)
         for repo in repos
         if (form := FORMATS.get(repo.kind)) is not None
-        and form.treatment is Treatment.AS_IS
+        and form.treatment in (Treatment.AS_IS, Treatment.ACCOMPANIED)
         and not (source := context.source_of(form, repo)).signer
     }
 
@@ -103,9 +103,11 @@ def read_as_hashed(repos: Iterable[Repo], context: MirrorContext, rehearsed: Reh
             return
         for directory, (form, source) in below.items():
             if path.startswith(directory) and is_package(form.kind, path.removeprefix(directory)):
+                products: dict[str, bytes] = {}
+                into = products if form.treatment is Treatment.ACCOMPANIED else _NOWHERE
                 with suppress(PackratError, OSError):
-                    fragment = form.read(opened.path, _NOWHERE, opened.content)
-                    rehearsed.note(source, sha256, path, opened.status, fragment, {})
+                    fragment = form.read(opened.path, into, opened.content)
+                    rehearsed.note(source, sha256, path, opened.status, fragment, products)
                 return
 
     return read

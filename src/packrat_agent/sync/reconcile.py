@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -80,8 +81,13 @@ def reconcile_dry(
     fragments |= _recall(repo, wanted_files, fragments, form, order, context)
     placed = _place(repo, form, wanted_files, fragments, context, order)
     if context.takeover is not None:
-        # Of one that something is made of, that is nowhere yet.
-        read = {sha256: fragment for sha256, fragment in fragments.items() if not fragment.products}
+        # Of one that something is made of, that is nowhere yet, unless it is held in memory.
+        held = order.rehearsed.products
+        read = {
+            sha256: fragment
+            for sha256, fragment in fragments.items()
+            if all(not product.sha256 or product.sha256 in held for product in fragment.products)
+        }
         placed.placements, parts, unusable = read_at_hand(repo, placed.placements, read, form, context, order)
         placed.parts |= parts
         placed.refused += unusable
@@ -249,13 +255,17 @@ def _plan(
             lacking[placement.file.sha256] = placement.path
         lacking.update((sha256, path) for path, sha256 in missing.items())
     copies = {file.sha256: file.path for file in order.untracked.values()} | store.live.copies(lacking)
+    held: Mapping[str, bytes] = {}
     if root is not None:
+        # What the rehearsal of a takeover has made needs no copy.
+        held = order.rehearsed.products
         # What a crash left in its place is no longer in staging, or not known as published. It is hashed before it is
         # used; where it is something else, the package file is downloaded.
         copies = _left_in_place(lacking, root) | copies
     names = store.live.published_names(repo.directory, paths)
     exclusive = form.treatment is not Treatment.UNPACKED
-    plan = decide(repo, placed.placements, placed.parts, on_disk, copies, names, exclusive=exclusive)
+    at_hand = ChainMap(copies, dict.fromkeys(held, "")) if held else copies
+    plan = decide(repo, placed.placements, placed.parts, on_disk, at_hand, names, exclusive=exclusive)
     stays = store.live.withdrawn(repo.name) | scope.shared(plan.withdraw)
     withdraw = tuple(path for path in plan.withdraw if path not in stays)
-    return replace(plan, withdraw=withdraw, refused=(*placed.refused, *plan.refused))
+    return replace(plan, withdraw=withdraw, refused=(*placed.refused, *plan.refused), sources=copies, held=held)

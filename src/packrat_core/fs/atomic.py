@@ -10,7 +10,7 @@ A single file that stands alone: `write_whole(path, content)`.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,15 +50,42 @@ def write_new(
         except FileExistsError:
             path.unlink(missing_ok=True)
             descriptor = os.open(path, _NEW, first_mode)
-        with os.fdopen(descriptor, "wb", _WRITE_BYTES) as file:
+        # By single calls: there may be thousands of small files, and a file object takes as long as the kernel.
+        try:
             if owner is not None:
                 # By the descriptor: who may write to the directory could put a link in the place of the path.
-                os.fchown(file.fileno(), *owner)
-            file.writelines(parts)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
+                os.fchown(descriptor, *owner)
+            for portion in _gather(parts):
+                write_all(descriptor, portion)
+            os.fchmod(descriptor, mode)
             if flush:
-                os.fsync(file.fileno())
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write all bytes to an open file, in as many calls as the operating system asks for.
+
+    Raises:
+        OSError: It can't be written.
+    """
+    left = memoryview(content)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def _gather(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Join small parts to portions; a large one stays as it is."""
+    waiting: list[bytes] = []
+    size = 0
+    for part in parts:
+        if size + len(part) > _WRITE_BYTES:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+        waiting.append(part)
+        size += len(part)
+    yield b"".join(waiting)
 
 
 def write_whole(path: Path, content: bytes, mode: int = 0o644, *, owner: tuple[int, int] | None = None) -> None:

@@ -36,13 +36,20 @@ def open_unbuffered(path: str) -> FileIO:
     return FileIO(_open(path, os.O_RDONLY), "rb")
 
 
-def open_descriptor(path: str) -> tuple[int, os.stat_result]:
-    """Open a regular file to read; gives its descriptor, which the caller closes, and what the system says of it.
+def open_descriptor(path: str, directory: int | None = None) -> tuple[int, os.stat_result]:
+    """Open a regular file to read.
+
+    Args:
+        path: Where it is.
+        directory: The descriptor of the directory that `path` is a name in; None for a path as usual.
+
+    Returns:
+        Its descriptor, which the caller closes, and what the system says of it.
 
     Raises:
         OSError: As `open_regular`.
     """
-    return _open_and_look(path, os.O_RDONLY)
+    return _open_and_look(path, os.O_RDONLY, directory)
 
 
 def read_regular(path: Path, limit: int) -> bytes:
@@ -149,9 +156,9 @@ def _open(path: str | Path, flags: int) -> int:
     return _open_and_look(path, flags)[0]
 
 
-def _open_and_look(path: str | Path, flags: int) -> tuple[int, os.stat_result]:
+def _open_and_look(path: str | Path, flags: int, directory: int | None = None) -> tuple[int, os.stat_result]:
     try:
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644, dir_fd=directory)
     except ValueError:
         raise _no_name(path) from None
     status = os.fstat(descriptor)

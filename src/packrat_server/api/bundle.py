@@ -16,7 +16,6 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import Connection
 from starlette.types import Receive, Scope, Send
@@ -29,7 +28,7 @@ from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError, CinpResponse
 from packrat_server.api.permissions import may_call
 from packrat_server.api.values import parse_id
-from packrat_server.store.blobs import blob_path, find_size, read_whole
+from packrat_server.store.blobs import blob_in, find_size, read_whole
 from packrat_server.store.database import reading
 from packrat_server.store.tables import package_files
 
@@ -48,7 +47,7 @@ class Stored:
     """A file that is sent: its id, where it is stored, and its size."""
 
     id: str
-    path: Path
+    path: str
     size: int
 
 
@@ -72,6 +71,7 @@ def _prepare(call: Call, asked: Sequence[str]) -> "Bundle":
     with reading(call.context.engine) as connection:
         sha256s = _find(connection, call, asked)
     files: list[Stored] = []
+    top = str(call.context.data_dir)
     looked_at = size = 0
     for object_id in asked:
         if size >= BUNDLE_BYTES:
@@ -80,7 +80,7 @@ def _prepare(call: Call, asked: Sequence[str]) -> "Bundle":
         # Each is sent once, however often it is asked for.
         sha256 = sha256s.pop(object_id, None)
         if sha256 is not None:
-            path = blob_path(call.context.data_dir, sha256)
+            path = blob_in(top, sha256)
             stored = find_size(path)
             if stored is not None and stored <= FILE_BYTES:
                 files.append(Stored(object_id, path, stored))

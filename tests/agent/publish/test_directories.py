@@ -92,3 +92,16 @@ def test_what_can_not_be_opened_is_told_with_its_path(tmp_path: Path) -> None:
         OpenDirectories(tmp_path / "none")
     with OpenDirectories(tmp_path) as way, pytest.raises(DiskError, match="x" * 256):
         way.enter("a/" + "x" * 256)
+
+
+@pytest.mark.parametrize("what", ["file", "link", "directory"])
+def test_what_somebody_puts_into_a_directory_that_was_just_made_is_no_way_out(tmp_path: Path, what: str) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    with OpenDirectories(root) as way:
+        way.enter("new")
+        plant(root, "new/below", what, outside)
+        descriptor = way.enter("new/below")
+        assert os.fstat(descriptor).st_ino == (root / "new/below").lstat().st_ino != outside.stat().st_ino
+        assert way.is_new is (what != "directory")

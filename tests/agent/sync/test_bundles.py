@@ -229,23 +229,25 @@ def test_what_is_at_hand_or_was_begun_is_in_no_bundle(tmp_path: Path) -> None:
     assert not asked & {one.file.uri for one in (whole, begun, damaged, copied)}
 
 
-def test_nothing_is_written_through_what_somebody_puts_into_the_way(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["", ".part"])
+def test_nothing_is_written_through_what_somebody_puts_into_the_way(tmp_path: Path, ending: str) -> None:
     placements, server = make(20)
     outside = tmp_path / "outside"
     outside.write_text("mine")
-    part = tmp_path / "staging" / f"{placements[5].file.sha256}.part"
+    in_the_way = tmp_path / "staging" / f"{placements[5].file.sha256}{ending}"
     opened = server.open_bundle
 
     @asynccontextmanager
     async def open_bundle(uris: Sequence[str]) -> AsyncIterator[Opened]:
         async with opened(uris) as bundle:
-            part.symlink_to(outside)
+            in_the_way.symlink_to(outside)
             yield bundle
 
     server.open_bundle = open_bundle  # type: ignore[method-assign]
     assert set(run(server, tmp_path, placements).staged) == sha256s(placements)
     assert outside.read_text() == "mine"
-    assert server.alone == [placements[5].file.uri]
+    # A bundle makes files under their own names alone.
+    assert server.alone == ([] if ending else [placements[5].file.uri])
 
 
 def test_a_disk_that_takes_nothing_ends_the_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +255,7 @@ def test_a_disk_that_takes_nothing_ends_the_fetch(tmp_path: Path, monkeypatch: p
     real = os.open
 
     def refuse(path: str, flags: int, *more: int, **others: int) -> int:
-        if str(path).endswith(".part"):
+        if flags & os.O_CREAT:
             raise OSError(28, "No space left on device", path)
         return real(path, flags, *more, **others)
 
@@ -262,6 +264,37 @@ def test_a_disk_that_takes_nothing_ends_the_fetch(tmp_path: Path, monkeypatch: p
     with pytest.raises(DiskError, match="No space left"):
         run(server, tmp_path, placements, downloads=downloads)
     assert not downloads.in_flight
+
+
+def test_a_disk_that_takes_half_of_a_file_leaves_none_that_is_called_like_a_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placements, server = make(50)
+    real, sizes = os.write, list[int]()
+
+    def write(descriptor: int, data: memoryview) -> int:
+        sizes.append(len(data))
+        if len(sizes) == 20:
+            real(descriptor, data[: len(data) // 2])
+            raise OSError(28, "No space left on device")
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(DiskError, match="No space left"):
+        run(server, tmp_path, placements, downloads=SharedDownloads(1))
+    assert sizes[-1] > 1
+    left = [tmp_path / "staging" / name for name in in_staging(tmp_path)]
+    assert len(left) >= 19
+    assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.name for path in left)
+
+
+def test_what_a_kill_left_torn_is_not_taken_for_the_file(tmp_path: Path) -> None:
+    placements, server = make(20)
+    (tmp_path / "staging").mkdir()
+    torn = placements[5].file
+    (tmp_path / "staging" / torn.sha256).write_bytes(server.files[torn.uri][:-1])
+    assert set(run(server, tmp_path, placements).staged) == sha256s(placements)
+    assert server.alone == [torn.uri]
 
 
 def test_two_syncs_that_want_the_same_get_each_file_once(tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ import pytest
 
 from packrat_agent.config.load import load
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.entries import Fragment
-from packrat_agent.model.records import Repo
+from packrat_agent.model.entries import Fragment, Placement, Plan
+from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.publish import scan
 from packrat_agent.sync import rehearsed
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.disk_look import look_without_a_touch
+from packrat_agent.sync.local_copies import LocalCopies
 from packrat_agent.sync.mirror import ready
 from packrat_agent.sync.read_at_hand import read_as_hashed
 from packrat_agent.sync.rehearsed import Rehearsed
@@ -24,6 +25,7 @@ from packrat_core.errors import ConfigError, Refused
 from packrat_core.fs.verified import SMALL_BYTES, is_settled
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_demo.build_rpm import Rpm, write_rpm
+from packrat_demo.build_wheel import Python, build_wheel
 from support.mirror_conf import write_mirror_conf
 
 REPOS = [Repo("pypi-dev", "", "pypi-dev", "pypi", ()), Repo("apt-dev", "", "apt-dev", "apt", ())]
@@ -119,3 +121,29 @@ def test_what_nobody_asked_for_is_read_by_our_own_readers_alone(context: MirrorC
     assert [file.sha256 for file in seen.found.untracked] == [sha256]
     source = context.source_of(FORMATS["yum"], repo)
     assert rehearsal.recall(context.root, source, {sha256}) == {}
+
+
+def test_a_wheel_is_read_as_it_is_hashed_with_its_metadata_file(context: MirrorContext, tmp_path: Path) -> None:
+    reads, form = Rehearsed(), FORMATS["pypi"]
+    wheel = put(context, "pypi-dev/packages/tool/tool-1.0-py3-none-any.whl", build_wheel(Python("tool", "1.0")))
+    put(context, "pypi-dev/packages/tool/torn-1.0-py3-none-any.whl", build_wheel(Python("torn", "1.0"))[:-9])
+    look_without_a_touch(context, lambda files, size: None, read_as_hashed(REPOS, context, reads))
+    fragment = form.read(context.root / "pypi-dev/packages/tool/tool-1.0-py3-none-any.whl", tmp_path)
+    assert reads.recall(context.root, context.source_of(form, REPOS[0]), {wheel}) == {wheel: fragment}
+    [metadata] = [product.sha256 for product in fragment.products if product.sha256]
+    assert reads.products == {metadata: (tmp_path / metadata).read_bytes()}
+
+
+def test_of_a_wheel_in_its_place_only_the_metadata_file_is_staged_from_memory(tmp_path: Path) -> None:
+    repo, content = REPOS[0], b"Name: tool\n"
+    digest, wheel = hashlib.sha256(content).hexdigest(), "0" * 64
+    record = PackageFile("/uri/1", "tool", "py3", "1", "python", "all", "/files/1", "tool.whl", wheel, "")
+    placement = Placement(record, "pypi-dev/packages/tool/tool.whl")
+    parts = {placement.path: wheel, f"{placement.path}.metadata": digest}
+    missing = {f"{placement.path}.metadata": digest}
+    plan = Plan(repo, (), (), (placement,), (), (), {record.uri: parts}, {record.uri: missing}, {}, {digest: content})
+    with LocalCopies(plan, tmp_path, tmp_path / "www") as copies:
+        found, looked_at = copies.stage([placement])
+    assert (found, looked_at) == ({record.uri: {digest: tmp_path / digest}}, 1)
+    assert (tmp_path / digest).read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == [digest]

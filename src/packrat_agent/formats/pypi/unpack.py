@@ -6,6 +6,7 @@ from pathlib import Path
 
 from packrat_agent.formats.pypi.layout import METADATA
 from packrat_agent.model.entries import Fragment, Product
+from packrat_core.fs.atomic import write_all
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.links import remove_any
 from packrat_core.packages.python.inspect import Kind, read_distribution
@@ -58,9 +59,7 @@ def _write(path: str, content: bytes) -> None:
             remove_any(Path(path))
             descriptor = os.open(path, _NEW, 0o644)
         try:
-            rest = memoryview(content)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
+            write_all(descriptor, content)
             os.fchmod(descriptor, 0o644)
         except BaseException:
             os.unlink(path)  # noqa: PTH108
