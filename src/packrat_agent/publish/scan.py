@@ -11,21 +11,20 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.publish.scan_slices import Slice
 from packrat_agent.publish.walk import Directories, Item, walk
-from packrat_agent.state.scanned import KnownFile, ScannedFiles
+from packrat_agent.state.scanned import KnownFile, Row, ScannedFiles
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.links import link_digest, open_directory
 from packrat_core.fs.open import open_descriptor
 from packrat_core.fs.page_cache import read_sparingly
-from packrat_core.fs.verified import SMALL_BYTES, Opened, has_writer, is_settled
+from packrat_core.fs.verified import SMALL_BYTES, Opened, has_writer, is_settled, read_tick_ns
 
 OnHashed = Callable[[str, str, Opened], None]
 
@@ -102,14 +101,14 @@ def scan(request: ScanRequest) -> Scan:
     found = Scan()
     visited: set[int] = set()
     with as_disk_error("read", request.root):
-        items = walk(request.root, found.directories, request.unlock)
-        while portion := tuple(islice(items, _PORTION)):
-            known, before = request.memory.look_up([item.path for item in portion]), len(found.damaged)
+        for portion in _portions(walk(request.root, found.directories, request.unlock)):
+            rows, before = request.memory.rows([path for path, _ in portion]), len(found.damaged)
             found.untold = 0
-            changed = [item for item in portion if not _is_unchanged(item, known.get(item.path), request, found)]
-            right = [pair for item in changed if (pair := _look_at(item, known.get(item.path), request, found))]
+            changed = _leave_out_unchanged(portion, rows, request.content, found)
+            known = {path: KnownFile._make(rows[path]) for path, _ in changed if path in rows}
+            right = [pair for item in changed if (pair := _look_at(item, known.get(item[0]), request, found))]
             # Hashes of paths: a set of all paths would take several times as much memory.
-            visited.update(map(hash, known))
+            visited.update(map(hash, rows))
             _note(right, request.memory, found)
             _doubt([known[file.path] for file in found.damaged[before:]], request.memory)
             # One call for all that were only looked at: it takes as long as the look at one.
@@ -120,53 +119,76 @@ def scan(request: ScanRequest) -> Scan:
     return found
 
 
-def _is_unchanged(item: Item, known: KnownFile | None, request: ScanRequest, found: Scan) -> bool:
-    """Count a remembered file of which nothing has changed since a scan found it right, as is so of nearly all.
+def _portions(items: Iterable[Sequence[Item]]) -> Iterator[Sequence[Item]]:
+    """Join what a walk gives to portions of one size, so that the state database is always asked in the same words."""
+    waiting: list[Item] = []
+    for some in items:
+        waiting += some
+        while len(waiting) >= _PORTION:
+            yield waiting[:_PORTION]
+            del waiting[:_PORTION]
+    if waiting:
+        yield waiting
+
+
+def _leave_out_unchanged(portion: Sequence[Item], rows: Mapping[str, Row], content: Slice, found: Scan) -> list[Item]:
+    """Count the remembered files of which nothing has changed since a scan found them right, as is so of nearly all.
 
     Args:
-        item: What stands there.
-        known: What is remembered.
-        request: What to scan; a file whose content is to be read counts as changed.
+        portion: What stands there.
+        rows: What is remembered, by path.
+        content: A file whose content is to be read counts as changed.
         found: Takes the count.
+
+    Returns:
+        The other items.
     """
-    status = item.status
-    if (
-        known is None
-        or not known.looks_like(status)
-        or status.st_mode & _FILE_MODE != _OPEN_FILE_MODE
-        or not is_settled(status.st_ctime_ns)
-        or request.content.takes(item.path)
-    ):
-        return False
-    found.files += 1
-    found.bytes += known.size
-    found.untold += 1
-    return True
+    changed: list[Item] = []
+    # One look at the clock for all: a ctime that is of the last tick now is looked at more closely.
+    files, size, tick_ns = 0, 0, read_tick_ns()
+    for item in portion:
+        path, status = item
+        row = rows.get(path)
+        if (
+            row is not None
+            and row[2:6] == (status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
+            and status.st_mode & _FILE_MODE == _OPEN_FILE_MODE
+            and status.st_ctime_ns < tick_ns
+            and not content.takes(path)
+        ):
+            files += 1
+            size += row[2]
+        else:
+            changed.append(item)
+    found.files += files
+    found.bytes += size
+    found.untold += files
+    return changed
 
 
 def _look_at(
     item: Item, known: KnownFile | None, request: ScanRequest, found: Scan
 ) -> tuple[KnownFile, KnownFile] | None:
     """Look at one item; return a remembered file that is right, as it was and as it is now."""
-    if stat.S_ISREG(item.status.st_mode):
+    path, status = item
+    if stat.S_ISREG(status.st_mode):
         if known is not None:
             return _look_at_known(item, known, request, found)
         sha256 = ""
         if request.reads_untracked:
             try:
-                sha256, _ = _hash(request, item.path, found, request.on_hashed)
+                sha256, _ = _hash(request, path, found, request.on_hashed)
             except FileNotFoundError:
                 return None
             except OSError:
                 # It is untracked even if it can't be read.
                 sha256 = ""
         request.on_progress(1, 0)
-        status = item.status
-        found.untracked.append(StoredFile(item.path, sha256, status.st_size, status.st_mtime_ns, status.st_ino))
+        found.untracked.append(StoredFile(path, sha256, status.st_size, status.st_mtime_ns, status.st_ino))
     elif known is None:
-        found.untracked_special.append(item.path)
-    elif stat.S_ISLNK(item.status.st_mode) and _link_digest_of(request.root / item.path) == known.sha256:
-        return known, _known(known, item, _settled_ctime_ns(item.status))
+        found.untracked_special.append(path)
+    elif stat.S_ISLNK(status.st_mode) and _link_digest_of(request.root / path) == known.sha256:
+        return known, _known(known, status, _settled_ctime_ns(status))
     else:
         found.damaged.append(known.file)
     return None
@@ -175,24 +197,25 @@ def _look_at(
 def _look_at_known(
     item: Item, known: KnownFile, request: ScanRequest, found: Scan
 ) -> tuple[KnownFile, KnownFile] | None:
-    file, ctime_ns = known.file, _settled_ctime_ns(item.status)
-    if file.size != item.status.st_size:
+    path, status = item
+    file, ctime_ns = known.file, _settled_ctime_ns(status)
+    if file.size != status.st_size:
         found.damaged.append(file)
         return None
-    is_in_slice = request.content.takes(item.path)
-    if is_in_slice or not _looks_as_before(item, known):
+    is_in_slice = request.content.takes(path)
+    if is_in_slice or not _looks_as_before(status, known):
         try:
-            sha256, ctime_ns = _hash(request, item.path, found)
+            sha256, ctime_ns = _hash(request, path, found)
         except FileNotFoundError:
             # Removed since, or about to be replaced: what is missing is looked for at the end.
             found.damaged.append(file)
             return None
         except OSError:
             # EIO, EACCES: it is mended.
-            found.unreadable.add(item.path)
+            found.unreadable.add(path)
             sha256 = ""
         if is_in_slice:
-            request.content.note_read(item.path, file.size)
+            request.content.note_read(path, file.size)
         if sha256 != file.sha256:
             found.damaged.append(file)
             request.on_progress(1, 0)
@@ -200,14 +223,13 @@ def _look_at_known(
         request.on_progress(1, 0)
     else:
         found.untold += 1
-    if item.status.st_mode & _OPEN_FILE != _OPEN_FILE:
-        found.closed.append(item.path)
-    return known, _known(known, item, ctime_ns)
+    if status.st_mode & _OPEN_FILE != _OPEN_FILE:
+        found.closed.append(path)
+    return known, _known(known, status, ctime_ns)
 
 
-def _looks_as_before(item: Item, known: KnownFile) -> bool:
+def _looks_as_before(status: os.stat_result, known: KnownFile) -> bool:
     """Return whether a file is, by its inode and times, the one that was found right or published."""
-    status = item.status
     if (known.inode, known.mtime_ns) != (status.st_ino, status.st_mtime_ns):
         return False
     if known.ctime_ns == 0:
@@ -215,9 +237,9 @@ def _looks_as_before(item: Item, known: KnownFile) -> bool:
     return known.ctime_ns == status.st_ctime_ns
 
 
-def _known(was: KnownFile, item: Item, ctime_ns: int) -> KnownFile:
+def _known(was: KnownFile, status: os.stat_result, ctime_ns: int) -> KnownFile:
     """Return a file that is right as it stands there; the moment is the old one where nothing else has changed."""
-    mtime_ns, inode = item.status.st_mtime_ns, item.status.st_ino
+    mtime_ns, inode = status.st_mtime_ns, status.st_ino
     if (mtime_ns, inode, ctime_ns) == (was.mtime_ns, was.inode, was.ctime_ns):
         return was
     return was._replace(mtime_ns=mtime_ns, inode=inode, ctime_ns=ctime_ns, verified_at=time.time())

@@ -2,27 +2,22 @@
 
 import os
 import stat
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
 
 from packrat_agent.config.settings import AGENT_DIR
 
 _OPEN_DIRECTORY = 0o555
 _NAME = attrgetter("name")
+_AT_ONCE = 500
+"""Number of items that are handed over together, at most."""
+_LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
-
-class Item(NamedTuple):
-    """What stands below root_dir and is not a directory; `path` is relative to it, `status` that of the item itself.
-
-    A tuple, since a walk makes one for each file.
-    """
-
-    path: str
-    status: os.stat_result
+Item = tuple[str, os.stat_result]
+"""The path, relative to root_dir, of what stands there and is not a directory, and the status of the item itself."""
 
 
 @dataclass(slots=True)
@@ -41,8 +36,8 @@ class Directories:
     locked: list[str] = field(default_factory=list)
 
 
-Walk = Generator[Item, None, bool]
-"""Yields items; returns whether there is anything but directories, at any depth."""
+Walk = Generator[Sequence[Item], None, bool]
+"""Yields items, some of one directory at a time; returns whether there is anything but directories, at any depth."""
 
 
 def walk(root: Path, found: Directories, unlock: Callable[[str], None] | None = None) -> Walk:
@@ -56,7 +51,7 @@ def walk(root: Path, found: Directories, unlock: Callable[[str], None] | None = 
     Raises:
         OSError: The disk failed, or `root` itself can't be read.
     """
-    return _walk(os.fspath(root), "", _Visit(root.lstat().st_dev, found, unlock))
+    return _walk(os.fspath(root), "", None, _Visit(root.lstat().st_dev, found, unlock))
 
 
 def order_of(path: str) -> list[str]:
@@ -71,45 +66,86 @@ class _Visit:
     unlock: Callable[[str], None] | None
 
 
-def _walk(directory: str, relative: str, visit: _Visit) -> Walk:
+def _walk(name: str, relative: str, above: int | None, visit: _Visit) -> Walk:
     """Visit one directory.
+
+    Args:
+        name: Its name in the directory above it, or the path of root_dir.
+        relative: Its path below root_dir; '' for root_dir itself.
+        above: The directory above it, open; None for root_dir itself.
+        visit: The walk.
 
     Raises:
         PermissionError: This user may not look into it; nothing of it was visited.
     """
-    occupied = False
     try:
-        with os.scandir(directory) as entries:
-            listed = sorted(entries, key=_NAME)
+        directory = _open(name, above)
     except FileNotFoundError:
         # Garbage-collected during the walk.
         return False
-    above = f"{relative}/" if relative else ""
-    for entry in listed:
-        path = above + entry.name
-        if path == AGENT_DIR:
-            continue
-        try:
-            status = entry.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            continue
-        if stat.S_ISDIR(status.st_mode):
-            occupied = (yield from _enter(entry, path, status, visit)) or occupied
-        else:
+    start, occupied = f"{relative}/" if relative else "", False
+    items: list[Item] = []
+    try:
+        with os.scandir(directory) as entries:
+            listed = sorted(entries, key=_NAME)
+        for entry in listed:
+            path = start + entry.name
+            if path == AGENT_DIR:
+                continue
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                if items:
+                    yield items
+                    items = []
+                occupied = (yield from _enter(entry.name, path, directory, status, visit)) or occupied
+                continue
             occupied = True
-            yield Item(path, status)
+            items.append((path, status))
+            if len(items) == _AT_ONCE:
+                yield items
+                items = []
+        if items:
+            yield items
+    finally:
+        os.close(directory)
     return occupied
 
 
-def _enter(entry: "os.DirEntry[str]", path: str, status: os.stat_result, visit: _Visit) -> Walk:
-    """Visit a directory inside; returns True if it is not empty."""
+def _open(name: str, above: int | None) -> int:
+    """Open a directory to list it.
+
+    Raises:
+        OSError: It can't be read; FileNotFoundError: it is gone, or something else has taken its place.
+    """
+    if above is None:
+        return os.open(name, _LISTED)
+    try:
+        # Whoever puts a link in its place meanwhile leads the walk nowhere.
+        return os.open(name, _LISTED | os.O_NOFOLLOW, dir_fd=above)
+    except NotADirectoryError as error:
+        raise FileNotFoundError(error.errno, error.strerror, name) from error
+
+
+def _enter(name: str, path: str, above: int, status: os.stat_result, visit: _Visit) -> Walk:
+    """Visit a directory inside another one; returns True if it is not empty.
+
+    Args:
+        name: Its name in the directory above it.
+        path: Its path below root_dir.
+        above: The directory above it, open.
+        status: That of the directory itself.
+        visit: The walk.
+    """
     if status.st_dev != visit.device:
         visit.found.mounts.append(path)
         return True
-    if _is_root_dir(entry.path):
+    if _is_root_dir(name, above):
         visit.found.nested.append(path)
         return True
-    occupied = yield from _unlock_and_walk(entry.path, path, visit)
+    occupied = yield from _unlock_and_walk(name, path, above, visit)
     if occupied is None:
         visit.found.locked.append(path)
         return True
@@ -121,22 +157,23 @@ def _enter(entry: "os.DirEntry[str]", path: str, status: os.stat_result, visit: 
     return True
 
 
-def _is_root_dir(directory: str) -> bool:
+def _is_root_dir(name: str, above: int) -> bool:
     """Tell whether an agent of this user works in a directory; what others made there protects no file of theirs."""
-    own = f"{directory}/{AGENT_DIR}"
+    own = f"{name}/{AGENT_DIR}"
     try:
-        status, mark = os.lstat(own), os.lstat(f"{own}/mark")
+        status = os.stat(own, dir_fd=above, follow_symlinks=False)
+        mark = os.stat(f"{own}/mark", dir_fd=above, follow_symlinks=False)
     except OSError:
         return False
     return stat.S_ISDIR(status.st_mode) and stat.S_ISREG(mark.st_mode) and status.st_uid == mark.st_uid == os.geteuid()
 
 
-def _unlock_and_walk(directory: str, path: str, visit: _Visit) -> Generator[Item, None, bool | None]:
-    """Visit a directory as `_walk` does; returns None if this user may not look into it."""
+def _unlock_and_walk(name: str, path: str, above: int, visit: _Visit) -> Generator[Sequence[Item], None, bool | None]:
+    """Visit a directory as `_walk` does, with the same arguments; returns None if this user may not look into it."""
     with suppress(PermissionError):
-        return (yield from _walk(directory, path, visit))
+        return (yield from _walk(name, path, above, visit))
     if visit.unlock is not None:
         with suppress(PermissionError):
             visit.unlock(path)
-            return (yield from _walk(directory, path, visit))
+            return (yield from _walk(name, path, above, visit))
     return None

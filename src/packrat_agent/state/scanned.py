@@ -1,6 +1,5 @@
 """What a scan needs of `live_files`: how each file was last seen, looked up in portions, since a tree may be large."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ class KnownFile(NamedTuple):
     """A file that the agent has put, or was about to put, below `root_dir`.
 
     `verified_at`: when it was published or last found right, in epoch seconds. `ctime_ns` is that of the file when a
-    scan last found it right; 0: no scan did. A row as it was read, since a scan makes one for each file.
+    scan last found it right; 0: no scan did.
     """
 
     path: str
@@ -31,9 +30,9 @@ class KnownFile(NamedTuple):
         """The file without what a scan noted of it."""
         return StoredFile(*self[:5])
 
-    def looks_like(self, status: os.stat_result) -> bool:
-        """Tell whether size, times and inode are those of the file when a scan last found it right."""
-        return self[2:6] == (status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
+
+Row = tuple[str, str, int, int, int, int, float]
+"""What a KnownFile is made of, for a scan that looks at most of them once."""
 
 
 class ScannedFiles:
@@ -44,14 +43,18 @@ class ScannedFiles:
 
     def look_up(self, paths: Sequence[str]) -> dict[str, KnownFile]:
         """Map path → file for those of the paths that are the agent's."""
-        found: dict[str, KnownFile] = {}
+        return {path: KnownFile._make(row) for path, row in self.rows(paths).items()}
+
+    def rows(self, paths: Sequence[str]) -> dict[str, Row]:
+        """Do the same as `look_up`, but give the rows as they are: size, times and inode are fields 2 to 5."""
+        found: dict[str, Row] = {}
         # Paths that were planted need not be UTF-8; SQLite can't hold such a text, so no row has it.
         texts = [path for path in paths if path.isascii() or _is_utf8(path)]
         for start in range(0, len(texts), _PORTION):
             portion = texts[start : start + _PORTION]
             places = ", ".join("?" * len(portion))
             rows = self._db.rows(f"SELECT {_COLUMNS} FROM live_files WHERE path IN ({places})", portion)
-            found.update((row[0], KnownFile._make(row)) for row in rows)
+            found.update([(row[0], row) for row in rows])
         return found
 
     def paths(self) -> Iterator[list[str]]:

@@ -119,7 +119,12 @@ def has_writer(descriptor: int) -> bool:
 def is_settled(ctime_ns: int) -> bool:
     """Tell whether a file that is written to from now on gets another ctime than this one."""
     # A ctime of the future is that of a clock that was wrong.
-    return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE) > ctime_ns or ctime_ns > time.time_ns()
+    return read_tick_ns() > ctime_ns or ctime_ns > time.time_ns()
+
+
+def read_tick_ns() -> int:
+    """Read the clock of which the kernel takes a ctime: what is written to from now on gets no earlier one."""
+    return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
 
 
 def _wait_for_tick(descriptor: int, status: os.stat_result) -> os.stat_result:

@@ -117,7 +117,7 @@ def test_a_whole_scan_goes_on_where_it_was_interrupted_but_not_after_a_day() -> 
 def test_the_walk_is_in_the_order_of_positions(tmp_path: Path) -> None:
     for path in ("a/b/c", "a-b", "a/b-c", "a.b/c", "ab", "a/B"):
         put_file(tmp_path, path, b"x")
-    paths = [item.path for item in walk(tmp_path, Directories())]
+    paths = [path for items in walk(tmp_path, Directories()) for path, _ in items]
     assert paths == sorted(paths, key=order_of)
     assert len(paths) == 6
 
@@ -316,3 +316,16 @@ def test_content_is_not_left_in_the_page_cache(tmp_path: Path) -> None:
             pytest.skip("this filesystem drops no pages, as a tmpfs")
         assert scan_store(tmp_path, store).files == 1
         assert find_uncached(opened.fileno(), file.size) == before
+
+
+def test_each_of_many_files_is_looked_at_once(tmp_path: Path) -> None:
+    files = [put_file(tmp_path, f"pool/{number % 3}/{number:04}", b"x") for number in range(1203)]
+    settle(tmp_path)
+    with remembering(files[:-1]) as store:
+        for found in (scan_store(tmp_path, store), scan_store(tmp_path, store, NOTHING)):
+            assert (found.files, found.bytes, damaged_paths(found)) == (1202, 1202, [])
+            assert [file.path for file in found.untracked] == [files[-1].path]
+        (tmp_path / files[700].path).write_bytes(b"y")
+        (tmp_path / files[0].path).unlink()
+        found = scan_store(tmp_path, store, NOTHING)
+        assert (found.files, sorted(damaged_paths(found))) == (1200, sorted([files[0].path, files[700].path]))

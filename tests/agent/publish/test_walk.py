@@ -1,0 +1,64 @@
+"""How a walk goes through directories, also while others change them."""
+
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.publish.walk import Directories, walk
+
+
+def list_paths(root: Path) -> list[str]:
+    return [path for items in walk(root, Directories()) for path, _ in items]
+
+
+@pytest.mark.parametrize("count", [0, 1, 499, 500, 501, 1000])
+def test_each_item_comes_once_in_order_however_many_there_are(tmp_path: Path, count: int) -> None:
+    names = [f"{number:04}" for number in range(count)]
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / "0250-directory").mkdir()
+    (tmp_path / "0250-directory/inside").touch()
+    assert list_paths(tmp_path) == sorted([*names, "0250-directory/inside"])
+    assert all(0 < len(items) <= 500 for items in walk(tmp_path, Directories()))
+
+
+def test_a_link_that_takes_the_place_of_a_directory_meanwhile_is_not_followed(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "www", tmp_path / "elsewhere"
+    for directory in (root / "b", elsewhere):
+        directory.mkdir(parents=True)
+        (directory / "file").touch()
+    (root / "a").touch()
+    going = walk(root, Directories())
+    assert [path for path, _ in next(going)] == ["a"]
+    # It was seen to be a directory, and is not open yet.
+    (root / "b").rename(root / "c")
+    (root / "b").symlink_to(elsewhere)
+    assert [path for items in going for path, _ in items] == []
+    assert list_paths(root) == ["a", "b", "c/file"]
+
+
+def test_a_directory_that_is_gone_meanwhile_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    (tmp_path / "b").mkdir()
+    found = Directories()
+    going = walk(tmp_path, found)
+    next(going)
+    (tmp_path / "b").rmdir()
+    assert list(going) == []
+    assert found.empty == ["b"]
+
+
+def test_a_file_is_no_root(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        list(walk(tmp_path / "file", Directories()))
+
+
+def test_a_walk_that_ends_early_leaves_nothing_open(tmp_path: Path) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/file").touch()
+    open_before = len(list(Path("/proc/self/fd").iterdir()))
+    going = walk(tmp_path, Directories())
+    next(going)
+    going.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_before
