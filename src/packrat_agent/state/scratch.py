@@ -24,7 +24,7 @@ _BLOCK_BYTES = 1024 * 1024
 """Space that a region takes from the file at a time."""
 _ROUND_BYTES = 512
 """Sizes are rounded up to a multiple, so that what was freed fits what comes later."""
-_READ_BYTES = 1024 * 1024
+_READ_BYTES = 128 * 1024
 """Extents that lie one behind the other are read together, up to this size."""
 
 

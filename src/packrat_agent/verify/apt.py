@@ -57,11 +57,6 @@ _SIZE = re.compile(rb"[0-9]{1,15}")
 _LISTED = re.compile(rb"^ ([0-9a-f]{64}) +(\d{1,15}) (\S+)$")
 
 
-def is_apt(subject: Subject, directory: str) -> bool:
-    """Return whether a directory holds an apt repository."""
-    return (subject.top / directory / "dists").is_dir()
-
-
 def audit_apt(subject: Subject, directory: str) -> Iterator[Finding]:
     """Audit each suite that was not withdrawn."""
     for path in sorted((subject.top / directory / "dists").iterdir()):

@@ -14,20 +14,11 @@ from packrat_agent.verify.docker_images import audit_image
 from packrat_agent.verify.docker_policy import audit_policy
 from packrat_agent.verify.docker_signatures import Signing
 from packrat_agent.verify.findings import Fault, Finding, Subject, check_bytes, read_pointer
-from packrat_agent.verify.names import IMAGE, NO_REFERRERS, PAGE_DIR, REGISTRY_ANSWER, REGISTRY_ERRORS
+from packrat_agent.verify.names import IMAGE, NO_REFERRERS, OF_ALL_IMAGES, PAGE_DIR, REGISTRY_ANSWER, REGISTRY_ERRORS
 
-_CATALOG, _SIGNATURES, _NO_REFERRERS = "_catalog", "_signatures", "_no_referrers"
+_CATALOG, _SIGNATURES, _NO_REFERRERS = OF_ALL_IMAGES
 _OF_HOST: Mapping[str, bytes | None] = {_CATALOG: None, _SIGNATURES: b"1\n", _NO_REFERRERS: NO_REFERRERS}
 """Files in v2/ at the top of a mirror → their content; None for the list of images."""
-
-
-def is_docker(subject: Subject, directory: str) -> bool:
-    """Return whether a directory holds a docker repository; the top of a mirror has lists for all of them only."""
-    try:
-        names = {path.name for path in (subject.top / directory / "v2").iterdir()}
-    except OSError:
-        return (subject.top / directory / "v2").is_dir()
-    return not names or not names <= _OF_HOST.keys()
 
 
 def audit_docker(subject: Subject, directory: str) -> Iterator[Finding]:

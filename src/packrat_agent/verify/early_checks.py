@@ -61,12 +61,20 @@ class EarlyChecks:
             self._threads.shutdown()
 
     def expect(self, named: Named) -> None:
-        """Have a file checked by and by, if there are enough of them, and if an index is not likely to add anything."""
+        """Have a file checked by and by, if there are enough of them, and if an index is not likely to add anything.
+
+        Raises:
+            PackratError: As `end`; told here where a process ended while indexes are read.
+        """
         self._processes.expect(named)
         if named.read is None or named.look is not None or named.shares or not is_small(named):
             return
         self._files.append(named)
         if len(self._files) == _BATCH_FILES:
+            for task in self._tasks:
+                # Ahead of time it ends only by an error: nobody should wait for the last index to learn of that.
+                if task.done():
+                    task.result()
             self._batches.put(self._files)
             self._files = []
             if self._threads is None and self._processes.started:

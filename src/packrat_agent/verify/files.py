@@ -31,12 +31,6 @@ _PAGE_LIMIT = 16 * 1024 * 1024
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def is_files(subject: Subject, directory: str) -> bool:
-    """Return whether a directory holds a repository of arbitrary files."""
-    here = subject.top / directory
-    return (here / SUMS).is_file() or (here / MANIFEST).is_file()
-
-
 def audit_files(subject: Subject, directory: str) -> Iterator[Finding]:
     """Audit both lists, then the files that they name."""
     sums_path, manifest_path = f"{directory}/{SUMS}", f"{directory}/{MANIFEST}"

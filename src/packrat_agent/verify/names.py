@@ -24,6 +24,9 @@ MANIFEST = "_repo_main/MANIFEST_all.json"
 IMAGE = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 """Source: OCI Distribution Specification 1.1, "Pulling manifests"."""
 
+OF_ALL_IMAGES = ("_catalog", "_signatures", "_no_referrers")
+"""The files in `v2` at the top of a mirror, for the images of all its repositories."""
+
 TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 
 REGISTRY_ANSWER = b"{}\n"

@@ -52,11 +52,6 @@ class _Link:
     yanked: str | None
 
 
-def is_pypi(subject: Subject, directory: str) -> bool:
-    """Return whether a directory holds a Python index."""
-    return (subject.top / directory / "simple").is_dir()
-
-
 def audit_pypi(subject: Subject, directory: str) -> Iterator[Finding]:
     """Audit the list of projects, then each project."""
     simple = f"{directory}/simple"

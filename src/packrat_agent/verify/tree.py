@@ -10,20 +10,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packrat_agent.config.settings import AGENT_DIR
-from packrat_agent.verify.apt import audit_apt, is_apt
 from packrat_agent.verify.check_files import checking
-from packrat_agent.verify.docker import audit_docker, is_docker
 from packrat_agent.verify.early_checks import EarlyChecks
-from packrat_agent.verify.files import audit_files, is_files
 from packrat_agent.verify.findings import Audit, Auditor, Fault, Finding, Named, Subject, Warned, told
 from packrat_agent.verify.interrupted import find_interrupted, is_followed
 from packrat_agent.verify.package_lists import audit_list
 from packrat_agent.verify.processes import Processes
-from packrat_agent.verify.pypi import audit_pypi, is_pypi
+from packrat_agent.verify.recognize import is_apt, is_docker, is_files, is_pypi, is_yum
 from packrat_agent.verify.repo_keys import GivenKeys, RepoKeys, read_repo_keys
 from packrat_agent.verify.settle import settle
 from packrat_agent.verify.site import audit_site, read_offered
-from packrat_agent.verify.yum import audit_yum, is_yum
 from packrat_core.errors import ConfigError
 from packrat_core.fs.disk_errors import as_disk_error
 
@@ -32,12 +28,43 @@ _OPEN_DIRECTORY = 0o005
 
 Recognize = Callable[[Subject, str], bool]
 
+
+def _audit_apt(subject: Subject, directory: str) -> Iterator[Finding]:
+    from packrat_agent.verify.apt import audit_apt
+
+    return audit_apt(subject, directory)
+
+
+def _audit_docker(subject: Subject, directory: str) -> Iterator[Finding]:
+    from packrat_agent.verify.docker import audit_docker
+
+    return audit_docker(subject, directory)
+
+
+def _audit_files(subject: Subject, directory: str) -> Iterator[Finding]:
+    from packrat_agent.verify.files import audit_files
+
+    return audit_files(subject, directory)
+
+
+def _audit_pypi(subject: Subject, directory: str) -> Iterator[Finding]:
+    from packrat_agent.verify.pypi import audit_pypi
+
+    return audit_pypi(subject, directory)
+
+
+def _audit_yum(subject: Subject, directory: str) -> Iterator[Finding]:
+    from packrat_agent.verify.yum import audit_yum
+
+    return audit_yum(subject, directory)
+
+
 AUDITORS: Mapping[str, tuple[Recognize, Auditor]] = {
-    "json": (is_files, audit_files),
-    "apt": (is_apt, audit_apt),
-    "docker": (is_docker, audit_docker),
-    "pypi": (is_pypi, audit_pypi),
-    "yum": (is_yum, audit_yum),
+    "json": (is_files, _audit_files),
+    "apt": (is_apt, _audit_apt),
+    "docker": (is_docker, _audit_docker),
+    "pypi": (is_pypi, _audit_pypi),
+    "yum": (is_yum, _audit_yum),
 }
 """Type → (how to recognize a directory of it, how to audit it). The first type that fits a directory counts.
 

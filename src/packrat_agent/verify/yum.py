@@ -4,7 +4,6 @@ The audit only reads the repository, and runs gpgv to verify signatures.
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -23,6 +22,7 @@ from packrat_agent.verify.findings import (
     read_index,
     read_pointer,
 )
+from packrat_agent.verify.recognize import find_versions
 from packrat_agent.verify.repodata import Metadata, Package, read_packages, read_repomd
 from packrat_agent.verify.rpm_signatures import find_wrong_signature
 from packrat_agent.verify.rpms import find_wrong_rpm
@@ -33,28 +33,13 @@ from packrat_agent.verify.yum_spelling import AS_UPLOADED, read_content_tags, re
 
 _REVISION = re.compile(rb"<revision>(\d+)</revision>")
 _KINDS = ("primary", "filelists", "other")
-_SIGNS = ("repodata", "generations", "mirrorlist", "metalink")
-
-
-def is_yum(subject: Subject, directory: str) -> bool:
-    """Return whether a directory holds a yum repository."""
-    return bool(_places(subject, directory))
 
 
 def audit_yum(subject: Subject, directory: str) -> Iterator[Finding]:
     """Audit each distribution version that was not withdrawn."""
-    for place in _places(subject, directory):
+    for place in find_versions(subject, directory):
         if not is_withdrawn_version(subject.top, place):
             yield from _audit_version(subject, place)
-
-
-def _places(subject: Subject, directory: str) -> list[str]:
-    """Return the directories of the distribution versions, `<distro>/main/<version>`."""
-    return [
-        str(path.relative_to(subject.top))
-        for path in sorted((subject.top / directory).glob("*/main/*"))
-        if any(os.path.lexists(path / sign) for sign in _SIGNS)
-    ]
 
 
 def _audit_version(subject: Subject, place: str) -> Iterator[Finding]:

@@ -170,3 +170,18 @@ def test_an_error_on_the_way_out_leaves_no_thread_waiting(
         monkeypatch.setattr(others, "stop", interrupt)
         raise KeyboardInterrupt
     until(lambda: all(task.done() for task in early._tasks))
+
+
+def test_a_process_that_is_killed_is_told_while_indexes_are_still_read(tmp_path: Path, named: list[Named]) -> None:
+    with (
+        pytest.raises(PackratError, match=r"was killed by SIGKILL, and its files are not checked"),
+        Processes(tmp_path) as started,
+        EarlyChecks(started) as early,
+    ):
+        expect_all(early, named)
+        for process in started.started:
+            os.kill(process.pid, signal.SIGKILL)
+        latest = time.monotonic() + DEADLINE_S
+        # An index without an end.
+        while time.monotonic() < latest:
+            early.expect(named[0])
