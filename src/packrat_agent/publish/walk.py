@@ -14,6 +14,9 @@ _OPEN_DIRECTORY = 0o555
 _NAME = attrgetter("name")
 _AT_ONCE = 500
 """Number of items that are handed over together, at most."""
+_DEEPEST = 100
+"""Number of directories one in another that are entered: far more than any repository has. Each is open, and takes
+frames of the interpreter, until what is in it was visited."""
 _LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 Item = tuple[str, os.stat_result]
@@ -26,7 +29,7 @@ class Directories:
 
     empty: without any file below, deepest first. mounts: of other filesystems, not entered. nested: each is the
     root_dir of another agent of this user, not entered. closed: not everybody may look into them. locked: this user may
-    not look into them.
+    not look into them. deep: each lies in too many others, and is not entered.
     """
 
     empty: list[str] = field(default_factory=list)
@@ -34,6 +37,7 @@ class Directories:
     nested: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     locked: list[str] = field(default_factory=list)
+    deep: list[str] = field(default_factory=list)
 
 
 Walk = Generator[Sequence[Item], None, bool]
@@ -144,6 +148,9 @@ def _enter(name: str, path: str, above: int, status: os.stat_result, visit: _Vis
         return True
     if _is_root_dir(name, above):
         visit.found.nested.append(path)
+        return True
+    if path.count("/") >= _DEEPEST:
+        visit.found.deep.append(path)
         return True
     occupied = yield from _unlock_and_walk(name, path, above, visit)
     if occupied is None:

@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 _NOTE_POSITION_S = 10.0
 """How much work a scan that is killed does again, at most."""
+_SHOWN = 200
+"""Number of characters of a very long path that are logged."""
 
 OnProgress = Callable[[int, int], None]
 """Called with (files, bytes read) since the last call."""
@@ -106,6 +108,10 @@ def _look(context: MirrorContext, content: Slice, on_progress: OnProgress, *, re
         if not is_kept(path, kept):
             text = f"root_dir of another mirror; it is left alone: move it elsewhere, or remove its {AGENT_DIR}"
             log.warning("untracked", path=path, text=text)
+    for path in found.directories.deep:
+        if not is_kept(path, kept):
+            text = "it lies in too many directories to be looked at: remove the topmost that is not the agent's"
+            log.warning("untracked", path=f"{path[:_SHOWN]}…", text=text)
     return Look(is_first, found, began)
 
 

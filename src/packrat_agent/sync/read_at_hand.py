@@ -5,7 +5,6 @@
 """
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -26,6 +25,7 @@ from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.original_places import is_package
 from packrat_agent.sync.rehearsed import Rehearsed
 from packrat_core.errors import DiskError, PackratError, Refused
+from packrat_core.fs.links import remove_tree
 from packrat_core.fs.verified import Opened, OtherBytes, read_verified
 
 log = structlog.get_logger()
@@ -165,7 +165,7 @@ def _empty(directory: Path) -> None:
     with os.scandir(directory) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
+                remove_tree(Path(entry.path))
             else:
                 os.unlink(entry.path)  # noqa: PTH108
 

@@ -22,11 +22,14 @@ def is_withdrawn_suite(top: Path, suite: str) -> bool:
     Raises:
         OSError: The directory can't be looked into.
     """
-    for _, directories, files in os.walk(top / suite, onerror=_raise):
-        if files:
-            return False
-        if _BY_HASH in directories:
-            directories.remove(_BY_HASH)
+    waiting = [top / suite]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if not entry.is_dir():
+                    return False
+                if entry.name != _BY_HASH and not entry.is_symlink():
+                    waiting.append(Path(entry.path))
     return True
 
 
@@ -39,7 +42,3 @@ def is_withdrawn_version(top: Path, place: str) -> bool:
     """
     directory = top / place
     return not any(os.path.lexists(directory / name) for name in _YUM_POINTERS) and not any(directory.glob("*.repo"))
-
-
-def _raise(error: OSError) -> None:
-    raise error

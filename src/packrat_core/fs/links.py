@@ -19,6 +19,8 @@ from pathlib import Path
 
 from packrat_core.fs.disk_errors import as_disk_error
 
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
 
 def ensure_directory(root: Path, relative: str) -> Path:
     """Make the directory `relative` below `root`, with its parents; a link or file in its way is removed.
@@ -74,16 +76,48 @@ def open_directory(root: Path, relative: str, *, crosses_mounts: bool = False) -
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory and everything below it.
+    """Remove a directory and everything below it, however deep that is.
 
     Raises:
         DiskError: Something below it can't be removed.
     """
     with as_disk_error("remove", path):
-        # Imported here: it imports what reads archives, and monitoring calls the programs every minute.
-        import shutil
+        top = os.open(path, _DIRECTORY)
+        try:
+            waiting = _clear(top)
+            while waiting:
+                name = waiting.pop()
+                below = os.open(name, _DIRECTORY, dir_fd=top)
+                try:
+                    # What is deeper is brought up: shutil.rmtree needs a frame and a descriptor for each level, and
+                    # anybody can plant more levels than there are of these.
+                    for inner in _clear(below):
+                        waiting.append(os.urandom(16).hex())
+                        os.rename(inner, waiting[-1], src_dir_fd=below, dst_dir_fd=top)
+                finally:
+                    os.close(below)
+                os.rmdir(name, dir_fd=top)
+        finally:
+            os.close(top)
+        path.rmdir()
 
-        shutil.rmtree(path)
+
+def _clear(directory: int) -> list[str]:
+    """Remove all from an open directory but directories that are not empty; gives the names of these."""
+    left = []
+    with os.scandir(directory) as entries:
+        listed = list(entries)
+    for entry in listed:
+        if not entry.is_dir(follow_symlinks=False):
+            os.unlink(entry.name, dir_fd=directory)
+            continue
+        try:
+            os.rmdir(entry.name, dir_fd=directory)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            left.append(entry.name)
+    return left
 
 
 def remove_any(path: Path) -> None:

@@ -1,5 +1,6 @@
 """How a walk goes through directories, also while others change them."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,28 @@ def test_a_directory_that_is_gone_meanwhile_is_empty(tmp_path: Path) -> None:
     (tmp_path / "b").rmdir()
     assert list(going) == []
     assert found.empty == ["b"]
+
+
+@pytest.mark.parametrize("depth", [1, 100, 101, 600])
+def test_what_lies_too_deep_is_told_and_left_alone(tmp_path: Path, depth: int) -> None:
+    """Anybody may plant such a directory: neither the interpreter nor the limit of open files may end the walk."""
+    inside = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=inside)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=inside)
+        os.close(inside)
+        inside = deeper
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=inside))
+    os.close(inside)
+    (tmp_path / "e").touch()
+    found = Directories()
+    paths = [path for items in walk(tmp_path, found) for path, _ in items]
+    if depth <= 100:
+        assert (paths, found.deep) == ([f"{'d/' * depth}file", "e"], [])
+    else:
+        assert (paths, found.deep) == (["e"], ["/".join("d" * 101)])
+    # The directories above it are not empty, so nobody tries to remove them.
+    assert found.empty == []
 
 
 def test_a_file_is_no_root(tmp_path: Path) -> None:

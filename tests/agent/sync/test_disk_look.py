@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from packrat_agent.config.load import load
 from packrat_agent.model.entries import StoredFile
@@ -109,3 +110,14 @@ def test_what_was_found_is_found_again_if_the_agent_dies_before_it_is_mended(
     assert seen.found.read_bytes <= (COUNT - 1000 + 1) * SIZE
     note_look(context, seen)
     assert context.store.scanned.look_up(["pool/00100"]) == {}
+
+
+def test_what_lies_too_deep_is_warned_of_and_all_else_is_looked_at(
+    context: MirrorContext,
+) -> None:
+    (context.root / "/".join("d" * 150)).mkdir(parents=True)
+    rot(context, "pool/00100")
+    with capture_logs() as logs:
+        found = look_beside(context, lambda files, size: None, reads_everything=True).found
+    assert (found.files, [file.path for file in found.damaged]) == (COUNT - 1, ["pool/00100"])
+    assert [(line["event"], line["path"]) for line in logs] == [("untracked", f"{'d/' * 100}…")]
