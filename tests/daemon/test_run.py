@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from packrat_agent.formats.table import FORMATS
 from packrat_demo.build_deb import Deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
@@ -28,6 +29,18 @@ def test_a_tagged_package_arrives_and_a_failed_one_disappears(lab: Stage) -> Non
         assert "Package: first" in lab.packages()
         assert agent.stop() == 0
         assert "stopped" in agent.log
+
+
+def test_it_has_the_modules_of_all_types_before_the_server_names_one(
+    lab: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weeks later, those of another version of this program may be installed in their place."""
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    with daemon(lab) as agent:
+        log = agent.until_logged("checked seconds=")
+        assert agent.stop() == 0
+    imported = {line.rpartition("|")[2].strip(' "') for line in log.splitlines() if "import time:" in line}
+    assert {f"packrat_agent.formats.{kind}.format" for kind in FORMATS} <= imported
 
 
 def test_untag_unfail_and_deprocate_are_followed(lab: Stage) -> None:
